@@ -1,4 +1,4 @@
-"""One cell of the table: tools in turn, round after round, each arrival checked by hash."""
+"""One cell of the table: tools take turns in each round, and every result is checked by hash."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ from bench.datasets import MIB
 from bench.peers import SLOW_PEERS
 
 OURS = "gpurent"
-DROP_RATIO = 1.4  # a peer this much slower than the best is not run again
-MAX_PEERS = 4  # so many peers are, at most
+DROP_RATIO = 1.4  # a peer slower than the best by this factor is not run again
+MAX_PEERS = 4  # the most peers that are run again
 
 
 @define
 class ResultCell:
-    """Seconds by tool; a tool that ran into the cap has that as its only figure and stands in ``capped``."""
+    """Seconds by tool; one that hit the cap has only the cap as its figure and is listed in ``capped``."""
 
     row: str
     link: str
@@ -51,14 +51,14 @@ _target_numbers = itertools.count()
 
 
 def new_target_path(room: Path) -> Path:
-    """A name that nothing was sent to so far: gpurent remembers that, and asks first where something was."""
+    """Return a new target: gpurent remembers where it pushed before, and lists the files there first."""
     return room / f"target{next(_target_numbers)}"
 
 
 def warm_up_memory(room: Path, size: int) -> None:
-    """Let the computer find its memory: whoever is the first to use a page waits for it, and others do not.
+    """Allocate memory beforehand: the first use of a page is slow, and would count against whichever tool comes first.
 
-    Right before it is used: a virtual machine gives what is free back to its host within seconds.
+    Call it right before a run: a virtual machine returns free memory to its host within seconds.
     """
     block = bytes(MIB)
     with (room / "touched").open("wb") as file:
@@ -68,7 +68,7 @@ def warm_up_memory(room: Path, size: int) -> None:
 
 
 def hash_folder(folder: Path) -> str:
-    """Of names and contents."""
+    """Return a hash of names and contents."""
     made = hashlib.sha256()
     for path in sorted(folder.rglob("*")):
         if path.is_file():
@@ -79,7 +79,7 @@ def hash_folder(folder: Path) -> str:
 
 
 def time_command(command: str, cap: float) -> tuple[float, int, bool]:
-    """Seconds, KiB at the peak where the command tells them (ours does), and whether it came to its end."""
+    """Return seconds, peak memory in KiB (0 if the command does not print it) and whether it finished."""
     begun = time.perf_counter()
     process = subprocess.Popen(
         command, shell=True, start_new_session=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE
@@ -105,7 +105,7 @@ def parse_peak_memory(said: bytes) -> int:
 
 
 def select_contenders(cell: ResultCell, names: list[str]) -> list[str]:
-    """The peers that may be the best of the cell."""
+    """Return the peers that may be the fastest of the cell."""
     best = cell.best_peer()
     done = [name for name in names if name != OURS and name not in cell.capped]
     done.sort(key=cell.median_seconds)
@@ -127,7 +127,7 @@ def compare_tools(
     limit: float = 9.0,
     clock: Mapping[str, Callable[[str, float], tuple[float, int, bool]]] | None = None,
 ) -> ResultCell:
-    """``tools`` make a command for a fresh target; one that takes ``limit`` times our time is stopped."""
+    """Time ``tools``, which return a command for a new target; one that takes ``limit`` times our time is stopped."""
     wanted = hash_folder(source)
     size = sum(path.stat().st_size for path in source.rglob("*"))
     names = [OURS, *(name for name in tools if name != OURS)]

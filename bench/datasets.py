@@ -41,7 +41,7 @@ def make_incompressible(folder: Path, size: int) -> Path:
 
 
 def make_compressible(folder: Path, size: int) -> Path:
-    """Rows of numbers and words, about 4:1 by zstd."""
+    """Write rows of numbers and words, which zstd compresses about 4:1."""
     if not folder.exists():
         folder.mkdir(parents=True)
         chance, first = random.Random(2), 0
@@ -70,7 +70,7 @@ def make_small_files(folder: Path, count: int) -> Path:
 
 
 def copy_source_files(folder: Path, count: int = 2000) -> Path:
-    """Real source files of this Python and its packages, none above 32 KiB."""
+    """Copy real source files of this Python and its packages, none larger than 32 KiB."""
     if not folder.exists():
         found: list[Path] = []
         for root in (
@@ -87,7 +87,7 @@ def copy_source_files(folder: Path, count: int = 2000) -> Path:
 
 
 def make_changed_copy(source: Path, folder: Path) -> Path:
-    """The same tree with one file of a hundred changed."""
+    """Copy the tree with one file in a hundred changed."""
     if not folder.exists():
         shutil.copytree(source, folder)
         files = sorted(path for path in folder.rglob("*") if path.is_file())

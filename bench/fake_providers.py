@@ -1,4 +1,4 @@
-"""Five fake shops for a bench: three prepaid, two that drain a balance; a plugin for them, and their process."""
+"""Five fake providers for benchmarks: three prepaid, two that draw on a balance; a plugin for them; their process."""
 
 from __future__ import annotations
 
@@ -39,6 +39,7 @@ from gpurent.api import (
     MachineProfile,
     Metered,
     Money,
+    MoneyInstructions,
     Offer,
     Order,
     Payment,
@@ -47,7 +48,6 @@ from gpurent.api import (
     Rate,
     Requirements,
     Secret,
-    TopUp,
     UnitPrice,
     Unknown,
     hookimpl,
@@ -65,7 +65,7 @@ def make_offer(number: int) -> Offer:
 
 
 class BenchProvider(LeaseProvider):
-    """One request for the listing, one for a single lease."""
+    """A provider with one request for the listing and one for a single lease."""
 
     def __init__(self, number: int, host: PluginContext) -> None:
         self._number, self._context = number, host
@@ -104,7 +104,7 @@ class BenchProvider(LeaseProvider):
 
 
 class BenchWallet(BillingProvider):
-    """A balance that never moves."""
+    """A balance that never changes."""
 
     def __init__(self, host: PluginContext) -> None:
         self._context = host
@@ -116,8 +116,8 @@ class BenchWallet(BillingProvider):
     async def get_rate(self, quote: Currency) -> Rate:
         return Rate(CNY, quote, Decimal(1), self._context.clock.now(), "identity")
 
-    async def create_top_up(self, money: Money) -> TopUp:
-        return TopUp(steps=())
+    async def create_top_up(self, money: Money) -> MoneyInstructions:
+        return MoneyInstructions(steps=())
 
     async def pay_bill(self, bill: Bill) -> Payment:
         raise NotImplementedError
@@ -135,7 +135,7 @@ class BenchAuthenticator(Authenticator):
 
 
 def make_plugin_hooks() -> dict[str, Any]:
-    """The hooks of a module that brings all five shops."""
+    """Return the hooks of a module that registers all five providers."""
     names = [f"shop{number}" for number in range(PROVIDER_COUNT)]
 
     @hookimpl
@@ -169,7 +169,7 @@ def _parse_time(text: str | None) -> datetime | None:
 
 @frozen(kw_only=True)
 class BenchProviders:
-    """The running shops: what they rented out, what a client needs to find them, how often they were asked."""
+    """The running providers: their leases, the settings that a client needs, the number of requests."""
 
     leases: tuple[Lease, ...]
     environment: Mapping[str, str]
@@ -178,7 +178,7 @@ class BenchProviders:
 
 @contextlib.contextmanager
 def run_providers(leases: int, now: datetime) -> Iterator[BenchProviders]:
-    """The shops in a process of their own, with ``leases`` spread over them."""
+    """Run the providers in a process of their own, with ``leases`` spread over them."""
     rented: list[list[tuple[str, str | None]]] = [[] for _shop in range(PROVIDER_COUNT)]
     for number in range(leases):
         shop = number % PROVIDER_COUNT
@@ -270,7 +270,7 @@ def main() -> None:
         Thread(target=server.serve_forever, daemon=True).start()
     sys.stdout.write(json.dumps([server.server_port for server in servers]) + "\n")
     sys.stdout.flush()
-    # Ends with its parent.
+    # Ends with its parent process.
     sys.stdin.read()
 
 

@@ -1,4 +1,4 @@
-"""Links of the benchmark: loopback as it is, or a slow and lossy wire to a network namespace of its own."""
+"""Network links of the benchmark: loopback, or an emulated slow, lossy link to a separate network namespace."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ NEAR_ADDRESS, FAR_ADDRESS = "10.213.87.1", "10.213.87.2"
 
 @frozen
 class NetworkLink:
-    """``rate`` in bits a second, ``rtt`` a round trip in seconds, ``loss`` of packets."""
+    """``rate`` in bits per second, ``rtt`` in seconds, ``loss`` as a share of packets."""
 
     name: str
     rtt: float = 0.0
@@ -33,7 +33,7 @@ LINKS = {"loopback": LOOPBACK_LINK, "middle": MEDIUM_LINK, "far": SLOW_LINK}
 
 
 def find_obstacle() -> str:
-    """What stands in the way of emulated links; empty for nothing."""
+    """Return why links cannot be emulated; empty if they can."""
     if os.geteuid():
         return "network namespaces need root"
     if not Path("/dev/net/tun").exists():
@@ -48,7 +48,7 @@ def _run_command(*words: str) -> None:
 
 @contextmanager
 def open_link(wire: NetworkLink, room: Path) -> Iterator[BenchSshServer]:
-    """A server at the other end of ``wire``."""
+    """Run a server at the other end of ``wire``."""
     if not wire.rate:
         with run_ssh_server(room) as yard:
             yield yard

@@ -1,4 +1,4 @@
-"""A folder up by paramiko's SFTP client, as its users write it."""
+"""Uploads a folder by paramiko's SFTP client, as its users write it."""
 
 from __future__ import annotations
 

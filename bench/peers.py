@@ -1,4 +1,4 @@
-"""What a user would take instead, each at its best flags: AES-GCM and the quick key exchange, as gpurent here."""
+"""Other tools a user could take, each with its best options: AES-GCM and the fast key exchange, as gpurent here."""
 
 from __future__ import annotations
 
@@ -114,7 +114,7 @@ PEER_PROGRAMS = {
 
 
 def find_installed_peers() -> list[str]:
-    """The peers that this computer has."""
+    """Return the peers that are installed on this computer."""
     names = [name for name in PEERS if shutil.which(PEER_PROGRAMS.get(name, "ssh"))]
     try:
         import paramiko  # type: ignore[import-untyped]  # noqa: F401

@@ -1,4 +1,4 @@
-"""The figures as tables."""
+"""The results as tables."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ LINK_ORDER = ("raw loopback", "20 ms, 200 Mbit/s", "50 ms, 50 Mbit/s, 0.1 % loss
 
 
 def format_seconds(time: float) -> str:
-    """Three decimals where a hundredth would be more than a thousandth of it."""
+    """Return the time with three decimals below 10 s, where a hundredth is more than a thousandth of it."""
     return f"{time:.3f}" if time < 10 else f"{time:.2f}"
 
 

@@ -1,4 +1,4 @@
-"""One push or pull by a plugin, as a process of its own: what `gpurent push` does once the lease is known.
+"""One push or pull by a plugin in a process of its own: what `gpurent push` does once the lease is known.
 
 single_transfer.py push|held|pull PLUGIN ROOM HOST PORT USER SOURCE TARGET [setting=value ...]
 """
@@ -21,7 +21,7 @@ BACKENDS = {
 
 
 class StubObject:
-    """What a link, an endpoint or a cargo is to a plugin, without the imports: for the way that is timed whole."""
+    """Stands in for a connection, endpoint or request, without the imports, where the whole process is timed."""
 
     def __init__(self, **given: Any) -> None:
         self.__dict__.update(given)
@@ -50,7 +50,7 @@ def print_report(report: Any, took: float) -> None:
 
 
 def run_push(room: str, host: str, port: str, user: str, source: str, target: str, *given: str) -> None:
-    """Over lines of its own, dialled before anything else."""
+    """Push over connections of its own, opened before anything else."""
     begun = perf_counter()
     from gpurent_plugin_turbo.near.connection.bootstrap import make_push_command
     from gpurent_plugin_turbo.near.connection.ssh_process import SshProcess, pop_predialed, predial
@@ -75,7 +75,7 @@ def run_push(room: str, host: str, port: str, user: str, source: str, target: st
         SilentProgress(),
         lambda first: pop_predialed(link, command) or SshProcess(link, settings, command),
         first_push=mark_first_push(link, target),
-        max_streams=int(settings.get("lines", 8)),
+        max_streams=int(settings.get("max_connections", 8)),
     )
     work.run()
     report = StubObject(files=work.scan.files, sent=work.sent, resumed=work.resumed)
@@ -83,7 +83,7 @@ def run_push(room: str, host: str, port: str, user: str, source: str, target: st
 
 
 async def main(way: str, plugin: str, room: str, host: str, port: str, user: str, *rest: str) -> None:
-    """By the plugin's own door, with an event loop; ``held``: over a connection that is open already."""
+    """Run the plugin's backend with an event loop; ``held``: over a connection that is already open."""
     import asyncio
     from importlib import import_module
     from pathlib import Path
@@ -112,7 +112,7 @@ async def main(way: str, plugin: str, room: str, host: str, port: str, user: str
     if plugin == "turbo":
         import gpurent_plugin_turbo.near.connection.ssh_channel  # noqa: F401 - a trip that has a connection has its plugin, too
     if connection is not None:
-        await asyncio.sleep(0.5)  # nothing of the login is under way any more
+        await asyncio.sleep(0.5)  # so that nothing of the login is still going on
     begun = perf_counter()
     if way == "pull":
         report = await backend.pull(
@@ -126,7 +126,7 @@ async def main(way: str, plugin: str, room: str, host: str, port: str, user: str
 
 
 if __name__ == "__main__":
-    gc.set_threshold(50_000)  # as the command line has it
+    gc.set_threshold(50_000)  # as in the command line
     if sys.argv[1:3] == ["push", "turbo"]:
         run_push(*sys.argv[3:])
     else:

@@ -1,4 +1,4 @@
-"""A private sshd with a key of its own, and what every client needs to reach it."""
+"""A private sshd with its own key, and what every client needs to reach it."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ LogLevel ERROR
 
 @frozen
 class BenchSshServer:
-    """Where the server is, and the files that let a client in."""
+    """Where the server is, and the files that a client logs in with."""
 
     folder: Path
     address: str
@@ -58,7 +58,7 @@ class BenchSshServer:
         return self.folder / "known_hosts"
 
     def pin_host_key(self, address: str, port: int) -> None:
-        """Pin the host key for an address at which the server is reached."""
+        """Pin the host key for an address of the server."""
         kind, key = (self.folder / "host_key.pub").read_text().split()[:2]
         place = address if port == 22 else f"[{address}]:{port}"
         with self.known_hosts.open("a") as file:
@@ -75,7 +75,7 @@ def free_port() -> int:
 def run_ssh_server(
     room: Path, address: str = "127.0.0.1", prefix: tuple[str, ...] = ()
 ) -> Iterator[BenchSshServer]:
-    """A running sshd; ``prefix`` starts it somewhere else (in a network namespace)."""
+    """Run an sshd; ``prefix`` starts it elsewhere (in a network namespace)."""
     room.mkdir(mode=0o700, parents=True, exist_ok=True)
     for name in ("host_key", "key"):
         if not (room / name).exists():
@@ -88,7 +88,7 @@ def run_ssh_server(
     if not Path("/run/sshd").is_dir():
         Path("/run/sshd").mkdir(parents=True)
     if os.geteuid() == 0:
-        # The far side is a plain server: what root's own shell start-up sets on this computer is out of its sight.
+        # The remote side is a plain server: root's own shell start-up files on this computer are hidden from it.
         prefix = (
             *prefix,
             "unshare",

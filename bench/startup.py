@@ -1,4 +1,4 @@
-"""How long command lines take to start: gpurent's against the bare interpreter and the official CLIs that are found.
+"""How long command lines take to start: gpurent's, the bare interpreter's and those of installed official CLIs.
 
     .venv/bin/python bench/startup.py [--peers FOLDER] [--rounds 10]
 
@@ -28,7 +28,7 @@ LEASE_COUNT = 20
 
 
 def create_leases(home: Path) -> None:
-    """A store with twenty machines that run."""
+    """Create a store with twenty running machines."""
     home.mkdir(mode=0o700)
     now = datetime.now(UTC)
     store = SqliteStore(home / "journal.sqlite", lambda: now)
@@ -53,7 +53,7 @@ def create_leases(home: Path) -> None:
 
 
 def check_sockets(words: list[str], environment: Mapping[str, str]) -> str:
-    """Whether a command opens network sockets, by strace where it is there."""
+    """Report whether a command opens network sockets, by strace if it is installed."""
     if not shutil.which("strace"):
         return "not checked (no strace)"
     said = subprocess.run(
@@ -69,7 +69,7 @@ def check_sockets(words: list[str], environment: Mapping[str, str]) -> str:
 def measure_commands(
     commands: Mapping[str, list[str]], environment: Mapping[str, str], rounds: int
 ) -> dict[str, list[float]]:
-    """Milliseconds, in turn. One that fails, and so ends early, is a `CalledProcessError`."""
+    """Return milliseconds; the commands take turns. Raises `CalledProcessError` if one fails."""
     found: dict[str, list[float]] = {name: [] for name in commands}
     for turn in range(rounds + 1):
         for name, words in commands.items():
@@ -77,7 +77,7 @@ def measure_commands(
             subprocess.run(
                 words, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=True
             )
-            if turn:  # the first one warms the files
+            if turn:  # the first round warms the file cache
                 found[name].append((time.perf_counter() - begun) * 1000)
     return found
 

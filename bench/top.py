@@ -15,7 +15,7 @@ from tests.cli.many_leases import many_leases
 
 
 def peak_memory() -> float:
-    """The most that this process ever had resident, in MiB."""
+    """Return the peak resident memory of this process in MiB."""
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 

@@ -1,4 +1,4 @@
-"""How fast files get to a machine, against what a user would take instead; writes the table of docs/performance.md.
+"""How fast files get to a machine, compared with other tools; writes the table of docs/performance.md.
 
 .venv/bin/python bench/transfer.py [--wires loopback,middle,far] [--rows a,b,c,d,...] [--rounds 3] [--quick] [--write]
 """
@@ -92,7 +92,7 @@ class TransferBench:
         masters: list[subprocess.Popen[bytes]] = []
 
         def connect(name: str, target: Path) -> None:
-            """A connection as young as ours for everyone: one that has carried much is quicker."""
+            """Open a fresh connection for each tool: one that has carried much data is faster."""
             self.close_masters(masters)
             if name != OURS:
                 masters.append(self.open_master(yard, control))
@@ -128,7 +128,7 @@ class TransferBench:
         return process
 
     def measure_resume(self, yard: BenchSshServer, wire: NetworkLink) -> ResultCell:
-        """Killed at half, then again: how much travels beyond what was missing, as a share of the file."""
+        """Kill a push halfway and repeat it; measure what is sent beyond the missing part, as a share of the file."""
         source = self.make_data("a", wire)
         cell = ResultCell("a resumed", wire.name)
         size = (source / "a.bin").stat().st_size
@@ -160,7 +160,7 @@ class TransferBench:
 
 
 def count_written_bytes(target: Path) -> int:
-    """Bytes of the partial that have been written, in whatever order; 0 when there is none (any more)."""
+    """Return the bytes of the partial that have been written, in any order; 0 if there is none."""
     try:
         return sum(part.stat().st_blocks * 512 for part in (target / ".gpurent-part").glob("*-*"))
     except FileNotFoundError:
@@ -168,7 +168,7 @@ def count_written_bytes(target: Path) -> int:
 
 
 def count_arrived_bytes(target: Path, source: Path) -> int:
-    """Bytes of the partial that are as in the source, by pages."""
+    """Return the bytes of the partial that equal the source, compared in blocks."""
     parts = list((target / ".gpurent-part").glob("*-*"))
     if not parts:
         return 0
@@ -192,11 +192,11 @@ def transfer_command(yard: BenchSshServer, way: str, source: Path, target: Path)
         source,
         target,
     ]
-    return " ".join(map(str, [*words, "kex=curve25519-sha256"]))
+    return " ".join(map(str, [*words, "kex_algorithms=curve25519-sha256"]))
 
 
 def time_inside_command(command: str, cap: float) -> tuple[float, int, bool]:
-    """The seconds that a running trip needs: its process and its connection are there already."""
+    """Return the seconds that a running trip would need: its process and its connection already exist."""
     said = subprocess.run(command, shell=True, check=True, capture_output=True, timeout=cap + 30)
     told = json.loads(said.stdout)
     return float(told["seconds"]), int(told["peak_kib"]), True
@@ -213,7 +213,7 @@ def main() -> None:
         "--room", type=Path, help="where the data lies (default: memory, where there is some)"
     )
     given = parser.parse_args()
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # links and servers are taken down in any case
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # links and servers are removed in any case
     base = "/dev/shm" if Path("/dev/shm").is_dir() else None
     room = given.room or Path(tempfile.mkdtemp(prefix="gpurent-bench-", dir=base))
     bench = TransferBench(room, given.rounds, given.quick)

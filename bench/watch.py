@@ -1,8 +1,8 @@
-"""What a watch costs: CPU, memory and requests for 10, 100 and 1,000 leases at 5 shops.
+"""What a watch costs: CPU, memory and requests for 10, 100 and 1,000 leases at 5 providers.
 
-The shops are small fake portals on real sockets, in a process of their own; the watch is `gpurent watch` itself, with a
-plugin that only this file registers. Time runs 60 times as fast; shares are given for a clock that runs as it should.
-No machine is looked at: these leases are rented, nobody's job runs on them. Run: python bench/watch.py [MINUTES [N…]]
+The providers are small fakes on real sockets in a process of their own; the watch is `gpurent watch` itself, with a
+plugin that only this file registers. Time runs 60 times as fast; CPU shares are given for a clock at normal speed.
+No machine is checked: the leases are rented, and no job runs on them. Run: python bench/watch.py [MINUTES [N…]]
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ GUARD_CONFIG = '[guard]\nrenew = "1d"\nrenew_limit = "none"\ntop_up = "50CNY"\nd
 
 @frozen(kw_only=True)
 class WatchCost:
-    """One watch: over ``minutes`` of the shops' time. ``cpu`` in seconds, ``memory`` in MiB."""
+    """The cost of one watch over ``minutes`` of the providers' time. ``cpu`` in seconds, ``memory`` in MiB."""
 
     leases: int
     minutes: float
@@ -56,17 +56,17 @@ class WatchCost:
 
     @property
     def cpu_share(self) -> float:
-        """Percent of one processor."""
+        """CPU use in percent of one processor."""
         return 100 * self.cpu / (self.minutes * 60)
 
     @property
     def request_rate(self) -> float:
-        """Requests a minute, all shops together."""
+        """Requests per minute of all providers together."""
         return self.requests / self.minutes
 
 
 class NullTerminal:
-    """A user who is not there."""
+    """A terminal without a user."""
 
     is_interactive = False
 
@@ -83,7 +83,7 @@ class NullTerminal:
 
 
 def make_fast_clock(root: Path) -> SandboxClock:
-    """`SPEED` times as fast as this computer's."""
+    """Return a clock `SPEED` times as fast as this computer's."""
     clock = SandboxClock(make_private_folder(root) / "clock.json", SPEED)
     clock.start()
     return clock
@@ -93,7 +93,7 @@ def make_fast_clock(root: Path) -> SandboxClock:
 async def open_application(
     root: Path, town: BenchProviders, terminal: Terminal, outside: ExternalDependencies
 ) -> AsyncIterator[Application]:
-    """An application that rented all that the shops of ``town`` rent out."""
+    """Open an application that has all leases of the providers in ``town``."""
     module = ModuleType("gpurent_bench_shops")
     vars(module).update(make_plugin_hooks())
     registry = EntryPointRegistry.load(builtin=[builtin_entries, module], points=())
@@ -111,7 +111,7 @@ async def open_application(
 async def measure_watch(
     leases: int, minutes: float, root: Path, clock: ProviderClock, outside: ExternalDependencies
 ) -> WatchCost:
-    """A guard over ``leases`` of 5 shops for ``minutes`` of ``outside``'s ``clock``, after a first round."""
+    """Run a guard over ``leases`` of 5 providers for ``minutes`` of ``clock``, after a first round."""
     home = make_private_folder(root)
     (home / "config.toml").write_text(GUARD_CONFIG)
     with run_providers(leases, clock.now()) as town:
@@ -169,7 +169,7 @@ def main() -> None:
     out("leases  CPU share  CPU s/min/lease  memory  requests/min  requests/min/lease\n")
     costs = []
     for size in sizes:
-        # Each in a process of its own, so that memory is its own.
+        # Each size runs in a process of its own, so that its memory can be measured.
         ran = subprocess.run(
             [sys.executable, __file__, "--one", str(size), str(minutes)], stdout=subprocess.PIPE, check=True
         )

@@ -21,12 +21,12 @@ PLACEHOLDER = "gpurent_plugin_*"
 
 
 def find_plugin_packages(root: Path) -> list[Path]:
-    """The folder of each plugin's package, `plugins/<name>/src/gpurent_plugin_<name>`, in order."""
+    """Return the package folder of each plugin, `plugins/<name>/src/gpurent_plugin_<name>`, in order."""
     return sorted(path.parent for path in root.glob(f"plugins/*/src/{PLACEHOLDER}/__init__.py"))
 
 
 def expand_placeholder(value: Any, packages: Sequence[str]) -> Any:
-    """``value`` with each text in its lists that holds the placeholder repeated for every package."""
+    """Return ``value`` with each string that contains the placeholder repeated in its list for every package."""
     if isinstance(value, dict):
         return {key: expand_placeholder(inner, packages) for key, inner in value.items()}
     if not isinstance(value, list):
@@ -41,11 +41,11 @@ def expand_placeholder(value: Any, packages: Sequence[str]) -> Any:
 
 
 def main() -> None:
-    """Leaves with the exit status of `lint-imports`: 0 if every contract is kept, else 1."""
+    """Exit with the status of `lint-imports`: 0 if every contract is kept, otherwise 1."""
     packages = find_plugin_packages(ROOT)
     options = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["tool"]["importlinter"]
     options = expand_placeholder(options, [package.name for package in packages])
-    # The linter reads what Python would import: this tree, before anything that is installed.
+    # The linter reads what Python would import: this tree first, before anything that is installed.
     sys.path[:0] = [str(ROOT / "core"), *(str(package.parent) for package in packages)]
     with tempfile.TemporaryDirectory() as folder:
         config = Path(folder) / "contracts.toml"

@@ -1,4 +1,4 @@
-"""Prints what the pyproject files of core and of every plugin ask for, build tools and extras too."""
+"""Print what the pyproject files of core and of every plugin require, including build tools and extras."""
 
 import re
 import tomllib

@@ -1,12 +1,15 @@
-"""Bring the Chinese catalogues up to date: ``python scripts/messages.py`` extracts, merges and compiles.
+"""Update the Chinese catalogues: ``python scripts/messages.py`` extracts, merges and compiles.
 
-Core and every plugin that translates has its own, beside its code. ``--check`` only says what is missing, and fails if
-anything is. Needs Babel, which `make setup` installs.
+Core and every plugin with translations has its own catalogue, beside its code. ``--check`` only reports what is
+missing,
+and fails if anything is. Needs Babel, which `make setup` installs.
 """
 
 from __future__ import annotations
 
+import ast
 import sys
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -16,8 +19,8 @@ from babel.messages.mofile import write_mo
 from babel.messages.pofile import read_po, write_po
 
 ROOT = Path(__file__).parents[1]
-KEYWORDS = {"_": None, "N_": None}
-# A date of the run would make every run a change.
+KEYWORDS = {"_": None, "N_": None, "ngettext": (1, 2)}
+# The date of the run would make every run a change.
 CREATION_DATE = datetime(2026, 1, 1, tzinfo=UTC)
 
 
@@ -26,12 +29,27 @@ def list_packages() -> list[Path]:
 
 
 def extract_messages(package: Path) -> Catalog:
-    """Every message of the source, without line numbers: they would change with every commit."""
+    """Return every message of the source, without line numbers, which would change with every commit."""
     catalog = Catalog(project=package.name, charset="utf-8", creation_date=CREATION_DATE)
     for name, _line, message, comments, context in extract_from_dir(package, keywords=KEYWORDS):
         if message:
             catalog.add(message, auto_comments=comments, context=context, locations=[(name, 0)])
+    for text in filter(None, extract_command_help(package)):
+        catalog.add(text)
     return catalog
+
+
+def extract_command_help(package: Path) -> Iterator[str]:
+    """Yield the docstrings of click's commands: their long help."""
+    for path in sorted(package.rglob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+            if isinstance(node, ast.FunctionDef) and any(map(_makes_command, node.decorator_list)):
+                yield ast.get_docstring(node) or ""
+
+
+def _makes_command(decorator: ast.expr) -> bool:
+    made = decorator.func if isinstance(decorator, ast.Call) else decorator
+    return isinstance(made, ast.Attribute) and made.attr in ("command", "group")
 
 
 def load_catalog(package: Path) -> Catalog:
@@ -48,7 +66,11 @@ def catalog_path(package: Path) -> Path:
 
 def find_untranslated(template: Catalog, catalog: Catalog) -> list[object]:
     wanted = [message.id for message in template if message.id]
-    return [text for text in wanted if not ((found := catalog.get(text)) and found.string)]
+    return [text for text in wanted if not ((found := catalog.get(text)) and _has_text(found.string))]
+
+
+def _has_text(string: object) -> bool:
+    return all(string) if isinstance(string, tuple | list) else bool(string)
 
 
 def update_catalog(package: Path, template: Catalog) -> None:

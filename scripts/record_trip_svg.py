@@ -33,7 +33,7 @@ def run_gpurent(*arguments: str, **environment: str) -> str:
 
 
 def record_terminal(arguments: list[str], environment: dict[str, str]) -> str:
-    """What a terminal of `COLUMNS` shows of the command."""
+    """Return what a terminal with `COLUMNS` columns shows of the command."""
     seen = bytearray()
 
     def read(handle: int) -> bytes:
@@ -51,9 +51,9 @@ def render_svg(shown: str, title: str) -> str:
     console = Console(record=True, width=COLUMNS, file=Path(os.devnull).open("w"), force_terminal=True)  # noqa: SIM115
     for line in shown.replace("\r\n", "\n").split("\n"):
         if "━" not in line:
-            # A moving bar that the terminal took away again.
+            # A progress bar that the terminal erased again.
             console.print(Text.from_ansi(line.rpartition("\r")[2]))
-    # No font from elsewhere: the picture must be whole by itself.
+    # No external font: the picture must be self-contained.
     layout = re.sub(r"@font-face \{\{.*?\}\}\s*", "", CONSOLE_SVG_FORMAT, flags=re.DOTALL)
     return console.export_svg(title=title, code_format=layout)
 

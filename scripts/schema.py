@@ -1,4 +1,4 @@
-"""Writes the JSON Schema of gpurent.toml and the tables of its page, from the fields; ``--check`` only compares."""
+"""Write the JSON Schema of gpurent.toml and the tables of its page from the fields; ``--check`` only compares."""
 
 from __future__ import annotations
 
@@ -84,7 +84,7 @@ def make_schema() -> dict[str, Any]:
 
 
 def format_option(field: TripField) -> str:
-    """How the command line says it."""
+    """Return the field as an option of the command line."""
     if field.name == "command":
         return "-- COMMAND"
     return (
@@ -95,7 +95,7 @@ def format_option(field: TripField) -> str:
 
 
 def format_field_table(group: FieldGroup) -> str:
-    """One heading's fields as the page lists them."""
+    """Return one heading's fields as a table of the page."""
     rows = [
         f"| `{field.name}` | `{format_option(field)}` | `{field.example}` | {field.help_text} |"
         for field in TRIP_FIELDS
@@ -105,7 +105,7 @@ def format_field_table(group: FieldGroup) -> str:
 
 
 def render_page(text: str) -> str:
-    """``text`` with the table under the heading of each group written anew."""
+    """Return ``text`` with the table under each group's heading replaced."""
     for group in FieldGroup:
         below = rf"(^### {re.escape(group.value)}\n\n)(?:\|[^\n]*\n)*\n?"
         rows = format_field_table(group)

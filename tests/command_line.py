@@ -1,4 +1,4 @@
-"""The command line, each time in a process of its own, which is forked from one that has imported everything."""
+"""The command line, each run in a process of its own, forked from one that has imported everything."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ ROOT = Path(__file__).parents[1]
 
 
 class WarmProcess:
-    """The process of `tests.fork_server`; it ends with this one. Help texts are in the ``language`` of the import."""
+    """The process of `tests.fork_server`, which ends with this one; help texts use the ``language`` of the import."""
 
     def __init__(self, language: str) -> None:
         self._requests, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
@@ -35,7 +35,10 @@ class WarmProcess:
     def start(
         self, arguments: tuple[str, ...], environment: Mapping[str, str], folder: Path, streams: list[int]
     ) -> Iterator[tuple[int, Any]]:
-        """The number of the process, and the file in which its exit code comes. Killed at the end of the block."""
+        """Start a command; yield its pid and the file that its exit code is written to.
+
+        It is killed if the block raises an error.
+        """
         answers, theirs = os.pipe()
         request = {"arguments": arguments, "environment": dict(environment), "folder": str(folder)}
         with os.fdopen(answers) as file:
@@ -89,7 +92,7 @@ def _read_result(code: str, stdout: Any, stderr: Any) -> CommandLineResult:
 def run_command(
     *arguments: str, environment: Mapping[str, str], folder: Path, input_text: str = ""
 ) -> CommandLineResult:
-    """``gpurent`` with exactly that environment."""
+    """Run ``gpurent`` with exactly that environment."""
     with _running_command(arguments, environment, folder, input_text) as (end, stdout, stderr):
         return _read_result(end.readline(), stdout, stderr)
 
@@ -97,7 +100,7 @@ def run_command(
 async def run_command_async(
     *arguments: str, environment: Mapping[str, str], folder: Path, input_text: str = ""
 ) -> CommandLineResult:
-    """The same, while the event loop goes on."""
+    """The same without blocking the event loop."""
     with _running_command(arguments, environment, folder, input_text) as (end, stdout, stderr):
         ended = asyncio.Event()
         loop = asyncio.get_running_loop()

@@ -1,4 +1,4 @@
-"""For all tests: the computer may be slow, a failure must come back on the next run, and waiting may take no time."""
+"""For all tests: slow computers are allowed for, a failure recurs on the next run, and waiting can take no time."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ settings.register_profile(
 )
 settings.load_profile("gpurent")
 
-# A job in the background is started with it ignored, and would hand that on to every command that is tried.
+# A background job starts with SIGINT ignored, and every command run by the tests would inherit that.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 

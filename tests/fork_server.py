@@ -1,9 +1,9 @@
-"""A process that has imported gpurent already, and forks a command line for whoever asks: starting one takes
-milliseconds instead of most of a second. `tests.command_line` asks it.
+"""A process that has already imported gpurent and forks a command line on request.
 
-On stdin lies a socket. A request is one message: JSON ``{"arguments", "environment", "folder"}`` and four descriptors,
-which become stdin, stdout and stderr of the command; on the last one come the number of its process in one line and,
-at its end, its exit code (``-9``: it died by signal 9).
+Starting one then takes milliseconds instead of most of a second; `tests.command_line` is the client. Its stdin is a
+socket. A request is one message: JSON ``{"arguments", "environment", "folder"}`` and four descriptors. Three become
+stdin, stdout and stderr of the command; to the last one are written the pid on one line and, at the end, the exit code
+(``-9``: killed by signal 9).
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ MAX_MESSAGE_BYTES = 1 << 20
 
 
 def import_everything(*packages: str) -> EntryPointRegistry:
-    """Import what every plugin and the packages ``gpurent.<package>`` would import for themselves."""
+    """Import what every plugin and the packages ``gpurent.<package>`` would import themselves."""
     registry = EntryPointRegistry.load(builtin=[builtin_entries])
     for entry in registry.iter_entries():
         import_module(entry.build.__module__)
@@ -39,14 +39,14 @@ def import_everything(*packages: str) -> EntryPointRegistry:
         found = import_module(f"gpurent.{package}")
         for module in pkgutil.walk_packages(found.__path__, f"gpurent.{package}."):
             import_module(module.name)
-    # A process that ends must not look through, and so copy, what it shares with this one.
+    # A process that ends must not traverse, and so copy, the memory that it shares with this one.
     gc.collect()
     gc.freeze()
     return registry
 
 
 def _run_command(request: dict[str, Any]) -> int:
-    """The exit code of ``gpurent`` with the command line of ``request``."""
+    """Run ``gpurent`` with the arguments of ``request`` and return its exit code."""
     from gpurent.cli.main import main
 
     sys.argv = ["gpurent", *request["arguments"]]
@@ -54,7 +54,7 @@ def _run_command(request: dict[str, Any]) -> int:
     os.environ.update(request["environment"])
     os.chdir(request["folder"])
     for stream in (sys.stdout, sys.stderr):
-        # The interpreter reads it before the first line of ours.
+        # The interpreter applies this variable only when it starts.
         cast(io.TextIOWrapper, stream).reconfigure(encoding=os.environ.get("PYTHONIOENCODING", "utf-8"))
     try:
         main()
@@ -81,7 +81,7 @@ def _run_child(request: dict[str, Any], streams: Sequence[int]) -> NoReturn:
 
 
 def serve_requests(requests: socket.socket) -> None:
-    """Until the other side closes ``requests``."""
+    """Serve requests until the other side closes ``requests``."""
     waiting = selectors.DefaultSelector()
     waiting.register(requests, selectors.EVENT_READ)
     while True:
@@ -108,7 +108,7 @@ def serve_requests(requests: socket.socket) -> None:
 
 
 def _write_line(descriptor: int, text: str) -> None:
-    with contextlib.suppress(BrokenPipeError):  # nobody waits for it any more
+    with contextlib.suppress(BrokenPipeError):  # the client is gone
         os.write(descriptor, text.encode())
 
 

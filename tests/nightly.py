@@ -1,7 +1,7 @@
-"""A pytest plugin of `make test-nightly`, which goes on where it ended: what passed at this commit is not run again.
+"""A pytest plugin for `make test-nightly`, which continues where it stopped: tests that passed are not run again.
 
 Each result is a line of ``.nightly.jsonl``: the commit, the test with its seed, the outcome, seconds, the time. With
-changes that are not committed everything is run.
+uncommitted changes everything is run.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ RESULTS_FILE = ".nightly.jsonl"
 
 
 def get_commit(root: Path) -> str:
-    """The commit that is checked out; ``+`` behind it when files differ from it."""
+    """Return the commit that is checked out, with ``+`` appended if files differ from it."""
 
     def git(*arguments: str) -> str:
         return subprocess.run(
@@ -29,7 +29,7 @@ def get_commit(root: Path) -> str:
 
 
 def read_passed(file: Path, commit: str) -> frozenset[str]:
-    """The tests whose last line at that commit says that they passed. A line that was cut off says nothing."""
+    """Return the tests whose last result at that commit was a pass. A truncated line is ignored."""
     last: dict[str, str] = {}
     for line in file.read_text("utf-8").splitlines() if file.exists() else ():
         try:
@@ -46,7 +46,7 @@ class NightlyPlugin:
     file: Path
     commit: str
     writes: bool
-    """One process writes for all."""
+    """Whether this process writes the results; only one does."""
     passed_tests: frozenset[str]
 
     def pytest_collection_modifyitems(self, config: pytest.Config, items: list[pytest.Item]) -> None:

@@ -1,4 +1,4 @@
-"""Leases for tests that need one in hand."""
+"""Sample leases for tests."""
 
 from __future__ import annotations
 

@@ -7,8 +7,8 @@ import gc
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """The entry point; exits with the command's code."""
-    # A start makes many objects and no rubbish, and an end frees them all anyway. The imports are part of the start.
+    """Run the command line and exit with the command's exit code."""
+    # Startup, imports included, creates many objects but hardly any garbage, and the process exit frees all of them.
     gc.set_threshold(50_000)
     atexit.register(gc.freeze)
     from gpurent.cli.main import main as run_command

@@ -1,10 +1,10 @@
-"""All that a plugin may import. Names load on first use, so that a plugin's entry module stays cheap."""
+"""Everything a plugin may import. Names load on first use, so a plugin's entry module stays cheap to import."""
 
 from __future__ import annotations
 
 from importlib import import_module
 
-TYPE_CHECKING = False  # the real one costs an import, and some plugins count milliseconds
+TYPE_CHECKING = False  # the typing import costs time, and some plugins count milliseconds
 if TYPE_CHECKING:
     from typing import Any
 
@@ -102,6 +102,11 @@ if TYPE_CHECKING:
     from gpurent.locale import (
         make_translator as make_translator,
     )
+    from gpurent.locale.foreign_text import (
+        describe_errno as describe_errno,
+        describe_error as describe_error,
+        quote_text as quote_text,
+    )
     from gpurent.ports.connection import (
         CommandResult as CommandResult,
         SshConnection as SshConnection,
@@ -125,11 +130,11 @@ if TYPE_CHECKING:
         BillingProvider as BillingProvider,
         InvoiceInfo as InvoiceInfo,
         Login as Login,
+        MoneyInstructions as MoneyInstructions,
         SupportsEnrolment as SupportsEnrolment,
         SupportsInvoices as SupportsInvoices,
         SupportsStatement as SupportsStatement,
         SupportsWithdrawal as SupportsWithdrawal,
-        TopUp as TopUp,
         TopUpAdvice as TopUpAdvice,
     )
     from gpurent.roles.entries import (
@@ -199,6 +204,27 @@ if TYPE_CHECKING:
         SimulatorRoute as SimulatorRoute,
         SupportsManualRental as SupportsManualRental,
     )
+    from gpurent.roles.transfer_errors import (
+        FileProblem as FileProblem,
+        connection_lost_error as connection_lost_error,
+        corrupted_upload_error as corrupted_upload_error,
+        deep_folder_error as deep_folder_error,
+        describe_bad_link as describe_bad_link,
+        describe_outside_link as describe_outside_link,
+        describe_unreadable as describe_unreadable,
+        download_failures_error as download_failures_error,
+        idle_timeout_error as idle_timeout_error,
+        missing_remote_sources_error as missing_remote_sources_error,
+        missing_source_error as missing_source_error,
+        remote_file_error as remote_file_error,
+        small_disk_error as small_disk_error,
+        source_name_error as source_name_error,
+        summarize_failures as summarize_failures,
+        too_many_remote_files_error as too_many_remote_files_error,
+        too_many_sources_error as too_many_sources_error,
+        unreadable_source_error as unreadable_source_error,
+        upload_failures_error as upload_failures_error,
+    )
 
 _NAMES_BY_MODULE = {
     "gpurent.domain.access": "Endpoint MachineProfile is_loopback",
@@ -214,11 +240,12 @@ _NAMES_BY_MODULE = {
     "gpurent.domain.transfer": "PullRequest PushRequest SkippedName TransferLimits TransferReport",
     "gpurent.errors": "AuthError GpurentError HostKeyChanged InputRequired JobError LeaseError LeaseGone MoneyError PaidTooLate PluginError RemoteError SoldOut Spent TransferError TransferUnsupported UnavailableError UnexpectedResponse UsageError",  # noqa: E501
     "gpurent.locale": "make_translator",
+    "gpurent.locale.foreign_text": "describe_errno describe_error quote_text",
     "gpurent.ports.connection": "CommandResult SshConnection",
     "gpurent.ports.services": "Http HttpResponse MailReader PluginState Vault",
     "gpurent.ports.system": "Clock",
     "gpurent.ports.terminal": "Progress",
-    "gpurent.roles.account": "Authenticator Balance BillingProvider InvoiceInfo Login SupportsEnrolment SupportsInvoices SupportsStatement SupportsWithdrawal TopUp TopUpAdvice",  # noqa: E501
+    "gpurent.roles.account": "Authenticator Balance BillingProvider InvoiceInfo Login MoneyInstructions SupportsEnrolment SupportsInvoices SupportsStatement SupportsWithdrawal TopUpAdvice",  # noqa: E501
     "gpurent.roles.entries": "AuthEntry BillingEntry CommandEntry ExporterEntry InputField LauncherEntry LeaseEntry MailboxEntry NotifierEntry PluginEntry SessionEntry SimulatorEntry TransferEntry",  # noqa: E501
     "gpurent.roles.exporter": "Export ExportFile ExportedLease Exporter SupportsInstall SupportsOpen",
     "gpurent.roles.hookspecs": "hookimpl",
@@ -228,6 +255,7 @@ _NAMES_BY_MODULE = {
     "gpurent.roles.plugin_context": "PluginContext",
     "gpurent.roles.safe_dir": "SafeDir",
     "gpurent.roles.simulator": "Evidence ManualAccess ProviderSimulator SandboxMachine SandboxMachines SendMail SimulatorContext SimulatorLedgerEntry SimulatorRoute SupportsManualRental",  # noqa: E501
+    "gpurent.roles.transfer_errors": "FileProblem connection_lost_error corrupted_upload_error deep_folder_error describe_bad_link describe_outside_link describe_unreadable download_failures_error idle_timeout_error missing_remote_sources_error missing_source_error remote_file_error small_disk_error source_name_error summarize_failures too_many_remote_files_error too_many_sources_error unreadable_source_error upload_failures_error",  # noqa: E501
 }
 _MODULE_BY_NAME = {name: module for module, names in _NAMES_BY_MODULE.items() for name in names.split()}
 

@@ -1,24 +1,24 @@
 """Every error that gpurent shows on purpose.
 
 GpurentError
-├── UsageError          2   the command or a setting is wrong
-├── PluginError         3   a plugin is missing, broken, or breaks its contract
-├── AuthError           4   the provider does not accept who we are
-├── MoneyError          5   a balance, a budget, a rate or a payment stands in the way
-│   ├── BudgetExceeded        a limit of the user's own would be broken
-│   └── PaidTooLate         paid, but after the window: can be reclaimed
-├── LeaseError          6   the machine cannot be had, or is no more
-│   ├── SoldOut             nothing that fits is free
-│   └── LeaseGone           the provider says that it ended
-├── RemoteError         7   something on the rented machine went wrong
-│   ├── HostKeyChanged      the machine is not the one we pinned
-│   ├── TransferError       a file did not arrive
+├── UsageError          2   the command line, a setting or a file is wrong
+├── PluginError         3   a plugin is missing, broken, or violates its contract
+├── AuthError           4   the provider rejected the login
+├── MoneyError          5   blocked by a balance, a budget, an exchange rate or a payment
+│   ├── BudgetExceeded        a limit set by the user would be exceeded
+│   └── PaidTooLate         paid, but after the payment window; the money can be reclaimed
+├── LeaseError          6   the machine cannot be rented or released, or is gone
+│   ├── SoldOut             no matching machine is available
+│   └── LeaseGone           the provider reports that the lease ended
+├── RemoteError         7   something failed on the rented machine
+│   ├── HostKeyChanged      the host key is not the pinned one
+│   ├── TransferError       a file did not arrive intact
 │   ├── JobError            the job could not be started, or ended at once
-│   └── UnfitMachine        the doctor found that it cannot do the job
+│   └── UnfitMachine        the doctor found that the machine cannot do the job
 ├── UnavailableError    8   the network or the service does not answer now; nothing is known to be wrong
-├── UnexpectedResponse  9   an answer that no longer has the known shape
-├── BusyError          10   another process works on the same trip or lease
-└── InputRequired      11   an answer that only the user can give, and nobody is at the terminal
+├── UnexpectedResponse  9   the response no longer has the expected format
+├── BusyError          10   another process is working on the same trip or lease
+└── InputRequired      11   only the user can answer, and nobody is at the terminal
 
 "Not ready yet" is a state of a lease, never an error.
 """
@@ -32,7 +32,7 @@ from gpurent.locale import _
 
 
 class Spent(Enum):
-    """Whether money left the user's hands through the failed action."""
+    """Whether the failed action spent any of the user's money."""
 
     NO = "no"
     YES = "yes"
@@ -40,17 +40,17 @@ class Spent(Enum):
 
 
 class GpurentError(Exception):
-    """Something happened that the user can understand and act upon.
+    """An error that the user can understand and act on.
 
-    ``message`` says what happened, ``hint`` what to do now, ``spent`` whether money was spent,
-    ``burning`` names leases that still cost money, ``detail`` holds raw remote text (already stripped).
+    ``message`` says what happened, ``hint`` what to do now, ``spent`` whether money was spent, ``burning`` names leases
+    that still cost money, ``detail`` holds raw remote text (already stripped).
     """
 
     exit_code: ClassVar[int] = 1
     code: ClassVar[str] = "error"
 
     def __init_subclass__(cls, code: str = "", exit_code: int = 0) -> None:
-        """What is not given is the parent's."""
+        """Inherit ``code`` and ``exit_code`` from the parent class where they are not given."""
         super().__init_subclass__()
         cls.code = code or cls.code
         cls.exit_code = exit_code or cls.exit_code
@@ -75,55 +75,55 @@ class GpurentError(Exception):
 
 
 class UsageError(GpurentError, code="usage", exit_code=2):
-    """The command line, a setting or a file of the user's is wrong."""
+    """The command line, a setting or one of the user's files is wrong."""
 
 
 class PluginError(GpurentError, code="plugin", exit_code=3):
-    """A plugin is missing, broken, or broke its contract."""
+    """A plugin is missing, broken, or violated its contract."""
 
 
 class AuthError(GpurentError, code="auth", exit_code=4):
-    """The provider does not accept the login."""
+    """The provider rejected the login."""
 
 
 class MoneyError(GpurentError, code="money", exit_code=5):
-    """A balance, a budget, a rate or a payment stands in the way."""
+    """Blocked by a balance, a budget, an exchange rate or a payment."""
 
 
 class BudgetExceeded(MoneyError, code="over-budget"):
-    """A limit of the user's own would be broken."""
+    """A limit set by the user would be exceeded."""
 
 
 class PaidTooLate(MoneyError, code="paid-too-late"):
-    """The payment left the wallet after the shop's window; the hint says how to reclaim it."""
+    """The payment was made after the provider's payment window; the hint says how to reclaim it."""
 
 
 class LeaseError(GpurentError, code="lease", exit_code=6):
-    """The machine cannot be had, or cannot be given back."""
+    """The machine cannot be rented or released."""
 
 
 class SoldOut(LeaseError, code="sold-out"):
-    """Nothing that fits the wish is free now."""
+    """No machine that meets the requirements is available now."""
 
 
 class LeaseGone(LeaseError, code="lease-gone"):
-    """The provider itself says that the lease ended."""
+    """The provider itself reports that the lease ended."""
 
 
 class RemoteError(GpurentError, code="remote", exit_code=7):
-    """Something on the rented machine went wrong."""
+    """Something failed on the rented machine."""
 
 
 class HostKeyChanged(RemoteError, code="host-key-changed"):
-    """The machine shows another host key than the one pinned for this lease; no password was sent."""
+    """The machine's host key differs from the one pinned for this lease; no password was sent."""
 
 
 class TransferError(RemoteError, code="transfer"):
-    """A file did not arrive, or did not arrive as it was."""
+    """A file did not arrive, or did not arrive intact."""
 
 
 class TransferUnsupported(TransferError, code="transfer-unsupported"):
-    """This way of carrying cannot do it, or not with this machine; nothing moved, and another way may do it."""
+    """The transfer backend cannot do this, or not with this machine. Nothing was transferred; another may work."""
 
 
 class JobError(RemoteError, code="job"):
@@ -139,7 +139,7 @@ class UnavailableError(GpurentError, code="unavailable", exit_code=8):
 
 
 class BusyError(GpurentError, code="busy", exit_code=10):
-    """Another process works on the same trip, lease or budget; nothing was done. ``holder``: its process number."""
+    """Another process is working on the same trip, lease or budget; nothing was done. ``holder`` is its process ID."""
 
     def __init__(self, message: str, *, holder: str = "?", hint: str = "") -> None:
         super().__init__(message, hint=hint, retryable=True)
@@ -151,13 +151,13 @@ class InputRequired(GpurentError, code="input-required", exit_code=11):
 
 
 class UnexpectedResponse(GpurentError, code="unexpected-response", exit_code=9):
-    """An answer that no longer has the known shape; carries the URL and the head of the body."""
+    """A response that no longer has the expected format; carries the URL and the beginning of the body."""
 
     def __init__(self, message: str, *, url: str, body: str = "", spent: Spent = Spent.UNKNOWN) -> None:
         head = " ".join(body[:300].split())
         super().__init__(
             message,
-            hint=_("The answer of {url} has an unknown shape; the plugin must be updated.").format(url=url),
+            hint=_("The response from {url} has an unexpected format; update the plugin.").format(url=url),
             detail=head,
             spent=spent,
         )

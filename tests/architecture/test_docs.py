@@ -1,4 +1,4 @@
-"""Every file and folder that the page on the architecture names is there."""
+"""Every file and folder that the architecture page names exists."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ BASE_FOLDERS = ("", "core/gpurent", "core/gpurent/workflow")
 
 
 def find_paths(text: str) -> list[str]:
-    """The paths in code marks, ``a/{b,c}.py`` as two."""
+    """Return the paths in code marks; ``a/{b,c}.py`` counts as two."""
     found = []
     for part in (word for mark in re.findall(r"`([^`\n]+)`", text) for word in re.split(r",\s+", mark)):
         braced = re.fullmatch(r"(.*)\{(.*)\}(.*)", part)
@@ -24,7 +24,7 @@ def find_paths(text: str) -> list[str]:
     return found
 
 
-@pytest.mark.parametrize("path", sorted(set(find_paths(PAGE.partition("## From the first house")[0]))))
+@pytest.mark.parametrize("path", sorted(set(find_paths(PAGE.partition("## Where earlier files went")[0]))))
 def test_what_the_page_names_is_there(path: str) -> None:
     assert any((ROOT / base / path).exists() for base in BASE_FOLDERS), path
 

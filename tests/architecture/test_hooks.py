@@ -1,4 +1,4 @@
-"""The hooks keep their laws, and the page about them says what is so."""
+"""The hooks follow their rules, and the page about them is correct."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Every plugin below plugins/ is in the import contracts, without a list of them."""
+"""Every plugin below plugins/ is in the import contracts without being listed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Rules of the house that a machine can watch."""
+"""House rules that a machine can check."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ LINTER = "scripts/lint_imports.py"
 
 
 class Violation(NamedTuple):
-    """An import that breaks a contract, the file that it is added to, and how the linter reports it."""
+    """An import that breaks a contract, the file that it is added to, and the linter's report."""
 
     contract: str
     path: str
@@ -33,7 +33,7 @@ class Violation(NamedTuple):
     reported: str
 
 
-# In the copy only: the contracts must hold for a plugin that was just added.
+# Only in the copy: the contracts must also hold for a plugin that was just added.
 NEW_PLUGIN = "plugins/planted/src/gpurent_plugin_planted"
 VIOLATIONS = (
     Violation(
@@ -136,7 +136,7 @@ def test_each_import_contract_fails_on_its_violation(tmp_path: Path) -> None:
     done = subprocess.run(
         [sys.executable, LINTER, "--no-cache"],
         cwd=tmp_path,
-        env={**os.environ, "COLUMNS": "500"},  # wide enough to break no line
+        env={**os.environ, "COLUMNS": "500"},  # wide enough that no line wraps
         capture_output=True,
         text=True,
         check=False,
@@ -160,7 +160,7 @@ def copy_product(target: Path) -> None:
 
 
 def add_import(root: Path, violation: Violation) -> None:
-    """Add the import to its file, which must exist unless it is of the new plugin."""
+    """Add the import to its file, which must exist unless it belongs to the new plugin."""
     path = root / violation.path
     if violation.path.startswith(NEW_PLUGIN):
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -172,18 +172,18 @@ def add_import(root: Path, violation: Violation) -> None:
 
 
 def split_sections(report: str) -> dict[str, str]:
-    """The text below each underlined heading of a report."""
+    """Return the text below each underlined heading of a report."""
     _before, *parts = re.split(r"^(.+)\n-+\n", report, flags=re.MULTILINE)
     return dict(zip(parts[::2], parts[1::2], strict=True))
 
 
-# Core itself speaks these protocols and reads these files.
+# Core itself uses these protocols and file formats.
 SHARED_NAMES = {"openssh", "ssh", "torch"}
 PLUGINS = {path.parent.name for path in (ROOT / "plugins").glob("*/pyproject.toml")} - SHARED_NAMES
 FOREIGN_NAMES = re.compile(
     rf"mistgpu|1024gpu|gpu1024|alipay|deepbrain|\b({'|'.join(sorted(PLUGINS))})\b", re.IGNORECASE
 )
-# The demo tells a story of these very shops; the mail's address may come from the mailbox's own setting.
+# The demo names these providers; the mail address may come from the mailbox's own setting.
 EXEMPT_PATHS = ("cli/commands/sandbox.py", "testing/", "locale/")
 ALLOWED_EXAMPLES = re.compile(r"200000DBC|screen, tmux, …|MISTGPU, paid|1024GPU, prepaid")
 
@@ -201,14 +201,14 @@ def test_core_names_no_provider_wallet_or_tool() -> None:
                     continue
                 text = ALLOWED_EXAMPLES.sub("", token.string)
                 if inside.startswith(("cli/top/", "cli/commands/top.py")):
-                    text = text.replace("screen", "")  # the terminal's
+                    text = text.replace("screen", "")  # a terminal's screen
                 if FOREIGN_NAMES.search(text):
                     found.append(f"{inside}:{token.start[0]}: {token.string[:80]}")
     assert [line for line in found if '"imap"' not in line] == []
 
 
 def docstring_lines(path: Path) -> set[int]:
-    """The lines of all docstrings."""
+    """Return the line numbers of all docstrings."""
     lines: set[int] = set()
     for node in ast.walk(ast.parse(path.read_text("utf-8"))):
         if not isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
@@ -243,7 +243,7 @@ def test_no_code_switches_safety_off() -> None:
 
 
 def test_a_lease_is_moved_by_whoever_it_belongs_to() -> None:
-    """No API moves a machine that was rented by hand: `Plugins.provider_of` and `Plugins.billing_of` know that."""
+    """`Plugins.provider_of` and `Plugins.billing_of` must be used: a provider's API cannot manage a manual rental."""
     past = re.compile(r"\.(provider|billing)\(\s*(lease|found|before|after|kept)\.provider\s*\)")
     wrong = [
         f"{path.name}: {match[0]}"
@@ -280,7 +280,7 @@ def test_no_registry_host_is_committed() -> None:
         for name in listed
         if name.endswith((".txt", ".toml", ".lock", ".json", ".cfg", ".md", ".py", ".sh", "Makefile"))
         and name != mine
-        and (ROOT / name).exists()  # deleted, and not committed yet
+        and (ROOT / name).exists()  # it may be deleted but not committed
         and hosts.search((ROOT / name).read_text("utf-8", "replace"))
     ]
     assert wrong == []

@@ -1,4 +1,4 @@
-"""A plugin's fake service lives in its `simulator/` package, and nothing that acts on a real provider knows it."""
+"""A plugin's simulator lives in its `simulator/` package, and no code for the real provider uses it."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ WITH_SIMULATOR = [package for package in PLUGINS if (package / "simulator").is_d
 
 
 def list_imports(tree: ast.AST, *, when_loaded: bool) -> Iterator[str]:
-    """The modules that ``tree`` imports; ``when_loaded``: only those that loading it brings."""
+    """Yield the modules that ``tree`` imports; ``when_loaded``: only those imported when it is loaded."""
     for node in ast.iter_child_nodes(tree):
         if when_loaded and isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda):
             continue
@@ -25,7 +25,7 @@ def list_imports(tree: ast.AST, *, when_loaded: bool) -> Iterator[str]:
 
 
 def list_importers(package: Path) -> set[str]:
-    """The modules outside the simulator that import it; ``plugin.py`` may do so in a function."""
+    """Return the modules outside the simulator that import it; ``plugin.py`` may do so in a function."""
     found = set()
     for path in package.rglob("*.py"):
         if path.is_relative_to(package / "simulator"):

@@ -1,4 +1,4 @@
-"""A shop with many leases, in memory: each look is counted, and some never end."""
+"""A provider with many leases, in memory: each refresh is counted, and some never finish."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from gpurent.errors import UnavailableError
 from gpurent.infra.registry import builtin_entries
 from gpurent.infra.registry.registry import EntryPointRegistry
 from gpurent.ports.system import Clock
-from gpurent.roles.account import Balance, BillingProvider, TopUp
+from gpurent.roles.account import Balance, BillingProvider, MoneyInstructions
 from gpurent.roles.entries import BillingEntry, LeaseEntry
 from gpurent.roles.hookspecs import hookimpl
 from gpurent.roles.lease import LeaseProvider
@@ -38,7 +38,7 @@ PRICE = UnitPrice(Decimal("1.50"), CNY)
 
 @define
 class CountingProvider(LeaseProvider, BillingProvider):
-    """``hanging_leases`` leases are never answered for; ``failing_leases`` ones are refused."""
+    """Never answers for leases in ``hanging_leases``; raises an error for those in ``failing_leases``."""
 
     clock: Clock | None = None
     hanging_leases: set[str] = field(factory=set)
@@ -79,8 +79,8 @@ class CountingProvider(LeaseProvider, BillingProvider):
     async def get_rate(self, quote: Currency) -> Rate:
         raise UnavailableError("no rate")
 
-    async def create_top_up(self, money: Money) -> TopUp:
-        return TopUp(steps=())
+    async def create_top_up(self, money: Money) -> MoneyInstructions:
+        return MoneyInstructions(steps=())
 
     async def pay_bill(self, bill: Bill) -> Payment:
         raise UnavailableError("no payment")
@@ -88,7 +88,7 @@ class CountingProvider(LeaseProvider, BillingProvider):
     async def list_charges(self, lease: Lease) -> Known[Charge] | Unknown:
         at = lease.started_at
         assert at is not None
-        return Known((Charge(at=at, kind=ChargeKind.USE, money=Money(150, CNY), ref=f"c-{lease.id}"),))
+        return Known((Charge(at=at, kind=ChargeKind.USAGE, money=Money(150, CNY), ref=f"c-{lease.id}"),))
 
 
 @define
@@ -101,7 +101,7 @@ class ManyLeases:
     screens: ExitStack = field(factory=ExitStack)
 
     def make_screen(self, fresh: float = 3600.0) -> TopApp:
-        """A screen that asks once and then only when it is told to."""
+        """Return a screen that refreshes once and then only on request."""
         made = TopApp(self.overview, make_lease_operations(self.application), self._attach, fresh)
         self.screens.enter_context(self.terminal.redirect_to(made.show_status))
         return made
@@ -113,7 +113,7 @@ class ManyLeases:
 
 @asynccontextmanager
 async def many_leases(home: Path, count: int, patience: float = 15.0) -> AsyncIterator[ManyLeases]:
-    """``count`` leases in a journal of their own, the later ones with less time."""
+    """Start with ``count`` leases in a journal of their own; later ones have less time left."""
     shop = CountingProvider()
     module = ModuleType("crowd_shop")
 

@@ -1,4 +1,4 @@
-"""Every message has a Chinese translation with the same placeholders; what is shipped is what stands in the source."""
+"""Every message has a Chinese translation with the same placeholders; the compiled catalogues match the source."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ from pathlib import Path
 from string import Formatter
 
 import pytest
+from babel.messages.catalog import Message
+from babel.messages.pofile import read_po
 
 from gpurent.locale import make_translator, set_language
 
@@ -22,9 +24,11 @@ CATALOGUES = sorted(
 
 
 def read_catalogue(path: Path) -> dict[str, str]:
+    """Return the compiled messages; those with a plural by their singular."""
     with path.with_suffix(".mo").open("rb") as file:
         found = gettext.GNUTranslations(file)._catalog  # type: ignore[attr-defined]
-    return {key: value for key, value in found.items() if key}
+    # Chinese has one form for every count: the plural forms are keyed by (singular, 0).
+    return {key[0] if isinstance(key, tuple) else key: value for key, value in found.items() if key}
 
 
 def find_placeholders(text: str) -> set[str]:
@@ -44,17 +48,30 @@ def test_nothing_is_missing() -> None:
 
 @pytest.mark.parametrize("path", CATALOGUES, ids=[path.stem for path in CATALOGUES])
 def test_placeholders_agree(path: Path) -> None:
-    for english, chinese in read_catalogue(path).items():
-        assert find_placeholders(english) == find_placeholders(chinese), english
+    with path.open("rb") as file:
+        messages = [message for message in read_po(file, locale="zh_CN") if message.id]
+    for message in messages:
+        english = [message.id] if isinstance(message.id, str) else message.id
+        _english, chinese = first_forms(message)
+        assert find_placeholders(chinese) in map(find_placeholders, english), message.id
 
 
 @pytest.mark.parametrize("path", CATALOGUES, ids=[path.stem for path in CATALOGUES])
 def test_the_compiled_catalogue_is_the_written_one(path: Path) -> None:
-    from babel.messages.pofile import read_po
-
     with path.open("rb") as file:
-        written = {m.id: m.string for m in read_po(file, locale="zh_CN") if m.id}
+        written = dict(first_forms(message) for message in read_po(file, locale="zh_CN") if message.id)
     assert written == read_catalogue(path)
+
+
+def first_forms(message: Message) -> tuple[str, str]:
+    """Return a message and its translation; of a plural, the first forms."""
+    english, chinese = message.id, message.string
+    assert english
+    assert chinese
+    return (
+        english if isinstance(english, str) else english[0],
+        chinese if isinstance(chinese, str) else chinese[0],
+    )
 
 
 def test_a_package_speaks_by_its_own_catalogue(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,4 +1,4 @@
-"""Costs for the terminal and as a page: conversion by stored rates only, aligned bars, safe and well-formed HTML."""
+"""Costs in the terminal and as a page: conversion by stored rates only, aligned bars, safe and well-formed HTML."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ HOSTILE = "<script>alert(1)</script>\"&'\x1b[2J\u202e\x00]]>"
 def make_entry(
     amount: str,
     currency: Currency,
-    kind: ChargeKind = ChargeKind.USE,
+    kind: ChargeKind = ChargeKind.USAGE,
     *,
     price: str = "",
     gpu: str = "2080Ti",
@@ -53,23 +53,23 @@ def test_each_movement_is_converted_by_its_own_rate() -> None:
     assert [row.key for row in found.rows] == ["2026-03-01", "2026-03-02"]
     assert [str(rate.value) for rate in found.rates] == ["0.002", "0.004"]
     text = format_costs(found)
-    assert "Rate: 1 DBC = 0.002 USD (chain, 2026-03-01 23:30 UTC)" in text
-    assert found.lacking == ()
+    assert "Exchange rate: 1 DBC = 0.002 USD (chain, 2026-03-01 23:30 UTC)" in text
+    assert found.unconverted == ()
 
 
 @pytest.mark.parametrize("price", ["", "0", "-1", "NaN"])
 def test_without_a_usable_rate_nothing_is_guessed(price: str) -> None:
     found = group_costs([make_entry("100", DBC, price=price), make_entry("3.60", CNY)], "provider", "USD")
     assert {str(money) for money in found.totals} == {"3.60 CNY", "100 DBC"}
-    assert {str(money) for money in found.lacking} == {"3.60 CNY", "100 DBC"}
+    assert {str(money) for money in found.unconverted} == {"3.60 CNY", "100 DBC"}
     assert found.rates == ()
-    assert "Not converted, since no rate for it was stored: 3.60 CNY + 100 DBC" in format_costs(found)
+    assert "Not converted, no exchange rate was stored: 3.60 CNY + 100 DBC" in format_costs(found)
 
 
 def test_deposits_holds_and_top_ups_are_not_spent() -> None:
     kinds = (
         ChargeKind.DEPOSIT,
-        ChargeKind.DEPOSIT_RETURN,
+        ChargeKind.DEPOSIT_REFUND,
         ChargeKind.HOLD,
         ChargeKind.TOP_UP,
         ChargeKind.TRANSFER,
@@ -124,8 +124,8 @@ def test_the_page_is_well_formed_safe_and_needs_nothing(by: str) -> None:
     assert "prefers-color-scheme: dark" in text
     assert not re.search("[\x00-\x08\x0b-\x1f\u202e]", text.replace("\n", ""))
     captions = [node.text for node in tree.iter("figcaption")]
-    assert captions[:3] == ["Spent over time, CNY", "Spent over time, DBC", "Burn rate, CNY an hour"]
-    assert "Paid but idle" in captions
+    assert captions[:3] == ["Cumulative spending, CNY", "Cumulative spending, DBC", "Burn rate, CNY per hour"]
+    assert "Paid idle time" in captions
     labels = {node.text for node in tree.iter("{http://www.w3.org/2000/svg}text")}
     assert {"4.00 CNY", "2.10 CNY", "0.00 CNY"} <= labels, "both leases burn together at the most"
     if by == "gpu":

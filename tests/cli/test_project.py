@@ -1,4 +1,4 @@
-"""`gpurent init`, then `gpurent run` without options, over the sandbox; and what wins over what."""
+"""`gpurent init`, then `gpurent run` without options, in the sandbox; and which source of a value takes precedence."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def run_gpurent(folder: Path, *arguments: str) -> CommandLineResult:
     return run_command(*arguments, environment=environment, folder=folder)
 
 
-# who wins
+# precedence
 
 
 def test_the_command_line_wins_key_by_key(folder: Path) -> None:
@@ -117,9 +117,9 @@ def test_the_file_above_counts_and_can_be_left_out(folder: Path) -> None:
     (folder / "deep").mkdir()
     os.chdir(folder / "deep")
     assert project_spec().upload.folder == str(folder)
-    with pytest.raises(UsageError, match="say what to run"):
+    with pytest.raises(UsageError, match="no command given"):
         project_spec(no_project=True)
-    with pytest.raises(UsageError, match="exclude each other"):
+    with pytest.raises(UsageError, match="cannot be used together"):
         project_spec(no_project=True, project=folder / "gpurent.toml")
     named = folder / "other.toml"
     named.write_text('command = "b.py"\nprovider = ["mistgpu"]\n')
@@ -129,8 +129,8 @@ def test_the_file_above_counts_and_can_be_left_out(folder: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "error", "words"),
     [
-        ('provider = ["mistgpu"]', UsageError, "say what to run"),
-        ('command = "a.py"', UsageError, "say where"),
+        ('provider = ["mistgpu"]', UsageError, "no command given"),
+        ('command = "a.py"', UsageError, "no provider given"),
         ('command = "a.py"\nprovider = ["vast"]', PluginError, "vast"),
         ('command = "a.py"\nprovider = ["mistgpu"]\nsession = "zellij"', PluginError, "zellij"),
         ('command = "a.py"\nprovider = ["mistgpu"]\ninclude = ["data"]', UsageError, "data does not exist"),
@@ -139,11 +139,11 @@ def test_the_file_above_counts_and_can_be_left_out(folder: Path) -> None:
             UsageError,
             "e.yml does not exist",
         ),
-        ('command = "a.py"\nprovider = ["mistgpu"]\nname = "-x y"', UsageError, "no name for a session"),
+        ('command = "a.py"\nprovider = ["mistgpu"]\nname = "-x y"', UsageError, "invalid session name"),
         (
             'command = "a.py"\nprovider = ["mistgpu"]\ndeadline = 2026-01-01T00:00:00Z',
             UsageError,
-            "has passed",
+            "in the past",
         ),
     ],
 )
@@ -208,7 +208,7 @@ def test_init_proposes_conda_where_nothing_else_is(folder: Path) -> None:
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        (("--for", "soon"), "a span of time is expected"),
+        (("--for", "soon"), "expected a duration"),
         (("--budget", "20"), "an amount of money"),
         (("-p", "vast"), "vast"),
         (("--conda", "none.yml"), "none.yml does not exist"),
@@ -288,13 +288,13 @@ async def test_init_then_run(sandbox: TripSandbox, tmp_path: Path) -> None:
     assert made.code == 0, made.err
     plan = await sandbox.run_command("plan", folder=work)
     assert plan.code == 0, plan.err
-    assert "upload train.py, digits.csv.gz of" in plan.out
-    assert "make the machine ready" in plan.out
+    assert "upload train.py, digits.csv.gz from" in plan.out
+    assert "set up the machine" in plan.out
     ran = await sandbox.run_command("run", "--keep", folder=work)
     assert ran.code == 0, ran.err
     assert "+ echo ready > ready.txt; ls" in ran.out
     assert "notes.txt" not in ran.out
-    assert "the machine shuts itself at" in ran.err
+    assert "the machine shuts itself down at" in ran.err
     assert str(work / "gpurent.toml") in ran.err
     assert json.loads((work / "out" / "metrics.json").read_text())["planned_epochs"] == 1
     lease = (await sandbox.run_command("ls", "--json")).data[0]["id"]

@@ -1,4 +1,4 @@
-"""A code in the terminal is the code of the text: read back from the blocks, module by module."""
+"""A QR code in the terminal encodes the text: read back from the blocks, module by module."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ CELLS = {" ": (0, 0), "▀": (1, 0), "▄": (0, 1), "█": (1, 1)}
 
 
 def read_matrix(text: str) -> list[list[int]]:
-    """The modules that the blocks of ``text`` show, without the quiet zone, which must be light."""
+    """Return the modules that the blocks of ``text`` show, without the quiet zone, which must be light."""
     rows: list[list[int]] = []
     for line in text.splitlines():
         cells = [CELLS[c] for c in re.sub(r"\x1b\[[0-9;]*m", "", line)]

@@ -1,4 +1,4 @@
-"""The door of the command line: quick, and shut to heavy modules."""
+"""The start of the command line: fast, without heavy modules."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from gpurent.infra.sqlite.store import SqliteStore
 
 PLUGINS = {point.module.partition(".")[0] for point in entry_points(group="gpurent")}
 HEAVY_MODULES = {"asyncssh", "ssl", "asyncio", "rich", "httpx2", "cryptography", "lxml", "sqlite3"}
-# What `--help` once loaded and does not need.
+# Modules that `--help` once loaded but does not need.
 UNUSED_MODULES = {
     "cattrs",
     "difflib",
@@ -34,7 +34,7 @@ UNUSED_MODULES = {
     "socket",
     "tomllib",
 }
-# What a listing does not need of what acts.
+# Modules for actions, which a listing does not need.
 ACTION_MODULES = {
     "concurrent.futures",
     "difflib",
@@ -70,7 +70,7 @@ print(json.dumps([code, loaded]), file=sys.stderr)
 
 
 def list_loaded_modules(*arguments: str, **environment: str) -> set[str]:
-    """What a command has loaded when it ends."""
+    """Return the modules that a command has loaded when it ends."""
     done = subprocess.run(
         [sys.executable, "-c", MODULES_SCRIPT.format(arguments=list(arguments))],
         capture_output=True,
@@ -84,13 +84,13 @@ def list_loaded_modules(*arguments: str, **environment: str) -> set[str]:
 
 
 def filter_modules(loaded: set[str], *packages: str) -> set[str]:
-    """The modules of ``packages`` that were loaded."""
+    """Return the loaded modules of ``packages``."""
     return {name for name in loaded for package in packages if name.startswith(f"{package}.")}
 
 
 @pytest.fixture
 def home(tmp_path: Path) -> Path:
-    """The state of a user with one lease that runs."""
+    """The state of a user with one running lease."""
     folder = tmp_path / "state"
     folder.mkdir(mode=0o700)
     now = datetime.now(UTC)
@@ -104,7 +104,9 @@ def home(tmp_path: Path) -> Path:
     return folder
 
 
-@pytest.mark.parametrize("arguments", [("--help",), ("plugins",), ("--lang", "zh", "--help"), ("providers",)])
+@pytest.mark.parametrize(
+    "arguments", [("--help",), ("plugin", "list"), ("--lang", "zh", "--help"), ("providers",)]
+)
 def test_startup_loads_no_heavy_module(arguments: tuple[str, ...]) -> None:
     assert not list_loaded_modules(*arguments) & HEAVY_MODULES
 
@@ -152,7 +154,7 @@ print(asked, file=sys.stderr)
 
 @pytest.mark.parametrize("arguments", [("--help",), ("ls",), ("ls", "--json")])
 def test_no_socket_is_opened(arguments: tuple[str, ...], home: Path) -> None:
-    """What `ls` shows comes from the journal; only --refresh goes to the providers."""
+    """`ls` shows what is in the journal; only --refresh contacts the providers."""
     environment = {**os.environ, "GPURENT_HOME": str(home), "GPURENT_MISTGPU_URL": "http://127.0.0.1:9"}
     code = SOCKETS_SCRIPT.format(arguments=list(arguments))
     done = subprocess.run(

@@ -1,4 +1,4 @@
-"""What people type and read: spans, money, tables."""
+"""Text that users type and read: durations, money, tables."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from hypothesis import given, strategies as st
 
 from gpurent.cli.json_output import result_json, to_json_value
 from gpurent.cli.views.table import display_width, format_table
-from gpurent.domain.field_values import parse_moment
+from gpurent.domain.field_values import parse_time
 from gpurent.domain.money import CNY
 from gpurent.domain.money_text import make_money, parse_amount
 from gpurent.domain.secret import Secret
@@ -36,7 +36,7 @@ def test_spans(text: str, hours: float) -> None:
 
 @pytest.mark.parametrize("text", ["", "d", "1", "-1d", "1y", "0h", "1d and more", "999999w", "１d x"])
 def test_no_spans(text: str) -> None:
-    with pytest.raises(ValueError, match="no span of time"):
+    with pytest.raises(ValueError, match="not a valid duration"):
         parse_duration(text)
 
 
@@ -57,7 +57,7 @@ def test_money(text: str, value: str, code: str) -> None:
 
 @pytest.mark.parametrize("text", ["", "CNY", "-1CNY", "1e9CNY", "¥1CNY", "nanCNY", "1,000CNY"])
 def test_no_money(text: str) -> None:
-    with pytest.raises(ValueError, match="no amount of money"):
+    with pytest.raises(ValueError, match="not a valid amount of money"):
         parse_amount(text)
 
 
@@ -97,24 +97,24 @@ def test_money_has_three_forms() -> None:
     ],
 )
 def test_moments_with_a_zone(text: str, found: datetime) -> None:
-    assert parse_moment(text, datetime(2020, 6, 1, tzinfo=UTC)) == found
+    assert parse_time(text, datetime(2020, 6, 1, tzinfo=UTC)) == found
 
 
 def test_a_moment_without_a_day_is_the_next_one_here() -> None:
     now = datetime(2020, 6, 1, 12, 0, 30, tzinfo=UTC)
     for minutes in (1, 30, 24 * 60 - 1):
         wanted = (now + timedelta(minutes=minutes)).replace(second=0)
-        assert parse_moment(f"{wanted.astimezone():%H:%M}", now) == wanted
+        assert parse_time(f"{wanted.astimezone():%H:%M}", now) == wanted
 
 
 @pytest.mark.parametrize("text", ["", "18", "25:00", "soon", "18:3x"])
 def test_no_moments(text: str) -> None:
     with pytest.raises(ValueError, match=r"isoformat|hour"):
-        parse_moment(text, datetime(2020, 6, 1, tzinfo=UTC))
+        parse_time(text, datetime(2020, 6, 1, tzinfo=UTC))
 
 
 def test_lists_of_spans() -> None:
     assert parse_durations("5m, 1h，15分; 60m") == tuple(timedelta(minutes=n) for n in (60, 15, 5))
     assert parse_durations("") == ()
-    with pytest.raises(ValueError, match="no span"):
+    with pytest.raises(ValueError, match="not a valid duration"):
         parse_durations("5m, soon")

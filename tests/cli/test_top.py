@@ -1,4 +1,4 @@
-"""The live table through textual's pilot: 200 leases, the keys, and those that never answer."""
+"""The live table through textual's pilot: 200 leases, the keys, and leases that never answer."""
 
 from __future__ import annotations
 
@@ -106,7 +106,7 @@ async def test_a_hanging_lease_is_stale_and_freezes_nothing(tmp_path: Path) -> N
 
 
 def is_on_top(app: TopApp, screen: type[Screen[Any]]) -> bool:
-    """Whether that screen is on top now."""
+    """Return whether that screen is on top now."""
     return isinstance(app.screen, screen)
 
 
@@ -118,14 +118,14 @@ async def test_release_asks_first_and_n_cancels(tmp_path: Path) -> None:
             for key in ("n", "escape", "q"):
                 await pilot.press("x")
                 assert is_on_top(app, ConfirmDialog)
-                assert "Give shop-00001 back now?" in question_text(app)
-                assert "come back" in question_text(app)
+                assert "Release shop-00001 now?" in question_text(app)
+                assert "will be refunded" in question_text(app)
                 await pilot.press("enter", "a")
                 assert is_on_top(app, ConfirmDialog), "neither is an answer"
                 await pilot.press(key)
                 assert not is_on_top(app, ConfirmDialog)
                 assert many.provider.released_leases == []
-                assert "stays" in widget_text(app, "#status")
+                assert "was not released" in widget_text(app, "#status")
             await pilot.press("x", "y")
             await wait_until_true(pilot, lambda: app.table.row_count == 2)
             assert many.provider.released_leases == ["shop-00001"]
@@ -164,7 +164,7 @@ async def test_keys_on_a_lease(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
             assert many.attached_leases == ["shop-00000"]
             assert suspended == [True]
             await pilot.press("r")
-            assert "no renewal" in widget_text(app, "#status")
+            assert "does not support renewal" in widget_text(app, "#status")
             await pilot.press("p")
             assert is_on_top(app, InputDialog)
             await pilot.press("escape")
@@ -183,7 +183,7 @@ async def test_leaving_while_something_is_under_way_says_so(tmp_path: Path) -> N
             await pilot.press("x", "y")
             await wait_until_true(pilot, lambda: many.provider.released_leases)
             await pilot.press("x")
-            assert "being worked on" in widget_text(app, "#status")
+            assert "busy" in widget_text(app, "#status")
             assert not is_on_top(app, ConfirmDialog)
             await pilot.press("q")
             assert "press q again" in widget_text(app, "#status")
@@ -210,7 +210,7 @@ async def test_no_lease_at_all(tmp_path: Path) -> None:
         app = many.make_screen()
         async with app.run_test(size=SCREEN_SIZE) as pilot:
             await pilot.press("x", "r", "p", "a", "s", "u")
-            assert "No machine costs you anything" in widget_text(app, "#detail")
+            assert "No machine is costing money" in widget_text(app, "#detail")
             assert not is_on_top(app, ConfirmDialog)
 
 

@@ -28,7 +28,7 @@ TICKING_COMMAND = "i=0; while true; do i=$((i+1)); echo tick-$i; sleep 0.3; done
 
 @frozen
 class TmuxTerminal:
-    """A tmux server of its own with one window of 80 x 24."""
+    """A separate tmux server with one window of 80 x 24."""
 
     socket: str
     environment: dict[str, str]
@@ -102,29 +102,29 @@ async def test_every_key_on_a_real_lease(tmp_path: Path) -> None:
             await screen.wait_for_text("tick-")
             await screen.press_keys("C-a", "d")
             await screen.press_keys("C-b", "d")
-            await screen.wait_for_text("left with 0")
+            await screen.wait_for_text("exit code 0")
 
             await screen.press_keys("x")
-            await screen.wait_for_text("Give")
+            await screen.wait_for_text("Release")
             await screen.press_keys("n")
-            await screen.wait_for_text("stays")
+            await screen.wait_for_text("was not released")
 
             await screen.press_keys("r")
-            await screen.wait_for_text("How much more")
+            await screen.wait_for_text("How much time to add")
             await screen.press_keys("Enter")
-            await screen.wait_for_text("Buy 1 h more")
+            await screen.wait_for_text("for 1 h more")
             await screen.press_keys("y")
             await screen.wait_for_text("runs until")
 
             await screen.press_keys("p")
-            await screen.wait_for_text("What to bring")
+            await screen.wait_for_text("What to download")
             await screen.press_keys(".gpurent/jobs/ticker/run.sh", "Enter")
-            await screen.wait_for_text("files are in")
+            await screen.wait_for_text("file downloaded to")
 
             await screen.press_keys("x")
-            await screen.wait_for_text("come back")
+            await screen.wait_for_text("of paid time is unused")
             await screen.press_keys("y")
-            await screen.wait_for_text("is given back")
+            await screen.wait_for_text("was released; it cost")
             await screen.press_keys("q")
         async with land.open_application() as application:
             after = application.leases.get_lease(lease.id)

@@ -1,4 +1,4 @@
-"""Stand-ins for `nvidia-smi` and for PyTorch: programs that print what `answers/` holds, without a GPU."""
+"""Fakes of `nvidia-smi` and PyTorch: programs that print what is in `answers/`, without a GPU."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 
 from tests.doctor.recorded_answers import ANSWERS
 
-# As the real module as far as the doctor's program looks: a package of that name that complains in known words.
+# Like the real module, as far as the doctor's program uses it: a package whose errors have known texts.
 TORCH_SOURCE = """
 __version__ = "1.4.0"
 class version: cuda = "10.1"
@@ -40,12 +40,12 @@ class cuda:
 def write_nvidia_smi(
     folder: Path, machine: str = "", *, output: str = "", status: int = 0, hangs: bool = False
 ) -> None:
-    """``folder``/nvidia-smi: prints the three forms of ``machine``, or ``output``, or never ends."""
+    """Write ``folder``/nvidia-smi, which prints the three output forms of ``machine``, or ``output``, or never ends."""
     path = folder / "nvidia-smi"
     name = shlex.quote(str(ANSWERS / machine))
     lines = ["#!/bin/sh", "# A stand-in, not NVIDIA's."]
     if hangs:
-        # It ends by itself some day: nobody else may be able to end it.
+        # It ends by itself eventually: nobody else may be able to end it.
         lines += ["trap '' TERM", "i=0; while [ $i -lt 60 ]; do i=$((i + 1)); sleep 1; done"]
     elif output:
         lines += [f"echo {shlex.quote(output)}", f"exit {status}"]
@@ -56,7 +56,7 @@ def write_nvidia_smi(
 
 
 def write_torch(home: Path, error: str) -> None:
-    """A module ``torch`` for every Python of that home, whose convolution on the GPU ends in ``error``."""
+    """Write a ``torch`` module for every Python of that home, whose convolution on the GPU fails with ``error``."""
     site = home / "lib"
     site.mkdir(exist_ok=True)
     (site / "torch.py").write_text(f"ERROR = {error!r}\n{TORCH_SOURCE}")

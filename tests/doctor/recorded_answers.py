@@ -1,4 +1,4 @@
-"""The machine's answers as the far script frames them, from texts in `answers/`."""
+"""The machine's answers as the remote script frames them, from texts in `answers/`."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def make_section(name: str, out: str = "", err: str = "", status: int | str = 0)
 
 
 def make_smi_sections(machine: str) -> str:
-    """The three forms of one machine, as far as they are there; a form that is not there failed."""
+    """Return the three output forms of one machine; a form without a recording counts as failed."""
     forms = {"smi-xml": f"{machine}.xml", "smi": f"{machine}.txt", "smi-csv": f"{machine}.csv"}
     return "".join(
         make_section(form, read_answer(name)) if (ANSWERS / name).exists() else make_section(form, status=2)
@@ -44,7 +44,7 @@ def make_smi_sections(machine: str) -> str:
 
 
 def make_convolution_section(*stages: Mapping[str, object], err: str = "", status: int | str = 0) -> str:
-    """A trial by python3 that told ``stages``."""
+    """Return a convolution run by python3 that reported ``stages``."""
     lines = [f"gpurent-convolution:{json.dumps(stage)}" for stage in stages]
     which = make_section("which python3", "torch")
     return which + make_section("convolution python3", "\n".join(lines), err, status)
@@ -69,7 +69,7 @@ def judge_answers(
     measured: Measurements = QUICK_CONNECTION,
     survey: str = SURVEY_ANSWER,
 ) -> HealthReport:
-    """What the doctor says to these answers; the rest of the machine is well."""
+    """Return what the doctor reports for these answers; the rest of the machine is healthy."""
     rest = make_section("survey", survey) + make_section("nodes", "1") + make_section("home", "yes")
     text = "Welcome!\n" + "".join(parts) + rest + make_section("end", "none")
     return make_health_report(
@@ -78,7 +78,7 @@ def judge_answers(
 
 
 def find_finding(health: HealthReport, check: str) -> Finding:
-    """The first finding on a subject."""
+    """Return the first finding of a check."""
     return next(one for one in health.findings if one.check == check)
 
 

@@ -1,4 +1,4 @@
-"""The script itself, under the real sh: whatever is there or not, it comes to its end and leaves nothing behind."""
+"""The script itself, in the real sh: whatever is missing, it runs to its end and leaves nothing behind."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def run_script(
     long: int = 60,
     shell: str = "sh",
 ) -> tuple[HealthReport, str]:
-    """Examine this computer as the machine, with ``home`` as its home and ``home``/bin before its programs."""
+    """Examine this computer as the machine, with ``home`` as its home and ``home``/bin first in its PATH."""
     line = doctor_command(pythons, write_mib=1, tool_timeout=tool, convolution_timeout=long)
     path = f"{home / 'bin'}:{os.environ['PATH']}"
     done = subprocess.run(
@@ -61,7 +61,7 @@ def home(tmp_path: Path) -> Path:
 
 
 def wait_until_gone(pid: int) -> bool:
-    """Whether the process ends; one that was killed may wait for its turn on a busy computer."""
+    """Return whether the process ends; on a busy computer a killed one may take a while."""
     for _look in range(200):
         try:
             if Path(f"/proc/{pid}/stat").read_text().rpartition(") ")[2][0] == "Z":
@@ -91,7 +91,7 @@ def test_a_driver_that_hangs_holds_nobody_up(home: Path) -> None:
 
 
 def test_o5_words_of_the_real_program_reach_the_verdict(home: Path) -> None:
-    """The far program runs for real; only the framework below it is a stand-in that fails as the wiki's did."""
+    """The remote program really runs; only the framework is a fake that fails as in the wiki's case."""
     fake_programs.write_nvidia_smi(home / "bin", "1080ti-440")
     fake_programs.write_torch(
         home, "Loaded runtime CuDNN library: 7.1.2 but source was compiled with: 7.4.1.  CuDNN library"
@@ -140,7 +140,7 @@ def test_an_unwritable_home(home: Path) -> None:
 
 @pytest.mark.parametrize("module", ["torch", "tensorflow"])
 def test_a_real_convolution_on_the_processor(home: Path, module: str) -> None:
-    """The program for the far side with the real framework: forward, backward, and its own words."""
+    """The remote program with the real framework: forward, backward, and its real messages."""
     pytest.importorskip(
         module, reason=f"{module} is not installed here: make test-torch brings PyTorch", exc_type=ImportError
     )

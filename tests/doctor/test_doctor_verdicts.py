@@ -1,4 +1,4 @@
-"""What the doctor says of machines that are sick in known ways (row O5), and of those that it cannot look into."""
+"""The doctor's verdicts on machines with known faults (row O5), and on those that it cannot examine."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def make_failing_section(error: str, err: str = "", framework: dict[str, object]
     )
 
 
-# Row O5. Error words as frameworks print them: (device's error, the log beside it, cause, subject, what must be named).
+# Row O5. Error texts as frameworks print them: (device's error, its log, cause, subject, what must be named).
 SICK_MACHINES = [
     (
         "UnknownError: Failed to get convolution algorithm. This is probably because cuDNN failed to initialize",
@@ -107,7 +107,7 @@ def test_o5_a_mismatch_is_named_with_what_to_do(
     found = next(one for one in health.findings if one.cause == cause)
     assert found.verdict is Verdict.FAILURE
     assert found.check == check
-    assert found.do
+    assert found.advice
     assert all(word in found.text for word in named)
     assert health.verdict is Verdict.FAILURE
 
@@ -186,7 +186,7 @@ def test_a_machine_that_is_well() -> None:
     )
     assert health.framework == "torch 1.4.0, CUDA 10.1, cuDNN 7.6.3"
     assert health.cudnn == "7.6.3"
-    assert all(not one.do for one in health.findings)
+    assert all(not one.advice for one in health.findings)
 
 
 def test_fewer_another_or_a_smaller_gpu_than_is_paid_for() -> None:
@@ -270,7 +270,7 @@ def test_no_gpu_is_reported() -> None:
     )
     on_cpu = judge_answers(bare, trial, wanted=ExpectedMachine())
     assert find_finding(on_cpu, "cudnn").verdict is Verdict.UNCHECKED
-    assert "no GPU is here" in find_finding(on_cpu, "cudnn").text
+    assert "no GPU found" in find_finding(on_cpu, "cudnn").text
     rented = judge_answers(bare)
     assert find_finding(rented, "gpu").cause == "gpu-missing"
 
@@ -292,7 +292,7 @@ def test_the_framework_lies_in_another_python() -> None:
         wanted=ExpectedMachine(gpu="H100", gpus=1, python="python"),
     )
     assert find_finding(health, "framework").cause == "other-python"
-    assert find_finding(health, "python").cause == "python2", "row R1: python is Python 2 here"
+    assert find_finding(health, "python").cause == "python2", "row R1: python is Python 2 on this machine"
 
 
 def test_toolkit_newer_than_the_driver() -> None:

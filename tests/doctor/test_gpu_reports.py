@@ -1,4 +1,4 @@
-"""The driver's tool in all its forms and ages; hostile ones too."""
+"""Output of nvidia-smi in all forms and versions; hostile output too."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from tests.doctor.recorded_answers import ANSWERS, read_answer
 
 
 def test_the_three_forms_of_2020_agree() -> None:
-    idle = Gpu(name="GeForce GTX 1080 Ti", memory=11178, used=0, busy=0)
-    taken = Gpu(name="GeForce GTX 1080 Ti", memory=11178, used=9873, busy=97)
+    idle = Gpu(name="GeForce GTX 1080 Ti", memory=11178, used=0, utilization=0)
+    taken = Gpu(name="GeForce GTX 1080 Ti", memory=11178, used=9873, utilization=97)
     xml = parse_xml(read_answer("1080ti-440.xml"))
     assert xml is not None
     assert (xml.driver, xml.cuda) == ("440.33.01", "10.2")
@@ -24,7 +24,7 @@ def test_the_three_forms_of_2020_agree() -> None:
     table = parse_table(read_answer("1080ti-440.txt"))
     assert table is not None
     assert (table.driver, table.cuda) == ("440.33.01", "10.2")
-    assert [(gpu.name, gpu.memory, gpu.used, gpu.busy) for gpu in table.gpus] == [
+    assert [(gpu.name, gpu.memory, gpu.used, gpu.utilization) for gpu in table.gpus] == [
         ("GeForce GTX 108", 11178, 0, 0),
         ("GeForce GTX 108", 11178, 9873, 97),
     ]

@@ -1,4 +1,4 @@
-"""Conversions over several rates: exact, rounded once, and the shortest way."""
+"""Conversions over several rates: exact, rounded once, by the shortest path."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The strict grammar of an SSH line: what a mail says never becomes an option of a program."""
+"""The strict grammar of an SSH command: text from a mail never becomes an option of a program."""
 
 from __future__ import annotations
 
@@ -141,7 +141,7 @@ def test_a_very_long_line_is_refused_quickly() -> None:
     assert perf_counter() - begun < 5
 
 
-# What a mail or a page may hide in a line: look-alikes, invisible letters, options, ends of lines.
+# What a mail or a page may hide in a line: look-alikes, invisible characters, options, line breaks.
 _TRICKS = [
     *(
         "-oProxyCommand=id",
@@ -181,7 +181,7 @@ _PIECES = [
 
 
 def _parse_random_lines(rounds: int, seed: int) -> int:
-    """Random lines; whatever is accepted reads back, and holds nothing that a shell or ssh would act on."""
+    """Try random lines; any accepted line round-trips and contains nothing that a shell or ssh would act on."""
     random = Random(seed)
     accepted = 0
     for _ in range(rounds):
@@ -208,10 +208,11 @@ def _parse_random_lines(rounds: int, seed: int) -> int:
 
 
 def _parse_tricked_lines(rounds: int, seed: int) -> tuple[int, int]:
-    """Good lines with one to three tricks put in anywhere: refused, or the very host and user that a reader sees.
+    """Insert one to three tricks anywhere in good lines: refused, or exactly the host and user that a reader sees.
 
-    ``(accepted, refused)``. A line is accepted only when all of it is plain ASCII of the grammar, so the host that is
-    connected to is the text that stands behind the one ``@``.
+    Return ``(accepted, refused)``. A line is accepted only if all of it is plain ASCII of the grammar, so the host that
+    is
+    connected to is the text after the only ``@``.
     """
     random = Random(seed)
     accepted = refused = 0
@@ -238,7 +239,7 @@ def _parse_tricked_lines(rounds: int, seed: int) -> tuple[int, int]:
         argv = ["ssh", "-p", str(found.port), f"{found.user}@{found.host}"]
         assert shlex.split(shlex.join(argv)) == argv
         assert not argv[-1].startswith("-")
-        assert "proxycommand=" not in " ".join(argv).lower()  # the bare word may be part of a host's name
+        assert "proxycommand=" not in " ".join(argv).lower()  # the word alone may be part of a host name
     return accepted, refused
 
 

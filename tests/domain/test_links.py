@@ -1,4 +1,4 @@
-"""Links from a hostile far side: whichever are let through, they lead nowhere else, alone or together."""
+"""Links from a hostile remote side: those that are accepted lead nowhere else, alone or together."""
 
 from __future__ import annotations
 
@@ -42,14 +42,14 @@ def test_links_that_stay_inside(place: tuple[str, ...], target: str) -> None:
 @pytest.mark.parametrize(
     ("place", "target", "why"),
     [
-        (("top",), "", "nowhere"),
+        (("top",), "", "no target"),
         (("top",), "/etc/passwd", "absolute"),
-        (("top",), "..", "out of"),
-        (("top",), "../stranger", "out of"),
-        (("top",), "../../top", "out of"),
-        ((), "..", "out of"),
-        ((), "stranger", "out of"),
-        ((), ".", "out of"),
+        (("top",), "..", "outside"),
+        (("top",), "../stranger", "outside"),
+        (("top",), "../../top", "outside"),
+        ((), "..", "outside"),
+        ((), "stranger", "outside"),
+        ((), ".", "outside"),
         (("top",), "a/../b", "up again"),
         (("top",), "a/..", "up again"),
         (("top",), "a\0b", "separator"),
@@ -74,7 +74,7 @@ def test_no_set_of_links_leads_out(links: list[tuple[tuple[str, ...], str]]) -> 
         made = []
         for number, (place, target) in enumerate(links):
             if not link_reject_reason(place, target, {"top"}, 255):
-                # Where the far side may have put it: among the folders, or with a name that others go through.
+                # Where the remote side may have put it: in a folder, or under a name that other paths go through.
                 name = root.joinpath(*place, "up" if number % 2 else f"l{number}")
                 if not os.path.lexists(name):
                     name.symlink_to(target)
@@ -85,7 +85,7 @@ def test_no_set_of_links_leads_out(links: list[tuple[tuple[str, ...], str]]) -> 
 
 
 def _is_loop(link: Path) -> bool:
-    """A loop leads nowhere, and Python's own guess of where is none."""
+    """Return whether the link is a loop: it leads nowhere, and the path that Python resolves it to means nothing."""
     try:
         link.stat()
     except OSError as error:

@@ -1,4 +1,4 @@
-"""A rate is dated, above zero and fresh, or it is no rate."""
+"""A rate must be dated, above zero and fresh."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def test_a_rate_that_is_none_converts_nothing(value: str) -> None:
         lambda: make_rate(value).convert(USD.money("1")),
         lambda: make_rate(value).convert(TOKEN.money("1")),
     ):
-        with pytest.raises(MoneyError, match="gives a rate of") as caught:
+        with pytest.raises(MoneyError, match="invalid exchange rate") as caught:
             use()
         assert caught.value.spent is Spent.NO
         assert "the exchange" in caught.value.message
@@ -39,7 +39,7 @@ def test_a_rate_that_is_none_converts_nothing(value: str) -> None:
     "age", [MAX_AGE + timedelta(microseconds=1), timedelta(days=400), -MAX_AGE - timedelta(seconds=1)]
 )
 def test_a_stale_rate_is_refused_and_so_is_one_from_the_future(age: timedelta) -> None:
-    with pytest.raises(MoneyError, match="is from") as caught:
+    with pytest.raises(MoneyError, match="is out of date") as caught:
         make_rate(at=NOW - age).check_age(NOW, MAX_AGE)
     assert caught.value.retryable
     assert caught.value.spent is Spent.NO

@@ -1,4 +1,4 @@
-"""A secret shows itself to `reveal` and to nothing else."""
+"""Only `reveal` shows a secret."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Declared terms: prices as people write them, what use costs, when it ends."""
+"""Declared terms: prices as people write them, what usage costs, when it ends."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def test_prices_of_the_field(text: str, price: UnitPrice) -> None:
     ["", "3.5", "3.5CNY", "CNY/h", "-1CNY/h", "3,5CNY/h", "¥3.5CNY/h", "1e3CNY/h", "３CNY/h", "nanCNY/h", "3CNY/y"],
 )  # fmt: skip
 def test_everything_else_is_no_price(text: str) -> None:
-    with pytest.raises(ValueError, match="no price"):
+    with pytest.raises(ValueError, match="not a valid price"):
         parse_price(text)
 
 

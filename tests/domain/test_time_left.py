@@ -1,4 +1,4 @@
-"""Time left is exact, never below zero, and shared by all who drain one balance."""
+"""Time left is exact, never below zero, and shared by all leases that draw on one balance."""
 
 from __future__ import annotations
 

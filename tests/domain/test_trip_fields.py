@@ -1,4 +1,4 @@
-"""The table of a trip's fields: each is an option, a key, a property of the schema and a row of the page."""
+"""The table of trip fields: each is an option, a key, a schema property and a row of the page."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ ROOT = Path(__file__).parents[2]
 SCHEMA = json.loads((files("gpurent") / "data" / "gpurent.schema.json").read_text("utf-8"))
 PAGE = (ROOT / "docs" / "project-file.md").read_text("utf-8")
 NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
-# What a command says beside its trip's fields.
+# Options of each command that are not trip fields.
 COMMAND_OPTIONS = {
     "run": {"project", "no_project", "lease", "price", "balance", "until", "no_browser", "detach", "json"},
     "plan": {"project", "no_project", "json"},
@@ -94,7 +94,7 @@ def test_what_the_page_shows_is_taken() -> None:
 
 
 def get_set_values(spec: TripSpec) -> dict[str, Any]:
-    """The values of ``spec`` by field name, without those that are the default."""
+    """Return the values of ``spec`` by field name, without those equal to the default."""
     default = TripSpec()
     found = {field.name: get_value(spec, field.attribute_path) for field in TRIP_FIELDS}
     unset = {field.name: get_value(default, field.attribute_path) for field in TRIP_FIELDS}

@@ -1,4 +1,4 @@
-"""A transfer backend and a session backend that need nothing of a machine but its shell, and a mailbox in memory."""
+"""A transfer backend and a session backend that need only a machine's shell, and a mailbox in memory."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ from gpurent.testing.fakes.mail import FakeMailbox
 
 
 class ShellTransfer(TransferBackend):
-    """A tar archive as the input or the output of one command."""
+    """Transfers a tar archive as the input or the output of one command."""
 
     async def push(
         self, connection: SshConnection, request: PushRequest, progress: Progress
@@ -77,7 +77,7 @@ def _make_report(status: int, error: str, sizes: Sequence[int]) -> TransferRepor
 
 
 class DetachedSession(SessionBackend):
-    """A process group of its own; nobody can attach to it."""
+    """Runs a job in a process group of its own; nobody can attach to it."""
 
     def probe_command(self) -> str:
         return "true"
@@ -112,7 +112,7 @@ class MemoryMailbox(Mailbox):
 
 
 def make_plugin_module(mailbox: FakeMailbox) -> ModuleType:
-    """The module of a plugin that brings all three; a user who names no other gets these."""
+    """Return a plugin module that registers all three; they are used unless the user names others."""
 
     @hookimpl
     def gpurent_register_transfer() -> Sequence[TransferEntry]:

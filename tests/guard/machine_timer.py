@@ -1,4 +1,4 @@
-"""The timer inside a fake machine, on the test's clock: the real one counts the hours of this computer."""
+"""The timer inside a fake machine, on the test's clock: the real timer uses this computer's time."""
 
 from __future__ import annotations
 
@@ -11,9 +11,10 @@ from gpurent.testing.fakes.virtual_time import real_time, virtual_clock
 
 
 async def run_machine_timer(machine: FakeMachine) -> None:
-    """Shut ``machine`` when a deadline that was written in it passes, as its own timer would.
+    """Stop ``machine`` when the deadline written in it passes, as its own timer would.
 
-    Looked at every minute. A deadline counts from when it was first seen, by what it was ahead of the uptime then.
+    It is read every minute. A deadline counts from when it was first seen, by its distance from the uptime at that
+    time.
     """
     clock, written, due = virtual_clock(), "", _no_deadline()
     while machine.alive:
@@ -31,11 +32,11 @@ async def run_machine_timer(machine: FakeMachine) -> None:
 
 
 def _time_until(deadline: str) -> timedelta:
-    """From now on the computer, whose uptime a deadline is written in."""
+    """Return the time until a deadline, which is written in this computer's uptime."""
     uptime = float(Path(UPTIME).read_text().split()[0])
     return timedelta(seconds=round(int(deadline.split(maxsplit=1)[0]) / 100 - uptime))
 
 
 def _no_deadline() -> datetime:
-    """No deadline."""
+    """Return a time that is never reached."""
     return datetime.max.replace(tzinfo=virtual_clock().now().tzinfo)

@@ -1,4 +1,4 @@
-"""A job in a fake machine that goes on only when the test's clock says so."""
+"""A job in a fake machine that advances only with the test's clock."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from gpurent.testing.fakes.machines import FakeMachines
 from gpurent.testing.fakes.virtual_time import real_time, virtual_clock
 from gpurent.workflow.runtime.waiting import cancel_and_wait
 
-# Each word that it reads is a step: a line of output and of results. Then it answers, or ends.
+# Each word that it reads is a step: it writes a line of output and of results, then answers or ends.
 _JOB_SCRIPT = """
 exec 3< "$1" 4> "$2"
 echo begun; echo line >> out.txt; echo ok >&4
@@ -30,9 +30,9 @@ STEP_SPAN = timedelta(minutes=5)
 
 @define(eq=False)
 class PacedJob:
-    """Writes a line to its output and to ``out.txt`` every `STEP` of the clock, ``lines`` of them (None: for ever).
+    """Writes a line to its output and to ``out.txt`` every `STEP_SPAN` of the clock, ``lines`` in all (None: forever).
 
-    `hear` must be told of the trip's events: it begins with JOB_STARTED.
+    Pass the trip's events to `on_event`: the job starts its steps at JOB_STARTED.
     """
 
     folder: Path
@@ -47,7 +47,7 @@ class PacedJob:
         (self.project / "job.sh").write_text(_JOB_SCRIPT)
         for path in (self._words_pipe, self._answers_pipe):
             os.mkfifo(path)
-            # For both directions: opening waits for nobody, and nothing ends before the job has opened it, too.
+            # Open both directions, so that opening does not block and there is no end of file before the job opens it.
             self._pipes.append(os.open(path, os.O_RDWR | os.O_NONBLOCK))
 
     @property
@@ -56,7 +56,7 @@ class PacedJob:
 
     @property
     def results(self) -> Path:
-        """What was downloaded of ``out.txt``."""
+        """The downloaded ``out.txt``."""
         return self.folder / "home" / "out.txt"
 
     @property
@@ -68,7 +68,7 @@ class PacedJob:
         return self.folder / "answers"
 
     def make_spec(self, provider: str, limits: TripLimits = TripLimits(), lease: str = "") -> TripSpec:  # noqa: B008 - frozen
-        """A trip with this job."""
+        """Return a trip that runs this job."""
         self.results.parent.mkdir(exist_ok=True)
         return TripSpec(
             upload=UploadSpec(folder=str(self.project)),
@@ -106,13 +106,13 @@ class PacedJob:
             await _wait_for_exit(leader)
 
     def _detect_job_end(self) -> None:
-        """From now on the job alone has the answers open for writing: an end of file is its end."""
+        """Close our write end of the answers: from now on an end of file means that the job has ended."""
         reading = os.open(self._answers_pipe, os.O_RDONLY | os.O_NONBLOCK)
         os.close(self._pipes.pop())
         self._pipes.append(reading)
 
     async def _send_word(self, word: str) -> bool:
-        """Whether it answers; False: it has ended."""
+        """Send a word; return whether the job answers. False means that it has ended."""
         os.write(self._pipes[0], f"{word}\n".encode())
         return bool(await self._read_answer())
 
@@ -122,13 +122,13 @@ class PacedJob:
             return os.read(self._pipes[1], 4096)
 
     def _date_output(self, step: int) -> None:
-        """Another second for each step: all of them may be written within one."""
+        """Move the output's mtime on by a second per step: all steps may be written within one second."""
         (log,) = self.machines.only_machine.home.glob(".gpurent/jobs/*/log")
         at = time.time() + step
         os.utime(log, (at, at))
 
     def _open_leader(self) -> int:
-        """A handle on the process that writes down how the job ended."""
+        """Return a handle on the process that records how the job ended."""
         (pid,) = self.machines.only_machine.home.glob(".gpurent/jobs/*/pid")
         return os.pidfd_open(int(pid.read_text()))
 

@@ -1,4 +1,4 @@
-"""A day's lease of a prepaid provider, and what its ledgers must say afterwards."""
+"""A one-day lease of a prepaid provider, and what its ledgers must contain afterwards."""
 
 from __future__ import annotations
 
@@ -31,13 +31,13 @@ async def rent_for_a_day(sandbox: VirtualSandbox, application: Application, dbc:
 
 
 async def advance_near_end(sandbox: VirtualSandbox, lease: Lease, left: timedelta) -> None:
-    """As much time as ``left`` is left."""
+    """Advance the clock until the lease has ``left`` left."""
     assert lease.expires_at is not None
     await sandbox.advance(lease.expires_at - sandbox.clock.now() - left)
 
 
 def list_renewal_costs(sandbox: VirtualSandbox) -> Sequence[int]:
-    """What each renewal cost by the provider's ledger."""
+    """Return the cost of each renewal in the provider's ledger."""
     return list_payments(sandbox.simulators.ledgers(), "renewal")
 
 
@@ -50,7 +50,7 @@ async def check_settled(sandbox: VirtualSandbox, application: Application, count
 
 
 async def check_ledgers(ledgers: Ledgers, application: Application, count: int) -> None:
-    """``count`` renewals at the provider, as many payments in the wallet's ledger, and not a unit more has left."""
+    """Check for ``count`` renewals at the provider, as many payments in the wallet's ledger, and no other outflow."""
     account = dict(application.account_commands.list_logins())["1024gpu"]
     lines = [line for line in ledgers["dbc"] if line.account == account]
     left = [-line.amount.amount for line in lines if line.amount.amount < 0]

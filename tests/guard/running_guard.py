@@ -1,4 +1,4 @@
-"""A guard beside a test, and what its user was told."""
+"""A guard beside a test, and what its user was shown."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ EXPECTED_ORDER = [EventKind.WARNING, EventKind.RESULTS_SAVED, EventKind.RELEASED
 
 @contextlib.asynccontextmanager
 async def running_guard(application: Application) -> AsyncIterator[Guard]:
-    """A guard for ever, ended with the block; an error in it is the test's."""
+    """Run a guard until the block ends."""
     task = asyncio.create_task(application.guard.run_forever())
     try:
         yield application.guard
@@ -27,7 +27,7 @@ async def running_guard(application: Application) -> AsyncIterator[Guard]:
 
 
 def first_events(person: ScriptedUser, *kinds: EventKind) -> list[EventKind]:
-    """The first of each kind in the order of their coming; warnings only with a reason."""
+    """Return the first event of each kind in order of arrival; warnings only if they have a reason."""
     found: list[EventKind] = []
     for event in person.events:
         plain = event.kind is EventKind.WARNING and "reason" not in event.data

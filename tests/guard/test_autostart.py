@@ -1,4 +1,4 @@
-"""What makes the system start the guard: compared with golden files, and read by the systems' own tools."""
+"""The autostart of the guard: compared with golden files, and read by the systems' own tools."""
 
 from __future__ import annotations
 
@@ -137,12 +137,12 @@ def test_install_writes_and_uninstall_removes(tmp_path: Path) -> None:
     assert text in shown.out
     assert "canary" not in text + shown.out
     gone = run_watch(tmp_path, "uninstall", "--as", "systemd")
-    assert "removed" in gone.out
+    assert "Removed" in gone.out
     assert list(folder.iterdir()) == []
 
 
 def test_cron_is_changed_by_its_own_tool(tmp_path: Path) -> None:
-    """A crontab that keeps its table in a file."""
+    """Uses a fake crontab that keeps its table in a file."""
     tool = tmp_path / "bin" / "crontab"
     tool.parent.mkdir()
     tool.write_text('#!/bin/sh\nif [ "$1" = -l ]; then cat "$HOME/table"; else cat > "$HOME/table"; fi\n')

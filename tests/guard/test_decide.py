@@ -1,4 +1,4 @@
-"""Decisions, from facts alone: what must always hold, for any facts and any policy."""
+"""Decisions from facts alone: what must hold for any facts and any policy."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from gpurent.domain.time_left import TimeKind, TimeLeft
 from gpurent.workflow.guard.decide import (
     MAX_INTERVAL,
     AskTopUp,
-    End,
+    EndLease,
     EndReason,
-    Finish,
+    FinishTrip,
     Renew,
-    Save,
-    Warn,
+    SaveResults,
+    WarnOfLimit,
     active_warnings,
     decide_actions,
     iter_decision_times,
@@ -129,13 +129,15 @@ def test_money_moves_only_as_far_as_was_written(known: LeaseFacts, policy: Guard
 def test_an_end_comes_alone_and_only_after_its_warning(known: LeaseFacts, policy: GuardPolicy) -> None:
     actions = decide_actions(with_ready_lease(known), policy)
     for place, action in enumerate(actions):
-        if isinstance(action, End):
+        if isinstance(action, EndLease):
             assert place == len(actions) - 1
-            warned = [item.reason for item in actions if isinstance(item, Warn)]
+            warned = [item.reason for item in actions if isinstance(item, WarnOfLimit)]
             assert action.reason in warned or action.reason.value in known.warned_at
             if action.by is None:
                 assert NOW - known.warned_at[action.reason.value] >= policy.warn_before
-    assert not any(isinstance(action, Renew | AskTopUp) for action in actions if End in map(type, actions))
+    assert not any(
+        isinstance(action, Renew | AskTopUp) for action in actions if EndLease in map(type, actions)
+    )
 
 
 @given(fact_sets(), policies())
@@ -144,8 +146,8 @@ def test_a_living_run_is_left_alone_but_for_limits_that_it_let_pass(
 ) -> None:
     known = evolve(with_ready_lease(known), is_attended=True)
     for action in decide_actions(known, policy):
-        assert not isinstance(action, Finish)
-        if isinstance(action, End):
+        assert not isinstance(action, FinishTrip)
+        if isinstance(action, EndLease):
             assert action.reason in (EndReason.DEADLINE, EndReason.BUDGET)
             assert action.by is not None
             assert action.by <= NOW
@@ -153,12 +155,12 @@ def test_a_living_run_is_left_alone_but_for_limits_that_it_let_pass(
 
 @given(fact_sets(), policies())
 def test_a_hard_limit_leaves_time_to_save(known: LeaseFacts, policy: GuardPolicy) -> None:
-    """At the moment when it ends the lease there is at least what saving takes, if it was looked at in time."""
+    """When a limit ends the lease, there is at least the time that saving takes, if it was checked in time."""
     known = evolve(with_ready_lease(known), is_attended=False, budget=None, idle_since=None)
     deadline = policy.resolve_deadline(known.lease.started_at)
     if deadline is None or (known.trip_id and known.launched and known.is_job_over):
         return
-    ends = any(isinstance(action, End) for action in decide_actions(known, policy))
+    ends = any(isinstance(action, EndLease) for action in decide_actions(known, policy))
     assert ends == (deadline - NOW <= known.save_duration)
 
 
@@ -169,14 +171,14 @@ def test_results_are_saved_before_the_end_and_not_twice_for_one_mark(
     known = evolve(with_ready_lease(known), is_attended=False, idle_since=None, budget=None, saved_at=None)
     policy = evolve(policy, deadline=None)
     actions = decide_actions(known, policy)
-    if any(isinstance(action, Finish) for action in actions):
+    if any(isinstance(action, FinishTrip) for action in actions):
         return
     until = known.time_left.until
     near = until is not None and until > NOW and until - NOW <= max(policy.save_before, known.save_duration)
     if known.has_results and near:
-        assert any(isinstance(action, Save) for action in actions)
+        assert any(isinstance(action, SaveResults) for action in actions)
     saved = decide_actions(evolve(known, saved_at=NOW), policy)
-    assert not any(isinstance(action, Save) for action in saved)
+    assert not any(isinstance(action, SaveResults) for action in saved)
 
 
 @given(fact_sets(), policies())
@@ -195,7 +197,7 @@ def test_every_warning_that_is_given_holds(known: LeaseFacts, policy: GuardPolic
     assert {
         action.reason.value
         for action in decide_actions(with_ready_lease(known), policy)
-        if isinstance(action, Warn)
+        if isinstance(action, WarnOfLimit)
     } <= held
 
 
@@ -203,7 +205,7 @@ def test_every_warning_that_is_given_holds(known: LeaseFacts, policy: GuardPolic
 def test_a_finished_job_is_downloaded_by_its_trip(known: LeaseFacts, policy: GuardPolicy) -> None:
     ended = ObservedMachine(at=NOW, duration=MINUTE, job=JobStatus(state=JobState.ENDED, exit_code=0))
     known = evolve(with_ready_lease(known), trip_id="t1", launched=True, is_attended=False, machine=ended)
-    assert decide_actions(known, policy) == (Finish(trip_id="t1"),)
+    assert decide_actions(known, policy) == (FinishTrip(trip_id="t1"),)
 
 
 @given(

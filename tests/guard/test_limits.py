@@ -1,4 +1,4 @@
-"""Limits of the user's: budget, deadline, idleness. First a warning, then the results, then the machine goes back."""
+"""The user's limits: budget, deadline, idleness. First a warning, then the results, then the machine is released."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from tests.workflow.trip_sandbox import ScriptedUser
 
 pytestmark = pytest.mark.virtual_time
 
-# Every machine here shows its host's load, which is not the test's to say: only output counts.
+# Every machine here shows its host's load, which the test cannot control: only output counts.
 IDLE_POLICY = '[guard.mistgpu]\nidle = "1h"\nidle_load = "100%"\nwarn_before = "20m"\n'
 
 
@@ -34,7 +34,7 @@ async def sandbox(tmp_path: Path) -> AsyncIterator[VirtualSandbox]:
 
 
 def get_used(sandbox: VirtualSandbox) -> int:
-    """Fen that the provider took."""
+    """Return the fen that the provider charged."""
     return -sum(line.amount.amount for line in sandbox.get_ledger("mistgpu") if line.kind == "usage")
 
 
@@ -43,7 +43,7 @@ async def run_detached(application: Application, job: PacedJob, limits: TripLimi
 
 
 def get_outcome(application: Application) -> str:
-    """How the user's own trip ended; empty while it goes on."""
+    """Return how the user's own trip ended; empty while it is running."""
     return application.trip_tracker.list_trips()[0].outcome
 
 
@@ -129,7 +129,7 @@ async def test_an_idle_machine_is_released_after_the_download(sandbox: VirtualSa
 
 
 async def test_idleness_is_noticed_by_guards_that_are_started_now_and_then(sandbox: VirtualSandbox) -> None:
-    """As cron does it: each remembers what the one before it saw."""
+    """As with cron: each guard remembers what the one before it saw."""
     sandbox.write_config(IDLE_POLICY)
     person = ScriptedUser()
     silent = sandbox.make_job(ScriptedUser())
@@ -163,7 +163,7 @@ async def test_a_job_that_writes_is_not_idle(sandbox: VirtualSandbox) -> None:
 
 
 async def test_after_a_jump_of_days_everything_is_looked_at_at_once(sandbox: VirtualSandbox) -> None:
-    """The deadline passed while the computer slept: warned, saved and given back, whatever the hour."""
+    """The deadline passed while the computer slept: the guard warns, saves and releases, whatever the hour."""
     sandbox.write_config('[guard]\ndeadline = "2d"\n')
     person = ScriptedUser()
     job = sandbox.make_job(person)
@@ -184,9 +184,9 @@ async def test_after_a_jump_of_days_everything_is_looked_at_at_once(sandbox: Vir
 
 
 async def test_the_guard_leaves_a_running_trip_alone(sandbox: VirtualSandbox) -> None:
-    """Although the job is silent for longer than the guard would allow."""
+    """The job is silent for longer than the guard would allow."""
     sandbox.write_config(
-        '[guard.mistgpu]\nidle = "2m"\nidle_load = "100%"\nwarn_before = "1m"\nlook = "1m"\n'
+        '[guard.mistgpu]\nidle = "2m"\nidle_load = "100%"\nwarn_before = "1m"\ncheck_interval = "1m"\n'
     )
     runner, watcher = ScriptedUser(), ScriptedUser()
     job = sandbox.make_job(runner, lines=1)

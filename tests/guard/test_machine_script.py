@@ -1,4 +1,4 @@
-"""The look at a machine: the real command in a real shell, and answers that machines may give."""
+"""The check of a machine: the real command in a real shell, and answers that machines may give."""
 
 from __future__ import annotations
 

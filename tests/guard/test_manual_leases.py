@@ -1,4 +1,4 @@
-"""The guard beside machines that were taken over by hand, while the provider's own site is of no use."""
+"""The guard with adopted manual rentals, whose provider's own pages are of no use to it."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ async def sandbox(tmp_path: Path) -> AsyncIterator[VirtualSandbox]:
 
 
 async def adopt_machine(sandbox: VirtualSandbox, application: Application, yuan: str) -> Lease:
-    """A machine rented by a person at the provider's page, with so much money left there."""
+    """Adopt a machine that the user rented on the provider's page, with that much money left there."""
     site = await sandbox.simulators.get_manual_rental("mistgpu").rent_manually()
     terms = DeclaredTerms(
         tariff=Metered(price=parse_price("3.5CNY/h")), at=application.clock.now(), balance=CNY.money(yuan)

@@ -1,4 +1,4 @@
-"""Shops that hang or fail beside ones that answer, and clocks that jump."""
+"""Providers that hang or fail beside ones that answer, and clocks that jump."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from gpurent.composition.state import ExternalDependencies
 from gpurent.infra.clock import WallClock
 from gpurent.infra.platform.posix.system import make_private_folder
 from gpurent.ports.services import Http
-from gpurent.testing.fakes.tracked_http import TrackedHttp
+from gpurent.testing.fakes.tracked_http import VirtualTimeHttp
 from gpurent.testing.fakes.virtual_time import virtual_clock
 from gpurent.testing.sandbox.clock import SandboxClock
 from gpurent.workflow.guard.scheduler import has_clock_jumped
@@ -34,10 +34,10 @@ NOW = datetime(2026, 11, 24, tzinfo=UTC)
 async def open_watcher(
     tmp_path: Path, town: BenchProviders, person: ScriptedUser, silent: str = ""
 ) -> AsyncIterator[Application]:
-    """An application over all shops; no answer of the one at ``silent`` is to be waited for."""
+    """Open an application over all providers; it does not wait for answers of the one at ``silent``."""
 
     def wrap_http(client: Http, url: str) -> Http:
-        return client if url == silent else TrackedHttp(client, url)
+        return client if url == silent else VirtualTimeHttp(client, url)
 
     outside = ExternalDependencies(clock=virtual_clock(), wrap_http=wrap_http)
     async with open_application(tmp_path / "home", town, person, outside) as made:
@@ -61,12 +61,12 @@ async def test_a_hanging_and_a_failing_provider_delay_nobody(tmp_path: Path) -> 
             running_guard(made) as guard,
         ):
             begun = made.clock.now()
-            # Nine leases of three shops, while the first shop has not even failed yet.
+            # Nine leases of three providers, before the first provider has even failed.
             await wait_until_true(lambda: guard.check_count >= 9)
             assert {name.partition("-")[0] for name in guard.results} == {"shop2", "shop3", "shop4"}
             assert guard.polls["shop0"].task is not None
             assert guard.polls["shop0"].failures == 0
-            # Twice each while it hangs again and again.
+            # Twice each, while the first one keeps hanging.
             await wait_until_true(lambda: guard.check_count >= 18)
             assert {name.partition("-")[0] for name in guard.results} == {"shop2", "shop3", "shop4"}
             assert made.clock.now() - begun < timedelta(minutes=25)

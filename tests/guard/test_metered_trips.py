@@ -1,4 +1,4 @@
-"""The guard over a provider with a balance: topped up in time, or the results are home before the shut-down."""
+"""The guard with a provider that draws on a balance: topped up in time, or results saved before the shutdown."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def list_amounts(sandbox: VirtualSandbox, kind: str) -> list[int]:
 
 
 async def check_balanced(sandbox: VirtualSandbox, application: Application) -> None:
-    """What the account says is what its ledger sums to."""
+    """Check that the account's balance is the sum of its ledger."""
     balance = (await application.account_money.get_balance("mistgpu")).available
     assert sum(line.amount.amount for line in sandbox.get_ledger("mistgpu")) == balance.amount
 
@@ -78,7 +78,7 @@ async def test_unpaid_results_are_downloaded_before_the_shutdown(sandbox: Virtua
 
 
 async def test_the_timer_in_the_machine_is_moved_on_while_the_guard_watches(sandbox: VirtualSandbox) -> None:
-    """A dead man's switch of one hour, and a job that takes longer: only the guard keeps the machine awake."""
+    """A dead man's switch of one hour and a longer job: only the guard keeps the machine running."""
     sandbox.write_config('[guard.mistgpu]\ntimer = "1h"\n')
     person = ScriptedUser()
     job = sandbox.make_job(person, lines=18)
@@ -102,7 +102,7 @@ async def test_the_timer_in_the_machine_is_moved_on_while_the_guard_watches(sand
 
 
 async def test_without_a_guard_the_timer_shuts_the_machine(sandbox: VirtualSandbox) -> None:
-    """So that the test before shows what the guard does."""
+    """The control for the test before: it shows what the guard does."""
     sandbox.write_config('[guard.mistgpu]\ntimer = "1h"\n')
     person = ScriptedUser()
     job = sandbox.make_job(person, lines=18)

@@ -1,4 +1,4 @@
-"""The written policy: read exactly, and a mistake in it names what was meant."""
+"""The written policy: parsed exactly; an error names what was probably meant."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ KNOWN_NAMES: Mapping[str, Sequence[str]] = {
 
 
 def read_sections(path: Path, text: str) -> Sections:
-    """What a ``config.toml`` with ``text`` says."""
+    """Return the sections of a ``config.toml`` with ``text``."""
     path.write_text(text)
     return read_config(path, lambda: [GUARD_SECTION], lambda kind: KNOWN_NAMES[kind])
 

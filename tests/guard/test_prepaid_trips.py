@@ -1,4 +1,4 @@
-"""The guard over a prepaid provider: renewed by policy exactly once for each period, whatever happens to the guard."""
+"""The guard with a prepaid provider: renewed by policy exactly once per period, whatever happens to the guard."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The guard in a whole sandbox: real machines over SSH, real transfers, processes of its own, time that runs."""
+"""The guard in a whole sandbox: real machines over SSH, real transfers, separate processes, running time."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ async def _is_true(value: object) -> bool:
 
 
 async def start_watch(sandbox: TripSandbox, *more: str) -> asyncio.subprocess.Process:
-    """``gpurent watch`` as the user starts it."""
+    """Start ``gpurent watch`` as the user does."""
     return await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "gpurent", "watch", *more),
         cwd=sandbox.home,
@@ -69,7 +69,7 @@ async def start_watch(sandbox: TripSandbox, *more: str) -> asyncio.subprocess.Pr
 
 
 async def read_until(process: asyncio.subprocess.Process, word: str) -> None:
-    """Read what it says until ``word`` is in a line."""
+    """Read the process's output until ``word`` is in a line."""
     errors = process.stderr
     assert errors is not None
 
@@ -81,7 +81,7 @@ async def read_until(process: asyncio.subprocess.Process, word: str) -> None:
 
 
 async def test_two_guards_and_the_first_killed_while_it_pays_renew_once(tmp_path: Path) -> None:
-    """The second stands by and takes over what the first has begun, before the time for the payment ends."""
+    """The second waits and finishes what the first has begun, before the payment expires."""
     async with trip_sandbox(tmp_path, speed=60) as land, land.open_application() as application:
         write_config(land, RENEW_ONCE.replace('"2h"', '"8h"'))
         await application.account_commands.log_in("1024gpu", {})

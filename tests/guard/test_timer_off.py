@@ -1,4 +1,4 @@
-"""``timer = "off"``: for a lease too it means that its machine has no timer, and one that the policy armed is ended."""
+"""``timer = "off"``: the machine of a lease has no timer, and one that the policy armed is ended."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from gpurent.domain.offer import Hardware, Metered, Offer
 from gpurent.domain.time_left import TimeKind, TimeLeft
 from gpurent.domain.trip import TripLimits, TripSpec
 from gpurent.infra.clock import WallClock
-from gpurent.workflow.guard.decide import EndTimer, KeepAwake, decide_actions
+from gpurent.workflow.guard.decide import ExtendTimer, RemoveTimer, decide_actions
 from gpurent.workflow.guard.facts import LeaseFacts
 from gpurent.workflow.runtime.events import EventEmitter
 from gpurent.workflow.runtime.settings import Settings
@@ -46,7 +46,7 @@ def make_settings(sections: Mapping[str, Mapping[str, str]], **environment: str)
     return Settings(Path(), environment, sections)
 
 
-# one reader
+# one reader of the setting
 
 
 @pytest.mark.parametrize(
@@ -96,13 +96,13 @@ def test_the_guard_ends_the_timer_that_a_policy_armed(minded: bool) -> None:
         is_attended=minded,
     )
     facts = evolve(facts, timer_until=NOW + HOUR, timer_by_policy=True)
-    assert decide_actions(facts, GuardPolicy(timer_off=True)) == (EndTimer(),)
+    assert decide_actions(facts, GuardPolicy(timer_off=True)) == (RemoveTimer(),)
     assert decide_actions(evolve(facts, timer_by_policy=False), GuardPolicy(timer_off=True)) == ()
-    assert EndTimer() not in decide_actions(facts, GuardPolicy(timer=4 * HOUR))
-    assert (KeepAwake() in decide_actions(facts, GuardPolicy(timer=4 * HOUR))) is not minded
+    assert RemoveTimer() not in decide_actions(facts, GuardPolicy(timer=4 * HOUR))
+    assert (ExtendTimer() in decide_actions(facts, GuardPolicy(timer=4 * HOUR))) is not minded
 
 
-# a run
+# a trip
 
 
 @define
@@ -123,7 +123,7 @@ class MemoryNotes:
 
 @define
 class TimerMachine:
-    """Answers as the timer's scripts do, and stands for the connection to it."""
+    """Answers like the timer's scripts; also serves as the connection to itself."""
 
     lease: Lease = LEASE
     lease_id: str = LEASE.id

@@ -1,4 +1,4 @@
-"""A sandbox in which waiting takes no time: simulated providers, fake machines and applications on one manual clock."""
+"""A sandbox in which waiting takes no time: simulators, fake machines and applications on one manual clock."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from gpurent.testing.fakes.clock import ManualClock
 from gpurent.testing.fakes.connector import FakeConnector
 from gpurent.testing.fakes.machines import FakeMachines
 from gpurent.testing.fakes.mail import ADDRESS
-from gpurent.testing.fakes.tracked_http import TrackedHttp
+from gpurent.testing.fakes.tracked_http import VirtualTimeHttp
 from gpurent.testing.fakes.virtual_time import real_time, virtual_clock
 from gpurent.testing.sandbox.simulators import RunningSimulators
 from gpurent.testing.sandbox_harness import SandboxHarness, sandbox_harness
@@ -36,12 +36,12 @@ from tests.workflow.trip_sandbox import ScriptedUser
 
 MINUTE = timedelta(minutes=1)
 MAX_WAIT = timedelta(days=30)
-# An idle connection must not be closed because hours have passed in a millisecond.
+# An idle connection must not be closed when hours pass within a millisecond.
 KEEP_ALIVE_SECONDS = 10**9
 
 
 async def wait_until_true(condition: Callable[[], object]) -> None:
-    """Let the clock run until something is ``condition``."""
+    """Let the clock run until ``condition`` is true."""
     async with asyncio.timeout(MAX_WAIT.total_seconds()):
         while not condition():  # noqa: ASYNC110 - what it waits for is told by no event
             await asyncio.sleep(15)
@@ -49,7 +49,7 @@ async def wait_until_true(condition: Callable[[], object]) -> None:
 
 @define(eq=False)
 class VirtualSandbox:
-    """Simulated providers, and one user with a mailbox. `make` raises it. ``home`` is the user's."""
+    """Simulators and one user with a mailbox, created by `open_sandbox`. ``home`` is the user's."""
 
     root: Path
     home: Path
@@ -59,7 +59,7 @@ class VirtualSandbox:
     @classmethod
     @contextlib.asynccontextmanager
     async def open_sandbox(cls, root: Path, *names: str, **settings: str) -> AsyncIterator[Self]:
-        """With the named simulators; ``settings`` are those of the first."""
+        """Open a sandbox with the named simulators; ``settings`` are those of the first."""
         async with contextlib.AsyncExitStack() as stack:
             home = Path(stack.enter_context(tempfile.TemporaryDirectory(dir=_find_memory_disk())))
             given = {f"{names[0]}.{key}": value for key, value in settings.items()}
@@ -89,7 +89,7 @@ class VirtualSandbox:
                 await self.simulators.tick()
 
     async def advance(self, span: timedelta) -> None:
-        """Jump ahead, as the clock of a computer that was asleep."""
+        """Jump ahead, like the clock of a computer that was asleep."""
         with real_time():
             await self.harness.advance(span)
 
@@ -104,20 +104,20 @@ class VirtualSandbox:
         return self.harness.machines
 
     def get_ledger(self, name: str) -> Sequence[SimulatorLedgerEntry]:
-        """What the provider has written down."""
+        """Return the provider's ledger."""
         return self.simulators.ledgers()[name]
 
     def list_burning(self) -> Sequence[str]:
         return self.simulators.burning()
 
     async def post_form(self, name: str, path: str, **given: Any) -> None:
-        """What a button on the provider's page does."""
+        """Do what a button on the provider's page does."""
         with real_time():
             answer = await self.harness.request(name, "POST", path, json=given)
         assert answer.status < 400, answer.text
 
     async def pay_page(self, url: str) -> None:
-        """Pay the page of Alipay at ``url``."""
+        """Pay the Alipay page at ``url``."""
         path = url.removeprefix(self.simulators.urls["mistgpu"]).rstrip("/")
         await self.post_form("mistgpu", f"{path}/settle")
 
@@ -142,12 +142,12 @@ class VirtualSandbox:
 
     @contextlib.asynccontextmanager
     async def open_application(self, person: ScriptedUser | None = None) -> AsyncIterator[Application]:
-        """One process of the user's."""
+        """Open one process of the user."""
         mailbox = self.harness.post_office.open_mailbox(ADDRESS)
         registry = EntryPointRegistry.load(builtin=[builtin_entries, make_plugin_module(mailbox)])
         assert not registry.problems, registry.problems
         connector = FakeConnector(self.machines, self.root / "ssh")
-        outside = ExternalDependencies(clock=self.clock, connector=connector, wrap_http=TrackedHttp)
+        outside = ExternalDependencies(clock=self.clock, connector=connector, wrap_http=VirtualTimeHttp)
         made = Application(
             registry, self.home / "state", self.environment(), person or ScriptedUser(), outside
         )
@@ -158,14 +158,14 @@ class VirtualSandbox:
             await made.aclose()
 
     def make_job(self, person: ScriptedUser, lines: int | None = None) -> PacedJob:
-        """A job that begins when ``person`` hears that it was started."""
+        """Return a job that starts when ``person`` receives its JOB_STARTED event."""
         made = PacedJob(self.root / f"job{len(self.jobs)}", self.machines, lines)
         self.jobs.append(made)
         person.watchers.append(made.on_event)
         return made
 
     async def log_in_to_mistgpu(self, application: Application, yuan: str) -> None:
-        """An account with so much money on it, by the page of a top-up."""
+        """Log in to an account and top it up with that much money by the payment page."""
         await application.account_commands.log_in(
             "mistgpu", {"username": "student", "password": "student-pass"}
         )
@@ -173,14 +173,14 @@ class VirtualSandbox:
         await self.pay_page(way.url)
 
     async def add_dbc(self, application: Application, dbc: str) -> None:
-        """DBC as the purchase page would send them."""
+        """Add DBC, as the purchase page would."""
         account = dict(application.account_commands.list_logins())["1024gpu"]
         await self.post_form("dbc", "/sandbox/faucet", address=account, amount=dbc)
 
 
 @define
 class AlipayPayer:
-    """The person who pays each page of Alipay that she is told of."""
+    """A user who pays each Alipay page that an event announces."""
 
     sandbox: VirtualSandbox
     paid_amounts: list[str] = field(factory=list)
@@ -193,6 +193,6 @@ class AlipayPayer:
 
 
 def _find_memory_disk() -> Path | None:
-    """Where writing to a database waits for no disk; None: wherever temporary files lie."""
+    """Return a folder in memory, where database writes do not wait for a disk; None: use the default."""
     found = Path("/dev/shm")
     return found if os.access(found, os.W_OK) else None

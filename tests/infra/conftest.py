@@ -1,4 +1,4 @@
-"""Every test with a machine runs against asyncssh's server and, where it can, against real OpenSSH."""
+"""Every test with a machine runs with asyncssh's server and, where possible, with real OpenSSH."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from gpurent.testing.ssh_fixture import SshFixture, ssh_fixture
 
 @pytest.fixture(scope="session")
 def bwrap_problem() -> str:
-    """Why OpenSSH machines cannot run here; empty when they can."""
+    """Return why OpenSSH machines cannot run here; empty if they can."""
     return asyncio.run(find_bwrap_problem())
 
 

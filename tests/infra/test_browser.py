@@ -1,4 +1,4 @@
-"""Only plain https pages on declared hosts are ever opened."""
+"""Only plain https pages on declared hosts are opened."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The provider's time: real, scaled through the sandbox's file, or moved by hand."""
+"""The provider's time: real, scaled through the sandbox's file, or set manually."""
 
 from __future__ import annotations
 

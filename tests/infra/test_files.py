@@ -1,4 +1,4 @@
-"""Files that hold secrets: private from the first moment, whole or not there."""
+"""Files that hold secrets: private from the start, complete or absent."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def test_a_folder_of_someone_else_is_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize("below", ["file", "file/deeper"])
 def test_a_file_where_the_folder_should_be_is_refused(tmp_path: Path, below: str) -> None:
     (tmp_path / "file").write_text("")
-    with pytest.raises(UsageError, match=r"not a folder|cannot be made"):
+    with pytest.raises(UsageError, match=r"not a folder|cannot be created"):
         make_private_folder(tmp_path / below)
 
 
@@ -75,7 +75,7 @@ def test_a_file_open_to_others_is_not_read(tmp_path: Path, bits: int) -> None:
     path = tmp_path / "key"
     write_private_file(path, b"x")
     path.chmod(bits)
-    with pytest.raises(UsageError, match="open to other users") as caught:
+    with pytest.raises(UsageError, match="accessible to other users") as caught:
         read_private_file(path)
     assert caught.value.hint == f"chmod 600 {path}"
 
@@ -84,9 +84,9 @@ def test_a_link_and_a_pipe_are_not_read(tmp_path: Path) -> None:
     write_private_file(tmp_path / "real", b"x")
     (tmp_path / "link").symlink_to("real")
     os.mkfifo(tmp_path / "pipe", 0o600)
-    with pytest.raises(UsageError, match="is a link"):
+    with pytest.raises(UsageError, match="is a symbolic link"):
         read_private_file(tmp_path / "link")
-    with pytest.raises(UsageError, match="not a plain file"):
+    with pytest.raises(UsageError, match="not a regular file"):
         read_private_file(tmp_path / "pipe")
 
 

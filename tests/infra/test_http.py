@@ -1,4 +1,4 @@
-"""The HTTP client against real sockets: bounded, exact, without memory, without retries, without secrets in sight."""
+"""The HTTP client with real sockets: bounded, exact, stateless, without retries, without secrets in sight."""
 
 from __future__ import annotations
 
@@ -103,7 +103,7 @@ async def test_what_is_no_json_says_so_with_the_url(
 ) -> None:
     async with http_server(http_reply(body)) as far:
         found = await make_client(far.url).request(method, "/price")
-    with pytest.raises(UnexpectedResponse, match="no JSON") as caught:
+    with pytest.raises(UnexpectedResponse, match="is not JSON") as caught:
         found.json()
     assert caught.value.url == f"{far.url}/price"
     assert caught.value.spent is spent
@@ -272,14 +272,14 @@ BAD_URLS = [
 
 @pytest.mark.parametrize("url", BAD_URLS)
 async def test_other_base_urls_and_plain_http_to_elsewhere_are_refused(make_client: Make, url: str) -> None:
-    with pytest.raises(UsageError, match=r"no web address|not encrypted"):
+    with pytest.raises(UsageError, match=r"invalid URL|not encrypted"):
         await make_client(url).request("GET", "/")
 
 
 @pytest.mark.parametrize("path", [".evil.example/", "@evil.example/", ":1/", "x"])
 async def test_a_path_cannot_change_the_host(make_client: Make, path: str) -> None:
     async with http_server() as far:
-        with pytest.raises(UsageError, match="does not begin with /"):
+        with pytest.raises(UsageError, match="does not start with /"):
             await make_client(far.url).request("GET", path)
         await make_client(far.url).request("GET", "//evil.example/@x")
     assert [one.line for one in far.requests] == ["GET //evil.example/@x HTTP/1.1"]
@@ -324,7 +324,7 @@ async def test_a_certificate_that_nobody_signed_is_refused(make_client: Make, tm
 
 
 async def _never_answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    """Takes the line and never says a word."""
+    """Read the request and never answer."""
     try:
         await reader.read()
     finally:

@@ -1,4 +1,4 @@
-"""The project file: every key, every mistake in it, its schema, its page, and what `gpurent init` writes."""
+"""The project file: every key, every kind of error, its schema, its page, and what `gpurent init` writes."""
 
 from __future__ import annotations
 
@@ -87,7 +87,7 @@ def get_usage_error(text: str) -> UsageError:
 
 
 def to_plain_json(value: object) -> object:
-    """As JSON has it: an editor's schema sees a TOML time as text."""
+    """Return the value as JSON has it: an editor's schema sees a TOML time as a string."""
     return json.loads(json.dumps(value, default=str))
 
 
@@ -151,41 +151,41 @@ def test_the_example_of_each_key_is_taken_and_nothing_of_another_kind(name: str)
         text = f"{name} = {wrong}\n"
         error = get_usage_error(text)
         assert f"line 1: {name}: " in error.message
-        assert error.hint == f"Write it so: {name} = {field.example}"
+        assert error.hint == f"Write it like this: {name} = {field.example}"
         assert wrong == "07:30:00" or not is_valid(text)
 
 
 @pytest.mark.parametrize(
     ("text", "line", "words", "hint"),
     [
-        ("\ncomand = 'x'", 2, "no key 'comand'", "Did you mean command?"),
-        ("\n\nresult_dir = 1", 3, "no key 'result_dir'", "Did you mean results_dir?"),
-        ("[stup]\npip = 'x'", 1, "no key 'stup'", "Did you mean setup?"),
-        ("zzz = 1", 1, "no key 'zzz'", "There are: provider, gpu"),
-        ("name = 'x'\n[gpu]\ncount = 1\nname = 'a'", 2, "every key", "gpu.count → gpus, gpu.name → gpu"),
-        ("gpu = { count = 1 }", 1, "every key stands at the top", "gpu.count → gpus"),
-        ("gpu.more = 0", 1, "gpu: a text is expected", 'gpu = "2080Ti"'),
-        ("name = 'x'\nterm = '1d'", 2, "under the option's own name", "What it is called now: term → for"),
-        ("gpu = 3", 1, "gpu: a text is expected", 'gpu = "2080Ti"'),
-        ("gpus = 0", 1, "gpus: a whole number from 1", "gpus = 1"),
+        ("\ncomand = 'x'", 2, "unknown key 'comand'", "Did you mean command?"),
+        ("\n\nresult_dir = 1", 3, "unknown key 'result_dir'", "Did you mean results_dir?"),
+        ("[stup]\npip = 'x'", 1, "unknown key 'stup'", "Did you mean setup?"),
+        ("zzz = 1", 1, "unknown key 'zzz'", "Available: provider, gpu"),
+        ("name = 'x'\n[gpu]\ncount = 1\nname = 'a'", 2, "all keys", "gpu.count → gpus, gpu.name → gpu"),
+        ("gpu = { count = 1 }", 1, "all keys are at the top level", "gpu.count → gpus"),
+        ("gpu.more = 0", 1, "gpu: expected text", 'gpu = "2080Ti"'),
+        ("name = 'x'\nterm = '1d'", 2, "named like the options", "Use the new names: term → for"),
+        ("gpu = 3", 1, "gpu: expected text", 'gpu = "2080Ti"'),
+        ("gpus = 0", 1, "gpus: expected a whole number from 1", "gpus = 1"),
         ("gpus = true", 1, "a whole number", "gpus = 1"),
         ("budget = '200'", 1, "an amount of money with its currency", 'budget = "200CNY"'),
         ("budget = 200", 1, "an amount of money with its currency", 'budget = "200CNY"'),
-        ("for = 86400", 1, "a span of time", 'for = "1d"'),
-        ("deadline = 'tomorrow'", 1, "a time or a span of time", 'deadline = "20h"'),
+        ("for = 86400", 1, "expected a duration", 'for = "1d"'),
+        ("deadline = 'tomorrow'", 1, "expected a time or a duration", 'deadline = "20h"'),
         ("keep = 'yes'", 1, "true or false", "keep = false"),
         ("\nidle_load = 101", 2, "from 0 to 100", "idle_load = 5"),
         ("on_error = 'explode'", 1, "release, keep", "on_error"),
         ("doctor = 'always'", 1, "off, warn, require", 'doctor = "warn"'),
         ("\nnotify = ['job-done']", 2, "job-ended", "notify = "),
-        ("results = ['../secrets']", 1, "../secrets does not lie below the folder", "results = "),
-        ("results = ['/etc']", 1, "/etc does not lie below the folder", "results = "),
-        ("results = ['']", 1, "an empty text", "results = "),
-        ("results_dir = '../elsewhere'", 1, "../elsewhere does not lie below the folder", "results_dir = "),
-        ("folder = '/etc'", 1, "/etc does not lie below the folder", "folder = "),
-        ('command = "python \'x"', 1, "a quotation mark is never closed", "command = "),
-        ("command = []", 1, "a shell line or a list of words", "command = "),
-        ("\npip = ['-r x']", 2, "options go into a requirements file", "pip = "),
+        ("results = ['../secrets']", 1, "../secrets is not inside the folder", "results = "),
+        ("results = ['/etc']", 1, "/etc is not inside the folder", "results = "),
+        ("results = ['']", 1, "must not be empty", "results = "),
+        ("results_dir = '../elsewhere'", 1, "../elsewhere is not inside the folder", "results_dir = "),
+        ("folder = '/etc'", 1, "/etc is not inside the folder", "folder = "),
+        ('command = "python \'x"', 1, "unclosed quotation mark", "command = "),
+        ("command = []", 1, "expected a shell command or a list of words", "command = "),
+        ("\npip = ['-r x']", 2, "pip options belong in a requirements file", "pip = "),
     ],
 )
 def test_a_mistake_is_named_with_its_line(text: str, line: int, words: str, hint: str) -> None:
@@ -310,7 +310,7 @@ def test_the_examples_are_good(path: Path) -> None:
     assert all((path.parent / name).exists() for name in spec.upload.include)
 
 
-# what is written
+# writing
 
 
 def test_what_is_written_says_every_key_and_reads_back() -> None:
@@ -336,14 +336,14 @@ def test_the_examples_in_an_empty_file_can_be_switched_on() -> None:
 def test_nothing_is_written_over_unless_forced(tmp_path: Path) -> None:
     path = tmp_path / PROJECT_FILE
     write_new_file(path, "a", force=False)
-    with pytest.raises(UsageError, match="is there already"):
+    with pytest.raises(UsageError, match="already exists"):
         write_new_file(path, "b", force=False)
     assert path.read_text() == "a"
     write_new_file(path, "b", force=True)
     assert path.read_text() == "b"
 
 
-# whatever is in it
+# arbitrary content
 
 
 _SCALARS = st.one_of(

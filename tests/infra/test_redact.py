@@ -113,7 +113,7 @@ def redacted_log(redactor: Redactor) -> Iterator[tuple[logging.Logger, io.String
 
 class Unprintable:
     def __str__(self) -> str:
-        raise RuntimeError("cannot be shown")
+        raise RuntimeError("cannot show")
 
 
 def test_logs_with_arguments_tracebacks_and_stacks_are_scrubbed(

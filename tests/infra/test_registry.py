@@ -1,4 +1,4 @@
-"""A broken plugin is listed with what is wrong, and stops nothing else."""
+"""A broken plugin is listed with its problem and does not stop anything else."""
 
 from __future__ import annotations
 
@@ -42,11 +42,11 @@ BROKEN_SOURCES = {
     ),
     "wrong-entry": (
         "from gpurent.api import hookimpl\n@hookimpl\ndef gpurent_register_lease():\n    return ['mine']",
-        "LeaseEntry belongs",
+        "must return LeaseEntry",
     ),
     "wrong-arguments": (
         "from gpurent.api import hookimpl\n@hookimpl\ndef gpurent_register_lease(extra):\n    return []",
-        "does not fit the hooks",
+        "does not match the hook specifications",
     ),
     "wrong-name": (
         """from gpurent.api import SessionEntry, hookimpl
@@ -60,7 +60,7 @@ def gpurent_register_session():
 
 
 def install_distribution(site: Path, distribution: str, source: str) -> None:
-    """A distribution as pip leaves it: a module and its dist-info with an entry point."""
+    """Install a distribution as pip does: a module and its dist-info with an entry point."""
     module = distribution.replace("-", "_")
     (site / f"{module}.py").write_text(source)
     info = site / f"{module}-1.0.dist-info"
@@ -140,7 +140,7 @@ def test_the_command_line_lists_the_broken_and_goes_on(site: Path) -> None:
     install_distribution(site, "bad-cli", "raise RuntimeError('no luck')")
     environment = {**os.environ, "PYTHONPATH": str(site), "LANG": "C.UTF-8"}
     done = subprocess.run(
-        [sys.executable, "-m", "gpurent.cli.main", "plugins"],
+        [sys.executable, "-m", "gpurent.cli.main", "plugin", "list"],
         env=environment,
         capture_output=True,
         text=True,
@@ -148,6 +148,6 @@ def test_the_command_line_lists_the_broken_and_goes_on(site: Path) -> None:
     )
     assert done.returncode == 0
     (line,) = [text for text in done.stdout.splitlines() if "bad-cli" in text]
-    assert "BROKEN" in line
+    assert "broken" in line
     assert "no luck" in line
     assert "gpurent-plugin-screen" in done.stdout

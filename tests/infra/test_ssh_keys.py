@@ -1,4 +1,4 @@
-"""Host keys are pinned to the lease; nothing secret reaches a machine that shows another one."""
+"""Host keys are pinned to the lease; no secret is sent to a machine with a different key."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ async def test_pin_gives_the_fingerprint_and_sends_nothing(ssh: SshConnector) ->
     async with recording_ssh_server(key) as server:
         assert await ssh.pin_host_key(LEASE, server.endpoint) == key.get_fingerprint()
         assert (server.users, server.passwords) == ([], [])
-    # Pinned: it needs no machine any more.
+    # Already pinned: no machine is needed.
     assert await ssh.pin_host_key(LEASE, server.endpoint) == key.get_fingerprint()
 
 
@@ -62,7 +62,7 @@ async def test_r13_the_same_address_for_the_next_lease_starts_fresh(ssh: SshConn
     second = make_host_key()
     async with recording_ssh_server(second, port=server.endpoint.port) as server:
         assert await ssh.pin_host_key("lease-2", server.endpoint) == second.get_fingerprint()
-        with pytest.raises(AuthError, match="refused the password"):
+        with pytest.raises(AuthError, match="rejected the password"):
             await ssh.open_connection("lease-2", server.endpoint, PASSWORD)
         assert server.passwords == [PASSWORD.reveal()]
         with pytest.raises(HostKeyChanged):
@@ -98,12 +98,12 @@ async def test_nobody_there_is_retryable(ssh: SshConnector) -> None:
 
 
 async def test_port_22_is_found_again_in_our_own_known_hosts(ssh: SshConnector) -> None:
-    """OpenSSH and asyncssh both look port 22 up by the bare name."""
+    """OpenSSH and asyncssh both look up port 22 by the bare host name."""
     key = make_host_key()
     try:
         async with recording_ssh_server(key, host="127.0.0.2", port=22) as server:
             await ssh.pin_host_key(LEASE, server.endpoint)
-            with pytest.raises(AuthError, match="refused the password"):
+            with pytest.raises(AuthError, match="rejected the password"):
                 await ssh.open_connection(LEASE, server.endpoint, PASSWORD)
     except PermissionError:
         pytest.skip("only root may listen on port 22")

@@ -1,4 +1,4 @@
-"""Logging in: by password once, by the lease's key from then on, and by nothing of the user's own."""
+"""Logging in: once by password, then by the lease's key, and never by anything of the user's own."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ async def test_a_wrong_password_is_an_auth_error_without_the_password(machines: 
     with pytest.raises(AuthError) as caught:
         await machines.connect(machine, password=Secret("not it, canary"))
     said = f"{caught.value!r} {caught.value} {caught.value.hint} {caught.value.detail}"
-    assert "refused the password" in said
+    assert "rejected the password" in said
     assert "canary" not in said
     assert caught.value.__cause__ is None
 
@@ -88,7 +88,7 @@ async def test_the_key_is_installed_once_beside_what_was_there(machines: SshFixt
         await run_before_lease(machines, machine, write)
     async with machines.open_connection(machine):
         pass
-    # As if our note of it had been lost: the installer runs again.
+    # As if our record of it had been lost: the installer runs again.
     (machines.folder / LEASE / "state.json").unlink()
     text = await run_checked(machines, machine, "cat ~/.ssh/authorized_keys")
     ours = (machines.folder / LEASE / "key.pub").read_text().strip()
@@ -129,7 +129,7 @@ async def test_an_unwritable_home_is_reported(machines: SshFixture) -> None:
 
 @asynccontextmanager
 async def recording_agent(path: Path) -> AsyncIterator[list[bytes]]:
-    """An SSH agent's socket that remembers what it was asked."""
+    """An SSH agent's socket that records requests."""
     asked: list[bytes] = []
 
     async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -147,7 +147,7 @@ async def recording_agent(path: Path) -> AsyncIterator[list[bytes]]:
 async def test_the_users_own_ssh_set_up_plays_no_part(
     machines: SshFixture, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A hostile ~/.ssh/config, a key of the user's that would open the door, an agent: none is touched."""
+    """A hostile ~/.ssh/config, a key of the user's that would work, an agent: none is used."""
     machine = await machines.boot()
     home = tmp_path / "user"
     (home / ".ssh").mkdir(parents=True, mode=0o700)

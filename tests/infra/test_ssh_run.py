@@ -1,4 +1,4 @@
-"""A real SSH connection keeps the promises of every connection, also where the wire itself misbehaves."""
+"""A real SSH connection fulfils the contract of every connection, even if the network misbehaves."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Secrets at rest: unreadable without the key, tampering seen, nothing lost to crashes or to a second writer."""
+"""Secrets at rest: unreadable without the key, tampering detected, nothing lost to crashes or a second writer."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ PASSPHRASE = "correct horse battery staple"
 
 
 class CountingPassphrase:
-    """Answers with one passphrase, and counts."""
+    """Answers with one passphrase and counts the requests."""
 
     def __init__(self, text: str | None) -> None:
         self.text = text
@@ -135,10 +135,10 @@ def test_a_wrong_passphrase_is_a_clear_error_and_changes_nothing(folder: Path) -
     open_vault(folder, PASSPHRASE).put("a", Secret(CANARY))
     before = (folder / "vault.json").read_bytes()
     wrong = open_vault(folder, "wrong")
-    with pytest.raises(AuthError, match="passphrase of your keys is wrong") as caught:
+    with pytest.raises(AuthError, match="passphrase is wrong") as caught:
         wrong.get("a")
     assert "GPURENT_PASSPHRASE" in caught.value.hint
-    with pytest.raises(AuthError, match="passphrase of your keys is wrong"):
+    with pytest.raises(AuthError, match="passphrase is wrong"):
         wrong.put("b", Secret("2"))
     assert (folder / "vault.json").read_bytes() == before
     with pytest.raises(AuthError, match="needs its passphrase"):
@@ -163,7 +163,7 @@ RECORD_CHANGES: dict[str, Callable[[dict[str, Any]], object]] = {
     "the check's value": lambda c: c["records"].update({"p/a": c["check"]}),
     "empty": lambda c: c["records"].update({"p/a": ""}),
     "no base64": lambda c: c["records"].update({"p/a": "%%%"}),
-    "no text": lambda c: c["records"].update({"p/a": 7}),
+    "text expected": lambda c: c["records"].update({"p/a": 7}),
 }
 
 
@@ -226,14 +226,14 @@ def test_a_lost_damaged_or_foreign_key_file_is_an_auth_error(folder: Path) -> No
     with pytest.raises(AuthError, match=r"vault\.key is damaged"):
         open_vault(folder).get("a")
     key.write_bytes(bytes(32))
-    with pytest.raises(AuthError, match="is not the key of"):
+    with pytest.raises(AuthError, match="is not the key for"):
         open_vault(folder).get("a")
     key.unlink()
     with pytest.raises(AuthError, match="is missing"):
         open_vault(folder).put("b", Secret("2"))
     assert not key.exists()
     key.write_bytes(right)
-    with pytest.raises(UsageError, match="open to other users"):
+    with pytest.raises(UsageError, match="accessible to other users"):
         open_vault(folder).get("a")
 
 
@@ -309,7 +309,7 @@ def test_kill_9_while_writing_keeps_all_that_was_said_to_be_there(folder: Path) 
         for number in map(int, said[-50:]):
             found = mine.get(f"{number % 50}")
             assert found is not None
-            # The write after the last one that was told may have been finished, too.
+            # A write after the last reported one may have finished too.
             assert int(found.reveal().split(":")[1]) in (number, number + 50)
             kept += 1
         open_vault(folder).put("after", Secret("still works"))

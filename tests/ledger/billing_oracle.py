@@ -1,10 +1,11 @@
-"""What the two shops must have charged, by their rules alone. Whole numbers and fractions; nothing of gpurent.
+"""What the two providers must have charged, by their rules alone: integers and fractions, nothing of gpurent.
 
-MISTGPU: by the minute while a server is on, each begun minute at its beginning; n minutes come to the whole fen of
-price x n / 60. The balance must stay above zero: the minute that empties it takes what is left and shuts every server.
-1024GPU: prepaid. USD an hour over USD a DBC, up to the last unit once; the order's own decimal is paid on top. Given
-back early, only the begun minutes are kept, each at the price of its term, and the rest goes home with the decimal. A
-deposit goes home whole. A machine that fails in its first 144 hours costs nothing. Paid too late: all of it goes home.
+MISTGPU: charged per minute while a server runs, each started minute at its beginning; n minutes sum to the whole fen of
+price x n / 60. The balance must stay above zero: the minute that empties it takes the rest and shuts down every server.
+1024GPU: prepaid. USD per hour divided by USD per DBC, rounded up once to the last unit; the order's own decimal is paid
+on top. On early release only the started minutes are kept, each at the price of its term; the rest is refunded with
+the decimal. A deposit is returned in full. A machine that fails in its first 144 hours costs nothing. A late payment is
+refunded in full.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ FREE_HOURS = 144
 
 
 def cost_in_fen(price: int, minutes: int) -> int:
-    """``price`` in fen an hour."""
+    """Return the cost; ``price`` is in fen per hour."""
     return price * minutes // 60
 
 
@@ -54,7 +55,7 @@ class MeteredOracle:
 
 
 class PrepaidOracle:
-    """One 1024GPU wallet and its orders; amounts in 10^-8 DBC."""
+    """One 1024GPU wallet and its orders; amounts in units of 10^-8 DBC."""
 
     def __init__(self) -> None:
         self.balance = self.paid_in = self.paid = self.refunded = self.held = self.fees = 0

@@ -1,7 +1,7 @@
-"""Two shops, minute by minute, on the sandbox portals' own rules; what they list goes into a real ledger in batches.
+"""Two providers, minute by minute, by the simulators' own rules; their charges go into a real ledger in batches.
 
-Beside it runs the oracle. On the way: syncs that come twice, another process that enters first, a process that dies
-with what it had not yet written.
+The oracle runs beside it. On the way there are duplicate syncs, another process that writes first, and a process that
+dies before writing its batch.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ CARDS = (("1080Ti", "0.13"), ("2080Ti", "0.215"), ("V100", "0.7301"))
 
 
 class LedgerWriter:
-    """Enters what the shops list, as `ChainLedger.sync` does, but many at a time."""
+    """Records what the providers list, as `ChainLedger.sync` does, but in batches."""
 
     def __init__(self, path: Path, chance: random.Random, now: Any) -> None:
         self._path, self._chance, self._now = path, chance, now
@@ -50,7 +50,7 @@ class LedgerWriter:
         self.crashes = self.concurrent_writes = self._flushes = 0
 
     def add_charge(self, provider: str, charge: Charge, lease: str) -> None:
-        """The shop (or the wallet, for a hold) lists ``charge``."""
+        """Record that the provider (or the wallet, for a hold) lists ``charge``."""
         self._charges[provider][charge.ref, charge.kind] = charge, lease
         self._queue_entries(provider, charge, lease)
         if self._chance.random() < 0.02:
@@ -82,7 +82,7 @@ class LedgerWriter:
         self._batch.clear()
 
     def _write_concurrently(self) -> None:
-        """Another process enters half of it first."""
+        """Let another process write half of the batch first."""
         self.concurrent_writes += 1
         other = Database(self._path)
         try:
@@ -91,7 +91,7 @@ class LedgerWriter:
             other.close()
 
     def crash(self) -> None:
-        """Gone with its batch; the next one looks at the file and asks the shops again."""
+        """Drop the batch, as a crash would; the next process reads the file and asks the providers again."""
         self.crashes += 1
         self._batch.clear()
         self.recover()
@@ -108,7 +108,7 @@ class LedgerWriter:
 
 
 class BillingSimulation:
-    """``walk(minutes)`` lives; `clerk`, `meter` and `prepaid` are compared afterwards."""
+    """`run_minutes` runs it; `writer`, `metered_oracle` and `prepaid_oracle` are compared afterwards."""
 
     def __init__(self, path: Path, seed: int) -> None:
         self.chance = random.Random(seed)
@@ -124,13 +124,13 @@ class BillingSimulation:
         self.minutes = self.prepaid_minutes = self.number = 0
         self.settled_orders: dict[str, tuple[int, int, int]] = {}
 
-    # the metered shop
+    # the metered provider
 
     def _charge_of(self, server: RentedServer) -> Charge:
         run = server.runs[-1]
         return Charge(
             at=run.ended_at or self.at,
-            kind=ChargeKind.USE,
+            kind=ChargeKind.USAGE,
             money=Money(run.paid, CNY),
             ref=f"{server.id}@{run.started_at.isoformat()}",
             growing=run.ended_at is None,
@@ -175,13 +175,13 @@ class BillingSimulation:
             provider, Charge(at=self.at, kind=kind, money=money, ref=ref, rate=rate), lease
         )
 
-    # the prepaid shop
+    # the prepaid provider
 
     def _add_dbc_charge(self, kind: ChargeKind, units: int, lease: str) -> None:
-        """What leaves is on hold first, then in the books."""
+        """Record a charge; outgoing money may first be on hold."""
         self.number += 1
         ref = f"tx{self.number}"
-        if kind in (ChargeKind.USE, ChargeKind.RENEWAL, ChargeKind.DEPOSIT) and self.chance.random() < 0.7:
+        if kind in (ChargeKind.USAGE, ChargeKind.RENEWAL, ChargeKind.DEPOSIT) and self.chance.random() < 0.7:
             self._add_charge("1024gpu", ChargeKind.HOLD, Money(units, DBC), ref, lease)
         self._add_charge("1024gpu", kind, Money(units, DBC), ref, lease)
 
@@ -231,9 +231,9 @@ class BillingSimulation:
         minutes = 60 * self.chance.choice((1, 5, 24, 168))
         units = self._compute_price(card, minutes)
         if self.chance.random() < 0.2:
-            # Paid too late: the shop never took it, and sends all of it back.
+            # Paid too late: the provider never accepted it and refunds all of it.
             self.prepaid_oracle.refund_late(units + code)
-            self._add_dbc_charge(ChargeKind.USE, units + code, name)
+            self._add_dbc_charge(ChargeKind.USAGE, units + code, name)
             self._add_dbc_charge(ChargeKind.REFUND, units + code, name)
             self.settled_orders[name] = (units + code, units + code, 0)
             return
@@ -241,7 +241,7 @@ class BillingSimulation:
         order.rented_at, order.codes, order.terms = self.at, code, [(minutes, units)]
         self.orders[name] = order
         self.prepaid_oracle.rent_order(name, minutes, units, code)
-        self._add_dbc_charge(ChargeKind.USE, units + code, name)
+        self._add_dbc_charge(ChargeKind.USAGE, units + code, name)
 
     def _renew_order(self, name: str) -> None:
         order, code = self.orders[name], self.chance.randrange(10**4, 10**8)
@@ -262,7 +262,7 @@ class BillingSimulation:
         if self.locks and self.chance.random() < 0.5:
             name, units = self.locks.popitem()
             self.prepaid_oracle.unlock_deposit(units)
-            self._add_dbc_charge(ChargeKind.DEPOSIT_RETURN, units, name)
+            self._add_dbc_charge(ChargeKind.DEPOSIT_REFUND, units, name)
         elif len(self.locks) < 3:
             self.number += 1
             units = 60_000 * 10**8 + self.chance.randrange(10**8)
@@ -271,7 +271,7 @@ class BillingSimulation:
             self._add_dbc_charge(ChargeKind.DEPOSIT, units, f"c{self.number}")
 
     async def run_minutes(self, events: int) -> None:
-        """Until ``events`` minutes were metered; the prepaid ones come on top."""
+        """Run until ``events`` metered minutes have passed; prepaid ones are additional."""
         while self.minutes < events:
             await self._run_metered()
             self._run_prepaid()
@@ -279,7 +279,7 @@ class BillingSimulation:
         self.writer.recover()
 
     def read_postings(self) -> Iterator[tuple[int, str, int]]:
-        """The postings as they lie in the file: entry, currency, amount."""
+        """Yield the postings in the file: entry, currency, amount."""
         for entry, code, amount in self.writer.database.fetch_rows(
             "SELECT entry, currency, amount FROM postings"
         ):

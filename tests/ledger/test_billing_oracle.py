@@ -1,4 +1,4 @@
-"""Many minutes on the ledger, beside an oracle that knows the shops' rules and nothing of gpurent."""
+"""Many minutes of charges in the ledger, compared with an oracle that knows only the providers' rules."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ async def run_simulation(tmp_path: Path, seed: int, events: int) -> None:
     }
     meter, prepaid = street.metered_oracle, street.prepaid_oracle
     assert found["wallet:mistgpu", CNY] == meter.balance == street.mistgpu_books.accounts["u"].balance
-    assert found["spent:use", CNY] == meter.spent == sum(meter.cost.values())
+    assert found["spent:usage", CNY] == meter.spent == sum(meter.cost.values())
     assert found["wallet:1024gpu", DBC] == prepaid.balance
     assert found["held:1024gpu", DBC] == prepaid.held
     assert found["outside", CNY] == -meter.paid_in
@@ -65,7 +65,7 @@ async def run_simulation(tmp_path: Path, seed: int, events: int) -> None:
 
 
 async def test_equal_to_the_oracle_to_the_last_unit(tmp_path: Path) -> None:
-    """A small share of what the nightly run lives through."""
+    """A small share of the nightly run."""
     await run_simulation(tmp_path, seed=20_260_131, events=20_000)
 
 

@@ -1,4 +1,4 @@
-"""Entries are added once, sum to zero, and stay: by the model and by SQLite itself."""
+"""Entries are added once, sum to zero and cannot be changed: enforced by the model and by SQLite itself."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def test_every_kind_sums_to_zero(kind: ChargeKind, amount: int) -> None:
     assert sum(posting.money.amount for posting in entry.postings) == 0
     assert entry.money.amount == amount
     wallet = sum_balances([entry])[LedgerAccount("wallet:shop"), CHAIN].amount
-    home = kind in (ChargeKind.REFUND, ChargeKind.DEPOSIT_RETURN, ChargeKind.TOP_UP)
+    home = kind in (ChargeKind.REFUND, ChargeKind.DEPOSIT_REFUND, ChargeKind.TOP_UP)
     assert wallet == (amount if home else -amount)
 
 
@@ -78,11 +78,11 @@ def test_every_kind_sums_to_zero(kind: ChargeKind, amount: int) -> None:
 )
 def test_what_does_not_sum_to_zero_is_no_entry(postings: tuple[Posting, ...]) -> None:
     with pytest.raises(MoneyError):
-        Transaction(at=AT, kind=ChargeKind.USE, provider="x", ref="r", postings=postings)
+        Transaction(at=AT, kind=ChargeKind.USAGE, provider="x", ref="r", postings=postings)
 
 
 def test_an_entry_needs_a_zone_and_a_reference() -> None:
-    entry = make_transaction(make_charge(ChargeKind.USE, 5), "shop")
+    entry = make_transaction(make_charge(ChargeKind.USAGE, 5), "shop")
     with pytest.raises(MoneyError):
         evolve(entry, at=datetime(2026, 3, 1))  # noqa: DTZ001
     with pytest.raises(MoneyError):
@@ -99,12 +99,12 @@ def test_what_was_written_is_read_back(ledger: SqliteLedger) -> None:
 
 
 def test_entered_twice_it_is_there_once(ledger: SqliteLedger) -> None:
-    entry = make_transaction(make_charge(ChargeKind.USE, 5), "shop")
+    entry = make_transaction(make_charge(ChargeKind.USAGE, 5), "shop")
     other = make_transaction(make_charge(ChargeKind.REFUND, 5), "shop")
     assert ledger.add_transactions([entry, entry, other]) == 2
-    assert ledger.add_transactions([entry, make_transaction(make_charge(ChargeKind.USE, 9), "shop")]) == 0
+    assert ledger.add_transactions([entry, make_transaction(make_charge(ChargeKind.USAGE, 9), "shop")]) == 0
     assert [found.money.amount for found in ledger.list_transactions()] == [5, 5]
-    assert ledger.add_transactions([make_transaction(make_charge(ChargeKind.USE, 5), "another")]) == 1
+    assert ledger.add_transactions([make_transaction(make_charge(ChargeKind.USAGE, 5), "another")]) == 1
 
 
 @pytest.mark.parametrize(
@@ -123,7 +123,7 @@ def test_entered_twice_it_is_there_once(ledger: SqliteLedger) -> None:
 def test_sqlite_itself_refuses_changes(
     database: Database, ledger: SqliteLedger, tmp_path: Path, statement: str
 ) -> None:
-    entry = make_transaction(make_charge(ChargeKind.USE, 5), "shop")
+    entry = make_transaction(make_charge(ChargeKind.USAGE, 5), "shop")
     ledger.add_transactions([entry])
     with sqlite3.connect(tmp_path / "journal.sqlite") as stranger, pytest.raises(sqlite3.IntegrityError):
         stranger.execute(statement)
@@ -141,9 +141,9 @@ def test_a_posting_without_its_entry_is_refused_at_the_commit(
 
 def test_filters(ledger: SqliteLedger) -> None:
     every = [
-        make_transaction(make_charge(ChargeKind.USE, 1, "a", hours=0), "one", lease="l1", trip="t1"),
-        make_transaction(make_charge(ChargeKind.USE, 2, "b", hours=1), "one", lease="l2", trip="t1"),
-        make_transaction(make_charge(ChargeKind.USE, 4, "c", hours=2), "two", lease="l3", trip="t2"),
+        make_transaction(make_charge(ChargeKind.USAGE, 1, "a", hours=0), "one", lease="l1", trip="t1"),
+        make_transaction(make_charge(ChargeKind.USAGE, 2, "b", hours=1), "one", lease="l2", trip="t1"),
+        make_transaction(make_charge(ChargeKind.USAGE, 4, "c", hours=2), "two", lease="l3", trip="t2"),
     ]
     ledger.add_transactions(every)
 
@@ -167,7 +167,7 @@ def test_a_meter_is_entered_by_what_it_added_until_it_stops() -> None:
     book: list[Transaction] = []
     for amount, growing, parts in ((5, True, 1), (5, True, 1), (9, True, 2), (9, False, 3), (20, False, 3)):
         book += make_missing_transactions(
-            make_charge(ChargeKind.USE, amount, growing=growing), "shop", lines_by_key(book)
+            make_charge(ChargeKind.USAGE, amount, growing=growing), "shop", lines_by_key(book)
         )
         assert len(book) == parts, (amount, growing)
     (line,) = group_lines(book)
@@ -180,7 +180,7 @@ def test_a_hold_is_reversed_when_the_statement_has_it() -> None:
     (total,) = sum_charges(line.charge for line in group_lines(book))
     assert (total.held.amount, total.spent.amount) == (7, 0)
     for _again in range(2):
-        book += make_missing_transactions(make_charge(ChargeKind.USE, 7), "shop", lines_by_key(book))
+        book += make_missing_transactions(make_charge(ChargeKind.USAGE, 7), "shop", lines_by_key(book))
         book += make_missing_transactions(make_charge(ChargeKind.HOLD, 7), "shop", lines_by_key(book))
     (total,) = sum_charges(line.charge for line in group_lines(book))
     assert (total.held.amount, total.spent.amount) == (0, 7)

@@ -1,4 +1,4 @@
-"""From every released schema to this one: a backup first, and killed at any statement nothing is lost."""
+"""From every released schema to this one: a backup first, and a kill at any statement loses nothing."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from gpurent.infra.sqlite import database
 from gpurent.infra.sqlite.schema import MIGRATIONS, SCHEMA_VERSION
 from gpurent.infra.sqlite.store import SqliteStore
 
-# As the first release wrote them.
+# The tables as the first release created them.
 FIRST_SCHEMA = """
 CREATE TABLE trips (
     id TEXT PRIMARY KEY, kind TEXT NOT NULL, want TEXT NOT NULL, lease TEXT NOT NULL DEFAULT '',
@@ -42,7 +42,7 @@ RECORDED = Path(__file__).with_name("recorded")
 
 
 def write_first_release(path: Path) -> None:
-    """A file of the first release with something in it."""
+    """Write a file of the first release with some content."""
     with closing(sqlite3.connect(path)) as db, db:
         db.executescript(FIRST_SCHEMA)
         db.execute(
@@ -57,13 +57,19 @@ def write_first_release(path: Path) -> None:
 
 
 def copy_recorded(path: Path) -> None:
-    """What the release before this one left: see `recorded/README.md`."""
+    """Copy a file of the previous release: see `recorded/README.md`."""
     shutil.copyfile(RECORDED / "journal.sqlite", path)
     path.chmod(0o600)
 
 
+def copy_schema3(path: Path) -> None:
+    """What the last state before version 0.1 left."""
+    shutil.copyfile(RECORDED.with_name("recorded_schema3") / "journal.sqlite", path)
+    path.chmod(0o600)
+
+
 def read_state(path: Path) -> tuple[int, int, int]:
-    """``(schema, notes, steps)`` as they lie there, of a file that is whole."""
+    """Return ``(schema, notes, steps)`` of the file after checking its integrity."""
     with closing(sqlite3.connect(path)) as db:
         assert db.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
         assert db.execute("PRAGMA foreign_key_check").fetchall() == []
@@ -78,7 +84,10 @@ def open_store(path: Path) -> SqliteStore:
 
 
 class KillingConnection(sqlite3.Connection):
-    """Kills its process before or after its ``kill_point``-th statement; a backup is one, and has a middle."""
+    """Kills its process before or after statement ``kill_point``.
+
+    A backup counts as one statement, and the process can be killed in the middle of it.
+    """
 
     kill_point = 0
     kills_after = False
@@ -102,7 +111,7 @@ class KillingConnection(sqlite3.Connection):
 
 
 def is_killed_at(path: Path, point: int, late: bool) -> bool:
-    """Whether a process that opens the file is killed at this point."""
+    """Return whether a process that opens the file is killed at this point."""
     child = os.fork()
     if not child:
         KillingConnection.kill_point, KillingConnection.kills_after, KillingConnection.statement_count = (
@@ -143,7 +152,9 @@ def test_a_file_of_the_first_release_is_migrated_and_kept_as_it_was(tmp_path: Pa
 
 
 @pytest.mark.parametrize("late", [False, True], ids=["before", "after"])
-@pytest.mark.parametrize("make", [write_first_release, copy_recorded], ids=["first", "recorded"])
+@pytest.mark.parametrize(
+    "make", [write_first_release, copy_recorded, copy_schema3], ids=["first", "recorded", "schema3"]
+)
 def test_killed_at_every_statement(tmp_path: Path, make: Callable[[Path], None], late: bool) -> None:
     point = 1
     while True:
@@ -173,7 +184,9 @@ def test_an_older_release_refuses_the_newer_file(tmp_path: Path, monkeypatch: py
     open_store(path).close()
     content = path.read_bytes()
     monkeypatch.setattr(database, "SCHEMA_VERSION", 1)
-    with pytest.raises(UsageError, match=rf"newer gpurent \(schema {SCHEMA_VERSION}, this one knows 1\)"):
+    with pytest.raises(
+        UsageError, match=rf"newer gpurent \(schema {SCHEMA_VERSION}, this one supports up to 1\)"
+    ):
         open_store(path)
     assert path.read_bytes() == content
 

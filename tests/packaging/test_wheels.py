@@ -1,4 +1,4 @@
-"""Every wheel builds, holds its own package alone, and installs alone."""
+"""Every wheel builds, contains only its own package, and installs alone."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def check_wheel(wheels: dict[str, Path], name: str, place: Path) -> None:
     for mine in {"gpurent", name}:
         with zipfile.ZipFile(wheels[mine]) as archive:  # a wheel without scripts is installed by unpacking it
             archive.extractall(site)
-    # Other people's packages come from here; ours must not, so only those that are no link to the source are let in.
+    # Third-party packages come from here, without gpurent's own, which would link to the source.
     thirds = place / "thirds"
     thirds.mkdir()
     for found in Path(sysconfig.get_path("purelib")).iterdir():

@@ -1,4 +1,4 @@
-"""Mail is hostile: whatever arrives, only the shop's own plain word on one machine becomes an access or a code."""
+"""Mail is hostile: whatever arrives, only the provider's own message about one machine yields an access or a code."""
 
 from __future__ import annotations
 
@@ -31,9 +31,9 @@ SENT_AT = datetime(2026, 3, 1, 12, tzinfo=UTC)
 
 
 class _MinimalContext:
-    """As much of a host as reading mails needs."""
+    """The parts of a `PluginContext` that reading mail needs."""
 
-    settings = {"site": "https://www.1024gpu.top", "mail_sender": SENDER, "url": "https://info.dbchain.ai"}  # noqa: RUF012
+    settings = {"web_url": "https://www.1024gpu.top", "mail_sender": SENDER, "url": "https://info.dbchain.ai"}  # noqa: RUF012
     http = clock = vault = notes = mail = log = None
 
 
@@ -60,7 +60,7 @@ def make_raw_mail(
 
 
 def read_mail(data: bytes) -> Mail | None:
-    """As the mailbox does: what cannot be read is passed over."""
+    """Parse as the mailbox does: unreadable mail is skipped."""
     try:
         return parse_mail("1", message_from_bytes(data))
     except Exception:  # noqa: BLE001 - the mailbox passes over whatever the parser stumbles on

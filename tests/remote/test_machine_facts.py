@@ -1,4 +1,4 @@
-"""What a machine says of itself is hostile: only strict forms are believed, and nothing makes the reader fail."""
+"""What a machine reports about itself is hostile: only strict forms are accepted, and nothing makes the parser fail."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ NOW = datetime(2026, 3, 1, tzinfo=UTC)
 GOOD_ANSWER = """
 Welcome to Ubuntu 18.04!
 gpurent-found:user mist
-gpurent-found:sudo free
+gpurent-found:sudo passwordless
 gpurent-found:system Ubuntu 18.04.6 LTS
 gpurent-found:cpus 8
 gpurent-found:memory 64301
@@ -40,7 +40,7 @@ def test_a_whole_answer() -> None:
     assert parse_facts(GOOD_ANSWER, NOW, "/data") == MachineFacts(
         at=NOW,
         user="mist",
-        sudo="free",
+        sudo="passwordless",
         system="Ubuntu 18.04.6 LTS",
         cpus=8,
         memory=64301,
@@ -51,10 +51,10 @@ def test_a_whole_answer() -> None:
         ),
         cuda="11.1",
         driver="455.45.01",
-        cards=(Gpu(name="GeForce RTX 3090", memory=24268),) * 2,
+        gpus=(Gpu(name="GeForce RTX 3090", memory=24268),) * 2,
         home=DiskSpace(path="~", free=1000 * 1024, total=4000 * 1024),
         data=DiskSpace(path="/data", free=500 * 1024, total=900 * 1024),
-        packages="apt-get",
+        package_manager="apt-get",
     )
 
 
@@ -91,7 +91,7 @@ def test_what_does_not_fit_is_not_there(line: str) -> None:
 def test_the_first_word_counts_and_floods_are_cut() -> None:
     assert parse_facts("gpurent-found:user mist\ngpurent-found:user root\n", NOW).user == "mist"
     flood = "gpurent-found:card 1.0, 1, GPU\n" * 100_000 + "gpurent-found:end ok\n"
-    assert len(parse_facts(flood, NOW).cards) <= MAX_ROWS
+    assert len(parse_facts(flood, NOW).gpus) <= MAX_ROWS
     assert not is_facts_output_complete(flood), "an end far behind the limit was not seen"
 
 
@@ -147,10 +147,10 @@ def make_facts(**facts: object) -> MachineFacts:
     ("facts", "python", "install", "data"),
     [
         ({}, "python3", "sudo apt-get install -y", ""),
-        ({"sudo": "root", "packages": "apt-get"}, "python3", "apt-get install -y", ""),
-        ({"sudo": "free", "packages": "dnf"}, "python3", "sudo dnf install -y", ""),
-        ({"sudo": "password", "packages": "apt-get"}, "python3", "", ""),
-        ({"sudo": "", "packages": "apk"}, "python3", "", ""),
+        ({"sudo": "root", "package_manager": "apt-get"}, "python3", "apt-get install -y", ""),
+        ({"sudo": "passwordless", "package_manager": "dnf"}, "python3", "sudo dnf install -y", ""),
+        ({"sudo": "password", "package_manager": "apt-get"}, "python3", "", ""),
+        ({"sudo": "", "package_manager": "apk"}, "python3", "", ""),
         (
             {"pythons": (PythonInterpreter(name="python", version="3.9.1"),)},
             "python",

@@ -22,7 +22,7 @@ FAR_DEADLINE = 100 * 3600
 
 @define
 class ShellMachine:
-    """A home of its own; ``shutdown`` and ``sudo`` in front of the real ones only leave a mark."""
+    """A machine with a home of its own; its ``shutdown`` and ``sudo`` come first in PATH and only leave a mark."""
 
     home: Path
     uptime: str = script.UPTIME
@@ -94,7 +94,7 @@ class ShellMachine:
         return int((self.timer_folder / "pid").read_text().split()[0])
 
     def list_timers(self) -> list[int]:
-        """Every process that runs the program in this machine's room."""
+        """Return every process that runs the program in this machine's folder."""
         found = []
         for process in psutil.process_iter():
             with contextlib.suppress(psutil.Error):
@@ -143,7 +143,7 @@ def test_it_warns_waits_and_stops_by_the_machines_own_script(machine: ShellMachi
 
 @pytest.mark.parametrize("stop", ["", "sh ~/nothing-there.sh"])
 def test_without_a_stop_script_that_works_the_system_is_shut(machine: ShellMachine, stop: str) -> None:
-    # A failed stop is tried three times, some seconds apart, before the system's own way.
+    # A failed stop is retried three times, some seconds apart, before the system's own shutdown is used.
     machine.arm_timer(evolve(machine.make_setting, span=0, stop_script=stop, retry_seconds=1))
     wait_until_true(machine.stop_mark.exists, 40)
     assert machine.stop_mark.read_text() == "shutdown -h now\n"
@@ -154,14 +154,14 @@ def test_extend_moves_it_on_and_never_back(machine: ShellMachine) -> None:
     machine.arm_timer(evolve(machine.make_setting, span=300, grace=290))
     wait_until_true((machine.timer_folder / "closing").exists)
     moved = machine.arm_timer(machine.make_setting, later=True)
-    assert moved.left is not None
-    assert moved.left > FAR_DEADLINE - 1000
+    assert moved.ticks_left is not None
+    assert moved.ticks_left > FAR_DEADLINE - 1000
     wait_until_true(lambda: not (machine.timer_folder / "closing").exists())
     wait_until_true(lambda: log.read_text().endswith("\nmoved\n"))
     assert machine.run_shell(script.closing_gate()).returncode == 0
     kept = machine.arm_timer(evolve(machine.make_setting, span=300), later=True)
-    assert kept.left is not None
-    assert kept.left > FAR_DEADLINE - 2000
+    assert kept.ticks_left is not None
+    assert kept.ticks_left > FAR_DEADLINE - 2000
     assert len(machine.list_timers()) == 1
 
 
@@ -186,7 +186,7 @@ def test_a_recycled_pid_is_neither_trusted_nor_killed(machine: ShellMachine) -> 
             assert machine.disarm_timer() == TimerReading()
             assert is_alive(stranger.pid)
             (machine.timer_folder / "pid").write_text(f"{stranger.pid} {mark}\n")
-            assert machine.arm_timer(machine.make_setting).left is not None, (
+            assert machine.arm_timer(machine.make_setting).ticks_left is not None, (
                 "a new one starts beside the stranger"
             )
             assert machine.read_pid() != stranger.pid
@@ -213,9 +213,9 @@ def test_arms_at_the_same_moment_leave_one_timer(machine: ShellMachine) -> None:
     many = [subprocess.Popen(["sh", "-c", command], stdout=subprocess.DEVNULL, env=env) for _i in range(6)]
     for process in many:
         assert process.wait(60) == 0
-    wait_until_true(lambda: len(machine.list_timers()) == 1)
-    assert machine.list_timers() == [machine.read_pid()]
-    assert machine.read_state().left is not None
+    # A timer that forks is listed twice for a moment.
+    wait_until_true(lambda: machine.list_timers() == [machine.read_pid()])
+    assert machine.read_state().ticks_left is not None
 
 
 def test_a_second_timer_takes_over_and_the_first_leaves(machine: ShellMachine) -> None:
@@ -227,7 +227,7 @@ def test_a_second_timer_takes_over_and_the_first_leaves(machine: ShellMachine) -
 
 
 def install_fake_date(machine: ShellMachine) -> Path:
-    """A ``date`` that shows what stands in a file."""
+    """Install a ``date`` that prints the content of a file; return the file."""
     shown = machine.home / "shown"
     shown.write_text("1600000000")
     machine.write_program("date", f"cat {shown}")
@@ -241,7 +241,7 @@ def test_a_jump_of_the_machines_clock_is_harmless(machine: ShellMachine, shown: 
     machine.arm_timer(evolve(machine.make_setting, span=6000, grace=1))
     clock.write_text(shown)
     time.sleep(0.5)
-    left = machine.read_state().left
+    left = machine.read_state().ticks_left
     assert left is not None
     assert 0 < left <= 6000
     assert not machine.stop_mark.exists()
@@ -254,7 +254,7 @@ def test_without_uptime_the_machines_clock_counts(machine: ShellMachine) -> None
     clock = install_fake_date(machine)
     machine.arm_timer(evolve(machine.make_setting, span=360000))
     clock.write_text("1600001000")
-    left = machine.read_state().left
+    left = machine.read_state().ticks_left
     assert left == 360000 - 100000
     clock.write_text("1600003601")
     wait_until_true(machine.stop_mark.exists)
@@ -304,7 +304,7 @@ def test_it_needs_no_setsid(machine: ShellMachine) -> None:
     )  # fmt: skip
     reading = script.parse_timer(done.stdout)
     assert reading is not None, done
-    assert reading.left is not None, done
+    assert reading.ticks_left is not None, done
     pid = machine.read_pid()
     assert machine.disarm_timer() == TimerReading()
     wait_until_true(lambda: not is_alive(pid))
@@ -314,4 +314,4 @@ def test_nothing_of_ours_is_nothing() -> None:
     assert script.parse_timer("") is None
     assert script.parse_timer("gpurent-timer armed x waiting\n") is None
     assert script.parse_timer("gpurent-timer off") == TimerReading()
-    assert script.parse_timer("gpurent-timer armed -5 closing\n") == TimerReading(left=-5, closing=True)
+    assert script.parse_timer("gpurent-timer armed -5 closing\n") == TimerReading(ticks_left=-5, closing=True)

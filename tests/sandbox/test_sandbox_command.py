@@ -1,4 +1,4 @@
-"""``gpurent sandbox`` and ``gpurent demo`` as a user has them."""
+"""``gpurent sandbox`` and ``gpurent demo`` as a user runs them."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def test_up_status_env_down(tmp_path: Path) -> None:
         state = json.loads(run_gpurent("sandbox", "status", "--root", root, "--json").stdout)["data"]
         assert set(state["urls"]) == set(EntryPointRegistry.load().list_names("simulator"))
         assert {"mistgpu", "1024gpu", "dbc", "dbc-chain"} <= set(state["urls"])
-        assert state["burning"] == state["machines"] == []
+        assert state["billed_machines"] == state["machines"] == []
         assert all(route["evidence"] for routes in state["routes"].values() for route in routes)
         assert "source" in run_gpurent("sandbox", "status", "--root", root).stdout
         lines = run_gpurent("sandbox", "env", "--root", root).stdout.splitlines()
@@ -72,7 +72,7 @@ def test_up_status_env_down(tmp_path: Path) -> None:
 def test_demo_makes_both_trips_and_leaves_nothing(tmp_path: Path) -> None:
     said = run_gpurent("demo", timeout=110, environment={"TMPDIR": str(tmp_path)})
     assert said.returncode == 0, said.stdout + said.stderr
-    assert "0 machines left" in said.stdout
+    assert "0 machines are still running" in said.stdout
     assert "✗" not in said.stdout
     assert said.stdout.count("✓") >= 12
     accuracies = re.findall(r"Accuracy reached: (0\.\d+)", said.stdout)
@@ -85,4 +85,4 @@ def test_demo_fails_when_the_job_does(tmp_path: Path) -> None:
     (tmp_path / "project" / "train.py").write_text("import sys\nsys.exit('no luck')\n")
     said = run_gpurent("demo", "--driver", "embedded", "--example", str(tmp_path / "project"), timeout=110)
     assert said.returncode != 0
-    assert "0 machines left" not in said.stdout
+    assert "0 machines are still running" not in said.stdout

@@ -1,4 +1,4 @@
-"""The wiki's rows about invoices, cash out and topping up, by the real command line over the sandbox's sockets."""
+"""The wiki's rows about invoices, cashing out and topping up, by the real command line over the sandbox's sockets."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ async def sandbox(tmp_path: Path) -> AsyncIterator[TripSandbox]:
 
 
 def find_code(out: str) -> list[list[int]]:
-    """The code that was printed among the other lines."""
+    """Return the QR code that was printed among other lines."""
     lines = [line for line in out.splitlines() if len(line) > 20 and set(line) <= BLOCKS]
     return read_matrix("\n".join(lines))
 
@@ -54,7 +54,7 @@ async def log_in_with_dbc(sandbox: TripSandbox, dbc: str) -> str:
 async def waiting_topup(
     sandbox: TripSandbox,
 ) -> AsyncIterator[tuple[TripSandbox, asyncio.subprocess.Process, str, list[str]]]:
-    """`gpurent topup` of 100 CNY under way: the process, the payment's URL, and what it printed so far."""
+    """Run `gpurent topup` of 100 CNY; yield the sandbox, the process, the payment URL and the output so far."""
     await log_in_with_money(sandbox, "")
     process = await asyncio.create_subprocess_exec(
         sys.executable, "-u", "-m", "gpurent.cli.main", "topup", "mistgpu", "100",
@@ -65,7 +65,7 @@ async def waiting_topup(
     assert process.stderr is not None
     assert b"Waiting. Balance: 0.00 CNY" in await process.stderr.readline()
     shown: list[str] = []
-    while not shown or "server is shut at once" not in shown[-1]:
+    while not shown or "shut down immediately" not in shown[-1]:
         shown.append((await process.stdout.readline()).decode().rstrip("\n"))
     url = next(line for line in shown if line.startswith("http"))
     yield sandbox, process, url, shown
@@ -82,7 +82,7 @@ async def test_f2_the_payment_is_a_code_and_its_arrival_is_seen(waiting_topup: A
         assert (await client.post(f"{url}/settle")).status_code == 200
     out, _err = await process.communicate()
     assert process.returncode == 0
-    assert "It is there. Balance: 100.00 CNY" in out.decode()
+    assert "The money has arrived. Balance: 100.00 CNY" in out.decode()
 
 
 async def test_f2_leaving_the_wait_says_that_what_was_paid_arrives(waiting_topup: Any) -> None:
@@ -90,7 +90,7 @@ async def test_f2_leaving_the_wait_says_that_what_was_paid_arrives(waiting_topup
     os.kill(process.pid, signal.SIGINT)
     _out, err = await process.communicate()
     assert process.returncode == 130
-    assert "gpurent paid nothing; what you paid arrives" in err.decode()
+    assert "gpurent paid nothing; a payment you made will still arrive" in err.decode()
     async with httpx2.AsyncClient() as client:
         assert (await client.post(f"{url}/settle")).status_code == 200
     (row,) = (await land.run_command("balance", "mistgpu", "--json")).data
@@ -113,12 +113,12 @@ async def test_f2_the_wallet_advises_what_is_missing_and_says_why(sandbox: TripS
     address = await log_in_with_dbc(sandbox, "5000")
     said = await sandbox.run_command("topup", "1024gpu", "--no-wait")
     assert said.code == 0, said.err
-    assert "Advised: 75,000 DBC" in said.out
-    assert "60,000 DBC lie as the deposit" in said.out
+    assert "Recommended top-up: 75,000 DBC" in said.out
+    assert "60,000 DBC is held as the deposit" in said.out
     assert f"buy_1?address_user={address}" in said.out
     assert find_code(said.out) == make_code(address)
     way = (await sandbox.run_command("topup", "1024gpu", "--json")).data
-    assert way["amount"]["amount"] == way["advised"]["money"]["amount"] == "75000.00000000"
+    assert way["amount"]["amount"] == way["recommendation"]["money"]["amount"] == "75000.00000000"
     await log_in_with_dbc(sandbox, "75000")
     said = await sandbox.run_command("topup", "1024gpu")
     assert said.code == 2
@@ -130,7 +130,7 @@ async def test_f2_the_wallet_advises_what_is_missing_and_says_why(sandbox: TripS
 
 
 async def spend_205_cny(sandbox: TripSandbox) -> int:
-    """Rent the dearest machine for as long as 205 CNY last; gives the fen that were spent."""
+    """Rent the most expensive machine for as long as 205 CNY last; return the fen that were spent."""
     await log_in_with_money(sandbox, "205")
     await rent_machine(sandbox)
     await sandbox.cloud.advance(timedelta(hours=200))
@@ -141,7 +141,7 @@ async def test_o6_invoice_from_200_cny_spent(sandbox: TripSandbox) -> None:
     await log_in_with_money(sandbox, "20")
     said = await sandbox.run_command("invoice", "mistgpu")
     assert said.code == 0, said.err
-    assert "from 200.00 CNY spent; so far it is 0.00 CNY, 200.00 CNY are missing" in said.out
+    assert "from 200.00 CNY of spending; so far it is 0.00 CNY, 200.00 CNY short" in said.out
     assert (await sandbox.run_command("invoice", "mistgpu", "-r")).code == 5
     lease = await rent_machine(sandbox)
     await sandbox.cloud.advance(timedelta(hours=1))
@@ -156,13 +156,13 @@ async def test_o6_invoice_from_200_cny_spent(sandbox: TripSandbox) -> None:
 async def test_o6_the_request_is_walked_through_and_counts_once(sandbox: TripSandbox) -> None:
     fen = await spend_205_cny(sandbox)
     said = await sandbox.run_command("invoice", "mistgpu")
-    assert f"over {fen // 100}.00 CNY" in said.out
+    assert f"An invoice for {fen // 100}.00 CNY" in said.out
     assert "/user/invoice/" in said.out
     fields = ("-f", "title=一所大学", "-f", "tax_id=91440000X", "-f", "email=lab@example.org")
     assert (await sandbox.run_command("invoice", "mistgpu", "-r", *fields)).code == 2, "nobody said yes"
     asked = await sandbox.run_command("-y", "invoice", "mistgpu", "200", "-r", *fields, "--json")
     assert asked.code == 0, asked.err
-    assert asked.data["requested"] == "FP00001"
+    assert asked.data["number"] == "FP00001"
     portal: Any = sandbox.cloud.simulators_by_name["mistgpu"]
     (kept,) = portal.state.accounts["student"].invoices
     assert (kept.title, kept.fen) == ("一所大学", 20000)
@@ -170,7 +170,7 @@ async def test_o6_the_request_is_walked_through_and_counts_once(sandbox: TripSan
         "only 5 are open"
     )
     assert (await sandbox.run_command("-y", "invoice", "mistgpu", "-r", *fields)).code == 0
-    assert "has its invoice" in (await sandbox.run_command("invoice", "mistgpu")).out
+    assert "has been invoiced" in (await sandbox.run_command("invoice", "mistgpu")).out
     evidence = {r.path: r.evidence.value for r in portal.list_routes()}
     assert evidence["/user/invoice/"] == "assumed"
 
@@ -179,7 +179,7 @@ async def test_o6_1024gpu_gives_none(sandbox: TripSandbox) -> None:
     await log_in_with_dbc(sandbox, "1")
     said = await sandbox.run_command("invoice", "1024gpu")
     assert said.code == 2
-    assert "gives no invoices" in said.err
+    assert "does not issue invoices" in said.err
 
 
 # O7
@@ -192,7 +192,7 @@ async def test_o7_cash_out_by_selling_with_the_value_at_a_dated_rate(sandbox: Tr
     said = await sandbox.run_command("withdraw", "1024gpu")
     assert said.code == 0, said.err
     assert "https://www.dbctrade.io/trade/sell_1" in said.out
-    assert "20,000 DBC are worth about 369.20 CNY now" in said.out, "20000 x 0.0026 x 7.10"
+    assert "20,000 DBC is now worth about 369.20 CNY" in said.out, "20000 x 0.0026 x 7.10"
     assert "1 DBC = 0.0026 USD" in said.out
     assert "1 USD = 7.10 CNY: the bank's board" in said.out
     part = (await sandbox.run_command("withdraw", "1024gpu", "1000DBC", "--in", "USD", "--json")).data
@@ -207,4 +207,4 @@ async def test_o7_mistgpu_pays_nothing_out(sandbox: TripSandbox) -> None:
     await log_in_with_money(sandbox, "")
     said = await sandbox.run_command("withdraw", "mistgpu")
     assert said.code == 2
-    assert "nothing can be cashed out" in said.err
+    assert "does not support withdrawals" in said.err

@@ -1,4 +1,4 @@
-"""The wiki's rows about desktop clients: what is exported is read by other readers and used by other programs."""
+"""The wiki's rows about desktop clients: exports are parsed by other readers and used by other programs."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ async def run_client(*arguments: str, home: Path) -> tuple[int, str, str]:
 
 
 def parse_card(card: str) -> dict[str, str]:
-    """What a person reads off the card."""
+    """Return the fields that a user reads on the card."""
     return {line.split("  ")[0]: line.rpartition("  ")[2] for line in card.splitlines()}
 
 
@@ -57,7 +57,7 @@ async def test_a2_xshell_session_profile(sandbox: TripSandbox, tmp_path: Path) -
     assert found["CONNECTION"]["Protocol"] == "SSH"
     assert user == "mist"
 
-    # XShell keeps passwords in a form of its own: the session asks, and the card says what to type.
+    # XShell stores passwords in its own format: the session asks for it, and the card says what to type.
     assert found["CONNECTION:AUTHENTICATION"]["Password"] == ""
     password = parse_card(said.data["text"])["password"]
     assert password.encode("utf-16-le") not in path.read_bytes()
@@ -90,7 +90,7 @@ async def test_a3_ftp_rush_quick_connect_profile(sandbox: TripSandbox, tmp_path:
         server["Username"],
     )
 
-    # Another SFTP program logs in by the profile's host, port, user and password alone.
+    # Another SFTP program logs in with only the profile's host, port, user and password.
     hosts = get_lease_folder(sandbox, lease) / "known_hosts"
     ssh = f"ssh -a -x -F none -o UserKnownHostsFile={hosts} -o PubkeyAuthentication=no"
     (tmp_path / "upload.txt").write_text("by SFTP")

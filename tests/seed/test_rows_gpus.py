@@ -65,7 +65,7 @@ async def test_r2_torchrun_is_one_process_where_no_gpu_is_found(sandbox: TripSan
         "run", "-p", "mistgpu", "--launcher", "torchrun", "--folder", str(folder), "--", "make"
     )
     assert wrong.code == 2
-    assert "torchrun starts Python files" in wrong.err
+    assert "torchrun only starts Python files" in wrong.err
     assert sandbox.cloud.driver.list_machines() == []
 
 
@@ -89,25 +89,25 @@ async def test_r2_weights_are_unwrapped_on_the_machine(sandbox: TripSandbox) -> 
     again = await sandbox.run_command("checkpoint", "unwrap", "bare.pt", "--lease", lease)
     assert again.code == 7
     assert "no name has a prefix" in again.err
-    # The doctor, with the real framework: a convolution on the machine's processor.
+    # The doctor, with the real framework: a convolution on the machine's CPU.
     said = await sandbox.run_command("doctor", lease, "--json")
     assert said.data["framework"].startswith("torch 2.")
     assert (await sandbox.run_command("release", lease)).code == 0
 
 
 async def test_r2_weights_that_the_machine_cannot_read_are_told(sandbox: TripSandbox) -> None:
-    """With PyTorch there or without: the machine's own words come back."""
+    """With or without PyTorch there: the machine's own message is shown."""
     lease = await rent_machine(sandbox)
     shown = await sandbox.run_command("checkpoint", "show", "missing.pt", "--lease", lease)
     assert shown.code == 7
-    assert "the machine could not do it: " in shown.err
+    assert "failed on the machine: " in shown.err
     assert (await sandbox.run_command("release", lease)).code == 0
 
 
 async def test_o5_a_machine_whose_cudnn_does_not_fit_is_released(
     sandbox: TripSandbox, tmp_path: Path
 ) -> None:
-    """The words of the wiki's day, from the far program that really runs; only the framework is a stand-in."""
+    """The error text of the wiki's case, from the remote program that really runs; only the framework is a fake."""
     lease = await rent_machine(sandbox)
     fake_programs.write_nvidia_smi(get_programs_folder(sandbox), "1080ti-440")
     (machine,) = sandbox.cloud.driver.list_machines()
@@ -121,7 +121,7 @@ async def test_o5_a_machine_whose_cudnn_does_not_fit_is_released(
     said = await sandbox.run_command("doctor", lease)
     assert said.code == 7
     assert "cuDNN 7.1.2 is loaded, but the framework was built with 7.4.1" in said.out
-    assert "Make both the same" in said.out
+    assert "Make the versions match" in said.out
     folder = tmp_path / "project"
     folder.mkdir()
     (folder / "train.py").write_text("print('never')\n")
@@ -139,6 +139,6 @@ async def test_o5_a_machine_whose_cudnn_does_not_fit_is_released(
     )
     assert said.code == 7
     assert "7.1.2" in said.err
-    assert "was given back" in said.err
+    assert "machine was released" in said.err
     assert "never" not in said.out
     assert sandbox.cloud.driver.list_machines() == []

@@ -57,7 +57,7 @@ async def test_o4_cpu_only_machines_can_be_had(sandbox: TripSandbox) -> None:
 
 
 async def test_o5_compatibility_is_told(sandbox: TripSandbox) -> None:
-    assert (await get_overview(sandbox))["compatibility"] == "CuDNN errors seen"
+    assert (await get_overview(sandbox))["compatibility"] == "cuDNN errors seen"
 
 
 async def test_f1_first_use_hands_out_a_private_key_to_keep(sandbox: TripSandbox) -> None:
@@ -154,7 +154,7 @@ async def test_f7_return_with_the_mailed_code_refunds_unused_time(sandbox: TripS
     gpu = await upgrade_lease(sandbox, await rent_cpu_machine(sandbox))
     released = (await sandbox.run_command("release", gpu["id"], "--json")).data
     kinds = [charge["kind"] for charge in released["receipt"]["charges"]]
-    assert sorted(kinds) == ["deposit", "deposit-back", "refund", "use"]
+    assert sorted(kinds) == ["deposit", "deposit-refund", "refund", "usage"]
     (total,) = released["totals"]
     assert total["paid"]["minor"] - total["refunded"]["minor"] == total["spent"]["minor"] > 0
     assert sandbox.cloud.driver.list_machines() == []

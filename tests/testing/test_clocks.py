@@ -1,4 +1,4 @@
-"""All clocks keep the same promises; the manual one moves when a test says so."""
+"""All clocks fulfil the same contract; the manual one advances when a test says so."""
 
 from __future__ import annotations
 

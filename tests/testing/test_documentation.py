@@ -1,4 +1,4 @@
-"""The page about testing says what is so."""
+"""The page about testing is correct."""
 
 from __future__ import annotations
 

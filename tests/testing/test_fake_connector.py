@@ -1,4 +1,4 @@
-"""Connections to fake machines: who is let in, and what a machine is known by."""
+"""Connections to fake machines: who may log in, and how a machine is identified."""
 
 from __future__ import annotations
 

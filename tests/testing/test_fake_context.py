@@ -1,4 +1,4 @@
-"""The context of tests is a plugin's context: real HTTP, declared settings, the entry's own login, masked logs."""
+"""The fake context is a plugin's context: real HTTP, declared settings, the entry's own login, masked logs."""
 
 from __future__ import annotations
 
@@ -132,7 +132,7 @@ async def test_a_lost_request_never_arrives_and_a_lost_answer_had_its_effect(
 ) -> None:
     async with FakeUser(config={"acme": {"url": service.url, "node": service.url}}) as user:
         deaf = FakePluginContext(
-            ENTRY, user=user, faults=HttpFaults(lose_request=1, lose_answer=2, error=error)
+            ENTRY, user=user, faults=HttpFaults(lose_request=1, lose_response=2, error=error)
         )
         form = {"password": Secret("open sesame")}
         with pytest.raises(error):

@@ -1,4 +1,4 @@
-"""A machine without SSH keeps the promises of a real connection, and goes wrong where it is told to."""
+"""A machine without SSH fulfils the contract of a real connection, and fails where it is told to."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ SPEC = MachineSpec(user="mist", password="open sesame", hostname="gpu28", data="
 
 
 def is_running(process: int) -> bool:
-    """Dead ones that nobody has fetched yet do not run."""
+    """Return whether the process runs; one that has exited but was not reaped does not."""
     try:
         return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
     except FileNotFoundError:

@@ -1,4 +1,4 @@
-"""The vaults and notes of tests keep the promises of the real ones, and die where they are told to."""
+"""The fake vaults and notes fulfil the contracts of the real ones and crash where they are told to."""
 
 from __future__ import annotations
 

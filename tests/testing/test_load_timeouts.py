@@ -1,4 +1,4 @@
-"""Time that passes the more slowly, the more a computer has to do; and tests that hang."""
+"""Time that passes more slowly the more a computer has to do; and tests that hang."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from gpurent.testing.time_limit import EXIT_CODE
 
 
 class SettableClock:
-    """A monotonic clock set by hand."""
+    """A monotonic clock set by the test."""
 
     def __init__(self) -> None:
         self.now = 0.0
@@ -47,7 +47,7 @@ def test_the_factor_follows_the_load_and_is_never_below_one(monkeypatch: pytest.
 
 
 def test_a_process_that_others_hold_up_has_more_time(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """At a low priority it waits long, however short the queue is."""
+    """At a low priority it waits long even if the run queue is short."""
     meter = load_timeouts.LoadMeter()
     monkeypatch.setattr(load_timeouts.LoadMeter, "_system_load", lambda _meter: 0.0)
     monkeypatch.setattr(load_timeouts, "SCHEDSTAT_FILE", tmp_path / "schedstat")

@@ -1,4 +1,4 @@
-"""`make test-nightly` goes on where it ended."""
+"""`make test-nightly` continues where it stopped."""
 
 from __future__ import annotations
 

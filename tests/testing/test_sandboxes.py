@@ -1,4 +1,4 @@
-"""The sandboxes of tests: users of one sandbox do not see each other, and a world of one test costs next to nothing."""
+"""The test sandboxes: users of one sandbox do not see each other, and a sandbox for one test costs almost nothing."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ async def test_every_provider_lists_its_machines_to_a_new_user(name: str) -> Non
         provider = first.provider(name)
         assert isinstance(provider, LeaseProvider)
         if not registry.get_entry(AuthEntry, entry.auth).fields[0].secret:
-            return  # an account by name, which only its own tests know how to open
+            return  # a named account, which only its own tests can open
         assert (await first.login(name)).account != (await second.login(name)).account
         found = await provider.list_offers(Requirements())
         assert isinstance(found, Known)

@@ -1,4 +1,4 @@
-"""The loop in which waiting takes no time, and the clock that several processes share."""
+"""The event loop in which waiting takes no time, and the clock that several processes share."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def test_a_time_limit_passes_on_the_clock() -> None:
 
 
 def test_who_moves_the_clock_moves_nothing_else() -> None:
-    """A jump of the clock, as when the computer was asleep: the loop's own time does not know of it."""
+    """A jump of the clock, as after the computer was asleep: the loop's own time does not change."""
 
     async def work() -> float:
         clock = virtual_clock()

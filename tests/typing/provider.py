@@ -1,4 +1,4 @@
-"""A provider as a stranger writes it: every type must come through `gpurent.api`. Checked by `test_api_types`."""
+"""A provider by a third-party author: every type must come from `gpurent.api`. Checked by `test_api_types`."""
 
 from __future__ import annotations
 
@@ -24,6 +24,7 @@ from gpurent.api import (
     Login,
     MachineProfile,
     Money,
+    MoneyInstructions,
     Offer,
     Order,
     Payment,
@@ -32,7 +33,6 @@ from gpurent.api import (
     Requirements,
     Secret,
     SupportsRenewal,
-    TopUp,
     Unknown,
     hookimpl,
 )
@@ -77,8 +77,8 @@ class TypedBilling(BillingProvider):
     async def get_rate(self, quote: Currency) -> Rate:
         raise NotImplementedError
 
-    async def create_top_up(self, money: Money) -> TopUp:
-        return TopUp(steps=(f"pay {money}",))
+    async def create_top_up(self, money: Money) -> MoneyInstructions:
+        return MoneyInstructions(steps=(f"pay {money}",))
 
     async def pay_bill(self, bill: Bill) -> Payment:
         assert_type(bill.amount + bill.amount, Money)

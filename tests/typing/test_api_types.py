@@ -1,4 +1,4 @@
-"""`gpurent.api` as the type checker of a stranger sees it: the installed package, under their own strict settings."""
+"""`gpurent.api` as the type checker of a third-party author sees it: the installed package, under strict settings."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ HERE = Path(__file__).parent
 
 
 def run_mypy(name: str) -> list[tuple[int, str]]:
-    """Line and code of each error in a module of this folder, checked outside of the repository's settings."""
+    """Return line and code of each error in a module of this folder, checked outside the repository's settings."""
     done = subprocess.run(
         [
             *(sys.executable, "-m", "mypy", "--strict", "--config-file", "", "--no-error-summary"),

@@ -1,4 +1,4 @@
-"""What a stranger gets wrong, and the checker must say. Each marked line is an error; see `test_api_types`."""
+"""Mistakes by a third-party author that the checker must report, one per marked line; see `test_api_types`."""
 
 from __future__ import annotations
 

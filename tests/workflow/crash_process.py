@@ -1,10 +1,10 @@
-"""A warmed process that forks one client at a time and lets it die where it is told to.
+"""A warmed-up process that forks one client at a time and lets it be killed at a requested point.
 
 Speaks JSON lines on stdin and stdout: ``{"environment", "home", "want" | "resume" | "watch", "spare": [points]}`` in;
 ``{"died": point}``, ``{"end": …}`` or ``{"error": …}`` out. A point is ``step:begun`` (the intent is written, nothing
-done), ``step:effect`` (done, not recorded) or ``step:recorded``. The client dies by SIGKILL at the first point that is
-not spared; with ``"share": 3`` only every third kills, with 0 none. With ``"clock"`` (the path of a shared one)
-waiting takes no time.
+done), ``step:effect`` (done, not recorded) or ``step:recorded``. The client is killed by SIGKILL at the first point
+that is not spared; with ``"share": 3`` only every third point kills, with 0 none. With ``"clock"`` (the path of a
+shared clock) waiting takes no time.
 """
 
 from __future__ import annotations
@@ -29,19 +29,19 @@ from gpurent.infra.registry.registry import EntryPointRegistry
 from gpurent.infra.sqlite.codec import loads
 from gpurent.infra.sqlite.store import SqliteStore
 from gpurent.testing.fakes.shared_clock import SharedClock
-from gpurent.testing.fakes.tracked_http import TrackedHttp
+from gpurent.testing.fakes.tracked_http import VirtualTimeHttp
 from gpurent.testing.fakes.virtual_time import VirtualTimeLoop
 from tests.fork_server import import_everything
 from tests.workflow.trip_sandbox import ScriptedUser
 
 
 def is_kill_point(point: str, share: int) -> bool:
-    """Whether a client may die at ``point``; of ``share`` points one, the same each time; 0: of none."""
+    """Return whether a client may be killed at ``point``: one in ``share`` points, always the same; 0: none."""
     return share > 0 and crc32(point.encode()) % share == 0
 
 
 class KillingStore(SqliteStore):
-    """A store that kills its own process at the first point that was not spared."""
+    """A store that kills its own process at the first point that is not spared."""
 
     spared_points: frozenset[str] = frozenset()
     share = 1
@@ -69,7 +69,7 @@ async def run_task(
 ) -> dict[str, Any]:
     outside = ExternalDependencies(open_store=KillingStore)
     if clock is not None:
-        outside = ExternalDependencies(open_store=KillingStore, clock=clock, wrap_http=TrackedHttp)
+        outside = ExternalDependencies(open_store=KillingStore, clock=clock, wrap_http=VirtualTimeHttp)
     KillingStore.spared_points, KillingStore.share, KillingStore.pipe = (
         frozenset(task["spare"]),
         task.get("share", 1),

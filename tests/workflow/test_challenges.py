@@ -1,4 +1,4 @@
-"""Codes: read from the right mail only, else asked of the person, and never guessed."""
+"""Codes: read only from the right mail, or else requested from the user, and never guessed."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def make_mail(
 
 @define
 class DelayedMailbox:
-    """A mailbox in which mails arrive by the clock; it trusts nobody and filters nothing."""
+    """A mailbox in which mails arrive by the clock; it does not filter them."""
 
     clock: ManualClock
     mails: list[tuple[timedelta, Mail]] = field(factory=list)
@@ -66,7 +66,7 @@ class DelayedMailbox:
 
 @define
 class AnsweringPrompter:
-    """A person who answers by `answer`, or nobody."""
+    """A user who answers with `answer`, or nobody."""
 
     answer: Callable[[str], str | None] | None = None
 
@@ -193,11 +193,11 @@ async def test_a_mailbox_that_stumbles_is_tried_again(store: SqliteStore) -> Non
 
 async def test_a_mailbox_that_refuses_us_says_so_or_leaves_it_to_the_person(store: SqliteStore) -> None:
     one, box = make_answerer(store, make_mail("1234"))
-    box.errors = [AuthError("the mailbox refuses the password")]
-    with pytest.raises(AuthError, match="mailbox refuses"):
+    box.errors = [AuthError("rejected the mailbox password")]
+    with pytest.raises(AuthError, match="rejected the mailbox"):
         await one.answer_challenge(make_challenge())
     one, box = make_answerer(store, person=lambda question: "4321")
-    box.errors = [AuthError("the mailbox refuses the password")]
+    box.errors = [AuthError("rejected the mailbox password")]
     assert await one.answer_challenge(make_challenge()) == "4321"
     assert box.clock.now() == START
 
@@ -220,7 +220,7 @@ async def test_what_a_person_types_is_checked_like_a_mail(store: SqliteStore) ->
     typed = [" ", "no", "１２３４", "1234"]
     one, box = make_answerer(store, person=lambda question: typed.pop(0))
     box.is_available = False
-    with pytest.raises(UnavailableError, match="does not look like") as caught:
+    with pytest.raises(UnavailableError, match="not a valid answer") as caught:
         await one.answer_challenge(make_challenge())
     assert caught.value.spent is Spent.NO
     assert typed == ["1234"]

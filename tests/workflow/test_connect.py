@@ -1,4 +1,4 @@
-"""A line that is cut in the first moment of a connection costs a trip nothing."""
+"""A connection that drops at its very start costs a trip nothing."""
 
 from __future__ import annotations
 

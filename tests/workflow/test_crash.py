@@ -23,19 +23,19 @@ from tests.workflow.trip_sandbox import DIGITS_EXAMPLE, ROOT, TripSandbox, trip_
 
 JOB = ("train.py", "--epochs", "2", "--hidden", "8")
 MAX_KILLS = 120
-# Slow enough that a busy computer does not miss the shop's time to pay, in which the client dies up to nine times.
+# Slow enough that a busy computer does not miss the provider's payment time, in which up to nine clients are killed.
 SPEED = 90
 SPEED_OF_ALL_KILLS = 30
 
 
 class CrashProcess:
-    """The warmed process of `tests.workflow.crash_process`."""
+    """The client of the warmed-up process of `tests.workflow.crash_process`."""
 
     def __init__(self, process: asyncio.subprocess.Process) -> None:
         self._process = process
 
     async def run_task(self, **task: Any) -> dict[str, Any]:
-        """One client's life; it may die in it."""
+        """Run one client and return how it ended; it may be killed."""
         if self._process.stdin is None or self._process.stdout is None:
             raise RuntimeError("no pipes")
         self._process.stdin.write((json.dumps(task) + "\n").encode())
@@ -63,7 +63,7 @@ async def start_crash_process() -> AsyncIterator[CrashProcess]:
 
 
 async def prepare(sandbox: TripSandbox, provider: str, home: Path) -> TripSpec:
-    """An account with money in it, and a wish."""
+    """Create an account with money in it and return a trip."""
     async with sandbox.open_application() as application:
         if provider == "mistgpu":
             await application.account_commands.log_in(
@@ -86,7 +86,7 @@ async def prepare(sandbox: TripSandbox, provider: str, home: Path) -> TripSpec:
 
 
 def count_movements(sandbox: TripSandbox, provider: str) -> Counter[tuple[str, str, str]]:
-    """The portals' ledgers without what depends on how long a trip took: what moved for which reason, how often."""
+    """Count the ledger entries of all simulators by kind, without what depends on the duration of a trip."""
     found: Counter[tuple[str, str, str]] = Counter()
     for portal, lines in sandbox.cloud.ledgers().items():
         for line in lines:
@@ -129,7 +129,7 @@ async def run_through_kills(
 
 
 async def check_receipt(sandbox: TripSandbox, provider: str) -> None:
-    """The receipt says what the portal's own ledger says, to the last unit."""
+    """Check that the receipt equals the provider's ledger to the last unit."""
     async with sandbox.open_application() as application:
         (lease,) = application.store.list_leases()
         receipt = await application.receipts.get_current_receipt(lease.id)
@@ -164,7 +164,7 @@ async def check_receipt(sandbox: TripSandbox, provider: str) -> None:
     ],
 )
 async def test_killed_at_every_step_and_resumed(tmp_path: Path, provider: str, share: int) -> None:
-    """At one of ``share`` points; by night at all of them."""
+    """Killed at one in ``share`` points; nightly at all of them."""
     for name in ("calm", "storm"):
         (tmp_path / name / "home").mkdir(parents=True)
     calm, none, _land = await run_through_kills(tmp_path / "calm", provider, share=0)
@@ -172,23 +172,23 @@ async def test_killed_at_every_step_and_resumed(tmp_path: Path, provider: str, s
     assert none == []
     assert storm == calm, "the same payments, the same number of times"
     expected = {
-        "choose",
+        "select-provider",
         "login",
-        "select",
+        "select-offer",
         "plan",
-        "fund",
+        "check-funds",
         "leg0.reserve",
         "leg0.bill",
         "leg0.pay",
         "leg0.confirm",
     }
-    expected |= {"leg0.ready", "leg0.connect", "leg0.push", "release", "receipt"}
+    expected |= {"leg0.ready", "leg0.connect", "leg0.upload", "release", "receipt"}
     last = "leg0" if provider == "mistgpu" else "leg1"
-    expected |= {f"{last}.{name}" for name in ("setup", "launch", "monitor", "pull")}
+    expected |= {f"{last}.{name}" for name in ("setup", "launch", "monitor", "download")}
     if provider == "1024gpu":
-        expected |= {"bind.request", "bind.pay", "bind", "leg1.pay", "leg1.confirm"}
+        expected |= {"bind-mail.request", "bind-mail.pay", "bind-mail", "leg1.pay", "leg1.confirm"}
     every = {f"{step}:{phase}" for step in expected for phase in ("begun", "effect", "recorded")}
-    # Once the address is bound the shop says so, and a resumed walk has nothing left to record.
-    due = {point for point in every if is_kill_point(point, share)} - {"bind:recorded"}
+    # Once the address is bound the provider reports it, so a resumed trip has nothing left to record.
+    due = {point for point in every if is_kill_point(point, share)} - {"bind-mail:recorded"}
     assert len(due) > 10
     assert due <= set(points)

@@ -1,4 +1,4 @@
-"""The delivery queue: in order, bounded, and never waited for longer than was agreed."""
+"""The delivery queue: in order, bounded, and never waited for longer than agreed."""
 
 from __future__ import annotations
 

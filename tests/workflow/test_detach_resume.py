@@ -1,4 +1,4 @@
-"""Leaving a trip and coming back: detach, Ctrl-C, resume from another terminal. And nothing secret left lying about."""
+"""Leaving a trip and coming back: detach, Ctrl-C, resume from another terminal. No secret is left behind."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ async def test_detach_then_resume_from_another_terminal(sandbox: TripSandbox, tm
         folder=folder,
     )
     assert said.code == 0, said.err
-    assert said.data["under_way"] is True
+    assert said.data["job_running"] is True
     (trip,) = (await sandbox.run_command("trips", "--json")).data
     assert trip["outcome"] == ""
     assert len(sandbox.cloud.burning()) == 1
@@ -115,7 +115,7 @@ async def test_ctrl_c_detaches_and_says_how_to_come_back(sandbox: TripSandbox, t
 
 
 def read_all_command_lines() -> bytes:
-    """The argument lists of every process."""
+    """Return the argument lists of every process."""
     found = b""
     for folder in Path("/proc").iterdir():
         if folder.name.isdigit():

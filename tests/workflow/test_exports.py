@@ -1,4 +1,4 @@
-"""Real clients log in by what was exported; what was installed goes when the lease does."""
+"""Real clients log in with what was exported; what was installed is removed with the lease."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from tests.workflow.trip_sandbox import ScriptedUser, TripSandbox, trip_sandbox
 
 
 async def run_program(*arguments: str, home: Path, given: str = "") -> tuple[int, str, str]:
-    """A real program, with nothing of the tester's own in its environment."""
+    """Run a real program, without the tester's own environment."""
     process = await asyncio.create_subprocess_exec(
         *arguments,
         env={"PATH": os.environ["PATH"], "HOME": str(home), "LANG": "C.UTF-8"},
@@ -133,7 +133,7 @@ async def test_all_that_run_and_only_those(tmp_path: Path) -> None:
         assert (await exports.export_leases("filezilla", [])).leases == (lease_alias(second),)
         assert lease_alias(second) in (land.home / ".ssh" / "gpurent_config").read_text()
         assert lease_alias(first) not in (land.home / ".ssh" / "gpurent_config").read_text()
-        with pytest.raises(UsageError, match="no place of its own"):
+        with pytest.raises(UsageError, match="no settings that gpurent can write to"):
             await exports.export_leases("winscp", [second], install=True)
 
 
@@ -145,14 +145,14 @@ async def test_trouble_with_the_users_files_never_touches_the_lease(tmp_path: Pa
         (land.home / ".ssh" / "gpurent_config").mkdir()
         await application.releases.release_lease(lease)
         assert application.leases.get_lease(lease).is_over
-        assert any("may still know" in event.text for event in person.events)
+        assert any("may still be in" in event.text for event in person.events)
 
 
 async def test_vscode_is_configured_only_by_consent(tmp_path: Path) -> None:
     person = ScriptedUser()
     async with trip_sandbox(tmp_path) as land, land.open_application(person) as application:
         (lease,) = await rent_machines(land, application)
-        with pytest.raises(UsageError, match="does not know"):
+        with pytest.raises(UsageError, match="is not in the settings"):
             await application.exports.prepare_program("vscode", lease)
         assert not (land.home / ".ssh").exists()
         person.confirms = True
@@ -186,7 +186,7 @@ async def test_open_starts_code_where_it_is_and_prints_the_address_else(tmp_path
         assert "--install" in refused.err
         said = await land.run_command("--yes", "open", lease, "--vscode", "--json")
         uri = f"ssh-remote+{lease_alias(lease)}"
-        assert said.data["link"].startswith(f"vscode://vscode-remote/{uri}/")
+        assert said.data["url"].startswith(f"vscode://vscode-remote/{uri}/")
         assert said.data["started"] is False
 
         tools = tmp_path / "tools"
@@ -197,10 +197,10 @@ async def test_open_starts_code_where_it_is_and_prints_the_address_else(tmp_path
         assert (await land.run_command("open", lease, "--vscode", "--json")).data["started"] is True
         flag, folder = (land.home / "code.log").read_text().splitlines()
         assert flag == "--folder-uri"
-        assert folder == said.data["link"].replace("vscode://vscode-remote/", "vscode-remote://")
+        assert folder == said.data["url"].replace("vscode://vscode-remote/", "vscode-remote://")
 
         page = await land.run_command("open", lease, "--print", "--json")
-        assert page.data == {"link": land.cloud.urls["mistgpu"], "started": False}
+        assert page.data == {"url": land.cloud.urls["mistgpu"], "started": False}
         assert "--vscode" in (await land.run_command("open", "--help")).out
 
 
@@ -216,7 +216,7 @@ async def test_the_command_installs_by_wish_and_says_what_it_did(tmp_path: Path)
         assert str(ours) in said.err
         assert "Include" in said.err
         assert ours.exists()
-        done = (await land.run_command("export", "openssh", "--all", "--uninstall", "--json")).data["done"]
+        done = (await land.run_command("export", "openssh", "--all", "--uninstall", "--json")).data["changes"]
         assert str(ours) in done[0]
         assert not ours.exists()
         assert (await land.run_command("export", "openssh")).code == 2

@@ -1,4 +1,4 @@
-"""What goes wrong for users: each its own clear error, the right `spent`, and no machine left burning."""
+"""Failures that users meet: each has a clear error and the right `spent`, and no machine keeps costing money."""
 
 from __future__ import annotations
 
@@ -98,7 +98,7 @@ async def test_machine_taken_between_listing_and_order(tmp_path: Path) -> None:
         books = land.get_provider_books("mistgpu")
 
         def grab(event: Event) -> None:
-            if event.kind is EventKind.STEP_BEGUN and event.step == "leg0.reserve":
+            if event.kind is EventKind.STEP_STARTED and event.step == "leg0.reserve":
                 for machine in books.machines.values():
                     machine.user = "somebody"
 
@@ -248,7 +248,7 @@ async def test_full_remote_disk(tmp_path: Path, driver: str, transfer: str) -> N
         )
         with pytest.raises(TransferError) as caught:
             await application.trips.run(want)
-        assert "full" in caught.value.message or "free" in caught.value.message
+        assert "no space left" in caught.value.message or "free" in caught.value.message
         assert caught.value.burning == ()
         check_nothing_burns(land)
 
@@ -329,15 +329,15 @@ async def test_price_that_jumps_between_quote_and_payment_is_never_paid_silently
         want = await make_staged_spec(land, application, make_project(tmp_path))
 
         def jump(event: Event) -> None:
-            if event.kind is EventKind.STEP_BEGUN and event.step == "leg0.push":
+            if event.kind is EventKind.STEP_STARTED and event.step == "leg0.upload":
                 portal: Any = land.cloud.simulators_by_name["dbc"]
                 portal._current_price = (Decimal("0.00026"), None)
 
         person.watchers.append(jump)
-        with pytest.raises(MoneyError, match="above the agreed"):
+        with pytest.raises(MoneyError, match="exceeds the agreed"):
             await application.trips.run(want)
         kinds = [line.kind for line in land.cloud.ledgers()["1024gpu"]]
-        assert kinds == ["binding", "deposit", "deposit-back"]
+        assert kinds == ["binding", "deposit", "deposit-refund"]
         check_nothing_burns(land)
 
 

@@ -1,4 +1,4 @@
-"""Ports of a machine from here: a real HTTP server there, real lines, real cuts, the real command."""
+"""Ports of a machine on this computer: a real HTTP server, real connections, real drops, the real command."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from gpurent.domain.trip import TripSpec
 from gpurent.workflow.connection.port_forwarding import browser_host, exposure_warning
 from tests.workflow.trip_sandbox import TripSandbox, trip_sandbox
 
-# Writes the port that it got into a file: two machines of one computer must not quarrel about one.
+# Writes the port that it got to a file: two machines on one computer must not compete for one port.
 SERVER_SCRIPT = """
 import http.server, os
 class Answer(http.server.BaseHTTPRequestHandler):
@@ -52,7 +52,7 @@ def get_machine_home(sandbox: TripSandbox) -> Path:
 
 
 async def start_server(sandbox: TripSandbox, application: Application, lease: str) -> int:
-    """A real HTTP server as a job on the machine; its port there."""
+    """Start a real HTTP server as a job on the machine; return its port there."""
     (get_machine_home(sandbox) / "serve.py").write_text(SERVER_SCRIPT)
     await application.machine_commands.start_job(lease, "web", ("python3", "serve.py"), ".", "", "")
     for _try in range(600):
@@ -64,7 +64,7 @@ async def start_server(sandbox: TripSandbox, application: Application, lease: st
 
 @asynccontextmanager
 async def running_gpurent(sandbox: TripSandbox, *arguments: str) -> AsyncIterator[asyncio.subprocess.Process]:
-    """The command as it runs in a terminal, until it is interrupted."""
+    """Run the command as in a terminal, until it is interrupted."""
     process = await asyncio.create_subprocess_exec(
         sys.executable,
         "-m",
@@ -94,7 +94,7 @@ async def read_line(process: asyncio.subprocess.Process) -> str:
 
 
 async def fetch_page(url: str, size: int = 0) -> str:
-    """Until it answers: a line that was cut takes a moment to come back."""
+    """Fetch the page, retrying until it answers: a dropped connection takes a moment to come back."""
     async with asyncio.timeout(60), httpx2.AsyncClient() as client:
         while True:
             try:
@@ -120,7 +120,7 @@ async def test_a_page_of_the_machine_before_and_after_a_cut(tmp_path: Path) -> N
             async with asyncio.timeout(30):
                 _out, err = await process.communicate()
             assert process.returncode == 0
-            assert "line is lost" in err.decode()
+            assert "connection lost" in err.decode()
             assert "Closed." in err.decode()
             with pytest.raises(httpx2.ConnectError):
                 async with httpx2.AsyncClient() as client:

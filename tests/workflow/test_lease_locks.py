@@ -1,4 +1,4 @@
-"""Two hands on one lease at once: an order and a return never cross, whoever comes first."""
+"""Two processes on one lease: an order and a release never interleave, whichever comes first."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ async def test_a_release_waits_for_a_renewal_under_way(sandbox: TripSandbox) -> 
         (total,) = receipt.totals()
         assert any(charge.kind.value == "renewal" for charge in receipt.charges)
         assert total.refunded.amount > total.paid.amount * 9 // 10, "both days come back"
-        paid_first = next(charge for charge in receipt.charges if charge.kind.value == "use").money
+        paid_first = next(charge for charge in receipt.charges if charge.kind.value == "usage").money
         assert await get_balance(application) == before + paid_first.decimal - total.spent.decimal
     assert list(sandbox.cloud.burning()) == []
 
@@ -77,7 +77,7 @@ async def test_a_renewal_after_the_release_pays_nothing(sandbox: TripSandbox) ->
         begun = asyncio.Event()
 
         def hear(event: Event) -> None:
-            if event.kind is EventKind.STEP_BEGUN:
+            if event.kind is EventKind.STEP_STARTED:
                 begun.set()
 
         person.watchers.append(hear)
@@ -88,5 +88,5 @@ async def test_a_renewal_after_the_release_pays_nothing(sandbox: TripSandbox) ->
                 await other.lease_changes.renew(lease.id, DAY)
         assert caught.value.spent.value == "no"
         receipt = await returning
-        assert [charge.kind.value for charge in receipt.charges] == ["use", "refund"]
+        assert [charge.kind.value for charge in receipt.charges] == ["usage", "refund"]
     assert list(sandbox.cloud.burning()) == []

@@ -1,4 +1,4 @@
-"""Machines that the user rents by hand: taken over by their SSH line, worked on, ended, accounted for."""
+"""Machines that the user rents manually: adopted by their SSH command, used, ended, accounted for."""
 
 from __future__ import annotations
 
@@ -102,12 +102,12 @@ async def test_a_whole_trip_by_the_ssh_line_alone(sandbox: TripSandbox, tmp_path
     assert list(sandbox.cloud.burning()) == []
     (spent,) = said.data["totals"]
     theirs = -sum(line.amount.amount for line in sandbox.cloud.ledgers()["mistgpu"] if line.kind == "usage")
-    # The shop counts from its own first minute, which came a little before the machine was taken over.
+    # The provider counts from its own first minute, a little before the machine was adopted.
     assert 0 < spent["spent"]["minor"] <= theirs + 12
     assert said.data["receipt"]["declared"] == "3.5 CNY/h"
     found = (await sandbox.run_command("show", lease, "--json")).data
     assert (found["state"], found["endpoint"]) == ("kept", None)
-    assert "declared, 3.5 CNY/h" in (await sandbox.run_command("receipts", lease)).out
+    assert "declared price, 3.5 CNY/h" in (await sandbox.run_command("receipts", lease)).out
 
 
 async def test_the_fingerprint_must_match_before_anything_secret_is_sent(sandbox: TripSandbox) -> None:
@@ -138,7 +138,7 @@ async def test_the_first_password_is_kept_under_the_passphrase_that_was_asked_fo
     sandbox: TripSandbox,
 ) -> None:
     site = await sandbox.cloud.get_manual_rental("mistgpu").rent_manually()
-    person = ScriptedUser(answers={"passphrase for your keys": "open sesame"})
+    person = ScriptedUser(answers={"passphrase for the vault": "open sesame"})
     async with sandbox.open_application(person) as application:
         lease = await application.manual_commands.adopt_machine(
             make_handed(application, site, "mistgpu", "1CNY/h")
@@ -198,7 +198,7 @@ async def test_what_only_the_user_can_end_burns_until_the_user_says_so(sandbox: 
     assert (said.code, error["code"], error["burning"]) == (11, "input-required", [lease])
     assert "--confirmed" in error["hint"]
     listed = await sandbox.run_command("ls")
-    assert "being given back" in listed.out
+    assert "releasing" in listed.out
     assert f"gpurent release {lease} --confirmed" in listed.out
     before = (await sandbox.run_command("receipts", lease, "--json")).data[0]["totals"][0]["spent"]["minor"]
     await sandbox.cloud.advance(timedelta(hours=1))
@@ -233,7 +233,7 @@ async def test_a_stop_script_that_fails_sends_the_user_to_the_page(sandbox: Trip
         told = " ".join(event.text for event in person.events if event.kind is EventKind.MANUAL_TASK)
         assert "/user/" in told
         assert "关机" in told
-        person.answers["has ended"] = "yes"
+        person.answers["Type yes once"] = "yes"
         with pytest.raises(InputRequired) as still:
             await application.releases.release_lease(lease)
         assert "still answers" in still.value.message
@@ -310,7 +310,7 @@ async def test_run_sends_to_the_page_and_goes_on_when_the_line_is_pasted(
         assert any("/create_simple/" in text for text in steps)
         assert any("选择 GPU" in text for text in steps), steps
         site = await sandbox.cloud.get_manual_rental("mistgpu").rent_manually()
-        person.answers |= {"line with ssh": site.ssh_command, "machine's password": site.password}
+        person.answers |= {"SSH command": site.ssh_command, "Password": site.password}
         end = await application.trips.resume()
         assert end.exit_code == 0
         assert end.receipt is not None
@@ -328,11 +328,11 @@ async def test_the_line_and_the_code_come_by_mail(sandbox: TripSandbox, tmp_path
     def watch(event: Event) -> None:
         if event.kind is EventKind.MANUAL_TASK and "/home" in event.text and not tasks:
             tasks.append(asyncio.ensure_future(rent()))
-        if "code is shown" in event.text:
+        if "code will be shown" in event.text:
             tasks.append(asyncio.ensure_future(portal.stop_manually(sites[-1].ref)))
 
     async def rent() -> None:
-        # Somebody else's letter of the same form comes first.
+        # Someone else's mail of the same form arrives first.
         await sandbox.cloud.mail.deliver(
             to="student@sandbox.example",
             sender="service@1024lab.example.evil",
@@ -344,7 +344,7 @@ async def test_the_line_and_the_code_come_by_mail(sandbox: TripSandbox, tmp_path
 
     tasks: list[asyncio.Future[None]] = []
     person.watchers.append(watch)
-    person.answers["has ended"] = "yes"
+    person.answers["Type yes once"] = "yes"
     want = TripSpec(
         upload=UploadSpec(folder=str(folder)),
         job=JobSpec(command=("train.py",)),
@@ -374,7 +374,7 @@ async def test_only_the_providers_own_https_page_is_opened(tmp_path: Path, brows
         script.chmod(0o755)
         land.extra_environment = {
             "GPURENT_MISTGPU_URL": "https://mistgpu.com",
-            "GPURENT_MISTGPU_MODE": "hands",
+            "GPURENT_MISTGPU_MODE": "manual",
             "BROWSER": str(script),
         }
         more = ("--no-browser",) if browser == "no" else ()
@@ -414,7 +414,7 @@ async def test_probe_again_and_correct_the_profile(sandbox: TripSandbox) -> None
     shown = await sandbox.run_command("show", lease, "--probe")
     assert shown.code == 0, shown.err
     assert "python2 2." in shown.out
-    assert "bring your results home" in shown.out
+    assert "download your results" in shown.out
 
 
 async def test_ctrl_c_at_a_question_leaves_and_says_how_to_come_back(sandbox: TripSandbox) -> None:
@@ -433,7 +433,7 @@ async def test_ctrl_c_at_a_question_leaves_and_says_how_to_come_back(sandbox: Tr
     try:
         assert process.stderr is not None
         async with asyncio.timeout(60):
-            while b"The line with ssh" not in said:
+            while b"SSH command shown on the page" not in said:
                 said += await process.stderr.read(4096)
             await asyncio.sleep(0.3)
             process.send_signal(signal.SIGINT)
@@ -444,4 +444,4 @@ async def test_ctrl_c_at_a_question_leaves_and_says_how_to_come_back(sandbox: Tr
             process.kill()
         os.close(master)
     assert b"gpurent resume" in said
-    assert b"may still cost money" not in said, "nothing was taken over yet"
+    assert b"may still cost money" not in said, "nothing was adopted yet"

@@ -1,4 +1,4 @@
-"""Offers of all providers in one currency, by dated rates; and a plan that touches nothing."""
+"""Offers of all providers in one currency, by dated rates; and a plan that changes nothing."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ PROVIDERS = ("1024gpu", "mistgpu")
 
 def make_rates_section(sandbox: TripSandbox, age: timedelta = timedelta()) -> str:
     at = sandbox.cloud.clock.now() - age
-    return f'[rates]\n"USD/CNY" = 7.10\nat = {at.date()}\nsource = "the bank\'s board"\n'
+    return f'[rates]\n"USD/CNY" = 7.10\ndate = {at.date()}\nsource = "the bank\'s board"\n'
 
 
 async def log_in_everywhere(application: Application) -> None:
@@ -98,7 +98,9 @@ async def test_without_a_rate_an_offer_stands_apart_in_its_own_currency(sandbox:
         found = await compare_offers(application)
         assert {item.offer.provider for item in found.ranked} == {"mistgpu"}
         assert {item.net_quote.high.currency.code for item in found.unconverted} == {"DBC"}
-        assert all("no rate between DBC and CNY" in item.unconverted_reason for item in found.unconverted)
+        assert all(
+            "no exchange rate between DBC and CNY" in item.unconverted_reason for item in found.unconverted
+        )
         dollars = await compare_offers(application, code="USD")
         assert {item.offer.provider for item in dollars.ranked} == {"1024gpu"}
         assert {item.offer.provider for item in dollars.unconverted} == {"mistgpu"}
@@ -106,12 +108,12 @@ async def test_without_a_rate_an_offer_stands_apart_in_its_own_currency(sandbox:
 
 @pytest.mark.parametrize("text", ["0", "-7.10", "nan"])
 async def test_a_written_rate_that_is_none_converts_nothing(sandbox: TripSandbox, text: str) -> None:
-    write_config(sandbox, f'[rates]\n"USD/CNY" = "{text}"\nat = {sandbox.cloud.clock.now().date()}\n')
+    write_config(sandbox, f'[rates]\n"USD/CNY" = "{text}"\ndate = {sandbox.cloud.clock.now().date()}\n')
     async with sandbox.open_application() as application:
         await log_in_everywhere(application)
         found = await compare_offers(application)
     assert {item.offer.provider for item in found.unconverted} == {"1024gpu"}
-    assert all("gives a rate of" in item.unconverted_reason for item in found.unconverted)
+    assert all("invalid exchange rate" in item.unconverted_reason for item in found.unconverted)
 
 
 async def test_an_old_written_rate_converts_nothing_and_its_date_is_told(sandbox: TripSandbox) -> None:
@@ -145,7 +147,7 @@ async def test_minimum_term_and_disk_are_part_of_the_price(sandbox: TripSandbox)
 
 @contextlib.asynccontextmanager
 async def proxied_simulators(sandbox: TripSandbox, *portals: str) -> AsyncIterator[dict[str, FaultProxy]]:
-    """A fault proxy before each portal."""
+    """Put a fault proxy before each simulator."""
     async with contextlib.AsyncExitStack() as stack:
         found = {}
         for name in portals:
@@ -170,7 +172,7 @@ async def test_simulators_that_hang_or_fail_are_named_and_cost_one_timeout(sandb
         assert 3.9 < took < 7.5, "the slowest decides, not the sum"
         reasons = dict(found.unavailable)
         assert "no answer within 4 s" in reasons["mistgpu"]
-        assert "dbc gives no rate within 4 s" in reasons["1024gpu"]
+        assert "dbc gave no exchange rate within 4 s" in reasons["1024gpu"]
         proxies["dbc"].plan = FaultPlan()
         proxies["mistgpu"].plan = FaultPlan(refuse=True)
         async with sandbox.open_application() as application:
@@ -202,7 +204,7 @@ async def test_offers_on_the_command_line_name_every_rate(sandbox: TripSandbox) 
 
 
 def read_simulator_state(sandbox: TripSandbox) -> tuple[object, ...]:
-    """Everything at the shops that a planner must not touch."""
+    """Return everything at the providers that making a plan must not change."""
     portals: Any = sandbox.cloud.simulators_by_name
     return (
         sandbox.cloud.ledgers(),
@@ -249,16 +251,16 @@ async def test_plan_says_what_run_would_do_and_touches_nothing(sandbox: TripSand
     if provider == "mistgpu":
         assert [(leg["kind"], leg["upload"], leg["job"]) for leg in legs] == [("new", True, True)]
         assert data["low"]["minor"] == data["high"]["minor"] == 7200
-        assert data["lasts"] == 50 * 3600 // 3
-        assert "does not cover" in data["refused"][0]
+        assert data["max_runtime"] == 50 * 3600 // 3
+        assert "does not cover" in data["refusals"][0]
         return
     assert [(leg["kind"], leg["upload"], leg["job"]) for leg in legs] == [
         ("new", True, False),
         ("switch", False, True),
     ]
-    assert data["binds_mail"] is True
+    assert data["needs_mail_binding"] is True
     assert legs[0]["deposit"]["amount"] == data["deposit"]["amount"] == "60001.00000000"
-    assert data["needed"]["minor"] == data["high"]["minor"] + data["deposit"]["minor"]
+    assert data["required"]["minor"] == data["high"]["minor"] + data["deposit"]["minor"]
     assert data["rate"]["value"] == "0.0026"
-    assert data["refused"] == []
-    assert "60,001 DBC locked" in text.out
+    assert data["refusals"] == []
+    assert "deposit of 60,001 DBC" in text.out

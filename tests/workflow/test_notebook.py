@@ -1,7 +1,7 @@
-"""A notebook server on a machine: found, installed by consent, started once, reached, ended.
+"""A notebook server on a machine: found, installed with consent, started once, reached, ended.
 
-The normal suite uses a STAND-IN called ``jupyter``: a real HTTP server that takes the real one's options, environment
-and runtime file. The nightly test installs the real JupyterLab with pip.
+The normal suite uses a fake ``jupyter``: a real HTTP server with the real one's options, environment and runtime file.
+The nightly test installs the real JupyterLab with pip.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ with open(os.path.join(folder, "jpserver-%d.json" % os.getpid()), "w") as file:
 server.serve_forever()
 """
 
-# What `pip install` would have done, done by a stand-in for pip's module; it says what it was asked.
+# Does what `pip install` would have done, in place of pip's module; prints what was requested.
 FAKE_PIP = r"""
 import pathlib, sys
 home = pathlib.Path.home()
@@ -63,7 +63,7 @@ target.chmod(0o755)
 
 
 def install_fake_jupyter(sandbox: TripSandbox, *, installed: bool) -> None:
-    """The stand-in, on the machine already or ready to be installed."""
+    """Put the fake on the machine, already installed or ready to be installed."""
     base = get_machine_home(sandbox)
     (base / "stand-in").write_text(FAKE_JUPYTER)
     if installed:
@@ -83,7 +83,7 @@ def install_fake_jupyter(sandbox: TripSandbox, *, installed: bool) -> None:
 
 
 def list_command_lines() -> list[tuple[str, str]]:
-    """The argument list of every process here, the machine's too: an embedded one shares our process list."""
+    """Return the argument list of every process here, including the machine's: an embedded one shares our processes."""
     found = []
     for path in Path("/proc").glob("[0-9]*/cmdline"):
         with contextlib.suppress(OSError):
@@ -104,7 +104,7 @@ async def test_it_is_started_once_reached_over_a_cut_and_ended(tmp_path: Path) -
         install_fake_jupyter(land, installed=True)
         async with running_gpurent(land, "jupyter", lease, "--json") as process:
             first = json.loads(await read_line(process))["data"]
-            assert first["fresh"] is True
+            assert first["started"] is True
             parts = urlsplit(first["url"])
             assert (parts.hostname, parts.path) == ("127.0.0.1", "/lab")
             token = parse_qs(parts.query)["token"][0]

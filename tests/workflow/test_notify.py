@@ -1,4 +1,4 @@
-"""Who is told, of what, and that no notifier can harm a trip."""
+"""Who is notified, of what, and that no notifier can harm a trip."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ HOUR = timedelta(hours=1)
 
 @define
 class RecordingNotifier(Notifier):
-    """Does ``action`` and keeps what it was told."""
+    """Runs ``action`` and keeps the notices."""
 
     action: Callable[[Notice], object] = lambda notice: None
     notices: list[Notice] = field(factory=list)
@@ -49,14 +49,14 @@ class RecordingNotifier(Notifier):
 
 
 def build_notifier(notifier: object) -> Callable[[PluginContext], Notifier]:
-    """Gives ``notifier``, whatever it is."""
+    """Return a builder that gives ``notifier``, whatever it is."""
     return lambda _context: cast(Notifier, notifier)
 
 
 async def open_notified_application(
     home: Path, person: ScriptedUser, *ears: tuple[str, object], **environment: str
 ) -> Application:
-    """An application whose notifiers are ``ears``."""
+    """Open an application with the notifiers ``ears``."""
     module = ModuleType("ears")
 
     def gpurent_register_notifier() -> list[NotifierEntry]:
@@ -114,7 +114,7 @@ async def test_the_default_tells_what_matters_and_nothing_else(tmp_path: Path) -
     assert not set(kinds) & {
         EventKind.PROGRESS,
         EventKind.JOB_OUTPUT,
-        EventKind.STEP_BEGUN,
+        EventKind.STEP_STARTED,
         EventKind.WAITING,
     }
     assert kinds[-1] is EventKind.LEASE_CHANGED
@@ -148,7 +148,13 @@ async def test_a_level_chooses_too(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     "wrong",
-    [("EVENTS", "job-endet"), ("EVENTS", "progress"), ("LEVEL", "loud"), ("LIMIT", "soon"), ("LIMIT", "0")],
+    [
+        ("EVENTS", "job-endet"),
+        ("EVENTS", "progress"),
+        ("LEVEL", "loud"),
+        ("TIMEOUT", "soon"),
+        ("TIMEOUT", "0"),
+    ],
 )
 async def test_a_wrong_setting_warns_and_stops_nothing(tmp_path: Path, wrong: tuple[str, str]) -> None:
     person, ear = ScriptedUser(), RecordingNotifier()
@@ -183,7 +189,7 @@ async def test_a_message_says_what_when_and_what_to_do(tmp_path: Path) -> None:
     assert "gpurent renew shop-abcde" in prepaid
     assert "gpurent topup shop" in metered
     assert "gpurent release shop-abcde" in failed
-    assert ear.notices[0].title == "gpurent: Little time is left (shop-abcde)"
+    assert ear.notices[0].title == "gpurent: Time is running out (shop-abcde)"
 
 
 async def test_no_secret_and_no_escape_sequence_leaves(tmp_path: Path) -> None:
@@ -261,7 +267,7 @@ async def test_one_that_cannot_be_built_is_only_reported(tmp_path: Path) -> None
     application.events.emit(EventKind.PAID, "x")
     await application.aclose()
     (said,) = list_warnings(person)
-    assert "not a Notifier" in said
+    assert "instead of Notifier" in said
 
 
 async def test_one_that_hangs_delays_nobody(tmp_path: Path, gate: threading.Event) -> None:
@@ -271,7 +277,7 @@ async def test_one_that_hangs_delays_nobody(tmp_path: Path, gate: threading.Even
         person,
         ("bad", RecordingNotifier(lambda notice: gate.wait())),
         ("good", good),
-        GPURENT_NOTIFY_LIMIT="1",
+        GPURENT_NOTIFY_TIMEOUT="1",
     )
     begun = monotonic()
     for number in range(50):
@@ -282,7 +288,7 @@ async def test_one_that_hangs_delays_nobody(tmp_path: Path, gate: threading.Even
     assert len(good.notices) == 50
     said = list_warnings(person)
     assert any("no answer within 1 s" in text for text in said)
-    assert any("50 messages were not sent" in text for text in said)
+    assert any("50 notifications were not sent" in text for text in said)
 
 
 async def test_a_test_message_tells_the_truth(tmp_path: Path, gate: threading.Event) -> None:
@@ -292,7 +298,9 @@ async def test_a_test_message_tells_the_truth(tmp_path: Path, gate: threading.Ev
         ("fails", RecordingNotifier(raise_error)),
         ("hangs", RecordingNotifier(lambda notice: gate.wait())),
     )
-    application = await open_notified_application(tmp_path, ScriptedUser(), *ears, GPURENT_NOTIFY_LIMIT="0.5")
+    application = await open_notified_application(
+        tmp_path, ScriptedUser(), *ears, GPURENT_NOTIFY_TIMEOUT="0.5"
+    )
     outcomes = {outcome.name: outcome for outcome in await application.notifications.send_test()}
     assert outcomes["good"].ok
     assert not outcomes["fails"].ok
@@ -317,7 +325,7 @@ async def test_without_settings_nothing_is_in_use(tmp_path: Path) -> None:
 
 
 async def test_a_whole_trip_is_sent_to_a_webhook(tmp_path: Path) -> None:
-    """The kinds that arrive, in order; and none of the secrets of the trip."""
+    """The kinds that arrive, in order, and none of the trip's secrets."""
     async with http_server() as server, trip_sandbox(tmp_path, speed=120) as land:
         land.extra_environment = {
             "GPURENT_WEBHOOK_URL": f"{server.url}/key-CANARY-1",

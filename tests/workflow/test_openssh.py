@@ -1,4 +1,4 @@
-"""A whole trip on machines that are bubblewrap and real OpenSSH."""
+"""A whole trip on bubblewrap machines with real OpenSSH."""
 
 from __future__ import annotations
 

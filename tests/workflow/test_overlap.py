@@ -1,4 +1,4 @@
-"""Nothing stands before the upload's first byte, and a setup that needs few files runs beside it."""
+"""Nothing delays the upload's first byte, and a setup that needs few files runs during the upload."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from gpurent.infra.ssh.connector import SshConnector
 from tests.workflow.test_crash import start_crash_process
 from tests.workflow.trip_sandbox import ByteCounter, ScriptedUser, TripSandbox, WatchedCounter, trip_sandbox
 
-WAIT_SECONDS = 60.0  # real seconds; only a failing test waits so long
+WAIT_SECONDS = 60.0  # real seconds; only a failing test waits this long
 
 
 @pytest.fixture
@@ -35,7 +35,7 @@ async def sandbox(tmp_path: Path) -> AsyncIterator[TripSandbox]:
 
 @define
 class UploadWatchingUser(ScriptedUser):
-    """``at_upload`` is called with the first bytes of every upload, from whatever thread carries them."""
+    """Calls ``at_upload`` at the first bytes of every upload, in the thread that transfers them."""
 
     at_upload: Callable[[], None] = lambda: None
     upload_counters: list[ByteCounter] = field(factory=list)
@@ -103,7 +103,7 @@ async def test_nothing_stands_between_the_first_answer_and_the_first_bytes(
         return link
 
     def note(event: Event) -> None:
-        if event.kind in (EventKind.STEP_BEGUN, EventKind.STEP_DONE, EventKind.WAITING):
+        if event.kind in (EventKind.STEP_STARTED, EventKind.STEP_DONE, EventKind.WAITING):
             log.append(f"{event.kind.value} {event.step}")
 
     person = UploadWatchingUser(watchers=[note], at_upload=lambda: log.append("bytes"))
@@ -131,15 +131,15 @@ async def test_nothing_stands_between_the_first_answer_and_the_first_bytes(
     assert log[first : log.index("bytes")] == [
         "ssh answers",
         "step-done leg0.connect",
-        "step-begun leg0.push",
+        "step-started leg0.upload",
     ]
-    # The machine was ready by the shop's word just before: no pause and no other step either.
-    assert log[first - 1] == "step-begun leg0.connect"
+    # The provider had just reported the machine ready: no pause and no other step in between.
+    assert log[first - 1] == "step-started leg0.connect"
     if provider == "1024gpu":
-        assert "step-begun leg1.confirm" in log[first:], "it went up on the machine without a GPU"
+        assert "step-started leg1.confirm" in log[first:], "it went up on the machine without a GPU"
 
 
-# the setup beside it
+# setup during the upload
 
 
 def wait_for_path(path: Path) -> bool:
@@ -153,7 +153,7 @@ async def test_setup_and_upload_resume_independently(
     sandbox: TripSandbox, job: TripSpec, tmp_path: Path
 ) -> None:
     begun, seen = tmp_path / "begun", list[bool]()
-    # The upload's bytes wait for the setup's begin, and the setup's end for the upload's last file.
+    # The upload waits for the setup to begin, and the setup ends only after the upload's last file.
     setup = (
         f"test -e native/Makefile && test ! -e data.bin || exit 6; touch {begun}; echo 1 >> made",
         "i=0; until [ -e data.bin ]; do i=$((i+1)); [ $i -lt 600 ] || exit 5; sleep 0.1; done",
@@ -174,17 +174,17 @@ async def test_setup_and_upload_resume_independently(
     order: list[tuple[EventKind, str]] = [
         (event.kind, event.step.partition(".")[2])
         for event in person.events
-        if event.kind in (EventKind.STEP_BEGUN, EventKind.STEP_DONE) and event.step.startswith("leg0.")
+        if event.kind in (EventKind.STEP_STARTED, EventKind.STEP_DONE) and event.step.startswith("leg0.")
     ]
-    done, started = EventKind.STEP_DONE, EventKind.STEP_BEGUN
-    assert order.index((done, "needs")) < order.index((started, "push"))
-    assert {(started, "push"), (started, "setup")} == set(order[order.index((done, "needs")) + 1 :][:2]), (
-        "both have begun before either is done"
-    )
-    assert order.index((started, "launch")) > max(order.index((done, "push")), order.index((done, "setup")))
-    pushed = steps["push"].done_at
+    done, started = EventKind.STEP_DONE, EventKind.STEP_STARTED
+    assert order.index((done, "upload-setup")) < order.index((started, "upload"))
+    assert {(started, "upload"), (started, "setup")} == set(
+        order[order.index((done, "upload-setup")) + 1 :][:2]
+    ), "both have begun before either is done"
+    assert order.index((started, "launch")) > max(order.index((done, "upload")), order.index((done, "setup")))
+    pushed = steps["upload"].done_at
     assert pushed is not None
-    assert steps["setup"].begun_at < pushed
+    assert steps["setup"].started_at < pushed
     assert end.receipt is not None
     assert (Path(job.upload.folder) / "out" / "made").read_text() == "1\n"
 
@@ -196,7 +196,7 @@ async def test_a_setup_that_needs_nothing_makes_its_folder(sandbox: TripSandbox,
         end = await application.trips.run(with_setup(job, "echo 1 > made", needs=()))
         names = [row.name for row in application.store.list_steps(end.trip_id)]
     assert end.exit_code == 0
-    assert "leg0.needs" not in names
+    assert "leg0.upload-setup" not in names
     assert len(person.upload_counters) == 1
     assert (Path(job.upload.folder) / "out" / "made").read_text() == "1\n"
 
@@ -278,11 +278,12 @@ async def test_a_cut_of_both_connections_repeats_neither(
     assert (Path(job.upload.folder) / "out" / "made").read_text() == "1\n"
 
 
-# killed anywhere
+# killed at any point
 
 OTHER_STEPS = (
-    "choose", "login", "select", "plan", "fund", "leg0.reserve", "leg0.bill", "leg0.pay", "leg0.confirm", "leg0.ready",
-    "leg0.monitor", "leg0.pull", "release", "receipt",
+    "select-provider", "login", "select-offer", "plan", "check-funds",
+    "leg0.reserve", "leg0.bill", "leg0.pay", "leg0.confirm", "leg0.ready",
+    "leg0.monitor", "leg0.download", "release", "receipt",
 )  # fmt: skip
 
 
@@ -292,7 +293,7 @@ async def test_killed_anywhere_beside_the_upload_and_resumed(tmp_path: Path, job
     async with trip_sandbox(tmp_path, speed=60) as land, start_crash_process() as client:
         async with land.open_application() as application:
             await log_in_with_money(land, application)
-        # Twice at once would meet its own folder; twice in a row would write two lines.
+        # Two at once would collide on the folder; two in a row would write two lines.
         setup = ("mkdir busy || exit 9; echo 1 >> made; sleep 1; rmdir busy",)
         task = {
             "environment": dict(land.environment()),
@@ -309,7 +310,7 @@ async def test_killed_anywhere_beside_the_upload_and_resumed(tmp_path: Path, job
             died.append(answer["died"])
         assert answer.get("end") == 0, answer
         assert len(set(died)) == len(died)
-        steps = ("connect", "needs", "push", "setup", "launch")
+        steps = ("connect", "upload-setup", "upload", "setup", "launch")
         assert {f"leg0.{step}:{phase}" for step in steps for phase in ("begun", "effect", "recorded")} <= set(
             died
         )

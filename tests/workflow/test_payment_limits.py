@@ -1,4 +1,4 @@
-"""What was confirmed is the most that is paid, whatever rates and prices do; and budgets that really stop."""
+"""Never more is paid than was confirmed, whatever rates and prices do; and budgets that really stop."""
 
 from __future__ import annotations
 
@@ -105,9 +105,9 @@ async def test_a_bill_ten_times_as_high_is_refused_even_to_a_yes_in_advance(sand
     async with sandbox.open_application(person) as application:
         await log_in_with_dbc(sandbox, application)
         on_first_event(
-            person, EventKind.STEP_BEGUN, "leg0.reserve", lambda: set_dbc_price(sandbox, "0.00026")
+            person, EventKind.STEP_STARTED, "leg0.reserve", lambda: set_dbc_price(sandbox, "0.00026")
         )
-        with pytest.raises(MoneyError, match="above the agreed"):
+        with pytest.raises(MoneyError, match="exceeds the agreed"):
             await application.trips.rent(GPU_SPEC)
         assert await get_balance(application) >= 89999 * ONE_DBC
 
@@ -120,9 +120,11 @@ async def test_a_dearer_price_asks_again_also_in_a_renewal(sandbox: TripSandbox,
         lease = await application.trips.rent(GPU_SPEC)
         (rent,) = lease.bills
         before = await get_balance(application)
-        on_first_event(person, EventKind.STEP_BEGUN, "leg0.reserve", lambda: set_dbc_price(sandbox, "0.0020"))
+        on_first_event(
+            person, EventKind.STEP_STARTED, "leg0.reserve", lambda: set_dbc_price(sandbox, "0.0020")
+        )
         if not agrees:
-            with pytest.raises(MoneyError, match="above the agreed"):
+            with pytest.raises(MoneyError, match="exceeds the agreed"):
                 await application.lease_changes.renew(lease.id, HOUR)
             assert await get_balance(application) == before
             return
@@ -137,18 +139,20 @@ async def test_a_cheaper_price_is_paid_and_reported(sandbox: TripSandbox) -> Non
     person = ScriptedUser()
     async with sandbox.open_application(person) as application:
         await log_in_with_dbc(sandbox, application)
-        on_first_event(person, EventKind.STEP_BEGUN, "leg0.reserve", lambda: set_dbc_price(sandbox, "0.0030"))
+        on_first_event(
+            person, EventKind.STEP_STARTED, "leg0.reserve", lambda: set_dbc_price(sandbox, "0.0030")
+        )
         lease = await application.trips.rent(GPU_SPEC)
         quoted = application.store.find_step_value(
             application.trip_tracker.list_trips()[-1].id, "plan", TripPlan
         )
         assert quoted is not None
         assert lease.bills[0].amount < quoted.quote.low
-        assert any("moved from 0.0026 to 0.0030" in event.text for event in person.events)
+        assert any("has changed from 0.0026 to 0.0030" in event.text for event in person.events)
 
 
 async def test_a_deposit_that_was_not_spoken_of_is_asked_about(sandbox: TripSandbox) -> None:
-    """A shop that wants a deposit for what was quoted without one."""
+    """The provider wants a deposit for what was quoted without one."""
     person = ScriptedUser()
     async with sandbox.open_application(person) as application:
         await log_in_with_dbc(sandbox, application)
@@ -160,7 +164,7 @@ async def test_a_deposit_that_was_not_spoken_of_is_asked_about(sandbox: TripSand
             return evolve(bill, purpose=PaymentPurpose.DEPOSIT) if bill is not None else None
 
         shop._orders.find_bill = greedy
-        with pytest.raises(MoneyError, match="above the agreed"):
+        with pytest.raises(MoneyError, match="exceeds the agreed"):
             await application.trips.rent(GPU_SPEC)
         assert await get_balance(application) >= 89999 * ONE_DBC
 
@@ -187,7 +191,7 @@ async def test_a_budget_in_another_currency_holds_by_a_dated_rate(sandbox: TripS
 async def test_a_budget_without_a_rate_lets_nothing_pass(sandbox: TripSandbox) -> None:
     async with sandbox.open_application() as application:
         await log_in_with_dbc(sandbox, application)
-        with pytest.raises(MoneyError, match="no rate between") as caught:
+        with pytest.raises(MoneyError, match="no exchange rate between") as caught:
             await application.trips.rent(_with_budget(GPU_SPEC, CNY.money("1000.00")))
         assert caught.value.spent is Spent.NO
         assert await get_balance(application) >= 89999 * ONE_DBC
@@ -275,7 +279,7 @@ async def test_a_metered_trip_stops_below_its_budget_with_the_results(
         spent = 5000 - left.amount
         assert isinstance(caught.value, BudgetExceeded), caught.value
         assert caught.value.spent is Spent.YES
-        # 0.85 USD x 7.10 = 6.03 CNY. A second that this computer stumbles is speed / 3600 x 3 CNY.
+        # 0.85 USD x 7.10 = 6.03 CNY. Each second that this computer stalls costs speed / 3600 x 3 CNY.
         assert 60 < spent <= (603 if limit else 361) + 300 * speed // 3600
         assert "." in (folder / "out.txt").read_text(), "what was there came home"
         assert list(land.cloud.burning()) == []

@@ -1,4 +1,4 @@
-"""A push begins its login before it asks the shop, opens no line of ours without need, and leaves no process behind."""
+"""A push starts its login before it asks the provider, opens no needless connection, and leaves no process behind."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ async def sandbox(tmp_path: Path) -> AsyncIterator[TripSandbox]:
 
 @pytest.fixture
 def call_log(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """What was called in which order."""
+    """The calls in order."""
     found: list[str] = []
 
     def spy(owner: Any, name: str, word: str) -> None:
@@ -53,7 +53,7 @@ def call_log(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 
 def list_ssh_processes() -> list[str]:
-    """The ssh processes that are ours."""
+    """Return our own ssh processes."""
     found = []
     for pid in list_child_processes():
         with suppress(OSError):
@@ -101,7 +101,7 @@ async def test_a_lease_that_is_over_gets_nothing(
         lease = await rent_machine(sandbox, application)
         stale = application.leases.get_lease(lease.id)
         await application.releases.release_lease(lease.id)
-        application.store.save_lease(stale)  # as if another computer had given it back
+        application.store.save_lease(stale)  # as if another computer had released it
         call_log.clear()
         with pytest.raises(LeaseGone):
             await application.file_commands.push(lease.id, cargo)
@@ -138,7 +138,7 @@ async def test_predial_failures_fall_back_to_a_normal_push(
     person = ScriptedUser()
     async with sandbox.open_application(person) as application:
         lease = await rent_machine(sandbox, application)
-        # The machine forgot our key: the password lets us in again.
+        # The machine loses our key: the password still lets us in.
         ran = await application.machine_commands.run_command(lease.id, ": > .ssh/authorized_keys")
         assert ran.exit_status == 0
         call_log.clear()

@@ -1,4 +1,4 @@
-"""Several providers: the first that serves is taken, what is passed over is told, a resume stays with the choice."""
+"""Several providers: the first that can serve is used, skipped ones are reported, a resume keeps the choice."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ async def log_in_everywhere(sandbox: TripSandbox, application: Application) -> N
 
 
 def passed_over_messages(person: ScriptedUser) -> list[str]:
-    return [event.text for event in person.events if "passed over" in event.text]
+    return [event.text for event in person.events if "skipping" in event.text]
 
 
 async def test_the_second_is_rented_when_the_first_is_sold_out(sold_out: TripSandbox) -> None:
@@ -62,7 +62,7 @@ async def test_the_second_is_rented_when_the_first_is_sold_out(sold_out: TripSan
         assert lease.provider == "1024gpu"
         assert len(passed_over_messages(person)) == 1
         assert (
-            "mistgpu is passed over: nothing free at mistgpu fits 2080Ti" in passed_over_messages(person)[0]
+            "skipping mistgpu: no free machine at mistgpu matches: 2080Ti" in passed_over_messages(person)[0]
         )
         (row,) = application.trip_tracker.list_trips()
         assert (row.spec.provider, row.outcome) == ("1024gpu", "done")
@@ -77,7 +77,7 @@ async def test_the_order_decides_and_a_resume_stays_with_the_choice(sandbox: Tri
         made = await application.provider_selector.select_provider(trip, BOTH_PROVIDERS)
         assert made.provider == "mistgpu"
         assert application.trip_tracker.get_trip(trip.id).spec == made
-        # Killed between the two writes: the choice is recalled, whatever is sold out now.
+        # Killed between the two writes: the choice is read back, although it is sold out now.
         application.store.set_trip_spec(trip.id, BOTH_PROVIDERS)
         sandbox.get_provider_books("mistgpu").machines.clear()
         again = await application.provider_selector.select_provider(
@@ -92,13 +92,13 @@ async def test_a_provider_over_the_budget_is_passed_over(sandbox: TripSandbox) -
     async with sandbox.open_application() as application:
         await log_in_everywhere(sandbox, application)
     day = sandbox.cloud.clock.now().date()
-    settings = f'[rates]\n"USD/CNY" = 7.10\nat = {day}\nsource = "bank"\n'
+    settings = f'[rates]\n"USD/CNY" = 7.10\ndate = {day}\nsource = "bank"\n'
     (sandbox.home / "state" / "config.toml").write_text(settings)
     want = with_budget(MACHINE_ONLY, "71")
     async with sandbox.open_application(person) as application:
         trip = application.trip_tracker.begin_trip("run", want)
         assert (await application.provider_selector.select_provider(trip, want)).provider == "1024gpu"
-        assert "72.00 CNY more would break the budget of 71.00 CNY" in passed_over_messages(person)[0]
+        assert "72.00 CNY more would exceed the budget of 71.00 CNY" in passed_over_messages(person)[0]
         assert (await application.provider_selector.resolve_provider(want)).provider == "1024gpu"
         assert (
             await application.provider_selector.resolve_provider(with_budget(want, "72"))
@@ -112,7 +112,7 @@ async def test_a_login_that_nobody_gives_is_passed_over(sandbox: TripSandbox) ->
         await sandbox.add_dbc(application, "90000")
         made = await application.provider_selector.resolve_provider(BOTH_PROVIDERS)
         assert made.provider == "1024gpu"
-        assert "mistgpu is passed over" in passed_over_messages(person)[0]
+        assert "skipping mistgpu" in passed_over_messages(person)[0]
         found = await application.dry_run.preview_trip(made)
         assert found.plan.offer.provider == "1024gpu"
         assert application.trip_tracker.list_trips() == [], "a look writes nothing"
@@ -139,8 +139,8 @@ async def test_nobody_has_it_and_nothing_is_spent(sold_out: TripSandbox) -> None
         with pytest.raises(SoldOut) as error:
             await application.trips.run(evolve(BOTH_PROVIDERS, requirements=Requirements(gpu="H900")))
         assert "none of mistgpu, 1024gpu" in error.value.message
-        assert "mistgpu is passed over" in error.value.hint
-        assert "1024gpu is passed over" in error.value.hint
+        assert "skipping mistgpu" in error.value.hint
+        assert "skipping 1024gpu" in error.value.hint
         assert application.trip_tracker.list_trips()[-1].outcome == "failed: sold-out"
         assert application.store.list_leases() == []
 

@@ -1,4 +1,4 @@
-"""`--results-every`: an end of the money loses at most one interval; a cut or the job's end harms no pull."""
+"""`--results-every`: running out of money loses at most one interval; a dropped connection or job end harms no pull."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ from tests.workflow.trip_sandbox import ByteCounter, ScriptedUser, TripSandbox, 
 
 PULL_INTERVAL = timedelta(minutes=10)
 LARGE_BYTES = 4 << 20
-SLACK_SECONDS = 1.5  # real seconds: a look of the watch, a login, a few files
-# Writes whole files by rename, so that what has come home can be read at any time; ends when it is told to.
+SLACK_SECONDS = 1.5  # real seconds: a poll of the monitor, a login, a few files
+# Writes whole files by rename, so that downloaded ones can be read at any time; ends when it is told to.
 TICKING_JOB = """\
 import os, random, time
 os.makedirs("out", exist_ok=True)
@@ -41,7 +41,7 @@ while not os.path.exists({stop!r}):
 
 @define
 class PullWatchingUser(ScriptedUser):
-    """``at_pull`` is called with the first bytes of every pull, and how many pulls began."""
+    """Calls ``at_pull`` with the number of the pull at the first bytes of each."""
 
     at_pull: Callable[[int], None] = lambda _number: None
     pull_counters: list[ByteCounter] = field(factory=list)
@@ -76,7 +76,7 @@ async def log_in_with_money(sandbox: TripSandbox, application: Application, yuan
 
 
 def read_time(path: Path) -> float:
-    """When the job wrote it, by the computer's clock."""
+    """Return when the job wrote the file, by the computer's clock."""
     return float(path.read_text().split()[0])
 
 
@@ -90,13 +90,13 @@ async def test_an_end_of_the_money_loses_no_more_than_one_interval(tmp_path: Pat
     interval = PULL_INTERVAL.total_seconds() / 600
     assert len(begun) >= 3
     lost = read_time(tmp_path / "witness") - read_time(tmp_path / "home" / "out" / "ticks")
-    # Beyond the interval only what this computer needs to see that it is over, and to carry.
+    # Beyond the interval, only the time that this computer needs to notice the end and to transfer.
     late = max(after - before for before, after in pairwise(begun)) - interval
     assert lost <= interval + max(0.0, late) + SLACK_SECONDS
 
 
 def check_results(tmp_path: Path) -> None:
-    """Whole, as the job left it, and nothing beside it."""
+    """Check that the results are complete, as the job left them, and that there is nothing else."""
     out = tmp_path / "home" / "out"
     assert (out / "ticks").read_text() == (tmp_path / "witness").read_text()
     assert (out / "large").read_bytes() == Random(1).randbytes(LARGE_BYTES)
@@ -138,7 +138,7 @@ async def test_a_pull_that_is_cut_is_resumed(tmp_path: Path, transfer: str) -> N
                 machine.proxy.plan = FaultPlan(cut_download_after=LARGE_BYTES // 2, times=1)
 
     def at_pull(number: int) -> None:
-        if number == 3:  # the first, the same again, and a whole one
+        if number == 3:  # the first, its retry, and a complete one
             (tmp_path / "stop").touch()
 
     person = PullWatchingUser(watchers=[note], at_pull=at_pull)

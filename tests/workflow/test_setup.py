@@ -1,4 +1,4 @@
-"""What runs on the machine before the job: told, kept, done once, and its failure ends the trip as the policy says."""
+"""Setup before the job: reported, kept, done once, and its failure ends the trip as the policy says."""
 
 from __future__ import annotations
 
@@ -29,11 +29,11 @@ HOUR = timedelta(hours=1)
 NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
 
 
-# the script, by a real shell
+# the script, in a real shell
 
 
 class LocalMachine:
-    """A home and a folder; ``pip`` installs into the home alone."""
+    """A home and a folder; ``pip`` installs only into the home."""
 
     def __init__(self, root: Path) -> None:
         self.home, self.folder = root / "home", root / "home" / "work"
@@ -56,7 +56,7 @@ class LocalMachine:
         )  # fmt: skip
 
     def make_wheel(self, name: str) -> str:
-        """A package of one module, as pip takes it without a network."""
+        """Build a package of one module that pip can install without a network."""
         path = self.folder / f"{name}-1.0-py3-none-any.whl"
         info = f"{name}-1.0.dist-info"
         with zipfile.ZipFile(path, "w") as archive:
@@ -137,7 +137,7 @@ def test_what_belongs_to_a_folder_is_done_again_in_another(machine: LocalMachine
     assert (machine.home / "pip.log").read_text().count("far.txt") == 2, "another list is another setup"
 
 
-# Stands in for conda, which cannot be had here: it makes the folder of an environment, and enters it.
+# Stands in for conda, which is not available here: creates the folder of an environment and enters it.
 FAKE_CONDA = """#!/bin/sh
 echo "$@" >> "$HOME/conda.log"
 case $1 in
@@ -152,7 +152,7 @@ def test_conda_makes_the_environment_and_everything_runs_in_it(machine: LocalMac
     want = SetupSpec(commands=('echo "$ENTERED" > entered',), conda="environment.yml")
     missing = machine.run_script(make_setup_script(want, "python3"))
     assert missing.returncode == NO_CONDA_STATUS
-    assert "conda is not on this machine" in missing.stdout
+    assert "conda is not installed on this machine" in missing.stdout
     home = machine.home / "miniconda3" / "bin"
     home.mkdir(parents=True)
     (home / "conda").write_text(FAKE_CONDA)
@@ -183,7 +183,7 @@ def test_odd_names_are_only_names(machine: LocalMachine, name: str) -> None:
     assert not (machine.folder / "bad").exists()
 
 
-# on the walk
+# during a trip
 
 
 @pytest.fixture
@@ -258,16 +258,16 @@ async def test_a_setup_is_no_idle_time(sandbox: TripSandbox, job: TripSpec) -> N
         end = await application.trips.run(with_setup(job, "sleep 2; echo made > ready"))
         assert end.receipt is not None
         steps = {row.name: row for row in application.store.list_steps(end.trip_id)}
-        setup, pushed, launched = (steps[f"leg0.{name}"] for name in ("setup", "push", "launch"))
+        setup, pushed, launched = (steps[f"leg0.{name}"] for name in ("setup", "upload", "launch"))
         assert setup.done_at is not None
         assert pushed.done_at is not None
         assert launched.done_at is not None
-        took = setup.done_at - setup.begun_at
+        took = setup.done_at - setup.started_at
         assert took >= timedelta(minutes=3)
         assert dict(end.receipt.idle)["upload-to-job"] <= launched.done_at - pushed.done_at - took
 
 
-# what the trip's own rules do
+# the trip's own rules
 
 
 def make_lease(tariff: Metered | Prepaid) -> Lease:

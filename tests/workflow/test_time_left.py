@@ -1,4 +1,4 @@
-"""One figure for each lease, from real portals; a wallet that is silent hides nothing; warnings are told once."""
+"""One figure for each lease, from real simulators; a wallet that does not answer hides nothing; one warning each."""
 
 from __future__ import annotations
 
@@ -55,18 +55,18 @@ async def test_leases_on_one_balance_share_it_also_those_that_are_not_named(sand
         first = await rent_machine(application, "2080Ti")
         alone = (await application.time_left.get_time_left([first]))[first.id]
         assert alone.kind is TimeKind.BALANCE
-        assert str(alone.burn) == "3 CNY/h"
+        assert str(alone.burn_rate) == "3 CNY/h"
         second = await rent_machine(application, "P100")
         named = await application.time_left.get_time_left([first])
         both = await application.time_left.get_time_left([first, second])
         assert both[first.id] == both[second.id]
         figure = both[first.id]
-        assert figure.burn == sum_prices([first.offer.tariff.price, second.offer.tariff.price])
-        assert str(figure.burn) == "7 CNY/h"
+        assert figure.burn_rate == sum_prices([first.offer.tariff.price, second.offer.tariff.price])
+        assert str(figure.burn_rate) == "7 CNY/h"
         assert figure.left is not None
-        # 35 CNY, less a minute or two of each, at 7 CNY an hour.
+        # 35 CNY minus a minute or two each, at 7 CNY an hour.
         assert 5 * HOUR - 3 * MINUTE < figure.left <= 5 * HOUR
-        assert named[first.id].burn == figure.burn
+        assert named[first.id].burn_rate == figure.burn_rate
         assert figure.until is not None
         assert figure.until.utcoffset() == timedelta()
         await application.releases.release_lease(second.id)
@@ -77,7 +77,7 @@ async def test_leases_on_one_balance_share_it_also_those_that_are_not_named(sand
         kept = after[second.id].left
         assert kept is not None
         assert timedelta(days=15) - MINUTE < kept <= timedelta(days=15)
-        assert after[first.id].burn == alone.burn
+        assert after[first.id].burn_rate == alone.burn_rate
 
 
 async def test_what_was_rented_past_us_drains_it_too(sandbox: TripSandbox) -> None:
@@ -94,8 +94,8 @@ async def test_what_was_rented_past_us_drains_it_too(sandbox: TripSandbox) -> No
             made = {"machine_id": free.key, "password": "aB3aB3aB3", "image": ""}
             assert (await page.post("/create/", data=made)).status_code < 400
         figure = (await application.time_left.get_time_left([lease]))[lease.id]
-        assert str(figure.burn) == "8.5 CNY/h"
-        assert figure.note == "1 not rented by gpurent"
+        assert str(figure.burn_rate) == "8.5 CNY/h"
+        assert figure.note == "including 1 not rented by gpurent"
 
 
 async def test_unasked_it_goes_by_the_balance_that_was_seen_last(sandbox: TripSandbox) -> None:
@@ -106,16 +106,16 @@ async def test_unasked_it_goes_by_the_balance_that_was_seen_last(sandbox: TripSa
         unasked = application.last_seen.get_last_seen([first])[first.id]
         assert asked.until is not None
         assert unasked.until is not None
-        assert (unasked.kind, unasked.burn) == (TimeKind.BALANCE, asked.burn)
+        assert (unasked.kind, unasked.burn_rate) == (TimeKind.BALANCE, asked.burn_rate)
         assert abs(unasked.until - asked.until) < MINUTE
-        assert "by the balance of" in unasked.note
+        assert "based on the balance at" in unasked.note
         second = await rent_machine(application, "P100")
         both = application.last_seen.get_last_seen([second])[second.id]
         assert both.until is not None
         assert both.until < unasked.until, "what was rented since drains it too"
     said = await sandbox.run_command("ls")
     assert "unknown" not in said.out
-    assert "--refresh asks the providers" in said.out
+    assert "use --refresh to ask the providers" in said.out
 
 
 async def test_a_silent_wallet_is_unknown_and_the_rest_is_shown(
@@ -140,7 +140,7 @@ async def test_a_silent_wallet_is_unknown_and_the_rest_is_shown(
         assert found["other"].kind is TimeKind.UNKNOWN
         assert "nobody" in found["other"].note
         assert asked == [1], "each wallet is asked once"
-        assert application.last_seen.get_last_seen([lease])[lease.id].note == "nobody was asked"
+        assert application.last_seen.get_last_seen([lease])[lease.id].note == "no balance on record"
 
 
 async def test_a_wallet_that_hangs_is_left_behind(
@@ -177,7 +177,7 @@ async def test_a_balance_in_another_currency_goes_by_its_dated_rate(
         figure = (await application.time_left.get_time_left([lease]))[lease.id]
         # 15 CNY at 3 CNY an hour.
         assert figure.until == now + 5 * HOUR
-        assert figure.note == "by the rate of the exchange"
+        assert figure.note == "at the exchange rate of the exchange"
         dated[0] = now - timedelta(days=2)
         stale = (await application.time_left.get_time_left([lease]))[lease.id]
         assert stale.kind is TimeKind.UNKNOWN
@@ -194,12 +194,12 @@ async def test_the_listings(sandbox: TripSandbox) -> None:
         assert found["kind"] == "balance"
         assert 50 * 60 < found["left"] <= 3600
         assert datetime.fromisoformat(found["until"]).tzinfo == UTC
-        assert found["words"].endswith("s")
+        assert found["text"].endswith("s")
         assert found["low"] is True
     assert " min " in (await sandbox.run_command("show", lease)).out
     unasked = (await sandbox.run_command("ls", "--json")).data[0]["time_left"]
     assert unasked["kind"] == "balance"
-    assert "by the balance of" in unasked["note"]
+    assert "based on the balance at" in unasked["note"]
     sandbox.extra_environment["GPURENT_WARN_AT"] = "1h, 90x"
     said = await sandbox.run_command("ls")
     assert said.code == 2
@@ -215,7 +215,7 @@ def make_time_left(left: timedelta) -> TimeLeft:
 
 @contextmanager
 def open_alarms(folder: Path, person: ScriptedUser) -> Iterator[TimeAlarms]:
-    """The alarms of one process; several share the folder's Store."""
+    """Open the alarms of one process; several share the store in the folder."""
     clock = ManualClock()
     events = EventEmitter(clock)
     events.subscribe(person.show_event)

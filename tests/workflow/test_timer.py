@@ -1,4 +1,4 @@
-"""The timer inside a machine, over real lines: it holds when the user's computer is gone, and the money is exact."""
+"""The timer inside a machine, over real connections: it works without the user's computer, and costs are exact."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ async def log_in_with_money(application: Application, sandbox: TripSandbox, yuan
 
 
 def get_usage(sandbox: TripSandbox) -> int:
-    """Fen that the portal's own ledger says were used."""
+    """Return the fen used, according to the provider's ledger."""
     return -sum(line.amount.amount for line in sandbox.cloud.ledgers()["mistgpu"] if line.kind == "usage")
 
 
@@ -92,7 +92,7 @@ async def test_a_forgotten_machine_is_released_although_the_users_computer_is_of
         )
         assert process.stderr is not None
         told = b""
-        while b"shuts itself at" not in told:
+        while b"shuts itself down at" not in told:
             told = await process.stderr.readline()
             assert told, "the trip ended before a timer was armed"
         process.kill()
@@ -105,7 +105,7 @@ async def test_a_forgotten_machine_is_released_although_the_users_computer_is_of
             deadline = get_timer_note(application, lease)
             assert lease.started_at is not None
             assert lease.ended_at is not None
-            # Seconds of a loaded machine are minutes of this clock.
+            # Seconds on a busy computer are minutes of this clock.
             assert deadline - MINUTE <= lease.ended_at <= deadline + 2 * HOUR
             price = lease.offer.tariff.price
             begun_minutes = (lease.ended_at - lease.started_at) // MINUTE + 1
@@ -137,7 +137,7 @@ class RentedMachine:
         return self.application.timer_commands
 
     def connect(self) -> ReconnectingConnection:
-        """A connection of its own, closed behind the block."""
+        """Open a separate connection, closed after the block."""
         return self.application.connections.make_connection(self.lease.id)
 
     def processes(self) -> list[int]:
@@ -196,7 +196,7 @@ async def test_it_survives_a_cut_connection_and_two_arms_are_one(rented: RentedM
 
 async def wait_for_closing(rented: RentedMachine, connection: ReconnectingConnection, wanted: bool) -> None:
     async with asyncio.timeout(60):
-        # A look over the line takes long enough to be its own pause.
+        # Polling over the connection is slow enough without a pause.
         while (await rented.application.machine_timers.get_timer(connection)).closing is not wanted:
             continue
 
@@ -216,7 +216,7 @@ async def test_in_the_last_minutes_no_job_starts(rented: RentedMachine) -> None:
 async def test_the_command_line(rented: RentedMachine) -> None:
     land, lease = rented.land, rented.lease.id
     said = await land.run_command("timer", lease)
-    assert said.out.strip() == "no timer runs in the machine"
+    assert said.out.strip() == "no timer is running in the machine"
     said = await land.run_command("start", lease, "--for", "20h", "--json", "--", "true")
     assert said.code == 0, said.err
     assert said.data["timer"]["until"]
@@ -238,7 +238,7 @@ async def test_a_trip_without_for_says_that_it_has_no_timer(rented: RentedMachin
 
 
 async def test_a_dead_mans_switch_is_moved_on_while_somebody_watches(tmp_path: Path) -> None:
-    """The job takes longer than the switch: it ends well only because the monitor moves the switch on."""
+    """The job runs longer than the switch allows: it succeeds only because the monitor extends the switch."""
     person = ScriptedUser()
     folder = tmp_path / "project"
     folder.mkdir()
@@ -260,7 +260,7 @@ async def test_a_dead_mans_switch_is_moved_on_while_somebody_watches(tmp_path: P
             assert end.receipt.ended_at is not None
             assert end.receipt.ended_at - end.receipt.started_at > 100 * MINUTE
     told = [event for event in person.events if event.kind in (EventKind.TIMER, EventKind.TIME_LEFT)]
-    assert told[0].text.startswith("the machine shuts itself at")
+    assert told[0].text.startswith("the machine shuts itself down at")
     assert told[1].kind is EventKind.TIME_LEFT
     assert told[1].data["decided_by"] == "balance"
     assert told[1].text.startswith("time left: ")

@@ -1,4 +1,4 @@
-"""The ledger over whole trips at both shops: receipts, costs, and what `reconcile` finds when books differ."""
+"""The ledger over whole trips at both providers: receipts, costs, and what `reconcile` finds when books differ."""
 
 from __future__ import annotations
 
@@ -93,7 +93,7 @@ async def test_metered_trip_in_the_ledger(sandbox: TripSandbox, tmp_path: Path) 
         assert "█" in said.out
         ET.fromstring(page.read_text("utf-8"))  # noqa: S314 - our own page
     said = await sandbox.run_command("costs", "--in", "USD")
-    assert f"Not converted, since no rate for it was stored: {total.spent}" in said.out
+    assert f"Not converted, no exchange rate was stored: {total.spent}" in said.out
 
 
 async def test_staged_trip_in_the_ledger(sandbox: TripSandbox) -> None:
@@ -101,7 +101,7 @@ async def test_staged_trip_in_the_ledger(sandbox: TripSandbox) -> None:
         lease = await rent_staged(sandbox, application)
         books = application.bookkeeping
         kinds = {line.last.kind for line in books.list_lines(lease=lease.id) if line.money.amount}
-        assert {ChargeKind.USE, ChargeKind.RENEWAL, ChargeKind.REFUND} <= kinds
+        assert {ChargeKind.USAGE, ChargeKind.RENEWAL, ChargeKind.REFUND} <= kinds
         assert ChargeKind.HOLD not in kinds, "what was on hold is posted, and the hold taken back"
         holds = [line for line in books.list_lines(lease=lease.id) if line.last.kind is ChargeKind.HOLD]
         assert holds
@@ -123,10 +123,10 @@ async def test_staged_trip_in_the_ledger(sandbox: TripSandbox) -> None:
         )
         (rent,) = [row for row in application.trip_tracker.list_trips() if row.kind == "rent"]
     said = await sandbox.run_command("receipts", rent.id, "--json")
-    assert {"use", "fee"} <= {charge["kind"] for charge in said.data[0]["receipt"]["charges"]}
+    assert {"usage", "fee"} <= {charge["kind"] for charge in said.data[0]["receipt"]["charges"]}
     said = await sandbox.run_command("costs", "--in", "usd", "--by", "trip", "--json")
     found = said.data["costs"]
-    assert found["lacking"] == []
+    assert found["unconverted"] == []
     assert {money["currency"] for money in found["totals"]} == {"USD"}
     assert {rate["value"] for rate in found["rates"]} == {"0.0026"}
     said = await sandbox.run_command("costs", "--in", "CNY")
@@ -146,7 +146,7 @@ async def test_what_differs_is_explained_and_entered_anew(sandbox: TripSandbox) 
 
         async def found() -> list[Difference]:
             return [
-                item.what
+                item.difference
                 for item in await application.reconciliation.compare_provider("mistgpu")
                 if not item.is_consistent
             ]
@@ -189,8 +189,10 @@ async def test_what_differs_is_explained_and_entered_anew(sandbox: TripSandbox) 
     said = await sandbox.run_command("reconcile", "--json")
     assert said.code == 5
     data = said.data
-    assert not data["agrees"]
-    assert [item["what"] for item in data["findings"] if item["what"] != "equal"] == ["missing-there"]
+    assert not data["consistent"]
+    assert [item["difference"] for item in data["findings"] if item["difference"] != "equal"] == [
+        "missing-in-statement"
+    ]
 
 
 async def test_a_failing_ledger_stops_no_trip_and_catches_up_later(sandbox: TripSandbox) -> None:
@@ -219,7 +221,9 @@ async def test_a_failing_ledger_stops_no_trip_and_catches_up_later(sandbox: Trip
         (total,) = books.sum_spending(lease=lease.id)
         assert total.held == line.money
         assert [
-            item.what for item in await application.reconciliation.compare_provider("1024gpu") if item.lease
+            item.difference
+            for item in await application.reconciliation.compare_provider("1024gpu")
+            if item.lease
         ] == [Difference.UNKNOWN]
         wallet.list_charges = good
         assert await books.sync_lease(lease.id) == ""
@@ -243,6 +247,6 @@ async def test_an_unreachable_provider_is_reported_and_reconciled_later(sandbox:
     assert found["totals"][0]["spent"]["minor"] == total[0].spent.amount
     said = await sandbox.run_command("reconcile")
     assert said.code == 5
-    assert "unknown, the books there could not be read" in said.out
+    assert "unknown, the statement could not be read" in said.out
     del sandbox.extra_environment["GPURENT_DBC_URL"]
     assert (await sandbox.run_command("reconcile", "--enter")).code == 0

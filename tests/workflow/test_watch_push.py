@@ -1,4 +1,4 @@
-"""A folder kept in step: a real watch, a real machine, a cut, the real command until Ctrl-C."""
+"""Keeping a folder in sync: a real watch, a real machine, a dropped connection, the real command until Ctrl-C."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ async def wait_until_true(process: asyncio.subprocess.Process, condition: Callab
 
 
 def make_project(tmp_path: Path) -> Path:
-    folder = tmp_path / ".gpurent" / "project"  # where it lies itself does not matter
+    folder = tmp_path / ".gpurent" / "project"  # ignored names in its own path do not matter
     folder.mkdir(parents=True)
     (folder / "train.py").write_text("one")
     (folder / "old.py").write_text("old")
@@ -90,8 +90,8 @@ async def test_what_is_edited_is_there_until_ctrl_c(tmp_path: Path) -> None:
             async with asyncio.timeout(30):
                 out, err = await process.communicate()
         assert process.returncode == 0
-        assert "Deleted there: project/old.py" in out.decode()
-        assert "No longer kept in step" in err.decode()
+        assert "Deleted on the machine: project/old.py" in out.decode()
+        assert "Stopped watching" in err.decode()
         assert "Traceback" not in err.decode()
 
 
@@ -102,7 +102,7 @@ async def test_a_dry_run_lists_and_takes_nothing(tmp_path: Path) -> None:
         (folder / "old.py").unlink()
         said = await land.run_command("push", lease, str(folder), "--to", "work", "--delete", "--dry-run")
         assert said.code == 0, said.err
-        assert said.out.strip() == "Would be deleted there: project/old.py"
+        assert said.out.strip() == "Would be deleted on the machine: project/old.py"
         assert (home / "work" / "project" / "old.py").exists()
         wrong = await land.run_command("push", lease, str(folder), "--dry-run")
         assert wrong.code == 2

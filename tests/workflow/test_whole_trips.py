@@ -1,4 +1,4 @@
-"""Whole trips over the sandbox's sockets: the main job, undisturbed and with a cut line."""
+"""Whole trips over the sandbox's sockets: the main job, undisturbed and with a dropped connection."""
 
 from __future__ import annotations
 
@@ -85,7 +85,7 @@ async def test_staged_trip_from_key_to_refund(sandbox: TripSandbox, tmp_path: Pa
         assert end.receipt is not None
         (total,) = end.receipt.totals()
         kinds = [charge.kind for charge in end.receipt.charges]
-        assert {ChargeKind.DEPOSIT, ChargeKind.DEPOSIT_RETURN, ChargeKind.REFUND} <= set(kinds)
+        assert {ChargeKind.DEPOSIT, ChargeKind.DEPOSIT_REFUND, ChargeKind.REFUND} <= set(kinds)
         assert total.held.amount == 0
         binding = before - after - total.spent
         assert 0 <= binding.amount < 10**8, (

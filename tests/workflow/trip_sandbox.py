@@ -30,7 +30,7 @@ DIGITS_EXAMPLE = ROOT / "examples" / "digits"
 
 @define
 class ByteCounter:
-    """A progress that only counts."""
+    """A progress that only counts bytes."""
 
     files: int = 0
     size: int = 0
@@ -62,7 +62,7 @@ class WatchedCounter(ByteCounter):
 
 @define
 class ScriptedUser:
-    """A user who answers from a list and remembers what was shown."""
+    """A user who answers from a list and records what was shown."""
 
     answers: dict[str, str] = field(factory=dict)
     events: list[Event] = field(factory=list)
@@ -94,7 +94,7 @@ class ScriptedUser:
 
 @define
 class TripSandbox:
-    """The cloud, and how to open applications in it."""
+    """The sandbox's cloud, and how to open applications in it."""
 
     cloud: SimulatedCloud
     home: Path
@@ -119,7 +119,7 @@ class TripSandbox:
     async def run_command(
         self, *arguments: str, input_text: str = "", folder: Path | None = None
     ) -> CommandLineResult:
-        """The real command line in a process of its own."""
+        """Run the real command line in a process of its own."""
         self.home.mkdir(mode=0o700, exist_ok=True)
         environment = {**self.environment(), "LANG": "C.UTF-8"}
         return await run_command_async(
@@ -127,19 +127,19 @@ class TripSandbox:
         )
 
     def get_provider_books(self, provider: str) -> Any:
-        """What the provider's simulator has written down; each has its own."""
+        """Return the state of the provider's simulator; its type depends on the provider."""
         simulator: Any = self.cloud.simulators_by_name[provider]
         return simulator.state
 
     async def top_up_mistgpu(self, application: Application, yuan: str) -> None:
-        """Top up as the user does: the page of `topup`, then the sandbox pays it."""
+        """Top up as the user does, on the page of `topup`, which the sandbox then pays."""
         way = (await application.account_money.topup_instructions("mistgpu", Decimal(yuan))).top_up
         async with httpx2.AsyncClient() as client:
             answer = await client.post(way.url.rstrip("/") + "/settle")
         assert answer.status_code < 400, answer.text
 
     async def add_dbc(self, application: Application, dbc: str) -> None:
-        """DBC as the purchase page would send them."""
+        """Add DBC, as the purchase page would."""
         account = dict(application.account_commands.list_logins())["1024gpu"]
         async with httpx2.AsyncClient(base_url=self.cloud.urls["dbc"]) as client:
             answer = await client.post("/sandbox/faucet", json={"address": account, "amount": dbc})
@@ -148,7 +148,7 @@ class TripSandbox:
 
 @contextlib.asynccontextmanager
 async def trip_sandbox(root: Path, **options: object) -> AsyncIterator[TripSandbox]:
-    """A fresh world, gone at the end with everything in it."""
+    """Open a fresh sandbox that is deleted with everything in it at the end."""
     given = {
         "speed": 60,
         "machines": 3,
@@ -166,7 +166,7 @@ async def trip_sandbox(root: Path, **options: object) -> AsyncIterator[TripSandb
 
 
 def make_url(url: str, path: str) -> str:
-    """``path`` on the server of ``url``."""
+    """Return the URL of ``path`` on the server of ``url``."""
     parts = urlsplit(url)
     return urlunsplit((parts.scheme, parts.netloc, path, "", ""))
 

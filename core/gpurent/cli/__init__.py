@@ -1,1 +1,1 @@
-"""The command line. Nothing here is imported before it is needed."""
+"""The command line. Nothing is imported before it is needed."""

@@ -1,6 +1,6 @@
-"""Arguments that several commands have, and what the shell completes: names of plugins, leases and trips of the Store.
+"""Arguments shared by several commands, and shell completion of plugin names and of stored leases and trips.
 
-Completion is silent about every trouble.
+Completion ignores all errors.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ Completer = Callable[[click.Context, click.Parameter, str], list[str]]
 
 
 def complete_plugins(kind: str) -> Completer:
-    """The names of one kind of plugin: lease, transfer, session, launcher, exporter."""
+    """Complete the names of one kind of plugin: lease, transfer, session, launcher, exporter."""
 
     def complete(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
         from gpurent.cli.builtin import load_registry

@@ -1,4 +1,4 @@
-"""Core's own commands, registered the way a plugin's are."""
+"""Core's own commands, registered in the same way as a plugin's."""
 
 from __future__ import annotations
 
@@ -15,57 +15,57 @@ from gpurent.roles.hookspecs import hookimpl
 
 _COMMAND_GROUPS: tuple[tuple[str, str, tuple[tuple[str, str], ...]], ...] = (
     (
-        N_("The whole trip"),
+        N_("Trips"),
         "trips",
         (
-            ("run", N_("Rent, upload, run, bring the results home, give back")),
-            ("plan", N_("Say what a trip would do and cost, and spend nothing")),
-            ("trips", N_("List the trips, finished and under way")),
-            ("resume", N_("Go on with a trip that was interrupted or left")),
+            ("run", N_("Rent, upload, run, download the results, release")),
+            ("plan", N_("Show what a trip would do and cost, without spending anything")),
+            ("trips", N_("List trips, finished and in progress")),
+            ("resume", N_("Resume a trip that was interrupted or detached")),
         ),
     ),
     (
-        N_("The whole trip"),
+        N_("Trips"),
         "init",
         (
             ("init", N_("Write a project file for this folder")),
-            ("schema", N_("Print the project file's schema, for editors")),
+            ("schema", N_("Print the JSON Schema of the project file, for editors")),
         ),
     ),
     (
-        N_("Looking around"),
+        N_("Providers and offers"),
         "market",
         (
-            ("providers", N_("Compare the providers")),
+            ("providers", N_("Compare providers")),
             ("offers", N_("List what can be rented now")),
         ),
     ),
     (
-        N_("Account and money"),
+        N_("Accounts and money"),
         "account",
         (
             ("login", N_("Log in to a provider")),
-            ("logout", N_("Forget a login")),
-            ("whoami", N_("Show the accounts that are logged in")),
+            ("logout", N_("Log out of a provider")),
+            ("whoami", N_("Show the accounts you are logged in to")),
             ("balance", N_("Show the balance of an account")),
         ),
     ),
     (
-        N_("Account and money"),
+        N_("Accounts and money"),
         "account",
         (
-            ("receipts", N_("Show what a lease or a trip cost")),
-            ("costs", N_("Show what was spent, by day, provider, GPU or trip")),
-            ("reconcile", N_("Compare the ledger with the providers' own books")),
+            ("receipts", N_("Show what a lease or trip cost")),
+            ("costs", N_("Show spending by day, provider, GPU or trip")),
+            ("reconcile", N_("Compare the ledger with the providers' statements")),
         ),
     ),
     (
-        N_("Account and money"),
+        N_("Accounts and money"),
         "payments",
         (
-            ("topup", N_("Show how money gets in, and wait for it")),
-            ("invoice", N_("Show whether an invoice can be had, and ask for it")),
-            ("withdraw", N_("Show how money gets out")),
+            ("topup", N_("Show how to top up an account, and wait for the money")),
+            ("invoice", N_("Show whether an invoice is available, and request it")),
+            ("withdraw", N_("Show how to withdraw money")),
         ),
     ),
     (N_("Leases"), "leases", (("rent", N_("Rent a machine and keep it")),)),
@@ -74,7 +74,7 @@ _COMMAND_GROUPS: tuple[tuple[str, str, tuple[tuple[str, str], ...]], ...] = (
         "listing",
         (
             ("ls", N_("List your leases")),
-            ("show", N_("Show one lease in full")),
+            ("show", N_("Show a lease in detail")),
         ),
     ),
     (
@@ -82,63 +82,63 @@ _COMMAND_GROUPS: tuple[tuple[str, str, tuple[tuple[str, str], ...]], ...] = (
         "leases",
         (
             ("renew", N_("Buy more time for a lease")),
-            ("upgrade", N_("Switch a staged machine to its GPU")),
-            ("restart", N_("Start a shut machine again with its kept files")),
-            ("release", N_("Give a machine back")),
+            ("upgrade", N_("Switch a staged CPU machine to its GPU")),
+            ("restart", N_("Restart a stopped machine with its kept files")),
+            ("release", N_("Release a machine")),
         ),
     ),
     (
         N_("Leases"),
         "adopt",
         (
-            ("adopt", N_("Take over a machine that you rented by hand")),
-            ("declare", N_("Say how a machine that you rented by hand stands now")),
+            ("adopt", N_("Adopt a machine that you rented manually")),
+            ("declare", N_("Declare the balance or end time of a manually rented machine")),
         ),
     ),
     (
         N_("Files and sessions"),
         "machine",
         (
-            ("push", N_("Carry files to a machine")),
-            ("pull", N_("Bring files from a machine")),
+            ("push", N_("Upload files to a machine")),
+            ("pull", N_("Download files from a machine")),
             ("ssh", N_("Open a shell on a machine")),
-            ("exec", N_("Run one command on a machine")),
-            ("start", N_("Start a job that outlives the line")),
+            ("exec", N_("Run a command on a machine")),
+            ("start", N_("Start a job that keeps running if your connection drops")),
             ("sessions", N_("List the sessions on a machine")),
-            ("attach", N_("Get into a session")),
+            ("attach", N_("Attach to a session")),
             ("logs", N_("Show a job's output")),
-            ("stop", N_("End a job")),
+            ("stop", N_("Stop a job")),
         ),
     ),
     (
-        N_("Your own programs"),
+        N_("Other programs"),
         "programs",
         (
-            ("export", N_("Write a machine down for another program")),
-            ("open", N_("Open a machine's page, or a program on it")),
-            ("forward", N_("Reach a port of a machine from here")),
-            ("jupyter", N_("Work in a notebook on a machine")),
+            ("export", N_("Export a connection profile for another program")),
+            ("open", N_("Open a machine's page at its provider, or connect another program to it")),
+            ("forward", N_("Forward ports of a machine to this computer")),
+            ("jupyter", N_("Work in a Jupyter notebook on a machine")),
         ),
     ),
-    (N_("Leases"), "leases", (("doctor", N_("Examine a machine: GPU, CUDA, cuDNN, disk, line")),)),
-    (N_("Leases"), "leases", (("timer", N_("Let a machine shut itself in time")),)),
-    (N_("Leases"), "top", (("top", N_("Watch all leases live")),)),
-    (N_("The tool itself"), "tool", (("notify", N_("Test the messages that reach you when you are away")),)),
-    (N_("Leases"), "watch", (("watch", N_("Look after all leases by your written policy")),)),
+    (N_("Leases"), "leases", (("doctor", N_("Examine a machine: GPU, CUDA, cuDNN, disk, network")),)),
+    (N_("Leases"), "leases", (("timer", N_("Show or set a machine's shutdown timer")),)),
+    (N_("Leases"), "top", (("top", N_("Monitor all leases live")),)),
+    (N_("Setup and testing"), "tool", (("notify", N_("Send a test notification")),)),
+    (N_("Leases"), "watch", (("watch", N_("Guard all leases according to your policy")),)),
     (
-        N_("The tool itself"),
+        N_("Setup and testing"),
         "tool",
         (
-            ("plugins", N_("List the plugins and what is wrong with them")),
-            ("completion", N_("Print the shell's completion script")),
+            ("plugin", N_("List plugins and their problems")),
+            ("completion", N_("Print the shell completion script")),
         ),
     ),
     (
-        N_("The tool itself"),
+        N_("Setup and testing"),
         "sandbox",
         (
-            ("sandbox", N_("A rental world on this computer, for nothing")),
-            ("demo", N_("Make two whole trips in a sandbox")),
+            ("sandbox", N_("Run a sandbox on this computer, with no real money")),
+            ("demo", N_("Make two complete trips in a sandbox")),
         ),
     ),
 )
@@ -162,5 +162,5 @@ def gpurent_register_command() -> Sequence[CommandEntry]:
 
 
 def load_registry() -> system.EntryPointRegistry:
-    """Core's own entries and those of every installed plugin."""
+    """Load core's own entries and those of every installed plugin."""
     return system.load_registry([sys.modules[__name__]])

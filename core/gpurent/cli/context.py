@@ -1,4 +1,4 @@
-"""What every command is given: the registry, the user's wishes about output, and a way into the workflow."""
+"""What every command is given: the registry, the output options, and access to the application."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ T = TypeVar("T")
 
 @define(eq=False)
 class CliContext:
-    """``as_json``: one document on stdout and nothing else there. ``yes``: the answer to every confirmation.
+    """``as_json``: print one JSON document on stdout and nothing else. ``yes``: answer yes to every confirmation.
 
-    ``command``: what was called, as ``sandbox status``; empty before that is known.
+    ``command``: the command that was called, such as ``sandbox status``; empty until that is known.
     """
 
     registry: system.EntryPointRegistry
@@ -36,7 +36,7 @@ class CliContext:
     verbose: int = 0
 
     def run(self, action: Callable[[Application], Awaitable[T]], terminal: Terminal | None = None) -> T:
-        """``action`` on the application, in an event loop of its own; ``terminal`` instead of the usual one."""
+        """Run ``action`` on the application in a new event loop; ``terminal`` replaces the default one."""
         import asyncio
         from contextlib import closing
 
@@ -58,7 +58,7 @@ class CliContext:
             return asyncio.run(act(usual))
 
     def read_state(self, action: Callable[[StoredState], T]) -> T:
-        """What ``action`` finds on disk: nobody is asked, so there is no event loop to wait for."""
+        """Run ``action`` on the state on disk: without prompts, so no event loop is needed."""
         from gpurent.composition.state import StoredState
 
         state = StoredState(self.registry, system.data_folder(), os.environ)
@@ -77,7 +77,7 @@ class CliContext:
         logging.basicConfig(level=logging.DEBUG if self.verbose > 1 else logging.INFO, handlers=[handler])
 
     def show(self, data: object, text: str | Callable[[], str]) -> None:
-        """``data`` as the one JSON document, or ``text`` for people; functions are called for the one that is shown."""
+        """Print ``data`` as the JSON document, or else ``text``. Of two functions, only the one needed is called."""
         if self.as_json:
             from gpurent.cli.json_output import result_json
 
@@ -87,11 +87,11 @@ class CliContext:
 
 
 def json_option(command: Callable[..., Any]) -> Callable[..., Any]:
-    """``--json`` on a command; the same as before the command's name."""
+    """Add ``--json`` to a command; same as the option before the command's name."""
 
     def note(ctx: click.Context, param: click.Parameter, value: bool) -> None:
         if value:
             ctx.find_object(CliContext).as_json = True  # type: ignore[union-attr]
 
-    about = _("One JSON document.")
+    about = _("Print one JSON document.")
     return click.option("--json", is_flag=True, expose_value=False, callback=note, help=about)(command)

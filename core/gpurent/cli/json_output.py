@@ -1,4 +1,4 @@
-"""Model values as the stable JSON of ``--json``: money in three forms, times as ISO in UTC, spans in seconds."""
+"""Domain values as the stable JSON of ``--json``: money in three forms, times as ISO in UTC, durations in seconds."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from gpurent.domain.money import Currency, Money
 from gpurent.domain.secret import Secret
 from gpurent.errors import GpurentError
 
-# Grows when a key of a document changes its name or meaning; new keys do not count.
+# Incremented when a key of a document changes its name or meaning, but not for new keys.
 VERSION = 1
 
 
 def to_json_value(value: Any) -> Any:  # noqa: C901 - one case a kind of value reads best
-    """``value`` as JSON knows it. A secret is a `TypeError`: nothing prints one by accident."""
+    """Convert ``value`` for JSON. Raises `TypeError` for a secret, so that none is printed by accident."""
     match value:
         case None | bool() | int() | str():
             return value
@@ -54,12 +54,12 @@ def to_json_value(value: Any) -> Any:  # noqa: C901 - one case a kind of value r
 
 
 def result_json(command: str, data: object) -> str:
-    """``command``'s answer in the envelope of every ``--json``."""
+    """Return the result of ``command`` in the envelope of every ``--json`` document."""
     return _envelope(command, ok=True, data=to_json_value(data))
 
 
 def error_json(command: str, error: GpurentError) -> str:
-    """``error`` in the envelope; ``code`` is stable, ``message`` and ``hint`` are in the user's language."""
+    """Return ``error`` in the envelope; ``code`` is stable, ``message`` and ``hint`` are in the user's language."""
     body = {
         "code": error.code,
         "message": error.message,

@@ -13,14 +13,15 @@ import click
 from gpurent import __version__
 from gpurent.cli.builtin import load_registry
 from gpurent.cli.context import CliContext
+from gpurent.cli.help_texts import set_click_language, translate_help
 from gpurent.composition import system
 from gpurent.errors import GpurentError, PluginError, UsageError
-from gpurent.locale import _, set_language
+from gpurent.locale import N_, _, set_language
 from gpurent.roles.entries import CommandEntry
 
 
 class LazyGroup(click.Group):
-    """``--help`` shows the entries' summaries; no command module is imported for it."""
+    """The top-level group. ``--help`` shows the summaries of the entries without importing any command's module."""
 
     @cached_property
     def registry(self) -> system.EntryPointRegistry:
@@ -36,13 +37,13 @@ class LazyGroup(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         entry = self.entries.get(cmd_name)
         try:
-            return entry.build() if entry is not None else None
+            return translate_help(entry.build()) if entry is not None else None
         except Exception as error:
             raise PluginError(
-                _("the command {name!r} cannot be loaded: {kind}: {error}").format(
+                _("cannot load the command {name!r}: {kind}: {error}").format(
                     name=cmd_name, kind=type(error).__name__, error=error
                 ),
-                hint=_("See: gpurent plugins"),
+                hint=_("See: gpurent plugin list"),
             ) from error
 
     def resolve_command(
@@ -54,9 +55,9 @@ class LazyGroup(click.Group):
 
             near = get_close_matches(name, self.entries, 1)
             hint = " " + _("Did you mean {name}?").format(name=near[0]) if near else ""
-            ctx.fail(_("There is no command {name}.").format(name=name) + hint)
+            ctx.fail(_("No such command: {name}.").format(name=name) + hint)
         found, command, rest = super().resolve_command(ctx, args)
-        if ctx.obj is not None:  # None while the shell completes a word
+        if ctx.obj is not None:  # None during shell completion
             below = isinstance(command, click.Group) and rest[:1] and rest[0] in command.commands
             ctx.obj.command = f"{name} {rest[0]}" if below else name
         return found, command, rest
@@ -74,13 +75,15 @@ class LazyGroup(click.Group):
 @click.group(
     cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]}, invoke_without_command=True
 )
-@click.option("--json", "as_json", is_flag=True, help="One JSON document on stdout, nothing else there.")
-@click.option("--lang", metavar="LANG", help="en or zh; else GPURENT_LANG, LANG.")
-@click.option("--home", metavar="FOLDER", help="Where gpurent keeps its state; else GPURENT_HOME.")
-@click.option("-y", "--yes", is_flag=True, help="Say yes to every question but passwords.")
-@click.option("--no-input", is_flag=True, help="Never ask; fail with what is missing.")
-@click.option("-v", "--verbose", count=True, help="Log to stderr; twice for more.")
-@click.version_option(__version__, prog_name="gpurent")
+@click.option(
+    "--json", "as_json", is_flag=True, help=N_("Print one JSON document on stdout and nothing else.")
+)
+@click.option("--lang", metavar="LANG", help=N_("Language: en or zh (default: from GPURENT_LANG or LANG)."))
+@click.option("--home", metavar="FOLDER", help=N_("Folder for gpurent's state (default: GPURENT_HOME)."))
+@click.option("-y", "--yes", is_flag=True, help=N_("Answer yes to all prompts except passwords."))
+@click.option("--no-input", is_flag=True, help=N_("Never prompt; fail and report what is missing."))
+@click.option("-v", "--verbose", count=True, help=N_("Log to stderr; repeat for more detail."))
+@click.version_option(__version__, prog_name="gpurent", help=N_("Show the version and exit."))
 @click.pass_context
 def cli(
     ctx: click.Context,
@@ -91,7 +94,7 @@ def cli(
     no_input: bool,
     verbose: int,
 ) -> None:
-    """Rent GPU servers by the hour, run jobs that nothing but the server's end can stop, account for every cent."""
+    """Rent GPU servers by the hour, run jobs that only the server's end can stop, and account for every cent."""
     if lang:
         set_language(lang)
     if home:
@@ -103,17 +106,19 @@ def cli(
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Run one command line; exits with its code."""
+    """Run one command line and exit with its code."""
     for stream in (sys.stdout, sys.stderr):
-        # A terminal that lacks a letter shows a mark in its place; it must not end a command that spends money.
+        # A character that the terminal's encoding lacks is replaced; it must not abort a command that spends money.
         if isinstance(stream, TextIOWrapper) and stream.errors == "strict":
             stream.reconfigure(errors="replace")
     sys.exit(_run_command_line(sys.argv[1:] if arguments is None else arguments))
 
 
 def _run_command_line(given: list[str]) -> int:
-    own = given[: given.index("--")] if "--" in given else given  # behind it is the job's command
+    own = given[: given.index("--")] if "--" in given else given  # what follows is the job's command
     _apply_language_option(own)
+    set_click_language()
+    translate_help(cli)
     as_json = "--json" in own
     app: CliContext | None = None
     try:
@@ -138,8 +143,10 @@ def _run_command_line(given: list[str]) -> int:
     except OSError as error:
         if error.filename is not None:
             return _report_crash(error)
-        click.secho(_("the output cannot be written: {why}").format(why=error.strerror), fg="red", err=True)
-        # What is left in the buffer would fail once more at the interpreter's end.
+        from gpurent.locale.foreign_text import describe_error
+
+        click.secho(_("cannot write the output: {why}").format(why=describe_error(error)), fg="red", err=True)
+        # Otherwise what is left in the buffer would raise again when the interpreter exits.
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
         return 1
     except Exception as error:  # noqa: BLE001 - the last net: the user gets a line, the report goes to a file
@@ -151,7 +158,7 @@ def _command_of(app: CliContext | None) -> str:
 
 
 def _apply_language_option(given: list[str]) -> None:
-    """Help is printed before options are handled, so the language is looked for first."""
+    """Find ``--lang`` first, because help is printed before options are processed."""
     for index, text in enumerate(given):
         if text == "--lang" and index + 1 < len(given):
             set_language(given[index + 1])
@@ -160,7 +167,7 @@ def _apply_language_option(given: list[str]) -> None:
 
 
 def _show_error(error: GpurentError, json_of: str | None) -> int:
-    """For people, or as the JSON document of the command ``json_of``."""
+    """Print the error as text, or as the JSON document of the command ``json_of``; return the exit code."""
     if json_of is not None:
         from gpurent.cli.json_output import error_json
 
@@ -174,7 +181,7 @@ def _show_error(error: GpurentError, json_of: str | None) -> int:
     click.echo(format_spent(error), err=True)
     for lease in error.burning:
         click.secho(
-            _("{lease} still costs money. Give it back with: gpurent release {lease}").format(lease=lease),
+            _("{lease} still costs money. Release it with: gpurent release {lease}").format(lease=lease),
             fg="yellow",
             err=True,
         )
@@ -182,7 +189,7 @@ def _show_error(error: GpurentError, json_of: str | None) -> int:
 
 
 def _report_crash(error: Exception) -> int:
-    """An error that nobody foresaw: its report is kept without the values of any frame."""
+    """Report an unexpected error: write a traceback to a file, without the values of any frame."""
     import tempfile
     import traceback
 
@@ -191,13 +198,13 @@ def _report_crash(error: Exception) -> int:
         frames = traceback.format_tb(error.__traceback__)
         file.write(f"gpurent {__version__}, Python {sys.version}\n{''.join(frames)}{type(error).__name__}\n")
     click.secho(
-        _("gpurent itself failed: {kind}. The report is in {path}").format(
+        _("gpurent failed with an internal error: {kind}. The report is in {path}").format(
             kind=type(error).__name__, path=path
         ),
         fg="red",
         err=True,
     )
-    click.echo(_("What was begun is in the journal: gpurent trips, gpurent ls"), err=True)
+    click.echo(_("Anything already started is recorded; see: gpurent trips, gpurent ls"), err=True)
     return 1
 
 

@@ -1,4 +1,4 @@
-"""What people type: spans, times, amounts of money, prices, terms; in English and Chinese."""
+"""Types of typed parameters: durations, times, amounts of money, prices; in English and Chinese."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 
 import click
 
-from gpurent.domain.field_values import parse_moment
+from gpurent.domain.field_values import parse_time
 from gpurent.domain.money import UnitPrice
 from gpurent.domain.money_text import parse_amount, parse_price
 from gpurent.domain.offer import DeclaredTerms, Metered
@@ -21,32 +21,35 @@ from gpurent.locale.durations import parse_duration
 from gpurent.ports.connection import PortPair
 
 T = TypeVar("T")
-MomentOrSpan = datetime | timedelta
+TimeOrDuration = datetime | timedelta
 
 _BANDWIDTH_PATTERN = re.compile(r"(\d{1,9}(?:\.\d{1,3})?)\s*([kKmMgG]?)(?:i?[bB])?(?:/s)?")
 _UNIT_FACTORS = {"": 1, "K": 1000, "M": 1000**2, "G": 1000**3}
 
 
 def parse_bandwidth(text: str) -> int:
-    """``2MB/s``, ``500k``, ``800000``: bytes a second. Anything else is a `ValueError`."""
+    """Parse ``2MB/s``, ``500k`` or ``800000`` into bytes per second; raises `ValueError` for anything else."""
     match = _BANDWIDTH_PATTERN.fullmatch(text.strip())
     if match is None:
-        raise ValueError(f"no rate: {text!r}")
+        raise ValueError(f"not a valid rate: {text!r}")
     return int(Decimal(match[1]) * _UNIT_FACTORS[match[2].upper()])
 
 
 def parse_port_pair(text: str) -> PortPair:
-    """Here and there: ``8888``, ``8889:8888``, ``0:8888`` for any free port here. Else a `ValueError`."""
+    """Parse a local and a remote port: ``8888``, ``8889:8888``, ``0:8888`` for any free local port.
+
+    Raises `ValueError` for anything else.
+    """
     here, colon, there = text.partition(":")
     there = there if colon else here
     plain = here.isascii() and here.isdecimal() and there.isascii() and there.isdecimal()
     if not plain or max(len(here), len(there)) > 5 or not (int(here) < 65536 and 0 < int(there) < 65536):
-        raise ValueError(f"no ports: {text!r}")
+        raise ValueError(f"not a valid port: {text!r}")
     return PortPair(int(here), int(there))
 
 
-def parse_moment_or_span(text: str) -> MomentOrSpan:
-    """A span from now on, or a time. Else a `ValueError`."""
+def parse_time_or_duration(text: str) -> TimeOrDuration:
+    """Parse a duration from now, or a time; raises `ValueError` for anything else."""
     try:
         return parse_duration(text)
     except ValueError:
@@ -54,17 +57,17 @@ def parse_moment_or_span(text: str) -> MomentOrSpan:
 
 
 def _parse_moment(text: str) -> datetime:
-    """A time of the user's own clock and zone, unless it says its zone; the next such time when no day is said."""
-    return parse_moment(text, datetime.now(UTC))
+    """Parse a time, local unless it has a time zone; without a date it means its next occurrence."""
+    return parse_time(text, datetime.now(UTC))
 
 
 class TypedParam(click.ParamType[T]):
-    """What ``parse`` makes of a typed text; where that is a `ValueError`, ``refusal`` is said of the ``{text}``."""
+    """A type that applies ``parse`` to the text; if it raises `ValueError`, ``refusal`` is shown with ``{text}``."""
 
-    def __init__(self, name: str, parse: Callable[[str], T], refusal: str) -> None:
+    def __init__(self, name: str, parse: Callable[[str], T], error_text: str) -> None:
         self.name = name
         self._parse = parse
-        self._error_text = refusal
+        self._error_text = error_text
 
     def convert(self, value: str | T, param: click.Parameter | None, ctx: click.Context | None) -> T:
         if not isinstance(value, str):
@@ -75,22 +78,45 @@ class TypedParam(click.ParamType[T]):
             self.fail(_(self._error_text).format(text=repr(value)), param, ctx)
 
 
-BANDWIDTH = TypedParam("rate", parse_bandwidth, N_("{text} is no rate; write 2MB/s or 500k"))
-SPAN = TypedParam("time", parse_duration, N_("{text} is no span of time; write 1d, 2h30m, 1天"))
-MOMENT = TypedParam("moment", _parse_moment, N_("{text} is no time; write 18:30 or 2026-11-24T18:30"))
-MONEY = TypedParam("money", parse_amount, N_("{text} is no amount of money; write 200CNY, ¥200, 200000DBC"))
-PRICE = TypedParam("price", parse_price, N_("{text} is no price; write 3.5CNY/h, ¥3.5/h"))
-MOMENT_OR_SPAN = TypedParam(
-    "when", parse_moment_or_span, N_("{text} is no time; write 2h30m, 18:30 or 2026-11-24T18:30")
+class NumberParam(click.ParamType[int]):
+    """A whole number from ``least`` to ``most``."""
+
+    name = "number"
+
+    def __init__(self, least: int, most: int) -> None:
+        self._least = least
+        self._most = most
+
+    def convert(self, value: str | int, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        text = str(value)
+        if not (re.fullmatch(r"[0-9]{1,9}", text) and self._least <= int(text) <= self._most):
+            expected = _("expected a whole number from {least} to {most}")
+            self.fail(f"{text!r}: {expected.format(least=self._least, most=self._most)}", param, ctx)
+        return int(text)
+
+
+BANDWIDTH = TypedParam("rate", parse_bandwidth, N_("{text} is not a valid rate; use e.g. 2MB/s or 500k"))
+SPAN = TypedParam("duration", parse_duration, N_("{text} is not a valid duration; use e.g. 1d, 2h30m or 1天"))
+MOMENT = TypedParam(
+    "time", _parse_moment, N_("{text} is not a valid time; use e.g. 18:30 or 2026-11-24T18:30")
 )
-PORT_PAIR = TypedParam("port", parse_port_pair, N_("{text} is no port; write 8888, or 9000:8888"))
+MONEY = TypedParam(
+    "money", parse_amount, N_("{text} is not a valid amount of money; use e.g. 200CNY, ¥200 or 200000DBC")
+)
+PRICE = TypedParam("price", parse_price, N_("{text} is not a valid price; use e.g. 3.5CNY/h or ¥3.5/h"))
+TIME_OR_DURATION = TypedParam(
+    "time",
+    parse_time_or_duration,
+    N_("{text} is not a valid time; use e.g. 2h30m, 18:30 or 2026-11-24T18:30"),
+)
+PORT_PAIR = TypedParam("port", parse_port_pair, N_("{text} is not a valid port; use e.g. 8888 or 9000:8888"))
 
 
 def declared_end_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    until = _("When the provider ends it: 2h30m, 18:30, 2026-11-24T18:30.")
-    balance = _("What the account holds now, for this machine: 40CNY.")
+    until = _("When the provider ends it, e.g. 2h30m, 18:30 or 2026-11-24T18:30.")
+    balance = _("Current account balance for this machine, e.g. 40CNY.")
     return click.option("--balance", type=MONEY, help=balance)(
-        click.option("--until", type=MOMENT_OR_SPAN, help=until)(command)
+        click.option("--until", type=TIME_OR_DURATION, help=until)(command)
     )
 
 
@@ -99,20 +125,20 @@ def no_browser_option(command: Callable[..., Any]) -> Callable[..., Any]:
         if value:
             os.environ["GPURENT_CORE_BROWSER"] = "no"
 
-    text = _("Print the pages to open; open none.")
+    text = _("Print the pages to open instead of opening them.")
     return click.option("--no-browser", is_flag=True, expose_value=False, callback=note, help=text)(command)
 
 
-def resolve_end(when: MomentOrSpan | None, now: datetime) -> datetime | None:
-    """The moment that was meant; one that has passed is a `UsageError`."""
+def resolve_end(when: TimeOrDuration | None, now: datetime) -> datetime | None:
+    """Return the time that was meant; raises `UsageError` if it has passed."""
     found = now + when if isinstance(when, timedelta) else when
     if found is not None and found <= now:
-        raise UsageError(_("that time has passed"))
+        raise UsageError(_("that time is in the past"))
     return found
 
 
 def make_terms(
-    now: datetime, price: UnitPrice, balance: tuple[Decimal, str] | None, until: MomentOrSpan | None
+    now: datetime, price: UnitPrice, balance: tuple[Decimal, str] | None, until: TimeOrDuration | None
 ) -> DeclaredTerms:
     from gpurent.workflow.manual.billing import parse_declared_amount
 

@@ -1,4 +1,4 @@
-"""Progress of a transfer: a bar with rate and time left on a terminal, a line now and then elsewhere."""
+"""Progress of a transfer: a bar with speed and remaining time on a terminal, otherwise an occasional line."""
 
 from __future__ import annotations
 
@@ -17,11 +17,13 @@ from rich.progress import (
     TransferSpeedColumn,
 )
 
+from gpurent.locale.sizes import format_size
+
 REPORT_INTERVAL = 5.0
 
 
 class ConsoleProgress:
-    """Implements `gpurent.roles.machine.Progress`."""
+    """Implements `gpurent.ports.terminal.Progress`."""
 
     def __init__(self, title: str) -> None:
         self._title = title
@@ -66,8 +68,8 @@ class ConsoleProgress:
         seconds = max(monotonic() - self._started_at, 0.001)
         percent = 100 * self._bytes_done // max(self._bytes_total, 1)
         return (
-            f"{self._title}: {self._files_done}/{self._files_total}, {_format_size(self._bytes_done)} ({percent} %), "
-            f"{_format_size(int(self._bytes_done / seconds))}/s"
+            f"{self._title}: {self._files_done}/{self._files_total}, {format_size(self._bytes_done)} ({percent} %), "
+            f"{format_size(int(self._bytes_done / seconds))}/s"
         )
 
     def close(self) -> None:
@@ -75,12 +77,3 @@ class ConsoleProgress:
             self._bar.stop()
         if self._files_total:
             click.echo(f"  {self._format_line()}", err=True)
-
-
-def _format_size(count: int) -> str:
-    size = float(count)
-    for unit in ("B", "kB", "MB", "GB"):
-        if size < 1000 or unit == "GB":
-            return f"{size:.0f} {unit}" if unit == "B" else f"{size:.1f} {unit}"
-        size /= 1000
-    return ""

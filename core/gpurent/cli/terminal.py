@@ -1,4 +1,4 @@
-"""The terminal as the workflow sees it: events to stderr, the job's own output to stdout."""
+"""The user's terminal for the workflow: events go to stderr, the job's own output to stdout."""
 
 from __future__ import annotations
 
@@ -20,30 +20,30 @@ from gpurent.ports.terminal import Progress
 
 STEP_TITLES = {
     "login": N_("logging in"),
-    "bind.request": N_("binding your e-mail address"),
-    "bind": N_("confirming your e-mail address"),
-    "choose": N_("picking a provider"),
-    "select": N_("picking a machine"),
-    "by-hand": N_("taking over a machine"),
+    "bind-mail.request": N_("binding your e-mail address"),
+    "bind-mail": N_("confirming your e-mail address"),
+    "select-provider": N_("selecting a provider"),
+    "select-offer": N_("selecting a machine"),
+    "manual-rental": N_("adopting a machine"),
     "plan": N_("planning"),
-    "fund": N_("checking the money"),
-    "reserve": N_("ordering"),
-    "confirm": N_("confirming"),
+    "check-funds": N_("checking the balance"),
+    "reserve": N_("placing the order"),
+    "confirm": N_("confirming the order"),
     "ready": N_("waiting for the machine"),
     "connect": N_("connecting"),
     "doctor": N_("examining the machine"),
-    "needs": N_("uploading what the setup needs"),
-    "push": N_("uploading"),
-    "setup": N_("making the machine ready"),
+    "upload-setup": N_("uploading what the setup needs"),
+    "upload": N_("uploading"),
+    "setup": N_("setting up the machine"),
     "launch": N_("starting the job"),
-    "monitor": N_("the job runs"),
-    "pull": N_("bringing the results home"),
-    "release": N_("giving the machine back"),
+    "monitor": N_("running the job"),
+    "download": N_("downloading the results"),
+    "release": N_("releasing the machine"),
     "receipt": N_("settling the account"),
 }
 _YES_ANSWERS = ("y", "yes", "是", "好")
 _NO_ANSWERS = ("", "n", "no", "否")
-_TRANSFER_STEPS = ("needs", "push", "pull")
+_TRANSFER_STEPS = ("upload-setup", "upload", "download")
 _EVENT_COLOURS = {
     EventKind.WARNING: "yellow",
     EventKind.TIME_LOW: "yellow",
@@ -53,9 +53,9 @@ _EVENT_COLOURS = {
 
 
 class UserTerminal:
-    """Implements `gpurent.ports.terminal.Terminal`. ``quiet``: stdout belongs to a JSON document.
+    """Implements `gpurent.ports.terminal.Terminal`. ``quiet``: stdout is reserved for a JSON document.
 
-    ``yes``: the answer to every confirmation. ``no_input``: nobody is asked.
+    ``yes``: the answer to every confirmation is yes. ``no_input``: never prompt.
     """
 
     def __init__(self, *, quiet: bool = False, yes: bool = False, no_input: bool = False) -> None:
@@ -76,8 +76,8 @@ class UserTerminal:
 
     def show_event(self, event: Event) -> None:
         match event.kind:
-            case EventKind.STEP_BEGUN:
-                # A setup may begin beside the upload: its bar goes on below whatever is said.
+            case EventKind.STEP_STARTED:
+                # A setup may start during the upload, whose progress bar then continues below the message.
                 if not event.step.endswith(".setup"):
                     self._end_progress()
                 name = event.step if event.step in STEP_TITLES else event.step.rpartition(".")[2]
@@ -85,15 +85,15 @@ class UserTerminal:
             case EventKind.STEP_DONE if event.step.rpartition(".")[2] in _TRANSFER_STEPS:
                 self._end_progress()
             case EventKind.PROGRESS:
-                # A transfer came to its end, or another one takes over.
+                # A transfer has ended, or another one takes over.
                 self._end_progress()
             case EventKind.STEP_DONE | EventKind.JOB_OUTPUT | EventKind.RELEASED | EventKind.FAILED:
-                # That a lease ended is told by its change, the error at the end.
+                # The end of a lease is shown by LEASE_CHANGED, an error by the command's end.
                 return
             case EventKind.LEASE_CHANGED:
-                from gpurent.cli.views.render import STATE_TITLES
+                from gpurent.domain.lease import LeaseState
 
-                state = _(STATE_TITLES[str(event.data["state"])])
+                state = LeaseState(event.data["state"]).title
                 note = f" - {event.text}" if event.text not in ("", state) else ""
                 self._print_line(f"  {event.lease}: {state}{note}")
             case _:
@@ -139,7 +139,7 @@ class UserTerminal:
 
 
 def _format_leg(step: str) -> str:
-    """On which machine of the trip, from the second on; people count from one."""
+    """Return the leg's number from the second leg on, counted from one; empty for the first."""
     leg = step.partition(".")[0]
     if not leg.removeprefix("leg").isdecimal() or leg == "leg0":
         return ""
@@ -147,7 +147,7 @@ def _format_leg(step: str) -> str:
 
 
 class HiddenProgress:
-    """A transfer that nobody watches."""
+    """Progress of a transfer that is not shown."""
 
     def set_total(self, files: int, size: int) -> None:
         pass
@@ -160,13 +160,13 @@ class HiddenProgress:
 
 
 class QuietTerminal(UserTerminal):
-    """Confirms nothing: what would need a yes is not done."""
+    """A terminal that confirms nothing: whatever needs a yes is not done."""
 
     def __init__(self, *, quiet: bool = False) -> None:
         super().__init__(quiet=quiet, no_input=True)
 
     def show_event(self, event: Event) -> None:
-        """A payment page also as a code to scan, where a person may see it."""
+        """Show the event, and a payment page also as a QR code if stderr is a terminal."""
         super().show_event(event)
         code = str(event.data.get("qr", ""))
         if event.kind is EventKind.TOP_UP and code and sys.stderr.isatty():
@@ -187,7 +187,7 @@ MAX_LINE_SIZE = 64 * 1024
 
 
 async def read_line(*, secret: bool = False) -> str | None:
-    """One line without its end; None at the end of the input. ``secret``: not shown while it is typed."""
+    """Read a line without its newline; None at the end of the input. ``secret``: not echoed while it is typed."""
     handle = sys.stdin.fileno()
     loop = asyncio.get_running_loop()
     found: asyncio.Future[bytes] = loop.create_future()
@@ -212,7 +212,7 @@ async def read_line(*, secret: bool = False) -> str | None:
 
 @contextmanager
 def _disable_echo(handle: int) -> Iterator[None]:
-    """Without echo; the line's end is printed afterwards, since it was not echoed either."""
+    """Turn echo off; afterwards print a newline, since the user's was not echoed either."""
     import termios
 
     before = termios.tcgetattr(handle)

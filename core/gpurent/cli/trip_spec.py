@@ -1,4 +1,4 @@
-"""The trip that command line and project file describe together; its options are made of the table of its fields."""
+"""Builds the trip from the command line and the project file; its options come from the table of trip fields."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ from gpurent.errors import UsageError
 from gpurent.locale import _
 
 _SHORT_OPTIONS = {"provider": ("-p",)}
-_METAVARS = {"notify": "EVENT"}
+_METAVARS = {"notify": "EVENT", "folder": "FOLDER", "results_dir": "FOLDER"}
 _SINGULAR_NAMES = {FieldKind.TEXT_LIST: "text", FieldKind.PATH_LIST: "path", FieldKind.PACKAGES: "package"}
 
 
 class FieldParamType(click.ParamType[Any]):
-    """Reads what was typed as the project file reads it."""
+    """Parses typed text in the same way as the project file."""
 
     def __init__(self, field: TripField) -> None:
         self._field = field
@@ -45,9 +45,9 @@ class FieldParamType(click.ParamType[Any]):
 def field_options(
     names: Sequence[str], *, default: str | None = None
 ) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-    """The options of the named fields; a command gets each under the field's name.
+    """Return a decorator that adds the options of the named fields, passed under the fields' names.
 
-    What was not given is ``default``, or () where it may be given repeatedly.
+    An option that was not given is ``default``, or () if it is repeatable.
     """
 
     def add(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -59,7 +59,7 @@ def field_options(
 
 
 def trip_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """All options that say what trip is wanted, and the job's command."""
+    """Add all options that describe a trip, and the job's command."""
     command = click.argument("command", nargs=-1, type=click.UNPROCESSED)(command)
     return field_options([field.name for field in TRIP_FIELDS if field.name != "command"])(command)
 
@@ -68,7 +68,7 @@ def _field_option(
     field: TripField, default: str | None
 ) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     about = _(field.help_text)
-    about = about if about.endswith("…") else f"{about}."
+    about = about if about.endswith("…") else _("{about}.").format(about=about)
     if field.kind is FieldKind.FLAG:
         return click.option(
             f"{field.option_name}/--no-{field.option_name.removeprefix('--')}",
@@ -100,7 +100,7 @@ def _param_type(field: TripField) -> click.ParamType[Any]:
 
 
 def collect_field_values(given: dict[str, Any]) -> dict[str, Any]:
-    """What was given of the fields' options, as the values of `gpurent.domain.trip_values.make_spec`."""
+    """Return the options that were given, as values for `gpurent.domain.trip_values.make_trip_spec`."""
     return {name: _normalize_value(name, value) for name, value in given.items() if value not in (None, ())}
 
 
@@ -114,20 +114,21 @@ _PROJECT_FILE_TYPE = click.Path(path_type=Path, exists=True, dir_okay=False)
 project_option = click.option(
     "--project",
     type=_PROJECT_FILE_TYPE,
-    help=_("A project file; else gpurent.toml of this folder or one above."),
+    metavar="FILE",
+    help=_("Project file (default: gpurent.toml in this folder or a parent)."),
 )
-no_project_option = click.option("--no-project", is_flag=True, help=_("Use no project file."))
+no_project_option = click.option("--no-project", is_flag=True, help=_("Do not use a project file."))
 
 
 def build_trip_spec(
     app: CliContext, project: Path | None, no_project: bool, given: dict[str, Any], *, lease: str = ""
 ) -> TripSpec:
-    """The trip that the fields' options describe, over the project file. Odd ones are a `UsageError`.
+    """Build the trip from the fields' options, which override the project file; raises `UsageError` if it is invalid.
 
-    ``lease``: it is made on this machine, so a choice of providers in the file is none.
+    ``lease``: run the trip on this lease and ignore the providers in the project file.
     """
     if lease and given["provider"]:
-        raise UsageError(_("--provider and --lease exclude each other"))
+        raise UsageError(_("--provider and --lease cannot be used together"))
     values = _read_project_values(app, project, no_project)
     typed = collect_field_values(given)
     if "folder" in typed:
@@ -138,26 +139,27 @@ def build_trip_spec(
     spec = check_spec(app, make_trip_spec(_with_requirements_file(values)))
     if not spec.job.command:
         raise UsageError(
-            _("say what to run: COMMAND, or command in gpurent.toml"),
+            _("no command given: pass COMMAND, or set command in gpurent.toml"),
             hint=_(
-                "For one: gpurent run -p PROVIDER -- python3 train.py; or write a file with: gpurent init"
+                "For example: gpurent run -p PROVIDER -- python3 train.py; or create a project file "
+                "with: gpurent init"
             ),
         )
     if not (lease or spec.provider or spec.providers):
         raise UsageError(
-            _("say where: --provider, --lease, or provider in gpurent.toml"),
+            _("no provider given: use --provider, --lease, or provider in gpurent.toml"),
             hint=_("See: gpurent providers, gpurent ls"),
         )
     return spec
 
 
 def _read_project_values(app: CliContext, given: Path | None, nothing: bool) -> dict[str, Any]:
-    """Of the file that was named, else of the nearest one; said on stderr, so that nobody uses one unawares."""
+    """Read the given project file, else the nearest one; prints its path on stderr, so that the user notices it."""
     from gpurent.composition.files import find_project_file, read_project_file
 
     if nothing:
         if given is not None:
-            raise UsageError(_("--project and --no-project exclude each other"))
+            raise UsageError(_("--project and --no-project cannot be used together"))
         return {}
     path = given or find_project_file(Path.cwd(), Path.home())
     if path is None:
@@ -169,7 +171,7 @@ def _read_project_values(app: CliContext, given: Path | None, nothing: bool) -> 
 
 
 def _with_requirements_file(values: dict[str, Any]) -> dict[str, Any]:
-    """One name that is a file is a requirements file; anything else is packages."""
+    """Treat a single name that is a file as a requirements file; anything else is a list of packages."""
     pip = values.get("pip", ())
     if not isinstance(pip, str) and len(pip) == 1 and Path(values["folder"], pip[0]).is_file():
         return {**values, "pip": pip[0]}
@@ -177,7 +179,7 @@ def _with_requirements_file(values: dict[str, Any]) -> dict[str, Any]:
 
 
 def check_spec(app: CliContext, spec: TripSpec) -> TripSpec:
-    """All that can be known to be wrong before anything is rented: names of plugins, files, the session's name."""
+    """Check what can be known before anything is rented: plugin names, files, the deadline, the session's name."""
     for name in spec.providers or ((spec.provider,) if spec.provider else ()):
         app.registry.check_entry("lease", name)
     named = {"transfer": spec.upload.transfer, "session": spec.job.session, "launcher": spec.job.launcher}
@@ -187,12 +189,12 @@ def check_spec(app: CliContext, spec: TripSpec) -> TripSpec:
     _check_files(spec)
     if spec.limits.deadline_at is not None and spec.limits.deadline_at <= datetime.now(UTC):
         raise UsageError(
-            _("that time has passed"), hint=f"deadline: {spec.limits.deadline_at:%Y-%m-%d %H:%M} UTC"
+            _("that time is in the past"), hint=f"deadline: {spec.limits.deadline_at:%Y-%m-%d %H:%M} UTC"
         )
     if spec.job.name and not re.fullmatch(SESSION_NAME_PATTERN, spec.job.name):
         raise UsageError(
-            _("{name} is no name for a session").format(name=repr(spec.job.name)[:60]),
-            hint=_("Letters, digits, - and _, at most 41 of them."),
+            _("invalid session name: {name}").format(name=repr(spec.job.name)[:60]),
+            hint=_("Use letters, digits, - and _, at most 41 characters."),
         )
     return spec
 

@@ -1,4 +1,4 @@
-"""The composition root: the one place that wires the outside into the use cases.
+"""The composition root: the only place that connects infrastructure with the use cases.
 
-Each class here adds the parts of one layer; a part is made when it is first used, and only then is its module loaded.
+Each class here adds the parts of one layer; a part is made on first use, and only then is its module imported.
 """

@@ -21,15 +21,15 @@ T = TypeVar("T")
 
 
 def _delegate(find: Callable[[Application], T]) -> cached_property[T]:
-    """A part of a room; the room is loaded and built when one of its parts is first asked for."""
+    """Return an attribute for a part of another group; the group is imported and built on first access."""
     return cached_property(find)
 
 
 class Application(RuntimeParts):
-    """What a command takes its parts from. No part is ever given the application."""
+    """Where a command gets its parts. No part is ever given the application itself."""
 
     async def start(self) -> None:
-        """Subscribe whoever hears of events, and open the vault where a passphrase is needed."""
+        """Subscribe to events, and unlock the vault if it needs a passphrase."""
         self.events.subscribe(self.notifications.on_event)
         self.events.subscribe(self._clean_up_exports)
         await self.secrets.unlock()
@@ -41,7 +41,7 @@ class Application(RuntimeParts):
     def _make_manual_provider(self) -> LeaseProvider:
         return self.machines.adopted_lease_provider
 
-    # rooms
+    # groups of parts
 
     @cached_property
     def money(self) -> MoneyParts:
@@ -73,7 +73,7 @@ class Application(RuntimeParts):
 
         return GuardLock(self.file_locks, self.poller, self.events)
 
-    # what commands use of them
+    # the parts that commands use
 
     account_money = _delegate(lambda it: it.money.account_money)
     budgets = _delegate(lambda it: it.money.budgets)
@@ -101,7 +101,7 @@ class Application(RuntimeParts):
     market = _delegate(lambda it: it.use_cases.market)
 
     def make_overview(self, *, timeout: float = 15.0, include_over: bool = False) -> LeaseOverview:
-        """All leases live, for one command, which closes it."""
+        """Make a live overview of all leases for one command, which must close it."""
         from gpurent.workflow.reports.overview import LeaseOverview, LeaseTimes, MachineSampler
 
         sampler = MachineSampler(self.connector, self.secrets, self.clock)

@@ -1,4 +1,4 @@
-"""What makes the guard start by itself on this system, for the command line."""
+"""How the guard starts automatically on this system, for the command line."""
 
 from gpurent.infra.platform.posix.autostart import (
     LAUNCHD_LABEL as LAUNCHD_LABEL,

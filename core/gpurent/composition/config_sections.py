@@ -1,4 +1,4 @@
-"""All sections of `config.toml`: core's own, the guard's, and each plugin's by its declared fields."""
+"""All sections of `config.toml`: core's own, the guard's, and those of the plugins, from their declared fields."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def declared_sections(registry: EntryPointRegistry) -> Sequence[ConfigSection]:
-    """What one name declares in several entries stands in one section."""
+    """Return all sections; the fields that several entries declare under one name share a section."""
     sections = {section.name: section for section in (*CORE_SECTIONS, GUARD_SECTION)}
     for entry in registry.iter_entries():
         if not isinstance(entry, PluginEntry):
@@ -22,7 +22,12 @@ def declared_sections(registry: EntryPointRegistry) -> Sequence[ConfigSection]:
         for field in (*entry.settings, *(entry.fields if isinstance(entry, AuthEntry) else ())):
             known = sections.get(entry.name, ConfigSection(entry.name, ()))
             if field.name not in [key.name for key in known.keys]:
-                key = ConfigKey(field.name, f'"{field.default or "…"}"')
+                key = ConfigKey(
+                    field.name,
+                    f'"{field.default or "…"}"',
+                    previous_name=field.previous_name,
+                    previous_values=field.previous_values,
+                )
                 sections[entry.name] = ConfigSection(
                     entry.name, (*known.keys, key), known.part_kinds, known.key_pattern
                 )

@@ -1,10 +1,10 @@
-"""Files of the user's, as the command line reads and writes them: projects, private ones, private keys."""
+"""The user's files that the command line reads and writes: project files, private files, private keys."""
 
 from gpurent.infra.config.project_file import (
-    IGNORE_TEMPLATE as IGNORE_TEMPLATE,
     find_project_file as find_project_file,
     parse_project_values as parse_project_values,
     read_project_file as read_project_file,
+    render_ignore_file as render_ignore_file,
     render_project_file as render_project_file,
     write_new_file as write_new_file,
 )

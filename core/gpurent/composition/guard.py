@@ -1,4 +1,4 @@
-"""The guard: who looks after all leases, observes, decides and acts."""
+"""The guard, which watches all leases and acts on them."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from gpurent.composition.runtime import RuntimeParts
 from gpurent.composition.trips import TripParts
 from gpurent.workflow.guard import (
     controller,
-    ends,
+    lease_endings,
     observe_lease,
     observe_provider,
     purchases,
@@ -22,7 +22,7 @@ from gpurent.workflow.guard import (
 def make_guard(
     base: RuntimeParts, money: MoneyParts, machines: MachineParts, trips: TripParts
 ) -> scheduler.Guard:
-    """Everything of the guard, from what it observes to what it does."""
+    """Make the guard with all its parts, from observation to actions."""
     store, plugins, leases, clock = base.store, base.plugins, base.leases, base.clock
     log = saved_state.ActionLog(store, base.events, base.locks, clock)
     memories = saved_state.GuardMemories(store)
@@ -34,9 +34,11 @@ def make_guard(
     at_provider = observe_provider.ProviderObserver(plugins, leases, base.time_left, topups, month)
 
     renewals = purchases.LeaseRenewals(log, plugins, leases, trips.lease_orders, machines.timer_commands)
-    saver = ends.ResultSaver(machines.connections, machines.job_runners, machines.transfers, memories)
-    saves = ends.ResultSaves(log, in_store, saver)
-    lease_ends = ends.LeaseEndings(log, in_store, saves, trips.release_step, money.receipts)
+    saver = lease_endings.ResultSaver(
+        machines.connections, machines.job_runners, machines.transfers, memories
+    )
+    saves = lease_endings.SaveActions(log, in_store, saver)
+    lease_ends = lease_endings.LeaseEndings(log, in_store, saves, trips.release_step, money.receipts)
     recorded = controller.RecordedActions(log, renewals, saves, lease_ends)
     timers = controller.GuardTimers(machines.connections, machines.trip_timers, in_store, clock)
     lease_warnings = warnings.GuardWarnings(base.alarms, memories, base.events)

@@ -1,4 +1,4 @@
-"""Machines: connections, files, jobs, timers, and machines that are rented by hand."""
+"""Machines: connections, transfers, jobs, timers, and machines that are rented manually."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from gpurent.workflow.timing import guard_policy, timers
 
 
 class MachineParts:
-    """What is done on a machine."""
+    """The parts that work on a machine."""
 
     def __init__(self, base: RuntimeParts) -> None:
         plugins, leases, clock, connector = base.plugins, base.leases, base.clock, base.connector
@@ -57,6 +57,6 @@ class MachineParts:
 
     @cached_property
     def forwarding(self) -> port_forwarding.PortForwarder:
-        from gpurent.infra.ssh.tunnel import SshTunnel  # brings the SSH library
+        from gpurent.infra.ssh.tunnel import SshTunnel  # loads the SSH library
 
         return port_forwarding.PortForwarder(self.connections, SshTunnel)

@@ -1,4 +1,4 @@
-"""Money: rates, quotes, budgets, payments, and the reports on them."""
+"""Money: exchange rates, quotes, budgets, payments, and reports on them."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from gpurent.workflow.reports import costs, offers, receipts, reconcile
 
 
 class MoneyParts:
-    """What is paid, and what is known of it."""
+    """The parts for payments and their reports."""
 
     def __init__(self, base: RuntimeParts) -> None:
         store, plugins, books, clock = base.store, base.plugins, base.bookkeeping, base.clock

@@ -1,4 +1,4 @@
-"""What every use case stands on: the person, secrets, plugins, logins, mail, notifications."""
+"""What every use case needs: the user, secrets, plugins, logins, mail, notifications."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 
 class RuntimeParts(StoredState):
-    """``terminal``: where the user is."""
+    """The parts that every use case needs. ``terminal``: where the user is."""
 
     def __init__(
         self,
@@ -85,7 +85,7 @@ class RuntimeParts(StoredState):
         return posix.make_private_folder(self.home / name)
 
     async def aclose(self) -> None:
-        """Everything that is open; the Store last."""
+        """Close everything that is open; the Store last."""
         await self.notifications.close()
         await self.plugin_contexts.aclose()
         self.store.close()
@@ -106,5 +106,5 @@ class RuntimeParts(StoredState):
         return [total.spent for total in self.bookkeeping.sum_spending(lease=lease_id) if total.spent.amount]
 
     def _show_warning(self, text: str) -> None:
-        """To the terminal alone: the notifiers themselves would go in circles."""
+        """Show a warning only on the terminal: sending it to the notifiers that failed would loop."""
         self.terminal.show_event(Event(kind=EventKind.WARNING, at=self.clock.now(), text=text))

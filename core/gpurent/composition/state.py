@@ -1,4 +1,4 @@
-"""What is on disk: enough for listings. Nobody is asked, nothing is built, no event loop runs."""
+"""The state on disk: enough for listings. No prompts, no plugins built, no event loop."""
 
 from __future__ import annotations
 
@@ -28,10 +28,10 @@ if TYPE_CHECKING:
 
 @frozen(kw_only=True, eq=False)
 class ExternalDependencies:
-    """What is reached beyond our own process, where that is not the usual: other clocks, machines, networks.
+    """Replacements for what lies outside this process: other clocks, machines, networks.
 
-    None: ``clock`` as the environment names it, ``connector`` by SSH. ``open_store(path, now)`` opens the state.
-    ``wrap_http(client, url)`` gives what a plugin gets in place of ``client``, which speaks to ``url``.
+    ``clock`` None: as the environment names it. ``connector`` None: SSH. ``open_store(path, now)`` opens the state.
+    ``wrap_http(client, url)`` returns what a plugin gets in place of ``client`` for ``url``.
     """
 
     clock: ProviderClock | None = None
@@ -41,6 +41,16 @@ class ExternalDependencies:
 
 
 DEFAULT_DEPENDENCIES = ExternalDependencies()
+# Sections of core's own in which a key was renamed.
+_CORE_VARIABLES = ("GPURENT_NOTIFY_", "GPURENT_RATES_")
+
+
+def _check_core_environment(environment: Mapping[str, str]) -> None:
+    from gpurent.domain.config_sections import CORE_SECTIONS
+
+    for section in CORE_SECTIONS:
+        for key in section.keys:
+            settings.check_environment(environment, section.name, key)
 
 
 class StoredState:
@@ -57,6 +67,8 @@ class StoredState:
         self.home = make_private_folder(home)
         self.clock: ProviderClock = outside.clock or make_clock(environment.get("GPURENT_CLOCK", ""))
         self.store = outside.open_store(home / "journal.sqlite", self.clock.now)
+        if any(name.startswith(_CORE_VARIABLES) for name in environment):
+            _check_core_environment(environment)
         self.settings = settings.Settings(self.home, environment, self.read_settings())
         self.events = events.EventEmitter(self.clock)
         by_hand = ManualLeases(self.clock, self._make_manual_provider)
@@ -73,17 +85,20 @@ class StoredState:
         raise LookupError("a listing moves no lease")
 
     def read_settings(self) -> Mapping[str, Mapping[str, str]]:
-        """``config.toml`` as it is now; what is wrong in it is a `UsageError`."""
+        """Read ``config.toml`` as it is now; raises `UsageError` for errors in it."""
         path = self.home / "config.toml"
         if not path.exists():
             return {}
         from gpurent.composition.config_sections import declared_sections
         from gpurent.infra.config.config_file import read_config
+        from gpurent.infra.config.config_migration import migrate_config
 
-        return read_config(path, lambda: declared_sections(self.registry), self._list_names)
+        declared = declared_sections(self.registry)
+        migrate_config(path, declared)
+        return read_config(path, lambda: declared, self._list_names)
 
     def _list_names(self, kind: str) -> Sequence[str]:
-        """What a part of a section may be named after."""
+        """Return the names allowed for a subsection."""
         if kind == "provider":
             return self.registry.list_names("lease")
         return [

@@ -1,4 +1,4 @@
-"""What the command line needs of this computer besides an application. Each function loads only what it uses."""
+"""What the command line needs of this computer besides an application. Each function imports only what it uses."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def data_folder() -> Path:
-    """Where the state is kept: ``GPURENT_HOME``, else the platform's data folder."""
+    """Return the folder of the state: ``GPURENT_HOME``, else the platform's data folder."""
     home = os.environ.get("GPURENT_HOME", "")
     if home:
         return Path(home)
@@ -24,7 +24,7 @@ def data_folder() -> Path:
 
 
 def load_registry(builtin: Iterable[ModuleType]) -> EntryPointRegistry:
-    """The entries of ``builtin`` modules, core's other ones, and those of every installed plugin."""
+    """Load the entries of the ``builtin`` modules, of core's others, and of every installed plugin."""
     from gpurent.infra.registry import builtin_entries
     from gpurent.infra.registry.registry import EntryPointRegistry
 
@@ -32,7 +32,7 @@ def load_registry(builtin: Iterable[ModuleType]) -> EntryPointRegistry:
 
 
 def list_recent_ids(table: str) -> list[str]:
-    """Of "leases" the ids that changed last, of "trips" those that were begun last, newest first."""
+    """Return the IDs of the most recently changed "leases" or the most recently begun "trips", newest first."""
     from gpurent.infra.sqlite import database
 
     return database.list_recent_ids(data_folder() / "journal.sqlite", table)

@@ -1,4 +1,4 @@
-"""The use cases and the steps of a trip: whole trips, single orders, releases."""
+"""The use cases and steps of trips: whole trips, single orders, releases."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from gpurent.workflow.trips import execute, machine_work, operations, previews
 
 
 class TripParts:
-    """What a user asks for."""
+    """The use cases that a user starts."""
 
     def __init__(self, base: RuntimeParts, money: MoneyParts, machines: MachineParts) -> None:
         store, plugins, leases = base.store, base.plugins, base.leases

@@ -1,1 +1,1 @@
-"""Values: frozen, no I/O, no clock."""
+"""Domain values: immutable, without I/O and without a clock."""

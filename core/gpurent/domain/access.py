@@ -1,4 +1,4 @@
-"""How a rented machine is reached, and what is on it."""
+"""How to reach a rented machine, and what is installed on it."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _SSH_LINE = re.compile(
 
 
 def is_loopback(host: str) -> bool:
-    """Whether a host name or address is this computer itself."""
+    """Return whether a host name or address refers to this computer."""
     try:
         return host == "localhost" or ip_address(host).is_loopback
     except ValueError:
@@ -45,22 +45,22 @@ def _is_host(host: str) -> bool:
 
 def _check_host(instance: object, attribute: object, value: str) -> None:
     if not _is_host(value):
-        raise UsageError(_("not a host name or address: {text!r}").format(text=value[:60]))
+        raise UsageError(_("invalid host name or address: {text!r}").format(text=value[:60]))
 
 
 def _check_user(instance: object, attribute: object, value: str) -> None:
     if not re.fullmatch(_USER, value, re.ASCII):
-        raise UsageError(_("not a user name: {text!r}").format(text=value[:60]))
+        raise UsageError(_("invalid user name: {text!r}").format(text=value[:60]))
 
 
 def _check_port(instance: object, attribute: object, value: int) -> None:
     if not 1 <= value <= 65535:
-        raise UsageError(_("not a port: {port}").format(port=value))
+        raise UsageError(_("invalid port: {port}").format(port=value))
 
 
 @frozen
 class Endpoint:
-    """``user@host -p port``; every part is checked, so that none can ever be read as an option."""
+    """``user@host -p port``; every part is validated, so that none can be read as a command-line option."""
 
     user: str = field(validator=_check_user)
     host: str = field(validator=_check_host)
@@ -68,12 +68,12 @@ class Endpoint:
 
     @classmethod
     def parse(cls, line: str) -> Endpoint:
-        """Read ``[ssh] user@host [-p port]`` (the port before or after). Anything else is a `UsageError`."""
+        """Parse ``[ssh] user@host [-p port]`` (``-p`` may also come first); anything else raises `UsageError`."""
         match = _SSH_LINE.fullmatch(line.strip(" \t")) if line.isascii() else None
         if match is None:
             raise UsageError(
-                _("not an SSH line: {line!r}").format(line=line[:80]),
-                hint=_("It should look like: ssh user@host -p 10000"),
+                _("invalid SSH command: {line!r}").format(line=line[:80]),
+                hint=_("Expected format: ssh user@host -p 10000"),
             )
         before, after = match["before"], match["after"]
         if before and after:
@@ -82,7 +82,7 @@ class Endpoint:
 
     @property
     def address(self) -> str:
-        """The host as a socket wants it: without brackets."""
+        """The host as a socket expects it: without brackets."""
         return self.host.strip("[]")
 
     def __str__(self) -> str:
@@ -91,11 +91,11 @@ class Endpoint:
 
 @frozen(kw_only=True)
 class MachineProfile:
-    """What a provider's machines are like.
+    """What a provider's machines have in common.
 
-    ``make_stop_script`` is a shell command that ends machine and billing from within, empty if there is none;
-    ``install_prefix`` is the shell command before a package's name, empty if packages cannot be installed.
-    ``files_kept_for`` is how long files stay after the end, None if they do not.
+    ``stop_script`` is a shell command, run on the machine, that ends the machine and its billing; empty if there is
+    none. ``install_prefix`` is the shell command to put before a package's name; empty if packages cannot be installed.
+    ``files_kept_for`` is how long files are kept after the lease ends; None if they are not kept.
     """
 
     user: str

@@ -1,12 +1,12 @@
-"""The sections of `config.toml`: their keys, and what each may hold."""
+"""The sections of `config.toml`: their keys, and the values that each key accepts."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import datetime
 from decimal import Decimal, InvalidOperation
 
-from attrs import frozen
+from attrs import field, frozen
 
 from gpurent.domain.events import NoticeLevel
 from gpurent.domain.money_text import parse_amount
@@ -18,19 +18,24 @@ OFF_WORDS = ("no", "off", "none", "never", "")
 
 @frozen
 class ConfigKey:
-    """``check`` raises a `ValueError` for a text that the key may not hold; ``example`` is TOML."""
+    """A key of a section. ``check`` raises `ValueError` for a text that is not allowed; ``example`` is TOML.
+
+    ``previous_name`` and ``previous_values`` (old to new) are read by the migration of `config.toml` alone.
+    """
 
     name: str
     example: str
     check: Callable[[str], object] = str
+    previous_name: str = ""
+    previous_values: Mapping[str, str] = field(factory=dict, eq=False)
 
 
 @frozen
 class ConfigSection:
     """A section of `config.toml`.
 
-    ``part_kinds``: what a part of it may be named after: ``[guard.NAME]`` of a "provider", a "lease" or a "trip".
-    ``key_pattern`` is a key that stands for others, such as each pair of currencies.
+    ``part_kinds`` says what a subsection may be named after: ``[guard.NAME]`` after a "provider", a "lease" or a
+    "trip". ``key_pattern`` is a key whose ``name`` is a regular expression, for keys such as pairs of currencies.
     """
 
     name: str
@@ -40,7 +45,7 @@ class ConfigSection:
 
 
 def one_of(*choices: str) -> Callable[[str], str]:
-    """Nothing else is allowed."""
+    """Return a check that accepts only ``choices``."""
 
     def check(text: str) -> str:
         if text.strip().lower() not in choices:
@@ -95,6 +100,12 @@ def _check_decimal(text: str) -> Decimal:
         raise ValueError from None
 
 
+_PREVIOUS_EVENT_NAMES = {
+    "line-lost": "connection-lost",
+    "line-back": "connection-restored",
+    "saved": "results-saved",
+    "by-hand": "manual-task",
+}
 CORE_SECTIONS: tuple[ConfigSection, ...] = (
     ConfigSection("core", (ConfigKey("browser", '"no"', one_of("yes", "no")),)),
     ConfigSection("mail", (ConfigKey("address", '"me@example.com"'),)),
@@ -105,18 +116,20 @@ CORE_SECTIONS: tuple[ConfigSection, ...] = (
     ConfigSection(
         "notify",
         (
-            ConfigKey("events", '["job-ended", "failed"]', _check_events),
+            ConfigKey(
+                "events", '["job-ended", "failed"]', _check_events, previous_values=_PREVIOUS_EVENT_NAMES
+            ),
             ConfigKey("level", '"notice"', one_of(*(level.value for level in NoticeLevel))),
             ConfigKey("language", '"zh"', one_of("en", "zh", "")),
-            ConfigKey("limit", "10", _seconds_up_to(300)),
+            ConfigKey("timeout", "10", _seconds_up_to(300), "limit"),
         ),
     ),
     ConfigSection(
         "rates",
         (
-            ConfigKey("at", "2026-11-24", datetime.fromisoformat),
+            ConfigKey("date", "2026-11-24", datetime.fromisoformat, "at"),
             ConfigKey("source", '"my bank"'),
-            ConfigKey("limit_days", "45", integer_between(1, 9999)),
+            ConfigKey("max_age_days", "45", integer_between(1, 9999), "limit_days"),
         ),
         key_pattern=ConfigKey("[A-Z]{3,5}/[A-Z]{3,5}", '"USD/CNY" = 7.10', _check_decimal),
     ),

@@ -1,4 +1,4 @@
-"""What happens on a trip, told to whoever shows it, and what is sent to a user who is not at the terminal."""
+"""Events of a trip, and the notices sent to a user who is not at the terminal."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from attrs import field, frozen
 
 
 class EventKind(Enum):
-    """The names are append-only: notifiers and scripts depend on them."""
+    """The kinds of events. The values are append-only, because notifiers and scripts depend on them."""
 
-    STEP_BEGUN = "step-begun"
+    STEP_STARTED = "step-started"
     STEP_DONE = "step-done"
     WAITING = "waiting"
     LEASE_CHANGED = "lease-changed"
@@ -22,8 +22,8 @@ class EventKind(Enum):
     JOB_OUTPUT = "job-output"
     JOB_STARTED = "job-started"
     JOB_ENDED = "job-ended"
-    CONNECTION_LOST = "line-lost"
-    CONNECTION_RESTORED = "line-back"
+    CONNECTION_LOST = "connection-lost"
+    CONNECTION_RESTORED = "connection-restored"
     TIME_LOW = "time-low"
     RELEASED = "released"
     WARNING = "warning"
@@ -32,16 +32,16 @@ class EventKind(Enum):
     FAILED = "failed"
     TEST = "test"
     RENEWED = "renewed"
-    RESULTS_SAVED = "saved"
+    RESULTS_SAVED = "results-saved"
     TOP_UP = "top-up"
     TOPPED_UP = "topped-up"
-    MANUAL_TASK = "by-hand"
+    MANUAL_TASK = "manual-task"
     HOST_KEY = "host-key"
 
 
 @frozen(kw_only=True)
 class Event:
-    """``text`` is for people, already in their language; ``data`` is for scripts and never holds a secret."""
+    """Something that happened. ``text`` is for people, in their language; ``data`` is for scripts, without secrets."""
 
     kind: EventKind
     at: datetime
@@ -53,7 +53,7 @@ class Event:
 
 
 class NoticeLevel(Enum):
-    """How much a notice matters, the least first."""
+    """How important a notice is, least important first."""
 
     DETAIL = "detail"
     INFO = "info"
@@ -67,10 +67,11 @@ class NoticeLevel(Enum):
 
 @frozen(kw_only=True)
 class Notice:
-    """One message about ``event``.
+    """A message about ``event``.
 
-    ``id`` is unique and stays the same when the message is sent again: receivers may drop the second. ``title`` is one
-    line, ``body`` some lines, both in the user's language, without secrets and without control characters.
+    ``id`` is unique and stays the same when the message is sent again, so that receivers can drop duplicates. ``title``
+    is one line, ``body`` several lines; both are in the user's language, without secrets and without control
+    characters.
     """
 
     id: str

@@ -1,4 +1,4 @@
-"""One value of a field: from TOML or from typed text to the model, or a `ValueError` that says what was expected."""
+"""Parsing of one field's value, from TOML or from typed text; a `ValueError` says what was expected."""
 
 from __future__ import annotations
 
@@ -20,25 +20,26 @@ MAX_NUMBER = 1_000_000
 MAX_TEXT_LENGTH = 100_000
 
 EXPECTED_MESSAGES: Mapping[FieldKind, str] = {
-    FieldKind.TEXT: N_("a text is expected"),
-    FieldKind.COMMAND: N_("a shell line or a list of words is expected"),
-    FieldKind.TEXT_LIST: N_("a list of texts is expected"),
-    FieldKind.PATH: N_("a path below the file's folder is expected"),
-    FieldKind.PATH_LIST: N_("a list of paths below the file's folder is expected"),
-    FieldKind.PACKAGES: N_("a requirements file or a list of packages is expected"),
-    FieldKind.DURATION: N_("a span of time is expected"),
-    FieldKind.MOMENT: N_("a time or a span of time is expected"),
-    FieldKind.MONEY: N_("an amount of money with its currency is expected"),
-    FieldKind.NUMBER: N_("a whole number is expected"),
-    FieldKind.PERCENT: N_("a whole number from 0 to 100 is expected"),
-    FieldKind.FLAG: N_("true or false is expected"),
+    FieldKind.TEXT: N_("expected text"),
+    FieldKind.COMMAND: N_("expected a shell command or a list of words"),
+    FieldKind.TEXT_LIST: N_("expected a list of texts"),
+    FieldKind.PATH: N_("expected a relative path inside the folder"),
+    FieldKind.PATH_LIST: N_("expected a list of relative paths inside the folder"),
+    FieldKind.PACKAGES: N_("expected a requirements file or a list of packages"),
+    FieldKind.DURATION: N_("expected a duration"),
+    FieldKind.MOMENT: N_("expected a time or a duration"),
+    FieldKind.MONEY: N_("expected an amount of money with its currency"),
+    FieldKind.NUMBER: N_("expected a whole number"),
+    FieldKind.PERCENT: N_("expected a whole number from 0 to 100"),
+    FieldKind.FLAG: N_("expected true or false"),
 }
 
 
 def parse_toml_value(field: TripField, value: object, now: datetime) -> object:
-    """The model's value of one that stands in a TOML file. A `ValueError` without words means what `EXPECTED` says.
+    """Convert a TOML value to the domain value; raises `ValueError` if it is invalid.
 
-    ``now``: a time of the day is the next one after it.
+    An error without a message means: use the text in `EXPECTED_MESSAGES`. A time of day means its next occurrence after
+    ``now``.
     """
     if field.kind is FieldKind.MOMENT:
         return _parse_moment(field, value, now)
@@ -46,7 +47,7 @@ def parse_toml_value(field: TripField, value: object, now: datetime) -> object:
 
 
 def parse_typed_value(field: TripField, text: str, now: datetime) -> object:
-    """As `parse_toml_value`, of a text that was typed: one of several, where the field holds many."""
+    """Parse a typed ``text`` as `parse_toml_value` does; for a list field, ``text`` is one item of the list."""
     return parse_toml_value(field, _to_toml_value(field, text), now)
 
 
@@ -67,7 +68,7 @@ def _parse_text(field: TripField, value: object) -> str:
     if not all(letter.isprintable() or letter in "\n\t" for letter in value):
         raise ValueError
     if field.choices and value not in field.choices:
-        raise ValueError(_("one of these is expected: {choices}").format(choices=", ".join(field.choices)))
+        raise ValueError(_("expected one of: {choices}").format(choices=", ".join(field.choices)))
     return value
 
 
@@ -79,12 +80,12 @@ def _parse_texts(field: TripField, value: object) -> tuple[str, ...]:
 
 def _check_not_blank(text: str) -> str:
     if not text.strip():
-        raise ValueError(_("an empty text means nothing here"))
+        raise ValueError(_("must not be empty"))
     return text
 
 
 def _split_words(field: TripField, value: object) -> tuple[str, ...]:
-    """A list stays as it is; a text is one shell line, split where nothing but words is in it."""
+    """Split a command into words. A list is returned unchanged; a string is split unless it uses shell syntax."""
     if isinstance(value, list):
         words = tuple(_parse_text(field, item) for item in value)
         if not words or not words[0].strip():
@@ -96,14 +97,14 @@ def _split_words(field: TripField, value: object) -> tuple[str, ...]:
     try:
         return tuple(shlex.split(line))
     except ValueError:
-        raise ValueError(_("a quotation mark is never closed")) from None
+        raise ValueError(_("unclosed quotation mark")) from None
 
 
 def parse_relative_path(text: str) -> str:
-    """A path that stays below its folder, tidied; else a `ValueError`."""
+    """Normalize a path that stays inside its folder; any other path raises `ValueError`."""
     path = PurePosixPath(text)
     if not text.strip() or path.is_absolute() or ".." in path.parts or "\n" in text:
-        raise ValueError(_("{name} does not lie below the folder").format(name=text))
+        raise ValueError(_("{name} is not inside the folder").format(name=text))
     return str(path)
 
 
@@ -119,7 +120,7 @@ def _parse_packages(field: TripField, value: object) -> str | tuple[str, ...]:
     if isinstance(value, list):
         found = _parse_texts(field, value)
         if any(item.startswith("-") or "\n" in item for item in found):
-            raise ValueError(_("options go into a requirements file"))
+            raise ValueError(_("pip options belong in a requirements file"))
         return found
     return _parse_path(field, value)
 
@@ -129,18 +130,21 @@ def _parse_duration(field: TripField, value: object) -> timedelta:
 
 
 def _parse_moment(field: TripField, value: object, now: datetime) -> timedelta | datetime:
-    """A time without a zone is the user's own; one without a day is the next."""
+    """Parse a duration or a time; local unless it has a time zone, and a time of day means its next occurrence."""
     if isinstance(value, datetime):
         return _to_utc(value)
     text = _parse_text(field, value).strip()
     try:
         return parse_duration(text)
     except ValueError:
-        return _parse_without_message(lambda given: parse_moment(given, now), text)
+        return _parse_without_message(lambda given: parse_time(given, now), text)
 
 
-def parse_moment(text: str, now: datetime) -> datetime:
-    """``18:30`` (the next one after ``now``) or an ISO time; local unless it says its zone. Else a `ValueError`."""
+def parse_time(text: str, now: datetime) -> datetime:
+    """Parse ``18:30`` (its next occurrence after ``now``) or an ISO time, local unless it has a time zone.
+
+    Raises `ValueError` for anything else.
+    """
     text = text.strip()
     if re.fullmatch(r"\d{1,2}:\d{2}", text):
         hour, minute = (int(part) for part in text.split(":"))
@@ -164,7 +168,7 @@ def _parse_money(field: TripField, value: object) -> Money:
 
 
 def _parse_without_message(read: Callable[[str], T], text: str) -> T:
-    """``read`` speaks to programmers; the person is told what was expected."""
+    """Call ``read`` and drop the message of its error, which is meant for programmers, not for the user."""
     try:
         return read(text)
     except (ValueError, OverflowError):
@@ -176,9 +180,7 @@ def _parse_number(field: TripField, value: object) -> int:
         raise ValueError
     if not field.minimum <= value <= MAX_NUMBER:
         raise ValueError(
-            _("a whole number from {least} to {most} is expected").format(
-                least=field.minimum, most=MAX_NUMBER
-            )
+            _("expected a whole number from {least} to {most}").format(least=field.minimum, most=MAX_NUMBER)
         )
     return value
 

@@ -1,55 +1,58 @@
-"""Which names from a hostile far side may become local files."""
+"""Checks which names sent by an untrusted remote may become local files."""
 
 from __future__ import annotations
 
 import unicodedata
 from collections.abc import Container, Sequence
 
-_MAX_LINK_BYTES = 4000  # bytes; systems end at 4096
+from gpurent.locale import _
+
+_MAX_LINK_BYTES = 4000  # bytes; the usual OS limit is 4096
 
 _FORBIDDEN_CATEGORIES = {"Cc", "Cf", "Cs", "Zl", "Zp"}
 
 
 def escape_name(name: str) -> str:
-    """``name`` as it may be printed: odd characters escaped."""
+    """Return ``name`` as it may be printed, with special characters escaped and at most 300 characters."""
     return "".join(
         c if unicodedata.category(c) not in _FORBIDDEN_CATEGORIES else f"\\u{ord(c):04x}" for c in name
     )[:300]
 
 
 def name_reject_reason(name: str, longest: int) -> str:
-    """Why ``name`` (one component) is refused; empty if it is fine."""
+    """Return why ``name`` (one path component) is refused; empty if it is allowed."""
     if name in ("", ".", ".."):
-        return "not a name"
+        return _("not a valid name")
     if "/" in name or "\0" in name:
-        return "holds a separator"
+        return _("the name contains a path separator")
     if any(unicodedata.category(c) in _FORBIDDEN_CATEGORIES for c in name):
-        return "holds control or direction characters, or is not UTF-8"
+        return _("the name contains control or text-direction characters, or is not valid UTF-8")
     if len(name.encode()) > longest:
-        return "is too long"
+        return _("the name is too long")
     return ""
 
 
 def link_reject_reason(place: Sequence[str], target: str, tops: Container[str], longest: int) -> str:
-    """Why a symbolic link in the folder ``place`` (components, below one of ``tops``) may not point to ``target``.
+    """Return why a symbolic link in the folder ``place`` may not point to ``target``; empty if it may.
 
-    Empty if it may. Judged by name alone: what it points to need not be there. It may go up at its start only: where
-    ``a`` is a link, ``a/..`` is somewhere else than its name says, and two such links together lead anywhere.
+    ``place`` is a list of path components, below one of ``tops``. Only the names are checked; the target need not
+    exist. ``..`` is allowed only at the start of ``target``: where ``a`` is a link, ``a/..`` is not the folder it
+    appears to be, and two such links together could lead anywhere.
     """
     if not target:
-        return "points nowhere"
+        return _("it has no target")
     if target.startswith("/"):
-        return "points to an absolute place"
+        return _("its target is an absolute path")
     if len(target.encode("utf-8", "surrogateescape")) > _MAX_LINK_BYTES:
-        return "points to a name that is too long"
+        return _("its target is too long")
     parts = [part for part in target.split("/") if part not in ("", ".")]
     up = next((at for at, part in enumerate(parts) if part != ".."), len(parts))
     if ".." in parts[up:]:
-        return "goes down and up again"
+        return _("its target goes into a folder and up again")
     for part in parts[up:]:
         if why := name_reject_reason(part, longest):
-            return f"points to a name that {why}"
+            return _("invalid target: {reason}").format(reason=why)
     found = [*place[: len(place) - up], *parts[up:]]
     if up > len(place) or not found or found[0] not in tops:
-        return "points out of what was asked for"
+        return _("its target is outside the requested folders")
     return ""

@@ -1,4 +1,4 @@
-"""Whether a rented machine can do the work: what was looked at, and what to do about it."""
+"""Whether a rented machine can do the work: the doctor's checks, their results and advice."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from gpurent.domain.machine_facts import Gpu
 
 
 class Verdict(Enum):
-    """``UNCHECKED`` is no verdict on the machine: nobody could look."""
+    """The result of a check. ``UNCHECKED`` says nothing about the machine: the check could not be made."""
 
     OK = "ok"
     WARNING = "warning"
@@ -20,9 +20,9 @@ class Verdict(Enum):
 
 
 class DoctorPolicy(Enum):
-    """What a trip does with a machine before its job starts on it.
+    """What a trip does about the doctor's result before its job starts.
 
-    ``WARN`` tells what was found; ``REQUIRE`` gives a machine back that failed.
+    ``WARN`` reports the findings; ``REQUIRE`` releases a machine that failed.
     """
 
     OFF = "off"
@@ -32,20 +32,20 @@ class DoctorPolicy(Enum):
 
 @frozen(kw_only=True)
 class Finding:
-    """One thing that was looked at. ``cause`` is the short name of a known trouble; ``do`` what to do, if anything."""
+    """The result of one check. ``cause`` is the name of a known problem; ``advice``: is what to do about it."""
 
     check: str
     verdict: Verdict
     text: str
-    do: str = ""
+    advice: str = ""
     cause: str = ""
 
 
 @frozen(kw_only=True)
 class HealthReport:
-    """One examination. ``cuda``: the newest that the driver serves; ``toolkit``: what is installed to build with.
+    """The result of one examination. ``framework`` ran the convolution test ("torch 2.1.0, CUDA 12.1, cuDNN 8.9.2").
 
-    ``framework`` is the one that made the convolution ("torch 2.1.0, CUDA 12.1, cuDNN 8.9.2").
+    ``cuda`` is the newest CUDA version that the driver supports; ``toolkit`` is the installed one.
     """
 
     at: datetime
@@ -62,7 +62,7 @@ class HealthReport:
 
     @property
     def verdict(self) -> Verdict:
-        """The worst of all; what was not checked makes nothing worse."""
+        """The worst verdict of all findings; those that were not checked do not count."""
         for verdict in (Verdict.FAILURE, Verdict.WARNING, Verdict.OK):
             if self.findings_with(verdict):
                 return verdict

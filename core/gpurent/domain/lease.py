@@ -1,4 +1,4 @@
-"""A rented machine through its life."""
+"""A lease and the states of its life cycle."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from gpurent.domain.access import Endpoint
 from gpurent.domain.machine_facts import MachineFacts
 from gpurent.domain.offer import Bill, DeclaredTerms, Offer, OrderKind
 from gpurent.errors import LeaseError
-from gpurent.locale import _
+from gpurent.locale import N_, _
 
 
 class LeaseState(Enum):
-    """Where a lease stands. KEPT: shut, files still there. GONE: the provider no longer knows it."""
+    """The state of a lease. KEPT: shut down, with its files kept. GONE: the provider no longer knows the lease."""
 
     REQUESTED = "requested"
     PAYABLE = "payable"
@@ -31,8 +31,26 @@ class LeaseState(Enum):
     KEPT = "kept"
     GONE = "gone"
 
+    @property
+    def title(self) -> str:
+        """The state in the user's language."""
+        return _(_STATE_TITLES[self])
+
 
 _S = LeaseState
+_STATE_TITLES = {
+    _S.REQUESTED: N_("requested"),
+    _S.PAYABLE: N_("awaiting payment"),
+    _S.PROVISIONING: N_("starting"),
+    _S.READY: N_("running"),
+    _S.RELEASING: N_("releasing"),
+    _S.RELEASED: N_("released"),
+    _S.EXPIRED: N_("expired"),
+    _S.FAILED: N_("failed"),
+    _S.CANCELLED: N_("cancelled"),
+    _S.KEPT: N_("shut down, files kept"),
+    _S.GONE: N_("gone"),
+}
 _END_STATES = frozenset({_S.RELEASED, _S.EXPIRED, _S.KEPT, _S.GONE, _S.FAILED})
 _TRANSITIONS = {
     _S.REQUESTED: frozenset({_S.PAYABLE, _S.PROVISIONING, _S.READY, _S.CANCELLED, _S.FAILED, _S.GONE}),
@@ -53,9 +71,9 @@ OVER_STATES = frozenset({_S.RELEASED, _S.EXPIRED, _S.FAILED, _S.CANCELLED, _S.KE
 
 @frozen(kw_only=True)
 class PendingOrder:
-    """An order that runs on a lease. ``ref`` is the shop's order; ``bill`` is there once it can be paid.
+    """An order in progress for a lease. ``ref`` is the provider's order ID; ``bill`` is set once the order can be paid.
 
-    ``paid`` true: paid and shown to the shop, which has not yet said that it saw the payment.
+    ``paid`` true: paid and reported to the provider, which has not confirmed the payment yet.
     """
 
     key: str
@@ -69,10 +87,11 @@ class PendingOrder:
 class Lease:
     """One rented machine as the provider last described it.
 
-    ``id`` is ours and never changes; ``ref`` is the shop's and may change on a switch. ``label`` was journaled
-    before the order. ``shop`` holds the plugin's own facts as text. ``bills`` are all bills ever paid for it.
-    Times are the provider's. ``expires_at`` None on a metered shop. ``note`` says why it is in its state.
-    ``declared``: taken over by hand, so these terms are the user's word. ``found``: what is on the machine.
+    ``id`` is our own and never changes; ``ref`` is the provider's and may change on a SWITCH. ``label`` is journaled
+    before the order. ``provider_data`` holds the plugin's own data as text. ``bills`` are all bills ever paid for this
+    lease. All times are provider time. ``expires_at`` is None for a metered lease. ``note`` explains the current state.
+    ``declared`` is set for an adopted lease, whose terms were given by the user. ``machine_facts`` is what was found on
+    the machine.
     """
 
     id: str
@@ -89,22 +108,22 @@ class Lease:
     ended_at: datetime | None = None
     kept_until: datetime | None = None
     bills: tuple[Bill, ...] = ()
-    shop: Mapping[str, str] = field(factory=dict)
+    provider_data: Mapping[str, str] = field(factory=dict)
     note: str = ""
     declared: DeclaredTerms | None = None
-    found: MachineFacts | None = None
+    machine_facts: MachineFacts | None = None
 
     def with_state(self, state: LeaseState, note: str = "") -> Lease:
-        """This lease in another state; a move that is not in `MOVES` is a `LeaseError`."""
+        """Return this lease in another state; raises `LeaseError` for a transition that is not in `TRANSITIONS`."""
         if state is not self.state and state not in TRANSITIONS[self.state]:
             raise LeaseError(
-                _("lease {id} cannot go from {before} to {after}").format(
-                    id=self.id, before=self.state.value, after=state.value
+                _("lease {id} cannot change from {before} to {after}").format(
+                    id=self.id, before=self.state.title, after=state.title
                 )
             )
         return evolve(self, state=state, note=note or self.note)
 
     @property
     def is_over(self) -> bool:
-        """Whether it costs nothing any more."""
+        """Whether the lease has ended and no longer costs money."""
         return self.state in OVER_STATES

@@ -1,4 +1,4 @@
-"""Double entry: every movement of money is taken from one account and put into another."""
+"""Double-entry bookkeeping: each movement of money debits one account and credits another."""
 
 from __future__ import annotations
 
@@ -16,7 +16,9 @@ from gpurent.locale import _
 
 @frozen
 class LedgerAccount:
-    """``wallet:NAME`` is the user's money with a provider, ``held:NAME`` is locked there, ``spent:KIND`` is gone,
+    """An account of the ledger.
+
+    ``wallet:NAME`` is the user's money at a provider, ``held:NAME`` is locked there, ``spent:KIND`` is spent,
     ``outside`` is where the money comes from.
     """
 
@@ -25,26 +27,26 @@ class LedgerAccount:
 
 OUTSIDE_ACCOUNT = LedgerAccount("outside")
 _KINDS = ChargeKind
-_SPENT_KINDS = (_KINDS.USE, _KINDS.RENEWAL, _KINDS.FEE, _KINDS.REFUND)
+_SPENT_KINDS = (_KINDS.USAGE, _KINDS.RENEWAL, _KINDS.FEE, _KINDS.REFUND)
 
 
 @cache
 def _accounts_for(kind: ChargeKind, provider: str) -> tuple[LedgerAccount, LedgerAccount]:
-    """Where a movement of ``kind`` leaves and where it goes."""
+    """Return the account that a movement of ``kind`` takes money from, and the one it adds money to."""
     wallet = LedgerAccount(f"wallet:{provider}")
     if kind in _SPENT_KINDS:
         way = (wallet, LedgerAccount(f"spent:{kind.value}"))
-    elif kind in (_KINDS.DEPOSIT, _KINDS.HOLD, _KINDS.DEPOSIT_RETURN):
+    elif kind in (_KINDS.DEPOSIT, _KINDS.HOLD, _KINDS.DEPOSIT_REFUND):
         way = (wallet, LedgerAccount(f"held:{provider}"))
     else:
         way = (wallet, OUTSIDE_ACCOUNT)
-    home = kind in (_KINDS.REFUND, _KINDS.DEPOSIT_RETURN, _KINDS.TOP_UP)
+    home = kind in (_KINDS.REFUND, _KINDS.DEPOSIT_REFUND, _KINDS.TOP_UP)
     return (way[1], way[0]) if home else way
 
 
 @frozen
 class Posting:
-    """``money`` above zero goes into ``account``, below zero leaves it."""
+    """One side of a transaction: a positive ``money`` is added to ``account``, a negative one is taken from it."""
 
     account: LedgerAccount
     money: Money
@@ -52,11 +54,11 @@ class Posting:
 
 @frozen(kw_only=True)
 class Transaction:
-    """One movement, written once and never changed; its postings sum to zero in each currency, else `MoneyError`.
+    """One movement of money, written once and never changed.
 
-    ``(provider, ref, kind, part)`` is there once: ``ref`` is the shop's or the chain's, and ``part`` counts what was
-    added to it later: more time on a meter (``growing`` until its last part), or a ``reversal``. ``rate`` is what was
-    known at the time.
+    Raises `MoneyError` unless the postings sum to zero in each currency. ``(provider, ref, kind, part)`` is unique:
+    ``ref`` comes from the provider or the chain, and ``part`` numbers later additions under the same reference: more
+    metered usage (``growing`` until its last part) or a ``reversal``. ``rate`` is the exchange rate known at the time.
     """
 
     at: datetime
@@ -75,17 +77,17 @@ class Transaction:
 
     def __attrs_post_init__(self) -> None:
         if self.at.tzinfo is None:
-            raise MoneyError(_("the entry {ref} has a time without a zone").format(ref=self.ref))
+            raise MoneyError(_("ledger entry {ref} has a time without a time zone").format(ref=self.ref))
         if not self.ref or not self.provider:
-            raise MoneyError(_("an entry needs its provider and its reference"))
+            raise MoneyError(_("a ledger entry needs a provider and a reference"))
         if len(self.postings) < 2:
-            raise MoneyError(_("the entry {ref} has only one side").format(ref=self.ref))
+            raise MoneyError(_("ledger entry {ref} has only one side").format(ref=self.ref))
         sums: dict[Currency, int] = {}
         for posting in self.postings:
             money = posting.money
             sums[money.currency] = sums.get(money.currency, 0) + money.amount
         if any(sums.values()):
-            raise MoneyError(_("the entry {ref} does not sum to zero").format(ref=self.ref))
+            raise MoneyError(_("ledger entry {ref} does not balance").format(ref=self.ref))
 
     @property
     def key(self) -> tuple[str, str, ChargeKind, int]:
@@ -93,14 +95,14 @@ class Transaction:
 
     @property
     def money(self) -> Money:
-        """What went the way of its kind; below zero in a reversal."""
+        """The amount moved in the direction of ``kind``; negative in a reversal."""
         return -self.postings[0].money
 
 
 def make_transaction(
     charge: Charge, provider: str, *, lease: str = "", trip: str = "", gpu: str = "", part: int = 0
 ) -> Transaction:
-    """``charge`` as double entry."""
+    """Convert ``charge`` to a double-entry transaction."""
     taken, put = _accounts_for(charge.kind, provider)
     return Transaction(
         at=charge.at,
@@ -123,7 +125,7 @@ Key = tuple[str, ChargeKind]
 
 @frozen(kw_only=True)
 class LedgerLine:
-    """All parts of one reference and kind: ``parts`` oldest first, ``money`` what they come to."""
+    """All parts of one reference and kind: ``parts`` oldest first, ``money`` their sum."""
 
     parts: tuple[Transaction, ...]
     money: Money
@@ -138,7 +140,7 @@ class LedgerLine:
 
     @property
     def charge(self) -> Charge:
-        """As a line of a receipt."""
+        """The line as a charge on a receipt."""
         last = self.last
         return Charge(
             at=last.at,
@@ -151,17 +153,17 @@ class LedgerLine:
         )
 
     def missing_charge(self, charge: Charge) -> Charge | None:
-        """What of ``charge`` is not in this line yet. A line that ended is never added to."""
+        """Return what this line lacks of ``charge``; None if nothing. Nothing is added to a line that is complete."""
         if not self.last.growing or charge.money.currency != self.money.currency:
             return None
         more = charge.money - self.money
         if more.amount < 0 or (more.amount == 0 and charge.growing):
             return None
-        # A part of nothing says that the meter stopped.
+        # An empty part records that the meter stopped.
         return evolve(charge, money=more)
 
     def make_reversal(self, at: datetime, note: str) -> Transaction:
-        """An entry that takes the whole line back."""
+        """Return a transaction that reverses the whole line."""
         last = self.last
         return evolve(
             last,
@@ -178,7 +180,7 @@ class LedgerLine:
 
 
 def group_lines(transactions: Iterable[Transaction]) -> Sequence[LedgerLine]:
-    """The entries by what they are parts of, in the order of the first part."""
+    """Group transactions into lines, in the order of each line's first part."""
     found: dict[tuple[str, str, ChargeKind], list[Transaction]] = {}
     for entry in transactions:
         found.setdefault((entry.provider, entry.ref, entry.kind), []).append(entry)
@@ -199,7 +201,7 @@ def make_missing_transactions(
     trip: str = "",
     gpu: str = "",
 ) -> list[Transaction]:
-    """The entries that bring ``known`` up to ``charge``; what was on hold for it is posted by taking the hold back."""
+    """Return the transactions that bring ``known`` up to ``charge``; a hold under its reference is reversed."""
     line = known.get((charge.ref, charge.kind))
     rest = line.missing_charge(charge) if line is not None else charge
     made = []
@@ -213,7 +215,7 @@ def make_missing_transactions(
 
 
 def sum_balances(transactions: Iterable[Transaction]) -> dict[tuple[LedgerAccount, Currency], Money]:
-    """What each account holds by these entries."""
+    """Sum the balance of each account over these transactions."""
     found: dict[tuple[LedgerAccount, Currency], Money] = {}
     for entry in transactions:
         for posting in entry.postings:

@@ -1,4 +1,4 @@
-"""What was found on a machine, and on its GPUs."""
+"""What was found on a machine and its GPUs."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from gpurent.domain.access import MachineProfile
 
 @frozen(kw_only=True)
 class Gpu:
-    """As its driver reports it. Memory in MiB, ``busy`` in percent; None: not reported. ``used`` is by whomever.
+    """A GPU as its driver reports it. ``memory`` and ``used`` (by any process) in MiB, ``busy`` in percent.
 
-    ``ecc``: memory errors that could not be corrected; ``retiring``: bad memory waits to be taken out of use.
+    None: not reported. ``ecc`` counts uncorrected memory errors; ``retiring``: memory pages are pending retirement.
     """
 
     name: str
     memory: int | None = None
     used: int | None = None
-    busy: int | None = None
+    utilization: int | None = None
     mig: bool = False
     broken: bool = False
     ecc: int = 0
@@ -29,7 +29,7 @@ class Gpu:
 
 @frozen(kw_only=True)
 class PythonInterpreter:
-    """A Python by the name that starts it."""
+    """A Python interpreter and the command that starts it."""
 
     name: str
     version: str
@@ -37,7 +37,7 @@ class PythonInterpreter:
 
 @frozen(kw_only=True)
 class DiskSpace:
-    """A file system: the folder it was asked through, free and whole size in bytes."""
+    """A file system: a folder on it, and its free and total size in bytes."""
 
     path: str
     free: int
@@ -46,10 +46,11 @@ class DiskSpace:
 
 @frozen(kw_only=True)
 class MachineFacts:
-    """The machine's own word, so hostile: only what fits a strict form is here. Empty or None: it did not say.
+    """What the machine reports about itself. It is untrusted, so only values of a strict format are kept.
 
-    ``sudo``: "root" (no need of it), "free" (without a password), "password", "" (none). ``memory`` in MiB.
-    ``packages`` is the name of its package command. ``python`` names of `pythons` are commands or absolute paths.
+    Empty or None: not reported. ``sudo``: "root" (not needed), "passwordless", "password", "" (not
+    available). ``memory`` in MiB. ``package_manager`` is the name of its command. The names in ``pythons``
+    are commands or absolute paths.
     """
 
     at: datetime
@@ -61,10 +62,10 @@ class MachineFacts:
     pythons: tuple[PythonInterpreter, ...] = ()
     cuda: str = ""
     driver: str = ""
-    cards: tuple[Gpu, ...] = ()
+    gpus: tuple[Gpu, ...] = ()
     home: DiskSpace | None = None
     data: DiskSpace | None = None
-    packages: str = ""
+    package_manager: str = ""
 
 
 _INSTALL_COMMANDS = {
@@ -75,19 +76,19 @@ _INSTALL_COMMANDS = {
     "zypper": "zypper -n install",
     "pacman": "pacman -S --noconfirm",
 }
-_SUDO_PREFIXES = {"root": "", "free": "sudo "}
+_SUDO_PREFIXES = {"root": "", "passwordless": "sudo "}
 
 
 def correct_profile(profile: MachineProfile, facts: MachineFacts | None) -> MachineProfile:
-    """``profile`` as the machine itself turned out to be; what was not found out stays as the provider says."""
+    """Return ``profile`` corrected by what was found on the machine; what was not found out stays unchanged."""
     if facts is None:
         return profile
     modern = [python.name for python in facts.pythons if python.version.startswith("3.")]
     install = profile.install_prefix
-    if facts.packages in _INSTALL_COMMANDS:
-        # A password at every step would wait for nobody.
+    if facts.package_manager in _INSTALL_COMMANDS:
+        # If sudo asks for a password, it would block: nobody is there to type it.
         install = (
-            f"{_SUDO_PREFIXES[facts.sudo]}{_INSTALL_COMMANDS[facts.packages]}"
+            f"{_SUDO_PREFIXES[facts.sudo]}{_INSTALL_COMMANDS[facts.package_manager]}"
             if facts.sudo in _SUDO_PREFIXES
             else ""
         )

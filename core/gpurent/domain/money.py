@@ -1,4 +1,4 @@
-"""Money in integer minor units, unit prices, dated rates and what they convert. Floats are refused everywhere."""
+"""Money in integer minor units, unit prices, dated exchange rates and conversions. Floats are refused everywhere."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _NUMBER = re.compile(r"[+-]?(?P<whole>\d{0,40})(?:\.(?P<part>\d{0,40}))?", re.AS
 
 
 def round_money(exact: Fraction, currency: Currency, *, round_up: bool) -> Money:
-    """``exact`` whole units as money: rounded once, and from the exact value (a Decimal has 28 digits only)."""
+    """Convert ``exact`` whole units to `Money`, rounded once from the exact value (a Decimal has only 28 digits)."""
     minor = exact * 10**currency.exponent
     return Money(ceil(minor) if round_up else floor(minor), currency)
 
@@ -34,28 +34,28 @@ def _check_price(instance: object, attribute: object, value: Decimal) -> None:
     if not isinstance(value, Decimal):
         raise TypeError(f"a price is a Decimal, not {type(value).__name__}")
     if not value.is_finite() or value < 0:
-        raise MoneyError(_("{price} is no price").format(price=value))
+        raise MoneyError(_("invalid price: {price}").format(price=value))
 
 
 @frozen
 class Currency:
-    """A unit of money: ``code`` such as CNY, and how many decimals its smallest unit has."""
+    """A currency: ``code`` such as CNY, and the number of decimals of its minor unit."""
 
     code: str = field(validator=validators.matches_re(r"[A-Z]{3,5}"))
     exponent: int = field(validator=[validators.instance_of(int), validators.ge(0), validators.le(18)])
 
     def money(self, text: str | int | Decimal) -> Money:
-        """Read a decimal number of whole units, ``"3.60"``, exactly; more digits than the unit has are refused."""
+        """Parse a decimal number of whole units, ``"3.60"``, exactly; raises `UsageError` for too many decimals."""
         if isinstance(text, float):
             raise TypeError("money is never a float")
         plain = f"{text:f}" if isinstance(text, Decimal) else str(text).strip()
         match = _NUMBER.fullmatch(plain)
         if match is None or not (match["whole"] or match["part"]):
-            raise UsageError(_("not an amount of {code}: {text!r}").format(code=self.code, text=plain[:40]))
+            raise UsageError(_("invalid amount in {code}: {text!r}").format(code=self.code, text=plain[:40]))
         part = (match["part"] or "").rstrip("0")
         if len(part) > self.exponent:
             raise UsageError(
-                _("{text} has more digits than {code} has ({digits})").format(
+                _("{text} has too many decimal places; {code} allows {digits}").format(
                     text=plain, code=self.code, digits=self.exponent
                 )
             )
@@ -74,7 +74,7 @@ USD = Currency("USD", 2)
 def _check_same_currency(one: Money, other: Money) -> None:
     if one.currency != other.currency:
         raise MoneyError(
-            _("{one} and {other} cannot be mixed without a rate").format(
+            _("cannot combine {one} and {other} without an exchange rate").format(
                 one=one.currency.code, other=other.currency.code
             )
         )
@@ -82,7 +82,7 @@ def _check_same_currency(one: Money, other: Money) -> None:
 
 @frozen(order=False)
 class Money:
-    """``amount`` integer minor units of ``currency``."""
+    """An amount of money: ``amount`` integer minor units of ``currency``."""
 
     amount: int = field(validator=_check_integer)
     currency: Currency
@@ -114,12 +114,12 @@ class Money:
 
     @property
     def decimal(self) -> Decimal:
-        """Whole units, exactly: no context rounds it."""
+        """The amount in whole units, exact: not rounded by the decimal context."""
         sign, digits, _ = Decimal(self.amount).as_tuple()
         return Decimal((sign, digits, -self.currency.exponent))
 
     def __str__(self) -> str:
-        """Whole units with all decimals up to two, then without trailing zeros: ``3.60 CNY``."""
+        """Format in whole units, with at least two decimals and no further trailing zeros: ``3.60 CNY``."""
         text = f"{self.decimal:,f}"
         if self.currency.exponent > 2:
             whole, _, part = text.partition(".")
@@ -129,14 +129,14 @@ class Money:
 
 @frozen
 class UnitPrice:
-    """``value`` whole units of ``currency`` for each ``per``; may be finer than the currency's minor unit."""
+    """``value`` whole units of ``currency`` per ``per``; may be finer than the currency's minor unit."""
 
     value: Decimal = field(validator=_check_price)
     currency: Currency
     per: timedelta = HOUR
 
     def cost(self, time: timedelta, *, round_up: bool = True) -> Money:
-        """What ``time`` costs, rounded up (or down) to one minor unit, once."""
+        """Return the cost of ``time``, rounded up (or down) once to one minor unit."""
         return round_money(
             Fraction(self.value) * Fraction(time // MICROSECOND, self.per // MICROSECOND),
             self.currency,
@@ -150,7 +150,7 @@ class UnitPrice:
 
 @frozen
 class Rate:
-    """One ``base`` is worth ``value`` ``quote``, as ``source`` said ``at`` that time."""
+    """An exchange rate: one ``base`` is worth ``value`` ``quote``, as reported by ``source`` at the time ``at``."""
 
     base: Currency
     quote: Currency
@@ -159,37 +159,40 @@ class Rate:
     source: str
 
     def check_age(self, now: datetime, max_age: timedelta) -> Rate:
-        """This rate, if it is above zero and within ``max_age`` of ``now``; else `MoneyError`, nothing spent."""
+        """Return this rate if it is positive and at most ``max_age`` old; else raise `MoneyError`, nothing spent."""
         self.check_positive()
         if abs(now - self.at) > max_age:
             raise MoneyError(
-                _("the rate {base}/{quote} of {source} is from {at:%Y-%m-%d %H:%M} UTC").format(
-                    base=self.base.code, quote=self.quote.code, source=self.source, at=self.at
-                ),
-                hint=_("Nothing was paid. A fresh rate is needed for a quote."),
+                _(
+                    "the {base}/{quote} exchange rate from {source} is out of date: {at:%Y-%m-%d %H:%M} UTC"
+                ).format(base=self.base.code, quote=self.quote.code, source=self.source, at=self.at),
+                hint=_("Nothing was paid. A quote needs a current exchange rate."),
                 retryable=True,
             )
         return self
 
     def check_positive(self) -> None:
-        """`MoneyError` unless the value is finite and above zero."""
+        """Raise `MoneyError` unless the value is finite and positive."""
         if not self.value.is_finite() or self.value <= 0:
             raise MoneyError(
-                _("{source} gives a rate of {value} {quote} for one {base}").format(
+                _("invalid exchange rate from {source}: {value} {quote} for 1 {base}").format(
                     source=self.source, value=self.value, quote=self.quote.code, base=self.base.code
                 ),
-                hint=_("Nothing was paid. Wait until the source gives a sane rate."),
+                hint=_("Nothing was paid. Try again when the source gives a valid exchange rate."),
             )
 
     def convert(self, money: Money, *, round_up: bool = True) -> Money:
-        """``money`` in the other currency, rounded once to a minor unit. A rate not above zero: `MoneyError`."""
+        """Convert ``money`` to the other currency, rounded once to a minor unit.
+
+        Raises `MoneyError` if the rate is not positive.
+        """
         self.check_positive()
         if money.currency == self.base:
             return round_money(Fraction(money.decimal) * Fraction(self.value), self.quote, round_up=round_up)
         if money.currency == self.quote:
             return round_money(Fraction(money.decimal) / Fraction(self.value), self.base, round_up=round_up)
         raise MoneyError(
-            _("the rate {base}/{quote} cannot convert {code}").format(
+            _("the {base}/{quote} exchange rate cannot convert {code}").format(
                 base=self.base.code, quote=self.quote.code, code=money.currency.code
             )
         )
@@ -197,9 +200,9 @@ class Rate:
 
 @frozen(kw_only=True)
 class Conversion:
-    """``rates`` in the order in which they are used; none at all when both codes are the same.
+    """A conversion by ``rates``, in the order of their use; empty when both currency codes are the same.
 
-    ``floats``: one of them is a market's and moves by the minute, so that what it gives is only near.
+    ``floats``: one of them is a market rate that changes by the minute, so the result is approximate.
     """
 
     target: Currency
@@ -208,17 +211,20 @@ class Conversion:
 
     @property
     def oldest_rate_at(self) -> datetime | None:
-        """The date of the oldest rate that takes part."""
+        """The date of the oldest rate in use."""
         return min((rate.at for rate in self.rates), default=None)
 
     def convert(self, money: Money, *, round_up: bool = True) -> Money:
-        """``money`` in the target currency, rounded once, at the end. A rate not above zero: `MoneyError`."""
+        """Convert ``money`` to the target currency, rounded once, at the end.
+
+        Raises `MoneyError` if a rate is not positive.
+        """
         exact, code = Fraction(money.decimal), money.currency.code
         for rate in self.rates:
             exact, code = _apply_rate(rate, exact, code)
         if code != self.target.code:
             raise MoneyError(
-                _("{code} cannot be converted to {target} by these rates").format(
+                _("cannot convert {code} to {target} with these exchange rates").format(
                     code=money.currency.code, target=self.target.code
                 )
             )
@@ -232,14 +238,14 @@ def _apply_rate(rate: Rate, exact: Fraction, code: str) -> tuple[Fraction, str]:
     if code == rate.quote.code:
         return exact / Fraction(rate.value), rate.base.code
     raise MoneyError(
-        _("the rate {base}/{quote} cannot convert {code}").format(
+        _("the {base}/{quote} exchange rate cannot convert {code}").format(
             base=rate.base.code, quote=rate.quote.code, code=code
         )
     )
 
 
 def find_rate_path(rates: Sequence[Rate], source: str, target: str) -> tuple[Rate, ...] | None:
-    """The fewest of ``rates`` that lead from the code ``source`` to ``target``; None when they do not meet."""
+    """Return the fewest ``rates`` that convert the code ``source`` to ``target``; None when no path exists."""
     ways: list[tuple[str, tuple[Rate, ...]]] = [(source, ())]
     seen = {source}
     for code, way in ways:

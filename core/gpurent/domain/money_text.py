@@ -1,4 +1,4 @@
-"""Amounts of money and prices as people write them, in commands and settings."""
+"""Parsing of amounts and prices as people write them in commands and settings."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ _MONEY = re.compile(r"(?:([¥￥$])\s*)?(\d{1,12}(?:\.\d{1,18})?)\s*([A-Za-z]{3,
 
 
 def parse_amount(text: str) -> tuple[Decimal, str]:
-    """``200000DBC``, ``100CNY``, ``¥100``, ``100元``, ``100``: the number and the currency's code, if one was said."""
+    """Parse ``200000DBC``, ``100CNY``, ``¥100``, ``100元``, ``100`` into the number and the currency code or ""."""
     match = _MONEY.fullmatch(text.strip())
     if match is None or (match[1] and match[3]):
-        raise ValueError(f"no amount of money: {text!r}")
+        raise ValueError(f"not a valid amount of money: {text!r}")
     code = _CURRENCY_SIGNS.get(match[1] or match[3] or "", (match[3] or "").upper())
     return Decimal(match[2]), code
 
 
 def make_money(amount: tuple[Decimal, str]) -> Money:
-    """An amount whose currency was said; one that core does not know gets as many decimals as were typed."""
+    """Make `Money` of an amount with a currency; an unknown currency gets as many decimals as were typed."""
     value, code = amount
     exponent = value.as_tuple().exponent
     currency = KNOWN_CURRENCIES.get(code) or Currency(
@@ -33,7 +33,7 @@ def make_money(amount: tuple[Decimal, str]) -> Money:
 
 
 def with_precision(money: Money, exponent: int = 8) -> Money:
-    """The same amount in a currency with at least so many decimals, unless it is one that core knows."""
+    """Return the same amount with at least ``exponent`` decimals; the known currencies keep their own."""
     currency = money.currency
     if currency.code in KNOWN_CURRENCIES or currency.exponent >= exponent:
         return money
@@ -50,18 +50,18 @@ _PRICE_UNITS = {
     **dict.fromkeys(("m", "min", "minute", "分钟", "分"), timedelta(minutes=1)),
     **dict.fromkeys(("d", "day", "天"), timedelta(days=1)),
 }
-# Enough for every token of the field; a price must not be rounded away.
+# Enough for the tokens in use; a price must not be rounded to zero.
 _PRICE_DECIMALS = 8
 
 
 def parse_price(text: str) -> UnitPrice:
-    """A price with its currency and its span; ``0`` is free. Anything else is a `ValueError`."""
+    """Parse a price with its currency and time unit; ``0`` is free. Anything else raises `ValueError`."""
     text = text.strip()
     if text == "0":
         return UnitPrice(Decimal(0), CNY)
     match = _PRICE.fullmatch(text)
     if match is None or bool(match[1]) == bool(match[3]):
-        raise ValueError(f"no price: {text[:40]!r}")
+        raise ValueError(f"not a valid price: {text[:40]!r}")
     code = _CURRENCY_SIGNS.get(match[1] or match[3]) or match[3].upper()
     currency = KNOWN_CURRENCIES.get(code) or Currency(code, _PRICE_DECIMALS)
     return UnitPrice(Decimal(match[2]), currency, _PRICE_UNITS[match[4].lower()])

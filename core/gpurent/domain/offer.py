@@ -1,4 +1,4 @@
-"""What a provider offers, what is ordered of it and paid, and the terms that a user declares in its place."""
+"""What a provider offers, orders and payments, and the terms that a user declares for an adopted machine."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ T = TypeVar("T")
 
 @frozen(kw_only=True)
 class Hardware:
-    """``gpu`` is the model's name ("2080Ti"; empty for none); sizes in GiB, 0 when the shop does not say."""
+    """The hardware of a machine. ``gpu`` is the model ("2080Ti"; empty for none); sizes in GiB, 0 if not reported."""
 
     gpu: str = ""
     gpus: int = 0
@@ -28,17 +28,17 @@ class Hardware:
 
 @frozen(kw_only=True)
 class Metered:
-    """Paid afterwards from a balance, each begun ``tick``; the machine ends when the balance does."""
+    """Paid from a balance as time passes, for each ``tick`` begun; the machine ends when the balance is used up."""
 
     price: UnitPrice
-    tick: timedelta = timedelta(minutes=1)
+    billing_increment: timedelta = timedelta(minutes=1)
 
 
 @frozen(kw_only=True)
 class Prepaid:
-    """Paid before, for a term of at least ``minimum``; unused time comes back when ``refundable``.
+    """Paid in advance for a term of at least ``minimum``; unused time is refunded when ``refundable``.
 
-    ``fee``: what each new order costs on top, whatever its term; never comes back.
+    ``fee`` is what each new order costs on top, whatever its term; it is never refunded.
     """
 
     price: UnitPrice
@@ -50,7 +50,7 @@ class Prepaid:
 
 @frozen(kw_only=True)
 class Deposit:
-    """Money that is held, not spent, until ``returned_on`` (in words)."""
+    """Money that is held, not spent, until ``returned_on`` (a description in words)."""
 
     money: Money
     returned_on: str
@@ -58,7 +58,7 @@ class Deposit:
 
 @frozen(kw_only=True)
 class DiskPrice:
-    """``free`` GiB come with each GPU; each GiB more costs ``price`` while the machine is rented."""
+    """``free`` GiB are included with each GPU; each further GiB costs ``price`` while the machine is rented."""
 
     free: int
     price: UnitPrice
@@ -69,11 +69,11 @@ Tariff = Metered | Prepaid
 
 @frozen(kw_only=True)
 class Offer:
-    """A machine that can be rented. ``key`` is the shop's own name of it.
+    """A machine that can be rented. ``key`` is the provider's own name for it.
 
-    ``tariff.price`` may be in another currency than the one that is paid (USD prices paid in a token).
-    ``deposit`` is set where use is free while money lies locked. ``free`` false: someone else has it now.
-    ``disk`` None: no disk is sold, or the shop does not say for how much.
+    ``tariff.price`` may be in another currency than the one that is paid (e.g. USD prices paid in a token). ``deposit``
+    is set where use is free while a deposit is held. ``available`` false: someone else is renting it. ``disk`` None: no
+    extra disk is sold, or its price is not known. ``shop`` holds the plugin's own data as text.
     """
 
     key: str
@@ -82,19 +82,19 @@ class Offer:
     tariff: Tariff
     deposit: Deposit | None = None
     disk: DiskPrice | None = None
-    free: bool = True
-    place: str = ""
+    available: bool = True
+    location: str = ""
     score: str = ""
     note: str = ""
-    shop: Mapping[str, str] = field(factory=dict)
+    provider_data: Mapping[str, str] = field(factory=dict)
 
 
 @frozen(kw_only=True)
 class Requirements:
-    """What machine the user looks for; empty fields do not matter. ``machine``: just this one, by its `Offer.key`.
+    """The machine that the user wants; empty fields do not matter. ``machine``: only this one, by its `Offer.key`.
 
-    ``gpu_memory``, ``memory`` (GiB) and ``cpus``: at least so much, as the provider states it. ``disk``: GiB to buy
-    beyond what is free. ``image``: the provider's own name of a system image.
+    ``gpu_memory``, ``memory`` (both in GiB) and ``cpus`` are minimums, compared with what the provider states. ``disk``
+    is the number of GiB to buy beyond the free ones. ``image`` is the provider's own name of a system image.
     """
 
     gpu: str = ""
@@ -111,7 +111,7 @@ class Requirements:
 
 @frozen(kw_only=True)
 class Quote:
-    """The expected total, an interval when a rate floats; the deposit is locked on top, not spent."""
+    """The expected total, as a range when the exchange rate floats; the deposit is held on top, not spent."""
 
     low: Money
     high: Money
@@ -121,33 +121,33 @@ class Quote:
 
 @frozen
 class Known(Generic[T]):
-    """A listing that the shop gave in full."""
+    """A complete listing from the provider."""
 
     items: Sequence[T]
 
 
 @frozen
 class Unknown:
-    """No listing could be had; nothing may be concluded from that."""
+    """No listing was available; nothing may be concluded from that."""
 
     reason: str
 
 
 class OrderKind(Enum):
-    """NEW machine; SWITCH a staged machine to the wanted one; EXTEND the time of a lease."""
+    """NEW: a new machine. SWITCH: replace a staging machine by the wanted one. EXTEND: more time for a lease."""
 
     NEW = "new"
     SWITCH = "switch"
-    EXTEND = "extend"
+    RENEW = "renew"
 
 
 @frozen(kw_only=True)
 class Order:
-    """``key`` is made by us and journaled before any call. ``term`` None on a metered shop: until released.
+    """An order. ``key`` is made by core and journaled before any call. ``term`` None: metered, until released.
 
-    ``onto`` is the shop's reference of the lease that a SWITCH or EXTEND builds on.
-    ``password_ref`` names the vault entry of the machine's first password: put there by core before
-    `LeaseProvider.reserve_lease` where the user chooses it, by the plugin when the provider sends one.
+    ``onto`` is the provider's reference of the lease that a SWITCH or EXTEND applies to. ``password_ref`` names the
+    vault entry with the machine's first password. Core writes it before `LeaseProvider.reserve_lease` where the user
+    chooses the password; the plugin writes it when the provider sends one.
     """
 
     key: str
@@ -172,10 +172,10 @@ class PaymentPurpose(Enum):
 
 @frozen(kw_only=True)
 class Bill:
-    """The shop asks for ``amount`` to ``payee`` until ``due``.
+    """The provider asks for ``amount``, payable to ``payee`` until ``due``.
 
-    ``key`` identifies the payment for ever: one key is paid once. Amount zero means "nothing now".
-    ``memo`` is what the shop recognises the payment by, where the amount alone is not enough.
+    ``key`` identifies the payment permanently: each key is paid once. An amount of zero means that nothing is due now.
+    ``memo`` is how the provider recognizes the payment, where the amount alone is not enough.
     """
 
     key: str
@@ -188,7 +188,7 @@ class Bill:
 
 @frozen(kw_only=True)
 class Payment:
-    """``proof`` is what the shop accepts as evidence, a transaction's hash; empty when nothing was due."""
+    """A payment. ``proof`` is what the provider accepts as evidence, a transaction hash; empty if nothing was due."""
 
     key: str
     proof: str
@@ -199,9 +199,9 @@ class Payment:
 
 @frozen(kw_only=True)
 class DeclaredTerms:
-    """Declared, not the shop's: the tariff, what the account held ``at`` the beginning, when the shop ends it.
+    """Terms declared by the user, not by the provider: the tariff, the ``balance`` at the time ``at``, and the end.
 
-    ``balance`` is this machine's own: two machines on one account are declared with a share each.
+    ``balance`` belongs to this machine alone: two machines on one account are declared with a share each.
     """
 
     tariff: Metered
@@ -214,13 +214,13 @@ class DeclaredTerms:
         return self.tariff.price
 
     def cost(self, span: timedelta) -> Money:
-        """What ``span`` of use costs: begun ticks, rounded up once."""
-        tick = self.tariff.tick
+        """Return the cost of using the machine for ``span``: by ticks begun, rounded up once."""
+        tick = self.tariff.billing_increment
         ticks = -(-max(timedelta(), span) // tick)
         return self.price.cost(ticks * tick)
 
     def end_time(self, started_at: datetime) -> datetime | None:
-        """When the machine ends by these terms: the declared end, or the balance used up; None: open."""
+        """Return when the machine ends: at the declared end or when the balance is used up; None if neither is set."""
         found = [self.until] if self.until is not None else []
         many_hours = timedelta(hours=1000)
         price = self.price.cost(many_hours).amount

@@ -1,4 +1,4 @@
-"""What is asked of a person, and the mails that may answer it."""
+"""Questions to the user, and the mails that may answer them."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from attrs import frozen
 
 
 class QuestionKind(Enum):
-    """SPEND: money leaves by a yes. DESTROY: something is lost by a yes. TRUST: a machine or key is believed by a yes.
+    """What a yes means. SPEND: money is spent. DESTROY: something is lost. TRUST: a machine or key is trusted.
 
-    CODE: a text that only the user has (a code, an SSH line, a password). CHOICE: anything else.
+    CODE: a text that only the user has (a code, an SSH command, a password). CHOICE: anything else.
     """
 
     SPEND = "spend"
@@ -23,10 +23,10 @@ class QuestionKind(Enum):
 
 @frozen(kw_only=True)
 class Question:
-    """``id`` is the same each time that the same thing is asked, so that an answer given once is found again.
+    """A question to the user. ``id`` is the same each time the same thing is asked, so that a stored answer is found.
 
-    ``secret``: the answer is not shown while it is typed, and never stored. ``deadline``: when ``default`` becomes the
-    answer (provider time); None: it waits. ``default`` None: no answer counts as none.
+    ``secret``: the answer is not echoed while it is typed, and never stored. ``deadline``: when ``default`` becomes the
+    answer (provider time); None: it waits. ``default`` None: there is no default answer.
     """
 
     id: str
@@ -40,7 +40,7 @@ class Question:
 
 @frozen(kw_only=True)
 class Mail:
-    """``sender`` is the bare address of the From header, lower case; ``text`` is the decoded plain text."""
+    """An e-mail. ``sender`` is the bare address in the From header, in lower case; ``text`` is decoded plain text."""
 
     uid: str
     at: datetime
@@ -51,11 +51,11 @@ class Mail:
 
 @frozen(kw_only=True)
 class Challenge:
-    """Something that only the user's mailbox or the user knows.
+    """A request for something that only the user, or the user's mailbox, knows.
 
-    ``pattern`` is a regular expression with one group, matched against the whole of one line of the mail's text
-    (or of what the person types). A mail counts only when it comes from ``sender``, is not older than ``since``
-    and its subject contains ``subject``.
+    ``pattern`` is a regular expression with one group that must match a whole line of the mail's text, or of what the
+    user types. A mail counts only when it comes from ``sender``, is not older than ``since``, and has ``subject`` in
+    its subject.
     """
 
     key: str

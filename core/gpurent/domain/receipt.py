@@ -12,17 +12,17 @@ from gpurent.domain.money import Currency, Money, Rate
 
 
 class ChargeKind(Enum):
-    """USE, RENEWAL, FEE are spent; DEPOSIT and HOLD are held; REFUND, DEPOSIT_RETURN come back.
+    """USE, RENEWAL and FEE are spent; DEPOSIT and HOLD are held; REFUND and DEPOSIT_RETURN come back.
 
-    HOLD: left the account, and the shop's books do not have it yet. TOP_UP and TRANSFER are the user's own.
+    HOLD: left the account, but is not in the provider's statement yet. TOP_UP and TRANSFER move the user's own money.
     """
 
-    USE = "use"
+    USAGE = "usage"
     RENEWAL = "renewal"
     FEE = "fee"
     DEPOSIT = "deposit"
     REFUND = "refund"
-    DEPOSIT_RETURN = "deposit-back"
+    DEPOSIT_REFUND = "deposit-refund"
     TOP_UP = "top-up"
     HOLD = "hold"
     TRANSFER = "transfer"
@@ -30,9 +30,10 @@ class ChargeKind(Enum):
 
 @frozen(kw_only=True)
 class Charge:
-    """One movement of money, ``money`` above zero; the kind says the direction. ``ref`` is the shop's or chain's.
+    """One movement of money; ``kind`` gives its direction and ``money`` is positive.
 
-    ``growing``: the meter runs, so the same ``ref`` will have a larger amount later.
+    ``ref`` is the provider's or the chain's reference. ``growing``: the meter is running, so the same ``ref`` will have
+    a larger amount later.
     """
 
     at: datetime
@@ -44,12 +45,12 @@ class Charge:
     growing: bool = False
 
 
-_SPENT_KINDS = (ChargeKind.USE, ChargeKind.RENEWAL, ChargeKind.FEE)
+_SPENT_KINDS = (ChargeKind.USAGE, ChargeKind.RENEWAL, ChargeKind.FEE)
 
 
 @frozen(kw_only=True)
 class ReceiptTotal:
-    """One currency of a receipt: paid, come back, really spent, deposits still held."""
+    """The totals of a receipt in one currency: paid, refunded, spent after refunds, and deposits still held."""
 
     currency: Currency
     paid: Money
@@ -59,7 +60,7 @@ class ReceiptTotal:
 
 
 def sum_charges(charges: Iterable[Charge]) -> tuple[ReceiptTotal, ...]:
-    """Per currency, never summed across."""
+    """Sum the charges by currency; currencies are never added together."""
     found: dict[Currency, dict[str, int]] = {}
     for charge in charges:
         row = found.setdefault(charge.money.currency, {"paid": 0, "back": 0, "held": 0})
@@ -69,7 +70,7 @@ def sum_charges(charges: Iterable[Charge]) -> tuple[ReceiptTotal, ...]:
             row["back"] += charge.money.amount
         elif charge.kind in (ChargeKind.DEPOSIT, ChargeKind.HOLD):
             row["held"] += charge.money.amount
-        elif charge.kind is ChargeKind.DEPOSIT_RETURN:
+        elif charge.kind is ChargeKind.DEPOSIT_REFUND:
             row["held"] -= charge.money.amount
     return tuple(
         ReceiptTotal(
@@ -85,11 +86,11 @@ def sum_charges(charges: Iterable[Charge]) -> tuple[ReceiptTotal, ...]:
 
 @frozen(kw_only=True)
 class Receipt:
-    """All movements of a lease, and the time that was paid but not used.
+    """All charges of a lease, and the time that was paid but not used.
 
-    ``idle`` holds named spans ("upload end -> job start", "job end -> release"), in provider time. ``note`` says
-    why the shop's own books are not in it, when they could not be read.
-    ``declared`` is the tariff when it rests on the user's word alone, empty when on the shop's books.
+    ``idle`` holds named durations ("upload-to-job", "job-to-release") in provider time. ``note`` says why the
+    provider's statement is not included, when it could not be read. ``declared`` is the tariff when it rests on the
+    user's declaration alone, and empty when it comes from the provider's statement.
     """
 
     lease: str

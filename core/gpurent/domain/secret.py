@@ -1,4 +1,4 @@
-"""A value that must never be seen."""
+"""A value that must never be shown."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import NoReturn
 
 
 class Secret:
-    """Text that shows itself only to `reveal`; repr, str, format and pickle give nothing away."""
+    """Text that only `reveal` returns; repr, str, format and pickle do not expose it."""
 
     __slots__ = ("_text",)
 

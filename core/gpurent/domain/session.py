@@ -1,4 +1,4 @@
-"""Jobs that outlive the line: what is started, how it stands."""
+"""Jobs that keep running when the connection drops: what to start, and their state."""
 
 from __future__ import annotations
 
@@ -8,14 +8,16 @@ from enum import Enum
 
 from attrs import field, frozen, validators
 
+from gpurent.locale import N_, _
+
 SESSION_NAME_PATTERN = r"[A-Za-z0-9][A-Za-z0-9_-]{0,40}"
 
 
 @frozen(kw_only=True)
 class Job:
-    """A shell ``command`` that runs in ``folder`` (relative to the home) as the session ``name``.
+    """A shell ``command`` that runs in ``folder`` (relative to the home folder) as the session ``name``.
 
-    Log, exit code, pid and start mark lie under ``.gpurent/jobs/<name>/`` of the remote home.
+    Its log, exit code, PID and start marker are in ``.gpurent/jobs/<name>/`` of the remote home folder.
     """
 
     name: str = field(validator=validators.matches_re(SESSION_NAME_PATTERN))
@@ -29,17 +31,30 @@ class Job:
 
 
 class JobState(Enum):
-    """ABSENT: never started. LOST: started, no longer running, left no exit code (the machine was shut)."""
+    """ABSENT: never started. LOST: started, no longer running, no exit code (the machine was shut down)."""
 
     ABSENT = "absent"
     RUNNING = "running"
     ENDED = "ended"
     LOST = "lost"
 
+    @property
+    def title(self) -> str:
+        """The state in the user's language."""
+        return _(_STATE_TITLES[self])
+
+
+_STATE_TITLES = {
+    JobState.ABSENT: N_("not started"),
+    JobState.RUNNING: N_("running"),
+    JobState.ENDED: N_("ended"),
+    JobState.LOST: N_("ended without an exit code"),
+}
+
 
 @frozen(kw_only=True)
 class JobStatus:
-    """``exit_code`` is there when ENDED. ``reason`` explains an end at once, in words. Times are the machine's."""
+    """A job's status. ``exit_code`` is set when ENDED; ``reason`` explains an immediate end. Times by the machine."""
 
     state: JobState
     exit_code: int | None = None
@@ -50,7 +65,7 @@ class JobStatus:
 
 @frozen(kw_only=True)
 class SessionInfo:
-    """One line of a session keeper's own listing: ``id`` as the tool prints it ("12345.name")."""
+    """One line of a session backend's listing: ``id`` as the tool prints it ("12345.name")."""
 
     id: str
     name: str

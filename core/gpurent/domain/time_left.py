@@ -1,4 +1,4 @@
-"""How long a lease lasts, one figure for every way of paying (exact, never below zero), and the timer in a machine."""
+"""How long a lease lasts, one figure for every kind of tariff (exact, never negative), and the timer in a machine."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ _UNSTARTED_STATES = (LeaseState.REQUESTED, LeaseState.PAYABLE)
 
 
 class TimeKind(Enum):
-    """What decides: the PREPAID end, the BALANCE, how long a DEPOSIT's free use lasts, how long files are KEPT.
+    """What ends the lease: its PREPAID term, the BALANCE, the DEPOSIT's period of free use, or how long files are KEPT.
 
-    OPEN: nothing ends it that is known of (not begun, or it costs nothing). OVER: it has ended. UNKNOWN: it could not
-    be found out, which says nothing about how long it lasts.
+    OPEN: nothing known ends it (not started yet, or free of charge). OVER: it has ended. UNKNOWN: the time left could
+    not be determined, which says nothing about how long it lasts.
     """
 
     PREPAID = "prepaid"
@@ -40,43 +40,43 @@ class TimeKind(Enum):
 
 @frozen(kw_only=True)
 class TimeLeft:
-    """``until`` in provider time (UTC) and ``left`` from the look on; both None where nothing ends it, or nobody knows.
+    """``until`` in provider time (UTC) and ``left`` from now; both are None when there is no end or none is known.
 
-    ``burn`` is what all leases on the same balance cost together. ``note`` is the reason of UNKNOWN, or what else the
-    figure rests on.
+    ``burn_rate`` is what all leases on the same balance cost together. ``note`` is the reason for UNKNOWN, or what
+    else the figure depends on.
     """
 
     kind: TimeKind
     until: datetime | None = None
     left: timedelta | None = None
-    burn: UnitPrice | None = None
+    burn_rate: UnitPrice | None = None
     note: str = ""
 
 
 def time_left_until(kind: TimeKind, until: datetime | None, now: datetime, note: str = "") -> TimeLeft:
-    """A figure with a known end; past ends are zero."""
+    """Return the time left for a known end; zero if the end is in the past."""
     left = max(timedelta(), until - now) if until is not None else None
     return TimeLeft(kind=kind, until=until, left=left, note=note)
 
 
 def drains_balance(lease: Lease) -> bool:
-    """Whether ``lease`` takes from a balance as time passes."""
+    """Return whether ``lease`` draws on a balance as time passes."""
     return (
         isinstance(lease.offer.tariff, Metered) and not lease.is_over and lease.state not in _UNSTARTED_STATES
     )
 
 
 def time_left_by_lease(lease: Lease, now: datetime) -> TimeLeft | None:
-    """What the lease alone tells; None where its account's balance decides."""
+    """Return the time left as far as the lease alone determines it; None where the account's balance decides."""
     if lease.state is LeaseState.KEPT and lease.kept_until is not None:
         return time_left_until(TimeKind.KEPT, lease.kept_until, now)
     if lease.is_over:
         return TimeLeft(kind=TimeKind.OVER)
     if lease.declared is not None:
-        # Its own balance or end; with neither, the shop's account decides, which is not ours to see.
+        # Its own balance or end; with neither, the provider's account decides, which gpurent cannot see.
         kind = TimeKind.BALANCE if lease.declared.balance else TimeKind.PREPAID
         figure = time_left_until(kind if lease.expires_at else TimeKind.OPEN, lease.expires_at, now)
-        return evolve(figure, burn=lease.declared.price)
+        return evolve(figure, burn_rate=lease.declared.price)
     if lease.offer.deposit is not None:
         return time_left_until(TimeKind.DEPOSIT, lease.expires_at, now)
     if lease.expires_at is not None:
@@ -85,9 +85,9 @@ def time_left_by_lease(lease: Lease, now: datetime) -> TimeLeft | None:
 
 
 def sum_prices(prices: Sequence[UnitPrice]) -> UnitPrice:
-    """The sum of one or more prices, exactly: spans that differ are brought to a common one, values never divided."""
+    """Sum one or more prices exactly: different time units are brought to a common one, values are never divided."""
     if any(price.currency != prices[0].currency for price in prices):
-        raise MoneyError(_("prices in several currencies cannot be summed without a rate"))
+        raise MoneyError(_("cannot add prices in different currencies without an exchange rate"))
     span = lcm(*(price.per // MICROSECOND for price in prices))
     with localcontext(prec=_DECIMAL_PRECISION):
         value = sum((price.value * (span // (price.per // MICROSECOND)) for price in prices), Decimal(0))
@@ -95,10 +95,10 @@ def sum_prices(prices: Sequence[UnitPrice]) -> UnitPrice:
 
 
 def compute_runway(balance: Money, burn: UnitPrice) -> timedelta | None:
-    """How long ``balance`` lasts, to the microsecond below, at most `LONGEST`; None when nothing is burnt."""
+    """Return how long ``balance`` lasts, rounded down to 1 µs, at most `MAX_TIME_LEFT`; None if nothing is burnt."""
     if balance.currency != burn.currency:
         raise MoneyError(
-            _("{one} and {other} cannot be compared without a rate").format(
+            _("cannot compare {one} and {other} without an exchange rate").format(
                 one=balance.currency.code, other=burn.currency.code
             )
         )
@@ -111,21 +111,21 @@ def compute_runway(balance: Money, burn: UnitPrice) -> timedelta | None:
 def time_left_by_balance(
     balance: Money, at: datetime, burn: UnitPrice, now: datetime, note: str = ""
 ) -> TimeLeft:
-    """The figure that every lease on one balance shares; ``balance`` is what was there at ``at``."""
+    """Return the time left that all leases on one balance share; ``balance`` is as of the time ``at``."""
     lasting = compute_runway(balance, burn)
     if lasting is None:
-        return TimeLeft(kind=TimeKind.OPEN, burn=burn, note=note)
+        return TimeLeft(kind=TimeKind.OPEN, burn_rate=burn, note=note)
     until = at + lasting
     return TimeLeft(
-        kind=TimeKind.BALANCE, until=until, left=max(timedelta(), until - now), burn=burn, note=note
+        kind=TimeKind.BALANCE, until=until, left=max(timedelta(), until - now), burn_rate=burn, note=note
     )
 
 
 @frozen(kw_only=True)
 class MachineTimer:
-    """Shuts a machine from within. ``until`` is when, in provider time; None while it is off.
+    """A timer that shuts a machine down from within, at ``until`` (provider time); None while it is off.
 
-    ``closing``: the last minutes run, and no new job starts.
+    ``closing``: the last minutes have begun, and no new job starts.
     """
 
     until: datetime | None = None

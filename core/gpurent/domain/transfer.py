@@ -1,4 +1,4 @@
-"""What is carried, and what became of it."""
+"""Transfer requests and their reports."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from attrs import frozen
 
 @frozen(kw_only=True)
 class TransferLimits:
-    """How much one transfer may hold before it is refused as hostile or mistaken. Sizes in bytes.
+    """Limits beyond which a transfer is refused as hostile or mistaken. Sizes in bytes.
 
-    On the way down other names than ``files`` (folders, links) may be as many again.
+    In a download, the same limit as for ``files`` applies once more to all other names (folders, links).
     """
 
     files: int = 1_000_000
@@ -22,16 +22,15 @@ class TransferLimits:
 
 @frozen(kw_only=True)
 class PushRequest:
-    """Carry ``sources`` (files or folders) into the remote folder ``target`` (relative to the home).
+    """Upload ``sources`` (files or folders) into the remote folder ``target`` (relative to the home folder).
 
-    A folder's *content* goes into ``target`` when it is the only source and ``contents_only`` is true (the user's
-    project folder), else each source keeps its name. ``use_ignore_files``: honour ``.gpurentignore`` and
-    ``.gitignore``. ``bandwidth_limit``: bytes a second over the line, 0 for none. ``verify``: ``fast`` checks what
-    arrives, ``full`` also reads back what lies there, and does not believe that equal sizes and times mean equal
-    content.
+    With ``contents_only`` and a single folder as source, the folder's *contents* go into ``target`` (the user's project
+    folder); otherwise each source keeps its name. ``use_ignore_files``: honour ``.gpurentignore`` and ``.gitignore``.
+    ``bandwidth_limit``: bytes per second on the connection, 0 for none. ``verify``: ``fast`` verifies what is
+    transferred; ``full`` also reads existing remote files and does not take equal sizes and times as equal contents.
 
-    ``delete``: afterwards take away there, below what was carried, what is not here any more and not ignored here.
-    ``dry_run``: carry nothing and take nothing away; the report names what ``delete`` would take.
+    ``delete``: afterwards delete remote files below the uploaded folders that do not exist locally; files ignored here
+    are kept. ``dry_run``: transfer and delete nothing; the report lists what ``delete`` would delete.
     """
 
     sources: tuple[Path, ...]
@@ -47,7 +46,7 @@ class PushRequest:
 
 @frozen(kw_only=True)
 class PullRequest:
-    """Bring the remote ``sources`` (relative to the home or absolute) into the local folder ``target``."""
+    """Download the remote ``sources`` (absolute or relative to the home folder) into the local folder ``target``."""
 
     sources: tuple[str, ...]
     target: Path
@@ -58,17 +57,17 @@ class PullRequest:
 
 @frozen(kw_only=True)
 class SkippedName:
-    """A name that was not carried, and why in words."""
+    """A name that was not transferred, and the reason in words."""
 
     name: str
-    why: str
+    reason: str
 
 
 @frozen(kw_only=True)
 class TransferReport:
-    """``sent`` bytes went over the line; ``total`` lie there now, verified by hash; ``resumed`` were there before.
+    """``sent`` bytes went over the connection; ``total`` are in place, verified by hash; ``resumed`` were there before.
 
-    ``deleted``: names below the target that were taken away there (dry run: that would be).
+    ``deleted``: names below the target that were deleted there (in a dry run: that would be deleted).
     """
 
     files: int

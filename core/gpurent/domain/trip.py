@@ -1,4 +1,4 @@
-"""What the user wants, in five parts, the plan that comes of it, and what the Store keeps of it."""
+"""A trip's specification, the plan made from it, and its records in the Store."""
 
 from __future__ import annotations
 
@@ -20,9 +20,10 @@ class OnError(Enum):
 
 @frozen(kw_only=True)
 class UploadSpec:
-    """What is uploaded: the local ``folder``, or of it only ``include``. ``transfer``: the backend, empty for the best.
+    """What is uploaded: the local ``folder``, or only ``include`` of it.
 
-    ``staged``: upload on a cheaper machine first, where there is one; None: unless only a machine is wanted.
+    ``transfer``: the backend, empty for the best one. ``staged``: upload to a cheaper machine first, where the provider
+    has one; None: yes, unless only a machine is wanted.
     """
 
     folder: str = "."
@@ -33,10 +34,10 @@ class UploadSpec:
 
 @frozen(kw_only=True)
 class SetupSpec:
-    """What makes the machine ready for the job: ``conda``, then ``requirements`` and ``pip``, then shell ``commands``.
+    """What prepares the machine for the job: ``conda``, then ``requirements`` and ``pip``, then shell ``commands``.
 
-    ``requirements`` and ``conda`` are files below the folder. ``needs``: the files that the setup needs, so that it
-    runs beside the rest of the upload; None: it waits for all of it.
+    ``requirements`` and ``conda`` are files in the folder. ``needs``: the files that the setup needs, so that it can
+    run in parallel with the rest of the upload; None: it waits for the whole upload.
     """
 
     requirements: str = ""
@@ -52,8 +53,10 @@ class SetupSpec:
 
 @frozen(kw_only=True)
 class JobSpec:
-    """``command``: the job's argument vector, empty when only a machine is wanted. ``name``: the session's, empty for
-    the trip's own. ``session``, ``launcher``: the plugins, empty for the best.
+    """The job to run.
+
+    ``command``: the job's argument vector, empty when only a machine is wanted. ``name``: the session's name, empty for
+    the trip's own. ``session``, ``launcher``: the plugins to use, empty for the best.
     """
 
     command: tuple[str, ...] = ()
@@ -65,9 +68,10 @@ class JobSpec:
 
 @frozen(kw_only=True)
 class ResultsSpec:
-    """``paths`` below the job's folder are downloaded into ``dir`` (empty: the uploaded folder).
+    """``paths`` in the job's folder are downloaded into ``dir`` (empty: the uploaded folder).
 
-    ``every``: also at this interval while the job runs, so that an end of the money loses at most that much.
+    ``every``: also download at this interval while the job runs, so that at most that much is lost if the money runs
+    out.
     """
 
     paths: tuple[str, ...] = ()
@@ -77,11 +81,11 @@ class ResultsSpec:
 
 @frozen(kw_only=True)
 class TripLimits:
-    """What ends the trip or its machine; None: as the settings have it.
+    """What ends the trip or its machine; None: as in the settings.
 
     ``term``: for how long to rent. ``budget``: the most that the trip may cost. At most one of ``deadline_at`` and
-    ``deadline_in`` (from the lease's start) is set. ``idle_load`` is in percent. ``keep``: the machine stays when the
-    job has ended.
+    ``deadline_in`` (counted from the lease's start) is set. ``idle_load`` is in percent. ``keep``: the machine is not
+    released when the job has ended.
     """
 
     term: timedelta | None = None
@@ -106,10 +110,10 @@ class TripLimits:
 class TripSpec:
     """A whole trip as the user asked for it.
 
-    ``providers``: the first of them that can serve becomes ``provider``. ``lease``: no machine is rented, this one is
-    used. ``terms``: the declared terms of a machine that the user rents by hand. ``rent_only``: stop after connecting.
-    ``doctor``: how strictly the machine is examined, empty for the settings' policy. ``notify`` names the events that
-    are reported, None for the user's settings.
+    ``providers``: candidates; the first that can serve the trip becomes ``provider``. ``lease``: use this lease instead
+    of renting a machine. ``terms``: the declared terms of a machine that the user rents manually. ``rent_only``: stop
+    after connecting. ``doctor``: how strictly the machine is examined, empty for the policy in the settings.
+    ``notify``: the events to notify about, None for the user's settings.
     """
 
     requirements: Requirements = Requirements()
@@ -130,8 +134,8 @@ class TripSpec:
 class AgreedPrice:
     """What the user agreed to pay for one order.
 
-    ``ceiling``: the most that one bill of rent may be without asking again, None: whatever it is; ``deposit``
-    likewise for deposits, None: none. ``rate`` is the one that was quoted with.
+    ``ceiling``: the most that one bill for rent may be without asking again; None: no limit. ``deposit``: likewise for
+    deposits; None: none. ``rate``: the exchange rate of the quote.
     """
 
     ceiling: Money | None = None
@@ -145,7 +149,7 @@ class AgreedPrice:
 
 @frozen(kw_only=True)
 class Leg:
-    """One stay on one kind of machine: files are uploaded to it, or the ``job`` runs on it, or both."""
+    """The part of a trip on one machine: files are uploaded to it, the ``job`` runs on it, or both."""
 
     order: Order
     upload: bool
@@ -155,7 +159,7 @@ class Leg:
 
 @frozen(kw_only=True)
 class TripPlan:
-    """The legs in order and what they may cost in all."""
+    """The legs in order and their expected total cost."""
 
     offer: Offer
     legs: tuple[Leg, ...]
@@ -164,13 +168,13 @@ class TripPlan:
 
 @frozen(kw_only=True)
 class TripRecord:
-    """``kind`` is run, rent, renew, upgrade, restart, release or guard; ``outcome`` is empty while it is under way."""
+    """``kind`` is run, rent, renew, upgrade, restart, release or guard; ``outcome`` is empty while the trip is open."""
 
     id: str
     kind: str
     spec: TripSpec
     lease: str
-    begun_at: datetime
+    started_at: datetime
     ended_at: datetime | None
     outcome: str
 
@@ -181,8 +185,8 @@ class TripRecord:
 
 @frozen(kw_only=True)
 class StepRecord:
-    """One durable step: ``done_at`` None means that it was begun and nobody knows how it ended."""
+    """One durable step; ``done_at`` None means that it was begun, but its result was not recorded."""
 
     name: str
-    begun_at: datetime
+    started_at: datetime
     done_at: datetime | None

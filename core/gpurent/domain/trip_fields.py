@@ -1,6 +1,6 @@
 """The fields of a trip: the one table behind options, `gpurent.toml`, its schema, the docs, JSON and completion.
 
-A field's ``name`` is the same word everywhere: the key ``results_dir`` of the file is the option ``--results-dir``.
+A field has one ``name`` everywhere: the key ``results_dir`` of the file is the option ``--results-dir``.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ class FieldKind(Enum):
     PATH = "path"
     PATH_LIST = "paths"
     PACKAGES = "packages"
-    DURATION = "span"
-    MOMENT = "moment"
+    DURATION = "duration"
+    MOMENT = "time"
     MONEY = "money"
     NUMBER = "number"
     PERCENT = "percent"
@@ -32,7 +32,7 @@ class FieldKind(Enum):
 
     @property
     def is_list(self) -> bool:
-        """Whether it holds several values: an option that is repeated, a list in the file."""
+        """Whether the field holds several values: a repeatable option, a list in the file."""
         return self in (FieldKind.TEXT_LIST, FieldKind.PATH_LIST, FieldKind.PACKAGES)
 
 
@@ -45,18 +45,18 @@ class FieldGroup(Enum):
     SETUP = N_("Setup")
     JOB = N_("The job")
     RESULTS = N_("Results")
-    MESSAGES = N_("Messages")
+    MESSAGES = N_("Notifications")
 
 
 @frozen
 class TripField:
-    """``help_text`` is one line for people.
+    """A field of a trip. ``help_text`` is one line for people.
 
-    ``example`` the value as TOML has it; ``attribute_path`` the attribute of `TripSpec`.
+    ``example`` is the value as TOML; ``attribute_path`` is the attribute of `TripSpec`.
 
-    ``choices``: nothing else is allowed. ``plugin_kind``: the kind of plugin that is named, for completion and
-    checks. ``relative_to_upload``: paths are relative to the uploaded folder and stay below it; else relative to
-    where they are written.
+    ``choices``: the only values allowed. ``plugin_kind``: the kind of plugin that the value names, for completion and
+    checks. ``relative_to_upload``: paths are relative to the uploaded folder and stay inside it; otherwise they are
+    relative to the file or folder in which they are given.
     """
 
     name: str
@@ -75,11 +75,11 @@ class TripField:
         return f"--{self.name.replace('_', '-')}"
 
 
-# Never worth a message: there are too many of them.
+# All events except those that are too frequent for a notification.
 NOTIFIABLE_EVENTS = tuple(
     kind.value
     for kind in EventKind
-    if kind not in (EventKind.PROGRESS, EventKind.JOB_OUTPUT, EventKind.STEP_BEGUN, EventKind.STEP_DONE)
+    if kind not in (EventKind.PROGRESS, EventKind.JOB_OUTPUT, EventKind.STEP_STARTED, EventKind.STEP_DONE)
 )
 DOCTOR_POLICIES = ("off", "warn", "require")
 
@@ -92,7 +92,7 @@ TRIP_FIELDS: tuple[TripField, ...] = (
         _G.MACHINE,
         "providers",
         '["first", "second"]',
-        N_("Where to rent; of several, the first that has a fitting machine"),
+        N_("Provider to rent from; of several, the first that has a matching machine"),
         plugin_kind="lease",
     ),
     TripField("gpu", _K.TEXT, _G.MACHINE, "requirements.gpu", '"2080Ti"', N_("Part of the GPU's name")),
@@ -103,16 +103,16 @@ TRIP_FIELDS: tuple[TripField, ...] = (
         _G.MACHINE,
         "requirements.gpu_memory",
         "11",
-        N_("Least memory of each GPU, in GiB"),
+        N_("Minimum memory of each GPU, in GiB"),
     ),
-    TripField("cpus", _K.NUMBER, _G.MACHINE, "requirements.cpus", "4", N_("Least number of processor cores")),
+    TripField("cpus", _K.NUMBER, _G.MACHINE, "requirements.cpus", "4", N_("Minimum number of CPU cores")),
     TripField(
         "memory",
         _K.NUMBER,
         _G.MACHINE,
         "requirements.memory",
         "16",
-        N_("Least memory of the machine, in GiB"),
+        N_("Minimum memory of the machine, in GiB"),
     ),
     TripField(
         "machine",
@@ -120,16 +120,16 @@ TRIP_FIELDS: tuple[TripField, ...] = (
         _G.MACHINE,
         "requirements.machine",
         '"7"',
-        N_("Exactly this machine, by the provider's own name for it"),
+        N_("Rent exactly this machine, by the provider's name for it"),
     ),
-    TripField("disk", _K.NUMBER, _G.MACHINE, "requirements.disk", "100", N_("Disk to buy, in GiB")),
+    TripField("disk", _K.NUMBER, _G.MACHINE, "requirements.disk", "100", N_("Disk size to order, in GiB")),
     TripField(
         "image",
         _K.TEXT,
         _G.MACHINE,
         "requirements.image",
         '"pytorch-2"',
-        N_("System image, by the provider's own name for it"),
+        N_("System image, by the provider's name for it"),
     ),
     TripField(
         "doctor",
@@ -137,7 +137,7 @@ TRIP_FIELDS: tuple[TripField, ...] = (
         _G.MACHINE,
         "doctor",
         '"warn"',
-        N_("Examine the machine before the job; require: release it when it fails"),
+        N_("Examine the machine before the job; require: release it if it fails"),
         choices=DOCTOR_POLICIES,
     ),
     TripField("for", _K.DURATION, _G.LIMITS, "limits.term", '"1d"', N_("How long to rent: 1d, 2h30m, 1天")),
@@ -147,7 +147,7 @@ TRIP_FIELDS: tuple[TripField, ...] = (
         _G.LIMITS,
         "limits.budget",
         '"200CNY"',
-        N_("The most that the trip may cost: 200CNY, 200000DBC"),
+        N_("Maximum cost of the trip: 200CNY, 200000DBC"),
     ),
     TripField(
         "deadline",
@@ -179,7 +179,7 @@ TRIP_FIELDS: tuple[TripField, ...] = (
         _G.LIMITS,
         "limits.timer",
         '"4h"',
-        N_("Shut the machine down when nobody has watched it for this long"),
+        N_("Shut the machine down when gpurent has not watched it for this long"),
     ),
     TripField(
         "after_job",
@@ -241,7 +241,7 @@ TRIP_FIELDS: tuple[TripField, ...] = (
         _G.UPLOAD,
         "upload.staged",
         "true",
-        N_("Upload on a cheaper machine first, where there is one"),
+        N_("Upload to a cheaper machine first, if there is one"),
     ),
     TripField(
         "conda",
@@ -281,7 +281,7 @@ TRIP_FIELDS: tuple[TripField, ...] = (
         _G.JOB,
         "job.command",
         '["python3", "train.py", "--epochs", "20"]',
-        N_("The job: a shell line, or a list of words"),
+        N_("The job: a shell command, or a list of words"),
     ),
     TripField("name", _K.TEXT, _G.JOB, "job.name", '"digits"', N_("Name of the session")),
     TripField(
@@ -299,7 +299,7 @@ TRIP_FIELDS: tuple[TripField, ...] = (
         _G.JOB,
         "job.launcher",
         '"plain"',
-        N_("Launcher that turns the command into a process"),
+        N_("Launcher that turns the command into processes"),
         plugin_kind="launcher",
     ),
     TripField(

@@ -1,4 +1,4 @@
-"""From the values of a trip's fields to its specification."""
+"""Builds a `TripSpec` from the values of a trip's fields."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ Values = Mapping[str, Any]
 
 
 def make_trip_spec(values: Values) -> TripSpec:
-    """The trip that ``values`` describe, by field name as their readers give them; what is missing has its default."""
+    """Build the trip from ``values``, the parsed values by field name; what is missing gets its default."""
     parts: dict[str, dict[str, Any]] = {}
     for field in TRIP_FIELDS:
         if field.name in values:
@@ -40,7 +40,7 @@ def make_trip_spec(values: Values) -> TripSpec:
 
 
 def _setup_arguments(given: dict[str, Any]) -> dict[str, Any]:
-    """``pip`` is a requirements file or a list of packages; what is needed brings along the files that setup reads."""
+    """Split ``pip`` into a requirements file or packages, and add the files that the setup reads to ``needs``."""
     pip = given.pop("pip", ())
     found = {**given, "requirements": pip} if isinstance(pip, str) else {**given, "pip": tuple(pip)}
     needs = found.get("needs")
@@ -60,13 +60,13 @@ def _limit_arguments(given: dict[str, Any]) -> dict[str, Any]:
 
 
 def _trip_arguments(given: dict[str, Any]) -> dict[str, Any]:
-    """One provider is the provider; several stay a choice."""
+    """Set ``provider`` if exactly one is given; several remain candidates."""
     providers = tuple(dict.fromkeys(given.pop("providers", ())))
     return {**given, "provider": providers[0]} if len(providers) == 1 else {**given, "providers": providers}
 
 
 def include_needed_files(include: Sequence[str], needed: Sequence[str]) -> tuple[str, ...]:
-    """What the setup reads is uploaded too. The whole folder is no list."""
+    """Add the files that the setup reads to the upload. An empty result means the whole folder."""
     if not include or "." in include:
         return ()
     found = [PurePosixPath(name) for name in dict.fromkeys(include)]

@@ -1,1 +1,1 @@
-"""The outside: files, SQLite, SSH, HTTP, the vault, configuration. Wired in at the composition root alone."""
+"""Access to the outside: files, SQLite, SSH, HTTP, the vault, configuration. Wired up only in the composition root."""

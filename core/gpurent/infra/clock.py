@@ -1,4 +1,4 @@
-"""The provider's time: the wall's, or a sandbox's faster one."""
+"""The provider's time: the wall clock, or the sandbox's faster clock."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from attrs import define, frozen
 
 from gpurent.errors import UsageError
 from gpurent.locale import _
+from gpurent.locale.foreign_text import describe_error
 
 MIN_SLEEP = 0.02
 MAX_SLEEP = 0.5
@@ -20,7 +21,7 @@ class WallClock:
         return datetime.now(UTC)
 
     async def sleep(self, span: timedelta) -> None:
-        import asyncio  # heavy; a listing only wants to know the time
+        import asyncio  # heavy; a listing needs only the time
 
         await asyncio.sleep(max(0.0, span.total_seconds()))
 
@@ -33,7 +34,7 @@ class WallClock:
 
 @frozen(kw_only=True)
 class ClockScale:
-    """How a scaled clock runs: at the wall's ``wall`` it showed ``shown``, and goes ``speed`` times as fast."""
+    """The scale of a clock that showed ``provider_start`` at ``wall_start`` and runs ``speed`` times as fast."""
 
     wall_start: datetime
     provider_start: datetime
@@ -56,13 +57,13 @@ class ClockScale:
 
     @classmethod
     def from_json(cls, text: str) -> ClockScale:
-        """What `dump` wrote; a `ValueError` if it is anything else."""
+        """Parse what `to_json` wrote; raises `ValueError` for anything else."""
         try:
             raw = json.loads(text)
             wall, shown = datetime.fromisoformat(raw["wall"]), datetime.fromisoformat(raw["shown"])
             speed = raw["speed"]
         except (LookupError, TypeError, RecursionError) as error:
-            raise ValueError(f"no clock: {type(error).__name__}") from None
+            raise ValueError(f"not a valid clock file: {type(error).__name__}") from None
         if wall.tzinfo is None or shown.tzinfo is None or type(speed) is not int or speed < 1:
             raise ValueError("a clock needs two times with a zone and a speed of 1 or more")
         return cls(wall_start=wall.astimezone(UTC), provider_start=shown.astimezone(UTC), speed=speed)
@@ -70,7 +71,7 @@ class ClockScale:
 
 @define(eq=False)
 class ScaledClock:
-    """A sandbox's time, as the file at ``path`` says; read anew when the sandbox has rewritten it."""
+    """The sandbox's clock, as defined by the file at ``path``, which is re-read whenever the sandbox rewrites it."""
 
     path: Path
     _scale: ClockScale | None = None
@@ -84,8 +85,10 @@ class ScaledClock:
                 self._scale, self._file_stamp = ClockScale.from_json(self.path.read_text("utf-8")), stamp
         except (OSError, ValueError) as error:
             raise UsageError(
-                _("the sandbox's clock {path} cannot be read: {error}").format(path=self.path, error=error),
-                hint=_("Is the sandbox still up? See: gpurent sandbox status"),
+                _("the sandbox clock {path} cannot be read: {error}").format(
+                    path=self.path, error=describe_error(error)
+                ),
+                hint=_("Is the sandbox still running? See: gpurent sandbox status"),
             ) from None
         return self._scale
 
@@ -93,7 +96,11 @@ class ScaledClock:
         return self.read_scale().from_wall_time(datetime.now(UTC))
 
     async def sleep(self, span: timedelta) -> None:
-        """At least `SHORTEST` real seconds, so that polling does not spin; a jump ahead wakes within `GLANCE`."""
+        """Sleep for ``span`` of this clock's time.
+
+        Each wait takes at least `MIN_SLEEP` real seconds, so that polling does not spin, and at most `MAX_SLEEP`, so
+        that a jump of the clock is noticed.
+        """
         import asyncio
 
         end = self.now() + span
@@ -112,13 +119,13 @@ class ScaledClock:
 
 
 def make_clock(text: str) -> WallClock | ScaledClock:
-    """The clock that ``GPURENT_CLOCK`` names: empty for the wall's, ``file:PATH`` for a sandbox's."""
+    """Return the clock that ``GPURENT_CLOCK`` names: empty for the wall clock, ``file:PATH`` for the sandbox's."""
     if not text:
         return WallClock()
     kind, _colon, path = text.partition(":")
     if kind != "file" or not path:
         raise UsageError(
-            _("GPURENT_CLOCK={setting!r} is no clock").format(setting=text),
+            _("invalid GPURENT_CLOCK: {setting!r}").format(setting=text),
             hint=_("Leave it empty, or use: file:PATH"),
         )
     return ScaledClock(Path(path))

@@ -1,4 +1,4 @@
-"""The HTTP client that plugins are given: bounded, redacted, never retrying."""
+"""The HTTP client for plugins: limited in size and time, redacted, without retries."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ from gpurent.domain.terminal_text import strip_terminal
 from gpurent.errors import Spent, UnavailableError, UnexpectedResponse, UsageError
 from gpurent.infra.redact import MASK, Redactor
 from gpurent.locale import _
+from gpurent.locale.foreign_text import describe_error
 
 if TYPE_CHECKING:
     import httpx2
@@ -30,7 +31,7 @@ SAFE_METHODS = ("GET", "HEAD")
 
 @frozen
 class ReadHttpResponse:
-    """Implements `gpurent.ports.services.HttpResponse`. ``spent``: what an unreadable answer leaves open."""
+    """Implements `gpurent.ports.services.HttpResponse`. ``spent`` is reported when the response cannot be parsed."""
 
     status: int
     url: str
@@ -44,7 +45,7 @@ class ReadHttpResponse:
             return json.loads(self.text, parse_float=Decimal, parse_constant=_refuse_constant)
         except (ValueError, RecursionError):
             raise UnexpectedResponse(
-                _("the answer of {url} is no JSON (status {status})").format(
+                _("the response from {url} is not JSON (status {status})").format(
                     url=self.url, status=self.status
                 ),
                 url=self.url,
@@ -58,10 +59,10 @@ def _refuse_constant(name: str) -> Any:
 
 
 class _SendTracker:
-    """Told by the transport what it does. As long as no request was begun, nothing can have happened.
+    """A trace callback of the transport that records whether sending began; before that, nothing can have happened.
 
-    From then on the whole answer has ``seconds``; before, the transport limits each step of connecting by itself
-    (cut off from outside, it would leave its socket open).
+    Once sending starts, the whole response must arrive within ``seconds``. Until then the transport applies its own
+    timeout to each step of connecting; cancelling it from outside would leak its socket.
     """
 
     def __init__(self, seconds: float) -> None:
@@ -76,10 +77,10 @@ class _SendTracker:
 
 
 class HttpClient:
-    """One client below one base URL. Plain HTTP is only spoken to this computer."""
+    """An HTTP client for one base URL. Plain HTTP is allowed only to this computer."""
 
     def __init__(self, base_url: str, *, redact: Redactor, log: Logger, live: str = "") -> None:
-        """``live`` says what is known of the real service; it goes with every failure that is not the sandbox's."""
+        """Create the client. ``live``, what is known of the real service, is the hint of failures outside a sandbox."""
         self._base = base_url.rstrip("/")
         self._redact = redact
         self._log = log
@@ -96,22 +97,22 @@ class HttpClient:
             local = is_loopback(self._host)
             if not self._host:
                 raise UsageError(
-                    _("{url!r} is no web address").format(url=self._redact.redact(self._base)),
+                    _("invalid URL: {url!r}").format(url=self._redact.redact(self._base)),
                     hint=_("Set the plugin's url in config.toml."),
                 )
             plain = urlsplit(self._base).scheme == "http"
             if plain and not local:
                 raise UsageError(_("{url} is not encrypted").format(url=self._base), hint=_("Use https."))
             for chatty in ("httpx2", "httpcore2"):
-                # They log URLs in a spelling of their own, which the redactor cannot know.
+                # They log URLs in another spelling, which the redactor cannot recognize.
                 getLogger(chatty).setLevel(WARNING)
             self._client = httpx2.AsyncClient(
                 follow_redirects=False,
                 trust_env=not local,
-                # Certificates take longer to load than a call to this computer, which needs none.
+                # Loading certificates takes longer than a request to this computer, which needs none.
                 verify=ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT) if plain else True,
                 headers={"User-Agent": "gpurent"},
-                # A session belongs to a login, which the plugin keeps; the client remembers none.
+                # The session belongs to a login, which the plugin manages; the client stores no cookies.
                 cookies=CookieJar(DefaultCookiePolicy(allowed_domains=())),
             )
         return self._client
@@ -132,7 +133,7 @@ class HttpClient:
         json: Any = None,
         timeout: float = 30.0,
     ) -> ReadHttpResponse:
-        """See `Http` of the ports; ``timeout`` is in real seconds, for connecting and again for the answer."""
+        """See `gpurent.ports.services.Http`. ``timeout``: real seconds for connecting, and again for the response."""
         import httpx2
 
         sent = _SendTracker(timeout)
@@ -171,7 +172,7 @@ class HttpClient:
         )
 
     def _make_safe_url(self, path: str, params: Mapping[str, str] | None) -> str:
-        """The URL for people and logs."""
+        """Return the URL for display and logs, with secrets masked."""
         url = self._redact.redact(quote(self._redact.redact(self._base + path), safe="/:?&=%[]@*"))
         if not params:
             return url
@@ -180,7 +181,7 @@ class HttpClient:
     def _reveal_values(
         self, given: Mapping[str, str | Secret] | Mapping[str, Secret] | None
     ) -> dict[str, str]:
-        """What goes over the line; every secret in it is known to the redactor from here on."""
+        """Return the values to send, and register each secret in them with the redactor."""
         found = {}
         for name, value in (given or {}).items():
             if isinstance(value, Secret):
@@ -193,32 +194,34 @@ class HttpClient:
 
         client = self._get_client()
         if path and not path.startswith("/"):
-            # "https://shop" + ".evil.example/" would be another host.
-            raise UsageError(_("the path {path!r} does not begin with /").format(path=path[:80]))
+            # "https://host" + ".evil.example/" would be another host.
+            raise UsageError(_("the path {path!r} does not start with /").format(path=path[:80]))
         try:
             request = client.build_request(method, self._base + path, **parts)
         except (httpx2.InvalidURL, ValueError, TypeError) as error:
             raise UsageError(
-                _("{shown} cannot be asked: {error}").format(shown=shown, error=type(error).__name__)
+                _("cannot send a request to {shown}: {error}").format(shown=shown, error=type(error).__name__)
             ) from None
         if request.url.host != httpx2.URL(self._base).host:
-            raise UsageError(_("{shown} is not at {host}").format(shown=shown, host=self._host))
+            raise UsageError(_("{shown} is not on {host}").format(shown=shown, host=self._host))
         return request
 
     def _make_no_answer_error(
         self, method: str, shown: str, error: Exception, sent: bool
     ) -> UnavailableError:
         place = urlsplit(shown).netloc
-        what = strip_terminal(self._redact.redact(str(error))) or type(error).__name__
+        what = strip_terminal(self._redact.redact(describe_error(error)))
         if method in SAFE_METHODS or not sent:
             return UnavailableError(
                 _("{place} does not answer: {what}").format(place=place, what=what),
                 hint=self._live,
                 retryable=True,
             )
-        took_effect = _("Whether it took effect is not known; gpurent looks before it tries again.")
+        took_effect = _(
+            "It is not known whether the request took effect; gpurent checks before it tries again."
+        )
         return UnavailableError(
-            _("{place} did not answer to {method} {path}: {what}").format(
+            _("{place} did not answer {method} {path}: {what}").format(
                 place=place, method=method, path=urlsplit(shown).path, what=what
             ),
             hint=f"{took_effect} {self._live}".strip(),
@@ -228,7 +231,7 @@ class HttpClient:
 
 
 def _parse_host(base: str) -> str:
-    """The host of a base URL, empty if it is none of ours: another scheme, a name or password in it, a query."""
+    """Return the host of a base URL; empty if it is not allowed: another scheme, credentials, a query, a fragment."""
     try:
         parts = urlsplit(base)
         odd = parts.scheme not in ("http", "https") or "@" in parts.netloc or parts.query or parts.fragment
@@ -243,7 +246,7 @@ async def _read_body(answer: httpx2.Response, shown: str, spent: Spent) -> str:
         body += chunk
         if len(body) > MAX_BODY_BYTES:
             raise UnexpectedResponse(
-                _("the answer of {shown} is larger than {most} MiB").format(
+                _("the response from {shown} is larger than {most} MiB").format(
                     shown=shown, most=MAX_BODY_BYTES >> 20
                 ),
                 url=shown,

@@ -1,4 +1,4 @@
-"""What each plugin is given, made of this computer's parts."""
+"""The context that each plugin is given."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 @frozen(kw_only=True)
 class BuiltPluginContext:
-    """Implements `PluginContext` for one plugin; logins and questions go back to core."""
+    """Implements `PluginContext` for one plugin; logins and questions are passed on to core."""
 
     http: Http
     clock: Clock
@@ -51,10 +51,11 @@ class BuiltPluginContext:
 
 @define(kw_only=True)
 class PluginContextFactory:
-    """``declared``: the settings of a plugin's section. ``mail`` is the user's mailbox.
+    """Makes the contexts of plugins and closes their HTTP clients.
 
-    ``log_in(auth, renew)`` and ``answer(challenge)`` are core's own. A plugin gets what
-    ``wrap_http(client, url)`` makes of each of its clients.
+    ``get_settings(name, fields)`` returns the settings of a plugin's section. ``mail`` is the user's mailbox.
+    ``log_in(auth, renew)`` and ``answer_challenge(challenge)`` are core's own. A plugin gets the result of
+    ``wrap_http(client, url)`` in place of each of its clients.
     """
 
     registry: PluginRegistry
@@ -70,7 +71,7 @@ class PluginContextFactory:
     _clients: list[HttpClient] = field(factory=list)
 
     def make_context(self, entry: PluginEntry[Any], auth: str) -> PluginContext:
-        """For the plugin of ``entry``, which logs in by ``auth``. Its secret settings are hidden from now on."""
+        """Make the context of the plugin of ``entry``, which logs in with ``auth``; register its secret settings."""
         from gpurent.infra.http import HttpClient
 
         settings = self.get_settings(entry.name, entry.settings)
@@ -98,7 +99,7 @@ class PluginContextFactory:
         )
 
     def register_secrets(self, entry: PluginEntry[Any]) -> None:
-        """Register the entry's secret settings, and the parts of them that give them away."""
+        """Register the entry's secret settings, and the parts of them that would reveal them."""
         settings = self.get_settings(entry.name, entry.settings)
         for declared in entry.settings:
             if declared.secret:
@@ -106,7 +107,7 @@ class PluginContextFactory:
                     self.redactor.register_secret(Secret(piece))
 
     def _find_live_notes(self, name: str) -> str:
-        """What is known of the real service of the provider that is called ``name``, or logs in or pays by it."""
+        """Return what is known of the real service of the provider that has, logs in with or is paid with ``name``."""
         entries = self.registry.get_entries(LeaseEntry).values()
         return next((x.live_notes for x in entries if name in (x.name, x.auth, x.billing)), "")
 

@@ -1,4 +1,4 @@
-"""Secrets out of logs."""
+"""Keeps secrets out of logs."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _PRIVATE_KEY = re.compile(
 
 
 def _encode_variants(text: str) -> set[str]:
-    """``text`` as URLs, JSON, HTML, Python and base64 write it; the last at each of its three alignments."""
+    """Return ``text`` as URLs, JSON, HTML, Python and base64 write it; base64 in each of its three alignments."""
     raw = text.encode("utf-8", "surrogatepass")
     found = {
         text,
@@ -35,17 +35,17 @@ def _encode_variants(text: str) -> set[str]:
         base64.urlsafe_b64encode(raw).decode(),
     }
     for lead in range(3):
-        # Characters that also hold bits of a neighbour are left out.
+        # Leave out the characters that also hold bits of adjacent bytes.
         first, last = (lead * 8 + 5) // 6, (lead + len(raw)) * 8 // 6
         padded = b"\0" * lead + raw
-        if last - first >= 2 * MIN_SECRET_LENGTH:  # fewer would tear ordinary text
+        if last - first >= 2 * MIN_SECRET_LENGTH:  # shorter ones would match ordinary text
             codes = (base64.b64encode(padded), base64.urlsafe_b64encode(padded))
             found |= {code.decode()[first:last] for code in codes}
     return {value for value in found if len(value) >= MIN_SECRET_LENGTH}
 
 
 def split_secret(text: str) -> set[str]:
-    """A secret setting and the parts of it that give it away: of several, each; of a URL, its keys and passwords."""
+    """Return a secret setting and the parts that would reveal it: the items of a list, a URL's keys and passwords."""
     found = {text}
     for item in re.split(r"[\s,]+", text):
         found.add(item)
@@ -60,7 +60,7 @@ def split_secret(text: str) -> set[str]:
 
 
 def _looks_secret(part: str) -> bool:
-    """Whether a part of a URL looks like a key, and not like a host's name or a word of a path."""
+    """Return whether a part of a URL looks like a key, rather than like a host name or a word of a path."""
     if len(part) < 2 * MIN_SECRET_LENGTH or re.fullmatch(r"([a-z0-9-]+\.)+[a-z]{2,}|[\d.]+", part):
         return False
     mixed = part.lower() != part != part.upper()
@@ -68,7 +68,7 @@ def _looks_secret(part: str) -> bool:
 
 
 class Redactor(logging.Filter):
-    """Knows the values that must not be seen, and their usual disguises. Also a filter for log handlers."""
+    """Knows the secret values and their usual encodings. Also a filter for log handlers."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -76,7 +76,7 @@ class Redactor(logging.Filter):
         self._longest_first: list[str] = []
 
     def register_secret(self, secret: Secret) -> None:
-        """Hide ``secret`` from now on; very short values are not registered, they would tear ordinary text."""
+        """Mask ``secret`` from now on; very short values are not registered, as they would match ordinary text."""
         text = secret.reveal()
         if len(text) < MIN_SECRET_LENGTH:
             return
@@ -84,7 +84,7 @@ class Redactor(logging.Filter):
         self._longest_first = sorted(self._values, key=len, reverse=True)
 
     def redact(self, text: str) -> str:
-        """``text`` without any registered value (the longest go first) and without private keys."""
+        """Return ``text`` with registered values (longest first) and private keys masked."""
         for value in self._longest_first:
             text = text.replace(value, MASK)
         return _PRIVATE_KEY.sub(MASK, text)

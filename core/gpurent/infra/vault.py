@@ -1,6 +1,6 @@
-"""Secrets at rest: one encrypted file, ChaCha20-Poly1305, the key from a passphrase (Argon2id) or from a key file.
+"""The encrypted file of secrets: ChaCha20-Poly1305, with a key from a passphrase (Argon2id) or from a key file.
 
-A key file protects copies of the vault, not an account that was broken into; a passphrase protects both.
+A key file protects copies of the vault, but not against someone with access to the account; a passphrase protects both.
 """
 
 from __future__ import annotations
@@ -37,14 +37,14 @@ def _encode_base64(data: bytes) -> str:
 
 
 def _encode_secret(secret: Secret) -> bytes:
-    # An environment variable that is no UTF-8 arrives with surrogates; an error here would carry the secret.
+    # A non-UTF-8 environment variable contains surrogates; an encoding error here would carry the secret.
     return secret.reveal().encode("utf-8", "surrogatepass")
 
 
 class FileVault:
-    """``folder`` holds ``vault.json`` and, without a passphrase, ``vault.key``; both 0600.
+    """``folder`` holds ``vault.json`` and, without a passphrase, ``vault.key``; both with mode 0600.
 
-    ``ask_passphrase(first)`` gives the passphrase, or None when the user wants none.
+    ``ask_passphrase(first)`` returns the passphrase, or None when the user wants none.
     """
 
     def __init__(self, folder: Path, ask_passphrase: AskPassphrase) -> None:
@@ -83,7 +83,7 @@ class FileVault:
     def _damaged_error(self) -> AuthError:
         return AuthError(
             _("{path} is damaged").format(path=self._path),
-            hint=_("Nothing was changed. Restore it from a copy."),
+            hint=_("Nothing was changed. Restore it from a backup."),
         )
 
     def _write_file(self, content: dict[str, Any]) -> None:
@@ -93,10 +93,10 @@ class FileVault:
     # the key
 
     def _unlock_content(self, content: dict[str, Any]) -> dict[str, Any]:
-        """The file's content with the key at hand; a new vault gets its header here."""
+        """Return the file's content after checking the key; a new vault is created here."""
         if not content:
             return self._create_vault()
-        # Looked at every time: the vault may have been made anew since the key was derived.
+        # Checked every time: the vault may have been re-created since the key was derived.
         if self._key is None or self._decrypt(CHECK_RECORD, content["check"]) is None:
             self._key = self._derive_key(content["kdf"], first=False)
             if self._decrypt(CHECK_RECORD, content["check"]) is None:
@@ -107,14 +107,17 @@ class FileVault:
     def _wrong_key_error(self, kind: str) -> AuthError:
         if kind == "file":
             return AuthError(
-                _("{key_path} is not the key of {path}, or one of them was tampered with").format(
+                _("{key_path} is not the key for {path}, or one of them was tampered with").format(
                     key_path=self._key_path, path=self._path
                 ),
-                hint=_("Nothing was changed. Restore both from the same copy."),
+                hint=_("Nothing was changed. Restore both from the same backup."),
             )
         return AuthError(
-            _("the passphrase of your keys is wrong, or the vault was tampered with"),
-            hint=_("It is GPURENT_PASSPHRASE, or the one you chose at first use. Nothing was changed."),
+            _("the passphrase is wrong, or the vault was tampered with"),
+            hint=_(
+                "Nothing was changed. Check GPURENT_PASSPHRASE, or enter the passphrase that you "
+                "chose at first use."
+            ),
         )
 
     def _create_vault(self) -> dict[str, Any]:
@@ -143,13 +146,13 @@ class FileVault:
 
         asked_for = (kdf.get("memory"), kdf.get("rounds"), kdf.get("lanes"))
         if asked_for != (MEMORY_KIB, ROUNDS, LANES) or not isinstance(kdf.get("salt"), str):
-            # A header that asks for less is an attack, one that asks for more may eat all memory.
+            # Weaker parameters in the header are an attack; stronger ones could exhaust the memory.
             raise self._damaged_error()
         given = passphrase or self._ask(first)
         if given is None:
             raise AuthError(
                 _("the vault needs its passphrase"),
-                hint=_("Set GPURENT_PASSPHRASE, or run it at a terminal."),
+                hint=_("Set GPURENT_PASSPHRASE, or run the command in a terminal."),
             )
         try:
             made = Argon2id(
@@ -175,7 +178,7 @@ class FileVault:
         if len(key) != KEY_BYTES:
             raise AuthError(
                 _("{key_path} is damaged").format(key_path=self._key_path),
-                hint=_("Nothing was changed. Restore it from a copy."),
+                hint=_("Nothing was changed. Restore it from a backup."),
             )
         return key
 
@@ -211,7 +214,7 @@ class FileVault:
         return bool(content) and self._key is None and content["kdf"]["kind"] == "argon2id"
 
     def unlock(self) -> None:
-        """Use the passphrase now; a wrong one is an `AuthError`. A vault that is not there needs none."""
+        """Check the passphrase now; raises `AuthError` if it is wrong. A missing vault needs none."""
         content = self._read_file()
         if content:
             self._unlock_content(content)
@@ -224,7 +227,7 @@ class FileVault:
         data = self._decrypt(name, content["records"][name])
         if data is None:
             raise AuthError(
-                _("the record {name!r} of {path} was tampered with or is damaged").format(
+                _("the record {name!r} in {path} is damaged or was tampered with").format(
                     name=name, path=self._path
                 ),
                 hint=_("Nothing was changed."),
@@ -234,7 +237,7 @@ class FileVault:
     def put(self, name: str, secret: Secret) -> None:
         found = self._read_file()
         if found:
-            # A person may be asked here: others must not wait for the lock meanwhile.
+            # This may prompt the user; other processes must not wait for the lock meanwhile.
             self._unlock_content(found)
         with self._hold_lock():
             content = self._unlock_content(self._read_file())
@@ -269,7 +272,7 @@ PASSPHRASE_VARIABLE = "GPURENT_PASSPHRASE"  # noqa: S105 - the variable's name
 
 
 class VaultAccess:
-    """Implements `gpurent.ports.services.SecretStore`. ``ask`` puts a question to the person."""
+    """Implements `gpurent.ports.services.SecretStore`. ``ask`` asks the user a question."""
 
     def __init__(
         self,
@@ -287,14 +290,14 @@ class VaultAccess:
         return self._vault.get_vault(scope)
 
     async def unlock(self, *, create: bool = False) -> None:
-        """See the port. Vaults lie on this computer: deriving the key takes a good half second, once."""
+        """See `gpurent.ports.services.SecretStore`. The vault is local; deriving the key takes half a second, once."""
         if self._passphrase is None and self._vault.is_locked:
-            self._passphrase = await self._ask_passphrase(_("Your passphrase"))
-            if self._passphrase is not None:  # else it stays locked: not every command reads a secret
+            self._passphrase = await self._ask_passphrase(_("Passphrase of the vault"))
+            if self._passphrase is not None:  # if None it stays locked: not every command reads a secret
                 self._vault.unlock()
         elif self._passphrase is None and create and not self._vault.exists and not self._was_asked:
             self._was_asked = True
-            self._passphrase = await self._ask_passphrase(_("A passphrase for your keys (empty: none)"))
+            self._passphrase = await self._ask_passphrase(_("New passphrase for the vault (empty: none)"))
 
     async def _ask_passphrase(self, text: str) -> Secret | None:
         given = await self._ask(Question(id="vault", kind=QuestionKind.CODE, text=text, secret=True))

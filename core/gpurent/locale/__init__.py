@@ -1,26 +1,32 @@
-"""Messages in the user's language. The source speaks English; catalogues lie beside this file."""
+"""Messages in the user's language. Source texts are English; the catalogues are next to this file."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+from attrs import frozen
+
+if TYPE_CHECKING:
+    import gettext
 
 TEXT_DOMAIN = "gpurent"
 _chosen_language: list[str] = []
 
 
 def set_language(language: str) -> None:
-    """Speak ``language`` (``en``, ``zh``, ``zh_CN``) from now on, whatever the environment says."""
+    """Use ``language`` (``en``, ``zh``, ``zh_CN``) from now on, regardless of the environment."""
     _chosen_language[:] = [language]
     _load_catalogue.cache_clear()
 
 
 @contextmanager
 def use_language(language: str) -> Iterator[None]:
-    """Speak ``language`` inside the block; an empty one changes nothing. Only for blocks that do not await."""
+    """Use ``language`` inside the block; an empty one changes nothing. Only for blocks that do not await."""
     before = list(_chosen_language)
     if language:
         _chosen_language[:] = [language]
@@ -31,7 +37,7 @@ def use_language(language: str) -> Iterator[None]:
 
 
 def get_language() -> str:
-    """``zh`` or ``en``: what was chosen, else GPURENT_LANG, LC_ALL, LC_MESSAGES, LANG."""
+    """Return ``zh`` or ``en``: the language set, else from GPURENT_LANG, LC_ALL, LC_MESSAGES or LANG."""
     names = [
         *_chosen_language,
         *(os.environ.get(name, "") for name in ("GPURENT_LANG", "LC_ALL", "LC_MESSAGES", "LANG")),
@@ -43,36 +49,47 @@ def get_language() -> str:
 
 
 @cache
-def _load_catalogue(wanted: str, package: str) -> object:
-    # gettext costs some milliseconds to import; English needs none of it.
+def _load_catalogue(language: str, package: str) -> gettext.NullTranslations:
+    # Importing gettext takes some milliseconds; English does not need it.
     import gettext
     from importlib.util import find_spec
 
     found = find_spec(package)
     places = (found.submodule_search_locations or ()) if found else ()
     folder = Path(next(iter(places), ".")) / "locale"
-    return gettext.translation(package, folder, [wanted], fallback=True).gettext
+    return gettext.translation(package, folder, [language], fallback=True)
 
 
-def make_translator(package: str) -> Callable[[str], str]:
-    """The ``_`` of a package that keeps its catalogues in ``locale/<language>/LC_MESSAGES/<package>.mo``.
+@frozen
+class Translator:
+    """The messages of one package in the user's language. Placeholders are kept for ``format``.
 
-    It gives the message in the user's language; placeholders stay, to be filled by ``format``. Reads nothing until a
-    message is wanted in another language than English.
+    No catalogue is read until a message is needed in a language other than English.
     """
 
-    def translate(message: str) -> str:
+    package: str
+
+    def __call__(self, message: str) -> str:
         if get_language() == "en":
             return message
-        found: str = _load_catalogue("zh_CN", package)(message)  # type: ignore[operator]
-        return found
+        return _load_catalogue("zh_CN", self.package).gettext(message)
 
-    return translate
+    def ngettext(self, singular: str, plural: str, count: int) -> str:
+        """Return the form that ``count`` needs in the user's language."""
+        if get_language() == "en":
+            return singular if count == 1 else plural
+        return _load_catalogue("zh_CN", self.package).ngettext(singular, plural, count)
+
+
+def make_translator(package: str) -> Translator:
+    """Return the ``_`` of a package that keeps its catalogues in ``locale/<language>/LC_MESSAGES/<package>.mo``."""
+    return Translator(package)
 
 
 _ = make_translator(TEXT_DOMAIN)
+ngettext = _.ngettext
 
 
 def N_(message: str) -> str:  # noqa: N802 - gettext's own name
-    """Marks ``message`` for translation where it is written down; it is translated where it is shown."""
+    """Mark ``message`` for translation where it is defined; it is translated where it is shown."""
     return message

@@ -1,4 +1,4 @@
-"""Spans of time as people write and read them, in English and Chinese."""
+"""Durations as people write and read them, in English and Chinese."""
 
 from __future__ import annotations
 
@@ -28,25 +28,25 @@ MAX_DURATION = timedelta(days=3660)
 
 
 def parse_duration(text: str) -> timedelta:
-    """``1d``, ``2h30m``, ``1天``, ``36小时``; above zero. Anything else is a `ValueError`."""
+    """Parse ``1d``, ``2h30m``, ``1天``, ``36小时``; must be positive. Anything else raises `ValueError`."""
     text = text.strip().lower()
     found = list(_DURATION_PART.finditer(text))
     if not found or _DURATION_PART.sub("", text).strip():
-        raise ValueError(f"no span of time: {text!r}")
+        raise ValueError(f"not a valid duration: {text!r}")
     span = timedelta(seconds=sum(int(match[1]) * UNIT_SECONDS[match[2]] for match in found))
     if not timedelta() < span <= MAX_DURATION:
-        raise ValueError(f"no span of time to rent for: {text!r}")
+        raise ValueError(f"not a valid duration for a rental: {text!r}")
     return span
 
 
 def parse_durations(text: str) -> tuple[timedelta, ...]:
-    """``60m, 15m, 5m``: longest first, each once; empty text is none. Anything else is a `ValueError`."""
+    """Parse ``60m, 15m, 5m`` into unique durations, longest first; empty text gives none. Else `ValueError`."""
     parts = [part for part in re.split("[,，、;；]", text) if part.strip()]
     return tuple(sorted({parse_duration(part) for part in parts}, reverse=True))
 
 
 def format_duration(value: timedelta) -> str:
-    """The two largest units: ``1 d 3 h``, ``12 min``; below zero is zero."""
+    """Format with the two largest units: ``1 d 3 h``, ``12 min``; negative durations are shown as zero."""
     seconds = max(0, value // timedelta(seconds=1))
     units = ((86400, _("d")), (3600, _("h")), (60, _("min")), (1, _("s")))
     parts = []
@@ -58,7 +58,7 @@ def format_duration(value: timedelta) -> str:
 
 
 def format_compact_duration(value: timedelta) -> str:
-    """As it is typed: ``1d2h``, exact to the second."""
+    """Format as a user would type it: ``1d2h``, exact to the second."""
     seconds = value // timedelta(seconds=1)
     text = ""
     for size, name in ((86400, "d"), (3600, "h"), (60, "m"), (1, "s")):

@@ -1,1 +1,1 @@
-"""What core itself needs of the outside, as protocols. Implemented in `gpurent.infra`."""
+"""The interfaces (protocols) through which core uses the outside; implemented in `gpurent.infra`."""

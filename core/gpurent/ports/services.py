@@ -1,4 +1,4 @@
-"""What plugins reach the outside by: HTTP, the mailbox, secrets, small durable facts."""
+"""The services that plugins are given: HTTP, the mailbox, the vault, durable state."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from gpurent.domain.secret import Secret
 
 
 class HttpResponse(Protocol):
-    """An HTTP answer, read whole; ``url`` is the one that was asked, without secrets in its query."""
+    """An HTTP response, completely read; ``url`` is the requested one, with the secrets in its query masked."""
 
     @property
     def status(self) -> int: ...
@@ -23,17 +23,20 @@ class HttpResponse(Protocol):
     def headers(self) -> Mapping[str, str]: ...
     @property
     def cookies(self) -> Mapping[str, str]:
-        """Cookies that this answer set."""
+        """Cookies that this response sets."""
 
     def json(self) -> Any:
-        """The body as JSON with numbers kept exact (`decimal.Decimal`); not JSON is a `UnexpectedResponse`."""
+        """Parse the body as JSON, with exact numbers (`decimal.Decimal`).
+
+        Raises `UnexpectedResponse` if it is not JSON.
+        """
 
 
 class Http(Protocol):
-    """An HTTP client below the plugin's base URL. Time limits, size limits and redaction are core's.
+    """An HTTP client for the plugin's base URL. Core takes care of timeouts, size limits and redaction.
 
-    Errors: no answer at all is an `UnavailableError`; every status, 500 too, comes back as an `HttpResponse`.
-    Nothing is ever retried: whether the call had its effect is for the plugin to find out.
+    Raises `UnavailableError` if there is no response; any status, even 500, is returned as an `HttpResponse`. Nothing
+    is retried: the plugin has to find out whether the request took effect.
     """
 
     async def request(
@@ -50,23 +53,23 @@ class Http(Protocol):
 
 
 class MailReader(Protocol):
-    """The user's mailbox, or `available` False when none is set up."""
+    """The user's mailbox; ``is_available`` is false when none is set up."""
 
     @property
     def is_available(self) -> bool: ...
     async def search(self, *, since: datetime, sender: str, subject: str) -> Sequence[Mail]:
-        """Mails from exactly ``sender`` since then, whose subject contains ``subject``; oldest first."""
+        """Return mails since ``since`` from exactly ``sender`` whose subject contains ``subject``, oldest first."""
 
 
 class PluginState(Protocol):
-    """Small durable facts of this plugin: written before `put` returns. Never secrets."""
+    """Durable state of this plugin, small texts by name, on disk before `put` returns. Not for secrets."""
 
     def get(self, name: str) -> str | None: ...
     def put(self, name: str, value: str) -> None: ...
 
 
 class Vault(Protocol):
-    """Secrets of this plugin, encrypted at rest."""
+    """Secrets of this plugin, encrypted on disk."""
 
     def get(self, name: str) -> Secret | None: ...
     def put(self, name: str, secret: Secret) -> None: ...
@@ -74,18 +77,21 @@ class Vault(Protocol):
 
 
 class SecretStore(Protocol):
-    """The user's vault; one part of it for each plugin, and for core itself."""
+    """The user's vault, with a separate part for each plugin and for core itself."""
 
     def get_vault(self, scope: str) -> Vault: ...
     async def unlock(self, *, create: bool = False) -> None:
-        """Ask for the passphrase now if it will be needed; ``create``: or chosen, because a secret is to be stored."""
+        """Ask for the passphrase now if it will be needed.
+
+        ``create``: a secret will be stored, so a vault that does not exist yet may get a new passphrase.
+        """
 
 
 class SecretRegistry(Protocol):
-    """Knows the values that must not be seen in any log, message or notice."""
+    """Knows the values that must not be shown in any log, message or notice."""
 
     def register_secret(self, secret: Secret) -> None:
-        """Hide ``secret`` from now on."""
+        """Mask ``secret`` from now on."""
 
     def redact(self, text: str) -> str:
-        """``text`` without any registered value and without private keys."""
+        """Return ``text`` with registered values and private keys masked."""

@@ -16,65 +16,65 @@ T = TypeVar("T")
 
 
 class TripStore(Protocol):
-    """Trips and their durable steps. What was written is on the disk when the call returns."""
+    """Trips and their durable steps. What was written is on disk when the call returns."""
 
     def begin_trip(self, trip_id: str, kind: str, spec: TripSpec, lease_id: str = "") -> TripRecord: ...
     def set_trip_spec(self, trip_id: str, spec: TripSpec) -> None: ...
     def set_trip_lease(self, trip_id: str, lease_id: str) -> None: ...
     def end_trip(self, trip_id: str, outcome: str) -> None: ...
     def list_trips(self, lease_id: str = "") -> Sequence[TripRecord]:
-        """All trips, or those of one lease, oldest first."""
+        """Return all trips, or those of one lease, oldest first."""
 
     def list_open_trips(self) -> Sequence[TripRecord]:
-        """Those without an outcome, oldest first."""
+        """Return the trips without an outcome, oldest first."""
 
     def find_trip(self, trip_id: str) -> TripRecord | None: ...
 
     def begin_step(self, trip_id: str, step: str) -> None:
-        """Write the intent. Begun before and never recorded: the first begin stands."""
+        """Record that a step begins. If it was begun before and never recorded, the first time is kept."""
 
     def record_step(self, trip_id: str, step: str, value: object) -> None:
-        """Write what the step gave. A step that was never begun is a `LookupError`: its intent was not on disk."""
+        """Record the result of a step; raises `LookupError` if it was never begun, as its intent was not on disk."""
 
     def find_step_value(self, trip_id: str, step: str, kind: type[T]) -> T | None:
-        """What the step gave, None if it was not recorded."""
+        """Return the result of a step; None if it was not recorded."""
 
     def list_steps(self, trip_id: str) -> Sequence[StepRecord]:
-        """In the order in which they were begun."""
+        """Return the steps in the order in which they were begun."""
 
     def list_recorded_steps(self, trip_id: str, suffix: str, kind: type[T]) -> Sequence[tuple[str, T]]:
-        """``(step, value)`` of the trip's recorded steps whose name ends with ``suffix``, oldest first."""
+        """Return ``(step, value)`` of the trip's recorded steps whose name ends with ``suffix``, oldest first."""
 
 
 class LeaseStore(Protocol):
-    """Leases as they were last seen."""
+    """Leases as they were last reported."""
 
     def save_lease(self, lease: Lease) -> None: ...
     def swap_lease(self, before: Lease, after: Lease) -> bool:
-        """Write ``after`` only if the lease still stands as ``before``; another process may have moved it meanwhile."""
+        """Write ``after`` only if the stored lease equals ``before``; another process may have changed it."""
 
     def find_lease(self, lease_id: str) -> Lease | None: ...
     def list_leases(self) -> Sequence[Lease]:
-        """All leases ever, oldest first."""
+        """Return all leases ever, oldest first."""
 
     def list_open_leases(self) -> Sequence[Lease]:
-        """The leases that are not over, oldest first."""
+        """Return the leases that are not over, oldest first."""
 
 
 class NoteStore(Protocol):
-    """Small texts by scope and name."""
+    """Small texts, by scope and name."""
 
     def get_note(self, scope: str, name: str) -> str | None: ...
     def put_note(self, scope: str, name: str, value: str) -> None: ...
     def swap_note(self, scope: str, name: str, before: str | None, after: str) -> bool:
-        """Write ``after`` only if the note still says ``before`` (None: is not there)."""
+        """Write ``after`` only if the note still equals ``before`` (None: does not exist)."""
 
 
 class QuestionStore(Protocol):
-    """Questions to a person, by their id."""
+    """Questions to the user, by their ID."""
 
     def put_question(self, question: Question) -> None:
-        """Asked now; asked again, the first time stands."""
+        """Store a question asked now; if it was asked before, the first time is kept."""
 
     def find_answer(self, question_id: str) -> str | None: ...
     def put_answer(self, question_id: str, answer: str) -> None: ...
@@ -84,13 +84,13 @@ class LedgerStore(Protocol):
     """The append-only ledger."""
 
     def add_transactions(self, transactions: Iterable[Transaction]) -> int:
-        """Add what is not there yet, in one commit; the number that was added."""
+        """Add the transactions that are not there yet, in one commit; return how many were added."""
 
     def has_entry(self, provider: str, ref: str) -> bool:
-        """Whether anything was entered under the provider's ``ref``."""
+        """Return whether there is an entry with the provider's ``ref``."""
 
     def list_providers(self) -> Sequence[str]:
-        """Those that any entry is about."""
+        """Return the providers that have entries."""
 
     def list_transactions(
         self,
@@ -101,11 +101,11 @@ class LedgerStore(Protocol):
         since: datetime | None = None,
         until: datetime | None = None,
     ) -> Sequence[Transaction]:
-        """In the order of entry; ``since`` is in, ``until`` is not."""
+        """Return transactions in the order of entry; ``since`` is inclusive, ``until`` exclusive."""
 
 
 class Store(TripStore, LeaseStore, NoteStore, QuestionStore, Protocol):
-    """The only way to durable state. A part that needs less takes one of the narrower ports."""
+    """The only access to durable state. A component that needs less takes one of the narrower ports."""
 
     @property
     def ledger(self) -> LedgerStore: ...

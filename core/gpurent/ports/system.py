@@ -1,4 +1,4 @@
-"""This computer: its clock, its locks, its private files, the user's browser."""
+"""The local computer: its clock, locks, private files and browser."""
 
 from __future__ import annotations
 
@@ -10,43 +10,49 @@ from typing import Protocol
 
 
 class Clock(Protocol):
-    """The provider's time. In the sandbox it runs faster than the wall's."""
+    """The provider's time. In the sandbox it runs faster than the wall clock."""
 
     def now(self) -> datetime:
-        """The present, aware, UTC."""
+        """Return the current time, in UTC with its time zone set."""
 
     async def sleep(self, span: timedelta) -> None:
-        """Let ``span`` of this clock's time pass."""
+        """Wait until ``span`` of this clock's time has passed."""
 
 
 class ProviderClock(Clock, Protocol):
-    """A `Clock` whose times can be told as this computer's, and the reverse."""
+    """A `Clock` whose times can be converted to and from this computer's wall time."""
 
     def from_wall_time(self, at: datetime) -> datetime:
-        """The time of this clock when the wall's was ``at``."""
+        """Convert the wall time ``at`` to this clock's time."""
 
     def to_wall_time(self, at: datetime) -> datetime:
-        """The wall's time when this clock shows ``at``."""
+        """Convert ``at`` of this clock to wall time."""
 
 
 class Locks(Protocol):
-    """Locks by name; the system lets go of them when their holder dies."""
+    """Locks by name; the operating system releases them when their holder dies."""
 
     def hold(self, name: str) -> AbstractContextManager[None]:
-        """Hold the lock ``name``, or `BusyError` at once, also for a second try in one process."""
+        """Hold the lock ``name``; raises `BusyError` at once if it is held, even by the same process."""
 
 
 class Platform(Protocol):
-    """Private files, the user's browser. Everything else of a system stays in its own implementation."""
+    """Private files and the user's browser. All else that differs between systems stays in its own implementation."""
 
     def make_private_folder(self, path: Path) -> Path:
-        """``path`` as a folder that is ours alone, made if missing. Someone else's, or open to others: `UsageError`."""
+        """Create ``path`` as a folder that only the user can access, if missing, and return it.
+
+        Raises `UsageError` if it belongs to another user or is accessible to others.
+        """
 
     def read_private_file(self, path: Path) -> bytes:
-        """What ``path`` holds. A link, readable by others or not ours: `UsageError`. Missing: `FileNotFoundError`."""
+        """Return the content of ``path``; raises `FileNotFoundError` if it is missing.
+
+        Raises `UsageError` if it is a link, is accessible to other users, or belongs to one.
+        """
 
     def write_private_file(self, path: Path, data: bytes) -> None:
-        """Replace ``path`` by ``data`` in one move; on the disk when this returns."""
+        """Replace ``path`` by ``data`` atomically; on disk when this returns."""
 
     def open_page(self, url: str, hosts: Collection[str]) -> bool:
-        """Show ``url``, an https page on one of ``hosts``, in the user's browser; False when that cannot be."""
+        """Open ``url``, an https page on one of ``hosts``, in the user's browser; False if that is not possible."""

@@ -1,1 +1,1 @@
-"""What runs on a rented machine: scripts and the parsers of their output. No I/O."""
+"""What runs on a rented machine: shell scripts, and the parsers of their output. No I/O."""

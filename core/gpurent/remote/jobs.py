@@ -1,6 +1,6 @@
-"""Jobs on a machine: the script of one; the commands that write, watch and end it by its files, and what they print.
+"""Jobs on a machine: the job script; the commands that write, check and stop it through its files; their parsers.
 
-A job's script, log, exit code and pid lie in `Job.state_dir`, whatever session backend keeps it.
+A job's script, log, exit code and pid are in `Job.state_dir`, whichever session backend runs it.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from gpurent.remote.shell import fill_template, split_after_marks
 
 TAIL_LINES = 5
 
-# Whether the process that wrote its pid is still that process, and no zombie.
+# Whether the process that wrote the pid file still exists under that pid and is not a zombie.
 _ALIVE = r"""
 alive() {
   kill -0 "$pid" 2>/dev/null || return 1
@@ -31,7 +31,7 @@ alive() {
 pid=$(cat pid 2>/dev/null); born=$(cat born 2>/dev/null)
 """
 
-# The job's files. No pid long after the start: it ended before it could write one.
+# Reads the job's files. Without a pid long after the start, the job died before it could write one.
 _STATUS_SCRIPT = rf"""
 cd "$HOME/@room@" 2>/dev/null || {{ echo absent; exit 0; }}
 [ -d started ] || {{ echo absent; exit 0; }}
@@ -46,7 +46,7 @@ if alive; then echo running; exit 0; fi
 if [ -f exit ]; then echo "exit $(cat exit)"; else echo lost; fi
 """
 
-# The whole group, also who outlives its leader. Only what was killed so hard that it left no exit code gets one here.
+# Kills the whole group, including processes that outlive the leader. Writes exit code 137 only if SIGKILL left none.
 _STOP_SCRIPT = rf"""
 cd "$HOME/@room@" 2>/dev/null || exit 0
 [ -f exit ] && exit 0
@@ -69,7 +69,10 @@ _STATES_BY_WORD = {
 
 
 def write_script_command(job: Job) -> str:
-    """Put the input, the job's script, into its place. Status `timer_script.CLOSING`: nothing may start now."""
+    """Return the command that writes the job's script from stdin.
+
+    It exits with `timer_script.CLOSING_STATUS` if no job may start any more.
+    """
     room = shlex.quote(job.state_dir)
     return (
         f'{timer_script.closing_gate()}umask 077; mkdir -p "$HOME"/{room} && cat > "$HOME"/{room}/run.sh.$$ '
@@ -78,12 +81,12 @@ def write_script_command(job: Job) -> str:
 
 
 def status_command(name: str) -> str:
-    """How the job stands by its own files; see `parse_status`."""
+    """Return the command that reads the job's status from its files; see `parse_status`."""
     return fill_template(_STATUS_SCRIPT, room=_job_dir(name))
 
 
 def parse_status(output: str) -> JobStatus:
-    """Nothing that is known: `UnavailableError`."""
+    """Parse the status; raises `UnavailableError` if the output is not recognized."""
     lines = [line.split() for line in output.splitlines() if line.strip()]
     begun = next((_parse_time(line[1]) for line in lines if line[0] == "begun" and len(line) > 1), None)
     last = lines[-1] if lines else ["absent"]
@@ -97,13 +100,13 @@ def parse_status(output: str) -> JobStatus:
 
 
 def tail_command(name: str) -> str:
-    """The last words of the job's output; see `explain_end`."""
+    """Return the command that prints the end of the job's output; see `explain_end`."""
     return f'tail -n {TAIL_LINES} "$HOME"/{_job_dir(name)}/log'
 
 
 def explain_end(status: JobStatus, tail: str) -> JobStatus:
-    """``status`` of a job that failed, with a reason."""
-    what = {126: _("it cannot be executed"), 127: _("there is no such command")}.get(
+    """Return ``status`` of a failed job with a reason."""
+    what = {126: _("the command is not executable"), 127: _("command not found")}.get(
         status.exit_code or 0, ""
     )
     words = " | ".join(strip_terminal(tail).split("\n")).strip(" |")
@@ -111,7 +114,7 @@ def explain_end(status: JobStatus, tail: str) -> JobStatus:
 
 
 def log_command(name: str, offset: int, limit: int) -> str:
-    """Up to ``limit`` bytes of the job's output from byte ``offset``; see `parse_log`."""
+    """Return the command that prints up to ``limit`` bytes of output from byte ``offset``; see `parse_log`."""
     return (
         f'cd "$HOME"/{_job_dir(name)} && [ -f log ] && echo {_LOG_MARK} && '
         f"tail -c +{offset + 1} log | head -c {limit} | base64"
@@ -119,7 +122,7 @@ def log_command(name: str, offset: int, limit: int) -> str:
 
 
 def parse_log(output: str) -> bytes:
-    """Empty when there is no log yet; cut off: `UnavailableError`."""
+    """Decode the output, empty if there is no log yet; raises `UnavailableError` if it is truncated."""
     parts = split_after_marks(output, _LOG_MARK)
     try:
         return b64decode(parts[0]) if parts else b""
@@ -128,18 +131,18 @@ def parse_log(output: str) -> bytes:
 
 
 def stop_command(name: str) -> str:
-    """End the job with all of its processes; silent when there is none."""
+    """Return the command that kills the job and all its processes; it does nothing if there is none."""
     return fill_template(_STOP_SCRIPT, room=_job_dir(name))
 
 
 def _job_dir(name: str) -> str:
     if not re.fullmatch(SESSION_NAME_PATTERN, name):
-        raise UsageError(_("{name} is no name for a session").format(name=repr(name)[:60]))
+        raise UsageError(_("invalid session name: {name}").format(name=repr(name)[:60]))
     return f".gpurent/jobs/{name}"
 
 
 def _unreadable_error() -> UnavailableError:
-    return UnavailableError(_("the machine gave no sensible answer about the job"), retryable=True)
+    return UnavailableError(_("unexpected answer from the machine about the job"), retryable=True)
 
 
 def _parse_number(text: str) -> int | None:
@@ -151,10 +154,10 @@ def _parse_time(text: str) -> datetime | None:
     return None if seconds is None else datetime.fromtimestamp(seconds, UTC)
 
 
-# Its first act is an atomic mkdir, so that a job never runs twice. The job is led by its own session (setsid where
-# there is one): neither the terminal's hang-up nor a Ctrl-C typed into it reaches the job, which has its signals
-# as usual (env: a shell cannot undo an ignored one for its children). The terminal only shows the log. The leader
-# outlives a TERM to its group: what the command made of it is the exit code.
+# It starts with an atomic mkdir, so that a job never runs twice. The job runs in its own session (setsid, if
+# available): neither the terminal's hangup nor a Ctrl-C typed there reaches it, and its signal handlers are the default
+# ones (by env, because a shell cannot reset an ignored signal for its children). The terminal only shows the log. The
+# leader survives a SIGTERM to its group, so that it can record the command's exit code.
 _RUN_SCRIPT = r"""#!/bin/sh
 cd "$HOME/@room@" || exit 1
 mkdir started 2>/dev/null || exit 0
@@ -194,7 +197,7 @@ fi
 
 
 def make_run_script(job: Job) -> str:
-    """The text of ``run.sh`` for ``job``; every value quoted, the command as the user's own shell line."""
+    """Return the text of ``run.sh`` for ``job``; all values are quoted; the command is evaluated as a shell line."""
     env = "\n".join(f"export {name}={shlex.quote(value)}" for name, value in sorted(job.env.items()))
     parts = {
         "room": job.state_dir,

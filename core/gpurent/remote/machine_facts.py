@@ -1,4 +1,4 @@
-"""What is on a machine: the probe that asks it, and a parser that believes only what fits a strict form."""
+"""The facts about a machine: the probe, and a parser that accepts only strictly matching output."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ MAX_OUTPUT_CHARS = 64 * 1024
 MAX_ROWS = 64
 _MARK = "gpurent-found:"
 
-# Each fact on a line of its own behind the mark. $1 is the data folder.
+# Each fact is on its own line after the marker. $1 is the data folder.
 _SCRIPT = r"""
 say() { printf '@mark@%s %s\n' "$1" "$2"; }
 soon() { if has timeout; then timeout 15 "$@"; else "$@"; fi; }
@@ -23,7 +23,7 @@ room() { df -Pk "$2" 2>/dev/null | awk -v what="@mark@$1" 'END { if (NF >= 6) pr
 say user "$(id -un 2>/dev/null)"
 if [ "$(id -u 2>/dev/null)" = 0 ]; then say sudo root
 elif has sudo; then
-  if soon sudo -n true </dev/null >/dev/null 2>&1; then say sudo free; else say sudo password; fi
+  if soon sudo -n true </dev/null >/dev/null 2>&1; then say sudo passwordless; else say sudo password; fi
 fi
 say system "$( (. /etc/os-release; echo "$PRETTY_NAME") 2>/dev/null || uname -sr)"
 say cpus "$(nproc 2>/dev/null)"
@@ -54,7 +54,7 @@ say end ok
 _VERSION = r"\d{1,4}(?:\.\d{1,6}){1,3}"
 _FACT_PATTERNS = {
     "user": r"([A-Za-z_][A-Za-z0-9_.-]{0,31})",
-    "sudo": r"(root|free|password)",
+    "sudo": r"(root|passwordless|password)",
     "system": r"([A-Za-z0-9][A-Za-z0-9 .,()/_-]{0,79})",
     "cpus": r"(\d{1,5})",
     "memory": r"(\d{1,10})",
@@ -69,12 +69,12 @@ _FACT_PATTERNS = {
 
 
 def facts_command(data: str) -> str:
-    """The shell command; ``data`` is where large files are said to lie, empty for nowhere."""
+    """Return the shell command; ``data`` is the provider's folder for large files, empty if it names none."""
     return probe_command(_SCRIPT, data or "/data", name="survey", mark=_MARK, query=CARD_QUERY)
 
 
 def parse_facts(output: str, at: datetime, data: str = "") -> MachineFacts:
-    """What of ``output`` fits; the first word on a subject counts. Never fails."""
+    """Parse what matches in ``output``; the first value of a fact counts. Never fails."""
     facts: dict[str, list[tuple[str, ...]]] = {}
     for name, parts in _iter_facts(output[:MAX_OUTPUT_CHARS]):
         facts.setdefault(name, []).append(parts)
@@ -93,15 +93,15 @@ def parse_facts(output: str, at: datetime, data: str = "") -> MachineFacts:
         pythons=_parse_pythons(facts.get("python", [])),
         cuda=word("cuda"),
         driver=cards[0][0] if cards else "",
-        cards=tuple(Gpu(name=name.strip(), memory=int(memory)) for _driver, memory, name in cards),
+        gpus=tuple(Gpu(name=name.strip(), memory=int(memory)) for _driver, memory, name in cards),
         home=_parse_space(facts.get("home"), "~"),
         data=_parse_space(facts.get("data"), data or "/data"),
-        packages=word("packages"),
+        package_manager=word("packages"),
     )
 
 
 def is_facts_output_complete(output: str) -> bool:
-    """Whether the script came to its end."""
+    """Return whether the script ran to its end."""
     return any(line == "end ok" for line in iter_marked_lines(output[:MAX_OUTPUT_CHARS], _MARK))
 
 

@@ -1,4 +1,4 @@
-"""Notebook servers on a machine: what is asked and run there, and what the answers mean."""
+"""Notebook servers on a machine: the commands, and the parsers of their output."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ FIRST_PORT = 8888
 _MARK = "gpurent-notebook "
 _PATH = 'PATH="$HOME/.gpurent/jupyter/bin:$HOME/.local/bin:$PATH"; export PATH'
 
-# lab, or notebook, or nothing.
+# Prints lab, notebook, or nothing.
 _FIND_APP_SCRIPT = """
 @path@
 for app in lab notebook; do
@@ -32,7 +32,7 @@ for file in jpserver-*.json nbserver-*.json; do
 done
 """
 
-# A Python that its system keeps for itself takes packages only in an environment.
+# An externally managed Python allows packages only in a virtual environment.
 _INSTALL_SCRIPT = r"""
 if "$1" -m pip install --quiet --disable-pip-version-check --user jupyterlab; then exit 0; fi
 "$1" -m venv --system-site-packages "$HOME/.gpurent/jupyter" &&
@@ -45,18 +45,18 @@ def job_name(number: int) -> str:
 
 
 def find_app_command() -> str:
-    """Which notebook program is installed; see `parse_app`."""
+    """Return the command that finds the installed notebook program; see `parse_app`."""
     return probe_command(_FIND_APP_SCRIPT, name="notebook", mark=_MARK, path=_PATH)
 
 
 def parse_app(output: str) -> str:
-    """``lab`` or ``notebook``, empty when there is neither."""
+    """Return ``lab`` or ``notebook``, or an empty string if neither is installed."""
     found = next(iter_marked_lines(output, _MARK), "")
     return found if found in ("lab", "notebook") else ""
 
 
 def list_numbers_command() -> str:
-    """The numbers of all servers that were ever started; see `parse_numbers`."""
+    """Return the command that lists the numbers of all servers ever started; see `parse_numbers`."""
     return probe_command(_LIST_NUMBERS_SCRIPT, name="notebook", mark=_MARK)
 
 
@@ -65,12 +65,12 @@ def parse_numbers(output: str) -> list[int]:
 
 
 def read_runtime_command(name: str) -> str:
-    """The runtime file of the server that is the job ``name``; see `parse_runtime`."""
+    """Return the command that prints the runtime file of the server job ``name``; see `parse_runtime`."""
     return probe_command(_READ_RUNTIME_SCRIPT, name="notebook", mark=_MARK, job=name)
 
 
 def parse_runtime(output: str) -> tuple[int, str] | None:
-    """Port and token; None when the file is not there, not whole yet, or not sensible."""
+    """Return port and token; None if the file is missing, incomplete or implausible."""
     try:
         found = json.loads(next(iter_marked_lines(output, _MARK), ""))
         port, token = int(found["port"]), str(found["token"])
@@ -84,7 +84,7 @@ def install_command(python: str) -> str:
 
 
 def make_server_job(number: int, app: str, token: str) -> Job:
-    """A new server. The token goes by the environment: everyone on the machine can read an argument list."""
+    """Return the job of a new server. The token is passed in the environment, since any user can read arguments."""
     name = job_name(number)
     command = (
         f'{_PATH}; JUPYTER_RUNTIME_DIR="$HOME/.gpurent/jobs/{name}/runtime"; export JUPYTER_RUNTIME_DIR; '

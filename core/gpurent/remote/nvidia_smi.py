@@ -1,8 +1,8 @@
-"""NVIDIA GPUs: every way in which ``nvidia-smi`` is asked, and what its answers mean.
+"""NVIDIA GPUs: the ``nvidia-smi`` commands, and the parsers of their output.
 
-A full report has three forms: the XML says most; the CSV fails as a whole on drivers that lack one of its fields; the
-table for people is what is left. What a rented machine prints is hostile: entities are refused, lengths and counts are
-bounded, nothing raises.
+A full report has three formats: XML has the most details; CSV fails as a whole on drivers that lack one of its fields;
+the human-readable table is the fallback. The output of a rented machine is untrusted: entities are rejected, lengths
+and counts are limited, and no parser raises an error.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ CSV_FIELDS = (
 XML_QUERY = "nvidia-smi -q -x"
 TABLE_QUERY = "nvidia-smi"
 CSV_QUERY = f"nvidia-smi --format=csv --query-gpu={','.join(CSV_FIELDS)}"
-# A line for each GPU: its load in percent; then driver, memory and name, as `CARD` has them.
+# One line per GPU: its load in percent; and its driver, memory and name, as in `CARD_PATTERN`.
 LOAD_QUERY = "nvidia-smi --query-gpu=utilization.gpu --format=csv,noheader,nounits 2>/dev/null"
 CARD_QUERY = (
     "nvidia-smi --query-gpu=driver_version,memory.total,name --format=csv,noheader,nounits 2>/dev/null"
@@ -40,7 +40,7 @@ CARD_PATTERN = r"(\d{1,4}(?:\.\d{1,6}){1,3}), *(\d{1,9}), *([A-Za-z0-9][A-Za-z0-
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9 ./()+_-]{0,79}", re.ASCII)
 _VERSION = re.compile(r"\d{1,4}(?:\.\d{1,6}){1,3}", re.ASCII)
 _LOST_GPU = re.compile(r"ERR!|GPU is lost|Unknown Error|GPU requires reset|Reset Required", re.IGNORECASE)
-# The banner line, then for every GPU one line with the name and one with the memory.
+# The banner line; then, for every GPU, one line with its name and one with its memory.
 _BANNER = re.compile(r"Driver Version:\s*(\d[\d.]*)(?:\s+CUDA Version:\s*(\d[\d.]*))?", re.ASCII)
 _CARD_ROW = re.compile(r"\|\s+\d+\s+(\S.*?)\s+(?:On|Off|N/A|ERR!)\s*\|\s*[0-9A-Fa-f]{4,8}:", re.ASCII)
 _USAGE_ROW = re.compile(r"(\d+)MiB\s*/\s*(\d+)MiB\s*\|\s*(?:(\d+)%|\S+)", re.ASCII)
@@ -49,7 +49,7 @@ _PROCESS_ROW = re.compile(r"\|\s+\d+\s+(?:\S+\s+\S+\s+)?(\d+)\s+[CGM+]+\s+(\S.*?
 
 @frozen(kw_only=True)
 class GpuReport:
-    """What the driver's own tool reports. ``cuda``: the newest that the driver serves."""
+    """The report of the driver's tool. ``cuda`` is the newest version that the driver supports."""
 
     driver: str = ""
     cuda: str = ""
@@ -57,12 +57,12 @@ class GpuReport:
 
 
 def parse_loads(text: str) -> list[int]:
-    """What `LOAD_QUERY` printed: percent of each GPU that reports its load."""
+    """Parse the output of `LOAD_QUERY`: percent for each GPU that reports its load."""
     return [int(word) for word in text.split() if re.fullmatch(r"\d{1,3}", word, re.ASCII)]
 
 
 def parse_report(xml: str, csv_text: str, table: str) -> GpuReport:
-    """The best of the three forms; empty when none of them can be read."""
+    """Return the best of the three reports; empty if none can be parsed."""
     by_table = parse_table(table)
     forms = [parse_xml(xml), parse_csv(csv_text), by_table]
     best = next((form for form in forms if form and form.gpus), next(filter(None, forms), GpuReport()))
@@ -72,12 +72,12 @@ def parse_report(xml: str, csv_text: str, table: str) -> GpuReport:
 
 
 def parse_xml(text: str) -> GpuReport | None:
-    """What `XML_QUERY` printed, on any driver since 2018; None when it is something else."""
+    """Parse the output of `XML_QUERY` of any driver since 2018; None if it is something else."""
     begin = text.find("<nvidia_smi_log")
     end = text.find("</nvidia_smi_log>")
     if begin < 0 or end < begin:
         return None
-    # Without the DOCTYPE before it there is nothing left that could declare an entity.
+    # Cutting off the DOCTYPE before it leaves nothing that could declare an entity.
     body = text[begin : end + len("</nvidia_smi_log>")]
     if "<!" in body:
         return None
@@ -104,7 +104,7 @@ def _parse_gpu(node: Element) -> Gpu:
         name=_parse_name(node.findtext("product_name")),
         memory=memory,
         used=used,
-        busy=_parse_number(node.findtext("utilization/gpu_util")),
+        utilization=_parse_number(node.findtext("utilization/gpu_util")),
         mig=(node.findtext("mig_mode/current_mig") or "").strip() == "Enabled",
         broken=any(_LOST_GPU.search(text) for text in (*texts, node.findtext("gpu_recovery_action") or "")),
         ecc=_count_uncorrected_errors(node),
@@ -117,7 +117,7 @@ def _parse_gpu(node: Element) -> Gpu:
 
 
 def _count_uncorrected_errors(node: Element) -> int:
-    """Errors since the driver was loaded that memory could not mend; the tree's shape changed with Ampere."""
+    """Return the uncorrectable memory errors since the driver was loaded; the XML structure changed with Ampere."""
     volatile = "ecc_errors/volatile"
     old = _parse_number(node.findtext(f"{volatile}/double_bit/total"))
     if old is not None:
@@ -132,7 +132,7 @@ def _count_uncorrected_errors(node: Element) -> int:
 
 
 def _is_retiring(node: Element) -> bool:
-    """Rows or pages that are out of order until the GPU is reset."""
+    """Return whether rows or pages are pending retirement until the GPU is reset."""
     paths = (
         "retired_pages/pending_retirement",
         "retired_pages/pending_blacklist",
@@ -143,7 +143,7 @@ def _is_retiring(node: Element) -> bool:
 
 
 def parse_csv(text: str) -> GpuReport | None:
-    """What `CSV_QUERY` printed; None when the head is not the one that was asked for."""
+    """Parse the output of `CSV_QUERY`; None if its header is not the requested one."""
     rows = [row for row in csv.reader(text.splitlines()[: MAX_GPUS + 1], skipinitialspace=True) if row]
     if not rows or [cell.partition(" [")[0].strip() for cell in rows[0]] != list(CSV_FIELDS):
         return None
@@ -161,14 +161,14 @@ def _parse_csv_row(card: Mapping[str, str]) -> Gpu:
         name=_parse_name(card.get("name")),
         memory=_parse_number(card.get("memory.total")),
         used=_parse_number(card.get("memory.used")),
-        busy=_parse_number(card.get("utilization.gpu")),
+        utilization=_parse_number(card.get("utilization.gpu")),
         broken=any(_LOST_GPU.search(value) for value in card.values()),
         ecc=_parse_number(card.get("ecc.errors.uncorrected.volatile.total")) or 0,
     )
 
 
 def parse_table(text: str) -> GpuReport | None:
-    """What `TABLE_QUERY` printed; GPUs' names may be cut short in it. None when its head is missing."""
+    """Parse the output of `TABLE_QUERY`, in which GPU names may be truncated; None if its banner is missing."""
     banner = _BANNER.search(text)
     if banner is None:
         return None
@@ -180,7 +180,7 @@ def parse_table(text: str) -> GpuReport | None:
             gpus.append(_parse_table_rows(card[1], line, follow))
     holders = [_format_process(found[1], found[2]) for line in lines if (found := _PROCESS_ROW.match(line))]
     if gpus and holders:
-        # The table names the GPU by its number; which one it is does not matter for the verdict.
+        # The table gives GPU numbers; which GPU a process uses does not matter for the verdict.
         gpus[0] = evolve(gpus[0], processes=tuple(holders[:MAX_GPUS]))
     return GpuReport(
         driver=_parse_version(banner[1]), cuda=_parse_version(banner[2]), gpus=tuple(gpus[:MAX_GPUS])
@@ -193,13 +193,13 @@ def _parse_table_rows(name: str, line: str, follow: str) -> Gpu:
         name=_parse_name(name.removesuffix("...").strip()),
         memory=_parse_number(use[2]) if use else None,
         used=_parse_number(use[1]) if use else None,
-        busy=_parse_number(use[3]) if use else None,
+        utilization=_parse_number(use[3]) if use else None,
         broken=bool(_LOST_GPU.search(line) or _LOST_GPU.search(follow)),
     )
 
 
 def _format_process(pid: str | None, name: str | None) -> str:
-    """ "1234 python": the name without its folder and arguments."""
+    """Return "1234 python": pid and name without folder and arguments."""
     words = (name or "").strip().split()
     short = words[0].rpartition("/")[2][:40] if words else "?"
     number = (pid or "").strip()
@@ -208,7 +208,7 @@ def _format_process(pid: str | None, name: str | None) -> str:
 
 
 def _parse_number(text: str | None) -> int | None:
-    """The integer before a unit; "N/A", "[Not Supported]" and the like are None."""
+    """Return the integer before a unit; None for "N/A", "[Not Supported]" and the like."""
     found = re.fullmatch(r"(\d{1,9})(?:\s*(?:MiB|%))?", (text or "").strip(), re.ASCII)
     return int(found[1]) if found else None
 

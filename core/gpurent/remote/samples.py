@@ -1,4 +1,4 @@
-"""How busy a machine is: the guard's probe, which weighs the results too, and the probe of live views."""
+"""How busy a machine is: the guard's probe, which also measures the results, and the probe of live views."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from gpurent.remote.nvidia_smi import LOAD_QUERY, parse_loads
 from gpurent.remote.shell import fill_template, probe_command, split_after_marks
 
 _GUARD_MARK = "gpurent-guard"
-# A container sees its host's /proc/stat; its own control group, where there is one, knows better.
+# In a container, /proc/stat is the host's, so prefer its own cgroup if there is one.
 _GUARD_SCRIPT = r"""
 echo @mark@
 echo "now $(date +%s)"
@@ -40,10 +40,10 @@ fi
 
 @frozen(kw_only=True)
 class GuardSample:
-    """``last_output``: when a session last wrote, ``machine_time``: both in the machine's own seconds.
+    """``last_output`` (when a session last wrote output) and ``machine_time`` are in seconds of the machine's clock.
 
-    ``cpu_ticks`` (busy, all) in hundredths; ``gpu_load``: percent of the busiest one; ``result_sizes`` in bytes, by
-    the results' places in the order of asking; a result that is not there is left out. None: the machine did not say.
+    ``cpu_ticks`` (busy, total) are hundredths of a second; ``gpu_load`` is the percentage of the busiest GPU.
+    ``result_sizes`` are bytes by index of the requested paths, without results that do not exist. None: not reported.
     """
 
     machine_time: int | None = None
@@ -54,7 +54,7 @@ class GuardSample:
 
 
 def guard_sample_command(results: Sequence[str]) -> str:
-    """The shell command. ``results``: paths relative to the home."""
+    """Return the shell command. ``results``: paths relative to the home folder."""
     asked = [
         fill_template(_RESULT_SCRIPT, path=shlex.quote(path), number=number)
         for number, path in enumerate(results)
@@ -65,7 +65,7 @@ def guard_sample_command(results: Sequence[str]) -> str:
 
 
 def parse_guard_sample(output: str) -> GuardSample:
-    """What of ``output`` is known; anything else is passed over."""
+    """Parse what is recognized in ``output``; ignore the rest."""
     text = (split_after_marks(output, _GUARD_MARK) or [""])[0]
     written = [int(at) for at in re.findall(r"^output (\d{1,12})$", text, re.MULTILINE)]
     ticks = re.findall(r"^cpu (\d{1,18}) (\d{1,18})$", text, re.MULTILINE)
@@ -82,7 +82,7 @@ def parse_guard_sample(output: str) -> GuardSample:
 
 
 def compute_cpu_load(before: tuple[int, int] | None, after: tuple[int, int] | None) -> int | None:
-    """Percent of all processors between two looks; None when they cannot be compared."""
+    """Return the load of all CPUs between two samples in percent; None if they cannot be compared."""
     if before is None or after is None or after[1] <= before[1] or after[0] < before[0]:
         return None
     return min(100, 100 * (after[0] - before[0]) // (after[1] - before[1]))
@@ -91,7 +91,7 @@ def compute_cpu_load(before: tuple[int, int] | None, after: tuple[int, int] | No
 MAX_LOG_LINES = 8
 MAX_LINE_LENGTH = 300
 _VIEW_MARK = "gpurent-glimpse"
-# The load of each GPU, then the newest log among the jobs'.
+# Prints the load of each GPU, then the end of the newest job log.
 _VIEW_SCRIPT = r"""
 echo @mark@
 has nvidia-smi && @loads@
@@ -107,9 +107,9 @@ def view_sample_command() -> str:
 
 
 def parse_view_sample(output: str) -> tuple[int | None, tuple[str, ...]]:
-    """The load (percent, the mean of all GPUs, None without one) and the log's last lines, safe to be shown.
+    """Return the mean load of all GPUs (percent, None without one) and the last log lines, safe to display.
 
-    Of a line that was drawn over, only what is to be seen.
+    Of a line with carriage returns, only the visible last part is returned.
     """
     parts = split_after_marks(output, _VIEW_MARK, 2)
     if parts is None:

@@ -1,8 +1,8 @@
-"""The shell that makes a machine ready for a job: an environment, packages, the user's own commands.
+"""The shell script that sets up a machine for a job: an environment, packages, the user's own commands.
 
-Each part leaves a mark of its text, of the files it reads and of all parts before it. A part whose mark is there is not
-run again: on a machine that was kept, only what is new is done. The user's commands, and files that name something
-local, belong to one folder; the rest to the machine.
+Each completed part leaves a marker named by a hash of its text, of the files it reads, and of all parts before it. A
+part whose marker exists is skipped, so that on a kept machine only new parts run. The user's commands, and files that
+refer to local paths, are per folder; everything else is per machine.
 """
 
 from __future__ import annotations
@@ -53,9 +53,9 @@ _ACTIVATE_ENVIRONMENT = r"""eval "$("$conda" shell.posix hook)" && conda activat
 
 @frozen
 class _SetupPart:
-    """One thing to do.
+    """One part of the setup.
 
-    ``per_folder``: it belongs to the folder, not to the machine. ``file``: what it reads, or empty.
+    ``per_folder``: its marker is for the folder, not for the machine. ``file``: the file that it reads, or empty.
     """
 
     per_folder: bool
@@ -65,7 +65,7 @@ class _SetupPart:
 
 
 def make_setup_script(setup: SetupSpec, python: str) -> str:
-    """A shell text, to be run in the job's folder; empty when there is nothing to do. ``python``: the machine's."""
+    """Return the script to run in the job's folder; empty if there is nothing to do. ``python``: the machine's."""
     parts = list(_iter_parts(setup, python))
     if not parts:
         return ""
@@ -77,12 +77,12 @@ def make_setup_script(setup: SetupSpec, python: str) -> str:
 
 
 def make_environment_lines(setup: SetupSpec) -> str:
-    """Shell lines that go before whatever runs in the trip's environment; empty when it has none."""
+    """Return shell lines that activate the trip's environment; empty if it has none."""
     return _find_conda_lines(setup.conda) + _ACTIVATE_ENVIRONMENT if setup.conda else ""
 
 
 def _find_conda_lines(file: str) -> str:
-    missing = _("conda is not on this machine; use pip instead, or pick a machine that has it")
+    missing = _("conda is not installed on this machine; use pip instead, or choose a machine that has conda")
     return fill_template(
         _FIND_CONDA, file=shlex.quote(file), code=NO_CONDA_STATUS, missing=shlex.quote(missing)
     )

@@ -1,7 +1,7 @@
-"""Shell texts: how they are filled in and become commands; and the form that every probe of a machine has.
+"""Shell templates and commands, and the common form of all probes of a machine.
 
-A probe is one POSIX sh script, and an answer of which only marked parts are read: a machine's start files may print
-before, between and behind them. The answer is hostile: nothing here ever fails.
+A probe is one POSIX shell script, and only marked parts of its output are read, because a machine's start files may
+print before, between and after them. The output is untrusted: parsing it never fails.
 """
 
 from __future__ import annotations
@@ -14,16 +14,16 @@ from attrs import frozen
 
 
 def fill_template(template: str, **parts: str | int) -> str:
-    """``template`` with each ``@name@`` replaced, in one pass: a value that looks like a mark stays what it is."""
+    """Replace each ``@name@`` in ``template`` in one pass, so that values are not expanded again."""
     return re.sub("@([a-z]+)@", lambda mark: str(parts[mark[1]]), template)
 
 
 def sh_command(script: str, *arguments: str, name: str = "gpurent") -> str:
-    """Run ``script`` by sh, whatever the user's own shell is. ``name`` stands before what sh itself complains of."""
+    """Return a command that runs ``script`` with sh, whatever the login shell. ``name`` prefixes sh's own errors."""
     return " ".join(["sh -c", shlex.quote(script), name, *map(shlex.quote, arguments)])
 
 
-# Each probe begins with it.
+# The start of every probe.
 _PRELUDE = r"""
 LC_ALL=C; export LC_ALL
 has() { command -v "$1" >/dev/null 2>&1; }
@@ -32,26 +32,26 @@ _NAME = r"[a-z][a-z-]{0,20}(?: [A-Za-z0-9_./~-]{1,200})?"
 
 
 def probe_command(script: str, *arguments: str, name: str = "gpurent", **parts: str | int) -> str:
-    """The shell command of one probe: ``script`` with ``parts`` filled in, given ``arguments`` as $1 and so on."""
+    """Return the command of a probe: ``script`` with ``parts`` filled in, and with ``arguments`` as $1 and so on."""
     return sh_command(_PRELUDE + fill_template(script, **parts), *arguments, name=name)
 
 
 def iter_marked_lines(output: str, mark: str) -> Iterator[str]:
-    """Of each line that begins with ``mark``, the rest."""
+    """Yield the rest of each line that begins with ``mark``."""
     for line in output.split("\n"):
         if line.startswith(mark):
             yield line.removeprefix(mark).rstrip("\r")
 
 
 def split_after_marks(output: str, mark: str, count: int = 1) -> list[str] | None:
-    """The ``count`` parts that each follow a line which is ``mark``; None when a mark is missing."""
+    """Return the ``count`` parts that follow a line ``mark`` each; None if a marker is missing."""
     parts = output.split(f"{mark}\n", count)
     return parts[1:] if len(parts) > count else None
 
 
 @frozen
 class ProbeSection:
-    """What one tool printed. ``exit_status`` is its exit status, None: it did not end in its time."""
+    """The output of one tool. ``exit_status`` is None if it did not end within its time limit."""
 
     exit_status: int | None
     stdout: str
@@ -63,9 +63,9 @@ class ProbeSection:
 
 
 def parse_sections(output: str, mark: str) -> Mapping[str, ProbeSection]:
-    """Framed answers, ``begin NAME``, ``err NAME`` and ``end NAME STATUS`` each behind ``mark``.
+    """Parse framed output: lines ``begin NAME``, ``err NAME`` and ``end NAME STATUS``, each after ``mark``.
 
-    The first of a name counts; one without its end is left out.
+    The first section of a name counts; one without its end is ignored.
     """
     begin_line = re.compile(rf"{mark}begin ({_NAME})", re.ASCII)
     end_line = re.compile(rf"{mark}end ({_NAME}) (\d{{1,3}}|hangs)", re.ASCII)

@@ -1,10 +1,10 @@
-"""The timer inside a machine: a small POSIX shell program, and the commands that arm, move, end and read it.
+"""The timer inside a machine: a small POSIX shell program, and the commands that arm, move, disarm and read it.
 
-Everything lies in ``~/.gpurent/timer``: ``deadline`` ("due
-grace after", replaced atomically), ``pid`` ("pid mark"), ``closing`` while the last minutes run, ``log``. Spans are
-hundredths of a second of the machine's uptime, so that neither its clock nor ours needs to be right; where there is no
-/proc/uptime, its clock counts. A process is the timer only when pid, start time and boot agree. The timer that ``pid``
-does not name ends itself, so that two arms at once leave one.
+Its files are in ``~/.gpurent/timer``: ``deadline`` ("due grace after", replaced atomically), ``pid`` ("pid mark"),
+``closing`` (exists during the grace period) and ``log``. Times are hundredths of a second of the machine's uptime, so
+that neither its clock nor ours has to be right; without /proc/uptime, its clock is used. A process is the timer only if
+its pid, start time and boot id match. A timer that is not named in ``pid`` ends itself, so that two concurrent arm
+commands leave only one.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from gpurent.remote.shell import fill_template
 
 UPTIME = "/proc/uptime"
 TIMER_DIR = ".gpurent/timer"
-MAX_NAP = 1000
+MAX_CHECK_INTERVAL = 1000
 _MARK = "gpurent-timer"
 
 _COMMON_FUNCTIONS = r"""
@@ -123,7 +123,7 @@ report() {
 }
 """
 
-# Standard input is the program. @later@ is yes when a deadline that is later already stays.
+# Standard input is the program. @later@ is "yes" if a later deadline must be kept.
 _ARM_SCRIPT = r"""
 umask 077
 mkdir -p "$HOME/@room@" && cd "$HOME/@room@" || exit 1
@@ -173,17 +173,17 @@ if ( cd "$HOME/@room@" 2>/dev/null || exit 1
 """
 
 CLOSING_STATUS = 75
-"""The exit status of `gate` while the machine is about to be shut."""
+"""The exit status of `closing_gate` while the machine is about to be shut down."""
 
 
 @frozen(kw_only=True)
 class TimerSettings:
     """Spans in hundredths of a second: ``span`` from now to the stop, ``grace`` before it in which no job starts.
 
-    ``after_job``: this long after the last job's end it fires earlier, 0 for never. ``stop_script`` is the machine's
-    own stop script, empty for ``shutdown``. ``closing_notice`` and ``moved_notice`` are written into the logs of the
-    jobs that run. ``check_interval``: how often files are looked at. ``retry_seconds``: whole seconds between two
-    tries to stop.
+    ``after_job``: fire this long after the end of the last job, if that is earlier; 0 for never. ``stop_script`` is the
+    machine's own, empty for ``shutdown``. ``closing_notice`` and ``moved_notice`` are written to the logs of running
+    jobs.
+    ``check_interval``: how often the files are checked. ``retry_seconds``: whole seconds between two attempts to stop.
     """
 
     span: int
@@ -192,20 +192,20 @@ class TimerSettings:
     stop_script: str = ""
     closing_notice: str = ""
     moved_notice: str = ""
-    check_interval: int = MAX_NAP
+    check_interval: int = MAX_CHECK_INTERVAL
     retry_seconds: int = 10
 
 
 @frozen(kw_only=True)
 class TimerReading:
-    """``left`` in hundredths of a second, below 0 when the stop is overdue; None while no timer runs."""
+    """``left`` is in hundredths of a second, negative if the stop is overdue; None if no timer is running."""
 
-    left: int | None = None
+    ticks_left: int | None = None
     closing: bool = False
 
 
 def _fill_script(text: str, uptime: str, **parts: str | int) -> str:
-    """The snippets first: they have marks of their own."""
+    """Insert the snippets first: they contain placeholders themselves."""
     text = text.replace("@known@", _COMMON_FUNCTIONS).replace("@report@", _REPORT_FUNCTION)
     given = {
         "room": TIMER_DIR,
@@ -218,7 +218,7 @@ def _fill_script(text: str, uptime: str, **parts: str | int) -> str:
 
 
 def make_timer_program(setting: TimerSettings, uptime: str = UPTIME) -> str:
-    """The text of ``timer.sh``."""
+    """Return the text of ``timer.sh``."""
     return _fill_script(
         _PROGRAM,
         uptime,
@@ -231,7 +231,10 @@ def make_timer_program(setting: TimerSettings, uptime: str = UPTIME) -> str:
 
 
 def arm_command(setting: TimerSettings, *, later: bool = False, uptime: str = UPTIME) -> str:
-    """Write the program (standard input), set the deadline, start the timer if none runs. ``later``: never earlier."""
+    """Return the command that writes the program (stdin), sets the deadline, and starts the timer if none is running.
+
+    ``later``: never move the deadline to an earlier time.
+    """
     return _fill_script(
         _ARM_SCRIPT,
         uptime,
@@ -243,7 +246,7 @@ def arm_command(setting: TimerSettings, *, later: bool = False, uptime: str = UP
 
 
 def disarm_command(uptime: str = UPTIME) -> str:
-    """End the timer. Only the process that is the timer by its mark is killed."""
+    """Return the command that disarms the timer; it kills only a process whose mark matches."""
     return _fill_script(_DISARM_SCRIPT, uptime)
 
 
@@ -252,14 +255,14 @@ def state_command(uptime: str = UPTIME) -> str:
 
 
 def closing_gate() -> str:
-    """Shell text that ends with status `CLOSING` while a timer's last minutes run."""
+    """Return shell text that exits with `CLOSING_STATUS` during a timer's grace period."""
     return _fill_script(_GATE, UPTIME)
 
 
 def parse_timer(text: str) -> TimerReading | None:
-    """What `arm`, `disarm` and `state` print; None if it is nothing of theirs."""
+    """Parse the output of `arm_command`, `disarm_command` and `state_command`; None if it is not theirs."""
     found = re.findall(rf"^{_MARK} (?:off|armed (-?\d{{1,18}}) (waiting|closing))\s*$", text, re.MULTILINE)
     if not found:
         return None
     left, how = found[-1]
-    return TimerReading(left=int(left), closing=how == "closing") if left else TimerReading()
+    return TimerReading(ticks_left=int(left), closing=how == "closing") if left else TimerReading()

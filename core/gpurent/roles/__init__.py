@@ -1,1 +1,1 @@
-"""What plugins implement (ABCs), what they register (entries, hooks), and what they are given."""
+"""What plugins implement (ABCs), register (entries, hooks) and are given (contexts)."""

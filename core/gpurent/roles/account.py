@@ -1,4 +1,4 @@
-"""Who the user is to a provider, and where the money is."""
+"""The user's account at a provider: login, balance, payments, invoices."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from gpurent.domain.secret import Secret
 
 @frozen(kw_only=True)
 class Login:
-    """``account`` names the user to the provider (a name, a wallet address); ``token`` is what proves it."""
+    """``account`` identifies the user to the provider (a name, a wallet address); ``token`` proves it."""
 
     account: str
     token: Secret
@@ -25,28 +25,28 @@ class Login:
 
 
 class Authenticator(ABC):
-    """Turns declared fields into a login."""
+    """Logs in with the fields that its entry declares."""
 
     @abstractmethod
     async def log_in(self, fields: Mapping[str, Secret]) -> Login:
-        """Log in with the entry's fields by name. Refused is an `AuthError`. Spends nothing."""
+        """Log in with the values of the entry's fields, by name; raises `AuthError` if rejected. Spends nothing."""
 
     @abstractmethod
     async def is_valid(self, login: Login) -> bool:
-        """Whether ``login`` still works; one look."""
+        """Return whether ``login`` is still valid, with a single check."""
 
 
 class SupportsEnrolment(ABC):
-    """Capability of an authenticator: the first use makes the key that is the account."""
+    """Capability of an authenticator: creates, on first use, the key that is the account."""
 
     @abstractmethod
     async def create_credentials(self) -> Mapping[str, Secret]:
-        """Make new credentials, fit to be given to `login`. The user is told to keep them; spends nothing."""
+        """Create new credentials for `Authenticator.log_in`; spends nothing. Core asks the user to keep a copy."""
 
 
 @frozen(kw_only=True)
 class Balance:
-    """``available`` can be spent now; ``held`` is locked as deposits, where the provider says so."""
+    """``available`` can be spent now; ``held`` is locked in deposits, where the provider reports it."""
 
     available: Money
     at: datetime
@@ -54,8 +54,8 @@ class Balance:
 
 
 @frozen(kw_only=True)
-class TopUp:
-    """How money gets in: ``steps`` in words, the page to open, what to encode as a QR code, and advice."""
+class MoneyInstructions:
+    """How to top up: ``steps`` in words, the page to open, what to encode as a QR code, and advice."""
 
     steps: tuple[str, ...]
     url: str = ""
@@ -65,89 +65,98 @@ class TopUp:
 
 @frozen(kw_only=True)
 class TopUpAdvice:
-    """``money`` is how much to top up now; ``why`` in words."""
+    """``money`` is how much to top up now; ``reason`` explains it in words."""
 
     money: Money
-    why: str
+    reason: str
 
 
 @frozen(kw_only=True)
 class InvoiceInfo:
-    """``ready``: one can be asked for now. ``spent`` by the account's books, ``needed`` before the first one can be
-    had, ``open`` what an invoice would be over. ``steps`` in words, for who asks on the ``url``'s page.
+    """Whether and how an invoice can be requested.
+
+    ``ready``: one can be requested now. ``spent``: total by the provider's statement; ``needed``: the spending from
+    which invoices are available; ``open``: the amount not invoiced yet. ``steps``: how the user requests one on the
+    page ``url``.
     """
 
     ready: bool
     spent: Money
-    needed: Money
-    open: Money
+    minimum_spending: Money
+    uninvoiced: Money
     steps: tuple[str, ...] = ()
     url: str = ""
 
 
 class BillingProvider(ABC):
-    """An account or a wallet."""
+    """An account or a wallet that pays for leases."""
 
     @abstractmethod
     async def get_balance(self) -> Balance:
-        """What is there now; one look."""
+        """Return the current balance, with a single query."""
 
     @abstractmethod
     async def get_rate(self, quote: Currency) -> Rate:
-        """What one unit of this account's currency is worth in ``quote``; always dated. None known: `MoneyError`."""
+        """Return what one unit of the account's currency is worth in ``quote``, with its date.
+
+        Raises `MoneyError` if no rate is known.
+        """
 
     @abstractmethod
-    async def create_top_up(self, money: Money) -> TopUp:
-        """How the user brings ``money`` in. Never pays by itself."""
+    async def create_top_up(self, money: Money) -> MoneyInstructions:
+        """Return how the user tops up by ``money``. Never pays by itself."""
 
     async def suggest_top_up(self) -> TopUpAdvice | None:
-        """How much to top up now; None when this account has no advice to give, or enough is there."""
+        """Return how much to top up now; None if the balance suffices or this account gives no advice."""
         return None
 
     @abstractmethod
     async def pay_bill(self, bill: Bill) -> Payment:
-        """SPENDS ``bill.amount``. Idempotent on ``bill.key``: called again, it gives the first payment.
+        """SPENDS ``bill.amount``. Idempotent on ``bill.key``: a repeated call returns the first payment.
 
-        Where the price floats until the very payment, the bill is the most and the payment may be less; never more.
-        A bill of zero gives a payment of zero. Too little there is a `MoneyError` with ``spent`` no.
+        Where the price floats until the moment of payment, the payment may be less than the bill, but never more. A
+        bill of zero returns a payment of zero. Raises `MoneyError` with ``spent`` NO if the balance is too low.
         """
 
     @abstractmethod
     async def list_charges(self, lease: Lease) -> Known[Charge] | Unknown:
-        """Every movement for ``lease`` so far, by the account's own books, oldest first."""
+        """Return all charges of ``lease`` so far, from the provider's statement, oldest first."""
 
 
 class SupportsStatement(ABC):
-    """Capability: the whole account's movements, those that belong to no lease too."""
+    """Capability: the statement of the whole account, including charges that belong to no lease."""
 
     @abstractmethod
     async def get_statement(self) -> Known[Charge] | Unknown:
-        """Everything that the account's own books list, oldest first; money that came in is a TOP_UP.
+        """Return everything in the provider's statement, oldest first; money that came in is a TOP_UP.
 
-        A movement that `BillingProvider.list_charges` also tells of has the same ``ref`` here.
+        A charge that `BillingProvider.list_charges` also returns has the same ``ref`` here.
         """
 
 
 class SupportsInvoices(ABC):
-    """Capability: invoices."""
+    """Capability: invoices from the provider."""
 
     @property
     def invoice_fields(self) -> Sequence[tuple[str, str]]:
-        """What `request_invoice` has to be told: name and label of each."""
+        """The fields that `request_invoice` needs: name and label of each."""
         return ()
 
     @abstractmethod
     async def get_invoice_info(self) -> InvoiceInfo:
-        """How it stands, by the account's own books; one look."""
+        """Return whether an invoice can be requested, from the provider's statement, with a single query."""
 
     @abstractmethod
     async def request_invoice(self, money: Money, answers: Mapping[str, str]) -> str:
-        """Ask for one over ``money``; gives the provider's number of it. Too much, or too early: `MoneyError`."""
+        """Request an invoice over ``money`` and return the provider's number for it.
+
+        Raises `MoneyError` if the amount is too large or it is too early.
+        """
 
 
 class SupportsWithdrawal(ABC):
-    """Capability: cash out."""
+    """Capability: withdraw money."""
 
     @abstractmethod
-    async def withdraw(self, money: Money) -> TopUp:
-        """How the user gets ``money`` out; the same shape as a way in. Never sends anything by itself."""
+    async def withdraw(self, money: Money) -> MoneyInstructions:
+        """Return how the user withdraws ``money``; transfers nothing itself."""

@@ -1,5 +1,5 @@
 # ruff: noqa: F401 - the roles are named in quoted type arguments, which the linter does not read
-"""What a hook yields: typed, named, frozen. ``build`` imports the heavy module and makes the role's object."""
+"""The entries that hooks return: typed and immutable. ``build`` imports the heavy module and makes the plugin."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
 from attrs import field, frozen, validators
+
+from gpurent.locale import N_, _
 
 if TYPE_CHECKING:
     import click
@@ -26,10 +28,11 @@ ENTRY_NAME_PATTERN = r"[a-z0-9][a-z0-9-]{0,30}"
 
 @frozen(kw_only=True, eq=False)
 class InputField:
-    """An input that the plugin declares: prompts, help and redaction come from it.
+    """An input that the plugin declares, from which prompts, help and redaction are derived.
 
-    A login field's ``name`` is a key of what `Authenticator.log_in` is given; a setting's one of
-    `PluginContext.settings`.
+    The ``name`` of a login field is a key of what `Authenticator.log_in` receives; that of a setting is a key of
+    `PluginContext.settings`. A setting that was renamed says its ``previous_name``, and ``previous_values`` (old to
+    new): `config.toml` is migrated by them once, and an environment variable of that name is refused.
     """
 
     name: str = field(validator=validators.matches_re(r"[a-z][a-z0-9_]*"))
@@ -37,11 +40,13 @@ class InputField:
     secret: bool = False
     optional: bool = False
     default: str = ""
+    previous_name: str = ""
+    previous_values: Mapping[str, str] = field(factory=dict)
 
 
 @frozen(kw_only=True, eq=False)
 class PluginEntry(Generic[RoleT]):
-    """``name`` is what the user types; ``summary`` one line; ``settings`` what can be configured."""
+    """An entry. ``name`` is what the user types; ``summary`` is one line; ``settings`` is what can be configured."""
 
     name: str = field(validator=validators.matches_re(ENTRY_NAME_PATTERN))
     summary: str
@@ -51,14 +56,14 @@ class PluginEntry(Generic[RoleT]):
 
 @frozen(kw_only=True, eq=False)
 class AuthEntry(PluginEntry["Authenticator"]):
-    """``fields`` are asked for at login, in this order."""
+    """An authenticator. The user is asked for ``fields`` at login, in this order."""
 
     fields: tuple[InputField, ...] = ()
 
 
 @frozen(kw_only=True, eq=False)
 class BillingEntry(PluginEntry["BillingProvider"]):
-    """``currency`` is the code of the account's money."""
+    """An account or wallet. ``currency`` is the code of its currency."""
 
     currency: str
 
@@ -67,10 +72,10 @@ class BillingEntry(PluginEntry["BillingProvider"]):
 class LeaseEntry(PluginEntry["LeaseProvider"]):
     """A provider: names its auth and billing entries, describes its machines, and declares what it can do.
 
-    ``overview`` is the row of `gpurent providers` in words: machines, difficulty, price, upload, cpu_only,
-    compatibility, invoice, cash_out. ``live_notes`` says plainly what is known to work against the real service.
-    ``web_hosts``: whose https pages may be opened in the user's browser. No ``auth`` or ``billing``: there is no
-    account.
+    ``overview`` is its row in `gpurent providers`, in words: machines, difficulty, price, upload, cpu_only,
+    compatibility, invoice, withdrawal. ``live_notes`` says plainly what is known to work with the real service.
+    ``web_hosts``: the hosts whose https pages may be opened in the user's browser. ``auth`` or ``billing`` empty: the
+    provider has no account of that kind.
     """
 
     auth: str = ""
@@ -84,65 +89,65 @@ class LeaseEntry(PluginEntry["LeaseProvider"]):
 
 @frozen(kw_only=True, eq=False)
 class RankedEntry(PluginEntry[RoleT]):
-    """``rank``: the highest available one is taken when the user does not choose."""
+    """An entry with a ``rank``: the highest available one is used when the user does not choose."""
 
     rank: int = 0
 
 
-# These add no fields, so they need no decorator, which would cost each start of the command line half a millisecond.
+# These add no fields, so they need no decorator, which would slow each start of the command line by 0.5 ms.
 
 
 class TransferEntry(RankedEntry["TransferBackend"]):
-    """A carrier of files."""
+    """A transfer backend."""
 
     __slots__ = ()
 
 
 class SessionEntry(RankedEntry["SessionBackend"]):
-    """A keeper of sessions."""
+    """A session backend."""
 
     __slots__ = ()
 
 
 class LauncherEntry(RankedEntry["Launcher"]):
-    """``gpurent run --launcher NAME``."""
+    """A launcher: ``gpurent run --launcher NAME``."""
 
     __slots__ = ()
 
 
 class MailboxEntry(PluginEntry["Mailbox"]):
-    """A mailbox is in use when its settings are filled."""
+    """A mailbox; it is in use when its settings are filled in."""
 
     __slots__ = ()
 
 
 class NotifierEntry(PluginEntry["Notifier"]):
-    """A notifier is in use when its settings are filled. Which events it is sent is the user's choice."""
+    """A notifier; it is in use when its settings are filled in. The user chooses which events it is sent."""
 
     __slots__ = ()
 
 
 @frozen(kw_only=True, eq=False)
 class ExporterEntry(PluginEntry["Exporter"]):
-    """``gpurent export NAME``; with ``can_open`` also ``gpurent open LEASE --NAME``, by the role's `Opening`."""
+    """``gpurent export NAME``; with ``can_open`` also ``gpurent open LEASE --NAME``, by the role `SupportsOpen`."""
 
     can_open: bool = False
 
 
 @frozen(kw_only=True, eq=False)
 class CommandEntry:
-    """A command of the CLI; ``build`` imports it. ``group`` is the help's heading. ``summary`` is its help line."""
+    """A command of the CLI; ``build`` imports it. ``group`` is its heading and ``summary`` its line in the help."""
 
     name: str
     summary: str
     build: Callable[[], click.Command]
-    group: str = "plugins"
+    group: str = N_("Plugins")
     hidden: bool = False
 
 
 @frozen(kw_only=True, eq=False)
 class SimulatorEntry:
-    """The fake service that `gpurent sandbox` raises for plugin ``name``."""
+    """The simulator that `gpurent sandbox` starts for the plugin ``name``."""
 
     name: str
     summary: str
@@ -151,13 +156,31 @@ class SimulatorEntry:
 
 AnyEntry = PluginEntry[Any] | CommandEntry | SimulatorEntry
 EntryT = TypeVar("EntryT", bound=AnyEntry)
+_KIND_TITLES: Mapping[type[object], str] = {
+    AuthEntry: N_("login"),
+    BillingEntry: N_("account"),
+    LeaseEntry: N_("provider"),
+    TransferEntry: N_("transfer backend"),
+    SessionEntry: N_("session backend"),
+    MailboxEntry: N_("mailbox"),
+    NotifierEntry: N_("notifier"),
+    LauncherEntry: N_("launcher"),
+    ExporterEntry: N_("exporter"),
+    CommandEntry: N_("command"),
+    SimulatorEntry: N_("simulator"),
+}
+
+
+def get_kind_title(kind: type[object]) -> str:
+    """What such an entry provides, in the user's language."""
+    return _(_KIND_TITLES[kind])
 
 
 class PluginRegistry(Protocol):
-    """What the installed plugins registered, by the entry's class and name. Looking builds and imports nothing."""
+    """The entries of the installed plugins, by class and name. Lookups build and import nothing."""
 
     def get_entries(self, kind: type[EntryT]) -> Mapping[str, EntryT]:
-        """All of one kind that no other distribution claims too."""
+        """Return all entries of one kind by name, without names that several distributions claim."""
 
     def get_entry(self, kind: type[EntryT], name: str) -> EntryT:
-        """One entry; a `PluginError` says who clashes, what is near, or what to install."""
+        """Return one entry. If it is missing, a `PluginError` names the conflict, a similar name or what to install."""

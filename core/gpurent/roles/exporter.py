@@ -1,4 +1,4 @@
-"""How other programs learn of a lease."""
+"""Exporters: connection profiles of leases for other programs."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from attrs import field, frozen, validators
 from gpurent.domain.access import Endpoint
 from gpurent.domain.secret import Secret
 
-# Small letters: ssh and URLs do not tell them from capitals.
+# Lower case only: ssh and URLs do not distinguish case.
 ALIAS_PATTERN = r"[a-z0-9][a-z0-9._-]{0,62}"
 _PATH_PART_PATTERN = r"(?!\.{1,2}(?:/|$))[A-Za-z0-9_+@.,-]+"
 FOLDER_PATTERN = rf"/(?:{_PATH_PART_PATTERN}(?:/{_PATH_PART_PATTERN})*)?"
@@ -20,12 +20,12 @@ HOST_KEY_PATTERN = r"[a-z0-9@.-]+ [A-Za-z0-9+/=]+"
 
 @frozen(kw_only=True)
 class ExportedLease:
-    """A lease as other programs need it: where, and the files that prove who is who.
+    """A lease as other programs need it: its address, and the files for authentication of both sides.
 
     ``name`` is also the machine's alias: ``known_hosts`` pins ``host_key`` ("ssh-ed25519 AAAA…") under it.
-    ``fingerprint`` is "SHA256:…". ``folder`` is the home on the machine, empty if it has an unusual name.
-    ``name``, ``host_key`` and ``folder`` are checked, the endpoint checks itself: none can break out of its line.
-    The two paths are the user's own and may hold anything that a path may.
+    ``fingerprint`` is "SHA256:…". ``folder`` is the home folder on the machine, empty if it has an unusual name.
+    ``name``, ``host_key``, ``folder`` and the endpoint are validated: none of them can inject anything into a
+    configuration file. The two paths are the user's own and may contain any character that a path can.
     """
 
     name: str = field(validator=validators.matches_re(ALIAS_PATTERN))
@@ -40,7 +40,7 @@ class ExportedLease:
 
 @frozen(kw_only=True)
 class ExportFile:
-    """``name`` is a proposal: the last part of a path."""
+    """A file to write. ``name`` is a suggestion, a file name without folders."""
 
     name: str
     content: bytes = field(repr=False)
@@ -48,7 +48,7 @@ class ExportFile:
 
 @frozen(kw_only=True)
 class Export:
-    """``file``: what only a file can carry. ``text``: what can be read and pasted; some have both, some one of them.
+    """``file``: for formats that must be a file. ``text``: what can be read and pasted. One of them or both are set.
 
     ``notes`` tell the user what to do with it, and what was left out and why.
     """
@@ -59,30 +59,30 @@ class Export:
 
 
 class Exporter(ABC):
-    """Writes connection profiles of one program."""
+    """Writes connection profiles for one program."""
 
     @abstractmethod
     def export_leases(self, leases: Sequence[ExportedLease]) -> Export:
-        """All ``leases``, at least one, as the program reads them; pure. Passwords only where ``password`` is set."""
+        """Export all ``leases`` (at least one) in the program's format; pure. Passwords only if ``password`` is set."""
 
 
 class SupportsInstall(ABC):
-    """Capability: the program reads its profiles from a place of its own below the user's ``home``.
+    """Capability: the program reads its profiles from a fixed place below the user's ``home``.
 
-    Called only when the user agreed. Everything is idempotent; each line that comes back says one thing that was done.
+    Called only when the user has agreed. All methods are idempotent; each returned line describes one change made.
     """
 
     @abstractmethod
     def install_leases(self, leases: Sequence[ExportedLease], home: Path) -> Sequence[str]:
-        """Put ``leases`` beside those that are there already; the same name is replaced."""
+        """Add ``leases`` to the profiles that are there; a profile with the same name is replaced."""
 
     @abstractmethod
     def list_installed(self, home: Path) -> Sequence[str]:
-        """The names that are there now; looks, changes nothing."""
+        """Return the names of the installed profiles; changes nothing."""
 
     @abstractmethod
     def uninstall_leases(self, names: Sequence[str], home: Path) -> Sequence[str]:
-        """Take ``names`` out; with the last one everything that `install` ever put there."""
+        """Remove the profiles ``names``; with the last one, everything that `install_leases` ever added."""
 
 
 class SupportsOpen(ABC):
@@ -90,8 +90,8 @@ class SupportsOpen(ABC):
 
     @abstractmethod
     def open_command(self, lease: ExportedLease) -> tuple[str, ...]:
-        """What starts it here, as an argument list; tried only when its first word is on PATH."""
+        """Return the command that starts the program, as an argument list; used only if its first word is on PATH."""
 
     @abstractmethod
     def open_link(self, lease: ExportedLease) -> str:
-        """The URL that starts it by hand."""
+        """Return the URL with which the user can start it manually."""

@@ -1,4 +1,4 @@
-"""Who has the machines: by an API, or on pages for the user's browser."""
+"""Providers: services that rent machines, by an API or on pages in the user's browser."""
 
 from __future__ import annotations
 
@@ -18,70 +18,76 @@ from gpurent.locale import _
 
 
 class LeaseProvider(ABC):
-    """A shop. Every call returns at once; core waits and polls."""
+    """A service that rents machines. No call waits for a change of state; core waits and polls."""
 
     @abstractmethod
     async def list_offers(self, requirements: Requirements) -> Known[Offer] | Unknown:
-        """What can be rented now and fits. A page in an unknown shape is `UnexpectedResponse`."""
+        """Return the offers that are available and meet the requirements.
+
+        Raises `UnexpectedResponse` for a response of an unknown format.
+        """
 
     @abstractmethod
     async def reserve_lease(self, order: Order) -> Lease:
-        """Ask for a machine; free of charge. Idempotent on ``order.key``.
+        """Order a machine; free of charge. Idempotent on ``order.key``.
 
-        NEW: a lease REQUESTED (not yet payable) or PAYABLE with ``pending.bill``. SWITCH and EXTEND: ``order.onto`` is
-        the lease's `Lease.ref`; the answer's ``pending`` belongs on that lease, core ignores the rest of it.
-        Someone else has it now: `SoldOut`.
+        NEW: returns a lease that is REQUESTED (not yet payable) or PAYABLE with ``pending.bill``. SWITCH and EXTEND:
+        ``order.onto`` is the `Lease.ref` of an existing lease; core takes over only ``pending`` of the returned lease.
+        Raises `SoldOut` if someone else has rented the machine meanwhile.
         """
 
     @abstractmethod
     async def confirm_lease(self, lease: Lease, payment: Payment) -> Lease:
-        """Show the payment; starts the meter. Idempotent on ``lease.pending.key``.
+        """Report the payment to the provider; starts the billing. Idempotent on ``lease.pending.key``.
 
-        Returns with ``pending`` still there (``paid`` true) while the shop has not seen the payment: core calls again.
-        ``pending`` None: done; NEW and SWITCH are then PROVISIONING or READY, EXTEND has moved ``expires_at``.
-        Paid after the window is `PaidTooLate`.
+        Returns with ``pending`` still set (``paid`` true) while the provider has not seen the payment: core calls
+        again. ``pending`` None: done. A NEW or SWITCH lease is then PROVISIONING or READY; an EXTEND has changed
+        ``expires_at``. Raises `PaidTooLate` if the payment window was missed.
         """
 
     @abstractmethod
     async def refresh_lease(self, lease: Lease) -> Lease:
-        """One look, never waits. A lease that the shop does not know is GONE only when the shop says so."""
+        """Query the lease once, without waiting. It is GONE only if the provider says that it does not exist."""
 
     @abstractmethod
     async def release_lease(self, lease: Lease) -> Lease:
-        """Give back (an unpaid order: cancel). Idempotent; silent when already over. May ask for a mailed code."""
+        """Release the machine, or cancel an unpaid order. Idempotent: no error if it has ended already.
+
+        May ask for a code sent by e-mail.
+        """
 
     @abstractmethod
     async def list_leases(self) -> Known[Lease] | Unknown:
-        """What the shop says that this account has now, ours or not; ``id`` is empty on these."""
+        """Return all leases of the account at the provider, whether ordered by us or not; their ``id`` is empty."""
 
 
 class SupportsStaging(ABC):
-    """Capability: a cheaper machine to upload on first, which the wanted one then replaces."""
+    """Capability: upload to a cheaper staging machine first, which the wanted machine then replaces."""
 
     @abstractmethod
     def make_staging_order(self, order: Order) -> Order:
-        """The order of the cheaper machine for ``order``; pure."""
+        """Return the order of the staging machine for ``order``; pure."""
 
 
 class SupportsRenewal(ABC):
-    """Capability: more time on a prepaid lease."""
+    """Capability: buy more time for a prepaid lease."""
 
     @abstractmethod
     def make_renewal_order(self, lease: Lease, term: timedelta, key: str) -> Order:
-        """The EXTEND order that adds ``term``; pure."""
+        """Return the EXTEND order that adds ``term``; pure."""
 
 
 class SupportsRestart(ABC):
-    """Capability: kept files come back with a new start."""
+    """Capability: restart a stopped machine with its kept files."""
 
     @abstractmethod
     def make_restart_order(self, lease: Lease, key: str) -> Order:
-        """The NEW order that starts a KEPT lease again with its files; pure."""
+        """Return the NEW order that restarts a KEPT lease with its files; pure."""
 
 
 @frozen(kw_only=True)
 class MailBinding:
-    """An e-mail address being bound to the account. ``bill`` is there when the shop wants to be paid for it."""
+    """An e-mail address being bound to the account. ``bill`` is set when the provider charges for it."""
 
     email: str
     since: datetime
@@ -90,23 +96,23 @@ class MailBinding:
 
 
 class SupportsMailBinding(ABC):
-    """Capability: the shop sends codes and access by mail, so an address must be bound first."""
+    """Capability: the provider sends codes and machine access by e-mail, so an address must be bound first."""
 
     @abstractmethod
     async def get_bound_email(self) -> str:
-        """The address bound now, empty if none."""
+        """Return the bound address, empty if there is none."""
 
     @abstractmethod
     async def request_binding(self, email: str, key: str) -> MailBinding:
-        """Ask the shop to mail a code, read it (`Host.ask`), and say what is to be paid with it."""
+        """Let the provider mail a code, read it (`PluginContext.answer_challenge`), and return what has to be paid."""
 
     @abstractmethod
     async def complete_binding(self, binding: MailBinding, payment: Payment | None) -> MailBinding:
-        """Finish; one look, ``done`` false while the shop still verifies."""
+        """Complete the binding, with a single request; ``done`` is false while the provider still verifies."""
 
 
 class ManualTask(Enum):
-    """What the user is sent to a page for."""
+    """What the user has to do on one of the provider's pages."""
 
     RENT = "rent"
     RELEASE = "release"
@@ -115,10 +121,10 @@ class ManualTask(Enum):
 
 @frozen(kw_only=True)
 class TaskInstructions:
-    """``url`` lies on one of the entry's `hosts`; ``steps`` in the user's language.
+    """What to do on a page. ``url`` is on one of `LeaseEntry.web_hosts`; ``steps`` are in the user's language.
 
-    ``sender`` and ``subject``: the mail that this errand brings, empty if none. ``code``: a pattern with one group for
-    a code in that mail, which the user then types into the page.
+    ``sender`` and ``subject`` describe the mail that the task causes, empty if none. ``code`` is a pattern with one
+    group for a code in that mail, which the user then enters on the page.
     """
 
     url: str = ""
@@ -130,7 +136,7 @@ class TaskInstructions:
 
 @frozen(kw_only=True)
 class MachineAccess:
-    """How a machine is reached, as a mail or a page says it. ``ref`` is the shop's order, where it is said."""
+    """How to reach a machine, from a mail or a page. ``ref`` is the provider's order ID, where it is stated."""
 
     endpoint: Endpoint
     password: Secret | None = None
@@ -138,24 +144,24 @@ class MachineAccess:
 
 
 class AssistedRental(ABC):
-    """Capability: the user rents, stops and tops up on the shop's own pages; everything between works as ever."""
+    """Capability: the user rents, stops and tops up on the provider's pages; core does everything else as usual."""
 
     @property
     @abstractmethod
     def is_manual(self) -> bool:
-        """Whether renting is the user's to do now (a setting, or an API that is not known)."""
+        """Whether the user has to rent manually now (because of a setting, or because the API is unknown)."""
 
     @abstractmethod
     def get_instructions(self, task: ManualTask, lease: Lease | None = None) -> TaskInstructions:
-        """Where to go and what to do there; pure."""
+        """Return the page to open for ``task`` and the steps to take there; pure."""
 
     def parse_access(self, mail: Mail) -> MachineAccess | None:
-        """The access in a mail of the guide's sender, by a strict grammar; None: it says none. Pure."""
+        """Return the access in a mail from the instructions' sender, parsed strictly; None if there is none. Pure."""
         return None
 
 
 class ManualProvider(LeaseProvider, AssistedRental):
-    """Base of a shop that has nothing but pages: only `guide` is left to write."""
+    """Base of a provider that has only pages and no API: just `get_instructions` is left to implement."""
 
     @property
     def is_manual(self) -> bool:

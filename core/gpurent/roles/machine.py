@@ -1,4 +1,4 @@
-"""What is done on a machine: files carried, jobs launched and kept alive."""
+"""What runs on a machine: transfers, launchers and sessions."""
 
 from __future__ import annotations
 
@@ -13,82 +13,88 @@ from gpurent.ports.terminal import Progress
 
 
 class TransferBackend(ABC):
-    """Carries files both ways, resumes after a cut, verifies by hash.
+    """Transfers files in both directions, resumes after a dropped connection, verifies by hash.
 
-    Final names appear only complete; modes and mtimes are kept; what becomes of links and of files that do not stand
-    still is told in docs/transfer.md. Called again after any failure, it goes on
-    from what has verifiably arrived. Errors: `TransferError` (with what is missing), `UnavailableError` when the line
-    is lost, `TransferUnsupported` when this backend cannot do it here: said before anything moves, by the first
-    thing that it asks the machine anyway; the next in rank is then taken.
+    A file appears under its final name only when it is complete. Modes and mtimes are kept; docs/transfer.md describes
+    links and files that change during the transfer. After any failure, a new call resumes from what has verifiably
+    arrived.
+
+    Raises `TransferError` (with what is missing), `UnavailableError` if the connection is lost, and
+    `TransferUnsupported` if this backend cannot do it here: raised before anything is transferred, from a request that
+    it makes anyway; the backend of the next rank is then used.
     """
 
     @abstractmethod
     async def push(
         self, connection: SshConnection, request: PushRequest, progress: Progress
     ) -> TransferReport:
-        """Carry up. A full remote disk is a `TransferError` before, where it can be known, else during."""
+        """Upload. A full remote disk raises `TransferError`, in advance if it can be known, else during the upload."""
 
     @abstractmethod
     async def pull(
         self, connection: SshConnection, request: PullRequest, progress: Progress
     ) -> TransferReport:
-        """Bring home. The far side is hostile: never a byte outside ``cargo.target``."""
+        """Download. The machine is untrusted: nothing is ever written outside ``request.target``."""
 
 
 class SupportsPredial(TransferBackend):
-    """A backend that logs in for itself, so that its login can go on beside everything else.
+    """A backend that makes its own SSH login, which can therefore proceed in parallel with other work.
 
-    A push over the link that was dialled takes that login, and needs of the link nothing but ``endpoint``, ``key_file``
-    and ``known_hosts``: no connection has to be open.
+    A push with the same ``connection`` uses that login. Of the connection it needs only ``endpoint``, ``key_file`` and
+    ``known_hosts``, so the connection need not be open.
     """
 
     @abstractmethod
     def start_login(self, connection: SshConnection, request: PushRequest) -> Callable[[], None] | None:
-        """Begin the login that a push of ``request`` will need, and return at once; None: not here, not for this cargo.
+        """Start the login that a push of ``request`` will need, and return at once; nothing else is sent.
 
-        What comes back ends a login that no push took; after a push it does nothing. Nothing is sent but the login.
+        Returns a function that closes the login if no push has used it, and does nothing after a push. Returns None if
+        this backend cannot log in early here or for this request.
         """
 
 
 class Launcher(ABC):
-    """A pure function from command to command."""
+    """A pure function from a command to a shell command line."""
 
     @abstractmethod
     def launch_command(self, command: tuple[str, ...], profile: MachineProfile) -> str:
-        """The shell line that runs ``command`` on a machine of ``profile``; arguments quoted."""
+        """Return the shell command line that runs ``command`` on a machine of ``profile``; arguments are quoted."""
 
 
 class SessionBackend(ABC):
-    """A terminal keeper such as screen. Session names are checked by core (`gpurent.domain.session.NAME`)."""
+    """A terminal multiplexer such as screen.
+
+    Core checks session names against `gpurent.domain.session.SESSION_NAME_PATTERN`.
+    """
 
     @abstractmethod
     def probe_command(self) -> str:
-        """A shell command whose status says whether the tool is there: 0 yes."""
+        """Return a shell command that exits with 0 if the tool is installed."""
 
     @abstractmethod
     def install_command(self, prefix: str) -> str:
-        """The shell command that installs it, given the machine's package command (``sudo apt-get install -y``)."""
+        """Return the shell command that installs it; ``prefix`` installs packages (``sudo apt-get install -y``)."""
 
     @abstractmethod
     def start_command(self, name: str, script: str) -> str:
-        """A shell command that starts ``sh script`` detached under ``name`` and returns at once."""
+        """Return a shell command that starts ``sh script`` detached as the session ``name`` and exits at once."""
 
     @abstractmethod
     def list_command(self) -> str:
-        """A shell command that prints the sessions; its status does not matter."""
+        """Return a shell command that prints the sessions; its exit status is ignored."""
 
     @abstractmethod
     def parse_sessions(self, output: str) -> Sequence[SessionInfo]:
-        """The sessions in what `listing` printed; unknown lines are passed over."""
+        """Parse the output of `list_command`; unknown lines are skipped."""
 
     @abstractmethod
     def attach_command(self, session: SessionInfo) -> str:
-        """The command to run under a PTY to get into ``session``, taking it over from a line that was lost."""
+        """Return the command, run in a PTY, that attaches to ``session``, even if a lost client is still attached."""
 
     @abstractmethod
     def stop_command(self, session: SessionInfo) -> str:
-        """The shell command that ends ``session`` and everything in it."""
+        """Return the shell command that ends ``session`` and all its processes."""
 
     def detach_hint(self) -> str:
-        """How a person leaves an attached session without ending it, in words ("Ctrl+a d")."""
+        """Return how to detach from an attached session without ending it, in words ("Ctrl+a d")."""
         return ""

@@ -1,4 +1,4 @@
-"""Mails to the user that are read, and messages that are sent to them."""
+"""Mailboxes, which core reads, and notifiers, which message the user."""
 
 from __future__ import annotations
 
@@ -11,24 +11,26 @@ from gpurent.domain.question import Mail
 
 
 class Mailbox(ABC):
-    """The user's mailbox; read only."""
+    """The user's mailbox; read-only."""
 
     @abstractmethod
     async def search(self, *, since: datetime, sender: str, subject: str) -> Sequence[Mail]:
-        """Mails from exactly ``sender`` since then, whose subject contains ``subject``; oldest first; one look.
+        """Return mails since ``since`` from exactly ``sender`` whose subject contains ``subject``, oldest first.
 
-        Mail is hostile: too large, undecodable or without text is passed over. Refused is an `AuthError`.
+        Searches once. Mail is untrusted: mails that are too large, undecodable or without text are skipped. Raises
+        `AuthError` if the login is rejected.
         """
 
 
 class Notifier(ABC):
-    """Sends notices somewhere. Its failures are contained and never stop a trip."""
+    """Sends notices to one channel. Its failures are contained and never stop a trip."""
 
     @abstractmethod
     def notify(self, notice: Notice) -> None:
-        """Send ``notice``; returns once it was taken, any error says that it was not.
+        """Send ``notice``; returns once it is accepted, and any exception means that it was not.
 
-        Called in a thread of its own, one notice after another, so it may block; a call that takes longer than the
-        user's limit (`[notify] limit`, 10 seconds) counts as failed and is not waited for. Never called again for the
-        same notice: whoever retries does it inside the call, and only what cannot arrive twice.
+        Called in a thread of its own, one notice at a time, so it may block; a call that takes longer than the user's
+        limit (`[notify] timeout`, 10 seconds by default) counts as failed and is abandoned. It is never called again
+        for the same notice: an implementation that retries does so within the call, and only if the notice cannot
+        arrive twice.
         """

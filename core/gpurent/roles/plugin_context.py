@@ -1,4 +1,4 @@
-"""What core hands to a plugin. Plugins receive it; they never build it."""
+"""What core gives to a plugin. Plugins receive it and never build it."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from gpurent.roles.account import Login
 
 
 class PluginContext(Protocol):
-    """Everything a plugin may touch of the outside."""
+    """The plugin's access to everything outside itself."""
 
     @property
     def http(self) -> Http: ...
@@ -27,18 +27,21 @@ class PluginContext(Protocol):
     def mail(self) -> MailReader: ...
     @property
     def settings(self) -> Mapping[str, str]:
-        """The plugin's settings as text; a declared default is filled in."""
+        """The plugin's settings as text, with declared defaults filled in."""
 
     @property
     def log(self) -> Logger: ...
     def http_for(self, setting: str) -> Http:
-        """A client below the base URL that ``setting`` names, for a plugin that speaks to two services."""
+        """Return a client for the base URL in ``setting``, for a plugin that uses two services."""
 
     async def get_login(self, *, renew: bool = False) -> Login:
-        """The provider's valid login; ``renew``: it was refused, log in again. None: `AuthError`."""
+        """Return a valid login at the provider; raises `AuthError` if there is none.
+
+        ``renew``: the last one was rejected, so log in again.
+        """
 
     async def answer_challenge(self, challenge: Challenge) -> str:
-        """Group one of the challenge's pattern: from the mailbox first, then from the person.
+        """Return group 1 of the challenge's pattern, from the mailbox first, then from the user.
 
-        Waits for the mail some minutes of the clock's time; nobody there is a `InputRequired`.
+        Waits for the mail for a few minutes of provider time; raises `InputRequired` if nobody is there to answer.
         """

@@ -1,4 +1,4 @@
-"""Where transfer backends write what they download: through open folders, never through a link."""
+"""Where transfer backends write downloads: through open directory handles, never through a link."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from threading import Lock
 
 from gpurent.domain.filenames import escape_name
 from gpurent.errors import TransferError
+from gpurent.locale import _
 
 _FOLDER_FLAGS = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _FILE_FLAGS = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -24,11 +25,11 @@ Name = tuple[str | bytes, ...]
 
 
 class SafeDir:
-    """Below one open folder. Its methods may be called from several threads.
+    """A folder and everything below it. Its methods may be called from several threads.
 
-    A ``name`` is the components of a name below it, each of which `objection` has nothing against. A file comes whole
-    (`write_file`), or grows as a *partial* in a folder of its own and then gets its name. What this computer's disk
-    refuses is a `TransferError`.
+    A ``name`` is a tuple of path components below the folder, each accepted by `name_reject_reason`. A file is written
+    whole (`write_file`), or grows as a *partial* in a separate folder and is then renamed. Errors of the local disk are
+    raised as `TransferError`.
     """
 
     def __init__(self, target: Path) -> None:
@@ -41,7 +42,7 @@ class SafeDir:
         self._lock = Lock()
 
     def close(self) -> None:
-        """The folder for partials is removed when it is empty."""
+        """Close all handles; the folder for partials is removed if it is empty."""
         with self._lock:
             for handle in self._folder_fds.values():
                 os.close(handle)
@@ -55,19 +56,19 @@ class SafeDir:
 
     @contextmanager
     def convert_errors(self, name: Name) -> Iterator[None]:
-        """An `OSError` that ``name`` meets becomes a `TransferError`."""
+        """Convert an `OSError` while handling ``name`` to a `TransferError`."""
         try:
             yield
         except OSError as error:
             raise _make_write_error(name, error) from None
 
     def make_folder(self, name: Name) -> None:
-        """A link or a file in its way is refused."""
+        """Create a folder; raises `TransferError` if a link or a file is in the way."""
         with self._lock:
             self._open_folder(name)
 
     def _open_folder(self, name: Name) -> int:
-        """An open handle of a folder, which stays ours. The lock is held."""
+        """Return an open handle of a folder, which we keep. The caller holds the lock."""
         if not name:
             return self._root_fd
         found = self._folder_fds.get(name)
@@ -82,17 +83,18 @@ class SafeDir:
         except OSError as error:
             if error.errno in (errno.ELOOP, errno.ENOTDIR):
                 raise TransferError(
-                    f"{_format_name(name)} cannot be written here: a link or a file is in the way"
+                    _("{name} cannot be written here: a symbolic link or a file is in the way").format(
+                        name=_format_name(name)
+                    )
                 ) from None
             raise _make_write_error(name, error) from None
         self._folder_fds[name] = found
         while len(self._folder_fds) > _MAX_OPEN_FOLDERS:
-            _, oldest = self._folder_fds.popitem(last=False)
-            os.close(oldest)
+            os.close(self._folder_fds.popitem(last=False)[1])
         return found
 
     def _open_partials(self) -> int:
-        """An open handle of the folder for partials, which stays ours. The lock is held."""
+        """Return an open handle of the folder for partials, which we keep. The caller holds the lock."""
         if self._partials_fd < 0:
             with self.convert_errors((_PARTIALS_DIR,)):
                 with suppress(FileExistsError):
@@ -102,7 +104,7 @@ class SafeDir:
 
     @contextmanager
     def _open_folders(self, name: Name, temporary: bytes = b"") -> Iterator[tuple[int, int]]:
-        """The folders for partials and of ``name``; ``temporary``, a partial, is removed when something fails."""
+        """Yield handles of the partials' folder and the folder of ``name``; delete ``temporary`` if an error occurs."""
         with self._lock:
             partials, folder = self._open_partials(), os.dup(self._open_folder(name[:-1]))
         try:
@@ -116,13 +118,13 @@ class SafeDir:
             os.close(folder)
 
     def stat_file(self, name: Name) -> os.stat_result | None:
-        """What has that name here; its folder is made."""
+        """Return the status of what has that name now, None if nothing; creates its folder."""
         with self._lock, suppress(OSError):
             return os.stat(name[-1], dir_fd=self._open_folder(name[:-1]), follow_symlinks=False)
         return None
 
     def write_file(self, name: Name, data: memoryview, mode: int, time: int) -> None:
-        """A whole file at once; ``time`` of change in ns. We may always read and write what comes."""
+        """Write a whole file at once; ``time`` is the mtime in ns. The user can always read and write it."""
         temporary = b"t%d.%d" % (os.getpid(), next(self._temporary_numbers))
         with self._open_folders(name, temporary) as (partials, folder):
             handle = os.open(temporary, _FILE_FLAGS | os.O_EXCL, 0o600, dir_fd=partials)
@@ -135,7 +137,7 @@ class SafeDir:
             os.rename(temporary, name[-1], src_dir_fd=partials, dst_dir_fd=folder)
 
     def make_symlink(self, name: Name, target: str | bytes) -> bool:
-        """A symbolic link in place of a file, a link or nothing; false where a folder has its name."""
+        """Create a symbolic link, replacing a file or a link; false where a folder has that name."""
         temporary = b"l%d.%d" % (os.getpid(), next(self._temporary_numbers))
         with self._open_folders(name, temporary) as (partials, folder):
             try:
@@ -151,7 +153,10 @@ class SafeDir:
             return True
 
     def open_partial(self, name: Name, partial: bytes, size: int) -> tuple[int, bool]:
-        """The partial of a file of ``size``: open, and whether an earlier try or the older file put anything in it."""
+        """Open the partial of a file of ``size``; also return whether it already holds data.
+
+        The data comes from an earlier attempt, or else is copied from the old file.
+        """
         with self._open_folders(name) as (partials, folder):
             handle = os.open(partial, _FILE_FLAGS, 0o600, dir_fd=partials)
             held = os.fstat(handle).st_size
@@ -160,7 +165,7 @@ class SafeDir:
             return handle, held > 0 or _copy_old_bytes(name[-1], folder, handle, size)
 
     def open_growing_partial(self, name: Name, partial: bytes) -> tuple[int, int]:
-        """The partial of a file that comes from its front: open, and how much of it an earlier try may have brought."""
+        """Open the partial of a file that arrives from its start; also return the size left by an earlier attempt."""
         with self._lock:
             partials = self._open_partials()
         with self.convert_errors(name):
@@ -168,7 +173,7 @@ class SafeDir:
         return handle, os.fstat(handle).st_size
 
     def resize_partial(self, name: Name, handle: int, size: int) -> None:
-        """Cut a partial short, or let it grow by a hole."""
+        """Truncate a partial, or extend it with a hole."""
         with self.convert_errors(name):
             os.ftruncate(handle, size)
 
@@ -177,7 +182,7 @@ class SafeDir:
             _write_at(handle, data, at)
 
     def commit_partial(self, name: Name, partial: bytes, handle: int, mode: int, time: int) -> None:
-        """The partial is complete: it gets its name. Others whose names begin with the same 20 bytes are removed."""
+        """Rename a complete partial to its final name; delete other partials whose names share its first 20 bytes."""
         with self._open_folders(name) as (partials, folder):
             os.fchmod(handle, mode | 0o600)
             os.utime(handle, ns=(time, time))
@@ -198,9 +203,12 @@ def _format_name(name: Name) -> str:
 def _make_write_error(name: Name, error: OSError) -> TransferError:
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         return TransferError(
-            "the disk of this computer is full", hint="Free some space, then pull again; it goes on."
+            _("the disk of this computer is full"),
+            hint=_("Free some space, then download again; it continues where it stopped."),
         )
-    return TransferError(f"{_format_name(name)} cannot be written here: {error.strerror}")
+    return TransferError(
+        _("{name} cannot be written here: {why}").format(name=_format_name(name), why=error.strerror)
+    )
 
 
 def _write_at(handle: int, data: memoryview, at: int) -> None:
@@ -210,7 +218,7 @@ def _write_at(handle: int, data: memoryview, at: int) -> None:
 
 
 def _copy_old_bytes(name: str | bytes, folder: int, handle: int, size: int) -> bool:
-    """The older file's bytes into the partial; false when there is none."""
+    """Copy the old file's content into the partial; false when there is none."""
     try:
         old = os.open(name, _OLD_FILE_FLAGS, dir_fd=folder)
     except OSError:

@@ -1,4 +1,4 @@
-"""A provider's fake service for the sandbox."""
+"""Simulators: fake services of providers for the sandbox."""
 
 from __future__ import annotations
 
@@ -11,21 +11,33 @@ from typing import Any, Literal, Protocol
 from attrs import frozen
 
 from gpurent.domain.money import Money
+from gpurent.locale import N_, _
 from gpurent.ports.system import Clock
 
 
 class Evidence(Enum):
-    """Why we believe that a route is as it is: told by the wiki, read in a source, documented, or only assumed."""
+    """How we know that a route behaves like this: from source code, from documentation, or assumed."""
 
-    SEED = "seed"
     SOURCE = "source"
     DOCUMENTED = "documented"
     ASSUMED = "assumed"
 
+    @property
+    def title(self) -> str:
+        """The evidence in the user's language."""
+        return _(_EVIDENCE_TITLES[self])
+
+
+_EVIDENCE_TITLES = {
+    Evidence.SOURCE: N_("from source code"),
+    Evidence.DOCUMENTED: N_("documented"),
+    Evidence.ASSUMED: N_("assumed"),
+}
+
 
 @frozen(kw_only=True)
 class SimulatorRoute:
-    """One route of a portal: ``POST /login/``."""
+    """One route of a simulator, such as ``POST /login/``."""
 
     method: str
     path: str
@@ -35,7 +47,7 @@ class SimulatorRoute:
 
 @frozen(kw_only=True)
 class SimulatorLedgerEntry:
-    """One line of the service's own ledger. ``amount`` is signed: below zero leaves the user's account."""
+    """One line of the simulator's own ledger. ``amount`` is signed: negative leaves the user's account."""
 
     at: datetime
     account: str
@@ -45,7 +57,7 @@ class SimulatorLedgerEntry:
 
 
 class SandboxMachine(Protocol):
-    """A booted machine of the sandbox."""
+    """A running machine of the sandbox."""
 
     @property
     def id(self) -> str: ...
@@ -56,7 +68,7 @@ class SandboxMachine(Protocol):
 
 
 class SandboxMachines(Protocol):
-    """The sandbox's machines as a portal sees them."""
+    """The sandbox's machines, for a simulator."""
 
     async def boot(
         self,
@@ -71,24 +83,24 @@ class SandboxMachines(Protocol):
         disk_bytes: int | None = None,
         on_stop: Callable[[str], Awaitable[None]] | None = None,
     ) -> SandboxMachine:
-        """Boot with the persistent disk ``data``; ``on_stop(machine id)`` is awaited when a stop script runs."""
+        """Boot a machine with the persistent disk ``data``; ``on_stop(machine_id)`` is awaited on a stop script."""
 
     async def kill(self, machine_id: str) -> None:
-        """End everything in it at once; silent when already gone. The disk stays."""
+        """Stop all its processes at once; no error if it is gone already. The disk is kept."""
 
     async def delete_disk(self, data: str) -> None:
-        """Delete a disk."""
+        """Delete the disk ``data``."""
 
 
 class SendMail(Protocol):
-    """The sandbox's postman."""
+    """Delivers mail in the sandbox."""
 
     async def __call__(self, *, to: str, sender: str, subject: str, text: str) -> None: ...
 
 
 @frozen(kw_only=True)
 class SimulatorContext:
-    """What the sandbox gives to a portal. ``urls``: base URLs of all portals by name, filled before any request."""
+    """What the sandbox gives to a simulator. ``urls``: base URLs of all simulators by name, set before any request."""
 
     clock: Clock
     machines: SandboxMachines
@@ -99,39 +111,39 @@ class SimulatorContext:
 
 
 class ProviderSimulator(ABC):
-    """The fake service itself; keeps its own books and never trusts the client."""
+    """A fake service with a ledger of its own, which never trusts the client."""
 
     @abstractmethod
     def get_app(self) -> Any:
-        """The ASGI application that serves it."""
+        """Return the ASGI application that serves it."""
 
     @abstractmethod
     async def tick(self) -> None:
-        """Let time pass up to the clock's now: bill, expire, confirm. Exact however seldom it is called.
+        """Process everything due by the clock's current time: bill, expire, confirm. Exact even if called rarely.
 
-        The sandbox calls it on its own, also while a request is being answered: hold a lock where both change the same.
+        The sandbox calls it on its own, also during a request: hold a lock where both change the same state.
         """
 
     @abstractmethod
     def list_ledger_entries(self) -> Sequence[SimulatorLedgerEntry]:
-        """The service's own books, oldest first."""
+        """Return the simulator's ledger, oldest first."""
 
     @abstractmethod
     def list_routes(self) -> Sequence[SimulatorRoute]:
-        """Every route with its evidence."""
+        """Return every route with its evidence."""
 
     @abstractmethod
     def make_plugin_settings(self, url: str) -> Mapping[str, str]:
-        """The plugin's settings (by their names) that point it at this portal."""
+        """Return the plugin settings, by name, that make the plugin use this simulator."""
 
     @abstractmethod
     def list_billed_machines(self) -> Sequence[str]:
-        """Machines that cost money now, by the service's own reference."""
+        """Return the simulator's references of the machines that cost money now."""
 
 
 @frozen(kw_only=True)
 class ManualAccess:
-    """What the site's page or mail tells a person who rented there: the SSH line, and the password."""
+    """What the provider's page or mail shows to a user who rented manually: the SSH command and the password."""
 
     ssh_command: str
     password: str
@@ -139,12 +151,12 @@ class ManualAccess:
 
 
 class SupportsManualRental(ABC):
-    """Capability of a portal: its pages are there for a person, also when its API is switched off (``api = off``)."""
+    """Capability of a simulator: its pages can be used manually, even when its API is switched off (``api = off``)."""
 
     @abstractmethod
     async def rent_manually(self) -> ManualAccess:
-        """What a person does on the site to get a machine, money included."""
+        """Do what a user does on the page to rent a machine, including the payment."""
 
     @abstractmethod
     async def stop_manually(self, ref: str) -> None:
-        """What a person clicks to end it. Silent when it has ended."""
+        """Do what a user clicks to end it. No error if it has ended already."""

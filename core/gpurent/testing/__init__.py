@@ -1,1 +1,1 @@
-"""For plugin authors and the sandbox; the product itself never imports it."""
+"""Testing tools for plugin authors, and the sandbox; the product itself never imports this package."""

@@ -1,4 +1,4 @@
-"""What core does with one lease, and what it does when an answer is lost: begin a new process and ask again."""
+"""A driver that does with one lease what core does, and after a lost response retries in a new process."""
 
 from __future__ import annotations
 
@@ -25,12 +25,11 @@ MAX_LOST_ANSWERS = 5
 
 @define
 class LeaseDriver(Generic[P]):
-    """Moves one lease of ``user`` through its life; a step whose answer is lost is done again by a new process.
+    """Drives one lease of ``user`` through its life; a step whose response is lost is retried by a new process.
 
-    `charges` only looks, and is not repeated. Of ``error=ProcessKilled`` the test itself makes a new process.
+    `sum_charges` only reads and is not retried. With ``error=ProcessKilled`` the test itself starts the new process.
 
-    ``poll_interval`` is how long it waits between two looks, and before it asks again; ``faults`` are the first
-    process's.
+    ``poll_interval`` is the time between two polls and before a retry; ``faults`` are those of the first process.
     """
 
     user: SandboxUser
@@ -40,7 +39,7 @@ class LeaseDriver(Generic[P]):
     faults: HttpFaults = field(factory=HttpFaults)
     lease: Lease | None = None
     restarts: int = 0
-    """How many answers were lost so far."""
+    """Number of lost responses so far."""
     provider: P = field(init=False)
     billing: BillingProvider = field(init=False)
 
@@ -48,13 +47,13 @@ class LeaseDriver(Generic[P]):
         self.start_process(self.faults)
 
     def start_process(self, faults: HttpFaults | None = None) -> None:
-        """Only what the user's vault and notes hold is what it was."""
+        """Start a new process; only the user's vault and state survive."""
         self.faults = faults or HttpFaults()
         self.provider = self.user.provider(self.name, self.kind, faults=self.faults)
         self.billing = self.user.billing(self.name, faults=self.faults)
 
-    async def retry_lost_answers(self, request: Callable[[], Awaitable[T]]) -> T:
-        """``request``, by a new process after each answer that was lost."""
+    async def retry_lost_responses(self, request: Callable[[], Awaitable[T]]) -> T:
+        """Return the result of ``request``, retried by a new process after each lost response."""
         while True:
             try:
                 return await request()
@@ -67,25 +66,27 @@ class LeaseDriver(Generic[P]):
 
     @property
     def current_lease(self) -> Lease:
-        """The lease, which must be there."""
+        """The lease. Raises ``AssertionError`` if nothing was reserved yet."""
         if self.lease is None:
             raise AssertionError("nothing was reserved yet")
         return self.lease
 
     async def reserve_lease(self, order: Order) -> None:
         onto = self.lease.ref if self.lease is not None else ""
-        answer = await self.retry_lost_answers(lambda: self.provider.reserve_lease(evolve(order, onto=onto)))
+        answer = await self.retry_lost_responses(
+            lambda: self.provider.reserve_lease(evolve(order, onto=onto))
+        )
         if self.lease is None:
             self.lease = evolve(answer, id="lease", label=order.key, password_ref=order.password_ref)
         else:
             self.lease = evolve(self.lease, pending=answer.pending)
 
     async def refresh_lease(self) -> Lease:
-        self.lease = await self.retry_lost_answers(lambda: self.provider.refresh_lease(self.current_lease))
+        self.lease = await self.retry_lost_responses(lambda: self.provider.refresh_lease(self.current_lease))
         return self.lease
 
     async def wait_for_bill(self) -> Bill:
-        """The bill of what is pending; waits until the provider has written it."""
+        """Wait until the provider has written the bill of the pending order, and return it."""
         async for lease in self._poll_lease("payable"):
             if lease.pending is None:
                 raise AssertionError(f"nothing is pending: {lease.note}")
@@ -95,22 +96,22 @@ class LeaseDriver(Generic[P]):
         raise AssertionError
 
     async def pay_bill(self, bill: Bill) -> Payment:
-        payment = await self.retry_lost_answers(lambda: self.billing.pay_bill(bill))
+        payment = await self.retry_lost_responses(lambda: self.billing.pay_bill(bill))
         assert payment.key == bill.key
         assert payment.amount <= bill.amount
         return payment
 
     async def confirm_payment(self, payment: Payment) -> None:
-        """Until the provider has seen the payment."""
+        """Confirm until the provider has seen the payment."""
         while self.current_lease.pending is not None:
-            self.lease = await self.retry_lost_answers(
+            self.lease = await self.retry_lost_responses(
                 lambda: self.provider.confirm_lease(self.current_lease, payment)
             )
             if self.lease.pending is not None:
                 await self.user.clock.sleep(self.poll_interval)
 
     async def pay_and_confirm(self) -> Payment:
-        """Pay the bill of what is pending, and show the payment until the provider has seen it."""
+        """Pay the bill of the pending order, and confirm until the provider has seen the payment."""
         payment = await self.pay_bill(await self.wait_for_bill())
         await self.confirm_payment(payment)
         return payment
@@ -122,10 +123,10 @@ class LeaseDriver(Generic[P]):
         raise AssertionError
 
     async def rent_machine(self, order: Order) -> Lease:
-        """The whole way of one order, to a machine that is ours."""
+        """Reserve, pay and confirm an order, and wait until the machine is ready (at once for a renewal)."""
         await self.reserve_lease(order)
         await self.pay_and_confirm()
-        return self.current_lease if order.kind is OrderKind.EXTEND else await self.wait_until_ready()
+        return self.current_lease if order.kind is OrderKind.RENEW else await self.wait_until_ready()
 
     async def renew_lease(self, term: timedelta, key: str) -> Lease:
         renewing: object = self.provider
@@ -134,9 +135,9 @@ class LeaseDriver(Generic[P]):
         return await self.rent_machine(renewing.make_renewal_order(self.current_lease, term, key))
 
     async def release_lease(self) -> Lease:
-        """Until it is over and nothing is owed."""
+        """Release until the lease is over and nothing is pending."""
         async for _lease in self._poll_lease("over"):
-            self.lease = await self.retry_lost_answers(
+            self.lease = await self.retry_lost_responses(
                 lambda: self.provider.release_lease(self.current_lease)
             )
             if self.lease.is_over and self.lease.pending is None:
@@ -144,7 +145,7 @@ class LeaseDriver(Generic[P]):
         raise AssertionError
 
     async def sum_charges(self) -> Counter[ChargeKind]:
-        """What the account lists for the lease, in minor units by kind."""
+        """Return the sums of the charges that the account lists for the lease, in minor units by kind."""
         found = await self.billing.list_charges(self.current_lease)
         assert isinstance(found, Known)
         sums: Counter[ChargeKind] = Counter()
@@ -153,7 +154,7 @@ class LeaseDriver(Generic[P]):
         return sums
 
     async def _poll_lease(self, wanted: str) -> AsyncIterator[Lease]:
-        """The lease now, then after each pause; an `AssertionError` when it never comes to an end."""
+        """Yield the lease now and after each poll. Raises ``AssertionError`` after 200 polls."""
         yield self.current_lease
         for _look in range(200):
             await self.user.clock.sleep(self.poll_interval)

@@ -1,7 +1,7 @@
-"""How much slower than idle this computer is now, and waits that last as much longer.
+"""The computer's load compared with an idle one, and timeouts that grow with it.
 
-A test that waits for a real program cannot know how long that takes: twenty times as long on a computer with twenty
-times the work. Limits here are in seconds of an idle computer; time passes the more slowly, the more there is to do.
+A test that waits for a real program cannot know how long that takes: with twenty times the load it takes twenty times
+as long. Limits here are in seconds on an idle computer; the higher the load, the slower they count.
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ from attrs import define, field
 
 T = TypeVar("T")
 POLL_SECONDS = 0.03
-"""Seconds between two looks at a condition that nothing announces."""
+"""Seconds between two checks of a condition that has no event."""
 SCHEDSTAT_FILE = Path("/proc/self/schedstat")
-"""Nanoseconds that we ran, and that we could have run and had no processor."""
+"""Nanoseconds that this process ran, and that it was runnable but had no CPU."""
 _MIN_RUN_SECONDS = 0.01
 
 
 def count_processors() -> int:
-    """How many of them this process may use."""
+    """Return the number of CPUs that this process may use."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0)) or 1
     return os.cpu_count() or 1
@@ -33,17 +33,17 @@ def count_processors() -> int:
 
 @define
 class LoadMeter:
-    """Measures from look to look: the load for each processor, and how long we ourselves waited for one."""
+    """Measures the load per CPU, and since the last measurement how long this process waited for a CPU."""
 
     _last_run_time: float = 0.0
     _last_wait_time: float = 0.0
 
     def measure_factor(self) -> float:
-        """How many times as long as on an idle computer things take now; 1 at least."""
+        """Return how many times longer things take now than on an idle computer; at least 1."""
         return max(1.0, self._system_load() / count_processors(), self._scheduling_delay())
 
     def _system_load(self) -> float:
-        """Who wants to run: over the last minute, or at this very moment if that is more."""
+        """Return the number of runnable tasks: the one-minute average or the current number, whichever is larger."""
         found = [0.0]
         with contextlib.suppress(OSError):
             found.append(os.getloadavg()[0])
@@ -52,7 +52,7 @@ class LoadMeter:
         return max(found)
 
     def _scheduling_delay(self) -> float:
-        """The part of our time that we could run in, since the last look, as its inverse: a low priority shows here."""
+        """Return runnable time divided by time on a CPU, since the last call; a low priority shows here."""
         try:
             ran, waited = (int(text) / 1e9 for text in SCHEDSTAT_FILE.read_text().split()[:2])
         except (OSError, ValueError):
@@ -63,13 +63,16 @@ class LoadMeter:
 
 
 def load_factor() -> float:
-    """How many times as long as on an idle computer things take now; 1 at least."""
+    """Return how many times longer things take now than on an idle computer; at least 1."""
     return LoadMeter().measure_factor()
 
 
 @define
 class LoadDeadline:
-    """``seconds`` of an idle computer, counted from now on. Ask it now and then: it counts from look to look."""
+    """A deadline ``seconds`` (on an idle computer) from now.
+
+    Check it regularly: time is scaled by the load at each check.
+    """
 
     seconds: float
     used: float = 0.0
@@ -89,7 +92,7 @@ class LoadDeadline:
 
 
 async def wait_until(condition: Callable[[], Awaitable[object]], seconds: float = 15) -> None:
-    """Wait until ``condition`` is true; an `AssertionError` when it never is. For what no event announces."""
+    """Poll ``condition`` until it is true; for conditions that have no event. Raises ``AssertionError`` on timeout."""
     deadline = LoadDeadline(seconds)
     while not await condition():
         assert not deadline.is_over, "it did not happen in time"
@@ -97,7 +100,7 @@ async def wait_until(condition: Callable[[], Awaitable[object]], seconds: float 
 
 
 async def wait_within(seconds: float, work: Awaitable[T]) -> T:
-    """The result of ``work``, as `asyncio.wait_for` gives it, with a limit that grows with the load."""
+    """Return the result of ``work``, as `asyncio.wait_for` does, with a timeout that grows with the load."""
     task, deadline = asyncio.ensure_future(work), LoadDeadline(seconds)
     try:
         while not task.done():

@@ -1,12 +1,12 @@
-"""Installed plugins against their own simulators, in the test's event loop: real HTTP, and no real time.
+"""Installed plugins against their own simulators, in the test's event loop: real HTTP, no real time.
 
     async with sandbox_harness("acme") as sandbox:
         user = sandbox.user()
         provider = user.provider("acme")
-        offers = await provider.offers(Requirements())
+        offers = await provider.list_offers(Requirements())
 
-A world costs some milliseconds: every test raises its own, with as many fresh users as it wants. Tests that need real
-machines, a real mailbox or the command line take `gpurent.testing.shared_sandbox`.
+A sandbox takes some milliseconds: every test makes its own, with as many new users as it wants. Tests that need real
+machines, a real mailbox or the command line use `gpurent.testing.shared_sandbox`.
 """
 
 from __future__ import annotations
@@ -42,15 +42,15 @@ S = TypeVar("S")
 
 @cache
 def installed_plugins() -> EntryPointRegistry:
-    """Every installed plugin; loaded once, since a registry never changes."""
+    """Return every installed plugin; loaded once, since a registry never changes."""
     return EntryPointRegistry.load()
 
 
 @define(kw_only=True)
 class SandboxUser(FakeUser):
-    """A user of the sandbox. Each role's object that is built here is a new process; what it kept is found again.
+    """A user of the sandbox. Each role object built here acts as a new process; what earlier ones saved is still there.
 
-    ``auth`` is needed where nothing says which login a provider or an account goes with.
+    ``auth`` is only needed where nothing else says which login a provider or account uses.
     """
 
     registry: EntryPointRegistry
@@ -68,7 +68,7 @@ class SandboxUser(FakeUser):
     def provider(
         self, name: str, kind: type[Any] = LeaseProvider, *, faults: HttpFaults | None = None
     ) -> Any:
-        """The provider of that name, as the ``kind`` it must be."""
+        """Return a new object of the provider of that name, which must be a ``kind``."""
         entry = self.registry.get_entry(LeaseEntry, name)
         return _check_role(kind, entry.build(self.context(entry, entry.auth, faults)))
 
@@ -79,7 +79,7 @@ class SandboxUser(FakeUser):
     def billing(
         self, provider: str, kind: type[Any] = BillingProvider, *, faults: HttpFaults | None = None
     ) -> Any:
-        """Where the bills of that provider are paid, as the ``kind`` it must be."""
+        """Return a new object that pays that provider's bills, which must be a ``kind``."""
         entry = self.registry.get_entry(LeaseEntry, provider)
         billing = self.registry.get_entry(BillingEntry, entry.billing)
         return _check_role(kind, billing.build(self.context(billing, entry.auth, faults)))
@@ -89,7 +89,7 @@ class SandboxUser(FakeUser):
         return entry.build(self.context(entry, entry.name))
 
     async def login(self, provider: str, *, renew: bool = False) -> Login:
-        """By the user's ``credentials``; a key is made on first use where the plugin can do that."""
+        """Log in with the user's ``credentials``; a key is made on first use if the plugin can do that."""
         entry = self._auth_entry(provider)
         return await self.context(entry, entry.name).get_login(renew=renew)
 
@@ -99,7 +99,7 @@ class SandboxUser(FakeUser):
 
 @define(kw_only=True)
 class SandboxHarness:
-    """The simulators, and everything around them that a test may turn."""
+    """The simulators and what surrounds them: clock, machines, mail and users."""
 
     registry: EntryPointRegistry
     clock: ManualClock
@@ -111,7 +111,10 @@ class SandboxHarness:
     _user_numbers: count[int] = field(factory=lambda: count(1))
 
     def user(self, config: Mapping[str, Mapping[str, str]] | None = None) -> SandboxUser:
-        """Somebody new, with a mailbox of their own. ``config``: settings by section, over the simulators' own."""
+        """Return a new user with their own mailbox.
+
+        ``config``: settings by section, over those that point to the simulators.
+        """
         address = f"user{next(self._user_numbers)}@sandbox.example"
         settings = self.simulators.client_settings()
         for section, values in (config or {}).items():
@@ -126,23 +129,23 @@ class SandboxHarness:
         return made
 
     def simulator(self, name: str, kind: type[S]) -> S:
-        """The simulator of that name: a test looks behind its counter."""
+        """Return the simulator of that name, so that a test can inspect its internals."""
         return self.simulators.get_simulator(name, kind)
 
     async def request(self, simulator: str, method: str, path: str, **given: Any) -> HttpResponse:
-        """One call as a stranger makes it; see `gpurent.ports.services.Http`."""
+        """Send one request without a login; see `gpurent.ports.services.Http`."""
         client = self._anonymous_user.client(simulator, self.simulators.urls[simulator])
         return await client.request(method, path, **given)
 
     async def post(self, simulator: str, path: str, **given: Any) -> Any:
-        """The JSON answer to a POST of ``given`` that must be accepted."""
+        """POST ``given`` as JSON and return the JSON response. Raises ``UsageError`` if the status is not 200."""
         answer = await self.request(simulator, "POST", path, json=given)
         if answer.status != 200:
             raise UsageError(f"{simulator} refuses {path}: {answer.status} {answer.text[:200]}")
         return answer.json()
 
     async def advance(self, span: timedelta) -> None:
-        """Move the clock, and let every simulator live through the time."""
+        """Advance the clock and let every simulator catch up."""
         self.clock.advance(span)
         await self.simulators.tick()
 
@@ -161,7 +164,7 @@ async def sandbox_harness(
     clock: ManualClock | None = None,
     keep_alive: int = 5,
 ) -> AsyncIterator[SandboxHarness]:
-    """The named simulators, gone at the end. ``settings`` are theirs, as ``simulator.key``.
+    """Run the named simulators while the block runs. ``settings`` are theirs, as ``simulator.key``.
 
     ``keep_alive``: seconds that an idle connection to one of them stays open.
     """

@@ -1,7 +1,7 @@
-"""A whole sandbox that many tests share: machines with SSH, an IMAP server, every simulator, and the command line.
+"""A complete sandbox that many tests share: machines with SSH, an IMAP server, every simulator, and the command line.
 
-It lives in a thread of its own, so that a module or a session can keep it whatever loop its tests have. Each test
-brings a user of its own, with a fresh home, mailbox and keys::
+It runs in its own thread, so that a module or a session can keep it whatever event loop its tests use. Each test makes
+its own user, with a new home, mailbox and keys::
 
     @pytest.fixture(scope="module")
     def sandbox(tmp_path_factory):
@@ -12,7 +12,7 @@ brings a user of its own, with a fresh home, mailbox and keys::
         user = sandbox.user(tmp_path)
         assert user.run("offers", "-p", "acme").code == 0
 
-Time, the machines in stock and the simulators' books are common to all: look at your own account's lines.
+Time, the machines in stock and the simulators' ledgers are shared: only check your own account's entries.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ LOG = logging.getLogger(__name__)
 
 @frozen
 class CommandLineResult:
-    """What a command left behind."""
+    """Exit code and output of a command."""
 
     code: int
     out: str
@@ -55,7 +55,7 @@ class CommandLineResult:
 
     @property
     def data(self) -> Any:
-        """The data of the one JSON document (``--json``) of a command that went well."""
+        """The data of the single JSON document (``--json``) of a successful command."""
         found = json.loads(self.out)
         assert found["ok"] is True, self.out + self.err
         return found["data"]
@@ -63,16 +63,17 @@ class CommandLineResult:
 
 @frozen
 class CommandLineUser:
-    """Somebody at a terminal: a home with nothing in it, and the variables that lead into the sandbox."""
+    """A user at a terminal: an empty home folder, and the environment variables that point to the sandbox."""
 
     home: Path
     address: str
     environment: Mapping[str, str]
 
     def run(self, *arguments: str, input_text: str = "") -> CommandLineResult:
-        """The real command line, in this process and thread. No event loop may run here.
+        """Run the real command line in this process and thread. No event loop may be running here.
 
-        ``input_text`` is its stdin, which is no terminal: a question is answered by an option, or fails.
+        ``input_text`` is its stdin, which is not a terminal: a prompt must be answered by an option, or the command
+        fails.
         """
         from importlib_metadata import entry_points
 
@@ -91,7 +92,7 @@ class CommandLineUser:
 
 @contextmanager
 def _streams(given: str) -> Iterator[tuple[TextIO, TextIO]]:
-    """stdout and stderr of the block; files, since a command that runs another one needs their numbers."""
+    """Replace stdin, stdout and stderr in the block, by files: a command that runs another one needs descriptors."""
     before = sys.stdin, sys.stdout, sys.stderr
     with ExitStack() as stack:
         made = [stack.enter_context(TemporaryFile("w+", encoding="utf-8", newline="")) for _ in range(3)]
@@ -106,7 +107,7 @@ def _streams(given: str) -> Iterator[tuple[TextIO, TextIO]]:
 
 @contextmanager
 def _environment(variables: Mapping[str, str]) -> Iterator[None]:
-    """``variables`` over this process's own, without what is said to gpurent there."""
+    """Set ``variables`` in the block, without this process's own ``GPURENT_`` variables."""
     before = dict(os.environ)
     for name in [name for name in before if name.startswith("GPURENT_")]:
         del os.environ[name]
@@ -126,7 +127,7 @@ def _text(stream: TextIO) -> str:
 
 @define
 class SharedSandbox:
-    """``cloud`` belongs to the sandbox's own thread: change it by `call`, read it when nothing is under way."""
+    """A sandbox in its own thread. Change ``cloud`` only through `run_in_loop`; read it while nothing runs."""
 
     cloud: SimulatedCloud
     _loop: asyncio.AbstractEventLoop
@@ -134,11 +135,11 @@ class SharedSandbox:
     _user_numbers: count[int] = field(factory=lambda: count(1))
 
     def run_in_loop(self, work: Coroutine[Any, Any, T]) -> T:
-        """Run ``work`` in the sandbox's event loop and give its result."""
+        """Run ``work`` in the sandbox's event loop and return its result."""
         return asyncio.run_coroutine_threadsafe(work, self._loop).result()
 
     def user(self, home: Path) -> CommandLineUser:
-        """Somebody new; ``home`` is the test's own folder."""
+        """Return a new user; ``home`` is the test's own folder."""
         address = f"user{next(self._user_numbers)}@sandbox.example"
         self.run_in_loop(self.cloud.mail.open_mailbox(address))
         folder = home / "gpurent"
@@ -147,15 +148,15 @@ class SharedSandbox:
         return CommandLineUser(home, address, {**variables, **self.cloud.environment(folder, address)})
 
     def advance(self, **span: float) -> None:
-        """Jump ahead, in `datetime.timedelta`'s words; every simulator lives through the time at once."""
+        """Jump ahead, with the arguments of `datetime.timedelta`; every simulator catches up at once."""
         self.run_in_loop(self.cloud.advance(timedelta(**span)))
 
     def request(self, simulator: str, method: str, path: str, **given: Any) -> HttpResponse:
-        """One call as a stranger makes it: a sign-up, a purchase. See `gpurent.ports.services.Http`."""
+        """Send one request without a login: a sign-up, a purchase. See `gpurent.ports.services.Http`."""
         return self.run_in_loop(self._request(simulator, method, path, given))
 
     def post(self, simulator: str, path: str, **given: Any) -> Any:
-        """The JSON answer to a POST of ``given`` that must be accepted."""
+        """POST ``given`` as JSON and return the JSON response. Raises ``UsageError`` if the status is not 200."""
         answer = self.request(simulator, "POST", path, json=given)
         if answer.status != 200:
             raise UsageError(f"{simulator} refuses {path}: {answer.status} {answer.text[:200]}")
@@ -177,7 +178,7 @@ class SharedSandbox:
 
 @contextmanager
 def shared_sandbox(root: Path, **options: Any) -> Iterator[SharedSandbox]:
-    """A sandbox below ``root``, gone at the end with everything in it. ``options``: see `SandboxOptions`."""
+    """Run a sandbox below ``root``; all of it ends with the block. ``options``: see `SandboxOptions`."""
     given = {"driver": "embedded", "settings": {}, **options}
     loop = asyncio.new_event_loop()
     thread = threading.Thread(target=loop.run_forever, name="sandbox", daemon=True)

@@ -1,4 +1,4 @@
-"""Sandbox machines and the product's own SSH to them, for tests of what runs over a connection."""
+"""Sandbox machines and the product's own SSH connections to them, for tests of what runs over a connection."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class SshFixture:
     folder: Path
 
     async def boot(self, **changes: object) -> BootedMachine:
-        """A machine like `SPEC`, but for ``changes``."""
+        """Boot a machine like `SPEC`, except for ``changes``."""
         return await self.driver.boot(evolve(SPEC, **changes))  # type: ignore[arg-type]
 
     async def connect(
@@ -52,7 +52,7 @@ class SshFixture:
     async def open_connection(
         self, machine: BootedMachine, lease: str = LEASE
     ) -> AsyncIterator[AsyncsshConnection]:
-        """A connection that is closed at the end."""
+        """Open a connection for the duration of the block."""
         connection = await self.connect(machine, lease)
         try:
             yield connection
@@ -62,7 +62,7 @@ class SshFixture:
 
 @asynccontextmanager
 async def ssh_fixture(driver: DriverName, root: Path) -> AsyncIterator[SshFixture]:
-    """Machines below ``root``; everything in it ends with it."""
+    """Provide machines below ``root``; they all end with the block."""
     folder = make_private_folder(root / "ssh")
     made = await select_driver(driver, root / "sandbox", shared_link_farms())
     try:
@@ -73,7 +73,7 @@ async def ssh_fixture(driver: DriverName, root: Path) -> AsyncIterator[SshFixtur
 
 @define
 class MachineFixture:
-    """One machine and one lease's key. ``home`` is its home as this computer sees it, where it can."""
+    """A machine and the key of one lease. ``home`` is its home folder on this computer, where there is one."""
 
     machine: BootedMachine
     ssh: SshConnector
@@ -81,7 +81,7 @@ class MachineFixture:
     _connections: list[AsyncsshConnection] = field(factory=list)
 
     async def connect(self) -> AsyncsshConnection:
-        """A fresh connection; the earlier ones stay as they are, all are closed at the end."""
+        """Return a new connection; earlier ones stay open, and all are closed at the end."""
         made = await self.ssh.open_connection(LEASE, get_endpoint(self.machine), PASSWORD)
         self._connections.append(made)
         return made
@@ -91,7 +91,7 @@ class MachineFixture:
 async def machine_fixture(
     root: Path, driver: DriverName = "embedded", **changes: object
 ) -> AsyncIterator[MachineFixture]:
-    """A machine like `SPEC`, but for ``changes``; it is gone at the end."""
+    """Boot a machine like `SPEC`, except for ``changes``; it ends with the block."""
     async with ssh_fixture(driver, root) as machines:
         machine = await machines.boot(**changes)
         (home,) = (root / "sandbox" / "disks").glob("*/home")

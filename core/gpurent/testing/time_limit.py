@@ -1,8 +1,8 @@
-"""A pytest plugin: a test that hangs is stopped with all stacks shown; a busy computer gives every test more time.
+"""A pytest plugin: a hanging test is stopped with all stacks shown; on a loaded computer every test gets more time.
 
 Load it with ``-p gpurent.testing.time_limit``. The ini value ``time_limit`` is what a test with its fixtures may take,
-in seconds of an idle computer (0: for ever); ``@pytest.mark.timeout(seconds)`` says otherwise for one test. A test
-that is over its limit fails where it hangs. One that does not even end then takes its process with it.
+in seconds on an idle computer (0: unlimited); ``@pytest.mark.timeout(seconds)`` overrides it for one test. A test over
+its limit fails where it hangs. If it does not end even then, the whole process exits.
 """
 
 from __future__ import annotations
@@ -24,17 +24,17 @@ from attrs import define, field
 from gpurent.testing.load_timeouts import LoadDeadline
 
 POLL_SECONDS = 0.5
-"""Seconds between two looks of the watcher."""
+"""Seconds between two checks by the watcher."""
 GRACE_SECONDS = 10.0
-"""Seconds of an idle computer in which a test that was stopped must end, its fixtures included."""
+"""Seconds (on an idle computer) in which a stopped test must end, including its fixtures."""
 MAX_STOPS = 3
-"""So often a test is stopped; one that catches it (hypothesis tries the example again) has no more time after that."""
+"""How often a test is stopped; one that catches it (hypothesis retries the example) has no more time after that."""
 EXIT_CODE = 70
 
 
 @define(eq=False)
 class TimeLimitWatcher:
-    """Watches one test from a thread of its own. ``stop_test`` is called in that thread, ``give_up`` after it."""
+    """Watches one test from its own thread, in which it calls ``stop_test``, and ``give_up`` if that did not help."""
 
     limit: float
     stop_test: Callable[[], None]
@@ -49,7 +49,7 @@ class TimeLimitWatcher:
         self._thread.start()
 
     def cancel(self) -> None:
-        """The test has ended, or a person has stopped it to look."""
+        """Stop watching: the test has ended, or a person debugs it."""
         self._cancelled.set()
         self._thread.join()
 
@@ -70,10 +70,10 @@ class TimeLimitWatcher:
 
 
 class TimeLimitPlugin:
-    """The plugin's state: the watcher of the test that runs."""
+    """The plugin's state: the watcher of the running test."""
 
     def __init__(self, seconds: float, stderr: int) -> None:
-        """``stderr``: a descriptor that no capture has taken yet."""
+        """Set up the plugin; ``stderr`` is a descriptor that is not captured yet."""
         self._seconds = seconds
         self._stderr = stderr
         self._watcher: TimeLimitWatcher | None = None
@@ -99,7 +99,7 @@ class TimeLimitPlugin:
             signal.signal(signal.SIGALRM, before)
 
     def pytest_enter_pdb(self) -> None:
-        """Who debugs has all the time in the world."""
+        """Stop watching: a debugged test has no time limit."""
         self._stop_watching()
 
     def _stop_watching(self) -> None:
@@ -108,12 +108,12 @@ class TimeLimitPlugin:
             watcher.cancel()
 
     def _on_alarm(self, _number: int, _frame: FrameType | None) -> None:
-        """Runs in the main thread, wherever the test is."""
+        """Fail the test; runs in the main thread, wherever the test is."""
         if self._watcher is not None:
             pytest.fail(f"{self._timeout_message}\n{format_all_stacks()}", pytrace=True)
 
     def _give_up(self) -> None:
-        """The main thread is stuck in C, or swallows everything."""
+        """Exit the process: the main thread is stuck in C code or swallows every exception."""
         os.write(self._stderr, f"\n{self._timeout_message} and cannot be stopped\n".encode())
         faulthandler.dump_traceback(self._stderr, all_threads=True)
         os._exit(EXIT_CODE)
@@ -126,7 +126,7 @@ def _interrupt_main_thread() -> None:
 
 
 def format_all_stacks() -> str:
-    """Where every thread is, and every task of the event loop that runs."""
+    """Return the stacks of every thread and of every task of the running event loop."""
     parts = []
     names = {thread.ident: thread.name for thread in threading.enumerate()}
     for ident, frame in sys._current_frames().items():
@@ -134,7 +134,7 @@ def format_all_stacks() -> str:
             parts.append(f"thread {names.get(ident, ident)}:\n{''.join(traceback.format_stack(frame))}")
     try:
         tasks = asyncio.all_tasks()
-    except RuntimeError:  # no loop runs
+    except RuntimeError:  # no event loop runs
         tasks = set()
     for task in tasks:
         text = io.StringIO()
@@ -149,7 +149,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "timeout(seconds): how long an idle computer may take for this test")
-    # Nothing is captured yet; later the descriptor 2 is a file that ends with the process.
+    # Nothing is captured yet; later, descriptor 2 is a file that is lost with the process.
     config.pluginmanager.register(
         TimeLimitPlugin(float(config.getini("time_limit")), os.dup(2)), "gpurent-time-limit"
     )

@@ -1,4 +1,4 @@
-"""Runs tests again as a user whom permissions stop, on a disk that can be full: root sees neither."""
+"""Runs tests again as an unprivileged user, on a disk that can be full; root is stopped by neither."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ import sys
 from pathlib import Path
 
 UID = "1000"
-SMALL_DISK_BYTES = 8_000_000  # bytes
+SMALL_DISK_BYTES = 8_000_000
 
 
 def run_as_unprivileged_user(folder: Path, *tests: str) -> str:
-    """Run ``tests`` (of pytest) in a bubblewrap around the whole computer; their summary.
+    """Run ``tests`` with pytest in bubblewrap around the whole file system and return their summary.
 
-    All must pass and none be skipped. ``GPURENT_SMALL_DISK`` names a folder that holds `SMALL` bytes.
+    All must pass and none be skipped. ``GPURENT_SMALL_DISK`` names a folder that holds `SMALL_DISK_BYTES`.
     """
     small = folder / "small"
     small.mkdir()

@@ -1,1 +1,1 @@
-"""The trip: one straight walk of journaled steps, and the single legs of it as commands."""
+"""The use cases: trips as sequences of journaled steps, and their single operations as commands."""

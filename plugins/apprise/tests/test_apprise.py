@@ -1,4 +1,4 @@
-"""Apprise's own schemes against servers on sockets."""
+"""Apprise's own URL schemes with servers on real sockets."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def test_a_url_that_apprise_does_not_know_is_refused(urls: str) -> None:
 
 
 class RecordingSmtpHandler:
-    """An SMTP server that keeps what it is given."""
+    """An SMTP server that records what it receives."""
 
     def __init__(self) -> None:
         self.mails: list[bytes] = []

@@ -1,4 +1,4 @@
-"""The sandbox's ledger, and a user with money on it."""
+"""The DBC ledger simulator, and a user with money on it."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ DBC = Currency("DBC", 8)
 
 @define
 class LedgerHarness:
-    """One funded address; `wallet` is a fresh process's."""
+    """One funded address; `make_wallet` acts as a new process."""
 
     sandbox: SandboxHarness
     user: SandboxUser
@@ -59,7 +59,7 @@ class LedgerHarness:
         return self.simulator.compute_balance(address or self.address)
 
     def list_outgoing(self) -> list[int]:
-        """What left the account, in minor units; the first line of its ledger is the money that came."""
+        """Return what left the account, in minor units; the first ledger entry is the incoming money."""
         return [
             line.amount.amount
             for line in self.simulator.list_ledger_entries()
@@ -69,7 +69,7 @@ class LedgerHarness:
 
 @asynccontextmanager
 async def ledger_harness(money: str = "100000") -> AsyncIterator[LedgerHarness]:
-    """A ledger with one user on it who has ``money``."""
+    """Run a ledger with one user who has ``money``."""
     async with sandbox_harness("dbc") as sandbox:
         made = LedgerHarness(sandbox, sandbox.user(), generate_private_key())
         made.user.credentials["dbc"] = {"private_key": made.key}

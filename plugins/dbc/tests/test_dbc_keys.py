@@ -19,7 +19,7 @@ from gpurent_plugin_dbc.keys import (
 )
 from gpurent_plugin_dbc.ripemd import ripemd160
 
-# The platform's address of 2020, read in the public web client: the one real address that we know.
+# The provider's address of 2020, from the public web client: the only real address that we know.
 REAL_ADDRESS = "AKMqDy51FuMnc4poiGBczQvPh6819hQuLH"
 
 
@@ -69,7 +69,7 @@ def test_text_is_no_address(text: str) -> None:
 
 
 def test_the_generator_point_has_its_known_key() -> None:
-    # secp256r1's base point, from its standard.
+    # The base point of secp256r1, from the standard.
     one = Secret("0" * 63 + "1")
     assert derive_public_key(one) == "036b17d1f2e12c4247f8bce6e563a440f277037d812deb33a0f4a13945d898c296"
 

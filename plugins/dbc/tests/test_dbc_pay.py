@@ -1,4 +1,4 @@
-"""Money leaves once: whatever is lost or killed, one bill is one transfer."""
+"""Money is paid once: whatever is lost or killed, one bill is one transfer."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ async def test_paid_again_it_gives_the_first_payment(ledger: LedgerHarness) -> N
 
 
 @pytest.mark.parametrize("error", [UnavailableError, ProcessKilled])
-@pytest.mark.parametrize("way", ["lose_request", "lose_answer"])
+@pytest.mark.parametrize("way", ["lose_request", "lose_response"])
 @pytest.mark.parametrize("call", [1, 2, 3])
 async def test_lost_anywhere_and_repeated_it_is_one_transfer(
     ledger: LedgerHarness, call: int, way: str, error: type[BaseException]
@@ -51,7 +51,7 @@ async def test_lost_anywhere_and_repeated_it_is_one_transfer(
     again = await ledger.make_wallet().pay_bill(asked)
     assert first is None or again == first
     assert ledger.list_outgoing() == [-198438480000]
-    # And once more, where even the question what became of it is lost.
+    # Again, with the query for the transfer's outcome lost as well.
     with pytest.raises((UnavailableError, ProcessKilled)) as asking:
         await ledger.make_wallet(**{way: 1, "error": error}).pay_bill(asked)
     assert not isinstance(asking.value, UnavailableError) or asking.value.spent is Spent.UNKNOWN
@@ -91,10 +91,10 @@ async def test_one_key_never_pays_a_second_amount_or_payee(ledger: LedgerHarness
     payee = make_address()
     await ledger.make_wallet().pay_bill(make_bill("10", payee))
     for other in (make_bill("11", payee), make_bill("10", make_address())):
-        with pytest.raises(MoneyError, match="signed before"):
+        with pytest.raises(MoneyError, match="already signed"):
             await ledger.make_wallet().pay_bill(other)
     ledger.user.delete_state("dbc")
-    with pytest.raises(MoneyError, match="another payment") as refused:
+    with pytest.raises(MoneyError, match="a different payment") as refused:
         await ledger.make_wallet().pay_bill(make_bill("11", payee))
     assert refused.value.spent is Spent.UNKNOWN
     assert ledger.list_outgoing() == [-10 * 10**8]

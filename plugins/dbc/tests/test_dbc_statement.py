@@ -1,4 +1,4 @@
-"""Balance, rate and the receipt's lines, by the ledger's own books."""
+"""Balance, exchange rate and receipt, according to the ledger."""
 
 from __future__ import annotations
 
@@ -78,14 +78,14 @@ async def test_deposit_rent_and_what_comes_back(ledger: LedgerHarness) -> None:
     more = make_bill("500.1234", gpu, "more", purpose=PaymentPurpose.RENEWAL)
     for each in (deposit, rent, more, make_bill("7", key="another lease")):
         await ledger.make_wallet().pay_bill(each)
-    await send_refund(ledger, cpu, deposit.amount.amount, "deposit-back")
+    await send_refund(ledger, cpu, deposit.amount.amount, "deposit-refund")
     await send_refund(ledger, gpu, 12345678901, "refund")
     receipt = await make_receipt(ledger, deposit, rent, more)
     assert [charge.kind for charge in receipt.charges] == [
         ChargeKind.DEPOSIT,
-        ChargeKind.USE,
+        ChargeKind.USAGE,
         ChargeKind.RENEWAL,
-        ChargeKind.DEPOSIT_RETURN,
+        ChargeKind.DEPOSIT_REFUND,
         ChargeKind.REFUND,
     ]
     (total,) = receipt.totals()
@@ -93,7 +93,7 @@ async def test_deposit_rent_and_what_comes_back(ledger: LedgerHarness) -> None:
     assert total.spent.amount == rent.amount.amount + more.amount.amount - 12345678901
     assert ledger.get_balance_units() == 100000 * 10**8 - total.spent.amount - 7 * 10**8
     assert {charge.rate.value for charge in receipt.charges if charge.rate} == {Decimal("0.0026")}
-    # The notes lost, the same books: payee and exact amount tell.
+    # With the saved records lost, transfers are matched by payee and exact amount.
     ledger.user.delete_state("dbc")
     assert (await make_receipt(ledger, deposit, rent, more)).charges == receipt.charges
 
@@ -104,21 +104,21 @@ async def test_a_chain_without_memos_knows_a_deposit_by_its_amount(ledger: Ledge
     await ledger.make_wallet().pay_bill(deposit)
     await send_refund(ledger, shop, deposit.amount.amount, "")
     receipt = await make_receipt(ledger, deposit)
-    assert [charge.kind for charge in receipt.charges] == [ChargeKind.DEPOSIT, ChargeKind.DEPOSIT_RETURN]
+    assert [charge.kind for charge in receipt.charges] == [ChargeKind.DEPOSIT, ChargeKind.DEPOSIT_REFUND]
 
 
 async def test_the_statement_lists_what_belongs_to_no_lease_too(ledger: LedgerHarness) -> None:
     shop = await create_payee(ledger)
     paid = await ledger.make_wallet().pay_bill(make_bill("60000.4711", shop))
     await send_refund(ledger, shop, 12345678901, "refund")
-    await send_refund(ledger, shop, 5 * 10**12, "deposit-back")
+    await send_refund(ledger, shop, 5 * 10**12, "deposit-refund")
     found = await ledger.make_wallet().get_statement()
     assert isinstance(found, Known)
     assert [charge.kind for charge in found.items] == [
         ChargeKind.TOP_UP,
         ChargeKind.TRANSFER,
         ChargeKind.REFUND,
-        ChargeKind.DEPOSIT_RETURN,
+        ChargeKind.DEPOSIT_REFUND,
     ]
     assert found.items[1].ref == paid.proof
     out = sum(charge.money.amount for charge in found.items if charge.kind is ChargeKind.TRANSFER)

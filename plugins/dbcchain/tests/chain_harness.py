@@ -26,24 +26,24 @@ from gpurent_plugin_dbcchain.wallet import ChainWallet
 
 HOUR = timedelta(hours=1)
 REAL_NODE = "https://rpc.example"
-"""Stands for the real chain in a user's settings; its calls go to the simulated one."""
+"""The real chain's URL in a user's settings; its calls go to the simulated one."""
 Driver = LeaseDriver[ChainProvider]
 
 
 def dbc_units(text: str) -> int:
-    """An amount in the chain's smallest unit."""
+    """Return an amount in the chain's smallest unit."""
     return wire.DBC.money(text).amount
 
 
 async def sum_spent(driver: Driver) -> int:
-    """What the account says the lease cost, in the chain's smallest unit."""
+    """Return what the lease cost according to the account, in the chain's smallest unit."""
     charges = (await driver.sum_charges()).items()
     return sum(-units if kind is ChargeKind.REFUND else units for kind, units in charges)
 
 
 @define
 class ChainUser:
-    """Somebody with a key. `shop`, `wallet` and `driver` are fresh processes of theirs."""
+    """A user with a key. `provider`, `wallet` and `make_driver` act as new processes of theirs."""
 
     harness: ChainHarness
     user: SandboxUser
@@ -55,13 +55,13 @@ class ChainUser:
 
     @property
     def total_units(self) -> int:
-        """Free and reserved, by the chain's state."""
+        """Free plus reserved, according to the chain's state."""
         account = self.harness.chain.state.account(self.keypair.public)
         return account.free + account.reserved
 
     @property
     def ledger_units(self) -> int:
-        """The balance, by the chain's own ledger."""
+        """The balance according to the simulator's ledger."""
         lines = self.harness.simulator.list_ledger_entries()
         return sum(line.amount.amount for line in lines if line.account == self.address)
 
@@ -86,10 +86,12 @@ class ChainUser:
         return LeaseDriver(self.user, NAME, ChainProvider, faults=HttpFaults(**faults))
 
     async def find_offer(self, pallet: Pallet = RENT_PALLET, provider: ChainProvider | None = None) -> Offer:
-        """The first free machine, listed by ``shop`` or by a fresh process."""
+        """Return the first free machine, listed by ``provider`` or by a new process."""
         found = await (provider or self.provider).list_offers(Requirements())
         assert isinstance(found, Known)
-        return next(o for o in found.items if o.shop["registry"] == pallet.rpc_prefix and o.free)
+        return next(
+            o for o in found.items if o.provider_data["registry"] == pallet.rpc_prefix and o.available
+        )
 
     async def make_order(
         self, pallet: Pallet = RENT_PALLET, term: timedelta = HOUR, provider: ChainProvider | None = None
@@ -100,7 +102,7 @@ class ChainUser:
 
 @define
 class ChainHarness:
-    """The sandbox's chain, and everything that a test may turn."""
+    """The simulated chain, and all that a test may change."""
 
     sandbox: SandboxHarness
 
@@ -130,7 +132,7 @@ class ChainHarness:
         await self.post("/sandbox/price", average=average)
 
     async def make_user(self, settings: Mapping[str, str] | None = None) -> ChainUser:
-        """Somebody with a new key and no money; ``settings`` are the plugin's."""
+        """Return a user with a new key and no money; ``settings`` are the plugin's."""
         user = self.sandbox.user({NAME: settings or {}})
         user.redirects[REAL_NODE] = self.sandbox.simulators.urls[NAME]
         phrase = generate_mnemonic()
@@ -143,18 +145,18 @@ class ChainHarness:
         return made
 
     def advance_clock(self, **span: float) -> None:
-        """Move the clock; the chain notices with its next call or tick."""
+        """Advance the clock; the chain catches up at its next call or tick."""
         self.clock.advance(timedelta(**span))
 
     async def advance(self, **span: float) -> None:
         await self.sandbox.advance(timedelta(**span))
 
     def seal_block(self) -> None:
-        """What a test changed by hand is so from now on."""
+        """Save the state, with changes that a test made, as that of the newest block."""
         self.chain.history.seal_block(self.chain.newest_block)
 
     def intercept_submit(self, monkeypatch: pytest.MonkeyPatch, is_accepted: Callable[[bytes], bool]) -> None:
-        """``is_accepted`` sees what comes into the pool; false: it is lost there, though it was said to be in."""
+        """Pass submitted extrinsics to ``is_accepted``; those it rejects are dropped but reported as accepted."""
         honest = SimulatedChain.submit
 
         def submit(chain: SimulatedChain, body: bytes) -> str:
@@ -168,7 +170,7 @@ class ChainHarness:
 
 @asynccontextmanager
 async def chain_harness(machines: int = 4, **settings: str) -> AsyncIterator[ChainHarness]:
-    """A chain of its own; ``settings`` are the simulator's."""
+    """Run a chain of its own; ``settings`` are the simulator's."""
     given = {f"{NAME}.{key}": value for key, value in settings.items()}
     async with sandbox_harness(NAME, machines=machines, settings=given) as sandbox:
         yield ChainHarness(sandbox)

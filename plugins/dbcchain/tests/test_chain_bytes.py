@@ -1,4 +1,4 @@
-"""Bytes and sums against published vectors, and against what other libraries made of the same values."""
+"""Encodings and arithmetic, checked against published vectors and the results of other libraries."""
 
 from __future__ import annotations
 
@@ -263,7 +263,7 @@ def test_why_an_extrinsic_failed() -> None:
     )
     assert find_failure(marks, 0) == ""
     assert find_failure(marks, 1) == "ExpiredConfirm"
-    assert find_failure(marks, 2) == "error 9 of pallet 113"
+    assert find_failure(marks, 2) == "error 9 in pallet 113"
     assert find_failure(marks + b"\0\3\0\0\0\0\1\1", 3) == "", "no pallet's error"
 
 
@@ -277,7 +277,7 @@ def test_the_formulas_own_example_to_the_last_unit() -> None:
 
 def test_every_division_drops_its_rest() -> None:
     tariff = price.MachineTariff(standard=5_000_000, points=7, calc_point=3, gpus=3, extra=11)
-    # 5e6*3*1e4//7 = 21428571428; one of three: 7142857142; //1e4: 714285; and 11 on top
+    # 5e6*3*1e4//7 = 21428571428; one of three: 7142857142; //1e4: 714285; plus 11
     assert tariff.price_per_day(1) == 714_296
     assert tariff.price_per_day(2) == 1_428_571 + 22
     assert price.compute_rent(714_296, 300, 1999) == 14_881 * 10**15 // 1999
@@ -295,7 +295,7 @@ def test_what_was_used_is_the_chains_share(stake: int, passed: int, whole: int) 
     [(3, 1, 2, 1), (5, 1, 2, 2), (7, 2, 3, 5), (10**15, 1, 3, 333_333_333_000_000), (10, 9, 3, 10)],
 )
 def test_shares_round_as_perbill_does(stake: int, passed: int, whole: int, left: int) -> None:
-    """A half goes down; a third is cut to nine digits before it is multiplied."""
+    """Halves round down; a third is cut to nine digits before the multiplication."""
     assert price.compute_used(stake, passed, whole) == left
 
 
@@ -313,12 +313,12 @@ def test_terms_are_rounded_up_to_blocks(term: timedelta, step: int, blocks: int)
     assert price.to_blocks(term, step) == blocks
 
 
-# another library
+# another library's results
 
 
 @define
 class RecordingSigner:
-    """Remembers what it was to sign."""
+    """Records what it has to sign."""
 
     public: bytes
     message: bytes = b""
@@ -330,7 +330,7 @@ class RecordingSigner:
 
 @pytest.mark.parametrize("vector", json.loads(VECTORS.read_text())["vectors"])
 def test_payload_and_extrinsic_match_another_library(vector: dict[str, Any]) -> None:
-    """The file says which library, and with what."""
+    """The vectors' file names the library and its version."""
     call = bytes.fromhex(vector["call"][2:])
     assert extrinsic.decode_call(call).encode() == call
     era = extrinsic.Era(birth=5_000_077, birth_hash=b"\x22" * 32)

@@ -1,4 +1,4 @@
-"""Any answer may be lost and any process may die: nothing is paid twice, nothing is forgotten."""
+"""Any response may be lost and any process may die: nothing is paid twice, nothing is lost."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from gpurent_plugin_dbcchain.sender import MAX_TRIES
 from plugins.dbcchain.tests.chain_harness import ChainHarness, ChainUser, Driver, chain_harness, sum_spent
 
 WAYS = [
-    (pallet, way) for pallet in (RENT_PALLET, TERMINATING_PALLET) for way in ("lose_answer", "lose_request")
+    (pallet, way) for pallet in (RENT_PALLET, TERMINATING_PALLET) for way in ("lose_response", "lose_request")
 ]
 IDS = [f"{pallet.rpc_prefix}-{way}" for pallet, way in WAYS]
 CALL_STEP = 31
@@ -22,9 +22,9 @@ MAX_WRITES = 40
 
 
 async def run_canonical_trip(user: ChainUser, driver: Driver, pallet: Pallet) -> None:
-    """Rent an hour, twenty minutes more, give back after half of it."""
+    """Rent an hour, add twenty minutes, release after half of it."""
     await driver.rent_machine(
-        await driver.retry_lost_answers(lambda: user.make_order(pallet, provider=driver.provider))
+        await driver.retry_lost_responses(lambda: user.make_order(pallet, provider=driver.provider))
     )
     await driver.renew_lease(timedelta(minutes=20), "trip-renew")
     user.harness.advance_clock(minutes=30)
@@ -59,7 +59,7 @@ async def check_lost_calls(pallet: Pallet, way: str, first: int, step: int) -> N
 async def test_some_answers_may_be_lost_and_nothing_is_paid_twice(
     number: int, pallet: Pallet, way: str
 ) -> None:
-    """Every 31st call, from another one on in each run; the nightly run has them all."""
+    """Lose every 31st call, starting at a different one in each test; the nightly run loses each of them."""
     await check_lost_calls(pallet, way, 1 + number * CALL_STEP // len(WAYS), CALL_STEP)
 
 
@@ -74,7 +74,7 @@ async def test_any_answer_may_be_lost_and_nothing_is_paid_twice(pallet: Pallet, 
 async def test_a_process_may_die_at_any_state_write(
     harness: ChainHarness, moment: Literal["before", "after"]
 ) -> None:
-    """The notes are what outlives it: dying before or after each of them never pays twice."""
+    """Only the state outlives the process: dying before or after any write must never pay twice."""
     for number in range(1, MAX_WRITES, 2):
         user = await harness.make_funded_user()
         driver, before = user.make_driver(), user.total_units

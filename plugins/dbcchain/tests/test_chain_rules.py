@@ -1,4 +1,4 @@
-"""What the sandbox's chain and its client node refuse, asked over their sockets by hand."""
+"""What the simulated chain and its client node refuse, tested directly over their sockets."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ DAY = 14_400
 
 
 class RawChainUser:
-    """Signs calls and reads what the chain said, without anything of the wallet's."""
+    """Signs calls and reads the chain's results without any code of the wallet."""
 
     def __init__(self, harness: ChainHarness, user: ChainUser) -> None:
         self.harness, self.user, self.chain, self.keypair = harness, user, harness.chain, user.keypair
@@ -42,7 +42,7 @@ class RawChainUser:
         return answer.get("error", answer.get("result"))
 
     async def run_call(self, call: RuntimeCall) -> str:
-        """Run ``call`` in the next block; the error's name, empty when it went well."""
+        """Run ``call`` in the next block and return the error's name; empty on success."""
         body = self.sign_call(call)
         answer = await self.submit_extrinsic(body)
         assert isinstance(answer, str), answer
@@ -190,7 +190,7 @@ async def test_a_late_confirmation_is_refused_and_only_the_fee_is_lost(hand: Raw
 
 
 async def test_the_late_confirmations_own_error_is_known_too(hand: RawChainUser) -> None:
-    """The chain drops the order in the same block; should it not, it says so."""
+    """The chain drops the order in the same block; if it did not, it would return this error."""
     number = await hand.rent_order()
     hand.chain.state.orders[RENT_PALLET.rpc_prefix, number].start -= 200
     order = hand.chain.state.orders[RENT_PALLET.rpc_prefix, number]
@@ -206,7 +206,7 @@ async def test_a_taken_or_unreachable_machine_is_refused() -> None:
         offline, taken = list(hand.chain.state.hosts.values())[-2:]
         assert await hand.run_call(hand.make_rent_call(machine=offline.id)) == "MachineNotRentable"
         error = await hand.run_call(hand.make_rent_call(machine=taken.id, pallet=TERMINATING_PALLET))
-        assert error == "error 12 of pallet 113"
+        assert error == "error 12 in pallet 113"
         assert await hand.run_call(hand.make_rent_call(machine="00" * 32)) == "Unknown"
         assert harness.list_orders() == []
 

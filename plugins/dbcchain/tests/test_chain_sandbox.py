@@ -1,4 +1,4 @@
-"""The command line's own trips over the sandbox's chain: real machines, a real job, one receipt."""
+"""Trips of the command line on the simulated chain: real machines, a real job, one receipt."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ JOB = ("train.py", "--epochs", "2", "--hidden", "8")
 
 @pytest.fixture(scope="module")
 def sandbox(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SharedSandbox]:
-    # Orders are for a day, five minutes of real time: a busy computer must not see them run out.
+    # Orders last a day, which takes five minutes of real time: a loaded computer must not see them expire.
     with shared_sandbox(tmp_path_factory.mktemp("sandbox"), speed=300, machines=16) as made:
         yield made
 
 
 @define
 class ChainCliUser:
-    """Somebody with a new key and money, in a folder with something to run."""
+    """A user with a new key and money, in a folder with something to run."""
 
     sandbox: SharedSandbox
     user: CommandLineUser
@@ -40,7 +40,7 @@ class ChainCliUser:
         return Decimal(found["available"]["amount"])
 
     def get_ledger_units(self) -> int:
-        """What the account has, by the chain's own ledger."""
+        """Return the account's balance, according to the simulator's ledger."""
         lines = self.sandbox.cloud.ledgers()[NAME]
         return sum(line.amount.amount for line in lines if line.account == self.account)
 
@@ -71,7 +71,7 @@ def test_a_trip_from_key_to_receipt(
     assert before - mine.get_balance() == Decimal(total["spent"]["amount"])
     assert mine.get_ledger_units() == int(mine.get_balance() * 10**15)
     kinds = {charge["kind"] for charge in end["receipt"]["charges"]}
-    assert kinds == {"use", "fee"} | ({"refund"} if refunds else set())
+    assert kinds == {"usage", "fee"} | ({"refund"} if refunds else set())
     assert mine.run_json("show", end["lease"])["state"] == "released"
     assert mine.run_json("costs")["costs"]["totals"] == [total["spent"]]
     assert sandbox.cloud.burning() == []
@@ -79,7 +79,7 @@ def test_a_trip_from_key_to_receipt(
 
 
 def test_a_rent_and_a_renewal_within_what_was_quoted(sandbox: SharedSandbox, tmp_path: Path) -> None:
-    """The fee of a new order is in the quote: nobody is asked again."""
+    """The fee of a new order is in the quote, so there is no second prompt."""
     mine = make_funded_user(sandbox, tmp_path, "5000")
     lease = mine.run_json("rent", "-p", NAME, "--gpu", "RTX3090", "--for", "1d")
     assert lease["state"] == "ready"
@@ -102,7 +102,7 @@ def test_the_command_line_shows_provider_wallet_and_evidence(sandbox: SharedSand
     user = sandbox.user(tmp_path)
     row = next(item for item in user.run("providers", "--json").data if item["name"] == NAME)
     assert row["auth"] == row["billing"] == NAME
-    assert "Never run against the live chain" in row["live"]
+    assert "Never run against the live chain" in row["live_notes"]
     assert NAME in user.run("providers").out
     login = user.run("login", NAME, "--json")
     assert login.data["account"].startswith("5")

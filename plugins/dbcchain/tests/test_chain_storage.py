@@ -1,4 +1,4 @@
-"""The hashed names in storage keys: each is what xxHash64 makes of the name."""
+"""The hashed names in storage keys are the xxHash64 of the names."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def _rotate_left(value: int, by: int) -> int:
 
 
 def _xxhash64(data: bytes, seed: int) -> int:
-    """xxHash64 of fewer than 32 bytes, which is what names of pallets and items are."""
+    """Return the xxHash64 of fewer than 32 bytes, which pallet and item names have."""
     assert len(data) < 32
     found, at = seed + _P5 + len(data) & _MASK, 0
     while at + 8 <= len(data):

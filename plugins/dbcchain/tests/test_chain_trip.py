@@ -1,4 +1,4 @@
-"""Wallet, shop and client node against the simulated chain: every book equal, every way out."""
+"""Wallet, provider and client node against the simulated chain: every ledger equal, every way that a lease can end."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ RENT_OF_AN_HOUR = 104_166_500_000_000_000
 
 
 def check_ledgers_agree(user: ChainUser, before: int, expected: int) -> None:
-    """Chain, ledger and receipt say the same to the last unit."""
+    """Check that chain, ledger and receipt agree to the last unit."""
     assert before - user.total_units == expected
     assert user.ledger_units == user.total_units
     assert list(user.harness.simulator.list_billed_machines()) == []
@@ -72,7 +72,7 @@ async def test_offers_say_price_fee_and_that_nothing_comes_back(harness: ChainHa
     assert "no refund" in one.note
     assert "10 DBC" in one.note
     assert str(one.tariff.price) == "0.208334 USD/h"
-    refunding = [o for o in found.items if o.shop["registry"] == TERMINATING_PALLET.rpc_prefix]
+    refunding = [o for o in found.items if o.provider_data["registry"] == TERMINATING_PALLET.rpc_prefix]
     assert refunding
     assert all(isinstance(o.tariff, Prepaid) and o.tariff.refundable for o in refunding)
     rate = await user.wallet.get_rate(USD)
@@ -87,7 +87,7 @@ async def test_taken_and_unreachable_machines_are_not_offered() -> None:
         user = await harness.make_funded_user()
         found = await user.provider.list_offers(Requirements())
         assert isinstance(found, Known)
-        assert [(o.hardware.gpu, o.free) for o in found.items] == [
+        assert [(o.hardware.gpu, o.available) for o in found.items] == [
             ("GeForceRTX3090", True),
             ("GeForceRTX2080Ti", True),
             ("TeslaV100", False),
@@ -95,11 +95,11 @@ async def test_taken_and_unreachable_machines_are_not_offered() -> None:
         order = await user.make_order()
         harness.chain.state.hosts[order.offer.key].taken = 1
         harness.seal_block()
-        with pytest.raises(SoldOut, match="0 of 1 GPUs"):
+        with pytest.raises(SoldOut, match="0 of 1 GPU"):
             await user.provider.reserve_lease(order)
 
 
-# the whole way
+# complete trips
 
 
 @pytest.mark.parametrize("pallet", [RENT_PALLET, TERMINATING_PALLET], ids=lambda pallet: pallet.rpc_prefix)
@@ -135,7 +135,7 @@ async def test_rent_renew_release_with_all_ledgers_equal(harness: ChainHarness, 
     charges = await driver.sum_charges()
     assert (ChargeKind.REFUND in charges) is pallet.is_refundable
     if not pallet.is_refundable:
-        assert charges[ChargeKind.USE] == RENT_OF_AN_HOUR
+        assert charges[ChargeKind.USAGE] == RENT_OF_AN_HOUR
     fixed, network = (
         sum(-line.amount.amount for line in harness.simulator.list_ledger_entries() if line.kind == kind)
         for kind in ("fee", "network")
@@ -146,7 +146,7 @@ async def test_rent_renew_release_with_all_ledgers_equal(harness: ChainHarness, 
 
 
 async def test_the_payment_is_what_left_and_never_more_than_the_bill(harness: ChainHarness) -> None:
-    """The price moves between bill and order; the chain's sum counts."""
+    """The price changes between bill and order; the chain's amount counts."""
     user = await harness.make_funded_user()
     before = user.total_units
     driver = await reserve_order(user)
@@ -155,7 +155,7 @@ async def test_the_payment_is_what_left_and_never_more_than_the_bill(harness: Ch
     payment = await driver.pay_and_confirm()
     assert payment.amount < bill.amount
     assert payment.amount.amount == before - user.total_units
-    assert (await driver.sum_charges())[ChargeKind.USE] == 208_333 * 10**15 // 1999
+    assert (await driver.sum_charges())[ChargeKind.USAGE] == 208_333 * 10**15 // 1999
 
 
 async def test_a_price_that_rose_too_far_is_not_paid(harness: ChainHarness) -> None:
@@ -171,7 +171,7 @@ async def test_a_price_that_rose_too_far_is_not_paid(harness: ChainHarness) -> N
 async def test_a_reserve_above_the_bill_is_never_confirmed(
     harness: ChainHarness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The price jumps after the last look, before the block: the fee is lost, the rent comes back."""
+    """The price jumps after the last check and before the block: the fee is lost, the rent is refunded."""
     user = await harness.make_funded_user()
     before = user.total_units
     driver = await reserve_order(user)
@@ -186,7 +186,7 @@ async def test_a_reserve_above_the_bill_is_never_confirmed(
     with pytest.raises(MoneyError, match="more than was billed") as caught:
         await driver.pay_bill(bill)
     assert caught.value.spent is Spent.YES
-    assert f"come back by {back}" in caught.value.message
+    assert f"returned by {back}" in caught.value.message
     with pytest.raises(MoneyError, match="more than was billed"):
         await user.wallet.pay_bill(bill)
     assert (await driver.release_lease()).state is LeaseState.CANCELLED
@@ -200,7 +200,7 @@ async def test_a_machine_that_never_comes_up_is_not_confirmed() -> None:
         user = await harness.make_funded_user()
         before, begun = user.total_units, harness.clock.now()
         driver = await reserve_order(user)
-        with pytest.raises(MoneyError, match="did not come up in time") as caught:
+        with pytest.raises(MoneyError, match="did not start in time") as caught:
             await driver.pay_and_confirm()
         assert caught.value.spent is Spent.YES
         assert timedelta(minutes=13) < harness.clock.now() - begun < timedelta(minutes=15)
@@ -214,7 +214,7 @@ async def test_a_machine_that_never_comes_up_is_not_confirmed() -> None:
 
 
 async def test_a_late_confirmation_costs_the_fee_alone(harness: ChainHarness) -> None:
-    """The process died after the rent and came back an hour later."""
+    """The process died after the rent and continues an hour later."""
     somebody = await harness.make_funded_user()
     other = somebody.make_driver()
     await other.rent_machine(await somebody.make_order(TERMINATING_PALLET))
@@ -242,7 +242,7 @@ async def test_a_late_confirmation_costs_the_fee_alone(harness: ChainHarness) ->
 async def test_a_refused_order_costs_the_networks_fee_alone(
     harness: ChainHarness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Somebody else has the machine in the very block."""
+    """Somebody else rents the machine in the same block."""
     user = await harness.make_funded_user()
     before = user.total_units
     driver = await reserve_order(user)
@@ -289,29 +289,29 @@ async def test_invalid_orders_are_refused_before_signing(harness: ChainHarness) 
     user = await harness.make_funded_user(money="20")
     with pytest.raises(LeaseError, match="60 days"):
         await user.provider.reserve_lease(await user.make_order(term=timedelta(days=61)))
-    with pytest.raises(MoneyError, match="the wallet has 20 DBC"):
+    with pytest.raises(MoneyError, match="the wallet holds 20 DBC"):
         await user.wallet.pay_bill(await make_bill(user))
     rich = await harness.make_funded_user(money="1000000")
     driver = rich.make_driver()
     await driver.rent_machine(await rich.make_order())
     with pytest.raises(LeaseError, match="60 days from now"):
         await driver.renew_lease(timedelta(days=60), "trip-renew")
-    nobody = await harness.make_funded_user(node="")
+    nobody = await harness.make_funded_user(client_url="")
     with pytest.raises(UsageError, match="no client node"):
         await nobody.provider.reserve_lease(await nobody.make_order())
 
 
-# the switch for real money
+# the settings that allow real spending
 
 
 @pytest.mark.parametrize(
     ("settings", "says"),
     [
-        ({}, "not switched on"),
-        ({"spend": "yes"}, "not switched on"),
-        ({"ceiling": "500DBC"}, "not switched on"),
-        ({"spend": "no", "ceiling": "500DBC"}, "not switched on"),
-        ({"spend": "yes", "ceiling": "115DBC"}, "above the ceiling of 115 DBC"),
+        ({}, "not enabled"),
+        ({"allow_spending": "yes"}, "not enabled"),
+        ({"max_total_spending": "500DBC"}, "not enabled"),
+        ({"allow_spending": "no", "max_total_spending": "500DBC"}, "not enabled"),
+        ({"allow_spending": "yes", "max_total_spending": "115DBC"}, "exceed the ceiling of 115 DBC"),
     ],
 )
 async def test_the_real_chain_is_not_paid_without_both_settings(
@@ -329,10 +329,10 @@ async def test_the_real_chain_is_not_paid_without_both_settings(
 
 
 async def test_the_ceiling_counts_all_orders_together(harness: ChainHarness) -> None:
-    user = await harness.make_funded_user(url=REAL_NODE, spend="yes", ceiling="200 DBC")
+    user = await harness.make_funded_user(url=REAL_NODE, allow_spending="yes", max_total_spending="200 DBC")
     driver = user.make_driver()
     await driver.rent_machine(await user.make_order())
-    with pytest.raises(MoneyError, match="above the ceiling of 200 DBC"):
+    with pytest.raises(MoneyError, match="exceed the ceiling of 200 DBC"):
         await driver.renew_lease(HOUR, "trip-renew")
 
 

@@ -1,4 +1,4 @@
-"""Each format parsed back by a reader that is not ours."""
+"""Each format is parsed by an independent reader."""
 
 from __future__ import annotations
 
@@ -138,7 +138,7 @@ class TestFileZilla(ExporterContract):
 
 
 def parse_remote_dir(text: str) -> str:
-    """FileZilla's folders: kind, length of the prefix, then each part behind its length."""
+    """Parse a folder of FileZilla's: type, length of the prefix, then each part after its length."""
     kind, prefix, rest = text.split(" ", 2)
     assert (kind, prefix) == ("1", "0")
     parts = []
@@ -162,7 +162,7 @@ class TestWinScp(ExporterContract):
             user, colon, password = login.partition(":")
             assert re.fullmatch(r"fingerprint=(ssh|ecdsa)-[a-z0-9-]+-[A-Za-z0-9_-]{43}", advanced)
             assert unquote(parts.path).rstrip("/") == given.folder.rstrip("/")
-            # A URL has no place for the site's name: it is the address.
+            # A URL cannot hold a site name: the address is used instead.
             sites.append(
                 ParsedProfile(
                     given.name,

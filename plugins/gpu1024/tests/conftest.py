@@ -1,4 +1,4 @@
-"""Fixtures: the provider and its ledger, and somebody who can rent there."""
+"""Fixtures: the provider and its ledger, and a renter."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The simulated provider beside its ledger, and renters with a wallet and a mailbox."""
+"""The provider's simulator with its ledger, and renters with a wallet and a mailbox."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ _numbers = count(1)
 
 @define
 class Gpu1024Renter:
-    """One wallet. `driver` and `shop` are fresh processes of theirs."""
+    """One wallet's user. `make_driver` and `provider` act as new processes of theirs."""
 
     harness: Gpu1024Harness
     user: SandboxUser
@@ -46,7 +46,7 @@ class Gpu1024Renter:
 
     @property
     def balance_units(self) -> int:
-        """The balance, by the ledger's own books."""
+        """The balance according to the ledger."""
         lines = self.harness.ledger.list_ledger_entries()
         return sum(line.amount.amount for line in lines if line.account == self.address)
 
@@ -63,7 +63,7 @@ class Gpu1024Renter:
         return self.user.provider(NAME, Gpu1024Provider)
 
     def make_driver(self, **faults: Any) -> Driver:
-        """``faults``: see `HttpFaults`. It looks now and then, so that most of its calls are different ones."""
+        """Return a driver; ``faults``: see `HttpFaults`. It polls rarely, so that most of its calls differ."""
         return LeaseDriver(self.user, NAME, Gpu1024Provider, POLL_INTERVAL, HttpFaults(**faults))
 
     async def top_up(self, amount: str = "100000") -> None:
@@ -77,10 +77,10 @@ class Gpu1024Renter:
             self.harness.clock.advance(timedelta(seconds=15))
 
     async def find_offer(self, gpu: str = "2080Ti", provider: Gpu1024Provider | None = None) -> Offer:
-        """The first free machine with such a GPU, listed by ``provider`` or by a fresh process."""
+        """Return the first free machine with that GPU, listed by ``provider`` or by a new process."""
         found = await (provider or self.provider).list_offers(Requirements(gpu=gpu))
         assert isinstance(found, Known)
-        return next(o for o in found.items if o.free and o.hardware.gpu == gpu)
+        return next(o for o in found.items if o.available and o.hardware.gpu == gpu)
 
     async def make_order(
         self, kind: OrderKind = OrderKind.NEW, provider: Gpu1024Provider | None = None, **more: Any
@@ -91,14 +91,14 @@ class Gpu1024Renter:
         return Order(key=f"trip-{next(_numbers)}", kind=kind, **given)
 
     def list_orders(self) -> list[ContainerOrder]:
-        """Those that were created, by the provider's own books."""
+        """Return the wallet's created orders, according to the simulator."""
         orders = self.harness.state.orders.values()
         return [order for order in orders if order.wallet == self.address and order.created]
 
 
 @define
 class Gpu1024Harness:
-    """Everything that is outside of a renter's computer."""
+    """Everything outside a renter's computer."""
 
     sandbox: SandboxHarness
 
@@ -123,19 +123,19 @@ class Gpu1024Harness:
         return self.sandbox.simulators.simulators[LEDGER]
 
     async def make_unfunded_renter(self) -> Gpu1024Renter:
-        """Somebody with a new key and nothing else."""
+        """Return a renter with a new key and nothing else."""
         user = self.sandbox.user()
         return Gpu1024Renter(self, user, (await user.login(NAME)).account)
 
     async def make_renter(self) -> Gpu1024Renter:
-        """Somebody with money and a bound address."""
+        """Return a renter with money and a bound e-mail address."""
         made = await self.make_unfunded_renter()
         await made.top_up()
         await made.bind_email()
         return made
 
     def check_ledgers_agree(self) -> None:
-        """The provider's books are the ledger's, to the last unit, for every wallet that it knows."""
+        """Check that simulator and ledger agree to the last unit, for every wallet that the simulator knows."""
         billed = Counter((line.account, line.amount.amount) for line in self.simulator.list_ledger_entries())
         wallets = {account for account, _amount in billed}
         assert billed == Counter(

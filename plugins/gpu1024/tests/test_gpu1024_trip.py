@@ -1,4 +1,4 @@
-"""The seed's flow, end to end over the wire, with every book equal to the last unit; and every lost answer."""
+"""The canonical trip end to end over HTTP, all ledgers equal to the last unit; and with every response lost once."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ HOUR = timedelta(hours=1)
 
 
 async def run_canonical_trip(renter: Gpu1024Renter, driver: Driver) -> None:
-    """CPU by deposit, switch to GPU, renew once, give back after five hours."""
+    """Rent a CPU container by deposit, switch to GPU, renew once, release after five hours."""
     clock = renter.harness.clock
-    gpu = await driver.retry_lost_answers(lambda: renter.make_order(provider=driver.provider))
+    gpu = await driver.retry_lost_responses(lambda: renter.make_order(provider=driver.provider))
     await driver.rent_machine(driver.provider.make_staging_order(gpu))
     clock.advance(timedelta(minutes=40))
     await driver.rent_machine(await renter.make_order(OrderKind.SWITCH, offer=gpu.offer))
@@ -34,7 +34,7 @@ async def run_canonical_trip(renter: Gpu1024Renter, driver: Driver) -> None:
 
 
 def sum_spent(charges: Counter[ChargeKind]) -> int:
-    return charges[ChargeKind.USE] + charges[ChargeKind.RENEWAL] - charges[ChargeKind.REFUND]
+    return charges[ChargeKind.USAGE] + charges[ChargeKind.RENEWAL] - charges[ChargeKind.REFUND]
 
 
 async def test_f4_f5_f6_f7_the_whole_flow_step_by_step(
@@ -72,7 +72,7 @@ async def test_f4_f5_f6_f7_the_whole_flow_step_by_step(
     assert switched.endpoint == Endpoint("root", "127.0.0.1", machine.port)
     assert machine.port != staged.port
     assert switched.ref != cpu.ref
-    assert (await driver.sum_charges())[ChargeKind.DEPOSIT_RETURN] == bill.amount.amount
+    assert (await driver.sum_charges())[ChargeKind.DEPOSIT_REFUND] == bill.amount.amount
     assert switched.expires_at is not None
 
     renewed = await driver.renew_lease(2 * HOUR, "more")
@@ -102,7 +102,7 @@ async def test_between_payment_and_mail_the_machine_is_being_prepared(renter: Gp
 async def test_a_gpu_can_be_rented_without_staging(harness: Gpu1024Harness, renter: Gpu1024Renter) -> None:
     driver = renter.make_driver()
     await driver.rent_machine(await renter.make_order(term=3 * HOUR))
-    # 0.215 USD an hour at 0.0026 USD: 82.69230769... DBC an hour, rounded up once.
+    # 0.215 USD an hour at 0.0026 USD per DBC: 82.69230769... DBC an hour, rounded up once.
     assert renter.list_orders()[0].total == 24807692308
     await driver.release_lease()
     harness.check_ledgers_agree()
@@ -111,16 +111,16 @@ async def test_a_gpu_can_be_rented_without_staging(harness: Gpu1024Harness, rent
 @pytest.mark.parametrize(
     ("way", "first", "step"),
     [
-        ("lose_answer", 3, 8),
+        ("lose_response", 3, 8),
         ("lose_request", 7, 8),
-        pytest.param("lose_answer", 1, 1, marks=pytest.mark.nightly),
+        pytest.param("lose_response", 1, 1, marks=pytest.mark.nightly),
         pytest.param("lose_request", 1, 1, marks=pytest.mark.nightly),
     ],
 )
 async def test_any_answer_may_be_lost_and_it_is_one_order_and_one_payment(
     way: str, first: int, step: int
 ) -> None:
-    """Every eighth call here, all of them by night."""
+    """Lose every eighth call; the nightly run loses each of them."""
     async with gpu1024_harness(machines=1) as harness:
         renter = await harness.make_renter()
         clean = renter.make_driver()
@@ -139,7 +139,7 @@ async def test_any_answer_may_be_lost_and_it_is_one_order_and_one_payment(
             assert [r.done for r in renewals if r.created_at] == [True], what
             charges = await driver.sum_charges()
             assert set(charges) == expected, what
-            assert charges[ChargeKind.DEPOSIT] == charges[ChargeKind.DEPOSIT_RETURN], what
+            assert charges[ChargeKind.DEPOSIT] == charges[ChargeKind.DEPOSIT_REFUND], what
             stopped = orders[1].stopped_at
             assert stopped is not None, what
             assert before - renter.balance_units == sum_spent(charges) == orders[1].compute_used(stopped), (
@@ -197,7 +197,9 @@ async def test_list_leases_returns_the_providers_leases(renter: Gpu1024Renter) -
 async def test_staging_without_cpu_container_is_refused(renter: Gpu1024Renter) -> None:
     order = await renter.make_order()
     with pytest.raises(Exception, match="no CPU container"):
-        renter.provider.make_staging_order(evolve(order, offer=evolve(order.offer, shop={"cpu": "no"})))
+        renter.provider.make_staging_order(
+            evolve(order, offer=evolve(order.offer, provider_data={"cpu_container": "no"}))
+        )
 
 
 async def test_a_lost_connection_is_unavailable_not_refused(renter: Gpu1024Renter) -> None:

@@ -1,4 +1,4 @@
-"""Fixtures: the site, and an account with money on it."""
+"""Fixtures: the simulator, and an account with money in it."""
 
 from __future__ import annotations
 

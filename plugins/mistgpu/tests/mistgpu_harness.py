@@ -1,4 +1,4 @@
-"""The simulated site, and a user who has an account there."""
+"""The MISTGPU simulator, and a user who has an account there."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ USER = "student@example.com"
 
 @define
 class MistgpuHarness:
-    """``provider`` and ``billing`` are built anew each time, as by a new process."""
+    """The simulator and one user; ``provider`` and ``billing`` are built anew each time, as by a new process."""
 
     sandbox: SandboxHarness
     user: SandboxUser
@@ -56,7 +56,7 @@ class MistgpuHarness:
         return self.user.billing(NAME, MistgpuBilling)
 
     async def top_up(self, yuan: str) -> None:
-        """As the user does: the page of the form, then the sandbox pays it."""
+        """Top up as the user does: submit the form; then the sandbox pays."""
         await self.settle_payment((await self.billing.create_top_up(CNY.money(yuan))).url)
 
     async def settle_payment(self, payment_page: str) -> None:
@@ -67,10 +67,10 @@ class MistgpuHarness:
     async def list_free_offers(self) -> list[Offer]:
         found = await self.provider.list_offers(Requirements())
         assert isinstance(found, Known)
-        return [offer for offer in found.items if offer.free]
+        return [offer for offer in found.items if offer.available]
 
     async def reserve_lease(self, key: str = "k", offer: Offer | None = None) -> Lease:
-        """The first free machine, or ``offer``."""
+        """Reserve the first free machine, or ``offer``."""
         self.user.vault(NAME).put(key, Secret("Good-password-1"))
         offer = offer or (await self.list_free_offers())[0]
         return await self.provider.reserve_lease(
@@ -83,7 +83,7 @@ class MistgpuHarness:
         )
 
     def make_zero_payment(self, key: str = "k") -> Payment:
-        """What a metered provider's bill is paid with."""
+        """Return the payment of a metered provider's bill, which is zero."""
         return Payment(key=key, proof="", amount=CNY.zero, at=self.clock.now())
 
     async def advance(self, **span: float) -> None:
@@ -92,7 +92,7 @@ class MistgpuHarness:
 
 @asynccontextmanager
 async def mistgpu_harness(**settings: str) -> AsyncIterator[MistgpuHarness]:
-    """A site with one registered user; ``settings`` are the simulator's."""
+    """Run a simulator with one registered user; ``settings`` are the simulator's."""
     given = {f"{NAME}.{key}": value for key, value in settings.items()}
     async with sandbox_harness(NAME, settings=given) as sandbox:
         form = {"username": Secret(USER), "password": Secret("student-pass")}

@@ -1,4 +1,4 @@
-"""Pages that are broken, hostile or huge: an answer or a told error, in time that grows as the page does."""
+"""Malformed, hostile or huge pages: parsed or rejected with our own error, in time linear in their length."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ PARSERS = (
 CARD = '<div class="card form-check"><input class="form-check-input" value="1"><i class="card-title">x</i>3 元/时'
 BILL = '<tr data-started="2020-03-01T00:00:00+00:00"><td>101</td><td>-</td><td>-</td><td>5</td><td>0.25 元</td></tr>'
 BILLS = f'<html><table id="bills">{BILL}</table></html>'
-# Several times what the slowest page takes, much less than it would in quadratic time.
+# Several times what the slowest page takes, and much less than quadratic time would.
 MAX_SECONDS = 15
 
 
 def time_all_parsers(page: str) -> float:
-    """Seconds of this process that all readers take together; any error but a told one fails."""
+    """Return the CPU seconds that all parsers take together; fails on any error that is not a `GpurentError`."""
     began = time.process_time()
     for reader in PARSERS:
         try:
@@ -97,7 +97,7 @@ def test_a_bill_of_a_megabyte_is_parsed() -> None:
     ],
 )
 def test_a_truncated_or_oversized_page_is_rejected(odd: str) -> None:
-    """Nothing of such a page is taken: neither what stands before nor what stands behind."""
+    """Such a page is rejected as a whole, whether the defect comes before or after the data."""
     for page in (SERVERS.replace("</tr><tr", f"</tr>{odd}<tr"), odd + SERVERS, f"{SERVERS}{odd}"):
         with pytest.raises(UnexpectedResponse):
             wire.parse_servers(page, URL)

@@ -1,4 +1,4 @@
-"""Every fen of the simulated site against an oracle written from the page of facts."""
+"""Every fen of the simulator, checked against an independent calculation from the documented facts."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ async def run_steps(steps: list[tuple[str, int]]) -> None:
                 free = await site.list_free_offers()
                 if free:
                     lease = await site.rent_lease(f"k{number}", free[value % len(free)])
-                    # What is left may not pay for a whole minute: then it is shut with its first one.
+                    # The rest may not pay for a whole minute: the server is then shut down in its first one.
                     dry = site.state.accounts[USER].balance == 0
                     assert lease.state is (LeaseState.KEPT if dry else LeaseState.READY)
             check_balances(site)
@@ -52,7 +52,7 @@ def check_balances(site: MistgpuHarness) -> None:
     assert sum(line.amount.amount for line in books.ledger if line.account == USER) == account.balance
     spent = 0
     for server in books.servers.values():
-        # The site's own word for an end that nobody asked for; the last minute then costs what was left.
+        # Shut down because the balance was used up; the last minute then costs what was left.
         dry = server.note == "余额不足"
         for run in server.runs:
             end = run.ended_at or site.clock.now()
@@ -73,7 +73,7 @@ async def test_the_balance_runs_dry_to_the_minute() -> None:
         titan = next(offer for offer in await site.list_free_offers() if offer.hardware.gpu == "Titan RTX")
         started = site.clock.now()
         await site.rent_lease("k", titan)
-        # 3.50 CNY an hour: 7.00 lasts two hours, and the 120th begun minute takes the last fen.
+        # At 3.50 CNY an hour, 7.00 CNY lasts two hours, and the 120th started minute takes the last fen.
         await site.advance(minutes=118, seconds=59)
         assert len(site.machines.alive_machines) == 1
         await site.advance(days=3)
@@ -115,7 +115,11 @@ async def test_the_statement_is_what_the_balance_is_made_of() -> None:
         await site.advance(minutes=7)
         found = await site.billing.get_statement()
         assert isinstance(found, Known)
-        assert [charge.kind for charge in found.items] == [ChargeKind.TOP_UP, ChargeKind.USE, ChargeKind.USE]
+        assert [charge.kind for charge in found.items] == [
+            ChargeKind.TOP_UP,
+            ChargeKind.USAGE,
+            ChargeKind.USAGE,
+        ]
         assert [charge.growing for charge in found.items] == [False, False, True]
         listed = await site.billing.list_charges(again)
         assert isinstance(listed, Known)

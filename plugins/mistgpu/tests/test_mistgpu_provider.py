@@ -1,4 +1,4 @@
-"""The shop over the simulator's real socket: lost answers, taken machines, sessions that expire, kept files."""
+"""The provider over the simulator's real socket: lost responses, taken machines, expired sessions, kept files."""
 
 from __future__ import annotations
 
@@ -50,7 +50,9 @@ async def test_a_lost_answer_to_create_makes_one_server_only(site: MistgpuHarnes
     port = int(site.url.rpartition(":")[2])
     async with FaultProxy("127.0.0.1", port) as proxy:
         proxy.plan = FaultPlan(
-            http_fault="lose_answer", matches_request=lambda line: line.startswith(b"POST /create/"), times=1
+            http_fault="lose_response",
+            matches_request=lambda line: line.startswith(b"POST /create/"),
+            times=1,
         )
         site.user.config[NAME]["url"] = f"http://127.0.0.1:{proxy.port}"
         with pytest.raises(UnavailableError) as caught:
@@ -142,10 +144,10 @@ async def test_the_stop_script_ends_the_billing(site: MistgpuHarness) -> None:
 
 async def test_assumed_forms_are_not_submitted_to_the_real_service(site: MistgpuHarness) -> None:
     lease = await site.rent_lease()
-    site.user.config[NAME]["assumed"] = "no"
+    site.user.config[NAME]["allow_assumed"] = "no"
     with pytest.raises(UnavailableError, match="never seen") as caught:
         await site.provider.release_lease(lease)
-    assert "by hand" in caught.value.hint
+    assert "Do it manually" in caught.value.hint
     with pytest.raises(UnavailableError):
         await site.provider.reserve_lease(Order(key="x", kind=OrderKind.NEW, offer=lease.offer))
     with pytest.raises(GpurentError):
@@ -159,7 +161,7 @@ async def test_assumed_forms_are_not_submitted_to_the_real_service(site: Mistgpu
 async def test_invoice_from_two_hundred_spent(site: MistgpuHarness) -> None:
     site.state.accounts[USER].spent = 19_999
     found = await site.billing.get_invoice_info()
-    assert (found.ready, found.needed) == (False, CNY.money(200))
+    assert (found.ready, found.minimum_spending) == (False, CNY.money(200))
     site.state.accounts[USER].spent = 20_000
     found = await site.billing.get_invoice_info()
-    assert (found.ready, found.open) == (True, CNY.money(200))
+    assert (found.ready, found.uninvoiced) == (True, CNY.money(200))

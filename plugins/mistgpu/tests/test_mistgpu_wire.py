@@ -1,4 +1,4 @@
-"""Pages as the sources show them, pages that drifted, and pages of nonsense."""
+"""Parsing pages as the sources show them, pages that have changed, and garbage."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from gpurent.api import CNY, Endpoint, GpurentError, UnexpectedResponse
 from gpurent_plugin_mistgpu import wire
 
 URL = "https://mistgpu.example/page"
-# The marks that a public client of 2020 looks for, around them what a page has.
+# The markup that a public client of 2020 looks for, inside a minimal page.
 LIST = """
 <html><body><form method="post">
 <div class="card form-check"><input class="form-check-input" type="radio" value="000034">
@@ -29,9 +29,9 @@ SERVERS = f'<html><table id="servers"><tr><th>ID</th></tr>{ROW}</table></html>'
 
 def test_the_machine_list_of_2020() -> None:
     one, two = wire.parse_offers(LIST, URL)
-    assert (one.key, one.free, one.hardware.gpu, one.hardware.gpus) == ("000034", True, "Titan RTX", 1)
+    assert (one.key, one.available, one.hardware.gpu, one.hardware.gpus) == ("000034", True, "Titan RTX", 1)
     assert one.tariff.price.value == Decimal("3.50")
-    assert (two.free, two.hardware.gpu, two.hardware.gpus) == (False, "V100", 2)
+    assert (two.available, two.hardware.gpu, two.hardware.gpus) == (False, "V100", 2)
 
 
 def test_the_server_list() -> None:

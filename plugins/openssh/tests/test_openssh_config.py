@@ -1,4 +1,4 @@
-"""Our ssh config as ssh itself reads it, and how it gets beside the user's own."""
+"""Our ssh config as ssh reads it, and how it is added to the user's own."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from gpurent_plugin_openssh.ssh_config import quote_path
 
 
 def read_effective_config(config: Path, name: str) -> dict[str, list[str]]:
-    """``ssh -G``: every setting that would be used for ``name``."""
+    """Return every setting that ``ssh -G`` would use for ``name``."""
     done = subprocess.run(
         ["ssh", "-G", "-F", str(config), "--", name], capture_output=True, text=True, check=True
     )

@@ -1,4 +1,4 @@
-"""GNU screen keeps what a session keeper promises."""
+"""The contract of the session backend, for GNU screen."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What asyncssh leaves behind when a connection is cut."""
+"""What asyncssh leaves behind when a connection is dropped."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ import logging
 
 
 def _without_traceback(record: logging.LogRecord) -> bool:
-    """A parallel read of asyncssh that nobody waits for any more is reported by the garbage collector, at any moment.
+    """Log without a traceback: the garbage collector reports abandoned parallel reads of asyncssh at any moment.
 
-    Formatting its traceback parses source; inside a parser that was just interrupted, Python 3.11 fails for it.
+    Formatting the traceback parses source; that fails on Python 3.11 inside a parser that was just interrupted.
     """
     if str(record.msg).startswith("Task exception was never retrieved"):
         record.exc_info = None

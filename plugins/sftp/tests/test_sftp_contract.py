@@ -1,4 +1,4 @@
-"""The contract of the transfer role."""
+"""The contract of the transfer backend."""
 
 from __future__ import annotations
 

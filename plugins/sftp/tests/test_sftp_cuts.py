@@ -1,4 +1,4 @@
-"""The line cut at random bytes, up and down."""
+"""The connection dropped at random bytes, in pushes and pulls."""
 
 from __future__ import annotations
 

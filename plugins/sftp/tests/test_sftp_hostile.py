@@ -1,5 +1,5 @@
 # ruff: noqa: E501 - one attack a line
-"""A far side that lies: whatever it says, nothing is written outside the target folder and nothing hangs."""
+"""A lying remote side: whatever it sends, nothing is written outside the target folder and nothing hangs."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ from gpurent.testing.sandbox.malicious_sftp import (
     FOLDER,
     LINK,
     MALICIOUS_CONTENT,
-    MaliciousAnswers,
+    MaliciousScript,
     make_attributes,
     make_entry,
     malicious_connection,
@@ -58,7 +58,7 @@ def short_timeouts(monkeypatch: pytest.MonkeyPatch) -> None:
 
 async def attempt_pull(
     tmp_path: Path,
-    script: MaliciousAnswers,
+    script: MaliciousScript,
     *sources: str,
     limits: TransferLimits = TransferLimits(),  # noqa: B008 - frozen
 ) -> TransferReport | GpurentError:
@@ -74,7 +74,7 @@ async def attempt_pull(
 async def test_invalid_names_are_skipped(tmp_path: Path, kind: int) -> None:
     for number, (what, name) in enumerate(HOSTILE_NAMES.items()):
         room = tmp_path / str(number)
-        script = MaliciousAnswers(
+        script = MaliciousScript(
             {b"out": [make_entry(name, kind), make_entry(b"zz good")], b"out/" + name: [make_entry(b"evil")]}
         )
         script.links[b"out/" + name] = b"zz good"
@@ -88,7 +88,7 @@ async def test_invalid_names_are_skipped(tmp_path: Path, kind: int) -> None:
 @pytest.mark.parametrize("target", HOSTILE_LINK_TARGETS.values(), ids=HOSTILE_LINK_TARGETS)
 async def test_invalid_link_is_skipped(tmp_path: Path, target: bytes) -> None:
     top = [make_entry(b"evil", LINK), make_entry(b"sub", FOLDER), make_entry(b"zz", LINK)]
-    script = MaliciousAnswers(
+    script = MaliciousScript(
         {b"out": top, b"out/sub": [make_entry(b"up", LINK)], b"out/evil": [make_entry(b"below")]}
     )
     script.links = {b"out/evil": target, b"out/sub/up": b"..", b"out/zz": b"evil"}
@@ -130,10 +130,10 @@ async def test_endless_listing_is_refused(
     tmp_path: Path, scandir: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(sftp_client, "MAX_SILENCE", 60.0)  # a busy computer is not a silent machine
-    found = await attempt_pull(tmp_path, MaliciousAnswers(answers={"scandir": scandir}))
+    found = await attempt_pull(tmp_path, MaliciousScript(answers={"scandir": scandir}))
     check_contained(tmp_path, found)
     assert isinstance(found, TransferError)
-    assert "more names than" in found.message or "deeper" in found.message
+    assert "more names than" in found.message or "folders deep" in found.message
 
 
 BAD_LISTINGS: dict[str, list[SFTPName]] = {
@@ -154,7 +154,7 @@ BAD_LISTINGS: dict[str, list[SFTPName]] = {
 
 @pytest.mark.parametrize("entries", BAD_LISTINGS.values(), ids=BAD_LISTINGS)
 async def test_invalid_listing_writes_nothing_outside(tmp_path: Path, entries: list[SFTPName]) -> None:
-    found = await attempt_pull(tmp_path, MaliciousAnswers({b"out": entries}))
+    found = await attempt_pull(tmp_path, MaliciousScript({b"out": entries}))
     check_contained(tmp_path, found)
 
 
@@ -166,9 +166,9 @@ async def test_existing_local_links_are_not_followed(tmp_path: Path) -> None:
     (target / "out" / "zf").symlink_to(elsewhere / "zf")
     (target / ".gpurent-part").symlink_to(elsewhere)
     for script in (
-        MaliciousAnswers({b"out": [make_entry(b"sub", FOLDER)], b"out/sub": [make_entry(b"evil")]}),
-        MaliciousAnswers({b"out": [make_entry(b"zf")]}),
-        MaliciousAnswers({b"out": [make_entry(b"l", LINK)]}, {b"out/l": b"zf"}),
+        MaliciousScript({b"out": [make_entry(b"sub", FOLDER)], b"out/sub": [make_entry(b"evil")]}),
+        MaliciousScript({b"out": [make_entry(b"zf")]}),
+        MaliciousScript({b"out": [make_entry(b"l", LINK)]}, {b"out/l": b"zf"}),
     ):
         assert isinstance(await attempt_pull(tmp_path, script), TransferError)
     assert list(elsewhere.iterdir()) == []
@@ -210,9 +210,7 @@ async def test_invalid_answer_writes_nothing_wrong(
     tmp_path: Path, what: str, answer: Callable[..., Any]
 ) -> None:
     entries = [make_entry(b"a"), make_entry(b"l", LINK)]
-    found = await attempt_pull(
-        tmp_path, MaliciousAnswers({b"out": entries}, {b"out/l": b"a"}, {what: answer})
-    )
+    found = await attempt_pull(tmp_path, MaliciousScript({b"out": entries}, {b"out/l": b"a"}, {what: answer}))
     check_contained(tmp_path, found)
     came = get_target_folder(tmp_path) / "out" / "a"
     assert not came.exists() or came.read_bytes() == MALICIOUS_CONTENT
@@ -221,7 +219,7 @@ async def test_invalid_answer_writes_nothing_wrong(
 
 @pytest.mark.parametrize("what", ["lstat", "open", "read", "fstat", "close", "readlink"])
 async def test_missing_answer_times_out(tmp_path: Path, what: str) -> None:
-    script = MaliciousAnswers({b"out": [make_entry(b"a"), make_entry(b"l", LINK)]}, {b"out/l": b"a"})
+    script = MaliciousScript({b"out": [make_entry(b"a"), make_entry(b"l", LINK)]}, {b"out/l": b"a"})
     script.answers[what] = script.wait_until_over
     found = await attempt_pull(tmp_path, script)
     check_contained(tmp_path, found)
@@ -231,10 +229,10 @@ async def test_missing_answer_times_out(tmp_path: Path, what: str) -> None:
 
 
 async def test_missing_listing_times_out(tmp_path: Path) -> None:
-    script = MaliciousAnswers()
+    script = MaliciousScript()
 
     async def scandir(path: bytes) -> AsyncIterator[SFTPName]:
-        for number in range(128):  # as many as one answer holds
+        for number in range(128):  # as many as fit in one answer
             yield make_entry(b"%09d" % number)
         await script.over.wait()
 
@@ -270,7 +268,7 @@ BAD_SHELLS = {
 
 @pytest.mark.parametrize("shell", BAD_SHELLS.values(), ids=BAD_SHELLS)
 async def test_lying_shell_is_not_trusted(tmp_path: Path, shell: Any) -> None:
-    found = await attempt_pull(tmp_path, MaliciousAnswers({b"out": [make_entry(b"a")]}, shell=shell))
+    found = await attempt_pull(tmp_path, MaliciousScript({b"out": [make_entry(b"a")]}, shell=shell))
     check_contained(tmp_path, found)
     came = get_target_folder(tmp_path) / "out" / "a"
     assert not came.exists() or came.read_bytes() == MALICIOUS_CONTENT
@@ -307,6 +305,6 @@ RAW_ANSWERS = {
 
 @pytest.mark.parametrize("raw", RAW_ANSWERS.values(), ids=RAW_ANSWERS)
 async def test_invalid_protocol_is_an_error(tmp_path: Path, raw: bytes) -> None:
-    found = await attempt_pull(tmp_path, MaliciousAnswers(raw=raw))
+    found = await attempt_pull(tmp_path, MaliciousScript(raw=raw))
     check_contained(tmp_path, found)
     assert isinstance(found, TransferError | UnavailableError), found

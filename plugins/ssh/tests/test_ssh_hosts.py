@@ -1,4 +1,4 @@
-"""Any host: nothing is offered or ordered here, and everything between works over the line."""
+"""Any host: nothing is offered or ordered, and everything after that works over the SSH connection."""
 
 from __future__ import annotations
 

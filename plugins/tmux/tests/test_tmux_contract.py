@@ -1,4 +1,4 @@
-"""tmux keeps what a session keeper promises."""
+"""The contract of the session backend, for tmux."""
 
 from __future__ import annotations
 

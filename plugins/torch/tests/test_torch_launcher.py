@@ -1,4 +1,4 @@
-"""What becomes of a command under ``--launcher torchrun``; the interpreter is a stand-in that tells its arguments."""
+"""How ``--launcher torchrun`` rewrites a command; a fake interpreter prints its arguments."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ PARALLEL = "net = nn.DataParallel(net)\n"
 
 
 def run_launcher(tmp_path: Path, command: tuple[str, ...], found: str, script: str = "") -> list[str]:
-    """The arguments of the interpreter in the end. ``found``: what PyTorch on the machine tells."""
+    """Return the interpreter's final arguments. ``found``: what PyTorch on the machine reports."""
     python = tmp_path / "python3"
     python.write_text(f'#!/bin/sh\n[ "$1" = -c ] && {{ echo "{found}"; exit; }}\nprintf "%s\\n" "$@"\n')
     python.chmod(0o755)
@@ -99,7 +99,7 @@ def test_the_named_python_is_kept() -> None:
     ],
 )
 def test_what_it_cannot_start_is_told(command: tuple[str, ...]) -> None:
-    with pytest.raises(UsageError, match="torchrun starts"):
+    with pytest.raises(UsageError, match="torchrun only starts"):
         TorchrunLauncher().launch_command(command, PROFILE)
 
 

@@ -1,4 +1,4 @@
-"""Row R2 by names alone: no PyTorch is needed to say what becomes of ``module.``."""
+"""Row R2 by names alone: how ``module.`` is handled does not need PyTorch."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from gpurent_plugin_torch.gpurent_torch import (
 
 @frozen
 class FakeTensor:
-    """What makes a tensor for these functions."""
+    """The parts of a tensor that these functions use."""
 
     shape: tuple[int, ...] = (1,)
     dtype: str = "float32"
@@ -88,7 +88,7 @@ def test_prefix_of() -> None:
 
 
 def test_the_file_stands_alone() -> None:
-    """It is copied beside the user's script: neither gpurent nor PyTorch may be needed to import it."""
+    """It is copied beside the user's script, so importing it must need neither gpurent nor PyTorch."""
     text = f"exec(open({gpurent_torch.__file__!r}).read(), {{'__name__': 'alone'}})"
     code = f"{text}; import sys; print(sorted(sys.modules))"
     done = subprocess.run(

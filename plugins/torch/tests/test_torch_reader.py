@@ -1,4 +1,4 @@
-"""Looking into files without PyTorch: real files of its, and hostile ones."""
+"""Reading files without PyTorch: real ones and hostile ones."""
 
 from __future__ import annotations
 
@@ -60,14 +60,14 @@ def test_r2_show_says_that_it_is_wrapped_and_what_to_do() -> None:
     assert "under: model" in text
     assert "epoch" in text
     data = json.loads(run_show(SAVED / "nested.pt", "--json"))["data"]
-    assert (data["place"], data["prefix"]) == (["model"], "module.")
+    assert (data["key_path"], data["prefix"]) == (["model"], "module.")
     assert data["others"] == ["epoch", "half", "optimizer"]
     assert len(data["tensors"]) == 7
     assert "module." not in run_show(SAVED / "bare.pt")
 
 
 class HostilePickle:
-    """What a hostile file can name."""
+    """Pickles as a name that a hostile file may contain."""
 
     def __init__(self, function: Callable[..., Any], *given: object) -> None:
         self.call = (function, given)
@@ -89,13 +89,13 @@ def test_r2_hostile_pickles_are_refused_and_run_nothing(tmp_path: Path, protocol
         data = pickle.dumps({"module.a": evil}, protocol=protocol)
         with pytest.raises(CheckpointRefused):
             read_checkpoint(write_checkpoint(tmp_path / "evil.pt", data))
-        with pytest.raises(UsageError, match="cannot be shown"):
+        with pytest.raises(UsageError, match="cannot show"):
             run_show(tmp_path / "evil.pt")
     assert not mark.exists()
 
 
 def test_odd_instances_and_bombs(tmp_path: Path) -> None:
-    # An OrderedDict whose instance attribute `items` is a word: b is BUILD.
+    # An OrderedDict whose instance attribute `items` is a string (opcode b, BUILD).
     data = b"\x80\x02ccollections\nOrderedDict\n)R}X\x05\x00\x00\x00itemsX\x01\x00\x00\x00xsb."
     pickletools.dis(data, io.StringIO())
     assert read_checkpoint(write_checkpoint(tmp_path / "odd.pt", data)) == {}
@@ -111,12 +111,12 @@ def test_odd_instances_and_bombs(tmp_path: Path) -> None:
         wide = {str(number): wide for number in range(30)}
     with pytest.raises(CheckpointRefused, match="large"):
         read_checkpoint(write_checkpoint(tmp_path / "wide.pt", pickle.dumps(wide, 2)))
-    # A list of 100,000 made into a tuple again and again.
+    # A list of 100,000 values turned into a tuple many times.
     size = b"\x80\x02(" + b"K\x01" * 100_000 + b"lq\x00ctorch\nSize\nq\x01" + b"h\x01h\x00\x85R" * 1000 + b"."
     with pytest.raises(CheckpointRefused, match="too many"):
         read_checkpoint(write_checkpoint(tmp_path / "size.pt", size))
     (tmp_path / "text.pt").write_text("hello")
-    with pytest.raises(CheckpointRefused, match="no file of PyTorch"):
+    with pytest.raises(CheckpointRefused, match="not a PyTorch file"):
         read_checkpoint(tmp_path / "text.pt")
 
 

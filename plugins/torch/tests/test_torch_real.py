@@ -1,7 +1,7 @@
-"""Row R2 with real PyTorch on the processor: real processes over gloo, real files, real refusals.
+"""Row R2 with real PyTorch on the CPU: real processes over gloo, real files, real refusals.
 
-Without PyTorch these are skipped: `make test-torch` brings it and runs them. Each runs as a script of its own, as a
-user's would.
+Without PyTorch these are skipped; `make test-torch` installs it and runs them. Each runs as a script of its own, like
+a user's.
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ kind = type(net).__name__
 print(json.dumps({"rank": rank(), "world_size": world_size(), "kind": kind, "loss": loss, "wrote": wrote}), flush=True)
 """
 
-# All forms of net against all forms of file.
+# Every form of net with every form of file.
 COMBINATIONS = """
 import itertools, torch
 from gpurent_torch import load, save
@@ -120,7 +120,7 @@ def run_in_folder(
 
 
 def test_r2_two_processes_learn_what_one_learns(folder: Path) -> None:
-    """gloo, two processes by real torchrun through the launcher; each half of the batch, one loss."""
+    """Two processes over gloo, by real torchrun through the launcher; each gets half the batch, with the same loss."""
     (folder / "train.py").write_text(TRAIN)
     alone = json.loads(run_in_folder(folder, sys.executable, "train.py").stdout)
     assert (alone["world_size"], alone["kind"], alone["wrote"]) == (1, "Sequential", True)
@@ -136,7 +136,7 @@ def test_r2_two_processes_learn_what_one_learns(folder: Path) -> None:
     assert read_checkpoint(folder / "weights.pt")["model"] == weights["model"], (
         "the same names and shapes, without module."
     )
-    assert "2 processes by torchrun" in done.stderr
+    assert "starting 2 processes with torchrun" in done.stderr
 
 
 def test_r2_either_form_of_weights_loads_into_either_form_of_net(folder: Path) -> None:
@@ -183,7 +183,7 @@ def test_r2_the_command_unwraps_and_wraps(folder: Path) -> None:
     file, out = folder / "nested.pt", folder / "unwrap_model.pt"
     file.write_bytes((SAVED / "nested.pt").read_bytes())
     made = call("unwrap", str(file), "-o", str(out), "--json")
-    assert made == {"file": str(out), "tensors": 7, "prefix": "", "place": ["model"]}
+    assert made == {"file": str(out), "tensors": 7, "prefix": "", "key_path": ["model"]}
     before, after = read_checkpoint(file), read_checkpoint(out)
     assert {f"module.{name}": tensor for name, tensor in after["model"].items()} == before["model"]
     assert {key: value for key, value in after.items() if key != "model"} == {
@@ -191,10 +191,10 @@ def test_r2_the_command_unwraps_and_wraps(folder: Path) -> None:
     }, "all else stays"
     call("wrap", str(out), "--json")
     assert read_checkpoint(out) == before
-    with pytest.raises(UsageError, match="wrapped already"):
+    with pytest.raises(UsageError, match="already have a prefix"):
         call("wrap", str(out), "--json")
     (folder / "evil.pt").write_bytes(pickle.dumps({"a": os.system}))
-    with pytest.raises(UsageError, match="stays as it is"):
+    with pytest.raises(UsageError, match="was not changed"):
         call("unwrap", str(folder / "evil.pt"))
 
 

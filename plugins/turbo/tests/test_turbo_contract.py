@@ -1,4 +1,4 @@
-"""The contract of the transfer role, over every way that turbo has to the far side."""
+"""The contract of the transfer backend, over every way in which turbo reaches the machine."""
 
 from __future__ import annotations
 

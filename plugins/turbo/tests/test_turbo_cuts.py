@@ -1,4 +1,4 @@
-"""The connection cut at random bytes, up and down, to machines with and without Python."""
+"""The connection dropped at random bytes, in pushes and pulls, to machines with and without Python."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a machine cannot do is told before anything moves, and the next way is taken."""
+"""What a machine cannot do is detected before anything is transferred, and the next method is used."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from gpurent_plugin_turbo.backend import TurboBackend
 
 @frozen
 class SingleConnection:
-    """Nothing is dropped here: what is done goes over this one connection."""
+    """Does not reconnect: everything runs over this one connection."""
 
     ssh: SshConnection
 
@@ -39,7 +39,7 @@ class SingleConnection:
 
 @frozen
 class SingleProgressDisplay:
-    """Everything is shown by one progress."""
+    """Shows everything with one progress."""
 
     progress: Progress
 
@@ -51,7 +51,7 @@ class SingleProgressDisplay:
 
 
 class AutoBackend(TransferBackend):
-    """As core chooses."""
+    """Chooses a backend as core does."""
 
     async def push(
         self, connection: SshConnection, request: PushRequest, progress: Progress
@@ -80,7 +80,7 @@ class TestWithoutPythonAndTar(TransferContract):
         return AutoBackend()
 
     async def test_a_vanishing_local_file_is_reported(self, remote: MachineFixture, tmp_path: Path) -> None:
-        """Its thief strikes while the first way is being tried: for the second the file was never there."""
+        """The file vanishes while the first method is tried, so the second never sees it."""
 
 
 async def test_without_python_and_tar_turbo_fails_before_any_transfer(tmp_path: Path) -> None:

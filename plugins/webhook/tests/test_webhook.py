@@ -1,4 +1,4 @@
-"""The web hook against servers on sockets: signed, bounded, and never sent where it was not meant to go."""
+"""The webhook with servers on real sockets: signed, bounded, and never sent to another host."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ async def test_without_a_key_nothing_is_signed() -> None:
 
 async def test_a_server_that_fails_is_not_asked_again() -> None:
     async with http_server(http_reply(status="500 Internal Server Error")) as server:
-        with pytest.raises(UnavailableError, match="answered 500"):
+        with pytest.raises(UnavailableError, match="returned HTTP 500"):
             await send(f"{server.url}/key-CANARY")
     assert len(server.requests) == 1
 
@@ -92,7 +92,7 @@ async def test_a_busy_server_is_asked_again_under_the_same_key() -> None:
 
 async def test_a_server_that_stays_busy_is_given_up() -> None:
     async with http_server(http_reply(status="503 Busy")) as server:
-        with pytest.raises(UnavailableError, match="answered 503"):
+        with pytest.raises(UnavailableError, match="returned HTTP 503"):
             await send(server.url)
     assert len(server.requests) == 3
 

@@ -1,4 +1,4 @@
-"""Every test here runs against every driver that works on this computer."""
+"""Every test here runs with every driver that works on this computer."""
 
 import asyncio
 import os
@@ -30,7 +30,7 @@ def process_mark() -> ProcessMark:
 
 @pytest.fixture(scope="session")
 def bwrap_problem() -> str:
-    """Why bubblewrap machines cannot run here; empty when they can."""
+    """Return why bubblewrap machines cannot run here; empty if they can."""
     return asyncio.run(find_bwrap_problem())
 
 
@@ -43,7 +43,7 @@ def driver_name(request: pytest.FixtureRequest, bwrap_problem: str) -> str:
 
 @pytest.fixture
 async def make_driver_fixture(driver_name: DriverName, tmp_path: Path) -> AsyncIterator[MakeLab]:
-    """Makes drivers over one and the same state folder."""
+    """Create drivers that share one state folder."""
     made: list[DriverFixture] = []
 
     async def make() -> DriverFixture:

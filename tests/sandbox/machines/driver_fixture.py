@@ -1,4 +1,4 @@
-"""A driver of machines in the hands of a test."""
+"""A machine driver for tests."""
 
 import asyncio
 import contextlib
@@ -17,7 +17,7 @@ SPEC = MachineSpec(user="mist", password="open sesame", hostname="gpu28", data="
 
 
 class CompletedCommand(Protocol):
-    """What a command left behind, as text, or as bytes where no encoding was wanted."""
+    """The result of a command, as text, or as bytes if no encoding was requested."""
 
     stdout: Any
     stderr: Any
@@ -27,7 +27,7 @@ class CompletedCommand(Protocol):
 
 @frozen
 class DriverFixture:
-    """A driver, and the ways in which the tests use machines."""
+    """A driver and the ways in which tests use its machines."""
 
     driver: MachineDriver
 
@@ -60,7 +60,7 @@ class DriverFixture:
             return await asyncio.wait_for(connection.run(command, **options), 20)
 
     async def read_output(self, machine: BootedMachine, command: str) -> str:
-        """Standard output of a command that must succeed."""
+        """Return the standard output of a command that must succeed."""
         done = await self.run_command(machine, command)
         assert done.exit_status == 0, (done.exit_status, done.stdout, done.stderr)
         return str(done.stdout)
@@ -68,7 +68,7 @@ class DriverFixture:
 
 @frozen
 class ProcessMark:
-    """A word that a process has for its name (``exec -a``), to find it from outside."""
+    """A name given to a process (``exec -a``), to find it from outside."""
 
     word: str
 
@@ -82,7 +82,7 @@ class ProcessMark:
 
 
 async def wait_for_value(condition: Callable[[], Any], seconds: float = 10) -> Any:
-    """The first true value, asked again and again; fails when it never comes."""
+    """Poll until the value is true and return it; fail after ``seconds``."""
     deadline = asyncio.get_running_loop().time() + seconds
     while not (value := condition()):
         assert asyncio.get_running_loop().time() < deadline, "it did not happen in time"

@@ -1,4 +1,4 @@
-"""Ends of pipes that are closed while somebody waits for them."""
+"""Pipe ends that are closed while something waits for them."""
 
 import asyncio
 import os

@@ -1,4 +1,4 @@
-"""The wire that misbehaves on command."""
+"""A network that misbehaves on command."""
 
 import asyncio
 import time
@@ -13,7 +13,7 @@ REPLY = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 
 
 class CountingServer:
-    """Counts and echoes, or answers HTTP requests one by one."""
+    """Echoes and records what it receives, or answers HTTP requests and counts them."""
 
     def __init__(self) -> None:
         self.received = b""
@@ -74,7 +74,7 @@ class RawClient:
         await self.writer.drain()
 
     async def receive_all(self) -> tuple[bytes, bool]:
-        """What comes until the end, and whether the end was a reset."""
+        """Return all data up to the end, and whether the end was a reset."""
         got = b""
         try:
             while data := await asyncio.wait_for(self.reader.read(65536), 10):
@@ -218,7 +218,7 @@ async def test_lose_answer(http_proxy: FaultProxy, target: CountingServer) -> No
     async with RawClient(http_proxy) as client:
         assert await client.send_request() == REPLY
         http_proxy.plan = FaultPlan(
-            http_fault="lose_answer", matches_request=lambda line: line.startswith(b"POST /orders"), times=1
+            http_fault="lose_response", matches_request=lambda line: line.startswith(b"POST /orders"), times=1
         )
         assert await client.send_request() == REPLY
         with pytest.raises((ConnectionResetError, asyncio.IncompleteReadError)):

@@ -1,4 +1,4 @@
-"""Files: SFTP, what a reboot keeps, what an erased disk forgets, a full disk."""
+"""Files: SFTP, what a reboot keeps, what erasing the disk deletes, a full disk."""
 
 from pathlib import Path
 

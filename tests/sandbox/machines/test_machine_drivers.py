@@ -1,4 +1,4 @@
-"""Drivers as a whole: choosing one, many machines, an end without a farewell, any user."""
+"""Drivers as a whole: choosing one, many machines, an abrupt end, any user."""
 
 import asyncio
 import contextlib
@@ -54,7 +54,7 @@ asyncio.run(main(*sys.argv[1:]))
 
 
 def make_environment() -> dict[str, str]:
-    """What lets a bare interpreter import what we import."""
+    """Return an environment in which a bare interpreter can import what we import."""
     return {
         "PATH": os.environ["PATH"],
         "PYTHONPATH": ":".join(path for path in sys.path if path),
@@ -127,7 +127,7 @@ PROBE = "import asyncssh, attrs, os, sys; sys.exit(not os.access(sys.executable,
 
 
 def find_public_python() -> str | None:
-    """An interpreter that any user may run, and that can import what we can."""
+    """Return an interpreter that any user may run and that can import what we can."""
     for name in (sys.executable, "/usr/local/bin/python3", "/usr/bin/python3"):
         probe = [*BECOME_NOBODY, name, "-c", PROBE]
         if subprocess.run(probe, env=make_environment(), capture_output=True, check=False).returncode == 0:

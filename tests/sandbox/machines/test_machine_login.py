@@ -1,4 +1,4 @@
-"""Who gets in, and to which host key."""
+"""Who may log in, and with which host key."""
 
 from typing import Any
 

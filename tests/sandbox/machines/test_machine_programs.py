@@ -1,4 +1,4 @@
-"""Programs that are missing, apt-get and sudo that bring them, and an old Python."""
+"""Missing programs, apt-get and sudo to install them, and an old Python."""
 
 import pytest
 

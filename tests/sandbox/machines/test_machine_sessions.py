@@ -1,4 +1,4 @@
-"""What a session is: streams, status, signals, terminals, environment, forwards."""
+"""Sessions: streams, exit status, signals, terminals, environment, port forwarding."""
 
 import asyncio
 import hashlib

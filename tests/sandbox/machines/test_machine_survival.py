@@ -1,7 +1,8 @@
-"""What survives a cut line, what ends with the machine, and how a hung one behaves."""
+"""What survives a dropped connection, what ends with the machine, and how a hung machine behaves."""
 
 import asyncio
 import contextlib
+import signal
 
 import asyncssh
 import pytest
@@ -61,6 +62,16 @@ async def test_a_foreground_job_ends_with_its_connection(
     await driver_fixture.driver.cut_connections(machine.id)
     await eventually(lambda: not process_mark.list_alive())
     await connection.wait_closed()
+
+
+async def test_signals_that_the_sandbox_ignores_work_on_its_machines(driver_fixture: DriverFixture) -> None:
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)  # as `nohup` does
+    try:
+        machine = await driver_fixture.boot()
+    finally:
+        signal.signal(signal.SIGHUP, before)
+    done = await driver_fixture.run_command(machine, "kill -HUP $$; echo survived")
+    assert (done.exit_status, done.stdout) == (-1, "")
 
 
 async def test_nothing_survives_the_machine(

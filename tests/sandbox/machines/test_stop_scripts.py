@@ -1,4 +1,4 @@
-"""Stop scripts inside, callbacks outside."""
+"""Stop scripts inside the machine, callbacks outside it."""
 
 import asyncio
 import contextlib
@@ -12,7 +12,7 @@ from tests.sandbox.machines.driver_fixture import DriverFixture, Eventually
 
 
 async def run_until_stopped(driver_fixture: DriverFixture, machine: BootedMachine, command: str) -> None:
-    """Run something that ends the machine, so that the line may break at any moment."""
+    """Run something that ends the machine, so that the connection may break at any moment."""
     connection = await driver_fixture.connect(machine)
     with contextlib.suppress(asyncssh.Error, OSError):
         await asyncio.wait_for(connection.run(command), 10)
@@ -40,7 +40,7 @@ async def test_a_stop_script_tells_the_provider_and_ends_the_machine(
         await eventually(lambda: told)
         assert machine.alive
         seen.set()
-        with pytest.raises((asyncssh.Error, OSError)):  # not even the rest of the command
+        with pytest.raises((asyncssh.Error, OSError)):  # the rest of the command does not run either
             await asyncio.wait_for(process.stdout.read(), 10)
     await eventually(lambda: not machine.alive)
     assert told == [machine.id]

@@ -1,1 +1,1 @@
-"""One file a command group; each is imported when one of its commands is run."""
+"""One file for each group of commands, imported when one of its commands is run."""

@@ -1,4 +1,4 @@
-"""``login logout whoami balance``, ``receipts costs reconcile``: accounts, and what they were spent on."""
+"""``login logout whoami balance``, ``receipts costs reconcile``: accounts and spending."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from gpurent.cli.views.table import format_table
 from gpurent.domain.question import Question, QuestionKind
 from gpurent.errors import MoneyError, UsageError
 from gpurent.locale import _
+from gpurent.locale.foreign_text import describe_error
 from gpurent.roles.entries import AuthEntry, LeaseEntry
 
 if TYPE_CHECKING:
@@ -30,7 +31,7 @@ def parse_name_values(fields: tuple[str, ...]) -> dict[str, str]:
     for text in fields:
         name, mark, value = text.partition("=")
         if not mark:
-            raise UsageError(_("{text} is not NAME=VALUE").format(text=text.partition("=")[0]))
+            raise UsageError(_("{text} is not in the form NAME=VALUE").format(text=text.partition("=")[0]))
         found[name] = value
     return found
 
@@ -38,23 +39,25 @@ def parse_name_values(fields: tuple[str, ...]) -> dict[str, str]:
 @click.command("login")
 @provider_argument
 @click.option(
-    "--field", "-f", multiple=True, metavar="NAME=VALUE", help=_("A login field that is no secret.")
+    "--field", "-f", multiple=True, metavar="NAME=VALUE", help=_("A login field that is not secret.")
 )
 @click.option("--stdin", "from_stdin", metavar="NAME", help=_("Read this secret field from standard input."))
 @json_option
 @click.pass_obj
 def login_command(app: CliContext, provider: str, field: tuple[str, ...], from_stdin: str | None) -> None:
-    """Log in to PROVIDER; what is missing is asked for. The first use of a wallet makes its private key."""
+    """Log in to PROVIDER; missing fields are prompted for. The first use of a wallet creates its private key."""
     entry = app.registry.get_entry(LeaseEntry, provider)
     if not entry.auth:
-        raise UsageError(_("{provider} needs no login").format(provider=provider))
+        raise UsageError(_("{provider} does not need a login").format(provider=provider))
     auth = app.registry.get_entry(AuthEntry, entry.auth)
     given = parse_name_values(field)
     for declared in auth.fields:
         if declared.secret and declared.name in given:
             raise UsageError(
-                _("{name} is a secret and must not stand in a command line").format(name=declared.name),
-                hint=_("Let it be asked for, or pipe it in with --stdin {name}.").format(name=declared.name),
+                _("{name} is secret and must not be given on the command line").format(name=declared.name),
+                hint=_("Leave it out to be asked for it, or pipe it in with --stdin {name}.").format(
+                    name=declared.name
+                ),
             )
     if from_stdin:
         given[from_stdin] = sys.stdin.readline().rstrip("\n")
@@ -70,20 +73,22 @@ def login_command(app: CliContext, provider: str, field: tuple[str, ...], from_s
 @click.option(
     "--forget-key",
     is_flag=True,
-    help=_("Forget a wallet's private key too; without a copy its money is lost."),
+    help=_("Also delete the wallet's private key; without a backup its money is lost."),
 )
 @click.pass_obj
 def logout_command(app: CliContext, provider: str, forget_key: bool) -> None:
-    """Forget the login to PROVIDER. A wallet's private key is kept unless you say otherwise."""
+    """Delete the login to PROVIDER. A wallet's private key is kept unless you ask for its deletion."""
     question = Question(
         id=f"forget:{provider}",
         kind=QuestionKind.DESTROY,
-        text=_("Without a copy of the key all its money is lost. Forget it?"),
+        text=_("Without a backup of the private key, all money in the wallet is lost. Delete the key?"),
     )
 
     async def leave(application: Application) -> None:
         if forget_key and not await application.questions.confirm(question):
-            raise UsageError(_("nothing was forgotten"), hint=_("Say yes, or -y before the command's name."))
+            raise UsageError(
+                _("nothing was deleted"), hint=_("Answer yes, or put -y before the command name.")
+            )
         application.account_commands.log_out(provider, credentials=forget_key)
 
     app.run(leave)
@@ -92,12 +97,14 @@ def logout_command(app: CliContext, provider: str, forget_key: bool) -> None:
 
 @click.command("whoami")
 @click.option(
-    "--show-key", metavar="PROVIDER", help=_("Print the private key that was made, for your own copy.")
+    "--show-key",
+    metavar="PROVIDER",
+    help=_("Print the private key generated for this provider, for your backup."),
 )
 @json_option
 @click.pass_obj
 def whoami_command(app: CliContext, show_key: str | None) -> None:
-    """Show the accounts that are logged in."""
+    """Show the accounts that you are logged in to."""
 
     async def look(application: Application) -> tuple[list[tuple[str, str]], dict[str, str]]:
         accounts = application.account_commands
@@ -108,7 +115,7 @@ def whoami_command(app: CliContext, show_key: str | None) -> None:
     accounts, keys = app.run(look)
     if show_key:
         if not keys:
-            raise UsageError(_("nothing is kept for {provider}").format(provider=show_key))
+            raise UsageError(_("no credentials are stored for {provider}").format(provider=show_key))
         app.show({"provider": show_key, "credentials": keys}, "\n".join(f"{n}: {v}" for n, v in keys.items()))
         return
     data = [{"provider": name, "account": account} for name, account in accounts]
@@ -116,7 +123,7 @@ def whoami_command(app: CliContext, show_key: str | None) -> None:
         data,
         format_table((_("provider"), _("account")), accounts)
         if accounts
-        else _("You are not logged in anywhere."),
+        else _("You are not logged in to any provider."),
     )
 
 
@@ -125,7 +132,7 @@ def whoami_command(app: CliContext, show_key: str | None) -> None:
 @json_option
 @click.pass_obj
 def balance_command(app: CliContext, provider: str | None) -> None:
-    """Show the balance at PROVIDER, or of every account that is logged in."""
+    """Show the balance at PROVIDER, or of every account that you are logged in to."""
 
     async def look(application: Application) -> list[tuple[str, Balance]]:
         known = application.account_commands.list_logins()
@@ -136,7 +143,9 @@ def balance_command(app: CliContext, provider: str | None) -> None:
     data = [{"provider": name, "balance": balance} for name, balance in found]
     rows = [(name, str(balance.available), str(balance.held or "-")) for name, balance in found]
     head = (_("provider"), _("balance"), _("held"))
-    app.show(data, format_table(head, rows, right=(1, 2)) if rows else _("You are not logged in anywhere."))
+    app.show(
+        data, format_table(head, rows, right=(1, 2)) if rows else _("You are not logged in to any provider.")
+    )
 
 
 _DATE_TYPE = click.DateTime(["%Y-%m-%d", "%Y-%m-%dT%H:%M"])
@@ -151,15 +160,15 @@ def _complete_receipts(ctx: click.Context, param: click.Parameter, incomplete: s
 @json_option
 @click.pass_obj
 def receipts_command(app: CliContext, name: str | None) -> None:
-    """Show what a lease or a trip cost, by the ledger and the shop's own books; without a name, everything."""
+    """Show what a lease or a trip cost, from the ledger and the provider's statement; all leases if none is named."""
     found = app.run(lambda application: application.receipts.list_receipts(name or ""))
     data = [{"receipt": receipt, "totals": receipt.totals()} for receipt in found]
-    nameless = _("{provider}, for no lease")
+    nameless = _("{provider} (not for a lease)")
     blocks = [
         f"{receipt.lease or nameless.format(provider=receipt.provider)}\n{format_receipt(receipt)}"
         for receipt in found
     ]
-    app.show(data, "\n\n".join(blocks) or _("Nothing was ever rented."))
+    app.show(data, "\n\n".join(blocks) or _("Nothing has been rented yet."))
 
 
 def _assume_utc(given: datetime | None) -> datetime | None:
@@ -167,12 +176,29 @@ def _assume_utc(given: datetime | None) -> datetime | None:
 
 
 @click.command("costs")
-@click.option("--by", type=click.Choice(("day", "provider", "gpu", "trip")), default="day", show_default=True)
-@click.option("--in", "code", metavar="CURRENCY", default="", help=_("Convert by each entry's own rate."))
-@click.option("--since", type=_DATE_TYPE, help=_("From this day on (UTC)."))
-@click.option("--until", type=_DATE_TYPE, help=_("Before this day (UTC)."))
-@click.option("--html", type=click.Path(path_type=Path), help=_("Write a page with charts to this file."))
-@click.option("--offline", is_flag=True, help=_("From the ledger alone; ask nobody."))
+@click.option(
+    "--by",
+    type=click.Choice(("day", "provider", "gpu", "trip")),
+    default="day",
+    show_default=True,
+    help=_("What to group the spending by."),
+)
+@click.option(
+    "--in",
+    "code",
+    metavar="CURRENCY",
+    default="",
+    help=_("Convert to this currency, at the exchange rate of each entry."),
+)
+@click.option("--since", type=_DATE_TYPE, help=_("From this date on (UTC)."))
+@click.option("--until", type=_DATE_TYPE, help=_("Before this date (UTC)."))
+@click.option(
+    "--html",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help=_("Write an HTML page with charts to this file."),
+)
+@click.option("--offline", is_flag=True, help=_("Use the ledger only; do not contact any provider."))
 @json_option
 @click.pass_obj
 def costs_command(
@@ -184,7 +210,7 @@ def costs_command(
     html: Path | None,
     offline: bool,
 ) -> None:
-    """Show what was really spent; deposits and money on hold are not in it."""
+    """Show what was spent; deposits and money on hold are not included."""
     report = app.run(
         lambda application: application.cost_reports.make_report(
             by, code.upper(), since=_assume_utc(since), until=_assume_utc(until), offline=offline
@@ -196,29 +222,29 @@ def costs_command(
         try:
             html.write_text(render_cost_page(report.costs, report.history), "utf-8")
         except OSError as error:
-            text = _("{file} cannot be written: {why}").format(file=html, why=error.strerror)
+            text = _("cannot write {file}: {why}").format(file=html, why=describe_error(error))
             raise UsageError(text) from None
     lines = [format_costs(report.costs), *([_("Written: {file}").format(file=html)] if html else [])]
     lines += [
-        _("{name} may lack its last charges: {reason}").format(name=name, reason=reason)
+        _("{name}: the latest charges may be missing ({reason})").format(name=name, reason=reason)
         for name, reason in report.sync_errors.items()
     ]
     data = {
         "costs": report.costs,
         "leases": report.history.spans,
         "idle": report.history.idle,
-        "behind": report.sync_errors,
+        "sync_errors": report.sync_errors,
     }
     app.show(data, "\n".join(lines))
 
 
 @click.command("reconcile")
 @click.argument("provider", required=False, shell_complete=complete_providers)
-@click.option("--enter", "entering", is_flag=True, help=_("Enter what is missing here, as new entries."))
+@click.option("--enter", "entering", is_flag=True, help=_("Add the missing entries to the ledger."))
 @json_option
 @click.pass_obj
 def reconcile_command(app: CliContext, provider: str | None, entering: bool) -> None:
-    """Compare the ledger with the books of PROVIDER, or of all; leaves with 5 when something does not agree."""
+    """Compare the ledger with the statement of PROVIDER, or of all providers. Exit code 5 if they differ."""
 
     async def look(application: Application) -> tuple[list[LedgerFinding], int]:
         if provider:
@@ -232,7 +258,11 @@ def reconcile_command(app: CliContext, provider: str | None, entering: bool) -> 
         return again, sum(len(finding.entries) for finding in found)
 
     found, entered = app.run(look)
-    data = {"findings": found, "entered": entered, "agrees": all(finding.is_consistent for finding in found)}
+    data = {
+        "findings": found,
+        "entered": entered,
+        "consistent": all(finding.is_consistent for finding in found),
+    }
     app.show(data, lambda: format_findings(found, entered))
-    if not data["agrees"]:
+    if not data["consistent"]:
         raise SystemExit(MoneyError.exit_code)

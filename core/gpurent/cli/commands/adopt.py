@@ -1,4 +1,4 @@
-"""``adopt declare``: machines that were rented by hand."""
+"""``adopt declare``: machines that were rented manually."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import click
 from gpurent.cli.arguments import complete_providers, lease_argument
 from gpurent.cli.commands.listing import show_lease
 from gpurent.cli.context import CliContext, json_option
-from gpurent.cli.params import PRICE, MomentOrSpan, declared_end_options, make_terms, resolve_end
+from gpurent.cli.params import PRICE, TimeOrDuration, declared_end_options, make_terms, resolve_end
 from gpurent.domain.access import Endpoint
 from gpurent.domain.lease import Lease
 from gpurent.domain.money import UnitPrice
@@ -32,22 +32,29 @@ if TYPE_CHECKING:
 @click.command("adopt")
 @click.argument("line", metavar="'ssh USER@HOST -p PORT'")
 @click.option(
-    "--provider", "-p", required=True, shell_complete=complete_providers, help=_("Where it was rented.")
+    "--provider",
+    "-p",
+    required=True,
+    shell_complete=complete_providers,
+    help=_("Provider where it was rented."),
 )
-@click.option("--price", type=PRICE, default="0", help=_("What it costs: 3.5CNY/h; without: nothing."))
+@click.option("--price", type=PRICE, default="0", help=_("Its price, e.g. 3.5CNY/h (default: free)."))
 @declared_end_options
 @click.option(
     "--key",
     "key",
     type=click.Path(path_type=Path, exists=True, dir_okay=False),
-    help=_("A private key file that lets you in, instead of the password."),
+    metavar="FILE",
+    help=_("Private key file to log in with, instead of the password."),
 )
-@click.option("--fingerprint", default="", metavar="SHA256:…", help=_("What the host key must be."))
+@click.option(
+    "--fingerprint", default="", metavar="SHA256:…", help=_("Expected fingerprint of the host key.")
+)
 @click.option(
     "--stdin",
     "from_stdin",
     type=click.Choice(["password", "passphrase"]),
-    help=_("Read it from standard input."),
+    help=_("Read the password or passphrase from standard input."),
 )
 @json_option
 @click.pass_obj
@@ -57,15 +64,15 @@ def adopt_command(
     provider: str,
     price: UnitPrice,
     balance: tuple[Decimal, str] | None,
-    until: MomentOrSpan | None,
+    until: TimeOrDuration | None,
     key: Path | None,
     fingerprint: str,
     from_stdin: str | None,
 ) -> None:
-    """Take over a machine that you rented by hand: from here on it is a lease like any other.
+    """Manage a machine that you rented on the provider's pages: from now on it is a lease like any other.
 
-    Its password is asked for (or read with --stdin password), and never stands in a command line. What it costs is
-    reckoned by the price that you declare.
+    Its password is prompted for (or read with --stdin password) and never appears on a command line. Its cost is
+    computed from the price that you declare.
     """
     from gpurent.workflow.manual.adopt import AdoptionRequest
 
@@ -87,18 +94,21 @@ def adopt_command(
 async def _collect_access(
     questions: Questions, endpoint: Endpoint, key: Path | None, given: str
 ) -> tuple[MachineAccess, PrivateKey | None]:
-    """What lets us in: the key in the file ``key``, else the password. ``given``: the secret, where it was piped in."""
+    """Return how to log in: with the key in the file ``key``, else with the password.
+
+    ``given`` is the secret if it was piped in: the key's passphrase or the password.
+    """
     from gpurent.composition.files import load_private_key
 
     async def ask_passphrase() -> Secret | None:
-        text = _("The passphrase of {path}").format(path=key)
+        text = _("Passphrase for {path}").format(path=key)
         typed = given or await questions.ask_question(_make_secret_question(f"adopt:{key}", text))
         return Secret(typed) if typed else None
 
     if key is not None:
         return MachineAccess(endpoint=endpoint), await load_private_key(key, ask_passphrase)
     password = given or await questions.require_input(
-        _make_secret_question(f"adopt:{endpoint}", _("The password of {endpoint}").format(endpoint=endpoint)),
+        _make_secret_question(f"adopt:{endpoint}", _("Password for {endpoint}").format(endpoint=endpoint)),
         hint=_("Pipe it in with --stdin password, or give a key file with --key."),
     )
     return MachineAccess(endpoint=endpoint, password=Secret(password)), None
@@ -114,11 +124,11 @@ def _make_secret_question(name: str, text: str) -> Question:
 @json_option
 @click.pass_obj
 def declare_command(
-    app: CliContext, lease: str, balance: tuple[Decimal, str] | None, until: MomentOrSpan | None
+    app: CliContext, lease: str, balance: tuple[Decimal, str] | None, until: TimeOrDuration | None
 ) -> None:
-    """Say how things stand now with a machine that was taken over by hand: after you paid in, or its end moved."""
+    """Update what you declared for an adopted machine, after a top-up or when its end has changed."""
     if balance is None and until is None:
-        raise UsageError(_("nothing was declared"), hint=_("--balance 40CNY, --until 18:00"))
+        raise UsageError(_("nothing was declared"), hint=_("Use --balance 40CNY or --until 18:00."))
 
     async def declare(application: Application) -> Lease:
         return application.manual_commands.declare_terms(

@@ -23,20 +23,22 @@ from gpurent.locale.durations import format_compact_duration
 
 @click.command("init", context_settings={"ignore_unknown_options": True})
 @trip_options
-@click.option("--ignore", is_flag=True, help=_("Write a .gpurentignore too, if there is none."))
-@click.option("--force", is_flag=True, help=_("Write over a gpurent.toml that is there."))
-@click.option("--yes", "-y", is_flag=True, help=_("Ask nothing: options and what the folder suggests."))
+@click.option("--ignore", is_flag=True, help=_("Also write a .gpurentignore file if there is none."))
+@click.option("--force", is_flag=True, help=_("Overwrite an existing gpurent.toml."))
+@click.option(
+    "--yes", "-y", is_flag=True, help=_("Ask nothing; use the options and what was detected in the folder.")
+)
 @json_option
 @click.pass_obj
 def init_command(app: CliContext, /, ignore: bool, force: bool, yes: bool, **given: Any) -> None:
-    """Write gpurent.toml for this folder, from your answers or from options; then `gpurent run` needs none.
+    """Write gpurent.toml for this folder from your answers or from options, so that `gpurent run` needs no options.
 
-    COMMAND is the job; an option that is given is not asked for.
+    COMMAND is the job; options that are given are not prompted for.
     """
     from gpurent.composition.files import (
-        IGNORE_TEMPLATE,
         TomlFile,
         parse_project_values,
+        render_ignore_file,
         render_project_file,
         write_new_file,
     )
@@ -44,25 +46,25 @@ def init_command(app: CliContext, /, ignore: bool, force: bool, yes: bool, **giv
     folder = Path.cwd()
     path, ignored = folder / PROJECT_FILE, folder / ".gpurentignore"
     if path.exists() and not force:
-        write_new_file(path, "")  # refuses, before anything is asked
+        write_new_file(path, "")  # fails before anything is asked
     values = propose_values(folder) | _to_toml_values(collect_field_values(given), folder)
     if not (yes or app.yes or app.as_json or app.no_input) and sys.stdin.isatty():
         _ask_fields(app, values)
         if not (ignore or ignored.exists()):
-            ignore = click.confirm(_("Write a .gpurentignore too?"), default=True, err=True)
+            ignore = click.confirm(_("Also write a .gpurentignore file?"), default=True, err=True)
     text = render_project_file(values)
-    # Nothing is written that `gpurent run` would not take.
+    # Write nothing that `gpurent run` would reject.
     check_spec(app, make_trip_spec(parse_project_values(TomlFile(path, text), datetime.now(UTC))))
     write_new_file(path, text, force=force)
     made = [str(path)]
     if ignore and not ignored.exists():
-        write_new_file(ignored, IGNORE_TEMPLATE)
+        write_new_file(ignored, render_ignore_file())
         made.append(str(ignored))
     app.show({"files": made, "project": values}, "\n".join([*made, *_next_step_hints(values)]))
 
 
 def _to_toml_values(values: dict[str, Any], folder: Path) -> dict[str, Any]:
-    """Values of the model as the file has them; one package name that is a file is a requirements file."""
+    """Convert domain values to TOML values; a single package name that is a file is a requirements file."""
     found = {name: _to_toml_value(value) for name, value in values.items()}
     pip = found.get("pip")
     if isinstance(pip, list) and len(pip) == 1 and (folder / pip[0]).is_file():
@@ -86,14 +88,14 @@ def _to_toml_value(value: Any) -> Any:
 def _next_step_hints(values: dict[str, Any]) -> list[str]:
     lines = []
     if not values.get("command"):
-        lines.append(_("Still to be written there: command. Or say it: gpurent run -- COMMAND"))
+        lines.append(_("Still missing: command. Add it to the file, or use: gpurent run -- COMMAND"))
     if not values.get("provider"):
-        lines.append(_("Still to be written there: provider. Or say it: gpurent run -p PROVIDER"))
-    return lines or [_("See what it would cost: gpurent plan. Go: gpurent run")]
+        lines.append(_("Still missing: provider. Add it to the file, or use: gpurent run -p PROVIDER"))
+    return lines or [_("See the expected cost: gpurent plan. Start: gpurent run")]
 
 
 def _ask_fields(app: CliContext, values: dict[str, Any]) -> None:
-    """Ask for what no option said; an empty answer takes what is proposed in brackets."""
+    """Ask for what no option gave; an empty answer takes the default in brackets."""
 
     def ask(label: str, proposed: str) -> str:
         return str(click.prompt(label, default=proposed, show_default=bool(proposed), err=True)).strip()
@@ -106,23 +108,23 @@ def _ask_fields(app: CliContext, values: dict[str, Any]) -> None:
             values[name] = ask(label, "")
 
     known = ", ".join(app.registry.list_names("lease"))
-    ask_words("provider", _("Where to rent, in order ({known})").format(known=known))
-    ask_text("gpu", _("A part of the GPU's name (empty: any)"))
-    if command := ask(_("The job's command"), shlex.join(values.get("command", []))):
+    ask_words("provider", _("Providers to rent from, in order of preference ({known})").format(known=known))
+    ask_text("gpu", _("Part of the GPU's name (empty: any)"))
+    if command := ask(_("Command to run"), shlex.join(values.get("command", []))):
         values["command"] = shlex.split(command)
-    ask_words("results", _("What comes home (names, blanks between)"))
+    ask_words("results", _("Results to download (names, separated by spaces)"))
     if "conda" not in values and "setup" not in values:
-        values["pip"] = ask(_("A requirements file for pip (empty: none)"), values.get("pip", ""))
-    ask_text("for", _("For how long (1d, 2h30m; empty: until the job ends)"))
-    ask_text("budget", _("The most that the trip may cost (200CNY; empty: no limit)"))
-    ask_text("deadline", _("When the machine goes at the latest (20h; empty: never)"))
+        values["pip"] = ask(_("Requirements file for pip (empty: none)"), values.get("pip", ""))
+    ask_text("for", _("How long to rent (1d, 2h30m; empty: until the job ends)"))
+    ask_text("budget", _("Maximum cost of the trip (200CNY; empty: no limit)"))
+    ask_text("deadline", _("Release the machine no later than (20h; empty: no deadline)"))
 
 
 @click.command("schema")
 @json_option
 @click.pass_obj
 def schema_command(app: CliContext) -> None:
-    """Print the JSON Schema of gpurent.toml; an editor that knows it completes and checks the file."""
+    """Print the JSON Schema of gpurent.toml, with which editors complete and check the file."""
     text = (files("gpurent") / "data" / "gpurent.schema.json").read_text("utf-8")
     app.show(json.loads(text), text.rstrip())
 
@@ -133,9 +135,9 @@ _CONDA_FILES = ("environment.yml", "environment.yaml")
 
 
 def propose_values(folder: Path) -> dict[str, Any]:
-    """Values by field name, as TOML has them; what the folder does not suggest is left out.
+    """Suggest values from the content of ``folder``, by field name and as TOML values.
 
-    Requirements win over an environment file: every machine has pip, few have conda.
+    A requirements file takes precedence over a conda environment: every machine has pip, few have conda.
     """
     found: dict[str, Any] = {}
     if program := _find_first(folder, _SCRIPT_NAMES):

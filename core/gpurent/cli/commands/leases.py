@@ -1,4 +1,4 @@
-"""``rent renew upgrade restart release timer doctor``: what moves a lease or its end, and what examines it."""
+"""``rent renew upgrade restart release timer doctor``: commands that change a lease or examine its machine."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from gpurent.cli.params import (
     MOMENT,
     PRICE,
     SPAN,
-    MomentOrSpan,
+    TimeOrDuration,
     declared_end_options,
     make_terms,
     no_browser_option,
@@ -37,15 +37,15 @@ if TYPE_CHECKING:
     from gpurent.domain.time_left import MachineTimer
 
 
-# Of a trip's fields those that mean something without a job.
+# The fields of a trip that make sense without a job.
 _MACHINE_FIELDS = ("gpu", "gpus", "gpu_memory", "cpus", "memory", "machine", "disk", "image")
 _LIMIT_FIELDS = ("for", "budget", "deadline", "idle", "idle_load", "timer")
 
 
 @click.command("rent")
 @field_options(("provider", *_MACHINE_FIELDS, *_LIMIT_FIELDS, "notify"))
-@click.option("--cpu", is_flag=True, help=_("A CPU machine, where there is one."))
-@click.option("--price", type=PRICE, help=_("What a machine that you rent by hand costs: 3.5CNY/h."))
+@click.option("--cpu", is_flag=True, help=_("Rent a CPU-only machine, where available."))
+@click.option("--price", type=PRICE, help=_("Price of a machine that you rent manually, e.g. 3.5CNY/h."))
 @declared_end_options
 @no_browser_option
 @json_option
@@ -56,12 +56,12 @@ def rent_command(
     cpu: bool,
     price: UnitPrice | None,
     balance: tuple[Decimal, str] | None,
-    until: MomentOrSpan | None,
+    until: TimeOrDuration | None,
     **given: Any,
 ) -> None:
     """Rent a machine and keep it until you release it."""
     if not given["provider"]:
-        raise UsageError(_("say where: --provider"), hint=_("See: gpurent providers"))
+        raise UsageError(_("no provider given; use --provider"), hint=_("See: gpurent providers"))
     spec = check_spec(app, make_trip_spec(collect_field_values(given)))
     if cpu:
         spec = evolve(spec, requirements=evolve(spec.requirements, gpus=0, cpu_only=True))
@@ -77,7 +77,9 @@ def rent_command(
 
 @click.command("renew")
 @lease_argument
-@click.option("--for", "term", type=SPAN, required=True, help=_("How much more: 1d, 2h30m, 1天."))
+@click.option(
+    "--for", "term", type=SPAN, required=True, help=_("How much time to add, e.g. 1d, 2h30m or 1天.")
+)
 @json_option
 @click.pass_obj
 def renew_command(app: CliContext, lease: str, term: timedelta) -> None:
@@ -97,7 +99,7 @@ def renew_command(app: CliContext, lease: str, term: timedelta) -> None:
 @json_option
 @click.pass_obj
 def upgrade_command(app: CliContext, /, lease: str, **given: Any) -> None:
-    """Switch a staged (CPU) machine to its GPU; files stay, the deposit returns."""
+    """Switch a staged (CPU) machine to its GPU; files are kept, the deposit is returned."""
     spec = make_trip_spec(collect_field_values(given))
     found = app.run(lambda application: application.lease_changes.upgrade(lease, spec))
     app.show(found, lambda: f"{found.id}: {found.endpoint}")
@@ -108,19 +110,21 @@ def upgrade_command(app: CliContext, /, lease: str, **given: Any) -> None:
 @json_option
 @click.pass_obj
 def restart_command(app: CliContext, lease: str) -> None:
-    """Start a shut machine again with the files that were kept; a new lease."""
+    """Start a stopped machine again with its kept files, as a new lease."""
     found = app.run(lambda application: application.lease_changes.restart(lease))
     app.show(found, lambda: f"{found.id}: {found.endpoint}")
 
 
 @click.command("release")
 @lease_argument
-@click.option("--confirmed", is_flag=True, help=_("You have ended it yourself, on the provider's page."))
+@click.option(
+    "--confirmed", is_flag=True, help=_("Confirm that you have already ended it on the provider's page.")
+)
 @no_browser_option
 @json_option
 @click.pass_obj
 def release_command(app: CliContext, lease: str, confirmed: bool) -> None:
-    """Give a machine back and show its receipt."""
+    """Release a machine and show its receipt."""
 
     async def go(application: Application) -> Receipt:
         if confirmed:
@@ -133,10 +137,14 @@ def release_command(app: CliContext, lease: str, confirmed: bool) -> None:
 
 @click.command("timer")
 @lease_argument
-@click.option("--for", "term", type=SPAN, help=_("Shut it so long from now: 2h30m."))
-@click.option("--until", type=MOMENT, help=_("Shut it then: 18:30, or 2026-11-24T18:30 (your own time)."))
-@click.option("--extend", type=SPAN, help=_("So much later than now set."))
-@click.option("--off", is_flag=True, help=_("No timer from here on."))
+@click.option("--for", "term", type=SPAN, help=_("Shut down after this time, e.g. 2h30m."))
+@click.option(
+    "--until",
+    type=MOMENT,
+    help=_("Shut down at this time, e.g. 18:30 or 2026-11-24T18:30 (your local time)."),
+)
+@click.option("--extend", type=SPAN, help=_("Postpone the shutdown by this much."))
+@click.option("--off", is_flag=True, help=_("Turn the timer off."))
 @json_option
 @click.pass_obj
 def timer_command(
@@ -147,11 +155,11 @@ def timer_command(
     extend: timedelta | None,
     off: bool,
 ) -> None:
-    """Show or set when the machine shuts itself, whether this computer is there or not."""
+    """Show or set when the machine shuts itself down, even if this computer is off."""
     from gpurent.workflow.timing.timers import format_timer
 
     if sum((term is not None, until is not None, extend is not None, off)) > 1:
-        raise UsageError(_("one of --for, --until, --extend and --off at a time"))
+        raise UsageError(_("--for, --until, --extend and --off cannot be used together"))
 
     async def go(application: Application) -> MachineTimer:
         timers = application.timer_commands
@@ -177,15 +185,15 @@ CHECK_TITLES = {
     "driver": N_("driver"),
     "gpu": "GPU",
     "ecc": N_("GPU memory errors"),
-    "busy": N_("others on the GPU"),
+    "busy": N_("other GPU processes"),
     "cuda": "CUDA",
     "cudnn": "cuDNN",
     "framework": N_("framework"),
     "python": "Python",
     "disk": N_("disk"),
-    "disk-speed": N_("disk's speed"),
+    "disk-speed": N_("disk speed"),
     "clock": N_("clock"),
-    "network": N_("line"),
+    "network": N_("network"),
     "doctor": N_("examination"),
 }
 _VERDICT_COLOURS = {"ok": "green", "warning": "yellow", "failure": "red", "unchecked": "cyan"}
@@ -194,15 +202,15 @@ _VERDICT_COLOURS = {"ok": "green", "warning": "yellow", "failure": "red", "unche
 @click.command("doctor")
 @lease_argument
 @click.option(
-    "--python", default="", help=_("The Python that your job will use: python3, /opt/conda/bin/python.")
+    "--python", default="", help=_("Python that your job will use, e.g. python3 or /opt/conda/bin/python.")
 )
 @json_option
 @click.pass_obj
 def doctor_command(app: CliContext, lease: str, python: str) -> None:
-    """Examine a machine. Exit code 7 when something failed.
+    """Examine a machine. Exit code 7 if a check failed.
 
-    A small convolution is made forward and backward on every GPU by PyTorch or TensorFlow, where one is installed.
-    Takes up to some minutes on a sick machine; what costs money, costs it meanwhile.
+    Runs a small forward and backward convolution on every GPU with PyTorch or TensorFlow, if installed. Can take a few
+    minutes on a faulty machine, which is billed meanwhile.
     """
     health = app.run(lambda application: application.doctor.examine_lease(lease, python))
     data = {"verdict": health.verdict, **asdict(health, recurse=False)}
@@ -216,10 +224,10 @@ def format_health(health: HealthReport) -> str:
         (_(VERDICT_TITLES[found.verdict.value]), _(CHECK_TITLES.get(found.check, found.check)), found.text)
         for found in health.findings
     ]
-    lines = format_table((_("verdict"), _("what"), _("finding")), rows).split("\n")
+    lines = format_table((_("verdict"), _("item"), _("details")), rows).split("\n")
     shown = lines[:2]
     for line, finding in zip(lines[2:], health.findings, strict=True):
         shown.append(click.style(line, fg=_VERDICT_COLOURS[finding.verdict.value]))
-        if finding.do:
-            shown.append(f"    {finding.do}")
+        if finding.advice:
+            shown.append(f"    {finding.advice}")
     return "\n".join(shown)

@@ -1,4 +1,4 @@
-"""``ls show``. What a listing does not need stays out: `gpurent ls` is typed often, and starts at once."""
+"""``ls show``. Imports only what a listing needs: `gpurent ls` is used often and must start at once."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 async def fetch_times(application: Application, leases: Sequence[Lease]) -> LeaseTimeTable:
-    """Asks the accounts."""
+    """Fetch the time left of ``leases``; queries the accounts."""
     figures = await application.time_left.get_time_left(leases)
     return LeaseTimeTable.from_figures(leases, figures, application.alarms, application.machine_timers)
 
@@ -27,7 +27,7 @@ async def fetch_times(application: Application, leases: Sequence[Lease]) -> Leas
 def show_lease(
     app: CliContext, act: Callable[[Application], Awaitable[Lease]], *, with_machine: bool = False
 ) -> None:
-    """Show in full the lease that ``act`` gives, and what was found on its machine."""
+    """Run ``act`` and show the lease that it returns, optionally with what was found on its machine."""
 
     async def go(application: Application) -> tuple[Lease, LeaseTimeTable]:
         lease = await act(application)
@@ -42,12 +42,12 @@ def show_lease(
 
 
 @click.command("ls")
-@click.option("--all", "over", is_flag=True, help=_("Those that are over, too."))
-@click.option("--refresh", "-r", is_flag=True, help=_("Ask their providers how they stand now."))
+@click.option("--all", "over", is_flag=True, help=_("Include leases that have ended."))
+@click.option("--refresh", "-r", is_flag=True, help=_("Ask the providers for the current state."))
 @json_option
 @click.pass_obj
 def ls_command(app: CliContext, over: bool, refresh: bool) -> None:
-    """List your leases as they were last seen; --refresh looks again."""
+    """List your leases as last seen; --refresh asks their providers."""
 
     async def ask(application: Application) -> tuple[list[Lease], LeaseTimeTable]:
         leases = await application.leases.list_refreshed_leases(include_over=over)
@@ -59,17 +59,17 @@ def ls_command(app: CliContext, over: bool, refresh: bool) -> None:
         return leases, LeaseTimeTable.from_figures(leases, figures, state.alarms, state.machine_timers)
 
     found, times = app.run(ask) if refresh else app.read_state(look)
-    hint = "" if refresh or not found else "\n" + _("As last seen; --refresh asks the providers.")
+    hint = "" if refresh or not found else "\n" + _("Last known state; use --refresh to ask the providers.")
     app.show(lambda: [times.lease_json(lease) for lease in found], lambda: format_leases(found, times) + hint)
 
 
 @click.command("show")
 @lease_argument
-@click.option("--probe", is_flag=True, help=_("Look again at what is on the machine."))
+@click.option("--probe", is_flag=True, help=_("Check the machine again."))
 @json_option
 @click.pass_obj
 def show_command(app: CliContext, lease: str, probe: bool) -> None:
-    """Show one lease in full, and what was found on its machine."""
+    """Show one lease in full, with what was found on its machine."""
 
     async def look(application: Application) -> Lease:
         if probe:

@@ -19,54 +19,61 @@ from gpurent.domain.session import JobStatus
 from gpurent.domain.time_left import MachineTimer
 from gpurent.domain.transfer import PullRequest, PushRequest, TransferReport
 from gpurent.errors import UsageError
-from gpurent.locale import _
+from gpurent.locale import _, ngettext
+from gpurent.locale.sizes import format_size
 
 if TYPE_CHECKING:
     from gpurent.composition.application import Application
 
 _session_option = field_options(("session",), default="")
 _transfer_option = field_options(("transfer",), default="")
-_limit_option = click.option(
-    "--limit", type=BANDWIDTH, default=0, help=_("At most so much a second over the line: 2MB/s.")
-)
+_limit_option = click.option("--limit", type=BANDWIDTH, default=0, help=_("Bandwidth limit, e.g. 2MB/s."))
 _verify_option = click.option(
     "--verify",
     type=click.Choice(["fast", "full"]),
     default="fast",
     show_default=True,
-    help=_("full: read back what lies there, and believe no size and time."),
+    help=_("full: re-read existing files at the target and verify hashes, ignoring size and mtime."),
 )
 _IGNORE_UNKNOWN_OPTIONS = {"ignore_unknown_options": True}
 
 
 def _show_report(app: CliContext, report: TransferReport) -> None:
-    skipped = [f"{item.name}: {item.why}" for item in report.skipped]
-    line = _(
-        "{files} files, {total} bytes there and verified; {sent} bytes sent, {resumed} were there before"
+    skipped = [f"{item.name}: {item.reason}" for item in report.skipped]
+    line = ngettext(
+        "{files} file, {total} verified; {sent} transferred, {resumed} already present",
+        "{files} files, {total} verified; {sent} transferred, {resumed} already present",
+        report.files,
     ).format(
         files=report.files,
-        total=report.total,
-        sent=report.sent,
-        resumed=report.resumed,
+        total=format_size(report.total),
+        sent=format_size(report.sent),
+        resumed=format_size(report.resumed),
     )
-    gone = [_("Deleted there: {name}").format(name=name) for name in report.deleted]
-    notes = [_("Left out: {what}").format(what=text) for text in skipped]
+    gone = [_("Deleted on the machine: {name}").format(name=name) for name in report.deleted]
+    notes = [_("Skipped: {what}").format(what=text) for text in skipped]
     app.show(report, "\n".join([line, *notes, *gone]))
 
 
 @click.command("push")
 @lease_argument
 @click.argument("sources", nargs=-1, required=True, type=click.Path(path_type=Path, exists=True))
-@click.option("--to", "target", default=".", help=_("The folder on the machine, below its home."))
+@click.option("--to", "target", default=".", help=_("Folder on the machine, relative to its home folder."))
 @_transfer_option
 @_limit_option
 @_verify_option
-@click.option("--no-ignore", is_flag=True, help=_("Take what .gitignore and .gpurentignore leave out."))
 @click.option(
-    "--delete", is_flag=True, help=_("Then take away there what is not here any more and not ignored.")
+    "--no-ignore", is_flag=True, help=_("Also upload files that .gitignore and .gpurentignore exclude.")
 )
-@click.option("--dry-run", is_flag=True, help=_("With --delete: only list what it would take away."))
-@click.option("--watch", "watched", is_flag=True, help=_("Go on, and send every change, until Ctrl-C."))
+@click.option(
+    "--delete",
+    is_flag=True,
+    help=_("Delete remote files that no longer exist locally (ignored files are kept)."),
+)
+@click.option("--dry-run", is_flag=True, help=_("With --delete: only list what would be deleted."))
+@click.option(
+    "--watch", "watched", is_flag=True, help=_("Keep running and upload every change, until Ctrl-C.")
+)
 @json_option
 @click.pass_obj
 def push_command(
@@ -82,11 +89,11 @@ def push_command(
     dry_run: bool,
     watched: bool,
 ) -> None:
-    """Carry SOURCES to a machine; called again it goes on where it stopped."""
+    """Upload SOURCES to a machine; run again to resume."""
     if dry_run and not delete:
-        raise UsageError(_("--dry-run goes with --delete"))
+        raise UsageError(_("--dry-run requires --delete"))
     if watched and (dry_run or app.as_json):
-        raise UsageError(_("--watch goes with neither --dry-run nor --json"))
+        raise UsageError(_("--watch cannot be used with --dry-run or --json"))
     push = PushRequest(
         sources=sources,
         target=target,
@@ -101,14 +108,14 @@ def push_command(
         return
     report = app.run(lambda application: application.file_commands.push(lease, push, transfer))
     if dry_run:
-        names = [_("Would be deleted there: {name}").format(name=name) for name in report.deleted]
-        app.show(report, "\n".join(names) or _("Nothing would be deleted there."))
+        names = [_("Would be deleted on the machine: {name}").format(name=name) for name in report.deleted]
+        app.show(report, "\n".join(names) or _("Nothing would be deleted on the machine."))
         return
     _show_report(app, report)
 
 
 def _push_changes(app: CliContext, lease: str, push: PushRequest, transfer: str) -> None:
-    """Ctrl-C is how it ends: no error."""
+    """Upload changes until Ctrl-C, which is not an error."""
     try:
         app.run(
             lambda application: application.file_commands.watch_push(
@@ -116,7 +123,7 @@ def _push_changes(app: CliContext, lease: str, push: PushRequest, transfer: str)
             )
         )
     except KeyboardInterrupt:
-        click.echo(_("No longer kept in step; what was sent stays there."), err=True)
+        click.echo(_("Stopped watching; files already uploaded stay on the machine."), err=True)
 
 
 @click.command("pull")
@@ -126,8 +133,9 @@ def _push_changes(app: CliContext, lease: str, push: PushRequest, transfer: str)
     "--to",
     "target",
     type=click.Path(path_type=Path, file_okay=False),
+    metavar="FOLDER",
     default=Path(),
-    help=_("The folder here."),
+    help=_("Local folder to download to."),
 )
 @_transfer_option
 @_limit_option
@@ -143,7 +151,7 @@ def pull_command(
     limit: int,
     verify: str,
 ) -> None:
-    """Bring SOURCES (below the machine's home, or absolute) here."""
+    """Download SOURCES (absolute paths, or relative to the machine's home) to this computer."""
     pull = PullRequest(sources=sources, target=target, bandwidth_limit=limit, verify=verify)
     _show_report(app, app.run(lambda application: application.file_commands.pull(lease, pull, transfer)))
 
@@ -161,18 +169,18 @@ def ssh_command(app: CliContext, lease: str) -> None:
 @click.argument("command", nargs=-1, required=True, type=click.UNPROCESSED)
 @click.pass_obj
 def exec_command(app: CliContext, lease: str, command: tuple[str, ...]) -> None:
-    """Run one COMMAND on a machine; its exit code is gpurent's."""
+    """Run COMMAND on a machine and exit with its exit code."""
     line = command[0] if len(command) == 1 else shlex.join(command)
     raise SystemExit(app.run(lambda application: application.machine_commands.open_shell(lease, line)))
 
 
 @click.command("start", context_settings=_IGNORE_UNKNOWN_OPTIONS)
 @lease_argument
-@click.option("--name", default="job", show_default=True, help=_("The session's name."))
-@click.option("--in", "folder", default=".", help=_("The folder on the machine, below its home."))
+@click.option("--name", default="job", show_default=True, help=_("Name of the session."))
+@click.option("--in", "folder", default=".", help=_("Folder on the machine, relative to its home folder."))
 @field_options(("launcher",), default="")
-@click.option("--for", "term", type=SPAN, help=_("Let the machine shut itself so long from now."))
-@click.option("--until", type=MOMENT, help=_("Let the machine shut itself then: 18:30."))
+@click.option("--for", "term", type=SPAN, help=_("Shut the machine down after this time, e.g. 2h30m."))
+@click.option("--until", type=MOMENT, help=_("Shut the machine down at this time, e.g. 18:30."))
 @_session_option
 @json_option
 @click.argument("command", nargs=-1, required=True, type=click.UNPROCESSED)
@@ -188,9 +196,9 @@ def start_command(
     session: str,
     command: tuple[str, ...],
 ) -> None:
-    """Start COMMAND as a job that outlives the line. The same name never runs twice."""
+    """Start COMMAND as a job that keeps running if your connection drops. A name is never started twice."""
     if term is not None and until is not None:
-        raise UsageError(_("one of --for and --until at a time"))
+        raise UsageError(_("--for and --until cannot be used together"))
 
     async def go(application: Application) -> tuple[JobStatus, MachineTimer | None]:
         machine = application.machine_commands
@@ -205,7 +213,7 @@ def start_command(
     def text() -> str:
         from gpurent.workflow.timing.timers import format_timer
 
-        return "\n".join([f"{name}: {_(status.state.value)}", *([format_timer(timer)] if timer else [])])
+        return "\n".join([f"{name}: {status.state.title}", *([format_timer(timer)] if timer else [])])
 
     app.show({"name": name, "status": status, "timer": timer}, text)
 
@@ -222,7 +230,7 @@ def sessions_command(app: CliContext, lease: str, session: str) -> None:
         (info.id, info.name, _("attached") if info.attached else _("detached"), info.since) for info in found
     ]
     head = (_("id"), _("name"), _("state"), _("since"))
-    app.show(found, format_table(head, rows) if rows else _("No session runs there."))
+    app.show(found, format_table(head, rows) if rows else _("No sessions are running on the machine."))
 
 
 @click.command("attach")
@@ -231,7 +239,7 @@ def sessions_command(app: CliContext, lease: str, session: str) -> None:
 @_session_option
 @click.pass_obj
 def attach_command(app: CliContext, lease: str, name: str, session: str) -> None:
-    """Get into the session NAME (default: the only one), taking it over from a line that was lost."""
+    """Attach to the session NAME (default: the only one), even if a dropped connection still holds it."""
     raise SystemExit(
         app.run(lambda application: application.machine_commands.attach_session(lease, name, session))
     )
@@ -241,16 +249,18 @@ def attach_command(app: CliContext, lease: str, name: str, session: str) -> None
 @lease_argument
 @click.argument("name", default="")
 @click.option(
-    "--follow", "-f", is_flag=True, help=_("Go on until the job ends; then leave with its exit code.")
+    "--follow", "-f", is_flag=True, help=_("Keep printing until the job ends, then exit with its exit code.")
 )
-@click.option("--status", "only_status", is_flag=True, help=_("Only leave with the job's exit code."))
+@click.option(
+    "--status", "only_status", is_flag=True, help=_("Print nothing; exit with the job's exit code.")
+)
 @_session_option
 @json_option
 @click.pass_obj
 def logs_command(
     app: CliContext, lease: str, name: str, follow: bool, only_status: bool, session: str
 ) -> None:
-    """Show what the job NAME (default: the trip's) has printed."""
+    """Show the output of the job NAME (default: the trip's job)."""
     status = app.run(
         lambda application: application.machine_commands.show_log(
             lease, name, follow, session, silent=only_status or app.as_json
@@ -269,6 +279,6 @@ def logs_command(
 @_session_option
 @click.pass_obj
 def stop_command(app: CliContext, lease: str, name: str, session: str) -> None:
-    """End the job NAME and its session. The machine goes on, and goes on costing."""
+    """Stop the job NAME and its session. The machine keeps running and is still billed."""
     status = app.run(lambda application: application.machine_commands.stop_job(lease, name, session))
-    app.show({"name": name, "status": status}, f"{name}: {_(status.state.value)}")
+    app.show({"name": name, "status": status}, f"{name}: {status.state.title}")

@@ -29,7 +29,7 @@ OVERVIEW_ROWS = (
     ("cpu_only", N_("CPU only")),
     ("compatibility", N_("compatibility")),
     ("invoice", N_("invoice")),
-    ("cash_out", N_("cash out")),
+    ("withdrawal", N_("withdrawal")),
 )
 
 
@@ -37,17 +37,17 @@ OVERVIEW_ROWS = (
 @json_option
 @click.pass_obj
 def providers_command(app: CliContext) -> None:
-    """Compare the providers: what they have, how hard they are, what they cost, and how well each is known."""
+    """Compare the providers: what they offer, how easy they are to use, what they cost, and how well each is known."""
     entries = [entry for _name, entry in sorted(app.registry.get_entries(LeaseEntry).items())]
     data = [
         {
             "name": entry.name,
             "summary": entry.summary,
             "overview": dict(entry.overview),
-            "live": entry.live_notes,
+            "live_notes": entry.live_notes,
             "auth": entry.auth,
             "billing": entry.billing,
-            "mailbox": entry.needs_mailbox,
+            "needs_mailbox": entry.needs_mailbox,
         }
         for entry in entries
     ]
@@ -66,23 +66,32 @@ def providers_command(app: CliContext) -> None:
 
 @click.command("offers")
 @click.option(
-    "--provider", "-p", multiple=True, shell_complete=complete_providers, help=_("Only this provider.")
+    "--provider",
+    "-p",
+    multiple=True,
+    shell_complete=complete_providers,
+    help=_("Only this provider; repeatable."),
 )
 @field_options(("gpu", "gpus", "gpu_memory", "cpus", "memory", "machine", "disk", "for"))
-@click.option("--cpu", is_flag=True, help=_("CPU-only machines instead."))
-@click.option("--all", "taken", is_flag=True, help=_("Taken machines too."))
+@click.option("--cpu", is_flag=True, help=_("List CPU-only machines instead."))
+@click.option("--all", "taken", is_flag=True, help=_("Include machines that are taken."))
 @click.option(
-    "--in", "code", metavar="CURRENCY", default="CNY", show_default=True, help=_("Compare in CNY, USD, …")
+    "--in",
+    "code",
+    metavar="CURRENCY",
+    default="CNY",
+    show_default=True,
+    help=_("Currency for the comparison: CNY, USD, …"),
 )
 @json_option
 @click.pass_obj
 def offers_command(
     app: CliContext, /, provider: tuple[str, ...], cpu: bool, taken: bool, code: str, **given: Any
 ) -> None:
-    """List what can be rented now, by what the wanted time (an hour) truly costs; all providers are asked side by side.
+    """List what can be rented now, sorted by the true cost of the wanted time (default: an hour), from all providers.
 
-    Minimum terms, disk and deposits are counted. Amounts in another currency need a dated rate: a wallet's own, or
-    yours in config.toml. Without one, an offer is listed apart.
+    Minimum terms, disk and deposits are included. Amounts in another currency need a dated exchange rate: a wallet's
+    own, or yours in config.toml. Without one, an offer is listed separately.
     """
     from gpurent.cli.views.offers import format_market, market_json
 

@@ -1,4 +1,4 @@
-"""``topup invoice withdraw``: money in, papers, money out. gpurent itself never pays or sends for these."""
+"""``topup invoice withdraw``: top-ups, invoices, withdrawals. gpurent itself never transfers money for these."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from gpurent.locale import _
 if TYPE_CHECKING:
     from gpurent.composition.application import Application
     from gpurent.domain.money import Money
-    from gpurent.roles.account import Balance, InvoiceInfo, TopUp
+    from gpurent.roles.account import Balance, InvoiceInfo, MoneyInstructions
     from gpurent.workflow.payments.topups import AccountMoney, TopUpInstructions, WithdrawalInstructions
     from gpurent.workflow.runtime.questions import Questions
 
@@ -30,17 +30,20 @@ if TYPE_CHECKING:
 @provider_argument
 @click.argument("amount", type=MONEY, required=False)
 @click.option(
-    "--wait/--no-wait", "wait", default=None, help=_("Wait until it is there (default, but with --json).")
+    "--wait/--no-wait",
+    "wait",
+    default=None,
+    help=_("Wait until the money arrives (default, except with --json)."),
 )
 @json_option
 @click.pass_obj
 def topup_command(
     app: CliContext, provider: str, amount: tuple[Decimal, str] | None, wait: bool | None
 ) -> None:
-    """Show how AMOUNT gets into the account at PROVIDER, and wait until it is there.
+    """Show how to top up the account at PROVIDER by AMOUNT, and wait until the money arrives.
 
-    Without AMOUNT, as much as the account advises. gpurent itself never pays for this. Ctrl-C leaves; what you paid
-    arrives all the same.
+    Without AMOUNT, the suggested amount is used. gpurent itself never pays for this. Ctrl-C stops waiting; what you
+    paid still arrives.
     """
     value, code = amount or (None, "")
     waits = not app.as_json if wait is None else wait
@@ -48,7 +51,11 @@ def topup_command(
     async def go(application: Application) -> tuple[TopUpInstructions, Balance | None]:
         way = await application.account_money.topup_instructions(provider, value, code)
         if not app.as_json:
-            advice = [_("Advised: {amount}").format(amount=way.amount), way.advice.why] if way.advice else []
+            advice = (
+                [_("Recommended top-up: {amount}").format(amount=way.amount), way.advice.reason]
+                if way.advice
+                else []
+            )
             click.echo("\n".join([*advice, *_instruction_lines(way.top_up)]))
         return way, await _wait_for_topup(app, application.account_money, provider, way) if waits else None
 
@@ -56,9 +63,10 @@ def topup_command(
         way, balance = app.run(go)
     except KeyboardInterrupt:
         click.echo(
-            _("Left. gpurent paid nothing; what you paid arrives: gpurent balance {provider}").format(
-                provider=provider
-            ),
+            _(
+                "Stopped waiting. gpurent paid nothing; a payment you made will still arrive. Check "
+                "with: gpurent balance {provider}"
+            ).format(provider=provider),
             err=True,
         )
         raise SystemExit(130) from None
@@ -79,11 +87,11 @@ async def _wait_for_topup(
 
     arrived = await money.wait_for_topup(provider, way, show_waiting)
     if not app.as_json:
-        click.echo(_("It is there. Balance: {balance}").format(balance=arrived.available))
+        click.echo(_("The money has arrived. Balance: {balance}").format(balance=arrived.available))
     return arrived
 
 
-def _instruction_lines(way: TopUp) -> list[str]:
+def _instruction_lines(way: MoneyInstructions) -> list[str]:
     steps = [f"{number}. {step}" for number, step in enumerate(way.steps, 1)]
     code = format_qr(way.qr) if way.qr and is_utf8_output() else ""
     rest = (way.url, code, way.qr if way.qr != way.url else "", way.advice)
@@ -98,8 +106,8 @@ def _topup_json(found: TopUpInstructions, balance: Balance | None) -> dict[str, 
         "qr": way.qr,
         "advice": way.advice,
         "amount": found.amount,
-        "advised": found.advice,
-        "before": found.balance_before.available,
+        "recommendation": found.advice,
+        "balance_before": found.balance_before.available,
         "arrived": balance is not None,
         "balance": balance.available if balance is not None else None,
     }
@@ -109,15 +117,15 @@ def _topup_json(found: TopUpInstructions, balance: Balance | None) -> dict[str, 
 @provider_argument
 @click.argument("amount", type=MONEY, required=False)
 @click.option(
-    "--request", "-r", "wanted", is_flag=True, help=_("Ask for it now; what is missing is asked for.")
+    "--request", "-r", "wanted", is_flag=True, help=_("Request it now; gpurent asks for missing fields.")
 )
-@click.option("--field", "-f", multiple=True, metavar="NAME=VALUE", help=_("What stands on the invoice."))
+@click.option("--field", "-f", multiple=True, metavar="NAME=VALUE", help=_("A field of the invoice."))
 @json_option
 @click.pass_obj
 def invoice_command(
     app: CliContext, provider: str, amount: tuple[Decimal, str] | None, wanted: bool, field: tuple[str, ...]
 ) -> None:
-    """Show whether PROVIDER gives an invoice yet and how, or ask for it: over AMOUNT, or all that is open."""
+    """Show whether and how PROVIDER issues an invoice, or request one over AMOUNT (default: all that is open)."""
     given = parse_name_values(field)
 
     async def go(application: Application) -> tuple[InvoiceInfo, str]:
@@ -127,8 +135,8 @@ def invoice_command(
             return found, ""
         money.require_currency(provider, amount[1] if amount else "")
         if not found.ready:
-            raise MoneyError(_format_invoice_state(found), hint=_("Nothing was asked for."))
-        over = found.open.currency.money(amount[0]) if amount else found.open
+            raise MoneyError(_format_invoice_state(found), hint=_("No invoice was requested."))
+        over = found.uninvoiced.currency.money(amount[0]) if amount else found.uninvoiced
         answers = {
             name: given.get(name) or await _ask_field(questions, provider, name, label)
             for name, label in fields
@@ -139,15 +147,18 @@ def invoice_command(
     found, number = app.run(go)
     lines = [_format_invoice_state(found)]
     if number:
-        lines = [_("The invoice {number} was asked for.").format(number=number)]
+        lines = [_("Invoice {number} was requested.").format(number=number)]
     elif found.ready:
         lines += [f"{place}. {step}" for place, step in enumerate(found.steps, 1)]
-        lines += [found.url, _("Or let gpurent ask: gpurent invoice {provider} -r").format(provider=provider)]
-    app.show({"invoice": found, "requested": number or None}, "\n".join(lines))
+        lines += [
+            found.url,
+            _("Or let gpurent request it: gpurent invoice {provider} -r").format(provider=provider),
+        ]
+    app.show({"invoice": found, "number": number or None}, "\n".join(lines))
 
 
 async def _ask_field(questions: Questions, provider: str, name: str, label: str) -> str:
-    # A CODE: what stood on one invoice is no answer for the next.
+    # A CODE: the answer for one invoice must not be reused for the next.
     question = Question(id=f"invoice:{provider}:{name}", kind=QuestionKind.CODE, text=label)
     return await questions.require_input(question, hint=f"--field {name}=…")
 
@@ -155,24 +166,28 @@ async def _ask_field(questions: Questions, provider: str, name: str, label: str)
 async def _require_confirmation(
     questions: Questions, about: str, over: Money, answers: dict[str, str]
 ) -> None:
-    """``about``: what a yes is for, together with the amount and the answers."""
-    text = _("Ask for an invoice over {money}? {answers}").format(
+    """Confirm the request; ``about`` identifies the question, together with the amount and the answers."""
+    text = _("Request an invoice for {money}? {answers}").format(
         money=over, answers=", ".join(f"{name}: {value}" for name, value in answers.items())
     )
     if not await questions.confirm(Question(id=f"{about}:{text}", kind=QuestionKind.CHOICE, text=text)):
-        raise UsageError(_("nothing was asked for"), hint=_("Say yes, or -y before the command's name."))
+        raise UsageError(
+            _("no invoice was requested"), hint=_("Answer yes, or put -y before the command name.")
+        )
 
 
 def _format_invoice_state(found: InvoiceInfo) -> str:
     if found.ready:
-        return _("An invoice can be had now, over {open}; {spent} were spent in all.").format(
-            open=found.open, spent=found.spent
+        return _("An invoice for {open} is available now; total spending is {spent}.").format(
+            open=found.uninvoiced, spent=found.spent
         )
-    if found.spent < found.needed:
+    if found.spent < found.minimum_spending:
         return _(
-            "An invoice can be had from {needed} spent; so far it is {spent}, {missing} are missing."
-        ).format(needed=found.needed, spent=found.spent, missing=found.needed - found.spent)
-    return _("Everything that was spent, {spent}, has its invoice.").format(spent=found.spent)
+            "Invoices are available from {needed} of spending; so far it is {spent}, {missing} short."
+        ).format(
+            needed=found.minimum_spending, spent=found.spent, missing=found.minimum_spending - found.spent
+        )
+    return _("All spending so far, {spent}, has been invoiced.").format(spent=found.spent)
 
 
 @click.command("withdraw")
@@ -184,12 +199,12 @@ def _format_invoice_state(found: InvoiceInfo) -> str:
     metavar="CURRENCY",
     default="CNY",
     show_default=True,
-    help=_("Say its value in CNY, USD, …"),
+    help=_("Currency to show the value in: CNY, USD, …"),
 )
 @json_option
 @click.pass_obj
 def withdraw_command(app: CliContext, provider: str, amount: tuple[Decimal, str] | None, code: str) -> None:
-    """Show how AMOUNT (default: all) gets out of the account at PROVIDER, and what it is worth. Sends nothing."""
+    """Show how to withdraw AMOUNT (default: all) from the account at PROVIDER, and what it is worth. Sends nothing."""
     value, typed = amount or (None, "")
 
     async def look(application: Application) -> WithdrawalInstructions:
@@ -202,15 +217,15 @@ def withdraw_command(app: CliContext, provider: str, amount: tuple[Decimal, str]
 
     def text() -> str:
         worth = (
-            _("{amount} are worth about {worth} now.").format(amount=found.amount, worth=found.worth)
+            _("{amount} is now worth about {worth}.").format(amount=found.amount, worth=found.worth)
             if found.worth
-            else _("Nobody says now what {amount} are worth.").format(amount=found.amount)
+            else _("No current exchange rate for {amount}.").format(amount=found.amount)
         )
         return "\n".join([*_instruction_lines(found.withdrawal), worth, *format_rates(rates)])
 
     way = found.withdrawal
     data = {
         "steps": way.steps, "url": way.url, "advice": way.advice, "amount": found.amount, "worth": found.worth,
-        "rates": rates, "oldest_rate": found.conversion.oldest_rate_at if found.conversion else None,
+        "rates": rates, "oldest_rate_at": found.conversion.oldest_rate_at if found.conversion else None,
     }  # fmt: skip
     app.show(data, text)

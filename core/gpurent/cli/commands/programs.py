@@ -1,4 +1,4 @@
-"""``export open forward jupyter``: machines for your own programs."""
+"""``export open forward jupyter``: use machines with your own programs."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import click
 
 from gpurent.cli.arguments import complete_leases, complete_plugins, lease_argument
 from gpurent.cli.context import CliContext, json_option
-from gpurent.cli.params import PORT_PAIR
+from gpurent.cli.params import PORT_PAIR, NumberParam
 from gpurent.cli.trip_spec import field_options
 from gpurent.errors import UsageError
 from gpurent.locale import _
@@ -30,17 +30,18 @@ if TYPE_CHECKING:
 @click.command("export")
 @click.argument("program", shell_complete=complete_plugins("exporter"))
 @click.argument("leases", nargs=-1, shell_complete=complete_leases)
-@click.option("--all", "every", is_flag=True, help=_("All leases that run."))
+@click.option("--all", "every", is_flag=True, help=_("All running leases."))
 @click.option(
     "--output",
     "-o",
     type=click.Path(path_type=Path, dir_okay=False),
-    help=_("Where to write it (mode 0600). Default: a file here, or printed if it is text."),
+    metavar="FILE",
+    help=_("Output file (mode 0600). Default: a file in the current folder; text is printed."),
 )
-@click.option("--force", is_flag=True, help=_("Replace a file that is there."))
-@click.option("--with-password", is_flag=True, help=_("Write the machine's password in it, readable."))
-@click.option("--install", is_flag=True, help=_("Also put it into the program's own settings."))
-@click.option("--uninstall", is_flag=True, help=_("Take it out of the program's own settings again."))
+@click.option("--force", is_flag=True, help=_("Overwrite an existing file."))
+@click.option("--with-password", is_flag=True, help=_("Include the machine's password in plain text."))
+@click.option("--install", is_flag=True, help=_("Also add it to the program's own settings."))
+@click.option("--uninstall", is_flag=True, help=_("Remove it from the program's own settings."))
 @json_option
 @click.pass_obj
 def export_command(
@@ -54,21 +55,25 @@ def export_command(
     install: bool,
     uninstall: bool,
 ) -> None:
-    """Write LEASES down as PROGRAM reads them: a profile to open, import or paste."""
+    """Export LEASES as connection profiles that PROGRAM can open, import or paste."""
     if install and uninstall:
-        raise click.UsageError(_("--install and --uninstall exclude each other"))
+        raise click.UsageError(_("--install and --uninstall cannot be used together"))
     if bool(leases) is every:
-        raise click.UsageError(_("name the leases, or say --all"))
+        raise click.UsageError(_("give either lease names or --all"))
     if uninstall:
 
         async def remove(application: Application) -> Sequence[str]:
             return list(application.exports.uninstall_leases(program, leases))
 
         done = app.run(remove)
-        app.show({"program": program, "done": done}, "\n".join(done) or _("Nothing was there."))
+        app.show({"program": program, "changes": done}, "\n".join(done) or _("Nothing to remove."))
         return
     if with_password and not app.as_json:
-        click.secho(_("The password will stand in it for everyone who can read it."), fg="yellow", err=True)
+        click.secho(
+            _("The password is included in plain text; anyone who can read the export can see it."),
+            fg="yellow",
+            err=True,
+        )
     written = app.run(
         lambda application: application.exports.export_leases(
             program, leases, passwords=with_password, install=install
@@ -78,14 +83,14 @@ def export_command(
 
 
 def _save_export(export: Export, output: Path | None, force: bool) -> Path | None:
-    """Where it was written; None when it is only printed."""
+    """Write the export and return its path; None when it is only printed."""
     from gpurent.composition.files import write_private_file
 
     if output is None and export.file is None:
         return None
     path = (output or Path(export.file.name if export.file else "")).absolute()
     if path.exists() and not force:
-        raise UsageError(_("{path} is there already").format(path=path), hint=_("Replace it with --force."))
+        raise UsageError(_("{path} already exists").format(path=path), hint=_("Overwrite it with: --force"))
     if not path.parent.is_dir():
         raise UsageError(_("{path} is not a folder").format(path=path.parent))
     write_private_file(path, export.file.content if export.file else f"{export.text}\n".encode())
@@ -100,7 +105,7 @@ def _show_export(app: CliContext, program: str, written: ExportResult, path: Pat
         "file": path,
         "text": export.text,
         "notes": export.notes,
-        "done": written.changes,
+        "changes": written.changes,
     }
     if app.as_json:
         app.show(data, "")
@@ -116,7 +121,7 @@ def _show_export(app: CliContext, program: str, written: ExportResult, path: Pat
 
 
 class _OpenCommand(click.Command):
-    """One flag for each program that can be started on a machine."""
+    """A command with a flag for each program that can be started on a machine."""
 
     def get_params(self, ctx: click.Context) -> list[click.Parameter]:
         app = ctx.find_object(CliContext)
@@ -137,16 +142,16 @@ def _set_program(ctx: click.Context, param: click.Parameter, value: str | None) 
 
 @click.command("open", cls=_OpenCommand)
 @lease_argument
-@click.option("--print", "only_print", is_flag=True, help=_("Print the address; start nothing."))
+@click.option("--print", "only_print", is_flag=True, help=_("Print the address without opening anything."))
 @json_option
 @click.pass_context
 def open_command(ctx: click.Context, lease: str, only_print: bool) -> None:
-    """Open the page of LEASE at its provider, or a program on it."""
+    """Open the provider's page of LEASE, or a program connected to it."""
     app: CliContext = ctx.obj
     program = ctx.meta.get("gpurent.program", "")
     found = app.run(lambda application: _resolve_open_target(application.exports, lease, program))
     started = False if only_print else _start_program(*found)
-    app.show({"link": found[1], "started": started}, found[1])
+    app.show({"url": found[1], "started": started}, found[1])
 
 
 async def _resolve_open_target(exports: Exports, lease: str, program: str) -> tuple[tuple[str, ...], str]:
@@ -156,25 +161,27 @@ async def _resolve_open_target(exports: Exports, lease: str, program: str) -> tu
     page = exports.get_page_url(lease)
     if not page:
         raise UsageError(
-            _("the provider of {lease} has no page").format(lease=lease),
+            _("the provider of {lease} has no web page").format(lease=lease),
             hint=_("Open a shell instead: gpurent ssh {lease}").format(lease=lease),
         )
     return (), page
 
 
 def _start_program(command: tuple[str, ...], link: str) -> bool:
-    """Start the program if it is there; a page goes to the browser."""
+    """Start the program if it is installed; a web page is opened in the browser."""
     if not command:
         return link.startswith(("https://", "http://")) and click.launch(link) == 0
     program = shutil.which(command[0])
     if program is None:
-        click.echo(_("{program} is not here; open this by hand:").format(program=command[0]), err=True)
+        click.echo(
+            _("{program} is not installed here; open this manually:").format(program=command[0]), err=True
+        )
         return False
     return subprocess.run([program, *command[1:]], check=False, stdin=subprocess.DEVNULL).returncode == 0
 
 
 def _run_until_interrupted(app: CliContext, action: Callable[[Application], Awaitable[None]]) -> None:
-    """Ctrl-C is how a forward ends: no error."""
+    """Run ``action`` until Ctrl-C, which is not an error."""
     try:
         app.run(action)
     except KeyboardInterrupt:
@@ -185,12 +192,12 @@ def _run_until_interrupted(app: CliContext, action: Callable[[Application], Awai
 @lease_argument
 @click.argument("ports", nargs=-1, required=True, type=PORT_PAIR, metavar="PORT[:REMOTE]…")
 @click.option(
-    "--bind", "address", default="127.0.0.1", show_default=True, help=_("The address to listen on here.")
+    "--bind", "address", default="127.0.0.1", show_default=True, help=_("Local address to listen on.")
 )
 @json_option
 @click.pass_obj
 def forward_command(app: CliContext, lease: str, ports: tuple[PortPair, ...], address: str) -> None:
-    """Reach PORT of a machine (Jupyter: 8888, TensorBoard: 6006) from here, until Ctrl-C."""
+    """Forward PORT of a machine (Jupyter: 8888, TensorBoard: 6006) to this computer until Ctrl-C."""
 
     async def go(application: Application) -> None:
         from gpurent.workflow.connection.port_forwarding import browser_host
@@ -224,24 +231,25 @@ async def _forward_ports(
 
 @click.command("jupyter")
 @lease_argument
-@click.option("--port", type=click.IntRange(0, 65535), default=0, help=_("The port here (0: any free one)."))
+@click.option("--port", type=NumberParam(0, 65535), default=0, help=_("Local port (0: any free port)."))
 @click.option("--install", is_flag=True, help=_("Install JupyterLab on the machine if it is missing."))
-@click.option("--stop", is_flag=True, help=_("End the server on the machine."))
-@click.option("--no-browser", is_flag=True, help=_("Only print the address."))
+@click.option("--stop", is_flag=True, help=_("Stop the notebook server on the machine."))
+@click.option("--no-browser", is_flag=True, help=_("Print the address without opening a browser."))
 @field_options(("session",), default="")
 @json_option
 @click.pass_obj
 def jupyter_command(
     app: CliContext, lease: str, port: int, install: bool, stop: bool, no_browser: bool, session: str
 ) -> None:
-    """Start a notebook server on a machine, or find the one that runs, and open it here until Ctrl-C.
+    """Start a notebook server on a machine, or find the running one, and open it here until Ctrl-C.
 
-    The server goes on without you, in a session of its own; --stop ends it.
+    The server keeps running in its own session; --stop ends it.
     """
     if stop:
         name = app.run(lambda application: application.notebooks.stop_server(lease, session))
         app.show(
-            {"stopped": name}, _("{name} has ended.").format(name=name) if name else _("None is running.")
+            {"stopped": name},
+            _("{name} was stopped.").format(name=name) if name else _("No notebook server is running."),
         )
         return
 
@@ -250,7 +258,7 @@ def jupyter_command(
 
         def ready(here: Sequence[int]) -> None:
             url = book.url("127.0.0.1", here[0])
-            app.show({"url": url, "job": book.job, "fresh": book.fresh}, url)
+            app.show({"url": url, "job": book.job, "started": book.fresh}, url)
             if not (no_browser or app.as_json) and sys.stdout.isatty():
                 click.launch(url)
 

@@ -1,4 +1,4 @@
-"""``gpurent sandbox``: a rental world of one's own; ``gpurent demo``: two whole trips, checked against its books."""
+"""``gpurent sandbox``: simulated providers; ``gpurent demo``: two whole trips, checked against simulator ledgers."""
 
 from __future__ import annotations
 
@@ -8,14 +8,17 @@ import shlex
 import shutil
 import tempfile
 import time
+from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from gpurent.cli.context import CliContext, json_option
+from gpurent.cli.params import NumberParam
 from gpurent.errors import PluginError, UsageError
-from gpurent.locale import _
+from gpurent.locale import _, ngettext
+from gpurent.roles.simulator import Evidence
 
 if TYPE_CHECKING:
     from gpurent.testing.sandbox.client import SandboxClient
@@ -28,17 +31,25 @@ def _default_root() -> Path:
     return user_data_path("gpurent") / "sandbox"
 
 
+_driver_option = click.option(
+    "--driver",
+    type=click.Choice(["embedded", "bwrap", "auto"]),
+    default="auto",
+    show_default=True,
+    help=_("What the machines are: processes in a folder, or bubblewrap containers."),
+)
 _root_option = click.option(
     "--root",
     type=click.Path(path_type=Path),
+    metavar="FOLDER",
     default=None,
-    help=_("Where the sandbox lives."),
+    help=_("Folder of the sandbox."),
     show_default=False,
 )
 
 
 def load_sandbox_class() -> type[SandboxClient]:
-    """The sandbox's own module; what it needs is an extra of the distribution."""
+    """Import the sandbox's client; its dependencies are an optional extra of the distribution."""
     try:
         from gpurent.testing.sandbox.client import SandboxClient
     except ImportError as error:
@@ -52,46 +63,50 @@ def load_sandbox_class() -> type[SandboxClient]:
 def _get_sandbox(root: Path | None) -> SandboxClient:
     found = load_sandbox_class().find_running(root or _default_root())
     if found is None:
-        raise UsageError(_("no sandbox is up"), hint="gpurent sandbox up")
+        raise UsageError(_("no sandbox is running"), hint="gpurent sandbox up")
     return found
 
 
 @click.group("sandbox")
 def sandbox_command() -> None:
-    """A rental world on this computer: portals, mailbox, ledger and machines to try everything on, for nothing."""
+    """Simulated providers on this computer, with a mailbox and real machines, to try everything for free."""
 
 
 @sandbox_command.command()
 @_root_option
 @click.option(
     "--speed",
-    type=click.IntRange(1, 100_000),
+    type=NumberParam(1, 100_000),
     default=60,
     show_default=True,
-    help=_("How fast its clock runs."),
+    help=_("Clock speed, as a multiple of real time."),
 )
 @click.option(
-    "--machines", type=click.IntRange(1, 1000), default=4, show_default=True, help=_("Machines a portal has.")
+    "--machines",
+    type=NumberParam(1, 1000),
+    default=4,
+    show_default=True,
+    help=_("Number of machines per simulator."),
 )
-@click.option("--driver", type=click.Choice(["embedded", "bwrap", "auto"]), default="auto", show_default=True)
+@_driver_option
 @click.option(
-    "--set", "settings", multiple=True, metavar="PORTAL.KEY=VALUE", help=_("A setting of a portal.")
+    "--set", "settings", multiple=True, metavar="SIMULATOR.KEY=VALUE", help=_("A setting of a simulator.")
 )
 def up_command(root: Path | None, speed: int, machines: int, driver: str, settings: tuple[str, ...]) -> None:
-    """Raise it in the background; it lives until ``down``."""
+    """Start the sandbox in the background; it runs until `down`."""
     pairs: dict[str, str] = {}
     for text in settings:
         key, mark, value = text.partition("=")
         if not mark or "." not in key:
-            raise UsageError(_("{text} is not PORTAL.KEY=VALUE").format(text=text))
+            raise UsageError(_("{text} is not in the form SIMULATOR.KEY=VALUE").format(text=text))
         pairs[key] = value
     options = {"speed": speed, "machines": machines, "driver": driver, "settings": pairs}
     state = load_sandbox_class().start(root or _default_root(), options).status()
-    click.echo(_("The sandbox is up at {speed} times the real speed ({driver}).").format(**state))
-    if state["driver_why"]:
-        click.echo(state["driver_why"])
+    click.echo(_("The sandbox is running at {speed} times real time ({driver}).").format(**state))
+    if state["driver_reason"]:
+        click.echo(state["driver_reason"])
     where = f" --root {shlex.quote(str(root))}" if root else ""
-    click.echo(_("To live in it, in this shell:") + f'\n  eval "$(gpurent sandbox env{where})"')
+    click.echo(_("To use it in this shell:") + f'\n  eval "$(gpurent sandbox env{where})"')
 
 
 @sandbox_command.command()
@@ -99,7 +114,7 @@ def up_command(root: Path | None, speed: int, machines: int, driver: str, settin
 @json_option
 @click.pass_obj
 def status_command(app: CliContext, root: Path | None) -> None:
-    """Its time, its machines, its portals' ledgers, and how each route is known."""
+    """Show its time, its machines, the simulators' ledgers, and how each route is known."""
     state = _get_sandbox(root).status()
     app.show(state, lambda: _status_text(state))
 
@@ -107,12 +122,12 @@ def status_command(app: CliContext, root: Path | None) -> None:
 def _status_text(state: dict[str, Any]) -> str:
     lines = [f"{state['now']}  x{state['speed']}  {state['driver']}"]
     for name, url in state["urls"].items():
-        tally: dict[str, int] = {}
-        for route in state["routes"][name]:
-            tally[route["evidence"]] = tally.get(route["evidence"], 0) + 1
-        evidence = ", ".join(f"{count} {kind}" for kind, count in sorted(tally.items()))
+        counts = Counter(route["evidence"] for route in state["routes"][name])
+        evidence = ", ".join(f"{count} {Evidence(kind).title}" for kind, count in sorted(counts.items()))
         lines.append(f"  {name:10} {url}  ({evidence})")
-    lines.append(_("{count} machines are on").format(count=len(state["machines"])))
+    running = len(state["machines"])
+    text = ngettext("{count} machine is running", "{count} machines are running", running)
+    lines.append(text.format(count=running))
     for name, entries in state["ledgers"].items():
         lines += [
             f"  {name:10} {entry['at'][:19]} {entry['kind']:14} "
@@ -125,10 +140,14 @@ def _status_text(state: dict[str, Any]) -> str:
 @sandbox_command.command()
 @_root_option
 @click.option(
-    "--home", type=click.Path(path_type=Path), default=None, help=_("Where gpurent keeps its state in it.")
+    "--home",
+    type=click.Path(path_type=Path),
+    metavar="FOLDER",
+    default=None,
+    help=_("Folder for gpurent's state in the sandbox."),
 )
 def env_command(root: Path | None, home: Path | None) -> None:
-    """Print the variables that make gpurent live in it, for a shell to read."""
+    """Print the environment variables that make gpurent use the sandbox, for a shell to evaluate."""
     found = _get_sandbox(root)
     for name, value in sorted(found.environment(home or found.root / "home").items()):
         click.echo(f"export {name}={shlex.quote(value)}")
@@ -136,43 +155,43 @@ def env_command(root: Path | None, home: Path | None) -> None:
 
 @sandbox_command.command()
 @_root_option
-@click.argument("seconds", type=click.IntRange(1))
+@click.argument("seconds", type=NumberParam(1, 366 * 86400))
 def advance_command(root: Path | None, seconds: int) -> None:
-    """Let its clock jump ahead by SECONDS."""
+    """Advance its clock by SECONDS."""
     _get_sandbox(root).advance(seconds)
 
 
 @sandbox_command.command()
 @_root_option
 def cut_command(root: Path | None) -> None:
-    """Cut every SSH line, as a bad network would."""
+    """Drop every SSH connection, as a bad network would."""
     click.echo(_get_sandbox(root).cut_connections())
 
 
 @sandbox_command.command()
 @_root_option
-@click.argument("portal")
-def rent_command(root: Path | None, portal: str) -> None:
-    """Rent at PORTAL as a person does on its pages: prints the SSH line and the password that they show."""
-    found = _get_sandbox(root).rent_manually(portal)
-    click.echo(f"{found['line']}\n{found['password']}\n{found['ref']}")
+@click.argument("simulator")
+def rent_command(root: Path | None, simulator: str) -> None:
+    """Rent at PROVIDER as a user does on its pages; prints the SSH command and password shown there."""
+    found = _get_sandbox(root).rent_manually(simulator)
+    click.echo(f"{found['ssh_command']}\n{found['password']}\n{found['ref']}")
 
 
 @sandbox_command.command()
 @_root_option
-@click.argument("portal")
+@click.argument("simulator")
 @click.argument("ref")
-def end_command(root: Path | None, portal: str, ref: str) -> None:
-    """End the machine REF at PORTAL as a person does on its pages."""
-    _get_sandbox(root).stop_manually(portal, ref)
+def end_command(root: Path | None, simulator: str, ref: str) -> None:
+    """End the machine REF at PROVIDER as a user does on its pages."""
+    _get_sandbox(root).stop_manually(simulator, ref)
 
 
 @sandbox_command.command()
 @_root_option
 def down_command(root: Path | None) -> None:
-    """End it, with everything that runs in it."""
+    """Stop the sandbox and everything that runs in it."""
     _get_sandbox(root).stop()
-    click.echo(_("The sandbox is down."))
+    click.echo(_("The sandbox has stopped."))
 
 
 DEMO_SPEED = 120
@@ -180,18 +199,24 @@ DEMO_SPEED = 120
 
 @click.command("demo")
 @click.option("--keep", is_flag=True, help=_("Keep the results and the journal."))
-@click.option("--driver", type=click.Choice(["embedded", "bwrap", "auto"]), default="auto", show_default=True)
-@click.option("--example", type=click.Path(path_type=Path, exists=True, file_okay=False), default=None)
+@_driver_option
+@click.option(
+    "--example",
+    type=click.Path(path_type=Path, exists=True, file_okay=False),
+    metavar="FOLDER",
+    help=_("Project to run, instead of the built-in one."),
+)
 def demo_command(keep: bool, driver: str, example: Path | None) -> None:
-    """Raise a sandbox and make two whole trips with a real training job; ends with receipts and checks.
+    """Start a sandbox and make two complete trips with a real training job; ends with receipts and checks.
 
-    MISTGPU: log in, top up, rent, upload, run, a cut line, results, shut. 1024GPU: key, DBC, mail, a CPU container by
-    deposit, upload, switch to the GPU, run, renew, return with the mailed code. Nothing real is paid.
+    MISTGPU: log in, top up, rent, upload, run, a dropped connection, results, shut down. 1024GPU: key, DBC, e-mail, a
+    CPU container for a deposit, upload, switch to the GPU, run, renew, release with the e-mailed code. Nothing real
+    is paid.
     """
     folder = example or _example_folder()
     root = Path(tempfile.mkdtemp(prefix="gpurent-demo-"))
     begun = time.monotonic()
-    click.secho(_("Raising a sandbox: two shops, a mailbox, a ledger, machines …"), bold=True)
+    click.secho(_("Starting a sandbox: two simulators, a mailbox, a ledger, machines …"), bold=True)
     sandbox = load_sandbox_class().start(
         root / "sandbox", {"speed": DEMO_SPEED, "machines": 4, "driver": driver, "settings": {}}
     )
@@ -199,14 +224,14 @@ def demo_command(keep: bool, driver: str, example: Path | None) -> None:
     trips: list[DemoTrip] = []
     try:
         trips = asyncio.run(_make_trips(sandbox, root, folder))
-        left = len(sandbox.status()["burning"]) + len(sandbox.status()["machines"])
+        left = len(sandbox.status()["billed_machines"]) + len(sandbox.status()["machines"])
     finally:
         sandbox.stop()
         if not keep:
             shutil.rmtree(root, ignore_errors=True)
     good = _print_report(trips, left, time.monotonic() - begun)
     if keep:
-        click.echo(_("Everything is kept under {root}").format(root=root))
+        click.echo(_("All files are kept in {root}").format(root=root))
     if not good:
         raise SystemExit(1)
 
@@ -216,7 +241,7 @@ def _example_folder() -> Path:
     if not found.is_dir():
         raise UsageError(
             _("the example is not installed with the package"),
-            hint=_("Give its folder from the source tree: gpurent demo --example examples/digits"),
+            hint=_("Give its folder in the source tree: gpurent demo --example examples/digits"),
         )
     return found
 
@@ -249,7 +274,7 @@ async def _make_trips(sandbox: SandboxClient, root: Path, example: Path) -> list
         )
         try:
             await application.start()
-            _print_title(_("First trip: MISTGPU, paid by the minute in CNY"))
+            _print_title(_("First trip: MISTGPU, billed by the minute in CNY"))
             first = await story.run_metered_trip("mistgpu", "student", "student-pass")
             _print_title(_("Second trip: 1024GPU, prepaid in DBC, upload on a CPU container"))
             second = await story.run_staged_trip("1024gpu", "dbc", "90000")
@@ -272,10 +297,10 @@ def _print_report(trips: list[DemoTrip], left: int, seconds: float) -> bool:
             _("Receipt: {provider}, lease {lease}").format(provider=trip.provider, lease=trip.end.lease_id)
         )
         click.echo(format_receipt(trip.receipt))
-        click.secho(_("The portals' own ledgers:"), bold=True)
+        click.secho(_("The simulators' own statements:"), bold=True)
         for line in trip.ledger_rows:
             click.echo(
-                f"  {line['portal']:9} {line['at'][:19]}  {line['kind']:16} {line['amount']:>18} {line['currency']}"
+                f"  {line['simulator']:9} {line['at'][:19]}  {line['kind']:16} {line['amount']:>18} {line['currency']}"
             )
         for check in trip.checks:
             good = good and check.passed
@@ -284,6 +309,10 @@ def _print_report(trips: list[DemoTrip], left: int, seconds: float) -> bool:
             )
         click.echo(_("Accuracy reached: {accuracy}").format(accuracy=trip.accuracy))
     click.echo()
-    click.secho(_("{left} machines left").format(left=left), bold=True, fg="green" if left == 0 else "red")
+    click.secho(
+        _("{left} machines are still running").format(left=left),
+        bold=True,
+        fg="green" if left == 0 else "red",
+    )
     click.echo(_("The demo took {seconds:.0f} s.").format(seconds=seconds))
     return good

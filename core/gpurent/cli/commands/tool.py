@@ -1,4 +1,4 @@
-"""``completion plugins notify``: the tool itself. Starts at once, imports no plugin's heavy module."""
+"""``completion plugin notify``: gpurent itself. Starts at once and imports no plugin's heavy module."""
 
 from __future__ import annotations
 
@@ -16,18 +16,23 @@ from gpurent.locale import _
 @click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
 @click.pass_context
 def completion_command(ctx: click.Context, shell: str) -> None:
-    """Print the completion script of SHELL; for bash put `eval "$(gpurent completion bash)"` into ~/.bashrc."""
+    """Print the completion script for SHELL; for bash put `eval "$(gpurent completion bash)"` into ~/.bashrc."""
     made = get_completion_class(shell)
     if made is None:
-        raise UsageError(_("no completion for {shell}").format(shell=shell))
+        raise UsageError(_("no completion available for {shell}").format(shell=shell))
     click.echo(made(ctx.find_root().command, {}, "gpurent", "_GPURENT_COMPLETE").source())
 
 
-@click.command("plugins")
+@click.group("plugin")
+def plugin_command() -> None:
+    """Plugins: what is installed, and what it provides."""
+
+
+@plugin_command.command("list")
 @json_option
 @click.pass_obj
-def plugins_command(app: CliContext) -> None:
-    """List the plugins, what they bring, and what is wrong with them."""
+def plugin_list_command(app: CliContext) -> None:
+    """List the plugins, what they provide, and their problems."""
     registry = app.registry
     data = {
         "plugins": [
@@ -41,7 +46,7 @@ def plugins_command(app: CliContext) -> None:
             if plugin.version
         ],
         "problems": [
-            {"plugin": problem.plugin, "distribution": problem.distribution, "what": problem.what}
+            {"plugin": problem.plugin, "distribution": problem.distribution, "error": problem.what}
             for problem in registry.problems
         ],
     }
@@ -56,15 +61,15 @@ def plugins_command(app: CliContext) -> None:
             for plugin in registry.plugins
             if plugin.version
         ]
-        broken = [(problem.distribution, "BROKEN", problem.what) for problem in registry.problems]
-        head = (_("plugin"), _("version"), _("brings"))
+        broken = [(problem.distribution, _("broken"), problem.what) for problem in registry.problems]
+        head = (_("plugin"), _("version"), _("provides"))
         return format_table(head, [*rows, *broken])
 
     app.show(data, text)
 
 
 def _entry_data(registry: system.EntryPointRegistry, kind: str, name: str) -> dict[str, object]:
-    """An entry and the keys that ``[name]`` of config.toml may have for it."""
+    """Return an entry and the keys that it allows in ``[name]`` of config.toml."""
     settings = registry.settings_of(kind, name)
     keys = [{"name": x.name, "label": x.label, "secret": x.secret, "default": x.default} for x in settings]
     return {"kind": kind, "name": name, "settings": keys}
@@ -72,7 +77,7 @@ def _entry_data(registry: system.EntryPointRegistry, kind: str, name: str) -> di
 
 @click.group("notify")
 def notify_command() -> None:
-    """Messages about your trips when you are away: mail, chats, web hooks."""
+    """Notifications about your trips while you are away: e-mail, chat, webhooks."""
 
 
 @notify_command.command("test")
@@ -80,7 +85,7 @@ def notify_command() -> None:
 @json_option
 @click.pass_obj
 def notify_test_command(app: CliContext, name: str) -> None:
-    """Send a test message by the notifier NAME, or by every one that is set up, and tell how it went."""
+    """Send a test notification with the notifier NAME, or with every configured one, and report the outcome."""
     found = app.run(lambda application: application.notifications.send_test(name))
     rows = [
         (
@@ -91,9 +96,9 @@ def notify_test_command(app: CliContext, name: str) -> None:
         )
         for outcome in found
     ]
-    data = [{"name": x.name, "ok": x.ok, "why": x.reason, "seconds": x.seconds} for x in found]
-    note = _("Accepted means that the service took it; whether you see it, only you can tell.")
-    head = (_("notifier"), _("outcome"), _("time"), _("why"))
+    data = [{"name": x.name, "ok": x.ok, "reason": x.reason, "seconds": x.seconds} for x in found]
+    note = _("Accepted means that the service took the message; please check that it reached you.")
+    head = (_("notifier"), _("outcome"), _("time"), _("reason"))
     app.show(data, lambda: f"{format_table(head, rows)}\n{note}")
     if not all(outcome.ok for outcome in found):
         raise SystemExit(UnavailableError.exit_code)

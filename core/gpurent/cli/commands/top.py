@@ -24,11 +24,11 @@ if TYPE_CHECKING:
 
 
 @click.command("top")
-@click.option("--once", is_flag=True, help=_("Look once, print, and leave."))
+@click.option("--once", is_flag=True, help=_("Print the table once and exit."))
 @json_option
 @click.pass_obj
 def top_command(app: CliContext, once: bool) -> None:
-    """Watch all leases live: state, time left, money, load, and the sessions' last lines.
+    """Watch all leases live: state, time left, cost, load, and the sessions' last lines.
 
     Keys: a attach, p pull, r renew, x release (asks), u refresh, s sort, q quit.
     """
@@ -37,12 +37,12 @@ def top_command(app: CliContext, once: bool) -> None:
         app.show([_row_json(row) for row in rows], lambda: _format_rows(rows, now))
         return
     if not (sys.stdin.isatty() and sys.stdout.isatty()):
-        raise UsageError(_("this needs a terminal"), hint=_("To look once: gpurent top --once"))
+        raise UsageError(_("gpurent top needs a terminal"), hint=_("To print it once: gpurent top --once"))
     _run_screen(app, _load_screen_class())
 
 
 def _load_screen_class() -> type[TopApp]:
-    """The screen's class; what it needs is an extra of the distribution."""
+    """Import the screen's class; its dependencies are an optional extra of the distribution."""
     try:
         from gpurent.cli.top.app import TopApp
     except ImportError as error:
@@ -68,7 +68,7 @@ def _run_screen(app: CliContext, screen: type[TopApp]) -> None:
         finally:
             await overview.close()
 
-    # A log would be written over the screen.
+    # Log output would overwrite the screen.
     evolve(app, verbose=0).run(live, terminal)
 
 
@@ -84,10 +84,12 @@ def make_lease_operations(application: Application) -> LeaseOperations:
 
 
 def _run_attach(lease: str) -> int:
-    """`gpurent attach` with this terminal, as if it had been typed."""
+    """Run `gpurent attach` in this terminal, as if it had been typed."""
     code = subprocess.call([sys.executable, "-m", "gpurent", "attach", lease])
     if code:
-        click.prompt(_("Enter: back to the table"), default="", show_default=False, prompt_suffix=" ")
+        click.prompt(
+            _("Press Enter to return to the table"), default="", show_default=False, prompt_suffix=" "
+        )
     return code
 
 
@@ -108,29 +110,28 @@ def _row_json(row: LeaseRow) -> dict[str, Any]:
         "lease": row.lease.id,
         "provider": row.lease.provider,
         "state": row.lease.state,
-        "left": row.time_left,
+        "time_left": row.time_left,
         "low": row.is_low,
         "price": row.lease.offer.tariff.price,
         "spent": row.spent,
-        "load": row.sample.load,
-        "lines": row.sample.lines,
-        "stale": row.problem,
-        "since": row.stale_since,
+        "gpu_load": row.sample.load,
+        "output": row.sample.lines,
+        "stale_reason": row.problem,
+        "stale_since": row.stale_since,
     }
 
 
 def _format_rows(rows: Sequence[LeaseRow], now: datetime) -> str:
-    from gpurent.cli.views.render import STATE_TITLES
     from gpurent.cli.views.table import format_table
     from gpurent.workflow.timing.time_left import format_time_left
 
     if not rows:
-        return _("No machine costs you anything now.")
+        return _("No machine is costing money now.")
     head = (_("lease"), _("state"), _("time left"), _("burn rate"), _("spent"), "GPU", _("last line"))
     cells = [
         (
             row.lease.id,
-            _(STATE_TITLES[row.lease.state.value]),
+            row.lease.state.title,
             format_time_left(row.time_left),
             str(row.lease.offer.tariff.price),
             " ".join(str(money) for money in row.spent) or "-",

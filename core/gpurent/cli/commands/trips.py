@@ -1,4 +1,4 @@
-"""``run plan trips resume``: the whole product."""
+"""``run plan trips resume``: whole trips."""
 
 from __future__ import annotations
 
@@ -13,12 +13,13 @@ from attrs import evolve
 from gpurent.cli.arguments import complete_leases, complete_trips
 from gpurent.cli.commands.listing import fetch_times
 from gpurent.cli.context import CliContext, json_option
-from gpurent.cli.params import PRICE, MomentOrSpan, declared_end_options, make_terms, no_browser_option
+from gpurent.cli.params import PRICE, TimeOrDuration, declared_end_options, make_terms, no_browser_option
 from gpurent.cli.trip_spec import build_trip_spec, no_project_option, project_option, trip_options
 from gpurent.cli.views.offers import format_preview, preview_json
 from gpurent.cli.views.render import LeaseTimeTable, format_moment, format_receipt
 from gpurent.cli.views.table import format_table
 from gpurent.domain.money import UnitPrice
+from gpurent.domain.outcomes import format_outcome
 from gpurent.domain.trip import TripRecord, TripSpec
 from gpurent.locale import _
 
@@ -35,12 +36,12 @@ _IGNORE_UNKNOWN_OPTIONS = {"ignore_unknown_options": True}
 @project_option
 @no_project_option
 @click.option(
-    "--lease", default="", shell_complete=complete_leases, help=_("Rent nothing: use this machine.")
+    "--lease", default="", shell_complete=complete_leases, help=_("Use this machine instead of renting one.")
 )
-@click.option("--price", type=PRICE, help=_("What a machine that you rent by hand costs: 3.5CNY/h."))
+@click.option("--price", type=PRICE, help=_("Price of a machine that you rent manually, e.g. 3.5CNY/h."))
 @declared_end_options
 @no_browser_option
-@click.option("--detach", "-d", is_flag=True, help=_("Leave once the job runs."))
+@click.option("--detach", "-d", is_flag=True, help=_("Detach once the job is running."))
 @json_option
 @click.pass_obj
 def run_command(
@@ -52,14 +53,14 @@ def run_command(
     no_project: bool,
     price: UnitPrice | None,
     balance: tuple[Decimal, str] | None,
-    until: MomentOrSpan | None,
+    until: TimeOrDuration | None,
     **given: Any,
 ) -> None:
-    """Make a whole trip with COMMAND: rent, upload this folder, run, bring the results home, give back.
+    """Make a complete trip with COMMAND: rent, upload this folder, run, download the results, release.
 
-    What the command line does not say comes from gpurent.toml, of this folder or one above (`gpurent init`).
+    Options that are not given come from gpurent.toml in this folder or one above (`gpurent init`).
 
-    Ctrl-C leaves: the job runs on, and `gpurent resume` comes back to it.
+    Ctrl-C detaches: the job keeps running, and `gpurent resume` returns to it.
     """
     spec = build_trip_spec(app, project, no_project, given, lease=lease)
 
@@ -82,7 +83,7 @@ def run_command(
 @json_option
 @click.pass_obj
 def plan_command(app: CliContext, /, project: Path | None, no_project: bool, **given: Any) -> None:
-    """Say what `gpurent run` with the same options would do and cost, leg by leg. Orders, pays and writes nothing."""
+    """Show what `gpurent run` with the same options would do and cost, leg by leg. Orders, pays and writes nothing."""
     spec = build_trip_spec(app, project, no_project, given)
 
     async def look(application: Application) -> tuple[TripSpec, TripPreview]:
@@ -94,7 +95,7 @@ def plan_command(app: CliContext, /, project: Path | None, no_project: bool, **g
 
 
 def _run_trip(app: CliContext, go: Callable[[Application], Awaitable[TripResult]]) -> None:
-    """Do ``go``. Show how the trip ended, or how to come back to it; leaves with the job's own exit code."""
+    """Run ``go``, then show how the trip ended or how to resume it; exit with the job's exit code."""
     try:
         end = app.run(go)
     except KeyboardInterrupt:
@@ -110,7 +111,7 @@ def _run_trip(app: CliContext, go: Callable[[Application], Awaitable[TripResult]
     def text() -> str:
         if times is not None:
             going = _(
-                "The job runs on. {lease} costs money until it ends. Come back with: gpurent resume {trip}"
+                "The job keeps running. {lease} costs money until it ends. Resume with: gpurent resume {trip}"
             ).format(lease=end.lease_id, trip=end.trip_id)
             return f"{going}\n{times.format_sentence(end.lease_id)}"
         if end.receipt:
@@ -120,7 +121,7 @@ def _run_trip(app: CliContext, go: Callable[[Application], Awaitable[TripResult]
     data = {
         "trip": end.trip_id,
         "lease": end.lease_id,
-        "under_way": end.job_running,
+        "job_running": end.job_running,
         "exit_code": end.exit_code,
         "receipt": end.receipt,
         "totals": end.receipt.totals() if end.receipt else [],
@@ -132,7 +133,7 @@ def _run_trip(app: CliContext, go: Callable[[Application], Awaitable[TripResult]
 
 
 async def _fetch_times_by_id(application: Application, names: list[str]) -> LeaseTimeTable:
-    """Of the leases with these ids, as far as there are such leases."""
+    """Fetch the time left of the leases with these IDs, as far as they exist."""
     found = [application.store.find_lease(name) for name in names]
     return await fetch_times(application, [lease for lease in found if lease is not None])
 
@@ -143,18 +144,21 @@ def _show_resume_hint(app: CliContext) -> None:
         return [(trip.id, trip.lease, await _fetch_times_by_id(application, [trip.lease])) for trip in newest]
 
     for trip, lease, times in app.run(look):
-        click.echo("\n" + _("Left. What runs, runs on."), err=True)
+        click.echo("\n" + _("Detached. Anything already running keeps running."), err=True)
         if lease in times.figures:
-            click.echo(_("{lease} may still cost money: gpurent show {lease}").format(lease=lease), err=True)
+            click.echo(
+                _("{lease} may still cost money; check with: gpurent show {lease}").format(lease=lease),
+                err=True,
+            )
             click.echo(times.format_sentence(lease), err=True)
-        click.echo(_("Come back with: gpurent resume {trip}").format(trip=trip), err=True)
+        click.echo(_("Resume with: gpurent resume {trip}").format(trip=trip), err=True)
 
 
 @click.command("trips")
 @json_option
 @click.pass_obj
 def trips_command(app: CliContext) -> None:
-    """List the trips, finished and under way."""
+    """List the trips, finished and open."""
 
     async def look(application: Application) -> tuple[Sequence[TripRecord], LeaseTimeTable]:
         trips = application.trip_tracker.list_trips()
@@ -167,7 +171,7 @@ def trips_command(app: CliContext) -> None:
             "id": trip.id,
             "kind": trip.kind,
             "lease": trip.lease,
-            "begun_at": trip.begun_at,
+            "started_at": trip.started_at,
             "ended_at": trip.ended_at,
             "outcome": trip.outcome,
             "command": trip.spec.job.command,
@@ -180,23 +184,23 @@ def trips_command(app: CliContext) -> None:
             str(item["id"]),
             str(item["kind"]),
             str(item["lease"] or "-"),
-            format_moment(item["begun_at"]),
-            str(item["outcome"] or _("under way")),
-            item["time_left"]["words"] if item["time_left"] and not item["outcome"] else "-",
+            format_moment(item["started_at"]),
+            format_outcome(str(item["outcome"])),
+            item["time_left"]["text"] if item["time_left"] and not item["outcome"] else "-",
             " ".join(item["command"])[:40],
         )
         for item in data
     ]
-    head = (_("trip"), _("kind"), _("lease"), _("begun"), _("outcome"), _("time left"), _("command"))
-    app.show(data, format_table(head, cells) if cells else _("No trip was ever made."))
+    head = (_("trip"), _("kind"), _("lease"), _("started"), _("outcome"), _("time left"), _("command"))
+    app.show(data, format_table(head, cells) if cells else _("There are no trips yet."))
 
 
 @click.command("resume")
 @click.argument("trip", required=False, default="", shell_complete=complete_trips)
-@click.option("--detach", "-d", is_flag=True, help=_("Leave once the job runs."))
+@click.option("--detach", "-d", is_flag=True, help=_("Detach once the job is running."))
 @no_browser_option
 @json_option
 @click.pass_obj
 def resume_command(app: CliContext, trip: str, detach: bool) -> None:
-    """Go on with TRIP (default: the only one under way): what was done is not done again."""
+    """Resume TRIP (default: the only open one); completed steps are not repeated."""
     _run_trip(app, lambda application: application.trips.resume(trip, detach=detach))

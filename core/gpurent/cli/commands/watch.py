@@ -1,4 +1,4 @@
-"""``watch``: the guard in the foreground, or once; ``watch install uninstall``: started by the system."""
+"""``watch``: runs the guard, continuously or once; ``watch install uninstall``: starts it automatically."""
 
 from __future__ import annotations
 
@@ -15,22 +15,34 @@ from gpurent.cli.context import CliContext, json_option
 from gpurent.composition import autostart
 from gpurent.composition.system import data_folder
 from gpurent.errors import UnavailableError
-from gpurent.locale import _
+from gpurent.locale import N_, _
+from gpurent.locale.foreign_text import describe_error
 
 if TYPE_CHECKING:
     from gpurent.composition.application import Application
     from gpurent.workflow.guard.controller import GuardResult
 
+_ACTION_TITLES = {
+    "warn": N_("warned"),
+    "renew": N_("renewed"),
+    "ask-top-up": N_("asked for a top-up"),
+    "save-results": N_("saved results"),
+    "release": N_("released"),
+    "finish-trip": N_("finished its trip"),
+    "extend-timer": N_("extended its timer"),
+    "remove-timer": N_("removed its timer"),
+}
+
 
 @click.group("watch", invoke_without_command=True)
-@click.option("--once", is_flag=True, help=_("Look once, do what is due, and end."))
+@click.option("--once", is_flag=True, help=_("Check once, do what is due, and exit."))
 @json_option
 @click.pass_context
 def watch_command(ctx: click.Context, once: bool) -> None:
-    """Look after all leases, as far as [guard] in config.toml allows.
+    """Manage all leases within the limits of [guard] in config.toml.
 
-    Renews or asks for a top-up, saves results before a machine must end, gives back what is done, idle, or at its
-    limit.
+    Renews or asks for a top-up, saves results before a machine must end, and releases machines that are done, idle, or
+    at their limit.
     """
     if ctx.invoked_subcommand is not None:
         return
@@ -41,9 +53,10 @@ def watch_command(ctx: click.Context, once: bool) -> None:
     assert app is not None  # noqa: S101 - every command has one
     terminal = QuietTerminal(quiet=app.as_json)
     if once:
-        looks = app.run(_guard_once, terminal)
+        results = app.run(_guard_once, terminal)
         app.show(
-            [_lease_json(look) for look in looks], lambda: "\n".join(_format_lease(look) for look in looks)
+            [_lease_json(result) for result in results],
+            lambda: "\n".join(_format_lease(result) for result in results),
         )
     else:
         app.run(lambda application: run_until_terminated(_guard_forever(application)), terminal)
@@ -59,35 +72,35 @@ async def _guard_forever(application: Application) -> None:
         await application.guard.run_forever()
 
 
-def _lease_json(look: GuardResult) -> dict[str, Any]:
-    facts = look.facts
+def _lease_json(result: GuardResult) -> dict[str, Any]:
+    facts = result.facts
     return {
         "lease": facts.lease.id,
         "state": facts.lease.state.value,
         "until": facts.time_left.until,
         "job": facts.machine.job.state.value if facts.machine and facts.machine.job else "",
-        "cpu": facts.machine.cpu if facts.machine else None,
-        "gpu": facts.machine.gpu if facts.machine else None,
+        "cpu_load": facts.machine.cpu if facts.machine else None,
+        "gpu_load": facts.machine.gpu if facts.machine else None,
         "idle_since": facts.idle_since,
         "spent": facts.spent,
         "budget": facts.budget,
-        "actions": [type(action).__name__.lower() for action in look.actions],
-        "trouble": look.failure,
+        "actions": [action.name for action in result.actions],
+        "error": result.failure,
     }
 
 
-def _format_lease(look: GuardResult) -> str:
+def _format_lease(result: GuardResult) -> str:
     from gpurent.workflow.timing.time_left import format_time_left
 
-    done = ", ".join(type(action).__name__.lower() for action in look.actions) or "-"
-    return f"{look.facts.lease.id}  {format_time_left(look.facts.time_left)}  {done}"
+    done = ", ".join(_(_ACTION_TITLES[action.name]) for action in result.actions) or "-"
+    return f"{result.facts.lease.id}  {format_time_left(result.facts.time_left)}  {done}"
 
 
 _kind_option = click.option(
     "--as",
     "kind",
     type=click.Choice(("systemd", "timer", "launchd", "cron")),
-    help=_("What starts it; default: what is here."),
+    help=_("What starts the guard (default: what this system has)."),
 )
 
 
@@ -101,9 +114,11 @@ def _resolve_kind(kind: str | None) -> str:
 
 @watch_command.command("install")
 @_kind_option
-@click.option("--print", "only_print", is_flag=True, help=_("Show what would be written, and write nothing."))
+@click.option(
+    "--print", "only_print", is_flag=True, help=_("Show what would be written, without writing it.")
+)
 def install_command(kind: str | None, only_print: bool) -> None:
-    """Have the system start the guard for you."""
+    """Have the operating system start the guard automatically."""
     chosen, home = _resolve_kind(kind), data_folder()
     start = autostart.AutostartProgram(
         program=(sys.executable, "-m", "gpurent", "--no-input", "watch"),
@@ -129,7 +144,7 @@ def install_command(kind: str | None, only_print: bool) -> None:
             else:
                 folder.mkdir(parents=True, exist_ok=True)
                 (folder / name).write_text(text, "utf-8")
-                click.echo(_("written: {path}").format(path=folder / name))
+                click.echo(_("Written: {path}").format(path=folder / name))
     if not only_print:
         click.echo(_format_next_steps(chosen))
 
@@ -138,19 +153,19 @@ def _format_next_steps(kind: str) -> str:
     unit = "gpurent-watch.timer" if kind == "timer" else "gpurent-watch.service"
     hints = {
         "launchd": "launchctl bootstrap gui/$(id -u) ~/Library/LaunchAgents/gpurent.watch.plist",
-        "cron": _("The guard looks every five minutes from now on."),
+        "cron": _("The guard now runs every five minutes."),
     }
     systemd = "\n".join(
         (
             f"systemctl --user daemon-reload && systemctl --user enable --now {unit}",
-            _("So that it goes on when you log out: loginctl enable-linger"),
+            _("To keep it running after you log out: loginctl enable-linger"),
         )
     )
     text = hints.get(kind, systemd)
     if os.environ.get("GPURENT_PASSPHRASE"):
         text += "\n" + _(
-            "Your passphrase was not written. Give it to the guard as GPURENT_PASSPHRASE, "
-            "for example by systemctl --user edit gpurent-watch.service"
+            "Your passphrase was not written. Pass it to the guard as GPURENT_PASSPHRASE, for example"
+            " with: systemctl --user edit gpurent-watch.service"
         )
     return text
 
@@ -158,11 +173,11 @@ def _format_next_steps(kind: str) -> str:
 @watch_command.command("uninstall")
 @_kind_option
 def uninstall_command(kind: str | None) -> None:
-    """Undo install; a guard that runs now goes on until it is stopped."""
+    """Undo install; a running guard keeps running until it is stopped."""
     chosen = _resolve_kind(kind)
     if chosen == "cron":
         _set_cron_line("")
-        click.echo(_("removed from the crontab"))
+        click.echo(_("Removed from the crontab."))
         return
     folder = autostart.unit_folder(chosen, Path.home(), os.environ)
     names = (
@@ -173,19 +188,19 @@ def uninstall_command(kind: str | None) -> None:
     found = [folder / name for name in names if (folder / name).exists()]
     for path in found:
         path.unlink()
-        click.echo(_("removed: {path}").format(path=path))
+        click.echo(_("Removed: {path}").format(path=path))
     if not found:
-        click.echo(_("Nothing was installed."))
+        click.echo(_("Nothing to uninstall."))
     elif chosen != "launchd":
         click.echo("systemctl --user daemon-reload && systemctl --user stop gpurent-watch.service")
 
 
 def _set_cron_line(line: str) -> None:
-    """Our line in the user's crontab; taken out when it is empty."""
+    """Put our line into the user's crontab; remove it if ``line`` is empty."""
     found = _run_crontab("-l")
     ran = _run_crontab("-", autostart.replace_cron_line(found.stdout if found.returncode == 0 else "", line))
     if ran.returncode:
-        raise UnavailableError(_("crontab refuses: {why}").format(why=ran.stderr.strip()[:200]))
+        raise UnavailableError(_("crontab rejected the change: {why}").format(why=ran.stderr.strip()[:200]))
 
 
 def _run_crontab(argument: str, given: str = "") -> subprocess.CompletedProcess[str]:
@@ -195,5 +210,6 @@ def _run_crontab(argument: str, given: str = "") -> subprocess.CompletedProcess[
         )
     except (OSError, subprocess.TimeoutExpired) as error:
         raise UnavailableError(
-            _("crontab cannot be used: {why}").format(why=error), hint="gpurent watch install --as systemd"
+            _("cannot run crontab: {why}").format(why=describe_error(error)),
+            hint="gpurent watch install --as systemd",
         ) from None

@@ -1,1 +1,1 @@
-"""``gpurent top``: needs textual, an extra of the distribution."""
+"""``gpurent top``: needs textual, an optional extra of the distribution."""

@@ -1,4 +1,4 @@
-"""What the keys do to one lease. The lease is the one that was chosen when the key was pressed."""
+"""What the keys do, always to the lease that was selected when the key was pressed."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from gpurent.cli.views.render import format_moment, format_spent
 from gpurent.domain.lease import Lease
 from gpurent.domain.transfer import PullRequest
 from gpurent.errors import GpurentError
-from gpurent.locale import _
+from gpurent.locale import _, ngettext
 from gpurent.locale.durations import format_duration, parse_duration
 from gpurent.roles.lease import SupportsRenewal
 from gpurent.workflow.connection.transfers import FileCommands, work_folder
@@ -26,7 +26,7 @@ from gpurent.workflow.trips.operations import LeaseChanges, Releases
 
 @frozen
 class LeaseOperations:
-    """Each call is one use case; what it gives is for the status line."""
+    """Each method runs one use case and returns a text for the status line."""
 
     releases: Releases
     changes: LeaseChanges
@@ -36,7 +36,7 @@ class LeaseOperations:
     async def release(self, lease: Lease) -> str:
         receipt = await self.releases.release_lease(lease.id)
         spent = ", ".join(str(total.spent) for total in receipt.totals()) or "0"
-        return _("{lease} is given back; it cost {spent}").format(lease=lease.id, spent=spent)
+        return _("{lease} was released; it cost {spent}").format(lease=lease.id, spent=spent)
 
     def can_renew(self, lease: Lease) -> bool:
         return isinstance(self.changes.plugins.provider_of(lease), SupportsRenewal)
@@ -47,10 +47,13 @@ class LeaseOperations:
 
     async def pull(self, lease: Lease, sources: tuple[str, ...], target: Path) -> str:
         report = await self.files.pull(lease.id, PullRequest(sources=sources, target=target))
-        return _("{count} files are in {folder}").format(count=report.files, folder=target)
+        text = ngettext(
+            "{count} file downloaded to {folder}", "{count} files downloaded to {folder}", report.files
+        )
+        return text.format(count=report.files, folder=target)
 
     def find_results(self, lease: Lease) -> tuple[list[str], Path]:
-        """Where the results of the lease's trip lie on the machine, and the folder that they belong in."""
+        """Return the remote paths of the results of the lease's trip, and the local folder for them."""
         for trip in self.trips.list_trips(lease.id):
             if trip.spec.results.paths:
                 folder = work_folder(trip.id)
@@ -60,30 +63,30 @@ class LeaseOperations:
 
 
 class ActionScreen(Protocol):
-    """The screen as actions need it."""
+    """The screen as the actions use it."""
 
     def show_status(self, text: str) -> None:
-        """In the status line."""
+        """Show ``text`` in the status line."""
 
     def reload_leases(self) -> None:
-        """Take up what the Store says now."""
+        """Reload the leases from the Store."""
 
     def refresh_all(self) -> None:
-        """Let all providers be asked anew, soon."""
+        """Query all providers again soon."""
 
     def suspend(self) -> AbstractContextManager[None]:
-        """Give the terminal away."""
+        """Release the terminal for another program."""
 
     async def confirm(self, question: str) -> bool: ...
     async def ask_text(self, label: str, proposed: str) -> str:
-        """A line of text; empty when it was left."""
+        """Ask for a line of text; empty if it was cancelled."""
 
 
 @define(eq=False)
 class LeaseActions:
-    """``attach`` gets into a lease's session with the terminal to itself; gives the exit code.
+    """``attach`` opens a lease's session in the whole terminal and returns the exit code.
 
-    ``busy_leases``: the leases that something is done to now.
+    ``busy_leases``: the leases with an operation in progress.
     """
 
     _screen: ActionScreen
@@ -93,13 +96,13 @@ class LeaseActions:
     busy_leases: set[str] = field(factory=set)
 
     def find_lease(self, name: str) -> Lease | None:
-        """The lease, if something can be done to it now; else the user is told why not."""
+        """Return the lease if an operation can start on it now; else tell the user why not."""
         row = self._overview.find_row(name)
         if row is None:
-            self._screen.show_status(_("no lease is chosen"))
+            self._screen.show_status(_("no lease is selected"))
             return None
         if name in self.busy_leases:
-            self._screen.show_status(_("{lease} is being worked on").format(lease=name))
+            self._screen.show_status(_("{lease} is busy with another operation").format(lease=name))
             return None
         return row.lease
 
@@ -107,20 +110,24 @@ class LeaseActions:
         with self._screen.suspend():
             code = self._attach(lease.id)
         self._screen.refresh_all()
-        self._screen.show_status(_("{lease}: left with {code}").format(lease=lease.id, code=code))
+        self._screen.show_status(
+            _("{lease}: left the session (exit code {code})").format(lease=lease.id, code=code)
+        )
 
     async def release(self, lease: Lease) -> None:
         if not await self._screen.confirm(release_question(lease, self._overview.clock.now())):
-            self._screen.show_status(_("{lease} stays").format(lease=lease.id))
+            self._screen.show_status(_("{lease} was not released").format(lease=lease.id))
             return
-        await self._run_operation(lease, _("giving {lease} back"), self._operations.release(lease))
+        await self._run_operation(lease, _("releasing {lease}"), self._operations.release(lease))
 
     async def renew(self, lease: Lease) -> None:
         if not self._operations.can_renew(lease):
-            text = _("{provider} has no renewal; top up: gpurent topup {provider} AMOUNT")
+            text = _("{provider} does not support renewal; top up with: gpurent topup {provider} AMOUNT")
             self._screen.show_status(text.format(provider=lease.provider))
             return
-        given = await self._screen.ask_text(_("How much more time for {lease}?").format(lease=lease.id), "1h")
+        given = await self._screen.ask_text(
+            _("How much time to add to {lease}?").format(lease=lease.id), "1h"
+        )
         if not given:
             return
         try:
@@ -129,7 +136,7 @@ class LeaseActions:
             self._screen.show_status(str(error))
             return
         price = lease.offer.tariff.price
-        question = _("Buy {span} more for {lease}, by its price ({price}) about {cost}?").format(
+        question = _("Renew {lease} for {span} more, for about {cost} (at {price})?").format(
             span=format_duration(term), lease=lease.id, price=price, cost=price.cost(term)
         )
         if await self._screen.confirm(question):
@@ -137,15 +144,15 @@ class LeaseActions:
 
     async def pull(self, lease: Lease) -> None:
         sources, target = self._operations.find_results(lease)
-        label = _("What to bring from {lease} to {folder}? (below its home, or absolute)")
+        label = _("What to download from {lease} to {folder}? (relative to its home folder, or absolute)")
         given = await self._screen.ask_text(label.format(lease=lease.id, folder=target), " ".join(sources))
         if names := tuple(given.split()):
             await self._run_operation(
-                lease, _("pulling from {lease}"), self._operations.pull(lease, names, target)
+                lease, _("downloading from {lease}"), self._operations.pull(lease, names, target)
             )
 
     async def _run_operation(self, lease: Lease, saying: str, work: Awaitable[str]) -> None:
-        """The end of ``work``, good or bad, goes to the status line."""
+        """Run ``work`` and show its result or error in the status line."""
         self.busy_leases.add(lease.id)
         self._screen.show_status(f"{saying.format(lease=lease.id)}…")
         try:

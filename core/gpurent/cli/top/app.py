@@ -1,4 +1,4 @@
-"""The screen: a table that is painted from the overview, never waiting for it, and keys that act on one lease."""
+"""The screen: a table drawn from the overview without waiting for it, and keys that act on one lease."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ FULL_REFRESH_ROUNDS = 12
 
 
 class TopApp(App[None]):
-    """``cell_updates`` counts the cells that were written anew; a row that did not change is not touched."""
+    """The screen of ``gpurent top``. ``cell_updates`` counts rewritten cells; unchanged rows are left alone."""
 
     ENABLE_COMMAND_PALETTE = False
     CSS = f"""
@@ -94,12 +94,14 @@ class TopApp(App[None]):
             task.cancel()
         await asyncio.gather(*self._refresh_tasks, return_exceptions=True)
 
-    # painting
+    # drawing
 
     def update_screen(self) -> None:
-        """Bring the screen in line with the overview; writes only what changed."""
+        """Update the screen from the overview; writes only what changed."""
         rows = self.overview.list_rows()
         now = self.overview.clock.now()
+        if not self.query("#table"):
+            return  # a timer's last tick, while the app closes
         chosen = self.selected_id
         ordered = sorted(rows, key=SORT_ORDERS[self.order_index][1])  # type: ignore[arg-type]
         for name in self._shown_cells.keys() - {row.lease.id for row in rows}:
@@ -128,17 +130,17 @@ class TopApp(App[None]):
         self._shown_cells[name] = seen
 
     def _sort_rows(self, ranks: list[str], chosen: str) -> None:
-        """Sort the table; the chosen lease stays chosen, wherever it goes."""
+        """Sort the table and keep the selection on the chosen lease."""
         self._row_order = ranks
         places = {name: place for place, name in enumerate(ranks)}
-        keys = iter([str(key.value) for key in self.table.rows])  # in the order in which `sort` takes them
+        keys = iter([str(key.value) for key in self.table.rows])  # in the order in which `sort` visits them
         self.table.sort(key=lambda _row: places[next(keys)])
         if chosen in places:
             self.table.move_cursor(row=places[chosen], animate=False)
 
     def _update_detail(self) -> None:
         row = self.overview.find_row(self.selected_id)
-        self._set_text("#detail", format_detail(row) if row else _("No machine costs you anything now."))
+        self._set_text("#detail", format_detail(row) if row else _("No machine is costing money now."))
 
     def _set_text(self, where: str, text: Any) -> None:
         widget = self.query_one(where, Static)
@@ -160,14 +162,14 @@ class TopApp(App[None]):
     # asking the user
 
     async def confirm(self, question: str) -> bool:
-        """Only from a worker: it waits for the answer."""
+        """Wait for a yes or no; call it only from a worker."""
         return await self.push_screen_wait(ConfirmDialog(question))
 
     async def ask_text(self, label: str, proposed: str) -> str:
-        """Likewise; empty when it was left."""
+        """Wait for a line of text, empty if cancelled; call it only from a worker."""
         return await self.push_screen_wait(InputDialog(label, proposed))
 
-    # looking
+    # refreshing
 
     @property
     def selected_id(self) -> str:
@@ -183,7 +185,7 @@ class TopApp(App[None]):
         return [str(row.key.value) for row in self.table.ordered_rows[top : top + height]]
 
     async def _refresh_loop(self) -> None:
-        """Ask again and again, without waiting for whoever is slow: the overview asks nobody twice at once."""
+        """Refresh repeatedly without waiting for slow providers; the overview never queries one twice at once."""
         while True:
             self.overview.reload_leases()
             seen = self.visible_ids()
@@ -218,7 +220,7 @@ class TopApp(App[None]):
 
     def action_refresh(self) -> None:
         self.refresh_all()
-        self.show_status(_("asking everybody"))
+        self.show_status(_("asking all providers"))
 
     def action_sort(self) -> None:
         self.order_index = (self.order_index + 1) % len(SORT_ORDERS)
@@ -226,10 +228,10 @@ class TopApp(App[None]):
         self.show_status(_("sorted by {what}").format(what=_(SORT_ORDERS[self.order_index][0])))
 
     async def action_quit(self) -> None:
-        """Work that is under way is in the journal, but the user should know that it stops here."""
+        """Quit, but first warn once if operations are in progress: they are in the journal, but stop here."""
         if self.actions.busy_leases and not self._warned:
             self._warned = True
-            text = _("{leases}: not done yet; press q again to leave, then: gpurent resume")
+            text = _("{leases}: not finished yet; press q again to quit, then continue with: gpurent resume")
             self.show_status(text.format(leases=", ".join(sorted(self.actions.busy_leases))))
             return
         self.exit()

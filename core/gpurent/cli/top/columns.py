@@ -1,4 +1,4 @@
-"""Rows as the screen shows them. Every colour has a word or a mark beside it."""
+"""The rows of the table. Every colour comes with a word or a mark."""
 
 from __future__ import annotations
 
@@ -8,19 +8,19 @@ from decimal import Decimal
 
 from rich.text import Text
 
-from gpurent.cli.views.render import STATE_TITLES, format_moment
+from gpurent.cli.views.render import format_moment
 from gpurent.domain.lease import Lease
 from gpurent.domain.offer import Prepaid
 from gpurent.domain.terminal_text import strip_terminal
 from gpurent.domain.time_left import sum_prices
-from gpurent.locale import N_, _
+from gpurent.locale import N_, _, ngettext
 from gpurent.locale.durations import format_duration
 from gpurent.workflow.reports.overview import LeaseRow
 from gpurent.workflow.timing.time_left import format_time_left
 
 MONEY_WIDTH = 12
 DETAIL_HEIGHT = 8  # lines below the table
-# Key, heading, columns of a terminal: together, with their gaps, 79.
+# Key, heading, width in columns: 79 in total, including the gaps.
 COLUMNS = (
     ("lease", N_("lease"), 16),
     ("state", N_("state"), 11),
@@ -41,7 +41,7 @@ SORT_ORDERS: tuple[tuple[str, Callable[[LeaseRow], object]], ...] = (
 
 
 def format_cells(row: LeaseRow, now: datetime) -> dict[str, Text]:
-    """One text a column, cut to its width."""
+    """Return one text for each column, cut to its width."""
     price = row.lease.offer.tariff.price
     spent = " ".join(_format_amount(money.decimal, money.currency.code) for money in row.spent)
     load = row.sample.load
@@ -61,16 +61,16 @@ def format_cells(row: LeaseRow, now: datetime) -> dict[str, Text]:
 
 
 def _format_amount(value: Decimal, unit: str) -> str:
-    """With as many decimals as there is room for; the exact amount stands below the table."""
+    """Format with as many decimals as fit; the exact amount is shown below the table."""
     texts = [f"{value.normalize():f} {unit}", *(f"{value:.{places}f} {unit}" for places in (3, 2, 1, 0))]
     return next((text for text in texts if len(text) <= MONEY_WIDTH), texts[-1])
 
 
 def _format_state(row: LeaseRow, now: datetime) -> Text:
-    """The state; of a row that is not fresh, for how long it is not."""
+    """Return the state, or for a stale row how long it has been stale."""
     if not row.problem:
-        state = row.lease.state.value
-        return Text(_(STATE_TITLES[state]), _STATE_COLOURS.get(state, ""))
+        state = row.lease.state
+        return Text(state.title, _STATE_COLOURS.get(state.value, ""))
     age = format_duration(now - row.stale_since).partition(" ") if row.stale_since else None
     if age is None:
         return Text(_("no answer"), "dim italic")
@@ -79,12 +79,12 @@ def _format_state(row: LeaseRow, now: datetime) -> Text:
 
 
 def format_summary(rows: Sequence[LeaseRow], now: datetime) -> str:
-    """The line on top: how many, what they burn together, what time it is."""
+    """Return the top line: number of leases, total burn rate, current time."""
     prices = [row.lease.offer.tariff.price for row in rows if not row.lease.is_over]
     codes = dict.fromkeys(price.currency for price in prices)
     burns = [str(sum_prices([price for price in prices if price.currency == code])) for code in codes]
     stale = sum(bool(row.problem) for row in rows)
-    parts = [_("{count} leases").format(count=len(rows)), *burns]
+    parts = [ngettext("{count} lease", "{count} leases", len(rows)).format(count=len(rows)), *burns]
     if stale:
         parts.append(_("{count} stale").format(count=stale))
     return "  ·  ".join([*parts, format_moment(now)])
@@ -95,7 +95,7 @@ def format_detail(row: LeaseRow) -> Text:
     hardware = lease.offer.hardware
     parts = (
         lease.id,
-        _(STATE_TITLES[lease.state.value]),
+        lease.state.title,
         f"{max(1, hardware.gpus)} x {hardware.gpu}" if hardware.gpu else "CPU",
         str(lease.endpoint or "-"),
         format_time_left(row.time_left),
@@ -105,7 +105,7 @@ def format_detail(row: LeaseRow) -> Text:
         spent = ", ".join(str(money) for money in row.spent)
         lines.append(
             Text(
-                _("spent {spent} by the books, at {price}").format(
+                _("spent {spent} according to the ledger, at {price}").format(
                     spent=spent, price=lease.offer.tariff.price
                 )
             )
@@ -127,25 +127,25 @@ def _to_one_line(text: str) -> str:
 
 
 def release_question(lease: Lease, now: datetime) -> str:
-    lines = [_("Give {lease} back now?").format(lease=lease.id)]
+    lines = [_("Release {lease} now?").format(lease=lease.id)]
     tariff = lease.offer.tariff
     if isinstance(tariff, Prepaid) and lease.expires_at is not None:
         rest = max(timedelta(), lease.expires_at - now)
         worth = tariff.price.cost(rest, round_up=False)
         text = (
-            _("{span} are paid and not used; about {worth} come back.")
+            _("{span} of paid time is unused; about {worth} will be refunded.")
             if tariff.refundable
-            else _("{span} are paid and not used; they are lost (about {worth}).")
+            else _("{span} of paid time is unused and will be lost (about {worth}).")
         )
         lines.append(text.format(span=format_duration(rest), worth=worth))
     elif not isinstance(tariff, Prepaid):
-        lines.append(_("It stops costing {price}.").format(price=tariff.price))
+        lines.append(_("This ends the cost of {price}.").format(price=tariff.price))
     if lease.offer.deposit is not None:
         deposit = lease.offer.deposit
         lines.append(
-            _("The deposit of {money} comes back: {when}.").format(
+            _("The deposit of {money} is returned: {when}.").format(
                 money=deposit.money, when=deposit.returned_on
             )
         )
-    lines.append(_("Its sessions end, and files that you have not pulled may be lost."))
+    lines.append(_("Its sessions end, and files that you have not downloaded may be lost."))
     return "\n".join(lines)

@@ -1,4 +1,4 @@
-"""Questions over the table."""
+"""Dialogs shown over the table."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _DIALOG_CSS = """
 
 
 class ConfirmDialog(ModalScreen[bool]):
-    """Only ``y`` is yes; everything else that closes it is no."""
+    """A yes/no dialog: only ``y`` is yes; any other way to close it is no."""
 
     CSS = _DIALOG_CSS.format(name="ConfirmDialog")
     BINDINGS: ClassVar = [
@@ -43,7 +43,7 @@ class ConfirmDialog(ModalScreen[bool]):
 
 
 class InputDialog(ModalScreen[str]):
-    """A line of text; empty when it was left."""
+    """A dialog for a line of text; empty if it was cancelled."""
 
     CSS = _DIALOG_CSS.format(name="InputDialog")
     BINDINGS: ClassVar = [Binding("escape", "leave", show=False)]
@@ -57,7 +57,7 @@ class InputDialog(ModalScreen[str]):
         with Vertical():
             yield Static(self._label, markup=False)
             yield Input(self._initial_text)
-            yield Static(_("Enter: go on    Esc: leave"), markup=False)
+            yield Static(_("Enter: continue    Esc: cancel"), markup=False)
 
     def on_input_submitted(self, event: Input.Submitted) -> None:
         self.dismiss(event.value.strip())

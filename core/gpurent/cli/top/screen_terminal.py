@@ -1,4 +1,4 @@
-"""What is shown while the screen is taken."""
+"""The terminal while ``gpurent top`` owns the screen."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from gpurent.domain.question import Question
 from gpurent.domain.terminal_text import strip_terminal
 from gpurent.ports.terminal import Prompter
 
-_HIDDEN_EVENTS = (EventKind.STEP_BEGUN, EventKind.STEP_DONE, EventKind.PROGRESS, EventKind.JOB_OUTPUT)
+_HIDDEN_EVENTS = (EventKind.STEP_STARTED, EventKind.STEP_DONE, EventKind.PROGRESS, EventKind.JOB_OUTPUT)
 
 
 class ScreenTerminal:
-    """Implements `gpurent.ports.terminal.Terminal`. ``before`` asks as long as the screen is not taken."""
+    """Implements `gpurent.ports.terminal.Terminal`. ``before`` asks questions until the screen is in use."""
 
     is_interactive = False
 
@@ -26,7 +26,7 @@ class ScreenTerminal:
 
     @contextmanager
     def redirect_to(self, status: Callable[[str], None]) -> Iterator[None]:
-        """The screen is taken inside the block: the last event goes to ``status``, and nobody is asked."""
+        """Show events in the status line through ``status``, and ask no questions, inside the block."""
         self._status = status
         try:
             yield
@@ -50,7 +50,7 @@ class ScreenTerminal:
         return None if self._status else await self._prompter.ask_question(question)
 
     def show_output(self, data: bytes) -> None:
-        """The table shows the sessions' last lines already."""
+        """Ignore it: the table shows the last lines of the sessions already."""
 
     def start_progress(self, title: str) -> _StatusProgress:
         return _StatusProgress(title, self._show_text)

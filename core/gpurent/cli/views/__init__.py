@@ -1,1 +1,1 @@
-"""What the commands print: tables, sentences, pages."""
+"""What the commands print: tables, text and HTML pages."""

@@ -1,4 +1,4 @@
-"""Spending and differences for a terminal: bars that line up with Chinese text."""
+"""Charts of spending and tables of ledger differences for a terminal; they also line up with Chinese text."""
 
 from __future__ import annotations
 
@@ -19,19 +19,19 @@ BAR_WIDTH = 30
 _BAR_CHARACTERS = " ▏▎▍▌▋▊▉"
 GROUP_TITLES = {"day": N_("day"), "provider": N_("provider"), "gpu": "GPU", "trip": N_("trip")}
 FINDING_TITLES = {
-    "equal": N_("agrees"),
-    "grown": N_("the meter ran on"),
-    "missing-here": N_("missing in the ledger"),
-    "missing-there": N_("not in the provider's books"),
-    "amount": N_("another amount there"),
-    "twice": N_("listed there twice"),
-    "balance": N_("the lines agree, the balance does not"),
-    "unknown": N_("unknown, the books there could not be read"),
+    "equal": N_("matches"),
+    "grown": N_("charge has grown"),
+    "missing-in-ledger": N_("missing from the ledger"),
+    "missing-in-statement": N_("not in the statement"),
+    "amount-differs": N_("amounts differ"),
+    "duplicate": N_("duplicate in the statement"),
+    "balance-differs": N_("entries match, but the balance does not"),
+    "unknown": N_("unknown, the statement could not be read"),
 }
 
 
 def format_bar(amount: int, most: int, width: int = BAR_WIDTH) -> str:
-    """``amount`` of ``most`` as a bar, to an eighth of a column."""
+    """Draw ``amount`` of ``most`` as a bar, to an eighth of a column."""
     if amount <= 0 or most <= 0:
         return ""
     full, rest = divmod(amount * width * 8 // most, 8)
@@ -39,7 +39,7 @@ def format_bar(amount: int, most: int, width: int = BAR_WIDTH) -> str:
 
 
 def format_costs(found: Costs) -> str:
-    """A bar for each row, longest first within its own currency's scale; totals, rates, what could not be converted."""
+    """Format a bar for each row, scaled within its own currency, then totals, exchange rates, unconverted amounts."""
     if not found.movements:
         return _("Nothing was spent.")
     most: dict[str, int] = {}
@@ -53,11 +53,11 @@ def format_costs(found: Costs) -> str:
     head = (_(GROUP_TITLES[found.by]), _("spent"), "")
     lines = [
         format_table(head, rows, right=(1,)),
-        _("In all: {total}").format(total=format_sum(found.totals)),
+        _("Total: {total}").format(total=format_sum(found.totals)),
     ]
     lines += format_used_rates(found.rates)
-    if found.lacking:
-        lines.append(format_unconverted(found.lacking))
+    if found.unconverted:
+        lines.append(format_unconverted(found.unconverted))
     return "\n".join(lines)
 
 
@@ -66,14 +66,14 @@ def format_sum(every: Sequence[Money]) -> str:
 
 
 def format_used_rates(rates: Sequence[Rate]) -> list[str]:
-    """One line for each value of a source, with the first and the last time that it was used."""
+    """Return one line for each value of a source, with the first and last time of its use."""
     times: dict[tuple[str, str, str, str], list[datetime]] = {}
     for rate in rates:
         times.setdefault((rate.base.code, f"{rate.value:f}", rate.quote.code, rate.source), []).append(
             rate.at
         )
     return [
-        _("Rate: 1 {base} = {value} {quote} ({source}, {at})").format(
+        _("Exchange rate: 1 {base} = {value} {quote} ({source}, {at})").format(
             base=base,
             value=value,
             quote=quote,
@@ -85,33 +85,32 @@ def format_used_rates(rates: Sequence[Rate]) -> list[str]:
 
 
 def format_unconverted(lacking: Sequence[Money]) -> str:
-    return _("Not converted, since no rate for it was stored: {money}").format(money=format_sum(lacking))
+    return _("Not converted, no exchange rate was stored: {money}").format(money=format_sum(lacking))
 
 
 def format_findings(found: Sequence[LedgerFinding], entered: int) -> str:
-    """What differs, one line each; what agrees is only counted."""
+    """Format one line for each difference; matching entries are only counted."""
     fine = [finding for finding in found if finding.is_consistent]
     rows = [_finding_row(finding) for finding in found if finding not in fine]
-    head = (_("provider"), _("lease"), _("what"), _("here"), _("there"), _("finding"))
+    head = (_("provider"), _("lease"), _("item"), _("ledger"), _("statement"), _("details"))
     lines = [format_table(head, rows, right=(3, 4))] if rows else []
     if entered:
         lines.append(_("New entries: {count}").format(count=entered))
-    lines.append(
-        _("Lines that agree: {count}").format(count=len(fine))
-        + ("" if rows else ". " + _("The ledger is equal to the providers' books."))
-    )
+    lines.append(_("Matching entries: {count}").format(count=len(fine)))
+    if not rows:
+        lines.append(_("The ledger matches the providers' statements."))
     if any(finding.entries for finding in found if not finding.is_consistent):
-        lines.append(_("Enter what is missing here: gpurent reconcile --enter"))
+        lines.append(_("To add the missing entries to the ledger: gpurent reconcile --enter"))
     return "\n".join(lines)
 
 
 def _finding_row(finding: LedgerFinding) -> tuple[str, ...]:
-    what = _(FINDING_TITLES[finding.what.value])
+    what = _(FINDING_TITLES[finding.difference.value])
     return (
         finding.provider,
         finding.lease or "-",
         _(CHARGE_TITLES[finding.kind.value]) if finding.kind else "-",
-        str(finding.here or "-"),
-        str(finding.there or "-"),
+        str(finding.ledger_amount or "-"),
+        str(finding.statement_amount or "-"),
         f"{what}: {finding.reason}" if finding.reason else f"{what} ({finding.ref[:16]})",
     )

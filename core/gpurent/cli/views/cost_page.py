@@ -1,4 +1,4 @@
-"""Spending as one page that needs nothing else: no script, no network; readable in the dark too."""
+"""Spending as one self-contained HTML page: no scripts, no network, and a dark mode."""
 
 from __future__ import annotations
 
@@ -35,11 +35,11 @@ svg text { font-size: 12px; fill: var(--dim); } .end { text-anchor: end; }
 
 
 def render_cost_page(found: Costs, history: UsageHistory) -> str:
-    """The whole document; it is well-formed XML as well."""
-    title = _("What the GPUs cost")
+    """Render the whole document, which is also well-formed XML."""
+    title = _("GPU costs")
     parts = [
         f"<h1>{escape_text(title)}</h1>",
-        f"<p>{escape_text(_('In all: {total}').format(total=format_sum(found.totals)))}</p>",
+        f"<p>{escape_text(_('Total: {total}').format(total=format_sum(found.totals)))}</p>",
     ]
     parts += [_spending_chart(found, money.currency) for money in found.totals]
     currencies = {span.money.currency for span in history.spans}
@@ -50,7 +50,7 @@ def render_cost_page(found: Costs, history: UsageHistory) -> str:
     parts += [_idle_chart(history)] if history.idle else []
     parts += [_html_table(found)]
     parts += [f"<p>{escape_text(line)}</p>" for line in format_used_rates(found.rates)]
-    parts += [f"<p>{escape_text(format_unconverted(found.lacking))}</p>"] if found.lacking else []
+    parts += [f"<p>{escape_text(format_unconverted(found.unconverted))}</p>"] if found.unconverted else []
     return (
         f'<!DOCTYPE html>\n<html lang="{get_language()}"><head><meta charset="utf-8"/>'
         '<meta name="viewport" content="width=device-width"/>'
@@ -66,21 +66,21 @@ def _spending_chart(found: Costs, currency: Currency) -> str:
             points.append(ChartPoint(item.at, total))
     points.insert(0, ChartPoint(points[0].at, 0))
     until = max(points[-1].at, points[0].at + _HOUR)
-    title = _("Spent over time, {currency}").format(currency=currency.code)
+    title = _("Cumulative spending, {currency}").format(currency=currency.code)
     return draw_step_line(title, points, until, lambda value: str(Money(value, currency)))
 
 
 def _burn_rate_chart(spans: Sequence[LeaseSpan], currency: Currency) -> str:
-    """All leases of one moment together: each burns evenly what it cost over its own time."""
+    """Draw the total burn rate over time; the cost of each lease is spread evenly over its duration."""
     mine = [span for span in spans if span.money.currency == currency]
     edges = {at for span in mine for at in (span.since, span.until)}
     points = [ChartPoint(at, _burn_rate_at(mine, at)) for at in sorted(edges)]
-    title = _("Burn rate, {currency} an hour").format(currency=currency.code)
+    title = _("Burn rate, {currency} per hour").format(currency=currency.code)
     return draw_step_line(title, points, points[-1].at, lambda value: str(Money(value, currency)))
 
 
 def _burn_rate_at(spans: Sequence[LeaseSpan], at: datetime) -> int:
-    """Minor units an hour."""
+    """Return the burn rate in minor units per hour."""
     return sum(
         span.money.amount * (_HOUR // timedelta(microseconds=1))
         // ((span.until - span.since) // timedelta(microseconds=1))
@@ -107,7 +107,7 @@ def _idle_chart(history: UsageHistory) -> str:
         for lease, spans in history.idle.items()
         for name, idle in spans
     ]
-    return draw_bars(_("Paid but idle"), rows)
+    return draw_bars(_("Paid idle time"), rows)
 
 
 def _html_table(found: Costs) -> str:
@@ -123,7 +123,7 @@ CHART_WIDTH, CHART_HEIGHT = 720, 220
 LEFT_MARGIN, RIGHT_MARGIN, TOP_MARGIN, BOTTOM_MARGIN = 110, 20, 16, 34
 ROW_HEIGHT, LABEL_WIDTH = 24, 270
 _SECOND = timedelta(seconds=1)
-# XML has no place for these at all, not even escaped.
+# XML does not allow these characters at all, not even escaped.
 _CONTROL_CHARACTERS = re.compile(
     "[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff\ufffe\uffff\u202a-\u202e\u2066-\u2069]"
 )
@@ -131,21 +131,21 @@ _CONTROL_CHARACTERS = re.compile(
 
 @frozen
 class ChartPoint:
-    """``value`` from ``at`` on, in whole minor units."""
+    """A point of a step chart: ``value``, in minor units, applies from ``at`` on."""
 
     at: datetime
     value: int
 
 
 def escape_text(value: str) -> str:
-    """``value`` safe inside an element or an attribute; control and direction marks become visible."""
+    """Escape ``value`` for an element or an attribute; control and direction characters are replaced visibly."""
     return escape(_CONTROL_CHARACTERS.sub("\ufffd", value))
 
 
 def draw_step_line(
     title: str, points: Sequence[ChartPoint], until: datetime, label: Callable[[int], str]
 ) -> str:
-    """A stepped line from the first point to ``until``; ``label`` names a value on the axis."""
+    """Draw a step line from the first point to ``until``; ``label`` formats a value on the axis."""
     first, most = points[0].at, max(1, *(point.value for point in points))
     span = max((until - first) // _SECOND, 1)
 
@@ -176,7 +176,7 @@ def draw_step_line(
 
 
 def draw_bars(title: str, rows: Sequence[tuple[str, int, str]]) -> str:
-    """``(name, value, label)`` each as a bar; one scale."""
+    """Draw each ``(name, value, label)`` as a bar, all on the same scale."""
     most = max(1, *(value for _name, value, _label in rows))
     room = CHART_WIDTH - LEFT_MARGIN - RIGHT_MARGIN - LABEL_WIDTH
     parts = []

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from gpurent.cli.json_output import to_json_value
 from gpurent.cli.views.render import format_moment
 from gpurent.cli.views.table import format_table
-from gpurent.locale import _
+from gpurent.locale import _, ngettext
 from gpurent.locale.durations import format_duration
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 def format_price_range(low: Money, high: Money) -> str:
-    """``3.60 CNY``, or ``3.60 - 3.78 CNY`` when it floats."""
+    """Format ``3.60 CNY``, or ``3.60 - 3.78 CNY`` if the price floats."""
     if low == high:
         return str(low)
     return f"{str(low).rpartition(' ')[0]} - {high}"
@@ -33,7 +33,7 @@ def format_gpu(offer: Offer) -> str:
 
 
 def format_rates(rates: Iterable[Rate]) -> list[str]:
-    """Each rate once, with its source and date."""
+    """Format each rate once, with its source and date."""
     lines = (
         _("1 {base} = {value} {quote}: {source}, {at}").format(
             base=rate.base.code,
@@ -53,24 +53,33 @@ def format_market(found: MarketOffers, code: str) -> str:
         lines.append(_offer_table(found.ranked, code))
         lines += format_rates(rate for item in found.ranked for rate in _collect_rates(item))
     if found.unconverted:
-        lines += ["", _("Not comparable, so ranked apart:"), _offer_table(found.unconverted, "")]
+        lines += ["", _("Not comparable, ranked separately:"), _offer_table(found.unconverted, "")]
         lines += format_rates(rate for item in found.unconverted for rate in _collect_rates(item))
         lines += list(dict.fromkeys(item.unconverted_reason for item in found.unconverted))
     if not found.ranked and not found.unconverted:
-        lines.append(_("Nothing fits."))
+        lines.append(_("No matching offers."))
     if found.too_short:
-        lines.append(_("{count} machines cannot be had for so long.").format(count=found.too_short))
+        lines.append(_format_too_short(found.too_short))
     lines += [
-        _("{provider} is left out: {reason}").format(provider=name, reason=reason)
+        _("No offers from {provider}: {reason}").format(provider=name, reason=reason)
         for name, reason in found.unavailable
     ]
     return "\n".join(lines)
 
 
+def _format_too_short(count: int) -> str:
+    text = ngettext(
+        "{count} machine cannot be rented for that long.",
+        "{count} machines cannot be rented for that long.",
+        count,
+    )
+    return text.format(count=count)
+
+
 def _offer_table(items: Sequence[PricedOffer], code: str) -> str:
     head = (
-        _("provider"), _("machine"), "GPU", _("price"), _("for"), _("to pay"), _("comes back"), _("locked"),
-        _("in {code}").format(code=code) if code else _("in the end"), _("free"),
+        _("provider"), _("machine"), "GPU", _("price"), _("duration"), _("to pay"), _("refundable"), _("deposit"),
+        _("in {code}").format(code=code) if code else _("net cost"), _("available"),
     )  # fmt: skip
     return format_table(head, [_offer_row(item) for item in items], right=(3, 5, 6, 7, 8))
 
@@ -87,7 +96,7 @@ def _offer_row(item: PricedOffer) -> tuple[str, ...]:
         str(item.refundable) if item.refundable.amount else "-",
         str(quote.deposit) if quote.deposit else "-",
         format_price_range(shown.low, shown.high),
-        _("yes") if offer.free else _("taken"),
+        _("yes") if offer.available else _("taken"),
     )
 
 
@@ -97,7 +106,7 @@ def _collect_rates(item: PricedOffer) -> list[Rate]:
 
 
 def market_json(found: MarketOffers, providers: Sequence[str]) -> list[dict[str, Any]]:
-    """A row for each of ``providers``; its offers carry what they cost, raw and converted, and their rank among all."""
+    """Return a row for each of ``providers``; its offers have their cost, original and converted, and overall rank."""
     reasons = dict(found.unavailable)
     ranks = {id(item): number for number, item in enumerate(found.ranked, 1)}
     every = [*found.ranked, *found.unconverted]
@@ -127,8 +136,8 @@ def _offer_json(item: PricedOffer) -> Mapping[str, Any]:
             "high": shown.high,
             "deposit": shown.deposit,
             "rates": way.rates,
-            "oldest_rate": way.oldest_rate_at,
-            "floats": way.floats or shown.low != shown.high,
+            "oldest_rate_at": way.oldest_rate_at,
+            "floating": way.floats or shown.low != shown.high,
         }
     return {
         **to_json_value(item.offer),
@@ -139,10 +148,10 @@ def _offer_json(item: PricedOffer) -> Mapping[str, Any]:
             "high": item.quote.high,
             "deposit": item.quote.deposit,
             "refundable": item.refundable,
-            "in_the_end": {"low": item.net_quote.low, "high": item.net_quote.high},
+            "net_cost": {"low": item.net_quote.low, "high": item.net_quote.high},
             "rate": item.quote.rate,
             "converted": converted,
-            "why_not_converted": item.unconverted_reason,
+            "unconverted_reason": item.unconverted_reason,
         },
     }
 
@@ -151,39 +160,39 @@ def format_preview(found: TripPreview, spec: TripSpec) -> str:
     quote = found.plan.quote
     lines = []
     if found.needs_mail_binding:
-        lines.append(_("First your e-mail address is bound; what that costs stands in the shop's mail."))
+        lines.append(_("Your e-mail address is bound first; the provider's e-mail states the cost."))
     lines += [_format_leg(number, leg, spec) for number, leg in enumerate(found.plan.legs, 1)]
     lines.append(
-        _("Then the machine stays yours until you release it.")
+        _("The machine is then kept until you release it.")
         if spec.limits.keep
-        else _("Then it is given back; unused time and deposits come home.")
+        else _("The machine is then released; unused time and deposits are refunded.")
     )
     cost = format_price_range(quote.low, quote.high)
     endless = any(leg.order.term is None for leg in found.plan.legs)
-    expected = _("Expected for the first hour: {cost}") if endless else _("Expected in all: {cost}")
+    expected = _("Expected cost for the first hour: {cost}") if endless else _("Expected total cost: {cost}")
     lines += ["", expected.format(cost=cost)]
     if quote.deposit is not None:
-        lines.append(_("Locked meanwhile: {deposit}").format(deposit=quote.deposit))
-    lines.append(_("No bill above its leg's upper figure is paid without asking."))
+        lines.append(_("Deposit: {deposit}").format(deposit=quote.deposit))
+    lines.append(_("You are asked before a bill above the upper estimate of its leg is paid."))
     lines.append(
-        _("Needed at once: {needed}; the balance is {balance}").format(
+        _("Required balance: {needed}; current balance: {balance}").format(
             needed=found.required, balance=found.balance
         )
     )
     lines += [
-        _("Left of the {name} of {limit}: {left}").format(
+        _("Remaining {name}: {left} of {limit}").format(
             name=status.limit.name, limit=status.limit.money, left=status.left
         )
         for status in found.budgets
     ]
     if found.max_runtime is not None:
         lines.append(
-            _("The machine can run for {span} before money ends.").format(
+            _("The machine can run for {span} before the balance or a budget is used up.").format(
                 span=format_duration(found.max_runtime)
             )
         )
     lines += format_rates([quote.rate] if quote.rate else [])
-    lines += [_("It would be refused: {why}").format(why=why) for why in found.refusals]
+    lines += [_("This trip would be refused: {why}").format(why=why) for why in found.refusals]
     lines.append(_("Nothing was ordered, paid or written."))
     return "\n".join(lines)
 
@@ -192,9 +201,9 @@ def _format_leg(number: int, leg: Leg, spec: TripSpec) -> str:
     order = leg.order
     cost = format_price_range(leg.quote.low, leg.quote.high)
     if order.term is None:
-        cost = _("{cost} for each hour").format(cost=cost)
+        cost = _("{cost} per hour").format(cost=cost)
     if leg.quote.deposit is not None:
-        cost = _("{cost}, and {deposit} locked").format(cost=cost, deposit=leg.quote.deposit)
+        cost = _("{cost}, plus a deposit of {deposit}").format(cost=cost, deposit=leg.quote.deposit)
     time = format_duration(order.term) if order.term is not None else _("until the job ends")
     return _("{number}. {gpu} on machine {machine}, {time}: {work}. {cost}").format(
         number=number,
@@ -211,24 +220,24 @@ def _leg_actions(leg: Leg, spec: TripSpec) -> list[str]:
     parts = []
     if leg.upload and upload.include:
         names = ", ".join(upload.include)
-        parts.append(_("upload {names} of {folder}").format(names=names, folder=upload.folder))
+        parts.append(_("upload {names} from {folder}").format(names=names, folder=upload.folder))
     elif leg.upload:
         parts.append(_("upload {folder}").format(folder=upload.folder))
     if not leg.job:
         return parts
     if setup.is_needed:
         meanwhile = leg.upload and setup.needs is not None
-        parts.append(_("meanwhile make the machine ready") if meanwhile else _("make the machine ready"))
+        parts.append(_("set up the machine during the upload") if meanwhile else _("set up the machine"))
     parts.append(_("run {command}").format(command=shlex.join(spec.job.command)))
     if spec.results.paths:
-        parts.append(_("bring home {results}").format(results=", ".join(spec.results.paths)))
+        parts.append(_("download {results}").format(results=", ".join(spec.results.paths)))
     return parts
 
 
 def preview_json(found: TripPreview) -> dict[str, Any]:
     return {
         "account": found.account,
-        "binds_mail": found.needs_mail_binding,
+        "needs_mail_binding": found.needs_mail_binding,
         "legs": [
             {
                 "kind": leg.order.kind,
@@ -248,12 +257,12 @@ def preview_json(found: TripPreview) -> dict[str, Any]:
         "high": found.plan.quote.high,
         "deposit": found.plan.quote.deposit,
         "rate": found.plan.quote.rate,
-        "needed": found.required,
+        "required": found.required,
         "balance": found.balance,
-        "lasts": found.max_runtime,
+        "max_runtime": found.max_runtime,
         "budgets": [
             {"name": item.limit.name, "limit": item.limit.money, "used": item.used, "left": item.left}
             for item in found.budgets
         ],
-        "refused": found.refusals,
+        "refusals": found.refusals,
     }

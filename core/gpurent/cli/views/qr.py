@@ -1,18 +1,18 @@
-"""A QR code in half blocks: two rows of modules in one line of the terminal."""
+"""QR codes in half blocks: two rows of modules in each line of the terminal."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
 QUIET_ZONE = 4
-# Upper and lower module of a cell; True is dark.
+# The upper and lower module of a cell; True is dark.
 _CELL_CHARACTERS = {(False, False): " ", (True, False): "▀", (False, True): "▄", (True, True): "█"}
-# Black on white whatever the terminal's own colours are: scanners want dark on light.
+# Always black on white, whatever the terminal's colours: scanners need dark on light.
 _BLACK_ON_WHITE, _RESET = "\x1b[38;5;16;48;5;231m", "\x1b[0m"
 
 
 def format_qr(text: str) -> str:
-    """``text`` as a code with its quiet zone; the colours are dropped by `click.echo` where there is no terminal."""
+    """Draw ``text`` as a QR code with its quiet zone; `click.echo` strips the colours if there is no terminal."""
     import segno
 
     matrix = segno.make(text, error="m", micro=False).matrix

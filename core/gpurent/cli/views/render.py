@@ -1,4 +1,4 @@
-"""Leases, their time, receipts, machines and errors for people."""
+"""Text for leases, their time left, receipts, machines and errors."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 @frozen(kw_only=True, eq=False)
 class LeaseTimeTable:
-    """By the lease's id: its figure, the thresholds that it lies below, when the timer in its machine shuts it."""
+    """By lease ID: the time left, the thresholds it has passed, and when the timer in the machine shuts it down."""
 
     figures: Mapping[str, TimeLeft]
     passed_thresholds: Mapping[str, tuple[timedelta, ...]]
@@ -47,7 +47,7 @@ class LeaseTimeTable:
         alarms: TimeAlarms,
         timers: MachineTimers,
     ) -> LeaseTimeTable:
-        """``figures``: by the lease's id, asked for now or as they were last seen."""
+        """Make the table from ``figures``, by lease ID, fetched now or as last seen."""
         limits = {lease.id: alarms.get_thresholds(lease.provider) for lease in leases}
         return cls(
             figures=figures,
@@ -59,7 +59,7 @@ class LeaseTimeTable:
         )
 
     def row_colour(self, lease: Lease) -> str | None:
-        """Red below the shortest threshold, yellow below another."""
+        """Return red below the shortest threshold, yellow below another one, else None."""
         passed = self.passed_thresholds[lease.id]
         if not passed:
             return None
@@ -70,11 +70,11 @@ class LeaseTimeTable:
         return {**to_json_value(lease), "time_left": figure, "timer": timer}
 
     def figure_json(self, lease_id: str) -> dict[str, Any]:
-        """The figure for ``--json``; spans in seconds, ``words`` in the user's language."""
+        """Return the time left for ``--json``; durations in seconds, ``text`` in the user's language."""
         figure = self.figures[lease_id]
         return {
             **to_json_value(figure),
-            "words": format_time_left(figure),
+            "text": format_time_left(figure),
             "low": bool(self.passed_thresholds[lease_id]),
         }
 
@@ -82,33 +82,20 @@ class LeaseTimeTable:
         return describe_time_left(self.figures[lease_id])
 
 
-STATE_TITLES = {
-    "requested": N_("requested"),
-    "payable": N_("to be paid"),
-    "provisioning": N_("starting"),
-    "ready": N_("running"),
-    "releasing": N_("being given back"),
-    "released": N_("given back"),
-    "expired": N_("expired"),
-    "failed": N_("failed"),
-    "cancelled": N_("cancelled"),
-    "kept": N_("shut, files kept"),
-    "gone": N_("gone"),
-}
 CHARGE_TITLES = {
-    "use": N_("use"),
+    "usage": N_("usage"),
     "renewal": N_("renewal"),
     "fee": N_("fee"),
     "deposit": N_("deposit"),
     "refund": N_("refund"),
-    "deposit-back": N_("deposit back"),
+    "deposit-refund": N_("deposit returned"),
     "top-up": N_("top-up"),
     "hold": N_("on hold"),
     "transfer": N_("transfer"),
 }
 IDLE_TITLES = {
-    "upload-to-job": N_("end of upload to start of job"),
-    "job-to-release": N_("end of job to release"),
+    "upload-to-job": N_("between upload and job"),
+    "job-to-release": N_("between job and release"),
 }
 
 
@@ -117,14 +104,14 @@ def format_moment(at: datetime | None) -> str:
 
 
 def format_leases(leases: Sequence[Lease], times: LeaseTimeTable) -> str:
-    """Lines below a warning threshold are coloured."""
+    """Format a table; rows below a warning threshold are coloured."""
     if not leases:
-        return _("No machine costs you anything now.")
+        return _("No machine is costing money now.")
     head = (_("lease"), _("state"), "GPU", _("access"), _("time left"), _("note"))
     rows = [
         (
             lease.id,
-            _(STATE_TITLES[lease.state.value]),
+            lease.state.title,
             lease.offer.hardware.gpu or "CPU",
             str(lease.endpoint or "-"),
             format_time_left(times.figures[lease.id]),
@@ -138,8 +125,8 @@ def format_leases(leases: Sequence[Lease], times: LeaseTimeTable) -> str:
 
 
 def _release_reminders(leases: Sequence[Lease]) -> list[str]:
-    """What only the user can end burns until the user says that it has ended."""
-    text = _("{lease} costs money until you end it. Then say: gpurent release {lease} --confirmed")
+    """Return reminders for leases that only the user can end: they cost money until the user confirms their end."""
+    text = _("{lease} costs money until you end it. Then run: gpurent release {lease} --confirmed")
     return [
         style(text.format(lease=lease.id), fg="yellow")
         for lease in leases
@@ -153,7 +140,7 @@ def format_lease(lease: Lease, times: LeaseTimeTable) -> str:
         (_("lease"), lease.id),
         (_("provider"), lease.provider),
         (_("order"), lease.ref or "-"),
-        (_("state"), _(STATE_TITLES[lease.state.value])),
+        (_("state"), lease.state.title),
         (_("note"), lease.note or "-"),
         (_("machine"), lease.offer.key),
         ("GPU", lease.offer.hardware.gpu or "CPU"),
@@ -165,15 +152,15 @@ def format_lease(lease: Lease, times: LeaseTimeTable) -> str:
             _("time left"),
             f"{format_time_left(figure)} ({figure.note})" if figure.note else format_time_left(figure),
         ),
-        (_("burn rate"), str(figure.burn or "-")),
-        (_("timer in the machine"), format_moment(times.timers[lease.id])),
+        (_("burn rate"), str(figure.burn_rate or "-")),
+        (_("machine timer"), format_moment(times.timers[lease.id])),
     ]
-    return format_table((_("what"), _("value")), rows)
+    return format_table((_("item"), _("value")), rows)
 
 
 def format_receipt(receipt: Receipt) -> str:
-    """Every movement, the totals in each currency, and the time that was paid but idle."""
-    head = (_("time"), _("what"), _("amount"), _("rate"), _("note"))
+    """Format every charge, the totals by currency, and the paid idle time."""
+    head = (_("time"), _("item"), _("amount"), _("exchange rate"), _("note"))
     rows = [
         (
             format_moment(charge.at),
@@ -186,26 +173,26 @@ def format_receipt(receipt: Receipt) -> str:
     ]
     lines = [format_table(head, rows, right=(2,)) if rows else _("Nothing was charged.")]
     lines += [
-        _("Paid {paid}, refunded {refunded}, really spent {spent}; deposits held: {held}").format(
+        _("Paid {paid}, refunded {refunded}, net cost {spent}; deposits held: {held}").format(
             paid=total.paid, refunded=total.refunded, spent=total.spent, held=total.held
         )
         for total in receipt.totals()
     ]
     lines += [
-        _("Paid but idle, {what}: {span}").format(
+        _("Paid idle time, {what}: {span}").format(
             what=_(IDLE_TITLES.get(name, name)), span=format_duration(idle)
         )
         for name, idle in receipt.idle
     ]
     if receipt.declared:
         lines.append(
-            _("Reckoned by the price that was declared, {price}; the provider's own bill may differ.").format(
+            _("Calculated from the declared price, {price}; the provider's own bill may differ.").format(
                 price=receipt.declared
             )
         )
     if receipt.note:
         lines.append(
-            _("By gpurent's own ledger; the shop's books could not be read: {reason}").format(
+            _("From gpurent's ledger only; the provider's statement could not be read: {reason}").format(
                 reason=receipt.note
             )
         )
@@ -216,17 +203,19 @@ GIB = 1 << 30
 
 
 def format_machine(lease: Lease, registry: PluginRegistry) -> str:
-    """The table of what is there; a hint when nobody looked yet."""
-    found = lease.found
+    """Format a table of what was found on the machine, or a hint if it was not examined yet."""
+    found = lease.machine_facts
     if found is None:
-        return _("What is on it is not known; look: gpurent show {lease} --probe").format(lease=lease.id)
+        return _("This machine has not been probed yet. Run: gpurent show {lease} --probe").format(
+            lease=lease.id
+        )
     sudo = {
-        "root": _("not needed: this is root"),
-        "free": _("yes, without a password"),
-        "password": _("only with a password"),
+        "root": _("not needed (the user is root)"),
+        "passwordless": _("yes, without a password"),
+        "password": _("yes, with a password"),
     }.get(found.sudo, _("none"))
     cards = [
-        f"{card.name}, {card.memory / 1024:.1f} GiB" if card.memory else card.name for card in found.cards
+        f"{card.name}, {card.memory / 1024:.1f} GiB" if card.memory else card.name for card in found.gpus
     ]
     rows = [
         (_("user"), found.user or "-"),
@@ -235,14 +224,14 @@ def format_machine(lease: Lease, registry: PluginRegistry) -> str:
         ("Python", ", ".join(f"{python.name} {python.version}" for python in found.pythons) or "-"),
         ("CUDA", found.cuda or "-"),
         (_("driver"), found.driver or "-"),
-        *(("GPU", card) for card in cards or [_("none seen")]),
-        (_("processors"), str(found.cpus or "-")),
+        *(("GPU", card) for card in cards or [_("none found")]),
+        (_("CPU cores"), str(found.cpus or "-")),
         (_("memory"), f"{found.memory / 1024:.1f} GiB" if found.memory else "-"),
         (_("disk"), _format_space(found.home)),
         (_("data folder"), _format_space(found.data)),
-        (_("packages by"), found.packages or "-"),
+        (_("package manager"), found.package_manager or "-"),
         (_("files kept"), _format_retention(lease, registry)),
-        (_("looked at"), f"{found.at:%Y-%m-%d %H:%M} UTC"),
+        (_("probed at"), f"{found.at:%Y-%m-%d %H:%M} UTC"),
     ]
     return format_table((_("on the machine"), _("value")), rows)
 
@@ -259,14 +248,14 @@ def _format_retention(lease: Lease, registry: PluginRegistry) -> str:
     entry = registry.get_entries(LeaseEntry).get(lease.provider)
     kept = entry.profile.files_kept_for if entry is not None else None
     if kept is None:
-        return _("nothing is known: bring your results home before the end")
-    return _("{span} after its end, by the provider's word").format(span=format_duration(kept))
+        return _("unknown: download your results before the lease ends")
+    return _("{span} after the end, according to the provider").format(span=format_duration(kept))
 
 
 _SPENT_TEXTS = {
     "no": N_("Nothing was charged."),
     "yes": N_("Money was spent; see: gpurent receipts"),
-    "unknown": N_("Whether money was spent is not known; look at the account: gpurent balance"),
+    "unknown": N_("Money may have been spent; check the balance: gpurent balance"),
 }
 
 

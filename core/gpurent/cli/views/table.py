@@ -1,4 +1,4 @@
-"""Tables that line up with Chinese text, without a library: `gpurent plugins` must start at once."""
+"""Tables that line up with Chinese text, without a library: `gpurent plugin list` must start at once."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ COLUMN_GAP = "  "
 
 
 def display_width(text: str) -> int:
-    """Columns that ``text`` takes in a terminal."""
+    """Return the number of terminal columns that ``text`` takes."""
     return sum(0 if combining(c) else 2 if east_asian_width(c) in "WF" else 1 for c in text)
 
 
@@ -19,7 +19,7 @@ def pad_text(text: str, columns: int, *, right: bool = False) -> str:
 
 
 def format_table(head: Sequence[str], rows: Sequence[Sequence[str]], right: Sequence[int] = ()) -> str:
-    """``head`` over ``rows``; columns named in ``right`` are set to the right."""
+    """Format ``rows`` below ``head``; the columns with an index in ``right`` are right-aligned."""
     every = [tuple(head), *(tuple(row) for row in rows)]
     widths = [max(display_width(row[column]) for row in every) for column in range(len(head))]
     lines = [

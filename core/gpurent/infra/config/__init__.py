@@ -1,1 +1,1 @@
-"""The user's configuration files, read with line numbers and nearest keys."""
+"""The user's configuration files; errors give the line number and the most similar key."""

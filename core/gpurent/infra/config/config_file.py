@@ -1,4 +1,4 @@
-"""Reads `config.toml`. Every section, key and value is known, or a `UsageError` names its line and the nearest."""
+"""Reads `config.toml`; anything unknown or invalid in it is a `UsageError` with its line and a suggestion."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from gpurent.infra.config.toml_file import TomlFile, suggest_name
 from gpurent.locale import _
 
 Sections = Mapping[str, Mapping[str, str]]
-# The names that parts of sections may have, by what they are named after: "provider", "lease", "trip".
+# Returns the names allowed for subsections, given what they are named after: "provider", "lease" or "trip".
 Names = Callable[[str], Sequence[str]]
 
 
 def read_config(path: Path, declared: Callable[[], Sequence[ConfigSection]], names: Names) -> Sections:
-    """``[section] key = value`` of the file as text, also ``[section.part]``; a missing file is empty.
+    """Read the sections of the file, and each ``[section.part]``, as text; a missing file is an empty one.
 
-    Numbers with a point stay the text that was typed, dates are ISO, a list of texts is one text with spaces.
+    Decimal numbers stay as typed, dates become ISO, a list of strings is joined with spaces.
     """
     try:
         file = TomlFile.read(path, parse_float=str)
@@ -36,17 +36,17 @@ class _ConfigReader:
         self._file, self._declared, self._list_part_names = file, declared, names
 
     def iter_sections(self) -> Iterator[tuple[str, Mapping[str, Any]]]:
-        """Each section, and each ``[section.part]`` below it as a section of that name."""
+        """Yield each section, and each subsection under the name ``section.part``."""
         for name, values in self._file.values.items():
             if not isinstance(values, dict):
-                text = _("{path}: {section!r} must stand in a section")
+                text = _("{path}: {section!r} must be in a section")
                 raise UsageError(
                     text.format(path=self._file.format_position("", name), section=name),
                     hint=self._home_of(name),
                 )
             if name not in self._declared:
                 raise UsageError(
-                    _("{where}: there is no section [{section}]").format(
+                    _("{where}: no such section: [{section}]").format(
                         where=self._file.format_position(name, ""), section=name
                     ),
                     hint=suggest_name(name, sorted(self._declared)),
@@ -58,7 +58,7 @@ class _ConfigReader:
                     yield f"{name}.{part}", value
 
     def _home_of(self, name: str) -> str:
-        """Where a key or section that stands at the top as a key belongs; empty when nothing has that name."""
+        """Return a hint on where a top-level key or an unknown section belongs."""
         if name in self._declared:
             return f"[{name}]"
         keyed = [section for section in self._declared.values() if name in {key.name for key in section.keys}]
@@ -72,7 +72,7 @@ class _ConfigReader:
         known = [name for kind in section.part_kinds for name in self._list_part_names(kind)]
         if part not in known:
             raise UsageError(
-                _("{where}: [{section}.{part}] names no {kinds}").format(
+                _("{where}: [{section}.{part}] does not name a {kinds}").format(
                     where=self._file.format_position(f"{section.name}.{part}", ""),
                     section=section.name,
                     part=part,
@@ -113,14 +113,14 @@ def _value_text(value: object) -> str | None:
 
 
 def _find_value_problem(key: ConfigKey, text: str | None) -> str:
-    """What is wrong with ``text``; empty if it is allowed."""
+    """Return what is wrong with ``text``; empty if it is allowed."""
     if text is None:
-        return _("text, texts, a number, a date, or true or false is expected")
+        return _("expected text, a list of texts, a number, a date, or true or false")
     try:
         key.check(text)
     except (ValueError, OverflowError) as error:
         said = str(error)
         if said and text not in said and len(said) < 200:
-            return _("one of these is expected: {choices}").format(choices=said)
-        return _("{text} cannot be read").format(text=repr(text)[:60])
+            return _("expected one of: {choices}").format(choices=said)
+        return _("invalid value: {text}").format(text=repr(text)[:60])
     return ""

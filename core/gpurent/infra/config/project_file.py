@@ -1,4 +1,4 @@
-"""Finds, reads and writes `gpurent.toml`. What is wrong in it is a `UsageError` that names the line and a remedy."""
+"""Finds, reads and writes `gpurent.toml`. Errors are `UsageError`s that name the line and the fix."""
 
 from __future__ import annotations
 
@@ -13,13 +13,15 @@ from gpurent.domain.trip_fields import FIELDS_BY_NAME, PROJECT_FILE, TRIP_FIELDS
 from gpurent.errors import UsageError
 from gpurent.infra.config.toml_file import TomlFile
 from gpurent.locale import _
+from gpurent.locale.foreign_text import describe_error
 
 
 def find_project_file(start: Path, home: Path) -> Path | None:
-    """The file in ``start`` or the nearest folder above it.
+    """Return the project file in ``start`` or in the nearest parent folder; None if there is none.
 
-    The search ends at the filesystem's boundary, and below ``home``: a file in the home itself counts only there.
-    Above ``start`` only files of the user's own count: in a folder like /tmp anybody could order for everybody.
+    The search stops at a file system boundary and at ``home``: a file in the home folder counts only when ``start`` is
+    the home folder. In parent folders only the user's own files count: in a folder such as /tmp anybody could place an
+    order in the user's name.
     """
     here = start.resolve()
     home = home.resolve()
@@ -39,7 +41,7 @@ def _is_usable_file(path: Path, *, anybody: bool) -> bool:
         return False
 
 
-# What keys were called once; the tables that they stood in are gone.
+# Former names of keys; the tables that they were in no longer exist.
 _RENAMED = {
     "inputs": "include",
     "outputs": "results",
@@ -62,18 +64,18 @@ _RENAMED = {
 
 
 def read_project_file(path: Path, now: datetime) -> dict[str, Any]:
-    """The values of the trip's fields that ``path`` has, and the folder where it lies."""
+    """Read the values of the trip's fields from ``path``, and the folder that it is in."""
     try:
         return parse_project_values(TomlFile.read(path), now)
     except FileNotFoundError as error:
         raise UsageError(
-            _("{path} cannot be read: {why}").format(path=path, why=error.strerror),
-            hint=_("Write one with: gpurent init"),
+            _("{path} cannot be read: {why}").format(path=path, why=describe_error(error)),
+            hint=_("Create one with: gpurent init"),
         ) from None
 
 
 def parse_project_values(file: TomlFile, now: datetime) -> dict[str, Any]:
-    """As `read_project_file`, of a file that was read already."""
+    """Parse the fields as `read_project_file` does, from a file that is already loaded."""
     folder = file.path.resolve().parent
     found: dict[str, Any] = {"folder": str(folder)}
     for name, value in file.values.items():
@@ -93,37 +95,41 @@ def parse_project_values(file: TomlFile, now: datetime) -> dict[str, Any]:
 
 
 def _check_renamed_key(file: TomlFile, name: str, value: object) -> None:
-    """A key under the name that it once had is told its new one."""
+    """Raise `UsageError` with the new name if a key has a former name."""
     old = [f"{name}.{key}" for key in value] if isinstance(value, dict) else [name]
     renamed = [f"{key} → {_RENAMED[key]}" for key in old if key in _RENAMED]
     if renamed:
         raise UsageError(
-            _("{where}: every key stands at the top, under the option's own name").format(
+            _("{where}: all keys are at the top level and named like the options").format(
                 where=file.format_position("", name)
             ),
-            hint=_("What it is called now: {names}").format(names=", ".join(renamed)),
+            hint=_("Use the new names: {names}").format(names=", ".join(renamed)),
         )
 
 
-IGNORE_TEMPLATE = """\
-# What never goes up to a rented machine, beside what .gitignore names. The same rules as there.
-.venv/
-venv/
-.ipynb_checkpoints/
-.DS_Store
-"""
+_IGNORED_NAMES = (".venv/", "venv/", ".ipynb_checkpoints/", ".DS_Store")
+
+
+def render_ignore_file() -> str:
+    """Render a first .gpurentignore: what no job needs on a machine."""
+    comment = _("Not uploaded to rented machines, in addition to .gitignore. Same syntax as .gitignore.")
+    return "\n".join([f"# {comment}", *_IGNORED_NAMES, ""])
 
 
 def render_project_file(given: Mapping[str, Any]) -> str:
-    """The text of a file with the values of ``given``, as TOML has them, by field name.
+    """Render a project file with the values of ``given`` (by field name, as TOML values).
 
-    What was said, with a word on each key; the rest as examples that are commented out.
+    Given values are written with a comment on each key; the other fields become commented-out examples.
     """
-    import tomlkit  # only who writes a file needs it
+    import tomlkit  # only needed to write a file
 
     document = tomlkit.document()
-    document.add(tomlkit.comment(_("What `gpurent run` does in this folder; the command line wins over it.")))
-    document.add(tomlkit.comment(_("What is commented out is an example. Paths are relative to this file.")))
+    document.add(
+        tomlkit.comment(_("Settings for `gpurent run` in this folder; command-line options override them."))
+    )
+    document.add(
+        tomlkit.comment(_("Lines that are commented out are examples. Paths are relative to this file."))
+    )
     for group in FieldGroup:
         document.add(tomlkit.nl())
         document.add(tomlkit.comment(_(group.value)))
@@ -137,13 +143,15 @@ def render_project_file(given: Mapping[str, Any]) -> str:
 
 
 def write_new_file(path: Path, text: str, *, force: bool = False) -> None:
-    """Never over a file that is there, unless ``force``."""
+    """Write a file; raises `UsageError` if it exists, unless ``force``."""
     try:
         with path.open("w" if force else "x", encoding="utf-8") as file:
             file.write(text)
     except FileExistsError:
         raise UsageError(
-            _("{path} is there already").format(path=path), hint=_("Write over it with: --force")
+            _("{path} already exists").format(path=path), hint=_("Overwrite it with: --force")
         ) from None
     except OSError as error:
-        raise UsageError(_("{path} cannot be written: {why}").format(path=path, why=error.strerror)) from None
+        raise UsageError(
+            _("{path} cannot be written: {why}").format(path=path, why=describe_error(error))
+        ) from None

@@ -1,4 +1,4 @@
-"""One TOML file of the user's, with the line of whatever is wrong in it."""
+"""A TOML file of the user's, whose errors name the line."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from typing import Any
 
 from gpurent.errors import UsageError
 from gpurent.locale import _
+from gpurent.locale.foreign_text import describe_error, quote_text
 
 MAX_FILE_BYTES = 1 << 20
 _TABLE_HEADER = re.compile(r"\s*\[\[?\s*([^\[\]]+?)\s*\]")
@@ -19,26 +20,28 @@ _KEY = re.compile(r"""\s*("[^"]*"|'[^']*'|[A-Za-z0-9_.\- ]+?)\s*=""")
 
 
 class TomlFile:
-    """``text`` lies at ``path``. Everything wrong is a `UsageError` that names the line and what to write."""
+    """The file at ``path`` with the content ``text``. Errors are `UsageError`s that name the line and what to write."""
 
     def __init__(self, path: Path, text: str, parse_float: Callable[[str], Any] = float) -> None:
         self.path = path
-        self._text = text.removeprefix("\ufeff")  # some editors put a mark before it
+        self._text = text.removeprefix("\ufeff")  # some editors write a byte order mark
         try:
             self.values: dict[str, Any] = tomllib.loads(self._text, parse_float=parse_float)
         except tomllib.TOMLDecodeError as error:
-            raise UsageError(_("{path} is not valid TOML: {why}").format(path=path, why=error)) from None
+            raise UsageError(
+                _("{path} is not valid TOML: {why}").format(path=path, why=quote_text(str(error)))
+            ) from None
         except (ValueError, RecursionError):
-            # An impossible date, a number of ten thousand digits, a thousand brackets.
+            # An impossible date, a number with ten thousand digits, or a thousand nested brackets.
             raise UsageError(_("{path} is not valid TOML").format(path=path)) from None
 
     @classmethod
     def read(cls, path: Path, parse_float: Callable[[str], Any] = float) -> TomlFile:
-        """The file at ``path``; missing is a `FileNotFoundError`."""
+        """Read the file at ``path``; raises `FileNotFoundError` if it does not exist."""
         try:
             found = path.stat()
-            if not stat.S_ISREG(found.st_mode):  # a pipe would be waited for, a device has no end
-                raise UsageError(_("{path} is not a plain file").format(path=path))
+            if not stat.S_ISREG(found.st_mode):  # reading a pipe would block, and a device has no end
+                raise UsageError(_("{path} is not a regular file").format(path=path))
             if found.st_size > MAX_FILE_BYTES:
                 raise UsageError(_("{path} is too large for a settings file").format(path=path))
             return cls(path, path.read_text("utf-8"), parse_float)
@@ -48,12 +51,12 @@ class TomlFile:
             raise UsageError(_("{path} is not UTF-8 text").format(path=path)) from None
         except OSError as error:
             raise UsageError(
-                _("{path} cannot be read: {why}").format(path=path, why=error.strerror)
+                _("{path} cannot be read: {why}").format(path=path, why=describe_error(error))
             ) from None
 
     def unknown_key_error(self, table: str, name: str, known: Sequence[str]) -> UsageError:
-        """``name`` is no key of ``table`` (empty: of the top)."""
-        where = _("[{table}] has no key {key}") if table else _("there is no key {key}")
+        """Make the error for an unknown key ``name`` in ``table`` (empty: at the top level)."""
+        where = _("unknown key {key} in [{table}]") if table else _("unknown key {key}")
         return UsageError(
             f"{self.format_position(table, name)}: {where.format(table=table, key=repr(name)[:60])}",
             hint=suggest_name(name, known),
@@ -63,7 +66,7 @@ class TomlFile:
         full = f"{table}.{name}" if table else name
         return UsageError(
             f"{self.format_position(table, name)}: {full}: {expected}",
-            hint=_("Write it so: {example}").format(example=example),
+            hint=_("Write it like this: {example}").format(example=example),
         )
 
     def format_position(self, table: str, name: str) -> str:
@@ -75,11 +78,11 @@ def suggest_name(name: str, known: Sequence[str]) -> str:
     near = get_close_matches(name, known, 1, 0.5)
     if near:
         return _("Did you mean {name}?").format(name=near[0])
-    return _("There are: {every}").format(every=", ".join(known))
+    return _("Available: {every}").format(every=", ".join(known))
 
 
 def find_line(text: str, table: str, name: str) -> int:
-    """The line on which a key is written, from one; 0 where it cannot be found (quoted or dotted in an odd way)."""
+    """Return the line number of a key, from 1; 0 if it cannot be found (e.g. because of unusual quoting)."""
     wanted = f"{table}.{name}" if table and name else table or name
     at, fallback = "", 0
     for number, line in enumerate(text.split("\n"), 1):
@@ -93,12 +96,12 @@ def find_line(text: str, table: str, name: str) -> int:
             if _is_within(found, wanted):
                 return number
             if table and found == table:
-                fallback = number  # an inline table
+                fallback = number  # it is in an inline table
     return fallback
 
 
 def _is_within(found: str, wanted: str) -> bool:
-    """A table may only be there by a key or a table inside it."""
+    """Return whether ``found`` is ``wanted`` or inside it: a table may exist only through its keys."""
     return found == wanted or found.startswith(f"{wanted}.")
 
 

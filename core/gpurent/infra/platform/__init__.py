@@ -1,1 +1,1 @@
-"""What differs between operating systems, behind the `Platform` port."""
+"""Differences between operating systems, behind the `Platform` port."""

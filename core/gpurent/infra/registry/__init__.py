@@ -1,1 +1,1 @@
-"""Installed plugins and what they registered."""
+"""Installed plugins and their entries."""

@@ -1,4 +1,4 @@
-"""The entry of the launcher that gpurent brings along."""
+"""The entry of the built-in launcher."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ def gpurent_register_launcher() -> Sequence[LauncherEntry]:
     return [
         LauncherEntry(
             name="plain",
-            summary=_("the command as it is; .py files under Python 3"),
+            summary=_("the command as it is; .py files run with Python 3"),
             build=_build_plain,
-            rank=100,  # one that does more is chosen by name
+            rank=100,  # launchers that do more are chosen by name
         )
     ]

@@ -1,4 +1,4 @@
-"""The launcher that gpurent brings along: the command as it is."""
+"""The built-in launcher, which runs the command as it is."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from gpurent.roles.machine import Launcher
 
 
 class PlainLauncher(Launcher):
-    """A Python file runs under the machine's Python 3, whatever ``python`` is there (row R1); all else runs as given.
+    """Runs a Python file with the machine's Python 3, whatever ``python`` is there; runs anything else as given.
 
-    One argument with blanks is a whole shell line and is passed on untouched.
+    A single argument with spaces or shell operators is a shell command line and is passed on unchanged.
     """
 
     def launch_command(self, command: tuple[str, ...], profile: MachineProfile) -> str:

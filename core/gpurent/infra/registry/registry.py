@@ -1,4 +1,4 @@
-"""The one place that holds a plugin manager. Every entry point and every hook runs in its own ``try``."""
+"""The only user of pluggy's plugin manager. Each entry point and each hook runs in its own ``try``."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ import pluggy
 from attrs import define, field, frozen
 
 from gpurent.errors import PluginError
+from gpurent.locale import N_, _
 from gpurent.roles import hookspecs
 from gpurent.roles.entries import (
     ENTRY_NAME_PATTERN,
@@ -32,6 +33,7 @@ from gpurent.roles.entries import (
     SessionEntry,
     SimulatorEntry,
     TransferEntry,
+    get_kind_title,
 )
 
 if TYPE_CHECKING:
@@ -43,7 +45,7 @@ ENTRY_POINT_GROUP = "gpurent"
 
 @frozen(kw_only=True)
 class PluginProblem:
-    """What is wrong with a plugin, in words. ``plugin`` is the entry point, ``distribution`` what to reinstall."""
+    """What is wrong with a plugin. ``plugin`` is the entry point's name, ``distribution`` the package to reinstall."""
 
     plugin: str
     distribution: str
@@ -52,7 +54,7 @@ class PluginProblem:
 
 @define(kw_only=True)
 class LoadedPlugin:
-    """One loaded entry point (None: core's own module) and what it registered, as ``(kind, name)``."""
+    """A loaded entry point (None for core's own modules) and the ``(kind, name)`` of what it registered."""
 
     name: str
     entry_point: EntryPoint | None
@@ -68,7 +70,7 @@ class LoadedPlugin:
 
     @cached_property
     def _origin(self) -> tuple[str, str]:
-        """Distribution and version. Read when they are told: a start of the command line tells neither."""
+        """Distribution and version. Read only when they are shown: the start of the command line needs neither."""
         if self.entry_point is None:
             return ENTRY_POINT_GROUP, ""
         try:
@@ -79,7 +81,9 @@ class LoadedPlugin:
 
 
 def format_owners(owners: Iterable[LoadedPlugin]) -> str:
-    return " and ".join(plugin.distribution for plugin in owners)
+    """``one``, ``one and two``, ``one, two and three``."""
+    *names, last = [plugin.distribution for plugin in owners]
+    return _("{names} and {last}").format(names=", ".join(names), last=last) if names else last
 
 
 HOOK_PREFIX = "gpurent_register_"
@@ -124,7 +128,7 @@ class EntryPointRegistry:
     def load(
         cls, builtin: Iterable[ModuleType] = (), points: Iterable[EntryPoint] | None = None
     ) -> EntryPointRegistry:
-        """Core's own modules, then every installed plugin (or just ``points``). Never raises for a plugin's fault."""
+        """Load ``builtin`` modules, then all installed plugins (or only ``points``). A faulty plugin never raises."""
         registry = cls()
         for module in builtin:
             registry._load_plugin(
@@ -140,17 +144,17 @@ class EntryPointRegistry:
         return registry
 
     def _load_plugin(self, plugin: LoadedPlugin, load: Callable[[], object]) -> None:
-        doing = "cannot be imported"
+        failed = N_("cannot be imported: {error}")
         try:
-            # What a plugin prints must not stand in the one document that `--json` promises.
+            # What a plugin prints must not end up in the JSON document of `--json`.
             with redirect_stdout(sys.stderr):
                 module = load()
-                doing = "cannot be looked at"
+                failed = N_("cannot be loaded: {error}")
                 self._add_plugin(plugin, module)
         except KeyboardInterrupt:
             raise
         except BaseException as error:  # noqa: BLE001 - a plugin may fail in any way, sys.exit() too
-            self._add_problem(plugin, f"{doing}: {_format_error(error)}")
+            self._add_problem(plugin, _(failed).format(error=_format_error(error)))
 
     def _add_problem(self, plugin: LoadedPlugin, what: str) -> None:
         self.problems.append(PluginProblem(plugin=plugin.name, distribution=plugin.distribution, what=what))
@@ -160,9 +164,11 @@ class EntryPointRegistry:
         unknown = [hook for hook in hooks if not hasattr(hookspecs, hook)]
         unmarked = [hook for hook in hooks if not hasattr(getattr(module, hook), "gpurent_impl")]
         if unknown:
-            self._add_problem(plugin, f"implements hooks that gpurent does not have: {', '.join(unknown)}")
+            what = _("implements hooks that gpurent does not have: {hooks}").format(hooks=", ".join(unknown))
+            self._add_problem(plugin, what)
         if unmarked:
-            self._add_problem(plugin, f"forgot @hookimpl on: {', '.join(unmarked)}")
+            what = _("lacks @hookimpl on: {hooks}").format(hooks=", ".join(unmarked))
+            self._add_problem(plugin, what)
         if not unknown and not self._validate_hooks(module, plugin):
             return
         for kind in ENTRY_KINDS:
@@ -174,38 +180,43 @@ class EntryPointRegistry:
             except KeyboardInterrupt:
                 raise
             except BaseException as error:  # noqa: BLE001 - likewise
-                # Our own refusals speak for themselves; a plugin's error keeps its class.
-                what = error.message if isinstance(error, PluginError) else _format_error(error)
-                self._add_problem(plugin, f"{hook} failed: {what}")
+                # Our own errors need only their message; for a plugin's error, show its class as well.
+                why = error.message if isinstance(error, PluginError) else _format_error(error)
+                self._add_problem(plugin, _("{hook} failed: {why}").format(hook=hook, why=why))
         self.plugins.append(plugin)
 
     def _validate_hooks(self, module: object, plugin: LoadedPlugin) -> bool:
-        """Let pluggy judge the arguments of every hook."""
-        name = f"{plugin.name} {id(plugin)}"  # entry points of two distributions may be called alike
+        """Let pluggy check the arguments of every hook."""
+        name = f"{plugin.name} {id(plugin)}"  # entry points of two distributions may have the same name
         try:
             self._manager.register(module, name=name)
             self._manager.check_pending()
         except Exception as error:  # noqa: BLE001 - pluggy's own errors share no base
             if self._manager.get_name(module) == name:
                 self._manager.unregister(module)
-            self._add_problem(plugin, f"does not fit the hooks: {_format_error(error)}")
+            what = _("does not match the hook specifications: {error}").format(error=_format_error(error))
+            self._add_problem(plugin, what)
             return False
         return True
 
     def _add_entries(self, plugin: LoadedPlugin, kind: str, hook: Callable[[], object]) -> None:
-        """All entries of one hook, or none of them."""
+        """Add all entries of one hook, or none of them."""
         if inspect.iscoroutinefunction(hook):
-            raise PluginError("a hook must be a plain function, not `async def`")
+            raise PluginError(_("a hook must be a plain function, not `async def`"))
         given = hook()
         if inspect.iscoroutine(given):
             given.close()
-            raise PluginError("a hook must be a plain function, not `async def`")
+            raise PluginError(_("a hook must be a plain function, not `async def`"))
         if not isinstance(given, list | tuple):
-            raise PluginError(f"a hook returns a list of entries, not {type(given).__name__}")
+            raise PluginError(
+                _("a hook must return a list of entries, not {type}").format(type=type(given).__name__)
+            )
         for entry in given:
             if not isinstance(entry, ENTRY_KINDS[kind]):
                 raise PluginError(
-                    f"it gave a {type(entry).__name__} where {ENTRY_KINDS[kind].__name__} belongs"
+                    _("a hook must return {wanted} objects, not {type}").format(
+                        wanted=ENTRY_KINDS[kind].__name__, type=type(entry).__name__
+                    )
                 )
         for entry in given:
             self._add_entry(plugin, kind, entry)
@@ -216,10 +227,12 @@ class EntryPointRegistry:
         if key in self._owners:
             owners = (*self._clashes.get(key, (self._owners[key],)), plugin)
             self._clashes[key] = owners
-            # Core keeps its own names; between others nobody wins.
+            # Core keeps its own names; a name claimed by two plugins belongs to neither.
             if self._owners[key].entry_point is not None:
                 self._entries[kind].pop(entry.name, None)
-            what = f"{kind} {entry.name!r} is claimed by {format_owners(owners)}; uninstall one of them"
+            what = _("{kind} {name!r} is provided by both {owners}; uninstall one of them").format(
+                kind=get_kind_title(type(entry)), name=entry.name, owners=format_owners(owners)
+            )
             self._add_problem(plugin, what)
             return
         self._owners[key] = plugin
@@ -235,14 +248,22 @@ class EntryPointRegistry:
             return found
         if (word, name) in self._clashes:
             owners = format_owners(self._clashes[word, name])
-            raise PluginError(f"{word} {name!r} is claimed by {owners}", hint="Uninstall one of them.")
-        known = ", ".join(sorted(self._entries[word])) or "none"
+            raise PluginError(
+                _("{kind} {name!r} is provided by both {owners}").format(
+                    kind=get_kind_title(kind), name=name, owners=owners
+                ),
+                hint=_("Uninstall one of them."),
+            )
+        known = ", ".join(sorted(self._entries[word])) or _("none")
         raise PluginError(
-            f"no {word} is called {name!r} (installed: {known})", hint=self._suggest_remedy(word, name)
+            _("no such {kind}: {name!r} (installed: {known})").format(
+                kind=get_kind_title(kind), name=name, known=known
+            ),
+            hint=self._suggest_remedy(word, name),
         )
 
     def settings_of(self, word: str, name: str) -> Sequence[InputField]:
-        """What ``[name]`` of config.toml may hold for that entry; commands and simulators have none."""
+        """Return the fields allowed in ``[name]`` of config.toml for that entry; commands and simulators have none."""
         found: Sequence[InputField] = getattr(self._entries[word].get(name), "settings", ())
         return found
 
@@ -251,27 +272,29 @@ class EntryPointRegistry:
             yield from entries.values()
 
     def list_names(self, word: str) -> list[str]:
-        """The names of one kind of entry, by its hook's word: lease, transfer, …"""
+        """Return the names of one kind of entry; ``word`` is the kind in its hook's name: "lease", "transfer", etc."""
         return sorted(self._entries[word])
 
     def check_entry(self, word: str, name: str) -> None:
-        """As `entry`, for a kind by its hook's word."""
+        """Raise `PluginError` if there is no such entry, like `get_entry`; ``word`` as in `list_names`."""
         self.get_entry(ENTRY_KINDS[word], name)
 
     def _suggest_remedy(self, kind: str, name: str) -> str:
-        """What to do about a missing name: mend what is broken, mind the nearest name, or install."""
-        # By convention digits in front go last, as no module starts with one.
+        """Return a hint for a missing name: repair a broken plugin, use the most similar name, or install a plugin."""
+        # By convention leading digits go last in the package name, because a module name cannot start with a digit.
         package = "gpurent-plugin-" + re.sub(r"^(\d+)-?(.+)$", r"\2\1", name)
         broken = [
             problem for problem in self.problems if problem.distribution == package or problem.plugin == name
         ]
         if broken:
-            return f"{broken[0].distribution} is installed, but broken: {broken[0].what}"
+            return _("{distribution} is installed but broken: {what}").format(
+                distribution=broken[0].distribution, what=broken[0].what
+            )
         from difflib import get_close_matches
 
         near = get_close_matches(name, self._entries[kind], 1)
-        guess = f"Did you mean {near[0]!r}? " if near else ""
-        other = "Otherwise" if near else "Perhaps"
+        guess = _("Did you mean {name}?").format(name=near[0]) if near else ""
         if not re.fullmatch(ENTRY_NAME_PATTERN, name):
-            return guess.strip()
-        return f"{guess}{other}: pip install {package}"
+            return guess
+        install = _("If a plugin provides it: pip install {package}").format(package=package)
+        return f"{guess} {install}".strip()

@@ -1,4 +1,4 @@
-"""Model values as JSON and back, exactly. Secrets refuse to be written."""
+"""Converts domain values to JSON and back without loss. Refuses to write secrets."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def _format_time(value: datetime) -> str:
 
 
 def _add_kind(kind: type, plain: Callable[[Any], dict[str, Any]]) -> Callable[[Any], dict[str, Any]]:
-    """``plain`` with the name of the class, so that `_structure_tariff` can tell the two apart."""
+    """Wrap ``plain`` to add the name of the class, so that `_structure_tariff` can tell the two classes apart."""
     return lambda value: {"kind": kind.__name__.lower(), **plain(value)}
 
 
@@ -39,8 +39,8 @@ def _structure_tariff(value: Mapping[str, Any], converter: cattrs.Converter) -> 
 
 @cache
 def get_converter() -> cattrs.Converter:
-    """The one converter: ISO times in UTC, spans in whole microseconds, decimals as text."""
-    # Values of our own: one that does not fit is a defect, whose details no user reads; they would cost each start.
+    """Return the only converter: ISO times in UTC, durations in whole microseconds, decimals as text."""
+    # The values are our own: a mismatch is a bug whose details no user reads, and detailed validation slows each start.
     made = cattrs.Converter(detailed_validation=False)
     made.register_unstructure_hook(datetime, _format_time)
     made.register_structure_hook(datetime, lambda text, _: datetime.fromisoformat(text))
@@ -60,7 +60,7 @@ def get_converter() -> cattrs.Converter:
 
 
 def dumps(value: object) -> str:
-    """One line of JSON, keys sorted."""
+    """Return ``value`` as one line of JSON with sorted keys."""
     return json.dumps(get_converter().unstructure(value), ensure_ascii=False, sort_keys=True)
 
 

@@ -1,4 +1,4 @@
-"""One SQLite file: rollback journal, every write synced, its schema brought up to date with a backup kept."""
+"""A SQLite file with a rollback journal and synchronous writes; schema upgrades keep a backup."""
 
 from __future__ import annotations
 
@@ -14,10 +14,14 @@ from gpurent.errors import UsageError
 from gpurent.infra.platform.posix.system import sync_folder
 from gpurent.infra.sqlite.schema import MIGRATIONS, SCHEMA_VERSION, SQL_FUNCTIONS
 from gpurent.locale import _
+from gpurent.locale.foreign_text import quote_text
 
 
 class Database:
-    """For one process; its threads take turns. A file of a newer gpurent is refused unchanged: `UsageError`."""
+    """A connection of one process, shared by its threads under a lock.
+
+    Raises `UsageError`, and changes nothing, if the file was written by a newer gpurent.
+    """
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -38,11 +42,11 @@ class Database:
             self._db.close()
             if isinstance(error, sqlite3.OperationalError):
                 what = _("{path} cannot be used now: {error}")
-                hint = _("Another gpurent may be writing, or the disk is full.")
+                hint = _("Another gpurent may be writing to it, or the disk may be full.")
             else:
-                what = _("{path} is no journal of gpurent: {error}")
-                hint = _("Nothing was changed. Move the file away to start afresh.")
-            raise UsageError(what.format(path=path, error=error), hint=hint) from None
+                what = _("{path} is not a gpurent journal: {error}")
+                hint = _("Nothing was changed. To start afresh, move the file away.")
+            raise UsageError(what.format(path=path, error=quote_text(str(error))), hint=hint) from None
         except BaseException:
             self._db.close()
             raise
@@ -51,24 +55,28 @@ class Database:
         self._db.close()
 
     def _check_version(self) -> int:
-        """The schema of the file; looks before anything is changed."""
+        """Return the file's schema version; raises `UsageError` if it is too new, before anything is changed."""
         version = _read_version(self._db)
         if version > SCHEMA_VERSION:
             raise UsageError(
-                _("{path} was written by a newer gpurent (schema {version}, this one knows {known})").format(
-                    path=self._path, version=version, known=SCHEMA_VERSION
-                ),
-                hint=_("Upgrade gpurent; nothing was changed."),
+                _(
+                    "{path} was written by a newer gpurent (schema {version}, this one supports up to "
+                    "{known})"
+                ).format(path=self._path, version=version, known=SCHEMA_VERSION),
+                hint=_("Nothing was changed. Upgrade gpurent."),
             )
         return version
 
     def _migrate(self) -> None:
-        """All missing steps in one transaction: killed at any statement, the file is as it was."""
+        """Run all missing migrations in one transaction; if killed at any point, the file is unchanged."""
         found = self._check_version()
         if found == SCHEMA_VERSION:
             return
         if found:
-            self._back_up(found)
+            import logging  # no listing needs it
+
+            backup = self._back_up(found)
+            logging.getLogger(__name__).info("schema %d was backed up as %s", found, backup)
         for function in SQL_FUNCTIONS:
             self._db.create_function(function.__name__, 1, function, deterministic=True)
         with self.write_transaction():
@@ -77,8 +85,8 @@ class Database:
                     self.execute(statement)
             self.execute(f"PRAGMA user_version={SCHEMA_VERSION}")
 
-    def _back_up(self, version: int) -> None:
-        """A copy beside the file, named after its schema; there under its name only when it is whole."""
+    def _back_up(self, version: int) -> Path:
+        """Back up the file next to it, named after its schema; the name exists only once the copy is complete."""
         target = self._path.with_name(f"{self._path.name}.schema{version}")
         part = target.with_name(f"{target.name}.{os.getpid()}.part")
         part.unlink(missing_ok=True)
@@ -90,29 +98,30 @@ class Database:
             part.replace(target)
             sync_folder(target.parent)
         else:
-            # Another process migrated meanwhile, and has made the backup.
+            # Another process has migrated the file meanwhile, and made the backup.
             part.unlink()
+        return target
 
     @contextmanager
     def write_transaction(self) -> Iterator[None]:
-        """One transaction; an error rolls it back."""
+        """Run the block in one transaction; an error rolls it back."""
         with self._lock:
             self._db.execute("BEGIN IMMEDIATE")
             try:
                 yield
                 self._db.execute("COMMIT")
             except BaseException:
-                # SQLite itself rolls back after some failures, a full disk for one.
+                # SQLite itself rolls back after some errors, such as a full disk.
                 if self._db.in_transaction:
                     self._db.execute("ROLLBACK")
                 raise
 
     def execute(self, sql: str, values: Sequence[object] = ()) -> int:
-        """Inside `write`. The number of rows that were changed."""
+        """Execute a statement inside `write_transaction`; return the number of changed rows."""
         return self._db.execute(sql, values).rowcount
 
     def execute_many(self, sql: str, rows: Iterable[Sequence[object]]) -> None:
-        """Inside `write`."""
+        """Execute a statement for each row, inside `write_transaction`."""
         self._db.executemany(sql, rows)
 
     def fetch_rows(self, sql: str, *values: object) -> list[Any]:
@@ -130,7 +139,7 @@ def _read_version(db: sqlite3.Connection) -> int:
 
 
 def split_statements(script: str) -> Iterator[str]:
-    """The statements of ``script``; a semicolon inside a trigger ends none."""
+    """Yield the statements of ``script``; a semicolon inside a trigger does not end one."""
     text = ""
     for part in script.split(";")[:-1]:
         text += f"{part};"
@@ -142,12 +151,12 @@ def split_statements(script: str) -> Iterator[str]:
 MAX_RECENT_IDS = 50
 _RECENT_QUERIES = {
     "leases": "SELECT id FROM leases ORDER BY changed_at DESC LIMIT ?",
-    "trips": "SELECT id FROM trips ORDER BY begun_at DESC LIMIT ?",
+    "trips": "SELECT id FROM trips ORDER BY started_at DESC LIMIT ?",
 }
 
 
 def list_recent_ids(path: Path, table: str) -> list[str]:
-    """Of "leases" those that changed last, of "trips" those that were begun last, newest first."""
+    """Return the most recently changed "leases" or the most recently begun "trips", newest first."""
     try:
         with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)) as database:
             return [str(row[0]) for row in database.execute(_RECENT_QUERIES[table], (MAX_RECENT_IDS,))]

@@ -1,4 +1,4 @@
-"""The ledger's file. Entries are added and read, nothing else; SQLite's own triggers refuse the rest."""
+"""The ledger's tables. Entries can only be added and read; SQLite triggers refuse everything else."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _INSERT = f"INSERT INTO entries ({_COLUMNS}, entered_at) VALUES ({', '.join('?' 
 
 
 class SqliteLedger:
-    """Implements `gpurent.ports.store.LedgerStore`, in the Store's file. ``now`` is the provider's clock."""
+    """Implements `gpurent.ports.store.LedgerStore` in the Store's file. ``now`` is the provider's clock."""
 
     def __init__(self, database: Database, now: Callable[[], datetime]) -> None:
         self._database = database
@@ -86,7 +86,7 @@ class SqliteLedger:
             "until": _format_time(until) if until else "",
         }
         given = {name: value for name, value in wanted.items() if value}
-        # Only our own words get into the statement; values are bound.
+        # Only constant text is put into the statement; values are bound.
         where = " AND ".join(_CONDITIONS[name] for name in given) or "1"
         rows = self._database.fetch_rows(
             f"SELECT {_COLUMNS} FROM entries WHERE {where} ORDER BY id",  # noqa: S608
@@ -114,7 +114,7 @@ def _make_currency(code: str, exponent: int) -> Currency:
 
 
 def _format_time(at: datetime) -> str:
-    """As text that sorts like the time itself."""
+    """Format a time as text that sorts chronologically."""
     return at.astimezone(UTC).isoformat(timespec="microseconds")
 
 

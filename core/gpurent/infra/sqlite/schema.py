@@ -1,10 +1,18 @@
-"""The tables, as numbered steps: what was released is never changed, only added to."""
+"""The tables, as numbered migrations: a released migration is never changed, new ones are added."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Mapping
 from typing import Any
+
+from gpurent.infra.sqlite.standard_words import (
+    convert_note,
+    rename_charge,
+    rename_note,
+    rename_step,
+    rename_words,
+)
 
 _CREATE_JOURNAL = """
 CREATE TABLE trips (
@@ -21,8 +29,8 @@ CREATE TABLE leases (
 CREATE TABLE notes (scope TEXT NOT NULL, name TEXT NOT NULL, value TEXT NOT NULL, PRIMARY KEY (scope, name)) STRICT;
 """
 
-# Amounts are text: 15 decimals and a rich account are more than 64 bits. A posting is written before its entry (the
-# reference is checked at the commit), so that the entry closes the transaction: nothing can be added to it later.
+# Amounts are text: 15 decimals and a large balance exceed 64 bits. A posting is written before its entry (the foreign
+# key is checked at the commit), so that the entry closes the transaction: nothing can be added to it later.
 _CREATE_LEDGER = """
 CREATE TABLE entries (
     id INTEGER PRIMARY KEY, at TEXT NOT NULL, kind TEXT NOT NULL, provider TEXT NOT NULL, ref TEXT NOT NULL,
@@ -69,11 +77,38 @@ UPDATE trips SET spec = convert_spec(spec);
 UPDATE steps SET value = convert_plan(value) WHERE name = 'plan' AND value IS NOT NULL;
 """
 
-MIGRATIONS = (_CREATE_JOURNAL, _CREATE_LEDGER, _ADD_QUESTIONS)
+# Renames only: no amount, time or reference changes. The ledger's triggers are away inside the transaction alone.
+_USE_STANDARD_WORDS = """
+ALTER TABLE trips RENAME COLUMN begun_at TO started_at;
+ALTER TABLE steps RENAME COLUMN begun_at TO started_at;
+UPDATE trips SET spec = rename_words(spec);
+UPDATE trips SET outcome = 'unknown' || substr(outcome, 8) WHERE outcome LIKE 'unclear%';
+UPDATE steps SET name = rename_step(name);
+UPDATE steps SET value = rename_words(value) WHERE value IS NOT NULL;
+UPDATE leases SET value = rename_words(value);
+UPDATE notes SET scope = 'authorized-bills' WHERE scope = 'agreed';
+UPDATE notes SET scope = 'last-balance' WHERE scope = 'balance-seen';
+UPDATE notes SET scope = 'passed-thresholds' WHERE scope = 'warn';
+UPDATE notes SET value = convert_note(json_array(name, value)), name = rename_note(name)
+WHERE scope NOT IN ('authorized-bills', 'last-balance', 'passed-thresholds', 'timer', 'timer-by-policy');
+UPDATE questions SET id = replace(id, ':by-hand:', ':manual-rental:'),
+    value = replace(value, ':by-hand:', ':manual-rental:') WHERE id LIKE '%:by-hand:%';
+DROP TRIGGER entries_stay;
+DROP TRIGGER postings_stay;
+UPDATE entries SET kind = rename_charge(kind);
+UPDATE entries SET note = rename_charge(note) WHERE kind = 'hold' AND reversal = 1;
+UPDATE postings SET account = 'spent:' || rename_charge(substr(account, 7)) WHERE account LIKE 'spent:%';
+CREATE TRIGGER entries_stay BEFORE UPDATE ON entries
+BEGIN SELECT RAISE(ABORT, 'the ledger is append-only'); END;
+CREATE TRIGGER postings_stay BEFORE UPDATE ON postings
+BEGIN SELECT RAISE(ABORT, 'the ledger is append-only'); END;
+"""
+
+MIGRATIONS = (_CREATE_JOURNAL, _CREATE_LEDGER, _ADD_QUESTIONS, _USE_STANDARD_WORDS)
 SCHEMA_VERSION = len(MIGRATIONS)
 
 
-# Trips that were written before the specification of a trip had five parts. Works on the stored JSON alone.
+# For trips stored before `TripSpec` was split into five parts. Works only on the stored JSON.
 _UPLOAD_KEYS = {"folder": "folder", "inputs": "include", "transfer": "transfer", "staged": "staged"}
 _JOB_KEYS = {"command": "command", "name": "name", "session": "session", "launcher": "launcher"}
 _SETUP_KEYS = {"setup": "commands", "needs": "needs"}
@@ -91,7 +126,7 @@ _TOP_KEYS = {
 
 
 def convert_spec(text: str) -> str:
-    """The flat form as the one in parts; keys that the old writer did not know yet get today's defaults."""
+    """Convert a flat specification to the one in parts; keys that did not exist then get today's defaults."""
     old = json.loads(text)
     wish = dict(old.get("wish", {}))
     machine = {"machine": wish.pop("key")} if "key" in wish else {}
@@ -110,7 +145,7 @@ def convert_spec(text: str) -> str:
 
 
 def convert_plan(text: str) -> str:
-    """A recorded plan: what its legs upload."""
+    """Convert a stored plan: rename the key ``cargo`` of its legs to ``upload``."""
     plan = json.loads(text)
     for leg in plan.get("legs", ()):
         if "cargo" in leg:
@@ -126,5 +161,13 @@ def _dump_json(value: object) -> str:
     return json.dumps(value, ensure_ascii=False, sort_keys=True)
 
 
-# What the steps call.
-SQL_FUNCTIONS = (convert_spec, convert_plan)
+# Called by the migrations.
+SQL_FUNCTIONS = (
+    convert_spec,
+    convert_plan,
+    rename_words,
+    rename_step,
+    rename_note,
+    convert_note,
+    rename_charge,
+)

@@ -50,17 +50,17 @@ class SqliteStore:
     def begin_trip(self, trip_id: str, kind: str, spec: TripSpec, lease_id: str = "") -> TripRecord:
         from gpurent.domain.trip import TripRecord
 
-        begun_at = self._now().astimezone(UTC)
+        started_at = self._now().astimezone(UTC)
         self._execute(
-            "INSERT INTO trips (id, kind, spec, lease, begun_at) VALUES (?, ?, ?, ?, ?)",
+            "INSERT INTO trips (id, kind, spec, lease, started_at) VALUES (?, ?, ?, ?, ?)",
             trip_id,
             kind,
             dumps(spec),
             lease_id,
-            begun_at.isoformat(),
+            started_at.isoformat(),
         )
         return TripRecord(
-            id=trip_id, kind=kind, spec=spec, lease=lease_id, begun_at=begun_at, ended_at=None, outcome=""
+            id=trip_id, kind=kind, spec=spec, lease=lease_id, started_at=started_at, ended_at=None, outcome=""
         )
 
     def set_trip_spec(self, trip_id: str, spec: TripSpec) -> None:
@@ -86,10 +86,10 @@ class SqliteStore:
     def _query_trips(self, which: str, *values: str) -> list[TripRecord]:
         from gpurent.domain.trip import TripRecord, TripSpec
 
-        # ``which`` is always one of the texts above.
+        # ``which`` is always one of the constants above.
         rows = self._database.fetch_rows(
-            "SELECT id, kind, spec, lease, begun_at, ended_at, outcome FROM trips "  # noqa: S608
-            f"{which} ORDER BY begun_at, rowid",
+            "SELECT id, kind, spec, lease, started_at, ended_at, outcome FROM trips "  # noqa: S608
+            f"{which} ORDER BY started_at, rowid",
             *values,
         )
         return [
@@ -98,7 +98,7 @@ class SqliteStore:
                 kind=row[1],
                 spec=loads(row[2], TripSpec),
                 lease=row[3],
-                begun_at=datetime.fromisoformat(row[4]),
+                started_at=datetime.fromisoformat(row[4]),
                 ended_at=datetime.fromisoformat(row[5]) if row[5] else None,
                 outcome=row[6],
             )
@@ -109,7 +109,7 @@ class SqliteStore:
 
     def begin_step(self, trip_id: str, step: str) -> None:
         self._execute(
-            "INSERT OR IGNORE INTO steps (trip, name, begun_at) VALUES (?, ?, ?)",
+            "INSERT OR IGNORE INTO steps (trip, name, started_at) VALUES (?, ?, ?)",
             trip_id,
             step,
             self._format_now(),
@@ -132,12 +132,12 @@ class SqliteStore:
         from gpurent.domain.trip import StepRecord
 
         rows = self._database.fetch_rows(
-            "SELECT name, begun_at, done_at FROM steps WHERE trip = ? ORDER BY rowid", trip_id
+            "SELECT name, started_at, done_at FROM steps WHERE trip = ? ORDER BY rowid", trip_id
         )
         return [
             StepRecord(
                 name=name,
-                begun_at=datetime.fromisoformat(begun),
+                started_at=datetime.fromisoformat(begun),
                 done_at=datetime.fromisoformat(done) if done else None,
             )
             for name, begun, done in rows
@@ -166,7 +166,7 @@ class SqliteStore:
     def swap_lease(self, before: Lease, after: Lease) -> bool:
         with self._database.write_transaction():
             rows = self._database.fetch_rows("SELECT value FROM leases WHERE id = ?", before.id)
-            # Compared as values: an older gpurent wrote fewer fields.
+            # Compare values, not text: an older gpurent wrote fewer fields.
             if not rows or loads(rows[0][0], Lease) != before:
                 return False
             self._database.execute(
@@ -187,7 +187,7 @@ class SqliteStore:
         return self._query_leases(f"WHERE state NOT IN ({marks})", *over)
 
     def _query_leases(self, which: str, *values: str) -> list[Lease]:
-        # ``which`` is always one of the texts above.
+        # ``which`` is always one of the constants above.
         rows = self._database.fetch_rows(f"SELECT value FROM leases {which} ORDER BY rowid", *values)  # noqa: S608
         return [loads(value, Lease) for (value,) in rows]
 
@@ -236,7 +236,7 @@ class SqliteStore:
 
 @frozen(eq=False)
 class ScopedState:
-    """The durable facts of one plugin. Implements `gpurent.ports.services.PluginState`."""
+    """The durable state of one plugin. Implements `gpurent.ports.services.PluginState`."""
 
     store: SqliteStore
     scope: str

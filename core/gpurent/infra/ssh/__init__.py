@@ -1,1 +1,1 @@
-"""SSH to leased machines: a pinned host key and a key pair for each lease."""
+"""SSH to leased machines, with a pinned host key and a key pair for each lease."""

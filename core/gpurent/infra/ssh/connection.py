@@ -1,4 +1,4 @@
-"""An open connection to one machine, and the user's terminal tied to it."""
+"""An open connection to a machine, and the user's terminal attached to it."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ from attrs import frozen
 from gpurent.domain.access import Endpoint
 from gpurent.errors import RemoteError, UnavailableError
 from gpurent.locale import _
+from gpurent.locale.foreign_text import describe_error
 from gpurent.ports.connection import CommandResult
 
 MAX_OUTPUT_BYTES = 8 << 20
@@ -81,7 +82,7 @@ class AsyncsshConnection:
         )
 
     def _get_exit_status(self, process: asyncssh.SSHClientProcess[bytes]) -> int:
-        """As a shell reports it: 128 and more for an end by a signal."""
+        """Return the exit status as a shell reports it: 128 or more if a signal ended the command."""
         ended_by = process.exit_signal
         if ended_by is not None:
             return 128 + getattr(signal, f"SIG{ended_by[0]}", 0)
@@ -90,16 +91,18 @@ class AsyncsshConnection:
         return process.exit_status
 
     def _lost_error(self, error: Exception | None = None) -> UnavailableError:
-        text = _("the line to {endpoint} is lost").format(endpoint=self.endpoint)
+        text = _("the connection to {endpoint} was lost").format(endpoint=self.endpoint)
         if error is not None:
-            text = _("the line to {endpoint} is lost: {error}").format(endpoint=self.endpoint, error=error)
+            text = _("the connection to {endpoint} was lost: {error}").format(
+                endpoint=self.endpoint, error=describe_error(error)
+            )
         return UnavailableError(text, retryable=True)
 
 
 async def _communicate(process: asyncssh.SSHClientProcess[bytes], given: bytes) -> tuple[bytes, bytes]:
-    """Feed ``given``, read both outputs to their ends."""
+    """Send ``given`` and read both outputs to their ends."""
     with contextlib.suppress(BrokenPipeError):
-        # A short command may have ended already.
+        # A short command may have exited already.
         process.stdin.write(given)
         process.stdin.write_eof()
     reading = [asyncio.ensure_future(_read_stream(stream)) for stream in (process.stdout, process.stderr)]
@@ -113,7 +116,7 @@ async def _communicate(process: asyncssh.SSHClientProcess[bytes], given: bytes) 
 
 
 def _abort_process(process: asyncssh.SSHClientProcess[bytes]) -> None:
-    """End the command and its channel, without waiting: a silent machine would never confirm it."""
+    """Stop the command and close its channel without waiting: an unresponsive machine would never confirm it."""
     with contextlib.suppress(OSError, asyncssh.Error):
         process.terminate()
     process.close()
@@ -125,14 +128,14 @@ async def _read_stream(stream: asyncssh.SSHReader[bytes]) -> bytes:
         found += chunk
         if len(found) > MAX_OUTPUT_BYTES:
             raise RemoteError(
-                _("the machine's answer is larger than {most} MiB").format(most=MAX_OUTPUT_BYTES >> 20)
+                _("the machine's output is larger than {most} MiB").format(most=MAX_OUTPUT_BYTES >> 20)
             )
     return bytes(found)
 
 
 @contextlib.contextmanager
 def raw_terminal(handle: int) -> Iterator[None]:
-    """The terminal in raw mode, restored whatever happens."""
+    """Put the terminal into raw mode, and always restore it."""
     if not os.isatty(handle):
         yield
         return
@@ -147,7 +150,7 @@ def raw_terminal(handle: int) -> Iterator[None]:
 async def start_interactive(
     transport: asyncssh.SSHClientConnection, command: str | None
 ) -> asyncssh.SSHClientProcess[bytes]:
-    """``command`` (None: the login shell), with a terminal if we have one, else with plain pipes."""
+    """Start ``command`` (None: the login shell), with a PTY if we have a terminal, else with pipes."""
     has_terminal = os.isatty(sys.stdin.fileno())
     size = shutil.get_terminal_size()
     return await transport.create_process(
@@ -159,7 +162,7 @@ async def start_interactive(
 
 
 async def attach_terminal(process: asyncssh.SSHClientProcess[bytes]) -> int | None:
-    """Tie our terminal to ``process`` until it ends; its exit status, None when the connection was dropped."""
+    """Attach our terminal to ``process`` until it ends; return its exit status, None if the connection was dropped."""
     stdin, stdout, stderr = (stream.fileno() for stream in (sys.stdin, sys.stdout, sys.stderr))
     loop, has_terminal = asyncio.get_running_loop(), os.isatty(stdin)
     if has_terminal:
@@ -191,7 +194,7 @@ async def _forward_input(process: asyncssh.SSHClientProcess[bytes], handle: int)
             process.stdin.write(data)
             await process.stdin.drain()
     except PermissionError:
-        # A plain file as stdin cannot be waited for, and need not be.
+        # A regular file as stdin cannot be polled, and need not be.
         process.stdin.write(await asyncio.to_thread(_read_all, handle))
         process.stdin.write_eof()
     except (BrokenPipeError, asyncssh.Error):
@@ -199,7 +202,7 @@ async def _forward_input(process: asyncssh.SSHClientProcess[bytes], handle: int)
 
 
 async def _read_input(loop: asyncio.AbstractEventLoop, handle: int) -> bytes:
-    """What is typed next. Read in the loop's own callback: later nothing may be left, and reading would block."""
+    """Return the next input. It is read in the event loop's own callback: later, reading might block."""
     arrived: asyncio.Future[bytes] = loop.create_future()
 
     def take() -> None:

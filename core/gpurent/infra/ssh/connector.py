@@ -1,6 +1,6 @@
-"""SSH to leased machines: a pinned host key and a key pair for each lease, nothing of the user's own set-up.
+"""SSH to leased machines, with a pinned host key and a key pair for each lease; ignores the user's SSH configuration.
 
-Only a private key file of the user's may let us in the first time. The SSH library is loaded when it is needed.
+Of the user's own files, only a private key may be used, for the first login.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from gpurent.errors import UsageError
 from gpurent.infra.platform.posix.system import make_private_folder, write_private_file
 from gpurent.infra.ssh.lease_files import LeaseFiles, SshTarget
 from gpurent.locale import _
+from gpurent.locale.foreign_text import describe_error
 from gpurent.ports.connection import PrivateKey, Reachability
 
 if TYPE_CHECKING:
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
 class SshConnector:
     """Implements `gpurent.ports.connection.Connector`. The SSH library is loaded by the first call that needs it.
 
-    ``folder`` has a folder for each lease (`LeaseFiles`). Times in seconds.
+    ``folder`` contains a folder for each lease (`LeaseFiles`). Times in seconds.
     """
 
     folder: Path
@@ -97,22 +98,22 @@ MAX_KEY_BYTES = 64 * 1024
 async def load_private_key(
     path: Path, ask_passphrase: Callable[[], Awaitable[Secret | None]]
 ) -> asyncssh.SSHKey:
-    """A `gpurent.ports.connection.KeyLoader`."""
+    """Load a private key; a `gpurent.ports.connection.KeyLoader`."""
     import asyncssh
 
     data = _read_key_file(path)
     try:
         return asyncssh.import_private_key(data)
     except (asyncssh.KeyEncryptionError, asyncssh.KeyImportError, ValueError):
-        # A key without its passphrase is an import error in some formats.
+        # In some formats an encrypted key without its passphrase raises an import error.
         pass
     given = await ask_passphrase()
     try:
         return asyncssh.import_private_key(data, given.reveal() if given else None)
     except (asyncssh.KeyImportError, asyncssh.KeyEncryptionError, ValueError):
         raise UsageError(
-            _("{path} holds no private key that opens").format(path=path),
-            hint=_("A wrong passphrase? It must be the private half: -----BEGIN … PRIVATE KEY-----"),
+            _("{path} contains no usable private key").format(path=path),
+            hint=_("Wrong passphrase? The file must contain the private key: -----BEGIN … PRIVATE KEY-----"),
         ) from None
 
 
@@ -121,7 +122,9 @@ def _read_key_file(path: Path) -> bytes:
         with path.open("rb") as file:
             data = file.read(MAX_KEY_BYTES)
     except OSError as error:
-        raise UsageError(_("{path} cannot be read: {why}").format(path=path, why=error.strerror)) from None
+        raise UsageError(
+            _("{path} cannot be read: {why}").format(path=path, why=describe_error(error))
+        ) from None
     if data.startswith(b"PuTTY-User-Key-File"):
         raise UsageError(
             _("{path} is a PuTTY key").format(path=path),

@@ -1,4 +1,4 @@
-"""What is kept for a lease on this computer: its key pair, its pinned host key. Imports no SSH library."""
+"""The local files of a lease: its key pair and its pinned host key. Does not import the SSH library."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from gpurent.ports.connection import CommandResult
 
 @frozen
 class LeaseFiles:
-    """``folder`` holds ``key``, ``key.pub``, ``known_hosts``, and ``state.json``: where the key was installed."""
+    """``folder`` holds ``key``, ``key.pub``, ``known_hosts``, and ``state.json``: where the key is installed."""
 
     folder: Path
 
@@ -30,7 +30,7 @@ class LeaseFiles:
         return self.folder / "known_hosts"
 
     def find_pinned_key(self, endpoint: Endpoint) -> str | None:
-        """The pinned host key as text; None before the first contact. A new address is a new machine."""
+        """Return the pinned host key as text; None before the first contact. A new address counts as a new machine."""
         try:
             place, _space, key = read_private_file(self.known_hosts).decode().strip().partition(" ")
         except FileNotFoundError:
@@ -51,19 +51,19 @@ class LeaseFiles:
         write_private_file(self.folder / "state.json", json.dumps({"installed": str(endpoint)}).encode())
 
     def delete_host_key(self) -> None:
-        """The key pair stays."""
+        """Delete the pinned host key and the record of the installed key. The key pair stays."""
         self.known_hosts.unlink(missing_ok=True)
         (self.folder / "state.json").unlink(missing_ok=True)
 
 
 def known_hosts_name(endpoint: Endpoint) -> str:
-    """The machine as a known-hosts file names it; ssh and asyncssh look port 22 up without its number."""
+    """Return the machine's name in a known-hosts file; ssh and asyncssh look up port 22 without its number."""
     return endpoint.address if endpoint.port == 22 else f"[{endpoint.address}]:{endpoint.port}"
 
 
 @frozen
 class SshTarget:
-    """Implements `gpurent.ports.connection.SshConnection` as far as that goes while no connection is open."""
+    """Implements the part of `gpurent.ports.connection.SshConnection` that needs no open connection."""
 
     endpoint: Endpoint
     key_file: Path
@@ -78,5 +78,5 @@ class SshTarget:
 
     def _not_open_error(self) -> UnavailableError:
         return UnavailableError(
-            _("{endpoint}: no line is open yet").format(endpoint=self.endpoint), retryable=True
+            _("{endpoint}: not connected yet").format(endpoint=self.endpoint), retryable=True
         )

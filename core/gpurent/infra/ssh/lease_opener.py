@@ -1,4 +1,4 @@
-"""How a connection to a leased machine is opened: pin its host key, let ourselves in, install the lease's key."""
+"""Opens a connection to a leased machine: pins its host key, logs in, installs the lease's key."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from gpurent.infra.platform.posix.system import read_private_file, write_private
 from gpurent.infra.ssh.connection import AsyncsshConnection
 from gpurent.infra.ssh.lease_files import LeaseFiles
 from gpurent.locale import _
+from gpurent.locale.foreign_text import describe_error
 from gpurent.ports.connection import PrivateKey, Reachability
 from gpurent.remote.shell import sh_command
 
@@ -22,18 +23,20 @@ PROBE_TIMEOUT = 8.0
 
 
 async def fetch_host_key(endpoint: Endpoint, timeout: float) -> asyncssh.SSHKey:
-    """The key that the machine shows now; no answer is an `UnavailableError`."""
+    """Return the host key that the machine presents now; raises `UnavailableError` if it does not answer."""
     try:
         key = await _request_host_key(endpoint, timeout)
     except (OSError, TimeoutError, asyncssh.Error) as error:
         raise make_unreachable_error(endpoint, error) from None
     if key is None:
-        raise UnavailableError(_("{endpoint} shows no host key").format(endpoint=endpoint), retryable=True)
+        raise UnavailableError(
+            _("{endpoint} presented no host key").format(endpoint=endpoint), retryable=True
+        )
     return key
 
 
 async def probe_host_key(endpoint: Endpoint, pinned: asyncssh.SSHKey | None) -> Reachability:
-    """Whether the machine whose key is ``pinned`` is still there; sends nothing that needs a login."""
+    """Check whether the machine with the host key ``pinned`` is still there; sends nothing that needs a login."""
     try:
         key = await _request_host_key(endpoint, PROBE_TIMEOUT)
     except ConnectionRefusedError:
@@ -41,7 +44,7 @@ async def probe_host_key(endpoint: Endpoint, pinned: asyncssh.SSHKey | None) -> 
     except (TimeoutError, asyncssh.Error, ConnectionError):
         return Reachability.NO_ANSWER
     except OSError:
-        # No name, no route: it may be our own network that is down.
+        # No DNS or no route: our own network may be down.
         return Reachability.UNKNOWN
     if key is None or pinned is None:
         return Reachability.NO_ANSWER
@@ -52,22 +55,24 @@ async def probe_host_key(endpoint: Endpoint, pinned: asyncssh.SSHKey | None) -> 
 async def make_host_key_error(
     endpoint: Endpoint, pinned: asyncssh.SSHKey | None, timeout: float
 ) -> HostKeyChanged:
-    """The error that names both keys."""
+    """Make the error that names both host keys."""
     shown = await fetch_host_key(endpoint, timeout)
     return HostKeyChanged(
-        _("{endpoint} shows the host key {shown}, but {pinned} was pinned for this lease").format(
+        _("{endpoint} presented the host key {shown}, but {pinned} is pinned for this lease").format(
             endpoint=endpoint,
             shown=shown.get_fingerprint(),
             pinned=pinned.get_fingerprint() if pinned else _("none"),
         ),
-        hint=_("Somebody may be in between, or the machine was replaced. No password was sent."),
+        hint=_(
+            "Someone may be intercepting the connection, or the machine was replaced. No password was sent."
+        ),
     )
 
 
 def make_unreachable_error(endpoint: Endpoint, error: Exception) -> UnavailableError:
-    what = str(error) or type(error).__name__
     return UnavailableError(
-        _("{endpoint} does not answer: {what}").format(endpoint=endpoint, what=what[:200]), retryable=True
+        _("{endpoint} does not answer: {what}").format(endpoint=endpoint, what=describe_error(error)),
+        retryable=True,
     )
 
 
@@ -76,10 +81,10 @@ async def _request_host_key(endpoint: Endpoint, timeout: float) -> asyncssh.SSHK
         return await asyncssh.get_server_host_key(endpoint.address, endpoint.port, config=None)
 
 
-# The cipher costs more than all else of a channel's work; processors have these two built in.
+# The cipher is the largest cost of a channel; CPUs have instructions for these two.
 _FAST_CIPHERS = "^aes128-gcm@openssh.com,aes256-gcm@openssh.com"
-# Runs under any sh; adds the line read from stdin once, by rename: a full disk or a dropped connection leaves the old
-# file.
+# Runs in any sh. Adds the line read from stdin unless it is there, by rename: a full disk or a dropped connection
+# leaves the old file.
 _INSTALL_KEY_SCRIPT = r"""
 umask 077
 mkdir -p "$HOME/.ssh" && chmod 700 "$HOME/.ssh" && cd "$HOME/.ssh" || exit 1
@@ -96,7 +101,7 @@ fresh=authorized_keys.gpurent.$$
 
 
 def load_or_make_lease_key(files: LeaseFiles) -> asyncssh.SSHKey:
-    """The lease's private key, made when there is none yet."""
+    """Load the lease's private key; create it if there is none yet."""
     try:
         return asyncssh.import_private_key(read_private_file(files.key_file))
     except FileNotFoundError:
@@ -108,7 +113,7 @@ def load_or_make_lease_key(files: LeaseFiles) -> asyncssh.SSHKey:
 
 @frozen
 class LeaseOpener:
-    """Of one lease, at one address. Times in seconds."""
+    """Opens connections for one lease at one address. Times in seconds."""
 
     files: LeaseFiles
     endpoint: Endpoint
@@ -116,12 +121,15 @@ class LeaseOpener:
     keepalive: float
 
     def find_pinned_key(self) -> asyncssh.SSHKey | None:
-        """None before the first contact with this address."""
+        """Return the pinned host key; None before the first contact with this address."""
         text = self.files.find_pinned_key(self.endpoint)
         return None if text is None else asyncssh.import_public_key(text)
 
     async def pin_host_key(self) -> str:
-        """The fingerprint of the pinned host key. Pinned already, the machine is not asked: `open` compares."""
+        """Return the fingerprint of the pinned host key; pin it first if needed.
+
+        If it is pinned already, the machine is not contacted: `open_connection` compares the keys.
+        """
         key = self.find_pinned_key()
         if key is None:
             key = await fetch_host_key(self.endpoint, self.connect_timeout)
@@ -143,7 +151,7 @@ class LeaseOpener:
         if not may_install:
             raise AuthError(
                 _("{endpoint}: no password is known for this machine").format(endpoint=self.endpoint),
-                hint=_("Was the lease made on another computer?"),
+                hint=_("Was the machine rented on another computer?"),
             )
         first = await self._connect(cast("asyncssh.SSHKey | None", own_key), password)
         try:
@@ -157,7 +165,7 @@ class LeaseOpener:
     async def _connect(
         self, key: asyncssh.SSHKey | None, password: Secret | None = None
     ) -> AsyncsshConnection:
-        """By ``key`` alone where there is one, else by ``password``."""
+        """Log in with ``key`` if it is given, else with ``password``."""
         try:
             async with asyncio.timeout(self.connect_timeout * 2):
                 transport = await asyncssh.connect(
@@ -183,16 +191,15 @@ class LeaseOpener:
                     connect_timeout=self.connect_timeout,
                 )
         except (asyncssh.HostKeyNotVerifiable, asyncssh.KeyExchangeFailed):
-            # The latter: it has no key of the pinned kind any more.
+            # KeyExchangeFailed: the machine no longer has a host key of the pinned type.
             raise await make_host_key_error(
                 self.endpoint, self.find_pinned_key(), self.connect_timeout
             ) from None
         except asyncssh.PermissionDenied:
+            rejected = _("{endpoint} rejected the key") if key else _("{endpoint} rejected the password")
             raise AuthError(
-                _("{endpoint} refused the {what}").format(
-                    endpoint=self.endpoint, what=_("key") if key else _("password")
-                ),
-                hint=_("The machine still runs and costs money; give it back, or mend its password."),
+                rejected.format(endpoint=self.endpoint),
+                hint=_("The machine is still running and costs money: fix its password, or release it."),
             ) from None
         except (OSError, TimeoutError, asyncssh.Error) as error:
             raise make_unreachable_error(self.endpoint, error) from None
@@ -206,5 +213,5 @@ async def _install_key(ssh: AsyncsshConnection, key: asyncssh.SSHKey) -> None:
         raise AuthError(
             _("the lease's key could not be installed on the machine"),
             detail=ran.stderr[:300],
-            hint=_("Is its disk full, or its home read-only?"),
+            hint=_("Is its disk full, or its home directory read-only?"),
         )

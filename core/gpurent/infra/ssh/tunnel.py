@@ -1,4 +1,4 @@
-"""Local ports that lead to ports of a machine; they stay open when the connection is dropped."""
+"""Local ports forwarded to ports of a machine; they stay open when the connection is dropped."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from attrs import define, field
 
 from gpurent.errors import GpurentError, UsageError
 from gpurent.locale import _
+from gpurent.locale.foreign_text import describe_error, quote_text
 from gpurent.ports.connection import OpenConnection, PortPair
 
 CHUNK_BYTES = 1 << 16
@@ -19,7 +20,7 @@ CHUNK_BYTES = 1 << 16
 
 @define(eq=False)
 class SshTunnel:
-    """Implements `gpurent.ports.connection.Tunnel`: one listener here, one port there."""
+    """Implements `gpurent.ports.connection.Tunnel`: a listener on a local port, forwarded to one remote port."""
 
     _ports: PortPair
     _address: str
@@ -34,10 +35,10 @@ class SshTunnel:
             self._server = await asyncio.start_server(self._accept_client, self._address, self._ports.local)
         except OSError as error:
             raise UsageError(
-                _("port {port} cannot be used here: {why}").format(
-                    port=self._ports.local, why=error.strerror
+                _("cannot use local port {port}: {why}").format(
+                    port=self._ports.local, why=describe_error(error)
                 ),
-                hint=_("Take another one: {other}:{there}").format(
+                hint=_("Try another one: {other}:{there}").format(
                     other=min(self._ports.local + 1, 65535), there=self._ports.remote
                 ),
             ) from None
@@ -67,12 +68,12 @@ class SshTunnel:
                 far_writer.close()
         except asyncssh.ChannelOpenError as error:
             self._report(
-                _("port {port} on the machine refused: {why}").format(
-                    port=self._ports.remote, why=error.reason
+                _("port {port} on the machine refused the connection: {why}").format(
+                    port=self._ports.remote, why=quote_text(error.reason)
                 )
             )
         except (OSError, asyncssh.Error, GpurentError):
-            # Whoever holds the SSH connection reports its drop; this one client is lost with it.
+            # The owner of the SSH connection reports its drop; only this client is lost.
             return
         finally:
             writer.close()
@@ -86,7 +87,7 @@ async def _relay_streams(
     far_reader: asyncssh.SSHReader[bytes],
     far_writer: asyncssh.SSHWriter[bytes],
 ) -> None:
-    """Until both sides have sent all; when one breaks, so does the other."""
+    """Copy in both directions until both sides have sent everything; an error in one stops the other."""
     ways = [
         asyncio.ensure_future(_copy_stream(reader, far_writer)),
         asyncio.ensure_future(_copy_stream(far_reader, writer)),

@@ -1,1 +1,1 @@
-"""The examination of a machine: what is run there, and what its output means."""
+"""The examination of a machine: what is run there, and how its output is judged."""

@@ -1,7 +1,7 @@
-"""Runs on the rented machine: one convolution forward and backward on every GPU, and on the processor.
+"""Runs on the rented machine: a forward and backward convolution on every GPU and on the CPU.
 
-``python convolution.py torch|tensorflow``. Each stage is printed on a line of its own as JSON behind a mark before the
-next begins, so that a crash leaves how far it came. Needs the framework and nothing else; Python 3.6 and later.
+Usage: ``python convolution.py torch|tensorflow``. Each stage is printed as one line of JSON after a marker before the
+next stage begins, so that a crash shows how far it got. Needs only the framework, and Python 3.6 or later.
 """
 
 import contextlib
@@ -13,12 +13,12 @@ from typing import Any
 
 MARK = "gpurent-convolution:"
 INPUT_SHAPE = (4, 3, 32, 32)
-# Far above what half-precision shortcuts (TF32) lose, far below what a broken unit does.
+# Well above the rounding errors of reduced precision (TF32), well below those of a defective unit.
 TOLERANCE = 0.05
 
 
 def report_stage(stage: str, **facts: Any) -> None:
-    """One line for the reader."""
+    """Print one line for the parser."""
     facts["stage"] = stage
     sys.stdout.write(MARK + json.dumps(facts, sort_keys=True) + "\n")
     sys.stdout.flush()
@@ -29,7 +29,7 @@ def format_error(error: Exception) -> str:
 
 
 def try_devices(devices: list[tuple[str, str]], convolve: Callable[[str], float], reference: float) -> None:
-    """Convolve on every device, and compare with the processor's result."""
+    """Run the convolution on every device, and compare it with the CPU's result."""
     for number, name in devices:
         begun = time.time()
         try:
@@ -82,7 +82,7 @@ def run_tensorflow() -> None:
     import tensorflow as tf
 
     facts: Any = {}
-    with contextlib.suppress(Exception):  # older than 2.3
+    with contextlib.suppress(Exception):  # missing before TensorFlow 2.3
         facts = dict(tf.sysconfig.get_build_info())
     report_stage(
         "import",
@@ -114,12 +114,12 @@ def run_tensorflow() -> None:
 
 
 def make_numbers(size: int) -> list[float]:
-    """The same on every device, between -1 and 1."""
+    """Return numbers between -1 and 1, the same on every device."""
     return [((i * 37) % 101) / 50.0 - 1 for i in range(size)]
 
 
 def build_graph(tf: Any, gradients: Callable[..., Any]) -> Any:
-    """The sum of both gradients' magnitudes, as a tensor."""
+    """Return the sum of the magnitudes of both gradients, as a tensor."""
     batch, channels, height, width = INPUT_SHAPE
     size = batch * channels * height * width
     given = tf.reshape(tf.constant(make_numbers(size), tf.float32), (batch, height, width, channels))

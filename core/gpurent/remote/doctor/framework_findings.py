@@ -1,4 +1,4 @@
-"""CUDA, cuDNN and the framework: what the convolution on the machine came to."""
+"""Findings on CUDA, cuDNN and the framework, from the convolution that was run on the machine."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 from attrs import frozen
 
 from gpurent.domain.health import Finding, Verdict
-from gpurent.locale import _
+from gpurent.locale import _, ngettext
 from gpurent.remote.doctor.known_problems import KnownProblem, decode_cudnn_version, find_known_problem
 from gpurent.remote.doctor.script import CONVOLUTION_TIMEOUT
 from gpurent.remote.nvidia_smi import GpuReport
@@ -24,7 +24,7 @@ MAX_STAGES = 200
 
 @frozen(kw_only=True)
 class ConvolutionTrial:
-    """How far the convolution came. ``stages``: what it reported, in order; ``output``: everything that it printed."""
+    """How far the convolution got. ``stages``: those it reported, in order; ``output``: everything it printed."""
 
     python: str = ""
     stages: tuple[Mapping[str, Any], ...] = ()
@@ -40,7 +40,7 @@ class ConvolutionTrial:
 
     @property
     def working_gpus(self) -> int:
-        """On how many GPUs it went well."""
+        """The number of GPUs on which it succeeded."""
         return sum("error" not in device for device in self.devices)
 
     @property
@@ -52,7 +52,7 @@ class ConvolutionTrial:
 
     @property
     def framework(self) -> str:
-        """ "torch 2.1.0, CUDA 12.1, cuDNN 8.9.2"."""
+        """A description such as "torch 2.1.0, CUDA 12.1, cuDNN 8.9.2"."""
         imported = self.find_stage("import")
         if not imported:
             return ""
@@ -65,7 +65,7 @@ class ConvolutionTrial:
 
 
 def parse_trial(sections: Mapping[str, ProbeSection]) -> ConvolutionTrial:
-    """The one trial of an examination; empty when there was no framework to try."""
+    """Return the trial of an examination; empty if there was no framework to try."""
     for name, section in sections.items():
         kind, _space, python = name.partition(" ")
         if kind == "convolution":
@@ -95,7 +95,7 @@ def _match_word(value: object, form: str) -> str:
 
 
 def parse_installed_cudnn(sections: Mapping[str, ProbeSection]) -> str:
-    """The system's own cuDNN by its header, or by the name of the library that the loader finds."""
+    """Return the version of the system's cuDNN from its header, or from the library name that the loader finds."""
     header = sections["header"].stdout.split() if "header" in sections else []
     if len(header) == 3 and all(part.isascii() and part.isdecimal() and len(part) < 4 for part in header):
         return ".".join(header)
@@ -112,7 +112,7 @@ def assess_framework(
     python: str,
     gpus: int,
 ) -> Iterator[Finding]:
-    """``python`` is the job's own, ``gpus`` how many are paid for."""
+    """Yield the findings. ``python`` is the job's own, ``gpus`` the number of GPUs that are paid for."""
     yield _assess_cuda(report, toolkit)
     if not tried.python:
         yield _no_framework_finding(sections)
@@ -121,10 +121,13 @@ def assess_framework(
         yield Finding(
             check="framework",
             verdict=Verdict.WARNING,
-            text=_("{python} has no framework; {other} has: {framework}").format(
+            text=_("{python} has no framework; {other} has one: {framework}").format(
                 python=python, other=tried.python, framework=tried.framework or "-"
             ),
-            do=_("Start the job by that Python, or install the framework for the other."),
+            advice=_(
+                "Run the job with the Python that has the framework, or install the framework for "
+                "the other one."
+            ),
             cause="other-python",
         )
     elif tried.framework:
@@ -135,7 +138,7 @@ def assess_framework(
         yield Finding(
             check="cudnn",
             verdict=Verdict.UNCHECKED,
-            text=_("not checked: no convolution could be made on the GPU, see the others"),
+            text=_("not checked: no convolution could be run on the GPU; see the other findings"),
         )
 
 
@@ -144,21 +147,22 @@ def _assess_cuda(report: GpuReport, toolkit: str) -> Finding:
         return Finding(
             check="cuda",
             verdict=Verdict.UNCHECKED,
-            text=_("not checked: neither driver nor toolkit tell of CUDA"),
+            text=_("not checked: neither the driver nor a toolkit reports CUDA"),
         )
     if not toolkit:
         return Finding(
             check="cuda",
             verdict=Verdict.OK,
-            text=_("no toolkit is installed; frameworks from pip and conda bring their own"),
+            text=_("no toolkit is installed; frameworks from pip and conda include their own"),
         )
     if report.cuda and int(toolkit.partition(".")[0]) > int(report.cuda.partition(".")[0]):
         return Finding(
             check="cuda", verdict=Verdict.WARNING, cause="driver-old",
-            text=_("the toolkit is CUDA {toolkit}, and the driver serves up to {cuda}").format(
+            text=_("the toolkit is CUDA {toolkit}, but the driver only supports up to {cuda}").format(
                 toolkit=toolkit, cuda=report.cuda
             ),
-            do=_("Programs built by this toolkit will not start. Use an older CUDA, or a machine with a newer driver."),
+            advice=_("Programs built with this toolkit will not start. Use an older CUDA, or a machine "
+                 "with a newer driver."),
         )  # fmt: skip
     return Finding(check="cuda", verdict=Verdict.OK, text=_("toolkit {toolkit}").format(toolkit=toolkit))
 
@@ -166,15 +170,16 @@ def _assess_cuda(report: GpuReport, toolkit: str) -> Finding:
 def _no_framework_finding(sections: Mapping[str, ProbeSection]) -> Finding:
     asked = [name.partition(" ")[2] for name in sections if name.startswith("which ")]
     version = parse_installed_cudnn(sections)
-    there = " " + _("cuDNN {version} is installed.").format(version=version) if version else ""
-    text = _(
-        "not checked: neither PyTorch nor TensorFlow is there to make a convolution ({pythons})."
-    ).format(pythons=", ".join(asked) or _("no Python 3"))
+    text = (
+        _("not checked: neither PyTorch nor TensorFlow is installed, only cuDNN {version} ({pythons})")
+        if version
+        else _("not checked: neither PyTorch nor TensorFlow is installed to run a convolution ({pythons})")
+    ).format(pythons=", ".join(asked) or _("no Python 3"), version=version)
     return Finding(
         check="cudnn",
         verdict=Verdict.UNCHECKED,
-        text=text + there,
-        do=_("Once one is installed, ask again: {command}").format(command=_DOCTOR_COMMAND),
+        text=text,
+        advice=_("Install one of them, then check again: {command}").format(command=_DOCTOR_COMMAND),
     )
 
 
@@ -198,33 +203,35 @@ def _assess_convolution(tried: ConvolutionTrial, expected: bool) -> Finding:
     return Finding(
         check="cudnn",
         verdict=Verdict.OK,
-        text=_("a convolution forward and backward went well on {n} GPU(s): {framework}").format(
-            n=tried.working_gpus, framework=tried.framework
-        ),
+        text=ngettext(
+            "forward and backward convolution succeeded on {n} GPU: {framework}",
+            "forward and backward convolution succeeded on {n} GPUs: {framework}",
+            tried.working_gpus,
+        ).format(n=tried.working_gpus, framework=tried.framework),
     )
 
 
 def _no_gpu_finding(tried: ConvolutionTrial, expected: bool) -> Finding:
-    """The framework works and sees no GPU."""
+    """Return the finding for a framework that works but finds no GPU."""
     trouble = find_known_problem(f"{tried.find_stage('gpus').get('error', '')}\n{tried.output}")
     if not expected:
         return Finding(
             check="cudnn",
             verdict=Verdict.UNCHECKED,
-            text=_(
-                "not checked: no GPU is here. On the processor a convolution went well: {framework}"
-            ).format(framework=tried.framework),
+            text=_("not checked: no GPU found. A convolution on the CPU succeeded: {framework}").format(
+                framework=tried.framework
+            ),
         )
     if trouble is None:
         return _unknown_error_finding(
             tried.find_stage("gpus").get("error") or _("the framework sees no GPU"), Verdict.FAILURE
         )
-    # The machine is well when only its software is for processors: a job may bring its own.
+    # Only a CPU-only build is installed; the machine itself is fine, and a job may bring its own build.
     return _problem_finding(trouble, Verdict.WARNING if trouble.cause == "no-cuda-build" else Verdict.FAILURE)
 
 
 def _failed_finding(tried: ConvolutionTrial, errors: Sequence[str]) -> Finding:
-    # The framework's own log names the cause where the exception only complains.
+    # The framework's log names the cause when the exception only names a symptom.
     text = "\n".join(errors)
     plain, whole = find_known_problem(text), find_known_problem(f"{tried.output}\n{text}")
     trouble = whole if plain is None or plain.check == "cudnn" else plain
@@ -240,17 +247,19 @@ def _hung_finding(tried: ConvolutionTrial) -> Finding:
         return Finding(
             check="cudnn",
             verdict=Verdict.FAILURE,
-            text=_("the convolution on the GPU did not end in {seconds} s").format(
+            text=_("the convolution on the GPU did not finish within {seconds} s").format(
                 seconds=CONVOLUTION_TIMEOUT
             ),
-            do=_("The GPU or its driver hangs: give the machine back, take another one."),
+            advice=_("The GPU or its driver hangs: release this machine and rent another one."),
             cause="gpu-hangs",
         )
     return Finding(
         check="cudnn",
         verdict=Verdict.UNCHECKED,
-        text=_("not checked: the framework did not load in {seconds} s").format(seconds=CONVOLUTION_TIMEOUT),
-        do=_("The disk may be slow. Ask again: {command}").format(command=_DOCTOR_COMMAND),
+        text=_("not checked: the framework did not load within {seconds} s").format(
+            seconds=CONVOLUTION_TIMEOUT
+        ),
+        advice=_("The disk may be slow. Check again: {command}").format(command=_DOCTOR_COMMAND),
         cause="slow-load",
     )
 
@@ -263,19 +272,22 @@ def _crashed_finding(tried: ConvolutionTrial) -> Finding:
     if status == _SIGILL:
         return Finding(
             check="framework", verdict=Verdict.FAILURE, cause="processor-old",
-            text=_("the machine's processor lacks instructions (AVX) that the framework was built with"),
-            do=_("Install a build without them, or take another machine."),
+            text=_("the machine's CPU lacks instructions (AVX) that the framework was built with"),
+            advice=_("Install a build without them, or rent another machine."),
         )  # fmt: skip
     reached = tried.stages[-1]["stage"] if tried.stages else "-"
-    what = _("crashed") if status >= 128 else _("ended")
+    text = (
+        _("the convolution crashed (exit status {status}) after stage: {stage}")
+        if status >= 128
+        else _("the convolution ended (exit status {status}) after stage: {stage}")
+    )
     return Finding(
         check="cudnn",
         verdict=Verdict.FAILURE,
-        text=_("the convolution {what} (status {status}) after: {stage}").format(
-            what=what, status=status, stage=_match_word(reached, r"[a-z]{1,12}") or "-"
-        ),
-        do=_(
-            "Parts that do not fit together often end so. Try another build of the framework, or another machine."
+        text=text.format(status=status, stage=_match_word(reached, r"[a-z]{1,12}") or "-"),
+        advice=_(
+            "Incompatible versions often cause this. Try another build of the framework, or rent "
+            "another machine."
         ),
         cause="crash" if status != _SIGSEGV else "segfault",
     )
@@ -283,7 +295,7 @@ def _crashed_finding(tried: ConvolutionTrial) -> Finding:
 
 def _problem_finding(trouble: KnownProblem, verdict: Verdict) -> Finding:
     return Finding(
-        check=trouble.check, verdict=verdict, text=trouble.text, do=trouble.do, cause=trouble.cause
+        check=trouble.check, verdict=verdict, text=trouble.text, advice=trouble.do, cause=trouble.cause
     )
 
 
@@ -292,6 +304,6 @@ def _unknown_error_finding(error: object, verdict: Verdict) -> Finding:
     return Finding(
         check="cudnn",
         verdict=verdict,
-        text=_("the framework fails: {said}").format(said=said if said.isprintable() else "-"),
-        do=_("Search for these words together with its name."),
+        text=_("the framework failed: {said}").format(said=said if said.isprintable() else "-"),
+        advice=_("Search the web for this message and the framework's name."),
     )

@@ -1,4 +1,4 @@
-"""The driver, the GPUs, their memory, and who else is on them."""
+"""Findings on the driver, the GPUs, their memory, and other processes that use them."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ USED_MIB = 1024
 
 
 def read_gpu_report(sections: Mapping[str, ProbeSection]) -> GpuReport:
-    """The best of what the driver's tool reported; empty when nothing of it can be read."""
+    """Return the best report of the driver's tool; empty if none can be parsed."""
     xml, table, csv = (sections[name].stdout if name in sections else "" for name in _SMI_SECTIONS)
     return parse_report(xml, csv, table)
 
@@ -26,7 +26,10 @@ def read_gpu_report(sections: Mapping[str, ProbeSection]) -> GpuReport:
 def assess_gpus(
     sections: Mapping[str, ProbeSection], report: GpuReport, gpus: int, gpu: str, gpu_memory: int, tried: int
 ) -> Iterator[Finding]:
-    """``gpus``, ``gpu`` and ``gpu_memory`` are what is paid for; on ``tried`` GPUs the convolution ran."""
+    """Yield the findings. ``gpus``, ``gpu`` and ``gpu_memory`` are what is paid for.
+
+    The convolution succeeded on ``tried`` GPUs.
+    """
     yield _assess_driver(sections, report, gpus, tried)
     yield from _assess_cards(report, gpus, gpu, gpu_memory, tried)
     if report.gpus:
@@ -39,8 +42,8 @@ def _assess_driver(sections: Mapping[str, ProbeSection], report: GpuReport, gpus
     if any(section.timed_out for section in asked):
         return Finding(
             check="driver", verdict=Verdict.FAILURE, cause="driver-hangs",
-            text=_("the driver does not answer: its tool nvidia-smi hangs"),
-            do=_("A restart of the machine may help, where its provider has one. Else give it back."),
+            text=_("the driver does not respond: nvidia-smi hangs"),
+            advice=_("Restarting the machine may help if the provider supports it; otherwise release it."),
         )  # fmt: skip
     trouble = find_known_problem(
         "\n".join(f"{section.stdout}\n{section.stderr}" for section in asked if section.exit_status)
@@ -50,22 +53,24 @@ def _assess_driver(sections: Mapping[str, ProbeSection], report: GpuReport, gpus
             check="driver",
             verdict=Verdict.FAILURE if gpus else Verdict.WARNING,
             text=trouble.text,
-            do=trouble.do,
+            advice=trouble.do,
             cause=trouble.cause,
         )
     if report.driver:
-        cuda = _(", for CUDA up to {cuda}").format(cuda=report.cuda) if report.cuda else ""
-        return Finding(check="driver", verdict=Verdict.OK, text=f"{report.driver}{cuda}")
+        text = _("{driver}, supports CUDA up to {cuda}") if report.cuda else "{driver}"
+        return Finding(
+            check="driver", verdict=Verdict.OK, text=text.format(driver=report.driver, cuda=report.cuda)
+        )
     if not asked:
         return _no_tool_finding(sections, tried)
     said = " ".join((asked[-1].stderr or asked[-1].stdout).split())[:120]
     return Finding(
         check="driver",
         verdict=Verdict.FAILURE if gpus else Verdict.WARNING,
-        text=_("nvidia-smi says nothing that is known: {said}").format(
+        text=_("unrecognized output from nvidia-smi: {said}").format(
             said=said if said.isprintable() else "-"
         ),
-        do=_("Look yourself: gpurent exec LEASE nvidia-smi"),
+        advice=_("Check manually: gpurent exec LEASE nvidia-smi"),
     )
 
 
@@ -75,18 +80,19 @@ def _no_tool_finding(sections: Mapping[str, ProbeSection], tried: int) -> Findin
         return Finding(
             check="driver",
             verdict=Verdict.UNCHECKED,
-            text=_("not checked: the driver's tool nvidia-smi is missing, though a GPU is there"),
+            text=_("not checked: nvidia-smi is missing, although a GPU is present"),
         )
     if bus:
         return Finding(
             check="driver", verdict=Verdict.WARNING, cause="driver-missing",
-            text=_("an NVIDIA card is on the bus, and no driver for it can be seen"),
-            do=_("In a container: no GPU was given to it. Else install a driver, or take another image."),
+            text=_("an NVIDIA card is on the bus, but no driver was found"),
+            advice=_("If this is a container, no GPU was assigned to it. Otherwise install a driver, or "
+                 "use another image."),
         )  # fmt: skip
     return Finding(
         check="driver",
         verdict=Verdict.UNCHECKED,
-        text=_("not checked: there is no NVIDIA driver on this machine"),
+        text=_("not checked: no NVIDIA driver on this machine"),
     )
 
 
@@ -97,29 +103,29 @@ def _parse_count(sections: Mapping[str, ProbeSection], name: str) -> int:
 
 def _assess_cards(report: GpuReport, gpus: int, gpu: str, gpu_memory: int, tried: int) -> Iterator[Finding]:
     seen = max(len(report.gpus), tried)
-    back = _("You pay for more than you have: give it back, or ask the provider.")
+    back = _("You are paying for more than you got: release the machine, or ask the provider.")
     if not seen:
         if gpus:
             yield Finding(
                 check="gpu",
                 verdict=Verdict.FAILURE,
-                text=_("GPUs that are rented: {n}; that can be seen: {seen}").format(n=gpus, seen=0),
-                do=back,
+                text=_("GPUs rented: {n}; found: {seen}").format(n=gpus, seen=0),
+                advice=back,
                 cause="gpu-missing",
             )
         else:
             yield Finding(
                 check="gpu",
                 verdict=Verdict.UNCHECKED,
-                text=_("not checked: no GPU is here, and none is rented"),
+                text=_("not checked: no GPU found, and none was rented"),
             )
         return
     if seen < gpus:
         yield Finding(
             check="gpu",
             verdict=Verdict.FAILURE,
-            text=_("GPUs that are rented: {n}; that can be seen: {seen}").format(n=gpus, seen=seen),
-            do=back,
+            text=_("GPUs rented: {n}; found: {seen}").format(n=gpus, seen=seen),
+            advice=back,
             cause="gpu-missing",
         )
     broken = [card.name for card in report.gpus if card.broken]
@@ -127,7 +133,7 @@ def _assess_cards(report: GpuReport, gpus: int, gpu: str, gpu_memory: int, tried
         yield Finding(
             check="gpu", verdict=Verdict.FAILURE, cause="gpu-lost",
             text=_("the driver has lost a GPU: {names}").format(names=", ".join(broken)),
-            do=_("Nothing on the machine can be done about it without its host: give it back, take another one."),
+            advice=_("Only the machine's owner can fix this: release the machine, and rent another one."),
         )  # fmt: skip
     if seen >= gpus and not broken:
         yield _compare_with_offer(report.gpus, seen, gpu, gpu_memory)
@@ -140,22 +146,22 @@ def _compare_with_offer(cards: Sequence[Gpu], seen: int, gpu: str, gpu_memory: i
     if other:
         return Finding(
             check="gpu", verdict=Verdict.WARNING, cause="gpu-other",
-            text=_("{wanted} is rented, and {found} is here").format(wanted=gpu, found=", ".join(other)),
-            do=_("Compare with the offer: gpurent show LEASE"),
+            text=_("rented: {wanted}; found: {found}").format(wanted=gpu, found=", ".join(other)),
+            advice=_("Compare with the offer: gpurent show LEASE"),
         )  # fmt: skip
     small = [card for card in cards if card.memory and gpu_memory and card.memory < gpu_memory * 1024 * 0.85]
     if small and not any(card.mig for card in cards):
         return Finding(
             check="gpu", verdict=Verdict.WARNING, cause="gpu-small",
-            text=_("{wanted} GiB of GPU memory are rented, and {found:.1f} GiB are here").format(
+            text=_("GPU memory rented: {wanted} GiB; found: {found:.1f} GiB").format(
                 wanted=gpu_memory, found=(small[0].memory or 0) / 1024
             ),
-            do=_("Compare with the offer: gpurent show LEASE"),
+            advice=_("Compare with the offer: gpurent show LEASE"),
         )  # fmt: skip
     return Finding(
         check="gpu",
         verdict=Verdict.OK,
-        text="; ".join(map(_format_card, cards)) or _("{n} seen").format(n=seen),
+        text="; ".join(map(_format_card, cards)) or _("{n} found").format(n=seen),
     )
 
 
@@ -165,13 +171,13 @@ def _format_card(card: Gpu) -> str:
 
 
 def is_same_gpu(ordered: str, seen: str) -> bool:
-    """Whether an offer's name ("2080Ti", "RTX 3090 24G") and the driver's ("GeForce RTX 2080 Ti") can be one model."""
+    """Return whether an offer's name ("2080Ti", "RTX 3090 24G") and the driver's ("GeForce RTX 2080 Ti") may match."""
     mine, theirs = _split_model_words(ordered), _split_model_words(seen)
     return not mine or bool(mine & theirs)
 
 
 def _split_model_words(name: str) -> set[str]:
-    """The words of a name that tell models apart: 2080ti, v100, titan; sizes of memory do not."""
+    """Return the words that distinguish models: 2080ti, v100, titan; memory sizes do not."""
     joined = re.sub(r"(\d)[ -]?(ti|super)\b", r"\1\2", name.lower())
     return {
         word
@@ -184,30 +190,29 @@ def _assess_ecc(cards: Sequence[Gpu]) -> Finding:
     if errors := sum(card.ecc for card in cards):
         return Finding(
             check="ecc", verdict=Verdict.WARNING, cause="ecc-errors",
-            text=_("memory errors that could not be mended since the driver was loaded: {n}").format(n=errors),
-            do=_("Results may be wrong, and jobs may end early. Better take another machine."),
+            text=_("uncorrectable memory errors since the driver was loaded: {n}").format(n=errors),
+            advice=_("Results may be wrong, and jobs may fail. Consider renting another machine."),
         )  # fmt: skip
     if any(card.retiring for card in cards):
         return Finding(
             check="ecc", verdict=Verdict.WARNING, cause="ecc-retiring",
-            text=_("bad GPU memory waits to be taken out of use"),
-            do=_("Only a reset of the GPU, by its host, does that. Better take another machine for long jobs."),
+            text=_("faulty GPU memory is waiting to be retired"),
+            advice=_("This takes a GPU reset by the machine's owner. Consider another machine for long jobs."),
         )  # fmt: skip
-    return Finding(check="ecc", verdict=Verdict.OK, text=_("no memory errors are told"))
+    return Finding(check="ecc", verdict=Verdict.OK, text=_("no memory errors reported"))
 
 
 def _assess_usage(cards: Sequence[Gpu]) -> Finding:
-    held = [card for card in cards if (card.used or 0) > USED_MIB or (card.busy or 0) >= BUSY_PERCENT]
+    held = [card for card in cards if (card.used or 0) > USED_MIB or (card.utilization or 0) >= BUSY_PERCENT]
     if not held:
-        return Finding(check="busy", verdict=Verdict.OK, text=_("nobody else is on the GPU"))
-    who = ", ".join(sorted({name for card in held for name in card.processes})) or _(
-        "processes that cannot be seen"
-    )
+        return Finding(check="busy", verdict=Verdict.OK, text=_("nobody else is using the GPU"))
+    who = ", ".join(sorted({name for card in held for name in card.processes})) or _("hidden processes")
     return Finding(
         check="busy", verdict=Verdict.WARNING, cause="gpu-busy",
-        text=_("{used} MiB of {memory} MiB are taken, {busy} % busy: {who}").format(
+        text=_("{used} of {memory} MiB in use, {busy} % busy: {who}").format(
             used=sum(card.used or 0 for card in held), memory=sum(card.memory or 0 for card in held),
-            busy=max(card.busy or 0 for card in held), who=who[:200],
+            busy=max(card.utilization or 0 for card in held), who=who[:200],
         ),
-        do=_("If it is no job of yours, somebody shares the GPU with you: give the machine back, or ask the provider."),
+        advice=_("If this is not your job, someone else is using the GPU: release the machine, or ask the"
+             " provider."),
     )  # fmt: skip

@@ -1,6 +1,6 @@
-"""From the machine's answers to findings. Pure: the same answers give the same findings.
+"""From probe output to findings. Pure: the same output gives the same findings.
 
-What is no GPU and no framework is judged here: Pythons, disk, clock, network.
+This module judges everything except GPUs and frameworks: Pythons, disk, clock, network.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from gpurent.remote.shell import ProbeSection
 
 @frozen(kw_only=True)
 class ExpectedMachine:
-    """What is paid for: ``gpus`` of the kind ``gpu`` (memory in GiB; 0 and empty: not known), and the job's Python."""
+    """What is paid for: ``gpus`` of the model ``gpu`` (memory in GiB; 0 or empty: unknown), and the job's Python."""
 
     gpu: str = ""
     gpus: int = 0
@@ -32,11 +32,11 @@ class ExpectedMachine:
 
 
 def make_hung_report(at: datetime, seconds: float) -> HealthReport:
-    """The connection is there, but the script, whose tools all have limits of their own, does not come to its end."""
+    """Return the report for a script that does not finish, although each of its tools has a time limit."""
     finding = Finding(
         check="doctor", verdict=Verdict.FAILURE, cause="machine-hangs",
-        text=_("the machine did not come to the end of the examination in {seconds:.0f} s").format(seconds=seconds),
-        do=_("The GPU or its driver hangs: give the machine back, take another one."),
+        text=_("the examination did not finish within {seconds:.0f} s").format(seconds=seconds),
+        advice=_("The GPU or its driver hangs: release this machine and rent another one."),
     )  # fmt: skip
     return HealthReport(at=at, findings=(finding,))
 
@@ -44,7 +44,7 @@ def make_hung_report(at: datetime, seconds: float) -> HealthReport:
 def make_health_report(
     at: datetime, sections: Mapping[str, ProbeSection], measured: Measurements, wanted: ExpectedMachine
 ) -> HealthReport:
-    """Every subject gets a finding, if only that it could not be checked."""
+    """Return the report; every check has a finding, even if only that it could not be done."""
     survey = sections.get("survey")
     found = parse_facts(survey.stdout if survey else "", at, wanted.data)
     report = gpu_findings.read_gpu_report(sections)
@@ -58,10 +58,13 @@ def make_health_report(
         *_assess_host(sections, found, measured, wanted.python),
     ]
     if "end" not in sections:
-        text = _("the machine broke the examination off")
+        text = _("the examination ended early")
         findings.append(
             Finding(
-                check="doctor", verdict=Verdict.WARNING, text=text, do=_("Ask again: gpurent doctor LEASE")
+                check="doctor",
+                verdict=Verdict.WARNING,
+                text=text,
+                advice=_("Try again: gpurent doctor LEASE"),
             )
         )
     return HealthReport(
@@ -86,7 +89,7 @@ _DD_OUTPUT = re.compile(r"(\d{1,15}) bytes .*copied, (\d{1,6}(?:\.\d{1,12})?(?:e
 def _assess_host(
     sections: Mapping[str, ProbeSection], found: MachineFacts, measured: Measurements, python: str
 ) -> Iterator[Finding]:
-    """``python``: the name by which the job will be started, empty when it needs none."""
+    """Yield the findings. ``python`` is the name that starts the job, empty if it needs none."""
     yield _assess_pythons(found, python)
     yield _assess_disk(sections, found.home)
     if written := sections.get("write"):
@@ -99,38 +102,38 @@ def _assess_pythons(found: MachineFacts, python: str) -> Finding:
     there = ", ".join(f"{one.name} {one.version}" for one in found.pythons)
     if not there:
         return Finding(
-            check="python", verdict=Verdict.WARNING, text=_("no Python is found"), cause="no-python",
-            do=_("A job in Python will not start; install it first."),
+            check="python", verdict=Verdict.WARNING, text=_("no Python found"), cause="no-python",
+            advice=_("Python jobs will not start; install Python first."),
         )  # fmt: skip
     mine = next((one for one in found.pythons if one.name == python), None)
     if python and mine is None and "/" not in python:
         return Finding(
             check="python", verdict=Verdict.WARNING, cause="no-python",
-            text=_("the job wants {python}, and there is only: {there}").format(python=python, there=there),
-            do=_("Name another one in the command."),
+            text=_("the job needs {python}; this machine only has: {there}").format(python=python, there=there),
+            advice=_("Use one of these in the command."),
         )  # fmt: skip
     if mine is not None and mine.version.startswith("2."):
         return Finding(
             check="python", verdict=Verdict.WARNING, cause="python2",
-            text=_("{python} is Python {version} here").format(python=python, version=mine.version),
-            do=_("Start the job by python3."),
+            text=_("{python} is Python {version} on this machine").format(python=python, version=mine.version),
+            advice=_("Start the job with python3."),
         )  # fmt: skip
     return Finding(check="python", verdict=Verdict.OK, text=there)
 
 
 def _assess_disk(sections: Mapping[str, ProbeSection], home: DiskSpace | None) -> Finding:
-    # The script's own section: its folder could not be made in the home.
+    # The script's own section: it could not create its folder in the home folder.
     if "home" in sections and sections["home"].stdout == "no":
         return Finding(
             check="disk", verdict=Verdict.FAILURE, cause="disk-unwritable",
-            text=_("nothing can be written to the home folder"),
-            do=_("It is full or read-only: free some space, or give the machine back."),
+            text=_("the home folder is not writable"),
+            advice=_("The disk is full or read-only: free some space, or release the machine."),
         )  # fmt: skip
     if home is None:
         return Finding(
             check="disk",
             verdict=Verdict.UNCHECKED,
-            text=_("not checked: the machine does not tell its space"),
+            text=_("not checked: the machine did not report its disk space"),
         )
     text = _("{free:.1f} of {total:.1f} GiB free").format(free=home.free / GIB, total=home.total / GIB)
     if home.free < LOW_DISK:
@@ -138,7 +141,7 @@ def _assess_disk(sections: Mapping[str, ProbeSection], home: DiskSpace | None) -
             check="disk",
             verdict=Verdict.FAILURE if home.free < FULL_DISK else Verdict.WARNING,
             text=text,
-            do=_("Results may not fit: free some space, or rent more."),
+            advice=_("Results may not fit: free some space, or rent a larger disk."),
             cause="disk-full",
         )
     return Finding(check="disk", verdict=Verdict.OK, text=text)
@@ -149,25 +152,26 @@ def _assess_disk_speed(written: ProbeSection) -> Finding:
     if written.timed_out:
         return Finding(
             check="disk-speed", verdict=Verdict.WARNING, cause="disk-slow",
-            text=_("a small file could not be written in time"),
-            do=_("Another job may be on the disk; ask again later."),
+            text=_("writing a small test file timed out"),
+            advice=_("Another job may be using the disk; try again later."),
         )  # fmt: skip
     if written.exit_status or said is None or not float(said[2]):
         full = "No space left" in written.stderr
         return Finding(
             check="disk-speed", verdict=Verdict.WARNING if full else Verdict.UNCHECKED,
-            text=_("the disk is too full for a small file") if full else _("not checked: the disk's speed is not told"),
-            do=_("Results may not fit: free some space, or rent more.") if full else "",
+            text=_("the disk has no room for a small test file") if full
+            else _("not checked: the disk speed could not be measured"),
+            advice=_("Results may not fit: free some space, or rent a larger disk.") if full else "",
             cause="disk-full" if full else "",
         )  # fmt: skip
     rate = int(said[1]) / float(said[2])
-    text = _("writes {rate:.0f} MB/s").format(rate=rate / MB)
+    text = _("writes at {rate:.0f} MB/s").format(rate=rate / MB)
     if rate < SLOW_DISK:
         return Finding(
             check="disk-speed",
             verdict=Verdict.WARNING,
             text=text,
-            do=_("Loading data will be slow. Read few large files rather than many small ones."),
+            advice=_("Loading data will be slow. Use a few large files instead of many small ones."),
             cause="disk-slow",
         )
     return Finding(check="disk-speed", verdict=Verdict.OK, text=text)
@@ -178,7 +182,7 @@ def _assess_clock(measured: Measurements) -> Finding:
         return Finding(
             check="clock",
             verdict=Verdict.UNCHECKED,
-            text=_("not checked: the machine does not tell its time"),
+            text=_("not checked: the machine did not report its time"),
         )
     ahead = measured.clock_ahead
     if abs(ahead) - measured.clock_margin > MAX_CLOCK_DRIFT:
@@ -186,24 +190,33 @@ def _assess_clock(measured: Measurements) -> Finding:
             check="clock",
             verdict=Verdict.WARNING,
             text=(
-                _("{seconds:.0f} s ahead of here") if ahead > 0 else _("{seconds:.0f} s behind here")
+                _("{seconds:.0f} s ahead of this computer")
+                if ahead > 0
+                else _("{seconds:.0f} s behind this computer")
             ).format(seconds=abs(ahead)),
-            do=_(
-                "Downloads over HTTPS may fail, and times in logs are wrong. Your own clock may be the wrong one."
+            advice=_(
+                "HTTPS downloads may fail, and times in logs are wrong. The clock of this computer "
+                "may also be the wrong one."
             ),
             cause="clock-off",
         )
     return Finding(
         check="clock",
         verdict=Verdict.OK,
-        text=_("as here, within {seconds:.1f} s").format(seconds=abs(ahead) + measured.clock_margin),
+        text=_("matches this computer within {seconds:.1f} s").format(
+            seconds=abs(ahead) + measured.clock_margin
+        ),
     )
 
 
 def _assess_network(measured: Measurements) -> Finding:
     rates = [rate for rate in (measured.upload_rate, measured.download_rate) if rate is not None]
     if not rates:
-        return Finding(check="network", verdict=Verdict.UNCHECKED, text=_("not checked: the line's speed"))
+        return Finding(
+            check="network",
+            verdict=Verdict.UNCHECKED,
+            text=_("not checked: the connection speed could not be measured"),
+        )
     shown = [
         f"{rate / MB:.1f}" if rate is not None else "?"
         for rate in (measured.upload_rate, measured.download_rate)
@@ -214,7 +227,7 @@ def _assess_network(measured: Measurements) -> Finding:
             check="network",
             verdict=Verdict.WARNING,
             text=text,
-            do=_("Upload on a cheaper machine first where there is one, and pack your data."),
+            advice=_("If there is a cheaper machine, upload there first, and pack your data into archives."),
             cause="line-slow",
         )
     return Finding(check="network", verdict=Verdict.OK, text=text)

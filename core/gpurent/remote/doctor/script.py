@@ -1,8 +1,8 @@
-"""The far side of the examination: a POSIX sh script, with the Python program for the convolution on its stdin.
+"""The remote part of the examination: a POSIX shell script, with the Python program for the convolution on stdin.
 
-Every tool runs by itself under a time limit, and nothing is ever waited for: a process that hangs in a broken driver
-cannot be killed, and that is a finding too. Each answer stands in a frame; nothing outside of the frames is believed.
-What only both ends together can find out is below: how far the clocks are apart, and how fast the connection is.
+Every tool runs on its own with a time limit, and nothing is waited for beyond it: a process that hangs in a broken
+driver cannot be killed, and that is a finding, too. Each tool's output is framed by markers; anything outside is
+ignored. Measurements that need both ends are below: the clock offset and the connection's throughput.
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ MAX_OUTPUT_BYTES = 512 * 1024
 MAX_STDERR_BYTES = 6000
 _MARK = "gpurent-doctor:"
 
-# $1: seconds for a tool, $2: for the convolution, $3: MiB to write, $4: the command of the probe for facts, rest:
-# Pythons, the job's own first.
+# $1: seconds for a tool, $2: for the convolution, $3: MiB to write, $4: the facts probe command, rest: Pythons, the
+# job's own first.
 _SCRIPT = r"""
 tool=$1 long=$2 write=$3 survey=$4; shift 4
 PATH=$PATH:/usr/local/nvidia/bin:/usr/local/cuda/bin:/usr/sbin:/sbin; export PATH
@@ -101,7 +101,10 @@ def doctor_command(
     tool_timeout: int = TOOL_TIMEOUT,
     convolution_timeout: int = CONVOLUTION_TIMEOUT,
 ) -> str:
-    """The shell command. Its input is `read_convolution_program`. ``write_mib``: MiB to try the disk with, 0: none."""
+    """Return the shell command; its input is `read_convolution_program`.
+
+    ``write_mib``: MiB to write for the disk speed, 0 for none.
+    """
     return probe_command(
         _SCRIPT,
         *(str(tool_timeout), str(convolution_timeout), str(write_mib), facts_command(data), *pythons),
@@ -116,12 +119,12 @@ def doctor_command(
 
 
 def read_convolution_program() -> str:
-    """The Python program that makes the convolution; runs on 3.6 and later, knows only its framework."""
+    """Return the Python program of the convolution, which needs Python 3.6 or later and a framework."""
     return Path(__file__).with_name("convolution.py").read_text("utf-8")
 
 
 def parse_doctor_output(output: str) -> Mapping[str, ProbeSection]:
-    """The answers in ``output`` by their names, "end" the last of them. Never fails."""
+    """Return the sections of ``output`` by name; "end" is the last one. Never fails."""
     return parse_sections(output, _MARK)
 
 
@@ -131,11 +134,9 @@ UPLOAD_COMMAND = "wc -c"
 
 @frozen(kw_only=True)
 class Measurements:
-    """``clock_ahead``: seconds that the machine's clock is ahead, known to within ``clock_margin``.
+    """``clock_ahead``: seconds that the machine's clock is ahead, accurate to ``clock_margin``.
 
-    Rates in bytes a second.
-
-    None: it could not be measured.
+    Rates are in bytes per second. None: it could not be measured.
     """
 
     clock_ahead: float | None = None
@@ -145,16 +146,19 @@ class Measurements:
 
 
 def parse_clock(output: str, before: float, after: float) -> tuple[float | None, float]:
-    """`Measurements.ahead` and its margin, by what `CLOCK_COMMAND` printed between two times here (Unix seconds)."""
+    """Return `Measurements.clock_ahead` and its margin.
+
+    ``output`` was printed by `CLOCK_COMMAND` between the local times ``before`` and ``after`` (Unix seconds).
+    """
     found = re.search(r"^(\d{9,11})$", output.strip(), re.MULTILINE | re.ASCII)
     if found is None:
         return None, 0.0
-    # The machine gives whole seconds: half of one is the best guess of the rest.
+    # The machine reports whole seconds; half a second is the best estimate of the fraction.
     return int(found[1]) + 0.5 - (before + after) / 2, 0.5 + (after - before) / 2
 
 
 def make_upload_data(size: int) -> str:
-    """The input of `UPLOAD_COMMAND`: random, so that a connection that compresses is not taken for a fast one."""
+    """Return the input of `UPLOAD_COMMAND`: random, so that compression does not make a connection look fast."""
     return secrets.token_hex(size // 2)
 
 

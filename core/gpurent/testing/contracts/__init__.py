@@ -1,1 +1,1 @@
-"""What every implementation of a role or port must keep: classes to be subclassed by its tests."""
+"""Contract tests for implementations of a role or port: a plugin's tests subclass these classes."""

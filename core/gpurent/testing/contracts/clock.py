@@ -1,4 +1,4 @@
-"""The promises of `gpurent.ports.system.Clock`, for the wall's, the sandbox's and a manual one that is eager."""
+"""Contract tests for `gpurent.ports.system.Clock`: the wall clock, the sandbox's clock and an eager manual clock."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ SHORT_SPAN = timedelta(milliseconds=20)
 
 
 class TranslatingClock(Clock, Protocol):
-    """A clock that also knows this computer's time, as core needs it."""
+    """A clock that also converts to and from wall-clock time, as core requires."""
 
     def from_wall_time(self, at: datetime) -> datetime: ...
     def to_wall_time(self, at: datetime) -> datetime: ...
 
 
 class ClockContract(ABC):
-    """A subclass says how one is made."""
+    """Contract tests for a clock; a subclass implements `make_clock`."""
 
     @abstractmethod
     def make_clock(self, folder: Path) -> TranslatingClock:
-        """A clock whose sleepers wake without help; ``folder`` is the test's own."""
+        """Return a clock whose sleepers wake without help; ``folder`` is the test's own."""
 
     async def test_now_is_utc_and_never_goes_back(self, tmp_path: Path) -> None:
         clock = self.make_clock(tmp_path)

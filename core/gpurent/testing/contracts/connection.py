@@ -1,10 +1,10 @@
-"""The promises of `gpurent.ports.connection.SshConnection`: outputs, bounds, and a lost line told from a failure.
+"""Contract tests for `gpurent.ports.connection.SshConnection`: output, limits, and a lost connection versus a failure.
 
-A test is a subclass with a fixture ``place``, a machine that can be connected to::
+A test is a subclass with a fixture ``remote``, a machine that accepts connections::
 
     class TestFakeMachine(ConnectionContract):
         @pytest.fixture
-        async def place(self, tmp_path):
+        async def remote(self, tmp_path):
             ...
 """
 
@@ -25,7 +25,7 @@ from gpurent.ports.connection import SshConnection
 
 
 class ConnectionUnderTest(SshConnection, Protocol):
-    """As core holds it."""
+    """A connection with what core needs beyond `SshConnection`."""
 
     @property
     def is_alive(self) -> bool: ...
@@ -33,21 +33,21 @@ class ConnectionUnderTest(SshConnection, Protocol):
 
 
 class RemoteMachine(Protocol):
-    """One machine."""
+    """A machine that the tests connect to."""
 
     async def connect(self) -> ConnectionUnderTest:
-        """A fresh line."""
+        """Return a new connection."""
 
     async def cut_connections(self) -> None:
-        """Every open line is lost; the machine goes on."""
+        """Drop every open connection; the machine keeps running."""
 
     async def kill(self) -> None:
-        """The machine loses its power."""
+        """Power the machine off."""
 
 
 @asynccontextmanager
 async def open_connection(remote: RemoteMachine) -> AsyncIterator[ConnectionUnderTest]:
-    """A line that is closed at the end."""
+    """Open a connection for the duration of the block."""
     connection = await remote.connect()
     try:
         yield connection
@@ -56,12 +56,12 @@ async def open_connection(remote: RemoteMachine) -> AsyncIterator[ConnectionUnde
 
 
 class ConnectionContract(ABC):
-    """What is said of every line."""
+    """Contract tests for an SSH connection; a subclass defines the fixture ``remote``."""
 
     @abstractmethod
     @pytest.fixture
     def remote(self) -> Any:
-        """A `RemoteMachine`, a machine of one test; any fixture that gives one."""
+        """Return a `RemoteMachine` for one test; any kind of fixture will do."""
 
     @pytest.fixture
     async def connection(self, remote: RemoteMachine) -> AsyncIterator[ConnectionUnderTest]:
@@ -105,7 +105,7 @@ class ConnectionContract(ABC):
     async def test_a_command_that_ends_before_its_input_is_written_is_no_lost_connection(
         self, connection: ConnectionUnderTest
     ) -> None:
-        """A busy computer of ours sees "started", the output and the end of a short command all at once."""
+        """Under load, the start, output and end of a short command can all arrive in one event-loop iteration."""
 
         async def busy() -> None:
             while True:
@@ -135,7 +135,7 @@ class ConnectionContract(ABC):
             await connection.run(f"mkfifo pipe; {reader} exec sleep 3600 > pipe", timeout=0.5)
         assert not caught.value.retryable
         assert connection.is_alive
-        # Its reader comes to the end of the pipe only when the command has ended.
+        # The reader sees end of file only when the command has ended.
         await connection.run("until [ -s ended ]; do sleep 0.02; done")
 
     async def test_a_cut_connection_is_retryable_and_the_next_one_works(self, remote: RemoteMachine) -> None:

@@ -1,11 +1,12 @@
-"""The contract of an exporter, over machines with every name that one can have.
+"""Contract tests for an exporter, over machines with every kind of name, path and password.
 
 A plugin's test is a subclass with its exporter, and a reader of the format that is not the exporter's own code::
 
     class TestFileZilla(ExporterContract):
         exporter = FileZillaExporter
+        stores_password = True
 
-        def read(self, export):
+        def read_profiles(self, export, leases):
             ...
 """
 
@@ -26,7 +27,7 @@ from gpurent.domain.secret import Secret
 from gpurent.roles.exporter import ALIAS_PATTERN, Export, ExportedLease, Exporter, SupportsInstall
 from gpurent.workflow.connection.exports import lease_alias
 
-# Letters, quotes, signs of every format, Chinese; no control characters: those are for tests of their own.
+# Letters, quotes, special characters of every format, Chinese. No control characters: those have their own tests.
 _odd_texts = st.text(st.sampled_from("abc \"'\\%$&;#[]}<>=~*?模型"), min_size=1, max_size=20)
 _paths = _odd_texts.map(lambda text: Path("/home/me") / text.replace("/", "-").strip("."))
 _digests = st.text(st.sampled_from("abcXYZ019+/"), min_size=43, max_size=43)
@@ -48,7 +49,7 @@ leases = st.builds(
 
 
 def _example_settings(number: int) -> settings:
-    """One contract is many classes' test."""
+    """Return Hypothesis settings that allow one contract's test to run in several subclasses."""
     return settings(
         max_examples=number, deadline=None, suppress_health_check=[HealthCheck.differing_executors]
     )
@@ -59,7 +60,7 @@ lease_lists = st.lists(leases, min_size=1, max_size=3, unique_by=lambda lease: l
 
 @frozen
 class ParsedProfile:
-    """What a profile says, as an independent reader finds it; ``password`` None when it holds none."""
+    """What an independent reader of the format finds in a profile; ``password`` is None if the profile stores none."""
 
     name: str
     host: str
@@ -69,14 +70,14 @@ class ParsedProfile:
 
 
 class ExporterContract(ABC):
-    """``stores_password``: whether the format has a documented place for one."""
+    """Contract tests for an exporter; ``stores_password``: whether the format has a documented password field."""
 
     exporter: ClassVar[type[Exporter]]
     stores_password: ClassVar[bool]
 
     @abstractmethod
     def read_profiles(self, export: Export, leases: Sequence[ExportedLease]) -> Sequence[ParsedProfile]:
-        """What an independent reader of the format finds, in the order of ``leases``."""
+        """Return what an independent reader of the format finds, in the order of ``leases``."""
 
     @_example_settings(25)
     @given(lease_lists)
@@ -130,7 +131,7 @@ def _encode_variants(word: str) -> set[bytes]:
 
 
 class InstallContract:
-    """What goes into the user's own settings comes out of them again."""
+    """Contract tests for `SupportsInstall`: uninstalling removes all that installing added to the user's settings."""
 
     installer: ClassVar[type[SupportsInstall]]
 

@@ -1,4 +1,4 @@
-"""Trees of files to send, and what is compared of them."""
+"""Helpers that build and compare file trees for transfer tests."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ ODD_NAMES = (
 
 
 def read_tree(folder: Path) -> dict[str, tuple[object, ...]]:
-    """Everything below a folder: kind, mode, whole seconds of its time, content. Room for partials is left out."""
+    """Return kind, mode, mtime (whole seconds) and content of everything below ``folder``, without partial files."""
     found: dict[str, tuple[object, ...]] = {}
     for path in sorted(folder.rglob("*")):
         if PARTIALS_FOLDER in path.parts:
@@ -46,7 +46,7 @@ def read_tree(folder: Path) -> dict[str, tuple[object, ...]]:
 
 
 def make_tree(folder: Path, seed: int = 1, *, large: int = 3_000_000, files: int = 40) -> Path:
-    """A small project: nested folders, empty ones, empty files, modes, times long past, one large file."""
+    """Make a small project: nested and empty folders, empty files, various modes, old mtimes, one large file."""
     chance = random.Random(seed)
     for number in range(files):
         path = folder / f"part{number % 5}" / f"file{number:03}.txt"
@@ -60,7 +60,7 @@ def make_tree(folder: Path, seed: int = 1, *, large: int = 3_000_000, files: int
 
 
 async def retry_until_done(what: Any, tries: int = 20) -> TransferReport:
-    """As core does it: again while the line is lost. ``what`` makes a fresh attempt."""
+    """Call ``what``, which starts a new attempt, until the connection is not lost any more, as core does."""
     for _ in range(tries):
         try:
             found: TransferReport = await what()

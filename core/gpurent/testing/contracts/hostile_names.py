@@ -1,5 +1,4 @@
-# ruff: noqa: E501 - one attack a line
-"""What a hostile far side may say in any protocol, and what must hold whatever it says."""
+"""Names and link targets that a hostile remote side may send, in any protocol, and the checks that must hold."""
 
 from __future__ import annotations
 
@@ -14,23 +13,26 @@ HOSTILE_NAMES = {
     "invalid UTF-8": b"\xff\xfe", "new line": b"a\nb", "too long": b"x" * 300, "carriage return": b"a\rb",
     "zero width": "a\u200bb".encode(), "surrogate": b"\xed\xa0\x80", "line separator": "a\u2028b".encode(),
 }  # fmt: skip
-"""Names in a folder's listing that may become nothing here."""
+"""Names in a remote folder listing that must not create anything locally."""
 
 HOSTILE_LINK_TARGETS = {
     "absolute": b"/tmp", "to the root": b"/", "up": b"..", "far up": b"../../..", "up, then down": b"../../elsewhere",
     "down and up": b"sub/../..", "through a link": b"sub/up/../..", "dots and slashes": b".//..//./..", "nothing": b"",
     "control characters": b"\x1b[2J", "invalid UTF-8": b"\xff", "new line": b"a\nb", "too long": b"x/" * 3000,
 }  # fmt: skip
-"""What a link in the top folder may not point to. ``sub/up`` points to the top folder itself, as it may."""
+"""Targets that a link in the top folder must not point to. ``sub/up`` is the top folder itself, which is allowed."""
 
 
 def get_target_folder(folder: Path) -> Path:
-    """The target folder: everything else below ``folder`` is outside."""
+    """Return the target folder; everything else below ``folder`` counts as outside."""
     return folder / "jail" / "home"
 
 
 def check_contained(folder: Path, found: object) -> None:
-    """Nothing was written outside, no link leads out, nothing has special rights; errors are ours and may be printed."""
+    """Check that nothing was written outside the target folder and that ``found`` is safe to show.
+
+    No link leads out, no file is setuid, setgid or sticky; an error is a `GpurentError`, and its text is printable.
+    """
     target = get_target_folder(folder)
     outside = {path for path in folder.rglob("*") if target not in path.parents} - {target, target.parent}
     assert not outside, outside
@@ -44,6 +46,6 @@ def check_contained(folder: Path, found: object) -> None:
         assert isinstance(found, GpurentError), found
         text = f"{found}{found.message}{found.hint}"
     else:
-        text = "".join(item.name + item.why for item in found.skipped)  # type: ignore[attr-defined]
+        text = "".join(item.name + item.reason for item in found.skipped)  # type: ignore[attr-defined]
     assert text.replace("\n", "").isprintable() or "\ufffd" in text, text
     assert "\x1b" not in text

@@ -1,4 +1,4 @@
-"""Links, up and down: made again where that is safe, never followed, else skipped and told."""
+"""Contract tests for links, pushed and pulled: recreated where safe, never followed, else skipped and reported."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def make_links(folder: Path, links: dict[str, str]) -> Path:
 
 
 class LinkContract(TransferContractBase):
-    """What becomes of links."""
+    """Contract tests of a transfer backend for links."""
 
     async def test_links_are_pushed(self, remote: MachineFixture, tmp_path: Path) -> None:
         source = make_tree(tmp_path / "source", files=3, large=0)
@@ -89,7 +89,7 @@ class LinkContract(TransferContractBase):
         assert [item.name for item in report.skipped] == ["out/folder"]
         assert (home / "out" / "folder" / "mine").read_text() == "mine"
         assert os.readlink(home / "out" / "file") == os.readlink(home / "out" / "new") == "f"
-        # And a file the place of a link, without a byte through it.
+        # A file also replaces a link, without writing through it.
         (out / "new").unlink()
         (out / "new").write_text("a file now")
         await self.pull(remote, "out", to=home)

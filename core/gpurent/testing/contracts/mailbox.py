@@ -1,4 +1,4 @@
-"""The promises of `gpurent.roles.messages.Mailbox`, which are those of a plugin's `MailReader` too."""
+"""Contract tests for `gpurent.roles.messages.Mailbox`, which also hold for a plugin's `MailReader`."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ SENDER = "notice@provider.example"
 NOON = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 
 
-class MailSearch(Protocol):
-    """What a mailbox and a mail reader have in common."""
+class SupportsMailSearch(Protocol):
+    """The search that a mailbox and a mail reader share."""
 
     async def search(self, *, since: datetime, sender: str, subject: str) -> Sequence[Mail]: ...
 
 
 @frozen
 class MailboxUnderTest:
-    """A mailbox, and how mail comes into it: ``deliver(sender, subject, text, at)``."""
+    """A mailbox and a way to put mail into it: ``deliver(sender, subject, text, at)``."""
 
-    mailbox: MailSearch
+    mailbox: SupportsMailSearch
     deliver: Callable[[str, str, str, datetime], Awaitable[None]]
 
     async def deliver_mail(
@@ -40,12 +40,12 @@ class MailboxUnderTest:
 
 
 class MailboxContract(ABC):
-    """A subclass defines the fixture ``box``: an empty mailbox."""
+    """Contract tests for a mailbox; a subclass defines the fixture ``box``, an empty mailbox."""
 
     @abstractmethod
     @pytest.fixture
     def box(self) -> MailboxUnderTest:
-        """One test's own."""
+        """Return an empty mailbox for one test."""
 
     async def test_an_empty_mailbox_finds_nothing(self, box: MailboxUnderTest) -> None:
         assert await box.search_texts() == []
@@ -60,7 +60,7 @@ class MailboxContract(ABC):
         assert await box.search_texts(subject="") == ["first", "about something else", "second"]
 
     async def test_a_mail_of_the_very_second_counts(self, box: MailboxUnderTest) -> None:
-        """A mail's date has whole seconds: what was asked for half a second ago may bear an earlier one."""
+        """Mail dates have whole seconds, so a mail sent after ``since`` may carry a date up to a second before it."""
         await box.deliver_mail("just now", 0)
         assert await box.search_texts(NOON + timedelta(milliseconds=500)) == ["just now"]
         assert await box.search_texts(NOON + timedelta(seconds=1)) == []

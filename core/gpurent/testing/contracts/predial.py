@@ -1,4 +1,4 @@
-"""The promises of `gpurent.roles.machine.SupportsPredial`, beyond those of every backend."""
+"""Contract tests for `gpurent.roles.machine.SupportsPredial`, beyond those of every transfer backend."""
 
 from __future__ import annotations
 
@@ -16,27 +16,27 @@ from gpurent.testing.ssh_fixture import MachineFixture
 
 
 async def prepare_ssh_target(remote: MachineFixture) -> SshTarget:
-    """The machine, its key installed and its host key pinned; every line of ours is closed again."""
+    """Install the key, pin the host key, close the connection and return the machine's SSH target."""
     link = await remote.connect()
     await link.close()
     return SshTarget(link.endpoint, link.key_file, link.known_hosts)
 
 
 def list_child_processes() -> set[str]:
-    """The processes that this one has begun and not yet seen end."""
+    """Return the ids of this process's children that were not reaped yet."""
     found: set[str] = set()
     for task in Path("/proc/self/task").iterdir():
-        with suppress(OSError):  # a thread that has just ended
+        with suppress(OSError):  # the thread has just ended
             found.update((task / "children").read_text().split())
     return found
 
 
 class PredialContract(TransferContractBase):
-    """Over a door, behind which no connection is open."""
+    """Contract tests for predialing a machine to which no connection is open."""
 
     @abstractmethod
     def make_backend(self) -> SupportsPredial:
-        """A fresh one."""
+        """Return a new backend."""
 
     async def test_a_push_uses_the_predialed_login(self, remote: MachineFixture, tmp_path: Path) -> None:
         door, backend, before = await prepare_ssh_target(remote), self.make_backend(), list_child_processes()

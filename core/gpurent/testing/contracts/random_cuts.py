@@ -1,4 +1,4 @@
-"""Cuts at random bytes: what a transfer must survive, many times."""
+"""Connection cuts at random bytes, which a transfer must survive repeatedly."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from gpurent.testing.ssh_fixture import MachineFixture
 
 @define
 class RandomCuts:
-    """Sends a tree to and fro; each attempt is cut once, at a random byte, then taken up again."""
+    """Pushes and pulls trees; each attempt is cut once, at a random byte, then resumed."""
 
     remote: MachineFixture
     backend: Callable[[], TransferBackend]
@@ -29,7 +29,7 @@ class RandomCuts:
     cut_count: int = 0
 
     async def run_until(self, cuts: int) -> None:
-        """Until so many cuts have struck. After each, what has a final name is whole."""
+        """Transfer until ``cuts`` cuts have happened; after each, every file with its final name must be complete."""
         chance = random.Random(self.seed)
         number = 0
         while self.cut_count < cuts:
@@ -78,7 +78,7 @@ class RandomCuts:
         size = sum(path.stat().st_size for path in source.rglob("*") if path.is_file())
         line = self.remote.machine.proxy
         for _ in range(60):
-            # Some strike in the greeting, most in the middle, some in the farewell.
+            # Some cuts hit the handshake, most the data, some the end of the protocol.
             at = chance.choice(
                 (
                     chance.randint(1, 6000),

@@ -1,11 +1,11 @@
-"""The contract of a session keeper, over real machines: asyncssh's server and, where it can be, OpenSSH.
+r"""Contract tests for a session backend, on real machines: asyncssh's server and, where possible, OpenSSH.
 
-A plugin's test is a subclass with its keeper::
+A plugin's test is a subclass with its backend::
 
     class TestScreen(SessionContract):
         backend = ScreenBackend
         program = "screen"
-        leave = b"\\x01d"
+        detach_keys = b"\x01d"
 """
 
 from __future__ import annotations
@@ -31,7 +31,10 @@ ENDLESS_COMMAND = "i=0; while :; do i=$((i+1)); echo tick $i; sleep 0.1; done"
 
 
 class SessionContract:
-    """``program`` is the tool's name in ``PATH``; ``detach_keys`` what a person types to leave without ending."""
+    """Contract tests for a session backend.
+
+    ``program`` is its program in ``PATH``; ``detach_keys`` are the keys that detach without ending the session.
+    """
 
     backend_type: ClassVar[type[SessionBackend]]
     program: ClassVar[str]
@@ -166,7 +169,7 @@ echo third"""
     async def open_attached(
         self, connection: AsyncsshConnection, command: str
     ) -> asyncssh.SSHClientProcess[bytes]:
-        """``command`` under a real terminal on the machine."""
+        """Run ``command`` on a real terminal on the machine."""
         return await connection.transport.create_process(
             command, term_type="xterm", term_size=(80, 24), encoding=None
         )

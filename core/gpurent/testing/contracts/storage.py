@@ -1,9 +1,9 @@
-"""The promises of a plugin's vault and of its notes, for the real ones and for those in memory.
+"""Contract tests for a plugin's vault and state, for the real implementations and those in memory.
 
-A test is a subclass that says how both are made::
+A test is a subclass that implements the factory method::
 
     class TestMemoryVault(VaultContract):
-        def make(self, folder):
+        def make_vault(self, folder):
             return MemoryVault()
 """
 
@@ -23,11 +23,11 @@ RECORD_NAMES = ["key", "bill/trip-1", "../key", "", "密钥"]
 
 
 class VaultContract(ABC):
-    """Secrets by name."""
+    """Contract tests for a vault: secrets by name."""
 
     @abstractmethod
     def make_vault(self, folder: Path) -> Vault:
-        """An empty one; ``folder`` is the test's own."""
+        """Return an empty vault; ``folder`` is the test's own."""
 
     def test_a_name_that_was_never_put_is_none(self, tmp_path: Path) -> None:
         assert self.make_vault(tmp_path).get("key") is None
@@ -70,11 +70,11 @@ class VaultContract(ABC):
 
 
 class PluginStateContract(ABC):
-    """Notes by name."""
+    """Contract tests for a plugin's state: values by name."""
 
     @abstractmethod
     def make_state(self, folder: Path) -> PluginState:
-        """An empty one; ``folder`` is the test's own."""
+        """Return an empty state; ``folder`` is the test's own."""
 
     def test_a_name_that_was_never_put_is_none(self, tmp_path: Path) -> None:
         assert self.make_state(tmp_path).get("bill") is None

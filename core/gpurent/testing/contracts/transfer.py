@@ -1,4 +1,4 @@
-"""The promises of `gpurent.roles.machine.TransferBackend`."""
+"""Contract tests for `gpurent.roles.machine.TransferBackend`."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ from gpurent.testing.ssh_fixture import MachineFixture
 
 
 class TransferContract(LinkContract, ChangingFilesContract):
-    """Every promise that any machine shows."""
+    """Contract tests of a transfer backend that run on any machine."""
 
-    # whole ways
+    # complete transfers
 
     async def test_a_tree_is_pushed_and_pulled_unchanged(
         self, remote: MachineFixture, tmp_path: Path
@@ -141,7 +141,7 @@ class TransferContract(LinkContract, ChangingFilesContract):
         self, remote: MachineFixture, tmp_path: Path
     ) -> None:
         source = make_tree(tmp_path / "source", files=3, large=0)
-        (source / "data").symlink_to(tmp_path)  # a link out of the folder: it is not carried
+        (source / "data").symlink_to(tmp_path)  # a link that leads out of the folder: not transferred
         data = remote.home / "work" / "data" / "set"
         data.parent.mkdir(parents=True)
         data.write_text("a folder there")
@@ -158,7 +158,7 @@ class TransferContract(LinkContract, ChangingFilesContract):
             await self.push(remote, source, target=".", delete=True)
         assert (remote.home / "mine").exists()
 
-    # odd things
+    # odd names
 
     async def test_odd_names(self, remote: MachineFixture, tmp_path: Path) -> None:
         source = tmp_path / "source"
@@ -187,7 +187,7 @@ class TransferContract(LinkContract, ChangingFilesContract):
         await self.push(remote, source)
         assert read_tree(remote.home / "work") == read_tree(source)
 
-    # refusals
+    # errors
 
     async def test_a_missing_source(self, remote: MachineFixture, tmp_path: Path) -> None:
         with pytest.raises(UsageError, match="nothing"):
@@ -220,7 +220,7 @@ class TransferContract(LinkContract, ChangingFilesContract):
             await self.pull(remote, "out", to=home)
         assert not (tmp_path / "part0").exists()
 
-    # cuts
+    # lost connections
 
     async def test_a_cut_transfer_is_resumed(self, remote: MachineFixture, tmp_path: Path) -> None:
         source = make_tree(tmp_path / "source", large=6_000_000)

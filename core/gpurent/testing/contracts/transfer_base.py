@@ -1,4 +1,4 @@
-"""A machine and a backend, for the contracts of transfers."""
+"""Base class of the transfer contracts: a machine and a backend."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from gpurent.testing.ssh_fixture import MachineFixture, machine_fixture
 
 
 class TransferContractBase:
-    """A machine for each test. Say what the backend is, and pick a driver."""
+    """Provides a machine for each test. A subclass implements `make_backend` and picks a driver."""
 
     driver: ClassVar[DriverName] = "embedded"
     spec_changes: ClassVar[dict[str, Any]] = {}
 
     @abstractmethod
     def make_backend(self) -> TransferBackend:
-        """A fresh one."""
+        """Return a new backend."""
 
     @pytest.fixture
     async def remote(self, tmp_path: Path) -> AsyncIterator[MachineFixture]:

@@ -1,4 +1,4 @@
-"""Stand-ins for what core gives to a plugin and needs of the outside: real behaviour, no network, no real time."""
+"""Fakes of what core gives to a plugin and of external services: real behaviour, no network, no real time."""
 
 from gpurent.testing.fakes.clock import START, ManualClock
 from gpurent.testing.fakes.connection import FakeConnection

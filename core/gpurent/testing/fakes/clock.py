@@ -1,4 +1,4 @@
-"""A clock that stands still until a test moves it."""
+"""A clock that only advances when a test moves it."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ def _wall_now() -> datetime:
 
 
 class ManualClock:
-    """Implements `gpurent.ports.system.Clock`. No real time passes in it.
+    """A manual clock; implements `gpurent.ports.system.Clock`. No real time passes.
 
-    Plain: a sleeper waits until a test calls `advance`. ``eager``: every sleep moves the clock to its own end and
-    returns at once, for tests in which one task at a time waits. ``wall`` gives the computer's own time; whatever
-    it shows is this clock's present.
+    By default a sleeper waits until a test calls `advance`. With ``eager``, every sleep moves the clock to its end and
+    returns at once, for tests in which one task at a time sleeps. ``wall`` returns the wall-clock time; whatever it
+    returns corresponds to this clock's current time.
     """
 
     def __init__(
@@ -36,21 +36,21 @@ class ManualClock:
         return self._now
 
     def from_wall_time(self, at: datetime) -> datetime:
-        """The time of this clock when the wall's was ``at``."""
+        """Convert a wall-clock time to this clock's time."""
         return self._now + (at - self._wall_now())
 
     def to_wall_time(self, at: datetime) -> datetime:
-        """The wall's time when this clock shows ``at``."""
+        """Convert a time of this clock to wall-clock time."""
         return self._wall_now() + (at - self._now)
 
     @property
     def sleeper_count(self) -> int:
-        """How many wait now."""
+        """Number of tasks that sleep now."""
         return len(self._sleepers)
 
     @property
     def next_wakeup(self) -> datetime | None:
-        """When the shortest sleep ends; None: nobody sleeps."""
+        """When the next sleeper wakes; None if nobody sleeps."""
         return min((end for end, _future in self._sleepers), default=None)
 
     async def sleep(self, span: timedelta) -> None:
@@ -69,7 +69,7 @@ class ManualClock:
                 self._sleepers.remove(sleeper)
 
     def advance(self, span: timedelta) -> None:
-        """Move ahead; who has slept long enough wakes, the earliest first. The clock never goes back."""
+        """Advance by ``span`` and wake the sleepers that are due, earliest first. The clock never goes back."""
         self._now += max(span, timedelta())
         due = sorted((s for s in self._sleepers if s[0] <= self._now), key=lambda s: s[0])
         for sleeper in due:
@@ -78,16 +78,16 @@ class ManualClock:
                 sleeper[1].set_result(None)
 
     def advance_to(self, at: datetime) -> None:
-        """Move ahead to ``at``; a time that has passed changes nothing."""
+        """Advance to ``at``; a time in the past changes nothing."""
         self.advance(at - self._now)
 
     def advance_to_next(self) -> None:
-        """Move ahead to the end of the shortest sleep; nobody sleeps: nothing happens."""
+        """Advance to the end of the shortest sleep; does nothing if nobody sleeps."""
         if (end := self.next_wakeup) is not None:
             self.advance_to(end)
 
     async def wait_for_sleepers(self, count: int = 1) -> None:
-        """Return as soon as ``count`` tasks sleep here. Polls nothing and takes as long as it takes."""
+        """Return as soon as ``count`` tasks sleep on this clock. Does not poll, and has no time limit."""
         if len(self._sleepers) >= count:
             return
         watcher = (count, asyncio.get_running_loop().create_future())
@@ -98,7 +98,7 @@ class ManualClock:
             self._watchers.remove(watcher)
 
     async def drive(self, work: Awaitable[T]) -> T:
-        """The result of ``work``; whenever somebody sleeps, the clock jumps to the end of the shortest sleep."""
+        """Return the result of ``work``; whenever a task sleeps, the clock jumps to the end of the shortest sleep."""
         task = asyncio.ensure_future(work)
         try:
             while not task.done():
@@ -107,7 +107,7 @@ class ManualClock:
                 asleep.cancel()
                 if not task.done():
                     self.advance_to_next()
-                    # Let who was woken go on before somebody else's time comes.
+                    # Let the woken task run before the next one is woken.
                     await asyncio.sleep(0)
         finally:
             task.cancel()

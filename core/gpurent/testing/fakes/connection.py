@@ -1,4 +1,4 @@
-"""An open line to a fake machine."""
+"""An open connection to a fake machine."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ from gpurent.testing.fakes.virtual_time import real_time
 from gpurent.testing.sandbox.machines.descriptors import AsyncDescriptor
 
 
-class HostMachine(Protocol):
-    """What a line needs of the machine at its other end, a `gpurent.testing.fakes.machine.FakeMachine`."""
+class ConnectedMachine(Protocol):
+    """What a connection needs of its machine, a `gpurent.testing.fakes.machine.FakeMachine`."""
 
     noise: str
     delay: timedelta
@@ -42,13 +42,16 @@ class HostMachine(Protocol):
 
 
 _DISK_FULL_PREFIX = "ulimit -f 0; trap '' XFSZ; "
-"""In front of a command: every write to a file fails from here on, as it does on a full disk."""
+"""Prefix for a command that makes every write to a file fail, as on a full disk."""
 
 
 class FakeConnection:
-    """Implements `gpurent.ports.connection.OpenConnection`; held to `contracts.connection.ConnectionContract`."""
+    """A connection to a fake machine; implements `gpurent.ports.connection.OpenConnection`.
 
-    def __init__(self, machine: HostMachine) -> None:
+    Passes `contracts.connection.ConnectionContract`.
+    """
+
+    def __init__(self, machine: ConnectedMachine) -> None:
         self._machine = machine
         self._closed = asyncio.Event()
 
@@ -58,17 +61,17 @@ class FakeConnection:
 
     @property
     def transport(self) -> object:
-        """There is none: what speaks SSH itself needs a machine of the sandbox."""
+        """Raises `UsageError`: a fake machine has no SSH. Code that speaks SSH itself needs a sandbox machine."""
         raise UsageError("a fake machine speaks no SSH", hint="Take gpurent.testing.ssh_fixture.")
 
     @property
     def key_file(self) -> Path:
-        """A path of its own; no key lies there."""
+        """A path in the machine's runtime folder; there is no key file."""
         return self._machine.folders.runtime_folder / "key"
 
     @property
     def known_hosts(self) -> Path:
-        """A path of its own; nothing lies there."""
+        """A path in the machine's runtime folder; there is no such file."""
         return self._machine.folders.runtime_folder / "known_hosts"
 
     @property
@@ -76,7 +79,7 @@ class FakeConnection:
         return not self._closed.is_set()
 
     def cut(self) -> None:
-        """The line is cut; what runs in the machine runs on."""
+        """Cut the connection; processes on the machine keep running."""
         self._closed.set()
         self._machine.connections.discard(self)
 
@@ -87,11 +90,14 @@ class FakeConnection:
         await self._closed.wait()
 
     async def run_interactive(self, command: str | None) -> int:
-        """There is no terminal here."""
+        """Raises `UsageError`: a fake machine has no terminal."""
         raise UsageError("a fake machine has no terminal", hint="Take gpurent.testing.ssh_fixture.")
 
     async def run(self, command: str, *, input: str = "", timeout: float = 60.0) -> CommandResult:  # noqa: A002 - the role's
-        """Run ``command`` by ``sh`` in the home; see the role. ``timeout`` is in real seconds, but for ``delay``."""
+        """Run ``command`` with ``sh`` in the home folder; see the port.
+
+        ``timeout`` is in real seconds, except while ``delay`` passes.
+        """
         self._check_alive()
         self._machine.commands.append(command)
         await self._wait_for_delay(timeout)
@@ -122,7 +128,7 @@ class FakeConnection:
         raise self._timeout_error(timeout)
 
     async def _wait_for_delay(self, timeout: float) -> None:
-        """The machine's slowness passes on its clock, and so does the time limit meanwhile."""
+        """Let the machine's ``delay`` pass on its clock; ``timeout`` counts on that clock meanwhile."""
         machine, limit = self._machine, timedelta(seconds=timeout)
         late = machine.silent or machine.delay >= limit
         if late or machine.delay:
@@ -137,7 +143,7 @@ class FakeConnection:
 
     def _check_alive(self) -> None:
         if not self.is_alive:
-            raise UnavailableError(f"the line to {self.endpoint} is lost", retryable=True)
+            raise UnavailableError(f"the connection to {self.endpoint} was lost", retryable=True)
 
     def _timeout_error(self, timeout: float) -> UnavailableError:
         return UnavailableError(
@@ -147,7 +153,7 @@ class FakeConnection:
 
 @frozen(eq=False)
 class _RunningCommand:
-    """A command that runs, and our ends of its pipes."""
+    """A running command and our ends of its pipes."""
 
     process: subprocess.Popen[bytes]
     stdin: AsyncDescriptor
@@ -155,7 +161,7 @@ class _RunningCommand:
     stderr: AsyncDescriptor
 
     @classmethod
-    def start(cls, command: str, machine: HostMachine) -> _RunningCommand:
+    def start(cls, command: str, machine: ConnectedMachine) -> _RunningCommand:
         folders = machine.folders
         environment = dict(folders.environment)
         process = subprocess.Popen(
@@ -176,7 +182,7 @@ class _RunningCommand:
         return cls(process, *ends)
 
     async def communicate(self, given: bytes) -> tuple[int, bytes, bytes]:
-        """Feed ``given``, read both outputs to their ends, wait for the command's own end."""
+        """Write ``given`` to stdin, read stdout and stderr to their ends, and wait for the command to exit."""
         feeding = asyncio.ensure_future(self._feed_stdin(given))
         reading = [asyncio.ensure_future(_read_all(end)) for end in (self.stdout, self.stderr)]
         try:
@@ -194,18 +200,18 @@ class _RunningCommand:
         self.stdin.close()
 
     def terminate(self) -> None:
-        """Ask the command and its children to end, as a closed channel does."""
+        """Send SIGTERM to the command's process group, as when an SSH channel closes."""
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(self.process.pid, signal.SIGTERM)
 
     def close(self) -> None:
-        """Drop our ends: whoever still writes gets a broken pipe."""
+        """Close our ends of the pipes; a process that still writes gets a broken pipe."""
         for end in (self.stdin, self.stdout, self.stderr):
             end.close()
 
 
 async def _wait_for_exit(process: subprocess.Popen[bytes]) -> int:
-    """Its status, as soon as it has one; below 0: the signal that ended it."""
+    """Wait for the process and return its status; below 0: the signal that killed it."""
     if process.poll() is None and hasattr(os, "pidfd_open"):
         loop, over = asyncio.get_running_loop(), asyncio.Event()
         handle = os.pidfd_open(process.pid)

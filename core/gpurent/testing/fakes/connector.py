@@ -1,4 +1,4 @@
-"""Connections to fake machines, as core opens them."""
+"""A connector to fake machines."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from gpurent.testing.fakes.machines import FakeMachines
 
 @define
 class FakeConnector:
-    """Implements `gpurent.ports.connection.Connector` for ``machines``.
+    """A connector for ``machines``; implements `gpurent.ports.connection.Connector`.
 
     Files that core wants to write go to ``root``.
 
-    A machine lets in by its password once, and the same lease without one from then on. ``admitted_leases``: the
-    leases that were let in, by the machine's disk.
+    The first login of a lease needs the machine's password or ``own_key``, later ones do not. ``admitted_leases``: the
+    leases that have logged in, by the key of the machine's disk.
     """
 
     machines: FakeMachines
@@ -65,7 +65,7 @@ class FakeConnector:
         return None if found is None else (f"ssh-ed25519 {found}", found)
 
     def find_ssh_target(self, lease_id: str, endpoint: Endpoint) -> SshConnection | None:
-        """Nothing speaks SSH here."""
+        """Return None: a fake machine has no SSH."""
         return None
 
     def get_key_files(self, lease_id: str) -> tuple[Path, Path]:
@@ -91,5 +91,5 @@ class FakeConnector:
 
 
 def _host_key(machine: FakeMachine) -> str:
-    """The same for each machine on the same disk."""
+    """Return the machine's host key, the same for every machine on one disk."""
     return hashlib.sha256(machine.spec.data.encode()).hexdigest()[:43]

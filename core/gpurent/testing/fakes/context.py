@@ -1,4 +1,4 @@
-"""What core hands to a plugin, for tests: real HTTP, a manual clock, everything else in memory."""
+"""A fake of what core gives to a plugin: real HTTP, a manual clock, everything else in memory."""
 
 from __future__ import annotations
 
@@ -27,18 +27,20 @@ from gpurent.workflow.runtime.waiting import Poller
 
 
 class FakePluginContext:
-    """Implements `gpurent.roles.plugin_context.PluginContext` for one plugin in one process of a `FakeUser`::
+    """The context of one plugin in one process of a `FakeUser`.
 
-    async with FakePluginContext(ENTRY, settings={"url": simulator_url}) as context:
-    provider = ENTRY.build(context)
+    Implements `gpurent.roles.plugin_context.PluginContext`::
 
-    * ``http`` is the product's own client on real sockets; ``faults`` may lose calls. * ``clock`` is the user's
-    `ManualClock`, eager unless the user has another: a wait takes no real time. * ``vault`` and ``state`` live as
-    long as the user; a second context for the same user is a later process. * ``mail`` is a list.
-    ``answer_challenge`` takes the answer from it as the product does, then from the user's ``answers``. *
-    ``settings``: the entry's declared defaults, the user's ``config``, then ``settings``. * ``login`` builds ``auth``
-    (or the entry itself, where it is an `AuthEntry`) and logs in with the user's ``credentials``; an authenticator
-    that enrols makes its own. None there: `AuthError`.
+        async with FakePluginContext(ENTRY, settings={"url": simulator_url}) as context:
+            provider = ENTRY.build(context)
+
+    - ``http`` is the product's own client on real sockets; ``faults`` can lose calls.
+    - ``clock`` is the user's `ManualClock`, eager unless the user has another: sleeping takes no real time.
+    - ``vault`` and ``state`` live as long as the user; a second context for the same user acts as a later process.
+    - ``mail`` is a list. ``answer_challenge`` searches it as the product does, then takes from the user's ``answers``.
+    - ``settings`` are the entry's declared defaults, overridden by the user's ``config``, then by ``settings``.
+    - Logging in builds ``auth`` (or the entry itself, if it is an `AuthEntry`) and uses the user's ``credentials``; an
+      authenticator that enrols makes its own. Raises `AuthError` if there are none.
     """
 
     def __init__(

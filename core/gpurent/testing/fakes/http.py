@@ -1,4 +1,4 @@
-"""An HTTP client that loses the call it is told to."""
+"""An HTTP client that loses a chosen call."""
 
 from __future__ import annotations
 
@@ -14,23 +14,23 @@ from gpurent.ports.services import Http, HttpResponse
 
 @define(kw_only=True)
 class HttpFaults:
-    """Which calls of one process get lost, counted from 1 through all its clients; 0 is none.
+    """Which calls of one process are lost, counted from 1 across all its clients; 0: none.
 
-    A lost request never arrives; a lost answer had its effect. ``error`` is what the caller sees:
-    `UnavailableError`, or `gpurent.testing.fakes.ProcessKilled` for a process that ends there.
+    A lost request never reaches the server; with a lost response the request took effect. ``error`` is what the caller
+    gets: `UnavailableError`, or `gpurent.testing.fakes.ProcessKilled` to end the process there.
     """
 
     lose_request: int = 0
-    lose_answer: int = 0
+    lose_response: int = 0
     error: type[BaseException] = UnavailableError
     calls: int = 0
     sent: list[str] = field(factory=list)
-    """``POST /orders``, in the order of the calls."""
+    """The calls in order, each as ``POST /orders``."""
 
 
 @define
 class FaultyHttp:
-    """Implements `gpurent.ports.services.Http` over a real client."""
+    """A real HTTP client with faults; implements `gpurent.ports.services.Http`."""
 
     client: Http
     faults: HttpFaults
@@ -55,6 +55,6 @@ class FaultyHttp:
         answer = await self.client.request(
             method, path, params=params, form=form, cookies=cookies, json=json, timeout=timeout
         )
-        if number == faults.lose_answer:
+        if number == faults.lose_response:
             raise faults.error("the answer was lost")
         return answer

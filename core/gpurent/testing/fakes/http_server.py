@@ -1,4 +1,4 @@
-"""A web server that answers with the bytes it was told to, and remembers what it was sent."""
+"""A web server that sends scripted bytes and records the requests."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ed25519
 
 Reply = bytes | Callable[[asyncio.StreamWriter], Coroutine[Any, Any, None]]
-"""The bytes of an answer, or a coroutine that writes whatever it likes; the connection ends with it."""
+"""The bytes of a response, or a coroutine that writes to the connection; it is closed afterwards."""
 
 
 def http_reply(body: bytes = b"{}", *, status: str = "200 OK", headers: tuple[str, ...] = ()) -> bytes:
-    """The bytes of a whole answer."""
+    """Return the bytes of a complete HTTP response."""
     lines = [f"HTTP/1.1 {status}", f"Content-Length: {len(body)}", *headers]
     return "\r\n".join(lines).encode("latin-1") + b"\r\n\r\n" + body
 
 
 @define
 class ReceivedRequest:
-    """``line`` is the first one, ``POST /orders HTTP/1.1``; header names are in lower case."""
+    """One request. ``line`` is the request line, ``POST /orders HTTP/1.1``; header names are in lower case."""
 
     line: str
     headers: dict[str, str]
@@ -37,7 +37,7 @@ class ReceivedRequest:
 
 @define
 class ScriptedHttpServer:
-    """Answers with ``replies`` in turn, the last one for ever."""
+    """Sends ``replies`` in turn, then repeats the last one."""
 
     replies: list[Reply]
     port: int = 0
@@ -78,7 +78,7 @@ class ScriptedHttpServer:
 async def http_server(
     *replies: Reply, tls: ssl.SSLContext | None = None
 ) -> AsyncIterator[ScriptedHttpServer]:
-    """A `ScriptedHttpServer` on a free port of this computer."""
+    """Run a `ScriptedHttpServer` on a free port of the loopback interface."""
     made = ScriptedHttpServer(list(replies) or [http_reply()])
     serving: set[asyncio.Task[None]] = set()
 
@@ -105,7 +105,7 @@ async def http_server(
 
 
 def make_self_signed_context(folder: Path) -> ssl.SSLContext:
-    """TLS for 127.0.0.1 with a certificate that no authority signed."""
+    """Return a TLS context for 127.0.0.1 with a self-signed certificate."""
     key = ed25519.Ed25519PrivateKey.generate()
     name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "127.0.0.1")])
     now = datetime.now(UTC)

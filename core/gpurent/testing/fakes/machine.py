@@ -1,4 +1,4 @@
-"""A rented machine without SSH: a HOME of its own, and the local shell."""
+"""A rented machine without SSH: a home folder of its own and the local shell."""
 
 from __future__ import annotations
 
@@ -19,20 +19,20 @@ from gpurent.testing.sandbox.machines.model import MachineSpec
 
 @define(eq=False, kw_only=True)
 class FakeMachine:
-    """``connect`` gives what core has of a machine: a `gpurent.ports.connection.SshConnection`.
+    """A fake machine; `connect` returns what core uses of a machine, a `gpurent.ports.connection.SshConnection`.
 
-    Commands run by the host's ``sh`` in `home`, in process groups of their own; `kill` ends all of them, detached ones
-    too. No wall stands between them and the host: run nothing in it that you would not run yourself. Nothing is
-    written before the first `connect`.
+    Commands run in the host's ``sh`` in `home`, in process groups of their own; `kill` ends them all, detached ones
+    too. There is no isolation from the host: run nothing in it that you would not run yourself. Nothing is written
+    before the first `connect`.
 
-    What can be made to go wrong, at any time: `cut`, `kill`, ``silent`` (nothing is answered any more), ``noise`` (what
-    start files print in front of every output), ``delay`` (each command takes so long on ``clock``, and runs into its
-    time limit there), ``disk_full`` (writing to a file fails, with EFBIG in place of ENOSPC), and in `spec`
-    the ``missing`` programs.
+    Faults that can be set at any time: `cut_connections`, `kill`, ``silent`` (commands get no response), ``noise``
+    (what shell start-up files print before every output), ``delay`` (how long each command takes on ``clock``, where it
+    can time out), ``disk_full`` (writing to a file fails, with EFBIG instead of ENOSPC), and the ``missing`` programs
+    in `spec`.
     """
 
     root: Path
-    """Where its disk lies; several machines may share it."""
+    """Folder of its disk; several machines may share it."""
     spec: MachineSpec
     id: str = "fake"
     host: str = "127.0.0.1"
@@ -44,9 +44,9 @@ class FakeMachine:
     silent: bool = False
     disk_full: bool = False
     ended: asyncio.Event = field(factory=asyncio.Event, repr=False)
-    """Set when the power is gone."""
+    """Set when the machine is off."""
     commands: list[str] = field(factory=list)
-    """Everything that was run, in order."""
+    """All commands that were run, in order."""
     connections: set[FakeConnection] = field(factory=set, repr=False)
     _folders: MachineFolders | None = field(default=None, repr=False)
     _shutdown: asyncio.Future[None] | None = None
@@ -61,23 +61,26 @@ class FakeMachine:
 
     @property
     def home(self) -> Path:
-        """The login folder, as this computer sees it."""
+        """The home folder on this computer."""
         return self.folders.disk.home
 
     @property
     def environment(self) -> Mapping[str, str]:
-        """The variables of every command."""
+        """The environment variables of every command."""
         return self.folders.environment
 
     @property
     def folders(self) -> MachineFolders:
-        """Where it lies on this computer; made on first use."""
+        """The machine's folders on this computer; made on first use."""
         if self._folders is None:
             self._folders = MachineFolders.make(self.root, self.spec)
         return self._folders
 
     async def connect(self) -> FakeConnection:
-        """An open line. The machine is off: a retryable `UnavailableError`, as when nobody listens there."""
+        """Return an open connection.
+
+        Raises a retryable `UnavailableError` if the machine is off, as for a refused connection.
+        """
         if not self.alive:
             raise UnavailableError(f"{self.endpoint}: connection refused", retryable=True)
         self.folders.listen_for_stop(self.stop)
@@ -86,14 +89,14 @@ class FakeMachine:
         return made
 
     def cut_connections(self) -> int:
-        """Lose every open line at once; what runs runs on. Returns how many there were."""
+        """Cut every open connection at once; processes keep running. Return how many were open."""
         lost = [line for line in self.connections if line.is_alive]
         for line in lost:
             line.cut()
         return len(lost)
 
     async def kill(self) -> None:
-        """Power off: every process ends at once, the lines are lost, the disk stays. Idempotent."""
+        """Power off: every process ends, connections are lost, the disk stays. Idempotent."""
         self.ended.set()
         self.cut_connections()
         if self._shutdown is None:
@@ -106,7 +109,7 @@ class FakeMachine:
             await folders.remove()
 
     async def stop(self) -> None:
-        """What a stop script in the machine does: ``on_stop`` is awaited, then the power goes."""
+        """Do what a stop script does: await ``on_stop``, then power off."""
         try:
             if self.alive and self.on_stop is not None:
                 await self.on_stop(self.id)

@@ -1,4 +1,4 @@
-"""What a fake machine is on this computer: a disk, a runtime folder, an environment, processes with its mark."""
+"""A fake machine's parts on this computer: disk, runtime folder, environment, and processes marked by a variable."""
 
 from __future__ import annotations
 
@@ -22,19 +22,22 @@ from gpurent.testing.sandbox.machines.shell_profiles import write_shell_profiles
 from gpurent.testing.sandbox.machines.stop_scripts import StopPipe, write_home_scripts
 
 MACHINE_VARIABLE = "GPURENT_FAKE_MACHINE"
-"""In the environment of every process of a machine, detached ones too; its value is the machine's runtime folder."""
+"""Environment variable of every process of a machine, detached ones too; its value is the machine's runtime folder."""
 SHELL = "/bin/sh"
 
 
 @define(eq=False)
 class MachineFolders:
-    """``run`` and all processes end with the machine, ``disk`` stays."""
+    """The folders and processes of a machine.
+
+    ``runtime_folder`` and all processes end with the machine, ``disk`` stays.
+    """
 
     disk: Disk
     runtime_folder: Path
     environment: Mapping[str, str]
     children: list[subprocess.Popen[bytes]] = field(factory=list)
-    """The commands that were started, each the leader of its own process group."""
+    """Commands that were started, each the leader of its own process group."""
     _runtime: RuntimeFolders = field(kw_only=True)
     _stop_scripts: tuple[str, ...] = ()
     _stop_pipe: StopPipe | None = None
@@ -42,7 +45,7 @@ class MachineFolders:
 
     @classmethod
     def make(cls, root: Path, spec: MachineSpec) -> Self:
-        """Raises `gpurent.testing.sandbox.machines.DiskInUse` when another machine lives on that disk."""
+        """Make the folders. Raises `gpurent.testing.sandbox.machines.DiskInUse` if another machine uses that disk."""
         root.mkdir(mode=0o700, parents=True, exist_ok=True)
         root = root.resolve()
         disk = DiskStore(root / "disks").open_disk(spec.data)
@@ -66,7 +69,7 @@ class MachineFolders:
         return cls(disk, run, environment, runtime=runtime, stop_scripts=spec.stop_scripts)
 
     def listen_for_stop(self, stop: Callable[[], Awaitable[None]]) -> None:
-        """From now on a stop script that is run in the machine calls ``stop``. Needs the running event loop."""
+        """Call ``stop`` whenever a stop script runs in the machine. Needs a running event loop."""
         if self._stop_pipe is not None or not self._stop_scripts:
             return
 
@@ -77,7 +80,7 @@ class MachineFolders:
         write_home_scripts(self._stop_scripts, self.disk.home, str(self._stop_pipe.path))
 
     def list_processes(self) -> list[int]:
-        """All that lives in the machine."""
+        """Return the ids of all processes of the machine."""
         wanted = f"{MACHINE_VARIABLE}={self.runtime_folder}".encode()
         found = []
         for entry in os.listdir("/proc") if sys.platform == "linux" else []:  # noqa: PTH208 - twice as quick
@@ -88,13 +91,13 @@ class MachineFolders:
         return found
 
     def kill_processes(self) -> None:
-        """End everything that lives in it: by its mark where /proc shows it, else by its process groups."""
+        """Kill all processes of the machine: by `MACHINE_VARIABLE` where /proc shows it, else by process group."""
         for child in self.children:
-            # The number may be another's once the child was waited for.
+            # After the child was reaped, its pid may belong to another process.
             if child.returncode is None:
                 with contextlib.suppress(ProcessLookupError, PermissionError):
                     os.killpg(child.pid, signal.SIGKILL)
-        # A child that was being born may show only at the next look.
+        # A process that was just being forked may only show up in the next iteration.
         while living := self.list_processes():
             for pid in living:
                 with contextlib.suppress(ProcessLookupError):
@@ -108,7 +111,7 @@ class MachineFolders:
         self.children.clear()
 
     async def remove(self) -> None:
-        """The power is gone: no process, no runtime folder; the disk is free for another machine."""
+        """End all processes, remove the runtime folder, and release the disk for another machine."""
         await asyncio.to_thread(self.kill_processes)
         if self._stop_pipe is not None:
             self._stop_pipe.close()

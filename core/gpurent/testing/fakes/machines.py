@@ -1,4 +1,4 @@
-"""The machines of a simulated provider: booted at once, and real only when somebody connects."""
+"""The machines of a simulator: booted at once, with processes and files only after a connection."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ _FIRST_PORT = 20001
 
 @define(kw_only=True)
 class FakeMachines:
-    """Implements `gpurent.roles.simulator.Machines` with a `FakeMachine` for each.
+    """Fake machines; implements `gpurent.roles.simulator.SandboxMachines` with a `FakeMachine` for each.
 
-    ``disks`` are the keys that hold data, ``erased`` those that were deleted; a disk carries one machine at a time.
-    The next ``boot_failures`` boots fail. ``root`` is where the disks lie, by default a temporary folder. Close it at
-    the end (`aclose`, or ``async with``) if anything was connected to.
+    ``disks`` are the keys that hold data, ``erased`` those that were deleted; one machine at a time can use a disk.
+    ``boot_failures`` is how many of the next boots fail. ``root`` is the folder of the disks, by default a temporary
+    folder. If anything was connected to, close it at the end (`aclose`, or ``async with``).
     """
 
     clock: ManualClock = field(factory=lambda: ManualClock(eager=True))
@@ -35,12 +35,12 @@ class FakeMachines:
     disks: set[str] = field(factory=set)
     erased: list[str] = field(factory=list)
     booted: list[FakeMachine] = field(factory=list)
-    """Every machine that ever was, in order."""
+    """All machines ever booted, in order."""
     boot_failures: int = 0
 
     @property
     def alive_machines(self) -> dict[str, FakeMachine]:
-        """Those that are on, by id."""
+        """The machines that are on, by id."""
         return {machine.id: machine for machine in self.booted if machine.alive}
 
     @property
@@ -62,7 +62,7 @@ class FakeMachines:
         disk_bytes: int | None = None,
         on_stop: Callable[[str], Awaitable[None]] | None = None,
     ) -> FakeMachine:
-        """Raises `DiskInUse`, or `BootFailed` where the test wants it to."""
+        """Boot a machine. Raises `DiskInUse`, or `BootFailed` if ``boot_failures`` is set."""
         if self.boot_failures:
             self.boot_failures -= 1
             raise BootFailed("no room for another machine")
@@ -103,7 +103,10 @@ class FakeMachines:
             DiskStore(self.root / "disks").erase_disk(data)
 
     async def connect(self, endpoint: Endpoint) -> FakeConnection:
-        """A line to the machine at ``endpoint``; none there: a retryable `UnavailableError`."""
+        """Return a connection to the machine at ``endpoint``.
+
+        Raises a retryable `UnavailableError` if there is none.
+        """
         for machine in self.alive_machines.values():
             if (machine.host, machine.port) == (endpoint.host, endpoint.port):
                 return await machine.connect()

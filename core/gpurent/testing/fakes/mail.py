@@ -15,9 +15,10 @@ ADDRESS = "student@sandbox.example"
 
 @define
 class FakeMailbox:
-    """Implements `gpurent.ports.services.MailReader` over a list; held to `contracts.mailbox.MailboxContract`.
+    """A mailbox in a list; implements `gpurent.ports.services.MailReader`.
 
-    ``is_available`` False: no mailbox is set up. ``alter`` may change a mail on its way; None loses it.
+    Passes `contracts.mailbox.MailboxContract`. ``is_available`` False: no mailbox is configured. ``alter`` may change a
+    mail on delivery; if it returns None, the mail is lost.
     """
 
     clock: Clock
@@ -27,7 +28,7 @@ class FakeMailbox:
     alter: Callable[[Mail], Mail | None] | None = None
 
     def deliver(self, sender: str, subject: str, text: str, at: datetime | None = None) -> None:
-        """Put a mail in, dated ``at`` (default: now). As in a mail's date, seconds are whole."""
+        """Deliver a mail dated ``at`` (default: now), in whole seconds like a real mail's date."""
         mail: Mail | None = Mail(
             uid=str(len(self.mails) + 1),
             at=(at or self.clock.now()).replace(microsecond=0),
@@ -52,13 +53,16 @@ class FakeMailbox:
 
 @define
 class FakePostOffice:
-    """Mailboxes by address. `send` is a `gpurent.roles.simulator.SendMail`; mail to a stranger is dropped."""
+    """Mailboxes by address.
+
+    `send` implements `gpurent.roles.simulator.SendMail`; mail to an unknown address is dropped.
+    """
 
     clock: Clock
     mailboxes: dict[str, FakeMailbox] = field(factory=dict)
 
     def open_mailbox(self, address: str = ADDRESS) -> FakeMailbox:
-        """The mailbox of ``address``, made when it is new."""
+        """Return the mailbox of ``address``, created if new."""
         return self.mailboxes.setdefault(address.lower(), FakeMailbox(self.clock, address))
 
     async def send(self, *, to: str, sender: str, subject: str, text: str) -> None:

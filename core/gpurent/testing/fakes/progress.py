@@ -7,7 +7,7 @@ from attrs import define, field
 
 @define
 class CountingProgress:
-    """Implements `gpurent.ports.terminal.Progress`; bytes and files as they were reported."""
+    """Counts the bytes and files that are reported; implements `gpurent.ports.terminal.Progress`."""
 
     files: int = 0
     size: int = 0

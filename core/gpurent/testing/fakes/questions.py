@@ -1,4 +1,4 @@
-"""A person who answers from a list, and where their answers are written down."""
+"""A prompter with scripted answers, and a question store in memory."""
 
 from __future__ import annotations
 
@@ -9,7 +9,10 @@ from gpurent.domain.question import Question
 
 @define
 class ScriptedPrompter:
-    """Implements `gpurent.ports.terminal.Prompter`. With no answer left nobody is there."""
+    """A prompter with scripted answers; implements `gpurent.ports.terminal.Prompter`.
+
+    Not interactive once they are used up.
+    """
 
     answers: list[str]
 
@@ -26,7 +29,7 @@ class ScriptedPrompter:
 
 @define
 class MemoryQuestions:
-    """Implements `gpurent.ports.store.QuestionStore`."""
+    """A question store in memory; implements `gpurent.ports.store.QuestionStore`."""
 
     asked: dict[str, Question] = field(factory=dict)
     answered: dict[str, str] = field(factory=dict)

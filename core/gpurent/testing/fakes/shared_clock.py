@@ -1,4 +1,4 @@
-"""One manual clock in several processes: whoever moves it moves it for all."""
+"""A manual clock shared by several processes: advancing it in one advances it for all."""
 
 from __future__ import annotations
 
@@ -13,7 +13,10 @@ from gpurent.testing.fakes.clock import ManualClock
 
 
 class SharedClock(ManualClock):
-    """The clock that is shared at ``path``, in another process. It does not hear when somebody else moves it."""
+    """Client of the clock that another process shares at ``path``.
+
+    It is not notified when another process advances it.
+    """
 
     def __init__(self, path: Path) -> None:
         self._server = socket.socket(socket.AF_UNIX)
@@ -24,7 +27,7 @@ class SharedClock(ManualClock):
         super().advance(self._advance_server(max(span, timedelta())) - self.now())
 
     def _advance_server(self, span: timedelta) -> datetime:
-        """What it shows when it was moved by ``span``."""
+        """Advance the shared clock by ``span`` and return its time."""
         self._server.sendall(f"{span / timedelta(microseconds=1):.0f}\n".encode())
         with self._server.makefile() as answers:
             return datetime.fromisoformat(answers.readline().strip())
@@ -32,7 +35,10 @@ class SharedClock(ManualClock):
 
 @asynccontextmanager
 async def share_clock(clock: ManualClock, path: Path) -> AsyncIterator[None]:
-    """``clock`` for other processes, as long as the block runs. It must show UTC."""
+    """Share ``clock`` with other processes at ``path`` while the block runs.
+
+    Raises ``ValueError`` if it is not in UTC.
+    """
     if clock.now().tzinfo is not UTC:
         raise ValueError("a shared clock shows UTC")
 

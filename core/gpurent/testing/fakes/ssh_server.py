@@ -1,4 +1,4 @@
-"""An SSH server that lets nobody in and remembers what it was shown."""
+"""An SSH server that rejects every login and records the attempts."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class _RefusingServer(asyncssh.SSHServer):
 
 @define
 class RecordingSshServer:
-    """Where it listens, and what was tried there."""
+    """Where the server listens, and the login attempts."""
 
     endpoint: Endpoint
     passwords: list[str] = field(factory=list)
@@ -41,7 +41,7 @@ class RecordingSshServer:
 async def recording_ssh_server(
     key: asyncssh.SSHKey, host: str = "127.0.0.1", port: int = 0
 ) -> AsyncIterator[RecordingSshServer]:
-    """A server with host key ``key``, gone at the end."""
+    """Run a server with host key ``key`` while the block runs."""
     passwords: list[str] = []
     users: list[str] = []
     server = await asyncssh.listen(

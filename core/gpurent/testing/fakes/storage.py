@@ -1,4 +1,4 @@
-"""A vault and a plugin's notes in memory, which can kill the process at a write."""
+"""A vault and a plugin's state in memory, which can kill the process at a chosen write."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ Moment = Literal["before", "after"]
 
 
 class ProcessKilled(BaseException):
-    """The process ended here. No `Exception`: nothing in a program survives its own end."""
+    """The process ends here. Not an `Exception`, so that no handler catches it."""
 
 
 @define
@@ -27,11 +27,11 @@ class _MemoryRecords(Generic[V]):
     _moment: Moment = "before"
 
     def kill_at(self, write: int, moment: Moment = "before") -> None:
-        """Raise `ProcessKilled` at that write from now on (1 is the next), before or after it is done. 0: never."""
+        """Raise `ProcessKilled` before or after the ``write``-th write from now (1: the next; 0: never)."""
         self._writes_until_kill, self._moment = write, moment
 
     def is_armed(self) -> bool:
-        """Whether the write named by `kill_at` has yet to come."""
+        """Whether the write chosen by `kill_at` is still to come."""
         return self._writes_until_kill > 0
 
     def get(self, name: str) -> V | None:
@@ -49,7 +49,10 @@ class _MemoryRecords(Generic[V]):
 
 
 class MemoryVault(_MemoryRecords[Secret]):
-    """Implements `gpurent.ports.services.Vault`; held to `gpurent.testing.contracts.storage.VaultContract`."""
+    """A vault in memory; implements `gpurent.ports.services.Vault`.
+
+    Passes `gpurent.testing.contracts.storage.VaultContract`.
+    """
 
     def put(self, name: str, secret: Secret) -> None:
         with self._writing():
@@ -61,10 +64,13 @@ class MemoryVault(_MemoryRecords[Secret]):
 
 
 class MemoryState(_MemoryRecords[str]):
-    """Implements `gpurent.ports.services.PluginState`; held to `contracts.storage.PluginStateContract`."""
+    """A plugin's state in memory; implements `gpurent.ports.services.PluginState`.
+
+    Passes `contracts.storage.PluginStateContract`.
+    """
 
     def put(self, name: str, value: str) -> None:
         if not isinstance(value, str):
-            raise TypeError(f"the note {name!r} is no text but {type(value).__name__}")
+            raise TypeError(f"the note {name!r} must be text, not {type(value).__name__}")
         with self._writing():
             self.records[name] = value

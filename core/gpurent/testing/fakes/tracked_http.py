@@ -1,4 +1,4 @@
-"""HTTP to real sockets from a loop in which time jumps."""
+"""HTTP over real sockets from an event loop with virtual time."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from gpurent.testing.fakes.virtual_time import real_time
 
 
 @frozen
-class TrackedHttp:
-    """Implements `gpurent.ports.services.Http` over a real client; no time passes while an answer is on its way.
+class VirtualTimeHttp:
+    """A real HTTP client that stops virtual time during a request; implements `gpurent.ports.services.Http`.
 
-    For `gpurent.composition.state.Outside`: ``TrackedHttp(client, url)``.
+    For ``wrap_http`` of `gpurent.composition.state.ExternalDependencies`: ``VirtualTimeHttp(client, url)``.
     """
 
     client: Http

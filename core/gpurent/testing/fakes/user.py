@@ -1,4 +1,4 @@
-"""A user in memory: what outlives the processes that they start."""
+"""A user in memory: what outlives that user's processes."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ from gpurent.testing.fakes.storage import MemoryState, MemoryVault
 
 @define(kw_only=True)
 class FakeUser:
-    """Shared by the `FakePluginContext` of every plugin and of every process of one user.
+    """What all processes and plugins of one user share; every `FakePluginContext` has one.
 
-    ``config`` is a config.toml: settings by section, which is a plugin's name. ``credentials`` are the fields that
-    were given at a login, by the auth plugin's name. ``answers`` is what the person says, one after the other, to the
-    questions that no mail answers; when they are used up nobody is there. ``challenges`` are the questions so far.
-    ``log_lines`` are the plugins' log records as a log file would get them, secrets masked. ``redirects`` lead the
-    base URL of a real service to a simulator, for what is done only where the settings name the real one.
+    ``config`` is a config.toml: settings by section, which is a plugin's name. ``credentials`` are the fields given at
+    login, by the auth plugin's name. ``answers`` are the user's answers, in order, to questions that no mail answers;
+    once they are used up, the user is away. ``challenges`` are the questions so far. ``log_lines`` are the plugins' log
+    records as a log file gets them, secrets masked. ``redirects`` map the base URL of a real service to a simulator,
+    for what is only done when the settings name the real service.
 
     Holds the HTTP clients: close it at the end, by `aclose` or ``async with``.
     """
@@ -49,26 +49,26 @@ class FakeUser:
         return FakeMailbox(self.clock, is_available=False)
 
     def vault(self, plugin: str) -> MemoryVault:
-        """The secrets of one plugin."""
+        """Return the vault of one plugin."""
         return self._vaults.setdefault(plugin, MemoryVault())
 
     def state(self, plugin: str) -> MemoryState:
-        """The notes of one plugin."""
+        """Return the state of one plugin."""
         return self._states.setdefault(plugin, MemoryState())
 
     def delete_state(self, plugin: str) -> None:
-        """The notes of a plugin are lost."""
+        """Delete the state of one plugin, as if it was lost."""
         self._states.pop(plugin, None)
 
     def client(self, plugin: str, base_url: str) -> HttpClient:
-        """The product's own HTTP client below ``base_url``."""
+        """Return the product's own HTTP client for ``base_url``."""
         base_url = self.redirects.get(base_url, base_url)
         if base_url not in self._clients:
             self._clients[base_url] = HttpClient(base_url, redact=self.redactor, log=self.make_logger(plugin))
         return self._clients[base_url]
 
     def make_logger(self, plugin: str) -> logging.Logger:
-        """A plugin's logger; no other test sees its records."""
+        """Return a plugin's logger; its records are not visible to other tests."""
         made = logging.Logger(f"gpurent.plugin.{plugin}", logging.DEBUG)  # noqa: LOG001 - a global one would leak
         handler = _LineHandler(self.log_lines)
         handler.addFilter(self.redactor)
@@ -87,7 +87,7 @@ class FakeUser:
 
 
 class _LineHandler(logging.Handler):
-    """Keeps every record as one line."""
+    """Log handler that keeps every record as one line."""
 
     def __init__(self, lines: list[str]) -> None:
         super().__init__()

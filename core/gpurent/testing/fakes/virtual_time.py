@@ -1,8 +1,8 @@
-"""An event loop in which waiting takes no time: when nothing can go on, time jumps to what is waited for.
+"""An event loop with virtual time: when no task can run, time jumps to the next timer.
 
-`asyncio.sleep`, time limits and a `ManualClock` share that time: an hour of a guard's life takes milliseconds, and as
-many steps on a busy computer as on an idle one. Whatever is waited for outside this loop must say so (`real_time`):
-as long as anything does, time stands still. Threads of the loop's executors say it by themselves.
+`asyncio.sleep`, timeouts and a `ManualClock` share that time: an hour of the guard takes milliseconds, and the number
+of steps does not depend on the load. Waiting for anything outside this loop must be declared with `real_time`: until it
+ends, virtual time stops. Threads of the loop's executors do so by themselves.
 """
 
 from __future__ import annotations
@@ -22,7 +22,10 @@ Ts = TypeVarTuple("Ts")
 
 
 class VirtualTimeLoop(asyncio.SelectorEventLoop):
-    """``clock`` moves with it. The test itself may move the clock further ahead: a computer that was asleep."""
+    """An event loop whose time moves with ``clock``.
+
+    A test may advance the clock further, to simulate a computer that was asleep.
+    """
 
     def __init__(self, clock: ManualClock | None = None) -> None:
         self.clock = clock or ManualClock()
@@ -35,7 +38,7 @@ class VirtualTimeLoop(asyncio.SelectorEventLoop):
 
     @contextmanager
     def real_time(self) -> Iterator[None]:
-        """In this block something outside is waited for that surely comes."""
+        """Stop virtual time in this block, which waits for something outside the loop; it must be sure to come."""
         self._waiting_outside += 1
         try:
             yield
@@ -54,7 +57,7 @@ class VirtualTimeLoop(asyncio.SelectorEventLoop):
         self._waiting_outside -= 1
 
     def _jump_ahead(self, limit: float | None) -> bool:
-        """Nothing can go on: move to what comes first, ``limit`` seconds ahead at the latest; False: impossible."""
+        """Jump to the next timer, at most ``limit`` seconds ahead. Return False if time must not or cannot jump."""
         if self._waiting_outside:
             return False
         ahead = self.clock.next_wakeup
@@ -71,7 +74,7 @@ class VirtualTimeLoop(asyncio.SelectorEventLoop):
 
 
 class _JumpingSelector(selectors.DefaultSelector):
-    """Never waits as long as time can ``jump`` instead."""
+    """A selector that calls ``jump`` instead of waiting, where possible."""
 
     def __init__(self, jump: Callable[[float | None], bool]) -> None:
         super().__init__()
@@ -81,13 +84,13 @@ class _JumpingSelector(selectors.DefaultSelector):
         ready = super().select(0)
         if ready or (timeout is not None and timeout <= 0):
             return ready
-        # A time limit of the loop's own must not run out while something outside works.
+        # While something outside is awaited, the loop's own timeouts must not expire.
         return [] if self._jump(timeout) else super().select(None)
 
 
 @contextmanager
 def real_time() -> Iterator[None]:
-    """`VirtualTimeLoop.real_time` of the loop that runs; in any other loop nothing."""
+    """Apply `VirtualTimeLoop.real_time` of the running loop; does nothing in any other loop."""
     loop = asyncio.get_running_loop()
     if isinstance(loop, VirtualTimeLoop):
         with loop.real_time():
@@ -97,7 +100,7 @@ def real_time() -> Iterator[None]:
 
 
 def virtual_clock() -> ManualClock:
-    """The clock of the `VirtualTimeLoop` that runs."""
+    """Return the clock of the running `VirtualTimeLoop`."""
     loop = asyncio.get_running_loop()
     if not isinstance(loop, VirtualTimeLoop):
         raise RuntimeError("this test needs the marker virtual_time")

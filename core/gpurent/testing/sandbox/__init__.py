@@ -1,1 +1,1 @@
-"""A whole rental world on this computer: portals, mail, machines, one clock."""
+"""A complete simulated environment on this computer: provider simulators, mail, machines, one clock."""

@@ -1,4 +1,4 @@
-"""A running sandbox from outside: raise it, find it, ask it, end it."""
+"""Client of a running sandbox: start it, find it, query it, stop it."""
 
 from __future__ import annotations
 
@@ -18,13 +18,14 @@ from attrs import frozen
 
 from gpurent.errors import UnavailableError, UsageError
 from gpurent.infra.platform.posix.system import make_private_folder
+from gpurent.locale import _
 from gpurent.testing.load_timeouts import LoadDeadline, load_factor
 from gpurent.testing.sandbox.daemon import STATE_FILE
 
 
 @frozen(kw_only=True)
 class SandboxClient:
-    """The control of one sandbox process."""
+    """Client of one sandbox process."""
 
     root: Path
     pid: int
@@ -33,7 +34,7 @@ class SandboxClient:
 
     @classmethod
     def find_running(cls, root: Path) -> SandboxClient | None:
-        """The sandbox that lives under ``root``; None when there is none, or only what a killed one left."""
+        """Return the sandbox that runs under ``root``; None if there is none, or only files of a killed one."""
         try:
             state = json.loads((root / STATE_FILE).read_text("utf-8"))
             os.kill(state["pid"], 0)
@@ -43,12 +44,14 @@ class SandboxClient:
 
     @classmethod
     def start(cls, root: Path, options: Mapping[str, Any], timeout: float = 30.0) -> SandboxClient:
-        """Raise one in the background; it outlives this process. Its log lies under ``root``.
+        """Start a sandbox in the background; it outlives this process. Its log is under ``root``.
 
-        ``timeout``: seconds of an idle computer.
+        ``timeout``: seconds on an idle computer.
         """
         if cls.find_running(root) is not None:
-            raise UsageError(f"a sandbox is already up under {root}", hint="gpurent sandbox down")
+            raise UsageError(
+                _("a sandbox is already running in {folder}").format(folder=root), hint="gpurent sandbox down"
+            )
         make_private_folder(root)
         (root / STATE_FILE).unlink(missing_ok=True)
         with (root / "sandbox.log").open("wb") as log:
@@ -103,15 +106,18 @@ class SandboxClient:
         self._request("POST", "/advance", seconds=str(seconds))
 
     def cut_connections(self) -> int:
-        """Drop every SSH line; how many there were."""
+        """Cut every SSH connection and return how many there were."""
         return int(self._request("POST", "/cut")["cut"])
 
-    def rent_manually(self, portal: str) -> dict[str, str]:
-        """A person rents on the pages of ``portal``: ``line``, ``password``, ``ref``."""
-        return self._request_manual("/hand/rent", portal=portal)
+    def rent_manually(self, simulator: str) -> dict[str, str]:
+        """Rent on the pages of simulator ``portal`` as a person would.
 
-    def stop_manually(self, portal: str, ref: str) -> None:
-        self._request_manual("/hand/end", portal=portal, ref=ref)
+        Return ``line`` (the SSH command), ``password`` and ``ref``.
+        """
+        return self._request_manual("/manual/rent", simulator=simulator)
+
+    def stop_manually(self, simulator: str, ref: str) -> None:
+        self._request_manual("/manual/end", simulator=simulator, ref=ref)
 
     def _request_manual(self, path: str, **query: str) -> dict[str, str]:
         found: dict[str, str] = self._request("POST", path, **query)
@@ -120,7 +126,7 @@ class SandboxClient:
         return found
 
     def stop(self, timeout: float = 20.0) -> None:
-        """End it and wait until its process is gone."""
+        """Stop the sandbox and wait until its process has ended."""
         self._request("POST", "/down")
         deadline = LoadDeadline(timeout)
         while not deadline.is_over:

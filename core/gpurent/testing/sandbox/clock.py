@@ -1,4 +1,4 @@
-"""The sandbox's clock: everybody in it reads the same file."""
+"""The sandbox's clock, which all its processes read from one file."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from gpurent.infra.platform.posix.system import write_private_file
 
 
 class SandboxClock(ScaledClock):
-    """The side that may set it."""
+    """The clock in the process that may set it."""
 
     def __init__(self, path: Path, speed: int) -> None:
         super().__init__(path)
@@ -25,7 +25,7 @@ class SandboxClock(ScaledClock):
         )
 
     def advance(self, span: timedelta) -> None:
-        """Jump ahead; never back."""
+        """Jump ahead by ``span``; never back."""
         if span < timedelta():
             raise ValueError("time does not go back")
         course = self.read_scale()

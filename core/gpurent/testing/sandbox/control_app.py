@@ -1,4 +1,4 @@
-"""The sandbox's own levers over HTTP on the loopback: status, time, cut lines, the end. Guarded by a token."""
+"""The sandbox's control API over HTTP on loopback, protected by a token: status, time, cut connections, stop."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ Handler = Callable[[Request], Awaitable[Response]]
 
 
 def make_control_app(cloud: SimulatedCloud, token: str, stop: Callable[[], None]) -> Starlette:
-    """``stop`` is called when somebody asks the sandbox to end."""
+    """Return the control app; it calls ``stop`` when a client stops the sandbox."""
 
     def guarded(
         handler: Callable[[Request], Awaitable[Response]],
@@ -66,22 +66,22 @@ def make_control_app(cloud: SimulatedCloud, token: str, stop: Callable[[], None]
 
 
 def _manual_rental_routes(cloud: SimulatedCloud) -> dict[str, Handler]:
-    """What a person does before a portal's pages."""
+    """Return the routes that do what a person does on a provider's pages."""
 
     async def rent(request: Request) -> Response:
         try:
-            found = await cloud.get_manual_rental(request.query_params["portal"]).rent_manually()
+            found = await cloud.get_manual_rental(request.query_params["simulator"]).rent_manually()
         except UsageError as error:
             return JSONResponse({"error": error.message})
-        return JSONResponse({"line": found.ssh_command, "password": found.password, "ref": found.ref})
+        return JSONResponse({"ssh_command": found.ssh_command, "password": found.password, "ref": found.ref})
 
     async def end(request: Request) -> Response:
         try:
-            await cloud.get_manual_rental(request.query_params["portal"]).stop_manually(
+            await cloud.get_manual_rental(request.query_params["simulator"]).stop_manually(
                 request.query_params["ref"]
             )
         except UsageError as error:
             return JSONResponse({"error": error.message})
         return JSONResponse({})
 
-    return {"/hand/rent": rent, "/hand/end": end}
+    return {"/manual/rent": rent, "/manual/end": end}

@@ -1,4 +1,4 @@
-"""The sandbox as a process of its own: ``python -m gpurent.testing.sandbox.daemon ROOT OPTIONS-JSON``."""
+"""The sandbox as a separate process: ``python -m gpurent.testing.sandbox.daemon ROOT OPTIONS-JSON``."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ STATE_FILE = "sandbox.json"
 
 
 async def run_sandbox(root: Path, options: SandboxOptions) -> None:
-    """Raise the world, write its state file, live until told to stop; leaves no process behind."""
+    """Start the sandbox, write its state file, and run until told to stop; leaves no process behind."""
     stopped = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):

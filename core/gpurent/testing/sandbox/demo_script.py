@@ -1,6 +1,6 @@
-"""Two whole trips with a real job, one for each way of renting.
+"""The demo: two complete trips with a real job, one for each way of renting.
 
-Shown on a terminal and checked against the simulators' own ledgers.
+Shown on a terminal and checked against the simulators' ledgers.
 """
 
 from __future__ import annotations
@@ -22,19 +22,20 @@ from gpurent.domain.question import Question
 from gpurent.domain.receipt import Receipt
 from gpurent.domain.trip import JobSpec, ResultsSpec, TripLimits, TripSpec, UploadSpec
 from gpurent.errors import GpurentError
+from gpurent.locale import _
 from gpurent.ports.terminal import Progress, Terminal
 from gpurent.testing.sandbox.client import SandboxClient
 from gpurent.workflow.runtime.waiting import run_in_background
 from gpurent.workflow.trips.machine_work import TripResult
 
-# Long enough to be cut off while it runs, on a quick computer too.
+# Long enough to be cut off while it runs, even on a fast computer.
 DEMO_JOB = ("train.py", "--epochs", "16")
 Pay = Callable[[str, dict[str, Any]], Awaitable[None]]
 
 
 @define
 class DemoTerminal:
-    """The user's own terminal, but nobody is asked; ``watchers`` hear every event first."""
+    """The user's own terminal that never prompts; ``watchers`` get every event first."""
 
     inner: Terminal
     watchers: list[Callable[[Event], None]] = field(factory=list)
@@ -60,7 +61,7 @@ class DemoTerminal:
 
 @frozen(kw_only=True)
 class DemoCheck:
-    """One thing that must be true at the end, and whether it was."""
+    """A condition that must hold at the end, and whether it did."""
 
     description: str
     passed: bool
@@ -68,7 +69,7 @@ class DemoCheck:
 
 @frozen(kw_only=True)
 class DemoTrip:
-    """One trip as it went: the receipt, the simulators' own lines, and what was checked."""
+    """The outcome of one trip: its receipt, the simulators' ledger rows, and the checks."""
 
     provider: str
     end: TripResult
@@ -80,7 +81,7 @@ class DemoTrip:
 
 @define(kw_only=True)
 class DemoScript:
-    """Makes the trips. ``pay`` posts to the sandbox's own pages, as the user's purchase would.
+    """Runs the demo's trips. ``post_payment`` posts to the sandbox's own pages, as the user's purchase would.
 
     ``folder``: where the results go; ``example``: the job's folder.
     """
@@ -94,7 +95,7 @@ class DemoScript:
     print_line: Callable[[str], None]
 
     async def run_metered_trip(self, provider: str, username: str, password: str) -> DemoTrip:
-        """Log in, top up, rent, upload, run; the connection is cut on purpose; results, release, receipt."""
+        """Log in, top up, rent, upload, run, cut the connection on purpose, download, release; check the receipt."""
         money = self.application.account_money
         given = {"username": username, "password": password}
         await self.application.account_commands.log_in(provider, given)
@@ -112,18 +113,22 @@ class DemoScript:
         checks = (
             *self._check_job(end),
             DemoCheck(
-                description="the line was cut, and taken up again", passed=EventKind.CONNECTION_LOST in heard
+                description=_("the connection was lost and restored"),
+                passed=EventKind.CONNECTION_LOST in heard,
             ),
             DemoCheck(
-                description="receipt = balance before - after",
+                description=_("receipt = balance before - balance after"),
                 passed=spent == before.available - after.available,
             ),
-            DemoCheck(description="receipt = portal's ledger", passed=spent.amount == charged),
+            DemoCheck(description=_("receipt = simulator's ledger"), passed=spent.amount == charged),
         )
         return self._make_demo_trip(provider, end, books, checks)
 
     async def run_staged_trip(self, provider: str, ledger: str, amount: str) -> DemoTrip:
-        """Key, tokens, mail, a machine by deposit, upload, switch, run, renew once, return with the mailed code."""
+        """Make a key, buy tokens, bind an e-mail address, and run a trip that stages on a machine with a deposit.
+
+        Upload, switch, run, renew once, release with the mailed code.
+        """
         money = self.application.account_money
         login = await self.application.account_commands.log_in(provider, {})
         await self.post_payment(
@@ -144,35 +149,37 @@ class DemoScript:
         totals = receipt.totals()[0]
         gone = totals.spent.amount + self._binding_fee(end)
         left = sum(
-            line["minor"] for line in books if line["portal"] == ledger and line["account"] == login.account
+            line["minor"]
+            for line in books
+            if line["simulator"] == ledger and line["account"] == login.account
         )
         renewed = any(charge.kind.value == "renewal" for charge in receipt.charges)
         checks = (
             *self._check_job(end),
-            DemoCheck(description="renewed once", passed=renewed),
-            DemoCheck(description="the deposit is back", passed=totals.held.amount == 0),
+            DemoCheck(description=_("renewed once"), passed=renewed),
+            DemoCheck(description=_("the deposit was returned"), passed=totals.held.amount == 0),
             DemoCheck(
-                description="paid - refunded = spent", passed=totals.paid - totals.refunded == totals.spent
+                description=_("paid - refunded = spent"), passed=totals.paid - totals.refunded == totals.spent
             ),
             DemoCheck(
-                description="receipt + binding fee = balance before - after",
+                description=_("receipt + binding fee = balance before - balance after"),
                 passed=gone == (before.available - after.available).amount,
             ),
             DemoCheck(
-                description="receipt + binding fee = the chain's own ledger",
+                description=_("receipt + binding fee = the chain's own ledger"),
                 passed=gone == before.available.amount - left,
             ),
         )
         return self._make_demo_trip(provider, end, books, checks)
 
     def _binding_fee(self, end: TripResult) -> int:
-        paid = self.application.store.find_step_value(end.trip_id, "bind.pay", Payment)
+        paid = self.application.store.find_step_value(end.trip_id, "bind-mail.pay", Payment)
         return paid.amount.amount if paid is not None else 0
 
     async def _run_trip(
         self, spec: TripSpec, meanwhile: Callable[[str], Coroutine[Any, Any, None]]
     ) -> TripResult:
-        """The trip, with ``meanwhile(lease)`` once its job runs."""
+        """Run the trip, and ``meanwhile(lease)`` once its job runs."""
         target = self._results_folder(spec.provider)
         target.mkdir(exist_ok=True)
         spec = evolve(
@@ -207,14 +214,14 @@ class DemoScript:
         await self.application.lease_changes.renew(lease, timedelta(days=1))
         self.print_line(f"-- {lease}: one more day --")
 
-    def _get_ledger_rows(self, portals: tuple[str, ...]) -> list[dict[str, Any]]:
+    def _get_ledger_rows(self, simulators: tuple[str, ...]) -> list[dict[str, Any]]:
         ledgers = self.sandbox.status()["ledgers"]
-        return [{"portal": name, **line} for name in portals for line in ledgers[name]]
+        return [{"simulator": name, **line} for name in simulators for line in ledgers[name]]
 
     def _check_job(self, end: TripResult) -> tuple[DemoCheck, ...]:
         return (
-            DemoCheck(description="the job ended with 0", passed=end.exit_code == 0),
-            DemoCheck(description="accuracy above 0.9", passed=self._read_accuracy(end) > Decimal("0.9")),
+            DemoCheck(description=_("the job ended with exit code 0"), passed=end.exit_code == 0),
+            DemoCheck(description=_("accuracy above 0.9"), passed=self._read_accuracy(end) > Decimal("0.9")),
         )
 
     def _read_accuracy(self, end: TripResult) -> Decimal:

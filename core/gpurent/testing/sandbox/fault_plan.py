@@ -1,4 +1,4 @@
-"""What a fault proxy does to the connections that go through it."""
+"""The faults that a proxy applies to the connections through it."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from attrs import frozen
 
 @frozen(kw_only=True)
 class FaultPlan:
-    """What goes wrong. The default: nothing.
+    """The faults to apply; none by default.
 
-    A plan counts from the moment it is set; ``times`` limits how often its cut or its HTTP fault strikes
+    Bytes are counted from the moment the plan is set; ``times`` limits how often its cut or its HTTP fault occurs
     (None: always), so that a client's next try can succeed.
     """
 
@@ -22,15 +22,15 @@ class FaultPlan:
     """The same, from target to client."""
     cut_mode: Literal["reset", "close", "stall"] = "reset"
     stall: bool = False
-    """Nothing moves, nothing is closed."""
+    """No data moves, and no connection is closed."""
     rtt: float = 0.0
-    """Added delay in seconds, half of it each way."""
+    """Added round-trip time in seconds, half of it each way."""
     rate: int | None = None
-    """Bytes a second, for each direction of each connection."""
+    """Bytes per second, for each direction of each connection."""
     refuse: bool = False
-    """New connections are refused; open ones go on."""
-    http_fault: Literal["", "lose_answer", "answer_500_after_effect"] = ""
-    """The request reaches the target and takes effect; its answer is lost with the connection, or is 500."""
+    """Refuse new connections; open ones continue."""
+    http_fault: Literal["", "lose_response", "answer_500_after_effect"] = ""
+    """The request takes effect at the target; the response is lost with the connection, or replaced by a 500."""
     matches_request: Callable[[bytes], bool] = lambda request_line: True
-    """Which requests ``http`` strikes, by their first line: ``b"POST /orders HTTP/1.1"``."""
+    """Which requests ``http_fault`` applies to, by request line: ``b"POST /orders HTTP/1.1"``."""
     times: int | None = None

@@ -1,4 +1,4 @@
-"""A TCP relay that can be told to misbehave: the wire between a client and a machine or a portal."""
+"""A TCP proxy that injects faults between a client and a machine or a simulator."""
 
 import asyncio
 import socket
@@ -15,9 +15,9 @@ QUEUED_CHUNKS = 64
 
 
 class FaultProxy:
-    """Listens on a port of its own and relays to a target, as ``plan`` says.
+    """Listens on its own port and relays to a target with the faults of ``plan``.
 
-    ``plan`` may be set at any time, also for connections already open. The port is kept while refusing.
+    ``plan`` may be set at any time and also applies to open connections. The port is kept while it refuses connections.
     """
 
     def __init__(self, target_host: str, target_port: int, port: int = 0) -> None:
@@ -49,21 +49,21 @@ class FaultProxy:
 
     @property
     def is_stalled(self) -> bool:
-        """Whether nothing moves now."""
+        """Whether data is stalled now."""
         return self._plan.stall or self._is_held
 
     @property
     def connection_count(self) -> int:
-        """How many connections are open."""
+        """Number of open connections."""
         return len(self._connections)
 
     def hold(self, held: bool) -> None:
-        """Stall whatever the plan says, or obey the plan again."""
+        """With ``held``, stall whatever the plan says; without, follow the plan again."""
         self._is_held = held
         self._notify_waiters()
 
     async def start(self) -> Self:
-        """Begin to accept."""
+        """Start accepting connections."""
         self._started = True
         self._set_listening(not self._plan.refuse)
         return self
@@ -76,7 +76,7 @@ class FaultProxy:
         return len(cut)
 
     async def close(self) -> None:
-        """Reset what is open and give the port back. Idempotent."""
+        """Reset open connections and release the port. Idempotent."""
         self._started = False
         self._set_listening(False)
         self.reset_connections()
@@ -92,13 +92,13 @@ class FaultProxy:
         await self.close()
 
     async def wait_until_flowing(self) -> FaultPlan:
-        """Wait until nothing stalls, then give the plan in force."""
+        """Wait until nothing is stalled, then return the plan in force."""
         while self.is_stalled:
             await self._changed.wait()
         return self._plan
 
     def use_fault(self) -> bool:
-        """Take one of the plan's ``times``; false when they are used up."""
+        """Use up one of the plan's ``times``; return False if none is left."""
         if self._plan.times is not None and self._faults_used >= self._plan.times:
             return False
         self._faults_used += 1
@@ -118,7 +118,7 @@ class FaultProxy:
         self._accepting.cancel()
         self._accepting = None
         _remove_from_loop(self._listener)
-        if sys.platform == "linux":  # ends listening and keeps the port; a later listen() revives it
+        if sys.platform == "linux":  # stops listening but keeps the port; listen() works again later
             self._listener.shutdown(socket.SHUT_RDWR)
 
     async def _accept(self) -> None:
@@ -126,7 +126,7 @@ class FaultProxy:
         while True:
             try:
                 client, _ = await loop.sock_accept(self._listener)
-            except OSError:  # out of file descriptors, most likely: wait for some to come back
+            except OSError:  # out of file descriptors, most likely: wait for free ones
                 await asyncio.sleep(0.05)
                 continue
             connection = _ProxyConnection(self, client)
@@ -143,7 +143,7 @@ class FaultProxy:
 
 
 class _ProxyConnection:
-    """One client and its connection to the target."""
+    """A client's connection and the matching connection to the target."""
 
     def __init__(self, proxy: FaultProxy, client: socket.socket) -> None:
         self.proxy = proxy
@@ -155,7 +155,7 @@ class _ProxyConnection:
         client.setblocking(False)
 
     async def relay(self, target: tuple[str, int]) -> None:
-        """Carry bytes both ways until both sides are done."""
+        """Relay bytes both ways until both sides are done."""
         client = self._sockets[0]
         server = socket.socket()
         server.setblocking(False)
@@ -177,23 +177,23 @@ class _ProxyConnection:
             self.close("reset")
 
     def reset_counts(self) -> None:
-        """Count from here: a new plan is in force."""
+        """Restart the byte counts because a new plan is in force."""
         for flow in self._flows:
             flow.bytes_passed, flow.is_cut_skipped = 0, False
 
     async def wait_until_flowing(self) -> FaultPlan:
-        """Wait until this connection may move, then give the plan in force."""
+        """Wait until this connection is not stalled, then return the plan in force."""
         if self.is_stalled:
             await asyncio.Event().wait()
         return await self.proxy.wait_until_flowing()
 
     def record_request(self, data: bytes) -> None:
-        """The first bytes after an answer are the head of the next request (HTTP/1.1 without pipelining)."""
+        """Remember the request line: the first bytes after a response (HTTP/1.1 without pipelining)."""
         if not self.request_line:
             self.request_line = data.split(b"\r\n", 1)[0]
 
     def next_http_fault(self) -> str:
-        """The fault that the answer now beginning must suffer; empty for none."""
+        """Return the fault for the response that begins now; empty for none."""
         line, self.request_line = self.request_line, b""
         plan = self.proxy.plan
         if line and plan.http_fault and plan.matches_request(line) and self.proxy.use_fault():
@@ -201,7 +201,7 @@ class _ProxyConnection:
         return ""
 
     def close(self, how: Literal["reset", "close"]) -> None:
-        """Close both sides; a reset discards what is on its way. Idempotent."""
+        """Close both sides; a reset discards data in flight. Idempotent."""
         sockets, self._sockets = self._sockets, []
         for end in sockets:
             _remove_from_loop(end)
@@ -213,7 +213,7 @@ class _ProxyConnection:
 
 
 class _Flow:
-    """One direction of one connection: a reader that stamps chunks, a writer that lets them pass in time."""
+    """One direction of a connection: a reader that timestamps chunks, and a writer that forwards them when due."""
 
     def __init__(
         self, connection: _ProxyConnection, source: socket.socket, sink: socket.socket, *, up: bool
@@ -222,11 +222,11 @@ class _Flow:
         self._proxy = connection.proxy
         self._source, self._sink, self._is_upload = source, sink, up
         self._chunks: asyncio.Queue[tuple[float, bytes]] = asyncio.Queue(QUEUED_CHUNKS)
-        self.bytes_passed = 0  # bytes since the plan was set
-        self.is_cut_skipped = False  # the plan's cuts were used up when this flow was due
+        self.bytes_passed = 0  # since the plan was set
+        self.is_cut_skipped = False  # the plan's ``times`` were used up when this flow's cut was due
 
     async def read_chunks(self) -> None:
-        """Take what comes, until its end."""
+        """Read chunks until end of file."""
         loop = asyncio.get_running_loop()
         data = b"-"
         while data:
@@ -235,7 +235,7 @@ class _Flow:
             await self._chunks.put((loop.time() + self._proxy.plan.rtt / 2, data))
 
     async def write_chunks(self) -> None:
-        """Give each chunk to the other side when it is due."""
+        """Forward each chunk to the other side when it is due."""
         loop = asyncio.get_running_loop()
         while True:
             due, data = await self._chunks.get()

@@ -8,7 +8,7 @@ HOST = "127.0.0.1"
 
 
 def bind_listener(port: int) -> socket.socket:
-    """A socket bound to that port, or to a free one, in a way that keeps the port while not listening."""
+    """Return a socket bound to ``port`` (0: any free one) that keeps the port while it does not listen."""
     while True:
         listener = socket.socket()
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -23,7 +23,7 @@ def bind_listener(port: int) -> socket.socket:
 
 
 def find_free_port() -> int:
-    """A TCP port of loopback that was free a moment ago."""
+    """Return a TCP port of the loopback interface that was free a moment ago."""
     with socket.socket() as probe:
         probe.bind((HOST, 0))
         number: int = probe.getsockname()[1]

@@ -1,4 +1,4 @@
-"""The sandbox's post office: a real IMAP server (pymap) inside the sandbox's own event loop."""
+"""The sandbox's mail server: a real IMAP server (pymap) in the sandbox's event loop."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ ADDRESS = "student@sandbox.example"
 
 
 class MailServer:
-    """A mailbox at `ADDRESS`, and more on demand; a mail to any other address is nobody's and is dropped."""
+    """A mailbox at `ADDRESS`, and more on demand; mail to any other address is dropped."""
 
     def __init__(self) -> None:
         self.host = "127.0.0.1"
@@ -32,7 +32,7 @@ class MailServer:
         return self._passwords.get(address, "")
 
     async def open_mailbox(self, address: str) -> None:
-        """A new, empty one, with a password of its own; `address` is in lower case."""
+        """Create an empty mailbox with its own password; ``address`` is in lower case."""
         from pymap.backend.dict import Identity
         from pymap.user import Passwords, UserMetadata
 
@@ -62,7 +62,7 @@ class MailServer:
             demo_user=ADDRESS,
             demo_password=self._passwords.setdefault(ADDRESS, secrets.token_urlsafe(12)),
         )
-        # One round: the password is random and in memory, and every login would take a tenth of a second.
+        # One round: the password is random and only in memory, and more rounds would add 0.1 s to every login.
         self._backend, config = await DictBackend.init(args, hash_context=BuiltinHash(rounds=1))
         config.apply_context()
         await self._backend.start(self._stack)
@@ -74,7 +74,7 @@ class MailServer:
     async def deliver(
         self, *, to: str, sender: str, subject: str, text: str, at: datetime | None = None
     ) -> None:
-        """A plain mail in UTF-8, dated ``at`` (default: the wall's now)."""
+        """Deliver a plain-text mail in UTF-8, dated ``at`` (default: the current wall-clock time)."""
         mail = EmailMessage(policy=SMTP)
         mail["From"], mail["To"], mail["Subject"] = sender, to, subject
         at = at or datetime.now(UTC)
@@ -84,7 +84,7 @@ class MailServer:
         await self.deliver_raw(to, bytes(mail), at)
 
     async def deliver_raw(self, to: str, raw: bytes, at: datetime | None = None) -> None:
-        """The bytes as they are, however odd; received ``at``."""
+        """Deliver ``raw`` unchanged, however odd; received ``at``."""
         if to.lower() in self._passwords:
             await asyncio.to_thread(self._append, to.lower(), raw, at or datetime.now(UTC))
 

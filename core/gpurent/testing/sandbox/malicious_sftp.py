@@ -1,4 +1,4 @@
-"""A hostile SFTP server: it speaks the protocol and lies in it, or does not even speak it."""
+"""A malicious SFTP server: it lies in the protocol, or does not speak it at all."""
 
 from __future__ import annotations
 
@@ -33,8 +33,8 @@ def make_entry(name: bytes, kind: int = FILE, **more: Any) -> SFTPName:
 
 
 @define
-class MaliciousAnswers:
-    """What is answered. ``listings`` by path; every other answer may be replaced by a function."""
+class MaliciousScript:
+    """The server's answers: ``listings`` by path; every other answer may be replaced by a function."""
 
     listings: dict[bytes, list[SFTPName]] = field(factory=dict)
     links: dict[bytes, bytes] = field(factory=dict)
@@ -45,12 +45,12 @@ class MaliciousAnswers:
     over: asyncio.Event = field(factory=asyncio.Event)
 
     async def wait_until_over(self, *given: object) -> None:
-        """Until the test is over."""
+        """Wait until the test is over."""
         await self.over.wait()
 
 
 class _MaliciousSftpServer(asyncssh.SFTPServer):
-    def __init__(self, channel: Any, script: MaliciousAnswers) -> None:
+    def __init__(self, channel: Any, script: MaliciousScript) -> None:
         super().__init__(channel)
         self._script = script
 
@@ -107,13 +107,13 @@ class _NoAuthServer(asyncssh.SSHServer):
 
 
 @asynccontextmanager
-async def malicious_connection(script: MaliciousAnswers) -> AsyncIterator[AsyncsshConnection]:
-    """A connection to a machine that answers so."""
+async def malicious_connection(script: MaliciousScript) -> AsyncIterator[AsyncsshConnection]:
+    """Open a connection to a machine that answers as ``script`` says."""
     key = asyncssh.generate_private_key("ssh-ed25519")
 
     async def process(process: asyncssh.SSHServerProcess[bytes]) -> None:
         if process.subsystem:
-            await process.stdin.readexactly(9)  # a greeting
+            await process.stdin.readexactly(9)  # the client's SFTP init packet
             process.stdout.write(script.raw or b"")
             await script.over.wait()
         elif script.shell is not None:

@@ -1,4 +1,4 @@
-"""The whole rental world in one event loop: a clock, a post office, machines, every installed plugin's simulator."""
+"""The complete simulated environment in one event loop: a clock, mail, machines, every installed plugin's simulator."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ TICK_SECONDS = 0.2
 
 @frozen
 class _DriverMachines:
-    """The machines as simulators see them: one driver for all."""
+    """The machines as simulators see them, all from one driver."""
 
     driver: MachineDriver
 
@@ -66,7 +66,7 @@ class _DriverMachines:
 
 @define(kw_only=True)
 class SandboxOptions:
-    """How the world is: ``settings`` go to the simulators by ``simulator.key``; ``farms`` as in `select_driver`."""
+    """Options of a sandbox. ``settings`` go to the simulators by ``simulator.key``; ``farms`` as in `select_driver`."""
 
     speed: int = 1
     machines: int = 4
@@ -76,7 +76,10 @@ class SandboxOptions:
 
 
 class SimulatedCloud:
-    """Raised by `start`, ended by `close`. ``environment`` is what a client needs to live in it."""
+    """A sandbox, started by `start`, ended by `close`.
+
+    `environment` returns the variables that a client needs to use it.
+    """
 
     def __init__(self, root: Path, registry: EntryPointRegistry, options: SandboxOptions) -> None:
         self.root = make_private_folder(root)
@@ -134,7 +137,7 @@ class SimulatedCloud:
         await self.simulators.tick()
 
     async def advance(self, span: timedelta) -> None:
-        """Jump ahead: every simulator lives through the time at once."""
+        """Jump ahead; every simulator catches up at once."""
         self.clock.advance(span)
         await self.tick()
 
@@ -148,11 +151,11 @@ class SimulatedCloud:
         return self.simulators.get_manual_rental(simulator)
 
     async def cut_connections(self) -> int:
-        """Drop every SSH line at once."""
+        """Cut every SSH connection at once and return how many there were."""
         return sum([await self.driver.cut_connections(machine.id) for machine in self.driver.list_machines()])
 
     def environment(self, home: Path, address: str = ADDRESS) -> Mapping[str, str]:
-        """Variables that make ``gpurent`` live in this world: its state under ``home``, its mail at ``address``."""
+        """Return variables that make ``gpurent`` use this sandbox, with state in ``home`` and mail at ``address``."""
         found = {
             "GPURENT_HOME": str(home),
             "GPURENT_CLOCK": f"file:{self.clock.path}",
@@ -168,14 +171,14 @@ class SimulatedCloud:
         return found
 
     def status(self) -> dict[str, Any]:
-        """Everything that ``gpurent sandbox status`` shows, as plain data."""
+        """Return everything that ``gpurent sandbox status`` shows, as plain data."""
         return {
             "now": self.clock.now().isoformat(),
             "speed": self.options.speed,
             "driver": self.driver.name,
-            "driver_why": getattr(self.driver, "why", ""),
+            "driver_reason": getattr(self.driver, "why", ""),
             "urls": dict(self.urls),
-            "burning": list(self.burning()),
+            "billed_machines": list(self.burning()),
             "machines": [
                 {"id": machine.id, "hostname": machine.spec.hostname, "port": machine.port}
                 for machine in self.driver.list_machines()
@@ -194,7 +197,7 @@ class SimulatedCloud:
 
 
 def ledger_entry_json(entry: SimulatorLedgerEntry) -> dict[str, str | int]:
-    """One line of a simulator's ledger as JSON; amounts as whole minor units."""
+    """Return one entry of a simulator's ledger as JSON; amounts in whole minor units."""
     return {
         "at": entry.at.isoformat(),
         "account": entry.account,

@@ -1,4 +1,4 @@
-"""The fake services of one world, each on a web server of its own."""
+"""The simulators of one sandbox, each on its own web server."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import TypeVar
 from attrs import define, field
 
 from gpurent.errors import UsageError
+from gpurent.locale import _
 from gpurent.ports.system import Clock
 from gpurent.roles.entries import SimulatorEntry
 from gpurent.roles.simulator import (
@@ -26,7 +27,7 @@ S = TypeVar("S")
 
 @define(kw_only=True)
 class RunningSimulators:
-    """Built at once, served between `start` and `close`. ``settings`` go to each as ``simulator.key``.
+    """Simulators, built at once and served between `start` and `close`. ``settings`` go to each as ``simulator.key``.
 
     ``keep_alive``: seconds that an idle connection stays open.
     """
@@ -72,21 +73,21 @@ class RunningSimulators:
         await asyncio.gather(*(server.close() for server in self._servers))
 
     def get_simulator(self, name: str, kind: type[S]) -> S:
-        """The simulator of that name, which must be a ``kind``: a test looks behind its counter."""
+        """Return the simulator of that name, which must be a ``kind``, so that a test can inspect its internals."""
         found = self.simulators.get(name)
         if found is None or not isinstance(found, kind):
             raise UsageError(f"the simulator {name!r} is no {kind.__name__} but {type(found).__name__}")
         return found
 
     def get_manual_rental(self, name: str) -> SupportsManualRental:
-        """The simulator as a person before its pages sees it."""
+        """Return the simulator of that name for manual rental, as a person uses its pages."""
         found: object = self.simulators.get(name)
         if not isinstance(found, SupportsManualRental):
-            raise UsageError(f"nobody rents by hand at {name!r} here")
+            raise UsageError(_("simulator {name!r} does not support manual rental").format(name=name))
         return found
 
     async def tick(self) -> None:
-        """Let every simulator live up to the clock's now."""
+        """Let every simulator catch up with the clock."""
         for simulator in self.simulators.values():
             await simulator.tick()
 
@@ -94,7 +95,7 @@ class RunningSimulators:
         return {name: tuple(simulator.list_ledger_entries()) for name, simulator in self.simulators.items()}
 
     def burning(self) -> Sequence[str]:
-        """What costs money now, as ``simulator:reference``."""
+        """Return what costs money now, as ``simulator:reference``."""
         return [
             f"{name}:{ref}"
             for name, simulator in self.simulators.items()
@@ -102,7 +103,7 @@ class RunningSimulators:
         ]
 
     def client_settings(self) -> dict[str, dict[str, str]]:
-        """The plugins' settings, by section, that point them at these simulators."""
+        """Return the plugins' settings, by section, that point to these simulators."""
         return {
             name: dict(simulator.make_plugin_settings(self.urls[name]))
             for name, simulator in self.simulators.items()

@@ -1,4 +1,4 @@
-"""HTTP servers of the sandbox: one ASGI application on one free port of the loopback."""
+"""HTTP servers of the sandbox: one ASGI application on one free loopback port each."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from typing import Any
 import uvicorn
 
 GRACE_SECONDS = 1.0
-"""Seconds that a request under way may still take when its server closes."""
+"""Seconds that a request in flight may still take when its server closes."""
 
 
 class _EventServer(uvicorn.Server):
-    """Leaves signals alone, and starts and stops on events where uvicorn looks every tenth of a second."""
+    """A uvicorn server that leaves signals alone, and starts and stops on events where uvicorn polls every 0.1 s."""
 
     def __init__(self, config: uvicorn.Config) -> None:
         super().__init__(config)
@@ -49,7 +49,7 @@ class _EventServer(uvicorn.Server):
 
 
 class WebServer:
-    """Serves ``app`` until closed; ``url`` is known before any request.
+    """Serves ``app`` until closed; ``url`` is known from the start.
 
     ``keep_alive``: seconds that an idle connection stays open.
     """
@@ -86,7 +86,10 @@ class WebServer:
 
 
 def _open_listener(port: int) -> socket.socket:
-    """A bound socket. Its protocol is named: only then does asyncio switch Nagle off, which costs 40 ms an answer."""
+    """Return a listening socket.
+
+    Its protocol is explicit: only then does asyncio disable Nagle, which costs 40 ms per response.
+    """
     made = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     try:
         made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

@@ -1,1 +1,1 @@
-"""Connections to machines, and what goes over them: commands, jobs, files, ports."""
+"""Connections to machines and what uses them: commands, jobs, file transfers, port forwarding."""

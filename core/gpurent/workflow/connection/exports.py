@@ -1,4 +1,4 @@
-"""Leases for the user's other programs: written down, put into their places by consent, removed at the end."""
+"""Connection profiles for the user's other programs: exported, installed with consent, removed when the lease ends."""
 
 from __future__ import annotations
 
@@ -34,31 +34,40 @@ _OVER_STATES = {state.value for state in OVER_STATES}
 
 
 def lease_alias(lease_id: str) -> str:
-    """The lease's name in other programs: small letters, digits, dots, dashes, and never the name of a real host."""
+    """Return the lease's host alias in other programs: lowercase letters, digits, dots, underscores and dashes.
+
+    The prefix ``gpurent-`` keeps it from shadowing a real host name.
+    """
     return f"gpurent-{re.sub(r'[^a-z0-9._-]', '-', lease_id.lower())}"[:60]
 
 
 @frozen
 class LeaseProfiles:
-    """Each machine is visited first: its host key is pinned, our key installed, its home known."""
+    """Builds connection profiles of leases.
+
+    Connects to each machine first, to pin its host key, install our key and find its home folder.
+    """
 
     connections: Connections
     connector: Connector
     secrets: SecretStore
 
     async def describe_lease(self, lease_id: str, *, passwords: bool = False) -> ExportedLease:
-        """One running machine; with its password where that is wanted and known."""
+        """Return the profile of one running machine, including its password if ``passwords`` is set and it is known."""
         async with self.connections.connect_to_lease(lease_id) as connection:
             ran = await connection.run_with_retry(lambda ssh: ssh.run("pwd"))
             lease = connection.lease
-        # What the machine's own start files print comes before it.
+        # The machine's start files may print lines before it.
         home = ran.stdout.strip().rpartition("\n")[2]
         return self._make_exported_lease(lease, home if re.fullmatch(FOLDER_PATTERN, home) else "", passwords)
 
     async def describe_reachable(
         self, leases: Sequence[Lease], *, passwords: bool = False
     ) -> list[ExportedLease]:
-        """Those that can be reached; the others are reported. None of them: the last one's error."""
+        """Return the profiles of the leases that can be reached, and emit a warning for each of the others.
+
+        Raises the last error if none can be reached.
+        """
         found: list[ExportedLease] = []
         failed = None
         for lease in leases:
@@ -96,7 +105,7 @@ class LeaseProfiles:
 
 @frozen(kw_only=True)
 class ExportResult:
-    """``changes`` says what was put into the user's own files, one line each."""
+    """The outcome of an export. ``changes`` lists what was written to the user's own files, one line each."""
 
     leases: tuple[str, ...]
     export: Export
@@ -114,9 +123,9 @@ class Exports:
     async def export_leases(
         self, name: str, lease_ids: Sequence[str], *, passwords: bool = False, install: bool = False
     ) -> ExportResult:
-        """The named leases, or all that run, as the program ``name`` reads them.
+        """Export the named leases (or all running ones) in the format of the program ``name``.
 
-        ``install``: they are also put into its own place.
+        With ``install``, also write them to that program's own settings.
         """
         exporter = self._build_exporter(name)
         place = _require_installer(name, exporter) if install else None
@@ -130,16 +139,16 @@ class Exports:
         return ExportResult(leases=tuple(lease.name for lease in ready), export=export, changes=tuple(done))
 
     def uninstall_leases(self, name: str, lease_ids: Sequence[str]) -> Sequence[str]:
-        """Take the leases (none named: all) out of the place of the program ``name``; what was done."""
+        """Remove the leases (none named: all) from the settings of the program ``name``; return the changes made."""
         place, home = _require_installer(name, self._build_exporter(name)), self.settings.user_home
         names = [lease_alias(self.leases.get_lease(lease).id) for lease in lease_ids]
         return place.uninstall_leases(names or list(place.list_installed(home)), home)
 
     async def prepare_program(self, name: str, lease_id: str) -> tuple[ExportedLease, SupportsOpen]:
-        """The program ``name``, ready to be started on a lease; its entry is installed if it has a place for one."""
+        """Return what is needed to start the program ``name`` on a lease; install the profile first if supported."""
         exporter = self._build_exporter(name)
         if not isinstance(exporter, SupportsOpen):
-            raise UsageError(_("{name} cannot be started from here").format(name=name))
+            raise UsageError(_("gpurent cannot open {name}").format(name=name))
         exported = await self.profiles.describe_lease(self.leases.get_lease(lease_id).id)
         if isinstance(exporter, SupportsInstall):
             await self._require_consent(name, lease_id, exporter, exported)
@@ -147,7 +156,7 @@ class Exports:
         return exported, exporter
 
     def get_page_url(self, lease_id: str) -> str:
-        """The provider's page, empty if it has none."""
+        """Return the URL of the provider's website, or an empty string."""
         entry = self.plugins.provider_entry(self.leases.get_lease(lease_id).provider)
         return self.settings.get_plugin_settings(entry.name, entry.settings).get("url", "")
 
@@ -163,23 +172,23 @@ class Exports:
     async def _require_consent(
         self, name: str, lease_id: str, place: SupportsInstall, exported: ExportedLease
     ) -> None:
-        """Before anything is written to a place that does not know the lease yet."""
+        """Ask the user before writing to a program's settings that do not contain the lease yet."""
         home = self.settings.user_home
         if exported.name in place.list_installed(home):
             return
         question = Question(
             id=f"export:{name}:{exported.name}",
             kind=QuestionKind.CHOICE,
-            text=_("May {name} be told of {lease} in its own settings below {home}?").format(
+            text=_("Add {lease} to the settings of {name} in {home}?").format(
                 name=name, lease=exported.name, home=home
             ),
         )
         if not await self.questions.confirm(question):
             raise UsageError(
-                _("{name} does not know {lease} yet").format(name=name, lease=exported.name),
-                hint=_(
-                    "Agree with: gpurent --yes open …, or: gpurent export {name} {lease} --install"
-                ).format(name=name, lease=lease_id),
+                _("{lease} is not in the settings of {name} yet").format(name=name, lease=exported.name),
+                hint=_("Add it: gpurent --yes open …, or: gpurent export {name} {lease} --install").format(
+                    name=name, lease=lease_id
+                ),
             )
 
     def _build_exporter(self, name: str) -> Exporter:
@@ -188,14 +197,14 @@ class Exports:
 
 @frozen
 class ExportCleanup:
-    """Takes a lease that is over out of every program's place."""
+    """Removes the profiles of a lease from every program once the lease is over."""
 
     plugins: Plugins
     settings: Settings
     events: EventEmitter
 
     def on_event(self, event: Event) -> None:
-        """An `EventSubscriber`. Trouble is reported; it must not touch the lease."""
+        """Handle an event, as an `EventSubscriber`. A failure is reported and never affects the lease."""
         if event.kind is not EventKind.LEASE_CHANGED or event.data.get("state") not in _OVER_STATES:
             return
         alias, home = lease_alias(event.lease), self.settings.user_home
@@ -207,7 +216,7 @@ class ExportCleanup:
             except Exception as error:  # noqa: BLE001 - whatever a plugin does, the lease is over
                 self.events.emit(
                     EventKind.WARNING,
-                    _("{name} may still know of {lease}: {why}").format(
+                    _("{lease} may still be in the settings of {name}: {why}").format(
                         name=name, lease=event.lease, why=error
                     ),
                     lease=event.lease,
@@ -217,7 +226,7 @@ class ExportCleanup:
 def _require_installer(name: str, exporter: object) -> SupportsInstall:
     if not isinstance(exporter, SupportsInstall):
         raise UsageError(
-            _("{name} has no place of its own to install to").format(name=name),
-            hint=_("Without --install it is written to a file or printed."),
+            _("{name} has no settings that gpurent can write to").format(name=name),
+            hint=_("Without --install, the export is written to a file or printed."),
         )
     return exporter

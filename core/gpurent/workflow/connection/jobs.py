@@ -1,4 +1,4 @@
-"""Jobs on a machine: started, watched and ended by a session backend; shells and jobs of one lease on demand."""
+"""Jobs on a machine: start, watch and stop them through a session backend; shells and commands on one lease."""
 
 from __future__ import annotations
 
@@ -28,16 +28,16 @@ from gpurent.workflow.runtime.plugins import Plugins
 from gpurent.workflow.runtime.waiting import poll_until
 
 T = TypeVar("T")
-# Real seconds for a session to begin, and for its tool to be installed.
+# Timeouts in real seconds: for a session to start, and for its tool to be installed.
 START_TIMEOUT = 15.0
 INSTALL_TIMEOUT = 600.0
-# How often the log of a job is looked at.
+# How often the log of a job is polled.
 LOG_POLL_INTERVAL = timedelta(seconds=2)
 
 
 @frozen(kw_only=True)
 class ObservedJob:
-    """How a job stood, and when that was (provider time)."""
+    """The status of a job, and when it was observed (provider time)."""
 
     at: datetime
     status: JobStatus
@@ -45,12 +45,12 @@ class ObservedJob:
 
 @frozen
 class JobRunners:
-    """Which session backend and which launcher a job has."""
+    """Selects the session backend and the launcher of a job."""
 
     plugins: Plugins
 
     def make_runner(self, ssh: SshConnection, lease: Lease, session: str = "") -> JobRunner:
-        """The jobs on the machine of ``lease``; ``session`` names the backend, empty for the best."""
+        """Return the job runner for the machine of ``lease``. ``session`` names the backend (empty: highest rank)."""
         backend = self.plugins.build(self.plugins.select_entry(SessionEntry, session))
         return JobRunner(ssh, backend, self.plugins.profile_of(lease).install_prefix)
 
@@ -60,32 +60,38 @@ class JobRunners:
         session: str,
         action: Callable[[JobRunner], Awaitable[T]],
     ) -> T:
-        """``action`` by `on`, over an open connection; again after a drop, so it must be idempotent."""
+        """Run ``action`` over an open connection, and again if the connection drops; it must be idempotent."""
         return await connection.run_with_retry(
             lambda ssh: action(self.make_runner(ssh, connection.lease, session))
         )
 
     def make_command_line(self, job: JobSpec, lease: Lease) -> str:
-        """The shell line of the job's command, by its launcher."""
+        """Return the shell command line of the job, as built by its launcher."""
         launcher = self.plugins.build(self.plugins.select_entry(LauncherEntry, job.launcher))
         return launcher.launch_command(job.command, self.plugins.profile_of(lease))
 
     def make_job(self, spec: TripSpec, lease: Lease, trip_id: str, folder: str) -> Job:
-        """The trip's own job, in the environment that its setup makes."""
+        """Return the trip's job, with its command prefixed by the activation of the trip's environment."""
         command = make_environment_lines(spec.job.setup) + self.make_command_line(spec.job, lease)
         return Job(name=spec.job.name or trip_id, command=command, folder=folder)
 
 
 @frozen
 class JobRunner:
-    """Bound to one connection and one session backend. ``install_prefix`` is the machine's package command."""
+    """Runs jobs over one connection with one session backend.
+
+    ``install_prefix`` is the machine's package install command.
+    """
 
     ssh: SshConnection
     backend: SessionBackend
     install_prefix: str = ""
 
     async def start_job(self, job: Job) -> JobStatus:
-        """Start ``job`` under its name, once: called again, from anywhere, it only says how the first start stands."""
+        """Start ``job`` unless a job of that name exists, and return its status. Idempotent.
+
+        Raises `JobError` if the session does not start.
+        """
         status = await self.get_status(job.name)
         if status.state is not JobState.ABSENT:
             return status
@@ -101,9 +107,9 @@ class JobRunner:
         if status.state is JobState.ABSENT:
             said = _output_text(ran)
             raise JobError(
-                _("the session {name} did not begin").format(name=job.name),
+                _("session {name} did not start").format(name=job.name),
                 detail=said[:500],
-                hint=_("The session tool said: {said}").format(said=said[:200] or "-"),
+                hint=_("The session backend reported: {said}").format(said=said[:200] or "-"),
             )
         return status
 
@@ -111,15 +117,13 @@ class JobRunner:
         if not (await self.ssh.run(self.backend.probe_command())).exit_status:
             return
         if not self.install_prefix:
-            raise JobError(
-                _("the session tool is missing on the machine, and nothing can be installed there")
-            )
+            raise JobError(_("the session backend is missing on the machine and cannot be installed there"))
         ran = await self.ssh.run(self.backend.install_command(self.install_prefix), timeout=INSTALL_TIMEOUT)
         if ran.exit_status or (await self.ssh.run(self.backend.probe_command())).exit_status:
             said = _output_text(ran).rpartition("\n")[2][:200]
             raise JobError(
-                _("the session tool could not be installed: {said}").format(said=said or ran.exit_status),
-                hint=_("Try another one: --session"),
+                _("the session backend could not be installed: {said}").format(said=said or ran.exit_status),
+                hint=_("Try another session backend: --session"),
                 detail=said,
             )
 
@@ -127,8 +131,8 @@ class JobRunner:
         ran = await self.ssh.run(remote.write_script_command(job), input=remote.make_run_script(job))
         if ran.exit_status == CLOSING_STATUS:
             raise JobError(
-                _("the machine's timer is about to shut it; nothing new starts"),
-                hint=_("Give it more time: gpurent timer LEASE --extend 2h"),
+                _("the machine's timer is about to shut it down; no new jobs are started"),
+                hint=_("Extend it: gpurent timer LEASE --extend 2h"),
             )
         if ran.exit_status:
             said = strip_terminal(ran.stderr).strip()
@@ -139,11 +143,11 @@ class JobRunner:
             )
 
     async def get_status(self, name: str) -> JobStatus:
-        """How the job stands by its own files."""
+        """Return the status of the job from its state files on the machine."""
         return remote.parse_status((await self.ssh.run(remote.status_command(name))).stdout)
 
     async def wait_for_early_exit(self, name: str, seconds: float) -> JobStatus:
-        """Look for ``seconds`` whether the job ends at once; if it failed, with the log's last words as the reason."""
+        """Watch for ``seconds`` whether the job exits; on failure, add the end of its log as the reason."""
         status = await poll_until(
             lambda: self.get_status(name),
             lambda status: status.state is JobState.ENDED,
@@ -155,7 +159,7 @@ class JobRunner:
         return remote.explain_end(status, (await self.ssh.run(remote.tail_command(name))).stdout)
 
     async def read_log(self, name: str, offset: int = 0, limit: int = 1 << 20) -> bytes:
-        """Up to ``limit`` bytes of the job's output from byte ``offset``; empty at its present end."""
+        """Return up to ``limit`` bytes of the job's output from byte ``offset``; empty at the current end."""
         return remote.parse_log((await self.ssh.run(remote.log_command(name, offset, limit))).stdout)
 
     async def list_sessions(self) -> Sequence[SessionInfo]:
@@ -165,12 +169,12 @@ class JobRunner:
         found = [info for info in await self.list_sessions() if name in (info.name, info.id)]
         if not found:
             raise UsageError(
-                _("no session is called {name}").format(name=name), hint=_("See: gpurent sessions LEASE")
+                _("no such session: {name}").format(name=name), hint=_("See: gpurent sessions LEASE")
             )
         return found[0]
 
     async def stop_job(self, name: str) -> None:
-        """End the job, then its session; silent when there is none."""
+        """Stop the job, then its session; do nothing if there is none."""
         await self.ssh.run(remote.stop_command(name))
         for info in await self.list_sessions():
             if info.name == name:
@@ -183,14 +187,17 @@ def _output_text(ran: CommandResult) -> str:
 
 @define
 class JobLog:
-    """Of the job ``name``: each byte is given to ``show`` once, in order. ``offset``: the bytes that were shown."""
+    """Follows the log of the job ``name``: passes each byte to ``show`` exactly once, in order.
+
+    ``offset`` is the number of bytes already shown.
+    """
 
     name: str
     show: Callable[[bytes], None]
     offset: int = 0
 
     async def read_new_output(self, runner: JobRunner) -> JobStatus:
-        """How the job stands, after all of its output until then was shown. It may be called again after a drop."""
+        """Show all new output; return the job's status as of before. May be repeated after a dropped connection."""
         status = await runner.get_status(self.name)
         while chunk := await runner.read_log(self.name, self.offset):
             self.offset += len(chunk)
@@ -200,7 +207,7 @@ class JobLog:
 
 @frozen
 class MachineCommands:
-    """Each call opens a connection of its own, which is opened again when it is dropped, and closes it."""
+    """Commands on one lease. Each call opens its own connection, reconnects if it drops, and closes it."""
 
     connections: Connections
     runners: JobRunners
@@ -208,19 +215,19 @@ class MachineCommands:
     display: Display
 
     async def open_shell(self, lease_id: str, command: str | None) -> int:
-        """``command`` (None: a login shell) tied to this terminal; never repeated."""
+        """Run ``command`` (None: a login shell) attached to this terminal and return its exit code. Never retried."""
         async with self.connections.connect_to_lease(lease_id) as connection:
             return await (await connection.ensure_open()).run_interactive(command)
 
     async def run_command(self, lease_id: str, command: str, *, timeout: float = 600.0) -> CommandResult:
-        """What ``command`` prints, whole; never repeated."""
+        """Run ``command`` and return its complete output. Never retried."""
         async with self.connections.connect_to_lease(lease_id) as connection:
             return await (await connection.ensure_open()).run(command, timeout=timeout)
 
     async def start_job(
         self, lease_id: str, name: str, command: tuple[str, ...], folder: str, launcher: str, session: str
     ) -> JobStatus:
-        """Start ``command`` as the job ``name``; the same name never runs twice."""
+        """Start ``command`` as the job ``name`` and return its status; a job of the same name is not started again."""
         lease = self.connections.leases.get_lease(lease_id)
         line = self.runners.make_command_line(JobSpec(command=command, launcher=launcher), lease)
         job = Job(name=name, command=line, folder=folder)
@@ -237,7 +244,7 @@ class MachineCommands:
             )
 
     async def attach_session(self, lease_id: str, name: str, session: str = "") -> int:
-        """This terminal in the session ``name``, empty for the only one."""
+        """Attach this terminal to the session ``name`` (empty: the only session)."""
         async with self.connections.connect_to_lease(lease_id) as connection:
             chosen = await self.runners.run_with_retry(
                 connection, session, lambda runner: _select_session(runner, name)
@@ -246,14 +253,14 @@ class MachineCommands:
             runner = self.runners.make_runner(ssh, connection.lease, session)
             connection.emit(
                 EventKind.WAITING,
-                _("leave without ending it: {keys}").format(keys=runner.backend.detach_hint()),
+                _("to detach and leave it running: {keys}").format(keys=runner.backend.detach_hint()),
             )
             return await ssh.run_interactive(runner.backend.attach_command(chosen))
 
     async def show_log(
         self, lease_id: str, name: str, follow: bool, session: str = "", *, silent: bool = False
     ) -> JobStatus:
-        """The job's output to the user, unless ``silent``; with ``follow`` until it ends. How the job stands."""
+        """Show the job's output, unless ``silent``, and return its status; with ``follow``, until the job ends."""
         log = JobLog(name or self._get_job_name(lease_id), self.display.show_output)
 
         async with self.connections.connect_to_lease(lease_id) as connection:
@@ -275,7 +282,7 @@ class MachineCommands:
             )
 
     def _get_job_name(self, lease_id: str) -> str:
-        """The job of the trip that made the lease; ``job`` for what was started by hand."""
+        """Return the job name of the trip that created the lease, or ``job`` if there is none."""
         lease = self.connections.leases.get_lease(lease_id)
         jobs = [
             trip.spec.job.name or trip.id for trip in self.store.list_trips(lease.id) if trip.spec.job.command

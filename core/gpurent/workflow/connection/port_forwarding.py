@@ -1,4 +1,4 @@
-"""What this computer reaches on a machine as long as it is there: its ports, and a notebook server."""
+"""Access from this computer to a machine: port forwarding and a notebook server."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from gpurent.workflow.runtime.questions import Questions
 from gpurent.workflow.runtime.waiting import poll_until
 
 T = TypeVar("T")
-# Real seconds for a server to start, and for the program to be installed.
+# Timeouts in real seconds: for a server to start, and for the program to be installed.
 START_TIMEOUT = 60.0
 INSTALL_TIMEOUT = 900.0
 
@@ -42,7 +42,7 @@ class PortForwarder:
     async def forward_ports(
         self, lease_id: str, ports: Sequence[PortPair], address: str
     ) -> AsyncIterator[PortForward]:
-        """All ``ports`` of one lease, listening on ``address`` here, over one connection."""
+        """Forward all ``ports`` of one lease over one connection, listening locally on ``address``."""
         async with AsyncExitStack() as stack:
             connection = await stack.enter_async_context(self.connections.connect_to_lease(lease_id))
             forward = PortForward(connection)
@@ -63,11 +63,11 @@ class PortForward:
 
     @property
     def local_ports(self) -> tuple[int, ...]:
-        """In the order in which the pairs were given."""
+        """The local ports, in the order of the given pairs."""
         return tuple(tunnel.port for tunnel in self.tunnels)
 
     async def keep_open(self) -> None:
-        """Open the connection again whenever it is dropped; the machine's end is a `LeaseGone`."""
+        """Reconnect whenever the connection drops. Raises `LeaseGone` when the machine is gone."""
         while True:
             await (await self.connect()).wait_closed()
 
@@ -76,27 +76,30 @@ class PortForward:
             return await self.connection.ensure_open()
 
     def report_error(self, why: str) -> None:
-        """One client could not be served."""
+        """Report that one client could not be served."""
         self.connection.emit(EventKind.WARNING, why)
 
 
 def browser_host(address: str) -> str:
-    """``address`` as a browser on this computer reaches it."""
+    """Return the host under which a browser on this computer reaches ``address``."""
     if address in ("", "0.0.0.0", "::"):  # noqa: S104 - what was asked for
         return "127.0.0.1"
     return f"[{address}]" if ":" in address else address
 
 
 def exposure_warning(address: str) -> str:
-    """What to say when others may come in by ``address``; empty on loopback."""
+    """Return a warning if others can connect through ``address``; empty for loopback."""
     if is_loopback(address):
         return ""
-    return _("Everyone who reaches this computer at {address} gets in.").format(address=address)
+    return _("Anyone who can reach this computer at {address} can connect.").format(address=address)
 
 
 @frozen(kw_only=True)
 class NotebookServer:
-    """A server that runs: ``port`` on the machine's loopback, ``app`` is lab or notebook."""
+    """A running notebook server: ``port`` on the machine's loopback interface, ``app`` is lab or notebook.
+
+    ``fresh`` is true if it was started just now.
+    """
 
     job: str
     app: str
@@ -105,14 +108,14 @@ class NotebookServer:
     fresh: bool
 
     def url(self, host: str, port: int) -> str:
-        """With the token: whoever has it can run code on the machine."""
+        """Return the URL with the token; anyone who has it can run code on the machine."""
         place = "lab" if self.app == "lab" else "tree"
         return f"http://{host}:{port}/{place}?token={self.token.reveal()}"
 
 
 @frozen
 class NotebookServers:
-    """The notebook servers of leases. ``secret_registry`` learns their tokens."""
+    """Manages the notebook servers of leases. Their tokens are registered with ``secret_registry``."""
 
     connections: Connections
     runners: JobRunners
@@ -123,9 +126,9 @@ class NotebookServers:
     async def start_server(
         self, lease_id: str, *, session: str = "", install: bool = False
     ) -> NotebookServer:
-        """The server that runs, or a new one.
+        """Return the running server, or start one.
 
-        A missing program is installed by consent; ``install``: that was given already.
+        A missing program is installed after asking the user; ``install`` means that consent was already given.
         """
         async with self.connections.connect_to_lease(lease_id) as connection:
             servers = _NotebookJobs(connection, self.runners, session)
@@ -143,7 +146,7 @@ class NotebookServers:
         return found
 
     async def stop_server(self, lease_id: str, session: str = "") -> str:
-        """End the server that runs; its job's name, empty if there was none."""
+        """Stop the running server; return the name of its job, or an empty string if none was running."""
         async with self.connections.connect_to_lease(lease_id) as connection:
             servers = _NotebookJobs(connection, self.runners, session)
             name = await servers.find_running()
@@ -155,11 +158,11 @@ class NotebookServers:
         question = Question(
             id=f"install:jupyter:{connection.lease_id}",
             kind=QuestionKind.CHOICE,
-            text=_("There is no jupyter on the machine. Install JupyterLab there with pip?"),
+            text=_("jupyter is not installed on the machine. Install JupyterLab there with pip?"),
         )
         if not agreed and not await self.questions.confirm(question):
             raise UsageError(
-                _("there is no jupyter on the machine"),
+                _("jupyter is not installed on the machine"),
                 hint=_("Let gpurent install it: --install"),
             )
 
@@ -171,7 +174,7 @@ class _NotebookJobs:
     session: str
 
     async def find_running(self) -> str:
-        """The job of the server that runs, empty if none does."""
+        """Return the job name of the running server, or an empty string."""
         for number in sorted(await self._list_numbers(), reverse=True):
             name = remote.job_name(number)
             if await self._is_running(name):
@@ -185,12 +188,12 @@ class _NotebookJobs:
         return status.state is JobState.RUNNING
 
     async def find_app(self) -> str:
-        """``lab`` or ``notebook``, empty when there is neither."""
+        """Return ``lab`` or ``notebook``, or an empty string if neither is installed."""
         return await self._run_and_parse(remote.find_app_command(), remote.parse_app)
 
     async def install_jupyter(self, python: str) -> str:
-        """Install JupyterLab by ``python``; the program that is there now."""
-        self.connection.emit(EventKind.WAITING, _("installing JupyterLab; this takes some minutes"))
+        """Install JupyterLab with the interpreter ``python``; return the app that is available now."""
+        self.connection.emit(EventKind.WAITING, _("installing JupyterLab; this takes a few minutes"))
         command = remote.install_command(python)
         ran = await self.connection.run_with_retry(lambda ssh: ssh.run(command, timeout=INSTALL_TIMEOUT))
         if ran.exit_status:
@@ -201,18 +204,18 @@ class _NotebookJobs:
             )
         app = await self.find_app()
         if not app:
-            raise JobError(_("jupyter was installed, but does not start on the machine"))
+            raise JobError(_("jupyter was installed but does not start on the machine"))
         return app
 
     async def start_server(self, app: str) -> str:
-        """A new server; its job's name."""
+        """Start a new server and return the name of its job."""
         number = max(await self._list_numbers(), default=0) + 1
         job = remote.make_server_job(number, app, secrets.token_hex(24))
         await self.runners.run_with_retry(self.connection, self.session, lambda runner: runner.start_job(job))
         return job.name
 
     async def wait_for_server(self, name: str, app: str, *, fresh: bool) -> NotebookServer:
-        """Wait for the server's own runtime file, which has the port and the token."""
+        """Wait for the server's runtime file, which contains the port and the token."""
 
         async def look() -> tuple[int, str] | JobStatus:
             found = await self._run_and_parse(remote.read_runtime_command(name), remote.parse_runtime)
@@ -228,7 +231,7 @@ class _NotebookJobs:
         seen = await poll_until(look, is_settled, interval=0.5, timeout=START_TIMEOUT)
         if isinstance(seen, JobStatus):
             raise JobError(
-                _("jupyter did not start: {reason}").format(reason=seen.reason or seen.state.value),
+                _("jupyter did not start: {reason}").format(reason=seen.reason or seen.state.title),
                 hint=_("See: gpurent logs {lease} {name}").format(lease=self.connection.lease_id, name=name),
             )
         port, token = seen

@@ -1,4 +1,4 @@
-"""What is on a machine, and whether it can do the work: asked over a connection, by one script each."""
+"""Probes of a machine over SSH, one script each: its facts, and whether it can do the work."""
 
 from __future__ import annotations
 
@@ -35,12 +35,12 @@ from gpurent.workflow.connection.reconnecting import Connections, ReconnectingCo
 from gpurent.workflow.runtime.leases import LeaseTracker
 from gpurent.workflow.runtime.plugins import Plugins
 
-# Loads in bytes; the second is sent where the first took less than `QUICK` seconds.
+# Payload sizes in bytes; the large one is sent only if the small one took less than `QUICK_SECONDS`.
 SMALL_LOAD = 64 << 10
 LARGE_LOAD = 1 << 20
 QUICK_SECONDS = 0.5
 MEASURE_TIMEOUT = 30.0
-# Where images keep the Python that has the framework, when the job's own has none.
+# Where images keep the Python that has the framework, in case the job's own Python lacks it.
 _PYTHON_CANDIDATES = ("python3", "python", "/opt/conda/bin/python", "/usr/local/bin/python")
 
 
@@ -52,35 +52,38 @@ class MachineFactsReader:
     leases: LeaseTracker
 
     async def read_facts(self, provider: str, ssh: SshConnection) -> MachineFacts:
-        """A machine on which the script does not come to its end is a `RemoteError`."""
+        """Return the machine's facts. Raises `RemoteError` if the script does not run to its end."""
         data = self.plugins.provider_entry(provider).profile.data_dir
         ran = await ssh.run(machine_facts.facts_command(data), timeout=machine_facts.FACTS_TIMEOUT)
         if not machine_facts.is_facts_output_complete(ran.stdout):
             raise RemoteError(
-                _("the machine does not say what is on it"),
+                _("the machine did not report its hardware and software"),
                 detail=ran.stderr[:300],
-                hint=_("Look by: gpurent ssh"),
+                hint=_("Check it yourself: gpurent ssh"),
             )
         return machine_facts.parse_facts(ran.stdout, self.clock.now(), data)
 
     async def refresh_facts(self, lease_id: str) -> Lease:
-        """Ask again, and keep what was found on the lease."""
+        """Probe the machine again and save the facts with the lease."""
         async with self.connections.connect_to_lease(lease_id) as connection:
             provider = connection.lease.provider
             found = await connection.run_with_retry(lambda ssh: self.read_facts(provider, ssh))
-        return self.leases.update_lease(connection.lease_id, lambda lease: evolve(lease, found=found))
+        return self.leases.update_lease(connection.lease_id, lambda lease: evolve(lease, machine_facts=found))
 
 
 @frozen
 class Doctor:
-    """Examines machines; what follows from what it finds is for others to decide."""
+    """Examines machines and reports findings; the caller decides what to do about them."""
 
     connections: Connections
     plugins: Plugins
     clock: Clock
 
     async def examine_machine(self, connection: ReconnectingConnection, python: str) -> HealthReport:
-        """``python``: what starts the job, empty when it is no Python program. No answer at all: `UnavailableError`."""
+        """Examine the machine. ``python`` is the interpreter that starts the job, empty if it is not a Python program.
+
+        Raises `UnavailableError` if the machine does not answer at all.
+        """
         lease = connection.lease
         wanted = ExpectedMachine(
             gpu=lease.offer.hardware.gpu,
@@ -92,7 +95,7 @@ class Doctor:
         return await connection.run_with_retry(lambda ssh: self._examine(ssh, wanted))
 
     async def examine_lease(self, lease_id: str, python: str = "") -> HealthReport:
-        """On demand, whatever runs there. ``python`` empty: the machine's own."""
+        """Examine a machine on demand, even while a job runs. An empty ``python`` means the machine's default."""
         async with self.connections.connect_to_lease(lease_id) as connection:
             return await self.examine_machine(
                 connection, python or self.plugins.profile_of(connection.lease).python
@@ -115,7 +118,7 @@ class Doctor:
 
 
 async def measure_connection(ssh: SshConnection) -> Measurements:
-    """A few round trips; some 2 MiB where the connection is quick, 128 KiB where it is not."""
+    """Measure clock offset and throughput in a few round trips, with 128 KiB, or about 2 MiB on a fast connection."""
     before = datetime.now(UTC).timestamp()
     ran = await ssh.run(CLOCK_COMMAND, timeout=MEASURE_TIMEOUT)
     ahead, margin = parse_clock(ran.stdout, before, datetime.now(UTC).timestamp())
@@ -130,7 +133,7 @@ async def measure_connection(ssh: SshConnection) -> Measurements:
 async def _measure_rate(
     ssh: SshConnection, transfer: Callable[[SshConnection, int], Awaitable[bool]]
 ) -> float | None:
-    """Bytes a second, by a second and larger load where the first went quickly; None when it did not arrive."""
+    """Return bytes per second, re-measured with a larger payload if the first was fast; None if a transfer failed."""
     rate = None
     for size in (SMALL_LOAD, LARGE_LOAD):
         begun = monotonic()

@@ -1,4 +1,4 @@
-"""A connection to a machine that is opened again when it is dropped, as long as the machine is there."""
+"""An SSH connection that is reopened when it drops, as long as the machine exists."""
 
 from __future__ import annotations
 
@@ -43,12 +43,12 @@ class Connections:
     events: EventEmitter
 
     def make_connection(self, lease_id: str, trip: str = "") -> ReconnectingConnection:
-        """A connection of its own; nothing is opened before it is used."""
+        """Return a new connection; it is opened on first use."""
         return ReconnectingConnection(self, lease_id, trip)
 
     @asynccontextmanager
     async def connect_to_lease(self, lease_id: str) -> AsyncIterator[ReconnectingConnection]:
-        """A connection to the lease ``lease_id`` (an id, or how one begins), which is refreshed; closed at the end."""
+        """Yield a connection to a lease, given by id or unique prefix; the lease is refreshed first. Closed on exit."""
         async with self.make_connection(self.leases.get_lease(lease_id).id) as connection:
             await connection.refresh_lease()
             yield connection
@@ -56,7 +56,10 @@ class Connections:
 
 @define(eq=False)
 class ReconnectingConnection:
-    """Opened on first use; `do` repeats an idempotent action after a drop. ``trip``: whose events it emits."""
+    """An SSH connection that is opened on first use. `run_with_retry` repeats an idempotent action after a drop.
+
+    ``trip_id`` is the trip to which its events belong.
+    """
 
     _connections: Connections
     lease_id: str
@@ -73,7 +76,7 @@ class ReconnectingConnection:
 
     @property
     def lease(self) -> Lease:
-        """As it was last seen."""
+        """The lease in its last known state."""
         return self._connections.leases.get_lease(self.lease_id)
 
     def emit(self, kind: EventKind, text: str) -> None:
@@ -85,7 +88,7 @@ class ReconnectingConnection:
             await opened.close()
 
     async def ensure_open(self) -> OpenConnection:
-        """An open connection; waits while the machine is up and does not answer yet."""
+        """Return an open connection; wait while the machine is up but does not answer yet."""
         lost = self._ssh is not None and not self._ssh.is_alive
         if lost:
             await self._close_lost()
@@ -94,7 +97,7 @@ class ReconnectingConnection:
         return self._ssh
 
     async def refresh_lease(self) -> Lease:
-        """Ask the provider once how the lease stands; no answer changes nothing."""
+        """Ask the provider once for the lease's state; if it does not answer, warn and return the last known state."""
         try:
             return await self._connections.leases.refresh_lease(self.lease_id)
         except (UnavailableError, InputRequired) as error:
@@ -102,7 +105,7 @@ class ReconnectingConnection:
             return self.lease
 
     async def run_with_retry(self, action: Callable[[SshConnection], Awaitable[T]]) -> T:
-        """``action`` over an open connection, again from its start when that is dropped: it must be idempotent."""
+        """Run ``action`` over an open connection, and from its start again if that drops; it must be idempotent."""
         losses = 0
         while True:
             ssh = await self.ensure_open()
@@ -113,17 +116,17 @@ class ReconnectingConnection:
                 if not error.retryable or losses > MAX_LOSSES:
                     raise add_burning_lease(error, self.lease_id) from None
                 if ssh is self._ssh and ssh.is_alive:
-                    # It hangs rather than being dropped.
+                    # The connection hangs instead of dropping.
                     await self._close_lost()
                 await self.refresh_lease()
                 await self._connections.poller.pause(timedelta(seconds=1))
 
     async def _close_lost(self) -> None:
-        self.emit(EventKind.CONNECTION_LOST, _("the line is lost; reconnecting"))
+        self.emit(EventKind.CONNECTION_LOST, _("connection lost; reconnecting"))
         await self.close()
 
     async def _connect(self, *, announced: bool) -> OpenConnection:
-        """``announced``: the user knows already that there is no connection."""
+        """Connect with backoff. ``announced``: the user already knows that the connection is down."""
         waited, pause = timedelta(), MIN_RETRY_PAUSE
         while True:
             try:
@@ -154,15 +157,15 @@ class ReconnectingConnection:
 
 
 def require_endpoint(lease: Lease) -> Endpoint:
-    """Where a machine that runs is reached; `LeaseGone` for every other."""
+    """Return the endpoint of a running machine. Raises `LeaseGone` for any other."""
     if lease.state is LeaseState.READY and lease.endpoint is not None:
         return lease.endpoint
-    hint = _("A session dies with its machine; nothing restores it.")
+    hint = _("Sessions end when the machine shuts down and cannot be restored.")
     if lease.state is LeaseState.KEPT and lease.kept_until is not None:
         hint = _("Its files are kept until {until:%Y-%m-%d %H:%M} UTC.").format(until=lease.kept_until)
     raise LeaseGone(
         _("{lease} is not running ({state}): {note}").format(
-            lease=lease.id, state=lease.state.value, note=lease.note or "-"
+            lease=lease.id, state=lease.state.title, note=lease.note or "-"
         ),
         hint=hint,
         spent=Spent.YES,

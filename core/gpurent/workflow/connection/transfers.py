@@ -1,4 +1,4 @@
-"""Files to and from a machine, by the best transfer backend that can do it there."""
+"""File transfers to and from a machine, with the best transfer backend that supports them."""
 
 from __future__ import annotations
 
@@ -23,6 +23,7 @@ from gpurent.errors import (
     UsageError,
 )
 from gpurent.locale import _
+from gpurent.locale.foreign_text import describe_error
 from gpurent.ports.connection import Connector, SshConnection
 from gpurent.ports.terminal import Display
 from gpurent.roles.entries import TransferEntry
@@ -33,26 +34,29 @@ from gpurent.workflow.runtime.plugins import Plugins
 from gpurent.workflow.runtime.waiting import run_in_background
 
 AUTO = "auto"
-QUIET_MS = 200  # ms without a change after which what changed is sent
-MAX_GATHER_MS = 2000  # ms that changes are gathered where there is no such pause
+QUIET_MS = 200  # debounce: send changes after this many ms without another
+MAX_GATHER_MS = 2000  # but never hold changes back longer than this (ms)
 UNWATCHED_NAMES = frozenset({".git", ".gpurent", ".gpurent-part", "__pycache__"})
 
 
 def work_folder(trip_id: str) -> str:
-    """Where a trip's files live on the machine, relative to the home."""
+    """Return the folder of a trip's files on the machine, relative to the home folder."""
     return f"gpurent/{trip_id}"
 
 
 @frozen
 class FileTransfers:
-    """Uploads and downloads that go on where they were when the connection was dropped."""
+    """Uploads and downloads that resume after a dropped connection."""
 
     plugins: Plugins
     events: EventEmitter
     display: Display
 
     def iter_backends(self, name: str) -> Iterator[TransferBackend]:
-        """The one that was named; else (or for ``auto``) all, the highest ranked first. None at all: `PluginError`."""
+        """Yield the named backend; for an empty name or ``auto``, all of them, highest rank first.
+
+        Raises `PluginError` if there is none.
+        """
         if name not in ("", AUTO):
             yield self.plugins.build(self.plugins.select_entry(TransferEntry, name))
             return
@@ -68,7 +72,7 @@ class FileTransfers:
         name: str = "",
         backends: Sequence[TransferBackend] = (),
     ) -> TransferReport:
-        """By the backend ``name``, else the best; by one of ``backends``, where that is given."""
+        """Upload with the backend ``name`` (empty: the best that can do it), or with one of ``backends`` if given."""
         return await connection.run_with_retry(
             lambda ssh: self._try_backends(
                 backends or self.iter_backends(name), lambda backend: self.push_with(backend, ssh, push)
@@ -78,7 +82,7 @@ class FileTransfers:
     async def download(
         self, connection: ReconnectingConnection, pull: PullRequest, name: str = ""
     ) -> TransferReport:
-        """As `upload`, the other way."""
+        """Download, selecting the backend as in `upload`."""
         return await connection.run_with_retry(
             lambda ssh: self._try_backends(
                 self.iter_backends(name),
@@ -99,7 +103,7 @@ class FileTransfers:
         backends: Iterable[TransferBackend],
         transfer: Callable[[TransferBackend], Awaitable[TransferReport]],
     ) -> TransferReport:
-        unfit = TransferUnsupported(_("no way of carrying files is installed"))
+        unfit = TransferUnsupported(_("no transfer backend is installed"))
         for backend in backends:
             try:
                 return await transfer(backend)
@@ -111,7 +115,7 @@ class FileTransfers:
 
 @frozen
 class PredialledLogin:
-    """Who logs in, and where. ``cancel`` ends a login that no push took."""
+    """A login for a transfer that was started early: its backend and target. ``cancel`` ends it if no push used it."""
 
     backend: SupportsPredial
     target: SshConnection
@@ -127,9 +131,10 @@ class Predialler:
     def predial(
         self, lease: Lease | None, push: PushRequest, name: str = ""
     ) -> Iterator[PredialledLogin | None]:
-        """The login that ``push`` will need is under way, and ended behind the block if nothing took it.
+        """Start the login that ``push`` will need; cancel it when the block ends if nothing used it.
 
-        None where the machine was never entered, or what carries the files (``name``, else the best) cannot do that.
+        Yields None if we have never connected to the machine, or if the backend (``name``, else the best) cannot do
+        this.
         """
         login = self._start_login(lease, push, name)
         try:
@@ -151,10 +156,10 @@ class Predialler:
     async def push_early(
         self, connection: ReconnectingConnection, push: PushRequest, name: str = ""
     ) -> TransferReport:
-        """Push while the provider is asked, without waiting for ``connection``, which is opened only if needed.
+        """Push while the provider is still being asked about the lease; open ``connection`` only if needed.
 
-        The machine is the one whose host key is pinned, or nothing is sent. Whatever goes wrong is left to the usual
-        way, which knows how to wait, how to log in again and what to say.
+        Nothing is sent unless the machine presents the pinned host key. On any failure, fall back to the normal upload,
+        which can wait, log in again and report errors.
         """
         with self.predial(connection.lease, push, name) as login:
             if login is None:
@@ -173,7 +178,7 @@ class Predialler:
     async def _push_with_login(
         self, login: PredialledLogin, connection: ReconnectingConnection, push: PushRequest
     ) -> TransferReport | None:
-        """None when it must be pushed the usual way: the lease was moved, or this way is closed."""
+        """Return None if the normal upload must be used: the lease changed, or the early login failed."""
         lease = connection.lease
         pushing = self.transfers.push_with(login.backend, login.target, push)
         async with run_in_background(pushing) as task:
@@ -187,7 +192,7 @@ class Predialler:
 
 @frozen
 class FileCommands:
-    """Each call opens a connection of its own and closes it."""
+    """File commands on one lease. Each call opens its own connection and closes it."""
 
     connections: Connections
     transfers: FileTransfers
@@ -205,15 +210,16 @@ class FileCommands:
     async def watch_push(
         self, lease_id: str, push: PushRequest, report: Callable[[TransferReport], None], transfer: str = ""
     ) -> None:
-        """Push at once and after each change, one push at a time, until it is cancelled.
+        """Push now and after each change, one push at a time, until cancelled.
 
-        ``report``: after the first push, and after each that carried something. A first push that fails is an error;
-        later ones are reported and tried again with the next change.
+        ``report`` is called after the first push and after each push that transferred or deleted something. If the
+        first
+        push fails, its error is raised; later failures are reported and retried with the next change.
         """
         changes = FolderChanges(_watched_folders(push), _load_awatch())
         connection = self.connections.make_connection(self.connections.leases.get_lease(lease_id).id)
         async with connection, run_in_background(changes.watch()) as watching:
-            await asyncio.sleep(0)  # the watch begins before the first push: nothing falls between them
+            await asyncio.sleep(0)  # start watching before the first push, so that no change is missed
             await connection.refresh_lease()
             report(await self.transfers.upload(connection, push, transfer))
             while True:
@@ -231,14 +237,14 @@ class FileCommands:
 
 @define
 class FolderChanges:
-    """What changes below ``folders``. ``awatch`` is watchfiles' own function."""
+    """Watches ``folders`` for changes. ``awatch`` is the function of watchfiles."""
 
     folders: Sequence[Path]
     awatch: Callable[..., Any]
     _changed: asyncio.Event = field(factory=asyncio.Event)
 
     async def watch(self) -> None:
-        """Until it is cancelled; it ends by itself only with an error."""
+        """Watch until cancelled; returns early only by raising an error."""
         try:
             async for _changes in self.awatch(
                 *self.folders,
@@ -250,22 +256,22 @@ class FolderChanges:
                 self._changed.set()
         except OSError as error:
             raise UsageError(
-                _("the folder cannot be watched: {why}").format(why=error),
-                hint=_("With very many folders: leave --watch out, or raise fs.inotify.max_user_watches."),
+                _("the folder cannot be watched: {why}").format(why=describe_error(error)),
+                hint=_("If there are very many folders, omit --watch or raise fs.inotify.max_user_watches."),
             ) from error
         finally:
             self._changed.set()
 
     async def wait_for_change(self, watching: asyncio.Task[None]) -> None:
-        """Wait for a change since the last call. ``watching``: the task that runs `watch`; its end is an error."""
+        """Wait for a change since the last call. Raises an error if ``watching`` (the task of `watch`) has ended."""
         await self._changed.wait()
         if watching.done():
             watching.result()
-            raise UsageError(_("the folder can be watched no longer"))
+            raise UsageError(_("the folder can no longer be watched"))
         self._changed.clear()
 
     def _is_watched(self, _change: Any, path: str) -> bool:
-        """Only what lies between a watched folder and the path counts, not where the folder itself lies."""
+        """Check only the path components below the watched folder, not the folder's own path."""
         found = Path(path)
         return any(
             not UNWATCHED_NAMES.intersection(found.relative_to(folder).parts)
@@ -282,7 +288,7 @@ def _watched_folders(push: PushRequest) -> list[Path]:
 
 
 def _load_awatch() -> Callable[..., Any]:
-    """What notices changes; an extra of the distribution."""
+    """Import watchfiles, which is an optional dependency."""
     try:
         from watchfiles import awatch
     except ImportError as error:

@@ -1,1 +1,1 @@
-"""The guard: looks after all leases of this home, as far as the user's written policy and budget allow."""
+"""The guard: manages all leases in this data folder, within the user's written policy and budgets."""

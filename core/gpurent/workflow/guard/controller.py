@@ -1,6 +1,7 @@
-"""One lease: look, decide, act. What fails is reported once and tried again; it never reaches the other leases.
+"""The control loop of one lease: observe, decide, act.
 
-What costs money or ends something is a trip: a guard that was killed goes on where it was.
+A failure is reported once and retried; it never affects other leases. Actions that cost money or end something are
+trips, so a guard that was killed resumes them.
 """
 
 from __future__ import annotations
@@ -19,19 +20,19 @@ from gpurent.workflow.connection.reconnecting import Connections
 from gpurent.workflow.guard.decide import (
     Action,
     AskTopUp,
-    End,
-    EndTimer,
-    Finish,
-    KeepAwake,
+    EndLease,
+    ExtendTimer,
+    FinishTrip,
+    RemoveTimer,
     Renew,
-    Save,
-    Warn,
+    SaveResults,
+    WarnOfLimit,
     active_warnings,
     decide_actions,
     next_check_delay,
 )
-from gpurent.workflow.guard.ends import LeaseEndings, ResultSaves, finish_by
 from gpurent.workflow.guard.facts import LeaseFacts
+from gpurent.workflow.guard.lease_endings import LeaseEndings, SaveActions, run_with_deadline
 from gpurent.workflow.guard.observe_lease import LeaseObserver, StoreObserver
 from gpurent.workflow.guard.observe_provider import ObservedProvider
 from gpurent.workflow.guard.purchases import LeaseRenewals, RenewalUnfunded, TopUpRequests
@@ -42,12 +43,12 @@ from gpurent.workflow.timing.timers import TripTimers
 from gpurent.workflow.trips.operations import Trips
 
 TIMER_TIMEOUT = timedelta(minutes=5)
-# A trip that is begun and not yet held is only just being started.
+# A younger trip without a lock is probably just being started.
 MIN_TRIP_AGE = timedelta(minutes=1)
 
 
 async def resume_trip(trips: Trips, trip: str) -> None:
-    """Walk a trip of the user's to its end; silent when a living process works on it, or has just ended it."""
+    """Resume a user's trip to its end; do nothing if another process works on it, or if it has just ended."""
     try:
         await trips.resume(trip)
     except (BusyError, UsageError):
@@ -56,15 +57,15 @@ async def resume_trip(trips: Trips, trip: str) -> None:
 
 @frozen
 class RecordedActions:
-    """The actions that are trips. Every one can be repeated: what was done is recalled."""
+    """The guard's actions that are recorded as trips. All can be repeated: completed steps are not run again."""
 
     log: ActionLog
     renewals: LeaseRenewals
-    saves: ResultSaves
+    saves: SaveActions
     endings: LeaseEndings
 
     async def resume_action(self, record: TripRecord) -> None:
-        """Do what the trip was begun for, if it is not done; held by another process: `BusyError`."""
+        """Resume the action of ``record`` unless it is done. Raises `BusyError` if another process holds it."""
         if not record.is_open:
             return
         kind, trip = parse_action_kind(record.id), self.log.context_of(record.id)
@@ -79,18 +80,18 @@ class RecordedActions:
     async def renew_lease(self, lease: Lease, action: Renew) -> None:
         await self.resume_action(await self.renewals.begin_renewal(lease, action))
 
-    async def save_results(self, lease: Lease, action: Save) -> None:
+    async def save_results(self, lease: Lease, action: SaveResults) -> None:
         record = self.saves.begin_save(lease)
         if record is not None:
-            await finish_by(self.log.clock, action.by, self.resume_action(record))
+            await run_with_deadline(self.log.clock, action.by, self.resume_action(record))
 
-    async def end_lease(self, lease: Lease, action: End) -> None:
+    async def end_lease(self, lease: Lease, action: EndLease) -> None:
         await self.resume_action(self.endings.begin_ending(lease, action))
 
 
 @frozen
 class GuardTimers:
-    """The timers inside the machines. Every call opens a connection of its own, and ends within `SOON`."""
+    """The timers inside the machines. Each call opens its own connection and ends within `TIMER_TIMEOUT`."""
 
     connections: Connections
     timers: TripTimers
@@ -98,16 +99,16 @@ class GuardTimers:
     clock: Clock
 
     async def extend_if_due(self, lease: Lease) -> None:
-        """Idempotent: a deadline that is later already stays."""
+        """Extend the lease's timer if it is due. Idempotent: a later deadline is never moved back."""
         trip = self.store_observer.find_trip(lease.id)
         if trip is not None:
             async with self.connections.make_connection(lease.id, trip.id) as connection:
                 work = self.timers.extend_if_due(connection, trip.spec)
-                await finish_by(self.clock, self.clock.now() + TIMER_TIMEOUT, work)
+                await run_with_deadline(self.clock, self.clock.now() + TIMER_TIMEOUT, work)
 
     async def disarm_timer(self, lease: Lease) -> None:
         async with self.connections.make_connection(lease.id) as connection:
-            await finish_by(
+            await run_with_deadline(
                 self.clock, self.clock.now() + TIMER_TIMEOUT, self.timers.disarm_timer(connection)
             )
 
@@ -121,24 +122,24 @@ class GuardActions:
     warnings: GuardWarnings
 
     async def perform_action(self, facts: LeaseFacts, policy: GuardPolicy, action: Action) -> None:
-        """Raises what the action fails with."""
+        """Perform ``action``; its errors propagate."""
         lease = facts.lease
         match action:
-            case Warn():
+            case WarnOfLimit():
                 self.warnings.warn_of_limit(facts, action)
             case Renew():
                 await self._renew_or_top_up(lease, policy, action)
             case AskTopUp(amount=amount):
                 await self.topups.request_top_up(lease.provider, amount)
-            case Save():
+            case SaveResults():
                 await self.recorded.save_results(lease, action)
-            case End():
+            case EndLease():
                 await self.recorded.end_lease(lease, action)
-            case KeepAwake():
+            case ExtendTimer():
                 await self.timers.extend_if_due(lease)
-            case EndTimer():
+            case RemoveTimer():
                 await self.timers.disarm_timer(lease)
-            case Finish(trip_id=trip):
+            case FinishTrip(trip_id=trip):
                 await resume_trip(self.trips, trip)
 
     async def _renew_or_top_up(self, lease: Lease, policy: GuardPolicy, action: Renew) -> None:
@@ -153,7 +154,7 @@ class GuardActions:
 
 @frozen
 class UnfinishedActions:
-    """Carries on what was left half done: by an earlier guard, or by a command of the user's that was killed."""
+    """Resumes interrupted actions of an earlier guard, and commands of the user that were killed."""
 
     log: ActionLog
     actions: RecordedActions
@@ -161,20 +162,20 @@ class UnfinishedActions:
     leases: LeaseStore
 
     async def resume_unfinished(self, lease: Lease) -> list[str]:
-        """The guard's own actions on ``lease``, then renewals and releases of the user's; what failed, in words."""
+        """Resume the guard's own actions on ``lease``, then the user's renewals and releases; return the errors."""
         troubles = [
             await catch_failure(self.actions.resume_action(record))
             for record in self.log.list_lease_actions(lease.id)
             if record.is_open and not self.actions.endings.cancel_if_outdated(record)
         ]
         for record in self.log.store.list_trips(lease.id):
-            old = self.log.clock.now() - record.begun_at > MIN_TRIP_AGE
+            old = self.log.clock.now() - record.started_at > MIN_TRIP_AGE
             if record.kind in ("renew", "release") and record.is_open and old:
                 troubles.append(await catch_failure(resume_trip(self.trips, record.id)))
         return troubles
 
     async def finish_ended_leases(self) -> Mapping[str, str]:
-        """Actions whose lease is over, and that were not written to their end; what failed, by the lease's id."""
+        """Finish open actions whose lease is over; return the error message of each lease, by id."""
         troubles: dict[str, str] = {}
         for record in self.log.list_open_actions():
             lease = self.leases.find_lease(record.lease) if record.lease else None
@@ -185,7 +186,7 @@ class UnfinishedActions:
 
 @frozen(kw_only=True)
 class GuardResult:
-    """What one look came to: for the report of ``--once``; the next one is due after ``next_delay``."""
+    """The result of one check of a lease, as reported by ``--once``. The next check is due after ``next_delay``."""
 
     facts: LeaseFacts
     actions: Sequence[Action]
@@ -201,7 +202,7 @@ class GuardController:
     warnings: GuardWarnings
 
     async def guard_lease(self, lease: Lease, provider: ObservedProvider) -> GuardResult:
-        """Raises only what the policy or the Store fails with."""
+        """Check one lease once. Raises only errors of the policy and of the Store."""
         memories = self.warnings.memories
         memory = memories.get_memory(lease.id)
         troubles = await self.unfinished.resume_unfinished(lease)
@@ -222,7 +223,7 @@ class GuardController:
         return GuardResult(facts=facts, actions=actions, next_delay=wait, failure=trouble)
 
     async def clean_up(self) -> None:
-        """What is left of leases that are over."""
+        """Finish what is left over from ended leases, and warn about kept files that will be deleted."""
         for lease, trouble in (await self.unfinished.finish_ended_leases()).items():
             self.warnings.report_failure(lease, trouble)
         self.warnings.warn_of_kept_files(self.unfinished.leases.list_leases(), self.observer.clock.now())

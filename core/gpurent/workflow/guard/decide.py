@@ -1,10 +1,11 @@
-"""Facts and policy in, actions out. Pure: no clock, no I/O."""
+"""The guard's decisions: facts and policy in, actions out. Pure: no clock, no I/O."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import datetime, timedelta
 from enum import Enum
+from typing import ClassVar
 
 from attrs import frozen
 
@@ -16,12 +17,12 @@ from gpurent.workflow.timing.guard_policy import GuardPolicy, PolicyAmount
 
 MIN_INTERVAL = timedelta(minutes=1)
 MAX_INTERVAL = timedelta(minutes=10)
-# A living run looks after its own job; what it lets pass for so long, the guard ends.
+# An attended trip enforces its own limits; if it exceeds one by this much, the guard steps in.
 ATTENDED_GRACE = timedelta(minutes=3)
 
 
 class EndReason(Enum):
-    """Why a lease is ended: it is at a limit, or nobody uses it."""
+    """Why a lease is ended: a limit was reached, or it is idle."""
 
     BUDGET = "budget"
     DEADLINE = "deadline"
@@ -29,17 +30,19 @@ class EndReason(Enum):
 
 
 @frozen(kw_only=True)
-class Warn:
-    """Warn once that ``reason`` will take effect ``at``."""
+class WarnOfLimit:
+    """Warn once that the lease will be ended for ``reason`` at ``at``."""
 
+    name: ClassVar[str] = "warn"
     reason: EndReason
     at: datetime
 
 
 @frozen(kw_only=True)
 class Renew:
-    """Buy ``term`` more onto the period that ends at ``until``; once, and within ``budget`` for the lease."""
+    """Extend the period that ends at ``until`` by ``term``, once, and within ``budget`` for the lease."""
 
+    name: ClassVar[str] = "renew"
     term: timedelta
     until: datetime
     budget: PolicyAmount | None = None
@@ -47,49 +50,57 @@ class Renew:
 
 @frozen(kw_only=True)
 class AskTopUp:
-    """Make the payment page of ``amount``, and show it to the user."""
+    """Create a payment page for ``amount`` and show it to the user."""
 
+    name: ClassVar[str] = "ask-top-up"
     amount: PolicyAmount
 
 
 @frozen(kw_only=True)
-class Save:
-    """Download the results; the job goes on. Of no use after ``by``."""
+class SaveResults:
+    """Download the results while the job keeps running. Useless after ``by``."""
 
+    name: ClassVar[str] = "save-results"
     by: datetime
 
 
 @frozen(kw_only=True)
-class End:
-    """Stop the job, save the results, release the machine: saved or not by ``by``, if there is such a time."""
+class EndLease:
+    """Stop the job, save the results, release the machine. Once ``by`` (if set) has passed, release it even unsaved."""
 
+    name: ClassVar[str] = "release"
     reason: EndReason
     by: datetime | None
 
 
 @frozen(kw_only=True)
-class Finish:
-    """The job is over: walk its trip to the end, as the user ordered it."""
+class FinishTrip:
+    """Resume the trip of a finished job to its end, as the user specified it."""
 
+    name: ClassVar[str] = "finish-trip"
     trip_id: str
 
 
 @frozen(kw_only=True)
-class KeepAwake:
-    """Move the timer inside the machine on, as a living run would."""
+class ExtendTimer:
+    """Extend the timer inside the machine, as an attended trip would."""
+
+    name: ClassVar[str] = "extend-timer"
 
 
 @frozen(kw_only=True)
-class EndTimer:
-    """End the timer inside the machine: the policy does not want it any more."""
+class RemoveTimer:
+    """Disarm the timer inside the machine, because the policy no longer wants it."""
+
+    name: ClassVar[str] = "remove-timer"
 
 
-Action = Warn | Renew | AskTopUp | Save | End | Finish | KeepAwake | EndTimer
+Action = WarnOfLimit | Renew | AskTopUp | SaveResults | EndLease | FinishTrip | ExtendTimer | RemoveTimer
 
 
 @frozen(kw_only=True)
 class LeaseLimit:
-    """When a limit warns and when it ends the lease; ``by`` is when the machine must be gone."""
+    """When to warn about a limit and when to end the lease; ``by``: when the machine must be released at the latest."""
 
     reason: EndReason
     warn_at: datetime
@@ -98,35 +109,35 @@ class LeaseLimit:
 
 
 def decide_actions(facts: LeaseFacts, policy: GuardPolicy) -> tuple[Action, ...]:
-    """What to do now, in this order."""
+    """Return the actions that are due now, in the order in which to perform them."""
     if facts.lease.state is not LeaseState.READY:
         return ()
     if facts.trip_id and facts.launched and facts.is_job_over and not facts.is_attended:
-        return (Finish(trip_id=facts.trip_id),)
+        return (FinishTrip(trip_id=facts.trip_id),)
     found: list[Action] = []
     for limit in iter_limits(facts, policy):
         if facts.now < limit.warn_at:
             continue
         if limit.reason.value not in facts.warned_at:
-            found.append(Warn(reason=limit.reason, at=limit.by or limit.end_at))
+            found.append(WarnOfLimit(reason=limit.reason, at=limit.by or limit.end_at))
         if _is_due(facts, policy, limit):
-            return (*found, End(reason=limit.reason, by=limit.by))
+            return (*found, EndLease(reason=limit.reason, by=limit.by))
     if policy.timer_off and facts.timer_by_policy:
-        found.append(EndTimer())
+        found.append(RemoveTimer())
     if is_timer_near(facts, policy):
-        found.append(KeepAwake())
+        found.append(ExtendTimer())
     return (*found, *_actions_before_end(facts, policy))
 
 
 def is_timer_near(facts: LeaseFacts, policy: GuardPolicy) -> bool:
-    """Whether a timer that is there for the case that nobody watches would fire although the job runs."""
+    """Return whether the dead man's switch would soon fire although the job still runs."""
     if policy.timer is None or facts.timer_until is None or facts.is_attended or not facts.launched:
         return False
     return facts.timer_until - facts.now < policy.timer * 3 / 4
 
 
 def _is_due(facts: LeaseFacts, policy: GuardPolicy, limit: LeaseLimit) -> bool:
-    """A hard limit knows no delay; a soft one waits until its warning has stood long enough."""
+    """Return whether to end the lease. A hard limit applies at once, a soft one ``warn_before`` after its warning."""
     if facts.now < limit.end_at:
         return False
     if limit.by is not None:
@@ -136,7 +147,7 @@ def _is_due(facts: LeaseFacts, policy: GuardPolicy, limit: LeaseLimit) -> bool:
 
 
 def iter_limits(facts: LeaseFacts, policy: GuardPolicy) -> Iterator[LeaseLimit]:
-    """Deadline and budget are hard; idleness is soft and no matter while somebody works on the trip."""
+    """Yield the limits that apply. Deadline and budget are hard; idleness is soft and ignored for an attended trip."""
     deadline = policy.resolve_deadline(facts.lease.started_at)
     if deadline is not None:
         yield _hard_limit(facts, policy, EndReason.DEADLINE, deadline)
@@ -158,7 +169,7 @@ def _hard_limit(facts: LeaseFacts, policy: GuardPolicy, reason: EndReason, at: d
 
 
 def find_budget_end(facts: LeaseFacts) -> datetime | None:
-    """When a budget is used up at the present price, or was; None without a budget or a meter."""
+    """Return when a budget is (or was) used up at the current price; None without a budget or a metered price."""
     if facts.price is None:
         return None
     found = []
@@ -177,7 +188,7 @@ def _find_used_up_time(now: datetime, left: Money, burn: UnitPrice) -> datetime 
 
 
 def may_renew(facts: LeaseFacts, policy: GuardPolicy) -> bool:
-    """By the policy; not past its own deadline, and not while the trip's job is over."""
+    """Return whether the policy allows a renewal now: not beyond its own deadline, nor after the trip's job is over."""
     up_to, deadline = policy.max_renewals, policy.resolve_deadline(facts.lease.started_at)
     until = facts.time_left.until
     return (
@@ -192,12 +203,12 @@ def may_renew(facts: LeaseFacts, policy: GuardPolicy) -> bool:
 
 
 def renewal_lead_time(facts: LeaseFacts, policy: GuardPolicy) -> timedelta:
-    """How long before the end a renewal is bought."""
+    """Return how long before the end a renewal is bought."""
     return max(policy.renew_before, facts.save_duration)
 
 
 def save_lead_times(facts: LeaseFacts, policy: GuardPolicy) -> tuple[timedelta, ...]:
-    """How long before the end the results are downloaded: early enough, and once more as late as is safe."""
+    """Return how long before the end to download the results: once early, and once as late as is safe."""
     if not facts.has_results:
         return ()
     last = facts.save_duration * 3 // 2
@@ -208,7 +219,7 @@ def save_lead_times(facts: LeaseFacts, policy: GuardPolicy) -> tuple[timedelta, 
 
 
 def find_end_time(facts: LeaseFacts) -> datetime | None:
-    """When the machine goes by itself."""
+    """Return when the machine ends by itself."""
     return facts.time_left.until if facts.time_left.kind in (TimeKind.PREPAID, TimeKind.BALANCE) else None
 
 
@@ -228,21 +239,21 @@ def _actions_before_end(facts: LeaseFacts, policy: GuardPolicy) -> Iterator[Acti
         left <= mark and (saved_at is None or saved_at < until - mark)
         for mark in save_lead_times(facts, policy)
     ):
-        yield Save(by=until)
+        yield SaveResults(by=until)
 
 
 def _is_account_funded(facts: LeaseFacts) -> bool:
-    """Whether a balance ends it that can be looked at: one that was only declared says nothing of a top-up."""
+    """Return whether an observable balance limits the lease; a declared balance does not reveal a top-up."""
     return facts.time_left.kind is TimeKind.BALANCE and facts.known_to_provider
 
 
 def active_warnings(facts: LeaseFacts, policy: GuardPolicy) -> frozenset[str]:
-    """The warnings that still hold; those that do not may be given again one day."""
+    """Return the warnings that still apply; the others are forgotten and may be given again."""
     return frozenset(limit.reason.value for limit in iter_limits(facts, policy) if facts.now >= limit.warn_at)
 
 
 def iter_decision_times(facts: LeaseFacts, policy: GuardPolicy) -> Iterator[datetime]:
-    """Every moment at which the decision may change."""
+    """Yield every time at which the decision may change."""
     for limit in iter_limits(facts, policy):
         yield limit.warn_at
         yield limit.end_at
@@ -263,7 +274,10 @@ def iter_decision_times(facts: LeaseFacts, policy: GuardPolicy) -> Iterator[date
 
 
 def next_check_delay(facts: LeaseFacts, policy: GuardPolicy) -> timedelta:
-    """How long until the next look: half the way to the next mark, a minute at least, ten at most."""
+    """Return the delay until the next check: half the time to the next decision, between one and ten minutes.
+
+    Shorter when a decision is less than two minutes away.
+    """
     ahead = [mark - facts.now for mark in iter_decision_times(facts, policy) if mark > facts.now]
     soonest = min(ahead, default=MAX_INTERVAL)
     if facts.top_up_requested or facts.time_left.kind is TimeKind.UNKNOWN:

@@ -1,4 +1,4 @@
-"""What is known of one lease at one moment, as plain values: all that a decision rests on."""
+"""The facts about one lease at one moment, as plain values: the only input of the guard's decisions."""
 
 from __future__ import annotations
 
@@ -19,11 +19,12 @@ SAVE_MARGIN = timedelta(minutes=1)
 
 @frozen(kw_only=True)
 class ObservedMachine:
-    """One look over SSH that took ``duration``. Loads in percent, None when not known.
+    """One observation over SSH, which took ``duration``. Loads are percentages, None if not known.
 
-    ``cpu`` is the mean since the look before. ``output_at`` is when a session last wrote; ``result_size`` the
-    results' bytes. By the machine's own measure: ``ticks`` (busy, all) of its processors, ``last_write`` as
-    ``output_at``.
+    ``cpu`` is the mean since the previous observation. ``output_at`` is when a session last wrote output,
+    ``result_size``
+    the bytes of the results. Measured by the machine's clocks: ``ticks`` (busy, total) of its CPUs, and ``last_write``,
+    the same moment as ``output_at``.
     """
 
     at: datetime
@@ -40,7 +41,7 @@ class ObservedMachine:
 
 @frozen(kw_only=True)
 class MonthLeft:
-    """What a month's budget leaves: ``left`` may be below zero; ``burn`` is what all meters under it cost together."""
+    """What is left of a monthly budget: ``left`` may be negative; ``burn`` is the sum of all meters that it covers."""
 
     left: Money
     burn: UnitPrice
@@ -48,17 +49,21 @@ class MonthLeft:
 
 @frozen(kw_only=True)
 class LeaseFacts:
-    """``time_left``: how long it lasts.
+    """All that is known about one lease at ``now``.
 
-    ``price``: what this lease alone burns, on a meter. ``known_to_provider``: its provider's own lists and books know
-    it.
+    ``price`` is what this lease alone burns, if it is metered. ``known_to_provider``: the provider's own lists and
+    books
+    include it. ``spent`` and ``budget`` are in one currency; ``month_left`` is shared with other leases.
 
-    ``spent`` and ``budget`` are in one currency; ``month_left`` is what it shares. ``trip`` is the open trip that
-    made the lease, ``is_attended`` whether a living process works on it, ``results`` whether it has any to download.
-    ``warned_at``: warnings that stand, and since when. ``renewal_count``: how often the guard renewed.
-    ``top_up_requested``: the user has been asked to top up. ``timer_until``: when the timer inside the machine fires,
-    ``timer_by_policy`` whether only a policy armed it. ``upload_rate``: bytes a second as measured on this machine.
-    ``alarm_thresholds``: how long before the end the user is warned.
+    ``trip_id`` is the open trip that created the lease, ``is_attended`` whether a live process works on it,
+    ``has_results``
+    whether it has results to download. ``saved_at``: when they were last downloaded. ``warned_at``: active warnings,
+    and
+    since when. ``renewal_count``: how often the guard has renewed. ``top_up_requested``: the user has been asked to top
+    up. ``timer_until``: when the timer inside the machine fires, ``timer_by_policy`` whether only a policy armed it.
+    ``upload_rate``: bytes per second as measured on this machine. ``alarm_thresholds``: how long before the end the
+    user
+    is warned.
     """
 
     lease: Lease
@@ -87,18 +92,18 @@ class LeaseFacts:
 
     @property
     def is_job_over(self) -> bool:
-        """Whether the trip's job is known to be over: ended, or gone without a word."""
+        """Whether the trip's job is known to be over: it ended, or it disappeared."""
         job = self.machine.job if self.machine else None
         return job is not None and job.state in (JobState.ENDED, JobState.LOST)
 
     @property
     def save_duration(self) -> timedelta:
-        """How long it takes to download the results, by what was measured, with a margin."""
+        """The estimated time to save the results and release the machine, from measurements, with a margin."""
         if not self.has_results:
             return SAVE_MARGIN
         took = self.machine.duration if self.machine else DEFAULT_CONNECT_TIME
         size = (self.machine.result_size if self.machine else None) or 0
-        # Ten times a look: connect, stop the job, see what is there, download it, verify it, release.
+        # Ten round trips as long as the observation: connect, stop the job, list, download, verify, release.
         return (
             SAVE_MARGIN + 10 * took + timedelta(seconds=2 * size // (self.upload_rate or DEFAULT_UPLOAD_RATE))
         )

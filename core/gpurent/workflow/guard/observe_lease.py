@@ -1,4 +1,4 @@
-"""What is known of one lease: from the Store, and from a look at its machine."""
+"""Observation of one lease: from the Store, and from its machine over SSH."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ MAX_CONCURRENT = 8
 
 @frozen(kw_only=True)
 class GuardedTrip:
-    """The open trip that made a lease. ``is_attended``: a living process works on it."""
+    """The open trip that created a lease. ``is_attended``: a live process works on it."""
 
     id: str
     spec: TripSpec
@@ -52,7 +52,7 @@ class GuardedTrip:
 
     @property
     def result_paths(self) -> Sequence[str]:
-        """Its results' places on the machine, relative to the home."""
+        """The paths of its results on the machine, relative to the home folder."""
         return tuple(f"{work_folder(self.id)}/{name}" for name in self.spec.results.paths)
 
 
@@ -71,7 +71,7 @@ class StoreObserver:
         return None
 
     def count_renewals(self, lease: str) -> int:
-        """How often the guard has bought more time for ``lease``, or is about to."""
+        """Return how often the guard has renewed ``lease``, including a renewal that is in progress."""
         head = make_action_name("renew", "")
         return sum(
             record.outcome in ("", "done")
@@ -80,19 +80,19 @@ class StoreObserver:
         )
 
     def compute_upload_rate(self, trip: str) -> int:
-        """Bytes a second of provider time, by what ``trip`` uploaded; 0 when not known."""
+        """Return the bytes per second (provider time) of the uploads of ``trip``; 0 if not known."""
         size, time = 0, timedelta()
         for step in self.store.list_steps(trip):
-            if step.name.endswith(".push") and step.done_at is not None:
+            if step.name.endswith(".upload") and step.done_at is not None:
                 report = self.store.find_step_value(trip, step.name, TransferReport)
                 size += report.sent if report else 0
-                time += step.done_at - step.begun_at
-        # What is small says how long a greeting takes, not how fast the connection is.
+                time += step.done_at - step.started_at
+        # Small uploads measure the handshake rather than the throughput.
         return size // max(1, time // timedelta(seconds=1)) if size >= 1 << 20 else 0
 
 
 def compute_idle_since(seen: ObservedMachine, before: datetime | None, limit: int) -> datetime | None:
-    """Since when nobody has used the machine; None while somebody does. ``limit`` of the load in percent."""
+    """Return since when the machine has been idle; None while it is in use. ``limit`` is the load in percent."""
     busy = any(share is not None and share > limit for share in (seen.cpu, seen.gpu))
     if busy or seen.attached:
         return None
@@ -102,7 +102,7 @@ def compute_idle_since(seen: ObservedMachine, before: datetime | None, limit: in
 
 @frozen
 class MachineObserver:
-    """Looks at machines over SSH, at most `MAX_CONCURRENT` at once."""
+    """Observes machines over SSH, at most `MAX_CONCURRENT` at once."""
 
     connector: Connector
     secrets: SecretStore
@@ -113,11 +113,11 @@ class MachineObserver:
     async def update_memory(
         self, lease: Lease, trip: GuardedTrip | None, policy: GuardPolicy, memory: LeaseMemory
     ) -> None:
-        """Look and remember it, when it is time to and somebody wants to know."""
+        """Observe the machine and remember the result, if an observation is due and needed."""
         wanted = policy.idle is not None or (trip is not None and trip.launched)
         if lease.state is not LeaseState.READY or not wanted:
             return
-        every = policy.look if policy.idle is None else min(policy.look, policy.idle / 3)
+        every = policy.check_interval if policy.idle is None else min(policy.check_interval, policy.idle / 3)
         before = memory.machine
         if before is not None and timedelta() <= self.clock.now() - before.at < every:
             return
@@ -128,7 +128,7 @@ class MachineObserver:
     async def _observe_machine(
         self, lease: Lease, trip: GuardedTrip | None, before: ObservedMachine | None
     ) -> ObservedMachine:
-        """One look. No answer in time is an `UnavailableError`."""
+        """Observe the machine once. Raises `UnavailableError` if it does not answer in time."""
         if lease.endpoint is None:
             raise UnavailableError(_("{lease} has no address yet").format(lease=lease.id), retryable=True)
         begun = self.clock.now()
@@ -142,7 +142,7 @@ class MachineObserver:
                     await connection.close()
         except TimeoutError:
             raise UnavailableError(
-                _("{lease} does not answer within {seconds:g} s").format(
+                _("{lease} did not answer within {seconds:g} s").format(
                     lease=lease.id, seconds=ANSWER_TIMEOUT
                 ),
                 retryable=True,
@@ -165,7 +165,7 @@ class MachineObserver:
         now = self.clock.now()
         return ObservedMachine(
             at=now,
-            # A connection that was slow may be slow again: what it took before fades only slowly.
+            # A slow connection may be slow again, so the previous duration decays slowly.
             duration=max(now - begun, before.duration * 3 / 4 if before else timedelta()),
             job=job,
             cpu=compute_cpu_load(before.ticks if before else None, found.cpu_ticks),
@@ -180,7 +180,7 @@ class MachineObserver:
     def _compute_output_at(
         self, found: GuardSample, before: ObservedMachine | None, now: datetime
     ) -> datetime | None:
-        """In provider time; once known it stays, whatever clock is set, as long as nothing new was written."""
+        """Return the time of the last output (provider time); it is fixed until new output, even if a clock is set."""
         if found.last_output is None or found.machine_time is None:
             return None
         if before is not None and before.last_write == found.last_output and before.output_at is not None:
@@ -247,7 +247,7 @@ class LeaseObserver:
     async def observe_lease(
         self, lease: Lease, provider: ObservedProvider, memory: LeaseMemory
     ) -> tuple[LeaseFacts, GuardPolicy, str]:
-        """The facts, what may be done, and why the machine could not be looked at."""
+        """Return the facts, the lease's policy, and why the machine could not be observed (empty if it was)."""
         observed = self.collector.store_observer
         lease = observed.store.find_lease(lease.id) or lease
         trip = observed.find_trip(lease.id)

@@ -1,4 +1,4 @@
-"""The leases to look after, and what a provider and its account say of all of them there, asked once."""
+"""The leases to guard by provider, and what a provider and its account report about all of them, asked once."""
 
 from __future__ import annotations
 
@@ -21,15 +21,15 @@ from gpurent.workflow.runtime.plugins import Plugins
 from gpurent.workflow.timing.time_reader import TimeLeftReader
 
 MAX_CONCURRENT = 4
-# So many leases are asked for one by one; for more, the list is read first.
+# Up to this many leases are requested one by one; for more, the provider's list is read first.
 MAX_SINGLE_REQUESTS = 2
-# What part of the time reading the list may take at most, inverted: with many leases, it is read more seldom.
+# Wait this many times the duration of a read before the next, so reads take at most 1/20 of the time.
 READ_INTERVAL_FACTOR = 20
 
 
 @define
 class LeaseGroups:
-    """The leases that are not over, of providers whose plugin is installed."""
+    """The leases that are not over and whose provider's plugin is installed, by provider."""
 
     leases: LeaseStore
     plugins: Plugins
@@ -37,7 +37,7 @@ class LeaseGroups:
     _next_read_at: float = field(default=0.0, init=False)
 
     def group_by_provider(self) -> Mapping[str, Sequence[Lease]]:
-        """As read now, or a moment ago."""
+        """Return the groups, from the Store or from a recent read."""
         loop = asyncio.get_running_loop()
         begun = loop.time()
         if begun < self._next_read_at:
@@ -54,10 +54,10 @@ class LeaseGroups:
 
 @frozen(kw_only=True)
 class ObservedProvider:
-    """The leases that could be looked at, each with its time left, and what they share.
+    """The leases whose state is known, the time left of each, and what they share.
 
-    ``top_up_requested``: the balance is short, and the user was asked to top up. ``month_left``: what the month's
-    budgets leave.
+    ``top_up_requested``: the balance is low, and the user was asked to top up. ``month_left``: what is left of the
+    monthly budgets.
     """
 
     leases: Sequence[Lease]
@@ -67,7 +67,7 @@ class ObservedProvider:
 
 
 def is_unchanged(ours: Lease, theirs: Lease | None) -> bool:
-    """Whether the provider's list shows the lease as we know it."""
+    """Return whether the provider's list shows the lease as we know it."""
     return (
         theirs is not None
         and ours.pending is None
@@ -78,7 +78,7 @@ def is_unchanged(ours: Lease, theirs: Lease | None) -> bool:
 
 @frozen
 class ProviderObserver:
-    """Raises whatever the provider or its account fails with."""
+    """Observes all leases of one provider. Errors of the provider and of its account propagate."""
 
     plugins: Plugins
     leases: LeaseTracker
@@ -96,11 +96,12 @@ class ProviderObserver:
         )
 
     async def _get_current_leases(self, provider: str, leases: Sequence[Lease]) -> Sequence[Lease]:
-        """The leases as they stand now; by one list where there are more than `FEW`.
+        """Return the leases in their current state, read from one list if there are more than `MAX_SINGLE_REQUESTS`.
 
-        Only what the list shows unchanged is taken from it. What it does not show, or shows otherwise, is asked for
-        singly: nothing is concluded from absence. One that cannot be looked at is left out; none at all is an
-        `UnavailableError`.
+        Only leases that the list shows unchanged are taken from it. Those that it lacks or shows differently are
+        requested
+        one by one: absence from the list proves nothing. Leases that cannot be refreshed are left out. Raises
+        `UnavailableError` if none of them could be refreshed.
         """
         listed = await self._list_provider_leases(provider, leases)
         same = [lease for lease in leases if is_unchanged(lease, listed.get(lease.id))]
@@ -114,7 +115,7 @@ class ProviderObserver:
         return [*same, *found]
 
     async def _list_provider_leases(self, provider: str, leases: Sequence[Lease]) -> Mapping[str, Lease]:
-        """The provider's own entries, by our leases' ids."""
+        """Return the provider's own entries, by the ids of our leases."""
         asked = [lease for lease in leases if self.plugins.is_known_to_provider(lease)]
         if len(asked) <= MAX_SINGLE_REQUESTS:
             return {}

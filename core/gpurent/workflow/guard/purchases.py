@@ -1,4 +1,4 @@
-"""What keeps leases going for money: renewals of prepaid ones, and top-ups of a balance that runs dry."""
+"""The guard's purchases: renewals of prepaid leases, and top-ups of a low balance."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from gpurent.domain.offer import Order
 from gpurent.domain.trip import TripLimits, TripRecord, TripSpec
 from gpurent.errors import BudgetExceeded, GpurentError, MoneyError, Spent, UnavailableError, UsageError
 from gpurent.locale import _
-from gpurent.roles.account import TopUp
+from gpurent.roles.account import MoneyInstructions
 from gpurent.roles.lease import SupportsRenewal
 from gpurent.workflow.guard.decide import Renew
 from gpurent.workflow.guard.saved_state import ActionLog, format_timestamp, make_action_name
@@ -30,11 +30,11 @@ from gpurent.workflow.trips.operations import LeaseOrders
 
 
 class RenewalUnfunded(MoneyError):
-    """The account has too little for what the policy allows; nothing was ordered."""
+    """The balance is too low for a renewal that the policy allows; nothing was ordered."""
 
     def __init__(self, needed: Funding, provider: str) -> None:
         super().__init__(
-            _("a renewal needs {needed}, and {balance} are there").format(
+            _("a renewal needs {needed}, but the balance is {balance}").format(
                 needed=needed.ceiling, balance=needed.balance
             ),
             hint=_("Nothing was spent. Top up: gpurent topup {provider}").format(provider=provider),
@@ -45,7 +45,7 @@ class RenewalUnfunded(MoneyError):
 
 @frozen
 class LeaseRenewals:
-    """Once for each period, within the budget, and at the price that was quoted. Each is a trip of its own."""
+    """Renews leases: once per period, within the budget, at the quoted price. Each renewal is a trip of its own."""
 
     log: ActionLog
     plugins: Plugins
@@ -55,29 +55,29 @@ class LeaseRenewals:
     _payment_lock: asyncio.Lock = field(factory=asyncio.Lock, init=False)
 
     async def begin_renewal(self, lease: Lease, action: Renew) -> TripRecord:
-        """The one trip for the period that ends at ``action.until``, however often and by whomever it is called."""
+        """Return the single trip that renews the period ending at ``action.until``. Idempotent across processes."""
         name = make_action_name("renew", lease.id, action.until)
         budget = self._find_budget(lease, action.budget)
         if all(record.outcome.startswith("failed") for record in self.log.list_attempts(name)):
-            # Nothing is begun that cannot be paid.
+            # Do not begin what cannot be paid.
             order = await self._make_order(lease, action.term, key="")
             _require_affordable(
                 await self.orders.price_order(self.log.context_of(name), order), lease, budget
             )
         limits = TripLimits(term=action.term, budget=budget)
         record = self.log.begin_action(name, TripSpec(provider=lease.provider, limits=limits), lease.id)
-        if record.outcome.startswith("unclear"):
+        if record.outcome.startswith("unknown"):
             raise MoneyError(
-                _("nobody knows whether the renewal of {lease} was paid; it is not tried again").format(
+                _("it is unclear whether the renewal of {lease} was paid; it is not retried").format(
                     lease=lease.id
                 ),
-                hint=_("Look at the shop's page, then: gpurent renew {lease}").format(lease=lease.id),
+                hint=_("Check the provider's page, then: gpurent renew {lease}").format(lease=lease.id),
                 spent=Spent.UNKNOWN,
             )
         return record
 
     async def resume_renewal(self, trip: TripContext, record: TripRecord) -> None:
-        """From where it was left; one at a time, so that two do not both count on the same balance."""
+        """Resume the renewal; one at a time, so that no two of them count on the same balance."""
         async with self._payment_lock:
             before = self.leases.get_lease(record.lease)
             try:
@@ -111,22 +111,22 @@ class LeaseRenewals:
     async def _make_order(self, lease: Lease, term: timedelta, key: str) -> Order:
         provider = self.plugins.provider_of(lease)
         if not isinstance(provider, SupportsRenewal):
-            raise UsageError(_("{provider} has no renewal").format(provider=lease.provider))
+            raise UsageError(_("{provider} does not support renewal").format(provider=lease.provider))
         return provider.make_renewal_order(lease, term, key)
 
     async def _require_same_period(self, record: TripRecord) -> None:
-        """The period is still the one to be extended, and nobody else has an order on the lease."""
+        """Raise an error if the period has already been extended, or if another order for the lease is in progress."""
         async with self.log.locks.lock_lease(record.lease):
             lease = await self.leases.refresh_lease(record.lease)
         if lease.pending is not None and not lease.pending.key.startswith(record.id):
             raise UnavailableError(
-                _("another order on {lease} is under way").format(lease=lease.id), retryable=True
+                _("another order for {lease} is in progress").format(lease=lease.id), retryable=True
             )
         if lease.expires_at is None or format_timestamp(lease.expires_at) not in record.id:
-            raise MoneyError(_("{lease} was given more time meanwhile").format(lease=lease.id))
+            raise MoneyError(_("{lease} was extended in the meantime").format(lease=lease.id))
 
     def _find_budget(self, lease: Lease, written: PolicyAmount | None) -> Money | None:
-        """The least of what the lease's trips and the policy allow it to cost in all, in its bills' currency."""
+        """Return the smallest of the budgets of the lease's trips and of the policy, in the currency of its bills."""
         used = billed_cost(lease)
         if used is None:
             return None
@@ -135,14 +135,14 @@ class LeaseRenewals:
 
 
 def _require_affordable(price: Funding, lease: Lease, budget: Money | None) -> None:
-    """`RenewalUnfunded`, or `BudgetExceeded` when the budget would break; nothing is spent either way."""
+    """Raise `RenewalUnfunded` or `BudgetExceeded` if the renewal is not affordable; nothing has been spent."""
     used = billed_cost(lease)
     if budget is not None and used is not None and used + price.ceiling > budget:
         raise BudgetExceeded(
-            _("{lease} is not renewed: {price} more would break its budget of {budget}").format(
+            _("{lease} is not renewed: {price} more would exceed its budget of {budget}").format(
                 lease=lease.id, price=price.ceiling, budget=budget
             ),
-            hint=_("Nothing was spent for it."),
+            hint=_("Nothing was spent."),
         )
     if price.ceiling > price.balance:
         raise RenewalUnfunded(price, lease.provider)
@@ -150,9 +150,9 @@ def _require_affordable(price: Funding, lease: Lease, budget: Money | None) -> N
 
 @define
 class TopUpRequests:
-    """The page is made once, the user is told once, the money is waited for.
+    """Asks the user to top up an account: creates the page once, emits one event, then waits for the money.
 
-    One open trip ``guard-topup-…`` for each account that is short; it ends when the money is there.
+    Each account that is short has one open trip ``guard-topup-…``, which ends when the balance rises.
     """
 
     log: ActionLog
@@ -165,62 +165,65 @@ class TopUpRequests:
         return next(iter(self.log.list_open_actions(head)), None)
 
     async def request_top_up(self, provider: str, wanted: PolicyAmount, least: Money | None = None) -> None:
-        """``wanted``, or ``least`` if that is more. Silent while an earlier page is open."""
+        """Ask the user to top up by ``wanted``, or by ``least`` if that is more. No-op while a request is open."""
         if self.find_open_request(provider) is not None:
             return
         available = await self._get_balance(provider)
-        if available.currency.code != wanted.code:
+        if available.currency.code != wanted.currency_code:
             raise MoneyError(
-                _("the account of {provider} holds {there}, the policy tops up in {code}").format(
-                    provider=provider, there=available.currency.code, code=wanted.code
+                _("the account of {provider} is in {there}, but the policy tops up in {code}").format(
+                    provider=provider, there=available.currency.code, code=wanted.currency_code
                 ),
                 hint=_("Change top_up in [guard.{provider}].").format(provider=provider),
             )
         money = available.currency.money(wanted.value)
         if least is not None and least > money:
             money = least
-        # More than a month's budget could ever spend is not asked for.
+        # Do not request more than the monthly budget could spend.
         await self.budgets.check_budgets(provider, money, sync=False)
         name = make_action_name("topup", self._get_account_name(provider), self.log.clock.now())
         spec = TripSpec(provider=provider, limits=TripLimits(budget=money))
         await self.resume_request(self.log.begin_action(name, spec, lease=""))
 
     async def resume_request(self, record: TripRecord) -> None:
-        """The page, then the event for the user; nothing when both are done. Another process is at it: `BusyError`."""
+        """Create the page and emit the event, unless done already. Raises `BusyError` if another process is at it."""
         trip, provider, money = (
             self.log.context_of(record.id),
             record.spec.provider,
             record.spec.limits.budget,
         )
-        if money is None or trip.find_result("told", str) is not None:
+        if money is None or trip.find_result("notified", str) is not None:
             return
 
         with self.log.lock_trip(record.id):
-            await trip.step("before", Money, lambda: self._get_balance(provider), quiet=True)
+            await trip.step("balance-before", Money, lambda: self._get_balance(provider), quiet=True)
             page = await trip.step(
-                "page", TopUp, lambda: self.plugins.billing(provider).create_top_up(money), quiet=True
+                "instructions",
+                MoneyInstructions,
+                lambda: self.plugins.billing(provider).create_top_up(money),
+                quiet=True,
             )
-            await trip.step("told", str, lambda: _emit_top_up(trip, provider, money, page), quiet=True)
+            await trip.step("notified", str, lambda: _emit_top_up(trip, provider, money, page), quiet=True)
 
     async def poll_request(self, provider: str) -> bool:
-        """Whether an account that was short is so still; ends the trip when the balance has risen."""
+        """Return whether a top-up is still outstanding; end its trip once the balance has risen."""
         record = self.find_open_request(provider)
         if record is None:
             return False
         await self.resume_request(record)
         trip = self.log.context_of(record.id)
         now = await self._get_balance(provider)
-        before = self._last_balances.get(record.id) or trip.find_result("before", Money) or now
+        before = self._last_balances.get(record.id) or trip.find_result("balance-before", Money) or now
         self._last_balances[record.id] = now
         if now <= before:
             return True
         self.log.end_trip(record.id, "arrived")
-        text = _("{provider}: the money has arrived, {balance} are there")
+        text = _("{provider}: the top-up has arrived; the balance is {balance}")
         trip.emit(EventKind.TOPPED_UP, text.format(provider=provider, balance=now), provider=provider)
         return False
 
     def end_request(self, provider: str) -> None:
-        """Nothing drains the account any more: the shortage is over, paid or not."""
+        """End the open request: no lease drains the account any more, so the shortage is over, paid or not."""
         record = self.find_open_request(provider)
         if record is not None:
             self.log.end_trip(record.id, "over")
@@ -232,9 +235,9 @@ class TopUpRequests:
         return (await self.plugins.billing(provider).get_balance()).available
 
 
-async def _emit_top_up(trip: TripContext, provider: str, money: Money, page: TopUp) -> str:
-    """Where to pay; the page's address."""
-    words = _("{provider} runs dry; top up {money}: {steps}").format(
+async def _emit_top_up(trip: TripContext, provider: str, money: Money, page: MoneyInstructions) -> str:
+    """Tell the user where to pay; return the page's URL."""
+    words = _("the balance of {provider} is running low; top up {money}: {steps}").format(
         provider=provider, money=money, steps=" ".join(page.steps)
     )
     trip.emit(

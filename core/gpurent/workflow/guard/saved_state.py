@@ -1,4 +1,4 @@
-"""What the guard keeps in the Store: its own trips, and what it remembers of each lease."""
+"""The guard's state in the Store: its own trips, and what it remembers about each lease."""
 
 from __future__ import annotations
 
@@ -18,12 +18,15 @@ GUARD_SCOPE = "guard"
 
 
 def format_timestamp(at: datetime) -> str:
-    """A time as the names have it."""
+    """Format a time for use in trip ids."""
     return f"{at:%Y%m%dt%H%M%S}"
 
 
 def make_action_name(kind: str, subject: str, at: datetime | None = None) -> str:
-    """The trip's id: ``kind`` is renew, save, topup, or the reason of an end; ``subject`` a lease or an account."""
+    """Return the id of an action's trip.
+
+    ``kind`` is renew, save, topup, or the reason of an end; ``subject`` is a lease or an account.
+    """
     name = f"{GUARD_SCOPE}-{kind}-{subject}"
     return name if at is None else f"{name}-{format_timestamp(at)}"
 
@@ -33,40 +36,40 @@ def parse_action_kind(trip: str) -> str:
 
 
 def is_action(record: TripRecord, head: str = "") -> bool:
-    """Whether the guard made the trip, under a name that begins with ``head``."""
+    """Return whether the guard created the trip, with an id that begins with ``head``."""
     return record.kind == GUARD_SCOPE and record.id.startswith(head)
 
 
 @frozen
 class ActionLog(TripTracker):
-    """Writes down what the guard does before it does it: as trips of kind ``guard``, found again by their names."""
+    """Records the guard's actions before they are performed, as trips of kind ``guard`` with deterministic ids."""
 
     def begin_action(self, name: str, spec: TripSpec, lease: str) -> TripRecord:
-        """The open trip ``name``; a first one that failed without spending is followed by a second, ``name-2``."""
+        """Return the open trip ``name``; if the last attempt failed without spending, begin the next (``name-2``)."""
         tries = self.list_attempts(name)
         if tries and not tries[-1].outcome.startswith("failed"):
             return tries[-1]
         return self.store.begin_trip(_numbered_name(name, len(tries) + 1), GUARD_SCOPE, spec, lease)
 
     def list_attempts(self, name: str) -> Sequence[TripRecord]:
-        """Every trip that `begin` made under ``name``."""
+        """Return every trip that `begin_action` created for ``name``."""
         found: list[TripRecord] = []
         while (record := self.store.find_trip(_numbered_name(name, len(found) + 1))) is not None:
             found.append(record)
         return found
 
     def list_lease_actions(self, lease: str, kind: str = "") -> Sequence[TripRecord]:
-        """The guard's trips on ``lease``, oldest first; those of one kind."""
+        """Return the guard's trips on ``lease``, oldest first; only those of ``kind`` if given."""
         head = make_action_name(kind, "") if kind else ""
         return [record for record in self.store.list_trips(lease) if is_action(record, head)]
 
     def list_open_actions(self, head: str = "") -> Sequence[TripRecord]:
-        """What the guard began and did not end, with a name that begins with ``head``; oldest first."""
+        """Return the guard's open trips whose id begins with ``head``, oldest first."""
         return [record for record in self.store.list_open_trips() if is_action(record, head)]
 
     def fail_trip(self, trip_id: str, error: GpurentError) -> None:
-        """End it so. Only what cost nothing may be tried again under another name."""
-        how = "failed" if error.spent is Spent.NO else "unclear"
+        """End the trip as failed if nothing was spent, else as unclear; only a failed one may be attempted again."""
+        how = "failed" if error.spent is Spent.NO else "unknown"
         self.end_trip(trip_id, f"{how}: {error.code}")
 
 
@@ -76,7 +79,7 @@ def _numbered_name(name: str, number: int) -> str:
 
 @define
 class LeaseMemory:
-    """Between two looks. ``warned_at``: the warnings that stand, and since when."""
+    """What is remembered about a lease between two checks. ``warned_at``: active warnings, and since when."""
 
     machine: ObservedMachine | None = None
     idle_since: datetime | None = None
@@ -85,13 +88,13 @@ class LeaseMemory:
 
 @define
 class GuardMemories:
-    """Kept in the Store, so that a guard that is started each few minutes notices idleness too."""
+    """The memories of all leases, kept in the Store so that a guard started every few minutes also detects idleness."""
 
     store: NoteStore
     _memories: dict[str, LeaseMemory] = field(factory=dict, init=False)
 
     def get_memory(self, lease: str) -> LeaseMemory:
-        """What is remembered; its changes are kept by `save`."""
+        """Return the memory of ``lease``; call `save_memory` to save changes to it."""
         if lease not in self._memories:
             noted = self.store.get_note(GUARD_SCOPE, f"memory/{lease}")
             self._memories[lease] = _parse_memory(noted) if noted else LeaseMemory()
@@ -103,11 +106,11 @@ class GuardMemories:
             self.store.put_note(GUARD_SCOPE, f"memory/{lease}", text)
 
     def find_results_saved_at(self, lease: str) -> datetime | None:
-        """Since when the results on this computer are those of then."""
-        return _parse_time(self.store.get_note(GUARD_SCOPE, f"saved/{lease}"))
+        """Return when the last save of the results began, which is how recent the saved files are; None if never."""
+        return _parse_time(self.store.get_note(GUARD_SCOPE, f"results-saved/{lease}"))
 
     def record_results_saved(self, lease: str, at: datetime) -> None:
-        self.store.put_note(GUARD_SCOPE, f"saved/{lease}", at.isoformat())
+        self.store.put_note(GUARD_SCOPE, f"results-saved/{lease}", at.isoformat())
 
 
 def _parse_memory(text: str) -> LeaseMemory:
@@ -118,10 +121,10 @@ def _parse_memory(text: str) -> LeaseMemory:
             at=datetime.fromisoformat(raw["at"]),
             duration=DEFAULT_CONNECT_TIME,
             ticks=tuple(raw["ticks"]) if raw["ticks"] else None,
-            last_write=raw["wrote"],
+            last_write=raw["last_write"],
             output_at=_parse_time(raw["output_at"]),
         )
-    said = {key: datetime.fromisoformat(at) for key, at in raw["said"].items()}
+    said = {key: datetime.fromisoformat(at) for key, at in raw["warned_at"].items()}
     return LeaseMemory(machine=machine, idle_since=_parse_time(raw["idle_since"]), warned_at=said)
 
 
@@ -130,10 +133,10 @@ def _format_memory(memory: LeaseMemory) -> str:
     raw = {
         "at": seen.at if seen else None,
         "ticks": seen.ticks if seen else None,
-        "wrote": seen.last_write if seen else None,
+        "last_write": seen.last_write if seen else None,
         "output_at": seen.output_at if seen else None,
         "idle_since": memory.idle_since,
-        "said": memory.warned_at,
+        "warned_at": memory.warned_at,
     }
     return json.dumps(raw, default=datetime.isoformat)
 

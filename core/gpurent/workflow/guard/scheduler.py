@@ -1,6 +1,6 @@
-"""The guard at work: one for each data folder. Which provider is asked when, and which lease is looked after when.
+"""The guard's scheduler: which provider is polled when, and which lease is checked when. One guard per data folder.
 
-A provider or a lease that is slow or fails delays nobody else.
+A slow or failing provider or lease does not delay the others.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ NEW_LEASE_INTERVAL = timedelta(minutes=1)
 
 @frozen
 class GuardLock:
-    """Whoever holds the lock is the guard; the system lets go of it when its holder dies."""
+    """The lock that makes a process the guard; the system frees it when the process dies."""
 
     locks: Locks
     poller: Poller
@@ -43,13 +43,13 @@ class GuardLock:
 
     @asynccontextmanager
     async def acquire(self, *, wait: bool) -> AsyncIterator[bool]:
-        """Whether this process is the guard; with ``wait`` it stands by until it is.
+        """Yield whether this process is the guard; with ``wait``, wait until it is.
 
-        Who holds the lock is reported once.
+        The current holder of the lock is reported once.
         """
-        text = _("process {holder} is the guard here; nothing was done")
+        text = _("process {holder} is already running the guard; nothing was done")
         if wait:
-            text = _("process {holder} is the guard here; this one stands by")
+            text = _("process {holder} is already running the guard; this one is on standby")
         reported = False
         with ExitStack() as stack:
 
@@ -75,9 +75,9 @@ class GuardLock:
 
 @define
 class LiveSettings:
-    """Has ``config.toml`` read again when it was changed.
+    """Reloads ``config.toml`` when it has changed.
 
-    ``read_sections``: its sections; a mistake is a `UsageError`.
+    ``read_sections`` returns its sections and raises `UsageError` for a mistake in it.
     """
 
     settings: Settings
@@ -90,7 +90,7 @@ class LiveSettings:
         self.settings.sections = self.read_sections()
 
     def reload_if_changed(self) -> None:
-        """As `load`, if it was changed; with a mistake in it the old rules stand, and the user is told."""
+        """Reload the settings if the file changed; if it has a mistake, keep the old settings and warn."""
         if self._file_stamp() == self._stamp:
             return
         try:
@@ -108,7 +108,7 @@ class LiveSettings:
 
 @define
 class PollState:
-    """One provider's rhythm: ``due_at`` is when it is asked next, in provider time; ``task`` asks it now."""
+    """The polling state of one provider: ``due_at`` is the next poll (provider time), ``task`` the current one."""
 
     due_at: datetime
     failures: int = 0
@@ -117,9 +117,9 @@ class PollState:
 
 @define
 class Guard:
-    """`once` or `forever`. By provider: ``polls``. By lease: when it is ``due``, its ``tasks``, what ``results`` like.
+    """The guard's main loop. ``polls`` is by provider; ``due_at``, ``tasks`` and ``results`` are by lease.
 
-    ``check_count``: how often any lease was looked after.
+    ``check_count`` counts the checks of all leases.
     """
 
     controller: GuardController
@@ -137,7 +137,7 @@ class Guard:
     _cleaned_up_at: datetime | None = field(default=None, init=False)
 
     async def run_once(self) -> Sequence[GuardResult]:
-        """Each provider once, each lease once; ends when everything that was decided is done."""
+        """Poll each provider once and check each lease once; return when all actions are done."""
         self.settings.load_settings()
         await self._clean_up()
         groups, now = self.lease_groups.group_by_provider(), self.clock.now()
@@ -149,7 +149,7 @@ class Guard:
         return list(self.results.values())
 
     async def run_forever(self) -> None:
-        """Until cancelled."""
+        """Run until cancelled."""
         self.settings.load_settings()
         try:
             while True:
@@ -167,10 +167,10 @@ class Guard:
             self._cleaned_up_at = now
             await self.controller.clean_up()
 
-    # one provider
+    # polling providers
 
     async def _poll_provider(self, provider: str, leases: Sequence[Lease], *, every: bool) -> None:
-        """Ask provider and account once for all its leases, then look after those that are due."""
+        """Observe the provider and its account once for all its leases, then check those that are due."""
         poll, asked = self.polls[provider], self.clock.now()
         try:
             found = await self.provider_observer.observe_provider(provider, leases)
@@ -190,7 +190,7 @@ class Guard:
                 self.tasks[lease.id] = asyncio.create_task(self._guard_lease(lease, found))
         poll.due_at = asked + MIN_INTERVAL
 
-    # one lease
+    # checking leases
 
     async def _guard_lease(self, lease: Lease, found: ObservedProvider) -> None:
         wait = MAX_INTERVAL
@@ -209,10 +209,10 @@ class Guard:
                 self._wake.set()
             del self.tasks[lease.id]
 
-    # all of them
+    # scheduling
 
     def _start_due_polls(self) -> datetime:
-        """Start asking the providers that are due; when to look here again."""
+        """Start polling the providers that are due; return when to call this again."""
         now = self.clock.now()
         groups = self.lease_groups.group_by_provider()
         for gone in set(self.polls) - set(groups):
@@ -233,7 +233,7 @@ class Guard:
         return soonest
 
     async def _wait_until(self, until: datetime) -> None:
-        """Until then, or until something is done, or the clock has jumped: then everybody is asked at once."""
+        """Wait until ``until`` or until a task is done. If the clock jumps, make all providers and leases due now."""
         loop = asyncio.get_running_loop()
         while (rest := until - self.clock.now()) > timedelta() and not self._wake.is_set():
             before, real = self.clock.now(), loop.time()
@@ -247,9 +247,9 @@ class Guard:
 
 
 def has_clock_jumped(clock: ProviderClock, before: datetime, after: datetime, real: float) -> bool:
-    """Whether the clock moved otherwise than the time that really passed explains: back, or far ahead.
+    """Return whether the clock changed by clearly more or less than the ``real`` elapsed time.
 
-    ``real``: seconds on a clock of this computer that nobody can set, and that stands still while it is suspended.
+    ``real`` is seconds of a monotonic clock, which stands still while the computer is suspended.
     """
     shown = (clock.to_wall_time(after) - clock.to_wall_time(before)).total_seconds()
     slack = (clock.to_wall_time(after) - clock.to_wall_time(after - CLOCK_JUMP)).total_seconds()
@@ -257,7 +257,7 @@ def has_clock_jumped(clock: ProviderClock, before: datetime, after: datetime, re
 
 
 async def run_until_terminated(work: Coroutine[object, object, None]) -> None:
-    """``work`` until it ends or the system asks to stop (SIGTERM), which is a good end."""
+    """Run ``work`` until it ends or SIGTERM arrives, which counts as success."""
     task = asyncio.ensure_future(work)
     asyncio.get_running_loop().add_signal_handler(SIGTERM, task.cancel)
     try:

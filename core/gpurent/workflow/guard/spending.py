@@ -1,4 +1,4 @@
-"""What one lease has cost and may cost, and what the month's budgets leave for all meters that share them."""
+"""What one lease has cost and may cost, and what is left of the monthly budgets for all meters that share them."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def metered_cost(lease: Lease, price: UnitPrice, now: datetime) -> Money:
 
 
 def billed_cost(lease: Lease) -> Money | None:
-    """By the bills, None without one; deposits are held, not spent."""
+    """Return the sum of the bills, None if there are none; deposits are held, not spent, and do not count."""
     amounts = [bill.amount for bill in lease.bills if bill.purpose is not PaymentPurpose.DEPOSIT]
     return sum(amounts[1:], amounts[0]) if amounts else None
 
@@ -33,25 +33,25 @@ def billed_cost(lease: Lease) -> Money | None:
 def smallest_budget(
     store: TripStore, trips: Iterable[str], currency: Currency, written: PolicyAmount | None
 ) -> Money | None:
-    """The least of what ``trips`` and the policy allow, of the amounts that are in ``currency``."""
-    fundings = [store.find_step_value(trip, "fund", Funding) for trip in trips]
+    """Return the smallest of the budgets of ``trips`` and of the policy that are in ``currency``; None without any."""
+    fundings = [store.find_step_value(trip, "check-funds", Funding) for trip in trips]
     budgets = [funding.budget for funding in fundings if funding is not None]
     found = [budget for budget in budgets if budget is not None and budget.currency == currency]
-    if written is not None and written.code == currency.code:
+    if written is not None and written.currency_code == currency.code:
         found.append(currency.money(written.value))
     return min(found, default=None)
 
 
 @frozen
 class MonthBudgets:
-    """Budgets in the currency of the meters that they limit. Asks no provider."""
+    """The monthly budgets that are in the same currency as the meters they cover. Makes no requests."""
 
     budgets: Budgets
     bookkeeping: Bookkeeping
     clock: Clock
 
     async def find_month_left(self, provider: str) -> MonthLeft | None:
-        """What the limit leaves that is reached first; None without one in the meters' currency."""
+        """Return what is left of the budget that is used up first; None if none is in the currency of its meters."""
         found = []
         for status in await self.budgets.list_statuses(provider, sync=False):
             meters = [lease for lease in status.limit.leases if drains_balance(lease)]
@@ -60,14 +60,14 @@ class MonthBudgets:
                 continue
             burn = sum_prices(prices)
             unit, left = burn.currency, status.left
-            # Rounded down to the meters' unit.
+            # Rounded down to the precision of the meters' currency.
             there = Money(left.amount * 10**unit.exponent // 10**left.currency.exponent, unit)
             unbooked = sum((self._unbooked_cost(lease) for lease in meters), unit.zero)
             found.append(MonthLeft(left=there - unbooked, burn=burn))
         return min(found, key=_month_runway, default=None)
 
     def _unbooked_cost(self, lease: Lease) -> Money:
-        """Used by the clock and not in the ledger yet."""
+        """Return the metered cost so far that is not in the ledger yet."""
         used = metered_cost(lease, lease.offer.tariff.price, self.clock.now())
         zero = used.currency.zero
         totals = self.bookkeeping.sum_spending(lease=lease.id)

@@ -1,4 +1,4 @@
-"""What the guard tells the user, each once."""
+"""The guard's warnings, each given once."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from gpurent.domain.lease import Lease, LeaseState
 from gpurent.domain.time_left import TimeKind, time_left_by_lease
 from gpurent.errors import GpurentError
 from gpurent.locale import _
-from gpurent.workflow.guard.decide import EndReason, Warn
+from gpurent.workflow.guard.decide import EndReason, WarnOfLimit
 from gpurent.workflow.guard.facts import LeaseFacts
 from gpurent.workflow.guard.saved_state import GuardMemories
 from gpurent.workflow.runtime.events import EventEmitter
@@ -22,7 +22,7 @@ BACKOFF_BASE = timedelta(minutes=1)
 
 
 def backoff_delay(failures: int, doublings: int) -> timedelta:
-    """How long to wait after so many failures in a row, doubled at most ``doublings`` times."""
+    """Return the delay after this many consecutive failures, doubled at most ``doublings`` times."""
     return BACKOFF_BASE * (1 << min(failures, doublings))
 
 
@@ -33,7 +33,7 @@ def format_failure(error: Exception) -> str:
 
 
 async def catch_failure(work: Awaitable[None]) -> str:
-    """Why ``work`` failed, empty if it did not."""
+    """Await ``work``; return its error message, or an empty string."""
     try:
         await work
     except Exception as error:  # noqa: BLE001 - one broken lease must not end the watch over the others
@@ -43,7 +43,7 @@ async def catch_failure(work: Awaitable[None]) -> str:
 
 @define
 class GuardWarnings:
-    """Warnings of time and limits, and what fails with a lease: when it is new, and when it is over."""
+    """Warns about time and limits, and about failures of a lease when they begin and when they are over."""
 
     alarms: TimeAlarms
     memories: GuardMemories
@@ -54,31 +54,34 @@ class GuardWarnings:
         self.alarms.warn_if_low(facts.lease, facts.time_left, trip=facts.trip_id)
 
     def warn_of_kept_files(self, leases: Sequence[Lease], now: datetime) -> None:
-        """Machines that are shut cost nothing, but their files go one day."""
+        """Warn before kept files are deleted: a stopped machine costs nothing, but keeps its files only for a time."""
         for lease in leases:
             figure = time_left_by_lease(lease, now) if lease.state is LeaseState.KEPT else None
             if figure is not None and figure.kind is TimeKind.KEPT:
                 self.alarms.warn_if_low(lease, figure)
 
-    def warn_of_limit(self, facts: LeaseFacts, action: Warn) -> None:
+    def warn_of_limit(self, facts: LeaseFacts, action: WarnOfLimit) -> None:
         text = {
-            EndReason.IDLE: _("{lease} is idle; it is given back at {at:%Y-%m-%d %H:%M} UTC"),
+            EndReason.IDLE: _("{lease} is idle; it will be released at {at:%Y-%m-%d %H:%M} UTC"),
             EndReason.BUDGET: _(
-                "the budget for {lease} is nearly used up; it is given back by {at:%Y-%m-%d %H:%M} UTC"
+                "the budget for {lease} is nearly used up; the machine will be released by "
+                "{at:%Y-%m-%d %H:%M} UTC"
             ),
-            EndReason.DEADLINE: _("{lease} nears its deadline; it is given back by {at:%Y-%m-%d %H:%M} UTC"),
+            EndReason.DEADLINE: _(
+                "{lease} is close to its deadline; it will be released by {at:%Y-%m-%d %H:%M} UTC"
+            ),
         }[action.reason].format(lease=facts.lease.id, at=action.at)
         reason = action.reason.value
         self.memories.get_memory(facts.lease.id).warned_at[reason] = facts.now
         self.events.emit(EventKind.WARNING, text, trip=facts.trip_id, lease=facts.lease.id, reason=reason)
 
     def report_failure(self, lease: str, text: str) -> int:
-        """``text``: what fails now, empty for nothing. How often in a row it has failed."""
+        """Record the current failure ``text`` of a lease (empty: none) and return how many failed in a row."""
         before, failures = self._failures.get(lease, ("", 0))
         if text and text != before:
             self.emit_warning(f"{lease}: {text}", lease)
         elif before and not text:
-            self.emit_warning(_("{lease}: all is well again").format(lease=lease), lease)
+            self.emit_warning(_("{lease}: back to normal").format(lease=lease), lease)
         failures = failures + 1 if text else 0
         self._failures[lease] = (text, failures)
         return failures

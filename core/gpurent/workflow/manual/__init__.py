@@ -1,1 +1,1 @@
-"""Leases without an API: adopted by their SSH line, accounted for by declared terms, ended by the user."""
+"""Leases without an API: adopted by SSH command, accounted for by declared terms, released by the user."""

@@ -1,4 +1,4 @@
-"""From an SSH line to a lease like any other, and the user's word about such a machine."""
+"""Adopting a machine from its SSH command, and what the user declares about it."""
 
 from __future__ import annotations
 
@@ -29,9 +29,11 @@ _ID_ALPHABET = "abcdefghjkmnpqrstuvwxyz23456789"
 
 @frozen(kw_only=True)
 class AdoptionRequest:
-    """What the user brings.
+    """What the user provides about a machine to adopt.
 
-    ``private_key``: a private key that lets us in; ``fingerprint``: what the host key must be.
+    ``private_key`` is a private key to log in with; ``fingerprint`` is that of the expected host key, empty to trust it
+    on
+    first use.
     """
 
     provider: str
@@ -50,9 +52,9 @@ class Adoption:
     facts: MachineFactsReader
 
     async def adopt_machine(self, lease_id: str, request: AdoptionRequest) -> Lease:
-        """Pin the host key, log in, look around, and save the lease. Spends nothing; idempotent.
+        """Pin the host key, log in, read the machine's facts, and save the lease. Spends nothing; idempotent.
 
-        Another host key than ``fingerprint`` is `HostKeyChanged`, and nothing secret was sent.
+        Raises `HostKeyChanged` if the host key differs from ``fingerprint``, before any secret is sent.
         """
         known = self.leases.store.find_lease(lease_id)
         if known is not None:
@@ -72,12 +74,12 @@ class Adoption:
             there = lease.endpoint
             if there and (there.address, there.port) == (endpoint.address, endpoint.port):
                 raise UsageError(
-                    _("{endpoint} is {lease} already").format(endpoint=endpoint, lease=lease.id),
+                    _("{endpoint} already belongs to {lease}").format(endpoint=endpoint, lease=lease.id),
                     hint=_("See: gpurent show {lease}").format(lease=lease.id),
                 )
 
     async def _open_connection(self, lease_id: str, request: AdoptionRequest) -> OpenConnection:
-        """A connection to the pinned machine; a failure leaves no key behind."""
+        """Pin the host key and connect; on failure, delete the lease's key files."""
         access = request.access
         try:
             await self._pin_host_key(lease_id, request)
@@ -90,22 +92,23 @@ class Adoption:
 
     async def _pin_host_key(self, lease_id: str, request: AdoptionRequest) -> None:
         shown = await self.connector.pin_host_key(lease_id, request.access.endpoint)
-        text = _("The machine shows the host key {fingerprint}; trusted on first use, pinned from here on.")
+        text = _("The machine's host key is {fingerprint}; trusted on first use and pinned from now on.")
         if request.fingerprint:
             if not hmac.compare_digest(request.fingerprint.rstrip("=").encode(), shown.encode()):
                 raise HostKeyChanged(
-                    _("{endpoint} shows the host key {shown}, not {expected}").format(
+                    _("{endpoint} presented the host key {shown}, not {expected}").format(
                         endpoint=request.access.endpoint, shown=shown, expected=request.fingerprint
                     ),
                     hint=_(
-                        "Somebody may be in between, or the fingerprint is another machine's. No password was sent."
+                        "Someone may be intercepting the connection, or the fingerprint belongs to "
+                        "another machine. No password was sent."
                     ),
                 )
-            text = _("The machine shows the host key {fingerprint}, as you said.")
+            text = _("The machine's host key is {fingerprint}, as you specified.")
         self.leases.events.emit(EventKind.HOST_KEY, text.format(fingerprint=shown), lease=lease_id)
 
     async def _read_facts(self, provider: str, connection: OpenConnection) -> MachineFacts | None:
-        """Best effort: a machine that says nothing of itself is taken all the same."""
+        """Read the facts, best effort: a machine that does not report any is adopted all the same."""
         try:
             return await self.facts.read_facts(provider, connection)
         except GpurentError as error:
@@ -113,7 +116,7 @@ class Adoption:
             return None
 
     async def _save_password(self, lease_id: str, request: AdoptionRequest) -> str:
-        """The name under which the vault has it now; empty for no password."""
+        """Save the password in the vault and return its name there; empty for no password."""
         password = request.access.password
         if password is None:
             return ""
@@ -125,10 +128,10 @@ class Adoption:
 
 
 def _make_hardware(found: MachineFacts) -> Hardware:
-    first = found.cards[0] if found.cards else None
+    first = found.gpus[0] if found.gpus else None
     return Hardware(
         gpu=first.name if first else "",
-        gpus=len(found.cards),
+        gpus=len(found.gpus),
         gpu_memory=(first.memory or 0) // 1024 if first else 0,
         cpus=found.cpus,
         memory=found.memory // 1024,
@@ -157,8 +160,8 @@ def _make_lease(
         started_at=terms.at,
         expires_at=terms.end_time(terms.at),
         declared=terms,
-        found=found,
-        note=_("taken over by hand"),
+        machine_facts=found,
+        note=_("adopted"),
     )
 
 
@@ -171,7 +174,7 @@ class ManualCommands:
     clock: Clock
 
     async def adopt_machine(self, request: AdoptionRequest) -> Lease:
-        """A lease with an id of its own, taken over now. An unknown provider is a `PluginError`."""
+        """Adopt a machine now, under a new lease id. Raises `PluginError` for an unknown provider."""
         self.plugins.provider_entry(request.provider)
         mark = "".join(secrets.choice(_ID_ALPHABET) for _i in range(5))
         return await self.adoption.adopt_machine(f"{request.provider}-{mark}", request)
@@ -179,10 +182,10 @@ class ManualCommands:
     def declare_terms(
         self, lease_id: str, balance: DeclaredAmount | None = None, until: datetime | None = None
     ) -> Lease:
-        """New terms of a lease: what its account holds now, when the provider ends it."""
+        """Update the declared terms of a lease: the current balance of its account, or when the provider ends it."""
         lease, terms = self._get_adopted_lease(lease_id)
         if lease.started_at is None:
-            raise UsageError(_("{lease} has no terms").format(lease=lease.id))
+            raise UsageError(_("{lease} has no declared terms").format(lease=lease.id))
         if balance is not None:
             _span, used = compute_usage(evolve(lease, expires_at=None), terms, self.clock.now())
             terms = evolve(terms, balance=parse_declared_amount(balance, used) + used)
@@ -192,25 +195,25 @@ class ManualCommands:
         return self.leases.save_lease(evolve(lease, declared=terms, expires_at=ends, note=""))
 
     async def confirm_end(self, lease_id: str) -> Lease:
-        """The machine has ended, says the user; one that still answers is reported, for the word may be wrong.
+        """Record the user's statement that the machine has ended; warn if it still answers, as they may be mistaken.
 
-        What is left is to release the lease.
+        The lease remains to be released.
         """
         lease, _terms = self._get_adopted_lease(lease_id)
         endpoint = lease.endpoint
         if endpoint and await self.connector.probe_endpoint(lease.id, endpoint) is Reachability.REACHABLE:
-            text = _("{endpoint} still answers: look at the provider's page again, it may cost money")
+            text = _("{endpoint} still answers: check the provider's page again, it may still cost money")
             self.leases.events.emit(EventKind.WARNING, text.format(endpoint=endpoint), lease=lease.id)
-        facts = {**lease.shop, CONFIRMED_AT: self.clock.now().isoformat()}
-        return self.leases.save_lease(evolve(lease.with_state(LeaseState.RELEASING), shop=facts))
+        facts = {**lease.provider_data, CONFIRMED_AT: self.clock.now().isoformat()}
+        return self.leases.save_lease(evolve(lease.with_state(LeaseState.RELEASING), provider_data=facts))
 
     def _get_adopted_lease(self, lease_id: str) -> tuple[Lease, DeclaredTerms]:
-        """The lease and its terms; one that its provider reports on, or that is over, is a `UsageError`."""
+        """Return the lease and its terms. Raises `UsageError` if it was not adopted or is over."""
         lease = self.leases.get_lease(lease_id)
         if lease.declared is None:
             raise UsageError(
-                _("{lease} was not taken over by hand: its shop says how it stands").format(lease=lease.id)
+                _("{lease} was not adopted; its provider reports its state").format(lease=lease.id)
             )
         if lease.is_over:
-            raise UsageError(_("{lease} is over").format(lease=lease.id))
+            raise UsageError(_("{lease} has ended").format(lease=lease.id))
         return lease, lease.declared

@@ -1,4 +1,4 @@
-"""What a lease has cost by its declared terms, and the account that these make of it."""
+"""The cost of a lease by its declared terms, and an account computed from them."""
 
 from __future__ import annotations
 
@@ -14,30 +14,30 @@ from gpurent.domain.receipt import Charge, ChargeKind
 from gpurent.errors import MoneyError, UnavailableError
 from gpurent.locale import _
 from gpurent.ports.system import Clock
-from gpurent.roles.account import Balance, BillingProvider, TopUp
+from gpurent.roles.account import Balance, BillingProvider, MoneyInstructions
 
-STOPPED_AT = "stopped-at"
+STOPPED_AT = "stopped_at"
 DeclaredAmount = tuple[Decimal, str]
 
 
 def find_stop_time(lease: Lease) -> datetime | None:
-    """When its stop script was run; None if it was not."""
-    noted = lease.shop.get(STOPPED_AT, "")
+    """Return when the machine's stop script was run; None if it was not."""
+    noted = lease.provider_data.get(STOPPED_AT, "")
     return datetime.fromisoformat(noted) if noted else None
 
 
 def compute_usage(lease: Lease, terms: DeclaredTerms, now: datetime) -> tuple[timedelta, Money]:
-    """How long ``lease`` has run, and what that costs by ``terms``."""
+    """Return how long ``lease`` has run, and what that costs by ``terms``."""
     ends = [lease.ended_at or find_stop_time(lease) or now]
     if lease.expires_at is not None:
-        # By its terms it is shut then; what comes after that must be declared anew.
+        # By its terms it has ended by then; any later time must be declared.
         ends.append(lease.expires_at)
     span = max(timedelta(), min(ends) - (lease.started_at or terms.at))
     return span, terms.cost(span)
 
 
 def parse_declared_amount(amount: DeclaredAmount, like: Money) -> Money:
-    """An amount in the currency of the price; another one is a `MoneyError`."""
+    """Convert a declared amount to money in the currency of ``like``; raises `MoneyError` for another currency."""
     value, code = amount
     if code and code != like.currency.code:
         raise MoneyError(
@@ -50,7 +50,7 @@ def parse_declared_amount(amount: DeclaredAmount, like: Money) -> Money:
 
 @frozen
 class DeclaredAccount(BillingProvider):
-    """Calculates, and never pays: what a machine costs goes from the user to the provider without us."""
+    """The computed account of an adopted lease. It never pays: the user pays the provider directly."""
 
     clock: Clock
     lease: Lease
@@ -61,7 +61,7 @@ class DeclaredAccount(BillingProvider):
         if self.terms.balance is None:
             raise UnavailableError(
                 _("no balance was declared for {lease}").format(lease=self.lease.id),
-                hint=_("Say what the account holds: gpurent declare {lease} --balance AMOUNT").format(
+                hint=_("Declare what the account holds: gpurent declare {lease} --balance AMOUNT").format(
                     lease=self.lease.id
                 ),
             )
@@ -73,16 +73,16 @@ class DeclaredAccount(BillingProvider):
         mine = self.terms.price.currency
         if quote.code != mine.code:
             raise MoneyError(
-                _("no rate between {one} and {other} is known here").format(one=mine.code, other=quote.code)
+                _("no exchange rate between {one} and {other}").format(one=mine.code, other=quote.code)
             )
         return Rate(mine, quote, Decimal(1), self.clock.now(), "identity")
 
-    async def create_top_up(self, money: Money) -> TopUp:
-        return TopUp(steps=(_("Pay it in on the provider's page; then declare the new balance."),))
+    async def create_top_up(self, money: Money) -> MoneyInstructions:
+        return MoneyInstructions(steps=(_("Top up on the provider's page, then declare the new balance."),))
 
     async def pay_bill(self, bill: Bill) -> Payment:
         if bill.amount.amount:
-            raise MoneyError(_("nothing is ever paid for a machine that was taken over by hand"))
+            raise MoneyError(_("gpurent never pays for an adopted machine"))
         return Payment(key=bill.key, proof="", amount=bill.amount, at=self.clock.now())
 
     async def list_charges(self, lease: Lease) -> Known[Charge] | Unknown:
@@ -91,10 +91,10 @@ class DeclaredAccount(BillingProvider):
         if not cost.amount:
             return Known(())
         minutes = -(-span // timedelta(minutes=1))
-        note = _("{minutes} min at {price}, declared").format(minutes=minutes, price=self.terms.price)
+        note = _("{minutes} min at {price}, as declared").format(minutes=minutes, price=self.terms.price)
         charge = Charge(
             at=lease.ended_at or now,
-            kind=ChargeKind.USE,
+            kind=ChargeKind.USAGE,
             money=cost,
             ref=lease.id,
             growing=not lease.is_over,

@@ -1,4 +1,4 @@
-"""Sending the user to a page: opened where it may be, described in words everywhere."""
+"""Instructions for what the user does on the provider's pages: opened in the browser if allowed, always in words."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from gpurent.workflow.runtime.settings import Settings
 
 @frozen
 class ManualInstructions:
-    """Knows what a provider leaves to the user, and shows how it is done."""
+    """Finds and shows the instructions for manual tasks."""
 
     plugins: Plugins
     settings: Settings
@@ -26,29 +26,27 @@ class ManualInstructions:
     platform: Platform
 
     def find_assisted_rental(self, provider: str) -> AssistedRental | None:
-        """The provider's own help with what is done by hand; None: it has none."""
+        """Return the provider's support for manual rental, or None if it has none."""
         found = self.plugins.provider(provider)
         return found if isinstance(found, AssistedRental) else None
 
     def is_manual(self, provider: str) -> bool:
-        """Whether machines of ``provider`` are rented by hand now."""
+        """Return whether machines of ``provider`` currently have to be rented manually."""
         helper = self.find_assisted_rental(provider)
         return helper is not None and helper.is_manual
 
     def get_instructions(
         self, provider: str, task: ManualTask, lease: Lease | None = None
     ) -> TaskInstructions:
-        """Where to go; a provider that says nothing gets core's own words."""
+        """Return the provider's instructions for ``task``, or generic ones if it has none."""
         helper = self.find_assisted_rental(provider)
         found = helper.get_instructions(task, lease) if helper is not None else TaskInstructions()
         if found.url or found.steps:
             return found
         words = {
-            ManualTask.RENT: _(
-                "Rent a machine where you usually do, and copy the line with ssh that it shows."
-            ),
-            ManualTask.RELEASE: _("End the machine where you rented it."),
-            ManualTask.TOP_UP: _("Pay in where you usually do."),
+            ManualTask.RENT: _("Rent a machine on the provider's page and copy the SSH command shown there."),
+            ManualTask.RELEASE: _("Release the machine on the provider's page."),
+            ManualTask.TOP_UP: _("Top up on the provider's page."),
         }
         return TaskInstructions(steps=(words[task],))
 

@@ -1,4 +1,4 @@
-"""Stands in for the plugin of every lease that was rented past it."""
+"""The lease owner of leases that were rented outside of their provider's plugin."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 class ManualLeases:
     """Implements `gpurent.workflow.runtime.plugins.LeaseOwner` for leases with declared terms.
 
-    ``get_provider`` is called when somebody moves such a lease: listings only ask who owns one.
+    ``get_provider`` is called only to act on such a lease; listings only ask for the owner.
     """
 
     clock: Clock
@@ -32,7 +32,7 @@ class ManualLeases:
         return self.get_provider()
 
     def billing_of(self, lease: Lease) -> BillingProvider:
-        """By the lease's own terms; a lease without any is a `LookupError`."""
+        """Return the account computed from the lease's declared terms; raises `LookupError` if it has none."""
         from gpurent.workflow.manual.billing import DeclaredAccount
 
         if lease.declared is None:

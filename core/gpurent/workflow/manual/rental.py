@@ -1,4 +1,4 @@
-"""The user rents on the provider's page; the SSH line comes back by mail, or is pasted."""
+"""Manual rental: the user rents on the provider's page; the SSH command arrives by e-mail or is pasted."""
 
 from __future__ import annotations
 
@@ -34,13 +34,13 @@ from gpurent.workflow.runtime.waiting import Poller
 MAX_ATTEMPTS = 3
 MAIL_POLL_INTERVAL = timedelta(seconds=5)
 MAIL_TIMEOUT = timedelta(minutes=10)
-# A mail's clock is another one.
+# Allowance for the difference between the mail server's clock and ours.
 MAIL_CLOCK_SKEW = timedelta(minutes=2)
 
 
 @frozen(kw_only=True)
 class ManualRentalStart:
-    """When the user was first sent to the page: older mails are of other leases."""
+    """The price, and when the user was first sent to the page; older e-mails belong to other leases."""
 
     at: datetime
     price: UnitPrice
@@ -49,7 +49,7 @@ class ManualRentalStart:
 def parse_accesses(
     mails: Iterable[Mail], helper: AssistedRental, instructions: TaskInstructions
 ) -> list[MachineAccess]:
-    """What mails of exactly the provider's address tell: one access for each machine, by its newest mail."""
+    """Parse e-mails of exactly the provider's address; one access per machine, from its newest e-mail."""
     found: dict[Endpoint, MachineAccess] = {}
     for mail in sorted(mails, key=lambda mail: mail.at):
         if mail.sender == instructions.sender.lower() and instructions.subject in mail.subject:
@@ -72,10 +72,10 @@ class AccessMailReader:
         instructions: TaskInstructions,
         since: datetime,
     ) -> MachineAccess | None:
-        """The access that exactly one machine's mails tell; None when none came in time, or several."""
+        """Return the access if e-mails describe exactly one machine; None if there are several, or none in time."""
         if helper is None or not (instructions.sender and self.mail.is_available):
             return None
-        trip.emit(EventKind.WAITING, _("waiting for the mail with the SSH line (Ctrl-C leaves)"))
+        trip.emit(EventKind.WAITING, _("waiting for the e-mail with the SSH command (Ctrl-C to quit)"))
         try:
             found = await self.poller.poll(
                 lambda: self._find_new_accesses(helper, instructions, since),
@@ -89,13 +89,13 @@ class AccessMailReader:
             return found[0]
         if found:
             many = ", ".join(str(access.endpoint) for access in found)
-            trip.emit(EventKind.WARNING, _("the mails tell of several machines: {many}").format(many=many))
+            trip.emit(EventKind.WARNING, _("the e-mails describe several machines: {many}").format(many=many))
         return None
 
     async def _find_new_accesses(
         self, helper: AssistedRental, instructions: TaskInstructions, since: datetime
     ) -> list[MachineAccess] | None:
-        """Those of no lease of ours; None: no mail tells of one yet, or the mailbox does not answer now."""
+        """Return accesses that belong to none of our leases; None if there is none, or the mailbox does not answer."""
         after = (since - MAIL_CLOCK_SKEW).replace(microsecond=0)
         try:
             mails = await self.mail.search(
@@ -112,26 +112,28 @@ class AccessMailReader:
 
 @frozen
 class ManualRentalQuestions:
-    """Asks; nobody there is `InputRequired`, and a resumed trip asks again."""
+    """Questions of a manual rental. Raises `InputRequired` if nobody answers; a resumed trip asks again."""
 
     questions: Questions
     clock: Clock
     load_key: KeyLoader
 
     async def ask_price(self, trip: TripContext) -> UnitPrice:
-        """What the machine costs. No price in `TRIES` tries: `UsageError`."""
-        question = _make_question(trip, "price", _("What does the machine cost? (3.5CNY/h; 0 for nothing)"))
+        """Ask what the machine costs. Raises `UsageError` after `MAX_ATTEMPTS` invalid answers."""
+        question = _make_question(
+            trip, "price", _("What does the machine cost? (e.g. 3.5CNY/h; 0 if it is free)")
+        )
         for _try in range(MAX_ATTEMPTS):
             text = await self.questions.require_input(question, hint=f"{_resume_hint(trip)} --price")
             try:
                 return parse_price(text)
             except ValueError:
-                trip.emit(EventKind.WARNING, _("that is no price; write it so: 3.5CNY/h"))
-        raise UsageError(_("no price was given"), hint=_("Give it with: --price 3.5CNY/h"))
+                trip.emit(EventKind.WARNING, _("invalid price; write it like this: 3.5CNY/h"))
+        raise UsageError(_("no price was given"), hint=_("Specify it: --price 3.5CNY/h"))
 
     async def ask_access(self, trip: TripContext, helper: AssistedRental | None) -> MachineAccess:
-        """What the user pastes: the line alone, or with the password as the provider writes it."""
-        question = _make_question(trip, "line", _("The line with ssh, as the page shows it"))
+        """Ask for the SSH command: alone, or together with the password as the provider prints them."""
+        question = _make_question(trip, "line", _("SSH command shown on the page"))
         for _try in range(MAX_ATTEMPTS):
             line = (await self.questions.require_input(question, hint=_resume_hint(trip))).strip()
             mail = Mail(uid="", at=self.clock.now(), sender="", subject="", text=line)
@@ -143,15 +145,15 @@ class ManualRentalQuestions:
             except UsageError as error:
                 trip.emit(EventKind.WARNING, strip_terminal(f"{error.message} {error.hint}"))
                 continue
-            text = _("The machine's password (empty: a key file)")
+            text = _("Password of the machine (empty: use a key file)")
             return MachineAccess(endpoint=endpoint, password=await self._ask_secret(trip, "password", text))
-        raise InputRequired(_("no SSH line was given"), hint=_resume_hint(trip), retryable=True)
+        raise InputRequired(_("no SSH command was given"), hint=_resume_hint(trip), retryable=True)
 
     async def ask_key(self, trip: TripContext) -> PrivateKey:
         path = await self.questions.require_input(
-            _make_question(trip, "key", _("The private key file that lets you in"))
+            _make_question(trip, "key", _("Private key file to log in with"))
         )
-        text = _("The passphrase of {path}").format(path=path)
+        text = _("Passphrase for {path}").format(path=path)
         return await self.load_key(_expand_path(path), lambda: self._ask_secret(trip, "passphrase", text))
 
     async def _ask_secret(self, trip: TripContext, name: str, text: str) -> Secret | None:
@@ -160,9 +162,9 @@ class ManualRentalQuestions:
 
 
 def _make_question(trip: TripContext, name: str, text: str, *, secret: bool = False) -> Question:
-    # Only the user has the answer, and a mistyped one must not be remembered.
+    # A CODE question is never stored, so a mistyped answer can be corrected.
     return Question(
-        id=f"{trip.id}:by-hand:{name}", kind=QuestionKind.CODE, text=text, trip=trip.id, secret=secret
+        id=f"{trip.id}:manual-rental:{name}", kind=QuestionKind.CODE, text=text, trip=trip.id, secret=secret
     )
 
 
@@ -171,7 +173,7 @@ def _expand_path(text: str) -> Path:
 
 
 def _resume_hint(trip: TripContext) -> str:
-    return _("Nothing was spent. Go on with: gpurent resume {trip}").format(trip=trip.id)
+    return _("Nothing was spent. Continue with: gpurent resume {trip}").format(trip=trip.id)
 
 
 @frozen
@@ -183,7 +185,7 @@ class ManualRental:
     clock: Clock
 
     async def rent_manually(self, trip: TripContext, spec: TripSpec, lease_id: str) -> Lease:
-        """The machine's lease. Interrupted, it asks again; nothing is rented twice by us."""
+        """Return the lease of a manually rented machine. Asks again after an interruption, but rents nothing itself."""
         leases = self.adoption.leases
 
         async def begin() -> ManualRentalStart:
@@ -197,8 +199,8 @@ class ManualRental:
             )
             return known.id
 
-        begun = await trip.step("price", ManualRentalStart, begin, quiet=True)
-        await trip.step("by-hand", str, take)
+        begun = await trip.step("manual-rental.begin", ManualRentalStart, begin, quiet=True)
+        await trip.step("manual-rental", str, take)
         return leases.get_lease(lease_id)
 
     async def _adopt_machine(

@@ -1,4 +1,4 @@
-"""The user's own ledger: what the account paid and what its statements list, entered once, whenever money moved."""
+"""Bookkeeping: enters payments and statement items into the user's ledger, each once, whenever money moves."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ from gpurent.workflow.runtime.plugins import Plugins
 
 @frozen(kw_only=True)
 class RecordedPayment:
-    """A payment, its bill, and the trip and lease that it was for (the fee of a binding is for no lease)."""
+    """A payment, its bill, and the trip and lease that it was for (a mail binding fee has no lease)."""
 
     payment: Payment
     bill: Bill
@@ -66,7 +66,7 @@ def _find_bill(store: TripStore, trip: str, step: str) -> Bill | None:
 
 
 class LedgerFilter(TypedDict, total=False):
-    """Which entries are meant; what is left out does not matter. ``since`` is in, ``until`` is not."""
+    """Selects ledger entries; omitted keys match everything. ``since`` is inclusive, ``until`` exclusive."""
 
     provider: str
     trip: str
@@ -77,19 +77,19 @@ class LedgerFilter(TypedDict, total=False):
 
 @frozen
 class Bookkeeping:
-    """Entering is idempotent: nothing is entered twice, nothing is ever changed."""
+    """Keeps the ledger. Entering is idempotent: nothing is entered twice, and no entry is ever changed."""
 
     store: Store
     plugins: Plugins
     events: EventEmitter
 
-    # bringing the ledger up to date: never fails, gives the reason why not, empty when done; a later call makes it good
+    # updating the ledger: never fails, but returns the reason (empty on success); a later call catches up
 
     async def sync_lease(self, lease_id: str, *, quiet: bool = False) -> str:
-        """Enter what was paid for the lease, and its charges. The reason is emitted as a warning unless ``quiet``."""
+        """Enter the payments and charges of a lease. On failure, emit the reason as a warning unless ``quiet``."""
         lease = self.store.find_lease(lease_id)
         if lease is None:
-            raise LeaseError(_("no lease is called {given}").format(given=lease_id))
+            raise LeaseError(_("no such lease: {given}").format(given=lease_id))
         paid = self.list_payments(lease=lease.id)
         self._enter_transactions(self._make_payment_entries(paid))
         charges = await self.list_lease_charges(lease)
@@ -98,19 +98,19 @@ class Bookkeeping:
         else:
             reason = self._enter_transactions(self.find_missing_entries(lease, charges.items, paid))
         if reason and not quiet:
-            text = _("the books of {lease} could not be brought up to date: {reason}")
+            text = _("the ledger of {lease} could not be updated: {reason}")
             self.events.emit(EventKind.WARNING, text.format(lease=lease.id, reason=reason), lease=lease.id)
         return reason
 
     async def sync_account(self, provider: str) -> str:
-        """Enter what the account itself lists: top-ups, and fees that were paid for no lease."""
+        """Enter the items of the account's own statement: top-ups, and fees not paid for a lease."""
         found = await self.get_account_statement(provider)
         if isinstance(found, Unknown):
             return found.reason
         return self._enter_transactions(self.find_missing_account_entries(provider, found.items))
 
     async def sync_trip(self, trip: TripRecord) -> str:
-        """Enter what the trip paid, the charges of its lease, and what its account lists."""
+        """Enter the trip's payments, the charges of its lease, and the account's own items."""
         self.record_payments(trip.id)
         lease = self.store.find_lease(trip.lease) if trip.lease else None
         if lease is None:
@@ -121,7 +121,7 @@ class Bookkeeping:
         return next(filter(None, reasons), "")
 
     async def sync_all(self) -> dict[str, str]:
-        """Enter everything that may have changed; the reason by lease or provider why not."""
+        """Enter everything that may have changed; return the reasons for failures by lease or provider."""
         for trip in self.store.list_trips():
             self.record_payments(trip.id)
         reasons = {
@@ -133,11 +133,11 @@ class Bookkeeping:
         return {name: reason for name, reason in reasons.items() if reason}
 
     def record_payments(self, trip_id: str) -> None:
-        """Enter what the trip paid so far. Asks nobody."""
+        """Enter the trip's payments so far. Makes no requests."""
         self._enter_transactions(self._make_payment_entries(self.list_payments(trip=trip_id)))
 
     def _is_final(self, lease: Lease) -> bool:
-        """Over, with nothing on a meter, on hold or locked: its provider has nothing new to report."""
+        """Return whether the lease is over with nothing metered or held, so that its provider has no more charges."""
         if not lease.is_over:
             return False
         found = [line for line in self.list_lines(lease=lease.id) if line.money.amount]
@@ -152,9 +152,9 @@ class Bookkeeping:
         return ""
 
     def _make_payment_entries(self, paid: Sequence[RecordedPayment]) -> Iterable[Transaction]:
-        """A payment is on hold until a statement lists it; where none would, it is spent at once.
+        """Yield entries for payments: held until a statement lists them, or spent at once if there is no statement.
 
-        To be consumed inside the ledger's own transaction: nobody else enters a payment between look and entry.
+        Must be consumed inside the ledger's transaction, so that no other process enters a payment in between.
         """
         for item in paid:
             payment = item.payment
@@ -180,14 +180,14 @@ class Bookkeeping:
         gpu = _gpu_name(lease) if lease is not None else ""
         return make_transaction(charge, item.provider, lease=item.lease, trip=item.trip.id, gpu=gpu)
 
-    # what the accounts' own statements say
+    # statements of the accounts
 
     async def list_lease_charges(self, lease: Lease) -> Known[Charge] | Unknown:
-        """The lease's charges by the account's own statement; `Unknown` whatever is wrong with that."""
+        """Return the lease's charges by the account's statement; `Unknown` on any failure."""
         return await _unknown_on_error(lambda: self.plugins.billing_of(lease).list_charges(lease))
 
     async def get_account_statement(self, provider: str) -> Known[Charge] | Unknown:
-        """The account's whole statement, likewise; nothing where it keeps none."""
+        """Return the account's whole statement, empty if it keeps none; `Unknown` on any failure."""
 
         async def ask() -> Known[Charge] | Unknown:
             billing = self.plugins.billing(provider)
@@ -196,7 +196,7 @@ class Bookkeeping:
         return await _unknown_on_error(ask)
 
     def has_statement(self, provider: str) -> bool:
-        """Whether the account lists all its movements; one that cannot be built now may."""
+        """Return whether the account lists all its movements; assume so if its plugin cannot be built now."""
         try:
             return isinstance(self.plugins.billing(provider), SupportsStatement)
         except GpurentError:
@@ -205,10 +205,10 @@ class Bookkeeping:
     def find_missing_entries(
         self, lease: Lease, charges: Sequence[Charge], paid: Sequence[RecordedPayment]
     ) -> list[Transaction]:
-        """What the ledger lacks of ``charges``: new ones, what a meter added, holds that are over."""
+        """Return the entries that the ledger lacks: new charges, growth of metered ones, released holds."""
         known = {line.key: line for line in self.list_lines(lease=lease.id)}
         trips = {item.payment.proof: item.trip.id for item in paid}
-        # What no trip paid belongs to the trip that rented the lease.
+        # Charges that no trip paid are assigned to the trip that rented the lease.
         renting = next((record.id for record in self.store.list_trips(lease.id)), "")
         return [
             entry
@@ -224,7 +224,7 @@ class Bookkeeping:
         ]
 
     def find_missing_account_entries(self, provider: str, charges: Sequence[Charge]) -> list[Transaction]:
-        """Of an account's statement: the top-ups and the fees that the ledger lacks."""
+        """Return the top-ups and fees of an account's statement that the ledger lacks."""
         known = {line.key: line for line in self.list_lines(provider=provider)}
         fees = {
             item.payment.proof: item.trip.id
@@ -239,31 +239,31 @@ class Bookkeeping:
                 made += make_missing_transactions(evolve(charge, kind=kind), provider, known, trip=trip)
         return made
 
-    # what the ledger says
+    # queries
 
     def list_payments(self, *, trip: str = "", lease: str = "") -> Sequence[RecordedPayment]:
-        """The payments of one trip, of all trips of one lease, or all."""
+        """Return the payments of one trip, of all trips of one lease, or all payments."""
         trips = [record for record in self.store.list_trips(lease) if trip in ("", record.id)]
         return list(iter_recorded_payments(self.store, trips))
 
     def list_providers(self) -> Sequence[str]:
-        """Every provider that something was rented at, or paid to; not where nothing is in its own lists."""
+        """Return the providers that were rented from or paid, except those with only adopted leases."""
         leases = self.store.list_leases()
         listed = {lease.provider for lease in leases if self.plugins.is_known_to_provider(lease)}
         unlisted = {lease.provider for lease in leases} - listed
         return sorted(listed | set(self.store.ledger.list_providers()) - unlisted)
 
     def list_lines(self, **which: Unpack[LedgerFilter]) -> Sequence[LedgerLine]:
-        """Each movement with all its parts, in the order of entry."""
+        """Return each movement with all its entries, in the order of entry."""
         return group_lines(self.store.ledger.list_transactions(**which))
 
     def list_charges(self, **which: Unpack[LedgerFilter]) -> Sequence[Charge]:
-        """As on a receipt, in the order of time."""
+        """Return the charges as on a receipt, in chronological order."""
         found = [line.charge for line in self.list_lines(**which) if line.money.amount]
         return sorted(found, key=lambda charge: charge.at)
 
     def sum_spending(self, **which: Unpack[LedgerFilter]) -> tuple[ReceiptTotal, ...]:
-        """Paid, refunded, spent and held in each currency, by the ledger as it is now."""
+        """Return what the ledger shows as paid, refunded, spent and held in each currency."""
         return sum_charges(self.list_charges(**which))
 
 

@@ -1,4 +1,4 @@
-"""Hard limits: what a trip may cost, what a provider, or all of them, may cost in a month, and a job on a meter."""
+"""Budgets, as hard limits: per trip, per month for one provider or for all, and while a metered job runs."""
 
 from __future__ import annotations
 
@@ -24,15 +24,15 @@ from gpurent.workflow.payments.rates import ExchangeRates, RateLookup
 from gpurent.workflow.runtime.durable_steps import TripContext
 from gpurent.workflow.runtime.settings import Settings
 
-_AUTHORIZED_SCOPE = "agreed"
+_AUTHORIZED_SCOPE = "authorized-bills"
 CHECK_INTERVAL = timedelta(seconds=60)
-# The cost of so much time at least is kept back, to download the results.
+# The cost of at least this much time is reserved for downloading the results.
 DOWNLOAD_RESERVE = timedelta(minutes=5)
 
 
 @frozen(kw_only=True)
 class BudgetLimit:
-    """At most ``money`` for what trips and leases cost, or a provider (empty: all of them) since ``since``."""
+    """A limit of ``money``: for a trip and its leases, or for a provider (empty: all of them) from ``since`` on."""
 
     name: str
     money: Money
@@ -44,7 +44,7 @@ class BudgetLimit:
 
 @frozen(kw_only=True)
 class BudgetStatus:
-    """How a limit stands: ``used`` in its own currency, rounded up; deposits that are held count as used."""
+    """A limit and how much of it is ``used``, in its own currency and rounded up; held deposits count as used."""
 
     limit: BudgetLimit
     used: Money
@@ -62,45 +62,47 @@ class Budgets:
     bookkeeping: Bookkeeping
     rates: ExchangeRates
 
-    # checking
+    # checks
 
     async def check_budgets(
         self, provider: str, amount: Money, *, trip: str = "", key: str = "", sync: bool = True
     ) -> None:
-        """`BudgetExceeded` (nothing spent) if ``amount`` more would break the budget of the trip, or of the month.
+        """Raise `BudgetExceeded` if ``amount`` more would exceed a budget of the trip or the month; nothing is spent.
 
-        ``key`` names the bill that ``amount`` is for, which is not counted twice. ``sync`` false: by the ledger as it
-        is, without asking the providers. A limit that cannot be converted for want of a rate is a `MoneyError`:
-        nothing is let through unseen.
+        ``key`` names the bill that ``amount`` is for, so that it is not counted twice. If ``sync`` is false, use the
+        ledger
+        as it is, without asking the providers. Raises `MoneyError` if a limit cannot be converted for lack of an
+        exchange
+        rate: nothing passes unchecked.
         """
         for status in await self.list_statuses(provider, trip=trip, key=key, sync=sync):
             await self.check_limit(status, amount)
 
     async def check_limit(self, status: BudgetStatus, amount: Money) -> None:
-        """`BudgetExceeded` if ``amount`` more would break this one limit."""
+        """Raise `BudgetExceeded` if ``amount`` more would exceed this limit."""
         limit = status.limit
         conversion = await self.rates.get_conversion(amount.currency, limit.money.currency)
         if status.used + conversion.convert(amount) > limit.money:
             raise BudgetExceeded(
                 _(
-                    "{amount} more would break the {name} of {limit}: {used} are spent, held or ordered"
+                    "{amount} more would exceed the {name} of {limit}: {used} already spent, held or ordered"
                 ).format(amount=amount, name=limit.name, limit=limit.money, used=status.used),
-                hint=_("Nothing was spent for it. A deposit counts as long as it is held."),
+                hint=_("Nothing was spent. A deposit counts as long as it is held."),
             )
 
     async def check_metered_lease(self, lease: Lease, used: Money, *, trip: str = "") -> None:
-        """`BudgetExceeded` if a metered lease, having used ``used`` by the clock, breaks a budget. Asks no provider.
+        """Raise `BudgetExceeded` if a metered lease, having used ``used`` by the clock, exceeds a budget.
 
-        What of it stands in the ledger already is not counted twice.
+        Makes no requests. What is already in the ledger is not counted twice.
         """
         booked = [x for x in self.bookkeeping.sum_spending(lease=lease.id) if x.currency == used.currency]
         unbooked = used - sum((total.spent for total in booked), used.currency.zero)
         await self.check_budgets(lease.provider, max(unbooked, used.currency.zero), trip=trip, sync=False)
 
-    # bills that may be paid
+    # authorized bills
 
     def authorize_bill(self, bill: Bill) -> None:
-        """Note that ``bill`` may be paid: from here on it counts."""
+        """Record that ``bill`` may be paid; from now on it counts as used."""
         self.store.put_note(_AUTHORIZED_SCOPE, bill.key, str(bill.amount))
 
     def is_authorized(self, bill: Bill) -> bool:
@@ -110,12 +112,12 @@ class Budgets:
 
     @staticmethod
     def new_trip_status(money: Money) -> BudgetStatus:
-        """The budget of a trip that has not begun."""
+        """Return the budget of a trip that has not begun yet."""
         limit = with_precision(money)
         return BudgetStatus(limit=BudgetLimit(name=_("budget"), money=limit), used=limit.currency.zero)
 
     def list_limits(self, provider: str, trip: str = "") -> Sequence[BudgetLimit]:
-        """The trip's own, those of other trips with the same lease, everybody's month, the provider's month."""
+        """Return the limits of the trip, of other trips on its lease, the overall month, and the provider's month."""
         leases = self.store.list_leases()
         month = self.clock.now().replace(day=1, hour=0, minute=0, second=0, microsecond=0)
         found = self._list_trip_limits(trip, leases)
@@ -153,18 +155,18 @@ class Budgets:
             if code:
                 return with_precision(make_money((value, code)))
         raise UsageError(
-            _("[{section}] month = {text} is no amount of money with its currency").format(
+            _("[{section}] month = {text} is not an amount with a currency").format(
                 section=section, text=repr(text)
             ),
             hint=f'[{section}]\nmonth = "500CNY"',
         )
 
-    # how they stand
+    # status
 
     async def list_statuses(
         self, provider: str, *, trip: str = "", key: str = "", sync: bool = True
     ) -> Sequence[BudgetStatus]:
-        """Every limit that holds for ``provider`` and the trip, and how it stands."""
+        """Return every limit that applies to ``provider`` and the trip, with its status."""
         lookup = self.rates.start_lookup()
         found = []
         for limit in self.list_limits(provider, trip):
@@ -178,9 +180,9 @@ class Budgets:
         return found
 
     async def _sync_leases(self, leases: Iterable[Lease]) -> None:
-        """Bring the ledger up to date for what still moves.
+        """Update the ledger for leases that can still change.
 
-        Where a provider does not say, what was paid counts in full.
+        If a provider does not answer, what was paid counts in full.
         """
         for lease in leases:
             held = any(total.held.amount for total in self.bookkeeping.sum_spending(lease=lease.id))
@@ -188,7 +190,7 @@ class Budgets:
                 await self.bookkeeping.sync_lease(lease.id, quiet=True)
 
     def _booked_amounts(self, limit: BudgetLimit) -> list[Money]:
-        """Spent in the limit's time, and held now, whenever that was paid in."""
+        """Return what was spent in the limit's period, and what is held now, whenever it was paid."""
         if limit.since is None:
             found = [*self.bookkeeping.list_lines(trip=limit.trip_id)]
             found += [line for lease in limit.leases for line in self.bookkeeping.list_lines(lease=lease.id)]
@@ -196,11 +198,11 @@ class Budgets:
         ever = self.bookkeeping.sum_spending(provider=limit.provider)
         month = self.bookkeeping.sum_spending(provider=limit.provider, since=limit.since)
         spent = {total.currency: total for total in month}
-        # What moved this month moved at some time: every currency of the month is among those of ever.
+        # Every currency of this month is also in the all-time totals.
         return [_used_amount(spent.get(total.currency), total) for total in ever]
 
     def _ordered_amounts(self, lease: Lease, key: str) -> list[Money]:
-        """Bills that may be paid, by another process for one, and are not in the ledger yet."""
+        """Return the authorized bills, possibly of another process, that are not in the ledger yet."""
         paid = {item.payment.key for item in self.bookkeeping.list_payments(lease=lease.id)}
         return [
             bill.amount for bill in lease.bills if bill.key not in {*paid, key} and self.is_authorized(bill)
@@ -208,13 +210,13 @@ class Budgets:
 
 
 def _used_amount(spent: ReceiptTotal | None, held: ReceiptTotal) -> Money:
-    """Refunds of an earlier month's money do not make room for more in this one."""
+    """Return spent plus held, each at least zero: a refund from an earlier month frees no budget in this one."""
     zero = held.currency.zero
     return max(spent.spent if spent else zero, zero) + max(held.held, zero)
 
 
 def _unique_totals(lines: Iterable[LedgerLine]) -> Sequence[ReceiptTotal]:
-    """A line that was found by its trip and by its lease counts once."""
+    """Sum the lines; one that was found by both its trip and its lease counts once."""
     once = {(line.last.provider, line.last.ref, line.last.kind): line for line in lines}
     return sum_charges(line.charge for line in once.values() if line.money.amount)
 
@@ -228,7 +230,7 @@ async def _sum_converted(currency: Currency, amounts: Iterable[Money], lookup: R
 
 @define(eq=False)
 class JobBudget:
-    """To be checked now and then while a job runs. ``limit``: the trip's budget as it was converted when it began."""
+    """The budget check of a running job. ``limit``: the trip's budget, as converted when the trip began."""
 
     budgets: Budgets
     trip: TripContext
@@ -240,7 +242,7 @@ class JobBudget:
         return self.budgets.clock.now()
 
     async def check_lease(self, lease: Lease) -> None:
-        """`BudgetExceeded` when a metered lease has used up a budget, its trip's or the month's."""
+        """Raise `BudgetExceeded` if a metered lease has used up the budget of its trip or of the month."""
         price = lease.offer.tariff.price
         if not isinstance(lease.offer.tariff, Metered) or lease.started_at is None:
             return
@@ -251,24 +253,26 @@ class JobBudget:
         except BudgetExceeded as error:
             raise _stopped_error(error.message) from None
         except GpurentError as error:
-            # No rate now: the one of the beginning has to do.
+            # No current exchange rate: use the limit as converted at the beginning.
             self.trip.emit(EventKind.WARNING, error.message, lease=lease.id)
             limit = self.limit
             if limit is not None and limit.currency == most.currency and most > limit:
                 raise _stopped_error(_("the budget of {budget} is used up").format(budget=limit)) from None
 
     def _reserve_time(self, stay: timedelta) -> timedelta:
-        """Until the check after the next, and for the results: as long as the upload took, within reason."""
+        """Return the time to reserve until the check after next, and for the results, based on the upload time."""
         now = self._now()
         gap, self._checked_at = now - self._checked_at, now
-        # The leg that the job's own step belongs to.
+        # The leg that the current step belongs to.
         steps, leg = self.trip.steps_by_name(), self.trip.current_step.partition(".")[0]
-        begun, pushed = steps.get(f"{leg}.connect"), steps.get(f"{leg}.push")
-        upload = pushed.done_at - begun.begun_at if begun and pushed and pushed.done_at else DOWNLOAD_RESERVE
+        begun, pushed = steps.get(f"{leg}.connect"), steps.get(f"{leg}.upload")
+        upload = (
+            pushed.done_at - begun.started_at if begun and pushed and pushed.done_at else DOWNLOAD_RESERVE
+        )
         return max(CHECK_INTERVAL, 2 * gap) + max(DOWNLOAD_RESERVE, min(upload, stay / 4))
 
 
 def _stopped_error(why: str) -> BudgetExceeded:
     return BudgetExceeded(
-        why, hint=_("The job was stopped; results that are there come home."), spent=Spent.YES
+        why, hint=_("The job was stopped; existing results will be downloaded."), spent=Spent.YES
     )

@@ -1,4 +1,4 @@
-"""What time on a machine costs, in the currency that is really paid, and whether the account covers it."""
+"""Quotes: what time on a machine costs in the currency of the account, and whether the balance covers it."""
 
 from __future__ import annotations
 
@@ -12,19 +12,20 @@ from gpurent.domain.money import HOUR, Money, Rate
 from gpurent.domain.offer import Metered, Offer, Prepaid, Quote
 from gpurent.errors import MoneyError, UsageError
 from gpurent.locale import _
+from gpurent.locale.durations import format_duration
 from gpurent.workflow.payments.rates import ExchangeRates, RateLookup
 from gpurent.workflow.runtime.plugins import Plugins
 
 DAY = timedelta(days=1)
-# How far a floating rate may move between the quote and the payment before the user is asked again.
+# How far a floating exchange rate may move between quote and payment before the user is asked again.
 RATE_TOLERANCE = Decimal("0.05")
 
 
 @frozen(kw_only=True)
 class Funding:
-    """``ceiling``: the most that one bill of rent may be without asking again; ``deposit`` likewise for deposits.
+    """``ceiling`` is the highest bill for rent that is paid without asking again; ``deposit`` likewise for deposits.
 
-    ``rate`` is the one that was quoted with; ``budget`` the trip's, in the account's currency.
+    ``rate`` is the exchange rate of the quote, ``budget`` the trip's budget in the account's currency.
     """
 
     ceiling: Money
@@ -36,7 +37,7 @@ class Funding:
 
 @frozen
 class Quotes:
-    """In the currency of the account that pays."""
+    """Makes quotes in the currency of the account that pays."""
 
     plugins: Plugins
     rates: ExchangeRates
@@ -49,7 +50,7 @@ class Quotes:
         disk: int = 0,
         lookup: RateLookup | None = None,
     ) -> Quote:
-        """What ``term`` on ``offer`` costs; ``lookup``: rates that are being asked for already."""
+        """Return the price of ``term`` on ``offer``. ``lookup``: an exchange rate lookup already in progress."""
         if offer.deposit is not None:
             zero = offer.deposit.money.currency.zero
             return Quote(low=zero, high=zero, deposit=offer.deposit.money)
@@ -62,7 +63,7 @@ class Quotes:
         return _add_fee(Quote(low=low, high=add_tolerance(low), rate=rate), offer)
 
     async def get_funding(self, provider: str, quote: Quote, budget: Money | None = None) -> Funding:
-        """What is there and what may leave; refuses nothing. ``budget``: the trip's, in any currency."""
+        """Return the balance and the limits for payments, without checking them. ``budget`` may be in any currency."""
         balance = (await self.plugins.billing(provider).get_balance()).available
         if budget is not None:
             conversion = await self.rates.get_conversion(budget.currency, quote.high.currency)
@@ -73,33 +74,38 @@ class Quotes:
 
 
 def order_term(offer: Offer, term: timedelta | None) -> timedelta | None:
-    """The time to order: ``term``, a day when prepaid and not said, None on a meter."""
+    """Return the time to order: ``term``, by default a day if prepaid and None if metered.
+
+    Raises `UsageError` if ``term`` is outside of the tariff's limits.
+    """
     tariff = offer.tariff
     if isinstance(tariff, Metered):
         return term
     term = term or max(DAY, tariff.minimum)
     if term < tariff.minimum:
         raise UsageError(
-            _("{provider} rents for at least {minimum}").format(
-                provider=offer.provider, minimum=tariff.minimum
+            _("the minimum rental time at {provider} is {minimum}").format(
+                provider=offer.provider, minimum=format_duration(tariff.minimum)
             )
         )
     if tariff.maximum is not None and term > tariff.maximum:
         raise UsageError(
-            _("this machine can be had for at most {maximum}").format(maximum=tariff.maximum),
-            hint=_("Ask for less time and renew later, or pick another machine."),
+            _("this machine can be rented for at most {maximum}").format(
+                maximum=format_duration(tariff.maximum)
+            ),
+            hint=_("Rent it for less time and renew later, or choose another machine."),
         )
     return term
 
 
 def offer_cost(offer: Offer, term: timedelta | None, gpus: int = 1, disk: int = 0) -> Money:
-    """What ``term`` costs in the currency of the price: every begun tick, every GPU, the disk beyond the free one.
+    """Return the price of ``term``: every started tick, every GPU, and the disk above the free size.
 
-    A meter without a term is counted for an hour.
+    It is in the currency of the offer. A metered offer without a term is priced for an hour.
     """
     tariff, time = offer.tariff, term or HOUR
     if isinstance(tariff, Metered):
-        time = -(-time // tariff.tick) * tariff.tick
+        time = -(-time // tariff.billing_increment) * tariff.billing_increment
     gpus = max(gpus, 1)
     value = tariff.price.value * (gpus if isinstance(tariff, Prepaid) else 1)
     if offer.disk is not None and offer.hardware.gpus:
@@ -108,12 +114,12 @@ def offer_cost(offer: Offer, term: timedelta | None, gpus: int = 1, disk: int = 
 
 
 def add_tolerance(money: Money) -> Money:
-    """``money`` after the largest move of a rate that is not asked about."""
+    """Return ``money`` after the largest rise of the exchange rate that is tolerated without asking."""
     return Money(int(money.amount * (1 + RATE_TOLERANCE)) + 1, money.currency)
 
 
 def sum_quotes(quotes: Sequence[Quote]) -> Quote:
-    """The sum over the legs; all are in the one currency of the account."""
+    """Return the sum of the quotes of all legs, which share the account's currency."""
     first, *rest = quotes
     for quote in rest:
         deposits = [deposit for deposit in (first.deposit, quote.deposit) if deposit is not None]
@@ -127,7 +133,7 @@ def sum_quotes(quotes: Sequence[Quote]) -> Quote:
 
 
 def required_amount(quote: Quote) -> Money:
-    """The most that has to be there at once: everything that is spent, and what is held on top."""
+    """Return the most that must be available at once: what is spent, plus the deposit."""
     return quote.high if quote.deposit is None else quote.high + quote.deposit
 
 
@@ -137,14 +143,14 @@ def _add_fee(quote: Quote, offer: Offer) -> Quote:
 
 
 def require_funds(provider: str, quote: Quote, funding: Funding) -> None:
-    """`MoneyError` when the balance does not cover ``quote``."""
+    """Raise `MoneyError` if the balance does not cover ``quote``."""
     balance, most = funding.balance, required_amount(quote)
     if most > balance or balance.amount <= 0:
         missing = most - balance
         raise MoneyError(
             _("the balance of {balance} does not cover {needed}").format(balance=balance, needed=most),
             hint=_("Nothing was spent. Top up first: gpurent topup {provider} {short}").format(
-                # As the command line takes it: no separators, the code behind.
+                # In the command line's syntax: no separators, currency code last.
                 provider=provider,
                 short=f"{missing.decimal:f}{missing.currency.code}",
             ),

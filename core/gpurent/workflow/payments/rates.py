@@ -1,4 +1,4 @@
-"""The rates at hand: what the accounts report, and what the user wrote down. Every one dated, none guessed."""
+"""Exchange rates: reported by the accounts or configured by the user. Each has a date; none is guessed."""
 
 from __future__ import annotations
 
@@ -22,21 +22,23 @@ from gpurent.workflow.runtime.waiting import cancel_and_wait
 
 MAX_RATE_AGE = timedelta(hours=6)
 DEFAULT_TIMEOUT = 30.0
-# A rate that the user wrote down is no market's: it may be older.
+# A configured rate may be older than a reported one.
 MAX_CONFIGURED_RATE_AGE = timedelta(days=45)
 _PAIR_PATTERN = re.compile(r"([A-Z]{3,5})/([A-Z]{3,5})")
-_OTHER_KEYS = ("at", "source", "limit_days")
+_OTHER_KEYS = ("date", "source", "max_age_days")
 
 
 def read_provider_timeout(settings: Settings) -> float:
-    """Real seconds that a provider has for its answer: ``[offers] timeout``."""
+    """Return the timeout for a provider's answer in real seconds: ``[offers] timeout``."""
     text = settings.get("offers", "timeout", f"{DEFAULT_TIMEOUT:g}")
     try:
         seconds = float(text)
     except ValueError:
         seconds = 0.0
     if not 0 < seconds <= 600:
-        raise UsageError(_("[offers] timeout is {text}; seconds are meant").format(text=repr(text)))
+        raise UsageError(
+            _("[offers] timeout must be a number of seconds, at most 600, not {text}").format(text=repr(text))
+        )
     return seconds
 
 
@@ -47,17 +49,17 @@ class ExchangeRates:
     clock: Clock
 
     def start_lookup(self) -> RateLookup:
-        """Fresh rates for one purpose: nobody was asked yet."""
+        """Start a lookup of current rates, which shares answers within one purpose."""
         return RateLookup(self.plugins, self.settings, self.clock)
 
     async def get_conversion(self, source: Currency, target: Currency) -> Conversion:
-        """As `RateLookup.get_conversion`, for a single one."""
+        """Return a single conversion, as `RateLookup.get_conversion` does."""
         return await self.start_lookup().get_conversion(source, target)
 
 
 @define(eq=False)
 class RateLookup:
-    """Asks each account once, all side by side, and remembers the answers."""
+    """Requests each account's rates once, concurrently, and caches the answers."""
 
     plugins: Plugins
     settings: Settings
@@ -65,23 +67,29 @@ class RateLookup:
     _requests: dict[tuple[str, str], asyncio.Task[Rate | GpurentError]] = field(factory=dict, init=False)
 
     async def get_rate(self, provider: str, quote: Currency) -> Rate:
-        """What a unit of the currency of ``provider``'s account is worth in ``quote``; old or insane: `MoneyError`."""
+        """Return the rate from the currency of ``provider``'s account to ``quote``.
+
+        Raises `MoneyError` if it is too old or implausible.
+        """
         answer = await self._request_rate(provider, quote)
         if isinstance(answer, GpurentError):
             raise answer
         return evolve(answer, quote=quote).check_age(self.clock.now(), MAX_RATE_AGE)
 
     def prefetch(self) -> None:
-        """Ask every account now, without waiting."""
+        """Start requests to all accounts without waiting."""
         for provider, quote in self._list_pairs():
             self._request_rate(provider, quote)
 
     async def close(self) -> None:
-        """Stop waiting for whoever has not answered."""
+        """Cancel the requests that are still open."""
         await cancel_and_wait(*(task for task in self._requests.values() if not task.done()))
 
     async def get_currency(self, code: str) -> Currency:
-        """The currency of that code; one that core does not know must be an account's, or have a rate written down."""
+        """Return the currency ``code``: a known one, that of an account, or one with a configured rate.
+
+        Raises `UsageError` for an unknown code.
+        """
         if code in KNOWN_CURRENCIES:
             return KNOWN_CURRENCIES[code]
         billing = [
@@ -97,17 +105,18 @@ class RateLookup:
                 if isinstance(answer, Rate):
                     return answer.base
         if billing:
-            raise UnavailableError(
-                _("nobody says now what {code} is worth").format(code=code), retryable=True
-            )
+            raise UnavailableError(_("no current exchange rate for {code}").format(code=code), retryable=True)
         if any(
             code in (rate.base.code, rate.quote.code) for rate in parse_configured_rates(self._rates_section)
         ):
             return Currency(code, 2)
-        raise UsageError(_("no wallet here knows the currency {code}").format(code=code))
+        raise UsageError(_("unknown currency: {code}").format(code=code))
 
     async def get_conversion(self, source: Currency, target: Currency) -> Conversion:
-        """The shortest way over rates that are fresh and sane; none: `MoneyError` that says what is missing."""
+        """Return the shortest conversion over fresh, plausible rates.
+
+        Raises a `MoneyError` that names what is missing if there is none.
+        """
         if source.code == target.code:
             return Conversion(target=target)
         floating, reasons = await self._list_account_rates()
@@ -115,7 +124,7 @@ class RateLookup:
         way = find_rate_path([*floating, *written], source.code, target.code)
         if way is None:
             raise MoneyError(
-                _("there is no rate between {source} and {target}").format(
+                _("no exchange rate between {source} and {target}").format(
                     source=source.code, target=target.code
                 ),
                 hint="\n".join([*reasons, *faults, _missing_rate_hint(source, target)]),
@@ -127,7 +136,7 @@ class RateLookup:
         return self.settings.sections.get("rates", {})
 
     def _list_configured_rates(self) -> tuple[list[Rate], list[str]]:
-        """What the user wrote down, and why some of it cannot be used."""
+        """Return the configured rates, and why some of them cannot be used."""
         rates, reasons = [], []
         for rate in parse_configured_rates(self._rates_section):
             try:
@@ -137,7 +146,7 @@ class RateLookup:
         return rates, reasons
 
     async def _list_account_rates(self) -> tuple[list[Rate], list[str]]:
-        """What the accounts report, and why some of it cannot be used."""
+        """Return the rates that the accounts report, and why some of them cannot be used."""
         self.prefetch()
         rates, reasons = [], []
         for provider, quote in self._list_pairs():
@@ -146,7 +155,7 @@ class RateLookup:
             except (UnavailableError, InputRequired) as error:
                 reasons.append(error.message)
             except MoneyError as error:
-                # No rate for this pair at all is no trouble; a bad one is.
+                # A missing rate for this pair is no problem; a bad rate is.
                 if isinstance(await self._request_rate(provider, quote), Rate):
                     reasons.append(error.message)
             except GpurentError:
@@ -154,7 +163,7 @@ class RateLookup:
         return rates, reasons
 
     def _list_pairs(self) -> list[tuple[str, Currency]]:
-        """One provider for each account, with each currency that the account's own may be priced in."""
+        """Return one provider per account, with each currency for which its rate is requested."""
         billing = self.plugins.registry.get_entries(BillingEntry)
         entries = self.plugins.registry.get_entries(LeaseEntry)
         first = {entry.billing: name for name, entry in sorted(entries.items(), reverse=True)}
@@ -182,36 +191,40 @@ class RateLookup:
         except TimeoutError:
             billing = self.plugins.provider_entry(provider).billing
             return UnavailableError(
-                _("{wallet} gives no rate within {seconds:g} s").format(wallet=billing, seconds=seconds),
+                _("{wallet} gave no exchange rate within {seconds:g} s").format(
+                    wallet=billing, seconds=seconds
+                ),
                 retryable=True,
             )
 
 
 def _missing_rate_hint(source: Currency, target: Currency) -> str:
     pair = "USD/CNY" if "CNY" in (source.code, target.code) else f"{source.code}/{target.code}"
-    return _('Write one down in config.toml: [rates] "{pair}" = …, with at and source.').format(pair=pair)
+    return _('Add one to config.toml: [rates] "{pair}" = …, with date and source.').format(pair=pair)
 
 
 def parse_configured_rates(section: Mapping[str, str]) -> list[Rate]:
-    """``"USD/CNY" = 7.10`` each, with ``at`` (a date) and ``source`` for all of them."""
+    """Parse entries ``"USD/CNY" = 7.10``, with ``date`` and ``source`` for all of them."""
     source = section.get("source", "config.toml")
     return [
-        Rate(*_parse_pair(key), _parse_number(key, text), _parse_date(section.get("at", "")), source)
+        Rate(*_parse_pair(key), _parse_number(key, text), _parse_date(section.get("date", "")), source)
         for key, text in section.items()
         if key not in _OTHER_KEYS
     ]
 
 
 def parse_max_rate_age(section: Mapping[str, str]) -> timedelta:
-    """How old a written rate may be: ``limit_days``."""
-    text = section.get("limit_days", "")
+    """Return how old a configured rate may be: ``max_age_days``."""
+    text = section.get("max_age_days", "")
     return timedelta(days=int(text)) if text.isdigit() and len(text) < 5 else MAX_CONFIGURED_RATE_AGE
 
 
 def _parse_pair(key: str) -> tuple[Currency, Currency]:
     pair = _PAIR_PATTERN.fullmatch(key)
     if pair is None:
-        raise UsageError(_("[rates] {key} is no pair of currencies").format(key=key), hint='"USD/CNY" = 7.10')
+        raise UsageError(
+            _("[rates] {key} is not a pair of currencies").format(key=key), hint='"USD/CNY" = 7.10'
+        )
     base, quote = (KNOWN_CURRENCIES.get(code) or Currency(code, 8) for code in pair.groups())
     return base, quote
 
@@ -220,7 +233,9 @@ def _parse_number(key: str, text: str) -> Decimal:
     try:
         return Decimal(text)
     except InvalidOperation:
-        raise UsageError(_("[rates] {key} = {text} is no number").format(key=key, text=repr(text))) from None
+        raise UsageError(
+            _("[rates] {key} = {text} is not a number").format(key=key, text=repr(text))
+        ) from None
 
 
 def _parse_date(text: str) -> datetime:
@@ -228,6 +243,6 @@ def _parse_date(text: str) -> datetime:
         found = datetime.fromisoformat(text)
     except ValueError:
         raise UsageError(
-            _("[rates] needs the date of its rates"), hint='[rates]\nat = 2026-11-24\nsource = "…"'
+            _("[rates] needs the date of its rates"), hint='[rates]\ndate = 2026-11-24\nsource = "…"'
         ) from None
     return found if found.tzinfo is not None else found.replace(tzinfo=UTC)

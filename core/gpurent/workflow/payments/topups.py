@@ -1,4 +1,4 @@
-"""Money into an account, out of it, and invoices. Nothing here ever pays or sends anything."""
+"""Top-ups, withdrawals and invoices of an account. Nothing here pays or sends anything."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from gpurent.locale import _
 from gpurent.roles.account import (
     Balance,
     InvoiceInfo,
+    MoneyInstructions,
     SupportsInvoices,
     SupportsWithdrawal,
-    TopUp,
     TopUpAdvice,
 )
 from gpurent.workflow.payments.rates import ExchangeRates
@@ -29,20 +29,20 @@ TOPUP_TIMEOUT = timedelta(hours=1)
 
 @frozen(kw_only=True)
 class TopUpInstructions:
-    """``balance_before`` is the balance when the way was asked for; ``advice`` is there when it decided ``amount``."""
+    """How to top up. ``balance_before``: the balance at the time of asking; ``advice``: set if it chose ``amount``."""
 
     amount: Money
-    top_up: TopUp
+    top_up: MoneyInstructions
     balance_before: Balance
     advice: TopUpAdvice | None = None
 
 
 @frozen(kw_only=True)
 class WithdrawalInstructions:
-    """``worth``: what ``amount`` would bring at the dated rates of ``conversion``; None where nobody knows one."""
+    """How to withdraw. ``worth``: the value of ``amount`` by ``conversion``; None if no rate is known."""
 
     amount: Money
-    withdrawal: TopUp
+    withdrawal: MoneyInstructions
     worth: Money | None = None
     conversion: Conversion | None = None
 
@@ -57,17 +57,19 @@ class AccountMoney:
         return await self.plugins.billing(provider).get_balance()
 
     def require_currency(self, provider: str, code: str) -> None:
-        """`MoneyError` if an amount was typed in another currency than the account's; an empty code is its own."""
+        """Raise `MoneyError` if ``code`` is not the account's currency; an empty code means the account's own."""
         currency = self.plugins.billing_entry(provider).currency
         if code and code != currency:
-            raise MoneyError(_("{provider} takes {currency}").format(provider=provider, currency=currency))
+            raise MoneyError(
+                _("{provider} only accepts {currency}").format(provider=provider, currency=currency)
+            )
 
-    # in
+    # top-ups
 
     async def topup_instructions(
         self, provider: str, value: Decimal | None, code: str = ""
     ) -> TopUpInstructions:
-        """How ``value`` gets into the account; None: as much as the account itself advises."""
+        """Return how to top up by ``value``; None: as much as the account suggests."""
         self.require_currency(provider, code)
         billing = self.plugins.billing(provider)
         before = await billing.get_balance()
@@ -79,7 +81,7 @@ class AccountMoney:
         advice = await billing.suggest_top_up()
         if advice is None:
             raise UsageError(
-                _("how much? The balance is {balance}").format(balance=before.available),
+                _("specify an amount; the balance is {balance}").format(balance=before.available),
                 hint=_("gpurent topup {provider} AMOUNT").format(provider=provider),
             )
         way = await billing.create_top_up(advice.money)
@@ -88,10 +90,10 @@ class AccountMoney:
     async def wait_for_topup(
         self, provider: str, expected: TopUpInstructions, show: Callable[[Balance], None]
     ) -> Balance:
-        """The balance with the money in it; ``show`` is called with each balance before. Not in time: an error.
+        """Wait for a top-up and return the new balance; call ``show`` with each balance before.
 
-        A running machine may drain the account meanwhile, and a seller may keep a fee: nine tenths above the lowest
-        balance that was seen are an arrival.
+        A running machine may drain the account meanwhile, and a payment service may deduct a fee, so nine tenths of the
+        amount above the lowest balance seen count as arrived. Raises `UnavailableError` on timeout.
         """
         billing = self.plugins.billing(provider)
         lowest = expected.balance_before.available
@@ -108,8 +110,10 @@ class AccountMoney:
         arrived = await self.poller.poll(look, interval=POLL_INTERVAL, timeout=TOPUP_TIMEOUT, min_seconds=0.5)
         if arrived is None:
             raise UnavailableError(
-                _("the {amount} have not arrived yet").format(amount=expected.amount),
-                hint=_("Paid money still arrives: gpurent balance {provider}").format(provider=provider),
+                _("the top-up of {amount} has not arrived yet").format(amount=expected.amount),
+                hint=_("If you have paid, the money will still arrive: gpurent balance {provider}").format(
+                    provider=provider
+                ),
                 retryable=True,
             )
         return arrived
@@ -117,7 +121,7 @@ class AccountMoney:
     # invoices
 
     async def get_invoice_info(self, provider: str) -> tuple[InvoiceInfo, tuple[tuple[str, str], ...]]:
-        """How the invoice stands, and the name and label of what has to be given to request one."""
+        """Return the invoice's status, and the name and label of each field needed to request one."""
         billing = self._require_invoices(provider)
         return await billing.get_invoice_info(), tuple(billing.invoice_fields)
 
@@ -127,18 +131,18 @@ class AccountMoney:
     def _require_invoices(self, provider: str) -> SupportsInvoices:
         billing = self.plugins.billing(provider)
         if not isinstance(billing, SupportsInvoices):
-            raise UsageError(_("{provider} gives no invoices").format(provider=provider))
+            raise UsageError(_("{provider} does not issue invoices").format(provider=provider))
         return billing
 
-    # out
+    # withdrawals
 
     async def withdrawal_instructions(
         self, provider: str, value: Decimal | None, code: str
     ) -> WithdrawalInstructions:
-        """How ``value`` (None: all that is there) gets out, and what it is worth in the currency ``code``."""
+        """Return how to withdraw ``value`` (None: everything), and what that is worth in the currency ``code``."""
         billing = self.plugins.billing(provider)
         if not isinstance(billing, SupportsWithdrawal):
-            raise UsageError(_("nothing can be cashed out at {provider}").format(provider=provider))
+            raise UsageError(_("{provider} does not support withdrawals").format(provider=provider))
         available = (await billing.get_balance()).available
         amount = available if value is None else available.currency.money(value)
         way = await billing.withdraw(amount)
@@ -147,7 +151,7 @@ class AccountMoney:
         return WithdrawalInstructions(amount=amount, withdrawal=way, worth=worth, conversion=conversion)
 
     async def _find_conversion(self, amount: Money, code: str) -> Conversion | None:
-        """To the currency ``code``, else to dollars; None where nobody knows a rate."""
+        """Return the conversion to ``code``, else to US dollars; None if no rate is known."""
         lookup = self.rates.start_lookup()
         for target in dict.fromkeys((code, USD.code)):
             try:

@@ -1,1 +1,1 @@
-"""What is shown of leases, offers and money. Changes nothing but the ledger, by new entries."""
+"""Reports on leases, offers and money. Read-only, except for new ledger entries."""

@@ -1,4 +1,4 @@
-"""What was spent, by day, provider, GPU or trip; converted only by the rates that stand in the entries."""
+"""Costs by day, provider, GPU or trip, converted only with the rates recorded in the entries."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from gpurent.ports.system import Clock
 from gpurent.workflow.payments.bookkeeping import Bookkeeping
 from gpurent.workflow.reports.receipts import list_lease_idle_spans
 
-_SPENT_KINDS = (ChargeKind.USE, ChargeKind.RENEWAL, ChargeKind.FEE)
+_SPENT_KINDS = (ChargeKind.USAGE, ChargeKind.RENEWAL, ChargeKind.FEE)
 _GROUP_KEYS: Mapping[str, Callable[[Transaction], str]] = MappingProxyType(
     {
         "day": lambda entry: f"{entry.at.astimezone(UTC):%Y-%m-%d}",
@@ -32,9 +32,9 @@ GROUPINGS = tuple(_GROUP_KEYS)
 
 @frozen(kw_only=True)
 class Expense:
-    """One movement that was spent (``money`` above zero) or came back (below), and the ``rate`` it was converted by.
+    """One movement: spent (positive ``money``) or refunded (negative), and the ``rate`` it was converted with.
 
-    ``lacking``: a conversion was asked for and the entry has no rate that could do it.
+    ``is_unconverted``: a conversion was requested, but the entry has no suitable rate.
     """
 
     at: datetime
@@ -42,7 +42,7 @@ class Expense:
     money: Money
     lease: str
     rate: Rate | None = None
-    lacking: bool = False
+    is_unconverted: bool = False
 
 
 @frozen(kw_only=True)
@@ -53,19 +53,22 @@ class CostRow:
 
 @frozen(kw_only=True)
 class Costs:
-    """``rows`` by key; ``totals`` one a currency; ``rates`` that were used; ``lacking`` is what none could convert."""
+    """Costs grouped by ``by``: ``rows`` by key, ``totals`` one per currency, and the ``rates`` that were used.
+
+    ``unconverted`` is what could not be converted.
+    """
 
     by: str
     movements: tuple[Expense, ...]
     rows: tuple[CostRow, ...]
     totals: tuple[Money, ...]
     rates: tuple[Rate, ...] = ()
-    lacking: tuple[Money, ...] = ()
+    unconverted: tuple[Money, ...] = ()
 
 
 @frozen(kw_only=True)
 class LeaseSpan:
-    """A lease's time and what it cost in one currency, for the charts."""
+    """The time span of a lease and its cost in one currency, for the charts."""
 
     lease: str
     since: datetime
@@ -75,14 +78,14 @@ class LeaseSpan:
 
 @frozen(kw_only=True)
 class UsageHistory:
-    """What the charts show besides the rows: leases in time, and paid but idle time by lease."""
+    """Data for the charts besides the rows: lease spans, and the paid but idle time of each lease."""
 
     spans: tuple[LeaseSpan, ...] = ()
     idle: Mapping[str, tuple[tuple[str, timedelta], ...]] = field(factory=dict)
 
 
 def group_costs(entries: Iterable[Transaction], by: str, code: str = "") -> Costs:
-    """Group what was spent; with ``code`` each movement is converted by its own rate, rounded up once."""
+    """Group what was spent; with ``code``, convert each movement at its own rate and round it up once."""
     movements = [
         _make_expense(entry, _GROUP_KEYS[by](entry), code)
         for entry in entries
@@ -101,7 +104,7 @@ def group_costs(entries: Iterable[Transaction], by: str, code: str = "") -> Cost
         rows=tuple(sorted(rows, key=lambda row: (row.key, row.money.currency.code))),
         totals=_sum_by_currency(item.money for item in movements),
         rates=tuple(sorted(rates.values(), key=lambda rate: rate.at)),
-        lacking=_sum_by_currency(item.money for item in movements if item.lacking),
+        unconverted=_sum_by_currency(item.money for item in movements if item.is_unconverted),
     )
 
 
@@ -119,13 +122,13 @@ def _make_expense(entry: Transaction, key: str, code: str) -> Expense:
         return plain
     rate = entry.rate
     if rate is None or code not in (rate.base.code, rate.quote.code):
-        return evolve(plain, lacking=True)
+        return evolve(plain, is_unconverted=True)
     try:
-        # By size, so that a reversal takes back just what was converted.
+        # Convert the absolute value, so that a reversal cancels exactly what was converted.
         size = rate.convert(money if money.amount > 0 else -money)
     except MoneyError:
-        # A rate of zero, or one between two other currencies: never guessed around.
-        return evolve(plain, lacking=True)
+        # The rate is zero or for other currencies: do not guess.
+        return evolve(plain, is_unconverted=True)
     return evolve(plain, money=size if money.amount > 0 else -size, rate=rate)
 
 
@@ -146,7 +149,7 @@ def make_lease_spans(found: Costs, leases: Sequence[Lease], now: datetime) -> tu
 
 @frozen(kw_only=True)
 class CostReport:
-    """``sync_errors``: by lease or provider, why its last charges may be missing."""
+    """Costs and usage. ``sync_errors``: why the latest charges may be missing, by lease or provider."""
 
     costs: Costs
     history: UsageHistory
@@ -168,7 +171,7 @@ class CostReports:
         until: datetime | None = None,
         offline: bool = False,
     ) -> CostReport:
-        """Grouped ``by`` day, provider, gpu or trip; ``offline``: from the ledger as it is, nobody is asked."""
+        """Report costs grouped ``by`` day, provider, gpu or trip; ``offline``: from the ledger only, no requests."""
         behind = {} if offline else await self.bookkeeping.sync_all()
         costs = group_costs(self.store.ledger.list_transactions(since=since, until=until), by, code)
         leases = self.store.list_leases()

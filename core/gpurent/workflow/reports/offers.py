@@ -1,4 +1,4 @@
-"""The fitting offers of one provider, and of all side by side, by what the wanted time truly costs."""
+"""Matching offers of one provider, and of all providers compared by what the wanted time really costs."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class OfferListing:
     settings: Settings
 
     async def list_fitting_offers(self, provider: str, requirements: Requirements) -> Known[Offer] | Unknown:
-        """What fits, cheapest first; a failure is `Unknown` with its reason."""
+        """Return matching offers, cheapest first; on failure, `Unknown` with the reason."""
         seconds = read_provider_timeout(self.settings)
         try:
             async with asyncio.timeout(seconds):
@@ -41,13 +41,13 @@ class OfferListing:
         kept = [
             offer
             for offer in found.items
-            if fits(offer, requirements) and (offer.free or requirements.include_taken)
+            if fits(offer, requirements) and (offer.available or requirements.include_taken)
         ]
-        return Known(sorted(kept, key=lambda offer: (not offer.free, hourly_price(offer), offer.key)))
+        return Known(sorted(kept, key=lambda offer: (not offer.available, hourly_price(offer), offer.key)))
 
 
 def fits(offer: Offer, requirements: Requirements) -> bool:
-    """Whether ``offer`` is what is asked for; a GPU's name matches without regard to case, spaces and dashes."""
+    """Return whether ``offer`` matches; GPU names are compared without case, spaces and dashes."""
     if requirements.machine and offer.key != requirements.machine:
         return False
     if not _is_large_enough(offer, requirements):
@@ -59,7 +59,10 @@ def fits(offer: Offer, requirements: Requirements) -> bool:
 
 
 def _is_large_enough(offer: Offer, requirements: Requirements) -> bool:
-    """What the provider does not say is zero: nobody pays for a machine that may be too small."""
+    """Return whether the offer is large enough. A size that the provider does not report counts as zero.
+
+    We never pay for a machine that may be too small.
+    """
     has = offer.hardware
     return (
         has.gpu_memory >= requirements.gpu_memory
@@ -73,7 +76,7 @@ def normalize_name(name: str) -> str:
 
 
 def hourly_price(offer: Offer) -> Decimal:
-    """Whole units an hour, for sorting within one currency."""
+    """Return the price per hour in whole currency units, for sorting within one currency."""
     price = offer.tariff.price
     return price.value * (HOUR // MICROSECOND) / (price.per // MICROSECOND)
 
@@ -87,9 +90,9 @@ def is_long_enough(offer: Offer, term: timedelta | None) -> bool:
 
 @frozen(kw_only=True)
 class ConvertedPrice:
-    """A price in the currency that the user compares in: what is spent in the end, and what lies locked meanwhile.
+    """A price in the user's currency: what is spent in the end, and the deposit that is locked meanwhile.
 
-    ``low`` and ``high`` differ when a rate floats.
+    ``low`` and ``high`` differ if an exchange rate floats.
     """
 
     low: Money
@@ -100,13 +103,13 @@ class ConvertedPrice:
 
 @frozen(kw_only=True)
 class PricedOffer:
-    """An offer for the wanted time.
+    """An offer priced for the wanted time.
 
-    ``quote`` is what has to be paid in the account's own currency, ``term`` for how long at least; ``refundable`` of
-    it is paid back when the machine is released after the wanted time.
+    ``quote`` is what has to be paid in the account's currency, for the minimum time ``term``; ``refundable`` of it is
+    refunded if the machine is released after the wanted time, which leaves ``net_quote``.
 
-    ``price`` is in the currency that the provider prices in. ``converted`` None: there is no rate,
-    ``unconverted_reason`` says so.
+    ``price`` is in the provider's currency. ``converted`` is None if there is no exchange rate; ``unconverted_reason``
+    says why.
     """
 
     offer: Offer
@@ -121,9 +124,9 @@ class PricedOffer:
 
 @frozen(kw_only=True)
 class MarketOffers:
-    """``ranked`` cheapest first; ``unconverted``: priced, but not comparable for want of a rate.
+    """``ranked`` is sorted cheapest first; ``unconverted`` is priced, but not comparable for lack of an exchange rate.
 
-    ``unavailable``: providers that are left out, and why; ``too_short``: machines that are not let for so long.
+    ``unavailable``: providers left out, and why; ``too_short``: the number of machines not rented out for so long.
     """
 
     ranked: Sequence[PricedOffer]
@@ -132,13 +135,13 @@ class MarketOffers:
     too_short: int = 0
 
 
-# Plans a trip for the spec, the offer and the trip's id, without ordering or writing anything.
+# Plans a trip from its spec, offer and id, without ordering or writing anything.
 PlanMaker = Callable[[TripSpec, Offer, str, RateLookup | None], Awaitable[TripPlan]]
 
 
 @frozen
 class Market:
-    """All providers and all rates are asked at once: the slowest decides how long it takes."""
+    """Compares the offers of all providers. Providers and rates are requested concurrently."""
 
     plugins: Plugins
     listing: OfferListing
@@ -147,16 +150,16 @@ class Market:
     make_plan: PlanMaker
 
     def list_providers(self) -> list[str]:
-        """The providers that machines can be rented at; not those that only take over what the user has."""
+        """Return the providers that machines can be rented from; not those that only adopt machines."""
         entries = self.plugins.registry.get_entries(LeaseEntry)
         return sorted(name for name, entry in entries.items() if entry.billing)
 
     async def compare_offers(
         self, requirements: Requirements, providers: Sequence[str], term: timedelta, code: str
     ) -> MarketOffers:
-        """What fits ``requirements`` for ``term``, compared in the currency ``code``. No ``providers``: all.
+        """Compare matching offers for ``term`` in the currency ``code``; empty ``providers`` means all.
 
-        A provider that fails, or says nothing in time, is left out by name.
+        A provider that fails or does not answer in time is listed as unavailable.
         """
         names = list(dict.fromkeys(providers)) or self.list_providers()
         for name in names:
@@ -202,7 +205,7 @@ class Market:
         )
 
     async def _price_offer(self, spec: TripSpec, offer: Offer, lookup: RateLookup) -> PricedOffer:
-        """What `gpurent run` would have to pay for this machine, and what would be gone in the end."""
+        """Return what `gpurent run` would have to pay for this machine, and what it would cost in the end."""
         tariff, requirements = offer.tariff, spec.requirements
         wanted = spec.limits.term or HOUR
         term = max(wanted, tariff.minimum) if isinstance(tariff, Prepaid) else wanted
@@ -222,7 +225,7 @@ class Market:
         )
 
     async def _quote_trip(self, spec: TripSpec, offer: Offer, lookup: RateLookup) -> Quote:
-        """Where a cheaper machine to upload on comes first, its deposit is part of the price."""
+        """Quote the whole trip: the deposit of a cheaper staging machine, if there is one, is part of the price."""
         try:
             return (await self.make_plan(spec, offer, "", lookup)).quote
         except LeaseError:
@@ -254,14 +257,14 @@ def _format_error(error: GpurentError) -> str:
 
 def _converted_sort_key(item: PricedOffer) -> tuple[bool, int, str, str]:
     high = item.converted.high.amount if item.converted else 0
-    return (not item.offer.free, high, item.offer.provider, item.offer.key)
+    return (not item.offer.available, high, item.offer.provider, item.offer.key)
 
 
 def _unconverted_sort_key(item: PricedOffer) -> tuple[str, bool, int, str]:
-    """Within one currency."""
+    """Sort key within one currency."""
     return (
         item.net_quote.high.currency.code,
-        not item.offer.free,
+        not item.offer.available,
         item.net_quote.high.amount,
         item.offer.key,
     )

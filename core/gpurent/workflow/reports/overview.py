@@ -1,4 +1,4 @@
-"""All leases at a glance, kept fresh: for live views. Rows are there at once; whoever does not answer is stale."""
+"""An overview of all leases for live views. Rows are available at once; those that cannot be refreshed are stale."""
 
 from __future__ import annotations
 
@@ -23,16 +23,15 @@ from gpurent.workflow.runtime.leases import LeaseTracker
 
 REFRESH_TIMEOUT = 15.0
 MAX_CONCURRENT = 8
-# Each kind has slots of its own: a provider that hangs must not keep machines from being asked.
+# Each kind has its own semaphore, so that a hanging provider does not block machines.
 _SLOT_KINDS = ("provider", "machine", "statement")
 
 
 @frozen(kw_only=True)
 class MachineSample:
-    """``load`` in percent, the mean of all GPUs, None without one. ``lines``: the last of the newest job's log.
+    """``load`` is the mean of all GPUs in percent, None without one; ``lines`` the end of the newest job's log.
 
-    ``at``: when the machine last answered (provider time). ``stale_reason``: why the last try failed, empty when it
-    did not.
+    ``at``: when the machine last answered (provider time). ``stale_reason``: why the last attempt failed, or empty.
     """
 
     load: int | None = None
@@ -43,7 +42,7 @@ class MachineSample:
 
 @define(eq=False)
 class MachineSampler:
-    """Keeps one connection open to each machine that is sampled."""
+    """Samples machines, keeping one connection open to each."""
 
     connector: Connector
     secrets: SecretStore
@@ -51,7 +50,7 @@ class MachineSampler:
     _connections: dict[str, OpenConnection] = field(factory=dict, init=False)
 
     async def take_sample(self, lease: Lease) -> MachineSample:
-        """One look; a machine that does not answer is an `UnavailableError`."""
+        """Sample the machine once. Raises `UnavailableError` if it does not answer."""
         connection = await self._get_connection(lease)
         result = await connection.run(view_sample_command())
         load, lines = parse_view_sample(result.stdout)
@@ -63,7 +62,7 @@ class MachineSampler:
             return known
         await self.close_connection(lease.id)
         if lease.endpoint is None:
-            raise UnavailableError(f"{lease.id}: no machine")
+            raise UnavailableError(_("{lease} has no machine").format(lease=lease.id))
         password = self.secrets.get_vault(lease.provider).get(lease.password_ref)
         connection = await self.connector.open_connection(lease.id, lease.endpoint, password)
         self._connections[lease.id] = connection
@@ -81,11 +80,13 @@ class MachineSampler:
 
 @frozen(kw_only=True)
 class LeaseRow:
-    """One lease as it was last seen.
+    """One lease in its last known state.
 
-    ``is_low``: the time left lies below one of the user's thresholds. ``spent`` is by the ledger, one amount a
-    currency. ``asked_at``: when its provider last answered (provider time), None not yet. ``stale_reason``: why the
-    last look failed, empty when it did not. ``sample`` is the machine's own part.
+    ``is_low``: the time left is below one of the user's thresholds. ``spent`` is from the ledger, one amount per
+    currency.
+    ``asked_at``: when its provider last answered (provider time), None if not yet. ``stale_reason``: why the last
+    refresh
+    failed, or empty. ``sample`` is from the machine itself.
     """
 
     lease: Lease
@@ -98,20 +99,20 @@ class LeaseRow:
 
     @property
     def problem(self) -> str:
-        """What is not fresh in this row and why; empty when all is."""
+        """What is stale in this row and why; empty if nothing is."""
         return self.stale_reason or self.sample.stale_reason
 
     @property
     def stale_since(self) -> datetime | None:
-        """When what is not fresh was last seen."""
+        """Since when it is stale: the time of the last successful answer."""
         return self.asked_at if self.stale_reason else self.sample.at
 
 
 @frozen
 class LeaseTimes:
-    """``get_time_left`` gives the time left by lease, each account asked once.
+    """``get_time_left`` returns the time left by lease id, asking each account once.
 
-    ``get_thresholds`` those of a provider's warnings.
+    ``get_thresholds`` returns the warning thresholds of a provider.
     """
 
     get_time_left: Callable[[Sequence[Lease]], Awaitable[Mapping[str, TimeLeft]]]
@@ -123,9 +124,9 @@ class LeaseTimes:
 
 @define(eq=False)
 class LeaseOverview:
-    """`rows` asks nobody; each ``refresh`` asks side by side, everybody for at most ``timeout`` real seconds.
+    """The rows of all leases. `list_rows` makes no requests; the ``refresh_…`` methods make them concurrently.
 
-    ``over``: leases that are over are shown too.
+    ``timeout`` is per request, in real seconds. ``include_over``: also show leases that are over.
     """
 
     leases: LeaseTracker
@@ -153,7 +154,7 @@ class LeaseOverview:
         return self._rows.get(lease_id)
 
     def reload_leases(self) -> None:
-        """Take up what the Store says: new leases, those that ended, what other processes found out."""
+        """Update the rows from the Store: new leases, ended ones, and changes made by other processes."""
         leases = self.leases.list_leases(include_over=self.include_over)
         known = self._rows
         self._rows = {
@@ -164,9 +165,9 @@ class LeaseOverview:
     async def refresh_rows(
         self, leases: Collection[str] | None = None, statements: Collection[str] | None = None
     ) -> None:
-        """Ask the providers about ``leases``, the accounts for the time left, and for the charges of ``statements``.
+        """Refresh ``leases`` from the providers, the time left, and the charges of ``statements`` from the accounts.
 
-        None: all of them. Machines are not asked.
+        None means all. Machines are not contacted.
         """
         await asyncio.gather(
             self._run_all("provider", self._select_known(leases), self._refresh_lease),
@@ -175,7 +176,7 @@ class LeaseOverview:
         )
 
     async def refresh_machines(self, leases: Collection[str]) -> None:
-        """Load and last lines of the machines that run, over connections that stay open; all others are closed."""
+        """Sample the running machines among ``leases`` over connections that stay open; close all others."""
         await self.sampler.close_others(leases)
         running = [
             row.lease.id
@@ -187,7 +188,7 @@ class LeaseOverview:
         await self._run_all("machine", running, self._refresh_sample)
 
     async def refresh_time(self) -> None:
-        """Time left of every lease, each account asked once; what they cost, as far as the ledger knows."""
+        """Refresh the time left of all leases, asking each account once, and fill in costs from the ledger."""
         rows = self.list_rows()
         figures = await self.times.get_time_left([row.lease for row in rows])
         for row in rows:
@@ -207,7 +208,7 @@ class LeaseOverview:
         await asyncio.gather(*(self._run_once(kind, name, action) for name in names))
 
     async def _run_once(self, kind: str, name: str, action: Callable[[str], Awaitable[None]]) -> None:
-        """``action`` unless the same is still under way for this lease; never raises for anybody's fault."""
+        """Run ``action`` for a lease, unless the same is already in progress."""
         if (kind, name) in self._busy or name not in self._rows:
             return
         self._busy.add((kind, name))
@@ -242,7 +243,7 @@ class LeaseOverview:
         return tuple(total.spent for total in self.bookkeeping.sum_spending(lease=name))
 
     async def _catch_failure(self, asking: Awaitable[object]) -> str:
-        """Why it failed, empty when it did not."""
+        """Await a request with a timeout; return why it failed, or an empty string."""
         try:
             async with asyncio.timeout(self.timeout):
                 await asking

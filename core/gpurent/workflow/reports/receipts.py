@@ -1,4 +1,4 @@
-"""Receipts by the ledger: of a lease, of a trip, of everything; and the time that was paid but not used."""
+"""Receipts from the ledger: of a lease, of a trip, of everything; and time that was paid but not used."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ from gpurent.workflow.runtime.leases import LeaseTracker
 from gpurent.workflow.runtime.waiting import Poller
 
 POLL_INTERVAL = timedelta(seconds=6)
-# How long a refund that is on its way is waited for.
+# How long to wait for a pending refund.
 REFUND_TIMEOUT = timedelta(minutes=5)
 IdleSpans = tuple[tuple[str, timedelta], ...]
 
 
 def find_trip_idle_spans(store: TripStore, trip_id: str) -> IdleSpans | None:
-    """By name: from the end of the upload to the job's start, from its end to the release; None without a job.
+    """Return the idle spans by name: from upload to job start, and from job end to release.
 
-    A setup is work as far as it lies in between.
+    Setup in between counts as work. None if the trip started no job.
     """
     steps = store.list_steps(trip_id)
     done = {step.name: step.done_at for step in steps if step.done_at is not None}
@@ -35,12 +35,12 @@ def find_trip_idle_spans(store: TripStore, trip_id: str) -> IdleSpans | None:
         return None
     launched = store.find_step_value(trip_id, f"{leg}.launch", Timestamp)
     ended = store.find_step_value(trip_id, f"{leg}.monitor", Timestamp)
-    pushed = max((at for name, at in done.items() if name.endswith(".push")), default=None)
+    pushed = max((at for name, at in done.items() if name.endswith(".upload")), default=None)
     released = done.get("release")
     spans = []
     if pushed is not None and launched is not None:
         setups = [
-            max(timedelta(), min(step.done_at, launched.at) - max(step.begun_at, pushed))
+            max(timedelta(), min(step.done_at, launched.at) - max(step.started_at, pushed))
             for step in steps
             if step.done_at is not None and step.name.endswith(".setup")
         ]
@@ -52,7 +52,7 @@ def find_trip_idle_spans(store: TripStore, trip_id: str) -> IdleSpans | None:
 
 
 def list_lease_idle_spans(store: TripStore, lease_id: str) -> IdleSpans:
-    """By the first trip that started a job on the lease; nothing when none did."""
+    """Return the idle spans of the first trip that started a job on the lease; empty if none did."""
     for trip in store.list_trips(lease_id):
         idle = find_trip_idle_spans(store, trip.id)
         if idle is not None:
@@ -62,7 +62,7 @@ def list_lease_idle_spans(store: TripStore, lease_id: str) -> IdleSpans:
 
 @frozen
 class Receipts:
-    """Every receipt rests on the ledger, brought up to date with the providers' statements."""
+    """Makes receipts from the ledger, after updating it from the providers' statements."""
 
     store: Store
     leases: LeaseTracker
@@ -72,9 +72,9 @@ class Receipts:
     async def get_lease_receipt(
         self, lease: Lease, trip: str = "", timeout: timedelta = REFUND_TIMEOUT
     ) -> Receipt:
-        """Of a lease; waits for refunds that are on their way. ``trip``: the one whose idle time counts, if any.
+        """Return the receipt of a lease; wait for pending refunds. ``trip``: count the idle time of this trip only.
 
-        With the provider's statement out of reach it holds what the ledger knows, and its ``note`` says so.
+        If the provider's statement is unavailable, the receipt holds what the ledger knows, and its ``note`` says so.
         """
         reason = ""
         idle = (
@@ -94,15 +94,15 @@ class Receipts:
         return settled or self._make_lease_receipt(lease, idle, reason)
 
     async def get_current_receipt(self, lease_id: str) -> Receipt:
-        """Of the lease that ``lease_id`` names, by the statement as it stands now; waits for nothing."""
+        """Return the current receipt of the lease ``lease_id`` (an id or its prefix), without waiting for refunds."""
         return await self.get_lease_receipt(
             await self.leases.try_refresh_lease(lease_id), timeout=timedelta()
         )
 
     async def list_receipts(self, lease_or_trip_id: str = "") -> list[Receipt]:
-        """Of the lease or the trip that ``lease_or_trip_id`` names.
+        """Return the receipt of the lease or trip with this id.
 
-        Else of every lease, and of each account what is for none.
+        Without an id: receipts of all leases, and of the charges of each account that belong to no lease.
         """
         leases = self.store.list_leases()
         if lease_or_trip_id:

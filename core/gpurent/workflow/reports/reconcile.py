@@ -1,4 +1,4 @@
-"""The ledger beside the providers' own statements: every difference named, nothing changed but by new entries."""
+"""Reconciles the ledger with the providers' statements: names every difference; corrects only by new entries."""
 
 from __future__ import annotations
 
@@ -19,39 +19,43 @@ from gpurent.workflow.runtime.plugins import Plugins
 
 
 class Difference(Enum):
-    """EQUAL and GROWN (a meter ran on since the last look) are in order; of the others somebody must know.
+    """How a movement in the ledger compares with the statement.
 
-    UNKNOWN: the statement could not be read. TWICE: listed there more often than once. BALANCE: the lines agree,
-    the sum does not.
+    EQUAL and GROWN (a meter ran on since the last sync) are fine; all others need attention. UNKNOWN: the statement
+    could not be read. DUPLICATE: the statement lists it more than once. BALANCE_DIFFERS: all lines agree, but the sum
+    does not.
     """
 
     EQUAL = "equal"
     GROWN = "grown"
-    MISSING_IN_LEDGER = "missing-here"
-    MISSING_IN_STATEMENT = "missing-there"
-    AMOUNT_DIFFERS = "amount"
-    DUPLICATE = "twice"
-    BALANCE_DIFFERS = "balance"
+    MISSING_IN_LEDGER = "missing-in-ledger"
+    MISSING_IN_STATEMENT = "missing-in-statement"
+    AMOUNT_DIFFERS = "amount-differs"
+    DUPLICATE = "duplicate"
+    BALANCE_DIFFERS = "balance-differs"
     UNKNOWN = "unknown"
 
 
 @frozen(kw_only=True)
 class LedgerFinding:
-    """A movement: what is ``here``, what is ``there``. ``entries`` would bring the ledger up to it."""
+    """The result for one movement: ``in_ledger`` and ``in_statement`` are its amounts.
+
+    ``entries`` would bring the ledger up to date.
+    """
 
     provider: str
-    what: Difference
+    difference: Difference
     ref: str = ""
     kind: ChargeKind | None = None
     lease: str = ""
-    here: Money | None = None
-    there: Money | None = None
+    ledger_amount: Money | None = None
+    statement_amount: Money | None = None
     reason: str = ""
     entries: tuple[Transaction, ...] = ()
 
     @property
     def is_consistent(self) -> bool:
-        return self.what in (Difference.EQUAL, Difference.GROWN)
+        return self.difference in (Difference.EQUAL, Difference.GROWN)
 
 
 @frozen
@@ -61,7 +65,7 @@ class Reconciliation:
     bookkeeping: Bookkeeping
 
     async def compare_provider(self, provider: str) -> list[LedgerFinding]:
-        """Each lease's charges and the account's statement against the ledger. Enters nothing."""
+        """Compare each lease's charges and the account's statement with the ledger, without entering anything."""
         found: list[LedgerFinding] = []
         seen: set[str] = set()
         leases = [
@@ -79,12 +83,14 @@ class Reconciliation:
                 seen |= {charge.ref for charge in charges.items}
         if self.bookkeeping.has_statement(provider):
             found += await self._compare_account(provider, seen)
-            if all(x.what is Difference.EQUAL for x in found) and all(lease.is_over for lease in leases):
+            if all(x.difference is Difference.EQUAL for x in found) and all(
+                lease.is_over for lease in leases
+            ):
                 found.append(await self._compare_balance(provider))
         return found
 
     def enter_missing(self, findings: Iterable[LedgerFinding]) -> int:
-        """Enter what the ledger lacks; the number of new entries. Nothing that was entered is changed."""
+        """Enter what the ledger lacks and return the number of new entries. Existing entries are not changed."""
         return self.store.ledger.add_transactions(
             [entry for finding in findings for entry in finding.entries]
         )
@@ -106,7 +112,7 @@ class Reconciliation:
                 yield _missing_in_statement(lease.provider, line)
 
     async def _compare_account(self, provider: str, seen: Collection[str]) -> list[LedgerFinding]:
-        """What the account lists besides what was ``seen``, and what the ledger has that it does not list."""
+        """Return what the account lists besides the refs in ``seen``, and what only the ledger has."""
         statement = await self.bookkeeping.get_account_statement(provider)
         if isinstance(statement, Unknown):
             return [_unreadable_statement(provider, statement.reason)]
@@ -124,7 +130,7 @@ class Reconciliation:
         return [*found, *(_missing_in_statement(provider, line) for line in gone)]
 
     async def _compare_balance(self, provider: str) -> LedgerFinding:
-        """With every line equal, the sums must be equal too, where the account lists everything."""
+        """Compare the sum of the ledger with the balance; call it only if all lines are equal."""
         try:
             there = (await self.plugins.billing(provider).get_balance()).available
         except GpurentError as error:
@@ -132,13 +138,13 @@ class Reconciliation:
         sums = sum_balances(self.store.ledger.list_transactions(provider=provider))
         here = sums.get((LedgerAccount(f"wallet:{provider}"), there.currency), there.currency.zero)
         what = Difference.EQUAL if here == there else Difference.BALANCE_DIFFERS
-        return LedgerFinding(provider=provider, what=what, here=here, there=there)
+        return LedgerFinding(provider=provider, difference=what, ledger_amount=here, statement_amount=there)
 
 
 def _compare_charge(
     lease: Lease, charge: Charge, line: LedgerLine | None, missing: tuple[Transaction, ...]
 ) -> LedgerFinding:
-    """``missing`` are the entries that would bring the ledger up to ``charge``."""
+    """Compare one charge. ``missing``: the entries that would bring the ledger up to ``charge``."""
     if line is None or not line.money.amount:
         what, entries = Difference.MISSING_IN_LEDGER, missing
     elif line.money == charge.money:
@@ -163,7 +169,7 @@ def _compare_account_charge(
 
 
 def _correct_line(line: LedgerLine, charge: Charge, provider: str) -> tuple[Transaction, ...]:
-    """The line taken back, and ``charge`` in its place."""
+    """Return a reversal of the line, and ``charge`` in its place."""
     last = line.last
     reversal = line.make_reversal(charge.at, "reconciled")
     part = reversal.part + 1
@@ -181,12 +187,12 @@ def _make_finding(
 ) -> LedgerFinding:
     return LedgerFinding(
         provider=provider,
-        what=what,
+        difference=what,
         ref=charge.ref,
         kind=charge.kind,
         lease=lease,
-        here=line.money if line is not None and line.money.amount else None,
-        there=charge.money,
+        ledger_amount=line.money if line is not None and line.money.amount else None,
+        statement_amount=charge.money,
         entries=entries,
     )
 
@@ -195,13 +201,13 @@ def _missing_in_statement(provider: str, line: LedgerLine) -> LedgerFinding:
     last = line.last
     return LedgerFinding(
         provider=provider,
-        what=Difference.MISSING_IN_STATEMENT,
+        difference=Difference.MISSING_IN_STATEMENT,
         ref=last.ref,
         kind=last.kind,
         lease=last.lease,
-        here=line.money,
+        ledger_amount=line.money,
     )
 
 
 def _unreadable_statement(provider: str, reason: str, lease: str = "") -> LedgerFinding:
-    return LedgerFinding(provider=provider, what=Difference.UNKNOWN, lease=lease, reason=reason)
+    return LedgerFinding(provider=provider, difference=Difference.UNKNOWN, lease=lease, reason=reason)

@@ -1,1 +1,1 @@
-"""What every use case stands on: durable steps, locks, plugin building, logins, mail, notifications."""
+"""The foundation of all use cases: durable steps, locks, plugins, logins, e-mail, notifications."""

@@ -1,4 +1,4 @@
-"""Delivers to somebody who may be slow, hang, print or break: in order, in threads that nobody has to wait for."""
+"""Delivers items in order to a receiver that may be slow, hang, print or fail, in threads nobody has to wait for."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ MAX_PENDING = 100
 
 @frozen(kw_only=True)
 class DeliveryOutcome:
-    """How one delivery went; ``reason`` is empty when it went well. ``seconds`` are real ones."""
+    """The outcome of one delivery; ``reason`` is empty on success. ``seconds`` are real seconds."""
 
     name: str
     reason: str = ""
@@ -32,11 +32,12 @@ class DeliveryOutcome:
 
 
 class DeliveryQueue(Generic[T]):
-    """Calls ``send`` for each thing that was put, one after another; ``report`` hears how each call went.
+    """Calls ``send`` for each queued item, one at a time; ``report`` receives each outcome.
 
-    A call that exceeds ``limit`` seconds is reported as failed; the next one begins when it is over. Both are called in
-    threads of the queue. They are daemons: whatever hangs in them ends with the process. At most `CAPACITY` things
-    wait; the oldest makes room for the newest.
+    A call that exceeds ``limit`` seconds is reported as failed; the next one starts when it returns. Both callbacks run
+    in
+    daemon threads of the queue, so whatever hangs in them ends with the process. At most `MAX_PENDING` items wait; then
+    the oldest is dropped for the newest.
     """
 
     def __init__(
@@ -68,12 +69,12 @@ class DeliveryQueue(Generic[T]):
 
     @property
     def pending_count(self) -> int:
-        """How many things are not sent yet, the one under way included."""
+        """The number of unsent items, including the one in progress."""
         with self._changed:
             return len(self._pending) + self._is_busy
 
     def drain(self, timeout: float) -> int:
-        """Wait until all is sent, or a call has exceeded its limit, or ``timeout`` are over; what is left."""
+        """Wait until everything is sent, a call exceeds its limit, or ``timeout`` passes; return how many are left."""
         with self._changed:
             self._changed.wait_for(lambda: self._is_overdue or not (self._pending or self._is_busy), timeout)
         return self.pending_count
@@ -97,7 +98,7 @@ class DeliveryQueue(Generic[T]):
 
 
 class Delivery:
-    """One call of ``send`` in a thread of its own, which may raise anything, exit, print or never return."""
+    """One call of ``send`` in its own thread; it may raise anything, exit, print or never return."""
 
     def __init__(self, name: str, send: Callable[[T], object], thing: T, limit: float) -> None:
         self._name = name
@@ -124,7 +125,7 @@ class Delivery:
         self._thread.join()
 
     def wait_for_outcome(self) -> DeliveryOutcome:
-        """How it went; waits no longer than until its limit."""
+        """Wait for the outcome, at most until the time limit."""
         self._thread.join(max(0.0, self._started_at + self._timeout - monotonic()))
         seconds = min(monotonic() - self._started_at, self._timeout)
         if not self.is_done:
@@ -150,7 +151,7 @@ _thread_state = threading.local()
 
 
 class _FilteredStream:
-    """A standard stream that drops what muted threads write and is the real one for everybody else."""
+    """Wraps a standard stream and drops what muted threads write."""
 
     def __init__(self, real: Any) -> None:
         self.wrapped = real
@@ -166,7 +167,7 @@ class _FilteredStream:
 
 
 def install_stream_filters() -> None:
-    """From now on the output of muted threads is dropped; again: does nothing."""
+    """Drop the output of muted threads from now on. Idempotent."""
     for name in ("stdout", "stderr"):
         if not isinstance(getattr(sys, name), _FilteredStream):
             setattr(sys, name, _FilteredStream(getattr(sys, name)))
@@ -181,7 +182,7 @@ def remove_stream_filters() -> None:
 
 @contextmanager
 def mute_output() -> Iterator[None]:
-    """What this thread prints inside the block is dropped, once `install_stream_filters` was called."""
+    """Drop what this thread prints inside the block; requires `install_stream_filters`."""
     _thread_state.muted = True
     try:
         yield

@@ -1,4 +1,4 @@
-"""The trips as the Store has them, and their durable steps: what was done is recalled, what was not is done once."""
+"""Trips and their durable steps: a recorded step is never run again, only its result is returned."""
 
 from __future__ import annotations
 
@@ -20,24 +20,25 @@ from gpurent.workflow.runtime.events import EventEmitter
 from gpurent.workflow.runtime.waiting import WorkLocks
 
 T = TypeVar("T")
-# Nothing is known to be wrong: a trip that fails with one of these stays open, to be resumed.
+# Temporary errors: a trip that fails with one of these stays open and can be resumed.
 RESUMABLE_ERRORS = (UnavailableError, InputRequired, BusyError)
 _ID_ALPHABET = "abcdefghjkmnpqrstuvwxyz23456789"
 
 
 @frozen(kw_only=True)
 class Timestamp:
-    """When something was done (provider time): all that some steps record, and all that is read of others."""
+    """When something was done (provider time): the result of some steps, and the part of others that is read back."""
 
     at: datetime
 
 
 @define
 class TripContext:
-    """One trip. Every step goes through `step`; a killed trip is resumed by walking again.
+    """One trip. All work goes through `step`, so a killed trip is resumed by running it again from the start.
 
-    ``current_step``: the step that was begun last. Two tasks of one trip take a context each, so that neither speaks in
-    the other's name.
+    ``current_step`` is the step begun last. Concurrent tasks of a trip each need their own context, so that their
+    events
+    name the right step.
     """
 
     store: TripStore
@@ -48,9 +49,9 @@ class TripContext:
     async def step(
         self, name: str, kind: type[T], action: Callable[[], Awaitable[T]], *, quiet: bool = False
     ) -> T:
-        """What the step ``name`` gave, recalled if it was recorded; else begun, made and recorded.
+        """Return the recorded result of the step ``name``; if there is none, run ``action`` and record its result.
 
-        ``action`` may run again after a kill between its effect and the record, so it must be idempotent.
+        ``action`` runs again if the process is killed before recording, so it must be idempotent.
         """
         known = self.store.find_step_value(self.id, name, kind)
         if known is not None:
@@ -58,7 +59,7 @@ class TripContext:
         self.store.begin_step(self.id, name)
         self.current_step = name
         if not quiet:
-            self.emit(EventKind.STEP_BEGUN)
+            self.emit(EventKind.STEP_STARTED)
         value = await action()
         self.store.record_step(self.id, name, value)
         if not quiet:
@@ -66,7 +67,7 @@ class TripContext:
         return value
 
     async def record_result(self, name: str, value: T) -> T:
-        """A value that was made before, recorded once: the first one that was kept."""
+        """Record an existing value as a step; return the one that was recorded first."""
 
         async def given() -> T:
             return value
@@ -80,7 +81,7 @@ class TripContext:
         return {record.name: record for record in self.store.list_steps(self.id)}
 
     def step_done_at(self, name: str) -> datetime | None:
-        """When the step was recorded, in provider time."""
+        """Return when the step was recorded (provider time)."""
         record = self.steps_by_name().get(name)
         return record.done_at if record is not None else None
 
@@ -99,7 +100,10 @@ class TripTracker:
         return self.store.list_trips(lease)
 
     def get_trip(self, trip_id: str) -> TripRecord:
-        """The trip with this id or its only match; empty: the only one under way."""
+        """Return the trip with this id or unique suffix; with an empty id, the only open trip.
+
+        Raises `UsageError` if there is not exactly one.
+        """
         records = self.list_trips()
         found = [record for record in records if record.id == trip_id]
         if not found and trip_id:
@@ -124,7 +128,7 @@ class TripTracker:
         return self.locks.lock_trip(trip_id)
 
     def end_trip(self, trip_id: str, outcome: str = "done") -> None:
-        """It cannot be resumed any more."""
+        """End the trip; it can no longer be resumed."""
         self.store.end_trip(trip_id, outcome)
 
     def fail_trip(self, trip_id: str, error: GpurentError) -> None:

@@ -1,4 +1,4 @@
-"""Events: what happens is emitted once, and everybody who subscribed hears of it."""
+"""Events: each is emitted once and passed to all subscribers."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 @define(eq=False)
 class EventEmitter:
-    """Subscribers are called in the order in which they came, at once."""
+    """Calls its subscribers immediately, in the order of subscription."""
 
     clock: Clock
     subscribers: list[EventSubscriber] = field(factory=list)
@@ -33,8 +33,8 @@ class EventEmitter:
         step: str = "",
         **data: str | int,
     ) -> None:
-        """``text`` is for people, in their language; ``data`` for scripts, without secrets."""
-        from gpurent.domain.events import Event  # listings, which emit nothing, do not need it
+        """Emit an event. ``text`` is for people, in their language; ``data`` is for scripts and holds no secrets."""
+        from gpurent.domain.events import Event  # lazy: listings emit no events
 
         event = Event(kind=kind, at=self.clock.now(), trip=trip, lease=lease, step=step, text=text, data=data)
         for subscriber in self.subscribers:

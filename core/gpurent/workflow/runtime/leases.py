@@ -1,4 +1,4 @@
-"""Our leases: found, refreshed, saved; whoever cares hears of each change."""
+"""The lease tracker: finds, refreshes and saves our leases, and emits an event for each change of state."""
 
 from __future__ import annotations
 
@@ -21,7 +21,10 @@ class LeaseTracker:
     events: EventEmitter
 
     def get_lease(self, lease_id: str) -> Lease:
-        """The lease with this id, or the only one that it begins; `UsageError` or `LeaseError` else."""
+        """Return the lease with this id or unique prefix.
+
+        Raises `UsageError` if the prefix is ambiguous, `LeaseError` if there is no such lease.
+        """
         exact = self.store.find_lease(lease_id)
         if exact is not None:
             return exact
@@ -30,17 +33,15 @@ class LeaseTracker:
             return found[0]
         if found:
             many = ", ".join(lease.id for lease in found)
-            raise UsageError(_("{given} may be {many}").format(given=lease_id, many=many))
-        raise LeaseError(
-            _("no lease is called {given}").format(given=lease_id), hint=_("See: gpurent ls --all")
-        )
+            raise UsageError(_("{given} is ambiguous: {many}").format(given=lease_id, many=many))
+        raise LeaseError(_("no such lease: {given}").format(given=lease_id), hint=_("See: gpurent ls --all"))
 
     def list_leases(self, *, include_over: bool = False) -> list[Lease]:
-        """Ours as they were last seen, oldest first; those that are not over, unless ``include_over``."""
+        """Return our leases in their last known state, oldest first; those that are over only if ``include_over``."""
         return list(self.store.list_leases() if include_over else self.store.list_open_leases())
 
     def save_lease(self, lease: Lease) -> Lease:
-        """Write the lease as it is now; emits an event when its state changed."""
+        """Save the lease; emit an event if its state changed."""
         before = self.store.find_lease(lease.id)
         self.store.save_lease(lease)
         if before is None or before.state is not lease.state:
@@ -48,7 +49,7 @@ class LeaseTracker:
         return lease
 
     def update_lease(self, lease_id: str, change: Callable[[Lease], Lease]) -> Lease:
-        """Write what ``change`` makes of the lease, again when another process moved the lease meanwhile."""
+        """Apply ``change`` to the lease and save it; retry if another process changed the lease meanwhile."""
         while True:
             before = self.get_lease(lease_id)
             after = change(before)
@@ -56,7 +57,7 @@ class LeaseTracker:
                 return after
 
     async def refresh_lease(self, lease_id: str) -> Lease:
-        """Ask the provider once how the lease stands; taken again when another process moved it meanwhile."""
+        """Ask the provider for the lease's state and save it; retry if another process changed the lease meanwhile."""
         while True:
             before = self.get_lease(lease_id)
             after = await self.plugins.provider_of(before).refresh_lease(before)
@@ -68,9 +69,9 @@ class LeaseTracker:
                 return after
 
     async def try_refresh_lease(self, lease_id: str) -> Lease:
-        """As `refresh_lease`, but no answer leaves the lease as it was, with the reason as its note."""
+        """Refresh the lease; on failure, return it unchanged with the reason as its note."""
         lease = self.get_lease(lease_id)
-        # Kept files may have gone since; every other end is final.
+        # Kept files may have been deleted since; every other end is final.
         if lease.is_over and lease.state is not LeaseState.KEPT:
             return lease
         try:
@@ -79,8 +80,8 @@ class LeaseTracker:
             return evolve(lease, note=error.message)
 
     async def list_refreshed_leases(self, *, include_over: bool = False) -> list[Lease]:
-        """As `list_leases`, each viewed now."""
-        import asyncio  # a listing that asks nobody loads this module too
+        """Return our leases, each refreshed now."""
+        import asyncio  # lazy: offline listings also load this module
 
         found = await asyncio.gather(
             *(self.try_refresh_lease(lease.id) for lease in self.list_leases(include_over=include_over))
@@ -88,26 +89,26 @@ class LeaseTracker:
         return [lease for lease in found if include_over or not lease.is_over]
 
     def _emit_lease_changed(self, lease: Lease) -> None:
-        from gpurent.domain.events import EventKind  # listings, which emit nothing, do not need it
+        from gpurent.domain.events import EventKind  # lazy: listings emit no events
 
         self.events.emit(EventKind.LEASE_CHANGED, lease.note, lease=lease.id, state=lease.state.value)
 
 
 def not_running_error(lease: Lease, hint: str = "") -> LeaseError:
-    """What is told of a machine that is wanted and does not run; nothing was spent."""
+    """Return the error for a machine that has to be running but is not; nothing was spent."""
     return LeaseError(
-        _("{lease} is not running ({state})").format(lease=lease.id, state=lease.state.value), hint=hint
+        _("{lease} is not running ({state})").format(lease=lease.id, state=lease.state.title), hint=hint
     )
 
 
 def require_running(lease: Lease) -> None:
-    """A `LeaseError` for a lease that is not ready."""
+    """Raise `LeaseError` if the lease is not ready."""
     if lease.state is not LeaseState.READY:
         raise not_running_error(lease)
 
 
 def add_burning_lease(error: GpurentError, lease_id: str) -> GpurentError:
-    """``error``, which says now that this lease goes on costing money."""
+    """Mark ``error`` to say that this lease still costs money, and return it."""
     error.spent = Spent.YES
     if lease_id not in error.burning:
         error.burning = (*error.burning, lease_id)

@@ -1,4 +1,4 @@
-"""Logins: asked once, kept in the vault, renewed when the provider no longer accepts them."""
+"""Logins: entered once, stored in the vault, renewed when the provider no longer accepts them."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _CREDENTIAL_SCOPE = "credentials"
 
 @define(eq=False)
 class Logins:
-    """The user's logins by auth entry. Credentials leave the vault for their plugin alone."""
+    """The user's logins by auth entry. Credentials are only ever passed to the plugin they belong to."""
 
     plugins: Plugins
     secrets: SecretStore
@@ -38,7 +38,7 @@ class Logins:
     _open_logins: dict[str, Login] = field(factory=dict, init=False)
 
     def find_login(self, auth: str) -> Login | None:
-        """The login that is open, else the one kept in the vault, valid or not."""
+        """Return the current login, else the one in the vault, whether still valid or not."""
         if auth not in self._open_logins:
             record = self._find_record(_LOGIN_SCOPE, auth)
             if record is None:
@@ -49,19 +49,22 @@ class Logins:
         return self._open_logins[auth]
 
     def find_credentials(self, auth: str) -> dict[str, Secret] | None:
-        """What was given at login, None when nothing is kept."""
+        """Return the credentials stored at login, None if there are none."""
         record = self._find_record(_CREDENTIAL_SCOPE, auth)
         return (
             None if record is None else {name: self._register_secret(value) for name, value in record.items()}
         )
 
     async def get_login(self, auth: str, *, renew: bool = False) -> Login:
-        """The open login of ``auth``; with ``renew`` a new one from the kept credentials. None kept: `AuthError`."""
+        """Return the current login of ``auth``; with ``renew``, a new one from the stored credentials.
+
+        Raises `AuthError` if nothing is stored.
+        """
         if renew:
             kept = self.find_credentials(auth)
             if kept is None:
                 raise AuthError(
-                    _("the login to {auth} is no longer accepted").format(auth=auth),
+                    _("the login to {auth} is no longer valid").format(auth=auth),
                     hint=_("Log in again: gpurent login"),
                 )
             return await self._log_in_and_save(auth, kept)
@@ -73,7 +76,7 @@ class Logins:
         return found
 
     async def ensure_login(self, auth: str) -> Login:
-        """A login that works: the stored one, else from the kept credentials, else a new one."""
+        """Return a valid login: the stored one, else one from the stored credentials, else ask for a new one."""
         found = self.find_login(auth)
         if found is not None and await self.plugins.authenticator(auth).is_valid(found):
             return found
@@ -81,7 +84,7 @@ class Logins:
         return await (self._log_in_and_save(auth, kept) if kept else self.log_in(auth, {}))
 
     async def log_in(self, auth: str, given: Mapping[str, Secret]) -> Login:
-        """Log in with what is given, set in the settings, or asked for; the first use of a wallet makes its key."""
+        """Log in with values that are given, configured, or asked for; a wallet's first login creates its key."""
         entry, authenticator = self.plugins.auth_entry(auth), self.plugins.authenticator(auth)
         configured = self.settings.get_plugin_settings(auth, entry.fields)
         fields = {name: Secret(value) for name, value in configured.items()} | dict(given)
@@ -93,22 +96,22 @@ class Logins:
         return await self._log_in_and_save(auth, fields)
 
     def delete_login(self, auth: str, *, credentials: bool) -> None:
-        """Drop the login; with ``credentials`` also what it was made from (with a wallet's key goes its money)."""
+        """Delete the login; with ``credentials``, also the credentials. Deleting a wallet's key loses its money."""
         self._open_logins.pop(auth, None)
         self.secrets.get_vault(_LOGIN_SCOPE).delete(auth)
         if credentials:
             self.secrets.get_vault(_CREDENTIAL_SCOPE).delete(auth)
 
     async def _create_credentials(self, auth: str, authenticator: SupportsEnrolment) -> dict[str, Secret]:
-        """The kept key, or a new one, kept before it is used."""
+        """Return the stored key, or create one and store it before it is used."""
         fields = dict(self.find_credentials(auth) or await authenticator.create_credentials())
         await self._save_credentials(auth, fields)
-        text = _("A new private key was made for {auth}; keep a copy: gpurent whoami --show-key")
+        text = _("A new private key was created for {auth}; keep a copy: gpurent whoami --show-key PROVIDER")
         self.events.emit(EventKind.WARNING, text.format(auth=auth))
         return fields
 
     async def _ask_field(self, auth: str, declared: InputField) -> Secret:
-        # A CODE whatever it is: an answer that was kept could never be corrected.
+        # A CODE question is never stored, so a wrong answer can be corrected.
         question = Question(
             id=f"login:{auth}:{declared.name}",
             kind=QuestionKind.CODE,
@@ -159,18 +162,18 @@ class AccountCommands:
     logins: Logins
 
     async def log_in(self, provider: str, given: Mapping[str, str]) -> Login:
-        """Log in; the mail binding that a provider may need is part of the first trip."""
+        """Log in. A mail binding that the provider may require is done in the first trip."""
         fields = {name: Secret(value) for name, value in given.items()}
         return await self.logins.log_in(self._get_auth_name(provider), fields)
 
     def log_out(self, provider: str, *, credentials: bool = False) -> None:
-        """Forget the login. A wallet's key is only forgotten when asked, since its money would be lost."""
+        """Forget the login. A wallet's key is only deleted with ``credentials``, since its money would be lost."""
         auth = self._get_auth_name(provider)
         enrolled = isinstance(self.plugins.authenticator(auth), SupportsEnrolment)
         self.logins.delete_login(auth, credentials=credentials or not enrolled)
 
     def list_logins(self) -> list[tuple[str, str]]:
-        """``(provider, account)`` of every kept login."""
+        """Return ``(provider, account)`` for every stored login."""
         found = []
         for name, entry in sorted(self.plugins.registry.get_entries(LeaseEntry).items()):
             login = self.logins.find_login(entry.auth)
@@ -179,11 +182,11 @@ class AccountCommands:
         return found
 
     def get_credentials(self, provider: str) -> Mapping[str, Secret]:
-        """What was given at login, for the user's own backup; empty when nothing is kept."""
+        """Return the stored credentials for the user's own backup; empty if there are none."""
         return self.logins.find_credentials(self.plugins.provider_entry(provider).auth) or {}
 
     def _get_auth_name(self, provider: str) -> str:
         auth = self.plugins.provider_entry(provider).auth
         if not auth:
-            raise UsageError(_("{provider} needs no login").format(provider=provider))
+            raise UsageError(_("{provider} does not need a login").format(provider=provider))
         return auth

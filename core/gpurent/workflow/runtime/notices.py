@@ -1,4 +1,4 @@
-"""Which events are worth a notice, and what it says, by the settings and the Store alone."""
+"""Selects the events to notify about, and builds the notices, from the settings and the Store alone."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from gpurent.workflow.runtime.settings import Settings
 
 NEVER_SENT = frozenset({EventKind.PROGRESS, EventKind.JOB_OUTPUT})
 _LEVELS = {
-    EventKind.STEP_BEGUN: NoticeLevel.DETAIL,
+    EventKind.STEP_STARTED: NoticeLevel.DETAIL,
     EventKind.STEP_DONE: NoticeLevel.DETAIL,
     EventKind.WAITING: NoticeLevel.INFO,
     EventKind.LEASE_CHANGED: NoticeLevel.INFO,
@@ -43,30 +43,30 @@ MAX_BODY_LENGTH = 2000
 TITLES: Mapping[EventKind, str] = MappingProxyType(
     {
         EventKind.PAYING: N_("Paying"),
-        EventKind.PAID: N_("Money was paid"),
-        EventKind.JOB_STARTED: N_("The job runs"),
-        EventKind.JOB_ENDED: N_("The job has ended"),
-        EventKind.CONNECTION_LOST: N_("The line is lost"),
-        EventKind.CONNECTION_RESTORED: N_("The line is back"),
+        EventKind.PAID: N_("Payment made"),
+        EventKind.JOB_STARTED: N_("Job started"),
+        EventKind.JOB_ENDED: N_("Job ended"),
+        EventKind.CONNECTION_LOST: N_("Connection lost"),
+        EventKind.CONNECTION_RESTORED: N_("Connection restored"),
         EventKind.TIME_LEFT: N_("Time left"),
-        EventKind.TIMER: N_("The machine's timer"),
-        EventKind.TIME_LOW: N_("Little time is left"),
-        EventKind.RELEASED: N_("The machine was given back"),
-        EventKind.LEASE_CHANGED: N_("A lease changed"),
+        EventKind.TIMER: N_("Timer in the machine"),
+        EventKind.TIME_LOW: N_("Time is running out"),
+        EventKind.RELEASED: N_("Machine released"),
+        EventKind.LEASE_CHANGED: N_("Lease changed"),
         EventKind.WARNING: N_("Warning"),
-        EventKind.FAILED: N_("The trip failed"),
-        EventKind.RENEWED: N_("A lease was renewed"),
-        EventKind.RESULTS_SAVED: N_("Results were saved"),
-        EventKind.TOP_UP: N_("Please top up"),
-        EventKind.TOPPED_UP: N_("The money has arrived"),
+        EventKind.FAILED: N_("Trip failed"),
+        EventKind.RENEWED: N_("Lease renewed"),
+        EventKind.RESULTS_SAVED: N_("Results saved"),
+        EventKind.TOP_UP: N_("Top-up needed"),
+        EventKind.TOPPED_UP: N_("Top-up received"),
         EventKind.WAITING: N_("Waiting"),
-        EventKind.TEST: N_("A test message"),
+        EventKind.TEST: N_("Test message"),
     }
 )
 
 
 def event_level(event: Event) -> NoticeLevel:
-    """A machine that was lost is a warning; a kind that is not in the table is a notice."""
+    """Return the level of an event: a lost machine is a warning, and an unlisted kind a notice."""
     if event.kind is EventKind.LEASE_CHANGED and event.data.get("state") in _LOST_STATES:
         return NoticeLevel.WARNING
     return _LEVELS.get(event.kind, NoticeLevel.NOTICE)
@@ -74,7 +74,7 @@ def event_level(event: Event) -> NoticeLevel:
 
 @frozen(kw_only=True)
 class NotifyPolicy:
-    """``[notify]``: which events, in which language, and how many seconds a notifier has for one.
+    """The ``[notify]`` settings: which events, in which language, and the timeout of a notifier in seconds.
 
     ``kinds`` None: every event of at least ``level``.
     """
@@ -93,17 +93,17 @@ class NotifyPolicy:
 
     @classmethod
     def from_settings(cls, settings: Settings) -> NotifyPolicy:
-        """By the settings ``events``, ``level``, ``language``, ``limit``; what they cannot mean is a `UsageError`."""
+        """Read the settings ``events``, ``level``, ``language``, ``timeout``; raises `UsageError` for a bad value."""
         names = settings.get("notify", "events").replace(",", " ").split()
         try:
             kinds = frozenset(EventKind(name) for name in names)
             level = NoticeLevel(settings.get("notify", "level", NoticeLevel.NOTICE.value))
-            limit = float(settings.get("notify", "limit", "10"))
+            limit = float(settings.get("notify", "timeout", "10"))
         except ValueError as error:
             raise _settings_error(str(error)) from None
         if kinds & NEVER_SENT or not 0 < limit <= 300:
             raise _settings_error(
-                _("progress and output are never sent; the limit lies between 0 and 300 seconds")
+                _("progress and output are never sent; timeout must be between 0 and 300 seconds")
             )
         return cls(
             kinds=kinds or None, level=level, language=settings.get("notify", "language"), timeout=limit
@@ -121,7 +121,7 @@ def _settings_error(why: str) -> UsageError:
 
 @frozen
 class NoticeBuilder:
-    """Writes notices; asks nobody. ``get_spending`` gives what a lease cost by the ledger, one amount a currency."""
+    """Builds notices without any request. ``get_spending`` returns a lease's cost by the ledger, one per currency."""
 
     store: LeaseStore
     clock: Clock
@@ -129,7 +129,7 @@ class NoticeBuilder:
     get_spending: Callable[[str], Sequence[Money]]
 
     def build_notice(self, event: Event, language: str = "") -> Notice:
-        """The message about ``event``. The event's own text stays in the language in which it was emitted."""
+        """Build the notice for ``event``. The event's own text stays in the language in which it was emitted."""
         lease = self.store.find_lease(event.lease) if event.lease else None
         with use_language(language):
             title = _(TITLES.get(event.kind, event.kind.value))
@@ -156,7 +156,7 @@ class NoticeBuilder:
         return self.build_notice(event, language)
 
     def sanitize(self, text: str) -> str:
-        """``text`` without secrets and control characters."""
+        """Return ``text`` without secrets and control characters."""
         return self.secret_registry.redact(strip_terminal(text))
 
     def _describe_lease(self, lease: Lease, event: Event) -> list[str]:
@@ -170,14 +170,14 @@ class NoticeBuilder:
         ]
         spent = ", ".join(str(money) for money in self.get_spending(lease.id) if money.amount)
         if spent:
-            lines.append(_("Spent by the books so far: {spent}").format(spent=spent))
+            lines.append(_("Spent so far according to the ledger: {spent}").format(spent=spent))
         if lease.is_over:
-            lines.append(_("It costs nothing any more."))
+            lines.append(_("It no longer costs anything."))
         elif lease.expires_at is not None:
             left = format_duration(lease.expires_at - self.clock.now())
             lines.append(_("Time left: {span}").format(span=left))
         elif "minutes" not in event.data and isinstance(lease.offer.tariff, Metered):
-            lines.append(_("It runs while the balance lasts."))
+            lines.append(_("It runs as long as the balance lasts."))
         return lines
 
 
@@ -195,6 +195,6 @@ def _suggest_command(event: Event, lease: Lease | None) -> str:
         case EventKind.JOB_ENDED:
             return _("Its output: gpurent logs {lease}").format(lease=lease.id)
         case EventKind.FAILED if not lease.is_over:
-            return _("It still costs money. Give it back: gpurent release {lease}").format(lease=lease.id)
+            return _("It still costs money. Release it: gpurent release {lease}").format(lease=lease.id)
         case _:
             return _("See: gpurent show {lease}").format(lease=lease.id)

@@ -1,4 +1,4 @@
-"""Notifies users who are away: every notifier in use, each in its own thread, none in the way."""
+"""Notifies users who are away, through every configured notifier, each in its own thread, without blocking."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from attrs import define, evolve, field
 
 from gpurent.domain.events import Event, EventKind, Notice
 from gpurent.errors import UsageError
-from gpurent.locale import _
+from gpurent.locale import _, ngettext
 from gpurent.ports.store import TripStore
 from gpurent.roles.entries import NotifierEntry
 from gpurent.workflow.runtime.delivery_queue import (
@@ -27,13 +27,13 @@ from gpurent.workflow.runtime.plugins import Plugins, iter_configured_entries
 from gpurent.workflow.runtime.settings import Settings
 
 log = logging.getLogger("gpurent.notify")
-# Real seconds in which the same warning is sent once.
+# Identical warnings within this many real seconds are sent only once.
 REPEAT_SECONDS = 600.0
 
 
 @define(eq=False)
 class ConfiguredNotifiers:
-    """``hide_settings``: from now on nobody sees the secret settings of an entry."""
+    """The configured notifiers. ``hide_settings`` registers the secret settings of an entry for redaction."""
 
     plugins: Plugins
     settings: Settings
@@ -47,7 +47,10 @@ class ConfiguredNotifiers:
         return found
 
     def select_notifiers(self, name: str) -> tuple[NotifierEntry, ...]:
-        """The one called ``name``, or all in use when it is empty; none: a `UsageError` with what to set."""
+        """Return the notifier ``name``, or all if it is empty.
+
+        Raises `UsageError` if none is configured, with what to set.
+        """
         if name:
             self.plugins.registry.get_entry(NotifierEntry, name)
         chosen = tuple(entry for entry in self.entries if name in ("", entry.name))
@@ -59,7 +62,7 @@ class ConfiguredNotifiers:
         return chosen
 
     def send_notice(self, entry: NotifierEntry, notice: Notice) -> None:
-        """Blocks until it was taken; any error says that it was not."""
+        """Send a notice; return when it was accepted. Any exception means that it was not."""
         self.plugins.build(entry).notify(notice)
 
     def _settings_hint(self, name: str) -> str:
@@ -69,13 +72,15 @@ class ConfiguredNotifiers:
                 needed = [field.name for field in entry.settings if not field.optional and not field.default]
                 lines += [f"[{entry.name}]", *(f'{key} = "…"' for key in needed)]
         if not lines:
-            return _("Install a plugin that brings a notifier; what is there: gpurent plugins")
-        return _("Write into config.toml:") + "\n" + "\n".join(lines)
+            return _(
+                "Install a plugin that provides a notifier; to see what is installed: gpurent plugin list"
+            )
+        return _("Add to config.toml:") + "\n" + "\n".join(lines)
 
 
 @define(eq=False)
 class Notifications:
-    """`receive` is an event subscriber. ``show_warning``: at the terminal alone, a notifier would hear of itself."""
+    """Sends notices for events. ``show_warning`` writes to the terminal only: a notifier must not report itself."""
 
     notifiers: ConfiguredNotifiers
     writer: NoticeBuilder
@@ -90,7 +95,7 @@ class Notifications:
 
     @cached_property
     def policy(self) -> NotifyPolicy:
-        """The user's choice; a setting that means nothing leaves the default one, and a warning."""
+        """The user's policy; if the settings are invalid, warn and use the default."""
         try:
             return NotifyPolicy.from_settings(self.settings)
         except UsageError as error:
@@ -98,7 +103,7 @@ class Notifications:
             return NotifyPolicy()
 
     def on_event(self, event: Event) -> None:
-        """Queue ``event`` for everybody in use, if the user wants to hear of it; never raises and never waits."""
+        """Queue a notice for every notifier if the user wants this event. Never raises or blocks."""
         try:
             if not self._should_notify(event):
                 return
@@ -123,14 +128,14 @@ class Notifications:
         )
 
     def _get_trip_policy(self, trip: str) -> NotifyPolicy:
-        """The trip's own choice of events, where its project file makes one."""
+        """Return the policy, with the trip's own choice of events if its project file has one."""
         record = self.store.find_trip(trip) if trip else None
         if record is None or record.spec.notify is None:
             return self.policy
         return evolve(self.policy, kinds=frozenset(EventKind(name) for name in record.spec.notify))
 
     def _is_repeated(self, event: Event) -> bool:
-        """Whether the same was sent a short while ago: a service that is away is not worth a message a minute."""
+        """Return whether the same warning was just sent, so that an outage does not cause a message every minute."""
         now = monotonic()
         self._sent_at = {key: at for key, at in self._sent_at.items() if now - at < REPEAT_SECONDS}
         key = (event.kind.value, event.lease, event.text)
@@ -139,16 +144,16 @@ class Notifications:
         return again
 
     def _on_outcome(self, outcome: DeliveryOutcome) -> None:
-        """In a queue's thread: hand it to the event loop, which may write to the terminal."""
+        """Pass an outcome from the queue's thread to the event loop, which may write to the terminal."""
         self._outcomes.append(outcome)
         if self._loop is not None and not self._loop.is_closed():
             try:
                 self._loop.call_soon_threadsafe(self._report_outcomes)
-            except RuntimeError:  # closed meanwhile: it is reported nowhere, the command is over
+            except RuntimeError:  # the loop was closed meanwhile: the command has ended
                 log.debug("%s answered after the end", outcome.name)
 
     def _report_outcomes(self) -> None:
-        """Warn of a notifier when it begins to fail; its later failures are silent until it works again."""
+        """Warn when a notifier starts failing; stay silent about it until it has worked again."""
         while self._outcomes:
             outcome = self._outcomes.pop(0)
             if outcome.ok and outcome.name in self._failing_names:
@@ -156,7 +161,7 @@ class Notifications:
                 log.info("%s works again", outcome.name)
             elif not outcome.ok and outcome.name not in self._failing_names:
                 self._failing_names.add(outcome.name)
-                text = _("the notifier {name} does not work: {why}")
+                text = _("notifier {name} failed: {why}")
                 self._warn(text.format(name=outcome.name, why=outcome.reason))
 
     def _warn(self, text: str) -> None:
@@ -165,7 +170,7 @@ class Notifications:
         self.show_warning(text)
 
     async def close(self) -> None:
-        """Wait until everything is sent, but no longer than one notice may take; say what was not."""
+        """Wait until everything is sent, at most for one notice's timeout; warn about what was not."""
         if not self._queues:
             return
         end = monotonic() + self.policy.timeout
@@ -175,12 +180,17 @@ class Notifications:
         for queue in self._queues.values():
             missed = queue.pending_count + queue.dropped_count
             if missed:
-                self._warn(_("{name}: {count} messages were not sent").format(name=queue.name, count=missed))
+                text = ngettext(
+                    "{name}: {count} notification was not sent",
+                    "{name}: {count} notifications were not sent",
+                    missed,
+                )
+                self._warn(text.format(name=queue.name, count=missed))
         if not any(queue.pending_count for queue in self._queues.values()):
             remove_stream_filters()
 
     async def send_test(self, name: str = "") -> list[DeliveryOutcome]:
-        """Send a test message by ``name``, or by everybody in use, side by side; how each of them took it."""
+        """Send a test message through ``name``, or concurrently through all notifiers; return the outcomes."""
         policy = NotifyPolicy.from_settings(self.settings)
         chosen = self.notifiers.select_notifiers(name)
         notice = self.writer.build_test_notice(policy.language)

@@ -1,4 +1,4 @@
-"""Plugins' objects, built once on first use, and who is asked about a lease."""
+"""Builds the objects of plugins once, on first use, and finds the provider of a lease."""
 
 from __future__ import annotations
 
@@ -25,6 +25,7 @@ from gpurent.roles.entries import (
     RankedEntry,
     SessionEntry,
     TransferEntry,
+    get_kind_title,
 )
 from gpurent.workflow.runtime.settings import Settings
 
@@ -36,7 +37,7 @@ if TYPE_CHECKING:
 
 RoleT = TypeVar("RoleT")
 RankedT = TypeVar("RankedT", bound=RankedEntry[Any])
-# Loaded with the first object of the role: an entry does not import its role.
+# Imported with the first object of a role, so that loading an entry does not import its role.
 _ROLE_CLASSES: Mapping[type[PluginEntry[Any]], tuple[str, str]] = {
     AuthEntry: ("account", "Authenticator"),
     BillingEntry: ("account", "BillingProvider"),
@@ -52,7 +53,7 @@ EntryT = TypeVar("EntryT", bound=PluginEntry[Any])
 
 
 class LeaseOwner(Protocol):
-    """Stands in for the plugin of some leases: those that were rented past its API."""
+    """Replaces the provider plugin for certain leases: those rented outside of its API."""
 
     def owns(self, lease: Lease) -> bool: ...
     def provider_of(self, lease: Lease) -> LeaseProvider: ...
@@ -61,9 +62,9 @@ class LeaseOwner(Protocol):
 
 @define(eq=False)
 class Plugins:
-    """``make_context``: what the plugin of an entry is given; its second argument names the auth entry to log in by.
+    """Builds plugins. ``make_context`` makes the context of an entry; its second argument is the auth entry to use.
 
-    ``owners`` are asked about every lease before its provider's own plugin is.
+    ``owners`` are asked about every lease before its provider's plugin.
     """
 
     registry: PluginRegistry
@@ -72,7 +73,7 @@ class Plugins:
     _cache: dict[tuple[type[PluginEntry[Any]], str], object] = field(factory=dict)
 
     def build(self, entry: PluginEntry[RoleT], auth: str = "") -> RoleT:
-        """The object of ``entry``; what cannot be built, or is of another role, is a `PluginError`."""
+        """Return the object of ``entry``; raises `PluginError` if it cannot be built or has the wrong role."""
         key = (type(entry), entry.name)
         if key not in self._cache:
             self._cache[key] = self._build_role(entry, auth)
@@ -85,10 +86,18 @@ class Plugins:
         except GpurentError:
             raise
         except Exception as error:
-            raise PluginError(f"{entry.name!r} cannot be built: {type(error).__name__}: {error}") from error
+            raise PluginError(
+                _("the plugin for {name!r} failed to start: {error}").format(
+                    name=entry.name, error=f"{type(error).__name__}: {error}"
+                )
+            ) from error
         role: type = getattr(import_module(f"gpurent.roles.{module}"), name)
         if not isinstance(made, role):
-            raise PluginError(f"{entry.name!r} built a {type(made).__name__}, not a {name}")
+            raise PluginError(
+                _("the plugin for {name!r} returned {type} instead of {wanted}").format(
+                    name=entry.name, type=type(made).__name__, wanted=name
+                )
+            )
         return made
 
     def ranked_entries(self, kind: type[RankedT]) -> list[RankedT]:
@@ -96,12 +105,14 @@ class Plugins:
         return sorted(found, key=lambda entry: (entry.rank, entry.name), reverse=True)
 
     def select_entry(self, kind: type[RankedT], name: str) -> RankedT:
-        """The entry ``name``, or the highest ranked one."""
+        """Return the entry ``name``, or the one of the highest rank if it is empty."""
         if name:
             return self.registry.get_entry(kind, name)
         found = self.ranked_entries(kind)
         if not found:
-            raise PluginError(f"no {kind.__name__.removesuffix('Entry').lower()} plugin is installed")
+            raise PluginError(
+                _("no plugin that provides a {kind} is installed").format(kind=get_kind_title(kind))
+            )
         return found[0]
 
     # providers and their accounts
@@ -114,10 +125,10 @@ class Plugins:
         return self.build(entry, entry.auth)
 
     def billing_entry(self, provider: str) -> BillingEntry:
-        """Of the account that ``provider`` is paid from; a `UsageError` where there is none."""
+        """Return the account that ``provider`` is paid from; raises `UsageError` if there is none."""
         name = self.provider_entry(provider).billing
         if not name:
-            raise UsageError(_("{provider} keeps no account").format(provider=provider))
+            raise UsageError(_("{provider} has no account").format(provider=provider))
         return self.registry.get_entry(BillingEntry, name)
 
     def billing(self, provider: str) -> BillingProvider:
@@ -135,7 +146,7 @@ class Plugins:
         return next((owner for owner in self.owners if owner.owns(lease)), None)
 
     def provider_of(self, lease: Lease) -> LeaseProvider:
-        """Who moves ``lease``."""
+        """Return the provider that acts on ``lease``."""
         owner = self._find_owner(lease)
         return owner.provider_of(lease) if owner is not None else self.provider(lease.provider)
 
@@ -144,16 +155,16 @@ class Plugins:
         return owner.billing_of(lease) if owner is not None else self.billing(lease.provider)
 
     def is_known_to_provider(self, lease: Lease) -> bool:
-        """Whether the provider's own lists and books know ``lease``."""
+        """Return whether the provider's own lists and books include ``lease``."""
         return self._find_owner(lease) is None
 
     def profile_of(self, lease: Lease) -> MachineProfile:
-        """What the machine is like: as its provider says, corrected by what was found on it."""
-        return correct_profile(self.provider_entry(lease.provider).profile, lease.found)
+        """Return the machine's profile: the provider's, corrected by the facts found on the machine."""
+        return correct_profile(self.provider_entry(lease.provider).profile, lease.machine_facts)
 
 
 def iter_configured_entries(plugins: Plugins, settings: Settings, kind: type[EntryT]) -> Iterator[EntryT]:
-    """The entries of one kind whose settings all have a value, but for the optional ones."""
+    """Yield the entries of a kind for which all required settings have a value."""
     for entry in plugins.registry.get_entries(kind).values():
         given = settings.get_plugin_settings(entry.name, entry.settings)
         if all(declared.optional or declared.name in given for declared in entry.settings):

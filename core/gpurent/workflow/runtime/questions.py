@@ -1,4 +1,4 @@
-"""Questions to a person, answered once; challenges of a plugin, which the user's mailbox may answer too."""
+"""Questions to the user, answered once, and plugins' challenges, which may also be answered from the mailbox."""
 
 from __future__ import annotations
 
@@ -23,16 +23,16 @@ from gpurent.workflow.runtime.waiting import Poller, wait_for_first
 
 T = TypeVar("T")
 YES = "yes"
-# For the answer to a challenge: how often, and how long, the mailbox is searched; how often a person is asked.
+# How often and how long to search the mailbox for the answer to a challenge; how often to ask the user.
 MAIL_POLL_INTERVAL = timedelta(seconds=5)
 MAIL_TIMEOUT = timedelta(minutes=10)
 MAX_ATTEMPTS = 3
-MAX_CODE_LENGTH = 500  # nobody's code is longer
+MAX_CODE_LENGTH = 500  # longer than any code
 
 
 @frozen
 class Questions:
-    """A yes or a choice of a trip is written down before it counts; a code or a secret never is, nor a no."""
+    """Asks the user. In a trip, a yes or a choice is stored before it counts; a no, a code or a secret never is."""
 
     store: QuestionStore
     prompter: Prompter
@@ -43,7 +43,7 @@ class Questions:
         return self.prompter.is_interactive
 
     async def confirm(self, question: Question) -> bool:
-        """Yes or no; nobody there, or no answer in time, is the question's default, else no."""
+        """Return yes or no; without an answer in time, the question's default, else no."""
         kept = bool(question.trip)
         if kept and self.store.find_answer(question.id) == YES:
             return True
@@ -57,7 +57,7 @@ class Questions:
         return agreed
 
     async def ask_question(self, question: Question) -> str | None:
-        """A line of text; None when nobody answered."""
+        """Return a line of text; None if nobody answers."""
         kept = bool(question.trip) and question.kind is QuestionKind.CHOICE and not question.secret
         known = self.store.find_answer(question.id) if kept else None
         if known is not None:
@@ -72,11 +72,11 @@ class Questions:
         return given
 
     async def require_input(self, question: Question, *, hint: str = "") -> str:
-        """As `ask`; no answer is an `InputRequired`."""
+        """Return the answer to the question; raises `InputRequired` if there is none."""
         given = await self.ask_question(question)
         if not given:
             raise InputRequired(
-                _("“{label}” is needed, and nobody answered").format(label=question.text),
+                _("“{label}” is required, but no answer was given").format(label=question.text),
                 hint=hint,
                 retryable=True,
             )
@@ -115,30 +115,30 @@ class ConfiguredMailReader:
 
 
 def extract_answer(challenge: Challenge, text: str) -> str | None:
-    """Group one of the pattern, matched against a whole line of ``text``; None if no line fits, or two differ."""
+    """Return group 1 of the pattern, matched against whole lines of ``text``; None if no line or several differ."""
     found = {answer for line in text.splitlines() if (answer := _match_line(challenge, line)) is not None}
     return found.pop() if len(found) == 1 else None
 
 
 def _match_line(challenge: Challenge, line: str) -> str | None:
-    # Digits are the ASCII ones, as a provider's form wants them; nobody's code is longer than `LONGEST`.
+    # ASCII digits only, as providers' forms expect; no code is longer than `MAX_CODE_LENGTH`.
     line = line.strip()
     match = re.fullmatch(challenge.pattern, line, re.ASCII) if len(line) <= MAX_CODE_LENGTH else None
     return match[1] if match is not None else None
 
 
 def is_matching_mail(challenge: Challenge, mail: Mail) -> bool:
-    """Whether ``mail`` may answer at all: its sender, its age, its subject."""
-    # A mail's date has whole seconds.
+    """Return whether ``mail`` can be the answer, by its sender, date and subject."""
+    # The date of an e-mail has whole seconds.
     since = challenge.since.replace(microsecond=0)
     return mail.sender == challenge.sender.lower() and mail.at >= since and challenge.subject in mail.subject
 
 
 async def find_mailed_answer(reader: MailReader, challenge: Challenge) -> str | None:
-    """The answer in the newest mail that has one; the mailbox is searched once."""
+    """Search the mailbox once; return the answer from the newest e-mail that has one."""
     found = await reader.search(since=challenge.since, sender=challenge.sender, subject=challenge.subject)
     mails = sorted(found, key=lambda mail: mail.at)
-    mails.reverse()  # not a sort in reverse: of mails of the same second the last one is the newest
+    mails.reverse()  # not reverse=True: of e-mails in the same second, the last one is the newest
     for mail in mails:
         if is_matching_mail(challenge, mail) and (answer := extract_answer(challenge, mail.text)) is not None:
             return answer
@@ -147,17 +147,18 @@ async def find_mailed_answer(reader: MailReader, challenge: Challenge) -> str | 
 
 @frozen
 class ChallengeAnswerer:
-    """Answers what a plugin asks for. Nobody has the answer: the same challenge may be put again later."""
+    """Answers plugins' challenges from the mailbox or by asking the user. An unanswered one can be asked again."""
 
     mail: MailReader
     poller: Poller
     questions: Questions
 
     async def answer_challenge(self, challenge: Challenge) -> str:
-        """The answer; `InputRequired` when nobody has it.
+        """Return the answer; raises `InputRequired` if nobody has it.
 
-        A mailbox that does not answer is tried again until the time is over; one that refuses us is an
-        `AuthError`, unless a person is there to answer in its place.
+        A mailbox that does not answer is retried until the timeout. If it rejects our login, raises `AuthError`, unless
+        a
+        user is present to answer instead.
         """
         found = await self._find_mailed_answer(challenge)
         return found if found is not None else await self._ask_person(challenge)
@@ -181,7 +182,7 @@ class ChallengeAnswerer:
             return None
 
     async def _ask_person(self, challenge: Challenge) -> str:
-        hint = _("Nothing is lost: answer later with gpurent resume.")
+        hint = _("Nothing is lost. Answer later with: gpurent resume")
         question = Question(
             id=f"challenge:{challenge.key}",
             kind=QuestionKind.CODE,
@@ -196,6 +197,6 @@ class ChallengeAnswerer:
             if answer is not None:
                 return answer
         raise UnavailableError(
-            _("that does not look like the answer to: {question}").format(question=challenge.question),
+            _("not a valid answer to: {question}").format(question=challenge.question),
             hint=hint,
         )

@@ -1,4 +1,4 @@
-"""Waiting: in provider time, in real time, for locks, and for tasks that end with the block that began them."""
+"""Waiting: in provider time, in real time, for locks, and for background tasks that end with their block."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ from gpurent.locale import _
 from gpurent.ports.system import Clock, Locks
 
 T = TypeVar("T")
-# How often, and how long, the turn at a lease is waited for.
+# How often, and how long, to try to get the lock of a lease.
 LOCK_POLL_INTERVAL = timedelta(seconds=2)
 LOCK_TIMEOUT = timedelta(minutes=15)
 
 
 @frozen
 class Poller:
-    """Polls by the provider's clock. ``floor``: real seconds that a pause lasts at least."""
+    """Polls and pauses by the provider's clock. ``min_seconds``: the least real time that a pause takes."""
 
     clock: Clock
 
     async def pause(self, span: timedelta, min_seconds: float = 0.1) -> None:
-        """Wait ``span`` of provider time, but at least ``min_seconds`` real seconds."""
+        """Sleep for ``span`` of provider time, but at least ``min_seconds`` real seconds."""
         loop = asyncio.get_running_loop()
         begun = loop.time()
         await self.clock.sleep(span)
@@ -44,7 +44,7 @@ class Poller:
         min_seconds: float = 0.1,
         on_wait: Callable[[], None] | None = None,
     ) -> T | None:
-        """Look until it gives something; None when ``timeout`` is over. ``on_wait`` is called before each pause."""
+        """Call ``check`` until it returns a value; None after ``timeout``. ``on_wait`` is called before each pause."""
         waited = timedelta()
         while (found := await check()) is None:
             if timeout is not None and waited >= timeout:
@@ -59,7 +59,7 @@ class Poller:
 async def poll_until(
     check: Callable[[], Awaitable[T]], is_done: Callable[[T], bool], *, interval: float, timeout: float
 ) -> T:
-    """Look, at least once, until ``is_done`` or ``timeout`` are over; what was seen last."""
+    """Call ``check`` at least once until ``is_done`` or until ``timeout`` (real seconds); return its last result."""
     loop = asyncio.get_running_loop()
     deadline = loop.time() + timeout
     while True:
@@ -70,7 +70,7 @@ async def poll_until(
 
 
 async def cancel_and_wait(*tasks: asyncio.Future[Any]) -> None:
-    """Stopped and waited for, so that nothing of them goes on; how they ended is nobody's concern any more."""
+    """Cancel the tasks and wait until they have ended; their results and errors are ignored."""
     for task in tasks:
         task.cancel()
     await asyncio.gather(*tasks, return_exceptions=True)
@@ -78,7 +78,7 @@ async def cancel_and_wait(*tasks: asyncio.Future[Any]) -> None:
 
 @asynccontextmanager
 async def run_in_background(coroutine: Coroutine[Any, Any, T]) -> AsyncIterator[asyncio.Task[T]]:
-    """``coroutine`` beside the block; what of it is not done at the block's end is cancelled and waited for."""
+    """Run ``coroutine`` in a task while the block runs; at its end, cancel the task and wait for it."""
     task = asyncio.create_task(coroutine)
     try:
         yield task
@@ -87,7 +87,7 @@ async def run_in_background(coroutine: Coroutine[Any, Any, T]) -> AsyncIterator[
 
 
 async def wait_for_first(*works: Coroutine[Any, Any, Any]) -> tuple[asyncio.Task[Any], ...]:
-    """Start all; when the first is done the others are cancelled and waited for. The tasks, in the given order."""
+    """Run all concurrently until the first ends; cancel the others. Return the tasks in the given order."""
     tasks = tuple(asyncio.create_task(work) for work in works)
     try:
         await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
@@ -98,22 +98,22 @@ async def wait_for_first(*works: Coroutine[Any, Any, Any]) -> tuple[asyncio.Task
 
 @frozen
 class WorkLocks:
-    """Who may move a trip or a lease now: one process, one task."""
+    """Locks on trips and leases, across processes and tasks."""
 
     locks: Locks
     poller: Poller
 
     @contextmanager
     def lock_trip(self, trip: str) -> Iterator[None]:
-        """Keep a trip for this process; held by another: `BusyError`."""
+        """Lock a trip for this process. Raises `BusyError` if another process holds it."""
         with ExitStack() as stack:
             try:
                 stack.enter_context(self.locks.hold(trip))
             except BusyError as error:
                 raise BusyError(
-                    _("{trip} is being worked on by process {holder}").format(trip=trip, holder=error.holder),
+                    _("{trip} is in use by process {holder}").format(trip=trip, holder=error.holder),
                     holder=error.holder,
-                    hint=_("Wait for it, or end it; the job itself goes on either way."),
+                    hint=_("Wait for that process, or end it; the job itself keeps running either way."),
                 ) from None
             yield
 
@@ -126,7 +126,10 @@ class WorkLocks:
 
     @asynccontextmanager
     async def lock_lease(self, name: str) -> AsyncIterator[None]:
-        """Wait for the turn at moving a lease, so that an order and a release of one machine never cross."""
+        """Wait for the lock of a lease, so that an order and a release of one machine never overlap.
+
+        Raises `BusyError` on timeout.
+        """
         holder = "?"
         with ExitStack() as stack:
 
@@ -141,8 +144,8 @@ class WorkLocks:
 
             if not await self.poller.poll(enter, interval=LOCK_POLL_INTERVAL, timeout=LOCK_TIMEOUT):
                 raise BusyError(
-                    _("{lease} is being worked on by process {holder}").format(lease=name, holder=holder),
+                    _("{lease} is in use by process {holder}").format(lease=name, holder=holder),
                     holder=holder,
-                    hint=_("Nothing was done. Wait for it, or end it, and try again."),
+                    hint=_("Nothing was done. Wait for that process, or end it, then try again."),
                 )
             yield

@@ -1,1 +1,1 @@
-"""The steps of a trip. They do not know each other."""
+"""The steps of a trip. They do not depend on each other."""

@@ -1,4 +1,4 @@
-"""Step: bind an e-mail address to the account, where the provider sends codes and access by mail."""
+"""Step: bind an e-mail address to the account, if the provider sends codes and SSH access by e-mail."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ BINDING_TIMEOUT = timedelta(minutes=30)
 
 @frozen
 class BindMailStep:
-    """Does nothing at a provider that needs no address, or has one already."""
+    """Binds an e-mail address, unless the provider needs none or already has one."""
 
     plugins: Plugins
     payments: Payments
@@ -39,18 +39,20 @@ class BindMailStep:
         binder = self.plugins.provider(provider)
         if not isinstance(binder, SupportsMailBinding):
             return
-        # Recorded only once an address is bound, so a resumed trip asks the provider again until then.
-        if trip.find_result("bind", str) is not None or await binder.get_bound_email():
+        # Recorded only once the address is bound; until then, a resumed trip asks the provider again.
+        if trip.find_result("bind-mail", str) is not None or await binder.get_bound_email():
             return
 
         async def request() -> MailBinding:
             return await binder.request_binding(await self._get_address(trip), f"{trip.id}-bind")
 
-        binding = await trip.step("bind.request", MailBinding, request)
+        binding = await trip.step("bind-mail.request", MailBinding, request)
         payment = None
         if binding.bill is not None:
-            payment = await self.payments.pay_bill(trip, "bind.pay", provider, binding.bill, AgreedPrice())
-        await trip.step("bind", str, lambda: self._complete_binding(trip, binder, binding, payment))
+            payment = await self.payments.pay_bill(
+                trip, "bind-mail.pay", provider, binding.bill, AgreedPrice()
+            )
+        await trip.step("bind-mail", str, lambda: self._complete_binding(trip, binder, binding, payment))
 
     async def _get_address(self, trip: TripContext) -> str:
         found = self.settings.get("mail", "address") or self.settings.get("imap", "user")
@@ -60,7 +62,7 @@ class BindMailStep:
             Question(
                 id=f"{trip.id}:bind.request",
                 kind=QuestionKind.CHOICE,
-                text=_("Your e-mail address (codes and SSH access come by mail)"),
+                text=_("Your e-mail address (codes and SSH access are sent to it)"),
                 trip=trip.id,
             )
         )
@@ -83,7 +85,7 @@ class BindMailStep:
         )
         if email is None:
             raise AuthError(
-                _("the address {email} was not confirmed in time").format(email=state.email),
+                _("the e-mail address {email} was not confirmed in time").format(email=state.email),
                 hint=_("Try again later with: gpurent resume {trip}").format(trip=trip.id),
                 retryable=True,
             )

@@ -1,4 +1,4 @@
-"""Step: check whether there is enough money, and how much may be paid at most."""
+"""Step: check the budgets and the balance, and determine how much may be paid at most."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class CheckFundsStep:
     quotes: Quotes
 
     async def check_funds(self, trip: TripContext, spec: TripSpec, plan: TripPlan) -> Funding:
-        """`MoneyError` when a budget or the balance is too small; nothing was spent then."""
+        """Raise `MoneyError` if a budget or the balance is too small; nothing has been spent then."""
 
         async def check() -> Funding:
             await self.budgets.check_budgets(spec.provider, required_amount(plan.quote), trip=trip.id)
@@ -27,14 +27,14 @@ class CheckFundsStep:
             require_funds(spec.provider, plan.quote, funding)
             return funding
 
-        return await trip.step("fund", Funding, check)
+        return await trip.step("check-funds", Funding, check)
 
     async def review_funds(
         self, spec: TripSpec, plan: TripPlan
     ) -> tuple[Sequence[BudgetStatus], Funding, tuple[str, ...]]:
-        """As `check_funds` for a trip that has not begun: how each budget and the balance stand.
+        """Return the status of each budget, the funding, and the reasons for refusal, for a trip that has not begun.
 
-        The third are the reasons why it would not begin, one text each.
+        Unlike `check_funds`, it collects all reasons, one text each.
         """
         own = [] if spec.limits.budget is None else [self.budgets.new_trip_status(spec.limits.budget)]
         statuses = [*own, *await self.budgets.list_statuses(spec.provider)]

@@ -1,4 +1,4 @@
-"""Step: connect to the machine for the first time; its host key is pinned from here on."""
+"""Step: connect to the machine for the first time, which pins its host key."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ class ConnectStep:
     connections: Connections
 
     async def open_connection(self, trip: TripContext, leg: str, lease_id: str) -> ReconnectingConnection:
-        """A connection that answers; the caller closes it."""
+        """Return a working connection; the caller closes it."""
         connection = self.connections.make_connection(lease_id, trip.id)
 
         async def greet() -> str:

@@ -1,7 +1,7 @@
-"""Step: examine whether the machine can do the job, before it is paid for any longer.
+"""Step: examine whether the machine is fit for the job, before paying for more time on it.
 
-``[doctor] policy``: "off" (not examined), "warn" (what is found is reported), "require" (a machine that failed is
-released). ``--doctor`` is the same for one trip.
+``[doctor] policy``: "off" (do not examine), "warn" (report the findings), "require" (release a machine that fails).
+``--doctor`` overrides it for one trip.
 """
 
 from __future__ import annotations
@@ -29,20 +29,22 @@ class DoctorStep:
     settings: Settings
 
     def get_policy(self, policy_name: str) -> DoctorPolicy:
-        """As ``given`` for the trip, else as the settings have it; another word is a `UsageError`."""
+        """Return the trip's ``policy_name``, else the configured policy; raises `UsageError` for any other word."""
         text = policy_name or self.settings.get("doctor", "policy", DoctorPolicy.OFF.value)
         try:
             return DoctorPolicy(text.strip().lower())
         except ValueError:
             raise UsageError(
-                _("the doctor's policy is off, warn or require, not {given}").format(given=repr(text)[:40]),
+                _("the doctor policy must be off, warn or require, not {given}").format(
+                    given=repr(text)[:40]
+                ),
                 hint="[doctor]\npolicy = …",
             ) from None
 
     async def examine_machine(
         self, trip: TripContext, leg: str, connection: ReconnectingConnection, spec: TripSpec
     ) -> None:
-        """Examine once; `UnfitMachine` when a machine failed and the policy requires that it does not."""
+        """Examine the machine once. Raises `UnfitMachine` if it fails and the policy is "require"."""
         policy = self.get_policy(spec.doctor)
         if policy is DoctorPolicy.OFF:
             return
@@ -57,17 +59,17 @@ class DoctorStep:
         failed = health.findings_with(Verdict.FAILURE)
         if failed and policy is DoctorPolicy.REQUIRE:
             raise UnfitMachine(
-                _("the machine is not fit for the job: {why}").format(
+                _("the machine is not suitable for the job: {why}").format(
                     why="; ".join(one.text for one in failed)
                 ),
-                hint="\n".join(dict.fromkeys(one.do for one in failed if one.do)),
+                hint="\n".join(dict.fromkeys(one.advice for one in failed if one.advice)),
                 detail=", ".join(one.cause for one in failed if one.cause),
                 spent=Spent.YES,
             )
 
 
 def _find_python(command: tuple[str, ...], default: str) -> str:
-    """The Python that ``command`` starts: named in it, ``default`` for a .py file, empty for another program."""
+    """Return the Python that ``command`` starts; ``default`` for a .py file, empty for any other program."""
     first = command[0].split()[0] if command and command[0].split() else ""
     if PurePosixPath(first).name.startswith("python"):
         return first
@@ -76,7 +78,7 @@ def _find_python(command: tuple[str, ...], default: str) -> str:
 
 def _emit_findings(trip: TripContext, lease_id: str, health: HealthReport) -> None:
     for finding in (*health.findings_with(Verdict.FAILURE), *health.findings_with(Verdict.WARNING)):
-        advice = f" ({finding.do})" if finding.do else ""
+        advice = f" ({finding.advice})" if finding.advice else ""
         trip.emit(
             EventKind.WARNING,
             f"{finding.check}: {finding.text}{advice}",

@@ -21,7 +21,7 @@ from gpurent.workflow.runtime.waiting import Poller
 
 @frozen
 class DownloadStep:
-    """The results, into the place in the local folder that they have on the machine."""
+    """Downloads the results into the local folder, under the same relative paths as on the machine."""
 
     transfers: FileTransfers
     connections: Connections
@@ -30,9 +30,9 @@ class DownloadStep:
     async def download_results(
         self, trip: TripContext, leg: str, connection: ReconnectingConnection, spec: TripSpec
     ) -> TransferReport:
-        """`download_now`, once for the leg."""
+        """Run `download_now` once per leg."""
         return await trip.step(
-            f"{leg}.pull", TransferReport, lambda: self.download_now(trip, connection, spec)
+            f"{leg}.download", TransferReport, lambda: self.download_now(trip, connection, spec)
         )
 
     async def download_now(
@@ -48,17 +48,18 @@ class DownloadStep:
     async def download_in_background(
         self, trip: TripContext, lease_id: str, spec: TripSpec, every: timedelta
     ) -> Never:
-        """`download_now` at this interval, counted from start to start, until cancelled.
+        """Run `download_now` every ``every`` (from start to start) until cancelled.
 
-        Over connections of its own, so that nothing waits for it. Results that are not there yet, or are being written,
-        come with a later turn.
+        It uses its own connections, so that nothing waits for it. Results that do not exist yet or are being written
+        are
+        downloaded in a later round.
         """
         clock = self.poller.clock
         begun_at = clock.now()
         while True:
             await self.poller.pause(max(timedelta(), begun_at + every - clock.now()), min_seconds=0.3)
             begun_at = clock.now()
-            text = _("results so far are here")
+            text = _("the results so far have been downloaded")
             try:
                 async with self.connections.make_connection(lease_id, trip.id) as connection:
                     await self.download_now(trip, connection, spec)

@@ -1,4 +1,4 @@
-"""Watching a job while it runs: its output, and at a longer interval its machine."""
+"""Watches a running job: its output, and less often its machine."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ LEASE_CHECK_INTERVAL = timedelta(seconds=60)
 
 @define
 class Interval:
-    """Due once in each ``span`` of provider time; at once when there is no ``last_due`` time."""
+    """Is due once per ``span`` of provider time; immediately if there is no ``last_due``."""
 
     clock: Clock
     span: timedelta
@@ -40,7 +40,7 @@ class Interval:
 
 @frozen
 class JobWatcher:
-    """Shows a job's output as it comes, and moves its machine's timer on."""
+    """Shows a job's output as it arrives, and extends the timer of its machine."""
 
     runners: JobRunners
     timers: TripTimers
@@ -57,10 +57,11 @@ class JobWatcher:
         check_at_once: bool = False,
         on_output: Callable[[bytes], None] | None = None,
     ) -> ObservedJob:
-        """Watch the job ``name`` until it is first seen not to run any more.
+        """Watch the job ``name`` until it is no longer running.
 
-        ``check_lease`` is given the lease now and then, and stops everything by an error. ``on_output`` is given all
-        output too.
+        ``check_lease`` is called with the lease at intervals; an error that it raises ends the watch. ``on_output``
+        receives
+        all output as well.
         """
         clock = self.poller.clock
         checks = Interval(clock, LEASE_CHECK_INTERVAL, None if check_at_once else clock.now())
@@ -81,6 +82,6 @@ class JobWatcher:
                 await self.timers.extend_if_due(connection, spec)
             return None
 
-        # Without patience the poll ends only when it has found something.
+        # Without a timeout, the poll ends only with a result.
         status = cast(JobStatus, await self.poller.poll(look, interval=POLL_INTERVAL, min_seconds=0.3))
         return ObservedJob(at=clock.now(), status=status)

@@ -1,4 +1,4 @@
-"""Step: start the job so that a dropped connection cannot stop it."""
+"""Step: start the job so that it keeps running if the connection drops."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from gpurent.workflow.connection.jobs import JobRunners, ObservedJob
 from gpurent.workflow.connection.reconnecting import ReconnectingConnection
 from gpurent.workflow.runtime.durable_steps import TripContext
 
-# Real seconds in which a job that fails at once is expected to end.
+# Real seconds in which a job with a mistake usually exits.
 EARLY_EXIT_SECONDS = 1.5
 
 
@@ -26,7 +26,10 @@ class LaunchStep:
     async def launch_job(
         self, trip: TripContext, leg: str, connection: ReconnectingConnection, spec: JobSpec, job: Job
     ) -> ObservedJob:
-        """Start ``job``; one that fails at once is a `JobError` that says why. When it was seen to run, and how."""
+        """Start ``job``; return when it was seen running, and its status.
+
+        Raises `JobError` with the reason if it fails immediately.
+        """
 
         async def start() -> ObservedJob:
             await self.runners.run_with_retry(connection, spec.session, lambda runner: runner.start_job(job))
@@ -38,8 +41,8 @@ class LaunchStep:
             )
             if status.state is JobState.ENDED and status.exit_code:
                 raise JobError(
-                    _("the job ended at once with exit code {code}").format(code=status.exit_code),
-                    hint=_("A wrong command or path? The job said: {reason}").format(
+                    _("the job ended immediately with exit code {code}").format(code=status.exit_code),
+                    hint=_("Is the command or a path wrong? The job reported: {reason}").format(
                         reason=status.reason or "-"
                     ),
                     detail=status.reason,

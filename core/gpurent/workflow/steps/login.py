@@ -12,13 +12,13 @@ from gpurent.workflow.runtime.plugins import Plugins
 
 @frozen
 class LoginStep:
-    """A login that works: the stored one, else a new one."""
+    """Ensures a valid login: the stored one, else a new one."""
 
     plugins: Plugins
     logins: Logins
 
     async def log_in(self, trip: TripContext, provider: str) -> str:
-        """The account's name at ``provider``."""
+        """Log in and return the name of the account at ``provider``."""
 
         async def enter() -> str:
             return (await self.ensure_login(provider)).account

@@ -1,4 +1,4 @@
-"""Step: plan the legs of the trip and what they may cost."""
+"""Step: plan the legs of the trip and their cost."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ from gpurent.workflow.runtime.plugins import Plugins
 
 @frozen
 class MakePlanStep:
-    """One leg, or two where the provider has a cheaper machine to upload on first."""
+    """Plans one leg, or two if the provider has a cheaper machine to upload on first."""
 
     plugins: Plugins
     quotes: Quotes
 
     async def plan_trip(self, trip: TripContext, spec: TripSpec, offer: Offer) -> TripPlan:
-        """`make_plan`, once for the trip."""
+        """Run `make_plan` once per trip."""
         return await trip.step("plan", TripPlan, lambda: self.make_plan(spec, offer, trip.id))
 
     async def make_plan(
         self, spec: TripSpec, offer: Offer, trip_id: str, lookup: RateLookup | None = None
     ) -> TripPlan:
-        """The plan for ``offer``; orders nothing, writes nothing."""
+        """Return the plan for ``offer``; orders and writes nothing."""
         main = Order(
             key=f"{trip_id}-main",
             kind=OrderKind.NEW,

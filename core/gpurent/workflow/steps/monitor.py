@@ -1,4 +1,4 @@
-"""Step: watch the job, the money and the time until the job has ended."""
+"""Step: watch the job, the budget and the time left until the job ends."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ SHOW_INTERVAL = timedelta(minutes=30)
 
 @frozen
 class MonitorStep:
-    """Ends with the job; stops earlier when a budget is used up."""
+    """Watches the job until it ends; raises an error earlier if a budget is used up."""
 
     watcher: JobWatcher
     budgets: Budgets
@@ -45,7 +45,7 @@ class MonitorStep:
         job: Job,
         limit: Money | None,
     ) -> ObservedJob:
-        """The job's end (by the machine's time where we looked later); its output is shown as it comes.
+        """Watch the job and show its output; return its end, by the machine's clock if it was noticed later.
 
         ``limit``: the budget in the account's currency.
         """
@@ -55,8 +55,8 @@ class MonitorStep:
             end = await self.watcher.watch_job(connection, spec, job.name, check, check_at_once=True)
             if end.status.state is not JobState.ENDED:
                 raise LeaseGone(
-                    _("the job {name} is no more and left no exit code").format(name=job.name),
-                    hint=_("A machine that is shut takes its sessions with it; nothing restores them."),
+                    _("job {name} disappeared without an exit code").format(name=job.name),
+                    hint=_("Sessions end when the machine shuts down and cannot be restored."),
                     spent=Spent.YES,
                 )
             code = end.status.exit_code
@@ -73,7 +73,7 @@ class MonitorStep:
         return await trip.step(f"{leg}.monitor", ObservedJob, watch)
 
     def _make_lease_check(self, trip: TripContext, budget: JobBudget) -> Callable[[Lease], Awaitable[None]]:
-        """Stops the trip when the budget is used up; warns when the time runs out, whatever decides it."""
+        """Return a check that raises an error if the budget is used up, and warns if the time left is low."""
         shown = Interval(self.clock, SHOW_INTERVAL)
 
         async def check(lease: Lease) -> None:
@@ -88,7 +88,7 @@ class MonitorStep:
         return check
 
     def _get_end_time(self, end: ObservedJob, launched_at: datetime | None) -> datetime:
-        """By the machine's own clock, as far as that can be true."""
+        """Return the end by the machine's clock, limited to between the launch and now."""
         if end.status.ended_at is None:
             return end.at
         return min(end.at, max(launched_at or end.at, self.clock.from_wall_time(end.status.ended_at)))

@@ -1,4 +1,4 @@
-"""Step: turn an order into a machine that is ours. Every order goes this way: new, switch, more time."""
+"""Step: provision a machine from an order. Used for every order: new, switch, and renewal."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ _ENDED_STATES = (
 
 @frozen
 class ProvisionStep:
-    """Reserve, pay, confirm, wait; each recorded as a step of its own."""
+    """Reserves, pays, confirms and waits; each is recorded as its own step."""
 
     leases: LeaseTracker
     locks: WorkLocks
@@ -50,11 +50,11 @@ class ProvisionStep:
     async def provision_lease(
         self, trip: TripContext, leg: str, order: Order, lease_id: str, agreed: AgreedPrice
     ) -> Lease:
-        """The lease as ``order`` makes it, for no more than was agreed to."""
+        """Return the lease after carrying out ``order``, for no more than the agreed price."""
         if trip.find_result(f"{leg}.confirm", str) is None:
             async with self.locks.lock_lease(lease_id):
                 await self._place_order(trip, leg, order, lease_id, agreed)
-        if order.kind is not OrderKind.EXTEND:
+        if order.kind is not OrderKind.RENEW:
             await trip.step(f"{leg}.ready", str, lambda: self.orders.wait_until_ready(trip, lease_id))
         return self.leases.get_lease(lease_id)
 
@@ -73,7 +73,7 @@ class ProvisionStep:
 
 
 def _agreed_price_for(bill: Bill, agreed: AgreedPrice) -> AgreedPrice:
-    """The ceiling of a deposit is the agreed deposit; one that nobody spoke of was agreed to by nobody."""
+    """Return the ceiling for a deposit: the agreed deposit, or zero if none was agreed."""
     if bill.purpose is not PaymentPurpose.DEPOSIT:
         return agreed
     return evolve(agreed, ceiling=agreed.deposit or bill.amount.currency.zero)
@@ -81,9 +81,9 @@ def _agreed_price_for(bill: Bill, agreed: AgreedPrice) -> AgreedPrice:
 
 @frozen
 class ProviderOrders:
-    """Every call can be repeated: the saved lease says how far its order is.
+    """The provider's side of an order. Every call is idempotent: the saved lease records the order's progress.
 
-    One that waits too long is an `UnavailableError`; the trip can be resumed.
+    Raises `UnavailableError` if something takes too long; the trip can then be resumed.
     """
 
     leases: LeaseTracker
@@ -93,7 +93,7 @@ class ProviderOrders:
     poller: Poller
 
     async def reserve_lease(self, order: Order, lease_id: str) -> str:
-        """Ask the provider for the machine, or for a change to it; the lease's id."""
+        """Reserve the machine, or a change to it, at the provider; return the lease's id."""
         if order.kind is OrderKind.NEW:
             return (await self._reserve_new(order, lease_id)).id
         return (await self._reserve_on_lease(order, lease_id)).id
@@ -113,18 +113,20 @@ class ProviderOrders:
     async def _reserve_on_lease(self, order: Order, lease_id: str) -> Lease:
         lease = self.leases.get_lease(lease_id)
         if lease.is_over:
-            # Released while this order waited for its turn.
-            raise not_running_error(lease, _("Nothing was paid for it."))
+            # It was released while this order waited for the lock.
+            raise not_running_error(lease, _("Nothing was paid."))
         provider = self.plugins.provider(order.offer.provider)
         answer = await provider.reserve_lease(evolve(order, onto=lease.ref))
         if answer.pending is None:
             raise LeaseError(
-                _("the shop took the order and asks for nothing"), spent=Spent.UNKNOWN, burning=(lease_id,)
+                _("the provider accepted the order but sent no bill"),
+                spent=Spent.UNKNOWN,
+                burning=(lease_id,),
             )
         return self.leases.save_lease(evolve(lease, pending=answer.pending))
 
     async def wait_for_bill(self, trip: TripContext, lease_id: str) -> Bill:
-        """The order's bill once it can be paid; it is saved with the lease before anything is paid."""
+        """Return the order's bill once it can be paid. It is saved with the lease before anything is paid."""
         bill = await self._poll_lease(
             trip, lease_id, _find_bill, lambda _lease: _("the machine is being prepared")
         )
@@ -134,7 +136,7 @@ class ProviderOrders:
         return bill
 
     async def confirm_lease(self, trip: TripContext, lease_id: str, order: Order, payment: Payment) -> str:
-        """Show the payment until the provider has seen it; the lease's state."""
+        """Present the payment until the provider has accepted it; return the lease's state."""
 
         async def show() -> Lease | None:
             lease = self.leases.get_lease(lease_id)
@@ -148,7 +150,7 @@ class ProviderOrders:
 
         lease = await self._wait_for(trip, lease_id, show, lambda _lease: _("the payment is being verified"))
         if order.kind is OrderKind.SWITCH:
-            # Another machine from here on, with another host key.
+            # From here on it is a different machine with another host key.
             self.connector.delete_host_key(lease_id)
             lease = self.leases.save_lease(evolve(self.leases.get_lease(lease_id), offer=order.offer))
         return lease.state.value
@@ -165,7 +167,7 @@ class ProviderOrders:
         find: Callable[[Lease], T | None],
         why: Callable[[Lease], str],
     ) -> T:
-        """What ``find`` gives for the lease as it was saved, or for one of the provider's later answers."""
+        """Return the result of ``find`` for the saved lease, or for a later answer of the provider."""
         refresh = False
 
         async def look() -> T | None:
@@ -183,7 +185,7 @@ class ProviderOrders:
         check: Callable[[], Awaitable[T | None]],
         why: Callable[[Lease], str],
     ) -> T:
-        """What ``check`` gives in time; ``why`` says what is waited for."""
+        """Poll ``check`` until it returns a value; ``why`` describes what is being waited for."""
 
         def emit_waiting() -> None:
             trip.emit(EventKind.WAITING, why(self.leases.get_lease(lease_id)), lease=lease_id)
@@ -194,10 +196,10 @@ class ProviderOrders:
         if found is None:
             lease = self.leases.get_lease(lease_id)
             raise UnavailableError(
-                _("{lease}: {why} for more than {minutes} minutes").format(
+                _("{lease}: still waiting after {minutes} minutes: {why}").format(
                     lease=lease_id, why=why(lease), minutes=PROVISION_TIMEOUT // timedelta(minutes=1)
                 ),
-                hint=_("Go on waiting with: gpurent resume {trip}").format(trip=trip.id),
+                hint=_("Continue waiting with: gpurent resume {trip}").format(trip=trip.id),
                 retryable=True,
                 burning=(lease_id,),
                 spent=Spent.YES if lease.bills else Spent.NO,
@@ -206,40 +208,40 @@ class ProviderOrders:
 
 
 def _make_password() -> Secret:
-    """For providers where the user chooses: letters and digits of each sort, none that look alike."""
+    """For providers that let the user choose: upper and lower case letters and digits, none easily confused."""
     return Secret("Aa7" + "".join(choice("abcdefghjkmnpqrstuvwxyz23456789") for _i in range(17)))
 
 
 def _find_bill(lease: Lease) -> Bill | None:
-    """The bill of the lease's order, None while it cannot be paid yet."""
+    """Return the bill of the lease's order, None while it cannot be paid yet."""
     if lease.pending is not None and lease.pending.bill is not None:
         return lease.pending.bill
     if lease.state in _ENDED_STATES or lease.pending is None:
         raise LeaseError(
-            _("the order was dropped by the shop: {note}").format(note=lease.note or lease.state.value),
-            hint=_("Nothing was paid for it."),
+            _("the provider cancelled the order: {note}").format(note=lease.note or lease.state.title),
+            hint=_("Nothing was paid."),
         )
     return None
 
 
 def _require_alive(lease: Lease, payment: Payment) -> None:
-    """`MoneyError` when the lease ended instead of taking the payment."""
+    """Raise `MoneyError` if the lease ended instead of accepting the payment."""
     if lease.state in _ENDED_STATES:
         raise MoneyError(
-            _("the shop did not take the payment: {note}").format(note=lease.note or lease.state.value),
-            hint=_("Give it back to reclaim the money: gpurent release {lease}").format(lease=lease.id),
+            _("the provider did not accept the payment: {note}").format(note=lease.note or lease.state.title),
+            hint=_("Release it to get the money back: gpurent release {lease}").format(lease=lease.id),
             spent=Spent.YES if payment.amount.amount else Spent.NO,
             burning=(lease.id,),
         )
 
 
 def _find_endpoint(lease: Lease) -> str | None:
-    """Where the machine is reached, None while it is not up."""
+    """Return the machine's endpoint as text, None while it is not up."""
     if lease.state is LeaseState.READY and lease.endpoint is not None:
         return str(lease.endpoint)
     if lease.is_over:
         raise LeaseError(
-            _("the machine did not come up: {note}").format(note=lease.note or lease.state.value),
+            _("the machine did not start: {note}").format(note=lease.note or lease.state.title),
             spent=Spent.YES if lease.bills else Spent.NO,
             burning=(lease.id,),
         )

@@ -22,7 +22,7 @@ RELEASE_TIMEOUT = timedelta(minutes=30)
 
 @frozen
 class ReleaseStep:
-    """Idempotent; recorded once the provider says that the lease is over."""
+    """Idempotent; recorded once the provider reports that the lease is over."""
 
     leases: LeaseTracker
     plugins: Plugins
@@ -31,7 +31,7 @@ class ReleaseStep:
     bookkeeping: Bookkeeping
 
     async def release_lease(self, trip: TripContext, lease_id: str) -> Lease:
-        """Release until the provider says that it is over; then bring the account's books up to date."""
+        """Release the lease until the provider reports that it is over; then update the ledger from the account."""
         async with self.locks.lock_lease(lease_id):
             await trip.step("release", str, lambda: self._release_until_over(trip, lease_id))
         lease = self.leases.get_lease(lease_id)
@@ -53,8 +53,10 @@ class ReleaseStep:
         lease = await self.poller.poll(ask, interval=POLL_INTERVAL, timeout=RELEASE_TIMEOUT)
         if lease is None:
             raise LeaseError(
-                _("{lease} was given back, but its shop does not say that it ended").format(lease=lease_id),
-                hint=_("Look at the shop's page, then: gpurent release {lease}").format(lease=lease_id),
+                _("{lease} was released, but its provider has not confirmed that it ended").format(
+                    lease=lease_id
+                ),
+                hint=_("Check the provider's page, then: gpurent release {lease}").format(lease=lease_id),
                 spent=Spent.YES,
                 burning=(lease_id,),
                 retryable=True,

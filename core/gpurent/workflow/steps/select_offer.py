@@ -7,27 +7,30 @@ from attrs import frozen
 from gpurent.domain.offer import Offer, Requirements, Unknown
 from gpurent.domain.trip import TripSpec
 from gpurent.errors import SoldOut, UnavailableError
-from gpurent.locale import _
+from gpurent.locale import _, ngettext
 from gpurent.workflow.reports.offers import OfferListing, is_long_enough
 from gpurent.workflow.runtime.durable_steps import TripContext
 
 
 @frozen
 class SelectOfferStep:
-    """The cheapest free offer that fits."""
+    """Selects the cheapest free offer that matches."""
 
     listing: OfferListing
 
     async def select_offer(self, trip: TripContext, spec: TripSpec) -> Offer:
-        """`select_offer_now`, once for the trip."""
-        return await trip.step("select", Offer, lambda: self.select_offer_now(spec))
+        """Run `select_offer_now` once per trip."""
+        return await trip.step("select-offer", Offer, lambda: self.select_offer_now(spec))
 
     async def select_offer_now(self, spec: TripSpec) -> Offer:
-        """The offer of ``spec.provider``; `SoldOut` when none fits, `UnavailableError` when it lists none."""
+        """Return the best offer of ``spec.provider``.
+
+        Raises `SoldOut` if none matches, `UnavailableError` if the provider returns no offers.
+        """
         found = await self.listing.list_fitting_offers(spec.provider, spec.requirements)
         if isinstance(found, Unknown):
             raise UnavailableError(
-                _("{provider} shows no machines: {reason}").format(
+                _("{provider} returned no offers: {reason}").format(
                     provider=spec.provider, reason=found.reason
                 ),
                 retryable=True,
@@ -35,10 +38,10 @@ class SelectOfferStep:
         offer = next((item for item in found.items if is_long_enough(item, spec.limits.term)), None)
         if offer is None:
             raise SoldOut(
-                _("nothing free at {provider} fits {wish}").format(
+                _("no free machine at {provider} matches: {wish}").format(
                     provider=spec.provider, wish=_format_requirements(spec.requirements)
                 ),
-                hint=_("Nothing was spent. See what there is: gpurent offers --all"),
+                hint=_("Nothing was spent. See all offers: gpurent offers --all"),
             )
         return offer
 
@@ -48,8 +51,10 @@ def _format_requirements(wanted: Requirements) -> str:
         wanted.machine,
         "CPU" if wanted.cpu_only else wanted.gpu,
         f"x{wanted.gpus}" if wanted.gpus > 1 else "",
-        _("{size} GiB a GPU").format(size=wanted.gpu_memory) if wanted.gpu_memory else "",
-        _("{count} cores").format(count=wanted.cpus) if wanted.cpus else "",
+        _("{size} GiB per GPU").format(size=wanted.gpu_memory) if wanted.gpu_memory else "",
+        ngettext("{count} core", "{count} cores", wanted.cpus).format(count=wanted.cpus)
+        if wanted.cpus
+        else "",
         _("{size} GiB of memory").format(size=wanted.memory) if wanted.memory else "",
     )
     return " ".join(part for part in parts if part) or _("any machine")

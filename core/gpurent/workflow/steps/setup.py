@@ -1,6 +1,6 @@
-"""Step: make the machine ready for the job.
+"""Step: set up the machine for the job.
 
-The setup runs as a job of its own, so that a dropped connection cannot stop it.
+The setup runs as a job of its own, so that it continues if the connection drops.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ class SetupLogs:
     platform: Platform
 
     def create_log(self, name: str) -> Path:
-        """An empty file; the setup's output is read from its beginning each time."""
+        """Create or truncate the log file; the setup's output is always read from the beginning."""
         path = self.platform.make_private_folder(self.settings.home / "logs") / f"{name}.log"
         path.write_bytes(b"")
         return path
@@ -45,7 +45,7 @@ class SetupLogs:
 
 @frozen
 class SetupStep:
-    """Environment, packages and the user's own commands, in the trip's folder."""
+    """Installs the environment and packages and runs the user's own commands, in the trip's folder."""
 
     plugins: Plugins
     runners: JobRunners
@@ -61,7 +61,7 @@ class SetupStep:
         spec: TripSpec,
         limit: Money | None,
     ) -> Timestamp:
-        """Run the setup once; its output is shown as it comes, and kept. A failure is a `JobError`."""
+        """Run the setup once; show and log its output. Raises `JobError` if it fails."""
 
         async def run() -> Timestamp:
             command = make_setup_script(spec.job.setup, self.plugins.profile_of(connection.lease).python)
@@ -73,7 +73,7 @@ class SetupStep:
                     file.write(chunk)
 
             budget = JobBudget(self.budgets, trip, limit)
-            # The folder is missing as long as no file was uploaded.
+            # The folder does not exist until files are uploaded.
             await connection.run_with_retry(lambda ssh: ssh.run(f"mkdir -p {shlex.quote(job.folder)}"))
             await self.runners.run_with_retry(
                 connection, spec.job.session, lambda runner: runner.start_job(job)
@@ -86,7 +86,7 @@ class SetupStep:
         return await trip.step(f"{leg}.setup", Timestamp, run)
 
     async def stop_setup(self, trip_id: str, connection: ReconnectingConnection, session: str) -> None:
-        """End what `run_setup` began on a machine where it is of no more use; as far as that can be done."""
+        """Stop the job that `run_setup` started, best effort, when its result is no longer needed."""
         with suppress(GpurentError):
             await self.runners.run_with_retry(
                 connection, session, lambda runner: runner.stop_job(_setup_job_name(trip_id))
@@ -100,18 +100,23 @@ def _setup_job_name(trip_id: str) -> str:
 def _setup_error(status: JobStatus, log: Path) -> JobError:
     text = strip_terminal(log.read_text("utf-8", "replace"))
     last = "\n".join(text.strip().split("\n")[-LOG_TAIL_LINES:])
-    message = _("the setup failed with exit code {code}").format(code=status.exit_code)
+    message = _("setup failed with exit code {code}").format(code=status.exit_code)
     if status.state is not JobState.ENDED:
-        message = _("the setup is no more and left no exit code")
-    hints = [last, _("The whole output: {path}").format(path=log), _suggest_fix(status, text)]
+        message = _("the setup disappeared without an exit code")
+    hints = [last, _("Full output: {path}").format(path=log), _suggest_fix(status, text)]
     return JobError(message, hint="\n".join(filter(None, hints)), detail=last, spent=Spent.YES)
 
 
 def _suggest_fix(status: JobStatus, text: str) -> str:
     if "externally-managed-environment" in text:
-        return _("This system's own Python takes no packages; use conda instead, or a virtual environment.")
+        return _(
+            "The system's own Python does not allow installing packages; use conda or a virtual "
+            "environment instead."
+        )
     if "No module named pip" in text:
-        return _("pip is missing there; use conda instead, or let one of its commands bring the packages.")
+        return _(
+            "pip is missing on the machine; use conda instead, or install the packages with a setup command."
+        )
     if status.exit_code == NO_CONDA_STATUS:
         return ""
-    return _("Try it by hand on a machine that you keep: --on-error keep, then gpurent ssh LEASE")
+    return _("Try it manually on a machine that you keep: --on-error keep, then gpurent ssh LEASE")

@@ -22,7 +22,7 @@ from gpurent.workflow.runtime.durable_steps import TripContext
 
 @frozen
 class UploadStep:
-    """The user's folder, or a part of it, into the trip's folder on the machine."""
+    """Uploads the user's folder, or a part of it, into the trip's folder on the machine."""
 
     transfers: FileTransfers
     predialler: Predialler
@@ -30,14 +30,14 @@ class UploadStep:
     def predial_upload(
         self, trip_id: str, lease: Lease, upload: UploadSpec
     ) -> AbstractContextManager[object]:
-        """While the block runs, the transfer backend may log in already for the first push of ``upload``."""
+        """Let the transfer backend log in for the first push of ``upload`` while the block runs."""
         first = make_pushes(Path(upload.folder), upload.include, work_folder(trip_id))[0]
         return self.predialler.predial(lease, first, upload.transfer)
 
     async def upload_files(
         self, trip: TripContext, step: str, connection: ReconnectingConnection, upload: UploadSpec
     ) -> TransferReport:
-        """Upload all of it, once, as the step of that name."""
+        """Upload everything, once, as the step named ``step``."""
         return await trip.step(step, TransferReport, lambda: self._push_all(trip.id, connection, upload))
 
     async def _push_all(
@@ -50,7 +50,7 @@ class UploadStep:
 
 
 def make_pushes(folder: Path, include: Sequence[str], target: str) -> Sequence[PushRequest]:
-    """The whole ``folder``, or of it only ``include``, each into the place that it has here."""
+    """Return the pushes for the whole ``folder``, or only for ``include``, keeping their relative paths."""
     if not folder.is_dir():
         raise UsageError(_("{folder} is not a folder").format(folder=folder))
     if not include:

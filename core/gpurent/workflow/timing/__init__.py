@@ -1,1 +1,1 @@
-"""How long things last, and who ends them in time."""
+"""How long leases last, and what ends them in time."""

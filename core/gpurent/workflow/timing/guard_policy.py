@@ -1,7 +1,7 @@
-"""``[guard]``: what the user has written down of machines' ends.
+"""The ``[guard]`` settings: the user's policy on renewing, saving and ending leases.
 
-One class and one order for everybody: ``[guard]``, then ``[guard.PROVIDER]``, the trip's own limits, ``[guard.LEASE]``,
-``[guard.TRIP]``; the later wins.
+The same class and precedence apply everywhere: ``[guard]``, then ``[guard.PROVIDER]``, the trip's own limits,
+``[guard.LEASE]``, ``[guard.TRIP]``; later ones override earlier ones.
 """
 
 from __future__ import annotations
@@ -20,30 +20,30 @@ from gpurent.domain.trip import TripLimits
 from gpurent.errors import UsageError
 from gpurent.locale import _
 from gpurent.locale.durations import parse_duration
-from gpurent.workflow.runtime.settings import Settings, environment_variable
+from gpurent.workflow.runtime.settings import Settings, check_environment, environment_variable
 
 SECTION = "guard"
 
 
 @frozen
 class PolicyAmount:
-    """An amount as written; it becomes money in the account's own currency."""
+    """An amount as written in the settings; it becomes money in the account's currency."""
 
     value: Decimal
-    code: str
+    currency_code: str
 
 
 @frozen(kw_only=True)
 class GuardPolicy:
-    """One lease's rules. None: it is not done.
+    """The policy for one lease. None disables a rule.
 
-    ``renew`` adds this much when ``renew_before`` is left, in all at most ``renew_limit`` or ``renew_times`` (neither
-    written: once). ``top_up`` is asked for when ``top_up_before`` is left. Results are saved ``save_before`` the end.
-    ``idle``: released after so long without load above ``idle_load`` percent, without output, without anybody attached.
-    ``deadline`` is a time, or a span from the lease's start. ``budget`` is for one lease. ``warn_before``: how long
-    between a warning and a release. ``look``: how often a machine is looked at. ``timer`` and ``after_job`` are the
-    timer's inside the machine (`workflow.timing.timers`); ``timer_off``: there is none, and one that was armed by
-    an earlier policy ends.
+    ``renew`` buys this much more time when ``renew_before`` is left, up to ``renew_limit`` in total or ``renew_times``
+    times (neither set: once). A top-up by ``top_up`` is requested when ``top_up_before`` is left. Results are saved
+    ``save_before`` the end. ``idle``: release after this long without load above ``idle_load`` percent, without output,
+    and with nobody attached. ``deadline`` is a time, or a span from the lease's start. ``budget`` is for one lease.
+    ``warn_before``: the time between a warning and a release. ``check_interval``: how often to observe a machine.
+    ``timer`` and ``after_job`` configure the timer inside the machine (`workflow.timing.timers`); ``timer_off``: use
+    none, and disarm one that an earlier policy armed.
     """
 
     renew: timedelta | None = None
@@ -58,7 +58,7 @@ class GuardPolicy:
     deadline: datetime | timedelta | None = None
     budget: PolicyAmount | None = None
     warn_before: timedelta = timedelta(minutes=10)
-    look: timedelta = timedelta(minutes=5)
+    check_interval: timedelta = timedelta(minutes=5)
     timer: timedelta | None = None
     timer_off: bool = False
     after_job: timedelta | None = None
@@ -70,7 +70,7 @@ class GuardPolicy:
 
     @property
     def max_renewals(self) -> int | None:
-        """How many renewals are allowed in all; None without end."""
+        """How many renewals are allowed in total; None for no limit."""
         if self.renew is None:
             return 0
         if self.renew_limit is not None:
@@ -83,14 +83,17 @@ POLICY_KEYS = tuple(sorted(set(fields_dict(GuardPolicy)) - {"renew_times", "time
 
 @frozen
 class GuardPolicies:
-    """The policies as the settings have them now; the environment wins over the file."""
+    """Reads the policies from the current settings; the environment overrides the file."""
 
     settings: Settings
 
     def get_policy(
         self, provider: str, limits: TripLimits | None = None, *, lease: str = "", trip: str = ""
     ) -> GuardPolicy:
-        """The rules for one lease; ``limits`` are those of the trip that uses it. A mistake is a `UsageError`."""
+        """Return the policy for one lease; ``limits`` are those of the trip that uses it.
+
+        Raises `UsageError` for an invalid setting.
+        """
         wide = {"renew_times": 1} | self._read_section(SECTION) | self._read_section(f"{SECTION}.{provider}")
         found = wide | _fields_from_limits(limits or TripLimits())
         for name in filter(None, (lease, trip)):
@@ -100,6 +103,8 @@ class GuardPolicies:
     def _read_section(self, section: str) -> dict[str, Any]:
         written, environment = self.settings.sections.get(section, {}), self.settings.environment
         found: dict[str, Any] = {}
+        for declared in GUARD_SECTION.keys:
+            check_environment(environment, section, declared)
         for key in POLICY_KEYS:
             text = environment.get(environment_variable(section, key), written.get(key))
             if text is not None:
@@ -125,13 +130,13 @@ def _parse_key(section: str, key: str, text: str) -> dict[str, Any]:
         return _parse_fields(key, text)
     except ValueError:
         raise UsageError(
-            _("[{where}] {key} = {text} cannot be read").format(where=section, key=key, text=repr(text)),
+            _("[{where}] {key} = {text} is not valid").format(where=section, key=key, text=repr(text)),
             hint=_format_example(key),
         ) from None
 
 
 def _parse_fields(key: str, text: str) -> dict[str, Any]:
-    """The fields that the text of ``key`` sets; a `ValueError` when it cannot be read."""
+    """Return the fields that the setting ``key`` determines; raises `ValueError` if it is invalid."""
     text = text.strip()
     if key == "renew_limit":
         return _parse_renew_limit(text)
@@ -191,8 +196,12 @@ _EXAMPLES: Mapping[str, str] = {
     "idle_load": '"5%"',
     "deadline": '"2026-12-01 18:00"; "8h"',
 }
+_PREVIOUS_NAMES = {"check_interval": "look"}
 GUARD_SECTION = ConfigSection(
     SECTION,
-    tuple(ConfigKey(key, _format_example(key), partial(_parse_fields, key)) for key in POLICY_KEYS),
+    tuple(
+        ConfigKey(key, _format_example(key), partial(_parse_fields, key), _PREVIOUS_NAMES.get(key, ""))
+        for key in POLICY_KEYS
+    ),
     part_kinds=("provider", "lease", "trip"),
 )

@@ -1,6 +1,6 @@
-"""The timer inside a machine, over a connection: armed, moved, ended, read. Deadlines are provider time.
+"""The timer inside a machine, over SSH: arm, extend, disarm and read it. Deadlines are in provider time.
 
-The Store remembers what was armed last, so that listings can say it without asking the machine.
+The Store remembers the last known deadline, so that listings need not ask the machine.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ _TICK = timedelta(milliseconds=10)
 
 @frozen(eq=False)
 class MachineTimers:
-    """Arms and reads the timers in our machines. A machine on which one cannot run is a `RemoteError`."""
+    """Arms and reads the timers in our machines. Raises `RemoteError` if a timer cannot run on a machine."""
 
     plugins: Plugins
     store: NoteStore
@@ -48,10 +48,11 @@ class MachineTimers:
         after_job: timedelta | None = None,
         by_policy: bool = False,
     ) -> MachineTimer:
-        """The machine of ``lease`` shuts itself at ``until``. Armed already: its deadline is moved, to earlier too.
+        """Make the machine of ``lease`` shut itself down at ``until``; replaces an earlier or later deadline.
 
-        No job starts in the last ``grace``. ``after_job``: it fires this long after the last job's end, if that is
-        earlier. ``by_policy``: nobody asked for this timer by hand, so the policy may also end it.
+        No job starts in the last ``grace``. ``after_job``: fire this long after the end of the last job, if that is
+        earlier.
+        ``by_policy``: the user did not request this timer, so the policy may also disarm it.
         """
         armed = await self._set_deadline(connection, lease, until, grace, after_job, later=False)
         self.store.put_note(_POLICY_SCOPE, lease.id, "yes" if by_policy else "")
@@ -65,28 +66,28 @@ class MachineTimers:
         *,
         after_job: timedelta | None = None,
     ) -> MachineTimer:
-        """As `arm`, but a deadline that is later already stays, and so does who armed it."""
+        """Arm or extend the timer as `arm_timer` does, but never to an earlier deadline, and keep who armed it."""
         return await self._set_deadline(connection, lease, until, GRACE_PERIOD, after_job, later=True)
 
     async def disarm_timer(self, connection: ReconnectingConnection) -> MachineTimer:
-        """No timer from here on; silent when there is none."""
+        """Disarm the timer; do nothing if there is none."""
         from gpurent.remote import timer_script
 
         return await self._run_command(connection, timer_script.disarm_command())
 
     async def get_timer(self, connection: ReconnectingConnection) -> MachineTimer:
-        """What runs in the machine now, whatever the Store remembers."""
+        """Return the timer that is actually running in the machine."""
         from gpurent.remote import timer_script
 
         return await self._run_command(connection, timer_script.state_command())
 
     def find_deadline(self, lease: Lease) -> datetime | None:
-        """The deadline as it was last armed or read from here; None for no timer, or a lease that is over."""
+        """Return the last known deadline; None if there is no timer, or if the lease is over."""
         noted = self.store.get_note(_TIMER_SCOPE, lease.id)
         return datetime.fromisoformat(noted) if noted and not lease.is_over else None
 
     def is_armed_by_policy(self, lease: Lease) -> bool:
-        """Whether a timer is remembered that a policy armed, and nobody by hand."""
+        """Return whether the last known timer was armed by a policy and not by the user."""
         return self.find_deadline(lease) is not None and bool(self.store.get_note(_POLICY_SCOPE, lease.id))
 
     async def _set_deadline(
@@ -102,17 +103,17 @@ class MachineTimers:
         from gpurent.remote import timer_script
 
         async def set_timer(ssh: SshConnection) -> MachineTimer:
-            # Counted anew for each try: a connection that was lost and came back has cost time.
+            # Recomputed for each attempt, because reconnecting takes time.
             setting = timer_script.TimerSettings(
                 span=max(0, (self.clock.to_wall_time(until) - datetime.now(UTC)) // _TICK),
                 grace=self._to_ticks(grace),
                 after_job=self._to_ticks(after_job) if after_job else 0,
                 stop_script=self.plugins.profile_of(lease).stop_script,
                 closing_notice=_(
-                    "gpurent: the timer shuts this machine within {span}; nothing new starts"
+                    "gpurent: the timer will shut down this machine within {span}; no new jobs are started"
                 ).format(span=format_duration(grace)),
-                moved_notice=_("gpurent: the timer was moved; the machine goes on"),
-                check_interval=min(timer_script.MAX_NAP, self._to_ticks(CHECK_INTERVAL)),
+                moved_notice=_("gpurent: the timer was postponed; the machine keeps running"),
+                check_interval=min(timer_script.MAX_CHECK_INTERVAL, self._to_ticks(CHECK_INTERVAL)),
             )
             command = timer_script.arm_command(setting, later=later)
             return self._parse_timer(await ssh.run(command, input=timer_script.make_timer_program(setting)))
@@ -120,14 +121,14 @@ class MachineTimers:
         timer = await connection.run_with_retry(set_timer)
         if not timer.is_armed:
             raise RemoteError(
-                _("the timer in {lease} does not run").format(lease=lease.id),
-                hint=_("Nothing inside the machine will shut it."),
+                _("the timer in {lease} is not running").format(lease=lease.id),
+                hint=_("Nothing inside the machine will shut it down."),
                 spent=Spent.NO,
             )
         return self._save_timer(lease.id, timer)
 
     def _to_ticks(self, span: timedelta) -> int:
-        """A span of provider time as the machine's own hundredths of a second; at least one."""
+        """Convert a span of provider time to hundredths of a second on the machine; at least one."""
         now = self.clock.now()
         return max(1, (self.clock.to_wall_time(now + span) - self.clock.to_wall_time(now)) // _TICK)
 
@@ -142,15 +143,15 @@ class MachineTimers:
         found = parse_timer(ran.stdout)
         if found is None:
             raise RemoteError(
-                _("the machine gave no sensible answer about its timer: {said}").format(
+                _("unexpected answer from the machine about its timer: {said}").format(
                     said=strip_terminal(ran.stderr or ran.stdout).strip()[:200] or ran.exit_status
                 ),
                 hint=_("Is the machine's disk full?"),
                 spent=Spent.NO,
             )
-        if found.left is None:
+        if found.ticks_left is None:
             return MachineTimer()
-        until = self.clock.from_wall_time(datetime.now(UTC) + found.left * _TICK)
+        until = self.clock.from_wall_time(datetime.now(UTC) + found.ticks_left * _TICK)
         return MachineTimer(until=until, closing=found.closing)
 
     def _save_timer(self, lease_id: str, timer: MachineTimer) -> MachineTimer:

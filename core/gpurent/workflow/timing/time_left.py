@@ -1,6 +1,6 @@
-"""How long leases last by what was seen last; in words, and as warnings.
+"""How long leases last, from last known balances; as text, and as warnings.
 
-`LastSeenTimeReader` reads the Store: nobody is asked, nothing heavy is loaded; `time_reader` asks.
+`LastSeenTimeReader` only reads the Store and imports nothing heavy; `time_reader` makes requests.
 """
 
 from __future__ import annotations
@@ -31,27 +31,28 @@ from gpurent.workflow.runtime.events import EventEmitter
 from gpurent.workflow.runtime.plugins import Plugins
 from gpurent.workflow.runtime.settings import Settings
 
-_BALANCE_SCOPE = "balance-seen"
+_BALANCE_SCOPE = "last-balance"
 DEFAULT_THRESHOLDS = "60m, 15m, 5m"
 _WARN_SECTION = "warn"
+_PASSED_SCOPE = "passed-thresholds"
 _SECOND = timedelta(seconds=1)
 
 
 def format_time_left(time_left: TimeLeft) -> str:
-    """The figure for people, in their language, short enough for tables."""
+    """Format the time left in the user's language, short enough for tables."""
     if time_left.left is not None:
         text = format_duration(time_left.left)
         return _("files: {span}").format(span=text) if time_left.kind is TimeKind.KEPT else text
     return {
         TimeKind.OVER: "-",
         TimeKind.UNKNOWN: _("unknown"),
-        TimeKind.DEPOSIT: _("while the deposit lies"),
-        TimeKind.OPEN: _("open"),
+        TimeKind.DEPOSIT: _("while the deposit is held"),
+        TimeKind.OPEN: _("open-ended"),
     }.get(time_left.kind, "-")
 
 
 def describe_time_left(time_left: TimeLeft) -> str:
-    """The figure with its end and its note, in one line."""
+    """Describe the time left with its end and its note, on one line."""
     text = _("time left: {words}").format(words=format_time_left(time_left))
     if time_left.until is not None:
         text += _(", until {until:%Y-%m-%d %H:%M} UTC").format(until=time_left.until)
@@ -59,7 +60,7 @@ def describe_time_left(time_left: TimeLeft) -> str:
 
 
 def time_left_data(time_left: TimeLeft) -> dict[str, str | int]:
-    """The figure as an event's data: spans in whole seconds, what is not known left out."""
+    """Return the time left as event data: spans in whole seconds; what is unknown is omitted."""
     found: dict[str, str | int] = {"decided_by": time_left.kind.value}
     if time_left.left is not None:
         found.update(
@@ -67,8 +68,8 @@ def time_left_data(time_left: TimeLeft) -> dict[str, str | int]:
         )
     if time_left.until is not None:
         found["until"] = time_left.until.isoformat()
-    if time_left.burn is not None:
-        found["burn"] = str(time_left.burn)
+    if time_left.burn_rate is not None:
+        found["burn_rate"] = str(time_left.burn_rate)
     return found
 
 
@@ -78,14 +79,14 @@ def unknown_time_left(reason: str) -> TimeLeft:
 
 @frozen
 class LastSeenTimeReader:
-    """How long leases last by the balances that were noted; and which leases drain which account."""
+    """Estimates how long leases last from saved balances, and knows which leases drain which account."""
 
     store: Store
     plugins: Plugins
     clock: Clock
 
     def get_last_seen(self, leases: Sequence[Lease]) -> Mapping[str, TimeLeft]:
-        """One figure for each lease's id: its own, or by its account's balance as it was last seen."""
+        """Return the time left by lease id: the lease's own, or by the last known balance of its account."""
         found, accounts = self.group_by_account(leases)
         for billing, sharing in accounts.items():
             found.update(
@@ -94,7 +95,7 @@ class LastSeenTimeReader:
         return found
 
     def group_by_account(self, leases: Sequence[Lease]) -> tuple[dict[str, TimeLeft], dict[str, list[Lease]]]:
-        """The figures that need no account, by the lease's id, and the other leases by the account they drain."""
+        """Return the time left of leases that do not depend on an account, and the other leases by account."""
         now = self.clock.now()
         found: dict[str, TimeLeft] = {}
         accounts: dict[str, list[Lease]] = {}
@@ -112,7 +113,7 @@ class LastSeenTimeReader:
         return found, accounts
 
     def list_draining_leases(self, billing: str, named: Sequence[Lease]) -> list[Lease]:
-        """All leases of ours on one account, the named ones as they were given."""
+        """Return all our leases that drain one account; those in ``named`` as given."""
         ours = {
             lease.id: lease
             for lease in self.store.list_leases()
@@ -123,20 +124,20 @@ class LastSeenTimeReader:
         return list({**ours, **{lease.id: lease for lease in named}}.values())
 
     def save_balance(self, billing: str, money: Money, at: datetime) -> None:
-        """Note the balance of an account, in the currency that its leases burn."""
+        """Save the balance of an account, in the currency that its leases burn."""
         code, exponent = money.currency.code, money.currency.exponent
         seen = {"amount": money.amount, "code": code, "exponent": exponent, "at": at.isoformat()}
         self.store.put_note(_BALANCE_SCOPE, billing, json.dumps(seen))
 
     def _find_billing_name(self, lease: Lease) -> str | None:
-        """The billing entry of the lease's provider; None where its plugin is not installed."""
+        """Return the billing entry of the lease's provider; None if its plugin is not installed."""
         entry = self.plugins.registry.get_entries(LeaseEntry).get(lease.provider)
         return entry.billing if entry is not None else None
 
     def _estimate_from_saved(self, billing: str, named: Sequence[Lease]) -> TimeLeft:
         noted = self.store.get_note(_BALANCE_SCOPE, billing)
         if noted is None:
-            return unknown_time_left(_("nobody was asked"))
+            return unknown_time_left(_("no balance on record"))
         seen = json.loads(noted)
         try:
             burn = sum_prices(
@@ -146,9 +147,9 @@ class LastSeenTimeReader:
             return unknown_time_left(error.message)
         money = Money(seen["amount"], Currency(seen["code"], seen["exponent"]))
         if money.currency != burn.currency:
-            return unknown_time_left(_("nobody was asked"))
+            return unknown_time_left(_("no balance on record"))
         at = datetime.fromisoformat(seen["at"])
-        note = _("by the balance of {at:%m-%d %H:%M} UTC").format(at=at)
+        note = _("based on the balance at {at:%m-%d %H:%M} UTC").format(at=at)
         return time_left_by_balance(money, at, burn, self.clock.now(), note)
 
 
@@ -158,14 +159,17 @@ def passed_thresholds(left: timedelta | None, limits: Collection[timedelta]) -> 
 
 @frozen(eq=False)
 class TimeAlarms:
-    """Warnings that time runs out: each threshold once for each lease, also when several processes watch it."""
+    """Warns when time is running out, once per threshold and lease, even if several processes watch it."""
 
     store: NoteStore
     settings: Settings
     events: EventEmitter
 
     def get_thresholds(self, provider: str) -> tuple[timedelta, ...]:
-        """``at`` of ``[warn.<provider>]``, else of ``[warn]``; longest first. ``none`` switches warnings off."""
+        """Return the thresholds ``at`` of ``[warn.<provider>]``, else of ``[warn]``, longest first.
+
+        The values ``none``, ``off`` and ``no`` switch the warnings off.
+        """
         text = self.settings.get(f"{_WARN_SECTION}.{provider}", "at") or self.settings.get(
             _WARN_SECTION, "at", DEFAULT_THRESHOLDS
         )
@@ -175,16 +179,18 @@ class TimeAlarms:
             return parse_durations(text)
         except ValueError:
             raise UsageError(
-                _("[warn] at = {text} is no list of times").format(text=repr(text)),
-                hint=_('Write it so: at = "60m, 15m, 5m"'),
+                _("[warn] at = {text} is not a list of durations").format(text=repr(text)),
+                hint=_('Write it like this: at = "60m, 15m, 5m"'),
             ) from None
 
     def warn_if_low(self, lease: Lease, figure: TimeLeft, *, trip: str = "") -> timedelta | None:
-        """Emit `EventKind.TIME_LOW` for a threshold that was newly passed; gives it, None when there is nothing new.
+        """Emit `EventKind.TIME_LOW` if a threshold was newly passed, and return that threshold; else None.
 
-        Several passed at once are one warning, of the shortest. A threshold is warned of again after the time rose
-        above it. What was warned of is in the Store; whoever writes it there first emits, so that two watchers never
-        both do.
+        Several passed at once give one warning, for the shortest. A threshold is armed again once the time left rises
+        above
+        it. Passed thresholds are in the Store, and the process that writes them first emits the event, so that two
+        watchers
+        never both do.
         """
         if figure.left is None:
             return None
@@ -193,7 +199,7 @@ class TimeAlarms:
         )
         if not fresh:
             return None
-        from gpurent.domain.events import EventKind  # listings, which emit nothing, do not need it
+        from gpurent.domain.events import EventKind  # lazy: listings emit no events
 
         limit = min(fresh)
         self.events.emit(
@@ -209,23 +215,23 @@ class TimeAlarms:
         return limit * _SECOND
 
     def _record_passed(self, lease_id: str, limits: Collection[timedelta]) -> set[int]:
-        """Note the passed thresholds; those that were not noted before, in seconds."""
+        """Record the passed thresholds; return those that are new, in seconds."""
         passed = {limit // _SECOND for limit in limits}
         text = " ".join(str(seconds) for seconds in sorted(passed))
         while True:
-            noted = self.store.get_note(_WARN_SECTION, lease_id)
+            noted = self.store.get_note(_PASSED_SCOPE, lease_id)
             before = {int(seconds) for seconds in (noted or "").split()}
             if passed == before:
                 return set()
-            if self.store.swap_note(_WARN_SECTION, lease_id, noted, text):
+            if self.store.swap_note(_PASSED_SCOPE, lease_id, noted, text):
                 return passed - before
 
 
 def _format_alarm(figure: TimeLeft) -> str:
     if figure.kind is TimeKind.KEPT:
-        text = _("its files are deleted in {span}; start it again to bring them home")
+        text = _("its files will be deleted in {span}; restart it to download them")
     elif figure.kind is TimeKind.BALANCE:
-        text = _("the balance lasts {span}; top up, else the server is shut")
+        text = _("the balance lasts {span}; top up, or the machine will be shut down")
     else:
-        text = _("{span} left; renew, else the server is shut")
+        text = _("{span} left; renew, or the machine will be shut down")
     return text.format(span=format_duration(figure.left or timedelta()))

@@ -1,4 +1,4 @@
-"""How long leases last, by asking each account for its balance."""
+"""How long leases last, from the current balances of their accounts."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ MAX_RATE_AGE = timedelta(hours=6)
 
 @frozen(eq=False)
 class TimeLeftReader(LastSeenTimeReader):
-    """Asks the accounts, and notes what they answer for whoever only reads what was seen last."""
+    """Requests balances from the accounts, and saves them for the readers of last known values."""
 
     async def get_time_left(self, leases: Sequence[Lease]) -> Mapping[str, TimeLeft]:
-        """One figure for each lease's id. Leases on one balance share it, also with those that were not named.
+        """Return the time left by lease id. All leases on one account share its balance, even those not in ``leases``.
 
-        An account that does not answer makes its leases UNKNOWN.
+        If an account does not answer, its leases are UNKNOWN.
         """
         found, accounts = self.group_by_account(leases)
         figures = await asyncio.gather(
@@ -62,19 +62,21 @@ class TimeLeftReader(LastSeenTimeReader):
     async def _convert_balance(
         self, account: BillingProvider, money: Money, currency: Currency
     ) -> tuple[Money, str]:
-        """``money`` in ``currency``, and by whose rate."""
+        """Return ``money`` in ``currency``, and a note on the exchange rate's source."""
         if money.currency == currency:
             return money, ""
         rate = (await account.get_rate(currency)).check_age(self.clock.now(), MAX_RATE_AGE)
-        return rate.convert(money, round_up=False), _("by the rate of {source}").format(source=rate.source)
+        return rate.convert(money, round_up=False), _("at the exchange rate of {source}").format(
+            source=rate.source
+        )
 
     async def _list_foreign_leases(self, ours: Sequence[Lease]) -> tuple[list[Lease], str]:
-        """What was rented past us and drains the same balance. A provider that does not say leaves a note."""
+        """Return leases not rented by us that drain the same balance, and a note on them or on a failed request."""
         found: list[Lease] = []
         for provider in sorted({lease.provider for lease in ours}):
             mine = {lease.ref for lease in ours if lease.provider == provider}
             if "" in mine:
-                # One of ours is being created: it may be in the list under a name that we do not know yet.
+                # One of our leases is being created: it may be listed under a ref that we do not know yet.
                 continue
             try:
                 listed = await self.plugins.provider(provider).list_leases()
@@ -82,4 +84,4 @@ class TimeLeftReader(LastSeenTimeReader):
                 return found, error.message
             if isinstance(listed, Known):
                 found += [lease for lease in listed.items if lease.ref not in mine and drains_balance(lease)]
-        return found, _("{count} not rented by gpurent").format(count=len(found)) if found else ""
+        return found, _("including {count} not rented by gpurent").format(count=len(found)) if found else ""

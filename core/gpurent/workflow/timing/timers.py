@@ -1,8 +1,8 @@
-"""When a machine gets a timer: by its trip's limits and by ``[guard]``, or by hand.
+"""When a machine gets a timer: by its trip's limits, by ``[guard]``, or manually.
 
-A trip with ``--for`` on a meter gets one at its expected end and a margin. ``[guard] timer`` is that margin; without
-``--for`` it is a dead man's switch: counted from now, and moved on as long as somebody watches the job. A prepaid lease
-ends by itself, so it gets none unless asked. The trip's own deadline arms one on any machine.
+A trip with ``--for`` on a metered lease gets one at its expected end plus a margin, which is ``[guard] timer``. Without
+``--for``, that setting is a dead man's switch: it counts from now and is extended as long as the job is watched. A
+prepaid lease ends by itself, so it gets none unless requested. A trip's own deadline arms one on any machine.
 """
 
 from __future__ import annotations
@@ -33,14 +33,14 @@ TIMER_MARGIN = timedelta(minutes=30)
 
 def format_timer(timer: MachineTimer) -> str:
     if timer.until is None:
-        return _("no timer runs in the machine")
-    return _("the machine shuts itself at {until:%Y-%m-%d %H:%M} UTC").format(until=timer.until)
+        return _("no timer is running in the machine")
+    return _("the machine shuts itself down at {until:%Y-%m-%d %H:%M} UTC").format(until=timer.until)
 
 
 def compute_timer_deadline(
     lease: Lease, limits: TripLimits, policy: GuardPolicy, now: datetime
 ) -> datetime | None:
-    """When the machine should shut itself; None for no timer. The trip's deadline holds whatever the policy says."""
+    """Return when the machine should shut itself down; None for no timer. The trip's deadline always applies."""
     last = limits.deadline_for(lease.started_at or now)
     first = _compute_policy_deadline(lease, limits, policy, now)
     return min(first, last) if first and last else last or first
@@ -60,7 +60,7 @@ def _compute_policy_deadline(
 
 @frozen
 class TripTimers:
-    """The timers that trips arm by themselves."""
+    """The timers that trips arm automatically."""
 
     timers: MachineTimers
     policies: GuardPolicies
@@ -70,7 +70,7 @@ class TripTimers:
     async def arm_timer(
         self, trip: TripContext, leg: str, connection: ReconnectingConnection, spec: TripSpec
     ) -> None:
-        """Arm it where trip or policy ask for one. A machine that cannot have one is no reason to end the trip."""
+        """Arm a timer if the trip or the policy asks for one. Failing to do so does not end the trip."""
         lease = connection.lease
         policy = self._get_policy(lease, spec, trip.id)
         now = self.clock.now()
@@ -91,13 +91,15 @@ class TripTimers:
         if until is not None:
             await trip.step(f"{leg}.timer", MachineTimer, lambda: arm(until), quiet=True)
         elif isinstance(lease.offer.tariff, Metered):
-            text = _("no timer in the machine: forgotten, it runs while its balance lasts (see --for)")
+            text = _(
+                "no timer in the machine: if you forget it, it runs as long as its balance lasts (see --for)"
+            )
             trip.emit(EventKind.TIMER, text, lease=lease.id)
 
     async def extend_if_due(self, connection: ReconnectingConnection, spec: TripSpec) -> None:
-        """Move a dead man's switch on; called now and then by whoever watches. A deadline that the user set stays.
+        """Extend a dead man's switch; called regularly by whoever watches. A deadline that the user set is kept.
 
-        A timer that the policy armed and does not want any more is ended.
+        A timer that a policy armed but no longer wants is disarmed.
         """
         lease = connection.lease
         until = self.timers.find_deadline(lease)
@@ -123,7 +125,7 @@ class TripTimers:
 
 @frozen
 class TimerCommands:
-    """The timer of one lease by hand. Every call opens a connection of its own."""
+    """Manual control of the timer of one lease. Each call opens its own connection."""
 
     connections: Connections
     timers: MachineTimers
@@ -140,15 +142,15 @@ class TimerCommands:
             return await self.timers.disarm_timer(connection)
 
     async def arm_timer(self, lease_id: str, until: datetime) -> MachineTimer:
-        """Shut the machine at ``until``, also where an earlier or later deadline was set."""
+        """Shut the machine down at ``until``, replacing an earlier or later deadline."""
         if until <= self.clock.now():
-            raise UsageError(_("that time has passed"))
+            raise UsageError(_("that time is in the past"))
         async with self._connect_to_running(lease_id) as connection:
             lease = connection.lease
             return await self.timers.arm_timer(connection, lease, until, after_job=self._get_after_job(lease))
 
     async def extend_timer(self, lease_id: str, span: timedelta) -> MachineTimer:
-        """``span`` more than now set; from now on where no timer runs."""
+        """Extend the deadline by ``span``; if no timer is running, arm one for ``span`` from now."""
         async with self._connect_to_running(lease_id) as connection:
             lease = connection.lease
             before = await self.timers.get_timer(connection)
@@ -158,7 +160,7 @@ class TimerCommands:
             )
 
     async def extend_after_renewal(self, before: Lease, after: Lease) -> None:
-        """A lease that was given more time gives as much to its timer."""
+        """Extend the lease's timer by as much time as the lease was renewed for."""
         if before.expires_at is None or after.expires_at is None or self.timers.find_deadline(after) is None:
             return
         more = after.expires_at - before.expires_at
@@ -167,7 +169,7 @@ class TimerCommands:
         try:
             timer = await self.extend_timer(after.id, more)
         except GpurentError as error:
-            # The time is paid for: that its timer could not be moved must not look as if it were not.
+            # The renewal is paid; a timer that cannot be extended must not make it look like a failure.
             self.events.emit(EventKind.WARNING, f"{error.message} {error.hint}".strip(), lease=after.id)
         else:
             self.events.emit(EventKind.TIMER, format_timer(timer), lease=after.id)

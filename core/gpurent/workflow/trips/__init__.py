@@ -1,1 +1,1 @@
-"""Use cases that rent, renew, release: whole trips and single orders."""
+"""The use cases that rent, renew and release: whole trips and single orders."""

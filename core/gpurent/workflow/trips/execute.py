@@ -1,4 +1,4 @@
-"""The whole product: one straight walk, and how it ends. To resume is to walk again."""
+"""The execution of a whole trip, and its end. Resuming means executing it again with its recorded steps."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ from gpurent.workflow.trips.machine_work import LegRunner, LegSpec, TripResult
 
 @frozen
 class TripExecutor:
-    """Plan, then each leg, then settle; or only the work, on a machine that the user brings."""
+    """Plans, runs each leg, and finishes; on a machine that the user provides, only runs the job."""
 
     planner: TripPlanner
     provision: ProvisionStep
@@ -41,8 +41,8 @@ class TripExecutor:
     finalizer: TripFinalizer
 
     async def execute_trip(self, trip: TripContext, spec: TripSpec, *, detach: bool = False) -> TripResult:
-        """``spec`` names its provider. What was done before is recalled, what was not is done now."""
-        # A wrong word for the doctor's policy is an error now, not when the machine is paid.
+        """Execute the trip; ``spec`` names its provider. Completed steps are not run again."""
+        # Reject an invalid doctor policy now, before a machine is paid for.
         self.leg_runner.doctor.get_policy(spec.doctor)
         stays = self._plan_own_machine(spec) or await self.planner.plan_legs(trip, spec)
         lease_id = lease_id_of(trip.id, spec)
@@ -52,11 +52,11 @@ class TripExecutor:
             return await self.finalizer.finish_trip(trip, spec, end)
         except GpurentError as error:
             await self.finalizer.clean_up_failed_trip(trip, spec, lease_id, error)
-            trip.emit(EventKind.FAILED, error.message, lease=lease_id, burns=len(error.burning))
+            trip.emit(EventKind.FAILED, error.message, lease=lease_id, burning=len(error.burning))
             raise
 
     def _plan_own_machine(self, spec: TripSpec) -> tuple[LegSpec, ...]:
-        """The one stay on a machine that the user brings; empty where one has to be rented."""
+        """Return the single leg on a machine that the user provides; empty if one has to be rented."""
         if not spec.lease and not self.manual_rental.instructions.is_manual(spec.provider):
             return ()
         wanted = not spec.rent_only
@@ -77,7 +77,7 @@ class TripExecutor:
 
 
 def lease_id_of(trip_id: str, spec: TripSpec) -> str:
-    """The lease's id is known before the lease is."""
+    """Return the id of the trip's lease, which is known before the lease exists."""
     return spec.lease or f"{spec.provider}-{trip_id.rpartition('-')[2]}"
 
 
@@ -109,7 +109,7 @@ class TripPlanner:
 
 @frozen
 class TripFinalizer:
-    """What becomes of the machine. Nothing is released while the job runs, nor what the user keeps."""
+    """Releases the machine at the end of a trip, unless its job is still running or the user keeps it."""
 
     store: Store
     final_download: FinalDownload
@@ -117,7 +117,7 @@ class TripFinalizer:
     receipts: Receipts
 
     async def finish_trip(self, trip: TripContext, spec: TripSpec, end: TripResult) -> TripResult:
-        """``end``, with the receipt of a released machine."""
+        """Release the machine if required; return ``end`` with its receipt."""
         if end.job_running or spec.rent_only or spec.limits.keep:
             return end
         lease = await self.release.release_lease(trip, end.lease_id)
@@ -129,7 +129,7 @@ class TripFinalizer:
     ) -> None:
         """End a trip that failed with ``error``, unless it can be resumed.
 
-        ``error`` is completed, so that it says what was spent and what still burns.
+        ``error`` is extended to say what was spent and what still costs money.
         """
         lease = self.store.find_lease(lease_id)
         if isinstance(error, RESUMABLE_ERRORS):
@@ -143,7 +143,7 @@ class TripFinalizer:
     async def _release_or_keep(
         self, trip: TripContext, spec: TripSpec, lease: Lease, error: GpurentError
     ) -> bool:
-        """Whether the trip has no more to do with its machine: it is released, or kept as the user wants."""
+        """Release or keep the machine; return whether the trip is done with it."""
         if spec.limits.on_error is OnError.KEEP and lease.state is LeaseState.READY:
             add_burning_lease(error, lease.id)
             return True
@@ -167,7 +167,7 @@ def _add_cost(error: GpurentError, receipt: Receipt) -> None:
     error.spent = Spent.YES if spent else Spent.NO
     if spent:
         amounts = ", ".join(str(money) for money in spent)
-        _add_hint(error, _("The machine was given back; it cost {amounts}.").format(amounts=amounts))
+        _add_hint(error, _("The machine was released; it cost {amounts}.").format(amounts=amounts))
 
 
 def _add_hint(error: GpurentError, text: str) -> None:
@@ -176,7 +176,7 @@ def _add_hint(error: GpurentError, text: str) -> None:
 
 @frozen
 class FinalDownload:
-    """Downloads what there is before the machine is released, as far as that can be done."""
+    """Downloads existing results before the machine is released, best effort."""
 
     connections: Connections
     runners: JobRunners
@@ -185,7 +185,7 @@ class FinalDownload:
     async def download_results(
         self, trip: TripContext, spec: TripSpec, lease_id: str, *, stop_job: bool
     ) -> None:
-        """``stop_job``: end the job first. A failure is a warning."""
+        """Download the results, after stopping the job if ``stop_job``. A failure is only a warning."""
         launched = [
             name
             for name, record in trip.steps_by_name().items()

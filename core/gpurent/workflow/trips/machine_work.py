@@ -30,10 +30,10 @@ from gpurent.workflow.timing.timers import TripTimers
 
 @frozen(kw_only=True)
 class LegSpec:
-    """The files are uploaded to a machine, or the ``job`` runs on it, or both.
+    """What one leg does: upload the files, run the ``job``, or both.
 
-    ``order``: how it is rented, for the ``agreed`` price; None: it is there, or the user rents it by hand.
-    ``budget``: the trip's, in the account's currency where that is known.
+    ``order`` is how the machine is rented, for the ``agreed`` price; None if it exists or the user rents it manually.
+    ``budget`` is the trip's, in the account's currency if that is known.
     """
 
     upload: bool
@@ -45,7 +45,7 @@ class LegSpec:
 
 @frozen(kw_only=True)
 class TripResult:
-    """How a trip ended. ``job_running``: the job runs on without us. ``exit_code`` is the job's own."""
+    """How a trip ended. ``job_running``: it was detached, and the job keeps running. ``exit_code`` is the job's."""
 
     trip_id: str
     lease_id: str
@@ -56,7 +56,7 @@ class TripResult:
 
 @frozen
 class LegRunner:
-    """Over one connection, which is closed at the end."""
+    """Runs one leg over one connection, which is closed at the end."""
 
     connect: ConnectStep
     doctor: DoctorStep
@@ -67,7 +67,7 @@ class LegRunner:
     async def run_leg(
         self, trip: TripContext, leg: str, spec: TripSpec, lease_id: str, leg_spec: LegSpec, *, detach: bool
     ) -> TripResult:
-        """Connect, examine, upload, set up, run the job; as far as the stay is for that."""
+        """Connect, examine, upload, set up, run the job: as much of it as ``leg_spec`` asks for."""
         with self.preparation.predial_upload(trip, leg, spec, lease_id, leg_spec):
             async with await self.connect.open_connection(trip, leg, lease_id) as connection:
                 if leg_spec.job and trip.step_done_at(f"{leg}.launch") is None:
@@ -90,8 +90,8 @@ class MachinePreparation:
     def predial_upload(
         self, trip: TripContext, leg: str, spec: TripSpec, lease_id: str, leg_spec: LegSpec
     ) -> AbstractContextManager[object]:
-        """On a machine that we were on before, the login for the files goes on beside the connection's own."""
-        if not leg_spec.upload or trip.step_done_at(f"{leg}.push") is not None:
+        """On a known machine, start the login for the upload in parallel with the connection."""
+        if not leg_spec.upload or trip.step_done_at(f"{leg}.upload") is not None:
             return nullcontext()
         first = _find_setup_files(spec) if leg_spec.job else None
         return self.upload.predial_upload(
@@ -106,16 +106,16 @@ class MachinePreparation:
         spec: TripSpec,
         leg_spec: LegSpec,
     ) -> None:
-        """Upload and set up, as far as the stay is for that."""
+        """Upload the files and run the setup, as far as ``leg_spec`` asks for them."""
         sets_up = leg_spec.job and spec.job.setup.is_needed
         if leg_spec.upload and sets_up and spec.job.setup.needs is not None:
             first = _find_setup_files(spec)
             if first is not None:
-                await self.upload.upload_files(trip, f"{leg}.needs", connection, first)
+                await self.upload.upload_files(trip, f"{leg}.upload-setup", connection, first)
             await self._upload_during_setup(trip, leg, connection, spec, leg_spec.budget)
             return
         if leg_spec.upload:
-            await self.upload.upload_files(trip, f"{leg}.push", connection, spec.upload)
+            await self.upload.upload_files(trip, f"{leg}.upload", connection, spec.upload)
         if sets_up:
             await self._set_up(trip, leg, connection, spec, leg_spec.budget)
 
@@ -127,7 +127,7 @@ class MachinePreparation:
         spec: TripSpec,
         budget: Money | None,
     ) -> None:
-        # A setup may hang, and costs time: the machine's timer holds from here on.
+        # Arm the timer first: a setup may hang, and it costs money.
         await self.timers.arm_timer(trip, leg, connection, spec)
         await self.setup.run_setup(trip, leg, connection, spec, budget)
 
@@ -139,20 +139,20 @@ class MachinePreparation:
         spec: TripSpec,
         budget: Money | None,
     ) -> None:
-        """Each over a connection of its own, so that neither waits for the other."""
+        """Upload and set up concurrently, each over its own connection."""
         async with (
             self.connections.make_connection(connection.lease_id, trip.id) as own,
             run_in_background(
                 self._set_up(evolve(trip, current_step=""), leg, own, spec, budget)
             ) as setting_up,
             run_in_background(
-                self.upload.upload_files(trip, f"{leg}.push", connection, spec.upload)
+                self.upload.upload_files(trip, f"{leg}.upload", connection, spec.upload)
             ) as uploading,
         ):
             try:
                 await asyncio.gather(uploading, setting_up)
             except GpurentError as error:
-                # What is resumed finds the setup where it is. Else nobody would ever ask for it again.
+                # A resumed trip picks up the running setup; if the trip cannot be resumed, nobody would stop it.
                 if not isinstance(error, RESUMABLE_ERRORS) and not setting_up.done():
                     await cancel_and_wait(setting_up)
                     await self.setup.stop_setup(trip.id, own, spec.job.session)
@@ -160,7 +160,7 @@ class MachinePreparation:
 
 
 def _find_setup_files(spec: TripSpec) -> UploadSpec | None:
-    """What is uploaded before the rest, for the setup; None: nothing."""
+    """Return the upload that the setup needs first; None if there is none."""
     setup = spec.job.setup
     return evolve(spec.upload, include=setup.needs) if setup.is_needed and setup.needs else None
 
@@ -183,7 +183,7 @@ class TripJob:
         *,
         detach: bool,
     ) -> TripResult:
-        """``detach``: it is left as soon as it runs."""
+        """Run the job and download its results; with ``detach``, return as soon as it runs."""
         job = self.runners.make_job(spec, connection.lease, trip.id, work_folder(trip.id))
         await self.launch.launch_job(trip, leg, connection, spec.job, job)
         await self.timers.arm_timer(trip, leg, connection, spec)
@@ -203,14 +203,14 @@ class TripJob:
         job: Job,
         budget: Money | None,
     ) -> ObservedJob:
-        """The job's end; its results are downloaded meanwhile, where the user wants that."""
+        """Watch the job until it ends; meanwhile download its results at an interval, if the user wants that."""
         watching = self.monitor.monitor_job(trip, leg, connection, spec, job, budget)
         if not spec.results.paths or spec.results.every is None:
             return await watching
         downloading = self.download.download_in_background(
             trip, connection.lease_id, spec, spec.results.every
         )
-        # The first that ends is the job, or a failure of either; what is half downloaded is completed at the end.
+        # The first to finish is the job, or a failure of either; interrupted downloads are completed at the end.
         tasks = await wait_for_first(watching, downloading)
         ended: ObservedJob = next(task for task in tasks if not task.cancelled()).result()
         return ended

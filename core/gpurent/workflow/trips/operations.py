@@ -1,4 +1,4 @@
-"""What the user asks for: whole trips, and single orders on leases. Everything that costs money is a trip."""
+"""The user's commands: whole trips, and single orders on leases. Everything that costs money is a trip."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from attrs import evolve, frozen
 
 from gpurent.domain.lease import Lease, LeaseState
 from gpurent.domain.offer import Order, OrderKind, Unknown
+from gpurent.domain.outcomes import format_outcome
 from gpurent.domain.receipt import Receipt
 from gpurent.domain.trip import AgreedPrice, TripRecord, TripSpec
 from gpurent.errors import GpurentError, LeaseError, UsageError
@@ -31,7 +32,7 @@ from gpurent.workflow.trips.previews import ProviderSelector
 
 @frozen
 class Trips:
-    """Each call holds its trip until it returns."""
+    """Begins and resumes trips. Each call locks its trip until it returns."""
 
     trip_tracker: TripTracker
     leases: LeaseTracker
@@ -40,22 +41,28 @@ class Trips:
     orders: LeaseOrders
 
     async def run(self, spec: TripSpec, *, detach: bool = False) -> TripResult:
-        """A whole trip; ``detach``: the job is left as soon as it runs."""
+        """Run a whole trip; with ``detach``, return as soon as the job runs."""
         return await self._execute(self.trip_tracker.begin_trip("run", spec), spec, detach=detach)
 
     async def rent(self, spec: TripSpec) -> Lease:
-        """Only a machine: the lease stays until it is released."""
+        """Only rent a machine; the lease stays until it is released."""
         spec = evolve(spec, rent_only=True, job=evolve(spec.job, command=()))
         end = await self._execute(self.trip_tracker.begin_trip("rent", spec), spec)
         return self.leases.get_lease(end.lease_id)
 
     async def resume(self, trip_id: str = "", *, detach: bool = False) -> TripResult:
-        """Walk again: what was done is recalled, what was not is done."""
+        """Resume a trip: execute it again, without repeating completed steps."""
         record = self.trip_tracker.get_trip(trip_id)
         if record.outcome:
-            raise UsageError(_("{trip} has ended: {outcome}").format(trip=record.id, outcome=record.outcome))
+            raise UsageError(
+                _("{trip} has ended: {outcome}").format(
+                    trip=record.id, outcome=format_outcome(record.outcome)
+                )
+            )
         if record.kind == "guard":
-            raise UsageError(_("{trip} is the guard's").format(trip=record.id), hint="gpurent watch --once")
+            raise UsageError(
+                _("{trip} belongs to the guard").format(trip=record.id), hint="gpurent watch --once"
+            )
         trip = self.trip_tracker.context_of(record.id)
         if record.kind in ("run", "rent"):
             return await self._execute(trip, record.spec, detach=detach)
@@ -81,7 +88,7 @@ class Trips:
 
 @frozen
 class LeaseChanges:
-    """As the user asks for them; each is one order."""
+    """Changes to a lease that the user asks for; each is one order."""
 
     leases: LeaseTracker
     plugins: Plugins
@@ -90,14 +97,14 @@ class LeaseChanges:
     timers: TimerCommands
 
     async def renew(self, lease_id: str, term: timedelta) -> Lease:
-        """More time on a prepaid lease, and as much for its timer."""
+        """Buy more time for a prepaid lease, and extend its timer by as much."""
         lease = await self.leases.try_refresh_lease(lease_id)
         provider = self.plugins.provider_of(lease)
         if not isinstance(provider, SupportsRenewal):
             raise UsageError(
-                _("{provider} has no renewal: it runs while its balance lasts").format(
-                    provider=lease.provider
-                ),
+                _(
+                    "{provider} does not support renewal: the machine runs as long as the balance lasts"
+                ).format(provider=lease.provider),
                 hint=_("Top up instead: gpurent topup {provider} AMOUNT").format(provider=lease.provider),
             )
         require_running(lease)
@@ -107,15 +114,19 @@ class LeaseChanges:
         return renewed
 
     async def upgrade(self, lease_id: str, spec: TripSpec) -> Lease:
-        """From the staged machine to the wanted one."""
+        """Switch from the staging machine to the wanted one."""
         lease = await self.leases.try_refresh_lease(lease_id)
         require_running(lease)
-        # At the same provider; on the same machine, unless another was named.
+        # At the same provider, and on the same machine unless another one is named.
         wanted = evolve(spec.requirements, machine=spec.requirements.machine or lease.offer.key)
         found = await self.listing.list_fitting_offers(lease.provider, wanted)
         if isinstance(found, Unknown) or not found.items:
-            reason = found.reason if isinstance(found, Unknown) else _("no such GPU is free on this machine")
-            raise LeaseError(reason, hint=_("Your staged machine goes on."), burning=(lease.id,))
+            reason = (
+                found.reason
+                if isinstance(found, Unknown)
+                else _("no GPU of this kind is free on this machine")
+            )
+            raise LeaseError(reason, hint=_("Your staged machine keeps running."), burning=(lease.id,))
         offer = found.items[0]
         order = Order(
             key="",
@@ -130,11 +141,11 @@ class LeaseChanges:
         return await self.orders.place_order("upgrade", lease, spec, order)
 
     async def restart(self, lease_id: str) -> Lease:
-        """A machine that was shut, with its kept files; a new lease."""
+        """Restart a stopped machine with its kept files, as a new lease."""
         lease = await self.leases.try_refresh_lease(lease_id)
         provider = self.plugins.provider_of(lease)
         if not isinstance(provider, SupportsRestart) or lease.state is not LeaseState.KEPT:
-            raise UsageError(_("{lease} cannot be started again").format(lease=lease.id))
+            raise UsageError(_("{lease} cannot be restarted").format(lease=lease.id))
         spec = TripSpec(provider=lease.provider)
         return await self.orders.place_new_order(
             "restart", spec, lambda key: provider.make_restart_order(lease, key)
@@ -143,7 +154,7 @@ class LeaseChanges:
 
 @frozen
 class LeaseOrders:
-    """Priced within the budgets, then carried out at that price."""
+    """Prices an order within the budgets, then carries it out at that price."""
 
     trip_tracker: TripTracker
     quotes: Quotes
@@ -152,7 +163,7 @@ class LeaseOrders:
     releases: Releases
 
     async def place_order(self, kind: str, lease: Lease, spec: TripSpec, order: Order) -> Lease:
-        """``order`` on a lease that is there; the lease as it is then."""
+        """Place ``order`` on an existing lease; return the updated lease."""
         trip = self.trip_tracker.begin_trip(kind, spec, lease.id)
         try:
             return await self._run_order_trip(trip, lease.id, evolve(order, key=f"{trip.id}-{kind}"))
@@ -162,7 +173,7 @@ class LeaseOrders:
             raise
 
     async def place_new_order(self, kind: str, spec: TripSpec, make_order: Callable[[str], Order]) -> Lease:
-        """The order that ``first_events`` makes for its key; the new lease. A trip that failed stays open."""
+        """Place the order that ``make_order`` returns for a key; return the new lease. A failed trip stays open."""
         trip = self.trip_tracker.begin_trip(kind, spec)
         lease_id = lease_id_of(trip.id, spec)
         trip.store.set_trip_lease(trip.id, lease_id)
@@ -176,27 +187,27 @@ class LeaseOrders:
         return lease
 
     async def resume_trip(self, trip: TripContext, record: TripRecord) -> Receipt | None:
-        """A trip that only orders or releases, from where it was left; the receipt of a release.
+        """Resume a trip that only orders or releases; return the receipt of a release.
 
-        `UsageError` when it came to no order.
+        Raises `UsageError` if nothing was ordered.
         """
         if record.kind == "release":
             return await self.releases.execute_release(trip, record.lease)
         order = trip.find_result("order", Order)
         if order is None:
             self.trip_tracker.end_trip(trip.id, "failed: nothing ordered")
-            raise UsageError(_("{trip} ordered nothing; start it again").format(trip=trip.id))
+            raise UsageError(_("{trip} has not ordered anything; start it again").format(trip=trip.id))
         await self.execute_order(trip, record.lease, order)
         return None
 
     async def execute_order(self, trip: TripContext, lease_id: str, order: Order) -> Lease:
-        """Price the order once, then provision at that price."""
+        """Price the order once, then provision the lease at that price."""
         price = await trip.step("quote", Funding, lambda: self.price_order(trip, order), quiet=True)
         agreed = AgreedPrice(ceiling=price.ceiling, deposit=price.deposit, rate=price.rate)
         return await self.provision.provision_lease(trip, "leg0", order, lease_id, agreed)
 
     async def price_order(self, trip: TripContext, order: Order) -> Funding:
-        """What the order may cost, and what is there for it; `BudgetExceeded` when it would break a budget."""
+        """Return the order's funding; raises `BudgetExceeded` if it would exceed a budget."""
         provider = order.offer.provider
         quote = await self.quotes.quote_offer(order.offer, order.term, order.gpus, order.disk)
         await self.budgets.check_budgets(provider, required_amount(quote), trip=trip.id)
@@ -205,7 +216,7 @@ class LeaseOrders:
 
 @frozen
 class Releases:
-    """Each release is a trip of its own, so that it can be resumed."""
+    """Releases leases. Each release is a trip of its own, so that it can be resumed."""
 
     trip_tracker: TripTracker
     leases: LeaseTracker
@@ -213,7 +224,7 @@ class Releases:
     receipts: Receipts
 
     async def release_lease(self, lease_id: str) -> Receipt:
-        """Release the lease now; ends the trips that used it."""
+        """Release the lease now, and end the trips that used it."""
         lease = self.leases.get_lease(lease_id)
         trip = self.trip_tracker.begin_trip("release", TripSpec(provider=lease.provider), lease.id)
         with self.trip_tracker.lock_trip(trip.id):
@@ -225,6 +236,6 @@ class Releases:
         return receipt
 
     async def execute_release(self, trip: TripContext, lease_id: str) -> Receipt:
-        """The work of a trip that only releases."""
+        """Carry out a trip that only releases."""
         lease = await self.release_step.release_lease(trip, lease_id)
         return await self.receipts.get_lease_receipt(lease)

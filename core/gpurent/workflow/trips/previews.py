@@ -1,4 +1,4 @@
-"""What could be rented now, by the very steps that a trip takes, but nothing is ordered, paid or written."""
+"""Previews of what could be rented now, made by a trip's own steps; nothing is ordered, paid or written."""
 
 from __future__ import annotations
 
@@ -35,14 +35,14 @@ class PlanPreviewer:
     make_plan: MakePlanStep
 
     async def preview_plan(self, spec: TripSpec, trip_id: str = "") -> TripPlan:
-        """For the machine that would be selected now at ``spec.provider``."""
+        """Return the plan for the machine that would be selected now at ``spec.provider``."""
         offer = await self.select_offer.select_offer_now(spec)
         return await self.make_plan.make_plan(spec, offer, trip_id)
 
 
 @frozen
 class ProviderSelector:
-    """Asks the providers in the user's order, and takes the first that can serve now."""
+    """Asks the providers in the user's order, and selects the first that can be rented from now."""
 
     instructions: ManualInstructions
     login: LoginStep
@@ -51,28 +51,28 @@ class ProviderSelector:
     events: EventEmitter
 
     async def select_provider(self, trip: TripContext, spec: TripSpec) -> TripSpec:
-        """``spec`` with its provider, once for the trip: from here on a resume stays with the choice."""
+        """Return ``spec`` with its provider, selected once per trip: a resumed trip keeps the choice."""
         if spec.provider:
             return spec
 
         async def select() -> str:
             return await self._select_first(spec, trip.id, lambda text: trip.emit(EventKind.WARNING, text))
 
-        selected = evolve(spec, provider=await trip.step("choose", str, select))
+        selected = evolve(spec, provider=await trip.step("select-provider", str, select))
         trip.store.set_trip_spec(trip.id, selected)
         return selected
 
     async def resolve_provider(self, spec: TripSpec) -> TripSpec:
-        """As `select_provider`, but nothing is recorded."""
+        """Select a provider as `select_provider` does, without recording it."""
         if spec.provider:
             return spec
         name = await self._select_first(spec, "", lambda text: self.events.emit(EventKind.WARNING, text))
         return evolve(spec, provider=name)
 
     async def _select_first(self, spec: TripSpec, trip_id: str, warn: Callable[[str], None]) -> str:
-        """The first of ``spec.providers`` that serves; ``warn`` hears why others are passed over.
+        """Return the first suitable one of ``spec.providers``; report to ``warn`` why others are skipped.
 
-        None: `UnavailableError` when nothing but silence was in the way, else `SoldOut`.
+        If there is none, raises `UnavailableError` if all failures are temporary, else `SoldOut`.
         """
         failures: list[GpurentError] = []
         reasons: list[str] = []
@@ -81,23 +81,23 @@ class ProviderSelector:
                 await self._check_provider(evolve(spec, provider=name, providers=()), trip_id)
             except GpurentError as error:
                 failures.append(error)
-                reasons.append(_("{provider} is passed over: {why}").format(provider=name, why=error.message))
+                reasons.append(_("skipping {provider}: {why}").format(provider=name, why=error.message))
                 warn(reasons[-1])
             else:
                 return name
-        message = _("none of {providers} has what is wanted").format(providers=", ".join(spec.providers))
-        hint = "\n".join([*reasons, _("Nothing was spent. See what there is: gpurent offers --all")])
+        message = _("none of {providers} has a matching machine").format(providers=", ".join(spec.providers))
+        hint = "\n".join([*reasons, _("Nothing was spent. See all offers: gpurent offers --all")])
         if failures and all(isinstance(error, RESUMABLE_ERRORS) for error in failures):
             raise UnavailableError(message, hint=hint, retryable=True)
         raise SoldOut(message, hint=hint)
 
     async def _check_provider(self, spec: TripSpec, trip_id: str) -> None:
-        """Raises what stands in the way: the login, no fitting machine, a term that is not let, a budget.
+        """Raise what prevents renting: no login, no matching machine, an unavailable term, or a budget.
 
         ``trip_id`` is empty for a trip that has not begun.
         """
         if self.instructions.is_manual(spec.provider):
-            # Nobody but the user can see what there is.
+            # Only the user can see what is available.
             return
         await self.login.ensure_login(spec.provider)
         plan = await self.plan_previewer.preview_plan(spec, trip_id)
@@ -110,10 +110,10 @@ class ProviderSelector:
 
 @frozen(kw_only=True)
 class TripPreview:
-    """``required`` has to be there at once, deposits and all. ``refusals``: why `gpurent run` would not even begin.
+    """``required`` must be available at once, including deposits. ``refusals``: why `gpurent run` would not begin.
 
-    ``needs_mail_binding``: an address has to be bound first; what the provider asks for that stands in its mail only.
-    ``max_runtime``: how long the balance, or the tightest budget, lets a metered machine run.
+    ``needs_mail_binding``: an address has to be bound first; its fee is only known from the provider's e-mail.
+    ``max_runtime``: how long the balance or the tightest budget lasts for a metered machine.
     """
 
     account: str
@@ -128,7 +128,7 @@ class TripPreview:
 
 @frozen
 class DryRun:
-    """Log in, select, plan, check the funds; each without a record."""
+    """Logs in, selects, plans and checks the funds, without recording anything."""
 
     plugins: Plugins
     logins: Logins
@@ -137,7 +137,7 @@ class DryRun:
     rates: ExchangeRates
 
     async def preview_trip(self, spec: TripSpec) -> TripPreview:
-        """``spec`` names its provider, where the user is logged in."""
+        """Return the preview for ``spec``, which names a provider where the user is logged in."""
         login = await self.logins.get_login(self.plugins.provider_entry(spec.provider).auth)
         provider = self.plugins.provider(spec.provider)
         binds_mail = isinstance(provider, SupportsMailBinding) and not await provider.get_bound_email()
@@ -157,14 +157,14 @@ class DryRun:
     async def _compute_max_runtime(
         self, plan: TripPlan, balance: Money, statuses: Sequence[BudgetStatus]
     ) -> timedelta | None:
-        """How long a metered machine runs until the balance or the first of the budgets is used up."""
+        """Return how long a metered machine runs until the balance or the first budget is used up."""
         tariff = plan.offer.tariff
         hour = tariff.price.cost(timedelta(hours=1))
         if not isinstance(tariff, Metered) or hour.currency != balance.currency or hour.amount <= 0:
             return None
         rooms = [balance]
         for status in statuses:
-            # For want of a rate nobody knows.
+            # Skip a budget for which there is no exchange rate.
             with suppress(GpurentError):
                 conversion = await self.rates.get_conversion(status.left.currency, balance.currency)
                 rooms.append(conversion.convert(status.left, round_up=False))

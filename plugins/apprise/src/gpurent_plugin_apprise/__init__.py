@@ -1,4 +1,4 @@
-"""Messages over Apprise for gpurent."""
+"""Notifications over Apprise for gpurent."""
 
 from gpurent.api import make_translator
 

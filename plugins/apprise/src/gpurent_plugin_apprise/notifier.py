@@ -1,4 +1,4 @@
-"""The notifier: each URL is one service, and each is told."""
+"""The notifier: each URL is one service, and all of them are notified."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ APPRISE_ASSET = apprise.AppriseAsset(
 
 
 class AppriseNotifier(Notifier):
-    """Bound to the user's URLs; they hold keys, so errors name the service alone."""
+    """Notifies the services at the user's URLs; these contain keys, so errors name only the service."""
 
     def __init__(self, urls: str) -> None:
         self._services: list[apprise.NotifyBase] = []
@@ -26,17 +26,17 @@ class AppriseNotifier(Notifier):
             if made is None:
                 scheme = url.partition("://")[0][:20]
                 raise UsageError(
-                    _("URL {number} ({scheme}://…) is none that Apprise understands").format(
+                    _("Apprise does not recognize URL {number} ({scheme}://…)").format(
                         number=number, scheme=scheme
                     )
                 )
             self._services.append(made)
         if not self._services:
-            raise UsageError(_("urls holds no Apprise URL"))
+            raise UsageError(_("no Apprise URL in urls"))
 
     def notify(self, notice: Notice) -> None:
-        """One service that fails does not keep the others from being told. Nothing is repeated."""
-        failed = []
+        """Notify every service, even if one fails; nothing is retried."""
+        failed, not_accepted = [], _("the service did not accept the message")
         for service in self._services:
             with apprise.LogCapture(level=logging.WARNING, fmt="%(message)s") as said:  # type: ignore[no-untyped-call]
                 taken = service.notify(
@@ -47,6 +47,6 @@ class AppriseNotifier(Notifier):
                 )
                 why = " ".join(said.getvalue().split())[:200]
             if not taken:
-                failed.append(f"{service.service_name}: {why or _('not taken')}")
+                failed.append(f"{service.service_name}: {why or not_accepted}")
         if failed:
             raise UnavailableError("; ".join(failed), retryable=True)

@@ -1,4 +1,4 @@
-"""Entries only."""
+"""Plugin entry points."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from gpurent_plugin_apprise import _
 if TYPE_CHECKING:
     from gpurent.api import Notifier, PluginContext
 
-SETTINGS = (InputField(name="urls", label=_("Apprise URLs, with spaces between them"), secret=True),)
+SETTINGS = (InputField(name="urls", label=_("Apprise URLs, separated by spaces"), secret=True),)
 
 
 def _build_notifier(host: PluginContext) -> Notifier:
@@ -25,7 +25,7 @@ def gpurent_register_notifier() -> Sequence[NotifierEntry]:
     return [
         NotifierEntry(
             name="apprise",
-            summary=_("WeCom, DingTalk, ServerChan, Telegram, mail and many more"),
+            summary=_("WeCom, DingTalk, ServerChan, Telegram, e-mail and many more"),
             build=_build_notifier,
             settings=SETTINGS,
         )

@@ -1,1 +1,1 @@
-"""The DBC wallet for gpurent: private keys, balance, payment."""
+"""The DBC wallet for gpurent: private keys, balance, payments."""

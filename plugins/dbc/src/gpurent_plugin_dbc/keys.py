@@ -1,4 +1,4 @@
-"""Keys, addresses and the login, as of NEO 2 on which DBC lived in 2020: secp256r1, Base58Check, version 0x17."""
+"""Keys, addresses and login, as in NEO 2, which DBC used in 2020: secp256r1, Base58Check, version 0x17."""
 
 from __future__ import annotations
 
@@ -22,21 +22,21 @@ _CURVE_ORDER = 0xFFFFFFFF00000000FFFFFFFFFFFFFFFFBCE6FAADA7179E84F3B9CAC2FC63255
 def _load_private_key(private: Secret) -> ec.EllipticCurvePrivateKey:
     text = private.reveal().strip().lower()
     if not re.fullmatch(r"[0-9a-f]{64}", text):
-        raise AuthError(_("a private key has 64 hexadecimal digits"), hint="gpurent login 1024gpu")
+        raise AuthError(_("a private key must have 64 hexadecimal digits"), hint="gpurent login 1024gpu")
     number = int(text, 16)
     if not 0 < number < _CURVE_ORDER:
-        raise AuthError(_("this number is no private key"))
+        raise AuthError(_("this number is not a valid private key"))
     return ec.derive_private_key(number, ec.SECP256R1())
 
 
 def generate_private_key() -> Secret:
-    """A fresh private key as hexadecimal digits."""
+    """Return a new private key in hexadecimal."""
     number = ec.generate_private_key(ec.SECP256R1()).private_numbers().private_value
     return Secret(f"{number:064x}")
 
 
 def derive_public_key(private: Secret) -> str:
-    """The compressed public key as hexadecimal digits."""
+    """Return the compressed public key in hexadecimal."""
     return (
         _load_private_key(private)
         .public_key()
@@ -46,7 +46,7 @@ def derive_public_key(private: Secret) -> str:
 
 
 def derive_address(public: str) -> str:
-    """The address of a compressed public key."""
+    """Return the address of a compressed public key."""
     script = b"\x21" + bytes.fromhex(public) + b"\xac"
     return _base58check_encode(_ADDRESS_VERSION + _hash_ripemd160(hashlib.sha256(script).digest()))
 
@@ -54,25 +54,25 @@ def derive_address(public: str) -> str:
 def _hash_ripemd160(digest: bytes) -> bytes:
     try:
         return hashlib.new("ripemd160", digest).digest()
-    except ValueError:  # OpenSSL 3.0 hides it
+    except ValueError:  # not available in OpenSSL 3.0
         from gpurent_plugin_dbc.ripemd import ripemd160
 
         return ripemd160(digest)
 
 
 def check_address(address: str) -> str:
-    """``address``, when its checksum and version are right; else a `UsageError`."""
+    """Return ``address`` if its checksum and version are right. Raises `UsageError` otherwise."""
     raw = _base58_decode(address)
     good = len(raw) == 25 and raw[:1] == _ADDRESS_VERSION and _compute_checksum(raw[:-4]) == raw[-4:]
     if not good:
         raise UsageError(
-            _("not a wallet's address: {address!r}").format(address=address[:60]), hint=_("Nothing was paid.")
+            _("invalid wallet address: {address!r}").format(address=address[:60]), hint=_("Nothing was paid.")
         )
     return address
 
 
 def sign(private: Secret, body: str) -> str:
-    """An ECDSA signature (DER, hexadecimal) of ``body`` with SHA-256."""
+    """Return an ECDSA signature (DER, hexadecimal) of ``body`` with SHA-256."""
     return _load_private_key(private).sign(body.encode(), ec.ECDSA(hashes.SHA256())).hex()
 
 
@@ -112,7 +112,7 @@ def _base58_decode(text: str) -> bytes:
 
 
 class DbcAuthenticator(Authenticator, SupportsEnrolment):
-    """Nothing is asked of anybody: the address follows from the key."""
+    """Logs in without any request: the address follows from the key."""
 
     async def log_in(self, fields: Mapping[str, Secret]) -> Login:
         private = Secret(fields["private_key"].reveal().strip().lower())

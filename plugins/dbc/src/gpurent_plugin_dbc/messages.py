@@ -1,4 +1,4 @@
-"""This plugin's texts in the user's language."""
+"""Translation of this plugin's texts."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Entries only."""
+"""The plugin's entries."""
 
 from __future__ import annotations
 
@@ -13,9 +13,11 @@ if TYPE_CHECKING:
 
 NAME = "dbc"
 SETTINGS = (
-    # No default: the chain of 2020 is gone, and nothing may ever be sent to whoever has its old name.
-    InputField(name="url", label=_("The ledger service"), optional=True),
-    InputField(name="most", label=_("The largest single payment, in DBC"), default="500000"),
+    # No default: the chain of 2020 is gone, and nothing must be sent to whoever owns its old domain name now.
+    InputField(name="url", label=_("URL of the DBC ledger service"), optional=True),
+    InputField(
+        name="max_payment", label=_("Largest single payment, in DBC"), default="500000", previous_name="most"
+    ),
 )
 
 
@@ -65,6 +67,6 @@ def gpurent_register_billing() -> Sequence[BillingEntry]:
 def gpurent_register_simulator() -> Sequence[SimulatorEntry]:
     return [
         SimulatorEntry(
-            name=NAME, summary=_("a small ledger of DBC in place of the chain"), build=_build_simulator
+            name=NAME, summary=_("simulated DBC ledger in place of the chain"), build=_build_simulator
         )
     ]

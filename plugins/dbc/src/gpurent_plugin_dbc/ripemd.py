@@ -1,6 +1,6 @@
-"""RIPEMD-160 for machines whose OpenSSL keeps it away; checked against its published vectors.
+"""RIPEMD-160 for computers whose OpenSSL does not offer it; checked against its published vectors.
 
-It only shortens a hash to an address here: nothing rests on its strength alone.
+It only shortens a hash to an address here: no security depends on its strength alone.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ _PERMUTATION = (7, 4, 13, 1, 10, 6, 15, 3, 12, 0, 9, 5, 2, 14, 11, 8)
 
 
 def _make_word_orders(first: tuple[int, ...]) -> tuple[tuple[int, ...], ...]:
-    """Five rounds of message words, each the one before sent through `_STEP`."""
+    """Return the order of message words for five rounds, each the previous one mapped by `_PERMUTATION`."""
     rounds = [first]
     for _round in range(4):
         rounds.append(tuple(_PERMUTATION[word] for word in rounds[-1]))
@@ -22,7 +22,7 @@ def _make_word_orders(first: tuple[int, ...]) -> tuple[tuple[int, ...], ...]:
 
 _LEFT_ORDERS = _make_word_orders(tuple(range(16)))
 _RIGHT_ORDERS = _make_word_orders(tuple((9 * word + 5) % 16 for word in range(16)))
-# How far each word of the message turns, round by round.
+# Left rotation of each message word, round by round.
 _SHIFTS = (
     (11, 14, 15, 12, 5, 8, 7, 9, 11, 13, 14, 15, 6, 7, 9, 8),
     (12, 13, 11, 15, 6, 9, 9, 7, 12, 15, 11, 13, 7, 8, 7, 7),
@@ -30,7 +30,7 @@ _SHIFTS = (
     (14, 11, 12, 14, 8, 6, 5, 5, 15, 12, 15, 14, 9, 9, 8, 6),
     (15, 12, 13, 13, 9, 5, 8, 6, 14, 11, 12, 11, 8, 6, 5, 5),
 )
-# What mixes three words, round by round.
+# The function that mixes three words, round by round.
 _ROUND_FUNCTIONS: tuple[Callable[[int, int, int], int], ...] = (
     lambda x, y, z: x ^ y ^ z,
     lambda x, y, z: (x & y) | (~x & z),
@@ -66,7 +66,7 @@ def _run_rounds(
 
 
 def ripemd160(data: bytes) -> bytes:
-    """The 20 bytes of the digest."""
+    """Return the digest, 20 bytes."""
     padded = data + b"\x80" + bytes(-(len(data) + 9) % 64) + (8 * len(data)).to_bytes(8, "little")
     state: tuple[int, ...] = _INITIAL_STATE
     for begin in range(0, len(padded), 64):

@@ -1,6 +1,6 @@
-"""A DBC wallet. A payment is signed and noted before it is sent.
+"""A DBC wallet. A payment is signed and saved before it is sent.
 
-And sent again unchanged when nobody knows how it went.
+If its outcome is unknown, it is sent again unchanged.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from gpurent.api import (
     Lease,
     Money,
     MoneyError,
+    MoneyInstructions,
     Payment,
     PaymentPurpose,
     PluginContext,
@@ -30,7 +31,6 @@ from gpurent.api import (
     Spent,
     SupportsStatement,
     SupportsWithdrawal,
-    TopUp,
     TopUpAdvice,
     UnavailableError,
     UnexpectedResponse,
@@ -46,7 +46,7 @@ CPU_DEPOSIT = wire.DBC.money(60_000)
 BUY_URL = "https://www.dbctrade.io/trade/buy_1?address_user="
 SELL_URL = "https://www.dbctrade.io/trade/sell_1"
 _CHARGE_KINDS = {
-    PaymentPurpose.RENT: ChargeKind.USE,
+    PaymentPurpose.RENT: ChargeKind.USAGE,
     PaymentPurpose.DEPOSIT: ChargeKind.DEPOSIT,
     PaymentPurpose.RENEWAL: ChargeKind.RENEWAL,
     PaymentPurpose.FEE: ChargeKind.FEE,
@@ -54,7 +54,7 @@ _CHARGE_KINDS = {
 
 
 class DbcWallet(BillingProvider, SupportsStatement, SupportsWithdrawal):
-    """One address on the ledger."""
+    """The wallet of one address on the ledger."""
 
     def __init__(self, context: PluginContext) -> None:
         self._context = context
@@ -62,8 +62,8 @@ class DbcWallet(BillingProvider, SupportsStatement, SupportsWithdrawal):
     async def _request(self, method: str, path: str, **given: Any) -> HttpResponse:
         if not self._context.settings.get("url"):
             raise UsageError(
-                _("no DBC ledger is set up: the NEO chain on which DBC lived in 2020 is gone"),
-                hint=_("`gpurent sandbox` brings a ledger of its own; another one is set as [dbc] url."),
+                _("no DBC ledger is configured: the NEO chain that DBC used in 2020 is gone"),
+                hint=_("`gpurent sandbox` includes a ledger; to use another one, set [dbc] url."),
             )
         return await self._context.http.request(method, path, **given)
 
@@ -71,11 +71,12 @@ class DbcWallet(BillingProvider, SupportsStatement, SupportsWithdrawal):
         answer = await self._request("GET", path, params=params or None)
         if answer.status >= 500:
             raise UnavailableError(
-                _("the ledger is in trouble (status {status})").format(status=answer.status), retryable=True
+                _("the DBC ledger reported a server error (HTTP {status})").format(status=answer.status),
+                retryable=True,
             )
         if answer.status != 200:
             raise UnexpectedResponse(
-                _("the ledger answered {status}").format(status=answer.status),
+                _("the DBC ledger returned HTTP {status}").format(status=answer.status),
                 url=answer.url,
                 body=answer.text,
                 spent=Spent.NO,
@@ -94,59 +95,63 @@ class DbcWallet(BillingProvider, SupportsStatement, SupportsWithdrawal):
         value, at = wire.parse_price(raw, url)
         return Rate(wire.DBC, quote, value, at, url.partition("?")[0])
 
-    async def create_top_up(self, money: Money) -> TopUp:
+    async def create_top_up(self, money: Money) -> MoneyInstructions:
         address = (await self._context.get_login()).account
-        return TopUp(
+        return MoneyInstructions(
             steps=(
-                _("Open the purchase page; your address {address} is filled in.").format(address=address),
-                _("Buy {money} and pay with Alipay; they arrive after some blocks.").format(money=money),
+                _("Open the purchase page; your address {address} is already filled in.").format(
+                    address=address
+                ),
+                _("Buy {money} and pay with Alipay; it arrives after a few blocks.").format(money=money),
             ),
             url=BUY_URL + address,
             qr=address,
             advice=_(
-                "First top-up: at least {first}, of which {locked} lie as the deposit of the CPU container."
+                "First top-up: at least {first}, of which {locked} is held as the deposit for the CPU"
+                " container."
             ).format(first=FIRST_TOP_UP, locked=CPU_DEPOSIT),
         )
 
     async def suggest_top_up(self) -> TopUpAdvice | None:
-        """What is missing to the first top-up that the wiki advises."""
+        """Suggest what is missing to the first top-up that the wiki recommends."""
         there = (await self.get_balance()).available
         if there >= FIRST_TOP_UP:
             return None
         return TopUpAdvice(
             money=FIRST_TOP_UP - there,
-            why=_(
-                "{first} are advised: {locked} lie as the deposit while you upload on the CPU container, and come "
-                "back; {rest} pay for GPU time. The wallet has {there}."
+            reason=_(
+                "{first} is recommended: {locked} is held as the deposit while you upload on the CPU "
+                "container, and is returned afterwards; {rest} pays for GPU time. The wallet holds "
+                "{there}."
             ).format(first=FIRST_TOP_UP, locked=CPU_DEPOSIT, rest=FIRST_TOP_UP - CPU_DEPOSIT, there=there),
         )
 
-    async def withdraw(self, money: Money) -> TopUp:
+    async def withdraw(self, money: Money) -> MoneyInstructions:
         there = (await self.get_balance()).available
         if money.amount <= 0 or money > there:
             raise MoneyError(
-                _("the wallet has {there} to sell, not {money}").format(there=there, money=money),
+                _("the wallet can sell {there}, not {money}").format(there=there, money=money),
                 hint=_("Nothing was sent."),
             )
-        return TopUp(
+        return MoneyInstructions(
             steps=(
                 _(
-                    "Open the trading page and offer {money} for sale; it names the price before you agree."
+                    "Open the trading page and offer {money} for sale; it shows the price before you agree."
                 ).format(money=money),
-                _("Take your private key to a wallet of your own: gpurent whoami --show-key"),
-                _("Send exactly {money} to the address that the page shows, and to no other.").format(
+                _("Import your private key into a wallet of your own: gpurent whoami --show-key"),
+                _("Send exactly {money} to the address that the page shows, and to no other address.").format(
                     money=money
                 ),
-                _("The page pays you out by Alipay once the transfer has its blocks."),
+                _("The page pays you by Alipay once the transfer is confirmed."),
             ),
             url=SELL_URL,
-            advice=_("The price floats; what lies as a deposit can only be sold after it came back."),
+            advice=_("The price fluctuates; DBC held as a deposit can only be sold after it is returned."),
         )
 
-    # paying
+    # payments
 
     async def pay_bill(self, bill: Bill) -> Payment:
-        """One bill, one transfer: its hash follows from the bill, so the ledger counts it once."""
+        """Pay a bill with one transfer: its hash follows from the bill, so the ledger counts it only once."""
         if bill.amount.amount == 0:
             return Payment(key=bill.key, proof="", amount=bill.amount, at=self._context.clock.now())
         noted = self._context.state.get(f"bill/{bill.key}")
@@ -164,7 +169,7 @@ class DbcWallet(BillingProvider, SupportsStatement, SupportsWithdrawal):
         return Payment(key=bill.key, proof=record["hash"], amount=bill.amount, at=at)
 
     async def _has_transfer(self, digest: str) -> bool:
-        """Whether the ledger has the transfer of an earlier try."""
+        """Return whether the ledger has the transfer of an earlier try."""
         try:
             answer = await self._request("GET", f"/tx/{digest}")
         except UnavailableError as error:
@@ -175,49 +180,53 @@ class DbcWallet(BillingProvider, SupportsStatement, SupportsWithdrawal):
         raw = answer.json()
         if isinstance(raw, dict) and (raw.get("hash") == digest or raw.get("error") == "unknown"):
             return "hash" in raw
-        raise UnexpectedResponse(_("the ledger answered in an unknown way"), url=answer.url, body=answer.text)
+        raise UnexpectedResponse(
+            _("unexpected response from the DBC ledger"), url=answer.url, body=answer.text
+        )
 
     def _make_unavailable_error(self, answer: HttpResponse) -> UnavailableError:
         return UnavailableError(
-            _("the ledger is in trouble (status {status})").format(status=answer.status),
+            _("the DBC ledger reported a server error (HTTP {status})").format(status=answer.status),
             retryable=True,
             spent=Spent.UNKNOWN,
         )
 
     def _check_payable(self, bill: Bill) -> None:
-        """Nothing is signed for a bill that is odd in itself."""
+        """Raise `MoneyError` for a bill that is invalid in itself; nothing is signed for it."""
         if bill.amount.currency != wire.DBC or bill.amount.amount < 0:
             raise MoneyError(
                 _("this wallet cannot pay {amount}").format(amount=bill.amount), hint=_("Nothing was paid.")
             )
-        most = wire.DBC.money(self._context.settings["most"])
+        most = wire.DBC.money(self._context.settings["max_payment"])
         if bill.amount > most:
             raise MoneyError(
-                _("the bill of {amount} is above the wallet's own limit of {most}").format(
+                _("the bill of {amount} exceeds the wallet's limit of {most}").format(
                     amount=bill.amount, most=most
                 ),
-                hint=_("Nothing was paid. If it is right, raise [dbc] most."),
+                hint=_("Nothing was paid. If the amount is right, raise [dbc] max_payment."),
             )
         try:
             check_address(bill.payee)
         except UsageError as error:
             raise MoneyError(
-                _("the shop names no address that can be paid: {why}").format(why=error.message),
+                _("the provider gave an address that cannot be paid: {why}").format(why=error.message),
                 hint=error.hint,
             ) from None
 
     async def _sign_transfer(self, bill: Bill) -> dict[str, str]:
-        """The signed transfer, noted before anybody sees it.
+        """Sign the transfer and save it before it is sent.
 
-        From here on this bill can only be paid by this transfer.
+        From then on only this transfer can pay the bill.
         """
         self._check_payable(bill)
         login = await self._context.get_login()
         available = (await self.get_balance()).available
         if bill.amount > available:
             raise MoneyError(
-                _("the wallet has {there}, the bill is {amount}").format(there=available, amount=bill.amount),
-                hint=_("Nothing was paid. gpurent topup shows how DBC get in."),
+                _("the wallet holds {there}, but the bill is {amount}").format(
+                    there=available, amount=bill.amount
+                ),
+                hint=_("Nothing was paid. To see how to add DBC: gpurent topup"),
             )
         body = wire.make_transfer_body(
             sender=login.account,
@@ -239,7 +248,7 @@ class DbcWallet(BillingProvider, SupportsStatement, SupportsWithdrawal):
         body = json.loads(record["body"])
         if (body["to"], body["amount"]) != (bill.payee, str(bill.amount.amount)):
             raise MoneyError(
-                _("the bill {key} was signed before with another amount or payee").format(key=bill.key),
+                _("bill {key} was already signed with a different amount or payee").format(key=bill.key),
                 hint=_("Nothing more was paid."),
                 spent=Spent.UNKNOWN,
             )
@@ -253,25 +262,25 @@ class DbcWallet(BillingProvider, SupportsStatement, SupportsWithdrawal):
         error = raw.get("error") if isinstance(raw, dict) else None
         if error == "insufficient":
             raise MoneyError(
-                _("the wallet has not enough for {amount}").format(amount=bill.amount),
+                _("the wallet does not hold enough to pay {amount}").format(amount=bill.amount),
                 hint=_("Nothing was paid."),
             )
         if error == "key used":
             raise MoneyError(
-                _("the ledger has another payment for the bill {key}").format(key=bill.key),
-                hint=_("Nothing more was paid. Look at the transfers of your address."),
+                _("the DBC ledger has a different payment for bill {key}").format(key=bill.key),
+                hint=_("Nothing more was paid. Check the transfers of your address."),
                 spent=Spent.UNKNOWN,
             )
         if error:
             raise MoneyError(
-                _("the ledger refuses the transfer: {error}").format(error=str(error)[:100]),
+                _("the DBC ledger rejected the transfer: {error}").format(error=str(error)[:100]),
                 hint=_("Nothing was paid."),
             )
         raise UnexpectedResponse(
-            _("the ledger answered a transfer in an unknown way"), url=answer.url, body=answer.text
+            _("unexpected response from the DBC ledger to a transfer"), url=answer.url, body=answer.text
         )
 
-    # books
+    # charges
 
     async def list_charges(self, lease: Lease) -> Known[Charge] | Unknown:
         login = await self._context.get_login()
@@ -301,7 +310,7 @@ class DbcWallet(BillingProvider, SupportsStatement, SupportsWithdrawal):
         )
 
     def _match_bills(self, lease: Lease, listed: Sequence[wire.ListedTransfer]) -> dict[str, Bill]:
-        """The bills by the hash of the transfer that paid them: as noted, else by payee and exact amount."""
+        """Return the bills by the hash of the transfer that paid them: as saved, else by payee and exact amount."""
         found: dict[str, Bill] = {}
         for bill in lease.bills:
             noted = self._context.state.get(f"bill/{bill.key}")
@@ -316,15 +325,15 @@ class DbcWallet(BillingProvider, SupportsStatement, SupportsWithdrawal):
 
 
 def _classify_refund(transfer: wire.ListedTransfer, deposits: set[Money]) -> ChargeKind:
-    """The ledger's memo says it; without one, a deposit comes back to the last unit."""
+    """Return the kind by the ledger's memo; without one, an amount that equals a deposit is its return."""
     deposit = transfer.memo.startswith("deposit") or (not transfer.memo and transfer.amount in deposits)
-    return ChargeKind.DEPOSIT_RETURN if deposit else ChargeKind.REFUND
+    return ChargeKind.DEPOSIT_REFUND if deposit else ChargeKind.REFUND
 
 
 def _classify_incoming(transfer: wire.ListedTransfer) -> ChargeKind:
-    """Money that came in: a shop's memo says what it sends back, anything else is the user's own."""
+    """Return the kind of incoming money: a provider's refund by its memo, anything else is a top-up."""
     if transfer.sender and transfer.memo.startswith("deposit"):
-        return ChargeKind.DEPOSIT_RETURN
+        return ChargeKind.DEPOSIT_REFUND
     if transfer.sender and transfer.memo.startswith("refund"):
         return ChargeKind.REFUND
     return ChargeKind.TOP_UP

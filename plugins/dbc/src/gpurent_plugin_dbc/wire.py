@@ -1,6 +1,6 @@
-"""The ledger service's JSON <-> the model. Pure. Assumed throughout.
+"""The ledger service's JSON <-> the domain model. No I/O. Assumed throughout.
 
-The NEO nodes that the wallet of 2020 spoke to are gone.
+The NEO nodes that the wallet of 2020 used are gone.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ DBC = Currency("DBC", 8)
 
 @frozen(kw_only=True)
 class ListedTransfer:
-    """One transfer as the ledger lists it; ``price`` is USD per DBC at that time."""
+    """One transfer in the ledger's list; ``price`` is USD per DBC at that time."""
 
     hash: str
     sender: str
@@ -35,7 +35,7 @@ class ListedTransfer:
 
 
 def make_transfer_body(*, sender: str, to: str, amount: Money, key: str, public: str) -> str:
-    """The text that is signed: canonical JSON, so that its hash is known before it is sent."""
+    """Return the text to sign: canonical JSON, so that its hash is known before it is sent."""
     fields = {"from": sender, "to": to, "amount": str(amount.amount), "key": key, "public": public}
     return json.dumps(fields, sort_keys=True, separators=(",", ":"))
 
@@ -45,16 +45,18 @@ def hash_body(body: str) -> str:
 
 
 def _parse_amount(value: Any, url: str) -> Money:
-    """Amounts travel as whole units of 10^-8 DBC, in text."""
+    """Parse an amount: whole units of 10^-8 DBC, as text."""
     if not isinstance(value, str) or not re.fullmatch(r"[0-9]{1,24}", value):
-        raise UnexpectedResponse(_("the ledger gave no amount"), url=url, body=repr(value))
+        raise UnexpectedResponse(_("the DBC ledger returned no valid amount"), url=url, body=repr(value))
     return Money(int(value), DBC)
 
 
 def _parse_record(raw: Any, names: tuple[str, ...], url: str) -> dict[str, Any]:
     if not isinstance(raw, dict) or not set(names) <= raw.keys():
         raise UnexpectedResponse(
-            _("the ledger's answer has another shape"), url=url, body=json.dumps(raw, default=str)
+            _("the DBC ledger's response has an unexpected format"),
+            url=url,
+            body=json.dumps(raw, default=str),
         )
     return raw
 
@@ -63,9 +65,13 @@ def _parse_time(value: Any, url: str) -> datetime:
     try:
         found = datetime.fromisoformat(value)
     except (TypeError, ValueError):
-        raise UnexpectedResponse(_("the ledger gave no time"), url=url, body=repr(value)) from None
+        raise UnexpectedResponse(
+            _("the DBC ledger returned no valid time"), url=url, body=repr(value)
+        ) from None
     if found.tzinfo is None:
-        raise UnexpectedResponse(_("the ledger gave a time without a zone"), url=url, body=repr(value))
+        raise UnexpectedResponse(
+            _("the DBC ledger returned a time without a time zone"), url=url, body=repr(value)
+        )
     return found
 
 
@@ -73,7 +79,9 @@ def _parse_decimal(value: Any, url: str) -> Decimal:
     try:
         return Decimal(value)
     except (TypeError, InvalidOperation, ValueError):
-        raise UnexpectedResponse(_("the ledger gave no price"), url=url, body=repr(value)) from None
+        raise UnexpectedResponse(
+            _("the DBC ledger returned no valid price"), url=url, body=repr(value)
+        ) from None
 
 
 def parse_balance(raw: Any, url: str) -> Money:
@@ -81,7 +89,7 @@ def parse_balance(raw: Any, url: str) -> Money:
 
 
 def parse_price(raw: Any, url: str) -> tuple[Decimal, datetime]:
-    """USD per DBC and when it was noted."""
+    """Return USD per DBC and the time of that price."""
     found = _parse_record(raw, ("price", "at"), url)
     return _parse_decimal(found["price"], url), _parse_time(found["at"], url)
 
@@ -89,7 +97,7 @@ def parse_price(raw: Any, url: str) -> tuple[Decimal, datetime]:
 def parse_transfers(raw: Any, url: str) -> Sequence[ListedTransfer]:
     found = _parse_record(raw, ("transfers",), url)["transfers"]
     if not isinstance(found, list):
-        raise UnexpectedResponse(_("the ledger gave no list"), url=url, body=repr(found))
+        raise UnexpectedResponse(_("the DBC ledger returned no list"), url=url, body=repr(found))
     return [_parse_transfer(item, url) for item in found]
 
 

@@ -1,1 +1,6 @@
-"""GPU servers rented on the DeepBrain Chain itself."""
+"""GPU servers rented directly on the DeepBrain Chain."""
+
+from gpurent.api import make_translator
+
+_ = make_translator(__name__)
+ngettext = _.ngettext

@@ -1,6 +1,6 @@
-"""The chain as it can be looked at: heads, blocks, accounts, prices, machines, orders. Nothing here signs or spends.
+"""Access to the chain: blocks, accounts, prices, machines, orders, the pool. Nothing here signs or spends.
 
-JSON-RPC over plain HTTP, one call a request.
+JSON-RPC over plain HTTP, one call per request.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from gpurent.api import (
     UnexpectedResponse,
     UnitPrice,
 )
-from gpurent_plugin_dbcchain import scale, wire
+from gpurent_plugin_dbcchain import _, scale, wire
 from gpurent_plugin_dbcchain.extrinsic import ChainIdentity, Pallet
 from gpurent_plugin_dbcchain.keys import ss58_decode
 from gpurent_plugin_dbcchain.price import BLOCK_TIME, HALF_HOUR_BLOCKS, MAX_BLOCKS, MachineTariff
@@ -37,7 +37,7 @@ TIMESTAMP_KEY = scale.storage_key("Timestamp", "Now")
 
 
 class RpcError(Exception):
-    """The node's own refusal."""
+    """The node refused a call."""
 
     def __init__(self, raw: Any) -> None:
         found = raw if isinstance(raw, dict) else {}
@@ -49,7 +49,7 @@ class RpcError(Exception):
 
 @frozen(kw_only=True)
 class ChainPrices:
-    """What a price is made of, as it stands in one block; ``average`` is 10^-6 USD for one DBC, ``fee`` 10^-15 DBC."""
+    """What prices consist of, as of one block; ``average`` is 10^-6 USD per DBC, ``fee`` is in 10^-15 DBC."""
 
     average: int
     at: datetime
@@ -58,7 +58,7 @@ class ChainPrices:
 
 @frozen(kw_only=True)
 class MachineStock:
-    """A machine with its price and what others have of it."""
+    """A machine with its price and what others rent of it."""
 
     machine: wire.ChainMachine
     tariff: MachineTariff
@@ -74,26 +74,29 @@ class MachineStock:
 
 
 class ChainClient:
-    """One node, asked over HTTP. ``at`` is always a block's hash; without it the newest block.
+    """One node, queried over HTTP. ``at`` is always a block hash; without it, the newest block.
 
-    Every method but `submit` only reads, although all are POST.
+    Every method except `submit_extrinsic` only reads, although all are POST.
     """
 
     def __init__(self, http: Http) -> None:
         self._http, self._ids = http, count(1)
 
     async def submit_extrinsic(self, extrinsic: bytes) -> None:
-        """Hand an extrinsic to the node's pool. A lost answer leaves it open whether it is there."""
+        """Submit an extrinsic to the node's pool. If the response is lost, it may or may not be in the pool."""
         await self._call("author_submitExtrinsic", ("0x" + extrinsic.hex(),))
 
     async def _query(self, method: str, *params: Any, absent: str | None = None) -> Any:
-        """The answer; None where the node refuses with ``absent``, the words for what it does not have."""
+        """Return the result; None if the node refuses with ``absent``, its error text for what it does not have."""
         try:
             return await self._call(method, params)
         except RpcError as error:
             if error.data == absent:
                 return None
-            raise UnavailableError(f"the chain's node refuses {method}: {error}", retryable=True) from None
+            raise UnavailableError(
+                _("the chain node rejected {method}: {error}").format(method=method, error=error),
+                retryable=True,
+            ) from None
         except (UnavailableError, UnexpectedResponse) as error:
             error.spent = Spent.NO
             raise
@@ -104,13 +107,17 @@ class ChainClient:
         answer = await self._http.request("POST", "", json=body)
         if answer.status >= 500 or answer.status == 429:
             raise UnavailableError(
-                f"the chain's node is in trouble (status {answer.status})",
+                _("the chain node reported an error (HTTP {status})").format(status=answer.status),
                 retryable=True,
                 spent=Spent.UNKNOWN,
             )
         raw = answer.json()
         if not isinstance(raw, dict) or raw.get("id") != number or not ({"result", "error"} & raw.keys()):
-            raise UnexpectedResponse(f"{method} was not answered", url=answer.url, body=answer.text)
+            raise UnexpectedResponse(
+                _("the chain node's response to {method} has an unexpected format").format(method=method),
+                url=answer.url,
+                body=answer.text,
+            )
         if raw.get("error") is not None:
             raise RpcError(raw["error"])
         return raw["result"]
@@ -118,12 +125,12 @@ class ChainClient:
     # blocks
 
     async def get_final_block(self) -> tuple[int, str]:
-        """Number and hash of the newest block that cannot be taken back."""
+        """Return number and hash of the newest finalized block."""
         found = wire.parse_hash(await self._query("chain_getFinalizedHead"))
         return await self.get_block_number(found), found
 
     async def get_block_number(self, *at: str) -> int:
-        """A block's number."""
+        """Return a block's number."""
         head = wire.parse_record(await self._query("chain_getHeader", *at), "number")
         return wire.parse_number(head["number"])
 
@@ -135,11 +142,11 @@ class ChainClient:
         return [wire.parse_hex(item) for item in wire.parse_record(raw["block"], "extrinsics")["extrinsics"]]
 
     async def get_block_time(self, *at: str) -> datetime:
-        """The chain's own time in a block."""
+        """Return the chain's own time in a block."""
         return _parse_time((await self.get_storage([TIMESTAMP_KEY], *at))[TIMESTAMP_KEY])
 
     async def estimate_block_time(self, block: int) -> datetime:
-        """When a block was or will be, by the newest one and six seconds each."""
+        """Estimate when a block was or will be, from the newest one and six seconds per block."""
         return await self.get_block_time() + (block - await self.get_block_number()) * BLOCK_TIME
 
     async def get_identity(self) -> ChainIdentity:
@@ -153,10 +160,10 @@ class ChainClient:
         )
 
     async def get_storage(self, keys: Sequence[str], *at: str) -> Mapping[str, bytes | None]:
-        """Storage by its keys, all in one call."""
+        """Return storage values by key, in a single call."""
         raw = await self._query("state_queryStorageAt", list(keys), *at)
         if not isinstance(raw, list) or len(raw) != 1:
-            raise wire.make_changed_error("no storage", raw)
+            raise wire.make_unexpected_response(_("storage expected"), raw)
         pairs = wire.parse_record(raw[0], "changes")["changes"]
         found = {str(name): None if value is None else wire.parse_hex(value) for name, value in pairs}
         return {name: found.get(name) for name in keys}
@@ -179,13 +186,13 @@ class ChainClient:
         average = scale.decode_uint(found[scale.AVERAGE_PRICE_KEY], 8)
         fee = scale.decode_uint(found[scale.FIXED_FEE_KEY], 16)
         if not average or fee is None:
-            raise UnavailableError("the chain has no price for DBC now", retryable=True)
+            raise UnavailableError(_("the chain currently has no price for DBC"), retryable=True)
         return ChainPrices(average=average, fee=fee, at=_parse_time(found[TIMESTAMP_KEY]))
 
     # machines
 
     async def list_stock(self, pallet: Pallet, wanted: str = "") -> Sequence[MachineStock]:
-        """Everything of one registry, or the one machine ``wanted``."""
+        """Return all machines of a registry, or only the machine ``wanted``."""
         names = wire.parse_machine_ids(await self._query(f"{pallet.machines_rpc_prefix}_getMachineList"))
         if wanted:
             names = [name for name in names if name == wanted]
@@ -203,7 +210,7 @@ class ChainClient:
         return None if raw is None else wire.parse_machine(name, raw)
 
     async def find_stock(self, pallet: Pallet, name: str, *at: str) -> MachineStock | None:
-        """One machine, listed or not."""
+        """Return one machine, listed or not."""
         found = await self.find_machine(pallet, name)
         if found is None or not found.gpus:
             return None
@@ -255,15 +262,18 @@ class ChainClient:
 def _parse_time(raw: Any) -> datetime:
     millis = scale.decode_uint(raw, 8)
     if not millis:
-        raise wire.make_changed_error("no time", raw)
+        raise wire.make_unexpected_response(_("time expected"), raw)
     return datetime.fromtimestamp(0, UTC) + timedelta(milliseconds=millis)
 
 
 def make_offer(pallet: Pallet, stock: MachineStock, fee: int) -> Offer:
-    """``fee`` of a new order in 10^-15 DBC. The price is for one GPU, in USD; the bill has the chain's exact sum."""
+    """Return the offer; ``fee`` of a new order in 10^-15 DBC.
+
+    The price is in USD per GPU; the bill has the exact amount.
+    """
     machine = stock.machine
     hourly = (Decimal(stock.tariff.price_per_day(1)) / (24 * 10**6)).quantize(_PRICE_STEP, ROUND_UP)
-    words = "unused rent comes back" if pallet.is_refundable else "no refund once confirmed"
+    refund = _("unused rent is refunded") if pallet.is_refundable else _("no refund once confirmed")
     return Offer(
         key=machine.id,
         provider=NAME,
@@ -282,7 +292,7 @@ def make_offer(pallet: Pallet, stock: MachineStock, fee: int) -> Offer:
             refundable=pallet.is_refundable,
             fee=wire.to_money(fee),
         ),
-        free=stock.free > 0,
-        note=f"{words}; each order costs {wire.to_money(fee)} on top",
-        shop={"registry": pallet.rpc_prefix, "gpus": str(machine.gpus)},
+        available=stock.free > 0,
+        note=_("{refund}; each order costs an extra {fee}").format(refund=refund, fee=wire.to_money(fee)),
+        provider_data={"registry": pallet.rpc_prefix, "gpus": str(machine.gpus)},
     )

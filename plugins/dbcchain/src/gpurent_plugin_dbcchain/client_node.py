@@ -1,4 +1,4 @@
-"""The client node: virtual machines on a rented host. Every call carries a fresh nonce and a signature over it."""
+"""The client node: virtual machines on a rented host. Every call carries a new nonce and a signature over it."""
 
 from __future__ import annotations
 
@@ -20,9 +20,10 @@ from gpurent.api import (
     UnexpectedResponse,
     UsageError,
 )
-from gpurent_plugin_dbcchain.deals import Deal
+from gpurent_plugin_dbcchain import _
 from gpurent_plugin_dbcchain.keys import base58check_encode, derive_keypair
 from gpurent_plugin_dbcchain.price import BLOCK_TIME
+from gpurent_plugin_dbcchain.purchases import Purchase
 
 MAX_TRIES = 3
 _API_ROOT = "/api/v1"
@@ -31,7 +32,7 @@ _REUSABLE_STATUSES = ("none", "closed", "running", "creating", "starting", "rest
 
 @frozen(kw_only=True)
 class NodeTask:
-    """A virtual machine. The way in is known once it runs."""
+    """A virtual machine; its SSH access is known once it runs."""
 
     id: str
     status: str
@@ -56,16 +57,19 @@ class ClientNode:
         self._http: Http | None = None
 
     def check_configured(self) -> None:
-        """Nothing is rented where nothing could be started afterwards."""
-        if not self._context.settings.get("node"):
+        """Raise `UsageError` if no client node is set: nothing is rented that could not be started afterwards."""
+        if not self._context.settings.get("client_url"):
             raise UsageError(
-                "no client node is set: machines are started through one that you run yourself",
-                hint='Nothing was spent. Run DBC\'s client node, then set [dbc-chain] node = "http://127.0.0.1:PORT".',
+                _("no client node is configured; machines can only be started through your own"),
+                hint=_(
+                    "Nothing was spent. Run the DBC client node, then set [dbc-chain] client_url = "
+                    '"http://127.0.0.1:PORT".'
+                ),
             )
 
     async def _request(self, path: str, machine: str, order: int, **additional: Any) -> Any:
         self.check_configured()
-        self._http = self._http or self._context.http_for("node")
+        self._http = self._http or self._context.http_for("client_url")
         login = await self._context.get_login()
         pair, nonce = derive_keypair(login.token), make_nonce()
         body = {
@@ -74,28 +78,33 @@ class ClientNode:
             "wallet": login.account,
             "nonce": nonce,
             "sign": pair.sign(nonce.encode()).hex(),
-            # Not in its manual, but read by its server: without it the order is looked up by the wallet alone.
+            # Not in its manual, but read by its server: without it the order is looked up by the wallet only.
             "rent_order": str(order),
         }
         answer = await self._http.request("POST", _API_ROOT + path, json=body, timeout=60.0)
         if answer.status >= 500:
-            raise UnavailableError(f"the client node is in trouble (status {answer.status})", retryable=True)
+            raise UnavailableError(
+                _("the client node reported a server error (HTTP {status})").format(status=answer.status),
+                retryable=True,
+            )
         raw = answer.json()
         if isinstance(raw, dict) and isinstance(raw.get("mainnet"), dict):
             raw = raw["mainnet"]
         if not isinstance(raw, dict) or "errcode" not in raw:
             raise UnexpectedResponse(
-                "the client node answered in another shape",
+                _("the client node's response has an unexpected format"),
                 url=answer.url,
                 body=answer.text,
                 spent=Spent.UNKNOWN,
             )
         if raw["errcode"] != 0:
-            raise LeaseError(f"the client node: {str(raw.get('message'))[:200]}")
+            raise LeaseError(
+                _("the client node rejected the request: {why}").format(why=str(raw.get("message"))[:200])
+            )
         return raw.get("message")
 
-    async def create_task(self, deal: Deal, order: int, label: str) -> str:
-        """Have the machine made; the one that has ``label``, if there is one already."""
+    async def create_task(self, deal: Purchase, order: int, label: str) -> str:
+        """Create the virtual machine and return its task id, or that of a usable one which already has ``label``."""
         for task in await self.list_tasks(deal.machine, order):
             if task.label == label and task.status in _REUSABLE_STATUSES:
                 return task.id
@@ -125,13 +134,13 @@ class ClientNode:
         return _parse_task(found).id
 
     async def _choose_image(self, machine: str, order: int) -> str:
-        """One of the host's own images."""
+        """Return one of the host's own images."""
         found = await self._request("/mining_nodes", machine, order)
         if not isinstance(found, Mapping) or not isinstance(found.get("images"), list):
             raise _make_changed_error(found)
         names = [str(image["image_name"]) for image in found["images"] if "image_name" in image]
         if not names:
-            raise LeaseError("the host has no image to start from", hint="Set [dbc-chain] image.")
+            raise LeaseError(_("the host has no image of its own"), hint=_("Set [dbc-chain] image."))
         return next((name for name in names if "ubuntu" in name.lower()), names[0])
 
     async def list_tasks(self, machine: str, order: int) -> list[NodeTask]:
@@ -144,9 +153,9 @@ class ClientNode:
         return _parse_task(await self._request(f"/tasks/{task_id}", machine, order))
 
     async def delete_task(self, machine: str, order: int, label: str) -> None:
-        """Delete the machine with that label, if there is one.
+        """Delete the virtual machine with that label, if there is one.
 
-        The host drops it at the order's end anyway: a node that does not answer three times holds nothing up.
+        The host drops it at the end of the order anyway: if the node does not respond three times, this gives up.
         """
         for left in reversed(range(MAX_TRIES)):
             try:
@@ -162,7 +171,9 @@ class ClientNode:
 
 
 def _make_changed_error(raw: Any) -> UnexpectedResponse:
-    return UnexpectedResponse("the client node gave another shape", url="the client node", body=repr(raw))
+    return UnexpectedResponse(
+        _("the client node's response has an unexpected format"), url=_("the client node"), body=repr(raw)
+    )
 
 
 def _parse_task(raw: Any) -> NodeTask:

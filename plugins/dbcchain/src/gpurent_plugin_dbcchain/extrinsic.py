@@ -1,8 +1,8 @@
-"""Signed extrinsics (version 4), the seven calls in them that rent machines, and why one failed; to bytes and back.
+"""Signed extrinsics (version 4), the seven calls that rent machines, and why one failed; encoding and decoding.
 
-Indices and arguments of the calls: the runtime and both pallets. The signed extensions add to the body, in this order:
-the era, the nonce, a tip, and the asset that fees are paid in (none: the coin itself). To what is signed they also
-add: the runtime's two versions, the genesis, and the era's first block.
+Indices and arguments of the calls come from the runtime and both pallets. The signed extensions add to the body, in
+this order: the era, the nonce, a tip, and the asset that fees are paid in (none: the native coin). To what is signed
+they also add: the runtime's two versions, the genesis hash, and the hash of the era's first block.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from typing import Literal
 
 from attrs import frozen
 
+from gpurent_plugin_dbcchain import _
 from gpurent_plugin_dbcchain.keys import Keypair, verify
 from gpurent_plugin_dbcchain.scale import ScaleReader, encode_compact, encode_uint, encode_vec
 
@@ -50,9 +51,9 @@ _RENT_INDEX, _MODULE_ERROR = 111, 3
 class Pallet:
     """A registry of machines with its own orders.
 
-    ``name`` stands in its storage keys, ``rpc_prefix`` before its calls; ``machines_pallet`` and
-    ``machines_rpc_prefix`` likewise for the pallet that knows the machines. ``is_refundable``: what was not used
-    comes back.
+    ``name`` is its name in storage keys, ``rpc_prefix`` that of its RPC calls; ``machines_pallet`` and
+    ``machines_rpc_prefix`` are the same for the pallet that knows the machines. ``is_refundable``: unused rent is
+    refunded.
     """
 
     name: str
@@ -87,7 +88,7 @@ PALLETS = {pallet.rpc_prefix: pallet for pallet in (RENT_PALLET, TERMINATING_PAL
 
 @frozen(kw_only=True)
 class RuntimeCall:
-    """``machine`` and ``gpus`` of a rent; ``order`` of everything else; ``blocks`` where time is bought."""
+    """A call: ``machine`` and ``gpus`` for a rent, ``order`` for all others, ``blocks`` where time is bought."""
 
     pallet: Pallet
     verb: Verb
@@ -111,7 +112,7 @@ class RuntimeCall:
 
 
 def decode_call(data: bytes) -> RuntimeCall:
-    """The call in ``data``; another call, or bytes too many: `ValueError`."""
+    """Decode the call in ``data``. Raises `ValueError` for another call or extra bytes."""
     read = ScaleReader(data)
     index, variant = read.read_uint(1), read.read_uint(1)
     for pallet in PALLETS.values():
@@ -137,7 +138,7 @@ def _decode_arguments(pallet: Pallet, verb: Verb, read: ScaleReader) -> RuntimeC
 
 @frozen(kw_only=True)
 class ChainIdentity:
-    """The chain that a signature is for: ``spec_version`` and ``tx_version`` of its runtime, hashes of 32 bytes."""
+    """The chain that a signature is for: its runtime's ``spec_version`` and ``tx_version``, hashes of 32 bytes."""
 
     spec_version: int
     tx_version: int
@@ -146,7 +147,7 @@ class ChainIdentity:
 
 @frozen(kw_only=True)
 class Era:
-    """Counts from block ``birth`` (its hash ``birth_hash``) for ``PERIOD`` blocks; never after that."""
+    """An extrinsic's validity: `ERA_PERIOD` blocks from block ``birth``, whose hash is ``birth_hash``."""
 
     birth: int
     birth_hash: bytes = b""
@@ -161,7 +162,7 @@ class Era:
 
 @frozen(kw_only=True)
 class SignedExtrinsic:
-    """What stands in an extrinsic."""
+    """The contents of an extrinsic."""
 
     public: bytes
     signature: bytes
@@ -176,7 +177,7 @@ def _encode_extra(era: bytes, nonce: int, tip: int) -> bytes:
 
 
 def make_signing_payload(call: bytes, extra: bytes, identity: ChainIdentity, birth_hash: bytes) -> bytes:
-    """The bytes that are signed; long ones by their hash."""
+    """Return the bytes to sign; long payloads are replaced by their hash."""
     found = (
         call
         + extra
@@ -191,7 +192,7 @@ def make_signing_payload(call: bytes, extra: bytes, identity: ChainIdentity, bir
 def build_extrinsic(
     keypair: Keypair, call: bytes, identity: ChainIdentity, era: Era, nonce: int, tip: int = 0
 ) -> bytes:
-    """The whole extrinsic, its length before it."""
+    """Return the complete extrinsic with its length prefix."""
     extra = _encode_extra(era.encode(), nonce, tip)
     return _assemble(
         keypair.public, keypair.sign(make_signing_payload(call, extra, identity, era.birth_hash)), extra, call
@@ -199,7 +200,7 @@ def build_extrinsic(
 
 
 def build_fake_extrinsic(public: bytes, call: bytes, nonce: int) -> bytes:
-    """As long as the real one, but signed by nobody: to ask what it would cost."""
+    """Return an extrinsic as long as the real one with a fake signature, to query its fee."""
     return _assemble(public, bytes(64), _encode_extra(Era(birth=1).encode(), nonce, 0), call)
 
 
@@ -208,7 +209,7 @@ def _assemble(public: bytes, signature: bytes, extra: bytes, call: bytes) -> byt
 
 
 def decode_extrinsic(data: bytes) -> SignedExtrinsic:
-    """What stands in ``data``; another shape: `ValueError`."""
+    """Decode an extrinsic. Raises `ValueError` if ``data`` has another format."""
     outer = ScaleReader(data)
     body = ScaleReader(outer.read_vec())
     outer.check_end()
@@ -230,7 +231,7 @@ def decode_extrinsic(data: bytes) -> SignedExtrinsic:
 
 
 def is_signed_for(found: SignedExtrinsic, identity: ChainIdentity, birth_hash: bytes) -> bool:
-    """Whether the signature is right for this chain and era."""
+    """Return whether the signature is valid for this chain and era."""
     message = make_signing_payload(
         found.call, _encode_extra(found.era, found.nonce, found.tip), identity, birth_hash
     )
@@ -238,7 +239,7 @@ def is_signed_for(found: SignedExtrinsic, identity: ChainIdentity, birth_hash: b
 
 
 def decode_era(raw: bytes, current: int) -> tuple[int, int]:
-    """Birth and death of an encoded era as seen in block ``current``; an immortal one is born at genesis."""
+    """Return birth and death of an encoded era as seen in block ``current``; an immortal one is born at genesis."""
     if raw == b"\0":
         return 0, 1 << 62
     value = int.from_bytes(raw, "little")
@@ -256,12 +257,12 @@ def hash_extrinsic(data: bytes) -> str:
 
 
 def encode_failure(index: int, pallet: int, error: int) -> bytes:
-    """The mark's first bytes."""
+    """Return the bytes in the event records that mark extrinsic ``index`` as failed."""
     return b"\0" + encode_uint(index, 4) + b"\0\x01" + bytes([_MODULE_ERROR, pallet, error, 0, 0, 0])
 
 
 def find_failure(events: bytes, index: int) -> str:
-    """The error's name (for the other pallet its number); empty when no pallet's error is found."""
+    """Return the error's name (for another pallet, its numbers); empty if the events show no pallet error."""
     head = encode_failure(index, 0, 0)[:8]
     at = events.find(head)
     if at < 0 or len(events) < at + len(head) + 2:
@@ -269,4 +270,4 @@ def find_failure(events: bytes, index: int) -> str:
     pallet, error = events[at + len(head)], events[at + len(head) + 1]
     if pallet == _RENT_INDEX and error < len(RENT_ERRORS):
         return RENT_ERRORS[error]
-    return f"error {error} of pallet {pallet}"
+    return _("error {error} in pallet {pallet}").format(error=error, pallet=pallet)

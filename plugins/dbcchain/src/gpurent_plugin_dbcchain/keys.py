@@ -1,6 +1,6 @@
-"""sr25519 keys, their addresses (Base58, SS58), and the login with one.
+"""sr25519 keys, their addresses (Base58, SS58), and the login with a key.
 
-A key comes from twelve words or a seed. The library that signs is an extra, loaded on the first use.
+A key comes from twelve words or a seed. The signing library is an optional extra, loaded on first use.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from typing import Any
 from attrs import field, frozen
 
 from gpurent.api import Authenticator, AuthError, Login, PluginError, Secret, SupportsEnrolment
+from gpurent_plugin_dbcchain import _
 
 _ALPHABET = "123456789ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz"
 SS58_PREFIX = 42
@@ -30,7 +31,7 @@ def base58_encode(data: bytes) -> str:
 
 
 def base58_decode(text: str) -> bytes:
-    """The bytes of ``text``; another letter, or far too long: `ValueError`."""
+    """Decode ``text``. Raises `ValueError` for another letter, or if it is far too long."""
     if len(text) > 200:
         raise ValueError("too long")
     number = 0
@@ -45,7 +46,7 @@ def base58check_encode(payload: bytes) -> str:
 
 
 def base58check_decode(text: str) -> bytes:
-    """The payload of a Base58Check; a wrong sum: `ValueError`."""
+    """Return the payload of a Base58Check text. Raises `ValueError` if the checksum is wrong."""
     raw = base58_decode(text)
     if len(raw) < 4 or _compute_checksum(raw[:-4]) != raw[-4:]:
         raise ValueError("the check sum is wrong")
@@ -57,13 +58,13 @@ def _compute_checksum(data: bytes) -> bytes:
 
 
 def ss58_encode(public: bytes) -> str:
-    """The SS58 address of a public key with the chain's prefix."""
+    """Return the SS58 address of a public key, with the chain's prefix."""
     body = bytes([SS58_PREFIX]) + public
     return base58_encode(body + _compute_ss58_checksum(body))
 
 
 def ss58_decode(text: str) -> bytes:
-    """The public key in an address of this chain; anything else: `ValueError`."""
+    """Return the public key of an address of this chain. Raises `ValueError` for anything else."""
     raw = base58_decode(text)
     if len(raw) != 35 or raw[0] != SS58_PREFIX or _compute_ss58_checksum(raw[:-2]) != raw[-2:]:
         raise ValueError(f"not an address of this chain: {text[:60]!r}")
@@ -74,19 +75,22 @@ def _compute_ss58_checksum(body: bytes) -> bytes:
     return hashlib.blake2b(b"SS58PRE" + body).digest()[:2]
 
 
-def _import_extra(module: str, use: str) -> Any:
+def _import_extra(module: str, package: str) -> Any:
     try:
         return import_module(module)
     except ImportError:
-        raise PluginError(f"{use}, which is not installed", hint=_INSTALL_COMMAND) from None
+        raise PluginError(
+            _("keys of the DeepBrain Chain need {package}, which is not installed").format(package=package),
+            hint=_INSTALL_COMMAND,
+        ) from None
 
 
 def _load_sr25519() -> Any:
-    return _import_extra("sr25519", "signing needs py-sr25519-bindings")
+    return _import_extra("sr25519", "py-sr25519-bindings")
 
 
 def _load_mnemonic() -> Any:
-    return _import_extra("mnemonic", "the words of a key need mnemonic").Mnemonic("english")
+    return _import_extra("mnemonic", "mnemonic").Mnemonic("english")
 
 
 @frozen
@@ -101,7 +105,7 @@ class Keypair:
         return ss58_encode(self.public)
 
     def sign(self, message: bytes) -> bytes:
-        """64 bytes, in the ``substrate`` context; another one each time."""
+        """Return a signature (64 bytes) in the ``substrate`` context; it differs each time."""
         return bytes(_load_sr25519().sign((self.public, self.secret), message))
 
 
@@ -115,27 +119,26 @@ def verify(public: bytes, message: bytes, signature: bytes) -> bool:
 
 
 def generate_mnemonic() -> Secret:
-    """Twelve fresh words."""
+    """Return a new mnemonic of twelve words."""
     return Secret(_load_mnemonic().generate(128))
 
 
 def derive_seed(secret: Secret) -> bytes:
-    """The seed (32 bytes) of ``0x`` and 64 digits, or of words without a password and without a path.
+    """Return the seed (32 bytes) from ``0x`` and 64 digits, or from words without a password and a path.
 
-    Substrate stretches the words' entropy, not the words themselves as BIP-39 would.
+    Substrate stretches the words' entropy, not the words themselves as BIP-39 does.
     """
     text = " ".join(secret.reveal().split())
     if re.fullmatch(r"(0x)?[0-9a-fA-F]{64}", text):
         return bytes.fromhex(text.removeprefix("0x"))
     if "/" in text:
         raise AuthError(
-            "a key with a derivation path is not read here", hint="Give the words or the seed alone."
+            _("keys with a derivation path are not supported"),
+            hint=_("Enter only the mnemonic or the seed."),
         )
     words = _load_mnemonic()
     if not words.check(text):
-        raise AuthError(
-            "these are no words of a key, or one of them is wrong", hint="gpurent login dbc-chain"
-        )
+        raise AuthError(_("invalid mnemonic: a word is wrong or missing"), hint="gpurent login dbc-chain")
     return hashlib.pbkdf2_hmac("sha512", bytes(words.to_entropy(text)), b"mnemonic", _PBKDF2_ROUNDS)[:32]
 
 
@@ -145,7 +148,7 @@ def derive_keypair(secret: Secret) -> Keypair:
 
 
 class ChainAuthenticator(Authenticator, SupportsEnrolment):
-    """Nobody is asked: the address follows from the key."""
+    """Logs in without any request: the address follows from the key."""
 
     async def log_in(self, fields: Mapping[str, Secret]) -> Login:
         seed = Secret("0x" + derive_seed(fields["secret"]).hex())

@@ -1,21 +1,22 @@
-"""Orders: each is sent once, read back from the chain's state at its block, and entered in the books."""
+"""Orders: each is sent once, read back from the chain's state at its block, and entered in the ledger."""
 
 from __future__ import annotations
 
 from attrs import frozen
 
 from gpurent.api import ChargeKind, LeaseError, PluginContext, SoldOut
+from gpurent_plugin_dbcchain import _, ngettext
 from gpurent_plugin_dbcchain.chain_client import ChainClient
-from gpurent_plugin_dbcchain.deals import ChainLedger, Deal, DealStore, PlacedOrder, make_ref
 from gpurent_plugin_dbcchain.extrinsic import Pallet, RuntimeCall, build_fake_extrinsic
 from gpurent_plugin_dbcchain.keys import ss58_decode
 from gpurent_plugin_dbcchain.price import compute_rent, compute_used
+from gpurent_plugin_dbcchain.purchases import ChainLedger, PlacedOrder, Purchase, PurchaseStore, make_ref
 from gpurent_plugin_dbcchain.sender import ExtrinsicReceipt, ExtrinsicSender
 
 
 @frozen(kw_only=True)
 class OrderCost:
-    """In 10^-15 DBC, as of now: the rent, the fee of a new order, and the network's fee for one extrinsic."""
+    """The current cost in 10^-15 DBC: the rent, the fee of a new order, and the network fee for one extrinsic."""
 
     rent: int
     fee: int
@@ -23,7 +24,7 @@ class OrderCost:
 
     @property
     def maximum(self) -> int:
-        """With room for the floating price (the mean of 64 samples, one a minute) and for the network's later fees."""
+        """The cost with a margin for the floating price (mean of 64 samples, one a minute) and later network fees."""
         return self.rent + self.rent // 100 + 1 + self.fee + 3 * self.network
 
     @property
@@ -32,26 +33,30 @@ class OrderCost:
 
 
 class ChainOrders:
-    """Shared by wallet and shop: both see the same notes."""
+    """Orders on the chain; wallet and provider share them and the saved state."""
 
     def __init__(self, context: PluginContext) -> None:
         self._context = context
         self.chain = ChainClient(context.http)
         self.sender = ExtrinsicSender(context, self.chain)
-        self.deals = DealStore(context.state)
+        self.deals = PurchaseStore(context.state)
         self.ledger = ChainLedger(context.state)
 
     async def get_address(self) -> str:
         return (await self._context.get_login()).account
 
-    async def estimate_cost(self, deal: Deal) -> OrderCost:
+    async def estimate_cost(self, deal: Purchase) -> OrderCost:
         stock = await self.chain.find_stock(deal.pallet, deal.machine)
         if stock is None:
-            raise SoldOut("the chain does not know this machine now", hint="Nothing was spent.")
+            raise SoldOut(_("the chain does not list this machine"), hint=_("Nothing was spent."))
         if deal.verb == "rent" and stock.free < deal.gpus:
             raise SoldOut(
-                f"{stock.free} of {stock.machine.gpus} GPUs are free here (the machine is {stock.machine.status})",
-                hint="Nothing was spent. Pick another machine: gpurent offers",
+                ngettext(
+                    "{free} of {gpus} GPU is free on this machine (status: {status})",
+                    "{free} of {gpus} GPUs are free on this machine (status: {status})",
+                    stock.machine.gpus,
+                ).format(free=stock.free, gpus=stock.machine.gpus, status=stock.machine.status),
+                hint=_("Nothing was spent. Pick another machine: gpurent offers"),
             )
         prices = await self.chain.get_prices()
         me = await self.get_address()
@@ -66,17 +71,17 @@ class ChainOrders:
 
     # a new order
 
-    async def send_rent(self, key: str, deal: Deal) -> tuple[PlacedOrder | None, str]:
-        """The order, or None and why the chain refused it."""
+    async def send_rent(self, key: str, deal: Purchase) -> tuple[PlacedOrder | None, str]:
+        """Send the rent call and return the order, or None and why the chain refused it."""
         landed = await self.sender.send(f"{key}/rent", deal.make_call())
         return await self._record_rent(key, deal, landed), landed.error
 
-    async def wait_for_rent(self, key: str, deal: Deal) -> PlacedOrder | None:
-        """What came of a rent that may be on its way; sends nothing."""
+    async def wait_for_rent(self, key: str, deal: Purchase) -> PlacedOrder | None:
+        """Wait for the outcome of a rent that may be in flight; sends nothing."""
         landed = await self.sender.wait_for_outcome(f"{key}/rent")
         return None if landed is None else await self._record_rent(key, deal, landed)
 
-    async def _record_rent(self, key: str, deal: Deal, landed: ExtrinsicReceipt) -> PlacedOrder | None:
+    async def _record_rent(self, key: str, deal: Purchase, landed: ExtrinsicReceipt) -> PlacedOrder | None:
         known = self.deals.find_placed_order(key)
         if known is not None:
             return known
@@ -87,61 +92,63 @@ class ChainOrders:
                 continue
             order = await chain.find_order(deal.pallet, number, landed.block)
             if order is not None and (order.machine, order.start) == (deal.machine, landed.number):
-                await self._record_fees(key, landed, "order", (await chain.get_prices(landed.parent)).fee)
+                await self._record_fees(key, landed, _("order"), (await chain.get_prices(landed.parent)).fee)
                 placed = PlacedOrder(order=number, start=order.start, end=order.end, stake=order.stake)
                 self.deals.save_placed_order(key, deal, placed)
                 return placed
-        await self._record_fees(key, landed, "order that was refused", 0)
+        await self._record_fees(key, landed, _("rejected order"), 0)
         return None
 
     async def _record_fees(self, key: str, landed: ExtrinsicReceipt, what: str, fixed: int) -> None:
         average = (await self.chain.get_prices(landed.block)).average
         for ref, units, note in (
-            (f"{landed.digest}/network", landed.fee, f"the network's fee: {what}"),
-            (f"{landed.digest}/fee", fixed, "the fee of a new order"),
+            (f"{landed.digest}/network", landed.fee, _("network fee: {what}").format(what=what)),
+            (f"{landed.digest}/fee", fixed, _("fee for a new order")),
         ):
             self.ledger.add_entry(key, ref, ChargeKind.FEE, units, at=landed.at, note=note, average=average)
 
-    async def send_confirm(self, key: str, deal: Deal, placed: PlacedOrder) -> ExtrinsicReceipt | None:
-        """Where the confirmation stands; None when the chain refused it."""
+    async def send_confirm(self, key: str, deal: Purchase, placed: PlacedOrder) -> ExtrinsicReceipt | None:
+        """Send the confirmation and return its receipt; None if the chain refused it."""
         call = RuntimeCall(pallet=deal.pallet, verb="confirm", order=placed.order)
         return await self._record_confirm(key, deal, placed, await self.sender.send(f"{key}/confirm", call))
 
-    async def wait_for_confirm(self, key: str, deal: Deal, placed: PlacedOrder) -> ExtrinsicReceipt | None:
-        """Likewise for one that may be on its way; sends nothing."""
+    async def wait_for_confirm(
+        self, key: str, deal: Purchase, placed: PlacedOrder
+    ) -> ExtrinsicReceipt | None:
+        """Wait for the outcome of a confirmation that may be in flight; sends nothing."""
         landed = await self.sender.wait_for_outcome(f"{key}/confirm")
         return None if landed is None else await self._record_confirm(key, deal, placed, landed)
 
     async def _record_confirm(
-        self, key: str, deal: Deal, placed: PlacedOrder, landed: ExtrinsicReceipt
+        self, key: str, deal: Purchase, placed: PlacedOrder, landed: ExtrinsicReceipt
     ) -> ExtrinsicReceipt | None:
-        await self._record_fees(key, landed, "confirmation", 0)
+        await self._record_fees(key, landed, _("confirmation"), 0)
         order = await self.chain.find_order(deal.pallet, placed.order, landed.block)
         if order is None or not order.running:
             return None
         self.ledger.add_entry(
             key,
             landed.digest,
-            ChargeKind.USE,
+            ChargeKind.USAGE,
             placed.stake,
             at=landed.at,
-            note=f"rent of {make_ref(deal.pallet, placed.order)}",
+            note=_("rent of {ref}").format(ref=make_ref(deal.pallet, placed.order)),
             average=(await self.chain.get_prices(landed.block)).average,
         )
         return landed
 
-    # a running order
+    # renewals
 
-    async def send_relet(self, key: str, deal: Deal) -> ExtrinsicReceipt:
-        """More time, paid at once; what it cost is what the account lost in that block."""
+    async def send_relet(self, key: str, deal: Purchase) -> ExtrinsicReceipt:
+        """Buy more time, paid at once; the cost is what the account lost in that block."""
         landed = await self.sender.send(f"{key}/relet", deal.make_call())
         before = await self.chain.find_order(deal.pallet, deal.order, landed.parent)
         after = await self.chain.find_order(deal.pallet, deal.order, landed.block)
-        await self._record_fees(key, landed, "more time", 0)
+        await self._record_fees(key, landed, _("renewal"), 0)
         if before is None or after is None or after.end == before.end:
             raise LeaseError(
-                f"the chain refuses more time: {landed.error or 'no reason given'}",
-                hint="The network's small fee was spent, nothing else.",
+                _("the chain rejected the renewal: {why}").format(why=landed.error or _("no reason given")),
+                hint=_("Only the network fee was spent."),
             )
         if deal.pallet.is_refundable:
             units = after.stake - before.stake
@@ -153,13 +160,13 @@ class ChainOrders:
             ChargeKind.RENEWAL,
             units,
             at=landed.at,
-            note=f"more time on {make_ref(deal.pallet, deal.order)}",
+            note=_("renewal of {ref}").format(ref=make_ref(deal.pallet, deal.order)),
             average=(await self.chain.get_prices(landed.block)).average,
         )
         return landed
 
-    async def _find_relet_rent(self, deal: Deal, blocks: int, landed: ExtrinsicReceipt) -> int:
-        """The rent that left in this block: by the price before or in it, whichever the account's loss agrees with."""
+    async def _find_relet_rent(self, deal: Purchase, blocks: int, landed: ExtrinsicReceipt) -> int:
+        """Return the rent paid in this block: at the price before or in it, whichever matches the account's loss."""
         me, asked = await self.get_address(), []
         for at in (landed.parent, landed.block):
             stock = await self.chain.find_stock(deal.pallet, deal.machine, at)
@@ -171,14 +178,14 @@ class ChainOrders:
         return lost if lost in asked or not asked else asked[-1]
 
     async def try_terminate(self, pallet: Pallet, order: int) -> bool:
-        """Give an order back whose unused rent returns; false while the chain has not done it yet."""
+        """Terminate an order whose unused rent is refunded; return False until the chain has done it."""
         ref = make_ref(pallet, order)
         landed = await self.sender.try_send(
             f"{ref}/terminate", RuntimeCall(pallet=pallet, verb="terminate", order=order)
         )
         if landed is None:
             return False
-        await self._record_fees(ref, landed, "giving back", 0)
+        await self._record_fees(ref, landed, _("release"), 0)
         before = await self.chain.find_order(pallet, order, landed.parent)
         after = await self.chain.find_order(pallet, order, landed.block)
         if before is None or after is not None:
@@ -192,7 +199,7 @@ class ChainOrders:
             ChargeKind.REFUND,
             back,
             at=landed.at,
-            note=f"unused rent of {ref}",
+            note=_("unused rent of {ref}").format(ref=ref),
             average=(await self.chain.get_prices(landed.block)).average,
         )
         return True

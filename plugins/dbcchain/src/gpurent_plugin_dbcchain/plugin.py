@@ -1,4 +1,4 @@
-"""Entries only."""
+"""The plugin's entries."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from gpurent.api import (
     SimulatorEntry,
     hookimpl,
 )
+from gpurent_plugin_dbcchain import _
 
 if TYPE_CHECKING:
     from gpurent.api import (
@@ -28,14 +29,29 @@ if TYPE_CHECKING:
 NAME = "dbc-chain"
 SETTINGS = (
     InputField(
-        name="url", label="A node of the chain, JSON-RPC over HTTPS", default="https://httpinfo1.dbcwallet.io"
+        name="url",
+        label=_("URL of a chain node (JSON-RPC over HTTPS)"),
+        default="https://httpinfo1.dbcwallet.io",
     ),
-    InputField(name="node", label="Your own client node, such as http://127.0.0.1:5002", optional=True),
     InputField(
-        name="image", label="The image that machines start from; empty: the host's own", optional=True
+        name="client_url",
+        label=_("URL of your own client node, e.g. http://127.0.0.1:5002"),
+        optional=True,
+        previous_name="node",
     ),
-    InputField(name="spend", label="yes: orders on the real chain are allowed", optional=True),
-    InputField(name="ceiling", label="The most that may ever leave, such as 500DBC", optional=True),
+    InputField(name="image", label=_("Machine image (empty: one of the host's own)"), optional=True),
+    InputField(
+        name="allow_spending",
+        label=_("yes allows orders on the real chain"),
+        optional=True,
+        previous_name="spend",
+    ),
+    InputField(
+        name="max_total_spending",
+        label=_("Maximum that may ever be spent, e.g. 500DBC"),
+        optional=True,
+        previous_name="ceiling",
+    ),
 )
 
 
@@ -68,12 +84,14 @@ def gpurent_register_auth() -> Sequence[AuthEntry]:
     return [
         AuthEntry(
             name=NAME,
-            summary="an sr25519 key of the DeepBrain Chain",
+            summary=_("a DeepBrain Chain private key (sr25519)"),
             build=_build_authenticator,
             settings=SETTINGS,
             fields=(
                 InputField(
-                    name="secret", label="twelve words, or a seed of 64 hexadecimal digits", secret=True
+                    name="secret",
+                    label=_("mnemonic (twelve words) or seed (64 hexadecimal digits)"),
+                    secret=True,
                 ),
             ),
         )
@@ -85,7 +103,7 @@ def gpurent_register_billing() -> Sequence[BillingEntry]:
     return [
         BillingEntry(
             name=NAME,
-            summary="an account on the DeepBrain Chain",
+            summary=_("a DeepBrain Chain account"),
             build=_build_billing,
             settings=SETTINGS,
             currency="DBC",
@@ -98,25 +116,26 @@ def gpurent_register_lease() -> Sequence[LeaseEntry]:
     return [
         LeaseEntry(
             name=NAME,
-            summary="virtual machines on hosts that are rented on the chain itself, prepaid in DBC",
+            summary=_("virtual machines rented directly on the DeepBrain Chain, prepaid in DBC"),
             build=_build_provider,
             settings=SETTINGS,
             auth=NAME,
             billing=NAME,
             profile=MachineProfile(user="dbc", install_prefix="sudo apt-get install -y"),
             overview={
-                "machines": "by the chain's list",
-                "difficulty": "hardest: a client node of your own",
-                "price": "by points, in USD; paid in DBC",
-                "upload": "host's own line",
-                "cpu_only": "no",
-                "compatibility": "virtual machines with the host's images",
-                "invoice": "none",
-                "cash_out": "by selling DBC",
+                "machines": _("as listed on the chain"),
+                "difficulty": _("hardest: needs your own client node"),
+                "price": _("by computing points, in USD; paid in DBC"),
+                "upload": _("the host's own connection"),
+                "cpu_only": _("no"),
+                "compatibility": _("virtual machines with the host's images"),
+                "invoice": _("none"),
+                "withdrawal": _("by selling DBC"),
             },
-            live_notes=(
-                "The chain of today, by the source of its runtime (spec 411). Never run against the live chain, nor "
-                "against a live client node; it spends there only with both [dbc-chain] spend and ceiling set."
+            live_notes=_(
+                "Follows the current chain by the source of its runtime (spec 411). Never run against the live chain "
+                "or a live client node; real DBC is spent only if both [dbc-chain] allow_spending and "
+                "max_total_spending are set."
             ),
         )
     ]
@@ -125,7 +144,5 @@ def gpurent_register_lease() -> Sequence[LeaseEntry]:
 @hookimpl
 def gpurent_register_simulator() -> Sequence[SimulatorEntry]:
     return [
-        SimulatorEntry(
-            name=NAME, summary="a small chain with a client node, in the sandbox", build=_build_simulator
-        )
+        SimulatorEntry(name=NAME, summary=_("a simulated chain with a client node"), build=_build_simulator)
     ]

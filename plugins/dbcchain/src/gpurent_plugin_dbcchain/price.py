@@ -1,4 +1,4 @@
-"""What time on a machine costs, with the chain's own integers; every division drops what is left over."""
+"""What time on a machine costs, in the chain's own integers; every division rounds down."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _PERBILL = 10**9
 
 @frozen(kw_only=True)
 class MachineTariff:
-    """Prices are 10^-6 USD a day: ``standard`` for ``points`` points of computing power, ``extra`` for each GPU."""
+    """Prices in 10^-6 USD per day: ``standard`` for ``points`` points of computing power, ``extra`` for each GPU."""
 
     standard: int
     points: int
@@ -26,20 +26,20 @@ class MachineTariff:
     extra: int = 0
 
     def price_per_day(self, rented: int) -> int:
-        """``rented`` of the machine's GPUs for a day, in 10^-6 USD."""
+        """Return the price of ``rented`` of the machine's GPUs for a day, in 10^-6 USD."""
         own = self.standard * self.calc_point * 10_000 // self.points * rented // self.gpus // 10_000
         return own + self.extra * rented
 
 
 def compute_rent(day_price: int, blocks: int, average: int) -> int:
-    """``blocks`` at ``day_price`` (10^-6 USD) in 10^-15 DBC; ``average`` is 10^-6 USD for one DBC."""
+    """Return the rent for ``blocks`` at ``day_price`` (10^-6 USD) in 10^-15 DBC; ``average`` is 10^-6 USD per DBC."""
     return day_price * blocks // DAY_BLOCKS * UNIT // average
 
 
 def compute_used(stake: int, passed: int, whole: int) -> int:
-    """What ``passed`` of ``whole`` blocks cost when a rent is given back early.
+    """Return what ``passed`` of ``whole`` blocks cost when a rent ends early.
 
-    A share in 10^-9, rounded down, of the stake; that product is rounded to the nearest, a half downwards.
+    A share in 10^-9, rounded down, of the stake; that product is rounded to the nearest, halves down.
     """
     share = min(passed, whole) * _PERBILL // whole
     quotient, left = divmod(stake * share, _PERBILL)
@@ -47,5 +47,5 @@ def compute_used(stake: int, passed: int, whole: int) -> int:
 
 
 def to_blocks(term: timedelta, step: int = 1) -> int:
-    """Whole multiples of ``step`` blocks, rounded up."""
+    """Return ``term`` in blocks, rounded up to a multiple of ``step``."""
     return -(-term // (step * BLOCK_TIME)) * step

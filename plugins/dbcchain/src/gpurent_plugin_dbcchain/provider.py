@@ -1,4 +1,7 @@
-"""Machines of both registries. Everything up to the bill is free; the wallet orders, the client node starts."""
+"""Machines of both registries.
+
+Nothing costs money until the bill is paid; the wallet orders, the client node starts.
+"""
 
 from __future__ import annotations
 
@@ -25,20 +28,20 @@ from gpurent.api import (
     SupportsRenewal,
     Unknown,
 )
-from gpurent_plugin_dbcchain import wire
+from gpurent_plugin_dbcchain import _, wire
 from gpurent_plugin_dbcchain.chain_client import NAME, make_offer
 from gpurent_plugin_dbcchain.client_node import ClientNode, NodeTask
-from gpurent_plugin_dbcchain.deals import Deal, make_ref, parse_ref
 from gpurent_plugin_dbcchain.extrinsic import PALLETS, Pallet
 from gpurent_plugin_dbcchain.orders import ChainOrders, OrderCost
 from gpurent_plugin_dbcchain.price import HALF_HOUR_BLOCKS, MAX_BLOCKS, MIN_RELET_BLOCKS, to_blocks
+from gpurent_plugin_dbcchain.purchases import Purchase, make_ref, parse_ref
 
 FILE_RETENTION = timedelta(days=10)
 DEFAULT_DISK = 100
 
 
 class ChainProvider(LeaseProvider, SupportsRenewal):
-    """``Lease.ref`` is the registry and the order's number: ``rentMachine:12``."""
+    """The chain as a provider; ``Lease.ref`` is the registry and the order number: ``rentMachine:12``."""
 
     def __init__(self, context: PluginContext) -> None:
         self._context = context
@@ -58,12 +61,12 @@ class ChainProvider(LeaseProvider, SupportsRenewal):
                 found.setdefault(stock.machine.id, make_offer(pallet, stock, prices.fee))
         return Known(tuple(found.values()))
 
-    # ordering
+    # orders
 
     async def reserve_lease(self, order: Order) -> Lease:
-        """A bill; the chain knows nothing of it until it is paid."""
+        """Return a lease with a bill; the chain knows nothing of it until it is paid."""
         if order.kind is OrderKind.SWITCH:
-            raise LeaseError("machines are not switched here", hint="Nothing was spent.")
+            raise LeaseError(_("the chain cannot switch machines"), hint=_("Nothing was spent."))
         deal = self._orders.deals.find_deal(order.key) or await self._make_deal(order)
         bill = _make_bill(order, deal, await self._orders.estimate_cost(deal))
         self._orders.deals.save_deal(order.key, deal)
@@ -77,19 +80,21 @@ class ChainProvider(LeaseProvider, SupportsRenewal):
             password_ref=order.password_ref,
         )
 
-    async def _make_deal(self, order: Order) -> Deal:
+    async def _make_deal(self, order: Order) -> Purchase:
         term = order.term or timedelta(days=1)
-        if order.kind is OrderKind.EXTEND:
+        if order.kind is OrderKind.RENEW:
             return await self._make_relet_deal(order.onto, term)
         self._node.check_configured()
-        registry = order.offer.shop["registry"]
+        registry = order.offer.provider_data["registry"]
         machine = await self._orders.chain.find_machine(PALLETS[registry], order.offer.key)
         if machine is None or not machine.gpus:
-            raise LeaseError("the chain does not know this machine any more", hint="Nothing was spent.")
+            raise LeaseError(_("the chain no longer lists this machine"), hint=_("Nothing was spent."))
         gpus, blocks = max(order.gpus, 1), to_blocks(term, HALF_HOUR_BLOCKS)
         if blocks > MAX_BLOCKS:
-            raise LeaseError("the chain rents for at most 60 days", hint="Nothing was spent. Ask for less.")
-        return Deal(
+            raise LeaseError(
+                _("the chain rents for at most 60 days"), hint=_("Nothing was spent. Choose a shorter time.")
+            )
+        return Purchase(
             registry=registry,
             verb="rent",
             machine=machine.id,
@@ -101,18 +106,19 @@ class ChainProvider(LeaseProvider, SupportsRenewal):
             image=order.image or self._context.settings.get("image", ""),
         )
 
-    async def _make_relet_deal(self, ref: str, term: timedelta) -> Deal:
+    async def _make_relet_deal(self, ref: str, term: timedelta) -> Purchase:
         pallet, number = parse_ref(ref)
         order = await self._orders.chain.find_order(pallet, number)
         if order is None or not order.running:
-            raise LeaseError("the chain has no such running order", hint="Nothing was spent.")
+            raise LeaseError(_("the chain has no such running order"), hint=_("Nothing was spent."))
         blocks = max(to_blocks(term), MIN_RELET_BLOCKS)
         if order.end + blocks > await self._orders.chain.get_block_number() + MAX_BLOCKS:
             # The chain would silently sell less, or in one registry more.
             raise LeaseError(
-                "an order may end at most 60 days from now", hint="Nothing was spent. Ask for less."
+                _("an order can end at most 60 days from now"),
+                hint=_("Nothing was spent. Choose a shorter time."),
             )
-        return Deal(
+        return Purchase(
             registry=pallet.rpc_prefix,
             verb="relet",
             machine=order.machine,
@@ -122,21 +128,21 @@ class ChainProvider(LeaseProvider, SupportsRenewal):
         )
 
     def make_renewal_order(self, lease: Lease, term: timedelta, key: str) -> Order:
-        """The fee of a new order is not asked for again."""
+        """Return the renewal order; the fee of a new order is not charged again."""
         tariff = lease.offer.tariff
         offer = (
             evolve(lease.offer, tariff=evolve(tariff, fee=None))
             if isinstance(tariff, Prepaid)
             else lease.offer
         )
-        gpus = int(lease.shop.get("gpus", "1"))
-        return Order(key=key, kind=OrderKind.EXTEND, offer=offer, term=term, onto=lease.ref, gpus=gpus)
+        gpus = int(lease.provider_data.get("gpus", "1"))
+        return Order(key=key, kind=OrderKind.RENEW, offer=offer, term=term, onto=lease.ref, gpus=gpus)
 
     async def confirm_lease(self, lease: Lease, payment: Payment) -> Lease:
         pending = lease.pending
         if pending is None:
             return lease
-        if pending.kind is OrderKind.EXTEND:
+        if pending.kind is OrderKind.RENEW:
             pallet, number = parse_ref(lease.ref)
         else:
             deal, placed = (
@@ -144,7 +150,7 @@ class ChainProvider(LeaseProvider, SupportsRenewal):
                 self._orders.deals.find_placed_order(pending.key),
             )
             if deal is None or placed is None:
-                raise LeaseError("no order was made for this payment", retryable=True)
+                raise LeaseError(_("no order was placed for this payment"), retryable=True)
             pallet, number = deal.pallet, placed.order
         order = await self._orders.chain.find_order(pallet, number)
         if order is None or not order.running:
@@ -156,25 +162,27 @@ class ChainProvider(LeaseProvider, SupportsRenewal):
 
     async def _start_provisioning(self, lease: Lease, pallet: Pallet, order: wire.ChainOrder) -> Lease:
         return evolve(
-            lease.with_state(LeaseState.PROVISIONING, "the machine is starting"),
+            lease.with_state(LeaseState.PROVISIONING, _("the machine is starting")),
             ref=make_ref(pallet, order.id),
             started_at=await self._orders.chain.estimate_block_time(order.start),
-            shop={**lease.shop, "gpus": str(order.gpus), "machine": order.machine},
+            provider_data={**lease.provider_data, "gpus": str(order.gpus), "machine": order.machine},
         )
 
-    # following
+    # refresh
 
     async def refresh_lease(self, lease: Lease) -> Lease:
         if not lease.ref or (lease.is_over and lease.state is not LeaseState.KEPT):
             return lease
         if lease.state is LeaseState.RELEASING:
-            # Gone in the newest block is not gone for good; `release` waits for that and enters the refund.
+            # The newest block is not final; `release_lease` waits for finality and enters the refund.
             return lease
         now = self._context.clock.now()
         if lease.state is LeaseState.KEPT:
             gone = lease.kept_until is not None and lease.kept_until <= now
             return (
-                lease.with_state(LeaseState.GONE, "the host keeps the files for ten days") if gone else lease
+                lease.with_state(LeaseState.GONE, _("the host keeps files for ten days only"))
+                if gone
+                else lease
             )
         pallet, number = parse_ref(lease.ref)
         order = await self._orders.chain.find_order(pallet, number)
@@ -184,28 +192,32 @@ class ChainProvider(LeaseProvider, SupportsRenewal):
         return await self._poll_task(lease, order) if lease.state is LeaseState.PROVISIONING else lease
 
     async def _make_ended_lease(self, lease: Lease, pallet: Pallet, number: int) -> Lease:
-        """The chain drops orders at their end; one that is missing from both its lists has ended."""
+        """Return the lease of an ended order. The chain drops orders at their end.
+
+        An order that is missing from both of the chain's lists has ended.
+        """
         if number in await self._orders.chain.list_order_ids(pallet, await self._orders.get_address()):
-            return evolve(lease, note="the chain does not show the order now")
+            return evolve(lease, note=_("the chain does not list the order at the moment"))
         now = self._context.clock.now()
         over = evolve(lease, endpoint=None, ended_at=now)
         if lease.expires_at is not None and lease.expires_at <= now + timedelta(minutes=1):
             kept = over.with_state(
-                LeaseState.KEPT, "the rented time ran out; the host keeps the files for ten days"
+                LeaseState.KEPT, _("the rented time is over; the host keeps the files for ten days")
             )
             return evolve(kept, ended_at=lease.expires_at, kept_until=lease.expires_at + FILE_RETENTION)
-        return over.with_state(LeaseState.GONE, "the chain ended the order before its time")
+        return over.with_state(LeaseState.GONE, _("the chain ended the order early"))
 
     async def _poll_task(self, lease: Lease, order: wire.ChainOrder) -> Lease:
         task = await self._find_task(lease, order)
         if task is None or not task.running or task.password is None:
-            return evolve(lease, note=f"the machine is {task.status}" if task else "the machine is not there")
+            note = _("the machine's status: {status}").format(status=task.status) if task else ""
+            return evolve(lease, note=note or _("the client node does not list the machine yet"))
         lease = evolve(lease, password_ref=lease.password_ref or f"password-{order.id}")
         self._context.vault.put(lease.password_ref, task.password)
         return evolve(lease.with_state(LeaseState.READY), endpoint=task.endpoint, note="")
 
     async def _find_task(self, lease: Lease, order: wire.ChainOrder) -> NodeTask | None:
-        """The machine of this order; its label is the key that the order was paid under."""
+        """Return the virtual machine of this order; its label is the key of the bill that paid the order."""
         label = self._get_task_label(lease)
         for task in await self._node.list_tasks(order.machine, order.id):
             if task.label == label:
@@ -216,7 +228,7 @@ class ChainProvider(LeaseProvider, SupportsRenewal):
         pallet, number = parse_ref(lease.ref)
         return self._orders.deals.get_order_key(pallet.rpc_prefix, number)
 
-    # leaving
+    # release
 
     async def release_lease(self, lease: Lease) -> Lease:
         if lease.is_over and lease.pending is None:
@@ -235,24 +247,31 @@ class ChainProvider(LeaseProvider, SupportsRenewal):
         if order is not None:
             await self._node.delete_task(order.machine, number, self._get_task_label(lease))
         if pallet.is_refundable and not await self._orders.try_terminate(pallet, number):
-            return evolve(lease.with_state(LeaseState.RELEASING, "the chain is told"), endpoint=None)
+            return evolve(
+                lease.with_state(LeaseState.RELEASING, _("the release was sent to the chain")), endpoint=None
+            )
         note = (
-            "given back; what was not used came back"
+            _("released; unused rent was refunded")
             if pallet.is_refundable
-            else "given back; no refund here"
+            else _("released; this order is not refundable")
         )
         return evolve(
             lease.with_state(LeaseState.RELEASED, note), endpoint=None, ended_at=self._context.clock.now()
         )
 
     async def _abandon_rent(self, lease: Lease, pending: PendingOrder) -> Lease:
-        """An order that was not taken up: from now on nobody goes on with it. Already confirmed: it is the lease."""
+        """Abandon a rent that was not confirmed, so that nothing more is sent for it.
+
+        If it was confirmed, it is the lease.
+        """
         trade, deal = self._orders, self._orders.deals.find_deal(pending.key)
         if deal is None:
             return evolve(lease.with_state(LeaseState.CANCELLED), pending=None)
         why = trade.deals.get_abandon_reason(pending.key)
         if not why:
-            why = "given back before it was confirmed; what the chain set aside comes back within 15 minutes"
+            why = _(
+                "released before confirmation; the amount that the chain holds is returned within 15 minutes"
+            )
             trade.deals.save_abandon_reason(pending.key, why)
         placed = await trade.wait_for_rent(pending.key, deal)
         if placed is not None:
@@ -264,7 +283,7 @@ class ChainProvider(LeaseProvider, SupportsRenewal):
         return evolve(lease.with_state(LeaseState.CANCELLED, why), pending=None)
 
     async def _settle_relet(self, pending: PendingOrder) -> None:
-        """Wait until nothing is under way for more time any longer; what was paid is in the books then."""
+        """Wait until no renewal is in flight, then enter what it cost."""
         deal = self._orders.deals.find_deal(pending.key)
         if deal is None or await self._orders.sender.wait_for_outcome(f"{pending.key}/relet") is None:
             return
@@ -291,23 +310,24 @@ class ChainProvider(LeaseProvider, SupportsRenewal):
                         ref=make_ref(pallet, number),
                         started_at=await chain.estimate_block_time(order.start),
                         expires_at=await chain.estimate_block_time(order.end),
-                        shop={"gpus": str(order.gpus), "machine": order.machine},
+                        provider_data={"gpus": str(order.gpus), "machine": order.machine},
                     )
                 )
         return Known(tuple(found))
 
 
-def _make_bill(order: Order, deal: Deal, cost: OrderCost) -> Bill:
-    parts = [f"rent {wire.to_money(cost.rent)} for {deal.blocks} blocks"]
+def _make_bill(order: Order, deal: Purchase, cost: OrderCost) -> Bill:
+    rent = _("rent {amount} (blocks: {blocks})").format(amount=wire.to_money(cost.rent), blocks=deal.blocks)
+    parts = [rent]
     if cost.fee:
-        parts.append(f"fee {wire.to_money(cost.fee)}")
-    parts.append(f"the network's own {wire.to_money(3 * cost.network)}")
-    parts.append("1 % of the rent for a moving price")
-    refund = "unused rent comes back" if deal.pallet.is_refundable else "no refund once confirmed"
+        parts.append(_("order fee {amount}").format(amount=wire.to_money(cost.fee)))
+    parts.append(_("network fees {amount}").format(amount=wire.to_money(3 * cost.network)))
+    parts.append(_("1 % of the rent for price changes"))
+    refund = _("unused rent is refunded") if deal.pallet.is_refundable else _("no refund once confirmed")
     return Bill(
         key=order.key,
         payee=f"{deal.pallet.name} {deal.machine}",
         amount=wire.to_money(cost.maximum),
         purpose=PaymentPurpose.RENEWAL if deal.verb == "relet" else PaymentPurpose.RENT,
-        memo=f"at most: {', '.join(parts)}; {refund}",
+        memo=_("at most: {parts}; {refund}").format(parts=" + ".join(parts), refund=refund),
     )

@@ -1,7 +1,7 @@
-"""SCALE, as much of it as is needed here: integers and bytes, and the storage items that no call of the node gives.
+"""The needed parts of SCALE: integers and bytes, and the storage items that no RPC call of the node returns.
 
-Sources: the pallets' storage declarations, and Substrate's own scheme for hashed storage keys: two xxHash64 of the
-pallet's and of the item's name, then for a map the key's Blake2-128 and the key itself.
+Sources: the pallets' storage declarations, and Substrate's scheme for hashed storage keys: two xxHash64 of the names of
+the pallet and the item, then for a map the key's Blake2-128 and the key itself.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ def encode_uint(value: int, size: int) -> bytes:
 
 
 def encode_compact(value: int) -> bytes:
-    """A compact integer: one, two, four, or more bytes, by its size."""
+    """Encode a compact integer in one, two, four or more bytes, by its size."""
     if value < 0:
         raise ValueError(f"{value} is below zero")
     if value < 1 << 6:
@@ -48,12 +48,15 @@ def encode_compact(value: int) -> bytes:
 
 
 def encode_vec(data: bytes) -> bytes:
-    """``Vec<u8>``: its length before it."""
+    """Encode ``Vec<u8>``: the length, then the bytes."""
     return encode_compact(len(data)) + data
 
 
 class ScaleReader:
-    """Reads values one after the other; too short, or a compact integer longer than it need be: `ValueError`."""
+    """Reads values in sequence.
+
+    Raises `ValueError` if data is missing or a compact integer is not in its shortest form.
+    """
 
     def __init__(self, data: bytes) -> None:
         self._data, self._at = data, 0
@@ -89,7 +92,7 @@ class ScaleReader:
 
 
 def storage_key(pallet: str, item: str, entry: bytes | None = None) -> str:
-    """The storage key of a value, or of ``entry`` in a map, as the node takes it."""
+    """Return the storage key of a value, or of ``entry`` in a map, as the node expects it."""
     found = bytes.fromhex(HASHED_NAMES[pallet] + HASHED_NAMES[item])
     if entry is not None:
         found += hashlib.blake2b(entry, digest_size=16).digest() + entry
@@ -107,7 +110,7 @@ FIXED_FEE_KEY = storage_key("GenericFunc", "FixedTxFee")
 
 @frozen(kw_only=True)
 class AccountInfo:
-    """``free`` can be spent (but for locks), ``reserved`` is set aside; in the smallest unit."""
+    """``free`` can be spent (except for locks), ``reserved`` is set aside; in the smallest unit."""
 
     nonce: int = 0
     free: int = 0
@@ -119,9 +122,9 @@ class AccountInfo:
 
 
 def decode_account(raw: bytes | None) -> AccountInfo:
-    """``AccountInfo``: nonce and three counters of 32 bits, then free, reserved and two more amounts of 128 bits.
+    """Decode ``AccountInfo``: nonce and three 32-bit counters, then free, reserved and two more 128-bit amounts.
 
-    An account that nobody ever paid to is not there at all.
+    An account that never received anything does not exist in storage.
     """
     if raw is None:
         return AccountInfo()
@@ -132,12 +135,12 @@ def decode_account(raw: bytes | None) -> AccountInfo:
 
 
 def decode_uint(raw: bytes | None, size: int) -> int | None:
-    """One unsigned integer of ``size`` bytes; None where nothing is stored."""
+    """Decode an unsigned integer of ``size`` bytes; None if nothing is stored."""
     return None if raw is None else decode_uints(raw, size)[0]
 
 
 def decode_uints(raw: bytes, *sizes: int) -> list[int]:
-    """Unsigned integers of so many bytes each, and nothing after them."""
+    """Decode unsigned integers of these sizes in bytes, with nothing after them."""
     read = ScaleReader(raw)
     found = [read.read_uint(size) for size in sizes]
     read.check_end()

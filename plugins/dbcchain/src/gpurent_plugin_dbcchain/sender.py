@@ -1,7 +1,7 @@
-"""Extrinsics that are sent once. Signed and noted before anybody sees them, found again by their very bytes.
+"""Extrinsics that take effect once: signed and saved before they are sent, found again by their exact bytes.
 
-An extrinsic counts in the blocks of its era only. So whatever answer was lost: either a block of that era has these
-bytes, or none ever will, and only then another one is signed.
+An extrinsic is valid only in the blocks of its era. So whatever response was lost: either a block of that era contains
+these bytes, or none ever will, and only then another one is signed.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from typing import Any
 from attrs import asdict, frozen
 
 from gpurent.api import GpurentError, MoneyError, PluginContext, Spent, UnavailableError
+from gpurent_plugin_dbcchain import _
 from gpurent_plugin_dbcchain.chain_client import ChainClient, RpcError
 from gpurent_plugin_dbcchain.extrinsic import (
     ERA_PERIOD,
@@ -31,7 +32,7 @@ _INVALID_TRANSACTION, _PRIORITY_TOO_LOW = 1010, 1014
 
 @frozen(kw_only=True)
 class ExtrinsicReceipt:
-    """Where an extrinsic stands, in a block that cannot be taken back; ``error`` is the chain's refusal, or empty."""
+    """An extrinsic in a finalized block; ``error`` is the chain's refusal, or empty."""
 
     digest: str
     number: int
@@ -43,14 +44,14 @@ class ExtrinsicReceipt:
 
 
 class ExtrinsicSender:
-    """Bound to one host; its notes outlive the process."""
+    """Sends the extrinsics of one plugin context; its saved records outlive the process."""
 
     def __init__(self, context: PluginContext, chain: ChainClient) -> None:
         self._context, self._chain = context, chain
         self._submitted: set[str] = set()
 
     async def send(self, key: str, call: RuntimeCall) -> ExtrinsicReceipt:
-        """`advance` until it has landed."""
+        """Call `try_send` until the extrinsic is in a finalized block."""
         while True:
             landed = await self.try_send(key, call)
             if landed is not None:
@@ -58,24 +59,30 @@ class ExtrinsicSender:
             await self._context.clock.sleep(BLOCK_TIME)
 
     async def try_send(self, key: str, call: RuntimeCall) -> ExtrinsicReceipt | None:
-        """One look; signs and sends where nothing is on its way. None: not in a block yet that stays."""
+        """Sign and send if nothing is in flight, then check the blocks once.
+
+        Return None while no finalized block has it.
+        """
         record = self._load_record(key)
-        if record is not None and record["landed"]:
-            return ExtrinsicReceipt(**record["landed"])
-        if record is None or record["lapsed"]:
+        if record is not None and record["included"]:
+            return ExtrinsicReceipt(**record["included"])
+        if record is None or record["expired"]:
             record = await self._sign_extrinsic(key, call, record["tries"] if record else 0)
             await self._submit_first(key, record)
         elif key not in self._submitted:
-            # The same bytes once more, in case they never arrived. Twice they cannot count.
+            # The same bytes again, in case they never arrived. They cannot take effect twice.
             await self._submit_record(record)
             self._submitted.add(key)
         return await self._poll_blocks(key, record)
 
     async def wait_for_outcome(self, key: str) -> ExtrinsicReceipt | None:
-        """What came of an extrinsic that may be on its way; signs nothing. None: nothing did, and nothing will."""
-        while (record := self._load_record(key)) is not None and not record["lapsed"]:
-            if record["landed"]:
-                return ExtrinsicReceipt(**record["landed"])
+        """Wait for the outcome of an extrinsic that may be in flight; signs nothing.
+
+        Return None if it never took effect.
+        """
+        while (record := self._load_record(key)) is not None and not record["expired"]:
+            if record["included"]:
+                return ExtrinsicReceipt(**record["included"])
             if (landed := await self._poll_blocks(key, record)) is not None:
                 return landed
             await self._context.clock.sleep(BLOCK_TIME)
@@ -85,19 +92,21 @@ class ExtrinsicSender:
         return self._load_record(key) is not None
 
     def _load_record(self, key: str) -> dict[str, Any] | None:
-        text = self._context.state.get(f"sent/{key}")
+        text = self._context.state.get(f"extrinsic/{key}")
         return json.loads(text) if text else None
 
     def _save_record(self, key: str, record: dict[str, Any], **changes: Any) -> None:
         record.update(changes)
-        self._context.state.put(f"sent/{key}", json.dumps(record))
+        self._context.state.put(f"extrinsic/{key}", json.dumps(record))
 
     async def _sign_extrinsic(self, key: str, call: RuntimeCall, tries: int) -> dict[str, Any]:
         if tries >= MAX_TRIES:
-            self._context.state.put(f"sent/{key}", "")
+            self._context.state.put(f"extrinsic/{key}", "")
             raise UnavailableError(
-                f"the chain took no order within {MAX_TRIES * ERA_PERIOD} blocks",
-                hint="Nothing was spent: what was signed counts no more. Try again later.",
+                _("the chain did not include the order within {blocks} blocks").format(
+                    blocks=MAX_TRIES * ERA_PERIOD
+                ),
+                hint=_("Nothing was spent: the signed order is no longer valid. Try again later."),
                 retryable=True,
             )
         login = await self._context.get_login()
@@ -111,24 +120,26 @@ class ExtrinsicSender:
             "birth": era.birth,
             "death": era.death,
             "tries": tries + 1,
-            "lapsed": False,
-            "landed": None,
+            "expired": False,
+            "included": None,
         }
         self._save_record(key, record)
         return record
 
     async def _submit_first(self, key: str, record: dict[str, Any]) -> None:
-        """Only the node that refuses has seen it: a plain refusal ends it."""
+        """Submit for the first time. Only this node has seen it, so a definite refusal means that it has lapsed."""
         self._submitted.add(key)
         refusal = await self._submit_record(record)
         if refusal is None or refusal.code not in (_INVALID_TRANSACTION, _PRIORITY_TOO_LOW):
             return
-        self._save_record(key, record, lapsed=True)
+        self._save_record(key, record, expired=True)
         if refusal.code == _INVALID_TRANSACTION and "outdated" not in refusal.data:
-            raise MoneyError(f"the chain refuses the order: {refusal}", hint="Nothing was spent.")
+            raise MoneyError(
+                _("the chain rejected the order: {why}").format(why=refusal), hint=_("Nothing was spent.")
+            )
 
     async def _submit_record(self, record: dict[str, Any]) -> RpcError | None:
-        """The node's refusal, if any. After any other trouble the bytes may have arrived."""
+        """Return the node's refusal, if any. After any other error the bytes may have arrived."""
         try:
             await self._chain.submit_extrinsic(bytes.fromhex(record["body"]))
         except RpcError as refusal:
@@ -148,13 +159,13 @@ class ExtrinsicSender:
                 listed = await self._chain.list_extrinsics(block)
                 if body in listed:
                     landed = await self._make_receipt(body, number, block, listed.index(body))
-                    self._save_record(key, record, landed=asdict(landed))
+                    self._save_record(key, record, included=asdict(landed))
                     return landed
                 record["seen"] = number
         except GpurentError as error:
             error.spent = Spent.UNKNOWN
             raise
-        self._save_record(key, record, lapsed=final >= record["death"])
+        self._save_record(key, record, expired=final >= record["death"])
         return None
 
     async def _make_receipt(self, body: bytes, number: int, block: str, index: int) -> ExtrinsicReceipt:

@@ -1,4 +1,4 @@
-"""An account on the chain. `pay` alone orders: the rent, and once the machine is up, its confirmation."""
+"""An account on the chain. Only `pay_bill` orders: the rent, and once the machine runs, its confirmation."""
 
 from __future__ import annotations
 
@@ -18,30 +18,30 @@ from gpurent.api import (
     LeaseError,
     Money,
     MoneyError,
+    MoneyInstructions,
     Payment,
     PluginContext,
     Rate,
     Spent,
-    TopUp,
     UnavailableError,
     UnexpectedResponse,
     Unknown,
     is_loopback,
 )
-from gpurent_plugin_dbcchain import wire
+from gpurent_plugin_dbcchain import _, wire
 from gpurent_plugin_dbcchain.client_node import ClientNode
-from gpurent_plugin_dbcchain.deals import Deal, PlacedOrder
 from gpurent_plugin_dbcchain.orders import ChainOrders
 from gpurent_plugin_dbcchain.price import BLOCK_TIME, CONFIRM_WINDOW
+from gpurent_plugin_dbcchain.purchases import PlacedOrder, Purchase
 from gpurent_plugin_dbcchain.sender import ExtrinsicReceipt
 
-# The confirmation must be in a block before the window closes; it is sent so many blocks earlier at the latest.
+# The confirmation must be in a block before the window closes, so it is sent at least this many blocks earlier.
 CONFIRM_MARGIN = 15
 PURCHASE_URL = "https://www.dbcwallet.io"
 
 
 class ChainWallet(BillingProvider):
-    """``Bill.key`` finds the deal that the shop noted; what was done for it is in the notes too."""
+    """A wallet. ``Bill.key`` finds the deal that the provider saved, and in the same state what was done for it."""
 
     def __init__(self, context: PluginContext) -> None:
         self._context = context
@@ -58,30 +58,34 @@ class ChainWallet(BillingProvider):
         )
 
     async def get_rate(self, quote: Currency) -> Rate:
-        """The chain's own price, which is what rents are computed with; dated by its newest block."""
+        """Return the chain's own price, which rents are computed with; dated by its newest block."""
         if quote.code != "USD":
-            raise MoneyError(f"the chain prices DBC in USD, not in {quote.code}")
+            raise MoneyError(_("the chain prices DBC in USD, not in {code}").format(code=quote.code))
         prices = await self._orders.chain.get_prices()
         return Rate(wire.DBC, quote, Decimal(prices.average) / 10**6, prices.at, "dbcPriceOcw.avgPrice")
 
-    async def create_top_up(self, money: Money) -> TopUp:
+    async def create_top_up(self, money: Money) -> MoneyInstructions:
         me = await self._orders.get_address()
-        return TopUp(
+        return MoneyInstructions(
             steps=(
-                f"Send {money} to {me} on the DeepBrain Chain (Substrate address, not the 0x one).",
-                "They are there after a block or two; see gpurent balance.",
+                _(
+                    "Send {money} to {address} on the DeepBrain Chain (the Substrate address, not the 0x one)."
+                ).format(money=money, address=me),
+                _("It arrives after one or two blocks; check with: gpurent balance"),
             ),
             url=PURCHASE_URL,
             qr=me,
-            advice="Each new order costs a fee of its own on top of the rent, which never comes back.",
+            advice=_("Each new order costs a fee on top of the rent, which is never refunded."),
         )
 
-    # paying
+    # payments
 
     async def pay_bill(self, bill: Bill) -> Payment:
         deal = self._orders.deals.find_deal(bill.key)
         if deal is None:
-            raise MoneyError(f"nothing was ordered under {bill.key}", hint="Nothing was paid.")
+            raise MoneyError(
+                _("there is no order for bill {key}").format(key=bill.key), hint=_("Nothing was paid.")
+            )
         if not self._orders.sender.has_begun(f"{bill.key}/{deal.verb}"):
             await self._check_payable(bill, deal)
         landed = await (
@@ -96,36 +100,46 @@ class ChainWallet(BillingProvider):
             at=datetime.fromisoformat(landed.at),
         )
 
-    async def _check_payable(self, bill: Bill, deal: Deal) -> None:
-        """Nothing is signed for what is odd, not allowed, or dearer by now."""
+    async def _check_payable(self, bill: Bill, deal: Purchase) -> None:
+        """Raise `MoneyError` if the bill is invalid, not allowed, or too low by now; nothing is signed then."""
         self._check_spending_allowed(bill)
         if deal.verb == "rent":
             self._node.check_configured()
         cost = await self._orders.estimate_cost(deal)
         if wire.to_money(cost.minimum) > bill.amount:
             raise MoneyError(
-                f"the price rose: {wire.to_money(cost.minimum)} now, above the bill of at most {bill.amount}",
-                hint="Nothing was paid. Start again for a fresh bill.",
+                _("the price rose to {now}, above the bill's maximum of {amount}").format(
+                    now=wire.to_money(cost.minimum), amount=bill.amount
+                ),
+                hint=_("Nothing was paid. Start again to get a new bill."),
                 retryable=True,
             )
         available = (await self.get_balance()).available
         if bill.amount > available:
             raise MoneyError(
-                f"the wallet has {available}, the bill is at most {bill.amount}",
-                hint="Nothing was paid. gpurent topup shows how DBC get in.",
+                _("the wallet holds {available}, but the bill is at most {amount}").format(
+                    available=available, amount=bill.amount
+                ),
+                hint=_("Nothing was paid. To see how to add DBC: gpurent topup"),
             )
 
     def _check_spending_allowed(self, bill: Bill) -> None:
-        """On a real chain only with the user's own yes and ceiling; a ceiling counts everywhere."""
+        """Allow a real chain only with the user's consent and ceiling; a ceiling applies everywhere."""
         settings = self._context.settings
         if bill.amount.currency != wire.DBC or bill.amount.amount < 0:
-            raise MoneyError(f"this wallet cannot pay {bill.amount}", hint="Nothing was paid.")
-        ceiling = settings.get("ceiling", "").strip()
-        if not is_local_url(settings.get("url", "")) and (settings.get("spend") != "yes" or not ceiling):
             raise MoneyError(
-                "spending on the real chain is not switched on",
-                hint='Nothing was paid. It was never tried live. To allow it set both: [dbc-chain] spend = "yes" and '
-                'ceiling = "500DBC", the most that may ever leave through gpurent.',
+                _("this wallet cannot pay {amount}").format(amount=bill.amount), hint=_("Nothing was paid.")
+            )
+        ceiling = settings.get("max_total_spending", "").strip()
+        if not is_local_url(settings.get("url", "")) and (
+            settings.get("allow_spending") != "yes" or not ceiling
+        ):
+            raise MoneyError(
+                _("spending on the real chain is not enabled"),
+                hint=_(
+                    "Nothing was paid. This was never tested live. To allow it, set both [dbc-chain] "
+                    'allow_spending = "yes" and max_total_spending = "500DBC", the maximum that gpurent may ever spend.'
+                ),
             )
         if not ceiling:
             return
@@ -133,34 +147,40 @@ class ChainWallet(BillingProvider):
         spent = self._orders.ledger.sum_spent()
         if spent + bill.amount > most:
             raise MoneyError(
-                f"{spent} were spent so far; with {bill.amount} more it would be above the ceiling of {most}",
-                hint="Nothing was paid. If it is right, raise [dbc-chain] ceiling.",
+                _("{spent} spent so far; another {amount} would exceed the ceiling of {most}").format(
+                    spent=spent, amount=bill.amount, most=most
+                ),
+                hint=_("Nothing was paid. If the amount is right, raise [dbc-chain] max_total_spending."),
             )
 
-    async def _rent_and_confirm(self, bill: Bill, deal: Deal) -> ExtrinsicReceipt:
+    async def _rent_and_confirm(self, bill: Bill, deal: Purchase) -> ExtrinsicReceipt:
         trade, key = self._orders, bill.key
         if why := trade.deals.get_abandon_reason(key):
             raise self._make_abandoned_error(key, why)
         placed, refusal = await trade.send_rent(key, deal)
         if placed is None:
             trade.deals.save_abandon_reason(
-                key, f"the chain refused the order: {refusal or 'no reason given'}"
+                key, _("the chain rejected the order: {why}").format(why=refusal or _("no reason given"))
             )
             raise self._make_abandoned_error(key, trade.deals.get_abandon_reason(key))
         if not trade.sender.has_begun(f"{key}/confirm"):
             await self._check_machine_starts(bill, deal, placed)
         landed = await trade.send_confirm(key, deal, placed)
         if landed is None:
-            await self._abandon_order(key, deal, placed, "the chain did not take the confirmation in time")
+            await self._abandon_order(
+                key, deal, placed, _("the chain did not accept the confirmation in time")
+            )
         return landed
 
-    async def _check_machine_starts(self, bill: Bill, deal: Deal, placed: PlacedOrder) -> None:
-        """Within the window the machine is tried for the fee alone: it must cost no more than billed, and come up."""
+    async def _check_machine_starts(self, bill: Bill, deal: Purchase, placed: PlacedOrder) -> None:
+        """Test the machine within the window, for the fee alone: it must cost no more than billed, and start."""
         spent = self._orders.ledger.sum_spent([bill.key])
         if spent + wire.to_money(placed.stake) > bill.amount:
-            why = f"the chain set {wire.to_money(placed.stake)} aside, more than was billed"
+            why = _("the chain holds {amount}, more than was billed").format(
+                amount=wire.to_money(placed.stake)
+            )
             await self._abandon_order(bill.key, deal, placed, why)
-        trouble = "the machine did not come up in time"
+        trouble = _("the machine did not start in time")
         while await self._orders.chain.get_block_number() <= placed.start + CONFIRM_WINDOW - CONFIRM_MARGIN:
             try:
                 task = await self._node.create_task(deal, placed.order, bill.key)
@@ -173,12 +193,13 @@ class ChainWallet(BillingProvider):
             await self._context.clock.sleep(2 * BLOCK_TIME)
         await self._abandon_order(bill.key, deal, placed, trouble)
 
-    async def _abandon_order(self, key: str, deal: Deal, placed: PlacedOrder, reason: str) -> NoReturn:
-        """Not confirmed: the rent comes back by itself when the window closes."""
+    async def _abandon_order(self, key: str, deal: Purchase, placed: PlacedOrder, reason: str) -> NoReturn:
+        """Do not confirm the order: the rent is refunded automatically when the window closes."""
         back = await self._orders.chain.estimate_block_time(placed.start + CONFIRM_WINDOW)
-        self._orders.deals.save_abandon_reason(
-            key, f"{reason}; not confirmed, so {wire.to_money(placed.stake)} come back by {back:%H:%M} UTC"
+        why = _("{reason}; not confirmed, so {amount} is returned by {time} UTC").format(
+            reason=reason, amount=wire.to_money(placed.stake), time=f"{back:%H:%M}"
         )
+        self._orders.deals.save_abandon_reason(key, why)
         await self._node.delete_task(deal.machine, placed.order, key)
         raise self._make_abandoned_error(key, self._orders.deals.get_abandon_reason(key))
 
@@ -186,11 +207,11 @@ class ChainWallet(BillingProvider):
         spent = self._orders.ledger.sum_spent([key])
         return MoneyError(
             reason,
-            hint=f"Spent: {spent} of fees, which do not come back.",
+            hint=_("Spent: {spent} in fees, which are not refunded.").format(spent=spent),
             spent=Spent.YES if spent.amount else Spent.NO,
         )
 
-    # books
+    # charges
 
     async def list_charges(self, lease: Lease) -> Known[Charge] | Unknown:
         keys = [bill.key for bill in lease.bills]
@@ -200,7 +221,7 @@ class ChainWallet(BillingProvider):
 
 
 def is_local_url(url: str) -> bool:
-    """Whether ``url`` is on this computer, where nothing real is spent."""
+    """Return whether ``url`` is on this computer, where no real money is spent."""
     try:
         return is_loopback(urlsplit(url).hostname or "")
     except ValueError:

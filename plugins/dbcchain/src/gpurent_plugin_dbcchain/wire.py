@@ -1,4 +1,4 @@
-"""The node's JSON <-> our values. Pure. Shapes: the pallets' RPC types, which mix two spellings of names."""
+"""The node's JSON <-> our values. No I/O. Formats: the pallets' RPC types, which mix two naming styles."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import Any
 from attrs import frozen
 
 from gpurent.api import Currency, Money, UnexpectedResponse
+from gpurent_plugin_dbcchain import _
 
 DBC = Currency("DBC", 15)
 DOLLAR = Currency("USD", 8)
@@ -17,7 +18,7 @@ RENTABLE_STATUSES = ("online", "rented")
 
 @frozen(kw_only=True)
 class ChainMachine:
-    """A machine as its registry describes it; sizes in GiB (assumed: the chain names no unit)."""
+    """A machine as its registry describes it; sizes in GiB (assumed: the chain states no unit)."""
 
     id: str
     status: str
@@ -32,7 +33,7 @@ class ChainMachine:
 
 @frozen(kw_only=True)
 class ChainOrder:
-    """An order. Times are block numbers, ``stake`` what is set aside for it (nothing once a rent is paid)."""
+    """An order. Times are block numbers; ``stake`` is what is reserved for it (0 once a rent is paid)."""
 
     id: int
     machine: str
@@ -48,54 +49,59 @@ class ChainOrder:
         return self.status == "renting"
 
 
-def make_changed_error(what: str, raw: Any) -> UnexpectedResponse:
-    return UnexpectedResponse(f"the chain gave {what}", url="the chain", body=json.dumps(raw, default=str))
+def make_unexpected_response(what: str, raw: Any) -> UnexpectedResponse:
+    """``what`` was expected, in the user's language."""
+    return UnexpectedResponse(
+        _("unexpected response from the chain: {what}").format(what=what),
+        url=_("the chain"),
+        body=json.dumps(raw, default=str),
+    )
 
 
 def parse_record(raw: Any, *names: str) -> dict[str, Any]:
     if not isinstance(raw, dict) or not set(names) <= raw.keys():
-        raise make_changed_error("another shape", raw)
+        raise make_unexpected_response(_("{names} expected").format(names=", ".join(names)), raw)
     return raw
 
 
 def parse_number(raw: Any) -> int:
-    """A whole number: a JSON number, decimal digits, or ``0x`` digits."""
+    """Parse a whole number: a JSON number, decimal digits, or ``0x`` digits."""
     if type(raw) is int and raw >= 0:
         return raw
     if isinstance(raw, str) and re.fullmatch(r"[0-9]{1,40}|0x[0-9a-f]{1,32}", raw):
         return int(raw, 0) if raw.startswith("0x") else int(raw)
-    raise make_changed_error("no number", raw)
+    raise make_unexpected_response(_("number expected"), raw)
 
 
 def parse_hex(raw: Any) -> bytes:
     if not isinstance(raw, str) or not re.fullmatch(r"0x([0-9a-fA-F]{2})*", raw):
-        raise make_changed_error("no bytes", raw)
+        raise make_unexpected_response(_("bytes expected"), raw)
     return bytes.fromhex(raw[2:])
 
 
 def parse_hash(raw: Any) -> str:
     if not isinstance(raw, str) or not re.fullmatch(r"0x[0-9a-f]{64}", raw):
-        raise make_changed_error("no hash", raw)
+        raise make_unexpected_response(_("hash expected"), raw)
     return raw
 
 
 def parse_numbers(raw: Any) -> list[int]:
     if not isinstance(raw, list):
-        raise make_changed_error("no list", raw)
+        raise make_unexpected_response(_("list expected"), raw)
     return [parse_number(item) for item in raw]
 
 
 def parse_machine_ids(raw: Any) -> list[str]:
-    """The machines that may have something free, each once."""
+    """Return the machines that may have something free, without duplicates."""
     found = parse_record(raw, "onlineMachine", "rentedMachine")
     names = [*found["onlineMachine"], *found["rentedMachine"]]
     if not all(isinstance(name, str) and re.fullmatch(r"[0-9A-Za-z]{1,128}", name) for name in names):
-        raise make_changed_error("no machines", raw)
+        raise make_unexpected_response(_("machine names expected"), raw)
     return list(dict.fromkeys(names))
 
 
 def parse_machine(name: str, raw: Any) -> ChainMachine:
-    """The outer names are in one spelling, those inside ``machineInfoDetail`` in another."""
+    """Parse a machine; the outer names are in one naming style, those inside ``machineInfoDetail`` in another."""
     found = parse_record(raw, "machineStatus", "machineStash", "machineInfoDetail")
     detail = parse_record(found["machineInfoDetail"], "committee_upload_info")
     built = parse_record(

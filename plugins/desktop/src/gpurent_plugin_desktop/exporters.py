@@ -1,8 +1,9 @@
-"""Session files of desktop programs, and a card with the fields that a person types into a dialog.
+"""Session files of desktop programs, and a card with the fields that a user types into a dialog.
 
-XShell: read from importers and exporters in public code; never opened in the real program. FileZilla: as File > Import
-reads them; the live ``sitemanager.xml`` is never touched. FTP Rush: version 3 reads JSON; version 2 gets a card to type
-from, since its SFTP setting is not documented. WinSCP: session URLs, as its manual documents them.
+XShell: the format is taken from importers and exporters in public code and was never opened in the real program.
+FileZilla: as File > Import reads it; the live ``sitemanager.xml`` is never touched. FTP Rush: version 3 reads JSON;
+version 2 gets a card to type from, since its SFTP setting is undocumented. WinSCP: session URLs as documented in its
+manual.
 """
 
 from __future__ import annotations
@@ -22,30 +23,31 @@ from xml.etree.ElementTree import Element, SubElement, indent, tostring
 from gpurent.api import Export, ExportedLease, Exporter, ExportFile
 from gpurent_plugin_desktop import _
 
-ZIP_TIMESTAMP = (1980, 1, 1, 0, 0, 0)  # of files in a ZIP
+ZIP_TIMESTAMP = (1980, 1, 1, 0, 0, 0)  # of files in the ZIP
 
-FILEZILLA_SFTP, LOGON_STORED, LOGON_ASK, LOGON_KEY_FILE = "1", "1", "2", "5"  # a protocol, and ways to log in
-# What XML 1.0 cannot hold, not even escaped.
+FILEZILLA_SFTP, LOGON_STORED, LOGON_ASK, LOGON_KEY_FILE = "1", "1", "2", "5"  # protocol, and ways to log in
+# Characters that XML 1.0 cannot represent, not even escaped.
 _INVALID_XML = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]")
 FTPRUSH_SFTP = 2
 FTPRUSH_2_PROTOCOL = "SFTP (SSH FTP, v3)"
 
 
 class XShellExporter(Exporter):
-    """One lease: a ``.xsh``. Several: a ``.xts``, which is a ZIP of them in a folder."""
+    """Exports one lease as a ``.xsh``, several as a ``.xts``, which is a ZIP of them in a folder."""
 
     def export_leases(self, leases: Sequence[ExportedLease]) -> Export:
         several = len(leases) > 1
         content = _make_xshell_bundle(leases) if several else make_xshell_session(leases[0])
         file = ExportFile(name=f"{propose_file_stem(leases)}.{'xts' if several else 'xsh'}", content=content)
         notes = [
-            _("XShell: double-click the session file, or File > Import for a bundle."),
+            _("XShell: double-click the session file, or use File > Import for a bundle."),
             _(
-                "XShell keeps passwords in a form of its own that it does not document, so none is written: "
-                "it asks at the first login."
+                "XShell stores passwords in an undocumented format, so none is written: it asks at "
+                "the first login."
             ),
             _(
-                "To log in by key instead, import {key} in its key manager, then choose it in the session."
+                "To log in with a key instead, import {key} into XShell's key manager, then choose it"
+                " in the session."
             ).format(key=leases[0].key_file),
         ]
         asked = any(lease.password for lease in leases)
@@ -53,7 +55,7 @@ class XShellExporter(Exporter):
 
 
 def make_xshell_session(lease: ExportedLease) -> bytes:
-    """A session as XShell itself writes it: UTF-16LE with its mark, CRLF."""
+    """Return a session file as XShell itself writes it: UTF-16LE with a byte order mark, CRLF."""
     sections = (
         ("SessionInfo", (("Version", "8.1"),)),
         (
@@ -87,7 +89,7 @@ def _make_xshell_bundle(leases: Sequence[ExportedLease]) -> bytes:
 
 
 class FileZillaExporter(Exporter):
-    """Logs in by the lease's key; by the password where it was asked for."""
+    """Exports sites that log in with the lease's key, or with the password if it was requested."""
 
     def export_leases(self, leases: Sequence[ExportedLease]) -> Export:
         root = Element("FileZilla3", platform="*nix")
@@ -100,7 +102,7 @@ class FileZillaExporter(Exporter):
         content = tostring(root, encoding="UTF-8", xml_declaration=True)
         notes = [_("FileZilla: File > Import, then choose the site in File > Site Manager.")]
         if any(lease.password for lease in leases):
-            notes.append(_("FileZilla keeps the password in base64: anyone who has the file can read it."))
+            notes.append(_("FileZilla stores the password in base64: anyone who has the file can read it."))
         else:
             notes.append(_("It logs in with the lease's key file; FileZilla may offer to convert it first."))
         return Export(
@@ -136,13 +138,13 @@ def _make_filezilla_server(lease: ExportedLease) -> Element:
 
 
 def _format_remote_dir(folder: str) -> str:
-    """``/home/root`` as FileZilla writes it: the kind of path (1: Unix), no prefix, each part after its length."""
+    """Return ``/home/root`` in FileZilla's form: path type (1: Unix), no prefix, each part after its length."""
     parts = [part for part in folder.split("/") if part]
     return " ".join(["1", "0", *(f"{len(part)} {part}" for part in parts)])
 
 
 class FtpRushExporter(Exporter):
-    """A ``site.json`` for version 3, and the card for version 2 as text."""
+    """Exports a ``site.json`` for version 3, and the card for version 2 as text."""
 
     def export_leases(self, leases: Sequence[ExportedLease]) -> Export:
         folder = {"Name": "gpurent", "Children": [_ftprush_site_json(lease) for lease in leases]}
@@ -150,17 +152,18 @@ class FtpRushExporter(Exporter):
         content = json.dumps(tree, indent=2).encode() + b"\n"
         notes = [
             _(
-                "FTP Rush 3: close it, then add the sites of this file to Documents\\FTPRush\\site.json "
-                "(keep a copy of yours)."
+                "FTP Rush 3: close it, then add the sites in this file to Documents\\FTPRush\\site.json"
+                " (back up your own file first)."
             ),
             _(
-                "FTP Rush 2: type the card into its quick-connect bar; its protocol list calls SFTP “SSH FTP”."
+                "FTP Rush 2: enter the values from the card in its quick-connect bar; its protocol "
+                "list calls SFTP “SSH FTP”."
             ),
         ]
         if any(lease.password for lease in leases):
-            notes.append(_("FTP Rush keeps the password in base64: anyone who has the file can read it."))
+            notes.append(_("FTP Rush stores the password in base64: anyone who has the file can read it."))
         else:
-            notes.append(_("No password is in it: FTP Rush asks at the first login."))
+            notes.append(_("The file contains no password: FTP Rush asks at the first login."))
         file = ExportFile(name=f"{propose_file_stem(leases)}.ftprush.json", content=content)
         return Export(file=file, text=format_cards(leases, FTPRUSH_2_PROTOCOL), notes=tuple(notes))
 
@@ -180,25 +183,30 @@ def _ftprush_site_json(lease: ExportedLease) -> dict[str, Any]:
 
 
 class WinScpExporter(Exporter):
-    """One URL a line."""
+    """Exports one URL per line."""
 
     def export_leases(self, leases: Sequence[ExportedLease]) -> Export:
-        notes = [_("WinSCP: paste the URL into its login dialog; its Save button makes a site of it.")]
+        notes = [_("WinSCP: paste the URL into the login dialog; Save stores it as a site.")]
         if any(lease.password for lease in leases):
-            notes.append(_("The password stands readable in the URL."))
+            notes.append(_("The password is readable in the URL."))
         else:
             notes.append(
                 _(
-                    "No password is in it: WinSCP asks. To log in by key instead, choose {key} under "
-                    "Advanced > SSH > Authentication; WinSCP offers to convert it."
+                    "The URL contains no password: WinSCP asks for it. To log in with a key instead, "
+                    "choose {key} under Advanced > SSH > Authentication; WinSCP offers to convert it."
                 ).format(key=leases[0].key_file)
             )
-        notes.append(_("A host key that WinSCP has kept for this address wins over the one in the URL."))
+        notes.append(
+            _(
+                "A host key that WinSCP has already saved for this address takes precedence "
+                "over the one in the URL."
+            )
+        )
         return Export(text="\n".join(make_winscp_url(lease) for lease in leases), notes=tuple(notes))
 
 
 def make_winscp_url(lease: ExportedLease) -> str:
-    """``sftp://user;fingerprint=…@host:port/folder/``."""
+    """Return ``sftp://user;fingerprint=…@host:port/folder/``."""
     login = quote(lease.endpoint.user, safe="")
     if lease.password is not None:
         login += f":{quote(lease.password.reveal(), safe='')}"
@@ -209,14 +217,14 @@ def make_winscp_url(lease: ExportedLease) -> str:
 
 
 def _format_fingerprint(lease: ExportedLease) -> str:
-    """The kind and the SHA-256, joined by a dash; base64 in its form for URLs."""
+    """Return the key type and the SHA-256 fingerprint, joined by a dash, in URL-safe base64."""
     kind = lease.host_key.partition(" ")[0]
     digest = lease.fingerprint.removeprefix("SHA256:").replace("+", "-").replace("/", "_")
     return f"{quote(kind, safe='')}-{digest}"
 
 
 def format_card(lease: ExportedLease, protocol: str) -> str:
-    """The fields of a quick-connect dialog in words; the password only if it was asked for."""
+    """Return the fields of a quick-connect dialog as text; the password only if it was requested."""
     rows = [
         (_("site"), lease.name),
         (_("protocol"), protocol),
@@ -242,15 +250,15 @@ def format_cards(leases: Sequence[ExportedLease], protocol: str) -> str:
 
 
 def _display_width(text: str) -> int:
-    """Columns on a terminal."""
+    """Return the number of terminal columns."""
     return sum(2 if unicodedata.east_asian_width(sign) in "WF" else 1 for sign in text)
 
 
 def _to_one_line(text: str) -> str:
-    """One line, whatever a path or a password holds."""
+    """Return the text on one line, whatever characters a path or a password contains."""
     return "".join(sign if sign.isprintable() else "?" for sign in text)
 
 
 def propose_file_stem(leases: Sequence[ExportedLease]) -> str:
-    """The proposal for a file's name, without its suffix."""
+    """Propose a file name, without its suffix."""
     return leases[0].name if len(leases) == 1 else "gpurent-leases"

@@ -1,4 +1,4 @@
-"""Entries only."""
+"""Plugin entry points."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def _build_winscp(host: PluginContext) -> Exporter:
 def gpurent_register_exporter() -> Sequence[ExporterEntry]:
     return [
         ExporterEntry(name="xshell", summary=_("XShell sessions (.xsh, .xts)"), build=_build_xshell),
-        ExporterEntry(name="ftprush", summary=_("FTP Rush sites (v3), a card for v2"), build=_build_ftprush),
+        ExporterEntry(name="ftprush", summary=_("FTP Rush sites (v3) and a card (v2)"), build=_build_ftprush),
         ExporterEntry(name="filezilla", summary=_("FileZilla sites to import"), build=_build_filezilla),
         ExporterEntry(name="winscp", summary=_("WinSCP session URLs"), build=_build_winscp),
     ]

@@ -1,5 +1,6 @@
-"""1024GPU for gpurent: leases paid ahead for a term."""
+"""1024GPU for gpurent: leases prepaid for a term."""
 
 from gpurent.api import make_translator
 
 _ = make_translator(__name__)
+ngettext = _.ngettext

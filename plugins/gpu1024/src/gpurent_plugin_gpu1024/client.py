@@ -1,6 +1,6 @@
-"""Every call of the web API that gpurent makes, and the deeds that it only does with a mailed code.
+"""All web API calls that gpurent makes, and the actions that need a code sent by e-mail.
 
-POST with the parameters in the query, an empty body, no credentials.
+POST with the parameters in the query string, an empty body, no credentials.
 """
 
 from __future__ import annotations
@@ -10,19 +10,19 @@ from datetime import timedelta
 
 from attrs import frozen
 
-from gpurent.api import Challenge, LeaseError, PaidTooLate, Payment, PluginContext, SoldOut, Spent
+from gpurent.api import Challenge, LeaseError, PaidTooLate, Payment, PluginContext, SoldOut, Spent, quote_text
 from gpurent_plugin_gpu1024 import _, wire
 
 MAX_TRIES = 3
-# The mail's date has whole seconds, and its clock is another one.
+# An e-mail's date has whole seconds, and comes from another clock.
 CLOCK_TOLERANCE = timedelta(minutes=2)
 
 
 @frozen(kw_only=True)
 class MailCodeAction:
-    """One thing to do with a code.
+    """An action that needs a mailed code.
 
-    ``code_param`` is the code's parameter in ``submit_path``, ``order_param`` what both calls name.
+    ``code_param`` is the code's parameter for ``submit_path``; ``order_param`` is the order's parameter for both calls.
     """
 
     kind: str
@@ -62,7 +62,7 @@ RECLAIM_RENEWAL = MailCodeAction(
 
 
 class Gpu1024Client:
-    """The service as one wallet sees it."""
+    """The web API for one wallet."""
 
     def __init__(self, context: PluginContext) -> None:
         self._context = context
@@ -71,30 +71,35 @@ class Gpu1024Client:
         return (await self._context.get_login()).account
 
     async def call(self, path: str, spent: Spent = Spent.NO, **params: str) -> wire.ApiReply:
-        """One call; the envelope comes back whatever its status is. ``spent`` goes into trouble on the way."""
+        """Send one request and return the envelope, whatever its status. ``spent`` is used in errors on the way."""
         settings = self._context.settings
         common = {"user_name_platform": settings["brand"], "language": settings["language"]}
         answer = await self._context.http.request("POST", path, params={**params, **common})
         return wire.parse_reply(answer, spent)
 
     async def call_checked(self, path: str, **params: str) -> wire.ApiReply:
-        """One call that is done at once; a no is a `LeaseError` with the service's own words."""
+        """Send a request that completes at once.
+
+        Raises `LeaseError` with the provider's own message if it is rejected.
+        """
         found = await self.call(path, Spent.NO, **params)
         if found.status == wire.FAILED:
-            text = found.msg or _("no reason given")
+            text = quote_text(found.msg) if found.msg else _("no reason given")
             if any(word in text for word in ("已被租用", "已被占用", "rented", "no free")):
                 raise SoldOut(
                     f"1024GPU: {text}", hint=_("Nothing was spent. Pick another machine: gpurent offers")
                 )
             raise LeaseError(
-                _("1024GPU refuses: {why}").format(why=text), hint=_("Nothing was spent by this.")
+                _("1024GPU rejected the request: {why}").format(why=text), hint=_("Nothing was spent.")
             )
         if found.status != wire.DONE:
-            raise found.make_changed_error(_("it is still working on what takes no work"))
+            raise found.make_unexpected_response(
+                _("an operation that should finish at once is still in progress")
+            )
         return found
 
     async def list_orders(self) -> Sequence[wire.ListedOrder]:
-        """All orders of the wallet: GPU, CPU, stopped."""
+        """Return all orders of the wallet: GPU, CPU, stopped."""
         wallet = await self.get_wallet_address()
         found: dict[str, wire.ListedOrder] = {}
         for path in ("/rent/get_all_order", "/rent/get_all_order_cpu", "/rent/get_all_order_be_stopped"):
@@ -106,14 +111,14 @@ class Gpu1024Client:
         return next((standing for standing in await self.list_orders() if standing.id == order_id), None)
 
     async def verify_payment(self, path: str, payment: Payment, **params: str) -> bool:
-        """Whether the shop has seen the payment; one that it refuses is a `PaidTooLate`."""
+        """Return whether the provider has seen the payment. Raises `PaidTooLate` if it rejects the payment."""
         found = await self.call(path, Spent.YES, dbc_hash=payment.proof, **params)
         if found.status == wire.FAILED:
             raise PaidTooLate(
-                _("1024GPU does not accept the payment of {amount}: {why}").format(
-                    amount=payment.amount, why=found.msg or _("no reason given")
+                _("1024GPU rejected the payment of {amount}: {why}").format(
+                    amount=payment.amount, why=quote_text(found.msg) if found.msg else _("no reason given")
                 ),
-                hint=_("It can be reclaimed with a mailed code: giving the lease back does that."),
+                hint=_("To get it back with a code sent by e-mail, release the lease: gpurent release"),
                 spent=Spent.YES,
             )
         return found.status == wire.DONE
@@ -121,22 +126,22 @@ class Gpu1024Client:
     async def perform_action(
         self, action: MailCodeAction, ref: str, lease_id: str, is_settled: Callable[[], Awaitable[bool]]
     ) -> None:
-        """Have a code mailed, read it, hand it in; a wrong one is asked for again.
+        """Request a code by e-mail, read it and submit it; if it is rejected, request another one.
 
-        Each call may be lost, so ``is_settled`` asks the shop before it is redone.
+        Any response may be lost, so ``is_settled`` asks the provider before a retry.
         """
-        what = {"stop": _("stop"), "cancel": _("cancel")}.get(action.kind) or _("reclaim")
+        what = {"stop": _("stop"), "cancel": _("cancel")}.get(action.kind) or _("refund")
         why = ""
         tried: list[str] = []
         for _try in range(MAX_TRIES):
             since = self._context.clock.now() - CLOCK_TOLERANCE
             await self.call_checked(action.request_path, **{action.order_param: ref})
-            # A code that was refused is not tried again, though its mail is still there.
+            # A rejected code is not tried again, though its e-mail is still in the mailbox.
             refused = f"(?!(?:{'|'.join(tried)})$)" if tried else ""
             code = await self._context.answer_challenge(
                 Challenge(
                     key=f"{ref}-{action.kind}-{len(tried)}",
-                    question=_("1024GPU: the code to {what} order {ref}, from its mail").format(
+                    question=_("1024GPU: code from the e-mail to {what} order {ref}").format(
                         what=what, ref=ref
                     ),
                     pattern=rf"(?:验证码[：:]\s*)?{refused}(\d{{4,8}})",
@@ -153,8 +158,8 @@ class Gpu1024Client:
             why = found.msg
             tried.append(code)
         raise LeaseError(
-            _("1024GPU does not take the code to {what} order {ref}: {why}").format(
-                what=what, ref=ref, why=why or _("no reason given")
+            _("1024GPU rejected the code to {what} order {ref}: {why}").format(
+                what=what, ref=ref, why=quote_text(why) if why else _("no reason given")
             ),
             hint=_make_hint(action),
             spent=Spent.YES if action.is_burning else Spent.UNKNOWN,
@@ -167,5 +172,5 @@ def _make_hint(action: MailCodeAction) -> str:
     if action.is_burning:
         return _("The container still runs on prepaid time. Try again: gpurent release")
     if action.kind == "cancel":
-        return _("Nothing was paid for it; unpaid it is dropped by itself after some minutes.")
-    return _("The payment is still with 1024GPU. Try again: gpurent release")
+        return _("Nothing was paid for it; unpaid orders are cancelled automatically after a few minutes.")
+    return _("1024GPU still holds the payment. Try again: gpurent release")

@@ -1,6 +1,6 @@
-"""What 1024GPU says by mail: codes, and the one and only word of the SSH access.
+"""What 1024GPU sends by e-mail: codes, and the SSH access, which is sent nowhere else.
 
-Wording assumed, form of the line known.
+The wording is assumed, the format of the SSH command is known.
 """
 
 from __future__ import annotations
@@ -34,19 +34,19 @@ from gpurent_plugin_gpu1024 import _, wire
 from gpurent_plugin_gpu1024.client import CLOCK_TOLERANCE, Gpu1024Client
 
 SSH_USER = "root"
-# The source's own template: "ssh -p 20049 root@116.85.24.172，密码：xxxxx"
+# The provider's own template: "ssh -p 20049 root@116.85.24.172，密码：xxxxx"
 _ACCESS_PATTERN = re.compile(
     r"(?P<line>ssh [\x21-\x7e ]{5,120}?)\s*[，,]\s*密码\s*[：:]\s*(?P<password>[\x21-\x7e]{6,64})"
 )
-# Assumed: the subject ends with the order. Decoding may have eaten the blank before it.
+# Assumed: the subject ends with the order number. Decoding may have dropped the space before it.
 _ORDER_PATTERN = re.compile(r".*登录方式\s*([0-9A-Za-z]{6,40})", re.ASCII)
 _FEE_PATTERN = r"(?:验证码[：:]\s*)?(0\.\d{1,8})"
 
 
 class Gpu1024MailMixin(SupportsMailBinding, AssistedRental):
-    """Mixed into the shop. What a person reads or does, in the words of the public web client.
+    """E-mail and instructions of the provider, in the words of the public web client.
 
-    Binding an e-mail address: a mailed decimal below 1, paid as that many DBC, watched on the ledger.
+    To bind an e-mail address, the provider mails a decimal below 1; it is paid as that many DBC and seen on the ledger.
     """
 
     _context: PluginContext
@@ -54,16 +54,16 @@ class Gpu1024MailMixin(SupportsMailBinding, AssistedRental):
 
     @property
     def is_manual(self) -> bool:
-        return self._context.settings.get("mode", "auto") == "hands"
+        return self._context.settings.get("mode", "auto") == "manual"
 
     def get_instructions(self, task: ManualTask, lease: Lease | None = None) -> TaskInstructions:
-        url = f"{self._context.settings['site'].rstrip('/')}/home"
+        url = f"{self._context.settings['web_url'].rstrip('/')}/home"
         if task is ManualTask.RENT:
             return TaskInstructions(
                 url=url,
                 steps=(
                     _("Open your wallet, bind your e-mail address, and pick a machine"),
-                    _("Rent it and pay the DBC it asks for; the SSH line comes by mail"),
+                    _("Rent it and pay the requested amount of DBC; the SSH command arrives by e-mail"),
                 ),
                 sender=self._context.settings["mail_sender"],
                 subject="登录方式",
@@ -72,16 +72,16 @@ class Gpu1024MailMixin(SupportsMailBinding, AssistedRental):
             return TaskInstructions(
                 url=url,
                 steps=(
-                    _("Find the order {ref} among your GPUs (我的GPU) and press return (退租)").format(
+                    _("Find order {ref} in your GPU list (我的GPU) and click return (退租)").format(
                         ref=lease.ref if lease is not None else ""
                     ),
-                    _("Type the code that comes by mail (验证码); what was not used comes back"),
+                    _("Enter the code (验证码) from the e-mail; unused money is refunded"),
                 ),
                 sender=self._context.settings["mail_sender"],
                 code=r"(?:验证码[：:]\s*)?(\d{4,8})",
             )
         return TaskInstructions(
-            url=url, steps=(_("Buy DBC (如何购买DBC); your wallet's address is filled in"),)
+            url=url, steps=(_("Buy DBC (如何购买DBC); your wallet address is already filled in"),)
         )
 
     def parse_access(self, mail: Mail) -> MachineAccess | None:
@@ -103,7 +103,7 @@ class Gpu1024MailMixin(SupportsMailBinding, AssistedRental):
         code = await self._context.answer_challenge(
             Challenge(
                 key=key,
-                question=_("1024GPU: the code that was mailed to {email}").format(email=email),
+                question=_("1024GPU: code that was e-mailed to {email}").format(email=email),
                 pattern=_FEE_PATTERN,
                 sender=self._context.settings["mail_sender"],
                 subject="绑定邮箱",
@@ -113,12 +113,12 @@ class Gpu1024MailMixin(SupportsMailBinding, AssistedRental):
         fee = wire.DBC.money(code)
         if not wire.DBC.zero < fee < wire.DBC.money(1):
             raise MoneyError(
-                _("1024GPU mailed the code {code}, which is no amount").format(code=code),
+                _("1024GPU sent the code {code}, which is not a valid amount").format(code=code),
                 hint=_("Nothing was paid."),
             )
         bill = Bill(
             key=key,
-            payee=self._context.settings["platform"],
+            payee=self._context.settings["binding_address"],
             amount=fee,
             purpose=PaymentPurpose.FEE,
             memo=code,
@@ -135,7 +135,7 @@ class Gpu1024MailMixin(SupportsMailBinding, AssistedRental):
         return evolve(binding, done=found.status == wire.DONE)
 
     async def _find_access(self, order_id: str, since: datetime) -> tuple[MachineAccess | None, bool]:
-        """The newest access for ``order_id``, and whether there was a mail that could not be read."""
+        """Return the newest access for ``order_id``, and whether some access e-mail could not be parsed."""
         if not self._context.mail.is_available:
             return await self._prompt_for_access(order_id, since), False
         mails = await self._context.mail.search(
@@ -152,12 +152,15 @@ class Gpu1024MailMixin(SupportsMailBinding, AssistedRental):
         return None, garbled
 
     async def _prompt_for_access(self, order_id: str, since: datetime) -> MachineAccess | None:
-        """Without a mailbox: the person copies the line. Nobody there is a `InputRequired`."""
+        """Ask the user to copy the SSH command, if no mailbox is set up.
+
+        Raises `InputRequired` if nobody can be asked.
+        """
         line = await self._context.answer_challenge(
             Challenge(
                 key=f"{order_id}-access",
                 question=_(
-                    "1024GPU: the line with ssh and the password from the mail on order {order_id}"
+                    "1024GPU: line with the ssh command and password from the e-mail for order {order_id}"
                 ).format(order_id=order_id),
                 pattern=r"(ssh .{5,200})",
                 sender=self._context.settings["mail_sender"],
@@ -170,7 +173,7 @@ class Gpu1024MailMixin(SupportsMailBinding, AssistedRental):
 
 
 def _parse_access(lines: Sequence[str], order_id: str) -> MachineAccess | None:
-    """The access in a mail: exactly one line of the known form, for the known user; else nothing."""
+    """Return the access in an e-mail if exactly one line has the known format and the known user, else None."""
     found = []
     for line in lines:
         match = _ACCESS_PATTERN.fullmatch(line.strip())

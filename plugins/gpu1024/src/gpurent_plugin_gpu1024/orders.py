@@ -1,6 +1,6 @@
-"""Orders for containers: new CPU, new GPU, the switch from one to the other, and more time on a running one.
+"""Orders for containers: new CPU, new GPU, the switch from CPU to GPU, and renewals.
 
-Everything up to the bill is free.
+Nothing costs money until the bill is paid.
 """
 
 from __future__ import annotations
@@ -21,8 +21,9 @@ from gpurent.api import (
     PluginContext,
     SoldOut,
     Spent,
+    quote_text,
 )
-from gpurent_plugin_gpu1024 import _, wire
+from gpurent_plugin_gpu1024 import _, ngettext, wire
 from gpurent_plugin_gpu1024.client import RECLAIM_RENEWAL, Gpu1024Client
 
 PAYMENT_WINDOW = timedelta(minutes=10)
@@ -32,23 +33,23 @@ MIN_CPU_DISK, MIN_CPU_MEMORY = 30, 5
 
 @frozen(kw_only=True)
 class _OrderDraft:
-    """An order that is not created yet: its number, and what it is created with."""
+    """An order not yet created: its number and the parameters to create it with."""
 
     ref: str
     params: dict[str, str]
 
 
 class Gpu1024Orders:
-    """From our `Order` to the shop's, and to what it wants to be paid."""
+    """Places the provider's order for an `Order` and makes its bill."""
 
     def __init__(self, context: PluginContext, client: Gpu1024Client) -> None:
         self._context, self._client = context, client
 
     async def place_order(self, order: Order) -> wire.ListedOrder:
-        """The shop's order for ours; the same one when called again.
+        """Place the provider's order and return it; repeated calls return the same one.
 
-        Its number is noted before it is created, so that after a lost answer the same draft is created once more,
-        never a second one.
+        Its number is saved before it is created, so that after a lost response the same draft is created again, never a
+        second one.
         """
         text = self._context.state.get(f"order/{order.key}")
         standing = await self._resume_draft(_OrderDraft(**json.loads(text))) if text else None
@@ -59,19 +60,19 @@ class Gpu1024Orders:
             standing = await self._client.find_order(draft.ref)
         if standing is None:
             raise LeaseError(
-                _("1024GPU took the order, but does not list it"),
+                _("1024GPU accepted the order but does not list it"),
                 hint=_("Nothing was spent."),
                 retryable=True,
             )
         if order.kind is OrderKind.NEW and not (
             standing.has_container or standing.is_creating or standing.rented
         ):
-            # This very call, with its own parameter's name, has the container made.
+            # Despite its name, this call creates the container, if the parameter is called order_id_new.
             await self._client.call("/rent/can_rent_this_machine", order_id_new=standing.id)
         return standing
 
     async def _resume_draft(self, draft: _OrderDraft) -> wire.ListedOrder | None:
-        """The noted order; None when it cannot be used any longer and was not paid."""
+        """Return the saved order, created again if needed; None if it cannot be used any longer."""
         standing = await self._client.find_order(draft.ref)
         if standing is None:
             try:
@@ -98,12 +99,16 @@ class Gpu1024Orders:
         found = await self._client.call_checked(path, **params)
         draft = found.get_record()
         if not isinstance(draft.get("order_id"), str):
-            raise found.make_changed_error(_("a draft without its number"))
+            raise found.make_unexpected_response(_("a draft order without a number"))
         longest = wire.parse_count(draft.get("time_max"), found)
         if longest and order.term is not None and to_minutes(order.term) > longest:
             raise LeaseError(
-                _("1024GPU lets this machine for at most {longest} minutes").format(longest=longest),
-                hint=_("Nothing was spent. Ask for less."),
+                ngettext(
+                    "1024GPU rents out this machine for at most {longest} minute",
+                    "1024GPU rents out this machine for at most {longest} minutes",
+                    longest,
+                ).format(longest=longest),
+                hint=_("Nothing was spent. Choose a shorter time."),
             )
         await self._client.call_checked("/rent/get_dbc_price", order_id=draft["order_id"])
         giving = wire.parse_count(draft.get("diskspace_giving"), found)
@@ -111,7 +116,7 @@ class Gpu1024Orders:
         return _OrderDraft(ref=draft["order_id"], params={"order_type": "training", **sizes})
 
     async def _choose_sizes(self, order: Order, order_id: str, giving: int) -> dict[str, str]:
-        """Time, GPUs, disk (KiB; for a GPU only what is bought on top of the free part) and memory."""
+        """Return time, GPUs, disk (KiB; for a GPU only what is bought beyond the free part) and memory."""
         minutes = str(to_minutes(order.term or DAY))
         if order.offer.hardware.gpus == 0:
             disk, memory = await self._choose_disk_and_memory(order)
@@ -130,7 +135,7 @@ class Gpu1024Orders:
         return {"rent_time_length": minutes, **sizes, **image}
 
     async def _choose_disk_and_memory(self, order: Order) -> tuple[int, int]:
-        """The smallest disk and memory of the shop's lists that are enough, in KiB."""
+        """Return the smallest disk and memory in the provider's lists that are enough, in KiB."""
         found = []
         wished = (order.disk or MIN_CPU_DISK, MIN_CPU_MEMORY)
         kinds = (("disk", _("disk")), ("memory", _("memory")))
@@ -142,22 +147,26 @@ class Gpu1024Orders:
             enough = [size for size in sizes if size >= least * wire.KIB_IN_GIB]
             if not enough:
                 raise SoldOut(
-                    _("this machine has no {name} of {least} GiB left").format(name=shown, least=least),
+                    _("this machine has no {name} of {least} GiB or more available").format(
+                        name=shown, least=least
+                    ),
                     hint=_("Nothing was spent."),
                 )
             found.append(enough[0])
         return found[0], found[1]
 
     async def find_bill(self, order_key: str, kind: OrderKind, order: wire.ListedOrder) -> Bill | None:
-        """The bill, once the container was made; None while the shop works. Taken meanwhile: `SoldOut`."""
+        """Return the bill once the container exists, None while the provider creates it.
+
+        Raises `SoldOut` if it was taken.
+        """
         if kind is OrderKind.NEW:
             found = await self._client.call("/rent/can_rent_this_machine", order_id=order.id)
             if found.status == wire.WORKING:
                 return None
             if found.status == wire.FAILED or not found.content:
-                raise SoldOut(
-                    f"1024GPU: {found.msg or _('the machine was taken')}", hint=_("Nothing was spent.")
-                )
+                reason = quote_text(found.msg) if found.msg else _("the machine was taken")
+                raise SoldOut(f"1024GPU: {reason}", hint=_("Nothing was spent."))
         payee = (await self._client.call_checked("/rent/get_dbchain_address", order_id=order.id)).get_text()
         return Bill(
             key=order_key,
@@ -170,13 +179,13 @@ class Gpu1024Orders:
 
 
 def to_minutes(term: timedelta) -> int:
-    """Whole minutes, rounded up."""
+    """Return ``term`` in whole minutes, rounded up."""
     return -(-term // timedelta(minutes=1))
 
 
 @frozen(kw_only=True)
 class _RenewalDraft:
-    """The renewal that we asked for: noted before it is created, ``at`` an ISO time."""
+    """A requested renewal, saved before it is created; ``at`` is an ISO time."""
 
     ref: str
     minutes: int
@@ -184,13 +193,13 @@ class _RenewalDraft:
 
 
 class Gpu1024Renewals:
-    """The calls under ``/rent_continue``."""
+    """Renewals: the calls under ``/rent_continue``."""
 
     def __init__(self, context: PluginContext, client: Gpu1024Client) -> None:
         self._context, self._client = context, client
 
     async def place_renewal(self, order: Order) -> tuple[str, Bill]:
-        """The shop's renewal and its bill; the same one when called again."""
+        """Place the provider's renewal and return its number and bill; repeated calls return the same ones."""
         text = self._context.state.get(f"renewal/{order.key}")
         noted = _RenewalDraft(**json.loads(text)) if text else None
         found = await self._resume_draft(order.onto, noted) if noted else None
@@ -200,7 +209,7 @@ class Gpu1024Renewals:
             found = await self._find_renewal(order.onto, noted.ref)
         if found is None:
             raise LeaseError(
-                _("1024GPU took the renewal, but does not list it"),
+                _("1024GPU accepted the renewal but does not list it"),
                 hint=_("Nothing was spent."),
                 retryable=True,
             )
@@ -216,7 +225,7 @@ class Gpu1024Renewals:
         return noted.ref, bill
 
     async def _resume_draft(self, order_id: str, noted: _RenewalDraft) -> wire.ListedRenewal | None:
-        """The noted renewal, created once more if it never was; None when it cannot be used any longer."""
+        """Return the saved renewal, created if it does not exist; None if it cannot be used any longer."""
         found = await self._find_renewal(order_id, noted.ref)
         if found is None:
             try:
@@ -233,13 +242,17 @@ class Gpu1024Renewals:
         draft = found.get_record()
         ref = draft.get("continue_pay_order_id")
         if not isinstance(ref, str):
-            raise found.make_changed_error(_("a renewal without its number"))
+            raise found.make_unexpected_response(_("a renewal without a number"))
         minutes = to_minutes(order.term or timedelta(hours=1))
         longest = int(wire.parse_number(draft.get("time_max", 0), found))
         if longest and minutes > longest:
             raise LeaseError(
-                _("1024GPU renews for at most {longest} minutes").format(longest=longest),
-                hint=_("Nothing was spent. Ask for less."),
+                ngettext(
+                    "1024GPU renews for at most {longest} minute",
+                    "1024GPU renews for at most {longest} minutes",
+                    longest,
+                ).format(longest=longest),
+                hint=_("Nothing was spent. Choose a shorter time."),
             )
         await self._client.call_checked(
             "/rent_continue/continue_pay_get_dbc_price", continue_pay_order_id=ref
@@ -268,12 +281,12 @@ class Gpu1024Renewals:
         return next((renewal for renewal in wire.parse_renewals(found) if renewal.id == ref), None)
 
     async def settle_pending(self, lease: Lease, pending: PendingOrder) -> Lease:
-        """A renewal that was begun before giving back: verified if it was paid, reclaimed if paid too late."""
+        """Settle a renewal that was begun before the release: verified if paid, reclaimed if paid too late."""
         found = await self._client.call(
             "/rent_continue/continue_pay_voc_pay", Spent.UNKNOWN, continue_pay_order_id=pending.ref
         )
         if found.status == wire.WORKING:
-            return evolve(lease, note=_("a payment is being verified; it is given back after that"))
+            return evolve(lease, note=_("a payment is being verified; the lease is released after that"))
         if found.status == wire.FAILED:
             listed = await self._find_renewal(lease.ref, pending.ref)
             if listed is not None and listed.pay_error and not listed.returned:

@@ -1,4 +1,4 @@
-"""Entries only."""
+"""The plugin's entries."""
 
 from __future__ import annotations
 
@@ -13,22 +13,31 @@ if TYPE_CHECKING:
 
 NAME = "1024gpu"
 SETTINGS = (
-    InputField(name="url", label=_("The web API"), default="https://info.dbchain.ai"),
+    InputField(name="url", label=_("URL of the web API"), default="https://info.dbchain.ai"),
     InputField(
-        name="mode", label=_("auto, portal, or hands: you rent and return on its pages"), default="auto"
+        name="mode",
+        label=_("auto, api (never manually), or manual (you rent and release manually on its pages)"),
+        default="auto",
+        previous_values={"hands": "manual", "portal": "api"},
     ),
-    InputField(name="site", label=_("Where people rent"), default="https://www.1024gpu.top"),
-    InputField(name="brand", label=_("Brand, sent with every call"), default="1024lab"),
-    InputField(name="language", label=_("CN or EN"), default="CN"),
+    InputField(
+        name="web_url",
+        label=_("URL of the rental pages"),
+        default="https://www.1024gpu.top",
+        previous_name="site",
+    ),
+    InputField(name="brand", label=_("Brand name sent with every request"), default="1024lab"),
+    InputField(name="language", label=_("Language: CN or EN"), default="CN"),
     InputField(
         name="mail_sender",
-        label=_("Who sends the codes and the SSH access"),
+        label=_("Sender of the e-mails with codes and SSH access"),
         default="service@1024lab.example",
     ),
     InputField(
-        name="platform",
-        label=_("Where the fee of the mail binding goes"),
+        name="binding_address",
+        label=_("Address that receives the e-mail binding fee"),
         default="AKMqDy51FuMnc4poiGBczQvPh6819hQuLH",
+        previous_name="platform",
     ),
 )
 
@@ -50,7 +59,9 @@ def gpurent_register_lease() -> Sequence[LeaseEntry]:
     return [
         LeaseEntry(
             name=NAME,
-            summary=_("GPU containers prepaid in DBC; upload first on a CPU container against a deposit"),
+            summary=_(
+                "GPU containers prepaid in DBC; you can upload to a CPU container first, for a deposit"
+            ),
             build=_build_provider,
             settings=SETTINGS,
             auth="dbc",
@@ -64,14 +75,14 @@ def gpurent_register_lease() -> Sequence[LeaseEntry]:
                 "price": _("1-2 CNY/h"),
                 "upload": _("slow"),
                 "cpu_only": _("yes"),
-                "compatibility": _("CuDNN errors seen"),
+                "compatibility": _("cuDNN errors seen"),
                 "invoice": _("none"),
-                "cash_out": _("by selling DBC"),
+                "withdrawal": _("by selling DBC"),
             },
             live_notes=_(
-                "The service of 2020 is gone. Its web API is known in full from its public web "
-                "client and spoken exactly so; the wording of its mails and the ledger are "
-                "assumed. Never run against the live service."
+                "The 2020 service no longer exists. Its web API is fully known from its public web "
+                "client and followed exactly; the wording of its e-mails and the ledger are assumed. "
+                "Never run against the live service."
             ),
         )
     ]
@@ -79,6 +90,4 @@ def gpurent_register_lease() -> Sequence[LeaseEntry]:
 
 @hookimpl
 def gpurent_register_simulator() -> Sequence[SimulatorEntry]:
-    return [
-        SimulatorEntry(name=NAME, summary=_("the web API of 2020, in the sandbox"), build=_build_simulator)
-    ]
+    return [SimulatorEntry(name=NAME, summary=_("simulator of the 2020 web API"), build=_build_simulator)]

@@ -1,4 +1,4 @@
-"""1024GPU's containers: ordered, paid on the ledger, opened by mail, given back with a mailed code."""
+"""1024GPU's containers: ordered, paid on the ledger, accessed with data sent by e-mail, released with a mailed code."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ _NO_FILTERS = {
 
 
 class Gpu1024Provider(Gpu1024MailMixin, LeaseProvider, SupportsStaging, SupportsRenewal):
-    """``Lease.ref`` is the shop's order; it changes on the switch from CPU to GPU."""
+    """1024GPU as a provider; ``Lease.ref`` is its order number, which changes on the switch from CPU to GPU."""
 
     def __init__(self, context: PluginContext) -> None:
         self._context = context
@@ -76,16 +76,20 @@ class Gpu1024Provider(Gpu1024MailMixin, LeaseProvider, SupportsStaging, Supports
             await self._client.call_checked("/query_all_machines", idle_status="0", **_NO_FILTERS)
         )
         if requirements.cpu_only:
-            found = [wire.make_cpu_offer(offer) for offer in found if offer.shop.get("cpu") == "yes"]
+            found = [
+                wire.make_cpu_offer(offer)
+                for offer in found
+                if offer.provider_data.get("cpu_container") == "yes"
+            ]
         return Known(tuple(found))
 
     def make_staging_order(self, order: Order) -> Order:
-        if order.offer.shop.get("cpu") != "yes":
+        if order.offer.provider_data.get("cpu_container") != "yes":
             raise LeaseError(
-                _("this machine has no CPU container to upload on first"),
+                _("this machine has no CPU container to upload to first"),
                 hint=_(
-                    "Pick another machine, or rent this one without staging: its time then runs "
-                    "while you upload."
+                    "Pick another machine, or rent this one without staging; you then pay for the GPU"
+                    " while you upload."
                 ),
             )
         return Order(
@@ -102,17 +106,17 @@ class Gpu1024Provider(Gpu1024MailMixin, LeaseProvider, SupportsStaging, Supports
     def make_renewal_order(self, lease: Lease, term: timedelta, key: str) -> Order:
         return Order(
             key=key,
-            kind=OrderKind.EXTEND,
+            kind=OrderKind.RENEW,
             offer=lease.offer,
             term=term,
             onto=lease.ref,
-            gpus=int(lease.shop.get("gpus", "1")),
+            gpus=int(lease.provider_data.get("gpus", "1")),
         )
 
-    # ordering
+    # orders
 
     async def reserve_lease(self, order: Order) -> Lease:
-        if order.kind is OrderKind.EXTEND:
+        if order.kind is OrderKind.RENEW:
             ref, bill = await self._renewals.place_renewal(order)
             pending = PendingOrder(key=order.key, kind=order.kind, ref=ref, bill=bill)
             return Lease(id="", provider="1024gpu", offer=order.offer, pending=pending)
@@ -126,7 +130,7 @@ class Gpu1024Provider(Gpu1024MailMixin, LeaseProvider, SupportsStaging, Supports
             offer=order.offer,
             pending=pending,
             password_ref=order.password_ref,
-            shop={"gpus": str(order.gpus)},
+            provider_data={"gpus": str(order.gpus)},
         )
 
     async def confirm_lease(self, lease: Lease, payment: Payment) -> Lease:
@@ -134,7 +138,7 @@ class Gpu1024Provider(Gpu1024MailMixin, LeaseProvider, SupportsStaging, Supports
         if pending is None:
             return lease
         paid = evolve(lease, pending=evolve(pending, paid=True))
-        if pending.kind is OrderKind.EXTEND:
+        if pending.kind is OrderKind.RENEW:
             path = "/rent_continue/continue_pay_voc_pay"
             if not await self._client.verify_payment(path, payment, continue_pay_order_id=pending.ref):
                 return paid
@@ -153,20 +157,20 @@ class Gpu1024Provider(Gpu1024MailMixin, LeaseProvider, SupportsStaging, Supports
     def _start_provisioning(
         self, lease: Lease, pending: PendingOrder, standing: wire.ListedOrder | None
     ) -> Lease:
-        """The paid order is the lease now; its access comes by mail."""
-        gpus = str(standing.gpus) if standing else lease.shop.get("gpus", "0")
+        """Make the paid order the lease; its access arrives by e-mail."""
+        gpus = str(standing.gpus) if standing else lease.provider_data.get("gpus", "0")
         since = standing.created_at.isoformat() if standing and standing.created_at else ""
         return evolve(
-            lease.with_state(LeaseState.PROVISIONING, _("the SSH access comes by mail")),
+            lease.with_state(LeaseState.PROVISIONING, _("the SSH access will arrive by e-mail")),
             pending=None,
             ref=pending.ref,
             endpoint=None,
             started_at=lease.started_at or (standing.rented_at if standing else None),
             expires_at=standing.expires_at if standing else None,
-            shop={**lease.shop, "gpus": gpus, "since": since},
+            provider_data={**lease.provider_data, "gpus": gpus, "created_at": since},
         )
 
-    # following
+    # refresh
 
     async def refresh_lease(self, lease: Lease) -> Lease:
         pending = lease.pending
@@ -176,12 +180,12 @@ class Gpu1024Provider(Gpu1024MailMixin, LeaseProvider, SupportsStaging, Supports
             return lease
         standing = await self._client.find_order(lease.ref)
         if standing is None:
-            # An order that is missing from a list is only gone when its time was over anyway.
+            # An order that is missing from the list is only gone if its time was over anyway.
             if lease.expires_at is not None and lease.expires_at <= self._context.clock.now():
                 return evolve(
-                    lease.with_state(LeaseState.GONE, _("the shop does not list it any more")), endpoint=None
+                    lease.with_state(LeaseState.GONE, _("the provider no longer lists it")), endpoint=None
                 )
-            return evolve(lease, note=_("the shop does not list it now"))
+            return evolve(lease, note=_("the provider does not list it at the moment"))
         lease = evolve(lease, expires_at=standing.expires_at)
         if standing.over:
             return make_ended_lease(lease, standing, self._context.clock.now())
@@ -195,7 +199,7 @@ class Gpu1024Provider(Gpu1024MailMixin, LeaseProvider, SupportsStaging, Supports
         standing = await self._client.find_order(pending.ref)
         if standing is None or standing.cancelled:
             return evolve(
-                lease.with_state(LeaseState.CANCELLED, _("the shop dropped the order")), pending=None
+                lease.with_state(LeaseState.CANCELLED, _("the provider cancelled the order")), pending=None
             )
         try:
             bill = await self._orders.find_bill(pending.key, pending.kind, standing)
@@ -206,8 +210,8 @@ class Gpu1024Provider(Gpu1024MailMixin, LeaseProvider, SupportsStaging, Supports
         return evolve(lease.with_state(LeaseState.PAYABLE), pending=evolve(pending, bill=bill))
 
     async def _poll_access_mail(self, lease: Lease, standing: wire.ListedOrder) -> Lease:
-        """Look once whether the mail with the access is there."""
-        noted = lease.shop.get("since")
+        """Check once whether the e-mail with the access has arrived."""
+        noted = lease.provider_data.get("created_at")
         since = datetime.fromisoformat(noted) if noted else self._context.clock.now() - DAY
         access, garbled = await self._find_access(standing.id, since)
         if access is None or access.password is None:
@@ -217,10 +221,12 @@ class Gpu1024Provider(Gpu1024MailMixin, LeaseProvider, SupportsStaging, Supports
         return evolve(lease.with_state(LeaseState.READY, ""), endpoint=access.endpoint, note="")
 
     async def _request_access_mail(self, lease: Lease, garbled: bool) -> Lease:
-        """Have the mail sent again now and then: it may have been lost, or garbled."""
-        now, asked = self._context.clock.now(), lease.shop.get("asked")
+        """Request the access e-mail again from time to time: it may have been lost or garbled."""
+        now, asked = self._context.clock.now(), lease.provider_data.get("mail_requested_at")
         note = (
-            _("the mail with the SSH access cannot be read; it is asked for again") if garbled else lease.note
+            _("cannot read the e-mail with the SSH access; it will be requested again")
+            if garbled
+            else lease.note
         )
         if asked and now - datetime.fromisoformat(asked) < RESEND_INTERVAL:
             return evolve(lease, note=note)
@@ -234,9 +240,11 @@ class Gpu1024Provider(Gpu1024MailMixin, LeaseProvider, SupportsStaging, Supports
                     "language": self._context.settings["language"],
                 },
             )
-        return evolve(lease, shop={**lease.shop, "asked": now.isoformat()}, note=note)
+        return evolve(
+            lease, provider_data={**lease.provider_data, "mail_requested_at": now.isoformat()}, note=note
+        )
 
-    # leaving
+    # release
 
     async def release_lease(self, lease: Lease) -> Lease:
         return await self._releaser.release_lease(lease)

@@ -1,4 +1,4 @@
-"""Giving back: cancel what is unpaid, stop what runs, reclaim what was paid too late."""
+"""Release: cancel what is unpaid, stop what runs, reclaim what was paid too late."""
 
 from __future__ import annotations
 
@@ -14,29 +14,32 @@ from gpurent_plugin_gpu1024.wire import WORKING, ListedOrder
 
 
 class LeaseReleaser:
-    """Looks how an order stands, then takes the one way out that fits. Called again, it goes on."""
+    """Reads the state of an order and takes the action it needs; a repeated call continues."""
 
     def __init__(self, context: PluginContext, client: Gpu1024Client, renewals: Gpu1024Renewals) -> None:
         self._context, self._client, self._renewals = context, client, renewals
 
     async def release_lease(self, lease: Lease) -> Lease:
-        """Over; or not yet, then with ``pending`` or RELEASING: core looks and calls again."""
+        """Release the lease.
+
+        If it is not over yet, it has ``pending`` or is RELEASING, and core polls and calls again.
+        """
         if lease.pending is not None:
             lease = await self._settle_pending(lease, lease.pending)
         if lease.pending is not None or lease.is_over:
             return lease
         if not lease.ref:
-            return lease.with_state(LeaseState.CANCELLED, lease.note or _("cancelled before it was paid"))
+            return lease.with_state(LeaseState.CANCELLED, lease.note or _("cancelled before payment"))
         standing = await self._client.find_order(lease.ref)
         if standing is None:
-            # What the shop does not list is only gone when its time was over anyway.
+            # What the provider does not list is only gone if its time was over anyway.
             if lease.expires_at is not None and lease.expires_at <= self._context.clock.now():
                 return evolve(
-                    lease.with_state(LeaseState.GONE, _("the shop does not list it any more")), endpoint=None
+                    lease.with_state(LeaseState.GONE, _("the provider no longer lists it")), endpoint=None
                 )
             raise LeaseError(
-                _("1024GPU does not list the order {ref}, so it cannot be given back").format(ref=lease.ref),
-                hint=_("Look at the shop's own page; it may still run on prepaid time."),
+                _("1024GPU does not list order {ref}, so it cannot be released").format(ref=lease.ref),
+                hint=_("Check the provider's own page; it may still run on prepaid time."),
                 spent=Spent.YES,
                 burning=(lease.id,),
                 retryable=True,
@@ -45,28 +48,29 @@ class LeaseReleaser:
             await self._client.perform_action(STOP, lease.ref, lease.id, lambda: self._is_settled(lease.ref))
             standing = await self._client.find_order(lease.ref)
         if standing is None or not standing.over:
-            return lease.with_state(LeaseState.RELEASING, _("the shop is stopping it"))
+            return lease.with_state(LeaseState.RELEASING, _("the provider is stopping it"))
         return make_ended_lease(lease, standing, self._context.clock.now())
 
     async def _settle_pending(self, lease: Lease, pending: PendingOrder) -> Lease:
-        """The order that was not finished; ``pending`` stays while its payment is being verified."""
-        if pending.kind is OrderKind.EXTEND:
+        """Settle the unfinished order; ``pending`` stays while its payment is being verified."""
+        if pending.kind is OrderKind.RENEW:
             return await self._renewals.settle_pending(lease, pending)
         standing = await self._client.find_order(pending.ref) if pending.ref else None
         if standing is None:
             return evolve(lease, pending=None)
         if pending.bill is not None and not (standing.rented or standing.pay_error):
-            # A payment may have left without the shop being told: it is asked to look, as by "I already paid".
+            # A payment may have been sent without the provider knowing: ask it to check, as its "I already paid" button
+            # does.
             path = "/rent/pay" if pending.kind is OrderKind.NEW else "/rent/pay_update"
             found = await self._client.call(path, Spent.UNKNOWN, order_id=standing.id)
             if found.status == WORKING:
-                return evolve(lease, note=_("a payment is being verified; it is given back after that"))
+                return evolve(lease, note=_("a payment is being verified; the lease is released after that"))
             standing = await self._client.find_order(pending.ref) or standing
         return await self._end_unfinished_order(lease, standing)
 
     async def _end_unfinished_order(self, lease: Lease, standing: ListedOrder) -> Lease:
         if standing.rented:
-            # Paid after all: it is the lease now, and goes the way of all leases.
+            # Paid after all: it becomes the lease, and is then released like any other.
             if not lease.is_over:
                 lease = lease.with_state(LeaseState.PROVISIONING)
             return evolve(lease, pending=None, ref=standing.id, endpoint=None, expires_at=standing.expires_at)
@@ -75,7 +79,7 @@ class LeaseReleaser:
                 await self._client.perform_action(
                     RECLAIM, standing.id, lease.id, lambda: self._is_settled(standing.id)
                 )
-            return evolve(lease, pending=None, note=_("paid too late; the payment was sent back"))
+            return evolve(lease, pending=None, note=_("paid too late; the payment was refunded"))
         if not standing.cancelled and not standing.over:
             await self._client.perform_action(
                 CANCEL, standing.id, lease.id, lambda: self._is_settled(standing.id)
@@ -88,14 +92,14 @@ class LeaseReleaser:
 
 
 def make_ended_lease(lease: Lease, standing: ListedOrder, now: datetime) -> Lease:
-    """The lease of an order that is over: given back, kept for some days, or expired."""
+    """Return the lease of an order that is over: released, kept for some days, or expired."""
     at = standing.ended_at
     over = evolve(lease, endpoint=None, ended_at=min(at, now) if at else now)
     if standing.ended_normally:
-        return over.with_state(LeaseState.RELEASED, _("given back"))
+        return over.with_state(LeaseState.RELEASED, _("released"))
     if standing.files_kept_for is not None:
         kept = over.with_state(
-            LeaseState.KEPT, _("the rented time ran out; the files are kept for some days")
+            LeaseState.KEPT, _("the rented time ran out; the files are kept for a few days")
         )
         return evolve(kept, kept_until=now + standing.files_kept_for)
     return over.with_state(LeaseState.EXPIRED, _("the rented time ran out"))

@@ -1,6 +1,6 @@
-"""The web API of 2020 <-> the model. Pure. Source: the public web client DBChainWebsite of March 2020.
+"""The web API of 2020 <-> the domain model. No I/O. Source: the public web client DBChainWebsite of March 2020.
 
-Disk and memory in KiB, times in minutes, timestamps in milliseconds, prices in USD an hour, amounts in DBC.
+Disk and memory in KiB, times in minutes, timestamps in milliseconds, prices in USD per hour, amounts in DBC.
 """
 
 from __future__ import annotations
@@ -31,16 +31,16 @@ from gpurent.api import (
 from gpurent_plugin_gpu1024 import _
 
 DBC = Currency("DBC", 8)
-# Prices of machines and disks are finer than a cent.
+# Prices of machines and disks have fractions of a cent.
 DOLLAR = Currency("USD", 8)
 KIB_IN_GIB = 1024 * 1024
 MINUTE = timedelta(minutes=1)
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MAX_MILLIS = 10**13  # the year 2286
 DONE, WORKING, FAILED = 1, 2, -1
-# As the web client of 2020 fills in where the shop has not said; the shop's own price stands in the order only.
+# The default of the web client of 2020; the provider states its own price only in the order.
 DISK_PRICE = DiskPrice(free=30, price=UnitPrice(Decimal("0.000033333334"), DOLLAR))
-# The deposit of a CPU container by the wiki is 60000; the code that marks the payment, below 1, comes on top.
+# The wiki gives 60000 as the deposit of a CPU container; the code below 1 that marks the payment is added to it.
 USUAL_DEPOSIT = DBC.money(60_001)
 
 
@@ -51,62 +51,64 @@ class ApiReply:
     content: Any
     url: str
 
-    def make_changed_error(self, what: str) -> UnexpectedResponse:
+    def make_unexpected_response(self, what: str) -> UnexpectedResponse:
         body = json.dumps(self.content, default=str, ensure_ascii=False)
         return UnexpectedResponse(
-            _("1024GPU's answer has changed: {what}").format(what=what), url=self.url, body=body
+            _("unexpected response from 1024GPU: {what}").format(what=what), url=self.url, body=body
         )
 
     def get_text(self) -> str:
         if not isinstance(self.content, str) or not self.content:
-            raise self.make_changed_error(_("no text"))
+            raise self.make_unexpected_response(_("text expected"))
         return self.content
 
     def get_rows(self) -> Sequence[Mapping[str, Any]]:
         if not isinstance(self.content, list) or not all(isinstance(row, dict) for row in self.content):
-            raise self.make_changed_error(_("no list"))
+            raise self.make_unexpected_response(_("list expected"))
         return self.content
 
     def get_record(self) -> Mapping[str, Any]:
         if not isinstance(self.content, dict):
-            raise self.make_changed_error(_("no record"))
+            raise self.make_unexpected_response(_("object expected"))
         return self.content
 
 
 def parse_reply(answer: HttpResponse, spent: Spent = Spent.NO) -> ApiReply:
-    """The envelope in ``answer``; trouble of the server's is an `UnavailableError`."""
+    """Parse the envelope in ``answer``. Raises `UnavailableError` for a server error."""
     path = answer.url.partition("?")[0]
     if answer.status >= 500:
         raise UnavailableError(
-            _("1024GPU is in trouble (status {status})").format(status=answer.status),
+            _("1024GPU reported a server error (HTTP {status})").format(status=answer.status),
             retryable=True,
             spent=spent,
         )
     if answer.status != 200:
         raise UnexpectedResponse(
-            _("1024GPU answered {status}").format(status=answer.status),
+            _("1024GPU returned HTTP {status}").format(status=answer.status),
             url=path,
             body=answer.text,
             spent=spent,
         )
     raw = answer.json()
     if not isinstance(raw, dict) or raw.get("status") not in (DONE, WORKING, FAILED):
-        raise UnexpectedResponse(_("1024GPU's envelope has changed"), url=path, body=answer.text, spent=spent)
+        raise UnexpectedResponse(
+            _("unexpected response format from 1024GPU"), url=path, body=answer.text, spent=spent
+        )
     return ApiReply(
         status=raw["status"], msg=str(raw.get("msg") or "")[:300], content=raw.get("content"), url=path
     )
 
 
 def parse_number(value: Any, source: ApiReply) -> Decimal:
-    """A finite number that is not negative; booleans and texts other than numbers are refused."""
+    """Parse a finite number that is not negative; rejects booleans and non-numeric text."""
     if isinstance(value, bool) or not isinstance(value, int | str | Decimal):
-        raise source.make_changed_error(_("no number"))
+        raise source.make_unexpected_response(_("number expected"))
     try:
         found = Decimal(value)
     except ArithmeticError:
-        raise source.make_changed_error(_("no number")) from None
+        raise source.make_unexpected_response(_("number expected")) from None
     if not found.is_finite() or found < 0 or found > Decimal(10) ** 15:
-        raise source.make_changed_error(_("a number out of range"))
+        raise source.make_unexpected_response(_("a number out of range"))
     return found
 
 
@@ -114,19 +116,19 @@ def parse_money(value: Any, source: ApiReply) -> Money:
     try:
         return DBC.money(parse_number(value, source))
     except UsageError:
-        raise source.make_changed_error(_("an amount finer than DBC")) from None
+        raise source.make_unexpected_response(_("an amount with more decimal places than DBC has")) from None
 
 
 def parse_time(value: Any, source: ApiReply) -> datetime | None:
-    """Milliseconds since the epoch; 0 is none."""
+    """Parse milliseconds since the epoch; 0 is None."""
     millis = int(parse_number(value if value is not None else 0, source))
     if millis > _MAX_MILLIS:
-        raise source.make_changed_error(_("a time out of range"))
+        raise source.make_unexpected_response(_("a time out of range"))
     return _EPOCH + timedelta(milliseconds=millis) if millis else None
 
 
 def parse_count(value: Any, source: ApiReply) -> int:
-    """A whole number; missing is 0."""
+    """Parse a whole number; a missing one is 0."""
     return int(parse_number(value if value is not None else 0, source))
 
 
@@ -135,7 +137,7 @@ def parse_gib(value: Any, source: ApiReply) -> int:
 
 
 def parse_offers(source: ApiReply) -> Sequence[Offer]:
-    """The machines that are on line."""
+    """Parse the machines that are online."""
     return [
         _parse_offer(row, source) for row in source.get_rows() if row.get("online_status") in (1, True, None)
     ]
@@ -143,7 +145,7 @@ def parse_offers(source: ApiReply) -> Sequence[Offer]:
 
 def _parse_offer(row: Mapping[str, Any], source: ApiReply) -> Offer:
     if not isinstance(row.get("machine_id"), str) or not isinstance(row.get("gpu_type"), str):
-        raise source.make_changed_error(_("a machine without its name"))
+        raise source.make_unexpected_response(_("a machine without a name"))
     gpus, used = int(parse_number(row.get("gpu_count"), source)), parse_count(row.get("gpu_be_used"), source)
     longest = parse_count(row.get("length_of_available_time"), source)
     return Offer(
@@ -162,31 +164,33 @@ def _parse_offer(row: Mapping[str, Any], source: ApiReply) -> Offer:
             maximum=longest * MINUTE if longest else None,
         ),
         disk=DISK_PRICE,
-        free=used < gpus,
-        place=str(row.get("country", ""))[:40],
+        available=used < gpus,
+        location=str(row.get("country", ""))[:40],
         score=str(row.get("evaluation_score_average", ""))[:8],
-        shop={"cpu": "yes" if row.get("can_create_cpu_container") else "no"},
+        provider_data={"cpu_container": "yes" if row.get("can_create_cpu_container") else "no"},
     )
 
 
 def make_cpu_offer(offer: Offer) -> Offer:
-    """The CPU container on the same machine: free while the deposit lies there."""
+    """Return the offer of a CPU container on the same machine; it costs nothing while the deposit is held."""
     return Offer(
         key=offer.key,
         provider=offer.provider,
         hardware=Hardware(cpus=offer.hardware.cpus, memory=5, disk=30),
         tariff=Prepaid(price=UnitPrice(Decimal(0), DOLLAR)),
-        deposit=Deposit(money=USUAL_DEPOSIT, returned_on=_("when it is stopped, or switched to its GPU")),
-        free=offer.free,
-        place=offer.place,
+        deposit=Deposit(
+            money=USUAL_DEPOSIT, returned_on=_("when the container is stopped or switched to its GPU")
+        ),
+        available=offer.available,
+        location=offer.location,
         score=offer.score,
-        shop=offer.shop,
+        provider_data=offer.provider_data,
     )
 
 
 @frozen(kw_only=True)
 class ListedRenewal:
-    """One renewal as its list shows it; ``bill`` is what is sent."""
+    """One renewal in the provider's list; ``bill`` is the amount to pay."""
 
     id: str
     bill: Money
@@ -197,10 +201,10 @@ class ListedRenewal:
 
 @frozen(kw_only=True)
 class ListedOrder(ListedRenewal):
-    """One order as the lists show it, with what a renewal has, too; see the derived states of the web client.
+    """One order in the provider's lists, with the fields of a renewal; the states are derived as in the web client.
 
-    ``used_minutes`` and ``remaining_minutes`` minutes of its time; ``files_kept_for``: how long the files of a
-    stopped container still lie there.
+    ``used_minutes`` and ``remaining_minutes`` are minutes of its time; ``files_kept_for``: how much longer the files of
+    a stopped container are kept.
     """
 
     machine: str
@@ -228,19 +232,19 @@ class ListedOrder(ListedRenewal):
 
 
 def parse_orders(source: ApiReply) -> Sequence[ListedOrder]:
-    """A list's rows: the order under ``orderData``, its machine beside it."""
+    """Parse the rows of a list: the order is under ``orderData``, its machine beside it."""
     found = []
     for row in source.get_rows():
         order = row.get("orderData")
         if not isinstance(order, dict):
-            raise source.make_changed_error(_("a row without its order"))
+            raise source.make_unexpected_response(_("a row without an order"))
         found.append(_parse_order(order, source))
     return found
 
 
 def _parse_order(row: Mapping[str, Any], source: ApiReply) -> ListedOrder:
     if not isinstance(row.get("order_id"), str) or not isinstance(row.get("machine_id"), str):
-        raise source.make_changed_error(_("an order without its number"))
+        raise source.make_unexpected_response(_("an order without a number"))
     kept = parse_count(row.get("remaining_time_length"), source)
     return ListedOrder(
         id=row["order_id"],
@@ -264,10 +268,10 @@ def _parse_order(row: Mapping[str, Any], source: ApiReply) -> ListedOrder:
 
 
 def _parse_bill(row: Mapping[str, Any], source: ApiReply) -> Money:
-    """What is sent, exactly: the count plus the code, below 1, that marks the order on the chain."""
+    """Return the exact amount to pay: the count plus the code, below 1, that marks the order on the chain."""
     code = parse_money(row.get("code", "0"), source)
     if code >= DBC.money(1):
-        raise source.make_changed_error(_("a code that is an amount of its own"))
+        raise source.make_unexpected_response(_("an order code of 1 DBC or more"))
     return parse_money(row.get("dbc_total_count", 0), source) + code
 
 
@@ -277,7 +281,7 @@ def parse_renewals(source: ApiReply) -> Sequence[ListedRenewal]:
 
 def _parse_renewal(row: Mapping[str, Any], source: ApiReply) -> ListedRenewal:
     if not isinstance(row.get("continue_pay_order_id"), str):
-        raise source.make_changed_error(_("a renewal without its number"))
+        raise source.make_unexpected_response(_("a renewal without a number"))
     return ListedRenewal(
         id=row["continue_pay_order_id"],
         bill=_parse_bill(row, source),

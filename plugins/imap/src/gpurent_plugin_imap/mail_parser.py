@@ -1,4 +1,4 @@
-"""From a raw message to what matters of it. Mail is hostile: what is odd is refused."""
+"""Extracts what matters from a raw message. Mail is hostile: anything unusual is rejected."""
 
 from __future__ import annotations
 
@@ -12,17 +12,18 @@ from html.parser import HTMLParser
 
 from gpurent.api import Mail
 
-# Much more than any notice of a shop; the HTML parser is slow on broken pages.
+# Much more than any provider's mail needs; the HTML parser is slow on broken pages.
 MAX_TEXT_SIZE = 128 * 1024
 MAX_DEPTH = 8
 _BLOCK_TAGS = {"br", "p", "div", "tr", "li", "h1", "h2", "h3", "table"}
 _HIDDEN_TAGS = {"script", "style", "head", "title", "template"}
-# One address, alone or after a display name; no comments, groups or lists (RFC 5322 allows them, shops send none).
+# One address, alone or after a display name; no comments, groups or lists (allowed by RFC 5322, but providers send
+# none).
 _ADDRESS_PATTERN = r"[A-Za-z0-9.!#$%&'*+/=?^_`{|}~-]{1,64}@[A-Za-z0-9-]{1,63}(?:\.[A-Za-z0-9-]{1,63}){0,8}"
 _FROM_PATTERN = re.compile(
     rf"\s*(?:(?:\"(?:[^\"\\]|\\.)*\"|[^<>@\",;:()\[\]\\]*)\s*<({_ADDRESS_PATTERN})>|({_ADDRESS_PATTERN}))\s*"
 )
-# Chinese mailers write the old name and send its successor.
+# Chinese mailers declare the old character set and send its successor.
 _CHARSET_SUPERSETS = {"gb2312": "gb18030", "gbk": "gb18030", "x-gbk": "gb18030", "gb_2312-80": "gb18030"}
 
 
@@ -48,7 +49,7 @@ class _TextExtractor(HTMLParser):
 
 
 def html_to_text(html: str) -> str:
-    """The text of an HTML page, a line for each block, no empty ones."""
+    """Return the text of an HTML page, one line per block, without empty lines."""
     parser = _TextExtractor()
     parser.feed(html)
     lines = (line.strip() for line in "".join(parser.parts).split("\n"))
@@ -56,7 +57,7 @@ def html_to_text(html: str) -> str:
 
 
 def parse_sender(message: Message) -> str:
-    """The one address of the one From header, lower case; anything else is a `ValueError`."""
+    """Return the one address of the one From header in lower case. Raises `ValueError` for anything else."""
     headers = message.get_all("From") or []
     match = _FROM_PATTERN.fullmatch(str(headers[0])) if len(headers) == 1 else None
     if match is None:
@@ -65,7 +66,7 @@ def parse_sender(message: Message) -> str:
 
 
 def parse_subject(message: Message) -> str:
-    """Decoded, on one line."""
+    """Return the decoded subject on one line."""
     raw = "".join(
         _decode_text(part, charset) if isinstance(part, bytes) else part
         for part, charset in decode_header(str(message.get("Subject", "")))
@@ -74,7 +75,10 @@ def parse_subject(message: Message) -> str:
 
 
 def parse_mail(uid: str, message: Message) -> Mail:
-    """The parts that gpurent reads. No date, no text, an unknown charset: `ValueError` or `LookupError`."""
+    """Return the parts that gpurent reads.
+
+    Raises `ValueError` or `LookupError` if the date or text is missing or the character set is unknown.
+    """
     at = parsedate_to_datetime(str(message["Date"]))
     return Mail(
         uid=uid,
@@ -86,7 +90,7 @@ def parse_mail(uid: str, message: Message) -> Mail:
 
 
 def extract_text(message: Message) -> str:
-    """The first plain text that says anything, else the first HTML that does; none is a `ValueError`."""
+    """Return the first plain text that is not empty, or else the first HTML. Raises `ValueError` if there is none."""
     pages: list[str] = []
     for part in _walk_parts(message):
         kind = part.get_content_type()
@@ -105,7 +109,7 @@ def extract_text(message: Message) -> str:
 
 
 def _walk_parts(message: Message, depth: int = 0) -> Iterator[Message]:
-    """What the sender wrote: no attachments, no mails of others that are passed on."""
+    """Yield what the sender wrote: no attachments, no forwarded messages."""
     if message.get_content_disposition() == "attachment" or message.get_content_maintype() == "message":
         return
     if not message.is_multipart():

@@ -1,4 +1,4 @@
-"""Entries only."""
+"""Plugin entry points."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ if TYPE_CHECKING:
 SETTINGS = (
     InputField(name="host", label=_("IMAP server")),
     InputField(name="port", label=_("Port"), default="993"),
-    InputField(name="user", label=_("User name, usually the address")),
+    InputField(name="user", label=_("User name, usually the e-mail address")),
     InputField(
-        name="password", label=_("Password, or the app password your mail provider gives"), secret=True
+        name="password", label=_("Password, or the app password from your e-mail service"), secret=True
     ),
-    InputField(name="tls", label=_("Encrypted (no: only on this computer)"), default="yes"),
+    InputField(name="tls", label=_("Use TLS (no: only on this computer)"), default="yes"),
     InputField(name="folder", label=_("Folder"), default="INBOX"),
 )
 
@@ -31,6 +31,4 @@ def _build_mailbox(host: PluginContext) -> Mailbox:
 
 @hookimpl
 def gpurent_register_mailbox() -> Sequence[MailboxEntry]:
-    return [
-        MailboxEntry(name="imap", summary=_("a mailbox over IMAP"), build=_build_mailbox, settings=SETTINGS)
-    ]
+    return [MailboxEntry(name="imap", summary=_("an IMAP mailbox"), build=_build_mailbox, settings=SETTINGS)]

@@ -1,4 +1,4 @@
-"""MISTGPU for gpurent: account, balance and metered leases that start on a CPU machine."""
+"""MISTGPU for gpurent: account, balance, and metered leases that start on a CPU machine."""
 
 from gpurent.api import make_translator
 

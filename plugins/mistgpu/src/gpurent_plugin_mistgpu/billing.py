@@ -1,4 +1,4 @@
-"""The CNY balance: money goes in by Alipay, and out by the minute while a server runs."""
+"""The CNY balance: topped up with Alipay, charged by the minute while a server runs."""
 
 from __future__ import annotations
 
@@ -18,26 +18,27 @@ from gpurent.api import (
     Lease,
     Money,
     MoneyError,
+    MoneyInstructions,
     Payment,
     PluginContext,
     Rate,
     Spent,
     SupportsInvoices,
     SupportsStatement,
-    TopUp,
     UnexpectedResponse,
     Unknown,
+    quote_text,
 )
 from gpurent_plugin_mistgpu import _, wire
 from gpurent_plugin_mistgpu.client import MistgpuClient
 
-# From the wiki; the pages for invoices were never seen.
+# From the wiki; the invoice pages themselves were never seen.
 MIN_INVOICE = CNY.money(200)
 INVOICE_PATH = "/user/invoice/"
 
 
 class MistgpuBilling(BillingProvider, SupportsStatement, SupportsInvoices):
-    """Nothing is ever paid from here: the shop itself takes what a running server costs."""
+    """Billing for MISTGPU. Makes no payments: the provider charges the balance while a server runs."""
 
     def __init__(self, context: PluginContext) -> None:
         self._context = context
@@ -49,33 +50,33 @@ class MistgpuBilling(BillingProvider, SupportsStatement, SupportsInvoices):
 
     async def get_rate(self, quote: Currency) -> Rate:
         if quote.code != "CNY":
-            raise MoneyError(_("MISTGPU knows no rate between CNY and {code}").format(code=quote.code))
+            raise MoneyError(_("MISTGPU has no exchange rate between CNY and {code}").format(code=quote.code))
         return Rate(CNY, quote, Decimal(1), self._context.clock.now(), "identity")
 
-    async def create_top_up(self, money: Money) -> TopUp:
+    async def create_top_up(self, money: Money) -> MoneyInstructions:
         if money.amount <= 0:
-            raise MoneyError(_("{money} cannot be paid in").format(money=money))
+            raise MoneyError(_("{money} is not a valid top-up amount").format(money=money))
         answer = await self._client.submit_form("/user/recharge/", {"amount": f"{money.decimal:f}"}, Spent.NO)
         place = answer.headers.get("location", "")
         if not place.startswith("/pay/"):
             raise UnexpectedResponse(
-                _("MISTGPU gave no payment page"), url=answer.url, body=answer.text, spent=Spent.NO
+                _("MISTGPU returned no payment page"), url=answer.url, body=answer.text, spent=Spent.NO
             )
         url = self._context.settings["url"].rstrip("/") + place
-        return TopUp(
+        return MoneyInstructions(
             steps=(
                 _("Open the payment page and pay {money} with Alipay.").format(money=money),
-                _("The balance follows within a minute."),
+                _("The balance is updated within a minute."),
             ),
             url=url,
             qr=url,
-            advice=_("A server is shut at once when the balance reaches 0."),
+            advice=_("Servers are shut down immediately when the balance reaches 0."),
         )
 
     async def pay_bill(self, bill: Bill) -> Payment:
         if bill.amount.amount:
             raise MoneyError(
-                _("MISTGPU takes no payments, and was asked for {amount}").format(amount=bill.amount)
+                _("MISTGPU takes no direct payments, but the bill is {amount}").format(amount=bill.amount)
             )
         return Payment(key=bill.key, proof="", amount=bill.amount, at=self._context.clock.now())
 
@@ -102,51 +103,51 @@ class MistgpuBilling(BillingProvider, SupportsStatement, SupportsInvoices):
         return Known(tuple(sorted([*used, *came], key=lambda charge: charge.at)))
 
     def _make_usage_charge(self, run: wire.BilledRun) -> Charge:
-        # A server may be shut and started again: each stretch is a charge of its own.
+        # A server can be shut down and started again: each run is a separate charge.
         return Charge(
             at=run.ended_at or self._context.clock.now(),
-            kind=ChargeKind.USE,
+            kind=ChargeKind.USAGE,
             money=run.cost,
             ref=f"{run.server}@{run.started_at.isoformat()}",
             note=_("{minutes} min").format(minutes=run.minutes),
             growing=run.ended_at is None,
         )
 
-    # The server list says what was spent in all, the invoice page what was invoiced.
+    # The server list shows the total spent, the invoice page what was invoiced.
 
     @property
     def invoice_fields(self) -> Sequence[tuple[str, str]]:
         return (
             ("title", _("Invoice title (发票抬头)")),
             ("tax_id", _("Taxpayer number (税号)")),
-            ("email", _("E-mail address that the invoice goes to")),
+            ("email", _("E-mail address for the invoice")),
         )
 
     async def get_invoice_info(self) -> InvoiceInfo:
         _balance, spent = await self._client.get_parsed("/user/", wire.parse_balance)
-        assumed = self._context.settings.get("assumed") == "yes"
+        assumed = self._context.settings.get("allow_assumed") == "yes"
         listed = await self._client.get_parsed(INVOICE_PATH, wire.parse_invoices) if assumed else ()
         left = spent - sum((money for _number, money in listed), CNY.zero)
         return InvoiceInfo(
             ready=spent >= MIN_INVOICE and left.amount > 0,
             spent=spent,
-            needed=MIN_INVOICE,
-            open=left,
+            minimum_spending=MIN_INVOICE,
+            uninvoiced=left,
             url=self._context.settings["url"].rstrip("/") + INVOICE_PATH,
             steps=(
                 _("Open the invoice page; {money} can be invoiced.").format(money=left),
-                _("Fill in the title, the taxpayer number and your e-mail address, and submit."),
-                _("The invoice comes by e-mail."),
+                _("Fill in the title, the taxpayer number and your e-mail address, then submit."),
+                _("The invoice arrives by e-mail."),
             ),
         )
 
     async def request_invoice(self, money: Money, answers: Mapping[str, str]) -> str:
         self._client.check_assumed_allowed(INVOICE_PATH)
         found = await self.get_invoice_info()
-        if not found.ready or money.amount <= 0 or money > found.open:
+        if not found.ready or money.amount <= 0 or money > found.uninvoiced:
             raise MoneyError(
-                _("MISTGPU has {open} to invoice, not {money}").format(open=found.open, money=money),
-                hint=_("Nothing was asked for."),
+                _("MISTGPU can invoice {open}, not {money}").format(open=found.uninvoiced, money=money),
+                hint=_("No invoice was requested."),
             )
         before = await self._client.get_parsed(INVOICE_PATH, wire.parse_invoices)
         form = {name: answers[name] for name, _label in self.invoice_fields}
@@ -156,13 +157,14 @@ class MistgpuBilling(BillingProvider, SupportsStatement, SupportsInvoices):
         why = wire.parse_error_text(answer.text)
         if why:
             raise MoneyError(
-                _("MISTGPU refuses the invoice: {why}").format(why=why), hint=_("Nothing was asked for.")
+                _("MISTGPU rejected the invoice request: {why}").format(why=quote_text(why)),
+                hint=_("No invoice was requested."),
             )
         after = await self._client.get_parsed(INVOICE_PATH, wire.parse_invoices)
         new = [number for number, _money in after if number not in dict(before)]
         if len(new) != 1:
             raise UnexpectedResponse(
-                _("MISTGPU took the form, but shows no new invoice"),
+                _("MISTGPU accepted the form but shows no new invoice"),
                 url=answer.url,
                 body=answer.text,
                 spent=Spent.NO,

@@ -1,6 +1,6 @@
-"""Signing in, and getting MISTGPU's pages with a session that may have expired.
+"""Login, and requests to MISTGPU's pages with a session that may have expired.
 
-The sign-in form is known from 2020: ``username`` and ``password``, no token, a session cookie back.
+The login form is known from 2020: ``username`` and ``password``, no CSRF token, a session cookie in return.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from gpurent.api import (
     Spent,
     UnavailableError,
     UnexpectedResponse,
+    quote_text,
 )
 from gpurent_plugin_mistgpu import _, wire
 
@@ -26,7 +27,7 @@ Read = TypeVar("Read")
 
 
 class MistgpuAuthenticator(Authenticator):
-    """The token is the session cookie."""
+    """Logs in to MISTGPU; the login's token is the session cookie."""
 
     def __init__(self, context: PluginContext) -> None:
         self._context = context
@@ -38,14 +39,15 @@ class MistgpuAuthenticator(Authenticator):
         if cookie and answer.status in (200, 302, 303):
             return Login(account=fields["username"].reveal(), token=Secret(cookie))
         if answer.status == 200 and wire.is_login_page(answer.text):
+            why = wire.parse_error_text(answer.text)
             raise AuthError(
-                _("MISTGPU refuses the sign-in: {why}").format(
-                    why=wire.parse_error_text(answer.text) or _("no reason given")
+                _("MISTGPU rejected the login: {why}").format(
+                    why=quote_text(why) if why else _("no reason given")
                 ),
-                hint=_("Check user name and password: gpurent login mistgpu"),
+                hint=_("Check your user name and password: gpurent login mistgpu"),
             )
         raise UnexpectedResponse(
-            _("MISTGPU's sign-in answered {status} in an unknown way").format(status=answer.status),
+            _("unexpected response from MISTGPU's login page (HTTP {status})").format(status=answer.status),
             url=answer.url,
             body=answer.text,
         )
@@ -56,31 +58,32 @@ class MistgpuAuthenticator(Authenticator):
 
 
 class MistgpuClient:
-    """The site as this user sees it. Only reading is repeated after a new sign-in; what acts is left to its caller."""
+    """MISTGPU's pages as this user sees them.
+
+    After a new login, a GET is repeated, and a form as `submit_form` says.
+    """
 
     def __init__(self, context: PluginContext) -> None:
         self._context = context
 
     async def get_page(self, path: str) -> HttpResponse:
-        """A page that needs a sign-in; signs in anew once when the session has expired."""
+        """Return a page that needs a login; logs in again once if the session has expired."""
         answer = await self._request("GET", path)
         if self._is_expired(answer):
             answer = await self._request("GET", path, renew=True)
             if self._is_expired(answer):
-                raise AuthError(
-                    _("MISTGPU wants a new sign-in again and again"), hint="gpurent login mistgpu"
-                )
+                raise AuthError(_("MISTGPU keeps asking for a new login"), hint="gpurent login mistgpu")
         return self._check_status(answer)
 
     async def get_parsed(self, path: str, parse: Callable[[str, str], Read]) -> Read:
-        """What ``parse`` finds in the page, given its text and its address."""
+        """Return what ``parse`` finds in the page, given its text and its URL."""
         answer = await self.get_page(path)
         return parse(answer.text, answer.url)
 
     async def submit_form(
         self, path: str, form: Mapping[str, str | Secret], spent: Spent = Spent.UNKNOWN
     ) -> HttpResponse:
-        """Submit an assumed form. An expired session had no effect, so it is submitted once more then."""
+        """Submit an assumed form, and again after a new login if the session had expired: that had no effect."""
         self.check_assumed_allowed(path)
         answer = await self._request("POST", path, form)
         if self._is_expired(answer):
@@ -88,11 +91,11 @@ class MistgpuClient:
         return self._check_status(answer, spent)
 
     def check_assumed_allowed(self, path: str) -> None:
-        if self._context.settings.get("assumed") != "yes":
+        if self._context.settings.get("allow_assumed") != "yes":
             page = self._context.settings["url"].rstrip("/") + path
             raise UnavailableError(
-                _("this form of MISTGPU's site was never seen, so gpurent does not press it"),
-                hint=_("Do it by hand on {page}. Nothing was sent.").format(page=page),
+                _("this form on MISTGPU's website was never seen, so gpurent does not submit it"),
+                hint=_("Do it manually on {page}. Nothing was sent.").format(page=page),
             )
 
     async def _request(
@@ -111,13 +114,13 @@ class MistgpuClient:
     def _check_status(self, answer: HttpResponse, spent: Spent = Spent.NO) -> HttpResponse:
         if answer.status >= 500:
             raise UnavailableError(
-                _("MISTGPU is in trouble (status {status})").format(status=answer.status),
+                _("MISTGPU reported a server error (HTTP {status})").format(status=answer.status),
                 retryable=True,
                 spent=spent,
             )
         if answer.status not in (200, 302, 303):
             raise UnexpectedResponse(
-                _("MISTGPU answered {status} to {url}").format(status=answer.status, url=answer.url),
+                _("MISTGPU returned HTTP {status} for {url}").format(status=answer.status, url=answer.url),
                 url=answer.url,
                 body=answer.text,
                 spent=spent,

@@ -1,6 +1,6 @@
-"""Pages through lxml, within bounds: whatever stands in a page, the time to read it grows as its length does.
+"""HTML parsing with lxml in linear time: no page, however malformed, takes more than time proportional to its length.
 
-A parser that follows the HTML standard to the letter cannot promise that: there, 40 kB of open tags become a gigabyte.
+A parser that follows the HTML standard exactly cannot promise that: it turns 40 kB of open tags into a gigabyte.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ _HTML_END_TAG, _END_MARK = re.compile(r"</html\s*>", re.IGNORECASE), "page-end"
 
 
 class _BoundsChecker:
-    """Receives each tag from a parser that builds no tree; raises `ValueError` at the first beyond the bounds."""
+    """Parser target that builds no tree; raises `ValueError` at the first tag beyond the limits."""
 
     depth = 0
 
@@ -32,21 +32,21 @@ class _BoundsChecker:
         self.depth -= 1
 
     def close(self) -> None:
-        """Called at the end of the page."""
+        """Do nothing at the end of the page; lxml requires the method."""
 
 
 def parse_page(page: str) -> tuple[etree._Element, bool]:
-    """The page's elements, and whether it could be read to its end.
+    """Return the root element, and whether the page could be parsed to its end.
 
-    It could not if it breaks the bounds (there are no elements then), or if a comment, a quote or a script in it is
-    never closed. Other broken markup gives some tree, never an error.
+    It could not if it exceeds the limits (then the root is empty), or if a comment, a quote or a script in it is never
+    closed. Other malformed markup gives some tree, never an error.
     """
-    # The first tag gives even an empty page a root; the last is found again only if nothing swallowed it. What follows
-    # </html> belongs to the page, too, but lxml would put it aside.
+    # The first tag gives even an empty page a root; the last is only found again if nothing swallowed it. Content after
+    # </html> belongs to the page too, but lxml would drop it.
     marked = f"<html>{_HTML_END_TAG.sub('', page)}<{_END_MARK}>".encode("utf-8", "replace")
     checker = etree.HTMLParser(encoding="utf-8", target=cast("Any", _BoundsChecker()))
     try:
-        # In pieces: the error leaves the parser between two of them.
+        # In chunks: the parser only raises the error between two of them.
         for start in range(0, len(marked), _CHUNK_SIZE):
             checker.feed(marked[start : start + _CHUNK_SIZE])
         checker.close()
@@ -59,7 +59,7 @@ def parse_page(page: str) -> tuple[etree._Element, bool]:
 def find_elements(
     nodes: Iterable[etree._Element], css: str = "", **attributes: str
 ) -> Iterator[etree._Element]:
-    """Those of ``nodes`` that have all classes of ``css`` and these attributes."""
+    """Yield those of ``nodes`` that have all classes in ``css`` and these attributes."""
     wanted = set(css.split())
     for node in nodes:
         if all(node.get(name) == value for name, value in attributes.items()) and (
@@ -73,5 +73,5 @@ def find_first(nodes: Iterable[etree._Element], css: str = "", **attributes: str
 
 
 def get_text(node: etree._Element) -> str:
-    """All text below ``node``, blanks folded; no more than `MAX_TEXT` characters of it."""
+    """Return the text below ``node``, whitespace collapsed, at most `MAX_TEXT` characters."""
     return " ".join(" ".join(node.itertext())[:MAX_TEXT].split())

@@ -1,4 +1,4 @@
-"""Entries only."""
+"""The plugin's entries."""
 
 from __future__ import annotations
 
@@ -29,12 +29,18 @@ if TYPE_CHECKING:
 
 NAME = "mistgpu"
 SETTINGS = (
-    InputField(name="url", label=_("The site"), default="https://mistgpu.com"),
+    InputField(name="url", label=_("URL of the website"), default="https://mistgpu.com"),
     InputField(
-        name="mode", label=_("auto, portal, or hands: you rent and stop on its pages"), default="auto"
+        name="mode",
+        label=_("auto, api (never manually), or manual (you rent and shut down manually on its pages)"),
+        default="auto",
+        previous_values={"hands": "manual", "portal": "api"},
     ),
     InputField(
-        name="assumed", label=_("Use forms that are only assumed (the sandbox says yes)"), default="no"
+        name="allow_assumed",
+        label=_("Use assumed, unverified forms (the sandbox sets yes)"),
+        default="no",
+        previous_name="assumed",
     ),
 )
 
@@ -99,7 +105,7 @@ def gpurent_register_lease() -> Sequence[LeaseEntry]:
     return [
         LeaseEntry(
             name=NAME,
-            summary=_("GPU servers by the minute, paid in CNY from a balance"),
+            summary=_("GPU servers billed by the minute from a CNY balance"),
             build=_build_provider,
             settings=SETTINGS,
             auth=NAME,
@@ -118,14 +124,14 @@ def gpurent_register_lease() -> Sequence[LeaseEntry]:
                 "price": _("3-6 CNY/h"),
                 "upload": _("medium"),
                 "cpu_only": _("none"),
-                "compatibility": _("no trouble seen"),
+                "compatibility": _("no problems seen"),
                 "invoice": _("from 200 CNY spent"),
-                "cash_out": _("none"),
+                "withdrawal": _("none"),
             },
             live_notes=_(
-                "Never run against the live site. Its sign-in form and machine list are known "
-                "from a public client of 2020; create, stop and charges were never seen: "
-                "gpurent opens the page, and you do these by hand."
+                "Never run against the live service. Its login form and machine list are known from a"
+                " public client of 2020; its create and stop forms and its charges were never seen: "
+                "gpurent opens the page, and you do these steps manually."
             ),
         )
     ]
@@ -135,6 +141,6 @@ def gpurent_register_lease() -> Sequence[LeaseEntry]:
 def gpurent_register_simulator() -> Sequence[SimulatorEntry]:
     return [
         SimulatorEntry(
-            name=NAME, summary=_("MISTGPU's site as it was, and as it must have been"), build=_build_simulator
+            name=NAME, summary=_("simulator of the MISTGPU website, partly assumed"), build=_build_simulator
         )
     ]

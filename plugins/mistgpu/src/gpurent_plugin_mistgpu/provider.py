@@ -1,4 +1,4 @@
-"""Machines of MISTGPU: one look at the list, one form to create, the server list to follow."""
+"""MISTGPU's machines: offers from the machine list, one form to create a server, the server list to follow it."""
 
 from __future__ import annotations
 
@@ -32,15 +32,16 @@ from gpurent.api import (
     TaskInstructions,
     Unknown,
     UsageError,
+    quote_text,
 )
 from gpurent_plugin_mistgpu import _, wire
 from gpurent_plugin_mistgpu.client import MistgpuClient
 
 
 class MistgpuProvider(LeaseProvider, SupportsRestart, AssistedRental):
-    """The site knows no order number.
+    """MISTGPU as a provider; it has no order numbers.
 
-    A create is recognised by the machine, and by the servers that were there before.
+    A new server is recognised by its machine, and by not being among the servers listed before.
     """
 
     def __init__(self, context: PluginContext) -> None:
@@ -50,21 +51,23 @@ class MistgpuProvider(LeaseProvider, SupportsRestart, AssistedRental):
     @property
     def is_manual(self) -> bool:
         mode = self._context.settings.get("mode", "auto")
-        return mode == "hands" or (mode == "auto" and self._context.settings.get("assumed") != "yes")
+        return mode == "manual" or (mode == "auto" and self._context.settings.get("allow_assumed") != "yes")
 
     def get_instructions(self, task: ManualTask, lease: Lease | None = None) -> TaskInstructions:
-        # Addresses and buttons are the operator's own, from its help pages.
+        # URLs and button labels are the provider's own, from its help pages.
         base = self._context.settings["url"].rstrip("/")
         if task is ManualTask.RENT:
             return TaskInstructions(
                 url=f"{base}/create_simple/",
                 steps=(
                     _(
-                        "Sign in, pick a GPU and its software (软件框架), and choose a password (8 characters or more)"
+                        "Log in, pick a GPU and its software (软件框架), and choose a password (at least "
+                        "8 characters)"
                     ),
-                    _("Press create (创建服务器); it is billed by the minute from here on"),
+                    _("Click create (创建服务器); from then on it is billed by the minute"),
                     _(
-                        "Copy the SSH command (SSH命令) of your server list: ssh mist@gpu28.mistgpu.com -p 10000"
+                        "Copy the SSH command (SSH命令) from your server list: ssh "
+                        "mist@gpu28.mistgpu.com -p 10000"
                     ),
                 ),
             )
@@ -74,12 +77,13 @@ class MistgpuProvider(LeaseProvider, SupportsRestart, AssistedRental):
                 steps=(
                     _("Find the server in your server list (服务器管理)"),
                     _(
-                        "Press shut down (关机) and wait until the list no longer says that it runs (正在运行)"
+                        "Click shut down (关机) and wait until the list no longer shows it as running "
+                        "(正在运行)"
                     ),
                 ),
             )
         return TaskInstructions(
-            url=f"{base}/user/", steps=(_("Press top up (充值) and pay with Alipay (支付宝)"),)
+            url=f"{base}/user/", steps=(_("Click top up (充值) and pay with Alipay (支付宝)"),)
         )
 
     async def list_offers(self, requirements: Requirements) -> Known[Offer] | Unknown:
@@ -90,19 +94,19 @@ class MistgpuProvider(LeaseProvider, SupportsRestart, AssistedRental):
 
     async def reserve_lease(self, order: Order) -> Lease:
         if order.kind is not OrderKind.NEW:
-            raise UsageError(_("MISTGPU only rents new servers"))
+            raise UsageError(_("MISTGPU can only rent new servers"))
         self._client.check_assumed_allowed("/create/")
         before = await self._list_servers()
-        facts = {"before": " ".join(sorted(server.id for server in before)), "image": order.image}
-        again = order.offer.shop.get("restart", "")
+        facts = {"servers_before": " ".join(sorted(server.id for server in before)), "image": order.image}
+        again = order.offer.provider_data.get("restart_server", "")
         if again:
-            facts["restart"] = again
+            facts["restart_server"] = again
         else:
             machine, listed = order.offer.key, await self._client.get_parsed("/create/", wire.parse_offers)
-            if not any(offer.key == machine and offer.free for offer in listed):
+            if not any(offer.key == machine and offer.available for offer in listed):
                 raise SoldOut(
                     _("machine {machine} is taken").format(machine=machine),
-                    hint=_("Nothing was spent. Pick another: gpurent offers"),
+                    hint=_("Nothing was spent. Pick another machine: gpurent offers"),
                 )
         bill = Bill(key=order.key, payee="", amount=CNY.zero)
         return Lease(
@@ -112,17 +116,20 @@ class MistgpuProvider(LeaseProvider, SupportsRestart, AssistedRental):
             state=LeaseState.PAYABLE,
             pending=PendingOrder(key=order.key, kind=order.kind, bill=bill),
             password_ref=order.password_ref,
-            shop=facts,
+            provider_data=facts,
         )
 
     async def _find_server(self, lease: Lease) -> wire.ServerRow | None:
-        """The server that this lease's create made, if it did."""
-        again = lease.shop.get("restart", "")
+        """Return the server that this lease's order created; None if there is none."""
+        again = lease.provider_data.get("restart_server", "")
         for server in await self._list_servers():
             if again:
                 if server.id == again and server.running:
                     return server
-            elif server.machine == lease.offer.key and server.id not in lease.shop["before"].split():
+            elif (
+                server.machine == lease.offer.key
+                and server.id not in lease.provider_data["servers_before"].split()
+            ):
                 return server
         return None
 
@@ -135,8 +142,10 @@ class MistgpuProvider(LeaseProvider, SupportsRestart, AssistedRental):
             server = await self._find_server(lease)
         if server is None:
             raise LeaseError(
-                _("MISTGPU took the form, but shows no new server"),
-                hint=_("Look at the site's server list; a server there costs money. Then: gpurent resume"),
+                _("MISTGPU accepted the form but shows no new server"),
+                hint=_(
+                    "Check the provider's server list; a new server there costs money. Then: gpurent resume"
+                ),
                 spent=Spent.UNKNOWN,
                 retryable=True,
             )
@@ -148,7 +157,7 @@ class MistgpuProvider(LeaseProvider, SupportsRestart, AssistedRental):
         password = self._context.vault.get(lease.password_ref)
         if password is None:
             raise LeaseError(_("the password for the new machine is missing"), spent=Spent.NO)
-        again = lease.shop.get("restart", "")
+        again = lease.provider_data.get("restart_server", "")
         if again:
             answer = await self._client.submit_form(
                 "/user/start/", {"server_id": again, "password": password}
@@ -157,7 +166,7 @@ class MistgpuProvider(LeaseProvider, SupportsRestart, AssistedRental):
             form: dict[str, str | Secret] = {
                 "machine_id": lease.offer.key,
                 "password": password,
-                "image": lease.shop.get("image", ""),
+                "image": lease.provider_data.get("image", ""),
             }
             answer = await self._client.submit_form("/create/", form)
         why = wire.parse_error_text(answer.text)
@@ -165,17 +174,19 @@ class MistgpuProvider(LeaseProvider, SupportsRestart, AssistedRental):
             return
         if "占用" in why:
             raise SoldOut(
-                _("machine {key} was taken meanwhile").format(key=lease.offer.key),
-                hint=_("Nothing was spent. Pick another one."),
+                _("machine {key} was taken in the meantime").format(key=lease.offer.key),
+                hint=_("Nothing was spent. Pick another machine: gpurent offers"),
             )
         if "余额" in why:
             raise MoneyError(
-                _("MISTGPU rents nothing while the balance is 0"),
-                hint=_("Nothing was spent. gpurent topup mistgpu 20"),
+                _("MISTGPU does not rent out machines while the balance is 0"),
+                hint=_("Nothing was spent. Top up first: gpurent topup mistgpu 20"),
             )
         if "密码" in why:
-            raise AuthError(_("MISTGPU does not take the machine's password: {why}").format(why=why))
-        raise LeaseError(_("MISTGPU refuses: {why}").format(why=why), hint=_("Nothing was spent."))
+            raise AuthError(_("MISTGPU rejected the machine's password: {why}").format(why=quote_text(why)))
+        raise LeaseError(
+            _("MISTGPU rejected the request: {why}").format(why=quote_text(why)), hint=_("Nothing was spent.")
+        )
 
     async def refresh_lease(self, lease: Lease) -> Lease:
         if not lease.ref:
@@ -185,13 +196,11 @@ class MistgpuProvider(LeaseProvider, SupportsRestart, AssistedRental):
                 continue
             if lease.state is LeaseState.KEPT and server.started_at != lease.started_at:
                 return evolve(
-                    lease.with_state(LeaseState.RELEASED, _("started again as another lease")),
+                    lease.with_state(LeaseState.RELEASED, _("restarted as another lease")),
                     kept_until=None,
                 )
             return _apply_server_row(lease, server)
-        return evolve(
-            lease.with_state(LeaseState.GONE, _("the server list does not have it any more")), endpoint=None
-        )
+        return evolve(lease.with_state(LeaseState.GONE, _("no longer in the server list")), endpoint=None)
 
     async def release_lease(self, lease: Lease) -> Lease:
         if lease.is_over:
@@ -208,15 +217,19 @@ class MistgpuProvider(LeaseProvider, SupportsRestart, AssistedRental):
         why = wire.parse_error_text(answer.text)
         if why and "已经关机" not in why:
             raise LeaseError(
-                _("MISTGPU does not shut the server: {why}").format(why=why),
-                hint=_("It still costs money. Shut it on the site's server list."),
+                _("MISTGPU did not shut down the server: {why}").format(why=quote_text(why)),
+                hint=_("It still costs money. Shut it down in the provider's server list."),
                 spent=Spent.YES,
                 burning=(lease.id,),
             )
         return await self.refresh_lease(lease)
 
     def make_restart_order(self, lease: Lease, key: str) -> Order:
-        return Order(key=key, kind=OrderKind.NEW, offer=evolve(lease.offer, shop={"restart": lease.ref}))
+        return Order(
+            key=key,
+            kind=OrderKind.NEW,
+            offer=evolve(lease.offer, provider_data={"restart_server": lease.ref}),
+        )
 
     async def list_leases(self) -> Known[Lease] | Unknown:
         known = {offer.key: offer for offer in await self._client.get_parsed("/create/", wire.parse_offers)}
@@ -232,11 +245,13 @@ class MistgpuProvider(LeaseProvider, SupportsRestart, AssistedRental):
 
 
 def _apply_server_row(lease: Lease, server: wire.ServerRow) -> Lease:
-    """``lease`` as the server's row describes it."""
+    """Return ``lease`` updated from the server's row."""
     if server.running:
         moved = lease if lease.state is LeaseState.READY else lease.with_state(LeaseState.READY)
         return evolve(moved, endpoint=server.endpoint, started_at=server.started_at, note="")
-    note = server.note.partition(" ")[2] or _("shut")
+    # The rest of the page's text repeats how long the files are kept.
+    reason = server.note.partition(" ")[2].partition("，")[0]
+    note = _("shut down: {reason}").format(reason=quote_text(reason)) if reason else _("shut down")
     if lease.state is LeaseState.REQUESTED:
         lease = lease.with_state(LeaseState.READY)
     return evolve(

@@ -1,7 +1,7 @@
-"""MISTGPU's pages <-> the model. Pure.
+"""MISTGPU's pages <-> the domain model. No I/O.
 
-Known from a public client of 2020: the sign-in form, and the machine list's radios (``disabled`` = taken). The columns
-of the server list are known from the operator's own pictures of 2020 and 2022. All other forms and marks are assumed.
+Known from a public client of 2020: the login form, and the machine list's radio buttons (``disabled`` = taken). The
+columns of the server list are known from the provider's own screenshots of 2020 and 2022. All else is assumed.
 """
 
 from __future__ import annotations
@@ -34,12 +34,12 @@ from gpurent_plugin_mistgpu.markup import find_elements, find_first, get_text, p
 RUNNING, SHORT_RENT, SHUT_DOWN = "正在运行", "短租中", "已关机"
 _PRICE_PATTERN = re.compile(r"(\d{1,4}(?:\.\d{1,4})?)\s*元/(?:小?时)")
 _GPU_PATTERN = re.compile(r"(?:(\d{1,2})\s*[x×]\s*)?(.+)")
-MAX_ELEMENTS = 1_000  # no card or row of the site has so many elements
+MAX_ELEMENTS = 1_000  # more than any card or row of the pages has
 
 
 @frozen(kw_only=True)
 class ServerRow:
-    """One row of the server list. ``kept_until`` is there when it is shut."""
+    """One row of the server list; ``kept_until`` is set if the server is shut down."""
 
     id: str
     machine: str
@@ -54,7 +54,7 @@ class ServerRow:
 
 @frozen(kw_only=True)
 class BilledRun:
-    """One line of the bill page: a server's run, what it cost so far."""
+    """One row of the bill page: a server's run and what it cost so far."""
 
     server: str
     started_at: datetime
@@ -65,31 +65,34 @@ class BilledRun:
 
 def _page_changed_error(what: str, url: str, page: str) -> UnexpectedResponse:
     return UnexpectedResponse(
-        _("MISTGPU's page {url} has changed: {what}").format(url=url, what=what), url=url, body=page
+        _("unexpected content on MISTGPU's page {url}: {what}").format(url=url, what=what), url=url, body=page
     )
 
 
 def _parse_whole_page(page: str, url: str) -> etree._Element:
     root, whole = parse_page(page)
     if not whole:
-        raise _page_changed_error(_("it cannot be read to its end"), url, page)
+        raise _page_changed_error(_("the page is incomplete"), url, page)
     return root
 
 
 def _check_sizes(nodes: Iterable[etree._Element], url: str, page: str) -> Iterator[etree._Element]:
-    """Cards or rows. They can lie in one another, and a long page must not be read again for each."""
+    """Yield cards or rows. Raises `UnexpectedResponse` if one is too large.
+
+    They can be nested, and a long page must not be read again for each.
+    """
     for node in nodes:
         if next(islice(node.iterdescendants("*"), MAX_ELEMENTS, None), None) is not None:
-            raise _page_changed_error(_("a part of it is too large"), url, page)
+            raise _page_changed_error(_("an element is too large"), url, page)
         yield node
 
 
 def _iter_table_rows(
     page: str, url: str, name: str, error: str = ""
 ) -> Iterator[tuple[etree._Element, list[str]]]:
-    """The rows of the table ``name`` that have cells, and the text of these.
+    """Yield the rows of table ``name`` that have cells, with the text of the cells.
 
-    ``error`` says what is wrong when the table is not whole; without it, a missing table has no rows.
+    ``error`` is the error message if the table is missing or incomplete; without it, a missing table has no rows.
     """
     table = find_first(_parse_whole_page(page, url).iter("table"), id=name)
     if error and (table is None or "</table>" not in page):
@@ -100,7 +103,7 @@ def _iter_table_rows(
 
 
 def parse_offers(page: str, url: str) -> Sequence[Offer]:
-    """The machines of ``/create/``: a ``.card.form-check`` with a radio each; ``disabled`` means taken."""
+    """Parse the machines of ``/create/``: each a ``.card.form-check`` with a radio button; ``disabled`` means taken."""
     found: list[Offer] = []
     for card in _check_sizes(
         find_elements(_parse_whole_page(page, url).iter("*"), "card form-check"), url, page
@@ -108,7 +111,7 @@ def parse_offers(page: str, url: str) -> Sequence[Offer]:
         radio = find_first(card.iter("input"), "form-check-input")
         key = radio.get("value", "") if radio is not None else ""
         if radio is None or not re.fullmatch(r"[0-9A-Za-z]{1,12}", key):
-            raise _page_changed_error(_("a machine without its number"), url, page)
+            raise _page_changed_error(_("a machine without a number"), url, page)
         price = _PRICE_PATTERN.search(get_text(card))
         model = find_first(card.iter("*"), "card-title")
         named = _GPU_PATTERN.fullmatch(get_text(model)) if model is not None else None
@@ -120,29 +123,29 @@ def parse_offers(page: str, url: str) -> Sequence[Offer]:
                 provider="mistgpu",
                 hardware=Hardware(gpu=named[2], gpus=int(named[1] or 1)),
                 tariff=Metered(price=UnitPrice(Decimal(price[1]), CNY)),
-                free="disabled" not in radio.attrib,
+                available="disabled" not in radio.attrib,
             )
         )
     if not found:
-        raise _page_changed_error(_("no machine is on it"), url, page)
+        raise _page_changed_error(_("no machine found"), url, page)
     return found
 
 
 def is_login_page(page: str) -> bool:
-    """Whether ``page`` asks to sign in."""
+    """Return whether ``page`` is the login form."""
     form = find_first(parse_page(page)[0].iter("form"), action="/login/")
     return form is not None and find_first(form.iter("input"), name="password") is not None
 
 
 def parse_error_text(page: str) -> str:
-    """What the page complains about; empty if nothing."""
+    """Return the error message on the page; empty if there is none."""
     alert = find_first(parse_page(page)[0].iter("*"), "alert-danger")
     return get_text(alert)[:200] if alert is not None else ""
 
 
 def parse_servers(page: str, url: str) -> Sequence[ServerRow]:
-    """The rows of ``/user/``; the page must be whole, since a row that is missing means that a server is gone."""
-    broken = _("the server list is not whole")
+    """Parse the rows of ``/user/``. The page must be complete, since a missing row means that a server is gone."""
+    broken = _("the server list is incomplete")
     if "</html>" not in page:
         raise _page_changed_error(broken, url, page)
     return [
@@ -154,7 +157,7 @@ def _parse_server(row: etree._Element, cells: Sequence[str], url: str, page: str
     server = find_first(row.iter("input"), name="server_id")
     state = next((cell for cell in cells if cell.startswith((RUNNING, SHORT_RENT, SHUT_DOWN))), "")
     if len(cells) < 5 or server is None or not state:
-        raise _page_changed_error(_("a server without its columns"), url, page)
+        raise _page_changed_error(_("a server row with missing columns"), url, page)
     running = not state.startswith(SHUT_DOWN)
     return ServerRow(
         id=server.get("value", ""),
@@ -173,7 +176,7 @@ def _parse_endpoint(text: str, url: str, page: str) -> Endpoint:
     try:
         return Endpoint.parse(text)
     except UsageError:
-        raise _page_changed_error(_("the SSH command is unknown"), url, page) from None
+        raise _page_changed_error(_("unrecognized SSH command"), url, page) from None
 
 
 def _parse_time(row: etree._Element, name: str) -> datetime | None:
@@ -190,33 +193,33 @@ def _parse_money(text: str) -> Money | None:
 
 
 def parse_balance(page: str, url: str) -> tuple[Money, Money]:
-    """``(balance, spent in all)`` from ``/user/``."""
+    """Return ``(balance, spent in total)`` from ``/user/``."""
     tree = _parse_whole_page(page, url)
     left, spent = find_first(tree.iter("*"), id="balance"), find_first(tree.iter("*"), id="spent")
     found = _parse_money(get_text(left)) if left is not None else None
     if found is None:
-        raise _page_changed_error(_("no balance is on it"), url, page)
+        raise _page_changed_error(_("no balance found"), url, page)
     return found, (_parse_money(get_text(spent)) if spent is not None else None) or CNY.zero
 
 
 def parse_invoices(page: str, url: str) -> Sequence[tuple[str, Money]]:
-    """Number and amount of each invoice that was asked for, from ``/user/invoice/``."""
+    """Return number and amount of each requested invoice, from ``/user/invoice/``."""
     found = []
-    for _row, cells in _iter_table_rows(page, url, "invoices", _("the list of invoices is not whole")):
+    for _row, cells in _iter_table_rows(page, url, "invoices", _("the list of invoices is incomplete")):
         money = _parse_money(cells[-1])
         if len(cells) < 3 or not cells[0] or money is None:
-            raise _page_changed_error(_("an invoice without its columns"), url, page)
+            raise _page_changed_error(_("an invoice row with missing columns"), url, page)
         found.append((cells[0], money))
     return found
 
 
 def parse_runs(page: str, url: str) -> Sequence[BilledRun]:
-    """The lines of ``/user/bills/``."""
+    """Parse the runs in ``/user/bills/``."""
     found = []
-    for row, cells in _iter_table_rows(page, url, "bills", _("the bill is not whole")):
+    for row, cells in _iter_table_rows(page, url, "bills", _("the bill is incomplete")):
         started, cost = _parse_time(row, "data-started"), _parse_money(cells[-1])
         if len(cells) < 5 or started is None or cost is None or not cells[3].isdigit():
-            raise _page_changed_error(_("a bill line without its columns"), url, page)
+            raise _page_changed_error(_("a bill row with missing columns"), url, page)
         found.append(
             BilledRun(
                 server=cells[0],
@@ -230,11 +233,11 @@ def parse_runs(page: str, url: str) -> Sequence[BilledRun]:
 
 
 def parse_recharges(page: str, url: str) -> Sequence[Charge]:
-    """What was paid in, from ``/user/bills/``; a page without that table lists none."""
+    """Parse the top-ups in ``/user/bills/``; a page without that table has none."""
     found = []
     for row, cells in _iter_table_rows(page, url, "recharges"):
         at, money = _parse_time(row, "data-paid"), _parse_money(cells[-1])
         if len(cells) < 3 or at is None or money is None:
-            raise _page_changed_error(_("a payment line without its columns"), url, page)
+            raise _page_changed_error(_("a payment row with missing columns"), url, page)
         found.append(Charge(at=at, kind=ChargeKind.TOP_UP, money=money, ref=f"recharge/{cells[0]}"))
     return found

@@ -1,4 +1,4 @@
-"""Leases for OpenSSH and what reads its config."""
+"""Leases exported for OpenSSH and for programs that read its config."""
 
 from gpurent.api import make_translator
 

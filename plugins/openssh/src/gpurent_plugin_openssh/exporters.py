@@ -1,4 +1,4 @@
-"""Leases for OpenSSH's tools and for VS Code: an ssh config of our own, printed or put beside the user's; and URLs."""
+"""Exporters for OpenSSH tools and VS Code: a separate ssh config, printed or added to the user's; and URLs."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from gpurent_plugin_openssh.ssh_config import SshConfigFolder, format_block, for
 
 
 class OpenSshExporter(Exporter, SupportsInstall):
-    """What ssh, scp, sftp, rsync, VS Code and JetBrains read."""
+    """Exports the ssh config that ssh, scp, sftp, rsync, VS Code and JetBrains read."""
 
     def export_leases(self, leases: Sequence[ExportedLease]) -> Export:
         notes = [
-            _("Use it with: ssh -F FILE {name}; or let ssh read it always: --install").format(
+            _("To use it: ssh -F FILE {name}. To have ssh always read it: --install").format(
                 name=leases[0].name
             )
         ]
@@ -48,10 +48,10 @@ class OpenSshExporter(Exporter, SupportsInstall):
 
 
 class VsCodeExporter(OpenSshExporter, SupportsOpen):
-    """A URL for each lease; its extension Remote - SSH needs the entry in the ssh config as well."""
+    """Exports a URL for each lease; the Remote - SSH extension also needs the entry in the ssh config."""
 
     def export_leases(self, leases: Sequence[ExportedLease]) -> Export:
-        notes = [_("VS Code needs its extension Remote - SSH, and the machine in the ssh config: --install")]
+        notes = [_("VS Code needs its Remote - SSH extension, and the machine in the ssh config: --install")]
         if any(lease.password for lease in leases):
             notes.append(no_password_note())
         return Export(text="\n".join(self.open_link(lease) for lease in leases), notes=tuple(notes))
@@ -68,5 +68,5 @@ def _remote_folder(lease: ExportedLease) -> str:
 
 
 def no_password_note() -> str:
-    """For who asked for one."""
-    return _("ssh takes no password from a file: it logs in with the lease's own key.")
+    """Return a note for a user who asked for a password."""
+    return _("ssh does not read passwords from files: it logs in with the lease's own key.")

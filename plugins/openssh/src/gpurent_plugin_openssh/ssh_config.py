@@ -1,4 +1,4 @@
-"""Our file in ``~/.ssh``, one block a lease, and the one line that makes ssh read it."""
+"""Our own file in ``~/.ssh``, with one block per lease, and the Include line that makes ssh read it."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from gpurent.api import ExportedLease, UsageError
 from gpurent_plugin_openssh import _
 
 FILE_HEADER = (
-    "# Written by gpurent; changes are lost. To remove it: gpurent export openssh --all --uninstall\n"
+    "# Written by gpurent; edits are overwritten. To remove it: gpurent export openssh --all --uninstall\n"
 )
 _BLOCK_PATTERN = re.compile(
     r"^# begin (?P<name>[A-Za-z0-9._-]+)\n(?P<body>.*?)^# end (?P=name)\n", re.DOTALL | re.MULTILINE
@@ -25,19 +25,19 @@ INCLUDE_COMMENT = "# gpurent: the next line makes ssh read the leases"
 
 
 def quote_path(path: Path) -> str:
-    """``path`` as one argument of a config line: quotes, backslashes and percent tokens mean themselves."""
+    """Quote ``path`` as one argument in an ssh config; quotes, backslashes and percent tokens are escaped."""
     text = str(path)
     if not text.isprintable() or "${" in text:
-        raise UsageError(_("ssh cannot be told of a path with such characters: {path!r}").format(path=text))
+        raise UsageError(_("ssh cannot handle the characters in this path: {path!r}").format(path=text))
     for plain, escaped in (("\\", "\\\\"), ('"', '\\"'), ("%", "%%")):
         text = text.replace(plain, escaped)
     return f'"{text}"'
 
 
 def format_block(lease: ExportedLease) -> str:
-    """One ``Host`` block, from mark to mark.
+    """Return one ``Host`` block, including its begin and end marks.
 
-    The name is an alias for the host key as well, so that a new machine at an old address is never mistaken for it.
+    The name is also the host key alias, so that a new machine at an old address is never mistaken for the old one.
     """
     lines = [
         f"Host {lease.name}",
@@ -61,22 +61,22 @@ def format_block(lease: ExportedLease) -> str:
 
 
 def _host_key_algorithms(kind: str) -> str:
-    """What a pinned key of ``kind`` can prove itself with."""
+    """Return the signature algorithms that a pinned key of ``kind`` can use."""
     return "rsa-sha2-512,rsa-sha2-256" if kind == "ssh-rsa" else kind
 
 
 def parse_blocks(text: str) -> dict[str, str]:
-    """The blocks of a file of ours by name, as they stand there."""
+    """Return the blocks of our file by name, unchanged."""
     return {match["name"]: match[0] for match in _BLOCK_PATTERN.finditer(text)}
 
 
 def format_config(found: Mapping[str, str]) -> str:
-    """A file of ours."""
+    """Return the text of our file."""
     return FILE_HEADER + "".join(f"\n{found[name]}" for name in sorted(found))
 
 
 class SshConfigFolder:
-    """``~/.ssh`` of one home. A ``config`` that is a link is changed where it points to; the link stays."""
+    """The ``~/.ssh`` folder of one home. If ``config`` is a link, its target is changed and the link is kept."""
 
     def __init__(self, home: Path) -> None:
         self.folder = home / ".ssh"
@@ -88,7 +88,7 @@ class SshConfigFolder:
 
     @property
     def include_line(self) -> str:
-        """Absolute, since ssh looks relative names up below the home of the user database, not of the environment."""
+        """The Include line. Its path is absolute: ssh resolves relative ones in the passwd home, not in ``$HOME``."""
         text = quote_path(self.own_config)
         if any(sign in text for sign in "*?[%"):
             raise UsageError(
@@ -99,7 +99,7 @@ class SshConfigFolder:
 
     @contextmanager
     def lock(self) -> Iterator[None]:
-        """One process at a time reads and writes our file."""
+        """Lock our file against other processes."""
         self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         handle = os.open(self.folder, os.O_RDONLY | os.O_DIRECTORY)
         try:
@@ -109,14 +109,14 @@ class SshConfigFolder:
             os.close(handle)
 
     def read_blocks(self) -> dict[str, str]:
-        """Our blocks by name; empty when there is no file."""
+        """Return our blocks by name; empty if there is no file."""
         try:
             return parse_blocks(self.own_config.read_text("utf-8"))
         except FileNotFoundError:
             return {}
 
     def write_blocks(self, found: Mapping[str, str]) -> list[str]:
-        """Make it so; what was done."""
+        """Write our file and the Include line where they differ; return descriptions of what was changed."""
         text, done = format_config(found), []
         include = self.include_line
         if not self.own_config.exists() or self.own_config.read_text("utf-8") != text:
@@ -135,7 +135,7 @@ class SshConfigFolder:
         return done
 
     def delete_config(self) -> list[str]:
-        """Our file and our lines are gone; every other byte of the user's config stays."""
+        """Delete our file and our lines; return what was changed. Every other byte of the user's config is kept."""
         done = []
         if self.own_config.exists():
             self.own_config.unlink()
@@ -165,7 +165,7 @@ class SshConfigFolder:
 
 
 def _replace_file(path: Path, data: bytes, mode: int) -> None:
-    """``path`` holds ``data`` in one move, or what it held before."""
+    """Atomically replace the content of ``path`` with ``data``."""
     partial = path.with_name(f".{path.name}.{secrets.token_hex(6)}")
     handle = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
     try:

@@ -1,1 +1,1 @@
-"""GNU screen as a session keeper for gpurent."""
+"""GNU screen as a session backend for gpurent."""

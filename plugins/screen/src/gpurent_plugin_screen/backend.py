@@ -1,4 +1,4 @@
-"""GNU screen, 4.x: command lines out, its listing in."""
+"""The session backend for GNU screen 4.x: builds its commands and parses its listing."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _ATTACHED_STATES = ("attached", "multi, attached")
 
 
 class ScreenBackend(SessionBackend):
-    """Names of screen are prefixes to it, so sessions are addressed by ``pid.name``."""
+    """Session backend; screen treats names as prefixes, so sessions are addressed by ``pid.name``."""
 
     def probe_command(self) -> str:
         return "command -v screen >/dev/null"

@@ -1,4 +1,4 @@
-"""Entries only."""
+"""Plugin entry points."""
 
 from __future__ import annotations
 

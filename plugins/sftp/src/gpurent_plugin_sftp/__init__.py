@@ -1,1 +1,5 @@
 """File transfer over SFTP for gpurent."""
+
+from gpurent.api import make_translator
+
+_ = make_translator(__name__)

@@ -1,4 +1,4 @@
-"""The transfer role over SFTP."""
+"""The transfer backend over SFTP."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from gpurent.api import (
     TransferReport,
     TransferUnsupported,
 )
+from gpurent_plugin_sftp import _
 from gpurent_plugin_sftp.pull import pull_files
 from gpurent_plugin_sftp.push import SftpPusher
 from gpurent_plugin_sftp.scan import scan_sources
@@ -21,7 +22,7 @@ from gpurent_plugin_sftp.sftp_client import open_sftp_client
 
 
 class SftpBackend(TransferBackend):
-    """asyncssh carries single files; the walks, the names and the limits are ours."""
+    """Transfer backend; asyncssh transfers single files, this plugin walks folders and checks names and limits."""
 
     async def push(
         self, connection: SshConnection, request: PushRequest, progress: Progress
@@ -29,8 +30,8 @@ class SftpBackend(TransferBackend):
         _refuse_limit(request)
         if request.delete or request.dry_run:
             raise TransferUnsupported(
-                "sftp takes nothing away on the machine",
-                hint="Leave --delete out, or take another --transfer.",
+                _("sftp cannot delete files on the machine"),
+                hint=_("Omit --delete, or choose another --transfer."),
             )
         begun = monotonic()
         found = await asyncio.to_thread(scan_sources, request)
@@ -56,5 +57,5 @@ class SftpBackend(TransferBackend):
 def _refuse_limit(request: PushRequest | PullRequest) -> None:
     if request.bandwidth_limit:
         raise TransferUnsupported(
-            "sftp cannot be limited to a rate", hint="Leave --limit out, or take another --transfer."
+            _("sftp cannot limit its bandwidth"), hint=_("Omit --limit, or choose another --transfer.")
         )

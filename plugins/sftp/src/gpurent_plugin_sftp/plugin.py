@@ -1,4 +1,4 @@
-"""Entries only."""
+"""Plugin entry points."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from gpurent.api import TransferEntry, hookimpl
+from gpurent_plugin_sftp import _
 
 if TYPE_CHECKING:
     from gpurent.api import PluginContext, TransferBackend
@@ -22,7 +23,7 @@ def gpurent_register_transfer() -> Sequence[TransferEntry]:
     return [
         TransferEntry(
             name="sftp",
-            summary="SFTP: resumable and verified, needs nothing on the machine",
+            summary=_("SFTP: resumable and verified; requires nothing on the machine but SSH"),
             build=_build_backend,
             rank=10,
         )

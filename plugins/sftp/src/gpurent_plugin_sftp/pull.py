@@ -1,6 +1,6 @@
-"""Down: the far side is hostile.
+"""Pull files from a hostile remote side.
 
-Its names are judged, its links not followed, and all writing goes through open folders.
+Names are checked, links not followed, and all writes go through open folders.
 """
 
 from __future__ import annotations
@@ -13,14 +13,18 @@ from time import monotonic
 import asyncssh
 
 from gpurent.api import (
+    FileProblem,
     Progress,
     PullRequest,
     SafeDir,
     SshConnection,
     TransferError,
     TransferReport,
+    download_failures_error,
     escape_name,
+    missing_remote_sources_error,
 )
+from gpurent_plugin_sftp import _
 from gpurent_plugin_sftp.remote_walk import NOT_FOUND_ERRORS, RACY_MTIME_NS, RemoteWalk, SftpRemoteFile
 from gpurent_plugin_sftp.sftp_client import (
     FileChanged,
@@ -28,17 +32,16 @@ from gpurent_plugin_sftp.sftp_client import (
     SftpIdleTimeout,
     open_sftp_client,
     read_remote_clock,
-    summarize_failures,
     translate_sftp_error,
 )
 
 CHUNK_SIZE = 4 << 20
-DIGEST_TIMEOUT = 60.0  # seconds for a small file's
-SLOW_DIGEST_RATE = 5_000_000  # bytes a second at which a slow machine makes digests
+DIGEST_TIMEOUT = 60.0  # seconds for the digest of a small file
+SLOW_DIGEST_RATE = 5_000_000  # bytes per second at which a slow machine computes digests
 
 
 async def pull_files(connection: SshConnection, request: PullRequest, progress: Progress) -> TransferReport:
-    """Fetch everything; what could not be fetched is reported at the end, after the others came."""
+    """Download everything; files that failed raise a `TransferError` at the end, after the others have arrived."""
     idle_timeout = SftpIdleTimeout()
     return await idle_timeout.run_with_timeout(_pull_files(connection, request, progress, idle_timeout))
 
@@ -59,17 +62,14 @@ async def _pull_files(
                 target.make_folder(name)
             for file in walk.files:
                 await puller.pull_file(file)
-            # Last, when nothing is written any more that could go through them.
+            # Create the links last, so that nothing can be written through them.
             for name, goal in await walk.read_links():
                 if not target.make_symlink(name, goal):
-                    walk.skip_name("/".join(name), "is a link, and a folder has its name here")
+                    walk.skip_name("/".join(name), FileProblem.FOLDER_IN_THE_WAY.text)
     if puller.failures:
-        raise TransferError(
-            summarize_failures(puller.failures), hint="Everything else has come home. Pull again."
-        )
+        raise download_failures_error(puller.failures)
     if walk.missing_sources:
-        names = ", ".join(escape_name(name) for name in walk.missing_sources)
-        raise TransferError(f"not on the machine: {names}", hint="What was there has come home.")
+        raise missing_remote_sources_error([escape_name(name) for name in walk.missing_sources])
     return TransferReport(
         files=len(walk.files),
         total=walk.size,
@@ -81,7 +81,7 @@ async def _pull_files(
 
 
 class SftpPuller:
-    """The files of one pull."""
+    """Pulls the files of one request."""
 
     def __init__(
         self,
@@ -98,10 +98,10 @@ class SftpPuller:
         self._hasher = RemoteHasher(connection, sftp)
         self._remote_clock = remote_clock
         self.sent = self.resumed = 0
-        self.failures: list[str] = []
+        self.failures: list[tuple[str, str]] = []
 
     async def pull_file(self, file: SftpRemoteFile) -> None:
-        """That it vanished, cannot be read or does not stand still is noted, and others come."""
+        """Pull one file; if it vanished, cannot be read or keeps changing, record that and return normally."""
         try:
             if file.is_downloaded(self._target):
                 self.resumed += file.size
@@ -109,7 +109,7 @@ class SftpPuller:
             else:
                 await self._download_or_retry(file)
         except FileChanged as why:
-            self.failures.append(f"{escape_name(file.relative_path)} {why}")
+            self.failures.append((escape_name(file.relative_path), str(why)))
             return
         except asyncssh.SFTPError as error:
             raise translate_sftp_error(escape_name(file.relative_path), error) from None
@@ -120,17 +120,17 @@ class SftpPuller:
             if not await self._download_file(file, whole=False):
                 now = await self._walk.refresh_file(file)
                 if now is None or not await self._download_file(now, whole=True):
-                    raise FileChanged("changed while it was read")
+                    raise FileChanged(FileProblem.CHANGED.text)
         except (*NOT_FOUND_ERRORS, asyncssh.SFTPPermissionDenied) as error:
             gone = isinstance(error, NOT_FOUND_ERRORS)
-            raise FileChanged("vanished" if gone else "cannot be read there") from None
+            raise FileChanged((FileProblem.VANISHED if gone else FileProblem.UNREADABLE).text) from None
 
     async def _download_file(self, file: SftpRemoteFile, *, whole: bool) -> bool:
-        """Whether it has come, byte for byte as it lies there now; else its partial is gone.
+        """Download the file; return whether it is identical to the remote file now. If not, its partial is deleted.
 
-        ``whole``: does not go on from what an earlier try has brought.
+        ``whole``: do not resume an earlier attempt.
         """
-        handle, _ = self._target.open_growing_partial(file.name, file.partial_name)
+        handle = self._target.open_growing_partial(file.name, file.partial_name)[0]
         try:
             if whole:
                 self._target.resize_partial(file.name, handle, 0)
@@ -152,20 +152,20 @@ class SftpPuller:
             os.close(handle)
 
     async def _fetch_to_partial(self, file: SftpRemoteFile, handle: int) -> str:
-        """The remote file into its partial, going on from what is there; the digest of what lies here then.
+        """Download the remote file into its partial, resuming where it ends; return the digest of the local content.
 
-        Empty where the file is another one by now.
+        The digest is empty if the remote file has changed.
         """
         digest, at = sha256(), 0
         with self._target.convert_errors(file.name):
             while data := os.pread(handle, CHUNK_SIZE, at):
                 digest.update(data)
                 at += len(data)
-        self._idle_timeout.reset()  # a long look at our own disk is no silence of the other side
+        self._idle_timeout.reset()  # reading our own disk is not silence of the remote side
         self.resumed += at
         self._progress.advance(at, file.relative_path)
         async with self._sftp.open(file.path, "rb", encoding=None) as far:
-            # Whatever there is by now, no more is taken than was listed.
+            # However large the file is now, no more than the listed size is read.
             while data := await self._read_chunk(far, at, min(CHUNK_SIZE, max(0, file.size - at))):
                 self._target.write_partial(file.name, handle, memoryview(data), at)
                 digest.update(data)
@@ -179,12 +179,12 @@ class SftpPuller:
         return digest.hexdigest() if unchanged else ""
 
     async def _read_chunk(self, file: asyncssh.SFTPClientFile, at: int, size: int) -> bytes:
-        """Up to ``size`` bytes; fewer at the end of the file."""
+        """Return up to ``size`` bytes; fewer at the end of the file."""
         data, come = bytearray(size), 0
         async for where, piece in await file.read_parallel(size, at):
             self._idle_timeout.reset()
             come += len(piece)
             if come > size or where < at or where + len(piece) > at + size:
-                raise TransferError("the machine sends more than was asked for")
+                raise TransferError(_("the machine sent more data than requested"))
             data[where - at : where - at + len(piece)] = piece
         return bytes(data[:come])

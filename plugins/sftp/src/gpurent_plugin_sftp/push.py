@@ -1,23 +1,34 @@
-"""Up: partials under safe names, verified in batches, then moved to their final names."""
+"""Push files: partials under safe names, verified in batches, then moved to their final names."""
 
 from __future__ import annotations
 
 import asyncio
+import errno
 import os
 import posixpath
 from hashlib import sha256
 
 import asyncssh
 
-from gpurent.api import Progress, PushRequest, SkippedName, SshConnection, TransferError, escape_name
+from gpurent.api import (
+    FileProblem,
+    Progress,
+    PushRequest,
+    SkippedName,
+    SshConnection,
+    corrupted_upload_error,
+    describe_unreadable,
+    escape_name,
+    remote_file_error,
+    small_disk_error,
+    upload_failures_error,
+)
 from gpurent_plugin_sftp.scan import SftpSourceScan, SourceItem
 from gpurent_plugin_sftp.sftp_client import (
     BLOCK_SIZE,
     FileChanged,
     RemoteHasher,
-    disk_full,
     run_concurrently,
-    summarize_failures,
     translate_sftp_error,
 )
 
@@ -49,7 +60,7 @@ class SftpPusher:
         return posixpath.join(self._target, item.name) if self._target != "." else item.name
 
     async def run(self) -> None:
-        """Send everything; what could not be sent is reported at the end."""
+        """Send everything; files that could not be sent raise a `TransferError` at the end."""
         self._progress.set_total(self._scan.files, self._scan.size)
         await self._sftp.makedirs(self._target, exist_ok=True)
         await self._sftp.makedirs(PARTIALS_DIR, exist_ok=True)
@@ -75,13 +86,10 @@ class SftpPusher:
                 self._final_path(folder), asyncssh.SFTPAttrs(permissions=folder.mode | 0o700)
             )
         if self.failures:
-            raise TransferError(
-                summarize_failures([f"{escape_name(name)} {why}" for name, why in self.failures]),
-                hint="Everything else has arrived, and nothing half-written was left. Send again.",
-            )
+            raise upload_failures_error([(escape_name(name), why) for name, why in self.failures])
 
     async def _list_folder(self, name: str) -> None:
-        """Learn what lies there of a folder that we have too."""
+        """Record the remote contents of a folder that also exists locally."""
         path = posixpath.join(self._target, name) if name else self._target
         async with self._in_flight:
             try:
@@ -100,13 +108,10 @@ class SftpPusher:
     async def _check_disk_space(self, size: int) -> None:
         free = await self._free_bytes(self._target)
         if free is not None and size > free:
-            raise TransferError(
-                f"the machine has {free} bytes free, and {size} are to be sent",
-                hint="Nothing was sent. Leave something out with .gpurentignore, or rent a larger disk.",
-            )
+            raise small_disk_error(free, size, sent_nothing=True)
 
     async def _free_bytes(self, folder: str) -> int | None:
-        """None where the machine does not say."""
+        """Return the free bytes on the disk of ``folder``; None if the machine does not report them."""
         try:
             disk = await self._sftp.statvfs(folder)
         except asyncssh.SFTPError:
@@ -114,7 +119,7 @@ class SftpPusher:
         return disk.bavail * disk.frsize
 
     async def _send_batch(self, batch: list[SourceItem]) -> None:
-        """Send all partials, verify them in one go, move them to their names."""
+        """Send all partials, verify them in one batch, move them to their final names."""
         digests = await run_concurrently(self._send_with_retry(item) for item in batch)
         sent = [(item, mine) for item, mine in zip(batch, digests, strict=True) if mine]
         remote = await self._hasher.hash_files([f"{PARTIALS_DIR}/{item.partial_name}" for item, _ in sent])
@@ -125,19 +130,20 @@ class SftpPusher:
         await run_concurrently(self._finish_file(item) for item, _ in sent if item.name not in gone)
 
     async def _resend_file(self, item: SourceItem) -> None:
-        """What lay there of an earlier try was not what it seemed: send it whole."""
+        """Send the whole file again: its remote partial, perhaps from an earlier attempt, was not what it should be."""
         await self._sftp.remove(f"{PARTIALS_DIR}/{item.partial_name}")
         mine = await self._send_with_retry(item)
         if not mine:
             return
         (theirs,) = await self._hasher.hash_files([f"{PARTIALS_DIR}/{item.partial_name}"])
         if mine != theirs:
-            raise TransferError(f"{escape_name(item.name)} did not arrive as it is here", hint="Send again.")
+            raise corrupted_upload_error(escape_name(item.name))
 
     async def _send_with_retry(self, item: SourceItem) -> str:
-        """The digest of what was sent, at the second try if need be.
+        """Send the file, retrying once if it changes; return the digest of what was sent.
 
-        Empty where it cannot be read or does not stand still: that is noted, and others go.
+        The digest is empty if the file cannot be read or keeps changing; that is recorded and the others are still
+        sent.
         """
         async with self._in_flight:
             for final in (False, True):
@@ -148,17 +154,17 @@ class SftpPusher:
                         self.failures.append((item.name, str(why)))
                         return ""
                 except asyncssh.SFTPFailure as error:
-                    # Servers of the old protocol have no word for a full disk.
+                    # Older SFTP versions have no error code for a full disk.
                     free = await self._free_bytes(PARTIALS_DIR)
                     if free is not None and free < CHUNK_SIZE:
-                        raise disk_full(escape_name(item.name)) from None
+                        raise remote_file_error(errno.ENOSPC, escape_name(item.name)) from None
                     raise translate_sftp_error(escape_name(item.name), error) from None
                 except asyncssh.SFTPError as error:
                     raise translate_sftp_error(escape_name(item.name), error) from None
         raise AssertionError("unreachable")
 
     async def _send_file(self, item: SourceItem) -> str:
-        """The local file into its partial, going on where an earlier try stopped; its local digest."""
+        """Send the local file into its partial, resuming where an earlier attempt stopped; return the local digest."""
         part = f"{PARTIALS_DIR}/{item.partial_name}"
         try:
             size = (await self._sftp.stat(part)).size or 0
@@ -169,7 +175,7 @@ class SftpPusher:
         try:
             handle = os.open(item.path, os.O_RDONLY | os.O_NOFOLLOW)
         except OSError as error:
-            raise FileChanged(f"vanished or cannot be read: {error.strerror}") from None
+            raise FileChanged(describe_unreadable(error)) from None
         with os.fdopen(handle, "rb") as local:
             _check_unchanged(item, os.fstat(local.fileno()))
             async with self._sftp.open(part, "r+b" if have else "wb", encoding=None) as far:
@@ -186,7 +192,7 @@ class SftpPusher:
                     at += len(data)
                     self._progress.advance(len(data), item.name)
                 if at != item.size:
-                    raise FileChanged("changed while it was read")
+                    raise FileChanged(FileProblem.CHANGED.text)
             _check_unchanged(item, os.fstat(local.fileno()))
         return digest.hexdigest()
 
@@ -206,8 +212,7 @@ class SftpPusher:
         path, attrs = self._final_path(item), self._remote_attrs.get(item.name)
         if attrs is not None:
             if attrs.type != asyncssh.FILEXFER_TYPE_SYMLINK:
-                why = "something else than a link has its name there"
-                self._scan.skipped.append(SkippedName(name=item.name, why=why))
+                self._scan.skipped.append(SkippedName(name=item.name, reason=FileProblem.NAME_TAKEN.text))
                 return
             if await self._sftp.readlink(path) == item.link_target:
                 return
@@ -217,7 +222,7 @@ class SftpPusher:
 
 def _check_unchanged(item: SourceItem, now: os.stat_result) -> None:
     if (now.st_size, now.st_mtime_ns) != (item.size, item.mtime_ns):
-        raise FileChanged("changed while it was read")
+        raise FileChanged(FileProblem.CHANGED.text)
 
 
 def _make_batches(items: list[SourceItem]) -> list[list[SourceItem]]:

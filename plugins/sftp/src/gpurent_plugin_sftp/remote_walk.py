@@ -1,4 +1,4 @@
-"""What a hostile far side lists, and what of it is taken."""
+"""What a hostile remote side lists, and how much of it is accepted."""
 
 from __future__ import annotations
 
@@ -10,23 +10,29 @@ import asyncssh
 from attrs import evolve, frozen
 
 from gpurent.api import (
+    FileProblem,
     PullRequest,
     SafeDir,
     SkippedName,
     TransferError,
+    deep_folder_error,
+    describe_bad_link,
     escape_name,
     link_reject_reason,
     name_reject_reason,
+    source_name_error,
+    too_many_remote_files_error,
 )
+from gpurent_plugin_sftp import _
 from gpurent_plugin_sftp.sftp_client import SftpIdleTimeout, run_concurrently
 
-MAX_LISTING_BYTES = 128 << 20  # bytes of what is listed that are kept in memory
-BYTES_PER_NAME = 400  # of them, what one name takes beside its letters
-MAX_SKIPPED = 10_000  # names that were skipped are reported; more are not
-MAX_REQUESTS = 64  # at once
-MAX_MTIME = 1 << 33  # seconds; a time of change beyond is none
-# Nanoseconds in the time of a file that had changed in the very second in which it was fetched. SFTP tells whole
-# seconds only, so a later change in that second would not be seen: such a file is fetched again.
+MAX_LISTING_BYTES = 128 << 20  # bytes of the listing that are kept in memory
+BYTES_PER_NAME = 400  # memory per name, not counting its characters
+MAX_SKIPPED = 10_000  # further skipped names are not reported
+MAX_REQUESTS = 64  # concurrently
+MAX_MTIME = 1 << 33  # seconds; a later mtime is invalid
+# Marks the mtime (nanoseconds part) of a file that had changed in the very second in which it was downloaded. SFTP
+# reports whole seconds only, so a later change in that second would not be noticed: such a file is downloaded again.
 RACY_MTIME_NS = 1000
 NOT_FOUND_ERRORS = (asyncssh.SFTPNoSuchFile, asyncssh.SFTPNoSuchPath)
 Name = tuple[str, ...]
@@ -34,7 +40,7 @@ Name = tuple[str, ...]
 
 @frozen
 class RemoteFileState:
-    """What is said of one name, without what nobody asks for."""
+    """The attributes of one remote name that are used here."""
 
     kind: int
     size: int
@@ -55,7 +61,7 @@ class RemoteFileState:
 
 @frozen(kw_only=True)
 class SftpRemoteFile:
-    """``path`` there, ``name`` below the local target as judged components."""
+    """``path`` on the machine, ``name`` below the local target as accepted components."""
 
     path: str
     name: Name
@@ -73,13 +79,13 @@ class SftpRemoteFile:
         return sha256(text.encode("utf-8", "surrogateescape")).hexdigest()[:40].encode()
 
     def is_unchanged(self, attrs: asyncssh.SFTPAttrs) -> bool:
-        """Whether it is the file that was listed."""
+        """Return whether it is still the file that was listed."""
         state = RemoteFileState.from_attrs(attrs)
         listed = (asyncssh.FILEXFER_TYPE_REGULAR, self.size, self.mtime)
         return (state.kind, state.size, state.mtime) == listed
 
     def is_downloaded(self, target: SafeDir) -> bool:
-        """Whether it lies here already, as far as size and time tell."""
+        """Return whether it is already here, judging by size and mtime."""
         here = target.stat_file(self.name)
         if here is None or not stat.S_ISREG(here.st_mode):
             return False
@@ -89,7 +95,7 @@ class SftpRemoteFile:
 
 
 class RemoteWalk:
-    """Our own walk, with our own limits: nothing of the far side's say-so decides how long it lasts."""
+    """Walks remote folders within our own limits: nothing that the remote side says decides how long it takes."""
 
     def __init__(
         self, sftp: asyncssh.SFTPClient, request: PullRequest, idle_timeout: SftpIdleTimeout
@@ -105,13 +111,13 @@ class RemoteWalk:
 
     def skip_name(self, name: str, why: str) -> None:
         if len(self.skipped) < MAX_SKIPPED:
-            self.skipped.append(SkippedName(name=escape_name(name), why=why))
+            self.skipped.append(SkippedName(name=escape_name(name), reason=why))
 
     async def add_source(self, path: str) -> None:
         name = posixpath.basename(posixpath.normpath(path))
         why = name_reject_reason(name, self._limits.name)
         if why:
-            raise TransferError(f"{escape_name(path)} cannot be brought home: its name {why}")
+            raise source_name_error(escape_name(path), why)
         try:
             state = RemoteFileState.from_attrs(await self._sftp.lstat(path))
         except NOT_FOUND_ERRORS:
@@ -121,22 +127,22 @@ class RemoteWalk:
         await self._add_entry(path, (name,), state)
 
     async def read_links(self) -> list[tuple[Name, str]]:
-        """Where the links that may be made here point."""
+        """Return the names and targets of the links that may be created here."""
         good: list[tuple[Name, str]] = []
         for start in range(0, len(self._links), MAX_REQUESTS):
             links = self._links[start : start + MAX_REQUESTS]
-            targets = await run_concurrently(self._read_link(path) for path, _ in links)
-            for (_, name), target in zip(links, targets, strict=True):
+            targets = await run_concurrently(self._read_link(path) for path, _name in links)
+            for (_path, name), target in zip(links, targets, strict=True):
                 why = link_reject_reason(name[:-1], target, self._roots, self._limits.name)
                 if why:
-                    self.skip_name("/".join(name), f"is a link, and {why}")
+                    self.skip_name("/".join(name), describe_bad_link(why))
                 else:
                     self._reserve_memory(len(target))
                     good.append((name, target))
         return good
 
     async def _read_link(self, path: str) -> str:
-        """Where a link points; what is no UTF-8 in it is no name here either."""
+        """Return a link's target; bytes that are not UTF-8 become surrogates, which are rejected as a name."""
         try:
             target = await self._sftp.readlink(path.encode())
         except (*NOT_FOUND_ERRORS, asyncssh.SFTPFailure, IndexError):
@@ -146,7 +152,7 @@ class RemoteWalk:
         return target.decode("utf-8", "surrogateescape")
 
     async def refresh_file(self, file: SftpRemoteFile) -> SftpRemoteFile | None:
-        """The same file as it is by now; None: it is none any more, or too large."""
+        """Return the file in its current state; None if it is no longer a file, or too large."""
         state = RemoteFileState.from_attrs(await self._sftp.lstat(file.path))
         self.size += state.size - file.size
         if state.kind != asyncssh.FILEXFER_TYPE_REGULAR or self.size > self._limits.total:
@@ -164,10 +170,10 @@ class RemoteWalk:
             self._links.append((path, name))
             self._reserve_memory(len(path))
         else:
-            self.skip_name("/".join(name), "is a special file")
+            self.skip_name("/".join(name), FileProblem.SPECIAL_FILE.text)
 
     def _count_entry(self, state: RemoteFileState) -> None:
-        """Files have their limit, and what else has a name may be as many again."""
+        """Raise a `TransferError` if a limit is exceeded; entries that are not files may be as many again."""
         limits = self._limits
         self._entries_seen += 1
         self._files_seen += state.kind == asyncssh.FILEXFER_TYPE_REGULAR
@@ -177,29 +183,23 @@ class RemoteWalk:
             or self._entries_seen > 2 * limits.files
             or self.size > limits.total
         ):
-            raise TransferError(
-                f"the machine lists more than {limits.files} files or {limits.total} bytes",
-                hint="Nothing was written. Ask for less: name single folders or files.",
-            )
+            raise too_many_remote_files_error(limits, wrote_nothing=True)
 
     def _reserve_memory(self, letters: int) -> None:
         self._memory_used += BYTES_PER_NAME + letters
         if self._memory_used > MAX_LISTING_BYTES:
             raise TransferError(
-                "the machine lists more names than SFTP can keep in mind",
-                hint="Ask for less: name single folders or files. Or take another --transfer.",
+                _("the machine lists more names than sftp can hold in memory"),
+                hint=_("Download less: name individual folders or files. Or choose another --transfer."),
             )
 
     async def _add_folder(self, path: str, name: Name) -> None:
         if len(name) > self._limits.depth:
-            raise TransferError(
-                f"{escape_name(path)} lies deeper than {self._limits.depth} folders",
-                hint="Nothing was written.",
-            )
+            raise deep_folder_error(escape_name(path), self._limits)
         try:
             inside = await self._list_folder(path, name)
         except (asyncssh.SFTPPermissionDenied, *NOT_FOUND_ERRORS):
-            self.skip_name("/".join(name), "cannot be read there")
+            self.skip_name("/".join(name), FileProblem.UNREADABLE.text)
             return
         self.folders.append(name)
         for child, state in sorted(inside.items()):
@@ -210,13 +210,15 @@ class RemoteWalk:
         async for entry in self._sftp.scandir(path.encode()):
             self._idle_timeout.reset()
             text = entry.filename if isinstance(entry.filename, bytes) else entry.filename.encode()
-            self._reserve_memory(len(text))  # dots too: also of them there may be no end
+            self._reserve_memory(len(text))  # count the dots too: there may be endlessly many
             if text in (b".", b".."):
                 continue
             state = RemoteFileState.from_attrs(entry.attrs)
             self._count_entry(state)
             child = text.decode("utf-8", "surrogateescape")
-            why = name_reject_reason(child, self._limits.name) or ("came twice" if child in inside else "")
+            why = name_reject_reason(child, self._limits.name)
+            if not why and child in inside:
+                why = FileProblem.DUPLICATE.text
             if why:
                 self.skip_name("/".join((*name, child)), why)
                 self.size -= state.size

@@ -1,4 +1,4 @@
-"""The local side of a push: what there is to carry."""
+"""The local side of a push: finds what to send."""
 
 from __future__ import annotations
 
@@ -11,9 +11,19 @@ from pathlib import Path
 from attrs import frozen
 from pathspec import GitIgnoreSpec
 
-from gpurent.api import PushRequest, SkippedName, TransferError, UsageError, escape_name
+from gpurent.api import (
+    FileProblem,
+    PushRequest,
+    SkippedName,
+    deep_folder_error,
+    describe_outside_link,
+    escape_name,
+    missing_source_error,
+    too_many_sources_error,
+    unreadable_source_error,
+)
 
-# Never carried: version control, our own room, what Python makes anew.
+# Never sent: version control, gpurent's own folders, what Python creates again.
 ALWAYS_IGNORED = GitIgnoreSpec.from_lines((".git/", ".gpurent/", ".gpurent-part/", "__pycache__/"))
 IGNORE_FILES = (".gitignore", ".gpurentignore")
 Rules = tuple[tuple[str, GitIgnoreSpec], ...]
@@ -21,9 +31,9 @@ Rules = tuple[tuple[str, GitIgnoreSpec], ...]
 
 @frozen(kw_only=True)
 class SourceItem:
-    """One thing to carry.
+    """One entry to send.
 
-    ``name`` is the remote name below the target, with slashes; ``link_target`` where a link points.
+    ``name`` is the remote name below the target, with slashes; ``link_target`` is where a link points.
     """
 
     name: str
@@ -37,17 +47,17 @@ class SourceItem:
 
     @property
     def partial_name(self) -> str:
-        """The name of its partial: safe for any shell, and another one when the file is another one."""
+        """The name of its partial: safe for any shell, and different if the file has changed."""
         text = f"{self.name}\0{self.size}\0{self.mtime_ns}"
         return sha256(text.encode("utf-8", "surrogateescape")).hexdigest()[:40]
 
 
 def scan_sources(request: PushRequest) -> SftpSourceScan:
-    """Walk the sources. Too much, or a source that is not there, is an error before anything moves."""
+    """Walk the sources. Raises an error before the transfer if a limit is exceeded or a source is missing."""
     found = SftpSourceScan(request)
     for source in request.sources:
         if not os.path.lexists(source):
-            raise UsageError(f"{source} does not exist")
+            raise missing_source_error(source)
         if source.is_dir() and not source.is_symlink():
             top = "" if request.contents_only and len(request.sources) == 1 else source.resolve().name
             found.add_folder(source, source, top, (), 0)
@@ -57,7 +67,7 @@ def scan_sources(request: PushRequest) -> SftpSourceScan:
 
 
 class SftpSourceScan:
-    """Everything found, folders before what is in them; links are never followed."""
+    """All entries found, folders before their contents; links are never followed."""
 
     def __init__(self, request: PushRequest) -> None:
         self._request = request
@@ -66,9 +76,9 @@ class SftpSourceScan:
         self.size = self.files = 0
 
     def add_folder(self, root: Path, path: Path, name: str, rules: Rules, depth: int) -> None:
-        """``path`` below the source ``root``, under ``name``; ``rules``: those of the folders above."""
+        """Add ``path``, below the source ``root``, as ``name``; ``rules`` are those of the folders above."""
         if depth > self._request.limits.depth:
-            raise TransferError(f"{path} lies deeper than {self._request.limits.depth} folders")
+            raise deep_folder_error(escape_name(str(path)), self._request.limits)
         if self._request.use_ignore_files:
             here = path.relative_to(root).as_posix()
             rules = (*rules, *_read_ignore_rules(path, "" if here == "." else f"{here}/"))
@@ -79,10 +89,12 @@ class SftpSourceScan:
         try:
             entries = sorted(os.scandir(path), key=lambda entry: entry.name)
         except OSError as error:
-            raise TransferError(f"{path} cannot be read: {error.strerror}") from None
+            raise unreadable_source_error(escape_name(str(path)), error) from None
         for entry in entries:
             if not _is_utf8(entry.name):
-                self.skipped.append(SkippedName(name=escape_name(entry.name), why="its name is not UTF-8"))
+                self.skipped.append(
+                    SkippedName(name=escape_name(entry.name), reason=FileProblem.NOT_UTF8.text)
+                )
                 continue
             below = Path(entry.path)
             is_folder = entry.is_dir(follow_symlinks=False)
@@ -95,26 +107,23 @@ class SftpSourceScan:
                 self.add_entry(root, below, child, entry.stat(follow_symlinks=False))
 
     def add_entry(self, root: Path, path: Path, name: str, status: os.stat_result) -> None:
-        """A file or a link; what is neither is skipped, and so is a link out of ``root``."""
+        """Add a file or a link; anything else is skipped, and so is a link that leaves ``root``."""
         if stat.S_ISLNK(status.st_mode):
             target = str(path.readlink())
             inside = os.path.normpath(path.parent / target)
             if target.startswith("/") or not Path(inside).is_relative_to(os.path.normpath(root)):
-                self.skipped.append(SkippedName(name=name, why=f"is a link out of the folder, to {target}"))
+                self.skipped.append(SkippedName(name=name, reason=describe_outside_link(escape_name(target))))
             else:
                 self.items.append(SourceItem(name=name, path=path, kind="link", link_target=target))
             return
         if not stat.S_ISREG(status.st_mode):
-            self.skipped.append(SkippedName(name=name, why="is neither a file, a folder nor a link"))
+            self.skipped.append(SkippedName(name=name, reason=FileProblem.SPECIAL_FILE.text))
             return
         self.files += 1
         self.size += status.st_size
         limits = self._request.limits
         if self.files > limits.files or self.size > limits.total:
-            raise TransferError(
-                f"more than {limits.files} files or {limits.total} bytes",
-                hint="Leave out what is not needed with a .gpurentignore file.",
-            )
+            raise too_many_sources_error(limits)
         self.items.append(
             SourceItem(
                 name=name,
@@ -128,7 +137,7 @@ class SftpSourceScan:
         )
 
     def _is_ignored(self, inside: str, rules: Rules) -> bool:
-        """The last rule that speaks of a name decides, the deepest file last, as git has it."""
+        """Return whether it is ignored: as in git, the last matching rule decides, and deeper files come last."""
         if self._request.use_ignore_files and ALWAYS_IGNORED.match_file(inside):
             return True
         for prefix, spec in reversed(rules):
@@ -149,7 +158,7 @@ def _read_ignore_rules(path: Path, prefix: str) -> Iterator[tuple[str, GitIgnore
 
 
 def _is_utf8(name: str) -> bool:
-    """SFTP, as asyncssh speaks it, can name nothing else."""
+    """Return whether the name is UTF-8: SFTP, as asyncssh implements it, supports nothing else."""
     try:
         name.encode()
     except UnicodeEncodeError:

@@ -1,9 +1,10 @@
-"""The far side over SFTP and, for hashes, over its shell; and how long it may say nothing."""
+"""The remote side over SFTP and, for hashes, over its shell; and how long it may stay silent."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import shlex
 from collections.abc import AsyncIterator, Coroutine, Iterable, Sequence
 from contextlib import asynccontextmanager
@@ -13,30 +14,39 @@ from typing import TypeVar, cast
 
 import asyncssh
 
-from gpurent.api import SshConnection, TransferError, UnavailableError, escape_name
+from gpurent.api import (
+    SshConnection,
+    TransferError,
+    UnavailableError,
+    connection_lost_error,
+    escape_name,
+    idle_timeout_error,
+    remote_file_error,
+)
+from gpurent_plugin_sftp import _
 
 T = TypeVar("T")
 BLOCK_SIZE = 1 << 20
-CLOSE_TIMEOUT = 5.0  # seconds for the far side to close its end
-MAX_SILENCE = 300.0  # seconds without a sign of it
+CLOSE_TIMEOUT = 5.0  # seconds for the remote side to close its end
+MAX_SILENCE = 300.0  # seconds without any data
 
 
 class FileChanged(Exception):
-    """A file is not what it was when it was listed."""
+    """A file differs from its listing."""
 
 
 class SftpIdleTimeout:
-    """Ends what waits for a far side that has said nothing for too long."""
+    """Ends an operation whose remote side has been silent for too long."""
 
     def __init__(self) -> None:
         self._deadline = monotonic() + MAX_SILENCE
 
     def reset(self, seconds: float = 0.0) -> None:
-        """Something was heard; before the next sign of life it may work for ``seconds``."""
+        """Restart the timeout; the remote side may work for ``seconds`` before it sends anything again."""
         self._deadline = monotonic() + seconds + MAX_SILENCE
 
     async def run_with_timeout(self, work: Coroutine[None, None, T]) -> T:
-        """What comes of ``work``; an `UnavailableError` where nothing is heard any more."""
+        """Return the result of ``work``. Raises `UnavailableError` if the remote side is silent for too long."""
         task = asyncio.ensure_future(work)
         try:
             while (left := self._deadline - monotonic()) > 0:
@@ -44,17 +54,20 @@ class SftpIdleTimeout:
                 if task.done():
                     return task.result()
         finally:
-            while not task.done():  # whatever it awaits to tidy up behind itself may hang as well
+            while not task.done():  # its own clean-up may hang as well
                 task.cancel()
                 await asyncio.wait({task}, timeout=1)
             if not task.cancelled():
-                task.exception()  # that it was cut short is no news
-        raise UnavailableError("the machine's file transfer says nothing any more", retryable=True)
+                task.exception()  # retrieve the error so that asyncio does not log it
+        raise idle_timeout_error()
 
 
 @asynccontextmanager
 async def open_sftp_client(connection: SshConnection) -> AsyncIterator[asyncssh.SFTPClient]:
-    """An SFTP client whose errors are ours: a lost line is an `UnavailableError`, everything else a `TransferError`."""
+    """Open an SFTP client that raises our own errors.
+
+    A lost connection is an `UnavailableError`, everything else a `TransferError`.
+    """
     try:
         sftp = await cast(asyncssh.SSHClientConnection, connection.transport).start_sftp_client()
         try:
@@ -70,43 +83,37 @@ async def open_sftp_client(connection: SshConnection) -> AsyncIterator[asyncssh.
         asyncssh.DisconnectError,
         ConnectionError,
     ) as error:
-        raise UnavailableError(
-            f"the line to {connection.endpoint} is lost: {error}", retryable=True
-        ) from None
+        raise connection_lost_error(connection.endpoint, error) from None
     except asyncssh.ChannelOpenError as error:
         raise UnavailableError(
-            f"{connection.endpoint} opens no file transfer: {error}", retryable=True
+            _("{endpoint} refused to start SFTP: {error}").format(endpoint=connection.endpoint, error=error),
+            retryable=True,
         ) from None
     except asyncssh.SFTPError as error:
         raise translate_sftp_error(str(connection.endpoint), error) from None
 
 
 def translate_sftp_error(what: str, error: asyncssh.SFTPError) -> TransferError | UnavailableError:
-    """The far side's no, in our words."""
+    """Return an SFTP error as one of our own."""
     text = escape_name(error.reason or type(error).__name__)
     if isinstance(error, asyncssh.SFTPConnectionLost | asyncssh.SFTPNoConnection):
-        return UnavailableError(f"the line is lost: {text}", retryable=True)
+        return UnavailableError(_("the SFTP connection was lost: {error}").format(error=text), retryable=True)
     if (
         isinstance(error, asyncssh.SFTPNoSpaceOnFilesystem | asyncssh.SFTPQuotaExceeded)
         or "space" in text.lower()
     ):
-        return disk_full(what)
-    if isinstance(error, asyncssh.SFTPPermissionDenied | asyncssh.SFTPWriteProtect):
-        return TransferError(f"the machine does not let us write or read there: {what}", detail=text)
-    if isinstance(error, asyncssh.SFTPNoSuchFile | asyncssh.SFTPNoSuchPath):
-        return TransferError(f"it is not there: {what}", detail=text)
-    return TransferError(f"{what}: {text}", detail=text)
-
-
-def disk_full(what: str) -> TransferError:
-    return TransferError(
-        f"the machine's disk is full: {what}",
-        hint="Free some space on the machine, then send again; it goes on.",
-    )
+        number = errno.ENOSPC
+    elif isinstance(error, asyncssh.SFTPPermissionDenied | asyncssh.SFTPWriteProtect):
+        number = errno.EACCES
+    elif isinstance(error, asyncssh.SFTPNoSuchFile | asyncssh.SFTPNoSuchPath):
+        number = errno.ENOENT
+    else:
+        number = errno.EIO
+    return remote_file_error(number, what, text)
 
 
 async def run_concurrently(coroutines: Iterable[Coroutine[None, None, T]]) -> list[T]:
-    """Run all; the first error ends the others."""
+    """Run all coroutines; the first error cancels the others."""
     try:
         async with asyncio.TaskGroup() as group:
             tasks = [group.create_task(thing) for thing in coroutines]
@@ -115,20 +122,14 @@ async def run_concurrently(coroutines: Iterable[Coroutine[None, None, T]]) -> li
     return [task.result() for task in tasks]
 
 
-def summarize_failures(failures: Sequence[str]) -> str:
-    """The first five of them, and how many there are besides."""
-    more = f" and {len(failures) - 5} more" if len(failures) > 5 else ""
-    return "; ".join(failures[:5]) + more
-
-
 async def read_remote_clock(connection: SshConnection) -> int | None:
-    """The machine's time in seconds since the epoch; None where it does not say."""
+    """Return the machine's time in seconds since the epoch; None if it does not report it."""
     said = (await connection.run("date +%s")).stdout.split()
     return int(said[-1]) if said and said[-1].isdecimal() else None
 
 
 class RemoteHasher:
-    """SHA-256 of remote files: by the machine's own tool in batches, else by reading them back."""
+    """SHA-256 of remote files: by the machine's own tool in batches, or else by reading them back."""
 
     def __init__(self, connection: SshConnection, sftp: asyncssh.SFTPClient) -> None:
         self._connection = connection
@@ -136,9 +137,9 @@ class RemoteHasher:
         self._has_sha256sum: bool | None = None
 
     async def hash_files(self, paths: Sequence[str], timeout: float = 3600.0) -> list[str]:
-        """One hex digest a path, empty where it cannot be read. ``paths``: as many as one command may name.
+        """Return a hex digest for each path, empty if it cannot be read.
 
-        ``timeout``: seconds for all of them.
+        ``paths``: as many as fit in one command; ``timeout``: seconds for all of them.
         """
         if self._has_sha256sum is None:
             self._has_sha256sum = not (
@@ -148,7 +149,7 @@ class RemoteHasher:
         return digests or [await self._hash_by_reading(path) for path in paths]
 
     async def _run_sha256sum(self, paths: Sequence[str], timeout: float) -> list[str]:
-        """Nothing where it does not print a digest for each."""
+        """Return the digests that the tool prints; empty unless it prints one for each path."""
         quoted = " ".join(shlex.quote(path if path.startswith("/") else f"./{path}") for path in paths)
         ran = await self._connection.run(f"sha256sum {quoted}", timeout=timeout)
         digests = [line.removeprefix("\\")[:64] for line in ran.stdout.splitlines()]

@@ -1,4 +1,4 @@
-"""Any host of the user's as a lease."""
+"""Any host of the user's own as a lease."""
 
 from gpurent.api import make_translator
 

@@ -1,4 +1,4 @@
-"""Entries only."""
+"""Plugin entry points."""
 
 from __future__ import annotations
 
@@ -23,19 +23,19 @@ def gpurent_register_lease() -> Sequence[LeaseEntry]:
     return [
         LeaseEntry(
             name="ssh",
-            summary=_("any machine that you reach by SSH: gpurent adopt"),
+            summary=_("any machine that you can reach over SSH: gpurent adopt"),
             build=_build_provider,
             profile=MachineProfile(user="root"),
             overview={
                 "machines": _("yours"),
                 "difficulty": _("simple"),
-                "price": _("as you say"),
-                "upload": _("as its line is"),
+                "price": _("set by you"),
+                "upload": _("depends on its connection"),
                 "cpu_only": _("yes"),
-                "compatibility": _("looked at when adopted"),
+                "compatibility": _("checked when adopted"),
                 "invoice": _("none"),
-                "cash_out": _("none"),
+                "withdrawal": _("none"),
             },
-            live_notes=_("Plain SSH; tried against OpenSSH's server."),
+            live_notes=_("Plain SSH; tested against OpenSSH's server."),
         )
     ]

@@ -1,1 +1,1 @@
-"""tmux as a session keeper for gpurent."""
+"""tmux as a session backend for gpurent."""

@@ -1,4 +1,4 @@
-"""tmux: command lines out, its listing in. A server of our own, apart from the user's."""
+"""The session backend for tmux: builds its commands and parses its listing; uses a tmux server of its own."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _LIST_FORMAT = "#{session_name}\t#{session_attached}\t#{session_created}\t#{sess
 
 
 class TmuxBackend(SessionBackend):
-    """Sessions are addressed by ``=name``, which matches nothing but the whole name."""
+    """Session backend; sessions are addressed by ``=name``, which matches only the whole name."""
 
     def probe_command(self) -> str:
         return "command -v tmux >/dev/null"

@@ -1,5 +1,6 @@
-"""PyTorch on several GPUs. Nothing here imports torch before it is used."""
+"""PyTorch on several GPUs. torch is imported only when it is used."""
 
 from gpurent.api import make_translator
 
 _ = make_translator(__name__)
+ngettext = _.ngettext

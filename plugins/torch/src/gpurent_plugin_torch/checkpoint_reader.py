@@ -1,8 +1,8 @@
-"""Looks into a file of PyTorch's without PyTorch, and without running anything that the file says.
+"""Reads a PyTorch file without PyTorch and without running any code in the file.
 
-A checkpoint is a pickle (beside its tensors' bytes, which are not read). Python's own unpickler reads it with a short
-list of names that it may know, each of which becomes a harmless description here; every other name, and so every way
-to code, is refused. Both of PyTorch's formats: the zip file since 1.6, and the stream before it (2020).
+A checkpoint is a pickle, beside the bytes of its tensors, which are not read. Python's own unpickler reads it with a
+short list of allowed names, each of which becomes a harmless description here; every other name, and thus every way to
+run code, is refused. Both PyTorch formats are read: the zip file (since 1.6) and the older stream (until 2020).
 """
 
 from __future__ import annotations
@@ -17,6 +17,8 @@ from pathlib import Path
 from typing import Any
 
 from attrs import frozen
+
+from gpurent_plugin_torch import _
 
 MAX_PICKLE_SIZE = 64 << 20
 MAX_VALUES = 200_000
@@ -36,12 +38,12 @@ _DTYPE_SIZES = {
 
 
 class CheckpointRefused(Exception):
-    """No checkpoint, or one that holds more than weights and plain values. The message is for people."""
+    """Not a checkpoint, or one that holds more than weights and plain values. The message is for users."""
 
 
 @frozen(kw_only=True)
 class TensorInfo:
-    """A tensor's description; ``size`` in bytes. As a PyTorch tensor it has ``shape`` and ``dtype``."""
+    """Description of a tensor; ``size`` in bytes. Like a PyTorch tensor it has ``shape`` and ``dtype``."""
 
     shape: tuple[int, ...]
     dtype: str
@@ -68,18 +70,20 @@ class _CheckpointUnpickler(pickle.Unpickler):
         }
 
     def find_class(self, module: str, name: str) -> Any:
-        """The only door from a pickle to a name; everything that stands behind it is listed here."""
+        """Resolve a name in the pickle; only the names listed here are allowed."""
         if module in ("torch", "torch.storage") and name in _STORAGE_TYPES:
             return _StorageType(*_STORAGE_TYPES[name])
         if module == "torch" and name in _DTYPE_SIZES:
             return _StorageType(name, _DTYPE_SIZES[name])
         known = self._allowed_names.get(f"{module}.{name}")
         if known is None:
-            raise CheckpointRefused(f"{module}.{name}"[:120])
+            raise CheckpointRefused(
+                _("it refers to {name}, which is not allowed").format(name=f"{module}.{name}"[:120])
+            )
         return known
 
     def persistent_load(self, pid: Any) -> Any:
-        """``("storage", kind, key, place, elements)`` stands for the bytes of a tensor."""
+        """Resolve ``("storage", kind, key, place, elements)``, which refers to the bytes of a tensor."""
         if (
             isinstance(pid, tuple)
             and len(pid) >= 2
@@ -87,9 +91,9 @@ class _CheckpointUnpickler(pickle.Unpickler):
             and isinstance(pid[1], _StorageType)
         ):
             return pid[1]
-        raise CheckpointRefused("an unknown reference")
+        raise CheckpointRefused(_("it contains an unknown reference"))
 
-    # Copies count: a small file must not be able to make a large value.
+    # Copies are counted: a small file must not be able to create a large value.
     def _make_ordered_dict(self, items: Any = ()) -> OrderedDict[Any, Any]:
         return OrderedDict(self._check_count(items))
 
@@ -98,15 +102,15 @@ class _CheckpointUnpickler(pickle.Unpickler):
 
     def _check_count(self, items: Any) -> Any:
         if not isinstance(items, list | tuple):
-            raise CheckpointRefused("an odd list")
+            raise CheckpointRefused(_("it contains an invalid list"))
         self._values_left -= len(items)
         if self._values_left < 0:
-            raise CheckpointRefused("too many values")
+            raise CheckpointRefused(_("it contains too many values"))
         return items
 
 
 def _make_tensor_v3(_storage: Any, offset: Any, shape: Any, *rest: Any) -> TensorInfo:
-    # stride, grad, hooks, then the kind: the storage is bytes alone.
+    # stride, grad, hooks, then the dtype: the storage itself is untyped bytes.
     return _make_tensor(rest[3], offset, shape)
 
 
@@ -117,7 +121,7 @@ def _make_tensor(kind: Any, _offset: Any, shape: Any, *_rest: Any) -> TensorInfo
         and all(type(n) is int and 0 <= n < 1 << 48 for n in shape)
     )
     if not plain or not isinstance(kind, _StorageType):
-        raise CheckpointRefused("an odd tensor")
+        raise CheckpointRefused(_("it contains an invalid tensor"))
     return TensorInfo(shape=shape, dtype=kind.dtype, size=prod(shape) * kind.width)
 
 
@@ -126,14 +130,17 @@ def _make_parameter(tensor: Any, *_rest: Any) -> Any:
 
 
 def read_checkpoint(path: Path) -> Any:
-    """The checkpoint with a `TensorInfo` for every tensor. Anything but plain values: `CheckpointRefused`."""
+    """Return the checkpoint with a `TensorInfo` for every tensor.
+
+    Raises `CheckpointRefused` if it holds anything but weights and plain values.
+    """
     try:
         if zipfile.is_zipfile(path):
             return _to_plain_dicts(_CheckpointUnpickler(io.BytesIO(_read_zip(path))).load(), [MAX_VALUES])
         with path.open("rb") as file:
             head = io.BytesIO(file.read(MAX_PICKLE_SIZE))
         if not head.getbuffer()[: len(_LEGACY_MAGIC)] == _LEGACY_MAGIC:
-            raise CheckpointRefused("it is no file of PyTorch's")
+            raise CheckpointRefused(_("it is not a PyTorch file"))
         for _part in ("magic", "protocol", "system"):
             _CheckpointUnpickler(head).load()
         return _to_plain_dicts(_CheckpointUnpickler(head).load(), [MAX_VALUES])
@@ -147,25 +154,25 @@ def _read_zip(path: Path) -> bytes:
     with zipfile.ZipFile(path) as archive:
         names = [info for info in archive.infolist() if info.filename.endswith("/data.pkl")]
         if len(names) != 1:
-            raise CheckpointRefused("it is no file of PyTorch's")
+            raise CheckpointRefused(_("it is not a PyTorch file"))
         if names[0].file_size > MAX_PICKLE_SIZE:
-            raise CheckpointRefused("it is too large")
+            raise CheckpointRefused(_("it is too large"))
         with archive.open(names[0]) as file:
             return file.read(MAX_PICKLE_SIZE)
 
 
 def _to_plain_dicts(value: Any, room: list[int], depth: int = 0) -> Any:
-    """``value`` with plain dictionaries for all mappings: a pickle may have given its own odd attributes."""
+    """Return ``value`` with plain dicts for all mappings: a pickle may have set odd attributes on its own."""
     if not isinstance(value, dict):
         return value
     room[0] -= len(value) + 1
     if depth >= MAX_DEPTH or room[0] < 0:
-        raise CheckpointRefused("it is nested too deep, or too large")
+        raise CheckpointRefused(_("it is nested too deeply or too large"))
     return {str(name)[:500]: _to_plain_dicts(below, room, depth + 1) for name, below in dict.items(value)}
 
 
 def walk_leaves(value: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Any]]:
-    """Every value that is no mapping, with the names that lead to it."""
+    """Yield every value that is not a mapping, with the names that lead to it."""
     if isinstance(value, dict):
         for name, below in value.items():
             yield from walk_leaves(below, (*path, name))

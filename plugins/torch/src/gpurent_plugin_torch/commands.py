@@ -1,4 +1,4 @@
-"""``checkpoint show|unwrap|wrap`` and ``torch-helper``."""
+"""The commands ``checkpoint show|unwrap|wrap`` and ``torch-helper``."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from typing import Any, Protocol
 import click
 
 from gpurent.api import CommandResult, RemoteError, UsageError
-from gpurent_plugin_torch import _, gpurent_torch
+from gpurent_plugin_torch import _, gpurent_torch, ngettext
 
 HELPER_FILE = Path(gpurent_torch.__file__)
-# The first Python of the machine that has PyTorch runs this plugin's one file, sent as an argument.
+# The first Python on the machine that has PyTorch runs the helper file, which is sent as an argument.
 _REMOTE_SCRIPT = """
 for python in python3 python /opt/conda/bin/python "$HOME/miniconda3/bin/python"; do
   "$python" -c 'import importlib.util as u, sys; sys.exit(not u.find_spec("torch"))' 2>/dev/null || continue
@@ -30,13 +30,13 @@ class CommandRunner(Protocol):
 
 
 class CommandApplication(Protocol):
-    """As much of core's application as these commands use."""
+    """The part of core's application that these commands use."""
 
     machine_commands: CommandRunner
 
 
 class CommandContext(Protocol):
-    """What core hands to a command."""
+    """The context that core passes to a command."""
 
     as_json: bool
 
@@ -50,18 +50,18 @@ def _set_json(ctx: click.Context, param: click.Parameter, value: bool) -> None:
 
 
 _json_option = click.option(
-    "--json", is_flag=True, expose_value=False, callback=_set_json, help=_("One JSON document.")
+    "--json", is_flag=True, expose_value=False, callback=_set_json, help=_("Print one JSON document.")
 )
 _lease_option = click.option(
-    "--lease", default="", help=_("FILE lies on this machine; a path from its home folder.")
+    "--lease", default="", help=_("Lease whose machine has FILE; the path is relative to its home folder.")
 )
-_out_option = click.option("--out", "-o", default="", help=_("Another file; else FILE itself is replaced."))
+_out_option = click.option("--out", "-o", default="", help=_("Output file (default: replace FILE)."))
 _file_argument = click.argument("file")
 
 
 @click.group("checkpoint")
 def checkpoint_command() -> None:
-    """Look into saved weights, and add or remove the module. prefix of several GPUs.
+    """Inspect saved weights; add or remove the module. prefix that multi-GPU wrappers add.
 
     No code in the file is ever run.
     """
@@ -73,7 +73,7 @@ def checkpoint_command() -> None:
 @_json_option
 @click.pass_obj
 def show_command(app: CommandContext, file: str, lease: str) -> None:
-    """List the tensors of FILE: names, shapes, types, sizes. PyTorch is not needed for it."""
+    """List the tensors in FILE: names, shapes, types, sizes. Does not need PyTorch."""
     data = _run_on_machine(app, lease, "show", file) if lease else _describe_file(Path(file))
     app.show(data, lambda: _format_description(data))
 
@@ -85,7 +85,7 @@ def show_command(app: CommandContext, file: str, lease: str) -> None:
 @_json_option
 @click.pass_obj
 def unwrap_command(app: CommandContext, file: str, out: str, lease: str) -> None:
-    """Take the module. prefix off all weights of FILE, for a bare net."""
+    """Remove the module. prefix from all weights in FILE, for an unwrapped model."""
     _convert_and_show(app, "unwrap", file, out, lease)
 
 
@@ -96,7 +96,7 @@ def unwrap_command(app: CommandContext, file: str, out: str, lease: str) -> None
 @_json_option
 @click.pass_obj
 def wrap_command(app: CommandContext, file: str, out: str, lease: str) -> None:
-    """Put the module. prefix before all weights of FILE, for a wrapped net."""
+    """Add the module. prefix to all weights in FILE, for a wrapped model."""
     _convert_and_show(app, "wrap", file, out, lease)
 
 
@@ -105,16 +105,16 @@ def wrap_command(app: CommandContext, file: str, out: str, lease: str) -> None:
 @_json_option
 @click.pass_obj
 def helper_command(app: CommandContext, folder: Path) -> None:
-    """Put gpurent_torch.py into FOLDER, where your script imports it; it travels with your code.
+    """Copy gpurent_torch.py into FOLDER so that your script can import it; it is uploaded with your code.
 
-    The file is yours from then on. It needs PyTorch alone.
+    The file is yours to edit. It only needs PyTorch.
     """
     target = folder / HELPER_FILE.name
     text = HELPER_FILE.read_text("utf-8")
     if target.exists() and target.read_text("utf-8", "replace") != text:
         raise UsageError(
-            _("{path} is there already, and is another one").format(path=target),
-            hint=_("Move it away first."),
+            _("{path} already exists with different content").format(path=target),
+            hint=_("Move or rename it first."),
         )
     target.write_text(text, "utf-8")
     app.show(
@@ -137,12 +137,12 @@ def _describe_file(path: Path) -> dict[str, Any]:
         raise UsageError(f"{path}: {error.strerror}") from None
     except CheckpointRefused as error:
         raise UsageError(
-            _("{path} cannot be shown: {why}").format(path=path, why=_to_printable(str(error))),
-            hint=_("Only weights and plain values are read; whatever could run code is refused."),
+            _("cannot show {path}: {why}").format(path=path, why=_to_printable(str(error))),
+            hint=_("Only weights and plain values are read; anything that could run code is refused."),
         ) from None
     tensors = [(names, value) for names, value in found if isinstance(value, TensorInfo)]
     if not tensors:
-        raise UsageError(_("{path} holds no tensors").format(path=path))
+        raise UsageError(_("{path} contains no tensors").format(path=path))
     try:
         place, state = gpurent_torch.find_weights(checkpoint)
     except ValueError:
@@ -150,7 +150,7 @@ def _describe_file(path: Path) -> dict[str, Any]:
     shown = {(*place, name) for name in state}
     return {
         "file": str(path),
-        "place": list(place),
+        "key_path": list(place),
         "prefix": gpurent_torch.find_prefix(state),
         "tensors": [
             {
@@ -169,7 +169,7 @@ def _describe_file(path: Path) -> dict[str, Any]:
 
 
 def _to_printable(text: str) -> str:
-    """Nothing that could steer a terminal."""
+    """Return the text without anything that could control a terminal."""
     return "".join(letter if letter.isprintable() else "?" for letter in text)[:200]
 
 
@@ -186,14 +186,16 @@ def _format_description(data: dict[str, Any]) -> str:
     widths = [max((len(row[column]) for row in rows), default=0) for column in range(4)]
     lines = ["  ".join(map(str.ljust, row, widths)).rstrip() for row in rows]
     total = sum(tensor["bytes"] for tensor in data["tensors"])
-    lines.append(_("{n} tensors, {size}").format(n=len(rows), size=_format_size(total)))
-    if data["place"]:
-        lines.append(_("under: {place}").format(place=" / ".join(data["place"])))
+    text = ngettext("{n} tensor, {size}", "{n} tensors, {size}", len(rows))
+    lines.append(text.format(n=len(rows), size=_format_size(total)))
+    if data["key_path"]:
+        lines.append(_("under: {place}").format(place=" / ".join(data["key_path"])))
     if data["others"]:
-        lines.append(_("beside them: {names}").format(names=", ".join(data["others"][:20])))
+        lines.append(_("also in the file: {names}").format(names=", ".join(data["others"][:20])))
     if data["prefix"]:
         told = _(
-            "Every name begins with {prefix}: saved from a wrapped net. For a bare one: gpurent checkpoint unwrap"
+            "Every name starts with {prefix}: saved from a wrapped model. To remove the prefix: "
+            "gpurent checkpoint unwrap"
         )
         lines.append(told.format(prefix=data["prefix"]))
     return "\n".join(lines)
@@ -212,30 +214,34 @@ def _convert_and_show(app: CommandContext, what: str, file: str, out: str, lease
     data = (
         _run_on_machine(app, lease, what, file, "-o", target) if lease else _convert_local(what, file, target)
     )
-    text = _("{n} tensors in {file}; prefix now: {prefix}")
+    text = ngettext(
+        "{n} tensor in {file}; prefix now: {prefix}",
+        "{n} tensors in {file}; prefix now: {prefix}",
+        data["tensors"],
+    )
     app.show(data, text.format(n=data["tensors"], file=data["file"], prefix=data["prefix"] or _("none")))
 
 
 def _convert_local(what: str, file: str, target: str) -> dict[str, Any]:
     if not Path(file).is_file():
-        raise UsageError(_("{path} is no file").format(path=file))
+        raise UsageError(_("{path} is not a file").format(path=file))
     if find_spec("torch") is None:
         raise UsageError(
-            _("to write weights PyTorch is needed, and it is not installed here"),
-            hint=_("Let the machine do it: gpurent checkpoint {what} FILE --lease LEASE").format(what=what),
+            _("writing weights needs PyTorch, which is not installed here"),
+            hint=_("Do it on the machine: gpurent checkpoint {what} FILE --lease LEASE").format(what=what),
         )
     import warnings
 
     try:
-        with warnings.catch_warnings(action="ignore"):  # of a missing NumPy, for one
+        with warnings.catch_warnings(action="ignore"):  # about a missing NumPy, for example
             return gpurent_torch.convert_file(file, target, what == "wrap")
     except Exception as error:  # noqa: BLE001 - whatever PyTorch thinks of the file
         why = _to_printable(str(error).split("\n")[0])
-        raise UsageError(_("{path} stays as it is: {why}").format(path=file, why=why)) from None
+        raise UsageError(_("{path} was not changed: {why}").format(path=file, why=why)) from None
 
 
 def _run_on_machine(app: CommandContext, lease: str, *arguments: str) -> dict[str, Any]:
-    """The same by the machine's own PyTorch."""
+    """Run the helper file with the machine's own PyTorch."""
     words = ("sh", "-c", _REMOTE_SCRIPT, "gpurent-checkpoint", HELPER_FILE.read_text("utf-8"), *arguments)
     ran = app.run(lambda application: application.machine_commands.run_command(lease, shlex.join(words)))
     try:
@@ -246,7 +252,5 @@ def _run_on_machine(app: CommandContext, lease: str, *arguments: str) -> dict[st
             raise TypeError
     except (ValueError, TypeError):
         said = _to_printable((ran.stderr or ran.stdout).strip().rpartition("\n")[2])
-        raise RemoteError(
-            _("the machine could not do it: {said}").format(said=said or ran.exit_status)
-        ) from None
+        raise RemoteError(_("failed on the machine: {said}").format(said=said or ran.exit_status)) from None
     return data

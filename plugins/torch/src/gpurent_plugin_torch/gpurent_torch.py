@@ -1,4 +1,4 @@
-"""Train on however many GPUs there are, and keep weights that load everywhere. One file: copy it beside your script.
+"""Train on however many GPUs there are, and save weights that load anywhere. One file: copy it beside your script.
 
     from gpurent_torch import device, load, parallelize, sampler, save
 
@@ -6,7 +6,7 @@
     save(net, "weights.pt", epoch=3)    # always without "module.", by one process, whole or not at all
     load(net, "weights.pt")             # with or without "module.", into a wrapped net or a bare one
 
-Needs PyTorch (1.13 or later to load safely) and Python 3.7, nothing of gpurent. As a program it looks into a file and
+Needs PyTorch (1.13 or later to load safely) and Python 3.7, nothing of gpurent. As a program it describes a file or
 renames its weights: python gpurent_torch.py show|unwrap|wrap FILE [-o NEW].
 """
 
@@ -17,32 +17,32 @@ from collections import OrderedDict
 from pathlib import Path
 from typing import Any, Dict, Iterable, List, Mapping, Optional, Tuple
 
-# What DataParallel and DistributedDataParallel, and torch.compile, put before every name.
+# Prefixes that DataParallel and DistributedDataParallel, and torch.compile, add to every name.
 WRAPPER_PREFIXES = ("module.", "_orig_mod.")
 WEIGHT_KEYS = ("state_dict", "model_state_dict", "model", "net", "weights")
 
 
-# ---- names alone: no torch is needed from here to the next line of this kind
+# ---- names only: this section does not need torch
 
 
 def find_prefix(names: Iterable[str]) -> str:
-    """The wrapper's prefix that all ``names`` share; empty for none."""
+    """Return the wrapper prefix that all ``names`` share; empty if there is none."""
     every = list(names)
     return next((p for p in WRAPPER_PREFIXES if every and all(name.startswith(p) for name in every)), "")
 
 
 def unwrap_names(state: Mapping[str, Any]) -> Dict[str, Any]:
-    """``state`` without one wrapper's prefix; unchanged when its names do not share one."""
+    """Return ``state`` without one wrapper prefix; unchanged if its names do not share one."""
     return _replace_prefix(state, find_prefix(state), "")
 
 
 def wrap_names(state: Mapping[str, Any], prefix: str = WRAPPER_PREFIXES[0]) -> Dict[str, Any]:
-    """``state`` with ``prefix`` before every name."""
+    """Return ``state`` with ``prefix`` before every name."""
     return _replace_prefix(state, "", prefix)
 
 
 def _replace_prefix(state: Mapping[str, Any], old: str, new: str) -> Dict[str, Any]:
-    """``new`` for ``old`` before all names, those of the parts' versions (PyTorch's ``_metadata``) as well."""
+    """Replace ``old`` by ``new`` at the start of all names, also in the module versions (PyTorch's ``_metadata``)."""
     made: Any = OrderedDict((new + name[len(old) :], value) for name, value in state.items())
     versions = getattr(state, "_metadata", None)
     if versions is not None:
@@ -56,9 +56,9 @@ def _replace_prefix(state: Mapping[str, Any], old: str, new: str) -> Dict[str, A
 
 
 def match_names(state: Mapping[str, Any], wanted: Iterable[str]) -> Dict[str, Any]:
-    """``state`` by the names of a bare net: wrappers' prefixes go until the names fit ``wanted``.
+    """Return ``state`` with the names of the unwrapped net, removing wrapper prefixes until they match ``wanted``.
 
-    A net may have a part of its own that is called "module": the form that fits best counts, the first of equals.
+    A net may have a submodule of its own called "module": the form with the most matches is used, the first if several.
     """
     names = set(wanted)
     best = now = _replace_prefix(state, "", "")
@@ -70,7 +70,7 @@ def match_names(state: Mapping[str, Any], wanted: Iterable[str]) -> Dict[str, An
 
 
 def is_state_dict(value: Any) -> bool:
-    """Whether ``value`` is weights: names to things with a shape and a dtype."""
+    """Return whether ``value`` is a state dict: names mapped to objects with a shape and a dtype."""
     return (
         isinstance(value, Mapping)
         and bool(value)
@@ -80,7 +80,10 @@ def is_state_dict(value: Any) -> bool:
 
 
 def find_weights(checkpoint: Any, depth: int = 3) -> Tuple[Tuple[str, ...], Mapping[str, Any]]:
-    """Where in ``checkpoint`` the weights are, and they: {"model": {"state_dict": …}} too. `ValueError` for nowhere."""
+    """Return the path to the weights in ``checkpoint`` and the weights, e.g. of {"model": {"state_dict": …}}.
+
+    Raises `ValueError` if there are none.
+    """
     if is_state_dict(checkpoint):
         return (), checkpoint
     if isinstance(checkpoint, Mapping) and depth:
@@ -92,12 +95,12 @@ def find_weights(checkpoint: Any, depth: int = 3) -> Tuple[Tuple[str, ...], Mapp
                     continue
                 return (place, *below), state
     raise ValueError(
-        f"no weights are in it: neither names with tensors, nor those under {', '.join(WEIGHT_KEYS)}"
+        f"the file contains no weights, neither at the top level nor under {', '.join(WEIGHT_KEYS)}"
     )
 
 
 def replace_weights(checkpoint: Any, place: Tuple[str, ...], state: Mapping[str, Any]) -> Any:
-    """A copy of ``checkpoint`` with ``state`` at ``place``; the rest is the same."""
+    """Return a copy of ``checkpoint`` with ``state`` at ``place``; the rest is unchanged."""
     if not place:
         return state
     copy = dict(checkpoint)
@@ -105,16 +108,16 @@ def replace_weights(checkpoint: Any, place: Tuple[str, ...], state: Mapping[str,
     return copy
 
 
-# ---- processes: torchrun tells them by the environment
+# ---- processes: torchrun describes them in the environment
 
 
 def rank() -> int:
-    """This process's number; 0 when there is one alone."""
+    """Return the rank of this process; 0 if there is only one."""
     return int(os.environ.get("RANK") or 0)
 
 
 def world_size() -> int:
-    """How many processes train together."""
+    """Return how many processes train together."""
     return int(os.environ.get("WORLD_SIZE") or 1)
 
 
@@ -123,11 +126,11 @@ def _local_rank() -> Optional[int]:
     return int(number) if number else None
 
 
-# ---- nets and files
+# ---- models and files
 
 
 def device() -> Any:
-    """Where this process computes: its own GPU under torchrun, else the first one, else the processor."""
+    """Return this process's device: its own GPU under torchrun, otherwise the first GPU, or else the CPU."""
     import torch
 
     if not torch.cuda.is_available():
@@ -136,7 +139,7 @@ def device() -> Any:
 
 
 def parallelize(net: Any) -> Any:
-    """``net`` on its device, spread over the GPUs that there are."""
+    """Move ``net`` to its device and spread it over the available GPUs."""
     import torch
 
     gpus = torch.cuda.device_count() if torch.cuda.is_available() else 0
@@ -155,7 +158,7 @@ def _wrap_distributed(net: Any, gpus: int) -> Any:
     if not dist.is_initialized():
         import atexit
 
-        # More processes than GPUs can only talk over gloo.
+        # With more processes than GPUs only gloo works.
         enough = gpus >= int(os.environ.get("LOCAL_WORLD_SIZE") or world_size())
         dist.init_process_group("nccl" if gpus and enough else "gloo")
         atexit.register(dist.destroy_process_group)
@@ -165,9 +168,9 @@ def _wrap_distributed(net: Any, gpus: int) -> Any:
 
 
 def sampler(dataset: Any, shuffle: bool = True, seed: int = 0) -> Any:
-    """For ``DataLoader(dataset, batch, sampler=…)``: every process gets its own part of ``dataset``.
+    """Return a sampler for ``DataLoader(dataset, batch, sampler=…)`` that gives every process its part of ``dataset``.
 
-    Under torchrun call its ``set_epoch(epoch)``, or every epoch has the same order; the others ignore it.
+    Under torchrun call its ``set_epoch(epoch)``, or every epoch has the same order; otherwise the call does nothing.
     """
     import torch
     from torch.utils.data import RandomSampler, SequentialSampler
@@ -184,7 +187,7 @@ def sampler(dataset: Any, shuffle: bool = True, seed: int = 0) -> Any:
 
 
 def unwrap_model(net: Any) -> Any:
-    """The net inside of all wrappers."""
+    """Return the net inside all wrappers."""
     import torch
 
     wrappers = (torch.nn.DataParallel, torch.nn.parallel.DistributedDataParallel)
@@ -194,10 +197,11 @@ def unwrap_model(net: Any) -> Any:
 
 
 def save(net: Any, path: Any, **more: Any) -> bool:
-    """Write the bare net's weights to ``path``, as {"model": weights, **more} when there is ``more``.
+    """Write the unwrapped net's weights to ``path``; with ``more``, as {"model": weights, **more}.
 
-    Only rank 0 writes, and says so by True; call it in every process or in rank 0 alone. The file is replaced at once:
-    a server that is shut meanwhile leaves the old one.
+    Only rank 0 writes and returns True; call it in every process or in rank 0 alone. The file is replaced atomically:
+    if
+    the server shuts down meanwhile, the old file remains.
     """
     if rank():
         return False
@@ -207,10 +211,11 @@ def save(net: Any, path: Any, **more: Any) -> bool:
 
 
 def load(net: Any, path: Any, weights_only: bool = True) -> Any:
-    """Fill ``net`` from ``path``, whichever of both is wrapped; gives the whole checkpoint (epoch and so on).
+    """Load ``net`` from ``path``, whether or not either is wrapped; return the whole checkpoint (epoch and so on).
 
-    Names that are missing or too many are a `RuntimeError` of PyTorch's. A file with anything but weights and plain
-    values is refused (`pickle.UnpicklingError`): a foreign one could run any code. ``weights_only=False`` for your own.
+    Missing or unexpected names are a `RuntimeError` of PyTorch. A file with anything but weights and plain values is
+    refused (`pickle.UnpicklingError`), because a file from someone else could run any code. Use ``weights_only=False``
+    for your own files.
     """
     checkpoint = _read_checkpoint(path, weights_only)
     inner = unwrap_model(net)
@@ -227,8 +232,8 @@ def _read_checkpoint(path: Any, weights_only: bool = True) -> Any:
         return torch.load(path, map_location="cpu", weights_only=weights_only)
     if weights_only:
         raise RuntimeError(
-            f"PyTorch {torch.__version__} cannot load safely. Use 1.13 or later, or weights_only=False for a file that "
-            "you trust."
+            f"PyTorch {torch.__version__} cannot load files safely. Use 1.13 or later, or weights_only=False for a "
+            "file that you trust."
         )
     return torch.load(path, map_location="cpu")
 
@@ -250,23 +255,23 @@ def _write_checkpoint(content: Any, path: Any) -> None:
         raise
 
 
-# ---- as a program
+# ---- command line
 
 
 def convert_file(path: str, target: str, wrapped: bool) -> Dict[str, Any]:
-    """Write the weights of ``path`` to ``target`` in the other form; gives what changed."""
+    """Write the weights of ``path`` to ``target``, wrapped or unwrapped; return a summary of the change."""
     checkpoint = _read_checkpoint(path)
     place, state = find_weights(checkpoint)
     prefix = find_prefix(state)
     if wrapped == bool(prefix):
-        raise ValueError(f"it is wrapped already: {prefix}" if wrapped else "no name has a prefix")
+        raise ValueError(f"the names already have a prefix: {prefix}" if wrapped else "no name has a prefix")
     new = wrap_names(state) if wrapped else unwrap_names(state)
     _write_checkpoint(replace_weights(checkpoint, place, new), target)
-    return {"file": target, "tensors": len(new), "prefix": find_prefix(new), "place": list(place)}
+    return {"file": target, "tensors": len(new), "prefix": find_prefix(new), "key_path": list(place)}
 
 
 def describe_file(path: str) -> Dict[str, Any]:
-    """Names, shapes, dtypes and sizes of the weights of ``path``."""
+    """Return names, shapes, dtypes and sizes of the weights in ``path``."""
     checkpoint = _read_checkpoint(path)
     place, state = find_weights(checkpoint)
     tensors: List[Dict[str, Any]] = [
@@ -281,7 +286,7 @@ def describe_file(path: str) -> Dict[str, Any]:
     others = sorted(str(name) for name in checkpoint if name != place[0]) if place else []
     return {
         "file": path,
-        "place": list(place),
+        "key_path": list(place),
         "prefix": find_prefix(state),
         "tensors": tensors,
         "others": others,
@@ -289,7 +294,7 @@ def describe_file(path: str) -> Dict[str, Any]:
 
 
 def main(arguments: List[str]) -> int:
-    """``show|unwrap|wrap FILE [-o NEW]``: one JSON document."""
+    """Run ``show|unwrap|wrap FILE [-o NEW]`` and print one JSON document."""
     usage = "usage: gpurent_torch.py show|unwrap|wrap FILE [-o NEW]\n"
     if len(arguments) not in (2, 4) or arguments[0] not in ("show", "unwrap", "wrap"):
         sys.stderr.write(usage)

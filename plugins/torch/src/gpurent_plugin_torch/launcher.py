@@ -1,4 +1,4 @@
-"""One process a GPU: what is on the machine decides, when the job starts."""
+"""Starts one process per GPU, as many as the machine has when the job starts."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from pathlib import PurePosixPath
 from gpurent.api import Launcher, MachineProfile, UsageError
 from gpurent_plugin_torch import _
 
-# $1: Python, rest: what it runs. A script with nn.DataParallel and without any sign of processes is one process for all
-# GPUs, and is left so: under torchrun every process would take all of them. GPURENT_NPROC stands for the number found.
+# $1: Python, rest: what it runs. A script with nn.DataParallel and no sign of multiple processes runs as one process
+# for all GPUs: under torchrun every process would use all of them. GPURENT_NPROC overrides the number found.
 _LAUNCH_SCRIPT = r"""
 python=$1; shift
 PYTHONUNBUFFERED=1; export PYTHONUNBUFFERED
@@ -19,20 +19,20 @@ case $1 in
   -*) ;;
   *) if grep -q DataParallel "$1" 2>/dev/null &&
        ! grep -Eq "DistributedDataParallel|gpurent_torch|init_process_group|LOCAL_RANK|accelerate|lightning" "$1"
-     then say "nn.DataParallel is left as it is: one process for all GPUs"; exec "$python" "$@"; fi ;;
+     then say "the script uses nn.DataParallel: starting one process for all GPUs"; exec "$python" "$@"; fi ;;
 esac
 found=$("$python" -c '@probe@' 2>/dev/null | tail -n 1)
 case $found in
-  "run "*) say "${found#run } processes by torchrun"
+  "run "*) say "starting ${found#run } processes with torchrun"
     exec "$python" -m torch.distributed.run --standalone --nproc_per_node="${found#run }" "$@" ;;
-  "launch "*) say "${found#launch } processes by torch.distributed.launch"
+  "launch "*) say "starting ${found#launch } processes with torch.distributed.launch"
     exec "$python" -m torch.distributed.launch --use_env --nproc_per_node="${found#launch }" "$@" ;;
-  plain) say "not more than one GPU: one process"; exec "$python" "$@" ;;
-  *) say "PyTorch does not tell its GPUs: one process"; exec "$python" "$@" ;;
+  plain) say "at most one GPU: starting one process"; exec "$python" "$@" ;;
+  *) say "PyTorch could not count the GPUs: starting one process"; exec "$python" "$@" ;;
 esac
 """
 
-# torchrun came with PyTorch 1.9; what was before it is called launch.
+# torchrun came with PyTorch 1.9; its predecessor is called launch.
 _PROBE_SCRIPT = """
 import os, torch
 from importlib.util import find_spec
@@ -44,7 +44,10 @@ _IGNORED_FLAGS = ("-u", "-O", "-B")
 
 
 class TorchrunLauncher(Launcher):
-    """``train.py …`` and ``python [-u] train.py …`` and ``python -m package …``; everything else is a `UsageError`."""
+    """Launches ``train.py …``, ``python [-u] train.py …`` and ``python -m package …``.
+
+    Raises `UsageError` for any other command.
+    """
 
     def launch_command(self, command: tuple[str, ...], profile: MachineProfile) -> str:
         python, rest = _split_command(command, profile.python)
@@ -53,7 +56,7 @@ class TorchrunLauncher(Launcher):
 
 
 def _split_command(command: tuple[str, ...], python: str) -> tuple[str, tuple[str, ...]]:
-    """The Python, and what it runs; unbuffered output is always on."""
+    """Return the Python and what it runs; unbuffered output is always on."""
     words = command
     if len(command) == 1 and " " in command[0]:
         if re.search(r"[;|&<>$`\n]", command[0]):
@@ -71,6 +74,10 @@ def _split_command(command: tuple[str, ...], python: str) -> tuple[str, tuple[st
 
 def _unsupported_command(command: tuple[str, ...]) -> UsageError:
     return UsageError(
-        _("torchrun starts Python files, not: {command}").format(command=shlex.join(command)[:80]),
-        hint=_("Like: train.py --epochs 3, or: python -m package. Else choose another --launcher."),
+        _("torchrun only starts Python files and modules, not: {command}").format(
+            command=shlex.join(command)[:80]
+        ),
+        hint=_(
+            "For example: train.py --epochs 3, or: python -m package. Otherwise choose another --launcher."
+        ),
     )

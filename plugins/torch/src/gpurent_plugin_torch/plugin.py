@@ -1,4 +1,4 @@
-"""Entries only."""
+"""Plugin entry points."""
 
 from __future__ import annotations
 
@@ -34,9 +34,7 @@ def _load_helper_command() -> click.Command:
 
 @hookimpl
 def gpurent_register_launcher() -> Sequence[LauncherEntry]:
-    return [
-        LauncherEntry(name="torchrun", summary=_("one process a GPU, by torchrun"), build=_build_launcher)
-    ]
+    return [LauncherEntry(name="torchrun", summary=_("torchrun, one process per GPU"), build=_build_launcher)]
 
 
 @hookimpl
@@ -44,12 +42,12 @@ def gpurent_register_command() -> Sequence[CommandEntry]:
     return [
         CommandEntry(
             name="checkpoint",
-            summary=_("Look into saved weights; add or remove module."),
+            summary=_("Inspect saved weights; add or remove the module. prefix"),
             build=_load_checkpoint_command,
         ),
         CommandEntry(
             name="torch-helper",
-            summary=_("Put gpurent_torch.py beside your training script"),
+            summary=_("Put gpurent_torch.py next to your training script"),
             build=_load_helper_command,
         ),
     ]

@@ -1,4 +1,4 @@
-"""The transfer role, over several SSH connections."""
+"""The transfer backend, over several SSH connections."""
 
 from __future__ import annotations
 
@@ -34,17 +34,22 @@ T = TypeVar("T")
 
 
 class TurboBackend(SupportsPredial):
-    """Threads do the work; the event loop only waits.
+    """Transfer backend; threads do the work and the event loop only waits for them.
 
-    A machine without Python has received nothing when that is known: its shell and its tar do it then, slower.
+    If the machine has no Python, nothing has been sent by the time that is known; the transfer then falls back to the
+    machine's shell and tar, which is slower.
     """
 
     def __init__(self, settings: Mapping[str, str]) -> None:
         self._settings = settings
-        self._max_streams = int(settings.get("lines") or 8)
+        self._max_streams = int(settings.get("max_connections") or 8)
 
     def _make_opener(self, connection: SshConnection, command: str) -> Callable[[bool], CommandConnection]:
-        """The first connection is a channel of the open one; the others are processes of the system's ssh."""
+        """Return a function that opens connections for ``command``.
+
+        The first connection is a channel of the SSH connection that is already open, or a predialed one; the others are
+        processes of the system's ssh.
+        """
         loop = asyncio.get_running_loop()
         first_is_channel = not has_ssh() or getattr(connection, "is_alive", False)
 
@@ -78,7 +83,7 @@ class TurboBackend(SupportsPredial):
             from gpurent_plugin_turbo.near.prune import select_prune_folders
 
             SourceScan(request).check_sources()
-            select_prune_folders(request)  # refuses before anything moves
+            select_prune_folders(request)  # raises before anything is transferred
         if request.dry_run:
             deleted = await self._prune_target(connection, request)
             return TransferReport(files=0, total=0, sent=0, resumed=0, seconds=0.0, deleted=deleted)
@@ -111,7 +116,7 @@ class TurboBackend(SupportsPredial):
         )
 
     async def _prune_target(self, connection: SshConnection, request: PushRequest) -> tuple[str, ...]:
-        """Delete there what does not exist here any more; a dry run only names it."""
+        """Delete remote files that no longer exist locally and return their names; a dry run only lists them."""
         from gpurent_plugin_turbo.near.prune import StreamPruner, select_prune_folders
 
         command = bootstrap.make_prune_command(
@@ -143,7 +148,7 @@ class TurboBackend(SupportsPredial):
 
 
 async def _run_in_thread(run: Callable[[], T], stop: Callable[[], None]) -> T:
-    """What ``run`` returns; ``stop`` ends it, should this be cancelled."""
+    """Run ``run`` in a thread and return its result; on cancellation call ``stop`` and wait for the thread."""
     task = asyncio.ensure_future(asyncio.to_thread(run))
     try:
         return await asyncio.shield(task)
@@ -151,8 +156,8 @@ async def _run_in_thread(run: Callable[[], T], stop: Callable[[], None]) -> T:
         stop()
         await asyncio.wait({task})
         if not task.cancelled():
-            task.exception()  # that it was cut short is no news
+            task.exception()  # retrieve the error so that asyncio does not log it
         raise
     finally:
-        for _ in range(3):  # what the threads have left to the loop: pipes to close
+        for _ in range(3):  # let callbacks that the threads scheduled run: they close pipes
             await asyncio.sleep(0)

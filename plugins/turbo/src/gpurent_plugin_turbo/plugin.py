@@ -1,4 +1,4 @@
-"""Entries only."""
+"""Plugin entry points."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from gpurent.api import InputField, TransferEntry, hookimpl
+from gpurent_plugin_turbo import _
 
 if TYPE_CHECKING:
     from gpurent.api import PluginContext, TransferBackend
@@ -22,14 +23,25 @@ def gpurent_register_transfer() -> Sequence[TransferEntry]:
     return [
         TransferEntry(
             name="turbo",
-            summary="several SSH lines at once, packs and segments, compressed as the line needs it",
+            summary=_(
+                "parallel SSH connections, small files batched, large ones split, adaptive compression"
+            ),
             build=_build_backend,
             rank=20,
             settings=(
                 InputField(
-                    name="kex", label="Key exchange to prefer (curve25519-sha256 is quick)", optional=True
+                    name="kex_algorithms",
+                    label=_("Preferred SSH key exchange (curve25519-sha256 is fast)"),
+                    optional=True,
+                    previous_name="kex",
                 ),
-                InputField(name="lines", label="At most so many SSH lines", optional=True, default="8"),
+                InputField(
+                    name="max_connections",
+                    label=_("Maximum number of SSH connections"),
+                    optional=True,
+                    default="8",
+                    previous_name="lines",
+                ),
             ),
         )
     ]

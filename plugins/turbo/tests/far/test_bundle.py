@@ -1,4 +1,4 @@
-"""The source that travels to the machine: smaller than the files here, and the same to Python."""
+"""The source sent to the machine: smaller than the files here, and equivalent to Python."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ BUNDLES = (bootstrap.PUSH_MODULES, bootstrap.PULL_MODULES, bootstrap.PRUNE_MODUL
 
 
 class SourceStripper(ast.NodeTransformer):
-    """A module as it ought to travel: without docstrings, our own imports and what type checkers read."""
+    """Reference for how a module is stripped: no docstrings, own imports or type-checking code."""
 
     def generic_visit(self, node: ast.AST) -> ast.AST:
         super().generic_visit(node)
@@ -87,7 +87,7 @@ def test_frame_stream_counts_pending_bytes() -> None:
 
 
 def test_workers_are_started_only_when_packs_wait() -> None:
-    """A pack that comes late is written by the process that received it."""
+    """A late pack is written by the process that received it."""
     assigned: list[int] = []
 
     class RecordingPool(WorkerPool):

@@ -1,4 +1,4 @@
-"""The folder for partials, which another stream may remove when it has ended."""
+"""The partials folder, which another stream that ended may remove."""
 
 from __future__ import annotations
 

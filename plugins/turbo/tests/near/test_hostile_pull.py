@@ -1,5 +1,5 @@
 # ruff: noqa: E501 - one attack a line
-"""A far side that lies: whatever it says, nothing is written outside the target folder and nothing hangs."""
+"""A lying remote side: whatever it sends, nothing is written outside the target folder and nothing hangs."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from threading import Thread
 import pytest
 
 from gpurent.api import (
+    FileProblem,
     GpurentError,
     PullRequest,
     TransferError,
@@ -61,7 +62,7 @@ def make_row(
 
 
 class MaliciousHelper(CommandConnection):
-    """The far side in a thread. ``rows`` is what it lists; ``give`` changes what it answers."""
+    """A remote side in a thread. ``rows`` is its listing; ``override`` replaces its answers."""
 
     def __init__(
         self, rows: list[Row], override: Callable[[MaliciousHelper, int, bytes, bytes], bool] | None = None
@@ -117,7 +118,7 @@ class MaliciousHelper(CommandConnection):
                 os.close(handle)
 
     def close(self) -> None:
-        for handle in self._fds[0:1] + self._fds[2:3]:  # whoever writes what nobody reads is woken
+        for handle in self._fds[0:1] + self._fds[2:3]:  # wakes a thread that writes to a pipe nobody reads
             os.close(handle)
         self.thread.join()
 
@@ -128,7 +129,7 @@ class MaliciousHelper(CommandConnection):
 def override_answer(
     kind: str, what: Callable[[MaliciousHelper, bytes, bytes], None]
 ) -> Callable[[MaliciousHelper, int, bytes, bytes], bool]:
-    """Answer questions of one kind by ``what``."""
+    """Answer requests of one kind with ``what``."""
 
     def give(liar: MaliciousHelper, asked: int, head: bytes, body: bytes) -> bool:
         if asked != ord(kind):
@@ -219,7 +220,7 @@ def test_invalid_link_is_skipped(tmp_path: Path, target: bytes) -> None:
     found, home = pull_and_check(tmp_path, MaliciousHelper(rows))
     assert isinstance(found, TransferReport)
     assert [item.name for item in found.skipped] == ["out/alone", "out/evil", "out/link"]
-    assert all("folder" not in item.why for item in found.skipped)
+    assert all(item.reason != FileProblem.FOLDER_IN_THE_WAY.text for item in found.skipped)
     assert (home / "out" / "evil" / "below").read_bytes() == EVIL
     assert (home / "out" / "sub" / "up").readlink() == Path("..")
 
@@ -230,10 +231,10 @@ def test_file_below_a_valid_link_is_not_written_through_it(tmp_path: Path) -> No
     ]  # fmt: skip
     found, home = pull_and_check(tmp_path, MaliciousHelper(rows))
     assert isinstance(found, TransferReport)
-    assert [item.why for item in found.skipped] == ["is a link, and a folder has its name here"]
+    assert [item.reason for item in found.skipped] == [FileProblem.FOLDER_IN_THE_WAY.text]
     assert list((home / "out" / "a").iterdir()) == []
     assert not (home / "out" / "l").is_symlink()
-    # It is a link here now: what is listed below it the next time is refused.
+    # It is a local link now: what is listed below it the next time is refused.
     found, home = pull_and_check(
         tmp_path,
         MaliciousHelper([make_row(b"out", FOLDER), make_row(b"out/m", FOLDER), make_row(b"out/m/f")]),

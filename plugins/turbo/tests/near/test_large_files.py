@@ -1,4 +1,4 @@
-"""Large files by arithmetic and as sparse ones; many files in bounded memory."""
+"""Large files, by arithmetic and as sparse files; many files in bounded memory."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a push over ssh waits for before it dials."""
+"""What a push over ssh imports before it connects."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How hard a push presses: the level follows what the line carries and what a processor can do."""
+"""How hard a push compresses: the level follows the connection's throughput and the processor's speed."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> FakeClock:
 def simulate_three_seconds(
     level: CompressionLevel, clock: FakeClock, rate: float, *, full: bool = True, near: bool = False
 ) -> int:
-    """Three seconds of such a line."""
+    """Simulate three seconds of a connection with this rate; return the compression level."""
     for _ in range(30):
         clock.now += 0.11
         level.record_rate(rate, saturated=full, low_latency=near)
@@ -91,7 +91,7 @@ def test_first_units_on_a_long_path_are_compressed_harder(clock: FakeClock) -> N
 
 
 class InterruptedCodec(Codec):
-    """A processor that is given to others in the middle of the work."""
+    """A codec whose processor is given to other processes in the middle of the work."""
 
     def compress(self, codec: int, level: int, data: bytes | bytearray | memoryview) -> bytes:
         time.sleep(0.05)

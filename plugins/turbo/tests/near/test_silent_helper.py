@@ -1,4 +1,4 @@
-"""A far side that accepts the connection and never says a word."""
+"""A remote side that accepts the connection and never sends anything."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def test_a_helper_that_never_answers_is_a_lost_connection(
 
 
 def test_what_is_acknowledged_after_a_stream_was_lost_is_ignored(tmp_path: Path) -> None:
-    """One thread may find the connection cut while another still reads what came before."""
+    """One thread may find the connection dropped while another still reads earlier frames."""
     pusher = StreamPusher(
         PushRequest(sources=(tmp_path,), target="work"), CountingProgress(), SilentConnection
     )

@@ -1,4 +1,4 @@
-"""A connection that has carried little: what it is given to learn the path by, and what that must not do."""
+"""A connection in slow start: the padding it gets to grow its window, and what the padding must not do."""
 
 from __future__ import annotations
 

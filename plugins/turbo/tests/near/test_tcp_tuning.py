@@ -1,4 +1,4 @@
-"""A copy of the socket that an ssh process has opened, and what is switched off on it."""
+"""A duplicate of the socket that an ssh process opened, and what is turned off on it."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ async def test_an_ssh_process_acknowledges_and_sends_at_once(tmp_path: Path) -> 
 
 @pytest.fixture
 def pid() -> Iterator[int]:
-    """A process without any socket."""
+    """Yield a process without any socket."""
     child = os.posix_spawnp("sleep", ["sleep", "3600"], {})
     yield child
     os.kill(child, 9)

@@ -1,4 +1,4 @@
-"""The shells that small machines have."""
+"""The shells of small machines."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A machine without Python that lies: what it answers to each script of a pull, and what it may say in good faith."""
+"""A lying machine without Python: its answers to each script of a pull, and those of an honest one."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def make_checksum_line(name: bytes, data: bytes = EVIL) -> bytes:
 
 
 def make_archive_answer(body: bytes, *names: bytes, how: bytes = b"", now: bytes = b"") -> bytes:
-    """``now``: what the files are between two looks at them; as listed, if nothing else is said."""
+    """Build an answer; ``now``: the files' state between the two reads, by default as listed."""
     states = b"\n@gpurent now\n" + (now or b"".join(map(make_state_line, names)))
     return (
         how
@@ -68,7 +68,7 @@ def make_archive_answer(body: bytes, *names: bytes, how: bytes = b"", now: bytes
 
 
 class MaliciousShell(CommandConnection):
-    """The far side of one script. ``respond`` gets the script and gives what comes back."""
+    """The remote side of one script. ``respond`` gets the script and returns the answer."""
 
     def __init__(self, respond: Says) -> None:
         up, down = os.pipe(), os.pipe()
@@ -82,7 +82,7 @@ class MaliciousShell(CommandConnection):
             script = b""
             while b"\n" not in script:
                 script += os.read(self._far[0], 1 << 16) or b"\n"
-            os.close(self._far[0])  # it takes no more, whatever else is sent
+            os.close(self._far[0])  # stop reading, whatever else is sent
             for piece in respond(script):
                 view = memoryview(piece)
                 while view:
@@ -90,7 +90,7 @@ class MaliciousShell(CommandConnection):
         os.close(self._far[1])
 
     def abort(self) -> None:
-        """Reading ends by itself; a liar that writes for ever is stopped by `close`."""
+        """Do nothing: reading ends by itself, and a liar that writes forever is stopped by `close`."""
 
     def close(self) -> None:
         for fd in self._near:
@@ -110,7 +110,10 @@ def attempt_pull(
     later: bytes = b"",
     limits: TransferLimits = LIMITS,
 ) -> object:
-    """What a pull of ``out`` comes to. ``links``: where they lead; ``later``: what has become of files that changed."""
+    """Pull ``out`` and return the report or the error.
+
+    ``links``: the answer with link targets; ``later``: the answer with the state of files that changed.
+    """
 
     def answer(script: bytes) -> Iterator[bytes]:
         if b"has tar" in script:

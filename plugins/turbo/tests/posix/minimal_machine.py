@@ -1,4 +1,4 @@
-"""Small machines: a home, a shell, and no other programs than are given."""
+"""Small machines: a home, a shell, and only the programs that they are given."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ SHELLS = [shell for shell in ("dash", "bash") if shutil.which(shell)]
 
 
 class LocalShell(CommandConnection):
-    """A process in a home of this computer, with no other programs than it is given."""
+    """A process on this computer with its own home and only the programs that it is given."""
 
     def __init__(self, home: Path, tools: Path) -> None:
         self._process = subprocess.Popen(
@@ -76,7 +76,7 @@ class MinimalMachine:
 
 
 def make_odd_tree(folder: Path) -> Path:
-    """A project with everything that is hard to carry."""
+    """Create a project with everything that is hard to transfer."""
     make_tree(folder, files=12, large=2_500_000)
     for name in ODD_NAMES:
         (folder / name).write_text(name)

@@ -1,5 +1,5 @@
 # ruff: noqa: E501 - one attack a line
-"""A machine without Python that lies: whatever it says, nothing is written outside the target and nothing hangs."""
+"""A lying machine without Python: whatever it sends, nothing is written outside the target and nothing hangs."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from gpurent.api import TransferError, TransferLimits, TransferReport, UnavailableError
+from gpurent.api import FileProblem, TransferError, TransferLimits, TransferReport, UnavailableError
 from gpurent.testing.contracts.hostile_names import HOSTILE_LINK_TARGETS, get_target_folder
 from gpurent_plugin_turbo.near.pull import name_policy
 from plugins.turbo.tests.posix.malicious_shell import (
@@ -177,7 +177,7 @@ def test_special_files_and_names_below_files_are_not_downloaded(tmp_path: Path) 
 
 
 def make_links_answer(*targets: bytes) -> bytes:
-    """As an honest shell says it: a target with a line break is odd."""
+    """Answer as an honest shell does: a target with a line break is reported as odd."""
     said = [b"odd %d" % at if b"\n" in to else b"link %d %s" % (at, to) for at, to in enumerate(targets)]
     return b"".join(b"\n@gpurent %s\n" % word for word in said) + DONE_ANSWER
 
@@ -197,7 +197,7 @@ def test_invalid_link_is_skipped(tmp_path: Path, to: bytes) -> None:
     )
     assert isinstance(found, TransferReport), found
     assert [item.name for item in found.skipped] == ["out/alone", "out/evil", "out/link"]
-    assert all("folder" not in item.why for item in found.skipped)
+    assert all(item.reason != FileProblem.FOLDER_IN_THE_WAY.text for item in found.skipped)
     assert (home / "out" / "evil" / "below").read_bytes() == EVIL
     assert (home / "out" / "sub" / "up").readlink() == Path("..")
 
@@ -209,9 +209,9 @@ def test_file_below_a_valid_link_is_not_written_through_it(tmp_path: Path) -> No
         tmp_path, make_listing_answer(*rows), body, links=make_links_answer(b"a", b"a")
     )
     assert isinstance(found, TransferReport), found
-    assert [item.why for item in found.skipped] == ["is a link, and a folder has its name here"]
+    assert [item.reason for item in found.skipped] == [FileProblem.FOLDER_IN_THE_WAY.text]
     assert list((home / "out" / "a").iterdir()) == []
-    # It is a link here now: what is listed below it the next time is refused.
+    # It is a local link now: what is listed below it the next time is refused.
     rows = [OUT_ROW, (b"out/m", FOLDER, 0), (b"out/m/f", FILE, 4)]
     found, home = pull_and_check(
         tmp_path,
@@ -273,8 +273,8 @@ BAD_SECOND_STATES = {
     "a link": (make_state_line(FILE_NAME, LINK), "changed or vanished"),
     "a folder": (make_state_line(FILE_NAME, FOLDER), "changed or vanished"),
     "something else": (make_state_line(b"out/b") + make_state_line(b"/etc/passwd"), "changed or vanished"),
-    "no number": (b"//zz zz|./out/a\n", "may not say"),
-    "closed": (make_state_line(FILE_NAME) + b"//unreadable|./out/a\n", "cannot be read there"),
+    "no number": (b"//zz zz|./out/a\n", "unexpected data"),
+    "closed": (make_state_line(FILE_NAME) + b"//unreadable|./out/a\n", "cannot be read on the machine"),
     "a large one": (make_state_line(FILE_NAME, FILE, 2_000_000), "failed on the machine"),
 }
 

@@ -1,5 +1,5 @@
 # ruff: noqa: E501 - one attack a line
-"""A machine without Python that lies, or says nothing at all, where it is written to or cleared."""
+"""A machine without Python that lies or stays silent while files are pushed to it or deleted on it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A machine without Python: the promises of the transfer role, by its shell and its tar."""
+"""The contract of the transfer backend on a machine without Python, by its shell and its tar."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ class PosixTransferContract(TransferContract):
         return TurboBackend({})
 
     async def test_a_vanishing_local_file_is_reported(self, remote: MachineFixture, tmp_path: Path) -> None:
-        """Its thief strikes while Python is being looked for: for the second way the file was never there."""
+        """The file vanishes while Python is being looked for, so the fallback never sees it."""
 
     async def test_a_cut_transfer_is_resumed(self, remote: MachineFixture, tmp_path: Path) -> None:
-        """A first push sends ahead to a Python that is not there, and the cut would strike that."""
+        """A first push sends data early, to a Python that does not exist; the cut would hit that."""
         (tmp_path / "nothing").mkdir()
         await self.push(remote, tmp_path / "nothing")
         await super().test_a_cut_transfer_is_resumed(remote, tmp_path)

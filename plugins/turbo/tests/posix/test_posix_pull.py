@@ -1,4 +1,4 @@
-"""Home from small machines: links, and files that do not stand still. The scripts run for real."""
+"""Pulls from small machines: links, and files that keep changing. The scripts really run."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def test_file_that_changes_once_is_downloaded_as_changed(tmp_path: Path, shell: 
     out, home = make_tree(machine.home / "work", files=6), tmp_path / "to"
 
     def change() -> None:
-        """Grown, of the same size, cut short, gone, of another mode, too large for an archive."""
+        """Change the files: larger, same size, truncated, deleted, another mode, too large for an archive."""
         with (out / "large.bin").open("ab") as file:
             file.write(b"more")
         for name in ("part0/file000.txt", "part1/file001.txt"):
@@ -51,7 +51,7 @@ def test_file_that_changes_once_is_downloaded_as_changed(tmp_path: Path, shell: 
     )
     with pytest.raises(TransferError, match="changed or vanished") as caught:
         puller.run()
-    assert caught.value.message.startswith("work/part4/file004.txt ")
+    assert caught.value.message.startswith("work/part4/file004.txt: ")
     assert read_tree(home / "work") == read_tree(out)
     assert not (home / ".gpurent-part").exists()
 
@@ -71,7 +71,7 @@ def test_file_that_became_huge_is_fetched_on_its_own(tmp_path: Path) -> None:
 
 
 def test_file_changed_with_old_time_is_detected_by_content(tmp_path: Path) -> None:
-    """Of the same size, with an older time put back: only its content tells."""
+    """The size is the same and the old mtime was restored: only the content differs."""
     machine = MinimalMachine(tmp_path, SHELLS[0])
     out = make_tree(machine.home / "work", files=3)
     stamp = (out / "large.bin").stat().st_mtime_ns

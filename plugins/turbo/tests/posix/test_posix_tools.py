@@ -1,4 +1,4 @@
-"""What small machines have: busybox, no `stat`, no `sha256sum`, no `gzip`, other shells. The scripts run for real."""
+"""What small machines have: busybox, no `stat`, no `sha256sum`, no `gzip`, other shells. The scripts really run."""
 
 from __future__ import annotations
 
@@ -72,15 +72,15 @@ def test_optional_tools_may_be_missing(tmp_path: Path, missing: str) -> None:
     if missing in ("stat", "find"):
         with pytest.raises(TransferUnsupported):
             machine.pull(tmp_path / "to")
-        with pytest.raises(TransferError, match="find and stat"):
+        with pytest.raises(TransferError, match="no find or stat"):
             PosixPruner(
                 PushRequest(sources=(source,), target="work", contents_only=True, delete=True),
                 machine.open_shell,
             ).run()
     else:
         report = machine.pull(tmp_path / "to")
-        why = {item.name: item.why for item in report.skipped}["work/broken"]  # type: ignore[attr-defined]
-        assert ("does not say" in why) == (missing == "readlink")
+        why = {item.name: item.reason for item in report.skipped}["work/broken"]  # type: ignore[attr-defined]
+        assert ("does not report" in why) == (missing == "readlink")
         assert (tmp_path / "to" / "work" / "large.bin").read_bytes() == (source / "large.bin").read_bytes()
 
 

@@ -1,4 +1,4 @@
-"""A web hook for gpurent."""
+"""Webhook notifications for gpurent."""
 
 from gpurent.api import make_translator
 

@@ -1,4 +1,4 @@
-"""The notifier: one POST a notice."""
+"""The notifier: one POST request per notification."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from gpurent_plugin_webhook import _
 PAYLOAD_VERSION = 1
 TIMEOUT = 5.0
 RETRY_PAUSES = (0.5, 1.5)
-# The receiver says that it has not taken the message.
+# The receiver says that it did not accept the message.
 RETRY_STATUSES = (429, 503)
 
 
 class WebhookNotifier(Notifier):
-    """Posts to one address. Its path and query may be a key, so errors name the host alone."""
+    """Posts to one URL. Its path and query may be secret, so errors name only the host."""
 
     def __init__(self, url: str, secret: str) -> None:
         self._host = parse_host(url)
@@ -30,9 +30,9 @@ class WebhookNotifier(Notifier):
         self._secret = secret
 
     def notify(self, notice: Notice) -> None:
-        """Repeated only where the message certainly was not taken, and always under the same ``Idempotency-Key``.
+        """Post the notice; retry only if it certainly was not accepted, with the same ``Idempotency-Key``.
 
-        Redirects are errors: what is meant for one host goes to no other.
+        Redirects are errors: what is meant for one host is not sent to another.
         """
         sent = make_body(notice)
         with httpx2.Client(
@@ -44,8 +44,8 @@ class WebhookNotifier(Notifier):
                 time.sleep(pause or 0)
 
     def _post(self, client: httpx2.Client, notice: Notice, sent: bytes, *, last: bool) -> bool:
-        """Whether it was taken; False: it was not, and may be sent again."""
-        # The receiver lives in real time, also when the provider's clock is the sandbox's.
+        """Post once; return whether it was accepted. False means that it was not and may be sent again."""
+        # The receiver uses real time, even if the provider's clock is the sandbox's.
         timestamp = str(int(time.time()))
         request = client.build_request(
             "POST", self._url, content=sent, headers=make_headers(notice, self._secret, timestamp, sent)
@@ -59,24 +59,24 @@ class WebhookNotifier(Notifier):
         except httpx2.TimeoutException:
             raise self._delivery_error(_("does not answer"), "") from None
         except httpx2.HTTPError as error:
-            raise self._delivery_error(_("broke the line ({why})"), type(error).__name__) from None
-        answer.close()  # unread: a body that never ends must not hold us
+            raise self._delivery_error(_("dropped the connection ({why})"), type(error).__name__) from None
+        answer.close()  # unread: an endless body must not block us
         if answer.is_success:
             return True
         if answer.status_code in RETRY_STATUSES and not last:
             return False
         if answer.is_redirect:
             raise self._delivery_error(
-                _("wants to send us elsewhere ({why}), which is not followed"), str(answer.status_code)
+                _("sent a redirect ({why}), which is not followed"), str(answer.status_code)
             )
-        raise self._delivery_error(_("answered {why}"), str(answer.status_code))
+        raise self._delivery_error(_("returned HTTP {why}"), str(answer.status_code))
 
     def _delivery_error(self, what: str, why: str) -> UnavailableError:
         return UnavailableError(f"{self._host} {what.format(why=why)}", retryable=True)
 
 
 def make_body(notice: Notice) -> bytes:
-    """The notice as one JSON object; `version` rises when a field changes its meaning."""
+    """Return the notice as a JSON object; `version` is raised when a field changes its meaning."""
     event = notice.event
     return json.dumps(
         {
@@ -97,13 +97,13 @@ def make_body(notice: Notice) -> bytes:
 
 
 def sign_body(secret: str, timestamp: str, sent: bytes) -> str:
-    """``sha256=`` and the HMAC-SHA256, in hex, of the timestamp, a dot and the body."""
+    """Return ``sha256=`` and the hex HMAC-SHA256 of the timestamp, a dot and the body."""
     key, text = secret.encode(), timestamp.encode() + b"." + sent
     return "sha256=" + hmac.new(key, text, hashlib.sha256).hexdigest()
 
 
 def make_headers(notice: Notice, secret: str, timestamp: str, sent: bytes) -> dict[str, str]:
-    """``timestamp``: seconds since 1970, so that a receiver can refuse what is old."""
+    """Return the headers. ``timestamp``: seconds since 1970, so that a receiver can reject old messages."""
     found = {
         "Content-Type": "application/json",
         "User-Agent": "gpurent",
@@ -116,14 +116,14 @@ def make_headers(notice: Notice, secret: str, timestamp: str, sent: bytes) -> di
 
 
 def parse_host(url: str) -> str:
-    """The host; a `UsageError` where a message would travel in the clear, or that is no web address."""
+    """Return the host. Raises `UsageError` if the URL is not a web address or would send messages unencrypted."""
     try:
         parts = urlsplit(url)
         host = parts.hostname or ""
     except ValueError:
         parts, host = urlsplit(""), ""
     if parts.scheme not in ("http", "https") or not host:
-        raise UsageError(_("the url of the web hook is no web address"))
+        raise UsageError(_("the webhook URL is invalid"))
     if parts.scheme == "http" and not is_loopback(host):
-        raise UsageError(_("the url of the web hook is not encrypted; use https"))
+        raise UsageError(_("the webhook URL is not encrypted; use https"))
     return host

@@ -1,4 +1,4 @@
-"""Entries only."""
+"""Plugin entry points."""
 
 from __future__ import annotations
 
@@ -12,10 +12,8 @@ if TYPE_CHECKING:
     from gpurent.api import Notifier, PluginContext
 
 SETTINGS = (
-    InputField(
-        name="url", label=_("Where to post: an https address (http only on this computer)"), secret=True
-    ),
-    InputField(name="secret", label=_("The key that signs each message"), secret=True, optional=True),
+    InputField(name="url", label=_("URL to post to: https (http only on this computer)"), secret=True),
+    InputField(name="secret", label=_("Key that signs each message"), secret=True, optional=True),
 )
 
 
@@ -29,6 +27,6 @@ def _build_notifier(host: PluginContext) -> Notifier:
 def gpurent_register_notifier() -> Sequence[NotifierEntry]:
     return [
         NotifierEntry(
-            name="webhook", summary=_("posts JSON to an address"), build=_build_notifier, settings=SETTINGS
+            name="webhook", summary=_("posts JSON to a URL"), build=_build_notifier, settings=SETTINGS
         )
     ]

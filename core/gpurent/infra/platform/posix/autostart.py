@@ -1,6 +1,6 @@
-"""What makes the guard start by itself: a systemd user unit, a launchd agent, a cron line.
+"""How the guard starts automatically: a systemd user unit, a launchd agent, or a cron line.
 
-Texts only, and their places. No secret is ever written into them.
+Makes only the texts and their paths. No secret is ever written into them.
 """
 
 from __future__ import annotations
@@ -16,13 +16,13 @@ LAUNCHD_LABEL = "gpurent.watch"
 SYSTEMD_UNIT = "gpurent-watch"
 CRON_MARK = "# gpurent watch"
 INTERVAL_MINUTES = 5
-# What a guard of this home needs of the environment; never a passphrase or a password.
+# The environment variables that the guard needs; never a passphrase or a password.
 KEPT_VARIABLES = ("GPURENT_HOME", "GPURENT_CLOCK", "XDG_DATA_HOME", "LANG")
 
 
 @frozen(kw_only=True)
 class AutostartProgram:
-    """How the guard is started: its program, and what it needs of the environment."""
+    """How to start the guard: its command, the environment that it needs, and its log file."""
 
     program: tuple[str, ...]
     environment: Mapping[str, str]
@@ -34,7 +34,7 @@ def select_environment(environment: Mapping[str, str]) -> dict[str, str]:
 
 
 def make_systemd_service(start: AutostartProgram) -> Mapping[str, str]:
-    """A service that runs for ever."""
+    """Return a service that runs continuously."""
     return {
         f"{SYSTEMD_UNIT}.service": _format_service(start, "simple", ())
         + "\n[Install]\nWantedBy=default.target\n"
@@ -42,9 +42,9 @@ def make_systemd_service(start: AutostartProgram) -> Mapping[str, str]:
 
 
 def make_systemd_timer(start: AutostartProgram) -> Mapping[str, str]:
-    """A look every few minutes, also after the computer slept."""
+    """Return a timer that checks every few minutes, also after the computer was asleep."""
     timer = (
-        "[Unit]\nDescription=gpurent looks after rented machines\n\n"
+        "[Unit]\nDescription=gpurent guards rented machines\n\n"
         f"[Timer]\nOnCalendar=*:0/{INTERVAL_MINUTES}\nPersistent=true\nAccuracySec=10s\n\n"
         "[Install]\nWantedBy=timers.target\n"
     )
@@ -55,7 +55,7 @@ def make_systemd_timer(start: AutostartProgram) -> Mapping[str, str]:
 
 
 def _format_service(start: AutostartProgram, kind: str, more: Sequence[str]) -> str:
-    lines = ["[Unit]", "Description=gpurent looks after rented machines", ""]
+    lines = ["[Unit]", "Description=gpurent guards rented machines", ""]
     lines += ["[Service]", f"Type={kind}"]
     words = [_quote_unit_word(word.replace("$", "$$")) for word in (*start.program, *more)]
     lines += ["ExecStart=" + " ".join(words)]
@@ -68,14 +68,14 @@ def _format_service(start: AutostartProgram, kind: str, more: Sequence[str]) -> 
 
 
 def _quote_unit_word(word: str) -> str:
-    """Quoted as systemd reads it, without specifiers. (Variables are only known in a command.)"""
+    """Quote a word for a unit file and escape specifiers; variables are expanded only in commands."""
     text = word.replace("\\", "\\\\").replace('"', '\\"').replace("%", "%%")
     return f'"{text}"' if re.search(r"[^\w@%+=:,./-]", word) else text
 
 
 def make_launchd_agent(start: AutostartProgram) -> Mapping[str, str]:
-    """An agent that runs as long as the user is logged in."""
-    import plistlib  # brings an XML parser
+    """Return an agent that runs as long as the user is logged in."""
+    import plistlib  # loads an XML parser
 
     agent = {
         "Label": LAUNCHD_LABEL,
@@ -92,7 +92,7 @@ def make_launchd_agent(start: AutostartProgram) -> Mapping[str, str]:
 
 
 def make_cron_line(start: AutostartProgram) -> str:
-    """The line for the user's crontab; ``%`` is a line's end there, so it is escaped."""
+    """Return the line for the user's crontab; ``%`` means a newline there, so it is escaped."""
     words = [f"{name}={shlex.quote(value)}" for name, value in start.environment.items()]
     words += [shlex.quote(word) for word in (*start.program, "--once")]
     line = " ".join(words) + f" >>{shlex.quote(str(start.log))} 2>&1"
@@ -100,7 +100,7 @@ def make_cron_line(start: AutostartProgram) -> str:
 
 
 def replace_cron_line(table: str, line: str) -> str:
-    """A crontab with our line in it once; without it when ``line`` is empty."""
+    """Return the crontab ``table`` with our line in it once; without our line if ``line`` is empty."""
     others = "".join(f"{row}\n" for row in table.splitlines() if not row.endswith(CRON_MARK))
     return others + line
 

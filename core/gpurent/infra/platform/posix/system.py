@@ -1,7 +1,7 @@
-"""What Linux and macOS do: private files, locks between processes, the user's browser.
+"""Linux and macOS: private files, locks between processes, the user's browser.
 
-The module itself implements `gpurent.ports.system.Platform`. Private files are ours alone from the first moment, and
-whole or not there.
+The module itself implements `gpurent.ports.system.Platform`. Private files are accessible only to the user from the
+moment they are created, and are either complete or absent.
 """
 
 from __future__ import annotations
@@ -22,14 +22,16 @@ from attrs import frozen
 
 from gpurent.errors import BusyError, UsageError
 from gpurent.locale import _
+from gpurent.locale.foreign_text import describe_error
 
 _PAGE_URL = re.compile(r"https://([a-z0-9.-]{1,253})(?:/[A-Za-z0-9._~/%?&=+-]{0,500})?")
 
 
 def make_private_folder(path: Path) -> Path:
-    """``path`` as a folder of ours with mode 0700, made if missing. Someone else's, or open to others: `UsageError`.
+    """Create ``path`` with mode 0700 if missing, and return it.
 
-    Folders above it that are missing get the same mode: one of them may be asked for later.
+    Raises `UsageError` if it belongs to another user or is accessible to others. Missing parent folders get the same
+    mode, because one of them may be requested later.
     """
     try:
         for folder in reversed(path.parents):
@@ -40,27 +42,48 @@ def make_private_folder(path: Path) -> Path:
         what = (
             _("{path} is not a folder")
             if isinstance(error, FileExistsError)
-            else _("{path} cannot be made: {why}")
+            else _("{path} cannot be created: {why}")
         )
         raise UsageError(
-            what.format(path=path, why=error.strerror), hint=_("Choose another folder with GPURENT_HOME.")
+            what.format(path=path, why=describe_error(error)), hint=_("Set GPURENT_HOME to another folder.")
         ) from None
     found = path.stat()
     if found.st_uid != os.getuid():
         raise UsageError(
             _("{path} belongs to another user").format(path=path),
-            hint=_("Choose another folder with GPURENT_HOME."),
+            hint=_("Set GPURENT_HOME to another folder."),
         )
     if found.st_mode & 0o077:
         raise UsageError(
-            _("{path} is open to other users").format(path=path), hint=f"chmod 700 {shlex.quote(str(path))}"
+            _("{path} is accessible to other users").format(path=path),
+            hint=f"chmod 700 {shlex.quote(str(path))}",
         )
     return path
 
 
 def write_private_file(path: Path, data: bytes) -> None:
-    """Replace ``path`` by ``data`` in one move, mode 0600 throughout; on the disk when this returns."""
-    import secrets  # brings hashlib, which readers do not need
+    """Replace ``path`` by ``data`` atomically, with mode 0600 throughout; on disk when this returns."""
+    with _write_partial(path, data) as partial:
+        partial.replace(path)
+
+
+def replace_file(path: Path, data: bytes, mode: int) -> None:
+    """As `write_private_file`, with ``mode`` in the end."""
+    with _write_partial(path, data) as partial:
+        partial.chmod(mode)
+        partial.replace(path)
+
+
+def write_new_private_file(path: Path, data: bytes) -> None:
+    """As `write_private_file`; a file that is there already stays, and is a `FileExistsError`."""
+    with _write_partial(path, data) as partial:
+        os.link(partial, path)
+
+
+@contextmanager
+def _write_partial(path: Path, data: bytes) -> Iterator[Path]:
+    """``data`` beside ``path``, to be given its name within; gone afterwards, and the folder on the disk."""
+    import secrets  # loads hashlib, which readers do not need
 
     partial = path.with_name(f".{path.name}.{secrets.token_hex(6)}")
     handle = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
@@ -69,21 +92,20 @@ def write_private_file(path: Path, data: bytes) -> None:
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
-        partial.replace(path)
-    except BaseException:
+        yield partial
+    finally:
         partial.unlink(missing_ok=True)
-        raise
     sync_folder(path.parent)
 
 
 def delete_partial_files(path: Path) -> None:
-    """Remove what writers of ``path`` left behind when they were killed. Only under the writers' own lock."""
+    """Delete what killed writers of ``path`` left behind. The caller must hold the writers' lock."""
     for left in path.parent.glob(f".{glob.escape(path.name)}.*"):
         left.unlink(missing_ok=True)
 
 
 def sync_folder(path: Path) -> None:
-    """Make a rename in ``path`` survive a power cut."""
+    """Make a rename in ``path`` survive a power failure."""
     handle = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
     try:
         os.fsync(handle)
@@ -92,23 +114,26 @@ def sync_folder(path: Path) -> None:
 
 
 def read_private_file(path: Path) -> bytes:
-    """What ``path`` holds. A link, readable by others or not ours: `UsageError`. Missing: `FileNotFoundError`."""
+    """Return the content of ``path``; raises `FileNotFoundError` if it is missing.
+
+    Raises `UsageError` if it is a link, is accessible to other users, or belongs to one.
+    """
     try:
-        # A pipe put in its place must not hang us.
+        # O_NONBLOCK: a pipe put in its place must not block us.
         handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
     except OSError as error:
         if error.errno != errno.ELOOP:
             raise
-        raise UsageError(_("{path} is a link; a plain file belongs there").format(path=path)) from None
+        raise UsageError(_("{path} is a symbolic link, not a regular file").format(path=path)) from None
     with os.fdopen(handle, "rb") as file:
         found = os.fstat(file.fileno())
         if not stat.S_ISREG(found.st_mode):
-            raise UsageError(_("{path} is not a plain file").format(path=path))
+            raise UsageError(_("{path} is not a regular file").format(path=path))
         if found.st_uid != os.getuid():
             raise UsageError(_("{path} belongs to another user").format(path=path))
         if found.st_mode & 0o077:
             raise UsageError(
-                _("{path} is open to other users").format(path=path),
+                _("{path} is accessible to other users").format(path=path),
                 hint=f"chmod 600 {shlex.quote(str(path))}",
             )
         return file.read()
@@ -116,7 +141,7 @@ def read_private_file(path: Path) -> bytes:
 
 @frozen(eq=False)
 class FileLocks:
-    """Implements `gpurent.ports.system.Locks` by files in ``folder``; each holds the process number of its holder."""
+    """Implements `gpurent.ports.system.Locks` with files in ``folder`` that contain the holder's process ID."""
 
     folder: Path
 
@@ -128,7 +153,7 @@ class FileLocks:
                 fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
                 holder = os.pread(handle, 20, 0).decode("ascii", "replace").strip() or "?"
-                text = _("{name} is being worked on by process {holder}").format(name=name, holder=holder)
+                text = _("{name} is in use by process {holder}").format(name=name, holder=holder)
                 raise BusyError(text, holder=holder) from None
             os.ftruncate(handle, 0)
             os.pwrite(handle, str(os.getpid()).encode(), 0)
@@ -138,13 +163,13 @@ class FileLocks:
 
 
 def is_allowed_url(url: str, hosts: Collection[str]) -> bool:
-    """Whether ``url`` is a plain https address on one of ``hosts``: no port, no user, no odd character."""
+    """Return whether ``url`` is a plain https URL on one of ``hosts``: no port, no user, no unusual characters."""
     page = _PAGE_URL.fullmatch(url)
     return page is not None and page[1] in hosts
 
 
 def has_display(environment: dict[str, str] | os._Environ[str] = os.environ) -> bool:
-    """Whether a browser would open a window. One inside the terminal would take the terminal away."""
+    """Return whether a browser would open a window. A text browser would take over the terminal."""
     if environment.get("BROWSER"):
         return True
     if sys.platform == "darwin":
@@ -153,7 +178,10 @@ def has_display(environment: dict[str, str] | os._Environ[str] = os.environ) -> 
 
 
 def open_page(url: str, hosts: Collection[str]) -> bool:
-    """Show ``url``; False when it may not be, or nothing shows pages here. Blocks until the browser has taken it."""
+    """Open ``url`` in the browser; False if it is not allowed or no browser is available.
+
+    Blocks until the browser has accepted it.
+    """
     if not is_allowed_url(url, hosts) or not has_display():
         return False
     import webbrowser

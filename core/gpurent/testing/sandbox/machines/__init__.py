@@ -1,4 +1,4 @@
-"""Fake rented servers: real SSH and SFTP, real screen and tmux, and one end for all that runs in them."""
+"""Fake rented servers with real SSH, SFTP, screen and tmux; all their processes end with the machine."""
 
 from gpurent.testing.sandbox.machines.driver_selection import find_bwrap_problem, select_driver
 from gpurent.testing.sandbox.machines.model import (

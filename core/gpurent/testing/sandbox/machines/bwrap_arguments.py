@@ -1,4 +1,4 @@
-"""What a bubblewrap machine sees: the argument list of ``bwrap``."""
+"""The arguments of ``bwrap`` that define what a bubblewrap machine sees."""
 
 import sys
 from pathlib import Path
@@ -15,7 +15,7 @@ _ROOT_LINKS = ("bin", "sbin", "lib", "lib32", "lib64", "libx32")
 def make_bwrap_arguments(
     site: BootContext, programs: MachinePrograms, etc: list[str], status_fd: int
 ) -> list[str]:
-    """All of ``bwrap``'s arguments but the command."""
+    """Return the arguments of ``bwrap``, without the command."""
     return [
         *_isolation_arguments(site, status_fd),
         *_system_arguments(),
@@ -27,7 +27,7 @@ def make_bwrap_arguments(
 
 
 def sshd_command(site: BootContext) -> list[str]:
-    """What runs inside. A disk of fixed size lives in memory: it is filled first."""
+    """Return the command that runs inside. A fixed-size disk is a tmpfs, so its files are copied in first."""
     sshd = [find_host_program("sshd") or "/usr/sbin/sshd", "-D", "-e", "-f", "/etc/ssh/sshd_config"]
     if site.spec.disk_bytes is None:
         return sshd
@@ -36,7 +36,7 @@ def sshd_command(site: BootContext) -> list[str]:
 
 
 def get_python3_path() -> str:
-    """A real Python 3 as the machine sees it: the system's, else the one that runs us, bound in."""
+    """Return the path of a real Python 3 inside the machine: the system's, else the running one, bind-mounted."""
     program = Path(sys.executable).resolve()
     return find_host_program("python3") or f"{_PYTHON}/bin/{program.name}"
 

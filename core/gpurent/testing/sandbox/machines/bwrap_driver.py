@@ -1,4 +1,4 @@
-"""The driver with real isolation: bubblewrap around a real OpenSSH server, for any user."""
+"""The driver with real isolation: bubblewrap around a real OpenSSH server, without root."""
 
 import asyncio
 import contextlib
@@ -32,13 +32,13 @@ from gpurent.testing.sandbox.machines.programs import (
 from gpurent.testing.sandbox.machines.shell_profiles import write_shell_profiles
 from gpurent.testing.sandbox.machines.stop_scripts import make_stop_script, write_home_scripts
 
-_TIMEOUT = 10.0  # seconds of an idle computer
-_POLL_SECONDS = 0.003  # seconds
+_TIMEOUT = 10.0  # seconds on an idle computer
+_POLL_SECONDS = 0.003
 _ATTEMPTS = 5
 
 
 class BwrapDriver(DriverBase):
-    """Machines have their own processes, root folder, user name and hostname; the network is the host's."""
+    """Boots machines with their own processes, root folder, user name and hostname; the network is the host's."""
 
     name = "bwrap"
 
@@ -61,7 +61,7 @@ class BwrapDriver(DriverBase):
 
 
 class _PortTaken(BootFailed):
-    """Somebody was quicker."""
+    """Another process took the port first."""
 
 
 class _BwrapInstance(MachineInstance):
@@ -72,11 +72,11 @@ class _BwrapInstance(MachineInstance):
         self._context = site
         self._programs = programs
         self._log = site.runtime_folder / "sshd.log"
-        self._init_pid = 0  # the namespace's process 1, as the host numbers it
+        self._init_pid = 0  # the host's pid of the namespace's process 1
         self._saved = site.spec.disk_bytes is None
 
     async def start(self) -> None:
-        """Returns when sshd listens. Raises ``BootFailed``."""
+        """Start the machine and return when sshd listens. Raises ``BootFailed``."""
         status, theirs = os.pipe()
         self._status = AsyncDescriptor(status)
         etc = write_etc(
@@ -122,7 +122,7 @@ class _BwrapInstance(MachineInstance):
     async def _kill_processes(self) -> None:
         with contextlib.suppress(ProcessLookupError):
             if self._init_pid and not self.ended.is_set():
-                os.kill(self._init_pid, signal.SIGKILL)  # the kernel takes all of the namespace with it
+                os.kill(self._init_pid, signal.SIGKILL)  # the kernel kills every process in the namespace
             else:
                 self._process.kill()
         try:
@@ -133,7 +133,7 @@ class _BwrapInstance(MachineInstance):
         await self._watch
 
     async def _watch_status(self) -> None:
-        """bwrap tells the pid of its child, and closes the pipe when the last of the machine is gone."""
+        """Read bwrap's status: the pid of its child, then end of file once the machine's last process is gone."""
         text = b""
         while data := await self._status.read():
             text += data

@@ -1,4 +1,4 @@
-"""The machine's /etc: one user under the rented name, its password, the SSH server's settings."""
+"""The machine's /etc: one user with the rented name, the password, the SSH server's settings."""
 
 import ctypes
 import secrets
@@ -9,7 +9,7 @@ from gpurent.testing.sandbox.machines.model import MachineSpec
 from gpurent.testing.sandbox.machines.programs import MACHINE_FILES
 
 UID = 1000
-"""What the caller's own user is inside. Not 0, also for ``root``: sshd would then want to change users."""
+"""The user id inside, mapped to the caller's. Not 0, even for ``root``: sshd would then try to change users."""
 HOST_FILES = (
     "alternatives",
     "bash.bashrc",
@@ -26,23 +26,23 @@ HOST_FILES = (
     "ssl/certs",
     "terminfo",
 )
-"""Host files that a machine may see; only these."""
+"""The only host files below /etc that a machine sees."""
 _SALT_CHARACTERS = string.ascii_letters + string.digits
 
 
 def get_home(user: str) -> str:
-    """Where the machine sees its home."""
+    """Return the user's home folder inside the machine."""
     return "/root" if user == "root" else f"/home/{user}"
 
 
 def write_etc(folder: Path, spec: MachineSpec, search: str, port: int) -> list[str]:
-    """Write the machine's own files below ``folder`` (0600), and give their names, relative to /etc."""
+    """Write the machine's own files below ``folder`` (0600) and return their names, relative to /etc."""
     user, home = spec.user, get_home(spec.user)
     nobody = "nobody:x:65534:65534:nobody:/nonexistent:/usr/sbin/nologin\n"
     root = "" if user == "root" else "root:x:0:0:root:/root:/bin/bash\n"
     files = {
         "passwd": f"{root}{user}:x:{UID}:{UID}:{user}:{home}:/bin/bash\n{nobody}",
-        # sshd gives a terminal to the group tty, and no other group than the caller's own exists inside.
+        # sshd gives a terminal to group tty, and the only group that exists inside is the caller's own.
         "group": f"{user}:x:{UID}:\ntty:x:{UID}:\nnogroup:x:65534:\n",
         "shadow": f"{user}:{_hash_password(spec.password)}:19000:0:99999:7:::\n",
         "hostname": f"{spec.hostname}\n",
@@ -62,7 +62,7 @@ def write_etc(folder: Path, spec: MachineSpec, search: str, port: int) -> list[s
 
 
 def has_libcrypt() -> bool:
-    """Whether the host has the library that hashes passwords as sshd expects them."""
+    """Return whether the host has the library that hashes passwords as sshd expects them."""
     return _load_libcrypt() is not None
 
 
@@ -76,7 +76,7 @@ def _load_libcrypt() -> ctypes.CDLL | None:
 
 
 def _hash_password(password: str) -> str:
-    """A SHA-512 crypt line, with the least rounds: this is no secret, and logins should be quick."""
+    """Return a SHA-512 crypt hash with the fewest rounds: this is no secret, and logins should be fast."""
     library = _load_libcrypt()
     if library is None:
         raise OSError("libcrypt is not there")

@@ -1,11 +1,11 @@
-"""Reading and writing raw file descriptors (pipes, terminals) from the event loop."""
+"""Asynchronous reading and writing of raw file descriptors (pipes, terminals)."""
 
 import asyncio
 import os
 
 
 class AsyncDescriptor:
-    """One non-blocking end of a pipe, or the master side of a terminal."""
+    """A non-blocking end of a pipe, or the master side of a terminal."""
 
     def __init__(self, fd: int) -> None:
         os.set_blocking(fd, False)
@@ -13,7 +13,7 @@ class AsyncDescriptor:
         self._waiting: set[asyncio.Future[None]] = set()
 
     async def read(self, size: int = 65536) -> bytes:
-        """Some bytes; empty at the end, which for a terminal is that nobody has its other side open."""
+        """Return some bytes; empty at end of file, for a terminal when nobody has its other side open."""
         while self.fd >= 0:
             try:
                 return os.read(self.fd, size)
@@ -24,7 +24,7 @@ class AsyncDescriptor:
         return b""
 
     async def write(self, data: bytes) -> None:
-        """All of it. Raises ``BrokenPipeError`` when nobody reads, or after ``close``."""
+        """Write all of ``data``. Raises ``BrokenPipeError`` if nobody reads, or after ``close``."""
         while data:
             if self.fd < 0:
                 raise BrokenPipeError
@@ -36,12 +36,12 @@ class AsyncDescriptor:
                 raise BrokenPipeError from None
 
     def close(self) -> None:
-        """Idempotent; who waits in ``read`` gets the end, who waits in ``write`` a ``BrokenPipeError``."""
+        """Close it. A pending ``read`` gets end of file, a pending ``write`` a ``BrokenPipeError``. Idempotent."""
         fd, self.fd = self.fd, -1
         if fd < 0:
             return
         if self._waiting:
-            # Left in the loop, the number would be taken for watched, and its next owner never be woken.
+            # Otherwise the loop would think the number is still watched, and its next owner would never be woken.
             loop = asyncio.get_running_loop()
             loop.remove_reader(fd)
             loop.remove_writer(fd)
@@ -61,7 +61,7 @@ class AsyncDescriptor:
             await ready
         finally:
             self._waiting.discard(ready)
-            if self.fd == fd:  # else the number may be another's by now
+            if self.fd == fd:  # otherwise the number may belong to another file by now
                 remove(fd)
 
 

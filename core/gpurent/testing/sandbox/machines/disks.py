@@ -1,4 +1,4 @@
-"""The disks: folders that outlive machines."""
+"""Persistent disks of machines: folders that outlive them."""
 
 import fcntl
 import hashlib
@@ -15,10 +15,10 @@ from gpurent.testing.sandbox.machines.model import DiskInUse
 
 @define(eq=False)
 class Disk:
-    """One persistent disk, locked while a machine lives on it.
+    """One persistent disk, locked while a machine uses it.
 
-    ``home`` is the login folder, ``data`` the machine's ``/data``, ``host_key`` the private host key (PEM),
-    ``opt`` what each boot writes anew.
+    ``home`` is the home folder, ``data`` the machine's ``/data``, ``host_key`` the private host key (PEM), ``opt`` what
+    every boot rewrites.
     """
 
     folder: Path
@@ -41,19 +41,19 @@ class Disk:
         return self.folder / "host_key"
 
     def release(self) -> None:
-        """Let another machine have the disk."""
+        """Release the lock, so that another machine can use the disk."""
         self._lock.close()
 
 
 class DiskStore:
-    """All disks below one folder, a folder each, named after their keys."""
+    """All disks below one folder, in one subfolder each, named after their keys."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
 
     def open_disk(self, key: str) -> Disk:
-        """The disk of that key, made if new. Raises ``DiskInUse``."""
+        """Return the disk with that key, created if new. Raises ``DiskInUse``."""
         folder = self._folder / _folder_name(key)
         folder.mkdir(mode=0o700, exist_ok=True)
         disk = Disk(folder, _lock_file(folder / "lock", key))
@@ -62,7 +62,7 @@ class DiskStore:
         return disk
 
     def erase_disk(self, key: str) -> None:
-        """Delete the disk. Silent if there is none; raises ``DiskInUse``."""
+        """Delete the disk; does nothing if there is none. Raises ``DiskInUse``."""
         folder = self._folder / _folder_name(key)
         if folder.exists():
             with _lock_file(folder / "lock", key):
@@ -85,7 +85,7 @@ def _lock_file(path: Path, key: str) -> IO[bytes]:
 
 
 def remove_tree(folder: Path) -> None:
-    """Delete a folder, also one with folders that its owner may not enter. Silent if it is not there."""
+    """Delete a folder, including subfolders that its owner may not enter. Does nothing if it does not exist."""
     try:
         shutil.rmtree(folder)
     except FileNotFoundError:

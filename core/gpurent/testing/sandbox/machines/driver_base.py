@@ -1,4 +1,4 @@
-"""What every driver does alike: disks, ports, stop scripts, the wire, one end for each machine."""
+"""What all drivers share: disks, ports, stop scripts, the fault proxy, and shutting machines down."""
 
 import asyncio
 import logging
@@ -19,7 +19,7 @@ LOG = logging.getLogger(__name__)
 
 @frozen
 class BootContext:
-    """What a body is raised from: the order, its disk, its runtime folder, the farms of program links."""
+    """What a machine is booted from: its spec, disk, runtime folder, and the folder of link farms."""
 
     spec: MachineSpec
     disk: Disk
@@ -28,23 +28,23 @@ class BootContext:
 
     @property
     def stop_pipe(self) -> Path:
-        """The pipe into which stop scripts write."""
+        """The named pipe that stop scripts write to."""
         return self.runtime_folder / "bell"
 
 
 class MachineInstance(ABC):
-    """What really runs: an SSH server on loopback and the processes of one machine."""
+    """The running part of one machine: an SSH server on loopback and its processes."""
 
     port: int
-    """Where its SSH server listens, behind the wire."""
+    """Port of its SSH server, behind the proxy."""
     home: str
-    """The home as its shell sees it."""
+    """The home folder as its shell sees it."""
     ended: asyncio.Event
-    """Set when it ended, asked or unasked."""
+    """Set when it has ended, on request or by itself."""
 
     @abstractmethod
     async def kill(self) -> None:
-        """End everything at once."""
+        """Kill everything at once."""
 
     @abstractmethod
     def freeze(self, frozen: bool) -> None:
@@ -52,7 +52,7 @@ class MachineInstance(ABC):
 
     @abstractmethod
     def list_processes(self) -> list[int]:
-        """All that lives in it, its keeper included."""
+        """Return the ids of all its processes, including the supervisor's."""
 
 
 @define(eq=False)
@@ -66,7 +66,7 @@ class _MachineRecord:
 
 
 class DriverBase(MachineDriver):
-    """A driver; its subclass says how one body is raised."""
+    """Base class of the drivers; a subclass starts the machine itself."""
 
     def __init__(self, root: Path, farms: Path | None = None) -> None:
         root.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -80,7 +80,7 @@ class DriverBase(MachineDriver):
 
     @abstractmethod
     async def _start_instance(self, site: BootContext) -> MachineInstance:
-        """Bring up what ``site`` describes. Raises ``BootFailed``."""
+        """Start what ``site`` describes. Raises ``BootFailed``."""
 
     async def boot(self, spec: MachineSpec, on_stop: StopCallback | None = None) -> BootedMachine:
         if self._closed:
@@ -155,14 +155,14 @@ class DriverBase(MachineDriver):
         return booted if booted and booted.machine.alive else None
 
     async def _watch_machine(self, booted: _MachineRecord) -> None:
-        """Runs beside every machine, for an end that nobody asked for."""
+        """Shut the machine down when it ends by itself; runs beside every machine."""
         await booted.instance.ended.wait()
         self._begin_shutdown(booted)
 
     def _begin_shutdown(self, booted: _MachineRecord) -> "asyncio.Task[None]":
         if booted.shutdown_task is None:
             booted.machine.alive = False
-            # No farewell: a machine without power sends no exit status of the processes that die with it.
+            # Stall first: a machine that loses power sends no exit status of the processes that die with it.
             booted.machine.proxy.hold(True)
             booted.shutdown_task = asyncio.get_running_loop().create_task(self._shut_down(booted))
         return booted.shutdown_task

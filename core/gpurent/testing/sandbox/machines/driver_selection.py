@@ -1,4 +1,4 @@
-"""Which driver can work on this computer."""
+"""Selection of the driver that works on this computer."""
 
 import subprocess
 import sys
@@ -13,12 +13,12 @@ _PROBE_SECONDS = 10
 
 
 async def select_driver(name: DriverName, root: Path, farms: Path | None = None) -> MachineDriver:
-    """A driver whose machines live below ``root``, the sandbox's state folder (made 0700).
+    """Return a driver that keeps its machines below ``root``, the sandbox's state folder (made 0700).
 
-    ``farms``: where it keeps links to the host's programs; else below ``root``.
+    ``farms``: where it keeps links to the host's programs; below ``root`` by default.
 
-    ``auto`` takes ``bwrap`` where a trial machine comes up, else ``embedded``, whose ``why`` then tells the
-    reason. Raises ``UsageError`` when ``bwrap`` is asked for and cannot work.
+    ``auto`` takes ``bwrap`` if a trial machine boots, else ``embedded``, whose ``why`` then holds the reason. Raises
+    ``UsageError`` if ``bwrap`` is requested and cannot work.
     """
     from gpurent.testing.sandbox.machines.embedded_driver import EmbeddedDriver
 
@@ -39,7 +39,7 @@ async def select_driver(name: DriverName, root: Path, farms: Path | None = None)
 
 
 async def find_bwrap_problem() -> str:
-    """What stands in the way of bubblewrap machines on this computer; empty for nothing."""
+    """Return why bubblewrap machines cannot run on this computer; empty if they can."""
     from gpurent.testing.sandbox.machines.bwrap_etc import has_libcrypt
     from gpurent.testing.sandbox.machines.programs import find_host_program
 
@@ -56,7 +56,7 @@ async def find_bwrap_problem() -> str:
 def _find_namespace_problem() -> str:
     probe = ["bwrap", "--unshare-user", "--unshare-pid", "--ro-bind", "/", "/", "true"]
     try:
-        done = subprocess.run(  # a process of a few milliseconds, once
+        done = subprocess.run(  # blocks for a few milliseconds, once
             probe, capture_output=True, text=True, timeout=_PROBE_SECONDS * load_factor(), check=False
         )
     except (OSError, subprocess.TimeoutExpired) as problem:

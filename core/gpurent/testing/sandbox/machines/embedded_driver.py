@@ -1,4 +1,4 @@
-"""The driver that works everywhere: an SSH server in this event loop, a supervised process tree a machine."""
+"""The driver that works everywhere: an SSH server in this event loop, and one supervised process tree per machine."""
 
 import asyncio
 import hmac
@@ -22,9 +22,9 @@ _LOOPBACK_HOSTS = ("127.0.0.1", "localhost", "::1")
 
 
 class EmbeddedDriver(DriverBase):
-    """Machines share the host's user, root folder and process list; each has a HOME and programs of its own.
+    """Boots machines that share the host's user, root folder and process list; each has its own HOME and programs.
 
-    No wall stands between them and the host: run nothing in them that you would not run yourself.
+    There is no isolation from the host: run nothing in them that you would not run yourself.
     """
 
     name = "embedded"
@@ -61,7 +61,7 @@ class _EmbeddedInstance(MachineInstance):
         self._listener: asyncssh.SSHAcceptor | None = None
 
     async def listen(self) -> None:
-        """Open the SSH server."""
+        """Start the SSH server."""
         self._listener = await asyncssh.listen(
             "127.0.0.1",
             0,
@@ -77,7 +77,7 @@ class _EmbeddedInstance(MachineInstance):
         self.port = self._listener.get_port()
 
     def make_environment(self, process: Process) -> dict[str, str]:
-        """A clean one; of what the client sends only LANG and LC_*, as Debian's sshd does."""
+        """Return a clean environment; of the client's variables only LANG and LC_*, as Debian's sshd does."""
         run, user = self._context.runtime_folder, self._context.spec.user
         host, port = process.get_extra_info("peername")[:2]
         env = {
@@ -116,7 +116,7 @@ class _EmbeddedInstance(MachineInstance):
 
 
 class _LoginServer(asyncssh.SSHServer):
-    """Who may log in: one user, by password or by a key in the machine's own authorized_keys."""
+    """Accepts one user, by password or by a key in the machine's own authorized_keys."""
 
     def __init__(self, body: _EmbeddedInstance, spec: MachineSpec, home: Path) -> None:
         self._instance = body

@@ -1,4 +1,4 @@
-"""One SSH session of an embedded machine: a shell or a command, on a terminal or on three pipes."""
+"""One SSH session of an embedded machine: a shell or a command, with a terminal or three pipes."""
 
 import asyncio
 import contextlib
@@ -15,7 +15,7 @@ from gpurent.testing.sandbox.machines.descriptors import AsyncDescriptor
 from gpurent.testing.sandbox.machines.supervisor_client import ChildProcess, SupervisorClient
 
 _QUIET_SECONDS = 0.1
-"""Seconds of silence after which the output of an ended session on a terminal is taken for complete."""
+"""After this many seconds without output, an ended terminal session counts as complete."""
 
 Process = asyncssh.SSHServerProcess[bytes]
 
@@ -28,11 +28,11 @@ class SessionHost(Protocol):
     home: str
 
     def make_environment(self, process: Process) -> dict[str, str]:
-        """All variables of a new session."""
+        """Return all environment variables of a new session."""
 
 
 async def serve_session(process: Process, host: SessionHost) -> None:
-    """Run what the client asked for, until it ends or the line breaks."""
+    """Run what the client asked for, until it ends or the connection is lost."""
     try:
         session = _TerminalSession(process, host) if process.term_type else _PipeSession(process, host)
         work = asyncio.ensure_future(session.run())
@@ -40,7 +40,8 @@ async def serve_session(process: Process, host: SessionHost) -> None:
         try:
             await asyncio.wait({work, broken}, return_when=asyncio.FIRST_COMPLETED)
         finally:
-            # Cancelled from outside, too: work that nobody holds would be swept up with its pipes open.
+            # Cancel also when cancelled from outside: an unreferenced task would be garbage collected with its pipes
+            # open.
             broken.cancel()
             work.cancel()
             await asyncio.wait({work})
@@ -69,14 +70,14 @@ def _signal_name(number: int) -> str:
 
 
 class _Session:
-    """Shared by both kinds: what is run, and how the client's side is fed and read."""
+    """What both kinds of session share: the command, and copying from and to the client."""
 
     def __init__(self, process: Process, house: SessionHost) -> None:
         self.process = process
         self.host = house
         self.child: ChildProcess | None = None
         self.descriptors: list[AsyncDescriptor] = []
-        # As asyncssh has it, a signal waits for the next read of standard input, and after its end there is none.
+        # asyncssh delivers a signal at the next read of stdin, and after end of file there is none.
         process.signal_received = self._on_signal  # type: ignore[method-assign]
 
     def _on_signal(self, signal: str) -> None:
@@ -84,16 +85,16 @@ class _Session:
             self.child.send_signal(signal)
 
     async def run(self) -> int:
-        """Status of the command; below 0: the signal that ended it."""
+        """Run the command and return its status; below 0: the signal that killed it."""
         raise NotImplementedError
 
     def close(self) -> None:
-        """Drop our ends: whoever still writes gets a hang-up or a broken pipe. Idempotent."""
+        """Close our ends; a process that still uses the other ends gets a hang-up or a broken pipe. Idempotent."""
         for end in self.descriptors:
             end.close()
 
     def on_resize(self) -> None:
-        """The client's window changed."""
+        """Handle a new size of the client's window."""
 
     async def spawn_shell(self, fds: list[int], env: dict[str, str], *, tty: bool) -> ChildProcess:
         shell, command = self.host.shell, self.process.command
@@ -106,7 +107,7 @@ class _Session:
                 os.close(fd)
 
     async def feed_stdin(self, sink: AsyncDescriptor, *, closes: bool) -> None:
-        """Client to process, until the client's end of file."""
+        """Copy from the client to the process until the client's end of file."""
         while True:
             try:
                 data = await self.process.stdin.read(65536)
@@ -123,7 +124,7 @@ class _Session:
             sink.close()
 
     async def copy_output(self, source: AsyncDescriptor, writer: "asyncssh.SSHWriter[bytes]") -> None:
-        """Process to client, until nobody has the other side open."""
+        """Copy from the process to the client until nobody has the other side open."""
         while data := await source.read():
             writer.write(data)
             await writer.drain()
@@ -181,7 +182,7 @@ class _TerminalSession(_Session):
             await self.process.stdout.drain()
 
     async def _wait_for_output(self, output: "asyncio.Task[None]") -> None:
-        """The leader ended; wait for what it wrote, but not for what it left in the background."""
+        """After the leader ended, wait for its remaining output, but not for processes it left in the background."""
         while not output.done():
             self._had_output.clear()
             done, _ = await asyncio.wait({output}, timeout=_QUIET_SECONDS)
@@ -190,7 +191,7 @@ class _TerminalSession(_Session):
 
 
 class _background_task:  # noqa: N801  used like a function
-    """Run a coroutine as long as the block; its own end or failure does not matter to the block."""
+    """Run a coroutine while the block runs; its own end or failure does not affect the block."""
 
     def __init__(self, work: Coroutine[Any, Any, None]) -> None:
         self._work = work

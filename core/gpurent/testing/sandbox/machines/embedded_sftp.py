@@ -1,4 +1,4 @@
-"""SFTP of an embedded machine: the same absolute paths as its shell, and a disk that can be full."""
+"""SFTP of an embedded machine: the same absolute paths as in its shell, and a disk that can be full."""
 
 import errno
 import os
@@ -12,9 +12,9 @@ _WRITE_FLAGS = asyncssh.FXF_WRITE | asyncssh.FXF_APPEND
 
 
 class DiskQuota:
-    """A disk's size and what is on it.
+    """A disk's size and usage.
 
-    What the shell writes is seen when the next file is opened; what SFTP writes is counted at once.
+    What the shell writes is noticed when the next file is opened; what SFTP writes is counted at once.
     """
 
     def __init__(self, folder: Path, limit: int | None) -> None:
@@ -23,12 +23,12 @@ class DiskQuota:
         self._used = 0
 
     def measure_usage(self) -> None:
-        """Look again at what is there."""
+        """Measure the current usage."""
         if self._limit is not None:
             self._used = _measure_tree(self._folder)
 
     def claim_bytes(self, growth: int) -> None:
-        """Take that many bytes, or raise ``OSError`` (ENOSPC)."""
+        """Reserve ``growth`` bytes. Raises ``OSError`` (ENOSPC) if they do not fit."""
         if self._limit is None or growth <= 0:
             return
         if self._used + growth > self._limit:
@@ -37,7 +37,7 @@ class DiskQuota:
 
 
 class MachineSftp(asyncssh.SFTPServer):
-    """Not confined; relative paths start at the machine's home."""
+    """An SFTP server that is not confined; relative paths start at the machine's home."""
 
     def __init__(self, channel: "asyncssh.SSHServerChannel[bytes]", home: str, quota: DiskQuota) -> None:
         super().__init__(channel)
@@ -45,7 +45,7 @@ class MachineSftp(asyncssh.SFTPServer):
         self._quota = quota
 
     def exit(self) -> None:
-        # As sshd does; without a status, scp takes the copy for a failed one.
+        # As sshd does; without a status, scp considers the copy failed.
         self.channel.exit(0)
 
     def map_path(self, path: bytes) -> bytes:

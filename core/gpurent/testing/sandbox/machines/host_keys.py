@@ -1,4 +1,4 @@
-"""Host keys: one ed25519 pair for each disk, made at its first boot."""
+"""Host keys: one ed25519 key pair for each disk, made at its first boot."""
 
 import os
 from pathlib import Path
@@ -14,7 +14,7 @@ from cryptography.hazmat.primitives.serialization import (
 
 
 def ensure_host_key(path: Path) -> str:
-    """The public line of the private key in that file, which is made (0600) when it is not there."""
+    """Return the public line of the private key in ``path``, generating the key (0600) if there is none."""
     if not path.exists():
         _write_new_key(path)
     key = load_ssh_private_key(path.read_bytes(), password=None)

@@ -1,4 +1,4 @@
-"""A disk of fixed size lives in the machine's memory (tmpfs); its files are saved before the machine ends."""
+"""A fixed-size disk in the machine's memory (tmpfs); its files are saved before the machine ends."""
 
 import asyncio
 from pathlib import Path
@@ -7,9 +7,11 @@ from gpurent.testing.sandbox.machines.disks import Disk, remove_tree
 
 
 async def save_disk(disk: Disk, pid: int, home: str) -> None:
-    """Copy the home and /data, as process ``pid`` sees them, onto the disk. Its processes must be stopped.
+    """Copy the home folder and /data, as process ``pid`` sees them, to the disk.
 
-    What the disk held stays when the copy fails.
+    The machine's processes must be stopped.
+
+    If the copy fails, the disk keeps its old content.
     """
     for seen, kept in ((home, disk.home), ("/data", disk.data)):
         fresh = kept.with_name(f"{kept.name}.new")

@@ -1,4 +1,4 @@
-"""What a fake rented server is, and what raises and ends it."""
+"""Specs of fake rented servers, and the interface of the drivers that boot and kill them."""
 
 import re
 from abc import ABC, abstractmethod
@@ -10,7 +10,7 @@ from attrs import Attribute, define, field, frozen
 from gpurent.testing.sandbox.fault_proxy import FaultProxy
 
 StopCallback = Callable[[str], Awaitable[None]]
-"""Awaited with the machine's id when one of its stop scripts is run inside."""
+"""Awaited with the machine's id when one of its stop scripts runs inside."""
 
 DriverName = Literal["embedded", "bwrap", "auto"]
 
@@ -48,96 +48,100 @@ def _check_single_line(_: object, attribute: "Attribute[str]", value: str) -> No
 
 @frozen(kw_only=True)
 class MachineSpec:
-    """A machine as ordered. Raises ``ValueError`` for names that no real machine could have."""
+    """The spec of a machine to boot. Raises ``ValueError`` for names that no real machine could have."""
 
     user: str = field(validator=_match_validator(_USER_PATTERN))
     """Login name: ``mist``, ``root``."""
     password: str = field(validator=_check_single_line, repr=False)
     hostname: str = field(validator=_match_validator(_HOSTNAME_PATTERN))
     data: str = field(validator=_check_single_line)
-    """Key of the persistent disk: same key, same files and same host key at the next boot."""
+    """Key of the persistent disk: the same key has the same files and host key at the next boot."""
     python: Literal["python3", "python2"] = "python3"
-    """What plain ``python`` is; ``python3`` is always real."""
+    """What plain ``python`` is; ``python3`` is always the real one."""
     stop_scripts: tuple[str, ...] = field(default=(), validator=_all_match_validator(_SCRIPT_PATTERN))
-    """``~/name``, or absolute paths outside the system's folders (these exist under ``bwrap`` only);
-    running one stops the machine."""
+    """``~/name``, or absolute paths outside the system folders (only under ``bwrap``); running one stops the machine.
+    """
     missing: tuple[str, ...] = field(default=(), validator=_all_match_validator(_PROGRAM_PATTERN))
-    """Programs that are not there until ``apt-get install`` brings them."""
+    """Programs that are missing until ``apt-get install`` installs them."""
     disk_bytes: int | None = None
-    """Size of the disk; beyond it, writing fails with ENOSPC. None: as much as there is."""
+    """Size of the disk; writing beyond it fails with ENOSPC. None: unlimited."""
     port: int = 0
-    """The wished TCP port; 0: any free one."""
+    """The TCP port to use; 0: any free one."""
 
 
 @define(eq=False, kw_only=True)
 class BootedMachine:
-    """A booted machine. Its port stays the same as long as it lives."""
+    """A booted machine. Its port stays the same while it runs."""
 
     id: str
     host: str
     port: int
     spec: MachineSpec
     host_key: str
-    """Public line, ``ssh-ed25519 AAAA...``, without a comment."""
+    """Public key line, ``ssh-ed25519 AAAA...``, without a comment."""
     home: str
     """The home folder as its shell sees it."""
     proxy: FaultProxy = field(repr=False)
-    """The wire to the machine: set ``line.plan`` to make it slow, stalled or cut."""
+    """The proxy in front of the machine: set ``proxy.plan`` to slow, stall or cut its connections."""
     alive: bool = True
 
 
 class MachineDriver(ABC):
-    """Raises and ends machines. Used from one event loop; nothing that it starts outlives its process."""
+    """Boots and kills machines. Used from one event loop; nothing that it starts outlives its process."""
 
     name: str
     why: str = ""
-    """Why this driver and not a better one; empty when it is the one that was asked for."""
+    """Why this driver was chosen instead of a better one; empty if it was the requested one."""
 
     @abstractmethod
     async def boot(self, spec: MachineSpec, on_stop: StopCallback | None = None) -> BootedMachine:
-        """A machine that accepts logins. When a stop script is run inside, ``on_stop(machine id)`` is
-        awaited, then the machine is killed.
+        """Boot a machine and return it once it accepts logins.
 
-        Raises ``DiskInUse`` when another machine lives on that disk, ``OSError`` when the wished port is
-        taken, ``BootFailed`` with the tail of the machine's own log otherwise.
+        When a stop script runs inside, ``on_stop(machine id)`` is awaited, then the machine is killed.
+
+        Raises ``DiskInUse`` if another machine uses that disk, ``OSError`` if the requested port is taken, else
+        ``BootFailed`` with the tail of the machine's log.
         """
 
     @abstractmethod
     async def kill(self, machine_id: str) -> None:
-        """Power off: everything in it ends at once, detached sessions too. Silent if it is gone."""
+        """Power off: every process ends at once, detached sessions too. Does nothing if the machine is gone."""
 
     @abstractmethod
     async def freeze(self, machine_id: str, frozen: bool) -> None:
-        """A hung machine: it accepts nothing and answers nothing, until thawed. Silent if it is gone."""
+        """Freeze or thaw the machine; while frozen it accepts no connections and sends nothing.
+
+        Does nothing if it is gone.
+        """
 
     @abstractmethod
     async def cut_connections(self, machine_id: str) -> int:
-        """Reset every open connection; processes and detached sessions stay. Returns how many were cut."""
+        """Reset every open connection; processes and detached sessions stay. Return how many were cut."""
 
     @abstractmethod
     async def delete_disk(self, data: str) -> None:
-        """Delete a disk. Silent if there is none; raises ``DiskInUse`` when a machine lives on it."""
+        """Delete a disk; does nothing if there is none. Raises ``DiskInUse`` if a machine uses it."""
 
     @abstractmethod
     def list_machines(self) -> list[BootedMachine]:
-        """The machines that are on."""
+        """Return the machines that are on."""
 
     @abstractmethod
     def list_processes(self, machine_id: str) -> list[int]:
-        """Process ids of all that lives in the machine, its own keeper included; empty if it is gone."""
+        """Return the ids of all processes of the machine, including the supervisor's; empty if it is gone."""
 
     @abstractmethod
     async def close(self) -> None:
-        """Kill all machines; the driver can boot no more."""
+        """Kill all machines; the driver cannot boot any more afterwards."""
 
 
 class MachineError(RuntimeError):
-    """A machine could not be raised."""
+    """A machine could not be booted."""
 
 
 class DiskInUse(MachineError):
-    """Another living machine has that disk."""
+    """Another running machine uses that disk."""
 
 
 class BootFailed(MachineError):
-    """The machine did not come up; the message holds the end of its log."""
+    """The machine did not boot; the message holds the end of its log."""

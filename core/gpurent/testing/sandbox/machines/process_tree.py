@@ -1,4 +1,4 @@
-"""Who descends from whom, read from /proc; elsewhere from ``ps``."""
+"""Process descendants, read from /proc, elsewhere from ``ps``."""
 
 import asyncio
 import contextlib
@@ -10,7 +10,7 @@ from pathlib import Path
 
 
 def list_descendants(pid: int) -> list[int]:
-    """All living descendants, parents first. Threads are not listed, zombies are left out."""
+    """Return all living descendants, parents first, without threads and zombies."""
     tree = _children_by_parent()
     found = list(tree.get(pid, ()))
     for child in found:
@@ -19,7 +19,7 @@ def list_descendants(pid: int) -> list[int]:
 
 
 def signal_tree(pid: int, number: signal.Signals) -> None:
-    """Send a signal to all descendants, again and again until no new one appears."""
+    """Send a signal to all descendants, repeatedly until no new one appears."""
     reached: set[int] = set()
     while fresh := set(list_descendants(pid)) - reached:
         for child in fresh:
@@ -29,7 +29,7 @@ def signal_tree(pid: int, number: signal.Signals) -> None:
 
 
 async def wait_for_exit(process: subprocess.Popen[bytes]) -> None:
-    """Wait for a process that has ended, or is about to."""
+    """Wait for a process that has ended or is about to end."""
     while process.poll() is None:  # noqa: ASYNC110  a child watcher is not worth its thread here
         await asyncio.sleep(0.002)
 

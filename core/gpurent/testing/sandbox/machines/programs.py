@@ -1,4 +1,4 @@
-"""Which programs a machine has: the host's, less the missing ones, plus a few stand-ins."""
+"""The programs of a machine: the host's without the missing ones, plus a few replacements."""
 
 import atexit
 import hashlib
@@ -21,11 +21,11 @@ _PYTHON2_SCRIPT = Path(__file__).with_name("python2.py")
 
 @frozen
 class MachinePrograms:
-    """``path_variable``: the machine's PATH for an ``opt`` folder seen at ``opt_inside``."""
+    """Where a machine finds its programs. ``path_variable`` is its PATH, with ``opt`` seen at ``opt_inside``."""
 
     opt_inside: str
     link_farm: Path | None
-    """Folder of links to all programs but the missing ones; None when nothing is missing."""
+    """Folder of links to all host programs except the missing ones; None if none is missing."""
     link_farm_inside: str
 
     @property
@@ -37,10 +37,10 @@ class MachinePrograms:
 def install_programs(
     opt: Path, farms: Path, spec: MachineSpec, *, python3: str, opt_inside: str = "", farm_inside: str = ""
 ) -> MachinePrograms:
-    """Write the machine's own programs into ``opt`` (made anew), and give its PATH.
+    """Write the machine's own programs into ``opt`` (emptied first) and return where they are.
 
-    ``python3``: a real one, as the machine sees it. ``opt_inside``, ``farm_inside``: where the machine sees
-    these folders; empty: where they are.
+    ``python3``: a real Python 3, as the machine sees it. ``opt_inside``, ``farm_inside``: where the machine sees these
+    folders; empty: at their real paths.
     """
     remove_tree(opt)
     for folder in (opt, opt / "bin", opt / "shelf"):
@@ -57,19 +57,22 @@ def install_programs(
 
 @cache
 def shared_link_farms() -> Path:
-    """For all drivers of a process that only tests: a farm takes longer than most tests. Gone with the process."""
+    """Return one folder for all drivers of a test process, since building a link farm takes longer than most tests.
+
+    Removed at exit.
+    """
     folder = Path(tempfile.mkdtemp(prefix="gpurent-farms-"))
     atexit.register(remove_tree, folder)
     return folder
 
 
 def find_host_program(name: str) -> str | None:
-    """Absolute path of a program of the host's system folders; None if there is none."""
+    """Return the absolute path of a program in the host's system folders; None if there is none."""
     return shutil.which(name, path=":".join(SYSTEM_DIRS))
 
 
 def write_program(path: Path, text: str) -> None:
-    """A file that everybody may run, in place of whatever lay there: a link is not followed."""
+    """Write a file that everybody may run, replacing whatever is there; a link is not followed."""
     path.unlink(missing_ok=True)
     path.write_text(text)
     path.chmod(0o755)
@@ -91,13 +94,13 @@ def _write_stand_ins(folder: Path, spec: MachineSpec, python3: str) -> None:
 
 
 def _write_python_wrapper(path: Path, python3: str) -> None:
-    """An interpreter away from where it was built finds its own library only when told where."""
+    """Write a wrapper with the library path, which an interpreter outside its build location needs."""
     library = Path(python3).parent.parent / "lib"
     write_program(path, f'#!/bin/sh\nLD_LIBRARY_PATH="{library}" exec "{python3}" "$@"\n')
 
 
 def _link_installable(opt: Path, missing: tuple[str, ...]) -> None:
-    """What ``apt-get install`` can bring: the missing programs that the host really has."""
+    """Link the missing programs that the host really has, for ``apt-get install`` to install."""
     for name in missing:
         if program := find_host_program(name):
             (opt / "shelf" / name).symlink_to(program)
@@ -105,7 +108,7 @@ def _link_installable(opt: Path, missing: tuple[str, ...]) -> None:
 
 
 def _get_link_farm(farms: Path, missing: tuple[str, ...]) -> Path:
-    """One folder of links for each set of missing programs, kept as long as the host's folders do not change."""
+    """Return the folder of links for this set of missing programs; reused until the host's folders change."""
     folders = [Path(name) for name in SYSTEM_DIRS if Path(name).is_dir()]
     mark = repr((sorted(missing), [folder.stat().st_mtime_ns for folder in folders]))
     farm = farms / hashlib.sha256(mark.encode()).hexdigest()[:12]

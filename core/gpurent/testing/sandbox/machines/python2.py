@@ -1,4 +1,4 @@
-# Stands in for Python 2.7 inside a fake machine: it refuses what only Python 3 can read, runs the rest with 3.
+# Python 2.7 replacement for fake machines: rejects source that only Python 3 can parse, and runs the rest with 3.
 import ast
 import io
 import os
@@ -24,7 +24,7 @@ PYTHON3_NUMBER = re.compile(r"\d_\d")
 def exit_with_syntax_error(
     where: str, line: int, column: int, text: str, message: str = "invalid syntax"
 ) -> NoReturn:
-    """Say it as Python 2 does, and end with status 1."""
+    """Print the error as Python 2 does, and exit with status 1."""
     lines = text.splitlines()
     code = lines[line - 1] if 0 < line <= len(lines) else ""
     caret = " " * max(0, column - (len(code) - len(code.lstrip()))) + "^"
@@ -35,7 +35,7 @@ def exit_with_syntax_error(
 
 
 def check_encoding(source: bytes, where: str) -> None:
-    """Text that is not ASCII needs a declared coding."""
+    """Reject non-ASCII source without a declared encoding."""
     lines = source.split(b"\n")
     if source.startswith(b"\xef\xbb\xbf") or any(CODING_PATTERN.match(line) for line in lines[:2]):
         return
@@ -50,13 +50,13 @@ def check_encoding(source: bytes, where: str) -> None:
 
 
 def is_python3_call(node: ast.Call, prints: bool) -> bool:
-    """print(x, end="") without the future import; f(*a, b)."""
+    """Whether the call is print(x, end="") without the future import, or f(*a, b)."""
     is_print = isinstance(node.func, ast.Name) and node.func.id == "print"
     return is_print and not prints and bool(node.keywords)
 
 
 def is_python3_function(node: ast.FunctionDef | ast.Lambda) -> bool:
-    """Annotations, arguments that are keyword-only or positional-only."""
+    """Whether the function has annotations, or keyword-only or positional-only arguments."""
     arguments = node.args
     everyone = [*arguments.posonlyargs, *arguments.args, *arguments.kwonlyargs]
     everyone += [extra for extra in (arguments.vararg, arguments.kwarg) if extra]
@@ -67,7 +67,7 @@ def is_python3_function(node: ast.FunctionDef | ast.Lambda) -> bool:
 
 
 def is_python3_only(node: ast.AST, prints: bool, call_stars: set[ast.AST]) -> bool:
-    """Whether Python 2 has no such thing."""
+    """Whether Python 2 lacks this syntax."""
     if isinstance(node, ast.Call):
         return is_python3_call(node, prints)
     if isinstance(node, ast.FunctionDef | ast.Lambda):
@@ -80,7 +80,7 @@ def is_python3_only(node: ast.AST, prints: bool, call_stars: set[ast.AST]) -> bo
 
 
 def find_python3_syntax(tree: ast.Module) -> Iterator[tuple[int, int]]:
-    """Line and column of what Python 2 cannot read."""
+    """Yield line and column of everything that Python 2 cannot parse."""
     prints = any(
         isinstance(node, ast.ImportFrom)
         and node.module == "__future__"
@@ -96,7 +96,7 @@ def find_python3_syntax(tree: ast.Module) -> Iterator[tuple[int, int]]:
 
 
 def check_source(source: bytes, where: str) -> None:
-    """Return if Python 2 could read it; else end with status 1 and its message."""
+    """Return if Python 2 could parse the source, else exit with status 1 and its message."""
     check_encoding(source, where)
     text = source.decode("utf-8", "replace")
     try:
@@ -116,7 +116,7 @@ def check_source(source: bytes, where: str) -> None:
 
 
 def split_arguments(arguments: list[str]) -> tuple[list[str], list[str]]:
-    """The interpreter's own flags, and the rest: a script, ``-c``, ``-m``, ``-`` and what follows."""
+    """Split into the interpreter's own flags and the rest: a script, ``-c``, ``-m``, ``-`` and what follows."""
     flags: list[str] = []
     while (
         arguments
@@ -130,7 +130,7 @@ def split_arguments(arguments: list[str]) -> tuple[list[str], list[str]]:
 
 
 def main() -> None:
-    """Check what is to be run, then run it."""
+    """Check the program, then run it."""
     flags, rest = split_arguments(sys.argv[1:])
     if {"-V", "--version"} & set(flags):
         sys.stderr.write(PYTHON2_VERSION + "\n")

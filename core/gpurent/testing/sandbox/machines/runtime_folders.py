@@ -1,4 +1,4 @@
-"""The driver's folder for what lives only as long as a machine: sockets, named pipes, logs."""
+"""Runtime folders of the machines: sockets, named pipes, logs."""
 
 import contextlib
 import hashlib
@@ -9,11 +9,11 @@ from pathlib import Path
 from gpurent.testing.sandbox.machines.disks import remove_tree
 
 _MAX_PATH_BYTES = 40
-"""Bytes. A Unix socket's path may have 107, and screen puts a folder, a process id and a long name below."""
+"""A Unix socket's path may have 107 bytes, and screen adds a folder, a process id and a long name."""
 
 
 class RuntimeFolders:
-    """One folder a machine, named after the process that made it; the folders of dead processes are removed."""
+    """One folder per machine, named after the process that made it; folders of dead processes are removed."""
 
     def __init__(self, root: Path) -> None:
         self._root = root
@@ -23,14 +23,14 @@ class RuntimeFolders:
                 remove_tree(left)
 
     def make_folder(self) -> tuple[str, Path]:
-        """A new machine id, and its folder (0700)."""
+        """Return a new machine id and its folder (0700)."""
         machine_id = f"m{secrets.token_hex(3)}"
         path = _make_base_folder(self._root) / f"{os.getpid()}-{machine_id}"
         path.mkdir(mode=0o700)
         return machine_id, path
 
     def close(self) -> None:
-        """Remove what is left of it, unless another process still uses it."""
+        """Remove the base folder, unless another process still uses it."""
         with contextlib.suppress(OSError):
             self._base.rmdir()
 

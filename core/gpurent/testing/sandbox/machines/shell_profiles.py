@@ -1,4 +1,4 @@
-"""What a machine's home holds at boot: the start-up files of its shell."""
+"""The shell start-up files in a machine's home."""
 
 from pathlib import Path
 

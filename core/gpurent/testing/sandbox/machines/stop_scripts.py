@@ -1,4 +1,4 @@
-"""Stop scripts: files in a machine that ask the driver to end it."""
+"""Stop scripts: files in a machine that tell the driver to stop it."""
 
 import asyncio
 import contextlib
@@ -10,7 +10,7 @@ from gpurent.testing.sandbox.machines.programs import MACHINE_FILES, write_progr
 
 
 class StopPipe:
-    """A named pipe; whoever writes into it inside the machine rings outside. It calls ``on_stop`` once."""
+    """A named pipe through which a script inside the machine signals the driver. Calls ``on_stop`` once."""
 
     def __init__(self, path: Path, on_stop: Callable[[], None]) -> None:
         self.path = path
@@ -18,12 +18,12 @@ class StopPipe:
         with contextlib.suppress(FileNotFoundError):
             path.unlink()
         os.mkfifo(path, 0o600)
-        # Open for both, so that there is never an end of file and no writer has to wait for us.
+        # Opened read-write, so that there is never an end of file and no writer blocks.
         self._fd = os.open(path, os.O_RDWR | os.O_NONBLOCK)
         asyncio.get_running_loop().add_reader(self._fd, self._on_written)
 
     def close(self) -> None:
-        """Listen no more. Idempotent."""
+        """Stop listening. Idempotent."""
         if self._fd >= 0:
             asyncio.get_running_loop().remove_reader(self._fd)
             os.close(self._fd)
@@ -38,12 +38,12 @@ class StopPipe:
 
 
 def make_stop_script(bell_inside: str) -> str:
-    """The text of a stop script, for a bell that the machine sees at that path."""
+    """Return the text of a stop script; ``bell_inside`` is the pipe's path inside the machine."""
     return (MACHINE_FILES / "stop.sh").read_text().replace("@BELL@", bell_inside)
 
 
 def write_home_scripts(scripts: tuple[str, ...], home: Path, bell_inside: str) -> None:
-    """Write the scripts that lie in the home; those with absolute paths are the driver's affair."""
+    """Write the scripts in the home folder; those with absolute paths are written by the driver."""
     for script in scripts:
         if script.startswith("~/"):
             write_program(home / script[2:], make_stop_script(bell_inside))

@@ -1,13 +1,13 @@
-"""The keeper of one embedded machine: a process of its own, run as ``python -I -S supervisor.py FD``.
+"""The supervisor of one embedded machine: a separate process, run as ``python -I -S supervisor.py FD``.
 
-It starts what it is told to, reports each end, and adopts what detaches itself (Linux: as a subreaper), so
-that "kill" leaves nothing behind. It imports the standard library only, to be small and quick to start.
+It starts processes on request, reports the end of each, and adopts detached ones (on Linux, as a subreaper), so that
+"kill" leaves nothing behind. It imports only the standard library, to be small and quick to start.
 
-On the Unix stream socket FD, one JSON object a line:
+On the Unix stream socket FD, one JSON object per line:
     in   {"spawn": n, "argv": [...], "env": {...}, "cwd": "...", "tty": bool}   with 1 (tty) or 3 descriptors
-    in   {"kill": true}            the end of the stream means the same
+    in   {"kill": true}            end of file means the same
     out  {"ready": true}  {"started": n, "pid": p}  {"ended": n, "status": s}   s < 0: killed by signal -s
-The end of the out stream means: nothing is left.
+End of file on the out stream means that no process is left.
 """
 
 import contextlib
@@ -27,7 +27,7 @@ EXIT_NOT_FOUND = 127
 
 
 def become_subreaper() -> None:
-    """Orphans of this machine become our children, not those of process 1."""
+    """Make this machine's orphans our children instead of those of process 1."""
     if sys.platform == "linux":
         import ctypes
 
@@ -35,7 +35,7 @@ def become_subreaper() -> None:
 
 
 def list_children() -> list[int]:
-    """Our direct children."""
+    """Return the ids of our direct children."""
     me = os.getpid()
     with contextlib.suppress(FileNotFoundError):
         return [int(pid) for pid in Path(f"/proc/self/task/{me}/children").read_text().split()]
@@ -47,8 +47,20 @@ def list_children() -> list[int]:
     return found
 
 
+# Ignored by Python, or by whoever started it: `nohup` would make the machine's processes survive a lost connection.
+_INHERITED_SIGNALS = (
+    signal.SIGHUP,
+    signal.SIGINT,
+    signal.SIGQUIT,
+    signal.SIGTERM,
+    signal.SIGPIPE,
+    signal.SIGXFSZ,
+    signal.SIGCHLD,
+)
+
+
 class Supervisor:
-    """Talks to the driver over ``line``."""
+    """Starts and reaps processes on request of the driver, over the socket ``line``."""
 
     def __init__(self, line: socket.socket) -> None:
         self._socket = line
@@ -57,7 +69,7 @@ class Supervisor:
         self._fds: list[int] = []
 
     def run(self) -> None:
-        """Serve until told to kill, or until the driver is gone; then leave nothing behind."""
+        """Serve until told to kill or until the driver is gone; then kill all that is left."""
         waker, alarm = os.pipe()
         os.set_blocking(waker, False)
         os.set_blocking(alarm, False)
@@ -100,7 +112,7 @@ class Supervisor:
         self._send({"started": order["spawn"], "pid": pid})
 
     def _reap(self) -> bool:
-        """Bury the dead; false when there is nobody left, dead or alive."""
+        """Reap ended children and report them; return False if no child is left, dead or alive."""
         with contextlib.suppress(ChildProcessError):
             while True:
                 pid, status = os.waitpid(-1, os.WNOHANG)
@@ -121,7 +133,7 @@ class Supervisor:
 
 
 def exec_command(order: dict[str, Any], fds: list[int]) -> None:
-    """Runs in the forked child, and does not return."""
+    """Set up and exec the command in the forked child; does not return."""
     try:
         os.setsid()
         for target in range(3):
@@ -129,7 +141,7 @@ def exec_command(order: dict[str, Any], fds: list[int]) -> None:
         if order["tty"]:
             fcntl.ioctl(0, termios.TIOCSCTTY, 0)
         os.closerange(3, os.sysconf("SC_OPEN_MAX") if sys.platform != "linux" else 4096)
-        for number in (signal.SIGPIPE, signal.SIGXFSZ, signal.SIGCHLD):
+        for number in _INHERITED_SIGNALS:
             signal.signal(number, signal.SIG_DFL)
         os.umask(0o022)
         with contextlib.suppress(OSError):
@@ -143,7 +155,7 @@ def exec_command(order: dict[str, Any], fds: list[int]) -> None:
 
 
 def main() -> None:
-    """Take the socket that the driver passed on, and serve."""
+    """Serve on the socket that the driver passed on."""
     line = socket.socket(fileno=int(sys.argv[1]))
     line.set_inheritable(False)
     os.chdir("/")

@@ -1,4 +1,4 @@
-"""The driver's side of a supervisor: starts it, orders processes from it, ends it."""
+"""The driver's side of a supervisor: starts it, spawns processes through it, ends it."""
 
 import asyncio
 import contextlib
@@ -20,19 +20,22 @@ from gpurent.testing.sandbox.machines.model import BootFailed
 from gpurent.testing.sandbox.machines.process_tree import list_descendants, wait_for_exit
 
 _SCRIPT = Path(__file__).with_name("supervisor.py")
-_TIMEOUT = 10.0  # seconds of an idle computer
+_TIMEOUT = 10.0  # seconds on an idle computer
 
 
 @define(eq=False)
 class ChildProcess:
-    """A process in the machine, leader of its own session. ``ended`` gives its status; below 0: a signal."""
+    """A process in the machine, leader of its own session. ``ended`` resolves to its status; below 0: a signal."""
 
     number: int
     pid: int
     ended: "asyncio.Future[int]" = field(repr=False)
 
     def send_signal(self, name: str) -> None:
-        """Send e.g. ``TERM`` to its process group, as sshd does. Silent for an unknown name or a dead process."""
+        """Send a signal such as ``TERM`` to its process group, as sshd does.
+
+        Does nothing for an unknown name or a dead process.
+        """
         number = getattr(signal, f"SIG{name}", None)
         if number is not None and not self.ended.done():
             with contextlib.suppress(ProcessLookupError, PermissionError):
@@ -58,7 +61,7 @@ class SupervisorClient:
 
     @classmethod
     async def start(cls, log: Path) -> Self:
-        """A running supervisor; its own errors go to ``log``. Raises ``BootFailed``."""
+        """Start a supervisor; its own errors go to ``log``. Raises ``BootFailed``."""
         ours, theirs = socket.socketpair()
         ours.setblocking(False)
         with theirs, log.open("wb") as errors:
@@ -83,16 +86,16 @@ class SupervisorClient:
     async def spawn(
         self, argv: Sequence[str], env: Mapping[str, str], cwd: str, fds: Sequence[int], *, tty: bool
     ) -> ChildProcess:
-        """Start ``argv[0]`` with the arguments ``argv[1:]`` (their first is the name it sees).
+        """Start ``argv[0]`` with the arguments ``argv[1:]``, of which the first is its argv[0].
 
-        ``fds``: one terminal, or standard input, output, error; they are copied, the caller closes its own.
-        Raises ``ConnectionError`` when the machine is gone.
+        ``fds``: one terminal, or stdin, stdout and stderr; they are copied, and the caller closes its own. Raises
+        ``ConnectionError`` if the machine is gone.
         """
         number = next(self._numbers)
         order = {"spawn": number, "argv": list(argv), "env": dict(env), "cwd": cwd, "tty": tty}
         loop = asyncio.get_running_loop()
         ended: asyncio.Future[int] = loop.create_future()
-        async with self._lock:  # one order at a time: descriptors of two orders must not be mixed up
+        async with self._lock:  # one request at a time: descriptors of two must not be mixed up
             if self.ended.is_set():
                 raise ConnectionError("the machine is gone")
             self._exit_futures[number] = ended
@@ -105,11 +108,11 @@ class SupervisorClient:
         return ChildProcess(number, pid, ended)
 
     def list_processes(self) -> list[int]:
-        """The supervisor and all that descends from it."""
+        """Return the ids of the supervisor and all its descendants."""
         return [] if self.ended.is_set() else [self.pid, *list_descendants(self.pid)]
 
     async def kill(self) -> None:
-        """End everything; returns when nothing is left."""
+        """Kill everything; return when no process is left."""
         with contextlib.suppress(OSError):
             self._socket.shutdown(socket.SHUT_WR)
         try:
@@ -164,7 +167,7 @@ class SupervisorClient:
 
 
 def read_log_tail(log: Path) -> str:
-    """The end of a log."""
+    """Return the end of a log file."""
     return log.read_text(errors="replace")[-2000:]
 
 

@@ -1,1 +1,1 @@
-"""The DBC ledger for the sandbox: a fake service that only `plugin.py` loads, when a sandbox starts."""
+"""The DBC ledger simulator for the sandbox, loaded only by `plugin.py` when a sandbox starts."""

@@ -1,4 +1,4 @@
-"""The sandbox's DBC ledger: balances, signed transfers, blocks, a price. Every route is assumed."""
+"""The DBC ledger simulator: balances, signed transfers, blocks, a price. Every route is assumed."""
 
 from __future__ import annotations
 
@@ -33,27 +33,28 @@ from gpurent_plugin_dbc.keys import (
     generate_private_key,
     verify,
 )
+from gpurent_plugin_dbc.messages import _
 from gpurent_plugin_dbc.wire import DBC, hash_body
 
 BLOCK_TIME = timedelta(seconds=15)
-# The platform's address of 2020, which receives the fee of a mail binding.
+# The provider's address of 2020, which receives the fee for binding an e-mail address.
 PLATFORM_ADDRESS = "AKMqDy51FuMnc4poiGBczQvPh6819hQuLH"
 _ROUTES = (
-    ("GET", "/balance", "address -> balance"),
-    ("GET", "/price", "USD per DBC, with its time"),
-    ("GET", "/transfers", "address -> all its transfers"),
-    ("GET", "/tx/{hash}", "one transfer and its confirmations"),
-    ("POST", "/transfer", "a signed transfer; sent twice it counts once"),
-    ("POST", "/sandbox/faucet", "DBC as the purchase page sends them"),
-    ("POST", "/sandbox/price", "set the price"),
-    ("POST", "/sandbox/platform/address", "an address of a shop's"),
-    ("POST", "/sandbox/platform/transfer", "a shop sends money back"),
+    ("GET", "/balance", _("address -> balance")),
+    ("GET", "/price", _("USD per DBC, with its time")),
+    ("GET", "/transfers", _("address -> all its transfers")),
+    ("GET", "/tx/{hash}", _("one transfer and its confirmations")),
+    ("POST", "/transfer", _("a signed transfer; if sent twice, it counts once")),
+    ("POST", "/sandbox/faucet", _("DBC as the purchase page sends it")),
+    ("POST", "/sandbox/price", _("sets the price in the sandbox")),
+    ("POST", "/sandbox/platform/address", _("an address of the provider")),
+    ("POST", "/sandbox/platform/transfer", _("the provider sends money back")),
 )
 
 
 @frozen(kw_only=True)
 class LedgerTransfer:
-    """One transfer on the ledger; ``sender`` empty: newly bought."""
+    """One transfer on the ledger; ``sender`` is empty for newly bought DBC."""
 
     hash: str
     sender: str
@@ -65,11 +66,11 @@ class LedgerTransfer:
 
 
 class LedgerRefusal(Exception):
-    """The ledger says no; the text is its error code."""
+    """The ledger refuses a request; the text is its error code."""
 
 
 class DbcLedgerSimulator(ProviderSimulator):
-    """Setting: price."""
+    """Simulates the DBC ledger. Setting: price."""
 
     def __init__(self, context: SimulatorContext) -> None:
         self._context = context
@@ -78,7 +79,7 @@ class DbcLedgerSimulator(ProviderSimulator):
         self._entries: dict[str, LedgerTransfer] = {}
         self._platform_addresses: set[str] = {PLATFORM_ADDRESS}
         self._hash_by_key: dict[tuple[str, str], str] = {}
-        # Without a time of its own the price is always fresh.
+        # A price without its own time is always fresh.
         self._current_price: tuple[Decimal, datetime | None] = (
             Decimal(context.settings.get("price", "0.0026")),
             None,
@@ -96,7 +97,7 @@ class DbcLedgerSimulator(ProviderSimulator):
         return ()
 
     async def tick(self) -> None:
-        """Blocks follow from the clock alone."""
+        """Do nothing: blocks follow from the clock alone."""
 
     def list_ledger_entries(self) -> Sequence[SimulatorLedgerEntry]:
         found = []

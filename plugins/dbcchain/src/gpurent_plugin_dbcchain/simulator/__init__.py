@@ -1,1 +1,1 @@
-"""The DeepBrain Chain for the sandbox: a fake service that only `plugin.py` loads, when a sandbox starts."""
+"""The DeepBrain Chain simulator for the sandbox, loaded only by `plugin.py` when a sandbox starts."""

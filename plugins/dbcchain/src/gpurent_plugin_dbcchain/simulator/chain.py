@@ -1,4 +1,4 @@
-"""Blocks every six seconds, a pool of extrinsics, and what makes one valid."""
+"""Blocks every six seconds, a pool of extrinsics, and their validation."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ _SUCCESS = b"\0\0"
 
 
 class InvalidExtrinsic(Exception):
-    """The pool takes no such extrinsic."""
+    """The pool rejects the extrinsic."""
 
     def __init__(self, code: int, message: str, data: str) -> None:
         super().__init__(data)
@@ -51,7 +51,7 @@ class PooledExtrinsic:
 
 
 class SimulatedChain:
-    """Callers hold ``lock`` and call `catch_up` first. Settings: average, taken, offline."""
+    """The simulated chain. Callers hold ``lock`` and call `catch_up` first. Settings: average, taken, offline."""
 
     def __init__(self, context: SimulatorContext) -> None:
         given = context.settings
@@ -138,7 +138,7 @@ class SimulatedChain:
     # blocks
 
     def catch_up(self) -> None:
-        """Make every block up to now; only those in which something happens are looked at."""
+        """Make every block up to now; only those in which something happens are computed."""
         newest = self.newest_block
         while (block := self._find_next_block()) <= newest:
             self._make_block(block)
@@ -169,7 +169,10 @@ class SimulatedChain:
         self.sealed_block = block
 
     def _include_extrinsic(self, block: int, item: PooledExtrinsic, index: int) -> bytes:
-        """Run it; a call that fails changes nothing, but its network fee is gone. Gives its mark among the events."""
+        """Run the extrinsic and return its event record.
+
+        If the call fails, nothing changes except for the network fee.
+        """
         who, fee = item.signed.public, compute_network_fee(item.body)
         account = self.state.account(who)
         account.nonce += 1
@@ -190,12 +193,12 @@ class SimulatedChain:
         return b"\0" + encode_uint(index, 4) + _SUCCESS + _DISPATCH_INFO
 
     def list_extrinsics(self, block: int) -> list[bytes]:
-        """Every block begins with its own time."""
+        """Return the block's extrinsics; the first one is always its time."""
         millis = round(self.get_block_time(block).timestamp() * 1000)
         body = b"\x04\x02\x00" + encode_compact(millis)
         return self.history.extrinsics.get(block) or [encode_compact(len(body)) + body]
 
 
 def compute_network_fee(body: bytes) -> int:
-    """The network's fee: a little for the weight, 10^9 for each byte."""
+    """Return the network fee: a little for the weight, 10^9 for each byte."""
     return 125_010_000 + len(body) * 10**9

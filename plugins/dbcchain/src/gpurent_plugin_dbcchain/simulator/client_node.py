@@ -1,4 +1,4 @@
-"""The client node: nonces counted once, signatures, and real machines on rented hosts."""
+"""The simulated client node: single-use nonces, signatures, and real machines on rented hosts."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ IMAGES = ("win10-22h2.qcow2", "ubuntu-22.04-cuda-12.2.qcow2")
 
 
 class ClientNodeRefusal(Exception):
-    """The client node says no; the text goes into its answer."""
+    """The client node refuses a request; the text goes into its response."""
 
 
 @define
@@ -47,7 +47,7 @@ class Vm:
 
 
 class ClientNodeServer:
-    """Setting ``boot``: how many seconds a machine takes to come up; ``stuck``: it never does."""
+    """The simulated client node. Settings: ``boot``, the seconds a machine takes to boot; ``stuck``: it never does."""
 
     def __init__(self, chain: SimulatedChain) -> None:
         self._chain = chain
@@ -78,10 +78,10 @@ class ClientNodeServer:
         await self._erase_vm(vm)
         return "ok"
 
-    # who asks
+    # authentication
 
     def _get_order(self, given: Mapping[str, Any]) -> SimulatedOrder:
-        """The order that the caller proves to be the renter of."""
+        """Return the order, if the caller proves to be its renter."""
         public = self._verify_signer(given)
         (machine,) = given["peer_nodes_list"]
         for (_registry, number), order in self._chain.state.orders.items():
@@ -103,7 +103,7 @@ class ClientNodeServer:
         self._nonces.add(nonce)
         return public
 
-    # what is asked
+    # requests
 
     def _list_vms(self, order: SimulatedOrder) -> list[Vm]:
         key = (order.pallet.rpc_prefix, order.id)
@@ -136,7 +136,7 @@ class ClientNodeServer:
     # time
 
     async def catch_up(self) -> None:
-        """Bring up what was being made, shut what ran out, forget what was kept long enough."""
+        """Start machines whose boot time is over, stop expired ones, delete those whose retention has ended."""
         now, orders = self._chain.context.clock.now(), self._chain.state.orders
         for vm in list(self.vms.values()):
             order = orders.get((vm.registry, vm.order))

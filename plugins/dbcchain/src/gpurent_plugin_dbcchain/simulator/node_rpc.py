@@ -1,4 +1,4 @@
-"""The node's JSON-RPC, as much of it as is asked here. Storage is answered from the same hashed keys."""
+"""The node's JSON-RPC, as far as it is used here. Storage is served from the same hashed keys."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ _NOT_FOUND = InvalidExtrinsic(-32603, "Something wrong", "NotFound")
 
 
 class NodeRpc:
-    """Answers one call at a time; ``at`` is a block's hash, left out for the newest."""
+    """Handles one call at a time; ``at`` is a block hash, or None for the newest."""
 
     def __init__(self, chain: SimulatedChain) -> None:
         self._chain = chain

@@ -1,6 +1,6 @@
-"""What the sandbox's chain knows, how it stood in every block, and what a call does to it. No HTTP, no clock.
+"""What the simulated chain knows, its state in every block, and what a call does to it. No HTTP, no clock.
 
-The two pallets' rules are written from their source and apart from the client's own sums.
+The rules of the two pallets are written from their source, independently of the client's own arithmetic.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ UNIT = 10**15
 FINALITY_BLOCKS = 2
 SPEC_VERSION, TX_VERSION = 411, 2
 STANDARD_PRICE = (10_000, 5_000_000)
-# model, GPUs, GiB each, points of computing power, extra price (10^-6 USD a day for each GPU), registry
+# model, GPUs, GiB each, points of computing power, extra price (10^-6 USD per day and GPU), registry
 MODELS = (
     ("GeForceRTX3090", 1, 24, 10_000, 0, RENT_PALLET),
     ("GeForceRTX2080Ti", 2, 11, 13_337, 1_111_111, TERMINATING_PALLET),
@@ -35,7 +35,7 @@ Book = Callable[[bytes, str, int, str], None]
 
 @define
 class ChainAccount:
-    """An account's money in 10^-15 DBC."""
+    """An account's money, in 10^-15 DBC."""
 
     nonce: int = 0
     free: int = 0
@@ -44,7 +44,7 @@ class ChainAccount:
 
 @define
 class ListedHost:
-    """A machine of a registry; ``taken`` GPUs belong to somebody else."""
+    """A machine of a registry; ``taken`` GPUs are rented by others."""
 
     id: str
     pallet: Pallet
@@ -95,7 +95,7 @@ class ChainState:
 
 
 class ChainHistory:
-    """The state block by block; blocks that changed nothing share one."""
+    """The state of each block; blocks without changes share one."""
 
     def __init__(self, state: ChainState, first: int) -> None:
         self.state = state
@@ -105,7 +105,7 @@ class ChainHistory:
         self._numbers: dict[str, int] = {}
 
     def seal_block(self, block: int) -> None:
-        """Keep the state as it is at the end of ``block``."""
+        """Save the current state as the end of ``block``."""
         if self._versions[-1][0] == block:
             self._versions.pop()
         self._versions.append((block, deepcopy(self.state)))
@@ -123,7 +123,7 @@ class ChainHistory:
 
 
 def make_hosts(count: int, taken: int, offline: int) -> dict[str, ListedHost]:
-    """``count`` machines, the last ``taken`` with somebody else, the ``offline`` before them not to be reached."""
+    """Return ``count`` machines: the last ``taken`` are rented by others, the ``offline`` before them are offline."""
     found = {}
     for index in range(count):
         gpu, gpus, memory, points, extra, pallet = MODELS[index % len(MODELS)]
@@ -154,18 +154,18 @@ def ensure(good: bool, error: str) -> None:
 
 
 def perbill(part: int, whole: int) -> int:
-    """A share in 10^-9, rounded down, never more than all."""
+    """Return ``part / whole`` in units of 10^-9, rounded down, at most 1."""
     return min(10**9, floor(Fraction(part, whole) * 10**9))
 
 
 def apply_perbill(share: int, units: int) -> int:
-    """That share of an amount, to the nearest unit, a half downwards."""
+    """Return that share of an amount, rounded to the nearest unit, halves down."""
     exact = Fraction(units * share, 10**9)
     return floor(exact) + (exact - floor(exact) > Fraction(1, 2))
 
 
 class PalletRules:
-    """``book(account, kind, units, ref)`` enters what really leaves an account."""
+    """The pallets' rules; ``add_ledger_entry(account, kind, units, ref)`` records what really leaves an account."""
 
     def __init__(self, state: ChainState, block: int, add_ledger_entry: Book) -> None:
         self._state, self._block, self._add_ledger_entry = state, block, add_ledger_entry
@@ -242,7 +242,7 @@ class PalletRules:
         if latest >= order.end + call.blocks:
             blocks = call.blocks
         else:
-            # The second registry's own code adds the whole 60 days here.
+            # The second registry's real code adds the full 60 days here.
             blocks = max(0, latest - order.end) if order.pallet == RENT_PALLET else MAX_BLOCKS
         if not blocks:
             return
@@ -275,7 +275,7 @@ class PalletRules:
             host.status = "online"
 
     def finish_block(self) -> None:
-        """The end of a block: unconfirmed orders lapse, orders that ran out are paid and dropped."""
+        """Finish the block: unconfirmed orders lapse, expired ones are paid out and dropped."""
         for order in list(self._state.orders.values()):
             if order.end <= self._block:
                 self._pay_from_stake(order, 0 if order.pallet == RENT_PALLET else order.stake)
@@ -284,6 +284,6 @@ class PalletRules:
 
 
 def next_change_block(order: SimulatedOrder) -> int:
-    """The next block whose end changes this order by itself."""
+    """Return the next block whose end changes this order without a call."""
     lapse = order.start + CONFIRM_WINDOW if order.status == "waitingVerifying" else order.end
     return min(lapse, order.end)

@@ -1,4 +1,4 @@
-"""The sandbox's DeepBrain Chain: one server is the chain's node at its root, and a client node below /api/v1."""
+"""The DeepBrain Chain simulator: one server, with the chain's node at its root and a client node below /api/v1."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from gpurent.api import (
     SimulatorRoute,
     UsageError,
 )
-from gpurent_plugin_dbcchain import wire
+from gpurent_plugin_dbcchain import _, wire
 from gpurent_plugin_dbcchain.extrinsic import RENT_PALLET
 from gpurent_plugin_dbcchain.keys import ss58_decode
 from gpurent_plugin_dbcchain.simulator.chain import InvalidExtrinsic, SimulatedChain
@@ -33,7 +33,7 @@ _CLIENT_NODE_PATHS = (
     "/tasks/{id}",
     "/tasks/delete/{id}",
 )
-# JSON-RPC has one address for all its methods: the evidence of each stands in the route's note.
+# JSON-RPC has one URL for all its methods: the evidence for each is in the route's note.
 _METHODS_NOTE = (
     f"{Evidence.DOCUMENTED.value}: {', '.join(SUBSTRATE_METHODS)}; "
     f"{Evidence.SOURCE.value}: {', '.join(PALLET_METHODS)}"
@@ -42,7 +42,7 @@ _BAD_REQUEST_ERRORS = (AttributeError, KeyError, TypeError, ValueError, UsageErr
 
 
 class DbcChainSimulator(ProviderSimulator):
-    """Settings: average, taken, offline, boot, stuck."""
+    """Simulates the DeepBrain Chain. Settings: average, taken, offline, boot, stuck."""
 
     def __init__(self, context: SimulatorContext) -> None:
         self.chain = SimulatedChain(context)
@@ -57,26 +57,32 @@ class DbcChainSimulator(ProviderSimulator):
                     method="POST",
                     path=f"{API_ROOT}{path}",
                     evidence=Evidence.DOCUMENTED,
-                    note="but rent_order, which its server reads, is not in the manual",
+                    note=_("but the field rent_order, which its server reads, is undocumented"),
                 )
                 for path in _CLIENT_NODE_PATHS
             ),
             SimulatorRoute(
-                method="POST", path="/sandbox/faucet", evidence=Evidence.ASSUMED, note="DBC from nowhere"
+                method="POST",
+                path="/sandbox/faucet",
+                evidence=Evidence.ASSUMED,
+                note=_("creates DBC in the sandbox"),
             ),
             SimulatorRoute(
-                method="POST", path="/sandbox/price", evidence=Evidence.ASSUMED, note="set the price"
+                method="POST",
+                path="/sandbox/price",
+                evidence=Evidence.ASSUMED,
+                note=_("sets the price in the sandbox"),
             ),
         )
 
     def make_plugin_settings(self, url: str) -> Mapping[str, str]:
-        return {"url": url, "node": url}
+        return {"url": url, "client_url": url}
 
     def list_ledger_entries(self) -> Sequence[SimulatorLedgerEntry]:
         return self.chain.entries
 
     def list_billed_machines(self) -> Sequence[str]:
-        """A prepaid order costs nothing more, but a machine on it is still somebody's; the other kind costs by time."""
+        """Return what costs money: prepaid orders with a machine still on them, and orders that are charged by time."""
         used = {(vm.registry, vm.order) for vm in self.client_node.vms.values() if vm.kept_until is None}
         return [
             f"{order.pallet.rpc_prefix}:{order.id}"
@@ -110,7 +116,7 @@ class DbcChainSimulator(ProviderSimulator):
         )
 
     def _make_endpoint(self, handler: Callable[[str, dict[str, Any]], Awaitable[Any]]) -> Any:
-        """One request at a time: ``handler`` gives the answer to a path and what was sent there."""
+        """Return an endpoint that handles one request at a time: ``handler`` gets the path and the request's data."""
 
         async def locked(request: Request) -> Response:
             given = await request.json()

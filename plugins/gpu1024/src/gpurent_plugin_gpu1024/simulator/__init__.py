@@ -1,1 +1,1 @@
-"""1024GPU for the sandbox: a fake service that only `plugin.py` loads, when a sandbox starts."""
+"""The 1024GPU simulator for the sandbox, loaded only by `plugin.py` when a sandbox starts."""

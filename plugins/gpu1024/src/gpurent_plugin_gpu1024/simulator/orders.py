@@ -1,4 +1,4 @@
-"""The fake service's routes from the draft of an order, or of more time on it, to its lists."""
+"""The simulator's routes for orders and renewals, from the draft to the lists."""
 
 from __future__ import annotations
 
@@ -28,7 +28,10 @@ DISK_SIZES, MEMORY_SIZES = (30, 60, 100, 200), (5, 10, 20)
 
 
 class OrderRoutes:
-    """One route a method: parameters in, ``content`` or ``(status, msg, content)`` out; a no is `Gpu1024Refusal`."""
+    """One method per route: parameters in, ``content`` or ``(status, msg, content)`` out.
+
+    Raises `Gpu1024Refusal` if the request is refused.
+    """
 
     def __init__(self, state: Gpu1024State) -> None:
         self._state = state
@@ -179,7 +182,7 @@ class OrderRoutes:
     # lists
 
     def _list_orders(self, given: Params, is_listed: Callable[[ContainerOrder], bool]) -> Any:
-        """As the web client reads them: the order, and its machine beside it."""
+        """Return the rows as the web client reads them: the order, and its machine beside it."""
         books, wallet = self._state, given["wallet_address_user"]
         return [
             {"orderData": order_json(order, books.now), "mcData": self._machine_json(order.machine)}
@@ -196,7 +199,7 @@ class OrderRoutes:
     async def list_stopped_orders(self, given: Params) -> Any:
         return self._list_orders(given, lambda order: order.kept_until is not None)
 
-    # more time
+    # renewals
 
     async def place_renewal(self, given: Params) -> Any:
         order = self._get_order(given)

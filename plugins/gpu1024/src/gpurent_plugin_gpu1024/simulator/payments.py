@@ -1,4 +1,4 @@
-"""The fake service's routes for what is paid or needs a mailed code: orders, more time, the binding of an address."""
+"""The simulator's routes for payments and mailed codes: orders, renewals, binding an e-mail address."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ PLATFORM_ADDRESS = "AKMqDy51FuMnc4poiGBczQvPh6819hQuLH"
 
 
 class PaymentRoutes:
-    """Orders and renewals alike: look for the payment; cancel, or reclaim what came too late. And stop an order."""
+    """For orders and renewals: verify the payment, cancel, or reclaim a late payment. Also stops an order."""
 
     def __init__(self, state: Gpu1024State) -> None:
         self._state = state
@@ -29,7 +29,7 @@ class PaymentRoutes:
         return self._state.get_order(given["order_id"])
 
     async def verify_payment(self, given: Params) -> Any:
-        """Look for the payment on the ledger; on the switch too."""
+        """Look for the payment on the ledger, also for a switch."""
         thing, books = self._get_payable(given), self._state
         order = thing.order
         if thing.rented:
@@ -90,7 +90,7 @@ class PaymentRoutes:
         thing = self._get_paid_late(given)
         self._state.redeem_code(thing, "reclaim", given["return_code"])
         deposit = isinstance(thing, ContainerOrder) and thing.mode == "deposit"
-        memo = "deposit-back" if deposit else "refund"
+        memo = "deposit-refund" if deposit else "refund"
         await self._state.send_refund(thing.order, thing.amount_due, memo, f"{thing.id}-late")
         thing.returned = True
         return True
@@ -115,13 +115,14 @@ class PaymentRoutes:
         await self._state.send_access_mail(self._get_running_order(given))
         return True
 
-    # binding an address costs a small mailed amount
+    # binding an e-mail address costs a small mailed amount
 
     async def send_binding_code(self, given: Params) -> Any:
         wallet, books = given["wallet_address"], self._state
         email, code, asked = books.bindings.get(wallet, ("", 0, False))
         if email != given["email"] or not code:
-            # Asked again for the same address, the same code is mailed: what was paid on it is not lost.
+            # A repeated request for the same address mails the same code, so that a payment already made with it
+            # counts.
             code, asked = (secrets.randbelow(8999) + 1000) * UNIT // 10**4, False
         books.bindings[wallet] = (given["email"], code, asked)
         await books.send_mail(

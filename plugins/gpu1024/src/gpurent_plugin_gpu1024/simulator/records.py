@@ -1,4 +1,4 @@
-"""What the fake service knows: machines, orders, renewals, wallets. Plain records and exact sums; no HTTP, no clock."""
+"""The simulator's records: machines, orders, renewals, wallets, with exact arithmetic. No HTTP, no clock."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from gpurent.api import SandboxMachine
 UNIT = 10**8
 KIB_IN_GIB = 1024 * 1024
 MINUTE = timedelta(minutes=1)
-# USD an hour for a GiB, as in the public client.
+# USD per GiB and hour, from the public client.
 DISK_PRICE = Decimal("0.000033333334")
 MODELS = (("2080Ti", "0.215", 11), ("1080Ti", "0.15", 11), ("P102-100", "0.08", 10), ("T4", "0.18", 15))
 
 
 @define
 class GpuHost:
-    """A host with its GPUs; ``taken`` GPUs belong to somebody else."""
+    """A host with its GPUs; ``taken`` GPUs are rented by others."""
 
     id: str
     model: str
@@ -34,7 +34,7 @@ class GpuHost:
 
 @define
 class ContainerOrder:
-    """One order; amounts in 10^-8 DBC, ``code`` the small amount that marks its payment."""
+    """One order; amounts in 10^-8 DBC. ``code`` is the small amount that marks its payment."""
 
     id: str
     wallet: str
@@ -70,7 +70,7 @@ class ContainerOrder:
 
     @property
     def order(self) -> ContainerOrder:
-        """Itself: what an `OrderRenewal` is more time on."""
+        """The order itself, so that an order and an `OrderRenewal` can be used alike."""
         return self
 
     @property
@@ -102,13 +102,13 @@ class ContainerOrder:
         return self.total + self.code
 
     def count_begun_minutes(self, at: datetime) -> int:
-        """Minutes begun until ``at``, never more than were rented."""
+        """Return the minutes started until ``at``, at most those that were rented."""
         if self.rented_at is None:
             return 0
         return max(0, min(-(-(at - self.rented_at) // MINUTE), self.minutes))
 
     def compute_used(self, at: datetime) -> int:
-        """What the begun minutes cost, each at the price of the term in which it lies; a deposit costs nothing."""
+        """Return what the started minutes cost, each at the price of its term; a deposit costs nothing."""
         if self.mode == "deposit":
             return 0
         left, cost = self.count_begun_minutes(at), 0
@@ -143,18 +143,18 @@ class OrderRenewal:
 
 
 def compute_rent(machine: GpuHost, gpus: int, minutes: int, rate: Decimal, disk: int = 0) -> int:
-    """The price of the time, with ``disk`` KiB bought on top, in 10^-8 DBC; rounded up once."""
+    """Return the price of the time, with ``disk`` KiB of extra disk, in 10^-8 DBC; rounded up once."""
     usd = Fraction(machine.price) * gpus + Fraction(DISK_PRICE) * disk / KIB_IN_GIB
     return ceil(usd * minutes / 60 / Fraction(rate) * UNIT)
 
 
 def compute_deposit(disk: int, memory: int) -> int:
-    """What is locked for a CPU container: 60000 DBC for 30 GiB and 5 GiB, more in proportion (assumed)."""
+    """Return the deposit for a CPU container: 60000 DBC for 30 GiB and 5 GiB, more in proportion (assumed)."""
     return (disk * 1_000 // KIB_IN_GIB + memory * 6_000 // KIB_IN_GIB) * UNIT
 
 
 def to_json_number(units: int) -> float:
-    """As JSON carries it: few enough digits to come through exactly."""
+    """Return the amount as in JSON; it has few enough digits to be exact."""
     return float(Decimal(units) / UNIT)
 
 

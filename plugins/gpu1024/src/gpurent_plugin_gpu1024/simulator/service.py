@@ -1,4 +1,4 @@
-"""The fake 1024GPU for the sandbox: the web API of 2020, POST with the parameters in the query."""
+"""The 1024GPU simulator for the sandbox: the web API of 2020, POST with the parameters in the query string."""
 
 from __future__ import annotations
 
@@ -23,6 +23,7 @@ from gpurent.api import (
     SimulatorRoute,
     SupportsManualRental,
 )
+from gpurent_plugin_gpu1024 import _
 from gpurent_plugin_gpu1024.simulator.orders import OrderRoutes
 from gpurent_plugin_gpu1024.simulator.payments import PLATFORM_ADDRESS, PaymentRoutes
 from gpurent_plugin_gpu1024.simulator.records import ContainerOrder, compute_rent
@@ -33,7 +34,10 @@ Act = Callable[[Mapping[str, str]], Awaitable[Any]]
 
 
 class Gpu1024Simulator(ProviderSimulator, SupportsManualRental):
-    """Settings: taken, garbled (once), missing, disk_bytes, api (off: no program is answered), email."""
+    """Simulates 1024GPU.
+
+    Settings: taken, garbled (once), missing, disk_bytes, api (off: every request gets a 503), email.
+    """
 
     def __init__(self, context: SimulatorContext) -> None:
         self.state = Gpu1024State(context)
@@ -89,7 +93,7 @@ class Gpu1024Simulator(ProviderSimulator, SupportsManualRental):
                 method="POST",
                 path=path,
                 evidence=Evidence.SOURCE,
-                note="path and fields; what it answers in part",
+                note=_("path and fields; the answer only in part"),
             )
             for path in self._handlers
         ]
@@ -108,8 +112,8 @@ class Gpu1024Simulator(ProviderSimulator, SupportsManualRental):
         return {
             "url": url,
             "mail_sender": SENDER,
-            "platform": PLATFORM_ADDRESS,
-            "mode": "hands" if self._is_api_off else "auto",
+            "binding_address": PLATFORM_ADDRESS,
+            "mode": "manual" if self._is_api_off else "auto",
         }
 
     @property
@@ -117,10 +121,10 @@ class Gpu1024Simulator(ProviderSimulator, SupportsManualRental):
         return self.state.context.settings.get("api") == "off"
 
     async def rent_manually(self) -> ManualAccess:
-        """An order for the first free machine, paid for a day in the person's own wallet; its mail goes out."""
+        """Order the first free machine, paid for a day from the person's own wallet; the access e-mail is sent."""
         books = self.state
         async with books.lock:
-            wallet = "by-hand"
+            wallet = "manual"
             books.emails[wallet] = books.context.settings.get("email", "student@sandbox.example")
             machine = next(found for found in books.machines.values() if books.count_free_gpus(found) > 0)
             order = ContainerOrder(
@@ -146,7 +150,7 @@ class Gpu1024Simulator(ProviderSimulator, SupportsManualRental):
             )
 
     async def stop_manually(self, ref: str) -> None:
-        """The code goes out by mail as on the page; the person is trusted to have typed it."""
+        """Mail the code as the page does, and stop the order as if the person had entered it."""
         async with self.state.lock:
             order = self.state.orders.get(ref)
             if order is None or order.over:
@@ -157,7 +161,7 @@ class Gpu1024Simulator(ProviderSimulator, SupportsManualRental):
 
     async def tick(self) -> None:
         async with self.state.lock:
-            with contextlib.suppress(httpx2.HTTPError):  # the ledger is away: the next tick does it
+            with contextlib.suppress(httpx2.HTTPError):  # the ledger cannot be reached: the next tick retries
                 await self.state.catch_up()
 
     def get_app(self) -> Starlette:

@@ -1,6 +1,6 @@
-"""The fake service's acts.
+"""The simulator's actions.
 
-Containers made and closed, payments matched on the ledger, money sent back, mails written.
+Creates and closes containers, matches payments on the ledger, refunds money, sends e-mail.
 """
 
 from __future__ import annotations
@@ -33,17 +33,17 @@ PAYMENT_WINDOW = timedelta(minutes=10)
 FILE_RETENTION = timedelta(days=7)
 RETENTION_BALANCE = 20_000 * UNIT
 MIN_CONFIRMATIONS = 2
-# The ledger is on this computer: no certificates are loaded for it.
+# The ledger is on this computer, so no certificates are loaded.
 _LOOPBACK_SSL = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
 SENDER = "service@1024lab.example"
 
 
 class Gpu1024Refusal(Exception):
-    """The service says no, in its own words."""
+    """The simulator refuses a request, in the provider's own words."""
 
 
 class Gpu1024State:
-    """All state. Callers hold `lock` and call `catch_up` first."""
+    """All state of the simulator. Callers hold `lock` and call `catch_up` first."""
 
     def __init__(self, context: SimulatorContext) -> None:
         self.context = context
@@ -60,7 +60,7 @@ class Gpu1024State:
         self.emails: dict[str, str] = {}
         self.bindings: dict[str, tuple[str, int, bool]] = {}
         self.ledger: list[SimulatorLedgerEntry] = []
-        # A transfer pays for one thing only.
+        # A transfer can only pay for one thing.
         self.counted_transfers: set[str] = set()
 
     @property
@@ -112,9 +112,11 @@ class Gpu1024State:
     async def find_payment(
         self, digest: str, wallet: str, payee: str, units: int
     ) -> tuple[str, datetime] | None:
-        """Digest and time of a payment; None: not confirmed yet. No such payment is a `Gpu1024Refusal`.
+        """Return digest and time of a payment; None if it is not confirmed yet.
 
-        Without a digest ("I already paid") the payee's own transfers are looked through.
+        Raises `Gpu1024Refusal` if there is none.
+
+        Without a digest ("I already paid") the payee's transfers are searched.
         """
         if digest:
             if not re.fullmatch(r"[0-9a-f]{64}", digest):
@@ -142,14 +144,14 @@ class Gpu1024State:
         self.add_ledger_entry(order.wallet, memo, units, order.id)
 
     async def settle_owed(self, order: ContainerOrder) -> None:
-        """Send what is owed for an order that ended; what the ledger did not take stays owed."""
+        """Send what is owed for an ended order; what the ledger does not accept stays owed."""
         units, memo = order.owed
         if units:
             with contextlib.suppress(httpx2.HTTPError):
                 await self.send_refund(order, units, memo, f"{order.id}-end")
                 order.owed = (0, "")
 
-    # mails
+    # e-mail
 
     async def send_mail(self, wallet: str, subject: str, text: str) -> None:
         to = self.emails.get(wallet) or self.bindings.get(wallet, ("", 0, False))[0]
@@ -175,7 +177,7 @@ class Gpu1024State:
         )
 
     def redeem_code(self, payable: ContainerOrder | OrderRenewal, purpose: str, given: str) -> None:
-        """A code counts once, for its order and its purpose."""
+        """Accept a code once, for its own order and purpose. Raises `Gpu1024Refusal` if it is wrong."""
         right = payable.mail_codes.get(purpose, "")
         if not right or not secrets.compare_digest(right.encode(), given.encode()):
             raise Gpu1024Refusal("验证码错误")
@@ -202,7 +204,7 @@ class Gpu1024State:
             await self.context.machines.kill(live.id)
 
     async def start_rental(self, order: ContainerOrder) -> None:
-        """The payment was seen: the container is the user's now."""
+        """Give the container to the user: the payment was seen."""
         order.rented_at = self.now
         order.codes = order.code
         self.add_ledger_entry(
@@ -215,8 +217,8 @@ class Gpu1024State:
             await self.boot_container(order)
 
     async def end_order(self, order: ContainerOrder, *, well: bool, keep_data: bool = False) -> None:
-        """Close a container; what was not used goes back, a deposit whole."""
-        # Asked first: with the ledger away nothing changes, and the next tick comes back to it.
+        """Close a container and refund what was not used, or the whole deposit."""
+        # Query first: if the ledger cannot be reached, nothing has changed and the next tick retries.
         held = (
             0
             if well
@@ -227,7 +229,7 @@ class Gpu1024State:
         await self.kill_container(order)
         back = order.total + order.codes - order.compute_used(order.stopped_at)
         if order.mode == "deposit":
-            order.owed = (back, "deposit-back")
+            order.owed = (back, "deposit-refund")
         elif well:
             order.owed = (back, "refund")
         if held >= RETENTION_BALANCE:
@@ -239,7 +241,7 @@ class Gpu1024State:
     # time
 
     async def catch_up(self) -> None:
-        """Whatever the clock has brought since: containers made, windows closed, rents run out, disks forgotten."""
+        """Apply what the clock has brought: containers made, payment windows closed, rents expired, disks deleted."""
         for order in list(self.orders.values()):
             if order.over:
                 await self.settle_owed(order)

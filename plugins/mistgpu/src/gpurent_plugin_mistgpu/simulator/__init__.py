@@ -1,1 +1,1 @@
-"""MISTGPU for the sandbox: a fake service that only `plugin.py` loads, when a sandbox starts."""
+"""The MISTGPU simulator for the sandbox, loaded only by `plugin.py` when a sandbox starts."""

@@ -1,4 +1,4 @@
-"""The fake site's pages. The marks of the sign-in form and of the machine list are those of 2020.
+"""The simulator's pages. The markup of the login form and of the machine list is that of 2020.
 
 The rest is assumed.
 """

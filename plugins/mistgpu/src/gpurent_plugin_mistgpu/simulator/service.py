@@ -1,4 +1,4 @@
-"""The fake MISTGPU for the sandbox, over HTTP."""
+"""The MISTGPU simulator for the sandbox, over HTTP."""
 
 from __future__ import annotations
 
@@ -20,6 +20,7 @@ from gpurent.api import (
     SimulatorRoute,
     SupportsManualRental,
 )
+from gpurent_plugin_mistgpu import _
 from gpurent_plugin_mistgpu.simulator import pages
 from gpurent_plugin_mistgpu.simulator.state import MistgpuAccount, MistgpuRefusal, MistgpuState
 
@@ -30,22 +31,22 @@ ROUTES = (
         method="POST",
         path="/login/",
         evidence=Evidence.SOURCE,
-        note="fields username, password; session cookie",
+        note=_("fields username and password; session cookie"),
     ),
     SimulatorRoute(
         method="GET",
         path="/create/",
         evidence=Evidence.SOURCE,
-        note="radios of .card.form-check, disabled = taken",
+        note=_("radio buttons in .card.form-check; disabled means taken"),
     ),
     SimulatorRoute(
         method="GET",
         path="/user/",
         evidence=Evidence.SOURCE,
-        note="address and columns known, markup assumed",
+        note=_("address and columns known, markup assumed"),
     ),
     SimulatorRoute(
-        method="GET", path="/signup/", evidence=Evidence.SOURCE, note="address known, form assumed"
+        method="GET", path="/signup/", evidence=Evidence.SOURCE, note=_("address known, form assumed")
     ),
     SimulatorRoute(method="POST", path="/signup/", evidence=Evidence.ASSUMED),
     SimulatorRoute(method="GET", path="/login/", evidence=Evidence.ASSUMED),
@@ -53,32 +54,35 @@ ROUTES = (
         method="POST",
         path="/create/",
         evidence=Evidence.ASSUMED,
-        note="machine, password of the user's: wiki",
+        note=_("wiki: machine, and a password chosen by the user"),
     ),
     SimulatorRoute(
-        method="POST", path="/user/shutdown/", evidence=Evidence.ASSUMED, note="the button is known"
+        method="POST", path="/user/shutdown/", evidence=Evidence.ASSUMED, note=_("only the button is known")
     ),
     SimulatorRoute(method="POST", path="/user/start/", evidence=Evidence.ASSUMED),
     SimulatorRoute(
-        method="POST", path="/user/delete/", evidence=Evidence.ASSUMED, note="the button is known"
+        method="POST", path="/user/delete/", evidence=Evidence.ASSUMED, note=_("only the button is known")
     ),
     SimulatorRoute(method="GET", path="/user/bills/", evidence=Evidence.ASSUMED),
     SimulatorRoute(
-        method="POST", path="/user/recharge/", evidence=Evidence.ASSUMED, note="Alipay in CNY: wiki"
+        method="POST", path="/user/recharge/", evidence=Evidence.ASSUMED, note=_("wiki: Alipay, in CNY")
     ),
     SimulatorRoute(
-        method="GET", path="/user/invoice/", evidence=Evidence.ASSUMED, note="from 200 CNY spent: wiki"
+        method="GET", path="/user/invoice/", evidence=Evidence.ASSUMED, note=_("wiki: from 200 CNY spent")
     ),
     SimulatorRoute(method="POST", path="/user/invoice/", evidence=Evidence.ASSUMED),
     SimulatorRoute(method="GET", path="/pay/alipay/{id}", evidence=Evidence.ASSUMED),
     SimulatorRoute(
-        method="POST", path="/pay/alipay/{id}/settle", evidence=Evidence.ASSUMED, note="the sandbox pays"
+        method="POST", path="/pay/alipay/{id}/settle", evidence=Evidence.ASSUMED, note=_("the sandbox pays")
     ),
 )
 
 
 class MistgpuSimulator(ProviderSimulator, SupportsManualRental):
-    """Settings: username, password, taken, session_minutes, missing, disk_bytes, api (off: no program is answered)."""
+    """Simulates MISTGPU.
+
+    Settings: username, password, taken, session_minutes, missing, disk_bytes, api (off: every request gets a 503).
+    """
 
     def __init__(self, context: SimulatorContext) -> None:
         self._context = context
@@ -96,14 +100,14 @@ class MistgpuSimulator(ProviderSimulator, SupportsManualRental):
         return [server.id for server in self.state.servers.values() if server.running]
 
     def make_plugin_settings(self, url: str) -> Mapping[str, str]:
-        return {"url": url, "assumed": "no" if self._is_api_off else "yes"}
+        return {"url": url, "allow_assumed": "no" if self._is_api_off else "yes"}
 
     @property
     def _is_api_off(self) -> bool:
         return self._context.settings.get("api") == "off"
 
     async def rent_manually(self) -> ManualAccess:
-        """Top up 40 CNY when nothing is there, create the first free machine, read its SSH command."""
+        """Top up 40 CNY if the balance is 0, create a server on the first free machine, and return its SSH command."""
         async with self.state.lock:
             await self.state.catch_up()
             account = next(iter(self.state.accounts.values()))
@@ -168,12 +172,12 @@ class MistgpuSimulator(ProviderSimulator, SupportsManualRental):
         )
 
     def _with_lock(self, handler: Handler) -> Handler:
-        """Every request sees the books as they are now, alone."""
+        """Wrap ``handler`` so that it runs alone and with an up-to-date state."""
 
         async def timely(request: Request) -> Response:
             if self._is_api_off:
                 return HTMLResponse("503", 503)
-            # Read before the lock: a slow client must not stop the others.
+            # Read before taking the lock, so that a slow client does not block the others.
             await request.body()
             async with self.state.lock:
                 await self.state.catch_up()
@@ -203,9 +207,9 @@ class MistgpuSimulator(ProviderSimulator, SupportsManualRental):
         render_error: Callable[[MistgpuAccount, str], Response] | None = None,
         redirect_to: str = "/user/",
     ) -> Handler:
-        """``action`` with these fields of the form.
+        """Return a handler that calls ``action`` with these fields of the form.
 
-        A refusal is told on the page ``render_error``, else on the server list.
+        A refusal is shown on the page that ``render_error`` renders, by default the server list.
         """
 
         async def submitted(request: Request, account: MistgpuAccount) -> Response:
@@ -219,7 +223,7 @@ class MistgpuSimulator(ProviderSimulator, SupportsManualRental):
 
         return self._require_login(submitted)
 
-    # sign-in
+    # login
 
     async def _show_login(self, request: Request) -> Response:
         return HTMLResponse(pages.render_login())
@@ -278,7 +282,7 @@ class MistgpuSimulator(ProviderSimulator, SupportsManualRental):
         return HTMLResponse(pages.render_invoices(account, error))
 
     async def _handle_alipay(self, request: Request) -> Response:
-        """The payment page; a POST is the payment."""
+        """Show the payment page; a POST makes the payment."""
         found = self.state.recharges.get(request.path_params["id"])
         if found is None:
             return HTMLResponse("404", 404)

@@ -1,7 +1,7 @@
-"""The fake MISTGPU's own books: accounts, servers, minutes, money. Knows no HTTP.
+"""The state of the MISTGPU simulator: accounts, servers, minutes, money. Without HTTP.
 
-Assumed: each begun minute is billed at its beginning; n minutes cost floor(price x n / 60) in all. From the wiki: the
-server is shut at once when the balance reaches 0; files stay 15 days after a shut-down.
+Assumed: each started minute is billed at its beginning; n minutes cost floor(price x n / 60) in total. From the wiki:
+servers are shut down at once when the balance reaches 0; files are kept for 15 days after a shutdown.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ MODELS = (
 
 @define
 class RentalMachine:
-    """A rentable machine: ``price`` in fen an hour; ``user`` is who has it now."""
+    """A rentable machine: ``price`` in fen per hour; ``user`` is who rents it now."""
 
     id: str
     model: str
@@ -38,7 +38,7 @@ class RentalMachine:
 
 @define
 class ServerRun:
-    """One stretch of a server being on: ``minutes`` begun so far, ``paid`` fen for them."""
+    """One run of a server: ``minutes`` started so far, ``paid`` fen for them."""
 
     started_at: datetime
     price: int
@@ -55,7 +55,7 @@ class ServerRun:
 
 @define
 class RentedServer:
-    """A user's server on a machine; its disk is ``data``."""
+    """A user's server on a machine; ``data`` is the key of its disk."""
 
     id: str
     user: str
@@ -77,7 +77,7 @@ class RentedServer:
 
 @define
 class InvoiceRequest:
-    """One request; ``fen`` of what was spent."""
+    """One invoice request, for ``fen`` of the money spent."""
 
     number: str
     title: str
@@ -86,7 +86,7 @@ class InvoiceRequest:
 
 @define
 class MistgpuAccount:
-    """Balance in fen; ``spent`` in all."""
+    """An account: balance in fen, ``spent`` in total."""
 
     name: str
     password: str
@@ -97,7 +97,7 @@ class MistgpuAccount:
 
 @define
 class MistgpuRecharge:
-    """One payment page of Alipay."""
+    """One Alipay payment page."""
 
     id: str
     account: str
@@ -106,11 +106,11 @@ class MistgpuRecharge:
 
 
 class MistgpuRefusal(Exception):
-    """The site says no, in its own words."""
+    """The simulator refuses a request, in the provider's own words."""
 
 
 class MistgpuState:
-    """All state of the site. Callers hold `lock` and call `catch_up` first."""
+    """All state of the simulator. Callers hold `lock` and call `catch_up` first."""
 
     def __init__(self, context: SimulatorContext) -> None:
         self._context = context
@@ -139,13 +139,13 @@ class MistgpuState:
         return [server for server in self.servers.values() if server.user == user]
 
     def list_billed_servers(self, user: str) -> list[RentedServer]:
-        """Those that are gone too: a bill outlives its server."""
+        """Return the user's servers including deleted ones, since a bill outlives its server."""
         return [server for server in (*self.erased_servers, *self.servers.values()) if server.user == user]
 
     # time
 
     async def catch_up(self) -> None:
-        """Live up to the clock's now, minute by minute in the order of time, then forget what was kept long enough."""
+        """Bill minute by minute up to the current time, in order, then delete servers whose retention has ended."""
         now = self._context.clock.now()
         while (next_one := self._find_next_to_bill()) and next_one.runs[-1].next_minute_at() <= now:
             await self._bill_minute(next_one, next_one.runs[-1].next_minute_at())
@@ -174,13 +174,13 @@ class MistgpuState:
                     await self.shut_down(other, at, "余额不足")
 
     def _post_usage(self) -> None:
-        """One ledger line for what each server used since the last look."""
+        """Add one ledger entry for what each server used since the last call."""
         for ref, (at, fen) in self._unposted_usage.items():
             if fen:
                 self.add_ledger_entry(at, self.servers[ref].user, "usage", -fen, ref)
         self._unposted_usage.clear()
 
-    # what users do
+    # user actions
 
     async def create_server(self, user: str, machine_id: str, password: str) -> RentedServer:
         machine = self.machines.get(machine_id)
@@ -231,7 +231,7 @@ class MistgpuState:
         server.runs.append(ServerRun(self._context.clock.now(), machine.price))
 
     async def _on_machine_stop(self, machine_id: str) -> None:
-        """The stop script ran in the machine: the billing ends with it."""
+        """Stop billing when the stop script ran in the machine."""
         async with self.lock:
             await self.catch_up()
             for server in self.servers.values():
@@ -293,7 +293,7 @@ class MistgpuState:
         account.invoices.append(InvoiceRequest(f"FP{len(account.invoices) + 1:05}", title, fen))
 
     def settle_recharge(self, recharge: MistgpuRecharge) -> None:
-        """Alipay says that it was paid; said twice, it counts once."""
+        """Mark the recharge as paid by Alipay; a repeated notification counts once."""
         if recharge.settled_at:
             return
         recharge.settled_at = self._context.clock.now()

@@ -1,1 +1,1 @@
-"""Runs on the rented machine: travels there as source; any Python from 3.7 on, the standard library."""
+"""Code that runs on the rented machine: sent as source; needs Python 3.7 or later and only the standard library."""

@@ -1,4 +1,4 @@
-"""Large files of a push: partials that grow in any order, are compared by blocks, and get their name when complete."""
+"""Large files of a push: partials that are written in any order, compared by blocks and renamed when complete."""
 
 import errno
 import os
@@ -29,7 +29,7 @@ FATAL_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
 
 
 class FatalDiskError(Exception):
-    """Ends the whole push: an error number and the name that met it."""
+    """Ends the whole push; carries the error number and the name of the file that it occurred on."""
 
     def __init__(self, number: int, name: bytes) -> None:
         Exception.__init__(self, number, name)
@@ -37,7 +37,7 @@ class FatalDiskError(Exception):
 
 
 class PartialFiles:
-    """In the folder for partials below the current one; ``pool`` guards the output that all processes share."""
+    """Partials, kept in a folder below the current one; ``pool`` locks the output that all processes share."""
 
     def __init__(self, frames: FrameStream, pool: "WorkerPool") -> None:
         self.frames, self.codec, self.pool = frames, Codec(), pool
@@ -50,7 +50,10 @@ class PartialFiles:
             os.makedirs(PARTIALS_DIR, 0o700, exist_ok=True)
 
     def open_in_folder(self, part: bytes, flags: int, mode: int) -> int:
-        """A new file in there; another stream that has ended may have removed the empty folder just now."""
+        """Open a file in the partials folder.
+
+        Another stream that ended may just have removed the folder because it was empty.
+        """
         for _ in range(9):
             try:
                 return os.open(part, flags, mode)
@@ -92,7 +95,7 @@ class PartialFiles:
         self.send_ack(number, DONE if compute_digest(kind, data) == expected else BAD_DIGEST)
 
     def write_stream(self, handle: int, at: int, size: int, kind: int) -> bytes:
-        """From the connection to the disk in steps that fit a processor's cache."""
+        """Copy from the connection to disk in chunks that fit the processor's cache; return the digest."""
         made = new_digest(kind)
         while size:
             view = self.frames.read_to_buffer(min(IO_SIZE, size))
@@ -103,7 +106,7 @@ class PartialFiles:
         return bytes(made.digest())
 
     def handle_base(self, head: bytes, size: int) -> None:
-        """Digests of what is there of a file: of its partial, else of its older version, which becomes the partial."""
+        """Send block digests of the partial; if there is none, the file's old version becomes the partial."""
         number, length, part, kind = struct.unpack(">IQ33sB", head)
         name = bytes(self.frames.read(size))
         found = b""
@@ -150,7 +153,7 @@ class PartialFiles:
         self.send_ack(number, DONE)
 
     def remove_stale_partials(self, part: bytes) -> None:
-        """Of other versions of the same file; the folder itself may be gone, when another stream has ended."""
+        """Delete partials of other versions of the same file; another stream that ended may have removed the folder."""
         try:
             for entry in os.listdir(PARTIALS_DIR):
                 if entry.startswith(part[:20]) and entry != part:

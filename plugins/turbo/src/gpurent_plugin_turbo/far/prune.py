@@ -1,4 +1,4 @@
-"""The far side of deleting extraneous files: lists what is there, and deletes what it is told to."""
+"""The remote side of deleting extraneous files: lists what exists and deletes what is requested."""
 
 import errno
 import os
@@ -17,11 +17,11 @@ from gpurent_plugin_turbo.shared.wire import (
     make_error_row,
 )
 
-MAX_ROWS = 2048  # of a frame
+MAX_ROWS = 2048  # per frame
 
 
 def walk_tree(folder: bytes) -> "Iterator[TableRow]":
-    """What lies below ``folder``, if it is one: folders before their content; links are named and never followed."""
+    """Yield what is below ``folder``, if it is one: folders before their contents; links are listed, never followed."""
     waiting = [folder]
     while waiting:
         at = waiting.pop()
@@ -53,7 +53,7 @@ def send_listing(frames: FrameStream, folders: "list[bytes]") -> None:
 
 
 def remove_entry(row: "TableRow", root: bytes) -> int:
-    """0, or the error number. A name that leads out of the target through a link is refused."""
+    """Delete an entry; return 0 or the error number. A path that leaves the target through a link is refused."""
     name = row[4]
     folder = os.path.dirname(os.path.join(root, name))
     try:
@@ -64,7 +64,7 @@ def remove_entry(row: "TableRow", root: bytes) -> int:
         else:
             os.unlink(name)
     except OSError as error:
-        # Gone already, or something came into it meanwhile: both are fine.
+        # Already gone, or no longer empty because something was added meanwhile: neither is an error.
         return 0 if error.errno in (errno.ENOENT, errno.ENOTEMPTY, errno.EEXIST) else error.errno or errno.EIO
     return 0
 

@@ -1,4 +1,4 @@
-"""The far side of a push: receives files and puts them in their place."""
+"""The remote side of a push: receives files and puts them in place."""
 
 import errno
 import os
@@ -34,16 +34,16 @@ from gpurent_plugin_turbo.shared.wire import (
     make_error_row,
 )
 
-PENDING_PACK_BYTES = 3 << 14  # when so much of a pack has come already, it came while we were busy
+PENDING_PACK_BYTES = 3 << 14  # if this much of a pack is already pending, it arrived while we were busy
 
 
 class PushReceiver(PartialFiles):
-    """Its current folder is the target."""
+    """Receives a push; its current folder is the target."""
 
     def __init__(self, frames: FrameStream, full_verify: bool) -> None:
         PartialFiles.__init__(self, frames, WorkerPool(self.serve_worker))
         self.full_verify = full_verify
-        self.new_folders: set[bytes] = set()  # made just now, so nothing is in them
+        self.new_folders: set[bytes] = set()  # just created, so they are empty
         self.folders: list[tuple[bytes, int]] = []
         self.links: list[tuple[int, bytes, bytes, int, int]] = []
         self.temp_count = 0
@@ -72,7 +72,7 @@ class PushReceiver(PartialFiles):
             except OSError as error:
                 raise FatalDiskError(error.errno or errno.EIO, os.fsencode(error.filename or b"")) from None
 
-    # what there is
+    # manifest
 
     def handle_manifest(self, head: bytes, size: int) -> None:
         found, _ = decode_table(zlib.decompress(self.frames.read(size)))
@@ -88,7 +88,7 @@ class PushReceiver(PartialFiles):
                 self.links.append((kind, name, link, length, time))
         disk = os.statvfs(b".")
         free = disk.f_bavail * disk.f_frsize
-        self.disk_too_small = MANIFEST.unpack(head)[1] > free  # the near side sees it too, and ends
+        self.disk_too_small = MANIFEST.unpack(head)[1] > free  # the local side sees it too and stops
         self.send_locked(
             "N",
             head[:4] + struct.pack(">QI", free, len(states)),
@@ -122,7 +122,7 @@ class PushReceiver(PartialFiles):
         except OSError:
             return False
 
-    # what comes
+    # packs
 
     def handle_pack(self, head: bytes, size: int) -> None:
         waiting = self.frames.count_pending() >= PENDING_PACK_BYTES
@@ -131,7 +131,7 @@ class PushReceiver(PartialFiles):
             self.write_pack(head, body)
 
     def serve_worker(self, frames: FrameStream) -> None:
-        """In a process of its own: packs and nothing else, until there is no more."""
+        """Write packs until the input ends; runs in a process of its own."""
         self.frames = frames
         try:
             while True:
@@ -157,7 +157,7 @@ class PushReceiver(PartialFiles):
         self.send_ack(number, status, failures)
 
     def write_small_files(self, found: "list[TableRow]", at: int, data: memoryview) -> "list[TableRow]":
-        """Whole files, one after the other; the loop that takes most of the time on this side."""
+        """Write whole files one after the other; this loop takes most of the time on this side."""
         self.make_partials_folder()
         failures = []
         start, count = PARTIALS_DIR + b"/t%d." % os.getpid(), self.temp_count
@@ -175,7 +175,7 @@ class PushReceiver(PartialFiles):
                     os.close(handle)
                 try:
                     os.rename(part, name)
-                except FileNotFoundError:  # it overtook its folder, which comes by another stream
+                except FileNotFoundError:  # its folder comes over another stream and has not arrived yet
                     os.makedirs(os.path.dirname(name), 0o700, exist_ok=True)
                     os.rename(part, name)
             except OSError as error:
@@ -193,7 +193,7 @@ class PushReceiver(PartialFiles):
             raise FatalDiskError(error.errno, name) from None
         return [make_error_row(error.errno or errno.EIO, name)]
 
-    # the end
+    # end of the push
 
     def handle_finish(self, head: bytes, size: int) -> None:
         self.frames.read(size)

@@ -1,4 +1,4 @@
-"""The far side of a pull: lists what is there and sends what is requested."""
+"""The remote side of a pull: lists what exists and sends what is requested."""
 
 import os
 import stat
@@ -45,7 +45,7 @@ MANIFEST_ROWS = 2048
 
 
 class PullSender:
-    """Answers one frame after the other."""
+    """Answers frames one at a time."""
 
     def __init__(self, frames: FrameStream, sources: "list[bytes]") -> None:
         self.frames, self.codec = frames, Codec()
@@ -70,7 +70,7 @@ class PullSender:
             except ConnectionEnded:
                 return
 
-    # what there is
+    # manifest
 
     def send_manifest(self, head: bytes, body: bytes) -> None:
         for number, chunk in self.manifest_chunks:
@@ -124,7 +124,7 @@ class PullSender:
                 continue
             yield from self.scan_entry(entry.path, name + b"/" + entry.name, found)
 
-    # what is requested
+    # requested data
 
     def send_pack(self, head: bytes, body: bytes) -> None:
         states, pieces = [], []
@@ -135,7 +135,7 @@ class PullSender:
         self.send_unit(ord("P"), head, b"".join((encode_table(states), *pieces)))
 
     def read_small_file(self, name: bytes, size: int, time: int) -> "tuple[bytes, tuple[int, int, int, int]]":
-        """Its bytes, if it is what it was; else what it is now."""
+        """Return the file's content if it is unchanged, else its current state."""
         try:
             data, now = read_whole_file(name, size)
         except OSError as error:
@@ -171,7 +171,7 @@ class PullSender:
             os.close(handle)
 
     def send_change(self, number: bytes, size: int, time: int) -> None:
-        """The file is not what it was listed as. Without a time: ``size`` is an error's number."""
+        """Report that the file no longer matches its listing. If ``time`` is 0, ``size`` is an error number."""
         self.frames.send_frame(ord("c"), number, FILE_STATE.pack(size, time))
 
     def is_unchanged(self, handle: int, size: int, time: int) -> bool:
@@ -206,7 +206,7 @@ class PullSender:
         if self.compression_level():
             tight = self.codec.compress(self.codec_kind, self.compression_level(), data)
             if len(tight) < 0.95 * len(data):
-                used, body = self.codec_kind, tight  # sent before anything else is compressed
+                used, body = self.codec_kind, tight  # sent before the codec's buffer is used again
         middle = clock.time()
         head = UNIT_HEADER.pack(struct.unpack(">I", number)[0], used, self.digest_kind, len(data), found)
         self.frames.send_frame(kind, head, body)
@@ -217,7 +217,7 @@ class PullSender:
         return COMPRESSION_LEVELS[self.level_index]
 
     def adjust_level(self, compressed: float, waited: float) -> None:
-        """Compress harder while the connection is what takes the time; both in seconds."""
+        """Compress harder while the connection is the bottleneck; both times are in seconds."""
         if waited > compressed + 0.002:
             self.level_index = min(self.level_index + 1, len(COMPRESSION_LEVELS) - 1)
         elif waited < compressed / 3:
@@ -238,7 +238,7 @@ class PullSender:
             self.frames.send_frame(ord("h"), head[:4], b"".join(EXTENT.pack(*extent) for extent in found))
 
     def read_if_unchanged(self, head: bytes, name: bytes, read: "Callable[[int, int], Any]") -> "Any":
-        """What ``read`` finds in an open file of a size; None: it has changed, which was sent."""
+        """Return ``read(handle, size)`` of an open file; if the file has changed, report that and return None."""
         size, time = FILE_STATE.unpack(head[4:])
         try:
             handle = os.open(name, READ_FLAGS)

@@ -1,6 +1,6 @@
-"""Processes that write packs of small files beside the first one.
+"""Worker processes that write packs of small files beside the main process.
 
-Making a file costs a kernel 20 us, whoever asks; a machine with more than one processor makes several at once.
+Creating a file costs about 20 us of kernel time in any process; on several processors, several are created at once.
 """
 
 import os
@@ -12,7 +12,10 @@ MAX_WORKERS = 3
 
 
 class WorkerPool:
-    """Started when there is work, finished at the end. Whoever sends to the near side holds the token meanwhile."""
+    """Worker processes, started when there is work and ended with the push.
+
+    Entering the pool as a context takes the token that whoever writes to the local side must hold.
+    """
 
     def __init__(self, run_worker: "Callable[[FrameStream], None]") -> None:
         self.run_worker = run_worker
@@ -23,7 +26,7 @@ class WorkerPool:
         self.token = (-1, -1)
 
     def assign_frame(self, kind: int, head: bytes, body: memoryview) -> bool:
-        """Whether a worker takes this frame; each does in turn, the first process too."""
+        """Hand the frame to a worker in round robin; return False if it is the main process's turn."""
         self.last_index += 1
         place = self.last_index % (self.max_workers + 1)
         if not place:
@@ -58,7 +61,7 @@ class WorkerPool:
             os._exit(status)
 
     def finish_workers(self) -> bool:
-        """Wait until they have written everything; false when one of them died of it."""
+        """Wait until the workers have written everything; return False if one of them failed."""
         well = True
         for pid, frames in self.workers:
             os.close(frames.sink)

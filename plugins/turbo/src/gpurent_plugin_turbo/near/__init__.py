@@ -1,1 +1,1 @@
-"""Runs on the user's computer and talks to the source that was sent to the machine."""
+"""Code that runs on the user's computer and talks to the code sent to the machine."""

@@ -1,4 +1,4 @@
-"""Deletes on the machine what does not exist here any more, unless it is ignored here."""
+"""Deletes remote files that no longer exist locally, unless they are ignored locally."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import zlib
 from collections.abc import Callable, Iterator
 
 from gpurent.api import PushRequest, TransferError, UsageError
+from gpurent_plugin_turbo import _
 from gpurent_plugin_turbo.near.connection.command_connection import CommandConnection
 from gpurent_plugin_turbo.near.errors import decode_error_rows, printable_name, protocol_violation_error
 from gpurent_plugin_turbo.near.push.scan import IGNORE_FILES, Rules, SourceScan
@@ -22,14 +23,14 @@ from gpurent_plugin_turbo.shared.wire import (
     encode_table,
 )
 
-MAX_ROWS = 2048  # of a frame
-OWN_FOLDER = b".gpurent"  # jobs and notes of ours: never deleted
+MAX_ROWS = 2048  # per frame
+OWN_FOLDER = b".gpurent"  # gpurent's own jobs and notes: never deleted
 
 
 def select_prune_folders(request: PushRequest) -> list[tuple[bytes, bytes]]:
-    """The folders in which extraneous files are deleted: their name below the target, and their path here.
+    """Return the folders in which extraneous files are deleted: name below the target, local path.
 
-    A home or a root is refused as such a folder: `UsageError`.
+    Raises `UsageError` if such a folder is a home or a root.
     """
     content = request.contents_only and len(request.sources) == 1
     folders = [
@@ -38,13 +39,17 @@ def select_prune_folders(request: PushRequest) -> list[tuple[bytes, bytes]]:
         if source.is_dir() and not source.is_symlink()
     ]
     place = posixpath.normpath(request.target or ".").strip("/")
-    if any(not name for name, _ in folders) and place.split("/")[0] in ("", ".", "..", "~"):
-        raise UsageError(f"nothing is deleted in {request.target or '.'} itself; name a folder below it")
+    if any(not name for name, _path in folders) and place.split("/")[0] in ("", ".", "..", "~"):
+        raise UsageError(
+            _("--delete does not work on {folder} itself; name a folder below it").format(
+                folder=request.target or "."
+            )
+        )
     return folders
 
 
 class ExtraneousFilter:
-    """Chooses what does not exist here any more; ``folders`` are those of `select_prune_folders`."""
+    """Selects what no longer exists locally; ``folders`` are those of `select_prune_folders`."""
 
     def __init__(self, request: PushRequest) -> None:
         self._request, self._scan = request, SourceScan(request)
@@ -52,7 +57,7 @@ class ExtraneousFilter:
         self._rules_by_folder: dict[bytes, Rules] = {}
 
     def select_rows(self, rows: list[TableRow]) -> list[TableRow]:
-        """Content before its folder; a folder stays with anything that stays in it."""
+        """Return the extraneous rows, contents before their folder; a folder is kept if anything in it is kept."""
         extraneous = {row[4] for row in rows if self._is_extraneous(row)}
         for row in rows:
             if row[4] not in extraneous:
@@ -71,7 +76,7 @@ class ExtraneousFilter:
         return False
 
     def _is_protected(self, path: bytes, inside: bytes, is_folder: bool) -> bool:
-        """Whether it, or a folder that it lies in, is left out of a push."""
+        """Return whether the entry, or a folder above it, is excluded from pushes."""
         parts = inside.split(b"/")
         if OWN_FOLDER in parts:
             return True
@@ -96,7 +101,7 @@ class ExtraneousFilter:
 
 
 def _exists_locally(path: bytes, inside: bytes) -> bool:
-    """True as well where nobody can say: for what cannot be read, and what lies below a link or a file here."""
+    """Return whether it exists; True if unknown: it cannot be read, or is below a local link or file."""
     at = path
     for name in inside.split(b"/"):
         try:
@@ -105,21 +110,23 @@ def _exists_locally(path: bytes, inside: bytes) -> bool:
             at = os.path.join(at, name)
             os.lstat(at)
         except FileNotFoundError:
-            return at == path  # without the folder itself nobody can say what was in it
+            return at == path  # without the folder itself its former contents are unknown
         except OSError:
             return True
     return True
 
 
 def raise_prune_failures(failures: list[str]) -> None:
-    """A `TransferError`, if there are any."""
+    """Raise a `TransferError` if there are any failures."""
     if failures:
-        reasons = "; ".join(failures[:5])
-        raise TransferError(f"not deleted on the machine: {reasons}", hint="Everything else is in step.")
+        raise TransferError(
+            _("not deleted on the machine: {reasons}").format(reasons="; ".join(failures[:5])),
+            hint=_("Everything else is up to date."),
+        )
 
 
 class StreamPruner:
-    """`run` blocks and returns the names; `stop` ends it from any thread."""
+    """Deletes extraneous files. `run` blocks and returns their names; `stop` ends it from any thread."""
 
     def __init__(self, request: PushRequest, open_connection: Callable[[bool], CommandConnection]) -> None:
         self._filter, self._dry_run = ExtraneousFilter(request), request.dry_run
@@ -148,7 +155,7 @@ class StreamPruner:
 
     def _read_listing(self) -> Iterator[TableRow]:
         while True:
-            kind, _, size = self._connection.frames.read_header()
+            kind, _head, size = self._connection.frames.read_header()
             body = zlib.decompress(self._connection.frames.read(size)) if size else b""
             if kind == ord("Z"):
                 return
@@ -159,6 +166,6 @@ class StreamPruner:
         for at in range(0, len(rows), MAX_ROWS):
             body = zlib.compress(encode_table(rows[at : at + MAX_ROWS]), 1)
             self._connection.frames.send_frame(ord("D"), b"", body)
-            _, _, size = self._connection.frames.read_header()
+            size = self._connection.frames.read_header()[2]
             failures += decode_error_rows(self._connection.frames.read(size))
         raise_prune_failures([f"{printable_name(name)}: {why}" for name, why in failures])

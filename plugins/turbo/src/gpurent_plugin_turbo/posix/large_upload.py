@@ -1,4 +1,4 @@
-"""Sends a large file to a machine without Python: its partial grows at the end, so what is there is a beginning."""
+"""Sends a large file to a machine without Python; its partial grows only at the end, so it is always a prefix."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ from collections.abc import Callable, Iterable, Iterator
 
 from attrs import define
 
-from gpurent.api import Progress, escape_name
+from gpurent.api import Progress, describe_unreadable, escape_name
+from gpurent_plugin_turbo import _
 from gpurent_plugin_turbo.near.connection.rate_control import MIB
 from gpurent_plugin_turbo.near.errors import damaged_file_error, decode_name
 from gpurent_plugin_turbo.near.push.scan import SourceEntry
@@ -20,14 +21,14 @@ from gpurent_plugin_turbo.posix.shell import PosixShell, ScriptAnswer, tool_erro
 from gpurent_plugin_turbo.shared.source_files import READ_FLAGS, list_extents
 from gpurent_plugin_turbo.shared.wire import PARTIALS_DIR
 
-MIN_STEP, COMPRESSED_STEP, MAX_STEP = 8 * MIB, 16 * MIB, 256 * MIB  # bytes of one step
-MIN_HOLE = MIB  # from here a hole is left out, else its zeros are sent
+MIN_STEP, COMPRESSED_STEP, MAX_STEP = 8 * MIB, 16 * MIB, 256 * MIB  # bytes per step
+MIN_HOLE = MIB  # a smaller hole is sent as zeros
 ZEROS = bytes(MIB)
 
 
 @define
 class DataSegment:
-    """Data from ``start`` to ``end``, behind a hole that begins where the partial ends now."""
+    """Data from ``start`` to ``end``, after a hole that begins where the partial currently ends."""
 
     hole_start: int
     start: int
@@ -35,7 +36,7 @@ class DataSegment:
 
 
 class LargeFileSender:
-    """One file after the other; ``enter_script`` leads to the target."""
+    """Sends one file after the other; ``enter_script`` changes to the target."""
 
     def __init__(
         self, shell: PosixShell, progress: Progress, enter_script: bytes, tools: MachineTools
@@ -44,7 +45,7 @@ class LargeFileSender:
         self.resumed = 0
 
     def send_file(self, entry: SourceEntry, partial_size: int) -> str:
-        """Why it could not be sent; empty when it was. ``partial_size``: how much its partial holds."""
+        """Send the file; return why it failed, or an empty string. ``partial_size``: bytes in its partial."""
         why = self._try_send_file(entry, partial_size)
         if why and (fresh := entry.refresh()) is not None:
             why = self._try_send_file(fresh, 0)
@@ -54,7 +55,7 @@ class LargeFileSender:
         try:
             handle = os.open(entry.path, READ_FLAGS)
         except OSError as error:
-            return f"vanished while it was read: {error.strerror}"
+            return describe_unreadable(error)
         try:
             if why := entry.describe_change(handle):
                 return why
@@ -78,7 +79,7 @@ class LargeFileSender:
         return ""
 
     def _verify_prefix(self, entry: SourceEntry, handle: int, partial_size: int) -> tuple[Checksum, int]:
-        """The checksum of what is there already, and how much that is."""
+        """Return the checksum and the length of the data that is already there."""
         checksum = self._tools.new_checksum()
         if not 0 < partial_size <= entry.size:
             return checksum, 0
@@ -119,7 +120,7 @@ class LargeFileSender:
         self._progress.advance(step.end - step.hole_start, decode_name(entry.name))
 
     def _commit_file(self, entry: SourceEntry, checksum: bytes) -> ScriptAnswer:
-        """The partial is complete: it gets its name, if it is what was sent."""
+        """Verify the complete partial and give it its final name."""
         above, base = split_name(entry.name)
         lines = [
             b'[ "$(sum <"$P")" = %s ] || { rm -f "$P"; say bad; end; }\n' % checksum,
@@ -134,12 +135,12 @@ class LargeFileSender:
         name = b"P=./%s/%s\n" % (PARTIALS_DIR, entry.partial_name)
         answer = self._shell.run_script(WRITE_FUNCTIONS + self._enter_script + name + script, payload)
         if b"failed" in answer.lines and not answer.text.strip():
-            raise tool_error(b"its partial is not as it was left", entry.name)
+            raise tool_error(_("the partial file changed").encode(), entry.name)
         return answer.raise_if_failed(entry.name)
 
 
 def _plan_steps(handle: int, at: int, size: int, step_size: Callable[[bytes], int]) -> Iterator[DataSegment]:
-    """Of the file from ``at`` on; an empty file is one step too."""
+    """Yield the segments of the file from ``at`` on; an empty file is one segment."""
     begin = at
     for start, end in _find_data_ranges(handle, at, size):
         at = start
@@ -152,7 +153,7 @@ def _plan_steps(handle: int, at: int, size: int, step_size: Callable[[bytes], in
 
 
 def _find_data_ranges(handle: int, at: int, size: int) -> Iterator[tuple[int, int]]:
-    """Begin and end of what is no hole, from ``at`` on; small holes count as data."""
+    """Yield start and end of the data from ``at`` on; small holes count as data."""
     start = end = at
     for begin, length in list_extents(handle, size, sys.maxsize):
         if begin - end >= MIN_HOLE:
@@ -167,7 +168,7 @@ def _find_data_ranges(handle: int, at: int, size: int) -> Iterator[tuple[int, in
 
 
 def _read_data(handle: int, at: int, size: int, checksum: Checksum) -> Iterator[bytes]:
-    """What a file that shrank does not have any more comes as zeros; `describe_change` tells afterwards."""
+    """Yield the data; what a file that shrank no longer has is zeros, which `describe_change` reports afterwards."""
     while size:
         data = os.pread(handle, min(size, MIB), at) or ZEROS[: min(size, MIB)]
         checksum.update(data)
@@ -182,7 +183,7 @@ def _add_zeros(checksum: Checksum, size: int) -> None:
 
 
 def _make_touch_times(stamp: int) -> bytes:
-    """A time for `touch`: as seconds with a fraction, and in the form that every version knows."""
+    """Return a time for `touch`: as seconds with a fraction, and in the form that every version accepts."""
     seconds = stamp // NS_PER_SECOND
     try:
         date = time.strftime("%Y%m%d%H%M.%S", time.gmtime(seconds))

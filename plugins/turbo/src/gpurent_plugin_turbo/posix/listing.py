@@ -1,4 +1,4 @@
-"""What `find`, `stat` and `readlink` of the machine report. They may lie."""
+"""Output of the machine's `find`, `stat` and `readlink`, which is not trusted."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from collections.abc import Generator, Iterator
 from attrs import frozen
 
 from gpurent.api import TransferError
+from gpurent_plugin_turbo import _
 from gpurent_plugin_turbo.posix.scripts import LIST_FUNCTIONS, batch_words, quote_path
 from gpurent_plugin_turbo.posix.shell import PosixShell, ScriptOutput
 from gpurent_plugin_turbo.shared.files import is_same_time
@@ -21,17 +22,17 @@ from gpurent_plugin_turbo.shared.wire import (
     ProtocolViolation,
 )
 
-MAX_RECORD_BYTES = 1 << 16  # bytes of one record
-MAX_LISTING_BYTES = 1 << 28  # bytes of a whole listing
+MAX_RECORD_BYTES = 1 << 16  # bytes per record
+MAX_LISTING_BYTES = 1 << 28  # bytes per listing
 KIND_BY_FORMAT = {stat.S_IFREG: FILE, stat.S_IFDIR: FOLDER, stat.S_IFLNK: LINK}
 NS_PER_SECOND = 10**9
-MAX_LINKS = 500  # of one script, so that no answer becomes too long
+MAX_LINKS = 500  # per script, so that no answer becomes too long
 NAME_MARK = b"|./"
 
 
 @frozen
 class ListedEntry:
-    """``name`` below the folder that was listed; ``time`` in ns."""
+    """An entry; ``name`` below the folder that was listed, ``time`` in ns."""
 
     kind: int
     mode: int
@@ -44,9 +45,9 @@ class ListedEntry:
 
 
 def make_list_script(roots: list[bytes], enter_script: bytes = b"", *, unreadable: bool = False) -> bytes:
-    """Lists below ``roots`` (words of the shell, relative), after what comes ``enter_script``.
+    """Return a script that runs ``enter_script``, then lists below ``roots`` (relative, quoted as shell words).
 
-    ``unreadable``: also reports folders that cannot be read.
+    ``unreadable``: also report folders that cannot be read.
     """
     names = b" ".join(roots)
     lists = b"print_tree %s\n%s" % (names, b"print_unreadable %s\n" % names if unreadable else b"")
@@ -54,7 +55,7 @@ def make_list_script(roots: list[bytes], enter_script: bytes = b"", *, unreadabl
 
 
 def iter_listing(shell: PosixShell, script: bytes) -> Generator[ListedEntry, None, None]:
-    """What such a script lists, without keeping it."""
+    """Yield what a script of `make_list_script` lists, without storing it."""
     with shell.open_script(script) as output:
         output.read_until(b"list")
         for record in _iter_records(output):
@@ -65,13 +66,16 @@ def iter_listing(shell: PosixShell, script: bytes) -> Generator[ListedEntry, Non
 
 
 def parse_states(text: bytes) -> dict[bytes, ListedEntry]:
-    """What ``print_states`` printed among other lines, by name; the last one counts. Of names without line breaks."""
+    """Return the output of ``print_states`` by name, from among other lines; the last line of a name counts.
+
+    Names that contain line breaks are not supported.
+    """
     found = (_parse_record(line[2:]) for line in text.split(b"\n") if line.startswith(b"//"))
     return {entry.name: entry for entry in found if entry is not None}
 
 
 def read_states(shell: PosixShell, enter_script: bytes, names: list[bytes]) -> dict[bytes, ListedEntry]:
-    """What has become of files; those that are gone are not in it. ``enter_script`` leads to their folder."""
+    """Return the current state of the files that still exist; ``enter_script`` changes to their folder."""
     found: dict[bytes, ListedEntry] = {}
     for words in batch_words(map(quote_path, names)):
         script = b'set -- %s\nprint_states "$@"\n' % b" ".join(words)
@@ -81,12 +85,15 @@ def read_states(shell: PosixShell, enter_script: bytes, names: list[bytes]) -> d
 
 
 def read_links(shell: PosixShell, enter_script: bytes, names: list[bytes]) -> Iterator[bytes | None]:
-    """Targets of links, in order; None where the machine does not say. One with a line break comes as only that."""
+    """Yield the targets of links in order; None if the machine does not report one.
+
+    A target that contains a line break is reported as a single line break.
+    """
     for words in batch_words(map(quote_path, names), MAX_LINKS):
         answer = shell.run_script(LIST_FUNCTIONS + enter_script + b"print_links %s\n" % b" ".join(words))
         targets: dict[int, bytes] = {int(number): b"\n" for number in answer.find_all(b"odd")}
         for line in answer.find_all(b"link"):
-            number, _, target = line.partition(b" ")
+            number, _space, target = line.partition(b" ")
             targets[int(number)] = target
         yield from map(targets.get, range(len(words)))
 
@@ -97,10 +104,13 @@ def _iter_records(output: ScriptOutput) -> Iterator[bytes]:
         data = output.read_some()
         if not data:
             output.raise_if_cut()
-            raise ProtocolViolation("a listing without an end")
+            raise ProtocolViolation("an unterminated listing")
         size += len(data)
         if size > MAX_LISTING_BYTES:
-            raise TransferError("the machine lists more than this computer takes")
+            raise TransferError(
+                _("the machine lists more names than fit in memory"),
+                hint=_("Download less: name individual folders or files."),
+            )
         *whole, held = (held + data).split(b"\n//")
         for record in whole:
             if record:
@@ -109,11 +119,11 @@ def _iter_records(output: ScriptOutput) -> Iterator[bytes]:
             output.unread(held[3:])
             return
         if len(held) > MAX_RECORD_BYTES:
-            raise ProtocolViolation("a name without an end")
+            raise ProtocolViolation("an unterminated name")
 
 
 def _parse_record(record: bytes) -> ListedEntry | None:
-    about, _, name = record.partition(NAME_MARK)
+    about, _mark, name = record.partition(NAME_MARK)
     if not name:
         return None  # the folder itself
     if about in (b"unreadable", b"missing"):
@@ -123,5 +133,5 @@ def _parse_record(record: bytes) -> ListedEntry | None:
     kind, bits = stat.S_IFMT(int(mode, 16)), stat.S_IMODE(int(mode, 16))
     time = int(seconds) * NS_PER_SECOND + int(fraction[:9].ljust(9, b"0") or 0)
     if not 0 <= int(size) < 1 << 63 or not -(1 << 62) < time < 1 << 62:
-        raise ProtocolViolation("a size or a time that is none")
+        raise ProtocolViolation("an invalid size or time")
     return ListedEntry(KIND_BY_FORMAT.get(kind, OTHER), bits, int(size), time, name)

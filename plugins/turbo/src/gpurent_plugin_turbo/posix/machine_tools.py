@@ -1,4 +1,4 @@
-"""Which programs a machine without Python has, and checksums that it can compute too."""
+"""Which programs a machine without Python has, and checksums that it can compute as well."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from gpurent_plugin_turbo.posix.scripts import PROBE_SCRIPT
 from gpurent_plugin_turbo.posix.shell import PosixShell, ScriptAnswer
 
 READ_SIZE = 1 << 20
-FAST_RATE = 40e6  # bytes a second from which compressing takes longer than sending
+FAST_RATE = 40e6  # bytes per second; above this compressing takes longer than sending
 _REVERSED_BITS = bytes(int(f"{value:08b}"[::-1], 2) for value in range(256))
 
 
 class Sha256Checksum:
-    """Of all data that it is given; ``to_tool_output`` is what the machine's tool prints for the same bytes."""
+    """Checksum of all data added; ``to_tool_output`` is what the machine's tool prints for the same bytes."""
 
     def __init__(self) -> None:
         self._sha256 = sha256()
@@ -32,7 +32,7 @@ class Sha256Checksum:
 
 
 class PosixChecksum:
-    """The CRC of POSIX runs through the bits the other way round than zlib's, and through the length at the end."""
+    """The POSIX CRC: its bit order is the reverse of zlib's, and it includes the length at the end."""
 
     def __init__(self) -> None:
         self._crc, self._size = 0xFFFFFFFF, 0
@@ -57,7 +57,7 @@ def compute_checksum(checksum: Checksum, *pieces: bytes | memoryview) -> bytes:
 
 
 def add_file_data(checksum: Checksum, handle: int, size: int, at: int = 0) -> bool:
-    """``size`` bytes of a file; false when it is shorter."""
+    """Add ``size`` bytes of a file; return False if it is shorter."""
     while size:
         data = os.pread(handle, min(READ_SIZE, size), at)
         if not data:
@@ -69,10 +69,10 @@ def add_file_data(checksum: Checksum, handle: int, size: int, at: int = 0) -> bo
 
 @frozen
 class MachineTools:
-    """What `PROBE_SCRIPT` found."""
+    """The result of `PROBE_SCRIPT`."""
 
     tool_names: frozenset[bytes] = frozenset()
-    free_bytes: int = -1  # bytes on the disk; unknown below 0
+    free_bytes: int = -1  # of the disk; unknown if negative
 
     @classmethod
     def probe(cls, shell: PosixShell) -> MachineTools:
@@ -85,19 +85,19 @@ class MachineTools:
 
     @property
     def can_list(self) -> bool:
-        """Whether its `find` and its `stat` can say what there is."""
+        """Whether its `find` and `stat` can list files."""
         return b"lists" in self.tool_names
 
     def new_checksum(self) -> Checksum:
-        """The kind that it can compute too."""
+        """Return a checksum of the kind that the machine can compute as well."""
         return Sha256Checksum() if b"sha256sum" in self.tool_names else PosixChecksum()
 
     def should_compress(self, rate: float) -> bool:
-        """Whether compressing pays on a connection of ``rate`` bytes a second."""
+        """Return whether compressing is worthwhile on a connection of ``rate`` bytes per second."""
         return b"gzip" in self.tool_names and rate < FAST_RATE
 
     def compress(self, data: bytes, rate: float) -> bytes | None:
-        """Compressed for such a connection; None: it is not worth it."""
+        """Return the compressed data; None if compressing is not worthwhile at this rate."""
         sample = data[: 64 << 10]
         if (
             not self.should_compress(rate)

@@ -1,4 +1,4 @@
-"""Deletes extraneous files on a machine without Python: chosen here, deleted by its shell."""
+"""Deletes extraneous files on a machine without Python: selected here, deleted by its shell."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import Callable
 from itertools import groupby
 
 from gpurent.api import PushRequest, TransferError, escape_name
+from gpurent_plugin_turbo import _
 from gpurent_plugin_turbo.near.connection.command_connection import CommandConnection
 from gpurent_plugin_turbo.near.errors import printable_name
 from gpurent_plugin_turbo.near.prune import ExtraneousFilter, raise_prune_failures
@@ -24,7 +25,7 @@ from gpurent_plugin_turbo.shared.wire import FILE, FOLDER, MISSING
 
 
 class PosixPruner:
-    """`run` blocks and returns the names; `stop` ends it from any thread."""
+    """Deletes extraneous files. `run` blocks and returns their names; `stop` ends it from any thread."""
 
     def __init__(self, request: PushRequest, open_connection: Callable[[bool], CommandConnection]) -> None:
         self._filter, self._dry_run = ExtraneousFilter(request), request.dry_run
@@ -38,8 +39,8 @@ class PosixPruner:
         with reporting_violations():
             if not MachineTools.probe(self._shell).can_list:
                 raise TransferError(
-                    "the machine has no find and stat that say what is there",
-                    hint="Leave --delete out, or install python3 on the machine.",
+                    _("the machine has no find or stat that can list its files"),
+                    hint=_("Omit --delete, or install python3 on the machine."),
                 )
             rows = self._filter.select_rows(self._list_rows())
             if not self._dry_run:
@@ -49,7 +50,7 @@ class PosixPruner:
     def _list_rows(self) -> list[TableRow]:
         enter = b"cd -- %s 2>/dev/null || report_missing\n" % quote_path(self._target)
         rows: list[TableRow] = []
-        for words in batch_words(quote_path(name) if name else b"." for name, _ in self._filter.folders):
+        for words in batch_words(quote_path(name) if name else b"." for name, _path in self._filter.folders):
             rows.extend(
                 (FOLDER if entry.kind == FOLDER else FILE, 0, 0, 0, entry.name, b"")
                 for entry in iter_listing(self._shell, make_list_script(words, enter))

@@ -1,6 +1,6 @@
-"""A pull from a machine without Python. The far side is hostile here too: judged names, own limits, open folders.
+"""A pull from a hostile machine without Python: names are checked, limits are ours, writes use open folders.
 
-Small files come in archives of `tar`, large ones from where their partial ends.
+Small files come in `tar` archives, large ones from where their partial ends.
 """
 
 from __future__ import annotations
@@ -12,15 +12,19 @@ from collections.abc import Callable, Iterator
 from contextlib import closing
 from time import monotonic
 
-from gpurent.api import Progress, PullRequest, SafeDir, TransferReport, TransferUnsupported
+from gpurent.api import (
+    FileProblem,
+    Progress,
+    PullRequest,
+    SafeDir,
+    TransferReport,
+    TransferUnsupported,
+    describe_bad_link,
+)
+from gpurent_plugin_turbo import _
 from gpurent_plugin_turbo.near.connection.command_connection import CommandConnection
 from gpurent_plugin_turbo.near.connection.rate_control import MIB
-from gpurent_plugin_turbo.near.pull.name_policy import (
-    CHANGED_REASON,
-    UNREADABLE_REASON,
-    NamePolicy,
-    RemoteFile,
-)
+from gpurent_plugin_turbo.near.pull.name_policy import NamePolicy, RemoteFile
 from gpurent_plugin_turbo.near.pull.pull_scheduler import LARGE_FILE
 from gpurent_plugin_turbo.posix.listing import (
     ListedEntry,
@@ -51,13 +55,13 @@ from gpurent_plugin_turbo.posix.tar_archives import (
 from gpurent_plugin_turbo.shared.files import make_partial_name
 from gpurent_plugin_turbo.shared.wire import FILE, LINK, UNREADABLE, ProtocolViolation
 
-RESUME_BLOCK_SIZE = 1 << 16  # a large file is resumed at a multiple of it
-MAX_COMPRESSED_SAMPLE_BYTES = 50_000  # of 65536 bytes: what does not shrink below this comes as it is
-MAX_TAIL_BYTES = 1 << 14  # bytes of what is said after the data
+RESUME_BLOCK_SIZE = 1 << 16  # a large file is resumed at a multiple of this
+MAX_COMPRESSED_SAMPLE_BYTES = 50_000  # of 65536 bytes: what does not shrink below this is sent uncompressed
+MAX_TAIL_BYTES = 1 << 14  # bytes of output after the data
 
 
 class PosixPuller:
-    """One pull. `run` blocks; `stop` ends it from any thread. Holds all names that come in memory."""
+    """One pull. `run` blocks; `stop` ends it from any thread. Keeps the names of all files to fetch in memory."""
 
     def __init__(
         self, request: PullRequest, progress: Progress, open_connection: Callable[[bool], CommandConnection]
@@ -73,7 +77,7 @@ class PosixPuller:
         self._shell.stop()
 
     def run(self) -> TransferReport:
-        """Fetch everything; a source that is missing is reported at the end, after the others came."""
+        """Download everything; missing sources are reported at the end, after the others have arrived."""
         begun = monotonic()
         with closing(self._target), reporting_violations():
             failures = self._fetch_sources()
@@ -89,12 +93,12 @@ class PosixPuller:
         )
 
     def _fetch_sources(self) -> list[tuple[str, str]]:
-        """What could not be fetched, and why."""
+        """Return what could not be fetched, with reasons."""
         self._policy.check_sources()
         self._tools = MachineTools.probe(self._shell)
         if not self._tools.can_list:
             raise TransferUnsupported(
-                "the machine has no python3, and no find and stat that say what is there"
+                _("the machine has no python3, and no find or stat that can list its files")
             )
         wanted = [self._list_source(number) for number in range(len(self._sources))]
         failures: list[tuple[str, str]] = []
@@ -102,10 +106,10 @@ class PosixPuller:
             failures += self._fetch_files(self._make_enter_script(number), files)
         return failures
 
-    # what there is
+    # listing
 
     def _list_source(self, number: int) -> list[RemoteFile]:
-        """What is to be fetched of one source, in order, without what is here already."""
+        """List one source; return the files to fetch, in order, without those that are already here."""
         base = quote_path(posixpath.basename(self._sources[number]))
         before = self._make_enter_script(number) + b"[ -e %s ] || [ -L %s ] || report_missing\n" % (
             base,
@@ -117,7 +121,7 @@ class PosixPuller:
                 self._policy.count_entry(entry.kind, entry.size, entry.name)
                 found.append(entry)
         if not found:
-            raise ProtocolViolation("nothing of what is there")
+            raise ProtocolViolation("an empty listing")
         wanted, links = [], []
         for entry in sorted(found, key=lambda entry: (entry.name.split(b"/"), entry.kind == UNREADABLE)):
             name = self._policy.accept_entry(self._target, number, entry.kind, entry.size, entry.name)
@@ -133,11 +137,13 @@ class PosixPuller:
         return wanted
 
     def _accept_links(self, number: int, links: list[RemoteFile]) -> None:
-        """Learn where they lead; they are made at the end."""
+        """Read the targets of the links; the links are created at the end."""
         targets = read_links(self._shell, self._make_enter_script(number), [link.path for link in links])
         for link, target in zip(links, targets, strict=True):
             if target is None:
-                self._policy.skip_name(link.path, "is a link, and the machine does not say where to")
+                self._policy.skip_name(
+                    link.path, describe_bad_link(_("the machine does not report its target"))
+                )
             else:
                 self._policy.accept_link(link.name, target)
 
@@ -153,10 +159,10 @@ class PosixPuller:
         self._progress.finish_file(file.printable_name)
         return True
 
-    # what is fetched; ``enter`` leads to the folder there that the paths begin in
+    # fetching; ``enter_script`` changes to the remote folder that the paths are relative to
 
     def _fetch_files(self, enter_script: bytes, files: list[RemoteFile]) -> list[tuple[str, str]]:
-        """What could not be fetched, and why. What has changed is fetched once more as it is then."""
+        """Return what could not be fetched, with reasons; changed files are fetched again in their new state."""
         left = self._try_fetch_files(enter_script, files)
         there = read_states(self._shell, enter_script, [file.path for file in left])
         changed, failures = [], []
@@ -168,13 +174,14 @@ class PosixPuller:
                 changed.append(file)
             else:
                 closed = now is not None and now.kind == UNREADABLE
-                failures.append((file.printable_name, UNREADABLE_REASON if closed else CHANGED_REASON))
-        return failures + [
-            (file.printable_name, CHANGED_REASON) for file in self._try_fetch_files(enter_script, changed)
-        ]
+                problem = FileProblem.UNREADABLE if closed else FileProblem.CHANGED_OR_VANISHED
+                failures.append((file.printable_name, problem.text))
+        still_changing = self._try_fetch_files(enter_script, changed)
+        why = FileProblem.CHANGED_OR_VANISHED.text
+        return failures + [(file.printable_name, why) for file in still_changing]
 
     def _try_fetch_files(self, enter_script: bytes, files: list[RemoteFile]) -> list[RemoteFile]:
-        """Those that did not come."""
+        """Return the files that did not arrive."""
         left = []
         for batch in _make_batches([file for file in files if file.size < LARGE_FILE]):
             left += self._fetch_archive(enter_script, batch)
@@ -184,7 +191,10 @@ class PosixPuller:
     # small files
 
     def _fetch_archive(self, enter_script: bytes, batch: list[RemoteFile]) -> list[RemoteFile]:
-        """Those that did not come. What is read twice, with its old state in between, is one state."""
+        """Return the files that did not arrive.
+
+        A file is read twice with its state checked in between; if both reads agree, they are of one state.
+        """
         words = b" ".join(quote_path(file.path) for file in batch)
         script = b"%s%sZ=%s; set -- %s\n" % (LIST_FUNCTIONS, enter_script, self._compression_limit(), words)
         script += b'choose_compression "$1"\nsums "$@" 2>/dev/null\nsay now\nprint_states "$@"\nsay sums\n'
@@ -193,7 +203,7 @@ class PosixPuller:
         most = MAX_GROWTH + sum(file.size + HEADER_BYTES for file in batch)
         with self._shell.open_script(script) as output:
             before = output.read_until(b"sums")
-            printed, _, now = before.partition(ANSWER_MARK + b"now\n")
+            printed, _mark, now = before.partition(ANSWER_MARK + b"now\n")
             there, sums = parse_states(now), _parse_checksums(printed)
             if sum(entry.size for entry in there.values()) > most:
                 return batch
@@ -216,7 +226,7 @@ class PosixPuller:
                 name = raw.removeprefix(b"./")
                 file = left.get(name)
                 if file is None:
-                    raise ProtocolViolation("an archive of what was not asked for")
+                    raise ProtocolViolation("an archive of unrequested files")
                 if data is None or size != file.size:
                     continue
                 if compute_checksum(self._tools.new_checksum(), data) == sums.get(name):
@@ -234,7 +244,7 @@ class PosixPuller:
     def _compression_limit(self) -> bytes:
         return b"%d" % MAX_COMPRESSED_SAMPLE_BYTES if self._tools.should_compress(self._shell.rate) else b""
 
-    # large ones
+    # large files
 
     def _fetch_large_file(self, enter_script: bytes, file: RemoteFile) -> bool:
         partial = make_partial_name(b"/".join(file.name), file.size, file.time)
@@ -254,7 +264,7 @@ class PosixPuller:
     def _verify_prefix(
         self, enter_script: bytes, file: RemoteFile, handle: int, partial_size: int
     ) -> tuple[Checksum, int]:
-        """The checksum of what is here already, and how much of that is as it is there."""
+        """Return the checksum and the length of the local data that matches the remote file."""
         checksum, at = (
             self._tools.new_checksum(),
             min(partial_size, file.size) // RESUME_BLOCK_SIZE * RESUME_BLOCK_SIZE,
@@ -272,7 +282,7 @@ class PosixPuller:
     def _fetch_rest(
         self, enter_script: bytes, file: RemoteFile, handle: int, checksum: Checksum, at: int
     ) -> bool:
-        """Whether the file came as it is there, in one state and that which was listed."""
+        """Return whether the file arrived as it is there, in one state that matches the listing."""
         name, size = quote_path(file.path), file.size - at
         script = b"%s%sZ=%s; " % (LIST_FUNCTIONS, enter_script, self._compression_limit())
         script += b"choose_compression %s\nsay data\n" % name
@@ -312,10 +322,10 @@ def _is_unchanged(file: RemoteFile, now: ListedEntry | None) -> bool:
 
 
 def _parse_checksums(printed: bytes) -> dict[bytes, bytes]:
-    """Checksums by name, as `sha256sum` or `cksum` print them. A name with a backslash may come with two."""
+    """Return the checksums that `sha256sum` or `cksum` printed, by name. A backslash in a name may be doubled."""
     found = {}
     for line in printed.splitlines():
-        checksum, _, name = line.removeprefix(b"\\").partition(b"./")
+        checksum, _dot, name = line.removeprefix(b"\\").partition(b"./")
         if line.startswith(b"\\"):
             name = name.replace(b"\\\\", b"\\")
         found[name] = checksum.split(b" ")[0]

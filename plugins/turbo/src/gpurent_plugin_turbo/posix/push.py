@@ -1,4 +1,4 @@
-"""A push to a machine without Python: what is there is listed, small files go in archives, large ones by their end."""
+"""A push to a machine without Python: files are listed, small ones sent in archives, large ones appended."""
 
 from __future__ import annotations
 
@@ -7,9 +7,17 @@ from collections.abc import Callable, Iterator
 from secrets import token_hex
 from time import monotonic
 
-from gpurent.api import Progress, PushRequest, TransferError, TransferReport, escape_name
+from gpurent.api import (
+    Progress,
+    PushRequest,
+    TransferError,
+    TransferReport,
+    escape_name,
+    small_disk_error,
+)
+from gpurent_plugin_turbo import _
 from gpurent_plugin_turbo.near.connection.command_connection import CommandConnection
-from gpurent_plugin_turbo.near.errors import decode_name, disk_too_small_error, raise_push_failures
+from gpurent_plugin_turbo.near.errors import decode_name, raise_push_failures
 from gpurent_plugin_turbo.near.push.scan import LARGE_FILE, SourceEntry, SourceScan
 from gpurent_plugin_turbo.posix.large_upload import LargeFileSender
 from gpurent_plugin_turbo.posix.listing import ListedEntry, iter_listing, make_list_script
@@ -29,11 +37,11 @@ from gpurent_plugin_turbo.posix.shell import PosixShell, ScriptAnswer, reporting
 from gpurent_plugin_turbo.posix.tar_archives import TarBatch
 from gpurent_plugin_turbo.shared.wire import FILE, FOLDER, HARD_LINK, LINK, PARTIALS_DIR
 
-MAX_TOP_NAMES = 500  # names at the top from which the whole target is listed
+MAX_TOP_NAMES = 500  # with more top-level names, the whole target is listed
 
 
 class PosixPusher:
-    """One push. `run` blocks; `stop` ends it from any thread. Holds all names of what is sent in memory."""
+    """One push. `run` blocks; `stop` ends it from any thread. Keeps the names of all entries in memory."""
 
     def __init__(
         self, request: PushRequest, progress: Progress, open_connection: Callable[[bool], CommandConnection]
@@ -56,7 +64,7 @@ class PosixPusher:
         self._shell.stop()
 
     def run(self) -> TransferReport:
-        """Send everything; what could not be sent is reported at the end."""
+        """Send everything; files that could not be sent are reported at the end."""
         begun = monotonic()
         self._scan.check_sources()
         entries = list(self._scan.iter_entries())
@@ -77,10 +85,10 @@ class PosixPusher:
             skipped=tuple(self._scan.skipped),
         )
 
-    # what there is
+    # listing
 
     def _probe_machine(self) -> None:
-        """Make the target; learn of the machine and its disk."""
+        """Create the target; find out what tools and disk space the machine has."""
         probe = b"%s\nmkdir -p -- %s || fail\n%s" % (
             PROBE_SCRIPT,
             quote_path(self._target),
@@ -90,7 +98,7 @@ class PosixPusher:
         self._tools = MachineTools.parse(self._shell.run_script(probe).raise_if_failed(self._target))
 
     def _list_target(self, wanted: set[bytes]) -> None:
-        """Learn what is there of the names that are wanted, and of partials."""
+        """List what exists of the wanted names, and the partials."""
         roots = [quote_path(top) for top in sorted({name.partition(b"/")[0] for name in wanted})]
         if self._scan.request.contents_only and len(roots) > MAX_TOP_NAMES:
             roots = [b"."]
@@ -102,10 +110,10 @@ class PosixPusher:
         script += b"-exec stat -c '@gpurent part %s %n' {} + 2>/dev/null\n"
         answer = self._shell.run_script(LIST_FUNCTIONS + self._enter_script + script, most=1 << 26)
         for line in answer.find_all(b"part"):
-            size, _, name = line.partition(b" ")
+            size, _space, name = line.partition(b" ")
             self._partial_sizes[split_name(name)[1]] = int(size) if size.isdigit() else 0
 
-    # what is sent
+    # sending
 
     def _send_entries(self, entries: list[SourceEntry]) -> None:
         self._make_folders([entry for entry in entries if entry.kind == FOLDER])
@@ -149,7 +157,7 @@ class PosixPusher:
         return answer.raise_if_failed(self._target)
 
     def _iter_verified_names(self, entries: list[SourceEntry]) -> Iterator[bytes]:
-        """Those whose content is there as it is here."""
+        """Yield the names whose remote content equals the local content."""
         by_word = {quote_path(entry.name): entry for entry in entries}
         for words in batch_words(by_word):
             loop = b'for f in %s; do say sum "$(sum <"$f")"; done\n' % b" ".join(words)
@@ -170,7 +178,7 @@ class PosixPusher:
     def _check_disk_space(self, needed: list[SourceEntry]) -> None:
         size = sum(max(0, entry.measure_disk_usage() - self._get_partial_size(entry)) for entry in needed)
         if size > self._tools.free_bytes >= 0:
-            raise disk_too_small_error(self._tools.free_bytes, size)
+            raise small_disk_error(self._tools.free_bytes, size)
 
     def _get_partial_size(self, entry: SourceEntry) -> int:
         return self._partial_sizes.get(entry.partial_name, 0)
@@ -191,12 +199,12 @@ class PosixPusher:
         compressed = self._tools.compress(archive, self._shell.rate)
         data = archive if compressed is None else compressed
         script = batch.build_script(len(data), compressed is not None, self._tools)
-        for _ in range(3):
+        for _try in range(3):
             answer = self._run_script(script, (data,))
             if b"bad" not in answer.lines:
                 break
         else:
-            raise TransferError("files did not arrive as they are here", hint="Send again.")
+            raise TransferError(_("files arrived corrupted on the machine"), hint=_("Upload again."))
         failures = _parse_failures(answer)
         for number, index, entry in batch.iter_entries():
             if why := failures.get((number, index)) or failures.get((number, -1)):
@@ -204,14 +212,14 @@ class PosixPusher:
             else:
                 self._record_arrival(entry)
 
-    # the end
+    # end of the push
 
     def _finish_entries(self, entries: list[SourceEntry]) -> None:
-        """Links, the modes of folders; what was the transfer's own is removed."""
+        """Create links, set the modes of folders, remove the transfer's own files."""
         links = [entry for entry in entries if entry.kind in (LINK, HARD_LINK)]
         lines = [_make_link_command(number, entry) for number, entry in enumerate(links)]
         for some in batch_words(lines):
-            for (number, _), why in _parse_failures(self._run_script(b"".join(some))).items():
+            for (number, _index), why in _parse_failures(self._run_script(b"".join(some))).items():
                 self._failures.append((links[number].name, why))
         for entry in links:
             if entry.kind == HARD_LINK:
@@ -228,12 +236,14 @@ class PosixPusher:
 
 
 def _parse_failures(answer: ScriptAnswer) -> dict[tuple[int, int], str]:
-    """Why something was lost, by the numbers of its folder and its own in there; -1 for all of a folder."""
+    """Return reasons by (folder number, entry number within it); entry -1 stands for the whole folder."""
     found = {}
     for line in answer.find_all(b"lost"):
         number, index, *why = line.split(b" ", 2)
         text = escape_name(b"".join(why).decode("utf-8", "replace"))
-        found[int(number), -1 if index == b"all" else int(index)] = text or "refused"
+        found[int(number), -1 if index == b"all" else int(index)] = text or _(
+            "the machine did not report a reason"
+        )
     return found
 
 

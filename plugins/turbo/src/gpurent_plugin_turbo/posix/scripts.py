@@ -1,4 +1,4 @@
-"""Shell functions for machines without Python, for any POSIX shell, busybox's too. Nothing of them is kept there."""
+"""Shell functions for machines without Python, for any POSIX shell including busybox. They are not stored there."""
 
 from __future__ import annotations
 
@@ -6,11 +6,12 @@ from collections.abc import Iterable, Iterator
 
 from gpurent_plugin_turbo.shared.wire import PARTIALS_DIR
 
-# The login shell may be any, and what is said may hold lines and bytes that are no text: it comes as one line.
+# Any login shell is accepted, and a script may contain line breaks and bytes that are not text: it is sent as one
+# line.
 START_COMMAND = "exec sh -c 'IFS= read -r s; eval \"$s\"'"
 ANSWER_MARK = b"\n@gpurent "
 END_MARK = b"\n@gpurent done\n"
-MAX_NAMES_BYTES = 60_000  # bytes of names in one script: below what one argument of a program may hold
+MAX_NAMES_BYTES = 60_000  # bytes of names per script: below the limit for one program argument
 
 _COMMON_FUNCTIONS = rb"""LC_ALL=C; export LC_ALL; unset CDPATH; umask 077; exec 2>&1
 nl='
@@ -34,7 +35,7 @@ choose_compression() {
 }
 """
 
-# A folder on another disk would be filled slowly, not at once; a group of names that fails is tried one by one.
+# A folder on another disk would not be filled atomically; if a group of names fails, they are moved one by one.
 _MOVE_FUNCTIONS = rb"""move_into() {
   n=$1 d=$2; shift 2
   x=$(stat -Lc %d -- "$d" 2>/dev/null)
@@ -58,7 +59,7 @@ make_hardlink() {
 }
 """
 
-# Deletes in one folder below the target and nowhere else: a link on the way there is not followed.
+# Deletes in one folder below the target and nowhere else: a link in its path is not followed.
 _DELETE_FUNCTIONS = rb"""find_root() { root=$(pwd -P && echo .); root=${root%"$nl."}; root=${root%/}; }
 prune() {
   ( w=$1; p=$2; shift 2
@@ -75,7 +76,7 @@ prune() {
 }
 """
 
-# Records cannot be forged by a name: two slashes in a row are in none.
+# No name can forge a record: two slashes in a row never occur in one.
 _PRINT_FUNCTIONS = rb"""print_tree() {
   find "$@" -name .gpurent-part -prune -o -exec stat -c '//%f %s %Y %y|%n' {} + 2>/dev/null
 }
@@ -97,7 +98,7 @@ print_unreadable() {
 }
 """
 
-# Says nothing and ends with 127 where the necessary tools are missing.
+# Prints nothing and exits with 127 if required tools are missing.
 _PROBE_COMMANDS = rb"""has tar && has head && { has sha256sum || has cksum; } || exit 127
 [ "$(printf ab | head -c 1)" = a ] || exit 127
 for p in sha256sum gzip; do if has $p; then say has $p; fi; done
@@ -114,40 +115,43 @@ PROBE_SCRIPT = LIST_FUNCTIONS + _PROBE_COMMANDS
 
 
 def make_enter_script(target: bytes, token: bytes) -> bytes:
-    """Into the target, whose disk ``dev`` names; ``S`` is the script's own folder, which is removed at its end."""
+    """Return a script that changes to the target and sets ``dev`` to its disk.
+
+    It also sets ``S`` to the script's own folder, which is removed at the end.
+    """
     script = b"cd -- %s || fail\nS=%s/s%s\n" % (quote_path(target), PARTIALS_DIR, token)
     return script + b"dev=$(stat -Lc %d . 2>/dev/null)\n"
 
 
 def quote_word(text: bytes) -> bytes:
-    """One word of a shell, whatever bytes it holds."""
+    """Quote any bytes as one shell word."""
     return b"'" + text.replace(b"'", b"'\\''") + b"'"
 
 
 def quote_path(name: bytes) -> bytes:
-    """A path as a word that is never taken for an option."""
+    """Quote a path as a word that is never taken for an option."""
     return quote_word(name if name.startswith(b"/") else b"./" + name)
 
 
 def quote_folder(folder: bytes) -> bytes:
-    """A folder, ending in a slash, as a word; the target itself has no name."""
+    """Quote a folder as a word that ends in a slash; the target itself has an empty name."""
     return quote_path(folder + b"/") if folder else b"./"
 
 
 def split_name(name: bytes) -> tuple[bytes, bytes]:
-    """The folder that holds it and its own name."""
+    """Return the parent folder and the base name."""
     above, _, base = name.rpartition(b"/")
     return above, base
 
 
 def to_one_line(script: bytes) -> bytes:
-    """A script of any length as the one line that `START_COMMAND` reads."""
+    """Return a script of any length as the one line that `START_COMMAND` reads."""
     text = script.replace(b"\\", b"\\\\").replace(b"\n", b"\\n").replace(b"'", b"\\0047")
     return b"eval \"$(printf %b '" + text + b"')\"\n"
 
 
 def batch_words(words: Iterable[bytes], most: int = 2000) -> Iterator[list[bytes]]:
-    """As many words together as one script may hold."""
+    """Yield as many words at a time as one script may hold."""
     bundle: list[bytes] = []
     size = 0
     for word in words:

@@ -12,14 +12,15 @@ from time import monotonic
 from attrs import field, frozen
 
 from gpurent.api import TransferError, TransferUnsupported, UnavailableError, escape_name
+from gpurent_plugin_turbo import _
 from gpurent_plugin_turbo.near.connection.command_connection import CommandConnection
 from gpurent_plugin_turbo.near.connection.rate_control import MIB, BandwidthLimit
-from gpurent_plugin_turbo.near.errors import printable_name, remote_os_error
+from gpurent_plugin_turbo.near.errors import printable_name, protocol_violation_error, remote_os_error
 from gpurent_plugin_turbo.posix.scripts import ANSWER_MARK, END_MARK, to_one_line
 from gpurent_plugin_turbo.shared.wire import ConnectionEnded, FrameStream, ProtocolViolation
 
 WRITE_SIZE = 1 << 18
-MAX_ANSWER_BYTES = 4 * MIB  # bytes of an answer that is no listing
+MAX_ANSWER_BYTES = 4 * MIB  # bytes of an answer other than a listing
 END_COMMAND = b"say done\n"
 TOOL_ERRORS = (
     (b"No space left", "ENOSPC"),
@@ -37,19 +38,19 @@ TOOL_ERRORS = (
 
 
 def tool_error(text: bytes, name: bytes) -> TransferError:
-    """What a tool printed about ``name``, as an error of ours."""
+    """Return what a tool printed about ``name`` as one of our errors."""
     import errno
 
     for words, code in TOOL_ERRORS:
         if words in text:
             return remote_os_error(getattr(errno, code), name)
-    why = escape_name(text.strip()[-200:].decode("utf-8", "replace")) or "it does not say why"
-    return TransferError(f"{printable_name(name)} failed on the machine: {why}")
+    why = escape_name(text.strip()[-200:].decode("utf-8", "replace")) or _("no reason given")
+    return TransferError(_("{name} failed on the machine: {why}").format(name=printable_name(name), why=why))
 
 
 @contextmanager
 def reporting_violations() -> Iterator[None]:
-    """Whatever a machine says that it may not say is a `TransferError`."""
+    """Turn any unexpected output of the machine into a `TransferError`."""
     try:
         yield
     except (
@@ -62,12 +63,12 @@ def reporting_violations() -> Iterator[None]:
         RecursionError,
         EOFError,
     ) as error:
-        raise TransferError(f"the machine says what it may not say: {error}") from None
+        raise protocol_violation_error(error) from None
 
 
 @frozen
 class ScriptAnswer:
-    """What a script said: lines after our mark, and whatever its tools printed besides."""
+    """Output of a script: ``lines`` after our mark, and whatever else its tools printed."""
 
     lines: tuple[bytes, ...]
     text: bytes = field(repr=False)
@@ -79,7 +80,7 @@ class ScriptAnswer:
         return cls(tuple(part[0] for part in parts), head + b"".join(part[2] for part in parts))
 
     def find_all(self, word: bytes) -> list[bytes]:
-        """What followed ``word``, each time that it was said."""
+        """Return what followed ``word`` on each line that starts with it."""
         start = word + b" "
         return [line[len(start) :] for line in self.lines if line.startswith(start)]
 
@@ -87,14 +88,14 @@ class ScriptAnswer:
         return next(iter(self.find_all(word)), b"")
 
     def raise_if_failed(self, name: bytes) -> ScriptAnswer:
-        """Itself, unless the script failed."""
+        """Raise an error if the script failed, else return the answer itself."""
         if b"failed" in self.lines:
             raise tool_error(self.text, name)
         return self
 
 
 class ScriptOutput:
-    """One script's output, as it comes. If it ends before the script does, the connection is to blame."""
+    """Output of one script as it arrives. If it ends before the script does, the connection is to blame."""
 
     def __init__(self, connection: CommandConnection, limit_rate: Callable[[int], None]) -> None:
         self._connection, self._limit_rate = connection, limit_rate
@@ -103,7 +104,7 @@ class ScriptOutput:
         self.bytes_read = 0
 
     def read_some(self) -> bytes:
-        """What has come, at least a byte; nothing at the end."""
+        """Return received data, at least one byte; empty at the end."""
         if self._unread:
             unread, self._unread = self._unread, b""
             return unread
@@ -114,17 +115,17 @@ class ScriptOutput:
         return data
 
     def unread(self, data: bytes) -> None:
-        """The next `read_some` returns it; nothing else may be unread."""
+        """Make the next `read_some` return ``data``; only one piece of data can be unread at a time."""
         self._unread = data
 
     def read_until(self, word: bytes, most: int = MAX_ANSWER_BYTES) -> bytes:
-        """Everything before ``word`` is said."""
+        """Return everything before the marked line ``word``."""
         mark, seen, at = ANSWER_MARK + word + b"\n", bytearray(), -1
         while at < 0:
             data = self.read_some()
             if not data:
                 self.raise_if_cut()
-                raise tool_error(ScriptAnswer.parse(bytes(seen)).text, b"the transfer")
+                raise tool_error(ScriptAnswer.parse(bytes(seen)).text, _("the transfer").encode())
             seen += data
             at = seen.find(mark, max(0, len(seen) - len(data) - len(mark)))
             _check_size(len(seen), most)
@@ -132,7 +133,7 @@ class ScriptOutput:
         return bytes(seen[:at])
 
     def read_rest(self, most: int = MAX_ANSWER_BYTES) -> bytes:
-        """Everything to the end, which the script itself has reached."""
+        """Return everything up to the end; raises an error if the script did not finish."""
         seen = bytearray()
         while data := self.read_some():
             seen += data
@@ -141,7 +142,7 @@ class ScriptOutput:
         return bytes(seen)
 
     def skip_rest(self) -> None:
-        """Whatever is still to be read, up to the end, which the script itself has reached."""
+        """Discard everything up to the end; raises an error if the script did not finish."""
         while self.read_some():
             pass
         self.raise_if_cut()
@@ -150,20 +151,20 @@ class ScriptOutput:
         if self._tail != END_MARK:
             why = self._connection.explain_end()
             if isinstance(why, TransferUnsupported):
-                message = "the machine has no python3, and not sh, tar and head either"
+                message = _("the machine has neither python3 nor sh, tar and head")
                 raise TransferUnsupported(message, detail=why.detail)
             raise why
 
 
 class PosixShell:
-    """Runs one script after the other; `stop` ends it from any thread. ``limit``: bytes a second, 0 for none."""
+    """Runs scripts one at a time; `stop` ends it from any thread. ``limit``: bytes per second, 0 for none."""
 
     def __init__(self, open_connection: Callable[[bool], CommandConnection], limit: int = 0) -> None:
         self._open_connection, self._bandwidth = open_connection, BandwidthLimit(limit)
         self._connection: CommandConnection | None = None
         self._stopped = Event()
         self.bytes_sent = self.bytes_read = 0
-        self.rate = 0.0  # bytes a second of the last large payload
+        self.rate = 0.0  # bytes per second of the last large payload
 
     def stop(self) -> None:
         self._stopped.set()
@@ -173,19 +174,19 @@ class PosixShell:
     def run_script(
         self, script: bytes, payload: Iterable[bytes] = (), *, most: int = MAX_ANSWER_BYTES
     ) -> ScriptAnswer:
-        """What the script said to its end."""
+        """Run the script to its end and return its output."""
         with self.open_script(script, payload) as output:
             return ScriptAnswer.parse(output.read_rest(most))
 
     @contextmanager
     def open_script(self, script: bytes, payload: Iterable[bytes] = ()) -> Iterator[ScriptOutput]:
-        """A script that takes ``payload`` on its input. Without one a silent machine is given up."""
+        """Run a script with ``payload`` as its input. Without a payload, a silent machine is given up after a while."""
         connection = self._connection = self._open_connection(True)
         timer = connection.make_handshake_timer()
         output = ScriptOutput(connection, self._limit_rate)
         try:
             if self._stopped.is_set():
-                raise UnavailableError("the transfer was stopped", retryable=True)
+                raise UnavailableError(_("the transfer was stopped"), retryable=True)
             self._send_script(connection.frames, to_one_line(script + END_COMMAND), payload, timer)
             output.unread(output.read_some())
             timer.cancel()
@@ -197,7 +198,7 @@ class PosixShell:
             connection.close()
 
     def _send_script(self, frames: FrameStream, line: bytes, payload: Iterable[bytes], timer: Timer) -> None:
-        """A machine that takes no more has said why, so that is no error here."""
+        """Send the script. A machine that stops reading has already said why, so that is no error here."""
         begun, size, waits = monotonic(), 0, True
         try:
             frames.write(line)
@@ -223,4 +224,4 @@ class PosixShell:
 
 def _check_size(size: int, most: int) -> None:
     if size > most:
-        raise TransferError("the machine says more than it was asked for")
+        raise TransferError(_("the machine sent more data than requested"))

@@ -1,6 +1,4 @@
-"""Archives of `tar`: small files of a push are read whole, so that what is sent is one state of each; and the
-archives of a pull are streams that are no longer than they may be.
-"""
+"""`tar` archives: files of a push are read whole, each in one state; archives of a pull are size-limited streams."""
 
 from __future__ import annotations
 
@@ -12,6 +10,7 @@ from collections.abc import Iterator
 
 from attrs import define, field
 
+from gpurent.api import FileProblem, describe_unreadable
 from gpurent_plugin_turbo.near.connection.rate_control import MIB
 from gpurent_plugin_turbo.near.errors import decode_name
 from gpurent_plugin_turbo.near.push.scan import SourceEntry
@@ -24,17 +23,17 @@ from gpurent_plugin_turbo.shared.wire import ProtocolViolation
 
 MAX_BATCH_BYTES = 8 * MIB
 MAX_BATCH_FILES = 2000
-MAX_TAR_NAME = 90  # bytes of a name that the oldest archive holds
+MAX_TAR_NAME = 90  # bytes of a name that the oldest tar format holds
 MAX_TAR_TIME = 0o77777777777
-MAX_GROWTH = 16 << 20  # bytes by which files may have grown meanwhile; more is an attack
-HEADER_BYTES = 4096  # bytes of headers and padding of one file
+MAX_GROWTH = 16 << 20  # bytes that files may have grown by meanwhile; more is an attack
+HEADER_BYTES = 4096  # bytes of headers and padding per file
 RECORD_SIZE = 10240
 PREPARE_SCRIPT = b'trap \'rm -rf "$S"\' EXIT; trap "exit 1" HUP INT TERM PIPE\nmkdir -p "$S" || fail\n'
 
 
 @define
 class TarBatch:
-    """Files by the folder that they go to."""
+    """Files grouped by their target folder."""
 
     entries_by_folder: dict[bytes, list[SourceEntry]] = field(factory=dict)
     contents: dict[bytes, tuple[bytes, os.stat_result]] = field(factory=dict)
@@ -47,13 +46,13 @@ class TarBatch:
         return many or self.size >= MAX_BATCH_BYTES
 
     def add_file(self, entry: SourceEntry) -> str:
-        """Take it as it is now; why it cannot be read, empty when it can."""
+        """Add the file in its current state; return why it cannot be read, or an empty string."""
         try:
             found = read_unchanged_file(entry, tries=3, most=MAX_BATCH_BYTES)
         except OSError as error:
-            return f"vanished while it was read: {error.strerror}"
+            return describe_unreadable(error)
         if found is None:
-            return "changed while it was read"
+            return FileProblem.CHANGED.text
         self.contents[entry.name] = found
         self.entries_by_folder.setdefault(split_name(entry.name)[0], []).append(entry)
         self.size += len(found[0])
@@ -61,7 +60,7 @@ class TarBatch:
         return ""
 
     def iter_entries(self) -> Iterator[tuple[int, int, SourceEntry]]:
-        """Each with the number of its folder and its own in there."""
+        """Yield each entry with the number of its folder and its number within that folder."""
         for number, entries in enumerate(self.entries_by_folder.values()):
             for index, entry in enumerate(entries):
                 yield number, index, entry
@@ -75,7 +74,7 @@ class TarBatch:
         return bytes(archive + bytes(1024))
 
     def build_script(self, size: int, compressed: bool, tools: MachineTools) -> bytes:
-        """Unpacks it in the script's own folder, verifies what is there then, moves it to its places."""
+        """Return a script that unpacks the archive in its own folder, verifies the files and moves them into place."""
         contents = (self.contents[entry.name][0] for _, _, entry in self.iter_entries())
         expected = compute_checksum(tools.new_checksum(), *contents)
         unpack = b"gzip -dc | " if compressed else b""
@@ -93,7 +92,7 @@ class TarBatch:
         return b"".join(lines)
 
     def _make_fix_commands(self, number: int, index: int, entry: SourceEntry) -> Iterator[bytes]:
-        """What the archive could not hold: a long name, a mode with which nobody could have read it."""
+        """Yield commands for what the archive cannot hold: a long name, a mode without read permission."""
         packed, final = _archive_path(number, index, entry), _staging_path(number, entry)
         mode = stat.S_IMODE(self.contents[entry.name][1].st_mode)
         if packed != final:
@@ -126,7 +125,7 @@ def _make_header(name: bytes, status: os.stat_result, gnu: bool) -> bytes:
 
 
 def _make_time_record(time: int) -> bytes:
-    """A record of the time to the nanosecond, before the header."""
+    """Return a pax record with the mtime to the nanosecond, to go before the header."""
     value = b" mtime=%d.%09d\n" % (time // NS_PER_SECOND, time % NS_PER_SECOND)
     size = len(value) + 2
     if len(b"%d" % size) > 2:
@@ -138,30 +137,30 @@ def _make_time_record(time: int) -> bytes:
 
 
 class TooMuchData(ProtocolViolation):
-    """More came than was asked for."""
+    """More data arrived than was requested."""
 
 
 class LimitedStream:
-    """The data of a script's answer, decompressed where necessary. ``most``: bytes of it that are accepted."""
+    """The data in a script's output, decompressed if necessary. ``most``: bytes that are accepted."""
 
     def __init__(self, output: ScriptOutput, compressed: bool, most: int) -> None:
         self._output, self._bytes_left = output, most
         self._decompressor = zlib.decompressobj(31) if compressed else None
-        self._rest = b""  # compressed data that was not read yet
+        self._rest = b""  # compressed data not yet read
         self._unread = b""
 
     def read(self, size: int) -> bytes:
-        """At most ``size`` bytes, which were there; nothing at the end."""
+        """Return at most ``size`` bytes of what has arrived; empty at the end."""
         if not self._unread:
             self._unread = self._read_some()
             self._bytes_left -= len(self._unread)
             if self._bytes_left < 0:
-                raise TooMuchData("more than was asked for")
+                raise TooMuchData("more data than requested")
         data, self._unread = self._unread[:size], self._unread[size:]
         return data
 
     def read_trailing(self) -> bytes:
-        """What followed compressed data, or is left of raw data."""
+        """Return what followed the compressed data, or the rest of uncompressed data."""
         if self._decompressor is None:
             return self._unread
         return self._decompressor.unused_data + self._rest
@@ -182,9 +181,9 @@ class LimitedStream:
 
 
 def read_members(stream: LimitedStream, longest: int) -> Iterator[tuple[bytes, int, bytes | None]]:
-    """Name, size and content of each file of an archive; no content where it is longer than ``longest``.
+    """Yield name, size and content of each file in an archive; the content is None if longer than ``longest``.
 
-    Nothing is unpacked to a disk. A hard link has the content of the file that it names, if that came before.
+    Nothing is unpacked to disk. A hard link has the content of the file that it names, if that came earlier.
     """
     seen: dict[str, bytes] = {}
     with tarfile.open(
@@ -195,7 +194,7 @@ def read_members(stream: LimitedStream, longest: int) -> Iterator[tuple[bytes, i
         bufsize=RECORD_SIZE,
     ) as archive:
         for member in archive:
-            archive.members = []  # else it keeps them all
+            archive.members = []  # else tarfile keeps them all
             data: bytes | None = None
             if member.islnk():
                 data = seen.get(member.linkname)

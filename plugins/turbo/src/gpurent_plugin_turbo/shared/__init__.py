@@ -1,1 +1,1 @@
-"""What both sides use; travels as source too: any Python from 3.7 on, the standard library."""
+"""Code for both sides, also sent as source: Python 3.7 or later, only the standard library."""

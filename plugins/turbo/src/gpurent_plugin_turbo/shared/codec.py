@@ -1,6 +1,6 @@
 """Digests and codecs.
 
-Travels to the machine as source: any Python from 3.7 on, the standard library, no future annotations.
+Sent to the machine as source: Python 3.7 or later, only the standard library, no future annotations.
 """
 
 import ctypes
@@ -20,7 +20,7 @@ class _Xxh128(ctypes.Structure):
 
 
 def _load_library(name: str, declare: "Callable[[Any], None]") -> "Any":
-    """None where it is missing, or too old for what ``declare`` names."""
+    """Load a library; None if it is missing or too old for what ``declare`` names."""
     try:
         library = ctypes.CDLL(name)
         declare(library)
@@ -44,7 +44,7 @@ XXHASH_LIBRARY = _load_library("libxxhash.so.0", _declare_xxhash)
 
 
 def _to_pointer(data: "bytes | bytearray | memoryview") -> "tuple[Any, int]":
-    """Something that ctypes passes as a pointer, without a copy where there is a way."""
+    """Return something that ctypes passes as a pointer, without a copy where possible."""
     if isinstance(data, bytes):
         return data, len(data)
     if isinstance(data, memoryview) and data.readonly:
@@ -53,7 +53,7 @@ def _to_pointer(data: "bytes | bytearray | memoryview") -> "tuple[Any, int]":
 
 
 class Xxh3:
-    """XXH3-128 of the system's libxxhash: against damage by connections and disks, not against forgery."""
+    """XXH3-128 of the system's libxxhash: detects damage by connections and disks, not forgery."""
 
     def __init__(self) -> None:
         self._state = XXHASH_LIBRARY.XXH3_createState()
@@ -73,7 +73,7 @@ class Xxh3:
 
 
 def new_digest(kind: int) -> "Any":
-    """A fresh digest of 16 bytes; `LookupError` where the library is missing."""
+    """Return a new 16-byte digest. Raises `LookupError` if the library is missing."""
     if kind == XXH:
         if XXHASH_LIBRARY is None:
             raise LookupError("libxxhash")
@@ -110,7 +110,7 @@ BEST_CODEC = ZSTD if ZSTD_LIBRARY is not None else ZLIB
 
 
 class Codec:
-    """Not for two threads at once. What a call returns may lie in memory that the next call uses again."""
+    """Compresses and decompresses. Not thread-safe; a result may lie in a buffer that the next call reuses."""
 
     def __init__(self) -> None:
         self._compressed, self._decompressed = bytearray(), bytearray()
@@ -133,7 +133,7 @@ class Codec:
     def decompress(
         self, codec: int, data: "bytes | bytearray | memoryview", size: int
     ) -> "bytes | memoryview":
-        """Exactly ``size`` bytes, else `ProtocolViolation`: no bomb goes off."""
+        """Return exactly ``size`` bytes, else raise `ProtocolViolation`: safe against decompression bombs."""
         if codec == RAW:
             out = memoryview(data)
         elif codec == ZLIB:
@@ -160,7 +160,7 @@ class Codec:
 def _run_zstd(
     function: "Any", context: int, out: bytearray, data: "bytes | bytearray | memoryview", *level: int
 ) -> memoryview:
-    """What it made of ``data``, in ``out``."""
+    """Call ``function`` on ``data`` and return its output, a view of ``out``."""
     given, size = _to_pointer(data)
     view = (ctypes.c_char * len(out)).from_buffer(out)
     done = function(context, view, len(out), ctypes.cast(given, ctypes.c_void_p), size, *level)

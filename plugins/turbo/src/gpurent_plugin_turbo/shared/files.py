@@ -1,4 +1,4 @@
-"""Reads, writes and compares files, large ones by blocks. Travels to the machine as source."""
+"""Reads, writes and compares files, large ones by blocks. Sent to the machine as source."""
 
 import os
 import stat
@@ -7,7 +7,7 @@ from gpurent_plugin_turbo.shared.codec import BLAKE, compute_digest
 
 
 def block_size(size: int) -> int:
-    """Bytes of one block of a file: a thousandth, from 256 KiB to 16 MiB, so that a list of digests stays small."""
+    """Return a file's block size in bytes: a thousandth, 256 KiB to 16 MiB; lists of digests stay small."""
     step = 1 << 18
     while step < (1 << 24) and step * 4096 < size:
         step *= 2
@@ -15,7 +15,7 @@ def block_size(size: int) -> int:
 
 
 def digest_blocks(handle: int, size: int, kind: int) -> bytes:
-    """The digests of the blocks of the first ``size`` bytes, one behind the other; missing bytes count as zeros."""
+    """Return the concatenated digests of the blocks of the first ``size`` bytes; missing bytes count as zeros."""
     step, found = block_size(size), []
     buffer = memoryview(bytearray(min(step, max(size, 1))))
     for at in range(0, size, step):
@@ -39,7 +39,7 @@ def pread_into(handle: int, view: memoryview, at: int) -> int:
 
 
 def make_partial_name(name: bytes, size: int, time: int) -> bytes:
-    """The name of a file's partial: the same name and content, the same partial; safe for any file system."""
+    """Return the name of a file's partial: determined by name, size and mtime, safe for any file system."""
     return (
         compute_digest(BLAKE, name)[:10].hex()
         + "-"
@@ -52,12 +52,12 @@ def has_same_state(there: os.stat_result, size: int, time: int) -> bool:
 
 
 def is_same_time(stamp: int, time: int) -> bool:
-    """In ns; a stamp in whole seconds was set by a tool that knows no finer ones."""
+    """Compare times in ns; a stamp in whole seconds was set by a tool that knows no finer ones."""
     return stamp == time or (stamp % 1000000000 == 0 and stamp // 1000000000 == time // 1000000000)
 
 
 def digest_file(handle: int) -> bytes:
-    """Of a whole file, read back from where it lies."""
+    """Return the digest of a whole file, read back from disk."""
     from hashlib import sha256
 
     made, at = sha256(), 0
@@ -70,7 +70,7 @@ def digest_file(handle: int) -> bytes:
 
 
 def digest_path(path: bytes) -> bytes:
-    """Nothing where the file cannot be read."""
+    """Return the digest of a file; empty if it cannot be read."""
     try:
         with open(path, "rb") as file:
             return digest_file(file.fileno())

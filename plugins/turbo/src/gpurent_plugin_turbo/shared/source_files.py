@@ -1,4 +1,4 @@
-"""Reads what is to be sent: small files whole, large ones by their ranges. Travels to the machine as source."""
+"""Reads what is to be sent: small files whole, large ones by ranges. Sent to the machine as source."""
 
 import errno
 import os
@@ -6,12 +6,12 @@ import stat
 
 from gpurent_plugin_turbo.shared.files import block_size
 
-READ_FLAGS = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK  # what became a pipe does not hold us up
+READ_FLAGS = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK  # do not block if it has become a pipe
 DIGEST_SIZE = 16
 
 
 def read_whole_file(path: bytes, most: int) -> "tuple[bytes | None, os.stat_result]":
-    """A file and its state; no content where it is no file, has more than ``most`` bytes or changes meanwhile."""
+    """Return a file's content and state; no content if it is no file, exceeds ``most`` bytes or changes meanwhile."""
     handle = os.open(path, READ_FLAGS)
     try:
         before = os.fstat(handle)
@@ -31,7 +31,7 @@ def read_whole_file(path: bytes, most: int) -> "tuple[bytes | None, os.stat_resu
 
 
 def list_extents(handle: int, size: int, most: int) -> "list[tuple[int, int]]":
-    """Offset and length of what is no hole; the last takes all of the rest where there are more than ``most``."""
+    """Return offset and length of data without holes; if there are more than ``most``, the last covers the rest."""
     found: list[tuple[int, int]] = []
     at = 0
     while at < size and len(found) < most:
@@ -39,7 +39,7 @@ def list_extents(handle: int, size: int, most: int) -> "list[tuple[int, int]]":
             at = os.lseek(handle, at, os.SEEK_DATA)
             end = min(os.lseek(handle, at, os.SEEK_HOLE), size)
         except OSError as error:
-            if error.errno == errno.ENXIO:  # no data any more
+            if error.errno == errno.ENXIO:  # no more data
                 return found
             end = size
         found.append((at, end - at))
@@ -50,7 +50,10 @@ def list_extents(handle: int, size: int, most: int) -> "list[tuple[int, int]]":
 
 
 def compare_blocks(mine: bytes, theirs: bytes, size: int) -> "tuple[list[tuple[int, int]], int]":
-    """Offset and length of what differs, in order, and the bytes that are the same; from two `digest_blocks`."""
+    """Return the ranges that differ (offset, length; in order) and the number of equal bytes.
+
+    Both arguments are results of `digest_blocks`.
+    """
     step, same = block_size(size), 0
     ranges: list[tuple[int, int]] = []
     for index, at in enumerate(range(0, size, step)):

@@ -1,6 +1,6 @@
-"""What both sides speak: frames, their heads, and tables.
+"""The protocol of both sides: frames, their heads, and tables.
 
-Travels to the machine as source: any Python from 3.7 on, the standard library, no future annotations.
+Sent to the machine as source: Python 3.7 or later, only the standard library, no future annotations.
 """
 
 import os
@@ -9,42 +9,42 @@ import sys
 
 from gpurent_plugin_turbo.shared.annotations import TableRow
 
-FRAME_HEADER = struct.Struct(">BIQ")  # kind, bytes of head, bytes of body
-UNIT_HEADER = struct.Struct(">IBBQ16s")  # number, codec, kind of digest, raw bytes, their digest
-TABLE_HEADER = struct.Struct(">II")  # rows, bytes of their names and links
-FILE, FOLDER, LINK, HARD_LINK = 0, 1, 2, 3  # kinds of a row
-OTHER, MISSING, UNREADABLE = 4, 5, 6  # in a pull's listing
+FRAME_HEADER = struct.Struct(">BIQ")  # kind, head size, body size
+UNIT_HEADER = struct.Struct(">IBBQ16s")  # number, codec, digest kind, raw size, digest
+TABLE_HEADER = struct.Struct(">II")  # rows, size of names and links
+FILE, FOLDER, LINK, HARD_LINK = 0, 1, 2, 3  # kinds of rows
+OTHER, MISSING, UNREADABLE = 4, 5, 6  # only in a pull's listing
 PARTIALS_DIR = b".gpurent-part"
 IO_SIZE = 1 << 18
 SMALL_WRITE = 1 << 17  # an eighth of a pipe
 MAX_FRAME = 64 << 20
 
-# of a push
-MANIFEST = struct.Struct(">IQ")  # number, bytes that travel without being asked for
-HAVE, NEED, BASE = 0, 1, 2  # it is there; it is not; something is that it may be built on
-SEGMENT = struct.Struct(">33sQQ")  # partial, offset, size of the whole file
-COMMIT = struct.Struct(">33sHQqB")  # partial, mode, size, time, kind of digest (0: none)
-ACK = struct.Struct(">IB")  # number, what became of it
+# push
+MANIFEST = struct.Struct(">IQ")  # number, bytes sent without a request
+HAVE, NEED, BASE = 0, 1, 2  # up to date; missing; a base for it exists
+SEGMENT = struct.Struct(">33sQQ")  # partial, offset, file size
+COMMIT = struct.Struct(">33sHQqB")  # partial, mode, size, mtime, digest kind (0: none)
+ACK = struct.Struct(">IB")  # number, status
 DONE, BAD_DIGEST, NO_LIBRARY = 0, 1, 2
 
-# of a pull
-PIECE = struct.Struct(">IQQQq")  # number, offset, length, size of the whole, its time
-FILE_STATE = struct.Struct(">Qq")  # size, time; or the number of an error, 0
-EXTENT, MAX_EXTENTS = struct.Struct(">QQ"), 65536  # offset, length; at most so many are sent
-SPARSE = b"sparse"  # in place of a link: a file with holes
+# pull
+PIECE = struct.Struct(">IQQQq")  # number, offset, length, file size, mtime
+FILE_STATE = struct.Struct(">Qq")  # size, mtime; or error number, 0
+EXTENT, MAX_EXTENTS = struct.Struct(">QQ"), 65536  # offset, length; the most that are sent
+SPARSE = b"sparse"  # in place of a link target: a file with holes
 UNCHANGED, CHANGED = 0, 1
 
 
 class ProtocolViolation(Exception):
-    """The other side sent what it may not send."""
+    """The other side broke the protocol."""
 
 
 class ConnectionEnded(Exception):
-    """In the middle of a frame or between two."""
+    """The connection ended, within a frame or between two."""
 
 
 def enlarge_pipe(pipe: int) -> None:
-    """A pipe that holds more is filled and emptied with fewer changes of process."""
+    """Enlarge a pipe: a larger one needs fewer context switches."""
     try:
         from fcntl import fcntl
 
@@ -60,7 +60,7 @@ class FrameStream:
         self.source, self.sink = source, sink
         self.bytes_read = self.bytes_sent = 0
         self._buffer = memoryview(b"")
-        self.bytes_written = self._last_bytes_written = 0  # bytes
+        self.bytes_written = self._last_bytes_written = 0
         self._pause = 8e-4
 
     def read_into(self, view: memoryview) -> memoryview:
@@ -77,7 +77,7 @@ class FrameStream:
         return view
 
     def count_pending(self) -> int:
-        """Bytes that have come and are not read yet; as many as there can be where nobody knows."""
+        """Return the received bytes that are not read yet; `MAX_FRAME` if unknown."""
         try:
             from fcntl import ioctl
 
@@ -89,13 +89,13 @@ class FrameStream:
         return self.read_into(memoryview(bytearray(size)))
 
     def read_to_buffer(self, size: int) -> memoryview:
-        """What `read` returns, in a buffer that the next call uses again: fresh memory costs more than filling it."""
+        """Like `read`, into a buffer that the next call reuses: fresh memory costs more than filling it."""
         if len(self._buffer) < size:
             self._buffer = memoryview(bytearray(max(size, 2 * IO_SIZE)))
         return self.read_into(self._buffer[:size])
 
     def read_header(self, largest: int = MAX_FRAME) -> "tuple[int, bytes, int]":
-        """Kind and head of the next frame, and how long its body is; the body is still to be read."""
+        """Return kind and head of the next frame and the size of its body, which is still to be read."""
         kind, head, body = FRAME_HEADER.unpack(self.read(FRAME_HEADER.size))
         if head > largest or body > largest:
             raise ProtocolViolation("a frame of %d and %d bytes" % (head, body))
@@ -107,21 +107,21 @@ class FrameStream:
             self.write(data)
 
     def send_hello(self) -> None:
-        """The first frame of the far side tells that the source runs."""
+        """Send the remote side's first frame, which shows that its code runs."""
         self.send_frame(ord("O"), sys.version.split()[0].encode())
 
     def send_header(self, kind: int, head: bytes, size: int) -> None:
-        """Of a frame whose body is sent in another way."""
+        """Send the header of a frame whose body is sent separately."""
         self.write(FRAME_HEADER.pack(kind, len(head), size) + head)
 
     def send_zeros(self, size: int) -> None:
-        """For what a file that shrank does not have any more."""
+        """Send zeros in place of what a file that shrank no longer has."""
         while size:
             self.write(bytes(min(size, IO_SIZE)))
             size -= min(size, IO_SIZE)
 
     def send_file(self, handle: int, at: int, size: int) -> None:
-        """A body straight from a file; the kernel does it where it can."""
+        """Send a body straight from a file, by the kernel where it can."""
         while size:
             try:
                 done = os.sendfile(self.sink, handle, at, size)
@@ -140,7 +140,7 @@ class FrameStream:
             at, size, self.bytes_written = at + done, size - done, self.bytes_written + done
 
     def wait_until_writable(self) -> None:
-        """Nothing fits. Wait until much does: to wake for each piece that is read costs more than its copy."""
+        """Wait until there is much space: a wake-up for each piece that the peer reads costs more than copying it."""
         import select
         import time
 
@@ -177,7 +177,7 @@ def make_error_row(number: int, name: bytes) -> "TableRow":
 
 
 def encode_table(rows: "list[TableRow]") -> bytes:
-    """Column by column, which compresses better than row by row."""
+    """Encode column by column, which compresses better than row by row."""
     count = len(rows)
     if not count:
         return TABLE_HEADER.pack(0, 0)
@@ -196,7 +196,7 @@ def encode_table(rows: "list[TableRow]") -> bytes:
 
 
 def decode_table(data: "bytes | memoryview") -> "tuple[list[TableRow], int]":
-    """The rows of a table and how long it was; `ProtocolViolation` for what is no table."""
+    """Return the rows of a table and its size. Raises `ProtocolViolation` if the data is no table."""
     try:
         count, length = TABLE_HEADER.unpack_from(data)
         if TABLE_HEADER.size + count * 19 + length > len(data):

@@ -1,1 +1,1 @@
-"""Connections to the machine, and how much each of them carries."""
+"""Connections to the machine and how much data each of them may carry."""

@@ -1,4 +1,4 @@
-"""Turns the source for the far side into one shell command: nothing is installed, nothing is left behind."""
+"""Packs the remote code into one shell command: nothing is installed, nothing is left behind."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from posixpath import normpath
 
 from gpurent import api
 
-# What each command carries; a module comes after those that it imports.
+# The modules that each command carries; each comes after the modules that it imports.
 PUSH_MODULES = (
     *("shared/wire", "shared/codec", "shared/files"),
     *("far/workers", "far/partials", "far/receiver"),
@@ -36,13 +36,13 @@ def make_pull_command(request: api.PullRequest) -> str:
 
 
 def make_prune_command(target: str, folders: list[bytes]) -> str:
-    """Lists what is in ``folders`` below ``target``, and deletes what it is told to."""
+    """Return a command that lists what is in ``folders`` below ``target`` and deletes what it is asked to."""
     return make_python_command(f"serve_prune({target.encode()!r}, {folders!r})", *PRUNE_MODULES)
 
 
 @cache
 def make_python_command(call: str, *modules: str) -> str:
-    """A command for any shell that runs ``call`` after ``modules``; status 127 where there is no Python."""
+    """Return a command for any shell: loads ``modules``, runs ``call``; exit status 127 without Python."""
     source = f"{bundle_source(*modules)}\n{call}".encode()
     packed = b2a_base64(zlib.compress(source, 6), newline=False).decode()
     loader = f'import zlib,binascii;exec(zlib.decompress(binascii.a2b_base64("{packed}")))'
@@ -50,9 +50,9 @@ def make_python_command(call: str, *modules: str) -> str:
 
 
 def bundle_source(*modules: str) -> str:
-    """The source of ``modules`` as one, without what only people and type checkers read.
+    """Return the joined source of ``modules``, without anything that only people and type checkers read.
 
-    The command that carries it is the first thing on a connection in slow start, which takes 14 KB at once and no more.
+    The command that carries it is the first data on a connection in slow start, whose initial window is about 14 KB.
     """
     kept: list[str] = []
     for module in modules:
@@ -62,8 +62,8 @@ def bundle_source(*modules: str) -> str:
 
 
 def _strip_source(lines: Iterable[str]) -> Iterator[str]:
-    """Without our own imports, those for type checkers, docstrings, comments; indented by single spaces."""
-    until = ""  # what ends the lines that are left out
+    """Drop our own imports, imports for type checkers, docstrings and comments; indent by single spaces."""
+    until = ""  # the text that ends the lines being skipped
     for line in lines:
         text = line.strip()
         indent = " " * ((len(line) - len(line.lstrip())) // 4)
@@ -75,7 +75,7 @@ def _strip_source(lines: Iterable[str]) -> Iterator[str]:
             until = ")" if text.endswith("(") else ""
         elif text.startswith(_DOCSTRING_QUOTES):
             if indent:
-                yield f"{indent}0\n"  # there may be nothing else in this body
+                yield f"{indent}0\n"  # the body might hold nothing else
             until = "" if text.endswith(_DOCSTRING_QUOTES) and len(text) > 3 else _DOCSTRING_QUOTES
         else:
             yield f"{indent}{text}\n"

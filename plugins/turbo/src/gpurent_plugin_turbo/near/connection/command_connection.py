@@ -1,4 +1,4 @@
-"""A connection to the machine that runs one command there."""
+"""A connection that runs one command on the machine."""
 
 from __future__ import annotations
 
@@ -11,32 +11,32 @@ from gpurent_plugin_turbo.shared.wire import FrameStream
 
 
 class CommandConnection:
-    """``frames`` is the command's input and output. Any thread may call `abort`, more than once too."""
+    """A connection; ``frames`` is the command's input and output. `abort` may be called repeatedly, from any thread."""
 
     frames: FrameStream
-    tuned_socket = TunedSocket()  # of which nothing is known, where there is no better one
-    needs_login = False  # whether it begins with a login of its own
-    handshake_timeout = 120.0  # seconds after which a far side that said nothing is given up
+    tuned_socket = TunedSocket()  # knows nothing; subclasses replace it if they can
+    needs_login = False  # whether it logs in by itself
+    handshake_timeout = 120.0  # seconds after which a silent remote side is given up
 
     def make_handshake_timer(self) -> Timer:
-        """Aborts it, once started and unless cancelled, when the far side has had its time to answer."""
+        """Return a timer that aborts the connection if the remote side has not answered when it expires."""
         timer = Timer(self.handshake_timeout, self.abort)
         timer.daemon = True
         return timer
 
     def read_some(self, most: int) -> bytes:
-        """What has come, at least a byte and at most ``most``; nothing at the end."""
+        """Return received data, at least one byte and at most ``most``; empty at the end."""
         try:
             return os.read(self.frames.source, most)
         except OSError:
             return b""
 
     def abort(self) -> None:
-        """Cut it."""
+        """Drop the connection."""
 
     def close(self) -> None:
-        """Abort it and release what it holds; nobody may use ``frames`` afterwards."""
+        """Abort the connection and release what it holds; ``frames`` must not be used afterwards."""
 
     def explain_end(self) -> api.GpurentError:
-        """What ended it. Waits for the end."""
+        """Wait for the end and return the error that explains it."""
         raise NotImplementedError

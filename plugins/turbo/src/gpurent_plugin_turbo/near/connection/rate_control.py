@@ -1,4 +1,4 @@
-"""How hard to compress and how much may be in flight, from what the streams are seen to carry."""
+"""Choice of the compression level and of the bytes in flight, from the measured throughput of the streams."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from threading import Lock
 from time import monotonic
 
 MIB = 1 << 20
-# zstd's levels: raw bytes a second of one core, and the size of what comes out against level 3. First guesses;
-# what is measured takes their place. Left out are levels that others beat in both.
+# zstd levels: uncompressed bytes per second on one core, and the compressed size relative to level 3. These are
+# initial estimates that measurements replace. Levels that others beat in both figures are left out.
 ASSUMED_SPEEDS = {
     1: (350e6, 1.05),
     3: (250e6, 1.0),
@@ -17,19 +17,20 @@ ASSUMED_SPEEDS = {
     9: (55e6, 0.86),
     11: (25e6, 0.84),
 }
-MAX_UNRATED_LEVEL = 6  # no higher while nobody knows how quick the streams will be
+MAX_UNRATED_LEVEL = 6  # the highest level while the throughput is unknown
 CPU_COUNT = os.cpu_count() or 1
-MIN_COMPRESSED_BYTES = 24 * MIB  # compressed in any case: slow start is slow even on the quickest path
-PROBE_SECONDS = 0.5  # seconds until a change shows in the rates
-UNLIMITED_RATE = 1e12  # as good as nothing to wait for: raw, to see what comes of it
-FAST_RATE = 100e6  # bytes a second from which the streams need the processors for themselves
+MIN_COMPRESSED_BYTES = 24 * MIB  # compressed in any case: slow start limits even the fastest path
+PROBE_SECONDS = 0.5  # time until a change shows in the rates
+UNLIMITED_RATE = 1e12  # in effect no waiting: send uncompressed and measure
+FAST_RATE = 100e6  # bytes per second at which the streams need the processors themselves
 
 
 class CompressionLevel:
-    """The level that brings a byte across soonest: compressing and carrying go on side by side, the slower one counts.
+    """The level that delivers a byte soonest; compressing and sending overlap, so the slower of the two counts.
 
-    0 is raw. How quick the streams are is unknown at first: ``current`` begins low, and ``idle_level`` is for the time
-    in which nothing can be sent anyway.
+    Level 0 sends uncompressed. The throughput is unknown at first, so ``current`` starts low; ``idle_level`` is used
+    while
+    nothing can be sent anyway.
     """
 
     def __init__(self) -> None:
@@ -44,7 +45,7 @@ class CompressionLevel:
         self._first_rated = 0.0
 
     def record_compression(self, level: int, raw: int, compressed: int, seconds: float) -> None:
-        """What one compression gave, and the seconds of a processor that it took."""
+        """Record the result of one compression and the processor time that it took, in seconds."""
         if not level or raw < 65536 or not seconds:
             return
         with self._lock:
@@ -54,29 +55,32 @@ class CompressionLevel:
             self._measured_ratio[level] = (self._measured_ratio.get(level, fresh) * 3 + fresh) / 4
 
     def raise_for_long_path(self, rtt: float, waits: bool) -> None:
-        """The path is a long one: what goes first is worth more than the lowest level.
+        """Raise the initial level on a high-latency path, where the first bytes should be few.
 
-        ``waits``: something goes on meanwhile, a login or enough that is in flight; else the next bytes are awaited.
+        ``waits``: other work covers the compression time (a login, or enough data in flight); otherwise the stream
+        would be
+        idle until the next bytes are ready.
         """
         with self._lock:
             if not self._rate:
                 self.current = max(self.current, MAX_UNRATED_LEVEL if waits or rtt > 0.03 else 3)
 
     def _estimate_ratio(self, level: int) -> float:
-        """What is left of a byte: as measured, else as the nearest level that was measured has it."""
+        """Return compressed size over original size: measured, or derived from the nearest measured level."""
         if level in self._measured_ratio or not self._measured_ratio:
             return self._measured_ratio.get(level, 0.3 * self._relative_size[level])
         known = min(self._measured_ratio, key=lambda other: abs(other - level))
         return self._measured_ratio[known] * self._relative_size[level] / self._relative_size[known]
 
     def record_rate(self, rate: float, *, saturated: bool, low_latency: bool) -> None:
-        """The streams carry ``rate`` bytes a second.
+        """Record that the streams carry ``rate`` bytes per second and choose the level again.
 
-        ``saturated``: finished units wait for them, so that is all they can.
-
-        Else the streams wait for us: they can do more, nobody knows how much, and the guess goes up until units wait.
-        On a ``low_latency`` path streams and compressing share processors, so the streams show what they can only
-        while they carry raw data.
+        ``saturated``: finished units are waiting, so this rate is all that the streams can carry. Otherwise the streams
+        are
+        waiting for data and could carry more; the estimate then rises until units have to wait.
+        On a ``low_latency`` path the streams and the compression compete for processors, so the streams show their full
+        rate
+        only while they carry uncompressed data.
         """
         now = monotonic()
         if now - self._rated_at < 0.1 or not (rate or low_latency):
@@ -111,19 +115,19 @@ class CompressionLevel:
 
 
 class AckRate:
-    """Bytes a second as acknowledged, over the time in which something was in flight; and the credit from it."""
+    """Acknowledged bytes per second while anything was in flight, and the credit that follows from them."""
 
     def __init__(self) -> None:
         self._started = 0.0
         self._bytes, self._span = 0, 0.0
-        self.value = self.rtt = 0.0  # bytes a second; seconds of the quickest acknowledgement
+        self.value = self.rtt = 0.0  # bytes per second; seconds of the fastest acknowledgement
 
     def mark_sent(self) -> None:
         if not self._started:
             self._started = monotonic()
 
     def record_ack(self, size: int, sent_at: float, idle: bool) -> None:
-        """``idle``: now nothing is in flight."""
+        """Record an acknowledgement; ``idle``: nothing is in flight now."""
         now = monotonic()
         self.rtt = min(self.rtt or 60.0, now - sent_at)
         self._bytes += size
@@ -135,9 +139,11 @@ class AckRate:
             self._bytes, self._span = 0, 0.0
 
     def compute_credit(self, rtt: float, first: bool) -> int:
-        """Bytes that may be unacknowledged: three tenths of a second of this stream, so that none makes a long tail.
+        """Return how many bytes may be unacknowledged.
 
-        More where the path's round trip takes long; ``rtt`` is in seconds.
+        It is 0.3 s of this stream's rate, so that no stream finishes long after the others; more if ``rtt`` (seconds)
+        is
+        high.
         """
         if not self.value:
             return (4 if first or rtt < 0.01 else 2) * MIB
@@ -145,7 +151,7 @@ class AckRate:
 
 
 class BandwidthLimit:
-    """The user's limit in bytes a second, over all streams; 0 is none."""
+    """The user's bandwidth limit in bytes per second, shared by all streams; 0 means none."""
 
     def __init__(self, limit: int) -> None:
         self._limit = limit
@@ -153,7 +159,7 @@ class BandwidthLimit:
         self._lock = Lock()
 
     def reserve(self, size: int) -> float:
-        """Seconds to wait before ``size`` bytes may go."""
+        """Reserve ``size`` bytes; return the seconds to wait before sending them."""
         if not self._limit:
             return 0.0
         with self._lock:

@@ -1,4 +1,4 @@
-"""A channel of the connection that core has open: no new login, no process, frames through the event loop."""
+"""A channel of the SSH connection that core has open: no login, no process; frames pass through the event loop."""
 
 from __future__ import annotations
 
@@ -14,17 +14,19 @@ import asyncssh
 from asyncssh.constants import MSG_IGNORE
 from asyncssh.packet import String
 
-from gpurent.api import GpurentError, SshConnection, TransferUnsupported, UnavailableError
+from gpurent.api import GpurentError, SshConnection, TransferUnsupported, connection_lost_error
+from gpurent_plugin_turbo import _
 from gpurent_plugin_turbo.near.connection.command_connection import CommandConnection
 from gpurent_plugin_turbo.near.connection.tcp_tuning import SOCKET_TUNER
 from gpurent_plugin_turbo.shared.wire import ConnectionEnded, FrameStream
 
-MAX_BUFFERED = 4 << 20  # bytes that wait for a thread before the channel is stopped
+MAX_BUFFERED = 4 << 20  # bytes buffered for a thread before reading from the channel is paused
 WRITE_SIZE = 1 << 18
+END_OF_FILE, ABORTED = "end of file", "aborted"  # ends that say nothing to the user
 
 
 class ChannelFrames(FrameStream, asyncssh.SSHClientSession[bytes]):
-    """Frames of one channel. Threads read and write, and wait on one condition; the rest runs in the event loop."""
+    """Frames over one channel. Threads read, write and wait on one condition; the rest runs in the event loop."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         super().__init__(-1, -1)
@@ -38,7 +40,7 @@ class ChannelFrames(FrameStream, asyncssh.SSHClientSession[bytes]):
         self.exit_status: int | None = None
         self.closed = asyncio.Event()
 
-    # in threads
+    # called in threads
 
     def read_into(self, view: memoryview) -> memoryview:
         done = 0
@@ -87,15 +89,15 @@ class ChannelFrames(FrameStream, asyncssh.SSHClientSession[bytes]):
 
     def mark_ended(self, why: str) -> None:
         with self._condition:
-            self.end_reason = self.end_reason or why or "end of file"
+            self.end_reason = self.end_reason or why or END_OF_FILE
             self._condition.notify_all()
 
-    # in the event loop
+    # called in the event loop
 
     def connection_made(self, chan: Any) -> None:
-        """The command is requested in this very step of the loop; what is written from the next one on comes after it.
+        """Allow writing from the next step of the event loop on; the exec request goes out in this one.
 
-        So nobody waits a round trip for the answer, as OpenSSH's client does not either.
+        Like OpenSSH's client, this does not wait a round trip for the answer to the request.
         """
         self._channel = chan
         self._loop.call_soon(self.resume_writing)
@@ -118,7 +120,7 @@ class ChannelFrames(FrameStream, asyncssh.SSHClientSession[bytes]):
             self._channel.resume_reading()
 
     def eof_received(self) -> bool:
-        self.mark_ended("end of file")
+        self.mark_ended("")
         return True
 
     def exit_status_received(self, status: int) -> None:
@@ -151,7 +153,7 @@ def get_transport(connection: SshConnection) -> asyncssh.SSHClientConnection:
 
 
 class SshChannel(CommandConnection):
-    """One channel; opened in the background, so that the caller may build its first units meanwhile."""
+    """One channel; opened in the background, so that the caller can build its first units meanwhile."""
 
     def __init__(self, connection: SshConnection, loop: asyncio.AbstractEventLoop, command: str) -> None:
         self._endpoint, self._loop = str(connection.endpoint), loop
@@ -168,26 +170,26 @@ class SshChannel(CommandConnection):
         try:
             self._loop.call_soon(
                 self._send_padding, connection
-            )  # follows the request, which is sent in this step
+            )  # runs after the channel request, which is sent in this step
             await get_transport(connection).create_session(lambda: self.frames, command, encoding=None)
         except (OSError, asyncssh.Error) as error:
             self.frames.mark_ended(str(error) or type(error).__name__)
 
     def _send_padding(self, connection: SshConnection) -> None:
-        """Let the kernel learn the path while the channel opens: what is ignored there is acknowledged all the same.
+        """Grow the TCP window while the channel opens: SSH ignores this padding, but TCP acknowledges it.
 
-        A connection in slow start doubles its rate with each round trip; this one would be wasted otherwise.
+        A connection in slow start doubles its rate with each round trip; this round trip would otherwise be wasted.
         """
         size = self.tuned_socket.read_slow_start_window()
         if size:
-            with contextlib.suppress(OSError, asyncssh.Error):  # whoever waits for the channel hears of it
+            with contextlib.suppress(OSError, asyncssh.Error):  # opening the channel reports the error
                 get_transport(connection).send_packet(MSG_IGNORE, String(bytes(size)))
 
     def read_some(self, most: int) -> bytes:
         return bytes(self.frames.read_some(most))
 
     def abort(self) -> None:
-        self.frames.mark_ended("ended here")
+        self.frames.mark_ended(ABORTED)
         with contextlib.suppress(RuntimeError):
             self._loop.call_soon_threadsafe(self._close_channel)
 
@@ -205,7 +207,6 @@ class SshChannel(CommandConnection):
                 asyncio.wait_for(self.frames.closed.wait(), 5), self._loop
             ).result(6)
         if self.frames.exit_status == 127:
-            return TransferUnsupported(f"{self._endpoint} has no python3")
-        return UnavailableError(
-            f"the line to {self._endpoint} is lost: {self.frames.end_reason}", retryable=True
-        )
+            return TransferUnsupported(_("{endpoint} has no python3").format(endpoint=self._endpoint))
+        reason = self.frames.end_reason
+        return connection_lost_error(self._endpoint, "" if reason in (END_OF_FILE, ABORTED) else reason)

@@ -1,4 +1,4 @@
-"""A connection through a process of the system's ssh, which may be started before the push that needs it."""
+"""A connection through a process of the system's ssh, which may be started before the push that uses it."""
 
 from __future__ import annotations
 
@@ -8,22 +8,23 @@ from threading import Lock
 from time import monotonic, sleep
 
 from gpurent import api
+from gpurent_plugin_turbo import _
 from gpurent_plugin_turbo.near.connection.command_connection import CommandConnection
 from gpurent_plugin_turbo.near.connection.tcp_tuning import SOCKET_TUNER
 from gpurent_plugin_turbo.shared.wire import FrameStream, enlarge_pipe
 
 MAX_STDERR = 1 << 20
-SIGKILL = 9  # signal.SIGKILL, without an import of enum
+SIGKILL = 9  # signal.SIGKILL; importing signal would import enum
 FAST_CIPHERS = "^aes128-gcm@openssh.com,aes256-gcm@openssh.com"
 
 
 def _quote_option(path: object) -> str:
-    """A path as a value of ssh's options: quoted, and without its tokens."""
+    """Return the path as a value for an ssh option: quoted, with percent tokens escaped."""
     return '"' + str(path).replace("%", "%%") + '"'
 
 
 def make_ssh_arguments(connection: api.SshConnection, settings: Mapping[str, str]) -> list[str]:
-    """The system's ssh with the lease's key and pinned host key, and nothing of the user's own set-up."""
+    """Return an ssh command line with the lease's key and pinned host key, without the user's ssh configuration."""
     options = {
         "BatchMode": "yes",
         "CheckHostIP": "no",
@@ -45,8 +46,8 @@ def make_ssh_arguments(connection: api.SshConnection, settings: Mapping[str, str
         "UpdateHostKeys": "no",
         "UserKnownHostsFile": _quote_option(connection.known_hosts),
     }
-    if settings.get("kex"):
-        options["KexAlgorithms"] = "^" + settings["kex"]
+    if settings.get("kex_algorithms"):
+        options["KexAlgorithms"] = "^" + settings["kex_algorithms"]
     found = ["ssh", "-F", "none", "-T", "-p", str(connection.endpoint.port), "-l", connection.endpoint.user]
     for name, value in options.items():
         found += ["-o", f"{name}={value}"]
@@ -54,7 +55,7 @@ def make_ssh_arguments(connection: api.SshConnection, settings: Mapping[str, str
 
 
 class SshProcess(CommandConnection):
-    """One process of the system's ssh. `subprocess` is not used: its import takes longer than a process does."""
+    """A process of the system's ssh. `subprocess` is not used: importing it takes longer than starting a process."""
 
     needs_login = True
 
@@ -92,7 +93,7 @@ class SshProcess(CommandConnection):
         self._pipes = []
 
     def _wait_for_exit(self, seconds: float) -> bool:
-        """Whether it has ended by then."""
+        """Wait at most ``seconds``; return whether the process has ended."""
         until, pause = monotonic() + seconds, 0.0005
         while True:
             with self._lock:
@@ -112,28 +113,35 @@ class SshProcess(CommandConnection):
             self._wait_for_exit(5)
         text = _read_stderr(self._stderr).decode("utf-8", "replace").strip()[-300:]
         if self._exit_status == 127:
-            return api.TransferUnsupported(f"{self._endpoint} has no python3", detail=text)
+            return api.TransferUnsupported(
+                _("{endpoint} has no python3").format(endpoint=self._endpoint), detail=text
+            )
         if "Host key verification failed" in text or "REMOTE HOST IDENTIFICATION" in text:
             return api.HostKeyChanged(
-                f"{self._endpoint} shows another host key than the one of this lease", detail=text
+                _("the host key of {endpoint} is not the one pinned for this lease").format(
+                    endpoint=self._endpoint
+                ),
+                detail=text,
             )
         if "Permission denied" in text:
-            return api.AuthError(f"{self._endpoint} refused the key", detail=text)
-        return api.UnavailableError(f"the line to {self._endpoint} is lost: {text or 'cut'}", retryable=True)
+            return api.AuthError(
+                _("{endpoint} rejected the key").format(endpoint=self._endpoint), detail=text
+            )
+        return api.connection_lost_error(self._endpoint, text)
 
 
 def _spawn_process(arguments: list[str], pipes: tuple[int, int, int]) -> int:
     environment = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ}
     actions = [(os.POSIX_SPAWN_DUP2, pipe, number) for number, pipe in enumerate(pipes)]
     try:
-        # A session of its own: what the user types to us (Ctrl-C) is not for ssh.
+        # A new session, so that what the user types for us (Ctrl-C) does not reach ssh.
         return os.posix_spawnp(arguments[0], arguments, environment, file_actions=actions, setsid=True)
     except NotImplementedError:
         return os.posix_spawnp(arguments[0], arguments, environment, file_actions=actions)
 
 
 def _read_stderr(pipe: int) -> bytes:
-    """Everything that is in the pipe; the process has ended, so nothing more will come."""
+    """Read all that is in the pipe; the process has ended, so nothing more will come."""
     os.set_blocking(pipe, False)
     found = b""
     try:
@@ -148,7 +156,7 @@ _predialed: dict[tuple[str, str], SshProcess] = {}
 
 
 def predial(connection: api.SshConnection, settings: Mapping[str, str], command: str) -> None:
-    """Begin the login that ``command`` will need; nothing else is touched."""
+    """Start the login that ``command`` will need, and nothing else."""
     _predialed[str(connection.endpoint), command] = SshProcess(connection, settings, command)
 
 
@@ -157,7 +165,7 @@ def pop_predialed(connection: api.SshConnection, command: str) -> SshProcess | N
 
 
 def close_predialed(connection: api.SshConnection, command: str) -> None:
-    """End the connection, if nobody took it."""
+    """Close the predialed connection if it was not used."""
     if (predialed := pop_predialed(connection, command)) is not None:
         predialed.close()
 

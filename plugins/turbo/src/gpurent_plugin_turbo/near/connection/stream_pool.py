@@ -1,4 +1,4 @@
-"""Several connections at once and their threads: opening, adding more while that helps, ending, failing."""
+"""Several connections and their threads: opening, adding more while that helps, ending, failing."""
 
 from __future__ import annotations
 
@@ -13,22 +13,22 @@ from gpurent_plugin_turbo.near.connection.rate_control import MIB, AckRate
 from gpurent_plugin_turbo.near.connection.tcp_tuning import LONG_RTT
 from gpurent_plugin_turbo.shared.annotations import Any
 
-SECOND_STREAM_BYTES = 12 * MIB  # from here a second stream is worth its login
-SAMPLE_SECONDS = 2.0  # for which the rate of all streams is measured
-MIN_GAIN = 1.15  # another stream must have made the rate so many times what it was
-HIGH_LATENCY_RTT = 0.015  # seconds of a round trip from which one stream may be slower than the path
-SLOW_START_STREAMS = 2  # opened at once on a long path
-MIN_SECONDS_LEFT = 8.0  # with less to go, another stream is not worth its login
+SECOND_STREAM_BYTES = 12 * MIB  # above this size a second stream is worth its login
+SAMPLE_SECONDS = 2.0  # how long the total rate is measured
+MIN_GAIN = 1.15  # a new stream must have raised the rate by this factor
+HIGH_LATENCY_RTT = 0.015  # seconds; above this RTT one stream may be slower than the path
+SLOW_START_STREAMS = 2  # opened at once on a high-latency path
+MIN_SECONDS_LEFT = 8.0  # with less time left, another stream is not worth its login
 MIN_BYTES_WAITING = MIB  # with less to send, slow start does not matter
-LOW_LATENCY_RTT = 0.002  # seconds of a round trip below which the path is hardly the slowest part
-MAX_SILENCE = 300.0  # seconds without a byte, so that nothing hangs for ever
-SLOW_DISK_RATE = 20e6  # bytes a second at which a slow disk is read
-MAX_DISK_SECONDS = 7200.0  # seconds that one large file may take on top
+LOW_LATENCY_RTT = 0.002  # seconds; below this RTT the path is hardly the bottleneck
+MAX_SILENCE = 300.0  # seconds without a byte, so that nothing hangs forever
+SLOW_DISK_RATE = 20e6  # bytes per second that a slow disk can be read at
+MAX_DISK_SECONDS = 7200.0  # the most that one large file may add
 Frame = tuple[int, bytes, bytes]  # kind, head, body
 
 
 class IdleTimeout:
-    """Counts seconds without a byte. Not for two threads at once."""
+    """Counts seconds without a byte. Not thread-safe."""
 
     def __init__(self) -> None:
         self._received = -1
@@ -36,13 +36,13 @@ class IdleTimeout:
         self._checked_at = monotonic()
 
     def allow_disk_read(self, size: int) -> None:
-        """The far side or this one reads ``size`` bytes of a disk before there is anything to say."""
+        """Allow extra silence while either side reads ``size`` bytes from disk."""
         self._silent -= min(size / SLOW_DISK_RATE, MAX_DISK_SECONDS)
 
     def has_expired(self, received: int) -> bool:
-        """Whether it was too long. ``received``: bytes that have come in all. To be called every second or so."""
+        """Return whether the silence was too long; call about once a second. ``received``: bytes received in total."""
         now = monotonic()
-        # A long gap between two calls means that we were busy, not that the far side was silent.
+        # A long gap between two calls means that this process was busy, not that the remote side was silent.
         self._silent += min(now - self._checked_at, 2.0)
         self._checked_at = now
         if received != self._received:
@@ -51,7 +51,7 @@ class IdleTimeout:
 
 
 class TransferStream:
-    """One connection, and what is in flight on it by number."""
+    """One connection and what is in flight on it, by number."""
 
     def __init__(self, connection: CommandConnection, first: bool) -> None:
         self.connection, self.frames, self.is_first = connection, connection.frames, first
@@ -59,9 +59,9 @@ class TransferStream:
         self.in_flight = 0
         self.rate = AckRate()
         self.opened_at = monotonic()
-        self.send_lock = Lock()  # for where several threads send on it
+        self.send_lock = Lock()  # for streams on which several threads send
         self.handshaken = self.is_lost = False
-        self.finish_sent = self.finished = False  # it knows that nothing more will come; it has answered that
+        self.finish_sent = self.finished = False  # told that no more will come; has acknowledged that
 
     @property
     def credit(self) -> int:
@@ -69,9 +69,9 @@ class TransferStream:
 
 
 class StreamPool(ABC):
-    """`stop` may be called from any thread. ``_condition`` guards everything that threads share.
+    """Streams and their threads. `stop` may be called from any thread; ``_condition`` guards all shared state.
 
-    Whoever waits only for the end waits for ``_end_condition``: to be woken for each unit costs more than the unit.
+    Whoever waits only for the end uses ``_end_condition``: a wake-up for each unit costs more than the unit.
     """
 
     def __init__(self, open_connection: Callable[[bool], CommandConnection], max_streams: int) -> None:
@@ -89,11 +89,11 @@ class StreamPool(ABC):
 
     @abstractmethod
     def _is_saturated(self) -> bool:
-        """Whether everything else waits for the streams."""
+        """Return whether the streams are the bottleneck."""
 
     @abstractmethod
     def _count_transferred_bytes(self) -> int:
-        """Bytes that the streams have carried."""
+        """Return the bytes that the streams have carried."""
 
     def stop(self) -> None:
         with self._condition:
@@ -107,7 +107,7 @@ class StreamPool(ABC):
         return self._stopped or self._finished or self._error is not None
 
     def _mark_finished(self) -> None:
-        """Everything is done. The condition is held."""
+        """Mark the transfer as finished. The condition must be held."""
         self._finished = True
         self._wake_all()
 
@@ -122,7 +122,7 @@ class StreamPool(ABC):
                 self._check_silence()
 
     def _check_silence(self) -> None:
-        """Give up streams whose far side never answered, so that nothing hangs for ever. The condition is held."""
+        """Give up streams whose remote side never answers; nothing may hang forever. The condition must be held."""
         for stream in list(self._streams):
             silent = monotonic() - stream.opened_at
             if (
@@ -133,7 +133,7 @@ class StreamPool(ABC):
             ):
                 continue
             if stream.is_first:
-                self._error = api.UnavailableError("the helper on the machine says nothing", retryable=True)
+                self._error = api.idle_timeout_error()
             else:
                 stream.connection.abort()
 
@@ -166,7 +166,7 @@ class StreamPool(ABC):
         self._start_stream(stream)
 
     def _add_streams_for_size(self, size: int) -> None:
-        """A second stream where there is much to carry; further ones are added when they help."""
+        """Open a second stream if there is much to send, and start adding more while they help."""
         if not self._tuning_started and self._max_streams > 1 and size > SECOND_STREAM_BYTES:
             self._tuning_started = True
             if len(self._streams) < 2 and not self._is_long_path():
@@ -178,15 +178,15 @@ class StreamPool(ABC):
         return min(times, default=0.0) > HIGH_LATENCY_RTT
 
     def _path_rtt(self) -> float:
-        """Seconds of a round trip as the kernel knows it before anybody has answered; 0.0: nobody knows."""
+        """Return the RTT in seconds as the kernel measured it, available before any answer; 0.0 if unknown."""
         return self._streams[0].connection.tuned_socket.rtt if self._streams else 0.0
 
     def _is_long_path(self) -> bool:
-        """Whether `_open_slow_start_streams` opens the second stream."""
+        """Return whether `_open_slow_start_streams` opens the second stream."""
         return self._path_rtt() >= LONG_RTT and self._streams[0].connection.needs_login
 
     def _open_slow_start_streams(self) -> None:
-        """Slow start takes long over a long path, and several streams share it: they log in side by side."""
+        """Open several streams at once on a high-latency path, where slow start takes long; they log in in parallel."""
         with self._condition:
             self._condition.wait_for(lambda: self._has_started() or self._path_rtt() > 0, 1.0)
             if not self._is_long_path():
@@ -204,12 +204,12 @@ class StreamPool(ABC):
 
     @abstractmethod
     def _count_waiting_bytes(self) -> int:
-        """Bytes that are known to be needed and are not on a stream yet."""
+        """Return the bytes known to be needed that no stream carries yet."""
 
     def _tune_stream_count(self) -> None:
-        """Add streams as long as they carry more: several lose less to a lossy path than one does."""
+        """Add streams while they raise the rate: on a lossy path several streams lose less than one does."""
         before = 0.0
-        self._measure_rate(1.0)  # a rate in slow start says nothing
+        self._measure_rate(1.0)  # the rate during slow start means nothing
         while len(self._streams) < self._max_streams:
             rate = self._measure_rate(SAMPLE_SECONDS)
             with self._condition:
@@ -230,7 +230,7 @@ class StreamPool(ABC):
             self._add_stream()
 
     def _measure_rate(self, seconds: float) -> float:
-        """Bytes a second that all streams carry, measured for some time."""
+        """Measure for some seconds; return the bytes per second of all streams together."""
         start, at = self._count_transferred_bytes(), monotonic()
         with self._condition:
             self._end_condition.wait_for(lambda: self._is_over, seconds)

@@ -1,53 +1,53 @@
-"""Tunes the TCP socket of an ssh process, or of our own connection.
+"""Tunes the TCP socket of an ssh process or of our own connection.
 
-OpenSSH leaves Nagle's algorithm on while it logs in and where there is no terminal: its small messages wait for
-acknowledgements, which the other side delays by 40 ms, twice in a login. A parent may take a copy of its child's
-socket (Linux 5.6, pidfd_getfd) and switch that off: a login on a quick path takes 45 ms instead of 130. Where that is
-not allowed, only those milliseconds are lost.
+OpenSSH leaves Nagle's algorithm on during login and when there is no terminal: its small messages wait for
+acknowledgements, which the peer delays by 40 ms, twice per login. A parent may duplicate its child's socket (Linux 5.6,
+pidfd_getfd) and turn the algorithm off: a login on a fast path then takes 45 ms instead of 130. Where that is not
+allowed, only that time is lost.
 """
 
 from __future__ import annotations
 
-import _socket as socket  # `socket` itself costs enum and selectors
+import _socket as socket  # `socket` itself imports enum and selectors
 import ctypes
 import os
 import sys
 from threading import Event, Lock, Thread
 from time import monotonic
 
-PIDFD_GETFD = 438  # the same number on every architecture but alpha
-FIND_SOCKET_TIMEOUT = 5.0  # seconds in which ssh must have opened its connection
-LOGIN_INTERVAL, IDLE_INTERVAL = 0.001, 0.004  # seconds between two rounds, during a login and after it
+PIDFD_GETFD = 438  # the same number on every architecture except alpha
+FIND_SOCKET_TIMEOUT = 5.0  # seconds within which ssh must have opened its connection
+LOGIN_INTERVAL, IDLE_INTERVAL = 0.001, 0.004  # seconds between two rounds, during a login and afterwards
 LOGIN_SECONDS = 1.5
-MAX_LOSS_RATIO = 3e-4  # of all segments: more than a full queue drops
-LONG_RTT = 0.008  # seconds of a round trip from which slow start takes long
-SLOW_START_BYTES = 64 << 10  # a congestion window below this has not left slow start
-CANDIDATE_DESCRIPTORS = range(3, 8)  # ssh opens little else before it connects
+MAX_LOSS_RATIO = 3e-4  # of all segments; more than a full queue would drop
+LONG_RTT = 0.008  # seconds; from this RTT on slow start takes long
+SLOW_START_BYTES = 64 << 10  # a smaller congestion window is still in slow start
+CANDIDATE_DESCRIPTORS = range(3, 8)  # ssh opens few descriptors before it connects
 
 
 _LIBC = ctypes.CDLL(None)
 
 
 def _read_tcp_info(made: socket.socket, *places: int) -> list[int]:
-    """Numbers of the kernel's tcp_info, by their places in it."""
+    """Return 32-bit fields of the kernel's tcp_info at these byte offsets."""
     data = made.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 152)
     return [int.from_bytes(data[at : at + 4], sys.byteorder) for at in places]
 
 
 def read_min_rtt(made: socket.socket) -> float:
-    """Seconds of the quickest round trip that the kernel saw on a connection (tcpi_min_rtt)."""
+    """Return the lowest RTT in seconds that the kernel saw on this connection (tcpi_min_rtt)."""
     (micros,) = _read_tcp_info(made, 148)
     return micros / 1e6
 
 
 def read_congestion_window(made: socket.socket) -> int:
-    """Bytes that the kernel lets be in flight on a connection (tcpi_snd_cwnd, tcpi_snd_mss)."""
+    """Return the bytes that the kernel allows in flight on this connection (tcpi_snd_cwnd, tcpi_snd_mss)."""
     segments, size = _read_tcp_info(made, 80, 16)
     return segments * size
 
 
 class TunedSocket:
-    """The socket of one process. `rtt` is the path's round trip in seconds as the kernel measured it; 0: unknown."""
+    """The socket of one process. `rtt` is the path's RTT in seconds as the kernel measured it; 0 if unknown."""
 
     def __init__(self, pid: int = 0, port: int = 0) -> None:
         self.rtt = 0.0
@@ -57,11 +57,11 @@ class TunedSocket:
         self._socket: socket.socket | None = None
 
     def mark_logged_in(self) -> None:
-        """The far side has answered: from now on it needs less attention."""
+        """Note that the remote side has answered: from now on the socket is tuned less often."""
         self.started_at -= LOGIN_SECONDS
 
     def tune(self) -> bool:
-        """Find the socket, or have it acknowledge at once. False: there is no use in trying again."""
+        """Find the socket, or make it acknowledge at once. Return False if trying again is useless."""
         try:
             if self._socket is None:
                 return self._find_socket()
@@ -94,7 +94,7 @@ class TunedSocket:
         return monotonic() - self.started_at < FIND_SOCKET_TIMEOUT
 
     def is_lossy(self) -> bool:
-        """Whether segments are sent again; true as well where nobody can say (tcpi_segs_out, tcpi_total_retrans)."""
+        """Return whether segments are retransmitted; True if unknown (tcpi_segs_out, tcpi_total_retrans)."""
         try:
             sent, again = _read_tcp_info(self._socket, 136, 100) if self._socket is not None else (0, 1)
         except OSError:
@@ -102,8 +102,8 @@ class TunedSocket:
         return again > sent * MAX_LOSS_RATIO
 
     def read_slow_start_window(self) -> int:
-        """Bytes that fill the congestion window of a connection in slow start; 0 elsewhere, and on a near path."""
-        held = self._socket  # another thread may drop it
+        """Return the bytes that fill the congestion window in slow start; 0 afterwards and on low-latency paths."""
+        held = self._socket  # another thread may close it
         try:
             if held is None or read_min_rtt(held) < LONG_RTT:
                 return 0
@@ -126,7 +126,7 @@ class TunedSocket:
 
 
 class SocketTuner:
-    """All tuned sockets of this process; one thread serves them and ends with the last of them."""
+    """All tuned sockets of this process; one thread serves them and ends with the last one."""
 
     def __init__(self) -> None:
         self._sockets: list[TunedSocket] = []
@@ -149,7 +149,7 @@ class SocketTuner:
         self._socket_added.set()
 
     def tune_descriptor(self, descriptor: int) -> TunedSocket:
-        """A connection of ours, by its descriptor, of which the tuned socket keeps a copy."""
+        """Tune one of our own connections; the tuned socket holds a duplicate of ``descriptor``."""
         tuned = TunedSocket()
         tuned.attach_socket(socket.socket(fileno=os.dup(descriptor)))
         self._add_socket(tuned)

@@ -1,1 +1,1 @@
-"""The near side of a pull."""
+"""The local side of a pull."""

@@ -1,4 +1,4 @@
-"""What the machine listed, what of it is wanted, and what each stream is asked for."""
+"""Tracks what the machine listed, which of it is needed, and what each stream is asked for."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from time import monotonic
 
 from attrs import define, field
 
-from gpurent.api import Progress, PullRequest, SafeDir, UnavailableError
+from gpurent.api import Progress, PullRequest, SafeDir, idle_timeout_error
 from gpurent_plugin_turbo.near.connection.command_connection import CommandConnection
 from gpurent_plugin_turbo.near.connection.rate_control import MIB
 from gpurent_plugin_turbo.near.connection.stream_pool import Frame, IdleTimeout, StreamPool, TransferStream
@@ -31,29 +31,29 @@ from gpurent_plugin_turbo.shared.wire import (
     encode_table,
 )
 
-MAX_MANIFESTS = 2  # requests for a manifest without an answer
+MAX_MANIFESTS = 2  # unanswered manifest requests
 MAX_WAITING_FILES = 20_000
-LARGE_FILE = MIB  # bytes from which a file comes in pieces
+LARGE_FILE = MIB  # bytes; from this size on a file is pulled in pieces
 MAX_PACK_FILES = 500
 END_OF_LISTING = 0xFFFFFFFF
 
 
 @define(eq=False)
 class LargeDownload:
-    """A large file that comes in pieces. ``ranges`` are to be requested, ``pending`` answers to come."""
+    """A large file pulled in pieces. ``ranges`` are still to be requested, ``pending`` counts unanswered requests."""
 
     file: RemoteFile
     partial_name: bytes
     handle: int
     ranges: list[tuple[int, int]]
     pending: int = 0
-    is_received: bool = False  # all of it
-    is_abandoned: bool = False  # what is still requested of it counts no more
+    is_received: bool = False  # completely
+    is_abandoned: bool = False  # outstanding answers are ignored
 
 
 @define(eq=False)
 class PendingRequest:
-    """What was requested on one stream: small files, or something of a large one."""
+    """A request on one stream: for small files, or for something of a large one."""
 
     size: int
     files: list[RemoteFile] = field(factory=list)
@@ -64,7 +64,7 @@ class PendingRequest:
 
 
 class PullScheduler(StreamPool):
-    """Knows what was listed and what no stream was asked for yet."""
+    """Knows what was listed and what has not been requested from any stream yet."""
 
     def __init__(
         self,
@@ -94,9 +94,9 @@ class PullScheduler(StreamPool):
     def _check_silence(self) -> None:
         super()._check_silence()
         if self._idle_timeout.has_expired(self._count_transferred_bytes()) and not self._is_over:
-            self._error = UnavailableError("the helper on the machine says nothing any more", retryable=True)
+            self._error = idle_timeout_error()
 
-    # what there is
+    # manifest
 
     def _handle_manifest(self, head: bytes, body: bytes) -> None:
         (source,) = struct.unpack(">I", head)
@@ -106,7 +106,7 @@ class PullScheduler(StreamPool):
                 self._is_listing_done = True
                 return
         if source >= len(self._pull_request.sources):
-            raise ProtocolViolation("a listing of what was not asked for")
+            raise ProtocolViolation("an unrequested listing")
         found = []
         for row in decode_table(zlib.decompressobj().decompress(body, MAX_FRAME))[0]:
             file = self._accept_row(source, row)
@@ -152,7 +152,7 @@ class PullScheduler(StreamPool):
             self._request_more(stream)
 
     def _request_more(self, stream: TransferStream) -> None:
-        """Request as much as this stream's credit allows. Never waits long: requests are short."""
+        """Request as much as this stream's credit allows. Does not block for long: requests are short."""
         if not stream.send_lock.acquire(blocking=False):
             return
         try:
@@ -170,7 +170,7 @@ class PullScheduler(StreamPool):
             stream.send_lock.release()
 
     def _finish_if_done(self) -> None:
-        """Finish, if everything has come. The condition is held."""
+        """Finish if everything has arrived. The condition must be held."""
         if (
             self._is_listing_done
             and not self._small_files
@@ -197,7 +197,7 @@ class PullScheduler(StreamPool):
         return self._request_piece(stream)
 
     def _register_request(self, stream: TransferStream, request: PendingRequest) -> bytes:
-        """The head of its frame. The condition is held."""
+        """Register the request and return the head of its frame. The condition must be held."""
         request.sent_at = monotonic()
         if request.download is not None:
             request.download.pending += 1

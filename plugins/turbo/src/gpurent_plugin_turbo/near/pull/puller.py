@@ -1,4 +1,4 @@
-"""A pull from a hostile far side: names are judged, sizes not trusted, links not followed, and files may change."""
+"""A pull from a hostile remote side: names are checked, sizes not trusted, links not followed; files may change."""
 
 from __future__ import annotations
 
@@ -8,10 +8,11 @@ import struct
 import zlib
 from time import monotonic
 
-from gpurent.api import TransferError, TransferReport
+from gpurent.api import FileProblem, TransferError, TransferReport
+from gpurent_plugin_turbo import _
 from gpurent_plugin_turbo.near.connection.stream_pool import TransferStream
 from gpurent_plugin_turbo.near.errors import protocol_violation_error
-from gpurent_plugin_turbo.near.pull.name_policy import CHANGED_REASON, UNREADABLE_REASON, RemoteFile
+from gpurent_plugin_turbo.near.pull.name_policy import RemoteFile
 from gpurent_plugin_turbo.near.pull.pull_scheduler import (
     LARGE_FILE,
     LargeDownload,
@@ -33,15 +34,15 @@ from gpurent_plugin_turbo.shared.wire import (
     decode_table,
 )
 
-MAX_BAD_DIGESTS = 8  # answers that may be damaged
-ROW_BYTES = 21  # bytes of a row of a pack's table, whose names are empty
+MAX_BAD_DIGESTS = 8  # answers with a bad digest before the pull fails
+ROW_BYTES = 21  # bytes of a row in a pack's table, where names are empty
 
 
 class StreamPuller(PullScheduler):
     """One pull. `run` blocks; `stop` ends it from any thread."""
 
     def run(self) -> TransferReport:
-        """Fetch everything; a source that is missing is reported at the end, after the others came."""
+        """Download everything; missing sources are reported at the end, after the others have arrived."""
         begun = monotonic()
         try:
             self._policy.check_sources()
@@ -131,7 +132,7 @@ class StreamPuller(PullScheduler):
         self._request_from_all()
 
     def _requeue_request(self, request: PendingRequest) -> None:
-        """What did not come, or not as it is, is to be requested again. The condition is held."""
+        """Queue again what did not arrive or arrived damaged. The condition must be held."""
         self._small_files.extend(request.files)
         download = request.download
         if download is None:
@@ -149,7 +150,7 @@ class StreamPuller(PullScheduler):
             self._large_files.append(download.file)
 
     def _queue_download(self, download: LargeDownload) -> None:
-        """The condition is held."""
+        """Queue the download if it is not queued. The condition must be held."""
         if download not in self._downloads:
             self._downloads.append(download)
 
@@ -157,7 +158,7 @@ class StreamPuller(PullScheduler):
         with self._condition:
             request: PendingRequest | None = stream.unacked.pop(number, None)
             if request is None:
-                raise ProtocolViolation("an answer to nothing")
+                raise ProtocolViolation("an unrequested answer")
             stream.in_flight -= request.size
             stream.rate.record_ack(request.size, request.sent_at, not stream.unacked)
             return request
@@ -168,10 +169,10 @@ class StreamPuller(PullScheduler):
         number, codec_kind, digest_kind, length, expected = UNIT_HEADER.unpack(head)
         request: PendingRequest | None = stream.unacked.get(number)
         if request is None or (kind == ord("P")) != bool(request.files):
-            raise ProtocolViolation("an answer to nothing")
+            raise ProtocolViolation("an unrequested answer")
         table = TABLE_HEADER.size + ROW_BYTES * len(request.files) if request.files else 0
         if length > request.size + table:
-            raise ProtocolViolation("more than was asked for")
+            raise ProtocolViolation("more data than requested")
         if self._pull_request.bandwidth_limit:
             pause = size * len(self._streams) / self._pull_request.bandwidth_limit
             with self._condition:
@@ -185,7 +186,7 @@ class StreamPuller(PullScheduler):
             self._write_pack(request, data)
         elif download is not None:
             if length != request.size:
-                raise ProtocolViolation("less than was asked for")
+                raise ProtocolViolation("less data than requested")
             self._target.write_partial(download.file.name, download.handle, data, request.offset)
             self._progress.advance(length, download.file.printable_name)
         self._pop_request(stream, number)
@@ -193,10 +194,13 @@ class StreamPuller(PullScheduler):
             self._count_answer(download)
 
     def _retry_request(self, stream: TransferStream, number: int) -> None:
-        """The file changed while it was read, or the connection damaged it: the next answer tells which."""
+        """Request again: the file changed while it was read, or the data was damaged; the next answer tells which."""
         self._bad_digests += 1
         if self._bad_digests > MAX_BAD_DIGESTS:
-            raise TransferError("what came is not what was sent", hint="Pull again; it goes on.")
+            raise TransferError(
+                _("data arrived corrupted too often"),
+                hint=_("Download again; it continues where it stopped."),
+            )
         request = self._pop_request(stream, number)
         with self._condition:
             self._requeue_request(request)
@@ -204,13 +208,13 @@ class StreamPuller(PullScheduler):
     def _write_pack(self, request: PendingRequest, data: memoryview) -> None:
         rows, at = decode_table(data)
         if len(rows) != len(request.files):
-            raise ProtocolViolation("another number of files than was asked for")
-        for file, (state, mode, size, time, _, _) in zip(request.files, rows, strict=True):
+            raise ProtocolViolation("a different number of files than requested")
+        for file, (state, mode, size, time, *_names) in zip(request.files, rows, strict=True):
             if state == CHANGED:
                 self._retry_file(file, size if time else mode, time)
                 continue
             if size != file.size or at + size > len(data):
-                raise ProtocolViolation("another size than was asked for")
+                raise ProtocolViolation("a different size than requested")
             self._target.write_file(file.name, data[at : at + size], mode & 0o777, file.time)
             at += size
             self._progress.advance(size, file.printable_name)
@@ -221,7 +225,7 @@ class StreamPuller(PullScheduler):
     def _pop_download(self, stream: TransferStream, head: bytes) -> LargeDownload:
         download = self._pop_request(stream, struct.unpack_from(">I", head)[0]).download
         if download is None:
-            raise ProtocolViolation("an answer to nothing")
+            raise ProtocolViolation("an unrequested answer")
         return download
 
     def _handle_changed(self, stream: TransferStream, head: bytes, now: bytes) -> None:
@@ -235,12 +239,13 @@ class StreamPuller(PullScheduler):
                 self._retry_file(download.file, *FILE_STATE.unpack(now))
 
     def _retry_file(self, file: RemoteFile, size: int, time: int) -> None:
-        """It is another file by now: requested once more as it is. Without a time: ``size`` is an error's number."""
+        """Request a changed file once more in its new state. If ``time`` is 0, ``size`` is an error number."""
         with self._condition:
             file.tries += 1
             if file.tries > 1 or not time:
                 closed = not time and size in (errno.EACCES, errno.EPERM)
-                self._failures.append((file.printable_name, UNREADABLE_REASON if closed else CHANGED_REASON))
+                problem = FileProblem.UNREADABLE if closed else FileProblem.CHANGED_OR_VANISHED
+                self._failures.append((file.printable_name, problem.text))
                 return
             self._policy.update_file(file, size, time)
             (self._small_files if size < LARGE_FILE else self._large_files).append(file)
@@ -257,20 +262,20 @@ class StreamPuller(PullScheduler):
     def _handle_extents(self, stream: TransferStream, head: bytes, body: bytes) -> None:
         download = self._pop_download(stream, head)
         if len(body) > EXTENT.size * (MAX_EXTENTS + 1):
-            raise ProtocolViolation("an answer to nothing")
+            raise ProtocolViolation("an unrequested answer")
         ranges = list(EXTENT.iter_unpack(body))
         at = holes = 0
         for start, length in ranges:
             if start < at or not length:
-                raise ProtocolViolation("data that overlaps")
+                raise ProtocolViolation("overlapping extents")
             holes += start - at
             at = start + length
         if at > download.file.size:
-            raise ProtocolViolation("data behind the end")
+            raise ProtocolViolation("extents beyond the end of the file")
         self._plan_ranges(download, ranges, holes + download.file.size - at)
 
     def _plan_ranges(self, download: LargeDownload, ranges: list[tuple[int, int]], here: int) -> None:
-        """``ranges``, in order, are to be requested; ``here``: bytes that need not come."""
+        """Set the ``ranges`` to request, in order; ``here``: bytes that need not be sent."""
         with self._condition:
             self._progress.advance(here, download.file.printable_name)
             download.ranges = ranges[::-1]
@@ -279,7 +284,7 @@ class StreamPuller(PullScheduler):
         self._count_answer(download)
 
     def _count_answer(self, download: LargeDownload) -> None:
-        """One answer less is pending; the last one completes the file."""
+        """Count one answer as received; the last one completes the file."""
         with self._condition:
             download.pending -= 1
             if download.pending or download.ranges or download.is_abandoned or download.is_received:
@@ -298,7 +303,7 @@ class StreamPuller(PullScheduler):
             return
         self._target.delete_partial(download.partial_name)
         with self._condition:
-            self._failures.append((download.file.printable_name, "did not arrive as it is there"))
+            self._failures.append((download.file.printable_name, FileProblem.CORRUPTED.text))
 
     def _complete_download(self, download: LargeDownload) -> None:
         file = download.file

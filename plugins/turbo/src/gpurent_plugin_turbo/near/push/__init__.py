@@ -1,1 +1,1 @@
-"""The near side of a push."""
+"""The local side of a push."""

@@ -1,4 +1,4 @@
-"""What is known of a push: what the scan found, what the machine answered to that; and what is built of it."""
+"""State of a push: what the scan found, what the machine answered, and the units built from that."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from gpurent_plugin_turbo.near.connection.command_connection import CommandConne
 from gpurent_plugin_turbo.near.connection.rate_control import MIB, BandwidthLimit, CompressionLevel
 from gpurent_plugin_turbo.near.connection.stream_pool import LOW_LATENCY_RTT, StreamPool, TransferStream
 from gpurent_plugin_turbo.near.connection.tcp_tuning import LONG_RTT
-from gpurent_plugin_turbo.near.errors import decode_name, disk_too_small_error
+from gpurent_plugin_turbo.near.errors import decode_name
 from gpurent_plugin_turbo.near.push.push_units import FilePack, FilePiece, LargeUpload, PushUnit
 from gpurent_plugin_turbo.near.push.scan import LARGE_FILE, SourceEntry, SourceScan
 from gpurent_plugin_turbo.near.push.unit_builder import UnitBuilder
@@ -22,18 +22,16 @@ from gpurent_plugin_turbo.shared.files import digest_path
 from gpurent_plugin_turbo.shared.wire import FILE, HAVE, MANIFEST, NEED, ProtocolViolation, encode_table
 
 MANIFEST_ENTRIES = 2048
-FIRST_MANIFEST_ENTRIES = (
-    192  # entries, twice as many in the next: where everything is sent, building begins early
-)
-MAX_UNANSWERED_MANIFESTS = 4  # manifests without an answer
-MAX_WAITING_FILES = 20_000  # entries that wait for a builder
-MAX_READY_BYTES = 12 * MIB  # finished units that wait for a stream
+FIRST_MANIFEST_ENTRIES = 192  # entries, doubled for each further manifest, so that building starts early
+MAX_UNANSWERED_MANIFESTS = 4  # before the scan waits
+MAX_WAITING_FILES = 20_000  # entries waiting for a builder
+MAX_READY_BYTES = 12 * MIB  # finished units waiting for a stream
 MAX_PACK_FILES = 1000
-MAX_PACK_BYTES = 3 * MIB // 2  # more packs keep more workers busy over there
+MAX_PACK_BYTES = 3 * MIB // 2  # more packs keep more remote workers busy
 
 
 class PushQueue(StreamPool):
-    """The scan fills it, `_build_units` in several threads makes units of it, `StreamPusher` sends them."""
+    """Filled by the scan; `_build_units` turns it into units in several threads, and `StreamPusher` sends them."""
 
     def __init__(
         self,
@@ -50,8 +48,8 @@ class PushQueue(StreamPool):
         self._bandwidth = BandwidthLimit(request.bandwidth_limit)
         self._level = CompressionLevel()
         self._builder = UnitBuilder(self._level)
-        # what is to be done
-        self._manifests: dict[int, tuple[list[SourceEntry], int]] = {}  # with the bytes that travel unasked
+        # pending work
+        self._manifests: dict[int, tuple[list[SourceEntry], int]] = {}  # and the bytes sent unrequested
         self._small_files: deque[SourceEntry] = deque()
         self._large_uploads: deque[LargeUpload] = deque()
         self._open_uploads: dict[int, LargeUpload] = {}
@@ -61,15 +59,15 @@ class PushQueue(StreamPool):
         self._is_scan_done = self._was_last_compressed = self._finish_sent = False
         self._control_frames: deque[tuple[int, bytes, bytes]] = deque()
         self._pending_commits: dict[int, LargeUpload] = {}
-        self._stale_uploads: list[LargeUpload] = []  # given up; a stream may still read from them
+        self._stale_uploads: list[LargeUpload] = []  # abandoned, but a stream may still read from them
         self._awaiting_base: dict[int, LargeUpload] = {}
-        # what came of it
+        # results
         self.sent = self.resumed = 0
         self.seconds = 0.0
         self._needed_bytes = self._large_bytes = self._planned_bytes = 0
         self._built_bytes = self._acked_bytes = 0
         self._failures: list[tuple[bytes, str]] = []
-        self._final_failures: list[tuple[bytes, str]] = []  # as the end of the first stream told them
+        self._final_failures: list[tuple[bytes, str]] = []  # reported at the end of the first stream
         self._reported_total = (0, 0)
 
     def _count_waiting_bytes(self) -> int:
@@ -77,9 +75,9 @@ class PushQueue(StreamPool):
 
     @abstractmethod
     def _queue_due_frames(self) -> None:
-        """Queue what is due, and wake the writers. The condition is held."""
+        """Queue frames that are due and wake the writers. The condition must be held."""
 
-    # the scan
+    # scan
 
     def _scan_sources(self) -> None:
         number, chunk = 0, []
@@ -95,7 +93,7 @@ class PushQueue(StreamPool):
             self._queue_due_frames()
 
     def _queue_manifest(self, number: int, chunk: list[SourceEntry]) -> None:
-        """What the machine is to know. Of files that travel anyway it hears when they come."""
+        """Queue a manifest. Files that are sent in any case are left out: their data announces them."""
         files: list[tuple[SourceEntry, bool]] = []
         if self._is_first_push:
             files = [(entry, False) for entry in chunk if entry.kind == FILE]
@@ -122,7 +120,7 @@ class PushQueue(StreamPool):
         body = zlib.decompress(body)
         chunk, unasked = self._manifests.get(number, ([], 0))
         if number not in self._manifests or count != len(chunk) or len(body) < count:
-            raise ProtocolViolation("an answer to nothing")
+            raise ProtocolViolation("an unrequested answer")
         wanted, have = ([], []) if self._is_first_push else self._split_manifest_answer(chunk, body)
         with self._condition:
             del self._manifests[number]
@@ -132,14 +130,14 @@ class PushQueue(StreamPool):
                 self._progress.finish_file(decode_name(entry.name))
             needed = unasked or self._count_disk_bytes(wanted)
             if needed > free:
-                raise disk_too_small_error(free, needed)
+                raise api.small_disk_error(free, needed)
             self._queue_files(wanted)
             self._queue_due_frames()
 
     def _split_manifest_answer(
         self, chunk: list[SourceEntry], body: bytes
     ) -> tuple[list[tuple[SourceEntry, bool]], list[SourceEntry]]:
-        """What is to be sent, with whether something of it is there, and what is there as it is."""
+        """Split into entries to send, each with whether part of it exists remotely, and entries that are up to date."""
         wanted, have = [], []
         digests = body[len(chunk) :]
         for entry, state in zip(chunk, body, strict=False):
@@ -156,7 +154,7 @@ class PushQueue(StreamPool):
         return wanted, have
 
     def _count_disk_bytes(self, wanted: list[tuple[SourceEntry, bool]]) -> int:
-        """Bytes that the machine's disk must take from now on."""
+        """Return the bytes of disk space that the machine still needs."""
         fresh = sum(entry.measure_disk_usage() for entry, base in wanted if not base)
         return fresh + max(0, self._planned_bytes - self._acked_bytes)
 
@@ -168,7 +166,7 @@ class PushQueue(StreamPool):
         self._planned_bytes += size
         if (
             self._path_rtt() > LOW_LATENCY_RTT
-        ):  # else the workers on the machine are what helps, and one stream is enough
+        ):  # else the remote workers are the bottleneck, and one stream is enough
             self._add_streams_for_size(self._needed_bytes)
         for entry, base in wanted:
             if entry.size >= LARGE_FILE:
@@ -192,10 +190,10 @@ class PushQueue(StreamPool):
         self._large_bytes += entry.size
         self._add_streams_for_size(self._large_bytes)
 
-    # what is built
+    # building units
 
     def _next_task(self) -> FilePack | FilePiece | None:
-        """The next thing to build; None: nothing now."""
+        """Return the next thing to build; None if there is nothing now."""
         if self._retry_tasks:
             return self._retry_tasks.popleft()
         if self._small_files and (len(self._small_files) >= MAX_PACK_FILES or not self._expects_more()):
@@ -214,7 +212,7 @@ class PushQueue(StreamPool):
         )
 
     def _first_pack_size(self) -> int:
-        """Bytes of the first pack: a connection that is open has nothing to do before it comes."""
+        """Return the size of the first pack; smaller on an open connection, which is idle until it comes."""
         return MIB if self._streams[0].connection.needs_login else MIB // 4
 
     def _next_pack(self) -> FilePack:
@@ -229,7 +227,7 @@ class PushQueue(StreamPool):
         return FilePack(taken)
 
     def _unit_size(self) -> int:
-        """Some hundredths of a second of one stream, a fifth of its credit; less when the end is near."""
+        """Return the bytes of one unit: 60 ms of one stream, a fifth of its credit; less near the end."""
         streams = max(len(self._streams), 1)
         rate = sum(stream.rate.value for stream in self._streams) / streams
         unrated = MIB // 2 if self._path_rtt() > LONG_RTT else MIB
@@ -254,7 +252,7 @@ class PushQueue(StreamPool):
                 self._queue_due_frames()
 
     def _wait_for_task(self) -> FilePack | FilePiece | PushUnit | None:
-        """What to build next, or a unit to compress harder; waits for it. None: it is over."""
+        """Wait for something to build or a unit to compress harder; None when the push is over."""
         with self._condition:
             while not self._is_over:
                 task: FilePack | FilePiece | PushUnit | None = None
@@ -273,14 +271,16 @@ class PushQueue(StreamPool):
         return None
 
     def _waits_for_login(self) -> bool:
-        """Whether there is nothing to do but to wait for a login on a long path."""
+        """Return whether there is nothing to do but wait for logins, on a path that is not low-latency."""
         waits = all(stream.connection.needs_login and not stream.handshaken for stream in self._streams)
         return waits and self._path_rtt() >= LOW_LATENCY_RTT
 
     def _should_build_alone(self) -> bool:
-        """On a near path a second thread takes processors from a login, and the interpreter from the first one.
+        """Return whether only one thread should build now, on a low-latency path. The condition must be held.
 
-        Compressing needs no interpreter: two do it at once. The condition is held.
+        A second thread would take processor time from a login, and the interpreter lock from the first thread.
+        Compressing
+        releases the lock, so two threads may do that.
         """
         if not self._building_count or self._path_rtt() >= LOW_LATENCY_RTT:
             return False
@@ -290,7 +290,7 @@ class PushQueue(StreamPool):
         )
 
     def _pop_recompressible(self) -> PushUnit | None:
-        """A unit to be compressed harder, as long as nobody can send it; it leaves the queue for that time."""
+        """Take a unit from the queue to compress it harder while nothing can be sent; None if there is none."""
         unit = self._find_recompressible() if self._waits_for_login() else None
         if unit is not None:
             self._ready_units.remove(unit)

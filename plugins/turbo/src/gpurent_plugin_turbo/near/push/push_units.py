@@ -1,4 +1,4 @@
-"""What travels at once: packs of small files, pieces of large ones."""
+"""Units of transfer: packs of small files and pieces of large ones."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import os
 import struct
 import sys
 
+from gpurent import api
 from gpurent_plugin_turbo.near.push.scan import SourceEntry
 from gpurent_plugin_turbo.shared.codec import RAW
 from gpurent_plugin_turbo.shared.files import digest_blocks, digest_file
@@ -14,7 +15,7 @@ from gpurent_plugin_turbo.shared.wire import COMMIT, SEGMENT, UNIT_HEADER, Frame
 
 
 class FilePack:
-    """Small files that travel as one."""
+    """Small files that are sent as one unit."""
 
     def __init__(self, entries: list[SourceEntry]) -> None:
         self.entries, self.tries = entries, 0
@@ -26,7 +27,10 @@ class FilePack:
 
 
 class LargeUpload:
-    """A large file on its way. ``ranges`` are still to be cut into pieces; of these ``unsent`` are on no stream."""
+    """A large file being sent.
+
+    ``ranges`` are still to be cut into pieces; ``unsent`` counts the pieces that are not on a stream yet.
+    """
 
     def __init__(self, number: int, entry: SourceEntry, is_retry: bool = False) -> None:
         self.number, self.entry, self.is_retry = number, entry, is_retry
@@ -37,12 +41,12 @@ class LargeUpload:
         self.problem = ""
 
     def plan_ranges(self, theirs: bytes | None, digest_kind: int = 0) -> int:
-        """What is to be sent, as blocks that differ or as data without holes; the bytes that are there already."""
+        """Plan what to send: blocks that differ, or data without holes. Return the bytes already there."""
         try:
             self.handle = os.open(self.entry.path, READ_FLAGS)
             self.problem = self.entry.describe_change(self.handle)
         except OSError as error:
-            self.problem = f"vanished or cannot be read: {error.strerror}"
+            self.problem = api.describe_unreadable(error)
         size, kept = self.entry.size, 0
         if self.handle >= 0 and theirs:
             self.ranges, kept = compare_blocks(digest_blocks(self.handle, size, digest_kind), theirs, size)
@@ -53,7 +57,7 @@ class LargeUpload:
         return kept
 
     def cut_piece(self, size: int) -> FilePiece | None:
-        """The next piece of at most ``size`` bytes; None: all are cut."""
+        """Return the next piece of at most ``size`` bytes; None if all are cut."""
         if self.problem:
             self.ranges.clear()
         if not self.ranges:
@@ -66,11 +70,11 @@ class LargeUpload:
         return FilePiece(self, at, length)
 
     def is_complete(self) -> bool:
-        """Every piece is on the first stream or was acknowledged on another."""
+        """Return whether every piece was sent on the first stream or acknowledged on another."""
         return self.is_planned and not self.ranges and not self.unsent and not self.unacked
 
     def describe_change(self) -> str:
-        """Why what was read is not one file as it once was."""
+        """Return why the data read does not belong to one version of the file; empty if it does."""
         self.problem = self.problem or self.entry.describe_change(self.handle)
         return self.problem
 
@@ -80,7 +84,7 @@ class LargeUpload:
             self.handle = -1
 
     def make_retry(self, number: int) -> LargeUpload | None:
-        """The same name as it is now, once; None: it was tried twice, or is no file any more."""
+        """Return an upload of the file in its current state; None if this was the retry or it is no longer a file."""
         entry = None if self.is_retry else self.entry.refresh()
         return None if entry is None else LargeUpload(number, entry, is_retry=True)
 
@@ -103,7 +107,7 @@ class FilePiece:
 
 
 class PushUnit:
-    """Ready for a stream. ``body`` is None where the kernel moves a piece from its file to the connection."""
+    """A unit ready to send. ``body`` is None if the kernel copies the piece from its file to the connection."""
 
     def __init__(
         self,
@@ -119,7 +123,7 @@ class PushUnit:
         self.number = self.level = 0
         self.is_on_first = False
         self.raw_data: bytes | memoryview | None = None  # kept while it may be compressed harder
-        self.buffer: bytearray | None = None  # what `body` or `raw` look into
+        self.buffer: bytearray | None = None  # holds the memory of `body` or `raw_data`
         self.sent_at = 0.0
 
     @property
@@ -135,7 +139,7 @@ class PushUnit:
         return head
 
     def send(self, frames: FrameStream) -> None:
-        """After this the body is gone."""
+        """Send the unit and drop its body."""
         if self.body is None and isinstance(self.task, FilePiece):
             frames.send_header(self.frame_kind, self.frame_head, self.task.size)
             frames.send_file(self.task.upload.handle, self.task.offset, self.task.size)
@@ -155,7 +159,7 @@ class PushUnit:
             self.task.upload.unacked -= not self.is_on_first
 
     def mark_unsent(self) -> None:
-        """It must travel again."""
+        """Note that the unit must be sent again."""
         if isinstance(self.task, FilePiece):
             self.task.upload.unacked -= not self.is_on_first
             self.task.upload.unsent += 1

@@ -1,4 +1,4 @@
-"""A push: builders feed streams, and acknowledgements tell what has arrived."""
+"""A push: builders feed streams, and acknowledgements report what has arrived."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class StreamPusher(PushQueue):
     """One push. `run` blocks; `stop` ends it from any thread."""
 
     def run(self) -> None:
-        """Send everything; what could not be sent is an error at the end."""
+        """Send everything; files that could not be sent raise a `TransferError` at the end."""
         begun = monotonic()
         self.scan.check_sources()
         try:
@@ -81,10 +81,10 @@ class StreamPusher(PushQueue):
                 else:
                     stream.frames.send_frame(*job)
         except ConnectionEnded:
-            return  # the stream's reader hears of it too, after what the far side said last
+            return  # the reader notices too, after the last frames of the remote side
 
     def _wait_for_job(self, stream: TransferStream) -> PushUnit | Frame | None:
-        """What to send next; None: nothing any more."""
+        """Wait for the next thing to send; None at the end."""
         with self._condition:
             while not self._is_over and not stream.is_lost:
                 if (job := self._next_job(stream)) is not None:
@@ -96,7 +96,7 @@ class StreamPusher(PushQueue):
         if stream.is_first and self._control_frames:
             return self._control_frames.popleft()
         if not self._ready_units:
-            # Other streams end by themselves when they have nothing more to do; the first waits for none of them.
+            # Other streams end on their own when they have nothing left to do; the first does not wait for them.
             if not self._finish_sent or stream.is_first or stream.finish_sent or not stream.handshaken:
                 return None
             stream.finish_sent = True
@@ -117,7 +117,10 @@ class StreamPusher(PushQueue):
         return unit
 
     def _may_send_early(self) -> bool:
-        """Whether units go before the handshake: on a near path at once; else they are compressed harder first."""
+        """Return whether units may go before the handshake.
+
+        On a low-latency path or an open connection they go at once; elsewhere they are first compressed harder.
+        """
         rtt = self._path_rtt()
         if not rtt or rtt < LOW_LATENCY_RTT or not self._streams[0].connection.needs_login:
             return bool(rtt)
@@ -169,8 +172,8 @@ class StreamPusher(PushQueue):
                 self._handle_commit_ack(upload, status, body)
             elif unit is not None:
                 self._handle_unit_ack(stream, unit, status, body)
-            elif not stream.is_lost:  # else its units went back to the queue already
-                raise ProtocolViolation(f"it acknowledges {number}, which was not sent")
+            elif not stream.is_lost:  # a lost stream's units are already queued again
+                raise ProtocolViolation(f"an acknowledgement of {number}, which was not sent")
             self._queue_due_frames()
 
     def _handle_unit_ack(self, stream: TransferStream, unit: PushUnit, status: int, body: bytes) -> None:
@@ -220,10 +223,13 @@ class StreamPusher(PushQueue):
             self._large_uploads.append(upload)
             self._queue_due_frames()
 
-    # ends
+    # end
 
     def _is_all_sent(self) -> bool:
-        """Nothing is left to send. Hard links wait for other streams, too; else the order of frames sees to it."""
+        """Return whether nothing is left to send.
+
+        Hard links also wait for the other streams; elsewhere the order of frames is enough.
+        """
         return (
             self._is_scan_done
             and not self._small_files
@@ -238,7 +244,7 @@ class StreamPusher(PushQueue):
         )
 
     def _queue_due_frames(self) -> None:
-        """Queue what is due: commits of large files, then the end; wake the writers. The condition is held."""
+        """Queue due commits of large files, then the end frame; wake the writers. The condition must be held."""
         while due := [upload for upload in self._open_uploads.values() if upload.is_complete()]:
             for upload in due:
                 del self._open_uploads[upload.number]
@@ -274,7 +280,7 @@ class StreamPusher(PushQueue):
         self._progress.finish_file(decode_name(upload.entry.name))
 
     def _handle_finished(self, stream: TransferStream, head: bytes, body: bytes) -> None:
-        """A stream has nothing to do any more. When that is true of all of them, so has the push."""
+        """Note that a stream has nothing left to do; the push ends when that is true of all of them."""
         with self._condition:
             stream.finished = True
             if stream.is_first and body:
@@ -283,7 +289,7 @@ class StreamPusher(PushQueue):
             self._condition.notify_all()
 
     def _finish_if_done(self) -> None:
-        """Whether this is the end. The condition is held."""
+        """End the push if everything is done, or resume sending. The condition must be held."""
         if not self._finish_sent or not self._streams[0].finished:
             return
         others = [stream for stream in self._streams[1:] if stream.handshaken and not stream.is_lost]
@@ -296,7 +302,7 @@ class StreamPusher(PushQueue):
             self._mark_finished()
 
     def _handle_lost_stream(self, stream: TransferStream) -> None:
-        """The end of the first stream ends the push; the work of another goes back to the rest."""
+        """End the push if it was the first stream; queue the work of any other stream again."""
         with self._condition:
             if self._is_over or stream.is_lost:
                 return

@@ -1,4 +1,4 @@
-"""What there is to send, entry by entry, so that a million files need little memory."""
+"""Finds what to send, entry by entry, so that a million files need little memory."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ from gpurent_plugin_turbo.shared.codec import BEST_DIGEST, compute_digest
 from gpurent_plugin_turbo.shared.files import make_partial_name
 from gpurent_plugin_turbo.shared.wire import FILE, FOLDER, HARD_LINK, LINK, PARTIALS_DIR
 
-TYPE_CHECKING = False  # the real one costs an import
+TYPE_CHECKING = False  # importing the real one takes time
 if TYPE_CHECKING:
     from pathspec import GitIgnoreSpec
 
-Rules = tuple[tuple[bytes, "GitIgnoreSpec"], ...]  # with the folder that each speaks of
-LARGE_FILE = 1 << 20  # bytes from which a file travels on its own, in pieces
-# Never sent: version control, our own folders, what Python makes anew.
+Rules = tuple[tuple[bytes, "GitIgnoreSpec"], ...]  # with the folder that each applies to
+LARGE_FILE = 1 << 20  # bytes; from this size on a file is sent in pieces
+# Never sent: version control, gpurent's own folders, what Python creates again.
 ALWAYS_IGNORED = frozenset({b".git", b".gpurent", PARTIALS_DIR, b"__pycache__"})
 IGNORE_FILES = (b".gitignore", b".gpurentignore")
 
 
 class SourceEntry:
-    """One thing to send: ``name`` below the remote target, ``path`` here; ``time`` of change in ns."""
+    """One entry to send: ``name`` below the remote target, ``path`` locally; ``time``: mtime in ns."""
 
     __slots__ = ("kind", "link", "mode", "name", "path", "size", "time")
 
@@ -45,7 +45,7 @@ class SourceEntry:
         return make_partial_name(self.name, self.size, self.time)
 
     def measure_disk_usage(self) -> int:
-        """Bytes that a file takes on a disk: holes take none."""
+        """Return the bytes that a file takes on disk; holes take none."""
         if self.size < LARGE_FILE:
             return self.size
         try:
@@ -54,17 +54,17 @@ class SourceEntry:
             return self.size
 
     def describe_change(self, handle: int) -> str:
-        """Why what is read from ``handle`` is not the file that was scanned; empty: it is."""
+        """Return why what ``handle`` reads is not the file that was scanned; empty if it is."""
         try:
             for now in (os.fstat(handle), os.lstat(self.path)):
                 if (now.st_size, now.st_mtime_ns) != (self.size, self.time):
-                    return "changed while it was read"
+                    return api.FileProblem.CHANGED.text
         except OSError as error:
-            return f"vanished while it was read: {error.strerror}"
+            return api.describe_unreadable(error)
         return ""
 
     def refresh(self) -> SourceEntry | None:
-        """The same name as it is now; None: it is no file any more."""
+        """Return the entry in its current state; None if it is no longer a file."""
         try:
             now = os.lstat(self.path)
         except OSError:
@@ -76,7 +76,7 @@ class SourceEntry:
 
 
 class SourceScan:
-    """Walks the sources; links are never followed. Counts files and bytes on the way."""
+    """Walks the sources without following links; counts files and bytes on the way."""
 
     def __init__(self, request: api.PushRequest) -> None:
         self.request = request
@@ -86,13 +86,13 @@ class SourceScan:
         self._names_by_inode: dict[tuple[int, int], bytes] = {}
 
     def check_sources(self) -> None:
-        """A source that is not there is an error before anything moves."""
+        """Raise a `UsageError` before anything is transferred if a source does not exist."""
         for source in self.request.sources:
             if not os.path.lexists(source):
-                raise api.UsageError(f"{source} does not exist")
+                raise api.missing_source_error(source)
 
     def iter_entries(self) -> Iterator[SourceEntry]:
-        """Folders before what is in them; too much is a `TransferError`."""
+        """Yield folders before their contents. Raises `TransferError` if a limit is exceeded."""
         for source in self.request.sources:
             path = os.fsencode(source)
             if os.path.isdir(path) and not os.path.islink(path):
@@ -106,23 +106,21 @@ class SourceScan:
         self, path: bytes, name: bytes, inside: bytes, rules: Rules, depth: int
     ) -> Iterator[SourceEntry]:
         if depth > self.request.limits.depth:
-            raise api.TransferError(
-                f"{printable_name(path)} lies deeper than {self.request.limits.depth} folders"
-            )
+            raise api.deep_folder_error(printable_name(path), self.request.limits)
         if name:
             yield SourceEntry(FOLDER, stat.S_IMODE(os.lstat(path).st_mode), 0, 0, name, b"", path)
         try:
             with os.scandir(path) as iterator:
                 entries = sorted(iterator, key=lambda entry: entry.name)
         except OSError as error:
-            raise api.TransferError(f"{printable_name(path)} cannot be read: {error.strerror}") from None
+            raise api.unreadable_source_error(printable_name(path), error) from None
         if self.request.use_ignore_files:
             rules = (*rules, *self.read_ignore_rules(path, inside, {entry.name for entry in entries}))
         start = name + b"/" if name else b""
         for entry in entries:
             here = entry.name
             is_folder = entry.is_dir(follow_symlinks=False)
-            # Without rules only few names are left out: most files need no closer look.
+            # Without rules few names are ignored, so most files skip the full check.
             if (rules or is_folder or here == PARTIALS_DIR) and self.is_ignored(
                 here, inside + here, is_folder, rules
             ):
@@ -152,7 +150,7 @@ class SourceScan:
                 yield prefix, GitIgnoreSpec.from_lines(lines)
 
     def is_ignored(self, name: bytes, below: bytes, is_folder: bool, rules: Rules) -> bool:
-        """The last rule that speaks of a name decides, the deepest file last, as git has it."""
+        """Return whether it is ignored: as in git, the last matching rule decides, and deeper files come last."""
         if name == PARTIALS_DIR or (self.request.use_ignore_files and is_folder and name in ALWAYS_IGNORED):
             return True
         for prefix, spec in reversed(rules):
@@ -165,18 +163,18 @@ class SourceScan:
     def _make_entry(
         self, path: bytes, name: bytes, inside: bytes, status: os.stat_result
     ) -> SourceEntry | None:
-        """None: it is skipped."""
+        """Return the entry; None if it is skipped."""
         if stat.S_ISLNK(status.st_mode):
             target = os.readlink(path)
             place = os.path.normpath(os.path.join(inside, target))
             if not target.startswith(b"/") and place.split(b"/")[0] != b"..":
                 return SourceEntry(LINK, 0o777, 0, 0, name, target, path)
-            why = f"is a link out of the folder, to {printable_name(target)}"
+            why = api.describe_outside_link(printable_name(target))
         elif not stat.S_ISREG(status.st_mode):
-            why = "is neither a file, a folder nor a link"
+            why = api.FileProblem.SPECIAL_FILE.text
         else:
             return self._make_file_entry(path, name, status)
-        self.skipped.append(api.SkippedName(name=printable_name(name), why=why))
+        self.skipped.append(api.SkippedName(name=printable_name(name), reason=why))
         return None
 
     def _make_file_entry(self, path: bytes, name: bytes, status: os.stat_result) -> SourceEntry:
@@ -184,10 +182,7 @@ class SourceScan:
         self.size += status.st_size
         limits = self.request.limits
         if self.files > limits.files or self.size > limits.total:
-            raise api.TransferError(
-                f"more than {limits.files} files or {limits.total} bytes",
-                hint="Leave out what is not needed with a .gpurentignore file.",
-            )
+            raise api.too_many_sources_error(limits)
         kind, link = FILE, b""
         if status.st_nlink > 1:
             first = self._names_by_inode.setdefault((status.st_dev, status.st_ino), name)
@@ -198,7 +193,10 @@ class SourceScan:
 
 
 def mark_first_push(connection: api.SshConnection, target: str) -> bool:
-    """Whether nothing was ever sent there from here, so that nobody needs to ask what is there. Only a guess."""
+    """Return whether this computer has never pushed to ``target`` before, and note that it does now.
+
+    The remote files then need not be listed first. This is only a guess.
+    """
     note = f"pushed-{compute_digest(BEST_DIGEST, target.encode()).hex()[:16]}"
     try:
         place = os.path.join(os.path.dirname(connection.key_file), note)

@@ -1,6 +1,6 @@
-"""Builds units: reads, digests and compresses what is to travel.
+"""Builds units: reads, hashes and compresses what is sent.
 
-Small files lie side by side in one piece of memory, behind a table of them: that travels as a pack.
+Small files lie side by side in one buffer, behind a table that describes them: that is a pack.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import sys
 from threading import Lock, local
 from time import thread_time
 
+from gpurent import api
 from gpurent_plugin_turbo.near.connection.rate_control import CompressionLevel
 from gpurent_plugin_turbo.near.push.push_units import FilePack, FilePiece, PushUnit
 from gpurent_plugin_turbo.near.push.scan import SourceEntry
@@ -29,14 +30,14 @@ from gpurent_plugin_turbo.shared.source_files import READ_FLAGS, read_whole_file
 from gpurent_plugin_turbo.shared.wire import IO_SIZE, TABLE_HEADER, encode_table
 
 SAMPLE_SIZE = 1 << 15
-MAX_COMPRESSION_RATIO = 0.95  # what does not shrink below this travels as it is
+MAX_COMPRESSION_RATIO = 0.95  # what does not shrink below this is sent uncompressed
 MIN_BUFFER_SIZE = 1 << 20
-MAX_FREE_BUFFERS = 8  # buffers that wait for their next use
-ROW_BYTES = 21  # bytes of a row of the table beside its name
+MAX_FREE_BUFFERS = 8  # buffers kept for reuse
+ROW_BYTES = 21  # bytes of a table row without its name
 
 
 class BufferPool:
-    """Memory that is used again: fresh memory costs a page fault for every 4 KiB. One thread acquires at a time."""
+    """Reusable buffers: fresh memory costs a page fault for every 4 KiB. Only one thread may acquire at a time."""
 
     def __init__(self) -> None:
         self._free: list[bytearray] = []
@@ -51,7 +52,10 @@ class BufferPool:
 
 
 class PackBuffer:
-    """`view` is table and contents; `packed` are the entries in it, `failed` those that cannot be read, and why."""
+    """A pack being read: `view` is the table and the contents, `packed_entries` are the files in it.
+
+    `failures` names the files that could not be read, with reasons.
+    """
 
     def __init__(self, entries: list[SourceEntry], buffers: BufferPool) -> None:
         self.packed_entries: list[SourceEntry] = []
@@ -65,7 +69,10 @@ class PackBuffer:
         self.view[: len(table)] = table
 
     def _read_entries(self, entries: list[SourceEntry], at: int) -> int:
-        """The end of what was read. The quick way: one read of what the scan saw, and a check that it still is so."""
+        """Read the files and return the end of the data.
+
+        The fast path is one read of the scanned size and a check that the file still matches the scan.
+        """
         view = memoryview(self.buffer)
         for entry in entries:
             size, now = entry.size, None
@@ -82,10 +89,10 @@ class PackBuffer:
                 try:
                     found = read_unchanged_file(entry)
                 except OSError as error:
-                    self.failures.append((entry.name, f"vanished or cannot be read: {error.strerror}"))
+                    self.failures.append((entry.name, api.describe_unreadable(error)))
                     continue
                 if found is None:
-                    self.failures.append((entry.name, "changed while it was read"))
+                    self.failures.append((entry.name, api.FileProblem.CHANGED.text))
                     continue
                 data, now = found
                 size = len(data)
@@ -98,7 +105,7 @@ class PackBuffer:
         return at
 
     def _grow_buffer(self, size: int, view: memoryview) -> memoryview:
-        """A file has grown beyond what the scan saw."""
+        """Return a larger buffer if needed: a file may have grown since the scan."""
         if size <= len(view):
             return view
         larger = bytearray(2 * size)
@@ -110,7 +117,7 @@ class PackBuffer:
 def read_unchanged_file(
     entry: SourceEntry, tries: int = 2, most: int = sys.maxsize
 ) -> tuple[bytes, os.stat_result] | None:
-    """A file of at most ``most`` bytes as it was at one moment; None: it changes while it is read."""
+    """Read a file of at most ``most`` bytes in one consistent state; None if it keeps changing."""
     for _ in range(tries):
         data, status = read_whole_file(entry.path, most)
         if data is not None:
@@ -119,26 +126,26 @@ def read_unchanged_file(
 
 
 class UnitBuilder:
-    """Makes units; several threads at once, each with its own codec."""
+    """Builds units, in several threads, each with its own codec."""
 
     def __init__(self, level: CompressionLevel) -> None:
         self._level = level
         self.digest_kind, self._codec_kind = BEST_DIGEST, BEST_CODEC
-        self.keep_raw = True  # for as long as it may be compressed harder
+        self.keep_raw = True  # while units may still be compressed harder
         self._thread_local = local()
         self._read_lock = Lock()
         self._buffers = BufferPool()
 
     def use_portable_formats(self) -> None:
-        """The far side lacks a library: what every Python has, from now on."""
+        """Use the formats that every Python has from now on: the remote side lacks a library."""
         self.digest_kind, self._codec_kind = BLAKE, ZLIB
 
     def build_unit(
         self, task: FilePack | FilePiece | PushUnit, codec: Codec
     ) -> tuple[PushUnit | None, list[tuple[bytes, str]]]:
-        """The unit, None when nothing of it can be read; and what cannot be, with the reason.
+        """Return the unit, or None if nothing of it can be read, and the failures with their reasons.
 
-        What is a unit already is compressed harder: nothing can be sent yet anyway.
+        A task that is already a unit is compressed harder, while nothing can be sent anyway.
         """
         if isinstance(task, PushUnit):
             if task.raw_data is not None:
@@ -155,7 +162,7 @@ class UnitBuilder:
         while done < task.size:
             got = os.preadv(task.upload.handle, [view[done:]], task.offset + done)
             if not got:
-                task.upload.problem = "changed while it was read"
+                task.upload.problem = api.FileProblem.CHANGED.text
                 view[done:] = bytes(task.size - done)
                 break
             done += got
@@ -166,22 +173,22 @@ class UnitBuilder:
         return unit
 
     def _build_raw_piece(self, task: FilePiece) -> PushUnit:
-        """Only its digest is computed here; the kernel moves it from the file to the connection."""
-        kind = self.digest_kind  # which may change meanwhile
+        """Compute only the digest; the kernel copies the data from the file to the connection."""
+        kind = self.digest_kind  # may change meanwhile
         made = new_digest(kind)
         buffer, done = self._get_buffer(IO_SIZE), 0
         while done < task.size:
             view = buffer[: min(len(buffer), task.size - done)]
             got = os.preadv(task.upload.handle, [view], task.offset + done)
             if not got:
-                task.upload.problem = "changed while it was read"
+                task.upload.problem = api.FileProblem.CHANGED.text
                 break
             made.update(view[:got])
             done += got
         return PushUnit(task, kind, made.digest(), task.size)
 
     def _get_buffer(self, size: int) -> memoryview:
-        """Memory of this thread, used again and again."""
+        """Return this thread's reusable buffer."""
         found: memoryview | None = getattr(self._thread_local, "buffer", None)
         if found is None or len(found) < size:
             found = self._thread_local.buffer = memoryview(bytearray(max(size, IO_SIZE)))
@@ -194,7 +201,7 @@ class UnitBuilder:
         )
 
     def _is_pack_compressible(self, data: memoryview, codec: Codec) -> bool:
-        """A sample from the middle tells, at little cost, whether compressing is worth its time."""
+        """Return whether compressing is worthwhile, judged cheaply by a sample from the middle."""
         middle = len(data) // 2
         return len(data) < 4 * SAMPLE_SIZE or self._is_sample_compressible(
             bytes(data[middle : middle + SAMPLE_SIZE]), codec
@@ -216,7 +223,7 @@ class UnitBuilder:
         if level and self._is_pack_compressible(data, codec):
             self._compress_unit(unit, data, level, codec)
             unit.raw_data = data if self.keep_raw else None
-        elif level > 1:  # the table of names shrinks, and the streams are slow enough for that to count
+        elif level > 1:  # the table of names shrinks, which pays on slow streams
             self._compress_unit(unit, data, 1, codec, 0.999)
         if unit.codec_kind != RAW and unit.raw_data is None:
             self.release_buffer(unit)
@@ -235,10 +242,10 @@ class UnitBuilder:
         codec: Codec,
         max_ratio: float = MAX_COMPRESSION_RATIO,
     ) -> None:
-        begun = thread_time()  # of the processor: waiting for it says nothing of the level
+        begun = thread_time()  # processor time: waiting says nothing about the level
         compressed = bytes(
             codec.compress(self._codec_kind, level, data)
-        )  # out of a buffer that is larger by far
+        )  # a copy out of the codec's much larger buffer
         self._level.record_compression(level, len(data), len(compressed), thread_time() - begun)
         if len(compressed) < max_ratio * len(data):
             unit.codec_kind, unit.level = self._codec_kind, level

@@ -1,4 +1,4 @@
-"""What a bill is for, what the chain made of it, and what it cost: kept in the notes, since nodes forget old blocks."""
+"""What a bill is for, what the chain made of it and what it cost: saved in the state, since nodes drop old blocks."""
 
 from __future__ import annotations
 
@@ -11,13 +11,16 @@ from typing import Any
 from attrs import asdict, frozen
 
 from gpurent.api import USD, Charge, ChargeKind, Money, PluginState, Rate
-from gpurent_plugin_dbcchain import wire
+from gpurent_plugin_dbcchain import _, wire
 from gpurent_plugin_dbcchain.extrinsic import PALLETS, Pallet, RuntimeCall
 
 
 @frozen(kw_only=True)
-class Deal:
-    """``verb`` rent: ``gpus`` of ``machine``, and sizes (GiB) of what is started there; relet: more of ``order``."""
+class Purchase:
+    """What a bill buys. ``verb`` rent: ``gpus`` of ``machine``, with the sizes (GiB) of the virtual machine to start.
+
+    ``verb`` relet: more time on ``order``.
+    """
 
     registry: str
     verb: str
@@ -44,7 +47,7 @@ class Deal:
 
 @frozen(kw_only=True)
 class PlacedOrder:
-    """An order that a rent made. Times are block numbers, ``stake`` is set aside until it is confirmed."""
+    """An order made by a rent call. Times are block numbers; ``stake`` is reserved until the order is confirmed."""
 
     order: int
     start: int
@@ -52,38 +55,38 @@ class PlacedOrder:
     stake: int
 
 
-class DealStore:
-    """Notes by the key of the bill."""
+class PurchaseStore:
+    """Saved deals, by the key of the bill."""
 
     def __init__(self, state: PluginState) -> None:
         self._state = state
 
-    def find_deal(self, key: str) -> Deal | None:
+    def find_deal(self, key: str) -> Purchase | None:
         found = self._state.get(f"deal/{key}")
-        return Deal(**json.loads(found)) if found else None
+        return Purchase(**json.loads(found)) if found else None
 
-    def save_deal(self, key: str, deal: Deal) -> None:
+    def save_deal(self, key: str, deal: Purchase) -> None:
         self._state.put(f"deal/{key}", json.dumps(asdict(deal)))
 
     def find_placed_order(self, key: str) -> PlacedOrder | None:
         found = self._state.get(f"placed/{key}")
         return PlacedOrder(**json.loads(found)) if found else None
 
-    def save_placed_order(self, key: str, deal: Deal, placed: PlacedOrder) -> None:
-        self._state.put(f"whose/{deal.registry}/{placed.order}", key)
+    def save_placed_order(self, key: str, deal: Purchase, placed: PlacedOrder) -> None:
+        self._state.put(f"order-key/{deal.registry}/{placed.order}", key)
         self._state.put(f"placed/{key}", json.dumps(asdict(placed)))
 
     def get_order_key(self, registry: str, order: int) -> str:
-        """The key of the bill that an order was rented for, empty when not by us."""
-        return self._state.get(f"whose/{registry}/{order}") or ""
+        """Return the key of the bill that paid for an order; empty if the order is not ours."""
+        return self._state.get(f"order-key/{registry}/{order}") or ""
 
     def get_abandon_reason(self, key: str) -> str:
-        """Why a rent was not gone on with, empty when it was."""
-        return self._state.get(f"left/{key}") or ""
+        """Return why a rent was abandoned; empty if it was not."""
+        return self._state.get(f"abandoned/{key}") or ""
 
     def save_abandon_reason(self, key: str, reason: str) -> None:
-        """From here on nothing more is sent for this bill."""
-        self._state.put(f"left/{key}", reason)
+        """Save why a rent is abandoned; nothing more is sent for this bill afterwards."""
+        self._state.put(f"abandoned/{key}", reason)
 
 
 def make_ref(pallet: Pallet, order: int) -> str:
@@ -91,12 +94,12 @@ def make_ref(pallet: Pallet, order: int) -> str:
 
 
 def parse_ref(ref: str) -> tuple[Pallet, int]:
-    registry, _, order = ref.partition(":")
+    registry, _colon, order = ref.partition(":")
     return PALLETS[registry], int(order)
 
 
 class ChainLedger:
-    """Movements by the key of their bill, each entered once by its ``ref``."""
+    """Charges by the key of their bill, each entered once by its ``ref``."""
 
     def __init__(self, state: PluginState) -> None:
         self._state = state
@@ -104,29 +107,31 @@ class ChainLedger:
     def add_entry(
         self, key: str, ref: str, kind: ChargeKind, units: int, *, at: str, note: str, average: int
     ) -> None:
-        """``average`` is 10^-6 USD for one DBC at that time."""
-        rows = self._load_list(f"book/{key}")
+        """Add an entry; ``average`` is 10^-6 USD per DBC at that time."""
+        rows = self._load_list(f"charges/{key}")
         if units and all(row["ref"] != ref for row in rows):
             rows.append(
                 {"ref": ref, "kind": kind.value, "units": units, "at": at, "note": note, "average": average}
             )
-            self._state.put(f"book/{key}", json.dumps(rows))
-        keys = self._load_list("books")
+            self._state.put(f"charges/{key}", json.dumps(rows))
+        keys = self._load_list("charge-keys")
         if key not in keys:
-            self._state.put("books", json.dumps([*keys, key]))
+            self._state.put("charge-keys", json.dumps([*keys, key]))
 
     def _load_list(self, name: str) -> list[Any]:
         return list(json.loads(self._state.get(name) or "[]"))
 
     def list_charges(self, keys: Iterable[str]) -> list[Charge]:
-        """The movements under ``keys``, oldest first."""
-        found = [_make_charge(row) for key in dict.fromkeys(keys) for row in self._load_list(f"book/{key}")]
+        """Return the charges under ``keys``, oldest first."""
+        found = [
+            _make_charge(row) for key in dict.fromkeys(keys) for row in self._load_list(f"charges/{key}")
+        ]
         return sorted(found, key=lambda charge: charge.at)
 
     def sum_spent(self, keys: Iterable[str] | None = None) -> Money:
-        """What left for good, under ``keys`` or in all."""
+        """Return what was spent less refunds, under ``keys`` or in total."""
         total = 0
-        for charge in self.list_charges(self._load_list("books") if keys is None else keys):
+        for charge in self.list_charges(self._load_list("charge-keys") if keys is None else keys):
             total += -charge.money.amount if charge.kind is ChargeKind.REFUND else charge.money.amount
         return wire.to_money(total)
 
@@ -140,5 +145,5 @@ def _make_charge(row: dict[str, str | int]) -> Charge:
         money=wire.to_money(int(row["units"])),
         ref=str(row["ref"]),
         note=str(row["note"]),
-        rate=Rate(wire.DBC, USD, average, at, "the chain's own price"),
+        rate=Rate(wire.DBC, USD, average, at, _("the chain's own price")),
     )

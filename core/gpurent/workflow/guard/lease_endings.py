@@ -1,4 +1,4 @@
-"""Results on this computer before the machine ends, and the end: job stopped, results saved, machine released."""
+"""Saving results before a machine ends, and ending a lease: stop the job, save the results, release the machine."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from gpurent.domain.lease import Lease
 from gpurent.domain.transfer import PullRequest
 from gpurent.domain.trip import TripRecord, TripSpec
 from gpurent.errors import BusyError, GpurentError, UnavailableError
-from gpurent.locale import _
+from gpurent.locale import _, ngettext
 from gpurent.ports.system import Clock
 from gpurent.remote.samples import guard_sample_command, parse_guard_sample
 from gpurent.workflow.connection.jobs import JobRunners
 from gpurent.workflow.connection.reconnecting import Connections, ReconnectingConnection
 from gpurent.workflow.connection.transfers import FileTransfers
-from gpurent.workflow.guard.decide import End, EndReason
+from gpurent.workflow.guard.decide import EndLease, EndReason
 from gpurent.workflow.guard.observe_lease import GuardedTrip, StoreObserver
 from gpurent.workflow.guard.saved_state import ActionLog, GuardMemories, make_action_name, parse_action_kind
 from gpurent.workflow.reports.receipts import Receipts
@@ -30,24 +30,27 @@ from gpurent.workflow.runtime.waiting import wait_for_first
 from gpurent.workflow.steps.release import ReleaseStep
 
 T = TypeVar("T")
-# What a save may still take when its time is over: better late than never, but not for ever.
+# How long a save may take if its deadline had already passed when it began: late is better than never.
 LATE_GRACE = timedelta(minutes=30)
 
 
-async def finish_by(clock: Clock, deadline: datetime, work: Coroutine[Any, Any, T]) -> T:
-    """``work``, cancelled if it is not done by ``deadline``: an `UnavailableError`; what began late gets `LATE`."""
+async def run_with_deadline(clock: Clock, deadline: datetime, work: Coroutine[Any, Any, T]) -> T:
+    """Run ``work``, and cancel it if it is not done by ``deadline``.
+
+    Raises `UnavailableError` if it was cancelled. If ``deadline`` has already passed, ``work`` gets `LATE_GRACE`.
+    """
     rest = deadline - clock.now()
     waiting = clock.sleep(rest if rest > timedelta() else LATE_GRACE)
     working, _waited = await wait_for_first(work, waiting)
     if working.cancelled():
-        raise UnavailableError(_("there was not enough time"), retryable=True)
+        raise UnavailableError(_("it did not finish in time"), retryable=True)
     result: T = working.result()
     return result
 
 
 @frozen
 class ResultSaver:
-    """Downloads what there is of a trip's results; what is not there yet is no failure."""
+    """Downloads the existing results of a trip; missing ones are not an error."""
 
     connections: Connections
     runners: JobRunners
@@ -57,7 +60,7 @@ class ResultSaver:
     async def save_results(
         self, trip: TripContext, lease: str, guarded: GuardedTrip, begun: datetime, *, stop_job: bool = False
     ) -> str:
-        """``stop_job``: end the job first. How many files, in words."""
+        """Download the results, after stopping the job if ``stop_job``; return the number of files as text."""
         spec = guarded.spec
         async with self.connections.make_connection(lease, trip.id) as connection:
             if stop_job and guarded.launched:
@@ -74,7 +77,9 @@ class ResultSaver:
             pull = PullRequest(sources=sources, target=Path(spec.results.dir or spec.upload.folder))
             report = await self.transfers.download(connection, pull, spec.upload.transfer)
         self.memories.record_results_saved(lease, begun)
-        text = _("results saved: {files} files").format(files=report.files)
+        text = ngettext("results saved: {files} file", "results saved: {files} files", report.files).format(
+            files=report.files
+        )
         trip.emit(EventKind.RESULTS_SAVED, text, lease=lease, files=report.files, size=report.total)
         return f"{report.files} files"
 
@@ -88,15 +93,15 @@ class ResultSaver:
 
 
 @frozen
-class ResultSaves:
-    """Results saved while the job goes on: each a trip of its own."""
+class SaveActions:
+    """Saves results while the job keeps running. Each save is a trip of its own."""
 
     log: ActionLog
     store_observer: StoreObserver
     saver: ResultSaver
 
     def begin_save(self, lease: Lease) -> TripRecord | None:
-        """None while one is under way: it is left to go on."""
+        """Begin a save; None if one is already open, which is left to continue."""
         if any(record.is_open for record in self.log.list_lease_actions(lease.id, "save")):
             return None
         name = make_action_name("save", lease.id, self.log.clock.now())
@@ -108,7 +113,7 @@ class ResultSaves:
             if guarded is not None:
                 begun = self.log.clock.now()
                 await trip.step(
-                    "save", str, lambda: self.saver.save_results(trip, record.lease, guarded, begun)
+                    "save-results", str, lambda: self.saver.save_results(trip, record.lease, guarded, begun)
                 )
         except GpurentError as error:
             if not error.retryable:
@@ -119,12 +124,12 @@ class ResultSaves:
     async def save_before_release(
         self, trip: TripContext, lease: str, guarded: GuardedTrip, by: datetime | None
     ) -> str:
-        """Stop the job and save. Without ``by``, a failure is raised; with it, the limit wins: it is a warning."""
+        """Stop the job and save its results. With ``by``, a failure is only a warning; without it, it is raised."""
         work = self.saver.save_results(trip, lease, guarded, self.log.clock.now(), stop_job=True)
         if by is None:
             return await work
         try:
-            return await finish_by(self.log.clock, by, work)
+            return await run_with_deadline(self.log.clock, by, work)
         except GpurentError as error:
             text = _("the results could not be saved: {why}").format(why=error.message)
             trip.emit(EventKind.WARNING, text, lease=lease)
@@ -133,38 +138,38 @@ class ResultSaves:
 
 @frozen
 class LeaseEndings:
-    """Each end is a trip of its own."""
+    """Ends leases. Each end is a trip of its own."""
 
     log: ActionLog
     store_observer: StoreObserver
-    saves: ResultSaves
+    saves: SaveActions
     release: ReleaseStep
     receipts: Receipts
 
-    def begin_ending(self, lease: Lease, action: End) -> TripRecord:
-        """The trip for this reason; its time limit is written down with it."""
+    def begin_ending(self, lease: Lease, action: EndLease) -> TripRecord:
+        """Return the trip that ends the lease for this reason; its time limit is recorded with it."""
         name = make_action_name(action.reason.value, lease.id)
         record = self.log.begin_action(name, TripSpec(provider=lease.provider), lease.id)
         if action.by is not None:
-            self.log.store.begin_step(record.id, "by")
-            self.log.store.record_step(record.id, "by", action.by)
+            self.log.store.begin_step(record.id, "deadline")
+            self.log.store.record_step(record.id, "deadline", action.by)
         return record
 
     def cancel_if_outdated(self, record: TripRecord) -> bool:
-        """An end for idleness that had not begun to save: whether it is idle still must be looked at anew."""
+        """Cancel an interrupted end for idleness that had not begun to save, because the lease may be in use again."""
         steps = {step.name for step in self.log.store.list_steps(record.id)}
-        if parse_action_kind(record.id) != EndReason.IDLE.value or steps & {"save", "release"}:
+        if parse_action_kind(record.id) != EndReason.IDLE.value or steps & {"save-results", "release"}:
             return False
         self.log.end_trip(record.id, "failed: interrupted")
         return True
 
     async def resume_ending(self, trip: TripContext, record: TripRecord) -> None:
-        """Save, release, end the lease's other trips; the receipt last."""
+        """Save the results, release the machine, end the lease's other trips, and finally make the receipt."""
         reason = EndReason(parse_action_kind(record.id))
         guarded = self.store_observer.find_trip(record.lease)
         with ExitStack() as stack:
             if guarded is not None:
-                # So that nobody resumes it meanwhile. Held by a living run: the limit is enforced all the same.
+                # Keeps others from resuming the trip. If a live run holds it, the limit is enforced regardless.
                 with suppress(BusyError):
                     stack.enter_context(self.log.lock_trip(guarded.id))
                 await self._save_results(trip, record.lease, guarded, reason)
@@ -175,20 +180,22 @@ class LeaseEndings:
         try:
             await self.receipts.get_lease_receipt(lease)
         except GpurentError as error:
-            # The provider's statement may come late; the machine is released either way.
+            # The provider's statement may be late; the machine is released either way.
             trip.emit(EventKind.WARNING, error.message, lease=lease.id)
         self.log.end_trip(trip.id)
 
     async def _save_results(
         self, trip: TripContext, lease_id: str, guarded: GuardedTrip, reason: EndReason
     ) -> None:
-        """What is only idle is not released unsaved; it is looked at anew."""
+        """Save the results. If that fails for an idle lease, abort the release, so that the lease is checked again."""
         lease = self.store_observer.store.find_lease(lease_id)
         if not guarded.result_paths or lease is None or lease.is_over:
             return
-        by = trip.find_result("by", datetime)
+        by = trip.find_result("deadline", datetime)
         try:
-            await trip.step("save", str, lambda: self.saves.save_before_release(trip, lease_id, guarded, by))
+            await trip.step(
+                "save-results", str, lambda: self.saves.save_before_release(trip, lease_id, guarded, by)
+            )
         except GpurentError as error:
             if reason is EndReason.IDLE:
                 self.log.fail_trip(trip.id, error)

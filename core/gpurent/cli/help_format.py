@@ -1,0 +1,70 @@
+"""Chinese help pages: click counts characters and breaks at spaces, but a Chinese character takes two columns."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator
+
+import click
+
+from gpurent.cli.views.table import display_width, pad_text
+
+# A line may break before every Chinese character, but not before closing or after opening punctuation.
+_PIECE = re.compile(
+    r"[“（《]*(?:[\u3400-\u9fff]|[^\s\u3400-\u9fff“（《，。：；、？！）》”…]+)?[，。：；、？！）》”…]*|\s+"
+)
+
+
+class ChineseHelpFormatter(click.HelpFormatter):
+    """Wraps by columns, and writes headings with a full-width colon."""
+
+    def write_heading(self, heading: str) -> None:
+        self.write(f"{'':>{self.current_indent}}{heading}：\n")
+
+    def write_text(self, text: str) -> None:
+        indent = " " * self.current_indent
+        paragraphs = text.split("\n\n")
+        self.write("\n\n".join("\n".join(self._wrap_paragraph(part, indent)) for part in paragraphs) + "\n")
+
+    def _wrap_paragraph(self, paragraph: str, indent: str) -> list[str]:
+        if paragraph.startswith("\b"):  # click's mark of a paragraph that is kept as it is
+            return [indent + line for line in paragraph.split("\n")[1:]]
+        return [indent + line for line in wrap_columns(paragraph, self.width - len(indent))]
+
+    def write_dl(self, rows: Iterable[tuple[str, str]], col_max: int = 30, col_spacing: int = 2) -> None:
+        pairs = list(rows)
+        indent = " " * self.current_indent
+        column = min(max(display_width(first) for first, _second in pairs), col_max) + col_spacing
+        margin = indent + " " * column
+        for first, second in pairs:
+            lines = wrap_columns(second, max(self.width - len(margin), 10))
+            if display_width(first) + col_spacing <= column:
+                self.write(
+                    f"{indent}{pad_text(first, column)}{lines.pop(0) if lines else ''}".rstrip() + "\n"
+                )
+            else:
+                self.write(f"{indent}{first}\n")
+            self.write("".join(f"{margin}{line}\n" for line in lines))
+
+
+class ChineseHelpContext(click.Context):
+    formatter_class = ChineseHelpFormatter
+
+
+def wrap_columns(text: str, width: int) -> list[str]:
+    """Break ``text`` into lines of at most ``width`` terminal columns; a longer word gets a line of its own."""
+    lines, line, used = [], "", 0
+    for piece in _split_pieces(text):
+        columns = display_width(piece)
+        if line and used + columns > width:
+            lines.append(line.rstrip())
+            line, used = "", 0
+        if line or piece.strip():
+            line, used = line + piece, used + columns
+    return [*lines, line.rstrip()] if line.strip() else lines
+
+
+def _split_pieces(text: str) -> Iterator[str]:
+    for match in _PIECE.finditer(text):
+        if match[0]:
+            yield " " if match[0].isspace() else match[0]
