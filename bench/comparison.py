@@ -50,21 +50,21 @@ class ResultCell:
 _target_numbers = itertools.count()
 
 
-def new_target_path(room: Path) -> Path:
+def new_target_path(folder: Path) -> Path:
     """Return a new target: gpurent remembers where it pushed before, and lists the files there first."""
-    return room / f"target{next(_target_numbers)}"
+    return folder / f"target{next(_target_numbers)}"
 
 
-def warm_up_memory(room: Path, size: int) -> None:
+def warm_up_memory(folder: Path, size: int) -> None:
     """Allocate memory beforehand: the first use of a page is slow, and would count against whichever tool comes first.
 
     Call it right before a run: a virtual machine returns free memory to its host within seconds.
     """
     block = bytes(MIB)
-    with (room / "touched").open("wb") as file:
+    with (folder / "touched").open("wb") as file:
         for _ in range(size // MIB):
             file.write(block)
-    (room / "touched").unlink()
+    (folder / "touched").unlink()
 
 
 def hash_folder(folder: Path) -> str:
@@ -80,26 +80,26 @@ def hash_folder(folder: Path) -> str:
 
 def time_command(command: str, cap: float) -> tuple[float, int, bool]:
     """Return seconds, peak memory in KiB (0 if the command does not print it) and whether it finished."""
-    begun = time.perf_counter()
+    started = time.perf_counter()
     process = subprocess.Popen(
         command, shell=True, start_new_session=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE
     )
     try:
-        said, errors = process.communicate(timeout=cap)
+        output, errors = process.communicate(timeout=cap)
     except subprocess.TimeoutExpired:
         os.killpg(process.pid, signal.SIGKILL)
         process.communicate()
         return cap, 0, False
-    took = time.perf_counter() - begun
+    took = time.perf_counter() - started
     if process.returncode:
         print(f"  failed: {command[:120]} ...\n  {errors.decode()[-400:]}")
         return took, 0, False
-    return took, parse_peak_memory(said), True
+    return took, parse_peak_memory(output), True
 
 
-def parse_peak_memory(said: bytes) -> int:
+def parse_peak_memory(output: bytes) -> int:
     try:
-        return int(json.loads(said)["peak_kib"])
+        return int(json.loads(output)["peak_kib"])
     except (ValueError, KeyError, TypeError):
         return 0
 
@@ -120,7 +120,7 @@ def compare_tools(
     cell: ResultCell,
     tools: Mapping[str, Callable[[Path], str]],
     source: Path,
-    room: Path,
+    folder: Path,
     *,
     prepare: Callable[[str, Path], None] | None = None,
     rounds: int = 3,
@@ -128,18 +128,18 @@ def compare_tools(
     clock: Mapping[str, Callable[[str, float], tuple[float, int, bool]]] | None = None,
 ) -> ResultCell:
     """Time ``tools``, which return a command for a new target; one that takes ``limit`` times our time is stopped."""
-    wanted = hash_folder(source)
+    expected = hash_folder(source)
     size = sum(path.stat().st_size for path in source.rglob("*"))
     names = [OURS, *(name for name in tools if name != OURS)]
     for turn in range(rounds):
         order = names if not turn else names[turn % len(names) :] + names[: turn % len(names)]
         for name in order:
-            target = new_target_path(room)
+            target = new_target_path(folder)
             if prepare is not None:
                 prepare(name, target)
-            mine = min(cell.times.get(OURS, [10.0]))
-            cap = min(max(8.0, (limit if name in SLOW_PEERS or name == OURS else 3.0) * mine), 120.0)
-            warm_up_memory(room, size)
+            our_time = min(cell.times.get(OURS, [10.0]))
+            cap = min(max(8.0, (limit if name in SLOW_PEERS or name == OURS else 3.0) * our_time), 120.0)
+            warm_up_memory(folder, size)
             took, memory, done = (clock or {}).get(name, time_command)(tools[name](target), cap)
             cell.times.setdefault(name, []).append(took)
             cell.peak_kib = max(cell.peak_kib, memory if name == OURS else 0)
@@ -147,7 +147,7 @@ def compare_tools(
                 if name == OURS:
                     raise SystemExit(f"{OURS} failed in {cell.row}, {cell.link}")
                 cell.capped.add(name)
-            elif hash_folder(target) != wanted:
+            elif hash_folder(target) != expected:
                 raise SystemExit(f"{name} brought something else in {cell.row}, {cell.link}")
             shutil.rmtree(target, ignore_errors=True)
             print(

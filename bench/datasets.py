@@ -33,10 +33,10 @@ WORDS = [
 def make_incompressible(folder: Path, size: int) -> Path:
     if not folder.exists():
         folder.mkdir(parents=True)
-        chance = random.Random(1)
+        rng = random.Random(1)
         with (folder / "a.bin").open("wb") as file:
             for _ in range(0, size, MIB):
-                file.write(chance.randbytes(MIB))
+                file.write(rng.randbytes(MIB))
     return folder
 
 
@@ -44,13 +44,13 @@ def make_compressible(folder: Path, size: int) -> Path:
     """Write rows of numbers and words, which zstd compresses about 4:1."""
     if not folder.exists():
         folder.mkdir(parents=True)
-        chance, first = random.Random(2), 0
+        rng, first = random.Random(2), 0
         with (folder / "b.csv").open("w") as file:
             while file.tell() < size:
                 lines = []
                 for row in range(first, first + 20_000):
-                    value = chance.gauss(20, 5)
-                    place, kind, count = chance.choice(WORDS), chance.choice(WORDS), chance.randint(0, 500)
+                    value = rng.gauss(20, 5)
+                    place, kind, count = rng.choice(WORDS), rng.choice(WORDS), rng.randint(0, 500)
                     lines.append(
                         f"2026-11-24T{row // 60 % 24:02}:{row % 60:02},{row},{value:.2f},{place},{kind},{count}\n"
                     )
@@ -61,11 +61,11 @@ def make_compressible(folder: Path, size: int) -> Path:
 
 def make_small_files(folder: Path, count: int) -> Path:
     if not folder.exists():
-        chance = random.Random(3)
+        rng = random.Random(3)
         for number in range(count):
             path = folder / f"d{number // 100:03}" / f"f{number:05}.bin"
             path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_bytes(chance.randbytes(chance.randint(1024, 16384)))
+            path.write_bytes(rng.randbytes(rng.randint(1024, 16384)))
     return folder
 
 

@@ -55,20 +55,20 @@ from gpurent.api import (
 
 PROVIDER_COUNT = 5
 PREPAID_COUNT = 3
-_URL_SETTINGS = (InputField(name="url", label="The shop"),)
+_URL_SETTINGS = (InputField(name="url", label="The provider"),)
 
 
 def make_offer(number: int) -> Offer:
     price = UnitPrice(Decimal("0.01"), CNY)
     tariff = Prepaid(price=price) if number < PREPAID_COUNT else Metered(price=price)
-    return Offer(key="m", provider=f"shop{number}", hardware=Hardware(gpu="T4", gpus=1), tariff=tariff)
+    return Offer(key="m", provider=f"provider{number}", hardware=Hardware(gpu="T4", gpus=1), tariff=tariff)
 
 
 class BenchProvider(LeaseProvider):
     """A provider with one request for the listing and one for a single lease."""
 
-    def __init__(self, number: int, host: PluginContext) -> None:
-        self._number, self._context = number, host
+    def __init__(self, number: int, context: PluginContext) -> None:
+        self._number, self._context = number, context
 
     async def _get_json(self, path: str) -> Any:
         return (await self._context.http.request("GET", path)).json()
@@ -106,8 +106,8 @@ class BenchProvider(LeaseProvider):
 class BenchWallet(BillingProvider):
     """A balance that never changes."""
 
-    def __init__(self, host: PluginContext) -> None:
-        self._context = host
+    def __init__(self, context: PluginContext) -> None:
+        self._context = context
 
     async def get_balance(self) -> Balance:
         fen = (await self._context.http.request("GET", "/balance")).json()["fen"]
@@ -136,11 +136,13 @@ class BenchAuthenticator(Authenticator):
 
 def make_plugin_hooks() -> dict[str, Any]:
     """Return the hooks of a module that registers all five providers."""
-    names = [f"shop{number}" for number in range(PROVIDER_COUNT)]
+    names = [f"provider{number}" for number in range(PROVIDER_COUNT)]
 
     @hookimpl
     def gpurent_register_auth() -> list[AuthEntry]:
-        return [AuthEntry(name=name, summary=name, build=lambda host: BenchAuthenticator()) for name in names]
+        return [
+            AuthEntry(name=name, summary=name, build=lambda context: BenchAuthenticator()) for name in names
+        ]
 
     @hookimpl
     def gpurent_register_billing() -> list[BillingEntry]:
@@ -179,11 +181,11 @@ class BenchProviders:
 @contextlib.contextmanager
 def run_providers(leases: int, now: datetime) -> Iterator[BenchProviders]:
     """Run the providers in a process of their own, with ``leases`` spread over them."""
-    rented: list[list[tuple[str, str | None]]] = [[] for _shop in range(PROVIDER_COUNT)]
+    rented: list[list[tuple[str, str | None]]] = [[] for _index in range(PROVIDER_COUNT)]
     for number in range(leases):
-        shop = number % PROVIDER_COUNT
-        until = now + timedelta(minutes=30 + 7 * number % 1440) if shop < PREPAID_COUNT else None
-        rented[shop].append((f"r{number}", until.isoformat() if until else None))
+        index = number % PROVIDER_COUNT
+        until = now + timedelta(minutes=30 + 7 * number % 1440) if index < PREPAID_COUNT else None
+        rented[index].append((f"r{number}", until.isoformat() if until else None))
     with subprocess.Popen(
         [sys.executable, "-m", "bench.fake_providers"],
         stdin=subprocess.PIPE,
@@ -199,12 +201,13 @@ def run_providers(leases: int, now: datetime) -> Iterator[BenchProviders]:
         try:
             yield BenchProviders(
                 leases=tuple(
-                    _make_lease(shop, ref, until, now)
-                    for shop in range(PROVIDER_COUNT)
-                    for ref, until in rented[shop]
+                    _make_lease(index, ref, until, now)
+                    for index in range(PROVIDER_COUNT)
+                    for ref, until in rented[index]
                 ),
                 environment={
-                    f"GPURENT_SHOP{shop}_URL": f"http://127.0.0.1:{port}" for shop, port in enumerate(ports)
+                    f"GPURENT_PROVIDER{index}_URL": f"http://127.0.0.1:{port}"
+                    for index, port in enumerate(ports)
                 },
                 count_requests=lambda: sum(_fetch_request_count(port) for port in ports),
             )
@@ -212,9 +215,9 @@ def run_providers(leases: int, now: datetime) -> Iterator[BenchProviders]:
             process.terminate()
 
 
-def _make_lease(shop: int, ref: str, until: str | None, now: datetime) -> Lease:
+def _make_lease(index: int, ref: str, until: str | None, now: datetime) -> Lease:
     return Lease(
-        id=f"shop{shop}-{ref}", provider=f"shop{shop}", offer=make_offer(shop), ref=ref, label=ref,
+        id=f"provider{index}-{ref}", provider=f"provider{index}", offer=make_offer(index), ref=ref, label=ref,
         state=LeaseState.READY, endpoint=Endpoint("bench", "127.0.0.1", 1), started_at=now,
         expires_at=_parse_time(until),
     )  # fmt: skip

@@ -47,24 +47,24 @@ def _run_command(*words: str) -> None:
 
 
 @contextmanager
-def open_link(wire: NetworkLink, room: Path) -> Iterator[BenchSshServer]:
+def open_link(link: NetworkLink, folder: Path) -> Iterator[BenchSshServer]:
     """Run a server at the other end of ``wire``."""
-    if not wire.rate:
-        with run_ssh_server(room) as yard:
-            yield yard
+    if not link.rate:
+        with run_ssh_server(folder) as server:
+            yield server
         return
     space = f"gpr{os.getpid()}"
-    program = room / "link"
-    room.mkdir(parents=True, exist_ok=True)
+    program = folder / "link"
+    folder.mkdir(parents=True, exist_ok=True)
     _run_command("cc", "-O2", "-o", str(program), str(Path(__file__).with_name("link.c")))
     _run_command("ip", "netns", "add", space)
-    queue = int(max(wire.rate / 8 * wire.rtt * 2, 256_000))
+    queue = int(max(link.rate / 8 * link.rtt * 2, 256_000))
     words = [
         str(program),
         space,
-        str(int(wire.rtt * 5e5)),
-        str(wire.rate),
-        str(int(wire.loss * 1e6)),
+        str(int(link.rtt * 5e5)),
+        str(link.rate),
+        str(int(link.loss * 1e6)),
         str(queue),
     ]
     process = subprocess.Popen(words, stdout=subprocess.PIPE, text=True)
@@ -77,8 +77,8 @@ def open_link(wire: NetworkLink, room: Path) -> Iterator[BenchSshServer]:
         _run_command(*inside, "ip", "addr", "add", f"{FAR_ADDRESS}/30", "dev", "gprfar")
         _run_command(*inside, "ip", "link", "set", "gprfar", "up")
         _run_command(*inside, "ip", "link", "set", "lo", "up")
-        with run_ssh_server(room, FAR_ADDRESS, inside) as yard:
-            yield yard
+        with run_ssh_server(folder, FAR_ADDRESS, inside) as server:
+            yield server
     finally:
         process.kill()
         process.wait()

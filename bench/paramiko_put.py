@@ -15,9 +15,9 @@ sftp = client.open_sftp()
 root = Path(source)
 sftp.mkdir(target)
 for path in sorted(root.rglob("*")):
-    there = f"{target}/{path.relative_to(root)}"
+    remote_path = f"{target}/{path.relative_to(root)}"
     if path.is_dir():
-        sftp.mkdir(there)
+        sftp.mkdir(remote_path)
     else:
-        sftp.put(str(path), there, confirm=False)
+        sftp.put(str(path), remote_path, confirm=False)
 client.close()

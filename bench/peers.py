@@ -14,77 +14,79 @@ PeerCommand = Callable[[BenchSshServer, Path, Path, str], str]
 SSH_CRYPTO_OPTIONS = "-c aes128-gcm@openssh.com -o KexAlgorithms=curve25519-sha256"
 
 
-def ssh_options(yard: BenchSshServer, control: str = "") -> str:
+def ssh_options(server: BenchSshServer, control: str = "") -> str:
     text = (
-        f"-F none -i {yard.key} -o IdentitiesOnly=yes -o IdentityAgent=none -o BatchMode=yes "
-        f"-o UserKnownHostsFile={yard.known_hosts} -o StrictHostKeyChecking=yes {SSH_CRYPTO_OPTIONS}"
+        f"-F none -i {server.key} -o IdentitiesOnly=yes -o IdentityAgent=none -o BatchMode=yes "
+        f"-o UserKnownHostsFile={server.known_hosts} -o StrictHostKeyChecking=yes {SSH_CRYPTO_OPTIONS}"
     )
     return f"{text} -o ControlPath={control} -o ControlMaster=no" if control else text
 
 
-def ssh_command(yard: BenchSshServer, control: str = "") -> str:
-    return f"ssh {ssh_options(yard, control)} -p {yard.port}"
+def ssh_command(server: BenchSshServer, control: str = "") -> str:
+    return f"ssh {ssh_options(server, control)} -p {server.port}"
 
 
-def ssh_address(yard: BenchSshServer) -> str:
-    return f"{yard.user}@{yard.address}"
+def ssh_address(server: BenchSshServer) -> str:
+    return f"{server.user}@{server.address}"
 
 
-def _make_tar_peer(through: str, back: str) -> PeerCommand:
-    def command(yard: BenchSshServer, source: Path, target: Path, control: str) -> str:
-        inside = f"mkdir -p {target} && cd {target} && {back} tar -xf -"
-        far = f"{ssh_command(yard, control)} {ssh_address(yard)} {shlex.quote(inside)}"
+def _make_tar_peer(through: str, far_command: str) -> PeerCommand:
+    def command(server: BenchSshServer, source: Path, target: Path, control: str) -> str:
+        inside = f"mkdir -p {target} && cd {target} && {far_command} tar -xf -"
+        far = f"{ssh_command(server, control)} {ssh_address(server)} {shlex.quote(inside)}"
         return f"tar -C {source} -cf - . {through}| {far}"
 
     return command
 
 
 def _make_rsync_peer(flags: str) -> PeerCommand:
-    def command(yard: BenchSshServer, source: Path, target: Path, control: str) -> str:
-        shell = shlex.quote(ssh_command(yard, control))
-        return f"rsync {flags} -e {shell} {source}/ {ssh_address(yard)}:{target}/"
+    def command(server: BenchSshServer, source: Path, target: Path, control: str) -> str:
+        shell = shlex.quote(ssh_command(server, control))
+        return f"rsync {flags} -e {shell} {source}/ {ssh_address(server)}:{target}/"
 
     return command
 
 
-def _scp_command(yard: BenchSshServer, source: Path, target: Path, control: str) -> str:
-    return f"scp -q -rp {ssh_options(yard, control)} -P {yard.port} {source} {ssh_address(yard)}:{target}"
+def _scp_command(server: BenchSshServer, source: Path, target: Path, control: str) -> str:
+    return (
+        f"scp -q -rp {ssh_options(server, control)} -P {server.port} {source} {ssh_address(server)}:{target}"
+    )
 
 
-def _sftp_command(yard: BenchSshServer, source: Path, target: Path, control: str) -> str:
+def _sftp_command(server: BenchSshServer, source: Path, target: Path, control: str) -> str:
     batch = f"mkdir {target}\\nput -rp {source}/. {target}\\n"
     return (
-        f"printf '{batch}' | sftp -q -B 261120 -R 256 {ssh_options(yard, control)} "
-        f"-P {yard.port} -b - {ssh_address(yard)} "
+        f"printf '{batch}' | sftp -q -B 261120 -R 256 {ssh_options(server, control)} "
+        f"-P {server.port} -b - {ssh_address(server)} "
         ">/dev/null"
     )
 
 
-def _rclone_command(yard: BenchSshServer, source: Path, target: Path, control: str) -> str:
+def _rclone_command(server: BenchSshServer, source: Path, target: Path, control: str) -> str:
     remote = (
-        f":sftp,host={yard.address},port={yard.port},user={yard.user},key_file={yard.key},"
-        f"known_hosts_file={yard.known_hosts},ciphers='aes128-gcm@openssh.com',chunk_size=255k,concurrency=64:{target}"
+        f":sftp,host={server.address},port={server.port},user={server.user},key_file={server.key},"
+        f"known_hosts_file={server.known_hosts},ciphers='aes128-gcm@openssh.com',chunk_size=255k,concurrency=64:{target}"
     )
     return f"rclone copy --config /dev/null --transfers 16 --checkers 16 -q {source} {shlex.quote(remote)}"
 
 
-def _lftp_command(yard: BenchSshServer, source: Path, target: Path, control: str) -> str:
-    program = f"set sftp:connect-program '{ssh_command(yard)} -a -x'"
+def _lftp_command(server: BenchSshServer, source: Path, target: Path, control: str) -> str:
+    program = f"set sftp:connect-program '{ssh_command(server)} -a -x'"
     connect = f"{program}; set sftp:max-packets-in-flight 256; set net:max-retries 1"
-    there = f"open -u {yard.user}, sftp://{yard.address}:{yard.port}"
-    return f"lftp -c {shlex.quote(f'{connect}; {there}; mirror -R -P 8 {source} {target}')}"
+    open_command = f"open -u {server.user}, sftp://{server.address}:{server.port}"
+    return f"lftp -c {shlex.quote(f'{connect}; {open_command}; mirror -R -P 8 {source} {target}')}"
 
 
-def _paramiko_command(yard: BenchSshServer, source: Path, target: Path, control: str) -> str:
+def _paramiko_command(server: BenchSshServer, source: Path, target: Path, control: str) -> str:
     script = Path(__file__).with_name("paramiko_put.py")
     words = [
         sys.executable,
         script,
-        yard.address,
-        yard.port,
-        yard.user,
-        yard.key,
-        yard.known_hosts,
+        server.address,
+        server.port,
+        server.user,
+        server.key,
+        server.known_hosts,
         source,
         target,
     ]

@@ -59,11 +59,11 @@ def format_details(cells: list[ResultCell]) -> list[str]:
         "|---|---|---|",
     ]
     for cell in cells:
-        told = [
+        summary_lines = [
             f"{name} {'>' if name in cell.capped else ''}{format_seconds(cell.median_seconds(name))}"
             for name in sorted(cell.times, key=cell.median_seconds)
         ]
-        lines.append(f"| {cell.link} | {cell.row} | {', '.join(told)} |")
+        lines.append(f"| {cell.link} | {cell.row} | {', '.join(summary_lines)} |")
     return lines
 
 

@@ -23,8 +23,8 @@ BACKENDS = {
 class StubObject:
     """Stands in for a connection, endpoint or request, without the imports, where the whole process is timed."""
 
-    def __init__(self, **given: Any) -> None:
-        self.__dict__.update(given)
+    def __init__(self, **attributes: Any) -> None:
+        self.__dict__.update(attributes)
 
     def __str__(self) -> str:
         return f"ssh {self.user}@{self.address} -p {self.port}"
@@ -49,40 +49,40 @@ def print_report(report: Any, took: float) -> None:
     print(f'{{"files": {report.files}, {figures}}}')
 
 
-def run_push(room: str, host: str, port: str, user: str, source: str, target: str, *given: str) -> None:
+def run_push(folder: str, host: str, port: str, user: str, source: str, target: str, *options: str) -> None:
     """Push over connections of its own, opened before anything else."""
-    begun = perf_counter()
+    started = perf_counter()
     from gpurent_plugin_turbo.near.connection.bootstrap import make_push_command
     from gpurent_plugin_turbo.near.connection.ssh_process import SshProcess, pop_predialed, predial
 
-    settings = dict(text.split("=", 1) for text in given)
-    link: Any = StubObject(
+    settings = dict(text.split("=", 1) for text in options)
+    connection: Any = StubObject(
         endpoint=StubObject(user=user, address=host, port=int(port)),
-        key_file=f"{room}/key",
-        known_hosts=f"{room}/known_hosts",
+        key_file=f"{folder}/key",
+        known_hosts=f"{folder}/known_hosts",
     )
-    cargo: Any = StubObject(
+    request: Any = StubObject(
         sources=(source,), target=target, content=True, ignore=True, limit=0, verify="fast", delete=False,
         limits=StubObject(files=1_000_000, total=1 << 44, depth=64, name=255),
     )  # fmt: skip
-    command = make_push_command(cargo)
-    predial(link, settings, command)
+    command = make_push_command(request)
+    predial(connection, settings, command)
     from gpurent_plugin_turbo.near.push.pusher import StreamPusher
     from gpurent_plugin_turbo.near.push.scan import mark_first_push
 
     work = StreamPusher(
-        cargo,
+        request,
         SilentProgress(),
-        lambda first: pop_predialed(link, command) or SshProcess(link, settings, command),
-        first_push=mark_first_push(link, target),
+        lambda first: pop_predialed(connection, command) or SshProcess(connection, settings, command),
+        first_push=mark_first_push(connection, target),
         max_streams=int(settings.get("max_connections", 8)),
     )
     work.run()
     report = StubObject(files=work.scan.files, sent=work.sent, resumed=work.resumed)
-    print_report(report, perf_counter() - begun)
+    print_report(report, perf_counter() - started)
 
 
-async def main(way: str, plugin: str, room: str, host: str, port: str, user: str, *rest: str) -> None:
+async def main(mode: str, plugin: str, folder: str, host: str, port: str, user: str, *rest: str) -> None:
     """Run the plugin's backend with an event loop; ``held``: over a connection that is already open."""
     import asyncio
     from importlib import import_module
@@ -93,18 +93,18 @@ async def main(way: str, plugin: str, room: str, host: str, port: str, user: str
     from gpurent.api import Endpoint, PullRequest, PushRequest
     from gpurent_plugin_turbo.near.connection.ssh_process import FAST_CIPHERS
 
-    source, target, *given = rest
-    settings = dict(text.split("=", 1) for text in given)
+    source, target, *options = rest
+    settings = dict(text.split("=", 1) for text in options)
     connection = None
-    if plugin == "sftp" or way == "held":
+    if plugin == "sftp" or mode == "held":
         connection = await asyncssh.connect(
-            host, int(port), username=user, client_keys=[f"{room}/key"], known_hosts=f"{room}/known_hosts",
+            host, int(port), username=user, client_keys=[f"{folder}/key"], known_hosts=f"{folder}/known_hosts",
             config=None, agent_path=None, compression_algs=["none"],
             encryption_algs=FAST_CIPHERS,
         )  # fmt: skip
-    line: Any = StubObject(
-        endpoint=Endpoint(user, host, int(port)), key_file=Path(room, "key"),
-        known_hosts=Path(room, "known_hosts"), transport=connection, alive=connection is not None,
+    held_connection: Any = StubObject(
+        endpoint=Endpoint(user, host, int(port)), key_file=Path(folder, "key"),
+        known_hosts=Path(folder, "known_hosts"), transport=connection, alive=connection is not None,
     )  # fmt: skip
     module, kind = BACKENDS[plugin]
     made = getattr(import_module(module), kind)
@@ -113,16 +113,18 @@ async def main(way: str, plugin: str, room: str, host: str, port: str, user: str
         import gpurent_plugin_turbo.near.connection.ssh_channel  # noqa: F401 - a trip that has a connection has its plugin, too
     if connection is not None:
         await asyncio.sleep(0.5)  # so that nothing of the login is still going on
-    begun = perf_counter()
-    if way == "pull":
+    started = perf_counter()
+    if mode == "pull":
         report = await backend.pull(
-            line, PullRequest(sources=(source,), target=Path(target)), SilentProgress()
+            held_connection, PullRequest(sources=(source,), target=Path(target)), SilentProgress()
         )
     else:
         report = await backend.push(
-            line, PushRequest(sources=(Path(source),), target=target, contents_only=True), SilentProgress()
+            held_connection,
+            PushRequest(sources=(Path(source),), target=target, contents_only=True),
+            SilentProgress(),
         )
-    print_report(report, perf_counter() - begun)
+    print_report(report, perf_counter() - started)
 
 
 if __name__ == "__main__":

@@ -60,9 +60,9 @@ class BenchSshServer:
     def pin_host_key(self, address: str, port: int) -> None:
         """Pin the host key for an address of the server."""
         kind, key = (self.folder / "host_key.pub").read_text().split()[:2]
-        place = address if port == 22 else f"[{address}]:{port}"
+        known_host = address if port == 22 else f"[{address}]:{port}"
         with self.known_hosts.open("a") as file:
-            file.write(f"{place} {kind} {key}\n")
+            file.write(f"{known_host} {kind} {key}\n")
 
 
 def free_port() -> int:
@@ -73,18 +73,18 @@ def free_port() -> int:
 
 @contextmanager
 def run_ssh_server(
-    room: Path, address: str = "127.0.0.1", prefix: tuple[str, ...] = ()
+    folder: Path, address: str = "127.0.0.1", prefix: tuple[str, ...] = ()
 ) -> Iterator[BenchSshServer]:
     """Run an sshd; ``prefix`` starts it elsewhere (in a network namespace)."""
-    room.mkdir(mode=0o700, parents=True, exist_ok=True)
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     for name in ("host_key", "key"):
-        if not (room / name).exists():
+        if not (folder / name).exists():
             subprocess.run(
-                ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(room / name)], check=True
+                ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(folder / name)], check=True
             )
     port = free_port()
-    (room / "known_hosts").write_text("")
-    (room / "sshd_config").write_text(SSHD_CONFIG.format(room=room, port=port, address=address))
+    (folder / "known_hosts").write_text("")
+    (folder / "sshd_config").write_text(SSHD_CONFIG.format(room=folder, port=port, address=address))
     if not Path("/run/sshd").is_dir():
         Path("/run/sshd").mkdir(parents=True)
     if os.geteuid() == 0:
@@ -100,15 +100,15 @@ def run_ssh_server(
         )
     sshd = shutil.which("sshd", path="/usr/sbin:/usr/bin:/sbin") or "/usr/sbin/sshd"
     process = subprocess.Popen(
-        [*prefix, sshd, "-D", "-e", "-f", str(room / "sshd_config")], stderr=subprocess.PIPE
+        [*prefix, sshd, "-D", "-e", "-f", str(folder / "sshd_config")], stderr=subprocess.PIPE
     )
-    yard = BenchSshServer(room, address, port)
-    yard.pin_host_key(address, port)
+    server = BenchSshServer(folder, address, port)
+    server.pin_host_key(address, port)
     try:
         time.sleep(0.3)
         if process.poll() is not None:
             raise SystemExit(process.stderr.read().decode() if process.stderr else "sshd does not start")
-        yield yard
+        yield server
     finally:
         process.terminate()
         process.wait()

@@ -56,14 +56,14 @@ def check_sockets(words: list[str], environment: Mapping[str, str]) -> str:
     """Report whether a command opens network sockets, by strace if it is installed."""
     if not shutil.which("strace"):
         return "not checked (no strace)"
-    said = subprocess.run(
+    completed = subprocess.run(
         ["strace", "-f", "-e", "trace=socket,connect", *words],
         env=environment,
         capture_output=True,
         text=True,
         check=False,
     ).stderr
-    return "none" if "AF_INET" not in said else "opens sockets"
+    return "none" if "AF_INET" not in completed else "opens sockets"
 
 
 def measure_commands(
@@ -73,12 +73,12 @@ def measure_commands(
     found: dict[str, list[float]] = {name: [] for name in commands}
     for turn in range(rounds + 1):
         for name, words in commands.items():
-            begun = time.perf_counter()
+            started = time.perf_counter()
             subprocess.run(
                 words, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=True
             )
             if turn:  # the first round warms the file cache
-                found[name].append((time.perf_counter() - begun) * 1000)
+                found[name].append((time.perf_counter() - started) * 1000)
     return found
 
 
@@ -86,22 +86,27 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--peers", type=Path)
     parser.add_argument("--rounds", type=int, default=10)
-    given = parser.parse_args()
+    arguments = parser.parse_args()
     own = str(Path(sys.executable).with_name("gpurent"))
-    with tempfile.TemporaryDirectory() as room:
-        home = Path(room, "home")
+    with tempfile.TemporaryDirectory() as folder:
+        home = Path(folder, "home")
         create_leases(home)
-        environment = {"PATH": os.environ["PATH"], "HOME": room, "GPURENT_HOME": str(home), "LANG": "C.UTF-8"}
+        environment = {
+            "PATH": os.environ["PATH"],
+            "HOME": folder,
+            "GPURENT_HOME": str(home),
+            "LANG": "C.UTF-8",
+        }
         commands = {
             "bare interpreter": [sys.executable, "-c", "pass"],
             "gpurent --help": [own, "--help"],
             "gpurent ls": [own, "ls"],
         }
         for name in PEERS:
-            program = given.peers / name / "bin" / name if given.peers else None
+            program = arguments.peers / name / "bin" / name if arguments.peers else None
             if program is not None and program.exists():
                 commands[f"{name} --help"] = [str(program), "--help"]
-        found = measure_commands(commands, environment, given.rounds)
+        found = measure_commands(commands, environment, arguments.rounds)
         peers = {name: times for name, times in found.items() if name.split()[0] in PEERS}
         best = peers[min(peers, key=lambda name: min(peers[name]))] if peers else []
         print("| command | min, ms | median, ms | of the fastest peer: min | median |\n|---|---|---|---|---|")

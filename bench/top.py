@@ -25,14 +25,14 @@ async def measure_top(count: int) -> None:
             before = peak_memory()
             app = many.make_screen()
             painted: list[float] = []
-            begun = perf_counter()
-            paint = app.update_screen
+            started = perf_counter()
+            original_update = app.update_screen
 
-            def watched() -> None:
-                paint()
-                painted.append(perf_counter() - begun)
+            def update_and_record() -> None:
+                original_update()
+                painted.append(perf_counter() - started)
 
-            app.update_screen = watched  # type: ignore[method-assign]
+            app.update_screen = update_and_record  # type: ignore[method-assign]
             async with app.run_test(size=(80, 24)) as pilot:
                 print(f"first paint of {count} leases: {painted[0] * 1000:.0f} ms")
                 while len(many.provider.refresh_counts) < count or app._refresh_tasks:

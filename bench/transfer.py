@@ -34,14 +34,14 @@ QUICK_SIZES = {"raw loopback": (256, 256, 5_000), "20 ms, 200 Mbit/s": (32, 64, 
 
 
 class TransferBench:
-    def __init__(self, room: Path, rounds: int, quick: bool) -> None:
-        self.folder, self.rounds, self.quick = room, rounds, quick
+    def __init__(self, folder: Path, rounds: int, quick: bool) -> None:
+        self.folder, self.rounds, self.quick = folder, rounds, quick
         self.cells: list[ResultCell] = []
         self.installed_peers = peers.find_installed_peers()
 
-    def make_data(self, row: str, wire: NetworkLink) -> Path:
+    def make_data(self, row: str, link: NetworkLink) -> Path:
         sizes = QUICK_SIZES if self.quick else SIZES
-        a, b, c = sizes.get(wire.name, sizes["*"])
+        a, b, c = sizes.get(link.name, sizes["*"])
         kind = row[0]
         if kind == "a":
             return datasets.make_incompressible(self.folder / f"a{a}", a * MIB)
@@ -51,18 +51,18 @@ class TransferBench:
             return datasets.make_small_files(self.folder / f"c{c}", c)
         return datasets.copy_source_files(self.folder / "d")
 
-    def measure_link(self, wire: NetworkLink, rows: list[str]) -> None:
+    def measure_link(self, link: NetworkLink, rows: list[str]) -> None:
         for row in rows:
-            self.make_data(row, wire)
-        with open_link(wire, self.folder / "yard") as yard:
+            self.make_data(row, link)
+        with open_link(link, self.folder / "server") as server:
             for row in rows:
                 if row == "a resumed":
-                    self.cells.append(self.measure_resume(yard, wire))
+                    self.cells.append(self.measure_resume(server, link))
                 else:
-                    self.cells.append(self.measure_cell(yard, wire, row))
+                    self.cells.append(self.measure_cell(server, link, row))
 
-    def measure_cell(self, yard: BenchSshServer, wire: NetworkLink, row: str) -> ResultCell:
-        source = self.make_data(row, wire)
+    def measure_cell(self, server: BenchSshServer, link: NetworkLink, row: str) -> ResultCell:
+        source = self.make_data(row, link)
         old = source
         if row.endswith("1 %"):
             source = datasets.make_changed_copy(source, source.with_name(source.name + "x"))
@@ -72,15 +72,15 @@ class TransferBench:
         control = str(self.folder / "control") if held else ""
 
         def tool(name: str) -> Callable[[Path], str]:
-            return lambda target: peers.PEERS[name](yard, source, target, control)
+            return lambda target: peers.PEERS[name](server, source, target, control)
 
         tools = {name: tool(name) for name in names if name in self.installed_peers}
-        tools[OURS] = lambda target: transfer_command(yard, "held" if held else "push", source, target)
+        tools[OURS] = lambda target: transfer_command(server, "held" if held else "push", source, target)
 
         def prepare(name: str, target: Path) -> None:
             if again and name == OURS:
                 subprocess.run(
-                    transfer_command(yard, "push", old, target),
+                    transfer_command(server, "push", old, target),
                     shell=True,
                     check=True,
                     stdout=subprocess.DEVNULL,
@@ -88,14 +88,14 @@ class TransferBench:
             elif again:
                 shutil.copytree(old, target)
 
-        cell = ResultCell(row, wire.name)
+        cell = ResultCell(row, link.name)
         masters: list[subprocess.Popen[bytes]] = []
 
         def connect(name: str, target: Path) -> None:
             """Open a fresh connection for each tool: one that has carried much data is faster."""
             self.close_masters(masters)
             if name != OURS:
-                masters.append(self.open_master(yard, control))
+                masters.append(self.open_master(server, control))
                 time.sleep(0.5)
 
         try:
@@ -106,7 +106,7 @@ class TransferBench:
                 self.folder,
                 prepare=connect if held else prepare if again else None,
                 rounds=self.rounds,
-                limit=9.0 if not wire.rate else 5.5,
+                limit=9.0 if not link.rate else 5.5,
                 clock={OURS: time_inside_command} if held else {},
             )
         finally:
@@ -119,24 +119,24 @@ class TransferBench:
         masters.clear()
         (self.folder / "control").unlink(missing_ok=True)
 
-    def open_master(self, yard: BenchSshServer, control: str) -> subprocess.Popen[bytes]:
+    def open_master(self, server: BenchSshServer, control: str) -> subprocess.Popen[bytes]:
         options = f"-N -o ControlMaster=yes -o ControlPath={control}"
-        words = f"exec {peers.ssh_command(yard)} {options} {peers.ssh_address(yard)}"
+        words = f"exec {peers.ssh_command(server)} {options} {peers.ssh_address(server)}"
         process = subprocess.Popen(words, shell=True)
         while not Path(control).exists():
             time.sleep(0.05)
         return process
 
-    def measure_resume(self, yard: BenchSshServer, wire: NetworkLink) -> ResultCell:
+    def measure_resume(self, server: BenchSshServer, link: NetworkLink) -> ResultCell:
         """Kill a push halfway and repeat it; measure what is sent beyond the missing part, as a share of the file."""
-        source = self.make_data("a", wire)
-        cell = ResultCell("a resumed", wire.name)
+        source = self.make_data("a", link)
+        cell = ResultCell("a resumed", link.name)
         size = (source / "a.bin").stat().st_size
         waste = []
         for _ in range(self.rounds):
             target = new_target_path(self.folder)
             process = subprocess.Popen(
-                transfer_command(yard, "push", source, target),
+                transfer_command(server, "push", source, target),
                 shell=True,
                 start_new_session=True,
                 stdout=subprocess.DEVNULL,
@@ -146,13 +146,13 @@ class TransferBench:
             os.killpg(process.pid, signal.SIGKILL)
             process.wait()
             time.sleep(1.0)
-            there = count_arrived_bytes(target, source)
-            begun = time.perf_counter()
-            said = subprocess.run(
-                transfer_command(yard, "push", source, target), shell=True, check=True, capture_output=True
+            arrived = count_arrived_bytes(target, source)
+            started = time.perf_counter()
+            completed = subprocess.run(
+                transfer_command(server, "push", source, target), shell=True, check=True, capture_output=True
             )
-            cell.times.setdefault(OURS, []).append(time.perf_counter() - begun)
-            waste.append((json.loads(said.stdout)["sent"] - (size - there)) / size)
+            cell.times.setdefault(OURS, []).append(time.perf_counter() - started)
+            waste.append((json.loads(completed.stdout)["sent"] - (size - arrived)) / size)
             shutil.rmtree(target)
         cell.note = f"re-sent beyond the missing part: {max(waste) * 100:.2f} % of the file at most"
         print(f"  {cell.row:<22} {cell.link:<30} {cell.note}", flush=True)
@@ -173,22 +173,22 @@ def count_arrived_bytes(target: Path, source: Path) -> int:
     if not parts:
         return 0
     found = 0
-    with parts[0].open("rb") as mine, (source / "a.bin").open("rb") as theirs:
-        while data := theirs.read(65536):
-            found += len(data) if mine.read(65536) == data else 0
+    with parts[0].open("rb") as first_file, (source / "a.bin").open("rb") as second_file:
+        while data := second_file.read(65536):
+            found += len(data) if first_file.read(65536) == data else 0
     return found
 
 
-def transfer_command(yard: BenchSshServer, way: str, source: Path, target: Path) -> str:
+def transfer_command(server: BenchSshServer, mode: str, source: Path, target: Path) -> str:
     words = [
         sys.executable,
         HERE / "single_transfer.py",
-        way,
+        mode,
         "turbo",
-        yard.folder,
-        yard.address,
-        yard.port,
-        yard.user,
+        server.folder,
+        server.address,
+        server.port,
+        server.user,
         source,
         target,
     ]
@@ -197,9 +197,9 @@ def transfer_command(yard: BenchSshServer, way: str, source: Path, target: Path)
 
 def time_inside_command(command: str, cap: float) -> tuple[float, int, bool]:
     """Return the seconds that a running trip would need: its process and its connection already exist."""
-    said = subprocess.run(command, shell=True, check=True, capture_output=True, timeout=cap + 30)
-    told = json.loads(said.stdout)
-    return float(told["seconds"]), int(told["peak_kib"]), True
+    completed = subprocess.run(command, shell=True, check=True, capture_output=True, timeout=cap + 30)
+    measured = json.loads(completed.stdout)
+    return float(measured["seconds"]), int(measured["peak_kib"]), True
 
 
 def main() -> None:
@@ -212,23 +212,23 @@ def main() -> None:
     parser.add_argument(
         "--room", type=Path, help="where the data lies (default: memory, where there is some)"
     )
-    given = parser.parse_args()
+    arguments = parser.parse_args()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # links and servers are removed in any case
     base = "/dev/shm" if Path("/dev/shm").is_dir() else None
-    room = given.room or Path(tempfile.mkdtemp(prefix="gpurent-bench-", dir=base))
-    bench = TransferBench(room, given.rounds, given.quick)
+    folder = arguments.room or Path(tempfile.mkdtemp(prefix="gpurent-bench-", dir=base))
+    bench = TransferBench(folder, arguments.rounds, arguments.quick)
     print(f"peers: {', '.join(bench.installed_peers)}")
     try:
-        for name in given.wires.split(","):
+        for name in arguments.wires.split(","):
             wire = LINKS[name]
-            if wire.rate and (why := find_obstacle()):
-                print(f"  {wire.name}: left out, {why}")
+            if wire.rate and (problem := find_obstacle()):
+                print(f"  {wire.name}: left out, {problem}")
                 continue
-            bench.measure_link(wire, given.rows.split(","))
+            bench.measure_link(wire, arguments.rows.split(","))
     finally:
-        if not given.room:
-            shutil.rmtree(room, ignore_errors=True)
-        write_report(bench.cells, HERE.parent / "docs" / "performance.md" if given.write else None)
+        if not arguments.room:
+            shutil.rmtree(folder, ignore_errors=True)
+        write_report(bench.cells, HERE.parent / "docs" / "performance.md" if arguments.write else None)
 
 
 if __name__ == "__main__":

@@ -91,17 +91,17 @@ def make_fast_clock(root: Path) -> SandboxClock:
 
 @asynccontextmanager
 async def open_application(
-    root: Path, town: BenchProviders, terminal: Terminal, outside: ExternalDependencies
+    root: Path, providers: BenchProviders, terminal: Terminal, outside: ExternalDependencies
 ) -> AsyncIterator[Application]:
-    """Open an application that has all leases of the providers in ``town``."""
-    module = ModuleType("gpurent_bench_shops")
+    """Open an application that has all leases of the providers in ``providers``."""
+    module = ModuleType("gpurent_bench_providers")
     vars(module).update(make_plugin_hooks())
     registry = EntryPointRegistry.load(builtin=[builtin_entries, module], points=())
     assert not registry.problems, registry.problems
-    application = Application(registry, make_private_folder(root), town.environment, terminal, outside)
+    application = Application(registry, make_private_folder(root), providers.environment, terminal, outside)
     try:
         await application.start()
-        for lease in town.leases:
+        for lease in providers.leases:
             application.store.save_lease(lease)
         yield application
     finally:
@@ -114,9 +114,9 @@ async def measure_watch(
     """Run a guard over ``leases`` of 5 providers for ``minutes`` of ``clock``, after a first round."""
     home = make_private_folder(root)
     (home / "config.toml").write_text(GUARD_CONFIG)
-    with run_providers(leases, clock.now()) as town:
-        async with open_application(home, town, NullTerminal(), outside) as application:
-            return await _measure_guard(application.guard, clock, town.count_requests, leases, minutes)
+    with run_providers(leases, clock.now()) as providers:
+        async with open_application(home, providers, NullTerminal(), outside) as application:
+            return await _measure_guard(application.guard, clock, providers.count_requests, leases, minutes)
 
 
 async def _measure_guard(
@@ -126,14 +126,14 @@ async def _measure_guard(
     try:
         while len(guard.results) < leases:  # noqa: ASYNC110 - nothing tells of it
             await asyncio.sleep(0.05)
-        begun, asked, cpu = clock.now(), count(), process_time()
+        started, request_count, cpu = clock.now(), count(), process_time()
         guard.check_count = 0
         await clock.sleep(timedelta(minutes=minutes))
-        passed = (clock.now() - begun) / timedelta(minutes=1)
+        passed = (clock.now() - started) / timedelta(minutes=1)
         return WatchCost(
             leases=leases,
             minutes=passed,
-            requests=count() - asked,
+            requests=count() - request_count,
             looks=guard.check_count,
             cpu=process_time() - cpu,
             memory=_read_memory(),
@@ -165,7 +165,7 @@ def main() -> None:
     minutes = float(sys.argv[1]) if len(sys.argv) > 1 else MINUTES
     sizes = [int(size) for size in sys.argv[2:]] or LEASE_COUNTS
     out = sys.stdout.write
-    out(f"{PROVIDER_COUNT} shops, {minutes:g} minutes of their time each\n")
+    out(f"{PROVIDER_COUNT} providers, {minutes:g} minutes of their time each\n")
     out("leases  CPU share  CPU s/min/lease  memory  requests/min  requests/min/lease\n")
     costs = []
     for size in sizes:

@@ -52,7 +52,7 @@ def _kind_schema(field: TripField) -> dict[str, Any]:
             ]
         },
         FieldKind.DURATION: {"type": "string", "pattern": _span_pattern()},
-        FieldKind.MOMENT: {
+        FieldKind.TIME: {
             "type": "string",
             "pattern": rf"{_span_pattern()}|^\s*\d{{1,2}}:\d{{2}}\s*$|^\s*\d{{4}}-?(\d|W)",
         },

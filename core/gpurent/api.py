@@ -24,6 +24,12 @@ if TYPE_CHECKING:
         link_reject_reason as link_reject_reason,
         name_reject_reason as name_reject_reason,
     )
+    from gpurent.domain.job import (
+        Job as Job,
+        JobState as JobState,
+        JobStatus as JobStatus,
+        SessionInfo as SessionInfo,
+    )
     from gpurent.domain.lease import (
         Lease as Lease,
         LeaseState as LeaseState,
@@ -66,16 +72,10 @@ if TYPE_CHECKING:
     from gpurent.domain.secret import (
         Secret as Secret,
     )
-    from gpurent.domain.session import (
-        Job as Job,
-        JobState as JobState,
-        JobStatus as JobStatus,
-        SessionInfo as SessionInfo,
-    )
     from gpurent.domain.transfer import (
         PullRequest as PullRequest,
         PushRequest as PushRequest,
-        SkippedName as SkippedName,
+        SkippedFile as SkippedFile,
         TransferLimits as TransferLimits,
         TransferReport as TransferReport,
     )
@@ -213,10 +213,10 @@ if TYPE_CHECKING:
         describe_outside_link as describe_outside_link,
         describe_unreadable as describe_unreadable,
         download_failures_error as download_failures_error,
-        idle_timeout_error as idle_timeout_error,
         missing_remote_sources_error as missing_remote_sources_error,
         missing_source_error as missing_source_error,
         remote_file_error as remote_file_error,
+        silence_timeout_error as silence_timeout_error,
         small_disk_error as small_disk_error,
         source_name_error as source_name_error,
         summarize_failures as summarize_failures,
@@ -236,8 +236,8 @@ _NAMES_BY_MODULE = {
     "gpurent.domain.question": "Challenge Mail",
     "gpurent.domain.receipt": "Charge ChargeKind Receipt",
     "gpurent.domain.secret": "Secret",
-    "gpurent.domain.session": "Job JobState JobStatus SessionInfo",
-    "gpurent.domain.transfer": "PullRequest PushRequest SkippedName TransferLimits TransferReport",
+    "gpurent.domain.job": "Job JobState JobStatus SessionInfo",
+    "gpurent.domain.transfer": "PullRequest PushRequest SkippedFile TransferLimits TransferReport",
     "gpurent.errors": "AuthError GpurentError HostKeyChanged InputRequired JobError LeaseError LeaseGone MoneyError PaidTooLate PluginError RemoteError SoldOut Spent TransferError TransferUnsupported UnavailableError UnexpectedResponse UsageError",  # noqa: E501
     "gpurent.locale": "make_translator",
     "gpurent.locale.foreign_text": "describe_errno describe_error quote_text",
@@ -255,7 +255,7 @@ _NAMES_BY_MODULE = {
     "gpurent.roles.plugin_context": "PluginContext",
     "gpurent.roles.safe_dir": "SafeDir",
     "gpurent.roles.simulator": "Evidence ManualAccess ProviderSimulator SandboxMachine SandboxMachines SendMail SimulatorContext SimulatorLedgerEntry SimulatorRoute SupportsManualRental",  # noqa: E501
-    "gpurent.roles.transfer_errors": "FileProblem connection_lost_error corrupted_upload_error deep_folder_error describe_bad_link describe_outside_link describe_unreadable download_failures_error idle_timeout_error missing_remote_sources_error missing_source_error remote_file_error small_disk_error source_name_error summarize_failures too_many_remote_files_error too_many_sources_error unreadable_source_error upload_failures_error",  # noqa: E501
+    "gpurent.roles.transfer_errors": "FileProblem connection_lost_error corrupted_upload_error deep_folder_error describe_bad_link describe_outside_link describe_unreadable download_failures_error missing_remote_sources_error missing_source_error remote_file_error silence_timeout_error small_disk_error source_name_error summarize_failures too_many_remote_files_error too_many_sources_error unreadable_source_error upload_failures_error",  # noqa: E501
 }
 _MODULE_BY_NAME = {name: module for module, names in _NAMES_BY_MODULE.items() for name in names.split()}
 

@@ -25,7 +25,7 @@ def find_paths(text: str) -> list[str]:
 
 
 @pytest.mark.parametrize("path", sorted(set(find_paths(PAGE.partition("## Where earlier files went")[0]))))
-def test_what_the_page_names_is_there(path: str) -> None:
+def test_names_on_the_page_exist(path: str) -> None:
     assert any((ROOT / base / path).exists() for base in BASE_FOLDERS), path
 
 
@@ -33,5 +33,5 @@ def test_what_the_page_names_is_there(path: str) -> None:
     "path",
     sorted({path for now in OLD_PATH_ROW.findall(PAGE.partition("| then |")[2]) for path in find_paths(now)}),
 )
-def test_where_an_old_file_went_is_there(path: str) -> None:
+def test_new_places_of_moved_files_exist(path: str) -> None:
     assert (CORE / path).exists(), path

@@ -20,7 +20,7 @@ HOOKS = {name: getattr(hookspecs, name) for name in dir(hookspecs) if name.start
 ROW = re.compile(r"^\| `(gpurent_register_\w+)\(([^)]*)\)` \| `(\w+)` \| `([\w.]+)` \|", re.MULTILINE)
 
 
-def test_every_hook_stands_on_the_page_with_its_arguments_and_entry() -> None:
+def test_every_hook_is_documented_with_its_arguments_and_entry() -> None:
     rows = {name: (arguments, entry, role) for name, arguments, entry, role in ROW.findall(PAGE)}
     assert set(rows) == set(HOOKS)
     for name, hook in HOOKS.items():
@@ -49,7 +49,7 @@ def test_hooks_are_plain_and_never_firstresult(name: str) -> None:
     assert hook.__doc__
 
 
-def test_hooks_open_nothing() -> None:
+def test_hooks_do_no_io() -> None:
     code = (
         "import builtins, socket, sys\n"
         "from gpurent.infra.registry.registry import EntryPointRegistry, HOOK_PREFIX\n"
@@ -82,7 +82,7 @@ def test_every_simulator_route_has_its_evidence(name: str) -> None:
         def now(self) -> datetime:
             return datetime(2020, 3, 1, tzinfo=UTC)
 
-    site = api.SimulatorContext(
+    context = api.SimulatorContext(
         clock=Clock(),  # type: ignore[arg-type]
         machines=None,  # type: ignore[arg-type]
         send_mail=None,  # type: ignore[arg-type]
@@ -90,16 +90,16 @@ def test_every_simulator_route_has_its_evidence(name: str) -> None:
         machine_count=2,
         settings={},
     )
-    portal = EntryPointRegistry.load().get_entry(entries.SimulatorEntry, name).build(site)
+    simulator = EntryPointRegistry.load().get_entry(entries.SimulatorEntry, name).build(context)
     served = {
         (method, route.path)
-        for route in portal.get_app().routes
+        for route in simulator.get_app().routes
         for method in route.methods
         if method != "HEAD"
     }
-    marked = {(route.method, route.path) for route in portal.list_routes()}
+    marked = {(route.method, route.path) for route in simulator.list_routes()}
     assert served == marked
-    assert all(isinstance(route.evidence, api.Evidence) for route in portal.list_routes())
+    assert all(isinstance(route.evidence, api.Evidence) for route in simulator.list_routes())
 
 
 def test_the_plugin_on_the_page_works(tmp_path: Path) -> None:

@@ -227,7 +227,7 @@ def test_roles_stay_small() -> None:
             assert len(role.__abstractmethods__) <= limit, name
 
 
-def test_rooms_stay_small() -> None:
+def test_modules_stay_short() -> None:
     assert [
         str(path)
         for path in PRODUCT
@@ -242,7 +242,7 @@ def test_no_code_switches_safety_off() -> None:
     assert [str(path) for path in PRODUCT if banned.search(path.read_text("utf-8"))] == []
 
 
-def test_a_lease_is_moved_by_whoever_it_belongs_to() -> None:
+def test_leases_are_handled_by_their_own_provider() -> None:
     """`Plugins.provider_of` and `Plugins.billing_of` must be used: a provider's API cannot manage a manual rental."""
     past = re.compile(r"\.(provider|billing)\(\s*(lease|found|before|after|kept)\.provider\s*\)")
     wrong = [
@@ -254,7 +254,7 @@ def test_a_lease_is_moved_by_whoever_it_belongs_to() -> None:
     assert wrong == []
 
 
-def test_money_leaves_in_one_place() -> None:
+def test_payments_are_made_in_one_place() -> None:
     callers = [
         path.name
         for path in (CORE / "workflow").rglob("*.py")
@@ -274,12 +274,12 @@ def test_no_registry_host_is_committed() -> None:
         ["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True
     ).stdout.split("\n")
     hosts = re.compile(r"index-url|https?://[^\s\"']+/(simple|packages)/|pypi\.|pythonhosted")
-    mine = Path(__file__).relative_to(ROOT).as_posix()
+    this_file = Path(__file__).relative_to(ROOT).as_posix()
     wrong = [
         name
         for name in listed
         if name.endswith((".txt", ".toml", ".lock", ".json", ".cfg", ".md", ".py", ".sh", "Makefile"))
-        and name != mine
+        and name != this_file
         and (ROOT / name).exists()  # it may be deleted but not committed
         and hosts.search((ROOT / name).read_text("utf-8", "replace"))
     ]

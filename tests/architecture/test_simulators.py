@@ -42,7 +42,7 @@ def test_only_the_entry_loads_the_simulator(package: Path) -> None:
     assert list_importers(package) == set()
 
 
-def test_every_fake_service_is_in_its_folder() -> None:
+def test_every_simulator_is_in_its_folder() -> None:
     outside = [
         str(path)
         for package in PLUGINS
@@ -53,7 +53,7 @@ def test_every_fake_service_is_in_its_folder() -> None:
     assert len(WITH_SIMULATOR) >= 4
 
 
-def test_the_search_finds_what_it_forbids(tmp_path: Path) -> None:
+def test_forbidden_imports_are_found(tmp_path: Path) -> None:
     package = tmp_path / "gpurent_plugin_x"
     package.mkdir()
     lazy = "def build(context):\n    from gpurent_plugin_x.simulator.service import Fake\n"

@@ -5,8 +5,6 @@ from __future__ import annotations
 import re
 
 CHINESE = re.compile(r"[\u3400-\u9fff]")
-# Examples that are meant to be Chinese in English text, since users type them.
-_CHINESE_EXAMPLES = ("1天",)
 # Not text of ours: quoted words of others, code, commands, addresses, paths, choices, options.
 _NOT_TEXT = (
     re.compile(r"“[^”]*”"),
@@ -30,8 +28,6 @@ def find_english_lines(output: str) -> list[str]:
 
 def find_chinese_lines(output: str) -> list[str]:
     """Return the lines of English ``output`` that contain Chinese."""
-    for example in _CHINESE_EXAMPLES:
-        output = output.replace(example, "")
     return [line for line in output.splitlines() if CHINESE.search(_strip_code(line))]
 
 

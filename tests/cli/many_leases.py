@@ -60,7 +60,7 @@ class CountingProvider(LeaseProvider, BillingProvider):
         if lease.id in self.hanging_leases:
             await asyncio.Event().wait()
         if lease.id in self.failing_leases:
-            raise UnavailableError("the portal is being mended")
+            raise UnavailableError("the provider is under maintenance")
         return lease
 
     async def release_lease(self, lease: Lease) -> Lease:
@@ -114,18 +114,18 @@ class ManyLeases:
 @asynccontextmanager
 async def many_leases(home: Path, count: int, patience: float = 15.0) -> AsyncIterator[ManyLeases]:
     """Start with ``count`` leases in a journal of their own; later ones have less time left."""
-    shop = CountingProvider()
-    module = ModuleType("crowd_shop")
+    provider = CountingProvider()
+    module = ModuleType("acme_plugin")
 
     def gpurent_register_lease() -> list[LeaseEntry]:
         profile = MachineProfile(user="root")
         entry = LeaseEntry(
-            name="shop", summary="", build=lambda host: shop, auth="shop", billing="shop", profile=profile
+            name="acme", summary="", build=lambda host: provider, auth="acme", billing="acme", profile=profile
         )
         return [entry]
 
     def gpurent_register_billing() -> list[BillingEntry]:
-        return [BillingEntry(name="shop", summary="", build=lambda host: shop, currency="CNY")]
+        return [BillingEntry(name="acme", summary="", build=lambda host: provider, currency="CNY")]
 
     module.gpurent_register_lease = hookimpl(gpurent_register_lease)  # type: ignore[attr-defined]
     module.gpurent_register_billing = hookimpl(gpurent_register_billing)  # type: ignore[attr-defined]
@@ -134,19 +134,19 @@ async def many_leases(home: Path, count: int, patience: float = 15.0) -> AsyncIt
     terminal = ScreenTerminal(UserTerminal(no_input=True))
     application = Application(registry, home / "state", {}, terminal)
     await application.start()
-    shop.clock = application.clock
+    provider.clock = application.clock
     now = application.clock.now()
     offer = Offer(
-        key="m", provider="shop", hardware=Hardware(gpu="2080Ti", gpus=1), tariff=Prepaid(price=PRICE)
+        key="m", provider="acme", hardware=Hardware(gpu="2080Ti", gpus=1), tariff=Prepaid(price=PRICE)
     )
     for number in range(count):
         ends = now + timedelta(hours=2 * count - number, minutes=30)
-        lease = Lease(id=f"shop-{number:05}", provider="shop", offer=offer, ref=str(number))
+        lease = Lease(id=f"acme-{number:05}", provider="acme", offer=offer, ref=str(number))
         application.store.save_lease(
             evolve(lease, state=LeaseState.READY, started_at=now - timedelta(hours=1), expires_at=ends)
         )
     overview = application.make_overview(timeout=patience)
-    made = ManyLeases(application, terminal, shop, overview)
+    made = ManyLeases(application, terminal, provider, overview)
     try:
         yield made
     finally:

@@ -57,7 +57,7 @@ def test_placeholders_agree(path: Path) -> None:
 
 
 @pytest.mark.parametrize("path", CATALOGUES, ids=[path.stem for path in CATALOGUES])
-def test_the_compiled_catalogue_is_the_written_one(path: Path) -> None:
+def test_compiled_catalogue_matches_its_source(path: Path) -> None:
     with path.open("rb") as file:
         written = dict(first_forms(message) for message in read_po(file, locale="zh_CN") if message.id)
     assert written == read_catalogue(path)
@@ -74,7 +74,7 @@ def first_forms(message: Message) -> tuple[str, str]:
     )
 
 
-def test_a_package_speaks_by_its_own_catalogue(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_each_package_uses_its_own_catalogue(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from babel.messages.catalog import Catalog
     from babel.messages.mofile import write_mo
 
@@ -86,12 +86,12 @@ def test_a_package_speaks_by_its_own_catalogue(tmp_path: Path, monkeypatch: pyte
     with (folder / "gpurent_plugin_polite.mo").open("wb") as file:
         write_mo(file, catalog)
     monkeypatch.syspath_prepend(tmp_path)
-    speak = make_translator("gpurent_plugin_polite")
-    assert speak("hello {name}") == "hello {name}"
+    translate = make_translator("gpurent_plugin_polite")
+    assert translate("hello {name}") == "hello {name}"
     set_language("zh")
     try:
-        assert speak("hello {name}") == "你好 {name}"
-        assert speak("never translated") == "never translated"
+        assert translate("hello {name}") == "你好 {name}"
+        assert translate("never translated") == "never translated"
         assert make_translator("gpurent_plugin_absent")("hello") == "hello"
     finally:
         set_language("en")

@@ -34,33 +34,33 @@ def home(tmp_path: Path) -> Path:
 COMMAND_NAMES = [entry.name for entry in gpurent_register_command()]
 
 
-def test_every_command_of_the_issue_is_there() -> None:
-    wanted = (
+def test_every_command_exists() -> None:
+    expected = (
         "providers offers login logout whoami balance topup rent ls show upgrade release push pull ssh exec start "
         "sessions attach logs run trips resume plugin sandbox demo renew receipts completion"
     )
-    assert set(wanted.split()) <= set(COMMAND_NAMES)
+    assert set(expected.split()) <= set(COMMAND_NAMES)
 
 
 @pytest.mark.parametrize("name", COMMAND_NAMES)
 def test_help_of_every_command(home: Path, name: str) -> None:
-    said = run_gpurent(home, name, "--help")
-    assert said.code == 0
-    assert said.out.startswith("Usage: gpurent")
+    result = run_gpurent(home, name, "--help")
+    assert result.code == 0
+    assert result.out.startswith("Usage: gpurent")
 
 
 def test_errors_say_what_was_spent_and_what_to_do(home: Path) -> None:
-    said = run_gpurent(home, "balance", "mistgpu")
-    assert said.code == 4
-    assert said.out == ""
-    assert "not logged in" in said.err
-    assert "Nothing was charged." in said.err
-    assert "gpurent login" in said.err
+    result = run_gpurent(home, "balance", "mistgpu")
+    assert result.code == 4
+    assert result.out == ""
+    assert "not logged in" in result.err
+    assert "Nothing was charged." in result.err
+    assert "gpurent login" in result.err
 
 
 def test_errors_as_json_are_one_document(home: Path) -> None:
-    said = run_gpurent(home, "balance", "mistgpu", "--json")
-    found = json.loads(said.out)
+    result = run_gpurent(home, "balance", "mistgpu", "--json")
+    found = json.loads(result.out)
     assert {key: found[key] for key in ("version", "command", "ok")} == {
         "version": 1,
         "command": "balance",
@@ -68,14 +68,14 @@ def test_errors_as_json_are_one_document(home: Path) -> None:
     }
     assert found["error"]["code"] == "auth"
     assert found["error"]["spent"] == "no"
-    assert found["error"]["exit_code"] == said.code == 4
-    assert said.err == ""
+    assert found["error"]["exit_code"] == result.code == 4
+    assert result.err == ""
 
 
 def test_usage_errors_as_json(home: Path) -> None:
-    said = run_gpurent(home, "renew", "x", "--for", "never", "--json")
-    found = json.loads(said.out)
-    assert found["error"]["exit_code"] == said.code == 2
+    result = run_gpurent(home, "renew", "x", "--for", "never", "--json")
+    found = json.loads(result.out)
+    assert found["error"]["exit_code"] == result.code == 2
     assert found["command"] == "renew"
 
 
@@ -91,49 +91,49 @@ def test_a_command_that_is_unknown_has_no_name_in_json(home: Path) -> None:
 
 
 def test_unknown_command_names_the_nearest(home: Path) -> None:
-    said = run_gpurent(home, "offerz")
-    assert said.code == 2
-    assert "offers" in said.err
+    result = run_gpurent(home, "offerz")
+    assert result.code == 2
+    assert "offers" in result.err
 
 
 def test_unknown_provider_says_what_to_install(home: Path) -> None:
-    said = run_gpurent(home, "run", "--provider", "vast", "--", "true")
-    assert said.code == 3
-    assert "gpurent-plugin-vast" in said.err
+    result = run_gpurent(home, "run", "--provider", "vast", "--", "true")
+    assert result.code == 3
+    assert "gpurent-plugin-vast" in result.err
 
 
 def test_a_secret_on_the_command_line_is_refused(home: Path) -> None:
-    said = run_gpurent(home, "login", "mistgpu", "-f", "username=a", "-f", "password=hush-hush")
-    assert said.code == 2
-    assert "hush-hush" not in said.out + said.err
+    result = run_gpurent(home, "login", "mistgpu", "-f", "username=a", "-f", "password=hush-hush")
+    assert result.code == 2
+    assert "hush-hush" not in result.out + result.err
 
 
-def test_without_a_person_input_is_required(home: Path) -> None:
-    said = run_gpurent(home, "login", "mistgpu")
-    assert said.code == 11
-    assert "phone number" in said.err
+def test_without_a_terminal_input_is_required(home: Path) -> None:
+    result = run_gpurent(home, "login", "mistgpu")
+    assert result.code == 11
+    assert "phone number" in result.err
 
 
 def test_results_outside_the_folder_are_refused(home: Path) -> None:
-    said = run_gpurent(home, "run", "--provider", "mistgpu", "--results", "../x", "--", "true")
-    assert said.code == 2
+    result = run_gpurent(home, "run", "--provider", "mistgpu", "--results", "../x", "--", "true")
+    assert result.code == 2
 
 
 def test_the_real_provider_says_what_is_known(home: Path) -> None:
-    said = run_gpurent(home, "providers")
-    assert "Never run against the live service" in said.out
-    assert "The 2020 service no longer exists" in said.out
+    result = run_gpurent(home, "providers")
+    assert "Never run against the live service" in result.out
+    assert "The 2020 service no longer exists" in result.out
 
 
-@pytest.mark.parametrize("how", [("--lang", "zh"), ()])
-def test_chinese(home: Path, how: tuple[str, ...]) -> None:
-    environment = {} if how else {"GPURENT_LANG": "zh_CN"}
-    said = run_gpurent(home, *how, "ls", **environment)
-    assert said.out.strip() == "现在没有机器在计费。"
-    said = run_gpurent(home, *how, "balance", "mistgpu", **environment)
-    assert "没有扣费" in said.err
-    said = run_gpurent(home, *how, "--help", **environment)
-    assert "行程" in said.out
+@pytest.mark.parametrize("language_options", [("--lang", "zh"), ()])
+def test_chinese(home: Path, language_options: tuple[str, ...]) -> None:
+    environment = {} if language_options else {"GPURENT_LANG": "zh_CN"}
+    result = run_gpurent(home, *language_options, "ls", **environment)
+    assert result.out.strip() == "现在没有机器在产生费用。"
+    result = run_gpurent(home, *language_options, "balance", "mistgpu", **environment)
+    assert "没有扣费" in result.err
+    result = run_gpurent(home, *language_options, "--help", **environment)
+    assert "行程" in result.out
 
 
 def test_the_journal_of_a_newer_version_is_left_alone(home: Path) -> None:
@@ -143,23 +143,23 @@ def test_the_journal_of_a_newer_version_is_left_alone(home: Path) -> None:
     with sqlite3.connect(home / "state" / "journal.sqlite") as database:
         database.execute("PRAGMA user_version=99")
     database.close()
-    said = run_gpurent(home, "ls")
-    assert said.code == 2
-    assert "newer gpurent" in said.err
+    result = run_gpurent(home, "ls")
+    assert result.code == 2
+    assert "newer gpurent" in result.err
 
 
 def test_a_state_folder_open_to_others_is_refused(home: Path) -> None:
     (home / "state").chmod(0o755)
-    said = run_gpurent(home, "ls")
-    assert said.code == 2
-    assert "chmod 700" in said.err
+    result = run_gpurent(home, "ls")
+    assert result.code == 2
+    assert "chmod 700" in result.err
 
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
 def test_completion(home: Path, shell: str) -> None:
-    said = run_gpurent(home, "completion", shell)
-    assert said.code == 0
-    assert "_GPURENT_COMPLETE" in said.out
+    result = run_gpurent(home, "completion", shell)
+    assert result.code == 0
+    assert "_GPURENT_COMPLETE" in result.out
     words = run_gpurent(
         home, _GPURENT_COMPLETE=f"{shell}_complete", COMP_WORDS="gpurent offers -p ", COMP_CWORD="3"
     )
@@ -167,7 +167,7 @@ def test_completion(home: Path, shell: str) -> None:
         assert "1024gpu" in words.out
 
 
-def test_a_key_is_deleted_only_by_a_yes(home: Path) -> None:
+def test_deleting_a_key_needs_confirmation(home: Path) -> None:
     refused = run_gpurent(home, "logout", "1024gpu", "--forget-key")
     assert refused.code == 2
     assert "nothing was deleted" in refused.err
@@ -182,13 +182,13 @@ def test_json_is_the_same_in_every_encoding(home: Path, encoding: str) -> None:
     assert json.loads(found.out) == json.loads(run_gpurent(home, *words).out)
 
 
-def test_people_see_a_mark_in_place_of_a_letter(home: Path) -> None:
-    said = run_gpurent(home, "--lang", "zh", "ls", PYTHONIOENCODING="latin-1")
-    assert (said.code, said.err) == (0, "")
-    assert "?" in said.out
+def test_unencodable_characters_are_replaced(home: Path) -> None:
+    result = run_gpurent(home, "--lang", "zh", "ls", PYTHONIOENCODING="latin-1")
+    assert (result.code, result.err) == (0, "")
+    assert "?" in result.out
 
 
-def test_output_that_cannot_be_written_is_told(home: Path) -> None:
+def test_output_that_cannot_be_written_is_reported(home: Path) -> None:
     variables = {"HOME": str(home), "GPURENT_HOME": str(home / "state"), "GPURENT_LANG": "en"}
     with Path("/dev/full").open("w") as full:
         done = subprocess.run(

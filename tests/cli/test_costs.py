@@ -36,7 +36,7 @@ def make_entry(
     at = AT + timedelta(hours=hours)
     rate = Rate(DBC, USD, Decimal(price), at, "chain") if price else None
     charge = Charge(at=at, kind=kind, money=currency.money(amount), ref=ref or f"{amount}{hours}", rate=rate)
-    return make_transaction(charge, "shop", lease="l1", trip="t1", gpu=gpu)
+    return make_transaction(charge, "acme", lease="l1", trip="t1", gpu=gpu)
 
 
 def test_each_movement_is_converted_by_its_own_rate() -> None:
@@ -85,7 +85,7 @@ def test_a_reversal_takes_back_just_what_was_converted() -> None:
 
 
 @given(st.integers(0, 10**30), st.integers(1, 10**30))
-def test_a_bar_is_never_longer_than_its_room_and_never_hides_money(amount: int, most: int) -> None:
+def test_bars_fit_their_width_and_never_hide_money(amount: int, most: int) -> None:
     made = format_bar(min(amount, most), most)
     assert len(made) <= BAR_WIDTH
     assert bool(made) == (amount > 0)
@@ -125,7 +125,7 @@ def test_the_page_is_well_formed_safe_and_needs_nothing(by: str) -> None:
     assert not re.search("[\x00-\x08\x0b-\x1f\u202e]", text.replace("\n", ""))
     captions = [node.text for node in tree.iter("figcaption")]
     assert captions[:3] == ["Cumulative spending, CNY", "Cumulative spending, DBC", "Burn rate, CNY per hour"]
-    assert "Paid idle time" in captions
+    assert "Idle time that was paid for" in captions
     labels = {node.text for node in tree.iter("{http://www.w3.org/2000/svg}text")}
     assert {"4.00 CNY", "2.10 CNY", "0.00 CNY"} <= labels, "both leases burn together at the most"
     if by == "gpu":
@@ -133,6 +133,6 @@ def test_the_page_is_well_formed_safe_and_needs_nothing(by: str) -> None:
         assert any("<script>" in cell for cell in cells), "shown as text"
 
 
-def test_a_page_of_nothing() -> None:
+def test_empty_page() -> None:
     ET.fromstring(render_cost_page(group_costs([], "day"), UsageHistory()))  # noqa: S314 - our own page
     assert format_costs(group_costs([], "day")) == "Nothing was spent."

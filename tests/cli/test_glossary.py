@@ -24,16 +24,17 @@ OTHER_MEANINGS = {
     "Nothing was changed. Upgrade gpurent.": "upgrade",
     "Open the trading page and offer {money} for sale; it shows the price before you agree.": "offer",
     "Providers to rent from, in order of preference ({known})": "order",
-    "Setup and testing": "setup",
     "The URL contains no password: WinSCP asks for it. To log in with a key instead, choose {key} under"
     " Advanced > SSH > Authentication; WinSCP offers to convert it.": "offer",
+    "Rent GPU servers by the hour, run jobs that survive a dropped connection, and account for every cent.": (
+        "account"
+    ),
     "[imap] user, password and folder must not contain control characters": "password",
     "fields username and password; session cookie": "password",
     "ledger entry {ref} does not balance": "balance",
     "setting up the machine": "setting",
     "the host's own connection": "connection",
     "virtual machines rented directly on the DeepBrain Chain, prepaid in DBC": "machine",
-    "virtual machines with the host's images": "machine",
 }
 # Code in a message: commands, quoted code, placeholders, options, sections, words in capitals.
 _CODE = re.compile(
@@ -50,7 +51,9 @@ def read_glossary() -> Iterator[tuple[list[str], list[str]]]:
 
 
 def uses_term(message: str, term: str) -> bool:
-    return re.search(rf"\b{re.escape(term)}s?\b", _CODE.sub(" ", message), re.IGNORECASE) is not None
+    """Return whether the message contains the term as a word; "log in" is another word than "log"."""
+    word = rf"\b{re.escape(term)}s?\b" + (r"(?! in\b| out\b)" if term == "log" else "")
+    return re.search(word, _CODE.sub(" ", message), re.IGNORECASE) is not None
 
 
 def test_the_glossary_is_read() -> None:

@@ -46,12 +46,12 @@ def list_help_pages() -> list[tuple[str, ...]]:
 def test_every_help_page_is_in_one_language(language: str, tmp_path: Path) -> None:
     foreign: dict[tuple[str, ...], list[str]] = {}
     for page in list_help_pages():
-        shown = run_command(
+        result = run_command(
             "--lang", language, *page, "--help", environment={"HOME": str(tmp_path)}, folder=tmp_path
         )
-        assert shown.code == 0, shown.err
-        assert bool(CHINESE.search(shown.out.replace("1天", ""))) is (language == "zh"), page
-        if lines := find_foreign_lines(shown.out, language):
+        assert result.code == 0, result.err
+        assert bool(CHINESE.search(result.out)) is (language == "zh"), page
+        if lines := find_foreign_lines(result.out, language):
             foreign[page] = lines
     assert not foreign, format_foreign(foreign)
 
@@ -114,16 +114,16 @@ USAGE_ERRORS = (
 def test_usage_errors_and_empty_lists_are_in_one_language(language: str, tmp_path: Path) -> None:
     foreign: dict[tuple[str, ...], list[str]] = {}
     for arguments in USAGE_ERRORS:
-        shown = run_command(
+        result = run_command(
             "--lang", language, *arguments, environment={"HOME": str(tmp_path)}, folder=tmp_path
         )
-        if lines := find_foreign_lines(shown.out + shown.err, language):
+        if lines := find_foreign_lines(result.out + result.err, language):
             foreign[arguments] = lines
     assert not foreign, format_foreign(foreign)
 
 
 @define
-class Walk:
+class LanguageUser:
     """A user who runs commands in one language; ``foreign`` collects what was in the other one."""
 
     sandbox: SharedSandbox
@@ -134,11 +134,11 @@ class Walk:
 
     def run(self, *arguments: str, input_text: str = "", code: int | None = 0) -> CommandLineResult:
         environment = {**self.user.environment, "GPURENT_LANG": self.language}
-        shown = run_command(*arguments, environment=environment, folder=self.folder, input_text=input_text)
-        assert code is None or shown.code == code, shown.out + shown.err
-        if lines := find_foreign_lines(shown.out + shown.err, self.language):
+        result = run_command(*arguments, environment=environment, folder=self.folder, input_text=input_text)
+        assert code is None or result.code == code, result.out + result.err
+        if lines := find_foreign_lines(result.out + result.err, self.language):
             self.foreign[arguments] = lines
-        return shown
+        return result
 
     def run_all(self, commands: Sequence[str]) -> None:
         for line in commands:
@@ -146,8 +146,8 @@ class Walk:
 
     def json(self, *arguments: str) -> object:
         environment = {**self.user.environment, "GPURENT_LANG": self.language}
-        shown = run_command("--json", "--no-input", *arguments, environment=environment, folder=self.folder)
-        return json.loads(shown.out)["data"]
+        result = run_command("--json", "--no-input", *arguments, environment=environment, folder=self.folder)
+        return json.loads(result.out)["data"]
 
 
 @pytest.fixture
@@ -157,24 +157,24 @@ def sandbox(tmp_path: Path) -> Iterator[SharedSandbox]:
 
 
 @pytest.fixture(params=LANGUAGES)
-def walk(request: pytest.FixtureRequest, sandbox: SharedSandbox, tmp_path: Path) -> Walk:
+def cli_user(request: pytest.FixtureRequest, sandbox: SharedSandbox, tmp_path: Path) -> LanguageUser:
     folder = tmp_path / "project"
     folder.mkdir()
     (folder / "train.py").write_text(JOB)
-    return Walk(sandbox, sandbox.user(tmp_path / "home"), folder, request.param, {})
+    return LanguageUser(sandbox, sandbox.user(tmp_path / "home"), folder, request.param, {})
 
 
-def test_a_metered_trip_is_told_in_one_language(walk: Walk) -> None:
+def test_metered_trip_output_is_in_one_language(cli_user: LanguageUser) -> None:
     login = ("login", "mistgpu", "-f", "username=student", "--stdin", "password")
-    walk.run(*login, input_text="wrong\n", code=4)
-    walk.run(*login, input_text="student-pass\n")
+    cli_user.run(*login, input_text="wrong\n", code=4)
+    cli_user.run(*login, input_text="student-pass\n")
     run = ("run", "-y", "-p", "mistgpu", "--results", "out.txt")
-    walk.run("-y", *run[:1], *run[2:], "--", "train.py", code=5)
-    walk.run("topup", "mistgpu", "60", "--no-wait", "--no-browser", code=None)
-    page = walk.json("topup", "mistgpu", "60", "--no-wait")
+    cli_user.run("-y", *run[:1], *run[2:], "--", "train.py", code=5)
+    cli_user.run("topup", "mistgpu", "60", "--no-wait", "--no-browser", code=None)
+    page = cli_user.json("topup", "mistgpu", "60", "--no-wait")
     assert isinstance(page, dict)
     assert httpx2.post(f"{page['url'].rstrip('/')}/settle").status_code == 200
-    walk.run_all(
+    cli_user.run_all(
         (
             "whoami",
             "balance mistgpu",
@@ -187,11 +187,11 @@ def test_a_metered_trip_is_told_in_one_language(walk: Walk) -> None:
             "topup dbc 10",
         )
     )
-    walk.run("-y", "run", "-p", "mistgpu", "--keep", "--results", "out.txt", "--", "train.py")
-    leases = walk.json("ls")
+    cli_user.run("-y", "run", "-p", "mistgpu", "--keep", "--results", "out.txt", "--", "train.py")
+    leases = cli_user.json("ls")
     assert isinstance(leases, list)
     lease = leases[0]["id"]
-    walk.run_all(
+    cli_user.run_all(
         (
             "ls",
             "ls --refresh",
@@ -245,16 +245,18 @@ def test_a_metered_trip_is_told_in_one_language(walk: Walk) -> None:
             "logout mistgpu",
         )
     )
-    assert not walk.foreign, format_foreign(walk.foreign)
+    assert not cli_user.foreign, format_foreign(cli_user.foreign)
 
 
-def test_a_staged_trip_is_told_in_one_language(walk: Walk) -> None:
-    made = walk.json("login", "1024gpu")
+def test_staged_trip_output_is_in_one_language(cli_user: LanguageUser) -> None:
+    made = cli_user.json("login", "1024gpu")
     assert isinstance(made, dict)
-    walk.run("login", "1024gpu", code=None)
-    walk.run("-y", "run", "-p", "1024gpu", "--for", "1d", "--results", "out.txt", "--", "train.py", code=5)
-    walk.sandbox.post("dbc", "/sandbox/faucet", address=made["account"], amount="300000")
-    walk.run_all(
+    cli_user.run("login", "1024gpu", code=None)
+    cli_user.run(
+        "-y", "run", "-p", "1024gpu", "--for", "1d", "--results", "out.txt", "--", "train.py", code=5
+    )
+    cli_user.sandbox.post("dbc", "/sandbox/faucet", address=made["account"], amount="300000")
+    cli_user.run_all(
         (
             "balance 1024gpu",
             "whoami",
@@ -265,19 +267,18 @@ def test_a_staged_trip_is_told_in_one_language(walk: Walk) -> None:
             "plan -p 1024gpu --for 1d --staged --results out.txt -- train.py",
         )
     )
-    walk.run(
+    cli_user.run(
         "-y", "run", "-p", "1024gpu", "--for", "1d", "--staged", "--results", "out.txt", "--", "train.py"
     )
-    walk.run_all(
+    cli_user.run_all(
         ("trips", "ls --all", "receipts", "costs", "reconcile", "balance 1024gpu", "login dbc-chain")
     )
-    assert not walk.foreign, format_foreign(walk.foreign)
+    assert not cli_user.foreign, format_foreign(cli_user.foreign)
 
 
-def test_the_probe_sees_the_other_language() -> None:
+def test_language_probe_detects_the_other_language() -> None:
     assert find_english_lines("错误：the line is lost") == ["错误：the line is lost"]
     assert not find_english_lines(
         "没有花钱。请先充值：gpurent topup mistgpu 3.00CNY\n  mistgpu-sp66t: 已关机"
     )
     assert find_chinese_lines("lease l1: 已释放") == ["lease l1: 已释放"]
-    assert not find_chinese_lines("How long to rent: 1d, 2h30m, 1天.")

@@ -43,10 +43,10 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def project_spec(
-    *, lease: str = "", project: Path | None = None, no_project: bool = False, **given: Any
+    *, lease: str = "", project: Path | None = None, no_project: bool = False, **fields: Any
 ) -> TripSpec:
     app = CliContext(registry=load_registry(), as_json=True)
-    return build_trip_spec(app, project, no_project, UNSET_OPTIONS | given, lease=lease)
+    return build_trip_spec(app, project, no_project, UNSET_OPTIONS | fields, lease=lease)
 
 
 def read_spec(path: Path) -> TripSpec:
@@ -112,7 +112,7 @@ def test_a_setup_waits_for_all_files_or_for_those_that_it_names(
     assert (spec.job.setup.needs, spec.upload.include) == (needs, include)
 
 
-def test_the_file_above_counts_and_can_be_left_out(folder: Path) -> None:
+def test_parent_project_file_is_used_unless_disabled(folder: Path) -> None:
     (folder / "gpurent.toml").write_text('command = "a.py"\nprovider = ["mistgpu"]\n')
     (folder / "deep").mkdir()
     os.chdir(folder / "deep")
@@ -156,9 +156,9 @@ def test_nothing_is_rented_on_a_bad_file(folder: Path, text: str, error: type[Ex
 def test_a_bad_file_leaves_no_trace(folder: Path) -> None:
     (folder / "gpurent.toml").write_text("comand = 1\n")
     for command in ("run", "plan"):
-        said = run_gpurent(folder, command, "--json")
-        error = json.loads(said.out)["error"]
-        assert (said.code, error["code"], error["spent"]) == (2, "usage", "no")
+        result = run_gpurent(folder, command, "--json")
+        error = json.loads(result.out)["error"]
+        assert (result.code, error["code"], error["spent"]) == (2, "usage", "no")
         assert "line 1" in error["message"]
         assert "command" in error["hint"]
     assert not (folder.parent / "state" / "journal.sqlite").exists()
@@ -171,11 +171,11 @@ def test_init_from_options_and_from_what_the_folder_suggests(folder: Path) -> No
     for name in ("train.py", "requirements.txt"):
         (folder / name).touch()
     (folder / "out").mkdir()
-    said = run_gpurent(
+    result = run_gpurent(
         folder, "init", "-p", "mistgpu", "-p", "1024gpu", "--gpu", "2080Ti", "--gpu-memory", "11", "--for", "1d",
         "--budget", "20CNY", "--deadline", "20h", "--idle", "1h", "--notify", "failed", "--ignore",
     )  # fmt: skip
-    assert said.code == 0, said.err
+    assert result.code == 0, result.err
     found = tomllib.loads((folder / "gpurent.toml").read_text())
     assert found == {
         "command": ["python3", "train.py"],
@@ -218,9 +218,9 @@ def test_init_proposes_conda_where_nothing_else_is(folder: Path) -> None:
 def test_init_writes_no_file_that_run_would_refuse(
     folder: Path, options: tuple[str, ...], words: str
 ) -> None:
-    said = run_gpurent(folder, "init", *options)
-    assert said.code in (2, 3)
-    assert words in said.err
+    result = run_gpurent(folder, "init", *options)
+    assert result.code in (2, 3)
+    assert words in result.err
     assert not (folder / "gpurent.toml").exists()
 
 
@@ -294,7 +294,7 @@ async def test_init_then_run(sandbox: TripSandbox, tmp_path: Path) -> None:
     assert ran.code == 0, ran.err
     assert "+ echo ready > ready.txt; ls" in ran.out
     assert "notes.txt" not in ran.out
-    assert "the machine shuts itself down at" in ran.err
+    assert "the machine's timer shuts it down at" in ran.err
     assert str(work / "gpurent.toml") in ran.err
     assert json.loads((work / "out" / "metrics.json").read_text())["planned_epochs"] == 1
     lease = (await sandbox.run_command("ls", "--json")).data[0]["id"]

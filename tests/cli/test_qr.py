@@ -30,8 +30,8 @@ def read_matrix(text: str) -> list[list[int]]:
     ["http://127.0.0.1:1/pay/alipay/97ec7fea72db6981", "AJwbX3cp3phwYn5rCjhdB933H2cXUGMVZa", "x" * 200],
 )
 def test_the_blocks_are_the_code(text: str) -> None:
-    wanted = [list(row) for row in segno.make(text, error="m", micro=False).matrix]
-    assert read_matrix(format_qr(text)) == wanted
+    expected = [list(row) for row in segno.make(text, error="m", micro=False).matrix]
+    assert read_matrix(format_qr(text)) == expected
 
 
 def test_dark_is_black_on_white_whatever_the_terminal() -> None:

@@ -132,7 +132,7 @@ def test_help_loads_no_more_of_core_than_the_entries_are_made_of() -> None:
 
 
 @pytest.mark.parametrize("more", [(), ("--all",), ("--json",)])
-def test_a_listing_loads_nothing_that_acts(home: Path, more: tuple[str, ...]) -> None:
+def test_listings_load_no_action_modules(home: Path, more: tuple[str, ...]) -> None:
     loaded = list_loaded_modules("ls", *more, GPURENT_HOME=str(home))
     assert "sqlite3" in loaded
     assert not loaded & (HEAVY_MODULES - {"sqlite3"} | ACTION_MODULES)

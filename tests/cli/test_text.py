@@ -30,13 +30,13 @@ from gpurent.locale.durations import parse_duration, parse_durations
         ("1w", 168),
     ],
 )
-def test_spans(text: str, hours: float) -> None:
+def test_durations(text: str, hours: float) -> None:
     assert parse_duration(text) == timedelta(hours=hours)
 
 
 @pytest.mark.parametrize("text", ["", "d", "1", "-1d", "1y", "0h", "1d and more", "999999w", "１d x"])
-def test_no_spans(text: str) -> None:
-    with pytest.raises(ValueError, match="not a valid duration"):
+def test_invalid_durations(text: str) -> None:
+    with pytest.raises(ValueError, match=r"a (valid )?duration"):
         parse_duration(text)
 
 
@@ -56,7 +56,7 @@ def test_money(text: str, value: str, code: str) -> None:
 
 
 @pytest.mark.parametrize("text", ["", "CNY", "-1CNY", "1e9CNY", "¥1CNY", "nanCNY", "1,000CNY"])
-def test_no_money(text: str) -> None:
+def test_invalid_money(text: str) -> None:
     with pytest.raises(ValueError, match="not a valid amount of money"):
         parse_amount(text)
 
@@ -96,24 +96,24 @@ def test_money_has_three_forms() -> None:
         ("2020-06-01 18:30Z", datetime(2020, 6, 1, 18, 30, tzinfo=UTC)),
     ],
 )
-def test_moments_with_a_zone(text: str, found: datetime) -> None:
+def test_times_with_a_zone(text: str, found: datetime) -> None:
     assert parse_time(text, datetime(2020, 6, 1, tzinfo=UTC)) == found
 
 
-def test_a_moment_without_a_day_is_the_next_one_here() -> None:
+def test_time_without_a_date_is_the_next_local_one() -> None:
     now = datetime(2020, 6, 1, 12, 0, 30, tzinfo=UTC)
     for minutes in (1, 30, 24 * 60 - 1):
-        wanted = (now + timedelta(minutes=minutes)).replace(second=0)
-        assert parse_time(f"{wanted.astimezone():%H:%M}", now) == wanted
+        expected = (now + timedelta(minutes=minutes)).replace(second=0)
+        assert parse_time(f"{expected.astimezone():%H:%M}", now) == expected
 
 
 @pytest.mark.parametrize("text", ["", "18", "25:00", "soon", "18:3x"])
-def test_no_moments(text: str) -> None:
+def test_invalid_times(text: str) -> None:
     with pytest.raises(ValueError, match=r"isoformat|hour"):
         parse_time(text, datetime(2020, 6, 1, tzinfo=UTC))
 
 
-def test_lists_of_spans() -> None:
+def test_lists_of_durations() -> None:
     assert parse_durations("5m, 1h，15分; 60m") == tuple(timedelta(minutes=n) for n in (60, 15, 5))
     assert parse_durations("") == ()
     with pytest.raises(ValueError, match="not a valid duration"):

@@ -35,8 +35,8 @@ async def wait_until_true(pilot: Pilot[None], condition: Callable[[], object]) -
         await pilot.pause(0.02)
 
 
-def widget_text(app: TopApp, where: str) -> str:
-    return str(app.screen_stack[0].query_one(where, Static).render())
+def widget_text(app: TopApp, selector: str) -> str:
+    return str(app.screen_stack[0].query_one(selector, Static).render())
 
 
 def question_text(app: TopApp) -> str:
@@ -60,36 +60,39 @@ async def test_two_hundred_leases(tmp_path: Path) -> None:
                 app.update_screen()
             assert app.cell_updates == settled, "what did not change is not written again"
             await pilot.press("down", "down", "pagedown", "up")
-            assert app.selected_id != "shop-00000"
+            assert app.selected_id != "acme-00000"
             seen = app.visible_ids()
             assert 0 < len(seen) < 24
-            looks = dict(many.provider.refresh_counts)
+            counts_before = dict(many.provider.refresh_counts)
             app._wake.set()
             await wait_until_true(
-                pilot, lambda: sum(many.provider.refresh_counts.values()) >= sum(looks.values()) + len(seen)
+                pilot,
+                lambda: sum(many.provider.refresh_counts.values()) >= sum(counts_before.values()) + len(seen),
             )
-            asked = {name for name, count in many.provider.refresh_counts.items() if count > looks[name]}
+            asked = {
+                name for name, count in many.provider.refresh_counts.items() if count > counts_before[name]
+            }
             assert asked == set(seen), "only who is on the screen is asked again"
 
 
 async def test_a_hanging_lease_is_stale_and_freezes_nothing(tmp_path: Path) -> None:
     async with many_leases(tmp_path, 30, patience=0.5) as many:
-        many.provider.hanging_leases = {f"shop-{number:05}" for number in range(20)}
-        many.provider.failing_leases = {"shop-00020"}
+        many.provider.hanging_leases = {f"acme-{number:05}" for number in range(20)}
+        many.provider.failing_leases = {"acme-00020"}
         app = many.make_screen()
         async with app.run_test(size=SCREEN_SIZE) as pilot:
             for number in range(1, 6):
                 await pilot.press("down")
-                assert app.selected_id == f"shop-{number:05}", "keys work while 8 looks hang"
-            await wait_until_true(pilot, lambda: many.overview.find_row("shop-00029").asked_at)  # type: ignore[union-attr]
-            await wait_until_true(pilot, lambda: many.overview.find_row("shop-00005").stale_reason)  # type: ignore[union-attr]
+                assert app.selected_id == f"acme-{number:05}", "keys work while 8 refreshes hang"
+            await wait_until_true(pilot, lambda: many.overview.find_row("acme-00029").asked_at)  # type: ignore[union-attr]
+            await wait_until_true(pilot, lambda: many.overview.find_row("acme-00005").stale_reason)  # type: ignore[union-attr]
             app.update_screen()
             assert "stale" in widget_text(app, "#summary")
             assert "no answer within 0.5 s" in widget_text(app, "#detail")
             await wait_until_true(pilot, lambda: not app._refresh_tasks)
-            row = many.overview.find_row("shop-00020")
+            row = many.overview.find_row("acme-00020")
             assert row is not None
-            assert "being mended" in row.stale_reason
+            assert "under maintenance" in row.stale_reason
             state = format_cells(row, many.application.clock.now())["state"].plain
             assert state == "no answer"
             many.provider.failing_leases.clear()
@@ -98,9 +101,9 @@ async def test_a_hanging_lease_is_stale_and_freezes_nothing(tmp_path: Path) -> N
             await wait_until_true(
                 pilot, lambda: not any(row.stale_reason for row in many.overview.list_rows())
             )
-            many.provider.failing_leases = {"shop-00005"}
+            many.provider.failing_leases = {"acme-00005"}
             await pilot.press("u")
-            await wait_until_true(pilot, lambda: many.overview.find_row("shop-00005").stale_reason)  # type: ignore[union-attr]
+            await wait_until_true(pilot, lambda: many.overview.find_row("acme-00005").stale_reason)  # type: ignore[union-attr]
             app.update_screen()
             assert "stale since 20" in widget_text(app, "#detail")
 
@@ -118,7 +121,7 @@ async def test_release_asks_first_and_n_cancels(tmp_path: Path) -> None:
             for key in ("n", "escape", "q"):
                 await pilot.press("x")
                 assert is_on_top(app, ConfirmDialog)
-                assert "Release shop-00001 now?" in question_text(app)
+                assert "Release acme-00001 now?" in question_text(app)
                 assert "will be refunded" in question_text(app)
                 await pilot.press("enter", "a")
                 assert is_on_top(app, ConfirmDialog), "neither is an answer"
@@ -128,7 +131,7 @@ async def test_release_asks_first_and_n_cancels(tmp_path: Path) -> None:
                 assert "was not released" in widget_text(app, "#status")
             await pilot.press("x", "y")
             await wait_until_true(pilot, lambda: app.table.row_count == 2)
-            assert many.provider.released_leases == ["shop-00001"]
+            assert many.provider.released_leases == ["acme-00001"]
             assert "1.50 CNY" in widget_text(app, "#status")
 
 
@@ -136,16 +139,16 @@ async def test_the_chosen_lease_stays_chosen_when_rows_move(tmp_path: Path) -> N
     async with many_leases(tmp_path, 10) as many:
         app = many.make_screen()
         async with app.run_test(size=SCREEN_SIZE) as pilot:
-            await wait_until_true(pilot, lambda: many.overview.find_row("shop-00009").time_left.left)  # type: ignore[union-attr]
+            await wait_until_true(pilot, lambda: many.overview.find_row("acme-00009").time_left.left)  # type: ignore[union-attr]
             await pilot.press("down", "down")
-            assert app.selected_id == "shop-00002"
+            assert app.selected_id == "acme-00002"
             await pilot.press("s")
-            assert app.visible_ids()[0] == "shop-00009", "the least time first"
-            assert app.selected_id == "shop-00002"
+            assert app.visible_ids()[0] == "acme-00009", "the least time first"
+            assert app.selected_id == "acme-00002"
             await pilot.press("x")
-            assert "shop-00002" in question_text(app)
+            assert "acme-00002" in question_text(app)
             await pilot.press("n", "s", "s", "s")
-            assert app.visible_ids()[0] == "shop-00000"
+            assert app.visible_ids()[0] == "acme-00000"
 
 
 async def test_keys_on_a_lease(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -161,7 +164,7 @@ async def test_keys_on_a_lease(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
         monkeypatch.setattr(app, "suspend", suspend)
         async with app.run_test(size=SCREEN_SIZE) as pilot:
             await pilot.press("a")
-            assert many.attached_leases == ["shop-00000"]
+            assert many.attached_leases == ["acme-00000"]
             assert suspended == [True]
             await pilot.press("r")
             assert "does not support renewal" in widget_text(app, "#status")
@@ -175,9 +178,9 @@ async def test_keys_on_a_lease(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
         assert app.return_code == 0
 
 
-async def test_leaving_while_something_is_under_way_says_so(tmp_path: Path) -> None:
+async def test_leaving_during_an_action_is_reported(tmp_path: Path) -> None:
     async with many_leases(tmp_path, 2, patience=0.2) as many:
-        many.provider.hanging_leases = {"shop-00000"}
+        many.provider.hanging_leases = {"acme-00000"}
         app = many.make_screen()
         async with app.run_test(size=SCREEN_SIZE) as pilot:
             await pilot.press("x", "y")
@@ -198,11 +201,11 @@ async def test_the_newest_lines_are_the_ones_shown(tmp_path: Path) -> None:
         sample = MachineSample(
             lines=tuple(f"line {number}" for number in range(20)), stale_reason="lost \x1b[31mred"
         )
-        shown = format_detail(evolve(row, sample=sample, spent=(Money(150, CNY),))).plain.split("\n")
-        assert len(shown) == DETAIL_HEIGHT
-        assert shown[-1] == "line 19"
-        assert "1.50 CNY" in shown[1]
-        assert shown[2].endswith("lost red")
+        detail_lines = format_detail(evolve(row, sample=sample, spent=(Money(150, CNY),))).plain.split("\n")
+        assert len(detail_lines) == DETAIL_HEIGHT
+        assert detail_lines[-1] == "line 19"
+        assert "1.50 CNY" in detail_lines[1]
+        assert detail_lines[2].endswith("lost red")
 
 
 async def test_no_lease_at_all(tmp_path: Path) -> None:
@@ -249,13 +252,13 @@ async def test_columns_fit_and_line_up_in_chinese(tmp_path: Path) -> None:
         ("nothing", (None, ())),
     ],
 )
-def test_what_a_machine_says(output: str, expected: tuple[int | None, tuple[str, ...]]) -> None:
+def test_details_of_a_machine(output: str, expected: tuple[int | None, tuple[str, ...]]) -> None:
     assert parse_view_sample(output) == expected
 
 
 async def test_slots_of_hanging_refreshes_are_released(tmp_path: Path) -> None:
     async with many_leases(tmp_path, 20, patience=0.2) as many:
-        many.provider.hanging_leases = {f"shop-{number:05}" for number in range(20)}
+        many.provider.hanging_leases = {f"acme-{number:05}" for number in range(20)}
         async with asyncio.timeout(60):
             await many.overview.refresh_rows()
         assert all(row.stale_reason for row in many.overview.list_rows())

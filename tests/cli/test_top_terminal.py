@@ -46,15 +46,15 @@ class TmuxTerminal:
 
     async def wait_for_text(self, wanted: str, seconds: float = 60) -> str:
         end = monotonic() + seconds
-        while wanted not in (shown := await self.run_tmux("capture-pane", "-p")):
-            assert monotonic() < end, f"no {wanted!r} in:\n{shown}"
+        while wanted not in (screen_text := await self.run_tmux("capture-pane", "-p")):
+            assert monotonic() < end, f"no {wanted!r} in:\n{screen_text}"
             await asyncio.sleep(0.2)
-        return shown
+        return screen_text
 
     async def wait_until_gone(self, gone: str, seconds: float = 60) -> None:
         end = monotonic() + seconds
-        while gone in (shown := await self.run_tmux("capture-pane", "-p")):
-            assert monotonic() < end, f"still {gone!r} in:\n{shown}"
+        while gone in (screen_text := await self.run_tmux("capture-pane", "-p")):
+            assert monotonic() < end, f"still {gone!r} in:\n{screen_text}"
             await asyncio.sleep(0.2)
 
     async def press_keys(self, *keys: str) -> None:
@@ -73,29 +73,29 @@ async def tmux_terminal(sandbox: TripSandbox, *command: str) -> AsyncIterator[Tm
 
 
 async def test_every_key_on_a_real_lease(tmp_path: Path) -> None:
-    async with trip_sandbox(tmp_path, speed=60) as land:
-        async with land.open_application() as application:
+    async with trip_sandbox(tmp_path, speed=60) as sandbox:
+        async with sandbox.open_application() as application:
             await application.account_commands.log_in("1024gpu", {})
-            await land.add_dbc(application, "90000")
-            want = TripSpec(
+            await sandbox.add_dbc(application, "90000")
+            spec = TripSpec(
                 requirements=Requirements(gpu="2080Ti"),
                 upload=UploadSpec(staged=False),
                 limits=TripLimits(term=timedelta(days=1)),
                 provider="1024gpu",
             )
-            lease = await application.trips.rent(want)
+            lease = await application.trips.rent(spec)
             await application.machine_commands.start_job(
                 lease.id, "ticker", ("sh", "-c", TICKING_COMMAND), ".", "", ""
             )
         ends = lease.expires_at
         assert ends is not None
         python = (sys.executable, "-m", "gpurent.cli.main", "top")
-        async with tmux_terminal(land, *python) as screen:
-            shown = await screen.wait_for_text("tick-")
-            assert lease.id in shown
-            assert "running" in shown
-            assert "a attach" in shown
-            assert all(len(line) <= 80 for line in shown.splitlines())
+        async with tmux_terminal(sandbox, *python) as screen:
+            screen_text = await screen.wait_for_text("tick-")
+            assert lease.id in screen_text
+            assert "running" in screen_text
+            assert "a attach" in screen_text
+            assert all(len(line) <= 80 for line in screen_text.splitlines())
 
             await screen.press_keys("a")
             await screen.wait_until_gone("a attach")
@@ -126,9 +126,9 @@ async def test_every_key_on_a_real_lease(tmp_path: Path) -> None:
             await screen.press_keys("y")
             await screen.wait_for_text("was released; it cost")
             await screen.press_keys("q")
-        async with land.open_application() as application:
+        async with sandbox.open_application() as application:
             after = application.leases.get_lease(lease.id)
             assert after.state is LeaseState.RELEASED
             assert after.expires_at is not None
-        assert "tick-" in (land.home / "run.sh").read_text("utf-8", "replace")
-    assert land.cloud.burning() == []
+        assert "tick-" in (sandbox.home / "run.sh").read_text("utf-8", "replace")
+    assert sandbox.cloud.burning() == []

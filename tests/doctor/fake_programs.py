@@ -57,6 +57,6 @@ def write_nvidia_smi(
 
 def write_torch(home: Path, error: str) -> None:
     """Write a ``torch`` module for every Python of that home, whose convolution on the GPU fails with ``error``."""
-    site = home / "lib"
-    site.mkdir(exist_ok=True)
-    (site / "torch.py").write_text(f"ERROR = {error!r}\n{TORCH_SOURCE}")
+    packages_folder = home / "lib"
+    packages_folder.mkdir(exist_ok=True)
+    (packages_folder / "torch.py").write_text(f"ERROR = {error!r}\n{TORCH_SOURCE}")

@@ -63,7 +63,7 @@ GPUS_STAGE = {"stage": "gpus", "count": 1}
 END_STAGE = {"stage": "end"}
 
 
-def judge_answers(
+def evaluate_answers(
     *parts: str,
     wanted: ExpectedMachine | None = None,
     measured: Measurements = QUICK_CONNECTION,

@@ -62,7 +62,7 @@ def home(tmp_path: Path) -> Path:
 
 def wait_until_gone(pid: int) -> bool:
     """Return whether the process ends; on a busy computer a killed one may take a while."""
-    for _look in range(200):
+    for _attempt in range(200):
         try:
             if Path(f"/proc/{pid}/stat").read_text().rpartition(") ")[2][0] == "Z":
                 return True
@@ -73,7 +73,7 @@ def wait_until_gone(pid: int) -> bool:
 
 
 @pytest.mark.parametrize("shell", SHELLS)
-def test_it_comes_to_its_end_under_every_shell(home: Path, shell: str) -> None:
+def test_script_completes_under_every_shell(home: Path, shell: str) -> None:
     fake_programs.write_nvidia_smi(home / "bin", "h100-550")
     health, out = run_script(home, shell=shell)
     assert "end" in parse_doctor_output(out)
@@ -83,14 +83,14 @@ def test_it_comes_to_its_end_under_every_shell(home: Path, shell: str) -> None:
     assert find_finding(health, "python").verdict is Verdict.OK
 
 
-def test_a_driver_that_hangs_holds_nobody_up(home: Path) -> None:
+def test_hanging_driver_does_not_block_the_examination(home: Path) -> None:
     fake_programs.write_nvidia_smi(home / "bin", hangs=True)
     health, _out = run_script(home, tool=1)
     assert find_finding(health, "driver").cause == "driver-hangs"
     assert find_finding(health, "disk").verdict is not Verdict.FAILURE, "the rest was looked at"
 
 
-def test_o5_words_of_the_real_program_reach_the_verdict(home: Path) -> None:
+def test_o5_output_of_the_real_program_reaches_the_verdict(home: Path) -> None:
     """The remote program really runs; only the framework is a fake that fails as in the wiki's case."""
     fake_programs.write_nvidia_smi(home / "bin", "1080ti-440")
     fake_programs.write_torch(

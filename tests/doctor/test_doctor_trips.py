@@ -35,12 +35,12 @@ def install_nvidia_smi(sandbox: TripSandbox, **driver: object) -> None:
         )
 
 
-def on_connect(person: ScriptedUser, act: Callable[[], None], leg: str) -> None:
+def on_connect(user: ScriptedUser, action: Callable[[], None], leg: str) -> None:
     def watch(event: Event) -> None:
         if event.kind is EventKind.STEP_DONE and event.step == f"{leg}.connect":
-            act()
+            action()
 
-    person.watchers.append(watch)
+    user.watchers.append(watch)
 
 
 async def log_in_with_money(sandbox: TripSandbox, application: Application) -> None:
@@ -58,11 +58,11 @@ def make_metered_spec(tmp_path: Path, policy: str, command: tuple[str, ...] = ("
 
 
 async def test_o5_a_sick_metered_machine_stops_costing_at_the_minute(tmp_path: Path) -> None:
-    person = ScriptedUser()
-    async with trip_sandbox(tmp_path, speed=60) as land, land.open_application(person) as application:
-        await log_in_with_money(land, application)
+    user = ScriptedUser()
+    async with trip_sandbox(tmp_path, speed=60) as sandbox, sandbox.open_application(user) as application:
+        await log_in_with_money(sandbox, application)
         before = (await application.account_money.get_balance("mistgpu")).available
-        on_connect(person, lambda: install_nvidia_smi(land, said=DRIVER_GONE), "leg0")
+        on_connect(user, lambda: install_nvidia_smi(sandbox, said=DRIVER_GONE), "leg0")
         with pytest.raises(UnfitMachine, match="driver is not loaded") as caught:
             await application.trips.run(make_metered_spec(tmp_path, "require"))
         assert caught.value.exit_code == 7
@@ -76,7 +76,7 @@ async def test_o5_a_sick_metered_machine_stops_costing_at_the_minute(tmp_path: P
         assert lease.ended_at is not None
         minutes = -(-(lease.ended_at - lease.started_at) // timedelta(minutes=1))
         assert spent == lease.offer.tariff.price.cost(timedelta(minutes=minutes))
-        await land.cloud.advance(timedelta(hours=3))
+        await sandbox.cloud.advance(timedelta(hours=3))
         assert before - (await application.account_money.get_balance("mistgpu")).available == spent, (
             "nothing burns on"
         )
@@ -84,20 +84,20 @@ async def test_o5_a_sick_metered_machine_stops_costing_at_the_minute(tmp_path: P
         assert "leg0.doctor" in steps
         assert not {"leg0.upload", "leg0.launch"} & steps, "not a byte was carried to a sick machine"
         assert row.outcome == "failed: unfit-machine"
-    assert list(land.cloud.burning()) == []
+    assert list(sandbox.cloud.burning()) == []
 
 
 async def test_o5_a_sick_prepaid_machine_is_refunded(tmp_path: Path) -> None:
-    person = ScriptedUser()
-    async with trip_sandbox(tmp_path, speed=60) as land, land.open_application(person) as application:
+    user = ScriptedUser()
+    async with trip_sandbox(tmp_path, speed=60) as sandbox, sandbox.open_application(user) as application:
         await application.account_commands.log_in("1024gpu", {})
-        await land.add_dbc(application, "90000")
+        await sandbox.add_dbc(application, "90000")
         before = (await application.account_money.get_balance("1024gpu")).available
-        on_connect(person, lambda: install_nvidia_smi(land, said="No devices were found"), "leg1")
+        on_connect(user, lambda: install_nvidia_smi(sandbox, said="No devices were found"), "leg1")
         folder = tmp_path / "project"
         folder.mkdir()
         (folder / "train.py").write_text(JOB)
-        want = TripSpec(
+        spec = TripSpec(
             requirements=Requirements(gpu="2080Ti"),
             upload=UploadSpec(folder=str(folder)),
             job=JobSpec(command=("train.py",)),
@@ -106,7 +106,7 @@ async def test_o5_a_sick_prepaid_machine_is_refunded(tmp_path: Path) -> None:
             doctor="require",
         )
         with pytest.raises(UnfitMachine, match="finds no GPU"):
-            await application.trips.run(want)
+            await application.trips.run(spec)
         row = application.trip_tracker.list_trips()[-1]
         assert {"leg0.upload", "leg1.doctor"} <= {step.name for step in application.store.list_steps(row.id)}
         assert "leg0.doctor" not in {step.name for step in application.store.list_steps(row.id)}, (
@@ -126,104 +126,104 @@ async def test_o5_a_sick_prepaid_machine_is_refunded(tmp_path: Path) -> None:
         (total,) = receipt.totals()
         assert total.spent.amount == paid - refund
         assert 0 <= (before - after - total.spent).amount < 10**8, "but for the fee of the mail binding"
-    assert list(land.cloud.burning()) == []
+    assert list(sandbox.cloud.burning()) == []
 
 
-async def test_warn_tells_and_goes_on(tmp_path: Path) -> None:
-    person = ScriptedUser()
-    async with trip_sandbox(tmp_path, speed=60) as land, land.open_application(person) as application:
-        await log_in_with_money(land, application)
-        on_connect(person, lambda: install_nvidia_smi(land, said=DRIVER_GONE), "leg0")
+async def test_warn_reports_and_continues(tmp_path: Path) -> None:
+    user = ScriptedUser()
+    async with trip_sandbox(tmp_path, speed=60) as sandbox, sandbox.open_application(user) as application:
+        await log_in_with_money(sandbox, application)
+        on_connect(user, lambda: install_nvidia_smi(sandbox, said=DRIVER_GONE), "leg0")
         end = await application.trips.run(make_metered_spec(tmp_path, "warn"))
         assert end.exit_code == 0
-        assert b"works" in person.output
-        told = [
-            event for event in person.events if event.kind is EventKind.WARNING and "verdict" in event.data
+        assert b"works" in user.output
+        messages = [
+            event for event in user.events if event.kind is EventKind.WARNING and "verdict" in event.data
         ]
-        assert any(event.data["cause"] == "driver-gone" for event in told)
-        kept = application.store.find_step_value(end.trip_id, "leg0.doctor", HealthReport)
-        assert kept is not None
-        assert find_finding(kept, "driver").verdict is Verdict.FAILURE
+        assert any(event.data["cause"] == "driver-gone" for event in messages)
+        health = application.store.find_step_value(end.trip_id, "leg0.doctor", HealthReport)
+        assert health is not None
+        assert find_finding(health, "driver").verdict is Verdict.FAILURE
 
 
-async def test_require_lets_a_machine_pass_that_is_well_as_far_as_can_be_seen(tmp_path: Path) -> None:
-    person = ScriptedUser()
-    async with trip_sandbox(tmp_path, speed=60) as land, land.open_application(person) as application:
-        await log_in_with_money(land, application)
-        on_connect(person, lambda: install_nvidia_smi(land, machine="h100-550"), "leg0")
+async def test_require_accepts_a_machine_without_known_faults(tmp_path: Path) -> None:
+    user = ScriptedUser()
+    async with trip_sandbox(tmp_path, speed=60) as sandbox, sandbox.open_application(user) as application:
+        await log_in_with_money(sandbox, application)
+        on_connect(user, lambda: install_nvidia_smi(sandbox, machine="h100-550"), "leg0")
         end = await application.trips.run(make_metered_spec(tmp_path, "require"))
         assert end.exit_code == 0
-        kept = application.store.find_step_value(end.trip_id, "leg0.doctor", HealthReport)
-        assert kept is not None
-        assert find_finding(kept, "driver").text.startswith("550.54.15")
+        health = application.store.find_step_value(end.trip_id, "leg0.doctor", HealthReport)
+        assert health is not None
+        assert find_finding(health, "driver").text.startswith("550.54.15")
 
 
 async def test_off_is_the_default_and_settings_and_option_decide(tmp_path: Path) -> None:
-    person = ScriptedUser()
-    async with trip_sandbox(tmp_path, speed=120) as land:
-        async with land.open_application(person) as application:
-            await log_in_with_money(land, application)
+    user = ScriptedUser()
+    async with trip_sandbox(tmp_path, speed=120) as sandbox:
+        async with sandbox.open_application(user) as application:
+            await log_in_with_money(sandbox, application)
             end = await application.trips.run(make_metered_spec(tmp_path, ""))
             assert "leg0.doctor" not in {step.name for step in application.store.list_steps(end.trip_id)}
-        (land.home / "state" / "config.toml").write_text('[doctor]\npolicy = "require"\n')
-        async with land.open_application(person) as application:
+        (sandbox.home / "state" / "config.toml").write_text('[doctor]\npolicy = "require"\n')
+        async with sandbox.open_application(user) as application:
             with pytest.raises(UnfitMachine, match="rented: 1"):
                 await application.trips.run(make_metered_spec(tmp_path, ""))
             assert (await application.trips.run(make_metered_spec(tmp_path, "off"))).exit_code == 0
-        (land.home / "state" / "config.toml").write_text('[doctor]\npolicy = "always"\n')
+        (sandbox.home / "state" / "config.toml").write_text('[doctor]\npolicy = "always"\n')
         with pytest.raises(UsageError, match="policy: expected one of"):
-            async with land.open_application(person):
+            async with sandbox.open_application(user):
                 pass
-        (land.home / "state" / "config.toml").unlink()
-        land.extra_environment["GPURENT_DOCTOR_POLICY"] = "always"
-        async with land.open_application(person) as application:
-            before = len(land.cloud.ledgers()["mistgpu"])
+        (sandbox.home / "state" / "config.toml").unlink()
+        sandbox.extra_environment["GPURENT_DOCTOR_POLICY"] = "always"
+        async with sandbox.open_application(user) as application:
+            before = len(sandbox.cloud.ledgers()["mistgpu"])
             with pytest.raises(UsageError, match="always"):
                 await application.trips.run(make_metered_spec(tmp_path, ""))
-            assert len(land.cloud.ledgers()["mistgpu"]) == before, "told before anything is rented"
+            assert len(sandbox.cloud.ledgers()["mistgpu"]) == before, "told before anything is rented"
 
 
 async def test_on_error_keep_keeps_the_machine(tmp_path: Path) -> None:
-    async with trip_sandbox(tmp_path, speed=60) as land, land.open_application() as application:
-        await log_in_with_money(land, application)
-        want = evolve(make_metered_spec(tmp_path, "require"), limits=TripLimits(on_error=OnError.KEEP))
+    async with trip_sandbox(tmp_path, speed=60) as sandbox, sandbox.open_application() as application:
+        await log_in_with_money(sandbox, application)
+        spec = evolve(make_metered_spec(tmp_path, "require"), limits=TripLimits(on_error=OnError.KEEP))
         with pytest.raises(UnfitMachine) as caught:
-            await application.trips.run(want)
+            await application.trips.run(spec)
         (lease,) = await application.leases.list_refreshed_leases()
         assert caught.value.burning == (lease.id,)
         await application.releases.release_lease(lease.id)
 
 
 async def test_a_connection_cut_during_the_examination_is_resumed(tmp_path: Path) -> None:
-    person = ScriptedUser()
-    async with trip_sandbox(tmp_path, speed=60) as land, land.open_application(person) as application:
-        await log_in_with_money(land, application)
+    user = ScriptedUser()
+    async with trip_sandbox(tmp_path, speed=60) as sandbox, sandbox.open_application(user) as application:
+        await log_in_with_money(sandbox, application)
         cuts: list[asyncio.Task[int]] = []
 
         async def cut() -> int:
             await asyncio.sleep(0.3)
-            return await land.cloud.cut_connections()
+            return await sandbox.cloud.cut_connections()
 
         def watch(event: Event) -> None:
             if event.kind is EventKind.STEP_STARTED and event.step == "leg0.doctor":
-                install_nvidia_smi(land, machine="h100-550")
+                install_nvidia_smi(sandbox, machine="h100-550")
                 cuts.append(asyncio.get_running_loop().create_task(cut()))
 
-        person.watchers.append(watch)
+        user.watchers.append(watch)
         end = await application.trips.run(make_metered_spec(tmp_path, "require"))
         assert end.exit_code == 0
         assert await cuts[0] >= 1
-        assert EventKind.CONNECTION_LOST in person.event_kinds()
+        assert EventKind.CONNECTION_LOST in user.event_kinds()
 
 
 async def test_a_machine_that_never_ends_the_examination(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("gpurent.workflow.connection.probes.DOCTOR_TIMEOUT", 2.0)
-    async with trip_sandbox(tmp_path, speed=60) as land, land.open_application() as application:
-        await log_in_with_money(land, application)
+    async with trip_sandbox(tmp_path, speed=60) as sandbox, sandbox.open_application() as application:
+        await log_in_with_money(sandbox, application)
         lease = await application.trips.rent(TripSpec(provider="mistgpu"))
-        for machine in land.cloud.driver.list_machines():
+        for machine in sandbox.cloud.driver.list_machines():
             stuck = Path(machine.home).parent / "opt" / "bin" / "mktemp"
             stuck.write_text("#!/bin/sh\nexec sleep 30\n")
             stuck.chmod(0o755)
@@ -231,20 +231,20 @@ async def test_a_machine_that_never_ends_the_examination(
         assert [(one.verdict, one.cause) for one in health.findings] == [(Verdict.FAILURE, "machine-hangs")]
 
 
-async def test_o5_the_command_names_it_and_ends_with_seven(tmp_path: Path) -> None:
-    async with trip_sandbox(tmp_path, speed=60) as land:
-        async with land.open_application() as application:
-            await log_in_with_money(land, application)
+async def test_o5_command_reports_it_and_exits_with_7(tmp_path: Path) -> None:
+    async with trip_sandbox(tmp_path, speed=60) as sandbox:
+        async with sandbox.open_application() as application:
+            await log_in_with_money(sandbox, application)
             lease = await application.trips.rent(TripSpec(provider="mistgpu"))
-        install_nvidia_smi(land, machine="v100-410")
-        said = await land.run_command("doctor", lease.id)
-        assert said.code == 0, said.out
-        assert "Tesla V100" in said.out
-        assert "not checked" in said.out
-        install_nvidia_smi(land, said=DRIVER_GONE)
-        said = await land.run_command("doctor", lease.id, "--json")
-        assert said.code == 7
-        causes = {one["cause"]: one for one in said.data["findings"]}
-        assert said.data["verdict"] == "failure"
+        install_nvidia_smi(sandbox, machine="v100-410")
+        result = await sandbox.run_command("doctor", lease.id)
+        assert result.code == 0, result.out
+        assert "Tesla V100" in result.out
+        assert "not checked" in result.out
+        install_nvidia_smi(sandbox, said=DRIVER_GONE)
+        result = await sandbox.run_command("doctor", lease.id, "--json")
+        assert result.code == 7
+        causes = {one["cause"]: one for one in result.data["findings"]}
+        assert result.data["verdict"] == "failure"
         assert causes["driver-gone"]["advice"]
-        assert (await land.run_command("doctor", "nobody")).code == 6
+        assert (await sandbox.run_command("doctor", "nobody")).code == 6

@@ -15,8 +15,8 @@ from tests.doctor.recorded_answers import (
     SURVEY_ANSWER,
     TENSORFLOW_STAGE,
     TORCH_STAGE,
+    evaluate_answers,
     find_finding,
-    judge_answers,
     make_convolution_section,
     make_section,
     make_smi_sections,
@@ -103,7 +103,7 @@ SICK_MACHINES = [
 def test_o5_a_mismatch_is_named_with_what_to_do(
     error: str, log: str, cause: str, check: str, named: tuple[str, ...]
 ) -> None:
-    health = judge_answers(make_smi_sections("h100-550"), make_failing_section(error, log))
+    health = evaluate_answers(make_smi_sections("h100-550"), make_failing_section(error, log))
     found = next(one for one in health.findings if one.cause == cause)
     assert found.verdict is Verdict.FAILURE
     assert found.check == check
@@ -117,7 +117,7 @@ def test_o5_tensorflow_that_lists_no_gpu_for_want_of_cudnn() -> None:
         "W tensorflow/stream_executor/platform/default/dso_loader.cc:64] Could not load dynamic library "
         "'libcudnn.so.8'; dlerror: libcudnn.so.8: cannot open shared object file: No such file or directory"
     )
-    health = judge_answers(
+    health = evaluate_answers(
         make_smi_sections("h100-550"),
         make_convolution_section(
             TENSORFLOW_STAGE, CPU_STAGE, {"stage": "gpus", "count": 0}, END_STAGE, err=log
@@ -132,14 +132,14 @@ def test_o5_an_import_that_fails_for_a_library() -> None:
         "stage": "failed",
         "error": "ImportError: libcudart.so.10.0: cannot open shared object file: No such file",
     }
-    health = judge_answers(make_smi_sections("1080ti-440"), make_convolution_section(failed, END_STAGE))
+    health = evaluate_answers(make_smi_sections("1080ti-440"), make_convolution_section(failed, END_STAGE))
     found = next(one for one in health.findings if one.cause == "cuda-missing")
     assert "libcudart.so.10.0" in found.text
     assert find_finding(health, "cudnn").verdict is Verdict.UNCHECKED
 
 
-def test_o5_unknown_words_are_passed_on_and_not_taken_for_well() -> None:
-    health = judge_answers(
+def test_o5_unknown_output_is_passed_on_and_not_taken_as_healthy() -> None:
+    health = evaluate_answers(
         make_smi_sections("h100-550"),
         make_failing_section("RuntimeError: the flux capacitor is \x1b[31mempty"),
     )
@@ -148,7 +148,7 @@ def test_o5_unknown_words_are_passed_on_and_not_taken_for_well() -> None:
 
 
 def test_o5_a_wrong_result_is_a_failure() -> None:
-    health = judge_answers(
+    health = evaluate_answers(
         make_smi_sections("h100-550"), make_failing_section("the result is wrong: nan, not 12.5")
     )
     assert "nan" in find_finding(health, "cudnn").text
@@ -157,25 +157,25 @@ def test_o5_a_wrong_result_is_a_failure() -> None:
 
 @pytest.mark.parametrize(("status", "cause"), [(132, "processor-old"), (139, "segfault"), (134, "crash")])
 def test_a_crash_says_how_far_it_came(status: int, cause: str) -> None:
-    health = judge_answers(
+    health = evaluate_answers(
         make_smi_sections("h100-550"), make_convolution_section(TORCH_STAGE, CPU_STAGE, status=status)
     )
     assert cause in {one.cause for one in health.findings_with(Verdict.FAILURE)}
 
 
 def test_a_convolution_that_hangs() -> None:
-    on_gpu = judge_answers(
+    on_gpu = evaluate_answers(
         make_smi_sections("h100-550"),
         make_convolution_section(TORCH_STAGE, CPU_STAGE, GPUS_STAGE, status="hangs"),
     )
     assert find_finding(on_gpu, "cudnn").cause == "gpu-hangs"
     assert on_gpu.verdict is Verdict.FAILURE
-    loading = judge_answers(make_smi_sections("h100-550"), make_convolution_section(status="hangs"))
+    loading = evaluate_answers(make_smi_sections("h100-550"), make_convolution_section(status="hangs"))
     assert find_finding(loading, "cudnn").verdict is Verdict.UNCHECKED
 
 
-def test_a_machine_that_is_well() -> None:
-    health = judge_answers(
+def test_healthy_machine() -> None:
+    health = evaluate_answers(
         make_smi_sections("h100-550"),
         WORKING_CONVOLUTION,
         wanted=ExpectedMachine(gpu="H100", gpus=1, gpu_memory=80),
@@ -190,16 +190,16 @@ def test_a_machine_that_is_well() -> None:
 
 
 def test_fewer_another_or_a_smaller_gpu_than_is_paid_for() -> None:
-    fewer = judge_answers(
+    fewer = evaluate_answers(
         make_smi_sections("h100-550"), WORKING_CONVOLUTION, wanted=ExpectedMachine(gpu="H100", gpus=2)
     )
     assert find_finding(fewer, "gpu").verdict is Verdict.FAILURE
-    other = judge_answers(
+    other = evaluate_answers(
         make_smi_sections("v100-410"), WORKING_CONVOLUTION, wanted=ExpectedMachine(gpu="A100", gpus=1)
     )
     assert find_finding(other, "gpu").cause == "gpu-other"
     assert "V100" in find_finding(other, "gpu").text
-    small = judge_answers(
+    small = evaluate_answers(
         make_smi_sections("v100-410"),
         WORKING_CONVOLUTION,
         wanted=ExpectedMachine(gpu="V100", gpus=1, gpu_memory=32),
@@ -207,18 +207,18 @@ def test_fewer_another_or_a_smaller_gpu_than_is_paid_for() -> None:
     assert find_finding(small, "gpu").cause == "gpu-small"
 
 
-def test_somebody_else_on_the_gpu_and_bad_memory() -> None:
-    health = judge_answers(make_smi_sections("1080ti-440"), WORKING_CONVOLUTION)
+def test_other_processes_on_the_gpu_and_bad_memory() -> None:
+    health = evaluate_answers(make_smi_sections("1080ti-440"), WORKING_CONVOLUTION)
     assert "20817 python" in find_finding(health, "busy").text
     assert find_finding(health, "busy").verdict is Verdict.WARNING
     assert (
-        find_finding(judge_answers(make_smi_sections("v100-410"), WORKING_CONVOLUTION), "ecc").cause
+        find_finding(evaluate_answers(make_smi_sections("v100-410"), WORKING_CONVOLUTION), "ecc").cause
         == "ecc-errors"
     )
 
 
 def test_a_mig_slice_is_no_small_gpu() -> None:
-    health = judge_answers(
+    health = evaluate_answers(
         make_smi_sections("a100mig-450"),
         WORKING_CONVOLUTION,
         wanted=ExpectedMachine(gpu="A100", gpus=1, gpu_memory=80),
@@ -228,7 +228,7 @@ def test_a_mig_slice_is_no_small_gpu() -> None:
 
 
 @pytest.mark.parametrize(
-    ("said", "status", "cause"),
+    ("error_text", "status", "cause"),
     [
         (
             ("NVIDIA-SMI has failed because it couldn't communicate with the NVIDIA driver. Make sure that the latest "
@@ -239,18 +239,18 @@ def test_a_mig_slice_is_no_small_gpu() -> None:
         ("Unable to determine the device handle for GPU 0000:41:00.0: GPU is lost.  Reboot the system", 15, "gpu-lost"),
     ],
 )  # fmt: skip
-def test_a_driver_that_does_not_work(said: str, status: int, cause: str) -> None:
-    parts = "".join(make_section(name, said, status=status) for name in ("smi-xml", "smi", "smi-csv"))
-    health = judge_answers(parts)
+def test_a_driver_that_does_not_work(error_text: str, status: int, cause: str) -> None:
+    parts = "".join(make_section(name, error_text, status=status) for name in ("smi-xml", "smi", "smi-csv"))
+    health = evaluate_answers(parts)
     assert find_finding(health, "driver").cause == cause
     assert find_finding(health, "driver").verdict is Verdict.FAILURE
     assert find_finding(health, "gpu").verdict is Verdict.FAILURE
-    on_cpu = judge_answers(parts, wanted=ExpectedMachine())
+    on_cpu = evaluate_answers(parts, wanted=ExpectedMachine())
     assert find_finding(on_cpu, "driver").verdict is Verdict.WARNING, "nobody pays for a GPU here"
 
 
 def test_err_in_the_table() -> None:
-    health = judge_answers(
+    health = evaluate_answers(
         make_smi_sections("3090err-470"), WORKING_CONVOLUTION, wanted=ExpectedMachine(gpu="3090", gpus=2)
     )
     assert find_finding(health, "gpu").cause == "gpu-lost"
@@ -258,7 +258,7 @@ def test_err_in_the_table() -> None:
 
 def test_no_gpu_is_reported() -> None:
     bare = make_section("nodes", "0") + make_section("bus", "0")
-    health = judge_answers(bare, wanted=ExpectedMachine())
+    health = evaluate_answers(bare, wanted=ExpectedMachine())
     unchecked = {one.check for one in health.findings_with(Verdict.UNCHECKED)}
     assert unchecked == {"driver", "gpu", "cudnn"}
     assert health.verdict is Verdict.OK
@@ -268,16 +268,16 @@ def test_no_gpu_is_reported() -> None:
         {"stage": "gpus", "count": 0, "error": "x"},
         END_STAGE,
     )
-    on_cpu = judge_answers(bare, trial, wanted=ExpectedMachine())
+    on_cpu = evaluate_answers(bare, trial, wanted=ExpectedMachine())
     assert find_finding(on_cpu, "cudnn").verdict is Verdict.UNCHECKED
     assert "no GPU found" in find_finding(on_cpu, "cudnn").text
-    rented = judge_answers(bare)
+    rented = evaluate_answers(bare)
     assert find_finding(rented, "gpu").cause == "gpu-missing"
 
 
 def test_a_framework_for_processors_alone_is_a_warning() -> None:
     error = {"stage": "gpus", "count": 0, "error": "Torch not compiled with CUDA enabled"}
-    health = judge_answers(
+    health = evaluate_answers(
         make_smi_sections("1080ti-440"),
         make_convolution_section({**TORCH_STAGE, "cuda": ""}, CPU_STAGE, error, END_STAGE),
     )
@@ -286,7 +286,7 @@ def test_a_framework_for_processors_alone_is_a_warning() -> None:
 
 
 def test_the_framework_lies_in_another_python() -> None:
-    health = judge_answers(
+    health = evaluate_answers(
         make_smi_sections("h100-550"),
         WORKING_CONVOLUTION,
         wanted=ExpectedMachine(gpu="H100", gpus=1, python="python"),
@@ -296,7 +296,7 @@ def test_the_framework_lies_in_another_python() -> None:
 
 
 def test_toolkit_newer_than_the_driver() -> None:
-    health = judge_answers(
+    health = evaluate_answers(
         make_smi_sections("1080ti-440"), survey=SURVEY_ANSWER.replace("cuda 10.1", "cuda 11.8")
     )
     assert find_finding(health, "cuda").cause == "driver-old"
@@ -312,22 +312,22 @@ def test_toolkit_newer_than_the_driver() -> None:
     ],
 )
 def test_the_disk(out: str, verdict: Verdict, cause: str) -> None:
-    health = judge_answers(make_section("write", err=out, status=0 if "copied" in out else 1))
+    health = evaluate_answers(make_section("write", err=out, status=0 if "copied" in out else 1))
     assert (find_finding(health, "disk-speed").verdict, find_finding(health, "disk-speed").cause) == (
         verdict,
         cause,
     )
-    full = judge_answers(survey=SURVEY_ANSWER.replace("home 90000000", "home 30000"))
+    full = evaluate_answers(survey=SURVEY_ANSWER.replace("home 90000000", "home 30000"))
     assert find_finding(full, "disk").verdict is Verdict.FAILURE
 
 
 def test_clock_and_connection() -> None:
-    health = judge_answers(
+    health = evaluate_answers(
         measured=Measurements(clock_ahead=-4000.0, clock_margin=1.0, upload_rate=50_000.0, download_rate=4e6)
     )
     assert find_finding(health, "clock").cause == "clock-off"
     assert "4000 s behind" in find_finding(health, "clock").text
     assert find_finding(health, "network").cause == "line-slow"
-    blind = judge_answers(measured=Measurements())
+    blind = evaluate_answers(measured=Measurements())
     assert find_finding(blind, "clock").verdict is find_finding(blind, "network").verdict is Verdict.UNCHECKED
-    assert find_finding(judge_answers(measured=QUICK_CONNECTION), "clock").verdict is Verdict.OK
+    assert find_finding(evaluate_answers(measured=QUICK_CONNECTION), "clock").verdict is Verdict.OK

@@ -25,26 +25,26 @@ def make_rates(one: Decimal, two: Decimal) -> tuple[Rate, Rate]:
 
 @given(st.integers(0, 10**15), values, values)
 def test_a_chain_is_rounded_once_to_the_asked_side(amount: int, one: Decimal, two: Decimal) -> None:
-    way = Conversion(target=CNY, rates=make_rates(one, two))
+    conversion = Conversion(target=CNY, rates=make_rates(one, two))
     exact = Fraction(amount, 10**8) * Fraction(one) * Fraction(two) * 100
     money = DBC.money(Decimal(amount).scaleb(-8))
-    assert way.convert(money).amount == ceil(exact)
-    assert way.convert(money, round_up=False).amount == floor(exact)
-    assert way.oldest_rate_at == NOW - timedelta(days=3)
+    assert conversion.convert(money).amount == ceil(exact)
+    assert conversion.convert(money, round_up=False).amount == floor(exact)
+    assert conversion.oldest_rate_at == NOW - timedelta(days=3)
 
 
 @given(st.integers(0, 10**9), values, values)
-def test_there_and_back_never_gains(fen: int, one: Decimal, two: Decimal) -> None:
+def test_round_trip_conversion_never_gains(fen: int, one: Decimal, two: Decimal) -> None:
     chain = make_rates(one, two)
-    there = Conversion(target=DBC, rates=chain[::-1]).convert(
+    converted = Conversion(target=DBC, rates=chain[::-1]).convert(
         CNY.money(Decimal(fen).scaleb(-2)), round_up=False
     )
-    assert Conversion(target=CNY, rates=chain).convert(there, round_up=False).amount <= fen
+    assert Conversion(target=CNY, rates=chain).convert(converted, round_up=False).amount <= fen
 
 
-def test_the_shortest_way_is_taken_in_either_direction() -> None:
+def test_shortest_chain_of_rates_is_used_in_either_direction() -> None:
     one, two = make_rates(Decimal("0.0026"), Decimal("7.10"))
-    direct = Rate(CNY, DBC, Decimal(54), NOW, "shop")
+    direct = Rate(CNY, DBC, Decimal(54), NOW, "acme")
     assert find_rate_path([one, two], "DBC", "CNY") == (one, two)
     assert find_rate_path([one, two], "CNY", "DBC") == (two, one)
     assert find_rate_path([one, two, direct], "DBC", "CNY") == (direct,)
@@ -53,17 +53,17 @@ def test_the_shortest_way_is_taken_in_either_direction() -> None:
 
 
 @pytest.mark.parametrize("value", ["0", "-1", "NaN", "Infinity"])
-def test_no_way_leads_over_a_rate_that_is_none(value: str) -> None:
+def test_invalid_rates_are_not_used_for_conversion(value: str) -> None:
     one, two = make_rates(Decimal("0.0026"), Decimal(value))
     with pytest.raises(MoneyError):
         Conversion(target=CNY, rates=(one, two)).convert(DBC.money(1))
 
 
-def test_rates_that_do_not_meet_convert_nothing() -> None:
+def test_unconnected_rates_convert_nothing() -> None:
     one, two = make_rates(Decimal(1), Decimal(7))
-    for way in (Conversion(target=CNY, rates=(one,)), Conversion(target=CNY, rates=(two,))):
+    for conversion in (Conversion(target=CNY, rates=(one,)), Conversion(target=CNY, rates=(two,))):
         with pytest.raises(MoneyError):
-            way.convert(DBC.money(1))
+            conversion.convert(DBC.money(1))
 
 
 def test_typed_amounts_get_the_decimals_of_their_wallets() -> None:

@@ -128,17 +128,17 @@ def test_everything_else_is_refused(line: str) -> None:
      ("root", "ho\nst", 22), ("root\n", "host", 22), ("root", "\uff11\uff10.0.0.1", 22),
      ("", "host", 22), ("root", "", 22)],
 )  # fmt: skip
-def test_built_by_hand_it_is_as_strict(user: str, host: str, port: int) -> None:
+def test_constructor_is_as_strict_as_the_parser(user: str, host: str, port: int) -> None:
     with pytest.raises(UsageError):
         Endpoint(user, host, port)
 
 
 def test_a_very_long_line_is_refused_quickly() -> None:
-    begun = perf_counter()
+    started = perf_counter()
     for line in ("ssh root@" + "a-" * 200_000, "ssh root@" + "a." * 200_000, " " * 400_000, "1" * 400_000):
         with pytest.raises(UsageError):
             Endpoint.parse(line)
-    assert perf_counter() - begun < 5
+    assert perf_counter() - started < 5
 
 
 # What a mail or a page may hide in a line: look-alikes, invisible characters, options, line breaks.
@@ -187,8 +187,8 @@ def _parse_random_lines(rounds: int, seed: int) -> int:
     for _ in range(rounds):
         if random.random() < 0.5:
             line = f"ssh root@host{random.choice(['', ' -p 22'])}"
-            spot = random.randrange(len(line) + 1)
-            line = line[:spot] + random.choice(_PIECES) + line[spot + random.randrange(2) :]
+            position = random.randrange(len(line) + 1)
+            line = line[:position] + random.choice(_PIECES) + line[position + random.randrange(2) :]
         else:
             line = "".join(random.choices(_PIECES, k=random.randint(1, 9)))
         try:
@@ -222,9 +222,9 @@ def _parse_tricked_lines(rounds: int, seed: int) -> tuple[int, int]:
             random.choice(("gpu28.example.com", "47.92.1.2", "[::1]")),
         )
         line = random.choice((f"ssh {user}@{host} -p 10000", f"ssh -p 10000 {user}@{host}", f"{user}@{host}"))
-        for _again in range(random.randrange(4)):
-            spot = random.randrange(len(line) + 1)
-            line = line[:spot] + random.choice(_TRICKS) + line[spot + random.randrange(3) :]
+        for _attempt in range(random.randrange(4)):
+            position = random.randrange(len(line) + 1)
+            line = line[:position] + random.choice(_TRICKS) + line[position + random.randrange(3) :]
         try:
             found = Endpoint.parse(line)
         except UsageError:

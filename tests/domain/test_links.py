@@ -40,7 +40,7 @@ def test_links_that_stay_inside(place: tuple[str, ...], target: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("place", "target", "why"),
+    ("place", "target", "reason"),
     [
         (("top",), "", "no target"),
         (("top",), "/etc/passwd", "absolute"),
@@ -59,16 +59,16 @@ def test_links_that_stay_inside(place: tuple[str, ...], target: str) -> None:
         (("top",), "x/" * 2001, "too long"),
     ],
 )
-def test_links_that_do_not(place: tuple[str, ...], target: str, why: str) -> None:
-    assert why in link_reject_reason(place, target, {"top"}, 255)
+def test_links_that_leave_the_folder(place: tuple[str, ...], target: str, reason: str) -> None:
+    assert reason in link_reject_reason(place, target, {"top"}, 255)
 
 
 @settings(max_examples=60, deadline=None)
 @example([(("top",), "a"), (("top", "a", "b"), "../.."), (("top",), "a/b/up/../..")])
 @given(st.lists(st.tuples(PLACE, TARGET), min_size=1, max_size=8))
-def test_no_set_of_links_leads_out(links: list[tuple[tuple[str, ...], str]]) -> None:
-    with tempfile.TemporaryDirectory() as room:
-        root = Path(room).resolve() / "home"
+def test_no_set_of_links_leaves_the_folder(links: list[tuple[tuple[str, ...], str]]) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        root = Path(folder).resolve() / "home"
         for parts in itertools.product("abc", repeat=3):
             (root / "top" / Path(*parts)).mkdir(parents=True)
         made = []

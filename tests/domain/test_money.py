@@ -159,7 +159,7 @@ def test_the_price_of_a_minute() -> None:
 
 
 @pytest.mark.parametrize("value", ["NaN", "sNaN", "Infinity", "-0.01"])
-def test_a_price_that_is_none_is_refused(value: str) -> None:
+def test_invalid_price_is_refused(value: str) -> None:
     with pytest.raises(MoneyError):
         UnitPrice(Decimal(value), CNY)
 

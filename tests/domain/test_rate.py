@@ -22,7 +22,7 @@ def make_rate(value: str = "0.0021", at: datetime = NOW) -> Rate:
 
 
 @pytest.mark.parametrize("value", ["0", "-0", "-0.0021", "NaN", "sNaN", "-NaN", "Infinity", "-Infinity"])
-def test_a_rate_that_is_none_converts_nothing(value: str) -> None:
+def test_invalid_rate_converts_nothing(value: str) -> None:
     for use in (
         lambda: make_rate(value).check_age(NOW, MAX_AGE),
         lambda: make_rate(value).convert(USD.money("1")),
@@ -68,8 +68,8 @@ def test_a_tenfold_rate_moves_the_price_tenfold_and_leaves_the_old_ceiling_far_b
     before, after = make_rate("0.0021").convert(price), make_rate("0.00021").convert(price)
     assert before == TOKEN.money(2000)
     assert after == TOKEN.money(20000)
-    swung = Money(before.amount * 105 // 100, TOKEN)
-    assert after > swung
+    moved = Money(before.amount * 105 // 100, TOKEN)
+    assert after > moved
 
 
 @given(st.integers(0, 10**24), st.decimals("0.000001", "1000000", places=9).filter(lambda value: value > 0))

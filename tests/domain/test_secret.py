@@ -40,11 +40,11 @@ SECRET = Secret(WORD)
         lambda secret: repr(vars(type(secret))),
     ],
 )
-def test_no_text_of_it(show: Callable[[Secret], str]) -> None:
+def test_str_and_repr_do_not_show_it(show: Callable[[Secret], str]) -> None:
     assert WORD not in show(SECRET)
 
 
-def test_reveal_gives_it() -> None:
+def test_reveal_returns_it() -> None:
     assert SECRET.reveal() == WORD
 
 
@@ -80,19 +80,19 @@ def test_no_log_record_holds_it() -> None:
 
 
 def _raise_with_secret(secret: Secret) -> None:
-    raise RuntimeError(f"the shop refused {secret}")
+    raise RuntimeError(f"the provider refused {secret}")
 
 
 def test_no_traceback_shows_it_even_with_the_local_variables() -> None:
     with pytest.raises(RuntimeError) as caught:
         _raise_with_secret(Secret("".join(WORD)))
-    told = traceback.TracebackException.from_exception(caught.value, capture_locals=True)
-    text = "".join(told.format())
+    formatted = traceback.TracebackException.from_exception(caught.value, capture_locals=True)
+    text = "".join(formatted.format())
     assert "secret = Secret(***)" in text
     assert WORD not in text.replace('WORD = "', "")
 
 
-def test_the_host_of_a_plugin_does_not_print_its_settings() -> None:
+def test_plugin_context_does_not_print_its_settings() -> None:
     nothing: object = None
     host = BuiltPluginContext(
         http=nothing,  # type: ignore[arg-type]
@@ -126,6 +126,6 @@ def test_it_has_no_dictionary() -> None:
 
 
 def test_values_around_it_stay_printable() -> None:
-    given: Mapping[str, Secret] = {"password": SECRET}
-    assert repr(given) == "{'password': Secret(***)}"
+    secrets: Mapping[str, Secret] = {"password": SECRET}
+    assert repr(secrets) == "{'password': Secret(***)}"
     assert str(Endpoint("root", "host")) == "ssh root@host -p 22"

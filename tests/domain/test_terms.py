@@ -38,7 +38,7 @@ def test_prices_of_the_field(text: str, price: UnitPrice) -> None:
     "text",
     ["", "3.5", "3.5CNY", "CNY/h", "-1CNY/h", "3,5CNY/h", "¥3.5CNY/h", "1e3CNY/h", "３CNY/h", "nanCNY/h", "3CNY/y"],
 )  # fmt: skip
-def test_everything_else_is_no_price(text: str) -> None:
+def test_invalid_prices_are_refused(text: str) -> None:
     with pytest.raises(ValueError, match="not a valid price"):
         parse_price(text)
 

@@ -38,41 +38,43 @@ def price_per_second(price: UnitPrice) -> Fraction:
 
 
 @given(st.lists(prices, min_size=1, max_size=12))
-def test_rates_of_burn_are_summed_exactly(found: list[UnitPrice]) -> None:
+def test_burn_rates_are_summed_exactly(found: list[UnitPrice]) -> None:
     assert price_per_second(sum_prices(found)) == sum(map(price_per_second, found))
 
 
 @given(balances, burn_rates, st.timedeltas(-HOUR, HOUR))
-def test_never_negative(balance: Money, burn: UnitPrice, late: timedelta) -> None:
-    figure = time_left_by_balance(balance, NOW, burn, NOW + late)
-    assert figure.kind is TimeKind.BALANCE
-    assert figure.left is not None
-    assert figure.until is not None
-    assert figure.left >= timedelta()
-    assert figure.until >= NOW
+def test_never_negative(balance: Money, burn_rate: UnitPrice, late: timedelta) -> None:
+    time_left = time_left_by_balance(balance, NOW, burn_rate, NOW + late)
+    assert time_left.kind is TimeKind.BALANCE
+    assert time_left.left is not None
+    assert time_left.until is not None
+    assert time_left.left >= timedelta()
+    assert time_left.until >= NOW
 
 
 @given(balances, balances, burn_rates)
-def test_monotone_in_the_balance(one: Money, other: Money, burn: UnitPrice) -> None:
+def test_monotone_in_the_balance(one: Money, other: Money, burn_rate: UnitPrice) -> None:
     less, more = sorted((one, other))
-    assert (compute_runway(less, burn) or timedelta()) <= (compute_runway(more, burn) or timedelta())
+    assert (compute_runway(less, burn_rate) or timedelta()) <= (
+        compute_runway(more, burn_rate) or timedelta()
+    )
 
 
 @given(st.integers(0, 10**9), burn_rates)
-def test_what_is_left_is_paid_for_and_no_more(fen: int, burn: UnitPrice) -> None:
-    left = compute_runway(Money(fen, CNY), burn)
+def test_what_is_left_is_paid_for_and_no_more(fen: int, burn_rate: UnitPrice) -> None:
+    left = compute_runway(Money(fen, CNY), burn_rate)
     assert left is not None
-    used = price_per_second(burn) * Fraction(left // MICROSECOND, 10**6)
+    used = price_per_second(burn_rate) * Fraction(left // MICROSECOND, 10**6)
     assert used <= Fraction(fen, 100)
     if left < MAX_TIME_LEFT:
-        assert used + price_per_second(burn) * Fraction(1, 10**6) > Fraction(fen, 100)
+        assert used + price_per_second(burn_rate) * Fraction(1, 10**6) > Fraction(fen, 100)
 
 
 @given(st.integers(0, 10**9), burn_rates, st.integers(1, 1000))
-def test_n_leases_on_one_balance_share_it(fen: int, burn: UnitPrice, count: int) -> None:
+def test_n_leases_on_one_balance_share_it(fen: int, burn_rate: UnitPrice, count: int) -> None:
     alone, shared = (
-        compute_runway(Money(fen, CNY), burn),
-        compute_runway(Money(fen, CNY), sum_prices([burn] * count)),
+        compute_runway(Money(fen, CNY), burn_rate),
+        compute_runway(Money(fen, CNY), sum_prices([burn_rate] * count)),
     )
     assert alone is not None
     assert shared is not None
@@ -80,7 +82,7 @@ def test_n_leases_on_one_balance_share_it(fen: int, burn: UnitPrice, count: int)
         assert timedelta() <= alone - shared * count < (count + 1) * MICROSECOND
 
 
-def test_nothing_burnt_is_open_and_currencies_do_not_mix() -> None:
+def test_zero_burn_rate_is_open_and_currencies_do_not_mix() -> None:
     free = UnitPrice(Decimal(0), CNY)
     assert compute_runway(Money(1, CNY), free) is None
     assert time_left_by_balance(Money(1, CNY), NOW, free, NOW).kind is TimeKind.OPEN
@@ -114,12 +116,12 @@ PREPAID_WITH_DEPOSIT = evolve(PREPAID, deposit=Deposit(money=CNY.money(600), ret
     ],
 )
 def test_time_left_of_a_single_lease(lease: Lease, kind: TimeKind, left: timedelta | None) -> None:
-    figure = time_left_by_lease(lease, NOW)
-    assert figure is not None
-    assert (figure.kind, figure.left) == (kind, left)
+    time_left = time_left_by_lease(lease, NOW)
+    assert time_left is not None
+    assert (time_left.kind, time_left.left) == (kind, left)
 
 
-def test_a_running_meter_is_for_the_balance_to_say() -> None:
+def test_metered_lease_is_limited_by_the_balance() -> None:
     assert time_left_by_lease(LEASE, NOW) is None
     assert drains_balance(LEASE)
     assert not drains_balance(evolve(LEASE, state=LeaseState.KEPT))

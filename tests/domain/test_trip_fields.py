@@ -101,8 +101,8 @@ def get_set_values(spec: TripSpec) -> dict[str, Any]:
     return {name: value for name, value in found.items() if value != unset[name]}
 
 
-def get_value(spec: TripSpec, place: str) -> Any:
-    match place:
+def get_value(spec: TripSpec, attribute_path: str) -> Any:
+    match attribute_path:
         case "providers":
             return (spec.provider,) if spec.provider else spec.providers
         case "limits.deadline":
@@ -112,7 +112,7 @@ def get_value(spec: TripSpec, place: str) -> Any:
         case "limits.on_error":
             return spec.limits.on_error.value
     value: Any = spec
-    for name in place.split("."):
+    for name in attribute_path.split("."):
         value = getattr(value, name)
     return value
 
@@ -122,15 +122,15 @@ def test_every_field_has_its_own_place_in_the_trip(name: str) -> None:
     field = FIELDS_BY_NAME[name]
     example = tomllib.loads(f"value = {field.example}")["value"]
     value = parse_toml_value(field, example, NOW)
-    said = get_set_values(make_trip_spec({name: value}))
+    values = get_set_values(make_trip_spec({name: value}))
     extra = {"include"} if name in ("conda", "setup_needs", "pip") else set()
     default = get_set_values(TripSpec())
     assert default == {}
     if make_trip_spec({name: value}) == TripSpec():
         assert name in ("gpus", "keep", "on_error", "folder"), "the example is the default"
     else:
-        assert set(said) - extra == {name}
-        assert make_trip_spec(said) == make_trip_spec({name: value})
+        assert set(values) - extra == {name}
+        assert make_trip_spec(values) == make_trip_spec({name: value})
     assert field.kind in EXPECTED_MESSAGES
 
 

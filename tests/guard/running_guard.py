@@ -26,10 +26,10 @@ async def running_guard(application: Application) -> AsyncIterator[Guard]:
             await task
 
 
-def first_events(person: ScriptedUser, *kinds: EventKind) -> list[EventKind]:
+def first_events(user: ScriptedUser, *kinds: EventKind) -> list[EventKind]:
     """Return the first event of each kind in order of arrival; warnings only if they have a reason."""
     found: list[EventKind] = []
-    for event in person.events:
+    for event in user.events:
         plain = event.kind is EventKind.WARNING and "reason" not in event.data
         if event.kind in kinds and event.kind not in found and not plain:
             found.append(event.kind)

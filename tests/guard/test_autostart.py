@@ -83,13 +83,13 @@ def test_odd_words_stay_words() -> None:
     line = autostart.make_cron_line(ODD_START)
     assert line.count("%") == line.count("\\%")
     command = line.removeprefix("*/5 * * * * ").replace("\\%", "%").partition(" >>")[0]
-    shown = subprocess.run(
+    completed = subprocess.run(
         ["/bin/sh", "-c", command.replace("'/opt/my tools/100%/py$thon'", "printf '%s|'")],
         capture_output=True,
         text=True,
         check=True,
     )
-    assert shown.stdout == '-m|a"b\\c|--once|'
+    assert completed.stdout == '-m|a"b\\c|--once|'
     agent = plistlib.loads(
         autostart.make_launchd_agent(ODD_START)[f"{autostart.LAUNCHD_LABEL}.plist"].encode()
     )
@@ -97,13 +97,13 @@ def test_odd_words_stay_words() -> None:
 
 
 def test_no_secret_goes_into_them() -> None:
-    given = {
+    environment = {
         "GPURENT_HOME": "/h",
         "GPURENT_PASSPHRASE": "canary",
         "GPURENT_MISTGPU_PASSWORD": "canary",
         "LANG": "",
     }
-    assert autostart.select_environment(given) == {"GPURENT_HOME": "/h"}
+    assert autostart.select_environment(environment) == {"GPURENT_HOME": "/h"}
 
 
 def test_a_crontab_has_the_line_once_and_loses_it_again() -> None:
@@ -127,15 +127,15 @@ def run_watch(tmp_path: Path, *arguments: str) -> CommandLineResult:
 
 def test_install_writes_and_uninstall_removes(tmp_path: Path) -> None:
     folder = tmp_path / ".config" / "systemd" / "user"
-    shown = run_watch(tmp_path, "install", "--as", "systemd", "--print")
-    assert shown.code == 0, shown.err
+    result = run_watch(tmp_path, "install", "--as", "systemd", "--print")
+    assert result.code == 0, result.err
     assert not folder.exists()
     done = run_watch(tmp_path, "install", "--as", "systemd")
     assert "loginctl enable-linger" in done.out
     assert "GPURENT_PASSPHRASE" in done.out
     text = (folder / "gpurent-watch.service").read_text()
-    assert text in shown.out
-    assert "canary" not in text + shown.out
+    assert text in result.out
+    assert "canary" not in text + result.out
     gone = run_watch(tmp_path, "uninstall", "--as", "systemd")
     assert "Removed" in gone.out
     assert list(folder.iterdir()) == []

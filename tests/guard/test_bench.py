@@ -9,8 +9,8 @@ import pytest
 from bench.fake_providers import PROVIDER_COUNT
 from bench.watch import WatchCost, measure_watch
 from gpurent.composition.state import ExternalDependencies
-from gpurent.testing.fakes.tracked_http import VirtualTimeHttp
 from gpurent.testing.fakes.virtual_time import virtual_clock
+from gpurent.testing.fakes.virtual_time_http import VirtualTimeHttp
 
 # Longer than any lease goes unchecked.
 MINUTES = 12

@@ -8,10 +8,10 @@ from decimal import Decimal
 from attrs import evolve
 from hypothesis import given, strategies as st
 
+from gpurent.domain.job import JobState, JobStatus
 from gpurent.domain.lease import Lease, LeaseState
 from gpurent.domain.money import CNY, UnitPrice
 from gpurent.domain.offer import Hardware, Metered, Offer
-from gpurent.domain.session import JobState, JobStatus
 from gpurent.domain.time_left import TimeKind, TimeLeft
 from gpurent.workflow.guard.decide import (
     MAX_INTERVAL,
@@ -34,7 +34,7 @@ from gpurent.workflow.timing.guard_policy import GuardPolicy, PolicyAmount
 NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
 MINUTE = timedelta(minutes=1)
 PRICE = UnitPrice(Decimal(3), CNY)
-OFFER = Offer(key="m1", provider="shop", hardware=Hardware(gpu="T4", gpus=1), tariff=Metered(price=PRICE))
+OFFER = Offer(key="m1", provider="acme", hardware=Hardware(gpu="T4", gpus=1), tariff=Metered(price=PRICE))
 spans = st.integers(1, 5000).map(lambda minutes: minutes * MINUTE)
 ages = st.integers(0, 5000).map(lambda minutes: NOW - minutes * MINUTE)
 
@@ -74,8 +74,8 @@ def fact_sets(draw: st.DrawFn) -> LeaseFacts:
     launched = draw(st.booleans())
     return LeaseFacts(
         lease=Lease(
-            id="shop-1",
-            provider="shop",
+            id="acme-1",
+            provider="acme",
             offer=OFFER,
             state=draw(st.sampled_from(LeaseState)),
             started_at=draw(ages),
@@ -110,7 +110,7 @@ def with_ready_lease(known: LeaseFacts) -> LeaseFacts:
 
 
 @given(fact_sets(), policies())
-def test_money_moves_only_as_far_as_was_written(known: LeaseFacts, policy: GuardPolicy) -> None:
+def test_payments_stay_within_the_policy(known: LeaseFacts, policy: GuardPolicy) -> None:
     for action in decide_actions(with_ready_lease(known), policy):
         if isinstance(action, Renew):
             assert known.can_renew
@@ -126,11 +126,11 @@ def test_money_moves_only_as_far_as_was_written(known: LeaseFacts, policy: Guard
 
 
 @given(fact_sets(), policies())
-def test_an_end_comes_alone_and_only_after_its_warning(known: LeaseFacts, policy: GuardPolicy) -> None:
+def test_ending_is_the_last_action_and_follows_its_warning(known: LeaseFacts, policy: GuardPolicy) -> None:
     actions = decide_actions(with_ready_lease(known), policy)
-    for place, action in enumerate(actions):
+    for position, action in enumerate(actions):
         if isinstance(action, EndLease):
-            assert place == len(actions) - 1
+            assert position == len(actions) - 1
             warned = [item.reason for item in actions if isinstance(item, WarnOfLimit)]
             assert action.reason in warned or action.reason.value in known.warned_at
             if action.by is None:
@@ -141,9 +141,7 @@ def test_an_end_comes_alone_and_only_after_its_warning(known: LeaseFacts, policy
 
 
 @given(fact_sets(), policies())
-def test_a_living_run_is_left_alone_but_for_limits_that_it_let_pass(
-    known: LeaseFacts, policy: GuardPolicy
-) -> None:
+def test_running_trip_is_left_alone_unless_it_exceeds_limits(known: LeaseFacts, policy: GuardPolicy) -> None:
     known = evolve(with_ready_lease(known), is_attended=True)
     for action in decide_actions(known, policy):
         assert not isinstance(action, FinishTrip)
@@ -182,7 +180,7 @@ def test_results_are_saved_before_the_end_and_not_twice_for_one_mark(
 
 
 @given(fact_sets(), policies())
-def test_the_next_look_comes_before_whatever_may_change(known: LeaseFacts, policy: GuardPolicy) -> None:
+def test_next_poll_precedes_any_expected_change(known: LeaseFacts, policy: GuardPolicy) -> None:
     known = with_ready_lease(known)
     wait = next_check_delay(known, policy)
     assert timedelta() < wait <= MAX_INTERVAL
@@ -192,7 +190,7 @@ def test_the_next_look_comes_before_whatever_may_change(known: LeaseFacts, polic
 
 
 @given(fact_sets(), policies())
-def test_every_warning_that_is_given_holds(known: LeaseFacts, policy: GuardPolicy) -> None:
+def test_warnings_are_given_only_while_they_apply(known: LeaseFacts, policy: GuardPolicy) -> None:
     held = active_warnings(with_ready_lease(known), policy)
     assert {
         action.reason.value
@@ -211,7 +209,7 @@ def test_a_finished_job_is_downloaded_by_its_trip(known: LeaseFacts, policy: Gua
 @given(
     st.none() | ages, st.none() | ages, st.integers(0, 100), st.none() | st.integers(0, 100), st.booleans()
 )
-def test_idle_means_no_load_no_output_and_nobody_there(
+def test_idle_means_no_load_no_output_and_no_sessions(
     before: datetime | None, output: datetime | None, cpu: int, gpu: int | None, attached: bool
 ) -> None:
     seen = ObservedMachine(at=NOW, duration=MINUTE, cpu=cpu, gpu=gpu, output_at=output, attached=attached)

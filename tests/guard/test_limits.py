@@ -52,9 +52,9 @@ def is_saved(job: PacedJob) -> bool:
 
 
 async def test_a_budget_stops_a_trip_with_the_results_saved(sandbox: VirtualSandbox) -> None:
-    person = ScriptedUser()
-    job = sandbox.make_job(person)
-    async with sandbox.open_application(person) as application:
+    user = ScriptedUser()
+    job = sandbox.make_job(user)
+    async with sandbox.open_application(user) as application:
         await sandbox.log_in_to_mistgpu(application, "300")
         budget = CNY.money("3.20")
         await run_detached(application, job, TripLimits(budget=budget))
@@ -62,7 +62,7 @@ async def test_a_budget_stops_a_trip_with_the_results_saved(sandbox: VirtualSand
             await wait_until_true(lambda: get_outcome(application))
         (lease,) = application.store.list_leases()
         assert get_outcome(application) == "stopped: budget"
-        assert first_events(person, *EXPECTED_ORDER) == EXPECTED_ORDER
+        assert first_events(user, *EXPECTED_ORDER) == EXPECTED_ORDER
         assert is_saved(job)
         assert lease.is_over
         assert 0 < get_used(sandbox) <= budget.amount, "not a fen above"
@@ -73,15 +73,15 @@ async def test_a_budget_stops_a_trip_with_the_results_saved(sandbox: VirtualSand
 
 async def test_a_month_s_budget_ends_a_machine_that_has_no_budget_of_its_own(sandbox: VirtualSandbox) -> None:
     sandbox.write_config('[budget.mistgpu]\nmonth = "3.20CNY"\n')
-    person = ScriptedUser()
-    job = sandbox.make_job(person)
-    async with sandbox.open_application(person) as application:
+    user = ScriptedUser()
+    job = sandbox.make_job(user)
+    async with sandbox.open_application(user) as application:
         await sandbox.log_in_to_mistgpu(application, "300")
         await run_detached(application, job)
         async with running_guard(application):
             await wait_until_true(lambda: get_outcome(application))
         assert get_outcome(application) == "stopped: budget"
-        assert first_events(person, *EXPECTED_ORDER) == EXPECTED_ORDER
+        assert first_events(user, *EXPECTED_ORDER) == EXPECTED_ORDER
         assert is_saved(job)
         assert 0 < get_used(sandbox) <= 320
     assert list(sandbox.list_burning()) == []
@@ -91,15 +91,15 @@ async def test_a_month_s_budget_ends_a_machine_that_has_no_budget_of_its_own(san
 async def test_a_deadline_ends_the_lease_before_it_passes(sandbox: VirtualSandbox, own: bool) -> None:
     span = timedelta(minutes=45)
     sandbox.write_config("" if own else '[guard]\ndeadline = "45m"\n')
-    person = ScriptedUser()
-    job = sandbox.make_job(person)
-    async with sandbox.open_application(person) as application:
+    user = ScriptedUser()
+    job = sandbox.make_job(user)
+    async with sandbox.open_application(user) as application:
         await sandbox.log_in_to_mistgpu(application, "300")
         await run_detached(application, job, TripLimits(deadline_in=span) if own else TripLimits())
         async with running_guard(application):
             await wait_until_true(lambda: get_outcome(application))
         (lease,) = application.store.list_leases()
-        assert first_events(person, *EXPECTED_ORDER) == EXPECTED_ORDER
+        assert first_events(user, *EXPECTED_ORDER) == EXPECTED_ORDER
         assert is_saved(job)
         assert lease.started_at is not None
         assert lease.ended_at is not None
@@ -112,17 +112,17 @@ async def test_a_deadline_ends_the_lease_before_it_passes(sandbox: VirtualSandbo
 
 async def test_an_idle_machine_is_released_after_the_download(sandbox: VirtualSandbox) -> None:
     sandbox.write_config(IDLE_POLICY)
-    person = ScriptedUser()
+    user = ScriptedUser()
     silent = sandbox.make_job(ScriptedUser())
-    async with sandbox.open_application(person) as application:
+    async with sandbox.open_application(user) as application:
         await sandbox.log_in_to_mistgpu(application, "300")
         await run_detached(application, silent)
         async with running_guard(application):
             await wait_until_true(lambda: get_outcome(application))
         assert get_outcome(application) == "stopped: idle"
-        assert first_events(person, *EXPECTED_ORDER) == EXPECTED_ORDER
-        warned = next(event for event in person.events if event.data.get("reason") == "idle")
-        released = next(event for event in person.events if event.kind is EventKind.RELEASED)
+        assert first_events(user, *EXPECTED_ORDER) == EXPECTED_ORDER
+        warned = next(event for event in user.events if event.data.get("reason") == "idle")
+        released = next(event for event in user.events if event.kind is EventKind.RELEASED)
         assert released.at - warned.at >= timedelta(minutes=20)
         assert is_saved(silent)
     assert list(sandbox.list_burning()) == []
@@ -131,43 +131,43 @@ async def test_an_idle_machine_is_released_after_the_download(sandbox: VirtualSa
 async def test_idleness_is_noticed_by_guards_that_are_started_now_and_then(sandbox: VirtualSandbox) -> None:
     """As with cron: each guard remembers what the one before it saw."""
     sandbox.write_config(IDLE_POLICY)
-    person = ScriptedUser()
+    user = ScriptedUser()
     silent = sandbox.make_job(ScriptedUser())
-    async with sandbox.open_application(person) as application:
+    async with sandbox.open_application(user) as application:
         await sandbox.log_in_to_mistgpu(application, "300")
         await run_detached(application, silent)
     for _run in range(12):
-        async with sandbox.open_application(person) as application:
+        async with sandbox.open_application(user) as application:
             await application.guard.run_once()
             if get_outcome(application):
                 break
         await sandbox.advance(timedelta(minutes=15))
-    assert first_events(person, *EXPECTED_ORDER) == EXPECTED_ORDER
-    assert len([event for event in person.events if event.data.get("reason") == "idle"]) == 1
+    assert first_events(user, *EXPECTED_ORDER) == EXPECTED_ORDER
+    assert len([event for event in user.events if event.data.get("reason") == "idle"]) == 1
     assert list(sandbox.list_burning()) == []
 
 
 async def test_a_job_that_writes_is_not_idle(sandbox: VirtualSandbox) -> None:
     sandbox.write_config(IDLE_POLICY.replace("20m", "10m"))
-    person = ScriptedUser()
-    job = sandbox.make_job(person, lines=18)
-    async with sandbox.open_application(person) as application:
+    user = ScriptedUser()
+    job = sandbox.make_job(user, lines=18)
+    async with sandbox.open_application(user) as application:
         await sandbox.log_in_to_mistgpu(application, "300")
         await run_detached(application, job)
         async with running_guard(application):
             await wait_until_true(lambda: get_outcome(application))
         assert get_outcome(application) == "done"
-        assert [event for event in person.events if event.data.get("reason") == "idle"] == []
+        assert [event for event in user.events if event.data.get("reason") == "idle"] == []
         assert job.results.read_text().endswith("done\n")
     assert list(sandbox.list_burning()) == []
 
 
-async def test_after_a_jump_of_days_everything_is_looked_at_at_once(sandbox: VirtualSandbox) -> None:
+async def test_after_a_jump_of_days_everything_is_polled_at_once(sandbox: VirtualSandbox) -> None:
     """The deadline passed while the computer slept: the guard warns, saves and releases, whatever the hour."""
     sandbox.write_config('[guard]\ndeadline = "2d"\n')
-    person = ScriptedUser()
-    job = sandbox.make_job(person)
-    async with sandbox.open_application(person) as application:
+    user = ScriptedUser()
+    job = sandbox.make_job(user)
+    async with sandbox.open_application(user) as application:
         await sandbox.log_in_to_mistgpu(application, "300")
         await run_detached(application, job)
         async with running_guard(application) as guard:
@@ -176,9 +176,9 @@ async def test_after_a_jump_of_days_everything_is_looked_at_at_once(sandbox: Vir
             jumped = sandbox.clock.now()
             await wait_until_true(lambda: get_outcome(application))
         assert get_outcome(application) == "stopped: deadline"
-        assert first_events(person, *EXPECTED_ORDER) == EXPECTED_ORDER
+        assert first_events(user, *EXPECTED_ORDER) == EXPECTED_ORDER
         assert is_saved(job)
-        warned = next(event for event in person.events if event.data.get("reason") == "deadline")
+        warned = next(event for event in user.events if event.data.get("reason") == "deadline")
         assert warned.at - jumped < timedelta(seconds=15)
     assert list(sandbox.list_burning()) == []
 
@@ -194,15 +194,15 @@ async def test_the_guard_leaves_a_running_trip_alone(sandbox: VirtualSandbox) ->
         await sandbox.log_in_to_mistgpu(application, "300")
         started = asyncio.Event()
 
-        def hear(event: Event) -> None:
+        def on_event(event: Event) -> None:
             if event.kind is EventKind.JOB_STARTED:
                 started.set()
 
-        runner.watchers.append(hear)
-        walking = asyncio.create_task(application.trips.run(job.make_spec("mistgpu")))
+        runner.watchers.append(on_event)
+        trip_task = asyncio.create_task(application.trips.run(job.make_spec("mistgpu")))
         async with running_guard(other) as guard:
             await started.wait()
-            end = await walking
+            end = await trip_task
             assert guard.check_count
         assert end.exit_code == 0
         assert end.receipt is not None
@@ -215,14 +215,14 @@ async def test_the_guard_leaves_a_running_trip_alone(sandbox: VirtualSandbox) ->
     assert list(sandbox.list_burning()) == []
 
 
-async def test_a_run_whose_process_died_is_brought_to_its_end(sandbox: VirtualSandbox) -> None:
-    person = ScriptedUser()
-    job = sandbox.make_job(person, lines=16)
-    async with sandbox.open_application(person) as application:
+async def test_trip_whose_process_died_is_finished(sandbox: VirtualSandbox) -> None:
+    user = ScriptedUser()
+    job = sandbox.make_job(user, lines=16)
+    async with sandbox.open_application(user) as application:
         await sandbox.log_in_to_mistgpu(application, "300")
-        walking = asyncio.create_task(application.trips.run(job.make_spec("mistgpu")))
-        await wait_until_true(lambda: EventKind.JOB_STARTED in person.event_kinds())
-        await cancel_and_wait(walking)
+        trip_task = asyncio.create_task(application.trips.run(job.make_spec("mistgpu")))
+        await wait_until_true(lambda: EventKind.JOB_STARTED in user.event_kinds())
+        await cancel_and_wait(trip_task)
     async with sandbox.open_application() as application:
         assert get_outcome(application) == ""
         async with running_guard(application):
@@ -236,8 +236,8 @@ async def test_a_rented_machine_is_left_alone_without_a_policy(sandbox: VirtualS
     async with sandbox.open_application() as application:
         await sandbox.log_in_to_mistgpu(application, "300")
         lease: Lease = await application.trips.rent(TripSpec(provider="mistgpu", rent_only=True))
-        (looked,) = await application.guard.run_once()
-        assert looked.actions == ()
-        assert looked.failure == ""
+        (observed,) = await application.guard.run_once()
+        assert observed.actions == ()
+        assert observed.failure == ""
         assert not application.leases.get_lease(lease.id).is_over
         await application.releases.release_lease(lease.id)

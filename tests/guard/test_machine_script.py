@@ -25,7 +25,7 @@ def run_script(home: Path, *results: str, path: str = "") -> str:
     return ran.stdout
 
 
-def test_a_bare_machine_says_what_it_can(tmp_path: Path) -> None:
+def test_minimal_machine_reports_what_it_can(tmp_path: Path) -> None:
     found = parse_guard_sample(run_script(tmp_path))
     assert found.cpu_ticks is not None
     assert 0 < found.cpu_ticks[0] <= found.cpu_ticks[1]
@@ -57,8 +57,8 @@ def test_the_busiest_gpu_counts(tmp_path: Path) -> None:
 
 def test_a_busy_processor_is_seen(tmp_path: Path) -> None:
     before = parse_guard_sample(run_script(tmp_path)).cpu_ticks
-    begun = time.process_time()
-    while time.process_time() - begun < 0.6:
+    started = time.process_time()
+    while time.process_time() - started < 0.6:
         pass
     after = parse_guard_sample(run_script(tmp_path)).cpu_ticks
     share = compute_cpu_load(before, after)
@@ -74,7 +74,7 @@ def test_loads_that_cannot_be_compared_are_unknown() -> None:
     assert compute_cpu_load((0, 0), (500, 200)) == 100
 
 
-def test_foreign_words_are_passed_over() -> None:
+def test_unknown_lines_are_ignored() -> None:
     text = "Welcome!\nnow 3\ngpurent-guard\ncpu x y\nnow 12\noutput soon\ngpu 1000000\nresult 1\nnow 15\ncpu 5 9\n"
     found = parse_guard_sample(text)
     assert (found.machine_time, found.cpu_ticks, found.gpu_load, found.last_output, found.result_sizes) == (

@@ -32,11 +32,13 @@ async def sandbox(tmp_path: Path) -> AsyncIterator[VirtualSandbox]:
 
 async def adopt_machine(sandbox: VirtualSandbox, application: Application, yuan: str) -> Lease:
     """Adopt a machine that the user rented on the provider's page, with that much money left there."""
-    site = await sandbox.simulators.get_manual_rental("mistgpu").rent_manually()
+    manual_access = await sandbox.simulators.get_manual_rental("mistgpu").rent_manually()
     terms = DeclaredTerms(
         tariff=Metered(price=parse_price("3.5CNY/h")), at=application.clock.now(), balance=CNY.money(yuan)
     )
-    access = MachineAccess(endpoint=Endpoint.parse(site.ssh_command), password=Secret(site.password))
+    access = MachineAccess(
+        endpoint=Endpoint.parse(manual_access.ssh_command), password=Secret(manual_access.password)
+    )
     return await application.manual_commands.adopt_machine(
         AdoptionRequest(provider="mistgpu", access=access, terms=terms)
     )
@@ -44,14 +46,14 @@ async def adopt_machine(sandbox: VirtualSandbox, application: Application, yuan:
 
 async def test_a_deadline_stops_it_from_within_after_the_download(sandbox: VirtualSandbox) -> None:
     sandbox.write_config('[guard]\ndeadline = "90m"\ntop_up = "50CNY"\n')
-    person = ScriptedUser()
-    job = sandbox.make_job(person)
-    async with sandbox.open_application(person) as application:
+    user = ScriptedUser()
+    job = sandbox.make_job(user)
+    async with sandbox.open_application(user) as application:
         lease = await adopt_machine(sandbox, application, "100")
         await application.trips.run(job.make_spec("mistgpu", lease=lease.id), detach=True)
         async with running_guard(application):
             await wait_until_true(lambda: application.leases.get_lease(lease.id).is_over)
-        kinds = person.event_kinds()
+        kinds = user.event_kinds()
         assert EventKind.RESULTS_SAVED in kinds
         assert EventKind.TOP_UP not in kinds, "what was only declared says nothing of a top-up"
         assert "line" in job.results.read_text()
@@ -62,13 +64,13 @@ async def test_a_deadline_stops_it_from_within_after_the_download(sandbox: Virtu
 
 async def test_a_declared_balance_that_runs_out_downloads_first(sandbox: VirtualSandbox) -> None:
     sandbox.write_config('[guard]\ntop_up = "50CNY"\n')
-    person = ScriptedUser()
-    job = sandbox.make_job(person)
-    async with sandbox.open_application(person) as application:
+    user = ScriptedUser()
+    job = sandbox.make_job(user)
+    async with sandbox.open_application(user) as application:
         lease = await adopt_machine(sandbox, application, "3.50")
         await application.trips.run(job.make_spec("mistgpu", lease=lease.id), detach=True)
         async with running_guard(application):
-            await wait_until_true(lambda: EventKind.RESULTS_SAVED in person.event_kinds())
-        assert EventKind.TIME_LOW in person.event_kinds()
-        assert EventKind.TOP_UP not in person.event_kinds()
+            await wait_until_true(lambda: EventKind.RESULTS_SAVED in user.event_kinds())
+        assert EventKind.TIME_LOW in user.event_kinds()
+        assert EventKind.TOP_UP not in user.event_kinds()
         assert "line" in job.results.read_text()

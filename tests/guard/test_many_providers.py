@@ -19,8 +19,8 @@ from gpurent.composition.state import ExternalDependencies
 from gpurent.infra.clock import WallClock
 from gpurent.infra.platform.posix.system import make_private_folder
 from gpurent.ports.services import Http
-from gpurent.testing.fakes.tracked_http import VirtualTimeHttp
 from gpurent.testing.fakes.virtual_time import virtual_clock
+from gpurent.testing.fakes.virtual_time_http import VirtualTimeHttp
 from gpurent.testing.sandbox.clock import SandboxClock
 from gpurent.workflow.guard.scheduler import has_clock_jumped
 from tests.guard.running_guard import running_guard
@@ -32,7 +32,7 @@ NOW = datetime(2026, 11, 24, tzinfo=UTC)
 
 @contextlib.asynccontextmanager
 async def open_watcher(
-    tmp_path: Path, town: BenchProviders, person: ScriptedUser, silent: str = ""
+    tmp_path: Path, providers: BenchProviders, user: ScriptedUser, silent: str = ""
 ) -> AsyncIterator[Application]:
     """Open an application over all providers; it does not wait for answers of the one at ``silent``."""
 
@@ -40,56 +40,67 @@ async def open_watcher(
         return client if url == silent else VirtualTimeHttp(client, url)
 
     outside = ExternalDependencies(clock=virtual_clock(), wrap_http=wrap_http)
-    async with open_application(tmp_path / "home", town, person, outside) as made:
+    async with open_application(tmp_path / "home", providers, user, outside) as made:
         yield made
 
 
 @pytest.mark.virtual_time
-async def test_a_hanging_and_a_failing_provider_delay_nobody(tmp_path: Path) -> None:
-    person = ScriptedUser()
+async def test_hanging_and_failing_providers_delay_no_other(tmp_path: Path) -> None:
+    user = ScriptedUser()
     silent = socket.create_server(("127.0.0.1", 0))
     with socket.create_server(("127.0.0.1", 0)) as closed:
-        dead = closed.getsockname()[1]
-    with run_providers(15, virtual_clock().now()) as town, contextlib.closing(silent):
+        closed_port = closed.getsockname()[1]
+    with run_providers(15, virtual_clock().now()) as providers, contextlib.closing(silent):
         moved = {
-            "GPURENT_SHOP0_URL": f"http://127.0.0.1:{silent.getsockname()[1]}",
-            "GPURENT_SHOP1_URL": f"http://127.0.0.1:{dead}",
+            "GPURENT_PROVIDER0_URL": f"http://127.0.0.1:{silent.getsockname()[1]}",
+            "GPURENT_PROVIDER1_URL": f"http://127.0.0.1:{closed_port}",
         }
-        odd = evolve(town, environment={**town.environment, **moved})
+        changed = evolve(providers, environment={**providers.environment, **moved})
         async with (
-            open_watcher(tmp_path, odd, person, moved["GPURENT_SHOP0_URL"]) as made,
+            open_watcher(tmp_path, changed, user, moved["GPURENT_PROVIDER0_URL"]) as made,
             running_guard(made) as guard,
         ):
-            begun = made.clock.now()
+            started = made.clock.now()
             # Nine leases of three providers, before the first provider has even failed.
             await wait_until_true(lambda: guard.check_count >= 9)
-            assert {name.partition("-")[0] for name in guard.results} == {"shop2", "shop3", "shop4"}
-            assert guard.polls["shop0"].task is not None
-            assert guard.polls["shop0"].failures == 0
+            assert {name.partition("-")[0] for name in guard.results} == {
+                "provider2",
+                "provider3",
+                "provider4",
+            }
+            assert guard.polls["provider0"].task is not None
+            assert guard.polls["provider0"].failures == 0
             # Twice each, while the first one keeps hanging.
             await wait_until_true(lambda: guard.check_count >= 18)
-            assert {name.partition("-")[0] for name in guard.results} == {"shop2", "shop3", "shop4"}
-            assert made.clock.now() - begun < timedelta(minutes=25)
-            await wait_until_true(lambda: guard.polls["shop1"].failures >= 2)
-            told = [event.text for event in person.events if event.text.startswith("shop1")]
-            assert len(told) == 1, "failures are told once"
+            assert {name.partition("-")[0] for name in guard.results} == {
+                "provider2",
+                "provider3",
+                "provider4",
+            }
+            assert made.clock.now() - started < timedelta(minutes=25)
+            await wait_until_true(lambda: guard.polls["provider1"].failures >= 2)
+            messages = [event.text for event in user.events if event.text.startswith("provider1")]
+            assert len(messages) == 1, "failures are told once"
 
 
 @pytest.mark.virtual_time
 async def test_a_recovered_provider_is_reported_and_polled(tmp_path: Path) -> None:
-    person = ScriptedUser()
-    with run_providers(5, virtual_clock().now()) as town:
-        good = town.environment["GPURENT_SHOP2_URL"]
+    user = ScriptedUser()
+    with run_providers(5, virtual_clock().now()) as providers:
+        good = providers.environment["GPURENT_PROVIDER2_URL"]
         with socket.create_server(("127.0.0.1", 0)) as closed:
             port = closed.getsockname()[1]
-        odd = evolve(town, environment={**town.environment, "GPURENT_SHOP2_URL": f"http://127.0.0.1:{port}"})
-        async with open_watcher(tmp_path, odd, person) as made, running_guard(made) as guard:
-            await wait_until_true(lambda: guard.polls and guard.polls["shop2"].failures)
+        changed = evolve(
+            providers,
+            environment={**providers.environment, "GPURENT_PROVIDER2_URL": f"http://127.0.0.1:{port}"},
+        )
+        async with open_watcher(tmp_path, changed, user) as made, running_guard(made) as guard:
+            await wait_until_true(lambda: guard.polls and guard.polls["provider2"].failures)
             relay = await asyncio.start_server(lambda r, w: _relay_connection(r, w, good), "127.0.0.1", port)
             async with relay:
-                await wait_until_true(lambda: any(name.startswith("shop2") for name in guard.results))
-        assert [event.text for event in person.events if "answers again" in event.text] == [
-            "shop2 answers again"
+                await wait_until_true(lambda: any(name.startswith("provider2") for name in guard.results))
+        assert [event.text for event in user.events if "answers again" in event.text] == [
+            "provider2 answers again"
         ]
 
 
@@ -108,9 +119,9 @@ async def _relay_connection(reader: asyncio.StreamReader, writer: asyncio.Stream
 
 @pytest.mark.virtual_time
 async def test_a_home_has_one_guard_lock(tmp_path: Path) -> None:
-    person = ScriptedUser()
-    with run_providers(0, virtual_clock().now()) as town:
-        async with open_watcher(tmp_path, town, person) as made:
+    user = ScriptedUser()
+    with run_providers(0, virtual_clock().now()) as providers:
+        async with open_watcher(tmp_path, providers, user) as made:
             async with made.guard_lock.acquire(wait=False) as first:
                 async with made.guard_lock.acquire(wait=False) as second:
                     assert (first, second) == (True, False)
@@ -122,8 +133,8 @@ async def test_a_home_has_one_guard_lock(tmp_path: Path) -> None:
 
 
 async def _wait_for_lock(made: Application) -> bool:
-    async with made.guard_lock.acquire(wait=True) as mine:
-        return mine
+    async with made.guard_lock.acquire(wait=True) as acquired:
+        return acquired
 
 
 @pytest.mark.parametrize(
@@ -139,7 +150,7 @@ async def _wait_for_lock(made: Application) -> bool:
         (timedelta(0), 300.0, True),
     ],
 )
-def test_a_jump_is_known_by_a_clock_that_nobody_can_set(moved: timedelta, real: float, jump: bool) -> None:
+def test_jumps_are_detected_by_the_monotonic_clock(moved: timedelta, real: float, jump: bool) -> None:
     assert has_clock_jumped(WallClock(), NOW, NOW + moved, real) is jump
 
 

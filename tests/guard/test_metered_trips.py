@@ -34,12 +34,12 @@ async def check_balanced(sandbox: VirtualSandbox, application: Application) -> N
     assert sum(line.amount.amount for line in sandbox.get_ledger("mistgpu")) == balance.amount
 
 
-async def test_a_balance_that_would_run_dry_is_topped_up(sandbox: VirtualSandbox) -> None:
+async def test_balance_that_would_run_out_is_topped_up(sandbox: VirtualSandbox) -> None:
     sandbox.write_config('[guard.mistgpu]\ntop_up = "40CNY"\ntop_up_before = "40m"\nsave_before = "20m"\n')
-    person, payer = ScriptedUser(), AlipayPayer(sandbox)
-    person.watchers.append(payer.on_event)
-    job = sandbox.make_job(person, lines=20)
-    async with sandbox.open_application(person) as application:
+    user, payer = ScriptedUser(), AlipayPayer(sandbox)
+    user.watchers.append(payer.on_event)
+    job = sandbox.make_job(user, lines=20)
+    async with sandbox.open_application(user) as application:
         await sandbox.log_in_to_mistgpu(application, "4")
         await application.trips.run(job.make_spec("mistgpu"), detach=True)
         async with running_guard(application):
@@ -58,31 +58,31 @@ async def test_a_balance_that_would_run_dry_is_topped_up(sandbox: VirtualSandbox
 
 async def test_unpaid_results_are_downloaded_before_the_shutdown(sandbox: VirtualSandbox) -> None:
     sandbox.write_config('[guard.mistgpu]\ntop_up = "40CNY"\ntop_up_before = "40m"\nsave_before = "30m"\n')
-    person = ScriptedUser()
-    job = sandbox.make_job(person)
-    async with sandbox.open_application(person) as application:
+    user = ScriptedUser()
+    job = sandbox.make_job(user)
+    async with sandbox.open_application(user) as application:
         await sandbox.log_in_to_mistgpu(application, "4")
         end = await application.trips.run(job.make_spec("mistgpu"), detach=True)
         async with running_guard(application):
             await wait_until_true(lambda: application.leases.get_lease(end.lease_id).is_over)
         (kept,) = application.store.list_leases()
-        saved = [event.at for event in person.events if event.kind is EventKind.RESULTS_SAVED]
-        assert saved, person.events
+        saved = [event.at for event in user.events if event.kind is EventKind.RESULTS_SAVED]
+        assert saved, user.events
         assert kept.ended_at is not None
         assert all(at < kept.ended_at for at in saved)
         assert "line" in job.results.read_text()
-        assert person.event_kinds().count(EventKind.TOP_UP) == 1
+        assert user.event_kinds().count(EventKind.TOP_UP) == 1
         assert list_amounts(sandbox, "recharge") == [400]
         assert sum(list_amounts(sandbox, "usage")) == -400
     assert list(sandbox.list_burning()) == []
 
 
-async def test_the_timer_in_the_machine_is_moved_on_while_the_guard_watches(sandbox: VirtualSandbox) -> None:
+async def test_timer_in_the_machine_is_extended_while_the_guard_watches(sandbox: VirtualSandbox) -> None:
     """A dead man's switch of one hour and a longer job: only the guard keeps the machine running."""
     sandbox.write_config('[guard.mistgpu]\ntimer = "1h"\n')
-    person = ScriptedUser()
-    job = sandbox.make_job(person, lines=18)
-    async with sandbox.open_application(person) as application:
+    user = ScriptedUser()
+    job = sandbox.make_job(user, lines=18)
+    async with sandbox.open_application(user) as application:
         await sandbox.log_in_to_mistgpu(application, "100")
         end = await application.trips.run(job.make_spec("mistgpu"), detach=True)
         armed = application.machine_timers.find_deadline(application.leases.get_lease(end.lease_id))
@@ -104,9 +104,9 @@ async def test_the_timer_in_the_machine_is_moved_on_while_the_guard_watches(sand
 async def test_without_a_guard_the_timer_shuts_the_machine(sandbox: VirtualSandbox) -> None:
     """The control for the test before: it shows what the guard does."""
     sandbox.write_config('[guard.mistgpu]\ntimer = "1h"\n')
-    person = ScriptedUser()
-    job = sandbox.make_job(person, lines=18)
-    async with sandbox.open_application(person) as application:
+    user = ScriptedUser()
+    job = sandbox.make_job(user, lines=18)
+    async with sandbox.open_application(user) as application:
         await sandbox.log_in_to_mistgpu(application, "100")
         end = await application.trips.run(job.make_spec("mistgpu"), detach=True)
         armed = application.machine_timers.find_deadline(application.leases.get_lease(end.lease_id))

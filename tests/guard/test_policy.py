@@ -71,7 +71,7 @@ def test_the_narrower_section_wins(written_policies: GuardPolicies) -> None:
     assert narrow.budget == PolicyAmount(Decimal(50), "CNY")
 
 
-def test_nothing_written_allows_nothing_that_costs() -> None:
+def test_empty_policy_allows_no_payments() -> None:
     found = make_policies({}).get_policy("1024gpu")
     assert (found.renew, found.top_up, found.idle, found.deadline) == (None, None, None, None)
     assert found.max_renewals == 0
@@ -128,7 +128,7 @@ def test_a_mistake_in_the_environment_is_named_too(key: str, value: str, hint: s
     assert hint in caught.value.hint
 
 
-def test_other_sections_are_none_of_its_business() -> None:
+def test_other_sections_are_ignored() -> None:
     others = {"guardian": {"x": "y"}, "budget.mistgpu": {"month": "1CNY"}}
     assert make_policies(others).get_policy("mistgpu") == make_policies({}).get_policy("mistgpu")
 

@@ -36,8 +36,8 @@ async def sandbox(tmp_path: Path) -> AsyncIterator[VirtualSandbox]:
 
 async def test_a_lease_is_renewed_on_time_and_only_as_far_as_the_policy_goes(sandbox: VirtualSandbox) -> None:
     sandbox.write_config(RENEW_ONCE)
-    person = ScriptedUser()
-    async with sandbox.open_application(person) as application:
+    user = ScriptedUser()
+    async with sandbox.open_application(user) as application:
         lease = await rent_for_a_day(sandbox, application)
         assert lease.expires_at is not None
         async with running_guard(application):
@@ -47,10 +47,10 @@ async def test_a_lease_is_renewed_on_time_and_only_as_far_as_the_policy_goes(san
             )
             longer = application.leases.get_lease(lease.id)
             assert longer.expires_at == lease.expires_at + DAY
-            await wait_until_true(lambda: EventKind.RENEWED in person.event_kinds())
+            await wait_until_true(lambda: EventKind.RENEWED in user.event_kinds())
             await advance_near_end(sandbox, longer, timedelta(hours=1))
             await wait_until_true(lambda: application.leases.get_lease(lease.id).is_over)
-        (renewed,) = [event for event in person.events if event.kind is EventKind.RENEWED]
+        (renewed,) = [event for event in user.events if event.kind is EventKind.RENEWED]
         assert renewed.at < lease.expires_at
         await check_settled(sandbox, application, 1)
 
@@ -71,15 +71,15 @@ async def test_a_guard_killed_at_every_step_renews_exactly_once(sandbox: Virtual
             "watch": True,
             "clock": str(clock),
         }
-        spare: list[str] = []
+        remaining: list[str] = []
         with real_time():
-            while "died" in (answer := await client.run_task(**task, spare=spare)):
-                assert answer["died"] not in spare, "dead twice at one point"
-                spare.append(answer["died"])
+            while "died" in (answer := await client.run_task(**task, spare=remaining)):
+                assert answer["died"] not in remaining, "dead twice at one point"
+                remaining.append(answer["died"])
         assert answer == {"end": 0, "trouble": []}
         steps = {"order", "quote", "leg0.reserve", "leg0.bill", "leg0.pay", "leg0.confirm"}
         assert {f"{step}:{phase}" for step in steps for phase in ("begun", "effect", "recorded")} <= set(
-            spare
+            remaining
         )
         assert lease.expires_at is not None
         assert application.leases.get_lease(lease.id).expires_at == lease.expires_at + DAY
@@ -103,34 +103,36 @@ async def test_a_renewal_of_the_user_s_own_makes_the_guard_s_needless(sandbox: V
 
 async def test_a_budget_forbids_a_renewal_before_anything_is_ordered(sandbox: VirtualSandbox) -> None:
     sandbox.write_config(RENEW_ONCE + 'budget = "3000DBC"\n')
-    person = ScriptedUser()
-    async with sandbox.open_application(person) as application:
+    user = ScriptedUser()
+    async with sandbox.open_application(user) as application:
         lease = await rent_for_a_day(sandbox, application)
         await advance_near_end(sandbox, lease, timedelta(minutes=100))
-        for _look in range(2):
-            (looked,) = await application.guard.run_once()
-            assert "budget of 3,000 DBC" in looked.failure
-        assert len([event for event in person.events if "budget of" in event.text]) == 1, "told once"
+        for _attempt in range(2):
+            (observed,) = await application.guard.run_once()
+            assert "budget is 3,000 DBC" in observed.failure
+        assert len([event for event in user.events if "budget is" in event.text]) == 1, "told once"
         assert [row.kind for row in application.trip_tracker.list_trips()] == ["rent"]
         await check_settled(sandbox, application, 0)
 
 
 async def test_a_low_wallet_is_reported_once_and_renewed_when_filled(sandbox: VirtualSandbox) -> None:
     sandbox.write_config(RENEW_ONCE + 'top_up = "100DBC"\n')
-    person = ScriptedUser()
-    async with sandbox.open_application(person) as application:
+    user = ScriptedUser()
+    async with sandbox.open_application(user) as application:
         lease = await rent_for_a_day(sandbox, application, dbc="2500")
         await advance_near_end(sandbox, lease, timedelta(minutes=100))
-        for _look in range(2):
-            (looked,) = await application.guard.run_once()
-            assert looked.failure == ""
-        (told,) = [event for event in person.events if event.kind is EventKind.TOP_UP]
-        assert float(told.data["amount"]) > 1400, "what is missing, which is more than the policy's least"
+        for _attempt in range(2):
+            (observed,) = await application.guard.run_once()
+            assert observed.failure == ""
+        (topup_event,) = [event for event in user.events if event.kind is EventKind.TOP_UP]
+        assert float(topup_event.data["amount"]) > 1400, (
+            "what is missing, which is more than the policy's least"
+        )
         await check_settled(sandbox, application, 0)
         await sandbox.add_dbc(application, "5000")
         await sandbox.advance(timedelta())
         await application.guard.run_once()
-        assert person.event_kinds().count(EventKind.TOPPED_UP) == 1
+        assert user.event_kinds().count(EventKind.TOPPED_UP) == 1
         assert lease.expires_at is not None
         assert application.leases.get_lease(lease.id).expires_at == lease.expires_at + DAY
         await check_settled(sandbox, application, 1)

@@ -27,13 +27,13 @@ async def test_after_a_jump_of_days_a_real_machine_is_saved_and_released(tmp_pat
     project.mkdir()
     home.mkdir()
     (project / "train.py").write_text(JOB)
-    person = ScriptedUser()
-    async with trip_sandbox(tmp_path, speed=60) as land, land.open_application(person) as application:
-        write_config(land, '[guard]\ndeadline = "2d"\n')
+    user = ScriptedUser()
+    async with trip_sandbox(tmp_path, speed=60) as sandbox, sandbox.open_application(user) as application:
+        write_config(sandbox, '[guard]\ndeadline = "2d"\n')
         await application.account_commands.log_in(
             "mistgpu", {"username": "student", "password": "student-pass"}
         )
-        await land.top_up_mistgpu(application, "300")
+        await sandbox.top_up_mistgpu(application, "300")
         spec = TripSpec(
             upload=UploadSpec(folder=str(project)),
             job=JobSpec(command=("train.py",)),
@@ -43,13 +43,13 @@ async def test_after_a_jump_of_days_a_real_machine_is_saved_and_released(tmp_pat
         await application.trips.run(spec, detach=True)
         async with running_guard(application) as guard:
             await wait_until(lambda: _is_true(guard.results))
-            await land.cloud.advance(timedelta(days=2, hours=1))
+            await sandbox.cloud.advance(timedelta(days=2, hours=1))
             await wait_until(lambda: _is_true(application.trip_tracker.list_trips()[0].outcome), 30)
         assert application.trip_tracker.list_trips()[0].outcome == "stopped: deadline"
-        assert first_events(person, *EXPECTED_ORDER) == EXPECTED_ORDER
+        assert first_events(user, *EXPECTED_ORDER) == EXPECTED_ORDER
         assert (home / "out.txt").read_text() == "line"
-        assert land.cloud.driver.list_machines() == []
-    assert list(land.cloud.burning()) == []
+        assert sandbox.cloud.driver.list_machines() == []
+    assert list(sandbox.cloud.burning()) == []
 
 
 async def _is_true(value: object) -> bool:
@@ -82,23 +82,23 @@ async def read_until(process: asyncio.subprocess.Process, word: str) -> None:
 
 async def test_two_guards_and_the_first_killed_while_it_pays_renew_once(tmp_path: Path) -> None:
     """The second waits and finishes what the first has begun, before the payment expires."""
-    async with trip_sandbox(tmp_path, speed=60) as land, land.open_application() as application:
-        write_config(land, RENEW_ONCE.replace('"2h"', '"8h"'))
+    async with trip_sandbox(tmp_path, speed=60) as sandbox, sandbox.open_application() as application:
+        write_config(sandbox, RENEW_ONCE.replace('"2h"', '"8h"'))
         await application.account_commands.log_in("1024gpu", {})
-        await land.add_dbc(application, "200000")
+        await sandbox.add_dbc(application, "200000")
         lease = await application.trips.rent(DAY_SPEC)
-        first = await start_watch(land)
-        await wait_until(lambda: _is_true((land.home / "state" / "locks" / "guard.lock").exists()))
-        second = await start_watch(land)
+        first = await start_watch(sandbox)
+        await wait_until(lambda: _is_true((sandbox.home / "state" / "locks" / "guard.lock").exists()))
+        second = await start_watch(sandbox)
         try:
             await read_until(second, str(first.pid))
-            third = await start_watch(land, "--once")
+            third = await start_watch(sandbox, "--once")
             await read_until(third, str(first.pid))
             assert await third.wait() == 0
-            payments = len(land.cloud.ledgers()["dbc"])
+            payments = len(sandbox.cloud.ledgers()["dbc"])
             assert lease.expires_at is not None
-            await land.cloud.advance(lease.expires_at - land.cloud.clock.now() - timedelta(hours=7))
-            await wait_until(lambda: _is_true(len(land.cloud.ledgers()["dbc"]) > payments), 60)
+            await sandbox.cloud.advance(lease.expires_at - sandbox.cloud.clock.now() - timedelta(hours=7))
+            await wait_until(lambda: _is_true(len(sandbox.cloud.ledgers()["dbc"]) > payments), 60)
             first.kill()
             await first.wait()
             longer = lease.expires_at + DAY
@@ -114,4 +114,4 @@ async def test_two_guards_and_the_first_killed_while_it_pays_renew_once(tmp_path
                     process.terminate()
                     await process.wait()
         assert second.returncode == 0, "asked to stop, it ends well"
-        await check_ledgers(land.cloud.ledgers(), application, 1)
+        await check_ledgers(sandbox.cloud.ledgers(), application, 1)

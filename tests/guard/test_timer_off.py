@@ -31,15 +31,15 @@ from gpurent.workflow.timing.timers import TripTimers, compute_timer_deadline
 HOUR = timedelta(hours=1)
 NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
 LEASE = Lease(
-    id="shop-1",
-    provider="shop",
+    id="acme-1",
+    provider="acme",
     offer=Offer(
-        key="m1", provider="shop", hardware=Hardware(), tariff=Metered(price=UnitPrice(Decimal(3), CNY))
+        key="m1", provider="acme", hardware=Hardware(), tariff=Metered(price=UnitPrice(Decimal(3), CNY))
     ),
     state=LeaseState.READY,
     started_at=NOW,
 )
-TIMER_OFF = {"guard": {"timer": "4h"}, "guard.shop-1": {"timer": "off"}}
+TIMER_OFF = {"guard": {"timer": "4h"}, "guard.acme-1": {"timer": "off"}}
 
 
 def make_settings(sections: Mapping[str, Mapping[str, str]], **environment: str) -> Settings:
@@ -53,12 +53,12 @@ def make_settings(sections: Mapping[str, Mapping[str, str]], **environment: str)
     ("sections", "limits", "expected"),
     [
         ({"guard": {"timer": "4h"}}, TripLimits(), (4 * HOUR, False)),
-        ({"guard": {"timer": "4h"}, "guard.shop": {"timer": "off"}}, TripLimits(), (None, True)),
+        ({"guard": {"timer": "4h"}, "guard.acme": {"timer": "off"}}, TripLimits(), (None, True)),
         (TIMER_OFF, TripLimits(), (None, True)),
         (TIMER_OFF, TripLimits(timer=2 * HOUR), (None, True)),
         ({"guard": {"timer": "4h"}, "guard.t1": {"timer": "off"}}, TripLimits(), (None, True)),
-        ({"guard.shop": {"timer": "off"}}, TripLimits(timer=2 * HOUR), (2 * HOUR, False)),
-        ({"guard.shop": {"timer": "off"}, "guard.shop-1": {"timer": "3h"}}, TripLimits(), (3 * HOUR, False)),
+        ({"guard.acme": {"timer": "off"}}, TripLimits(timer=2 * HOUR), (2 * HOUR, False)),
+        ({"guard.acme": {"timer": "off"}, "guard.acme-1": {"timer": "3h"}}, TripLimits(), (3 * HOUR, False)),
         ({**TIMER_OFF, "guard.t1": {"timer": "1h"}}, TripLimits(), (HOUR, False)),
         ({}, TripLimits(), (None, False)),
     ],
@@ -66,17 +66,17 @@ def make_settings(sections: Mapping[str, Mapping[str, str]], **environment: str)
 def test_the_narrower_section_decides(
     sections: Mapping[str, Mapping[str, str]], limits: TripLimits, expected: tuple[timedelta | None, bool]
 ) -> None:
-    found = GuardPolicies(make_settings(sections)).get_policy("shop", limits, lease="shop-1", trip="t1")
+    found = GuardPolicies(make_settings(sections)).get_policy("acme", limits, lease="acme-1", trip="t1")
     assert (found.timer, found.timer_off) == expected
 
 
 def test_the_environment_wins_over_the_file() -> None:
     policies = GuardPolicies(make_settings({"guard": {"timer": "off"}}, GPURENT_GUARD_TIMER="2h"))
-    assert policies.get_policy("shop").timer == 2 * HOUR
+    assert policies.get_policy("acme").timer == 2 * HOUR
 
 
 def test_only_the_trip_s_own_deadline_arms_one_then() -> None:
-    policy = GuardPolicies(make_settings(TIMER_OFF)).get_policy("shop", lease="shop-1")
+    policy = GuardPolicies(make_settings(TIMER_OFF)).get_policy("acme", lease="acme-1")
     assert compute_timer_deadline(LEASE, TripLimits(), policy, NOW) is None
     assert compute_timer_deadline(LEASE, TripLimits(term=HOUR), policy, NOW) is None
     assert compute_timer_deadline(LEASE, TripLimits(deadline_in=5 * HOUR), policy, NOW) == NOW + 5 * HOUR
@@ -85,21 +85,21 @@ def test_only_the_trip_s_own_deadline_arms_one_then() -> None:
 # the guard
 
 
-@pytest.mark.parametrize("minded", [False, True])
-def test_the_guard_ends_the_timer_that_a_policy_armed(minded: bool) -> None:
+@pytest.mark.parametrize("is_watched", [False, True])
+def test_the_guard_ends_the_timer_that_a_policy_armed(is_watched: bool) -> None:
     facts = LeaseFacts(
         lease=LEASE,
         now=NOW,
         time_left=TimeLeft(kind=TimeKind.OPEN),
         trip_id="t1",
         launched=True,
-        is_attended=minded,
+        is_attended=is_watched,
     )
     facts = evolve(facts, timer_until=NOW + HOUR, timer_by_policy=True)
     assert decide_actions(facts, GuardPolicy(timer_off=True)) == (RemoveTimer(),)
     assert decide_actions(evolve(facts, timer_by_policy=False), GuardPolicy(timer_off=True)) == ()
     assert RemoveTimer() not in decide_actions(facts, GuardPolicy(timer=4 * HOUR))
-    assert (ExtendTimer() in decide_actions(facts, GuardPolicy(timer=4 * HOUR))) is not minded
+    assert (ExtendTimer() in decide_actions(facts, GuardPolicy(timer=4 * HOUR))) is not is_watched
 
 
 # a trip
@@ -150,31 +150,31 @@ class NoPlugins:
 def make_trip_timers(
     sections: Mapping[str, Mapping[str, str]],
 ) -> tuple[TripTimers, MachineTimers, list[Event]]:
-    clock, heard = WallClock(), list[Event]()
-    events = EventEmitter(clock, [heard.append])
+    clock, reported = WallClock(), list[Event]()
+    events = EventEmitter(clock, [reported.append])
     timers = MachineTimers(NoPlugins(), MemoryNotes(), clock)  # type: ignore[arg-type]
-    return TripTimers(timers, GuardPolicies(make_settings(sections)), clock, events), timers, heard
+    return TripTimers(timers, GuardPolicies(make_settings(sections)), clock, events), timers, reported
 
 
 async def test_a_watched_job_loses_the_timer_that_is_not_wanted_any_more() -> None:
-    trips, timers, heard = make_trip_timers(TIMER_OFF)
+    trips, timers, events = make_trip_timers(TIMER_OFF)
     machine: Any = TimerMachine()
     await timers.arm_timer(machine, LEASE, datetime.now(UTC) + HOUR, by_policy=True)
     assert timers.is_armed_by_policy(LEASE)
-    await trips.extend_if_due(machine, TripSpec(provider="shop"))
+    await trips.extend_if_due(machine, TripSpec(provider="acme"))
     assert not machine.armed
     assert timers.find_deadline(LEASE) is None
-    assert [event.kind for event in heard] == [EventKind.TIMER]
+    assert [event.kind for event in events] == [EventKind.TIMER]
     before = machine.commands
-    await trips.extend_if_due(machine, TripSpec(provider="shop"))
+    await trips.extend_if_due(machine, TripSpec(provider="acme"))
     assert machine.commands == before, "ended once"
 
 
 async def test_a_timer_that_was_set_by_hand_stays() -> None:
-    trips, timers, heard = make_trip_timers(TIMER_OFF)
+    trips, timers, events = make_trip_timers(TIMER_OFF)
     machine: Any = TimerMachine()
     await timers.arm_timer(machine, LEASE, datetime.now(UTC) + HOUR)
-    await trips.extend_if_due(machine, TripSpec(provider="shop"))
+    await trips.extend_if_due(machine, TripSpec(provider="acme"))
     assert machine.armed
     assert timers.find_deadline(LEASE) is not None
-    assert heard == []
+    assert events == []

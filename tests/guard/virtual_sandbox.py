@@ -24,11 +24,11 @@ from gpurent.testing.fakes.clock import ManualClock
 from gpurent.testing.fakes.connector import FakeConnector
 from gpurent.testing.fakes.machines import FakeMachines
 from gpurent.testing.fakes.mail import ADDRESS
-from gpurent.testing.fakes.tracked_http import VirtualTimeHttp
 from gpurent.testing.fakes.virtual_time import real_time, virtual_clock
+from gpurent.testing.fakes.virtual_time_http import VirtualTimeHttp
 from gpurent.testing.sandbox.simulators import RunningSimulators
 from gpurent.testing.sandbox_harness import SandboxHarness, sandbox_harness
-from gpurent.workflow.runtime.settings import environment_variable
+from gpurent.workflow.runtime.settings import environment_variable_name
 from gpurent.workflow.runtime.waiting import cancel_and_wait
 from tests.guard.machine_plugins import make_plugin_module
 from tests.guard.paced_job import PacedJob
@@ -62,9 +62,13 @@ class VirtualSandbox:
         """Open a sandbox with the named simulators; ``settings`` are those of the first."""
         async with contextlib.AsyncExitStack() as stack:
             home = Path(stack.enter_context(tempfile.TemporaryDirectory(dir=_find_memory_disk())))
-            given = {f"{names[0]}.{key}": value for key, value in settings.items()}
+            sandbox_settings = {f"{names[0]}.{key}": value for key, value in settings.items()}
             raised = sandbox_harness(
-                *names, machines=3, settings=given, clock=virtual_clock(), keep_alive=KEEP_ALIVE_SECONDS
+                *names,
+                machines=3,
+                settings=sandbox_settings,
+                clock=virtual_clock(),
+                keep_alive=KEEP_ALIVE_SECONDS,
             )
             made = cls(root, home, await stack.enter_async_context(raised))
             made.harness.post_office.open_mailbox(ADDRESS)
@@ -110,10 +114,10 @@ class VirtualSandbox:
     def list_burning(self) -> Sequence[str]:
         return self.simulators.burning()
 
-    async def post_form(self, name: str, path: str, **given: Any) -> None:
+    async def post_form(self, name: str, path: str, **fields: Any) -> None:
         """Do what a button on the provider's page does."""
         with real_time():
-            answer = await self.harness.request(name, "POST", path, json=given)
+            answer = await self.harness.request(name, "POST", path, json=fields)
         assert answer.status < 400, answer.text
 
     async def pay_page(self, url: str) -> None:
@@ -137,31 +141,29 @@ class VirtualSandbox:
             "GPURENT_MAIL_ADDRESS": ADDRESS,
         }
         for section, values in self.simulators.client_settings().items():
-            found |= {environment_variable(section, key): value for key, value in values.items()}
+            found |= {environment_variable_name(section, key): value for key, value in values.items()}
         return found
 
     @contextlib.asynccontextmanager
-    async def open_application(self, person: ScriptedUser | None = None) -> AsyncIterator[Application]:
+    async def open_application(self, user: ScriptedUser | None = None) -> AsyncIterator[Application]:
         """Open one process of the user."""
         mailbox = self.harness.post_office.open_mailbox(ADDRESS)
         registry = EntryPointRegistry.load(builtin=[builtin_entries, make_plugin_module(mailbox)])
         assert not registry.problems, registry.problems
         connector = FakeConnector(self.machines, self.root / "ssh")
         outside = ExternalDependencies(clock=self.clock, connector=connector, wrap_http=VirtualTimeHttp)
-        made = Application(
-            registry, self.home / "state", self.environment(), person or ScriptedUser(), outside
-        )
+        made = Application(registry, self.home / "state", self.environment(), user or ScriptedUser(), outside)
         try:
             await made.start()
             yield made
         finally:
             await made.aclose()
 
-    def make_job(self, person: ScriptedUser, lines: int | None = None) -> PacedJob:
-        """Return a job that starts when ``person`` receives its JOB_STARTED event."""
+    def make_job(self, user: ScriptedUser, lines: int | None = None) -> PacedJob:
+        """Return a job that starts when ``user`` receives its JOB_STARTED event."""
         made = PacedJob(self.root / f"job{len(self.jobs)}", self.machines, lines)
         self.jobs.append(made)
-        person.watchers.append(made.on_event)
+        user.watchers.append(made.on_event)
         return made
 
     async def log_in_to_mistgpu(self, application: Application, yuan: str) -> None:
@@ -169,8 +171,8 @@ class VirtualSandbox:
         await application.account_commands.log_in(
             "mistgpu", {"username": "student", "password": "student-pass"}
         )
-        way = (await application.account_money.topup_instructions("mistgpu", Decimal(yuan))).top_up
-        await self.pay_page(way.url)
+        top_up = (await application.account_money.topup_instructions("mistgpu", Decimal(yuan))).top_up
+        await self.pay_page(top_up.url)
 
     async def add_dbc(self, application: Application, dbc: str) -> None:
         """Add DBC, as the purchase page would."""

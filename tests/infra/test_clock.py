@@ -29,7 +29,7 @@ def is_near(left: datetime, right: datetime, seconds: float) -> bool:
     return abs((left - right).total_seconds()) <= seconds
 
 
-def test_no_setting_means_the_walls_time() -> None:
+def test_default_clock_is_the_system_time() -> None:
     clock: Clock = make_clock("")
     assert isinstance(clock, WallClock)
     assert is_near(clock.now(), datetime.now(UTC), 1)
@@ -45,9 +45,9 @@ def test_an_unknown_setting_is_a_usage_error(text: str) -> None:
 def test_the_file_s_clock_runs_as_fast_as_it_says(sandbox: SandboxClock) -> None:
     clock = make_clock(f"file:{sandbox.path}")
     assert isinstance(clock, ScaledClock)
-    real, shown = time.monotonic(), clock.now()
+    real, sandbox_time = time.monotonic(), clock.now()
     time.sleep(0.2)
-    ratio = (clock.now() - shown).total_seconds() / (time.monotonic() - real)
+    ratio = (clock.now() - sandbox_time).total_seconds() / (time.monotonic() - real)
     assert 300 < ratio < 1200
     assert clock.now().utcoffset() == timedelta()
 
@@ -64,37 +64,39 @@ def test_a_jump_is_seen_by_a_clock_that_is_already_open(sandbox: SandboxClock) -
 
 
 def test_from_wall_translates_a_time_of_this_computer(tmp_path: Path) -> None:
-    wall, shown = datetime(2026, 1, 1, tzinfo=UTC), datetime(2030, 1, 1, tzinfo=UTC)
-    write_private_file(tmp_path / "c", ClockScale(wall_start=wall, provider_start=shown, speed=60).to_json())
+    wall, sandbox_time = datetime(2026, 1, 1, tzinfo=UTC), datetime(2030, 1, 1, tzinfo=UTC)
+    write_private_file(
+        tmp_path / "c", ClockScale(wall_start=wall, provider_start=sandbox_time, speed=60).to_json()
+    )
     clock = make_clock(f"file:{tmp_path / 'c'}")
-    assert clock.from_wall_time(wall + timedelta(minutes=1)) == shown + timedelta(hours=1)
-    assert clock.to_wall_time(shown + timedelta(hours=1)) == wall + timedelta(minutes=1)
+    assert clock.from_wall_time(wall + timedelta(minutes=1)) == sandbox_time + timedelta(hours=1)
+    assert clock.to_wall_time(sandbox_time + timedelta(hours=1)) == wall + timedelta(minutes=1)
     assert WallClock().from_wall_time(wall) == WallClock().to_wall_time(wall) == wall
 
 
 async def test_sleep_takes_the_span_divided_by_the_speed(sandbox: SandboxClock) -> None:
-    begun, shown = time.monotonic(), sandbox.now()
+    started, sandbox_time = time.monotonic(), sandbox.now()
     await sandbox.sleep(timedelta(minutes=2))
-    assert 0.19 < time.monotonic() - begun < 1.5
-    assert sandbox.now() - shown >= timedelta(minutes=2)
+    assert 0.19 < time.monotonic() - started < 1.5
+    assert sandbox.now() - sandbox_time >= timedelta(minutes=2)
 
 
 @pytest.mark.parametrize("span", [timedelta(), timedelta(seconds=-5), timedelta(milliseconds=1)])
 async def test_polling_never_spins(sandbox: SandboxClock, span: timedelta) -> None:
-    begun = time.monotonic()
-    for _turn in range(5):
+    started = time.monotonic()
+    for _attempt in range(5):
         await sandbox.sleep(span)
-    assert time.monotonic() - begun >= 5 * MIN_SLEEP * 0.9
+    assert time.monotonic() - started >= 5 * MIN_SLEEP * 0.9
 
 
 async def test_a_sleeper_wakes_when_the_sandbox_jumps_over_its_time(sandbox: SandboxClock) -> None:
-    begun = time.monotonic()
+    started = time.monotonic()
     sleeper = asyncio.create_task(sandbox.sleep(10 * DAY))  # 24 real minutes
     await asyncio.sleep(0.05)
     assert not sleeper.done()
     sandbox.advance(15 * DAY)
     await asyncio.wait_for(sleeper, 10)
-    assert time.monotonic() - begun < 10
+    assert time.monotonic() - started < 10
 
 
 BROKEN_FILES = [
@@ -117,6 +119,6 @@ def test_a_broken_clock_file_says_that_the_sandbox_is_gone(tmp_path: Path, text:
     assert "sandbox status" in caught.value.hint
 
 
-def test_a_missing_clock_file_says_so_too(tmp_path: Path) -> None:
+def test_missing_clock_file_is_reported_too(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="cannot be read"):
         make_clock(f"file:{tmp_path / 'none'}").now()

@@ -20,7 +20,7 @@ from gpurent.infra.config.config_file import read_config
 from gpurent.infra.config.config_migration import migrate_config
 from gpurent.infra.registry.registry import EntryPointRegistry
 from gpurent.roles.entries import BillingEntry
-from gpurent.workflow.runtime.settings import Settings, check_environment
+from gpurent.workflow.runtime.settings import Settings, reject_former_names
 
 DECLARED = declared_sections(EntryPointRegistry.load())
 OLD = """\
@@ -130,7 +130,7 @@ def test_the_old_file_has_every_key_that_was_renamed() -> None:
         (section.name, key.name)
         for section in DECLARED
         for key in section.keys
-        if key.previous_name or key.previous_values
+        if key.former_name or key.new_values_by_former
     }
 
 
@@ -180,8 +180,8 @@ def test_what_cannot_be_changed_safely_is_left_and_named(path: Path, text: str, 
     path.write_text(text)
     with pytest.raises(UsageError) as caught:
         migrate_config(path, DECLARED)
-    where = f"{path}, line {line}: " if line else f"{path}: "
-    assert caught.value.message.startswith(where)
+    location = f"{path}, line {line}: " if line else f"{path}: "
+    assert caught.value.message.startswith(location)
     assert "[guard] look → check_interval" in caught.value.hint
     assert path.read_text() == text
     assert list_files(path) == ["config.toml"]
@@ -274,7 +274,7 @@ def test_killed_on_the_way_it_is_old_or_new(path: Path, call: str) -> None:
 def check_variables(environment: Mapping[str, str], name: str) -> None:
     (section,) = (section for section in DECLARED if section.name == name)
     for key in section.keys:
-        check_environment(environment, name, key)
+        reject_former_names(environment, name, key)
 
 
 @pytest.mark.parametrize(

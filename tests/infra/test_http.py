@@ -98,7 +98,7 @@ ODD_BODIES = [
 
 @pytest.mark.parametrize("body", ODD_BODIES)
 @pytest.mark.parametrize(("method", "spent"), [("GET", Spent.NO), ("POST", Spent.UNKNOWN)])
-async def test_what_is_no_json_says_so_with_the_url(
+async def test_invalid_json_is_reported_with_the_url(
     make_client: Make, body: bytes, method: str, spent: Spent
 ) -> None:
     async with http_server(http_reply(body)) as far:
@@ -110,7 +110,7 @@ async def test_what_is_no_json_says_so_with_the_url(
     assert len(caught.value.detail) <= 300
 
 
-async def test_the_head_of_a_strange_body_cannot_steer_the_terminal(make_client: Make) -> None:
+async def test_unexpected_body_cannot_control_the_terminal(make_client: Make) -> None:
     async with http_server(http_reply(b"\x1b[2J\x1b]0;owned\x07<html>")) as far:
         found = await make_client(far.url).request("GET", "/")
     with pytest.raises(UnexpectedResponse) as caught:
@@ -224,10 +224,10 @@ async def test_no_answer_is_unavailable_and_asked_once(
     make_client: Make, fault: str, method: str, spent: Spent
 ) -> None:
     async with http_server(FAULTS[fault]) as far:
-        begun = time.monotonic()
+        started = time.monotonic()
         with pytest.raises(UnavailableError, match=f"127.0.0.1:{far.port}") as caught:
             await make_client(far.url).request(method, "/pay", timeout=0.4)
-        assert time.monotonic() - begun < 5
+        assert time.monotonic() - started < 5
         assert len(far.requests) == 1
     assert caught.value.spent is spent
     assert caught.value.retryable
@@ -263,10 +263,10 @@ BAD_URLS = [
     "http://user:hunter22@127.0.0.1",
     "http://127.0.0.1@evil.example",
     "http://127.0.0.1?x",
-    "http://shop.example",
+    "http://acme.example",
     "http://127.0.0.1.evil.example",
     "http://2130706433.example",
-    "HTTP://shop.example",
+    "HTTP://acme.example",
 ]
 
 
@@ -311,8 +311,8 @@ async def test_a_proxy_of_the_environment_is_used_for_others(
         monkeypatch.delenv("no_proxy", raising=False)
         monkeypatch.delenv("NO_PROXY", raising=False)
         with pytest.raises(UnavailableError):
-            await make_client("https://shop.invalid").request("GET", "/")
-    assert proxy.requests[0].line == "CONNECT shop.invalid:443 HTTP/1.1"
+            await make_client("https://acme.invalid").request("GET", "/")
+    assert proxy.requests[0].line == "CONNECT acme.invalid:443 HTTP/1.1"
 
 
 async def test_a_certificate_that_nobody_signed_is_refused(make_client: Make, tmp_path: Path) -> None:
@@ -361,26 +361,26 @@ async def test_secrets_are_neither_in_logs_nor_in_answers_nor_in_errors(
     caplog.handler.addFilter(redactor)
     secret = Secret(CANARY)
     redactor.register_secret(secret)
-    shown: list[str] = []
+    texts: list[str] = []
     cookies = {"sid": Secret("c00kie-canary")}
     async with http_server(http_reply(), _reset_connection, _write_half, http_reply(b"\xff")) as far:
         client = make_client(far.url)
-        for _turn in range(4):
+        for _attempt in range(4):
             try:
                 found = await client.request(
                     "POST", f"/u/{CANARY}", params={"token": CANARY}, form={"p": secret}, cookies=cookies
                 )
-                shown += [found.url, repr(found)]
+                texts += [found.url, repr(found)]
                 found.json()
             except GpurentError as error:
-                shown += ["".join(traceback.format_exception(error)), error.hint, error.detail]
+                texts += ["".join(traceback.format_exception(error)), error.hint, error.detail]
     unsendable = Secret("ünsendable-canary")
     with pytest.raises(UsageError) as caught:
         await client.request("GET", "/", cookies={"sid": unsendable})
-    shown += ["".join(traceback.format_exception(caught.value))]
+    texts += ["".join(traceback.format_exception(caught.value))]
     caplog.handler.removeFilter(redactor)
     assert len(far.requests) == 4
-    text = "\n".join(shown) + caplog.text
+    text = "\n".join(texts) + caplog.text
     assert MASK in text
     assert "POST" in caplog.text
     for part in ("canary", "s3cr", "c00kie"):

@@ -314,9 +314,9 @@ def test_the_examples_are_good(path: Path) -> None:
 
 
 def test_what_is_written_says_every_key_and_reads_back() -> None:
-    said: dict[str, Any] = tomllib.loads(FULL_FILE)
-    text = render_project_file(said)
-    assert tomllib.loads(text) == said
+    file_values: dict[str, Any] = tomllib.loads(FULL_FILE)
+    text = render_project_file(file_values)
+    assert tomllib.loads(text) == file_values
     assert parse_values(text) == parse_values(FULL_FILE)
     assert is_valid(text)
     for field in TRIP_FIELDS:

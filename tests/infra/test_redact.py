@@ -145,7 +145,7 @@ def test_a_record_with_a_traceback_formatted_before_is_scrubbed(redactor: Redact
 
 
 @pytest.mark.parametrize(
-    ("raw", "shown"),
+    ("raw", "expected"),
     [
         ("\x1b[31mred\x1b[0m", "red"),
         ("\x1b]0;title\x07text", "text"),
@@ -165,16 +165,16 @@ def test_a_record_with_a_traceback_formatted_before_is_scrubbed(redactor: Redact
         ("\x1b]0;never ended", "0;never ended"),
     ],
 )
-def test_remote_text_loses_what_could_steer_a_terminal(raw: str, shown: str) -> None:
-    assert strip_terminal(raw) == shown
+def test_terminal_controls_are_stripped_from_remote_text(raw: str, expected: str) -> None:
+    assert strip_terminal(raw) == expected
 
 
 @settings(deadline=None)
 @given(st.text(st.sampled_from("\x1b[]P^_;0m\x07\\\x9b\x9d\x90?\r\nab\u202e"), max_size=200))
 def test_no_control_survives_however_it_is_nested(raw: str) -> None:
-    shown = strip_terminal(raw)
-    assert all(char in "\t\n" or char.isprintable() for char in shown)
-    shown.encode()
+    stripped = strip_terminal(raw)
+    assert all(char in "\t\n" or char.isprintable() for char in stripped)
+    stripped.encode()
 
 
 def test_hostile_text_is_stripped_in_linear_time() -> None:

@@ -59,18 +59,18 @@ def gpurent_register_session():
 }
 
 
-def install_distribution(site: Path, distribution: str, source: str) -> None:
+def install_distribution(site_packages: Path, distribution: str, source: str) -> None:
     """Install a distribution as pip does: a module and its dist-info with an entry point."""
     module = distribution.replace("-", "_")
-    (site / f"{module}.py").write_text(source)
-    info = site / f"{module}-1.0.dist-info"
+    (site_packages / f"{module}.py").write_text(source)
+    info = site_packages / f"{module}-1.0.dist-info"
     info.mkdir()
     (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {distribution}\nVersion: 1.0\n")
     (info / "entry_points.txt").write_text(f"[gpurent]\n{distribution} = {module}\n")
 
 
 @pytest.fixture
-def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def site_packages(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.syspath_prepend(str(tmp_path))
     return tmp_path
 
@@ -80,20 +80,22 @@ def list_problems(registry: EntryPointRegistry, distribution: str) -> list[str]:
 
 
 @pytest.mark.parametrize("kind", BROKEN_SOURCES)
-def test_broken_plugins_are_named_and_stop_nothing(site: Path, kind: str) -> None:
-    source, said = BROKEN_SOURCES[kind]
-    install_distribution(site, f"bad-{kind}", source)
-    install_distribution(site, f"good-{kind}", GOOD_SOURCE.format(name=f"good-{kind}"[:30].strip("-")))
+def test_broken_plugins_are_named_and_stop_nothing(site_packages: Path, kind: str) -> None:
+    source, message = BROKEN_SOURCES[kind]
+    install_distribution(site_packages, f"bad-{kind}", source)
+    install_distribution(
+        site_packages, f"good-{kind}", GOOD_SOURCE.format(name=f"good-{kind}"[:30].strip("-"))
+    )
     registry = EntryPointRegistry.load()
-    (what,) = list_problems(registry, f"bad-{kind}")
-    assert said in what
+    (problem,) = list_problems(registry, f"bad-{kind}")
+    assert message in problem
     assert f"good-{kind}"[:30].strip("-") in registry.get_entries(SessionEntry)
     assert "screen" in registry.get_entries(SessionEntry)
 
 
-def test_two_claimants_of_a_name_both_are_named_and_nobody_wins(site: Path) -> None:
+def test_duplicate_names_are_both_reported_and_neither_is_used(site_packages: Path) -> None:
     for distribution in ("one-claim", "two-claim"):
-        install_distribution(site, distribution, GOOD_SOURCE.format(name="contested"))
+        install_distribution(site_packages, distribution, GOOD_SOURCE.format(name="contested"))
     registry = EntryPointRegistry.load()
     (problem,) = [found for found in registry.problems if "contested" in found.what]
     assert "one-claim" in problem.what
@@ -103,11 +105,11 @@ def test_two_claimants_of_a_name_both_are_named_and_nobody_wins(site: Path) -> N
         registry.get_entry(SessionEntry, "contested")
 
 
-def test_a_module_that_two_distributions_name_alike_counts_once(site: Path) -> None:
-    install_distribution(site, "module-owner", GOOD_SOURCE.format(name="shared"))
-    install_distribution(site, "module-borrower", GOOD_SOURCE.format(name="own"))
+def test_a_module_that_two_distributions_name_alike_counts_once(site_packages: Path) -> None:
+    install_distribution(site_packages, "module-owner", GOOD_SOURCE.format(name="shared"))
+    install_distribution(site_packages, "module-borrower", GOOD_SOURCE.format(name="own"))
     for distribution in ("module_owner", "module_borrower"):
-        points = site / f"{distribution}-1.0.dist-info" / "entry_points.txt"
+        points = site_packages / f"{distribution}-1.0.dist-info" / "entry_points.txt"
         points.write_text("[gpurent]\nalike = module_owner\nother = module_owner\n")
     registry = EntryPointRegistry.load()
     assert "shared" in registry.get_entries(SessionEntry)
@@ -115,12 +117,12 @@ def test_a_module_that_two_distributions_name_alike_counts_once(site: Path) -> N
     assert bearer.distribution in ("module-owner", "module-borrower")
     broken = [found.what for found in registry.problems if found.distribution.startswith("module-")]
     assert len(broken) == 3
-    assert all("already registered" in what for what in broken)
+    assert all("already registered" in line for line in broken)
 
 
-def test_the_other_hooks_of_a_plugin_with_an_unknown_hook_count(site: Path) -> None:
+def test_the_other_hooks_of_a_plugin_with_an_unknown_hook_count(site_packages: Path) -> None:
     source = GOOD_SOURCE.format(name="half") + "\n@hookimpl\ndef gpurent_register_future():\n    return []\n"
-    install_distribution(site, "half-plugin", source)
+    install_distribution(site_packages, "half-plugin", source)
     registry = EntryPointRegistry.load()
     assert "half" in registry.get_entries(SessionEntry)
     assert "gpurent_register_future" in list_problems(registry, "half-plugin")[0]
@@ -136,9 +138,9 @@ def test_a_missing_name_says_what_to_install_or_what_is_near() -> None:
     assert "screen" in caught.value.hint
 
 
-def test_the_command_line_lists_the_broken_and_goes_on(site: Path) -> None:
-    install_distribution(site, "bad-cli", "raise RuntimeError('no luck')")
-    environment = {**os.environ, "PYTHONPATH": str(site), "LANG": "C.UTF-8"}
+def test_the_command_line_lists_the_broken_and_goes_on(site_packages: Path) -> None:
+    install_distribution(site_packages, "bad-cli", "raise RuntimeError('no luck')")
+    environment = {**os.environ, "PYTHONPATH": str(site_packages), "LANG": "C.UTF-8"}
     done = subprocess.run(
         [sys.executable, "-m", "gpurent.cli.main", "plugin", "list"],
         env=environment,

@@ -73,23 +73,23 @@ async def test_r13_the_same_address_for_the_next_lease_starts_fresh(ssh: SshConn
 async def test_delete_host_key_pins_anew_and_keeps_the_key_pair(ssh: SshConnector) -> None:
     async with recording_ssh_server(make_host_key()) as server:
         await ssh.pin_host_key(LEASE, server.endpoint)
-        before = ssh.get_key_files(LEASE)[0].read_bytes()
+        before = ssh.get_ssh_files(LEASE)[0].read_bytes()
     second = make_host_key()
     async with recording_ssh_server(second, port=server.endpoint.port) as server:
         ssh.delete_host_key(LEASE)
         assert await ssh.pin_host_key(LEASE, server.endpoint) == second.get_fingerprint()
-    assert ssh.get_key_files(LEASE)[0].read_bytes() == before
+    assert ssh.get_ssh_files(LEASE)[0].read_bytes() == before
     ssh.delete_host_key("never seen")
 
 
 async def test_delete_lease_files_removes_the_key(ssh: SshConnector, tmp_path: Path) -> None:
-    key, _ = ssh.get_key_files(LEASE)
+    key, _ = ssh.get_ssh_files(LEASE)
     assert key.exists()
     ssh.delete_lease_files(LEASE)
     assert list((tmp_path / "ssh").iterdir()) == []
 
 
-async def test_nobody_there_is_retryable(ssh: SshConnector) -> None:
+async def test_unreachable_machine_is_retryable(ssh: SshConnector) -> None:
     async with recording_ssh_server(make_host_key()) as server:
         pass
     with pytest.raises(UnavailableError) as caught:
@@ -117,7 +117,7 @@ def test_openssh_finds_the_pinned_key(ssh: SshConnector, port: int) -> None:
     keygen = shutil.which("ssh-keygen")
     assert keygen, "ssh-keygen is missing (package openssh-client)"
     endpoint = Endpoint("mist", "gpu.example.org", port)
-    known = ssh.get_key_files(LEASE)[1]
+    known = ssh.get_ssh_files(LEASE)[1]
     write_private_file(
         known, f"{known_hosts_name(endpoint)} {make_host_key().export_public_key().decode()}".encode()
     )
@@ -129,16 +129,16 @@ def test_openssh_finds_the_pinned_key(ssh: SshConnector, port: int) -> None:
     assert "ssh-ed25519" in found.stdout
 
 
-async def test_our_files_are_ours_alone(machines: SshFixture) -> None:
+async def test_key_files_are_private(machines: SshFixture) -> None:
     machine = await machines.boot()
-    async with machines.open_connection(machine) as link:
-        assert link.key_file.parent == machines.folder / LEASE
-        assert link.known_hosts.read_text().startswith(f"[{machine.host}]:{machine.port} ssh-ed25519 ")
-    room = machines.folder / LEASE
-    assert stat.S_IMODE(room.stat().st_mode) == 0o700
-    modes = {path.name: stat.S_IMODE(path.stat().st_mode) for path in room.iterdir()}
+    async with machines.open_connection(machine) as connection:
+        assert connection.key_file.parent == machines.folder / LEASE
+        assert connection.known_hosts.read_text().startswith(f"[{machine.host}]:{machine.port} ssh-ed25519 ")
+    folder = machines.folder / LEASE
+    assert stat.S_IMODE(folder.stat().st_mode) == 0o700
+    modes = {path.name: stat.S_IMODE(path.stat().st_mode) for path in folder.iterdir()}
     assert modes == dict.fromkeys(["key", "key.pub", "known_hosts", "state.json"], 0o600)
-    held = b"".join(path.read_bytes() for path in room.iterdir())
+    held = b"".join(path.read_bytes() for path in folder.iterdir())
     assert PASSWORD.reveal().encode() not in held
 
 
@@ -153,7 +153,7 @@ async def test_a_machine_whose_key_was_replaced_is_refused_with_the_key_too(mach
     with pytest.raises(HostKeyChanged):
         await machines.connect(other)
     machines.ssh.delete_host_key(LEASE)
-    link = await machines.connect(other)
-    assert (await link.run("echo in")).stdout == "in\n"
-    await link.close()
+    connection = await machines.connect(other)
+    assert (await connection.run("echo in")).stdout == "in\n"
+    await connection.close()
     assert get_endpoint(other) == get_endpoint(machine)

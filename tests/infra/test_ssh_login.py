@@ -20,8 +20,8 @@ from gpurent.testing.ssh_fixture import LEASE, SshFixture, get_endpoint
 
 
 async def run_checked(machines: SshFixture, machine: BootedMachine, command: str) -> str:
-    async with machines.open_connection(machine) as link:
-        ran = await link.run(command)
+    async with machines.open_connection(machine) as connection:
+        ran = await connection.run(command)
     assert ran.exit_status == 0, ran
     return ran.stdout
 
@@ -45,9 +45,9 @@ async def test_a_wrong_password_is_an_auth_error_without_the_password(machines: 
     machine = await machines.boot()
     with pytest.raises(AuthError) as caught:
         await machines.connect(machine, password=Secret("not it, canary"))
-    said = f"{caught.value!r} {caught.value} {caught.value.hint} {caught.value.detail}"
-    assert "rejected the password" in said
-    assert "canary" not in said
+    error_text = f"{caught.value!r} {caught.value} {caught.value.hint} {caught.value.detail}"
+    assert "rejected the password" in error_text
+    assert "canary" not in error_text
     assert caught.value.__cause__ is None
 
 
@@ -69,9 +69,9 @@ async def test_the_second_time_needs_no_password(machines: SshFixture) -> None:
     machine = await machines.boot()
     async with machines.open_connection(machine):
         pass
-    link = await machines.connect(machine, password=None)
-    assert (await link.run("id -un; echo done")).exit_status == 0
-    await link.close()
+    connection = await machines.connect(machine, password=None)
+    assert (await connection.run("id -un; echo done")).exit_status == 0
+    await connection.close()
 
 
 @pytest.mark.parametrize(
@@ -103,21 +103,21 @@ async def test_two_leases_on_one_machine_keep_both_keys(machines: SshFixture) ->
     async with machines.open_connection(machine, "lease-1"), machines.open_connection(machine, "lease-2"):
         pass
     for lease in ("lease-1", "lease-2"):
-        link = await machines.connect(machine, lease, password=None)
-        assert (await link.run("wc -l < ~/.ssh/authorized_keys")).stdout.strip() == "2"
-        await link.close()
+        connection = await machines.connect(machine, lease, password=None)
+        assert (await connection.run("wc -l < ~/.ssh/authorized_keys")).stdout.strip() == "2"
+        await connection.close()
 
 
 async def test_a_key_that_was_taken_away_is_installed_again_by_the_password(machines: SshFixture) -> None:
     machine = await machines.boot()
-    async with machines.open_connection(machine) as link:
-        await link.run("rm ~/.ssh/authorized_keys")
+    async with machines.open_connection(machine) as connection:
+        await connection.run("rm ~/.ssh/authorized_keys")
     with pytest.raises(AuthError):
         await machines.connect(machine, password=None)
     async with machines.open_connection(machine):
         pass
-    link = await machines.connect(machine, password=None)
-    await link.close()
+    connection = await machines.connect(machine, password=None)
+    await connection.close()
 
 
 async def test_an_unwritable_home_is_reported(machines: SshFixture) -> None:
@@ -130,21 +130,21 @@ async def test_an_unwritable_home_is_reported(machines: SshFixture) -> None:
 @asynccontextmanager
 async def recording_agent(path: Path) -> AsyncIterator[list[bytes]]:
     """An SSH agent's socket that records requests."""
-    asked: list[bytes] = []
+    requests: list[bytes] = []
 
-    async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        asked.append(await reader.read(100))
+    async def record_requests(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        requests.append(await reader.read(100))
         writer.close()
 
-    server = await asyncio.start_unix_server(talk, path)
+    server = await asyncio.start_unix_server(record_requests, path)
     try:
-        yield asked
+        yield requests
     finally:
         server.close()
         await server.wait_closed()
 
 
-async def test_the_users_own_ssh_set_up_plays_no_part(
+async def test_users_own_ssh_configuration_is_ignored(
     machines: SshFixture, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A hostile ~/.ssh/config, a key of the user's that would work, an agent: none is used."""
@@ -164,13 +164,13 @@ async def test_the_users_own_ssh_set_up_plays_no_part(
         machines, machine, f"umask 077; mkdir -p ~/.ssh && printf '%s\\n' {line} > ~/.ssh/authorized_keys"
     )
     monkeypatch.setenv("HOME", str(home))
-    async with recording_agent(tmp_path / "agent.sock") as asked:
+    async with recording_agent(tmp_path / "agent.sock") as requests:
         monkeypatch.setenv("SSH_AUTH_SOCK", str(tmp_path / "agent.sock"))
         with pytest.raises(AuthError):
             await machines.connect(machine, password=Secret("wrong"))
-        async with machines.open_connection(machine) as link:
-            assert (await link.run('echo "${SSH_AUTH_SOCK-none}"')).stdout == "none\n"
-        assert asked == []
+        async with machines.open_connection(machine) as connection:
+            assert (await connection.run('echo "${SSH_AUTH_SOCK-none}"')).stdout == "none\n"
+        assert requests == []
     assert not mark.exists()
     assert not (home / ".ssh" / "known_hosts").exists()
     assert get_endpoint(machine).user == machine.spec.user

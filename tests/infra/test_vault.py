@@ -103,7 +103,7 @@ def test_no_secret_in_any_file_and_every_file_private(folder: Path, phrase: str 
 def test_each_write_of_one_value_looks_different(folder: Path) -> None:
     vault = open_vault(folder).get_vault("x")
     seen = set()
-    for _turn in range(3):
+    for _attempt in range(3):
         vault.put("a", Secret(CANARY))
         seen.add(read_vault(folder)["records"]["x/a"])
     assert len(seen) == 3
@@ -167,12 +167,12 @@ RECORD_CHANGES: dict[str, Callable[[dict[str, Any]], object]] = {
 }
 
 
-@pytest.mark.parametrize("what", RECORD_CHANGES)
-def test_tampering_is_seen_names_the_record_and_deletes_nothing(folder: Path, what: str) -> None:
+@pytest.mark.parametrize("change", RECORD_CHANGES)
+def test_tampering_is_seen_names_the_record_and_deletes_nothing(folder: Path, change: str) -> None:
     vault = open_vault(folder).get_vault("p")
     vault.put("a", Secret(CANARY))
     vault.put("b", Secret("other"))
-    data = rewrite_vault(folder, RECORD_CHANGES[what])
+    data = rewrite_vault(folder, RECORD_CHANGES[change])
     with pytest.raises(AuthError, match="'p/a'"):
         open_vault(folder).get_vault("p").get("a")
     assert (folder / "vault.json").read_bytes() == data
@@ -196,10 +196,10 @@ HEADER_CHANGES: dict[str, Callable[[dict[str, Any]], object]] = {
 }
 
 
-@pytest.mark.parametrize("what", HEADER_CHANGES)
-def test_a_changed_header_is_an_auth_error_and_stays_as_it_is(folder: Path, what: str) -> None:
+@pytest.mark.parametrize("change", HEADER_CHANGES)
+def test_a_changed_header_is_an_auth_error_and_stays_as_it_is(folder: Path, change: str) -> None:
     open_vault(folder, PASSPHRASE).put("a", Secret(CANARY))
-    data = rewrite_vault(folder, HEADER_CHANGES[what])
+    data = rewrite_vault(folder, HEADER_CHANGES[change])
     with pytest.raises(AuthError):
         open_vault(folder, PASSPHRASE).get("a")
     with pytest.raises(AuthError):
@@ -285,14 +285,14 @@ def test_two_writers_from_the_very_first_write_lose_nothing(folder: Path) -> Non
         child.communicate(timeout=60)
         assert child.returncode == 0
     for name in ("left", "right"):
-        mine = open_vault(folder).get_vault(name)
+        vault = open_vault(folder).get_vault(name)
         for turn in range(25):
-            found = mine.get(f"{turn}")
+            found = vault.get(f"{turn}")
             assert found is not None
             assert found.reveal().startswith(f"{name}:{turn}:")
 
 
-def test_kill_9_while_writing_keeps_all_that_was_said_to_be_there(folder: Path) -> None:
+def test_kill_9_while_writing_keeps_all_confirmed_secrets(folder: Path) -> None:
     kept = 0
     for turn in range(300):
         if turn >= 8 and kept:
@@ -303,11 +303,11 @@ def test_kill_9_while_writing_keeps_all_that_was_said_to_be_there(folder: Path) 
         child.stdin.flush()
         time.sleep(0.02 + turn % 8 * 0.013)
         child.kill()
-        said = child.communicate()[0].split()
+        confirmed = child.communicate()[0].split()
         assert child.returncode == -signal.SIGKILL
-        mine = open_vault(folder).get_vault(f"w{turn}")
-        for number in map(int, said[-50:]):
-            found = mine.get(f"{number % 50}")
+        vault = open_vault(folder).get_vault(f"w{turn}")
+        for number in map(int, confirmed[-50:]):
+            found = vault.get(f"{number % 50}")
             assert found is not None
             # A write after the last reported one may have finished too.
             assert int(found.reveal().split(":")[1]) in (number, number + 50)
@@ -367,7 +367,7 @@ async def test_a_vault_that_nobody_opens_stays_locked_and_only_secrets_fail(fold
     assert secrets.get_vault("s").get("nothing there") is None
     with pytest.raises(AuthError, match="needs its passphrase"):
         secrets.get_vault("s").get("a")
-    given = VaultAccess(folder, {"GPURENT_PASSPHRASE": PASSPHRASE}, nobody)
-    await given.unlock()
-    assert given.get_vault("s").get("a") == Secret(CANARY)
+    access = VaultAccess(folder, {"GPURENT_PASSPHRASE": PASSPHRASE}, nobody)
+    await access.unlock()
+    assert access.get_vault("s").get("a") == Secret(CANARY)
     assert len(asked) == 1, "the variable answers"

@@ -89,10 +89,10 @@ class PrepaidOracle:
     def used_cost(self, name: str, minutes: int) -> int:
         left, cost = minutes, 0
         for term, units in self.orders[name]["terms"]:  # type: ignore[attr-defined]
-            here = min(left, term)
-            share = Fraction(units * here, term)
+            used_in_term = min(left, term)
+            share = Fraction(units * used_in_term, term)
             cost += -(-share.numerator // share.denominator)
-            left -= here
+            left -= used_in_term
         return cost
 
     def release_order(self, name: str, minutes: int) -> int:

@@ -39,8 +39,8 @@ CARDS = (("1080Ti", "0.13"), ("2080Ti", "0.215"), ("V100", "0.7301"))
 class LedgerWriter:
     """Records what the providers list, as `ChainLedger.sync` does, but in batches."""
 
-    def __init__(self, path: Path, chance: random.Random, now: Any) -> None:
-        self._path, self._chance, self._now = path, chance, now
+    def __init__(self, path: Path, rng: random.Random, now: Any) -> None:
+        self._path, self._rng, self._now = path, rng, now
         self._known: dict[str, dict[Key, LedgerLine]] = {"mistgpu": {}, "1024gpu": {}}
         self._batch: list[Transaction] = []
         self._charges: dict[str, dict[Key, tuple[Charge, str]]] = {"mistgpu": {}, "1024gpu": {}}
@@ -53,7 +53,7 @@ class LedgerWriter:
         """Record that the provider (or the wallet, for a hold) lists ``charge``."""
         self._charges[provider][charge.ref, charge.kind] = charge, lease
         self._queue_entries(provider, charge, lease)
-        if self._chance.random() < 0.02:
+        if self._rng.random() < 0.02:
             self._queue_entries(provider, charge, lease)
         if len(self._batch) >= BATCH_SIZE:
             self._flush()
@@ -111,13 +111,13 @@ class BillingSimulation:
     """`run_minutes` runs it; `writer`, `metered_oracle` and `prepaid_oracle` are compared afterwards."""
 
     def __init__(self, path: Path, seed: int) -> None:
-        self.chance = random.Random(seed)
+        self.rng = random.Random(seed)
         self.at = datetime(2026, 1, 31, 12, tzinfo=UTC)
-        self.writer = LedgerWriter(path, self.chance, lambda: self.at)
+        self.writer = LedgerWriter(path, self.rng, lambda: self.at)
         self.metered_oracle, self.prepaid_oracle = MeteredOracle(), PrepaidOracle()
         clock = SimpleNamespace(now=lambda: self.at)
-        self.mistgpu_books = MistgpuState(SimpleNamespace(clock=clock, settings={}, machine_count=1))  # type: ignore[arg-type]
-        self.mistgpu_books.accounts = {"u": MistgpuAccount("u", "p")}
+        self.mistgpu_state = MistgpuState(SimpleNamespace(clock=clock, settings={}, machine_count=1))  # type: ignore[arg-type]
+        self.mistgpu_state.accounts = {"u": MistgpuAccount("u", "p")}
         self.orders: dict[str, ContainerOrder] = {}
         self.locks: dict[str, int] = {}
         self.usd_per_dbc = Decimal("0.0026")
@@ -137,25 +137,25 @@ class BillingSimulation:
         )
 
     async def _run_metered(self) -> None:
-        live = [server for server in self.mistgpu_books.servers.values() if server.running]
-        if self.chance.random() < 0.004 or not self.metered_oracle.balance:
-            amount = self.chance.randrange(1, 20_000)
-            self.mistgpu_books.accounts["u"].balance += amount
+        live = [server for server in self.mistgpu_state.servers.values() if server.running]
+        if self.rng.random() < 0.004 or not self.metered_oracle.balance:
+            amount = self.rng.randrange(1, 20_000)
+            self.mistgpu_state.accounts["u"].balance += amount
             self.metered_oracle.top_up(amount)
             self._top_up("mistgpu", Money(amount, CNY))
-        if len(live) < 12 and self.chance.random() < 0.3 and self.metered_oracle.balance > 0:
+        if len(live) < 12 and self.rng.random() < 0.3 and self.metered_oracle.balance > 0:
             self.number += 1
-            price = self.chance.choice((59, 61, 300, 333, 350, 599))
+            price = self.rng.choice((59, 61, 300, 333, 350, 599))
             server = RentedServer(f"s{self.number}", "u", RentalMachine("m", "GPU", price), "d")
             server.runs.append(ServerRun(self.at, price))
-            self.mistgpu_books.servers[server.id] = server
+            self.mistgpu_state.servers[server.id] = server
             self.metered_oracle.start(server.id, price)
             live.append(server)
-        elif live and self.chance.random() < 0.005:
-            server = self.chance.choice(live)
-            await self.mistgpu_books.shut_down(server, self.at, "")
+        elif live and self.rng.random() < 0.005:
+            server = self.rng.choice(live)
+            await self.mistgpu_state.shut_down(server, self.at, "")
             self.metered_oracle.stop(server.id)
-        await self.mistgpu_books.catch_up()
+        await self.mistgpu_state.catch_up()
         self.minutes += len(self.metered_oracle.running)
         self.metered_oracle.charge_minute()
         for server in live:
@@ -163,7 +163,7 @@ class BillingSimulation:
                 self.writer.add_charge("mistgpu", self._charge_of(server), server.id)
         for server in live:
             if not server.running:
-                del self.mistgpu_books.servers[server.id]
+                del self.mistgpu_state.servers[server.id]
 
     def _top_up(self, provider: str, money: Money) -> None:
         self.number += 1
@@ -181,7 +181,7 @@ class BillingSimulation:
         """Record a charge; outgoing money may first be on hold."""
         self.number += 1
         ref = f"tx{self.number}"
-        if kind in (ChargeKind.USAGE, ChargeKind.RENEWAL, ChargeKind.DEPOSIT) and self.chance.random() < 0.7:
+        if kind in (ChargeKind.USAGE, ChargeKind.RENEWAL, ChargeKind.DEPOSIT) and self.rng.random() < 0.7:
             self._add_charge("1024gpu", ChargeKind.HOLD, Money(units, DBC), ref, lease)
         self._add_charge("1024gpu", kind, Money(units, DBC), ref, lease)
 
@@ -193,18 +193,18 @@ class BillingSimulation:
         return units
 
     def _run_prepaid(self) -> None:
-        chance, draw = self.chance, self.chance.random()
-        self.usd_per_dbc = max(Decimal("0.0001"), self.usd_per_dbc + Decimal(chance.randrange(-3, 4)) / 10**6)
+        rng, draw = self.rng, self.rng.random()
+        self.usd_per_dbc = max(Decimal("0.0001"), self.usd_per_dbc + Decimal(rng.randrange(-3, 4)) / 10**6)
         if self.prepaid_oracle.balance < 300_000 * 10**8:
-            units = 10**14 + chance.randrange(10**8)
+            units = 10**14 + rng.randrange(10**8)
             self.prepaid_oracle.top_up(units)
             self._top_up("1024gpu", Money(units, DBC))
         if draw < 0.02 and len(self.orders) < 8:
             self._rent_order()
         elif draw < 0.025 and self.orders:
-            self._renew_order(chance.choice(sorted(self.orders)))
+            self._renew_order(rng.choice(sorted(self.orders)))
         elif draw < 0.028:
-            units = chance.randrange(10**4, 10**8)
+            units = rng.randrange(10**4, 10**8)
             self.prepaid_oracle.pay_fee(units)
             self._add_dbc_charge(ChargeKind.FEE, units, "")
         elif draw < 0.034:
@@ -213,24 +213,24 @@ class BillingSimulation:
             self.prepaid_minutes += 1
             if order.expires_at is not None and order.expires_at <= self.at:
                 self._end_order(name, order, 0)
-            elif chance.random() < 0.001:
-                back = order.total + order.codes - order.compute_used(self.at)
-                assert back == self.prepaid_oracle.release_order(name, order.count_begun_minutes(self.at))
-                self._end_order(name, order, back)
-            elif chance.random() < 0.0001:
+            elif rng.random() < 0.001:
+                refund = order.total + order.codes - order.compute_used(self.at)
+                assert refund == self.prepaid_oracle.release_order(name, order.count_begun_minutes(self.at))
+                self._end_order(name, order, refund)
+            elif rng.random() < 0.0001:
                 early = self.at - (order.rented_at or self.at) < timedelta(hours=FREE_HOURS)
-                back = order.total + order.codes if early else 0
-                assert back == self.prepaid_oracle.fail_order(name, order.count_begun_minutes(self.at))
-                self._end_order(name, order, back)
+                refund = order.total + order.codes if early else 0
+                assert refund == self.prepaid_oracle.fail_order(name, order.count_begun_minutes(self.at))
+                self._end_order(name, order, refund)
 
     def _rent_order(self) -> None:
         self.number += 1
-        name, code = f"o{self.number}", self.chance.randrange(10**4, 10**8)
-        model, price = self.chance.choice(CARDS)
+        name, code = f"o{self.number}", self.rng.randrange(10**4, 10**8)
+        model, price = self.rng.choice(CARDS)
         card = GpuHost(name, model, Decimal(price), 11)
-        minutes = 60 * self.chance.choice((1, 5, 24, 168))
+        minutes = 60 * self.rng.choice((1, 5, 24, 168))
         units = self._compute_price(card, minutes)
-        if self.chance.random() < 0.2:
+        if self.rng.random() < 0.2:
             # Paid too late: the provider never accepted it and refunds all of it.
             self.prepaid_oracle.refund_late(units + code)
             self._add_dbc_charge(ChargeKind.USAGE, units + code, name)
@@ -244,28 +244,28 @@ class BillingSimulation:
         self._add_dbc_charge(ChargeKind.USAGE, units + code, name)
 
     def _renew_order(self, name: str) -> None:
-        order, code = self.orders[name], self.chance.randrange(10**4, 10**8)
-        minutes = 60 * self.chance.choice((1, 24))
+        order, code = self.orders[name], self.rng.randrange(10**4, 10**8)
+        minutes = 60 * self.rng.choice((1, 24))
         units = self._compute_price(order.machine, minutes)
         order.terms.append((minutes, units))
         order.codes += code
         self.prepaid_oracle.renew_order(name, minutes, units, code)
         self._add_dbc_charge(ChargeKind.RENEWAL, units + code, name)
 
-    def _end_order(self, name: str, order: ContainerOrder, back: int) -> None:
-        if back:
-            self._add_dbc_charge(ChargeKind.REFUND, back, name)
-        self.settled_orders[name] = (order.total + order.codes, back, order.total + order.codes - back)
+    def _end_order(self, name: str, order: ContainerOrder, refund: int) -> None:
+        if refund:
+            self._add_dbc_charge(ChargeKind.REFUND, refund, name)
+        self.settled_orders[name] = (order.total + order.codes, refund, order.total + order.codes - refund)
         del self.orders[name]
 
     def _move_deposit(self) -> None:
-        if self.locks and self.chance.random() < 0.5:
+        if self.locks and self.rng.random() < 0.5:
             name, units = self.locks.popitem()
             self.prepaid_oracle.unlock_deposit(units)
             self._add_dbc_charge(ChargeKind.DEPOSIT_REFUND, units, name)
         elif len(self.locks) < 3:
             self.number += 1
-            units = 60_000 * 10**8 + self.chance.randrange(10**8)
+            units = 60_000 * 10**8 + self.rng.randrange(10**8)
             self.locks[f"c{self.number}"] = units
             self.prepaid_oracle.lock_deposit(units)
             self._add_dbc_charge(ChargeKind.DEPOSIT, units, f"c{self.number}")

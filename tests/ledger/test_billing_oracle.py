@@ -17,26 +17,26 @@ from tests.ledger.billing_simulation import DBC, BillingSimulation
 
 
 async def run_simulation(tmp_path: Path, seed: int, events: int) -> None:
-    street = BillingSimulation(tmp_path / "journal.sqlite", seed)
-    await street.run_minutes(events)
-    assert street.minutes >= events
-    assert street.writer.crashes
-    assert street.writer.concurrent_writes
+    simulation = BillingSimulation(tmp_path / "journal.sqlite", seed)
+    await simulation.run_minutes(events)
+    assert simulation.minutes >= events
+    assert simulation.writer.crashes
+    assert simulation.writer.concurrent_writes
     sums: Counter[tuple[int, str]] = Counter()
-    for entry, code, amount in street.read_postings():
+    for entry, code, amount in simulation.read_postings():
         sums[entry, code] += amount
     assert set(sums.values()) == {0}
-    entries = street.writer.ledger.list_transactions()
+    entries = simulation.writer.ledger.list_transactions()
     assert len(entries) == len({entry.key for entry in entries})
     print(
-        f"{street.minutes} + {street.prepaid_minutes} minutes, {len(entries)} entries, "
-        f"{len(street.settled_orders)} orders"
+        f"{simulation.minutes} + {simulation.prepaid_minutes} minutes, {len(entries)} entries, "
+        f"{len(simulation.settled_orders)} orders"
     )
     found = {
         (account.name, currency): money.amount for (account, currency), money in sum_balances(entries).items()
     }
-    meter, prepaid = street.metered_oracle, street.prepaid_oracle
-    assert found["wallet:mistgpu", CNY] == meter.balance == street.mistgpu_books.accounts["u"].balance
+    meter, prepaid = simulation.metered_oracle, simulation.prepaid_oracle
+    assert found["wallet:mistgpu", CNY] == meter.balance == simulation.mistgpu_state.accounts["u"].balance
     assert found["spent:usage", CNY] == meter.spent == sum(meter.cost.values())
     assert found["wallet:1024gpu", DBC] == prepaid.balance
     assert found["held:1024gpu", DBC] == prepaid.held
@@ -53,14 +53,14 @@ async def run_simulation(tmp_path: Path, seed: int, events: int) -> None:
         leases.setdefault(line.last.lease, []).append(line.charge)
     for name, cost in meter.cost.items():
         assert sum(charge.money.amount for charge in leases.get(name, [])) == cost
-    assert len(street.settled_orders) > events / 5_000
-    for name, (paid, back, used) in street.settled_orders.items():
+    assert len(simulation.settled_orders) > events / 5_000
+    for name, (paid, refund, used) in simulation.settled_orders.items():
         (total,) = sum_charges(leases[name])
-        assert (total.paid.amount, total.refunded.amount, total.spent.amount) == (paid, back, used)
-        assert back + used == paid
+        assert (total.paid.amount, total.refunded.amount, total.spent.amount) == (paid, refund, used)
+        assert refund + used == paid
         assert total.held.amount == 0
-    for way in GROUPINGS:
-        by = {money.currency: money for money in group_costs(entries, way).totals}
+    for grouping in GROUPINGS:
+        by = {money.currency: money for money in group_costs(entries, grouping).totals}
         assert by == {CNY: cny.spent, DBC: dbc.spent}
 
 

@@ -54,10 +54,10 @@ def ledger(database: Database) -> SqliteLedger:
 
 @given(kind=st.sampled_from(ChargeKind), amount=st.integers(1, 10**30))
 def test_every_kind_sums_to_zero(kind: ChargeKind, amount: int) -> None:
-    entry = make_transaction(Charge(at=AT, kind=kind, money=Money(amount, CHAIN), ref="r"), "shop")
+    entry = make_transaction(Charge(at=AT, kind=kind, money=Money(amount, CHAIN), ref="r"), "acme")
     assert sum(posting.money.amount for posting in entry.postings) == 0
     assert entry.money.amount == amount
-    wallet = sum_balances([entry])[LedgerAccount("wallet:shop"), CHAIN].amount
+    wallet = sum_balances([entry])[LedgerAccount("wallet:acme"), CHAIN].amount
     home = kind in (ChargeKind.REFUND, ChargeKind.DEPOSIT_REFUND, ChargeKind.TOP_UP)
     assert wallet == (amount if home else -amount)
 
@@ -82,7 +82,7 @@ def test_what_does_not_sum_to_zero_is_no_entry(postings: tuple[Posting, ...]) ->
 
 
 def test_an_entry_needs_a_zone_and_a_reference() -> None:
-    entry = make_transaction(make_charge(ChargeKind.USAGE, 5), "shop")
+    entry = make_transaction(make_charge(ChargeKind.USAGE, 5), "acme")
     with pytest.raises(MoneyError):
         evolve(entry, at=datetime(2026, 3, 1))  # noqa: DTZ001
     with pytest.raises(MoneyError):
@@ -92,17 +92,17 @@ def test_an_entry_needs_a_zone_and_a_reference() -> None:
 def test_what_was_written_is_read_back(ledger: SqliteLedger) -> None:
     rate = Rate(CHAIN, USD, Decimal("0.002600000000000000001"), AT, "chain")
     money = Money(90_000 * 10**15 + 1, CHAIN)
-    given = Charge(at=AT, kind=ChargeKind.DEPOSIT, money=money, ref="r", note="注", rate=rate)
-    entry = make_transaction(given, "shop", lease="l", trip="t", gpu="卡")
+    charge = Charge(at=AT, kind=ChargeKind.DEPOSIT, money=money, ref="r", note="注", rate=rate)
+    entry = make_transaction(charge, "acme", lease="l", trip="t", gpu="卡")
     assert ledger.add_transactions([entry]) == 1
     assert list(ledger.list_transactions()) == [entry]
 
 
-def test_entered_twice_it_is_there_once(ledger: SqliteLedger) -> None:
-    entry = make_transaction(make_charge(ChargeKind.USAGE, 5), "shop")
-    other = make_transaction(make_charge(ChargeKind.REFUND, 5), "shop")
+def test_entry_added_twice_is_stored_once(ledger: SqliteLedger) -> None:
+    entry = make_transaction(make_charge(ChargeKind.USAGE, 5), "acme")
+    other = make_transaction(make_charge(ChargeKind.REFUND, 5), "acme")
     assert ledger.add_transactions([entry, entry, other]) == 2
-    assert ledger.add_transactions([entry, make_transaction(make_charge(ChargeKind.USAGE, 9), "shop")]) == 0
+    assert ledger.add_transactions([entry, make_transaction(make_charge(ChargeKind.USAGE, 9), "acme")]) == 0
     assert [found.money.amount for found in ledger.list_transactions()] == [5, 5]
     assert ledger.add_transactions([make_transaction(make_charge(ChargeKind.USAGE, 5), "another")]) == 1
 
@@ -123,7 +123,7 @@ def test_entered_twice_it_is_there_once(ledger: SqliteLedger) -> None:
 def test_sqlite_itself_refuses_changes(
     database: Database, ledger: SqliteLedger, tmp_path: Path, statement: str
 ) -> None:
-    entry = make_transaction(make_charge(ChargeKind.USAGE, 5), "shop")
+    entry = make_transaction(make_charge(ChargeKind.USAGE, 5), "acme")
     ledger.add_transactions([entry])
     with sqlite3.connect(tmp_path / "journal.sqlite") as stranger, pytest.raises(sqlite3.IntegrityError):
         stranger.execute(statement)
@@ -164,27 +164,31 @@ def lines_by_key(entries: list[Transaction]) -> dict[tuple[str, ChargeKind], Led
 
 
 def test_a_meter_is_entered_by_what_it_added_until_it_stops() -> None:
-    book: list[Transaction] = []
+    transactions: list[Transaction] = []
     for amount, growing, parts in ((5, True, 1), (5, True, 1), (9, True, 2), (9, False, 3), (20, False, 3)):
-        book += make_missing_transactions(
-            make_charge(ChargeKind.USAGE, amount, growing=growing), "shop", lines_by_key(book)
+        transactions += make_missing_transactions(
+            make_charge(ChargeKind.USAGE, amount, growing=growing), "acme", lines_by_key(transactions)
         )
-        assert len(book) == parts, (amount, growing)
-    (line,) = group_lines(book)
+        assert len(transactions) == parts, (amount, growing)
+    (line,) = group_lines(transactions)
     assert line.money.amount == 9
     assert not line.last.growing
 
 
 def test_a_hold_is_reversed_when_the_statement_has_it() -> None:
-    book = make_missing_transactions(make_charge(ChargeKind.HOLD, 7), "shop", {})
-    (total,) = sum_charges(line.charge for line in group_lines(book))
+    transactions = make_missing_transactions(make_charge(ChargeKind.HOLD, 7), "acme", {})
+    (total,) = sum_charges(line.charge for line in group_lines(transactions))
     assert (total.held.amount, total.spent.amount) == (7, 0)
-    for _again in range(2):
-        book += make_missing_transactions(make_charge(ChargeKind.USAGE, 7), "shop", lines_by_key(book))
-        book += make_missing_transactions(make_charge(ChargeKind.HOLD, 7), "shop", lines_by_key(book))
-    (total,) = sum_charges(line.charge for line in group_lines(book))
+    for _attempt in range(2):
+        transactions += make_missing_transactions(
+            make_charge(ChargeKind.USAGE, 7), "acme", lines_by_key(transactions)
+        )
+        transactions += make_missing_transactions(
+            make_charge(ChargeKind.HOLD, 7), "acme", lines_by_key(transactions)
+        )
+    (total,) = sum_charges(line.charge for line in group_lines(transactions))
     assert (total.held.amount, total.spent.amount) == (0, 7)
-    assert sum_balances(book)[LedgerAccount("wallet:shop"), CNY].amount == -7
+    assert sum_balances(transactions)[LedgerAccount("wallet:acme"), CNY].amount == -7
 
 
 def test_statements_are_split_outside_triggers_only() -> None:

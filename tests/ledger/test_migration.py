@@ -97,10 +97,10 @@ class KillingConnection(sqlite3.Connection):
         if now and KillingConnection.statement_count == KillingConnection.kill_point:
             os.kill(os.getpid(), signal.SIGKILL)
 
-    def execute(self, *given: Any) -> sqlite3.Cursor:
+    def execute(self, *args: Any) -> sqlite3.Cursor:
         KillingConnection.statement_count += 1
         self._kill_if(not KillingConnection.kills_after)
-        cursor = super().execute(*given)
+        cursor = super().execute(*args)
         self._kill_if(KillingConnection.kills_after)
         return cursor
 

@@ -137,7 +137,7 @@ def test_every_lease_is_there_with_all_that_was_known(store: SqliteStore) -> Non
     assert store.find_lease(renewed.id) == changed
 
 
-def test_the_trips_say_what_was_wanted_in_the_new_parts(store: SqliteStore) -> None:
+def test_trips_have_their_specs_in_the_new_form(store: SqliteStore) -> None:
     assert [(trip.id, trip.kind, trip.outcome) for trip in store.list_trips()] == [
         ("t1129-ahkqm", "run", "done"),
         ("t1129-wk7tn", "rent", "done"),

@@ -15,12 +15,12 @@ from typing import Any
 import pytest
 
 from gpurent.domain.health import HealthReport
+from gpurent.domain.job import JobState
 from gpurent.domain.lease import Lease, LeaseState
 from gpurent.domain.ledger import LedgerAccount, sum_balances
 from gpurent.domain.money import CNY
 from gpurent.domain.offer import Offer
 from gpurent.domain.receipt import ChargeKind, Receipt
-from gpurent.domain.session import JobState
 from gpurent.domain.transfer import TransferReport
 from gpurent.domain.trip import TripPlan
 from gpurent.infra.sqlite.codec import loads
@@ -66,7 +66,7 @@ def run_gpurent(home: Path, *arguments: str) -> CommandLineResult:
     return run_command(*arguments, environment=environment, folder=home)
 
 
-def test_ended_and_open_trips_are_read_in_todays_words(store: SqliteStore) -> None:
+def test_ended_and_open_trips_are_read_with_todays_names(store: SqliteStore) -> None:
     trips = {trip.id: trip for trip in store.list_trips()}
     assert [trip.outcome for trip in trips.values()].count("done") == 2
     assert trips[OPEN].is_open
@@ -135,7 +135,7 @@ def test_the_commands_work_on_the_migrated_folder(home: Path) -> None:
     assert (home / "journal.sqlite.schema3").stat().st_mode & 0o777 == 0o600
 
 
-def test_the_settings_are_renamed_at_the_first_start_and_said_once(home: Path) -> None:
+def test_settings_are_renamed_at_the_first_start_and_reported_once(home: Path) -> None:
     first, second = run_gpurent(home, "ls", "--json"), run_gpurent(home, "ls", "--json")
     assert "[guard] look → check_interval" in first.err
     assert str(home / "config.toml.bak-0.1") in first.err

@@ -40,31 +40,35 @@ def test_every_wheel_holds_only_its_own_package_and_installs_alone(
     wheels = build_wheels(tmp_path / "wheels")
     for name in FOLDERS:
         with subtests.test(name):
-            place = tmp_path / name
-            place.mkdir()
-            check_wheel(wheels, name, place)
+            folder = tmp_path / name
+            folder.mkdir()
+            check_wheel(wheels, name, folder)
 
 
-def check_wheel(wheels: dict[str, Path], name: str, place: Path) -> None:
+def check_wheel(wheels: dict[str, Path], name: str, folder: Path) -> None:
     with zipfile.ZipFile(wheels[name]) as archive:
         names = archive.namelist()
-    tops = {entry.partition("/")[0] for entry in names}
-    assert {top for top in tops if not top.endswith(".dist-info")} == {package_name(name)}
+    top_folders = {entry.partition("/")[0] for entry in names}
+    assert {top for top in top_folders if not top.endswith(".dist-info")} == {package_name(name)}
     assert f"{package_name(name)}/py.typed" in names
     assert ("gpurent/data/gpurent.schema.json" in names) is (name == "gpurent")
-    venv = place / "venv"
+    venv = folder / "venv"
     subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(venv)], check=True)
-    site = venv / "lib" / f"python{sys.version_info.major}.{sys.version_info.minor}" / "site-packages"
-    for mine in {"gpurent", name}:
-        with zipfile.ZipFile(wheels[mine]) as archive:  # a wheel without scripts is installed by unpacking it
-            archive.extractall(site)
+    packages_folder = (
+        venv / "lib" / f"python{sys.version_info.major}.{sys.version_info.minor}" / "site-packages"
+    )
+    for package in {"gpurent", name}:
+        with zipfile.ZipFile(
+            wheels[package]
+        ) as archive:  # a wheel without scripts is installed by unpacking it
+            archive.extractall(packages_folder)
     # Third-party packages come from here, without gpurent's own, which would link to the source.
-    thirds = place / "thirds"
+    thirds = folder / "thirds"
     thirds.mkdir()
     for found in Path(sysconfig.get_path("purelib")).iterdir():
         if "gpurent" not in found.name:
             (thirds / found.name).symlink_to(found)
-    (site / "thirds.pth").write_text(str(thirds))
+    (packages_folder / "thirds.pth").write_text(str(thirds))
     code = (
         "import sys, gpurent, gpurent.infra.registry.registry as r\n"
         f"import {package_name(name)} as mine\n"
@@ -74,7 +78,7 @@ def check_wheel(wheels: dict[str, Path], name: str, place: Path) -> None:
         "print(sorted(plugin.distribution for plugin in found.plugins))\n"
     )
     python = venv / "bin" / "python"
-    done = subprocess.run([str(python), "-c", code], check=True, capture_output=True, text=True, cwd=place)
+    done = subprocess.run([str(python), "-c", code], check=True, capture_output=True, text=True, cwd=folder)
     expected = [] if name == "gpurent" else [distribution_name(name)]
     assert done.stdout.strip() == str(expected)
     done = subprocess.run(
@@ -82,6 +86,6 @@ def check_wheel(wheels: dict[str, Path], name: str, place: Path) -> None:
         check=True,
         capture_output=True,
         text=True,
-        cwd=place,
+        cwd=folder,
     )
     assert "Usage: gpurent" in done.stdout

@@ -148,7 +148,7 @@ def test_odd_words_from_the_right_sender_count_for_nothing(text: str) -> None:
     assert find_accesses(make_raw_mail(text)) == []
 
 
-def test_two_machines_are_told_as_two_and_a_repetition_as_one() -> None:
+def test_two_machines_are_reported_as_two_and_a_repetition_as_one() -> None:
     other = make_raw_mail(SSH_LINE.replace("20049", "20050"), subject=SUBJECT.replace(REF, OTHER))
     assert len(find_accesses(make_raw_mail(SSH_LINE), other)) == 2
     assert len(find_accesses(make_raw_mail(SSH_LINE), make_raw_mail(SSH_LINE))) == 1
@@ -168,7 +168,7 @@ def test_attachments_and_hidden_parts_are_not_read() -> None:
     ) == ["116.85.24.172"]
 
 
-def test_ten_megabytes_are_passed_over() -> None:
+def test_huge_mails_are_ignored() -> None:
     assert find_accesses(make_raw_mail("x" * 10_000_000 + f"\n{SSH_LINE}\n")) == []
 
 
@@ -183,12 +183,12 @@ def find_code(**facts: str) -> str | None:
     one = make_provider()
     from tests.sample_lease import make_lease
 
-    guide = one.get_instructions(ManualTask.RELEASE, make_lease(REF))
+    instructions = one.get_instructions(ManualTask.RELEASE, make_lease(REF))
     challenge = Challenge(
         key="k",
         question="",
-        pattern=guide.code,
-        sender=guide.sender,
+        pattern=instructions.code,
+        sender=instructions.sender,
         subject=REF,
         since=SENT_AT - timedelta(minutes=2),
     )
@@ -223,13 +223,13 @@ def _read_random_mails(rounds: int, seed: int) -> int:
     accepted = 0
     for _ in range(rounds):
         lines = ["您的容器已经就绪：", SSH_LINE, "请尽快修改密码。"]
-        for _again in range(random.randrange(4)):
+        for _attempt in range(random.randrange(4)):
             at = random.randrange(len(lines))
             if random.random() < 0.5:
                 lines.insert(at, random.choice(_NOISE))
             else:
-                spot = random.randrange(len(lines[at]) + 1)
-                lines[at] = lines[at][:spot] + random.choice(_NOISE) + lines[at][spot:]
+                position = random.randrange(len(lines[at]) + 1)
+                lines[at] = lines[at][:position] + random.choice(_NOISE) + lines[at][position:]
         kind = random.choice(("plain", "plain", "html"))
         text = ("<br>" if kind == "html" else "\n").join(lines).encode("utf-8", "replace")
         real = random.random() < 0.8
@@ -240,8 +240,12 @@ def _read_random_mails(rounds: int, seed: int) -> int:
             charset=random.choice(("utf-8", "gbk")),
         )
         if random.random() < 0.3:
-            spot = random.randrange(len(data))
-            data = data[:spot] + random.randbytes(random.randrange(6)) + data[spot + random.randrange(40) :]
+            position = random.randrange(len(data))
+            data = (
+                data[:position]
+                + random.randbytes(random.randrange(6))
+                + data[position + random.randrange(40) :]
+            )
         found = find_accesses(data)
         accepted += len(found)
         for access in found:

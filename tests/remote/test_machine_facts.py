@@ -35,7 +35,7 @@ gpurent-found:end ok
 """
 
 
-def test_a_whole_answer() -> None:
+def test_complete_answer() -> None:
     assert is_facts_output_complete(GOOD_ANSWER)
     assert parse_facts(GOOD_ANSWER, NOW, "/data") == MachineFacts(
         at=NOW,
@@ -84,11 +84,11 @@ def test_a_whole_answer() -> None:
         "",
     ],
 )
-def test_what_does_not_fit_is_not_there(line: str) -> None:
+def test_invalid_values_are_omitted(line: str) -> None:
     assert parse_facts(f"gpurent-found:{line}\n", NOW) == MachineFacts(at=NOW)
 
 
-def test_the_first_word_counts_and_floods_are_cut() -> None:
+def test_first_value_counts_and_floods_are_truncated() -> None:
     assert parse_facts("gpurent-found:user mist\ngpurent-found:user root\n", NOW).user == "mist"
     flood = "gpurent-found:card 1.0, 1, GPU\n" * 100_000 + "gpurent-found:end ok\n"
     assert len(parse_facts(flood, NOW).gpus) <= MAX_ROWS
@@ -111,8 +111,8 @@ def test_random_answers_never_fail() -> None:
     ]
     for _ in range(3000):
         text = "\n".join(random.choices(pieces, k=12))
-        spot = random.randrange(len(text) + 1)
-        found = parse_facts(text[:spot] + random.choice(pieces) + text[spot:], NOW)
+        position = random.randrange(len(text) + 1)
+        found = parse_facts(text[:position] + random.choice(pieces) + text[position:], NOW)
         assert str(found).isprintable()
 
 

@@ -52,11 +52,11 @@ class ShellMachine:
         path.write_text(f"#!/bin/sh\n{text}\n")
         path.chmod(0o755)
 
-    def run_shell(self, command: str, given: str = "") -> subprocess.CompletedProcess[str]:
+    def run_shell(self, command: str, input_text: str = "") -> subprocess.CompletedProcess[str]:
         env = {"HOME": str(self.home), "PATH": f"{self.home}/bin:{os.environ['PATH']}"}
         return subprocess.run(
             ["sh", "-c", command],
-            input=given,
+            input=input_text,
             env=env,
             capture_output=True,
             text=True,
@@ -76,19 +76,19 @@ class ShellMachine:
     def read_state(self) -> TimerReading:
         return self._run_and_parse(script.state_command(self.uptime))
 
-    def _run_and_parse(self, command: str, given: str = "") -> TimerReading:
-        done = self.run_shell(command, given)
+    def _run_and_parse(self, command: str, input_text: str = "") -> TimerReading:
+        done = self.run_shell(command, input_text)
         found = script.parse_timer("a banner\n" + done.stdout)
         assert found is not None, done
         return found
 
     def write_job(self, name: str, *, ended: bool = False) -> Path:
-        room = self.home / ".gpurent" / "jobs" / name
-        (room / "started").mkdir(parents=True)
-        (room / "log").write_text("epoch 1\n")
+        folder = self.home / ".gpurent" / "jobs" / name
+        (folder / "started").mkdir(parents=True)
+        (folder / "log").write_text("epoch 1\n")
         if ended:
-            (room / "exit").write_text("0 1\n")
-        return room
+            (folder / "exit").write_text("0 1\n")
+        return folder
 
     def read_pid(self) -> int:
         return int((self.timer_folder / "pid").read_text().split()[0])
@@ -129,13 +129,13 @@ def is_alive(pid: int) -> bool:
 
 def test_it_warns_waits_and_stops_by_the_machines_own_script(machine: ShellMachine) -> None:
     running, ended = machine.write_job("train"), machine.write_job("before", ended=True)
-    began = time.monotonic()
+    started = time.monotonic()
     machine.arm_timer(evolve(machine.make_setting, span=150))
     wait_until_true((machine.timer_folder / "closing").exists)
     assert machine.read_state().closing
     assert machine.run_shell(script.closing_gate()).returncode == script.CLOSING_STATUS
     wait_until_true(machine.stop_mark.exists)
-    assert time.monotonic() - began >= 1.5
+    assert time.monotonic() - started >= 1.5
     assert machine.stop_mark.read_text() == "stop\n"
     assert (running / "log").read_text() == "epoch 1\n\nit's over\n"
     assert (ended / "log").read_text() == "epoch 1\n"
@@ -149,7 +149,7 @@ def test_without_a_stop_script_that_works_the_system_is_shut(machine: ShellMachi
     assert machine.stop_mark.read_text() == "shutdown -h now\n"
 
 
-def test_extend_moves_it_on_and_never_back(machine: ShellMachine) -> None:
+def test_extend_moves_the_deadline_only_later(machine: ShellMachine) -> None:
     log = machine.write_job("train") / "log"
     machine.arm_timer(evolve(machine.make_setting, span=300, grace=290))
     wait_until_true((machine.timer_folder / "closing").exists)
@@ -196,7 +196,7 @@ def test_a_recycled_pid_is_neither_trusted_nor_killed(machine: ShellMachine) -> 
 
 
 @pytest.mark.parametrize("garbage", ["", "x y\n", "../../x 1\n", "-1 -1\n", "1\n", "999999999 1-1\n"])
-def test_a_pid_file_of_rubbish_is_no_timer(machine: ShellMachine, garbage: str) -> None:
+def test_invalid_pid_file_is_no_timer(machine: ShellMachine, garbage: str) -> None:
     machine.timer_folder.mkdir(parents=True)
     (machine.timer_folder / "pid").write_text(garbage)
     (machine.timer_folder / "deadline").write_text("1 1 0\n")
@@ -204,7 +204,7 @@ def test_a_pid_file_of_rubbish_is_no_timer(machine: ShellMachine, garbage: str) 
     assert machine.disarm_timer() == TimerReading()
 
 
-def test_arms_at_the_same_moment_leave_one_timer(machine: ShellMachine) -> None:
+def test_concurrent_arms_leave_one_timer(machine: ShellMachine) -> None:
     setting = machine.make_setting
     env = {"HOME": str(machine.home), "PATH": f"{machine.home}/bin:{os.environ['PATH']}"}
     program = machine.home / "program"
@@ -310,7 +310,7 @@ def test_it_needs_no_setsid(machine: ShellMachine) -> None:
     wait_until_true(lambda: not is_alive(pid))
 
 
-def test_nothing_of_ours_is_nothing() -> None:
+def test_only_timer_output_is_parsed() -> None:
     assert script.parse_timer("") is None
     assert script.parse_timer("gpurent-timer armed x waiting\n") is None
     assert script.parse_timer("gpurent-timer off") == TimerReading()

@@ -39,10 +39,10 @@ def run_gpurent(
 
 def test_up_status_env_down(tmp_path: Path) -> None:
     root = str(tmp_path / "sandbox")
-    said = run_gpurent(
+    result = run_gpurent(
         "sandbox", "up", "--root", root, "--speed", "60", "--machines", "3", "--driver", "embedded"
     )
-    assert said.returncode == 0, said.stderr
+    assert result.returncode == 0, result.stderr
     try:
         assert run_gpurent("sandbox", "up", "--root", root).returncode == 2, "one at a time"
         state = json.loads(run_gpurent("sandbox", "status", "--root", root, "--json").stdout)["data"]
@@ -70,12 +70,12 @@ def test_up_status_env_down(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_demo_makes_both_trips_and_leaves_nothing(tmp_path: Path) -> None:
-    said = run_gpurent("demo", timeout=110, environment={"TMPDIR": str(tmp_path)})
-    assert said.returncode == 0, said.stdout + said.stderr
-    assert "0 machines are still running" in said.stdout
-    assert "✗" not in said.stdout
-    assert said.stdout.count("✓") >= 12
-    accuracies = re.findall(r"Accuracy reached: (0\.\d+)", said.stdout)
+    result = run_gpurent("demo", timeout=110, environment={"TMPDIR": str(tmp_path)})
+    assert result.returncode == 0, result.stdout + result.stderr
+    assert "No machine is running any more." in result.stdout
+    assert "✗" not in result.stdout
+    assert result.stdout.count("✓") >= 12
+    accuracies = re.findall(r"Accuracy reached: (0\.\d+)", result.stdout)
     assert len(accuracies) == 2
     assert list(tmp_path.iterdir()) == [], "nothing is left behind"
 
@@ -83,6 +83,6 @@ def test_demo_makes_both_trips_and_leaves_nothing(tmp_path: Path) -> None:
 def test_demo_fails_when_the_job_does(tmp_path: Path) -> None:
     (tmp_path / "project").mkdir()
     (tmp_path / "project" / "train.py").write_text("import sys\nsys.exit('no luck')\n")
-    said = run_gpurent("demo", "--driver", "embedded", "--example", str(tmp_path / "project"), timeout=110)
-    assert said.returncode != 0
-    assert "0 machines are still running" not in said.stdout
+    result = run_gpurent("demo", "--driver", "embedded", "--example", str(tmp_path / "project"), timeout=110)
+    assert result.returncode != 0
+    assert "No machine is running any more." not in result.stdout

@@ -42,8 +42,8 @@ def make_code(text: str) -> list[list[int]]:
 async def log_in_with_dbc(sandbox: TripSandbox, dbc: str) -> str:
     address = str((await sandbox.run_command("login", "1024gpu", "--json")).data["account"])
     async with httpx2.AsyncClient(base_url=sandbox.cloud.urls["dbc"]) as client:
-        given = {"address": address, "amount": dbc}
-        assert (await client.post("/sandbox/faucet", json=given)).status_code == 200
+        form = {"address": address, "amount": dbc}
+        assert (await client.post("/sandbox/faucet", json=form)).status_code == 200
     return address
 
 
@@ -64,20 +64,20 @@ async def waiting_topup(
     assert process.stdout is not None
     assert process.stderr is not None
     assert b"Waiting. Balance: 0.00 CNY" in await process.stderr.readline()
-    shown: list[str] = []
-    while not shown or "shut down immediately" not in shown[-1]:
-        shown.append((await process.stdout.readline()).decode().rstrip("\n"))
-    url = next(line for line in shown if line.startswith("http"))
-    yield sandbox, process, url, shown
+    output_lines: list[str] = []
+    while not output_lines or "shut down immediately" not in output_lines[-1]:
+        output_lines.append((await process.stdout.readline()).decode().rstrip("\n"))
+    url = next(line.removeprefix("Page: ") for line in output_lines if line.startswith("Page: "))
+    yield sandbox, process, url, output_lines
     if process.returncode is None:
         process.kill()
         await process.wait()
 
 
 async def test_f2_the_payment_is_a_code_and_its_arrival_is_seen(waiting_topup: Any) -> None:
-    land, process, url, shown = waiting_topup
-    assert url.startswith(land.cloud.urls["mistgpu"] + "/pay/alipay/")
-    assert find_code("\n".join(shown)) == make_code(url)
+    sandbox, process, url, output_lines = waiting_topup
+    assert url.startswith(sandbox.cloud.urls["mistgpu"] + "/pay/alipay/")
+    assert find_code("\n".join(output_lines)) == make_code(url)
     async with httpx2.AsyncClient() as client:
         assert (await client.post(f"{url}/settle")).status_code == 200
     out, _err = await process.communicate()
@@ -86,22 +86,22 @@ async def test_f2_the_payment_is_a_code_and_its_arrival_is_seen(waiting_topup: A
 
 
 async def test_f2_leaving_the_wait_says_that_what_was_paid_arrives(waiting_topup: Any) -> None:
-    land, process, url, _shown = waiting_topup
+    sandbox, process, url, _output_lines = waiting_topup
     os.kill(process.pid, signal.SIGINT)
     _out, err = await process.communicate()
     assert process.returncode == 130
     assert "gpurent paid nothing; a payment you made will still arrive" in err.decode()
     async with httpx2.AsyncClient() as client:
         assert (await client.post(f"{url}/settle")).status_code == 200
-    (row,) = (await land.run_command("balance", "mistgpu", "--json")).data
+    (row,) = (await sandbox.run_command("balance", "mistgpu", "--json")).data
     assert row["balance"]["available"]["minor"] == 10000
 
 
 async def test_f2_scripts_get_one_document_and_do_not_wait_unless_asked(sandbox: TripSandbox) -> None:
     await log_in_with_money(sandbox, "")
-    way = (await sandbox.run_command("topup", "mistgpu", "3", "--json")).data
-    assert way["arrived"] is False
-    assert way["qr"] == way["url"]
+    top_up = (await sandbox.run_command("topup", "mistgpu", "3", "--json")).data
+    assert top_up["arrived"] is False
+    assert top_up["qr"] == top_up["url"]
     sandbox.extra_environment["PYTHONIOENCODING"] = "ascii"
     plain = await sandbox.run_command("topup", "mistgpu", "3", "--no-wait")
     assert plain.code == 0, plain.err
@@ -111,18 +111,18 @@ async def test_f2_scripts_get_one_document_and_do_not_wait_unless_asked(sandbox:
 
 async def test_f2_the_wallet_advises_what_is_missing_and_says_why(sandbox: TripSandbox) -> None:
     address = await log_in_with_dbc(sandbox, "5000")
-    said = await sandbox.run_command("topup", "1024gpu", "--no-wait")
-    assert said.code == 0, said.err
-    assert "Recommended top-up: 75,000 DBC" in said.out
-    assert "60,000 DBC is held as the deposit" in said.out
-    assert f"buy_1?address_user={address}" in said.out
-    assert find_code(said.out) == make_code(address)
-    way = (await sandbox.run_command("topup", "1024gpu", "--json")).data
-    assert way["amount"]["amount"] == way["recommendation"]["money"]["amount"] == "75000.00000000"
+    result = await sandbox.run_command("topup", "1024gpu", "--no-wait")
+    assert result.code == 0, result.err
+    assert "Recommended top-up: 75,000 DBC" in result.out
+    assert "60,000 DBC is held as the deposit" in result.out
+    assert f"buy_1?address_user={address}" in result.out
+    assert find_code(result.out) == make_code(address)
+    top_up = (await sandbox.run_command("topup", "1024gpu", "--json")).data
+    assert top_up["amount"]["amount"] == top_up["recommendation"]["money"]["amount"] == "75000.00000000"
     await log_in_with_dbc(sandbox, "75000")
-    said = await sandbox.run_command("topup", "1024gpu")
-    assert said.code == 2
-    assert "The balance is 80,000 DBC" in said.err or "balance is 80,000 DBC" in said.err
+    result = await sandbox.run_command("topup", "1024gpu")
+    assert result.code == 2
+    assert "The balance is 80,000 DBC" in result.err or "balance is 80,000 DBC" in result.err
     assert (await sandbox.run_command("topup", "mistgpu")).code != 0
 
 
@@ -139,9 +139,11 @@ async def spend_205_cny(sandbox: TripSandbox) -> int:
 
 async def test_o6_invoice_from_200_cny_spent(sandbox: TripSandbox) -> None:
     await log_in_with_money(sandbox, "20")
-    said = await sandbox.run_command("invoice", "mistgpu")
-    assert said.code == 0, said.err
-    assert "from 200.00 CNY of spending; so far it is 0.00 CNY, 200.00 CNY short" in said.out
+    result = await sandbox.run_command("invoice", "mistgpu")
+    assert result.code == 0, result.err
+    assert (
+        "once you have spent 200.00 CNY; so far you have spent 0.00 CNY, 200.00 CNY too little" in result.out
+    )
     assert (await sandbox.run_command("invoice", "mistgpu", "-r")).code == 5
     lease = await rent_machine(sandbox)
     await sandbox.cloud.advance(timedelta(hours=1))
@@ -153,33 +155,33 @@ async def test_o6_invoice_from_200_cny_spent(sandbox: TripSandbox) -> None:
     assert found["ready"] is False
 
 
-async def test_o6_the_request_is_walked_through_and_counts_once(sandbox: TripSandbox) -> None:
+async def test_o6_invoice_request_is_guided_and_counts_once(sandbox: TripSandbox) -> None:
     fen = await spend_205_cny(sandbox)
-    said = await sandbox.run_command("invoice", "mistgpu")
-    assert f"An invoice for {fen // 100}.00 CNY" in said.out
-    assert "/user/invoice/" in said.out
+    result = await sandbox.run_command("invoice", "mistgpu")
+    assert f"An invoice for {fen // 100}.00 CNY" in result.out
+    assert "/user/invoice/" in result.out
     fields = ("-f", "title=一所大学", "-f", "tax_id=91440000X", "-f", "email=lab@example.org")
     assert (await sandbox.run_command("invoice", "mistgpu", "-r", *fields)).code == 2, "nobody said yes"
     asked = await sandbox.run_command("-y", "invoice", "mistgpu", "200", "-r", *fields, "--json")
     assert asked.code == 0, asked.err
     assert asked.data["number"] == "FP00001"
-    portal: Any = sandbox.cloud.simulators_by_name["mistgpu"]
-    (kept,) = portal.state.accounts["student"].invoices
+    simulator: Any = sandbox.cloud.simulators_by_name["mistgpu"]
+    (kept,) = simulator.state.accounts["student"].invoices
     assert (kept.title, kept.fen) == ("一所大学", 20000)
     assert (await sandbox.run_command("-y", "invoice", "mistgpu", "6", "-r", *fields)).code == 5, (
         "only 5 are open"
     )
     assert (await sandbox.run_command("-y", "invoice", "mistgpu", "-r", *fields)).code == 0
     assert "has been invoiced" in (await sandbox.run_command("invoice", "mistgpu")).out
-    evidence = {r.path: r.evidence.value for r in portal.list_routes()}
+    evidence = {r.path: r.evidence.value for r in simulator.list_routes()}
     assert evidence["/user/invoice/"] == "assumed"
 
 
 async def test_o6_1024gpu_gives_none(sandbox: TripSandbox) -> None:
     await log_in_with_dbc(sandbox, "1")
-    said = await sandbox.run_command("invoice", "1024gpu")
-    assert said.code == 2
-    assert "does not issue invoices" in said.err
+    result = await sandbox.run_command("invoice", "1024gpu")
+    assert result.code == 2
+    assert "does not issue invoices" in result.err
 
 
 # O7
@@ -189,12 +191,12 @@ async def test_o7_cash_out_by_selling_with_the_value_at_a_dated_rate(sandbox: Tr
     write_config(sandbox, make_rates_section(sandbox))
     address = await log_in_with_dbc(sandbox, "20000")
     before = sandbox.cloud.ledgers()["dbc"]
-    said = await sandbox.run_command("withdraw", "1024gpu")
-    assert said.code == 0, said.err
-    assert "https://www.dbctrade.io/trade/sell_1" in said.out
-    assert "20,000 DBC is now worth about 369.20 CNY" in said.out, "20000 x 0.0026 x 7.10"
-    assert "1 DBC = 0.0026 USD" in said.out
-    assert "1 USD = 7.10 CNY: the bank's board" in said.out
+    result = await sandbox.run_command("withdraw", "1024gpu")
+    assert result.code == 0, result.err
+    assert "https://www.dbctrade.io/trade/sell_1" in result.out
+    assert "20,000 DBC is now worth about 369.20 CNY" in result.out, "20000 x 0.0026 x 7.10"
+    assert "1 DBC = 0.0026 USD" in result.out
+    assert "1 USD = 7.10 CNY: the bank's board" in result.out
     part = (await sandbox.run_command("withdraw", "1024gpu", "1000DBC", "--in", "USD", "--json")).data
     assert part["worth"] == {"amount": "2.60", "minor": 260, "currency": "USD"}
     assert part["rates"][0]["value"] == "0.0026"
@@ -205,6 +207,6 @@ async def test_o7_cash_out_by_selling_with_the_value_at_a_dated_rate(sandbox: Tr
 
 async def test_o7_mistgpu_pays_nothing_out(sandbox: TripSandbox) -> None:
     await log_in_with_money(sandbox, "")
-    said = await sandbox.run_command("withdraw", "mistgpu")
-    assert said.code == 2
-    assert "does not support withdrawals" in said.err
+    result = await sandbox.run_command("withdraw", "mistgpu")
+    assert result.code == 2
+    assert "does not support withdrawals" in result.err

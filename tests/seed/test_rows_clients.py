@@ -47,8 +47,10 @@ async def test_a2_xshell_session_profile(sandbox: TripSandbox, tmp_path: Path) -
     await log_in_with_money(sandbox)
     lease = await rent_machine(sandbox)
     path = tmp_path / "session.xsh"
-    said = await sandbox.run_command("export", "xshell", lease, "-o", str(path), "--with-password", "--json")
-    assert said.code == 0, said.err
+    result = await sandbox.run_command(
+        "export", "xshell", lease, "-o", str(path), "--with-password", "--json"
+    )
+    assert result.code == 0, result.err
     assert path.stat().st_mode & 0o777 == 0o600
     found = ConfigParser(interpolation=None)
     found.read_string(path.read_bytes().decode("utf-16"))
@@ -59,7 +61,7 @@ async def test_a2_xshell_session_profile(sandbox: TripSandbox, tmp_path: Path) -
 
     # XShell stores passwords in its own format: the session asks for it, and the card says what to type.
     assert found["CONNECTION:AUTHENTICATION"]["Password"] == ""
-    password = parse_card(said.data["text"])["password"]
+    password = parse_card(result.data["text"])["password"]
     assert password.encode("utf-16-le") not in path.read_bytes()
     known = asyncssh.import_known_hosts((get_lease_folder(sandbox, lease) / "known_hosts").read_text())
     login: dict[str, Any] = {"username": user, "password": password, "client_keys": None, "config": None}
@@ -76,13 +78,15 @@ async def test_a3_ftp_rush_quick_connect_profile(sandbox: TripSandbox, tmp_path:
     await log_in_with_money(sandbox)
     lease = await rent_machine(sandbox)
     path = tmp_path / "site.json"
-    said = await sandbox.run_command("export", "ftprush", lease, "-o", str(path), "--with-password", "--json")
-    assert said.code == 0, said.err
+    result = await sandbox.run_command(
+        "export", "ftprush", lease, "-o", str(path), "--with-password", "--json"
+    )
+    assert result.code == 0, result.err
     (folder,) = json.loads(path.read_text())["RootItem"]["Children"]
     (site,) = folder["Children"]
     server = site["Server"]
     assert server["Protocol"] == 2
-    card = parse_card(said.data["text"])
+    card = parse_card(result.data["text"])
     assert card["protocol"].startswith("SFTP (SSH FTP")
     assert (card["host"], card["port"], card["user"]) == (
         server["Host"],
@@ -113,9 +117,9 @@ async def test_a2_a3_no_password_unless_asked_for(sandbox: TripSandbox, tmp_path
     shapes = (password, b64encode(password).rstrip(b"="), quote(password, safe="").encode())
     for program in ("xshell", "ftprush", "filezilla", "winscp", "openssh", "vscode"):
         path = tmp_path / program
-        said = await sandbox.run_command("export", program, lease, "-o", str(path), "--json")
-        assert said.code == 0, said.err
-        assert said.data["leases"] == [f"gpurent-{lease}"]
+        result = await sandbox.run_command("export", program, lease, "-o", str(path), "--json")
+        assert result.code == 0, result.err
+        assert result.data["leases"] == [f"gpurent-{lease}"]
         for shape in shapes:
             assert shape not in path.read_bytes().replace(b"\0", b"")
-            assert shape.decode() not in said.out
+            assert shape.decode() not in result.out

@@ -28,9 +28,9 @@ async def sandbox(tmp_path: Path) -> AsyncIterator[TripSandbox]:
 
 
 async def rent_machine(sandbox: TripSandbox) -> str:
-    said = await sandbox.run_command("rent", "-p", "mistgpu", "--json")
-    assert said.code == 0, said.err
-    return str(said.data["id"])
+    result = await sandbox.run_command("rent", "-p", "mistgpu", "--json")
+    assert result.code == 0, result.err
+    return str(result.data["id"])
 
 
 def get_programs_folder(sandbox: TripSandbox) -> Path:
@@ -42,25 +42,25 @@ async def test_r2_torchrun_is_only_taken_when_it_is_asked_for(sandbox: TripSandb
     folder = tmp_path / "project"
     folder.mkdir()
     (folder / "train.py").write_text("print('alone')\nimport time; time.sleep(1)\n")
-    said = await sandbox.run_command("run", "-p", "mistgpu", "--folder", str(folder), "--", "train.py")
-    assert said.out.split("\n")[0] == "alone"
+    result = await sandbox.run_command("run", "-p", "mistgpu", "--folder", str(folder), "--", "train.py")
+    assert result.out.split("\n")[0] == "alone"
 
 
 async def test_r2_torchrun_is_one_process_where_no_gpu_is_found(sandbox: TripSandbox, tmp_path: Path) -> None:
     folder = tmp_path / "project"
     folder.mkdir()
-    said = await sandbox.run_command("torch-helper", str(folder))
-    assert said.code == 0, said.err
+    result = await sandbox.run_command("torch-helper", str(folder))
+    assert result.code == 0, result.err
     (folder / "train.py").write_text(
         "import sys, gpurent_torch\nprint('world', gpurent_torch.world_size(), sys.argv[1:])\n"
         "import time; time.sleep(1)\n"
     )
-    said = await sandbox.run_command(
+    result = await sandbox.run_command(
         "run", "-p", "mistgpu", "--launcher", "torchrun", "--folder", str(folder), "--", "train.py", "a b"
     )
-    assert said.code == 0, said.err
-    assert "world 1 ['a b']" in said.out
-    assert "one process" in said.out, "the job's log says how it was started"
+    assert result.code == 0, result.err
+    assert "world 1 ['a b']" in result.out
+    assert "one process" in result.out, "the job's log says how it was started"
     wrong = await sandbox.run_command(
         "run", "-p", "mistgpu", "--launcher", "torchrun", "--folder", str(folder), "--", "make"
     )
@@ -78,8 +78,10 @@ async def test_r2_weights_are_unwrapped_on_the_machine(sandbox: TripSandbox) -> 
     python.write_text(standin_text)
     python.chmod(0o755)
     assert (await sandbox.run_command("push", lease, str(SAVED_MODELS / "nested.pt"))).code == 0
-    shown = (await sandbox.run_command("checkpoint", "show", "nested.pt", "--lease", lease, "--json")).data
-    assert shown["prefix"] == "module."
+    checkpoint = (
+        await sandbox.run_command("checkpoint", "show", "nested.pt", "--lease", lease, "--json")
+    ).data
+    assert checkpoint["prefix"] == "module."
     made = await sandbox.run_command("checkpoint", "unwrap", "nested.pt", "-o", "bare.pt", "--lease", lease)
     assert made.code == 0, made.err
     assert "7 tensors in bare.pt" in made.out
@@ -90,17 +92,17 @@ async def test_r2_weights_are_unwrapped_on_the_machine(sandbox: TripSandbox) -> 
     assert again.code == 7
     assert "no name has a prefix" in again.err
     # The doctor, with the real framework: a convolution on the machine's CPU.
-    said = await sandbox.run_command("doctor", lease, "--json")
-    assert said.data["framework"].startswith("torch 2.")
+    result = await sandbox.run_command("doctor", lease, "--json")
+    assert result.data["framework"].startswith("torch 2.")
     assert (await sandbox.run_command("release", lease)).code == 0
 
 
-async def test_r2_weights_that_the_machine_cannot_read_are_told(sandbox: TripSandbox) -> None:
+async def test_r2_weights_that_the_machine_cannot_read_are_reported(sandbox: TripSandbox) -> None:
     """With or without PyTorch there: the machine's own message is shown."""
     lease = await rent_machine(sandbox)
-    shown = await sandbox.run_command("checkpoint", "show", "missing.pt", "--lease", lease)
-    assert shown.code == 7
-    assert "failed on the machine: " in shown.err
+    result = await sandbox.run_command("checkpoint", "show", "missing.pt", "--lease", lease)
+    assert result.code == 7
+    assert "failed on the machine: " in result.err
     assert (await sandbox.run_command("release", lease)).code == 0
 
 
@@ -118,14 +120,14 @@ async def test_o5_a_machine_whose_cudnn_does_not_fit_is_released(
     python = get_programs_folder(sandbox) / "python3"
     python.write_text(f'#!/bin/sh\nPYTHONPATH="{home}/lib" exec /usr/bin/env -S "{sys.executable}" "$@"\n')
     python.chmod(0o755)
-    said = await sandbox.run_command("doctor", lease)
-    assert said.code == 7
-    assert "cuDNN 7.1.2 is loaded, but the framework was built with 7.4.1" in said.out
-    assert "Make the versions match" in said.out
+    result = await sandbox.run_command("doctor", lease)
+    assert result.code == 7
+    assert "cuDNN 7.1.2 is loaded, but the framework was built with 7.4.1" in result.out
+    assert "Make the versions match" in result.out
     folder = tmp_path / "project"
     folder.mkdir()
     (folder / "train.py").write_text("print('never')\n")
-    said = await sandbox.run_command(
+    result = await sandbox.run_command(
         "run",
         "--lease",
         lease,
@@ -137,8 +139,8 @@ async def test_o5_a_machine_whose_cudnn_does_not_fit_is_released(
         str(folder),
         "train.py",
     )
-    assert said.code == 7
-    assert "7.1.2" in said.err
-    assert "machine was released" in said.err
-    assert "never" not in said.out
+    assert result.code == 7
+    assert "7.1.2" in result.err
+    assert "machine was released" in result.err
+    assert "never" not in result.out
     assert sandbox.cloud.driver.list_machines() == []

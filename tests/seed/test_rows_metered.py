@@ -21,20 +21,20 @@ async def sandbox(tmp_path: Path) -> AsyncIterator[TripSandbox]:
 
 
 async def log_in_with_money(sandbox: TripSandbox, yuan: str = "20") -> None:
-    said = await sandbox.run_command(
+    result = await sandbox.run_command(
         "login", "mistgpu", "-f", "username=student", "--stdin", "password", input_text="student-pass\n"
     )
-    assert said.code == 0, said.err
+    assert result.code == 0, result.err
     if yuan:
-        way = (await sandbox.run_command("topup", "mistgpu", yuan, "--json")).data
+        top_up = (await sandbox.run_command("topup", "mistgpu", yuan, "--json")).data
         async with httpx2.AsyncClient() as client:
-            assert (await client.post(f"{way['url']}/settle")).status_code == 200
+            assert (await client.post(f"{top_up['url']}/settle")).status_code == 200
 
 
 async def rent_machine(sandbox: TripSandbox) -> str:
-    said = await sandbox.run_command("rent", "--provider", "mistgpu", "--json")
-    assert said.code == 0, said.err
-    return str(said.data["id"])
+    result = await sandbox.run_command("rent", "--provider", "mistgpu", "--json")
+    assert result.code == 0, result.err
+    return str(result.data["id"])
 
 
 async def test_o1_number_of_machines(sandbox: TripSandbox) -> None:
@@ -48,10 +48,10 @@ async def test_o1_number_of_machines(sandbox: TripSandbox) -> None:
 
 
 async def test_o2_difficulty_and_price(sandbox: TripSandbox) -> None:
-    said = await sandbox.run_command("providers")
-    assert "simple" in said.out
-    assert "3-6 CNY/h" in said.out
-    assert "1-2 CNY/h" in said.out
+    result = await sandbox.run_command("providers")
+    assert "simple" in result.out
+    assert "3-6 CNY/h" in result.out
+    assert "1-2 CNY/h" in result.out
     await log_in_with_money(sandbox, "")
     (listed,) = (await sandbox.run_command("offers", "-p", "mistgpu", "--json")).data
     assert all(
@@ -63,10 +63,10 @@ async def test_f1_log_in_with_phone_number_or_mail(sandbox: TripSandbox) -> None
     async with httpx2.AsyncClient(base_url=sandbox.cloud.urls["mistgpu"]) as client:
         form = {"username": "13800000000", "password": "secret-word"}
         assert (await client.post("/signup/", data=form)).status_code == 302
-    said = await sandbox.run_command(
+    result = await sandbox.run_command(
         "login", "mistgpu", "-f", "username=13800000000", "--stdin", "password", input_text="secret-word\n"
     )
-    assert said.code == 0, said.err
+    assert result.code == 0, result.err
     assert (await sandbox.run_command("whoami", "--json")).data == [
         {"provider": "mistgpu", "account": "13800000000"}
     ]
@@ -77,10 +77,10 @@ async def test_f1_log_in_with_phone_number_or_mail(sandbox: TripSandbox) -> None
 
 async def test_f2_top_up_by_alipay_counts_once(sandbox: TripSandbox) -> None:
     await log_in_with_money(sandbox, "")
-    way = (await sandbox.run_command("topup", "mistgpu", "¥100", "--json")).data
+    top_up = (await sandbox.run_command("topup", "mistgpu", "¥100", "--json")).data
     async with httpx2.AsyncClient() as client:
-        for _again in range(2):
-            assert (await client.post(f"{way['url']}/settle")).status_code == 200
+        for _attempt in range(2):
+            assert (await client.post(f"{top_up['url']}/settle")).status_code == 200
     (row,) = (await sandbox.run_command("balance", "--json")).data
     assert row["balance"]["available"] == {"amount": "100.00", "minor": 10000, "currency": "CNY"}
     assert (await sandbox.run_command("topup", "mistgpu", "100DBC")).code == 5
@@ -92,21 +92,21 @@ async def test_a1_user_address_and_port_from_the_server_list(sandbox: TripSandbo
     endpoint = Endpoint(**(await sandbox.run_command("show", lease, "--json")).data["endpoint"])
     assert str(endpoint).startswith("ssh mist@")
     assert Endpoint.parse(str(endpoint)) == endpoint
-    said = await sandbox.run_command("exec", lease, "--", "sh", "-c", "echo $USER; exit 7")
-    assert (said.code, said.out.strip()) == (7, "mist")
+    result = await sandbox.run_command("exec", lease, "--", "sh", "-c", "echo $USER; exit 7")
+    assert (result.code, result.out.strip()) == (7, "mist")
     assert (await sandbox.run_command("release", lease)).code == 0
 
 
-async def test_a1_taken_over_by_its_ssh_line_alone(tmp_path: Path) -> None:
-    async with trip_sandbox(tmp_path, speed=60, settings={"mistgpu.api": "off"}) as land:
-        site = await land.cloud.get_manual_rental("mistgpu").rent_manually()
-        assert site.ssh_command.startswith("ssh mist@")
-        assert (await land.run_command("offers", "-p", "mistgpu")).out.count("No offers from") == 1, (
-            "the portal is off"
+async def test_a1_adopted_by_its_ssh_command_alone(tmp_path: Path) -> None:
+    async with trip_sandbox(tmp_path, speed=60, settings={"mistgpu.api": "off"}) as sandbox:
+        access = await sandbox.cloud.get_manual_rental("mistgpu").rent_manually()
+        assert access.ssh_command.startswith("ssh mist@")
+        assert (await sandbox.run_command("offers", "-p", "mistgpu")).out.count("No offers from") == 1, (
+            "its API is off"
         )
         common = (
             "adopt",
-            site.ssh_command,
+            access.ssh_command,
             "-p",
             "mistgpu",
             "--price",
@@ -115,14 +115,14 @@ async def test_a1_taken_over_by_its_ssh_line_alone(tmp_path: Path) -> None:
             "password",
             "--json",
         )
-        said = await land.run_command(*common, input_text=f"{site.password}\n")
-        assert said.code == 0, said.err
-        lease = said.data["id"]
-        assert str(Endpoint(**said.data["endpoint"])) == site.ssh_command
-        assert said.data["machine_facts"]["pythons"]
-        assert (await land.run_command("exec", lease, "echo $USER")).out.strip() == "mist"
-        assert (await land.run_command("release", lease)).code == 0
-        assert list(land.cloud.burning()) == []
+        result = await sandbox.run_command(*common, input_text=f"{access.password}\n")
+        assert result.code == 0, result.err
+        lease = result.data["id"]
+        assert str(Endpoint(**result.data["endpoint"])) == access.ssh_command
+        assert result.data["machine_facts"]["pythons"]
+        assert (await sandbox.run_command("exec", lease, "echo $USER")).out.strip() == "mist"
+        assert (await sandbox.run_command("release", lease)).code == 0
+        assert list(sandbox.cloud.burning()) == []
 
 
 async def test_f5_gpu_boots_at_once_and_is_billed_by_the_minute(sandbox: TripSandbox) -> None:
@@ -142,9 +142,9 @@ async def test_f6_the_balance_decides_how_long_it_lasts(sandbox: TripSandbox) ->
     await log_in_with_money(sandbox, "3.10")
     lease = await rent_machine(sandbox)
     await sandbox.cloud.advance(timedelta(hours=2))
-    said = await sandbox.run_command("ls", "--refresh", "--all")
-    assert lease in said.out
-    assert "余额不足" in said.out
+    result = await sandbox.run_command("ls", "--refresh", "--all")
+    assert lease in result.out
+    assert "余额不足" in result.out
     assert sandbox.cloud.driver.list_machines() == []
 
 
@@ -161,8 +161,8 @@ async def test_f7_shut_files_stay_fifteen_days_and_come_back(sandbox: TripSandbo
     assert (await sandbox.run_command("exec", again, "cat data.txt")).out == "precious"
     assert (await sandbox.run_command("release", again)).code == 0
     await sandbox.cloud.advance(timedelta(days=15, minutes=1))
-    said = await sandbox.run_command("restart", again)
-    assert said.code != 0
+    result = await sandbox.run_command("restart", again)
+    assert result.code != 0
     assert "precious" not in str(list(sandbox.cloud.root.rglob("data.txt")))
     assert not list(sandbox.cloud.root.rglob("data.txt"))
 
@@ -193,25 +193,27 @@ async def test_r1_a_python_file_runs(sandbox: TripSandbox, tmp_path: Path) -> No
 
 
 async def test_r3_screen_is_installed_listed_and_taken_up(tmp_path: Path) -> None:
-    async with trip_sandbox(tmp_path, speed=60, settings={"mistgpu.missing": "screen"}) as land:
-        await log_in_with_money(land)
-        lease = await rent_machine(land)
-        assert (await land.run_command("exec", lease, "command -v screen")).code != 0
-        said = await land.run_command(
+    async with trip_sandbox(tmp_path, speed=60, settings={"mistgpu.missing": "screen"}) as sandbox:
+        await log_in_with_money(sandbox)
+        lease = await rent_machine(sandbox)
+        assert (await sandbox.run_command("exec", lease, "command -v screen")).code != 0
+        result = await sandbox.run_command(
             "start", lease, "--name", "training", "--", "sh", "-c", "echo begun; sleep 60"
         )
-        assert said.code == 0, said.err
-        (session,) = (await land.run_command("sessions", lease, "--json")).data
+        assert result.code == 0, result.err
+        (session,) = (await sandbox.run_command("sessions", lease, "--json")).data
         assert session["id"].endswith(".training")
         assert session["attached"] is False
-        assert await land.cloud.cut_connections() >= 0
-        assert "begun" in (await land.run_command("logs", lease, "training")).out
-        again = await land.run_command("start", lease, "--name", "training", "--", "sh", "-c", "echo twice")
+        assert await sandbox.cloud.cut_connections() >= 0
+        assert "begun" in (await sandbox.run_command("logs", lease, "training")).out
+        again = await sandbox.run_command(
+            "start", lease, "--name", "training", "--", "sh", "-c", "echo twice"
+        )
         assert again.code == 0
-        assert "twice" not in (await land.run_command("logs", lease, "training")).out
-        assert (await land.run_command("stop", lease, "training")).code == 0
-        assert (await land.run_command("sessions", lease, "--json")).data == []
-        assert (await land.run_command("release", lease)).code == 0
+        assert "twice" not in (await sandbox.run_command("logs", lease, "training")).out
+        assert (await sandbox.run_command("stop", lease, "training")).code == 0
+        assert (await sandbox.run_command("sessions", lease, "--json")).data == []
+        assert (await sandbox.run_command("release", lease)).code == 0
 
 
 async def test_r4_a_shut_server_takes_the_session_with_it(sandbox: TripSandbox) -> None:
@@ -219,7 +221,7 @@ async def test_r4_a_shut_server_takes_the_session_with_it(sandbox: TripSandbox) 
     lease = await rent_machine(sandbox)
     assert (await sandbox.run_command("start", lease, "--name", "long", "--", "sleep", "600")).code == 0
     assert (await sandbox.run_command("release", lease)).code == 0
-    said = await sandbox.run_command("logs", lease, "long")
-    assert said.code == 6
-    assert "not running" in said.err
-    assert "files are kept until" in said.err.lower()
+    result = await sandbox.run_command("logs", lease, "long")
+    assert result.code == 6
+    assert "not running" in result.err
+    assert "files are kept until" in result.err.lower()

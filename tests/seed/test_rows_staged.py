@@ -22,12 +22,12 @@ async def sandbox(tmp_path: Path) -> AsyncIterator[TripSandbox]:
 
 
 async def log_in_with_dbc(sandbox: TripSandbox) -> str:
-    said = await sandbox.run_command("login", "1024gpu", "--json")
-    assert said.code == 0, said.err
-    address = str(said.data["account"])
+    result = await sandbox.run_command("login", "1024gpu", "--json")
+    assert result.code == 0, result.err
+    address = str(result.data["account"])
     async with httpx2.AsyncClient(base_url=sandbox.cloud.urls["dbc"]) as client:
-        given = {"address": address, "amount": "90000"}
-        assert (await client.post("/sandbox/faucet", json=given)).status_code == 200
+        form = {"address": address, "amount": "90000"}
+        assert (await client.post("/sandbox/faucet", json=form)).status_code == 200
     return address
 
 
@@ -56,18 +56,18 @@ async def test_o4_cpu_only_machines_can_be_had(sandbox: TripSandbox) -> None:
     assert all(offer["deposit"]["money"]["currency"] == "DBC" for offer in listed["offers"])
 
 
-async def test_o5_compatibility_is_told(sandbox: TripSandbox) -> None:
+async def test_o5_compatibility_is_reported(sandbox: TripSandbox) -> None:
     assert (await get_overview(sandbox))["compatibility"] == "cuDNN errors seen"
 
 
 async def test_f1_first_use_hands_out_a_private_key_to_keep(sandbox: TripSandbox) -> None:
-    said = await sandbox.run_command("login", "1024gpu", "--json")
-    address = said.data["account"]
+    result = await sandbox.run_command("login", "1024gpu", "--json")
+    address = result.data["account"]
     kept = (await sandbox.run_command("whoami", "--show-key", "1024gpu", "--json")).data["credentials"][
         "private_key"
     ]
     assert len(kept) == 64
-    assert kept not in said.out + said.err
+    assert kept not in result.out + result.err
     state = b"".join(path.read_bytes() for path in (sandbox.home / "state").rglob("*") if path.is_file())
     assert kept.encode() not in state, "encrypted at rest"
     assert (await sandbox.run_command("-y", "logout", "1024gpu", "--forget-key")).code == 0
@@ -80,10 +80,10 @@ async def test_f1_first_use_hands_out_a_private_key_to_keep(sandbox: TripSandbox
 
 async def test_f2_wallet_address_purchase_page_and_advice(sandbox: TripSandbox) -> None:
     address = await log_in_with_dbc(sandbox)
-    way = (await sandbox.run_command("topup", "1024gpu", "80000DBC", "--json")).data
-    assert way["url"].endswith(f"address_user={address}")
-    assert "80,000 DBC" in way["advice"]
-    assert "60,000 DBC" in way["advice"]
+    top_up = (await sandbox.run_command("topup", "1024gpu", "80000DBC", "--json")).data
+    assert top_up["url"].endswith(f"address_user={address}")
+    assert "80,000 DBC" in top_up["advice"]
+    assert "60,000 DBC" in top_up["advice"]
     assert await get_dbc_balance(sandbox) == 90000 * 10**8
 
 
@@ -98,9 +98,9 @@ async def test_f3_mail_is_bound_by_a_small_payment(sandbox: TripSandbox) -> None
 
 
 async def rent_cpu_machine(sandbox: TripSandbox) -> dict[str, Any]:
-    said = await sandbox.run_command("rent", "-p", "1024gpu", "--cpu", "--for", "1天", "--json")
-    assert said.code == 0, said.err
-    found: dict[str, Any] = said.data
+    result = await sandbox.run_command("rent", "-p", "1024gpu", "--cpu", "--for", "1天", "--json")
+    assert result.code == 0, result.err
+    found: dict[str, Any] = result.data
     return found
 
 
@@ -118,9 +118,9 @@ async def test_f4_cpu_container_is_free_while_the_deposit_lies(sandbox: TripSand
 
 
 async def upgrade_lease(sandbox: TripSandbox, lease: dict[str, Any]) -> dict[str, Any]:
-    said = await sandbox.run_command("upgrade", lease["id"], "--gpu", "2080ti", "--for", "1d", "--json")
-    assert said.code == 0, said.err
-    found: dict[str, Any] = said.data
+    result = await sandbox.run_command("upgrade", lease["id"], "--gpu", "2080ti", "--for", "1d", "--json")
+    assert result.code == 0, result.err
+    found: dict[str, Any] = result.data
     return found
 
 
@@ -159,7 +159,7 @@ async def test_f7_return_with_the_mailed_code_refunds_unused_time(sandbox: TripS
     assert total["paid"]["minor"] - total["refunded"]["minor"] == total["spent"]["minor"] > 0
     assert sandbox.cloud.driver.list_machines() == []
     again = await sandbox.run_command("release", gpu["id"], "--json")
-    assert again.code == 0, "given back twice is given back"
+    assert again.code == 0, "a second release changes nothing"
     assert again.data["totals"] == released["totals"]
 
 
@@ -175,18 +175,18 @@ async def test_f6_time_that_runs_out_shuts_the_server(sandbox: TripSandbox) -> N
 
 async def rent_for_an_hour(sandbox: TripSandbox) -> dict[str, Any]:
     await log_in_with_dbc(sandbox)
-    said = await sandbox.run_command("rent", "-p", "1024gpu", "--gpu", "2080Ti", "--for", "1h", "--json")
-    assert said.code == 0, said.err
-    found: dict[str, Any] = said.data
+    result = await sandbox.run_command("rent", "-p", "1024gpu", "--gpu", "2080Ti", "--for", "1h", "--json")
+    assert result.code == 0, result.err
+    found: dict[str, Any] = result.data
     return found
 
 
-async def test_a1_taken_over_by_the_line_of_its_mail(tmp_path: Path) -> None:
-    async with trip_sandbox(tmp_path, speed=60, settings={"1024gpu.api": "off"}) as land:
-        site = await land.cloud.get_manual_rental("1024gpu").rent_manually()
+async def test_a1_adopted_by_the_ssh_command_of_its_mail(tmp_path: Path) -> None:
+    async with trip_sandbox(tmp_path, speed=60, settings={"1024gpu.api": "off"}) as sandbox:
+        access = await sandbox.cloud.get_manual_rental("1024gpu").rent_manually()
         common = (
             "adopt",
-            site.ssh_command,
+            access.ssh_command,
             "-p",
             "1024gpu",
             "--price",
@@ -195,27 +195,27 @@ async def test_a1_taken_over_by_the_line_of_its_mail(tmp_path: Path) -> None:
             "24h",
             "--json",
         )
-        said = await land.run_command(*common, "--stdin", "password", input_text=f"{site.password}\n")
-        assert said.code == 0, said.err
-        lease = said.data["id"]
-        assert (await land.run_command("exec", lease, 'echo "$USER"')).out.strip() == "root"
-        left = await land.run_command("release", lease)
+        result = await sandbox.run_command(*common, "--stdin", "password", input_text=f"{access.password}\n")
+        assert result.code == 0, result.err
+        lease = result.data["id"]
+        assert (await sandbox.run_command("exec", lease, 'echo "$USER"')).out.strip() == "root"
+        left = await sandbox.run_command("release", lease)
         assert left.code == 11, "nothing on it stops it, so the user must"
         assert "https://www.1024gpu.top/home" in left.err
-        await land.cloud.get_manual_rental("1024gpu").stop_manually(site.ref)
-        assert (await land.run_command("release", lease, "--confirmed")).code == 0
+        await sandbox.cloud.get_manual_rental("1024gpu").stop_manually(access.ref)
+        assert (await sandbox.run_command("release", lease, "--confirmed")).code == 0
 
 
 async def test_a1_access_comes_by_mail_only(sandbox: TripSandbox) -> None:
     lease = await rent_for_an_hour(sandbox)
     assert str(Endpoint(**lease["endpoint"])).startswith("ssh root@")
-    said = await sandbox.run_command("exec", lease["id"], 'echo "$USER"')
-    assert said.out.strip() == "root"
+    result = await sandbox.run_command("exec", lease["id"], 'echo "$USER"')
+    assert result.out.strip() == "root"
     orders = list(sandbox.cloud.simulators_by_name["1024gpu"].state.orders.values())  # type: ignore[attr-defined]
     passwords = [order.password for order in orders if order.password]
     async with httpx2.AsyncClient(base_url=sandbox.cloud.urls["1024gpu"]) as client:
-        given = {"wallet_address_user": orders[0].wallet, "user_name_platform": "1024lab", "language": "CN"}
-        listed = (await client.post("/rent/get_all_order", params=given)).text
+        form = {"wallet_address_user": orders[0].wallet, "user_name_platform": "1024lab", "language": "CN"}
+        listed = (await client.post("/rent/get_all_order", params=form)).text
     assert lease["ref"] in listed
     assert not [password for password in passwords if password in listed], "no field of the wire holds it"
     assert (await sandbox.run_command("release", lease["id"])).code == 0
@@ -226,8 +226,8 @@ async def test_r1_python_is_two_and_python3_is_used(sandbox: TripSandbox, tmp_pa
     (tmp_path / "train.py").write_text("import sys\nprint(f'{sys.version_info.major}')")
     assert (await sandbox.run_command("push", lease["id"], str(tmp_path / "train.py"))).code == 0
     assert (await sandbox.run_command("exec", lease["id"], "python train.py")).code != 0
-    said = await sandbox.run_command("start", lease["id"], "--", "train.py")
-    assert said.code == 0, said.err
+    result = await sandbox.run_command("start", lease["id"], "--", "train.py")
+    assert result.code == 0, result.err
     logs = await sandbox.run_command("logs", lease["id"], "job", "--follow")
     assert logs.out.strip() == "3"
     assert (await sandbox.run_command("release", lease["id"])).code == 0

@@ -90,14 +90,14 @@ async def test_a_driven_task_finds_its_time_passed_whenever_it_sleeps() -> None:
     clock = ManualClock()
 
     async def poll() -> datetime:
-        for _look in range(1000):
+        for _attempt in range(1000):
             await clock.sleep(MINUTE)
         return clock.now()
 
-    async def beside() -> None:
+    async def sleep_ten_minutes() -> None:
         await clock.sleep(10 * MINUTE)
 
-    other = asyncio.ensure_future(beside())
+    other = asyncio.ensure_future(sleep_ten_minutes())
     assert await clock.drive(poll()) == START + 1000 * MINUTE
     await other
 
@@ -109,7 +109,7 @@ async def test_a_driven_task_finds_its_time_passed_whenever_it_sleeps() -> None:
         await clock.drive(fails())
 
 
-def test_the_wall_is_whatever_a_test_says() -> None:
+def test_system_time_can_be_set_by_a_test() -> None:
     wall = datetime(2030, 1, 1, tzinfo=UTC)
     clock = ManualClock(wall=lambda: wall)
     assert clock.from_wall_time(wall - MINUTE) == START - MINUTE

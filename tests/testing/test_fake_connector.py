@@ -58,7 +58,7 @@ async def test_a_machine_that_is_off_is_unavailable(machines: FakeMachines, conn
         await connector.open_connection("lease", machine.endpoint, PASSWORD)
 
 
-async def test_another_machine_at_the_address_is_not_entered(
+async def test_another_machine_at_the_address_is_refused(
     machines: FakeMachines, connector: FakeConnector
 ) -> None:
     machine = await boot_machine(machines)

@@ -99,7 +99,7 @@ async def test_a_login_is_the_entry_s_own_and_kept_until_it_is_renewed(service: 
         assert (login.account, login.token) == ("student", Secret("token-1"))
         later = FakePluginContext(ENTRY, user=user, auth=AUTH)
         assert await later.get_login() == login
-        assert (await later.get_login(renew=True)).token == Secret("token-2")
+        assert (await later.get_login(force_new=True)).token == Secret("token-2")
         assert (await FakePluginContext(AUTH, user=user).get_login()).token == Secret("token-2")
         assert service.logins == ["open", "open"]
 
@@ -131,18 +131,18 @@ async def test_a_lost_request_never_arrives_and_a_lost_answer_had_its_effect(
     service: LoginService, error: type[BaseException]
 ) -> None:
     async with FakeUser(config={"acme": {"url": service.url, "node": service.url}}) as user:
-        deaf = FakePluginContext(
+        lossy = FakePluginContext(
             ENTRY, user=user, faults=HttpFaults(lose_request=1, lose_response=2, error=error)
         )
         form = {"password": Secret("open sesame")}
         with pytest.raises(error):
-            await deaf.http.request("POST", "/login", form=form)
+            await lossy.http.request("POST", "/login", form=form)
         assert service.logins == []
         with pytest.raises(error):
-            await deaf.http_for("node").request("POST", "/login", form=form)
+            await lossy.http_for("node").request("POST", "/login", form=form)
         assert service.logins == ["open sesame"]
-        assert (await deaf.http.request("POST", "/login", form=form)).status == 200
-        assert deaf.faults.sent == ["POST /login"] * 3
+        assert (await lossy.http.request("POST", "/login", form=form)).status == 200
+        assert lossy.faults.sent == ["POST /login"] * 3
 
 
 async def test_the_log_shows_no_secret(service: LoginService) -> None:

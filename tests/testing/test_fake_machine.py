@@ -58,8 +58,14 @@ async def machines(tmp_path: Path) -> AsyncIterator[FakeMachines]:
 
 
 async def boot_machine(machines: FakeMachines, **changes: Any) -> FakeMachine:
-    given = {"user": "mist", "password": "open sesame", "hostname": "gpu28", "data": "lab/42", **changes}
-    return await machines.boot(**given)
+    spec_fields = {
+        "user": "mist",
+        "password": "open sesame",
+        "hostname": "gpu28",
+        "data": "lab/42",
+        **changes,
+    }
+    return await machines.boot(**spec_fields)
 
 
 async def test_nothing_is_written_before_somebody_connects(machines: FakeMachines) -> None:
@@ -97,7 +103,7 @@ async def test_one_machine_a_disk_and_an_erased_disk_is_empty(machines: FakeMach
     assert (await (await again.connect()).run("cat file")).exit_status == 1
 
 
-async def test_a_boot_fails_as_often_as_it_is_told_to(machines: FakeMachines) -> None:
+async def test_boot_fails_as_often_as_configured(machines: FakeMachines) -> None:
     machines.boot_failures = 1
     with pytest.raises(BootFailed):
         await boot_machine(machines)
@@ -111,11 +117,11 @@ async def test_a_missing_program_is_not_there_until_it_is_installed(machines: Fa
     assert (await connection.run("sudo apt-get install -y tar && tar --version")).exit_status == 0
 
 
-async def test_the_stop_script_tells_the_provider_and_ends_the_machine(machines: FakeMachines) -> None:
-    told: list[str] = []
+async def test_stop_script_notifies_the_provider_and_ends_the_machine(machines: FakeMachines) -> None:
+    notified: list[str] = []
 
     async def on_stop(machine_id: str) -> None:
-        told.append(machine_id)
+        notified.append(machine_id)
 
     machine = await boot_machine(machines, stop_scripts=("~/shutdown.sh",), on_stop=on_stop)
     connection = await machine.connect()
@@ -123,7 +129,7 @@ async def test_the_stop_script_tells_the_provider_and_ends_the_machine(machines:
         await connection.run("sh ~/shutdown.sh")
     assert caught.value.retryable
     await machine.kill()
-    assert (told, machines.alive_machines) == ([machine.id], {})
+    assert (notified, machines.alive_machines) == ([machine.id], {})
     with pytest.raises(UnavailableError):
         await machines.connect(machine.endpoint)
 

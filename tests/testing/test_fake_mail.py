@@ -14,7 +14,7 @@ from gpurent.testing.fakes import ADDRESS, FakeMailbox, FakePostOffice, ManualCl
 
 class TestFakeMailbox(MailboxContract):
     @pytest.fixture
-    def box(self) -> MailboxUnderTest:
+    def mailbox(self) -> MailboxUnderTest:
         mailbox = FakeMailbox(ManualClock())
 
         async def deliver(sender: str, subject: str, text: str, at: datetime) -> None:
@@ -24,16 +24,16 @@ class TestFakeMailbox(MailboxContract):
 
 
 async def test_the_post_office_knows_its_addresses() -> None:
-    office = FakePostOffice(ManualClock(NOON))
-    mine, other = office.open_mailbox(), office.open_mailbox("other@sandbox.example")
-    assert office.open_mailbox(ADDRESS.upper()) is mine
-    await office.send(to=ADDRESS, sender=SENDER, subject="code", text="1")
-    await office.send(to="nobody@sandbox.example", sender=SENDER, subject="code", text="2")
-    assert [mail.text for mail in mine.mails] == ["1"]
+    post_office = FakePostOffice(ManualClock(NOON))
+    mailbox, other = post_office.open_mailbox(), post_office.open_mailbox("other@sandbox.example")
+    assert post_office.open_mailbox(ADDRESS.upper()) is mailbox
+    await post_office.send(to=ADDRESS, sender=SENDER, subject="code", text="1")
+    await post_office.send(to="nobody@sandbox.example", sender=SENDER, subject="code", text="2")
+    assert [mail.text for mail in mailbox.mails] == ["1"]
     assert other.mails == []
 
 
-async def test_a_mail_can_be_spoilt_or_lost_on_its_way() -> None:
+async def test_mails_can_be_altered_or_lost() -> None:
     mailbox = FakeMailbox(ManualClock(NOON))
 
     def alter(mail: Mail) -> Mail | None:

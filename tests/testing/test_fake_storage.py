@@ -44,9 +44,7 @@ class TestMemoryState(PluginStateContract):
 
 
 @pytest.mark.parametrize(("moment", "left"), [("before", None), ("after", "2")])
-def test_a_process_dies_at_the_write_it_is_told_to(
-    moment: Literal["before", "after"], left: str | None
-) -> None:
+def test_process_dies_at_the_configured_write(moment: Literal["before", "after"], left: str | None) -> None:
     state = MemoryState()
     state.kill_at(2, moment)
     state.put("first", "1")

@@ -46,7 +46,7 @@ def test_the_factor_follows_the_load_and_is_never_below_one(monkeypatch: pytest.
     assert load_timeouts.load_factor() >= 1
 
 
-def test_a_process_that_others_hold_up_has_more_time(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_process_delayed_by_others_has_more_time(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """At a low priority it waits long even if the run queue is short."""
     meter = load_timeouts.LoadMeter()
     monkeypatch.setattr(load_timeouts.LoadMeter, "_system_load", lambda _meter: 0.0)
@@ -62,12 +62,12 @@ def test_a_process_that_others_hold_up_has_more_time(monkeypatch: pytest.MonkeyP
 
 
 async def test_eventually_returns_as_soon_as_it_is_so() -> None:
-    looks = iter([False, False, True])
+    results = iter([False, False, True])
 
-    async def so() -> bool:
-        return next(looks)
+    async def next_result() -> bool:
+        return next(results)
 
-    await wait_until(so)
+    await wait_until(next_result)
     with pytest.raises(AssertionError, match="in time"):
         await wait_until(lambda: asyncio.sleep(0, False), seconds=0.01)
 
@@ -121,7 +121,7 @@ def test_next_one_runs():
 
 
 def test_a_hung_test_fails_where_it_hangs_and_the_next_one_runs(tmp_path: Path) -> None:
-    begun = time.monotonic()
+    started = time.monotonic()
     ran = run_pytest(tmp_path, HANGING_TEST, "0.5")
     assert ran.returncode == 1, ran.stdout + ran.stderr
     assert "2 failed, 2 passed" in ran.stdout
@@ -129,7 +129,7 @@ def test_a_hung_test_fails_where_it_hangs_and_the_next_one_runs(tmp_path: Path) 
     assert "thread bystander:" in ran.stdout
     assert "waits_for_ever" in ran.stdout
     assert "threading.Event().wait()" in ran.stdout
-    assert time.monotonic() - begun < 100
+    assert time.monotonic() - started < 100
 
 
 UNSTOPPABLE_TEST = """

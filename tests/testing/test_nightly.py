@@ -40,8 +40,8 @@ def read_outcomes(folder: Path) -> list[tuple[str, str]]:
 def test_what_passed_at_this_commit_is_not_run_again(tmp_path: Path) -> None:
     folder = tmp_path / "work"
     folder.mkdir()
-    mended = tmp_path / "mended"
-    (folder / "test_it.py").write_text(TEST_SOURCE.format(mended=str(mended)))
+    fixed = tmp_path / "mended"
+    (folder / "test_it.py").write_text(TEST_SOURCE.format(mended=str(fixed)))
     (folder / ".gitignore").write_text(f"{RESULTS_FILE}\n")
     commit = ["git", "-c", "user.name=x", "-c", "user.email=x@x", "commit", "-qm", "x"]
     for command in (["git", "init", "-q"], ["git", "add", "."], commit):
@@ -50,7 +50,7 @@ def test_what_passed_at_this_commit_is_not_run_again(tmp_path: Path) -> None:
     assert code == 1, out
     first = [("test_one[0]", "passed"), ("test_one[1]", "failed"), ("test_one[2]", "passed")]
     assert read_outcomes(folder) == first
-    mended.touch()
+    fixed.touch()
     code, out = run_nightly(folder)
     assert code == 0, out
     assert read_outcomes(folder) == [*first, ("test_one[1]", "passed")]

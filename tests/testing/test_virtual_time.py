@@ -41,9 +41,9 @@ def test_sleeps_of_the_loop_and_of_its_clock_are_one_time() -> None:
         assert asyncio.get_running_loop().time() == 3600
         return woken
 
-    begun = time.monotonic()
+    started = time.monotonic()
     assert run_virtual(work()) == [("loop", HOUR / 2), ("clock", HOUR)]
-    assert time.monotonic() - begun < 60
+    assert time.monotonic() - started < 60
 
 
 def test_a_time_limit_passes_on_the_clock() -> None:
@@ -56,7 +56,7 @@ def test_a_time_limit_passes_on_the_clock() -> None:
     assert run_virtual(work()) == 2 * HOUR
 
 
-def test_who_moves_the_clock_moves_nothing_else() -> None:
+def test_advancing_the_clock_does_not_advance_the_loop() -> None:
     """A jump of the clock, as after the computer was asleep: the loop's own time does not change."""
 
     async def work() -> float:
@@ -108,8 +108,8 @@ async def test_a_process_that_moves_a_shared_clock_moves_it_for_all(tmp_path: Pa
     sleeping = asyncio.create_task(clock.sleep(HOUR))
     program = (
         "import sys; from datetime import timedelta; from pathlib import Path\n"
-        "from gpurent.testing.fakes.shared_clock import SharedClock\n"
-        "clock = SharedClock(Path(sys.argv[1])); clock.advance(timedelta(hours=2)); print(clock.now())\n"
+        "from gpurent.testing.fakes.shared_clock import SharedClockClient\n"
+        "clock = SharedClockClient(Path(sys.argv[1])); clock.advance(timedelta(hours=2)); print(clock.now())\n"
     )
     async with share_clock(clock, path):
         process = await asyncio.create_subprocess_exec(

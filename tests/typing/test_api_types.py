@@ -32,7 +32,7 @@ def test_a_provider_written_against_the_api_is_clean() -> None:
     assert run_mypy("provider.py") == []
 
 
-def test_what_a_stranger_gets_wrong_is_reported() -> None:
+def test_mistakes_of_plugin_authors_are_reported() -> None:
     lines = (HERE / "wrong_provider.py").read_text("utf-8").splitlines()
     marked = [
         (number, line.partition("# wrong: ")[2])

@@ -28,9 +28,9 @@ from gpurent.errors import GpurentError
 from gpurent.infra.registry.registry import EntryPointRegistry
 from gpurent.infra.sqlite.codec import loads
 from gpurent.infra.sqlite.store import SqliteStore
-from gpurent.testing.fakes.shared_clock import SharedClock
-from gpurent.testing.fakes.tracked_http import VirtualTimeHttp
+from gpurent.testing.fakes.shared_clock import SharedClockClient
 from gpurent.testing.fakes.virtual_time import VirtualTimeLoop
+from gpurent.testing.fakes.virtual_time_http import VirtualTimeHttp
 from tests.fork_server import import_everything
 from tests.workflow.trip_sandbox import ScriptedUser
 
@@ -65,7 +65,7 @@ class KillingStore(SqliteStore):
 
 
 async def run_task(
-    task: dict[str, Any], registry: EntryPointRegistry, pipe: int, clock: SharedClock | None
+    task: dict[str, Any], registry: EntryPointRegistry, pipe: int, clock: SharedClockClient | None
 ) -> dict[str, Any]:
     outside = ExternalDependencies(open_store=KillingStore)
     if clock is not None:
@@ -78,8 +78,8 @@ async def run_task(
     application = Application(registry, Path(task["home"]), task["environment"], ScriptedUser(), outside)
     try:
         if task.get("watch"):
-            looked = await application.guard.run_once()
-            return {"end": 0, "trouble": [item.failure for item in looked if item.failure]}
+            observed = await application.guard.run_once()
+            return {"end": 0, "trouble": [item.failure for item in observed if item.failure]}
         if "want" in task and not application.trip_tracker.list_trips():
             end = await application.trips.run(loads(task["want"], TripSpec))
         else:
@@ -92,7 +92,7 @@ async def run_task(
 
 
 def run_child(task: dict[str, Any], registry: EntryPointRegistry, pipe: int) -> None:
-    clock = SharedClock(Path(task["clock"])) if "clock" in task else None
+    clock = SharedClockClient(Path(task["clock"])) if "clock" in task else None
     loop_factory = None if clock is None else partial(VirtualTimeLoop, clock)
     try:
         with asyncio.Runner(loop_factory=loop_factory) as runner:

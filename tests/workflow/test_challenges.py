@@ -25,7 +25,7 @@ from gpurent.workflow.runtime.questions import (
 )
 from gpurent.workflow.runtime.waiting import Poller
 
-SENDER = "noreply@shop.example"
+SENDER = "noreply@acme.example"
 MINUTE = timedelta(minutes=1)
 
 
@@ -89,11 +89,13 @@ def store(tmp_path: Path) -> Iterator[SqliteStore]:
 
 
 def make_answerer(
-    store: SqliteStore, *mails: Mail, person: Callable[[str], str | None] | None = None
+    store: SqliteStore, *mails: Mail, answer_question: Callable[[str], str | None] | None = None
 ) -> tuple[ChallengeAnswerer, DelayedMailbox]:
     clock = ManualClock(eager=True)
-    box = DelayedMailbox(clock, [(timedelta(), one) for one in mails])
-    return ChallengeAnswerer(box, Poller(clock), Questions(store, AnsweringPrompter(person), clock)), box
+    mailbox = DelayedMailbox(clock, [(timedelta(), one) for one in mails])
+    return ChallengeAnswerer(
+        mailbox, Poller(clock), Questions(store, AnsweringPrompter(answer_question), clock)
+    ), mailbox
 
 
 @pytest.mark.parametrize(
@@ -121,14 +123,14 @@ def test_only_a_whole_line_counts_and_two_codes_are_none(text: str, code: str | 
 
 
 def test_a_hostile_line_cannot_stall_the_pattern() -> None:
-    begun = time.monotonic()
+    started = time.monotonic()
     assert extract_answer(make_challenge(r"(\s*(?:\d\s*)*)x"), "1" * 1_000_000) is None
-    assert time.monotonic() - begun < 1
+    assert time.monotonic() - started < 1
 
 
 HOSTILE_MAILS = {
-    "another sender": make_mail("9999", sender="noreply@shop.example.evil.example"),
-    "another name": make_mail("9999", sender="xnoreply@shop.example"),
+    "another sender": make_mail("9999", sender="noreply@acme.example.evil.example"),
+    "another name": make_mail("9999", sender="xnoreply@acme.example"),
     "too old": make_mail("9999", at=START - timedelta(seconds=1)),
     "another order": make_mail("9999", subject="your order 41"),
     "no code": make_mail("hello"),
@@ -147,12 +149,12 @@ async def test_a_mail_that_does_not_count_is_passed_over(kind: str, store: Sqlit
 
 
 def test_the_sender_counts_in_any_case_and_the_second_of_the_question_counts_whole() -> None:
-    asked = make_challenge()
+    challenge = make_challenge()
     precise = Challenge(
         key="k",
         question="q",
-        pattern=asked.pattern,
-        sender="NoReply@Shop.Example",
+        pattern=challenge.pattern,
+        sender="NoReply@Acme.Example",
         subject="",
         since=START + timedelta(milliseconds=700),
     )
@@ -174,7 +176,7 @@ async def test_a_mail_that_comes_late_is_waited_for(store: SqliteStore) -> None:
     assert box.search_count == timedelta(minutes=9) / MAIL_POLL_INTERVAL + 1
 
 
-async def test_the_wait_has_an_end_and_then_a_person_is_needed(store: SqliteStore) -> None:
+async def test_wait_times_out_and_requires_input(store: SqliteStore) -> None:
     one, box = make_answerer(store)
     with pytest.raises(InputRequired, match="code to release order 42") as caught:
         await one.answer_challenge(make_challenge())
@@ -184,41 +186,41 @@ async def test_the_wait_has_an_end_and_then_a_person_is_needed(store: SqliteStor
     assert "gpurent resume" in caught.value.hint
 
 
-async def test_a_mailbox_that_stumbles_is_tried_again(store: SqliteStore) -> None:
+async def test_temporary_mailbox_errors_are_retried(store: SqliteStore) -> None:
     one, box = make_answerer(store, make_mail("1234"))
     box.errors = [UnavailableError("down"), UnavailableError("still down")]
     assert await one.answer_challenge(make_challenge()) == "1234"
     assert box.search_count == 3
 
 
-async def test_a_mailbox_that_refuses_us_says_so_or_leaves_it_to_the_person(store: SqliteStore) -> None:
+async def test_mailbox_refusal_is_reported_or_left_to_the_user(store: SqliteStore) -> None:
     one, box = make_answerer(store, make_mail("1234"))
     box.errors = [AuthError("rejected the mailbox password")]
     with pytest.raises(AuthError, match="rejected the mailbox"):
         await one.answer_challenge(make_challenge())
-    one, box = make_answerer(store, person=lambda question: "4321")
+    one, box = make_answerer(store, answer_question=lambda question: "4321")
     box.errors = [AuthError("rejected the mailbox password")]
     assert await one.answer_challenge(make_challenge()) == "4321"
     assert box.clock.now() == START
 
 
-async def test_without_a_mailbox_the_person_is_asked_at_once(store: SqliteStore) -> None:
+async def test_without_a_mailbox_the_user_is_asked_at_once(store: SqliteStore) -> None:
     questions: list[str] = []
 
-    def person(question: str) -> str:
+    def answer_question(question: str) -> str:
         questions.append(question)
         return " 验证码：1234 "
 
-    one, box = make_answerer(store, make_mail("9999"), person=person)
+    one, box = make_answerer(store, make_mail("9999"), answer_question=answer_question)
     box.is_available = False
     assert await one.answer_challenge(make_challenge()) == "1234"
     assert questions == ["the code to release order 42"]
     assert (box.search_count, box.clock.now()) == (0, START)
 
 
-async def test_what_a_person_types_is_checked_like_a_mail(store: SqliteStore) -> None:
+async def test_typed_answers_are_checked_like_mails(store: SqliteStore) -> None:
     typed = [" ", "no", "１２３４", "1234"]
-    one, box = make_answerer(store, person=lambda question: typed.pop(0))
+    one, box = make_answerer(store, answer_question=lambda question: typed.pop(0))
     box.is_available = False
     with pytest.raises(UnavailableError, match="not a valid answer") as caught:
         await one.answer_challenge(make_challenge())
@@ -227,9 +229,9 @@ async def test_what_a_person_types_is_checked_like_a_mail(store: SqliteStore) ->
     assert await one.answer_challenge(make_challenge()) == "1234"
 
 
-async def test_a_person_who_leaves_or_types_nothing_is_needed_later(store: SqliteStore) -> None:
-    for given in (None, ""):
-        one, box = make_answerer(store, person=lambda question, given=given: given)  # type: ignore[misc]
+async def test_unanswered_question_requires_input_later(store: SqliteStore) -> None:
+    for answer in (None, ""):
+        one, box = make_answerer(store, answer_question=lambda question, answer=answer: answer)  # type: ignore[misc]
         box.is_available = False
         with pytest.raises(InputRequired):
             await one.answer_challenge(make_challenge())

@@ -21,21 +21,21 @@ async def test_a_connection_cut_right_after_the_login_is_reopened(
     opened = []
     real = FakeConnector.open_connection
 
-    async def open_and_cut(self: FakeConnector, *given: Any) -> Any:
-        opened.append(await real(self, *given))
+    async def open_and_cut(self: FakeConnector, *args: Any) -> Any:
+        opened.append(await real(self, *args))
         if len(opened) <= 2:
             await opened[-1].close()
         return opened[-1]
 
     monkeypatch.setattr(FakeConnector, "open_connection", open_and_cut)
     async with VirtualSandbox.open_sandbox(tmp_path, "mistgpu") as sandbox:
-        person = ScriptedUser()
-        job = sandbox.make_job(person, lines=3)
-        async with sandbox.open_application(person) as application:
+        user = ScriptedUser()
+        job = sandbox.make_job(user, lines=3)
+        async with sandbox.open_application(user) as application:
             await sandbox.log_in_to_mistgpu(application, "4")
             end = await application.trips.run(job.make_spec("mistgpu"))
             assert end.exit_code == 0
         assert job.results.read_text().endswith("done\n")
         assert len(opened) >= 3
-        assert EventKind.CONNECTION_LOST in person.event_kinds()
+        assert EventKind.CONNECTION_LOST in user.event_kinds()
         assert list(sandbox.list_burning()) == []

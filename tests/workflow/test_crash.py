@@ -88,11 +88,11 @@ async def prepare(sandbox: TripSandbox, provider: str, home: Path) -> TripSpec:
 def count_movements(sandbox: TripSandbox, provider: str) -> Counter[tuple[str, str, str]]:
     """Count the ledger entries of all simulators by kind, without what depends on the duration of a trip."""
     found: Counter[tuple[str, str, str]] = Counter()
-    for portal, lines in sandbox.cloud.ledgers().items():
+    for simulator, lines in sandbox.cloud.ledgers().items():
         for line in lines:
             fixed = line.kind in ("recharge", "bought")
             if line.kind != "usage":
-                found[portal, line.kind, str(line.amount) if fixed else ""] += 1
+                found[simulator, line.kind, str(line.amount) if fixed else ""] += 1
     return found
 
 
@@ -101,31 +101,31 @@ async def run_through_kills(
 ) -> tuple[Counter[tuple[str, str, str]], list[str], TripSandbox]:
     speed = SPEED_OF_ALL_KILLS if share == 1 else SPEED
     async with (
-        trip_sandbox(tmp_path, speed=max(1, int(speed / load_factor()))) as land,
+        trip_sandbox(tmp_path, speed=max(1, int(speed / load_factor()))) as sandbox,
         start_crash_process() as client,
     ):
-        want = await prepare(land, provider, tmp_path / "home")
-        environment = dict(land.environment())
+        spec = await prepare(sandbox, provider, tmp_path / "home")
+        environment = dict(sandbox.environment())
         task = {
             "environment": environment,
-            "home": str(land.home / "state"),
-            "want": json.dumps(get_converter().unstructure(want)),
+            "home": str(sandbox.home / "state"),
+            "want": json.dumps(get_converter().unstructure(spec)),
         }
-        spare: list[str] = []
+        remaining: list[str] = []
         answer: dict[str, Any] = {}
-        for _life in range(MAX_KILLS):
-            answer = await client.run_task(**task, spare=spare, share=share)
+        for _process in range(MAX_KILLS):
+            answer = await client.run_task(**task, spare=remaining, share=share)
             if "died" not in answer:
                 break
-            assert answer["died"] not in spare, "dead twice at one point"
-            spare.append(answer["died"])
+            assert answer["died"] not in remaining, "dead twice at one point"
+            remaining.append(answer["died"])
         assert answer.get("end") == 0, answer
         metrics = json.loads((tmp_path / "home" / "out" / "metrics.json").read_text())
         assert metrics["planned_epochs"] == len(metrics["epochs"]) == 2
-        assert list(land.cloud.burning()) == []
-        assert land.cloud.driver.list_machines() == []
-        await check_receipt(land, provider)
-        return count_movements(land, provider), spare, land
+        assert list(sandbox.cloud.burning()) == []
+        assert sandbox.cloud.driver.list_machines() == []
+        await check_receipt(sandbox, provider)
+        return count_movements(sandbox, provider), remaining, sandbox
 
 
 async def check_receipt(sandbox: TripSandbox, provider: str) -> None:
@@ -134,8 +134,8 @@ async def check_receipt(sandbox: TripSandbox, provider: str) -> None:
         (lease,) = application.store.list_leases()
         receipt = await application.receipts.get_current_receipt(lease.id)
         account = dict(application.account_commands.list_logins())[provider]
-        portal = "mistgpu" if provider == "mistgpu" else "dbc"
-        lines = [line for line in sandbox.cloud.ledgers()[portal] if line.account == account]
+        simulator_name = "mistgpu" if provider == "mistgpu" else "dbc"
+        lines = [line for line in sandbox.cloud.ledgers()[simulator_name] if line.account == account]
         balance = (await application.account_money.get_balance(provider)).available
         assert sum(line.amount.amount for line in lines) == balance.amount
         bought = sum(line.amount.amount for line in lines if line.kind in ("recharge", "bought"))
@@ -167,10 +167,10 @@ async def test_killed_at_every_step_and_resumed(tmp_path: Path, provider: str, s
     """Killed at one in ``share`` points; nightly at all of them."""
     for name in ("calm", "storm"):
         (tmp_path / name / "home").mkdir(parents=True)
-    calm, none, _land = await run_through_kills(tmp_path / "calm", provider, share=0)
-    storm, points, _land = await run_through_kills(tmp_path / "storm", provider, share=share)
+    clean_run, none, _sandbox = await run_through_kills(tmp_path / "calm", provider, share=0)
+    killed_run, points, _sandbox = await run_through_kills(tmp_path / "storm", provider, share=share)
     assert none == []
-    assert storm == calm, "the same payments, the same number of times"
+    assert killed_run == clean_run, "the same payments, the same number of times"
     expected = {
         "select-provider",
         "login",

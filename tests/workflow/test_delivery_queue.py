@@ -31,16 +31,16 @@ def gate() -> Iterator[threading.Event]:
 
 def test_everything_is_sent_in_order_and_reported() -> None:
     sent: list[int] = []
-    heard: list[DeliveryOutcome] = []
-    queue: DeliveryQueue[int] = DeliveryQueue("x", sent.append, LONG_SECONDS, heard.append)
+    outcomes: list[DeliveryOutcome] = []
+    queue: DeliveryQueue[int] = DeliveryQueue("x", sent.append, LONG_SECONDS, outcomes.append)
     for number in range(20):
         queue.put(number)
     assert queue.drain(LONG_SECONDS) == 0
     assert sent == list(range(20))
-    assert [outcome.reason for outcome in heard] == [""] * 20
+    assert [outcome.reason for outcome in outcomes] == [""] * 20
 
 
-def test_the_oldest_makes_room(gate: threading.Event) -> None:
+def test_oldest_item_is_dropped_when_full(gate: threading.Event) -> None:
     sent: list[int] = []
 
     def send(number: int) -> None:
@@ -58,35 +58,35 @@ def test_the_oldest_makes_room(gate: threading.Event) -> None:
     assert queue.dropped_count >= 9
 
 
-def test_whoever_hangs_is_reported_and_not_waited_for(gate: threading.Event) -> None:
-    heard: list[DeliveryOutcome] = []
-    queue: DeliveryQueue[int] = DeliveryQueue("x", lambda number: gate.wait(), 0.2, heard.append)
+def test_hanging_delivery_is_reported_and_not_awaited(gate: threading.Event) -> None:
+    outcomes: list[DeliveryOutcome] = []
+    queue: DeliveryQueue[int] = DeliveryQueue("x", lambda number: gate.wait(), 0.2, outcomes.append)
     queue.put(1)
     queue.put(2)
     assert queue.drain(LONG_SECONDS) == 2, "returns as soon as the limit is exceeded, not after LONG"
-    assert "0.2 s" in heard[0].reason
-    assert len(heard) == 1, "the second is not begun beside the first"
+    assert "0.2 s" in outcomes[0].reason
+    assert len(outcomes) == 1, "the second is not begun beside the first"
     gate.set()
     end = monotonic() + LONG_SECONDS
     while queue.drain(0.1) and monotonic() < end:
         sleep(0.01)
-    assert [outcome.ok for outcome in heard] == [False, True]
+    assert [outcome.ok for outcome in outcomes] == [False, True]
 
 
 @pytest.mark.parametrize(
     "error", [RuntimeError("bad"), SystemExit(3), KeyboardInterrupt(), Exception(object())]
 )
-def test_any_end_is_contained(error: BaseException) -> None:
-    heard: list[DeliveryOutcome] = []
+def test_any_error_is_contained(error: BaseException) -> None:
+    outcomes: list[DeliveryOutcome] = []
 
     def send(number: int) -> None:
         raise error
 
-    queue: DeliveryQueue[int] = DeliveryQueue("x", send, LONG_SECONDS, heard.append)
+    queue: DeliveryQueue[int] = DeliveryQueue("x", send, LONG_SECONDS, outcomes.append)
     queue.put(1)
     queue.put(2)
     assert queue.drain(LONG_SECONDS) == 0
-    assert [type(error).__name__ in outcome.reason for outcome in heard] == [True, True]
+    assert [type(error).__name__ in outcome.reason for outcome in outcomes] == [True, True]
 
 
 def test_what_a_thread_prints_is_dropped_and_ours_is_not(capsys: pytest.CaptureFixture[str]) -> None:
@@ -99,8 +99,8 @@ def test_what_a_thread_prints_is_dropped_and_ours_is_not(capsys: pytest.CaptureF
         print("mine too", file=sys.stderr)
     finally:
         remove_stream_filters()
-    said = capsys.readouterr()
-    assert (said.out, said.err) == ("mine\n", "mine too\n")
+    output = capsys.readouterr()
+    assert (output.out, output.err) == ("mine\n", "mine too\n")
 
 
 @pytest.mark.parametrize(

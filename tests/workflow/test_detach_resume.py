@@ -24,13 +24,13 @@ CANARY = "student-pass"
 
 
 async def log_in_with_money(sandbox: TripSandbox) -> None:
-    said = await sandbox.run_command(
+    result = await sandbox.run_command(
         "login", "mistgpu", "-f", "username=student", "--stdin", "password", input_text=f"{CANARY}\n"
     )
-    assert said.code == 0, said.err
-    way = (await sandbox.run_command("topup", "mistgpu", "10", "--json")).data
+    assert result.code == 0, result.err
+    top_up = (await sandbox.run_command("topup", "mistgpu", "10", "--json")).data
     async with httpx2.AsyncClient() as client:
-        assert (await client.post(f"{way['url']}/settle")).status_code == 200
+        assert (await client.post(f"{top_up['url']}/settle")).status_code == 200
 
 
 def make_job(tmp_path: Path, seconds: float) -> Path:
@@ -50,7 +50,7 @@ def make_job(tmp_path: Path, seconds: float) -> Path:
 async def test_detach_then_resume_from_another_terminal(sandbox: TripSandbox, tmp_path: Path) -> None:
     await log_in_with_money(sandbox)
     folder = make_job(tmp_path, 2)
-    said = await sandbox.run_command(
+    result = await sandbox.run_command(
         "run",
         "-p",
         "mistgpu",
@@ -62,16 +62,16 @@ async def test_detach_then_resume_from_another_terminal(sandbox: TripSandbox, tm
         "train.py",
         folder=folder,
     )
-    assert said.code == 0, said.err
-    assert said.data["job_running"] is True
+    assert result.code == 0, result.err
+    assert result.data["job_running"] is True
     (trip,) = (await sandbox.run_command("trips", "--json")).data
     assert trip["outcome"] == ""
     assert len(sandbox.cloud.burning()) == 1
-    said = await sandbox.run_command("resume", trip["id"], "--json", folder=folder)
-    assert said.code == 0, said.err
-    assert said.data["exit_code"] == 0
+    result = await sandbox.run_command("resume", trip["id"], "--json", folder=folder)
+    assert result.code == 0, result.err
+    assert result.data["exit_code"] == 0
     assert (folder / "result.txt").read_text() == "done"
-    assert "19" in said.err, "the job's output stays off the JSON document's stream"
+    assert "19" in result.err, "the job's output stays off the JSON document's stream"
     assert list(sandbox.cloud.burning()) == []
     again = await sandbox.run_command("resume", trip["id"])
     assert again.code == 2
@@ -108,8 +108,8 @@ async def test_ctrl_c_detaches_and_says_how_to_come_back(sandbox: TripSandbox, t
     assert b"gpurent resume" in err
     assert b"still cost money" in err
     assert len(sandbox.cloud.burning()) == 1
-    said = await sandbox.run_command("resume", folder=folder)
-    assert said.code == 0, said.err
+    result = await sandbox.run_command("resume", folder=folder)
+    assert result.code == 0, result.err
     assert (folder / "result.txt").read_text() == "done"
     assert list(sandbox.cloud.burning()) == []
 
@@ -136,14 +136,14 @@ async def test_no_secret_in_files_logs_or_argument_lists(sandbox: TripSandbox, t
         token = application.logins.find_login("mistgpu")
         assert token is not None
         secrets = [CANARY.encode(), password.reveal().encode(), token.token.reveal().encode()]
-    said = await sandbox.run_command(
+    result = await sandbox.run_command(
         "-vv", "exec", lease, "cat /proc/self/environ; cat ~/.bash_history 2>/dev/null; true"
     )
-    shown = (said.out + said.err).encode()
+    output = (result.out + result.err).encode()
     state = {path: path.read_bytes() for path in (sandbox.home / "state").rglob("*") if path.is_file()}
     arguments = read_all_command_lines()
     for secret in secrets:
-        assert secret not in shown
+        assert secret not in output
         assert secret not in arguments
         assert [path for path, data in state.items() if secret in data] == []
     assert all(path.stat().st_mode & 0o077 == 0 for path in state)

@@ -21,7 +21,7 @@ from gpurent.workflow.connection.exports import lease_alias
 from tests.workflow.trip_sandbox import ScriptedUser, TripSandbox, trip_sandbox
 
 
-async def run_program(*arguments: str, home: Path, given: str = "") -> tuple[int, str, str]:
+async def run_program(*arguments: str, home: Path, input_text: str = "") -> tuple[int, str, str]:
     """Run a real program, without the tester's own environment."""
     process = await asyncio.create_subprocess_exec(
         *arguments,
@@ -31,7 +31,7 @@ async def run_program(*arguments: str, home: Path, given: str = "") -> tuple[int
         stderr=asyncio.subprocess.PIPE,
     )
     async with asyncio.timeout(60):
-        out, err = await process.communicate(given.encode())
+        out, err = await process.communicate(input_text.encode())
     return process.returncode or 0, out.decode(), err.decode()
 
 
@@ -43,13 +43,13 @@ async def rent_machines(sandbox: TripSandbox, application: Application, number: 
 
 @pytest.fixture(params=["embedded", pytest.param("bwrap", marks=pytest.mark.bwrap)])
 async def sandbox(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[TripSandbox]:
-    if request.param == "bwrap" and (why := await find_bwrap_problem()):
-        pytest.skip(why)
+    if request.param == "bwrap" and (problem := await find_bwrap_problem()):
+        pytest.skip(problem)
     async with trip_sandbox(tmp_path, driver=request.param) as made:
         yield made
 
 
-async def test_ssh_scp_and_sftp_log_in_and_the_end_takes_it_out(sandbox: TripSandbox) -> None:
+async def test_ssh_scp_and_sftp_log_in_and_release_removes_the_entry(sandbox: TripSandbox) -> None:
     async with sandbox.open_application() as application:
         (lease,) = await rent_machines(sandbox, application)
         config = sandbox.home / ".ssh" / "config"
@@ -60,15 +60,15 @@ async def test_ssh_scp_and_sftp_log_in_and_the_end_takes_it_out(sandbox: TripSan
         assert name == f"gpurent-{lease}"
         ssh = ("-F", str(config), "-o", "BatchMode=yes")
 
-        said = await run_program("ssh", *ssh, name, "echo $USER", home=sandbox.home)
-        assert said[:2] == (0, "mist\n"), said
+        result = await run_program("ssh", *ssh, name, "echo $USER", home=sandbox.home)
+        assert result[:2] == (0, "mist\n"), result
         (sandbox.home / "data.bin").write_bytes(bytes(range(256)) * 100)
-        said = await run_program(
+        result = await run_program(
             "scp", *ssh, str(sandbox.home / "data.bin"), f"{name}:up.bin", home=sandbox.home
         )
-        assert said[0] == 0, said
+        assert result[0] == 0, result
         batch = f"get up.bin {sandbox.home}/down.bin\nbye\n"
-        assert (await run_program("sftp", *ssh, "-b", "-", name, home=sandbox.home, given=batch))[0] == 0
+        assert (await run_program("sftp", *ssh, "-b", "-", name, home=sandbox.home, input_text=batch))[0] == 0
         assert (sandbox.home / "down.bin").read_bytes() == (sandbox.home / "data.bin").read_bytes()
 
         await application.releases.release_lease(lease)
@@ -76,12 +76,12 @@ async def test_ssh_scp_and_sftp_log_in_and_the_end_takes_it_out(sandbox: TripSan
         assert not (config.parent / "gpurent_config").exists()
 
 
-async def test_odd_folders_are_no_hindrance_and_another_host_key_is_refused(tmp_path: Path) -> None:
+async def test_odd_folder_names_work_and_another_host_key_is_refused(tmp_path: Path) -> None:
     odd = tmp_path / 'my "own" 100% 模型 \\ #1'
     odd.mkdir()
-    async with trip_sandbox(tmp_path) as land:
-        land.home = odd
-        await check_other_key_refused(land, tmp_path)
+    async with trip_sandbox(tmp_path) as sandbox:
+        sandbox.home = odd
+        await check_other_key_refused(sandbox, tmp_path)
 
 
 async def check_other_key_refused(sandbox: TripSandbox, tmp_path: Path) -> None:
@@ -102,27 +102,29 @@ async def check_other_key_refused(sandbox: TripSandbox, tmp_path: Path) -> None:
 
 @pytest.mark.skipif(shutil.which("rclone") is None, reason="rclone is not installed")
 async def test_rclone_copies_by_the_filezilla_export(tmp_path: Path) -> None:
-    async with trip_sandbox(tmp_path) as land, land.open_application() as application:
-        (lease,) = await rent_machines(land, application)
+    async with trip_sandbox(tmp_path) as sandbox, sandbox.open_application() as application:
+        (lease,) = await rent_machines(sandbox, application)
         file = (await application.exports.export_leases("filezilla", [lease])).export.file
         assert file is not None
         site = ElementTree.fromstring(file.content).find(".//Server")
-        hosts = land.home / "state" / "ssh" / lease / "known_hosts"
+        hosts = sandbox.home / "state" / "ssh" / lease / "known_hosts"
         remote = (
             f":sftp,host={site.findtext('Host')},port={site.findtext('Port')},user={site.findtext('User')},"
             f"key_file={site.findtext('Keyfile')},known_hosts_file={hosts},shell_type=unix:"
         )
         (tmp_path / "model.pt").write_bytes(b"weights" * 1000)
         common = ("rclone", "--config", str(tmp_path / "rclone.conf"))
-        said = await run_program(*common, "copy", str(tmp_path / "model.pt"), f"{remote}kept", home=tmp_path)
-        assert said[0] == 0, said
-        said = await run_program(*common, "lsl", f"{remote}kept", home=tmp_path)
-        assert said[1].split()[0] == "7000"
+        result = await run_program(
+            *common, "copy", str(tmp_path / "model.pt"), f"{remote}kept", home=tmp_path
+        )
+        assert result[0] == 0, result
+        result = await run_program(*common, "lsl", f"{remote}kept", home=tmp_path)
+        assert result[1].split()[0] == "7000"
 
 
-async def test_all_that_run_and_only_those(tmp_path: Path) -> None:
-    async with trip_sandbox(tmp_path) as land, land.open_application() as application:
-        first, second = await rent_machines(land, application, 2)
+async def test_only_running_leases_are_exported(tmp_path: Path) -> None:
+    async with trip_sandbox(tmp_path) as sandbox, sandbox.open_application() as application:
+        first, second = await rent_machines(sandbox, application, 2)
         exports = application.exports
         await exports.export_leases("openssh", [], install=True)
         assert set((await exports.export_leases("xshell", [])).leases) == {
@@ -131,38 +133,38 @@ async def test_all_that_run_and_only_those(tmp_path: Path) -> None:
         }
         await application.releases.release_lease(first)
         assert (await exports.export_leases("filezilla", [])).leases == (lease_alias(second),)
-        assert lease_alias(second) in (land.home / ".ssh" / "gpurent_config").read_text()
-        assert lease_alias(first) not in (land.home / ".ssh" / "gpurent_config").read_text()
+        assert lease_alias(second) in (sandbox.home / ".ssh" / "gpurent_config").read_text()
+        assert lease_alias(first) not in (sandbox.home / ".ssh" / "gpurent_config").read_text()
         with pytest.raises(UsageError, match="no settings that gpurent can write to"):
             await exports.export_leases("winscp", [second], install=True)
 
 
-async def test_trouble_with_the_users_files_never_touches_the_lease(tmp_path: Path) -> None:
-    person = ScriptedUser()
-    async with trip_sandbox(tmp_path) as land, land.open_application(person) as application:
-        (lease,) = await rent_machines(land, application)
-        (land.home / ".ssh").mkdir()
-        (land.home / ".ssh" / "gpurent_config").mkdir()
+async def test_errors_in_the_users_files_never_affect_the_lease(tmp_path: Path) -> None:
+    user = ScriptedUser()
+    async with trip_sandbox(tmp_path) as sandbox, sandbox.open_application(user) as application:
+        (lease,) = await rent_machines(sandbox, application)
+        (sandbox.home / ".ssh").mkdir()
+        (sandbox.home / ".ssh" / "gpurent_config").mkdir()
         await application.releases.release_lease(lease)
         assert application.leases.get_lease(lease).is_over
-        assert any("may still be in" in event.text for event in person.events)
+        assert any("may still be in" in event.text for event in user.events)
 
 
 async def test_vscode_is_configured_only_by_consent(tmp_path: Path) -> None:
-    person = ScriptedUser()
-    async with trip_sandbox(tmp_path) as land, land.open_application(person) as application:
-        (lease,) = await rent_machines(land, application)
+    user = ScriptedUser()
+    async with trip_sandbox(tmp_path) as sandbox, sandbox.open_application(user) as application:
+        (lease,) = await rent_machines(sandbox, application)
         with pytest.raises(UsageError, match="is not in the settings"):
             await application.exports.prepare_program("vscode", lease)
-        assert not (land.home / ".ssh").exists()
-        person.confirms = True
+        assert not (sandbox.home / ".ssh").exists()
+        user.confirms = True
         exported, opening = await application.exports.prepare_program("vscode", lease)
         assert (
             opening.open_link(exported)
             == f"vscode://vscode-remote/ssh-remote+{lease_alias(lease)}{exported.folder}"
         )
-        ssh = ("ssh", "-F", str(land.home / ".ssh" / "config"), "-o", "BatchMode=yes", lease_alias(lease))
-        assert (await run_program(*ssh, "pwd", home=land.home))[1].strip() == exported.folder
+        ssh = ("ssh", "-F", str(sandbox.home / ".ssh" / "config"), "-o", "BatchMode=yes", lease_alias(lease))
+        assert (await run_program(*ssh, "pwd", home=sandbox.home))[1].strip() == exported.folder
 
 
 @given(st.text())
@@ -179,48 +181,50 @@ printf '%s\\n' "$@" > "$HOME/code.log"
 
 
 async def test_open_starts_code_where_it_is_and_prints_the_address_else(tmp_path: Path) -> None:
-    async with trip_sandbox(tmp_path) as land, land.open_application() as application:
-        (lease,) = await rent_machines(land, application)
-        refused = await land.run_command("open", lease, "--vscode")
+    async with trip_sandbox(tmp_path) as sandbox, sandbox.open_application() as application:
+        (lease,) = await rent_machines(sandbox, application)
+        refused = await sandbox.run_command("open", lease, "--vscode")
         assert refused.code == 2
         assert "--install" in refused.err
-        said = await land.run_command("--yes", "open", lease, "--vscode", "--json")
+        result = await sandbox.run_command("--yes", "open", lease, "--vscode", "--json")
         uri = f"ssh-remote+{lease_alias(lease)}"
-        assert said.data["url"].startswith(f"vscode://vscode-remote/{uri}/")
-        assert said.data["started"] is False
+        assert result.data["url"].startswith(f"vscode://vscode-remote/{uri}/")
+        assert result.data["started"] is False
 
         tools = tmp_path / "tools"
         tools.mkdir()
         (tools / "code").write_text(FAKE_CODE_PROGRAM)
         (tools / "code").chmod(0o755)
-        land.extra_environment["PATH"] = f"{tools}:{os.environ['PATH']}"
-        assert (await land.run_command("open", lease, "--vscode", "--json")).data["started"] is True
-        flag, folder = (land.home / "code.log").read_text().splitlines()
+        sandbox.extra_environment["PATH"] = f"{tools}:{os.environ['PATH']}"
+        assert (await sandbox.run_command("open", lease, "--vscode", "--json")).data["started"] is True
+        flag, folder = (sandbox.home / "code.log").read_text().splitlines()
         assert flag == "--folder-uri"
-        assert folder == said.data["url"].replace("vscode://vscode-remote/", "vscode-remote://")
+        assert folder == result.data["url"].replace("vscode://vscode-remote/", "vscode-remote://")
 
-        page = await land.run_command("open", lease, "--print", "--json")
-        assert page.data == {"url": land.cloud.urls["mistgpu"], "started": False}
-        assert "--vscode" in (await land.run_command("open", "--help")).out
+        page = await sandbox.run_command("open", lease, "--print", "--json")
+        assert page.data == {"url": sandbox.cloud.urls["mistgpu"], "started": False}
+        assert "--vscode" in (await sandbox.run_command("open", "--help")).out
 
 
-async def test_the_command_installs_by_wish_and_says_what_it_did(tmp_path: Path) -> None:
-    async with trip_sandbox(tmp_path) as land, land.open_application() as application:
-        (lease,) = await rent_machines(land, application)
-        ours = land.home / ".ssh" / "gpurent_config"
-        said = await land.run_command("export", "openssh", lease)
-        assert said.code == 0
-        assert f"Host gpurent-{lease}\n" in said.out
+async def test_command_installs_on_request_and_reports_it(tmp_path: Path) -> None:
+    async with trip_sandbox(tmp_path) as sandbox, sandbox.open_application() as application:
+        (lease,) = await rent_machines(sandbox, application)
+        ours = sandbox.home / ".ssh" / "gpurent_config"
+        result = await sandbox.run_command("export", "openssh", lease)
+        assert result.code == 0
+        assert f"Host gpurent-{lease}\n" in result.out
         assert not ours.exists()
-        said = await land.run_command("export", "openssh", lease, "--install")
-        assert str(ours) in said.err
-        assert "Include" in said.err
+        result = await sandbox.run_command("export", "openssh", lease, "--install")
+        assert str(ours) in result.err
+        assert "Include" in result.err
         assert ours.exists()
-        done = (await land.run_command("export", "openssh", "--all", "--uninstall", "--json")).data["changes"]
+        done = (await sandbox.run_command("export", "openssh", "--all", "--uninstall", "--json")).data[
+            "changes"
+        ]
         assert str(ours) in done[0]
         assert not ours.exists()
-        assert (await land.run_command("export", "openssh")).code == 2
-        assert (await land.run_command("export", "openssh", lease, "--all")).code == 2
-        nothing = await land.run_command("export", "putty", lease)
+        assert (await sandbox.run_command("export", "openssh")).code == 2
+        assert (await sandbox.run_command("export", "openssh", lease, "--all")).code == 2
+        nothing = await sandbox.run_command("export", "putty", lease)
         assert nothing.code == 3
         assert "openssh" in nothing.err

@@ -104,17 +104,17 @@ async def fetch_page(url: str, size: int = 0) -> str:
 
 
 async def test_a_page_of_the_machine_before_and_after_a_cut(tmp_path: Path) -> None:
-    async with trip_sandbox(tmp_path) as land, rented_machine(land) as (application, lease):
-        there = await start_server(land, application, lease)
-        async with running_gpurent(land, "forward", lease, f"0:{there}", f"0:{there}") as process:
+    async with trip_sandbox(tmp_path) as sandbox, rented_machine(sandbox) as (application, lease):
+        server = await start_server(sandbox, application, lease)
+        async with running_gpurent(sandbox, "forward", lease, f"0:{server}", f"0:{server}") as process:
             first, second = await read_line(process), await read_line(process)
             assert first.startswith("http://127.0.0.1:")
             assert first != second
             assert await fetch_page(f"{first}a") == "here is /a"
             assert await fetch_page(f"{second}b") == "here is /b"
             assert len(await fetch_page(f"{first}big", 3_000_000)) > 3_000_000
-            for _again in range(2):
-                assert await land.cloud.cut_connections() >= 1
+            for _attempt in range(2):
+                assert await sandbox.cloud.cut_connections() >= 1
                 assert await fetch_page(f"{first}back") == "here is /back"
             process.send_signal(signal.SIGINT)
             async with asyncio.timeout(30):
@@ -128,11 +128,11 @@ async def test_a_page_of_the_machine_before_and_after_a_cut(tmp_path: Path) -> N
 
 
 async def test_a_port_where_nothing_listens_is_reported_and_the_rest_goes_on(tmp_path: Path) -> None:
-    async with trip_sandbox(tmp_path) as land, rented_machine(land) as (application, lease):
-        there = await start_server(land, application, lease)
-        async with running_gpurent(land, "forward", lease, "0:1", f"0:{there}", "--json") as process:
+    async with trip_sandbox(tmp_path) as sandbox, rented_machine(sandbox) as (application, lease):
+        server = await start_server(sandbox, application, lease)
+        async with running_gpurent(sandbox, "forward", lease, "0:1", f"0:{server}", "--json") as process:
             first, second = json.loads(await read_line(process))["data"]
-            assert (first["port"], second["port"]) == (1, there)
+            assert (first["port"], second["port"]) == (1, server)
             async with httpx2.AsyncClient() as client:
                 with pytest.raises(httpx2.TransportError):
                     await client.get(first["url"])
@@ -144,9 +144,9 @@ async def test_a_port_where_nothing_listens_is_reported_and_the_rest_goes_on(tmp
 
 
 async def test_it_ends_with_the_machine_and_says_so(tmp_path: Path) -> None:
-    async with trip_sandbox(tmp_path) as land, rented_machine(land) as (application, lease):
-        there = await start_server(land, application, lease)
-        async with running_gpurent(land, "forward", lease, f"0:{there}") as process:
+    async with trip_sandbox(tmp_path) as sandbox, rented_machine(sandbox) as (application, lease):
+        server = await start_server(sandbox, application, lease)
+        async with running_gpurent(sandbox, "forward", lease, f"0:{server}") as process:
             await read_line(process)
             await application.releases.release_lease(lease)
             async with asyncio.timeout(60):
@@ -156,18 +156,18 @@ async def test_it_ends_with_the_machine_and_says_so(tmp_path: Path) -> None:
 
 
 async def test_a_port_taken_here_is_a_usage_error(tmp_path: Path) -> None:
-    async with trip_sandbox(tmp_path) as land, rented_machine(land) as (_service, lease):
+    async with trip_sandbox(tmp_path) as sandbox, rented_machine(sandbox) as (_service, lease):
         taken = await asyncio.start_server(lambda _reader, writer: writer.close(), "127.0.0.1", 0)
         port = taken.sockets[0].getsockname()[1]
-        said = await land.run_command("forward", lease, str(port))
+        result = await sandbox.run_command("forward", lease, str(port))
         taken.close()
-        assert said.code == 2
-        assert f":{port}" in said.err
-        assert (await land.run_command("forward", lease, "0:99999")).code == 2
-        assert (await land.run_command("forward", lease, "8888:-1")).code == 2
+        assert result.code == 2
+        assert f":{port}" in result.err
+        assert (await sandbox.run_command("forward", lease, "0:99999")).code == 2
+        assert (await sandbox.run_command("forward", lease, "8888:-1")).code == 2
 
 
-def test_others_get_in_only_with_a_warning() -> None:
+def test_access_from_other_computers_shows_a_warning() -> None:
     assert exposure_warning("127.0.0.1") == exposure_warning("::1") == exposure_warning("localhost") == ""
     assert "0.0.0.0" in exposure_warning("0.0.0.0")
     assert browser_host("0.0.0.0") == "127.0.0.1"

@@ -46,17 +46,17 @@ async def get_balance(application: Application) -> Decimal:
 
 
 async def test_a_release_waits_for_a_renewal_under_way(sandbox: TripSandbox) -> None:
-    person = ScriptedUser()
-    async with sandbox.open_application(person) as application:
+    user = ScriptedUser()
+    async with sandbox.open_application(user) as application:
         lease = await rent_machine(sandbox, application)
         before = await get_balance(application)
         paying = asyncio.Event()
 
-        def hear(event: Event) -> None:
+        def on_event(event: Event) -> None:
             if event.kind is EventKind.PAYING:
                 paying.set()
 
-        person.watchers.append(hear)
+        user.watchers.append(on_event)
         renewing = asyncio.create_task(application.lease_changes.renew(lease.id, DAY))
         await paying.wait()
         async with sandbox.open_application() as other:
@@ -71,18 +71,18 @@ async def test_a_release_waits_for_a_renewal_under_way(sandbox: TripSandbox) -> 
 
 
 async def test_a_renewal_after_the_release_pays_nothing(sandbox: TripSandbox) -> None:
-    person = ScriptedUser()
-    async with sandbox.open_application(person) as application:
+    user = ScriptedUser()
+    async with sandbox.open_application(user) as application:
         lease = await rent_machine(sandbox, application)
-        begun = asyncio.Event()
+        started = asyncio.Event()
 
-        def hear(event: Event) -> None:
+        def on_event(event: Event) -> None:
             if event.kind is EventKind.STEP_STARTED:
-                begun.set()
+                started.set()
 
-        person.watchers.append(hear)
+        user.watchers.append(on_event)
         returning = asyncio.create_task(application.releases.release_lease(lease.id))
-        await begun.wait()
+        await started.wait()
         async with sandbox.open_application() as other:
             with pytest.raises(LeaseError) as caught:
                 await other.lease_changes.renew(lease.id, DAY)

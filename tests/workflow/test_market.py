@@ -92,14 +92,14 @@ async def test_offers_are_ranked_across_currencies_by_dated_rates(sandbox: TripS
     assert own.low.amount == 7200
 
 
-async def test_without_a_rate_an_offer_stands_apart_in_its_own_currency(sandbox: TripSandbox) -> None:
+async def test_offers_without_a_rate_are_listed_in_their_own_currency(sandbox: TripSandbox) -> None:
     async with sandbox.open_application() as application:
         await log_in_everywhere(application)
         found = await compare_offers(application)
         assert {item.offer.provider for item in found.ranked} == {"mistgpu"}
         assert {item.net_quote.high.currency.code for item in found.unconverted} == {"DBC"}
         assert all(
-            "no exchange rate between DBC and CNY" in item.unconverted_reason for item in found.unconverted
+            "no exchange rate between USD and CNY" in item.unconverted_reason for item in found.unconverted
         )
         dollars = await compare_offers(application, code="USD")
         assert {item.offer.provider for item in dollars.ranked} == {"1024gpu"}
@@ -107,7 +107,7 @@ async def test_without_a_rate_an_offer_stands_apart_in_its_own_currency(sandbox:
 
 
 @pytest.mark.parametrize("text", ["0", "-7.10", "nan"])
-async def test_a_written_rate_that_is_none_converts_nothing(sandbox: TripSandbox, text: str) -> None:
+async def test_invalid_configured_rate_converts_nothing(sandbox: TripSandbox, text: str) -> None:
     write_config(sandbox, f'[rates]\n"USD/CNY" = "{text}"\ndate = {sandbox.cloud.clock.now().date()}\n')
     async with sandbox.open_application() as application:
         await log_in_everywhere(application)
@@ -116,7 +116,7 @@ async def test_a_written_rate_that_is_none_converts_nothing(sandbox: TripSandbox
     assert all("invalid exchange rate" in item.unconverted_reason for item in found.unconverted)
 
 
-async def test_an_old_written_rate_converts_nothing_and_its_date_is_told(sandbox: TripSandbox) -> None:
+async def test_old_configured_rate_converts_nothing_and_its_date_is_reported(sandbox: TripSandbox) -> None:
     write_config(sandbox, make_rates_section(sandbox, age=timedelta(days=60)))
     async with sandbox.open_application() as application:
         await log_in_everywhere(application)
@@ -132,7 +132,7 @@ async def test_minimum_term_and_disk_are_part_of_the_price(sandbox: TripSandbox)
         short = find_offer(
             await compare_offers(application, timedelta(minutes=30), "USD"), "1024gpu", "2080Ti"
         )
-        assert short.term == HOUR, "the shop lets nothing shorter"
+        assert short.term == HOUR, "the provider rents for no shorter time"
         assert short.price.decimal == Decimal("0.215")
         assert short.refundable.amount == short.quote.high.amount - short.net_quote.high.amount > 0
         assert short.net_quote.low.amount == floor(Fraction("0.1075") / Fraction("0.0026") * 10**8)
@@ -146,11 +146,11 @@ async def test_minimum_term_and_disk_are_part_of_the_price(sandbox: TripSandbox)
 
 
 @contextlib.asynccontextmanager
-async def proxied_simulators(sandbox: TripSandbox, *portals: str) -> AsyncIterator[dict[str, FaultProxy]]:
+async def proxied_simulators(sandbox: TripSandbox, *names: str) -> AsyncIterator[dict[str, FaultProxy]]:
     """Put a fault proxy before each simulator."""
     async with contextlib.AsyncExitStack() as stack:
         found = {}
-        for name in portals:
+        for name in names:
             parts = urlsplit(sandbox.cloud.urls[name])
             proxy = FaultProxy(str(parts.hostname), int(parts.port or 0))
             found[name] = await stack.enter_async_context(proxy)
@@ -185,10 +185,10 @@ async def test_offers_on_the_command_line_name_every_rate(sandbox: TripSandbox) 
     write_config(sandbox, make_rates_section(sandbox))
     async with sandbox.open_application() as application:
         await log_in_everywhere(application)
-    said = await sandbox.run_command("offers", "--for", "1天", "--in", "usd")
-    assert said.code == 0, said.err
-    assert "1 DBC = 0.0026 USD" in said.out
-    assert "1 USD = 7.10 CNY: the bank's board" in said.out
+    result = await sandbox.run_command("offers", "--for", "1天", "--in", "usd")
+    assert result.code == 0, result.err
+    assert "1 DBC = 0.0026 USD" in result.out
+    assert "1 USD = 7.10 CNY: the bank's board" in result.out
     rows = (
         await sandbox.run_command("offers", "--for", "1d", "--json", "-p", "1024gpu", "-p", "mistgpu")
     ).data
@@ -205,19 +205,19 @@ async def test_offers_on_the_command_line_name_every_rate(sandbox: TripSandbox) 
 
 def read_simulator_state(sandbox: TripSandbox) -> tuple[object, ...]:
     """Return everything at the providers that making a plan must not change."""
-    portals: Any = sandbox.cloud.simulators_by_name
+    simulators: Any = sandbox.cloud.simulators_by_name
     return (
         sandbox.cloud.ledgers(),
-        dict(portals["1024gpu"].state.orders),
-        dict(portals["1024gpu"].state.emails),
-        dict(portals["mistgpu"].state.servers),
-        dict(portals["mistgpu"].state.recharges),
+        dict(simulators["1024gpu"].state.orders),
+        dict(simulators["1024gpu"].state.emails),
+        dict(simulators["mistgpu"].state.servers),
+        dict(simulators["mistgpu"].state.top_ups),
         list(sandbox.cloud.burning()),
     )
 
 
 @pytest.mark.parametrize("provider", ["1024gpu", "mistgpu"])
-async def test_plan_says_what_run_would_do_and_touches_nothing(sandbox: TripSandbox, provider: str) -> None:
+async def test_plan_shows_what_run_would_do_and_changes_nothing(sandbox: TripSandbox, provider: str) -> None:
     write_config(sandbox, make_rates_section(sandbox))
     async with sandbox.open_application() as application:
         await log_in_everywhere(application)

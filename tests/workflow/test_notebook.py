@@ -16,7 +16,7 @@ from urllib.parse import parse_qs, urlsplit
 import httpx2
 import pytest
 
-from gpurent.domain.session import JobState
+from gpurent.domain.job import JobState
 from tests.workflow.test_forward import (
     fetch_page,
     get_machine_home,
@@ -100,9 +100,9 @@ async def interrupt(process: asyncio.subprocess.Process) -> str:
 
 
 async def test_it_is_started_once_reached_over_a_cut_and_ended(tmp_path: Path) -> None:
-    async with trip_sandbox(tmp_path) as land, rented_machine(land) as (application, lease):
-        install_fake_jupyter(land, installed=True)
-        async with running_gpurent(land, "jupyter", lease, "--json") as process:
+    async with trip_sandbox(tmp_path) as sandbox, rented_machine(sandbox) as (application, lease):
+        install_fake_jupyter(sandbox, installed=True)
+        async with running_gpurent(sandbox, "jupyter", lease, "--json") as process:
             first = json.loads(await read_line(process))["data"]
             assert first["started"] is True
             parts = urlsplit(first["url"])
@@ -111,27 +111,27 @@ async def test_it_is_started_once_reached_over_a_cut_and_ended(tmp_path: Path) -
             assert len(token) == 48
             argv = json.loads(await fetch_page(first["url"]))
             assert "--ip=127.0.0.1" in argv
-            assert [pid for pid, given in list_command_lines() if "--ip=127.0.0.1" in given]
-            assert not [pid for pid, given in list_command_lines() if token in given]
-            await land.cloud.cut_connections()
+            assert [pid for pid, arguments in list_command_lines() if "--ip=127.0.0.1" in arguments]
+            assert not [pid for pid, arguments in list_command_lines() if token in arguments]
+            await sandbox.cloud.cut_connections()
             assert json.loads(await fetch_page(first["url"])) == argv
             async with httpx2.AsyncClient() as client:
                 assert (await client.get(first["url"].partition("?")[0])).status_code == 403
             await interrupt(process)
 
-        async with running_gpurent(land, "jupyter", lease, "--no-browser") as process:
+        async with running_gpurent(sandbox, "jupyter", lease, "--no-browser") as process:
             again = await read_line(process)
             assert parse_qs(urlsplit(again).query)["token"] == [token]
             await interrupt(process)
 
-        assert (await land.run_command("jupyter", lease, "--stop", "--json")).data == {
+        assert (await sandbox.run_command("jupyter", lease, "--stop", "--json")).data == {
             "stopped": first["job"]
         }
         assert (
             await application.machine_commands.show_log(lease, first["job"], follow=False)
         ).state is not JobState.RUNNING
-        assert (await land.run_command("jupyter", lease, "--stop", "--json")).data == {"stopped": ""}
-        async with running_gpurent(land, "jupyter", lease, "--json") as process:
+        assert (await sandbox.run_command("jupyter", lease, "--stop", "--json")).data == {"stopped": ""}
+        async with running_gpurent(sandbox, "jupyter", lease, "--json") as process:
             fresh = json.loads(await read_line(process))["data"]
             assert fresh["job"] != first["job"]
             assert token not in fresh["url"]
@@ -139,43 +139,43 @@ async def test_it_is_started_once_reached_over_a_cut_and_ended(tmp_path: Path) -
 
 
 async def test_what_is_missing_is_installed_only_by_consent(tmp_path: Path) -> None:
-    async with trip_sandbox(tmp_path) as land, rented_machine(land) as (_service, lease):
-        install_fake_jupyter(land, installed=False)
-        said = await land.run_command("jupyter", lease)
-        assert said.code == 2
-        assert "--install" in said.err
-        assert not (get_machine_home(land) / "pip.log").exists()
-        async with running_gpurent(land, "jupyter", lease, "--install", "--json") as process:
+    async with trip_sandbox(tmp_path) as sandbox, rented_machine(sandbox) as (_service, lease):
+        install_fake_jupyter(sandbox, installed=False)
+        result = await sandbox.run_command("jupyter", lease)
+        assert result.code == 2
+        assert "--install" in result.err
+        assert not (get_machine_home(sandbox) / "pip.log").exists()
+        async with running_gpurent(sandbox, "jupyter", lease, "--install", "--json") as process:
             found = json.loads(await read_line(process))["data"]
             assert json.loads(await fetch_page(found["url"]))
             await interrupt(process)
-        asked = (get_machine_home(land) / "pip.log").read_text().split()
+        asked = (get_machine_home(sandbox) / "pip.log").read_text().split()
         assert asked[0] == "install"
         assert asked[-2:] == ["--user", "jupyterlab"]
 
 
 async def test_a_server_that_ends_at_once_is_reported_with_its_output(tmp_path: Path) -> None:
-    async with trip_sandbox(tmp_path) as land, rented_machine(land) as (_service, lease):
-        install_fake_jupyter(land, installed=True)
+    async with trip_sandbox(tmp_path) as sandbox, rented_machine(sandbox) as (_service, lease):
+        install_fake_jupyter(sandbox, installed=True)
         broken = FAKE_JUPYTER.replace("token = os", "sys.exit('no space for notebooks')\ntoken = os")
-        (get_machine_home(land) / ".local" / "bin" / "jupyter").write_text(broken)
-        said = await land.run_command("jupyter", lease)
-        assert said.code == 7
-        assert "no space for notebooks" in said.err
-        assert "gpurent logs" in said.err
+        (get_machine_home(sandbox) / ".local" / "bin" / "jupyter").write_text(broken)
+        result = await sandbox.run_command("jupyter", lease)
+        assert result.code == 7
+        assert "no space for notebooks" in result.err
+        assert "gpurent logs" in result.err
 
 
 @pytest.mark.nightly
 @pytest.mark.slow
 @pytest.mark.timeout(900)
 async def test_the_real_jupyterlab(tmp_path: Path) -> None:
-    async with trip_sandbox(tmp_path) as land, rented_machine(land) as (_service, lease):
-        async with running_gpurent(land, "jupyter", lease, "--install", "--json") as process:
+    async with trip_sandbox(tmp_path) as sandbox, rented_machine(sandbox) as (_service, lease):
+        async with running_gpurent(sandbox, "jupyter", lease, "--install", "--json") as process:
             assert process.stdout is not None
-            said = await asyncio.wait_for(process.stdout.readline(), 800)
-            if not said and process.stderr is not None:
+            output = await asyncio.wait_for(process.stdout.readline(), 800)
+            if not output and process.stderr is not None:
                 pytest.fail((await process.stderr.read()).decode())
-            url = json.loads(said)["data"]["url"]
+            url = json.loads(output)["data"]["url"]
             parts = urlsplit(url)
             base, token = f"{parts.scheme}://{parts.netloc}", parse_qs(parts.query)["token"][0]
             async with httpx2.AsyncClient(base_url=base, timeout=60) as client:
@@ -183,8 +183,8 @@ async def test_the_real_jupyterlab(tmp_path: Path) -> None:
                 answer = await client.get("/api/kernelspecs", params={"token": token})
                 assert "python3" in answer.json()["kernelspecs"]
                 assert "JupyterLab" in (await client.get("/lab", params={"token": token})).text
-                await land.cloud.cut_connections()
+                await sandbox.cloud.cut_connections()
             assert "kernelspecs" in await fetch_page(f"{base}/api/kernelspecs?token={token}")
             assert not [pid for pid, argv in list_command_lines() if token in argv]
             await interrupt(process)
-        assert (await land.run_command("jupyter", lease, "--stop", "--json")).data["stopped"]
+        assert (await sandbox.run_command("jupyter", lease, "--stop", "--json")).data["stopped"]

@@ -15,29 +15,29 @@ from tests.workflow.trip_sandbox import DIGITS_EXAMPLE, ScriptedUser, trip_sandb
 
 @pytest.mark.bwrap
 async def test_metered_trip_on_openssh_with_a_cut_connection(tmp_path: Path) -> None:
-    if why := await find_bwrap_problem():
-        pytest.skip(why)
-    person = ScriptedUser()
+    if problem := await find_bwrap_problem():
+        pytest.skip(problem)
+    user = ScriptedUser()
     (tmp_path / "home").mkdir()
     async with (
-        trip_sandbox(tmp_path, speed=120, driver="bwrap") as land,
-        land.open_application(person) as application,
+        trip_sandbox(tmp_path, speed=120, driver="bwrap") as sandbox,
+        sandbox.open_application(user) as application,
     ):
         await application.account_commands.log_in(
             "mistgpu", {"username": "student", "password": "student-pass"}
         )
-        await land.top_up_mistgpu(application, "10")
+        await sandbox.top_up_mistgpu(application, "10")
         cuts: list[int] = []
 
         def cut(event: Event) -> None:
             async def drop() -> None:
-                cuts.append(await land.cloud.cut_connections())
+                cuts.append(await sandbox.cloud.cut_connections())
 
             if event.kind is EventKind.JOB_STARTED:
                 cuts_task.append(asyncio.get_running_loop().create_task(drop()))
 
         cuts_task: list[object] = []
-        person.watchers.append(cut)
+        user.watchers.append(cut)
         end = await application.trips.run(
             TripSpec(
                 upload=UploadSpec(folder=str(DIGITS_EXAMPLE)),
@@ -48,7 +48,7 @@ async def test_metered_trip_on_openssh_with_a_cut_connection(tmp_path: Path) -> 
         )
         assert end.exit_code == 0
         assert cuts == [1]
-        assert EventKind.CONNECTION_LOST in person.event_kinds()
+        assert EventKind.CONNECTION_LOST in user.event_kinds()
         assert (tmp_path / "home" / "out" / "metrics.json").is_file()
         assert application.leases.get_lease(end.lease_id).is_over
-        assert land.cloud.driver.list_machines() == []
+        assert sandbox.cloud.driver.list_machines() == []

@@ -87,46 +87,46 @@ async def log_in_with_money(sandbox: TripSandbox, application: Application) -> N
 
 
 @pytest.mark.parametrize("provider", ["mistgpu", "1024gpu"])
-async def test_nothing_stands_between_the_first_answer_and_the_first_bytes(
+async def test_upload_starts_right_after_the_first_answer(
     sandbox: TripSandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, provider: str
 ) -> None:
     log: list[str] = []
-    asked, opened = HttpClient.request, SshConnector.open_connection
+    original_request, original_open = HttpClient.request, SshConnector.open_connection
 
     async def request(self: HttpClient, method: str, path: str, **more: Any) -> Any:
         log.append(f"http {path}")
-        return await asked(self, method, path, **more)
+        return await original_request(self, method, path, **more)
 
-    async def ssh_open(self: SshConnector, *given: Any) -> Any:
-        link = await opened(self, *given)
+    async def ssh_open(self: SshConnector, *args: Any) -> Any:
+        connection = await original_open(self, *args)
         log.append("ssh answers")
-        return link
+        return connection
 
     def note(event: Event) -> None:
         if event.kind in (EventKind.STEP_STARTED, EventKind.STEP_DONE, EventKind.WAITING):
             log.append(f"{event.kind.value} {event.step}")
 
-    person = UploadWatchingUser(watchers=[note], at_upload=lambda: log.append("bytes"))
+    user = UploadWatchingUser(watchers=[note], at_upload=lambda: log.append("bytes"))
     monkeypatch.setattr(HttpClient, "request", request)
     monkeypatch.setattr(SshConnector, "open_connection", ssh_open)
     (tmp_path / "work").mkdir()
     (tmp_path / "work" / "train.py").write_text("print(1)\n")
-    want = TripSpec(
+    spec = TripSpec(
         upload=UploadSpec(folder=str(tmp_path / "work")),
         job=JobSpec(command=("train.py",)),
         provider=provider,
     )
-    async with sandbox.open_application(person) as application:
+    async with sandbox.open_application(user) as application:
         if provider == "mistgpu":
             await log_in_with_money(sandbox, application)
         else:
             await application.account_commands.log_in("1024gpu", {})
             await sandbox.add_dbc(application, "90000")
-            want = evolve(
-                want, requirements=Requirements(gpu="2080Ti"), limits=TripLimits(term=timedelta(days=1))
+            spec = evolve(
+                spec, requirements=Requirements(gpu="2080Ti"), limits=TripLimits(term=timedelta(days=1))
             )
         log.clear()
-        await application.trips.run(want)
+        await application.trips.run(spec)
     first = log.index("ssh answers")
     assert log[first : log.index("bytes")] == [
         "ssh answers",
@@ -160,12 +160,12 @@ async def test_setup_and_upload_resume_independently(
     )
 
     def hold_back() -> None:
-        if len(person.upload_counters) > 1:  # after the files that the setup needs
+        if len(user.upload_counters) > 1:  # after the files that the setup needs
             seen.append(wait_for_path(begun))
 
-    person = UploadWatchingUser(at_upload=hold_back)
+    user = UploadWatchingUser(at_upload=hold_back)
     (Path(job.upload.folder) / "data.bin").write_bytes(bytes(9 << 20))
-    async with sandbox.open_application(person) as application:
+    async with sandbox.open_application(user) as application:
         await log_in_with_money(sandbox, application)
         end = await application.trips.run(with_setup(job, *setup, transfer="turbo"))
         assert end.exit_code == 0
@@ -173,7 +173,7 @@ async def test_setup_and_upload_resume_independently(
     assert seen == [True]
     order: list[tuple[EventKind, str]] = [
         (event.kind, event.step.partition(".")[2])
-        for event in person.events
+        for event in user.events
         if event.kind in (EventKind.STEP_STARTED, EventKind.STEP_DONE) and event.step.startswith("leg0.")
     ]
     done, started = EventKind.STEP_DONE, EventKind.STEP_STARTED
@@ -190,14 +190,14 @@ async def test_setup_and_upload_resume_independently(
 
 
 async def test_a_setup_that_needs_nothing_makes_its_folder(sandbox: TripSandbox, job: TripSpec) -> None:
-    person = UploadWatchingUser()
-    async with sandbox.open_application(person) as application:
+    user = UploadWatchingUser()
+    async with sandbox.open_application(user) as application:
         await log_in_with_money(sandbox, application)
         end = await application.trips.run(with_setup(job, "echo 1 > made", needs=()))
         names = [row.name for row in application.store.list_steps(end.trip_id)]
     assert end.exit_code == 0
     assert "leg0.upload-setup" not in names
-    assert len(person.upload_counters) == 1
+    assert len(user.upload_counters) == 1
     assert (Path(job.upload.folder) / "out" / "made").read_text() == "1\n"
 
 
@@ -207,12 +207,12 @@ async def test_a_failed_setup_cuts_the_upload_and_is_reported(
     begun = tmp_path / "begun"
 
     def hold_back() -> None:
-        if len(person.upload_counters) > 1:
+        if len(user.upload_counters) > 1:
             wait_for_path(begun)
 
-    person = UploadWatchingUser(at_upload=hold_back)
+    user = UploadWatchingUser(at_upload=hold_back)
     (Path(job.upload.folder) / "data.bin").write_bytes(bytes(range(256)) * (1 << 16))
-    async with sandbox.open_application(person) as application:
+    async with sandbox.open_application(user) as application:
         await log_in_with_money(sandbox, application)
         setup = (f"touch {begun}; echo broken pipe of dreams; exit 7",)
         with pytest.raises(JobError, match="exit code 7") as error:
@@ -236,11 +236,11 @@ async def test_an_upload_that_fails_for_good_ends_the_setup(
     begun = tmp_path / "begun"
 
     def fail() -> None:
-        if len(person.upload_counters) > 1 and wait_for_path(begun):
+        if len(user.upload_counters) > 1 and wait_for_path(begun):
             raise TransferError("no more")
 
-    person = UploadWatchingUser(at_upload=fail)
-    async with sandbox.open_application(person) as application:
+    user = UploadWatchingUser(at_upload=fail)
+    async with sandbox.open_application(user) as application:
         await log_in_with_money(sandbox, application)
         setup = (f"touch {begun}; sleep 600",)
         with pytest.raises(TransferError, match="no more") as error:
@@ -261,20 +261,20 @@ async def test_a_cut_of_both_connections_repeats_neither(
     loop = asyncio.get_running_loop()
 
     def cut() -> None:
-        if len(person.upload_counters) == 2 and wait_for_path(begun):
+        if len(user.upload_counters) == 2 and wait_for_path(begun):
             cuts.append(
                 asyncio.run_coroutine_threadsafe(sandbox.cloud.cut_connections(), loop).result(WAIT_SECONDS)
             )
 
-    person = UploadWatchingUser(at_upload=cut)
+    user = UploadWatchingUser(at_upload=cut)
     (Path(job.upload.folder) / "data.bin").write_bytes(bytes(range(256)) * (1 << 16))
-    async with sandbox.open_application(person) as application:
+    async with sandbox.open_application(user) as application:
         await log_in_with_money(sandbox, application)
         setup = (f"echo 1 >> made; touch {begun}; sleep 2",)
         end = await application.trips.run(with_setup(job, *setup, transfer="turbo"))
     assert end.exit_code == 0
     assert cuts == [2]
-    assert person.event_kinds().count(EventKind.CONNECTION_RESTORED) >= 1
+    assert user.event_kinds().count(EventKind.CONNECTION_RESTORED) >= 1
     assert (Path(job.upload.folder) / "out" / "made").read_text() == "1\n"
 
 
@@ -290,21 +290,21 @@ OTHER_STEPS = (
 @pytest.mark.slow
 @pytest.mark.timeout(300)
 async def test_killed_anywhere_beside_the_upload_and_resumed(tmp_path: Path, job: TripSpec) -> None:
-    async with trip_sandbox(tmp_path, speed=60) as land, start_crash_process() as client:
-        async with land.open_application() as application:
-            await log_in_with_money(land, application)
+    async with trip_sandbox(tmp_path, speed=60) as sandbox, start_crash_process() as client:
+        async with sandbox.open_application() as application:
+            await log_in_with_money(sandbox, application)
         # Two at once would collide on the folder; two in a row would write two lines.
         setup = ("mkdir busy || exit 9; echo 1 >> made; sleep 1; rmdir busy",)
         task = {
-            "environment": dict(land.environment()),
-            "home": str(land.home / "state"),
+            "environment": dict(sandbox.environment()),
+            "home": str(sandbox.home / "state"),
             "want": json.dumps(get_converter().unstructure(with_setup(job, *setup))),
         }
-        spare = [f"{step}:{phase}" for step in OTHER_STEPS for phase in ("begun", "effect", "recorded")]
+        remaining = [f"{step}:{phase}" for step in OTHER_STEPS for phase in ("begun", "effect", "recorded")]
         died: list[str] = []
         answer: dict[str, Any] = {}
-        for _life in range(40):
-            answer = await client.run_task(**task, spare=spare + died)
+        for _process in range(40):
+            answer = await client.run_task(**task, spare=remaining + died)
             if "died" not in answer:
                 break
             died.append(answer["died"])
@@ -315,4 +315,4 @@ async def test_killed_anywhere_beside_the_upload_and_resumed(tmp_path: Path, job
             died
         )
         assert (Path(job.upload.folder) / "out" / "made").read_text() == "1\n"
-        assert land.cloud.burning() == []
+        assert sandbox.cloud.burning() == []

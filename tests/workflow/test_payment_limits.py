@@ -45,19 +45,19 @@ async def get_balance(application: Application) -> int:
 
 
 def set_dbc_price(sandbox: TripSandbox, value: str, age: timedelta | None = None) -> None:
-    portal: Any = sandbox.cloud.simulators_by_name["dbc"]
-    portal._current_price = (Decimal(value), sandbox.cloud.clock.now() - age if age else None)
+    simulator: Any = sandbox.cloud.simulators_by_name["dbc"]
+    simulator._current_price = (Decimal(value), sandbox.cloud.clock.now() - age if age else None)
 
 
-def on_first_event(person: ScriptedUser, kind: EventKind, step: str, act: Callable[[], None]) -> None:
+def on_first_event(user: ScriptedUser, kind: EventKind, step: str, action: Callable[[], None]) -> None:
     done: list[Event] = []
 
     def watch(event: Event) -> None:
         if event.kind is kind and event.step == step and not done:
             done.append(event)
-            act()
+            action()
 
-    person.watchers.append(watch)
+    user.watchers.append(watch)
 
 
 BAD_RATES = [
@@ -80,19 +80,17 @@ async def test_a_bad_rate_gives_no_quote_and_no_order(
             await application.trips.rent(GPU_SPEC)
         assert caught.value.spent is Spent.NO
         assert await get_balance(application) >= 89999 * ONE_DBC, "the mail was bound, nothing else"
-        assert sandbox.get_provider_books("1024gpu").orders == {}
+        assert sandbox.get_simulator_state("1024gpu").orders == {}
 
 
 @pytest.mark.parametrize(("value", "age"), BAD_RATES)
 async def test_a_rate_gone_bad_after_the_order_is_never_paid(
     sandbox: TripSandbox, value: str, age: timedelta | None
 ) -> None:
-    person = ScriptedUser(confirms=True)
-    async with sandbox.open_application(person) as application:
+    user = ScriptedUser(confirms=True)
+    async with sandbox.open_application(user) as application:
         await log_in_with_dbc(sandbox, application)
-        on_first_event(
-            person, EventKind.STEP_DONE, "leg0.reserve", lambda: set_dbc_price(sandbox, value, age)
-        )
+        on_first_event(user, EventKind.STEP_DONE, "leg0.reserve", lambda: set_dbc_price(sandbox, value, age))
         with pytest.raises(MoneyError, match="rate") as caught:
             await application.trips.rent(GPU_SPEC)
         assert caught.value.spent is Spent.NO
@@ -100,12 +98,12 @@ async def test_a_rate_gone_bad_after_the_order_is_never_paid(
     assert list(sandbox.cloud.burning()) == []
 
 
-async def test_a_bill_ten_times_as_high_is_refused_even_to_a_yes_in_advance(sandbox: TripSandbox) -> None:
-    person = ScriptedUser(confirms=True)
-    async with sandbox.open_application(person) as application:
+async def test_bill_ten_times_as_high_is_refused_even_with_advance_consent(sandbox: TripSandbox) -> None:
+    user = ScriptedUser(confirms=True)
+    async with sandbox.open_application(user) as application:
         await log_in_with_dbc(sandbox, application)
         on_first_event(
-            person, EventKind.STEP_STARTED, "leg0.reserve", lambda: set_dbc_price(sandbox, "0.00026")
+            user, EventKind.STEP_STARTED, "leg0.reserve", lambda: set_dbc_price(sandbox, "0.00026")
         )
         with pytest.raises(MoneyError, match="exceeds the agreed"):
             await application.trips.rent(GPU_SPEC)
@@ -114,15 +112,13 @@ async def test_a_bill_ten_times_as_high_is_refused_even_to_a_yes_in_advance(sand
 
 @pytest.mark.parametrize("agrees", [False, True])
 async def test_a_dearer_price_asks_again_also_in_a_renewal(sandbox: TripSandbox, agrees: bool) -> None:
-    person = ScriptedUser(confirms=agrees)
-    async with sandbox.open_application(person) as application:
+    user = ScriptedUser(confirms=agrees)
+    async with sandbox.open_application(user) as application:
         await log_in_with_dbc(sandbox, application)
         lease = await application.trips.rent(GPU_SPEC)
         (rent,) = lease.bills
         before = await get_balance(application)
-        on_first_event(
-            person, EventKind.STEP_STARTED, "leg0.reserve", lambda: set_dbc_price(sandbox, "0.0020")
-        )
+        on_first_event(user, EventKind.STEP_STARTED, "leg0.reserve", lambda: set_dbc_price(sandbox, "0.0020"))
         if not agrees:
             with pytest.raises(MoneyError, match="exceeds the agreed"):
                 await application.lease_changes.renew(lease.id, HOUR)
@@ -132,38 +128,36 @@ async def test_a_dearer_price_asks_again_also_in_a_renewal(sandbox: TripSandbox,
         paid = before - await get_balance(application)
         assert paid == renewed.bills[-1].amount.amount
         assert rent.amount.amount * 125 // 100 < paid < rent.amount.amount * 135 // 100, "0.0026 to 0.0020"
-        assert EventKind.WARNING in person.event_kinds(), "and the move is told"
+        assert EventKind.WARNING in user.event_kinds(), "and the move is told"
 
 
 async def test_a_cheaper_price_is_paid_and_reported(sandbox: TripSandbox) -> None:
-    person = ScriptedUser()
-    async with sandbox.open_application(person) as application:
+    user = ScriptedUser()
+    async with sandbox.open_application(user) as application:
         await log_in_with_dbc(sandbox, application)
-        on_first_event(
-            person, EventKind.STEP_STARTED, "leg0.reserve", lambda: set_dbc_price(sandbox, "0.0030")
-        )
+        on_first_event(user, EventKind.STEP_STARTED, "leg0.reserve", lambda: set_dbc_price(sandbox, "0.0030"))
         lease = await application.trips.rent(GPU_SPEC)
         quoted = application.store.find_step_value(
             application.trip_tracker.list_trips()[-1].id, "plan", TripPlan
         )
         assert quoted is not None
         assert lease.bills[0].amount < quoted.quote.low
-        assert any("has changed from 0.0026 to 0.0030" in event.text for event in person.events)
+        assert any("has changed from 0.0026 to 0.0030" in event.text for event in user.events)
 
 
-async def test_a_deposit_that_was_not_spoken_of_is_asked_about(sandbox: TripSandbox) -> None:
+async def test_unannounced_deposit_needs_confirmation(sandbox: TripSandbox) -> None:
     """The provider wants a deposit for what was quoted without one."""
-    person = ScriptedUser()
-    async with sandbox.open_application(person) as application:
+    user = ScriptedUser()
+    async with sandbox.open_application(user) as application:
         await log_in_with_dbc(sandbox, application)
-        shop: Any = application.plugins.provider("1024gpu")
-        honest = shop._orders.find_bill
+        provider: Any = application.plugins.provider("1024gpu")
+        original = provider._orders.find_bill
 
-        async def greedy(*given: Any) -> Bill | None:
-            bill = await honest(*given)
+        async def return_higher_bill(*args: Any) -> Bill | None:
+            bill = await original(*args)
             return evolve(bill, purpose=PaymentPurpose.DEPOSIT) if bill is not None else None
 
-        shop._orders.find_bill = greedy
+        provider._orders.find_bill = return_higher_bill
         with pytest.raises(MoneyError, match="exceeds the agreed"):
             await application.trips.rent(GPU_SPEC)
         assert await get_balance(application) >= 89999 * ONE_DBC
@@ -174,14 +168,14 @@ async def test_a_budget_in_another_currency_holds_by_a_dated_rate(sandbox: TripS
     async with sandbox.open_application() as application:
         await log_in_with_dbc(sandbox, application)
         # 0.215 USD x 7.10 = 1.5265 CNY, at most 5 % more.
-        with pytest.raises(BudgetExceeded, match=r"budget of 1\.55 CNY") as caught:
+        with pytest.raises(BudgetExceeded, match=r"budget is 1\.55 CNY") as caught:
             await application.trips.rent(_with_budget(GPU_SPEC, CNY.money("1.55")))
         assert caught.value.spent is Spent.NO
-        assert sandbox.get_provider_books("1024gpu").orders == {}
+        assert sandbox.get_simulator_state("1024gpu").orders == {}
         before = await get_balance(application)
         lease = await application.trips.rent(_with_budget(GPU_SPEC, CNY.money("1.65")))
         assert before - await get_balance(application) == lease.bills[0].amount.amount
-        with pytest.raises(BudgetExceeded, match=r"budget of 1\.65 CNY"):
+        with pytest.raises(BudgetExceeded, match=r"budget is 1\.65 CNY"):
             await application.lease_changes.renew(lease.id, HOUR)
         assert before - await get_balance(application) == lease.bills[0].amount.amount, (
             "the trip's budget holds for more time"
@@ -197,8 +191,8 @@ async def test_a_budget_without_a_rate_lets_nothing_pass(sandbox: TripSandbox) -
         assert await get_balance(application) >= 89999 * ONE_DBC
 
 
-def _with_budget(want: TripSpec, money: Money) -> TripSpec:
-    return evolve(want, limits=evolve(want.limits, budget=money))
+def _with_budget(spec: TripSpec, money: Money) -> TripSpec:
+    return evolve(spec, limits=evolve(spec.limits, budget=money))
 
 
 async def test_the_month_counts_deposits_while_they_are_held(sandbox: TripSandbox) -> None:
@@ -259,14 +253,16 @@ async def test_a_metered_trip_stops_below_its_budget_with_the_results(
     folder = tmp_path / "project"
     folder.mkdir()
     (folder / "job.py").write_text(JOB)
-    async with trip_sandbox(tmp_path, speed=speed) as land:
-        write_config(land, make_rates_section(land) + (f'[budget]\nmonth = "{month}"\n' if month else ""))
-        async with land.open_application() as application:
+    async with trip_sandbox(tmp_path, speed=speed) as sandbox:
+        write_config(
+            sandbox, make_rates_section(sandbox) + (f'[budget]\nmonth = "{month}"\n' if month else "")
+        )
+        async with sandbox.open_application() as application:
             await application.account_commands.log_in(
                 "mistgpu", {"username": "student", "password": "student-pass"}
             )
-            await land.top_up_mistgpu(application, "50")
-            want = TripSpec(
+            await sandbox.top_up_mistgpu(application, "50")
+            spec = TripSpec(
                 upload=UploadSpec(folder=str(folder)),
                 job=JobSpec(command=("job.py",)),
                 results=ResultsSpec(paths=("out.txt",)),
@@ -274,7 +270,7 @@ async def test_a_metered_trip_stops_below_its_budget_with_the_results(
                 provider="mistgpu",
             )
             with pytest.raises(GpurentError) as caught:
-                await application.trips.run(want)
+                await application.trips.run(spec)
             left = (await application.account_money.get_balance("mistgpu")).available
         spent = 5000 - left.amount
         assert isinstance(caught.value, BudgetExceeded), caught.value
@@ -282,4 +278,4 @@ async def test_a_metered_trip_stops_below_its_budget_with_the_results(
         # 0.85 USD x 7.10 = 6.03 CNY. Each second that this computer stalls costs speed / 3600 x 3 CNY.
         assert 60 < spent <= (603 if limit else 361) + 300 * speed // 3600
         assert "." in (folder / "out.txt").read_text(), "what was there came home"
-        assert list(land.cloud.burning()) == []
+        assert list(sandbox.cloud.burning()) == []

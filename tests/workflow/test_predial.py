@@ -20,6 +20,7 @@ from gpurent.errors import GpurentError, LeaseGone
 from gpurent.infra.http import HttpClient
 from gpurent.infra.ssh.connector import SshConnector
 from gpurent.testing.contracts.predial import list_child_processes
+from gpurent.testing.load_timeouts import wait_until
 from gpurent.workflow.runtime.leases import LeaseTracker
 from tests.workflow.trip_sandbox import ScriptedUser, TripSandbox, trip_sandbox
 
@@ -37,18 +38,18 @@ def call_log(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The calls in order."""
     found: list[str] = []
 
-    def spy(owner: Any, name: str, word: str) -> None:
+    def record_calls(owner: Any, name: str, word: str) -> None:
         real: Callable[..., Any] = getattr(owner, name)
 
-        def noted(*given: Any, **more: Any) -> Any:
+        def record_and_call(*args: Any, **more: Any) -> Any:
             found.append(word)
-            return real(*given, **more)
+            return real(*args, **more)
 
-        monkeypatch.setattr(owner, name, noted)
+        monkeypatch.setattr(owner, name, record_and_call)
 
-    spy(backend.TurboBackend, "start_login", "start_login")
-    spy(HttpClient, "request", "request")
-    spy(SshConnector, "open_connection", "open_connection")
+    record_calls(backend.TurboBackend, "start_login", "start_login")
+    record_calls(HttpClient, "request", "request")
+    record_calls(SshConnector, "open_connection", "open_connection")
     return found
 
 
@@ -68,7 +69,7 @@ async def rent_machine(sandbox: TripSandbox, application: Application) -> Lease:
 
 
 @pytest.fixture
-def cargo(tmp_path: Path) -> PushRequest:
+def push_request(tmp_path: Path) -> PushRequest:
     folder = tmp_path / "work"
     folder.mkdir()
     (folder / "a.txt").write_text("a\n")
@@ -80,22 +81,22 @@ async def read_pushed_file(application: Application, lease: Lease) -> str:
 
 
 async def test_the_login_comes_first_and_no_other_connection_is_opened(
-    sandbox: TripSandbox, cargo: PushRequest, call_log: list[str]
+    sandbox: TripSandbox, push_request: PushRequest, call_log: list[str]
 ) -> None:
     async with sandbox.open_application() as application:
         lease = await rent_machine(sandbox, application)
         call_log.clear()
-        report = await application.file_commands.push(lease.id, cargo)
+        report = await application.file_commands.push(lease.id, push_request)
         assert report.files == 1
         assert call_log[0] == "start_login"
-        assert "request" in call_log, "the shop was asked all the same"
+        assert "request" in call_log, "the provider was asked all the same"
         assert "open_connection" not in call_log
         assert list_ssh_processes() == []
         assert await read_pushed_file(application, lease) == "a\n"
 
 
 async def test_a_lease_that_is_over_gets_nothing(
-    sandbox: TripSandbox, cargo: PushRequest, call_log: list[str]
+    sandbox: TripSandbox, push_request: PushRequest, call_log: list[str]
 ) -> None:
     async with sandbox.open_application() as application:
         lease = await rent_machine(sandbox, application)
@@ -104,45 +105,48 @@ async def test_a_lease_that_is_over_gets_nothing(
         application.store.save_lease(stale)  # as if another computer had released it
         call_log.clear()
         with pytest.raises(LeaseGone):
-            await application.file_commands.push(lease.id, cargo)
+            await application.file_commands.push(lease.id, push_request)
         assert call_log[0] == "start_login"
         assert list_ssh_processes() == []
 
 
-async def test_a_login_that_nobody_took_is_ended(
-    sandbox: TripSandbox, cargo: PushRequest, monkeypatch: pytest.MonkeyPatch
+async def test_unused_login_is_ended(
+    sandbox: TripSandbox, push_request: PushRequest, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async with sandbox.open_application() as application:
         lease = await rent_machine(sandbox, application)
         seen: list[list[str]] = []
 
-        async def fall(self: LeaseTracker, lease_id: str) -> Lease:
-            await asyncio.sleep(0)
-            seen.append(list_ssh_processes())
-            raise GpurentError("the shop is on fire")
+        async def is_dialling() -> bool:
+            return bool(list_ssh_processes())
 
-        async def slow(*given: Any) -> None:
+        async def fall(self: LeaseTracker, lease_id: str) -> Lease:
+            await wait_until(is_dialling)  # the child has been forked, and runs ssh in a moment
+            seen.append(list_ssh_processes())
+            raise GpurentError("the provider is on fire")
+
+        async def slow(*args: Any) -> None:
             await asyncio.sleep(60)
 
         monkeypatch.setattr(LeaseTracker, "refresh_lease", fall)
         monkeypatch.setattr(backend.TurboBackend, "push", slow)
         with pytest.raises(GpurentError, match="on fire"):
-            await application.file_commands.push(lease.id, cargo)
+            await application.file_commands.push(lease.id, push_request)
         assert seen == [["ssh"]]
         assert list_ssh_processes() == []
 
 
 async def test_predial_failures_fall_back_to_a_normal_push(
-    sandbox: TripSandbox, cargo: PushRequest, call_log: list[str]
+    sandbox: TripSandbox, push_request: PushRequest, call_log: list[str]
 ) -> None:
-    person = ScriptedUser()
-    async with sandbox.open_application(person) as application:
+    user = ScriptedUser()
+    async with sandbox.open_application(user) as application:
         lease = await rent_machine(sandbox, application)
         # The machine loses our key: the password still lets us in.
         ran = await application.machine_commands.run_command(lease.id, ": > .ssh/authorized_keys")
         assert ran.exit_status == 0
         call_log.clear()
-        report = await application.file_commands.push(lease.id, cargo)
+        report = await application.file_commands.push(lease.id, push_request)
         assert report.files == 1
         assert call_log[0] == "start_login"
         assert "open_connection" in call_log
@@ -151,25 +155,25 @@ async def test_predial_failures_fall_back_to_a_normal_push(
 
 
 async def test_a_backend_that_cannot_predial_waits_for_the_connection(
-    sandbox: TripSandbox, cargo: PushRequest, call_log: list[str]
+    sandbox: TripSandbox, push_request: PushRequest, call_log: list[str]
 ) -> None:
     async with sandbox.open_application() as application:
         lease = await rent_machine(sandbox, application)
         call_log.clear()
-        await application.file_commands.push(lease.id, cargo, "sftp")
+        await application.file_commands.push(lease.id, push_request, "sftp")
         assert "start_login" not in call_log
         assert call_log[-1] == "open_connection"
-        await application.file_commands.push(lease.id, evolve(cargo, delete=True, dry_run=True))
+        await application.file_commands.push(lease.id, evolve(push_request, delete=True, dry_run=True))
         assert list_ssh_processes() == []
 
 
 async def test_a_trip_on_a_machine_that_is_known_dials_before_it_connects(
     sandbox: TripSandbox, tmp_path: Path, call_log: list[str]
 ) -> None:
-    person = ScriptedUser()
+    user = ScriptedUser()
     (tmp_path / "job").mkdir()
     (tmp_path / "job" / "train.py").write_text("print(1)\n")
-    async with sandbox.open_application(person) as application:
+    async with sandbox.open_application(user) as application:
         lease = await rent_machine(sandbox, application)
         call_log.clear()
         end = await application.trips.run(
@@ -184,4 +188,4 @@ async def test_a_trip_on_a_machine_that_is_known_dials_before_it_connects(
         assert end.exit_code == 0
         assert call_log.index("start_login") < call_log.index("open_connection")
         assert list_ssh_processes() == []
-        assert EventKind.CONNECTION_LOST not in person.event_kinds()
+        assert EventKind.CONNECTION_LOST not in user.event_kinds()

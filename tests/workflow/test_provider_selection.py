@@ -28,8 +28,8 @@ BOTH_PROVIDERS = TripSpec(
 MACHINE_ONLY = evolve(BOTH_PROVIDERS, upload=evolve(BOTH_PROVIDERS.upload, staged=False))
 
 
-def with_budget(want: TripSpec, yuan: str) -> TripSpec:
-    return evolve(want, limits=evolve(want.limits, budget=CNY.money(yuan)))
+def with_budget(spec: TripSpec, yuan: str) -> TripSpec:
+    return evolve(spec, limits=evolve(spec.limits, budget=CNY.money(yuan)))
 
 
 @pytest.fixture
@@ -50,20 +50,18 @@ async def log_in_everywhere(sandbox: TripSandbox, application: Application) -> N
     await sandbox.add_dbc(application, "90000")
 
 
-def passed_over_messages(person: ScriptedUser) -> list[str]:
-    return [event.text for event in person.events if "skipping" in event.text]
+def passed_over_messages(user: ScriptedUser) -> list[str]:
+    return [event.text for event in user.events if "skipping" in event.text]
 
 
 async def test_the_second_is_rented_when_the_first_is_sold_out(sold_out: TripSandbox) -> None:
-    person = ScriptedUser()
-    async with sold_out.open_application(person) as application:
+    user = ScriptedUser()
+    async with sold_out.open_application(user) as application:
         await log_in_everywhere(sold_out, application)
         lease = await application.trips.rent(MACHINE_ONLY)
         assert lease.provider == "1024gpu"
-        assert len(passed_over_messages(person)) == 1
-        assert (
-            "skipping mistgpu: no free machine at mistgpu matches: 2080Ti" in passed_over_messages(person)[0]
-        )
+        assert len(passed_over_messages(user)) == 1
+        assert "skipping mistgpu: no free machine at mistgpu matches: 2080Ti" in passed_over_messages(user)[0]
         (row,) = application.trip_tracker.list_trips()
         assert (row.spec.provider, row.outcome) == ("1024gpu", "done")
         await application.releases.release_lease(lease.id)
@@ -79,7 +77,7 @@ async def test_the_order_decides_and_a_resume_stays_with_the_choice(sandbox: Tri
         assert application.trip_tracker.get_trip(trip.id).spec == made
         # Killed between the two writes: the choice is read back, although it is sold out now.
         application.store.set_trip_spec(trip.id, BOTH_PROVIDERS)
-        sandbox.get_provider_books("mistgpu").machines.clear()
+        sandbox.get_simulator_state("mistgpu").machines.clear()
         again = await application.provider_selector.select_provider(
             application.trip_tracker.context_of(trip.id), BOTH_PROVIDERS
         )
@@ -87,53 +85,53 @@ async def test_the_order_decides_and_a_resume_stays_with_the_choice(sandbox: Tri
         assert application.trip_tracker.get_trip(trip.id).spec == made
 
 
-async def test_a_provider_over_the_budget_is_passed_over(sandbox: TripSandbox) -> None:
-    person = ScriptedUser()
+async def test_provider_over_the_budget_is_skipped(sandbox: TripSandbox) -> None:
+    user = ScriptedUser()
     async with sandbox.open_application() as application:
         await log_in_everywhere(sandbox, application)
     day = sandbox.cloud.clock.now().date()
     settings = f'[rates]\n"USD/CNY" = 7.10\ndate = {day}\nsource = "bank"\n'
     (sandbox.home / "state" / "config.toml").write_text(settings)
-    want = with_budget(MACHINE_ONLY, "71")
-    async with sandbox.open_application(person) as application:
-        trip = application.trip_tracker.begin_trip("run", want)
-        assert (await application.provider_selector.select_provider(trip, want)).provider == "1024gpu"
-        assert "72.00 CNY more would exceed the budget of 71.00 CNY" in passed_over_messages(person)[0]
-        assert (await application.provider_selector.resolve_provider(want)).provider == "1024gpu"
+    spec = with_budget(MACHINE_ONLY, "71")
+    async with sandbox.open_application(user) as application:
+        trip = application.trip_tracker.begin_trip("run", spec)
+        assert (await application.provider_selector.select_provider(trip, spec)).provider == "1024gpu"
+        assert "this would cost 72.00 CNY more, but the budget is 71.00 CNY" in passed_over_messages(user)[0]
+        assert (await application.provider_selector.resolve_provider(spec)).provider == "1024gpu"
         assert (
-            await application.provider_selector.resolve_provider(with_budget(want, "72"))
+            await application.provider_selector.resolve_provider(with_budget(spec, "72"))
         ).provider == "mistgpu"
 
 
-async def test_a_login_that_nobody_gives_is_passed_over(sandbox: TripSandbox) -> None:
-    person = ScriptedUser()
-    async with sandbox.open_application(person) as application:
+async def test_provider_without_a_login_is_skipped(sandbox: TripSandbox) -> None:
+    user = ScriptedUser()
+    async with sandbox.open_application(user) as application:
         await application.account_commands.log_in("1024gpu", {})
         await sandbox.add_dbc(application, "90000")
         made = await application.provider_selector.resolve_provider(BOTH_PROVIDERS)
         assert made.provider == "1024gpu"
-        assert "skipping mistgpu" in passed_over_messages(person)[0]
+        assert "skipping mistgpu" in passed_over_messages(user)[0]
         found = await application.dry_run.preview_trip(made)
         assert found.plan.offer.provider == "1024gpu"
         assert application.trip_tracker.list_trips() == [], "a look writes nothing"
 
 
-async def test_a_provider_that_is_down_is_passed_over_and_all_down_is_retryable(sandbox: TripSandbox) -> None:
-    dead = {"GPURENT_MISTGPU_URL": "http://127.0.0.1:9"}
-    person = ScriptedUser()
-    async with sandbox.open_application(person) as application:
+async def test_unavailable_provider_is_skipped_and_all_unavailable_is_retryable(sandbox: TripSandbox) -> None:
+    settings = {"GPURENT_MISTGPU_URL": "http://127.0.0.1:9"}
+    user = ScriptedUser()
+    async with sandbox.open_application(user) as application:
         await log_in_everywhere(sandbox, application)
-    sandbox.extra_environment.update(dead)
-    async with sandbox.open_application(person) as application:
+    sandbox.extra_environment.update(settings)
+    async with sandbox.open_application(user) as application:
         assert (await application.provider_selector.resolve_provider(BOTH_PROVIDERS)).provider == "1024gpu"
-        assert len(passed_over_messages(person)) == 1
+        assert len(passed_over_messages(user)) == 1
         with pytest.raises(UnavailableError) as down:
             await application.trips.run(evolve(BOTH_PROVIDERS, providers=("mistgpu", "mistgpu")))
         assert down.value.retryable
         assert not application.trip_tracker.list_trips()[-1].outcome, "it can be resumed"
 
 
-async def test_nobody_has_it_and_nothing_is_spent(sold_out: TripSandbox) -> None:
+async def test_no_provider_has_it_and_nothing_is_spent(sold_out: TripSandbox) -> None:
     async with sold_out.open_application() as application:
         await log_in_everywhere(sold_out, application)
         with pytest.raises(SoldOut) as error:
@@ -146,7 +144,7 @@ async def test_nobody_has_it_and_nothing_is_spent(sold_out: TripSandbox) -> None
 
 
 @pytest.mark.parametrize(
-    ("wish", "fitting"),
+    ("requirements", "fitting"),
     [
         (Requirements(gpu_memory=11, cpus=8, memory=32), True),
         (Requirements(gpu_memory=12), False),
@@ -154,9 +152,9 @@ async def test_nobody_has_it_and_nothing_is_spent(sold_out: TripSandbox) -> None
         (Requirements(memory=33), False),
     ],
 )
-def test_what_a_machine_must_have_at_least(wish: Requirements, fitting: bool) -> None:
+def test_what_a_machine_must_have_at_least(requirements: Requirements, fitting: bool) -> None:
     hardware = Hardware(gpu="2080Ti", gpus=1, gpu_memory=11, cpus=8, memory=32)
     offer = Offer(key="1", provider="x", hardware=hardware, tariff=Metered(price=UnitPrice(Decimal(1), CNY)))
-    assert fits(offer, wish) is fitting
-    unsaid = evolve(offer, hardware=Hardware(gpu="2080Ti", gpus=1))
-    assert not fits(unsaid, wish), "what a shop does not say is not promised"
+    assert fits(offer, requirements) is fitting
+    incomplete = evolve(offer, hardware=Hardware(gpu="2080Ti", gpus=1))
+    assert not fits(incomplete, requirements), "what a provider does not report is not promised"

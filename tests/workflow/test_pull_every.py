@@ -80,11 +80,11 @@ def read_time(path: Path) -> float:
     return float(path.read_text().split()[0])
 
 
-async def test_an_end_of_the_money_loses_no_more_than_one_interval(tmp_path: Path) -> None:
+async def test_running_out_of_money_loses_no_more_than_one_interval(tmp_path: Path) -> None:
     begun: list[float] = []
-    person = PullWatchingUser(at_pull=lambda _number: begun.append(time()))
-    async with trip_sandbox(tmp_path, speed=600) as land, land.open_application(person) as application:
-        await log_in_with_money(land, application, "3.20")
+    user = PullWatchingUser(at_pull=lambda _number: begun.append(time()))
+    async with trip_sandbox(tmp_path, speed=600) as sandbox, sandbox.open_application(user) as application:
+        await log_in_with_money(sandbox, application, "3.20")
         with pytest.raises(LeaseGone):
             await application.trips.run(make_ticking_spec(tmp_path))
     interval = PULL_INTERVAL.total_seconds() / 600
@@ -104,48 +104,48 @@ def check_results(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("transfer", ["turbo", "sftp"])
-async def test_a_pull_under_way_when_the_job_ends_is_no_trouble(tmp_path: Path, transfer: str) -> None:
+async def test_pull_in_progress_when_the_job_ends_is_no_error(tmp_path: Path, transfer: str) -> None:
     moved: list[int] = []
 
     def slow(rate: int | None) -> None:
-        for machine in land.cloud.driver.list_machines():
+        for machine in sandbox.cloud.driver.list_machines():
             machine.proxy.plan = FaultPlan(rate=rate)
 
     def note(event: Event) -> None:
         if event.kind is EventKind.JOB_STARTED:
             slow(200_000)
         if event.kind is EventKind.JOB_ENDED:
-            moved.append(person.pull_counters[0].moved)
+            moved.append(user.pull_counters[0].moved)
             slow(None)
 
-    person = PullWatchingUser(watchers=[note], at_pull=lambda _number: (tmp_path / "stop").touch())
-    async with trip_sandbox(tmp_path, speed=600) as land, land.open_application(person) as application:
-        await log_in_with_money(land, application)
+    user = PullWatchingUser(watchers=[note], at_pull=lambda _number: (tmp_path / "stop").touch())
+    async with trip_sandbox(tmp_path, speed=600) as sandbox, sandbox.open_application(user) as application:
+        await log_in_with_money(sandbox, application)
         end = await application.trips.run(make_ticking_spec(tmp_path, LARGE_BYTES, transfer))
     assert end.exit_code == 0
     assert len(moved) == 1
     assert moved[0] < LARGE_BYTES, "it was under way: only its first bytes made the job end"
-    assert len(person.pull_counters) == 2
+    assert len(user.pull_counters) == 2
     check_results(tmp_path)
-    assert land.cloud.burning() == []
+    assert sandbox.cloud.burning() == []
 
 
 @pytest.mark.parametrize("transfer", ["turbo", "sftp"])
 async def test_a_pull_that_is_cut_is_resumed(tmp_path: Path, transfer: str) -> None:
     def note(event: Event) -> None:
         if event.kind is EventKind.JOB_STARTED:
-            for machine in land.cloud.driver.list_machines():
+            for machine in sandbox.cloud.driver.list_machines():
                 machine.proxy.plan = FaultPlan(cut_download_after=LARGE_BYTES // 2, times=1)
 
     def at_pull(number: int) -> None:
         if number == 3:  # the first, its retry, and a complete one
             (tmp_path / "stop").touch()
 
-    person = PullWatchingUser(watchers=[note], at_pull=at_pull)
-    async with trip_sandbox(tmp_path, speed=600) as land, land.open_application(person) as application:
-        await log_in_with_money(land, application)
+    user = PullWatchingUser(watchers=[note], at_pull=at_pull)
+    async with trip_sandbox(tmp_path, speed=600) as sandbox, sandbox.open_application(user) as application:
+        await log_in_with_money(sandbox, application)
         end = await application.trips.run(make_ticking_spec(tmp_path, LARGE_BYTES, transfer))
     assert end.exit_code == 0
-    assert EventKind.CONNECTION_RESTORED in person.event_kinds()
+    assert EventKind.CONNECTION_RESTORED in user.event_kinds()
     check_results(tmp_path)
-    assert land.cloud.burning() == []
+    assert sandbox.cloud.burning() == []

@@ -103,13 +103,13 @@ def test_a_missing_package_is_a_failure(machine: LocalMachine) -> None:
 
 
 def test_commands_are_run_once_in_order_and_stop_at_a_failure(machine: LocalMachine) -> None:
-    want = SetupSpec(commands=("echo one >> log", "echo two >> log; false", "echo three >> log"))
-    assert machine.run_script(make_setup_script(want, "python3")).returncode == 1
+    spec = SetupSpec(commands=("echo one >> log", "echo two >> log; false", "echo three >> log"))
+    assert machine.run_script(make_setup_script(spec, "python3")).returncode == 1
     assert (machine.folder / "log").read_text() == "one\ntwo\n"
-    mended = evolve(want, commands=("echo one >> log", "echo 2 >> log", "echo three >> log"))
-    assert machine.run_script(make_setup_script(mended, "python3")).stdout.count("= ") == 1
+    fixed = evolve(spec, commands=("echo one >> log", "echo 2 >> log", "echo three >> log"))
+    assert machine.run_script(make_setup_script(fixed, "python3")).stdout.count("= ") == 1
     assert (machine.folder / "log").read_text() == "one\ntwo\n2\nthree\n"
-    changed = evolve(mended, commands=("echo zero >> log", *mended.commands))
+    changed = evolve(fixed, commands=("echo zero >> log", *fixed.commands))
     machine.run_script(make_setup_script(changed, "python3"))
     assert (machine.folder / "log").read_text().split()[-4:] == ["zero", "one", "2", "three"], (
         "all that follows"
@@ -149,24 +149,24 @@ esac
 
 def test_conda_makes_the_environment_and_everything_runs_in_it(machine: LocalMachine) -> None:
     (machine.folder / "environment.yml").write_text("dependencies:\n- python=3.11\n")
-    want = SetupSpec(commands=('echo "$ENTERED" > entered',), conda="environment.yml")
-    missing = machine.run_script(make_setup_script(want, "python3"))
+    spec = SetupSpec(commands=('echo "$ENTERED" > entered',), conda="environment.yml")
+    missing = machine.run_script(make_setup_script(spec, "python3"))
     assert missing.returncode == NO_CONDA_STATUS
     assert "conda is not installed on this machine" in missing.stdout
     home = machine.home / "miniconda3" / "bin"
     home.mkdir(parents=True)
     (home / "conda").write_text(FAKE_CONDA)
     (home / "conda").chmod(0o755)
-    made = machine.run_script(make_setup_script(want, "python3"))
+    made = machine.run_script(make_setup_script(spec, "python3"))
     assert made.returncode == 0, made.stdout + made.stderr
     calls = (machine.home / "conda.log").read_text().split("\n")
-    (place,) = (machine.home / ".gpurent" / "conda").iterdir()
-    assert calls[0] == f"env create -q -p {place} -f environment.yml"
-    assert (machine.folder / "entered").read_text().strip() == str(place)
-    job = machine.run_script(make_environment_lines(want) + 'echo "$ENTERED"')
-    assert job.stdout.strip() == str(place)
+    (environment,) = (machine.home / ".gpurent" / "conda").iterdir()
+    assert calls[0] == f"env create -q -p {environment} -f environment.yml"
+    assert (machine.folder / "entered").read_text().strip() == str(environment)
+    job = machine.run_script(make_environment_lines(spec) + 'echo "$ENTERED"')
+    assert job.stdout.strip() == str(environment)
     (machine.folder / "environment.yml").write_text("dependencies:\n- python=3.12\n")
-    machine.run_script(make_setup_script(want, "python3"))
+    machine.run_script(make_setup_script(spec, "python3"))
     assert len(list((machine.home / ".gpurent" / "conda").iterdir())) == 2
 
 
@@ -215,8 +215,8 @@ async def log_in_with_money(sandbox: TripSandbox, application: Application) -> N
 async def test_a_failed_setup_is_reported_and_the_machine_released(
     sandbox: TripSandbox, job: TripSpec
 ) -> None:
-    person = ScriptedUser()
-    async with sandbox.open_application(person) as application:
+    user = ScriptedUser()
+    async with sandbox.open_application(user) as application:
         await log_in_with_money(sandbox, application)
         with pytest.raises(JobError) as error:
             await application.trips.run(
@@ -229,15 +229,15 @@ async def test_a_failed_setup_is_reported_and_the_machine_released(
         log = application.home / "logs" / f"setup-{row.id}.log"
         assert str(log) in error.value.hint
         assert "+ echo so far" in log.read_text()
-        assert b"so far" in person.output
+        assert b"so far" in user.output
         assert row.outcome == "failed: job"
         assert [step.name for step in application.store.list_steps(row.id) if "launch" in step.name] == []
     assert sandbox.cloud.burning() == []
 
 
 async def test_a_machine_that_a_failed_setup_kept_can_be_used(sandbox: TripSandbox, job: TripSpec) -> None:
-    person = ScriptedUser()
-    async with sandbox.open_application(person) as application:
+    user = ScriptedUser()
+    async with sandbox.open_application(user) as application:
         await log_in_with_money(sandbox, application)
         bad = with_setup(job, "echo made > ready; false", limits=TripLimits(on_error=OnError.KEEP))
         with pytest.raises(JobError) as error:
@@ -246,7 +246,7 @@ async def test_a_machine_that_a_failed_setup_kept_can_be_used(sandbox: TripSandb
         good = with_setup(evolve(job, lease=lease), "echo made > ready", limits=TripLimits(keep=True))
         end = await application.trips.run(good)
         assert end.exit_code == 0
-        assert b"made" in person.output
+        assert b"made" in user.output
         await application.releases.release_lease(lease)
     assert sandbox.cloud.burning() == []
 
@@ -271,8 +271,8 @@ async def test_a_setup_is_no_idle_time(sandbox: TripSandbox, job: TripSpec) -> N
 
 
 def make_lease(tariff: Metered | Prepaid) -> Lease:
-    offer = Offer(provider="shop", key="m1", hardware=Hardware(gpu="2080 Ti", gpus=1), tariff=tariff)
-    return Lease(id="shop-a", provider="shop", offer=offer, state=LeaseState.READY, started_at=NOW - HOUR)
+    offer = Offer(provider="acme", key="m1", hardware=Hardware(gpu="2080 Ti", gpus=1), tariff=tariff)
+    return Lease(id="acme-a", provider="acme", offer=offer, state=LeaseState.READY, started_at=NOW - HOUR)
 
 
 PRICE = UnitPrice(Decimal("1.5"), CNY, HOUR)
@@ -302,16 +302,16 @@ def test_the_earlier_of_term_and_deadline_holds() -> None:
 def test_the_guard_takes_the_trip_s_rules_between_the_provider_s_and_the_lease_s(tmp_path: Path) -> None:
     config = {
         "guard": {"idle": "1h", "save_before": "9m"},
-        "guard.shop": {"idle": "2h"},
+        "guard.acme": {"idle": "2h"},
         "guard.l1": {"idle": "4h"},
     }
     policies = GuardPolicies(Settings(tmp_path, {}, config))
     limits = TripLimits(idle=3 * HOUR, deadline_in=20 * HOUR, after_job=HOUR)
-    found = policies.get_policy("shop", limits, lease="l2", trip="t1")
+    found = policies.get_policy("acme", limits, lease="l2", trip="t1")
     assert (found.idle, found.deadline, found.after_job) == (3 * HOUR, 20 * HOUR, HOUR)
     assert found.save_before == timedelta(minutes=9)
-    assert policies.get_policy("shop", limits, lease="l1", trip="t1").idle == 4 * HOUR
-    assert policies.get_policy("shop", lease="l2", trip="t1").idle == 2 * HOUR
+    assert policies.get_policy("acme", limits, lease="l1", trip="t1").idle == 4 * HOUR
+    assert policies.get_policy("acme", lease="l2", trip="t1").idle == 2 * HOUR
 
 
 def test_inputs_keep_their_places(tmp_path: Path) -> None:

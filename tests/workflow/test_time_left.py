@@ -27,7 +27,7 @@ from gpurent.roles.account import Balance
 from gpurent.testing.fakes import ManualClock
 from gpurent.workflow.runtime.events import EventEmitter
 from gpurent.workflow.runtime.settings import Settings
-from gpurent.workflow.timing.time_left import TimeAlarms, describe_time_left, format_time_left
+from gpurent.workflow.timing.time_left import TimeWarnings, describe_time_left, format_time_left
 from tests.workflow.trip_sandbox import ScriptedUser, TripSandbox, trip_sandbox
 
 MINUTE = timedelta(minutes=1)
@@ -60,15 +60,15 @@ async def test_leases_on_one_balance_share_it_also_those_that_are_not_named(sand
         named = await application.time_left.get_time_left([first])
         both = await application.time_left.get_time_left([first, second])
         assert both[first.id] == both[second.id]
-        figure = both[first.id]
-        assert figure.burn_rate == sum_prices([first.offer.tariff.price, second.offer.tariff.price])
-        assert str(figure.burn_rate) == "7 CNY/h"
-        assert figure.left is not None
+        time_left = both[first.id]
+        assert time_left.burn_rate == sum_prices([first.offer.tariff.price, second.offer.tariff.price])
+        assert str(time_left.burn_rate) == "7 CNY/h"
+        assert time_left.left is not None
         # 35 CNY minus a minute or two each, at 7 CNY an hour.
-        assert 5 * HOUR - 3 * MINUTE < figure.left <= 5 * HOUR
-        assert named[first.id].burn_rate == figure.burn_rate
-        assert figure.until is not None
-        assert figure.until.utcoffset() == timedelta()
+        assert 5 * HOUR - 3 * MINUTE < time_left.left <= 5 * HOUR
+        assert named[first.id].burn_rate == time_left.burn_rate
+        assert time_left.until is not None
+        assert time_left.until.utcoffset() == timedelta()
         await application.releases.release_lease(second.id)
         after = await application.time_left.get_time_left(
             await application.leases.list_refreshed_leases(include_over=True)
@@ -80,7 +80,7 @@ async def test_leases_on_one_balance_share_it_also_those_that_are_not_named(sand
         assert after[first.id].burn_rate == alone.burn_rate
 
 
-async def test_what_was_rented_past_us_drains_it_too(sandbox: TripSandbox) -> None:
+async def test_leases_rented_elsewhere_count_too(sandbox: TripSandbox) -> None:
     async with sandbox.open_application() as application:
         await log_in_with_money(sandbox, application)
         lease = await rent_machine(application, "2080Ti")
@@ -93,29 +93,29 @@ async def test_what_was_rented_past_us_drains_it_too(sandbox: TripSandbox) -> No
             free = listed.items[0]
             made = {"machine_id": free.key, "password": "aB3aB3aB3", "image": ""}
             assert (await page.post("/create/", data=made)).status_code < 400
-        figure = (await application.time_left.get_time_left([lease]))[lease.id]
-        assert str(figure.burn_rate) == "8.5 CNY/h"
-        assert figure.note == "including 1 not rented by gpurent"
+        time_left = (await application.time_left.get_time_left([lease]))[lease.id]
+        assert str(time_left.burn_rate) == "8.5 CNY/h"
+        assert time_left.note == "including 1 not rented by gpurent"
 
 
-async def test_unasked_it_goes_by_the_balance_that_was_seen_last(sandbox: TripSandbox) -> None:
+async def test_without_refresh_the_last_seen_balance_is_used(sandbox: TripSandbox) -> None:
     async with sandbox.open_application() as application:
         await log_in_with_money(sandbox, application)
         first = await rent_machine(application, "2080Ti")
-        asked = (await application.time_left.get_time_left([first]))[first.id]
-        unasked = application.last_seen.get_last_seen([first])[first.id]
-        assert asked.until is not None
-        assert unasked.until is not None
-        assert (unasked.kind, unasked.burn_rate) == (TimeKind.BALANCE, asked.burn_rate)
-        assert abs(unasked.until - asked.until) < MINUTE
-        assert "based on the balance at" in unasked.note
+        refreshed = (await application.time_left.get_time_left([first]))[first.id]
+        last_seen = application.last_seen.get_last_seen([first])[first.id]
+        assert refreshed.until is not None
+        assert last_seen.until is not None
+        assert (last_seen.kind, last_seen.burn_rate) == (TimeKind.BALANCE, refreshed.burn_rate)
+        assert abs(last_seen.until - refreshed.until) < MINUTE
+        assert "based on the balance at" in last_seen.note
         second = await rent_machine(application, "P100")
         both = application.last_seen.get_last_seen([second])[second.id]
         assert both.until is not None
-        assert both.until < unasked.until, "what was rented since drains it too"
-    said = await sandbox.run_command("ls")
-    assert "unknown" not in said.out
-    assert "use --refresh to ask the providers" in said.out
+        assert both.until < last_seen.until, "what was rented since drains it too"
+    result = await sandbox.run_command("ls")
+    assert "unknown" not in result.out
+    assert "use --refresh to ask the providers" in result.out
 
 
 async def test_a_silent_wallet_is_unknown_and_the_rest_is_shown(
@@ -143,9 +143,7 @@ async def test_a_silent_wallet_is_unknown_and_the_rest_is_shown(
         assert application.last_seen.get_last_seen([lease])[lease.id].note == "no balance on record"
 
 
-async def test_a_wallet_that_hangs_is_left_behind(
-    sandbox: TripSandbox, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_hanging_wallet_is_not_awaited(sandbox: TripSandbox, monkeypatch: pytest.MonkeyPatch) -> None:
     async with sandbox.open_application() as application:
         await log_in_with_money(sandbox, application)
         lease = await rent_machine(application, "2080Ti")
@@ -159,7 +157,7 @@ async def test_a_wallet_that_hangs_is_left_behind(
 async def test_a_balance_in_another_currency_goes_by_its_dated_rate(
     sandbox: TripSandbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    coin = Currency("DBC", 8)
+    currency = Currency("DBC", 8)
     async with sandbox.open_application() as application:
         await log_in_with_money(sandbox, application)
         lease = await rent_machine(application, "2080Ti")
@@ -167,17 +165,17 @@ async def test_a_balance_in_another_currency_goes_by_its_dated_rate(
         dated = [now]
 
         async def balance() -> Balance:
-            return Balance(available=coin.money("1000"), at=now)
+            return Balance(available=currency.money("1000"), at=now)
 
         async def rate(quote: Currency) -> Rate:
-            return Rate(coin, quote, Decimal("0.015"), dated[0], "the exchange")
+            return Rate(currency, quote, Decimal("0.015"), dated[0], "the exchange")
 
         monkeypatch.setattr(wallet, "get_balance", balance)
         monkeypatch.setattr(wallet, "get_rate", rate)
-        figure = (await application.time_left.get_time_left([lease]))[lease.id]
+        time_left = (await application.time_left.get_time_left([lease]))[lease.id]
         # 15 CNY at 3 CNY an hour.
-        assert figure.until == now + 5 * HOUR
-        assert figure.note == "at the exchange rate of the exchange"
+        assert time_left.until == now + 5 * HOUR
+        assert time_left.note == "at the exchange rate of the exchange"
         dated[0] = now - timedelta(days=2)
         stale = (await application.time_left.get_time_left([lease]))[lease.id]
         assert stale.kind is TimeKind.UNKNOWN
@@ -197,13 +195,13 @@ async def test_the_listings(sandbox: TripSandbox) -> None:
         assert found["text"].endswith("s")
         assert found["low"] is True
     assert " min " in (await sandbox.run_command("show", lease)).out
-    unasked = (await sandbox.run_command("ls", "--json")).data[0]["time_left"]
-    assert unasked["kind"] == "balance"
-    assert "based on the balance at" in unasked["note"]
+    unrefreshed = (await sandbox.run_command("ls", "--json")).data[0]["time_left"]
+    assert unrefreshed["kind"] == "balance"
+    assert "based on the balance at" in unrefreshed["note"]
     sandbox.extra_environment["GPURENT_WARN_AT"] = "1h, 90x"
-    said = await sandbox.run_command("ls")
-    assert said.code == 2
-    assert "[warn] at" in said.err
+    result = await sandbox.run_command("ls")
+    assert result.code == 2
+    assert "[warn] at" in result.err
 
 
 NOW = datetime(2020, 6, 1, 12, tzinfo=UTC)
@@ -214,22 +212,22 @@ def make_time_left(left: timedelta) -> TimeLeft:
 
 
 @contextmanager
-def open_alarms(folder: Path, person: ScriptedUser) -> Iterator[TimeAlarms]:
+def open_alarms(folder: Path, user: ScriptedUser) -> Iterator[TimeWarnings]:
     """Open the alarms of one process; several share the store in the folder."""
     clock = ManualClock()
     events = EventEmitter(clock)
-    events.subscribe(person.show_event)
+    events.subscribe(user.show_event)
     with closing(SqliteStore(folder / "journal.sqlite", clock.now)) as store:
-        yield TimeAlarms(store, Settings(folder, {}, {}), events)
+        yield TimeWarnings(store, Settings(folder, {}, {}), events)
 
 
-def test_each_threshold_tells_once_until_the_time_rises_above_it(tmp_path: Path) -> None:
+def test_each_threshold_is_reported_once_until_the_time_rises_above_it(tmp_path: Path) -> None:
     ours, other = ScriptedUser(), ScriptedUser()
     tariff = Metered(price=UnitPrice(Decimal(3), CNY))
     offer = Offer(key="1", provider="mistgpu", hardware=Hardware(gpu="2080Ti", gpus=1), tariff=tariff)
     lease = Lease(id="mistgpu-a", provider="mistgpu", offer=offer, state=LeaseState.READY)
     with open_alarms(tmp_path, ours) as trip, open_alarms(tmp_path, other) as guard:
-        told = []
+        messages = []
         for minutes, trip_first in (
             (70, 1),
             (59, 1),
@@ -243,17 +241,15 @@ def test_each_threshold_tells_once_until_the_time_rises_above_it(tmp_path: Path)
         ):
             pair = (trip, guard) if trip_first else (guard, trip)
             limits = [one.warn_if_low(lease, make_time_left(minutes * MINUTE)) for one in pair]
-            told.append([limit and limit // MINUTE for limit in limits])
+            messages.append([limit and limit // MINUTE for limit in limits])
         nothing = [None, None]
-        assert told == [
+        assert messages == [
             nothing, [60, None], nothing, nothing, [15, None], nothing, nothing, [15, None], [5, None]
         ]  # fmt: skip
         assert trip.warn_if_low(lease, TimeLeft(kind=TimeKind.UNKNOWN)) is None
         assert trip.warn_if_low(lease, make_time_left(2 * HOUR)) is None
         assert trip.warn_if_low(lease, make_time_left(MINUTE)) == 5 * MINUTE, "passed at once: told once"
-    events = [
-        event for person in (ours, other) for event in person.events if event.kind is EventKind.TIME_LOW
-    ]
+    events = [event for user in (ours, other) for event in user.events if event.kind is EventKind.TIME_LOW]
     assert len(events) == 5
     assert {event.data["threshold"] for event in events} == {3600, 900, 300}
     event = next(event for event in ours.events if event.kind is EventKind.TIME_LOW)
@@ -268,11 +264,11 @@ async def test_thresholds_from_the_settings(sandbox: TripSandbox) -> None:
     state.mkdir(mode=0o700, parents=True)
     (state / "config.toml").write_text('[warn]\nat = "1天, 2h"\n[warn.mistgpu]\nat = "30m"\n')
     async with sandbox.open_application() as application:
-        assert application.alarms.get_thresholds("mistgpu") == (30 * MINUTE,)
-        assert application.alarms.get_thresholds("1024gpu") == (timedelta(days=1), 2 * HOUR)
+        assert application.time_warnings.get_thresholds("mistgpu") == (30 * MINUTE,)
+        assert application.time_warnings.get_thresholds("1024gpu") == (timedelta(days=1), 2 * HOUR)
     (state / "config.toml").write_text('[warn]\nat = "none"\n')
     async with sandbox.open_application() as application:
-        assert application.alarms.get_thresholds("mistgpu") == ()
+        assert application.time_warnings.get_thresholds("mistgpu") == ()
     (state / "config.toml").write_text('[warn]\nat = "soon"\n')
     with pytest.raises(UsageError, match="soon"):
         async with sandbox.open_application():
@@ -281,16 +277,16 @@ async def test_thresholds_from_the_settings(sandbox: TripSandbox) -> None:
     sandbox.extra_environment["GPURENT_WARN_AT"] = "soon"
     async with sandbox.open_application() as application:
         with pytest.raises(UsageError, match="soon"):
-            application.alarms.get_thresholds("mistgpu")
+            application.time_warnings.get_thresholds("mistgpu")
 
 
 def test_words_in_the_users_language() -> None:
-    figure = make_time_left(timedelta(hours=2, minutes=5))
+    time_left = make_time_left(timedelta(hours=2, minutes=5))
     try:
         set_language("en")
-        assert format_time_left(figure) == "2 h 5 min"
-        assert describe_time_left(figure) == "time left: 2 h 5 min, until 2020-06-01 14:05 UTC"
+        assert format_time_left(time_left) == "2 h 5 min"
+        assert describe_time_left(time_left) == "time left: 2 h 5 min, until 2020-06-01 14:05 UTC"
         set_language("zh_CN")
-        assert format_time_left(figure) == "2 小时 5 分"
+        assert format_time_left(time_left) == "2 小时 5 分钟"
     finally:
         set_language("")

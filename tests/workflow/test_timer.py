@@ -38,8 +38,8 @@ ENDLESS_JOB = "import time\nprint('begun', flush=True)\ntime.sleep(600)\n"
 
 @pytest.fixture(params=["embedded", pytest.param("bwrap", marks=pytest.mark.bwrap)])
 async def driver(request: pytest.FixtureRequest) -> str:
-    if request.param == "bwrap" and (why := await find_bwrap_problem()):
-        pytest.skip(why)
+    if request.param == "bwrap" and (problem := await find_bwrap_problem()):
+        pytest.skip(problem)
     return str(request.param)
 
 
@@ -67,10 +67,10 @@ async def test_a_forgotten_machine_is_released_although_the_users_computer_is_of
     folder = tmp_path / "project"
     folder.mkdir()
     (folder / "train.py").write_text(ENDLESS_JOB)
-    async with trip_sandbox(tmp_path, speed=600, driver=driver) as land:
-        land.extra_environment["GPURENT_GUARD_TIMER"] = "10m"
-        async with land.open_application() as application:
-            await log_in_with_money(application, land)
+    async with trip_sandbox(tmp_path, speed=600, driver=driver) as sandbox:
+        sandbox.extra_environment["GPURENT_GUARD_TIMER"] = "10m"
+        async with sandbox.open_application() as application:
+            await log_in_with_money(application, sandbox)
         process = await asyncio.create_subprocess_exec(
             *(
                 sys.executable,
@@ -85,22 +85,22 @@ async def test_a_forgotten_machine_is_released_although_the_users_computer_is_of
                 "train.py",
             ),
             cwd=folder,
-            env={**land.environment(), "LANG": "C.UTF-8"},
+            env={**sandbox.environment(), "LANG": "C.UTF-8"},
             stdin=asyncio.subprocess.DEVNULL,
             stdout=asyncio.subprocess.DEVNULL,
             stderr=asyncio.subprocess.PIPE,
         )
         assert process.stderr is not None
-        told = b""
-        while b"shuts itself down at" not in told:
-            told = await process.stderr.readline()
-            assert told, "the trip ended before a timer was armed"
+        output = b""
+        while b"timer shuts it down at" not in output:
+            output = await process.stderr.readline()
+            assert output, "the trip ended before a timer was armed"
         process.kill()
         await process.wait()
-        assert len(land.cloud.burning()) == 1
-        await wait_until_true(lambda: not land.cloud.burning())
-        await wait_until_true(lambda: not land.cloud.driver.list_machines())
-        async with land.open_application() as application:
+        assert len(sandbox.cloud.burning()) == 1
+        await wait_until_true(lambda: not sandbox.cloud.burning())
+        await wait_until_true(lambda: not sandbox.cloud.driver.list_machines())
+        async with sandbox.open_application() as application:
             (lease,) = await application.leases.list_refreshed_leases(include_over=True)
             deadline = get_timer_note(application, lease)
             assert lease.started_at is not None
@@ -110,11 +110,11 @@ async def test_a_forgotten_machine_is_released_although_the_users_computer_is_of
             price = lease.offer.tariff.price
             begun_minutes = (lease.ended_at - lease.started_at) // MINUTE + 1
             expected = price.cost(begun_minutes * MINUTE, round_up=False).amount
-            assert get_usage(land) == expected
+            assert get_usage(sandbox) == expected
             (total,) = (await application.receipts.get_current_receipt(lease.id)).totals()
             assert total.spent.amount == expected
-        await land.cloud.advance(timedelta(days=1))
-        assert get_usage(land) == expected, "nothing is billed after the stop"
+        await sandbox.cloud.advance(timedelta(days=1))
+        assert get_usage(sandbox) == expected, "nothing is billed after the stop"
 
 
 def get_timer_note(application: Application, lease: Lease) -> datetime:
@@ -127,9 +127,9 @@ def get_timer_note(application: Application, lease: Lease) -> datetime:
 class RentedMachine:
     """One rented machine and its user."""
 
-    land: TripSandbox
+    sandbox: TripSandbox
     application: Application
-    person: ScriptedUser
+    user: ScriptedUser
     lease: Lease
 
     @property
@@ -141,9 +141,9 @@ class RentedMachine:
         return self.application.connections.make_connection(self.lease.id)
 
     def processes(self) -> list[int]:
-        (machine,) = self.land.cloud.driver.list_machines()
+        (machine,) = self.sandbox.cloud.driver.list_machines()
         found = []
-        for pid in self.land.cloud.driver.list_processes(machine.id):
+        for pid in self.sandbox.cloud.driver.list_processes(machine.id):
             with contextlib.suppress(psutil.Error):
                 if "timer.sh" in psutil.Process(pid).cmdline():
                     found.append(pid)
@@ -155,11 +155,11 @@ class RentedMachine:
 
 @pytest.fixture
 async def rented(tmp_path: Path) -> AsyncIterator[RentedMachine]:
-    person = ScriptedUser()
-    async with trip_sandbox(tmp_path, speed=60) as land, land.open_application(person) as application:
-        await log_in_with_money(application, land)
+    user = ScriptedUser()
+    async with trip_sandbox(tmp_path, speed=60) as sandbox, sandbox.open_application(user) as application:
+        await log_in_with_money(application, sandbox)
         yield RentedMachine(
-            land, application, person, await application.trips.rent(TripSpec(provider="mistgpu"))
+            sandbox, application, user, await application.trips.rent(TripSpec(provider="mistgpu"))
         )
 
 
@@ -188,7 +188,7 @@ async def test_it_survives_a_cut_connection_and_two_arms_are_one(rented: RentedM
         await asyncio.gather(
             timers.arm_timer(one, rented.lease, until), timers.arm_timer(other, rented.lease, until + HOUR)
         )
-        assert await rented.land.cloud.cut_connections() >= 1
+        assert await rented.sandbox.cloud.cut_connections() >= 1
         assert (await timers.get_timer(one)).is_armed
     await wait_until_true(lambda: len(rented.processes()) == 1)
     assert (await rented.timers.get_timer(rented.lease.id)).is_armed
@@ -214,39 +214,39 @@ async def test_in_the_last_minutes_no_job_starts(rented: RentedMachine) -> None:
 
 
 async def test_the_command_line(rented: RentedMachine) -> None:
-    land, lease = rented.land, rented.lease.id
-    said = await land.run_command("timer", lease)
-    assert said.out.strip() == "no timer is running in the machine"
-    said = await land.run_command("start", lease, "--for", "20h", "--json", "--", "true")
-    assert said.code == 0, said.err
-    assert said.data["timer"]["until"]
-    moved = (await land.run_command("timer", lease, "--extend", "2h", "--json")).data
-    assert moved["until"] > said.data["timer"]["until"]
-    assert (await land.run_command("show", lease, "--json")).data["timer"] == moved["until"]
-    assert (await land.run_command("timer", lease, "--for", "1h", "--off")).code == 2
-    assert (await land.run_command("timer", lease, "--until", "2001-01-01T00:00")).code == 2
-    assert (await land.run_command("timer", lease, "--off", "--json")).data["until"] is None
-    assert (await land.run_command("show", lease, "--json")).data["timer"] is None
-    assert (await land.run_command("release", lease)).code == 0
-    assert (await land.run_command("timer", lease)).code == 6
+    sandbox, lease = rented.sandbox, rented.lease.id
+    result = await sandbox.run_command("timer", lease)
+    assert result.out.strip() == "No timer is running on the machine."
+    result = await sandbox.run_command("start", lease, "--for", "20h", "--json", "--", "true")
+    assert result.code == 0, result.err
+    assert result.data["timer"]["until"]
+    moved = (await sandbox.run_command("timer", lease, "--extend", "2h", "--json")).data
+    assert moved["until"] > result.data["timer"]["until"]
+    assert (await sandbox.run_command("show", lease, "--json")).data["timer"] == moved["until"]
+    assert (await sandbox.run_command("timer", lease, "--for", "1h", "--off")).code == 2
+    assert (await sandbox.run_command("timer", lease, "--until", "2001-01-01T00:00")).code == 2
+    assert (await sandbox.run_command("timer", lease, "--off", "--json")).data["until"] is None
+    assert (await sandbox.run_command("show", lease, "--json")).data["timer"] is None
+    assert (await sandbox.run_command("release", lease)).code == 0
+    assert (await sandbox.run_command("timer", lease)).code == 6
 
 
 async def test_a_trip_without_for_says_that_it_has_no_timer(rented: RentedMachine) -> None:
-    told = [event.text for event in rented.person.events if event.kind is EventKind.TIMER]
-    assert len(told) == 1
-    assert "no timer in the machine" in told[0]
+    messages = [event.text for event in rented.user.events if event.kind is EventKind.TIMER]
+    assert len(messages) == 1
+    assert "the machine has no timer" in messages[0]
 
 
-async def test_a_dead_mans_switch_is_moved_on_while_somebody_watches(tmp_path: Path) -> None:
+async def test_timer_is_extended_while_the_job_is_watched(tmp_path: Path) -> None:
     """The job runs longer than the switch allows: it succeeds only because the monitor extends the switch."""
-    person = ScriptedUser()
+    user = ScriptedUser()
     folder = tmp_path / "project"
     folder.mkdir()
     (folder / "train.py").write_text("import time\ntime.sleep(13)\n")
-    async with trip_sandbox(tmp_path, speed=600) as land:
-        land.extra_environment["GPURENT_GUARD_TIMER"] = "100m"
-        async with land.open_application(person) as application:
-            await log_in_with_money(application, land)
+    async with trip_sandbox(tmp_path, speed=600) as sandbox:
+        sandbox.extra_environment["GPURENT_GUARD_TIMER"] = "100m"
+        async with sandbox.open_application(user) as application:
+            await log_in_with_money(application, sandbox)
             end = await application.trips.run(
                 TripSpec(
                     upload=UploadSpec(folder=str(folder)),
@@ -259,11 +259,11 @@ async def test_a_dead_mans_switch_is_moved_on_while_somebody_watches(tmp_path: P
             assert end.receipt.started_at is not None
             assert end.receipt.ended_at is not None
             assert end.receipt.ended_at - end.receipt.started_at > 100 * MINUTE
-    told = [event for event in person.events if event.kind in (EventKind.TIMER, EventKind.TIME_LEFT)]
-    assert told[0].text.startswith("the machine shuts itself down at")
-    assert told[1].kind is EventKind.TIME_LEFT
-    assert told[1].data["decided_by"] == "balance"
-    assert told[1].text.startswith("time left: ")
+    events = [event for event in user.events if event.kind in (EventKind.TIMER, EventKind.TIME_LEFT)]
+    assert events[0].text.startswith("the machine's timer shuts it down at")
+    assert events[1].kind is EventKind.TIME_LEFT
+    assert events[1].data["decided_by"] == "balance"
+    assert events[1].text.startswith("time left: ")
 
 
 def test_when_a_machine_gets_a_timer() -> None:

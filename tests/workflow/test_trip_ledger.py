@@ -36,13 +36,13 @@ async def rent_metered(sandbox: TripSandbox, application: Application) -> Lease:
 async def rent_staged(sandbox: TripSandbox, application: Application) -> Lease:
     await application.account_commands.log_in("1024gpu", {})
     await sandbox.add_dbc(application, "90000")
-    want = TripSpec(
+    spec = TripSpec(
         requirements=Requirements(gpu="2080Ti"),
         upload=UploadSpec(staged=True),
         limits=TripLimits(term=timedelta(days=1)),
         provider="1024gpu",
     )
-    lease = await application.trips.rent(want)
+    lease = await application.trips.rent(spec)
     lease = await application.lease_changes.renew(lease.id, timedelta(hours=3))
     await application.releases.release_lease(lease.id)
     return lease
@@ -60,56 +60,56 @@ def list_wallet_amounts(application: Application, provider: str) -> list[int]:
 async def test_metered_trip_in_the_ledger(sandbox: TripSandbox, tmp_path: Path) -> None:
     async with sandbox.open_application() as application:
         lease = await rent_metered(sandbox, application)
-        books = application.bookkeeping
+        bookkeeping = application.bookkeeping
         await application.poller.pause(timedelta(minutes=5))
-        assert await books.sync_lease(lease.id) == ""
-        (running,) = books.list_lines(lease=lease.id)
+        assert await bookkeeping.sync_lease(lease.id) == ""
+        (running,) = bookkeeping.list_lines(lease=lease.id)
         assert running.last.growing
         await application.poller.pause(timedelta(minutes=5))
         await application.releases.release_lease(lease.id)
-        (line,) = books.list_lines(lease=lease.id)
+        (line,) = bookkeeping.list_lines(lease=lease.id)
         assert not line.last.growing
         assert len(line.parts) >= 2, "what the meter added is a new entry"
         entries = application.store.ledger.list_transactions()
-        assert await books.sync_lease(lease.id) == ""
+        assert await bookkeeping.sync_lease(lease.id) == ""
         assert application.store.ledger.list_transactions() == entries, "a second sync enters nothing"
-        assert await books.sync_account("mistgpu") == ""
+        assert await bookkeeping.sync_account("mistgpu") == ""
         balance = (await application.account_money.get_balance("mistgpu")).available
         assert list_wallet_amounts(application, "mistgpu") == [balance.amount]
-        (total,) = books.sum_spending(provider="mistgpu")
+        (total,) = bookkeeping.sum_spending(provider="mistgpu")
         assert total.spent.amount == 1000 - balance.amount
         assert all(
             finding.is_consistent for finding in await application.reconciliation.compare_provider("mistgpu")
         )
-    said = await sandbox.run_command("receipts", lease.id, "--json")
-    (found,) = said.data
+    result = await sandbox.run_command("receipts", lease.id, "--json")
+    (found,) = result.data
     assert found["totals"][0]["spent"]["minor"] == total.spent.amount
     assert (await sandbox.run_command("reconcile")).code == 0
     page = tmp_path / "costs.html"
-    for way in ("day", "provider", "gpu", "trip"):
-        said = await sandbox.run_command("costs", "--by", way, "--in", "CNY", "--html", str(page))
-        assert said.code == 0, said.err
-        assert str(total.spent) in said.out
-        assert "█" in said.out
+    for grouping in ("day", "provider", "gpu", "trip"):
+        result = await sandbox.run_command("costs", "--by", grouping, "--in", "CNY", "--html", str(page))
+        assert result.code == 0, result.err
+        assert str(total.spent) in result.out
+        assert "█" in result.out
         ET.fromstring(page.read_text("utf-8"))  # noqa: S314 - our own page
-    said = await sandbox.run_command("costs", "--in", "USD")
-    assert f"Not converted, no exchange rate was stored: {total.spent}" in said.out
+    result = await sandbox.run_command("costs", "--in", "USD")
+    assert f"Not converted, no exchange rate was stored: {total.spent}" in result.out
 
 
 async def test_staged_trip_in_the_ledger(sandbox: TripSandbox) -> None:
     async with sandbox.open_application() as application:
         lease = await rent_staged(sandbox, application)
-        books = application.bookkeeping
-        kinds = {line.last.kind for line in books.list_lines(lease=lease.id) if line.money.amount}
+        bookkeeping = application.bookkeeping
+        kinds = {line.last.kind for line in bookkeeping.list_lines(lease=lease.id) if line.money.amount}
         assert {ChargeKind.USAGE, ChargeKind.RENEWAL, ChargeKind.REFUND} <= kinds
         assert ChargeKind.HOLD not in kinds, "what was on hold is posted, and the hold taken back"
-        holds = [line for line in books.list_lines(lease=lease.id) if line.last.kind is ChargeKind.HOLD]
+        holds = [line for line in bookkeeping.list_lines(lease=lease.id) if line.last.kind is ChargeKind.HOLD]
         assert holds
         assert all(hold.last.reversal for hold in holds)
-        assert await books.sync_account("1024gpu") == ""
+        assert await bookkeeping.sync_account("1024gpu") == ""
         balance = (await application.account_money.get_balance("1024gpu")).available
         assert list_wallet_amounts(application, "1024gpu") == [balance.amount]
-        (total,) = books.sum_spending(provider="1024gpu")
+        (total,) = bookkeeping.sum_spending(provider="1024gpu")
         assert total.held.amount == 0
         assert 90_000 * 10**8 - balance.amount == total.spent.amount, "the binding's fee is in it"
         for entry in application.store.ledger.list_transactions(lease=lease.id):
@@ -122,15 +122,15 @@ async def test_staged_trip_in_the_ledger(sandbox: TripSandbox) -> None:
             finding.is_consistent for finding in await application.reconciliation.compare_provider("1024gpu")
         )
         (rent,) = [row for row in application.trip_tracker.list_trips() if row.kind == "rent"]
-    said = await sandbox.run_command("receipts", rent.id, "--json")
-    assert {"usage", "fee"} <= {charge["kind"] for charge in said.data[0]["receipt"]["charges"]}
-    said = await sandbox.run_command("costs", "--in", "usd", "--by", "trip", "--json")
-    found = said.data["costs"]
+    result = await sandbox.run_command("receipts", rent.id, "--json")
+    assert {"usage", "fee"} <= {charge["kind"] for charge in result.data[0]["receipt"]["charges"]}
+    result = await sandbox.run_command("costs", "--in", "usd", "--by", "trip", "--json")
+    found = result.data["costs"]
     assert found["unconverted"] == []
     assert {money["currency"] for money in found["totals"]} == {"USD"}
     assert {rate["value"] for rate in found["rates"]} == {"0.0026"}
-    said = await sandbox.run_command("costs", "--in", "CNY")
-    assert "Not converted" in said.out
+    result = await sandbox.run_command("costs", "--in", "CNY")
+    assert "Not converted" in result.out
     assert (await sandbox.run_command("reconcile", "1024gpu")).code == 0
 
 
@@ -140,8 +140,8 @@ async def test_what_differs_is_explained_and_entered_anew(sandbox: TripSandbox) 
         await application.poller.pause(timedelta(minutes=5))
         await application.releases.release_lease(lease.id)
         await application.bookkeeping.sync_account("mistgpu")
-        books = sandbox.get_provider_books("mistgpu")
-        (server,) = books.servers.values()
+        simulator_state = sandbox.get_simulator_state("mistgpu")
+        (server,) = simulator_state.servers.values()
         run = server.runs[-1]
 
         async def found() -> list[Difference]:
@@ -158,11 +158,11 @@ async def test_what_differs_is_explained_and_entered_anew(sandbox: TripSandbox) 
         server.runs.append(run)
         assert Difference.DUPLICATE in await found()
         server.runs.pop()
-        books.accounts["student"].balance += 1
+        simulator_state.accounts["student"].balance += 1
         assert await found() == [Difference.BALANCE_DIFFERS]
-        books.accounts["student"].balance -= 1
-        recharge = books.create_recharge("student", "5")
-        books.settle_recharge(recharge)
+        simulator_state.accounts["student"].balance -= 1
+        top_up = simulator_state.create_top_up("student", "5")
+        simulator_state.settle_top_up(top_up)
         assert await found() == [Difference.MISSING_IN_LEDGER]
         before = application.store.ledger.list_transactions()
         assert (
@@ -173,7 +173,7 @@ async def test_what_differs_is_explained_and_entered_anew(sandbox: TripSandbox) 
         )
         assert await found() == []
         run.paid += 7
-        books.accounts["student"].balance -= 7
+        simulator_state.accounts["student"].balance -= 7
         assert (
             application.reconciliation.enter_missing(
                 await application.reconciliation.compare_provider("mistgpu")
@@ -183,12 +183,12 @@ async def test_what_differs_is_explained_and_entered_anew(sandbox: TripSandbox) 
         assert await found() == []
         assert list(application.store.ledger.list_transactions())[: len(before)] == list(before)
         server.runs.remove(run)
-        assert Difference.UNKNOWN in await found(), "a shop that does not list it tells nothing"
+        assert Difference.UNKNOWN in await found(), "a provider that does not list it reports nothing"
         server.runs.append(run)
-    books.recharges.pop(recharge.id)
-    said = await sandbox.run_command("reconcile", "--json")
-    assert said.code == 5
-    data = said.data
+    simulator_state.top_ups.pop(top_up.id)
+    result = await sandbox.run_command("reconcile", "--json")
+    assert result.code == 5
+    data = result.data
     assert not data["consistent"]
     assert [item["difference"] for item in data["findings"] if item["difference"] != "equal"] == [
         "missing-in-statement"
@@ -196,8 +196,8 @@ async def test_what_differs_is_explained_and_entered_anew(sandbox: TripSandbox) 
 
 
 async def test_a_failing_ledger_stops_no_trip_and_catches_up_later(sandbox: TripSandbox) -> None:
-    person = ScriptedUser()
-    async with sandbox.open_application(person) as application:
+    user = ScriptedUser()
+    async with sandbox.open_application(user) as application:
         await application.account_commands.log_in("1024gpu", {})
         await sandbox.add_dbc(application, "90000")
         wallet: Any = application.plugins.billing("1024gpu")
@@ -207,18 +207,18 @@ async def test_a_failing_ledger_stops_no_trip_and_catches_up_later(sandbox: Trip
             raise ValueError("a plugin's fault")
 
         wallet.list_charges = broken
-        want = TripSpec(
+        spec = TripSpec(
             requirements=Requirements(cpu_only=True, gpus=0),
             limits=TripLimits(term=timedelta(days=1)),
             provider="1024gpu",
         )
-        lease = await application.trips.rent(want)
-        books = application.bookkeeping
-        warnings = [event.text for event in person.events if event.kind is EventKind.WARNING]
+        lease = await application.trips.rent(spec)
+        bookkeeping = application.bookkeeping
+        warnings = [event.text for event in user.events if event.kind is EventKind.WARNING]
         assert any("ValueError: a plugin's fault" in text for text in warnings), warnings
-        (line,) = books.list_lines(lease=lease.id)
+        (line,) = bookkeeping.list_lines(lease=lease.id)
         assert line.last.kind is ChargeKind.HOLD, "the wallet paid, the books are not known"
-        (total,) = books.sum_spending(lease=lease.id)
+        (total,) = bookkeeping.sum_spending(lease=lease.id)
         assert total.held == line.money
         assert [
             item.difference
@@ -226,13 +226,13 @@ async def test_a_failing_ledger_stops_no_trip_and_catches_up_later(sandbox: Trip
             if item.lease
         ] == [Difference.UNKNOWN]
         wallet.list_charges = good
-        assert await books.sync_lease(lease.id) == ""
-        (total,) = books.sum_spending(lease=lease.id)
+        assert await bookkeeping.sync_lease(lease.id) == ""
+        (total,) = bookkeeping.sum_spending(lease=lease.id)
         assert total.held == line.money, "a deposit by the books now"
-        kinds = {found.last.kind for found in books.list_lines(lease=lease.id) if found.money.amount}
+        kinds = {found.last.kind for found in bookkeeping.list_lines(lease=lease.id) if found.money.amount}
         assert kinds == {ChargeKind.DEPOSIT}
         await application.releases.release_lease(lease.id)
-        (total,) = books.sum_spending(lease=lease.id)
+        (total,) = bookkeeping.sum_spending(lease=lease.id)
         assert (total.held.amount, total.spent.amount) == (0, 0)
 
 
@@ -241,12 +241,12 @@ async def test_an_unreachable_provider_is_reported_and_reconciled_later(sandbox:
         lease = await rent_staged(sandbox, application)
         total = application.bookkeeping.sum_spending(lease=lease.id)
     sandbox.extra_environment["GPURENT_DBC_URL"] = "http://127.0.0.1:9"
-    said = await sandbox.run_command("receipts", lease.id, "--json")
-    (found,) = said.data
+    result = await sandbox.run_command("receipts", lease.id, "--json")
+    (found,) = result.data
     assert found["receipt"]["note"]
     assert found["totals"][0]["spent"]["minor"] == total[0].spent.amount
-    said = await sandbox.run_command("reconcile")
-    assert said.code == 5
-    assert "unknown, the statement could not be read" in said.out
+    result = await sandbox.run_command("reconcile")
+    assert result.code == 5
+    assert "unknown, the statement could not be read" in result.out
     del sandbox.extra_environment["GPURENT_DBC_URL"]
     assert (await sandbox.run_command("reconcile", "--enter")).code == 0

@@ -68,24 +68,24 @@ def make_project(tmp_path: Path) -> Path:
     return folder
 
 
-async def test_what_is_edited_is_there_until_ctrl_c(tmp_path: Path) -> None:
+async def test_edits_are_pushed_until_ctrl_c(tmp_path: Path) -> None:
     folder = make_project(tmp_path)
-    async with trip_sandbox(tmp_path) as land, rented_machine(land) as (_service, lease, home):
-        there = home / "work" / "project"
-        async with running_watch(land, lease, str(folder), "--to", "work", "--delete") as process:
-            await wait_until_true(process, (there / "old.py").exists)
-            (there / "job.log").write_text("the job's own")
+    async with trip_sandbox(tmp_path) as sandbox, rented_machine(sandbox) as (_service, lease, home):
+        target = home / "work" / "project"
+        async with running_watch(sandbox, lease, str(folder), "--to", "work", "--delete") as process:
+            await wait_until_true(process, (target / "old.py").exists)
+            (target / "job.log").write_text("the job's own")
             (folder / "train.py").write_text("two, longer")
-            await wait_until_true(process, lambda: (there / "train.py").read_text() == "two, longer")
+            await wait_until_true(process, lambda: (target / "train.py").read_text() == "two, longer")
             (folder / "new").mkdir()
             (folder / "new" / "data.txt").write_text("data")
-            await wait_until_true(process, (there / "new" / "data.txt").exists)
+            await wait_until_true(process, (target / "new" / "data.txt").exists)
             (folder / "old.py").unlink()
-            await wait_until_true(process, lambda: not (there / "old.py").exists())
-            assert await land.cloud.cut_connections() >= 1
+            await wait_until_true(process, lambda: not (target / "old.py").exists())
+            assert await sandbox.cloud.cut_connections() >= 1
             (folder / "train.py").write_text("three, after a cut")
-            await wait_until_true(process, lambda: (there / "train.py").read_text() == "three, after a cut")
-            assert (there / "job.log").exists()
+            await wait_until_true(process, lambda: (target / "train.py").read_text() == "three, after a cut")
+            assert (target / "job.log").exists()
             process.send_signal(signal.SIGINT)
             async with asyncio.timeout(30):
                 out, err = await process.communicate()
@@ -97,14 +97,16 @@ async def test_what_is_edited_is_there_until_ctrl_c(tmp_path: Path) -> None:
 
 async def test_a_dry_run_lists_and_takes_nothing(tmp_path: Path) -> None:
     folder = make_project(tmp_path)
-    async with trip_sandbox(tmp_path) as land, rented_machine(land) as (application, lease, home):
+    async with trip_sandbox(tmp_path) as sandbox, rented_machine(sandbox) as (application, lease, home):
         await application.file_commands.push(lease, PushRequest(sources=(folder,), target="work"))
         (folder / "old.py").unlink()
-        said = await land.run_command("push", lease, str(folder), "--to", "work", "--delete", "--dry-run")
-        assert said.code == 0, said.err
-        assert said.out.strip() == "Would be deleted on the machine: project/old.py"
+        result = await sandbox.run_command(
+            "push", lease, str(folder), "--to", "work", "--delete", "--dry-run"
+        )
+        assert result.code == 0, result.err
+        assert result.out.strip() == "Would be deleted on the machine: project/old.py"
         assert (home / "work" / "project" / "old.py").exists()
-        wrong = await land.run_command("push", lease, str(folder), "--dry-run")
+        wrong = await sandbox.run_command("push", lease, str(folder), "--dry-run")
         assert wrong.code == 2
         assert "--delete" in wrong.err
 
@@ -113,7 +115,7 @@ async def test_only_folders_are_watched_and_a_missing_one_is_reported(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folder = make_project(tmp_path)
-    async with trip_sandbox(tmp_path) as land, land.open_application() as application:
+    async with trip_sandbox(tmp_path) as sandbox, sandbox.open_application() as application:
         files, reports = application.file_commands, list[TransferReport]()
         with pytest.raises(UsageError, match="not a folder"):
             await files.watch_push(

@@ -32,25 +32,25 @@ def read_metrics(folder: Path) -> dict[str, object]:
 
 
 async def test_metered_trip_from_login_to_receipt(sandbox: TripSandbox, tmp_path: Path) -> None:
-    person = ScriptedUser()
-    async with sandbox.open_application(person) as application:
+    user = ScriptedUser()
+    async with sandbox.open_application(user) as application:
         await application.account_commands.log_in(
             "mistgpu", {"username": "student", "password": "student-pass"}
         )
         await sandbox.top_up_mistgpu(application, "10")
         before = (await application.account_money.get_balance("mistgpu")).available
-        want = TripSpec(
+        spec = TripSpec(
             upload=UploadSpec(folder=str(DIGITS_EXAMPLE)),
             job=JobSpec(command=JOB),
             results=ResultsSpec(paths=("out",), dir=str(tmp_path / "home")),
             provider="mistgpu",
         )
         (tmp_path / "home").mkdir()
-        end = await application.trips.run(want)
+        end = await application.trips.run(spec)
         after = (await application.account_money.get_balance("mistgpu")).available
         assert end.exit_code == 0
         assert read_metrics(tmp_path / "home")["planned_epochs"] == 2
-        assert b"epoch 2/2" in person.output
+        assert b"epoch 2/2" in user.output
         lease = application.leases.get_lease(end.lease_id)
         assert lease.state is LeaseState.KEPT
         assert lease.kept_until is not None
@@ -64,13 +64,13 @@ async def test_metered_trip_from_login_to_receipt(sandbox: TripSandbox, tmp_path
 
 
 async def test_staged_trip_from_key_to_refund(sandbox: TripSandbox, tmp_path: Path) -> None:
-    person = ScriptedUser()
-    async with sandbox.open_application(person) as application:
+    user = ScriptedUser()
+    async with sandbox.open_application(user) as application:
         login = await application.account_commands.log_in("1024gpu", {})
         await sandbox.add_dbc(application, "90000")
         before = (await application.account_money.get_balance("1024gpu")).available
         (tmp_path / "home").mkdir()
-        want = TripSpec(
+        spec = TripSpec(
             requirements=Requirements(gpu="2080Ti"),
             upload=UploadSpec(folder=str(DIGITS_EXAMPLE)),
             job=JobSpec(command=JOB),
@@ -78,7 +78,7 @@ async def test_staged_trip_from_key_to_refund(sandbox: TripSandbox, tmp_path: Pa
             limits=TripLimits(term=timedelta(days=1)),
             provider="1024gpu",
         )
-        end = await application.trips.run(want)
+        end = await application.trips.run(spec)
         after = (await application.account_money.get_balance("1024gpu")).available
         assert end.exit_code == 0
         assert read_metrics(tmp_path / "home")["planned_epochs"] == 2
@@ -99,7 +99,7 @@ async def test_staged_trip_from_key_to_refund(sandbox: TripSandbox, tmp_path: Pa
 
 
 async def test_r3_job_survives_a_cut_connection_and_is_resumed(sandbox: TripSandbox, tmp_path: Path) -> None:
-    person = ScriptedUser()
+    user = ScriptedUser()
     cuts: list[int] = []
 
     def cut(event: Event) -> None:
@@ -109,8 +109,8 @@ async def test_r3_job_survives_a_cut_connection_and_is_resumed(sandbox: TripSand
     async def drop() -> None:
         cuts.append(await sandbox.cloud.cut_connections())
 
-    person.watchers.append(cut)
-    async with sandbox.open_application(person) as application:
+    user.watchers.append(cut)
+    async with sandbox.open_application(user) as application:
         await application.account_commands.log_in(
             "mistgpu", {"username": "student", "password": "student-pass"}
         )
@@ -127,6 +127,6 @@ async def test_r3_job_survives_a_cut_connection_and_is_resumed(sandbox: TripSand
         )
     assert len(cuts) == 1
     assert cuts[0] >= 1
-    assert EventKind.CONNECTION_LOST in person.event_kinds()
+    assert EventKind.CONNECTION_LOST in user.event_kinds()
     assert end.exit_code == 0
-    assert person.output.decode().split() == [str(i) for i in range(30)], "no gap and nothing twice"
+    assert user.output.decode().split() == [str(i) for i in range(30)], "no gap and nothing twice"

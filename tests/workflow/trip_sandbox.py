@@ -105,11 +105,11 @@ class TripSandbox:
         return {**base, **self.cloud.environment(self.home / "state"), **self.extra_environment}
 
     @contextlib.asynccontextmanager
-    async def open_application(self, person: ScriptedUser | None = None) -> AsyncIterator[Application]:
+    async def open_application(self, user: ScriptedUser | None = None) -> AsyncIterator[Application]:
         self.home.mkdir(mode=0o700, exist_ok=True)
         registry = EntryPointRegistry.load(builtin=[builtin_entries])
         assert not registry.problems, registry.problems
-        made = Application(registry, self.home / "state", self.environment(), person or ScriptedUser())
+        made = Application(registry, self.home / "state", self.environment(), user or ScriptedUser())
         try:
             await made.start()
             yield made
@@ -126,16 +126,16 @@ class TripSandbox:
             *arguments, environment=environment, folder=folder or self.home, input_text=input_text
         )
 
-    def get_provider_books(self, provider: str) -> Any:
+    def get_simulator_state(self, provider: str) -> Any:
         """Return the state of the provider's simulator; its type depends on the provider."""
         simulator: Any = self.cloud.simulators_by_name[provider]
         return simulator.state
 
     async def top_up_mistgpu(self, application: Application, yuan: str) -> None:
         """Top up as the user does, on the page of `topup`, which the sandbox then pays."""
-        way = (await application.account_money.topup_instructions("mistgpu", Decimal(yuan))).top_up
+        top_up = (await application.account_money.topup_instructions("mistgpu", Decimal(yuan))).top_up
         async with httpx2.AsyncClient() as client:
-            answer = await client.post(way.url.rstrip("/") + "/settle")
+            answer = await client.post(top_up.url.rstrip("/") + "/settle")
         assert answer.status_code < 400, answer.text
 
     async def add_dbc(self, application: Application, dbc: str) -> None:
@@ -149,15 +149,15 @@ class TripSandbox:
 @contextlib.asynccontextmanager
 async def trip_sandbox(root: Path, **options: object) -> AsyncIterator[TripSandbox]:
     """Open a fresh sandbox that is deleted with everything in it at the end."""
-    given = {
+    sandbox_settings = {
         "speed": 60,
         "machines": 3,
         "driver": "embedded",
         "settings": {},
-        "farms": shared_link_farms(),
+        "link_farms": shared_link_farms(),
         **options,
     }
-    cloud = SimulatedCloud(root / "cloud", EntryPointRegistry.load(), SandboxOptions(**given))  # type: ignore[arg-type]
+    cloud = SimulatedCloud(root / "cloud", EntryPointRegistry.load(), SandboxOptions(**sandbox_settings))  # type: ignore[arg-type]
     try:
         await cloud.start()
         yield TripSandbox(cloud, root / "user")

@@ -63,7 +63,7 @@ _COMMAND_GROUPS: tuple[tuple[str, str, tuple[tuple[str, str], ...]], ...] = (
         N_("Accounts and money"),
         "payments",
         (
-            ("topup", N_("Show how to top up an account, and wait for the money")),
+            ("topup", N_("Show how to top up an account, and wait until the money arrives")),
             ("invoice", N_("Show whether an invoice is available, and request it")),
             ("withdraw", N_("Show how to withdraw money")),
         ),
@@ -83,7 +83,7 @@ _COMMAND_GROUPS: tuple[tuple[str, str, tuple[tuple[str, str], ...]], ...] = (
         (
             ("renew", N_("Buy more time for a lease")),
             ("upgrade", N_("Switch a staged CPU machine to its GPU")),
-            ("restart", N_("Restart a stopped machine with its kept files")),
+            ("restart", N_("Start a machine again after it was shut down, with its kept files")),
             ("release", N_("Release a machine")),
         ),
     ),
@@ -91,8 +91,8 @@ _COMMAND_GROUPS: tuple[tuple[str, str, tuple[tuple[str, str], ...]], ...] = (
         N_("Leases"),
         "adopt",
         (
-            ("adopt", N_("Adopt a machine that you rented manually")),
-            ("declare", N_("Declare the balance or end time of a manually rented machine")),
+            ("adopt", N_("Adopt a machine that you rented outside gpurent")),
+            ("declare", N_("Declare the balance or end time of an adopted machine")),
         ),
     ),
     (
@@ -123,10 +123,14 @@ _COMMAND_GROUPS: tuple[tuple[str, str, tuple[tuple[str, str], ...]], ...] = (
     (N_("Leases"), "leases", (("doctor", N_("Examine a machine: GPU, CUDA, cuDNN, disk, network")),)),
     (N_("Leases"), "leases", (("timer", N_("Show or set a machine's shutdown timer")),)),
     (N_("Leases"), "top", (("top", N_("Monitor all leases live")),)),
-    (N_("Setup and testing"), "tool", (("notify", N_("Send a test notification")),)),
-    (N_("Leases"), "watch", (("watch", N_("Guard all leases according to your policy")),)),
+    (N_("Configuration and testing"), "tool", (("notify", N_("Send a test notification")),)),
     (
-        N_("Setup and testing"),
+        N_("Leases"),
+        "watch",
+        (("watch", N_("Run the guard: renew, save and release according to your policy")),),
+    ),
+    (
+        N_("Configuration and testing"),
         "tool",
         (
             ("plugin", N_("List plugins and their problems")),
@@ -134,7 +138,7 @@ _COMMAND_GROUPS: tuple[tuple[str, str, tuple[tuple[str, str], ...]], ...] = (
         ),
     ),
     (
-        N_("Setup and testing"),
+        N_("Configuration and testing"),
         "sandbox",
         (
             ("sandbox", N_("Run a sandbox on this computer, with no real money")),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
+from gettext import gettext
 
 import click
 
@@ -17,6 +18,10 @@ _PIECE = re.compile(
 
 class ChineseHelpFormatter(click.HelpFormatter):
     """Wraps by columns, and writes headings with a full-width colon."""
+
+    def write_usage(self, prog: str, args: str = "", prefix: str | None = None) -> None:
+        """Write the usage line; click puts a space after its own prefix, which ends in a full-width colon."""
+        super().write_usage(prog, args, gettext("Usage:") if prefix is None else prefix)
 
     def write_heading(self, heading: str) -> None:
         self.write(f"{'':>{self.current_indent}}{heading}：\n")

@@ -40,13 +40,21 @@ def _translate(command: click.Command, translate: Callable[[str], str]) -> None:
     command.context_class = ChineseHelpContext
     if command.help:
         command.help = translate(cleandoc(command.help))
-        command.short_help = command.help.partition("\n\n")[0].rstrip("。")
+        command.short_help = command.help.partition("\n\n")[0].partition("。")[0]
     for param in command.params:
         if isinstance(param, click.Option) and param.help:
             param.help = translate(param.help)
     if isinstance(command, click.Group):
         for inner in command.commands.values():
             _translate(inner, translate)
+
+
+def translate_error(error: click.ClickException) -> click.ClickException:
+    """Return ``error`` without click's English punctuation, which no catalogue reaches, around a missing parameter."""
+    if get_language() == "en" or not isinstance(error, click.MissingParameter):
+        return error
+    text = error.format_message().replace("'", "")
+    return click.UsageError(f"{text[:-1]}。" if text.endswith(".") else text, error.ctx)
 
 
 def _package_of(command: click.Command) -> str:

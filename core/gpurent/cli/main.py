@@ -13,10 +13,10 @@ import click
 from gpurent import __version__
 from gpurent.cli.builtin import load_registry
 from gpurent.cli.context import CliContext
-from gpurent.cli.help_texts import set_click_language, translate_help
+from gpurent.cli.help_texts import set_click_language, translate_error, translate_help
 from gpurent.composition import system
 from gpurent.errors import GpurentError, PluginError, UsageError
-from gpurent.locale import N_, _, set_language
+from gpurent.locale import N_, _, join_phrases, set_language
 from gpurent.roles.entries import CommandEntry
 
 
@@ -54,8 +54,8 @@ class LazyGroup(click.Group):
             from difflib import get_close_matches
 
             near = get_close_matches(name, self.entries, 1)
-            hint = " " + _("Did you mean {name}?").format(name=near[0]) if near else ""
-            ctx.fail(_("No such command: {name}.").format(name=name) + hint)
+            hint = _("Did you mean {name}?").format(name=near[0]) if near else ""
+            ctx.fail(join_phrases(_("No such command: {name}.").format(name=name), hint))
         found, command, rest = super().resolve_command(ctx, args)
         if ctx.obj is not None:  # None during shell completion
             below = isinstance(command, click.Group) and rest[:1] and rest[0] in command.commands
@@ -79,9 +79,18 @@ class LazyGroup(click.Group):
     "--json", "as_json", is_flag=True, help=N_("Print one JSON document on stdout and nothing else.")
 )
 @click.option("--lang", metavar="LANG", help=N_("Language: en or zh (default: from GPURENT_LANG or LANG)."))
-@click.option("--home", metavar="FOLDER", help=N_("Folder for gpurent's state (default: GPURENT_HOME)."))
-@click.option("-y", "--yes", is_flag=True, help=N_("Answer yes to all prompts except passwords."))
-@click.option("--no-input", is_flag=True, help=N_("Never prompt; fail and report what is missing."))
+@click.option(
+    "--home",
+    metavar="FOLDER",
+    help=N_("Folder for gpurent's state (default: GPURENT_HOME, else your user data folder)."),
+)
+@click.option(
+    "-y",
+    "--yes",
+    is_flag=True,
+    help=N_("Answer yes to every yes/no question; passwords are still asked for."),
+)
+@click.option("--no-input", is_flag=True, help=N_("Never prompt; fail and say what is missing."))
 @click.option("-v", "--verbose", count=True, help=N_("Log to stderr; repeat for more detail."))
 @click.version_option(__version__, prog_name="gpurent", help=N_("Show the version and exit."))
 @click.pass_context
@@ -94,7 +103,7 @@ def cli(
     no_input: bool,
     verbose: int,
 ) -> None:
-    """Rent GPU servers by the hour, run jobs that only the server's end can stop, and account for every cent."""
+    """Rent GPU servers by the hour, run jobs that survive a dropped connection, and account for every cent."""
     if lang:
         set_language(lang)
     if home:
@@ -130,10 +139,11 @@ def _run_command_line(given: list[str]) -> int:
     except click.exceptions.Exit as stop:
         return stop.exit_code
     except click.ClickException as error:
+        found = translate_error(error)
         if as_json:
-            return _show_error(UsageError(error.format_message()), _command_of(app))
-        error.show()
-        return error.exit_code
+            return _show_error(UsageError(found.format_message()), _command_of(app))
+        found.show()
+        return found.exit_code
     except (KeyboardInterrupt, click.Abort):
         click.echo(_("Stopped."), err=True)
         return 130
@@ -178,7 +188,9 @@ def _show_error(error: GpurentError, json_of: str | None) -> int:
     click.secho(_("Error: {message}").format(message=error.message), fg="red", err=True)
     if error.hint:
         click.echo(error.hint, err=True)
-    click.echo(format_spent(error), err=True)
+    spent = format_spent(error)
+    if spent:
+        click.echo(spent, err=True)
     for lease in error.burning:
         click.secho(
             _("{lease} still costs money. Release it with: gpurent release {lease}").format(lease=lease),

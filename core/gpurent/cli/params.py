@@ -1,4 +1,4 @@
-"""Types of typed parameters: durations, times, amounts of money, prices; in English and Chinese."""
+"""Click types for durations, times, rates, money and ports, and options that several commands share."""
 
 from __future__ import annotations
 
@@ -23,29 +23,29 @@ from gpurent.ports.connection import PortPair
 T = TypeVar("T")
 TimeOrDuration = datetime | timedelta
 
-_BANDWIDTH_PATTERN = re.compile(r"(\d{1,9}(?:\.\d{1,3})?)\s*([kKmMgG]?)(?:i?[bB])?(?:/s)?")
+_RATE_PATTERN = re.compile(r"(\d{1,9}(?:\.\d{1,3})?)\s*([kKmMgG]?)(?:i?[bB])?(?:/s)?")
 _UNIT_FACTORS = {"": 1, "K": 1000, "M": 1000**2, "G": 1000**3}
 
 
-def parse_bandwidth(text: str) -> int:
+def parse_rate(text: str) -> int:
     """Parse ``2MB/s``, ``500k`` or ``800000`` into bytes per second; raises `ValueError` for anything else."""
-    match = _BANDWIDTH_PATTERN.fullmatch(text.strip())
+    match = _RATE_PATTERN.fullmatch(text.strip())
     if match is None:
         raise ValueError(f"not a valid rate: {text!r}")
     return int(Decimal(match[1]) * _UNIT_FACTORS[match[2].upper()])
 
 
 def parse_port_pair(text: str) -> PortPair:
-    """Parse a local and a remote port: ``8888``, ``8889:8888``, ``0:8888`` for any free local port.
+    """Parse ``LOCAL:REMOTE``, or one port for both: ``9000:8888``, ``8888``; ``0:8888`` for any free local port.
 
     Raises `ValueError` for anything else.
     """
-    here, colon, there = text.partition(":")
-    there = there if colon else here
-    plain = here.isascii() and here.isdecimal() and there.isascii() and there.isdecimal()
-    if not plain or max(len(here), len(there)) > 5 or not (int(here) < 65536 and 0 < int(there) < 65536):
-        raise ValueError(f"not a valid port: {text!r}")
-    return PortPair(int(here), int(there))
+    local, colon, remote = text.partition(":")
+    remote = remote if colon else local
+    plain = all(port.isascii() and port.isdecimal() and len(port) <= 5 for port in (local, remote))
+    if not plain or not (int(local) < 65536 and 0 < int(remote) < 65536):
+        raise ValueError(f"not a valid port or pair of ports: {text!r}")
+    return PortPair(int(local), int(remote))
 
 
 def parse_time_or_duration(text: str) -> TimeOrDuration:
@@ -53,16 +53,16 @@ def parse_time_or_duration(text: str) -> TimeOrDuration:
     try:
         return parse_duration(text)
     except ValueError:
-        return _parse_moment(text)
+        return _parse_time(text)
 
 
-def _parse_moment(text: str) -> datetime:
+def _parse_time(text: str) -> datetime:
     """Parse a time, local unless it has a time zone; without a date it means its next occurrence."""
     return parse_time(text, datetime.now(UTC))
 
 
-class TypedParam(click.ParamType[T]):
-    """A type that applies ``parse`` to the text; if it raises `ValueError`, ``refusal`` is shown with ``{text}``."""
+class ParsedParam(click.ParamType[T]):
+    """A type that applies ``parse`` to the text; if it raises `ValueError`, ``error_text`` is shown with ``{text}``."""
 
     def __init__(self, name: str, parse: Callable[[str], T], error_text: str) -> None:
         self.name = name
@@ -79,54 +79,62 @@ class TypedParam(click.ParamType[T]):
 
 
 class NumberParam(click.ParamType[int]):
-    """A whole number from ``least`` to ``most``."""
+    """A whole number from ``minimum`` to ``maximum``."""
 
     name = "number"
 
-    def __init__(self, least: int, most: int) -> None:
-        self._least = least
-        self._most = most
+    def __init__(self, minimum: int, maximum: int) -> None:
+        self._minimum = minimum
+        self._maximum = maximum
 
     def convert(self, value: str | int, param: click.Parameter | None, ctx: click.Context | None) -> int:
         text = str(value)
-        if not (re.fullmatch(r"[0-9]{1,9}", text) and self._least <= int(text) <= self._most):
-            expected = _("expected a whole number from {least} to {most}")
-            self.fail(f"{text!r}: {expected.format(least=self._least, most=self._most)}", param, ctx)
+        if not (re.fullmatch(r"[0-9]{1,9}", text) and self._minimum <= int(text) <= self._maximum):
+            expected = _("expected a whole number from {minimum} to {maximum}")
+            self.fail(
+                f"{text!r}: {expected.format(minimum=self._minimum, maximum=self._maximum)}", param, ctx
+            )
         return int(text)
 
 
-BANDWIDTH = TypedParam("rate", parse_bandwidth, N_("{text} is not a valid rate; use e.g. 2MB/s or 500k"))
-SPAN = TypedParam("duration", parse_duration, N_("{text} is not a valid duration; use e.g. 1d, 2h30m or 1天"))
-MOMENT = TypedParam(
-    "time", _parse_moment, N_("{text} is not a valid time; use e.g. 18:30 or 2026-11-24T18:30")
-)
-MONEY = TypedParam(
+RATE = ParsedParam("rate", parse_rate, N_("{text} is not a valid rate; use e.g. 2MB/s or 500k"))
+DURATION = ParsedParam("duration", parse_duration, N_("{text} is not a valid duration; use e.g. 1d or 2h30m"))
+TIME = ParsedParam("time", _parse_time, N_("{text} is not a valid time; use e.g. 18:30 or 2026-11-24T18:30"))
+MONEY = ParsedParam(
     "money", parse_amount, N_("{text} is not a valid amount of money; use e.g. 200CNY, ¥200 or 200000DBC")
 )
-PRICE = TypedParam("price", parse_price, N_("{text} is not a valid price; use e.g. 3.5CNY/h or ¥3.5/h"))
-TIME_OR_DURATION = TypedParam(
+PRICE = ParsedParam("price", parse_price, N_("{text} is not a valid price; use e.g. 3.5CNY/h or ¥3.5/h"))
+TIME_OR_DURATION = ParsedParam(
     "time",
     parse_time_or_duration,
     N_("{text} is not a valid time; use e.g. 2h30m, 18:30 or 2026-11-24T18:30"),
 )
-PORT_PAIR = TypedParam("port", parse_port_pair, N_("{text} is not a valid port; use e.g. 8888 or 9000:8888"))
+PORT_PAIR = ParsedParam(
+    "port",
+    parse_port_pair,
+    N_("{text} is not a valid port or LOCAL:REMOTE pair; use e.g. 8888 or 9000:8888"),
+)
 
 
-def declared_end_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    until = _("When the provider ends it, e.g. 2h30m, 18:30 or 2026-11-24T18:30.")
-    balance = _("Current account balance for this machine, e.g. 40CNY.")
+def declared_terms_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    until = _(
+        "When the provider ends a machine that you rent manually, e.g. 2h30m, 18:30 or 2026-11-24T18:30."
+    )
+    balance = _("Balance of the account that pays for this machine, e.g. 40CNY.")
     return click.option("--balance", type=MONEY, help=balance)(
         click.option("--until", type=TIME_OR_DURATION, help=until)(command)
     )
 
 
 def no_browser_option(command: Callable[..., Any]) -> Callable[..., Any]:
-    def note(ctx: click.Context, param: click.Parameter, value: bool) -> None:
+    def disable_browser(ctx: click.Context, param: click.Parameter, value: bool) -> None:
         if value:
             os.environ["GPURENT_CORE_BROWSER"] = "no"
 
     text = _("Print the pages to open instead of opening them.")
-    return click.option("--no-browser", is_flag=True, expose_value=False, callback=note, help=text)(command)
+    return click.option(
+        "--no-browser", is_flag=True, expose_value=False, callback=disable_browser, help=text
+    )(command)
 
 
 def resolve_end(when: TimeOrDuration | None, now: datetime) -> datetime | None:
@@ -142,5 +150,7 @@ def make_terms(
 ) -> DeclaredTerms:
     from gpurent.workflow.manual.billing import parse_declared_amount
 
-    held = parse_declared_amount(balance, price.currency.zero) if balance else None
-    return DeclaredTerms(tariff=Metered(price=price), at=now, balance=held, until=resolve_end(until, now))
+    declared_balance = parse_declared_amount(balance, price.currency.zero) if balance else None
+    return DeclaredTerms(
+        tariff=Metered(price=price), at=now, balance=declared_balance, until=resolve_end(until, now)
+    )

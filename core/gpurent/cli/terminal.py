@@ -15,7 +15,7 @@ import click
 from gpurent.domain.events import Event, EventKind
 from gpurent.domain.question import Question
 from gpurent.domain.terminal_text import strip_terminal
-from gpurent.locale import N_, _
+from gpurent.locale import N_, _, join_phrases
 from gpurent.ports.terminal import Progress
 
 STEP_TITLES = {
@@ -81,7 +81,8 @@ class UserTerminal:
                 if not event.step.endswith(".setup"):
                     self._end_progress()
                 name = event.step if event.step in STEP_TITLES else event.step.rpartition(".")[2]
-                self._print_line(f"· {_(STEP_TITLES.get(name, name))}{_format_leg(event.step)}", "blue")
+                title = join_phrases(_(STEP_TITLES.get(name, name)), _format_leg(event.step))
+                self._print_line(f"· {title}", "blue")
             case EventKind.STEP_DONE if event.step.rpartition(".")[2] in _TRANSFER_STEPS:
                 self._end_progress()
             case EventKind.PROGRESS:
@@ -143,7 +144,7 @@ def _format_leg(step: str) -> str:
     leg = step.partition(".")[0]
     if not leg.removeprefix("leg").isdecimal() or leg == "leg0":
         return ""
-    return " " + _("(leg {number})").format(number=int(leg.removeprefix("leg")) + 1)
+    return _("(leg {number})").format(number=int(leg.removeprefix("leg")) + 1)
 
 
 class HiddenProgress:

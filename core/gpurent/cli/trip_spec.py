@@ -13,7 +13,7 @@ import click
 from gpurent.cli.arguments import complete_plugins
 from gpurent.cli.context import CliContext
 from gpurent.domain.field_values import EXPECTED_MESSAGES, parse_typed_value
-from gpurent.domain.session import SESSION_NAME_PATTERN
+from gpurent.domain.job import SESSION_NAME_PATTERN
 from gpurent.domain.trip import TripSpec
 from gpurent.domain.trip_fields import FIELDS_BY_NAME, TRIP_FIELDS, FieldKind, TripField
 from gpurent.domain.trip_values import make_trip_spec
@@ -42,7 +42,7 @@ class FieldParamType(click.ParamType[Any]):
             self.fail(_("{text}: {expected}").format(text=repr(value), expected=expected), param, ctx)
 
 
-def field_options(
+def add_field_options(
     names: Sequence[str], *, default: str | None = None
 ) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     """Return a decorator that adds the options of the named fields, passed under the fields' names.
@@ -52,7 +52,7 @@ def field_options(
 
     def add(command: Callable[..., Any]) -> Callable[..., Any]:
         for name in reversed(names):
-            command = _field_option(FIELDS_BY_NAME[name], default)(command)
+            command = _make_field_option(FIELDS_BY_NAME[name], default)(command)
         return command
 
     return add
@@ -61,10 +61,10 @@ def field_options(
 def trip_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """Add all options that describe a trip, and the job's command."""
     command = click.argument("command", nargs=-1, type=click.UNPROCESSED)(command)
-    return field_options([field.name for field in TRIP_FIELDS if field.name != "command"])(command)
+    return add_field_options([field.name for field in TRIP_FIELDS if field.name != "command"])(command)
 
 
-def _field_option(
+def _make_field_option(
     field: TripField, default: str | None
 ) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     about = _(field.help_text)
@@ -82,7 +82,7 @@ def _field_option(
         field.option_name,
         *_SHORT_OPTIONS.get(field.name, ()),
         field.name,
-        type=_param_type(field),
+        type=_make_param_type(field),
         metavar=_METAVARS.get(field.name),
         multiple=field.kind.is_list,
         default=default,
@@ -91,7 +91,7 @@ def _field_option(
     )
 
 
-def _param_type(field: TripField) -> click.ParamType[Any]:
+def _make_param_type(field: TripField) -> click.ParamType[Any]:
     if field.choices:
         return click.Choice(field.choices)
     if field.kind is FieldKind.PATH and not field.relative_to_upload:
@@ -99,9 +99,9 @@ def _param_type(field: TripField) -> click.ParamType[Any]:
     return FieldParamType(field)
 
 
-def collect_field_values(given: dict[str, Any]) -> dict[str, Any]:
-    """Return the options that were given, as values for `gpurent.domain.trip_values.make_trip_spec`."""
-    return {name: _normalize_value(name, value) for name, value in given.items() if value not in (None, ())}
+def collect_field_values(options: dict[str, Any]) -> dict[str, Any]:
+    """Return the ``options`` that have a value, as values for `gpurent.domain.trip_values.make_trip_spec`."""
+    return {name: _normalize_value(name, value) for name, value in options.items() if value not in (None, ())}
 
 
 def _normalize_value(name: str, value: Any) -> Any:
@@ -121,19 +121,19 @@ no_project_option = click.option("--no-project", is_flag=True, help=_("Do not us
 
 
 def build_trip_spec(
-    app: CliContext, project: Path | None, no_project: bool, given: dict[str, Any], *, lease: str = ""
+    app: CliContext, project: Path | None, no_project: bool, options: dict[str, Any], *, lease: str = ""
 ) -> TripSpec:
     """Build the trip from the fields' options, which override the project file; raises `UsageError` if it is invalid.
 
     ``lease``: run the trip on this lease and ignore the providers in the project file.
     """
-    if lease and given["provider"]:
+    if lease and options["provider"]:
         raise UsageError(_("--provider and --lease cannot be used together"))
     values = _read_project_values(app, project, no_project)
-    typed = collect_field_values(given)
-    if "folder" in typed:
+    option_values = collect_field_values(options)
+    if "folder" in option_values:
         values.pop("include", None)
-    values = {"folder": str(Path.cwd()), **values, **typed}
+    values = {"folder": str(Path.cwd()), **values, **option_values}
     if lease:
         values = {"on_error": "keep", **values, "provider": ()}
     spec = check_spec(app, make_trip_spec(_with_requirements_file(values)))
@@ -148,25 +148,25 @@ def build_trip_spec(
     if not (lease or spec.provider or spec.providers):
         raise UsageError(
             _("no provider given: use --provider, --lease, or provider in gpurent.toml"),
-            hint=_("See: gpurent providers, gpurent ls"),
+            hint=_("List providers with gpurent providers, leases with gpurent ls"),
         )
     return spec
 
 
-def _read_project_values(app: CliContext, given: Path | None, nothing: bool) -> dict[str, Any]:
-    """Read the given project file, else the nearest one; prints its path on stderr, so that the user notices it."""
+def _read_project_values(app: CliContext, project: Path | None, no_project: bool) -> dict[str, Any]:
+    """Read the file ``project``, else the nearest one; prints its path on stderr, so that the user notices it."""
     from gpurent.composition.files import find_project_file, read_project_file
 
-    if nothing:
-        if given is not None:
+    if no_project:
+        if project is not None:
             raise UsageError(_("--project and --no-project cannot be used together"))
         return {}
-    path = given or find_project_file(Path.cwd(), Path.home())
+    path = project or find_project_file(Path.cwd(), Path.home())
     if path is None:
         return {}
     values = read_project_file(path, datetime.now(UTC))
     if not app.as_json:
-        click.secho(f"· {path}", fg="blue", err=True)
+        click.secho("· " + _("project file: {path}").format(path=path), fg="blue", err=True)
     return values
 
 
@@ -182,19 +182,23 @@ def check_spec(app: CliContext, spec: TripSpec) -> TripSpec:
     """Check what can be known before anything is rented: plugin names, files, the deadline, the session's name."""
     for name in spec.providers or ((spec.provider,) if spec.provider else ()):
         app.registry.check_entry("lease", name)
-    named = {"transfer": spec.upload.transfer, "session": spec.job.session, "launcher": spec.job.launcher}
-    for kind, name in named.items():
+    plugin_names = {
+        "transfer": spec.upload.transfer,
+        "session": spec.job.session,
+        "launcher": spec.job.launcher,
+    }
+    for kind, name in plugin_names.items():
         if name:
             app.registry.check_entry(kind, name)
     _check_files(spec)
     if spec.limits.deadline_at is not None and spec.limits.deadline_at <= datetime.now(UTC):
         raise UsageError(
-            _("that time is in the past"), hint=f"deadline: {spec.limits.deadline_at:%Y-%m-%d %H:%M} UTC"
+            _("the deadline {at} is in the past").format(at=f"{spec.limits.deadline_at:%Y-%m-%d %H:%M} UTC")
         )
     if spec.job.name and not re.fullmatch(SESSION_NAME_PATTERN, spec.job.name):
         raise UsageError(
             _("invalid session name: {name}").format(name=repr(spec.job.name)[:60]),
-            hint=_("Use letters, digits, - and _, at most 41 characters."),
+            hint=_("Begin with a letter or digit; then letters, digits, - and _; at most 41 characters."),
         )
     return spec
 
@@ -203,8 +207,7 @@ def _check_files(spec: TripSpec) -> None:
     setup, folder = spec.job.setup, spec.upload.folder
     if not Path(folder).is_dir():
         raise UsageError(_("{folder} is not a folder").format(folder=folder))
-    named = (*spec.upload.include, setup.requirements, setup.conda, *(setup.needs or ()))
-    for name in named:
+    for name in (*spec.upload.include, setup.requirements, setup.conda, *(setup.needs or ())):
         if name and not Path(folder, name).exists():
             raise UsageError(
                 _("{name} does not exist in {folder}").format(name=name, folder=folder),

@@ -105,7 +105,7 @@ class Application(RuntimeParts):
         from gpurent.workflow.reports.overview import LeaseOverview, LeaseTimes, MachineSampler
 
         sampler = MachineSampler(self.connector, self.secrets, self.clock)
-        times = LeaseTimes(self.time_left.get_time_left, self.alarms.get_thresholds)
+        times = LeaseTimes(self.time_left.get_time_left, self.time_warnings.get_thresholds)
         return LeaseOverview(
             self.leases,
             self.bookkeeping,

@@ -25,8 +25,8 @@ def declared_sections(registry: EntryPointRegistry) -> Sequence[ConfigSection]:
                 key = ConfigKey(
                     field.name,
                     f'"{field.default or "…"}"',
-                    previous_name=field.previous_name,
-                    previous_values=field.previous_values,
+                    former_name=field.former_name,
+                    new_values_by_former=field.new_values_by_former,
                 )
                 sections[entry.name] = ConfigSection(
                     entry.name, (*known.keys, key), known.part_kinds, known.key_pattern

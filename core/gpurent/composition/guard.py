@@ -27,7 +27,7 @@ def make_guard(
     log = saved_state.ActionLog(store, base.events, base.locks, clock)
     memories = saved_state.GuardMemories(store)
     in_store = observe_lease.StoreObserver(store, base.locks)
-    facts = observe_lease.FactsCollector(in_store, memories, plugins, base.machine_timers, base.alarms)
+    facts = observe_lease.FactsCollector(in_store, memories, plugins, base.machine_timers, base.time_warnings)
     on_machine = observe_lease.MachineObserver(base.connector, base.secrets, machines.job_runners, clock)
     topups = purchases.TopUpRequests(log, plugins, money.budgets)
     month = spending.MonthBudgets(money.budgets, base.bookkeeping, clock)
@@ -41,7 +41,7 @@ def make_guard(
     lease_ends = lease_endings.LeaseEndings(log, in_store, saves, trips.release_step, money.receipts)
     recorded = controller.RecordedActions(log, renewals, saves, lease_ends)
     timers = controller.GuardTimers(machines.connections, machines.trip_timers, in_store, clock)
-    lease_warnings = warnings.GuardWarnings(base.alarms, memories, base.events)
+    lease_warnings = warnings.GuardWarnings(base.time_warnings, memories, base.events)
     actions = controller.GuardActions(recorded, topups, timers, trips.trips, lease_warnings)
 
     leftovers = controller.UnfinishedActions(log, recorded, trips.trips, store)

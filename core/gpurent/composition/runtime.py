@@ -96,8 +96,8 @@ class RuntimeParts(StoredState):
 
         return Bookkeeping(self.store, self.plugins, self.events)
 
-    async def _get_login(self, auth: str, renew: bool) -> Login:
-        return await self.logins.get_login(auth, renew=renew)
+    async def _get_login(self, auth: str, force_new: bool) -> Login:
+        return await self.logins.get_login(auth, force_new=force_new)
 
     def _make_context(self, entry: PluginEntry[Any], auth: str) -> PluginContext:
         return self.plugin_contexts.make_context(entry, auth)

@@ -50,7 +50,7 @@ def _check_core_environment(environment: Mapping[str, str]) -> None:
 
     for section in CORE_SECTIONS:
         for key in section.keys:
-            settings.check_environment(environment, section.name, key)
+            settings.reject_former_names(environment, section.name, key)
 
 
 class StoredState:
@@ -75,7 +75,7 @@ class StoredState:
         self.plugins = plugins.Plugins(registry, self._make_context, [by_hand])
         self.leases = leases.LeaseTracker(self.store, self.plugins, self.events)
         self.last_seen = time_left.LastSeenTimeReader(self.store, self.plugins, self.clock)
-        self.alarms = time_left.TimeAlarms(self.store, self.settings, self.events)
+        self.time_warnings = time_left.TimeWarnings(self.store, self.settings, self.events)
         self.machine_timers = machine_timer.MachineTimers(self.plugins, self.store, self.clock)
 
     def _make_context(self, entry: PluginEntry[Any], auth: str) -> PluginContext:

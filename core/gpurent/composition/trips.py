@@ -48,7 +48,9 @@ class TripParts:
         setup_logs = setup.SetupLogs(settings, base.platform)
         setup_step = setup.SetupStep(plugins, runners, job_watcher, money.budgets, setup_logs)
         launch_step = launch.LaunchStep(runners, clock)
-        monitor_step = monitor.MonitorStep(job_watcher, money.budgets, base.time_left, base.alarms, clock)
+        monitor_step = monitor.MonitorStep(
+            job_watcher, money.budgets, base.time_left, base.time_warnings, clock
+        )
         download_step = download.DownloadStep(machines.transfers, connections, poller)
         self.release_step = release.ReleaseStep(leases, plugins, base.locks, poller, base.bookkeeping)
 

@@ -10,7 +10,7 @@ from attrs import field, frozen
 
 from gpurent.domain.events import NoticeLevel
 from gpurent.domain.money_text import parse_amount
-from gpurent.domain.trip_fields import DOCTOR_POLICIES, NOTIFIABLE_EVENTS
+from gpurent.domain.trip_fields import DOCTOR_MODES, NOTIFIABLE_EVENTS
 from gpurent.locale.durations import parse_durations
 
 OFF_WORDS = ("no", "off", "none", "never", "")
@@ -20,14 +20,15 @@ OFF_WORDS = ("no", "off", "none", "never", "")
 class ConfigKey:
     """A key of a section. ``check`` raises `ValueError` for a text that is not allowed; ``example`` is TOML.
 
-    ``previous_name`` and ``previous_values`` (old to new) are read by the migration of `config.toml` alone.
+    ``former_name`` and ``new_values_by_former`` are for the migration of `config.toml`, and to reject environment
+    variables that still use them.
     """
 
     name: str
     example: str
     check: Callable[[str], object] = str
-    previous_name: str = ""
-    previous_values: Mapping[str, str] = field(factory=dict, eq=False)
+    former_name: str = ""
+    new_values_by_former: Mapping[str, str] = field(factory=dict, eq=False)
 
 
 @frozen
@@ -55,11 +56,11 @@ def one_of(*choices: str) -> Callable[[str], str]:
     return check
 
 
-def integer_between(least: int, most: int) -> Callable[[str], int]:
+def integer_between(minimum: int, maximum: int) -> Callable[[str], int]:
     def check(text: str) -> int:
         number = int(text)
-        if not least <= number <= most:
-            raise ValueError(f"{least} - {most}")
+        if not minimum <= number <= maximum:
+            raise ValueError(f"{minimum} - {maximum}")
         return number
 
     return check
@@ -76,10 +77,10 @@ def _check_durations(text: str) -> object:
     return () if text.strip().lower() in OFF_WORDS else parse_durations(text)
 
 
-def _seconds_up_to(most: float) -> Callable[[str], float]:
+def _seconds_up_to(maximum: float) -> Callable[[str], float]:
     def check(text: str) -> float:
         seconds = float(text)
-        if not 0 < seconds <= most:
+        if not 0 < seconds <= maximum:
             raise ValueError
         return seconds
 
@@ -100,7 +101,7 @@ def _check_decimal(text: str) -> Decimal:
         raise ValueError from None
 
 
-_PREVIOUS_EVENT_NAMES = {
+_NEW_EVENT_NAMES = {
     "line-lost": "connection-lost",
     "line-back": "connection-restored",
     "saved": "results-saved",
@@ -109,7 +110,7 @@ _PREVIOUS_EVENT_NAMES = {
 CORE_SECTIONS: tuple[ConfigSection, ...] = (
     ConfigSection("core", (ConfigKey("browser", '"no"', one_of("yes", "no")),)),
     ConfigSection("mail", (ConfigKey("address", '"me@example.com"'),)),
-    ConfigSection("doctor", (ConfigKey("policy", '"warn"', one_of(*DOCTOR_POLICIES)),)),
+    ConfigSection("doctor", (ConfigKey("policy", '"warn"', one_of(*DOCTOR_MODES)),)),
     ConfigSection("offers", (ConfigKey("timeout", "30", _seconds_up_to(600)),)),
     ConfigSection("budget", (ConfigKey("month", '"500CNY"', _check_money),), part_kinds=("provider",)),
     ConfigSection("warn", (ConfigKey("at", '"60m, 15m, 5m"', _check_durations),), part_kinds=("provider",)),
@@ -117,7 +118,7 @@ CORE_SECTIONS: tuple[ConfigSection, ...] = (
         "notify",
         (
             ConfigKey(
-                "events", '["job-ended", "failed"]', _check_events, previous_values=_PREVIOUS_EVENT_NAMES
+                "events", '["job-ended", "failed"]', _check_events, new_values_by_former=_NEW_EVENT_NAMES
             ),
             ConfigKey("level", '"notice"', one_of(*(level.value for level in NoticeLevel))),
             ConfigKey("language", '"zh"', one_of("en", "zh", "")),

@@ -12,7 +12,7 @@ from typing import TypeVar
 from gpurent.domain.money import Money
 from gpurent.domain.money_text import make_money, parse_amount
 from gpurent.domain.trip_fields import FieldKind, TripField
-from gpurent.locale import N_, _
+from gpurent.locale import N_, _, join_list
 from gpurent.locale.durations import parse_duration
 
 T = TypeVar("T")
@@ -27,7 +27,7 @@ EXPECTED_MESSAGES: Mapping[FieldKind, str] = {
     FieldKind.PATH_LIST: N_("expected a list of relative paths inside the folder"),
     FieldKind.PACKAGES: N_("expected a requirements file or a list of packages"),
     FieldKind.DURATION: N_("expected a duration"),
-    FieldKind.MOMENT: N_("expected a time or a duration"),
+    FieldKind.TIME: N_("expected a time or a duration"),
     FieldKind.MONEY: N_("expected an amount of money with its currency"),
     FieldKind.NUMBER: N_("expected a whole number"),
     FieldKind.PERCENT: N_("expected a whole number from 0 to 100"),
@@ -41,8 +41,8 @@ def parse_toml_value(field: TripField, value: object, now: datetime) -> object:
     An error without a message means: use the text in `EXPECTED_MESSAGES`. A time of day means its next occurrence after
     ``now``.
     """
-    if field.kind is FieldKind.MOMENT:
-        return _parse_moment(field, value, now)
+    if field.kind is FieldKind.TIME:
+        return _parse_time_or_duration(field, value, now)
     return _PARSERS[field.kind](field, value)
 
 
@@ -68,7 +68,7 @@ def _parse_text(field: TripField, value: object) -> str:
     if not all(letter.isprintable() or letter in "\n\t" for letter in value):
         raise ValueError
     if field.choices and value not in field.choices:
-        raise ValueError(_("expected one of: {choices}").format(choices=", ".join(field.choices)))
+        raise ValueError(_("expected one of: {choices}").format(choices=join_list(field.choices)))
     return value
 
 
@@ -129,7 +129,7 @@ def _parse_duration(field: TripField, value: object) -> timedelta:
     return _parse_without_message(parse_duration, _parse_text(field, value))
 
 
-def _parse_moment(field: TripField, value: object, now: datetime) -> timedelta | datetime:
+def _parse_time_or_duration(field: TripField, value: object, now: datetime) -> timedelta | datetime:
     """Parse a duration or a time; local unless it has a time zone, and a time of day means its next occurrence."""
     if isinstance(value, datetime):
         return _to_utc(value)
@@ -180,7 +180,9 @@ def _parse_number(field: TripField, value: object) -> int:
         raise ValueError
     if not field.minimum <= value <= MAX_NUMBER:
         raise ValueError(
-            _("expected a whole number from {least} to {most}").format(least=field.minimum, most=MAX_NUMBER)
+            _("expected a whole number from {minimum} to {maximum}").format(
+                minimum=field.minimum, maximum=MAX_NUMBER
+            )
         )
     return value
 

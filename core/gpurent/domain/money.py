@@ -166,7 +166,7 @@ class Rate:
                 _(
                     "the {base}/{quote} exchange rate from {source} is out of date: {at:%Y-%m-%d %H:%M} UTC"
                 ).format(base=self.base.code, quote=self.quote.code, source=self.source, at=self.at),
-                hint=_("Nothing was paid. A quote needs a current exchange rate."),
+                hint=_("A quote needs a current exchange rate."),
                 retryable=True,
             )
         return self
@@ -178,7 +178,7 @@ class Rate:
                 _("invalid exchange rate from {source}: {value} {quote} for 1 {base}").format(
                     source=self.source, value=self.value, quote=self.quote.code, base=self.base.code
                 ),
-                hint=_("Nothing was paid. Try again when the source gives a valid exchange rate."),
+                hint=_("Try again when the source gives a valid exchange rate."),
             )
 
     def convert(self, money: Money, *, round_up: bool = True) -> Money:

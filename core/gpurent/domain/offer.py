@@ -134,7 +134,7 @@ class Unknown:
 
 
 class OrderKind(Enum):
-    """NEW: a new machine. SWITCH: replace a staging machine by the wanted one. EXTEND: more time for a lease."""
+    """NEW: a new machine. SWITCH: replace a staging machine by the wanted one. RENEW: more time for a lease."""
 
     NEW = "new"
     SWITCH = "switch"
@@ -145,7 +145,7 @@ class OrderKind(Enum):
 class Order:
     """An order. ``key`` is made by core and journaled before any call. ``term`` None: metered, until released.
 
-    ``onto`` is the provider's reference of the lease that a SWITCH or EXTEND applies to. ``password_ref`` names the
+    ``onto`` is the provider's reference of the lease that a SWITCH or RENEW applies to. ``password_ref`` names the
     vault entry with the machine's first password. Core writes it before `LeaseProvider.reserve_lease` where the user
     chooses the password; the plugin writes it when the provider sends one.
     """

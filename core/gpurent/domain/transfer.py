@@ -9,28 +9,30 @@ from attrs import frozen
 
 @frozen(kw_only=True)
 class TransferLimits:
-    """Limits beyond which a transfer is refused as hostile or mistaken. Sizes in bytes.
+    """Limits beyond which a transfer is refused as hostile or mistaken.
 
-    In a download, the same limit as for ``files`` applies once more to all other names (folders, links).
+    In a download, ``max_files`` also limits, separately, the number of folders and links.
     """
 
-    files: int = 1_000_000
-    total: int = 1 << 44
-    depth: int = 64
-    name: int = 255
+    max_files: int = 1_000_000
+    max_total_bytes: int = 1 << 44
+    max_depth: int = 64
+    max_name_bytes: int = 255
 
 
 @frozen(kw_only=True)
 class PushRequest:
     """Upload ``sources`` (files or folders) into the remote folder ``target`` (relative to the home folder).
 
-    With ``contents_only`` and a single folder as source, the folder's *contents* go into ``target`` (the user's project
-    folder); otherwise each source keeps its name. ``use_ignore_files``: honour ``.gpurentignore`` and ``.gitignore``.
-    ``bandwidth_limit``: bytes per second on the connection, 0 for none. ``verify``: ``fast`` verifies what is
-    transferred; ``full`` also reads existing remote files and does not take equal sizes and times as equal contents.
+    With ``contents_only`` and a single folder as source, the folder's *contents* go into ``target`` (that is how
+    `gpurent run` uploads the project folder); otherwise each source keeps its name. ``use_ignore_files``: honour
+    ``.gpurentignore`` and ``.gitignore``. ``bandwidth_limit``: bytes per second on the connection, 0 for none.
+    ``verify``: ``fast`` verifies what is transferred; ``full`` also reads existing remote files and does not take equal
+    sizes and times as equal contents.
 
-    ``delete``: afterwards delete remote files below the uploaded folders that do not exist locally; files ignored here
-    are kept. ``dry_run``: transfer and delete nothing; the report lists what ``delete`` would delete.
+    ``delete``: afterwards delete remote files below the uploaded folders that do not exist locally; files that the
+    ignore files exclude are kept. ``dry_run``: transfer and delete nothing; the report lists what ``delete`` would
+    delete.
     """
 
     sources: tuple[Path, ...]
@@ -56,8 +58,8 @@ class PullRequest:
 
 
 @frozen(kw_only=True)
-class SkippedName:
-    """A name that was not transferred, and the reason in words."""
+class SkippedFile:
+    """A file, folder or link that was not transferred, and the reason in words."""
 
     name: str
     reason: str
@@ -65,9 +67,10 @@ class SkippedName:
 
 @frozen(kw_only=True)
 class TransferReport:
-    """``sent`` bytes went over the connection; ``total`` are in place, verified by hash; ``resumed`` were there before.
+    """``sent`` bytes went over the connection; ``total`` bytes are in place, verified by hash.
 
-    ``deleted``: names below the target that were deleted there (in a dry run: that would be deleted).
+    ``resumed`` bytes were already there and were not sent. ``deleted``: names below the target that were deleted
+    there (in a dry run: that would be deleted).
     """
 
     files: int
@@ -75,5 +78,5 @@ class TransferReport:
     sent: int
     resumed: int
     seconds: float
-    skipped: tuple[SkippedName, ...] = ()
+    skipped: tuple[SkippedFile, ...] = ()
     deleted: tuple[str, ...] = ()

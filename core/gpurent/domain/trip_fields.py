@@ -24,7 +24,7 @@ class FieldKind(Enum):
     PATH_LIST = "paths"
     PACKAGES = "packages"
     DURATION = "duration"
-    MOMENT = "time"
+    TIME = "time"
     MONEY = "money"
     NUMBER = "number"
     PERCENT = "percent"
@@ -45,7 +45,7 @@ class FieldGroup(Enum):
     SETUP = N_("Setup")
     JOB = N_("The job")
     RESULTS = N_("Results")
-    MESSAGES = N_("Notifications")
+    NOTIFICATIONS = N_("Notifications")
 
 
 @frozen
@@ -54,9 +54,9 @@ class TripField:
 
     ``example`` is the value as TOML; ``attribute_path`` is the attribute of `TripSpec`.
 
-    ``choices``: the only values allowed. ``plugin_kind``: the kind of plugin that the value names, for completion and
-    checks. ``relative_to_upload``: paths are relative to the uploaded folder and stay inside it; otherwise they are
-    relative to the file or folder in which they are given.
+    ``choices``: the only values allowed. ``plugin_kind``: the kind of plugin that the value names, as in its hook
+    ("lease" for a provider), for completion and checks. ``relative_to_upload``: paths are relative to the uploaded
+    folder and stay inside it; otherwise they are relative to the file or folder in which they are given.
     """
 
     name: str
@@ -81,7 +81,7 @@ NOTIFIABLE_EVENTS = tuple(
     for kind in EventKind
     if kind not in (EventKind.PROGRESS, EventKind.JOB_OUTPUT, EventKind.STEP_STARTED, EventKind.STEP_DONE)
 )
-DOCTOR_POLICIES = ("off", "warn", "require")
+DOCTOR_MODES = ("off", "warn", "require")
 
 
 _K, _G = FieldKind, FieldGroup
@@ -92,11 +92,20 @@ TRIP_FIELDS: tuple[TripField, ...] = (
         _G.MACHINE,
         "providers",
         '["first", "second"]',
-        N_("Provider to rent from; of several, the first that has a matching machine"),
+        N_("Provider to rent from; of several, the first with a matching machine is used"),
         plugin_kind="lease",
     ),
-    TripField("gpu", _K.TEXT, _G.MACHINE, "requirements.gpu", '"2080Ti"', N_("Part of the GPU's name")),
-    TripField("gpus", _K.NUMBER, _G.MACHINE, "requirements.gpus", "1", N_("Number of GPUs"), minimum=1),
+    TripField(
+        "gpu",
+        _K.TEXT,
+        _G.MACHINE,
+        "requirements.gpu",
+        '"2080Ti"',
+        N_("GPU model; part of the name is enough, e.g. 2080Ti"),
+    ),
+    TripField(
+        "gpus", _K.NUMBER, _G.MACHINE, "requirements.gpus", "1", N_("Number of GPUs (exactly)"), minimum=1
+    ),
     TripField(
         "gpu_memory",
         _K.NUMBER,
@@ -120,7 +129,7 @@ TRIP_FIELDS: tuple[TripField, ...] = (
         _G.MACHINE,
         "requirements.machine",
         '"7"',
-        N_("Rent exactly this machine, by the provider's name for it"),
+        N_("Rent exactly this machine, as the provider names it"),
     ),
     TripField("disk", _K.NUMBER, _G.MACHINE, "requirements.disk", "100", N_("Disk size to order, in GiB")),
     TripField(
@@ -129,7 +138,7 @@ TRIP_FIELDS: tuple[TripField, ...] = (
         _G.MACHINE,
         "requirements.image",
         '"pytorch-2"',
-        N_("System image, by the provider's name for it"),
+        N_("System image, as the provider names it"),
     ),
     TripField(
         "doctor",
@@ -137,21 +146,21 @@ TRIP_FIELDS: tuple[TripField, ...] = (
         _G.MACHINE,
         "doctor",
         '"warn"',
-        N_("Examine the machine before the job; require: release it if it fails"),
-        choices=DOCTOR_POLICIES,
+        N_("Check the machine before the job: off, warn (report), require (release it if a check fails)"),
+        choices=DOCTOR_MODES,
     ),
-    TripField("for", _K.DURATION, _G.LIMITS, "limits.term", '"1d"', N_("How long to rent: 1d, 2h30m, 1天")),
+    TripField("for", _K.DURATION, _G.LIMITS, "limits.term", '"1d"', N_("How long to rent: 1d, 2h30m")),
     TripField(
         "budget",
         _K.MONEY,
         _G.LIMITS,
         "limits.budget",
         '"200CNY"',
-        N_("Maximum cost of the trip: 200CNY, 200000DBC"),
+        N_("Maximum cost: 200CNY, 200000DBC"),
     ),
     TripField(
         "deadline",
-        _K.MOMENT,
+        _K.TIME,
         _G.LIMITS,
         "limits.deadline",
         '"20h"',
@@ -179,7 +188,7 @@ TRIP_FIELDS: tuple[TripField, ...] = (
         _G.LIMITS,
         "limits.timer",
         '"4h"',
-        N_("Shut the machine down when gpurent has not watched it for this long"),
+        N_("Shut the machine down, from inside, when gpurent has not been in contact with it for this long"),
     ),
     TripField(
         "after_job",
@@ -187,7 +196,9 @@ TRIP_FIELDS: tuple[TripField, ...] = (
         _G.LIMITS,
         "limits.after_job",
         '"30m"',
-        N_("Shut the machine down this long after the job has ended"),
+        N_(
+            "Shut the machine down, from inside, this long after the job has ended; kept files may still cost"
+        ),
     ),
     TripField(
         "save_before",
@@ -195,10 +206,15 @@ TRIP_FIELDS: tuple[TripField, ...] = (
         _G.LIMITS,
         "limits.save_before",
         '"20m"',
-        N_("Download the results this long before the machine ends"),
+        N_("Download the results this long before the lease ends"),
     ),
     TripField(
-        "keep", _K.FLAG, _G.LIMITS, "limits.keep", "false", N_("Keep the machine when the job has ended")
+        "keep",
+        _K.FLAG,
+        _G.LIMITS,
+        "limits.keep",
+        "false",
+        N_("Keep the machine when the job has ended; if the trip fails, on_error decides"),
     ),
     TripField(
         "on_error",
@@ -215,7 +231,9 @@ TRIP_FIELDS: tuple[TripField, ...] = (
         _G.UPLOAD,
         "upload.folder",
         '"."',
-        N_("Folder to upload (default: the current one)"),
+        N_(
+            "Folder to upload (default: the current one); the option also ignores include of the project file"
+        ),
         relative_to_upload=False,
     ),
     TripField(
@@ -224,7 +242,7 @@ TRIP_FIELDS: tuple[TripField, ...] = (
         _G.UPLOAD,
         "upload.include",
         '["train.py", "data"]',
-        N_("Upload only this file or folder"),
+        N_("Only upload these files or folders"),
     ),
     TripField(
         "transfer",
@@ -257,7 +275,7 @@ TRIP_FIELDS: tuple[TripField, ...] = (
         _G.SETUP,
         "job.setup.pip",
         '"requirements.txt"',
-        N_("A requirements file, or packages"),
+        N_("A requirements file, or a package"),
     ),
     TripField(
         "setup",
@@ -265,7 +283,7 @@ TRIP_FIELDS: tuple[TripField, ...] = (
         _G.SETUP,
         "job.setup.commands",
         '["make -C native"]',
-        N_("Shell command to run before the job, in the job's folder"),
+        N_("Shell command to run before the job, in the uploaded folder"),
     ),
     TripField(
         "setup_needs",
@@ -273,7 +291,7 @@ TRIP_FIELDS: tuple[TripField, ...] = (
         _G.SETUP,
         "job.setup.needs",
         '["native"]',
-        N_("Files that the setup needs; it runs while the rest is uploaded"),
+        N_("Files that the setup needs; setup starts as soon as these are uploaded"),
     ),
     TripField(
         "command",
@@ -281,9 +299,9 @@ TRIP_FIELDS: tuple[TripField, ...] = (
         _G.JOB,
         "job.command",
         '["python3", "train.py", "--epochs", "20"]',
-        N_("The job: a shell command, or a list of words"),
+        N_("The job: a shell command, or a list of arguments"),
     ),
-    TripField("name", _K.TEXT, _G.JOB, "job.name", '"digits"', N_("Name of the session")),
+    TripField("name", _K.TEXT, _G.JOB, "job.name", '"digits"', N_("Name of the job and of its session")),
     TripField(
         "session",
         _K.TEXT,
@@ -299,7 +317,7 @@ TRIP_FIELDS: tuple[TripField, ...] = (
         _G.JOB,
         "job.launcher",
         '"plain"',
-        N_("Launcher that turns the command into processes"),
+        N_("Launcher, e.g. torchrun, that starts the processes of the command"),
         plugin_kind="launcher",
     ),
     TripField(
@@ -330,7 +348,7 @@ TRIP_FIELDS: tuple[TripField, ...] = (
     TripField(
         "notify",
         _K.TEXT_LIST,
-        _G.MESSAGES,
+        _G.NOTIFICATIONS,
         "notify",
         '["job-ended", "failed", "time-low"]',
         N_("Events to be notified of, instead of those in the settings"),

@@ -42,8 +42,8 @@ class BuiltPluginContext:
     def http_for(self, setting: str) -> Http:
         return self.make_http(setting)
 
-    async def get_login(self, *, renew: bool = False) -> Login:
-        return await self.log_in(renew)
+    async def get_login(self, *, force_new: bool = False) -> Login:
+        return await self.log_in(force_new)
 
     async def answer_challenge(self, challenge: Challenge) -> str:
         return await self.answer(challenge)
@@ -54,7 +54,7 @@ class PluginContextFactory:
     """Makes the contexts of plugins and closes their HTTP clients.
 
     ``get_settings(name, fields)`` returns the settings of a plugin's section. ``mail`` is the user's mailbox.
-    ``log_in(auth, renew)`` and ``answer_challenge(challenge)`` are core's own. A plugin gets the result of
+    ``log_in(auth, force_new)`` and ``answer_challenge(challenge)`` are core's own. A plugin gets the result of
     ``wrap_http(client, url)`` in place of each of its clients.
     """
 

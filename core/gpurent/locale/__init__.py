@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
@@ -93,3 +93,13 @@ ngettext = _.ngettext
 def N_(message: str) -> str:  # noqa: N802 - gettext's own name
     """Mark ``message`` for translation where it is defined; it is translated where it is shown."""
     return message
+
+
+def join_list(items: Iterable[str]) -> str:
+    """Join ``items`` as people write a list: with commas, in Chinese with its own list comma."""
+    return ("、" if get_language() == "zh" else ", ").join(items)
+
+
+def join_phrases(*phrases: str) -> str:
+    """Join the phrases or sentences that are not empty: with a space, in Chinese without one."""
+    return ("" if get_language() == "zh" else " ").join(filter(None, phrases))

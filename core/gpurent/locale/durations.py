@@ -28,19 +28,22 @@ MAX_DURATION = timedelta(days=3660)
 
 
 def parse_duration(text: str) -> timedelta:
-    """Parse ``1d``, ``2h30m``, ``1天``, ``36小时``; must be positive. Anything else raises `ValueError`."""
+    """Parse ``1d``, ``2h30m``, ``1天``, ``36小时``. Raises `ValueError` for anything else, and for zero."""
     text = text.strip().lower()
     found = list(_DURATION_PART.finditer(text))
     if not found or _DURATION_PART.sub("", text).strip():
         raise ValueError(f"not a valid duration: {text!r}")
     span = timedelta(seconds=sum(int(match[1]) * UNIT_SECONDS[match[2]] for match in found))
     if not timedelta() < span <= MAX_DURATION:
-        raise ValueError(f"not a valid duration for a rental: {text!r}")
+        raise ValueError(f"a duration must be positive and at most {MAX_DURATION.days} days: {text!r}")
     return span
 
 
 def parse_durations(text: str) -> tuple[timedelta, ...]:
-    """Parse ``60m, 15m, 5m`` into unique durations, longest first; empty text gives none. Else `ValueError`."""
+    """Parse ``60m, 15m, 5m`` into unique durations, longest first; an empty text gives none.
+
+    Raises `ValueError` for anything else.
+    """
     parts = [part for part in re.split("[,，、;；]", text) if part.strip()]
     return tuple(sorted({parse_duration(part) for part in parts}, reverse=True))
 
@@ -58,10 +61,10 @@ def format_duration(value: timedelta) -> str:
 
 
 def format_compact_duration(value: timedelta) -> str:
-    """Format as a user would type it: ``1d2h``, exact to the second."""
+    """Format as options and files are written: ``1d2h``, exact to the second; ``0s`` for zero."""
     seconds = value // timedelta(seconds=1)
     text = ""
     for size, name in ((86400, "d"), (3600, "h"), (60, "m"), (1, "s")):
         count, seconds = divmod(seconds, size)
         text += f"{count}{name}" if count else ""
-    return text
+    return text or "0s"

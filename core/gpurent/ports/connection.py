@@ -23,7 +23,7 @@ class CommandResult:
 
 
 class SshConnection(Protocol):
-    """An open connection to one machine."""
+    """A connection to one machine, as plugins use it. It is open, except where `Connector.find_ssh_target` is named."""
 
     @property
     def endpoint(self) -> Endpoint: ...
@@ -45,7 +45,7 @@ class SshConnection(Protocol):
 
 
 class OpenConnection(SshConnection, Protocol):
-    """A connection as core itself uses it."""
+    """An open connection, as core itself uses it."""
 
     @property
     def is_alive(self) -> bool: ...
@@ -62,23 +62,28 @@ class OpenConnection(SshConnection, Protocol):
 
 
 class Reachability(Enum):
-    """The result of probing a machine's SSH port. OTHER_MACHINE: another machine has the address now."""
+    """The result of probing a machine's SSH port.
 
-    REACHABLE = "answers"
-    OTHER_MACHINE = "other"
+    OTHER_MACHINE: another machine has the address now. REFUSED: nothing listens on the port. NO_ANSWER: no host key was
+    presented in time, or none is pinned. UNKNOWN: there was no name resolution or no route, so our own network may be
+    down.
+    """
+
+    REACHABLE = "reachable"
+    OTHER_MACHINE = "other_machine"
     REFUSED = "refused"
-    NO_ANSWER = "silent"
+    NO_ANSWER = "no_answer"
     UNKNOWN = "unknown"
 
 
 class PrivateKey(Protocol):
-    """A private key of the user's own, decrypted."""
+    """One of the user's own private keys, decrypted."""
 
     def get_fingerprint(self) -> str: ...
 
 
 class KeyLoader(Protocol):
-    """Loads a private key file of the user's own."""
+    """Loads one of the user's own private key files."""
 
     async def __call__(
         self, path: Path, ask_passphrase: Callable[[], Awaitable[Secret | None]]
@@ -95,24 +100,30 @@ class Connector(Protocol):
     async def open_connection(
         self, lease_id: str, endpoint: Endpoint, password: Secret | None, own_key: PrivateKey | None = None
     ) -> OpenConnection:
-        """Log in with the lease's key if it is installed, else with ``password`` or ``own_key``, and install it.
+        """Log in with the lease's key if it is installed.
+
+        Otherwise log in with ``password`` or ``own_key``, and then install the lease's key.
 
         Raises `UnavailableError` if the machine does not answer, `AuthError` if it rejects the login, `HostKeyChanged`.
         """
 
     async def probe_endpoint(self, lease_id: str, endpoint: Endpoint) -> Reachability:
-        """Check whether the pinned machine is still there; sends nothing that needs a login."""
+        """Check whether the machine with the pinned host key still answers at ``endpoint``; does not log in."""
 
     async def pin_host_key(self, lease_id: str, endpoint: Endpoint) -> str:
         """Pin the host key of ``endpoint`` for this lease, before anything secret is sent; return its fingerprint."""
 
-    def find_pinned_key(self, lease_id: str, endpoint: Endpoint) -> tuple[str, str] | None:
+    def find_pinned_host_key(self, lease_id: str, endpoint: Endpoint) -> tuple[str, str] | None:
         """Return the pinned host key ("ssh-ed25519 AAAA…") and its fingerprint; None before the first contact."""
 
     def find_ssh_target(self, lease_id: str, endpoint: Endpoint) -> SshConnection | None:
-        """Return what a tool needs to connect by itself; None until the key is installed and the host key pinned."""
+        """Return what a tool needs to connect by itself: a connection that is **not open**.
 
-    def get_key_files(self, lease_id: str) -> tuple[Path, Path]:
+        Only its ``endpoint``, ``key_file`` and ``known_hosts`` can be used. None until the lease's key is installed and
+        the host key is pinned.
+        """
+
+    def get_ssh_files(self, lease_id: str) -> tuple[Path, Path]:
         """Return the paths of the lease's private key and known-hosts file."""
 
     def write_known_hosts_alias(self, lease_id: str, name: str, host_key: str) -> Path:
@@ -156,4 +167,7 @@ class TunnelFactory(Protocol):
         connect: Callable[[], Awaitable[OpenConnection]],
         report: Callable[[str], None],
     ) -> Tunnel:
-        """Make a tunnel. ``connect`` returns an open connection when needed; ``report`` is given errors of clients."""
+        """Make a tunnel. ``connect`` returns an open connection when needed.
+
+        ``report`` is called with an error message when a client of the local port cannot be served.
+        """

@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 
 from attrs import evolve
 
-from gpurent.domain.session import SESSION_NAME_PATTERN, Job, JobState, JobStatus
+from gpurent.domain.job import SESSION_NAME_PATTERN, Job, JobState, JobStatus
 from gpurent.domain.terminal_text import strip_terminal
 from gpurent.errors import UnavailableError, UsageError
 from gpurent.locale import _

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 
-from gpurent.domain.session import Job
+from gpurent.domain.job import Job
 from gpurent.remote.shell import iter_marked_lines, probe_command, sh_command
 
 FIRST_PORT = 8888

@@ -31,8 +31,9 @@ class InputField:
     """An input that the plugin declares, from which prompts, help and redaction are derived.
 
     The ``name`` of a login field is a key of what `Authenticator.log_in` receives; that of a setting is a key of
-    `PluginContext.settings`. A setting that was renamed says its ``previous_name``, and ``previous_values`` (old to
-    new): `config.toml` is migrated by them once, and an environment variable of that name is refused.
+    `PluginContext.settings`. A renamed setting declares its ``former_name``; renamed values are declared in
+    ``new_values_by_former``. `config.toml` is migrated once; an environment variable that uses a former name or value
+    is rejected.
     """
 
     name: str = field(validator=validators.matches_re(r"[a-z][a-z0-9_]*"))
@@ -40,8 +41,8 @@ class InputField:
     secret: bool = False
     optional: bool = False
     default: str = ""
-    previous_name: str = ""
-    previous_values: Mapping[str, str] = field(factory=dict)
+    former_name: str = ""
+    new_values_by_former: Mapping[str, str] = field(factory=dict)
 
 
 @frozen(kw_only=True, eq=False)

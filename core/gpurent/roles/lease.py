@@ -31,7 +31,7 @@ class LeaseProvider(ABC):
     async def reserve_lease(self, order: Order) -> Lease:
         """Order a machine; free of charge. Idempotent on ``order.key``.
 
-        NEW: returns a lease that is REQUESTED (not yet payable) or PAYABLE with ``pending.bill``. SWITCH and EXTEND:
+        NEW: returns a lease that is REQUESTED (not yet payable) or PAYABLE with ``pending.bill``. SWITCH and RENEW:
         ``order.onto`` is the `Lease.ref` of an existing lease; core takes over only ``pending`` of the returned lease.
         Raises `SoldOut` if someone else has rented the machine meanwhile.
         """
@@ -41,7 +41,7 @@ class LeaseProvider(ABC):
         """Report the payment to the provider; starts the billing. Idempotent on ``lease.pending.key``.
 
         Returns with ``pending`` still set (``paid`` true) while the provider has not seen the payment: core calls
-        again. ``pending`` None: done. A NEW or SWITCH lease is then PROVISIONING or READY; an EXTEND has changed
+        again. ``pending`` None: done. A NEW or SWITCH lease is then PROVISIONING or READY; a RENEW has changed
         ``expires_at``. Raises `PaidTooLate` if the payment window was missed.
         """
 
@@ -74,7 +74,7 @@ class SupportsRenewal(ABC):
 
     @abstractmethod
     def make_renewal_order(self, lease: Lease, term: timedelta, key: str) -> Order:
-        """Return the EXTEND order that adds ``term``; pure."""
+        """Return the RENEW order that adds ``term``; pure."""
 
 
 class SupportsRestart(ABC):

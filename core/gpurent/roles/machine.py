@@ -6,7 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 
 from gpurent.domain.access import MachineProfile
-from gpurent.domain.session import SessionInfo
+from gpurent.domain.job import SessionInfo
 from gpurent.domain.transfer import PullRequest, PushRequest, TransferReport
 from gpurent.ports.connection import SshConnection
 from gpurent.ports.terminal import Progress
@@ -64,7 +64,7 @@ class Launcher(ABC):
 class SessionBackend(ABC):
     """A terminal multiplexer such as screen.
 
-    Core checks session names against `gpurent.domain.session.SESSION_NAME_PATTERN`.
+    Core checks session names against `gpurent.domain.job.SESSION_NAME_PATTERN`.
     """
 
     @abstractmethod

@@ -22,7 +22,9 @@ class PluginContext(Protocol):
     @property
     def vault(self) -> Vault: ...
     @property
-    def state(self) -> PluginState: ...
+    def state(self) -> PluginState:
+        """Values that the plugin stores between runs."""
+
     @property
     def mail(self) -> MailReader: ...
     @property
@@ -32,16 +34,18 @@ class PluginContext(Protocol):
     @property
     def log(self) -> Logger: ...
     def http_for(self, setting: str) -> Http:
-        """Return a client for the base URL in ``setting``, for a plugin that uses two services."""
+        """Return a client for the plugin's second service, whose base URL is the setting ``setting``."""
 
-    async def get_login(self, *, renew: bool = False) -> Login:
+    async def get_login(self, *, force_new: bool = False) -> Login:
         """Return a valid login at the provider; raises `AuthError` if there is none.
 
-        ``renew``: the last one was rejected, so log in again.
+        ``force_new``: the last one was rejected, so log in again.
         """
 
     async def answer_challenge(self, challenge: Challenge) -> str:
-        """Return group 1 of the challenge's pattern, from the mailbox first, then from the user.
+        """Return the answer, which is what group 1 of the challenge's pattern matches.
+
+        It is looked for in the mailbox first, else the user is asked for it.
 
         Waits for the mail for a few minutes of provider time; raises `InputRequired` if nobody is there to answer.
         """

@@ -9,7 +9,7 @@ from enum import Enum
 
 from gpurent.domain.transfer import TransferLimits
 from gpurent.errors import TransferError, UnavailableError, UsageError
-from gpurent.locale import N_, _, ngettext
+from gpurent.locale import N_, _, join_list, ngettext
 from gpurent.locale.sizes import format_size
 
 _MAX_LISTED = 5
@@ -80,7 +80,7 @@ def connection_lost_error(endpoint: object, reason: object = "") -> UnavailableE
     return UnavailableError(text, retryable=True)
 
 
-def idle_timeout_error() -> UnavailableError:
+def silence_timeout_error() -> UnavailableError:
     return UnavailableError(_("the machine stopped responding during the transfer"), retryable=True)
 
 
@@ -96,13 +96,13 @@ def unreadable_source_error(path: object, error: OSError) -> TransferError:
 
 
 def deep_folder_error(path: object, limits: TransferLimits) -> TransferError:
-    """For either side; `TransferLimits.depth` is exceeded."""
+    """For either side; `TransferLimits.max_depth` is exceeded."""
     return TransferError(
         ngettext(
             "{path} is nested more than {depth} folder deep",
             "{path} is nested more than {depth} folders deep",
-            limits.depth,
-        ).format(path=path, depth=limits.depth)
+            limits.max_depth,
+        ).format(path=path, depth=limits.max_depth)
     )
 
 
@@ -111,8 +111,8 @@ def too_many_sources_error(limits: TransferLimits) -> TransferError:
         ngettext(
             "there is more than {files} file or {size} to upload",
             "there are more than {files} files or {size} to upload",
-            limits.files,
-        ).format(files=limits.files, size=format_size(limits.total)),
+            limits.max_files,
+        ).format(files=limits.max_files, size=format_size(limits.max_total_bytes)),
         hint=_("Exclude what is not needed in a .gpurentignore file."),
     )
 
@@ -155,8 +155,8 @@ def too_many_remote_files_error(limits: TransferLimits, *, wrote_nothing: bool =
         ngettext(
             "the machine lists more than {files} file or {size}",
             "the machine lists more than {files} files or {size}",
-            limits.files,
-        ).format(files=limits.files, size=format_size(limits.total)),
+            limits.max_files,
+        ).format(files=limits.max_files, size=format_size(limits.max_total_bytes)),
         hint=_("Nothing was written. {advice}").format(advice=advice) if wrote_nothing else advice,
     )
 
@@ -170,7 +170,7 @@ def download_failures_error(failures: Sequence[tuple[str, str]]) -> TransferErro
 
 def missing_remote_sources_error(names: Sequence[str]) -> TransferError:
     return TransferError(
-        _("not found on the machine: {names}").format(names=", ".join(names)),
+        _("not found on the machine: {names}").format(names=join_list(names)),
         hint=_("Everything that exists was downloaded."),
     )
 

@@ -156,7 +156,7 @@ class LeaseDriver(Generic[P]):
     async def _poll_lease(self, wanted: str) -> AsyncIterator[Lease]:
         """Yield the lease now and after each poll. Raises ``AssertionError`` after 200 polls."""
         yield self.current_lease
-        for _look in range(200):
+        for _attempt in range(200):
             await self.user.clock.sleep(self.poll_interval)
             yield await self.refresh_lease()
         raise AssertionError(f"never {wanted}: {self.current_lease}")

@@ -88,10 +88,10 @@ class SandboxUser(FakeUser):
         entry = self._auth_entry(provider)
         return entry.build(self.context(entry, entry.name))
 
-    async def login(self, provider: str, *, renew: bool = False) -> Login:
+    async def login(self, provider: str, *, force_new: bool = False) -> Login:
         """Log in with the user's ``credentials``; a key is made on first use if the plugin can do that."""
         entry = self._auth_entry(provider)
-        return await self.context(entry, entry.name).get_login(renew=renew)
+        return await self.context(entry, entry.name).get_login(force_new=force_new)
 
     def _auth_entry(self, provider: str) -> AuthEntry:
         return self.registry.get_entry(AuthEntry, self.registry.get_entry(LeaseEntry, provider).auth)
@@ -132,14 +132,14 @@ class SandboxHarness:
         """Return the simulator of that name, so that a test can inspect its internals."""
         return self.simulators.get_simulator(name, kind)
 
-    async def request(self, simulator: str, method: str, path: str, **given: Any) -> HttpResponse:
+    async def request(self, simulator: str, method: str, path: str, **fields: Any) -> HttpResponse:
         """Send one request without a login; see `gpurent.ports.services.Http`."""
         client = self._anonymous_user.client(simulator, self.simulators.urls[simulator])
-        return await client.request(method, path, **given)
+        return await client.request(method, path, **fields)
 
-    async def post(self, simulator: str, path: str, **given: Any) -> Any:
-        """POST ``given`` as JSON and return the JSON response. Raises ``UsageError`` if the status is not 200."""
-        answer = await self.request(simulator, "POST", path, json=given)
+    async def post(self, simulator: str, path: str, **fields: Any) -> Any:
+        """POST ``fields`` as JSON and return the JSON response. Raises ``UsageError`` if the status is not 200."""
+        answer = await self.request(simulator, "POST", path, json=fields)
         if answer.status != 200:
             raise UsageError(f"{simulator} refuses {path}: {answer.status} {answer.text[:200]}")
         return answer.json()
@@ -171,12 +171,12 @@ async def sandbox_harness(
     registry = installed_plugins()
     clock = clock or ManualClock(eager=True)
     fakes = FakeMachines(clock=clock)
-    office = FakePostOffice(clock)
+    post_office = FakePostOffice(clock)
     running = RunningSimulators(
         entries={name: registry.get_entry(SimulatorEntry, name) for name in names},
         clock=clock,
         machines=fakes,
-        send_mail=office.send,
+        send_mail=post_office.send,
         machine_count=machines,
         settings=settings or {},
         keep_alive=keep_alive,
@@ -185,7 +185,7 @@ async def sandbox_harness(
         registry=registry,
         clock=clock,
         machines=fakes,
-        post_office=office,
+        post_office=post_office,
         simulators=running,
         anonymous_user=FakeUser(clock=clock),
     )

@@ -91,12 +91,12 @@ class CommandLineUser:
 
 
 @contextmanager
-def _streams(given: str) -> Iterator[tuple[TextIO, TextIO]]:
+def _streams(input_text: str) -> Iterator[tuple[TextIO, TextIO]]:
     """Replace stdin, stdout and stderr in the block, by files: a command that runs another one needs descriptors."""
     before = sys.stdin, sys.stdout, sys.stderr
     with ExitStack() as stack:
         made = [stack.enter_context(TemporaryFile("w+", encoding="utf-8", newline="")) for _ in range(3)]
-        made[0].write(given)
+        made[0].write(input_text)
         made[0].seek(0)
         sys.stdin, sys.stdout, sys.stderr = made
         try:
@@ -151,24 +151,24 @@ class SharedSandbox:
         """Jump ahead, with the arguments of `datetime.timedelta`; every simulator catches up at once."""
         self.run_in_loop(self.cloud.advance(timedelta(**span)))
 
-    def request(self, simulator: str, method: str, path: str, **given: Any) -> HttpResponse:
+    def request(self, simulator: str, method: str, path: str, **fields: Any) -> HttpResponse:
         """Send one request without a login: a sign-up, a purchase. See `gpurent.ports.services.Http`."""
-        return self.run_in_loop(self._request(simulator, method, path, given))
+        return self.run_in_loop(self._request(simulator, method, path, fields))
 
-    def post(self, simulator: str, path: str, **given: Any) -> Any:
-        """POST ``given`` as JSON and return the JSON response. Raises ``UsageError`` if the status is not 200."""
-        answer = self.request(simulator, "POST", path, json=given)
+    def post(self, simulator: str, path: str, **fields: Any) -> Any:
+        """POST ``fields`` as JSON and return the JSON response. Raises ``UsageError`` if the status is not 200."""
+        answer = self.request(simulator, "POST", path, json=fields)
         if answer.status != 200:
             raise UsageError(f"{simulator} refuses {path}: {answer.status} {answer.text[:200]}")
         return answer.json()
 
     async def _request(
-        self, simulator: str, method: str, path: str, given: Mapping[str, Any]
+        self, simulator: str, method: str, path: str, fields: Mapping[str, Any]
     ) -> HttpResponse:
         if simulator not in self._clients:
             url = self.cloud.urls[simulator]
             self._clients[simulator] = HttpClient(url, redact=Redactor(), log=LOG)
-        return await self._clients[simulator].request(method, path, **given)
+        return await self._clients[simulator].request(method, path, **fields)
 
     async def close(self) -> None:
         for client in self._clients.values():
@@ -179,11 +179,11 @@ class SharedSandbox:
 @contextmanager
 def shared_sandbox(root: Path, **options: Any) -> Iterator[SharedSandbox]:
     """Run a sandbox below ``root``; all of it ends with the block. ``options``: see `SandboxOptions`."""
-    given = {"driver": "embedded", "settings": {}, **options}
+    sandbox_options = {"driver": "embedded", "settings": {}, **options}
     loop = asyncio.new_event_loop()
     thread = threading.Thread(target=loop.run_forever, name="sandbox", daemon=True)
     thread.start()
-    made = SharedSandbox(SimulatedCloud(root, installed_plugins(), SandboxOptions(**given)), loop)
+    made = SharedSandbox(SimulatedCloud(root, installed_plugins(), SandboxOptions(**sandbox_options)), loop)
     try:
         made.run_in_loop(made.cloud.start())
         yield made

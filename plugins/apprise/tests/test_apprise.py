@@ -29,7 +29,7 @@ async def send(urls: str) -> None:
     await asyncio.to_thread(lambda: AppriseNotifier(urls).notify(NOTICE))
 
 
-async def test_two_services_are_told() -> None:
+async def test_two_services_are_notified() -> None:
     async with http_server() as one, http_server() as two:
         await send(f"json://127.0.0.1:{one.port}/a form://127.0.0.1:{two.port}/b")
     (first,), (second,) = one.requests, two.requests
@@ -38,7 +38,7 @@ async def test_two_services_are_told() -> None:
     assert parse_qs(second.body.decode())["title"] == [NOTICE.title]
 
 
-async def test_one_that_fails_keeps_nobody_from_being_told() -> None:
+async def test_failing_service_does_not_stop_the_others() -> None:
     async with (
         http_server(http_reply(status="500 Internal Server Error")) as one,
         http_server() as two,
@@ -78,13 +78,13 @@ class RecordingSmtpHandler:
 
 
 async def test_mail() -> None:
-    kept = RecordingSmtpHandler()
+    handler = RecordingSmtpHandler()
     loop = asyncio.get_running_loop()
-    server = await loop.create_server(lambda: SMTP(kept), "127.0.0.1", 0)
+    server = await loop.create_server(lambda: SMTP(handler), "127.0.0.1", 0)
     async with server:
         port = server.sockets[0].getsockname()[1]
         await send(f"mailto://127.0.0.1:{port}?from=gpurent@example.com&to=me@example.com&mode=insecure")
-    (raw,) = kept.mails
+    (raw,) = handler.mails
     mail = message_from_bytes(raw)
     assert str(make_header(decode_header(mail["Subject"]))) == NOTICE.title
     parts = [part.get_payload(decode=True) or b"" for part in mail.walk()]

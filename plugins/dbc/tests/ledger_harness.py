@@ -49,8 +49,8 @@ class LedgerHarness:
         """``faults``: see `HttpFaults`."""
         return DbcWallet(FakePluginContext(BILLING, user=self.user, auth=AUTH, faults=HttpFaults(**faults)))
 
-    async def post(self, path: str, **given: Any) -> HttpResponse:
-        return await self.sandbox.request("dbc", "POST", path, json=given)
+    async def post(self, path: str, **fields: Any) -> HttpResponse:
+        return await self.sandbox.request("dbc", "POST", path, json=fields)
 
     async def get(self, path: str, **params: str) -> HttpResponse:
         return await self.sandbox.request("dbc", "GET", path, params=params)

@@ -40,19 +40,19 @@ def test_addresses_are_the_same_where_openssl_hides_ripemd(monkeypatch: pytest.M
     public = derive_public_key(generate_private_key())
     before = derive_address(public)
 
-    def hidden(name: str, data: bytes = b"") -> None:
+    def hide_ripemd(name: str, data: bytes = b"") -> None:
         raise ValueError(f"unsupported hash type {name}")
 
-    monkeypatch.setattr(hashlib, "new", hidden)
+    monkeypatch.setattr(hashlib, "new", hide_ripemd)
     assert derive_address(public) == before
 
 
 def test_the_real_address_passes_and_every_changed_letter_fails() -> None:
     assert check_address(REAL_ADDRESS) == REAL_ADDRESS
-    for place, letter in enumerate(REAL_ADDRESS):
+    for position, letter in enumerate(REAL_ADDRESS):
         other = "2" if letter != "2" else "3"
         with pytest.raises(UsageError):
-            check_address(REAL_ADDRESS[:place] + other + REAL_ADDRESS[place + 1 :])
+            check_address(REAL_ADDRESS[:position] + other + REAL_ADDRESS[position + 1 :])
 
 
 def test_a_new_key_makes_a_neo_address() -> None:
@@ -83,12 +83,12 @@ async def test_what_is_no_private_key_is_refused_unseen(text: str) -> None:
 
 async def test_first_use_makes_a_key_that_logs_in_again() -> None:
     role = DbcAuthenticator()
-    given_ = await role.create_credentials()
-    first = await role.log_in(given_)
-    again = await role.log_in({"private_key": Secret(given_["private_key"].reveal().upper() + "\n")})
+    credentials = await role.create_credentials()
+    first = await role.log_in(credentials)
+    again = await role.log_in({"private_key": Secret(credentials["private_key"].reveal().upper() + "\n")})
     assert first.account == again.account
     assert await role.is_valid(first)
-    assert given_["private_key"].reveal() not in repr(first)
+    assert credentials["private_key"].reveal() not in repr(first)
     other = await role.log_in(await role.create_credentials())
     assert other.account != first.account
 

@@ -17,72 +17,72 @@ from plugins.dbc.tests.ledger_harness import AUTH, BILLING, DBC, LedgerHarness, 
 
 
 async def test_a_bill_is_paid_to_the_last_unit(ledger: LedgerHarness) -> None:
-    asked = make_bill("1984.38480001")
-    payment = await ledger.make_wallet().pay_bill(asked)
+    bill = make_bill("1984.38480001")
+    payment = await ledger.make_wallet().pay_bill(bill)
     assert ledger.get_balance_units() == 100000 * 10**8 - 198438480001
-    assert ledger.get_balance_units(asked.payee) == 198438480001
-    assert payment.amount == asked.amount
-    assert (await ledger.get(f"/tx/{payment.proof}")).json()["to"] == asked.payee
+    assert ledger.get_balance_units(bill.payee) == 198438480001
+    assert payment.amount == bill.amount
+    assert (await ledger.get(f"/tx/{payment.proof}")).json()["to"] == bill.payee
 
 
 async def test_paid_again_it_gives_the_first_payment(ledger: LedgerHarness) -> None:
-    asked = make_bill()
-    first = await ledger.make_wallet().pay_bill(asked)
+    bill = make_bill()
+    first = await ledger.make_wallet().pay_bill(bill)
     ledger.clock.advance(timedelta(hours=3))
-    assert await ledger.make_wallet().pay_bill(asked) == first
+    assert await ledger.make_wallet().pay_bill(bill) == first
     assert ledger.list_outgoing() == [-198438480000]
 
 
 @pytest.mark.parametrize("error", [UnavailableError, ProcessKilled])
-@pytest.mark.parametrize("way", ["lose_request", "lose_response"])
+@pytest.mark.parametrize("fault", ["lose_request", "lose_response"])
 @pytest.mark.parametrize("call", [1, 2, 3])
 async def test_lost_anywhere_and_repeated_it_is_one_transfer(
-    ledger: LedgerHarness, call: int, way: str, error: type[BaseException]
+    ledger: LedgerHarness, call: int, fault: str, error: type[BaseException]
 ) -> None:
-    asked = make_bill()
-    wallet = ledger.make_wallet(**{way: call, "error": error})
+    bill = make_bill()
+    wallet = ledger.make_wallet(**{fault: call, "error": error})
     lost: BaseException | None = None
     try:
-        first = await wallet.pay_bill(asked)
+        first = await wallet.pay_bill(bill)
     except (UnavailableError, ProcessKilled) as broken:
         lost, first = broken, None
     # Only two calls are made: the balance, then the transfer.
     assert (lost is None) == (call == 3)
-    again = await ledger.make_wallet().pay_bill(asked)
+    again = await ledger.make_wallet().pay_bill(bill)
     assert first is None or again == first
     assert ledger.list_outgoing() == [-198438480000]
     # Again, with the query for the transfer's outcome lost as well.
     with pytest.raises((UnavailableError, ProcessKilled)) as asking:
-        await ledger.make_wallet(**{way: 1, "error": error}).pay_bill(asked)
+        await ledger.make_wallet(**{fault: 1, "error": error}).pay_bill(bill)
     assert not isinstance(asking.value, UnavailableError) or asking.value.spent is Spent.UNKNOWN
-    assert (await ledger.make_wallet().pay_bill(asked)).proof == again.proof
+    assert (await ledger.make_wallet().pay_bill(bill)).proof == again.proof
     assert ledger.list_outgoing() == [-198438480000]
 
 
 @pytest.mark.parametrize("die", ["before", "after"])
-async def test_killed_at_the_note_nothing_has_left_yet(
+async def test_killed_at_the_state_write_nothing_is_sent_yet(
     ledger: LedgerHarness, die: Literal["before", "after"]
 ) -> None:
-    asked = make_bill()
+    bill = make_bill()
     ledger.state.kill_at(1, die)
     with pytest.raises(ProcessKilled):
-        await ledger.make_wallet().pay_bill(asked)
+        await ledger.make_wallet().pay_bill(bill)
     assert ledger.list_outgoing() == []
-    await ledger.make_wallet().pay_bill(asked)
+    await ledger.make_wallet().pay_bill(bill)
     assert ledger.list_outgoing() == [-198438480000]
 
 
-async def test_with_its_notes_lost_it_still_pays_once(ledger: LedgerHarness) -> None:
-    asked = make_bill()
-    first = await ledger.make_wallet().pay_bill(asked)
+async def test_with_its_state_lost_it_still_pays_once(ledger: LedgerHarness) -> None:
+    bill = make_bill()
+    first = await ledger.make_wallet().pay_bill(bill)
     ledger.user.delete_state("dbc")
-    assert (await ledger.make_wallet().pay_bill(asked)).proof == first.proof
+    assert (await ledger.make_wallet().pay_bill(bill)).proof == first.proof
     assert ledger.list_outgoing() == [-198438480000]
 
 
 async def test_two_at_once_pay_once(ledger: LedgerHarness) -> None:
-    asked = make_bill()
-    both = await asyncio.gather(ledger.make_wallet().pay_bill(asked), ledger.make_wallet().pay_bill(asked))
+    bill = make_bill()
+    both = await asyncio.gather(ledger.make_wallet().pay_bill(bill), ledger.make_wallet().pay_bill(bill))
     assert both[0].proof == both[1].proof
     assert ledger.list_outgoing() == [-198438480000]
 
@@ -109,15 +109,15 @@ async def test_insufficient_balance_is_reported_before_signing(ledger: LedgerHar
 
 
 async def test_balance_spent_meanwhile_is_refused_until_topped_up(ledger: LedgerHarness) -> None:
-    asked = make_bill("60000")
+    bill = make_bill("60000")
     with pytest.raises(ProcessKilled):
-        await ledger.make_wallet(lose_request=2, error=ProcessKilled).pay_bill(asked)
+        await ledger.make_wallet(lose_request=2, error=ProcessKilled).pay_bill(bill)
     await ledger.make_wallet().pay_bill(make_bill("50000", key="other"))
     with pytest.raises(MoneyError) as refused:
-        await ledger.make_wallet().pay_bill(asked)
+        await ledger.make_wallet().pay_bill(bill)
     assert refused.value.spent is Spent.NO
     await ledger.post("/sandbox/faucet", address=ledger.address, amount="20000")
-    await ledger.make_wallet().pay_bill(asked)
+    await ledger.make_wallet().pay_bill(bill)
     assert ledger.get_balance_units() == 10000 * 10**8
 
 
@@ -126,9 +126,9 @@ async def test_balance_spent_meanwhile_is_refused_until_topped_up(ledger: Ledger
     ["", " ", "AKMqDy51FuMnc4poiGBczQvPh6819hQuLJ", "0x00", "1BoatSLRHtKNngkdXEeobR76b53LETtpyT", "А" * 34],
 )
 async def test_a_payee_that_is_no_address_gets_nothing(ledger: LedgerHarness, payee: str) -> None:
-    asked = make_bill()
+    bill = make_bill()
     with pytest.raises(MoneyError) as refused:
-        await ledger.make_wallet().pay_bill(evolve(asked, payee=payee))
+        await ledger.make_wallet().pay_bill(evolve(bill, payee=payee))
     assert refused.value.spent is Spent.NO
     assert ledger.list_outgoing() == []
 
@@ -148,7 +148,7 @@ async def test_a_bill_of_zero_is_paid_with_nothing(ledger: LedgerHarness) -> Non
     assert ledger.list_outgoing() == []
 
 
-async def test_no_secret_is_noted(ledger: LedgerHarness) -> None:
+async def test_no_secret_is_stored(ledger: LedgerHarness) -> None:
     await ledger.make_wallet().pay_bill(make_bill())
     assert ledger.key.reveal() not in str(ledger.state.records)
 
@@ -159,11 +159,11 @@ async def test_without_a_ledger_url_the_error_says_the_chain_is_gone() -> None:
 
 
 async def test_the_ledger_rejects_forged_transfers(ledger: LedgerHarness) -> None:
-    asked = make_bill("10")
+    bill = make_bill("10")
     wallet = ledger.make_wallet(lose_request=2)
     with pytest.raises(UnavailableError):
-        await wallet.pay_bill(asked)
-    record = json.loads(ledger.state.records[f"bill/{asked.key}"])
+        await wallet.pay_bill(bill)
+    record = json.loads(ledger.state.records[f"bill/{bill.key}"])
 
     async def send(body: object, signature: object) -> HttpResponse:
         return await ledger.post("/transfer", body=body, signature=signature)
@@ -199,16 +199,16 @@ async def test_the_faucet_refuses_invalid_amounts(ledger: LedgerHarness, amount:
 
 
 async def test_only_platform_addresses_can_send_without_a_key(ledger: LedgerHarness) -> None:
-    given = {"from": ledger.address, "to": make_address(), "amount": "1", "memo": "refund", "key": "a"}
-    assert (await ledger.post("/sandbox/platform/transfer", **given)).json() == {
+    form = {"from": ledger.address, "to": make_address(), "amount": "1", "memo": "refund", "key": "a"}
+    assert (await ledger.post("/sandbox/platform/transfer", **form)).json() == {
         "error": "not a shop's address"
     }
-    shop = (await ledger.post("/sandbox/platform/address")).json()["address"]
-    await ledger.make_wallet().pay_bill(make_bill("5", shop))
-    back = {**given, "from": shop, "to": ledger.address, "amount": "300000000"}
+    payee = (await ledger.post("/sandbox/platform/address")).json()["address"]
+    await ledger.make_wallet().pay_bill(make_bill("5", payee))
+    refund = {**form, "from": payee, "to": ledger.address, "amount": "300000000"}
     for _twice in range(2):
-        assert (await ledger.post("/sandbox/platform/transfer", **back)).status == 200
-    assert ledger.get_balance_units(shop) == 200000000, "one key, one refund"
+        assert (await ledger.post("/sandbox/platform/transfer", **refund)).status == 200
+    assert ledger.get_balance_units(payee) == 200000000, "one key, one refund"
 
 
 async def test_blocks_confirm_by_the_clock(ledger: LedgerHarness) -> None:

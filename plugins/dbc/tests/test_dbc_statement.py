@@ -43,8 +43,8 @@ async def create_payee(ledger: LedgerHarness) -> str:
 
 
 async def send_refund(ledger: LedgerHarness, payee: str, units: int, memo: str) -> None:
-    given = {"from": payee, "to": ledger.address, "amount": str(units), "memo": memo, "key": f"{memo}{units}"}
-    assert (await ledger.post("/sandbox/platform/transfer", **given)).status == 200
+    form = {"from": payee, "to": ledger.address, "amount": str(units), "memo": memo, "key": f"{memo}{units}"}
+    assert (await ledger.post("/sandbox/platform/transfer", **form)).status == 200
 
 
 async def test_f2_the_rate_floats_and_is_dated(ledger: LedgerHarness) -> None:
@@ -99,19 +99,19 @@ async def test_deposit_rent_and_what_comes_back(ledger: LedgerHarness) -> None:
 
 
 async def test_a_chain_without_memos_knows_a_deposit_by_its_amount(ledger: LedgerHarness) -> None:
-    shop = await create_payee(ledger)
-    deposit = make_bill("60000.4711", shop, "stage", purpose=PaymentPurpose.DEPOSIT)
+    payee = await create_payee(ledger)
+    deposit = make_bill("60000.4711", payee, "stage", purpose=PaymentPurpose.DEPOSIT)
     await ledger.make_wallet().pay_bill(deposit)
-    await send_refund(ledger, shop, deposit.amount.amount, "")
+    await send_refund(ledger, payee, deposit.amount.amount, "")
     receipt = await make_receipt(ledger, deposit)
     assert [charge.kind for charge in receipt.charges] == [ChargeKind.DEPOSIT, ChargeKind.DEPOSIT_REFUND]
 
 
 async def test_the_statement_lists_what_belongs_to_no_lease_too(ledger: LedgerHarness) -> None:
-    shop = await create_payee(ledger)
-    paid = await ledger.make_wallet().pay_bill(make_bill("60000.4711", shop))
-    await send_refund(ledger, shop, 12345678901, "refund")
-    await send_refund(ledger, shop, 5 * 10**12, "deposit-refund")
+    payee = await create_payee(ledger)
+    paid = await ledger.make_wallet().pay_bill(make_bill("60000.4711", payee))
+    await send_refund(ledger, payee, 12345678901, "refund")
+    await send_refund(ledger, payee, 5 * 10**12, "deposit-refund")
     found = await ledger.make_wallet().get_statement()
     assert isinstance(found, Known)
     assert [charge.kind for charge in found.items] == [
@@ -128,20 +128,20 @@ async def test_the_statement_lists_what_belongs_to_no_lease_too(ledger: LedgerHa
 
 async def test_ledger_and_balance_agree(ledger: LedgerHarness) -> None:
     await ledger.make_wallet().pay_bill(make_bill("12.5"))
-    mine = [
+    own_items = [
         line.amount.amount
         for line in ledger.simulator.list_ledger_entries()
         if line.account == ledger.address
     ]
-    assert sum(mine) == (await ledger.make_wallet().get_balance()).available.amount == 9998750000000
+    assert sum(own_items) == (await ledger.make_wallet().get_balance()).available.amount == 9998750000000
 
 
 async def test_f2_top_up_has_address_page_and_advice(ledger: LedgerHarness) -> None:
-    way = await ledger.make_wallet().create_top_up(DBC.money("80000"))
-    assert way.url == f"https://www.dbctrade.io/trade/buy_1?address_user={ledger.address}"
-    assert way.qr == ledger.address
-    assert "80,000 DBC" in way.advice
-    assert "60,000 DBC" in way.advice
+    top_up = await ledger.make_wallet().create_top_up(DBC.money("80000"))
+    assert top_up.url == f"https://www.dbctrade.io/trade/buy_1?address_user={ledger.address}"
+    assert top_up.qr == ledger.address
+    assert "80,000 DBC" in top_up.advice
+    assert "60,000 DBC" in top_up.advice
     assert any(
         "offer 5 DBC for sale" in step for step in (await ledger.make_wallet().withdraw(DBC.money(5))).steps
     )

@@ -122,8 +122,8 @@ class ChainHarness:
     def chain(self) -> SimulatedChain:
         return self.simulator.chain
 
-    async def post(self, path: str, **given: Any) -> Any:
-        return await self.sandbox.post(NAME, path, **given)
+    async def post(self, path: str, **fields: Any) -> Any:
+        return await self.sandbox.post(NAME, path, **fields)
 
     async def call_rpc(self, method: str, *params: Any) -> Any:
         return await self.post("/", jsonrpc="2.0", id=1, method=method, params=list(params))
@@ -157,10 +157,10 @@ class ChainHarness:
 
     def intercept_submit(self, monkeypatch: pytest.MonkeyPatch, is_accepted: Callable[[bytes], bool]) -> None:
         """Pass submitted extrinsics to ``is_accepted``; those it rejects are dropped but reported as accepted."""
-        honest = SimulatedChain.submit
+        original = SimulatedChain.submit
 
         def submit(chain: SimulatedChain, body: bytes) -> str:
-            return honest(chain, body) if is_accepted(body) else hash_extrinsic(body)
+            return original(chain, body) if is_accepted(body) else hash_extrinsic(body)
 
         monkeypatch.setattr(SimulatedChain, "submit", submit)
 
@@ -171,6 +171,6 @@ class ChainHarness:
 @asynccontextmanager
 async def chain_harness(machines: int = 4, **settings: str) -> AsyncIterator[ChainHarness]:
     """Run a chain of its own; ``settings`` are the simulator's."""
-    given = {f"{NAME}.{key}": value for key, value in settings.items()}
-    async with sandbox_harness(NAME, machines=machines, settings=given) as sandbox:
+    sandbox_settings = {f"{NAME}.{key}": value for key, value in settings.items()}
+    async with sandbox_harness(NAME, machines=machines, settings=sandbox_settings) as sandbox:
         yield ChainHarness(sandbox)

@@ -285,9 +285,9 @@ def test_every_division_drops_its_rest() -> None:
 
 @given(st.integers(0, 10**24), st.integers(0, 900_000), st.integers(1, 864_000))
 def test_what_was_used_is_the_chains_share(stake: int, passed: int, whole: int) -> None:
-    mine = price.compute_used(stake, passed, whole)
-    assert mine == apply_perbill(perbill(passed, whole), stake)
-    assert 0 <= mine <= stake
+    used = price.compute_used(stake, passed, whole)
+    assert used == apply_perbill(perbill(passed, whole), stake)
+    assert 0 <= used <= stake
 
 
 @pytest.mark.parametrize(

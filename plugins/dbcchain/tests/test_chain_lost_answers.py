@@ -14,9 +14,11 @@ from gpurent_plugin_dbcchain.sender import MAX_TRIES
 from plugins.dbcchain.tests.chain_harness import ChainHarness, ChainUser, Driver, chain_harness, sum_spent
 
 WAYS = [
-    (pallet, way) for pallet in (RENT_PALLET, TERMINATING_PALLET) for way in ("lose_response", "lose_request")
+    (pallet, fault)
+    for pallet in (RENT_PALLET, TERMINATING_PALLET)
+    for fault in ("lose_response", "lose_request")
 ]
-IDS = [f"{pallet.rpc_prefix}-{way}" for pallet, way in WAYS]
+IDS = [f"{pallet.rpc_prefix}-{fault}" for pallet, fault in WAYS]
 CALL_STEP = 31
 MAX_WRITES = 40
 
@@ -31,7 +33,7 @@ async def run_canonical_trip(user: ChainUser, driver: Driver, pallet: Pallet) ->
     await driver.release_lease()
 
 
-async def check_lost_calls(pallet: Pallet, way: str, first: int, step: int) -> None:
+async def check_lost_calls(pallet: Pallet, fault: str, first: int, step: int) -> None:
     async with chain_harness(machines=2, boot="6") as harness:
         user = await harness.make_funded_user()
         clean = user.make_driver()
@@ -41,33 +43,35 @@ async def check_lost_calls(pallet: Pallet, way: str, first: int, step: int) -> N
         for number in range(first, calls + 1, step):
             await harness.advance(hours=2)
             user = await harness.make_funded_user()
-            driver, before = user.make_driver(**{way: number}), user.total_units
+            driver, before = user.make_driver(**{fault: number}), user.total_units
             await run_canonical_trip(user, driver, pallet)
-            what = f"{way} {number}: {clean.faults.sent[number - 1]}"
-            mine = [line for line in harness.simulator.list_ledger_entries() if line.account == user.address]
-            assert driver.restarts == 1 or "/api/v1" in what, what
-            assert sum(line.kind == "fee" for line in mine) == 1, what
-            assert set(await driver.sum_charges()) == expected, what
-            assert before - user.total_units == await sum_spent(driver), what
-            assert user.ledger_units == user.total_units, what
-            assert list(harness.simulator.list_billed_machines()) == [], what
-            assert harness.machines.alive_machines == {}, what
+            label = f"{fault} {number}: {clean.faults.sent[number - 1]}"
+            own_lines = [
+                line for line in harness.simulator.list_ledger_entries() if line.account == user.address
+            ]
+            assert driver.restarts == 1 or "/api/v1" in label, label
+            assert sum(line.kind == "fee" for line in own_lines) == 1, label
+            assert set(await driver.sum_charges()) == expected, label
+            assert before - user.total_units == await sum_spent(driver), label
+            assert user.ledger_units == user.total_units, label
+            assert list(harness.simulator.list_billed_machines()) == [], label
+            assert harness.machines.alive_machines == {}, label
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("number", "pallet", "way"), [(n, *one) for n, one in enumerate(WAYS)], ids=IDS)
+@pytest.mark.parametrize(("number", "pallet", "fault"), [(n, *one) for n, one in enumerate(WAYS)], ids=IDS)
 async def test_some_answers_may_be_lost_and_nothing_is_paid_twice(
-    number: int, pallet: Pallet, way: str
+    number: int, pallet: Pallet, fault: str
 ) -> None:
     """Lose every 31st call, starting at a different one in each test; the nightly run loses each of them."""
-    await check_lost_calls(pallet, way, 1 + number * CALL_STEP // len(WAYS), CALL_STEP)
+    await check_lost_calls(pallet, fault, 1 + number * CALL_STEP // len(WAYS), CALL_STEP)
 
 
 @pytest.mark.nightly
 @pytest.mark.timeout(900)
-@pytest.mark.parametrize(("pallet", "way"), WAYS, ids=IDS)
-async def test_any_answer_may_be_lost_and_nothing_is_paid_twice(pallet: Pallet, way: str) -> None:
-    await check_lost_calls(pallet, way, 1, 1)
+@pytest.mark.parametrize(("pallet", "fault"), WAYS, ids=IDS)
+async def test_any_answer_may_be_lost_and_nothing_is_paid_twice(pallet: Pallet, fault: str) -> None:
+    await check_lost_calls(pallet, fault, 1, 1)
 
 
 @pytest.mark.parametrize("moment", ["before", "after"])
@@ -101,17 +105,17 @@ async def test_bytes_that_never_arrived_are_signed_anew_only_when_their_era_is_o
     user = await harness.make_funded_user()
     driver, before = user.make_driver(), user.total_units
     await driver.reserve_lease(await user.make_order())
-    swallowed: list[bytes] = []
+    dropped: list[bytes] = []
 
-    def swallow(body: bytes) -> bool:
-        swallowed.append(body)
-        return len(swallowed) > 2
+    def drop_first_bodies(body: bytes) -> bool:
+        dropped.append(body)
+        return len(dropped) > 2
 
-    harness.intercept_submit(monkeypatch, swallow)
-    begun = harness.clock.now()
+    harness.intercept_submit(monkeypatch, drop_first_bodies)
+    started = harness.clock.now()
     await driver.pay_and_confirm()
-    assert swallowed[0] != swallowed[1]
-    assert harness.clock.now() - begun > timedelta(seconds=6 * 128)
+    assert dropped[0] != dropped[1]
+    assert harness.clock.now() - started > timedelta(seconds=6 * 128)
     assert sum(line.kind == "fee" for line in harness.simulator.list_ledger_entries()) == 1
     assert before - user.total_units == await sum_spent(driver)
     assert MAX_TRIES > 2

@@ -34,8 +34,10 @@ class RawChainUser:
         block = changes.pop("birth", self.chain.final_block)
         era = Era(birth=block, birth_hash=bytes.fromhex(self.chain.history.get_block_hash(block)[2:]))
         nonce = changes.pop("nonce", self.chain.get_next_nonce(self.keypair.public))
-        place = changes.pop("place", self.chain.get_identity())
-        return extrinsic.build_extrinsic(changes.pop("pair", self.keypair), call.encode(), place, era, nonce)
+        identity = changes.pop("place", self.chain.get_identity())
+        return extrinsic.build_extrinsic(
+            changes.pop("pair", self.keypair), call.encode(), identity, era, nonce
+        )
 
     async def submit_extrinsic(self, body: bytes) -> Any:
         answer = await self.harness.call_rpc("author_submitExtrinsic", "0x" + body.hex())
@@ -70,255 +72,267 @@ class RawChainUser:
 
 
 @pytest.fixture
-async def hand(harness: ChainHarness) -> RawChainUser:
+async def raw_user(harness: ChainHarness) -> RawChainUser:
     return RawChainUser(harness, await harness.make_funded_user())
 
 
 # the pool
 
 
-async def test_a_wrong_signature_is_refused(hand: RawChainUser) -> None:
-    body = bytearray(hand.sign_call(hand.make_rent_call()))
+async def test_a_wrong_signature_is_refused(raw_user: RawChainUser) -> None:
+    body = bytearray(raw_user.sign_call(raw_user.make_rent_call()))
     body[60] ^= 1
-    assert (await hand.submit_extrinsic(bytes(body)))["data"] == "Transaction has a bad signature"
-    stranger = Keypair(hand.keypair.public, (await hand.harness.make_funded_user()).keypair.secret)
-    assert (await hand.submit_extrinsic(hand.sign_call(hand.make_rent_call(), pair=stranger)))["code"] == 1010
-    assert hand.harness.list_orders() == []
-    assert hand.user.total_units == dbc_units("5000")
+    assert (await raw_user.submit_extrinsic(bytes(body)))["data"] == "Transaction has a bad signature"
+    stranger = Keypair(raw_user.keypair.public, (await raw_user.harness.make_funded_user()).keypair.secret)
+    foreign = raw_user.sign_call(raw_user.make_rent_call(), pair=stranger)
+    assert (await raw_user.submit_extrinsic(foreign))["code"] == 1010
+    assert raw_user.harness.list_orders() == []
+    assert raw_user.user.total_units == dbc_units("5000")
 
 
 @pytest.mark.parametrize(("spec", "tx", "genesis"), [(410, 2, None), (411, 1, None), (411, 2, b"\x01" * 32)])
 async def test_a_signature_for_another_chain_is_refused(
-    hand: RawChainUser, spec: int, tx: int, genesis: bytes | None
+    raw_user: RawChainUser, spec: int, tx: int, genesis: bytes | None
 ) -> None:
-    place = extrinsic.ChainIdentity(
-        spec_version=spec, tx_version=tx, genesis=genesis or hand.chain.get_identity().genesis
+    identity = extrinsic.ChainIdentity(
+        spec_version=spec, tx_version=tx, genesis=genesis or raw_user.chain.get_identity().genesis
     )
-    answer = await hand.submit_extrinsic(hand.sign_call(hand.make_rent_call(), place=place))
+    answer = await raw_user.submit_extrinsic(raw_user.sign_call(raw_user.make_rent_call(), place=identity))
     assert answer["data"] == "Transaction has a bad signature"
 
 
-async def test_a_reused_nonce_is_refused(hand: RawChainUser) -> None:
-    body = hand.sign_call(hand.make_rent_call())
-    assert (await hand.submit_extrinsic(body)) == extrinsic.hash_extrinsic(body)
-    assert (await hand.submit_extrinsic(body))["code"] == 1013, "already there"
-    assert (await hand.submit_extrinsic(hand.sign_call(hand.make_rent_call(300), nonce=0)))["code"] == 1014
-    hand.advance_blocks(1)
-    await hand.harness.simulator.tick()
-    assert (await hand.submit_extrinsic(body))["data"] == "Transaction is outdated"
-    assert (await hand.submit_extrinsic(hand.sign_call(hand.make_rent_call(300), nonce=0)))[
+async def test_a_reused_nonce_is_refused(raw_user: RawChainUser) -> None:
+    body = raw_user.sign_call(raw_user.make_rent_call())
+    assert (await raw_user.submit_extrinsic(body)) == extrinsic.hash_extrinsic(body)
+    assert (await raw_user.submit_extrinsic(body))["code"] == 1013, "already there"
+    assert (await raw_user.submit_extrinsic(raw_user.sign_call(raw_user.make_rent_call(300), nonce=0)))[
+        "code"
+    ] == 1014
+    raw_user.advance_blocks(1)
+    await raw_user.harness.simulator.tick()
+    assert (await raw_user.submit_extrinsic(body))["data"] == "Transaction is outdated"
+    assert (await raw_user.submit_extrinsic(raw_user.sign_call(raw_user.make_rent_call(300), nonce=0)))[
         "data"
     ] == "Transaction is outdated"
-    hand.advance_blocks(5)
-    assert len(hand.harness.list_orders()) == 1
+    raw_user.advance_blocks(5)
+    assert len(raw_user.harness.list_orders()) == 1
 
 
-async def test_an_extrinsic_dies_with_its_era(hand: RawChainUser) -> None:
-    body = hand.sign_call(hand.make_rent_call())
-    hand.advance_blocks(extrinsic.ERA_PERIOD)
-    assert (await hand.submit_extrinsic(body))["data"] == "Transaction has a bad signature"
-    late = hand.sign_call(hand.make_rent_call(), nonce=3)
-    assert isinstance(await hand.submit_extrinsic(late), str)
-    hand.advance_blocks(extrinsic.ERA_PERIOD + 1)
-    await hand.harness.simulator.tick()
-    assert hand.chain.pool == []
-    assert hand.harness.list_orders() == []
+async def test_an_extrinsic_dies_with_its_era(raw_user: RawChainUser) -> None:
+    body = raw_user.sign_call(raw_user.make_rent_call())
+    raw_user.advance_blocks(extrinsic.ERA_PERIOD)
+    assert (await raw_user.submit_extrinsic(body))["data"] == "Transaction has a bad signature"
+    late = raw_user.sign_call(raw_user.make_rent_call(), nonce=3)
+    assert isinstance(await raw_user.submit_extrinsic(late), str)
+    raw_user.advance_blocks(extrinsic.ERA_PERIOD + 1)
+    await raw_user.harness.simulator.tick()
+    assert raw_user.chain.pool == []
+    assert raw_user.harness.list_orders() == []
 
 
 async def test_who_cannot_pay_the_networks_fee_is_refused(harness: ChainHarness) -> None:
-    hand = RawChainUser(harness, await harness.make_funded_user(money="0.0001"))
-    assert "Inability to pay" in (await hand.submit_extrinsic(hand.sign_call(hand.make_rent_call())))["data"]
+    raw_user = RawChainUser(harness, await harness.make_funded_user(money="0.0001"))
+    assert (
+        "Inability to pay"
+        in (await raw_user.submit_extrinsic(raw_user.sign_call(raw_user.make_rent_call())))["data"]
+    )
 
 
 # the rules
 
 
 @pytest.mark.parametrize("blocks", [1, 299, 301, 599, 601])
-async def test_only_half_hours(hand: RawChainUser, blocks: int) -> None:
-    body = hand.sign_call(hand.make_rent_call(blocks))
-    assert await hand.run_call(hand.make_rent_call(blocks)) == "OnlyHalfHourAllowed"
-    assert hand.user.total_units == dbc_units("5000") - compute_network_fee(body), (
+async def test_only_half_hours(raw_user: RawChainUser, blocks: int) -> None:
+    body = raw_user.sign_call(raw_user.make_rent_call(blocks))
+    assert await raw_user.run_call(raw_user.make_rent_call(blocks)) == "OnlyHalfHourAllowed"
+    assert raw_user.user.total_units == dbc_units("5000") - compute_network_fee(body), (
         "the network's fee is gone, the order's is not"
     )
-    assert hand.user.ledger_units == hand.user.total_units
+    assert raw_user.user.ledger_units == raw_user.user.total_units
 
 
-async def test_the_rent_is_the_formulas(hand: RawChainUser) -> None:
-    number = await hand.rent_order()
-    order = hand.chain.state.orders[RENT_PALLET.rpc_prefix, number]
+async def test_the_rent_is_the_formulas(raw_user: RawChainUser) -> None:
+    number = await raw_user.rent_order()
+    order = raw_user.chain.state.orders[RENT_PALLET.rpc_prefix, number]
     assert order.stake == 104_166_500_000_000_000
     rent = order.stake
-    assert hand.chain.state.account(hand.keypair.public).reserved == rent
-    assert await hand.run_call(RuntimeCall(pallet=RENT_PALLET, verb="confirm", order=number)) == ""
-    assert hand.chain.state.account(hand.keypair.public).reserved == 0
+    assert raw_user.chain.state.account(raw_user.keypair.public).reserved == rent
+    assert await raw_user.run_call(RuntimeCall(pallet=RENT_PALLET, verb="confirm", order=number)) == ""
+    assert raw_user.chain.state.account(raw_user.keypair.public).reserved == 0
     fees = sum(
-        line.amount.amount for line in hand.harness.simulator.list_ledger_entries() if line.kind == "network"
+        line.amount.amount
+        for line in raw_user.harness.simulator.list_ledger_entries()
+        if line.kind == "network"
     )
-    assert hand.user.total_units == dbc_units("5000") - dbc_units("10") - rent + fees
-    assert hand.user.ledger_units == hand.user.total_units
+    assert raw_user.user.total_units == dbc_units("5000") - dbc_units("10") - rent + fees
+    assert raw_user.user.ledger_units == raw_user.user.total_units
 
 
 async def test_no_rent_is_longer_than_sixty_days(harness: ChainHarness) -> None:
-    hand = RawChainUser(harness, await harness.make_funded_user(money="1000000"))
-    number = await hand.rent_order(blocks=61 * DAY)
-    order = hand.chain.state.orders[RENT_PALLET.rpc_prefix, number]
+    raw_user = RawChainUser(harness, await harness.make_funded_user(money="1000000"))
+    number = await raw_user.rent_order(blocks=61 * DAY)
+    order = raw_user.chain.state.orders[RENT_PALLET.rpc_prefix, number]
     assert order.end - order.start == 60 * DAY
 
 
-async def test_a_confirmation_in_the_last_block_of_the_window_counts(hand: RawChainUser) -> None:
-    number = await hand.rent_order()
-    order = hand.chain.state.orders[RENT_PALLET.rpc_prefix, number]
-    hand.advance_blocks(149 - (hand.chain.newest_block - order.start))
-    assert await hand.run_call(RuntimeCall(pallet=RENT_PALLET, verb="confirm", order=number)) == ""
-    assert hand.chain.state.orders[RENT_PALLET.rpc_prefix, number].confirmed == order.start + 150
+async def test_a_confirmation_in_the_last_block_of_the_window_counts(raw_user: RawChainUser) -> None:
+    number = await raw_user.rent_order()
+    order = raw_user.chain.state.orders[RENT_PALLET.rpc_prefix, number]
+    raw_user.advance_blocks(149 - (raw_user.chain.newest_block - order.start))
+    assert await raw_user.run_call(RuntimeCall(pallet=RENT_PALLET, verb="confirm", order=number)) == ""
+    assert raw_user.chain.state.orders[RENT_PALLET.rpc_prefix, number].confirmed == order.start + 150
 
 
-async def test_a_late_confirmation_is_refused_and_only_the_fee_is_lost(hand: RawChainUser) -> None:
-    number = await hand.rent_order()
-    order = hand.chain.state.orders[RENT_PALLET.rpc_prefix, number]
-    held = hand.chain.state.account(hand.keypair.public).reserved
+async def test_a_late_confirmation_is_refused_and_only_the_fee_is_lost(raw_user: RawChainUser) -> None:
+    number = await raw_user.rent_order()
+    order = raw_user.chain.state.orders[RENT_PALLET.rpc_prefix, number]
+    held = raw_user.chain.state.account(raw_user.keypair.public).reserved
     assert held == order.stake > 0
-    hand.advance_blocks(150 - (hand.chain.newest_block - order.start))
-    refusal = await hand.run_call(RuntimeCall(pallet=RENT_PALLET, verb="confirm", order=number))
+    raw_user.advance_blocks(150 - (raw_user.chain.newest_block - order.start))
+    refusal = await raw_user.run_call(RuntimeCall(pallet=RENT_PALLET, verb="confirm", order=number))
     assert refusal == "Unknown", "at the end of the window's last block the order was dropped"
-    purse = hand.chain.state.account(hand.keypair.public)
-    assert purse.reserved == 0
-    lines = [(line.kind, line.amount.amount) for line in hand.harness.simulator.list_ledger_entries()]
+    account = raw_user.chain.state.account(raw_user.keypair.public)
+    assert account.reserved == 0
+    lines = [(line.kind, line.amount.amount) for line in raw_user.harness.simulator.list_ledger_entries()]
     assert [units for kind, units in lines if kind == "fee"] == [-dbc_units("10")]
     assert not [kind for kind, _units in lines if kind == "rent"]
-    assert hand.user.ledger_units == purse.free
+    assert raw_user.user.ledger_units == account.free
 
 
-async def test_the_late_confirmations_own_error_is_known_too(hand: RawChainUser) -> None:
+async def test_the_late_confirmations_own_error_is_known_too(raw_user: RawChainUser) -> None:
     """The chain drops the order in the same block; if it did not, it would return this error."""
-    number = await hand.rent_order()
-    hand.chain.state.orders[RENT_PALLET.rpc_prefix, number].start -= 200
-    order = hand.chain.state.orders[RENT_PALLET.rpc_prefix, number]
+    number = await raw_user.rent_order()
+    raw_user.chain.state.orders[RENT_PALLET.rpc_prefix, number].start -= 200
+    order = raw_user.chain.state.orders[RENT_PALLET.rpc_prefix, number]
     order.end += 400
-    rules = PalletRules(hand.chain.state, hand.chain.newest_block, lambda *_given: None)
+    rules = PalletRules(raw_user.chain.state, raw_user.chain.newest_block, lambda *_given: None)
     with pytest.raises(CallFailed, match="ExpiredConfirm"):
-        rules.run_call(hand.keypair.public, RuntimeCall(pallet=RENT_PALLET, verb="confirm", order=number))
+        rules.run_call(raw_user.keypair.public, RuntimeCall(pallet=RENT_PALLET, verb="confirm", order=number))
 
 
 async def test_a_taken_or_unreachable_machine_is_refused() -> None:
     async with chain_harness(taken="1", offline="1") as harness:
-        hand = RawChainUser(harness, await harness.make_funded_user())
-        offline, taken = list(hand.chain.state.hosts.values())[-2:]
-        assert await hand.run_call(hand.make_rent_call(machine=offline.id)) == "MachineNotRentable"
-        error = await hand.run_call(hand.make_rent_call(machine=taken.id, pallet=TERMINATING_PALLET))
+        raw_user = RawChainUser(harness, await harness.make_funded_user())
+        offline, taken = list(raw_user.chain.state.hosts.values())[-2:]
+        assert await raw_user.run_call(raw_user.make_rent_call(machine=offline.id)) == "MachineNotRentable"
+        error = await raw_user.run_call(raw_user.make_rent_call(machine=taken.id, pallet=TERMINATING_PALLET))
         assert error == "error 12 in pallet 113"
-        assert await hand.run_call(hand.make_rent_call(machine="00" * 32)) == "Unknown"
+        assert await raw_user.run_call(raw_user.make_rent_call(machine="00" * 32)) == "Unknown"
         assert harness.list_orders() == []
 
 
-async def test_more_gpus_than_are_free_are_refused(hand: RawChainUser) -> None:
-    machine = hand.find_machine_id(RENT_PALLET, gpus=4)
-    assert await hand.run_call(hand.make_rent_call(machine=machine, gpus=3)) == ""
-    assert await hand.run_call(hand.make_rent_call(machine=machine, gpus=2)) == "GPUNotEnough"
-    assert await hand.run_call(hand.make_rent_call(machine=machine, gpus=1)) == ""
+async def test_more_gpus_than_are_free_are_refused(raw_user: RawChainUser) -> None:
+    machine = raw_user.find_machine_id(RENT_PALLET, gpus=4)
+    assert await raw_user.run_call(raw_user.make_rent_call(machine=machine, gpus=3)) == ""
+    assert await raw_user.run_call(raw_user.make_rent_call(machine=machine, gpus=2)) == "GPUNotEnough"
+    assert await raw_user.run_call(raw_user.make_rent_call(machine=machine, gpus=1)) == ""
 
 
 async def test_who_has_too_little_is_refused(harness: ChainHarness) -> None:
-    poor, poorer = (
+    poor_user, poorer_user = (
         RawChainUser(harness, await harness.make_funded_user(money="50")),
         RawChainUser(harness, await harness.make_funded_user(money="9")),
     )
-    assert await poor.run_call(poor.make_rent_call()) == "InsufficientValue"
-    assert await poorer.run_call(poorer.make_rent_call()) == "PayTxFeeFailed"
-    assert dbc_units("49.99") < poor.user.total_units < dbc_units("50")
+    assert await poor_user.run_call(poor_user.make_rent_call()) == "InsufficientValue"
+    assert await poorer_user.run_call(poorer_user.make_rent_call()) == "PayTxFeeFailed"
+    assert dbc_units("49.99") < poor_user.user.total_units < dbc_units("50")
 
 
 async def test_relet_needs_ten_minutes_and_ends_within_sixty_days(harness: ChainHarness) -> None:
-    hand = RawChainUser(harness, await harness.make_funded_user(money="1000000"))
-    number = await hand.rent_order(blocks=59 * DAY)
+    raw_user = RawChainUser(harness, await harness.make_funded_user(money="1000000"))
+    number = await raw_user.rent_order(blocks=59 * DAY)
     key = (RENT_PALLET.rpc_prefix, number)
 
-    def more(blocks: int) -> RuntimeCall:
+    def make_relet_call(blocks: int) -> RuntimeCall:
         return RuntimeCall(pallet=RENT_PALLET, verb="relet", order=number, blocks=blocks)
 
-    assert await hand.run_call(more(100)) == "NoOrderExist", "not confirmed yet"
-    assert await hand.run_call(RuntimeCall(pallet=RENT_PALLET, verb="confirm", order=number)) == ""
-    assert await hand.run_call(more(99)) == "ReletTooShort"
-    ends = hand.chain.state.orders[key].end
-    assert await hand.run_call(more(101)) == "", "no multiple of anything, whatever the wiki says"
-    assert hand.chain.state.orders[key].end == ends + 101
-    assert await hand.run_call(more(30 * DAY)) == ""
-    assert hand.chain.state.orders[key].end == hand.chain.newest_block + 60 * DAY, (
+    assert await raw_user.run_call(make_relet_call(100)) == "NoOrderExist", "not confirmed yet"
+    assert await raw_user.run_call(RuntimeCall(pallet=RENT_PALLET, verb="confirm", order=number)) == ""
+    assert await raw_user.run_call(make_relet_call(99)) == "ReletTooShort"
+    ends = raw_user.chain.state.orders[key].end
+    assert await raw_user.run_call(make_relet_call(101)) == "", (
+        "no multiple of anything, whatever the wiki says"
+    )
+    assert raw_user.chain.state.orders[key].end == ends + 101
+    assert await raw_user.run_call(make_relet_call(30 * DAY)) == ""
+    assert raw_user.chain.state.orders[key].end == raw_user.chain.newest_block + 60 * DAY, (
         "cut, and paid for what is left"
     )
     stranger = RawChainUser(harness, await harness.make_funded_user())
-    assert await stranger.run_call(more(100)) == "NotMachineRenter"
-    assert hand.user.ledger_units == hand.user.total_units
+    assert await stranger.run_call(make_relet_call(100)) == "NotMachineRenter"
+    assert raw_user.user.ledger_units == raw_user.user.total_units
 
 
-async def test_terminating_pays_the_share_that_passed(hand: RawChainUser) -> None:
-    number = await hand.rent_order(TERMINATING_PALLET, blocks=900)
-    assert await hand.run_call(RuntimeCall(pallet=TERMINATING_PALLET, verb="confirm", order=number)) == ""
-    order = hand.chain.state.orders[TERMINATING_PALLET.rpc_prefix, number]
-    assert hand.chain.state.account(hand.keypair.public).reserved == order.stake
-    hand.advance_blocks(299)
-    before = hand.user.total_units
+async def test_terminating_pays_the_share_that_passed(raw_user: RawChainUser) -> None:
+    number = await raw_user.rent_order(TERMINATING_PALLET, blocks=900)
+    assert await raw_user.run_call(RuntimeCall(pallet=TERMINATING_PALLET, verb="confirm", order=number)) == ""
+    order = raw_user.chain.state.orders[TERMINATING_PALLET.rpc_prefix, number]
+    assert raw_user.chain.state.account(raw_user.keypair.public).reserved == order.stake
+    raw_user.advance_blocks(299)
+    before = raw_user.user.total_units
     call = RuntimeCall(pallet=TERMINATING_PALLET, verb="terminate", order=number)
-    fee = compute_network_fee(hand.sign_call(call))
-    assert await hand.run_call(call) == ""
-    passed = hand.chain.newest_block - order.start
+    fee = compute_network_fee(raw_user.sign_call(call))
+    assert await raw_user.run_call(call) == ""
+    passed = raw_user.chain.newest_block - order.start
     share = passed * 10**9 // 900
-    assert before - hand.user.total_units - fee == round_half_down(order.stake * share, 10**9)
-    assert hand.chain.state.account(hand.keypair.public).reserved == 0
-    assert hand.user.ledger_units == hand.user.total_units
+    assert before - raw_user.user.total_units - fee == round_half_down(order.stake * share, 10**9)
+    assert raw_user.chain.state.account(raw_user.keypair.public).reserved == 0
+    assert raw_user.user.ledger_units == raw_user.user.total_units
 
 
 def round_half_down(value: int, by: int) -> int:
     return (2 * value + by - 1) // (2 * by)
 
 
-async def test_an_order_runs_out_in_its_last_block(hand: RawChainUser) -> None:
+async def test_an_order_runs_out_in_its_last_block(raw_user: RawChainUser) -> None:
     for pallet in (RENT_PALLET, TERMINATING_PALLET):
-        number = await hand.rent_order(pallet, blocks=300)
-        assert await hand.run_call(RuntimeCall(pallet=pallet, verb="confirm", order=number)) == ""
-    hand.advance_blocks(400)
-    await hand.harness.simulator.tick()
-    assert hand.harness.list_orders() == []
-    assert hand.chain.state.account(hand.keypair.public).reserved == 0
-    assert {h.status for h in hand.chain.state.hosts.values()} == {"online"}
-    assert hand.user.ledger_units == hand.user.total_units
+        number = await raw_user.rent_order(pallet, blocks=300)
+        assert await raw_user.run_call(RuntimeCall(pallet=pallet, verb="confirm", order=number)) == ""
+    raw_user.advance_blocks(400)
+    await raw_user.harness.simulator.tick()
+    assert raw_user.harness.list_orders() == []
+    assert raw_user.chain.state.account(raw_user.keypair.public).reserved == 0
+    assert {h.status for h in raw_user.chain.state.hosts.values()} == {"online"}
+    assert raw_user.user.ledger_units == raw_user.user.total_units
 
 
 # the client node
 
 
-async def request_client_node(hand: RawChainUser, number: int, path: str = "tasks", **changes: Any) -> Any:
+async def request_client_node(
+    raw_user: RawChainUser, number: int, path: str = "tasks", **changes: Any
+) -> Any:
     nonce = changes.pop("nonce", make_nonce())
-    pair = changes.pop("pair", hand.keypair)
+    pair = changes.pop("pair", raw_user.keypair)
     body = {
-        "peer_nodes_list": [hand.find_machine_id()],
+        "peer_nodes_list": [raw_user.find_machine_id()],
         "additional": {},
-        "wallet": hand.keypair.address,
+        "wallet": raw_user.keypair.address,
         "nonce": nonce,
         "sign": pair.sign(nonce.encode()).hex(),
         "rent_order": str(number),
         **changes,
     }
-    return await hand.harness.post(f"/api/v1/{path}", **body)
+    return await raw_user.harness.post(f"/api/v1/{path}", **body)
 
 
-async def test_the_client_node_wants_a_fresh_nonce_signed_by_the_renter(hand: RawChainUser) -> None:
-    number = await hand.rent_order()
+async def test_the_client_node_wants_a_fresh_nonce_signed_by_the_renter(raw_user: RawChainUser) -> None:
+    number = await raw_user.rent_order()
     nonce = make_nonce()
-    assert (await request_client_node(hand, number, nonce=nonce)) == {"errcode": 0, "message": []}
-    assert (await request_client_node(hand, number, nonce=nonce))["message"] == "nonce is already exist"
-    stranger = await hand.harness.make_funded_user()
+    assert (await request_client_node(raw_user, number, nonce=nonce)) == {"errcode": 0, "message": []}
+    assert (await request_client_node(raw_user, number, nonce=nonce))["message"] == "nonce is already exist"
+    stranger = await raw_user.harness.make_funded_user()
     wrong = stranger.keypair
-    assert (await request_client_node(hand, number, pair=wrong))["message"] == "verify sign failed"
-    theirs = await request_client_node(hand, number, pair=wrong, wallet=wrong.address)
+    assert (await request_client_node(raw_user, number, pair=wrong))["message"] == "verify sign failed"
+    theirs = await request_client_node(raw_user, number, pair=wrong, wallet=wrong.address)
     assert theirs["message"] == "check authority failed: no running order"
-    assert (await request_client_node(hand, number + 1))["errcode"] == -1
+    assert (await request_client_node(raw_user, number + 1))["errcode"] == -1
     plain = base58check_encode(b"not a uuid")
-    assert (await request_client_node(hand, number, nonce=plain))["message"] == "verify sign failed"
+    assert (await request_client_node(raw_user, number, nonce=plain))["message"] == "verify sign failed"
     spoiled = (fresh := make_nonce())[:-1] + ("2" if fresh.endswith("1") else "1")
-    assert (await request_client_node(hand, number, nonce=spoiled))["errcode"] == -1
-    sign = "0x" + hand.keypair.sign((other := make_nonce()).encode()).hex()
-    assert (await request_client_node(hand, number, nonce=other, sign=sign))["errcode"] == 0
+    assert (await request_client_node(raw_user, number, nonce=spoiled))["errcode"] == -1
+    sign = "0x" + raw_user.keypair.sign((other := make_nonce()).encode()).hex()
+    assert (await request_client_node(raw_user, number, nonce=other, sign=sign))["errcode"] == 0
 
 
 @pytest.mark.parametrize(
@@ -332,10 +346,10 @@ async def test_the_client_node_wants_a_fresh_nonce_signed_by_the_renter(hand: Ra
     ],
 )
 async def test_the_client_node_refuses_invalid_sizes_and_images(
-    hand: RawChainUser, change: dict[str, Any]
+    raw_user: RawChainUser, change: dict[str, Any]
 ) -> None:
-    number = await hand.rent_order()
-    wish = {
+    number = await raw_user.rent_order()
+    requested = {
         "image_name": "ubuntu-22.04-cuda-12.2.qcow2",
         "desc": "x",
         "operation_system": "linux",
@@ -344,30 +358,30 @@ async def test_the_client_node_refuses_invalid_sizes_and_images(
         "mem_size": "4",
         "disk_size": "100",
     }
-    assert (await request_client_node(hand, number, "tasks/start", additional={**wish, **change}))[
+    assert (await request_client_node(raw_user, number, "tasks/start", additional={**requested, **change}))[
         "errcode"
     ] < 0
-    assert (await request_client_node(hand, number, "tasks/start", additional=wish))["errcode"] == 0
+    assert (await request_client_node(raw_user, number, "tasks/start", additional=requested))["errcode"] == 0
 
 
-async def test_files_stay_ten_days_after_the_order(hand: RawChainUser) -> None:
-    number = await hand.rent_order()
-    wish = {
+async def test_files_stay_ten_days_after_the_order(raw_user: RawChainUser) -> None:
+    number = await raw_user.rent_order()
+    requested = {
         "image_name": "ubuntu-22.04-cuda-12.2.qcow2",
         "desc": "x",
         "operation_system": "linux",
         **dict.fromkeys(("gpu_count", "cpu_cores", "mem_size", "disk_size"), "1"),
     }
-    await request_client_node(hand, number, "tasks/start", additional=wish)
-    assert await hand.run_call(RuntimeCall(pallet=RENT_PALLET, verb="confirm", order=number)) == ""
-    hand.advance_blocks(20)
-    await hand.harness.simulator.tick()
-    assert len(hand.harness.machines.alive_machines) == 1
-    hand.advance_blocks(600)
-    await hand.harness.simulator.tick()
-    assert hand.harness.machines.alive_machines == {}
-    assert len(hand.harness.machines.disks) == 1
-    await hand.harness.advance(days=9, hours=23)
-    assert len(hand.harness.machines.disks) == 1
-    await hand.harness.advance(hours=2)
-    assert hand.harness.machines.disks == set()
+    await request_client_node(raw_user, number, "tasks/start", additional=requested)
+    assert await raw_user.run_call(RuntimeCall(pallet=RENT_PALLET, verb="confirm", order=number)) == ""
+    raw_user.advance_blocks(20)
+    await raw_user.harness.simulator.tick()
+    assert len(raw_user.harness.machines.alive_machines) == 1
+    raw_user.advance_blocks(600)
+    await raw_user.harness.simulator.tick()
+    assert raw_user.harness.machines.alive_machines == {}
+    assert len(raw_user.harness.machines.disks) == 1
+    await raw_user.harness.advance(days=9, hours=23)
+    assert len(raw_user.harness.machines.disks) == 1
+    await raw_user.harness.advance(hours=2)
+    assert raw_user.harness.machines.disks == set()

@@ -59,43 +59,43 @@ def make_funded_user(sandbox: SharedSandbox, home: Path, money: str) -> ChainCli
 def test_a_trip_from_key_to_receipt(
     sandbox: SharedSandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, gpu: str, refunds: bool
 ) -> None:
-    mine = make_funded_user(sandbox, tmp_path / "home", "5000")
+    user = make_funded_user(sandbox, tmp_path / "home", "5000")
     monkeypatch.chdir(shutil.copytree(DIGITS, tmp_path / "work"))
-    before = mine.get_balance()
-    end = mine.run_json(
+    before = user.get_balance()
+    end = user.run_json(
         "run", "--no-project", "-p", NAME, "--gpu", gpu, "--for", "1d", "--results", "out", *JOB
     )
     assert end["exit_code"] == 0
     assert json.loads((tmp_path / "work" / "out" / "metrics.json").read_text())["planned_epochs"] == 2
     (total,) = end["totals"]
-    assert before - mine.get_balance() == Decimal(total["spent"]["amount"])
-    assert mine.get_ledger_units() == int(mine.get_balance() * 10**15)
+    assert before - user.get_balance() == Decimal(total["spent"]["amount"])
+    assert user.get_ledger_units() == int(user.get_balance() * 10**15)
     kinds = {charge["kind"] for charge in end["receipt"]["charges"]}
     assert kinds == {"usage", "fee"} | ({"refund"} if refunds else set())
-    assert mine.run_json("show", end["lease"])["state"] == "released"
-    assert mine.run_json("costs")["costs"]["totals"] == [total["spent"]]
+    assert user.run_json("show", end["lease"])["state"] == "released"
+    assert user.run_json("costs")["costs"]["totals"] == [total["spent"]]
     assert sandbox.cloud.burning() == []
     assert list(sandbox.cloud.driver.list_machines()) == []
 
 
 def test_a_rent_and_a_renewal_within_what_was_quoted(sandbox: SharedSandbox, tmp_path: Path) -> None:
     """The fee of a new order is in the quote, so there is no second prompt."""
-    mine = make_funded_user(sandbox, tmp_path, "5000")
-    lease = mine.run_json("rent", "-p", NAME, "--gpu", "RTX3090", "--for", "1d")
+    user = make_funded_user(sandbox, tmp_path, "5000")
+    lease = user.run_json("rent", "-p", NAME, "--gpu", "RTX3090", "--for", "1d")
     assert lease["state"] == "ready"
-    renewed = mine.run_json("renew", lease["id"], "--for", "30m")
+    renewed = user.run_json("renew", lease["id"], "--for", "30m")
     assert renewed["expires_at"] > lease["expires_at"]
-    receipt = mine.run_json("release", lease["id"])
+    receipt = user.run_json("release", lease["id"])
     kinds = [charge["kind"] for charge in receipt["receipt"]["charges"]]
     assert kinds.count("renewal") == 1
 
 
 def test_insufficient_balance_is_refused_before_signing(sandbox: SharedSandbox, tmp_path: Path) -> None:
-    mine = make_funded_user(sandbox, tmp_path, "110")
-    refused = mine.user.run("rent", "-p", NAME, "--gpu", "RTX3090", "--for", "1h")
+    user = make_funded_user(sandbox, tmp_path, "110")
+    refused = user.user.run("rent", "-p", NAME, "--gpu", "RTX3090", "--for", "1h")
     assert refused.code == 5
     assert "does not cover" in refused.err
-    assert len([line for line in sandbox.cloud.ledgers()[NAME] if line.account == mine.account]) == 1
+    assert len([line for line in sandbox.cloud.ledgers()[NAME] if line.account == user.account]) == 1
 
 
 def test_the_command_line_shows_provider_wallet_and_evidence(sandbox: SharedSandbox, tmp_path: Path) -> None:

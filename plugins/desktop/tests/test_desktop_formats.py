@@ -115,16 +115,16 @@ class TestFileZilla(ExporterContract):
         assert root.tag == "FileZilla3"
         servers = root.findall("./Servers/Folder/Server")
         sites = []
-        for server, given in zip(servers, leases, strict=True):
+        for server, lease in zip(servers, leases, strict=True):
             assert (server.findtext("Protocol"), server.findtext("Type")) == ("1", "0")
             held = server.find("Pass")
             if held is None:
                 assert server.findtext("Logontype") == "5"
-                assert server.findtext("Keyfile") == str(given.key_file)
+                assert server.findtext("Keyfile") == str(lease.key_file)
             else:
                 assert (server.findtext("Logontype"), held.get("encoding")) == ("1", "base64")
-            if given.folder.strip("/"):
-                assert parse_remote_dir(server.findtext("RemoteDir")) == given.folder
+            if lease.folder.strip("/"):
+                assert parse_remote_dir(server.findtext("RemoteDir")) == lease.folder
             sites.append(
                 ParsedProfile(
                     server.findtext("Name"),
@@ -155,17 +155,17 @@ class TestWinScp(ExporterContract):
 
     def read_profiles(self, export: Export, leases: Sequence[ExportedLease]) -> Sequence[ParsedProfile]:
         sites = []
-        for line, given in zip(export.text.split("\n"), leases, strict=True):
+        for line, lease in zip(export.text.split("\n"), leases, strict=True):
             parts = urlsplit(line)
             assert parts.scheme == "sftp"
             login, _, advanced = (parts.netloc.rpartition("@")[0]).partition(";")
             user, colon, password = login.partition(":")
             assert re.fullmatch(r"fingerprint=(ssh|ecdsa)-[a-z0-9-]+-[A-Za-z0-9_-]{43}", advanced)
-            assert unquote(parts.path).rstrip("/") == given.folder.rstrip("/")
+            assert unquote(parts.path).rstrip("/") == lease.folder.rstrip("/")
             # A URL cannot hold a site name: the address is used instead.
             sites.append(
                 ParsedProfile(
-                    given.name,
+                    lease.name,
                     parts.hostname or "",
                     parts.port or 0,
                     unquote(user),
@@ -173,10 +173,10 @@ class TestWinScp(ExporterContract):
                 )
             )
         return [
-            ParsedProfile(site.name, given.endpoint.address, site.port, site.user, site.password)
-            if site.host == given.endpoint.address.lower()
+            ParsedProfile(site.name, lease.endpoint.address, site.port, site.user, site.password)
+            if site.host == lease.endpoint.address.lower()
             else site
-            for site, given in zip(sites, leases, strict=True)
+            for site, lease in zip(sites, leases, strict=True)
         ]
 
 

@@ -85,10 +85,10 @@ class Gpu1024Renter:
     async def make_order(
         self, kind: OrderKind = OrderKind.NEW, provider: Gpu1024Provider | None = None, **more: Any
     ) -> Order:
-        given = {"term": DAY, "password_ref": "password", **more}
-        if "offer" not in given:
-            given["offer"] = await self.find_offer(provider=provider)
-        return Order(key=f"trip-{next(_numbers)}", kind=kind, **given)
+        order_fields = {"term": DAY, "password_ref": "password", **more}
+        if "offer" not in order_fields:
+            order_fields["offer"] = await self.find_offer(provider=provider)
+        return Order(key=f"trip-{next(_numbers)}", kind=kind, **order_fields)
 
     def list_orders(self) -> list[ContainerOrder]:
         """Return the wallet's created orders, according to the simulator."""

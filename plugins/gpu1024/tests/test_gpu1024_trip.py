@@ -77,9 +77,9 @@ async def test_f4_f5_f6_f7_the_whole_flow_step_by_step(
 
     renewed = await driver.renew_lease(2 * HOUR, "more")
     assert renewed.expires_at == switched.expires_at + 2 * HOUR
-    begun = harness.state.orders[renewed.ref].rented_at
-    assert begun is not None
-    harness.clock.advance_to(begun + timedelta(hours=5, seconds=1))
+    rented_at = harness.state.orders[renewed.ref].rented_at
+    assert rented_at is not None
+    harness.clock.advance_to(rented_at + timedelta(hours=5, seconds=1))
     over = await driver.release_lease()
     assert over.state is LeaseState.RELEASED
     assert over.ended_at is not None
@@ -109,7 +109,7 @@ async def test_a_gpu_can_be_rented_without_staging(harness: Gpu1024Harness, rent
 
 
 @pytest.mark.parametrize(
-    ("way", "first", "step"),
+    ("fault", "first", "step"),
     [
         ("lose_response", 3, 8),
         ("lose_request", 7, 8),
@@ -118,7 +118,7 @@ async def test_a_gpu_can_be_rented_without_staging(harness: Gpu1024Harness, rent
     ],
 )
 async def test_any_answer_may_be_lost_and_it_is_one_order_and_one_payment(
-    way: str, first: int, step: int
+    fault: str, first: int, step: int
 ) -> None:
     """Lose every eighth call; the nightly run loses each of them."""
     async with gpu1024_harness(machines=1) as harness:
@@ -129,24 +129,24 @@ async def test_any_answer_may_be_lost_and_it_is_one_order_and_one_payment(
         assert 40 < calls < 150
         for number in range(first, calls + 1, step):
             renter = await harness.make_renter()
-            driver, before = renter.make_driver(**{way: number}), renter.balance_units
+            driver, before = renter.make_driver(**{fault: number}), renter.balance_units
             await run_canonical_trip(renter, driver)
-            what = f"{way} {number}: {clean.faults.sent[number - 1]}"
-            assert driver.restarts == 1, what
+            label = f"{fault} {number}: {clean.faults.sent[number - 1]}"
+            assert driver.restarts == 1, label
             orders = renter.list_orders()
-            assert [order.kind for order in orders] == ["cpu", "gpu"], what
+            assert [order.kind for order in orders] == ["cpu", "gpu"], label
             renewals = [r for r in harness.state.renewals.values() if r.order.wallet == renter.address]
-            assert [r.done for r in renewals if r.created_at] == [True], what
+            assert [r.done for r in renewals if r.created_at] == [True], label
             charges = await driver.sum_charges()
-            assert set(charges) == expected, what
-            assert charges[ChargeKind.DEPOSIT] == charges[ChargeKind.DEPOSIT_REFUND], what
+            assert set(charges) == expected, label
+            assert charges[ChargeKind.DEPOSIT] == charges[ChargeKind.DEPOSIT_REFUND], label
             stopped = orders[1].stopped_at
-            assert stopped is not None, what
+            assert stopped is not None, label
             assert before - renter.balance_units == sum_spent(charges) == orders[1].compute_used(stopped), (
-                what
+                label
             )
-            assert driver.current_lease.state is LeaseState.RELEASED, what
-            assert harness.machines.alive_machines == {}, what
+            assert driver.current_lease.state is LeaseState.RELEASED, label
+            assert harness.machines.alive_machines == {}, label
         harness.check_ledgers_agree()
 
 
@@ -203,6 +203,6 @@ async def test_staging_without_cpu_container_is_refused(renter: Gpu1024Renter) -
 
 
 async def test_a_lost_connection_is_unavailable_not_refused(renter: Gpu1024Renter) -> None:
-    deaf = renter.user.provider("1024gpu", type(renter.provider), faults=HttpFaults(lose_request=1))
+    lossy = renter.user.provider("1024gpu", type(renter.provider), faults=HttpFaults(lose_request=1))
     with pytest.raises(UnavailableError):
-        await deaf.get_bound_email()
+        await lossy.get_bound_email()

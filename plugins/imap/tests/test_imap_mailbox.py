@@ -21,22 +21,22 @@ LOG = logging.getLogger("test")
 
 
 @pytest.fixture
-async def post() -> AsyncIterator[MailServer]:
+async def mail_server() -> AsyncIterator[MailServer]:
     server = MailServer()
     await server.start()
     yield server
     await server.close()
 
 
-def make_mailbox(post: MailServer, **changes: str) -> ImapMailbox:
-    given = {
-        "host": post.host,
-        "port": str(post.port),
+def make_mailbox(mail_server: MailServer, **changes: str) -> ImapMailbox:
+    settings = {
+        "host": mail_server.host,
+        "port": str(mail_server.port),
         "user": ADDRESS,
-        "password": post.get_password(ADDRESS),
+        "password": mail_server.get_password(ADDRESS),
         "tls": "no",
     }
-    return ImapMailbox({**given, **changes}, LOG)
+    return ImapMailbox({**settings, **changes}, LOG)
 
 
 def make_raw_mail(
@@ -52,37 +52,39 @@ def make_raw_mail(
     return f"{head}MIME-Version: 1.0\r\nContent-Type: {kind}\r\n\r\n".encode() + body
 
 
-async def search_texts(post: MailServer, since: datetime = NOON, subject: str = "code") -> list[str]:
+async def search_texts(mail_server: MailServer, since: datetime = NOON, subject: str = "code") -> list[str]:
     return [
         mail.text.strip().replace("\r\n", "\n")
-        for mail in await make_mailbox(post).search(since=since, sender=PROVIDER_ADDRESS, subject=subject)
+        for mail in await make_mailbox(mail_server).search(
+            since=since, sender=PROVIDER_ADDRESS, subject=subject
+        )
     ]
 
 
 class TestImapMailbox(MailboxContract):
     @pytest.fixture
-    def box(self, post: MailServer) -> MailboxUnderTest:
+    def mailbox(self, mail_server: MailServer) -> MailboxUnderTest:
         async def deliver(sender: str, subject: str, text: str, at: datetime) -> None:
-            await post.deliver(to=ADDRESS, sender=sender, subject=subject, text=text, at=at)
+            await mail_server.deliver(to=ADDRESS, sender=sender, subject=subject, text=text, at=at)
 
-        return MailboxUnderTest(make_mailbox(post), deliver)
+        return MailboxUnderTest(make_mailbox(mail_server), deliver)
 
 
-async def test_f3_a_display_name_is_no_sender(post: MailServer) -> None:
+async def test_f3_a_display_name_is_no_sender(mail_server: MailServer) -> None:
     sender = f'"{PROVIDER_ADDRESS}" <evil@evil.example>'
-    await post.deliver(to=ADDRESS, sender=sender, subject="code", text="0.5", at=NOON)
-    assert await search_texts(post) == []
+    await mail_server.deliver(to=ADDRESS, sender=sender, subject="code", text="0.5", at=NOON)
+    assert await search_texts(mail_server) == []
 
 
-async def test_nothing_in_the_mailbox_changes(post: MailServer) -> None:
+async def test_nothing_in_the_mailbox_changes(mail_server: MailServer) -> None:
     import imaplib
 
-    await post.deliver(to=ADDRESS, sender=PROVIDER_ADDRESS, subject="code", text="0.123", at=NOON)
-    assert await search_texts(post) == ["0.123"]
+    await mail_server.deliver(to=ADDRESS, sender=PROVIDER_ADDRESS, subject="code", text="0.123", at=NOON)
+    assert await search_texts(mail_server) == ["0.123"]
 
     def flags() -> bytes:
-        with imaplib.IMAP4(post.host, post.port, timeout=60) as client:
-            client.login(ADDRESS, post.get_password(ADDRESS))
+        with imaplib.IMAP4(mail_server.host, mail_server.port, timeout=60) as client:
+            client.login(ADDRESS, mail_server.get_password(ADDRESS))
             client.select("INBOX", readonly=True)
             return bytes(client.fetch("1", "(FLAGS)")[1][0])  # type: ignore[arg-type]
 
@@ -105,9 +107,9 @@ async def test_nothing_in_the_mailbox_changes(post: MailServer) -> None:
     ],
     ids=["gbk", "html-only", "quoted-printable", "base64"],
 )
-async def test_every_usual_form_is_read(post: MailServer, mail: bytes, text: str) -> None:
-    await post.deliver_raw(ADDRESS, mail, NOON)
-    assert await search_texts(post) == [text]
+async def test_every_usual_form_is_read(mail_server: MailServer, mail: bytes, text: str) -> None:
+    await mail_server.deliver_raw(ADDRESS, mail, NOON)
+    assert await search_texts(mail_server) == [text]
 
 
 @pytest.mark.parametrize(
@@ -137,29 +139,33 @@ async def test_every_usual_form_is_read(post: MailServer, mail: bytes, text: str
         "noise",
     ],
 )
-async def test_what_is_odd_is_passed_over_and_the_next_mail_counts(post: MailServer, mail: bytes) -> None:
-    await post.deliver_raw(ADDRESS, mail, NOON)
-    await post.deliver(to=ADDRESS, sender=PROVIDER_ADDRESS, subject="code", text="the real one", at=NOON)
-    assert await search_texts(post) == ["the real one"]
+async def test_what_is_odd_is_passed_over_and_the_next_mail_counts(
+    mail_server: MailServer, mail: bytes
+) -> None:
+    await mail_server.deliver_raw(ADDRESS, mail, NOON)
+    await mail_server.deliver(
+        to=ADDRESS, sender=PROVIDER_ADDRESS, subject="code", text="the real one", at=NOON
+    )
+    assert await search_texts(mail_server) == ["the real one"]
 
 
-async def test_a_refused_password_is_said_so_and_not_shown(post: MailServer) -> None:
+async def test_refused_password_is_reported_and_not_shown(mail_server: MailServer) -> None:
     with pytest.raises(AuthError) as caught:
-        await make_mailbox(post, password="hunter2-hunter2").search(
+        await make_mailbox(mail_server, password="hunter2-hunter2").search(
             since=NOON, sender=PROVIDER_ADDRESS, subject=""
         )
     assert "hunter2" not in f"{caught.value} {caught.value.hint} {caught.value.detail}"
 
 
-async def test_a_server_that_is_not_there_can_be_tried_again(post: MailServer) -> None:
+async def test_a_server_that_is_not_there_can_be_tried_again(mail_server: MailServer) -> None:
     with pytest.raises(UnavailableError) as caught:
-        await make_mailbox(post, port=str(find_free_port())).search(
+        await make_mailbox(mail_server, port=str(find_free_port())).search(
             since=NOON, sender=PROVIDER_ADDRESS, subject=""
         )
     assert caught.value.retryable
 
 
-async def test_a_server_that_hangs_up_in_the_middle_can_be_tried_again(post: MailServer) -> None:
+async def test_a_server_that_hangs_up_in_the_middle_can_be_tried_again(mail_server: MailServer) -> None:
     async def hang_up(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         writer.write(b"* OK hello\r\n")
         await reader.readline()
@@ -169,13 +175,17 @@ async def test_a_server_that_hangs_up_in_the_middle_can_be_tried_again(post: Mai
     async with server:
         port = server.sockets[0].getsockname()[1]
         with pytest.raises(UnavailableError) as caught:
-            await make_mailbox(post, port=str(port)).search(since=NOON, sender=PROVIDER_ADDRESS, subject="")
+            await make_mailbox(mail_server, port=str(port)).search(
+                since=NOON, sender=PROVIDER_ADDRESS, subject=""
+            )
     assert caught.value.retryable
 
 
-async def test_a_folder_that_is_not_there_is_a_setting_to_mend(post: MailServer) -> None:
+async def test_missing_folder_is_a_settings_error(mail_server: MailServer) -> None:
     with pytest.raises(UsageError):
-        await make_mailbox(post, folder="No/Such").search(since=NOON, sender=PROVIDER_ADDRESS, subject="")
+        await make_mailbox(mail_server, folder="No/Such").search(
+            since=NOON, sender=PROVIDER_ADDRESS, subject=""
+        )
 
 
 @pytest.mark.parametrize(
@@ -189,6 +199,6 @@ async def test_a_folder_that_is_not_there_is_a_setting_to_mend(post: MailServer)
     ],
     ids=["no-tls", "port", "user", "password", "folder"],
 )
-async def test_settings_that_cannot_be_are_refused(post: MailServer, changes: dict[str, str]) -> None:
+async def test_settings_that_cannot_be_are_refused(mail_server: MailServer, changes: dict[str, str]) -> None:
     with pytest.raises(UsageError):
-        make_mailbox(post, **changes)
+        make_mailbox(mail_server, **changes)

@@ -10,7 +10,7 @@ from plugins.mistgpu.tests.mistgpu_harness import MistgpuHarness, mistgpu_harnes
 
 
 @pytest.fixture
-async def site() -> AsyncIterator[MistgpuHarness]:
+async def harness() -> AsyncIterator[MistgpuHarness]:
     async with mistgpu_harness() as made:
         await made.top_up("10.00")
         yield made

@@ -93,8 +93,8 @@ class MistgpuHarness:
 @asynccontextmanager
 async def mistgpu_harness(**settings: str) -> AsyncIterator[MistgpuHarness]:
     """Run a simulator with one registered user; ``settings`` are the simulator's."""
-    given = {f"{NAME}.{key}": value for key, value in settings.items()}
-    async with sandbox_harness(NAME, settings=given) as sandbox:
+    sandbox_settings = {f"{NAME}.{key}": value for key, value in settings.items()}
+    async with sandbox_harness(NAME, settings=sandbox_settings) as sandbox:
         form = {"username": Secret(USER), "password": Secret("student-pass")}
         assert (await sandbox.request(NAME, "POST", "/signup/", form=form)).status == 302
         user = sandbox.user()

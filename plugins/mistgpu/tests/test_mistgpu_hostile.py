@@ -16,7 +16,7 @@ PARSERS = (
     wire.parse_servers,
     wire.parse_balance,
     wire.parse_runs,
-    wire.parse_recharges,
+    wire.parse_top_ups,
     wire.parse_invoices,
 )
 CARD = '<div class="card form-check"><input class="form-check-input" value="1"><i class="card-title">x</i>3 元/时'
@@ -28,7 +28,7 @@ MAX_SECONDS = 15
 
 def time_all_parsers(page: str) -> float:
     """Return the CPU seconds that all parsers take together; fails on any error that is not a `GpurentError`."""
-    began = time.process_time()
+    started = time.process_time()
     for reader in PARSERS:
         try:
             reader(page, URL)
@@ -36,7 +36,7 @@ def time_all_parsers(page: str) -> float:
             continue
     wire.is_login_page(page)
     wire.parse_error_text(page)
-    return time.process_time() - began
+    return time.process_time() - started
 
 
 HOSTILE: dict[str, Callable[[int], str]] = {
@@ -81,9 +81,9 @@ def test_a_hostile_page_of_half_a_megabyte_is_parsed_in_time(make: Callable[[int
 
 def test_a_bill_of_a_megabyte_is_parsed() -> None:
     page = BILLS.replace(BILL, BILL * 8_000)
-    began = time.process_time()
+    started = time.process_time()
     assert len(wire.parse_runs(page, URL)) == 8_000
-    assert time.process_time() - began < MAX_SECONDS
+    assert time.process_time() - started < MAX_SECONDS
 
 
 @pytest.mark.parametrize(
@@ -105,7 +105,7 @@ def test_a_truncated_or_oversized_page_is_rejected(odd: str) -> None:
         with pytest.raises(UnexpectedResponse):
             wire.parse_offers(page, URL)
     with pytest.raises(UnexpectedResponse):
-        wire.parse_recharges(odd, URL)
+        wire.parse_top_ups(odd, URL)
 
 
 def test_a_page_may_be_nested_much_deeper_than_the_site_does() -> None:

@@ -84,7 +84,7 @@ def test_balance_and_bills() -> None:
 
 
 def test_nonsense_never_crashes() -> None:
-    dice = random.Random(7)
+    rng = random.Random(7)
     pieces = [
         "<",
         ">",
@@ -103,8 +103,8 @@ def test_nonsense_never_crashes() -> None:
     ]
     for number in range(500):
         text = list(LIST if number % 2 else SERVERS)
-        for _change in range(dice.randint(1, 30)):
-            text[dice.randrange(len(text))] = dice.choice(pieces)
+        for _change in range(rng.randint(1, 30)):
+            text[rng.randrange(len(text))] = rng.choice(pieces)
         page = "".join(text)
         for parse in (wire.parse_offers, wire.parse_servers, wire.parse_balance, wire.parse_runs):
             try:

@@ -51,17 +51,17 @@ class TestOpenSsh(ExporterContract, InstallContract):
             config = Path(folder) / "config"
             config.write_text(export.text + "\n", "utf-8")
             sites = []
-            for given in leases:
-                found = read_effective_config(config, given.name)
+            for lease in leases:
+                found = read_effective_config(config, lease.name)
                 # -G shows percent tokens before they are expanded.
-                assert found["identityfile"] == [str(given.key_file).replace("%", "%%")]
-                assert found["hostkeyalias"] == [given.name]
+                assert found["identityfile"] == [str(lease.key_file).replace("%", "%%")]
+                assert found["hostkeyalias"] == [lease.name]
                 assert found["identitiesonly"] == ["yes"]
                 assert found["forwardagent"] == ["no"]
                 assert found["stricthostkeychecking"] == ["true"]
                 assert "proxycommand" not in found
                 (host,), (port,), (user,) = found["hostname"], found["port"], found["user"]
-                sites.append(ParsedProfile(given.name, host, int(port), user))
+                sites.append(ParsedProfile(lease.name, host, int(port), user))
             return sites
 
 
@@ -81,7 +81,7 @@ class TestVsCode(ExporterContract, InstallContract):
         return sites
 
 
-def test_all_that_ssh_makes_of_it(tmp_path: Path) -> None:
+def test_effective_ssh_configuration(tmp_path: Path) -> None:
     (tmp_path / "config").write_text(OpenSshExporter().export_leases([make_lease()]).text)
     found = read_effective_config(tmp_path / "config", "gpurent-a")
     assert found["userknownhostsfile"] == ["/home/me/known hosts"]

@@ -46,8 +46,8 @@ class TestSftpLocalPermissions(LocalPermissionsContract):
 
 @pytest.mark.bwrap
 async def test_local_permissions_as_an_ordinary_user(tmp_path: Path) -> None:
-    if why := await find_bwrap_problem():
-        pytest.skip(why)
+    if problem := await find_bwrap_problem():
+        pytest.skip(problem)
     run_as_unprivileged_user(tmp_path, f"{__file__}::TestSftpLocalPermissions")
 
 
@@ -55,6 +55,6 @@ async def test_local_permissions_as_an_ordinary_user(tmp_path: Path) -> None:
 @pytest.mark.nightly
 @pytest.mark.timeout(1800)
 async def test_everything_as_an_ordinary_user(tmp_path: Path) -> None:
-    if why := await find_bwrap_problem():
-        pytest.skip(why)
+    if problem := await find_bwrap_problem():
+        pytest.skip(problem)
     run_as_unprivileged_user(tmp_path, __file__, "-k", "not ordinary_user")

@@ -12,8 +12,8 @@ from gpurent_plugin_sftp.backend import SftpBackend
 
 
 async def cut_transfers(tmp_path: Path, seed: int, cuts: int) -> None:
-    async with machine_fixture(tmp_path) as place:
-        done = RandomCuts(place, SftpBackend, tmp_path, seed)
+    async with machine_fixture(tmp_path) as remote:
+        done = RandomCuts(remote, SftpBackend, tmp_path, seed)
         await done.run_until(cuts)
         assert done.cut_count >= cuts
 

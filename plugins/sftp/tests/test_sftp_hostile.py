@@ -62,27 +62,27 @@ async def attempt_pull(
     *sources: str,
     limits: TransferLimits = TransferLimits(),  # noqa: B008 - frozen
 ) -> TransferReport | GpurentError:
-    cargo = PullRequest(sources=sources or ("out",), target=get_target_folder(tmp_path), limits=limits)
-    async with malicious_connection(script) as link:
+    request = PullRequest(sources=sources or ("out",), target=get_target_folder(tmp_path), limits=limits)
+    async with malicious_connection(script) as connection:
         try:
-            return await SftpBackend().pull(link, cargo, CountingProgress())
+            return await SftpBackend().pull(connection, request, CountingProgress())
         except GpurentError as error:
             return error
 
 
 @pytest.mark.parametrize("kind", [FILE, FOLDER, LINK])
 async def test_invalid_names_are_skipped(tmp_path: Path, kind: int) -> None:
-    for number, (what, name) in enumerate(HOSTILE_NAMES.items()):
-        room = tmp_path / str(number)
+    for number, (label, name) in enumerate(HOSTILE_NAMES.items()):
+        folder = tmp_path / str(number)
         script = MaliciousScript(
             {b"out": [make_entry(name, kind), make_entry(b"zz good")], b"out/" + name: [make_entry(b"evil")]}
         )
         script.links[b"out/" + name] = b"zz good"
-        found = await attempt_pull(room, script)
-        check_contained(room, found)
-        assert isinstance(found, TransferReport), (what, found)
-        assert {path.name for path in get_target_folder(room).rglob("*")} == {"out", "zz good"}, what
-        assert len(found.skipped) == (name not in (b".", b"..")), what
+        found = await attempt_pull(folder, script)
+        check_contained(folder, found)
+        assert isinstance(found, TransferReport), (label, found)
+        assert {path.name for path in get_target_folder(folder).rglob("*")} == {"out", "zz good"}, label
+        assert len(found.skipped) == (name not in (b".", b"..")), label
 
 
 @pytest.mark.parametrize("target", HOSTILE_LINK_TARGETS.values(), ids=HOSTILE_LINK_TARGETS)
@@ -175,13 +175,13 @@ async def test_existing_local_links_are_not_followed(tmp_path: Path) -> None:
 
 
 def make_failing_answer(code: int, text: str = "no \x1b[31m") -> Callable[..., Any]:
-    def fail(*given: object) -> None:
+    def fail(*args: object) -> None:
         raise asyncssh.SFTPError(code, text)
 
     return fail
 
 
-def read_changing_bytes(*given: object, turn: Any = count()) -> bytes:  # noqa: B008 - one for all
+def read_changing_bytes(*args: object, turn: Any = count()) -> bytes:  # noqa: B008 - one for all
     return b"%04d" % next(turn)
 
 
@@ -205,27 +205,29 @@ BAD_ANSWERS: dict[str, tuple[str, Callable[..., Any]]] = {
 }
 
 
-@pytest.mark.parametrize(("what", "answer"), BAD_ANSWERS.values(), ids=BAD_ANSWERS)
+@pytest.mark.parametrize(("operation", "answer"), BAD_ANSWERS.values(), ids=BAD_ANSWERS)
 async def test_invalid_answer_writes_nothing_wrong(
-    tmp_path: Path, what: str, answer: Callable[..., Any]
+    tmp_path: Path, operation: str, answer: Callable[..., Any]
 ) -> None:
     entries = [make_entry(b"a"), make_entry(b"l", LINK)]
-    found = await attempt_pull(tmp_path, MaliciousScript({b"out": entries}, {b"out/l": b"a"}, {what: answer}))
+    found = await attempt_pull(
+        tmp_path, MaliciousScript({b"out": entries}, {b"out/l": b"a"}, {operation: answer})
+    )
     check_contained(tmp_path, found)
     came = get_target_folder(tmp_path) / "out" / "a"
     assert not came.exists() or came.read_bytes() == MALICIOUS_CONTENT
-    assert came.exists() == (what == "readlink" or answer is BAD_ANSWERS["a byte at a time"][1]), found
+    assert came.exists() == (operation == "readlink" or answer is BAD_ANSWERS["a byte at a time"][1]), found
 
 
-@pytest.mark.parametrize("what", ["lstat", "open", "read", "fstat", "close", "readlink"])
-async def test_missing_answer_times_out(tmp_path: Path, what: str) -> None:
+@pytest.mark.parametrize("operation", ["lstat", "open", "read", "fstat", "close", "readlink"])
+async def test_missing_answer_times_out(tmp_path: Path, operation: str) -> None:
     script = MaliciousScript({b"out": [make_entry(b"a"), make_entry(b"l", LINK)]}, {b"out/l": b"a"})
-    script.answers[what] = script.wait_until_over
+    script.answers[operation] = script.wait_until_over
     found = await attempt_pull(tmp_path, script)
     check_contained(tmp_path, found)
     assert isinstance(found, UnavailableError)
     assert found.retryable
-    assert what in script.requests
+    assert operation in script.requests
 
 
 async def test_missing_listing_times_out(tmp_path: Path) -> None:

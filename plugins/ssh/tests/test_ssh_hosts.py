@@ -34,8 +34,8 @@ async def test_nothing_is_offered_and_no_list_says_what_is_gone() -> None:
         await host.reserve_lease(None)  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize("errand", ManualTask)
-def test_words_for_every_errand(errand: ManualTask) -> None:
-    guide = AnySshProvider().get_instructions(errand)
-    assert guide.steps
-    assert not guide.url
+@pytest.mark.parametrize("task", ManualTask)
+def test_instructions_for_every_manual_task(task: ManualTask) -> None:
+    instructions = AnySshProvider().get_instructions(task)
+    assert instructions.steps
+    assert not instructions.url

@@ -98,7 +98,7 @@ def test_the_named_python_is_kept() -> None:
         ("./train",),
     ],
 )
-def test_what_it_cannot_start_is_told(command: tuple[str, ...]) -> None:
+def test_unsupported_commands_are_reported(command: tuple[str, ...]) -> None:
     with pytest.raises(UsageError, match="torchrun only starts"):
         TorchrunLauncher().launch_command(command, PROFILE)
 

@@ -33,7 +33,7 @@ BARE = {"conv.weight": A, "fc.bias": B}
 WRAPPED = {"module.conv.weight": A, "module.fc.bias": B}
 
 
-def test_r2_there_and_back() -> None:
+def test_r2_names_survive_unwrapping_and_wrapping() -> None:
     assert wrap_names(BARE) == WRAPPED
     assert unwrap_names(WRAPPED) == BARE
     assert unwrap_names(BARE) == BARE
@@ -72,9 +72,9 @@ def test_the_parts_versions_go_with_the_names() -> None:
 def test_r2_weights_are_found_in_nested_checkpoints() -> None:
     assert find_weights(WRAPPED) == ((), WRAPPED)
     nested = {"epoch": 3, "model": {"state_dict": WRAPPED, "note": "x"}}
-    place, state = find_weights(nested)
-    assert (place, state) == (("model", "state_dict"), WRAPPED)
-    assert replace_weights(nested, place, BARE) == {"epoch": 3, "model": {"state_dict": BARE, "note": "x"}}
+    prefix, state = find_weights(nested)
+    assert (prefix, state) == (("model", "state_dict"), WRAPPED)
+    assert replace_weights(nested, prefix, BARE) == {"epoch": 3, "model": {"state_dict": BARE, "note": "x"}}
     assert nested["model"]["state_dict"] is WRAPPED, "the old one is not touched"  # type: ignore[index]
     assert find_weights({"model": A}) == ((), {"model": A}), "a part that is called model"
     for nothing in ({}, {"epoch": 3}, [A], None, {"model": {"model": {"model": {"model": BARE}}}}):
@@ -87,7 +87,7 @@ def test_prefix_of() -> None:
     assert find_prefix(BARE) == find_prefix([]) == ""
 
 
-def test_the_file_stands_alone() -> None:
+def test_the_helper_file_needs_no_other_module() -> None:
     """It is copied beside the user's script, so importing it must need neither gpurent nor PyTorch."""
     text = f"exec(open({gpurent_torch.__file__!r}).read(), {{'__name__': 'alone'}})"
     code = f"{text}; import sys; print(sorted(sys.modules))"

@@ -69,8 +69,8 @@ def test_r2_show_says_that_it_is_wrapped_and_what_to_do() -> None:
 class HostilePickle:
     """Pickles as a name that a hostile file may contain."""
 
-    def __init__(self, function: Callable[..., Any], *given: object) -> None:
-        self.call = (function, given)
+    def __init__(self, function: Callable[..., Any], *args: object) -> None:
+        self.call = (function, args)
 
     def __reduce__(self) -> Any:
         return self.call
@@ -80,13 +80,13 @@ class HostilePickle:
 def test_r2_hostile_pickles_are_refused_and_run_nothing(tmp_path: Path, protocol: int) -> None:
     mark = tmp_path / "owned"
     shell = HostilePickle(os.system, f"touch {mark}")
-    for evil in (
+    for hostile in (
         shell,
         HostilePickle(eval, "1"),
         HostilePickle(getattr, "a", "upper"),
         HostilePickle(pickle.loads, b""),
     ):
-        data = pickle.dumps({"module.a": evil}, protocol=protocol)
+        data = pickle.dumps({"module.a": hostile}, protocol=protocol)
         with pytest.raises(CheckpointRefused):
             read_checkpoint(write_checkpoint(tmp_path / "evil.pt", data))
         with pytest.raises(UsageError, match="cannot show"):
@@ -141,9 +141,9 @@ def test_the_helper_is_put_beside_the_script_once(tmp_path: Path) -> None:
     for _time in range(2):
         done = CliRunner().invoke(helper_command, [str(tmp_path)], obj=app)
         assert done.exit_code == 0, done.output
-    mine = tmp_path / "gpurent_torch.py"
-    assert "def parallelize" in mine.read_text()
-    mine.write_text("# my own")
+    own_file = tmp_path / "gpurent_torch.py"
+    assert "def parallelize" in own_file.read_text()
+    own_file.write_text("# my own")
     done = CliRunner().invoke(helper_command, [str(tmp_path)], obj=app)
     assert isinstance(done.exception, UsageError)
-    assert mine.read_text() == "# my own"
+    assert own_file.read_text() == "# my own"

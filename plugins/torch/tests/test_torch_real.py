@@ -199,11 +199,11 @@ def test_r2_the_command_unwraps_and_wraps(folder: Path) -> None:
 
 
 def test_the_file_is_a_program_too(folder: Path) -> None:
-    shown = json.loads(
+    report = json.loads(
         run_in_folder(folder, sys.executable, HELPER.name, "show", str(SAVED / "legacy.pt")).stdout
     )
-    assert shown["prefix"] == "module."
-    assert {tensor["name"]: tensor["bytes"] for tensor in shown["tensors"]}["module.0.weight"] == 24
+    assert report["prefix"] == "module."
+    assert {tensor["name"]: tensor["bytes"] for tensor in report["tensors"]}["module.0.weight"] == 24
     wrong = run_in_folder(
         folder,
         sys.executable,

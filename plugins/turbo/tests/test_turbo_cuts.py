@@ -14,8 +14,8 @@ NO_PYTHON = ("python3", "python")
 
 
 async def cut_transfers(tmp_path: Path, seed: int, cuts: int, missing: tuple[str, ...]) -> None:
-    async with machine_fixture(tmp_path, missing=missing) as place:
-        done = RandomCuts(place, lambda: TurboBackend({}), tmp_path, seed)
+    async with machine_fixture(tmp_path, missing=missing) as remote:
+        done = RandomCuts(remote, lambda: TurboBackend({}), tmp_path, seed)
         await done.run_until(cuts)
         assert done.cut_count >= cuts
 

@@ -69,8 +69,8 @@ def make_transfers(progress: Progress) -> FileTransfers:
     return FileTransfers(plugins, EventEmitter(ManualClock()), SingleProgressDisplay(progress))
 
 
-def wrap_connection(link: SshConnection) -> ReconnectingConnection:
-    return cast(ReconnectingConnection, SingleConnection(link))
+def wrap_connection(connection: SshConnection) -> ReconnectingConnection:
+    return cast(ReconnectingConnection, SingleConnection(connection))
 
 
 class TestWithoutPythonAndTar(TransferContract):
@@ -85,30 +85,30 @@ class TestWithoutPythonAndTar(TransferContract):
 
 async def test_without_python_and_tar_turbo_fails_before_any_transfer(tmp_path: Path) -> None:
     source = make_tree(tmp_path / "source", files=3, large=0)
-    async with machine_fixture(tmp_path, missing=("python3", "tar")) as place:
-        link = await place.connect()
+    async with machine_fixture(tmp_path, missing=("python3", "tar")) as remote:
+        connection = await remote.connect()
         with pytest.raises(TransferUnsupported, match="python3"):
             await TurboBackend({}).push(
-                link, PushRequest(sources=(source,), target="w", contents_only=True), CountingProgress()
+                connection, PushRequest(sources=(source,), target="w", contents_only=True), CountingProgress()
             )
         with pytest.raises(TransferUnsupported, match="python3"):
             await TurboBackend({}).pull(
-                link, PullRequest(sources=("w",), target=tmp_path / "home"), CountingProgress()
+                connection, PullRequest(sources=("w",), target=tmp_path / "home"), CountingProgress()
             )
-        assert not (place.home / "w").exists()
+        assert not (remote.home / "w").exists()
 
 
 async def test_without_a_local_ssh_channels_are_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("gpurent_plugin_turbo.backend.has_ssh", lambda: False)
     source = make_tree(tmp_path / "source", large=16_000_000)
-    async with machine_fixture(tmp_path) as place:
-        link = await place.connect()
+    async with machine_fixture(tmp_path) as remote:
+        connection = await remote.connect()
         await TurboBackend({}).push(
-            link, PushRequest(sources=(source,), target="w", contents_only=True), CountingProgress()
+            connection, PushRequest(sources=(source,), target="w", contents_only=True), CountingProgress()
         )
-        assert read_tree(place.home / "w") == read_tree(source)
+        assert read_tree(remote.home / "w") == read_tree(source)
         await TurboBackend({}).pull(
-            link, PullRequest(sources=("w",), target=tmp_path / "home"), CountingProgress()
+            connection, PullRequest(sources=("w",), target=tmp_path / "home"), CountingProgress()
         )
         assert read_tree(tmp_path / "home" / "w") == read_tree(source)
 
@@ -117,31 +117,31 @@ async def test_bandwidth_limit_is_respected(tmp_path: Path) -> None:
     source = tmp_path / "source"
     source.mkdir()
     (source / "f").write_bytes(os.urandom(3_000_000))
-    async with machine_fixture(tmp_path) as place:
-        link = await place.connect()
-        cargo = PushRequest(sources=(source,), target="w", contents_only=True, bandwidth_limit=2_000_000)
-        report = await TurboBackend({}).push(link, cargo, CountingProgress())
+    async with machine_fixture(tmp_path) as remote:
+        connection = await remote.connect()
+        request = PushRequest(sources=(source,), target="w", contents_only=True, bandwidth_limit=2_000_000)
+        report = await TurboBackend({}).push(connection, request, CountingProgress())
         assert report.seconds > 0.5
         assert report.sent <= report.seconds * 2_000_000 + 1_600_000
 
 
 async def test_full_verification_ignores_size_and_time(tmp_path: Path) -> None:
     source = make_tree(tmp_path / "source", files=5)
-    async with machine_fixture(tmp_path) as place:
-        link = await place.connect()
-        cargo = PushRequest(sources=(source,), target="w", contents_only=True, verify="full")
-        await TurboBackend({}).push(link, cargo, CountingProgress())
+    async with machine_fixture(tmp_path) as remote:
+        connection = await remote.connect()
+        request = PushRequest(sources=(source,), target="w", contents_only=True, verify="full")
+        await TurboBackend({}).push(connection, request, CountingProgress())
         for name in ("part0/file000.txt", "large.bin"):
-            there, stamp = place.home / "w" / name, (source / name).stat().st_mtime_ns
-            there.chmod(0o644)
-            there.write_bytes(bytes(there.stat().st_size))
-            os.utime(there, ns=(stamp, stamp))
-        await TurboBackend({}).push(link, cargo, CountingProgress())
-        assert {k: v[-1] for k, v in read_tree(place.home / "w").items()} == {
+            remote_path, stamp = remote.home / "w" / name, (source / name).stat().st_mtime_ns
+            remote_path.chmod(0o644)
+            remote_path.write_bytes(bytes(remote_path.stat().st_size))
+            os.utime(remote_path, ns=(stamp, stamp))
+        await TurboBackend({}).push(connection, request, CountingProgress())
+        assert {k: v[-1] for k, v in read_tree(remote.home / "w").items()} == {
             k: v[-1] for k, v in read_tree(source).items()
         }
         home = PullRequest(sources=("w",), target=tmp_path / "home", verify="full")
-        await TurboBackend({}).pull(link, home, CountingProgress())
+        await TurboBackend({}).pull(connection, home, CountingProgress())
         assert {k: v[-1] for k, v in read_tree(tmp_path / "home" / "w").items()} == {
             k: v[-1] for k, v in read_tree(source).items()
         }

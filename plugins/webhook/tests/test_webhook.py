@@ -34,7 +34,7 @@ NOTICE = Notice(
 
 
 @pytest.fixture(autouse=True)
-def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+def _no_retry_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "RETRY_PAUSES", (0.0, 0.0))
 
 
@@ -73,14 +73,14 @@ async def test_without_a_key_nothing_is_signed() -> None:
     assert "x-gpurent-signature" not in server.requests[0].headers
 
 
-async def test_a_server_that_fails_is_not_asked_again() -> None:
+async def test_failing_server_is_not_retried() -> None:
     async with http_server(http_reply(status="500 Internal Server Error")) as server:
         with pytest.raises(UnavailableError, match="returned HTTP 500"):
             await send(f"{server.url}/key-CANARY")
     assert len(server.requests) == 1
 
 
-async def test_a_busy_server_is_asked_again_under_the_same_key() -> None:
+async def test_busy_server_is_retried_with_the_same_key() -> None:
     async with http_server(
         http_reply(status="503 Busy"), http_reply(status="429 Slow Down"), http_reply()
     ) as server:
@@ -97,18 +97,18 @@ async def test_a_server_that_stays_busy_is_given_up() -> None:
     assert len(server.requests) == 3
 
 
-async def test_a_silent_server_is_left_and_not_asked_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    async def hang(writer: asyncio.StreamWriter) -> None:
+async def test_silent_server_times_out_and_is_not_retried(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def never_answer(writer: asyncio.StreamWriter) -> None:
         await writer.wait_closed()
 
     monkeypatch.setattr(module, "TIMEOUT", 0.5)
-    async with http_server(hang) as server:
+    async with http_server(never_answer) as server:
         with pytest.raises(UnavailableError, match="does not answer"):
             await send(server.url)
     assert len(server.requests) == 1, "it may have arrived"
 
 
-async def test_nobody_listens() -> None:
+async def test_connection_refused() -> None:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         url = f"http://127.0.0.1:{free.getsockname()[1]}/key-CANARY"
@@ -126,21 +126,21 @@ async def test_a_redirect_is_not_followed() -> None:
     assert other.requests == []
 
 
-async def test_a_body_that_never_ends_holds_nobody() -> None:
-    async def drip(writer: asyncio.StreamWriter) -> None:
+async def test_endless_body_does_not_block() -> None:
+    async def send_endless_body(writer: asyncio.StreamWriter) -> None:
         writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n")
         while True:
             writer.write(b".")
             await writer.drain()
             await asyncio.sleep(0.05)
 
-    async with http_server(drip) as server:
+    async with http_server(send_endless_body) as server:
         await send(server.url)
 
 
 @pytest.mark.parametrize(
     "url", ["http://example.com/x", "ftp://127.0.0.1/", "example.com", "https://", "http://["]
 )
-def test_only_addresses_that_keep_a_secret(url: str) -> None:
+def test_only_secure_addresses_are_accepted(url: str) -> None:
     with pytest.raises(UsageError):
         WebhookNotifier(url, "")

@@ -51,8 +51,8 @@ async def make_driver_fixture(driver_name: DriverName, tmp_path: Path) -> AsyncI
         return made[-1]
 
     yield make
-    for lab in made:
-        await lab.driver.close()
+    for fixture in made:
+        await fixture.driver.close()
 
 
 @pytest.fixture

@@ -39,9 +39,18 @@ class DriverFixture:
     async def connect(self, machine: BootedMachine, **options: Any) -> asyncssh.SSHClientConnection:
         """Log in by password, with the host key pinned and nothing of the caller's own SSH settings."""
         known = f"[{machine.host}]:{machine.port} {machine.host_key}".encode()
-        given = {"username": machine.spec.user, "password": machine.spec.password, "client_keys": None}
+        connect_options = {
+            "username": machine.spec.user,
+            "password": machine.spec.password,
+            "client_keys": None,
+        }
         return await asyncssh.connect(
-            machine.host, machine.port, known_hosts=known, config=None, agent_path=None, **(given | options)
+            machine.host,
+            machine.port,
+            known_hosts=known,
+            config=None,
+            agent_path=None,
+            **(connect_options | options),
         )
 
     @asynccontextmanager

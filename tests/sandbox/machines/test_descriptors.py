@@ -23,17 +23,17 @@ async def test_a_number_that_was_closed_under_a_reader_serves_its_next_owner() -
     again, new_sink = os.pipe()
     assert again == source
     new = AsyncDescriptor(again)
-    heard = asyncio.ensure_future(new.read())
+    read_task = asyncio.ensure_future(new.read())
     async with asyncio.timeout(20):
         assert await reading == b""
         os.write(new_sink, b"greeting")
-        assert await heard == b"greeting"
+        assert await read_task == b"greeting"
     new.close()
     os.close(sink)
     os.close(new_sink)
 
 
-async def test_a_writer_whose_end_is_closed_is_told() -> None:
+async def test_writer_whose_end_is_closed_gets_an_error() -> None:
     source, sink = os.pipe()
     full = AsyncDescriptor(sink)
     writing = asyncio.ensure_future(full.write(bytes(1 << 20)))

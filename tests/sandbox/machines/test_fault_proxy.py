@@ -88,7 +88,7 @@ class RawClient:
         return await self.reader.readexactly(len(REPLY))
 
 
-async def test_without_a_plan_it_is_a_wire(echo_proxy: FaultProxy) -> None:
+async def test_without_a_plan_it_forwards_everything(echo_proxy: FaultProxy) -> None:
     data = bytes(range(256)) * 20_000
     async with RawClient(echo_proxy) as client:
         sending = asyncio.create_task(client.send(data))
@@ -114,7 +114,7 @@ async def test_cut_after_exactly_k_bytes_up(echo_proxy: FaultProxy, target: Coun
     assert target.received == b"x" * 700
 
 
-async def test_a_polite_cut(echo_proxy: FaultProxy) -> None:
+async def test_orderly_close(echo_proxy: FaultProxy) -> None:
     echo_proxy.plan = FaultPlan(cut_download_after=10, cut_mode="close")
     async with RawClient(echo_proxy) as client:
         await client.send(b"x" * 20)
@@ -149,7 +149,7 @@ async def test_a_plan_counts_from_when_it_is_set(echo_proxy: FaultProxy) -> None
         assert await client.receive_all() == (b"y" * 5, True)
 
 
-async def test_stall_and_flow_again(echo_proxy: FaultProxy) -> None:
+async def test_stall_and_resume(echo_proxy: FaultProxy) -> None:
     async with RawClient(echo_proxy) as client:
         echo_proxy.plan = FaultPlan(stall=True)
         await client.send(b"late")
@@ -159,7 +159,7 @@ async def test_stall_and_flow_again(echo_proxy: FaultProxy) -> None:
         assert await asyncio.wait_for(client.reader.readexactly(4), 5) == b"late"
 
 
-async def test_round_trip_delays_without_narrowing(echo_proxy: FaultProxy) -> None:
+async def test_round_trip_delay_keeps_the_bandwidth(echo_proxy: FaultProxy) -> None:
     echo_proxy.plan = FaultPlan(rtt=0.2)
     data = b"x" * 4_000_000
     async with RawClient(echo_proxy) as client:
@@ -238,7 +238,7 @@ async def test_answer_500_after_effect(http_proxy: FaultProxy, target: CountingS
     assert target.requests == 1
 
 
-async def test_close_gives_the_port_back(echo_proxy: FaultProxy) -> None:
+async def test_close_releases_the_port(echo_proxy: FaultProxy) -> None:
     port = echo_proxy.port
     await echo_proxy.close()
     await echo_proxy.close()

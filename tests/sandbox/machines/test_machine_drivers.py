@@ -176,7 +176,7 @@ async def test_auto_says_why_it_fell_back(monkeypatch: pytest.MonkeyPatch, tmp_p
 
     monkeypatch.setattr(machines.driver_selection, "find_bwrap_problem", trouble)
     driver = await select_driver("auto", tmp_path / "a")
-    assert (driver.name, driver.why) == ("embedded", "user namespaces are not allowed")
+    assert (driver.name, driver.fallback_reason) == ("embedded", "user namespaces are not allowed")
     await driver.close()
     with pytest.raises(UsageError, match="user namespaces"):
         await select_driver("bwrap", tmp_path / "b")
@@ -185,7 +185,9 @@ async def test_auto_says_why_it_fell_back(monkeypatch: pytest.MonkeyPatch, tmp_p
 @pytest.mark.bwrap
 async def test_auto_prefers_bwrap(bwrap_problem: str, tmp_path: Path) -> None:
     driver = await select_driver("auto", tmp_path)
-    assert (driver.name, driver.why) == (("embedded", bwrap_problem) if bwrap_problem else ("bwrap", ""))
+    assert (driver.name, driver.fallback_reason) == (
+        ("embedded", bwrap_problem) if bwrap_problem else ("bwrap", "")
+    )
     await driver.close()
 
 
@@ -196,16 +198,16 @@ async def test_bwrap_hides_the_host(
     if driver_name != "bwrap":
         pytest.skip("an embedded machine hides nothing")
     (tmp_path / "secret").write_text("of the host")
-    lab = await make_driver_fixture()
-    machine = await lab.boot(user="root", hostname="iZuf69")
-    listing = await lab.read_output(
+    fixture = await make_driver_fixture()
+    machine = await fixture.boot(user="root", hostname="iZuf69")
+    listing = await fixture.read_output(
         machine, "ls / /home /tmp; cat /etc/hostname; ls -A ~; hostname; pgrep -c -u 1000 ."
     )
     *rest, count = listing.split()
     assert {"data", "usr", "iZuf69"} <= set(rest)
     assert not {"boot", "mnt", "srv", "media", tmp_path.parts[2]} & set(rest)
     assert int(count) < 10
-    assert (await lab.run_command(machine, f"cat {tmp_path}/secret")).exit_status == 1
+    assert (await fixture.run_command(machine, f"cat {tmp_path}/secret")).exit_status == 1
     assert machine.home == "/root"
 
 
@@ -220,7 +222,7 @@ async def test_bwrap_hides_the_host(
         {"missing": ("../screen",)},
     ],
 )
-def test_a_spec_that_no_machine_could_have(wrong: dict[str, Any]) -> None:
+def test_invalid_machine_spec(wrong: dict[str, Any]) -> None:
     fine: dict[str, Any] = {"user": "mist", "password": "pw", "hostname": "h", "data": "d"}
     with pytest.raises(ValueError, match=next(iter(wrong))):
         MachineSpec(**(fine | wrong))

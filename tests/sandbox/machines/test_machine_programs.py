@@ -55,7 +55,7 @@ async def test_an_unknown_package(driver_fixture: DriverFixture) -> None:
     assert (done.exit_status, done.stderr) == (100, "E: Unable to locate package no-such-thing\n")
 
 
-async def test_a_new_boot_has_forgotten_what_was_installed(driver_fixture: DriverFixture) -> None:
+async def test_installed_programs_are_gone_after_a_new_boot(driver_fixture: DriverFixture) -> None:
     machine = await driver_fixture.boot(missing=("screen",))
     await driver_fixture.read_output(machine, "apt-get install -y screen")
     await driver_fixture.driver.kill(machine.id)
@@ -79,7 +79,7 @@ async def test_python2_refuses_what_python3_runs(driver_fixture: DriverFixture) 
     assert "Python 2.7" in await driver_fixture.read_output(machine, "python --version 2>&1")
 
 
-async def test_python2_draws_the_line_at_syntax(driver_fixture: DriverFixture) -> None:
+async def test_python2_checks_only_syntax(driver_fixture: DriverFixture) -> None:
     machine = await driver_fixture.boot(python="python2")
     async with driver_fixture.open_connection(machine) as connection:
         for name, source in (NEW_SYNTAX | OLD_SYNTAX).items():

@@ -55,13 +55,13 @@ async def test_a_detached_child_with_its_own_output_does_not_hold_the_session(
     assert done.stdout == "started\n"
 
 
-async def test_a_command_on_a_terminal_may_end_before_anybody_looks(
+async def test_command_on_a_terminal_may_end_before_its_output_is_read(
     driver_fixture: DriverFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     spawn = SupervisorClient.spawn
 
-    async def slow(self: SupervisorClient, *given: Any, **more: Any) -> Any:
-        child = await spawn(self, *given, **more)
+    async def slow(self: SupervisorClient, *args: Any, **more: Any) -> Any:
+        child = await spawn(self, *args, **more)
         await asyncio.shield(child.ended)
         return child
 

@@ -26,16 +26,16 @@ async def read_ticks(driver_fixture: DriverFixture, machine: BootedMachine) -> i
     )
 
 
-@pytest.mark.parametrize("keeper", ["screen", "tmux"])
-async def test_a_detached_session_survives_a_cut(driver_fixture: DriverFixture, keeper: str) -> None:
+@pytest.mark.parametrize("backend_name", ["screen", "tmux"])
+async def test_a_detached_session_survives_a_cut(driver_fixture: DriverFixture, backend_name: str) -> None:
     machine = await driver_fixture.boot()
     connection = await driver_fixture.connect(machine)
-    await connection.run(START_COMMANDS[keeper], check=True)
+    await connection.run(START_COMMANDS[backend_name], check=True)
     before = await read_ticks(driver_fixture, machine)
     assert await driver_fixture.driver.cut_connections(machine.id) >= 1
     with contextlib.suppress(asyncssh.Error, OSError):
         await asyncio.wait_for(connection.wait_closed(), 5)
-    assert (await driver_fixture.read_output(machine, LIST_COMMANDS[keeper])).strip() == "1"
+    assert (await driver_fixture.read_output(machine, LIST_COMMANDS[backend_name])).strip() == "1"
     await asyncio.sleep(0.15)
     assert await read_ticks(driver_fixture, machine) > before
     await driver_fixture.driver.kill(machine.id)
@@ -142,7 +142,7 @@ async def test_a_frozen_machine_can_be_killed(driver_fixture: DriverFixture) -> 
     assert driver_fixture.driver.list_processes(machine.id) == []
 
 
-async def test_a_fault_plan_cuts_the_wire_of_one_machine(driver_fixture: DriverFixture) -> None:
+async def test_fault_plan_cuts_the_connections_of_one_machine(driver_fixture: DriverFixture) -> None:
     machine = await driver_fixture.boot()
     machine.proxy.plan = type(machine.proxy.plan)(cut_download_after=2000, times=1)
     with pytest.raises((asyncssh.ConnectionLost, OSError)):

@@ -21,29 +21,29 @@ async def run_until_stopped(driver_fixture: DriverFixture, machine: BootedMachin
 
 
 @pytest.mark.parametrize("script", ["~/shutdown.sh", "/mistgpu/shutdown.sh"])
-async def test_a_stop_script_tells_the_provider_and_ends_the_machine(
+async def test_stop_script_notifies_the_provider_and_ends_the_machine(
     driver_fixture: DriverFixture, eventually: Eventually, script: str
 ) -> None:
     if driver_fixture.driver.name == "embedded" and script.startswith("/mistgpu"):
         pytest.skip("an embedded machine has the host's root folder")
-    told: list[str] = []
+    notified: list[str] = []
     seen = asyncio.Event()
 
     async def on_stop(machine_id: str) -> None:
-        told.append(machine_id)
+        notified.append(machine_id)
         await seen.wait()
 
     machine = await driver_fixture.boot(on_stop, stop_scripts=(script,))
     async with driver_fixture.open_connection(machine) as connection:
         process = await connection.create_process(f"{script}; echo no")
         assert await process.stdout.readline() == "shutting down\n"
-        await eventually(lambda: told)
+        await eventually(lambda: notified)
         assert machine.alive
         seen.set()
         with pytest.raises((asyncssh.Error, OSError)):  # the rest of the command does not run either
             await asyncio.wait_for(process.stdout.read(), 10)
     await eventually(lambda: not machine.alive)
-    assert told == [machine.id]
+    assert notified == [machine.id]
 
 
 @pytest.mark.parametrize(
@@ -54,7 +54,7 @@ def test_a_stop_script_never_stands_in_for_a_program_of_the_host(script: str) ->
         MachineSpec(user="u", password="p", hostname="h", data="d", stop_scripts=(script,))
 
 
-async def test_the_words_that_end_a_computer_are_harmless_inside(driver_fixture: DriverFixture) -> None:
+async def test_shutdown_commands_are_harmless_inside(driver_fixture: DriverFixture) -> None:
     machine = await driver_fixture.boot()
     found = await driver_fixture.read_output(
         machine, "command -v shutdown poweroff halt reboot; bash -lc 'command -v poweroff'"
@@ -88,15 +88,15 @@ async def test_a_callback_that_fails_does_not_keep_the_machine_up(
     driver_fixture: DriverFixture, eventually: Eventually, caplog: pytest.LogCaptureFixture
 ) -> None:
     async def on_stop(machine_id: str) -> None:
-        raise ValueError("a bug in a portal")
+        raise ValueError("a bug in a simulator")
 
     machine = await driver_fixture.boot(on_stop, stop_scripts=("~/shutdown.sh",))
     await run_until_stopped(driver_fixture, machine, "./shutdown.sh")
     await eventually(lambda: not machine.alive)
-    assert "a bug in a portal" in caplog.text
+    assert "a bug in a simulator" in caplog.text
 
 
-async def test_a_machine_whose_own_processes_die_is_tidied_up(
+async def test_machine_whose_own_processes_die_is_cleaned_up(
     driver_fixture: DriverFixture, eventually: Eventually
 ) -> None:
     machine = await driver_fixture.boot()

@@ -142,7 +142,7 @@ def balance_command(app: CliContext, provider: str | None) -> None:
     found = app.run(look)
     data = [{"provider": name, "balance": balance} for name, balance in found]
     rows = [(name, str(balance.available), str(balance.held or "-")) for name, balance in found]
-    head = (_("provider"), _("balance"), _("held"))
+    head = (_("provider"), _("balance"), _("deposits held"))
     app.show(
         data, format_table(head, rows, right=(1, 2)) if rows else _("You are not logged in to any provider.")
     )

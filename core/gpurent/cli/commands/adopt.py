@@ -1,4 +1,4 @@
-"""``adopt declare``: machines that were rented manually."""
+"""``adopt declare``: machines that were rented outside gpurent."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import click
 from gpurent.cli.arguments import complete_providers, lease_argument
 from gpurent.cli.commands.listing import show_lease
 from gpurent.cli.context import CliContext, json_option
-from gpurent.cli.params import PRICE, TimeOrDuration, declared_end_options, make_terms, resolve_end
+from gpurent.cli.params import PRICE, TimeOrDuration, declared_terms_options, make_terms, resolve_end
 from gpurent.domain.access import Endpoint
 from gpurent.domain.lease import Lease
 from gpurent.domain.money import UnitPrice
@@ -36,19 +36,24 @@ if TYPE_CHECKING:
     "-p",
     required=True,
     shell_complete=complete_providers,
-    help=_("Provider where it was rented."),
+    help=_("Provider from which the machine was rented."),
 )
-@click.option("--price", type=PRICE, default="0", help=_("Its price, e.g. 3.5CNY/h (default: free)."))
-@declared_end_options
+@click.option(
+    "--price",
+    type=PRICE,
+    default="0",
+    help=_("The machine's price, e.g. 3.5CNY/h (default: none; no cost is recorded)."),
+)
+@declared_terms_options
 @click.option(
     "--key",
     "key",
     type=click.Path(path_type=Path, exists=True, dir_okay=False),
     metavar="FILE",
-    help=_("Private key file to log in with, instead of the password."),
+    help=_("The machine's private key file, to log in with instead of the password."),
 )
 @click.option(
-    "--fingerprint", default="", metavar="SHA256:…", help=_("Expected fingerprint of the host key.")
+    "--fingerprint", default="", metavar="SHA256:…", help=_("The machine's expected host key fingerprint.")
 )
 @click.option(
     "--stdin",
@@ -69,10 +74,10 @@ def adopt_command(
     fingerprint: str,
     from_stdin: str | None,
 ) -> None:
-    """Manage a machine that you rented on the provider's pages: from now on it is a lease like any other.
+    """Adopt a machine that you rented outside gpurent: from now on it is a lease like any other.
 
-    Its password is prompted for (or read with --stdin password) and never appears on a command line. Its cost is
-    computed from the price that you declare.
+    The machine's password is prompted for (or read with --stdin password) and never appears on a command line. Its
+    cost is computed from the price that you declare.
     """
     from gpurent.workflow.manual.adopt import AdoptionRequest
 
@@ -120,7 +125,7 @@ def _make_secret_question(name: str, text: str) -> Question:
 
 @click.command("declare")
 @lease_argument
-@declared_end_options
+@declared_terms_options
 @json_option
 @click.pass_obj
 def declare_command(

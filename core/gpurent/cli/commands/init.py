@@ -17,7 +17,7 @@ from gpurent.cli.trip_spec import check_spec, collect_field_values, trip_options
 from gpurent.domain.money import Money
 from gpurent.domain.trip_fields import PROJECT_FILE
 from gpurent.domain.trip_values import make_trip_spec
-from gpurent.locale import _
+from gpurent.locale import _, join_list
 from gpurent.locale.durations import format_compact_duration
 
 
@@ -107,7 +107,7 @@ def _ask_fields(app: CliContext, values: dict[str, Any]) -> None:
         if name not in values:
             values[name] = ask(label, "")
 
-    known = ", ".join(app.registry.list_names("lease"))
+    known = join_list(app.registry.list_names("lease"))
     ask_words("provider", _("Providers to rent from, in order of preference ({known})").format(known=known))
     ask_text("gpu", _("Part of the GPU's name (empty: any)"))
     if command := ask(_("Command to run"), shlex.join(values.get("command", []))):

@@ -13,15 +13,15 @@ from gpurent.cli.arguments import lease_argument
 from gpurent.cli.commands.listing import show_lease
 from gpurent.cli.context import CliContext, json_option
 from gpurent.cli.params import (
-    MOMENT,
+    DURATION,
     PRICE,
-    SPAN,
+    TIME,
     TimeOrDuration,
-    declared_end_options,
+    declared_terms_options,
     make_terms,
     no_browser_option,
 )
-from gpurent.cli.trip_spec import check_spec, collect_field_values, field_options
+from gpurent.cli.trip_spec import add_field_options, check_spec, collect_field_values
 from gpurent.cli.views.render import format_moment, format_receipt
 from gpurent.cli.views.table import format_table
 from gpurent.domain.health import HealthReport
@@ -43,10 +43,10 @@ _LIMIT_FIELDS = ("for", "budget", "deadline", "idle", "idle_load", "timer")
 
 
 @click.command("rent")
-@field_options(("provider", *_MACHINE_FIELDS, *_LIMIT_FIELDS, "notify"))
+@add_field_options(("provider", *_MACHINE_FIELDS, *_LIMIT_FIELDS, "notify"))
 @click.option("--cpu", is_flag=True, help=_("Rent a CPU-only machine, where available."))
 @click.option("--price", type=PRICE, help=_("Price of a machine that you rent manually, e.g. 3.5CNY/h."))
-@declared_end_options
+@declared_terms_options
 @no_browser_option
 @json_option
 @click.pass_obj
@@ -78,7 +78,7 @@ def rent_command(
 @click.command("renew")
 @lease_argument
 @click.option(
-    "--for", "term", type=SPAN, required=True, help=_("How much time to add, e.g. 1d, 2h30m or 1天.")
+    "--for", "term", type=DURATION, required=True, help=_("How much time to add, e.g. 1d or 2h30m.")
 )
 @json_option
 @click.pass_obj
@@ -95,7 +95,7 @@ def renew_command(app: CliContext, lease: str, term: timedelta) -> None:
 
 @click.command("upgrade")
 @lease_argument
-@field_options((*_MACHINE_FIELDS, "for"))
+@add_field_options((*_MACHINE_FIELDS, "for"))
 @json_option
 @click.pass_obj
 def upgrade_command(app: CliContext, /, lease: str, **given: Any) -> None:
@@ -110,7 +110,7 @@ def upgrade_command(app: CliContext, /, lease: str, **given: Any) -> None:
 @json_option
 @click.pass_obj
 def restart_command(app: CliContext, lease: str) -> None:
-    """Start a stopped machine again with its kept files, as a new lease."""
+    """Start a machine again after it was shut down, with its kept files, as a new lease."""
     found = app.run(lambda application: application.lease_changes.restart(lease))
     app.show(found, lambda: f"{found.id}: {found.endpoint}")
 
@@ -137,13 +137,13 @@ def release_command(app: CliContext, lease: str, confirmed: bool) -> None:
 
 @click.command("timer")
 @lease_argument
-@click.option("--for", "term", type=SPAN, help=_("Shut down after this time, e.g. 2h30m."))
+@click.option("--for", "term", type=DURATION, help=_("Shut down after this time, e.g. 2h30m."))
 @click.option(
     "--until",
-    type=MOMENT,
+    type=TIME,
     help=_("Shut down at this time, e.g. 18:30 or 2026-11-24T18:30 (your local time)."),
 )
-@click.option("--extend", type=SPAN, help=_("Postpone the shutdown by this much."))
+@click.option("--extend", type=DURATION, help=_("Postpone the shutdown by this much."))
 @click.option("--off", is_flag=True, help=_("Turn the timer off."))
 @json_option
 @click.pass_obj
@@ -214,12 +214,13 @@ def doctor_command(app: CliContext, lease: str, python: str) -> None:
     """
     health = app.run(lambda application: application.doctor.examine_lease(lease, python))
     data = {"verdict": health.verdict, **asdict(health, recurse=False)}
-    app.show(data, lambda: format_health(health))
+    app.show(data, lambda: format_health(health, lease))
     if health.verdict.value == "failure":
         raise SystemExit(RemoteError.exit_code)
 
 
-def format_health(health: HealthReport) -> str:
+def format_health(health: HealthReport, lease: str) -> str:
+    """Format each finding with its advice, whose commands name ``lease``."""
     rows = [
         (_(VERDICT_TITLES[found.verdict.value]), _(CHECK_TITLES.get(found.check, found.check)), found.text)
         for found in health.findings
@@ -229,5 +230,5 @@ def format_health(health: HealthReport) -> str:
     for line, finding in zip(lines[2:], health.findings, strict=True):
         shown.append(click.style(line, fg=_VERDICT_COLOURS[finding.verdict.value]))
         if finding.advice:
-            shown.append(f"    {finding.advice}")
+            shown.append(f"    {finding.advice.replace(' LEASE', f' {lease}')}")
     return "\n".join(shown)

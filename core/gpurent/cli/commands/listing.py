@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 async def fetch_times(application: Application, leases: Sequence[Lease]) -> LeaseTimeTable:
     """Fetch the time left of ``leases``; queries the accounts."""
     figures = await application.time_left.get_time_left(leases)
-    return LeaseTimeTable.from_figures(leases, figures, application.alarms, application.machine_timers)
+    return LeaseTimeTable.from_figures(leases, figures, application.time_warnings, application.machine_timers)
 
 
 def show_lease(
@@ -35,7 +35,8 @@ def show_lease(
 
     def text() -> str:
         shown = format_lease(found, times)
-        return f"{shown}\n\n{format_machine(found, app.registry)}" if with_machine else shown
+        machine = format_machine(found, app.registry) if with_machine else ""
+        return f"{shown}\n\n{machine}" if machine else shown
 
     found, times = app.run(go)
     app.show(times.lease_json(found), text)
@@ -56,7 +57,7 @@ def ls_command(app: CliContext, over: bool, refresh: bool) -> None:
     def look(state: StoredState) -> tuple[list[Lease], LeaseTimeTable]:
         leases = state.leases.list_leases(include_over=over)
         figures = state.last_seen.get_last_seen(leases)
-        return leases, LeaseTimeTable.from_figures(leases, figures, state.alarms, state.machine_timers)
+        return leases, LeaseTimeTable.from_figures(leases, figures, state.time_warnings, state.machine_timers)
 
     found, times = app.run(ask) if refresh else app.read_state(look)
     hint = "" if refresh or not found else "\n" + _("Last known state; use --refresh to ask the providers.")
@@ -65,7 +66,7 @@ def ls_command(app: CliContext, over: bool, refresh: bool) -> None:
 
 @click.command("show")
 @lease_argument
-@click.option("--probe", is_flag=True, help=_("Check the machine again."))
+@click.option("--probe", is_flag=True, help=_("Examine the machine again."))
 @json_option
 @click.pass_obj
 def show_command(app: CliContext, lease: str, probe: bool) -> None:

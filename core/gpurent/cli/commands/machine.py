@@ -12,10 +12,10 @@ import click
 
 from gpurent.cli.arguments import lease_argument
 from gpurent.cli.context import CliContext, json_option
-from gpurent.cli.params import BANDWIDTH, MOMENT, SPAN
-from gpurent.cli.trip_spec import field_options
+from gpurent.cli.params import DURATION, RATE, TIME
+from gpurent.cli.trip_spec import add_field_options
 from gpurent.cli.views.table import format_table
-from gpurent.domain.session import JobStatus
+from gpurent.domain.job import JobStatus
 from gpurent.domain.time_left import MachineTimer
 from gpurent.domain.transfer import PullRequest, PushRequest, TransferReport
 from gpurent.errors import UsageError
@@ -25,9 +25,9 @@ from gpurent.locale.sizes import format_size
 if TYPE_CHECKING:
     from gpurent.composition.application import Application
 
-_session_option = field_options(("session",), default="")
-_transfer_option = field_options(("transfer",), default="")
-_limit_option = click.option("--limit", type=BANDWIDTH, default=0, help=_("Bandwidth limit, e.g. 2MB/s."))
+_session_option = add_field_options(("session",), default="")
+_transfer_option = add_field_options(("transfer",), default="")
+_limit_option = click.option("--limit", type=RATE, default=0, help=_("Bandwidth limit, e.g. 2MB/s."))
 _verify_option = click.option(
     "--verify",
     type=click.Choice(["fast", "full"]),
@@ -68,7 +68,7 @@ def _show_report(app: CliContext, report: TransferReport) -> None:
 @click.option(
     "--delete",
     is_flag=True,
-    help=_("Delete remote files that no longer exist locally (ignored files are kept)."),
+    help=_("Delete remote files that do not exist locally (ignored files are kept)."),
 )
 @click.option("--dry-run", is_flag=True, help=_("With --delete: only list what would be deleted."))
 @click.option(
@@ -178,9 +178,9 @@ def exec_command(app: CliContext, lease: str, command: tuple[str, ...]) -> None:
 @lease_argument
 @click.option("--name", default="job", show_default=True, help=_("Name of the session."))
 @click.option("--in", "folder", default=".", help=_("Folder on the machine, relative to its home folder."))
-@field_options(("launcher",), default="")
-@click.option("--for", "term", type=SPAN, help=_("Shut the machine down after this time, e.g. 2h30m."))
-@click.option("--until", type=MOMENT, help=_("Shut the machine down at this time, e.g. 18:30."))
+@add_field_options(("launcher",), default="")
+@click.option("--for", "term", type=DURATION, help=_("Shut the machine down after this time, e.g. 2h30m."))
+@click.option("--until", type=TIME, help=_("Shut the machine down at this time, e.g. 18:30."))
 @_session_option
 @json_option
 @click.argument("command", nargs=-1, required=True, type=click.UNPROCESSED)

@@ -10,7 +10,7 @@ from attrs import evolve
 
 from gpurent.cli.arguments import complete_providers
 from gpurent.cli.context import CliContext, json_option
-from gpurent.cli.trip_spec import collect_field_values, field_options
+from gpurent.cli.trip_spec import add_field_options, collect_field_values
 from gpurent.cli.views.table import format_table
 from gpurent.domain.trip_values import make_trip_spec
 from gpurent.locale import N_, _
@@ -23,10 +23,10 @@ if TYPE_CHECKING:
 _DEFAULT_TERM = timedelta(hours=1)
 OVERVIEW_ROWS = (
     ("machines", N_("machines")),
-    ("difficulty", N_("difficulty")),
+    ("difficulty", N_("ease of use")),
     ("price", N_("price")),
     ("upload", N_("upload")),
-    ("cpu_only", N_("CPU only")),
+    ("cpu_only", N_("CPU-only machines")),
     ("compatibility", N_("compatibility")),
     ("invoice", N_("invoice")),
     ("withdrawal", N_("withdrawal")),
@@ -58,7 +58,11 @@ def providers_command(app: CliContext) -> None:
             (_(label), *(_(entry.overview.get(key, "?")) for entry in entries))
             for key, label in OVERVIEW_ROWS
         ]
-        notes = [f"{entry.name}: {_(entry.live_notes)}" for entry in entries if entry.live_notes]
+        notes = [
+            _("{name}: {reason}").format(name=entry.name, reason=_(entry.live_notes))
+            for entry in entries
+            if entry.live_notes
+        ]
         return "\n".join([format_table(head, rows), "", *notes])
 
     app.show(data, text)
@@ -72,7 +76,7 @@ def providers_command(app: CliContext) -> None:
     shell_complete=complete_providers,
     help=_("Only this provider; repeatable."),
 )
-@field_options(("gpu", "gpus", "gpu_memory", "cpus", "memory", "machine", "disk", "for"))
+@add_field_options(("gpu", "gpus", "gpu_memory", "cpus", "memory", "machine", "disk", "for"))
 @click.option("--cpu", is_flag=True, help=_("List CPU-only machines instead."))
 @click.option("--all", "taken", is_flag=True, help=_("Include machines that are taken."))
 @click.option(

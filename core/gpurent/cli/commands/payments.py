@@ -16,7 +16,7 @@ from gpurent.cli.views.offers import format_rates
 from gpurent.cli.views.qr import format_qr
 from gpurent.domain.question import Question, QuestionKind
 from gpurent.errors import MoneyError, UsageError
-from gpurent.locale import _
+from gpurent.locale import _, join_list
 
 if TYPE_CHECKING:
     from gpurent.composition.application import Application
@@ -52,7 +52,10 @@ def topup_command(
         way = await application.account_money.topup_instructions(provider, value, code)
         if not app.as_json:
             advice = (
-                [_("Recommended top-up: {amount}").format(amount=way.amount), way.advice.reason]
+                [
+                    _("Recommended top-up: {amount}").format(amount=way.amount),
+                    _("Why: {reason}").format(reason=way.advice.reason),
+                ]
                 if way.advice
                 else []
             )
@@ -94,8 +97,9 @@ async def _wait_for_topup(
 def _instruction_lines(way: MoneyInstructions) -> list[str]:
     steps = [f"{number}. {step}" for number, step in enumerate(way.steps, 1)]
     code = format_qr(way.qr) if way.qr and is_utf8_output() else ""
-    rest = (way.url, code, way.qr if way.qr != way.url else "", way.advice)
-    return [*steps, *(line for line in rest if line)]
+    page = _("Page: {url}").format(url=way.url) if way.url else ""
+    encoded = _("In the QR code: {text}").format(text=way.qr) if way.qr != way.url and way.qr else ""
+    return [*steps, *(line for line in (page, code, encoded, way.advice) if line)]
 
 
 def _topup_json(found: TopUpInstructions, balance: Balance | None) -> dict[str, Any]:
@@ -168,7 +172,7 @@ async def _require_confirmation(
 ) -> None:
     """Confirm the request; ``about`` identifies the question, together with the amount and the answers."""
     text = _("Request an invoice for {money}? {answers}").format(
-        money=over, answers=", ".join(f"{name}: {value}" for name, value in answers.items())
+        money=over, answers=join_list(f"{name}: {value}" for name, value in answers.items())
     )
     if not await questions.confirm(Question(id=f"{about}:{text}", kind=QuestionKind.CHOICE, text=text)):
         raise UsageError(
@@ -183,7 +187,7 @@ def _format_invoice_state(found: InvoiceInfo) -> str:
         )
     if found.spent < found.minimum_spending:
         return _(
-            "Invoices are available from {needed} of spending; so far it is {spent}, {missing} short."
+            "Invoices are available once you have spent {needed}; so far you have spent {spent}, {missing} too little."
         ).format(
             needed=found.minimum_spending, spent=found.spent, missing=found.minimum_spending - found.spent
         )

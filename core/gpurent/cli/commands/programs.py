@@ -14,7 +14,7 @@ import click
 from gpurent.cli.arguments import complete_leases, complete_plugins, lease_argument
 from gpurent.cli.context import CliContext, json_option
 from gpurent.cli.params import PORT_PAIR, NumberParam
-from gpurent.cli.trip_spec import field_options
+from gpurent.cli.trip_spec import add_field_options
 from gpurent.errors import UsageError
 from gpurent.locale import _
 from gpurent.ports.connection import PortPair
@@ -190,14 +190,17 @@ def _run_until_interrupted(app: CliContext, action: Callable[[Application], Awai
 
 @click.command("forward")
 @lease_argument
-@click.argument("ports", nargs=-1, required=True, type=PORT_PAIR, metavar="PORT[:REMOTE]…")
+@click.argument("ports", nargs=-1, required=True, type=PORT_PAIR, metavar="LOCAL[:REMOTE]…")
 @click.option(
     "--bind", "address", default="127.0.0.1", show_default=True, help=_("Local address to listen on.")
 )
 @json_option
 @click.pass_obj
 def forward_command(app: CliContext, lease: str, ports: tuple[PortPair, ...], address: str) -> None:
-    """Forward PORT of a machine (Jupyter: 8888, TensorBoard: 6006) to this computer until Ctrl-C."""
+    """Forward ports of a machine (Jupyter: 8888, TensorBoard: 6006) to this computer until Ctrl-C.
+
+    LOCAL is the port on this computer (0: any free port), REMOTE the port on the machine (default: the same number).
+    """
 
     async def go(application: Application) -> None:
         from gpurent.workflow.connection.port_forwarding import browser_host
@@ -235,7 +238,7 @@ async def _forward_ports(
 @click.option("--install", is_flag=True, help=_("Install JupyterLab on the machine if it is missing."))
 @click.option("--stop", is_flag=True, help=_("Stop the notebook server on the machine."))
 @click.option("--no-browser", is_flag=True, help=_("Print the address without opening a browser."))
-@field_options(("session",), default="")
+@add_field_options(("session",), default="")
 @json_option
 @click.pass_obj
 def jupyter_command(

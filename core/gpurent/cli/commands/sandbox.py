@@ -17,7 +17,7 @@ import click
 from gpurent.cli.context import CliContext, json_option
 from gpurent.cli.params import NumberParam
 from gpurent.errors import PluginError, UsageError
-from gpurent.locale import _, ngettext
+from gpurent.locale import _, join_list, ngettext
 from gpurent.roles.simulator import Evidence
 
 if TYPE_CHECKING:
@@ -63,7 +63,7 @@ def load_sandbox_class() -> type[SandboxClient]:
 def _get_sandbox(root: Path | None) -> SandboxClient:
     found = load_sandbox_class().find_running(root or _default_root())
     if found is None:
-        raise UsageError(_("no sandbox is running"), hint="gpurent sandbox up")
+        raise UsageError(_("no sandbox is running"), hint=_("Start one: gpurent sandbox up"))
     return found
 
 
@@ -114,7 +114,10 @@ def up_command(root: Path | None, speed: int, machines: int, driver: str, settin
 @json_option
 @click.pass_obj
 def status_command(app: CliContext, root: Path | None) -> None:
-    """Show its time, its machines, the simulators' ledgers, and how each route is known."""
+    """Show the sandbox's time and machines.
+
+    Also shows the simulators' statements, and how each route is known.
+    """
     state = _get_sandbox(root).status()
     app.show(state, lambda: _status_text(state))
 
@@ -123,7 +126,7 @@ def _status_text(state: dict[str, Any]) -> str:
     lines = [f"{state['now']}  x{state['speed']}  {state['driver']}"]
     for name, url in state["urls"].items():
         counts = Counter(route["evidence"] for route in state["routes"][name])
-        evidence = ", ".join(f"{count} {Evidence(kind).title}" for kind, count in sorted(counts.items()))
+        evidence = join_list(f"{count} {Evidence(kind).title}" for kind, count in sorted(counts.items()))
         lines.append(f"  {name:10} {url}  ({evidence})")
     running = len(state["machines"])
     text = ngettext("{count} machine is running", "{count} machines are running", running)
@@ -147,7 +150,7 @@ def _status_text(state: dict[str, Any]) -> str:
     help=_("Folder for gpurent's state in the sandbox."),
 )
 def env_command(root: Path | None, home: Path | None) -> None:
-    """Print the environment variables that make gpurent use the sandbox, for a shell to evaluate."""
+    """Print what a shell has to evaluate to use the sandbox."""
     found = _get_sandbox(root)
     for name, value in sorted(found.environment(home or found.root / "home").items()):
         click.echo(f"export {name}={shlex.quote(value)}")
@@ -157,7 +160,7 @@ def env_command(root: Path | None, home: Path | None) -> None:
 @_root_option
 @click.argument("seconds", type=NumberParam(1, 366 * 86400))
 def advance_command(root: Path | None, seconds: int) -> None:
-    """Advance its clock by SECONDS."""
+    """Advance the sandbox's clock by SECONDS."""
     _get_sandbox(root).advance(seconds)
 
 
@@ -172,7 +175,10 @@ def cut_command(root: Path | None) -> None:
 @_root_option
 @click.argument("simulator")
 def rent_command(root: Path | None, simulator: str) -> None:
-    """Rent at PROVIDER as a user does on its pages; prints the SSH command and password shown there."""
+    """Rent a machine as a user does on the pages of SIMULATOR.
+
+    Prints the SSH command and the password that the pages show.
+    """
     found = _get_sandbox(root).rent_manually(simulator)
     click.echo(f"{found['ssh_command']}\n{found['password']}\n{found['ref']}")
 
@@ -182,7 +188,7 @@ def rent_command(root: Path | None, simulator: str) -> None:
 @click.argument("simulator")
 @click.argument("ref")
 def end_command(root: Path | None, simulator: str, ref: str) -> None:
-    """End the machine REF at PROVIDER as a user does on its pages."""
+    """End the machine REF as a user does on the pages of SIMULATOR."""
     _get_sandbox(root).stop_manually(simulator, ref)
 
 
@@ -309,8 +315,15 @@ def _print_report(trips: list[DemoTrip], left: int, seconds: float) -> bool:
             )
         click.echo(_("Accuracy reached: {accuracy}").format(accuracy=trip.accuracy))
     click.echo()
+    still = (
+        ngettext("{count} machine is still running.", "{count} machines are still running.", left)
+        if left > 0
+        else _("No machine is running any more.")
+        if left == 0
+        else _("It is not known whether machines are still running.")
+    )
     click.secho(
-        _("{left} machines are still running").format(left=left),
+        still.format(count=left),
         bold=True,
         fg="green" if left == 0 else "red",
     )

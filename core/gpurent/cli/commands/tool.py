@@ -9,7 +9,7 @@ from gpurent.cli.context import CliContext, json_option
 from gpurent.cli.views.table import format_table
 from gpurent.composition import system
 from gpurent.errors import UnavailableError, UsageError
-from gpurent.locale import _
+from gpurent.locale import _, join_list
 
 
 @click.command("completion")
@@ -56,7 +56,7 @@ def plugin_list_command(app: CliContext) -> None:
             (
                 plugin.distribution,
                 plugin.version,
-                ", ".join(f"{kind} {name}" for kind, name in plugin.entries),
+                join_list(f"{kind} {name}" for kind, name in plugin.entries),
             )
             for plugin in registry.plugins
             if plugin.version
@@ -85,7 +85,10 @@ def notify_command() -> None:
 @json_option
 @click.pass_obj
 def notify_test_command(app: CliContext, name: str) -> None:
-    """Send a test notification with the notifier NAME, or with every configured one, and report the outcome."""
+    """Send a test notification and report the outcome.
+
+    Uses the notifier NAME, or every configured one.
+    """
     found = app.run(lambda application: application.notifications.send_test(name))
     rows = [
         (

@@ -127,7 +127,7 @@ def _format_rows(rows: Sequence[LeaseRow], now: datetime) -> str:
 
     if not rows:
         return _("No machine is costing money now.")
-    head = (_("lease"), _("state"), _("time left"), _("burn rate"), _("spent"), "GPU", _("last line"))
+    head = (_("lease"), _("state"), _("time left"), _("burn rate"), _("spent"), "GPU", _("last output"))
     cells = [
         (
             row.lease.id,

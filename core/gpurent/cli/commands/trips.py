@@ -13,7 +13,7 @@ from attrs import evolve
 from gpurent.cli.arguments import complete_leases, complete_trips
 from gpurent.cli.commands.listing import fetch_times
 from gpurent.cli.context import CliContext, json_option
-from gpurent.cli.params import PRICE, TimeOrDuration, declared_end_options, make_terms, no_browser_option
+from gpurent.cli.params import PRICE, TimeOrDuration, declared_terms_options, make_terms, no_browser_option
 from gpurent.cli.trip_spec import build_trip_spec, no_project_option, project_option, trip_options
 from gpurent.cli.views.offers import format_preview, preview_json
 from gpurent.cli.views.render import LeaseTimeTable, format_moment, format_receipt
@@ -21,7 +21,7 @@ from gpurent.cli.views.table import format_table
 from gpurent.domain.money import UnitPrice
 from gpurent.domain.outcomes import format_outcome
 from gpurent.domain.trip import TripRecord, TripSpec
-from gpurent.locale import _
+from gpurent.locale import N_, _
 
 if TYPE_CHECKING:
     from gpurent.composition.application import Application
@@ -29,6 +29,15 @@ if TYPE_CHECKING:
     from gpurent.workflow.trips.previews import TripPreview
 
 _IGNORE_UNKNOWN_OPTIONS = {"ignore_unknown_options": True}
+_KIND_TITLES = {
+    "run": N_("run"),
+    "rent": N_("rent"),
+    "renew": N_("renew"),
+    "upgrade": N_("upgrade"),
+    "restart": N_("restart"),
+    "release": N_("release"),
+    "guard": N_("guard"),
+}
 
 
 @click.command("run", context_settings=_IGNORE_UNKNOWN_OPTIONS)
@@ -36,10 +45,14 @@ _IGNORE_UNKNOWN_OPTIONS = {"ignore_unknown_options": True}
 @project_option
 @no_project_option
 @click.option(
-    "--lease", default="", shell_complete=complete_leases, help=_("Use this machine instead of renting one.")
+    "--lease",
+    default="",
+    metavar="LEASE",
+    shell_complete=complete_leases,
+    help=_("Use this lease's machine instead of renting one."),
 )
 @click.option("--price", type=PRICE, help=_("Price of a machine that you rent manually, e.g. 3.5CNY/h."))
-@declared_end_options
+@declared_terms_options
 @no_browser_option
 @click.option("--detach", "-d", is_flag=True, help=_("Detach once the job is running."))
 @json_option
@@ -58,7 +71,7 @@ def run_command(
 ) -> None:
     """Make a complete trip with COMMAND: rent, upload this folder, run, download the results, release.
 
-    Options that are not given come from gpurent.toml in this folder or one above (`gpurent init`).
+    Options that are not given come from gpurent.toml in this folder or one above; `gpurent init` writes one.
 
     Ctrl-C detaches: the job keeps running, and `gpurent resume` returns to it.
     """
@@ -182,7 +195,7 @@ def trips_command(app: CliContext) -> None:
     cells = [
         (
             str(item["id"]),
-            str(item["kind"]),
+            _(_KIND_TITLES.get(str(item["kind"]), str(item["kind"]))),
             str(item["lease"] or "-"),
             format_moment(item["started_at"]),
             format_outcome(str(item["outcome"])),
@@ -191,7 +204,7 @@ def trips_command(app: CliContext) -> None:
         )
         for item in data
     ]
-    head = (_("trip"), _("kind"), _("lease"), _("started"), _("outcome"), _("time left"), _("command"))
+    head = (_("trip"), _("kind"), _("lease"), _("started"), _("state"), _("time left"), _("command"))
     app.show(data, format_table(head, cells) if cells else _("There are no trips yet."))
 
 

@@ -15,7 +15,7 @@ from gpurent.cli.context import CliContext, json_option
 from gpurent.composition import autostart
 from gpurent.composition.system import data_folder
 from gpurent.errors import UnavailableError
-from gpurent.locale import N_, _
+from gpurent.locale import N_, _, join_list
 from gpurent.locale.foreign_text import describe_error
 
 if TYPE_CHECKING:
@@ -39,10 +39,10 @@ _ACTION_TITLES = {
 @json_option
 @click.pass_context
 def watch_command(ctx: click.Context, once: bool) -> None:
-    """Manage all leases within the limits of [guard] in config.toml.
+    """Run the guard: renew, save and release according to your policy, which is [guard] in config.toml.
 
-    Renews or asks for a top-up, saves results before a machine must end, and releases machines that are done, idle, or
-    at their limit.
+    The guard renews a lease or asks you for a top-up, saves results before a lease ends, and releases machines that
+    are done, idle, or at their limit.
     """
     if ctx.invoked_subcommand is not None:
         return
@@ -56,7 +56,7 @@ def watch_command(ctx: click.Context, once: bool) -> None:
         results = app.run(_guard_once, terminal)
         app.show(
             [_lease_json(result) for result in results],
-            lambda: "\n".join(_format_lease(result) for result in results),
+            lambda: _format_results(results),
         )
     else:
         app.run(lambda application: run_until_terminated(_guard_forever(application)), terminal)
@@ -89,11 +89,19 @@ def _lease_json(result: GuardResult) -> dict[str, Any]:
     }
 
 
-def _format_lease(result: GuardResult) -> str:
+def _format_results(results: Sequence[GuardResult]) -> str:
+    from gpurent.cli.views.table import format_table
     from gpurent.workflow.timing.time_left import format_time_left
 
-    done = ", ".join(_(_ACTION_TITLES[action.name]) for action in result.actions) or "-"
-    return f"{result.facts.lease.id}  {format_time_left(result.facts.time_left)}  {done}"
+    rows = [
+        (
+            result.facts.lease.id,
+            format_time_left(result.facts.time_left),
+            join_list(_(_ACTION_TITLES[action.name]) for action in result.actions) or "-",
+        )
+        for result in results
+    ]
+    return format_table((_("lease"), _("time left"), _("what the guard did")), rows) if rows else ""
 
 
 _kind_option = click.option(
@@ -173,7 +181,7 @@ def _format_next_steps(kind: str) -> str:
 @watch_command.command("uninstall")
 @_kind_option
 def uninstall_command(kind: str | None) -> None:
-    """Undo install; a running guard keeps running until it is stopped."""
+    """Undo install. A running guard keeps running until it is stopped."""
     chosen = _resolve_kind(kind)
     if chosen == "cron":
         _set_cron_line("")

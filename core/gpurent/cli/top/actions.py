@@ -15,7 +15,7 @@ from gpurent.cli.views.render import format_moment, format_spent
 from gpurent.domain.lease import Lease
 from gpurent.domain.transfer import PullRequest
 from gpurent.errors import GpurentError
-from gpurent.locale import _, ngettext
+from gpurent.locale import _, join_list, ngettext
 from gpurent.locale.durations import format_duration, parse_duration
 from gpurent.roles.lease import SupportsRenewal
 from gpurent.workflow.connection.transfers import FileCommands, work_folder
@@ -35,7 +35,7 @@ class LeaseOperations:
 
     async def release(self, lease: Lease) -> str:
         receipt = await self.releases.release_lease(lease.id)
-        spent = ", ".join(str(total.spent) for total in receipt.totals()) or "0"
+        spent = join_list(str(total.spent) for total in receipt.totals()) or "0"
         return _("{lease} was released; it cost {spent}").format(lease=lease.id, spent=spent)
 
     def can_renew(self, lease: Lease) -> bool:

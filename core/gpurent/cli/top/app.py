@@ -22,7 +22,7 @@ from gpurent.cli.top.columns import (
 from gpurent.cli.top.dialogs import ConfirmDialog, InputDialog
 from gpurent.domain.lease import Lease
 from gpurent.errors import GpurentError
-from gpurent.locale import N_, _
+from gpurent.locale import N_, _, join_list
 from gpurent.workflow.reports.overview import LeaseOverview, LeaseRow
 
 PAINT_INTERVAL = 1.0
@@ -232,7 +232,7 @@ class TopApp(App[None]):
         if self.actions.busy_leases and not self._warned:
             self._warned = True
             text = _("{leases}: not finished yet; press q again to quit, then continue with: gpurent resume")
-            self.show_status(text.format(leases=", ".join(sorted(self.actions.busy_leases))))
+            self.show_status(text.format(leases=join_list(sorted(self.actions.busy_leases))))
             return
         self.exit()
 

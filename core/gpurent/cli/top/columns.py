@@ -13,7 +13,7 @@ from gpurent.domain.lease import Lease
 from gpurent.domain.offer import Prepaid
 from gpurent.domain.terminal_text import strip_terminal
 from gpurent.domain.time_left import sum_prices
-from gpurent.locale import N_, _, ngettext
+from gpurent.locale import N_, _, join_list, ngettext
 from gpurent.locale.durations import format_duration
 from gpurent.workflow.reports.overview import LeaseRow
 from gpurent.workflow.timing.time_left import format_time_left
@@ -102,7 +102,7 @@ def format_detail(row: LeaseRow) -> Text:
     )
     lines = [Text("  ".join(parts), "bold")]
     if row.spent:
-        spent = ", ".join(str(money) for money in row.spent)
+        spent = join_list(str(money) for money in row.spent)
         lines.append(
             Text(
                 _("spent {spent} according to the ledger, at {price}").format(

@@ -107,7 +107,7 @@ def _idle_chart(history: UsageHistory) -> str:
         for lease, spans in history.idle.items()
         for name, idle in spans
     ]
-    return draw_bars(_("Paid idle time"), rows)
+    return draw_bars(_("Idle time that was paid for"), rows)
 
 
 def _html_table(found: Costs) -> str:

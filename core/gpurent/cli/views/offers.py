@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from fractions import Fraction
+from math import ceil, floor
 from typing import TYPE_CHECKING, Any
+
+from attrs import evolve
 
 from gpurent.cli.json_output import to_json_value
 from gpurent.cli.views.render import format_moment
 from gpurent.cli.views.table import format_table
-from gpurent.locale import _, ngettext
+from gpurent.locale import _, join_list, ngettext
 from gpurent.locale.durations import format_duration
 
 if TYPE_CHECKING:
@@ -20,11 +24,20 @@ if TYPE_CHECKING:
     from gpurent.workflow.trips.previews import TripPreview
 
 
+SHOWN_DECIMALS = 8
+
+
 def format_price_range(low: Money, high: Money) -> str:
-    """Format ``3.60 CNY``, or ``3.60 - 3.78 CNY`` if the price floats."""
+    """Format ``3.60 CNY``, or ``3.60 - 3.78 CNY`` if the price floats; a range is widened to 8 decimals."""
     if low == high:
         return str(low)
-    return f"{str(low).rpartition(' ')[0]} - {high}"
+    return f"{str(_shorten(low, floor)).rpartition(' ')[0]} - {_shorten(high, ceil)}"
+
+
+def _shorten(money: Money, rounded: Callable[[Fraction], int]) -> Money:
+    """Return ``money`` rounded to the decimals that people use; ``--json`` has all of them."""
+    unit = 10 ** max(money.currency.exponent - SHOWN_DECIMALS, 0)
+    return evolve(money, amount=rounded(Fraction(money.amount, unit)) * unit)
 
 
 def format_gpu(offer: Offer) -> str:
@@ -51,11 +64,13 @@ def format_market(found: MarketOffers, code: str) -> str:
     lines = []
     if found.ranked:
         lines.append(_offer_table(found.ranked, code))
-        lines += format_rates(rate for item in found.ranked for rate in _collect_rates(item))
+        lines += _format_market_rates(found.ranked)
     if found.unconverted:
-        lines += ["", _("Not comparable, ranked separately:"), _offer_table(found.unconverted, "")]
-        lines += format_rates(rate for item in found.unconverted for rate in _collect_rates(item))
-        lines += list(dict.fromkeys(item.unconverted_reason for item in found.unconverted))
+        heading = _("Cannot be converted to {code}; ranked separately:").format(code=code)
+        lines += [*([""] if lines else []), heading, _offer_table(found.unconverted, "")]
+        lines += _format_market_rates(found.unconverted)
+        reasons = dict.fromkeys(item.unconverted_reason for item in found.unconverted)
+        lines += [reason[:1].upper() + reason[1:] for reason in reasons]
     if not found.ranked and not found.unconverted:
         lines.append(_("No matching offers."))
     if found.too_short:
@@ -65,6 +80,18 @@ def format_market(found: MarketOffers, code: str) -> str:
         for name, reason in found.unavailable
     ]
     return "\n".join(lines)
+
+
+def _format_market_rates(items: Sequence[PricedOffer]) -> list[str]:
+    """Format each rate once, with the providers whose offers it converts."""
+    providers: dict[str, dict[str, None]] = {}
+    for item in items:
+        for line in format_rates(_collect_rates(item)):
+            providers.setdefault(line, {})[item.offer.provider] = None
+    return [
+        _("{rate} ({providers})").format(rate=line, providers=join_list(names))
+        for line, names in providers.items()
+    ]
 
 
 def _format_too_short(count: int) -> str:
@@ -165,7 +192,7 @@ def format_preview(found: TripPreview, spec: TripSpec) -> str:
     lines.append(
         _("The machine is then kept until you release it.")
         if spec.limits.keep
-        else _("The machine is then released; unused time and deposits are refunded.")
+        else _("The machine is then released; unused time is refunded and deposits are returned.")
     )
     cost = format_price_range(quote.low, quote.high)
     endless = any(leg.order.term is None for leg in found.plan.legs)
@@ -173,9 +200,9 @@ def format_preview(found: TripPreview, spec: TripSpec) -> str:
     lines += ["", expected.format(cost=cost)]
     if quote.deposit is not None:
         lines.append(_("Deposit: {deposit}").format(deposit=quote.deposit))
-    lines.append(_("You are asked before a bill above the upper estimate of its leg is paid."))
+    lines.append(_("gpurent asks you before it pays a bill that is higher than the estimate."))
     lines.append(
-        _("Required balance: {needed}; current balance: {balance}").format(
+        _("Balance needed to start (highest estimate plus deposit): {needed}; you have: {balance}").format(
             needed=found.required, balance=found.balance
         )
     )
@@ -185,7 +212,9 @@ def format_preview(found: TripPreview, spec: TripSpec) -> str:
         )
         for status in found.budgets
     ]
-    if found.max_runtime is not None:
+    if found.max_runtime is not None and not found.max_runtime:
+        lines.append(_("The balance does not cover any runtime."))
+    elif found.max_runtime is not None:
         lines.append(
             _("The machine can run for {span} before the balance or a budget is used up.").format(
                 span=format_duration(found.max_runtime)
@@ -210,7 +239,7 @@ def _format_leg(number: int, leg: Leg, spec: TripSpec) -> str:
         gpu=format_gpu(order.offer),
         machine=order.offer.key,
         time=time,
-        work=", ".join(_leg_actions(leg, spec)),
+        work=join_list(_leg_actions(leg, spec)),
         cost=cost,
     )
 
@@ -219,7 +248,7 @@ def _leg_actions(leg: Leg, spec: TripSpec) -> list[str]:
     upload, setup = spec.upload, spec.job.setup
     parts = []
     if leg.upload and upload.include:
-        names = ", ".join(upload.include)
+        names = join_list(upload.include)
         parts.append(_("upload {names} from {folder}").format(names=names, folder=upload.folder))
     elif leg.upload:
         parts.append(_("upload {folder}").format(folder=upload.folder))
@@ -230,7 +259,7 @@ def _leg_actions(leg: Leg, spec: TripSpec) -> list[str]:
         parts.append(_("set up the machine during the upload") if meanwhile else _("set up the machine"))
     parts.append(_("run {command}").format(command=shlex.join(spec.job.command)))
     if spec.results.paths:
-        parts.append(_("download {results}").format(results=", ".join(spec.results.paths)))
+        parts.append(_("download {results}").format(results=join_list(spec.results.paths)))
     return parts
 
 

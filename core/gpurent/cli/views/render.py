@@ -11,11 +11,12 @@ from click import style
 
 from gpurent.cli.json_output import to_json_value
 from gpurent.cli.views.table import format_table
-from gpurent.locale import N_, _
+from gpurent.errors import GpurentError, PluginError, UsageError
+from gpurent.locale import N_, _, join_list
 from gpurent.locale.durations import format_duration
 from gpurent.roles.entries import LeaseEntry, PluginRegistry
 from gpurent.workflow.timing.time_left import (
-    TimeAlarms,
+    TimeWarnings,
     describe_time_left,
     format_time_left,
     passed_thresholds,
@@ -26,7 +27,6 @@ if TYPE_CHECKING:
     from gpurent.domain.machine_facts import DiskSpace
     from gpurent.domain.receipt import Receipt
     from gpurent.domain.time_left import TimeLeft
-    from gpurent.errors import GpurentError
     from gpurent.workflow.timing.machine_timer import MachineTimers
 
 
@@ -44,11 +44,11 @@ class LeaseTimeTable:
         cls,
         leases: Sequence[Lease],
         figures: Mapping[str, TimeLeft],
-        alarms: TimeAlarms,
+        time_warnings: TimeWarnings,
         timers: MachineTimers,
     ) -> LeaseTimeTable:
         """Make the table from ``figures``, by lease ID, fetched now or as last seen."""
-        limits = {lease.id: alarms.get_thresholds(lease.provider) for lease in leases}
+        limits = {lease.id: time_warnings.get_thresholds(lease.provider) for lease in leases}
         return cls(
             figures=figures,
             passed_thresholds={
@@ -107,7 +107,7 @@ def format_leases(leases: Sequence[Lease], times: LeaseTimeTable) -> str:
     """Format a table; rows below a warning threshold are coloured."""
     if not leases:
         return _("No machine is costing money now.")
-    head = (_("lease"), _("state"), "GPU", _("access"), _("time left"), _("note"))
+    head = (_("lease"), _("state"), "GPU", _("SSH command"), _("time left"), _("note"))
     rows = [
         (
             lease.id,
@@ -145,9 +145,9 @@ def format_lease(lease: Lease, times: LeaseTimeTable) -> str:
         (_("machine"), lease.offer.key),
         ("GPU", lease.offer.hardware.gpu or "CPU"),
         (_("price"), str(lease.offer.tariff.price)),
-        (_("access"), str(lease.endpoint or "-")),
-        (_("since"), format_moment(lease.started_at)),
-        (_("until"), format_moment(figure.until)),
+        (_("SSH command"), str(lease.endpoint or "-")),
+        (_("started"), format_moment(lease.started_at)),
+        (_("ends"), format_moment(figure.until)),
         (
             _("time left"),
             f"{format_time_left(figure)} ({figure.note})" if figure.note else format_time_left(figure),
@@ -177,9 +177,10 @@ def format_receipt(receipt: Receipt) -> str:
             paid=total.paid, refunded=total.refunded, spent=total.spent, held=total.held
         )
         for total in receipt.totals()
+        if receipt.lease or total.paid.amount or total.refunded.amount or total.held.amount
     ]
     lines += [
-        _("Paid idle time, {what}: {span}").format(
+        _("Idle time that was paid for, {what}: {span}").format(
             what=_(IDLE_TITLES.get(name, name)), span=format_duration(idle)
         )
         for name, idle in receipt.idle
@@ -203,12 +204,11 @@ GIB = 1 << 30
 
 
 def format_machine(lease: Lease, registry: PluginRegistry) -> str:
-    """Format a table of what was found on the machine, or a hint if it was not examined yet."""
+    """Format a table of what was found on the machine; if it was not examined yet, a hint while it is running."""
     found = lease.machine_facts
     if found is None:
-        return _("This machine has not been probed yet. Run: gpurent show {lease} --probe").format(
-            lease=lease.id
-        )
+        hint = _("Not examined yet. Examine it: gpurent show {lease} --probe").format(lease=lease.id)
+        return hint if lease.state.value == "ready" else ""
     sudo = {
         "root": _("not needed (the user is root)"),
         "passwordless": _("yes, without a password"),
@@ -221,7 +221,7 @@ def format_machine(lease: Lease, registry: PluginRegistry) -> str:
         (_("user"), found.user or "-"),
         ("sudo", sudo),
         (_("system"), found.system or "-"),
-        ("Python", ", ".join(f"{python.name} {python.version}" for python in found.pythons) or "-"),
+        ("Python", join_list(f"{python.name} {python.version}" for python in found.pythons) or "-"),
         ("CUDA", found.cuda or "-"),
         (_("driver"), found.driver or "-"),
         *(("GPU", card) for card in cards or [_("none found")]),
@@ -231,7 +231,7 @@ def format_machine(lease: Lease, registry: PluginRegistry) -> str:
         (_("data folder"), _format_space(found.data)),
         (_("package manager"), found.package_manager or "-"),
         (_("files kept"), _format_retention(lease, registry)),
-        (_("probed at"), f"{found.at:%Y-%m-%d %H:%M} UTC"),
+        (_("examined at"), f"{found.at:%Y-%m-%d %H:%M} UTC"),
     ]
     return format_table((_("on the machine"), _("value")), rows)
 
@@ -260,4 +260,7 @@ _SPENT_TEXTS = {
 
 
 def format_spent(error: GpurentError) -> str:
+    """Say what was spent; empty for an error in the command line, a file or a plugin before anything was spent."""
+    if isinstance(error, UsageError | PluginError) and error.spent.value == "no":
+        return ""
     return _(_SPENT_TEXTS[error.spent.value])

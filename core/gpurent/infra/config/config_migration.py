@@ -1,6 +1,6 @@
 """Renames settings in `config.toml` once, in place: comments, order and everything else of the user's stay.
 
-The table is what the declared sections say themselves: `ConfigKey.previous_name` and ``previous_values``.
+The table is what the declared sections say themselves: `ConfigKey.former_name` and ``new_values_by_former``.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from gpurent.domain.config_sections import ConfigKey, ConfigSection
 from gpurent.errors import UsageError
 from gpurent.infra.config.toml_file import TomlFile, find_line
 from gpurent.infra.platform.posix.system import replace_file, write_new_private_file
-from gpurent.locale import _
+from gpurent.locale import _, join_list
 
 log = logging.getLogger(__name__)
 _NEXT_ENTRY = re.compile(r"""\s*(\[|("[^"]*"|'[^']*'|[A-Za-z0-9_.\-]+)\s*=)""")
@@ -35,7 +35,7 @@ class Rename:
     key: ConfigKey
 
     def __str__(self) -> str:
-        values = self.key.previous_values.items()
+        values = self.key.new_values_by_former.items()
         changed = [f'"{before}" → "{after}"' for before, after in values] if self.old == self.key.name else []
         return f"[{self.section}] {self.old} → {', '.join(changed) or self.key.name}"
 
@@ -98,7 +98,7 @@ def find_renames(values: Mapping[str, Any], declared: Sequence[ConfigSection]) -
 def _find_in_table(name: str, table: Mapping[str, Any], keys: Sequence[ConfigKey]) -> Iterator[Rename]:
     names = {key.name for key in keys}
     for key in keys:
-        old = key.previous_name
+        old = key.former_name
         if old and old not in names and old in table and not isinstance(table[old], dict):
             yield Rename(name, old, key)
         value = table.get(key.name)
@@ -116,9 +116,9 @@ def _rename_values(values: dict[str, Any], rename: Rename) -> None:
 def _rename_value(value: Any, key: ConfigKey) -> Any:
     if isinstance(value, list):
         return [_rename_value(item, key) for item in value]
-    if not isinstance(value, str) or not key.previous_values:
+    if not isinstance(value, str) or not key.new_values_by_former:
         return value
-    return re.sub(r"[^\s,]+", lambda word: key.previous_values.get(word[0], word[0]), value)
+    return re.sub(r"[^\s,]+", lambda word: key.new_values_by_former.get(word[0], word[0]), value)
 
 
 def _rename_in_text(text: str, rename: Rename) -> str:
@@ -131,7 +131,7 @@ def _rename_in_text(text: str, rename: Rename) -> str:
     end = next((n for n in range(number, len(lines)) if _NEXT_ENTRY.match(lines[n])), len(lines))
     key, old = rename.key, re.escape(rename.old)
     lines[first] = re.sub(rf"""(?<![\w-]){old}(?=["']?\s*=)""", key.name, lines[first], count=1)
-    for before, after in key.previous_values.items():
+    for before, after in key.new_values_by_former.items():
         for n in range(first, end):
             start = lines[n].find("=") + 1 if n == first else 0
             value, mark, comment = lines[n][start:].partition("#")
@@ -170,5 +170,5 @@ def _refusal(file: TomlFile, renames: Sequence[Rename], why: str) -> UsageError:
         _("{where}: settings were renamed, and the file cannot be rewritten: {why}").format(
             where=file.format_position(first.section, first.old), why=why
         ),
-        hint=_("Use the new names: {names}").format(names=", ".join(str(rename) for rename in renames)),
+        hint=_("Use: {names}").format(names=join_list(str(rename) for rename in renames)),
     )

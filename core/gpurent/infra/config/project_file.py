@@ -12,7 +12,7 @@ from gpurent.domain.field_values import EXPECTED_MESSAGES, parse_toml_value
 from gpurent.domain.trip_fields import FIELDS_BY_NAME, PROJECT_FILE, TRIP_FIELDS, FieldGroup, FieldKind
 from gpurent.errors import UsageError
 from gpurent.infra.config.toml_file import TomlFile
-from gpurent.locale import _
+from gpurent.locale import _, join_list
 from gpurent.locale.foreign_text import describe_error
 
 
@@ -103,7 +103,7 @@ def _check_renamed_key(file: TomlFile, name: str, value: object) -> None:
             _("{where}: all keys are at the top level and named like the options").format(
                 where=file.format_position("", name)
             ),
-            hint=_("Use the new names: {names}").format(names=", ".join(renamed)),
+            hint=_("Use the new names: {names}").format(names=join_list(renamed)),
         )
 
 

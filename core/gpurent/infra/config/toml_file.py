@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from gpurent.errors import UsageError
-from gpurent.locale import _
+from gpurent.locale import _, join_list
 from gpurent.locale.foreign_text import describe_error, quote_text
 
 MAX_FILE_BYTES = 1 << 20
@@ -78,7 +78,7 @@ def suggest_name(name: str, known: Sequence[str]) -> str:
     near = get_close_matches(name, known, 1, 0.5)
     if near:
         return _("Did you mean {name}?").format(name=near[0])
-    return _("Available: {every}").format(every=", ".join(known))
+    return _("Available: {every}").format(every=join_list(known))
 
 
 def find_line(text: str, table: str, name: str) -> int:

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from gpurent.roles.plugin_context import PluginContext
 
 
-def _build_plain(host: PluginContext) -> Launcher:
+def _build_plain(context: PluginContext) -> Launcher:
     from gpurent.infra.registry.plain_launcher import PlainLauncher
 
     return PlainLauncher()

@@ -15,7 +15,7 @@ import pluggy
 from attrs import define, field, frozen
 
 from gpurent.errors import PluginError
-from gpurent.locale import N_, _
+from gpurent.locale import N_, _, join_list
 from gpurent.roles import hookspecs
 from gpurent.roles.entries import (
     ENTRY_NAME_PATTERN,
@@ -83,7 +83,7 @@ class LoadedPlugin:
 def format_owners(owners: Iterable[LoadedPlugin]) -> str:
     """``one``, ``one and two``, ``one, two and three``."""
     *names, last = [plugin.distribution for plugin in owners]
-    return _("{names} and {last}").format(names=", ".join(names), last=last) if names else last
+    return _("{names} and {last}").format(names=join_list(names), last=last) if names else last
 
 
 HOOK_PREFIX = "gpurent_register_"
@@ -164,10 +164,10 @@ class EntryPointRegistry:
         unknown = [hook for hook in hooks if not hasattr(hookspecs, hook)]
         unmarked = [hook for hook in hooks if not hasattr(getattr(module, hook), "gpurent_impl")]
         if unknown:
-            what = _("implements hooks that gpurent does not have: {hooks}").format(hooks=", ".join(unknown))
+            what = _("implements hooks that gpurent does not have: {hooks}").format(hooks=join_list(unknown))
             self._add_problem(plugin, what)
         if unmarked:
-            what = _("lacks @hookimpl on: {hooks}").format(hooks=", ".join(unmarked))
+            what = _("lacks @hookimpl on: {hooks}").format(hooks=join_list(unmarked))
             self._add_problem(plugin, what)
         if not unknown and not self._validate_hooks(module, plugin):
             return
@@ -254,7 +254,7 @@ class EntryPointRegistry:
                 ),
                 hint=_("Uninstall one of them."),
             )
-        known = ", ".join(sorted(self._entries[word])) or _("none")
+        known = join_list(sorted(self._entries[word])) or _("none")
         raise PluginError(
             _("no such {kind}: {name!r} (installed: {known})").format(
                 kind=get_kind_title(kind), name=name, known=known

@@ -37,7 +37,7 @@ _LEASE_KEYS = {"shop": "provider_data", "found": "machine_facts"}
 _OFFER_KEYS = {"shop": "provider_data", "free": "available", "place": "location"}
 _FACTS_KEYS = {"cards": "gpus", "packages": "package_manager"}
 _DATA_KEYS = {
-    "asked": "mail_requested_at",
+    "asked": "mail_expected_since",
     "before": "servers_before",
     "confirmed-at": "confirmed_at",
     "cpu": "cpu_container",

@@ -47,13 +47,13 @@ class SshConnector:
     async def probe_endpoint(self, lease_id: str, endpoint: Endpoint) -> Reachability:
         from gpurent.infra.ssh.lease_opener import probe_host_key
 
-        return await probe_host_key(endpoint, self._make_opener(lease_id, endpoint).find_pinned_key())
+        return await probe_host_key(endpoint, self._make_opener(lease_id, endpoint).find_pinned_host_key())
 
     async def pin_host_key(self, lease_id: str, endpoint: Endpoint) -> str:
         return await self._make_opener(lease_id, endpoint).pin_host_key()
 
-    def find_pinned_key(self, lease_id: str, endpoint: Endpoint) -> tuple[str, str] | None:
-        key = self._make_opener(lease_id, endpoint).find_pinned_key()
+    def find_pinned_host_key(self, lease_id: str, endpoint: Endpoint) -> tuple[str, str] | None:
+        key = self._make_opener(lease_id, endpoint).find_pinned_host_key()
         if key is None:
             return None
         kind, text = key.export_public_key("openssh").decode().split()[:2]
@@ -61,11 +61,11 @@ class SshConnector:
 
     def find_ssh_target(self, lease_id: str, endpoint: Endpoint) -> SshTarget | None:
         files = LeaseFiles(self.folder / lease_id)
-        if files.find_pinned_key(endpoint) is None or not files.is_installed(endpoint):
+        if files.find_pinned_host_key(endpoint) is None or not files.is_installed(endpoint):
             return None
         return SshTarget(endpoint, files.key_file, files.known_hosts)
 
-    def get_key_files(self, lease_id: str) -> tuple[Path, Path]:
+    def get_ssh_files(self, lease_id: str) -> tuple[Path, Path]:
         from gpurent.infra.ssh.lease_opener import load_or_make_lease_key
 
         files = self._make_lease_files(lease_id)

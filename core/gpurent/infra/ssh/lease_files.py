@@ -29,7 +29,7 @@ class LeaseFiles:
     def known_hosts(self) -> Path:
         return self.folder / "known_hosts"
 
-    def find_pinned_key(self, endpoint: Endpoint) -> str | None:
+    def find_pinned_host_key(self, endpoint: Endpoint) -> str | None:
         """Return the pinned host key as text; None before the first contact. A new address counts as a new machine."""
         try:
             place, _space, key = read_private_file(self.known_hosts).decode().strip().partition(" ")

@@ -120,9 +120,9 @@ class LeaseOpener:
     connect_timeout: float
     keepalive: float
 
-    def find_pinned_key(self) -> asyncssh.SSHKey | None:
+    def find_pinned_host_key(self) -> asyncssh.SSHKey | None:
         """Return the pinned host key; None before the first contact with this address."""
-        text = self.files.find_pinned_key(self.endpoint)
+        text = self.files.find_pinned_host_key(self.endpoint)
         return None if text is None else asyncssh.import_public_key(text)
 
     async def pin_host_key(self) -> str:
@@ -130,7 +130,7 @@ class LeaseOpener:
 
         If it is pinned already, the machine is not contacted: `open_connection` compares the keys.
         """
-        key = self.find_pinned_key()
+        key = self.find_pinned_host_key()
         if key is None:
             key = await fetch_host_key(self.endpoint, self.connect_timeout)
             self.files.save_pinned_key(self.endpoint, key.export_public_key("openssh").decode().strip())
@@ -193,7 +193,7 @@ class LeaseOpener:
         except (asyncssh.HostKeyNotVerifiable, asyncssh.KeyExchangeFailed):
             # KeyExchangeFailed: the machine no longer has a host key of the pinned type.
             raise await make_host_key_error(
-                self.endpoint, self.find_pinned_key(), self.connect_timeout
+                self.endpoint, self.find_pinned_host_key(), self.connect_timeout
             ) from None
         except asyncssh.PermissionDenied:
             rejected = _("{endpoint} rejected the key") if key else _("{endpoint} rejected the password")

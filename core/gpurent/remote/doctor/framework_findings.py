@@ -10,7 +10,7 @@ from typing import Any
 from attrs import frozen
 
 from gpurent.domain.health import Finding, Verdict
-from gpurent.locale import _, ngettext
+from gpurent.locale import _, join_list, ngettext
 from gpurent.remote.doctor.known_problems import KnownProblem, decode_cudnn_version, find_known_problem
 from gpurent.remote.doctor.script import CONVOLUTION_TIMEOUT
 from gpurent.remote.nvidia_smi import GpuReport
@@ -61,7 +61,7 @@ class ConvolutionTrial:
         cuda = _match_word(imported.get("cuda"), r"\d[\d.]{0,15}")
         parts += [f"CUDA {cuda}"] if cuda else []
         parts += [f"cuDNN {self.cudnn}"] if self.cudnn else []
-        return ", ".join(parts)
+        return join_list(parts)
 
 
 def parse_trial(sections: Mapping[str, ProbeSection]) -> ConvolutionTrial:
@@ -138,7 +138,7 @@ def assess_framework(
         yield Finding(
             check="cudnn",
             verdict=Verdict.UNCHECKED,
-            text=_("not checked: no convolution could be run on the GPU; see the other findings"),
+            text=_("no convolution could be run on the GPU; see the other findings"),
         )
 
 
@@ -147,7 +147,7 @@ def _assess_cuda(report: GpuReport, toolkit: str) -> Finding:
         return Finding(
             check="cuda",
             verdict=Verdict.UNCHECKED,
-            text=_("not checked: neither the driver nor a toolkit reports CUDA"),
+            text=_("neither the driver nor a toolkit reports CUDA"),
         )
     if not toolkit:
         return Finding(
@@ -171,10 +171,13 @@ def _no_framework_finding(sections: Mapping[str, ProbeSection]) -> Finding:
     asked = [name.partition(" ")[2] for name in sections if name.startswith("which ")]
     version = parse_installed_cudnn(sections)
     text = (
-        _("not checked: neither PyTorch nor TensorFlow is installed, only cuDNN {version} ({pythons})")
+        _("neither PyTorch nor TensorFlow is installed, only cuDNN {version} ({pythons})")
         if version
-        else _("not checked: neither PyTorch nor TensorFlow is installed to run a convolution ({pythons})")
-    ).format(pythons=", ".join(asked) or _("no Python 3"), version=version)
+        else _("neither PyTorch nor TensorFlow is installed to run a convolution ({pythons})")
+    ).format(
+        pythons=_("tried {pythons}").format(pythons=join_list(asked)) if asked else _("no Python 3"),
+        version=version,
+    )
     return Finding(
         check="cudnn",
         verdict=Verdict.UNCHECKED,
@@ -218,7 +221,7 @@ def _no_gpu_finding(tried: ConvolutionTrial, expected: bool) -> Finding:
         return Finding(
             check="cudnn",
             verdict=Verdict.UNCHECKED,
-            text=_("not checked: no GPU found. A convolution on the CPU succeeded: {framework}").format(
+            text=_("no GPU found. A convolution on the CPU succeeded: {framework}").format(
                 framework=tried.framework
             ),
         )
@@ -256,9 +259,7 @@ def _hung_finding(tried: ConvolutionTrial) -> Finding:
     return Finding(
         check="cudnn",
         verdict=Verdict.UNCHECKED,
-        text=_("not checked: the framework did not load within {seconds} s").format(
-            seconds=CONVOLUTION_TIMEOUT
-        ),
+        text=_("the framework did not load within {seconds} s").format(seconds=CONVOLUTION_TIMEOUT),
         advice=_("The disk may be slow. Check again: {command}").format(command=_DOCTOR_COMMAND),
         cause="slow-load",
     )

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from gpurent.domain.health import Finding, Verdict
 from gpurent.domain.machine_facts import Gpu
-from gpurent.locale import _
+from gpurent.locale import _, join_list
 from gpurent.remote.doctor.known_problems import find_known_problem
 from gpurent.remote.nvidia_smi import GpuReport, parse_report
 from gpurent.remote.shell import ProbeSection
@@ -80,7 +80,7 @@ def _no_tool_finding(sections: Mapping[str, ProbeSection], tried: int) -> Findin
         return Finding(
             check="driver",
             verdict=Verdict.UNCHECKED,
-            text=_("not checked: nvidia-smi is missing, although a GPU is present"),
+            text=_("nvidia-smi is missing, although a GPU is present"),
         )
     if bus:
         return Finding(
@@ -92,7 +92,7 @@ def _no_tool_finding(sections: Mapping[str, ProbeSection], tried: int) -> Findin
     return Finding(
         check="driver",
         verdict=Verdict.UNCHECKED,
-        text=_("not checked: no NVIDIA driver on this machine"),
+        text=_("no NVIDIA driver on this machine"),
     )
 
 
@@ -117,7 +117,7 @@ def _assess_cards(report: GpuReport, gpus: int, gpu: str, gpu_memory: int, tried
             yield Finding(
                 check="gpu",
                 verdict=Verdict.UNCHECKED,
-                text=_("not checked: no GPU found, and none was rented"),
+                text=_("no GPU found, and none was rented"),
             )
         return
     if seen < gpus:
@@ -132,7 +132,7 @@ def _assess_cards(report: GpuReport, gpus: int, gpu: str, gpu_memory: int, tried
     if broken:
         yield Finding(
             check="gpu", verdict=Verdict.FAILURE, cause="gpu-lost",
-            text=_("the driver has lost a GPU: {names}").format(names=", ".join(broken)),
+            text=_("the driver has lost a GPU: {names}").format(names=join_list(broken)),
             advice=_("Only the machine's owner can fix this: release the machine, and rent another one."),
         )  # fmt: skip
     if seen >= gpus and not broken:
@@ -146,7 +146,7 @@ def _compare_with_offer(cards: Sequence[Gpu], seen: int, gpu: str, gpu_memory: i
     if other:
         return Finding(
             check="gpu", verdict=Verdict.WARNING, cause="gpu-other",
-            text=_("rented: {wanted}; found: {found}").format(wanted=gpu, found=", ".join(other)),
+            text=_("rented: {wanted}; found: {found}").format(wanted=gpu, found=join_list(other)),
             advice=_("Compare with the offer: gpurent show LEASE"),
         )  # fmt: skip
     small = [card for card in cards if card.memory and gpu_memory and card.memory < gpu_memory * 1024 * 0.85]
@@ -206,7 +206,7 @@ def _assess_usage(cards: Sequence[Gpu]) -> Finding:
     held = [card for card in cards if (card.used or 0) > USED_MIB or (card.utilization or 0) >= BUSY_PERCENT]
     if not held:
         return Finding(check="busy", verdict=Verdict.OK, text=_("nobody else is using the GPU"))
-    who = ", ".join(sorted({name for card in held for name in card.processes})) or _("hidden processes")
+    who = join_list(sorted({name for card in held for name in card.processes})) or _("hidden processes")
     return Finding(
         check="busy", verdict=Verdict.WARNING, cause="gpu-busy",
         text=_("{used} of {memory} MiB in use, {busy} % busy: {who}").format(

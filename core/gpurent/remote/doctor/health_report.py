@@ -13,7 +13,7 @@ from attrs import frozen
 
 from gpurent.domain.health import Finding, HealthReport, Verdict
 from gpurent.domain.machine_facts import DiskSpace, MachineFacts
-from gpurent.locale import _
+from gpurent.locale import _, join_list
 from gpurent.remote.doctor import framework_findings, gpu_findings
 from gpurent.remote.doctor.script import Measurements
 from gpurent.remote.machine_facts import parse_facts
@@ -99,7 +99,7 @@ def _assess_host(
 
 
 def _assess_pythons(found: MachineFacts, python: str) -> Finding:
-    there = ", ".join(f"{one.name} {one.version}" for one in found.pythons)
+    there = join_list(f"{one.name} {one.version}" for one in found.pythons)
     if not there:
         return Finding(
             check="python", verdict=Verdict.WARNING, text=_("no Python found"), cause="no-python",
@@ -133,7 +133,7 @@ def _assess_disk(sections: Mapping[str, ProbeSection], home: DiskSpace | None) -
         return Finding(
             check="disk",
             verdict=Verdict.UNCHECKED,
-            text=_("not checked: the machine did not report its disk space"),
+            text=_("the machine did not report its disk space"),
         )
     text = _("{free:.1f} of {total:.1f} GiB free").format(free=home.free / GIB, total=home.total / GIB)
     if home.free < LOW_DISK:
@@ -160,7 +160,7 @@ def _assess_disk_speed(written: ProbeSection) -> Finding:
         return Finding(
             check="disk-speed", verdict=Verdict.WARNING if full else Verdict.UNCHECKED,
             text=_("the disk has no room for a small test file") if full
-            else _("not checked: the disk speed could not be measured"),
+            else _("the disk speed could not be measured"),
             advice=_("Results may not fit: free some space, or rent a larger disk.") if full else "",
             cause="disk-full" if full else "",
         )  # fmt: skip
@@ -182,7 +182,7 @@ def _assess_clock(measured: Measurements) -> Finding:
         return Finding(
             check="clock",
             verdict=Verdict.UNCHECKED,
-            text=_("not checked: the machine did not report its time"),
+            text=_("the machine did not report its time"),
         )
     ahead = measured.clock_ahead
     if abs(ahead) - measured.clock_margin > MAX_CLOCK_DRIFT:
@@ -215,7 +215,7 @@ def _assess_network(measured: Measurements) -> Finding:
         return Finding(
             check="network",
             verdict=Verdict.UNCHECKED,
-            text=_("not checked: the connection speed could not be measured"),
+            text=_("the connection speed could not be measured"),
         )
     shown = [
         f"{rate / MB:.1f}" if rate is not None else "?"

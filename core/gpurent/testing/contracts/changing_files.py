@@ -23,14 +23,14 @@ from gpurent.testing.ssh_fixture import MachineFixture
 class CallOnceProgress(CountingProgress):
     """Progress that calls a function once, when the file list is known and before any file is read."""
 
-    def __init__(self, what: Callable[[], object]) -> None:
+    def __init__(self, action: Callable[[], object]) -> None:
         super().__init__()
-        self._what: Callable[[], object] | None = what
+        self._what: Callable[[], object] | None = action
 
     def set_total(self, files: int, size: int) -> None:
-        if files and (what := self._what) is not None:
+        if files and (action := self._what) is not None:
             self._what = None
-            what()
+            action()
 
 
 @contextmanager
@@ -64,13 +64,13 @@ class ChangingFilesContract(TransferContractBase):
         gone = source / "gone.bin"
         gone.write_bytes(b"x" * 3_000_000)
 
-        class Thief(CountingProgress):
+        class FileDeleter(CountingProgress):
             def set_total(self, files: int, size: int) -> None:
                 gone.unlink(missing_ok=True)
 
-        cargo = PushRequest(sources=(source,), target="work", contents_only=True)
+        request = PushRequest(sources=(source,), target="work", contents_only=True)
         with pytest.raises(TransferError, match="gone"):
-            await self.make_backend().push(await remote.connect(), cargo, Thief())
+            await self.make_backend().push(await remote.connect(), request, FileDeleter())
         assert not (remote.home / "work" / "gone.bin").exists()
 
     async def test_a_changing_local_file_is_never_torn(self, remote: MachineFixture, tmp_path: Path) -> None:
@@ -84,14 +84,14 @@ class ChangingFilesContract(TransferContractBase):
             def advance(self, size: int, name: str = "") -> None:
                 moving.write_bytes(bytes([next(changes)]) * 4_000_000)
 
-        cargo = PushRequest(sources=(source,), target="work", contents_only=True)
+        request = PushRequest(sources=(source,), target="work", contents_only=True)
         try:
-            await self.make_backend().push(await remote.connect(), cargo, Writer())
+            await self.make_backend().push(await remote.connect(), request, Writer())
         except TransferError as error:
             assert "moving.bin" in error.message
-        there = remote.home / "work" / "moving.bin"
-        if there.exists():
-            content = there.read_bytes()
+        target = remote.home / "work" / "moving.bin"
+        if target.exists():
+            content = target.read_bytes()
             assert len(set(content)) == 1
             assert len(content) == 4_000_000
 
@@ -107,8 +107,8 @@ class ChangingFilesContract(TransferContractBase):
                 )
             (out / "part2" / "file002.txt").write_bytes(os.urandom(3_000_000))
 
-        cargo = PullRequest(sources=("out",), target=tmp_path / "home")
-        await self.make_backend().pull(await remote.connect(), cargo, CallOnceProgress(change))
+        request = PullRequest(sources=("out",), target=tmp_path / "home")
+        await self.make_backend().pull(await remote.connect(), request, CallOnceProgress(change))
         assert read_tree(tmp_path / "home" / "out") == read_tree(out)
 
     async def test_a_change_in_the_same_second_is_pulled(
@@ -117,12 +117,12 @@ class ChangingFilesContract(TransferContractBase):
         second = int(time.time()) + 3600  # in the future, so the file is pulled before this second is over
         log = remote.home / "out" / "log"
         log.parent.mkdir()
-        link = await remote.connect()
+        connection = await remote.connect()
         for text, part in (("58\n", 0.2), ("71\n", 0.9)):
             log.write_text(text)
             os.utime(log, (second + part, second + part))
             await self.make_backend().pull(
-                link, PullRequest(sources=("out",), target=tmp_path / "home"), CountingProgress()
+                connection, PullRequest(sources=("out",), target=tmp_path / "home"), CountingProgress()
             )
             assert (tmp_path / "home" / "out" / "log").read_text() == text
 
@@ -133,9 +133,9 @@ class ChangingFilesContract(TransferContractBase):
             (out / "large.bin").unlink()
             (out / "part1" / "file001.txt").unlink()
 
-        cargo = PullRequest(sources=("out",), target=tmp_path / "home")
+        request = PullRequest(sources=("out",), target=tmp_path / "home")
         with pytest.raises(TransferError, match=r"vanished|no longer exists") as caught:
-            await self.make_backend().pull(await remote.connect(), cargo, CallOnceProgress(change))
+            await self.make_backend().pull(await remote.connect(), request, CallOnceProgress(change))
         assert "out/large.bin" in caught.value.message
         assert "out/part1/file001.txt" in caught.value.message
         assert read_tree(tmp_path / "home" / "out") == read_tree(out)
@@ -147,12 +147,12 @@ class ChangingFilesContract(TransferContractBase):
         out.mkdir()
         (out / "a still one").write_text("still")
         (out / "moving.bin").write_bytes(b"a" * size)
-        cargo = PullRequest(sources=("out",), target=tmp_path / "home")
-        link = await remote.connect()
+        request = PullRequest(sources=("out",), target=tmp_path / "home")
+        connection = await remote.connect()
         with (
             keep_changing(out / "moving.bin", size),
             pytest.raises(TransferError, match=r"moving\.bin: changed"),
         ):
-            await self.make_backend().pull(link, cargo, CountingProgress())
+            await self.make_backend().pull(connection, request, CountingProgress())
         assert (tmp_path / "home" / "out" / "a still one").read_text() == "still"
         assert not (tmp_path / "home" / "out" / "moving.bin").exists()

@@ -50,7 +50,7 @@ class ClockContract(ABC):
         await asyncio.sleep(0)
         assert others, "the others had their turn"
 
-    async def test_the_wall_s_present_is_the_clock_s(self, tmp_path: Path) -> None:
+    async def test_system_time_now_is_clock_time_now(self, tmp_path: Path) -> None:
         clock = self.make_clock(tmp_path)
         slack = timedelta(hours=1)
         assert abs(clock.from_wall_time(datetime.now(UTC)) - clock.now()) < slack

@@ -112,9 +112,9 @@ class ConnectionContract(ABC):
                 time.sleep(0.015)  # noqa: ASYNC251 - to hold the loop up is the point
                 await asyncio.sleep(0)
 
-        burden = asyncio.create_task(busy())
+        busy_task = asyncio.create_task(busy())
         ran = [await connection.run("echo on", input="nobody reads this") for _ in range(4)]
-        burden.cancel()
+        busy_task.cancel()
         assert [one.stdout for one in ran] == ["on\n"] * 4
 
     async def test_output_up_to_the_bound_arrives_whole(self, connection: ConnectionUnderTest) -> None:

@@ -84,21 +84,21 @@ class ExporterContract(ABC):
     def test_what_is_read_back_is_what_was_written(self, machines: list[ExportedLease]) -> None:
         export = self.exporter().export_leases(machines)
         found = self.read_profiles(export, machines)
-        assert [(site.name, site.host, site.port, site.user) for site in found] == [
+        assert [(profile.name, profile.host, profile.port, profile.user) for profile in found] == [
             (lease.name, lease.endpoint.address, lease.endpoint.port, lease.endpoint.user)
             for lease in machines
         ]
-        assert [site.password for site in found] == [None] * len(machines)
+        assert [profile.password for profile in found] == [None] * len(machines)
 
     @_example_settings(10)
     @given(lease_lists, passwords)
-    def test_a_password_stands_only_where_it_was_asked_for(
+    def test_password_is_exported_only_where_requested(
         self, machines: list[ExportedLease], word: str
     ) -> None:
-        asked = [evolve(machines[0], password=Secret(word)), *machines[1:]]
-        found = self.read_profiles(self.exporter().export_leases(asked), asked)
+        requested = [evolve(machines[0], password=Secret(word)), *machines[1:]]
+        found = self.read_profiles(self.exporter().export_leases(requested), requested)
         assert found[0].password == (word if self.stores_password else None)
-        assert [site.password for site in found[1:]] == [None] * (len(machines) - 1)
+        assert [profile.password for profile in found[1:]] == [None] * (len(machines) - 1)
 
     @_example_settings(10)
     @given(lease_lists, passwords)
@@ -137,7 +137,7 @@ class InstallContract:
 
     @_example_settings(10)
     @given(lease_lists)
-    def test_in_and_out_again(self, machines: list[ExportedLease]) -> None:
+    def test_install_and_uninstall(self, machines: list[ExportedLease]) -> None:
         from tempfile import TemporaryDirectory
 
         made = self.installer()

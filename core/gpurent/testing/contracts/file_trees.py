@@ -47,23 +47,23 @@ def read_tree(folder: Path) -> dict[str, tuple[object, ...]]:
 
 def make_tree(folder: Path, seed: int = 1, *, large: int = 3_000_000, files: int = 40) -> Path:
     """Make a small project: nested and empty folders, empty files, various modes, old mtimes, one large file."""
-    chance = random.Random(seed)
+    rng = random.Random(seed)
     for number in range(files):
         path = folder / f"part{number % 5}" / f"file{number:03}.txt"
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(chance.randbytes(chance.choice((0, 1, 100, 5000, 40_000))))
-        path.chmod(chance.choice((0o644, 0o600, 0o755)))
+        path.write_bytes(rng.randbytes(rng.choice((0, 1, 100, 5000, 40_000))))
+        path.chmod(rng.choice((0o644, 0o600, 0o755)))
         os.utime(path, ns=(10**18, 10**18 + number * 10**9 + 12345))
     (folder / "empty" / "deeper").mkdir(parents=True)
-    (folder / "large.bin").write_bytes(chance.randbytes(large // 2) + b"abcd" * (large // 8))
+    (folder / "large.bin").write_bytes(rng.randbytes(large // 2) + b"abcd" * (large // 8))
     return folder
 
 
-async def retry_until_done(what: Any, tries: int = 20) -> TransferReport:
-    """Call ``what``, which starts a new attempt, until the connection is not lost any more, as core does."""
+async def retry_until_done(attempt: Any, tries: int = 20) -> TransferReport:
+    """Call ``attempt``, which starts a new attempt, until the connection is not lost any more, as core does."""
     for _ in range(tries):
         try:
-            found: TransferReport = await what()
+            found: TransferReport = await attempt()
             return found
         except UnavailableError as error:
             assert error.retryable, error

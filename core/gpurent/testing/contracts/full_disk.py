@@ -33,25 +33,25 @@ class FullDiskContract(TransferContractBase):
         with pytest.raises(TransferError, match="not enough disk space on the machine"):
             await self.push(remote, source)
         (source / "large").write_bytes(os.urandom(6_000_000))
-        link = await remote.connect()
+        connection = await remote.connect()
         loop = asyncio.get_running_loop()
         filled: list[Any] = []
 
-        class Greedy(CountingProgress):
+        class DiskFiller(CountingProgress):
             def set_total(self, files: int, size: int) -> None:
                 loop.call_soon_threadsafe(fill)
 
         def fill() -> None:
-            filled.append(asyncio.ensure_future(link.run("head -c 8000000 /dev/zero >~/junk; true")))
+            filled.append(asyncio.ensure_future(connection.run("head -c 8000000 /dev/zero >~/junk; true")))
 
         remote.machine.proxy.plan = FaultPlan(rate=6_000_000)
-        cargo = PushRequest(sources=(source,), target="work", contents_only=True)
+        request = PushRequest(sources=(source,), target="work", contents_only=True)
         with pytest.raises(TransferError, match=r"no space left|free"):
-            await self.make_backend().push(link, cargo, Greedy())
+            await self.make_backend().push(connection, request, DiskFiller())
         remote.machine.proxy.plan = FaultPlan()
         await asyncio.gather(*filled)
-        there = await (await remote.connect()).run("ls ~/work/large 2>/dev/null; rm -f ~/junk")
-        assert not there.stdout
+        listing = await (await remote.connect()).run("ls ~/work/large 2>/dev/null; rm -f ~/junk")
+        assert not listing.stdout
         await self.push(remote, source)
         size = await (await remote.connect()).run("wc -c <~/work/large")
         assert size.stdout.strip() == "6000000"

@@ -37,12 +37,12 @@ class LinkContract(TransferContractBase):
         (source / "dangling").symlink_to("nowhere")
         (source / "hard").hardlink_to(source / "part0" / "file000.txt")
         report = await self.push(remote, source)
-        there = remote.home / "work"
-        assert os.readlink(there / "part0" / "up") == "../part1"
-        assert os.readlink(there / "dangling") == "nowhere"
-        assert not os.path.lexists(there / "out")
+        remote_path = remote.home / "work"
+        assert os.readlink(remote_path / "part0" / "up") == "../part1"
+        assert os.readlink(remote_path / "dangling") == "nowhere"
+        assert not os.path.lexists(remote_path / "out")
         assert [item.name for item in report.skipped] == ["out"]
-        assert (there / "hard").read_bytes() == (source / "hard").read_bytes()
+        assert (remote_path / "hard").read_bytes() == (source / "hard").read_bytes()
 
     async def test_links_that_stay_inside_are_pulled(self, remote: MachineFixture, tmp_path: Path) -> None:
         out = make_links(
@@ -53,7 +53,7 @@ class LinkContract(TransferContractBase):
         report = await self.pull(remote, "out", to=home)
         assert {item.name for item in report.skipped} == {f"out/{name}" for name in (*UNSAFE_LINKS, "pipe")}
         found = read_tree(home / "out")
-        assert {name: what[1] for name, what in found.items() if what[0] == "link"} == SAFE_LINKS
+        assert {name: entry[1] for name, entry in found.items() if entry[0] == "link"} == SAFE_LINKS
         assert not set(found) & {*UNSAFE_LINKS, "pipe"}
         assert report.files == 4
         assert not (home / PARTIALS_FOLDER).exists()

@@ -40,39 +40,41 @@ class MailboxUnderTest:
 
 
 class MailboxContract(ABC):
-    """Contract tests for a mailbox; a subclass defines the fixture ``box``, an empty mailbox."""
+    """Contract tests for a mailbox; a subclass defines the fixture ``mailbox``, an empty mailbox."""
 
     @abstractmethod
     @pytest.fixture
-    def box(self) -> MailboxUnderTest:
+    def mailbox(self) -> MailboxUnderTest:
         """Return an empty mailbox for one test."""
 
-    async def test_an_empty_mailbox_finds_nothing(self, box: MailboxUnderTest) -> None:
-        assert await box.search_texts() == []
+    async def test_an_empty_mailbox_finds_nothing(self, mailbox: MailboxUnderTest) -> None:
+        assert await mailbox.search_texts() == []
 
-    async def test_only_the_sender_s_fresh_mail_about_it_oldest_first(self, box: MailboxUnderTest) -> None:
-        await box.deliver_mail("second", 2)
-        await box.deliver_mail("first", 1)
-        await box.deliver_mail("too old", -1)
-        await box.deliver_mail("a stranger", 1, sender=f"{SENDER}.evil.example")
-        await box.deliver_mail("about something else", 1, subject="news")
-        assert await box.search_texts() == ["first", "second"]
-        assert await box.search_texts(subject="") == ["first", "about something else", "second"]
+    async def test_only_the_sender_s_fresh_mail_about_it_oldest_first(
+        self, mailbox: MailboxUnderTest
+    ) -> None:
+        await mailbox.deliver_mail("second", 2)
+        await mailbox.deliver_mail("first", 1)
+        await mailbox.deliver_mail("too old", -1)
+        await mailbox.deliver_mail("a stranger", 1, sender=f"{SENDER}.evil.example")
+        await mailbox.deliver_mail("about something else", 1, subject="news")
+        assert await mailbox.search_texts() == ["first", "second"]
+        assert await mailbox.search_texts(subject="") == ["first", "about something else", "second"]
 
-    async def test_a_mail_of_the_very_second_counts(self, box: MailboxUnderTest) -> None:
+    async def test_a_mail_of_the_very_second_counts(self, mailbox: MailboxUnderTest) -> None:
         """Mail dates have whole seconds, so a mail sent after ``since`` may carry a date up to a second before it."""
-        await box.deliver_mail("just now", 0)
-        assert await box.search_texts(NOON + timedelta(milliseconds=500)) == ["just now"]
-        assert await box.search_texts(NOON + timedelta(seconds=1)) == []
+        await mailbox.deliver_mail("just now", 0)
+        assert await mailbox.search_texts(NOON + timedelta(milliseconds=500)) == ["just now"]
+        assert await mailbox.search_texts(NOON + timedelta(seconds=1)) == []
 
-    async def test_new_mail_is_seen_at_the_next_search(self, box: MailboxUnderTest) -> None:
-        assert await box.search_texts() == []
-        await box.deliver_mail("here", 1)
-        (mail,) = await box.mailbox.search(since=NOON, sender=SENDER, subject="")
+    async def test_new_mail_is_seen_at_the_next_search(self, mailbox: MailboxUnderTest) -> None:
+        assert await mailbox.search_texts() == []
+        await mailbox.deliver_mail("here", 1)
+        (mail,) = await mailbox.mailbox.search(since=NOON, sender=SENDER, subject="")
         assert (mail.sender, mail.subject, mail.at) == (SENDER, "your code", NOON + timedelta(minutes=1))
         assert mail.text.strip() == "here"
         assert mail.uid
 
-    async def test_the_sender_is_asked_for_in_any_case(self, box: MailboxUnderTest) -> None:
-        await box.deliver_mail("shouted", 1, sender=SENDER.upper())
-        assert await box.search_texts() == ["shouted"]
+    async def test_the_sender_is_asked_for_in_any_case(self, mailbox: MailboxUnderTest) -> None:
+        await mailbox.deliver_mail("shouted", 1, sender=SENDER.upper())
+        assert await mailbox.search_texts() == ["shouted"]

@@ -27,7 +27,7 @@ class RemotePermissionsContract(TransferContractBase):
         work.mkdir(mode=0o555)
         with pytest.raises(TransferError, match=r"(?i)permission denied"):
             await self.push(remote, source)
-        assert [name for name, what in read_tree(work).items() if what[0] == "file"] == []
+        assert [name for name, entry in read_tree(work).items() if entry[0] == "file"] == []
         work.chmod(0o755)
         await self.push(remote, source)
         assert read_tree(work) == read_tree(source)
@@ -64,7 +64,9 @@ class RemotePermissionsContract(TransferContractBase):
             home = tmp_path / f"without {Path(name).name}"
             with pytest.raises(TransferError, match=f"{name}.* cannot be read on the machine"):
                 await self.pull(remote, "out", to=home)
-            assert read_tree(home / "out") == {other: what for other, what in whole.items() if other != name}
+            assert read_tree(home / "out") == {
+                other: entry for other, entry in whole.items() if other != name
+            }
             (out / name).chmod(whole[name][1])
 
     async def test_an_unreadable_remote_folder(self, remote: MachineFixture, tmp_path: Path) -> None:
@@ -140,4 +142,6 @@ class LocalPermissionsContract(TransferContractBase):
             await self.pull(remote, "out", to=home)
         assert not (home / "out" / "z too large.bin").exists()
         whole: dict[str, Any] = read_tree(out)
-        assert all(what == whole[name] for name, what in read_tree(home / "out").items() if what[0] == "file")
+        assert all(
+            entry == whole[name] for name, entry in read_tree(home / "out").items() if entry[0] == "file"
+        )

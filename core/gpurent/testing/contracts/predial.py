@@ -17,9 +17,9 @@ from gpurent.testing.ssh_fixture import MachineFixture
 
 async def prepare_ssh_target(remote: MachineFixture) -> SshTarget:
     """Install the key, pin the host key, close the connection and return the machine's SSH target."""
-    link = await remote.connect()
-    await link.close()
-    return SshTarget(link.endpoint, link.key_file, link.known_hosts)
+    connection = await remote.connect()
+    await connection.close()
+    return SshTarget(connection.endpoint, connection.key_file, connection.known_hosts)
 
 
 def list_child_processes() -> set[str]:
@@ -39,33 +39,37 @@ class PredialContract(TransferContractBase):
         """Return a new backend."""
 
     async def test_a_push_uses_the_predialed_login(self, remote: MachineFixture, tmp_path: Path) -> None:
-        door, backend, before = await prepare_ssh_target(remote), self.make_backend(), list_child_processes()
+        target, backend, before = (
+            await prepare_ssh_target(remote),
+            self.make_backend(),
+            list_child_processes(),
+        )
         source = make_tree(tmp_path / "here")
-        cargo = PushRequest(sources=(source,), target="work", contents_only=True)
-        hang_up = backend.start_login(door, cargo)
-        assert hang_up is not None
-        report = await backend.push(door, cargo, CountingProgress())
+        request = PushRequest(sources=(source,), target="work", contents_only=True)
+        end_login = backend.start_login(target, request)
+        assert end_login is not None
+        report = await backend.push(target, request, CountingProgress())
         assert report.sent > 0
-        hang_up()
+        end_login()
         assert list_child_processes() == before
         assert read_tree(remote.home / "work") == read_tree(source)
 
     async def test_an_unused_predialed_login_is_ended(self, remote: MachineFixture, tmp_path: Path) -> None:
-        door, before = await prepare_ssh_target(remote), list_child_processes()
-        cargo = PushRequest(sources=(tmp_path,), target="work")
-        hang_up = self.make_backend().start_login(door, cargo)
-        assert hang_up is not None
-        hang_up()
-        hang_up()
+        target, before = await prepare_ssh_target(remote), list_child_processes()
+        request = PushRequest(sources=(tmp_path,), target="work")
+        end_login = self.make_backend().start_login(target, request)
+        assert end_login is not None
+        end_login()
+        end_login()
         assert list_child_processes() == before
         assert not (remote.home / "work").exists()
 
     async def test_a_push_without_predial_gives_the_same_result(
         self, remote: MachineFixture, tmp_path: Path
     ) -> None:
-        door = await prepare_ssh_target(remote)
+        target = await prepare_ssh_target(remote)
         source = make_tree(tmp_path / "here")
         await self.make_backend().push(
-            door, PushRequest(sources=(source,), target="work", contents_only=True), CountingProgress()
+            target, PushRequest(sources=(source,), target="work", contents_only=True), CountingProgress()
         )
         assert read_tree(remote.home / "work") == read_tree(source)

@@ -30,63 +30,63 @@ class RandomCuts:
 
     async def run_until(self, cuts: int) -> None:
         """Transfer until ``cuts`` cuts have happened; after each, every file with its final name must be complete."""
-        chance = random.Random(self.seed)
+        rng = random.Random(self.seed)
         number = 0
         while self.cut_count < cuts:
             number += 1
-            await self._push_with_cuts(chance, number)
-            await self._pull_with_cuts(chance, number)
+            await self._push_with_cuts(rng, number)
+            await self._pull_with_cuts(rng, number)
 
-    async def _push_with_cuts(self, chance: random.Random, number: int) -> None:
-        source = self._make_source(chance, number)
+    async def _push_with_cuts(self, rng: random.Random, number: int) -> None:
+        source = self._make_source(rng, number)
         target = f"work{number}"
 
         async def attempt() -> None:
-            cargo = PushRequest(sources=(source,), target=target, contents_only=True)
-            await self.backend().push(await self.remote.connect(), cargo, CountingProgress())
+            request = PushRequest(sources=(source,), target=target, contents_only=True)
+            await self.backend().push(await self.remote.connect(), request, CountingProgress())
 
-        await self._retry_with_cuts(attempt, chance, source, self.remote.home / target, up=True)
+        await self._retry_with_cuts(attempt, rng, source, self.remote.home / target, up=True)
         shutil.rmtree(self.remote.home / target)
 
-    async def _pull_with_cuts(self, chance: random.Random, number: int) -> None:
+    async def _pull_with_cuts(self, rng: random.Random, number: int) -> None:
         source = self.folder / f"source{number}"
-        there = self.remote.home / f"out{number}"
-        shutil.copytree(source, there, symlinks=True)
+        remote_path = self.remote.home / f"out{number}"
+        shutil.copytree(source, remote_path, symlinks=True)
         home = self.folder / f"home{number}"
 
         async def attempt() -> None:
-            cargo = PullRequest(sources=(there.name,), target=home)
-            await self.backend().pull(await self.remote.connect(), cargo, CountingProgress())
+            request = PullRequest(sources=(remote_path.name,), target=home)
+            await self.backend().pull(await self.remote.connect(), request, CountingProgress())
 
-        await self._retry_with_cuts(attempt, chance, there, home / there.name, up=False)
-        for folder in (source, there, home):
+        await self._retry_with_cuts(attempt, rng, remote_path, home / remote_path.name, up=False)
+        for folder in (source, remote_path, home):
             shutil.rmtree(folder)
 
-    def _make_source(self, chance: random.Random, number: int) -> Path:
+    def _make_source(self, rng: random.Random, number: int) -> Path:
         source = self.folder / f"source{number}"
-        for name in range(chance.randint(1, 8)):
+        for name in range(rng.randint(1, 8)):
             path = source / f"f{name % 3}" / str(name)
             path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_bytes(chance.randbytes(chance.choice((0, 10, 3000, 60_000))))
-        (source / "large").write_bytes(chance.randbytes(1_200_000 + chance.randint(0, 1000)))
+            path.write_bytes(rng.randbytes(rng.choice((0, 10, 3000, 60_000))))
+        (source / "large").write_bytes(rng.randbytes(1_200_000 + rng.randint(0, 1000)))
         return source
 
     async def _retry_with_cuts(
-        self, attempt: Callable[[], object], chance: random.Random, source: Path, there: Path, *, up: bool
+        self, attempt: Callable[[], object], rng: random.Random, source: Path, remote_path: Path, *, up: bool
     ) -> None:
         whole = read_tree(source)
         size = sum(path.stat().st_size for path in source.rglob("*") if path.is_file())
-        line = self.remote.machine.proxy
+        proxy = self.remote.machine.proxy
         for _ in range(60):
             # Some cuts hit the handshake, most the data, some the end of the protocol.
-            at = chance.choice(
+            at = rng.choice(
                 (
-                    chance.randint(1, 6000),
-                    chance.randint(1, size),
-                    chance.randint(size, size + size // 10 + 20_000),
+                    rng.randint(1, 6000),
+                    rng.randint(1, size),
+                    rng.randint(size, size + size // 10 + 20_000),
                 )
             )
-            line.plan = (
+            proxy.plan = (
                 FaultPlan(cut_upload_after=at, times=1) if up else FaultPlan(cut_download_after=at, times=1)
             )
             try:
@@ -97,15 +97,15 @@ class RandomCuts:
             except TransferError as error:
                 raise AssertionError(f"a cut at {at} was taken for {error}") from error
             else:
-                line.plan = FaultPlan()
-                assert read_tree(there) == whole
-                assert not (there / PARTIALS_FOLDER).exists()
+                proxy.plan = FaultPlan()
+                assert read_tree(remote_path) == whole
+                assert not (remote_path / PARTIALS_FOLDER).exists()
                 return
             finally:
-                line.plan = FaultPlan()
-            if there.exists():
-                for name, what in read_tree(there).items():
-                    assert what[0] == "folder" or what == whole[name], (
+                proxy.plan = FaultPlan()
+            if remote_path.exists():
+                for name, entry in read_tree(remote_path).items():
+                    assert entry[0] == "folder" or entry == whole[name], (
                         f"{name} is not whole after a cut at {at}"
                     )
         raise AssertionError(f"it never came through {'up' if up else 'down'}")

@@ -18,7 +18,7 @@ from typing import ClassVar
 import asyncssh
 import pytest
 
-from gpurent.domain.session import Job, JobState, JobStatus, SessionInfo
+from gpurent.domain.job import Job, JobState, JobStatus, SessionInfo
 from gpurent.errors import JobError
 from gpurent.infra.ssh.connection import AsyncsshConnection
 from gpurent.roles.machine import SessionBackend
@@ -42,8 +42,8 @@ class SessionContract:
 
     @pytest.fixture(params=["embedded", pytest.param("bwrap", marks=pytest.mark.bwrap)])
     async def machines(self, request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[SshFixture]:
-        if request.param == "bwrap" and (why := await find_bwrap_problem()):
-            pytest.skip(why)
+        if request.param == "bwrap" and (problem := await find_bwrap_problem()):
+            pytest.skip(problem)
         async with ssh_fixture(request.param, tmp_path) as made:
             yield made
 
@@ -55,24 +55,24 @@ class SessionContract:
     async def connection(
         self, machines: SshFixture, machine: BootedMachine
     ) -> AsyncIterator[AsyncsshConnection]:
-        async with machines.open_connection(machine) as link:
-            yield link
+        async with machines.open_connection(machine) as opened:
+            yield opened
 
     def make_runner(self, connection: AsyncsshConnection, prefix: str = "") -> JobRunner:
         return JobRunner(connection, self.backend_type(), prefix)
 
     async def wait_for_end(self, jobs: JobRunner, name: str) -> JobStatus:
-        async def over() -> bool:
+        async def is_ended() -> bool:
             return (await jobs.get_status(name)).state is JobState.ENDED
 
-        await wait_until(over)
+        await wait_until(is_ended)
         return await jobs.get_status(name)
 
     async def wait_until_listed(self, jobs: JobRunner, name: str) -> SessionInfo:
-        async def there() -> bool:
+        async def is_listed() -> bool:
             return any(info.name == name for info in await jobs.list_sessions())
 
-        await wait_until(there)
+        await wait_until(is_listed)
         return await jobs.get_session(name)
 
     async def test_nothing_runs_at_first(self, connection: AsyncsshConnection) -> None:
@@ -130,10 +130,10 @@ echo third"""
             jobs = self.make_runner(again)
             before = len(await jobs.read_log("long"))
 
-            async def more() -> bool:
+            async def has_more_output() -> bool:
                 return len(await jobs.read_log("long")) > before
 
-            await wait_until(more)
+            await wait_until(has_more_output)
             ticks = [line for line in (await jobs.read_log("long")).split(b"\n") if line]
             assert ticks == [b"tick %d" % number for number in range(1, len(ticks) + 1)], "no gap"
             await self.wait_until_listed(jobs, "long")
@@ -186,17 +186,17 @@ echo third"""
         command = "sleep 3600 & echo $! > child; wait"
         await jobs.start_job(Job(name="tree", command=command))
 
-        async def begun() -> bool:
+        async def started() -> bool:
             return not (await connection.run("test -s child")).exit_status
 
-        await wait_until(begun)
+        await wait_until(started)
         await jobs.stop_job("tree")
         assert (await jobs.get_status("tree")).state is JobState.ENDED
 
-        async def gone() -> bool:
+        async def is_gone() -> bool:
             return bool((await connection.run('kill -0 "$(cat child)"')).exit_status)
 
-        await wait_until(gone)
+        await wait_until(is_gone)
         assert list(await jobs.list_sessions()) == []
         await jobs.stop_job("tree")
 
@@ -235,29 +235,29 @@ echo third"""
 
     async def test_r3_the_missing_tool_is_installed(self, machines: SshFixture) -> None:
         machine = await machines.boot(missing=(self.program,))
-        async with machines.open_connection(machine) as link:
+        async with machines.open_connection(machine) as opened:
             with pytest.raises(JobError):
-                await self.make_runner(link).start_job(Job(name="job", command="true"))
-            jobs = self.make_runner(link, "sudo apt-get install -y")
+                await self.make_runner(opened).start_job(Job(name="job", command="true"))
+            jobs = self.make_runner(opened, "sudo apt-get install -y")
             await jobs.start_job(Job(name="job", command="echo done"))
             assert (await self.wait_for_end(jobs, "job")).exit_code == 0
 
     async def test_r4_a_shut_machine_takes_the_session_with_it(
         self, machines: SshFixture, machine: BootedMachine
     ) -> None:
-        async with machines.open_connection(machine) as link:
-            first = self.make_runner(link)
+        async with machines.open_connection(machine) as opened:
+            first = self.make_runner(opened)
             await first.start_job(Job(name="long", command=ENDLESS_COMMAND))
 
-            async def speaks() -> bool:
+            async def has_shell_output() -> bool:
                 return bool(await first.read_log("long"))
 
-            await wait_until(speaks)
+            await wait_until(has_shell_output)
         await machines.driver.kill(machine.id)
         again = await machines.boot()
         machines.ssh.delete_host_key("lease-1")
-        async with machines.open_connection(again) as link:
-            jobs = self.make_runner(link)
+        async with machines.open_connection(again) as opened:
+            jobs = self.make_runner(opened)
             assert list(await jobs.list_sessions()) == []
             assert (await jobs.get_status("long")).state is JobState.LOST
 

@@ -101,7 +101,7 @@ class PluginStateContract(ABC):
         assert state.get("bill") == "second"
 
     @pytest.mark.parametrize("value", [Secret("x"), None, ["x"]], ids=["secret", "none", "list"])
-    def test_only_text_is_noted(self, tmp_path: Path, value: Any) -> None:
+    def test_only_text_is_stored(self, tmp_path: Path, value: Any) -> None:
         state = self.make_state(tmp_path)
         with pytest.raises(Exception, match=r"."):
             state.put("bill", value)

@@ -33,18 +33,18 @@ class TransferContract(LinkContract, ChangingFilesContract):
     async def test_a_tree_is_pushed_and_pulled_unchanged(
         self, remote: MachineFixture, tmp_path: Path
     ) -> None:
-        source, tally = make_tree(tmp_path / "source"), CountingProgress()
-        link = await remote.connect()
-        cargo = PushRequest(sources=(source,), target="deep/er/work", contents_only=True)
-        report = await self.make_backend().push(link, cargo, tally)
+        source, progress = make_tree(tmp_path / "source"), CountingProgress()
+        connection = await remote.connect()
+        request = PushRequest(sources=(source,), target="deep/er/work", contents_only=True)
+        report = await self.make_backend().push(connection, request, progress)
         assert read_tree(remote.home / "deep" / "er" / "work") == read_tree(source)
         assert (report.files, report.skipped) == (41, ())
-        assert tally.moved == tally.size == report.total
-        assert sorted(tally.done) == sorted(
-            name for name, what in read_tree(source).items() if what[0] == "file"
+        assert progress.moved == progress.size == report.total
+        assert sorted(progress.done) == sorted(
+            name for name, entry in read_tree(source).items() if entry[0] == "file"
         )
         home = await self.make_backend().pull(
-            link, PullRequest(sources=("deep/er/work",), target=tmp_path / "home"), CountingProgress()
+            connection, PullRequest(sources=("deep/er/work",), target=tmp_path / "home"), CountingProgress()
         )
         assert read_tree(tmp_path / "home" / "work") == read_tree(source)
         assert home.files == 41
@@ -101,11 +101,11 @@ class TransferContract(LinkContract, ChangingFilesContract):
         work = await self._push_and_litter(remote, source)
         gone = {"old.txt", "older", "older/deep", "older/deep/x", "link", "mixed/y"}
         try:
-            told = await self.push(remote, source, delete=True, dry_run=True)
+            preview = await self.push(remote, source, delete=True, dry_run=True)
         except TransferUnsupported:
             assert (work / "old.txt").exists()
             return
-        assert set(told.deleted) == gone
+        assert set(preview.deleted) == gone
         assert all(os.path.lexists(work / name) for name in gone)
         report = await self.push(remote, source, delete=True)
         assert set(report.deleted) == gone
@@ -174,8 +174,8 @@ class TransferContract(LinkContract, ChangingFilesContract):
         source = make_tree(tmp_path / "source", files=3, large=0)
         Path(os.fsdecode(os.fsencode(source) + b"/bad\xff")).write_text("x")
         report = await self.push(remote, source)
-        there = os.fsencode(remote.home / "work") + b"/bad\xff"
-        assert os.path.exists(there) or report.skipped
+        remote_name = os.fsencode(remote.home / "work") + b"/bad\xff"
+        assert os.path.exists(remote_name) or report.skipped
         assert (remote.home / "work" / "part0" / "file000.txt").exists()
 
     async def test_a_sparse_file(self, remote: MachineFixture, tmp_path: Path) -> None:
@@ -199,11 +199,19 @@ class TransferContract(LinkContract, ChangingFilesContract):
 
     async def test_limits(self, remote: MachineFixture, tmp_path: Path) -> None:
         source = make_tree(tmp_path / "source", files=20, large=0)
-        for limits in (TransferLimits(files=5), TransferLimits(total=10), TransferLimits(depth=0)):
+        for limits in (
+            TransferLimits(max_files=5),
+            TransferLimits(max_total_bytes=10),
+            TransferLimits(max_depth=0),
+        ):
             with pytest.raises(TransferError):
                 await self.push(remote, source, limits=limits)
         make_tree(remote.home / "out", files=20, large=0)
-        for limits in (TransferLimits(files=5), TransferLimits(total=10), TransferLimits(depth=0)):
+        for limits in (
+            TransferLimits(max_files=5),
+            TransferLimits(max_total_bytes=10),
+            TransferLimits(max_depth=0),
+        ):
             with pytest.raises(TransferError):
                 await self.pull(remote, "out", to=tmp_path / "home", limits=limits)
 
@@ -242,24 +250,24 @@ class TransferContract(LinkContract, ChangingFilesContract):
         self, remote: MachineFixture, tmp_path: Path
     ) -> None:
         source = make_tree(tmp_path / "source", large=8_000_000)
-        begun = asyncio.Event()
+        started = asyncio.Event()
         loop = asyncio.get_running_loop()
 
-        class Told(CountingProgress):
+        class StartReporter(CountingProgress):
             def advance(self, size: int, name: str = "") -> None:
-                loop.call_soon_threadsafe(begun.set)
+                loop.call_soon_threadsafe(started.set)
 
-        link = await remote.connect()
+        connection = await remote.connect()
         remote.machine.proxy.plan = FaultPlan(rate=4_000_000)
-        cargo = PushRequest(sources=(source,), target="work", contents_only=True)
-        task = asyncio.ensure_future(self.make_backend().push(link, cargo, Told()))
-        await begun.wait()
+        request = PushRequest(sources=(source,), target="work", contents_only=True)
+        task = asyncio.ensure_future(self.make_backend().push(connection, request, StartReporter()))
+        await started.wait()
         task.cancel()
         with pytest.raises((asyncio.CancelledError, GpurentError)):
             await task
         whole = read_tree(source)
-        for name, what in read_tree(remote.home / "work").items():
-            assert what == whole[name] or what[0] == "folder"
+        for name, entry in read_tree(remote.home / "work").items():
+            assert entry == whole[name] or entry[0] == "folder"
         remote.machine.proxy.plan = FaultPlan()
         await self.push(remote, source)
         assert read_tree(remote.home / "work") == whole

@@ -28,16 +28,16 @@ class TransferContractBase:
 
     @pytest.fixture
     async def remote(self, tmp_path: Path) -> AsyncIterator[MachineFixture]:
-        if self.driver == "bwrap" and (why := await find_bwrap_problem()):
-            pytest.skip(why)
+        if self.driver == "bwrap" and (problem := await find_bwrap_problem()):
+            pytest.skip(problem)
         async with machine_fixture(tmp_path, self.driver, **self.spec_changes) as found:
             yield found
 
     async def push(
         self, remote: MachineFixture, *sources: Path, target: str = "work", **more: Any
     ) -> TransferReport:
-        cargo = PushRequest(sources=sources, target=target, **{"contents_only": True, **more})
-        return await self.make_backend().push(await remote.connect(), cargo, CountingProgress())
+        request = PushRequest(sources=sources, target=target, **{"contents_only": True, **more})
+        return await self.make_backend().push(await remote.connect(), request, CountingProgress())
 
     async def pull(self, remote: MachineFixture, *sources: str, to: Path, **more: Any) -> TransferReport:
         return await self.make_backend().pull(

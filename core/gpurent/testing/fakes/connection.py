@@ -106,22 +106,22 @@ class FakeConnection:
         with real_time():
             return await self._run_command(command, input, timeout)
 
-    async def _run_command(self, command: str, given: str, timeout: float) -> CommandResult:
+    async def _run_command(self, command: str, input_text: str, timeout: float) -> CommandResult:
         started = _RunningCommand.start(command, self._machine)
-        talk = asyncio.ensure_future(started.communicate(given.encode()))
+        communication = asyncio.ensure_future(started.communicate(input_text.encode()))
         cut = asyncio.ensure_future(self._closed.wait())
         try:
-            await asyncio.wait({talk, cut}, timeout=timeout, return_when=asyncio.FIRST_COMPLETED)
-            if talk.done():
-                status, out, err = talk.result()
+            await asyncio.wait({communication, cut}, timeout=timeout, return_when=asyncio.FIRST_COMPLETED)
+            if communication.done():
+                status, out, err = communication.result()
                 return CommandResult(status, self._machine.noise + _decode(out), _decode(err))
         except BaseException:
             started.terminate()
             raise
         finally:
             cut.cancel()
-            talk.cancel()
-            await asyncio.wait({talk})
+            communication.cancel()
+            await asyncio.wait({communication})
             started.close()
         self._check_alive()
         started.terminate()
@@ -181,22 +181,22 @@ class _RunningCommand:
             pipe.close()
         return cls(process, *ends)
 
-    async def communicate(self, given: bytes) -> tuple[int, bytes, bytes]:
-        """Write ``given`` to stdin, read stdout and stderr to their ends, and wait for the command to exit."""
-        feeding = asyncio.ensure_future(self._feed_stdin(given))
+    async def communicate(self, input_data: bytes) -> tuple[int, bytes, bytes]:
+        """Write ``input_data`` to stdin, read stdout and stderr to their ends, and wait for the command to exit."""
+        feed_task = asyncio.ensure_future(self._feed_stdin(input_data))
         reading = [asyncio.ensure_future(_read_all(end)) for end in (self.stdout, self.stderr)]
         try:
             out, err = await asyncio.gather(*reading)
             ended = await _wait_for_exit(self.process)
         finally:
-            for task in (feeding, *reading):
+            for task in (feed_task, *reading):
                 task.cancel()
-            await asyncio.wait({feeding, *reading})
+            await asyncio.wait({feed_task, *reading})
         return (128 - ended if ended < 0 else ended), out, err
 
-    async def _feed_stdin(self, given: bytes) -> None:
+    async def _feed_stdin(self, input_data: bytes) -> None:
         with contextlib.suppress(BrokenPipeError):
-            await self.stdin.write(given)
+            await self.stdin.write(input_data)
         self.stdin.close()
 
     def terminate(self) -> None:

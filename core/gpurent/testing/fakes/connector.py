@@ -60,7 +60,7 @@ class FakeConnector:
             raise UnavailableError(f"{endpoint}: connection refused", retryable=True)
         return self.pins.setdefault(lease_id, _host_key(machine))
 
-    def find_pinned_key(self, lease_id: str, endpoint: Endpoint) -> tuple[str, str] | None:
+    def find_pinned_host_key(self, lease_id: str, endpoint: Endpoint) -> tuple[str, str] | None:
         found = self.pins.get(lease_id)
         return None if found is None else (f"ssh-ed25519 {found}", found)
 
@@ -68,7 +68,7 @@ class FakeConnector:
         """Return None: a fake machine has no SSH."""
         return None
 
-    def get_key_files(self, lease_id: str) -> tuple[Path, Path]:
+    def get_ssh_files(self, lease_id: str) -> tuple[Path, Path]:
         return self.root / lease_id, self.root / f"{lease_id}.hosts"
 
     def write_known_hosts_alias(self, lease_id: str, name: str, host_key: str) -> Path:

@@ -56,8 +56,8 @@ class FakePluginContext:
         self.user = user or FakeUser()
         self.faults = faults or HttpFaults()
         self.auth = auth if auth is not None else entry if isinstance(entry, AuthEntry) else None
-        given = {**self.user.config.get(entry.name, {}), **(settings or {})}
-        settings_file = Settings(Path(), {}, {entry.name: given})
+        values = {**self.user.config.get(entry.name, {}), **(settings or {})}
+        settings_file = Settings(Path(), {}, {entry.name: values})
         self.settings: Mapping[str, str] = settings_file.get_plugin_settings(entry.name, entry.settings)
         for declared in entry.settings:
             if declared.secret:
@@ -91,12 +91,12 @@ class FakePluginContext:
     def http_for(self, setting: str) -> Http:
         return FaultyHttp(self.user.client(self.entry.name, self.settings.get(setting, "")), self.faults)
 
-    async def get_login(self, *, renew: bool = False) -> Login:
+    async def get_login(self, *, force_new: bool = False) -> Login:
         auth = self.auth
         if auth is None:
             raise AuthError(f"{self.entry.name} has no login")
         found = self.user.logins.get(auth.name)
-        if found is None or renew:
+        if found is None or force_new:
             role: Authenticator = auth.build(self if auth is self.entry else self._make_auth_context(auth))
             found = await role.log_in(await self._get_credentials(auth, role))
             self.user.redactor.register_secret(found.token)
@@ -107,15 +107,15 @@ class FakePluginContext:
         return FakePluginContext(entry, user=self.user, faults=self.faults)
 
     async def _get_credentials(self, auth: AuthEntry, role: Authenticator) -> Mapping[str, Secret]:
-        given = self.user.credentials.get(auth.name)
-        if given is None and isinstance(role, SupportsEnrolment):
-            given = self.user.credentials[auth.name] = dict(await role.create_credentials())
-        if given is None:
+        credentials = self.user.credentials.get(auth.name)
+        if credentials is None and isinstance(role, SupportsEnrolment):
+            credentials = self.user.credentials[auth.name] = dict(await role.create_credentials())
+        if credentials is None:
             raise AuthError(f"you are not logged in to {auth.name}", hint="Give the user credentials for it.")
         for declared in auth.fields:
-            if declared.secret and declared.name in given:
-                self.user.redactor.register_secret(given[declared.name])
-        return given
+            if declared.secret and declared.name in credentials:
+                self.user.redactor.register_secret(credentials[declared.name])
+        return credentials
 
     async def answer_challenge(self, challenge: Challenge) -> str:
         self.user.challenges.append(challenge)
@@ -125,5 +125,5 @@ class FakePluginContext:
     async def __aenter__(self) -> Self:
         return self
 
-    async def __aexit__(self, *_what: object) -> None:
+    async def __aexit__(self, *_exc_info: object) -> None:
         await self.user.aclose()

@@ -49,8 +49,8 @@ class ScriptedHttpServer:
 
     async def serve_connection(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
-            while (head := await reader.readuntil(b"\r\n\r\n")) and await self._answer_request(
-                head, reader, writer
+            while (header := await reader.readuntil(b"\r\n\r\n")) and await self._answer_request(
+                header, reader, writer
             ):
                 pass
         except (asyncio.IncompleteReadError, ConnectionError):
@@ -59,9 +59,9 @@ class ScriptedHttpServer:
             writer.close()
 
     async def _answer_request(
-        self, head: bytes, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+        self, header: bytes, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
     ) -> bool:
-        line, *rest = head.decode("latin-1").rstrip().split("\r\n")
+        line, *rest = header.decode("latin-1").rstrip().split("\r\n")
         headers = {name.lower(): value for name, _, value in (one.partition(": ") for one in rest)}
         body = await reader.readexactly(int(headers.get("content-length", "0")))
         self.requests.append(ReceivedRequest(line, headers, body))

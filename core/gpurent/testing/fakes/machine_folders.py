@@ -73,10 +73,10 @@ class MachineFolders:
         if self._stop_pipe is not None or not self._stop_scripts:
             return
 
-        def rung() -> None:
+        def on_stop() -> None:
             self._stopping = asyncio.ensure_future(stop())
 
-        self._stop_pipe = StopPipe(self.runtime_folder / "bell", rung)
+        self._stop_pipe = StopPipe(self.runtime_folder / "stop-pipe", on_stop)
         write_home_scripts(self._stop_scripts, self.disk.home, str(self._stop_pipe.path))
 
     def list_processes(self) -> list[int]:

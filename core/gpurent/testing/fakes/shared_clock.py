@@ -12,22 +12,22 @@ from pathlib import Path
 from gpurent.testing.fakes.clock import ManualClock
 
 
-class SharedClock(ManualClock):
-    """Client of the clock that another process shares at ``path``.
+class SharedClockClient(ManualClock):
+    """Shows and advances the clock that another process shares at ``path`` with `share_clock`.
 
-    It is not notified when another process advances it.
+    It asks for the shared time only when `advance` is called: until then, it does not see what others advanced.
     """
 
     def __init__(self, path: Path) -> None:
         self._server = socket.socket(socket.AF_UNIX)
         self._server.connect(str(path))
-        super().__init__(self._advance_server(timedelta()))
+        super().__init__(self._exchange(timedelta()))
 
     def advance(self, span: timedelta) -> None:
-        super().advance(self._advance_server(max(span, timedelta())) - self.now())
+        super().advance(self._exchange(max(span, timedelta())) - self.now())
 
-    def _advance_server(self, span: timedelta) -> datetime:
-        """Advance the shared clock by ``span`` and return its time."""
+    def _exchange(self, span: timedelta) -> datetime:
+        """Send ``span``, by which the shared clock advances, and return the time that it answers."""
         self._server.sendall(f"{span / timedelta(microseconds=1):.0f}\n".encode())
         with self._server.makefile() as answers:
             return datetime.fromisoformat(answers.readline().strip())
@@ -35,12 +35,12 @@ class SharedClock(ManualClock):
 
 @asynccontextmanager
 async def share_clock(clock: ManualClock, path: Path) -> AsyncIterator[None]:
-    """Share ``clock`` with other processes at ``path`` while the block runs.
+    """Share ``clock`` with the `SharedClockClient` of other processes at ``path``, a Unix socket, within the block.
 
-    Raises ``ValueError`` if it is not in UTC.
+    Raises `ValueError` if its time is not in UTC.
     """
     if clock.now().tzinfo is not UTC:
-        raise ValueError("a shared clock shows UTC")
+        raise ValueError("the time of a shared clock must be in UTC")
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         while line := await reader.readline():

@@ -39,12 +39,12 @@ class _MemoryRecords(Generic[V]):
 
     @contextmanager
     def _writing(self) -> Iterator[None]:
-        deadly = self._writes_until_kill == 1
+        kills_now = self._writes_until_kill == 1
         self._writes_until_kill = max(0, self._writes_until_kill - 1)
-        if deadly and self._moment == "before":
+        if kills_now and self._moment == "before":
             raise ProcessKilled
         yield
-        if deadly:
+        if kills_now:
             raise ProcessKilled
 
 

@@ -82,7 +82,7 @@ class FakeUser:
     async def __aenter__(self) -> Self:
         return self
 
-    async def __aexit__(self, *_what: object) -> None:
+    async def __aexit__(self, *_exc_info: object) -> None:
         await self.aclose()
 
 

@@ -50,7 +50,8 @@ class SandboxClient:
         """
         if cls.find_running(root) is not None:
             raise UsageError(
-                _("a sandbox is already running in {folder}").format(folder=root), hint="gpurent sandbox down"
+                _("a sandbox is already running in {folder}").format(folder=root),
+                hint=_("Stop it first: gpurent sandbox down"),
             )
         make_private_folder(root)
         (root / STATE_FILE).unlink(missing_ok=True)
@@ -110,9 +111,9 @@ class SandboxClient:
         return int(self._request("POST", "/cut")["cut"])
 
     def rent_manually(self, simulator: str) -> dict[str, str]:
-        """Rent on the pages of simulator ``portal`` as a person would.
+        """Rent on the pages of ``simulator`` as a user would.
 
-        Return ``line`` (the SSH command), ``password`` and ``ref``.
+        Return ``ssh_command``, ``password`` and ``ref``.
         """
         return self._request_manual("/manual/rent", simulator=simulator)
 

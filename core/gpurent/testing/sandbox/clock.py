@@ -28,5 +28,5 @@ class SandboxClock(ScaledClock):
         """Jump ahead by ``span``; never back."""
         if span < timedelta():
             raise ValueError("time does not go back")
-        course = self.read_scale()
-        write_private_file(self.path, evolve(course, provider_start=course.provider_start + span).to_json())
+        scale = self.read_scale()
+        write_private_file(self.path, evolve(scale, provider_start=scale.provider_start + span).to_json())

@@ -25,8 +25,8 @@ def make_control_app(cloud: SimulatedCloud, token: str, stop: Callable[[], None]
         handler: Callable[[Request], Awaitable[Response]],
     ) -> Callable[[Request], Awaitable[Response]]:
         async def guard(request: Request) -> Response:
-            given = request.headers.get("authorization", "")
-            if not hmac.compare_digest(given, f"Bearer {token}"):
+            authorization = request.headers.get("authorization", "")
+            if not hmac.compare_digest(authorization, f"Bearer {token}"):
                 return JSONResponse({"error": "not yours"}, 403)
             return await handler(request)
 

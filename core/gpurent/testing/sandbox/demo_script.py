@@ -97,32 +97,34 @@ class DemoScript:
     async def run_metered_trip(self, provider: str, username: str, password: str) -> DemoTrip:
         """Log in, top up, rent, upload, run, cut the connection on purpose, download, release; check the receipt."""
         money = self.application.account_money
-        given = {"username": username, "password": password}
-        await self.application.account_commands.log_in(provider, given)
+        credentials = {"username": username, "password": password}
+        await self.application.account_commands.log_in(provider, credentials)
         instructions = await money.topup_instructions(provider, Decimal(20))
         await self.post_payment(f"{instructions.top_up.url.rstrip('/')}/settle", {})
         before = await money.get_balance(provider)
-        self.print_line(f"{provider}: {before.available}")
-        heard: list[EventKind] = []
-        self.terminal.watchers.append(lambda event: heard.append(event.kind))
+        self.print_line(
+            _("{provider}: the balance is {balance}").format(provider=provider, balance=before.available)
+        )
+        kinds: list[EventKind] = []
+        self.terminal.watchers.append(lambda event: kinds.append(event.kind))
         end = await self._run_trip(TripSpec(provider=provider), self._cut_connections)
         after = await money.get_balance(provider)
-        books = self._get_ledger_rows((provider,))
+        ledger_rows = self._get_ledger_rows((provider,))
         spent = _get_receipt(end).totals()[0].spent
-        charged = -sum(line["minor"] for line in books if line["minor"] < 0)
+        charged = -sum(line["minor"] for line in ledger_rows if line["minor"] < 0)
         checks = (
             *self._check_job(end),
             DemoCheck(
                 description=_("the connection was lost and restored"),
-                passed=EventKind.CONNECTION_LOST in heard,
+                passed=EventKind.CONNECTION_LOST in kinds,
             ),
             DemoCheck(
                 description=_("receipt = balance before - balance after"),
                 passed=spent == before.available - after.available,
             ),
-            DemoCheck(description=_("receipt = simulator's ledger"), passed=spent.amount == charged),
+            DemoCheck(description=_("receipt = simulator's statement"), passed=spent.amount == charged),
         )
-        return self._make_demo_trip(provider, end, books, checks)
+        return self._make_demo_trip(provider, end, ledger_rows, checks)
 
     async def run_staged_trip(self, provider: str, ledger: str, amount: str) -> DemoTrip:
         """Make a key, buy tokens, bind an e-mail address, and run a trip that stages on a machine with a deposit.
@@ -136,7 +138,11 @@ class DemoScript:
             {"address": login.account, "amount": amount},
         )
         before = await money.get_balance(provider)
-        self.print_line(f"{provider}: {login.account}  {before.available}")
+        self.print_line(
+            _("{provider}: the balance of {address} is {balance}").format(
+                provider=provider, address=login.account, balance=before.available
+            )
+        )
         spec = TripSpec(
             provider=provider,
             requirements=Requirements(gpu="2080Ti"),
@@ -144,13 +150,13 @@ class DemoScript:
         )
         end = await self._run_trip(spec, self._renew_lease)
         after = await money.get_balance(provider)
-        books = self._get_ledger_rows((provider, ledger))
+        ledger_rows = self._get_ledger_rows((provider, ledger))
         receipt = _get_receipt(end)
         totals = receipt.totals()[0]
         gone = totals.spent.amount + self._binding_fee(end)
         left = sum(
             line["minor"]
-            for line in books
+            for line in ledger_rows
             if line["simulator"] == ledger and line["account"] == login.account
         )
         renewed = any(charge.kind.value == "renewal" for charge in receipt.charges)
@@ -166,11 +172,11 @@ class DemoScript:
                 passed=gone == (before.available - after.available).amount,
             ),
             DemoCheck(
-                description=_("receipt + binding fee = the chain's own ledger"),
+                description=_("receipt + binding fee = simulator's statement"),
                 passed=gone == before.available.amount - left,
             ),
         )
-        return self._make_demo_trip(provider, end, books, checks)
+        return self._make_demo_trip(provider, end, ledger_rows, checks)
 
     def _binding_fee(self, end: TripResult) -> int:
         paid = self.application.store.find_step_value(end.trip_id, "bind-mail.pay", Payment)
@@ -190,29 +196,29 @@ class DemoScript:
         )
         started: asyncio.Queue[str] = asyncio.Queue()
 
-        def hear(event: Event) -> None:
+        def on_event(event: Event) -> None:
             if event.kind is EventKind.JOB_STARTED:
                 started.put_nowait(event.lease)
 
-        async def disturb() -> None:
+        async def cut_connections() -> None:
             await meanwhile(await started.get())
 
-        self.terminal.watchers.append(hear)
+        self.terminal.watchers.append(on_event)
         try:
-            async with run_in_background(disturb()) as disturbing:
+            async with run_in_background(cut_connections()) as disturbance:
                 end = await self.application.trips.run(spec)
-                await disturbing
+                await disturbance
         finally:
-            self.terminal.watchers.remove(hear)
+            self.terminal.watchers.remove(on_event)
         return end
 
     async def _cut_connections(self, lease: str) -> None:
-        cut = await asyncio.to_thread(self.sandbox.cut_connections)
-        self.print_line(f"-- {cut} line(s) cut on purpose --")
+        await asyncio.to_thread(self.sandbox.cut_connections)
+        self.print_line(_("the demo drops the connection on purpose"))
 
     async def _renew_lease(self, lease: str) -> None:
         await self.application.lease_changes.renew(lease, timedelta(days=1))
-        self.print_line(f"-- {lease}: one more day --")
+        self.print_line(_("the demo renews {lease} for one more day").format(lease=lease))
 
     def _get_ledger_rows(self, simulators: tuple[str, ...]) -> list[dict[str, Any]]:
         ledgers = self.sandbox.status()["ledgers"]
@@ -234,13 +240,13 @@ class DemoScript:
         return self.folder / f"results-{provider}"
 
     def _make_demo_trip(
-        self, provider: str, end: TripResult, books: list[dict[str, Any]], checks: tuple[DemoCheck, ...]
+        self, provider: str, end: TripResult, ledger_rows: list[dict[str, Any]], checks: tuple[DemoCheck, ...]
     ) -> DemoTrip:
         return DemoTrip(
             provider=provider,
             end=end,
             receipt=_get_receipt(end),
-            ledger_rows=books,
+            ledger_rows=ledger_rows,
             accuracy=self._read_accuracy(end),
             checks=checks,
         )

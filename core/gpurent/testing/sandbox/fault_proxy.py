@@ -200,12 +200,12 @@ class _ProxyConnection:
             return plan.http_fault
         return ""
 
-    def close(self, how: Literal["reset", "close"]) -> None:
+    def close(self, mode: Literal["reset", "close"]) -> None:
         """Close both sides; a reset discards data in flight. Idempotent."""
         sockets, self._sockets = self._sockets, []
         for end in sockets:
             _remove_from_loop(end)
-            if how == "reset":
+            if mode == "reset":
                 end.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
             end.close()
         if self.task and self.task is not asyncio.current_task():
@@ -294,9 +294,11 @@ class _Flow:
     async def _apply_http_fault(self, fault: str) -> None:
         if fault == "answer_500_after_effect":
             body = b"internal error"
-            head = b"HTTP/1.1 500 Internal Server Error\r\nContent-Type: text/plain\r\nConnection: close\r\n"
+            header = (
+                b"HTTP/1.1 500 Internal Server Error\r\nContent-Type: text/plain\r\nConnection: close\r\n"
+            )
             await asyncio.get_running_loop().sock_sendall(
-                self._sink, head + b"Content-Length: %d\r\n\r\n" % len(body) + body
+                self._sink, header + b"Content-Length: %d\r\n\r\n" % len(body) + body
             )
             self._connection.close("close")
         else:

@@ -44,7 +44,7 @@ class MaliciousScript:
     requests: list[str] = field(factory=list)
     over: asyncio.Event = field(factory=asyncio.Event)
 
-    async def wait_until_over(self, *given: object) -> None:
+    async def wait_until_over(self, *args: object) -> None:
         """Wait until the test is over."""
         await self.over.wait()
 
@@ -54,9 +54,9 @@ class _MaliciousSftpServer(asyncssh.SFTPServer):
         super().__init__(channel)
         self._script = script
 
-    async def _answer(self, what: str, *given: Any) -> Any:
-        self._script.requests.append(what)
-        found = self._script.answers[what](*given)
+    async def _answer(self, operation: str, *args: Any) -> Any:
+        self._script.requests.append(operation)
+        found = self._script.answers[operation](*args)
         return await found if inspect.isawaitable(found) else found
 
     async def lstat(self, path: bytes) -> SFTPAttrs:

@@ -21,7 +21,7 @@ from gpurent.testing.sandbox.machines.driver_selection import select_driver
 from gpurent.testing.sandbox.machines.model import BootedMachine, DriverName, MachineDriver, MachineSpec
 from gpurent.testing.sandbox.mail_server import ADDRESS, MailServer
 from gpurent.testing.sandbox.simulators import RunningSimulators
-from gpurent.workflow.runtime.settings import environment_variable
+from gpurent.workflow.runtime.settings import environment_variable_name
 
 TICK_SECONDS = 0.2
 
@@ -66,13 +66,16 @@ class _DriverMachines:
 
 @define(kw_only=True)
 class SandboxOptions:
-    """Options of a sandbox. ``settings`` go to the simulators by ``simulator.key``; ``farms`` as in `select_driver`."""
+    """Options of a sandbox.
+
+    ``settings`` go to the simulators by ``simulator.key``; ``link_farms`` as in `select_driver`.
+    """
 
     speed: int = 1
     machines: int = 4
     driver: DriverName = "auto"
     settings: dict[str, str]
-    farms: Path | None = None
+    link_farms: Path | None = None
 
 
 class SimulatedCloud:
@@ -95,7 +98,7 @@ class SimulatedCloud:
         self.clock.start()
         await self.mail.start()
         self.driver = await select_driver(
-            self.options.driver, make_private_folder(self.root / "machines"), self.options.farms
+            self.options.driver, make_private_folder(self.root / "machines"), self.options.link_farms
         )
         self.simulators = RunningSimulators(
             entries=self.registry.get_entries(SimulatorEntry),
@@ -160,14 +163,14 @@ class SimulatedCloud:
             "GPURENT_HOME": str(home),
             "GPURENT_CLOCK": f"file:{self.clock.path}",
             "GPURENT_MAIL_ADDRESS": address,
-            environment_variable("imap", "host"): self.mail.host,
-            environment_variable("imap", "port"): str(self.mail.port),
-            environment_variable("imap", "user"): address,
-            environment_variable("imap", "password"): self.mail.get_password(address),
-            environment_variable("imap", "tls"): "no",
+            environment_variable_name("imap", "host"): self.mail.host,
+            environment_variable_name("imap", "port"): str(self.mail.port),
+            environment_variable_name("imap", "user"): address,
+            environment_variable_name("imap", "password"): self.mail.get_password(address),
+            environment_variable_name("imap", "tls"): "no",
         }
         for section, settings in self.simulators.client_settings().items():
-            found |= {environment_variable(section, key): value for key, value in settings.items()}
+            found |= {environment_variable_name(section, key): value for key, value in settings.items()}
         return found
 
     def status(self) -> dict[str, Any]:

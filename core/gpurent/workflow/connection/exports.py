@@ -83,11 +83,11 @@ class LeaseProfiles:
         return found
 
     def _make_exported_lease(self, lease: Lease, folder: str, passwords: bool) -> ExportedLease:
-        pinned = self.connector.find_pinned_key(lease.id, lease.endpoint) if lease.endpoint else None
+        pinned = self.connector.find_pinned_host_key(lease.id, lease.endpoint) if lease.endpoint else None
         if lease.endpoint is None or pinned is None:
             raise not_running_error(lease)
         host_key, fingerprint = pinned
-        key_file, _hosts = self.connector.get_key_files(lease.id)
+        key_file, _hosts = self.connector.get_ssh_files(lease.id)
         password = None
         if passwords and lease.password_ref:
             password = self.secrets.get_vault(lease.provider).get(lease.password_ref)

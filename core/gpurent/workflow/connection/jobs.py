@@ -9,12 +9,12 @@ from typing import TypeVar
 from attrs import define, frozen
 
 from gpurent.domain.events import EventKind
+from gpurent.domain.job import Job, JobState, JobStatus, SessionInfo
 from gpurent.domain.lease import Lease
-from gpurent.domain.session import Job, JobState, JobStatus, SessionInfo
 from gpurent.domain.terminal_text import strip_terminal
 from gpurent.domain.trip import JobSpec, TripSpec
 from gpurent.errors import JobError, UsageError
-from gpurent.locale import _
+from gpurent.locale import _, join_list
 from gpurent.ports.connection import CommandResult, SshConnection
 from gpurent.ports.store import TripStore
 from gpurent.ports.terminal import Display
@@ -295,6 +295,9 @@ async def _select_session(runner: JobRunner, name: str) -> SessionInfo:
         return await runner.get_session(name)
     found = await runner.list_sessions()
     if len(found) != 1:
-        many = ", ".join(info.name for info in found) or _("none")
-        raise UsageError(_("which session? ({many})").format(many=many))
+        raise UsageError(
+            _("which session? ({many})").format(many=join_list(info.name for info in found))
+            if found
+            else _("no session is running on the machine")
+        )
     return found[0]

@@ -12,9 +12,9 @@ from attrs import define, field, frozen
 
 from gpurent.domain.access import is_loopback
 from gpurent.domain.events import EventKind
+from gpurent.domain.job import JobState, JobStatus
 from gpurent.domain.question import Question, QuestionKind
 from gpurent.domain.secret import Secret
-from gpurent.domain.session import JobState, JobStatus
 from gpurent.domain.terminal_text import strip_terminal
 from gpurent.errors import JobError, UsageError
 from gpurent.locale import _

@@ -216,7 +216,7 @@ class GuardController:
         memory.warned_at = {key: at for key, at in memory.warned_at.items() if key in held}
         memories.save_memory(lease.id)
         trouble = "; ".join(dict.fromkeys(filter(None, troubles)))
-        failures = self.warnings.report_failure(lease.id, trouble)
+        failures = self.warnings.record_outcome(lease.id, trouble)
         wait = next_check_delay(facts, policy)
         if trouble:
             wait = min(max(wait, BACKOFF_BASE), backoff_delay(failures, 4))
@@ -225,5 +225,5 @@ class GuardController:
     async def clean_up(self) -> None:
         """Finish what is left over from ended leases, and warn about kept files that will be deleted."""
         for lease, trouble in (await self.unfinished.finish_ended_leases()).items():
-            self.warnings.report_failure(lease, trouble)
+            self.warnings.record_outcome(lease, trouble)
         self.warnings.warn_of_kept_files(self.unfinished.leases.list_leases(), self.observer.clock.now())

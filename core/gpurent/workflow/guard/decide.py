@@ -267,7 +267,7 @@ def iter_decision_times(facts: LeaseFacts, policy: GuardPolicy) -> Iterator[date
         yield until - renewal_lead_time(facts, policy)
     if policy.top_up is not None and _is_account_funded(facts):
         yield until - policy.top_up_before
-    for threshold in facts.alarm_thresholds:
+    for threshold in facts.warning_thresholds:
         yield until - threshold
     for mark in save_lead_times(facts, policy):
         yield until - mark

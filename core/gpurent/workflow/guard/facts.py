@@ -7,9 +7,9 @@ from datetime import datetime, timedelta
 
 from attrs import field, frozen
 
+from gpurent.domain.job import JobState, JobStatus
 from gpurent.domain.lease import Lease
 from gpurent.domain.money import Money, UnitPrice
-from gpurent.domain.session import JobState, JobStatus
 from gpurent.domain.time_left import TimeLeft
 
 DEFAULT_CONNECT_TIME = timedelta(seconds=30)
@@ -61,7 +61,7 @@ class LeaseFacts:
     and
     since when. ``renewal_count``: how often the guard has renewed. ``top_up_requested``: the user has been asked to top
     up. ``timer_until``: when the timer inside the machine fires, ``timer_by_policy`` whether only a policy armed it.
-    ``upload_rate``: bytes per second as measured on this machine. ``alarm_thresholds``: how long before the end the
+    ``upload_rate``: bytes per second as measured on this machine. ``warning_thresholds``: how long before the end the
     user
     is warned.
     """
@@ -86,7 +86,7 @@ class LeaseFacts:
     top_up_requested: bool = False
     timer_until: datetime | None = None
     timer_by_policy: bool = False
-    alarm_thresholds: tuple[timedelta, ...] = ()
+    warning_thresholds: tuple[timedelta, ...] = ()
     warned_at: Mapping[str, datetime] = field(factory=dict)
     saved_at: datetime | None = None
 

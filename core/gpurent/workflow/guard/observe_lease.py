@@ -31,7 +31,7 @@ from gpurent.workflow.runtime.plugins import Plugins
 from gpurent.workflow.runtime.waiting import WorkLocks
 from gpurent.workflow.timing.guard_policy import GuardPolicies, GuardPolicy
 from gpurent.workflow.timing.machine_timer import MachineTimers
-from gpurent.workflow.timing.time_left import TimeAlarms
+from gpurent.workflow.timing.time_left import TimeWarnings
 
 ANSWER_TIMEOUT = 45.0
 MAX_CONCURRENT = 8
@@ -195,7 +195,7 @@ class FactsCollector:
     memories: GuardMemories
     plugins: Plugins
     timers: MachineTimers
-    alarms: TimeAlarms
+    time_warnings: TimeWarnings
 
     def collect_facts(
         self,
@@ -231,7 +231,7 @@ class FactsCollector:
             top_up_requested=provider.top_up_requested,
             timer_until=self.timers.find_deadline(lease),
             timer_by_policy=self.timers.is_armed_by_policy(lease),
-            alarm_thresholds=self.alarms.get_thresholds(lease.provider),
+            warning_thresholds=self.time_warnings.get_thresholds(lease.provider),
             warned_at=dict(memory.warned_at),
             saved_at=self.memories.find_results_saved_at(lease.id),
         )

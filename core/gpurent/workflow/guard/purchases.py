@@ -37,7 +37,7 @@ class RenewalUnfunded(MoneyError):
             _("a renewal needs {needed}, but the balance is {balance}").format(
                 needed=needed.ceiling, balance=needed.balance
             ),
-            hint=_("Nothing was spent. Top up: gpurent topup {provider}").format(provider=provider),
+            hint=_("Top up: gpurent topup {provider}").format(provider=provider),
             retryable=True,
         )
         self.funding = needed
@@ -139,10 +139,9 @@ def _require_affordable(price: Funding, lease: Lease, budget: Money | None) -> N
     used = billed_cost(lease)
     if budget is not None and used is not None and used + price.ceiling > budget:
         raise BudgetExceeded(
-            _("{lease} is not renewed: {price} more would exceed its budget of {budget}").format(
-                lease=lease.id, price=price.ceiling, budget=budget
-            ),
-            hint=_("Nothing was spent."),
+            _(
+                "{lease} is not renewed: this would cost {price} more, but its budget is {budget} ({used} used so far)"
+            ).format(lease=lease.id, price=price.ceiling, budget=budget, used=used),
         )
     if price.ceiling > price.balance:
         raise RenewalUnfunded(price, lease.provider)

@@ -96,11 +96,11 @@ class LiveSettings:
         try:
             self.load_settings()
         except GpurentError as error:
-            self.warnings.emit_warning(format_failure(error))
+            self.warnings.emit_message(format_failure(error))
 
     def _file_stamp(self) -> tuple[int, int]:
         try:
-            found = (self.settings.home / "config.toml").stat()
+            found = (self.settings.data_folder / "config.toml").stat()
         except OSError:
             return _MISSING_STAMP
         return found.st_mtime_ns, found.st_ino
@@ -177,12 +177,12 @@ class Guard:
         except Exception as error:  # noqa: BLE001 - one broken plugin must not end the watch over the others
             if not poll.failures:
                 why = error.message if isinstance(error, GpurentError) else f"{type(error).__name__}: {error}"
-                self.controller.warnings.emit_warning(f"{provider}: {why}")
+                self.controller.warnings.emit_message(f"{provider}: {why}")
             poll.due_at = self.clock.now() + backoff_delay(poll.failures, 3)
             poll.failures += 1
             return
         if poll.failures:
-            self.controller.warnings.emit_warning(_("{provider} answers again").format(provider=provider))
+            self.controller.warnings.emit_message(_("{provider} answers again").format(provider=provider))
         poll.failures = 0
         for lease in found.leases:
             due = every or self.due_at.get(lease.id, asked) <= asked
@@ -201,7 +201,7 @@ class Guard:
             wait = look.next_delay
         except Exception as error:  # noqa: BLE001 - one broken lease must not end the watch over the others
             text = f"{lease.id}: {type(error).__name__}: {error}"
-            self.controller.warnings.emit_warning(text, lease.id)
+            self.controller.warnings.emit_message(text, lease.id)
         finally:
             due = self.clock.now() + wait
             self.due_at[lease.id] = due

@@ -16,14 +16,14 @@ from gpurent.workflow.guard.decide import EndReason, WarnOfLimit
 from gpurent.workflow.guard.facts import LeaseFacts
 from gpurent.workflow.guard.saved_state import GuardMemories
 from gpurent.workflow.runtime.events import EventEmitter
-from gpurent.workflow.timing.time_left import TimeAlarms
+from gpurent.workflow.timing.time_left import TimeWarnings
 
 BACKOFF_BASE = timedelta(minutes=1)
 
 
-def backoff_delay(failures: int, doublings: int) -> timedelta:
-    """Return the delay after this many consecutive failures, doubled at most ``doublings`` times."""
-    return BACKOFF_BASE * (1 << min(failures, doublings))
+def backoff_delay(failures: int, max_doublings: int) -> timedelta:
+    """Return `BACKOFF_BASE`, doubled for each of the ``failures`` in a row, at most ``max_doublings`` times."""
+    return BACKOFF_BASE * (1 << min(failures, max_doublings))
 
 
 def format_failure(error: Exception) -> str:
@@ -45,46 +45,49 @@ async def catch_failure(work: Awaitable[None]) -> str:
 class GuardWarnings:
     """Warns about time and limits, and about failures of a lease when they begin and when they are over."""
 
-    alarms: TimeAlarms
+    time_warnings: TimeWarnings
     memories: GuardMemories
     events: EventEmitter
     _failures: dict[str, tuple[str, int]] = field(factory=dict, init=False)
 
     async def warn_of_time(self, facts: LeaseFacts) -> None:
-        self.alarms.warn_if_low(facts.lease, facts.time_left, trip=facts.trip_id)
+        self.time_warnings.warn_if_low(facts.lease, facts.time_left, trip=facts.trip_id)
 
     def warn_of_kept_files(self, leases: Sequence[Lease], now: datetime) -> None:
         """Warn before kept files are deleted: a stopped machine costs nothing, but keeps its files only for a time."""
         for lease in leases:
-            figure = time_left_by_lease(lease, now) if lease.state is LeaseState.KEPT else None
-            if figure is not None and figure.kind is TimeKind.KEPT:
-                self.alarms.warn_if_low(lease, figure)
+            time_left = time_left_by_lease(lease, now) if lease.state is LeaseState.KEPT else None
+            if time_left is not None and time_left.kind is TimeKind.KEPT:
+                self.time_warnings.warn_if_low(lease, time_left)
 
     def warn_of_limit(self, facts: LeaseFacts, action: WarnOfLimit) -> None:
         text = {
-            EndReason.IDLE: _("{lease} is idle; it will be released at {at:%Y-%m-%d %H:%M} UTC"),
+            EndReason.IDLE: _("{lease}: idle; it will be released at {at:%Y-%m-%d %H:%M} UTC"),
             EndReason.BUDGET: _(
-                "the budget for {lease} is nearly used up; the machine will be released by "
-                "{at:%Y-%m-%d %H:%M} UTC"
+                "{lease}: budget nearly used up; it will be released by {at:%Y-%m-%d %H:%M} UTC at the latest"
             ),
             EndReason.DEADLINE: _(
-                "{lease} is close to its deadline; it will be released by {at:%Y-%m-%d %H:%M} UTC"
+                "{lease}: close to its deadline; it will be released by {at:%Y-%m-%d %H:%M} UTC at the latest"
             ),
         }[action.reason].format(lease=facts.lease.id, at=action.at)
         reason = action.reason.value
         self.memories.get_memory(facts.lease.id).warned_at[reason] = facts.now
         self.events.emit(EventKind.WARNING, text, trip=facts.trip_id, lease=facts.lease.id, reason=reason)
 
-    def report_failure(self, lease: str, text: str) -> int:
-        """Record the current failure ``text`` of a lease (empty: none) and return how many failed in a row."""
+    def record_outcome(self, lease: str, text: str) -> int:
+        """Record the outcome of a check of a lease: the error ``text``, or an empty string for success.
+
+        A new error, and the first success after one, are reported. Returns the number of failures in a row.
+        """
         before, failures = self._failures.get(lease, ("", 0))
         if text and text != before:
-            self.emit_warning(f"{lease}: {text}", lease)
+            self.emit_message(f"{lease}: {text}", lease)
         elif before and not text:
-            self.emit_warning(_("{lease}: back to normal").format(lease=lease), lease)
+            self.emit_message(_("{lease}: back to normal").format(lease=lease), lease)
         failures = failures + 1 if text else 0
         self._failures[lease] = (text, failures)
         return failures
 
-    def emit_warning(self, text: str, lease: str = "") -> None:
+    def emit_message(self, text: str, lease: str = "") -> None:
+        """Emit a WARNING event, also when a problem is over: it must reach everybody who was told of the problem."""
         self.events.emit(EventKind.WARNING, text, lease=lease)

@@ -19,7 +19,7 @@ from gpurent.domain.secret import Secret
 from gpurent.domain.terminal_text import strip_terminal
 from gpurent.domain.trip import TripSpec
 from gpurent.errors import GpurentError, InputRequired, UnavailableError, UsageError
-from gpurent.locale import _
+from gpurent.locale import _, join_list
 from gpurent.ports.connection import KeyLoader, PrivateKey
 from gpurent.ports.services import MailReader
 from gpurent.ports.store import LeaseStore
@@ -88,7 +88,7 @@ class AccessMailReader:
         if found and len(found) == 1:
             return found[0]
         if found:
-            many = ", ".join(str(access.endpoint) for access in found)
+            many = join_list(str(access.endpoint) for access in found)
             trip.emit(EventKind.WARNING, _("the e-mails describe several machines: {many}").format(many=many))
         return None
 
@@ -173,7 +173,7 @@ def _expand_path(text: str) -> Path:
 
 
 def _resume_hint(trip: TripContext) -> str:
-    return _("Nothing was spent. Continue with: gpurent resume {trip}").format(trip=trip.id)
+    return _("Continue with: gpurent resume {trip}").format(trip=trip.id)
 
 
 @frozen

@@ -84,10 +84,10 @@ class Budgets:
         conversion = await self.rates.get_conversion(amount.currency, limit.money.currency)
         if status.used + conversion.convert(amount) > limit.money:
             raise BudgetExceeded(
-                _(
-                    "{amount} more would exceed the {name} of {limit}: {used} already spent, held or ordered"
-                ).format(amount=amount, name=limit.name, limit=limit.money, used=status.used),
-                hint=_("Nothing was spent. A deposit counts as long as it is held."),
+                _("this would cost {amount} more, but the {name} is {limit} ({used} used so far)").format(
+                    amount=amount, name=limit.name, limit=limit.money, used=status.used
+                ),
+                hint=_("A deposit counts as used while it is held."),
             )
 
     async def check_metered_lease(self, lease: Lease, used: Money, *, trip: str = "") -> None:

@@ -52,7 +52,7 @@ class PaymentAuthorizer:
         if ceiling is not None and bill.amount.amount > ceiling.amount * MAX_PRICE_RATIO:
             raise MoneyError(
                 _above_ceiling_text(bill, ceiling),
-                hint=_("Nothing was paid. Start again to get a new quote."),
+                hint=_("Start again to get a new quote."),
             )
         if agreed.rate is not None:
             await self._check_rate(trip, provider, bill, agreed.rate)
@@ -74,7 +74,7 @@ class PaymentAuthorizer:
                     "the exchange rate {pair} was {before} in the quote and is {now} now; the bill is "
                     "{amount}"
                 ).format(pair=pair, before=quoted.value, now=now.value, amount=bill.amount),
-                hint=_("Nothing was paid. Start again to get a new quote."),
+                hint=_("Start again to get a new quote."),
             )
         if abs(moved - 1) > RATE_TOLERANCE:
             trip.emit(
@@ -93,7 +93,7 @@ class PaymentAuthorizer:
             trip=trip.id,
         )
         if not await self.questions.confirm(question):
-            hint = _("Nothing was paid. Raise --budget, or wait for a better price.")
+            hint = _("Raise --budget, or wait for a better price.")
             raise MoneyError(_above_ceiling_text(bill, ceiling), hint=hint)
 
 
@@ -132,7 +132,7 @@ class Payments:
             # An overdue bill is never paid; only an earlier payment of it is accepted.
             raise MoneyError(
                 _("the time to pay this bill ended at {due:%H:%M:%S} UTC").format(due=bill.due),
-                hint=_("Nothing was paid. Start again to get a new order."),
+                hint=_("Start again to get a new order."),
                 retryable=True,
             )
         if bill.amount.amount < 0:

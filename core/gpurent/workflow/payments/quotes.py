@@ -147,9 +147,14 @@ def require_funds(provider: str, quote: Quote, funding: Funding) -> None:
     balance, most = funding.balance, required_amount(quote)
     if most > balance or balance.amount <= 0:
         missing = most - balance
+        text = (
+            _("the balance of {balance} does not cover {needed}")
+            if balance.amount > 0
+            else _("the account at {provider} is empty; {needed} is needed")
+        )
         raise MoneyError(
-            _("the balance of {balance} does not cover {needed}").format(balance=balance, needed=most),
-            hint=_("Nothing was spent. Top up first: gpurent topup {provider} {short}").format(
+            text.format(balance=balance, needed=most, provider=provider),
+            hint=_("Top up first: gpurent topup {provider} {short}").format(
                 # In the command line's syntax: no separators, currency code last.
                 provider=provider,
                 short=f"{missing.decimal:f}{missing.currency.code}",

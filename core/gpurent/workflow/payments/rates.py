@@ -123,10 +123,10 @@ class RateLookup:
         written, faults = self._list_configured_rates()
         way = find_rate_path([*floating, *written], source.code, target.code)
         if way is None:
+            # A wallet's own rate leads to USD; what is missing is the way on from there.
+            known = "USD" if find_rate_path([*floating, *written], source.code, "USD") else source.code
             raise MoneyError(
-                _("no exchange rate between {source} and {target}").format(
-                    source=source.code, target=target.code
-                ),
+                _("no exchange rate between {source} and {target}").format(source=known, target=target.code),
                 hint="\n".join([*reasons, *faults, _missing_rate_hint(source, target)]),
             )
         return Conversion(target=target, rates=way, floats=any(rate in floating for rate in way))

@@ -9,7 +9,7 @@ from decimal import Decimal
 from attrs import frozen
 
 from gpurent.domain.money import USD, Conversion, Money
-from gpurent.errors import InputRequired, MoneyError, UnavailableError, UsageError
+from gpurent.errors import InputRequired, MoneyError, Spent, UnavailableError, UsageError
 from gpurent.locale import _
 from gpurent.roles.account import (
     Balance,
@@ -111,10 +111,9 @@ class AccountMoney:
         if arrived is None:
             raise UnavailableError(
                 _("the top-up of {amount} has not arrived yet").format(amount=expected.amount),
-                hint=_("If you have paid, the money will still arrive: gpurent balance {provider}").format(
-                    provider=provider
-                ),
+                hint=_("If you have paid, the money will still arrive."),
                 retryable=True,
+                spent=Spent.UNKNOWN,
             )
         return arrived
 

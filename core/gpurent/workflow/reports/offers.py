@@ -252,7 +252,9 @@ async def _convert_offer(item: PricedOffer, code: str, lookup: RateLookup) -> Pr
 
 
 def _format_error(error: GpurentError) -> str:
-    return f"{error.message}. {error.hint}".rstrip(". ")
+    if not error.hint:
+        return error.message
+    return _("{message}. {hint}").format(message=error.message, hint=error.hint.rstrip(".。"))
 
 
 def _converted_sort_key(item: PricedOffer) -> tuple[bool, int, str, str]:

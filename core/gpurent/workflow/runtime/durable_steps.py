@@ -13,7 +13,7 @@ from attrs import define, frozen
 from gpurent.domain.events import EventKind
 from gpurent.domain.trip import StepRecord, TripRecord, TripSpec
 from gpurent.errors import BusyError, GpurentError, InputRequired, UnavailableError, UsageError
-from gpurent.locale import _
+from gpurent.locale import _, join_list
 from gpurent.ports.store import TripStore
 from gpurent.ports.system import Clock
 from gpurent.workflow.runtime.events import EventEmitter
@@ -111,8 +111,15 @@ class TripTracker:
         elif not found:
             found = [record for record in records if record.is_open and record.kind != "guard"]
         if len(found) != 1:
-            many = ", ".join(record.id for record in found) or _("none")
-            raise UsageError(_("which trip? ({many})").format(many=many), hint=_("See: gpurent trips"))
+            if found:
+                text = _("which trip? ({many})").format(many=join_list(record.id for record in found))
+            else:
+                text = (
+                    _("no such trip: {given}").format(given=trip_id)
+                    if trip_id
+                    else _("no trip is in progress")
+                )
+            raise UsageError(text, hint=_("See: gpurent trips"))
         return found[0]
 
     def begin_trip(self, kind: str, spec: TripSpec, lease: str = "") -> TripContext:

@@ -7,8 +7,9 @@ from collections.abc import Callable
 from attrs import define, evolve
 
 from gpurent.domain.lease import Lease, LeaseState
+from gpurent.domain.offer import Metered
 from gpurent.errors import GpurentError, LeaseError, Spent, UsageError
-from gpurent.locale import _
+from gpurent.locale import _, join_list
 from gpurent.ports.store import LeaseStore
 from gpurent.workflow.runtime.events import EventEmitter
 from gpurent.workflow.runtime.plugins import Plugins
@@ -32,7 +33,7 @@ class LeaseTracker:
         if len(found) == 1:
             return found[0]
         if found:
-            many = ", ".join(lease.id for lease in found)
+            many = join_list(lease.id for lease in found)
             raise UsageError(_("{given} is ambiguous: {many}").format(given=lease_id, many=many))
         raise LeaseError(_("no such lease: {given}").format(given=lease_id), hint=_("See: gpurent ls --all"))
 
@@ -91,14 +92,14 @@ class LeaseTracker:
     def _emit_lease_changed(self, lease: Lease) -> None:
         from gpurent.domain.events import EventKind  # lazy: listings emit no events
 
+        if lease.state is LeaseState.PAYABLE and isinstance(lease.offer.tariff, Metered):
+            return  # nothing has to be paid in advance
         self.events.emit(EventKind.LEASE_CHANGED, lease.note, lease=lease.id, state=lease.state.value)
 
 
-def not_running_error(lease: Lease, hint: str = "") -> LeaseError:
+def not_running_error(lease: Lease) -> LeaseError:
     """Return the error for a machine that has to be running but is not; nothing was spent."""
-    return LeaseError(
-        _("{lease} is not running ({state})").format(lease=lease.id, state=lease.state.title), hint=hint
-    )
+    return LeaseError(_("{lease} is not running ({state})").format(lease=lease.id, state=lease.state.title))
 
 
 def require_running(lease: Lease) -> None:

@@ -55,23 +55,26 @@ class Logins:
             None if record is None else {name: self._register_secret(value) for name, value in record.items()}
         )
 
-    async def get_login(self, auth: str, *, renew: bool = False) -> Login:
-        """Return the current login of ``auth``; with ``renew``, a new one from the stored credentials.
+    async def get_login(self, auth: str, *, force_new: bool = False) -> Login:
+        """Return the current login of ``auth``; with ``force_new``, a new one from the stored credentials.
 
         Raises `AuthError` if nothing is stored.
         """
-        if renew:
+        if force_new:
             kept = self.find_credentials(auth)
             if kept is None:
                 raise AuthError(
                     _("the login to {auth} is no longer valid").format(auth=auth),
-                    hint=_("Log in again: gpurent login"),
+                    hint=_("Log in again: gpurent login {provider}").format(
+                        provider=self._find_provider(auth)
+                    ),
                 )
             return await self._log_in_and_save(auth, kept)
         found = self.find_login(auth)
         if found is None:
             raise AuthError(
-                _("you are not logged in to {auth}").format(auth=auth), hint=_("Log in first: gpurent login")
+                _("you are not logged in to {auth}").format(auth=auth),
+                hint=_("Log in first: gpurent login {provider}").format(provider=self._find_provider(auth)),
             )
         return found
 
@@ -106,9 +109,16 @@ class Logins:
         """Return the stored key, or create one and store it before it is used."""
         fields = dict(self.find_credentials(auth) or await authenticator.create_credentials())
         await self._save_credentials(auth, fields)
-        text = _("A new private key was created for {auth}; keep a copy: gpurent whoami --show-key PROVIDER")
-        self.events.emit(EventKind.WARNING, text.format(auth=auth))
+        text = _(
+            "A new private key was created for {auth}; keep a copy: gpurent whoami --show-key {provider}"
+        )
+        self.events.emit(EventKind.WARNING, text.format(auth=auth, provider=self._find_provider(auth)))
         return fields
+
+    def _find_provider(self, auth: str) -> str:
+        """Return a provider that uses this login: commands take a provider, which may have another name."""
+        entries = self.plugins.registry.get_entries(LeaseEntry).values()
+        return next((entry.name for entry in entries if entry.auth == auth), auth)
 
     async def _ask_field(self, auth: str, declared: InputField) -> Secret:
         # A CODE question is never stored, so a wrong answer can be corrected.

@@ -14,7 +14,7 @@ from gpurent.domain.money import Money
 from gpurent.domain.offer import Metered
 from gpurent.domain.terminal_text import strip_terminal
 from gpurent.errors import UsageError
-from gpurent.locale import N_, _, use_language
+from gpurent.locale import N_, _, join_list, use_language
 from gpurent.locale.durations import format_duration
 from gpurent.ports.services import SecretRegistry
 from gpurent.ports.store import LeaseStore
@@ -111,8 +111,8 @@ class NotifyPolicy:
 
 
 def _settings_error(why: str) -> UsageError:
-    known = ", ".join(kind.value for kind in EventKind if kind not in NEVER_SENT)
-    levels = ", ".join(level.value for level in NoticeLevel)
+    known = join_list(kind.value for kind in EventKind if kind not in NEVER_SENT)
+    levels = join_list(level.value for level in NoticeLevel)
     return UsageError(
         _("[notify] in config.toml: {why}").format(why=why),
         hint=_("Events: {known}. Levels: {levels}.").format(known=known, levels=levels),
@@ -168,7 +168,7 @@ class NoticeBuilder:
                 price=lease.offer.tariff.price,
             )
         ]
-        spent = ", ".join(str(money) for money in self.get_spending(lease.id) if money.amount)
+        spent = join_list(str(money) for money in self.get_spending(lease.id) if money.amount)
         if spent:
             lines.append(_("Spent so far according to the ledger: {spent}").format(spent=spent))
         if lease.is_over:

@@ -76,7 +76,7 @@ class Questions:
         given = await self.ask_question(question)
         if not given:
             raise InputRequired(
-                _("“{label}” is required, but no answer was given").format(label=question.text),
+                _("an answer is required: {question}").format(question=question.text),
                 hint=hint,
                 retryable=True,
             )

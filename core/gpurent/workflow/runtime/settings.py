@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from attrs import define
 
 from gpurent.errors import UsageError
-from gpurent.locale import _
+from gpurent.locale import _, join_list
 from gpurent.roles.entries import InputField
 
 if TYPE_CHECKING:
@@ -20,21 +20,21 @@ Sections = Mapping[str, Mapping[str, str]]
 
 @define(eq=False)
 class Settings:
-    """``home`` is the data folder. ``sections``: ``config.toml`` as text by section and key; ``environment`` wins."""
+    """``sections``: ``config.toml`` as text by section and key; ``environment`` wins."""
 
-    home: Path
+    data_folder: Path
     environment: Mapping[str, str]
     sections: Sections
 
     def get(self, section: str, key: str, default: str = "") -> str:
-        value = self.environment.get(environment_variable(section, key))
+        value = self.environment.get(environment_variable_name(section, key))
         return value if value is not None else self.sections.get(section, {}).get(key, default)
 
     def get_plugin_settings(self, section: str, fields: tuple[InputField, ...]) -> Mapping[str, str]:
         """Return the declared fields of a plugin that have a value."""
-        for field in fields:
-            check_environment(self.environment, section, field)
-        found = {field.name: self.get(section, field.name, field.default) for field in fields}
+        for setting in fields:
+            reject_former_names(self.environment, section, setting)
+        found = {setting.name: self.get(section, setting.name, setting.default) for setting in fields}
         return {name: value for name, value in found.items() if value}
 
     @property
@@ -44,24 +44,31 @@ class Settings:
         return Path(given) if given else Path.home()
 
 
-def check_environment(environment: Mapping[str, str], section: str, key: ConfigKey | InputField) -> None:
-    """A variable with the former name or value of ``key`` would be ignored in silence: a `UsageError`."""
-    variable = environment_variable(section, key.name)
-    if key.previous_name and (old := environment_variable(section, key.previous_name)) in environment:
+def reject_former_names(
+    environment: Mapping[str, str], section: str, setting: ConfigKey | InputField
+) -> None:
+    """Raise `UsageError` if an environment variable uses a former name or value of ``setting``.
+
+    It would otherwise be ignored silently.
+    """
+    variable = environment_variable_name(section, setting.name)
+    if (
+        setting.former_name
+        and (old := environment_variable_name(section, setting.former_name)) in environment
+    ):
         raise UsageError(
             _("the environment variable {old} was renamed").format(old=old),
-            hint=_("Use the new names: {names}").format(names=variable),
+            hint=_("Use: {names}").format(names=variable),
         )
-    value = environment.get(variable, "")
-    renamed = [word for word in value.replace(",", " ").split() if word in key.previous_values]
-    if renamed:
-        names = ", ".join(f"{word} → {key.previous_values[word]}" for word in renamed)
+    new_values = setting.new_values_by_former
+    former = [word for word in environment.get(variable, "").replace(",", " ").split() if word in new_values]
+    if former:
         raise UsageError(
-            _("{variable} = {value} uses a former name").format(variable=variable, value=repr(value)),
-            hint=_("Use the new names: {names}").format(names=names),
+            _("{variable} has the former value {value}").format(variable=variable, value=join_list(former)),
+            hint=_("Use: {names}").format(names=join_list(f"{word} → {new_values[word]}" for word in former)),
         )
 
 
-def environment_variable(section: str, key: str) -> str:
+def environment_variable_name(section: str, key: str) -> str:
     """Return the environment variable that overrides ``[section] key``: GPURENT_SECTION_KEY."""
     return f"GPURENT_{section}_{key}".upper().replace("-", "_").replace(".", "_")

@@ -8,8 +8,8 @@ from typing import cast
 
 from attrs import define, frozen
 
+from gpurent.domain.job import JobState, JobStatus
 from gpurent.domain.lease import Lease
-from gpurent.domain.session import JobState, JobStatus
 from gpurent.domain.trip import TripSpec
 from gpurent.ports.system import Clock
 from gpurent.ports.terminal import Display

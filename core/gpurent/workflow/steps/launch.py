@@ -5,7 +5,7 @@ from __future__ import annotations
 from attrs import frozen
 
 from gpurent.domain.events import EventKind
-from gpurent.domain.session import Job, JobState
+from gpurent.domain.job import Job, JobState
 from gpurent.domain.trip import JobSpec
 from gpurent.errors import JobError, Spent
 from gpurent.locale import _

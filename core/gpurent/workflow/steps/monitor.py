@@ -8,9 +8,9 @@ from datetime import datetime, timedelta
 from attrs import frozen
 
 from gpurent.domain.events import EventKind
+from gpurent.domain.job import Job, JobState
 from gpurent.domain.lease import Lease
 from gpurent.domain.money import Money
-from gpurent.domain.session import Job, JobState
 from gpurent.domain.trip import TripSpec
 from gpurent.errors import LeaseGone, Spent
 from gpurent.locale import _
@@ -20,7 +20,7 @@ from gpurent.workflow.connection.reconnecting import ReconnectingConnection
 from gpurent.workflow.payments.budgets import Budgets, JobBudget
 from gpurent.workflow.runtime.durable_steps import TripContext
 from gpurent.workflow.steps.job_watch import Interval, JobWatcher
-from gpurent.workflow.timing.time_left import TimeAlarms, describe_time_left, time_left_data
+from gpurent.workflow.timing.time_left import TimeWarnings, describe_time_left, time_left_data
 from gpurent.workflow.timing.time_reader import TimeLeftReader
 
 SHOW_INTERVAL = timedelta(minutes=30)
@@ -33,7 +33,7 @@ class MonitorStep:
     watcher: JobWatcher
     budgets: Budgets
     time_left: TimeLeftReader
-    alarms: TimeAlarms
+    time_warnings: TimeWarnings
     clock: ProviderClock
 
     async def monitor_job(
@@ -79,7 +79,7 @@ class MonitorStep:
         async def check(lease: Lease) -> None:
             await budget.check_lease(lease)
             figure = (await self.time_left.get_time_left([lease]))[lease.id]
-            self.alarms.warn_if_low(lease, figure, trip=trip.id)
+            self.time_warnings.warn_if_low(lease, figure, trip=trip.id)
             if shown.is_due():
                 trip.emit(
                     EventKind.TIME_LEFT, describe_time_left(figure), lease=lease.id, **time_left_data(figure)

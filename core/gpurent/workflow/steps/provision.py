@@ -114,7 +114,7 @@ class ProviderOrders:
         lease = self.leases.get_lease(lease_id)
         if lease.is_over:
             # It was released while this order waited for the lock.
-            raise not_running_error(lease, _("Nothing was paid."))
+            raise not_running_error(lease)
         provider = self.plugins.provider(order.offer.provider)
         answer = await provider.reserve_lease(evolve(order, onto=lease.ref))
         if answer.pending is None:
@@ -219,7 +219,6 @@ def _find_bill(lease: Lease) -> Bill | None:
     if lease.state in _ENDED_STATES or lease.pending is None:
         raise LeaseError(
             _("the provider cancelled the order: {note}").format(note=lease.note or lease.state.title),
-            hint=_("Nothing was paid."),
         )
     return None
 

@@ -41,7 +41,7 @@ class SelectOfferStep:
                 _("no free machine at {provider} matches: {wish}").format(
                     provider=spec.provider, wish=_format_requirements(spec.requirements)
                 ),
-                hint=_("Nothing was spent. See all offers: gpurent offers --all"),
+                hint=_("See all offers: gpurent offers --all"),
             )
         return offer
 

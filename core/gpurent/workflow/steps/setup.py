@@ -11,8 +11,8 @@ from pathlib import Path
 
 from attrs import frozen
 
+from gpurent.domain.job import Job, JobState, JobStatus
 from gpurent.domain.money import Money
-from gpurent.domain.session import Job, JobState, JobStatus
 from gpurent.domain.terminal_text import strip_terminal
 from gpurent.domain.trip import TripSpec
 from gpurent.errors import GpurentError, JobError, Spent
@@ -38,7 +38,7 @@ class SetupLogs:
 
     def create_log(self, name: str) -> Path:
         """Create or truncate the log file; the setup's output is always read from the beginning."""
-        path = self.platform.make_private_folder(self.settings.home / "logs") / f"{name}.log"
+        path = self.platform.make_private_folder(self.settings.data_folder / "logs") / f"{name}.log"
         path.write_bytes(b"")
         return path
 

@@ -20,7 +20,7 @@ from gpurent.domain.trip import TripLimits
 from gpurent.errors import UsageError
 from gpurent.locale import _
 from gpurent.locale.durations import parse_duration
-from gpurent.workflow.runtime.settings import Settings, check_environment, environment_variable
+from gpurent.workflow.runtime.settings import Settings, environment_variable_name, reject_former_names
 
 SECTION = "guard"
 
@@ -104,9 +104,9 @@ class GuardPolicies:
         written, environment = self.settings.sections.get(section, {}), self.settings.environment
         found: dict[str, Any] = {}
         for declared in GUARD_SECTION.keys:
-            check_environment(environment, section, declared)
+            reject_former_names(environment, section, declared)
         for key in POLICY_KEYS:
-            text = environment.get(environment_variable(section, key), written.get(key))
+            text = environment.get(environment_variable_name(section, key), written.get(key))
             if text is not None:
                 found |= _parse_key(section, key, text)
         return found

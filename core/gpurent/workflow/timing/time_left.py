@@ -158,7 +158,7 @@ def passed_thresholds(left: timedelta | None, limits: Collection[timedelta]) -> 
 
 
 @frozen(eq=False)
-class TimeAlarms:
+class TimeWarnings:
     """Warns when time is running out, once per threshold and lease, even if several processes watch it."""
 
     store: NoteStore
@@ -187,10 +187,8 @@ class TimeAlarms:
         """Emit `EventKind.TIME_LOW` if a threshold was newly passed, and return that threshold; else None.
 
         Several passed at once give one warning, for the shortest. A threshold is armed again once the time left rises
-        above
-        it. Passed thresholds are in the Store, and the process that writes them first emits the event, so that two
-        watchers
-        never both do.
+        above it. Passed thresholds are in the Store, and the process that writes them first emits the event, so that
+        two watchers never both do.
         """
         if figure.left is None:
             return None
@@ -204,7 +202,7 @@ class TimeAlarms:
         limit = min(fresh)
         self.events.emit(
             EventKind.TIME_LOW,
-            _format_alarm(figure),
+            _format_time_warning(figure),
             trip=trip,
             lease=lease.id,
             step="",
@@ -227,7 +225,7 @@ class TimeAlarms:
                 return passed - before
 
 
-def _format_alarm(figure: TimeLeft) -> str:
+def _format_time_warning(figure: TimeLeft) -> str:
     if figure.kind is TimeKind.KEPT:
         text = _("its files will be deleted in {span}; restart it to download them")
     elif figure.kind is TimeKind.BALANCE:

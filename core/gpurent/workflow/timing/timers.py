@@ -33,8 +33,8 @@ TIMER_MARGIN = timedelta(minutes=30)
 
 def format_timer(timer: MachineTimer) -> str:
     if timer.until is None:
-        return _("no timer is running in the machine")
-    return _("the machine shuts itself down at {until:%Y-%m-%d %H:%M} UTC").format(until=timer.until)
+        return _("No timer is running on the machine.")
+    return _("the machine's timer shuts it down at {until:%Y-%m-%d %H:%M} UTC").format(until=timer.until)
 
 
 def compute_timer_deadline(
@@ -92,9 +92,10 @@ class TripTimers:
             await trip.step(f"{leg}.timer", MachineTimer, lambda: arm(until), quiet=True)
         elif isinstance(lease.offer.tariff, Metered):
             text = _(
-                "no timer in the machine: if you forget it, it runs as long as its balance lasts (see --for)"
+                "the machine has no timer: if you forget to release it, it runs until the account's balance is used up."
+                " Set one: gpurent timer {lease} --for 5h"
             )
-            trip.emit(EventKind.TIMER, text, lease=lease.id)
+            trip.emit(EventKind.TIMER, text.format(lease=lease.id), lease=lease.id)
 
     async def extend_if_due(self, connection: ReconnectingConnection, spec: TripSpec) -> None:
         """Extend a dead man's switch; called regularly by whoever watches. A deadline that the user set is kept.

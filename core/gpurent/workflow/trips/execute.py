@@ -11,7 +11,7 @@ from gpurent.domain.lease import Lease, LeaseState
 from gpurent.domain.receipt import Receipt
 from gpurent.domain.trip import AgreedPrice, OnError, TripSpec
 from gpurent.errors import GpurentError, MoneyError, Spent
-from gpurent.locale import _
+from gpurent.locale import _, join_list
 from gpurent.ports.store import Store
 from gpurent.workflow.connection.jobs import JobRunners
 from gpurent.workflow.connection.reconnecting import Connections
@@ -166,7 +166,7 @@ def _add_cost(error: GpurentError, receipt: Receipt) -> None:
     spent = [total.spent for total in receipt.totals() if total.spent.amount]
     error.spent = Spent.YES if spent else Spent.NO
     if spent:
-        amounts = ", ".join(str(money) for money in spent)
+        amounts = join_list(str(money) for money in spent)
         _add_hint(error, _("The machine was released; it cost {amounts}.").format(amounts=amounts))
 
 

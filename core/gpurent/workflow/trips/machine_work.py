@@ -7,10 +7,10 @@ from contextlib import AbstractContextManager, nullcontext
 
 from attrs import evolve, frozen
 
+from gpurent.domain.job import Job
 from gpurent.domain.money import Money
 from gpurent.domain.offer import Order
 from gpurent.domain.receipt import Receipt
-from gpurent.domain.session import Job
 from gpurent.domain.trip import AgreedPrice, TripSpec, UploadSpec
 from gpurent.errors import GpurentError
 from gpurent.workflow.connection.jobs import JobRunners, ObservedJob

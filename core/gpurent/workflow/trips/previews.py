@@ -13,7 +13,7 @@ from gpurent.domain.money import Money
 from gpurent.domain.offer import Metered
 from gpurent.domain.trip import TripPlan, TripSpec
 from gpurent.errors import GpurentError, SoldOut, UnavailableError
-from gpurent.locale import _
+from gpurent.locale import _, join_list
 from gpurent.roles.lease import SupportsMailBinding
 from gpurent.workflow.manual.instructions import ManualInstructions
 from gpurent.workflow.payments.budgets import Budgets, BudgetStatus
@@ -85,8 +85,8 @@ class ProviderSelector:
                 warn(reasons[-1])
             else:
                 return name
-        message = _("none of {providers} has a matching machine").format(providers=", ".join(spec.providers))
-        hint = "\n".join([*reasons, _("Nothing was spent. See all offers: gpurent offers --all")])
+        message = _("none of {providers} has a matching machine").format(providers=join_list(spec.providers))
+        hint = "\n".join([*reasons, _("See all offers: gpurent offers --all")])
         if failures and all(isinstance(error, RESUMABLE_ERRORS) for error in failures):
             raise UnavailableError(message, hint=hint, retryable=True)
         raise SoldOut(message, hint=hint)

@@ -14,10 +14,10 @@ if TYPE_CHECKING:
 SETTINGS = (InputField(name="urls", label=_("Apprise URLs, separated by spaces"), secret=True),)
 
 
-def _build_notifier(host: PluginContext) -> Notifier:
+def _build_notifier(context: PluginContext) -> Notifier:
     from gpurent_plugin_apprise.notifier import AppriseNotifier
 
-    return AppriseNotifier(host.settings["urls"])
+    return AppriseNotifier(context.settings["urls"])
 
 
 @hookimpl

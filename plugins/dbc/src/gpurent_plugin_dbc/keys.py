@@ -65,9 +65,7 @@ def check_address(address: str) -> str:
     raw = _base58_decode(address)
     good = len(raw) == 25 and raw[:1] == _ADDRESS_VERSION and _compute_checksum(raw[:-4]) == raw[-4:]
     if not good:
-        raise UsageError(
-            _("invalid wallet address: {address!r}").format(address=address[:60]), hint=_("Nothing was paid.")
-        )
+        raise UsageError(_("invalid wallet address: {address!r}").format(address=address[:60]))
     return address
 
 

@@ -16,7 +16,7 @@ SETTINGS = (
     # No default: the chain of 2020 is gone, and nothing must be sent to whoever owns its old domain name now.
     InputField(name="url", label=_("URL of the DBC ledger service"), optional=True),
     InputField(
-        name="max_payment", label=_("Largest single payment, in DBC"), default="500000", previous_name="most"
+        name="max_payment", label=_("Largest single payment, in DBC"), default="500000", former_name="most"
     ),
 )
 

@@ -45,6 +45,11 @@ FIRST_TOP_UP = wire.DBC.money(80_000)
 CPU_DEPOSIT = wire.DBC.money(60_000)
 BUY_URL = "https://www.dbctrade.io/trade/buy_1?address_user="
 SELL_URL = "https://www.dbctrade.io/trade/sell_1"
+_KIND_WORDS = (
+    "payment",
+    "deposit-refund",
+    "refund",
+)  # memos of the ledger that only repeat the charge's kind
 _CHARGE_KINDS = {
     PaymentPurpose.RENT: ChargeKind.USAGE,
     PaymentPurpose.DEPOSIT: ChargeKind.DEPOSIT,
@@ -130,15 +135,16 @@ class DbcWallet(BillingProvider, SupportsStatement, SupportsWithdrawal):
         there = (await self.get_balance()).available
         if money.amount <= 0 or money > there:
             raise MoneyError(
-                _("the wallet can sell {there}, not {money}").format(there=there, money=money),
-                hint=_("Nothing was sent."),
+                _("the wallet can sell {there}, not {money}").format(there=there, money=money)
+                if there.amount > 0
+                else _("the wallet is empty")
             )
         return MoneyInstructions(
             steps=(
                 _(
                     "Open the trading page and offer {money} for sale; it shows the price before you agree."
                 ).format(money=money),
-                _("Import your private key into a wallet of your own: gpurent whoami --show-key"),
+                _("Import your private key into a wallet of your own: gpurent whoami --show-key 1024gpu"),
                 _("Send exactly {money} to the address that the page shows, and to no other address.").format(
                     money=money
                 ),
@@ -194,16 +200,14 @@ class DbcWallet(BillingProvider, SupportsStatement, SupportsWithdrawal):
     def _check_payable(self, bill: Bill) -> None:
         """Raise `MoneyError` for a bill that is invalid in itself; nothing is signed for it."""
         if bill.amount.currency != wire.DBC or bill.amount.amount < 0:
-            raise MoneyError(
-                _("this wallet cannot pay {amount}").format(amount=bill.amount), hint=_("Nothing was paid.")
-            )
+            raise MoneyError(_("this wallet cannot pay {amount}").format(amount=bill.amount))
         most = wire.DBC.money(self._context.settings["max_payment"])
         if bill.amount > most:
             raise MoneyError(
                 _("the bill of {amount} exceeds the wallet's limit of {most}").format(
                     amount=bill.amount, most=most
                 ),
-                hint=_("Nothing was paid. If the amount is right, raise [dbc] max_payment."),
+                hint=_("If the amount is right, raise [dbc] max_payment."),
             )
         try:
             check_address(bill.payee)
@@ -226,7 +230,7 @@ class DbcWallet(BillingProvider, SupportsStatement, SupportsWithdrawal):
                 _("the wallet holds {there}, but the bill is {amount}").format(
                     there=available, amount=bill.amount
                 ),
-                hint=_("Nothing was paid. To see how to add DBC: gpurent topup"),
+                hint=_("To see how to add DBC: gpurent topup 1024gpu"),
             )
         body = wire.make_transfer_body(
             sender=login.account,
@@ -263,7 +267,6 @@ class DbcWallet(BillingProvider, SupportsStatement, SupportsWithdrawal):
         if error == "insufficient":
             raise MoneyError(
                 _("the wallet does not hold enough to pay {amount}").format(amount=bill.amount),
-                hint=_("Nothing was paid."),
             )
         if error == "key used":
             raise MoneyError(
@@ -274,7 +277,6 @@ class DbcWallet(BillingProvider, SupportsStatement, SupportsWithdrawal):
         if error:
             raise MoneyError(
                 _("the DBC ledger rejected the transfer: {error}").format(error=str(error)[:100]),
-                hint=_("Nothing was paid."),
             )
         raise UnexpectedResponse(
             _("unexpected response from the DBC ledger to a transfer"), url=answer.url, body=answer.text
@@ -343,6 +345,6 @@ def _make_charge(transfer: wire.ListedTransfer, kind: ChargeKind) -> Charge:
     rate = None
     if transfer.price is not None and transfer.price.is_finite() and transfer.price > 0:
         rate = Rate(wire.DBC, USD, transfer.price, transfer.at, "ledger")
-    return Charge(
-        at=transfer.at, kind=kind, money=transfer.amount, ref=transfer.hash, note=transfer.memo, rate=rate
-    )
+    word, _space, rest = transfer.memo.partition(" ")
+    note = rest if word in _KIND_WORDS else transfer.memo  # the charge's kind says it in the user's language
+    return Charge(at=transfer.at, kind=kind, money=transfer.amount, ref=transfer.hash, note=note, rate=rate)

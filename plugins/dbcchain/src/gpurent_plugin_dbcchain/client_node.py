@@ -61,10 +61,7 @@ class ClientNode:
         if not self._context.settings.get("client_url"):
             raise UsageError(
                 _("no client node is configured; machines can only be started through your own"),
-                hint=_(
-                    "Nothing was spent. Run the DBC client node, then set [dbc-chain] client_url = "
-                    '"http://127.0.0.1:PORT".'
-                ),
+                hint=_('Run the DBC client node, then set [dbc-chain] client_url = "http://127.0.0.1:PORT".'),
             )
 
     async def _request(self, path: str, machine: str, order: int, **additional: Any) -> Any:

@@ -48,7 +48,7 @@ class ChainOrders:
     async def estimate_cost(self, deal: Purchase) -> OrderCost:
         stock = await self.chain.find_stock(deal.pallet, deal.machine)
         if stock is None:
-            raise SoldOut(_("the chain does not list this machine"), hint=_("Nothing was spent."))
+            raise SoldOut(_("the chain does not list this machine"))
         if deal.verb == "rent" and stock.free < deal.gpus:
             raise SoldOut(
                 ngettext(
@@ -56,7 +56,7 @@ class ChainOrders:
                     "{free} of {gpus} GPUs are free on this machine (status: {status})",
                     stock.machine.gpus,
                 ).format(free=stock.free, gpus=stock.machine.gpus, status=stock.machine.status),
-                hint=_("Nothing was spent. Pick another machine: gpurent offers"),
+                hint=_("Pick another machine: gpurent offers"),
             )
         prices = await self.chain.get_prices()
         me = await self.get_address()

@@ -37,20 +37,20 @@ SETTINGS = (
         name="client_url",
         label=_("URL of your own client node, e.g. http://127.0.0.1:5002"),
         optional=True,
-        previous_name="node",
+        former_name="node",
     ),
     InputField(name="image", label=_("Machine image (empty: one of the host's own)"), optional=True),
     InputField(
         name="allow_spending",
         label=_("yes allows orders on the real chain"),
         optional=True,
-        previous_name="spend",
+        former_name="spend",
     ),
     InputField(
         name="max_total_spending",
         label=_("Maximum that may ever be spent, e.g. 500DBC"),
         optional=True,
-        previous_name="ceiling",
+        former_name="ceiling",
     ),
 )
 
@@ -128,7 +128,7 @@ def gpurent_register_lease() -> Sequence[LeaseEntry]:
                 "price": _("by computing points, in USD; paid in DBC"),
                 "upload": _("the host's own connection"),
                 "cpu_only": _("no"),
-                "compatibility": _("virtual machines with the host's images"),
+                "compatibility": _("unknown; depends on the host's image"),
                 "invoice": _("none"),
                 "withdrawal": _("by selling DBC"),
             },

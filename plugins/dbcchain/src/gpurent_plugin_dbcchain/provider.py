@@ -66,7 +66,7 @@ class ChainProvider(LeaseProvider, SupportsRenewal):
     async def reserve_lease(self, order: Order) -> Lease:
         """Return a lease with a bill; the chain knows nothing of it until it is paid."""
         if order.kind is OrderKind.SWITCH:
-            raise LeaseError(_("the chain cannot switch machines"), hint=_("Nothing was spent."))
+            raise LeaseError(_("the chain cannot switch machines"))
         deal = self._orders.deals.find_deal(order.key) or await self._make_deal(order)
         bill = _make_bill(order, deal, await self._orders.estimate_cost(deal))
         self._orders.deals.save_deal(order.key, deal)
@@ -88,12 +88,10 @@ class ChainProvider(LeaseProvider, SupportsRenewal):
         registry = order.offer.provider_data["registry"]
         machine = await self._orders.chain.find_machine(PALLETS[registry], order.offer.key)
         if machine is None or not machine.gpus:
-            raise LeaseError(_("the chain no longer lists this machine"), hint=_("Nothing was spent."))
+            raise LeaseError(_("the chain no longer lists this machine"))
         gpus, blocks = max(order.gpus, 1), to_blocks(term, HALF_HOUR_BLOCKS)
         if blocks > MAX_BLOCKS:
-            raise LeaseError(
-                _("the chain rents for at most 60 days"), hint=_("Nothing was spent. Choose a shorter time.")
-            )
+            raise LeaseError(_("the chain rents for at most 60 days"), hint=_("Choose a shorter time."))
         return Purchase(
             registry=registry,
             verb="rent",
@@ -110,13 +108,13 @@ class ChainProvider(LeaseProvider, SupportsRenewal):
         pallet, number = parse_ref(ref)
         order = await self._orders.chain.find_order(pallet, number)
         if order is None or not order.running:
-            raise LeaseError(_("the chain has no such running order"), hint=_("Nothing was spent."))
+            raise LeaseError(_("the chain has no such running order"))
         blocks = max(to_blocks(term), MIN_RELET_BLOCKS)
         if order.end + blocks > await self._orders.chain.get_block_number() + MAX_BLOCKS:
             # The chain would silently sell less, or in one registry more.
             raise LeaseError(
                 _("an order can end at most 60 days from now"),
-                hint=_("Nothing was spent. Choose a shorter time."),
+                hint=_("Choose a shorter time."),
             )
         return Purchase(
             registry=pallet.rpc_prefix,

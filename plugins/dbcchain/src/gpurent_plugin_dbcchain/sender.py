@@ -106,7 +106,7 @@ class ExtrinsicSender:
                 _("the chain did not include the order within {blocks} blocks").format(
                     blocks=MAX_TRIES * ERA_PERIOD
                 ),
-                hint=_("Nothing was spent: the signed order is no longer valid. Try again later."),
+                hint=_("The signed order is no longer valid. Try again later."),
                 retryable=True,
             )
         login = await self._context.get_login()
@@ -134,9 +134,7 @@ class ExtrinsicSender:
             return
         self._save_record(key, record, expired=True)
         if refusal.code == _INVALID_TRANSACTION and "outdated" not in refusal.data:
-            raise MoneyError(
-                _("the chain rejected the order: {why}").format(why=refusal), hint=_("Nothing was spent.")
-            )
+            raise MoneyError(_("the chain rejected the order: {why}").format(why=refusal))
 
     async def _submit_record(self, record: dict[str, Any]) -> RpcError | None:
         """Return the node's refusal, if any. After any other error the bytes may have arrived."""

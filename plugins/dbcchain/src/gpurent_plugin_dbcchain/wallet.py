@@ -83,9 +83,7 @@ class ChainWallet(BillingProvider):
     async def pay_bill(self, bill: Bill) -> Payment:
         deal = self._orders.deals.find_deal(bill.key)
         if deal is None:
-            raise MoneyError(
-                _("there is no order for bill {key}").format(key=bill.key), hint=_("Nothing was paid.")
-            )
+            raise MoneyError(_("there is no order for bill {key}").format(key=bill.key))
         if not self._orders.sender.has_begun(f"{bill.key}/{deal.verb}"):
             await self._check_payable(bill, deal)
         landed = await (
@@ -111,7 +109,7 @@ class ChainWallet(BillingProvider):
                 _("the price rose to {now}, above the bill's maximum of {amount}").format(
                     now=wire.to_money(cost.minimum), amount=bill.amount
                 ),
-                hint=_("Nothing was paid. Start again to get a new bill."),
+                hint=_("Start again to get a new bill."),
                 retryable=True,
             )
         available = (await self.get_balance()).available
@@ -120,16 +118,14 @@ class ChainWallet(BillingProvider):
                 _("the wallet holds {available}, but the bill is at most {amount}").format(
                     available=available, amount=bill.amount
                 ),
-                hint=_("Nothing was paid. To see how to add DBC: gpurent topup"),
+                hint=_("To see how to add DBC: gpurent topup dbc-chain"),
             )
 
     def _check_spending_allowed(self, bill: Bill) -> None:
         """Allow a real chain only with the user's consent and ceiling; a ceiling applies everywhere."""
         settings = self._context.settings
         if bill.amount.currency != wire.DBC or bill.amount.amount < 0:
-            raise MoneyError(
-                _("this wallet cannot pay {amount}").format(amount=bill.amount), hint=_("Nothing was paid.")
-            )
+            raise MoneyError(_("this wallet cannot pay {amount}").format(amount=bill.amount))
         ceiling = settings.get("max_total_spending", "").strip()
         if not is_local_url(settings.get("url", "")) and (
             settings.get("allow_spending") != "yes" or not ceiling
@@ -137,7 +133,7 @@ class ChainWallet(BillingProvider):
             raise MoneyError(
                 _("spending on the real chain is not enabled"),
                 hint=_(
-                    "Nothing was paid. This was never tested live. To allow it, set both [dbc-chain] "
+                    "This was never tested live. To allow it, set both [dbc-chain] "
                     'allow_spending = "yes" and max_total_spending = "500DBC", the maximum that gpurent may ever spend.'
                 ),
             )
@@ -150,7 +146,7 @@ class ChainWallet(BillingProvider):
                 _("{spent} spent so far; another {amount} would exceed the ceiling of {most}").format(
                     spent=spent, amount=bill.amount, most=most
                 ),
-                hint=_("Nothing was paid. If the amount is right, raise [dbc-chain] max_total_spending."),
+                hint=_("If the amount is right, raise [dbc-chain] max_total_spending."),
             )
 
     async def _rent_and_confirm(self, bill: Bill, deal: Purchase) -> ExtrinsicReceipt:

@@ -12,25 +12,25 @@ if TYPE_CHECKING:
     from gpurent.api import Exporter, PluginContext
 
 
-def _build_xshell(host: PluginContext) -> Exporter:
+def _build_xshell(context: PluginContext) -> Exporter:
     from gpurent_plugin_desktop.exporters import XShellExporter
 
     return XShellExporter()
 
 
-def _build_ftprush(host: PluginContext) -> Exporter:
+def _build_ftprush(context: PluginContext) -> Exporter:
     from gpurent_plugin_desktop.exporters import FtpRushExporter
 
     return FtpRushExporter()
 
 
-def _build_filezilla(host: PluginContext) -> Exporter:
+def _build_filezilla(context: PluginContext) -> Exporter:
     from gpurent_plugin_desktop.exporters import FileZillaExporter
 
     return FileZillaExporter()
 
 
-def _build_winscp(host: PluginContext) -> Exporter:
+def _build_winscp(context: PluginContext) -> Exporter:
     from gpurent_plugin_desktop.exporters import WinScpExporter
 
     return WinScpExporter()

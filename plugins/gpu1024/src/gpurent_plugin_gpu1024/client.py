@@ -1,26 +1,39 @@
-"""All web API calls that gpurent makes, and the actions that need a code sent by e-mail.
+"""All web API calls that the plugin makes to 1024GPU, and the actions that need an e-mailed code.
 
 POST with the parameters in the query string, an empty body, no credentials.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import timedelta
 
 from attrs import frozen
 
-from gpurent.api import Challenge, LeaseError, PaidTooLate, Payment, PluginContext, SoldOut, Spent, quote_text
+from gpurent.api import (
+    Challenge,
+    LeaseError,
+    MoneyError,
+    PaidTooLate,
+    Payment,
+    PluginContext,
+    SoldOut,
+    Spent,
+    quote_text,
+)
 from gpurent_plugin_gpu1024 import _, wire
 
 MAX_TRIES = 3
 # An e-mail's date has whole seconds, and comes from another clock.
 CLOCK_TOLERANCE = timedelta(minutes=2)
+# The reason in the reply to a payment that came after the payment window; the English words are assumed.
+TOO_LATE_PATTERN = re.compile("超时|time ?out|too late|expired", re.IGNORECASE)
 
 
 @frozen(kw_only=True)
 class MailCodeAction:
-    """An action that needs a mailed code.
+    """An action that needs an e-mailed code.
 
     ``code_param`` is the code's parameter for ``submit_path``; ``order_param`` is the order's parameter for both calls.
     """
@@ -42,18 +55,19 @@ STOP = MailCodeAction(
 )
 CANCEL = MailCodeAction(
     kind="cancel",
+    # The provider's spelling of "cancel".
     request_path="/rent/get_cancer_code",
     submit_path="/rent/cancer_order",
     code_param="cancer_code",
 )
-RECLAIM = MailCodeAction(
-    kind="reclaim",
+REFUND = MailCodeAction(
+    kind="refund",
     request_path="/rent/get_return_dbc_code",
     submit_path="/rent/request_return_dbc",
     code_param="return_code",
 )
-RECLAIM_RENEWAL = MailCodeAction(
-    kind="reclaim",
+REFUND_RENEWAL = MailCodeAction(
+    kind="refund",
     request_path="/rent_continue/continue_pay_return_dbc_code",
     submit_path="/rent_continue/continue_pay_return_dbc",
     code_param="return_code",
@@ -71,7 +85,10 @@ class Gpu1024Client:
         return (await self._context.get_login()).account
 
     async def call(self, path: str, spent: Spent = Spent.NO, **params: str) -> wire.ApiReply:
-        """Send one request and return the envelope, whatever its status. ``spent`` is used in errors on the way."""
+        """Send one request and return the reply, whatever its status.
+
+        ``spent`` is what errors of the request itself report.
+        """
         settings = self._context.settings
         common = {"user_name_platform": settings["brand"], "language": settings["language"]}
         answer = await self._context.http.request("POST", path, params={**params, **common})
@@ -80,18 +97,14 @@ class Gpu1024Client:
     async def call_checked(self, path: str, **params: str) -> wire.ApiReply:
         """Send a request that completes at once.
 
-        Raises `LeaseError` with the provider's own message if it is rejected.
+        Raises `LeaseError` with the provider's own message if it is rejected; `SoldOut` if the machine was taken.
         """
         found = await self.call(path, Spent.NO, **params)
         if found.status == wire.FAILED:
             text = quote_text(found.msg) if found.msg else _("no reason given")
             if any(word in text for word in ("已被租用", "已被占用", "rented", "no free")):
-                raise SoldOut(
-                    f"1024GPU: {text}", hint=_("Nothing was spent. Pick another machine: gpurent offers")
-                )
-            raise LeaseError(
-                _("1024GPU rejected the request: {why}").format(why=text), hint=_("Nothing was spent.")
-            )
+                raise SoldOut(f"1024GPU: {text}", hint=_("Pick another machine: gpurent offers"))
+            raise LeaseError(_("1024GPU rejected the request: {why}").format(why=text))
         if found.status != wire.DONE:
             raise found.make_unexpected_response(
                 _("an operation that should finish at once is still in progress")
@@ -103,22 +116,30 @@ class Gpu1024Client:
         wallet = await self.get_wallet_address()
         found: dict[str, wire.ListedOrder] = {}
         for path in ("/rent/get_all_order", "/rent/get_all_order_cpu", "/rent/get_all_order_be_stopped"):
-            for standing in wire.parse_orders(await self.call_checked(path, wallet_address_user=wallet)):
-                found[standing.id] = standing
+            for listed_order in wire.parse_orders(await self.call_checked(path, wallet_address_user=wallet)):
+                found[listed_order.id] = listed_order
         return list(found.values())
 
     async def find_order(self, order_id: str) -> wire.ListedOrder | None:
-        return next((standing for standing in await self.list_orders() if standing.id == order_id), None)
+        return next(
+            (listed_order for listed_order in await self.list_orders() if listed_order.id == order_id), None
+        )
 
     async def verify_payment(self, path: str, payment: Payment, **params: str) -> bool:
-        """Return whether the provider has seen the payment. Raises `PaidTooLate` if it rejects the payment."""
+        """Return whether the provider has seen the payment.
+
+        Raises `PaidTooLate` if it came after the payment window, `MoneyError` if it is rejected for another reason.
+        """
         found = await self.call(path, Spent.YES, dbc_hash=payment.proof, **params)
         if found.status == wire.FAILED:
-            raise PaidTooLate(
+            error = PaidTooLate if TOO_LATE_PATTERN.search(found.msg) else MoneyError
+            raise error(
                 _("1024GPU rejected the payment of {amount}: {why}").format(
                     amount=payment.amount, why=quote_text(found.msg) if found.msg else _("no reason given")
                 ),
-                hint=_("To get it back with a code sent by e-mail, release the lease: gpurent release"),
+                hint=_(
+                    "Release the lease to get the payment back; 1024GPU e-mails a code for that: gpurent release LEASE"
+                ),
                 spent=Spent.YES,
             )
         return found.status == wire.DONE
@@ -130,21 +151,21 @@ class Gpu1024Client:
 
         Any response may be lost, so ``is_settled`` asks the provider before a retry.
         """
-        what = {"stop": _("stop"), "cancel": _("cancel")}.get(action.kind) or _("refund")
+        what = {"stop": _("stop"), "cancel": _("cancellation")}.get(action.kind) or _("refund")
         why = ""
         tried: list[str] = []
         for _try in range(MAX_TRIES):
             since = self._context.clock.now() - CLOCK_TOLERANCE
             await self.call_checked(action.request_path, **{action.order_param: ref})
             # A rejected code is not tried again, though its e-mail is still in the mailbox.
-            refused = f"(?!(?:{'|'.join(tried)})$)" if tried else ""
+            not_rejected = f"(?!(?:{'|'.join(tried)})$)" if tried else ""
             code = await self._context.answer_challenge(
                 Challenge(
                     key=f"{ref}-{action.kind}-{len(tried)}",
-                    question=_("1024GPU: code from the e-mail to {what} order {ref}").format(
+                    question=_("1024GPU: e-mailed code for the {what} of order {ref}").format(
                         what=what, ref=ref
                     ),
-                    pattern=rf"(?:验证码[：:]\s*)?{refused}(\d{{4,8}})",
+                    pattern=rf"(?:验证码[：:]\s*)?{not_rejected}(\d{{4,8}})",
                     sender=self._context.settings["mail_sender"],
                     subject=ref,
                     since=since,
@@ -158,7 +179,7 @@ class Gpu1024Client:
             why = found.msg
             tried.append(code)
         raise LeaseError(
-            _("1024GPU rejected the code to {what} order {ref}: {why}").format(
+            _("1024GPU rejected the code for the {what} of order {ref}: {why}").format(
                 what=what, ref=ref, why=quote_text(why) if why else _("no reason given")
             ),
             hint=_make_hint(action),
@@ -172,5 +193,5 @@ def _make_hint(action: MailCodeAction) -> str:
     if action.is_burning:
         return _("The container still runs on prepaid time. Try again: gpurent release")
     if action.kind == "cancel":
-        return _("Nothing was paid for it; unpaid orders are cancelled automatically after a few minutes.")
+        return _("The order is unpaid; 1024GPU cancels unpaid orders after a few minutes.")
     return _("1024GPU still holds the payment. Try again: gpurent release")

@@ -114,7 +114,6 @@ class Gpu1024MailMixin(SupportsMailBinding, AssistedRental):
         if not wire.DBC.zero < fee < wire.DBC.money(1):
             raise MoneyError(
                 _("1024GPU sent the code {code}, which is not a valid amount").format(code=code),
-                hint=_("Nothing was paid."),
             )
         bill = Bill(
             key=key,

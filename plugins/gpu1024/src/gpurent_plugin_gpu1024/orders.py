@@ -24,7 +24,7 @@ from gpurent.api import (
     quote_text,
 )
 from gpurent_plugin_gpu1024 import _, ngettext, wire
-from gpurent_plugin_gpu1024.client import RECLAIM_RENEWAL, Gpu1024Client
+from gpurent_plugin_gpu1024.client import REFUND_RENEWAL, Gpu1024Client
 
 PAYMENT_WINDOW = timedelta(minutes=10)
 DAY = timedelta(days=1)
@@ -52,37 +52,36 @@ class Gpu1024Orders:
         second one.
         """
         text = self._context.state.get(f"order/{order.key}")
-        standing = await self._resume_draft(_OrderDraft(**json.loads(text))) if text else None
-        if standing is None:
+        listed_order = await self._resume_draft(_OrderDraft(**json.loads(text))) if text else None
+        if listed_order is None:
             draft = await self._make_draft(order)
             self._context.state.put(f"order/{order.key}", json.dumps(asdict(draft)))
             await self._create_order(draft)
-            standing = await self._client.find_order(draft.ref)
-        if standing is None:
+            listed_order = await self._client.find_order(draft.ref)
+        if listed_order is None:
             raise LeaseError(
                 _("1024GPU accepted the order but does not list it"),
-                hint=_("Nothing was spent."),
                 retryable=True,
             )
         if order.kind is OrderKind.NEW and not (
-            standing.has_container or standing.is_creating or standing.rented
+            listed_order.has_container or listed_order.is_creating or listed_order.rented
         ):
             # Despite its name, this call creates the container, if the parameter is called order_id_new.
-            await self._client.call("/rent/can_rent_this_machine", order_id_new=standing.id)
-        return standing
+            await self._client.call("/rent/can_rent_this_machine", order_id_new=listed_order.id)
+        return listed_order
 
     async def _resume_draft(self, draft: _OrderDraft) -> wire.ListedOrder | None:
         """Return the saved order, created again if needed; None if it cannot be used any longer."""
-        standing = await self._client.find_order(draft.ref)
-        if standing is None:
+        listed_order = await self._client.find_order(draft.ref)
+        if listed_order is None:
             try:
                 await self._create_order(draft)
             except SoldOut:
                 raise
             except LeaseError:
                 return None
-            standing = await self._client.find_order(draft.ref)
-        return None if standing is None or standing.cancelled else standing
+            listed_order = await self._client.find_order(draft.ref)
+        return None if listed_order is None or listed_order.cancelled else listed_order
 
     async def _create_order(self, draft: _OrderDraft) -> None:
         await self._client.call_checked("/rent/create_order", order_id=draft.ref, **draft.params)
@@ -108,7 +107,7 @@ class Gpu1024Orders:
                     "1024GPU rents out this machine for at most {longest} minutes",
                     longest,
                 ).format(longest=longest),
-                hint=_("Nothing was spent. Choose a shorter time."),
+                hint=_("Choose a shorter time."),
             )
         await self._client.call_checked("/rent/get_dbc_price", order_id=draft["order_id"])
         giving = wire.parse_count(draft.get("diskspace_giving"), found)
@@ -150,7 +149,6 @@ class Gpu1024Orders:
                     _("this machine has no {name} of {least} GiB or more available").format(
                         name=shown, least=least
                     ),
-                    hint=_("Nothing was spent."),
                 )
             found.append(enough[0])
         return found[0], found[1]
@@ -166,7 +164,7 @@ class Gpu1024Orders:
                 return None
             if found.status == wire.FAILED or not found.content:
                 reason = quote_text(found.msg) if found.msg else _("the machine was taken")
-                raise SoldOut(f"1024GPU: {reason}", hint=_("Nothing was spent."))
+                raise SoldOut(f"1024GPU: {reason}")
         payee = (await self._client.call_checked("/rent/get_dbchain_address", order_id=order.id)).get_text()
         return Bill(
             key=order_key,
@@ -210,7 +208,6 @@ class Gpu1024Renewals:
         if found is None:
             raise LeaseError(
                 _("1024GPU accepted the renewal but does not list it"),
-                hint=_("Nothing was spent."),
                 retryable=True,
             )
         payee = (await self._client.call_checked("/rent/get_dbchain_address", order_id=order.onto)).get_text()
@@ -252,7 +249,7 @@ class Gpu1024Renewals:
                     "1024GPU renews for at most {longest} minutes",
                     longest,
                 ).format(longest=longest),
-                hint=_("Nothing was spent. Choose a shorter time."),
+                hint=_("Choose a shorter time."),
             )
         await self._client.call_checked(
             "/rent_continue/continue_pay_get_dbc_price", continue_pay_order_id=ref
@@ -291,7 +288,7 @@ class Gpu1024Renewals:
             listed = await self._find_renewal(lease.ref, pending.ref)
             if listed is not None and listed.pay_error and not listed.returned:
                 await self._client.perform_action(
-                    RECLAIM_RENEWAL, pending.ref, lease.id, lambda: self._is_returned(lease.ref, pending.ref)
+                    REFUND_RENEWAL, pending.ref, lease.id, lambda: self._is_returned(lease.ref, pending.ref)
                 )
         return evolve(lease, pending=None)
 

@@ -18,13 +18,13 @@ SETTINGS = (
         name="mode",
         label=_("auto, api (never manually), or manual (you rent and release manually on its pages)"),
         default="auto",
-        previous_values={"hands": "manual", "portal": "api"},
+        new_values_by_former={"hands": "manual", "portal": "api"},
     ),
     InputField(
         name="web_url",
         label=_("URL of the rental pages"),
         default="https://www.1024gpu.top",
-        previous_name="site",
+        former_name="site",
     ),
     InputField(name="brand", label=_("Brand name sent with every request"), default="1024lab"),
     InputField(name="language", label=_("Language: CN or EN"), default="CN"),
@@ -37,7 +37,7 @@ SETTINGS = (
         name="binding_address",
         label=_("Address that receives the e-mail binding fee"),
         default="AKMqDy51FuMnc4poiGBczQvPh6819hQuLH",
-        previous_name="platform",
+        former_name="platform",
     ),
 )
 

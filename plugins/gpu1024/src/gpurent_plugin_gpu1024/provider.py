@@ -1,4 +1,4 @@
-"""1024GPU's containers: ordered, paid on the ledger, accessed with data sent by e-mail, released with a mailed code."""
+"""1024GPU's containers: paid on the ledger, released with an e-mailed code; their SSH access is sent by e-mail."""
 
 from __future__ import annotations
 
@@ -31,6 +31,7 @@ from gpurent_plugin_gpu1024.orders import DAY, Gpu1024Orders, Gpu1024Renewals
 from gpurent_plugin_gpu1024.release import LeaseReleaser, make_ended_lease
 
 RESEND_INTERVAL = timedelta(minutes=3)
+# Every filter of the search form, switched off; the names and their spelling are the provider's.
 _NO_FILTERS = {
     "country": "all",
     "total_time": "0",
@@ -88,7 +89,7 @@ class Gpu1024Provider(Gpu1024MailMixin, LeaseProvider, SupportsStaging, Supports
             raise LeaseError(
                 _("this machine has no CPU container to upload to first"),
                 hint=_(
-                    "Pick another machine, or rent this one without staging; you then pay for the GPU"
+                    "Pick another machine, or rent this one with --no-staged; you then pay for the GPU"
                     " while you upload."
                 ),
             )
@@ -120,10 +121,10 @@ class Gpu1024Provider(Gpu1024MailMixin, LeaseProvider, SupportsStaging, Supports
             ref, bill = await self._renewals.place_renewal(order)
             pending = PendingOrder(key=order.key, kind=order.kind, ref=ref, bill=bill)
             return Lease(id="", provider="1024gpu", offer=order.offer, pending=pending)
-        standing = await self._orders.place_order(order)
-        pending = PendingOrder(key=order.key, kind=order.kind, ref=standing.id)
+        listed_order = await self._orders.place_order(order)
+        pending = PendingOrder(key=order.key, kind=order.kind, ref=listed_order.id)
         if order.kind is OrderKind.SWITCH:
-            pending = evolve(pending, bill=await self._orders.find_bill(order.key, order.kind, standing))
+            pending = evolve(pending, bill=await self._orders.find_bill(order.key, order.kind, listed_order))
         return Lease(
             id="",
             provider="1024gpu",
@@ -142,8 +143,8 @@ class Gpu1024Provider(Gpu1024MailMixin, LeaseProvider, SupportsStaging, Supports
             path = "/rent_continue/continue_pay_voc_pay"
             if not await self._client.verify_payment(path, payment, continue_pay_order_id=pending.ref):
                 return paid
-            standing = await self._client.find_order(lease.ref)
-            until = standing.expires_at if standing else lease.expires_at
+            listed_order = await self._client.find_order(lease.ref)
+            until = listed_order.expires_at if listed_order else lease.expires_at
             return evolve(paid, pending=None, expires_at=until)
         path = "/rent/pay" if pending.kind is OrderKind.NEW else "/rent/pay_update"
         if not await self._client.verify_payment(path, payment, order_id=pending.ref):
@@ -155,19 +156,19 @@ class Gpu1024Provider(Gpu1024MailMixin, LeaseProvider, SupportsStaging, Supports
         return self._start_provisioning(paid, pending, await self._client.find_order(pending.ref))
 
     def _start_provisioning(
-        self, lease: Lease, pending: PendingOrder, standing: wire.ListedOrder | None
+        self, lease: Lease, pending: PendingOrder, listed_order: wire.ListedOrder | None
     ) -> Lease:
         """Make the paid order the lease; its access arrives by e-mail."""
-        gpus = str(standing.gpus) if standing else lease.provider_data.get("gpus", "0")
-        since = standing.created_at.isoformat() if standing and standing.created_at else ""
+        gpus = str(listed_order.gpus) if listed_order else lease.provider_data.get("gpus", "0")
+        created_at = listed_order.created_at.isoformat() if listed_order and listed_order.created_at else ""
         return evolve(
             lease.with_state(LeaseState.PROVISIONING, _("the SSH access will arrive by e-mail")),
             pending=None,
             ref=pending.ref,
             endpoint=None,
-            started_at=lease.started_at or (standing.rented_at if standing else None),
-            expires_at=standing.expires_at if standing else None,
-            provider_data={**lease.provider_data, "gpus": gpus, "created_at": since},
+            started_at=lease.started_at or (listed_order.rented_at if listed_order else None),
+            expires_at=listed_order.expires_at if listed_order else None,
+            provider_data={**lease.provider_data, "gpus": gpus, "created_at": created_at},
         )
 
     # refresh
@@ -178,59 +179,59 @@ class Gpu1024Provider(Gpu1024MailMixin, LeaseProvider, SupportsStaging, Supports
             return await self._poll_bill(lease, pending)
         if not lease.ref:
             return lease
-        standing = await self._client.find_order(lease.ref)
-        if standing is None:
+        listed_order = await self._client.find_order(lease.ref)
+        if listed_order is None:
             # An order that is missing from the list is only gone if its time was over anyway.
             if lease.expires_at is not None and lease.expires_at <= self._context.clock.now():
                 return evolve(
                     lease.with_state(LeaseState.GONE, _("the provider no longer lists it")), endpoint=None
                 )
-            return evolve(lease, note=_("the provider does not list it at the moment"))
-        lease = evolve(lease, expires_at=standing.expires_at)
-        if standing.over:
-            return make_ended_lease(lease, standing, self._context.clock.now())
+            return evolve(lease, note=_("the provider's list does not contain this lease at the moment"))
+        lease = evolve(lease, expires_at=listed_order.expires_at)
+        if listed_order.over:
+            return make_ended_lease(lease, listed_order, self._context.clock.now())
         if lease.state is LeaseState.PROVISIONING:
-            return await self._poll_access_mail(lease, standing)
+            return await self._poll_access_mail(lease, listed_order)
         return lease
 
     async def _poll_bill(self, lease: Lease, pending: PendingOrder) -> Lease:
         if pending.bill is not None or pending.paid:
             return lease
-        standing = await self._client.find_order(pending.ref)
-        if standing is None or standing.cancelled:
+        listed_order = await self._client.find_order(pending.ref)
+        if listed_order is None or listed_order.cancelled:
             return evolve(
                 lease.with_state(LeaseState.CANCELLED, _("the provider cancelled the order")), pending=None
             )
         try:
-            bill = await self._orders.find_bill(pending.key, pending.kind, standing)
+            bill = await self._orders.find_bill(pending.key, pending.kind, listed_order)
         except SoldOut as error:
             return evolve(lease.with_state(LeaseState.CANCELLED, error.message), pending=None)
         if bill is None:
             return lease
         return evolve(lease.with_state(LeaseState.PAYABLE), pending=evolve(pending, bill=bill))
 
-    async def _poll_access_mail(self, lease: Lease, standing: wire.ListedOrder) -> Lease:
+    async def _poll_access_mail(self, lease: Lease, listed_order: wire.ListedOrder) -> Lease:
         """Check once whether the e-mail with the access has arrived."""
         noted = lease.provider_data.get("created_at")
         since = datetime.fromisoformat(noted) if noted else self._context.clock.now() - DAY
-        access, garbled = await self._find_access(standing.id, since)
+        access, garbled = await self._find_access(listed_order.id, since)
         if access is None or access.password is None:
             return await self._request_access_mail(lease, garbled)
-        lease = evolve(lease, password_ref=lease.password_ref or f"password-{standing.id}")
+        lease = evolve(lease, password_ref=lease.password_ref or f"password-{listed_order.id}")
         self._context.vault.put(lease.password_ref, access.password)
         return evolve(lease.with_state(LeaseState.READY, ""), endpoint=access.endpoint, note="")
 
     async def _request_access_mail(self, lease: Lease, garbled: bool) -> Lease:
         """Request the access e-mail again from time to time: it may have been lost or garbled."""
-        now, asked = self._context.clock.now(), lease.provider_data.get("mail_requested_at")
+        now, since = self._context.clock.now(), lease.provider_data.get("mail_expected_since")
         note = (
             _("cannot read the e-mail with the SSH access; it will be requested again")
             if garbled
             else lease.note
         )
-        if asked and now - datetime.fromisoformat(asked) < RESEND_INTERVAL:
+        if since and now - datetime.fromisoformat(since) < RESEND_INTERVAL:
             return evolve(lease, note=note)
-        if asked:
+        if since:
             await self._context.http.request(
                 "GET",
                 "/rent/send_email_repeat",
@@ -241,7 +242,7 @@ class Gpu1024Provider(Gpu1024MailMixin, LeaseProvider, SupportsStaging, Supports
                 },
             )
         return evolve(
-            lease, provider_data={**lease.provider_data, "mail_requested_at": now.isoformat()}, note=note
+            lease, provider_data={**lease.provider_data, "mail_expected_since": now.isoformat()}, note=note
         )
 
     # release
@@ -250,21 +251,21 @@ class Gpu1024Provider(Gpu1024MailMixin, LeaseProvider, SupportsStaging, Supports
         return await self._releaser.release_lease(lease)
 
     async def list_leases(self) -> Known[Lease] | Unknown:
-        listed = await self.list_offers(Requirements(include_taken=True))
+        listed = await self.list_offers(Requirements())
         if isinstance(listed, Unknown):
             return listed
-        known = {offer.key: offer for offer in listed.items}
+        offers_by_key = {offer.key: offer for offer in listed.items}
         found = [
             Lease(
                 id="",
                 provider="1024gpu",
-                offer=known[standing.machine],
-                ref=standing.id,
+                offer=offers_by_key[listed_order.machine],
+                ref=listed_order.id,
                 state=LeaseState.READY,
-                started_at=standing.rented_at,
-                expires_at=standing.expires_at,
+                started_at=listed_order.rented_at,
+                expires_at=listed_order.expires_at,
             )
-            for standing in await self._client.list_orders()
-            if standing.rented and not standing.over and standing.machine in known
+            for listed_order in await self._client.list_orders()
+            if listed_order.rented and not listed_order.over and listed_order.machine in offers_by_key
         ]
         return Known(tuple(found))

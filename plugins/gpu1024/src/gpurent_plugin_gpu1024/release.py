@@ -8,7 +8,7 @@ from attrs import evolve
 
 from gpurent.api import Lease, LeaseError, LeaseState, OrderKind, PendingOrder, PluginContext, Spent
 from gpurent_plugin_gpu1024 import _
-from gpurent_plugin_gpu1024.client import CANCEL, RECLAIM, STOP, Gpu1024Client
+from gpurent_plugin_gpu1024.client import CANCEL, REFUND, STOP, Gpu1024Client
 from gpurent_plugin_gpu1024.orders import Gpu1024Renewals
 from gpurent_plugin_gpu1024.wire import WORKING, ListedOrder
 
@@ -30,8 +30,8 @@ class LeaseReleaser:
             return lease
         if not lease.ref:
             return lease.with_state(LeaseState.CANCELLED, lease.note or _("cancelled before payment"))
-        standing = await self._client.find_order(lease.ref)
-        if standing is None:
+        listed_order = await self._client.find_order(lease.ref)
+        if listed_order is None:
             # What the provider does not list is only gone if its time was over anyway.
             if lease.expires_at is not None and lease.expires_at <= self._context.clock.now():
                 return evolve(
@@ -44,62 +44,64 @@ class LeaseReleaser:
                 burning=(lease.id,),
                 retryable=True,
             )
-        if not standing.over:
+        if not listed_order.over:
             await self._client.perform_action(STOP, lease.ref, lease.id, lambda: self._is_settled(lease.ref))
-            standing = await self._client.find_order(lease.ref)
-        if standing is None or not standing.over:
+            listed_order = await self._client.find_order(lease.ref)
+        if listed_order is None or not listed_order.over:
             return lease.with_state(LeaseState.RELEASING, _("the provider is stopping it"))
-        return make_ended_lease(lease, standing, self._context.clock.now())
+        return make_ended_lease(lease, listed_order, self._context.clock.now())
 
     async def _settle_pending(self, lease: Lease, pending: PendingOrder) -> Lease:
         """Settle the unfinished order; ``pending`` stays while its payment is being verified."""
         if pending.kind is OrderKind.RENEW:
             return await self._renewals.settle_pending(lease, pending)
-        standing = await self._client.find_order(pending.ref) if pending.ref else None
-        if standing is None:
+        listed_order = await self._client.find_order(pending.ref) if pending.ref else None
+        if listed_order is None:
             return evolve(lease, pending=None)
-        if pending.bill is not None and not (standing.rented or standing.pay_error):
+        if pending.bill is not None and not (listed_order.rented or listed_order.pay_error):
             # A payment may have been sent without the provider knowing: ask it to check, as its "I already paid" button
             # does.
             path = "/rent/pay" if pending.kind is OrderKind.NEW else "/rent/pay_update"
-            found = await self._client.call(path, Spent.UNKNOWN, order_id=standing.id)
+            found = await self._client.call(path, Spent.UNKNOWN, order_id=listed_order.id)
             if found.status == WORKING:
                 return evolve(lease, note=_("a payment is being verified; the lease is released after that"))
-            standing = await self._client.find_order(pending.ref) or standing
-        return await self._end_unfinished_order(lease, standing)
+            listed_order = await self._client.find_order(pending.ref) or listed_order
+        return await self._end_unfinished_order(lease, listed_order)
 
-    async def _end_unfinished_order(self, lease: Lease, standing: ListedOrder) -> Lease:
-        if standing.rented:
+    async def _end_unfinished_order(self, lease: Lease, listed_order: ListedOrder) -> Lease:
+        if listed_order.rented:
             # Paid after all: it becomes the lease, and is then released like any other.
             if not lease.is_over:
                 lease = lease.with_state(LeaseState.PROVISIONING)
-            return evolve(lease, pending=None, ref=standing.id, endpoint=None, expires_at=standing.expires_at)
-        if standing.pay_error:
-            if not standing.returned:
+            return evolve(
+                lease, pending=None, ref=listed_order.id, endpoint=None, expires_at=listed_order.expires_at
+            )
+        if listed_order.pay_error:
+            if not listed_order.returned:
                 await self._client.perform_action(
-                    RECLAIM, standing.id, lease.id, lambda: self._is_settled(standing.id)
+                    REFUND, listed_order.id, lease.id, lambda: self._is_settled(listed_order.id)
                 )
             return evolve(lease, pending=None, note=_("paid too late; the payment was refunded"))
-        if not standing.cancelled and not standing.over:
+        if not listed_order.cancelled and not listed_order.over:
             await self._client.perform_action(
-                CANCEL, standing.id, lease.id, lambda: self._is_settled(standing.id)
+                CANCEL, listed_order.id, lease.id, lambda: self._is_settled(listed_order.id)
             )
         return evolve(lease, pending=None)
 
     async def _is_settled(self, order_id: str) -> bool:
-        standing = await self._client.find_order(order_id)
-        return standing is None or standing.over or standing.cancelled or standing.returned
+        listed_order = await self._client.find_order(order_id)
+        return listed_order is None or listed_order.over or listed_order.cancelled or listed_order.returned
 
 
-def make_ended_lease(lease: Lease, standing: ListedOrder, now: datetime) -> Lease:
+def make_ended_lease(lease: Lease, listed_order: ListedOrder, now: datetime) -> Lease:
     """Return the lease of an order that is over: released, kept for some days, or expired."""
-    at = standing.ended_at
+    at = listed_order.ended_at
     over = evolve(lease, endpoint=None, ended_at=min(at, now) if at else now)
-    if standing.ended_normally:
+    if listed_order.ended_normally:
         return over.with_state(LeaseState.RELEASED, _("released"))
-    if standing.files_kept_for is not None:
+    if listed_order.files_kept_for is not None:
         kept = over.with_state(
             LeaseState.KEPT, _("the rented time ran out; the files are kept for a few days")
         )
-        return evolve(kept, kept_until=now + standing.files_kept_for)
+        return evolve(kept, kept_until=now + listed_order.files_kept_for)
     return over.with_state(LeaseState.EXPIRED, _("the rented time ran out"))

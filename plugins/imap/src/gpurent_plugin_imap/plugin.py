@@ -18,15 +18,19 @@ SETTINGS = (
     InputField(
         name="password", label=_("Password, or the app password from your e-mail service"), secret=True
     ),
-    InputField(name="tls", label=_("Use TLS (no: only on this computer)"), default="yes"),
+    InputField(
+        name="tls",
+        label=_("Use TLS: yes, or no (allowed only if the server runs on this computer)"),
+        default="yes",
+    ),
     InputField(name="folder", label=_("Folder"), default="INBOX"),
 )
 
 
-def _build_mailbox(host: PluginContext) -> Mailbox:
+def _build_mailbox(context: PluginContext) -> Mailbox:
     from gpurent_plugin_imap.mailbox import ImapMailbox
 
-    return ImapMailbox(host.settings, host.log)
+    return ImapMailbox(context.settings, context.log)
 
 
 @hookimpl

@@ -99,7 +99,7 @@ class MistgpuBilling(BillingProvider, SupportsStatement, SupportsInvoices):
             for run in wire.parse_runs(answer.text, answer.url)
             if run.cost.amount
         ]
-        came = wire.parse_recharges(answer.text, answer.url)
+        came = wire.parse_top_ups(answer.text, answer.url)
         return Known(tuple(sorted([*used, *came], key=lambda charge: charge.at)))
 
     def _make_usage_charge(self, run: wire.BilledRun) -> Charge:

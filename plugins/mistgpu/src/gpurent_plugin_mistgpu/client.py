@@ -23,7 +23,7 @@ from gpurent.api import (
 from gpurent_plugin_mistgpu import _, wire
 
 SESSION_COOKIE = "sessionid"
-Read = TypeVar("Read")
+ParsedT = TypeVar("ParsedT")
 
 
 class MistgpuAuthenticator(Authenticator):
@@ -58,9 +58,9 @@ class MistgpuAuthenticator(Authenticator):
 
 
 class MistgpuClient:
-    """MISTGPU's pages as this user sees them.
+    """Reads MISTGPU's pages and submits its forms, as the logged-in user.
 
-    After a new login, a GET is repeated, and a form as `submit_form` says.
+    If the session has expired, it logs in again and repeats the request once.
     """
 
     def __init__(self, context: PluginContext) -> None:
@@ -70,12 +70,14 @@ class MistgpuClient:
         """Return a page that needs a login; logs in again once if the session has expired."""
         answer = await self._request("GET", path)
         if self._is_expired(answer):
-            answer = await self._request("GET", path, renew=True)
+            answer = await self._request("GET", path, force_new=True)
             if self._is_expired(answer):
-                raise AuthError(_("MISTGPU keeps asking for a new login"), hint="gpurent login mistgpu")
+                raise AuthError(
+                    _("MISTGPU keeps asking for a new login"), hint=_("Log in again: gpurent login mistgpu")
+                )
         return self._check_status(answer)
 
-    async def get_parsed(self, path: str, parse: Callable[[str, str], Read]) -> Read:
+    async def get_parsed(self, path: str, parse: Callable[[str, str], ParsedT]) -> ParsedT:
         """Return what ``parse`` finds in the page, given its text and its URL."""
         answer = await self.get_page(path)
         return parse(answer.text, answer.url)
@@ -83,25 +85,36 @@ class MistgpuClient:
     async def submit_form(
         self, path: str, form: Mapping[str, str | Secret], spent: Spent = Spent.UNKNOWN
     ) -> HttpResponse:
-        """Submit an assumed form, and again after a new login if the session had expired: that had no effect."""
+        """Submit a form whose fields are assumed; raises `UnavailableError` unless the settings allow that.
+
+        If the session has expired, the form had no effect: it is submitted again after a new login.
+        """
         self.check_assumed_allowed(path)
         answer = await self._request("POST", path, form)
         if self._is_expired(answer):
-            answer = await self._request("POST", path, form, renew=True)
+            answer = await self._request("POST", path, form, force_new=True)
         return self._check_status(answer, spent)
 
     def check_assumed_allowed(self, path: str) -> None:
+        """Raise `UnavailableError` unless the settings allow forms that are assumed."""
         if self._context.settings.get("allow_assumed") != "yes":
             page = self._context.settings["url"].rstrip("/") + path
             raise UnavailableError(
-                _("this form on MISTGPU's website was never seen, so gpurent does not submit it"),
-                hint=_("Do it manually on {page}. Nothing was sent.").format(page=page),
+                _("this form of MISTGPU's website has not been verified, so gpurent does not submit it"),
+                hint=_(
+                    "Do it manually on {page}. To submit it anyway, set in config.toml: [mistgpu] {setting}"
+                ).format(page=page, setting='allow_assumed = "yes"'),
             )
 
     async def _request(
-        self, method: str, path: str, form: Mapping[str, str | Secret] | None = None, *, renew: bool = False
+        self,
+        method: str,
+        path: str,
+        form: Mapping[str, str | Secret] | None = None,
+        *,
+        force_new: bool = False,
     ) -> HttpResponse:
-        login = await self._context.get_login(renew=renew)
+        login = await self._context.get_login(force_new=force_new)
         return await self._context.http.request(
             method, path, form=form, cookies={SESSION_COOKIE: login.token}
         )

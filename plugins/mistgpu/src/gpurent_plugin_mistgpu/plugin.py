@@ -34,13 +34,13 @@ SETTINGS = (
         name="mode",
         label=_("auto, api (never manually), or manual (you rent and shut down manually on its pages)"),
         default="auto",
-        previous_values={"hands": "manual", "portal": "api"},
+        new_values_by_former={"hands": "manual", "portal": "api"},
     ),
     InputField(
         name="allow_assumed",
         label=_("Use assumed, unverified forms (the sandbox sets yes)"),
         default="no",
-        previous_name="assumed",
+        former_name="assumed",
     ),
 )
 
@@ -123,7 +123,7 @@ def gpurent_register_lease() -> Sequence[LeaseEntry]:
                 "difficulty": _("simple"),
                 "price": _("3-6 CNY/h"),
                 "upload": _("medium"),
-                "cpu_only": _("none"),
+                "cpu_only": _("no"),
                 "compatibility": _("no problems seen"),
                 "invoice": _("from 200 CNY spent"),
                 "withdrawal": _("none"),

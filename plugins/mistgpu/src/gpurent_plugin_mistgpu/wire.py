@@ -232,7 +232,7 @@ def parse_runs(page: str, url: str) -> Sequence[BilledRun]:
     return found
 
 
-def parse_recharges(page: str, url: str) -> Sequence[Charge]:
+def parse_top_ups(page: str, url: str) -> Sequence[Charge]:
     """Parse the top-ups in ``/user/bills/``; a page without that table has none."""
     found = []
     for row, cells in _iter_table_rows(page, url, "recharges"):

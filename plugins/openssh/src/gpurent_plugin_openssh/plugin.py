@@ -12,13 +12,13 @@ if TYPE_CHECKING:
     from gpurent.api import Exporter, PluginContext
 
 
-def _build_openssh(host: PluginContext) -> Exporter:
+def _build_openssh(context: PluginContext) -> Exporter:
     from gpurent_plugin_openssh.exporters import OpenSshExporter
 
     return OpenSshExporter()
 
 
-def _build_vscode(host: PluginContext) -> Exporter:
+def _build_vscode(context: PluginContext) -> Exporter:
     from gpurent_plugin_openssh.exporters import VsCodeExporter
 
     return VsCodeExporter()

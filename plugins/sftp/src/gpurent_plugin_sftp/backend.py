@@ -33,7 +33,7 @@ class SftpBackend(TransferBackend):
                 _("sftp cannot delete files on the machine"),
                 hint=_("Omit --delete, or choose another --transfer."),
             )
-        begun = monotonic()
+        started_at = monotonic()
         found = await asyncio.to_thread(scan_sources, request)
         async with open_sftp_client(connection) as sftp:
             pusher = SftpPusher(connection, sftp, request, found, progress)
@@ -43,7 +43,7 @@ class SftpBackend(TransferBackend):
             total=found.size,
             sent=pusher.sent,
             resumed=pusher.resumed,
-            seconds=monotonic() - begun,
+            seconds=monotonic() - started_at,
             skipped=tuple(found.skipped),
         )
 

@@ -29,7 +29,7 @@ from gpurent_plugin_sftp.remote_walk import NOT_FOUND_ERRORS, RACY_MTIME_NS, Rem
 from gpurent_plugin_sftp.sftp_client import (
     FileChanged,
     RemoteHasher,
-    SftpIdleTimeout,
+    SftpSilenceTimeout,
     open_sftp_client,
     read_remote_clock,
     translate_sftp_error,
@@ -42,22 +42,22 @@ SLOW_DIGEST_RATE = 5_000_000  # bytes per second at which a slow machine compute
 
 async def pull_files(connection: SshConnection, request: PullRequest, progress: Progress) -> TransferReport:
     """Download everything; files that failed raise a `TransferError` at the end, after the others have arrived."""
-    idle_timeout = SftpIdleTimeout()
-    return await idle_timeout.run_with_timeout(_pull_files(connection, request, progress, idle_timeout))
+    silence_timeout = SftpSilenceTimeout()
+    return await silence_timeout.run_with_timeout(_pull_files(connection, request, progress, silence_timeout))
 
 
 async def _pull_files(
-    connection: SshConnection, request: PullRequest, progress: Progress, idle_timeout: SftpIdleTimeout
+    connection: SshConnection, request: PullRequest, progress: Progress, silence_timeout: SftpSilenceTimeout
 ) -> TransferReport:
-    begun = monotonic()
+    started_at = monotonic()
     async with open_sftp_client(connection) as sftp:
         clock = await read_remote_clock(connection)
-        walk = RemoteWalk(sftp, request, idle_timeout)
+        walk = RemoteWalk(sftp, request, silence_timeout)
         for source in request.sources:
             await walk.add_source(source)
         progress.set_total(len(walk.files), walk.size)
         with closing(SafeDir(request.target)) as target:
-            puller = SftpPuller(connection, sftp, walk, target, progress, idle_timeout, clock)
+            puller = SftpPuller(connection, sftp, walk, target, progress, silence_timeout, clock)
             for name in walk.folders:
                 target.make_folder(name)
             for file in walk.files:
@@ -75,7 +75,7 @@ async def _pull_files(
         total=walk.size,
         sent=puller.sent,
         resumed=puller.resumed,
-        seconds=monotonic() - begun,
+        seconds=monotonic() - started_at,
         skipped=tuple(walk.skipped),
     )
 
@@ -90,11 +90,11 @@ class SftpPuller:
         walk: RemoteWalk,
         target: SafeDir,
         progress: Progress,
-        idle_timeout: SftpIdleTimeout,
+        silence_timeout: SftpSilenceTimeout,
         remote_clock: int | None,
     ) -> None:
         self._sftp, self._walk, self._target = sftp, walk, target
-        self._progress, self._idle_timeout = progress, idle_timeout
+        self._progress, self._silence_timeout = progress, silence_timeout
         self._hasher = RemoteHasher(connection, sftp)
         self._remote_clock = remote_clock
         self.sent = self.resumed = 0
@@ -135,11 +135,11 @@ class SftpPuller:
             if whole:
                 self._target.resize_partial(file.name, handle, 0)
             mine = await self._fetch_to_partial(file, handle)
-            self._idle_timeout.reset(file.size / SLOW_DIGEST_RATE)
+            self._silence_timeout.reset(file.size / SLOW_DIGEST_RATE)
             (theirs,) = await self._hasher.hash_files(
                 [file.path], timeout=DIGEST_TIMEOUT + file.size / SLOW_DIGEST_RATE
             )
-            self._idle_timeout.reset()
+            self._silence_timeout.reset()
             if mine == theirs and os.fstat(handle).st_size == file.size:
                 time = file.mtime * 10**9
                 if self._remote_clock is not None and file.mtime >= self._remote_clock:
@@ -161,7 +161,7 @@ class SftpPuller:
             while data := os.pread(handle, CHUNK_SIZE, at):
                 digest.update(data)
                 at += len(data)
-        self._idle_timeout.reset()  # reading our own disk is not silence of the remote side
+        self._silence_timeout.reset()  # reading our own disk is not silence of the remote side
         self.resumed += at
         self._progress.advance(at, file.relative_path)
         async with self._sftp.open(file.path, "rb", encoding=None) as far:
@@ -173,7 +173,7 @@ class SftpPuller:
                 self.sent += len(data)
                 self._progress.advance(len(data), file.relative_path)
             unchanged = file.is_unchanged(await far.stat())
-            self._idle_timeout.reset()
+            self._silence_timeout.reset()
         with self._target.convert_errors(file.name):
             os.fsync(handle)
         return digest.hexdigest() if unchanged else ""
@@ -182,7 +182,7 @@ class SftpPuller:
         """Return up to ``size`` bytes; fewer at the end of the file."""
         data, come = bytearray(size), 0
         async for where, piece in await file.read_parallel(size, at):
-            self._idle_timeout.reset()
+            self._silence_timeout.reset()
             come += len(piece)
             if come > size or where < at or where + len(piece) > at + size:
                 raise TransferError(_("the machine sent more data than requested"))

@@ -14,7 +14,7 @@ from gpurent.api import (
     FileProblem,
     Progress,
     PushRequest,
-    SkippedName,
+    SkippedFile,
     SshConnection,
     corrupted_upload_error,
     describe_unreadable,
@@ -212,7 +212,7 @@ class SftpPusher:
         path, attrs = self._final_path(item), self._remote_attrs.get(item.name)
         if attrs is not None:
             if attrs.type != asyncssh.FILEXFER_TYPE_SYMLINK:
-                self._scan.skipped.append(SkippedName(name=item.name, reason=FileProblem.NAME_TAKEN.text))
+                self._scan.skipped.append(SkippedFile(name=item.name, reason=FileProblem.NAME_TAKEN.text))
                 return
             if await self._sftp.readlink(path) == item.link_target:
                 return

@@ -13,7 +13,7 @@ from gpurent.api import (
     FileProblem,
     PullRequest,
     SafeDir,
-    SkippedName,
+    SkippedFile,
     TransferError,
     deep_folder_error,
     describe_bad_link,
@@ -24,7 +24,7 @@ from gpurent.api import (
     too_many_remote_files_error,
 )
 from gpurent_plugin_sftp import _
-from gpurent_plugin_sftp.sftp_client import SftpIdleTimeout, run_concurrently
+from gpurent_plugin_sftp.sftp_client import SftpSilenceTimeout, run_concurrently
 
 MAX_LISTING_BYTES = 128 << 20  # bytes of the listing that are kept in memory
 BYTES_PER_NAME = 400  # memory per name, not counting its characters
@@ -98,24 +98,24 @@ class RemoteWalk:
     """Walks remote folders within our own limits: nothing that the remote side says decides how long it takes."""
 
     def __init__(
-        self, sftp: asyncssh.SFTPClient, request: PullRequest, idle_timeout: SftpIdleTimeout
+        self, sftp: asyncssh.SFTPClient, request: PullRequest, silence_timeout: SftpSilenceTimeout
     ) -> None:
-        self._sftp, self._limits, self._idle_timeout = sftp, request.limits, idle_timeout
+        self._sftp, self._limits, self._silence_timeout = sftp, request.limits, silence_timeout
         self._roots = [posixpath.basename(posixpath.normpath(source)) for source in request.sources]
         self._memory_used = self._entries_seen = self._files_seen = self.size = 0
         self.files: list[SftpRemoteFile] = []
         self.folders: list[Name] = []
         self._links: list[tuple[str, Name]] = []
-        self.skipped: list[SkippedName] = []
+        self.skipped: list[SkippedFile] = []
         self.missing_sources: list[str] = []
 
     def skip_name(self, name: str, why: str) -> None:
         if len(self.skipped) < MAX_SKIPPED:
-            self.skipped.append(SkippedName(name=escape_name(name), reason=why))
+            self.skipped.append(SkippedFile(name=escape_name(name), reason=why))
 
     async def add_source(self, path: str) -> None:
         name = posixpath.basename(posixpath.normpath(path))
-        why = name_reject_reason(name, self._limits.name)
+        why = name_reject_reason(name, self._limits.max_name_bytes)
         if why:
             raise source_name_error(escape_name(path), why)
         try:
@@ -133,7 +133,7 @@ class RemoteWalk:
             links = self._links[start : start + MAX_REQUESTS]
             targets = await run_concurrently(self._read_link(path) for path, _name in links)
             for (_path, name), target in zip(links, targets, strict=True):
-                why = link_reject_reason(name[:-1], target, self._roots, self._limits.name)
+                why = link_reject_reason(name[:-1], target, self._roots, self._limits.max_name_bytes)
                 if why:
                     self.skip_name("/".join(name), describe_bad_link(why))
                 else:
@@ -148,14 +148,14 @@ class RemoteWalk:
         except (*NOT_FOUND_ERRORS, asyncssh.SFTPFailure, IndexError):
             return ""
         finally:
-            self._idle_timeout.reset()
+            self._silence_timeout.reset()
         return target.decode("utf-8", "surrogateescape")
 
     async def refresh_file(self, file: SftpRemoteFile) -> SftpRemoteFile | None:
         """Return the file in its current state; None if it is no longer a file, or too large."""
         state = RemoteFileState.from_attrs(await self._sftp.lstat(file.path))
         self.size += state.size - file.size
-        if state.kind != asyncssh.FILEXFER_TYPE_REGULAR or self.size > self._limits.total:
+        if state.kind != asyncssh.FILEXFER_TYPE_REGULAR or self.size > self._limits.max_total_bytes:
             return None
         return evolve(file, size=state.size, mode=state.mode, mtime=state.mtime)
 
@@ -179,9 +179,9 @@ class RemoteWalk:
         self._files_seen += state.kind == asyncssh.FILEXFER_TYPE_REGULAR
         self.size += state.size
         if (
-            self._files_seen > limits.files
-            or self._entries_seen > 2 * limits.files
-            or self.size > limits.total
+            self._files_seen > limits.max_files
+            or self._entries_seen > 2 * limits.max_files
+            or self.size > limits.max_total_bytes
         ):
             raise too_many_remote_files_error(limits, wrote_nothing=True)
 
@@ -194,7 +194,7 @@ class RemoteWalk:
             )
 
     async def _add_folder(self, path: str, name: Name) -> None:
-        if len(name) > self._limits.depth:
+        if len(name) > self._limits.max_depth:
             raise deep_folder_error(escape_name(path), self._limits)
         try:
             inside = await self._list_folder(path, name)
@@ -208,7 +208,7 @@ class RemoteWalk:
     async def _list_folder(self, path: str, name: Name) -> dict[str, RemoteFileState]:
         inside: dict[str, RemoteFileState] = {}
         async for entry in self._sftp.scandir(path.encode()):
-            self._idle_timeout.reset()
+            self._silence_timeout.reset()
             text = entry.filename if isinstance(entry.filename, bytes) else entry.filename.encode()
             self._reserve_memory(len(text))  # count the dots too: there may be endlessly many
             if text in (b".", b".."):
@@ -216,7 +216,7 @@ class RemoteWalk:
             state = RemoteFileState.from_attrs(entry.attrs)
             self._count_entry(state)
             child = text.decode("utf-8", "surrogateescape")
-            why = name_reject_reason(child, self._limits.name)
+            why = name_reject_reason(child, self._limits.max_name_bytes)
             if not why and child in inside:
                 why = FileProblem.DUPLICATE.text
             if why:

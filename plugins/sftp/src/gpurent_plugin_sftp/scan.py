@@ -14,7 +14,7 @@ from pathspec import GitIgnoreSpec
 from gpurent.api import (
     FileProblem,
     PushRequest,
-    SkippedName,
+    SkippedFile,
     deep_folder_error,
     describe_outside_link,
     escape_name,
@@ -72,12 +72,12 @@ class SftpSourceScan:
     def __init__(self, request: PushRequest) -> None:
         self._request = request
         self.items: list[SourceItem] = []
-        self.skipped: list[SkippedName] = []
+        self.skipped: list[SkippedFile] = []
         self.size = self.files = 0
 
     def add_folder(self, root: Path, path: Path, name: str, rules: Rules, depth: int) -> None:
         """Add ``path``, below the source ``root``, as ``name``; ``rules`` are those of the folders above."""
-        if depth > self._request.limits.depth:
+        if depth > self._request.limits.max_depth:
             raise deep_folder_error(escape_name(str(path)), self._request.limits)
         if self._request.use_ignore_files:
             here = path.relative_to(root).as_posix()
@@ -93,7 +93,7 @@ class SftpSourceScan:
         for entry in entries:
             if not _is_utf8(entry.name):
                 self.skipped.append(
-                    SkippedName(name=escape_name(entry.name), reason=FileProblem.NOT_UTF8.text)
+                    SkippedFile(name=escape_name(entry.name), reason=FileProblem.NOT_UTF8.text)
                 )
                 continue
             below = Path(entry.path)
@@ -112,17 +112,17 @@ class SftpSourceScan:
             target = str(path.readlink())
             inside = os.path.normpath(path.parent / target)
             if target.startswith("/") or not Path(inside).is_relative_to(os.path.normpath(root)):
-                self.skipped.append(SkippedName(name=name, reason=describe_outside_link(escape_name(target))))
+                self.skipped.append(SkippedFile(name=name, reason=describe_outside_link(escape_name(target))))
             else:
                 self.items.append(SourceItem(name=name, path=path, kind="link", link_target=target))
             return
         if not stat.S_ISREG(status.st_mode):
-            self.skipped.append(SkippedName(name=name, reason=FileProblem.SPECIAL_FILE.text))
+            self.skipped.append(SkippedFile(name=name, reason=FileProblem.SPECIAL_FILE.text))
             return
         self.files += 1
         self.size += status.st_size
         limits = self._request.limits
-        if self.files > limits.files or self.size > limits.total:
+        if self.files > limits.max_files or self.size > limits.max_total_bytes:
             raise too_many_sources_error(limits)
         self.items.append(
             SourceItem(

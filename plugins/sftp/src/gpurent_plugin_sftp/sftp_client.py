@@ -20,8 +20,8 @@ from gpurent.api import (
     UnavailableError,
     connection_lost_error,
     escape_name,
-    idle_timeout_error,
     remote_file_error,
+    silence_timeout_error,
 )
 from gpurent_plugin_sftp import _
 
@@ -35,7 +35,7 @@ class FileChanged(Exception):
     """A file differs from its listing."""
 
 
-class SftpIdleTimeout:
+class SftpSilenceTimeout:
     """Ends an operation whose remote side has been silent for too long."""
 
     def __init__(self) -> None:
@@ -59,7 +59,7 @@ class SftpIdleTimeout:
                 await asyncio.wait({task}, timeout=1)
             if not task.cancelled():
                 task.exception()  # retrieve the error so that asyncio does not log it
-        raise idle_timeout_error()
+        raise silence_timeout_error()
 
 
 @asynccontextmanager

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from gpurent.api import LeaseProvider, PluginContext
 
 
-def _build_provider(host: PluginContext) -> LeaseProvider:
+def _build_provider(context: PluginContext) -> LeaseProvider:
     from gpurent_plugin_ssh.provider import AnySshProvider
 
     return AnySshProvider()
@@ -29,7 +29,7 @@ def gpurent_register_lease() -> Sequence[LeaseEntry]:
             overview={
                 "machines": _("yours"),
                 "difficulty": _("simple"),
-                "price": _("set by you"),
+                "price": _("declared by you"),
                 "upload": _("depends on its connection"),
                 "cpu_only": _("yes"),
                 "compatibility": _("checked when adopted"),

@@ -85,7 +85,7 @@ def show_command(app: CommandContext, file: str, lease: str) -> None:
 @_json_option
 @click.pass_obj
 def unwrap_command(app: CommandContext, file: str, out: str, lease: str) -> None:
-    """Remove the module. prefix from all weights in FILE, for an unwrapped model."""
+    """Remove the module. prefix from the weights in FILE."""
     _convert_and_show(app, "unwrap", file, out, lease)
 
 
@@ -96,7 +96,7 @@ def unwrap_command(app: CommandContext, file: str, out: str, lease: str) -> None
 @_json_option
 @click.pass_obj
 def wrap_command(app: CommandContext, file: str, out: str, lease: str) -> None:
-    """Add the module. prefix to all weights in FILE, for a wrapped model."""
+    """Add the module. prefix to the weights in FILE."""
     _convert_and_show(app, "wrap", file, out, lease)
 
 

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from gpurent.api import Launcher, PluginContext
 
 
-def _build_launcher(host: PluginContext) -> Launcher:
+def _build_launcher(context: PluginContext) -> Launcher:
     from gpurent_plugin_torch.launcher import TorchrunLauncher
 
     return TorchrunLauncher()

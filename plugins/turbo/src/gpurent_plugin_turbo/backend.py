@@ -116,13 +116,13 @@ class TurboBackend(SupportsPredial):
         )
 
     async def _prune_target(self, connection: SshConnection, request: PushRequest) -> tuple[str, ...]:
-        """Delete remote files that no longer exist locally and return their names; a dry run only lists them."""
-        from gpurent_plugin_turbo.near.prune import StreamPruner, select_prune_folders
+        """Delete remote files that do not exist locally and return their names; a dry run only lists them."""
+        from gpurent_plugin_turbo.near.prune import RemotePruner, select_prune_folders
 
         command = bootstrap.make_prune_command(
             request.target, [name for name, _ in select_prune_folders(request)]
         )
-        pruner = StreamPruner(request, self._make_opener(connection, command))
+        pruner = RemotePruner(request, self._make_opener(connection, command))
         try:
             return await _run_in_thread(pruner.run, pruner.stop)
         except TransferUnsupported:

@@ -33,14 +33,14 @@ def gpurent_register_transfer() -> Sequence[TransferEntry]:
                     name="kex_algorithms",
                     label=_("Preferred SSH key exchange (curve25519-sha256 is fast)"),
                     optional=True,
-                    previous_name="kex",
+                    former_name="kex",
                 ),
                 InputField(
                     name="max_connections",
                     label=_("Maximum number of SSH connections"),
                     optional=True,
                     default="8",
-                    previous_name="lines",
+                    former_name="lines",
                 ),
             ),
         )

@@ -91,14 +91,14 @@ def test_workers_are_started_only_when_packs_wait() -> None:
     assigned: list[int] = []
 
     class RecordingPool(WorkerPool):
-        def assign_frame(self, kind: int, head: bytes, body: memoryview) -> bool:
+        def assign_frame(self, kind: int, header: bytes, body: memoryview) -> bool:
             assigned.append(len(body))
             return True
 
     written: list[int] = []
 
     class RecordingReceiver(PushReceiver):
-        def write_pack(self, head: bytes, body: memoryview) -> None:
+        def write_pack(self, header: bytes, body: memoryview) -> None:
             written.append(len(body))
 
     source, sink = os.pipe()

@@ -43,7 +43,7 @@ from gpurent_plugin_turbo.shared.wire import (
     LINK,
     MISSING,
     OTHER,
-    PIECE,
+    REQUESTED_PIECE,
     UNCHANGED,
     UNIT_HEADER,
     UNREADABLE,
@@ -79,28 +79,30 @@ class MaliciousHelper(CommandConnection):
         try:
             self.far_frames.send_frame(ord("O"), b"3")
             while True:
-                kind, head, size = self.far_frames.read_header()
+                kind, header, size = self.far_frames.read_header()
                 body = bytes(self.far_frames.read(size)) if size else b""
-                if self.override is None or not self.override(self, kind, head, body):
-                    self.answer_request(kind, head, body)
+                if self.override is None or not self.override(self, kind, header, body):
+                    self.answer_request(kind, header, body)
         except (wire.ConnectionEnded, OSError):
             return
 
-    def answer_request(self, kind: int, head: bytes, body: bytes) -> None:
+    def answer_request(self, kind: int, header: bytes, body: bytes) -> None:
         if kind == ord("m"):
             rows = self.rows.pop() if self.rows else None
             number = 0 if rows is not None else END_OF_LISTING
             table = zlib.compress(wire.encode_table(rows), 1) if rows is not None else b""
             self.far_frames.send_frame(ord("M"), struct.pack(">I", number), table)
         elif kind == ord("G"):
-            asked = wire.decode_table(zlib.decompress(body))[0]
-            told = [(UNCHANGED, 0o644, item[2], 0, b"", b"") for item in asked]
+            requested = wire.decode_table(zlib.decompress(body))[0]
+            answer_rows = [(UNCHANGED, 0o644, item[2], 0, b"", b"") for item in requested]
             self.send_unit(
-                ord("P"), head, wire.encode_table(told) + b"".join(EVIL[: item[2]] for item in asked)
+                ord("P"),
+                header,
+                wire.encode_table(answer_rows) + b"".join(EVIL[: item[2]] for item in requested),
             )
         elif kind == ord("g"):
-            _, _, length, _, _ = PIECE.unpack(head)
-            self.send_unit(ord("S"), head[:4], b"e" * length)
+            _, _, length, _, _ = REQUESTED_PIECE.unpack(header)
+            self.send_unit(ord("S"), header[:4], b"e" * length)
 
     def send_unit(
         self, kind: int, number: bytes, data: bytes, *, codec: int = RAW, size: int = -1, digest: bytes = b""
@@ -127,39 +129,39 @@ class MaliciousHelper(CommandConnection):
 
 
 def override_answer(
-    kind: str, what: Callable[[MaliciousHelper, bytes, bytes], None]
+    kind: str, answer: Callable[[MaliciousHelper, bytes, bytes], None]
 ) -> Callable[[MaliciousHelper, int, bytes, bytes], bool]:
-    """Answer requests of one kind with ``what``."""
+    """Answer requests of one kind with ``answer``."""
 
-    def give(liar: MaliciousHelper, asked: int, head: bytes, body: bytes) -> bool:
+    def answer_if_asked(helper: MaliciousHelper, asked: int, header: bytes, body: bytes) -> bool:
         if asked != ord(kind):
             return False
-        what(liar, head, body)
+        answer(helper, header, body)
         return True
 
-    return give
+    return answer_if_asked
 
 
 BAD_NAMES = {
-    **{what: b"out/" + name for what, name in COMMON.items() if what != "two in one"},
+    **{label: b"out/" + name for label, name in COMMON.items() if label != "two in one"},
     "above": b"../evil", "at the top": b"/tmp/evil-of-gpurent", "not asked for": b"other/evil", "no name": b"",
 }  # fmt: skip
 
 
 def attempt_pull(
-    tmp_path: Path, liar: MaliciousHelper, limits: TransferLimits = LIMITS
+    tmp_path: Path, helper: MaliciousHelper, limits: TransferLimits = LIMITS
 ) -> TransferReport | GpurentError:
-    cargo = PullRequest(sources=("out",), target=get_target_folder(tmp_path), limits=limits)
+    request = PullRequest(sources=("out",), target=get_target_folder(tmp_path), limits=limits)
     try:
-        return StreamPuller(cargo, CountingProgress(), lambda first: liar, max_streams=1).run()
+        return StreamPuller(request, CountingProgress(), lambda first: helper, max_streams=1).run()
     except GpurentError as error:
         return error
 
 
 def pull_and_check(
-    tmp_path: Path, liar: MaliciousHelper, *, limits: TransferLimits = LIMITS
+    tmp_path: Path, helper: MaliciousHelper, *, limits: TransferLimits = LIMITS
 ) -> tuple[TransferReport | GpurentError, Path]:
-    found = attempt_pull(tmp_path, liar, limits)
+    found = attempt_pull(tmp_path, helper, limits)
     check_contained(tmp_path, found)
     return found, get_target_folder(tmp_path)
 
@@ -262,10 +264,10 @@ def test_endless_links_use_bounded_memory(tmp_path: Path, monkeypatch: pytest.Mo
 def test_invalid_extents_are_refused(tmp_path: Path, data: list[tuple[int, int]]) -> None:
     body = b"".join(struct.pack(">QQ", *extent) for extent in data)
     rows = [make_row(b"out", FOLDER), make_row(b"out/a", size=3 << 20, link=b"sparse")]
-    told = override_answer(
-        "H", lambda liar, head, asked: liar.far_frames.send_frame(ord("h"), head[:4], body)
+    answer = override_answer(
+        "H", lambda helper, header, asked: helper.far_frames.send_frame(ord("h"), header[:4], body)
     )
-    found, target = pull_and_check(tmp_path, MaliciousHelper(rows, told))
+    found, target = pull_and_check(tmp_path, MaliciousHelper(rows, answer))
     assert isinstance(found, TransferError)
     assert not (target / "out" / "a").exists()
 
@@ -276,7 +278,7 @@ def test_missing_answer_times_out(tmp_path: Path, kind: str, monkeypatch: pytest
     found, _ = pull_and_check(
         tmp_path,
         MaliciousHelper(
-            [make_row(b"out", FOLDER), make_row(b"out/a")], override_answer(kind, lambda *given: None)
+            [make_row(b"out", FOLDER), make_row(b"out/a")], override_answer(kind, lambda *args: None)
         ),
     )
     assert isinstance(found, UnavailableError)
@@ -297,8 +299,8 @@ def test_existing_local_links_are_not_followed(tmp_path: Path) -> None:
     assert list((tmp_path / "elsewhere").iterdir()) == []
 
 
-def send_endless_listing(liar: MaliciousHelper, head: bytes, body: bytes) -> None:
-    liar.far_frames.send_frame(
+def send_endless_listing(helper: MaliciousHelper, header: bytes, body: bytes) -> None:
+    helper.far_frames.send_frame(
         ord("M"),
         struct.pack(">I", 0),
         zlib.compress(wire.encode_table([make_row(b"out/%09d" % os.getpid())] * 2000)),
@@ -306,29 +308,29 @@ def send_endless_listing(liar: MaliciousHelper, head: bytes, body: bytes) -> Non
 
 
 BAD_ANSWERS: dict[str, Callable[[MaliciousHelper, int, bytes, bytes], bool]] = {
-    "more than was asked": override_answer("G", lambda liar, head, body: liar.send_unit(ord("P"), head, b"x" * 5_000_000)),
-    "a bomb": override_answer("G", lambda liar, head, body: liar.send_unit(ord("P"), head, bytes(50_000_000), codec=ZLIB, size=40)),
-    "a bomb that says so": override_answer("G", lambda liar, head, body: liar.send_unit(ord("P"), head, bytes(50_000_000), codec=ZLIB)),
-    "a wrong digest": override_answer("G", lambda liar, head, body: liar.send_unit(ord("P"), head, wire.encode_table([make_row(b"")]) + EVIL, digest=b"x" * 16)),
-    "an unknown codec": override_answer("G", lambda liar, head, body: liar.send_unit(ord("P"), head, b"", codec=77)),
-    "another file count": override_answer("G", lambda liar, head, body: liar.send_unit(ord("P"), head, wire.encode_table([]))),
-    "another number": override_answer("G", lambda liar, head, body: liar.send_unit(ord("P"), struct.pack(">I", 999), b"")),
-    "a piece for a pack": override_answer("G", lambda liar, head, body: liar.send_unit(ord("S"), head, EVIL)),
-    "a short pack": override_answer("G", lambda liar, head, body: liar.send_unit(ord("P"), head, wire.encode_table([(UNCHANGED, 0, 4, 0, b"", b"")]))),
-    "another size": override_answer("G", lambda liar, head, body: liar.send_unit(ord("P"), head, wire.encode_table([(UNCHANGED, 0, 2, 0, b"", b"")]) + b"xx")),
-    "always changed": override_answer("G", lambda liar, head, body: liar.send_unit(ord("P"), head, wire.encode_table([(CHANGED, 0, 4, 5, b"", b"")]))),
-    "changed into a giant": override_answer("G", lambda liar, head, body: liar.send_unit(ord("P"), head, wire.encode_table([(CHANGED, 0, 1 << 60, 5, b"", b"")]))),
-    "a broken table": override_answer("G", lambda liar, head, body: liar.send_unit(ord("P"), head, b"\xff" * 24)),
-    "a frame of terabytes": override_answer("m", lambda liar, head, body: liar.far_frames.write(wire.FRAME_HEADER.pack(ord("M"), 4, 1 << 60))),
-    "an unknown frame": override_answer("m", lambda liar, head, body: liar.far_frames.send_frame(ord("?"))),
-    "a listing of another source": override_answer("m", lambda liar, head, body: liar.far_frames.send_frame(ord("M"), struct.pack(">I", 7), zlib.compress(wire.encode_table([])))),
-    "a listing that is none": override_answer("m", lambda liar, head, body: liar.far_frames.send_frame(ord("M"), struct.pack(">I", 0), b"junk")),
-    "a listing cut short": override_answer("m", lambda liar, head, body: liar.far_frames.send_frame(ord("M"), struct.pack(">I", 0), zlib.compress(b"\xff\xff\xff\xff"))),
+    "more than was asked": override_answer("G", lambda helper, header, body: helper.send_unit(ord("P"), header, b"x" * 5_000_000)),
+    "a bomb": override_answer("G", lambda helper, header, body: helper.send_unit(ord("P"), header, bytes(50_000_000), codec=ZLIB, size=40)),
+    "a bomb that says so": override_answer("G", lambda helper, header, body: helper.send_unit(ord("P"), header, bytes(50_000_000), codec=ZLIB)),
+    "a wrong digest": override_answer("G", lambda helper, header, body: helper.send_unit(ord("P"), header, wire.encode_table([make_row(b"")]) + EVIL, digest=b"x" * 16)),
+    "an unknown codec": override_answer("G", lambda helper, header, body: helper.send_unit(ord("P"), header, b"", codec=77)),
+    "another file count": override_answer("G", lambda helper, header, body: helper.send_unit(ord("P"), header, wire.encode_table([]))),
+    "another number": override_answer("G", lambda helper, header, body: helper.send_unit(ord("P"), struct.pack(">I", 999), b"")),
+    "a piece for a pack": override_answer("G", lambda helper, header, body: helper.send_unit(ord("S"), header, EVIL)),
+    "a short pack": override_answer("G", lambda helper, header, body: helper.send_unit(ord("P"), header, wire.encode_table([(UNCHANGED, 0, 4, 0, b"", b"")]))),
+    "another size": override_answer("G", lambda helper, header, body: helper.send_unit(ord("P"), header, wire.encode_table([(UNCHANGED, 0, 2, 0, b"", b"")]) + b"xx")),
+    "always changed": override_answer("G", lambda helper, header, body: helper.send_unit(ord("P"), header, wire.encode_table([(CHANGED, 0, 4, 5, b"", b"")]))),
+    "changed into a giant": override_answer("G", lambda helper, header, body: helper.send_unit(ord("P"), header, wire.encode_table([(CHANGED, 0, 1 << 60, 5, b"", b"")]))),
+    "a broken table": override_answer("G", lambda helper, header, body: helper.send_unit(ord("P"), header, b"\xff" * 24)),
+    "a frame of terabytes": override_answer("m", lambda helper, header, body: helper.far_frames.write(wire.FRAME_HEADER.pack(ord("M"), 4, 1 << 60))),
+    "an unknown frame": override_answer("m", lambda helper, header, body: helper.far_frames.send_frame(ord("?"))),
+    "a listing of another source": override_answer("m", lambda helper, header, body: helper.far_frames.send_frame(ord("M"), struct.pack(">I", 7), zlib.compress(wire.encode_table([])))),
+    "a listing that is none": override_answer("m", lambda helper, header, body: helper.far_frames.send_frame(ord("M"), struct.pack(">I", 0), b"junk")),
+    "a listing cut short": override_answer("m", lambda helper, header, body: helper.far_frames.send_frame(ord("M"), struct.pack(">I", 0), zlib.compress(b"\xff\xff\xff\xff"))),
     "a listing without end": override_answer("m", send_endless_listing),
-    "holes of nothing": override_answer("m", lambda liar, head, body: liar.far_frames.send_frame(ord("h"), struct.pack(">I", 1), b"")),
-    "digests of nothing": override_answer("m", lambda liar, head, body: liar.far_frames.send_frame(ord("b"), struct.pack(">IB", 1, 1), b"")),
-    "a short head": override_answer("G", lambda liar, head, body: liar.far_frames.send_frame(ord("P"), b"x", b"y")),
-    "the end of the line": override_answer("G", lambda liar, head, body: os.close(liar._fds.pop())),
+    "holes of nothing": override_answer("m", lambda helper, header, body: helper.far_frames.send_frame(ord("h"), struct.pack(">I", 1), b"")),
+    "digests of nothing": override_answer("m", lambda helper, header, body: helper.far_frames.send_frame(ord("b"), struct.pack(">IB", 1, 1), b"")),
+    "a short head": override_answer("G", lambda helper, header, body: helper.far_frames.send_frame(ord("P"), b"x", b"y")),
+    "the end of the line": override_answer("G", lambda helper, header, body: os.close(helper._fds.pop())),
 }  # fmt: skip
 
 
@@ -339,7 +341,7 @@ def test_invalid_answer_is_refused(
 ) -> None:
     rows = [make_row(b"out", FOLDER), make_row(b"out/a")]
     found, target = pull_and_check(
-        tmp_path, MaliciousHelper(rows, give), limits=TransferLimits(files=100_000)
+        tmp_path, MaliciousHelper(rows, give), limits=TransferLimits(max_files=100_000)
     )
     assert isinstance(found, TransferError | UnavailableError), found
     assert not (target / "out" / "a").exists()

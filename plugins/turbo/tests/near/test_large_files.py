@@ -16,7 +16,7 @@ from gpurent_plugin_turbo.backend import TurboBackend
 from gpurent_plugin_turbo.near.push.push_units import LargeUpload
 from gpurent_plugin_turbo.near.push.scan import SourceScan
 from gpurent_plugin_turbo.shared.files import block_size
-from gpurent_plugin_turbo.shared.wire import SEGMENT
+from gpurent_plugin_turbo.shared.wire import PUSHED_PIECE
 
 GB = 10**9
 LOG = logging.getLogger(__name__)
@@ -27,7 +27,7 @@ def test_block_digests_of_a_large_file_stay_small(size: int) -> None:
     step = block_size(size)
     assert 256 << 10 <= step <= 16 << 20
     assert -(-size // step) * 16 <= max(65_552, size >> 19)
-    assert SEGMENT.unpack(SEGMENT.pack(b"x" * 33, size - 1, size))[1:] == (size - 1, size)
+    assert PUSHED_PIECE.unpack(PUSHED_PIECE.pack(b"x" * 33, size - 1, size))[1:] == (size - 1, size)
 
 
 def test_the_pieces_of_a_large_file_cover_it_once() -> None:
@@ -49,16 +49,16 @@ async def test_sparse_file_of_100_gigabytes_is_uploaded_without_holes(tmp_path: 
         file.write(b"begin")
         file.seek(100 * GB)
         file.write(b"end")
-    async with machine_fixture(tmp_path) as place:
+    async with machine_fixture(tmp_path) as remote:
         report = await TurboBackend({}).push(
-            await place.connect(),
+            await remote.connect(),
             PushRequest(sources=(source,), target="w", contents_only=True),
             CountingProgress(),
         )
-        there = place.home / "w" / "disk.img"
-        assert there.stat().st_size == 100 * GB + 3
-        assert there.stat().st_blocks * 512 < 1_000_000
-        with there.open("rb") as file:
+        uploaded = remote.home / "w" / "disk.img"
+        assert uploaded.stat().st_size == 100 * GB + 3
+        assert uploaded.stat().st_blocks * 512 < 1_000_000
+        with uploaded.open("rb") as file:
             assert file.read(5) == b"begin"
             file.seek(100 * GB)
             assert file.read() == b"end"
@@ -66,8 +66,8 @@ async def test_sparse_file_of_100_gigabytes_is_uploaded_without_holes(tmp_path: 
 
 
 async def test_sparse_file_of_100_gigabytes_is_downloaded_without_holes(tmp_path: Path) -> None:
-    async with machine_fixture(tmp_path) as place:
-        out = place.home / "out"
+    async with machine_fixture(tmp_path) as remote:
+        out = remote.home / "out"
         out.mkdir()
         with (out / "disk.img").open("wb") as file:
             file.write(b"begin")
@@ -77,21 +77,21 @@ async def test_sparse_file_of_100_gigabytes_is_downloaded_without_holes(tmp_path
         with (out / "nothing.img").open("wb") as file:
             file.truncate(100 * GB)
         report = await TurboBackend({}).pull(
-            await place.connect(),
+            await remote.connect(),
             PullRequest(sources=("out",), target=tmp_path / "home"),
-            tally := CountingProgress(),
+            progress := CountingProgress(),
         )
         assert report.sent < 5_000_000
-        assert tally.moved == tally.size == report.total == 200 * GB
+        assert progress.moved == progress.size == report.total == 200 * GB
         for name in ("disk.img", "nothing.img"):
-            here, there = tmp_path / "home" / "out" / name, out / name
-            assert here.stat().st_size == 100 * GB
-            assert here.stat().st_blocks * 512 < 5_000_000
+            downloaded, original = tmp_path / "home" / "out" / name, out / name
+            assert downloaded.stat().st_size == 100 * GB
+            assert downloaded.stat().st_blocks * 512 < 5_000_000
             for at in (0, 50 * GB, 100 * GB - 10):
-                with here.open("rb") as mine, there.open("rb") as theirs:
-                    mine.seek(at)
-                    theirs.seek(at)
-                    assert mine.read(3_000_001) == theirs.read(3_000_001)
+                with downloaded.open("rb") as first_file, original.open("rb") as second_file:
+                    first_file.seek(at)
+                    second_file.seek(at)
+                    assert first_file.read(3_000_001) == second_file.read(3_000_001)
 
 
 def measure_scan_peak(folder: Path) -> int:
@@ -125,17 +125,17 @@ def test_a_scan_of_many_files_needs_little_memory(tmp_path: Path) -> None:
 @pytest.mark.timeout(1800)
 async def test_a_million_files(tmp_path: Path) -> None:
     source = make_many_files(tmp_path / "source", 1_000_000)
-    async with machine_fixture(tmp_path) as place:
-        link = await place.connect()
+    async with machine_fixture(tmp_path) as remote:
+        connection = await remote.connect()
         tracemalloc.start()
         report = await TurboBackend({}).push(
-            link, PushRequest(sources=(source,), target="w", contents_only=True), CountingProgress()
+            connection, PushRequest(sources=(source,), target="w", contents_only=True), CountingProgress()
         )
         LOG.info("up: %.0f s, peak %d bytes", report.seconds, tracemalloc.get_traced_memory()[1])
         tracemalloc.reset_peak()
         assert report.files == 1_000_000
         home = await TurboBackend({}).pull(
-            link, PullRequest(sources=("w",), target=tmp_path / "home"), CountingProgress()
+            connection, PullRequest(sources=("w",), target=tmp_path / "home"), CountingProgress()
         )
         peak = tracemalloc.get_traced_memory()[1]
         tracemalloc.stop()

@@ -35,7 +35,7 @@ def simulate_three_seconds(
     """Simulate three seconds of a connection with this rate; return the compression level."""
     for _ in range(30):
         clock.now += 0.11
-        level.record_rate(rate, saturated=full, low_latency=near)
+        level.record_rate(rate, is_queue_backed_up=full, is_low_latency=near)
     return level.current
 
 
@@ -84,10 +84,10 @@ def test_low_latency_connection_is_measured_with_raw_data(clock: FakeClock) -> N
 
 
 def test_first_units_on_a_long_path_are_compressed_harder(clock: FakeClock) -> None:
-    for trip, waits, wanted in ((0.1, False, 6), (0.02, True, 6), (0.02, False, 3)):
+    for trip, waits, expected in ((0.1, False, 6), (0.02, True, 6), (0.02, False, 3)):
         level = CompressionLevel()
-        level.raise_for_long_path(trip, waits)
-        assert level.current == wanted
+        level.raise_for_slow_start(trip, waits)
+        assert level.current == expected
 
 
 class InterruptedCodec(Codec):
@@ -114,35 +114,38 @@ def make_pack(folder: Path, data: bytes) -> FilePack:
 
 
 def test_level_speed_is_measured_in_processor_time(tmp_path: Path) -> None:
-    told = RecordingLevel()
-    unit, lost = UnitBuilder(told).build_unit(
+    level = RecordingLevel()
+    unit, lost = UnitBuilder(level).build_unit(
         make_pack(tmp_path, b"some words " * 90_000), InterruptedCodec()
     )
     assert unit is not None
     assert not lost
     assert unit.level == 1
-    assert min(told.rates) > 1e6 / 0.05, "as if nobody had interrupted it"
+    assert min(level.rates) > 1e6 / 0.05, "as if nobody had interrupted it"
 
 
 def test_incompressible_data_is_sent_raw(tmp_path: Path) -> None:
-    told = RecordingLevel()
-    unit, _ = UnitBuilder(told).build_unit(make_pack(tmp_path, os.urandom(MIB)), Codec())
+    level = RecordingLevel()
+    unit, _ = UnitBuilder(level).build_unit(make_pack(tmp_path, os.urandom(MIB)), Codec())
     assert unit is not None
     assert (unit.codec_kind, unit.level) == (RAW, 0)
-    assert not told.rates
+    assert not level.rates
 
 
 def test_credit_is_three_tenths_of_a_second_of_the_stream(clock: FakeClock) -> None:
     rate = AckRate()
-    assert (rate.compute_credit(0.0, True), rate.compute_credit(0.05, False)) == (4 * MIB, 2 * MIB)
+    assert (rate.compute_max_in_flight(0.0, True), rate.compute_max_in_flight(0.05, False)) == (
+        4 * MIB,
+        2 * MIB,
+    )
     for _ in range(20):
         rate.mark_sent()
         clock.now += 0.1
         rate.record_ack(2 * MIB, clock.now - 0.1, idle=True)
     assert rate.rtt == pytest.approx(0.1)
-    assert rate.compute_credit(0.01, False) == pytest.approx(6 * MIB, rel=0.01)
-    assert rate.compute_credit(0.25, False) == pytest.approx(20 * MIB, rel=0.01)
-    assert rate.compute_credit(9.0, False) == 32 * MIB
+    assert rate.compute_max_in_flight(0.01, False) == pytest.approx(6 * MIB, rel=0.01)
+    assert rate.compute_max_in_flight(0.25, False) == pytest.approx(20 * MIB, rel=0.01)
+    assert rate.compute_max_in_flight(9.0, False) == 32 * MIB
 
 
 def test_bandwidth_limit_holds_over_all_streams(clock: FakeClock) -> None:

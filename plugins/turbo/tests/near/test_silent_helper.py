@@ -11,7 +11,7 @@ from gpurent.api import PushRequest, UnavailableError
 from gpurent.testing.fakes import CountingProgress
 from gpurent_plugin_turbo.near.connection.command_connection import CommandConnection
 from gpurent_plugin_turbo.near.connection.stream_pool import TransferStream
-from gpurent_plugin_turbo.near.prune import StreamPruner
+from gpurent_plugin_turbo.near.prune import RemotePruner
 from gpurent_plugin_turbo.near.push.pusher import StreamPusher
 from gpurent_plugin_turbo.shared.wire import ACK, FrameStream, ProtocolViolation
 
@@ -23,9 +23,9 @@ class SilentConnection(CommandConnection):
         self._fds, self._answer_pipe = [up[0], up[1], down[0]], down[1]
 
     def abort(self) -> None:
-        said, self._answer_pipe = self._answer_pipe, -1
-        if said >= 0:
-            os.close(said)
+        answer_pipe, self._answer_pipe = self._answer_pipe, -1
+        if answer_pipe >= 0:
+            os.close(answer_pipe)
 
     def close(self) -> None:
         self.abort()
@@ -42,11 +42,11 @@ def test_a_helper_that_never_answers_is_a_lost_connection(
 ) -> None:
     monkeypatch.setattr(CommandConnection, "handshake_timeout", 0.2)
     (tmp_path / "file").write_text("x")
-    cargo = PushRequest(sources=(tmp_path,), target="work", contents_only=True, delete=delete)
+    request = PushRequest(sources=(tmp_path,), target="work", contents_only=True, delete=delete)
     work = (
-        StreamPruner(cargo, SilentConnection)
+        RemotePruner(request, SilentConnection)
         if delete
-        else StreamPusher(cargo, CountingProgress(), SilentConnection)
+        else StreamPusher(request, CountingProgress(), SilentConnection)
     )
     with pytest.raises(UnavailableError) as caught:
         work.run()

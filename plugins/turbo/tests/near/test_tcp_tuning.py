@@ -17,9 +17,9 @@ from gpurent_plugin_turbo.near.connection.tcp_tuning import SocketTuner, TunedSo
 
 
 async def test_an_ssh_process_acknowledges_and_sends_at_once(tmp_path: Path) -> None:
-    async with machine_fixture(tmp_path) as place:
-        link = await place.connect()
-        connection = SshProcess(link, {}, "sleep 3600")
+    async with machine_fixture(tmp_path) as remote:
+        opened = await remote.connect()
+        connection = SshProcess(opened, {}, "sleep 3600")
         try:
             tuned = connection.tuned_socket
 

@@ -53,11 +53,11 @@ def make_checksum_line(name: bytes, data: bytes = EVIL) -> bytes:
     return hashlib.sha256(data).hexdigest().encode() + b"  ./" + name + b"\n"
 
 
-def make_archive_answer(body: bytes, *names: bytes, how: bytes = b"", now: bytes = b"") -> bytes:
+def make_archive_answer(body: bytes, *names: bytes, marker: bytes = b"", now: bytes = b"") -> bytes:
     """Build an answer; ``now``: the files' state between the two reads, by default as listed."""
     states = b"\n@gpurent now\n" + (now or b"".join(map(make_state_line, names)))
     return (
-        how
+        marker
         + b"\n"
         + b"".join(map(make_checksum_line, names))
         + states
@@ -127,9 +127,9 @@ def attempt_pull(
         else:
             yield other_answer
 
-    cargo = PullRequest(sources=("out",), target=get_target_folder(tmp_path), limits=limits)
+    request = PullRequest(sources=("out",), target=get_target_folder(tmp_path), limits=limits)
     try:
-        return PosixPuller(cargo, CountingProgress(), lambda first: MaliciousShell(answer)).run()
+        return PosixPuller(request, CountingProgress(), lambda first: MaliciousShell(answer)).run()
     except GpurentError as error:
         return error
 

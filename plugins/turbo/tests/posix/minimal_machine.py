@@ -67,12 +67,12 @@ class MinimalMachine:
         return LocalShell(self.home, self.tools)
 
     def push(self, source: Path, target: str = "work", **more: object) -> object:
-        cargo = PushRequest(sources=(source,), target=target, **{"contents_only": True, **more})  # type: ignore[arg-type]
-        return PosixPusher(cargo, CountingProgress(), self.open_shell).run()
+        request = PushRequest(sources=(source,), target=target, **{"contents_only": True, **more})  # type: ignore[arg-type]
+        return PosixPusher(request, CountingProgress(), self.open_shell).run()
 
     def pull(self, to: Path, *sources: str) -> object:
-        cargo = PullRequest(sources=sources or ("work",), target=to)
-        return PosixPuller(cargo, CountingProgress(), self.open_shell).run()
+        request = PullRequest(sources=sources or ("work",), target=to)
+        return PosixPuller(request, CountingProgress(), self.open_shell).run()
 
 
 def make_odd_tree(folder: Path) -> Path:

@@ -52,12 +52,12 @@ def test_invalid_name_writes_nothing_outside(tmp_path: Path, name: bytes, kind: 
 
 
 def test_honest_answers_are_downloaded(tmp_path: Path) -> None:
-    for how, press in ((b"", bytes), (b"\n@gpurent gzip\n", gzip.compress)):
-        body = press(make_archive(("./out/a", EVIL, {"mode": 0o4777})))
+    for marker, compress in ((b"", bytes), (b"\n@gpurent gzip\n", gzip.compress)):
+        body = compress(make_archive(("./out/a", EVIL, {"mode": 0o4777})))
         found, target = pull_and_check(
             tmp_path,
             make_listing_answer(OUT_ROW, (b"out/a", 0o104777, 4)),
-            make_archive_answer(body, b"out/a", how=how),
+            make_archive_answer(body, b"out/a", marker=marker),
         )
         assert not isinstance(found, Exception), found
         assert (target / "out" / "a").read_bytes() == EVIL
@@ -95,9 +95,9 @@ BAD_ARCHIVES: dict[str, Callable[[], bytes]] = {
     "a negative size": lambda: make_archive_answer(make_tar_header("./out/a", 4).replace(b"00000000004", b"-0000000004"), FILE_NAME),
     "a file of terabytes": lambda: make_archive_answer(make_tar_header("./out/a", 1 << 42) + bytes(50_000_000), FILE_NAME),
     "headers without end": lambda: make_archive_answer(make_tar_header("./out/b", 0) * 100_000, FILE_NAME),
-    "a bomb": lambda: make_archive_answer(gzip.compress(make_tar_header("./out/a", 1 << 33) + bytes(300_000_000), 1), FILE_NAME, how=GZIP_ANSWER),
-    "a bomb of names": lambda: make_archive_answer(gzip.compress(make_tar_header("x", 1 << 33, tarfile.GNUTYPE_LONGNAME) + bytes(300_000_000), 1), FILE_NAME, how=GZIP_ANSWER),
-    "no gzip": lambda: make_archive_answer(b"junk" * 4000, FILE_NAME, how=GZIP_ANSWER),
+    "a bomb": lambda: make_archive_answer(gzip.compress(make_tar_header("./out/a", 1 << 33) + bytes(300_000_000), 1), FILE_NAME, marker=GZIP_ANSWER),
+    "a bomb of names": lambda: make_archive_answer(gzip.compress(make_tar_header("x", 1 << 33, tarfile.GNUTYPE_LONGNAME) + bytes(300_000_000), 1), FILE_NAME, marker=GZIP_ANSWER),
+    "no gzip": lambda: make_archive_answer(b"junk" * 4000, FILE_NAME, marker=GZIP_ANSWER),
     "words without end": lambda: b"\n" + b"x" * 60_000_000,
 }  # fmt: skip
 
@@ -158,9 +158,9 @@ BAD_LISTINGS = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("says", BAD_LISTINGS.values(), ids=BAD_LISTINGS)
-def test_invalid_listing_is_refused(tmp_path: Path, says: bytes) -> None:
-    found, target = pull_and_check(tmp_path, says, limits=TransferLimits(files=20_000))
+@pytest.mark.parametrize("answer", BAD_LISTINGS.values(), ids=BAD_LISTINGS)
+def test_invalid_listing_is_refused(tmp_path: Path, answer: bytes) -> None:
+    found, target = pull_and_check(tmp_path, answer, limits=TransferLimits(max_files=20_000))
     assert isinstance(found, TransferError | UnavailableError), found
     assert not [path for path in target.rglob("*") if path.is_file()]
 
@@ -178,8 +178,10 @@ def test_special_files_and_names_below_files_are_not_downloaded(tmp_path: Path) 
 
 def make_links_answer(*targets: bytes) -> bytes:
     """Answer as an honest shell does: a target with a line break is reported as odd."""
-    said = [b"odd %d" % at if b"\n" in to else b"link %d %s" % (at, to) for at, to in enumerate(targets)]
-    return b"".join(b"\n@gpurent %s\n" % word for word in said) + DONE_ANSWER
+    answer_lines = [
+        b"odd %d" % at if b"\n" in to else b"link %d %s" % (at, to) for at, to in enumerate(targets)
+    ]
+    return b"".join(b"\n@gpurent %s\n" % word for word in answer_lines) + DONE_ANSWER
 
 
 @pytest.mark.parametrize("to", HOSTILE_LINK_TARGETS.values(), ids=HOSTILE_LINK_TARGETS)
@@ -279,8 +281,8 @@ BAD_SECOND_STATES = {
 }
 
 
-@pytest.mark.parametrize(("later", "why"), BAD_SECOND_STATES.values(), ids=BAD_SECOND_STATES)
-def test_invalid_second_state_is_refused(tmp_path: Path, later: bytes, why: str) -> None:
+@pytest.mark.parametrize(("later", "reason"), BAD_SECOND_STATES.values(), ids=BAD_SECOND_STATES)
+def test_invalid_second_state_is_refused(tmp_path: Path, later: bytes, reason: str) -> None:
     body = make_archive_answer(
         make_archive(("./out/a", EVIL, {})), FILE_NAME, now=make_state_line(FILE_NAME, FILE, 5)
     )
@@ -288,7 +290,7 @@ def test_invalid_second_state_is_refused(tmp_path: Path, later: bytes, why: str)
         tmp_path, make_listing_answer(OUT_ROW, (FILE_NAME, FILE, 4)), body, later=later + DONE_ANSWER
     )
     assert isinstance(found, TransferError)
-    assert why in found.message
+    assert reason in found.message
     assert not (target / "out" / "a").exists()
 
 

@@ -31,8 +31,8 @@ BAD_ANSWERS = {
 
 
 @pytest.mark.parametrize("says", BAD_ANSWERS.values(), ids=BAD_ANSWERS)
-@pytest.mark.parametrize("what", ["push", "prune"])
-def test_invalid_answer_is_no_crash(tmp_path: Path, what: str, says: bytes) -> None:
+@pytest.mark.parametrize("label", ["push", "prune"])
+def test_invalid_answer_is_no_crash(tmp_path: Path, label: str, says: bytes) -> None:
     source = tmp_path / "source"
     source.mkdir()
     (source / "small").write_text("small")
@@ -45,11 +45,11 @@ def test_invalid_answer_is_no_crash(tmp_path: Path, what: str, says: bytes) -> N
     def open_shell(first: bool) -> MaliciousShell:
         return MaliciousShell(answer)
 
-    cargo = PushRequest(sources=(source,), target="work", contents_only=True)
+    request = PushRequest(sources=(source,), target="work", contents_only=True)
     work = (
-        PosixPusher(cargo, CountingProgress(), open_shell)
-        if what == "push"
-        else PosixPruner(cargo, open_shell)
+        PosixPusher(request, CountingProgress(), open_shell)
+        if label == "push"
+        else PosixPruner(request, open_shell)
     )
     found: list[GpurentError] = []
     try:
@@ -73,7 +73,7 @@ def test_silent_shell_is_a_lost_connection(tmp_path: Path, monkeypatch: pytest.M
         ended.wait()
         yield b""
 
-    cargo = PullRequest(sources=("out",), target=tmp_path / "home")
+    request = PullRequest(sources=("out",), target=tmp_path / "home")
     with pytest.raises(UnavailableError):
-        PosixPuller(cargo, CountingProgress(), lambda first: SilentShell(silent)).run()
+        PosixPuller(request, CountingProgress(), lambda first: SilentShell(silent)).run()
     assert ended.is_set()

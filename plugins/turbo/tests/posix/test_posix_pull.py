@@ -20,14 +20,16 @@ def test_everything_allowed_is_downloaded(tmp_path: Path, shell: str) -> None:
     source = make_odd_tree(machine.home / "work")
     report = machine.pull(tmp_path / "to")
     skipped = {item.name for item in report.skipped}  # type: ignore[attr-defined]
-    there, here = read_tree(source), read_tree(tmp_path / "to" / "work")
-    assert here == {name: what for name, what in there.items() if name in here}
+    source_tree, local_tree = read_tree(source), read_tree(tmp_path / "to" / "work")
+    assert local_tree == {name: entry for name, entry in source_tree.items() if name in local_tree}
     assert not [
-        name for name in set(there) - set(here) if name.isprintable() and name not in ("up", "broken")
+        name
+        for name in set(source_tree) - set(local_tree)
+        if name.isprintable() and name not in ("up", "broken")
     ]
     assert {"work/up", "work/broken"} <= skipped
-    assert here["way"] == there["way"]
-    assert here["part1/around"] == there["part1/around"]
+    assert local_tree["way"] == source_tree["way"]
+    assert local_tree["part1/around"] == source_tree["part1/around"]
     assert (tmp_path / "to" / "work" / "sparse").stat().st_blocks < 10_000
 
 

@@ -12,6 +12,7 @@ import pytest
 from gpurent.api import PullRequest, PushRequest, TransferError, TransferUnsupported, UnavailableError
 from gpurent.testing.contracts.file_trees import ODD_NAMES, make_tree, read_tree
 from gpurent.testing.fakes import CountingProgress
+from gpurent_plugin_turbo.near.prune import RemoteEntry
 from gpurent_plugin_turbo.posix.prune import PosixPruner
 from gpurent_plugin_turbo.posix.pull import PosixPuller
 from gpurent_plugin_turbo.posix.push import PosixPusher
@@ -22,31 +23,31 @@ from plugins.turbo.tests.posix.minimal_machine import SHELLS, MinimalMachine, ma
 def test_everything_is_uploaded_once(tmp_path: Path, shell: str) -> None:
     machine, source = MinimalMachine(tmp_path, shell), make_odd_tree(tmp_path / "source")
     machine.push(source)
-    there = machine.home / "work"
-    assert read_tree(there) == read_tree(source)
-    assert (there / "hard").samefile(there / "large.bin")
-    assert (there / "sparse").stat().st_blocks < 10_000
-    assert not (there / ".gpurent-part").exists()
+    remote_path = machine.home / "work"
+    assert read_tree(remote_path) == read_tree(source)
+    assert (remote_path / "hard").samefile(remote_path / "large.bin")
+    assert (remote_path / "sparse").stat().st_blocks < 10_000
+    assert not (remote_path / ".gpurent-part").exists()
     again = machine.push(source)
     assert again.sent == 0  # type: ignore[attr-defined]
-    assert read_tree(there) == read_tree(source)
+    assert read_tree(remote_path) == read_tree(source)
 
 
 def test_extraneous_files_are_deleted(tmp_path: Path, shell: str) -> None:
     machine, source = MinimalMachine(tmp_path, shell), make_tree(tmp_path / "source", files=4, large=0)
     machine.push(source)
-    there = machine.home / "work"
+    remote_path = machine.home / "work"
     for name in ODD_NAMES:
-        (there / "part1" / "older" / name).mkdir(parents=True)
-        (there / "part1" / "older" / name / "-x\n").write_text("x")
-    (there / "out").symlink_to(tmp_path)
-    cargo = PushRequest(sources=(source,), target="work", contents_only=True, delete=True, dry_run=True)
-    told = PosixPruner(cargo, machine.open_shell).run()
-    assert len(told) == 2 * len(ODD_NAMES) + 2
-    assert (there / "part1" / "older" / "-rf").exists()
-    cargo = PushRequest(sources=(source,), target="work", contents_only=True, delete=True)
-    assert PosixPruner(cargo, machine.open_shell).run() == told
-    assert read_tree(there) == read_tree(source)
+        (remote_path / "part1" / "older" / name).mkdir(parents=True)
+        (remote_path / "part1" / "older" / name / "-x\n").write_text("x")
+    (remote_path / "out").symlink_to(tmp_path)
+    request = PushRequest(sources=(source,), target="work", contents_only=True, delete=True, dry_run=True)
+    report = PosixPruner(request, machine.open_shell).run()
+    assert len(report) == 2 * len(ODD_NAMES) + 2
+    assert (remote_path / "part1" / "older" / "-rf").exists()
+    request = PushRequest(sources=(source,), target="work", contents_only=True, delete=True)
+    assert PosixPruner(request, machine.open_shell).run() == report
+    assert read_tree(remote_path) == read_tree(source)
     assert source.exists()
 
 
@@ -60,7 +61,7 @@ def test_folder_that_became_a_link_is_left_alone(tmp_path: Path, shell: str) -> 
     )
     (machine.home / "work" / "trap").symlink_to(tmp_path / "elsewhere")
     with pytest.raises(TransferError, match="leads out"):
-        pruner._delete_rows([(0, 0, 0, 0, b"trap/kept", b"")])
+        pruner._delete_entries([RemoteEntry(b"trap/kept", is_folder=False)])
     assert (tmp_path / "elsewhere" / "kept").exists()
 
 
@@ -79,8 +80,8 @@ def test_optional_tools_may_be_missing(tmp_path: Path, missing: str) -> None:
             ).run()
     else:
         report = machine.pull(tmp_path / "to")
-        why = {item.name: item.reason for item in report.skipped}["work/broken"]  # type: ignore[attr-defined]
-        assert ("does not report" in why) == (missing == "readlink")
+        reason = {item.name: item.reason for item in report.skipped}["work/broken"]  # type: ignore[attr-defined]
+        assert ("does not report" in reason) == (missing == "readlink")
         assert (tmp_path / "to" / "work" / "large.bin").read_bytes() == (source / "large.bin").read_bytes()
 
 
@@ -98,10 +99,10 @@ def test_full_verification_ignores_size_and_time(tmp_path: Path, shell: str) -> 
     machine, source = MinimalMachine(tmp_path, shell), make_tree(tmp_path / "source", files=5)
     machine.push(source)
     for name in ("part0/file000.txt", "part1/file001.txt", "large.bin"):
-        there, stamp = machine.home / "work" / name, (source / name).stat().st_mtime_ns
-        there.chmod(0o644)
-        there.write_bytes(bytes(there.stat().st_size))
-        os.utime(there, ns=(stamp, stamp))
+        remote_path, stamp = machine.home / "work" / name, (source / name).stat().st_mtime_ns
+        remote_path.chmod(0o644)
+        remote_path.write_bytes(bytes(remote_path.stat().st_size))
+        os.utime(remote_path, ns=(stamp, stamp))
     machine.push(source, verify="full")
     assert {k: v[-1] for k, v in read_tree(machine.home / "work").items()} == {
         k: v[-1] for k, v in read_tree(source).items()
@@ -119,10 +120,10 @@ def test_large_file_is_resumed(tmp_path: Path, shell: str) -> None:
     )
     real = pusher._shell.run_script
 
-    def cut(script: bytes, *given: object, **more: object) -> object:
+    def cut(script: bytes, *args: object, **more: object) -> object:
         if b"mv -f" in script.rpartition(b"P=")[2]:
             raise UnavailableError("cut", retryable=True)
-        return real(script, *given, **more)  # type: ignore[arg-type]
+        return real(script, *args, **more)  # type: ignore[arg-type]
 
     pusher._shell.run_script = cut  # type: ignore[method-assign,assignment]
     with pytest.raises(UnavailableError):
@@ -200,9 +201,9 @@ def test_bandwidth_limit_is_respected(tmp_path: Path) -> None:
     machine, source = MinimalMachine(tmp_path, SHELLS[0]), tmp_path / "source"
     source.mkdir()
     (source / "f").write_bytes(os.urandom(1_500_000))
-    begun = time.monotonic()
+    started = time.monotonic()
     machine.push(source, bandwidth_limit=2_000_000)
-    assert time.monotonic() - begun > 0.6
+    assert time.monotonic() - started > 0.6
 
 
 def test_modes_and_times_are_kept_to_the_nanosecond(tmp_path: Path, shell: str) -> None:
@@ -215,10 +216,10 @@ def test_modes_and_times_are_kept_to_the_nanosecond(tmp_path: Path, shell: str) 
         os.utime(source / name, ns=(10**18, 10**18 + 123_456_789))
     machine.push(source)
     for name in ("part0/file000.txt", "large.bin"):
-        there, here = (machine.home / "work" / name).stat(), (source / name).stat()
-        assert there.st_mode == here.st_mode
-        assert there.st_mtime_ns in (here.st_mtime_ns, here.st_mtime_ns // 10**9 * 10**9)
-        assert shell == "busybox" or there.st_mtime_ns == here.st_mtime_ns
+        remote_path, local_stat = (machine.home / "work" / name).stat(), (source / name).stat()
+        assert remote_path.st_mode == local_stat.st_mode
+        assert remote_path.st_mtime_ns in (local_stat.st_mtime_ns, local_stat.st_mtime_ns // 10**9 * 10**9)
+        assert shell == "busybox" or remote_path.st_mtime_ns == local_stat.st_mtime_ns
 
 
 def test_target_on_another_disk_receives_everything(tmp_path: Path, shell: str) -> None:

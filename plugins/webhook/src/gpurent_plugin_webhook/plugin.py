@@ -17,10 +17,10 @@ SETTINGS = (
 )
 
 
-def _build_notifier(host: PluginContext) -> Notifier:
+def _build_notifier(context: PluginContext) -> Notifier:
     from gpurent_plugin_webhook.notifier import WebhookNotifier
 
-    return WebhookNotifier(host.settings["url"], host.settings.get("secret", ""))
+    return WebhookNotifier(context.settings["url"], context.settings.get("secret", ""))
 
 
 @hookimpl

@@ -7,32 +7,32 @@ from gpurent.testing.sandbox.machines.bwrap_etc import HOST_FILES, UID, get_home
 from gpurent.testing.sandbox.machines.driver_base import BootContext
 from gpurent.testing.sandbox.machines.programs import MachinePrograms, find_host_program
 
-OPT, LINK_FARM, STOP_PIPE, DISK = "/opt", "/opt-all", "/run/bell", "/run/disk"
+OPT, LINK_FARM, STOP_PIPE, DISK = "/opt", "/opt-all", "/run/stop-pipe", "/run/disk"
 _PYTHON = "/opt-python"
 _ROOT_LINKS = ("bin", "sbin", "lib", "lib32", "lib64", "libx32")
 
 
 def make_bwrap_arguments(
-    site: BootContext, programs: MachinePrograms, etc: list[str], status_fd: int
+    context: BootContext, programs: MachinePrograms, etc: list[str], status_fd: int
 ) -> list[str]:
     """Return the arguments of ``bwrap``, without the command."""
     return [
-        *_isolation_arguments(site, status_fd),
+        *_isolation_arguments(context, status_fd),
         *_system_arguments(),
-        *_etc_arguments(site, etc),
-        *_disk_arguments(site),
-        *_program_arguments(site, programs),
-        *_stop_script_arguments(site),
+        *_etc_arguments(context, etc),
+        *_disk_arguments(context),
+        *_program_arguments(context, programs),
+        *_stop_script_arguments(context),
     ]
 
 
-def sshd_command(site: BootContext) -> list[str]:
+def sshd_command(context: BootContext) -> list[str]:
     """Return the command that runs inside. A fixed-size disk is a tmpfs, so its files are copied in first."""
     sshd = [find_host_program("sshd") or "/usr/sbin/sshd", "-D", "-e", "-f", "/etc/ssh/sshd_config"]
-    if site.spec.disk_bytes is None:
+    if context.spec.disk_bytes is None:
         return sshd
     fill = f'cp -a {DISK}/home/. "$0"/; cp -a {DISK}/data/. /data/; exec "$@"'
-    return ["/bin/sh", "-c", fill, get_home(site.spec.user), *sshd]
+    return ["/bin/sh", "-c", fill, get_home(context.spec.user), *sshd]
 
 
 def get_python3_path() -> str:
@@ -41,11 +41,11 @@ def get_python3_path() -> str:
     return find_host_program("python3") or f"{_PYTHON}/bin/{program.name}"
 
 
-def _isolation_arguments(site: BootContext, status_fd: int) -> list[str]:
+def _isolation_arguments(context: BootContext, status_fd: int) -> list[str]:
     return [
         *("--unshare-user", "--uid", str(UID), "--gid", str(UID)),
         *("--unshare-pid", "--unshare-ipc", "--unshare-cgroup-try"),
-        *("--unshare-uts", "--hostname", site.spec.hostname),
+        *("--unshare-uts", "--hostname", context.spec.hostname),
         *("--die-with-parent", "--clearenv", "--json-status-fd", str(status_fd), "--chdir", "/"),
     ]
 
@@ -65,27 +65,27 @@ def _system_arguments() -> list[str]:
     return found
 
 
-def _etc_arguments(site: BootContext, own: list[str]) -> list[str]:
+def _etc_arguments(context: BootContext, own: list[str]) -> list[str]:
     found: list[str] = []
     for name in HOST_FILES:
         found += ["--ro-bind-try", f"/etc/{name}", f"/etc/{name}"]
     for name in own:
-        found += ["--bind", str(site.runtime_folder / "etc" / name), f"/etc/{name}"]
-    return [*found, "--ro-bind", str(site.disk.host_key), "/etc/ssh/host_key"]
+        found += ["--bind", str(context.runtime_folder / "etc" / name), f"/etc/{name}"]
+    return [*found, "--ro-bind", str(context.disk.host_key), "/etc/ssh/host_key"]
 
 
-def _disk_arguments(site: BootContext) -> list[str]:
-    home, size = get_home(site.spec.user), site.spec.disk_bytes
+def _disk_arguments(context: BootContext) -> list[str]:
+    home, size = get_home(context.spec.user), context.spec.disk_bytes
     if size is None:
-        return ["--bind", str(site.disk.home), home, "--bind", str(site.disk.data), "/data"]
+        return ["--bind", str(context.disk.home), home, "--bind", str(context.disk.data), "/data"]
     found: list[str] = []
-    for folder, mount in ((site.disk.home, home), (site.disk.data, "/data")):
+    for folder, mount in ((context.disk.home, home), (context.disk.data, "/data")):
         found += ["--ro-bind", str(folder), f"{DISK}/{folder.name}", "--size", str(size), "--tmpfs", mount]
     return found
 
 
-def _program_arguments(site: BootContext, programs: MachinePrograms) -> list[str]:
-    found = ["--bind", str(site.disk.opt), OPT, "--bind", str(site.stop_pipe), STOP_PIPE]
+def _program_arguments(context: BootContext, programs: MachinePrograms) -> list[str]:
+    found = ["--bind", str(context.disk.opt), OPT, "--bind", str(context.stop_pipe), STOP_PIPE]
     if programs.link_farm is not None:
         found += ["--ro-bind", str(programs.link_farm), programs.link_farm_inside]
     if find_host_program("python3") is None:
@@ -93,9 +93,9 @@ def _program_arguments(site: BootContext, programs: MachinePrograms) -> list[str
     return found
 
 
-def _stop_script_arguments(site: BootContext) -> list[str]:
+def _stop_script_arguments(context: BootContext) -> list[str]:
     found: list[str] = []
-    for script in site.spec.stop_scripts:
+    for script in context.spec.stop_scripts:
         if script.startswith("/"):
-            found += ["--ro-bind", str(site.runtime_folder / "stop"), script]
+            found += ["--ro-bind", str(context.runtime_folder / "stop"), script]
     return found

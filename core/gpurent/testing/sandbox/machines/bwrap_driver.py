@@ -42,16 +42,21 @@ class BwrapDriver(DriverBase):
 
     name = "bwrap"
 
-    async def _start_instance(self, site: BootContext) -> MachineInstance:
-        spec, disk = site.spec, site.disk
+    async def _start_instance(self, context: BootContext) -> MachineInstance:
+        spec, disk = context.spec, context.disk
         programs = install_programs(
-            disk.opt, site.farms, spec, python3=get_python3_path(), opt_inside=OPT, farm_inside=LINK_FARM
+            disk.opt,
+            context.link_farms,
+            spec,
+            python3=get_python3_path(),
+            opt_inside=OPT,
+            farm_inside=LINK_FARM,
         )
         write_shell_profiles(disk.home, spec, programs.path_variable)
         write_home_scripts(spec.stop_scripts, disk.home, STOP_PIPE)
-        write_program(site.runtime_folder / "stop", make_stop_script(STOP_PIPE))
+        write_program(context.runtime_folder / "stop", make_stop_script(STOP_PIPE))
         for _ in range(_ATTEMPTS):
-            body = _BwrapInstance(site, programs)
+            body = _BwrapInstance(context, programs)
             try:
                 await body.start()
             except _PortTaken:
@@ -65,15 +70,15 @@ class _PortTaken(BootFailed):
 
 
 class _BwrapInstance(MachineInstance):
-    def __init__(self, site: BootContext, programs: MachinePrograms) -> None:
+    def __init__(self, context: BootContext, programs: MachinePrograms) -> None:
         self.port = find_free_port()
-        self.home = get_home(site.spec.user)
+        self.home = get_home(context.spec.user)
         self.ended = asyncio.Event()
-        self._context = site
+        self._context = context
         self._programs = programs
-        self._log = site.runtime_folder / "sshd.log"
+        self._log = context.runtime_folder / "sshd.log"
         self._init_pid = 0  # the host's pid of the namespace's process 1
-        self._saved = site.spec.disk_bytes is None
+        self._saved = context.spec.disk_bytes is None
 
     async def start(self) -> None:
         """Start the machine and return when sshd listens. Raises ``BootFailed``."""

@@ -24,12 +24,12 @@ class BootContext:
     spec: MachineSpec
     disk: Disk
     runtime_folder: Path
-    farms: Path
+    link_farms: Path
 
     @property
     def stop_pipe(self) -> Path:
         """The named pipe that stop scripts write to."""
-        return self.runtime_folder / "bell"
+        return self.runtime_folder / "stop-pipe"
 
 
 class MachineInstance(ABC):
@@ -68,19 +68,19 @@ class _MachineRecord:
 class DriverBase(MachineDriver):
     """Base class of the drivers; a subclass starts the machine itself."""
 
-    def __init__(self, root: Path, farms: Path | None = None) -> None:
+    def __init__(self, root: Path, link_farms: Path | None = None) -> None:
         root.mkdir(mode=0o700, parents=True, exist_ok=True)
         root = root.resolve()
         self._disks = DiskStore(root / "disks")
-        self._farms = farms or root / "farms"
+        self._link_farms = link_farms or root / "farms"
         self._runtime = RuntimeFolders(root)
         self._booted: dict[str, _MachineRecord] = {}
         self._stop_tasks: set[asyncio.Task[None]] = set()
         self._closed = False
 
     @abstractmethod
-    async def _start_instance(self, site: BootContext) -> MachineInstance:
-        """Start what ``site`` describes. Raises ``BootFailed``."""
+    async def _start_instance(self, context: BootContext) -> MachineInstance:
+        """Start what ``context`` describes. Raises ``BootFailed``."""
 
     async def boot(self, spec: MachineSpec, on_stop: StopCallback | None = None) -> BootedMachine:
         if self._closed:
@@ -88,34 +88,36 @@ class DriverBase(MachineDriver):
         disk = self._disks.open_disk(spec.data)
         machine_id, run = self._runtime.make_folder()
         try:
-            return await self._boot(machine_id, BootContext(spec, disk, run, self._farms), on_stop)
+            return await self._boot(machine_id, BootContext(spec, disk, run, self._link_farms), on_stop)
         except BaseException:
             remove_tree(run)
             disk.release()
             raise
 
-    async def _boot(self, machine_id: str, site: BootContext, on_stop: StopCallback | None) -> BootedMachine:
-        host_key = ensure_host_key(site.disk.host_key)
-        bell = StopPipe(site.stop_pipe, lambda: self._on_stop_script(machine_id, on_stop))
+    async def _boot(
+        self, machine_id: str, context: BootContext, on_stop: StopCallback | None
+    ) -> BootedMachine:
+        host_key = ensure_host_key(context.disk.host_key)
+        stop_pipe = StopPipe(context.stop_pipe, lambda: self._on_stop_script(machine_id, on_stop))
         body: MachineInstance | None = None
         try:
-            body = await self._start_instance(site)
-            line = await FaultProxy("127.0.0.1", body.port, site.spec.port).start()
+            body = await self._start_instance(context)
+            proxy = await FaultProxy("127.0.0.1", body.port, context.spec.port).start()
         except BaseException:
-            bell.close()
+            stop_pipe.close()
             if body is not None:
                 await body.kill()
             raise
         machine = BootedMachine(
             id=machine_id,
-            host=line.host,
-            port=line.port,
-            spec=site.spec,
+            host=proxy.host,
+            port=proxy.port,
+            spec=context.spec,
             host_key=host_key,
             home=body.home,
-            proxy=line,
+            proxy=proxy,
         )
-        booted = self._booted[machine_id] = _MachineRecord(machine, body, site, bell)
+        booted = self._booted[machine_id] = _MachineRecord(machine, body, context, stop_pipe)
         booted.watch_task = asyncio.create_task(self._watch_machine(booted))
         return machine
 

@@ -12,29 +12,29 @@ from gpurent.testing.sandbox.machines.model import DriverName, MachineDriver, Ma
 _PROBE_SECONDS = 10
 
 
-async def select_driver(name: DriverName, root: Path, farms: Path | None = None) -> MachineDriver:
+async def select_driver(name: DriverName, root: Path, link_farms: Path | None = None) -> MachineDriver:
     """Return a driver that keeps its machines below ``root``, the sandbox's state folder (made 0700).
 
-    ``farms``: where it keeps links to the host's programs; below ``root`` by default.
+    ``link_farms``: where it keeps links to the host's programs; below ``root`` by default.
 
-    ``auto`` takes ``bwrap`` if a trial machine boots, else ``embedded``, whose ``why`` then holds the reason. Raises
-    ``UsageError`` if ``bwrap`` is requested and cannot work.
+    ``auto`` takes ``bwrap`` if a trial machine boots, else ``embedded`` with its ``fallback_reason`` set.
+    Raises ``UsageError`` if ``bwrap`` is requested and cannot work.
     """
     from gpurent.testing.sandbox.machines.embedded_driver import EmbeddedDriver
 
     if name == "embedded":
-        return EmbeddedDriver(root, farms)
+        return EmbeddedDriver(root, link_farms)
     reason = await find_bwrap_problem()
     if not reason:
         from gpurent.testing.sandbox.machines.bwrap_driver import BwrapDriver
 
-        return BwrapDriver(root, farms)
+        return BwrapDriver(root, link_farms)
     if name == "bwrap":
         raise UsageError(
             f"bubblewrap machines cannot run here: {reason}", hint="use the driver 'embedded' or 'auto'"
         )
-    driver = EmbeddedDriver(root, farms)
-    driver.why = reason
+    driver = EmbeddedDriver(root, link_farms)
+    driver.fallback_reason = reason
     return driver
 
 

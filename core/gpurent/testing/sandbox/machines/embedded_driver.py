@@ -29,17 +29,17 @@ class EmbeddedDriver(DriverBase):
 
     name = "embedded"
 
-    async def _start_instance(self, site: BootContext) -> MachineInstance:
-        spec, disk = site.spec, site.disk
+    async def _start_instance(self, context: BootContext) -> MachineInstance:
+        spec, disk = context.spec, context.disk
         programs = install_programs(
-            disk.opt, site.farms, spec, python3=find_host_program("python3") or sys.executable
+            disk.opt, context.link_farms, spec, python3=find_host_program("python3") or sys.executable
         )
         write_shell_profiles(disk.home, spec, programs.path_variable)
-        write_home_scripts(spec.stop_scripts, disk.home, str(site.stop_pipe))
+        write_home_scripts(spec.stop_scripts, disk.home, str(context.stop_pipe))
         for name in ("s", "t", "tmp"):
-            (site.runtime_folder / name).mkdir(mode=0o700)
-        keeper = await SupervisorClient.start(site.runtime_folder / "supervisor.log")
-        body = _EmbeddedInstance(site, keeper, programs.path_variable)
+            (context.runtime_folder / name).mkdir(mode=0o700)
+        supervisor = await SupervisorClient.start(context.runtime_folder / "supervisor.log")
+        body = _EmbeddedInstance(context, supervisor, programs.path_variable)
         try:
             await body.listen()
         except BaseException:
@@ -49,15 +49,15 @@ class EmbeddedDriver(DriverBase):
 
 
 class _EmbeddedInstance(MachineInstance):
-    def __init__(self, site: BootContext, supervisor: SupervisorClient, path_variable: str) -> None:
+    def __init__(self, context: BootContext, supervisor: SupervisorClient, path_variable: str) -> None:
         self.supervisor = supervisor
         self.ended = supervisor.ended
-        self.home = str(site.disk.home)
+        self.home = str(context.disk.home)
         self.shell = "/bin/bash" if Path("/bin/bash").exists() else find_host_program("bash") or "/bin/sh"
         self.connections: set[asyncssh.SSHServerConnection] = set()
-        self._context = site
+        self._context = context
         self._path_variable = path_variable
-        self._quota = DiskQuota(site.disk.folder, site.spec.disk_bytes)
+        self._quota = DiskQuota(context.disk.folder, context.spec.disk_bytes)
         self._listener: asyncssh.SSHAcceptor | None = None
 
     async def listen(self) -> None:
@@ -145,8 +145,8 @@ class _LoginServer(asyncssh.SSHServer):
         return True
 
     def validate_password(self, username: str, password: str) -> bool:
-        expected, given = self._spec.password.encode(), password.encode()
-        return hmac.compare_digest(expected, given) and username == self._spec.user
+        expected, received = self._spec.password.encode(), password.encode()
+        return hmac.compare_digest(expected, received) and username == self._spec.user
 
     def public_key_auth_supported(self) -> bool:
         return True

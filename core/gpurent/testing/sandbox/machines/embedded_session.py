@@ -72,9 +72,9 @@ def _signal_name(number: int) -> str:
 class _Session:
     """What both kinds of session share: the command, and copying from and to the client."""
 
-    def __init__(self, process: Process, house: SessionHost) -> None:
+    def __init__(self, process: Process, host: SessionHost) -> None:
         self.process = process
-        self.host = house
+        self.host = host
         self.child: ChildProcess | None = None
         self.descriptors: list[AsyncDescriptor] = []
         # asyncssh delivers a signal at the next read of stdin, and after end of file there is none.
@@ -148,8 +148,8 @@ class _PipeSession(_Session):
 
 
 class _TerminalSession(_Session):
-    def __init__(self, process: Process, house: SessionHost) -> None:
-        super().__init__(process, house)
+    def __init__(self, process: Process, host: SessionHost) -> None:
+        super().__init__(process, host)
         self._had_output = asyncio.Event()
 
     async def run(self) -> int:

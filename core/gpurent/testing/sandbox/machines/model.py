@@ -90,7 +90,7 @@ class MachineDriver(ABC):
     """Boots and kills machines. Used from one event loop; nothing that it starts outlives its process."""
 
     name: str
-    why: str = ""
+    fallback_reason: str = ""
     """Why this driver was chosen instead of a better one; empty if it was the requested one."""
 
     @abstractmethod

@@ -35,7 +35,13 @@ class MachinePrograms:
 
 
 def install_programs(
-    opt: Path, farms: Path, spec: MachineSpec, *, python3: str, opt_inside: str = "", farm_inside: str = ""
+    opt: Path,
+    link_farms: Path,
+    spec: MachineSpec,
+    *,
+    python3: str,
+    opt_inside: str = "",
+    farm_inside: str = "",
 ) -> MachinePrograms:
     """Write the machine's own programs into ``opt`` (emptied first) and return where they are.
 
@@ -51,8 +57,8 @@ def install_programs(
         python3 = f"{opt_inside}/bin/python3"
     _write_stand_ins(opt / "bin", spec, python3)
     _link_installable(opt, spec.missing)
-    farm = _get_link_farm(farms, spec.missing) if spec.missing else None
-    return MachinePrograms(opt_inside, farm, farm_inside or str(farm or ""))
+    link_farm = _get_link_farm(link_farms, spec.missing) if spec.missing else None
+    return MachinePrograms(opt_inside, link_farm, farm_inside or str(link_farm or ""))
 
 
 @cache
@@ -107,23 +113,23 @@ def _link_installable(opt: Path, missing: tuple[str, ...]) -> None:
         (opt / "bin" / name).unlink(missing_ok=True)
 
 
-def _get_link_farm(farms: Path, missing: tuple[str, ...]) -> Path:
+def _get_link_farm(link_farms: Path, missing: tuple[str, ...]) -> Path:
     """Return the folder of links for this set of missing programs; reused until the host's folders change."""
     folders = [Path(name) for name in SYSTEM_DIRS if Path(name).is_dir()]
     mark = repr((sorted(missing), [folder.stat().st_mtime_ns for folder in folders]))
-    farm = farms / hashlib.sha256(mark.encode()).hexdigest()[:12]
-    if not farm.exists():
-        growing = farms / f"{farm.name}.{os.getpid()}"
-        remove_tree(growing)
-        growing.mkdir(mode=0o755, parents=True)
-        _link_programs(growing, folders, set(missing))
-        growing.rename(farm)
-    return farm
+    link_farm = link_farms / hashlib.sha256(mark.encode()).hexdigest()[:12]
+    if not link_farm.exists():
+        new_farm = link_farms / f"{link_farm.name}.{os.getpid()}"
+        remove_tree(new_farm)
+        new_farm.mkdir(mode=0o755, parents=True)
+        _link_programs(new_farm, folders, set(missing))
+        new_farm.rename(link_farm)
+    return link_farm
 
 
-def _link_programs(farm: Path, folders: list[Path], left_out: set[str]) -> None:
+def _link_programs(link_farm: Path, folders: list[Path], left_out: set[str]) -> None:
     for folder in folders:
         for name in os.listdir(folder):  # noqa: PTH208  names alone, some thousands of them
             if name not in left_out:
                 left_out.add(name)
-                (farm / name).symlink_to(folder / name)
+                (link_farm / name).symlink_to(folder / name)

@@ -22,19 +22,19 @@ PYTHON3_NUMBER = re.compile(r"\d_\d")
 
 
 def exit_with_syntax_error(
-    where: str, line: int, column: int, text: str, message: str = "invalid syntax"
+    file_name: str, line: int, column: int, text: str, message: str = "invalid syntax"
 ) -> NoReturn:
     """Print the error as Python 2 does, and exit with status 1."""
     lines = text.splitlines()
     code = lines[line - 1] if 0 < line <= len(lines) else ""
     caret = " " * max(0, column - (len(code) - len(code.lstrip()))) + "^"
     sys.stderr.write(
-        f'  File "{where}", line {line}\n    {code.strip()}\n    {caret}\nSyntaxError: {message}\n'
+        f'  File "{file_name}", line {line}\n    {code.strip()}\n    {caret}\nSyntaxError: {message}\n'
     )
     raise SystemExit(1)
 
 
-def check_encoding(source: bytes, where: str) -> None:
+def check_encoding(source: bytes, file_name: str) -> None:
     """Reject non-ASCII source without a declared encoding."""
     lines = source.split(b"\n")
     if source.startswith(b"\xef\xbb\xbf") or any(CODING_PATTERN.match(line) for line in lines[:2]):
@@ -43,8 +43,8 @@ def check_encoding(source: bytes, where: str) -> None:
         strange = next((byte for byte in line if byte > 127), None)
         if strange is not None:
             sys.stderr.write(
-                f"  File \"{where}\", line {number}\nSyntaxError: Non-ASCII character '\\x{strange:02x}' in file "
-                f"{where} on line {number}, but no encoding declared\n"
+                f"  File \"{file_name}\", line {number}\nSyntaxError: Non-ASCII character '\\x{strange:02x}' in file "
+                f"{file_name} on line {number}, but no encoding declared\n"
             )
             raise SystemExit(1)
 
@@ -58,11 +58,14 @@ def is_python3_call(node: ast.Call, prints: bool) -> bool:
 def is_python3_function(node: ast.FunctionDef | ast.Lambda) -> bool:
     """Whether the function has annotations, or keyword-only or positional-only arguments."""
     arguments = node.args
-    everyone = [*arguments.posonlyargs, *arguments.args, *arguments.kwonlyargs]
-    everyone += [extra for extra in (arguments.vararg, arguments.kwarg) if extra]
+    all_arguments = [*arguments.posonlyargs, *arguments.args, *arguments.kwonlyargs]
+    all_arguments += [extra for extra in (arguments.vararg, arguments.kwarg) if extra]
     returns = getattr(node, "returns", None)
     return bool(
-        returns or arguments.kwonlyargs or arguments.posonlyargs or any(each.annotation for each in everyone)
+        returns
+        or arguments.kwonlyargs
+        or arguments.posonlyargs
+        or any(each.annotation for each in all_arguments)
     )
 
 
@@ -95,16 +98,16 @@ def find_python3_syntax(tree: ast.Module) -> Iterator[tuple[int, int]]:
             yield getattr(node, "lineno", 1), getattr(node, "col_offset", 0)
 
 
-def check_source(source: bytes, where: str) -> None:
+def check_source(source: bytes, file_name: str) -> None:
     """Return if Python 2 could parse the source, else exit with status 1 and its message."""
-    check_encoding(source, where)
+    check_encoding(source, file_name)
     text = source.decode("utf-8", "replace")
     try:
         tree = ast.parse(source)
         tokens = list(tokenize.tokenize(io.BytesIO(source).readline))
     except (SyntaxError, ValueError) as problem:
         line, column = getattr(problem, "lineno", 1) or 1, getattr(problem, "offset", 1) or 1
-        exit_with_syntax_error(where, line, column - 1, text)
+        exit_with_syntax_error(file_name, line, column - 1, text)
     found = list(find_python3_syntax(tree))
     found += [
         token.start
@@ -112,7 +115,7 @@ def check_source(source: bytes, where: str) -> None:
         if token.type == tokenize.NUMBER and PYTHON3_NUMBER.search(token.string)
     ]
     if found:
-        exit_with_syntax_error(where, *min(found), text)
+        exit_with_syntax_error(file_name, *min(found), text)
 
 
 def split_arguments(arguments: list[str]) -> tuple[list[str], list[str]]:

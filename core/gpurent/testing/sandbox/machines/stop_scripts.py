@@ -37,13 +37,13 @@ class StopPipe:
         self._on_stop()
 
 
-def make_stop_script(bell_inside: str) -> str:
-    """Return the text of a stop script; ``bell_inside`` is the pipe's path inside the machine."""
-    return (MACHINE_FILES / "stop.sh").read_text().replace("@BELL@", bell_inside)
+def make_stop_script(stop_pipe_path: str) -> str:
+    """Return the text of a stop script; ``stop_pipe_path`` is the pipe's path inside the machine."""
+    return (MACHINE_FILES / "stop.sh").read_text().replace("@BELL@", stop_pipe_path)
 
 
-def write_home_scripts(scripts: tuple[str, ...], home: Path, bell_inside: str) -> None:
+def write_home_scripts(scripts: tuple[str, ...], home: Path, stop_pipe_path: str) -> None:
     """Write the scripts in the home folder; those with absolute paths are written by the driver."""
     for script in scripts:
         if script.startswith("~/"):
-            write_program(home / script[2:], make_stop_script(bell_inside))
+            write_program(home / script[2:], make_stop_script(stop_pipe_path))

@@ -60,10 +60,10 @@ _INHERITED_SIGNALS = (
 
 
 class Supervisor:
-    """Starts and reaps processes on request of the driver, over the socket ``line``."""
+    """Starts and reaps processes on request of the driver, over the socket ``channel``."""
 
-    def __init__(self, line: socket.socket) -> None:
-        self._socket = line
+    def __init__(self, channel: socket.socket) -> None:
+        self._socket = channel
         self._numbers_by_pid: dict[int, int] = {}  # pid -> the driver's number for it
         self._buffer = b""
         self._fds: list[int] = []
@@ -156,11 +156,11 @@ def exec_command(order: dict[str, Any], fds: list[int]) -> None:
 
 def main() -> None:
     """Serve on the socket that the driver passed on."""
-    line = socket.socket(fileno=int(sys.argv[1]))
-    line.set_inheritable(False)
+    channel = socket.socket(fileno=int(sys.argv[1]))
+    channel.set_inheritable(False)
     os.chdir("/")
     become_subreaper()
-    Supervisor(line).run()
+    Supervisor(channel).run()
 
 
 if __name__ == "__main__":

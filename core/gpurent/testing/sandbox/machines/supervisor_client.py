@@ -45,11 +45,11 @@ class ChildProcess:
 class SupervisorClient:
     """One supervisor process and the socket to it."""
 
-    def __init__(self, line: socket.socket, process: subprocess.Popen[bytes]) -> None:
+    def __init__(self, channel: socket.socket, process: subprocess.Popen[bytes]) -> None:
         self.ended = asyncio.Event()
         """Set when the supervisor ended, asked or unasked, and all that it kept with it."""
         self.pid = process.pid
-        self._socket = line
+        self._socket = channel
         self._process = process
         self._numbers = itertools.count(1)
         self._buffer = b""
@@ -57,7 +57,7 @@ class SupervisorClient:
         self._start_futures: dict[int, asyncio.Future[int]] = {}
         self._exit_futures: dict[int, asyncio.Future[int]] = {}
         self._lock = asyncio.Lock()
-        asyncio.get_running_loop().add_reader(line, self._on_readable)
+        asyncio.get_running_loop().add_reader(channel, self._on_readable)
 
     @classmethod
     async def start(cls, log: Path) -> Self:
@@ -75,13 +75,13 @@ class SupervisorClient:
                 cwd="/",
                 start_new_session=True,
             )
-        keeper = cls(ours, process)
+        client = cls(ours, process)
         with contextlib.suppress(TimeoutError):
-            await wait_within(_TIMEOUT, keeper._ready.wait())
-        if not keeper._ready.is_set() or keeper.ended.is_set():
-            await keeper.kill()
+            await wait_within(_TIMEOUT, client._ready.wait())
+        if not client._ready.is_set() or client.ended.is_set():
+            await client.kill()
             raise BootFailed(read_log_tail(log))
-        return keeper
+        return client
 
     async def spawn(
         self, argv: Sequence[str], env: Mapping[str, str], cwd: str, fds: Sequence[int], *, tty: bool
@@ -144,14 +144,14 @@ class SupervisorClient:
         for line in lines:
             self._handle_message(json.loads(line))
 
-    def _handle_message(self, news: dict[str, Any]) -> None:
-        if "ready" in news:
+    def _handle_message(self, message: dict[str, Any]) -> None:
+        if "ready" in message:
             self._ready.set()
-        elif "started" in news:
-            if starting := self._start_futures.get(news["started"]):
-                _set_result(starting, news["pid"])
-        elif "ended" in news:
-            _set_result(self._exit_futures.pop(news["ended"]), news["status"])
+        elif "started" in message:
+            if starting := self._start_futures.get(message["started"]):
+                _set_result(starting, message["pid"])
+        elif "ended" in message:
+            _set_result(self._exit_futures.pop(message["ended"]), message["status"])
 
     def _on_lost(self) -> None:
         if self.ended.is_set():

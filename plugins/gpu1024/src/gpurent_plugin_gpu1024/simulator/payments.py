@@ -83,12 +83,12 @@ class PaymentRoutes:
         return thing
 
     async def send_return_code(self, given: Params) -> Any:
-        await self._state.send_code_mail(self._get_paid_late(given), "reclaim")
+        await self._state.send_code_mail(self._get_paid_late(given), "refund")
         return True
 
     async def return_dbc(self, given: Params) -> Any:
         thing = self._get_paid_late(given)
-        self._state.redeem_code(thing, "reclaim", given["return_code"])
+        self._state.redeem_code(thing, "refund", given["return_code"])
         deposit = isinstance(thing, ContainerOrder) and thing.mode == "deposit"
         memo = "deposit-refund" if deposit else "refund"
         await self._state.send_refund(thing.order, thing.amount_due, memo, f"{thing.id}-late")

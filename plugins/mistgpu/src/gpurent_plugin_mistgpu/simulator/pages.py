@@ -10,7 +10,7 @@ from html import escape
 
 from gpurent_plugin_mistgpu.simulator.state import (
     MistgpuAccount,
-    MistgpuRecharge,
+    MistgpuTopUp,
     RentalMachine,
     RentedServer,
 )
@@ -18,7 +18,7 @@ from gpurent_plugin_mistgpu.simulator.state import (
 
 def _render_page(title: str, body: str) -> str:
     return (
-        f'<!doctype html>\n<html lang="zh"><head><meta charset="utf-8"><title>{title} - MISTGPU 沙箱</title></head>'
+        f'<!doctype html>\n<html lang="zh"><head><meta charset="utf-8"><title>{title} - MISTGPU 模拟服务</title></head>'
         f'<body><h1>{title}</h1><p><a href="/create/">创建服务器</a> <a href="/user/">服务器管理</a> '
         f'<a href="/user/bills/">消费记录</a> <a href="/user/invoice/">发票</a></p>\n{body}\n</body></html>'
     )
@@ -100,7 +100,7 @@ def _render_server_row(server: RentedServer) -> str:
     )
 
 
-def render_bills(servers: list[RentedServer], recharges: list[MistgpuRecharge]) -> str:
+def render_bills(servers: list[RentedServer], top_ups: list[MistgpuTopUp]) -> str:
     rows = "\n".join(
         f'<tr data-started="{_format_time(run.started_at)}" data-stopped="{_format_time(run.ended_at)}">'
         f"<td>{server.id}</td>"
@@ -110,14 +110,15 @@ def render_bills(servers: list[RentedServer], recharges: list[MistgpuRecharge]) 
         for run in server.runs
     )
     paid = "\n".join(
-        f'<tr data-paid="{_format_time(recharge.settled_at)}"><td>{recharge.id}</td><td>支付宝</td>'
-        f"<td>{_format_money(recharge.amount)}</td></tr>"
-        for recharge in recharges
-        if recharge.settled_at
+        f'<tr data-paid="{_format_time(top_up.settled_at)}"><td>{top_up.id}</td><td>支付宝</td>'
+        f"<td>{_format_money(top_up.amount)}</td></tr>"
+        for top_up in top_ups
+        if top_up.settled_at
     )
     return _render_page(
         "消费记录",
-        f'<table id="bills"><tr><th>服务器</th><th>开机</th><th>关机</th><th>分钟</th><th>金额</th></tr>{rows}</table>'
+        '<table id="bills"><tr><th>服务器</th><th>开机时间</th><th>关机时间</th><th>分钟</th><th>金额</th></tr>'
+        f"{rows}</table>"
         f'<table id="recharges"><tr><th>单号</th><th>方式</th><th>金额</th></tr>{paid}</table>',
     )
 
@@ -135,10 +136,10 @@ def render_invoices(account: MistgpuAccount, error: str = "") -> str:
     )
 
 
-def render_alipay(recharge: MistgpuRecharge) -> str:
-    state = "已支付" if recharge.settled_at else "等待支付"
+def render_alipay(top_up: MistgpuTopUp) -> str:
+    state = "已支付" if top_up.settled_at else "等待支付"
     return _render_page(
         "支付宝",
-        f'<p>{state} {_format_money(recharge.amount)}</p><form method="post" action="/pay/alipay/{recharge.id}/settle">'
-        "<button>settle</button></form>",
+        f'<p>{state} {_format_money(top_up.amount)}</p><form method="post" action="/pay/alipay/{top_up.id}/settle">'
+        "<button>模拟付款</button></form>",
     )

@@ -112,7 +112,7 @@ class MistgpuSimulator(ProviderSimulator, SupportsManualRental):
             await self.state.catch_up()
             account = next(iter(self.state.accounts.values()))
             if account.balance <= 0:
-                self.state.settle_recharge(self.state.create_recharge(account.name, "40"))
+                self.state.settle_top_up(self.state.create_top_up(account.name, "40"))
             machine = next(found for found in self.state.machines.values() if not found.user)
             password = f"Hand7{secrets.token_hex(6)}"
             server = await self.state.create_server(account.name, machine.id, password)
@@ -151,7 +151,7 @@ class MistgpuSimulator(ProviderSimulator, SupportsManualRental):
             ("POST", "/user/shutdown/"): self._form_handler(books.shut_down_by_user, "server_id"),
             ("POST", "/user/start/"): self._form_handler(books.start_server, "server_id", "password"),
             ("POST", "/user/delete/"): self._form_handler(books.delete_server, "server_id"),
-            ("POST", "/user/recharge/"): self._require_login(self._create_recharge),
+            ("POST", "/user/recharge/"): self._require_login(self._create_top_up),
             ("GET", "/user/invoice/"): self._page_handler(self._render_invoices),
             ("POST", "/user/invoice/"): self._form_handler(
                 books.request_invoice,
@@ -265,15 +265,15 @@ class MistgpuSimulator(ProviderSimulator, SupportsManualRental):
         return HTMLResponse(pages.render_user(account, self.state.list_servers(account.name), error))
 
     def _render_bills(self, account: MistgpuAccount) -> Response:
-        paid = [recharge for recharge in self.state.recharges.values() if recharge.account == account.name]
+        paid = [top_up for top_up in self.state.top_ups.values() if top_up.account == account.name]
         return HTMLResponse(pages.render_bills(self.state.list_billed_servers(account.name), paid))
 
     # money
 
-    async def _create_recharge(self, request: Request, account: MistgpuAccount) -> Response:
+    async def _create_top_up(self, request: Request, account: MistgpuAccount) -> Response:
         form = await request.form()
         try:
-            made = self.state.create_recharge(account.name, str(form.get("amount", "")))
+            made = self.state.create_top_up(account.name, str(form.get("amount", "")))
         except MistgpuRefusal as why:
             return self._render_servers(account, str(why))
         return RedirectResponse(f"/pay/alipay/{made.id}", 302)
@@ -283,9 +283,9 @@ class MistgpuSimulator(ProviderSimulator, SupportsManualRental):
 
     async def _handle_alipay(self, request: Request) -> Response:
         """Show the payment page; a POST makes the payment."""
-        found = self.state.recharges.get(request.path_params["id"])
+        found = self.state.top_ups.get(request.path_params["id"])
         if found is None:
             return HTMLResponse("404", 404)
         if request.method == "POST":
-            self.state.settle_recharge(found)
+            self.state.settle_top_up(found)
         return HTMLResponse(pages.render_alipay(found))

@@ -96,7 +96,7 @@ class MistgpuAccount:
 
 
 @define
-class MistgpuRecharge:
+class MistgpuTopUp:
     """One Alipay payment page."""
 
     id: str
@@ -125,7 +125,7 @@ class MistgpuState:
             self.machines[f"{number + 28:06}"] = RentalMachine(f"{number + 28:06}", model, price, user)
         self.servers: dict[str, RentedServer] = {}
         self.erased_servers: list[RentedServer] = []
-        self.recharges: dict[str, MistgpuRecharge] = {}
+        self.top_ups: dict[str, MistgpuTopUp] = {}
         self.ledger: list[SimulatorLedgerEntry] = []
         self._unposted_usage: dict[str, tuple[datetime, int]] = {}
         self._last_server_number = 100
@@ -270,15 +270,15 @@ class MistgpuState:
             raise MistgpuRefusal("没有这台服务器")
         return server
 
-    def create_recharge(self, user: str, yuan: str) -> MistgpuRecharge:
+    def create_top_up(self, user: str, yuan: str) -> MistgpuTopUp:
         try:
             amount = CNY.money(yuan).amount
         except UsageError:
             raise MistgpuRefusal("金额不正确") from None
         if not 0 < amount <= 10_000_000:
             raise MistgpuRefusal("金额不正确")
-        made = MistgpuRecharge(secrets.token_hex(8), user, amount)
-        self.recharges[made.id] = made
+        made = MistgpuTopUp(secrets.token_hex(8), user, amount)
+        self.top_ups[made.id] = made
         return made
 
     async def request_invoice(self, user: str, title: str, tax_id: str, email: str, yuan: str) -> None:
@@ -292,10 +292,10 @@ class MistgpuState:
             raise MistgpuRefusal("金额不正确")
         account.invoices.append(InvoiceRequest(f"FP{len(account.invoices) + 1:05}", title, fen))
 
-    def settle_recharge(self, recharge: MistgpuRecharge) -> None:
-        """Mark the recharge as paid by Alipay; a repeated notification counts once."""
-        if recharge.settled_at:
+    def settle_top_up(self, top_up: MistgpuTopUp) -> None:
+        """Mark the top-up as paid by Alipay; a repeated notification counts once."""
+        if top_up.settled_at:
             return
-        recharge.settled_at = self._context.clock.now()
-        self.accounts[recharge.account].balance += recharge.amount
-        self.add_ledger_entry(recharge.settled_at, recharge.account, "recharge", recharge.amount, recharge.id)
+        top_up.settled_at = self._context.clock.now()
+        self.accounts[top_up.account].balance += top_up.amount
+        self.add_ledger_entry(top_up.settled_at, top_up.account, "recharge", top_up.amount, top_up.id)

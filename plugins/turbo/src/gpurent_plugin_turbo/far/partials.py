@@ -17,8 +17,9 @@ from gpurent_plugin_turbo.shared.wire import (
     IO_SIZE,
     NO_LIBRARY,
     PARTIALS_DIR,
-    SEGMENT,
+    PUSHED_PIECE,
     UNIT_HEADER,
+    FrameKind,
     FrameStream,
     ProtocolViolation,
     encode_table,
@@ -74,9 +75,9 @@ class PartialFiles:
             self.open_files[part] = found
         return found
 
-    def handle_segment(self, head: bytes, size: int) -> None:
+    def handle_piece(self, head: bytes, size: int) -> None:
         number, codec, kind, length, expected = UNIT_HEADER.unpack(head[: UNIT_HEADER.size])
-        part, at, total = SEGMENT.unpack(head[UNIT_HEADER.size :])
+        part, at, total = PUSHED_PIECE.unpack(head[UNIT_HEADER.size :])
         handle = self.open_partial(part, total)
         if codec == RAW:
             made = self.write_stream(handle, at, size, kind)
@@ -105,7 +106,7 @@ class PartialFiles:
             size -= len(view)
         return bytes(made.digest())
 
-    def handle_base(self, head: bytes, size: int) -> None:
+    def handle_block_digests_request(self, head: bytes, size: int) -> None:
         """Send block digests of the partial; if there is none, the file's old version becomes the partial."""
         number, length, part, kind = struct.unpack(">IQ33sB", head)
         name = bytes(self.frames.read(size))
@@ -117,7 +118,7 @@ class PartialFiles:
         except OSError as error:
             if error.errno in FATAL_ERRORS:
                 raise
-        self.send_locked("b", struct.pack(">I", number), found)
+        self.send_locked(FrameKind.BLOCK_DIGESTS, struct.pack(">I", number), found)
 
     def copy_old_file(self, name: bytes, part: bytes, length: int) -> None:
         with open(name, "rb") as old:
@@ -162,11 +163,13 @@ class PartialFiles:
             pass
 
     def send_ack(self, number: int, status: int, failures: "Sequence[TableRow]" = ()) -> None:
-        self.send_locked("A", ACK.pack(number, status), encode_table(list(failures)) if failures else b"")
+        self.send_locked(
+            FrameKind.ACK, ACK.pack(number, status), encode_table(list(failures)) if failures else b""
+        )
 
     def send_failure(self, failure: FatalDiskError) -> None:
-        self.send_locked("E", struct.pack(">I", failure.number), failure.name)
+        self.send_locked(FrameKind.ERROR, struct.pack(">I", failure.number), failure.name)
 
-    def send_locked(self, kind: str, head: bytes, body: bytes) -> None:
+    def send_locked(self, kind: int, head: bytes, body: bytes) -> None:
         with self.pool:
-            self.frames.send_frame(ord(kind), head, body)
+            self.frames.send_frame(kind, head, body)

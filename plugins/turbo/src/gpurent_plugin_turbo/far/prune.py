@@ -11,6 +11,7 @@ from gpurent_plugin_turbo.shared.wire import (
     FOLDER,
     PARTIALS_DIR,
     ConnectionEnded,
+    FrameKind,
     FrameStream,
     decode_table,
     encode_table,
@@ -24,14 +25,14 @@ def walk_tree(folder: bytes) -> "Iterator[TableRow]":
     """Yield what is below ``folder``, if it is one: folders before their contents; links are listed, never followed."""
     waiting = [folder]
     while waiting:
-        at = waiting.pop()
+        current = waiting.pop()
         try:
-            with os.scandir(at or b".") as found:
+            with os.scandir(current or b".") as found:
                 entries = sorted(found, key=lambda entry: entry.name)
         except OSError:
             continue
         for entry in entries:
-            name = at + b"/" + entry.name if at else entry.name
+            name = current + b"/" + entry.name if current else entry.name
             if entry.name == PARTIALS_DIR:
                 continue
             is_folder = entry.is_dir(follow_symlinks=False)
@@ -46,20 +47,20 @@ def send_listing(frames: FrameStream, folders: "list[bytes]") -> None:
         for row in walk_tree(folder) if not os.path.islink(folder) else ():
             rows.append(row)
             if len(rows) == MAX_ROWS:
-                frames.send_frame(ord("L"), b"", zlib.compress(encode_table(rows), 1))
+                frames.send_frame(FrameKind.LISTING, b"", zlib.compress(encode_table(rows), 1))
                 rows = []
-    frames.send_frame(ord("L"), b"", zlib.compress(encode_table(rows), 1))
-    frames.send_frame(ord("Z"))
+    frames.send_frame(FrameKind.LISTING, b"", zlib.compress(encode_table(rows), 1))
+    frames.send_frame(FrameKind.FINISHED)
 
 
 def remove_entry(row: "TableRow", root: bytes) -> int:
     """Delete an entry; return 0 or the error number. A path that leaves the target through a link is refused."""
-    name = row[4]
+    kind, _, _, _, name, _ = row
     folder = os.path.dirname(os.path.join(root, name))
     try:
         if os.path.realpath(folder) != os.path.normpath(folder):
             return errno.EXDEV
-        if row[0] == FOLDER:
+        if kind == FOLDER:
             os.rmdir(name)
         else:
             os.unlink(name)
@@ -86,6 +87,6 @@ def serve_prune(target: bytes, folders: "list[bytes]") -> None:
                 number = remove_entry(row, root)
                 if number:
                     failures.append(make_error_row(number, row[4]))
-            frames.send_frame(ord("A"), b"", encode_table(failures))
+            frames.send_frame(FrameKind.ACK, b"", encode_table(failures))
     except ConnectionEnded:
         pass

@@ -13,7 +13,7 @@ from gpurent_plugin_turbo.shared.codec import compute_digest
 from gpurent_plugin_turbo.shared.files import block_size, digest_path, has_same_state
 from gpurent_plugin_turbo.shared.wire import (
     BAD_DIGEST,
-    BASE,
+    COMPARE,
     DONE,
     FILE,
     FOLDER,
@@ -26,6 +26,7 @@ from gpurent_plugin_turbo.shared.wire import (
     PARTIALS_DIR,
     UNIT_HEADER,
     ConnectionEnded,
+    FrameKind,
     FrameStream,
     ProtocolViolation,
     decode_table,
@@ -51,12 +52,12 @@ class PushReceiver(PartialFiles):
 
     def serve_frames(self) -> None:
         handlers = {
-            ord("M"): self.handle_manifest,
-            ord("P"): self.handle_pack,
-            ord("S"): self.handle_segment,
-            ord("B"): self.handle_base,
-            ord("C"): self.handle_commit,
-            ord("F"): self.handle_finish,
+            FrameKind.MANIFEST: self.handle_manifest,
+            FrameKind.PACK: self.handle_pack,
+            FrameKind.PIECE: self.handle_piece,
+            FrameKind.BLOCK_DIGESTS_REQUEST: self.handle_block_digests_request,
+            FrameKind.COMMIT: self.handle_commit,
+            FrameKind.FINISH: self.handle_finish,
         }
         while True:
             try:
@@ -64,7 +65,7 @@ class PushReceiver(PartialFiles):
             except ConnectionEnded:
                 return
             try:
-                if self.disk_too_small and kind in (ord("P"), ord("S")):
+                if self.disk_too_small and kind in (FrameKind.PACK, FrameKind.PIECE):
                     while size:
                         size -= len(self.frames.read_to_buffer(min(IO_SIZE, size)))
                 else:
@@ -90,7 +91,7 @@ class PushReceiver(PartialFiles):
         free = disk.f_bavail * disk.f_frsize
         self.disk_too_small = MANIFEST.unpack(head)[1] > free  # the local side sees it too and stops
         self.send_locked(
-            "N",
+            FrameKind.MANIFEST_ANSWER,
             head[:4] + struct.pack(">QI", free, len(states)),
             zlib.compress(bytes(states) + b"".join(digests), 1),
         )
@@ -113,7 +114,7 @@ class PushReceiver(PartialFiles):
         if size < block_size(size) * 4:
             return NEED
         new = there is None or not stat.S_ISREG(there.st_mode)
-        return NEED if new and not self.has_partial(name) else BASE
+        return NEED if new and not self.has_partial(name) else COMPARE
 
     def has_partial(self, name: bytes) -> bool:
         start = compute_digest(1, name)[:10].hex().encode()
@@ -127,7 +128,7 @@ class PushReceiver(PartialFiles):
     def handle_pack(self, head: bytes, size: int) -> None:
         waiting = self.frames.count_pending() >= PENDING_PACK_BYTES
         body = self.frames.read_to_buffer(size)
-        if not (waiting and self.pool.assign_frame(ord("P"), head, body)):
+        if not (waiting and self.pool.assign_frame(FrameKind.PACK, head, body)):
             self.write_pack(head, body)
 
     def serve_worker(self, frames: FrameStream) -> None:
@@ -216,7 +217,7 @@ class PushReceiver(PartialFiles):
             os.rmdir(PARTIALS_DIR)
         except OSError:
             pass
-        self.send_locked("Z", b"", encode_table(failures))
+        self.send_locked(FrameKind.FINISHED, b"", encode_table(failures))
 
     def make_link(self, kind: int, name: bytes, link: bytes, length: int, time: int) -> None:
         there = lstat_or_none(name)
@@ -260,6 +261,6 @@ def serve_push(target: bytes, full_verify: bool) -> None:
         except FatalDiskError as failure:
             receiver.send_failure(failure)
     except OSError as error:
-        frames.send_frame(ord("E"), struct.pack(">I", error.errno or errno.EIO), target)
+        frames.send_frame(FrameKind.ERROR, struct.pack(">I", error.errno or errno.EIO), target)
     except ConnectionEnded:
         pass

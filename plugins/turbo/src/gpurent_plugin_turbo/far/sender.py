@@ -29,12 +29,13 @@ from gpurent_plugin_turbo.shared.wire import (
     MAX_EXTENTS,
     MISSING,
     OTHER,
-    PIECE,
+    REQUESTED_PIECE,
     SPARSE,
     UNCHANGED,
     UNIT_HEADER,
     UNREADABLE,
     ConnectionEnded,
+    FrameKind,
     FrameStream,
     decode_table,
     encode_table,
@@ -56,12 +57,12 @@ class PullSender:
 
     def serve_frames(self) -> None:
         handlers = {
-            ord("m"): self.send_manifest,
-            ord("G"): self.send_pack,
-            ord("g"): self.send_piece,
-            ord("B"): self.send_block_digests,
-            ord("H"): self.send_extents,
-            ord("V"): self.send_file_digest,
+            FrameKind.MANIFEST_REQUEST: self.send_manifest,
+            FrameKind.PACK_REQUEST: self.send_pack,
+            FrameKind.PIECE_REQUEST: self.send_piece,
+            FrameKind.BLOCK_DIGESTS_REQUEST: self.send_block_digests,
+            FrameKind.EXTENTS_REQUEST: self.send_extents,
+            FrameKind.DIGEST_REQUEST: self.send_file_digest,
         }
         while True:
             try:
@@ -74,9 +75,11 @@ class PullSender:
 
     def send_manifest(self, head: bytes, body: bytes) -> None:
         for number, chunk in self.manifest_chunks:
-            self.frames.send_frame(ord("M"), struct.pack(">I", number), zlib.compress(encode_table(chunk), 1))
+            self.frames.send_frame(
+                FrameKind.MANIFEST, struct.pack(">I", number), zlib.compress(encode_table(chunk), 1)
+            )
             return
-        self.frames.send_frame(ord("M"), struct.pack(">I", 0xFFFFFFFF))
+        self.frames.send_frame(FrameKind.MANIFEST, struct.pack(">I", 0xFFFFFFFF))
 
     def scan_sources(self, sources: "list[bytes]") -> "Iterator[tuple[int, list[TableRow]]]":
         for number, source in enumerate(sources):
@@ -132,7 +135,7 @@ class PullSender:
             data, found = self.read_small_file(name, size, time)
             states.append((*found, b"", b""))
             pieces.append(data)
-        self.send_unit(ord("P"), head, b"".join((encode_table(states), *pieces)))
+        self.send_unit(FrameKind.PACK, head, b"".join((encode_table(states), *pieces)))
 
     def read_small_file(self, name: bytes, size: int, time: int) -> "tuple[bytes, tuple[int, int, int, int]]":
         """Return the file's content if it is unchanged, else its current state."""
@@ -146,7 +149,7 @@ class PullSender:
         return data, (UNCHANGED, mode, size, time)
 
     def send_piece(self, head: bytes, name: bytes) -> None:
-        _, at, length, size, time = PIECE.unpack(head)
+        _, at, length, size, time = REQUESTED_PIECE.unpack(head)
         try:
             handle = os.open(name, READ_FLAGS)
         except OSError as error:
@@ -161,7 +164,7 @@ class PullSender:
                         break
                     data = data + more if data else more
                 if self.is_unchanged(handle, size, time) and len(data) == length:
-                    self.send_unit(ord("S"), head[:4], data)
+                    self.send_unit(FrameKind.PIECE, head[:4], data)
                     return
             elif self.send_raw_piece(handle, head[:4], at, length, size, time):
                 return
@@ -172,7 +175,7 @@ class PullSender:
 
     def send_change(self, number: bytes, size: int, time: int) -> None:
         """Report that the file no longer matches its listing. If ``time`` is 0, ``size`` is an error number."""
-        self.frames.send_frame(ord("c"), number, FILE_STATE.pack(size, time))
+        self.frames.send_frame(FrameKind.CHANGED, number, FILE_STATE.pack(size, time))
 
     def is_unchanged(self, handle: int, size: int, time: int) -> bool:
         now = os.fstat(handle)
@@ -193,14 +196,14 @@ class PullSender:
         if not self.is_unchanged(handle, size, time):
             return False
         head = UNIT_HEADER.pack(struct.unpack(">I", number)[0], RAW, self.digest_kind, length, made.digest())
-        begun = clock.time()
-        self.frames.send_header(ord("S"), head, length)
+        started_at = clock.time()
+        self.frames.send_header(FrameKind.PIECE, head, length)
         self.frames.send_file(handle, at, length)
-        self.adjust_level(0.0, clock.time() - begun)
+        self.adjust_level(0.0, clock.time() - started_at)
         return True
 
     def send_unit(self, kind: int, number: bytes, data: bytes) -> None:
-        begun = clock.time()
+        started_at = clock.time()
         found, used = compute_digest(self.digest_kind, data), RAW
         body: bytes | memoryview = data
         if self.compression_level():
@@ -211,7 +214,7 @@ class PullSender:
         head = UNIT_HEADER.pack(struct.unpack(">I", number)[0], used, self.digest_kind, len(data), found)
         self.frames.send_frame(kind, head, body)
         if used != RAW or not self.compression_level():
-            self.adjust_level(middle - begun, clock.time() - middle)
+            self.adjust_level(middle - started_at, clock.time() - middle)
 
     def compression_level(self) -> int:
         return COMPRESSION_LEVELS[self.level_index]
@@ -228,14 +231,18 @@ class PullSender:
             head, name, lambda handle, size: digest_blocks(handle, size, self.digest_kind)
         )
         if found is not None:
-            self.frames.send_frame(ord("b"), head[:4] + struct.pack(">B", self.digest_kind), found)
+            self.frames.send_frame(
+                FrameKind.BLOCK_DIGESTS, head[:4] + struct.pack(">B", self.digest_kind), found
+            )
 
     def send_extents(self, head: bytes, name: bytes) -> None:
         found = self.read_if_unchanged(
             head, name, lambda handle, size: list_extents(handle, size, MAX_EXTENTS)
         )
         if found is not None:
-            self.frames.send_frame(ord("h"), head[:4], b"".join(EXTENT.pack(*extent) for extent in found))
+            self.frames.send_frame(
+                FrameKind.EXTENTS, head[:4], b"".join(EXTENT.pack(*extent) for extent in found)
+            )
 
     def read_if_unchanged(self, head: bytes, name: bytes, read: "Callable[[int, int], Any]") -> "Any":
         """Return ``read(handle, size)`` of an open file; if the file has changed, report that and return None."""
@@ -256,7 +263,7 @@ class PullSender:
         return None
 
     def send_file_digest(self, head: bytes, name: bytes) -> None:
-        self.frames.send_frame(ord("v"), head, digest_path(name) or bytes(16))
+        self.frames.send_frame(FrameKind.DIGEST, head, digest_path(name) or bytes(16))
 
 
 def serve_pull(sources: "list[bytes]") -> None:

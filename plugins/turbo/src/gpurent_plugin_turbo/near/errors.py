@@ -33,7 +33,7 @@ def remote_os_error(number: int, name: bytes) -> api.TransferError:
 
 def decode_error_rows(body: bytes | memoryview) -> list[tuple[bytes, str]]:
     """Return the names and messages of a table of `make_error_row` rows."""
-    return [(row[4], row[5].decode("utf-8", "replace")) for row in decode_table(body)[0]]
+    return [(name, message.decode("utf-8", "replace")) for *_row, name, message in decode_table(body)[0]]
 
 
 def raise_push_failures(failures: Sequence[tuple[bytes, str]]) -> None:

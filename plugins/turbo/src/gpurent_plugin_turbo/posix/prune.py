@@ -9,7 +9,7 @@ from gpurent.api import PushRequest, TransferError, escape_name
 from gpurent_plugin_turbo import _
 from gpurent_plugin_turbo.near.connection.command_connection import CommandConnection
 from gpurent_plugin_turbo.near.errors import printable_name
-from gpurent_plugin_turbo.near.prune import ExtraneousFilter, raise_prune_failures
+from gpurent_plugin_turbo.near.prune import ExtraneousFilter, RemoteEntry, raise_prune_failures
 from gpurent_plugin_turbo.posix.listing import iter_listing, make_list_script
 from gpurent_plugin_turbo.posix.machine_tools import MachineTools
 from gpurent_plugin_turbo.posix.scripts import (
@@ -20,8 +20,7 @@ from gpurent_plugin_turbo.posix.scripts import (
     split_name,
 )
 from gpurent_plugin_turbo.posix.shell import PosixShell, reporting_violations
-from gpurent_plugin_turbo.shared.annotations import TableRow
-from gpurent_plugin_turbo.shared.wire import FILE, FOLDER, MISSING
+from gpurent_plugin_turbo.shared.wire import FOLDER, MISSING
 
 
 class PosixPruner:
@@ -42,28 +41,28 @@ class PosixPruner:
                     _("the machine has no find or stat that can list its files"),
                     hint=_("Omit --delete, or install python3 on the machine."),
                 )
-            rows = self._filter.select_rows(self._list_rows())
+            entries = self._filter.select_entries(self._list_entries())
             if not self._dry_run:
-                self._delete_rows(rows)
-        return tuple(printable_name(row[4]) for row in rows)
+                self._delete_entries(entries)
+        return tuple(printable_name(entry.name) for entry in entries)
 
-    def _list_rows(self) -> list[TableRow]:
+    def _list_entries(self) -> list[RemoteEntry]:
         enter = b"cd -- %s 2>/dev/null || report_missing\n" % quote_path(self._target)
-        rows: list[TableRow] = []
+        entries: list[RemoteEntry] = []
         for words in batch_words(quote_path(name) if name else b"." for name, _path in self._filter.folders):
-            rows.extend(
-                (FOLDER if entry.kind == FOLDER else FILE, 0, 0, 0, entry.name, b"")
+            entries.extend(
+                RemoteEntry(entry.name, entry.kind == FOLDER)
                 for entry in iter_listing(self._shell, make_list_script(words, enter))
                 if entry.kind < MISSING
             )
-        return rows
+        return entries
 
-    def _delete_rows(self, rows: list[TableRow]) -> None:
-        groups = groupby(rows, key=lambda row: (split_name(row[4])[0], row[0] == FOLDER))
+    def _delete_entries(self, entries: list[RemoteEntry]) -> None:
+        groups = groupby(entries, key=lambda entry: (split_name(entry.name)[0], entry.is_folder))
         lines = [
             b"prune %s %s %s\n" % (b"folder" if is_folder else b"file", quote_word(above), b" ".join(words))
             for (above, is_folder), group in groups
-            for words in batch_words(quote_path(split_name(row[4])[1]) for row in group)
+            for words in batch_words(quote_path(split_name(entry.name)[1]) for entry in group)
         ]
         start = PRUNE_FUNCTIONS + b"cd -- %s || fail\nfind_root\n" % quote_path(self._target)
         failures: list[bytes] = []

@@ -78,7 +78,7 @@ class PosixPuller:
 
     def run(self) -> TransferReport:
         """Download everything; missing sources are reported at the end, after the others have arrived."""
-        begun = monotonic()
+        started_at = monotonic()
         with closing(self._target), reporting_violations():
             failures = self._fetch_sources()
             self._policy.create_links(self._target)
@@ -88,7 +88,7 @@ class PosixPuller:
             total=self._policy.size,
             sent=self._shell.bytes_read,
             resumed=self.resumed,
-            seconds=monotonic() - begun,
+            seconds=monotonic() - started_at,
             skipped=tuple(self._policy.skipped),
         )
 

@@ -65,7 +65,7 @@ class PosixPusher:
 
     def run(self) -> TransferReport:
         """Send everything; files that could not be sent are reported at the end."""
-        begun = monotonic()
+        started_at = monotonic()
         self._scan.check_sources()
         entries = list(self._scan.iter_entries())
         with reporting_violations():
@@ -81,7 +81,7 @@ class PosixPusher:
             total=self._scan.size,
             sent=self._shell.bytes_sent,
             resumed=self.resumed,
-            seconds=monotonic() - begun,
+            seconds=monotonic() - started_at,
             skipped=tuple(self._scan.skipped),
         )
 

@@ -199,7 +199,7 @@ class PosixShell:
 
     def _send_script(self, frames: FrameStream, line: bytes, payload: Iterable[bytes], timer: Timer) -> None:
         """Send the script. A machine that stops reading has already said why, so that is no error here."""
-        begun, size, waits = monotonic(), 0, True
+        started_at, size, waits = monotonic(), 0, True
         try:
             frames.write(line)
             for data in payload:
@@ -215,7 +215,7 @@ class PosixShell:
             timer.start()
         self.bytes_sent += size
         if size > MIB:
-            self.rate = size / (monotonic() - begun)
+            self.rate = size / (monotonic() - started_at)
 
     def _limit_rate(self, size: int) -> None:
         if (seconds := self._bandwidth.reserve(size)) > 0:

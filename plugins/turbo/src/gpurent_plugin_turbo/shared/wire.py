@@ -19,16 +19,36 @@ IO_SIZE = 1 << 18
 SMALL_WRITE = 1 << 17  # an eighth of a pipe
 MAX_FRAME = 64 << 20
 
+
+class FrameKind:
+    """What a frame is: the first byte of its header. The remote side is the machine, the local one this computer."""
+
+    # From the remote side: its first frame; an error, after which nothing more comes.
+    HELLO, ERROR = b"OE"
+    # Push, from the local side: entries; small files; a piece of a large file; a large file is complete; no more comes.
+    MANIFEST, PACK, PIECE, COMMIT, FINISH = b"MPSCF"
+    # Push, from the remote side: what is needed of a manifest; an acknowledgement; everything is done.
+    MANIFEST_ANSWER, ACK, FINISHED = b"NAZ"
+    # Push and pull: the local side asks for digests of the blocks of a large file that exist; the answer.
+    BLOCK_DIGESTS_REQUEST, BLOCK_DIGESTS = b"Bb"
+    # Pull: requests of the local side.
+    MANIFEST_REQUEST, PACK_REQUEST, PIECE_REQUEST, EXTENTS_REQUEST, DIGEST_REQUEST = b"mGgHV"
+    # Their answers are MANIFEST, PACK, PIECE and these; CHANGED: the file is no longer as it was listed.
+    EXTENTS, DIGEST, CHANGED = b"hvc"
+    # Prune: entries that exist, from the remote side, until FINISHED; entries to delete, answered by ACK.
+    LISTING, DELETE = b"LD"
+
+
 # push
 MANIFEST = struct.Struct(">IQ")  # number, bytes sent without a request
-HAVE, NEED, BASE = 0, 1, 2  # up to date; missing; a base for it exists
-SEGMENT = struct.Struct(">33sQQ")  # partial, offset, file size
+HAVE, NEED, COMPARE = 0, 1, 2  # up to date; to be sent; another version or a part exists, to compare with
+PUSHED_PIECE = struct.Struct(">33sQQ")  # partial, offset, file size
 COMMIT = struct.Struct(">33sHQqB")  # partial, mode, size, mtime, digest kind (0: none)
 ACK = struct.Struct(">IB")  # number, status
-DONE, BAD_DIGEST, NO_LIBRARY = 0, 1, 2
+DONE, BAD_DIGEST, NO_LIBRARY = 0, 1, 2  # NO_LIBRARY: the machine lacks libzstd or libxxhash
 
 # pull
-PIECE = struct.Struct(">IQQQq")  # number, offset, length, file size, mtime
+REQUESTED_PIECE = struct.Struct(">IQQQq")  # number, offset, length, file size, mtime
 FILE_STATE = struct.Struct(">Qq")  # size, mtime; or error number, 0
 EXTENT, MAX_EXTENTS = struct.Struct(">QQ"), 65536  # offset, length; the most that are sent
 SPARSE = b"sparse"  # in place of a link target: a file with holes
@@ -108,7 +128,7 @@ class FrameStream:
 
     def send_hello(self) -> None:
         """Send the remote side's first frame, which shows that its code runs."""
-        self.send_frame(ord("O"), sys.version.split()[0].encode())
+        self.send_frame(FrameKind.HELLO, sys.version.split()[0].encode())
 
     def send_header(self, kind: int, head: bytes, size: int) -> None:
         """Send the header of a frame whose body is sent separately."""

@@ -78,4 +78,6 @@ def _strip_source(lines: Iterable[str]) -> Iterator[str]:
                 yield f"{indent}0\n"  # the body might hold nothing else
             until = "" if text.endswith(_DOCSTRING_QUOTES) and len(text) > 3 else _DOCSTRING_QUOTES
         else:
-            yield f"{indent}{text}\n"
+            code, _, comment = text.partition("  # ")
+            is_in_string = '"' in comment or "'" in comment  # possibly
+            yield f"{indent}{text if is_in_string else code}\n"

@@ -29,8 +29,7 @@ class CompressionLevel:
     """The level that delivers a byte soonest; compressing and sending overlap, so the slower of the two counts.
 
     Level 0 sends uncompressed. The throughput is unknown at first, so ``current`` starts low; ``idle_level`` is used
-    while
-    nothing can be sent anyway.
+    while nothing can be sent anyway.
     """
 
     def __init__(self) -> None:
@@ -51,19 +50,18 @@ class CompressionLevel:
         with self._lock:
             self._compressed_bytes += raw
             self._speed[level] = (self._speed[level] * 3 + raw / seconds) / 4
-            fresh = compressed / raw
-            self._measured_ratio[level] = (self._measured_ratio.get(level, fresh) * 3 + fresh) / 4
+            ratio = compressed / raw
+            self._measured_ratio[level] = (self._measured_ratio.get(level, ratio) * 3 + ratio) / 4
 
-    def raise_for_long_path(self, rtt: float, waits: bool) -> None:
-        """Raise the initial level on a high-latency path, where the first bytes should be few.
+    def raise_for_slow_start(self, rtt: float, has_time: bool) -> None:
+        """Raise the initial level where slow start takes long, so that the first bytes are few.
 
-        ``waits``: other work covers the compression time (a login, or enough data in flight); otherwise the stream
-        would be
-        idle until the next bytes are ready.
+        ``has_time``: other work covers the compression time (a login, or enough data in flight); otherwise the stream
+        would have nothing to send until the next bytes are ready.
         """
         with self._lock:
             if not self._rate:
-                self.current = max(self.current, MAX_UNRATED_LEVEL if waits or rtt > 0.03 else 3)
+                self.current = max(self.current, MAX_UNRATED_LEVEL if has_time or rtt > 0.03 else 3)
 
     def _estimate_ratio(self, level: int) -> float:
         """Return compressed size over original size: measured, or derived from the nearest measured level."""
@@ -72,28 +70,26 @@ class CompressionLevel:
         known = min(self._measured_ratio, key=lambda other: abs(other - level))
         return self._measured_ratio[known] * self._relative_size[level] / self._relative_size[known]
 
-    def record_rate(self, rate: float, *, saturated: bool, low_latency: bool) -> None:
+    def record_rate(self, rate: float, *, is_queue_backed_up: bool, is_low_latency: bool) -> None:
         """Record that the streams carry ``rate`` bytes per second and choose the level again.
 
-        ``saturated``: finished units are waiting, so this rate is all that the streams can carry. Otherwise the streams
-        are
-        waiting for data and could carry more; the estimate then rises until units have to wait.
-        On a ``low_latency`` path the streams and the compression compete for processors, so the streams show their full
-        rate
-        only while they carry uncompressed data.
+        ``is_queue_backed_up``: finished units are waiting, so this rate is all that the streams can carry. Otherwise
+        the streams are waiting for data and could carry more; the estimate then rises until units have to wait.
+        ``is_low_latency``: on such a path the streams and the compression compete for processors, so the streams show
+        their full rate only while they carry uncompressed data.
         """
         now = monotonic()
-        if now - self._rated_at < 0.1 or not (rate or low_latency):
+        if now - self._rated_at < 0.1 or not (rate or is_low_latency):
             return
         with self._lock:
             self._rated_at = now
-            if low_latency and self.current:
+            if is_low_latency and self.current:
                 if now < self._probe_at or self._compressed_bytes < MIN_COMPRESSED_BYTES:
                     return
                 self._rate, self._probe_at = UNLIMITED_RATE, now + PROBE_SECONDS
-            elif low_latency and (now < self._probe_at or not rate):
+            elif is_low_latency and (now < self._probe_at or not rate):
                 return
-            elif saturated:
+            elif is_queue_backed_up:
                 self._rate = rate if self._rate in (0.0, UNLIMITED_RATE) else (self._rate + rate) / 2
             else:
                 self._rate = max(self._rate * 1.5, rate)
@@ -103,7 +99,7 @@ class CompressionLevel:
                 (level for level in (0, *self._speed) if not slow_start or level <= MAX_UNRATED_LEVEL),
                 key=self._seconds_per_byte,
             )
-            if low_latency and self.current:
+            if is_low_latency and self.current:
                 self._probe_interval = min(self._probe_interval * 2, 30.0)
                 self._probe_at = now + self._probe_interval
 
@@ -115,7 +111,7 @@ class CompressionLevel:
 
 
 class AckRate:
-    """Acknowledged bytes per second while anything was in flight, and the credit that follows from them."""
+    """Acknowledged bytes per second while anything was in flight, and how much may be in flight at that rate."""
 
     def __init__(self) -> None:
         self._started = 0.0
@@ -134,16 +130,15 @@ class AckRate:
         self._span += now - self._started
         self._started = 0.0 if idle else now
         if self._span > 0.2:
-            fresh = self._bytes / self._span
-            self.value = fresh if not self.value else (self.value + fresh) / 2
+            rate = self._bytes / self._span
+            self.value = rate if not self.value else (self.value + rate) / 2
             self._bytes, self._span = 0, 0.0
 
-    def compute_credit(self, rtt: float, first: bool) -> int:
+    def compute_max_in_flight(self, rtt: float, first: bool) -> int:
         """Return how many bytes may be unacknowledged.
 
         It is 0.3 s of this stream's rate, so that no stream finishes long after the others; more if ``rtt`` (seconds)
-        is
-        high.
+        is high.
         """
         if not self.value:
             return (4 if first or rtt < 0.01 else 2) * MIB

@@ -10,24 +10,24 @@ from time import monotonic
 from gpurent import api
 from gpurent_plugin_turbo.near.connection.command_connection import CommandConnection
 from gpurent_plugin_turbo.near.connection.rate_control import MIB, AckRate
-from gpurent_plugin_turbo.near.connection.tcp_tuning import LONG_RTT
+from gpurent_plugin_turbo.near.connection.tcp_tuning import SLOW_START_RTT
 from gpurent_plugin_turbo.shared.annotations import Any
 
 SECOND_STREAM_BYTES = 12 * MIB  # above this size a second stream is worth its login
 SAMPLE_SECONDS = 2.0  # how long the total rate is measured
 MIN_GAIN = 1.15  # a new stream must have raised the rate by this factor
-HIGH_LATENCY_RTT = 0.015  # seconds; above this RTT one stream may be slower than the path
-SLOW_START_STREAMS = 2  # opened at once on a high-latency path
+MULTI_STREAM_RTT = 0.015  # seconds; above this RTT one stream may be slower than the path
+SLOW_START_STREAMS = 2  # opened at once where slow start takes long
 MIN_SECONDS_LEFT = 8.0  # with less time left, another stream is not worth its login
 MIN_BYTES_WAITING = MIB  # with less to send, slow start does not matter
 LOW_LATENCY_RTT = 0.002  # seconds; below this RTT the path is hardly the bottleneck
-MAX_SILENCE = 300.0  # seconds without a byte, so that nothing hangs forever
-SLOW_DISK_RATE = 20e6  # bytes per second that a slow disk can be read at
-MAX_DISK_SECONDS = 7200.0  # the most that one large file may add
+MAX_SILENCE = 300.0  # seconds without a byte after which the connection is given up
+SLOW_DISK_RATE = 20e6  # assumed read rate of a slow disk, bytes per second
+MAX_DISK_SECONDS = 7200.0  # the longest extra silence that one `allow_disk_read` grants
 Frame = tuple[int, bytes, bytes]  # kind, head, body
 
 
-class IdleTimeout:
+class SilenceTimeout:
     """Counts seconds without a byte. Not thread-safe."""
 
     def __init__(self) -> None:
@@ -51,7 +51,7 @@ class IdleTimeout:
 
 
 class TransferStream:
-    """One connection and what is in flight on it, by number."""
+    """One connection, and its unacknowledged units or requests by number."""
 
     def __init__(self, connection: CommandConnection, first: bool) -> None:
         self.connection, self.frames, self.is_first = connection, connection.frames, first
@@ -60,18 +60,19 @@ class TransferStream:
         self.rate = AckRate()
         self.opened_at = monotonic()
         self.send_lock = Lock()  # for streams on which several threads send
-        self.handshaken = self.is_lost = False
-        self.finish_sent = self.finished = False  # told that no more will come; has acknowledged that
+        self.is_handshaken = self.is_lost = False
+        self.is_finish_sent = False  # we have told the remote side that no more will come
+        self.is_finished = False  # the remote side has answered that it has done everything
 
     @property
-    def credit(self) -> int:
-        return self.rate.compute_credit(self.connection.tuned_socket.rtt, self.is_first)
+    def max_in_flight(self) -> int:
+        return self.rate.compute_max_in_flight(self.connection.tuned_socket.rtt, self.is_first)
 
 
 class StreamPool(ABC):
     """Streams and their threads. `stop` may be called from any thread; ``_condition`` guards all shared state.
 
-    Whoever waits only for the end uses ``_end_condition``: a wake-up for each unit costs more than the unit.
+    Threads that wait only for the end wait on ``_end_condition``; waking them for every unit would be expensive.
     """
 
     def __init__(self, open_connection: Callable[[bool], CommandConnection], max_streams: int) -> None:
@@ -79,7 +80,7 @@ class StreamPool(ABC):
         lock = RLock()
         self._condition, self._end_condition = Condition(lock), Condition(lock)
         self._error: BaseException | None = None
-        self._stopped = self._finished = self._tuning_started = False
+        self._is_stopped = self._is_finished = self._is_adjusting = False
         self._streams: list[TransferStream] = []
         self._threads: list[Thread] = []
 
@@ -97,18 +98,18 @@ class StreamPool(ABC):
 
     def stop(self) -> None:
         with self._condition:
-            self._stopped = True
+            self._is_stopped = True
             self._wake_all()
         for stream in list(self._streams):
             stream.connection.abort()
 
     @property
     def _is_over(self) -> bool:
-        return self._stopped or self._finished or self._error is not None
+        return self._is_stopped or self._is_finished or self._error is not None
 
     def _mark_finished(self) -> None:
         """Mark the transfer as finished. The condition must be held."""
-        self._finished = True
+        self._is_finished = True
         self._wake_all()
 
     def _wake_all(self) -> None:
@@ -119,21 +120,25 @@ class StreamPool(ABC):
         with self._condition:
             while not self._is_over:
                 self._end_condition.wait(1.0)
-                self._check_silence()
+                self._check_timeouts()
 
-    def _check_silence(self) -> None:
-        """Give up streams whose remote side never answers; nothing may hang forever. The condition must be held."""
+    def _check_timeouts(self) -> None:
+        """Give up what has been waited for too long. The condition must be held."""
+        self._check_handshakes()
+
+    def _check_handshakes(self) -> None:
+        """Give up streams whose remote side has not sent its first frame in time. The condition must be held."""
         for stream in list(self._streams):
-            silent = monotonic() - stream.opened_at
+            waited = monotonic() - stream.opened_at
             if (
-                stream.handshaken
+                stream.is_handshaken
                 or stream.is_lost
                 or self._is_over
-                or silent < stream.connection.handshake_timeout
+                or waited < stream.connection.handshake_timeout
             ):
                 continue
             if stream.is_first:
-                self._error = api.idle_timeout_error()
+                self._error = api.silence_timeout_error()
             else:
                 stream.connection.abort()
 
@@ -144,17 +149,17 @@ class StreamPool(ABC):
         for stream in self._streams:
             stream.connection.close()
 
-    def _start_thread(self, work: Callable[..., None], *given: object) -> None:
-        def guarded() -> None:
+    def _start_thread(self, work: Callable[..., None], *args: object) -> None:
+        def run_and_catch() -> None:
             try:
-                work(*given)
-            except BaseException as error:  # noqa: BLE001 - carried over to the thread that waits
+                work(*args)
+            except BaseException as error:  # noqa: BLE001 - re-raised by the thread that waits for the end
                 with self._condition:
                     if not self._is_over:
                         self._error = error
                     self._wake_all()
 
-        thread = Thread(target=guarded, daemon=True)
+        thread = Thread(target=run_and_catch, daemon=True)
         self._threads.append(thread)
         thread.start()
 
@@ -167,48 +172,53 @@ class StreamPool(ABC):
 
     def _add_streams_for_size(self, size: int) -> None:
         """Open a second stream if there is much to send, and start adding more while they help."""
-        if not self._tuning_started and self._max_streams > 1 and size > SECOND_STREAM_BYTES:
-            self._tuning_started = True
-            if len(self._streams) < 2 and not self._is_long_path():
+        if not self._is_adjusting and self._max_streams > 1 and size > SECOND_STREAM_BYTES:
+            self._is_adjusting = True
+            if len(self._streams) < 2 and not self._needs_parallel_logins():
                 self._add_stream()
-            self._start_thread(self._tune_stream_count)
+            self._start_thread(self._adjust_stream_count)
 
-    def _is_high_latency(self) -> bool:
+    def _is_one_stream_too_slow(self) -> bool:
+        """Return whether the RTT is so high that one stream may be slower than the path."""
         times = [stream.rate.rtt for stream in self._streams if stream.rate.rtt]
-        return min(times, default=0.0) > HIGH_LATENCY_RTT
+        return min(times, default=0.0) > MULTI_STREAM_RTT
 
     def _path_rtt(self) -> float:
         """Return the RTT in seconds as the kernel measured it, available before any answer; 0.0 if unknown."""
         return self._streams[0].connection.tuned_socket.rtt if self._streams else 0.0
 
-    def _is_long_path(self) -> bool:
-        """Return whether `_open_slow_start_streams` opens the second stream."""
-        return self._path_rtt() >= LONG_RTT and self._streams[0].connection.needs_login
+    def _is_low_latency(self) -> bool:
+        """Return whether the path is known to be a low-latency one."""
+        return 0 < self._path_rtt() < LOW_LATENCY_RTT
+
+    def _needs_parallel_logins(self) -> bool:
+        """Return whether slow start takes long and streams log in, so that `_open_slow_start_streams` opens several."""
+        return self._path_rtt() >= SLOW_START_RTT and self._streams[0].connection.needs_login
 
     def _open_slow_start_streams(self) -> None:
-        """Open several streams at once on a high-latency path, where slow start takes long; they log in in parallel."""
+        """Open several streams at once where slow start takes long; they log in in parallel."""
         with self._condition:
-            self._condition.wait_for(lambda: self._has_started() or self._path_rtt() > 0, 1.0)
-            if not self._is_long_path():
+            self._condition.wait_for(lambda: self._is_started_or_over() or self._path_rtt() > 0, 1.0)
+            if not self._needs_parallel_logins():
                 return
             self._condition.wait_for(
-                lambda: self._has_started() or self._count_waiting_bytes() > MIN_BYTES_WAITING, 1.0
+                lambda: self._is_started_or_over() or self._count_waiting_bytes() > MIN_BYTES_WAITING, 1.0
             )
-            if self._has_started():
+            if self._is_started_or_over():
                 return
         while len(self._streams) < min(SLOW_START_STREAMS, self._max_streams):
             self._add_stream()
 
-    def _has_started(self) -> bool:
-        return self._is_over or self._streams[0].handshaken
+    def _is_started_or_over(self) -> bool:
+        return self._is_over or self._streams[0].is_handshaken
 
     @abstractmethod
     def _count_waiting_bytes(self) -> int:
         """Return the bytes known to be needed that no stream carries yet."""
 
-    def _tune_stream_count(self) -> None:
-        """Add streams while they raise the rate: on a lossy path several streams lose less than one does."""
-        before = 0.0
+    def _adjust_stream_count(self) -> None:
+        """Add streams while they raise the rate: on a lossy path a loss slows only one of several streams."""
+        rate_before = 0.0
         self._measure_rate(1.0)  # the rate during slow start means nothing
         while len(self._streams) < self._max_streams:
             rate = self._measure_rate(SAMPLE_SECONDS)
@@ -216,17 +226,17 @@ class StreamPool(ABC):
                 if self._is_over:
                     return
                 alive = [stream.connection.tuned_socket for stream in self._streams if not stream.is_lost]
-                worth = (
+                is_worthwhile = (
                     self._is_saturated()
-                    and self._is_high_latency()
+                    and self._is_one_stream_too_slow()
                     and any(tuned_socket.is_lossy() for tuned_socket in alive)
                     and self._count_waiting_bytes() > MIN_SECONDS_LEFT * rate
                 )
-            if not worth:
+            if not is_worthwhile:
                 continue
-            if rate < before * MIN_GAIN:
+            if rate < rate_before * MIN_GAIN:
                 return
-            before = rate
+            rate_before = rate
             self._add_stream()
 
     def _measure_rate(self, seconds: float) -> float:

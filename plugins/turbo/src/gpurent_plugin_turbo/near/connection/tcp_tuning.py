@@ -20,7 +20,7 @@ FIND_SOCKET_TIMEOUT = 5.0  # seconds within which ssh must have opened its conne
 LOGIN_INTERVAL, IDLE_INTERVAL = 0.001, 0.004  # seconds between two rounds, during a login and afterwards
 LOGIN_SECONDS = 1.5
 MAX_LOSS_RATIO = 3e-4  # of all segments; more than a full queue would drop
-LONG_RTT = 0.008  # seconds; from this RTT on slow start takes long
+SLOW_START_RTT = 0.008  # seconds; from this RTT on slow start takes long
 SLOW_START_BYTES = 64 << 10  # a smaller congestion window is still in slow start
 CANDIDATE_DESCRIPTORS = range(3, 8)  # ssh opens few descriptors before it connects
 
@@ -105,7 +105,7 @@ class TunedSocket:
         """Return the bytes that fill the congestion window in slow start; 0 afterwards and on low-latency paths."""
         held = self._socket  # another thread may close it
         try:
-            if held is None or read_min_rtt(held) < LONG_RTT:
+            if held is None or read_min_rtt(held) < SLOW_START_RTT:
                 return 0
             size = read_congestion_window(held)
         except OSError:

@@ -10,7 +10,7 @@ from gpurent.api import (
     FileProblem,
     PullRequest,
     SafeDir,
-    SkippedName,
+    SkippedFile,
     deep_folder_error,
     describe_bad_link,
     download_failures_error,
@@ -61,7 +61,7 @@ class NamePolicy:
         self._roots = [posixpath.basename(posixpath.normpath(source)) for source in request.sources]
         self._link_bytes_left = MAX_LINK_BYTES
         self._files_seen = 0
-        self.skipped: list[SkippedName] = []
+        self.skipped: list[SkippedFile] = []
         self.missing_sources: list[str] = []
         self.links: list[tuple[Name, bytes]] = []
         self.entries_seen = self.size = self.files = 0
@@ -69,7 +69,7 @@ class NamePolicy:
     def check_sources(self) -> None:
         """Raise a `TransferError` before anything is transferred if a source's name cannot be used locally."""
         for source, root in zip(self._request.sources, self._roots, strict=True):
-            if why := name_reject_reason(root, self._request.limits.name):
+            if why := name_reject_reason(root, self._request.limits.max_name_bytes):
                 raise source_name_error(escape_name(source), why)
 
     def accept_entry(self, target: SafeDir, source: int, kind: int, size: int, raw: bytes) -> Name | None:
@@ -84,7 +84,7 @@ class NamePolicy:
         why = ""
         for part in parts:
             try:
-                why = why or name_reject_reason(part.decode(), self._request.limits.name)
+                why = why or name_reject_reason(part.decode(), self._request.limits.max_name_bytes)
             except UnicodeDecodeError:
                 why = FileProblem.NOT_UTF8.text
         if not why and parts[0] != self._roots[source].encode():
@@ -109,7 +109,7 @@ class NamePolicy:
         """Keep a symbolic link until every file is here, or skip it."""
         try:
             place = [part.decode() for part in name[:-1]]
-            why = link_reject_reason(place, target.decode(), self._roots, self._request.limits.name)
+            why = link_reject_reason(place, target.decode(), self._roots, self._request.limits.max_name_bytes)
         except UnicodeDecodeError:
             why = _("its target is not valid UTF-8")
         self._link_bytes_left -= sum(map(len, name)) + len(target)
@@ -128,7 +128,7 @@ class NamePolicy:
 
     def skip_name(self, raw: bytes, why: str) -> None:
         if len(self.skipped) < 10_000:
-            self.skipped.append(SkippedName(name=escape_name(raw.decode("utf-8", "replace")), reason=why))
+            self.skipped.append(SkippedFile(name=escape_name(raw.decode("utf-8", "replace")), reason=why))
 
     def count_entry(self, kind: int, size: int, raw: bytes) -> None:
         limits = self._request.limits
@@ -136,7 +136,7 @@ class NamePolicy:
         self._files_seen += kind == FILE
         self.size += size if kind == FILE else 0
         self._check_limits()
-        if kind != MISSING and raw.count(b"/") > limits.depth:
+        if kind != MISSING and raw.count(b"/") > limits.max_depth:
             raise deep_folder_error(printable_name(raw), limits)
 
     def update_file(self, file: RemoteFile, size: int, time: int) -> None:
@@ -148,9 +148,9 @@ class NamePolicy:
         """Raise a `TransferError` if a limit is exceeded; entries that are not files may be as many again."""
         limits = self._request.limits
         if (
-            self._files_seen > limits.files
-            or self.entries_seen > 2 * limits.files
-            or self.size > limits.total
+            self._files_seen > limits.max_files
+            or self.entries_seen > 2 * limits.max_files
+            or self.size > limits.max_total_bytes
         ):
             raise too_many_remote_files_error(limits)
 

@@ -11,10 +11,10 @@ from time import monotonic
 
 from attrs import define, field
 
-from gpurent.api import Progress, PullRequest, SafeDir, idle_timeout_error
+from gpurent.api import Progress, PullRequest, SafeDir, silence_timeout_error
 from gpurent_plugin_turbo.near.connection.command_connection import CommandConnection
 from gpurent_plugin_turbo.near.connection.rate_control import MIB
-from gpurent_plugin_turbo.near.connection.stream_pool import Frame, IdleTimeout, StreamPool, TransferStream
+from gpurent_plugin_turbo.near.connection.stream_pool import Frame, SilenceTimeout, StreamPool, TransferStream
 from gpurent_plugin_turbo.near.pull.name_policy import NamePolicy, RemoteFile
 from gpurent_plugin_turbo.shared.annotations import TableRow
 from gpurent_plugin_turbo.shared.files import make_partial_name
@@ -23,9 +23,10 @@ from gpurent_plugin_turbo.shared.wire import (
     FILE_STATE,
     LINK,
     MAX_FRAME,
-    PIECE,
+    REQUESTED_PIECE,
     SPARSE,
     ConnectionEnded,
+    FrameKind,
     ProtocolViolation,
     decode_table,
     encode_table,
@@ -86,15 +87,15 @@ class PullScheduler(StreamPool):
         self._is_listing_done = False
         self._failures: list[tuple[str, str]] = []
         self._target = SafeDir(request.target)
-        self._idle_timeout = IdleTimeout()
+        self._silence_timeout = SilenceTimeout()
 
     def _count_waiting_bytes(self) -> int:
         return sum(file.size for file in self._small_files)
 
-    def _check_silence(self) -> None:
-        super()._check_silence()
-        if self._idle_timeout.has_expired(self._count_transferred_bytes()) and not self._is_over:
-            self._error = idle_timeout_error()
+    def _check_timeouts(self) -> None:
+        super()._check_timeouts()
+        if self._silence_timeout.has_expired(self._count_transferred_bytes()) and not self._is_over:
+            self._error = silence_timeout_error()
 
     # manifest
 
@@ -152,7 +153,7 @@ class PullScheduler(StreamPool):
             self._request_more(stream)
 
     def _request_more(self, stream: TransferStream) -> None:
-        """Request as much as this stream's credit allows. Does not block for long: requests are short."""
+        """Request as much as may be in flight on this stream. Does not block for long: requests are short."""
         if not stream.send_lock.acquire(blocking=False):
             return
         try:
@@ -186,8 +187,8 @@ class PullScheduler(StreamPool):
         wants_more = not self._is_listing_done and len(self._small_files) < MAX_WAITING_FILES
         if stream.is_first and wants_more and self._manifests_requested < MAX_MANIFESTS:
             self._manifests_requested += 1
-            return ord("m"), b"", b""
-        if stream.in_flight > stream.credit // 2 or len(stream.unacked) > 16:
+            return FrameKind.MANIFEST_REQUEST, b"", b""
+        if stream.in_flight > stream.max_in_flight // 2 or len(stream.unacked) > 16:
             return None
         self._last_number += 1
         if self._to_verify:
@@ -214,7 +215,7 @@ class PullScheduler(StreamPool):
             size += files[-1].size
         head = self._register_request(stream, PendingRequest(size, files))
         rows = [(FILE, 0, file.size, file.time, file.path, b"") for file in files]
-        return ord("G"), head, zlib.compress(encode_table(rows), 1)
+        return FrameKind.PACK_REQUEST, head, zlib.compress(encode_table(rows), 1)
 
     def _request_piece(self, stream: TransferStream) -> Frame | None:
         while self._downloads:
@@ -229,7 +230,8 @@ class PullScheduler(StreamPool):
                 length = most
             self._register_request(stream, PendingRequest(length, download=download, offset=at))
             file = download.file
-            return ord("g"), PIECE.pack(self._last_number, at, length, file.size, file.time), file.path
+            head = REQUESTED_PIECE.pack(self._last_number, at, length, file.size, file.time)
+            return FrameKind.PIECE_REQUEST, head, file.path
         return self._start_download(stream)
 
     def _piece_size(self) -> int:
@@ -249,12 +251,13 @@ class PullScheduler(StreamPool):
         if not ask_first:
             return self._request_piece(stream)
         if there:
-            self._idle_timeout.allow_disk_read(file.size)
+            self._silence_timeout.allow_disk_read(file.size)
+        kind = FrameKind.BLOCK_DIGESTS_REQUEST if there else FrameKind.EXTENTS_REQUEST
         head = self._register_request(stream, PendingRequest(0, download=download))
-        return ord("B") if there else ord("H"), head + FILE_STATE.pack(file.size, file.time), file.path
+        return kind, head + FILE_STATE.pack(file.size, file.time), file.path
 
     def _request_digest(self, stream: TransferStream) -> Frame:
         download = self._to_verify.popleft()
-        self._idle_timeout.allow_disk_read(download.file.size)
+        self._silence_timeout.allow_disk_read(download.file.size)
         request = PendingRequest(0, download=download, is_verification=True)
-        return ord("V"), self._register_request(stream, request), download.file.path
+        return FrameKind.DIGEST_REQUEST, self._register_request(stream, request), download.file.path

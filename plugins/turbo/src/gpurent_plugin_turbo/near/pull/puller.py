@@ -30,6 +30,7 @@ from gpurent_plugin_turbo.shared.wire import (
     TABLE_HEADER,
     UNIT_HEADER,
     ConnectionEnded,
+    FrameKind,
     ProtocolViolation,
     decode_table,
 )
@@ -43,12 +44,12 @@ class StreamPuller(PullScheduler):
 
     def run(self) -> TransferReport:
         """Download everything; missing sources are reported at the end, after the others have arrived."""
-        begun = monotonic()
+        started_at = monotonic()
         try:
             self._policy.check_sources()
             self._add_stream()
             self._wait_for_end()
-            if self._finished:
+            if self._is_finished:
                 self._policy.create_links(self._target)
         finally:
             self._shut_down()
@@ -63,7 +64,7 @@ class StreamPuller(PullScheduler):
             total=self._policy.size,
             sent=self._count_transferred_bytes(),
             resumed=self.resumed,
-            seconds=monotonic() - begun,
+            seconds=monotonic() - started_at,
             skipped=tuple(self._policy.skipped),
         )
 
@@ -99,18 +100,18 @@ class StreamPuller(PullScheduler):
 
     def _handle_frame(self, stream: TransferStream, kind: int, head: bytes, size: int, codec: Codec) -> None:
         handlers = {
-            ord("c"): self._handle_changed,
-            ord("b"): self._handle_block_digests,
-            ord("h"): self._handle_extents,
-            ord("v"): self._handle_digest,
+            FrameKind.CHANGED: self._handle_changed,
+            FrameKind.BLOCK_DIGESTS: self._handle_block_digests,
+            FrameKind.EXTENTS: self._handle_extents,
+            FrameKind.DIGEST: self._handle_digest,
         }
-        if kind == ord("O"):
+        if kind == FrameKind.HELLO:
             stream.frames.read(size)
-            stream.handshaken = True
+            stream.is_handshaken = True
             stream.connection.tuned_socket.mark_logged_in()
-        elif kind == ord("M") and stream.is_first:
+        elif kind == FrameKind.MANIFEST and stream.is_first:
             self._handle_manifest(head, bytes(stream.frames.read(size)))
-        elif kind in (ord("P"), ord("S")):
+        elif kind in (FrameKind.PACK, FrameKind.PIECE):
             self._handle_unit(stream, kind, head, size, codec)
         elif kind in handlers:
             handlers[kind](stream, head, bytes(stream.frames.read(size)))
@@ -168,7 +169,7 @@ class StreamPuller(PullScheduler):
     def _handle_unit(self, stream: TransferStream, kind: int, head: bytes, size: int, codec: Codec) -> None:
         number, codec_kind, digest_kind, length, expected = UNIT_HEADER.unpack(head)
         request: PendingRequest | None = stream.unacked.get(number)
-        if request is None or (kind == ord("P")) != bool(request.files):
+        if request is None or (kind == FrameKind.PACK) != bool(request.files):
             raise ProtocolViolation("an unrequested answer")
         table = TABLE_HEADER.size + ROW_BYTES * len(request.files) if request.files else 0
         if length > request.size + table:
@@ -253,7 +254,7 @@ class StreamPuller(PullScheduler):
     def _handle_block_digests(self, stream: TransferStream, head: bytes, theirs: bytes) -> None:
         download = self._pop_download(stream, head)
         size = download.file.size
-        self._idle_timeout.allow_disk_read(size)
+        self._silence_timeout.allow_disk_read(size)
         ranges, same = compare_blocks(digest_blocks(download.handle, size, head[4]), theirs, size)
         with self._condition:
             self.resumed += same
@@ -297,7 +298,7 @@ class StreamPuller(PullScheduler):
 
     def _handle_digest(self, stream: TransferStream, head: bytes, theirs: bytes) -> None:
         download = self._pop_download(stream, head)
-        self._idle_timeout.allow_disk_read(download.file.size)
+        self._silence_timeout.allow_disk_read(download.file.size)
         if digest_file(download.handle) == theirs:
             self._complete_download(download)
             return

@@ -12,14 +12,22 @@ from gpurent import api
 from gpurent_plugin_turbo.near.connection.command_connection import CommandConnection
 from gpurent_plugin_turbo.near.connection.rate_control import MIB, BandwidthLimit, CompressionLevel
 from gpurent_plugin_turbo.near.connection.stream_pool import LOW_LATENCY_RTT, StreamPool, TransferStream
-from gpurent_plugin_turbo.near.connection.tcp_tuning import LONG_RTT
+from gpurent_plugin_turbo.near.connection.tcp_tuning import SLOW_START_RTT
 from gpurent_plugin_turbo.near.errors import decode_name
 from gpurent_plugin_turbo.near.push.push_units import FilePack, FilePiece, LargeUpload, PushUnit
 from gpurent_plugin_turbo.near.push.scan import LARGE_FILE, SourceEntry, SourceScan
 from gpurent_plugin_turbo.near.push.unit_builder import UnitBuilder
 from gpurent_plugin_turbo.shared.codec import Codec
 from gpurent_plugin_turbo.shared.files import digest_path
-from gpurent_plugin_turbo.shared.wire import FILE, HAVE, MANIFEST, NEED, ProtocolViolation, encode_table
+from gpurent_plugin_turbo.shared.wire import (
+    FILE,
+    HAVE,
+    MANIFEST,
+    NEED,
+    FrameKind,
+    ProtocolViolation,
+    encode_table,
+)
 
 MANIFEST_ENTRIES = 2048
 FIRST_MANIFEST_ENTRIES = 192  # entries, doubled for each further manifest, so that building starts early
@@ -44,6 +52,7 @@ class PushQueue(StreamPool):
     ) -> None:
         super().__init__(open_connection, max_streams)
         self.scan, self._progress = SourceScan(request), progress
+        # `mark_first_push`: the target is probably empty, so every file is sent without asking what exists there.
         self._is_first_push, self._full_verify = first_push, request.verify == "full"
         self._bandwidth = BandwidthLimit(request.bandwidth_limit)
         self._level = CompressionLevel()
@@ -56,11 +65,11 @@ class PushQueue(StreamPool):
         self._retry_tasks: deque[FilePack | FilePiece] = deque()
         self._ready_units: deque[PushUnit] = deque()
         self._ready_bytes = self._building_count = self._last_number = 0
-        self._is_scan_done = self._was_last_compressed = self._finish_sent = False
+        self._is_scan_done = self._was_last_compressed = self._is_finish_queued = False
         self._control_frames: deque[tuple[int, bytes, bytes]] = deque()
         self._pending_commits: dict[int, LargeUpload] = {}
         self._stale_uploads: list[LargeUpload] = []  # abandoned, but a stream may still read from them
-        self._awaiting_base: dict[int, LargeUpload] = {}
+        self._awaiting_block_digests: dict[int, LargeUpload] = {}
         # results
         self.sent = self.resumed = 0
         self.seconds = 0.0
@@ -108,7 +117,7 @@ class PushQueue(StreamPool):
             self._queue_files(files)
             unasked = self._count_disk_bytes([]) if self._is_first_push else 0
             self._manifests[number] = (chunk, unasked)
-            self._control_frames.append((ord("M"), MANIFEST.pack(number, unasked), body))
+            self._control_frames.append((FrameKind.MANIFEST, MANIFEST.pack(number, unasked), body))
             self._condition.notify_all()
 
     def _has_space(self) -> bool:
@@ -137,7 +146,10 @@ class PushQueue(StreamPool):
     def _split_manifest_answer(
         self, chunk: list[SourceEntry], body: bytes
     ) -> tuple[list[tuple[SourceEntry, bool]], list[SourceEntry]]:
-        """Split into entries to send, each with whether part of it exists remotely, and entries that are up to date."""
+        """Split into entries to send and entries that are up to date.
+
+        Each entry to send is paired with whether the machine has a version or a part of it to compare with.
+        """
         wanted, have = [], []
         digests = body[len(chunk) :]
         for entry, state in zip(chunk, body, strict=False):
@@ -155,8 +167,8 @@ class PushQueue(StreamPool):
 
     def _count_disk_bytes(self, wanted: list[tuple[SourceEntry, bool]]) -> int:
         """Return the bytes of disk space that the machine still needs."""
-        fresh = sum(entry.measure_disk_usage() for entry, base in wanted if not base)
-        return fresh + max(0, self._planned_bytes - self._acked_bytes)
+        new = sum(entry.measure_disk_usage() for entry, is_comparable in wanted if not is_comparable)
+        return new + max(0, self._planned_bytes - self._acked_bytes)
 
     def _queue_files(self, wanted: list[tuple[SourceEntry, bool]]) -> None:
         small = [entry for entry, _ in wanted if entry.size < LARGE_FILE]
@@ -168,22 +180,22 @@ class PushQueue(StreamPool):
             self._path_rtt() > LOW_LATENCY_RTT
         ):  # else the remote workers are the bottleneck, and one stream is enough
             self._add_streams_for_size(self._needed_bytes)
-        for entry, base in wanted:
+        for entry, is_comparable in wanted:
             if entry.size >= LARGE_FILE:
-                self._queue_large_file(entry, base)
+                self._queue_large_file(entry, is_comparable)
 
-    def _queue_large_file(self, entry: SourceEntry, base: bool) -> None:
+    def _queue_large_file(self, entry: SourceEntry, is_comparable: bool) -> None:
         self._last_number += 1
         upload = LargeUpload(self._last_number, entry)
         self._open_uploads[upload.number] = upload
         self._needed_bytes += entry.size
         self._planned_bytes += entry.measure_disk_usage()
-        if base:
-            self._awaiting_base[upload.number] = upload
+        if is_comparable:
+            self._awaiting_block_digests[upload.number] = upload
             head = struct.pack(
                 ">IQ33sB", upload.number, entry.size, entry.partial_name, self._builder.digest_kind
             )
-            self._control_frames.append((ord("B"), head, entry.name))
+            self._control_frames.append((FrameKind.BLOCK_DIGESTS_REQUEST, head, entry.name))
         else:
             upload.plan_ranges(None)
             self._large_uploads.append(upload)
@@ -227,10 +239,10 @@ class PushQueue(StreamPool):
         return FilePack(taken)
 
     def _unit_size(self) -> int:
-        """Return the bytes of one unit: 60 ms of one stream, a fifth of its credit; less near the end."""
+        """Return the bytes of one unit: 60 ms of one stream, a fifth of its `max_in_flight`; less near the end."""
         streams = max(len(self._streams), 1)
         rate = sum(stream.rate.value for stream in self._streams) / streams
-        unrated = MIB // 2 if self._path_rtt() > LONG_RTT else MIB
+        unrated = MIB // 2 if self._path_rtt() > SLOW_START_RTT else MIB
         size = min(max(rate * 0.06, MIB // 2), 4 * MIB) if rate else unrated
         left = (self._needed_bytes - self._built_bytes) / (2 * streams) if self._is_scan_done else size
         return int(max(min(size, left), MIB // 4))
@@ -262,31 +274,30 @@ class PushQueue(StreamPool):
                 if task is not None:
                     self._building_count += 1
                     self._built_bytes += 0 if isinstance(task, PushUnit) else task.size
-                    if self._path_rtt() > LONG_RTT:
+                    if self._path_rtt() > SLOW_START_RTT:
                         first = self._streams[0]
-                        waits = first.connection.needs_login or first.in_flight > MIB // 4
-                        self._level.raise_for_long_path(self._path_rtt(), waits)
+                        has_time = first.connection.needs_login or first.in_flight > MIB // 4
+                        self._level.raise_for_slow_start(self._path_rtt(), has_time)
                     return task
                 self._condition.wait(1.0)
         return None
 
     def _waits_for_login(self) -> bool:
         """Return whether there is nothing to do but wait for logins, on a path that is not low-latency."""
-        waits = all(stream.connection.needs_login and not stream.handshaken for stream in self._streams)
+        waits = all(stream.connection.needs_login and not stream.is_handshaken for stream in self._streams)
         return waits and self._path_rtt() >= LOW_LATENCY_RTT
 
     def _should_build_alone(self) -> bool:
         """Return whether only one thread should build now, on a low-latency path. The condition must be held.
 
         A second thread would take processor time from a login, and the interpreter lock from the first thread.
-        Compressing
-        releases the lock, so two threads may do that.
+        Compressing releases the lock, so two threads may do that.
         """
         if not self._building_count or self._path_rtt() >= LOW_LATENCY_RTT:
             return False
         reads = bool(self._small_files) and not self._was_last_compressed
         return reads or any(
-            stream.connection.needs_login and not stream.handshaken for stream in self._streams
+            stream.connection.needs_login and not stream.is_handshaken for stream in self._streams
         )
 
     def _pop_recompressible(self) -> PushUnit | None:

@@ -11,7 +11,7 @@ from gpurent_plugin_turbo.near.push.scan import SourceEntry
 from gpurent_plugin_turbo.shared.codec import RAW
 from gpurent_plugin_turbo.shared.files import digest_blocks, digest_file
 from gpurent_plugin_turbo.shared.source_files import READ_FLAGS, compare_blocks, list_extents
-from gpurent_plugin_turbo.shared.wire import COMMIT, SEGMENT, UNIT_HEADER, FrameStream
+from gpurent_plugin_turbo.shared.wire import COMMIT, PUSHED_PIECE, UNIT_HEADER, FrameKind, FrameStream
 
 
 class FilePack:
@@ -128,14 +128,14 @@ class PushUnit:
 
     @property
     def frame_kind(self) -> int:
-        return ord("P") if isinstance(self.task, FilePack) else ord("S")
+        return FrameKind.PACK if isinstance(self.task, FilePack) else FrameKind.PIECE
 
     @property
     def frame_head(self) -> bytes:
         head = UNIT_HEADER.pack(self.number, self.codec_kind, self.digest_kind, self.raw_size, self.digest)
         if isinstance(self.task, FilePiece):
             upload = self.task.upload
-            head += SEGMENT.pack(upload.entry.partial_name, self.task.offset, upload.entry.size)
+            head += PUSHED_PIECE.pack(upload.entry.partial_name, self.task.offset, upload.entry.size)
         return head
 
     def send(self, frames: FrameStream) -> None:

@@ -23,6 +23,7 @@ from gpurent_plugin_turbo.shared.wire import (
     DONE,
     NO_LIBRARY,
     ConnectionEnded,
+    FrameKind,
     ProtocolViolation,
 )
 
@@ -32,7 +33,7 @@ class StreamPusher(PushQueue):
 
     def run(self) -> None:
         """Send everything; files that could not be sent raise a `TransferError` at the end."""
-        begun = monotonic()
+        started_at = monotonic()
         self.scan.check_sources()
         try:
             self._add_stream()
@@ -53,7 +54,7 @@ class StreamPusher(PushQueue):
         if self._error is not None:
             raise self._error
         raise_push_failures(self._failures + self._final_failures)
-        self.seconds = monotonic() - begun
+        self.seconds = monotonic() - started_at
 
     # streams
 
@@ -81,7 +82,7 @@ class StreamPusher(PushQueue):
                 else:
                     stream.frames.send_frame(*job)
         except ConnectionEnded:
-            return  # the reader notices too, after the last frames of the remote side
+            return  # the reader thread handles the loss, after it has read the remote side's last frames
 
     def _wait_for_job(self, stream: TransferStream) -> PushUnit | Frame | None:
         """Wait for the next thing to send; None at the end."""
@@ -96,14 +97,23 @@ class StreamPusher(PushQueue):
         if stream.is_first and self._control_frames:
             return self._control_frames.popleft()
         if not self._ready_units:
-            # Other streams end on their own when they have nothing left to do; the first does not wait for them.
-            if not self._finish_sent or stream.is_first or stream.finish_sent or not stream.handshaken:
+            # The first stream's finish frame is one of its control frames and does not wait for the other streams,
+            # which are told to finish here; `_finish_or_resume` waits for all of them.
+            if (
+                not self._is_finish_queued
+                or stream.is_first
+                or stream.is_finish_sent
+                or not stream.is_handshaken
+            ):
                 return None
-            stream.finish_sent = True
-            return ord("F"), b"", b""
-        if len(stream.unacked) > 1 and stream.in_flight + self._ready_units[0].wire_size > stream.credit:
+            stream.is_finish_sent = True
+            return FrameKind.FINISH, b"", b""
+        if (
+            len(stream.unacked) > 1
+            and stream.in_flight + self._ready_units[0].wire_size > stream.max_in_flight
+        ):
             return None
-        if not stream.handshaken and not (self._is_first_push and self._may_send_early()):
+        if not stream.is_handshaken and not (self._is_first_push and self._may_send_early()):
             return None
         unit = self._ready_units.popleft()
         self._ready_bytes -= unit.wire_size
@@ -119,7 +129,8 @@ class StreamPusher(PushQueue):
     def _may_send_early(self) -> bool:
         """Return whether units may go before the handshake.
 
-        On a low-latency path or an open connection they go at once; elsewhere they are first compressed harder.
+        On a low-latency path, or on a connection that needs no login, they go at once; otherwise they are first
+        recompressed at a higher level while the login runs.
         """
         rtt = self._path_rtt()
         if not rtt or rtt < LOW_LATENCY_RTT or not self._streams[0].connection.needs_login:
@@ -141,14 +152,14 @@ class StreamPusher(PushQueue):
             raise protocol_violation_error(error) from None
 
     def _handle_frame(self, stream: TransferStream, kind: int, head: bytes, body: bytes) -> None:
-        if kind == ord("E"):
+        if kind == FrameKind.ERROR:
             raise remote_os_error(struct.unpack(">I", head)[0], body)
         handlers = {
-            ord("A"): self._handle_ack,
-            ord("N"): self._handle_manifest_answer,
-            ord("O"): self._handle_hello,
-            ord("Z"): self._handle_finished,
-            ord("b"): self._handle_base,
+            FrameKind.ACK: self._handle_ack,
+            FrameKind.MANIFEST_ANSWER: self._handle_manifest_answer,
+            FrameKind.HELLO: self._handle_hello,
+            FrameKind.FINISHED: self._handle_finished,
+            FrameKind.BLOCK_DIGESTS: self._handle_block_digests,
         }
         if kind not in handlers:
             raise ProtocolViolation(f"a frame of kind {kind}")
@@ -156,7 +167,7 @@ class StreamPusher(PushQueue):
 
     def _handle_hello(self, stream: TransferStream, head: bytes, body: bytes) -> None:
         with self._condition:
-            stream.handshaken = True
+            stream.is_handshaken = True
             stream.connection.tuned_socket.mark_logged_in()
             self._builder.keep_raw = False
             for unit in self._ready_units:
@@ -180,8 +191,10 @@ class StreamPusher(PushQueue):
         stream.in_flight -= unit.wire_size
         stream.rate.record_ack(unit.wire_size, unit.sent_at, not stream.unacked)
         rate = sum(stream.rate.value for stream in self._streams)
-        near = 0 < self._path_rtt() < LOW_LATENCY_RTT
-        self._level.record_rate(rate, saturated=self._ready_bytes > MAX_READY_BYTES // 3, low_latency=near)
+        is_queue_backed_up = self._ready_bytes > MAX_READY_BYTES // 3
+        self._level.record_rate(
+            rate, is_queue_backed_up=is_queue_backed_up, is_low_latency=self._is_low_latency()
+        )
         if status == DONE:
             self._record_arrival(unit, body)
         else:
@@ -191,13 +204,13 @@ class StreamPusher(PushQueue):
         self._acked_bytes += unit.raw_size
         failed = dict(decode_error_rows(body)) if body else {}
         if isinstance(unit.task, FilePack):
-            entries, done = unit.task.entries, self._progress.finish_file
+            entries, finish_file = unit.task.entries, self._progress.finish_file
             self._progress.advance(sum(entry.size for entry in entries), decode_name(entries[-1].name))
             for entry in entries:
                 if entry.name in failed:
                     self._failures.append((entry.name, failed[entry.name]))
                 else:
-                    done(decode_name(entry.name))
+                    finish_file(decode_name(entry.name))
         else:
             self._progress.advance(unit.raw_size, decode_name(unit.task.upload.entry.name))
         unit.mark_acked()
@@ -212,9 +225,9 @@ class StreamPusher(PushQueue):
                 raise damaged_file_error(unit.task.file_name)
         self._retry_tasks.append(unit.task)
 
-    def _handle_base(self, stream: TransferStream, head: bytes, body: bytes) -> None:
+    def _handle_block_digests(self, stream: TransferStream, head: bytes, body: bytes) -> None:
         (number,) = struct.unpack(">I", head)
-        upload = self._awaiting_base.pop(number)
+        upload = self._awaiting_block_digests.pop(number)
         skipped = upload.plan_ranges(body, self._builder.digest_kind)
         with self._condition:
             self.resumed += skipped
@@ -225,16 +238,17 @@ class StreamPusher(PushQueue):
 
     # end
 
-    def _is_all_sent(self) -> bool:
-        """Return whether nothing is left to send.
+    def _has_no_pending_work(self) -> bool:
+        """Return whether everything was found, built and sent, and nothing needs to be sent again.
 
-        Hard links also wait for the other streams; elsewhere the order of frames is enough.
+        With hard links, the other streams must also have acknowledged everything, because a link may be to any of their
+        files; without them, the order of frames on each stream suffices.
         """
         return (
             self._is_scan_done
             and not self._small_files
             and not any(upload.ranges for upload in self._large_uploads)
-            and not self._awaiting_base
+            and not self._awaiting_block_digests
             and not self._open_uploads
             and not self._retry_tasks
             and not self._ready_units
@@ -244,32 +258,32 @@ class StreamPusher(PushQueue):
         )
 
     def _queue_due_frames(self) -> None:
-        """Queue due commits of large files, then the end frame; wake the writers. The condition must be held."""
+        """Queue due commits of large files, then the finish frame; wake the writers. The condition must be held."""
         while due := [upload for upload in self._open_uploads.values() if upload.is_complete()]:
             for upload in due:
                 del self._open_uploads[upload.number]
                 self._queue_commit(upload)
-        if self._is_all_sent() and not self._finish_sent:
-            self._finish_sent = True
-            self._control_frames.append((ord("F"), b"", b""))
+        if self._has_no_pending_work() and not self._is_finish_queued:
+            self._is_finish_queued = True
+            self._control_frames.append((FrameKind.FINISH, b"", b""))
         self._condition.notify_all()
 
     def _queue_commit(self, upload: LargeUpload) -> None:
-        why = upload.describe_change()
-        if not why:
+        change = upload.describe_change()
+        if not change:
             self._pending_commits[upload.number] = upload
             head = upload.make_commit_head(self._full_verify)
-            self._control_frames.append((ord("C"), head, upload.entry.name))
+            self._control_frames.append((FrameKind.COMMIT, head, upload.entry.name))
             return
         self._stale_uploads.append(upload)
         self._last_number += 1
-        fresh = upload.make_retry(self._last_number)
-        if fresh is None:
-            self._failures.append((upload.entry.name, why))
+        retry = upload.make_retry(self._last_number)
+        if retry is None:
+            self._failures.append((upload.entry.name, change))
         else:
-            fresh.plan_ranges(None)
-            self._open_uploads[fresh.number] = fresh
-            self._large_uploads.append(fresh)
+            retry.plan_ranges(None)
+            self._open_uploads[retry.number] = retry
+            self._large_uploads.append(retry)
 
     def _handle_commit_ack(self, upload: LargeUpload, status: int, body: bytes) -> None:
         upload.close()
@@ -277,28 +291,34 @@ class StreamPusher(PushQueue):
             raise damaged_file_error(upload.entry.name)
         if body:
             self._failures.append((upload.entry.name, decode_error_rows(body)[0][1]))
-        self._progress.finish_file(decode_name(upload.entry.name))
+        else:
+            self._progress.finish_file(decode_name(upload.entry.name))
 
     def _handle_finished(self, stream: TransferStream, head: bytes, body: bytes) -> None:
-        """Note that a stream has nothing left to do; the push ends when that is true of all of them."""
+        """Note that the remote side has done everything that this stream sent; the push ends when all streams have."""
         with self._condition:
-            stream.finished = True
+            stream.is_finished = True
             if stream.is_first and body:
                 self._final_failures = decode_error_rows(body)
-            self._finish_if_done()
+            self._finish_or_resume()
             self._condition.notify_all()
 
-    def _finish_if_done(self) -> None:
-        """End the push if everything is done, or resume sending. The condition must be held."""
-        if not self._finish_sent or not self._streams[0].finished:
+    def _finish_or_resume(self) -> None:
+        """Once the first stream has finished, end the push, or resume sending if anything must be sent again.
+
+        The condition must be held.
+        """
+        if not self._is_finish_queued or not self._streams[0].is_finished:
             return
-        others = [stream for stream in self._streams[1:] if stream.handshaken and not stream.is_lost]
-        if self._retry_tasks or self._pending_commits or not self._is_all_sent():
-            self._finish_sent = False
+        others = [stream for stream in self._streams[1:] if stream.is_handshaken and not stream.is_lost]
+        if self._retry_tasks or self._pending_commits or not self._has_no_pending_work():
+            self._is_finish_queued = False
             for stream in self._streams:
-                stream.finished = stream.finish_sent = False
+                stream.is_finished = stream.is_finish_sent = False
             self._queue_due_frames()
-        elif not any(stream.unacked for stream in self._streams) and all(each.finished for each in others):
+        elif not any(stream.unacked for stream in self._streams) and all(
+            stream.is_finished for stream in others
+        ):
             self._mark_finished()
 
     def _handle_lost_stream(self, stream: TransferStream) -> None:
@@ -307,13 +327,13 @@ class StreamPusher(PushQueue):
             if self._is_over or stream.is_lost:
                 return
             stream.is_lost = True
-            orphans = list(stream.unacked.values())
+            unacked_units = list(stream.unacked.values())
             stream.unacked.clear()
             if not stream.is_first:
-                for unit in orphans:
+                for unit in unacked_units:
                     unit.mark_unsent()
                     self._retry_tasks.append(unit.task)
-                self._finish_if_done()
+                self._finish_or_resume()
                 self._queue_due_frames()
                 return
         raise stream.connection.explain_end()

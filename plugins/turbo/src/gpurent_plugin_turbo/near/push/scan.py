@@ -81,7 +81,7 @@ class SourceScan:
     def __init__(self, request: api.PushRequest) -> None:
         self.request = request
         self.files = self.size = 0
-        self.skipped: list[api.SkippedName] = []
+        self.skipped: list[api.SkippedFile] = []
         self.has_hard_links = False
         self._names_by_inode: dict[tuple[int, int], bytes] = {}
 
@@ -96,16 +96,16 @@ class SourceScan:
         for source in self.request.sources:
             path = os.fsencode(source)
             if os.path.isdir(path) and not os.path.islink(path):
-                content = self.request.contents_only and len(self.request.sources) == 1
-                top = b"" if content else os.path.basename(os.path.realpath(path))
+                contents_only = self.request.contents_only and len(self.request.sources) == 1
+                top = b"" if contents_only else os.path.basename(os.path.realpath(path))
                 yield from self._walk_folder(path, top, b"", (), 0)
             elif (entry := self._make_entry(path, os.path.basename(path), b"", os.lstat(path))) is not None:
                 yield entry
 
     def _walk_folder(
-        self, path: bytes, name: bytes, inside: bytes, rules: Rules, depth: int
+        self, path: bytes, name: bytes, prefix: bytes, rules: Rules, depth: int
     ) -> Iterator[SourceEntry]:
-        if depth > self.request.limits.depth:
+        if depth > self.request.limits.max_depth:
             raise api.deep_folder_error(printable_name(path), self.request.limits)
         if name:
             yield SourceEntry(FOLDER, stat.S_IMODE(os.lstat(path).st_mode), 0, 0, name, b"", path)
@@ -115,24 +115,24 @@ class SourceScan:
         except OSError as error:
             raise api.unreadable_source_error(printable_name(path), error) from None
         if self.request.use_ignore_files:
-            rules = (*rules, *self.read_ignore_rules(path, inside, {entry.name for entry in entries}))
+            rules = (*rules, *self.read_ignore_rules(path, prefix, {entry.name for entry in entries}))
         start = name + b"/" if name else b""
         for entry in entries:
             here = entry.name
             is_folder = entry.is_dir(follow_symlinks=False)
             # Without rules few names are ignored, so most files skip the full check.
             if (rules or is_folder or here == PARTIALS_DIR) and self.is_ignored(
-                here, inside + here, is_folder, rules
+                here, prefix + here, is_folder, rules
             ):
                 continue
             if is_folder:
-                yield from self._walk_folder(entry.path, start + here, inside + here + b"/", rules, depth + 1)
+                yield from self._walk_folder(entry.path, start + here, prefix + here + b"/", rules, depth + 1)
                 continue
             try:
                 status = entry.stat(follow_symlinks=False)
             except OSError:
                 continue
-            if (found := self._make_entry(entry.path, start + here, inside, status)) is not None:
+            if (found := self._make_entry(entry.path, start + here, prefix, status)) is not None:
                 yield found
 
     def read_ignore_rules(
@@ -161,27 +161,27 @@ class SourceScan:
         return False
 
     def _make_entry(
-        self, path: bytes, name: bytes, inside: bytes, status: os.stat_result
+        self, path: bytes, name: bytes, prefix: bytes, status: os.stat_result
     ) -> SourceEntry | None:
         """Return the entry; None if it is skipped."""
         if stat.S_ISLNK(status.st_mode):
             target = os.readlink(path)
-            place = os.path.normpath(os.path.join(inside, target))
-            if not target.startswith(b"/") and place.split(b"/")[0] != b"..":
+            resolved = os.path.normpath(os.path.join(prefix, target))
+            if not target.startswith(b"/") and resolved.split(b"/")[0] != b"..":
                 return SourceEntry(LINK, 0o777, 0, 0, name, target, path)
             why = api.describe_outside_link(printable_name(target))
         elif not stat.S_ISREG(status.st_mode):
             why = api.FileProblem.SPECIAL_FILE.text
         else:
             return self._make_file_entry(path, name, status)
-        self.skipped.append(api.SkippedName(name=printable_name(name), reason=why))
+        self.skipped.append(api.SkippedFile(name=printable_name(name), reason=why))
         return None
 
     def _make_file_entry(self, path: bytes, name: bytes, status: os.stat_result) -> SourceEntry:
         self.files += 1
         self.size += status.st_size
         limits = self.request.limits
-        if self.files > limits.files or self.size > limits.total:
+        if self.files > limits.max_files or self.size > limits.max_total_bytes:
             raise api.too_many_sources_error(limits)
         kind, link = FILE, b""
         if status.st_nlink > 1:
@@ -199,8 +199,8 @@ def mark_first_push(connection: api.SshConnection, target: str) -> bool:
     """
     note = f"pushed-{compute_digest(BEST_DIGEST, target.encode()).hex()[:16]}"
     try:
-        place = os.path.join(os.path.dirname(connection.key_file), note)
-        os.close(os.open(place, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
+        path = os.path.join(os.path.dirname(connection.key_file), note)
+        os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
     except OSError:
         return False
     return True

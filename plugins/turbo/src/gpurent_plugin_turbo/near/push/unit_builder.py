@@ -242,11 +242,11 @@ class UnitBuilder:
         codec: Codec,
         max_ratio: float = MAX_COMPRESSION_RATIO,
     ) -> None:
-        begun = thread_time()  # processor time: waiting says nothing about the level
+        started_at = thread_time()  # processor time: waiting says nothing about the level
         compressed = bytes(
             codec.compress(self._codec_kind, level, data)
         )  # a copy out of the codec's much larger buffer
-        self._level.record_compression(level, len(data), len(compressed), thread_time() - begun)
+        self._level.record_compression(level, len(data), len(compressed), thread_time() - started_at)
         if len(compressed) < max_ratio * len(data):
             unit.codec_kind, unit.level = self._codec_kind, level
             unit.body, unit.wire_size = compressed, len(compressed)

@@ -15,9 +15,10 @@ SESSION_NAME_PATTERN = r"[A-Za-z0-9][A-Za-z0-9_-]{0,40}"
 
 @frozen(kw_only=True)
 class Job:
-    """A shell ``command`` that runs in ``folder`` (relative to the home folder) as the session ``name``.
+    """A shell ``command`` that runs in ``folder`` (relative to the home folder). A job and its session have one name.
 
-    Its log, exit code, PID and start marker are in ``.gpurent/jobs/<name>/`` of the remote home folder.
+    Its log, exit code, PID and the file that records its start are in ``.gpurent/jobs/<name>/`` of the remote home
+    folder.
     """
 
     name: str = field(validator=validators.matches_re(SESSION_NAME_PATTERN))
@@ -31,7 +32,7 @@ class Job:
 
 
 class JobState(Enum):
-    """ABSENT: never started. LOST: started, no longer running, no exit code (the machine was shut down)."""
+    """ABSENT: never started. LOST: started, no longer running, no exit code (e.g. the machine was shut down)."""
 
     ABSENT = "absent"
     RUNNING = "running"
@@ -54,7 +55,10 @@ _STATE_TITLES = {
 
 @frozen(kw_only=True)
 class JobStatus:
-    """A job's status. ``exit_code`` is set when ENDED; ``reason`` explains an immediate end. Times by the machine."""
+    """A job's status. ``exit_code`` is set when ENDED; ``reason`` explains an immediate end.
+
+    Times are by the machine's clock.
+    """
 
     state: JobState
     exit_code: int | None = None
@@ -65,7 +69,7 @@ class JobStatus:
 
 @frozen(kw_only=True)
 class SessionInfo:
-    """One line of a session backend's listing: ``id`` as the tool prints it ("12345.name")."""
+    """One line of a session backend's listing: ``id`` ("12345.name") and ``since`` as the tool prints them."""
 
     id: str
     name: str
