@@ -1,8 +1,7 @@
 """Update the Chinese catalogues: ``python scripts/messages.py`` extracts, merges and compiles.
 
 Core and every plugin with translations has its own catalogue, beside its code. ``--check`` only reports what is
-missing,
-and fails if anything is. Needs Babel, which `make setup` installs.
+missing, and fails if anything is. Needs Babel, which `make setup` installs.
 """
 
 from __future__ import annotations

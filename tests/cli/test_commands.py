@@ -96,6 +96,37 @@ def test_unknown_command_names_the_nearest(home: Path) -> None:
     assert "offers" in result.err
 
 
+@pytest.mark.parametrize(
+    ("line", "name", "near"),
+    [
+        (("run", "--buget", "20CNY", "-p", "mistgpu"), "--buget", "--budget"),
+        (("plan", "--buget=20CNY", "-p", "mistgpu", "--", "true"), "--buget", "--budget"),
+        (("start", "--nmae", "x", "lease", "true"), "--nmae", "--name"),
+        (("start", "lease", "--nmae", "x", "true"), "--nmae", "--name"),
+        (("run", "-y", "-p", "mistgpu", "--", "true"), "-y", "gpurent -y run"),
+    ],
+)
+def test_an_unknown_option_is_not_taken_as_the_command(
+    home: Path, line: tuple[str, ...], name: str, near: str
+) -> None:
+    result = run_gpurent(home, *line)
+    assert result.code == 2
+    assert f"no such option: {name}\n" in result.err
+    assert near in result.err
+    assert not list((home / "state").iterdir()), "nothing was begun"
+
+
+@pytest.mark.parametrize("line", [("python3", "-u", "x.py"), ("--", "-x"), ("--", "python3", "--buget", "1")])
+def test_words_of_the_command_stay_the_jobs(home: Path, line: tuple[str, ...]) -> None:
+    result = run_gpurent(home, "plan", "-p", "mistgpu", *line)
+    assert result.code == 4, "the options are accepted, but the user is not logged in"
+
+
+def test_an_account_error_names_the_provider(home: Path) -> None:
+    result = run_gpurent(home, "balance", "1024gpu")
+    assert "you are not logged in to 1024gpu" in result.err
+
+
 def test_unknown_provider_says_what_to_install(home: Path) -> None:
     result = run_gpurent(home, "run", "--provider", "vast", "--", "true")
     assert result.code == 3
@@ -112,6 +143,7 @@ def test_without_a_terminal_input_is_required(home: Path) -> None:
     result = run_gpurent(home, "login", "mistgpu")
     assert result.code == 11
     assert "phone number" in result.err
+    assert "gpurent login mistgpu -f username=…" in result.err
 
 
 def test_results_outside_the_folder_are_refused(home: Path) -> None:

@@ -33,7 +33,7 @@ OTHER_MEANINGS = {
     "fields username and password; session cookie": "password",
     "ledger entry {ref} does not balance": "balance",
     "setting up the machine": "setting",
-    "the host's own connection": "connection",
+    "depends on the host's connection": "connection",
     "virtual machines rented directly on the DeepBrain Chain, prepaid in DBC": "machine",
 }
 # Code in a message: commands, quoted code, placeholders, options, sections, words in capitals.

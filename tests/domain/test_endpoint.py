@@ -211,8 +211,7 @@ def _parse_tricked_lines(rounds: int, seed: int) -> tuple[int, int]:
     """Insert one to three tricks anywhere in good lines: refused, or exactly the host and user that a reader sees.
 
     Return ``(accepted, refused)``. A line is accepted only if all of it is plain ASCII of the grammar, so the host that
-    is
-    connected to is the text after the only ``@``.
+    is connected to is the text after the only ``@``.
     """
     random = Random(seed)
     accepted = refused = 0

@@ -109,8 +109,8 @@ async def test_a_budget_forbids_a_renewal_before_anything_is_ordered(sandbox: Vi
         await advance_near_end(sandbox, lease, timedelta(minutes=100))
         for _attempt in range(2):
             (observed,) = await application.guard.run_once()
-            assert "budget is 3,000 DBC" in observed.failure
-        assert len([event for event in user.events if "budget is" in event.text]) == 1, "told once"
+            assert "of its budget (3,000 DBC) is left" in observed.failure
+        assert len([event for event in user.events if "of its budget" in event.text]) == 1, "told once"
         assert [row.kind for row in application.trip_tracker.list_trips()] == ["rent"]
         await check_settled(sandbox, application, 0)
 

@@ -15,7 +15,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-from gpurent.domain.ledger import Key, LedgerLine, Transaction, group_lines, make_missing_transactions
+from gpurent.domain.ledger import LedgerLine, LineKey, Transaction, group_lines, make_missing_transactions
 from gpurent.domain.money import CNY, USD, Currency, Money, Rate
 from gpurent.domain.receipt import Charge, ChargeKind
 from gpurent.infra.sqlite.database import Database
@@ -41,9 +41,9 @@ class LedgerWriter:
 
     def __init__(self, path: Path, rng: random.Random, now: Any) -> None:
         self._path, self._rng, self._now = path, rng, now
-        self._known: dict[str, dict[Key, LedgerLine]] = {"mistgpu": {}, "1024gpu": {}}
+        self._known: dict[str, dict[LineKey, LedgerLine]] = {"mistgpu": {}, "1024gpu": {}}
         self._batch: list[Transaction] = []
-        self._charges: dict[str, dict[Key, tuple[Charge, str]]] = {"mistgpu": {}, "1024gpu": {}}
+        self._charges: dict[str, dict[LineKey, tuple[Charge, str]]] = {"mistgpu": {}, "1024gpu": {}}
         self.database = Database(path)
         self.database.fetch_rows("PRAGMA synchronous=OFF")
         self.ledger = SqliteLedger(self.database, now)
@@ -99,7 +99,7 @@ class LedgerWriter:
     def recover(self) -> None:
         for provider, listed in self._charges.items():
             self._known[provider] = {
-                line.key: line for line in group_lines(self.ledger.list_transactions(provider=provider))
+                line.line_key: line for line in group_lines(self.ledger.list_transactions(provider=provider))
             }
             for charge, lease in listed.values():
                 self._queue_entries(provider, charge, lease)
@@ -214,12 +214,12 @@ class BillingSimulation:
             if order.expires_at is not None and order.expires_at <= self.at:
                 self._end_order(name, order, 0)
             elif rng.random() < 0.001:
-                refund = order.total + order.codes - order.compute_used(self.at)
+                refund = order.total + order.payment_marks_total - order.compute_cost(self.at)
                 assert refund == self.prepaid_oracle.release_order(name, order.count_begun_minutes(self.at))
                 self._end_order(name, order, refund)
             elif rng.random() < 0.0001:
                 early = self.at - (order.rented_at or self.at) < timedelta(hours=FREE_HOURS)
-                refund = order.total + order.codes if early else 0
+                refund = order.total + order.payment_marks_total if early else 0
                 assert refund == self.prepaid_oracle.fail_order(name, order.count_begun_minutes(self.at))
                 self._end_order(name, order, refund)
 
@@ -238,7 +238,7 @@ class BillingSimulation:
             self.settled_orders[name] = (units + code, units + code, 0)
             return
         order = ContainerOrder(name, "w", card, "gpu", "payment", code, self.usd_per_dbc)
-        order.rented_at, order.codes, order.terms = self.at, code, [(minutes, units)]
+        order.rented_at, order.payment_marks_total, order.terms = self.at, code, [(minutes, units)]
         self.orders[name] = order
         self.prepaid_oracle.rent_order(name, minutes, units, code)
         self._add_dbc_charge(ChargeKind.USAGE, units + code, name)
@@ -248,14 +248,15 @@ class BillingSimulation:
         minutes = 60 * self.rng.choice((1, 24))
         units = self._compute_price(order.machine, minutes)
         order.terms.append((minutes, units))
-        order.codes += code
+        order.payment_marks_total += code
         self.prepaid_oracle.renew_order(name, minutes, units, code)
         self._add_dbc_charge(ChargeKind.RENEWAL, units + code, name)
 
     def _end_order(self, name: str, order: ContainerOrder, refund: int) -> None:
         if refund:
             self._add_dbc_charge(ChargeKind.REFUND, refund, name)
-        self.settled_orders[name] = (order.total + order.codes, refund, order.total + order.codes - refund)
+        paid = order.total + order.payment_marks_total
+        self.settled_orders[name] = (paid, refund, paid - refund)
         del self.orders[name]
 
     def _move_deposit(self) -> None:

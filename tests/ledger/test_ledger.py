@@ -160,7 +160,7 @@ def test_filters(ledger: SqliteLedger) -> None:
 
 
 def lines_by_key(entries: list[Transaction]) -> dict[tuple[str, ChargeKind], LedgerLine]:
-    return {line.key: line for line in group_lines(entries)}
+    return {line.line_key: line for line in group_lines(entries)}
 
 
 def test_a_meter_is_entered_by_what_it_added_until_it_stops() -> None:

@@ -160,7 +160,7 @@ async def test_vscode_is_configured_only_by_consent(tmp_path: Path) -> None:
         user.confirms = True
         exported, opening = await application.exports.prepare_program("vscode", lease)
         assert (
-            opening.open_link(exported)
+            opening.make_open_link(exported)
             == f"vscode://vscode-remote/ssh-remote+{lease_alias(lease)}{exported.folder}"
         )
         ssh = ("ssh", "-F", str(sandbox.home / ".ssh" / "config"), "-o", "BatchMode=yes", lease_alias(lease))

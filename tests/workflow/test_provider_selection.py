@@ -96,7 +96,10 @@ async def test_provider_over_the_budget_is_skipped(sandbox: TripSandbox) -> None
     async with sandbox.open_application(user) as application:
         trip = application.trip_tracker.begin_trip("run", spec)
         assert (await application.provider_selector.select_provider(trip, spec)).provider == "1024gpu"
-        assert "this would cost 72.00 CNY more, but the budget is 71.00 CNY" in passed_over_messages(user)[0]
+        assert (
+            "this needs 72.00 CNY, but only 71.00 CNY of the budget (71.00 CNY) is left"
+            in passed_over_messages(user)[0]
+        )
         assert (await application.provider_selector.resolve_provider(spec)).provider == "1024gpu"
         assert (
             await application.provider_selector.resolve_provider(with_budget(spec, "72"))

@@ -127,7 +127,7 @@ _COMMAND_GROUPS: tuple[tuple[str, str, tuple[tuple[str, str], ...]], ...] = (
     (
         N_("Leases"),
         "watch",
-        (("watch", N_("Run the guard: renew, save and release according to your policy")),),
+        (("watch", N_("Run the guard: renew, download results and release according to your policy")),),
     ),
     (
         N_("Configuration and testing"),

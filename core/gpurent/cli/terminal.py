@@ -39,7 +39,7 @@ STEP_TITLES = {
     "monitor": N_("running the job"),
     "download": N_("downloading the results"),
     "release": N_("releasing the machine"),
-    "receipt": N_("settling the account"),
+    "receipt": N_("settling the costs"),
 }
 _YES_ANSWERS = ("y", "yes", "是", "好")
 _NO_ANSWERS = ("", "n", "no", "否")
@@ -95,8 +95,9 @@ class UserTerminal:
                 from gpurent.domain.lease import LeaseState
 
                 state = LeaseState(event.data["state"]).title
-                note = f" - {event.text}" if event.text not in ("", state) else ""
-                self._print_line(f"  {event.lease}: {state}{note}")
+                if event.text not in ("", state):
+                    state = _("{state} ({note})").format(state=state, note=event.text)
+                self._print_line(f"  {event.lease}: {state}")
             case _:
                 if event.text:
                     self._print_line(f"  {strip_terminal(event.text)}", _EVENT_COLOURS.get(event.kind))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
@@ -18,10 +19,16 @@ from gpurent.domain.trip import TripSpec
 from gpurent.domain.trip_fields import FIELDS_BY_NAME, TRIP_FIELDS, FieldKind, TripField
 from gpurent.domain.trip_values import make_trip_spec
 from gpurent.errors import UsageError
-from gpurent.locale import _
+from gpurent.locale import _, join_list
 
 _SHORT_OPTIONS = {"provider": ("-p",)}
-_METAVARS = {"notify": "EVENT", "folder": "FOLDER", "results_dir": "FOLDER"}
+_METAVARS = {
+    "notify": "EVENT",
+    "session": "BACKEND",
+    "transfer": "BACKEND",
+    "folder": "FOLDER",
+    "results_dir": "FOLDER",
+}
 _SINGULAR_NAMES = {FieldKind.TEXT_LIST: "text", FieldKind.PATH_LIST: "path", FieldKind.PACKAGES: "package"}
 
 
@@ -60,7 +67,7 @@ def add_field_options(
 
 def trip_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """Add all options that describe a trip, and the job's command."""
-    command = click.argument("command", nargs=-1, type=click.UNPROCESSED)(command)
+    command = click.argument("command", nargs=-1, type=click.UNPROCESSED, metavar="[-- COMMAND...]")(command)
     return add_field_options([field.name for field in TRIP_FIELDS if field.name != "command"])(command)
 
 
@@ -68,6 +75,10 @@ def _make_field_option(
     field: TripField, default: str | None
 ) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     about = _(field.help_text)
+    if field.kind.is_list and field.choices:
+        about = _("{about}, e.g. {examples}; see docs/project-file.md").format(
+            about=about, examples=join_list(json.loads(field.example))
+        )
     about = about if about.endswith("…") else _("{about}.").format(about=about)
     if field.kind is FieldKind.FLAG:
         return click.option(

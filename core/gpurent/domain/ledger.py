@@ -19,7 +19,7 @@ class LedgerAccount:
     """An account of the ledger.
 
     ``wallet:NAME`` is the user's money at a provider, ``held:NAME`` is locked there, ``spent:KIND`` is spent,
-    ``outside`` is where the money comes from.
+    ``outside`` is everything else: where top-ups come from and transfers go.
     """
 
     name: str = field(validator=validators.matches_re(r"(wallet|held|spent):[^\s:]{1,80}|outside"))
@@ -27,21 +27,21 @@ class LedgerAccount:
 
 OUTSIDE_ACCOUNT = LedgerAccount("outside")
 _KINDS = ChargeKind
-_SPENT_KINDS = (_KINDS.USAGE, _KINDS.RENEWAL, _KINDS.FEE, _KINDS.REFUND)
+_SPENDING_ACCOUNT_KINDS = (_KINDS.USAGE, _KINDS.RENEWAL, _KINDS.FEE, _KINDS.REFUND)
 
 
 @cache
 def _accounts_for(kind: ChargeKind, provider: str) -> tuple[LedgerAccount, LedgerAccount]:
     """Return the account that a movement of ``kind`` takes money from, and the one it adds money to."""
     wallet = LedgerAccount(f"wallet:{provider}")
-    if kind in _SPENT_KINDS:
-        way = (wallet, LedgerAccount(f"spent:{kind.value}"))
+    if kind in _SPENDING_ACCOUNT_KINDS:
+        source, destination = wallet, LedgerAccount(f"spent:{kind.value}")
     elif kind in (_KINDS.DEPOSIT, _KINDS.HOLD, _KINDS.DEPOSIT_REFUND):
-        way = (wallet, LedgerAccount(f"held:{provider}"))
+        source, destination = wallet, LedgerAccount(f"held:{provider}")
     else:
-        way = (wallet, OUTSIDE_ACCOUNT)
-    home = kind in (_KINDS.REFUND, _KINDS.DEPOSIT_REFUND, _KINDS.TOP_UP)
-    return (way[1], way[0]) if home else way
+        source, destination = wallet, OUTSIDE_ACCOUNT
+    is_reversed = kind in (_KINDS.REFUND, _KINDS.DEPOSIT_REFUND, _KINDS.TOP_UP)
+    return (destination, source) if is_reversed else (source, destination)
 
 
 @frozen
@@ -103,13 +103,13 @@ def make_transaction(
     charge: Charge, provider: str, *, lease: str = "", trip: str = "", gpu: str = "", part: int = 0
 ) -> Transaction:
     """Convert ``charge`` to a double-entry transaction."""
-    taken, put = _accounts_for(charge.kind, provider)
+    source, destination = _accounts_for(charge.kind, provider)
     return Transaction(
         at=charge.at,
         kind=charge.kind,
         provider=provider,
         ref=charge.ref,
-        postings=(Posting(taken, -charge.money), Posting(put, charge.money)),
+        postings=(Posting(source, -charge.money), Posting(destination, charge.money)),
         lease=lease,
         trip=trip,
         gpu=gpu,
@@ -120,7 +120,7 @@ def make_transaction(
     )
 
 
-Key = tuple[str, ChargeKind]
+LineKey = tuple[str, ChargeKind]
 
 
 @frozen(kw_only=True)
@@ -135,7 +135,7 @@ class LedgerLine:
         return self.parts[-1]
 
     @property
-    def key(self) -> Key:
+    def line_key(self) -> LineKey:
         return self.last.ref, self.last.kind
 
     @property
@@ -195,7 +195,7 @@ def group_lines(transactions: Iterable[Transaction]) -> Sequence[LedgerLine]:
 def make_missing_transactions(
     charge: Charge,
     provider: str,
-    known: Mapping[Key, LedgerLine],
+    known: Mapping[LineKey, LedgerLine],
     *,
     lease: str = "",
     trip: str = "",

@@ -11,7 +11,7 @@ from gpurent.domain.access import MachineProfile
 
 @frozen(kw_only=True)
 class Gpu:
-    """A GPU as its driver reports it. ``memory`` and ``used`` (by any process) in MiB, ``busy`` in percent.
+    """A GPU as its driver reports it. ``memory`` and ``used`` (by any process) in MiB, ``utilization`` in percent.
 
     None: not reported. ``ecc`` counts uncorrected memory errors; ``retiring``: memory pages are pending retirement.
     """
@@ -48,9 +48,9 @@ class DiskSpace:
 class MachineFacts:
     """What the machine reports about itself. It is untrusted, so only values of a strict format are kept.
 
-    Empty or None: not reported. ``sudo``: "root" (not needed), "passwordless", "password", "" (not
-    available). ``memory`` in MiB. ``package_manager`` is the name of its command. The names in ``pythons``
-    are commands or absolute paths.
+    Empty or None: not reported. ``sudo``: "root" (not needed), "passwordless", "password", "" (not available).
+    ``memory`` in MiB. ``package_manager`` is the name of its command. The names in ``pythons`` are commands or absolute
+    paths.
     """
 
     at: datetime

@@ -119,7 +119,7 @@ class Money:
         return Decimal((sign, digits, -self.currency.exponent))
 
     def __str__(self) -> str:
-        """Format in whole units, with at least two decimals and no further trailing zeros: ``3.60 CNY``."""
+        """Format in whole units: all decimals of the currency, without trailing zeros if it has more than two."""
         text = f"{self.decimal:,f}"
         if self.currency.exponent > 2:
             whole, _, part = text.partition(".")

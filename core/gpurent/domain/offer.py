@@ -73,7 +73,7 @@ class Offer:
 
     ``tariff.price`` may be in another currency than the one that is paid (e.g. USD prices paid in a token). ``deposit``
     is set where use is free while a deposit is held. ``available`` false: someone else is renting it. ``disk`` None: no
-    extra disk is sold, or its price is not known. ``shop`` holds the plugin's own data as text.
+    extra disk is sold, or its price is not known. ``provider_data`` holds the plugin's own data as text.
     """
 
     key: str

@@ -12,7 +12,7 @@ from gpurent.domain.money import Currency, Money, Rate
 
 
 class ChargeKind(Enum):
-    """USE, RENEWAL and FEE are spent; DEPOSIT and HOLD are held; REFUND and DEPOSIT_RETURN come back.
+    """USAGE, RENEWAL and FEE are spent; DEPOSIT and HOLD are held; REFUND and DEPOSIT_REFUND come back.
 
     HOLD: left the account, but is not in the provider's statement yet. TOP_UP and TRANSFER move the user's own money.
     """

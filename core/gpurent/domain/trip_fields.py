@@ -146,7 +146,7 @@ TRIP_FIELDS: tuple[TripField, ...] = (
         _G.MACHINE,
         "doctor",
         '"warn"',
-        N_("Check the machine before the job: off, warn (report), require (release it if a check fails)"),
+        N_("Examine the machine before the job: off, warn (report), require (release it if a check fails)"),
         choices=DOCTOR_MODES,
     ),
     TripField("for", _K.DURATION, _G.LIMITS, "limits.term", '"1d"', N_("How long to rent: 1d, 2h30m")),
@@ -164,7 +164,7 @@ TRIP_FIELDS: tuple[TripField, ...] = (
         _G.LIMITS,
         "limits.deadline",
         '"20h"',
-        N_("Release the machine no later than this: 20h, 18:30"),
+        N_("Release the machine no later than this: 20h (from now), 18:30"),
     ),
     TripField(
         "idle",
@@ -214,7 +214,7 @@ TRIP_FIELDS: tuple[TripField, ...] = (
         _G.LIMITS,
         "limits.keep",
         "false",
-        N_("Keep the machine when the job has ended; if the trip fails, on_error decides"),
+        N_("Keep the machine when the job has ended; if the trip fails, on_error (--on-error) decides"),
     ),
     TripField(
         "on_error",
@@ -231,9 +231,7 @@ TRIP_FIELDS: tuple[TripField, ...] = (
         _G.UPLOAD,
         "upload.folder",
         '"."',
-        N_(
-            "Folder to upload (default: the current one); the option also ignores include of the project file"
-        ),
+        N_("Folder to upload (default: the current one); with --folder, include in gpurent.toml is not used"),
         relative_to_upload=False,
     ),
     TripField(

@@ -1,4 +1,4 @@
-"""The provider's time: the wall clock, or the sandbox's faster clock."""
+"""Clocks that show provider time: the wall clock, or in the sandbox a scaled one."""
 
 from __future__ import annotations
 
@@ -43,8 +43,8 @@ class ClockScale:
     def from_wall_time(self, wall: datetime) -> datetime:
         return self.provider_start + (wall - self.wall_start) * self.speed
 
-    def to_wall_time(self, shown: datetime) -> datetime:
-        return self.wall_start + (shown - self.provider_start) / self.speed
+    def to_wall_time(self, provider_time: datetime) -> datetime:
+        return self.wall_start + (provider_time - self.provider_start) / self.speed
 
     def to_json(self) -> bytes:
         return json.dumps(
@@ -60,13 +60,13 @@ class ClockScale:
         """Parse what `to_json` wrote; raises `ValueError` for anything else."""
         try:
             raw = json.loads(text)
-            wall, shown = datetime.fromisoformat(raw["wall"]), datetime.fromisoformat(raw["shown"])
+            wall, provider_time = datetime.fromisoformat(raw["wall"]), datetime.fromisoformat(raw["shown"])
             speed = raw["speed"]
         except (LookupError, TypeError, RecursionError) as error:
             raise ValueError(f"not a valid clock file: {type(error).__name__}") from None
-        if wall.tzinfo is None or shown.tzinfo is None or type(speed) is not int or speed < 1:
+        if wall.tzinfo is None or provider_time.tzinfo is None or type(speed) is not int or speed < 1:
             raise ValueError("a clock needs two times with a zone and a speed of 1 or more")
-        return cls(wall_start=wall.astimezone(UTC), provider_start=shown.astimezone(UTC), speed=speed)
+        return cls(wall_start=wall.astimezone(UTC), provider_start=provider_time.astimezone(UTC), speed=speed)
 
 
 @define(eq=False)

@@ -80,7 +80,7 @@ class HttpClient:
     """An HTTP client for one base URL. Plain HTTP is allowed only to this computer."""
 
     def __init__(self, base_url: str, *, redact: Redactor, log: Logger, live: str = "") -> None:
-        """Create the client. ``live``, what is known of the real service, is the hint of failures outside a sandbox."""
+        """Create the client. ``live`` is the hint of its errors if the URL is not on this computer."""
         self._base = base_url.rstrip("/")
         self._redact = redact
         self._log = log

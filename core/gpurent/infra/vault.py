@@ -1,6 +1,7 @@
 """The encrypted file of secrets: ChaCha20-Poly1305, with a key from a passphrase (Argon2id) or from a key file.
 
-A key file protects copies of the vault, but not against someone with access to the account; a passphrase protects both.
+With a key file, a copied vault cannot be read without that file, but anyone who can read this user's files can read
+the secrets. A passphrase prevents that too.
 """
 
 from __future__ import annotations
@@ -44,7 +45,8 @@ def _encode_secret(secret: Secret) -> bytes:
 class FileVault:
     """``folder`` holds ``vault.json`` and, without a passphrase, ``vault.key``; both with mode 0600.
 
-    ``ask_passphrase(first)`` returns the passphrase, or None when the user wants none.
+    ``ask_passphrase(creating)`` returns the passphrase, or None when the user wants none. ``creating``: the
+    vault is new.
     """
 
     def __init__(self, folder: Path, ask_passphrase: AskPassphrase) -> None:
@@ -98,7 +100,7 @@ class FileVault:
             return self._create_vault()
         # Checked every time: the vault may have been re-created since the key was derived.
         if self._key is None or self._decrypt(CHECK_RECORD, content["check"]) is None:
-            self._key = self._derive_key(content["kdf"], first=False)
+            self._key = self._derive_key(content["kdf"], creating=False)
             if self._decrypt(CHECK_RECORD, content["check"]) is None:
                 self._key = None
                 raise self._wrong_key_error(content["kdf"]["kind"])
@@ -129,7 +131,7 @@ class FileVault:
             if not self._key_path.exists():
                 delete_partial_files(self._key_path)
                 write_private_file(self._key_path, secrets.token_bytes(KEY_BYTES))
-        self._key = self._derive_key(kdf, first=True, passphrase=passphrase)
+        self._key = self._derive_key(kdf, creating=True, passphrase=passphrase)
         content = {
             "version": FORMAT_VERSION,
             "kdf": kdf,
@@ -139,23 +141,23 @@ class FileVault:
         self._write_file(content)
         return content
 
-    def _derive_key(self, kdf: dict[str, Any], *, first: bool, passphrase: Secret | None = None) -> bytes:
+    def _derive_key(self, kdf: dict[str, Any], *, creating: bool, passphrase: Secret | None = None) -> bytes:
         if kdf["kind"] == "file":
             return self._read_key_file()
         from cryptography.hazmat.primitives.kdf.argon2 import Argon2id
 
-        asked_for = (kdf.get("memory"), kdf.get("rounds"), kdf.get("lanes"))
-        if asked_for != (MEMORY_KIB, ROUNDS, LANES) or not isinstance(kdf.get("salt"), str):
+        stored_parameters = (kdf.get("memory"), kdf.get("rounds"), kdf.get("lanes"))
+        if stored_parameters != (MEMORY_KIB, ROUNDS, LANES) or not isinstance(kdf.get("salt"), str):
             # Weaker parameters in the header are an attack; stronger ones could exhaust the memory.
             raise self._damaged_error()
-        given = passphrase or self._ask(first)
+        given = passphrase or self._ask(creating)
         if given is None:
             raise AuthError(
                 _("the vault needs its passphrase"),
                 hint=_("Set GPURENT_PASSPHRASE, or run the command in a terminal."),
             )
         try:
-            made = Argon2id(
+            argon2 = Argon2id(
                 salt=base64.b64decode(kdf["salt"]),
                 length=KEY_BYTES,
                 iterations=ROUNDS,
@@ -164,7 +166,7 @@ class FileVault:
             )
         except ValueError:
             raise self._damaged_error() from None
-        return made.derive(_encode_secret(given))
+        return argon2.derive(_encode_secret(given))
 
     def _read_key_file(self) -> bytes:
         try:
@@ -284,7 +286,7 @@ class VaultAccess:
         self._passphrase = Secret(given) if given else None
         self._ask = ask
         self._was_asked = False
-        self._vault = FileVault(folder, lambda _first: self._passphrase)
+        self._vault = FileVault(folder, lambda _creating: self._passphrase)
 
     def get_vault(self, scope: str) -> Vault:
         return self._vault.get_vault(scope)

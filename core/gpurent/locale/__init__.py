@@ -100,6 +100,11 @@ def join_list(items: Iterable[str]) -> str:
     return ("、" if get_language() == "zh" else ", ").join(items)
 
 
+def join_clauses(items: Iterable[str]) -> str:
+    """Join ``items``, which may contain commas, with semicolons."""
+    return ("；" if get_language() == "zh" else "; ").join(items)
+
+
 def join_phrases(*phrases: str) -> str:
     """Join the phrases or sentences that are not empty: with a space, in Chinese without one."""
     return ("" if get_language() == "zh" else " ").join(filter(None, phrases))

@@ -182,8 +182,8 @@ class TimerSettings:
 
     ``after_job``: fire this long after the end of the last job, if that is earlier; 0 for never. ``stop_script`` is the
     machine's own, empty for ``shutdown``. ``closing_notice`` and ``moved_notice`` are written to the logs of running
-    jobs.
-    ``check_interval``: how often the files are checked. ``retry_seconds``: whole seconds between two attempts to stop.
+    jobs. ``check_interval``: how often the files are checked. ``retry_seconds``: whole seconds between two attempts to
+    stop.
     """
 
     span: int

@@ -55,7 +55,10 @@ class Balance:
 
 @frozen(kw_only=True)
 class MoneyInstructions:
-    """How to top up: ``steps`` in words, the page to open, what to encode as a QR code, and advice."""
+    """How the user tops up or withdraws.
+
+    ``steps`` in words, the page to open, what to encode as a QR code, and advice.
+    """
 
     steps: tuple[str, ...]
     url: str = ""
@@ -75,9 +78,9 @@ class TopUpAdvice:
 class InvoiceInfo:
     """Whether and how an invoice can be requested.
 
-    ``ready``: one can be requested now. ``spent``: total by the provider's statement; ``needed``: the spending from
-    which invoices are available; ``open``: the amount not invoiced yet. ``steps``: how the user requests one on the
-    page ``url``.
+    ``ready``: one can be requested now. ``spent``: total by the provider's statement; ``minimum_spending``: the
+    spending from which invoices are available; ``uninvoiced``: the amount not invoiced yet. ``steps``: how the user
+    requests one on the page ``url``.
     """
 
     ready: bool

@@ -25,7 +25,8 @@ class ExportedLease:
     ``name`` is also the machine's alias: ``known_hosts`` pins ``host_key`` ("ssh-ed25519 AAAA…") under it.
     ``fingerprint`` is "SHA256:…". ``folder`` is the home folder on the machine, empty if it has an unusual name.
     ``name``, ``host_key``, ``folder`` and the endpoint are validated: none of them can inject anything into a
-    configuration file. The two paths are the user's own and may contain any character that a path can.
+    configuration file. ``key_file`` and ``known_hosts`` are the user's own and may contain any character that a
+    path can.
     """
 
     name: str = field(validator=validators.matches_re(ALIAS_PATTERN))
@@ -89,9 +90,9 @@ class SupportsOpen(ABC):
     """Capability: the program can be started on a machine."""
 
     @abstractmethod
-    def open_command(self, lease: ExportedLease) -> tuple[str, ...]:
+    def make_open_command(self, lease: ExportedLease) -> tuple[str, ...]:
         """Return the command that starts the program, as an argument list; used only if its first word is on PATH."""
 
     @abstractmethod
-    def open_link(self, lease: ExportedLease) -> str:
-        """Return the URL with which the user can start it manually."""
+    def make_open_link(self, lease: ExportedLease) -> str:
+        """Return the URL with which the user can start the program manually."""

@@ -28,8 +28,8 @@ class SafeDir:
     """A folder and everything below it. Its methods may be called from several threads.
 
     A ``name`` is a tuple of path components below the folder, each accepted by `name_reject_reason`. A file is written
-    whole (`write_file`), or grows as a *partial* in a separate folder and is then renamed. Errors of the local disk are
-    raised as `TransferError`.
+    whole (`write_file`), or grows as a *partial* in a separate folder and is then renamed. The first 20 bytes of a
+    partial's name identify the file, the rest its version. Errors of the local disk are raised as `TransferError`.
     """
 
     def __init__(self, target: Path) -> None:
@@ -182,7 +182,7 @@ class SafeDir:
             _write_at(handle, data, at)
 
     def commit_partial(self, name: Name, partial: bytes, handle: int, mode: int, time: int) -> None:
-        """Rename a complete partial to its final name; delete other partials whose names share its first 20 bytes."""
+        """Rename a complete partial to its final name; delete the partials of the file's other versions."""
         with self._open_folders(name) as (partials, folder):
             os.fchmod(handle, mode | 0o600)
             os.utime(handle, ns=(time, time))

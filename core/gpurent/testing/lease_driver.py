@@ -1,4 +1,4 @@
-"""A driver that does with one lease what core does, and after a lost response retries in a new process."""
+"""Drives one lease through a provider as core does; after a lost response, it continues in a new process."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ from gpurent.testing.sandbox_harness import SandboxUser
 
 P = TypeVar("P", bound=LeaseProvider)
 T = TypeVar("T")
-MAX_LOST_ANSWERS = 5
+MAX_LOST_RESPONSES = 5
 
 
 @define
 class LeaseDriver(Generic[P]):
     """Drives one lease of ``user`` through its life; a step whose response is lost is retried by a new process.
 
-    `sum_charges` only reads and is not retried. With ``error=ProcessKilled`` the test itself starts the new process.
+    `sum_charges` is not retried. If `HttpFaults.error` is `ProcessKilled`, the test starts the new process itself.
 
     ``poll_interval`` is the time between two polls and before a retry; ``faults`` are those of the first process.
     """
@@ -38,8 +38,8 @@ class LeaseDriver(Generic[P]):
     poll_interval: timedelta = timedelta(seconds=6)
     faults: HttpFaults = field(factory=HttpFaults)
     lease: Lease | None = None
-    restarts: int = 0
-    """Number of lost responses so far."""
+    lost_response_count: int = 0
+    """How many responses were lost so far."""
     provider: P = field(init=False)
     billing: BillingProvider = field(init=False)
 
@@ -58,8 +58,8 @@ class LeaseDriver(Generic[P]):
             try:
                 return await request()
             except UnavailableError:
-                self.restarts += 1
-                if self.restarts >= MAX_LOST_ANSWERS:
+                self.lost_response_count += 1
+                if self.lost_response_count >= MAX_LOST_RESPONSES:
                     raise
                 self.start_process()
                 await self.user.clock.sleep(self.poll_interval)

@@ -1,4 +1,4 @@
-"""The DBC ledger simulator, and a user with money on it."""
+"""The DBC token ledger simulator, and a user with money on it."""
 
 from __future__ import annotations
 

@@ -285,7 +285,7 @@ def test_every_division_drops_its_rest() -> None:
 
 @given(st.integers(0, 10**24), st.integers(0, 900_000), st.integers(1, 864_000))
 def test_what_was_used_is_the_chains_share(stake: int, passed: int, whole: int) -> None:
-    used = price.compute_used(stake, passed, whole)
+    used = price.compute_cost(stake, passed, whole)
     assert used == apply_perbill(perbill(passed, whole), stake)
     assert 0 <= used <= stake
 
@@ -296,7 +296,7 @@ def test_what_was_used_is_the_chains_share(stake: int, passed: int, whole: int) 
 )
 def test_shares_round_as_perbill_does(stake: int, passed: int, whole: int, left: int) -> None:
     """Halves round down; a third is cut to nine digits before the multiplication."""
-    assert price.compute_used(stake, passed, whole) == left
+    assert price.compute_cost(stake, passed, whole) == left
 
 
 @pytest.mark.parametrize(

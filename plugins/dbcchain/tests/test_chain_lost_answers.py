@@ -49,7 +49,7 @@ async def check_lost_calls(pallet: Pallet, fault: str, first: int, step: int) ->
             own_lines = [
                 line for line in harness.simulator.list_ledger_entries() if line.account == user.address
             ]
-            assert driver.restarts == 1 or "/api/v1" in label, label
+            assert driver.lost_response_count == 1 or "/api/v1" in label, label
             assert sum(line.kind == "fee" for line in own_lines) == 1, label
             assert set(await driver.sum_charges()) == expected, label
             assert before - user.total_units == await sum_spent(driver), label

@@ -182,7 +182,7 @@ def test_a_failed_write_leaves_the_config_as_it_was(home: Path, monkeypatch: pyt
 
 
 def test_vscode_starts_code_on_the_alias() -> None:
-    assert VsCodeExporter().open_command(make_lease()) == (
+    assert VsCodeExporter().make_open_command(make_lease()) == (
         "code",
         "--folder-uri",
         "vscode-remote://ssh-remote+gpurent-a/root",

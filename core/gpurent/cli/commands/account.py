@@ -39,7 +39,11 @@ def parse_name_values(fields: tuple[str, ...]) -> dict[str, str]:
 @click.command("login")
 @provider_argument
 @click.option(
-    "--field", "-f", multiple=True, metavar="NAME=VALUE", help=_("A login field that is not secret.")
+    "--field",
+    "-f",
+    multiple=True,
+    metavar="NAME=VALUE",
+    help=_("A login field that is not secret, e.g. username=NAME."),
 )
 @click.option("--stdin", "from_stdin", metavar="NAME", help=_("Read this secret field from standard input."))
 @json_option

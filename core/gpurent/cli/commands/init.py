@@ -13,6 +13,7 @@ from typing import Any
 import click
 
 from gpurent.cli.context import CliContext, json_option
+from gpurent.cli.job_command import JobCommand
 from gpurent.cli.trip_spec import check_spec, collect_field_values, trip_options
 from gpurent.domain.money import Money
 from gpurent.domain.trip_fields import PROJECT_FILE
@@ -21,7 +22,7 @@ from gpurent.locale import _, join_list
 from gpurent.locale.durations import format_compact_duration
 
 
-@click.command("init", context_settings={"ignore_unknown_options": True})
+@click.command("init", cls=JobCommand)
 @trip_options
 @click.option("--ignore", is_flag=True, help=_("Also write a .gpurentignore file if there is none."))
 @click.option("--force", is_flag=True, help=_("Overwrite an existing gpurent.toml."))

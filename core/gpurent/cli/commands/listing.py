@@ -66,7 +66,9 @@ def ls_command(app: CliContext, over: bool, refresh: bool) -> None:
 
 @click.command("show")
 @lease_argument
-@click.option("--probe", is_flag=True, help=_("Examine the machine again."))
+@click.option(
+    "--probe", is_flag=True, help=_("Examine the machine again, without the tests of gpurent doctor.")
+)
 @json_option
 @click.pass_obj
 def show_command(app: CliContext, lease: str, probe: bool) -> None:

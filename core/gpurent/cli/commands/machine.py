@@ -12,6 +12,7 @@ import click
 
 from gpurent.cli.arguments import lease_argument
 from gpurent.cli.context import CliContext, json_option
+from gpurent.cli.job_command import JobCommand
 from gpurent.cli.params import DURATION, RATE, TIME
 from gpurent.cli.trip_spec import add_field_options
 from gpurent.cli.views.table import format_table
@@ -35,7 +36,6 @@ _verify_option = click.option(
     show_default=True,
     help=_("full: re-read existing files at the target and verify hashes, ignoring size and mtime."),
 )
-_IGNORE_UNKNOWN_OPTIONS = {"ignore_unknown_options": True}
 
 
 def _show_report(app: CliContext, report: TransferReport) -> None:
@@ -164,7 +164,7 @@ def ssh_command(app: CliContext, lease: str) -> None:
     raise SystemExit(app.run(lambda application: application.machine_commands.open_shell(lease, None)))
 
 
-@click.command("exec", context_settings=_IGNORE_UNKNOWN_OPTIONS)
+@click.command("exec", cls=JobCommand)
 @lease_argument
 @click.argument("command", nargs=-1, required=True, type=click.UNPROCESSED)
 @click.pass_obj
@@ -174,7 +174,7 @@ def exec_command(app: CliContext, lease: str, command: tuple[str, ...]) -> None:
     raise SystemExit(app.run(lambda application: application.machine_commands.open_shell(lease, line)))
 
 
-@click.command("start", context_settings=_IGNORE_UNKNOWN_OPTIONS)
+@click.command("start", cls=JobCommand)
 @lease_argument
 @click.option("--name", default="job", show_default=True, help=_("Name of the session."))
 @click.option("--in", "folder", default=".", help=_("Folder on the machine, relative to its home folder."))

@@ -25,7 +25,7 @@ OVERVIEW_ROWS = (
     ("machines", N_("machines")),
     ("difficulty", N_("ease of use")),
     ("price", N_("price")),
-    ("upload", N_("upload")),
+    ("upload", N_("upload speed")),
     ("cpu_only", N_("CPU-only machines")),
     ("compatibility", N_("compatibility")),
     ("invoice", N_("invoice")),

@@ -42,8 +42,8 @@ def topup_command(
 ) -> None:
     """Show how to top up the account at PROVIDER by AMOUNT, and wait until the money arrives.
 
-    Without AMOUNT, the suggested amount is used. gpurent itself never pays for this. Ctrl-C stops waiting; what you
-    paid still arrives.
+    Without AMOUNT, the suggested amount is used. You make the payment yourself; gpurent never does. Ctrl-C stops
+    waiting; what you paid still arrives.
     """
     value, code = amount or (None, "")
     waits = not app.as_json if wait is None else wait

@@ -157,7 +157,7 @@ def open_command(ctx: click.Context, lease: str, only_print: bool) -> None:
 async def _resolve_open_target(exports: Exports, lease: str, program: str) -> tuple[tuple[str, ...], str]:
     if program:
         exported, opening = await exports.prepare_program(program, lease)
-        return opening.open_command(exported), opening.open_link(exported)
+        return opening.make_open_command(exported), opening.make_open_link(exported)
     page = exports.get_page_url(lease)
     if not page:
         raise UsageError(

@@ -126,8 +126,13 @@ def _status_text(state: dict[str, Any]) -> str:
     lines = [f"{state['now']}  x{state['speed']}  {state['driver']}"]
     for name, url in state["urls"].items():
         counts = Counter(route["evidence"] for route in state["routes"][name])
-        evidence = join_list(f"{count} {Evidence(kind).title}" for kind, count in sorted(counts.items()))
-        lines.append(f"  {name:10} {url}  ({evidence})")
+        evidence = join_list(
+            _("{count} {evidence}").format(count=count, evidence=Evidence(kind).title)
+            for kind, count in sorted(counts.items())
+        )
+        calls = counts.total()
+        known = ngettext("{count} call: {evidence}", "{count} calls: {evidence}", calls)
+        lines.append(f"  {name:10} {url}  ({known.format(count=calls, evidence=evidence)})")
     running = len(state["machines"])
     text = ngettext("{count} machine is running", "{count} machines are running", running)
     lines.append(text.format(count=running))

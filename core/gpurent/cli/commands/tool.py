@@ -1,4 +1,7 @@
-"""``completion plugin notify``: gpurent itself. Starts at once and imports no plugin's heavy module."""
+"""The commands ``completion``, ``plugin`` and ``notify``, about gpurent itself.
+
+They start fast: no heavy module of a plugin is imported.
+"""
 
 from __future__ import annotations
 
@@ -43,7 +46,7 @@ def plugin_list_command(app: CliContext) -> None:
                 "entries": [_entry_data(registry, kind, name) for kind, name in plugin.entries],
             }
             for plugin in registry.plugins
-            if plugin.version
+            if not plugin.is_core
         ],
         "problems": [
             {"plugin": problem.plugin, "distribution": problem.distribution, "error": problem.what}
@@ -56,13 +59,13 @@ def plugin_list_command(app: CliContext) -> None:
             (
                 plugin.distribution,
                 plugin.version,
-                join_list(f"{kind} {name}" for kind, name in plugin.entries),
+                join_list(f"{registry.get_kind_title(kind)} {name}" for kind, name in plugin.entries),
             )
             for plugin in registry.plugins
-            if plugin.version
+            if not plugin.is_core
         ]
         broken = [(problem.distribution, _("broken"), problem.what) for problem in registry.problems]
-        head = (_("plugin"), _("version"), _("provides"))
+        head = (_("distribution"), _("version"), _("provides"))
         return format_table(head, [*rows, *broken])
 
     app.show(data, text)

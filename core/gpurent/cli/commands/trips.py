@@ -13,6 +13,7 @@ from attrs import evolve
 from gpurent.cli.arguments import complete_leases, complete_trips
 from gpurent.cli.commands.listing import fetch_times
 from gpurent.cli.context import CliContext, json_option
+from gpurent.cli.job_command import JobCommand
 from gpurent.cli.params import PRICE, TimeOrDuration, declared_terms_options, make_terms, no_browser_option
 from gpurent.cli.trip_spec import build_trip_spec, no_project_option, project_option, trip_options
 from gpurent.cli.views.offers import format_preview, preview_json
@@ -28,7 +29,6 @@ if TYPE_CHECKING:
     from gpurent.workflow.trips.machine_work import TripResult
     from gpurent.workflow.trips.previews import TripPreview
 
-_IGNORE_UNKNOWN_OPTIONS = {"ignore_unknown_options": True}
 _KIND_TITLES = {
     "run": N_("run"),
     "rent": N_("rent"),
@@ -40,7 +40,7 @@ _KIND_TITLES = {
 }
 
 
-@click.command("run", context_settings=_IGNORE_UNKNOWN_OPTIONS)
+@click.command("run", cls=JobCommand)
 @trip_options
 @project_option
 @no_project_option
@@ -89,7 +89,7 @@ def run_command(
     _run_trip(app, go)
 
 
-@click.command("plan", context_settings=_IGNORE_UNKNOWN_OPTIONS)
+@click.command("plan", cls=JobCommand)
 @trip_options
 @project_option
 @no_project_option

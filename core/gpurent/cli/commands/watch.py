@@ -26,7 +26,7 @@ _ACTION_TITLES = {
     "warn": N_("warned"),
     "renew": N_("renewed"),
     "ask-top-up": N_("asked for a top-up"),
-    "save-results": N_("saved results"),
+    "save-results": N_("downloaded results"),
     "release": N_("released"),
     "finish-trip": N_("finished its trip"),
     "extend-timer": N_("extended its timer"),
@@ -39,10 +39,10 @@ _ACTION_TITLES = {
 @json_option
 @click.pass_context
 def watch_command(ctx: click.Context, once: bool) -> None:
-    """Run the guard: renew, save and release according to your policy, which is [guard] in config.toml.
+    """Run the guard: renew, download results and release according to your policy, which is [guard] in config.toml.
 
-    The guard renews a lease or asks you for a top-up, saves results before a lease ends, and releases machines that
-    are done, idle, or at their limit.
+    The guard renews a lease or asks you for a top-up, downloads results before a lease ends, and releases machines
+    whose job has ended, that are idle, or that have reached their deadline or budget.
     """
     if ctx.invoked_subcommand is not None:
         return

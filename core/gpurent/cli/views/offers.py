@@ -13,7 +13,7 @@ from attrs import evolve
 from gpurent.cli.json_output import to_json_value
 from gpurent.cli.views.render import format_moment
 from gpurent.cli.views.table import format_table
-from gpurent.locale import _, join_list, ngettext
+from gpurent.locale import _, join_clauses, join_list, ngettext
 from gpurent.locale.durations import format_duration
 
 if TYPE_CHECKING:
@@ -106,7 +106,7 @@ def _format_too_short(count: int) -> str:
 def _offer_table(items: Sequence[PricedOffer], code: str) -> str:
     head = (
         _("provider"), _("machine"), "GPU", _("price"), _("duration"), _("to pay"), _("refundable"), _("deposit"),
-        _("in {code}").format(code=code) if code else _("net cost"), _("available"),
+        _("net cost in {code}").format(code=code) if code else _("net cost"), _("available"),
     )  # fmt: skip
     return format_table(head, [_offer_row(item) for item in items], right=(3, 5, 6, 7, 8))
 
@@ -220,6 +220,12 @@ def format_preview(found: TripPreview, spec: TripSpec) -> str:
                 span=format_duration(found.max_runtime)
             )
         )
+    if spec.limits.deadline_at is not None:
+        lines.append(
+            _("The machine is released at {at} at the latest.").format(
+                at=format_moment(spec.limits.deadline_at)
+            )
+        )
     lines += format_rates([quote.rate] if quote.rate else [])
     lines += [_("This trip would be refused: {why}").format(why=why) for why in found.refusals]
     lines.append(_("Nothing was ordered, paid or written."))
@@ -239,7 +245,7 @@ def _format_leg(number: int, leg: Leg, spec: TripSpec) -> str:
         gpu=format_gpu(order.offer),
         machine=order.offer.key,
         time=time,
-        work=join_list(_leg_actions(leg, spec)),
+        work=join_clauses(_leg_actions(leg, spec)),
         cost=cost,
     )
 

@@ -147,7 +147,7 @@ def format_lease(lease: Lease, times: LeaseTimeTable) -> str:
         (_("price"), str(lease.offer.tariff.price)),
         (_("SSH command"), str(lease.endpoint or "-")),
         (_("started"), format_moment(lease.started_at)),
-        (_("ends"), format_moment(figure.until)),
+        (_("files deleted at") if lease.state.value == "kept" else _("ends"), format_moment(figure.until)),
         (
             _("time left"),
             f"{format_time_left(figure)} ({figure.note})" if figure.note else format_time_left(figure),

@@ -61,6 +61,10 @@ class LoadedPlugin:
     entries: list[tuple[str, str]] = field(factory=list)
 
     @property
+    def is_core(self) -> bool:
+        return self.entry_point is None
+
+    @property
     def distribution(self) -> str:
         return self._origin[0]
 
@@ -274,6 +278,10 @@ class EntryPointRegistry:
     def list_names(self, word: str) -> list[str]:
         """Return the names of one kind of entry; ``word`` is the kind in its hook's name: "lease", "transfer", etc."""
         return sorted(self._entries[word])
+
+    def get_kind_title(self, word: str) -> str:
+        """Return what such an entry provides, in the user's language; ``word`` as in `list_names`."""
+        return get_kind_title(ENTRY_KINDS[word])
 
     def check_entry(self, word: str, name: str) -> None:
         """Raise `PluginError` if there is no such entry, like `get_entry`; ``word`` as in `list_names`."""

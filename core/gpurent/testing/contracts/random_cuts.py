@@ -72,7 +72,7 @@ class RandomCuts:
         return source
 
     async def _retry_with_cuts(
-        self, attempt: Callable[[], object], rng: random.Random, source: Path, remote_path: Path, *, up: bool
+        self, attempt: Callable[[], object], rng: random.Random, source: Path, result: Path, *, up: bool
     ) -> None:
         whole = read_tree(source)
         size = sum(path.stat().st_size for path in source.rglob("*") if path.is_file())
@@ -98,13 +98,13 @@ class RandomCuts:
                 raise AssertionError(f"a cut at {at} was taken for {error}") from error
             else:
                 proxy.plan = FaultPlan()
-                assert read_tree(remote_path) == whole
-                assert not (remote_path / PARTIALS_FOLDER).exists()
+                assert read_tree(result) == whole
+                assert not (result / PARTIALS_FOLDER).exists()
                 return
             finally:
                 proxy.plan = FaultPlan()
-            if remote_path.exists():
-                for name, entry in read_tree(remote_path).items():
+            if result.exists():
+                for name, entry in read_tree(result).items():
                     assert entry[0] == "folder" or entry == whole[name], (
                         f"{name} is not whole after a cut at {at}"
                     )

@@ -62,7 +62,7 @@ class FakeConnection:
     @property
     def transport(self) -> object:
         """Raises `UsageError`: a fake machine has no SSH. Code that speaks SSH itself needs a sandbox machine."""
-        raise UsageError("a fake machine speaks no SSH", hint="Take gpurent.testing.ssh_fixture.")
+        raise UsageError("a fake machine speaks no SSH", hint="Use gpurent.testing.ssh_fixture instead.")
 
     @property
     def key_file(self) -> Path:
@@ -91,9 +91,9 @@ class FakeConnection:
 
     async def run_interactive(self, command: str | None) -> int:
         """Raises `UsageError`: a fake machine has no terminal."""
-        raise UsageError("a fake machine has no terminal", hint="Take gpurent.testing.ssh_fixture.")
+        raise UsageError("a fake machine has no terminal", hint="Use gpurent.testing.ssh_fixture instead.")
 
-    async def run(self, command: str, *, input: str = "", timeout: float = 60.0) -> CommandResult:  # noqa: A002 - the role's
+    async def run(self, command: str, *, input: str = "", timeout: float = 60.0) -> CommandResult:  # noqa: A002 - as in subprocess
         """Run ``command`` with ``sh`` in the home folder; see the port.
 
         ``timeout`` is in real seconds, except while ``delay`` passes.

@@ -213,8 +213,7 @@ class FileCommands:
         """Push now and after each change, one push at a time, until cancelled.
 
         ``report`` is called after the first push and after each push that transferred or deleted something. If the
-        first
-        push fails, its error is raised; later failures are reported and retried with the next change.
+        first push fails, its error is raised; later failures are reported and retried with the next change.
         """
         changes = FolderChanges(_watched_folders(push), _load_awatch())
         connection = self.connections.make_connection(self.connections.leases.get_lease(lease_id).id)

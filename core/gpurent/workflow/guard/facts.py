@@ -22,9 +22,8 @@ class ObservedMachine:
     """One observation over SSH, which took ``duration``. Loads are percentages, None if not known.
 
     ``cpu`` is the mean since the previous observation. ``output_at`` is when a session last wrote output,
-    ``result_size``
-    the bytes of the results. Measured by the machine's clocks: ``ticks`` (busy, total) of its CPUs, and ``last_write``,
-    the same moment as ``output_at``.
+    ``result_size`` the bytes of the results. Measured by the machine's clocks: ``ticks`` (busy, total) of its CPUs, and
+    ``last_write``, the same moment as ``output_at``.
     """
 
     at: datetime
@@ -52,18 +51,14 @@ class LeaseFacts:
     """All that is known about one lease at ``now``.
 
     ``price`` is what this lease alone burns, if it is metered. ``known_to_provider``: the provider's own lists and
-    books
-    include it. ``spent`` and ``budget`` are in one currency; ``month_left`` is shared with other leases.
+    books include it. ``spent`` and ``budget`` are in one currency; ``month_left`` is shared with other leases.
 
     ``trip_id`` is the open trip that created the lease, ``is_attended`` whether a live process works on it,
-    ``has_results``
-    whether it has results to download. ``saved_at``: when they were last downloaded. ``warned_at``: active warnings,
-    and
-    since when. ``renewal_count``: how often the guard has renewed. ``top_up_requested``: the user has been asked to top
-    up. ``timer_until``: when the timer inside the machine fires, ``timer_by_policy`` whether only a policy armed it.
-    ``upload_rate``: bytes per second as measured on this machine. ``warning_thresholds``: how long before the end the
-    user
-    is warned.
+    ``has_results`` whether it has results to download. ``saved_at``: when they were last downloaded. ``warned_at``:
+    active warnings, and since when. ``renewal_count``: how often the guard has renewed. ``top_up_requested``: the user
+    has been asked to top up. ``timer_until``: when the timer inside the machine fires, ``timer_by_policy`` whether only
+    a policy armed it. ``upload_rate``: bytes per second as measured on this machine. ``warning_thresholds``: how long
+    before the end the user is warned.
     """
 
     lease: Lease

@@ -77,9 +77,9 @@ class ResultSaver:
             pull = PullRequest(sources=sources, target=Path(spec.results.dir or spec.upload.folder))
             report = await self.transfers.download(connection, pull, spec.upload.transfer)
         self.memories.record_results_saved(lease, begun)
-        text = ngettext("results saved: {files} file", "results saved: {files} files", report.files).format(
-            files=report.files
-        )
+        text = ngettext(
+            "results downloaded: {files} file", "results downloaded: {files} files", report.files
+        ).format(files=report.files)
         trip.emit(EventKind.RESULTS_SAVED, text, lease=lease, files=report.files, size=report.total)
         return f"{report.files} files"
 
@@ -131,7 +131,7 @@ class SaveActions:
         try:
             return await run_with_deadline(self.log.clock, by, work)
         except GpurentError as error:
-            text = _("the results could not be saved: {why}").format(why=error.message)
+            text = _("the results could not be downloaded: {why}").format(why=error.message)
             trip.emit(EventKind.WARNING, text, lease=lease)
             return f"failed: {error.code}"
 

@@ -99,8 +99,7 @@ class ProviderObserver:
         """Return the leases in their current state, read from one list if there are more than `MAX_SINGLE_REQUESTS`.
 
         Only leases that the list shows unchanged are taken from it. Those that it lacks or shows differently are
-        requested
-        one by one: absence from the list proves nothing. Leases that cannot be refreshed are left out. Raises
+        requested one by one: absence from the list proves nothing. Leases that cannot be refreshed are left out. Raises
         `UnavailableError` if none of them could be refreshed.
         """
         listed = await self._list_provider_leases(provider, leases)

@@ -140,8 +140,13 @@ def _require_affordable(price: Funding, lease: Lease, budget: Money | None) -> N
     if budget is not None and used is not None and used + price.ceiling > budget:
         raise BudgetExceeded(
             _(
-                "{lease} is not renewed: this would cost {price} more, but its budget is {budget} ({used} used so far)"
-            ).format(lease=lease.id, price=price.ceiling, budget=budget, used=used),
+                "{lease} is not renewed: this needs {price}, but only {left} of its budget ({budget}) is left"
+            ).format(
+                lease=lease.id,
+                price=price.ceiling,
+                budget=budget,
+                left=max(budget - used, budget.currency.zero),
+            ),
         )
     if price.ceiling > price.balance:
         raise RenewalUnfunded(price, lease.provider)

@@ -32,8 +32,7 @@ class AdoptionRequest:
     """What the user provides about a machine to adopt.
 
     ``private_key`` is a private key to log in with; ``fingerprint`` is that of the expected host key, empty to trust it
-    on
-    first use.
+    on first use.
     """
 
     provider: str

@@ -206,7 +206,7 @@ class Bookkeeping:
         self, lease: Lease, charges: Sequence[Charge], paid: Sequence[RecordedPayment]
     ) -> list[Transaction]:
         """Return the entries that the ledger lacks: new charges, growth of metered ones, released holds."""
-        known = {line.key: line for line in self.list_lines(lease=lease.id)}
+        known = {line.line_key: line for line in self.list_lines(lease=lease.id)}
         trips = {item.payment.proof: item.trip.id for item in paid}
         # Charges that no trip paid are assigned to the trip that rented the lease.
         renting = next((record.id for record in self.store.list_trips(lease.id)), "")
@@ -225,7 +225,7 @@ class Bookkeeping:
 
     def find_missing_account_entries(self, provider: str, charges: Sequence[Charge]) -> list[Transaction]:
         """Return the top-ups and fees of an account's statement that the ledger lacks."""
-        known = {line.key: line for line in self.list_lines(provider=provider)}
+        known = {line.line_key: line for line in self.list_lines(provider=provider)}
         fees = {
             item.payment.proof: item.trip.id
             for item in self.list_payments()

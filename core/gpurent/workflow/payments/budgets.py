@@ -70,10 +70,8 @@ class Budgets:
         """Raise `BudgetExceeded` if ``amount`` more would exceed a budget of the trip or the month; nothing is spent.
 
         ``key`` names the bill that ``amount`` is for, so that it is not counted twice. If ``sync`` is false, use the
-        ledger
-        as it is, without asking the providers. Raises `MoneyError` if a limit cannot be converted for lack of an
-        exchange
-        rate: nothing passes unchecked.
+        ledger as it is, without asking the providers. Raises `MoneyError` if a limit cannot be converted for lack of an
+        exchange rate: nothing passes unchecked.
         """
         for status in await self.list_statuses(provider, trip=trip, key=key, sync=sync):
             await self.check_limit(status, amount)
@@ -84,8 +82,11 @@ class Budgets:
         conversion = await self.rates.get_conversion(amount.currency, limit.money.currency)
         if status.used + conversion.convert(amount) > limit.money:
             raise BudgetExceeded(
-                _("this would cost {amount} more, but the {name} is {limit} ({used} used so far)").format(
-                    amount=amount, name=limit.name, limit=limit.money, used=status.used
+                _("this needs {amount}, but only {left} of the {name} ({limit}) is left").format(
+                    amount=amount,
+                    name=limit.name,
+                    limit=limit.money,
+                    left=max(status.left, limit.money.currency.zero),
                 ),
                 hint=_("A deposit counts as used while it is held."),
             )

@@ -115,8 +115,7 @@ class Payments:
         """Pay ``bill`` exactly once, even across crashes; above ``agreed.ceiling`` only with the user's consent.
 
         The bill's key is recorded beforehand, and the account is idempotent on it. The authorization is recorded before
-        the
-        account is asked to pay, and the payment before it is shown to the provider.
+        the account is asked to pay, and the payment before it is shown to the provider.
         """
         payment = await trip.step(
             step, Payment, lambda: self._pay_once(trip, step, provider, bill, agreed), quiet=True

@@ -83,10 +83,8 @@ class LeaseRow:
     """One lease in its last known state.
 
     ``is_low``: the time left is below one of the user's thresholds. ``spent`` is from the ledger, one amount per
-    currency.
-    ``asked_at``: when its provider last answered (provider time), None if not yet. ``stale_reason``: why the last
-    refresh
-    failed, or empty. ``sample`` is from the machine itself.
+    currency. ``asked_at``: when its provider last answered (provider time), None if not yet. ``stale_reason``: why the
+    last refresh failed, or empty. ``sample`` is from the machine itself.
     """
 
     lease: Lease

@@ -8,7 +8,14 @@ from enum import Enum
 from attrs import frozen
 
 from gpurent.domain.lease import Lease
-from gpurent.domain.ledger import Key, LedgerAccount, LedgerLine, Transaction, make_transaction, sum_balances
+from gpurent.domain.ledger import (
+    LedgerAccount,
+    LedgerLine,
+    LineKey,
+    Transaction,
+    make_transaction,
+    sum_balances,
+)
 from gpurent.domain.money import Money
 from gpurent.domain.offer import Unknown
 from gpurent.domain.receipt import Charge, ChargeKind
@@ -38,7 +45,7 @@ class Difference(Enum):
 
 @frozen(kw_only=True)
 class LedgerFinding:
-    """The result for one movement: ``in_ledger`` and ``in_statement`` are its amounts.
+    """The result for one movement: ``ledger_amount`` and ``statement_amount`` are its amounts.
 
     ``entries`` would bring the ledger up to date.
     """
@@ -96,9 +103,9 @@ class Reconciliation:
         )
 
     def _compare_lease(self, lease: Lease, charges: Sequence[Charge]) -> Iterable[LedgerFinding]:
-        here = {line.key: line for line in self.bookkeeping.list_lines(lease=lease.id)}
+        here = {line.line_key: line for line in self.bookkeeping.list_lines(lease=lease.id)}
         paid = self.bookkeeping.list_payments(lease=lease.id)
-        listed: set[Key] = set()
+        listed: set[LineKey] = set()
         for charge in charges:
             key = (charge.ref, charge.kind)
             if key in listed:

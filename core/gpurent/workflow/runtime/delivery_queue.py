@@ -35,9 +35,8 @@ class DeliveryQueue(Generic[T]):
     """Calls ``send`` for each queued item, one at a time; ``report`` receives each outcome.
 
     A call that exceeds ``limit`` seconds is reported as failed; the next one starts when it returns. Both callbacks run
-    in
-    daemon threads of the queue, so whatever hangs in them ends with the process. At most `MAX_PENDING` items wait; then
-    the oldest is dropped for the newest.
+    in daemon threads of the queue, so whatever hangs in them ends with the process. At most `MAX_PENDING` items wait;
+    then the oldest is dropped for the newest.
     """
 
     def __init__(

@@ -27,7 +27,7 @@ _ID_ALPHABET = "abcdefghjkmnpqrstuvwxyz23456789"
 
 @frozen(kw_only=True)
 class Timestamp:
-    """When something was done (provider time): the result of some steps, and the part of others that is read back."""
+    """When something was done (provider time). Some steps record only this; of others, only this is read back."""
 
     at: datetime
 
@@ -37,8 +37,7 @@ class TripContext:
     """One trip. All work goes through `step`, so a killed trip is resumed by running it again from the start.
 
     ``current_step`` is the step begun last. Concurrent tasks of a trip each need their own context, so that their
-    events
-    name the right step.
+    events name the right step.
     """
 
     store: TripStore

@@ -64,7 +64,9 @@ class Logins:
             kept = self.find_credentials(auth)
             if kept is None:
                 raise AuthError(
-                    _("the login to {auth} is no longer valid").format(auth=auth),
+                    _("the login to {provider} is no longer valid").format(
+                        provider=self._find_provider(auth)
+                    ),
                     hint=_("Log in again: gpurent login {provider}").format(
                         provider=self._find_provider(auth)
                     ),
@@ -73,7 +75,7 @@ class Logins:
         found = self.find_login(auth)
         if found is None:
             raise AuthError(
-                _("you are not logged in to {auth}").format(auth=auth),
+                _("you are not logged in to {provider}").format(provider=self._find_provider(auth)),
                 hint=_("Log in first: gpurent login {provider}").format(provider=self._find_provider(auth)),
             )
         return found
@@ -128,7 +130,11 @@ class Logins:
             text=f"{auth}: {declared.label}",
             secret=declared.secret,
         )
-        return Secret(await self.questions.require_input(question))
+        way = f"--stdin {declared.name}" if declared.secret else f"-f {declared.name}=…"
+        hint = _("Give it with: gpurent login {provider} {way}").format(
+            provider=self._find_provider(auth), way=way
+        )
+        return Secret(await self.questions.require_input(question, hint=hint))
 
     async def _log_in_and_save(self, auth: str, fields: Mapping[str, Secret]) -> Login:
         for declared in self.plugins.auth_entry(auth).fields:

@@ -56,7 +56,7 @@ TITLES: Mapping[EventKind, str] = MappingProxyType(
         EventKind.WARNING: N_("Warning"),
         EventKind.FAILED: N_("Trip failed"),
         EventKind.RENEWED: N_("Lease renewed"),
-        EventKind.RESULTS_SAVED: N_("Results saved"),
+        EventKind.RESULTS_SAVED: N_("Results downloaded"),
         EventKind.TOP_UP: N_("Top-up needed"),
         EventKind.TOPPED_UP: N_("Top-up received"),
         EventKind.WAITING: N_("Waiting"),

@@ -157,8 +157,7 @@ class ChallengeAnswerer:
         """Return the answer; raises `InputRequired` if nobody has it.
 
         A mailbox that does not answer is retried until the timeout. If it rejects our login, raises `AuthError`, unless
-        a
-        user is present to answer instead.
+        a user is present to answer instead.
         """
         found = await self._find_mailed_answer(challenge)
         return found if found is not None else await self._ask_person(challenge)

@@ -16,13 +16,14 @@ class ConnectStep:
         """Return a working connection; the caller closes it."""
         connection = self.connections.make_connection(lease_id, trip.id)
 
-        async def greet() -> str:
+        async def probe_machine() -> str:
+            # The trip's record then shows which machine and which home folder it reached.
             return (await connection.run_with_retry(lambda ssh: ssh.run("uname -sn && pwd"))).stdout.strip()[
                 :200
             ]
 
         try:
-            await trip.step(f"{leg}.connect", str, greet)
+            await trip.step(f"{leg}.connect", str, probe_machine)
         except BaseException:
             await connection.close()
             raise

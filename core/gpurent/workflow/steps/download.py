@@ -51,8 +51,7 @@ class DownloadStep:
         """Run `download_now` every ``every`` (from start to start) until cancelled.
 
         It uses its own connections, so that nothing waits for it. Results that do not exist yet or are being written
-        are
-        downloaded in a later round.
+        are downloaded in a later round.
         """
         clock = self.poller.clock
         begun_at = clock.now()

@@ -60,8 +60,7 @@ class JobWatcher:
         """Watch the job ``name`` until it is no longer running.
 
         ``check_lease`` is called with the lease at intervals; an error that it raises ends the watch. ``on_output``
-        receives
-        all output as well.
+        receives all output as well.
         """
         clock = self.poller.clock
         checks = Interval(clock, LEASE_CHECK_INTERVAL, None if check_at_once else clock.now())

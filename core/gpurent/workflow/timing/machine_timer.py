@@ -51,8 +51,7 @@ class MachineTimers:
         """Make the machine of ``lease`` shut itself down at ``until``; replaces an earlier or later deadline.
 
         No job starts in the last ``grace``. ``after_job``: fire this long after the end of the last job, if that is
-        earlier.
-        ``by_policy``: the user did not request this timer, so the policy may also disarm it.
+        earlier. ``by_policy``: the user did not request this timer, so the policy may also disarm it.
         """
         armed = await self._set_deadline(connection, lease, until, grace, after_job, later=False)
         self.store.put_note(_POLICY_SCOPE, lease.id, "yes" if by_policy else "")

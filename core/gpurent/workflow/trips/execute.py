@@ -205,5 +205,6 @@ class FinalDownload:
                 await self.download.download_results(trip, launched[-1].partition(".")[0], connection, spec)
             except GpurentError as error:
                 connection.emit(
-                    EventKind.WARNING, _("the results could not be saved: {why}").format(why=error.message)
+                    EventKind.WARNING,
+                    _("the results could not be downloaded: {why}").format(why=error.message),
                 )

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 NAME = "dbc"
 SETTINGS = (
     # No default: the chain of 2020 is gone, and nothing must be sent to whoever owns its old domain name now.
-    InputField(name="url", label=_("URL of the DBC ledger service"), optional=True),
+    InputField(name="url", label=_("URL of the DBC token ledger service"), optional=True),
     InputField(
         name="max_payment", label=_("Largest single payment, in DBC"), default="500000", former_name="most"
     ),
@@ -67,6 +67,6 @@ def gpurent_register_billing() -> Sequence[BillingEntry]:
 def gpurent_register_simulator() -> Sequence[SimulatorEntry]:
     return [
         SimulatorEntry(
-            name=NAME, summary=_("simulated DBC ledger in place of the chain"), build=_build_simulator
+            name=NAME, summary=_("simulated DBC token ledger in place of the chain"), build=_build_simulator
         )
     ]

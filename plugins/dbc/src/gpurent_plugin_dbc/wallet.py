@@ -67,7 +67,7 @@ class DbcWallet(BillingProvider, SupportsStatement, SupportsWithdrawal):
     async def _request(self, method: str, path: str, **given: Any) -> HttpResponse:
         if not self._context.settings.get("url"):
             raise UsageError(
-                _("no DBC ledger is configured: the NEO chain that DBC used in 2020 is gone"),
+                _("no DBC token ledger is configured: the NEO chain that DBC used in 2020 is gone"),
                 hint=_("`gpurent sandbox` includes a ledger; to use another one, set [dbc] url."),
             )
         return await self._context.http.request(method, path, **given)
@@ -76,12 +76,14 @@ class DbcWallet(BillingProvider, SupportsStatement, SupportsWithdrawal):
         answer = await self._request("GET", path, params=params or None)
         if answer.status >= 500:
             raise UnavailableError(
-                _("the DBC ledger reported a server error (HTTP {status})").format(status=answer.status),
+                _("the DBC token ledger reported a server error (HTTP {status})").format(
+                    status=answer.status
+                ),
                 retryable=True,
             )
         if answer.status != 200:
             raise UnexpectedResponse(
-                _("the DBC ledger returned HTTP {status}").format(status=answer.status),
+                _("the DBC token ledger returned HTTP {status}").format(status=answer.status),
                 url=answer.url,
                 body=answer.text,
                 spent=Spent.NO,
@@ -187,12 +189,12 @@ class DbcWallet(BillingProvider, SupportsStatement, SupportsWithdrawal):
         if isinstance(raw, dict) and (raw.get("hash") == digest or raw.get("error") == "unknown"):
             return "hash" in raw
         raise UnexpectedResponse(
-            _("unexpected response from the DBC ledger"), url=answer.url, body=answer.text
+            _("unexpected response from the DBC token ledger"), url=answer.url, body=answer.text
         )
 
     def _make_unavailable_error(self, answer: HttpResponse) -> UnavailableError:
         return UnavailableError(
-            _("the DBC ledger reported a server error (HTTP {status})").format(status=answer.status),
+            _("the DBC token ledger reported a server error (HTTP {status})").format(status=answer.status),
             retryable=True,
             spent=Spent.UNKNOWN,
         )
@@ -236,8 +238,8 @@ class DbcWallet(BillingProvider, SupportsStatement, SupportsWithdrawal):
             sender=login.account,
             to=bill.payee,
             amount=bill.amount,
-            key=bill.key,
-            public=derive_public_key(login.token),
+            bill_key=bill.key,
+            public_key=derive_public_key(login.token),
         )
         record = {
             "body": body,
@@ -270,16 +272,16 @@ class DbcWallet(BillingProvider, SupportsStatement, SupportsWithdrawal):
             )
         if error == "key used":
             raise MoneyError(
-                _("the DBC ledger has a different payment for bill {key}").format(key=bill.key),
+                _("the DBC token ledger has a different payment for bill {key}").format(key=bill.key),
                 hint=_("Nothing more was paid. Check the transfers of your address."),
                 spent=Spent.UNKNOWN,
             )
         if error:
             raise MoneyError(
-                _("the DBC ledger rejected the transfer: {error}").format(error=str(error)[:100]),
+                _("the DBC token ledger rejected the transfer: {error}").format(error=str(error)[:100]),
             )
         raise UnexpectedResponse(
-            _("unexpected response from the DBC ledger to a transfer"), url=answer.url, body=answer.text
+            _("unexpected response from the DBC token ledger to a transfer"), url=answer.url, body=answer.text
         )
 
     # charges

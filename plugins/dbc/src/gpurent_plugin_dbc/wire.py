@@ -1,6 +1,6 @@
-"""The ledger service's JSON <-> the domain model. No I/O. Assumed throughout.
+"""The JSON of the DBC token ledger <-> the domain model. No I/O.
 
-The NEO nodes that the wallet of 2020 used are gone.
+The format is an assumption: the NEO nodes that the original wallet (2020) used no longer exist.
 """
 
 from __future__ import annotations
@@ -34,9 +34,9 @@ class ListedTransfer:
     price: Decimal | None
 
 
-def make_transfer_body(*, sender: str, to: str, amount: Money, key: str, public: str) -> str:
+def make_transfer_body(*, sender: str, to: str, amount: Money, bill_key: str, public_key: str) -> str:
     """Return the text to sign: canonical JSON, so that its hash is known before it is sent."""
-    fields = {"from": sender, "to": to, "amount": str(amount.amount), "key": key, "public": public}
+    fields = {"from": sender, "to": to, "amount": str(amount.amount), "key": bill_key, "public": public_key}
     return json.dumps(fields, sort_keys=True, separators=(",", ":"))
 
 
@@ -47,14 +47,16 @@ def hash_body(body: str) -> str:
 def _parse_amount(value: Any, url: str) -> Money:
     """Parse an amount: whole units of 10^-8 DBC, as text."""
     if not isinstance(value, str) or not re.fullmatch(r"[0-9]{1,24}", value):
-        raise UnexpectedResponse(_("the DBC ledger returned no valid amount"), url=url, body=repr(value))
+        raise UnexpectedResponse(
+            _("the DBC token ledger returned no valid amount"), url=url, body=repr(value)
+        )
     return Money(int(value), DBC)
 
 
 def _parse_record(raw: Any, names: tuple[str, ...], url: str) -> dict[str, Any]:
     if not isinstance(raw, dict) or not set(names) <= raw.keys():
         raise UnexpectedResponse(
-            _("the DBC ledger's response has an unexpected format"),
+            _("the DBC token ledger's response has an unexpected format"),
             url=url,
             body=json.dumps(raw, default=str),
         )
@@ -66,11 +68,11 @@ def _parse_time(value: Any, url: str) -> datetime:
         found = datetime.fromisoformat(value)
     except (TypeError, ValueError):
         raise UnexpectedResponse(
-            _("the DBC ledger returned no valid time"), url=url, body=repr(value)
+            _("the DBC token ledger returned no valid time"), url=url, body=repr(value)
         ) from None
     if found.tzinfo is None:
         raise UnexpectedResponse(
-            _("the DBC ledger returned a time without a time zone"), url=url, body=repr(value)
+            _("the DBC token ledger returned a time without a time zone"), url=url, body=repr(value)
         )
     return found
 
@@ -80,7 +82,7 @@ def _parse_decimal(value: Any, url: str) -> Decimal:
         return Decimal(value)
     except (TypeError, InvalidOperation, ValueError):
         raise UnexpectedResponse(
-            _("the DBC ledger returned no valid price"), url=url, body=repr(value)
+            _("the DBC token ledger returned no valid price"), url=url, body=repr(value)
         ) from None
 
 
@@ -97,7 +99,7 @@ def parse_price(raw: Any, url: str) -> tuple[Decimal, datetime]:
 def parse_transfers(raw: Any, url: str) -> Sequence[ListedTransfer]:
     found = _parse_record(raw, ("transfers",), url)["transfers"]
     if not isinstance(found, list):
-        raise UnexpectedResponse(_("the DBC ledger returned no list"), url=url, body=repr(found))
+        raise UnexpectedResponse(_("the DBC token ledger returned no list"), url=url, body=repr(found))
     return [_parse_transfer(item, url) for item in found]
 
 

@@ -1,6 +1,6 @@
-"""Access to the chain: blocks, accounts, prices, machines, orders, the pool. Nothing here signs or spends.
+"""Access to the chain: blocks, accounts, prices, machines, orders, the pool.
 
-JSON-RPC over plain HTTP, one call per request.
+JSON-RPC over plain HTTP, one call per request. Nothing here signs; only `submit_extrinsic` changes anything.
 """
 
 from __future__ import annotations
@@ -74,7 +74,7 @@ class MachineStock:
 
 
 class ChainClient:
-    """One node, queried over HTTP. ``at`` is always a block hash; without it, the newest block.
+    """One node, queried over HTTP. ``block_hash`` says as of which block; without it, the newest one.
 
     Every method except `submit_extrinsic` only reads, although all are POST.
     """
@@ -129,21 +129,21 @@ class ChainClient:
         found = wire.parse_hash(await self._query("chain_getFinalizedHead"))
         return await self.get_block_number(found), found
 
-    async def get_block_number(self, *at: str) -> int:
+    async def get_block_number(self, *block_hash: str) -> int:
         """Return a block's number."""
-        head = wire.parse_record(await self._query("chain_getHeader", *at), "number")
+        head = wire.parse_record(await self._query("chain_getHeader", *block_hash), "number")
         return wire.parse_number(head["number"])
 
     async def get_block_hash(self, block: int) -> str:
         return wire.parse_hash(await self._query("chain_getBlockHash", block))
 
-    async def list_extrinsics(self, at: str) -> Sequence[bytes]:
-        raw = wire.parse_record(await self._query("chain_getBlock", at), "block")
+    async def list_extrinsics(self, block_hash: str) -> Sequence[bytes]:
+        raw = wire.parse_record(await self._query("chain_getBlock", block_hash), "block")
         return [wire.parse_hex(item) for item in wire.parse_record(raw["block"], "extrinsics")["extrinsics"]]
 
-    async def get_block_time(self, *at: str) -> datetime:
+    async def get_block_time(self, *block_hash: str) -> datetime:
         """Return the chain's own time in a block."""
-        return _parse_time((await self.get_storage([TIMESTAMP_KEY], *at))[TIMESTAMP_KEY])
+        return _parse_time((await self.get_storage([TIMESTAMP_KEY], *block_hash))[TIMESTAMP_KEY])
 
     async def estimate_block_time(self, block: int) -> datetime:
         """Estimate when a block was or will be, from the newest one and six seconds per block."""
@@ -159,9 +159,9 @@ class ChainClient:
             genesis=bytes.fromhex((await self.get_block_hash(0))[2:]),
         )
 
-    async def get_storage(self, keys: Sequence[str], *at: str) -> Mapping[str, bytes | None]:
+    async def get_storage(self, keys: Sequence[str], *block_hash: str) -> Mapping[str, bytes | None]:
         """Return storage values by key, in a single call."""
-        raw = await self._query("state_queryStorageAt", list(keys), *at)
+        raw = await self._query("state_queryStorageAt", list(keys), *block_hash)
         if not isinstance(raw, list) or len(raw) != 1:
             raise wire.make_unexpected_response(_("storage expected"), raw)
         pairs = wire.parse_record(raw[0], "changes")["changes"]
@@ -170,19 +170,21 @@ class ChainClient:
 
     # accounts
 
-    async def get_account(self, address: str, *at: str) -> scale.AccountInfo:
+    async def get_account(self, address: str, *block_hash: str) -> scale.AccountInfo:
         name = scale.storage_key("System", "Account", ss58_decode(address))
-        return scale.decode_account((await self.get_storage([name], *at))[name])
+        return scale.decode_account((await self.get_storage([name], *block_hash))[name])
 
     async def get_next_nonce(self, address: str) -> int:
         return wire.parse_number(await self._query("system_accountNextIndex", address))
 
-    async def get_network_fee(self, extrinsic: bytes, *at: str) -> int:
-        raw = await self._query("payment_queryInfo", "0x" + extrinsic.hex(), *at)
+    async def get_network_fee(self, extrinsic: bytes, *block_hash: str) -> int:
+        raw = await self._query("payment_queryInfo", "0x" + extrinsic.hex(), *block_hash)
         return wire.parse_number(wire.parse_record(raw, "partialFee")["partialFee"])
 
-    async def get_prices(self, *at: str) -> ChainPrices:
-        found = await self.get_storage([scale.AVERAGE_PRICE_KEY, scale.FIXED_FEE_KEY, TIMESTAMP_KEY], *at)
+    async def get_prices(self, *block_hash: str) -> ChainPrices:
+        found = await self.get_storage(
+            [scale.AVERAGE_PRICE_KEY, scale.FIXED_FEE_KEY, TIMESTAMP_KEY], *block_hash
+        )
         average = scale.decode_uint(found[scale.AVERAGE_PRICE_KEY], 8)
         fee = scale.decode_uint(found[scale.FIXED_FEE_KEY], 16)
         if not average or fee is None:
@@ -191,34 +193,36 @@ class ChainClient:
 
     # machines
 
-    async def list_stock(self, pallet: Pallet, wanted: str = "") -> Sequence[MachineStock]:
-        """Return all machines of a registry, or only the machine ``wanted``."""
-        names = wire.parse_machine_ids(await self._query(f"{pallet.machines_rpc_prefix}_getMachineList"))
-        if wanted:
-            names = [name for name in names if name == wanted]
+    async def list_stock(self, pallet: Pallet, machine_id: str = "") -> Sequence[MachineStock]:
+        """Return all machines of a pallet, or only ``machine_id``."""
+        machine_ids = wire.parse_machine_ids(
+            await self._query(f"{pallet.machines_rpc_prefix}_getMachineList")
+        )
+        if machine_id:
+            machine_ids = [listed for listed in machine_ids if listed == machine_id]
         gate = asyncio.Semaphore(MAX_CONCURRENCY)
 
-        async def one(name: str) -> wire.ChainMachine | None:
+        async def find_one(listed: str) -> wire.ChainMachine | None:
             async with gate:
-                return await self.find_machine(pallet, name)
+                return await self.find_machine(pallet, listed)
 
-        known = [found for found in await asyncio.gather(*map(one, names)) if found is not None]
+        known = [found for found in await asyncio.gather(*map(find_one, machine_ids)) if found is not None]
         return await self._load_stock(pallet, [found for found in known if found.gpus])
 
-    async def find_machine(self, pallet: Pallet, name: str) -> wire.ChainMachine | None:
-        raw = await self._query(f"{pallet.machines_rpc_prefix}_getMachineInfo", name, absent=_NOT_FOUND)
-        return None if raw is None else wire.parse_machine(name, raw)
+    async def find_machine(self, pallet: Pallet, machine_id: str) -> wire.ChainMachine | None:
+        raw = await self._query(f"{pallet.machines_rpc_prefix}_getMachineInfo", machine_id, absent=_NOT_FOUND)
+        return None if raw is None else wire.parse_machine(machine_id, raw)
 
-    async def find_stock(self, pallet: Pallet, name: str, *at: str) -> MachineStock | None:
-        """Return one machine, listed or not."""
-        found = await self.find_machine(pallet, name)
+    async def find_stock(self, pallet: Pallet, machine_id: str, *block_hash: str) -> MachineStock | None:
+        """Return one machine, whether or not `list_stock` lists it."""
+        found = await self.find_machine(pallet, machine_id)
         if found is None or not found.gpus:
             return None
-        stocked = await self._load_stock(pallet, [found], *at)
+        stocked = await self._load_stock(pallet, [found], *block_hash)
         return stocked[0] if stocked else None
 
     async def _load_stock(
-        self, pallet: Pallet, machines: Sequence[wire.ChainMachine], *at: str
+        self, pallet: Pallet, machines: Sequence[wire.ChainMachine], *block_hash: str
     ) -> list[MachineStock]:
         standard = scale.storage_key(pallet.machines_pallet, "StandardGPUPointPrice")
         extra = {
@@ -229,7 +233,7 @@ class ChainClient:
             m.id: scale.machine_storage_key(pallet.machines_pallet, "MachineRentedGPU", m.id)
             for m in machines
         }
-        found = await self.get_storage([standard, *extra.values(), *taken.values()], *at)
+        found = await self.get_storage([standard, *extra.values(), *taken.values()], *block_hash)
         price = found[standard]
         points, day = (0, 0) if price is None else scale.decode_uints(price, 8, 8)
         if not points:
@@ -251,11 +255,11 @@ class ChainClient:
 
     # orders
 
-    async def list_order_ids(self, pallet: Pallet, address: str, *at: str) -> list[int]:
-        return wire.parse_numbers(await self._query(f"{pallet.rpc_prefix}_getRentList", address, *at))
+    async def list_order_ids(self, pallet: Pallet, address: str, *block_hash: str) -> list[int]:
+        return wire.parse_numbers(await self._query(f"{pallet.rpc_prefix}_getRentList", address, *block_hash))
 
-    async def find_order(self, pallet: Pallet, number: int, *at: str) -> wire.ChainOrder | None:
-        raw = await self._query(f"{pallet.rpc_prefix}_getRentOrder", number, *at, absent=_NOT_FOUND)
+    async def find_order(self, pallet: Pallet, number: int, *block_hash: str) -> wire.ChainOrder | None:
+        raw = await self._query(f"{pallet.rpc_prefix}_getRentOrder", number, *block_hash, absent=_NOT_FOUND)
         return None if raw is None else wire.parse_order(number, raw)
 
 
@@ -267,7 +271,7 @@ def _parse_time(raw: Any) -> datetime:
 
 
 def make_offer(pallet: Pallet, stock: MachineStock, fee: int) -> Offer:
-    """Return the offer; ``fee`` of a new order in 10^-15 DBC.
+    """Convert ``stock`` to an offer; ``fee`` is what each order costs extra, in 10^-15 DBC.
 
     The price is in USD per GPU; the bill has the exact amount.
     """

@@ -9,7 +9,7 @@ from gpurent_plugin_dbcchain import _, ngettext
 from gpurent_plugin_dbcchain.chain_client import ChainClient
 from gpurent_plugin_dbcchain.extrinsic import Pallet, RuntimeCall, build_fake_extrinsic
 from gpurent_plugin_dbcchain.keys import ss58_decode
-from gpurent_plugin_dbcchain.price import compute_rent, compute_used
+from gpurent_plugin_dbcchain.price import compute_cost, compute_rent
 from gpurent_plugin_dbcchain.purchases import ChainLedger, PlacedOrder, Purchase, PurchaseStore, make_ref
 from gpurent_plugin_dbcchain.sender import ExtrinsicReceipt, ExtrinsicSender
 
@@ -190,7 +190,7 @@ class ChainOrders:
         after = await self.chain.find_order(pallet, order, landed.block)
         if before is None or after is not None:
             return after is None
-        back = before.stake - compute_used(
+        back = before.stake - compute_cost(
             before.stake, landed.number - before.start, before.end - before.start
         )
         self.ledger.add_entry(

@@ -126,7 +126,7 @@ def gpurent_register_lease() -> Sequence[LeaseEntry]:
                 "machines": _("as listed on the chain"),
                 "difficulty": _("hardest: needs your own client node"),
                 "price": _("by computing points, in USD; paid in DBC"),
-                "upload": _("the host's own connection"),
+                "upload": _("depends on the host's connection"),
                 "cpu_only": _("no"),
                 "compatibility": _("unknown; depends on the host's image"),
                 "invoice": _("none"),

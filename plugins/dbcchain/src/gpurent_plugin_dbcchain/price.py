@@ -36,7 +36,7 @@ def compute_rent(day_price: int, blocks: int, average: int) -> int:
     return day_price * blocks // DAY_BLOCKS * UNIT // average
 
 
-def compute_used(stake: int, passed: int, whole: int) -> int:
+def compute_cost(stake: int, passed: int, whole: int) -> int:
     """Return what ``passed`` of ``whole`` blocks cost when a rent ends early.
 
     A share in 10^-9, rounded down, of the stake; that product is rounded to the nearest, halves down.

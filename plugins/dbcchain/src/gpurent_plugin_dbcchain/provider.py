@@ -260,7 +260,7 @@ class ChainProvider(LeaseProvider, SupportsRenewal):
     async def _abandon_rent(self, lease: Lease, pending: PendingOrder) -> Lease:
         """Abandon a rent that was not confirmed, so that nothing more is sent for it.
 
-        If it was confirmed, it is the lease.
+        If it turns out to have been confirmed, the lease is returned as provisioned.
         """
         trade, deal = self._orders, self._orders.deals.find_deal(pending.key)
         if deal is None:
@@ -286,6 +286,7 @@ class ChainProvider(LeaseProvider, SupportsRenewal):
         if deal is None or await self._orders.sender.wait_for_outcome(f"{pending.key}/relet") is None:
             return
         try:
+            # It is included already: this sends nothing and only records what it cost.
             await self._orders.send_relet(pending.key, deal)
         except LeaseError as error:
             self._context.log.warning("%s", error.message)

@@ -81,7 +81,7 @@ def gpurent_register_lease() -> Sequence[LeaseEntry]:
             },
             live_notes=_(
                 "The 2020 service no longer exists. Its web API is fully known from its public web "
-                "client and followed exactly; the wording of its e-mails and the ledger are assumed. "
+                "client and followed exactly; the wording of its e-mails and its charges are assumed. "
                 "Never run against the live service."
             ),
         )

@@ -57,10 +57,10 @@ def parse_page(page: str) -> tuple[etree._Element, bool]:
 
 
 def find_elements(
-    nodes: Iterable[etree._Element], css: str = "", **attributes: str
+    nodes: Iterable[etree._Element], class_names: str = "", **attributes: str
 ) -> Iterator[etree._Element]:
-    """Yield those of ``nodes`` that have all classes in ``css`` and these attributes."""
-    wanted = set(css.split())
+    """Yield those of ``nodes`` that have all ``class_names`` (separated by spaces) and these attributes."""
+    wanted = set(class_names.split())
     for node in nodes:
         if all(node.get(name) == value for name, value in attributes.items()) and (
             not wanted or wanted <= set(node.get("class", "").split())
@@ -68,8 +68,10 @@ def find_elements(
             yield node
 
 
-def find_first(nodes: Iterable[etree._Element], css: str = "", **attributes: str) -> etree._Element | None:
-    return next(find_elements(nodes, css, **attributes), None)
+def find_first(
+    nodes: Iterable[etree._Element], class_names: str = "", **attributes: str
+) -> etree._Element | None:
+    return next(find_elements(nodes, class_names, **attributes), None)
 
 
 def get_text(node: etree._Element) -> str:

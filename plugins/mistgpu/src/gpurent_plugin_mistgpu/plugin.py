@@ -131,7 +131,7 @@ def gpurent_register_lease() -> Sequence[LeaseEntry]:
             live_notes=_(
                 "Never run against the live service. Its login form and machine list are known from a"
                 " public client of 2020; its create and stop forms and its charges were never seen: "
-                "gpurent opens the page, and you do these steps manually."
+                "gpurent opens the page, and you do these steps manually; in the sandbox gpurent does them."
             ),
         )
     ]

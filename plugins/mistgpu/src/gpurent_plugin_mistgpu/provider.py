@@ -251,7 +251,7 @@ def _apply_server_row(lease: Lease, server: wire.ServerRow) -> Lease:
         return evolve(moved, endpoint=server.endpoint, started_at=server.started_at, note="")
     # The rest of the page's text repeats how long the files are kept.
     reason = server.note.partition(" ")[2].partition("，")[0]
-    note = _("shut down: {reason}").format(reason=quote_text(reason)) if reason else _("shut down")
+    note = _("the provider says: {reason}").format(reason=quote_text(reason)) if reason else ""
     if lease.state is LeaseState.REQUESTED:
         lease = lease.with_state(LeaseState.READY)
     return evolve(

@@ -54,12 +54,12 @@ class VsCodeExporter(OpenSshExporter, SupportsOpen):
         notes = [_("VS Code needs its Remote - SSH extension, and the machine in the ssh config: --install")]
         if any(lease.password for lease in leases):
             notes.append(no_password_note())
-        return Export(text="\n".join(self.open_link(lease) for lease in leases), notes=tuple(notes))
+        return Export(text="\n".join(self.make_open_link(lease) for lease in leases), notes=tuple(notes))
 
-    def open_command(self, lease: ExportedLease) -> tuple[str, ...]:
+    def make_open_command(self, lease: ExportedLease) -> tuple[str, ...]:
         return ("code", "--folder-uri", f"vscode-remote://{_remote_folder(lease)}")
 
-    def open_link(self, lease: ExportedLease) -> str:
+    def make_open_link(self, lease: ExportedLease) -> str:
         return f"vscode://vscode-remote/{_remote_folder(lease)}"
 
 

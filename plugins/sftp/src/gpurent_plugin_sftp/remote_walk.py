@@ -1,4 +1,4 @@
-"""What a hostile remote side lists, and how much of it is accepted."""
+"""Lists remote files, within limits that also hold against a hostile machine."""
 
 from __future__ import annotations
 
@@ -152,7 +152,11 @@ class RemoteWalk:
         return target.decode("utf-8", "surrogateescape")
 
     async def refresh_file(self, file: SftpRemoteFile) -> SftpRemoteFile | None:
-        """Return the file in its current state; None if it is no longer a file, or too large."""
+        """Return the file in its current state.
+
+        None if it is no longer a file, or if the total size now exceeds the limit. Raises
+        `asyncssh.SFTPNoSuchFile` if it is gone.
+        """
         state = RemoteFileState.from_attrs(await self._sftp.lstat(file.path))
         self.size += state.size - file.size
         if state.kind != asyncssh.FILEXFER_TYPE_REGULAR or self.size > self._limits.max_total_bytes:
@@ -185,8 +189,8 @@ class RemoteWalk:
         ):
             raise too_many_remote_files_error(limits, wrote_nothing=True)
 
-    def _reserve_memory(self, letters: int) -> None:
-        self._memory_used += BYTES_PER_NAME + letters
+    def _reserve_memory(self, length: int) -> None:
+        self._memory_used += BYTES_PER_NAME + length
         if self._memory_used > MAX_LISTING_BYTES:
             raise TransferError(
                 _("the machine lists more names than sftp can hold in memory"),

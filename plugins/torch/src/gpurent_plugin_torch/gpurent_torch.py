@@ -200,8 +200,7 @@ def save(net: Any, path: Any, **more: Any) -> bool:
     """Write the unwrapped net's weights to ``path``; with ``more``, as {"model": weights, **more}.
 
     Only rank 0 writes and returns True; call it in every process or in rank 0 alone. The file is replaced atomically:
-    if
-    the server shuts down meanwhile, the old file remains.
+    if the server shuts down meanwhile, the old file remains.
     """
     if rank():
         return False

@@ -8,9 +8,9 @@ from gpurent.testing.sandbox.machines.programs import MACHINE_FILES
 _MARK = "# Written by the machine at boot."
 
 
-def write_shell_profiles(home: Path, spec: MachineSpec, search: str) -> None:
-    """Write ``.profile`` (PATH survives a login shell) and ``.bashrc`` (the prompt), unless they were changed."""
-    facts = {"PATH": search, "USER": spec.user, "HOSTNAME": spec.hostname}
+def write_shell_profiles(home: Path, spec: MachineSpec, search_path: str) -> None:
+    """Write ``.profile`` (PATH survives a login shell) and ``.bashrc`` (the prompt), unless the user replaced them."""
+    facts = {"PATH": search_path, "USER": spec.user, "HOSTNAME": spec.hostname}
     facts["SIGN"] = "#" if spec.user == "root" else "$"
     for name in ("profile", "bashrc"):
         text = (MACHINE_FILES / name).read_text()

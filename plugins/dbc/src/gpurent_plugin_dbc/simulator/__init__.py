@@ -1,1 +1,1 @@
-"""The DBC ledger simulator for the sandbox, loaded only by `plugin.py` when a sandbox starts."""
+"""The DBC token ledger simulator for the sandbox, loaded only by `plugin.py` when a sandbox starts."""

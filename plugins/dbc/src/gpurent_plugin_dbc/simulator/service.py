@@ -1,4 +1,4 @@
-"""The DBC ledger simulator: balances, signed transfers, blocks, a price. Every route is assumed."""
+"""The DBC token ledger simulator: balances, signed transfers, blocks, a price. Every route is assumed."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ class LedgerRefusal(Exception):
 
 
 class DbcLedgerSimulator(ProviderSimulator):
-    """Simulates the DBC ledger. Setting: price."""
+    """Simulates the DBC token ledger. Setting: price."""
 
     def __init__(self, context: SimulatorContext) -> None:
         self._context = context

@@ -69,17 +69,17 @@ class OrderRoutes:
             machine=machine,
             kind=kind,
             mode=mode,
-            code=(secrets.randbelow(8999) + 1000) * UNIT // 10**4,
+            payment_mark=(secrets.randbelow(8999) + 1000) * UNIT // 10**4,
             price=await books.get_price(),
             switched_from=before,
         )
-        order.data = books.orders[before].data if before else f"dbc-{order.id}"
+        order.task_id = books.orders[before].task_id if before else f"dbc-{order.id}"
         books.orders[order.id] = order
         return {
             "order_id": order.id,
             "dbc_price": float(order.price),
             "gpu_price_dollar": float(machine.price),
-            "code": str(to_json_number(order.code)),
+            "code": str(to_json_number(order.payment_mark)),
             "time_max": 43200,
             "gpu_count_max": machine.gpus,
             "images_tag": "pytorch 1.1+tensorflow 1.14@pytorch 1.2",
@@ -165,8 +165,8 @@ class OrderRoutes:
         order = self._get_order(given)
         if order.cancelled:
             raise Gpu1024Refusal("订单已取消")
-        if order.created and order.asked_at is None:
-            order.asked_at = self._state.now
+        if order.created and order.container_requested_at is None:
+            order.container_requested_at = self._state.now
         return WORKING if order.container_at is None else True
 
     async def get_payment_address(self, given: Params) -> Any:
@@ -208,7 +208,7 @@ class OrderRoutes:
         renewal = OrderRenewal(
             id=secrets.token_hex(12),
             order=order,
-            code=(secrets.randbelow(8999) + 1000) * UNIT // 10**4,
+            payment_mark=(secrets.randbelow(8999) + 1000) * UNIT // 10**4,
             price=await self._state.get_price(),
         )
         self._state.renewals[renewal.id] = renewal
@@ -217,7 +217,7 @@ class OrderRoutes:
             "gpu_price_dollar": float(order.machine.price),
             "gpu_count": order.gpus,
             "disk_dollar": 0,
-            "code": str(to_json_number(renewal.code)),
+            "code": str(to_json_number(renewal.payment_mark)),
             "time_max": 43200,
         }
 

@@ -55,7 +55,7 @@ class PaymentRoutes:
             await books.start_rental(thing)
         else:
             thing.done = True
-            order.codes += thing.code
+            order.payment_marks_total += thing.payment_mark
             order.terms.append((thing.minutes, thing.total))
             books.add_ledger_entry(order.wallet, "renewal", -thing.amount_due, order.id)
         return True

@@ -34,29 +34,34 @@ class GpuHost:
 
 @define
 class ContainerOrder:
-    """One order; amounts in 10^-8 DBC. ``code`` is the small amount that marks its payment."""
+    """One order; amounts in 10^-8 DBC.
+
+    ``payment_mark`` is the small amount by which its payment is recognized, ``payment_marks_total`` the sum of those
+    paid so far, renewals included. A switched order inherits ``task_id``. ``owed``: amount and memo of a refund that
+    was not sent yet.
+    """
 
     id: str
     wallet: str
     machine: GpuHost
     kind: str
     mode: str
-    code: int
+    payment_mark: int
     price: Decimal
     switched_from: str = ""
     terms: list[tuple[int, int]] = field(factory=list)
     gpus: int = 0
     disk: int = 0
     memory: int = 0
-    codes: int = 0
+    payment_marks_total: int = 0
     address: str = ""
     created_at: datetime | None = None
-    asked_at: datetime | None = None
+    container_requested_at: datetime | None = None
     container_at: datetime | None = None
     rented_at: datetime | None = None
     switched_at: datetime | None = None
     stopped_at: datetime | None = None
-    data: str = ""
+    task_id: str = ""
     container: SandboxMachine | None = None
     password: str = ""
     cancelled: bool = False
@@ -99,7 +104,7 @@ class ContainerOrder:
 
     @property
     def amount_due(self) -> int:
-        return self.total + self.code
+        return self.total + self.payment_mark
 
     def count_begun_minutes(self, at: datetime) -> int:
         """Return the minutes started until ``at``, at most those that were rented."""
@@ -107,7 +112,7 @@ class ContainerOrder:
             return 0
         return max(0, min(-(-(at - self.rented_at) // MINUTE), self.minutes))
 
-    def compute_used(self, at: datetime) -> int:
+    def compute_cost(self, at: datetime) -> int:
         """Return what the started minutes cost, each at the price of its term; a deposit costs nothing."""
         if self.mode == "deposit":
             return 0
@@ -122,7 +127,7 @@ class ContainerOrder:
 class OrderRenewal:
     id: str
     order: ContainerOrder
-    code: int
+    payment_mark: int
     price: Decimal
     minutes: int = 0
     total: int = 0
@@ -139,7 +144,7 @@ class OrderRenewal:
 
     @property
     def amount_due(self) -> int:
-        return self.total + self.code
+        return self.total + self.payment_mark
 
 
 def compute_rent(machine: GpuHost, gpus: int, minutes: int, rate: Decimal, disk: int = 0) -> int:
@@ -149,7 +154,10 @@ def compute_rent(machine: GpuHost, gpus: int, minutes: int, rate: Decimal, disk:
 
 
 def compute_deposit(disk: int, memory: int) -> int:
-    """Return the deposit for a CPU container: 60000 DBC for 30 GiB and 5 GiB, more in proportion (assumed)."""
+    """Return the deposit for a CPU container, in proportion to its size (assumed).
+
+    For 30 GiB of disk and 5 GiB of memory it is 60000 DBC.
+    """
     return (disk * 1_000 // KIB_IN_GIB + memory * 6_000 // KIB_IN_GIB) * UNIT
 
 
@@ -196,7 +204,7 @@ def order_json(order: ContainerOrder, now: datetime) -> dict[str, Any]:
         "order_id": order.id,
         "order_id_pre": order.switched_from or None,
         "machine_id": order.machine.id,
-        "task_id": order.data,
+        "task_id": order.task_id,
         "mode": order.mode,
         "gpu_count": order.gpus,
         "diskspace": order.disk,
@@ -204,8 +212,8 @@ def order_json(order: ContainerOrder, now: datetime) -> dict[str, Any]:
         "dbc_price": float(order.price),
         "gpu_price_dollar": float(order.machine.price),
         "dbc_total_count": to_json_number(order.total),
-        "code": str(Decimal(order.code) / UNIT),
-        "dbc_real_need_count": to_json_number(order.compute_used(end)),
+        "code": str(Decimal(order.payment_mark) / UNIT),
+        "dbc_real_need_count": to_json_number(order.compute_cost(end)),
         "real_rent_time": order.count_begun_minutes(end),
         "rest_time_rent": order.minutes - order.count_begun_minutes(end),
         "remaining_time_length": kept,
@@ -214,7 +222,7 @@ def order_json(order: ContainerOrder, now: datetime) -> dict[str, Any]:
         "wallet_address_dbchain": order.address,
         "milli_create_order_time": millis(order.created_at),
         "milli_rent_success_time": millis(order.rented_at),
-        "creating_container": order.asked_at is not None and order.container_at is None,
+        "creating_container": order.container_requested_at is not None and order.container_at is None,
         "container_is_exist": (order.container_at is not None and not order.over) or bool(kept),
         "vocing_pay": False,
         "pay_success": order.rented,
@@ -233,7 +241,7 @@ def renewal_json(renewal: OrderRenewal) -> dict[str, Any]:
         "order_id": renewal.order.id,
         "dbc_price": float(renewal.price),
         "dbc_total_count": to_json_number(renewal.total),
-        "code": str(to_json_number(renewal.code)),
+        "code": str(to_json_number(renewal.payment_mark)),
         "rent_time_length": renewal.minutes,
         "main_order_is_over": renewal.order.over,
         "order_is_cancer": renewal.cancelled,

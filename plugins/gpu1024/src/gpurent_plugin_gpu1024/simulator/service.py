@@ -66,6 +66,7 @@ class Gpu1024Simulator(ProviderSimulator, SupportsManualRental):
             f"{rent}/get_all_order_be_stopped": orders.list_stopped_orders,
             f"{rent}/get_stop_code": paying.send_stop_code,
             f"{rent}/stop": paying.stop_order,
+            # "cancer" is the service's own spelling of cancel.
             f"{rent}/get_cancer_code": paying.send_cancel_code,
             f"{rent}/cancer_order": paying.cancel_unpaid,
             f"{rent}/get_return_dbc_code": paying.send_return_code,
@@ -131,14 +132,14 @@ class Gpu1024Simulator(ProviderSimulator, SupportsManualRental):
                 id=secrets.token_hex(12),
                 kind="gpu",
                 mode="payment",
-                code=0,
+                payment_mark=0,
                 machine=machine,
                 wallet=wallet,
                 price=Decimal("0.0026"),
             )
-            order.gpus, order.data = 1, f"dbc-{order.id}"
+            order.gpus, order.task_id = 1, f"dbc-{order.id}"
             order.terms = [(DAY_MINUTES, compute_rent(machine, 1, DAY_MINUTES, order.price))]
-            order.created_at = order.asked_at = order.container_at = order.rented_at = books.now
+            order.created_at = order.container_requested_at = order.container_at = order.rented_at = books.now
             books.orders[order.id] = order
             books.add_ledger_entry(wallet, "rent", -order.amount_due, order.id)
             await books.boot_container(order)

@@ -191,7 +191,7 @@ class Gpu1024State:
             user="root",
             password=order.password,
             hostname=f"iZ{order.id[:10]}",
-            data=order.data,
+            data=order.task_id,
             python="python2",
             missing=tuple(self.context.settings.get("missing", "").split()),
             disk_bytes=int(self.context.settings.get("disk_bytes", "0")) or None,
@@ -206,7 +206,7 @@ class Gpu1024State:
     async def start_rental(self, order: ContainerOrder) -> None:
         """Give the container to the user: the payment was seen."""
         order.rented_at = self.now
-        order.codes = order.code
+        order.payment_marks_total = order.payment_mark
         self.add_ledger_entry(
             order.wallet, "deposit" if order.mode == "deposit" else "rent", -order.amount_due, order.id
         )
@@ -227,7 +227,7 @@ class Gpu1024State:
         order.over, order.ended_well = True, well
         order.stopped_at = min(self.now, order.expires_at or self.now)
         await self.kill_container(order)
-        back = order.total + order.codes - order.compute_used(order.stopped_at)
+        back = order.total + order.payment_marks_total - order.compute_cost(order.stopped_at)
         if order.mode == "deposit":
             order.owed = (back, "deposit-refund")
         elif well:
@@ -235,7 +235,7 @@ class Gpu1024State:
         if held >= RETENTION_BALANCE:
             order.kept_until = order.stopped_at + FILE_RETENTION
         elif not keep_data:
-            await self.context.machines.delete_disk(order.data)
+            await self.context.machines.delete_disk(order.task_id)
         await self.settle_owed(order)
 
     # time
@@ -247,7 +247,7 @@ class Gpu1024State:
                 await self.settle_owed(order)
                 if order.kept_until is not None and order.kept_until <= self.now:
                     order.kept_until = None
-                    await self.context.machines.delete_disk(order.data)
+                    await self.context.machines.delete_disk(order.task_id)
             elif order.created_at is not None and not order.cancelled:
                 await self._update_order(order, order.created_at)
         for renewal in self.renewals.values():
@@ -264,10 +264,10 @@ class Gpu1024State:
         now = self.now
         if (
             order.container_at is None
-            and order.asked_at is not None
-            and order.asked_at + CREATE_DURATION <= now
+            and order.container_requested_at is not None
+            and order.container_requested_at + CREATE_DURATION <= now
         ):
-            order.container_at = order.asked_at + CREATE_DURATION
+            order.container_at = order.container_requested_at + CREATE_DURATION
         if not order.rented and not order.pay_error and now >= created + PAYMENT_WINDOW + MINUTE:
             order.cancelled = True
         if order.expires_at is not None and order.expires_at <= now:
