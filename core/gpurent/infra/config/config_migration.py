@@ -47,11 +47,13 @@ def migrate_config(path: Path, declared: Sequence[ConfigSection]) -> bool:
     the same time write the same.
     """
     try:
-        file = TomlFile.read(path, parse_float=str)
+        TomlFile.read(path)  # checks what it is before all of it is read
+        # Read once: another process may replace the file at any moment.
+        before = path.read_bytes()
+        file = TomlFile(path, before.decode("utf-8"), parse_float=str)
         renames = list(find_renames(file.values, declared))
         if not renames:
             return False
-        before = path.read_bytes()
     except FileNotFoundError:
         return False
     after = _rename_in_file(before, renames)
