@@ -9,6 +9,7 @@ from decimal import Decimal, InvalidOperation
 from attrs import field, frozen
 
 from gpurent.domain.events import NoticeLevel
+from gpurent.domain.former_names import NEW_EVENT_NAMES
 from gpurent.domain.money_text import parse_amount
 from gpurent.domain.trip_fields import DOCTOR_MODES, NOTIFIABLE_EVENTS
 from gpurent.locale.durations import parse_durations
@@ -101,12 +102,6 @@ def _check_decimal(text: str) -> Decimal:
         raise ValueError from None
 
 
-_NEW_EVENT_NAMES = {
-    "line-lost": "connection-lost",
-    "line-back": "connection-restored",
-    "saved": "results-saved",
-    "by-hand": "manual-task",
-}
 CORE_SECTIONS: tuple[ConfigSection, ...] = (
     ConfigSection("core", (ConfigKey("browser", '"no"', one_of("yes", "no")),)),
     ConfigSection("mail", (ConfigKey("address", '"me@example.com"'),)),
@@ -118,7 +113,7 @@ CORE_SECTIONS: tuple[ConfigSection, ...] = (
         "notify",
         (
             ConfigKey(
-                "events", '["job-ended", "failed"]', _check_events, new_values_by_former=_NEW_EVENT_NAMES
+                "events", '["job-ended", "failed"]', _check_events, new_values_by_former=NEW_EVENT_NAMES
             ),
             ConfigKey("level", '"notice"', one_of(*(level.value for level in NoticeLevel))),
             ConfigKey("language", '"zh"', one_of("en", "zh", "")),

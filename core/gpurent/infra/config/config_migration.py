@@ -18,7 +18,7 @@ from attrs import frozen
 
 from gpurent.domain.config_sections import ConfigKey, ConfigSection
 from gpurent.errors import UsageError
-from gpurent.infra.config.toml_file import TomlFile, find_line
+from gpurent.infra.config.toml_file import TomlFile, find_line, read_bytes
 from gpurent.infra.platform.posix.system import replace_file, write_new_private_file
 from gpurent.locale import _, join_list
 
@@ -47,14 +47,12 @@ def migrate_config(path: Path, declared: Sequence[ConfigSection]) -> bool:
     the same time write the same.
     """
     try:
-        TomlFile.read(path)  # checks what it is before all of it is read
-        # Read once: another process may replace the file at any moment.
-        before = path.read_bytes()
-        file = TomlFile(path, before.decode("utf-8"), parse_float=str)
-        renames = list(find_renames(file.values, declared))
-        if not renames:
-            return False
+        before = read_bytes(path)  # once: another process may replace the file at any moment
     except FileNotFoundError:
+        return False
+    file = TomlFile.decode(path, before, parse_float=str)
+    renames = list(find_renames(file.values, declared))
+    if not renames:
         return False
     after = _rename_in_file(before, renames)
     if after is None:

@@ -7,6 +7,7 @@ import stat
 import tomllib
 from collections.abc import Callable, Sequence
 from difflib import get_close_matches
+from io import BytesIO, TextIOWrapper
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,23 @@ from gpurent.locale.foreign_text import describe_error, quote_text
 MAX_FILE_BYTES = 1 << 20
 _TABLE_HEADER = re.compile(r"\s*\[\[?\s*([^\[\]]+?)\s*\]")
 _KEY = re.compile(r"""\s*("[^"]*"|'[^']*'|[A-Za-z0-9_.\- ]+?)\s*=""")
+
+
+def read_bytes(path: Path) -> bytes:
+    """Read a settings file; raises `FileNotFoundError` if it does not exist, `UsageError` if it cannot be one."""
+    try:
+        found = path.stat()
+        if not stat.S_ISREG(found.st_mode):  # reading a pipe would block, and a device has no end
+            raise UsageError(_("{path} is not a regular file").format(path=path))
+        if found.st_size > MAX_FILE_BYTES:
+            raise UsageError(_("{path} is too large for a settings file").format(path=path))
+        return path.read_bytes()
+    except FileNotFoundError:
+        raise
+    except OSError as error:
+        raise UsageError(
+            _("{path} cannot be read: {why}").format(path=path, why=describe_error(error))
+        ) from None
 
 
 class TomlFile:
@@ -38,21 +56,16 @@ class TomlFile:
     @classmethod
     def read(cls, path: Path, parse_float: Callable[[str], Any] = float) -> TomlFile:
         """Read the file at ``path``; raises `FileNotFoundError` if it does not exist."""
+        return cls.decode(path, read_bytes(path), parse_float)
+
+    @classmethod
+    def decode(cls, path: Path, data: bytes, parse_float: Callable[[str], Any] = float) -> TomlFile:
+        """The file at ``path`` with the content ``data``."""
         try:
-            found = path.stat()
-            if not stat.S_ISREG(found.st_mode):  # reading a pipe would block, and a device has no end
-                raise UsageError(_("{path} is not a regular file").format(path=path))
-            if found.st_size > MAX_FILE_BYTES:
-                raise UsageError(_("{path} is too large for a settings file").format(path=path))
-            return cls(path, path.read_text("utf-8"), parse_float)
-        except FileNotFoundError:
-            raise
+            text = TextIOWrapper(BytesIO(data), "utf-8").read()  # any kind of line end
         except UnicodeDecodeError:
             raise UsageError(_("{path} is not UTF-8 text").format(path=path)) from None
-        except OSError as error:
-            raise UsageError(
-                _("{path} cannot be read: {why}").format(path=path, why=describe_error(error))
-            ) from None
+        return cls(path, text, parse_float)
 
     def unknown_key_error(self, table: str, name: str, known: Sequence[str]) -> UsageError:
         """Make the error for an unknown key ``name`` in ``table`` (empty: at the top level)."""

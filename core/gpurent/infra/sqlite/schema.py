@@ -8,6 +8,7 @@ from typing import Any
 
 from gpurent.infra.sqlite.standard_words import (
     convert_note,
+    dump_json,
     rename_charge,
     rename_note,
     rename_step,
@@ -131,17 +132,17 @@ def convert_spec(text: str) -> str:
     wish = dict(old.get("wish", {}))
     machine = {"machine": wish.pop("key")} if "key" in wish else {}
     new: dict[str, Any] = {
-        "requirements": {**wish, **machine, **_rename_keys(old, {"disk": "disk", "image": "image"})},
-        "upload": _rename_keys(old, _UPLOAD_KEYS),
+        "requirements": {**wish, **machine, **_pick_renamed(old, {"disk": "disk", "image": "image"})},
+        "upload": _pick_renamed(old, _UPLOAD_KEYS),
         "job": {
-            **_rename_keys(old, _JOB_KEYS),
-            "setup": {**_rename_keys(old, _SETUP_KEYS), **old.get("packages", {})},
+            **_pick_renamed(old, _JOB_KEYS),
+            "setup": {**_pick_renamed(old, _SETUP_KEYS), **old.get("packages", {})},
         },
-        "results": _rename_keys(old, _RESULTS_KEYS),
-        "limits": {**_rename_keys(old, _LIMITS_KEYS), **old.get("rules", {})},
-        **_rename_keys(old, _TOP_KEYS),
+        "results": _pick_renamed(old, _RESULTS_KEYS),
+        "limits": {**_pick_renamed(old, _LIMITS_KEYS), **old.get("rules", {})},
+        **_pick_renamed(old, _TOP_KEYS),
     }
-    return _dump_json(new)
+    return dump_json(new)
 
 
 def convert_plan(text: str) -> str:
@@ -150,15 +151,11 @@ def convert_plan(text: str) -> str:
     for leg in plan.get("legs", ()):
         if "cargo" in leg:
             leg["upload"] = leg.pop("cargo")
-    return _dump_json(plan)
+    return dump_json(plan)
 
 
-def _rename_keys(old: Mapping[str, Any], names: Mapping[str, str]) -> dict[str, Any]:
+def _pick_renamed(old: Mapping[str, Any], names: Mapping[str, str]) -> dict[str, Any]:
     return {new: old[name] for name, new in names.items() if name in old}
-
-
-def _dump_json(value: object) -> str:
-    return json.dumps(value, ensure_ascii=False, sort_keys=True)
 
 
 # Called by the migrations.

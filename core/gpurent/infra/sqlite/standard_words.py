@@ -9,6 +9,8 @@ import json
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from gpurent.domain.former_names import NEW_EVENT_NAMES
+
 STEP_NAMES = {
     "choose": "select-provider",
     "select": "select-offer",
@@ -25,12 +27,6 @@ STEP_NAMES = {
     "told": "notified",
 }
 _LEG_STEP_NAMES = {"push": "upload", "pull": "download", "needs": "upload-setup"}
-EVENT_NAMES = {
-    "line-lost": "connection-lost",
-    "line-back": "connection-restored",
-    "saved": "results-saved",
-    "by-hand": "manual-task",
-}
 CHARGE_KINDS = {"use": "usage", "deposit-back": "deposit-refund"}
 ORDER_KINDS = {"extend": "renew"}
 _LEASE_KEYS = {"shop": "provider_data", "found": "machine_facts"}
@@ -75,7 +71,7 @@ def rename_charge(kind: str) -> str:
 
 def rename_words(text: str) -> str:
     """A stored value, of whatever class, with its keys and kinds renamed at every depth."""
-    return _dump_json(_convert(json.loads(text)))
+    return dump_json(_convert(json.loads(text)))
 
 
 def rename_note(name: str) -> str:
@@ -97,7 +93,7 @@ def convert_note(text: str) -> str:
     except ValueError:
         found = None
     if head == "book" and isinstance(found, list):
-        return _dump_json([_convert(row) for row in found])
+        return dump_json([_convert(row) for row in found])
     if head in _NOTE_KEYS and isinstance(found, dict):
         return json.dumps(_rename_keys(found, _NOTE_KEYS[head]))
     return str(value)
@@ -137,7 +133,7 @@ def _convert_facts(facts: Json) -> Json:
 
 def _convert_spec(spec: Json) -> Json:
     if spec.get("notify"):
-        spec["notify"] = [EVENT_NAMES.get(name, name) for name in spec["notify"]]
+        spec["notify"] = [NEW_EVENT_NAMES.get(name, name) for name in spec["notify"]]
     return spec
 
 
@@ -174,5 +170,5 @@ def _rename_keys(value: Json, names: Mapping[str, str]) -> Json:
     return {names.get(name, name): item for name, item in value.items()}
 
 
-def _dump_json(value: object) -> str:
+def dump_json(value: object) -> str:
     return json.dumps(value, ensure_ascii=False, sort_keys=True)
