@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import json
-import shutil
 import sqlite3
-from collections.abc import Iterator
 from contextlib import closing
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -38,6 +36,7 @@ from gpurent.infra.vault import VaultAccess
 from gpurent.workflow.payments.quotes import Funding
 from gpurent.workflow.runtime.durable_steps import TripContext
 from gpurent.workflow.runtime.events import EventEmitter
+from tests.ledger.data_folder import copy_data_folder
 
 RECORDED = Path(__file__).with_name("recorded")
 DBC = Currency("DBC", 8)
@@ -56,20 +55,7 @@ UNCHANGED = {
 
 @pytest.fixture
 def home(tmp_path: Path) -> Path:
-    """The folder as it was, readable only by its owner."""
-    made = tmp_path / "home"
-    (made / "vault").mkdir(parents=True, mode=0o700)
-    for name in ("journal.sqlite", "vault/vault.json", "vault/vault.key"):
-        shutil.copyfile(RECORDED / Path(name).name, made / name)
-        (made / name).chmod(0o600)
-    return made
-
-
-@pytest.fixture
-def store(home: Path) -> Iterator[SqliteStore]:
-    made = SqliteStore(home / "journal.sqlite", lambda: datetime(2026, 12, 1, tzinfo=UTC))
-    yield made
-    made.close()
+    return copy_data_folder(RECORDED, tmp_path / "home")
 
 
 def read_rows(path: Path, sql: str) -> list[Any]:

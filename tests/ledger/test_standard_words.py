@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import json
-import shutil
 import sqlite3
 import tomllib
-from collections.abc import Iterator
 from contextlib import closing
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +28,7 @@ from gpurent.workflow.connection.jobs import ObservedJob
 from gpurent.workflow.guard.saved_state import GuardMemories
 from gpurent.workflow.payments.quotes import Funding
 from tests.command_line import run_command
+from tests.ledger.data_folder import copy_data_folder
 
 RECORDED = Path(__file__).with_name("recorded_schema3")
 DONE, OPEN = "t1129-6hy8y", "t1129-gnu4w"
@@ -38,21 +36,7 @@ DONE, OPEN = "t1129-6hy8y", "t1129-gnu4w"
 
 @pytest.fixture
 def home(tmp_path: Path) -> Path:
-    """The folder as it was, readable by its owner alone."""
-    made = tmp_path / "state"
-    made.mkdir(mode=0o700)
-    (made / "vault").mkdir(mode=0o700)
-    for name in ("config.toml", "journal.sqlite", "vault/vault.json", "vault/vault.key"):
-        shutil.copyfile(RECORDED / Path(name).name, made / name)
-        (made / name).chmod(0o600)
-    return made
-
-
-@pytest.fixture
-def store(home: Path) -> Iterator[SqliteStore]:
-    made = SqliteStore(home / "journal.sqlite", lambda: datetime(2026, 12, 1, tzinfo=UTC))
-    yield made
-    made.close()
+    return copy_data_folder(RECORDED, tmp_path / "state")
 
 
 def run_gpurent(home: Path, *arguments: str) -> CommandLineResult:

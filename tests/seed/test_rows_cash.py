@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-import sys
 from collections.abc import AsyncIterator
 from datetime import timedelta
 from pathlib import Path
@@ -56,11 +55,7 @@ async def waiting_topup(
 ) -> AsyncIterator[tuple[TripSandbox, asyncio.subprocess.Process, str, list[str]]]:
     """Run `gpurent topup` of 100 CNY; yield the sandbox, the process, the payment URL and the output so far."""
     await log_in_with_money(sandbox, "")
-    process = await asyncio.create_subprocess_exec(
-        sys.executable, "-u", "-m", "gpurent.cli.main", "topup", "mistgpu", "100",
-        cwd=sandbox.home, env={**sandbox.environment(), "LANG": "C.UTF-8"},
-        stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
-    )  # fmt: skip
+    process = await sandbox.start_command("topup", "mistgpu", "100")
     assert process.stdout is not None
     assert process.stderr is not None
     assert b"Waiting. Balance: 0.00 CNY" in await process.stderr.readline()

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
 import signal
-import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -80,24 +78,8 @@ async def test_detach_then_resume_from_another_terminal(sandbox: TripSandbox, tm
 async def test_ctrl_c_detaches_and_says_how_to_come_back(sandbox: TripSandbox, tmp_path: Path) -> None:
     await log_in_with_money(sandbox)
     folder = make_job(tmp_path, 6)
-    process = await asyncio.create_subprocess_exec(
-        *(
-            sys.executable,
-            "-m",
-            "gpurent.cli.main",
-            "run",
-            "-p",
-            "mistgpu",
-            "--results",
-            "result.txt",
-            "--",
-            "train.py",
-        ),
-        cwd=folder,
-        env={**sandbox.environment(), "LANG": "C.UTF-8"},
-        stdin=asyncio.subprocess.DEVNULL,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
+    process = await sandbox.start_command(
+        *("run", "-p", "mistgpu", "--results", "result.txt", "--", "train.py"), folder=folder
     )
     assert process.stdout is not None
     while (line := await process.stdout.readline()) and line.strip() != b"3":

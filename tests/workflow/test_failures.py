@@ -48,6 +48,16 @@ async def log_in_with_money(sandbox: TripSandbox, application: Application, yuan
     await sandbox.top_up_mistgpu(application, yuan)
 
 
+def make_spec(folder: Path, command: str = "true", *, transfer: str = "", **parts: Any) -> TripSpec:
+    """Return a trip at MISTGPU that uploads ``folder`` and runs ``command``; ``parts`` are other parts of its spec."""
+    return TripSpec(
+        upload=UploadSpec(folder=str(folder), transfer=transfer),
+        job=JobSpec(command=(command,)),
+        provider="mistgpu",
+        **parts,
+    )
+
+
 def check_nothing_burns(sandbox: TripSandbox) -> None:
     assert list(sandbox.cloud.burning()) == []
     assert sandbox.cloud.driver.list_machines() == []
@@ -79,13 +89,7 @@ async def test_sold_out(tmp_path: Path) -> None:
     ):
         await log_in_with_money(sandbox, application)
         with pytest.raises(SoldOut) as caught:
-            await application.trips.run(
-                TripSpec(
-                    upload=UploadSpec(folder=str(tmp_path)),
-                    job=JobSpec(command=("true",)),
-                    provider="mistgpu",
-                )
-            )
+            await application.trips.run(make_spec(tmp_path))
         assert caught.value.spent is Spent.NO
         check_nothing_burns(sandbox)
         assert application.trip_tracker.list_trips()[-1].outcome == "failed: sold-out"
@@ -104,13 +108,7 @@ async def test_machine_taken_between_listing_and_order(tmp_path: Path) -> None:
 
         user.watchers.append(take_all_machines)
         with pytest.raises(SoldOut) as caught:
-            await application.trips.run(
-                TripSpec(
-                    upload=UploadSpec(folder=str(tmp_path)),
-                    job=JobSpec(command=("true",)),
-                    provider="mistgpu",
-                )
-            )
+            await application.trips.run(make_spec(tmp_path))
         assert caught.value.spent is Spent.NO
         check_nothing_burns(sandbox)
 
@@ -121,13 +119,7 @@ async def test_empty_balance(tmp_path: Path) -> None:
             "mistgpu", {"username": "student", "password": "student-pass"}
         )
         with pytest.raises(MoneyError) as caught:
-            await application.trips.run(
-                TripSpec(
-                    upload=UploadSpec(folder=str(tmp_path)),
-                    job=JobSpec(command=("true",)),
-                    provider="mistgpu",
-                )
-            )
+            await application.trips.run(make_spec(tmp_path))
         assert caught.value.spent is Spent.NO
         assert "gpurent topup mistgpu" in caught.value.hint
         check_nothing_burns(sandbox)
@@ -136,12 +128,7 @@ async def test_empty_balance(tmp_path: Path) -> None:
 async def test_budget_too_small_is_refused_before_money_moves(tmp_path: Path) -> None:
     async with trip_sandbox(tmp_path) as sandbox, sandbox.open_application() as application:
         await log_in_with_money(sandbox, application)
-        spec = TripSpec(
-            upload=UploadSpec(folder=str(tmp_path)),
-            job=JobSpec(command=("true",)),
-            limits=TripLimits(term=timedelta(hours=9), budget=CNY.money("1.00")),
-            provider="mistgpu",
-        )
+        spec = make_spec(tmp_path, limits=TripLimits(term=timedelta(hours=9), budget=CNY.money("1.00")))
         with pytest.raises(MoneyError, match="budget") as caught:
             await application.trips.run(spec)
         assert caught.value.spent is Spent.NO
@@ -153,13 +140,7 @@ async def test_r3_wrong_command_is_reported_and_the_machine_released(tmp_path: P
         await log_in_with_money(sandbox, application)
         folder = make_project(tmp_path, train="print(1)")
         with pytest.raises(JobError, match="127") as caught:
-            await application.trips.run(
-                TripSpec(
-                    upload=UploadSpec(folder=str(folder)),
-                    job=JobSpec(command=("no-such-program",)),
-                    provider="mistgpu",
-                )
-            )
+            await application.trips.run(make_spec(folder, "no-such-program"))
         assert "no-such-program" in caught.value.hint
         assert caught.value.spent is Spent.YES
         assert caught.value.burning == ()
@@ -172,12 +153,7 @@ async def test_job_that_fails_later_brings_its_exit_code_and_results(tmp_path: P
         text = "import time, sys\nopen('out.txt', 'w').write('partial')\ntime.sleep(2.5)\nsys.exit(3)\n"
         folder = make_project(tmp_path, train=text)
         end = await application.trips.run(
-            TripSpec(
-                upload=UploadSpec(folder=str(folder)),
-                job=JobSpec(command=("train.py",)),
-                results=ResultsSpec(paths=("out.txt",)),
-                provider="mistgpu",
-            )
+            make_spec(folder, "train.py", results=ResultsSpec(paths=("out.txt",)))
         )
         assert end.exit_code == 3
         assert (folder / "out.txt").read_text() == "partial"
@@ -188,13 +164,7 @@ async def test_missing_folder_is_reported_before_much_is_paid(tmp_path: Path) ->
     async with trip_sandbox(tmp_path) as sandbox, sandbox.open_application() as application:
         await log_in_with_money(sandbox, application)
         with pytest.raises(GpurentError, match="not a folder") as caught:
-            await application.trips.run(
-                TripSpec(
-                    upload=UploadSpec(folder=str(tmp_path / "none")),
-                    job=JobSpec(command=("true",)),
-                    provider="mistgpu",
-                )
-            )
+            await application.trips.run(make_spec(tmp_path / "none"))
         assert caught.value.burning == ()
         check_nothing_burns(sandbox)
 
@@ -215,13 +185,7 @@ async def test_file_that_vanishes_while_uploading(tmp_path: Path) -> None:
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr("gpurent_plugin_sftp.backend.scan_sources", delete_after_scan)
             with pytest.raises(TransferError, match=r"fleeting\.bin") as caught:
-                await application.trips.run(
-                    TripSpec(
-                        upload=UploadSpec(folder=str(folder), transfer="sftp"),
-                        job=JobSpec(command=("train.py",)),
-                        provider="mistgpu",
-                    )
-                )
+                await application.trips.run(make_spec(folder, "train.py", transfer="sftp"))
         assert caught.value.burning == ()
         check_nothing_burns(sandbox)
 
@@ -241,11 +205,7 @@ async def test_full_remote_disk(tmp_path: Path, driver: str, transfer: str) -> N
         await log_in_with_money(sandbox, application)
         folder = make_project(tmp_path, train="print(1)")
         (folder / "big.bin").write_bytes(bytes(range(256)) * 4000)
-        spec = TripSpec(
-            upload=UploadSpec(folder=str(folder), transfer=transfer),
-            job=JobSpec(command=("train.py",)),
-            provider="mistgpu",
-        )
+        spec = make_spec(folder, "train.py", transfer=transfer)
         with pytest.raises(TransferError) as caught:
             await application.trips.run(spec)
         assert "no space left" in caught.value.message or "free" in caught.value.message
@@ -259,13 +219,7 @@ async def test_f6_balance_runs_out_and_r4_the_session_is_gone(tmp_path: Path) ->
         await log_in_with_money(sandbox, application, "3.20")
         folder = make_project(tmp_path, train="import time\nwhile True:\n    time.sleep(0.2)\n")
         with pytest.raises(LeaseGone) as caught:
-            await application.trips.run(
-                TripSpec(
-                    upload=UploadSpec(folder=str(folder)),
-                    job=JobSpec(command=("train.py",)),
-                    provider="mistgpu",
-                )
-            )
+            await application.trips.run(make_spec(folder, "train.py"))
         assert "余额不足" in caught.value.message
         assert "kept until" in caught.value.hint
         assert caught.value.spent is Spent.YES
@@ -354,13 +308,7 @@ async def test_provider_that_is_down_leaves_the_trip_open_and_resume_ends_it(tmp
 
         simulator_state.shut_down = broken
         with pytest.raises(UnavailableError) as caught:
-            await application.trips.run(
-                TripSpec(
-                    upload=UploadSpec(folder=str(folder)),
-                    job=JobSpec(command=("train.py",)),
-                    provider="mistgpu",
-                )
-            )
+            await application.trips.run(make_spec(folder, "train.py"))
         (lease,) = application.store.list_leases()
         assert caught.value.burning == (lease.id,)
         assert application.trip_tracker.list_trips()[-1].outcome == ""

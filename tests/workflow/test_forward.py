@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 import signal
-import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -62,28 +61,6 @@ async def start_server(sandbox: TripSandbox, application: Application, lease: st
     return int((get_machine_home(sandbox) / "port").read_text())
 
 
-@asynccontextmanager
-async def running_gpurent(sandbox: TripSandbox, *arguments: str) -> AsyncIterator[asyncio.subprocess.Process]:
-    """Run the command as in a terminal, until it is interrupted."""
-    process = await asyncio.create_subprocess_exec(
-        sys.executable,
-        "-m",
-        "gpurent.cli.main",
-        *arguments,
-        cwd=sandbox.home,
-        env={**sandbox.environment(), "LANG": "C.UTF-8"},
-        stdin=asyncio.subprocess.DEVNULL,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
-    )
-    try:
-        yield process
-    finally:
-        if process.returncode is None:
-            process.kill()
-            await process.wait()
-
-
 async def read_line(process: asyncio.subprocess.Process) -> str:
     assert process.stdout is not None
     async with asyncio.timeout(60):
@@ -106,7 +83,7 @@ async def fetch_page(url: str, size: int = 0) -> str:
 async def test_a_page_of_the_machine_before_and_after_a_cut(tmp_path: Path) -> None:
     async with trip_sandbox(tmp_path) as sandbox, rented_machine(sandbox) as (application, lease):
         server = await start_server(sandbox, application, lease)
-        async with running_gpurent(sandbox, "forward", lease, f"0:{server}", f"0:{server}") as process:
+        async with sandbox.running_command("forward", lease, f"0:{server}", f"0:{server}") as process:
             first, second = await read_line(process), await read_line(process)
             assert first.startswith("http://127.0.0.1:")
             assert first != second
@@ -130,7 +107,7 @@ async def test_a_page_of_the_machine_before_and_after_a_cut(tmp_path: Path) -> N
 async def test_a_port_where_nothing_listens_is_reported_and_the_rest_goes_on(tmp_path: Path) -> None:
     async with trip_sandbox(tmp_path) as sandbox, rented_machine(sandbox) as (application, lease):
         server = await start_server(sandbox, application, lease)
-        async with running_gpurent(sandbox, "forward", lease, "0:1", f"0:{server}", "--json") as process:
+        async with sandbox.running_command("forward", lease, "0:1", f"0:{server}", "--json") as process:
             first, second = json.loads(await read_line(process))["data"]
             assert (first["port"], second["port"]) == (1, server)
             async with httpx2.AsyncClient() as client:
@@ -146,7 +123,7 @@ async def test_a_port_where_nothing_listens_is_reported_and_the_rest_goes_on(tmp
 async def test_it_ends_with_the_machine_and_says_so(tmp_path: Path) -> None:
     async with trip_sandbox(tmp_path) as sandbox, rented_machine(sandbox) as (application, lease):
         server = await start_server(sandbox, application, lease)
-        async with running_gpurent(sandbox, "forward", lease, f"0:{server}") as process:
+        async with sandbox.running_command("forward", lease, f"0:{server}") as process:
             await read_line(process)
             await application.releases.release_lease(lease)
             async with asyncio.timeout(60):

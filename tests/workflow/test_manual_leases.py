@@ -6,7 +6,6 @@ import asyncio
 import json
 import os
 import signal
-import sys
 from collections.abc import AsyncIterator
 from datetime import timedelta
 from pathlib import Path
@@ -424,13 +423,10 @@ async def test_probe_again_and_correct_the_profile(sandbox: TripSandbox) -> None
 async def test_ctrl_c_at_a_question_leaves_and_says_how_to_come_back(sandbox: TripSandbox) -> None:
     sandbox.home.mkdir(mode=0o700)
     master, slave = os.openpty()
-    process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "gpurent.cli.main", "run", "-p", "ssh", "--price", "0", "--", "train.py"),
-        cwd=sandbox.home,
-        env={**sandbox.environment(), "LANG": "C.UTF-8"},
+    process = await sandbox.start_command(
+        *("run", "-p", "ssh", "--price", "0", "--", "train.py"),
         stdin=slave,
         stdout=asyncio.subprocess.DEVNULL,
-        stderr=asyncio.subprocess.PIPE,
     )
     os.close(slave)
     output = b""

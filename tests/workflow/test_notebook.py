@@ -22,7 +22,6 @@ from tests.workflow.test_forward import (
     get_machine_home,
     read_line,
     rented_machine,
-    running_gpurent,
 )
 from tests.workflow.trip_sandbox import TripSandbox, trip_sandbox
 
@@ -102,7 +101,7 @@ async def interrupt(process: asyncio.subprocess.Process) -> str:
 async def test_it_is_started_once_reached_over_a_cut_and_ended(tmp_path: Path) -> None:
     async with trip_sandbox(tmp_path) as sandbox, rented_machine(sandbox) as (application, lease):
         install_fake_jupyter(sandbox, installed=True)
-        async with running_gpurent(sandbox, "jupyter", lease, "--json") as process:
+        async with sandbox.running_command("jupyter", lease, "--json") as process:
             first = json.loads(await read_line(process))["data"]
             assert first["started"] is True
             parts = urlsplit(first["url"])
@@ -119,7 +118,7 @@ async def test_it_is_started_once_reached_over_a_cut_and_ended(tmp_path: Path) -
                 assert (await client.get(first["url"].partition("?")[0])).status_code == 403
             await interrupt(process)
 
-        async with running_gpurent(sandbox, "jupyter", lease, "--no-browser") as process:
+        async with sandbox.running_command("jupyter", lease, "--no-browser") as process:
             again = await read_line(process)
             assert parse_qs(urlsplit(again).query)["token"] == [token]
             await interrupt(process)
@@ -131,7 +130,7 @@ async def test_it_is_started_once_reached_over_a_cut_and_ended(tmp_path: Path) -
             await application.machine_commands.show_log(lease, first["job"], follow=False)
         ).state is not JobState.RUNNING
         assert (await sandbox.run_command("jupyter", lease, "--stop", "--json")).data == {"stopped": ""}
-        async with running_gpurent(sandbox, "jupyter", lease, "--json") as process:
+        async with sandbox.running_command("jupyter", lease, "--json") as process:
             fresh = json.loads(await read_line(process))["data"]
             assert fresh["job"] != first["job"]
             assert token not in fresh["url"]
@@ -145,7 +144,7 @@ async def test_what_is_missing_is_installed_only_by_consent(tmp_path: Path) -> N
         assert result.code == 2
         assert "--install" in result.err
         assert not (get_machine_home(sandbox) / "pip.log").exists()
-        async with running_gpurent(sandbox, "jupyter", lease, "--install", "--json") as process:
+        async with sandbox.running_command("jupyter", lease, "--install", "--json") as process:
             found = json.loads(await read_line(process))["data"]
             assert json.loads(await fetch_page(found["url"]))
             await interrupt(process)
@@ -170,7 +169,7 @@ async def test_a_server_that_ends_at_once_is_reported_with_its_output(tmp_path: 
 @pytest.mark.timeout(900)
 async def test_the_real_jupyterlab(tmp_path: Path) -> None:
     async with trip_sandbox(tmp_path) as sandbox, rented_machine(sandbox) as (_service, lease):
-        async with running_gpurent(sandbox, "jupyter", lease, "--install", "--json") as process:
+        async with sandbox.running_command("jupyter", lease, "--install", "--json") as process:
             assert process.stdout is not None
             output = await asyncio.wait_for(process.stdout.readline(), 800)
             if not output and process.stderr is not None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import sys
 from collections.abc import AsyncIterator, Callable
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -71,24 +70,10 @@ async def test_a_forgotten_machine_is_released_although_the_users_computer_is_of
         sandbox.extra_environment["GPURENT_GUARD_TIMER"] = "10m"
         async with sandbox.open_application() as application:
             await log_in_with_money(application, sandbox)
-        process = await asyncio.create_subprocess_exec(
-            *(
-                sys.executable,
-                "-m",
-                "gpurent.cli.main",
-                "run",
-                "-p",
-                "mistgpu",
-                "--for",
-                "1h",
-                "--",
-                "train.py",
-            ),
-            cwd=folder,
-            env={**sandbox.environment(), "LANG": "C.UTF-8"},
-            stdin=asyncio.subprocess.DEVNULL,
+        process = await sandbox.start_command(
+            *("run", "-p", "mistgpu", "--for", "1h", "--", "train.py"),
+            folder=folder,
             stdout=asyncio.subprocess.DEVNULL,
-            stderr=asyncio.subprocess.PIPE,
         )
         assert process.stderr is not None
         output = b""

@@ -30,24 +30,6 @@ async def rented_machine(sandbox: TripSandbox) -> AsyncIterator[tuple[Applicatio
         yield application, lease, Path(machine.home)
 
 
-@asynccontextmanager
-async def running_watch(sandbox: TripSandbox, *arguments: str) -> AsyncIterator[asyncio.subprocess.Process]:
-    process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "gpurent.cli.main", "push", *arguments, "--watch"),
-        cwd=sandbox.home,
-        env={**sandbox.environment(), "LANG": "C.UTF-8"},
-        stdin=asyncio.subprocess.DEVNULL,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
-    )
-    try:
-        yield process
-    finally:
-        if process.returncode is None:
-            process.kill()
-            await process.wait()
-
-
 async def wait_until_true(process: asyncio.subprocess.Process, condition: Callable[[], bool]) -> None:
     for _try in range(400):
         if condition():
@@ -72,7 +54,9 @@ async def test_edits_are_pushed_until_ctrl_c(tmp_path: Path) -> None:
     folder = make_project(tmp_path)
     async with trip_sandbox(tmp_path) as sandbox, rented_machine(sandbox) as (_service, lease, home):
         target = home / "work" / "project"
-        async with running_watch(sandbox, lease, str(folder), "--to", "work", "--delete") as process:
+        async with sandbox.running_command(
+            "push", lease, str(folder), "--to", "work", "--delete", "--watch"
+        ) as process:
             await wait_until_true(process, (target / "old.py").exists)
             (target / "job.log").write_text("the job's own")
             (folder / "train.py").write_text("two, longer")

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import os
+import sys
 from collections.abc import AsyncIterator, Callable, Mapping
 from datetime import timedelta
 from decimal import Decimal
@@ -125,6 +127,34 @@ class TripSandbox:
         return await run_command_async(
             *arguments, environment=environment, folder=folder or self.home, input_text=input_text
         )
+
+    async def start_command(
+        self,
+        *arguments: str,
+        folder: Path | None = None,
+        stdin: int = asyncio.subprocess.DEVNULL,
+        stdout: int = asyncio.subprocess.PIPE,
+    ) -> asyncio.subprocess.Process:
+        """Start the real command line in a process of its own that a test may interrupt or kill."""
+        return await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", "gpurent.cli.main", *arguments),
+            cwd=folder or self.home,
+            env={**self.environment(), "LANG": "C.UTF-8"},
+            stdin=stdin,
+            stdout=stdout,
+            stderr=asyncio.subprocess.PIPE,
+        )
+
+    @contextlib.asynccontextmanager
+    async def running_command(self, *arguments: str) -> AsyncIterator[asyncio.subprocess.Process]:
+        """Run a command as in a terminal until the end of the block, or until it is interrupted."""
+        process = await self.start_command(*arguments)
+        try:
+            yield process
+        finally:
+            if process.returncode is None:
+                process.kill()
+                await process.wait()
 
     def get_simulator_state(self, provider: str) -> Any:
         """Return the state of the provider's simulator; its type depends on the provider."""

@@ -156,6 +156,21 @@ class SandboxHarness:
         await self.machines.aclose()
 
 
+@define
+class SimulatorHarness:
+    """The base of a plugin's own harness: what a test needs of the sandbox around its simulator."""
+
+    sandbox: SandboxHarness
+
+    @property
+    def clock(self) -> ManualClock:
+        return self.sandbox.clock
+
+    @property
+    def machines(self) -> FakeMachines:
+        return self.sandbox.machines
+
+
 @asynccontextmanager
 async def sandbox_harness(
     *names: str,

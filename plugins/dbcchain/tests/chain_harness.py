@@ -11,9 +11,9 @@ import pytest
 from attrs import define
 
 from gpurent.api import ChargeKind, Known, Offer, Order, OrderKind, Requirements, Secret
-from gpurent.testing.fakes import FakeMachines, HttpFaults, ManualClock, MemoryState, MemoryVault
+from gpurent.testing.fakes import HttpFaults, MemoryState, MemoryVault
 from gpurent.testing.lease_driver import LeaseDriver
-from gpurent.testing.sandbox_harness import SandboxHarness, SandboxUser, sandbox_harness
+from gpurent.testing.sandbox_harness import SandboxUser, SimulatorHarness, sandbox_harness
 from gpurent_plugin_dbcchain import wire
 from gpurent_plugin_dbcchain.extrinsic import RENT_PALLET, Pallet, hash_extrinsic
 from gpurent_plugin_dbcchain.keys import Keypair, derive_keypair, derive_seed, generate_mnemonic
@@ -101,18 +101,8 @@ class ChainUser:
 
 
 @define
-class ChainHarness:
+class ChainHarness(SimulatorHarness):
     """The simulated chain, and all that a test may change."""
-
-    sandbox: SandboxHarness
-
-    @property
-    def clock(self) -> ManualClock:
-        return self.sandbox.clock
-
-    @property
-    def machines(self) -> FakeMachines:
-        return self.sandbox.machines
 
     @property
     def simulator(self) -> DbcChainSimulator:

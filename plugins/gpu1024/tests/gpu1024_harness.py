@@ -19,9 +19,9 @@ from gpurent.api import (
     ProviderSimulator,
     Requirements,
 )
-from gpurent.testing.fakes import FakeMachines, HttpFaults, ManualClock, MemoryVault
+from gpurent.testing.fakes import HttpFaults, MemoryVault
 from gpurent.testing.lease_driver import LeaseDriver
-from gpurent.testing.sandbox_harness import SandboxHarness, SandboxUser, sandbox_harness
+from gpurent.testing.sandbox_harness import SandboxUser, SimulatorHarness, sandbox_harness
 from gpurent_plugin_gpu1024.plugin import NAME
 from gpurent_plugin_gpu1024.provider import Gpu1024Provider
 from gpurent_plugin_gpu1024.simulator.records import ContainerOrder
@@ -97,18 +97,8 @@ class Gpu1024Renter:
 
 
 @define
-class Gpu1024Harness:
+class Gpu1024Harness(SimulatorHarness):
     """Everything outside a renter's computer."""
-
-    sandbox: SandboxHarness
-
-    @property
-    def clock(self) -> ManualClock:
-        return self.sandbox.clock
-
-    @property
-    def machines(self) -> FakeMachines:
-        return self.sandbox.machines
 
     @property
     def simulator(self) -> Gpu1024Simulator:

@@ -9,8 +9,7 @@ from datetime import timedelta
 from attrs import define
 
 from gpurent.api import CNY, Known, Lease, Offer, Order, OrderKind, Payment, Requirements, Secret
-from gpurent.testing.fakes import FakeMachines, ManualClock
-from gpurent.testing.sandbox_harness import SandboxHarness, SandboxUser, sandbox_harness
+from gpurent.testing.sandbox_harness import SandboxUser, SimulatorHarness, sandbox_harness
 from gpurent_plugin_mistgpu.billing import MistgpuBilling
 from gpurent_plugin_mistgpu.provider import MistgpuProvider
 from gpurent_plugin_mistgpu.simulator.service import MistgpuSimulator
@@ -21,19 +20,10 @@ USER = "student@example.com"
 
 
 @define
-class MistgpuHarness:
+class MistgpuHarness(SimulatorHarness):
     """The simulator and one user; ``provider`` and ``billing`` are built anew each time, as by a new process."""
 
-    sandbox: SandboxHarness
     user: SandboxUser
-
-    @property
-    def clock(self) -> ManualClock:
-        return self.sandbox.clock
-
-    @property
-    def machines(self) -> FakeMachines:
-        return self.sandbox.machines
 
     @property
     def simulator(self) -> MistgpuSimulator:
