@@ -105,6 +105,7 @@ if TYPE_CHECKING:
     from gpurent.locale.foreign_text import (
         describe_errno as describe_errno,
         describe_error as describe_error,
+        quote_reason as quote_reason,
         quote_text as quote_text,
     )
     from gpurent.ports.connection import (
@@ -220,6 +221,7 @@ if TYPE_CHECKING:
         small_disk_error as small_disk_error,
         source_name_error as source_name_error,
         summarize_failures as summarize_failures,
+        summarize_texts as summarize_texts,
         too_many_remote_files_error as too_many_remote_files_error,
         too_many_sources_error as too_many_sources_error,
         unreadable_source_error as unreadable_source_error,
@@ -240,7 +242,7 @@ _NAMES_BY_MODULE = {
     "gpurent.domain.transfer": "PullRequest PushRequest SkippedFile TransferLimits TransferReport",
     "gpurent.errors": "AuthError GpurentError HostKeyChanged InputRequired JobError LeaseError LeaseGone MoneyError PaidTooLate PluginError RemoteError SoldOut Spent TransferError TransferUnsupported UnavailableError UnexpectedResponse UsageError",  # noqa: E501
     "gpurent.locale": "make_translator",
-    "gpurent.locale.foreign_text": "describe_errno describe_error quote_text",
+    "gpurent.locale.foreign_text": "describe_errno describe_error quote_reason quote_text",
     "gpurent.ports.connection": "CommandResult SshConnection",
     "gpurent.ports.services": "Http HttpResponse MailReader PluginState Vault",
     "gpurent.ports.system": "Clock",
@@ -255,7 +257,7 @@ _NAMES_BY_MODULE = {
     "gpurent.roles.plugin_context": "PluginContext",
     "gpurent.roles.safe_dir": "SafeDir",
     "gpurent.roles.simulator": "Evidence ManualAccess ProviderSimulator SandboxMachine SandboxMachines SendMail SimulatorContext SimulatorLedgerEntry SimulatorRoute SupportsManualRental",  # noqa: E501
-    "gpurent.roles.transfer_errors": "FileProblem connection_lost_error corrupted_upload_error deep_folder_error describe_bad_link describe_outside_link describe_unreadable download_failures_error missing_remote_sources_error missing_source_error remote_file_error silence_timeout_error small_disk_error source_name_error summarize_failures too_many_remote_files_error too_many_sources_error unreadable_source_error upload_failures_error",  # noqa: E501
+    "gpurent.roles.transfer_errors": "FileProblem connection_lost_error corrupted_upload_error deep_folder_error describe_bad_link describe_outside_link describe_unreadable download_failures_error missing_remote_sources_error missing_source_error remote_file_error silence_timeout_error small_disk_error source_name_error summarize_failures summarize_texts too_many_remote_files_error too_many_sources_error unreadable_source_error upload_failures_error",  # noqa: E501
 }
 _MODULE_BY_NAME = {name: module for module, names in _NAMES_BY_MODULE.items() for name in names.split()}
 

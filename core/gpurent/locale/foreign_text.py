@@ -39,6 +39,11 @@ def quote_text(text: str) -> str:
     return f"“{text}”"
 
 
+def quote_reason(text: str) -> str:
+    """Return the reason that a service gave, quoted, or that it gave none."""
+    return quote_text(text) if text else _("no reason given")
+
+
 def describe_errno(number: int) -> str:
     """Return the error in the user's language; a rare one as the system words it, quoted."""
     known = _OS_ERRORS.get(number)

@@ -15,6 +15,7 @@ from threading import Lock
 from gpurent.domain.filenames import escape_name
 from gpurent.errors import TransferError
 from gpurent.locale import _
+from gpurent.locale.foreign_text import describe_error
 
 _FOLDER_FLAGS = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _FILE_FLAGS = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -207,7 +208,7 @@ def _make_write_error(name: Name, error: OSError) -> TransferError:
             hint=_("Free some space, then download again; it continues where it stopped."),
         )
     return TransferError(
-        _("{name} cannot be written here: {why}").format(name=_format_name(name), why=error.strerror)
+        _("{name} cannot be written here: {why}").format(name=_format_name(name), why=describe_error(error))
     )
 
 

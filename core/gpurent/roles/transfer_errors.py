@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import errno
-import os
 from collections.abc import Sequence
 from enum import Enum
 
 from gpurent.domain.transfer import TransferLimits
 from gpurent.errors import TransferError, UnavailableError, UsageError
-from gpurent.locale import N_, _, join_list, ngettext
+from gpurent.locale import N_, _, join_clauses, join_list, ngettext
+from gpurent.locale.foreign_text import describe_errno, describe_error
 from gpurent.locale.sizes import format_size
 
 _MAX_LISTED = 5
@@ -55,7 +55,7 @@ _PROBLEM_TEXTS = {
 
 def describe_unreadable(error: OSError) -> str:
     """Why a local file was not uploaded."""
-    return _("vanished or cannot be read: {reason}").format(reason=error.strerror)
+    return _("vanished or cannot be read: {reason}").format(reason=describe_error(error))
 
 
 def describe_outside_link(target: str) -> str:
@@ -92,7 +92,7 @@ def missing_source_error(path: object) -> UsageError:
 
 
 def unreadable_source_error(path: object, error: OSError) -> TransferError:
-    return TransferError(_("{path} cannot be read: {why}").format(path=path, why=error.strerror))
+    return TransferError(_("{path} cannot be read: {why}").format(path=path, why=describe_error(error)))
 
 
 def deep_folder_error(path: object, limits: TransferLimits) -> TransferError:
@@ -180,7 +180,7 @@ def missing_remote_sources_error(names: Sequence[str]) -> TransferError:
 
 def remote_file_error(number: int, name: str, detail: str = "") -> TransferError:
     """For a system error that the machine met at ``name``; ``detail``: its own words, where it has some."""
-    detail = detail or os.strerror(number)
+    detail = detail or describe_errno(number)
     if number in (errno.ENOSPC, errno.EDQUOT):
         return TransferError(
             _("no space left on the machine's disk: {name}").format(name=name),
@@ -200,11 +200,15 @@ def remote_file_error(number: int, name: str, detail: str = "") -> TransferError
 
 def summarize_failures(failures: Sequence[tuple[str, str]]) -> str:
     """The first five names with their reasons, and how many more there are."""
-    listed = [
-        _("{name}: {reason}").format(name=name, reason=reason) for name, reason in failures[:_MAX_LISTED]
-    ]
-    text = _("; ").join(listed)
-    more = len(failures) - _MAX_LISTED
+    return summarize_texts(
+        [_("{name}: {reason}").format(name=name, reason=reason) for name, reason in failures]
+    )
+
+
+def summarize_texts(texts: Sequence[str]) -> str:
+    """The first five, and how many more there are."""
+    text = join_clauses(texts[:_MAX_LISTED])
+    more = len(texts) - _MAX_LISTED
     if more <= 0:
         return text
     return ngettext("{failures} and {count} more", "{failures} and {count} more", more).format(

@@ -21,6 +21,7 @@ from gpurent.errors import RemoteError, UnavailableError
 from gpurent.locale import _
 from gpurent.locale.foreign_text import describe_error
 from gpurent.ports.connection import CommandResult
+from gpurent.roles.transfer_errors import connection_lost_error
 
 MAX_OUTPUT_BYTES = 8 << 20
 
@@ -91,12 +92,7 @@ class AsyncsshConnection:
         return process.exit_status
 
     def _lost_error(self, error: Exception | None = None) -> UnavailableError:
-        text = _("the connection to {endpoint} was lost").format(endpoint=self.endpoint)
-        if error is not None:
-            text = _("the connection to {endpoint} was lost: {error}").format(
-                endpoint=self.endpoint, error=describe_error(error)
-            )
-        return UnavailableError(text, retryable=True)
+        return connection_lost_error(self.endpoint, describe_error(error) if error is not None else "")
 
 
 async def _communicate(process: asyncssh.SSHClientProcess[bytes], given: bytes) -> tuple[bytes, bytes]:

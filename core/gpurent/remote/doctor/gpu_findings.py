@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from gpurent.domain.health import Finding, Verdict
 from gpurent.domain.machine_facts import Gpu
-from gpurent.locale import _, join_list
+from gpurent.locale import _, join_clauses, join_list
 from gpurent.remote.doctor.known_problems import find_known_problem
 from gpurent.remote.nvidia_smi import GpuReport, parse_report
 from gpurent.remote.shell import ProbeSection
@@ -161,7 +161,7 @@ def _compare_with_offer(cards: Sequence[Gpu], seen: int, gpu: str, gpu_memory: i
     return Finding(
         check="gpu",
         verdict=Verdict.OK,
-        text="; ".join(map(_format_card, cards)) or _("{n} found").format(n=seen),
+        text=join_clauses(map(_format_card, cards)) or _("{n} found").format(n=seen),
     )
 
 

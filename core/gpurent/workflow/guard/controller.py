@@ -14,6 +14,7 @@ from attrs import frozen
 from gpurent.domain.lease import Lease
 from gpurent.domain.trip import TripRecord
 from gpurent.errors import BusyError, UsageError
+from gpurent.locale import join_clauses
 from gpurent.ports.store import LeaseStore
 from gpurent.ports.system import Clock
 from gpurent.workflow.connection.reconnecting import Connections
@@ -215,7 +216,7 @@ class GuardController:
         held = active_warnings(facts, policy)
         memory.warned_at = {key: at for key, at in memory.warned_at.items() if key in held}
         memories.save_memory(lease.id)
-        trouble = "; ".join(dict.fromkeys(filter(None, troubles)))
+        trouble = join_clauses(dict.fromkeys(filter(None, troubles)))
         failures = self.warnings.record_outcome(lease.id, trouble)
         wait = next_check_delay(facts, policy)
         if trouble:

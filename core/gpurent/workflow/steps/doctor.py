@@ -14,7 +14,7 @@ from gpurent.domain.events import EventKind
 from gpurent.domain.health import DoctorPolicy, HealthReport, Verdict
 from gpurent.domain.trip import TripSpec
 from gpurent.errors import Spent, UnfitMachine, UsageError
-from gpurent.locale import _
+from gpurent.locale import _, join_clauses
 from gpurent.workflow.connection.probes import Doctor
 from gpurent.workflow.connection.reconnecting import ReconnectingConnection
 from gpurent.workflow.runtime.durable_steps import TripContext
@@ -60,7 +60,7 @@ class DoctorStep:
         if failed and policy is DoctorPolicy.REQUIRE:
             raise UnfitMachine(
                 _("the machine is not suitable for the job: {why}").format(
-                    why="; ".join(one.text for one in failed)
+                    why=join_clauses(one.text for one in failed)
                 ),
                 hint="\n".join(dict.fromkeys(one.advice for one in failed if one.advice)),
                 detail=", ".join(one.cause for one in failed if one.cause),

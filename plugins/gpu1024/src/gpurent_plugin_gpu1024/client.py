@@ -20,7 +20,7 @@ from gpurent.api import (
     PluginContext,
     SoldOut,
     Spent,
-    quote_text,
+    quote_reason,
 )
 from gpurent_plugin_gpu1024 import _, wire
 
@@ -101,7 +101,7 @@ class Gpu1024Client:
         """
         found = await self.call(path, Spent.NO, **params)
         if found.status == wire.FAILED:
-            text = quote_text(found.msg) if found.msg else _("no reason given")
+            text = quote_reason(found.msg)
             if any(word in text for word in ("已被租用", "已被占用", "rented", "no free")):
                 raise SoldOut(f"1024GPU: {text}", hint=_("Pick another machine: gpurent offers"))
             raise LeaseError(_("1024GPU rejected the request: {why}").format(why=text))
@@ -135,7 +135,7 @@ class Gpu1024Client:
             error = PaidTooLate if TOO_LATE_PATTERN.search(found.msg) else MoneyError
             raise error(
                 _("1024GPU rejected the payment of {amount}: {why}").format(
-                    amount=payment.amount, why=quote_text(found.msg) if found.msg else _("no reason given")
+                    amount=payment.amount, why=quote_reason(found.msg)
                 ),
                 hint=_(
                     "Release the lease to get the payment back; 1024GPU e-mails a code for that: gpurent release LEASE"
@@ -180,7 +180,7 @@ class Gpu1024Client:
             tried.append(code)
         raise LeaseError(
             _("1024GPU rejected the code for the {what} of order {ref}: {why}").format(
-                what=what, ref=ref, why=quote_text(why) if why else _("no reason given")
+                what=what, ref=ref, why=quote_reason(why)
             ),
             hint=_make_hint(action),
             spent=Spent.YES if action.is_burning else Spent.UNKNOWN,

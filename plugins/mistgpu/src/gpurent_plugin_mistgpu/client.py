@@ -18,7 +18,7 @@ from gpurent.api import (
     Spent,
     UnavailableError,
     UnexpectedResponse,
-    quote_text,
+    quote_reason,
 )
 from gpurent_plugin_mistgpu import _, wire
 
@@ -41,9 +41,7 @@ class MistgpuAuthenticator(Authenticator):
         if answer.status == 200 and wire.is_login_page(answer.text):
             why = wire.parse_error_text(answer.text)
             raise AuthError(
-                _("MISTGPU rejected the login: {why}").format(
-                    why=quote_text(why) if why else _("no reason given")
-                ),
+                _("MISTGPU rejected the login: {why}").format(why=quote_reason(why)),
                 hint=_("Check your user name and password: gpurent login mistgpu"),
             )
         raise UnexpectedResponse(

@@ -11,7 +11,7 @@ from typing import Any, Protocol
 
 import click
 
-from gpurent.api import CommandResult, RemoteError, UsageError
+from gpurent.api import CommandResult, RemoteError, UsageError, describe_error
 from gpurent_plugin_torch import _, gpurent_torch, ngettext
 
 HELPER_FILE = Path(gpurent_torch.__file__)
@@ -134,7 +134,7 @@ def _describe_file(path: Path) -> dict[str, Any]:
         checkpoint = read_checkpoint(path)
         found = list(walk_leaves(checkpoint))
     except OSError as error:
-        raise UsageError(f"{path}: {error.strerror}") from None
+        raise UsageError(f"{path}: {describe_error(error)}") from None
     except CheckpointRefused as error:
         raise UsageError(
             _("cannot show {path}: {why}").format(path=path, why=_to_printable(str(error))),

@@ -10,7 +10,7 @@ import zlib
 from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
-from gpurent.api import PushRequest, TransferError, UsageError
+from gpurent.api import PushRequest, TransferError, UsageError, summarize_texts
 from gpurent_plugin_turbo import _
 from gpurent_plugin_turbo.near.connection.command_connection import CommandConnection
 from gpurent_plugin_turbo.near.errors import decode_error_rows, printable_name, protocol_violation_error
@@ -26,7 +26,6 @@ from gpurent_plugin_turbo.shared.wire import (
 )
 
 MAX_ROWS = 2048  # per frame
-MAX_LISTED_FAILURES = 5
 OWN_FOLDER = b".gpurent"  # gpurent's own files (job logs, state): never deleted
 
 
@@ -133,12 +132,8 @@ def _exists_locally(path: bytes, relative_path: bytes) -> bool:
 def raise_prune_failures(failures: Sequence[str]) -> None:
     """Raise a `TransferError` if there are any failures."""
     if failures:
-        reasons = _("; ").join(failures[:MAX_LISTED_FAILURES])
-        more = len(failures) - MAX_LISTED_FAILURES
-        if more > 0:
-            reasons = _("{reasons} and {count} more").format(reasons=reasons, count=more)
         raise TransferError(
-            _("not deleted on the machine: {reasons}").format(reasons=reasons),
+            _("not deleted on the machine: {reasons}").format(reasons=summarize_texts(failures)),
             hint=_("All other files were uploaded or deleted."),
         )
 
