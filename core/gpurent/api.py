@@ -19,6 +19,10 @@ if TYPE_CHECKING:
         Notice as Notice,
         NoticeLevel as NoticeLevel,
     )
+    from gpurent.domain.evidence import (
+        Known as Known,
+        Unknown as Unknown,
+    )
     from gpurent.domain.filenames import (
         escape_name as escape_name,
         link_reject_reason as link_reject_reason,
@@ -48,7 +52,6 @@ if TYPE_CHECKING:
         Deposit as Deposit,
         DiskPrice as DiskPrice,
         Hardware as Hardware,
-        Known as Known,
         Metered as Metered,
         Offer as Offer,
         Order as Order,
@@ -58,7 +61,6 @@ if TYPE_CHECKING:
         Prepaid as Prepaid,
         Quote as Quote,
         Requirements as Requirements,
-        Unknown as Unknown,
     )
     from gpurent.domain.question import (
         Challenge as Challenge,
@@ -230,11 +232,12 @@ if TYPE_CHECKING:
 
 _NAMES_BY_MODULE = {
     "gpurent.domain.access": "Endpoint MachineProfile is_loopback",
+    "gpurent.domain.evidence": "Known Unknown",
     "gpurent.domain.events": "Event EventKind Notice NoticeLevel",
     "gpurent.domain.filenames": "escape_name link_reject_reason name_reject_reason",
     "gpurent.domain.lease": "Lease LeaseState PendingOrder",
     "gpurent.domain.money": "CNY Currency Money Rate USD UnitPrice",
-    "gpurent.domain.offer": "Bill Deposit DiskPrice Hardware Known Metered Offer Order OrderKind Payment PaymentPurpose Prepaid Quote Requirements Unknown",  # noqa: E501
+    "gpurent.domain.offer": "Bill Deposit DiskPrice Hardware Metered Offer Order OrderKind Payment PaymentPurpose Prepaid Quote Requirements",  # noqa: E501
     "gpurent.domain.question": "Challenge Mail",
     "gpurent.domain.receipt": "Charge ChargeKind Receipt",
     "gpurent.domain.secret": "Secret",

@@ -25,6 +25,7 @@ GpurentError
 
 from __future__ import annotations
 
+from datetime import timedelta
 from enum import Enum
 from typing import ClassVar
 
@@ -135,7 +136,9 @@ class UnfitMachine(RemoteError, code="unfit-machine"):
 
 
 class UnavailableError(GpurentError, code="unavailable", exit_code=8):
-    """The network or the service does not answer now."""
+    """The network or the service does not answer now. ``retry_after``: how long it asks to be left alone."""
+
+    retry_after: timedelta | None = None
 
 
 class BusyError(GpurentError, code="busy", exit_code=10):

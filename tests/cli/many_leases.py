@@ -19,9 +19,10 @@ from gpurent.cli.top.app import TopApp
 from gpurent.cli.top.screen_terminal import ScreenTerminal
 from gpurent.composition.application import Application
 from gpurent.domain.access import MachineProfile
+from gpurent.domain.evidence import Known, Unknown
 from gpurent.domain.lease import Lease, LeaseState
 from gpurent.domain.money import CNY, Currency, Money, Rate, UnitPrice
-from gpurent.domain.offer import Bill, Hardware, Known, Offer, Order, Payment, Prepaid, Requirements, Unknown
+from gpurent.domain.offer import Bill, Hardware, Offer, Order, Payment, Prepaid, Requirements
 from gpurent.domain.receipt import Charge, ChargeKind
 from gpurent.errors import UnavailableError
 from gpurent.infra.registry import builtin_entries

@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from gpurent.domain.offer import Known, Requirements
+from gpurent.domain.evidence import Known
+from gpurent.domain.offer import Requirements
 from gpurent.domain.question import Mail
 from gpurent.errors import UsageError
 from gpurent.roles.entries import AuthEntry, LeaseEntry, MailboxEntry

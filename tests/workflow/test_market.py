@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import time
 from collections.abc import AsyncIterator
 from datetime import timedelta
@@ -11,16 +10,14 @@ from fractions import Fraction
 from math import ceil, floor
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 import pytest
 
 from gpurent.composition.application import Application
 from gpurent.domain.offer import Requirements
 from gpurent.testing.sandbox.fault_plan import FaultPlan
-from gpurent.testing.sandbox.fault_proxy import FaultProxy
 from gpurent.workflow.reports.offers import MarketOffers, PricedOffer
-from tests.workflow.trip_sandbox import TripSandbox, trip_sandbox
+from tests.workflow.trip_sandbox import TripSandbox, proxied_simulators, trip_sandbox
 
 DAY = timedelta(days=1)
 HOUR = timedelta(hours=1)
@@ -143,20 +140,6 @@ async def test_minimum_term_and_disk_are_part_of_the_price(sandbox: TripSandbox)
             await compare_offers(application, timedelta(minutes=20, seconds=1)), "mistgpu", "2080Ti"
         )
         assert begun.price.amount == 105, "21 begun minutes of 3 CNY an hour"
-
-
-@contextlib.asynccontextmanager
-async def proxied_simulators(sandbox: TripSandbox, *names: str) -> AsyncIterator[dict[str, FaultProxy]]:
-    """Put a fault proxy before each simulator."""
-    async with contextlib.AsyncExitStack() as stack:
-        found = {}
-        for name in names:
-            parts = urlsplit(sandbox.cloud.urls[name])
-            proxy = FaultProxy(str(parts.hostname), int(parts.port or 0))
-            found[name] = await stack.enter_async_context(proxy)
-            variable = "GPURENT_" + name.upper() + "_URL"
-            sandbox.extra_environment[variable] = f"http://{proxy.host}:{proxy.port}"
-        yield found
 
 
 async def test_simulators_that_hang_or_fail_are_named_and_cost_one_timeout(sandbox: TripSandbox) -> None:

@@ -16,7 +16,7 @@ from gpurent.domain.events import EventKind
 from gpurent.domain.lease import Lease
 from gpurent.domain.transfer import PushRequest
 from gpurent.domain.trip import JobSpec, TripLimits, TripSpec, UploadSpec
-from gpurent.errors import GpurentError, LeaseGone
+from gpurent.errors import BusyError, LeaseGone
 from gpurent.infra.http import HttpClient
 from gpurent.infra.ssh.connector import SshConnector
 from gpurent.testing.contracts.predial import list_child_processes
@@ -123,14 +123,14 @@ async def test_unused_login_is_ended(
         async def fall(self: LeaseTracker, lease_id: str) -> Lease:
             await wait_until(is_dialling)  # the child has been forked, and runs ssh in a moment
             seen.append(list_ssh_processes())
-            raise GpurentError("the provider is on fire")
+            raise BusyError("another process is at it")
 
         async def slow(*args: Any) -> None:
             await asyncio.sleep(60)
 
         monkeypatch.setattr(LeaseTracker, "refresh_lease", fall)
         monkeypatch.setattr(backend.TurboBackend, "push", slow)
-        with pytest.raises(GpurentError, match="on fire"):
+        with pytest.raises(BusyError, match="another process"):
             await application.file_commands.push(lease.id, push_request)
         assert seen == [["ssh"]]
         assert list_ssh_processes() == []

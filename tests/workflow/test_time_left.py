@@ -15,9 +15,10 @@ from attrs import evolve
 
 from gpurent.composition.application import Application
 from gpurent.domain.events import EventKind
+from gpurent.domain.evidence import Known
 from gpurent.domain.lease import Lease, LeaseState
 from gpurent.domain.money import CNY, HOUR, Currency, Rate, UnitPrice
-from gpurent.domain.offer import Hardware, Known, Metered, Offer, Requirements
+from gpurent.domain.offer import Hardware, Metered, Offer, Requirements
 from gpurent.domain.time_left import TimeKind, TimeLeft, sum_prices
 from gpurent.domain.trip import TripSpec
 from gpurent.errors import UnavailableError, UsageError

@@ -21,6 +21,7 @@ from gpurent.domain.events import Event, EventKind
 from gpurent.domain.question import Question
 from gpurent.infra.registry import builtin_entries
 from gpurent.infra.registry.registry import EntryPointRegistry
+from gpurent.testing.sandbox.fault_proxy import FaultProxy
 from gpurent.testing.sandbox.machines.programs import shared_link_farms
 from gpurent.testing.sandbox.simulated_cloud import SandboxOptions, SimulatedCloud
 from gpurent.testing.shared_sandbox import CommandLineResult
@@ -92,6 +93,20 @@ class ScriptedUser:
 
     def event_kinds(self) -> list[EventKind]:
         return [event.kind for event in self.events]
+
+    async def wait_for_event(self, kind: EventKind) -> None:
+        """Wait until an event of this kind is shown that was not shown before."""
+        shown = asyncio.Event()
+
+        def watch(event: Event) -> None:
+            if event.kind is kind:
+                shown.set()
+
+        self.watchers.append(watch)
+        try:
+            await shown.wait()
+        finally:
+            self.watchers.remove(watch)
 
 
 @define
@@ -193,6 +208,20 @@ async def trip_sandbox(root: Path, **options: object) -> AsyncIterator[TripSandb
         yield TripSandbox(cloud, root / "user")
     finally:
         await cloud.close()
+
+
+@contextlib.asynccontextmanager
+async def proxied_simulators(sandbox: TripSandbox, *names: str) -> AsyncIterator[dict[str, FaultProxy]]:
+    """Put a fault proxy before each simulator."""
+    async with contextlib.AsyncExitStack() as stack:
+        found = {}
+        for name in names:
+            parts = urlsplit(sandbox.cloud.urls[name])
+            proxy = FaultProxy(str(parts.hostname), int(parts.port or 0))
+            found[name] = await stack.enter_async_context(proxy)
+            variable = "GPURENT_" + name.upper() + "_URL"
+            sandbox.extra_environment[variable] = f"http://{proxy.host}:{proxy.port}"
+        yield found
 
 
 def make_url(url: str, path: str) -> str:

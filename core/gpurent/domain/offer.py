@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from datetime import datetime, timedelta
 from enum import Enum
-from typing import Generic, TypeVar
+from typing import TypeVar
 
 from attrs import field, frozen
 
@@ -117,20 +117,6 @@ class Quote:
     high: Money
     deposit: Money | None = None
     rate: Rate | None = None
-
-
-@frozen
-class Known(Generic[T]):
-    """A complete listing from the provider."""
-
-    items: Sequence[T]
-
-
-@frozen
-class Unknown:
-    """No listing was available; nothing may be concluded from that."""
-
-    reason: str
 
 
 class OrderKind(Enum):

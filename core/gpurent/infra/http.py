@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 from collections.abc import Mapping
+from datetime import timedelta
 from decimal import Decimal
+from email.utils import parsedate_to_datetime
 from http.cookiejar import CookieJar, DefaultCookiePolicy
 from logging import WARNING, Logger, getLogger
 from typing import TYPE_CHECKING, Any
@@ -26,6 +29,8 @@ if TYPE_CHECKING:
 
 MAX_BODY_BYTES = 8 << 20
 MAX_ERROR_CHARS = 1000
+MAX_RETRY_AFTER = timedelta(hours=1)
+TOO_MANY_REQUESTS = 429
 SAFE_METHODS = ("GET", "HEAD")
 
 
@@ -40,6 +45,20 @@ class ReadHttpResponse:
     cookies: Mapping[str, str] = field(repr=False)
     spent: Spent = Spent.UNKNOWN
 
+    def raise_if_unavailable(self, service: str, spent: Spent = Spent.NO) -> None:
+        if self.status != TOO_MANY_REQUESTS and self.status < 500:
+            return
+        text = (
+            _("{service} asks for a pause (HTTP {status})")
+            if self.status == TOO_MANY_REQUESTS
+            else _("{service} reported a server error (HTTP {status})")
+        )
+        error = UnavailableError(
+            text.format(service=service, status=self.status), retryable=True, spent=spent
+        )
+        error.retry_after = parse_retry_after(self.headers)
+        raise error
+
     def json(self) -> Any:
         try:
             return json.loads(self.text, parse_float=Decimal, parse_constant=_refuse_constant)
@@ -52,6 +71,19 @@ class ReadHttpResponse:
                 body=strip_terminal(self.text[:MAX_ERROR_CHARS]),
                 spent=self.spent,
             ) from None
+
+
+def parse_retry_after(headers: Mapping[str, str]) -> timedelta | None:
+    """Return how long the response asks to wait (RFC 9110, 10.2.3), at most `MAX_RETRY_AFTER`; None if it does not."""
+    text = headers.get("retry-after", "").strip()
+    if re.fullmatch(r"[0-9]{1,9}", text):
+        return min(timedelta(seconds=int(text)), MAX_RETRY_AFTER)
+    try:
+        # By the service's own clock, since this computer's may be wrong.
+        span = parsedate_to_datetime(text) - parsedate_to_datetime(headers.get("date", ""))
+    except (ValueError, TypeError, IndexError):
+        return None
+    return min(max(span, timedelta()), MAX_RETRY_AFTER)
 
 
 def _refuse_constant(name: str) -> Any:

@@ -8,6 +8,7 @@ from typing import Any, Protocol
 
 from gpurent.domain.question import Mail
 from gpurent.domain.secret import Secret
+from gpurent.errors import Spent
 
 
 class HttpResponse(Protocol):
@@ -24,6 +25,12 @@ class HttpResponse(Protocol):
     @property
     def cookies(self) -> Mapping[str, str]:
         """Cookies that this response sets."""
+
+    def raise_if_unavailable(self, service: str, spent: Spent = Spent.NO) -> None:
+        """Raise `UnavailableError` for a status that says nothing about the request: 429, or 500 and above.
+
+        ``service`` names it for people; ``spent``: whether the request may have spent money all the same.
+        """
 
     def json(self) -> Any:
         """Parse the body as JSON, with exact numbers (`decimal.Decimal`).

@@ -8,9 +8,10 @@ from datetime import datetime
 
 from attrs import frozen
 
+from gpurent.domain.evidence import Known, Unknown
 from gpurent.domain.lease import Lease
 from gpurent.domain.money import Currency, Money, Rate
-from gpurent.domain.offer import Bill, Known, Payment, Unknown
+from gpurent.domain.offer import Bill, Payment
 from gpurent.domain.receipt import Charge
 from gpurent.domain.secret import Secret
 

@@ -9,8 +9,9 @@ from enum import Enum
 from attrs import frozen
 
 from gpurent.domain.access import Endpoint
+from gpurent.domain.evidence import Known, Unknown
 from gpurent.domain.lease import Lease
-from gpurent.domain.offer import Bill, Known, Offer, Order, Payment, Requirements, Unknown
+from gpurent.domain.offer import Bill, Offer, Order, Payment, Requirements
 from gpurent.domain.question import Mail
 from gpurent.domain.secret import Secret
 from gpurent.errors import UnavailableError

@@ -9,8 +9,9 @@ from typing import Generic, TypeVar
 
 from attrs import define, evolve, field
 
+from gpurent.domain.evidence import Known
 from gpurent.domain.lease import Lease, LeaseState
-from gpurent.domain.offer import Bill, Known, Order, OrderKind, Payment
+from gpurent.domain.offer import Bill, Order, OrderKind, Payment
 from gpurent.domain.receipt import ChargeKind
 from gpurent.errors import UnavailableError
 from gpurent.roles.account import BillingProvider

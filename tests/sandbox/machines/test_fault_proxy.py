@@ -228,8 +228,10 @@ async def test_lose_answer(http_proxy: FaultProxy, target: CountingServer) -> No
         assert await client.send_request(b"POST /orders") == REPLY
 
 
-async def test_answer_500_after_effect(http_proxy: FaultProxy, target: CountingServer) -> None:
-    http_proxy.plan = FaultPlan(http_fault="answer_500_after_effect", times=1)
+async def test_response_replaced_after_the_effect(http_proxy: FaultProxy, target: CountingServer) -> None:
+    http_proxy.plan = FaultPlan(
+        http_fault="replace_response", response=b"HTTP/1.1 500 Oh\r\n\r\ninternal error", times=1
+    )
     async with RawClient(http_proxy) as client:
         await client.send(b"POST /pay HTTP/1.1\r\nHost: x\r\n\r\n")
         answer, _ = await client.receive_all()

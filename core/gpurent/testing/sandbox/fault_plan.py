@@ -29,8 +29,10 @@ class FaultPlan:
     """Bytes per second, for each direction of each connection."""
     refuse: bool = False
     """Refuse new connections; open ones continue."""
-    http_fault: Literal["", "lose_response", "answer_500_after_effect"] = ""
-    """The request takes effect at the target; the response is lost with the connection, or replaced by a 500."""
+    http_fault: Literal["", "lose_response", "replace_response"] = ""
+    """The request takes effect at the target; the response is lost with the connection, or replaced."""
+    response: bytes = b"HTTP/1.1 500 Internal Server Error\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
+    """The whole response that replaces the target's; the connection is closed after it."""
     matches_request: Callable[[bytes], bool] = lambda request_line: True
     """Which requests ``http_fault`` applies to, by request line: ``b"POST /orders HTTP/1.1"``."""
     times: int | None = None

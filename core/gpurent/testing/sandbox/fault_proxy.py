@@ -292,14 +292,8 @@ class _Flow:
         raise ConnectionResetError
 
     async def _apply_http_fault(self, fault: str) -> None:
-        if fault == "answer_500_after_effect":
-            body = b"internal error"
-            header = (
-                b"HTTP/1.1 500 Internal Server Error\r\nContent-Type: text/plain\r\nConnection: close\r\n"
-            )
-            await asyncio.get_running_loop().sock_sendall(
-                self._sink, header + b"Content-Length: %d\r\n\r\n" % len(body) + body
-            )
+        if fault == "replace_response":
+            await asyncio.get_running_loop().sock_sendall(self._sink, self._proxy.plan.response)
             self._connection.close("close")
         else:
             self._connection.close("reset")

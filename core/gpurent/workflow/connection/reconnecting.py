@@ -12,6 +12,7 @@ from attrs import define, frozen
 
 from gpurent.domain.access import Endpoint
 from gpurent.domain.events import EventKind
+from gpurent.domain.evidence import Unknown
 from gpurent.domain.lease import Lease, LeaseState
 from gpurent.errors import (
     AuthError,
@@ -25,6 +26,7 @@ from gpurent.locale import _
 from gpurent.ports.connection import Connector, OpenConnection, SshConnection
 from gpurent.ports.services import SecretStore
 from gpurent.workflow.runtime.events import EventEmitter
+from gpurent.workflow.runtime.lease_observer import LeaseObserver
 from gpurent.workflow.runtime.leases import LeaseTracker, add_burning_lease
 from gpurent.workflow.runtime.waiting import Poller
 
@@ -65,6 +67,7 @@ class ReconnectingConnection:
     lease_id: str
     trip_id: str = ""
     _ssh: OpenConnection | None = None
+    _observer: LeaseObserver | None = None
 
     async def __aenter__(self) -> Self:
         return self
@@ -97,12 +100,20 @@ class ReconnectingConnection:
         return self._ssh
 
     async def refresh_lease(self) -> Lease:
-        """Ask the provider once for the lease's state; if it does not answer, warn and return the last known state."""
+        """Ask the provider once for the lease's state; if its answer says nothing, return the last known state."""
+        if self._observer is None:
+            self._observer = LeaseObserver(
+                self._connections.leases,
+                self.lease_id,
+                self._connections.poller.clock,
+                lambda reason: self.emit(EventKind.WARNING, reason),
+            )
         try:
-            return await self._connections.leases.refresh_lease(self.lease_id)
-        except (UnavailableError, InputRequired) as error:
+            seen = await self._observer.observe()
+        except InputRequired as error:
             self.emit(EventKind.WARNING, error.message)
             return self.lease
+        return self.lease if isinstance(seen, Unknown) else seen
 
     async def run_with_retry(self, action: Callable[[SshConnection], Awaitable[T]]) -> T:
         """Run ``action`` over an open connection, and from its start again if that drops; it must be idempotent."""

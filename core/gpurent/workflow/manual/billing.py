@@ -7,9 +7,10 @@ from decimal import Decimal
 
 from attrs import frozen
 
+from gpurent.domain.evidence import Known, Unknown
 from gpurent.domain.lease import Lease
 from gpurent.domain.money import Currency, Money, Rate
-from gpurent.domain.offer import Bill, DeclaredTerms, Known, Payment, Unknown
+from gpurent.domain.offer import Bill, DeclaredTerms, Payment
 from gpurent.domain.receipt import Charge, ChargeKind
 from gpurent.errors import MoneyError, UnavailableError
 from gpurent.locale import _

@@ -11,8 +11,9 @@ from datetime import datetime, timedelta
 from attrs import evolve, frozen
 
 from gpurent.domain.events import EventKind
+from gpurent.domain.evidence import Known, Unknown
 from gpurent.domain.lease import Lease, LeaseState
-from gpurent.domain.offer import Known, Offer, Order, Payment, Requirements, Unknown
+from gpurent.domain.offer import Offer, Order, Payment, Requirements
 from gpurent.domain.question import Challenge, Question, QuestionKind
 from gpurent.errors import GpurentError, InputRequired, LeaseError, Spent, UnavailableError
 from gpurent.locale import _

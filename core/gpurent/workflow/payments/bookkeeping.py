@@ -9,6 +9,7 @@ from typing import TypedDict, Unpack
 from attrs import evolve, frozen
 
 from gpurent.domain.events import EventKind
+from gpurent.domain.evidence import Known, Unknown
 from gpurent.domain.lease import Lease
 from gpurent.domain.ledger import (
     LedgerLine,
@@ -17,7 +18,7 @@ from gpurent.domain.ledger import (
     make_missing_transactions,
     make_transaction,
 )
-from gpurent.domain.offer import Bill, Known, Payment, Unknown
+from gpurent.domain.offer import Bill, Payment
 from gpurent.domain.receipt import Charge, ChargeKind, ReceiptTotal, sum_charges
 from gpurent.domain.trip import TripPlan, TripRecord
 from gpurent.errors import GpurentError, LeaseError

@@ -7,8 +7,9 @@ from decimal import Decimal
 from attrs import frozen
 
 from gpurent.domain.events import EventKind
+from gpurent.domain.evidence import Known
 from gpurent.domain.money import Money, Rate
-from gpurent.domain.offer import Bill, Known, Payment, PaymentPurpose
+from gpurent.domain.offer import Bill, Payment, PaymentPurpose
 from gpurent.domain.question import Question, QuestionKind
 from gpurent.domain.receipt import ChargeKind
 from gpurent.domain.trip import AgreedPrice

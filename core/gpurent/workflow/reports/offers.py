@@ -9,8 +9,9 @@ from decimal import Decimal
 
 from attrs import evolve, frozen
 
+from gpurent.domain.evidence import Known, Unknown
 from gpurent.domain.money import HOUR, MICROSECOND, Conversion, Money
-from gpurent.domain.offer import Known, Offer, Prepaid, Quote, Requirements, Unknown
+from gpurent.domain.offer import Offer, Prepaid, Quote, Requirements
 from gpurent.domain.trip import TripLimits, TripPlan, TripSpec, UploadSpec
 from gpurent.errors import GpurentError, InputRequired, LeaseError, MoneyError, UnavailableError
 from gpurent.locale import _

@@ -7,6 +7,7 @@ from enum import Enum
 
 from attrs import frozen
 
+from gpurent.domain.evidence import Unknown
 from gpurent.domain.lease import Lease
 from gpurent.domain.ledger import (
     LedgerAccount,
@@ -17,7 +18,6 @@ from gpurent.domain.ledger import (
     sum_balances,
 )
 from gpurent.domain.money import Money
-from gpurent.domain.offer import Unknown
 from gpurent.domain.receipt import Charge, ChargeKind
 from gpurent.errors import GpurentError
 from gpurent.ports.store import Store

@@ -12,7 +12,15 @@ from attrs import define, frozen
 
 from gpurent.domain.events import EventKind
 from gpurent.domain.trip import StepRecord, TripRecord, TripSpec
-from gpurent.errors import BusyError, GpurentError, InputRequired, UnavailableError, UsageError
+from gpurent.errors import (
+    BusyError,
+    GpurentError,
+    InputRequired,
+    PluginError,
+    UnavailableError,
+    UnexpectedResponse,
+    UsageError,
+)
 from gpurent.locale import _, join_list
 from gpurent.ports.store import TripStore
 from gpurent.ports.system import Clock
@@ -22,6 +30,8 @@ from gpurent.workflow.runtime.waiting import WorkLocks
 T = TypeVar("T")
 # Temporary errors: a trip that fails with one of these stays open and can be resumed.
 RESUMABLE_ERRORS = (UnavailableError, InputRequired, BusyError)
+# These say nothing about the machine either: one that is rented is not released because of them.
+INCONCLUSIVE_ERRORS = (*RESUMABLE_ERRORS, UnexpectedResponse, PluginError)
 _ID_ALPHABET = "abcdefghjkmnpqrstuvwxyz23456789"
 
 

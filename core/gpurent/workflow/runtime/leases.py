@@ -6,9 +6,18 @@ from collections.abc import Callable
 
 from attrs import define, evolve
 
+from gpurent.domain.evidence import Unknown
 from gpurent.domain.lease import Lease, LeaseState
 from gpurent.domain.offer import Metered
-from gpurent.errors import GpurentError, LeaseError, Spent, UsageError
+from gpurent.errors import (
+    BusyError,
+    GpurentError,
+    InputRequired,
+    LeaseError,
+    Spent,
+    UnavailableError,
+    UsageError,
+)
 from gpurent.locale import _, join_list
 from gpurent.ports.store import LeaseStore
 from gpurent.workflow.runtime.events import EventEmitter
@@ -68,6 +77,20 @@ class LeaseTracker:
                 if after.state is not before.state:
                     self._emit_lease_changed(after)
                 return after
+
+    async def observe_lease(self, lease_id: str) -> Lease | Unknown:
+        """Refresh the lease; `Unknown` if the provider's answer says nothing about it.
+
+        Raises only what needs the user or another process: `InputRequired`, `BusyError`.
+        """
+        try:
+            return await self.refresh_lease(lease_id)
+        except (InputRequired, BusyError):
+            raise
+        except UnavailableError as error:
+            return Unknown(error.message, error.retry_after)
+        except GpurentError as error:
+            return Unknown(error.message)
 
     async def try_refresh_lease(self, lease_id: str) -> Lease:
         """Refresh the lease; on failure, return it unchanged with the reason as its note."""

@@ -10,6 +10,7 @@ from typing import TypeVar
 from attrs import evolve, frozen
 
 from gpurent.domain.events import EventKind
+from gpurent.domain.evidence import Unknown
 from gpurent.domain.lease import Lease, LeaseState
 from gpurent.domain.offer import Bill, Order, OrderKind, Payment, PaymentPurpose
 from gpurent.domain.secret import Secret
@@ -21,6 +22,7 @@ from gpurent.ports.services import SecretStore
 from gpurent.workflow.payments.bookkeeping import Bookkeeping
 from gpurent.workflow.payments.pay import Payments
 from gpurent.workflow.runtime.durable_steps import TripContext
+from gpurent.workflow.runtime.lease_observer import LeaseObserver
 from gpurent.workflow.runtime.leases import LeaseTracker, not_running_error
 from gpurent.workflow.runtime.plugins import Plugins
 from gpurent.workflow.runtime.waiting import Poller, WorkLocks
@@ -168,13 +170,20 @@ class ProviderOrders:
         why: Callable[[Lease], str],
     ) -> T:
         """Return the result of ``find`` for the saved lease, or for a later answer of the provider."""
-        refresh = False
+        observer: LeaseObserver | None = None
 
         async def look() -> T | None:
-            nonlocal refresh
-            lease = await self.leases.refresh_lease(lease_id) if refresh else self.leases.get_lease(lease_id)
-            refresh = True
-            return find(lease)
+            nonlocal observer
+            if observer is None:
+                observer = LeaseObserver(
+                    self.leases,
+                    lease_id,
+                    self.poller.clock,
+                    lambda reason: trip.emit(EventKind.WARNING, reason, lease=lease_id),
+                )
+                return find(self.leases.get_lease(lease_id))
+            seen = await observer.observe()
+            return None if isinstance(seen, Unknown) else find(seen)
 
         return await self._wait_for(trip, lease_id, look, why)
 

@@ -7,11 +7,13 @@ from datetime import timedelta
 from attrs import frozen
 
 from gpurent.domain.events import EventKind
+from gpurent.domain.evidence import Unknown
 from gpurent.domain.lease import Lease
 from gpurent.errors import LeaseError, Spent
 from gpurent.locale import _
 from gpurent.workflow.payments.bookkeeping import Bookkeeping
 from gpurent.workflow.runtime.durable_steps import TripContext
+from gpurent.workflow.runtime.lease_observer import LeaseObserver
 from gpurent.workflow.runtime.leases import LeaseTracker
 from gpurent.workflow.runtime.plugins import Plugins
 from gpurent.workflow.runtime.waiting import Poller, WorkLocks
@@ -39,15 +41,23 @@ class ReleaseStep:
         return lease
 
     async def _release_until_over(self, trip: TripContext, lease_id: str) -> str:
+        observer = LeaseObserver(
+            self.leases,
+            lease_id,
+            self.poller.clock,
+            lambda reason: trip.emit(EventKind.WARNING, reason, lease=lease_id),
+        )
         asked = False
 
         async def ask() -> Lease | None:
             nonlocal asked
-            lease = await self.leases.refresh_lease(lease_id) if asked else self.leases.get_lease(lease_id)
-            if lease.is_over and lease.pending is None:
-                return lease
+            seen = await observer.observe() if asked else self.leases.get_lease(lease_id)
+            if isinstance(seen, Unknown):
+                return None
+            if seen.is_over and seen.pending is None:
+                return seen
             asked = True
-            lease = self.leases.save_lease(await self.plugins.provider_of(lease).release_lease(lease))
+            lease = self.leases.save_lease(await self.plugins.provider_of(seen).release_lease(seen))
             return lease if lease.is_over else None
 
         lease = await self.poller.poll(ask, interval=POLL_INTERVAL, timeout=RELEASE_TIMEOUT)

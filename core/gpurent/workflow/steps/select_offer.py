@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from attrs import frozen
 
-from gpurent.domain.offer import Offer, Requirements, Unknown
+from gpurent.domain.evidence import Unknown
+from gpurent.domain.offer import Offer, Requirements
 from gpurent.domain.trip import TripSpec
 from gpurent.errors import SoldOut, UnavailableError
 from gpurent.locale import _, ngettext

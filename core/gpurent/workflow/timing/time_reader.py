@@ -8,9 +8,9 @@ from datetime import timedelta
 
 from attrs import frozen
 
+from gpurent.domain.evidence import Known
 from gpurent.domain.lease import Lease
 from gpurent.domain.money import Currency, Money
-from gpurent.domain.offer import Known
 from gpurent.domain.time_left import TimeLeft, drains_balance, sum_prices, time_left_by_balance
 from gpurent.errors import GpurentError
 from gpurent.locale import _

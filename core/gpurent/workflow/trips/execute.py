@@ -17,7 +17,7 @@ from gpurent.workflow.connection.jobs import JobRunners
 from gpurent.workflow.connection.reconnecting import Connections
 from gpurent.workflow.manual.rental import ManualRental
 from gpurent.workflow.reports.receipts import Receipts
-from gpurent.workflow.runtime.durable_steps import RESUMABLE_ERRORS, TripContext
+from gpurent.workflow.runtime.durable_steps import INCONCLUSIVE_ERRORS, RESUMABLE_ERRORS, TripContext
 from gpurent.workflow.runtime.leases import add_burning_lease
 from gpurent.workflow.steps.bind_mail import BindMailStep
 from gpurent.workflow.steps.check_funds import CheckFundsStep
@@ -132,9 +132,11 @@ class TripFinalizer:
         ``error`` is extended to say what was spent and what still costs money.
         """
         lease = self.store.find_lease(lease_id)
-        if isinstance(error, RESUMABLE_ERRORS):
-            if lease is not None and not lease.is_over and (lease.bills or lease.started_at):
+        is_rented = lease is not None and not lease.is_over
+        if isinstance(error, INCONCLUSIVE_ERRORS if is_rented else RESUMABLE_ERRORS):
+            if lease is not None and is_rented and (lease.bills or lease.started_at):
                 add_burning_lease(error, lease_id)
+                _add_hint(error, _("Continue with: gpurent resume {trip}").format(trip=trip.id))
             return
         if lease is not None and not await self._release_or_keep(trip, spec, lease, error):
             return

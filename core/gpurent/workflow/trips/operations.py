@@ -7,8 +7,9 @@ from datetime import timedelta
 
 from attrs import evolve, frozen
 
+from gpurent.domain.evidence import Unknown
 from gpurent.domain.lease import Lease, LeaseState
-from gpurent.domain.offer import Order, OrderKind, Unknown
+from gpurent.domain.offer import Order, OrderKind
 from gpurent.domain.outcomes import format_outcome
 from gpurent.domain.receipt import Receipt
 from gpurent.domain.trip import AgreedPrice, TripRecord, TripSpec

@@ -74,13 +74,7 @@ class DbcWallet(BillingProvider, SupportsStatement, SupportsWithdrawal):
 
     async def _get_json(self, path: str, **params: str) -> tuple[Any, str]:
         answer = await self._request("GET", path, params=params or None)
-        if answer.status >= 500:
-            raise UnavailableError(
-                _("the DBC token ledger reported a server error (HTTP {status})").format(
-                    status=answer.status
-                ),
-                retryable=True,
-            )
+        answer.raise_if_unavailable(_("the DBC token ledger"))
         if answer.status != 200:
             raise UnexpectedResponse(
                 _("the DBC token ledger returned HTTP {status}").format(status=answer.status),
@@ -183,20 +177,12 @@ class DbcWallet(BillingProvider, SupportsStatement, SupportsWithdrawal):
         except UnavailableError as error:
             error.spent = Spent.UNKNOWN
             raise
-        if answer.status >= 500:
-            raise self._make_unavailable_error(answer)
+        answer.raise_if_unavailable(_("the DBC token ledger"), Spent.UNKNOWN)
         raw = answer.json()
         if isinstance(raw, dict) and (raw.get("hash") == digest or raw.get("error") == "unknown"):
             return "hash" in raw
         raise UnexpectedResponse(
             _("unexpected response from the DBC token ledger"), url=answer.url, body=answer.text
-        )
-
-    def _make_unavailable_error(self, answer: HttpResponse) -> UnavailableError:
-        return UnavailableError(
-            _("the DBC token ledger reported a server error (HTTP {status})").format(status=answer.status),
-            retryable=True,
-            spent=Spent.UNKNOWN,
         )
 
     def _check_payable(self, bill: Bill) -> None:
@@ -260,8 +246,7 @@ class DbcWallet(BillingProvider, SupportsStatement, SupportsWithdrawal):
             )
 
     def _check_accepted(self, answer: HttpResponse, bill: Bill, digest: str) -> None:
-        if answer.status >= 500:
-            raise self._make_unavailable_error(answer)
+        answer.raise_if_unavailable(_("the DBC token ledger"), Spent.UNKNOWN)
         raw = answer.json()
         if answer.status == 200 and isinstance(raw, dict) and raw.get("hash") == digest:
             return

@@ -105,12 +105,7 @@ class ChainClient:
         number = next(self._ids)
         body = {"jsonrpc": "2.0", "id": number, "method": method, "params": list(params)}
         answer = await self._http.request("POST", "", json=body)
-        if answer.status >= 500 or answer.status == 429:
-            raise UnavailableError(
-                _("the chain node reported an error (HTTP {status})").format(status=answer.status),
-                retryable=True,
-                spent=Spent.UNKNOWN,
-            )
+        answer.raise_if_unavailable(_("the chain node"), Spent.UNKNOWN)
         raw = answer.json()
         if not isinstance(raw, dict) or raw.get("id") != number or not ({"result", "error"} & raw.keys()):
             raise UnexpectedResponse(

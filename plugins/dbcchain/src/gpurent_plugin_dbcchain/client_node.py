@@ -79,11 +79,7 @@ class ClientNode:
             "rent_order": str(order),
         }
         answer = await self._http.request("POST", _API_ROOT + path, json=body, timeout=60.0)
-        if answer.status >= 500:
-            raise UnavailableError(
-                _("the client node reported a server error (HTTP {status})").format(status=answer.status),
-                retryable=True,
-            )
+        answer.raise_if_unavailable(_("the client node"))
         raw = answer.json()
         if isinstance(raw, dict) and isinstance(raw.get("mainnet"), dict):
             raw = raw["mainnet"]

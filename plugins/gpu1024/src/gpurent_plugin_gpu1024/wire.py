@@ -23,7 +23,6 @@ from gpurent.api import (
     Offer,
     Prepaid,
     Spent,
-    UnavailableError,
     UnexpectedResponse,
     UnitPrice,
     UsageError,
@@ -76,12 +75,7 @@ class ApiReply:
 def parse_reply(answer: HttpResponse, spent: Spent = Spent.NO) -> ApiReply:
     """Parse the envelope in ``answer``. Raises `UnavailableError` for a server error."""
     path = answer.url.partition("?")[0]
-    if answer.status >= 500:
-        raise UnavailableError(
-            _("1024GPU reported a server error (HTTP {status})").format(status=answer.status),
-            retryable=True,
-            spent=spent,
-        )
+    answer.raise_if_unavailable("1024GPU", spent)
     if answer.status != 200:
         raise UnexpectedResponse(
             _("1024GPU returned HTTP {status}").format(status=answer.status),

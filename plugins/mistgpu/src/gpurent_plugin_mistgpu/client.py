@@ -35,6 +35,7 @@ class MistgpuAuthenticator(Authenticator):
     async def log_in(self, fields: Mapping[str, Secret]) -> Login:
         form = {"username": fields["username"], "password": fields["password"]}
         answer = await self._context.http.request("POST", "/login/", form=form)
+        answer.raise_if_unavailable("MISTGPU")
         cookie = answer.cookies.get(SESSION_COOKIE)
         if cookie and answer.status in (200, 302, 303):
             return Login(account=fields["username"].reveal(), token=Secret(cookie))
@@ -52,6 +53,7 @@ class MistgpuAuthenticator(Authenticator):
 
     async def is_valid(self, login: Login) -> bool:
         answer = await self._context.http.request("GET", "/user/", cookies={SESSION_COOKIE: login.token})
+        answer.raise_if_unavailable("MISTGPU")
         return answer.status == 200 and not wire.is_login_page(answer.text)
 
 
@@ -123,12 +125,7 @@ class MistgpuClient:
         return answer.status == 200 and wire.is_login_page(answer.text)
 
     def _check_status(self, answer: HttpResponse, spent: Spent = Spent.NO) -> HttpResponse:
-        if answer.status >= 500:
-            raise UnavailableError(
-                _("MISTGPU reported a server error (HTTP {status})").format(status=answer.status),
-                retryable=True,
-                spent=spent,
-            )
+        answer.raise_if_unavailable("MISTGPU", spent)
         if answer.status not in (200, 302, 303):
             raise UnexpectedResponse(
                 _("MISTGPU returned HTTP {status} for {url}").format(status=answer.status, url=answer.url),

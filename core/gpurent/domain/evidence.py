@@ -1,0 +1,29 @@
+"""What counts as knowing: an answer that was not understood says nothing, and never means that something ended."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import timedelta
+from typing import Generic, TypeVar
+
+from attrs import frozen
+
+T = TypeVar("T")
+
+
+@frozen
+class Known(Generic[T]):
+    """A complete listing from the provider."""
+
+    items: Sequence[T]
+
+
+@frozen
+class Unknown:
+    """There was no answer, or none that can be understood; nothing may be concluded from it.
+
+    ``reason`` is for people. ``retry_after``: how long the service asks to be left alone, None if it does not say.
+    """
+
+    reason: str
+    retry_after: timedelta | None = None
