@@ -20,6 +20,7 @@ if TYPE_CHECKING:
         NoticeLevel as NoticeLevel,
     )
     from gpurent.domain.evidence import (
+        Absent as Absent,
         Known as Known,
         Unknown as Unknown,
     )
@@ -232,7 +233,7 @@ if TYPE_CHECKING:
 
 _NAMES_BY_MODULE = {
     "gpurent.domain.access": "Endpoint MachineProfile is_loopback",
-    "gpurent.domain.evidence": "Known Unknown",
+    "gpurent.domain.evidence": "Absent Known Unknown",
     "gpurent.domain.events": "Event EventKind Notice NoticeLevel",
     "gpurent.domain.filenames": "escape_name link_reject_reason name_reject_reason",
     "gpurent.domain.lease": "Lease LeaseState PendingOrder",

@@ -111,6 +111,10 @@ class LeaseGone(LeaseError, code="lease-gone"):
     """The provider itself reports that the lease ended."""
 
 
+class ForeignMachine(LeaseError, code="foreign-machine"):
+    """The machine that an order seems to have created does not accept that order's password. Nothing is done to it."""
+
+
 class RemoteError(GpurentError, code="remote", exit_code=7):
     """Something failed on the rented machine."""
 

@@ -261,12 +261,16 @@ def test_payments_are_made_in_one_place() -> None:
         if re.search(r"(?<!self\.payments)\.pay_bill\(", path.read_text("utf-8"))
     ]
     assert callers == ["pay.py"]
-    confirmers = [
-        path.name
-        for path in (CORE / "workflow").rglob("*.py")
-        if re.search(r"\.confirm_lease\(lease", path.read_text("utf-8"))
-    ]
-    assert confirmers == ["provision.py"]
+    for call, caller in (
+        (r"\.confirm_lease\(lease", "leases.py"),
+        (r"\.request_confirmation\(", "provider_orders.py"),
+    ):
+        confirmers = [
+            path.name
+            for path in (CORE / "workflow").rglob("*.py")
+            if re.search(call, path.read_text("utf-8"))
+        ]
+        assert confirmers == [caller]
 
 
 def test_no_registry_host_is_committed() -> None:

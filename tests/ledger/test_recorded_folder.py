@@ -214,6 +214,15 @@ def test_an_unfinished_renewal_keeps_its_order_and_its_bill(store: SqliteStore) 
     bills = store.list_recorded_steps(RENEWAL, ".bill", Bill)
     assert [(name, bill.amount) for name, bill in bills] == [("leg0.bill", Money(198556648462, DBC))]
     assert store.find_step_value(RENEWAL, "leg0.pay", Payment) is None
+    lease = store.find_lease("1024gpu-kaaq5")
+    assert lease is not None
+    opened = store.find_open_order(lease.id)
+    assert opened is not None
+    assert (opened.key, opened.trip, opened.kind) == (f"{RENEWAL}-renew", RENEWAL, OrderKind.RENEW)
+    assert opened.key not in lease.completed_orders
+    assert lease.completed_orders, "the order that rented it was counted"
+    assert lease.pending is not None
+    assert lease.pending.sent_at is not None, "a request may have been sent"
 
 
 async def test_recorded_steps_are_not_done_again(store: SqliteStore) -> None:

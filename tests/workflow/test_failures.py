@@ -32,6 +32,7 @@ from gpurent.errors import (
     UnavailableError,
 )
 from gpurent.testing.sandbox.machines import find_bwrap_problem
+from gpurent.workflow.steps import release
 from tests.workflow.trip_sandbox import ScriptedUser, TripSandbox, trip_sandbox
 
 
@@ -84,7 +85,7 @@ async def test_unknown_provider(tmp_path: Path) -> None:
 
 async def test_sold_out(tmp_path: Path) -> None:
     async with (
-        trip_sandbox(tmp_path, settings={"mistgpu.taken": "3"}) as sandbox,
+        trip_sandbox(tmp_path, machines=0, settings={"mistgpu.taken": "3"}) as sandbox,
         sandbox.open_application() as application,
     ):
         await log_in_with_money(sandbox, application)
@@ -295,10 +296,13 @@ async def test_price_that_jumps_between_quote_and_payment_is_never_paid_silently
         check_nothing_burns(sandbox)
 
 
-async def test_provider_that_is_down_leaves_the_trip_open_and_resume_ends_it(tmp_path: Path) -> None:
+async def test_provider_that_is_down_leaves_the_trip_open_and_resume_ends_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(release, "RELEASE_TIMEOUT", timedelta(minutes=2))
     user = ScriptedUser()
-    async with trip_sandbox(tmp_path, speed=60) as sandbox, sandbox.open_application(user) as application:
-        await log_in_with_money(sandbox, application)
+    async with trip_sandbox(tmp_path, speed=600) as sandbox, sandbox.open_application(user) as application:
+        await log_in_with_money(sandbox, application, "500")
         folder = make_project(tmp_path, train="print('done')")
         simulator_state = sandbox.get_simulator_state("mistgpu")
         original = simulator_state.shut_down

@@ -17,6 +17,7 @@ from gpurent.workflow.guard import (
     spending,
     warnings,
 )
+from gpurent.workflow.payments import missing_leases
 
 
 def make_guard(
@@ -28,10 +29,11 @@ def make_guard(
     memories = saved_state.GuardMemories(store)
     in_store = observe_lease.StoreObserver(store, base.locks)
     facts = observe_lease.FactsCollector(in_store, memories, plugins, base.machine_timers, base.time_warnings)
-    on_machine = observe_lease.MachineObserver(base.connector, base.secrets, machines.job_runners, clock)
+    on_machine = observe_lease.MachineObserver(machines.ownership, machines.job_runners, clock)
     topups = purchases.TopUpRequests(log, plugins, money.budgets)
     month = spending.MonthBudgets(money.budgets, base.bookkeeping, clock)
-    at_provider = observe_provider.ProviderObserver(plugins, leases, base.time_left, topups, month)
+    missing = missing_leases.MissingLeases(leases, base.bookkeeping, clock)
+    at_provider = observe_provider.ProviderObserver(plugins, leases, base.time_left, topups, month, missing)
 
     renewals = purchases.LeaseRenewals(log, plugins, leases, trips.lease_orders, machines.timer_commands)
     saver = lease_endings.ResultSaver(

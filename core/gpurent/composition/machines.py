@@ -6,7 +6,15 @@ from functools import cached_property
 
 from gpurent.composition.runtime import RuntimeParts
 from gpurent.infra.ssh.connector import load_private_key
-from gpurent.workflow.connection import exports, jobs, port_forwarding, probes, reconnecting, transfers
+from gpurent.workflow.connection import (
+    exports,
+    jobs,
+    ownership,
+    port_forwarding,
+    probes,
+    reconnecting,
+    transfers,
+)
 from gpurent.workflow.manual import adopt, instructions, provider, rental
 from gpurent.workflow.timing import guard_policy, timers
 
@@ -16,7 +24,8 @@ class MachineParts:
 
     def __init__(self, base: RuntimeParts) -> None:
         plugins, leases, clock, connector = base.plugins, base.leases, base.clock, base.connector
-        self.connections = reconnecting.Connections(leases, connector, base.secrets, base.poller, base.events)
+        self.ownership = ownership.OwnershipProof(leases, connector, base.secrets)
+        self.connections = reconnecting.Connections(leases, base.poller, base.events, self.ownership)
         self.transfers = transfers.FileTransfers(plugins, base.events, base.terminal)
         self.predialler = transfers.Predialler(connector, self.transfers)
         self.file_commands = transfers.FileCommands(self.connections, self.transfers, self.predialler)

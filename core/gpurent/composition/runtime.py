@@ -46,7 +46,6 @@ class RuntimeParts(StoredState):
         self.redactor = Redactor()
         self.poller = waiting.Poller(self.clock)
         self.questions = questions.Questions(self.store, terminal, self.clock)
-        self.file_locks = posix.FileLocks(self.home / "locks")
         self.locks = waiting.WorkLocks(self.file_locks, self.poller)
         self.trip_tracker = durable_steps.TripTracker(self.store, self.events, self.locks, self.clock)
         self.time_left = TimeLeftReader(self.store, self.plugins, self.clock)
@@ -54,6 +53,7 @@ class RuntimeParts(StoredState):
             self._make_private_folder("vault"), environment, self.questions.ask_question
         )
         self.connector: Connector = outside.connector or SshConnector(self._make_private_folder("ssh"))
+        self.leases.connector = self.connector
         self.mail = questions.ConfiguredMailReader(self.plugins, self.settings)
         self.challenge_answerer = questions.ChallengeAnswerer(self.mail, self.poller, self.questions)
         self.logins = logins.Logins(

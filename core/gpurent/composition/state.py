@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from attrs import frozen
 
 from gpurent.infra.clock import make_clock
-from gpurent.infra.platform.posix.system import make_private_folder
+from gpurent.infra.platform.posix.system import FileLocks, make_private_folder
 from gpurent.infra.sqlite.store import SqliteStore
 from gpurent.workflow.manual.owner import ManualLeases
 from gpurent.workflow.runtime import events, leases, plugins, settings
@@ -73,7 +73,8 @@ class StoredState:
         self.events = events.EventEmitter(self.clock)
         by_hand = ManualLeases(self.clock, self._make_manual_provider)
         self.plugins = plugins.Plugins(registry, self._make_context, [by_hand])
-        self.leases = leases.LeaseTracker(self.store, self.plugins, self.events)
+        self.file_locks = FileLocks(self.home / "locks")
+        self.leases = leases.LeaseTracker(self.store, self.plugins, self.events, self.file_locks, self.clock)
         self.last_seen = time_left.LastSeenTimeReader(self.store, self.plugins, self.clock)
         self.time_warnings = time_left.TimeWarnings(self.store, self.settings, self.events)
         self.machine_timers = machine_timer.MachineTimers(self.plugins, self.store, self.clock)

@@ -17,6 +17,7 @@ from gpurent.workflow.steps import (
     login,
     make_plan,
     monitor,
+    provider_orders,
     provision,
     release,
     select_offer,
@@ -39,7 +40,7 @@ class TripParts:
         select_offer_step = select_offer.SelectOfferStep(money.offer_listing)
         make_plan_step = make_plan.MakePlanStep(plugins, money.quotes)
         check_funds_step = check_funds.CheckFundsStep(money.budgets, money.quotes)
-        orders = provision.ProviderOrders(leases, plugins, base.secrets, base.connector, poller)
+        orders = provider_orders.ProviderOrders(leases, plugins, base.secrets, poller, money.payments)
         provision_step = provision.ProvisionStep(leases, base.locks, orders, money.payments, base.bookkeeping)
         connect_step = connect.ConnectStep(connections)
         doctor_step = doctor.DoctorStep(machines.doctor, plugins, settings)
@@ -52,7 +53,9 @@ class TripParts:
             job_watcher, money.budgets, base.time_left, base.time_warnings, clock
         )
         download_step = download.DownloadStep(machines.transfers, connections, poller)
-        self.release_step = release.ReleaseStep(leases, plugins, base.locks, poller, base.bookkeeping)
+        self.release_step = release.ReleaseStep(
+            leases, machines.ownership, base.locks, poller, base.bookkeeping
+        )
 
         preview = previews.PlanPreviewer(select_offer_step, make_plan_step)
         self.provider_selector = previews.ProviderSelector(

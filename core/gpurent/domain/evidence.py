@@ -27,3 +27,14 @@ class Unknown:
 
     reason: str
     retry_after: timedelta | None = None
+
+
+@frozen
+class Absent:
+    """A complete, understood answer that does not contain the lease. By itself it is no end: see `apply_absence`.
+
+    ``files_kept_for``: how long the provider keeps the files of a machine whose paid time is over.
+    """
+
+    note: str = ""
+    files_kept_for: timedelta | None = None

@@ -11,18 +11,26 @@ from attrs import evolve, field, frozen
 
 from gpurent.domain.access import Endpoint
 from gpurent.domain.machine_facts import MachineFacts
+from gpurent.domain.money import UnitPrice
 from gpurent.domain.offer import Bill, DeclaredTerms, Offer, OrderKind
 from gpurent.errors import LeaseError
 from gpurent.locale import N_, _
 
 
 class LeaseState(Enum):
-    """The state of a lease. KEPT: shut down, with its files kept. GONE: the provider no longer knows the lease."""
+    """The state of a lease.
+
+    STOPPED and INTERRUPTED: shut down by us or by the provider, and still billed. MISSING: the provider's answers lack
+    it, but nothing shows that it ended. KEPT: shut down, files kept free of charge. GONE: nothing of it is left.
+    """
 
     REQUESTED = "requested"
     PAYABLE = "payable"
     PROVISIONING = "provisioning"
     READY = "ready"
+    STOPPED = "stopped"
+    INTERRUPTED = "interrupted"
+    MISSING = "missing"
     RELEASING = "releasing"
     RELEASED = "released"
     EXPIRED = "expired"
@@ -43,6 +51,9 @@ _STATE_TITLES = {
     _S.PAYABLE: N_("awaiting payment"),
     _S.PROVISIONING: N_("starting"),
     _S.READY: N_("running"),
+    _S.STOPPED: N_("stopped, still billed"),
+    _S.INTERRUPTED: N_("interrupted by the provider"),
+    _S.MISSING: N_("missing"),
     _S.RELEASING: N_("releasing"),
     _S.RELEASED: N_("released"),
     _S.EXPIRED: N_("expired"),
@@ -51,35 +62,34 @@ _STATE_TITLES = {
     _S.KEPT: N_("shut down, files kept"),
     _S.GONE: N_("gone"),
 }
-_END_STATES = frozenset({_S.RELEASED, _S.EXPIRED, _S.KEPT, _S.GONE, _S.FAILED})
+OVER_STATES = frozenset({_S.RELEASED, _S.EXPIRED, _S.FAILED, _S.CANCELLED, _S.KEPT, _S.GONE})
+_ALIVE_STATES = frozenset({_S.PROVISIONING, _S.READY, _S.STOPPED, _S.INTERRUPTED, _S.MISSING, _S.RELEASING})
+_LEAVING_STATES = OVER_STATES - {_S.CANCELLED}
+# A lease that is over and then seen alive is revised: the earlier end was a mistake.
 _TRANSITIONS = {
-    _S.REQUESTED: frozenset({_S.PAYABLE, _S.PROVISIONING, _S.READY, _S.CANCELLED, _S.FAILED, _S.GONE}),
-    _S.PAYABLE: frozenset({_S.PROVISIONING, _S.READY, _S.CANCELLED, _S.FAILED, _S.EXPIRED, _S.GONE}),
-    _S.PROVISIONING: frozenset({_S.READY, _S.RELEASING, *_END_STATES}),
-    _S.READY: frozenset({_S.PROVISIONING, _S.RELEASING, *_END_STATES}),
-    _S.RELEASING: frozenset({_S.READY, *_END_STATES}),
-    _S.RELEASED: frozenset({_S.KEPT, _S.GONE}),
-    _S.EXPIRED: frozenset({_S.KEPT, _S.GONE, _S.RELEASED}),
-    _S.KEPT: frozenset({_S.GONE, _S.RELEASED}),
-    _S.FAILED: frozenset({_S.GONE, _S.RELEASED}),
-    _S.CANCELLED: frozenset({_S.GONE}),
-    _S.GONE: frozenset[LeaseState](),
+    _S.REQUESTED: frozenset({_S.PAYABLE, _S.CANCELLED, _S.FAILED, _S.GONE}) | _ALIVE_STATES,
+    _S.PAYABLE: frozenset({_S.CANCELLED, _S.FAILED, _S.EXPIRED, _S.GONE}) | _ALIVE_STATES,
+    **dict.fromkeys(_ALIVE_STATES, _ALIVE_STATES | _LEAVING_STATES),
+    **{state: _ALIVE_STATES | {_S.KEPT, _S.GONE, _S.RELEASED} for state in OVER_STATES},
 }
 TRANSITIONS: Mapping[LeaseState, frozenset[LeaseState]] = MappingProxyType(_TRANSITIONS)
-OVER_STATES = frozenset({_S.RELEASED, _S.EXPIRED, _S.FAILED, _S.CANCELLED, _S.KEPT, _S.GONE})
 
 
 @frozen(kw_only=True)
 class PendingOrder:
     """An order in progress for a lease. ``ref`` is the provider's order ID; ``bill`` is set once the order can be paid.
 
-    ``paid`` true: paid and reported to the provider, which has not confirmed the payment yet.
+    ``offer`` is what a SWITCH changes to. ``sent_at``: when core first called `LeaseProvider.confirm_lease` for it;
+    None during that first call, so that a provider knows whether an earlier request may have taken effect. ``paid``
+    true: paid and reported to the provider, which has not confirmed the payment yet.
     """
 
     key: str
     kind: OrderKind
     ref: str = ""
+    offer: Offer | None = None
     bill: Bill | None = None
+    sent_at: datetime | None = None
     paid: bool = False
 
 
@@ -92,6 +102,11 @@ class Lease:
     lease. All times are provider time. ``expires_at`` is None for a metered lease. ``note`` explains the current state.
     ``declared`` is set for an adopted lease, whose terms were given by the user. ``machine_facts`` is what was found on
     the machine.
+
+    ``completed_orders`` are the keys of the orders whose payment the provider counted. ``needs_proof``: the machine was
+    recognised by elimination, so nothing may be done to it before it accepts this order's own password.
+    ``release_requested_at`` is set before the first call that releases. ``absent_since`` is the first of the good
+    answers in a row that lacked the lease, ``last_seen_state`` its state before those.
     """
 
     id: str
@@ -112,6 +127,11 @@ class Lease:
     note: str = ""
     declared: DeclaredTerms | None = None
     machine_facts: MachineFacts | None = None
+    completed_orders: tuple[str, ...] = ()
+    needs_proof: bool = False
+    release_requested_at: datetime | None = None
+    absent_since: datetime | None = None
+    last_seen_state: LeaseState | None = None
 
     def with_state(self, state: LeaseState, note: str = "") -> Lease:
         """Return this lease in another state; raises `LeaseError` for a transition that is not in `TRANSITIONS`."""
@@ -127,3 +147,10 @@ class Lease:
     def is_over(self) -> bool:
         """Whether the lease has ended and no longer costs money."""
         return self.state in OVER_STATES
+
+    @property
+    def current_price(self) -> UnitPrice:
+        """What the lease costs in its present state, as long as it is not over."""
+        stopped = self.offer.stopped_price
+        is_stopped = self.state in (LeaseState.STOPPED, LeaseState.INTERRUPTED)
+        return stopped if is_stopped and stopped is not None else self.offer.tariff.price

@@ -73,7 +73,8 @@ class Offer:
 
     ``tariff.price`` may be in another currency than the one that is paid (e.g. USD prices paid in a token). ``deposit``
     is set where use is free while a deposit is held. ``available`` false: someone else is renting it. ``disk`` None: no
-    extra disk is sold, or its price is not known. ``provider_data`` holds the plugin's own data as text.
+    extra disk is sold, or its price is not known. ``stopped_price`` is what the machine costs while stopped; None: the
+    price of a running one. ``provider_data`` holds the plugin's own data as text.
     """
 
     key: str
@@ -82,6 +83,7 @@ class Offer:
     tariff: Tariff
     deposit: Deposit | None = None
     disk: DiskPrice | None = None
+    stopped_price: UnitPrice | None = None
     available: bool = True
     location: str = ""
     score: str = ""

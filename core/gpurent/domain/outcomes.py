@@ -19,6 +19,7 @@ _REASONS = {
     "busy": N_("in use by another process"),
     "deadline": N_("deadline reached"),
     "error": N_("error"),
+    "foreign-machine": N_("somebody else's machine"),
     "host-key-changed": N_("host key changed"),
     "idle": N_("machine idle"),
     "input-required": N_("an answer is needed"),

@@ -1,4 +1,4 @@
-"""All durable state: trips and their steps, leases, notes, questions, and the ledger."""
+"""All durable state: trips and their steps, leases, orders, notes, questions, and the ledger."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Protocol, TypeVar
 if TYPE_CHECKING:
     from gpurent.domain.lease import Lease
     from gpurent.domain.ledger import Transaction
+    from gpurent.domain.orders import OrderOutcome, OrderRecord
     from gpurent.domain.question import Question
     from gpurent.domain.trip import StepRecord, TripRecord, TripSpec
 
@@ -42,6 +43,9 @@ class TripStore(Protocol):
     def list_steps(self, trip_id: str) -> Sequence[StepRecord]:
         """Return the steps in the order in which they were begun."""
 
+    def discard_steps(self, trip_id: str, names: Iterable[str]) -> None:
+        """Remove steps of an attempt that bought nothing, in one commit, so that they run again."""
+
     def list_recorded_steps(self, trip_id: str, suffix: str, kind: type[T]) -> Sequence[tuple[str, T]]:
         """Return ``(step, value)`` of the trip's recorded steps whose name ends with ``suffix``, oldest first."""
 
@@ -59,6 +63,26 @@ class LeaseStore(Protocol):
 
     def list_open_leases(self) -> Sequence[Lease]:
         """Return the leases that are not over, oldest first."""
+
+
+class OrderStore(Protocol):
+    """Orders: at most one unfinished order for each lease, and for each claimed offer of an account."""
+
+    def open_order(self, order: OrderRecord) -> OrderRecord | None:
+        """Record an unfinished order; ``opened_at`` is set here.
+
+        Return None if it is recorded now or was before, otherwise the unfinished order that is in its way.
+        """
+
+    def end_order(self, key: str, outcome: OrderOutcome) -> None:
+        """Record how an order ended; one that has ended already keeps its outcome."""
+
+    def find_order(self, key: str) -> OrderRecord | None: ...
+    def find_open_order(self, lease_id: str) -> OrderRecord | None: ...
+
+
+class LeaseOrderStore(LeaseStore, OrderStore, Protocol):
+    """Leases and their orders."""
 
 
 class NoteStore(Protocol):
@@ -104,7 +128,7 @@ class LedgerStore(Protocol):
         """Return transactions in the order of entry; ``since`` is inclusive, ``until`` exclusive."""
 
 
-class Store(TripStore, LeaseStore, NoteStore, QuestionStore, Protocol):
+class Store(TripStore, LeaseOrderStore, NoteStore, QuestionStore, Protocol):
     """The only access to durable state. A component that needs less takes one of the narrower ports."""
 
     @property

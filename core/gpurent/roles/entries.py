@@ -76,7 +76,8 @@ class LeaseEntry(PluginEntry["LeaseProvider"]):
     ``overview`` is its row in `gpurent providers`, in words: machines, difficulty, price, upload, cpu_only,
     compatibility, invoice, withdrawal. ``live_notes`` says plainly what is known to work with the real service.
     ``web_hosts``: the hosts whose https pages may be opened in the user's browser. ``auth`` or ``billing`` empty: the
-    provider has no account of that kind.
+    provider has no account of that kind. ``claims_offers``: the service takes no key or label with an order, so
+    core lets only one order at a time ask for an offer.
     """
 
     auth: str = ""
@@ -86,6 +87,7 @@ class LeaseEntry(PluginEntry["LeaseProvider"]):
     live_notes: str = ""
     needs_mailbox: bool = False
     web_hosts: tuple[str, ...] = ()
+    claims_offers: bool = False
 
 
 @frozen(kw_only=True, eq=False)

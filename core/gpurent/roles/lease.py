@@ -9,7 +9,7 @@ from enum import Enum
 from attrs import frozen
 
 from gpurent.domain.access import Endpoint
-from gpurent.domain.evidence import Known, Unknown
+from gpurent.domain.evidence import Absent, Known, Unknown
 from gpurent.domain.lease import Lease
 from gpurent.domain.offer import Bill, Offer, Order, Payment, Requirements
 from gpurent.domain.question import Mail
@@ -34,6 +34,7 @@ class LeaseProvider(ABC):
 
         NEW: returns a lease that is REQUESTED (not yet payable) or PAYABLE with ``pending.bill``. SWITCH and RENEW:
         ``order.onto`` is the `Lease.ref` of an existing lease; core takes over only ``pending`` of the returned lease.
+        The lease has the offer as it is now: core compares a metered price with the quote.
         Raises `SoldOut` if someone else has rented the machine meanwhile.
         """
 
@@ -41,20 +42,27 @@ class LeaseProvider(ABC):
     async def confirm_lease(self, lease: Lease, payment: Payment) -> Lease:
         """Report the payment to the provider; starts the billing. Idempotent on ``lease.pending.key``.
 
-        Returns with ``pending`` still set (``paid`` true) while the provider has not seen the payment: core calls
-        again. ``pending`` None: done. A NEW or SWITCH lease is then PROVISIONING or READY; a RENEW has changed
+        ``lease.pending.sent_at`` is None in the first call; later, an earlier request may have taken effect. Returns
+        with ``pending`` still set (``paid`` true) while the provider has not counted the payment: core calls again.
+        ``pending`` None: done. A NEW or SWITCH lease is then PROVISIONING or READY; a RENEW has changed
         ``expires_at``. Raises `PaidTooLate` if the payment window was missed.
         """
 
     @abstractmethod
-    async def refresh_lease(self, lease: Lease) -> Lease:
-        """Query the lease once, without waiting. It is GONE only if the provider says that it does not exist."""
+    async def refresh_lease(self, lease: Lease) -> Lease | Absent:
+        """Query the lease once, without waiting; follows ``ref`` and ``pending``, so that a switch is noticed.
+
+        Returns `Absent` for a complete answer that lacks it; raises `UnexpectedResponse` for one that is not
+        understood. A lease is over only if the provider says so by name.
+        """
 
     @abstractmethod
-    async def release_lease(self, lease: Lease) -> Lease:
+    async def release_lease(self, lease: Lease) -> Lease | Absent:
         """Release the machine, or cancel an unpaid order. Idempotent: no error if it has ended already.
 
-        May ask for a code sent by e-mail.
+        Core calls again until the lease is over and nothing is pending. Returns `Absent` if the provider's answer
+        lacks the lease. An order that may have created a machine is not cancelled before that is known. May ask for a
+        code sent by e-mail.
         """
 
     @abstractmethod

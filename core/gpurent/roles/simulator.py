@@ -100,7 +100,10 @@ class SendMail(Protocol):
 
 @frozen(kw_only=True)
 class SimulatorContext:
-    """What the sandbox gives to a simulator. ``urls``: base URLs of all simulators by name, set before any request."""
+    """What the sandbox gives to a simulator. ``urls``: base URLs of all simulators by name, set before any request.
+
+    ``machine_count``: how many machines are free at the beginning.
+    """
 
     clock: Clock
     machines: SandboxMachines

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Generic, TypeVar
 
 from attrs import define, evolve, field
 
 from gpurent.domain.evidence import Known
 from gpurent.domain.lease import Lease, LeaseState
+from gpurent.domain.lease_evidence import apply_answer, restore_last_seen
 from gpurent.domain.offer import Bill, Order, OrderKind, Payment
 from gpurent.domain.receipt import ChargeKind
 from gpurent.errors import UnavailableError
@@ -22,6 +23,19 @@ from gpurent.testing.sandbox_harness import SandboxUser
 P = TypeVar("P", bound=LeaseProvider)
 T = TypeVar("T")
 MAX_LOST_RESPONSES = 5
+
+
+async def refresh_as_core(provider: LeaseProvider, lease: Lease, now: datetime) -> Lease:
+    """Refresh the lease once and apply the answer at ``now`` (provider time) as core does."""
+    return apply_answer(lease, await provider.refresh_lease(restore_last_seen(lease)), now)
+
+
+async def release_as_core(provider: LeaseProvider, lease: Lease, now: datetime) -> Lease:
+    """Release the lease once and apply the answer at ``now`` (provider time) as core does."""
+    asked = lease
+    if lease.release_requested_at is None:
+        asked = evolve(lease, release_requested_at=now, absent_since=None)
+    return apply_answer(asked, await provider.release_lease(restore_last_seen(asked)), now)
 
 
 @define
@@ -83,7 +97,9 @@ class LeaseDriver(Generic[P]):
             self.lease = evolve(self.lease, pending=answer.pending)
 
     async def refresh_lease(self) -> Lease:
-        self.lease = await self.retry_lost_responses(lambda: self.provider.refresh_lease(self.current_lease))
+        self.lease = await self.retry_lost_responses(
+            lambda: refresh_as_core(self.provider, self.current_lease, self.user.clock.now())
+        )
         return self.lease
 
     async def wait_for_bill(self) -> Bill:
@@ -105,11 +121,24 @@ class LeaseDriver(Generic[P]):
     async def confirm_payment(self, payment: Payment) -> None:
         """Confirm until the provider has seen the payment."""
         while self.current_lease.pending is not None:
-            self.lease = await self.retry_lost_responses(
-                lambda: self.provider.confirm_lease(self.current_lease, payment)
-            )
+            answer = await self.retry_lost_responses(lambda: self._confirm_once(payment))
+            if answer.pending is not None:
+                answer = evolve(answer, pending=evolve(answer.pending, sent_at=self._get_sent_time()))
+            self.lease = apply_answer(self.current_lease, answer, self.user.clock.now())
             if self.lease.pending is not None:
                 await self.user.clock.sleep(self.poll_interval)
+
+    async def _confirm_once(self, payment: Payment) -> Lease:
+        """Confirm as core does: what is on record before the call says that a request may have been sent."""
+        asked = self.current_lease
+        if asked.pending is not None and asked.pending.sent_at is None:
+            pending = evolve(asked.pending, sent_at=self.user.clock.now())
+            self.lease = evolve(asked, pending=pending)
+        return await self.provider.confirm_lease(asked, payment)
+
+    def _get_sent_time(self) -> datetime | None:
+        pending = self.current_lease.pending
+        return pending.sent_at if pending is not None else None
 
     async def pay_and_confirm(self) -> Payment:
         """Pay the bill of the pending order, and confirm until the provider has seen the payment."""
@@ -139,7 +168,7 @@ class LeaseDriver(Generic[P]):
         """Release until the lease is over and nothing is pending."""
         async for _lease in self._poll_lease("over"):
             self.lease = await self.retry_lost_responses(
-                lambda: self.provider.release_lease(self.current_lease)
+                lambda: release_as_core(self.provider, self.current_lease, self.user.clock.now())
             )
             if self.lease.is_over and self.lease.pending is None:
                 return self.lease

@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 
 import pytest
+from attrs import evolve
 
 from gpurent.api import (
     USD,
@@ -23,6 +24,7 @@ from gpurent.api import (
     UsageError,
 )
 from gpurent.testing.fakes import ProcessKilled
+from gpurent.testing.lease_driver import refresh_as_core, release_as_core
 from gpurent_plugin_dbcchain.extrinsic import RENT_PALLET, TERMINATING_PALLET, Pallet
 from gpurent_plugin_dbcchain.wallet import is_local_url
 from plugins.dbcchain.tests.chain_harness import (
@@ -83,7 +85,7 @@ async def test_offers_say_price_fee_and_that_nothing_comes_back(harness: ChainHa
 
 
 async def test_taken_and_unreachable_machines_are_not_offered() -> None:
-    async with chain_harness(taken="1", offline="1") as harness:
+    async with chain_harness(machines=2, taken="1", offline="1") as harness:
         user = await harness.make_funded_user()
         found = await user.provider.list_offers(Requirements())
         assert isinstance(found, Known)
@@ -267,22 +269,31 @@ async def test_an_order_runs_out_and_the_files_are_kept(harness: ChainHarness) -
     assert isinstance(listed, Known)
     (lease,) = listed.items
     harness.advance_clock(hours=1, minutes=1)
-    kept = await user.provider.refresh_lease(lease)
+    lease = evolve(lease, expires_at=ends)
+    missing = await refresh_as_core(user.provider, lease, harness.clock.now())
+    assert missing.state is LeaseState.MISSING
+    harness.advance_clock(seconds=30)
+    kept = await refresh_as_core(user.provider, missing, harness.clock.now())
     assert kept.state is LeaseState.KEPT
     assert kept.endpoint is None
     assert kept.ended_at == ends
     assert ends is not None
     assert kept.kept_until == ends + timedelta(days=10)
     harness.advance_clock(days=11)
-    assert (await user.provider.refresh_lease(kept)).state is LeaseState.GONE
+    assert (await refresh_as_core(user.provider, kept, harness.clock.now())).state is LeaseState.GONE
 
 
-async def test_an_order_that_ends_before_its_time_is_gone_not_kept(harness: ChainHarness) -> None:
+async def test_an_order_that_the_chain_does_not_list_is_missing(harness: ChainHarness) -> None:
     user = await harness.make_funded_user()
     lease = await user.make_driver().rent_machine(await user.make_order(TERMINATING_PALLET))
     harness.chain.state.orders.clear()
     harness.seal_block()
-    assert (await user.provider.refresh_lease(lease)).state is LeaseState.GONE
+    missing = await refresh_as_core(user.provider, lease, harness.clock.now())
+    assert missing.state is LeaseState.MISSING
+    harness.advance_clock(minutes=1)
+    released = await release_as_core(user.provider, missing, harness.clock.now())
+    harness.advance_clock(seconds=30)
+    assert (await release_as_core(user.provider, released, harness.clock.now())).state is LeaseState.RELEASED
 
 
 async def test_invalid_orders_are_refused_before_signing(harness: ChainHarness) -> None:

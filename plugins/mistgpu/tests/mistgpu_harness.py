@@ -6,9 +6,10 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import timedelta
 
-from attrs import define
+from attrs import define, evolve
 
 from gpurent.api import CNY, Known, Lease, Offer, Order, OrderKind, Payment, Requirements, Secret
+from gpurent.testing.lease_driver import refresh_as_core, release_as_core
 from gpurent.testing.sandbox_harness import SandboxUser, SimulatorHarness, sandbox_harness
 from gpurent_plugin_mistgpu.billing import MistgpuBilling
 from gpurent_plugin_mistgpu.provider import MistgpuProvider
@@ -71,6 +72,18 @@ class MistgpuHarness(SimulatorHarness):
         return await self.provider.confirm_lease(
             await self.reserve_lease(key, offer), self.make_zero_payment(key)
         )
+
+    async def refresh_lease(self, lease: Lease) -> Lease:
+        return await refresh_as_core(self.provider, lease, self.clock.now())
+
+    async def release_lease(self, lease: Lease) -> Lease:
+        return await release_as_core(self.provider, lease, self.clock.now())
+
+    async def confirm_after_lost_response(self, lease: Lease) -> Lease:
+        """Confirm as a new process does, which finds on record that a request may have been sent."""
+        assert lease.pending is not None
+        sent = evolve(lease, pending=evolve(lease.pending, sent_at=self.clock.now()))
+        return await self.provider.confirm_lease(sent, self.make_zero_payment())
 
     def make_zero_payment(self, key: str = "k") -> Payment:
         """Return the payment of a metered provider's bill, which is zero."""

@@ -33,10 +33,10 @@ async def test_a_lease_from_rent_to_bill(harness: MistgpuHarness) -> None:
     assert lease.endpoint is not None
     assert lease.endpoint.user == "mist"
     await harness.advance(minutes=9, seconds=30)
-    over = await harness.provider.release_lease(lease)
+    over = await harness.release_lease(lease)
     assert over.state is LeaseState.KEPT
     assert over.kept_until == harness.clock.now() + timedelta(days=15)
-    assert await harness.provider.release_lease(over) == over
+    assert await harness.release_lease(over) == over
     charges = await harness.billing.list_charges(over)
     assert isinstance(charges, Known)
     (charge,) = charges.items
@@ -60,7 +60,8 @@ async def test_a_lost_answer_to_create_makes_one_server_only(harness: MistgpuHar
         assert caught.value.spent is Spent.UNKNOWN
     harness.user.config[NAME]["url"] = harness.url
     assert len(harness.machines.booted) == 1
-    again = await harness.provider.confirm_lease(lease, harness.make_zero_payment())
+    again = await harness.confirm_after_lost_response(lease)
+    assert again.needs_proof, "it was recognised by elimination"
     assert again.state is LeaseState.READY
     assert len(harness.machines.booted) == 1
     assert await harness.provider.confirm_lease(again, harness.make_zero_payment()) == again
@@ -69,13 +70,47 @@ async def test_a_lost_answer_to_create_makes_one_server_only(harness: MistgpuHar
 async def test_release_finds_the_server_of_a_lost_create(harness: MistgpuHarness) -> None:
     lease = await harness.reserve_lease()
     await harness.provider.confirm_lease(lease, harness.make_zero_payment())
-    over = await harness.provider.release_lease(lease)
+    assert lease.pending is not None
+    sent = evolve(lease, pending=evolve(lease.pending, sent_at=harness.clock.now()))
+    found = await harness.release_lease(sent)
+    assert found.needs_proof, "core proves that it is ours before it is shut down"
+    over = await harness.release_lease(found)
     assert over.state is LeaseState.KEPT
     assert harness.machines.alive_machines == {}
 
 
+async def test_a_create_that_is_not_listed_yet_is_not_taken_for_never_created(
+    harness: MistgpuHarness,
+) -> None:
+    lease = await harness.reserve_lease()
+    assert lease.pending is not None
+    sent = evolve(lease, pending=evolve(lease.pending, sent_at=harness.clock.now()))
+    asked = await harness.release_lease(sent)
+    assert asked.pending is not None
+    assert not asked.is_over
+    waiting = await harness.provider.confirm_lease(sent, harness.make_zero_payment())
+    assert waiting.pending is not None
+    assert harness.machines.booted == [], "the form is not sent twice while the first may have had an effect"
+    await harness.advance(minutes=4)
+    over = await harness.release_lease(asked)
+    assert over.state is LeaseState.CANCELLED
+
+
+async def test_absent_once_is_missing_and_seen_again_is_running(harness: MistgpuHarness) -> None:
+    lease = await harness.rent_lease()
+    server = harness.state.servers.pop(lease.ref)
+    missing = await harness.refresh_lease(lease)
+    assert missing.state is LeaseState.MISSING
+    assert missing.endpoint == lease.endpoint
+    await harness.advance(hours=1)
+    missing = await harness.refresh_lease(missing)
+    assert missing.state is LeaseState.MISSING, "nothing shows that it ended"
+    harness.state.servers[lease.ref] = server
+    assert (await harness.refresh_lease(missing)).state is LeaseState.READY
+
+
 async def test_release_of_what_was_never_created(harness: MistgpuHarness) -> None:
-    lease = await harness.provider.release_lease(await harness.reserve_lease())
+    lease = await harness.release_lease(await harness.reserve_lease())
     assert lease.state is LeaseState.CANCELLED
     assert harness.machines.booted == []
 
@@ -103,12 +138,12 @@ async def test_a_session_that_expires_is_renewed_once() -> None:
         lease = await harness.rent_lease()
         first = harness.user.logins[NAME]
         await harness.advance(minutes=31)
-        assert (await harness.provider.refresh_lease(lease)).state is LeaseState.READY
+        assert (await harness.refresh_lease(lease)).state is LeaseState.READY
         assert harness.user.logins[NAME] != first
 
 
 async def test_files_are_kept_fifteen_days_and_restored_on_restart(harness: MistgpuHarness) -> None:
-    lease = await harness.provider.release_lease(await harness.rent_lease())
+    lease = await harness.release_lease(await harness.rent_lease())
     await harness.advance(days=14)
     order = evolve(harness.provider.make_restart_order(lease, "again"), password_ref="k")
     again = await harness.provider.confirm_lease(
@@ -116,15 +151,18 @@ async def test_files_are_kept_fifteen_days_and_restored_on_restart(harness: Mist
     )
     assert again.state is LeaseState.READY
     assert again.ref == lease.ref
-    assert (await harness.provider.refresh_lease(lease)).state is LeaseState.RELEASED
-    over = await harness.provider.release_lease(again)
+    assert (await harness.refresh_lease(lease)).state is LeaseState.RELEASED
+    over = await harness.release_lease(again)
     await harness.advance(days=15, seconds=1)
     assert harness.machines.erased == [f"mist-{lease.ref}"]
-    assert (await harness.provider.refresh_lease(over)).state is LeaseState.GONE
+    absent = await harness.refresh_lease(over)
+    assert absent.state is LeaseState.KEPT
+    await harness.advance(seconds=30)
+    assert (await harness.refresh_lease(absent)).state is LeaseState.GONE
 
 
 async def test_restart_is_refused_while_somebody_has_the_machine(harness: MistgpuHarness) -> None:
-    lease = await harness.provider.release_lease(await harness.rent_lease())
+    lease = await harness.release_lease(await harness.rent_lease())
     harness.state.machines[lease.offer.key].user = "somebody"
     order = evolve(harness.provider.make_restart_order(lease, "again"), password_ref="k")
     with pytest.raises(SoldOut):
@@ -136,7 +174,7 @@ async def test_restart_is_refused_while_somebody_has_the_machine(harness: Mistgp
 async def test_the_stop_script_ends_the_billing(harness: MistgpuHarness) -> None:
     lease = await harness.rent_lease()
     await harness.machines.only_machine.stop()
-    assert (await harness.provider.refresh_lease(lease)).state is LeaseState.KEPT
+    assert (await harness.refresh_lease(lease)).state is LeaseState.KEPT
     balance = (await harness.billing.get_balance()).available
     await harness.advance(hours=3)
     assert (await harness.billing.get_balance()).available == balance
@@ -146,7 +184,7 @@ async def test_assumed_forms_are_not_submitted_to_the_real_service(harness: Mist
     lease = await harness.rent_lease()
     harness.user.config[NAME]["allow_assumed"] = "no"
     with pytest.raises(UnavailableError, match="has not been verified") as caught:
-        await harness.provider.release_lease(lease)
+        await harness.release_lease(lease)
     assert "Do it manually" in caught.value.hint
     with pytest.raises(UnavailableError):
         await harness.provider.reserve_lease(Order(key="x", kind=OrderKind.NEW, offer=lease.offer))

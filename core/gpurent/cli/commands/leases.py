@@ -118,7 +118,7 @@ def restart_command(app: CliContext, lease: str) -> None:
 @click.command("release")
 @lease_argument
 @click.option(
-    "--confirmed", is_flag=True, help=_("Confirm that you have already ended it on the provider's page.")
+    "--confirmed", is_flag=True, help=_("Confirm that it has ended, as you saw on the provider's page.")
 )
 @no_browser_option
 @json_option
@@ -127,6 +127,8 @@ def release_command(app: CliContext, lease: str, confirmed: bool) -> None:
     """Release a machine and show its receipt."""
 
     async def go(application: Application) -> Receipt:
+        if confirmed and application.leases.get_lease(lease).declared is None:
+            return await application.releases.drop_lease(lease)
         if confirmed:
             await application.manual_commands.confirm_end(lease)
         return await application.releases.release_lease(lease)

@@ -86,7 +86,7 @@ def sandbox_command() -> None:
     type=NumberParam(1, 1000),
     default=4,
     show_default=True,
-    help=_("Number of machines per simulator."),
+    help=_("Number of free machines per simulator."),
 )
 @_driver_option
 @click.option(

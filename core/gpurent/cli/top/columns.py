@@ -42,7 +42,7 @@ SORT_ORDERS: tuple[tuple[str, Callable[[LeaseRow], object]], ...] = (
 
 def format_cells(row: LeaseRow, now: datetime) -> dict[str, Text]:
     """Return one text for each column, cut to its width."""
-    price = row.lease.offer.tariff.price
+    price = row.lease.current_price
     spent = " ".join(_format_amount(money.decimal, money.currency.code) for money in row.spent)
     load = row.sample.load
     made = {
@@ -80,7 +80,7 @@ def _format_state(row: LeaseRow, now: datetime) -> Text:
 
 def format_summary(rows: Sequence[LeaseRow], now: datetime) -> str:
     """Return the top line: number of leases, total burn rate, current time."""
-    prices = [row.lease.offer.tariff.price for row in rows if not row.lease.is_over]
+    prices = [row.lease.current_price for row in rows if not row.lease.is_over]
     codes = dict.fromkeys(price.currency for price in prices)
     burns = [str(sum_prices([price for price in prices if price.currency == code])) for code in codes]
     stale = sum(bool(row.problem) for row in rows)
@@ -106,7 +106,7 @@ def format_detail(row: LeaseRow) -> Text:
         lines.append(
             Text(
                 _("spent {spent} according to the ledger, at {price}").format(
-                    spent=spent, price=lease.offer.tariff.price
+                    spent=spent, price=lease.current_price
                 )
             )
         )

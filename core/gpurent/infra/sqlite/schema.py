@@ -6,6 +6,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
+from gpurent.infra.sqlite.order_records import ADD_ORDERS, add_order_facts, trip_of_order
 from gpurent.infra.sqlite.standard_words import (
     convert_note,
     dump_json,
@@ -105,7 +106,7 @@ CREATE TRIGGER postings_stay BEFORE UPDATE ON postings
 BEGIN SELECT RAISE(ABORT, 'the ledger is append-only'); END;
 """
 
-MIGRATIONS = (_CREATE_JOURNAL, _CREATE_LEDGER, _ADD_QUESTIONS, _USE_STANDARD_WORDS)
+MIGRATIONS = (_CREATE_JOURNAL, _CREATE_LEDGER, _ADD_QUESTIONS, _USE_STANDARD_WORDS, ADD_ORDERS)
 SCHEMA_VERSION = len(MIGRATIONS)
 
 
@@ -167,4 +168,6 @@ SQL_FUNCTIONS = (
     rename_note,
     convert_note,
     rename_charge,
+    add_order_facts,
+    trip_of_order,
 )

@@ -1,8 +1,8 @@
-"""The Store in one SQLite file: trips, steps, leases, notes, questions, and the ledger beside them."""
+"""The Store in one SQLite file: trips, steps, leases, orders, notes, questions, and the ledger beside them."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
@@ -13,6 +13,7 @@ from attrs import frozen
 from gpurent.domain.lease import OVER_STATES, Lease
 from gpurent.infra.sqlite.codec import dumps, loads
 from gpurent.infra.sqlite.database import Database
+from gpurent.infra.sqlite.order_rows import OrderRows
 
 if TYPE_CHECKING:
     from gpurent.domain.question import Question
@@ -22,12 +23,11 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 
-class SqliteStore:
+class SqliteStore(OrderRows):
     """Implements `gpurent.ports.store.Store`. ``now`` is the provider's clock."""
 
     def __init__(self, path: Path, now: Callable[[], datetime]) -> None:
-        self._now = now
-        self._database = Database(path)
+        super().__init__(Database(path), now)
 
     def close(self) -> None:
         self._database.close()
@@ -37,13 +37,6 @@ class SqliteStore:
         from gpurent.infra.sqlite.ledger import SqliteLedger
 
         return SqliteLedger(self._database, self._now)
-
-    def _format_now(self) -> str:
-        return self._now().astimezone(UTC).isoformat()
-
-    def _execute(self, sql: str, *values: object) -> int:
-        with self._database.write_transaction():
-            return self._database.execute(sql, values)
 
     # trips
 
@@ -142,6 +135,12 @@ class SqliteStore:
             )
             for name, begun, done in rows
         ]
+
+    def discard_steps(self, trip_id: str, names: Iterable[str]) -> None:
+        with self._database.write_transaction():
+            self._database.execute_many(
+                "DELETE FROM steps WHERE trip = ? AND name = ?", [(trip_id, name) for name in names]
+            )
 
     def list_recorded_steps(self, trip_id: str, suffix: str, kind: type[T]) -> Sequence[tuple[str, T]]:
         rows = self._database.fetch_rows(

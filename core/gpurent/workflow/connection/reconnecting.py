@@ -23,8 +23,8 @@ from gpurent.errors import (
     UnavailableError,
 )
 from gpurent.locale import _
-from gpurent.ports.connection import Connector, OpenConnection, SshConnection
-from gpurent.ports.services import SecretStore
+from gpurent.ports.connection import OpenConnection, SshConnection
+from gpurent.workflow.connection.ownership import OwnershipProof
 from gpurent.workflow.runtime.events import EventEmitter
 from gpurent.workflow.runtime.lease_observer import LeaseObserver
 from gpurent.workflow.runtime.leases import LeaseTracker, add_burning_lease
@@ -39,10 +39,9 @@ MAX_LOSSES = 1000
 @frozen
 class Connections:
     leases: LeaseTracker
-    connector: Connector
-    secrets: SecretStore
     poller: Poller
     events: EventEmitter
+    ownership: OwnershipProof
 
     def make_connection(self, lease_id: str, trip: str = "") -> ReconnectingConnection:
         """Return a new connection; it is opened on first use."""
@@ -160,17 +159,26 @@ class ReconnectingConnection:
     async def _connect_once(self) -> OpenConnection:
         lease = self.lease
         endpoint = require_endpoint(lease)
-        password = self._connections.secrets.get_vault(lease.provider).get(lease.password_ref)
         try:
-            return await self._connections.connector.open_connection(lease.id, endpoint, password)
+            return await self._connections.ownership.open_connection(lease, endpoint)
         except (AuthError, RemoteError) as error:
             raise add_burning_lease(error, self.lease_id) from None
 
 
 def require_endpoint(lease: Lease) -> Endpoint:
-    """Return the endpoint of a running machine. Raises `LeaseGone` for any other."""
-    if lease.state is LeaseState.READY and lease.endpoint is not None:
+    """Return the endpoint of a running machine, or of one that was last seen running.
+
+    Raises `UnavailableError` if it is only starting, `LeaseGone` for any other.
+    """
+    if lease.state in (LeaseState.READY, LeaseState.MISSING) and lease.endpoint is not None:
         return lease.endpoint
+    if lease.state in (LeaseState.PROVISIONING, LeaseState.MISSING):
+        raise UnavailableError(
+            _("{lease} is not running yet ({state}): {note}").format(
+                lease=lease.id, state=lease.state.title, note=lease.note or "-"
+            ),
+            retryable=True,
+        )
     hint = _("Sessions end when the machine shuts down and cannot be restored.")
     if lease.state is LeaseState.KEPT and lease.kept_until is not None:
         hint = _("Its files are kept until {until:%Y-%m-%d %H:%M} UTC.").format(until=lease.kept_until)

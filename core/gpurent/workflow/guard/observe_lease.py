@@ -14,13 +14,13 @@ from gpurent.domain.transfer import TransferReport
 from gpurent.domain.trip import TripSpec
 from gpurent.errors import UnavailableError
 from gpurent.locale import _
-from gpurent.ports.connection import Connector, SshConnection
-from gpurent.ports.services import SecretStore
+from gpurent.ports.connection import SshConnection
 from gpurent.ports.store import Store
 from gpurent.ports.system import Clock, ProviderClock
 from gpurent.remote.samples import GuardSample, compute_cpu_load, guard_sample_command, parse_guard_sample
 from gpurent.roles.lease import SupportsRenewal
 from gpurent.workflow.connection.jobs import JobRunners
+from gpurent.workflow.connection.ownership import OwnershipProof
 from gpurent.workflow.connection.transfers import work_folder
 from gpurent.workflow.guard.facts import LeaseFacts, ObservedMachine
 from gpurent.workflow.guard.observe_provider import ObservedProvider
@@ -104,8 +104,7 @@ def compute_idle_since(seen: ObservedMachine, before: datetime | None, limit: in
 class MachineObserver:
     """Observes machines over SSH, at most `MAX_CONCURRENT` at once."""
 
-    connector: Connector
-    secrets: SecretStore
+    ownership: OwnershipProof
     runners: JobRunners
     clock: ProviderClock
     _semaphore: asyncio.Semaphore = field(factory=lambda: asyncio.Semaphore(MAX_CONCURRENT), init=False)
@@ -132,10 +131,9 @@ class MachineObserver:
         if lease.endpoint is None:
             raise UnavailableError(_("{lease} has no address yet").format(lease=lease.id), retryable=True)
         begun = self.clock.now()
-        password = self.secrets.get_vault(lease.provider).get(lease.password_ref)
         try:
             async with asyncio.timeout(ANSWER_TIMEOUT):
-                connection = await self.connector.open_connection(lease.id, lease.endpoint, password)
+                connection = await self.ownership.open_connection(lease, lease.endpoint)
                 try:
                     return await self._read_machine(connection, lease, trip, before, begun)
                 finally:

@@ -16,6 +16,7 @@ from gpurent.roles.entries import LeaseEntry
 from gpurent.workflow.guard.facts import MonthLeft
 from gpurent.workflow.guard.purchases import TopUpRequests
 from gpurent.workflow.guard.spending import MonthBudgets
+from gpurent.workflow.payments.missing_leases import MissingLeases
 from gpurent.workflow.runtime.leases import LeaseTracker
 from gpurent.workflow.runtime.plugins import Plugins
 from gpurent.workflow.timing.time_reader import TimeLeftReader
@@ -85,6 +86,7 @@ class ProviderObserver:
     times: TimeLeftReader
     topups: TopUpRequests
     month_budgets: MonthBudgets
+    missing_leases: MissingLeases
 
     async def observe_provider(self, provider: str, leases: Sequence[Lease]) -> ObservedProvider:
         known = await self._get_current_leases(provider, leases)
@@ -125,6 +127,6 @@ class ProviderObserver:
     async def _try_refresh(self, gate: asyncio.Semaphore, lease: Lease) -> Lease | None:
         try:
             async with gate:
-                return await self.leases.refresh_lease(lease.id)
+                return await self.missing_leases.end_if_uncharged(await self.leases.refresh_lease(lease.id))
         except GpurentError:
             return None

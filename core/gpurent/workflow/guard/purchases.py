@@ -83,7 +83,8 @@ class LeaseRenewals:
             try:
                 await self._execute_renewal(trip, record, before)
             except GpurentError as error:
-                if not error.retryable or isinstance(error, RenewalUnfunded):
+                is_final = not error.retryable or isinstance(error, RenewalUnfunded)
+                if is_final and self.orders.provision.orders.abandon_unpaid_order(trip.id, before.id):
                     self.log.fail_trip(trip.id, error)
                 raise
             self.log.end_trip(trip.id)
@@ -117,7 +118,7 @@ class LeaseRenewals:
     async def _require_same_period(self, record: TripRecord) -> None:
         """Raise an error if the period has already been extended, or if another order for the lease is in progress."""
         async with self.log.locks.lock_lease(record.lease):
-            lease = await self.leases.refresh_lease(record.lease)
+            lease = await self.leases.refresh_locked_lease(record.lease)
         if lease.pending is not None and not lease.pending.key.startswith(record.id):
             raise UnavailableError(
                 _("another order for {lease} is in progress").format(lease=lease.id), retryable=True

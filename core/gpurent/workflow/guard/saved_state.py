@@ -12,7 +12,7 @@ from gpurent.domain.trip import TripRecord, TripSpec
 from gpurent.errors import GpurentError, Spent
 from gpurent.ports.store import NoteStore
 from gpurent.workflow.guard.facts import DEFAULT_CONNECT_TIME, ObservedMachine
-from gpurent.workflow.runtime.durable_steps import TripTracker
+from gpurent.workflow.runtime.durable_steps import GUARD_PREFIX, TripTracker
 
 GUARD_SCOPE = "guard"
 
@@ -27,7 +27,7 @@ def make_action_name(kind: str, subject: str, at: datetime | None = None) -> str
 
     ``kind`` is renew, save, topup, or the reason of an end; ``subject`` is a lease or an account.
     """
-    name = f"{GUARD_SCOPE}-{kind}-{subject}"
+    name = f"{GUARD_PREFIX}{kind}-{subject}"
     return name if at is None else f"{name}-{format_timestamp(at)}"
 
 

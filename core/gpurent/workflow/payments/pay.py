@@ -8,8 +8,8 @@ from attrs import frozen
 
 from gpurent.domain.events import EventKind
 from gpurent.domain.evidence import Known
-from gpurent.domain.money import Money, Rate
-from gpurent.domain.offer import Bill, Payment, PaymentPurpose
+from gpurent.domain.money import Money, Rate, UnitPrice
+from gpurent.domain.offer import Bill, Metered, Offer, Order, Payment, PaymentPurpose
 from gpurent.domain.question import Question, QuestionKind
 from gpurent.domain.receipt import ChargeKind
 from gpurent.domain.trip import AgreedPrice
@@ -97,6 +97,28 @@ class PaymentAuthorizer:
             hint = _("Raise --budget, or wait for a better price.")
             raise MoneyError(_above_ceiling_text(bill, ceiling), hint=hint)
 
+    async def authorize_price(self, trip: TripContext, order: Order, listed: UnitPrice) -> None:
+        """Authorize a metered price that rose since the quote, if the user consents; there is no bill to compare.
+
+        Raises `MoneyError`, with nothing ordered.
+        """
+        quoted = order.offer.tariff.price
+        same_unit = listed.currency == quoted.currency and listed.per == quoted.per
+        if same_unit and listed.value <= quoted.value:
+            return
+        text = _("The price is {now}, more than the {quoted} of the quote.").format(now=listed, quoted=quoted)
+        refused = MoneyError(text, hint=_("Start again to get a new quote."), spent=Spent.NO)
+        if not same_unit or listed.value > quoted.value * MAX_PRICE_RATIO:
+            raise refused
+        question = Question(
+            id=f"price:{order.key}:{listed}",
+            kind=QuestionKind.SPEND,
+            text=text + " " + _("Rent it?"),
+            trip=trip.id,
+        )
+        if not await self.questions.confirm(question):
+            raise refused
+
 
 def _above_ceiling_text(bill: Bill, ceiling: Money) -> str:
     return _("the bill of {amount} exceeds the agreed {ceiling}").format(amount=bill.amount, ceiling=ceiling)
@@ -109,6 +131,21 @@ class Payments:
     authorizer: PaymentAuthorizer
     bookkeeping: Bookkeeping
     clock: Clock
+
+    def may_be_paid(self, bill: Bill) -> bool:
+        """Whether the bill was authorized, so that the account may have been asked to pay it."""
+        return bool(bill.amount.amount) and self.authorizer.budgets.is_authorized(bill)
+
+    async def authorize_price(self, trip: TripContext, step: str, order: Order, listed: Offer) -> None:
+        """Compare the price at the moment of a metered order with its quote; once. ``listed`` is the offer now."""
+        if not isinstance(listed.tariff, Metered):
+            return  # a bill follows, and is compared with what was agreed
+
+        async def authorize() -> str:
+            await self.authorizer.authorize_price(trip, order, listed.tariff.price)
+            return str(listed.tariff.price)
+
+        await trip.step(step, str, authorize, quiet=True)
 
     async def pay_bill(
         self, trip: TripContext, step: str, provider: str, bill: Bill, agreed: AgreedPrice

@@ -14,6 +14,7 @@ from gpurent.domain.events import EventKind
 from gpurent.domain.trip import StepRecord, TripRecord, TripSpec
 from gpurent.errors import (
     BusyError,
+    ForeignMachine,
     GpurentError,
     InputRequired,
     PluginError,
@@ -31,7 +32,10 @@ T = TypeVar("T")
 # Temporary errors: a trip that fails with one of these stays open and can be resumed.
 RESUMABLE_ERRORS = (UnavailableError, InputRequired, BusyError)
 # These say nothing about the machine either: one that is rented is not released because of them.
-INCONCLUSIVE_ERRORS = (*RESUMABLE_ERRORS, UnexpectedResponse, PluginError)
+INCONCLUSIVE_ERRORS = (*RESUMABLE_ERRORS, UnexpectedResponse, PluginError, ForeignMachine)
+LOST_OFFER = ".lost-offer"
+# Trips that the guard began have ids that start so.
+GUARD_PREFIX = "guard-"
 _ID_ALPHABET = "abcdefghjkmnpqrstuvwxyz23456789"
 
 
@@ -82,6 +86,23 @@ class TripContext:
             return value
 
         return await self.step(name, type(value), given, quiet=True)
+
+    def discard_attempt(self, first: str, lost: str) -> None:
+        """Forget the steps from ``first`` on, in which nothing was bought; ``lost`` is kept as what was not available.
+
+        The next `step` of each runs again.
+        """
+        names = [record.name for record in self.store.list_steps(self.id)]
+        mark = f"{len(self.list_lost_offers()) + 1}{LOST_OFFER}"
+        self.store.begin_step(self.id, mark)
+        self.store.record_step(self.id, mark, lost)
+        if first in names:
+            later = names[names.index(first) :]
+            self.store.discard_steps(self.id, [name for name in later if not name.endswith(LOST_OFFER)])
+
+    def list_lost_offers(self) -> tuple[str, ...]:
+        """Return the offers that were taken by others when this trip ordered them, oldest first."""
+        return tuple(key for _name, key in self.store.list_recorded_steps(self.id, LOST_OFFER, str))
 
     def find_result(self, name: str, kind: type[T]) -> T | None:
         return self.store.find_step_value(self.id, name, kind)

@@ -3,41 +3,60 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import datetime
+from datetime import datetime, timedelta
 
-from attrs import define
+from attrs import define, field
 
 from gpurent.domain.evidence import Unknown
 from gpurent.domain.lease import Lease
 from gpurent.ports.system import Clock
 from gpurent.workflow.runtime.leases import LeaseTracker
 
+# Between two questions to a provider whose answers say nothing; doubled each time.
+MIN_PAUSE, MAX_PAUSE = timedelta(seconds=5), timedelta(minutes=2)
+
 
 @define
 class LeaseObserver:
-    """``report`` is given each reason why nothing is known, once in a row.
+    """``report`` is given each reason why nothing is known, once.
 
-    A provider that asks for a pause is not asked again before that.
+    A provider whose answers say nothing is asked less and less often, and not before the pause that it asks for is
+    over. ``is_locked``: the caller holds the lease's lock. ``last_unknown`` is set while the last answer said nothing.
     """
 
     leases: LeaseTracker
     lease_id: str
     clock: Clock
     report: Callable[[str], None]
-    _last: Unknown | None = None
+    is_locked: bool = False
+    last_unknown: Unknown | None = None
     _ask_again_at: datetime | None = None
+    _pause: timedelta = MIN_PAUSE
+    _reported: set[str] = field(factory=set)
+
+    @property
+    def is_paused(self) -> bool:
+        """Whether it is too early to ask again: the provider asked for a pause, or its last answers said nothing."""
+        return self._ask_again_at is not None and self.clock.now() < self._ask_again_at
 
     async def observe(self) -> Lease | Unknown:
         """Return the refreshed lease, or `Unknown`; raises `InputRequired` and `BusyError`."""
-        now = self.clock.now()
-        if self._last is not None and self._ask_again_at is not None and now < self._ask_again_at:
-            return self._last
-        seen = await self.leases.observe_lease(self.lease_id)
-        if not isinstance(seen, Unknown):
-            self._last = self._ask_again_at = None
-            return seen
-        if self._last is None or self._last.reason != seen.reason:
-            self.report(seen.reason)
-        self._last = seen
-        self._ask_again_at = now + seen.retry_after if seen.retry_after is not None else None
-        return seen
+        if self.last_unknown is not None and self.is_paused:
+            return self.last_unknown
+        seen = await self.leases.observe_lease(self.lease_id, is_locked=self.is_locked)
+        return self.note_unknown(seen) if isinstance(seen, Unknown) else self._note_known(seen)
+
+    def note_unknown(self, unknown: Unknown) -> Unknown:
+        """Report ``unknown``, unless its reason was reported before, and return it."""
+        if unknown.reason not in self._reported:
+            self._reported.add(unknown.reason)
+            self.report(unknown.reason)
+        self.last_unknown = unknown
+        self._ask_again_at = self.clock.now() + (unknown.retry_after or self._pause)
+        self._pause = min(self._pause * 2, MAX_PAUSE)
+        return unknown
+
+    def _note_known(self, lease: Lease) -> Lease:
+        self.last_unknown = self._ask_again_at = None
+        self._pause = MIN_PAUSE
+        return lease

@@ -3,32 +3,45 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import ExitStack
 
 from attrs import define, evolve
 
-from gpurent.domain.evidence import Unknown
+from gpurent.domain.evidence import Absent, Unknown
 from gpurent.domain.lease import Lease, LeaseState
-from gpurent.domain.offer import Metered
+from gpurent.domain.lease_evidence import apply_answer, restore_last_seen
+from gpurent.domain.offer import Metered, OrderKind, Payment
+from gpurent.domain.orders import OrderOutcome
 from gpurent.errors import (
+    AuthError,
     BusyError,
     GpurentError,
     InputRequired,
     LeaseError,
+    MoneyError,
     Spent,
     UnavailableError,
+    UnexpectedResponse,
     UsageError,
 )
 from gpurent.locale import _, join_list
-from gpurent.ports.store import LeaseStore
+from gpurent.ports.connection import Connector
+from gpurent.ports.store import LeaseOrderStore
+from gpurent.ports.system import Clock, Locks
 from gpurent.workflow.runtime.events import EventEmitter
 from gpurent.workflow.runtime.plugins import Plugins
 
 
 @define(eq=False)
 class LeaseTracker:
-    store: LeaseStore
+    """``connector`` forgets the host key of a machine that was replaced; None where no provider is ever asked."""
+
+    store: LeaseOrderStore
     plugins: Plugins
     events: EventEmitter
+    locks: Locks
+    clock: Clock
+    connector: Connector | None = None
 
     def get_lease(self, lease_id: str) -> Lease:
         """Return the lease with this id or unique prefix.
@@ -54,8 +67,9 @@ class LeaseTracker:
         """Save the lease; emit an event if its state changed."""
         before = self.store.find_lease(lease.id)
         self.store.save_lease(lease)
+        self._end_orders(lease)
         if before is None or before.state is not lease.state:
-            self._emit_lease_changed(lease)
+            self._emit_lease_changed(lease, was_over=before is not None and before.is_over)
         return lease
 
     def update_lease(self, lease_id: str, change: Callable[[Lease], Lease]) -> Lease:
@@ -67,30 +81,119 @@ class LeaseTracker:
                 return after
 
     async def refresh_lease(self, lease_id: str) -> Lease:
-        """Ask the provider for the lease's state and save it; retry if another process changed the lease meanwhile."""
-        while True:
-            before = self.get_lease(lease_id)
-            after = await self.plugins.provider_of(before).refresh_lease(before)
-            if after == before:
-                return before
-            if self.store.swap_lease(before, after):
-                if after.state is not before.state:
-                    self._emit_lease_changed(after)
-                return after
+        """Ask the provider for the lease's state and save it.
 
-    async def observe_lease(self, lease_id: str) -> Lease | Unknown:
+        While another process or task holds the lease's lock for an order or a release, the lease is returned as it was
+        last saved: an answer from the middle of an order says nothing.
+        """
+        lease = self.get_lease(lease_id)
+        with ExitStack() as stack:
+            try:
+                stack.enter_context(self.locks.hold(lease.id))
+            except BusyError:
+                return lease
+            return await self.refresh_locked_lease(lease.id)
+
+    async def refresh_locked_lease(self, lease_id: str) -> Lease:
+        """Like `refresh_lease`, for a caller that holds the lease's lock."""
+        lease = self.get_lease(lease_id)
+        return await self.apply_answer(
+            lease, await self.plugins.provider_of(lease).refresh_lease(restore_last_seen(lease))
+        )
+
+    async def apply_answer(self, asked: Lease, answer: Lease | Absent) -> Lease:
+        """Save what the provider's answer about the lease ``asked`` says; return the lease.
+
+        If another process has changed the lease meanwhile, the answer is dropped.
+        """
+        order_is_open = self.store.find_open_order(asked.id) is not None
+        after = apply_answer(asked, answer, self.clock.now(), order_is_open=order_is_open)
+        if after == asked:
+            return asked
+        self._follow_switch(asked, after)
+        if not self.store.swap_lease(asked, after):
+            return self.get_lease(asked.id)
+        self._end_orders(after)
+        if after.state is not asked.state:
+            self._emit_lease_changed(after, was_over=asked.is_over)
+        return after
+
+    def _follow_switch(self, before: Lease, after: Lease) -> None:
+        """Forget the host key of the staging machine: from here on it is a different machine."""
+        pending = before.pending
+        is_switched = pending is not None and after.pending is None and after.ref != before.ref
+        if (
+            is_switched
+            and pending is not None
+            and pending.kind is OrderKind.SWITCH
+            and self.connector is not None
+        ):
+            self.connector.delete_host_key(before.id)
+
+    def _end_orders(self, lease: Lease) -> None:
+        """End the lease's unfinished order if the provider counted it, or if the lease is over without it."""
+        order = self.store.find_open_order(lease.id)
+        if order is None:
+            return
+        if order.key in lease.completed_orders:
+            self.store.end_order(order.key, OrderOutcome.COMPLETED)
+        elif lease.is_over and lease.pending is None:
+            self.store.end_order(order.key, OrderOutcome.CANCELLED)
+
+    async def observe_lease(self, lease_id: str, *, is_locked: bool = False) -> Lease | Unknown:
         """Refresh the lease; `Unknown` if the provider's answer says nothing about it.
 
-        Raises only what needs the user or another process: `InputRequired`, `BusyError`.
+        ``is_locked``: the caller holds the lease's lock. Raises only what needs the user or another process:
+        `InputRequired`, `BusyError`.
         """
         try:
+            if is_locked:
+                return await self.refresh_locked_lease(lease_id)
             return await self.refresh_lease(lease_id)
         except (InputRequired, BusyError):
             raise
-        except UnavailableError as error:
-            return Unknown(error.message, error.retry_after)
         except GpurentError as error:
-            return Unknown(error.message)
+            return make_unknown(error)
+
+    async def request_confirmation(self, lease: Lease, payment: Payment) -> Lease | Unknown:
+        """Report the payment of the lease's pending order to the provider, and save its answer.
+
+        That it was asked is on disk before the first call. `Unknown` if the answer says nothing. The caller holds the
+        lease's lock. Raises what the provider refuses by name.
+        """
+        asked = lease
+        if lease.pending is not None and lease.pending.sent_at is None:
+            asked = evolve(lease, pending=evolve(lease.pending, sent_at=self.clock.now()))
+            self.store.save_lease(asked)
+        try:
+            answer = await self.plugins.provider_of(lease).confirm_lease(lease, payment)
+        except (UnavailableError, UnexpectedResponse) as error:
+            return make_unknown(error)
+        except (LeaseError, MoneyError, AuthError):
+            # A refusal by name is knowledge: this request had no effect.
+            self.store.save_lease(lease)
+            raise
+        if answer.pending is not None and asked.pending is not None and answer.pending.sent_at is None:
+            answer = evolve(answer, pending=evolve(answer.pending, sent_at=asked.pending.sent_at))
+        elif answer.pending is None and lease.pending is not None and not answer.is_over:
+            answer = evolve(answer, completed_orders=(*answer.completed_orders, lease.pending.key))
+        return await self.apply_answer(asked, answer)
+
+    async def request_release(self, lease: Lease) -> Lease | Unknown:
+        """Ask the provider to release the lease, and save its answer; the caller holds the lease's lock.
+
+        That it was asked is on disk before the call. `Unknown` if the answer says nothing. Raises what the provider
+        refuses by name (`LeaseError`), and `InputRequired`.
+        """
+        if lease.release_requested_at is None:
+            asked = evolve(lease, release_requested_at=self.clock.now(), absent_since=None)
+            self.store.save_lease(asked)
+            lease = asked
+        try:
+            answer = await self.plugins.provider_of(lease).release_lease(restore_last_seen(lease))
+        except (UnavailableError, UnexpectedResponse) as error:
+            return make_unknown(error)
+        return await self.apply_answer(lease, answer)
 
     async def try_refresh_lease(self, lease_id: str) -> Lease:
         """Refresh the lease; on failure, return it unchanged with the reason as its note."""
@@ -112,12 +215,22 @@ class LeaseTracker:
         )
         return [lease for lease in found if include_over or not lease.is_over]
 
-    def _emit_lease_changed(self, lease: Lease) -> None:
+    def _emit_lease_changed(self, lease: Lease, *, was_over: bool) -> None:
         from gpurent.domain.events import EventKind  # lazy: listings emit no events
 
+        if was_over and not lease.is_over and lease.completed_orders:
+            text = _("{lease} was taken for ended, but its provider shows it: it may cost money").format(
+                lease=lease.id
+            )
+            self.events.emit(EventKind.WARNING, text, lease=lease.id)
         if lease.state is LeaseState.PAYABLE and isinstance(lease.offer.tariff, Metered):
             return  # nothing has to be paid in advance
         self.events.emit(EventKind.LEASE_CHANGED, lease.note, lease=lease.id, state=lease.state.value)
+
+
+def make_unknown(error: GpurentError) -> Unknown:
+    """Return what is left of a failed question to a provider: the reason, and when it may be asked again."""
+    return Unknown(error.message, error.retry_after if isinstance(error, UnavailableError) else None)
 
 
 def not_running_error(lease: Lease) -> LeaseError:

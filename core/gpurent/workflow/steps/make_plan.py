@@ -22,23 +22,26 @@ class MakePlanStep:
 
     async def plan_trip(self, trip: TripContext, spec: TripSpec, offer: Offer) -> TripPlan:
         """Run `make_plan` once per trip."""
-        return await trip.step("plan", TripPlan, lambda: self.make_plan(spec, offer, trip.id))
+        lost = len(trip.list_lost_offers())
+        # Each attempt has its own keys: the order of a lost offer is never asked for again.
+        name = f"{trip.id}-{lost + 1}" if lost else trip.id
+        return await trip.step("plan", TripPlan, lambda: self.make_plan(spec, offer, name))
 
     async def make_plan(
-        self, spec: TripSpec, offer: Offer, trip_id: str, lookup: RateLookup | None = None
+        self, spec: TripSpec, offer: Offer, name: str, lookup: RateLookup | None = None
     ) -> TripPlan:
-        """Return the plan for ``offer``; orders and writes nothing."""
+        """Return the plan for ``offer``, with the keys of its orders made from ``name``; orders and writes nothing."""
         main = Order(
-            key=f"{trip_id}-main",
+            key=f"{name}-main",
             kind=OrderKind.NEW,
             offer=offer,
             term=order_term(offer, spec.limits.term),
             gpus=spec.requirements.gpus if offer.hardware.gpus else 0,
             disk=spec.requirements.disk,
             image=spec.requirements.image,
-            password_ref=f"password-{trip_id}",
+            password_ref=f"password-{name}",
         )
-        first = self._make_staging_order(spec, main, trip_id)
+        first = self._make_staging_order(spec, main, name)
         legs: list[Leg] = []
         if first is not None:
             quote = await self.quotes.quote_offer(first.offer, first.term, lookup=lookup)
@@ -48,9 +51,9 @@ class MakePlanStep:
         legs.append(Leg(order=main, upload=not legs, job=bool(spec.job.command), quote=quote))
         return TripPlan(offer=offer, legs=tuple(legs), quote=sum_quotes([leg.quote for leg in legs]))
 
-    def _make_staging_order(self, spec: TripSpec, main: Order, trip_id: str) -> Order | None:
+    def _make_staging_order(self, spec: TripSpec, main: Order, name: str) -> Order | None:
         wanted = not spec.rent_only if spec.upload.staged is None else spec.upload.staged
         provider = self.plugins.provider(main.offer.provider)
         if not wanted or not isinstance(provider, SupportsStaging) or not main.offer.hardware.gpus:
             return None
-        return evolve(provider.make_staging_order(main), key=f"{trip_id}-stage", kind=OrderKind.NEW)
+        return evolve(provider.make_staging_order(main), key=f"{name}-stage", kind=OrderKind.NEW)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 from attrs import frozen
 
 from gpurent.domain.evidence import Unknown
@@ -21,10 +23,11 @@ class SelectOfferStep:
 
     async def select_offer(self, trip: TripContext, spec: TripSpec) -> Offer:
         """Run `select_offer_now` once per trip."""
-        return await trip.step("select-offer", Offer, lambda: self.select_offer_now(spec))
+        lost = trip.list_lost_offers()
+        return await trip.step("select-offer", Offer, lambda: self.select_offer_now(spec, lost))
 
-    async def select_offer_now(self, spec: TripSpec) -> Offer:
-        """Return the best offer of ``spec.provider``.
+    async def select_offer_now(self, spec: TripSpec, lost: Collection[str] = ()) -> Offer:
+        """Return the best offer of ``spec.provider``, except those whose keys are in ``lost``.
 
         Raises `SoldOut` if none matches, `UnavailableError` if the provider returns no offers.
         """
@@ -36,7 +39,8 @@ class SelectOfferStep:
                 ),
                 retryable=True,
             )
-        offer = next((item for item in found.items if is_long_enough(item, spec.limits.term)), None)
+        fitting = (item for item in found.items if item.key not in lost)
+        offer = next((item for item in fitting if is_long_enough(item, spec.limits.term)), None)
         if offer is None:
             raise SoldOut(
                 _("no free machine at {provider} matches: {wish}").format(

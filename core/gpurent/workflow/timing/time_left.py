@@ -140,9 +140,7 @@ class LastSeenTimeReader:
             return unknown_time_left(_("no balance on record"))
         seen = json.loads(noted)
         try:
-            burn = sum_prices(
-                [lease.offer.tariff.price for lease in self.list_draining_leases(billing, named)]
-            )
+            burn = sum_prices([lease.current_price for lease in self.list_draining_leases(billing, named)])
         except GpurentError as error:
             return unknown_time_left(error.message)
         money = Money(seen["amount"], Currency(seen["code"], seen["exponent"]))

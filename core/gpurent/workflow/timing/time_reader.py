@@ -52,7 +52,7 @@ class TimeLeftReader(LastSeenTimeReader):
     async def _estimate_from_balance(self, billing: str, named: Sequence[Lease]) -> TimeLeft:
         ours = self.list_draining_leases(billing, named)
         others, note = await self._list_foreign_leases(ours)
-        burn = sum_prices([lease.offer.tariff.price for lease in (*ours, *others)])
+        burn = sum_prices([lease.current_price for lease in (*ours, *others)])
         account = self.plugins.billing(named[0].provider)
         balance = await account.get_balance()
         money, source = await self._convert_balance(account, balance.available, burn.currency)

@@ -10,7 +10,7 @@ from gpurent.domain.events import EventKind
 from gpurent.domain.lease import Lease, LeaseState
 from gpurent.domain.receipt import Receipt
 from gpurent.domain.trip import AgreedPrice, OnError, TripSpec
-from gpurent.errors import GpurentError, MoneyError, Spent
+from gpurent.errors import GpurentError, MoneyError, SoldOut, Spent
 from gpurent.locale import _, join_list
 from gpurent.ports.store import Store
 from gpurent.workflow.connection.jobs import JobRunners
@@ -44,16 +44,34 @@ class TripExecutor:
         """Execute the trip; ``spec`` names its provider. Completed steps are not run again."""
         # Reject an invalid doctor policy now, before a machine is paid for.
         self.leg_runner.doctor.get_policy(spec.doctor)
-        stays = self._plan_own_machine(spec) or await self.planner.plan_legs(trip, spec)
-        lease_id = lease_id_of(trip.id, spec)
-        trip.store.set_trip_lease(trip.id, lease_id)
-        try:
-            end = await self._run_legs(trip, spec, lease_id, stays, detach=detach)
-            return await self.finalizer.finish_trip(trip, spec, end)
-        except GpurentError as error:
-            await self.finalizer.clean_up_failed_trip(trip, spec, lease_id, error)
-            trip.emit(EventKind.FAILED, error.message, lease=lease_id, burning=len(error.burning))
-            raise
+        while True:
+            stays = self._plan_own_machine(spec) or await self.planner.plan_legs(trip, spec)
+            lease_id = lease_id_of(trip.id, spec)
+            trip.store.set_trip_lease(trip.id, lease_id)
+            try:
+                end = await self._run_legs(trip, spec, lease_id, stays, detach=detach)
+                return await self.finalizer.finish_trip(trip, spec, end)
+            except GpurentError as error:
+                if self._try_next_offer(trip, spec, stays, error):
+                    continue
+                await self.finalizer.clean_up_failed_trip(trip, spec, lease_id, error)
+                trip.emit(EventKind.FAILED, error.message, lease=lease_id, burning=len(error.burning))
+                raise
+
+    def _try_next_offer(
+        self, trip: TripContext, spec: TripSpec, legs: Sequence[LegSpec], error: GpurentError
+    ) -> bool:
+        """Whether the first order was lost before anything was created, so that another offer will do."""
+        order = legs[0].order
+        is_first = trip.find_result("leg0.confirm", str) is None
+        if not isinstance(error, SoldOut) or order is None or not is_first or spec.requirements.machine:
+            return False
+        trip.discard_attempt("select-offer", order.offer.key)
+        trip.emit(
+            EventKind.WARNING,
+            _("{machine}: {why}; trying the next offer").format(machine=order.offer.key, why=error.message),
+        )
+        return True
 
     def _plan_own_machine(self, spec: TripSpec) -> tuple[LegSpec, ...]:
         """Return the single leg on a machine that the user provides; empty if one has to be rented."""
@@ -136,7 +154,7 @@ class TripFinalizer:
         if isinstance(error, INCONCLUSIVE_ERRORS if is_rented else RESUMABLE_ERRORS):
             if lease is not None and is_rented and (lease.bills or lease.started_at):
                 add_burning_lease(error, lease_id)
-                _add_hint(error, _("Continue with: gpurent resume {trip}").format(trip=trip.id))
+                add_resume_hint(error, trip.id)
             return
         if lease is not None and not await self._release_or_keep(trip, spec, lease, error):
             return
@@ -170,6 +188,10 @@ def _add_cost(error: GpurentError, receipt: Receipt) -> None:
     if spent:
         amounts = join_list(str(money) for money in spent)
         _add_hint(error, _("The machine was released; it cost {amounts}.").format(amounts=amounts))
+
+
+def add_resume_hint(error: GpurentError, trip_id: str) -> None:
+    _add_hint(error, _("Continue with: gpurent resume {trip}").format(trip=trip_id))
 
 
 def _add_hint(error: GpurentError, text: str) -> None:

@@ -7,6 +7,7 @@ from datetime import timedelta
 
 from attrs import evolve, frozen
 
+from gpurent.domain.events import EventKind
 from gpurent.domain.evidence import Unknown
 from gpurent.domain.lease import Lease, LeaseState
 from gpurent.domain.offer import Order, OrderKind
@@ -20,13 +21,14 @@ from gpurent.workflow.payments.budgets import Budgets
 from gpurent.workflow.payments.quotes import Funding, Quotes, order_term, required_amount
 from gpurent.workflow.reports.offers import OfferListing
 from gpurent.workflow.reports.receipts import Receipts
-from gpurent.workflow.runtime.durable_steps import TripContext, TripTracker
+from gpurent.workflow.runtime.durable_steps import INCONCLUSIVE_ERRORS, TripContext, TripTracker
 from gpurent.workflow.runtime.leases import LeaseTracker, require_running
 from gpurent.workflow.runtime.plugins import Plugins
+from gpurent.workflow.steps.provider_orders import make_unfinished_order_error
 from gpurent.workflow.steps.provision import ProvisionStep
 from gpurent.workflow.steps.release import ReleaseStep
 from gpurent.workflow.timing.timers import TimerCommands
-from gpurent.workflow.trips.execute import TripExecutor, lease_id_of
+from gpurent.workflow.trips.execute import TripExecutor, add_resume_hint, lease_id_of
 from gpurent.workflow.trips.machine_work import TripResult
 from gpurent.workflow.trips.previews import ProviderSelector
 
@@ -164,22 +166,60 @@ class LeaseOrders:
     releases: Releases
 
     async def place_order(self, kind: str, lease: Lease, spec: TripSpec, order: Order) -> Lease:
-        """Place ``order`` on an existing lease; return the updated lease."""
-        trip = self.trip_tracker.begin_trip(kind, spec, lease.id)
+        """Place ``order`` on an existing lease; return the updated lease.
+
+        The same order again resumes the unfinished one. Raises `LeaseError` if another order is unfinished.
+        """
+        unfinished = self._find_unfinished_trip(kind, lease, order)
+        trip = unfinished or self.trip_tracker.begin_trip(kind, spec, lease.id)
         try:
             return await self._run_order_trip(trip, lease.id, evolve(order, key=f"{trip.id}-{kind}"))
         except GpurentError as error:
-            if not error.retryable:
-                self.trip_tracker.fail_trip(trip.id, error)
+            self._fail_unpaid_order(trip, lease.id, error)
             raise
 
+    def _find_unfinished_trip(self, kind: str, lease: Lease, order: Order) -> TripContext | None:
+        """Return the trip that placed the same order on the lease and did not finish; None if there is none."""
+        record = self.provision.leases.store.find_open_order(lease.id)
+        if record is None:
+            return None
+        trip = self.trip_tracker.context_of(record.trip)
+        placed = trip.find_result("order", Order)
+        if (
+            placed is None
+            or record.key != f"{trip.id}-{kind}"
+            or evolve(placed, key="") != evolve(order, key="")
+        ):
+            raise make_unfinished_order_error(record)
+        trip.emit(
+            EventKind.WARNING,
+            _("trip {trip} has begun this already and did not finish; continuing with it").format(
+                trip=trip.id
+            ),
+            lease=lease.id,
+        )
+        return trip
+
     async def place_new_order(self, kind: str, spec: TripSpec, make_order: Callable[[str], Order]) -> Lease:
-        """Place the order that ``make_order`` returns for a key; return the new lease. A failed trip stays open."""
+        """Place the order that ``make_order`` returns for a key; return the new lease."""
         trip = self.trip_tracker.begin_trip(kind, spec)
         lease_id = lease_id_of(trip.id, spec)
         trip.store.set_trip_lease(trip.id, lease_id)
         order = evolve(make_order(f"{trip.id}-{kind}"), password_ref=f"password-{trip.id}")
-        return await self._run_order_trip(trip, lease_id, order)
+        try:
+            return await self._run_order_trip(trip, lease_id, order)
+        except GpurentError as error:
+            self._fail_unpaid_order(trip, lease_id, error)
+            raise
+
+    def _fail_unpaid_order(self, trip: TripContext, lease_id: str, error: GpurentError) -> None:
+        """End a trip whose order cannot succeed, unless money or a request for it may be on the way."""
+        if error.retryable or isinstance(error, INCONCLUSIVE_ERRORS):
+            return
+        if self.provision.orders.abandon_unpaid_order(trip.id, lease_id):
+            self.trip_tracker.fail_trip(trip.id, error)
+        else:
+            add_resume_hint(error, trip.id)
 
     async def _run_order_trip(self, trip: TripContext, lease_id: str, order: Order) -> Lease:
         with self.trip_tracker.lock_trip(trip.id):
@@ -231,10 +271,39 @@ class Releases:
         with self.trip_tracker.lock_trip(trip.id):
             receipt = await self.execute_release(trip, lease.id)
         self.trip_tracker.end_trip(trip.id)
-        for record in self.trip_tracker.list_trips(lease.id):
+        self._end_trips(lease.id)
+        return receipt
+
+    async def drop_lease(self, lease_id: str) -> Receipt:
+        """Drop a lease that the user says has ended, or is not theirs; its provider is not asked to release it.
+
+        Raises `LeaseError` if the provider shows it as running.
+        """
+        lease = self.leases.get_lease(lease_id)
+        seen = await self.leases.observe_lease(lease.id)
+        if isinstance(seen, Lease) and not seen.is_over:
+            if seen.state is not LeaseState.MISSING and not seen.needs_proof and seen.ref:
+                raise LeaseError(
+                    _("{provider} shows {lease} as {state}, so it has not ended").format(
+                        provider=seen.provider, lease=seen.id, state=seen.state.title
+                    ),
+                    hint=_("Release it: gpurent release {lease}").format(lease=seen.id),
+                    burning=(seen.id,),
+                )
+            ended = evolve(
+                seen.with_state(LeaseState.GONE, _("you confirmed that it has ended")),
+                pending=None,
+                endpoint=None,
+                ended_at=self.trip_tracker.clock.now(),
+            )
+            lease = self.leases.save_lease(ended)
+        self._end_trips(lease.id)
+        return await self.receipts.get_lease_receipt(self.leases.get_lease(lease.id))
+
+    def _end_trips(self, lease_id: str) -> None:
+        for record in self.trip_tracker.list_trips(lease_id):
             if record.is_open:
                 self.trip_tracker.end_trip(record.id, "released")
-        return receipt
 
     async def execute_release(self, trip: TripContext, lease_id: str) -> Receipt:
         """Carry out a trip that only releases."""

@@ -10,6 +10,7 @@ from datetime import timedelta
 from attrs import evolve
 
 from gpurent.api import (
+    Absent,
     Bill,
     Known,
     Lease,
@@ -168,15 +169,14 @@ class ChainProvider(LeaseProvider, SupportsRenewal):
 
     # refresh
 
-    async def refresh_lease(self, lease: Lease) -> Lease:
+    async def refresh_lease(self, lease: Lease) -> Lease | Absent:
         if not lease.ref or (lease.is_over and lease.state is not LeaseState.KEPT):
             return lease
         if lease.state is LeaseState.RELEASING:
             # The newest block is not final; `release_lease` waits for finality and enters the refund.
             return lease
-        now = self._context.clock.now()
         if lease.state is LeaseState.KEPT:
-            gone = lease.kept_until is not None and lease.kept_until <= now
+            gone = lease.kept_until is not None and lease.kept_until <= self._context.clock.now()
             return (
                 lease.with_state(LeaseState.GONE, _("the host keeps files for ten days only"))
                 if gone
@@ -185,25 +185,22 @@ class ChainProvider(LeaseProvider, SupportsRenewal):
         pallet, number = parse_ref(lease.ref)
         order = await self._orders.chain.find_order(pallet, number)
         if order is None:
-            return await self._make_ended_lease(lease, pallet, number)
+            return await self._find_absence(lease, pallet, number)
         lease = evolve(lease, expires_at=await self._orders.chain.estimate_block_time(order.end))
         return await self._poll_task(lease, order) if lease.state is LeaseState.PROVISIONING else lease
 
-    async def _make_ended_lease(self, lease: Lease, pallet: Pallet, number: int) -> Lease:
-        """Return the lease of an ended order. The chain drops orders at their end.
+    async def _find_absence(self, lease: Lease, pallet: Pallet, number: int) -> Lease | Absent:
+        """Return `Absent` if neither of the chain's lists has the order: the chain drops orders at their end.
 
-        An order that is missing from both of the chain's lists has ended.
+        A node that lags behind lacks a new order too.
         """
         if number in await self._orders.chain.list_order_ids(pallet, await self._orders.get_address()):
             return evolve(lease, note=_("the chain does not list the order at the moment"))
-        now = self._context.clock.now()
-        over = evolve(lease, endpoint=None, ended_at=now)
-        if lease.expires_at is not None and lease.expires_at <= now + timedelta(minutes=1):
-            kept = over.with_state(
-                LeaseState.KEPT, _("the rented time is over; the host keeps the files for ten days")
-            )
-            return evolve(kept, ended_at=lease.expires_at, kept_until=lease.expires_at + FILE_RETENTION)
-        return over.with_state(LeaseState.GONE, _("the chain ended the order early"))
+        ends_now = self._context.clock.now() + timedelta(minutes=1)
+        if lease.expires_at is not None and lease.expires_at <= ends_now:
+            note = _("the rented time is over; the host keeps the files for ten days")
+            return Absent(note, files_kept_for=FILE_RETENTION)
+        return Absent(_("the chain ended the order early"))
 
     async def _poll_task(self, lease: Lease, order: wire.ChainOrder) -> Lease:
         task = await self._find_task(lease, order)
@@ -228,7 +225,7 @@ class ChainProvider(LeaseProvider, SupportsRenewal):
 
     # release
 
-    async def release_lease(self, lease: Lease) -> Lease:
+    async def release_lease(self, lease: Lease) -> Lease | Absent:
         if lease.is_over and lease.pending is None:
             return lease
         if lease.pending is not None and lease.pending.kind is OrderKind.NEW:
@@ -241,7 +238,7 @@ class ChainProvider(LeaseProvider, SupportsRenewal):
         pallet, number = parse_ref(lease.ref)
         order = await self._orders.chain.find_order(pallet, number)
         if order is None and not self._orders.sender.has_begun(f"{lease.ref}/terminate"):
-            return await self._make_ended_lease(lease, pallet, number)
+            return await self._find_absence(lease, pallet, number)
         if order is not None:
             await self._node.delete_task(order.machine, number, self._get_task_label(lease))
         if pallet.is_refundable and not await self._orders.try_terminate(pallet, number):

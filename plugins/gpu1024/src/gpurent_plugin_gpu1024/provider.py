@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 from attrs import evolve
 
 from gpurent.api import (
+    Absent,
     Known,
     Lease,
     LeaseError,
@@ -173,20 +174,21 @@ class Gpu1024Provider(Gpu1024MailMixin, LeaseProvider, SupportsStaging, Supports
 
     # refresh
 
-    async def refresh_lease(self, lease: Lease) -> Lease:
+    async def refresh_lease(self, lease: Lease) -> Lease | Absent:
         pending = lease.pending
         if pending is not None and not lease.ref:
             return await self._poll_bill(lease, pending)
         if not lease.ref:
             return lease
-        listed_order = await self._client.find_order(lease.ref)
+        listed = {order.id: order for order in await self._client.list_orders()}
+        if pending is not None and pending.kind is OrderKind.SWITCH:
+            switched = listed.get(pending.ref)
+            if switched is not None and switched.rented and not switched.over:
+                # It was paid and took the old container's place, whoever noticed it.
+                return self._start_provisioning(lease, pending, switched)
+        listed_order = listed.get(lease.ref)
         if listed_order is None:
-            # An order that is missing from the list is only gone if its time was over anyway.
-            if lease.expires_at is not None and lease.expires_at <= self._context.clock.now():
-                return evolve(
-                    lease.with_state(LeaseState.GONE, _("the provider no longer lists it")), endpoint=None
-                )
-            return evolve(lease, note=_("the provider's list does not contain this lease at the moment"))
+            return Absent(_("the provider no longer lists it"))
         lease = evolve(lease, expires_at=listed_order.expires_at)
         if listed_order.over:
             return make_ended_lease(lease, listed_order, self._context.clock.now())
@@ -198,7 +200,9 @@ class Gpu1024Provider(Gpu1024MailMixin, LeaseProvider, SupportsStaging, Supports
         if pending.bill is not None or pending.paid:
             return lease
         listed_order = await self._client.find_order(pending.ref)
-        if listed_order is None or listed_order.cancelled:
+        if listed_order is None:
+            return evolve(lease, note=_("the provider's list does not contain this order at the moment"))
+        if listed_order.cancelled:
             return evolve(
                 lease.with_state(LeaseState.CANCELLED, _("the provider cancelled the order")), pending=None
             )
@@ -247,7 +251,7 @@ class Gpu1024Provider(Gpu1024MailMixin, LeaseProvider, SupportsStaging, Supports
 
     # release
 
-    async def release_lease(self, lease: Lease) -> Lease:
+    async def release_lease(self, lease: Lease) -> Lease | Absent:
         return await self._releaser.release_lease(lease)
 
     async def list_leases(self) -> Known[Lease] | Unknown:

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from attrs import evolve
 
-from gpurent.api import Lease, LeaseError, LeaseState, OrderKind, PendingOrder, PluginContext, Spent
+from gpurent.api import Absent, Lease, LeaseState, OrderKind, PendingOrder, PluginContext, Spent
 from gpurent_plugin_gpu1024 import _
 from gpurent_plugin_gpu1024.client import CANCEL, REFUND, STOP, Gpu1024Client
 from gpurent_plugin_gpu1024.orders import Gpu1024Renewals
-from gpurent_plugin_gpu1024.wire import WORKING, ListedOrder
+from gpurent_plugin_gpu1024.wire import FAILED, WORKING, ListedOrder
+
+MISSING_SINCE = "order_missing_since"
+CONFIRMATION_INTERVAL = timedelta(seconds=30)
 
 
 class LeaseReleaser:
@@ -19,7 +22,7 @@ class LeaseReleaser:
     def __init__(self, context: PluginContext, client: Gpu1024Client, renewals: Gpu1024Renewals) -> None:
         self._context, self._client, self._renewals = context, client, renewals
 
-    async def release_lease(self, lease: Lease) -> Lease:
+    async def release_lease(self, lease: Lease) -> Lease | Absent:
         """Release the lease.
 
         If it is not over yet, it has ``pending`` or is RELEASING, and core polls and calls again.
@@ -32,19 +35,11 @@ class LeaseReleaser:
             return lease.with_state(LeaseState.CANCELLED, lease.note or _("cancelled before payment"))
         listed_order = await self._client.find_order(lease.ref)
         if listed_order is None:
-            # What the provider does not list is only gone if its time was over anyway.
-            if lease.expires_at is not None and lease.expires_at <= self._context.clock.now():
-                return evolve(
-                    lease.with_state(LeaseState.GONE, _("the provider no longer lists it")), endpoint=None
-                )
-            raise LeaseError(
-                _("1024GPU does not list order {ref}, so it cannot be released").format(ref=lease.ref),
-                hint=_("Check the provider's own page; it may still run on prepaid time."),
-                spent=Spent.YES,
-                burning=(lease.id,),
-                retryable=True,
-            )
-        if not listed_order.over:
+            # That the list lacks it says nothing, so the stop is requested all the same.
+            asked = await self._client.call(STOP.request_path, order_id=lease.ref)
+            if asked.status == FAILED:
+                return Absent(_("the provider no longer lists it"))
+        if listed_order is None or not listed_order.over:
             await self._client.perform_action(STOP, lease.ref, lease.id, lambda: self._is_settled(lease.ref))
             listed_order = await self._client.find_order(lease.ref)
         if listed_order is None or not listed_order.over:
@@ -56,17 +51,30 @@ class LeaseReleaser:
         if pending.kind is OrderKind.RENEW:
             return await self._renewals.settle_pending(lease, pending)
         listed_order = await self._client.find_order(pending.ref) if pending.ref else None
-        if listed_order is None:
+        if not pending.ref or (listed_order is None and pending.bill is None):
             return evolve(lease, pending=None)
-        if pending.bill is not None and not (listed_order.rented or listed_order.pay_error):
+        if pending.bill is not None and (
+            listed_order is None or not (listed_order.rented or listed_order.pay_error)
+        ):
             # A payment may have been sent without the provider knowing: ask it to check, as its "I already paid" button
             # does.
             path = "/rent/pay" if pending.kind is OrderKind.NEW else "/rent/pay_update"
-            found = await self._client.call(path, Spent.UNKNOWN, order_id=listed_order.id)
+            found = await self._client.call(path, Spent.UNKNOWN, order_id=pending.ref)
             if found.status == WORKING:
                 return evolve(lease, note=_("a payment is being verified; the lease is released after that"))
             listed_order = await self._client.find_order(pending.ref) or listed_order
+        if listed_order is None:
+            return self._note_missing_order(lease)
         return await self._end_unfinished_order(lease, listed_order)
+
+    def _note_missing_order(self, lease: Lease) -> Lease:
+        """Return the lease without its unpaid order, once two answers far enough apart lack the order."""
+        now, since = self._context.clock.now(), lease.provider_data.get(MISSING_SINCE)
+        if since is not None and now - datetime.fromisoformat(since) >= CONFIRMATION_INTERVAL:
+            return evolve(lease, pending=None)
+        facts = {MISSING_SINCE: now.isoformat(), **lease.provider_data}
+        note = _("the provider's list does not contain this order at the moment")
+        return evolve(lease, provider_data=facts, note=note)
 
     async def _end_unfinished_order(self, lease: Lease, listed_order: ListedOrder) -> Lease:
         if listed_order.rented:
@@ -90,7 +98,9 @@ class LeaseReleaser:
 
     async def _is_settled(self, order_id: str) -> bool:
         listed_order = await self._client.find_order(order_id)
-        return listed_order is None or listed_order.over or listed_order.cancelled or listed_order.returned
+        return listed_order is not None and (
+            listed_order.over or listed_order.cancelled or listed_order.returned
+        )
 
 
 def make_ended_lease(lease: Lease, listed_order: ListedOrder, now: datetime) -> Lease:

@@ -118,6 +118,7 @@ def gpurent_register_lease() -> Sequence[LeaseEntry]:
                 files_kept_for=timedelta(days=15),
             ),
             web_hosts=("mistgpu.com",),
+            claims_offers=True,
             overview={
                 "machines": "14",
                 "difficulty": _("simple"),

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import timedelta
 
 from attrs import evolve
 
 from gpurent.api import (
     CNY,
+    Absent,
     AssistedRental,
     AuthError,
     Bill,
@@ -36,6 +38,9 @@ from gpurent.api import (
 )
 from gpurent_plugin_mistgpu import _, wire
 from gpurent_plugin_mistgpu.client import MistgpuClient
+
+# A server that was created is in the server list after this time, if it was created at all.
+LISTING_DELAY = timedelta(minutes=3)
 
 
 class MistgpuProvider(LeaseProvider, SupportsRestart, AssistedRental):
@@ -97,22 +102,26 @@ class MistgpuProvider(LeaseProvider, SupportsRestart, AssistedRental):
             raise UsageError(_("MISTGPU can only rent new servers"))
         self._client.check_assumed_allowed("/create/")
         before = await self._list_servers()
+        listed = await self._client.get_parsed("/create/", wire.parse_offers)
+        offer = next((offer for offer in listed if offer.key == order.offer.key), order.offer)
         facts = {"servers_before": " ".join(sorted(server.id for server in before)), "image": order.image}
         again = order.offer.provider_data.get("restart_server", "")
         if again:
             facts["restart_server"] = again
-        else:
-            machine, listed = order.offer.key, await self._client.get_parsed("/create/", wire.parse_offers)
-            if not any(offer.key == machine and offer.available for offer in listed):
-                raise SoldOut(
-                    _("machine {machine} is taken").format(machine=machine),
-                    hint=_("Nothing was spent. Pick another machine: gpurent offers"),
-                )
+            facts["started_before"] = _format_start(
+                next((server for server in before if server.id == again), None)
+            )
+        elif offer is order.offer or not offer.available:
+            raise SoldOut(
+                _("machine {machine} is taken").format(machine=order.offer.key),
+                hint=_("Nothing was spent. Pick another machine: gpurent offers"),
+                spent=Spent.NO,
+            )
         bill = Bill(key=order.key, payee="", amount=CNY.zero)
         return Lease(
             id="",
             provider="mistgpu",
-            offer=order.offer,
+            offer=evolve(offer, provider_data=order.offer.provider_data),
             state=LeaseState.PAYABLE,
             pending=PendingOrder(key=order.key, kind=order.kind, bill=bill),
             password_ref=order.password_ref,
@@ -120,38 +129,55 @@ class MistgpuProvider(LeaseProvider, SupportsRestart, AssistedRental):
         )
 
     async def _find_server(self, lease: Lease) -> wire.ServerRow | None:
-        """Return the server that this lease's order created; None if there is none."""
-        again = lease.provider_data.get("restart_server", "")
+        """Return the server that this lease's order created or restarted; None if the list shows none yet.
+
+        A created server is recognised by elimination: core has to prove that it is ours.
+        """
+        facts = lease.provider_data
+        again = facts.get("restart_server", "")
         for server in await self._list_servers():
             if again:
-                if server.id == again and server.running:
+                if server.id == again and (
+                    server.running
+                    or _format_start(server) != facts.get("started_before", _format_start(server))
+                ):
                     return server
-            elif (
-                server.machine == lease.offer.key
-                and server.id not in lease.provider_data["servers_before"].split()
-            ):
+            elif server.machine == lease.offer.key and server.id not in facts["servers_before"].split():
                 return server
         return None
 
     async def confirm_lease(self, lease: Lease, payment: Payment) -> Lease:
-        if lease.pending is None:
+        pending = lease.pending
+        if pending is None:
             return lease
-        server = await self._find_server(lease)
-        if server is None:
+        if pending.sent_at is None:
+            # Nothing was sent before, so a server that is there now is somebody else's.
             await self._submit_create(lease)
-            server = await self._find_server(lease)
+        server = await self._find_server(lease)
+        if server is None and self._may_submit_again(pending):
+            server = await self._submit_again(lease)
         if server is None:
-            raise LeaseError(
-                _("MISTGPU accepted the form but shows no new server"),
-                hint=_(
-                    "Check the provider's server list; a new server there costs money. Then: gpurent resume"
-                ),
-                spent=Spent.UNKNOWN,
-                retryable=True,
+            return evolve(
+                lease,
+                pending=evolve(pending, paid=True),
+                note=_("MISTGPU does not show the new server yet; if it did create it, it costs money"),
             )
-        return _apply_server_row(
-            evolve(lease.with_state(LeaseState.PROVISIONING), pending=None, ref=server.id), server
-        )
+        return _adopt_server(lease, server)
+
+    def _may_submit_again(self, pending: PendingOrder) -> bool:
+        """Whether a request that had an effect would be listed by now."""
+        return pending.sent_at is not None and self._context.clock.now() - pending.sent_at >= LISTING_DELAY
+
+    async def _submit_again(self, lease: Lease) -> wire.ServerRow | None:
+        """Submit the form once more: a machine has one server at a time, so there is never a second one."""
+        try:
+            await self._submit_create(lease)
+        except SoldOut:
+            server = await self._find_server(lease)
+            if server is None:
+                raise
+            return server
+        return await self._find_server(lease)
 
     async def _submit_create(self, lease: Lease) -> None:
         password = self._context.vault.get(lease.password_ref)
@@ -188,9 +214,12 @@ class MistgpuProvider(LeaseProvider, SupportsRestart, AssistedRental):
             _("MISTGPU rejected the request: {why}").format(why=quote_text(why)), hint=_("Nothing was spent.")
         )
 
-    async def refresh_lease(self, lease: Lease) -> Lease:
+    async def refresh_lease(self, lease: Lease) -> Lease | Absent:
         if not lease.ref:
-            return lease
+            if lease.pending is None or lease.pending.sent_at is None:
+                return lease
+            server = await self._find_server(lease)
+            return _adopt_server(lease, server) if server is not None else lease
         for server in await self._list_servers():
             if server.id != lease.ref:
                 continue
@@ -200,29 +229,42 @@ class MistgpuProvider(LeaseProvider, SupportsRestart, AssistedRental):
                     kept_until=None,
                 )
             return _apply_server_row(lease, server)
-        return evolve(lease.with_state(LeaseState.GONE, _("no longer in the server list")), endpoint=None)
+        return Absent(_("no longer in the server list"))
 
-    async def release_lease(self, lease: Lease) -> Lease:
+    async def release_lease(self, lease: Lease) -> Lease | Absent:
         if lease.is_over:
             return lease
         if not lease.ref:
-            server = await self._find_server(lease) if lease.pending is not None else None
-            if server is None:
-                return evolve(lease.with_state(LeaseState.CANCELLED, _("never created")), pending=None)
-            lease = evolve(lease.with_state(LeaseState.PROVISIONING), pending=None, ref=server.id)
-        lease = await self.refresh_lease(lease)
-        if lease.is_over:
-            return lease
+            # A server that is found is released by the next call, after core has proven that it is ours.
+            return await self._settle_create(lease)
+        # Even if the list lacks it: that says nothing.
         answer = await self._client.submit_form("/user/shutdown/", {"server_id": lease.ref})
         why = wire.parse_error_text(answer.text)
-        if why and "已经关机" not in why:
+        seen = await self.refresh_lease(lease)
+        if why and "已经关机" not in why and isinstance(seen, Lease) and not seen.is_over:
             raise LeaseError(
                 _("MISTGPU did not shut down the server: {why}").format(why=quote_text(why)),
                 hint=_("It still costs money. Shut it down in the provider's server list."),
                 spent=Spent.YES,
                 burning=(lease.id,),
             )
-        return await self.refresh_lease(lease)
+        return seen
+
+    async def _settle_create(self, lease: Lease) -> Lease:
+        """Return the lease cancelled if the create was never sent, or with the server that it created.
+
+        While neither is known, it is returned as it is, and core asks again.
+        """
+        pending = lease.pending
+        if pending is None or pending.sent_at is None:
+            return evolve(lease.with_state(LeaseState.CANCELLED, _("never created")), pending=None)
+        server = await self._find_server(lease)
+        if server is not None:
+            return _adopt_server(lease, server)
+        if not self._may_submit_again(pending):
+            return evolve(lease, note=_("MISTGPU does not show whether it created a server; asking again"))
+        note = _("MISTGPU never listed a server for this order")
+        return evolve(lease.with_state(LeaseState.CANCELLED, note), pending=None)
 
     def make_restart_order(self, lease: Lease, key: str) -> Order:
         return Order(
@@ -242,6 +284,21 @@ class MistgpuProvider(LeaseProvider, SupportsRestart, AssistedRental):
                 if server.machine in known
             )
         )
+
+
+def _format_start(server: wire.ServerRow | None) -> str:
+    return server.started_at.isoformat() if server is not None and server.started_at else ""
+
+
+def _adopt_server(lease: Lease, server: wire.ServerRow) -> Lease:
+    """Return the lease of a server that its order created."""
+    lease = evolve(
+        lease.with_state(LeaseState.PROVISIONING),
+        pending=None,
+        ref=server.id,
+        needs_proof="restart_server" not in lease.provider_data,
+    )
+    return _apply_server_row(lease, server)
 
 
 def _apply_server_row(lease: Lease, server: wire.ServerRow) -> Lease:

@@ -122,10 +122,10 @@ class ChainHistory:
         return self._numbers[digest]
 
 
-def make_hosts(count: int, taken: int, offline: int) -> dict[str, ListedHost]:
-    """Return ``count`` machines: the last ``taken`` are rented by others, the ``offline`` before them are offline."""
+def make_hosts(free: int, taken: int, offline: int) -> dict[str, ListedHost]:
+    """Return ``free`` machines, then ``offline`` that are offline, then ``taken`` that are rented by others."""
     found = {}
-    for index in range(count):
+    for index in range(free + offline + taken):
         gpu, gpus, memory, points, extra, pallet = MODELS[index % len(MODELS)]
         host = ListedHost(
             id=hashlib.sha256(b"host %d" % index).hexdigest(),
@@ -136,9 +136,9 @@ def make_hosts(count: int, taken: int, offline: int) -> dict[str, ListedHost]:
             points=points,
             extra=extra,
         )
-        if index >= count - taken:
+        if index >= free + offline:
             host.taken, host.status = gpus, "rented"
-        elif index >= count - taken - offline:
+        elif index >= free:
             host.status = {"stakerReportOffline": [FIRST_BLOCK, "online"]}
         found[host.id] = host
     return found

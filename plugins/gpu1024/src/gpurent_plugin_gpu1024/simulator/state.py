@@ -50,9 +50,9 @@ class Gpu1024State:
         self.lock = asyncio.Lock()
         taken = int(context.settings.get("taken", "0"))
         self.machines = {}
-        for index in range(context.machine_count):
+        for index in range(context.machine_count + taken):
             model, price, ram = MODELS[index % len(MODELS)]
-            lent = int(index >= context.machine_count - taken)
+            lent = int(index >= context.machine_count)
             machine = GpuHost(f"{index + 1:040x}", model, Decimal(price), ram, taken=lent)
             self.machines[machine.id] = machine
         self.orders: dict[str, ContainerOrder] = {}

@@ -119,9 +119,9 @@ class MistgpuState:
         self.accounts = {name: MistgpuAccount(name, context.settings.get("password", "student-pass"))}
         taken = int(context.settings.get("taken", "1"))
         self.machines = {}
-        for number in range(context.machine_count):
+        for number in range(context.machine_count + taken):
             model, price = MODELS[number % len(MODELS)]
-            user = "somebody" if number >= context.machine_count - taken else ""
+            user = "somebody" if number >= context.machine_count else ""
             self.machines[f"{number + 28:06}"] = RentalMachine(f"{number + 28:06}", model, price, user)
         self.servers: dict[str, RentedServer] = {}
         self.erased_servers: list[RentedServer] = []

@@ -1,0 +1,97 @@
+"""The Store's orders."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+from gpurent.infra.sqlite.database import Database
+
+if TYPE_CHECKING:
+    from gpurent.domain.orders import OrderOutcome, OrderRecord
+
+
+class OrderRows:
+    """Implements `gpurent.ports.store.OrderStore`; a part of `SqliteStore`. ``now`` is the provider's clock."""
+
+    def __init__(self, database: Database, now: Callable[[], datetime]) -> None:
+        self._database = database
+        self._now = now
+
+    def _format_now(self) -> str:
+        return self._now().astimezone(UTC).isoformat()
+
+    def _execute(self, sql: str, *values: object) -> int:
+        with self._database.write_transaction():
+            return self._database.execute(sql, values)
+
+    def open_order(self, order: OrderRecord) -> OrderRecord | None:
+        with self._database.write_transaction():
+            if self.find_order(order.key) is not None:
+                return None
+            claim = "OR (provider = ? AND account = ? AND claim = ? AND claim <> '')"
+            in_the_way = self._query_orders(
+                f"outcome IS NULL AND (lease = ? {claim})",
+                order.lease,
+                order.provider,
+                order.account,
+                order.claim,
+            )
+            if in_the_way:
+                return in_the_way[0]
+            self._database.execute(
+                "INSERT INTO orders (key, lease, trip, provider, account, kind, claim, opened_at)"
+                " VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+                (
+                    order.key,
+                    order.lease,
+                    order.trip,
+                    order.provider,
+                    order.account,
+                    order.kind.value,
+                    order.claim,
+                    self._format_now(),
+                ),
+            )
+            return None
+
+    def end_order(self, key: str, outcome: OrderOutcome) -> None:
+        self._execute(
+            "UPDATE orders SET ended_at = ?, outcome = ? WHERE key = ? AND outcome IS NULL",
+            self._format_now(),
+            outcome.value,
+            key,
+        )
+
+    def find_order(self, key: str) -> OrderRecord | None:
+        return next(iter(self._query_orders("key = ?", key)), None)
+
+    def find_open_order(self, lease_id: str) -> OrderRecord | None:
+        return next(iter(self._query_orders("outcome IS NULL AND lease = ?", lease_id)), None)
+
+    def _query_orders(self, condition: str, *values: str) -> list[OrderRecord]:
+        from gpurent.domain.offer import OrderKind
+        from gpurent.domain.orders import OrderOutcome, OrderRecord
+
+        # ``condition`` is always one of the constants above.
+        rows = self._database.fetch_rows(
+            "SELECT key, lease, trip, provider, account, kind, claim, opened_at, ended_at, outcome FROM orders"  # noqa: S608
+            f" WHERE {condition} ORDER BY opened_at, rowid",
+            *values,
+        )
+        return [
+            OrderRecord(
+                key=row[0],
+                lease=row[1],
+                trip=row[2],
+                provider=row[3],
+                account=row[4],
+                kind=OrderKind(row[5]),
+                claim=row[6],
+                opened_at=datetime.fromisoformat(row[7]),
+                ended_at=datetime.fromisoformat(row[8]) if row[8] else None,
+                outcome=OrderOutcome(row[9]) if row[9] else None,
+            )
+            for row in rows
+        ]

@@ -1,0 +1,82 @@
+"""Proves that a machine is ours before anything is done to it, where the provider takes no key or label of ours."""
+
+from __future__ import annotations
+
+from attrs import evolve, frozen
+
+from gpurent.domain.access import Endpoint
+from gpurent.domain.lease import Lease
+from gpurent.errors import AuthError, ForeignMachine, UnavailableError
+from gpurent.locale import _
+from gpurent.ports.connection import Connector, OpenConnection
+from gpurent.ports.services import SecretStore
+from gpurent.workflow.runtime.leases import LeaseTracker
+
+
+@frozen
+class OwnershipProof:
+    """The proof is a login with the password that was made for this lease's order alone."""
+
+    leases: LeaseTracker
+    connector: Connector
+    secrets: SecretStore
+
+    async def prove_ownership(self, lease: Lease) -> Lease:
+        """Return the lease, proven to be ours; at once if it needs no proof.
+
+        Raises `ForeignMachine` if the machine is somebody else's, and `UnavailableError` while it cannot be asked.
+        """
+        if not lease.needs_proof:
+            return lease
+        if lease.endpoint is None:
+            raise UnavailableError(
+                _("{lease} has no address yet, so it cannot be checked that it is ours").format(
+                    lease=lease.id
+                ),
+                retryable=True,
+                burning=(lease.id,),
+            )
+        connection = await self.open_connection(lease, lease.endpoint)
+        await connection.close()
+        return self.leases.get_lease(lease.id)
+
+    async def open_connection(self, lease: Lease, endpoint: Endpoint) -> OpenConnection:
+        """Connect to the lease's machine; one that needs a proof is proven by it. Raises `ForeignMachine`."""
+        password = self.secrets.get_vault(lease.provider).get(lease.password_ref)
+        if not lease.needs_proof:
+            return await self.connector.open_connection(lease.id, endpoint, password)
+        await self._reject_known_machine(lease, endpoint)
+        try:
+            connection = await self.connector.open_connection(lease.id, endpoint, password)
+        except AuthError:
+            raise self._make_error(lease) from None
+        self.leases.update_lease(lease.id, lambda seen: evolve(seen, needs_proof=False))
+        return connection
+
+    async def _reject_known_machine(self, lease: Lease, endpoint: Endpoint) -> None:
+        """Raise `ForeignMachine`, before the password is sent, if another lease has pinned this host key."""
+        others = {
+            pinned[0]
+            for other in self.leases.list_leases()
+            if other.id != lease.id and other.endpoint is not None
+            if (pinned := self.connector.find_pinned_host_key(other.id, other.endpoint)) is not None
+        }
+        if not others:
+            return
+        await self.connector.pin_host_key(lease.id, endpoint)
+        shown = self.connector.find_pinned_host_key(lease.id, endpoint)
+        if shown is not None and shown[0] in others:
+            raise self._make_error(lease)
+
+    def _make_error(self, lease: Lease) -> ForeignMachine:
+        self.connector.delete_host_key(lease.id)
+        return ForeignMachine(
+            _("the new machine {ref} at {provider} rejects the password of this order").format(
+                ref=lease.ref, provider=lease.provider
+            ),
+            hint=_(
+                "It may be somebody else's, so it is neither used nor shut down. Look at the provider's page. If it is"
+                " not yours: gpurent release {lease} --confirmed"
+            ).format(lease=lease.id),
+            burning=(lease.id,),
+        )

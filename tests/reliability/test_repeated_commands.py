@@ -1,0 +1,213 @@
+"""The user repeats a command, looks in between, or starts a second one; the simulators' books are the judge."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from gpurent.composition.application import Application
+from gpurent.domain.events import EventKind
+from gpurent.domain.evidence import Absent
+from gpurent.domain.lease import Lease, LeaseState
+from gpurent.domain.offer import OrderKind, Requirements
+from gpurent.domain.orders import OrderOutcome
+from gpurent.domain.trip import JobSpec, ResultsSpec, TripLimits, TripSpec, UploadSpec
+from gpurent.errors import LeaseError, MoneyError, SoldOut
+from gpurent.workflow.runtime.leases import LeaseTracker
+from tests.workflow.trip_sandbox import ScriptedUser, TripSandbox, trip_sandbox
+
+DAY = timedelta(days=1)
+
+
+class Killed(BaseException):
+    """The process ends here: no clean-up of ours runs."""
+
+
+def make_spec(root: Path, number: int = 0, provider: str = "mistgpu") -> TripSpec:
+    folder = root / f"project{number}"
+    folder.mkdir(exist_ok=True)
+    (folder / "train.py").write_text(f"open('out.txt', 'w').write('{number}')")
+    return TripSpec(
+        upload=UploadSpec(folder=str(folder)),
+        job=JobSpec(command=("train.py",)),
+        results=ResultsSpec(paths=("out.txt",)),
+        provider=provider,
+        limits=TripLimits(term=DAY if provider == "1024gpu" else None),
+    )
+
+
+async def log_in_at_mistgpu(sandbox: TripSandbox, yuan: str = "100") -> None:
+    async with sandbox.open_application() as application:
+        await application.account_commands.log_in(
+            "mistgpu", {"username": "student", "password": "student-pass"}
+        )
+        await sandbox.top_up_mistgpu(application, yuan)
+
+
+async def rent_at_1024gpu(sandbox: TripSandbox, application: Application) -> str:
+    await application.account_commands.log_in("1024gpu", {})
+    await sandbox.add_dbc(application, "90000")
+    spec = TripSpec(provider="1024gpu", requirements=Requirements(gpu="2080Ti"), limits=TripLimits(term=DAY))
+    return (await application.trips.rent(spec)).id
+
+
+async def run_in_own_process(sandbox: TripSandbox, spec: TripSpec) -> int | BaseException:
+    async with sandbox.open_application() as application:
+        try:
+            return (await application.trips.run(spec)).exit_code or 0
+        except (LeaseError, MoneyError) as error:
+            return error
+
+
+@pytest.mark.parametrize(("machines", "trips"), [(3, 2), (2, 4)])
+async def test_trips_at_once_take_no_machine_of_each_other(machines: int, trips: int, tmp_path: Path) -> None:
+    async with trip_sandbox(tmp_path, machines=machines, speed=60) as sandbox:
+        await log_in_at_mistgpu(sandbox)
+        specs = [make_spec(tmp_path, number) for number in range(trips)]
+        ends = await asyncio.gather(*(run_in_own_process(sandbox, spec) for spec in specs))
+        failed = [end for end in ends if end != 0]
+        # A machine that is given back early is free for another trip, so more may succeed.
+        assert len(failed) <= max(0, trips - machines)
+        for number, end in enumerate(ends):
+            result = tmp_path / f"project{number}" / "out.txt"
+            assert result.exists() == (end == 0)
+            if end == 0:
+                assert result.read_text() == str(number)
+        assert all(isinstance(end, SoldOut) for end in failed), failed
+        assert list(sandbox.cloud.burning()) == []
+
+
+async def test_the_looser_of_a_claim_takes_the_next_offer(tmp_path: Path) -> None:
+    async with trip_sandbox(tmp_path, machines=3) as sandbox:
+        await log_in_at_mistgpu(sandbox)
+        user = ScriptedUser()
+        async with sandbox.open_application(user) as application, sandbox.open_application() as other:
+            spec = TripSpec(provider="mistgpu")
+            first, second = await asyncio.gather(application.trips.rent(spec), other.trips.rent(spec))
+            assert first.offer.key != second.offer.key
+            assert len(list(sandbox.cloud.burning())) == 2
+            for lease in (first, second):
+                await application.releases.release_lease(lease.id)
+        assert list(sandbox.cloud.burning()) == []
+
+
+@pytest.mark.parametrize("kill_at", ["leg0.pay", "leg0.confirm"])
+async def test_a_renewal_typed_again_is_paid_once(kill_at: str, tmp_path: Path) -> None:
+    async with trip_sandbox(tmp_path) as sandbox:
+        async with sandbox.open_application() as application:
+            lease_id = await rent_at_1024gpu(sandbox, application)
+            ends = application.leases.get_lease(lease_id).expires_at
+            store = application.store
+            record = store.record_step
+
+            def record_or_die(trip_id: str, step: str, value: object) -> None:
+                if step == kill_at and store.find_order(f"{trip_id}-renew"):
+                    raise Killed
+                record(trip_id, step, value)
+
+            store.record_step = record_or_die  # type: ignore[method-assign]
+            with pytest.raises(Killed):
+                await application.lease_changes.renew(lease_id, timedelta(hours=1))
+        async with sandbox.open_application() as application:
+            unfinished = application.store.find_open_order(lease_id)
+            expected = 1
+            if kill_at == "leg0.pay":
+                assert unfinished is not None
+                with pytest.raises(LeaseError, match="unfinished order") as caught:
+                    await application.lease_changes.renew(lease_id, timedelta(hours=2))
+                assert unfinished.trip in caught.value.hint
+            else:
+                assert unfinished is None, "the provider has counted it, so this is another one"
+                expected = 2
+            renewed = await application.lease_changes.renew(lease_id, timedelta(hours=1))
+            assert ends is not None
+            assert renewed.expires_at == ends + expected * timedelta(hours=1)
+            kinds = [line.kind for line in sandbox.cloud.ledgers()["1024gpu"]]
+            assert kinds.count("renewal") == expected
+            await application.releases.release_lease(lease_id)
+        assert list(sandbox.cloud.burning()) == []
+
+
+async def test_a_metered_price_that_rose_is_not_paid_without_a_question(tmp_path: Path) -> None:
+    user = ScriptedUser()
+    async with trip_sandbox(tmp_path) as sandbox:
+        await log_in_at_mistgpu(sandbox)
+
+        def raise_prices(event: object) -> None:
+            if getattr(event, "step", "") == "leg0.reserve":
+                for machine in sandbox.get_simulator_state("mistgpu").machines.values():
+                    machine.price = machine.price * 3 // 2
+
+        user.watchers.append(raise_prices)
+        async with sandbox.open_application(user) as application:
+            with pytest.raises(MoneyError, match=r"more than the .* of the quote"):
+                await application.trips.rent(TripSpec(provider="mistgpu"))
+            assert list(sandbox.cloud.burning()) == []
+            (lease,) = application.store.list_leases()
+            assert lease.state is LeaseState.CANCELLED
+            assert application.store.find_open_order(lease.id) is None
+            user.confirms = True
+            rented = await application.trips.rent(TripSpec(provider="mistgpu"))
+            await application.releases.release_lease(rented.id)
+            order = application.store.find_order(rented.completed_orders[0])
+            assert order is not None
+            assert order.outcome is OrderOutcome.COMPLETED
+
+
+async def test_a_look_in_the_middle_of_a_switch_keeps_the_gpu_machine_known(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Killed right after the provider switched to the GPU; then the user looks, and releases."""
+    user = ScriptedUser()
+    async with trip_sandbox(tmp_path) as sandbox:
+        async with sandbox.open_application(user) as application:
+            await application.account_commands.log_in("1024gpu", {})
+            await sandbox.add_dbc(application, "90000")
+            apply = LeaseTracker.apply_answer
+
+            async def apply_or_die(self: LeaseTracker, asked: Lease, answer: Lease | Absent) -> Lease:
+                is_switched = isinstance(answer, Lease) and answer.pending is None
+                if is_switched and asked.pending is not None and asked.pending.kind is OrderKind.SWITCH:
+                    raise Killed
+                return await apply(self, asked, answer)
+
+            monkeypatch.setattr(LeaseTracker, "apply_answer", apply_or_die)
+            with pytest.raises(Killed):
+                await application.trips.run(make_spec(tmp_path, provider="1024gpu"))
+            monkeypatch.undo()
+        async with sandbox.open_application(user) as application:
+            (before,) = application.store.list_leases()
+            (seen,) = await application.leases.list_refreshed_leases()
+            assert seen.ref != before.ref, "it follows the order that took the old one's place"
+            assert seen.offer.hardware.gpus == 1
+            assert seen.completed_orders[-1].endswith("-main")
+            await application.releases.release_lease(seen.id)
+        assert list(sandbox.cloud.burning()) == []
+        assert EventKind.RELEASED in user.event_kinds()
+
+
+async def test_a_restart_killed_after_its_effect_is_released_as_what_it_is(tmp_path: Path) -> None:
+    async with trip_sandbox(tmp_path) as sandbox:
+        await log_in_at_mistgpu(sandbox)
+        async with sandbox.open_application() as application:
+            lease = await application.trips.rent(TripSpec(provider="mistgpu"))
+            await application.releases.release_lease(lease.id)
+            store = application.store
+
+            def die(before: Lease, after: Lease) -> bool:
+                raise Killed
+
+            store.swap_lease = die  # type: ignore[method-assign]
+            with pytest.raises(Killed):
+                await application.lease_changes.restart(lease.id)
+        assert len(list(sandbox.cloud.burning())) == 1
+        async with sandbox.open_application() as application:
+            (again,) = application.store.list_open_leases()
+            await application.releases.release_lease(again.id)
+            released = application.leases.get_lease(again.id)
+            assert released.state is LeaseState.KEPT, "it was created, so it is not cancelled"
+            await application.releases.release_lease(again.id)
+        assert list(sandbox.cloud.burning()) == []
