@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime, timedelta
+from operator import attrgetter
 
 import pytest
 from attrs import evolve
@@ -106,13 +107,13 @@ def test_kept_files_are_gone_after_their_time_and_two_answers() -> None:
     assert look_twice(later).state is LeaseState.KEPT
 
 
-@pytest.mark.parametrize("over", sorted(OVER_STATES, key=lambda state: state.value))
+@pytest.mark.parametrize("over", sorted(OVER_STATES, key=attrgetter("value")))
 def test_an_end_is_revised_when_the_lease_is_seen_alive(over: LeaseState) -> None:
     ended = evolve(READY, state=over)
     assert apply_answer(ended, ended.with_state(LeaseState.READY), NOW).state is LeaseState.READY
 
 
-@pytest.mark.parametrize("over", sorted(OVER_STATES, key=lambda state: state.value))
+@pytest.mark.parametrize("over", sorted(OVER_STATES, key=attrgetter("value")))
 def test_absence_changes_no_end(over: LeaseState) -> None:
     assert look_twice(evolve(READY, state=over)).state is over
 
