@@ -70,7 +70,7 @@ _KNOWN_PROBLEMS = (
         r"|CUDA_ERROR_SYSTEM_DRIVER_MISMATCH|kernel version \S+ does not match DSO version",
         N_("the driver was replaced while in use: its kernel module and its libraries have different "
            "versions"),
-        N_("Restart the machine: gpurent release, then gpurent restart if its files are kept. "
+        N_("Restart the machine: gpurent release LEASE, then: gpurent restart LEASE, if its files are kept. "
            "Otherwise rent another one."),
     ),
     KnownProblem("driver-gone", "driver",

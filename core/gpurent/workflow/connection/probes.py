@@ -59,7 +59,7 @@ class MachineFactsReader:
             raise RemoteError(
                 _("the machine did not report its hardware and software"),
                 detail=ran.stderr[:300],
-                hint=_("Check it yourself: gpurent ssh"),
+                hint=_("Look at it yourself, with its SSH command or: gpurent ssh LEASE"),
             )
         return machine_facts.parse_facts(ran.stdout, self.clock.now(), data)
 

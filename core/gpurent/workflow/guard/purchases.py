@@ -71,7 +71,9 @@ class LeaseRenewals:
                 _("it is unclear whether the renewal of {lease} was paid; it is not retried").format(
                     lease=lease.id
                 ),
-                hint=_("Check the provider's page, then: gpurent renew {lease}").format(lease=lease.id),
+                hint=_("Check the provider's page, then: gpurent renew {lease} --for 1h").format(
+                    lease=lease.id
+                ),
                 spent=Spent.UNKNOWN,
             )
         return record

@@ -120,7 +120,9 @@ def _release_required(lease: Lease, message: str) -> InputRequired:
 def _no_orders_error() -> LeaseError:
     return LeaseError(
         _("adopted machines are not ordered through gpurent"),
-        hint=_("Rent on the provider's page, then: gpurent adopt"),
+        hint=_(
+            'Rent on the provider\'s page, then: gpurent adopt --provider PROVIDER "ssh USER@HOST -p PORT"'
+        ),
     )
 
 

@@ -182,16 +182,18 @@ class Gpu1024Client:
             _("1024GPU rejected the code for the {what} of order {ref}: {why}").format(
                 what=what, ref=ref, why=quote_reason(why)
             ),
-            hint=_make_hint(action),
+            hint=_make_hint(action, lease_id),
             spent=Spent.YES if action.is_burning else Spent.UNKNOWN,
             burning=(lease_id,) if action.is_burning else (),
             retryable=True,
         )
 
 
-def _make_hint(action: MailCodeAction) -> str:
+def _make_hint(action: MailCodeAction, lease_id: str) -> str:
     if action.is_burning:
-        return _("The container still runs on prepaid time. Try again: gpurent release")
+        return _("The container still runs on prepaid time. Try again: gpurent release {lease}").format(
+            lease=lease_id
+        )
     if action.kind == "cancel":
         return _("The order is unpaid; 1024GPU cancels unpaid orders after a few minutes.")
-    return _("1024GPU still holds the payment. Try again: gpurent release")
+    return _("1024GPU still holds the payment. Try again: gpurent release {lease}").format(lease=lease_id)

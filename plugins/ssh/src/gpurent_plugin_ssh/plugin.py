@@ -23,7 +23,7 @@ def gpurent_register_lease() -> Sequence[LeaseEntry]:
     return [
         LeaseEntry(
             name="ssh",
-            summary=_("any machine that you can reach over SSH: gpurent adopt"),
+            summary=_("any machine that you can reach over SSH (gpurent adopt)"),
             build=_build_provider,
             profile=MachineProfile(user="root"),
             overview={

@@ -195,7 +195,7 @@ def _format_description(data: dict[str, Any]) -> str:
     if data["prefix"]:
         told = _(
             "Every name starts with {prefix}: saved from a wrapped model. To remove the prefix: "
-            "gpurent checkpoint unwrap"
+            "gpurent checkpoint unwrap FILE"
         )
         lines.append(told.format(prefix=data["prefix"]))
     return "\n".join(lines)
