@@ -9,8 +9,8 @@ import pytest
 
 from gpurent.domain.events import EventKind
 from gpurent.domain.trip import JobSpec, ResultsSpec, TripSpec, UploadSpec
-from gpurent.testing.sandbox.fault_plan import FaultPlan
-from tests.workflow.trip_sandbox import ScriptedUser, proxied_simulators, trip_sandbox
+from gpurent.testing.sandbox.service_faults import ServiceFault
+from tests.workflow.trip_sandbox import ScriptedUser, trip_sandbox
 
 # An embedded machine sees this computer's files: the test tells the job when to end.
 JOB = """
@@ -21,34 +21,24 @@ pathlib.Path("out.txt").write_text("done")
 """
 
 
-def make_response(status: str, body: str = "", *headers: str) -> bytes:
-    lines = (f"HTTP/1.1 {status}", "Connection: close", f"Content-Length: {len(body.encode())}", *headers)
-    return ("\r\n".join(lines) + "\r\n\r\n" + body).encode()
-
-
-ODD_RESPONSES = {
-    "rate-limited": make_response("429 Too Many Requests", "", "Retry-After: 120"),
-    "server-error": make_response("502 Bad Gateway", "<html>nginx</html>"),
-    "maintenance-page": make_response(
-        "200 OK", "<html><body>系统维护中</body></html>", "Content-Type: text/html"
-    ),
-    "another-refusal": make_response("403 Forbidden", "blocked by a firewall"),
-    "another-shape": make_response("200 OK", '{"code": 0}', "Content-Type: application/json"),
-    "empty": make_response("200 OK"),
+ODD_ANSWERS = {
+    "rate-limited": ServiceFault(service="mistgpu", status=429, headers=[("Retry-After", "120")]),
+    "server-error": ServiceFault(service="mistgpu", status=502, body="<html>nginx</html>"),
+    "maintenance-page": ServiceFault(service="mistgpu", body="<html><body>系统维护中</body></html>"),
+    "another-refusal": ServiceFault(service="mistgpu", status=403, body="blocked by a firewall"),
+    "another-shape": ServiceFault(service="mistgpu", body='{"code": 0}'),
+    "empty": ServiceFault(service="mistgpu", body=""),
 }
 
 
-@pytest.mark.parametrize("name", ODD_RESPONSES)
+@pytest.mark.parametrize("name", ODD_ANSWERS)
 async def test_an_odd_answer_while_the_job_runs(name: str, tmp_path: Path) -> None:
     folder = tmp_path / "project"
     folder.mkdir()
     signal = tmp_path / "go-on"
     (folder / "train.py").write_text(JOB.format(signal=str(signal)))
     user = ScriptedUser()
-    async with (
-        trip_sandbox(tmp_path, speed=600) as sandbox,
-        proxied_simulators(sandbox, "mistgpu") as proxies,
-    ):
+    async with trip_sandbox(tmp_path, speed=600) as sandbox:
         async with sandbox.open_application(user) as application:
             await application.account_commands.log_in(
                 "mistgpu", {"username": "student", "password": "student-pass"}
@@ -65,12 +55,13 @@ async def test_an_odd_answer_while_the_job_runs(name: str, tmp_path: Path) -> No
                 )
             )
             await user.wait_for_event(EventKind.JOB_STARTED)
-            proxies["mistgpu"].plan = FaultPlan(http_fault="replace_response", response=ODD_RESPONSES[name])
+            fault = await sandbox.cloud.faults.add(ODD_ANSWERS[name])
             await user.wait_for_event(EventKind.WARNING)
             await asyncio.sleep(1)  # ten minutes there: it is asked again and again
             assert not running.done()
             assert len(list(sandbox.cloud.burning())) == 1
-            proxies["mistgpu"].plan = FaultPlan()
+            assert fault.applied > 0
+            await sandbox.cloud.faults.clear()
             signal.touch()
             end = await running
         assert end.exit_code == 0

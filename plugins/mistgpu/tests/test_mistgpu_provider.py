@@ -22,8 +22,7 @@ from gpurent.api import (
     Spent,
     UnavailableError,
 )
-from gpurent.testing.sandbox.fault_plan import FaultPlan
-from gpurent.testing.sandbox.fault_proxy import FaultProxy
+from gpurent.testing.sandbox.service_faults import ServiceFault
 from plugins.mistgpu.tests.mistgpu_harness import NAME, USER, MistgpuHarness, mistgpu_harness
 
 
@@ -47,18 +46,13 @@ async def test_a_lease_from_rent_to_bill(harness: MistgpuHarness) -> None:
 
 async def test_a_lost_answer_to_create_makes_one_server_only(harness: MistgpuHarness) -> None:
     lease = await harness.reserve_lease()
-    port = int(harness.url.rpartition(":")[2])
-    async with FaultProxy("127.0.0.1", port) as proxy:
-        proxy.plan = FaultPlan(
-            http_fault="lose_response",
-            matches_request=lambda line: line.startswith(b"POST /create/"),
-            times=1,
-        )
-        harness.user.config[NAME]["url"] = f"http://127.0.0.1:{proxy.port}"
-        with pytest.raises(UnavailableError) as caught:
-            await harness.provider.confirm_lease(lease, harness.make_zero_payment())
-        assert caught.value.spent is Spent.UNKNOWN
-    harness.user.config[NAME]["url"] = harness.url
+    faults = harness.sandbox.simulators.faults
+    await faults.add(
+        ServiceFault(service=NAME, method="POST", path="/create/*", lose=True, after=True, times=1)
+    )
+    with pytest.raises(UnavailableError) as caught:
+        await harness.provider.confirm_lease(lease, harness.make_zero_payment())
+    assert caught.value.spent is Spent.UNKNOWN
     assert len(harness.machines.booted) == 1
     again = await harness.confirm_after_lost_response(lease)
     assert again.needs_proof, "it was recognised by elimination"

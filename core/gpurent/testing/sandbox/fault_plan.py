@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Literal
 
 from attrs import frozen
@@ -12,8 +11,8 @@ from attrs import frozen
 class FaultPlan:
     """The faults to apply; none by default.
 
-    Bytes are counted from the moment the plan is set; ``times`` limits how often its cut or its HTTP fault occurs
-    (None: always), so that a client's next try can succeed.
+    Bytes are counted from the moment the plan is set; ``times`` limits how often its cut occurs (None: always),
+    so that a client's next try can succeed.
     """
 
     cut_upload_after: int | None = None
@@ -29,10 +28,4 @@ class FaultPlan:
     """Bytes per second, for each direction of each connection."""
     refuse: bool = False
     """Refuse new connections; open ones continue."""
-    http_fault: Literal["", "lose_response", "replace_response"] = ""
-    """The request takes effect at the target; the response is lost with the connection, or replaced."""
-    response: bytes = b"HTTP/1.1 500 Internal Server Error\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
-    """The whole response that replaces the target's; the connection is closed after it."""
-    matches_request: Callable[[bytes], bool] = lambda request_line: True
-    """Which requests ``http_fault`` applies to, by request line: ``b"POST /orders HTTP/1.1"``."""
     times: int | None = None

@@ -1,14 +1,13 @@
-"""A TCP proxy that injects faults between a client and a machine or a simulator."""
+"""A TCP proxy that injects faults between a client and a machine or a simulator, whatever they say to each other."""
 
 import asyncio
 import socket
 import struct
-import sys
 from types import TracebackType
 from typing import Literal, Self
 
 from gpurent.testing.sandbox.fault_plan import FaultPlan
-from gpurent.testing.sandbox.local_ports import HOST, bind_listener
+from gpurent.testing.sandbox.local_ports import HOST, bind_listener, stop_listening
 
 CHUNK_BYTES = 256 * 1024
 QUEUED_CHUNKS = 64
@@ -118,8 +117,7 @@ class FaultProxy:
         self._accepting.cancel()
         self._accepting = None
         _remove_from_loop(self._listener)
-        if sys.platform == "linux":  # stops listening but keeps the port; listen() works again later
-            self._listener.shutdown(socket.SHUT_RDWR)
+        stop_listening(self._listener)
 
     async def _accept(self) -> None:
         loop = asyncio.get_running_loop()
@@ -148,7 +146,6 @@ class _ProxyConnection:
     def __init__(self, proxy: FaultProxy, client: socket.socket) -> None:
         self.proxy = proxy
         self.task: asyncio.Task[None] | None = None
-        self.request_line = b""
         self.is_stalled = False
         self._sockets = [client]
         self._flows: list[_Flow] = []
@@ -186,19 +183,6 @@ class _ProxyConnection:
         if self.is_stalled:
             await asyncio.Event().wait()
         return await self.proxy.wait_until_flowing()
-
-    def record_request(self, data: bytes) -> None:
-        """Remember the request line: the first bytes after a response (HTTP/1.1 without pipelining)."""
-        if not self.request_line:
-            self.request_line = data.split(b"\r\n", 1)[0]
-
-    def next_http_fault(self) -> str:
-        """Return the fault for the response that begins now; empty for none."""
-        line, self.request_line = self.request_line, b""
-        plan = self.proxy.plan
-        if line and plan.http_fault and plan.matches_request(line) and self.proxy.use_fault():
-            return plan.http_fault
-        return ""
 
     def close(self, mode: Literal["reset", "close"]) -> None:
         """Close both sides; a reset discards data in flight. Idempotent."""
@@ -245,10 +229,6 @@ class _Flow:
             if not data:
                 self._sink.shutdown(socket.SHUT_WR)
                 return
-            if self._is_upload:
-                self._connection.record_request(data)
-            elif fault := self._connection.next_http_fault():
-                await self._apply_http_fault(fault)
             await self._forward(data)
 
     async def _forward(self, data: bytes) -> None:
@@ -289,14 +269,6 @@ class _Flow:
             self._connection.is_stalled = True
             await self._connection.wait_until_flowing()
         self._connection.close("close" if plan.cut_mode == "close" else "reset")
-        raise ConnectionResetError
-
-    async def _apply_http_fault(self, fault: str) -> None:
-        if fault == "replace_response":
-            await asyncio.get_running_loop().sock_sendall(self._sink, self._proxy.plan.response)
-            self._connection.close("close")
-        else:
-            self._connection.close("reset")
         raise ConnectionResetError
 
 

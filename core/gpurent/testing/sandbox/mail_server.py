@@ -13,7 +13,9 @@ from email.policy import SMTP
 from email.utils import format_datetime, make_msgid
 from typing import Any
 
-from gpurent.testing.sandbox.local_ports import find_free_port
+from gpurent.testing.sandbox.local_ports import HOST, find_free_port
+from gpurent.testing.sandbox.service_faults import ServiceFaults
+from gpurent.testing.sandbox.service_faults.mail_gate import MailFaultGate
 
 ADDRESS = "student@sandbox.example"
 
@@ -21,9 +23,12 @@ ADDRESS = "student@sandbox.example"
 class MailServer:
     """A mailbox at `ADDRESS`, and more on demand; mail to any other address is dropped."""
 
-    def __init__(self) -> None:
-        self.host = "127.0.0.1"
+    def __init__(self, faults: ServiceFaults | None = None) -> None:
+        self.host = HOST
         self.port = 0
+        """The port for clients, whose commands may meet ``faults``."""
+        self._faults = faults or ServiceFaults()
+        self._server_port = 0
         self._passwords: dict[str, str] = {}
         self._stack = AsyncExitStack()
         self._backend: Any = None
@@ -47,10 +52,10 @@ class MailServer:
         from pymap.imap import IMAPService
         from pysasl.hashing import BuiltinHash
 
-        self.port = port or find_free_port()
+        self._server_port = find_free_port()
         args = Namespace(
             host=self.host,
-            port=self.port,
+            port=self._server_port,
             cert=None,
             key=None,
             tls=False,
@@ -67,6 +72,9 @@ class MailServer:
         config.apply_context()
         await self._backend.start(self._stack)
         await IMAPService(self._backend, config).start(self._stack)
+        gate = await MailFaultGate(self._faults, self._server_port, port).start()
+        self._stack.push_async_callback(gate.close)
+        self.port = gate.port
 
     async def close(self) -> None:
         await self._stack.aclose()
@@ -89,7 +97,7 @@ class MailServer:
             await asyncio.to_thread(self._append, to.lower(), raw, at or datetime.now(UTC))
 
     def _append(self, to: str, raw: bytes, at: datetime) -> None:
-        with imaplib.IMAP4(self.host, self.port, timeout=60) as client:
+        with imaplib.IMAP4(self.host, self._server_port, timeout=60) as client:
             client.login(to, self._passwords[to])
             kind, answer = client.append("INBOX", "", imaplib.Time2Internaldate(at), raw)
             if kind != "OK":

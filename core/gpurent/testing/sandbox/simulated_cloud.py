@@ -20,6 +20,7 @@ from gpurent.testing.sandbox.clock import SandboxClock
 from gpurent.testing.sandbox.machines.driver_selection import select_driver
 from gpurent.testing.sandbox.machines.model import BootedMachine, DriverName, MachineDriver, MachineSpec
 from gpurent.testing.sandbox.mail_server import ADDRESS, MailServer
+from gpurent.testing.sandbox.service_faults import ServiceFaults
 from gpurent.testing.sandbox.simulators import RunningSimulators
 from gpurent.workflow.runtime.settings import environment_variable_name
 
@@ -89,7 +90,8 @@ class SimulatedCloud:
         self.options = options
         self.registry = registry
         self.clock = SandboxClock(root / "clock.json", options.speed)
-        self.mail = MailServer()
+        self.faults = ServiceFaults()
+        self.mail = MailServer(self.faults)
         self.driver: MachineDriver
         self.simulators: RunningSimulators
         self._ticker: asyncio.Task[None] | None = None
@@ -107,6 +109,7 @@ class SimulatedCloud:
             send_mail=self._send_mail,
             machine_count=self.options.machines,
             settings=self.options.settings,
+            faults=self.faults,
         )
         await self.simulators.start()
         self._ticker = asyncio.create_task(self._tick_forever())

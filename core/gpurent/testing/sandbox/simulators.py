@@ -20,6 +20,8 @@ from gpurent.roles.simulator import (
     SimulatorLedgerEntry,
     SupportsManualRental,
 )
+from gpurent.testing.sandbox.service_faults import ServiceFaults
+from gpurent.testing.sandbox.service_faults.http_gate import HttpFaultGate
 from gpurent.testing.sandbox.web_server import WebServer
 
 S = TypeVar("S")
@@ -41,6 +43,7 @@ class RunningSimulators:
     keep_alive: int = 5
     urls: dict[str, str] = field(factory=dict)
     simulators: dict[str, ProviderSimulator] = field(factory=dict)
+    faults: ServiceFaults = field(factory=ServiceFaults)
     _servers: list[WebServer] = field(factory=list)
 
     def __attrs_post_init__(self) -> None:
@@ -64,12 +67,15 @@ class RunningSimulators:
 
     async def start(self) -> None:
         for name, simulator in self.simulators.items():
-            server = WebServer(simulator.get_app(), keep_alive=self.keep_alive)
+            gate = HttpFaultGate(simulator.get_app(), name, self.faults, self.clock)
+            server = WebServer(gate, keep_alive=self.keep_alive)
+            self.faults.register_service(name, server.set_refusing)
             self.urls[name] = server.url
             self._servers.append(server)
         await asyncio.gather(*(server.start() for server in self._servers))
 
     async def close(self) -> None:
+        await self.faults.clear()  # ends the calls that are held
         await asyncio.gather(*(server.close() for server in self._servers))
 
     def get_simulator(self, name: str, kind: type[S]) -> S:
