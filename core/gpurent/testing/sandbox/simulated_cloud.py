@@ -17,6 +17,7 @@ from gpurent.infra.registry.registry import EntryPointRegistry
 from gpurent.roles.entries import SimulatorEntry
 from gpurent.roles.simulator import ProviderSimulator, SimulatorLedgerEntry, SupportsManualRental
 from gpurent.testing.sandbox.clock import SandboxClock
+from gpurent.testing.sandbox.machine_levers import MachineLevers
 from gpurent.testing.sandbox.machines.driver_selection import select_driver
 from gpurent.testing.sandbox.machines.model import BootedMachine, DriverName, MachineDriver, MachineSpec
 from gpurent.testing.sandbox.mail_server import ADDRESS, MailServer
@@ -155,6 +156,10 @@ class SimulatedCloud:
 
     def get_manual_rental(self, simulator: str) -> SupportsManualRental:
         return self.simulators.get_manual_rental(simulator)
+
+    @property
+    def machine_levers(self) -> MachineLevers:
+        return MachineLevers(self.driver)
 
     async def cut_connections(self) -> int:
         """Cut every SSH connection at once and return how many there were."""

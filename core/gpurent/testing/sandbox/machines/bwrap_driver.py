@@ -4,9 +4,13 @@ import asyncio
 import contextlib
 import json
 import os
+import re
 import signal
 import subprocess
+from pathlib import Path
 
+from gpurent.errors import UsageError
+from gpurent.locale import _
 from gpurent.testing.load_timeouts import wait_within
 from gpurent.testing.sandbox.local_ports import find_free_port
 from gpurent.testing.sandbox.machines import memory_disk
@@ -55,7 +59,7 @@ class BwrapDriver(DriverBase):
         write_shell_profiles(disk.home, spec, programs.path_variable)
         write_home_scripts(spec.stop_scripts, disk.home, STOP_PIPE)
         write_program(context.runtime_folder / "stop", make_stop_script(STOP_PIPE))
-        for _ in range(_ATTEMPTS):
+        for _attempt in range(_ATTEMPTS):
             body = _BwrapInstance(context, programs)
             try:
                 await body.start()
@@ -78,6 +82,7 @@ class _BwrapInstance(MachineInstance):
         self._programs = programs
         self._log = context.runtime_folder / "sshd.log"
         self._init_pid = 0  # the host's pid of the namespace's process 1
+        self._sshd_pid = 0
         self._saved = context.spec.disk_bytes is None
 
     async def start(self) -> None:
@@ -105,6 +110,7 @@ class _BwrapInstance(MachineInstance):
         self._watch = asyncio.create_task(self._watch_status())
         try:
             await wait_within(_TIMEOUT, self._wait_until_listening())
+            self._sshd_pid = list_descendants(self._init_pid)[0]
         except TimeoutError:
             await self._raise_boot_error(BootFailed)
         except BaseException:
@@ -120,6 +126,41 @@ class _BwrapInstance(MachineInstance):
 
     def freeze(self, frozen: bool) -> None:
         signal_tree(self._process.pid, signal.SIGSTOP if frozen else signal.SIGCONT)
+
+    async def reload_host_key(self) -> None:
+        await self._reload_sshd()
+
+    async def show_visible_programs(self) -> None:
+        path = self._programs.visible_path
+        config = self._context.runtime_folder / "etc" / "ssh" / "sshd_config"
+        text = re.sub(r"SetEnv PATH=\S+", f"SetEnv PATH={path}", config.read_text())
+        config.write_text(text)  # mounted inside by itself: it must stay the same file
+        write_shell_profiles(self._get_root(self.home), self._context.spec, path)
+        await self._reload_sshd()
+
+    async def fill_disk(self, full: bool) -> None:
+        if self._context.spec.disk_bytes is None:
+            raise UsageError(
+                _("the disk of this machine has no size of its own, so it cannot be filled"),
+                hint=_(
+                    "Start the sandbox with a size: gpurent sandbox up --set SIMULATOR.disk_bytes=50000000"
+                ),
+            )
+        for folder in (self.home, "/data"):
+            (memory_disk.fill_folder if full else memory_disk.free_folder)(self._get_root(folder))
+
+    def _get_root(self, folder: str) -> Path:
+        """Return where the host sees a folder of the machine."""
+        return Path(f"/proc/{self._init_pid}/root{folder}")
+
+    async def _reload_sshd(self) -> None:
+        """Let sshd read its settings and host key again; open connections stay."""
+        starts = self._count_starts()
+        os.kill(self._sshd_pid, signal.SIGHUP)
+        await wait_within(_TIMEOUT, self._wait_until_listening(starts + 1))
+
+    def _count_starts(self) -> int:
+        return self._log.read_bytes().count(b"Server listening")
 
     def list_processes(self) -> list[int]:
         return [] if self.ended.is_set() else [self._process.pid, *list_descendants(self._process.pid)]
@@ -147,8 +188,8 @@ class _BwrapInstance(MachineInstance):
         self._status.close()
         self.ended.set()
 
-    async def _wait_until_listening(self) -> None:
-        while b"Server listening" not in self._log.read_bytes():
+    async def _wait_until_listening(self, starts: int = 1) -> None:
+        while self._count_starts() < starts:
             if self.ended.is_set():
                 await self._raise_boot_error(BootFailed)
             await asyncio.sleep(_POLL_SECONDS)

@@ -5,12 +5,15 @@ import logging
 from abc import ABC, abstractmethod
 from pathlib import Path
 
-from attrs import define, frozen
+from attrs import define, evolve, frozen
 
+from gpurent.errors import UsageError
+from gpurent.locale import _
 from gpurent.testing.sandbox.fault_proxy import FaultProxy
 from gpurent.testing.sandbox.machines.disks import Disk, DiskStore, remove_tree
-from gpurent.testing.sandbox.machines.host_keys import ensure_host_key
+from gpurent.testing.sandbox.machines.host_keys import ensure_host_key, make_host_key
 from gpurent.testing.sandbox.machines.model import BootedMachine, MachineDriver, MachineSpec, StopCallback
+from gpurent.testing.sandbox.machines.programs import hide_program, make_visible_folder, show_program
 from gpurent.testing.sandbox.machines.runtime_folders import RuntimeFolders
 from gpurent.testing.sandbox.machines.stop_scripts import StopPipe
 
@@ -49,6 +52,18 @@ class MachineInstance(ABC):
     @abstractmethod
     def freeze(self, frozen: bool) -> None:
         """Stop or continue every process."""
+
+    @abstractmethod
+    async def reload_host_key(self) -> None:
+        """Use the host key that is now on the disk."""
+
+    @abstractmethod
+    async def show_visible_programs(self) -> None:
+        """From now on, run commands with the programs of `make_visible_folder` only."""
+
+    @abstractmethod
+    async def fill_disk(self, full: bool) -> None:
+        """Make the disk full, or undo that. Raises `UsageError` if that is not possible."""
 
     @abstractmethod
     def list_processes(self) -> list[int]:
@@ -131,6 +146,40 @@ class DriverBase(MachineDriver):
         if booted is not None:
             booted.machine.proxy.hold(frozen)
             booted.instance.freeze(frozen)
+            booted.machine.is_frozen = frozen
+
+    async def refuse_connections(self, machine_id: str, refused: bool) -> None:
+        booted = self._find_alive(machine_id)
+        if booted is not None:
+            booted.machine.proxy.plan = evolve(booted.machine.proxy.plan, refuse=refused)
+
+    async def change_host_key(self, machine_id: str) -> None:
+        booted = self._find_alive(machine_id)
+        if booted is not None:
+            booted.machine.host_key = make_host_key(booted.context.disk.host_key)
+            await booted.instance.reload_host_key()
+            booted.machine.proxy.reset_connections()
+
+    async def hide_program(self, machine_id: str, program: str, hidden: bool) -> None:
+        booted = self._find_alive(machine_id)
+        if booted is None:
+            return
+        opt = booted.context.disk.opt
+        if not hidden:
+            show_program(opt, program)
+            booted.machine.hidden_programs.discard(program)
+            return
+        make_visible_folder(opt, booted.context.spec.missing)
+        if not hide_program(opt, program) and program not in booted.machine.hidden_programs:
+            raise UsageError(_("the machine has no program {name!r}").format(name=program))
+        booted.machine.hidden_programs.add(program)
+        await booted.instance.show_visible_programs()
+
+    async def fill_disk(self, machine_id: str, full: bool) -> None:
+        booted = self._find_alive(machine_id)
+        if booted is not None:
+            await booted.instance.fill_disk(full)
+            booted.machine.is_full = full
 
     async def cut_connections(self, machine_id: str) -> int:
         booted = self._find_alive(machine_id)

@@ -13,7 +13,11 @@ from gpurent.testing.sandbox.machines.embedded_session import Process, serve_ses
 from gpurent.testing.sandbox.machines.embedded_sftp import DiskQuota, MachineSftp
 from gpurent.testing.sandbox.machines.model import MachineSpec
 from gpurent.testing.sandbox.machines.process_tree import signal_tree
-from gpurent.testing.sandbox.machines.programs import find_host_program, install_programs
+from gpurent.testing.sandbox.machines.programs import (
+    MachinePrograms,
+    find_host_program,
+    install_programs,
+)
 from gpurent.testing.sandbox.machines.shell_profiles import write_shell_profiles
 from gpurent.testing.sandbox.machines.stop_scripts import write_home_scripts
 from gpurent.testing.sandbox.machines.supervisor_client import SupervisorClient
@@ -39,7 +43,7 @@ class EmbeddedDriver(DriverBase):
         for name in ("s", "t", "tmp"):
             (context.runtime_folder / name).mkdir(mode=0o700)
         supervisor = await SupervisorClient.start(context.runtime_folder / "supervisor.log")
-        body = _EmbeddedInstance(context, supervisor, programs.path_variable)
+        body = _EmbeddedInstance(context, supervisor, programs)
         try:
             await body.listen()
         except BaseException:
@@ -49,22 +53,23 @@ class EmbeddedDriver(DriverBase):
 
 
 class _EmbeddedInstance(MachineInstance):
-    def __init__(self, context: BootContext, supervisor: SupervisorClient, path_variable: str) -> None:
+    def __init__(self, context: BootContext, supervisor: SupervisorClient, programs: MachinePrograms) -> None:
         self.supervisor = supervisor
         self.ended = supervisor.ended
         self.home = str(context.disk.home)
         self.shell = "/bin/bash" if Path("/bin/bash").exists() else find_host_program("bash") or "/bin/sh"
         self.connections: set[asyncssh.SSHServerConnection] = set()
         self._context = context
-        self._path_variable = path_variable
+        self._programs = programs
+        self._path_variable = programs.path_variable
         self._quota = DiskQuota(context.disk.folder, context.spec.disk_bytes)
         self._listener: asyncssh.SSHAcceptor | None = None
 
-    async def listen(self) -> None:
-        """Start the SSH server."""
+    async def listen(self, port: int = 0) -> None:
+        """Start the SSH server on ``port``; 0: any free one."""
         self._listener = await asyncssh.listen(
             "127.0.0.1",
-            0,
+            port,
             server_factory=lambda: _LoginServer(self, self._context.spec, self._context.disk.home),
             server_host_keys=[str(self._context.disk.host_key)],
             process_factory=lambda process: serve_session(process, self),
@@ -102,6 +107,20 @@ class _EmbeddedInstance(MachineInstance):
 
     def freeze(self, frozen: bool) -> None:
         signal_tree(self.supervisor.pid, signal.SIGSTOP if frozen else signal.SIGCONT)
+
+    async def reload_host_key(self) -> None:
+        if self._listener is not None:
+            self._listener.close()
+            await self._listener.wait_closed()
+        await self.listen(self.port)
+
+    async def show_visible_programs(self) -> None:
+        self._path_variable = self._programs.visible_path
+        write_shell_profiles(self._context.disk.home, self._context.spec, self._path_variable)
+
+    async def fill_disk(self, full: bool) -> None:
+        """Only for what SFTP writes: the machine's processes write to the host's own disk."""
+        self._quota.is_full = full
 
     def list_processes(self) -> list[int]:
         return self.supervisor.list_processes()

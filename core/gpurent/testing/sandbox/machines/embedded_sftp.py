@@ -21,6 +21,8 @@ class DiskQuota:
         self._folder = folder
         self._limit = limit
         self._used = 0
+        self.is_full = False
+        """Whether nothing more fits, whatever the limit is."""
 
     def measure_usage(self) -> None:
         """Measure the current usage."""
@@ -29,9 +31,9 @@ class DiskQuota:
 
     def claim_bytes(self, growth: int) -> None:
         """Reserve ``growth`` bytes. Raises ``OSError`` (ENOSPC) if they do not fit."""
-        if self._limit is None or growth <= 0:
+        if growth <= 0:
             return
-        if self._used + growth > self._limit:
+        if self.is_full or (self._limit is not None and self._used + growth > self._limit):
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         self._used += growth
 

@@ -1,9 +1,25 @@
 """A fixed-size disk in the machine's memory (tmpfs); its files are saved before the machine ends."""
 
 import asyncio
+import os
 from pathlib import Path
 
 from gpurent.testing.sandbox.machines.disks import Disk, remove_tree
+
+_FILLER = ".filled-by-the-sandbox"
+
+
+def fill_folder(folder: Path) -> None:
+    """Fill the file system of ``folder`` with one file, to the last byte."""
+    with (folder / _FILLER).open("ab") as file:
+        while free := os.statvfs(folder).f_bavail:
+            os.posix_fallocate(file.fileno(), file.tell(), free * os.statvfs(folder).f_frsize)
+            file.seek(0, os.SEEK_END)
+
+
+def free_folder(folder: Path) -> None:
+    """Undo `fill_folder`."""
+    (folder / _FILLER).unlink(missing_ok=True)
 
 
 async def save_disk(disk: Disk, pid: int, home: str) -> None:

@@ -84,6 +84,9 @@ class BootedMachine:
     proxy: FaultProxy = field(repr=False)
     """The proxy in front of the machine: set ``proxy.plan`` to slow, stall or cut its connections."""
     alive: bool = True
+    is_frozen: bool = False
+    is_full: bool = False
+    hidden_programs: set[str] = field(factory=set)
 
 
 class MachineDriver(ABC):
@@ -112,6 +115,31 @@ class MachineDriver(ABC):
         """Freeze or thaw the machine; while frozen it accepts no connections and sends nothing.
 
         Does nothing if it is gone.
+        """
+
+    @abstractmethod
+    async def refuse_connections(self, machine_id: str, refused: bool) -> None:
+        """Refuse new connections, or accept them again; open ones stay. Does nothing if it is gone."""
+
+    @abstractmethod
+    async def change_host_key(self, machine_id: str) -> None:
+        """Give the machine a new host key and cut its connections, as if it was reinstalled; files and processes stay.
+
+        Does nothing if it is gone.
+        """
+
+    @abstractmethod
+    async def hide_program(self, machine_id: str, program: str, hidden: bool) -> None:
+        """Take a program out of the PATH of all later commands, or put it back. Does nothing if it is gone.
+
+        Raises `UsageError` if the machine has no such program.
+        """
+
+    @abstractmethod
+    async def fill_disk(self, machine_id: str, full: bool) -> None:
+        """Make the disk full, or undo that. Does nothing if it is gone.
+
+        Raises `UsageError` if the driver cannot do that for this machine.
         """
 
     @abstractmethod

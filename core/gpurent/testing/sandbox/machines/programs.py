@@ -33,6 +33,11 @@ class MachinePrograms:
         rest = SYSTEM_DIRS if self.link_farm is None else (self.link_farm_inside,)
         return ":".join((f"{self.opt_inside}/bin", *rest))
 
+    @property
+    def visible_path(self) -> str:
+        """The PATH of a machine that has a folder of visible programs: see `make_visible_folder`."""
+        return f"{self.opt_inside}/bin:{self.opt_inside}/visible"
+
 
 def install_programs(
     opt: Path,
@@ -84,6 +89,33 @@ def write_program(path: Path, text: str) -> None:
     path.chmod(0o755)
 
 
+def make_visible_folder(opt: Path, missing: tuple[str, ...]) -> None:
+    """Link the host's programs in one folder of ``opt``, in place of the system folders, so that some can be hidden."""
+    visible, fresh = opt / "visible", opt / "visible.new"
+    if not visible.exists():
+        fresh.mkdir(mode=0o755)
+        _link_programs(fresh, _list_system_folders(), set(missing))
+        fresh.rename(visible)
+
+
+def hide_program(opt: Path, name: str) -> bool:
+    """Take a program out of a machine's folders; ``apt-get install`` brings it back. False if there is none."""
+    found = [opt / folder / name for folder in ("bin", "visible") if os.path.lexists(opt / folder / name)]
+    for path in found:
+        hidden = opt / "hidden" / path.parent.name
+        hidden.mkdir(mode=0o755, parents=True, exist_ok=True)
+        path.rename(hidden / name)
+    if found and (program := find_host_program(name)) and not os.path.lexists(opt / "shelf" / name):
+        (opt / "shelf" / name).symlink_to(program)
+    return bool(found)
+
+
+def show_program(opt: Path, name: str) -> None:
+    """Undo `hide_program`."""
+    for path in (opt / "hidden").glob(f"*/{name}"):
+        path.replace(opt / path.parent.name / name)
+
+
 def _write_stand_ins(folder: Path, spec: MachineSpec, python3: str) -> None:
     for name in ("apt-get", "sudo", "shutdown"):
         write_program(folder / name, (MACHINE_FILES / name).read_text())
@@ -115,7 +147,7 @@ def _link_installable(opt: Path, missing: tuple[str, ...]) -> None:
 
 def _get_link_farm(link_farms: Path, missing: tuple[str, ...]) -> Path:
     """Return the folder of links for this set of missing programs; reused until the host's folders change."""
-    folders = [Path(name) for name in SYSTEM_DIRS if Path(name).is_dir()]
+    folders = _list_system_folders()
     mark = repr((sorted(missing), [folder.stat().st_mtime_ns for folder in folders]))
     link_farm = link_farms / hashlib.sha256(mark.encode()).hexdigest()[:12]
     if not link_farm.exists():
@@ -125,6 +157,10 @@ def _get_link_farm(link_farms: Path, missing: tuple[str, ...]) -> Path:
         _link_programs(new_farm, folders, set(missing))
         new_farm.rename(link_farm)
     return link_farm
+
+
+def _list_system_folders() -> list[Path]:
+    return [Path(name) for name in SYSTEM_DIRS if Path(name).is_dir()]
 
 
 def _link_programs(link_farm: Path, folders: list[Path], left_out: set[str]) -> None:
