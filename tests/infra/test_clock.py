@@ -63,6 +63,19 @@ def test_a_jump_is_seen_by_a_clock_that_is_already_open(sandbox: SandboxClock) -
         sandbox.advance(-DAY)
 
 
+def test_the_client_s_clock_may_be_wrong(sandbox: SandboxClock) -> None:
+    clock = make_clock(f"file:{sandbox.client_path}")
+    assert is_near(clock.now(), sandbox.now(), 600)
+    for minutes in (4, -12, 0):
+        sandbox.set_client_error(timedelta(minutes=minutes))
+        before = sandbox.now()
+        shown = clock.now() - timedelta(minutes=minutes)
+        assert before <= shown <= sandbox.now()
+    sandbox.set_client_error(DAY)
+    sandbox.advance(DAY)
+    assert is_near(clock.now(), sandbox.now() + DAY, 600)
+
+
 def test_from_wall_translates_a_time_of_this_computer(tmp_path: Path) -> None:
     wall, sandbox_time = datetime(2026, 1, 1, tzinfo=UTC), datetime(2030, 1, 1, tzinfo=UTC)
     write_private_file(

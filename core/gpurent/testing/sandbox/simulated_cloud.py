@@ -169,7 +169,7 @@ class SimulatedCloud:
         """Return variables that make ``gpurent`` use this sandbox, with state in ``home`` and mail at ``address``."""
         found = {
             "GPURENT_HOME": str(home),
-            "GPURENT_CLOCK": f"file:{self.clock.path}",
+            "GPURENT_CLOCK": f"file:{self.clock.client_path}",
             "GPURENT_MAIL_ADDRESS": address,
             environment_variable_name("imap", "host"): self.mail.host,
             environment_variable_name("imap", "port"): str(self.mail.port),
@@ -185,9 +185,11 @@ class SimulatedCloud:
         """Return everything that ``gpurent sandbox status`` shows, as plain data."""
         return {
             "now": self.clock.now().isoformat(),
+            "client_clock_error": self.clock.client_error // timedelta(seconds=1),
+            "fault_count": len(self.faults.list()),
             "speed": self.options.speed,
             "driver": self.driver.name,
-            "driver_reason": getattr(self.driver, "why", ""),
+            "driver_reason": self.driver.fallback_reason,
             "urls": dict(self.urls),
             "billed_machines": list(self.burning()),
             "machines": [
