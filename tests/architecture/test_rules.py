@@ -184,7 +184,7 @@ FOREIGN_NAMES = re.compile(
     rf"mistgpu|1024gpu|gpu1024|alipay|deepbrain|\b({'|'.join(sorted(PLUGINS))})\b", re.IGNORECASE
 )
 # The demo names these providers; the mail address may come from the mailbox's own setting.
-EXEMPT_PATHS = ("cli/commands/sandbox.py", "testing/", "locale/")
+EXEMPT_PATHS = ("cli/commands/sandbox/", "testing/", "locale/")
 ALLOWED_EXAMPLES = re.compile(r"200000DBC|screen, tmux, …|MISTGPU, paid|1024GPU, prepaid")
 
 

@@ -58,8 +58,7 @@ class LazyGroup(click.Group):
             ctx.fail(join_phrases(_("No such command: {name}.").format(name=name), hint))
         found, command, rest = super().resolve_command(ctx, args)
         if ctx.obj is not None:  # None during shell completion
-            below = isinstance(command, click.Group) and rest[:1] and rest[0] in command.commands
-            ctx.obj.command = f"{name} {rest[0]}" if below else name
+            ctx.obj.command = _join_command(name, command, rest)
         return found, command, rest
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
@@ -70,6 +69,15 @@ class LazyGroup(click.Group):
         for group, rows in groups.items():
             with formatter.section(_(group)):
                 formatter.write_dl(rows)
+
+
+def _join_command(name: str, command: click.Command | None, rest: list[str]) -> str:
+    """Return the name of the command with those of its subcommands, as far as ``rest`` begins with them."""
+    for word in rest:
+        if not isinstance(command, click.Group) or word not in command.commands:
+            break
+        name, command = f"{name} {word}", command.commands[word]
+    return name
 
 
 @click.group(

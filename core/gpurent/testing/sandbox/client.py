@@ -7,20 +7,23 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 from urllib.error import HTTPError, URLError
-from urllib.parse import urlencode
 from urllib.request import Request, urlopen
 
 from attrs import frozen
 
 from gpurent.errors import UnavailableError, UsageError
 from gpurent.infra.platform.posix.system import make_private_folder
-from gpurent.locale import _
+from gpurent.locale import _, get_language
 from gpurent.testing.load_timeouts import LoadDeadline, load_factor
 from gpurent.testing.sandbox.daemon import STATE_FILE
+from gpurent.testing.sandbox.machine_levers import MachineLever
+from gpurent.testing.sandbox.service_faults import ServiceFault
+
+BAD_REQUEST = 400
 
 
 @frozen(kw_only=True)
@@ -68,6 +71,7 @@ class SandboxClient:
                 stdout=log,
                 stderr=log,
                 start_new_session=True,
+                env={**os.environ, "GPURENT_LANG": get_language()},
             )
         deadline = LoadDeadline(timeout)
         while not deadline.is_over:
@@ -83,52 +87,94 @@ class SandboxClient:
             "the sandbox did not come up", detail=tail, hint=tail.strip().rpartition("\n")[2]
         )
 
-    def _request(self, method: str, path: str, **query: str) -> Any:
+    def _request(self, path: str, *, wait: float = 60.0, **given: Any) -> Any:
+        """Send ``given`` and return the answer. Raises `UsageError` for what the sandbox refuses."""
         request = Request(  # noqa: S310 - our own address on the loopback
-            f"{self.url}{path}?{urlencode(query)}",
-            method=method,
-            headers={"Authorization": f"Bearer {self.token}"},
+            f"{self.url}{path}",
+            data=json.dumps(given).encode(),
+            headers={"Authorization": f"Bearer {self.token}", "Content-Type": "application/json"},
         )
         try:
-            with urlopen(request, timeout=60 * load_factor()) as answer:  # noqa: S310 - as above
+            with urlopen(request, timeout=wait * load_factor()) as answer:  # noqa: S310 - as above
                 return json.load(answer)
-        except (URLError, HTTPError, TimeoutError) as error:
+        except HTTPError as error:
+            with error:
+                refusal = json.load(error) if error.code == BAD_REQUEST else None
+            if refusal is None:
+                raise UnavailableError(f"the sandbox does not answer: {error}") from None
+            raise UsageError(refusal["error"], hint=refusal["hint"]) from None
+        except (URLError, TimeoutError) as error:
             raise UnavailableError(f"the sandbox does not answer: {error}") from None
 
     def status(self) -> dict[str, Any]:
-        found: dict[str, Any] = self._request("GET", "/status")
+        found: dict[str, Any] = self._request("/status")
         return found
 
     def environment(self, home: Path) -> dict[str, str]:
-        found: dict[str, str] = self._request("GET", "/env", home=str(home))
+        found: dict[str, str] = self._request("/env", home=str(home))
         return found
 
     def advance(self, seconds: int) -> None:
-        self._request("POST", "/advance", seconds=str(seconds))
+        self._request("/advance", seconds=seconds)
+
+    def set_client_clock_error(self, seconds: int) -> None:
+        """Make the client's clock run ahead of the providers' by ``seconds``, or behind if below 0."""
+        self._request("/client-clock", seconds=seconds)
+
+    def add_fault(self, fault: ServiceFault) -> dict[str, Any]:
+        """Put ``fault`` in force and return it with its id and counts, as the other calls do."""
+        found: dict[str, Any] = self._request("/faults/add", fault=fault.to_json())
+        return found
+
+    def list_faults(self) -> list[dict[str, Any]]:
+        found: list[dict[str, Any]] = self._request("/faults")
+        return found
+
+    def clear_faults(self, ids: Sequence[int]) -> list[dict[str, Any]]:
+        """End the faults ``ids`` (none: all) and return them."""
+        found: list[dict[str, Any]] = self._request("/faults/clear", ids=list(ids))
+        return found
+
+    def wait_for_fault(self, number: int, seconds: float) -> dict[str, Any] | None:
+        """Wait until the fault was applied to a call; None if it was not within ``seconds``."""
+        found: dict[str, Any] | None = self._request(
+            "/faults/wait", id=number, seconds=seconds, wait=60.0 + seconds
+        )
+        return found
+
+    def list_calls(self) -> dict[str, Any]:
+        """Return the last calls of all services as ``calls``, and how many there were as ``count``."""
+        found: dict[str, Any] = self._request("/calls")
+        return found
+
+    def list_machines(self) -> list[dict[str, Any]]:
+        found: list[dict[str, Any]] = self._request("/machines")
+        return found
+
+    def pull_machine_lever(
+        self, lever: MachineLever, ref: str, program: str = "", *, off: bool = False
+    ) -> None:
+        """See `MachineLevers.pull`."""
+        self._request("/machines/pull", lever=lever, ref=ref, program=program, off=off)
 
     def cut_connections(self) -> int:
         """Cut every SSH connection and return how many there were."""
-        return int(self._request("POST", "/cut")["cut"])
+        return int(self._request("/cut"))
 
     def rent_manually(self, simulator: str) -> dict[str, str]:
         """Rent on the pages of ``simulator`` as a user would.
 
         Return ``ssh_command``, ``password`` and ``ref``.
         """
-        return self._request_manual("/manual/rent", simulator=simulator)
+        found: dict[str, str] = self._request("/manual/rent", simulator=simulator)
+        return found
 
     def stop_manually(self, simulator: str, ref: str) -> None:
-        self._request_manual("/manual/end", simulator=simulator, ref=ref)
-
-    def _request_manual(self, path: str, **query: str) -> dict[str, str]:
-        found: dict[str, str] = self._request("POST", path, **query)
-        if "error" in found:
-            raise UsageError(found["error"])
-        return found
+        self._request("/manual/end", simulator=simulator, ref=ref)
 
     def stop(self, timeout: float = 20.0) -> None:
         """Stop the sandbox and wait until its process has ended."""
-        self._request("POST", "/down")
+        self._request("/down")
         deadline = LoadDeadline(timeout)
         while not deadline.is_over:
             if not _is_alive(self.pid):

@@ -1,11 +1,13 @@
-"""The sandbox's control API over HTTP on loopback, protected by a token: status, time, cut connections, stop."""
+"""The sandbox's control API over HTTP on loopback, protected by a token: status, time, faults, machines, stop."""
 
 from __future__ import annotations
 
+import asyncio
 import hmac
 from collections.abc import Awaitable, Callable
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 from starlette.applications import Starlette
 from starlette.requests import Request
@@ -13,75 +15,113 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from gpurent.errors import UsageError
+from gpurent.testing.sandbox.service_faults import ServiceFault
 from gpurent.testing.sandbox.simulated_cloud import SimulatedCloud
 
-Handler = Callable[[Request], Awaitable[Response]]
+Handler = Callable[[dict[str, Any]], Awaitable[Any]]
+"""Takes the request's JSON object and returns what is answered as JSON."""
+MAX_WAIT_SECONDS = 600.0
 
 
 def make_control_app(cloud: SimulatedCloud, token: str, stop: Callable[[], None]) -> Starlette:
     """Return the control app; it calls ``stop`` when a client stops the sandbox."""
 
-    def guarded(
-        handler: Callable[[Request], Awaitable[Response]],
-    ) -> Callable[[Request], Awaitable[Response]]:
-        async def guard(request: Request) -> Response:
+    def guard(handler: Handler) -> Callable[[Request], Awaitable[Response]]:
+        async def guarded(request: Request) -> Response:
             authorization = request.headers.get("authorization", "")
             if not hmac.compare_digest(authorization, f"Bearer {token}"):
                 return JSONResponse({"error": "not yours"}, 403)
-            return await handler(request)
+            try:
+                return JSONResponse(await handler(await request.json()))
+            except UsageError as error:
+                return JSONResponse({"error": error.message, "hint": error.hint}, 400)
 
-        return guard
+        return guarded
 
-    async def status(request: Request) -> Response:
-        await cloud.tick()
-        return JSONResponse(cloud.status())
-
-    async def env(request: Request) -> Response:
-        return JSONResponse(dict(cloud.environment(Path(request.query_params["home"]))))
-
-    async def advance(request: Request) -> Response:
-        await cloud.advance(timedelta(seconds=int(request.query_params["seconds"])))
-        return JSONResponse({"now": cloud.clock.now().isoformat()})
-
-    async def cut(request: Request) -> Response:
-        return JSONResponse({"cut": await cloud.cut_connections()})
-
-    async def down(request: Request) -> Response:
+    async def down(given: dict[str, Any]) -> None:
         stop()
-        return JSONResponse({"down": True})
 
+    handlers = {
+        **_state_handlers(cloud),
+        **_manual_rental_handlers(cloud),
+        **_fault_handlers(cloud),
+        **_machine_handlers(cloud),
+        "/down": down,
+    }
     return Starlette(
-        routes=[
-            Route("/status", guarded(status)),
-            Route("/env", guarded(env)),
-            Route("/advance", guarded(advance), methods=["POST"]),
-            Route("/cut", guarded(cut), methods=["POST"]),
-            *(
-                Route(path, guarded(call), methods=["POST"])
-                for path, call in _manual_rental_routes(cloud).items()
-            ),
-            Route("/down", guarded(down), methods=["POST"]),
-        ]
+        routes=[Route(path, guard(handler), methods=["POST"]) for path, handler in handlers.items()]
     )
 
 
-def _manual_rental_routes(cloud: SimulatedCloud) -> dict[str, Handler]:
-    """Return the routes that do what a person does on a provider's pages."""
+def _state_handlers(cloud: SimulatedCloud) -> dict[str, Handler]:
+    async def status(given: dict[str, Any]) -> Any:
+        await cloud.tick()
+        return cloud.status()
 
-    async def rent(request: Request) -> Response:
-        try:
-            found = await cloud.get_manual_rental(request.query_params["simulator"]).rent_manually()
-        except UsageError as error:
-            return JSONResponse({"error": error.message})
-        return JSONResponse({"ssh_command": found.ssh_command, "password": found.password, "ref": found.ref})
+    async def env(given: dict[str, Any]) -> Any:
+        return dict(cloud.environment(Path(given["home"])))
 
-    async def end(request: Request) -> Response:
-        try:
-            await cloud.get_manual_rental(request.query_params["simulator"]).stop_manually(
-                request.query_params["ref"]
-            )
-        except UsageError as error:
-            return JSONResponse({"error": error.message})
-        return JSONResponse({})
+    async def advance(given: dict[str, Any]) -> None:
+        await cloud.advance(timedelta(seconds=given["seconds"]))
+
+    async def client_clock(given: dict[str, Any]) -> None:
+        cloud.clock.set_client_error(timedelta(seconds=given["seconds"]))
+
+    return {"/status": status, "/env": env, "/advance": advance, "/client-clock": client_clock}
+
+
+def _manual_rental_handlers(cloud: SimulatedCloud) -> dict[str, Handler]:
+    """Return what a person does on a provider's pages."""
+
+    async def rent(given: dict[str, Any]) -> Any:
+        found = await cloud.get_manual_rental(given["simulator"]).rent_manually()
+        return {"ssh_command": found.ssh_command, "password": found.password, "ref": found.ref}
+
+    async def end(given: dict[str, Any]) -> None:
+        await cloud.get_manual_rental(given["simulator"]).stop_manually(given["ref"])
 
     return {"/manual/rent": rent, "/manual/end": end}
+
+
+def _fault_handlers(cloud: SimulatedCloud) -> dict[str, Handler]:
+    async def add(given: dict[str, Any]) -> Any:
+        return (await cloud.faults.add(ServiceFault.from_json(given["fault"]))).to_json()
+
+    async def show(given: dict[str, Any]) -> Any:
+        return [active.to_json() for active in cloud.faults.list()]
+
+    async def clear(given: dict[str, Any]) -> Any:
+        return [active.to_json() for active in await cloud.faults.clear(*given["ids"])]
+
+    async def wait(given: dict[str, Any]) -> Any:
+        active = cloud.faults.get(given["id"])
+        try:
+            async with asyncio.timeout(min(given["seconds"], MAX_WAIT_SECONDS)):
+                await active.wait_until_applied()
+        except TimeoutError:
+            return None
+        return active.to_json()
+
+    async def calls(given: dict[str, Any]) -> Any:
+        return {"count": cloud.faults.call_count, "calls": [call.to_json() for call in cloud.faults.calls]}
+
+    return {
+        "/faults": show,
+        "/faults/add": add,
+        "/faults/clear": clear,
+        "/faults/wait": wait,
+        "/calls": calls,
+    }
+
+
+def _machine_handlers(cloud: SimulatedCloud) -> dict[str, Handler]:
+    async def cut(given: dict[str, Any]) -> Any:
+        return await cloud.cut_connections()
+
+    async def show(given: dict[str, Any]) -> Any:
+        return list(cloud.machine_levers.list_machines())
+
+    async def pull(given: dict[str, Any]) -> None:
+        await cloud.machine_levers.pull(given["lever"], given["ref"], given["program"], off=given["off"])
+
+    return {"/cut": cut, "/machines": show, "/machines/pull": pull}

@@ -1,0 +1,151 @@
+"""``gpurent demo``: two whole trips, checked against simulator ledgers."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import shutil
+import tempfile
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from gpurent.cli.commands.sandbox.group import driver_option, load_sandbox_class
+from gpurent.errors import UsageError
+from gpurent.locale import _, ngettext
+
+if TYPE_CHECKING:
+    from gpurent.testing.sandbox.client import SandboxClient
+    from gpurent.testing.sandbox.demo_script import DemoTrip
+
+DEMO_SPEED = 120
+
+
+@click.command("demo")
+@click.option("--keep", is_flag=True, help=_("Keep the results and the journal."))
+@driver_option
+@click.option(
+    "--example",
+    type=click.Path(path_type=Path, exists=True, file_okay=False),
+    metavar="FOLDER",
+    help=_("Project to run, instead of the built-in one."),
+)
+def demo_command(keep: bool, driver: str, example: Path | None) -> None:
+    """Start a sandbox and make two complete trips with a real training job; ends with receipts and checks.
+
+    MISTGPU: log in, top up, rent, upload, run, a dropped connection, results, shut down. 1024GPU: key, DBC, e-mail, a
+    CPU container for a deposit, upload, switch to the GPU, run, renew, release with the e-mailed code. Nothing real
+    is paid.
+    """
+    folder = example or _example_folder()
+    root = Path(tempfile.mkdtemp(prefix="gpurent-demo-"))
+    begun = time.monotonic()
+    click.secho(_("Starting a sandbox: two simulators, a mailbox, a ledger, machines …"), bold=True)
+    sandbox = load_sandbox_class().start(
+        root / "sandbox", {"speed": DEMO_SPEED, "machines": 4, "driver": driver, "settings": {}}
+    )
+    left = -1
+    trips: list[DemoTrip] = []
+    try:
+        trips = asyncio.run(_make_trips(sandbox, root, folder))
+        left = len(sandbox.status()["billed_machines"]) + len(sandbox.status()["machines"])
+    finally:
+        sandbox.stop()
+        if not keep:
+            shutil.rmtree(root, ignore_errors=True)
+    good = _print_report(trips, left, time.monotonic() - begun)
+    if keep:
+        click.echo(_("All files are kept in {root}").format(root=root))
+    if not good:
+        raise SystemExit(1)
+
+
+def _example_folder() -> Path:
+    found = Path(__file__).parents[5] / "examples" / "digits"
+    if not found.is_dir():
+        raise UsageError(
+            _("the example is not installed with the package"),
+            hint=_("Give its folder in the source tree: gpurent demo --example examples/digits"),
+        )
+    return found
+
+
+async def _make_trips(sandbox: SandboxClient, root: Path, example: Path) -> list[DemoTrip]:
+    import httpx2
+
+    from gpurent.cli.builtin import load_registry
+    from gpurent.cli.terminal import UserTerminal
+    from gpurent.composition.application import Application
+    from gpurent.testing.sandbox.demo_script import DemoScript, DemoTerminal
+
+    stage = DemoTerminal(UserTerminal())
+    home = root / "state"
+    environment = {**os.environ, **sandbox.environment(home)}
+    application = Application(load_registry(), home, environment, stage)
+    async with httpx2.AsyncClient() as client:
+
+        async def pay(url: str, data: dict[str, Any]) -> None:
+            (await client.post(url, json=data)).raise_for_status()
+
+        story = DemoScript(
+            sandbox=sandbox,
+            application=application,
+            terminal=stage,
+            folder=root,
+            example=example,
+            post_payment=pay,
+            print_line=lambda text: click.secho(text, fg="cyan"),
+        )
+        try:
+            await application.start()
+            _print_title(_("First trip: MISTGPU, billed by the minute in CNY"))
+            first = await story.run_metered_trip("mistgpu", "student", "student-pass")
+            _print_title(_("Second trip: 1024GPU, prepaid in DBC, upload on a CPU container"))
+            second = await story.run_staged_trip("1024gpu", "dbc", "90000")
+        finally:
+            await application.aclose()
+    return [first, second]
+
+
+def _print_title(text: str) -> None:
+    click.echo()
+    click.secho(text, bold=True)
+
+
+def _print_report(trips: list[DemoTrip], left: int, seconds: float) -> bool:
+    from gpurent.cli.views.render import format_receipt
+
+    good = left == 0 and len(trips) == 2
+    for trip in trips:
+        _print_title(
+            _("Receipt: {provider}, lease {lease}").format(provider=trip.provider, lease=trip.end.lease_id)
+        )
+        click.echo(format_receipt(trip.receipt))
+        click.secho(_("The simulators' own statements:"), bold=True)
+        for line in trip.ledger_rows:
+            click.echo(
+                f"  {line['simulator']:9} {line['at'][:19]}  {line['kind']:16} {line['amount']:>18} {line['currency']}"
+            )
+        for check in trip.checks:
+            good = good and check.passed
+            click.secho(
+                f"  {'✓' if check.passed else '✗'} {check.description}", fg="green" if check.passed else "red"
+            )
+        click.echo(_("Accuracy reached: {accuracy}").format(accuracy=trip.accuracy))
+    click.echo()
+    still = (
+        ngettext("{count} machine is still running.", "{count} machines are still running.", left)
+        if left > 0
+        else _("No machine is running any more.")
+        if left == 0
+        else _("It is not known whether machines are still running.")
+    )
+    click.secho(
+        still.format(count=left),
+        bold=True,
+        fg="green" if left == 0 else "red",
+    )
+    click.echo(_("The demo took {seconds:.0f} s.").format(seconds=seconds))
+    return good

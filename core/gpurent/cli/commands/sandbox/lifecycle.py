@@ -1,0 +1,163 @@
+"""Start, query and stop the sandbox, let its time pass, and rent as a user does on a provider's pages."""
+
+from __future__ import annotations
+
+import shlex
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import click
+
+from gpurent.cli.commands.sandbox.clock import format_clock_error
+from gpurent.cli.commands.sandbox.group import (
+    default_root,
+    driver_option,
+    get_sandbox,
+    load_sandbox_class,
+    root_option,
+    sandbox_command,
+)
+from gpurent.cli.context import CliContext, json_option
+from gpurent.cli.params import NumberParam
+from gpurent.errors import UsageError
+from gpurent.locale import _, join_list, ngettext
+from gpurent.roles.simulator import Evidence
+
+
+@sandbox_command.command()
+@root_option
+@click.option(
+    "--speed",
+    type=NumberParam(1, 100_000),
+    default=60,
+    show_default=True,
+    help=_("Clock speed, as a multiple of real time."),
+)
+@click.option(
+    "--machines",
+    type=NumberParam(1, 1000),
+    default=4,
+    show_default=True,
+    help=_("Number of free machines per simulator."),
+)
+@driver_option
+@click.option(
+    "--set", "settings", multiple=True, metavar="SIMULATOR.KEY=VALUE", help=_("A setting of a simulator.")
+)
+def up_command(root: Path | None, speed: int, machines: int, driver: str, settings: tuple[str, ...]) -> None:
+    """Start the sandbox in the background; it runs until `down`."""
+    pairs: dict[str, str] = {}
+    for text in settings:
+        key, mark, value = text.partition("=")
+        if not mark or "." not in key:
+            raise UsageError(_("{text} is not in the form SIMULATOR.KEY=VALUE").format(text=text))
+        pairs[key] = value
+    options = {"speed": speed, "machines": machines, "driver": driver, "settings": pairs}
+    state = load_sandbox_class().start(root or default_root(), options).status()
+    click.echo(_("The sandbox is running at {speed} times real time ({driver}).").format(**state))
+    if state["driver_reason"]:
+        click.echo(state["driver_reason"])
+    where = f" --root {shlex.quote(str(root))}" if root else ""
+    click.echo(_("To use it in this shell:") + f'\n  eval "$(gpurent sandbox env{where})"')
+
+
+@sandbox_command.command()
+@root_option
+@json_option
+@click.pass_obj
+def status_command(app: CliContext, root: Path | None) -> None:
+    """Show the sandbox's time and machines.
+
+    Also shows the simulators' statements, and how each route is known.
+    """
+    state = get_sandbox(root).status()
+    app.show(state, lambda: _status_text(state))
+
+
+def _status_text(state: dict[str, Any]) -> str:
+    lines = [f"{state['now']}  x{state['speed']}  {state['driver']}"]
+    if state["client_clock_error"]:
+        lines.append(format_clock_error(state))
+    if state["fault_count"]:
+        text = ngettext("{count} fault is in force", "{count} faults are in force", state["fault_count"])
+        lines.append(text.format(count=state["fault_count"]))
+    for name, url in state["urls"].items():
+        counts = Counter(route["evidence"] for route in state["routes"][name])
+        evidence = join_list(
+            _("{count} {evidence}").format(count=count, evidence=Evidence(kind).title)
+            for kind, count in sorted(counts.items())
+        )
+        calls = counts.total()
+        known = ngettext("{count} call: {evidence}", "{count} calls: {evidence}", calls)
+        lines.append(f"  {name:10} {url}  ({known.format(count=calls, evidence=evidence)})")
+    running = len(state["machines"])
+    text = ngettext("{count} machine is running", "{count} machines are running", running)
+    lines.append(text.format(count=running))
+    for name, entries in state["ledgers"].items():
+        lines += [
+            f"  {name:10} {entry['at'][:19]} {entry['kind']:14} "
+            f"{entry['amount']:>18} {entry['currency']}  {entry['ref']}"
+            for entry in entries
+        ]
+    return "\n".join(lines)
+
+
+@sandbox_command.command()
+@root_option
+@click.option(
+    "--home",
+    type=click.Path(path_type=Path),
+    metavar="FOLDER",
+    default=None,
+    help=_("Folder for gpurent's state in the sandbox."),
+)
+def env_command(root: Path | None, home: Path | None) -> None:
+    """Print what a shell has to evaluate to use the sandbox."""
+    found = get_sandbox(root)
+    for name, value in sorted(found.environment(home or found.root / "home").items()):
+        click.echo(f"export {name}={shlex.quote(value)}")
+
+
+@sandbox_command.command()
+@root_option
+@click.argument("seconds", type=NumberParam(1, 366 * 86400))
+def advance_command(root: Path | None, seconds: int) -> None:
+    """Advance the sandbox's clock by SECONDS."""
+    get_sandbox(root).advance(seconds)
+
+
+@sandbox_command.command()
+@root_option
+def cut_command(root: Path | None) -> None:
+    """Drop every SSH connection, as a bad network would."""
+    click.echo(get_sandbox(root).cut_connections())
+
+
+@sandbox_command.command()
+@root_option
+@click.argument("simulator")
+def rent_command(root: Path | None, simulator: str) -> None:
+    """Rent a machine as a user does on the pages of SIMULATOR.
+
+    Prints the SSH command and the password that the pages show.
+    """
+    found = get_sandbox(root).rent_manually(simulator)
+    click.echo(f"{found['ssh_command']}\n{found['password']}\n{found['ref']}")
+
+
+@sandbox_command.command()
+@root_option
+@click.argument("simulator")
+@click.argument("ref")
+def end_command(root: Path | None, simulator: str, ref: str) -> None:
+    """End the machine REF as a user does on the pages of SIMULATOR."""
+    get_sandbox(root).stop_manually(simulator, ref)
+
+
+@sandbox_command.command()
+@root_option
+def down_command(root: Path | None) -> None:
+    """Stop the sandbox and everything that runs in it."""
+    get_sandbox(root).stop()
+    click.echo(_("The sandbox has stopped."))
