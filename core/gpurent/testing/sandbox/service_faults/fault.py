@@ -13,7 +13,9 @@ from attrs import asdict, evolve, field, fields, frozen
 from gpurent.errors import UsageError
 from gpurent.locale import _
 
+MAIL_SERVICE = "mail"
 Pairs = tuple[tuple[str, str], ...]
+_HTTP_FIELDS = {"status", "headers", "replacements", "duplicate"}
 
 
 def _to_upper(text: str) -> str:
@@ -84,6 +86,11 @@ class ServiceFault:
                 _(
                     "a service that refuses connections sees no calls: this cannot be combined with other options"
                 )
+            )
+        if self.service == MAIL_SERVICE and given & _HTTP_FIELDS:
+            raise UsageError(
+                _("the mailbox has no HTTP answers"),
+                hint=_("Use --body, --lose, --slow, --hold or --refuse."),
             )
         if self.body is not None and self.replacements:
             raise UsageError(_("the body is either replaced or edited, not both"))

@@ -10,8 +10,8 @@ from attrs import define
 
 from gpurent.testing.sandbox.local_ports import HOST, bind_listener, stop_listening
 from gpurent.testing.sandbox.service_faults.active_faults import ActiveFault, ServiceCall, ServiceFaults
+from gpurent.testing.sandbox.service_faults.fault import MAIL_SERVICE
 
-MAIL_SERVICE = "mail"
 LINE_BYTES = 1 << 20
 # A tag, a command, and at most its first argument: what follows may be a password.
 _COMMAND = re.compile(
@@ -22,7 +22,7 @@ _COMMAND = re.compile(
 class MailFaultGate:
     """Listens on a port of its own, and relays IMAP to ``target_port`` with the faults of `MAIL_SERVICE`.
 
-    A fault with a body refuses the command with that text (``NO``). Headers, edits and duplicates have no effect.
+    A fault with a body refuses the command with that text (``NO``).
     """
 
     def __init__(self, faults: ServiceFaults, target_port: int, port: int = 0) -> None:
