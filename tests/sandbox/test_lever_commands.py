@@ -159,6 +159,12 @@ def test_mistakes_change_nothing(judge: Judge, line: str, text: str) -> None:
     assert judge.json("sandbox fault list") == []
 
 
+def test_the_sandbox_answers_in_the_user_s_language(judge: Judge) -> None:
+    line = "sandbox fault add nosuch --lose"
+    assert "沙盒里没有服务" in judge.run("--lang", "zh", *line.split(), code=2).err
+    assert "the sandbox has no service" in judge.run(*line.split(), code=2).err
+
+
 @pytest.mark.parametrize(("options", "created"), [("--hold", 0), ("--hold --after", 1)])
 def test_a_client_is_killed_inside_a_call(judge: Judge, options: str, created: int) -> None:
     before = len(judge.json("sandbox machine list"))
@@ -262,6 +268,14 @@ def test_the_page_names_every_command_and_option() -> None:
     for option in groups["fault"].commands["add"].params:  # type: ignore[attr-defined]
         if option.opts[0].startswith("--") and option.opts[0] not in ("--root", "--json"):
             assert f"`{option.opts[0]}" in text, option.opts[0]
+
+
+async def test_the_python_example_on_the_page_works(capsys: pytest.CaptureFixture[str]) -> None:
+    (text,) = re.findall(r"```python\n(.*?)```", PAGE.read_text("utf-8"), re.DOTALL)
+    names: dict[str, Any] = {}
+    exec(compile(text, str(PAGE), "exec"), names)  # noqa: S102 - our own page
+    await names["lose_the_second_call"]()
+    assert capsys.readouterr().out == "0 0 []\n"
 
 
 @pytest.mark.slow

@@ -71,7 +71,6 @@ class SandboxClient:
                 stdout=log,
                 stderr=log,
                 start_new_session=True,
-                env={**os.environ, "GPURENT_LANG": get_language()},
             )
         deadline = LoadDeadline(timeout)
         while not deadline.is_over:
@@ -92,7 +91,7 @@ class SandboxClient:
         request = Request(  # noqa: S310 - our own address on the loopback
             f"{self.url}{path}",
             data=json.dumps(given).encode(),
-            headers={"Authorization": f"Bearer {self.token}", "Content-Type": "application/json"},
+            headers={"Authorization": f"Bearer {self.token}", "Accept-Language": get_language()},
         )
         try:
             with urlopen(request, timeout=wait * load_factor()) as answer:  # noqa: S310 - as above

@@ -15,6 +15,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from gpurent.errors import UsageError
+from gpurent.locale import get_language, set_language
 from gpurent.testing.sandbox.service_faults import ServiceFault
 from gpurent.testing.sandbox.simulated_cloud import SimulatedCloud
 
@@ -31,6 +32,9 @@ def make_control_app(cloud: SimulatedCloud, token: str, stop: Callable[[], None]
             authorization = request.headers.get("authorization", "")
             if not hmac.compare_digest(authorization, f"Bearer {token}"):
                 return JSONResponse({"error": "not yours"}, 403)
+            language = request.headers.get("accept-language", "en")
+            if language != get_language():
+                set_language(language)  # of the whole process: only what its clients are told is translated
             try:
                 return JSONResponse(await handler(await request.json()))
             except UsageError as error:
