@@ -105,7 +105,6 @@ def test_faults_are_added_counted_and_cleared(judge: Judge) -> None:
     assert "429" in judge.sandbox("calls --last 1").out
     assert "1 fault was cleared" in judge.sandbox(f"fault clear {fault['id']}").out
     assert "No fault is in force" in judge.sandbox("fault list").out
-    judge.run("balance", "mistgpu")
 
 
 FAULTS = [
@@ -260,12 +259,12 @@ def test_the_page_names_every_command_and_option() -> None:
     from gpurent.cli.commands.sandbox import sandbox_command
 
     text = PAGE.read_text("utf-8")
-    groups = {"fault": sandbox_command.commands["fault"], "machine": sandbox_command.commands["machine"]}
-    for name in sandbox_command.commands:
-        assert f"{name}" in text, name
-    for name in groups["machine"].commands:  # type: ignore[attr-defined]
-        assert f"machine {name}" in text, name
-    for option in groups["fault"].commands["add"].params:  # type: ignore[attr-defined]
+    fault, machine = (sandbox_command.commands[name] for name in ("fault", "machine"))
+    assert [
+        name for name in sandbox_command.commands if f"`{name}`" not in text and f"sandbox {name}" not in text
+    ] == []
+    assert [name for name in machine.commands if f"machine {name}" not in text] == []  # type: ignore[attr-defined]
+    for option in fault.commands["add"].params:  # type: ignore[attr-defined]
         if option.opts[0].startswith("--") and option.opts[0] not in ("--root", "--json"):
             assert f"`{option.opts[0]}" in text, option.opts[0]
 
