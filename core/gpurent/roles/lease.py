@@ -177,7 +177,9 @@ class ManualProvider(LeaseProvider, AssistedRental):
         return True
 
     def _no_api_error(self) -> UnavailableError:
-        return UnavailableError(_("this provider has no API"), hint='gpurent adopt --provider PROVIDER "ssh USER@HOST -p PORT"')
+        return UnavailableError(
+            _("this provider has no API"), hint='gpurent adopt --provider PROVIDER "ssh USER@HOST -p PORT"'
+        )
 
     async def list_offers(self, requirements: Requirements) -> Known[Offer] | Unknown:
         return Known(())
