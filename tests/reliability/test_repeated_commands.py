@@ -211,3 +211,17 @@ async def test_a_restart_killed_after_its_effect_is_released_as_what_it_is(tmp_p
             assert released.state is LeaseState.KEPT, "it was created, so it is not cancelled"
             await application.releases.release_lease(again.id)
         assert list(sandbox.cloud.burning()) == []
+
+
+async def test_staged_trips_at_once_switch_on_different_machines(tmp_path: Path) -> None:
+    async with trip_sandbox(tmp_path) as sandbox:
+        async with sandbox.open_application() as application:
+            await application.account_commands.log_in("1024gpu", {})
+            await sandbox.add_dbc(application, "900000")
+            await application.trips.rent(TripSpec(provider="1024gpu", limits=TripLimits(term=DAY)))
+        ends = await asyncio.gather(
+            *(run_in_own_process(sandbox, make_spec(tmp_path, number, "1024gpu")) for number in (1, 2))
+        )
+        assert ends == [0, 0]
+        for number in (1, 2):
+            assert (tmp_path / f"project{number}" / "out.txt").read_text() == str(number)

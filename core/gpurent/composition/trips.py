@@ -37,7 +37,7 @@ class TripParts:
 
         login_step = login.LoginStep(plugins, base.logins)
         bind_mail_step = bind_mail.BindMailStep(plugins, money.payments, settings, base.questions, poller)
-        select_offer_step = select_offer.SelectOfferStep(money.offer_listing)
+        select_offer_step = select_offer.SelectOfferStep(money.offer_listing, store)
         make_plan_step = make_plan.MakePlanStep(plugins, money.quotes)
         check_funds_step = check_funds.CheckFundsStep(money.budgets, money.quotes)
         orders = provider_orders.ProviderOrders(leases, plugins, base.secrets, poller, money.payments)

@@ -76,8 +76,8 @@ class LeaseEntry(PluginEntry["LeaseProvider"]):
     ``overview`` is its row in `gpurent providers`, in words: machines, difficulty, price, upload, cpu_only,
     compatibility, invoice, withdrawal. ``live_notes`` says plainly what is known to work with the real service.
     ``web_hosts``: the hosts whose https pages may be opened in the user's browser. ``auth`` or ``billing`` empty: the
-    provider has no account of that kind. ``claims_offers``: the service takes no key or label with an order, so
-    core lets only one order at a time ask for an offer.
+    provider has no account of that kind. ``claims_offers``: an offer is one machine, so core lets only one order
+    at a time ask for it; a must where the service takes no key or label with an order.
     """
 
     auth: str = ""

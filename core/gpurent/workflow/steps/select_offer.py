@@ -11,6 +11,7 @@ from gpurent.domain.offer import Offer, Requirements
 from gpurent.domain.trip import TripSpec
 from gpurent.errors import SoldOut, UnavailableError
 from gpurent.locale import _, ngettext
+from gpurent.ports.store import LeaseStore
 from gpurent.workflow.reports.offers import OfferListing, is_long_enough
 from gpurent.workflow.runtime.durable_steps import TripContext
 
@@ -20,6 +21,7 @@ class SelectOfferStep:
     """Selects the cheapest free offer that matches."""
 
     listing: OfferListing
+    leases: LeaseStore
 
     async def select_offer(self, trip: TripContext, spec: TripSpec) -> Offer:
         """Run `select_offer_now` once per trip."""
@@ -39,8 +41,12 @@ class SelectOfferStep:
                 ),
                 retryable=True,
             )
-        fitting = (item for item in found.items if item.key not in lost)
-        offer = next((item for item in fitting if is_long_enough(item, spec.limits.term)), None)
+        fitting = [
+            item for item in found.items if item.key not in lost and is_long_enough(item, spec.limits.term)
+        ]
+        staged = self._list_staged_machines(spec.provider)
+        # A machine on which another trip stages is needed by that trip; it is only the last choice.
+        offer = min(fitting, key=lambda item: item.key in staged, default=None)
         if offer is None:
             raise SoldOut(
                 _("no free machine at {provider} matches: {wish}").format(
@@ -49,6 +55,14 @@ class SelectOfferStep:
                 hint=_("See all offers: gpurent offers --all"),
             )
         return offer
+
+    def _list_staged_machines(self, provider: str) -> set[str]:
+        """Return the machines on which our trips upload before they switch to the GPU, by `Offer.key`."""
+        return {
+            lease.offer.key
+            for lease in self.leases.list_open_leases()
+            if lease.provider == provider and not lease.offer.hardware.gpus
+        }
 
 
 def _format_requirements(wanted: Requirements) -> str:

@@ -119,6 +119,7 @@ def gpurent_register_lease() -> Sequence[LeaseEntry]:
             summary=_("virtual machines rented directly on the DeepBrain Chain, prepaid in DBC"),
             build=_build_provider,
             settings=SETTINGS,
+            claims_offers=True,
             auth=NAME,
             billing=NAME,
             profile=MachineProfile(user="dbc", install_prefix="sudo apt-get install -y"),

@@ -64,6 +64,7 @@ def gpurent_register_lease() -> Sequence[LeaseEntry]:
             ),
             build=_build_provider,
             settings=SETTINGS,
+            claims_offers=True,
             auth="dbc",
             billing="dbc",
             profile=MachineProfile(user="root", install_prefix="apt-get install -y"),
