@@ -81,6 +81,11 @@ if TYPE_CHECKING:
         SkippedFile as SkippedFile,
         TransferLimits as TransferLimits,
         TransferReport as TransferReport,
+        UploadPreview as UploadPreview,
+    )
+    from gpurent.domain.upload_rules import (
+        CREDENTIAL_NAMES as CREDENTIAL_NAMES,
+        exclusion_reason as exclusion_reason,
     )
     from gpurent.errors import (
         AuthError as AuthError,
@@ -184,6 +189,7 @@ if TYPE_CHECKING:
         Launcher as Launcher,
         SessionBackend as SessionBackend,
         SupportsPredial as SupportsPredial,
+        SupportsUploadPreview as SupportsUploadPreview,
         TransferBackend as TransferBackend,
     )
     from gpurent.roles.messages import (
@@ -230,6 +236,9 @@ if TYPE_CHECKING:
         unreadable_source_error as unreadable_source_error,
         upload_failures_error as upload_failures_error,
     )
+    from gpurent.roles.upload_tally import (
+        UploadTally as UploadTally,
+    )
 
 _NAMES_BY_MODULE = {
     "gpurent.domain.access": "Endpoint MachineProfile is_loopback",
@@ -243,7 +252,8 @@ _NAMES_BY_MODULE = {
     "gpurent.domain.receipt": "Charge ChargeKind Receipt",
     "gpurent.domain.secret": "Secret",
     "gpurent.domain.job": "Job JobState JobStatus SessionInfo",
-    "gpurent.domain.transfer": "PullRequest PushRequest SkippedFile TransferLimits TransferReport",
+    "gpurent.domain.transfer": "PullRequest PushRequest SkippedFile TransferLimits TransferReport UploadPreview",
+    "gpurent.domain.upload_rules": "CREDENTIAL_NAMES exclusion_reason",
     "gpurent.errors": "AuthError GpurentError HostKeyChanged InputRequired JobError LeaseError LeaseGone MoneyError PaidTooLate PluginError RemoteError SoldOut Spent TransferError TransferUnsupported UnavailableError UnexpectedResponse UsageError",  # noqa: E501
     "gpurent.locale": "make_translator",
     "gpurent.locale.foreign_text": "describe_errno describe_error quote_reason quote_text",
@@ -256,12 +266,13 @@ _NAMES_BY_MODULE = {
     "gpurent.roles.exporter": "Export ExportFile ExportedLease Exporter SupportsInstall SupportsOpen",
     "gpurent.roles.hookspecs": "hookimpl",
     "gpurent.roles.lease": "AssistedRental LeaseProvider MachineAccess MailBinding ManualProvider ManualTask SupportsMailBinding SupportsRenewal SupportsRestart SupportsStaging TaskInstructions",  # noqa: E501
-    "gpurent.roles.machine": "Launcher SessionBackend SupportsPredial TransferBackend",
+    "gpurent.roles.machine": "Launcher SessionBackend SupportsPredial SupportsUploadPreview TransferBackend",
     "gpurent.roles.messages": "Mailbox Notifier",
     "gpurent.roles.plugin_context": "PluginContext",
     "gpurent.roles.safe_dir": "SafeDir",
     "gpurent.roles.simulator": "Evidence ManualAccess ProviderSimulator SandboxMachine SandboxMachines SendMail SimulatorContext SimulatorLedgerEntry SimulatorRoute SupportsManualRental",  # noqa: E501
     "gpurent.roles.transfer_errors": "FileProblem connection_lost_error corrupted_upload_error deep_folder_error describe_bad_link describe_outside_link describe_unreadable download_failures_error missing_remote_sources_error missing_source_error remote_file_error silence_timeout_error small_disk_error source_name_error summarize_failures summarize_texts too_many_remote_files_error too_many_sources_error unreadable_source_error upload_failures_error",  # noqa: E501
+    "gpurent.roles.upload_tally": "UploadTally",
 }
 _MODULE_BY_NAME = {name: module for module, names in _NAMES_BY_MODULE.items() for name in names.split()}
 

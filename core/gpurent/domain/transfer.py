@@ -33,6 +33,9 @@ class PushRequest:
     ``delete``: afterwards delete remote files below the uploaded folders that do not exist locally; files that the
     ignore files exclude are kept. ``dry_run``: transfer and delete nothing; the report lists what ``delete`` would
     delete.
+
+    Below the sources, files that may hold credentials (`gpurent.domain.upload_rules`) are left out, and so is what is
+    in ``own_folders``: the real paths of gpurent's own folders.
     """
 
     sources: tuple[Path, ...]
@@ -44,6 +47,7 @@ class PushRequest:
     delete: bool = False
     dry_run: bool = False
     limits: TransferLimits = TransferLimits()
+    own_folders: tuple[str, ...] = ()
 
 
 @frozen(kw_only=True)
@@ -63,6 +67,24 @@ class SkippedFile:
 
     name: str
     reason: str
+
+
+@frozen(kw_only=True)
+class UploadPreview:
+    """What an upload would transfer: ``files`` of ``total`` bytes. Names are those on the machine, printable.
+
+    ``largest``: the largest files, with their bytes. ``secrets``: files that often hold secrets and are uploaded
+    nevertheless. ``ignored``: the first of the ``ignored_count`` files and folders that the ignore files exclude.
+    ``skipped``: what else is left out, and why.
+    """
+
+    files: int = 0
+    total: int = 0
+    largest: tuple[tuple[str, int], ...] = ()
+    secrets: tuple[str, ...] = ()
+    ignored: tuple[str, ...] = ()
+    ignored_count: int = 0
+    skipped: tuple[SkippedFile, ...] = ()
 
 
 @frozen(kw_only=True)

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 
 from gpurent.domain.access import MachineProfile
 from gpurent.domain.job import SessionInfo
-from gpurent.domain.transfer import PullRequest, PushRequest, TransferReport
+from gpurent.domain.transfer import PullRequest, PushRequest, TransferReport, UploadPreview
 from gpurent.ports.connection import SshConnection
 from gpurent.ports.terminal import Progress
 
@@ -51,6 +51,14 @@ class SupportsPredial(TransferBackend):
         Returns a function that closes the login if no push has used it, and does nothing after a push. Returns None if
         this backend cannot log in early here or for this request.
         """
+
+
+class SupportsUploadPreview(TransferBackend):
+    """A backend that can say what a push would transfer, without a connection."""
+
+    @abstractmethod
+    def preview_push(self, request: PushRequest) -> UploadPreview:
+        """Scan the sources exactly as `push` does. Blocks; raises the errors that a push would raise beforehand."""
 
 
 class Launcher(ABC):

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from gpurent.testing.contracts.full_disk import FullDiskContract
+from gpurent.testing.contracts.left_out import UploadPreviewContract
 from gpurent.testing.contracts.permissions import LocalPermissionsContract, RemotePermissionsContract
 from gpurent.testing.contracts.transfer import TransferContract
 from gpurent.testing.sandbox.machines import find_bwrap_problem
@@ -14,7 +15,7 @@ from gpurent.testing.unprivileged import run_as_unprivileged_user
 from gpurent_plugin_sftp.backend import SftpBackend
 
 
-class TestSftpEmbedded(TransferContract):
+class TestSftpEmbedded(TransferContract, UploadPreviewContract):
     def make_backend(self) -> SftpBackend:
         return SftpBackend()
 

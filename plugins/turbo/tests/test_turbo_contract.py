@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from gpurent.testing.contracts.full_disk import FullDiskContract
+from gpurent.testing.contracts.left_out import UploadPreviewContract
 from gpurent.testing.contracts.permissions import LocalPermissionsContract, RemotePermissionsContract
 from gpurent.testing.contracts.predial import PredialContract
 from gpurent.testing.contracts.transfer import TransferContract
@@ -15,7 +16,7 @@ from gpurent.testing.unprivileged import run_as_unprivileged_user
 from gpurent_plugin_turbo.backend import TurboBackend
 
 
-class TestTurboEmbedded(TransferContract):
+class TestTurboEmbedded(TransferContract, UploadPreviewContract):
     def make_backend(self) -> TurboBackend:
         return TurboBackend({})
 

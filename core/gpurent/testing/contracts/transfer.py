@@ -19,13 +19,14 @@ from gpurent.testing.contracts.file_trees import (
     read_tree,
     retry_until_done,
 )
+from gpurent.testing.contracts.left_out import LeftOutContract
 from gpurent.testing.contracts.links import LinkContract
 from gpurent.testing.fakes import CountingProgress
 from gpurent.testing.sandbox.fault_plan import FaultPlan
 from gpurent.testing.ssh_fixture import MachineFixture
 
 
-class TransferContract(LinkContract, ChangingFilesContract):
+class TransferContract(LinkContract, ChangingFilesContract, LeftOutContract):
     """Contract tests of a transfer backend that run on any machine."""
 
     # complete transfers

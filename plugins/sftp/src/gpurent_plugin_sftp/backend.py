@@ -10,19 +10,23 @@ from gpurent.api import (
     PullRequest,
     PushRequest,
     SshConnection,
-    TransferBackend,
+    SupportsUploadPreview,
     TransferReport,
     TransferUnsupported,
+    UploadPreview,
 )
 from gpurent_plugin_sftp import _
 from gpurent_plugin_sftp.pull import pull_files
 from gpurent_plugin_sftp.push import SftpPusher
-from gpurent_plugin_sftp.scan import scan_sources
+from gpurent_plugin_sftp.scan import preview_push, scan_sources
 from gpurent_plugin_sftp.sftp_client import open_sftp_client
 
 
-class SftpBackend(TransferBackend):
+class SftpBackend(SupportsUploadPreview):
     """Transfer backend; asyncssh transfers single files, this plugin walks folders and checks names and limits."""
+
+    def preview_push(self, request: PushRequest) -> UploadPreview:
+        return preview_push(request)
 
     async def push(
         self, connection: SshConnection, request: PushRequest, progress: Progress

@@ -15,9 +15,12 @@ from gpurent.api import (
     FileProblem,
     PushRequest,
     SkippedFile,
+    UploadPreview,
+    UploadTally,
     deep_folder_error,
     describe_outside_link,
     escape_name,
+    exclusion_reason,
     missing_source_error,
     too_many_sources_error,
     unreadable_source_error,
@@ -66,6 +69,15 @@ def scan_sources(request: PushRequest) -> SftpSourceScan:
     return found
 
 
+def preview_push(request: PushRequest) -> UploadPreview:
+    """Scan without sending anything."""
+    found = scan_sources(request)
+    for item in found.items:
+        if item.kind == "file":
+            found.tally.add_file(escape_name(item.name), item.size)
+    return found.tally.make_preview(found.skipped)
+
+
 class SftpSourceScan:
     """All entries found, folders before their contents; links are never followed."""
 
@@ -73,6 +85,8 @@ class SftpSourceScan:
         self._request = request
         self.items: list[SourceItem] = []
         self.skipped: list[SkippedFile] = []
+        self.tally = UploadTally()
+        self._own_folders = frozenset(request.own_folders)
         self.size = self.files = 0
 
     def add_folder(self, root: Path, path: Path, name: str, rules: Rules, depth: int) -> None:
@@ -98,9 +112,9 @@ class SftpSourceScan:
                 continue
             below = Path(entry.path)
             is_folder = entry.is_dir(follow_symlinks=False)
-            if self._is_ignored(below.relative_to(root).as_posix() + ("/" if is_folder else ""), rules):
-                continue
             child = f"{name}/{entry.name}" if name else entry.name
+            if self._is_left_out(root, below, child, is_folder, rules):
+                continue
             if is_folder:
                 self.add_folder(root, below, child, rules, depth + 1)
             else:
@@ -136,10 +150,22 @@ class SftpSourceScan:
             )
         )
 
-    def _is_ignored(self, inside: str, rules: Rules) -> bool:
-        """Return whether it is ignored: as in git, the last matching rule decides, and deeper files come last."""
+    def _is_left_out(self, root: Path, path: Path, name: str, is_folder: bool, rules: Rules) -> bool:
+        """Return whether the entry is ignored, or holds what is never sent by accident; note why."""
+        slash = "/" if is_folder else ""
+        inside = path.relative_to(root).as_posix() + slash
         if self._request.use_ignore_files and ALWAYS_IGNORED.match_file(inside):
             return True
+        if self._is_ignored(inside, rules):
+            self.tally.add_ignored(escape_name(name) + slash)
+            return True
+        why = exclusion_reason(str(path), self._own_folders)
+        if why:
+            self.skipped.append(SkippedFile(name=escape_name(name), reason=why))
+        return bool(why)
+
+    def _is_ignored(self, inside: str, rules: Rules) -> bool:
+        """Return whether it is ignored: as in git, the last matching rule decides, and deeper files come last."""
         for prefix, spec in reversed(rules):
             if inside.startswith(prefix):
                 verdict = spec.check_file(inside[len(prefix) :]).include

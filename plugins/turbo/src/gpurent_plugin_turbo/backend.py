@@ -15,8 +15,10 @@ from gpurent.api import (
     PushRequest,
     SshConnection,
     SupportsPredial,
+    SupportsUploadPreview,
     TransferReport,
     TransferUnsupported,
+    UploadPreview,
 )
 from gpurent_plugin_turbo.near.connection import bootstrap
 from gpurent_plugin_turbo.near.connection.command_connection import CommandConnection
@@ -28,12 +30,12 @@ from gpurent_plugin_turbo.near.connection.ssh_process import (
     predial,
 )
 from gpurent_plugin_turbo.near.push.pusher import StreamPusher
-from gpurent_plugin_turbo.near.push.scan import SourceScan, mark_first_push
+from gpurent_plugin_turbo.near.push.scan import SourceScan, mark_first_push, preview_push
 
 T = TypeVar("T")
 
 
-class TurboBackend(SupportsPredial):
+class TurboBackend(SupportsPredial, SupportsUploadPreview):
     """Transfer backend; threads do the work and the event loop only waits for them.
 
     If the machine has no Python, nothing has been sent by the time that is known; the transfer then falls back to the
@@ -75,6 +77,9 @@ class TurboBackend(SupportsPredial):
         command = bootstrap.make_push_command(request)
         predial(connection, self._settings, command)
         return partial(close_predialed, connection, command)
+
+    def preview_push(self, request: PushRequest) -> UploadPreview:
+        return preview_push(request)
 
     async def push(
         self, connection: SshConnection, request: PushRequest, progress: Progress

@@ -10,7 +10,7 @@ import zlib
 from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
-from gpurent.api import PushRequest, TransferError, UsageError, summarize_texts
+from gpurent.api import PushRequest, TransferError, UsageError, exclusion_reason, summarize_texts
 from gpurent_plugin_turbo import _
 from gpurent_plugin_turbo.near.connection.command_connection import CommandConnection
 from gpurent_plugin_turbo.near.errors import decode_error_rows, printable_name, protocol_violation_error
@@ -89,7 +89,7 @@ class ExtraneousFilter:
         return False
 
     def _is_protected(self, path: bytes, relative_path: bytes, is_folder: bool) -> bool:
-        """Return whether the entry, or a folder above it, is ignored, or is gpurent's own."""
+        """Return whether the entry, or a folder above it, is ignored, never uploaded, or gpurent's own."""
         parts = relative_path.split(b"/")
         if OWN_FOLDER in parts:
             return True
@@ -97,7 +97,7 @@ class ExtraneousFilter:
         for index, name in enumerate(parts):
             below = b"/".join(parts[: index + 1])
             folder = is_folder or index + 1 < len(parts)
-            if self._scan.is_ignored(name, below, folder, rules):
+            if self._scan.is_ignored(name, below, folder, rules) or exclusion_reason(os.fsdecode(below), ()):
                 return True
             if index + 1 < len(parts):
                 rules = (*rules, *self._read_ignore_rules(os.path.join(path, below), below + b"/"))

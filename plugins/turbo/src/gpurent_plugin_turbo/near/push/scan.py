@@ -21,6 +21,7 @@ Rules = tuple[tuple[bytes, "GitIgnoreSpec"], ...]  # with the folder that each a
 LARGE_FILE = 1 << 20  # bytes; from this size on a file is sent in pieces
 # Never sent: version control, gpurent's own folders, what Python creates again.
 ALWAYS_IGNORED = frozenset({b".git", b".gpurent", PARTIALS_DIR, b"__pycache__"})
+_SPECIAL_NAMES = frozenset({PARTIALS_DIR, *(os.fsencode(name) for name in api.CREDENTIAL_NAMES)})
 IGNORE_FILES = (b".gitignore", b".gpurentignore")
 
 
@@ -83,6 +84,8 @@ class SourceScan:
         self.files = self.size = 0
         self.skipped: list[api.SkippedFile] = []
         self.has_hard_links = False
+        self.tally: api.UploadTally | None = None  # set for a preview
+        self._own_folders = frozenset(request.own_folders)
         self._names_by_inode: dict[tuple[int, int], bytes] = {}
 
     def check_sources(self) -> None:
@@ -120,9 +123,9 @@ class SourceScan:
         for entry in entries:
             here = entry.name
             is_folder = entry.is_dir(follow_symlinks=False)
-            # Without rules few names are ignored, so most files skip the full check.
-            if (rules or is_folder or here == PARTIALS_DIR) and self.is_ignored(
-                here, prefix + here, is_folder, rules
+            # Without rules few names are left out, so most files skip the full check.
+            if (rules or is_folder or here in _SPECIAL_NAMES) and self._is_left_out(
+                entry.path, start + here, prefix + here, is_folder, rules
             ):
                 continue
             if is_folder:
@@ -134,6 +137,18 @@ class SourceScan:
                 continue
             if (found := self._make_entry(entry.path, start + here, prefix, status)) is not None:
                 yield found
+
+    def _is_left_out(self, path: bytes, name: bytes, below: bytes, is_folder: bool, rules: Rules) -> bool:
+        """Return whether the entry is ignored, or holds what is never sent by accident; note why."""
+        here = os.path.basename(path)
+        if self.is_ignored(here, below, is_folder, rules):
+            if self.tally is not None and here not in ALWAYS_IGNORED:
+                self.tally.add_ignored(printable_name(name) + ("/" if is_folder else ""))
+            return True
+        why = api.exclusion_reason(os.fsdecode(path), self._own_folders)
+        if why:
+            self.skipped.append(api.SkippedFile(name=printable_name(name), reason=why))
+        return bool(why)
 
     def read_ignore_rules(
         self, path: bytes, prefix: bytes, names: set[bytes]
@@ -181,6 +196,8 @@ class SourceScan:
         self.files += 1
         self.size += status.st_size
         limits = self.request.limits
+        if self.tally is not None:
+            self.tally.add_file(printable_name(name), status.st_size)
         if self.files > limits.max_files or self.size > limits.max_total_bytes:
             raise api.too_many_sources_error(limits)
         kind, link = FILE, b""
@@ -190,6 +207,16 @@ class SourceScan:
                 kind, link, self.has_hard_links = HARD_LINK, first, True
         mode, size, time = stat.S_IMODE(status.st_mode), status.st_size, status.st_mtime_ns
         return SourceEntry(kind, mode, size, time, name, link, path)
+
+
+def preview_push(request: api.PushRequest) -> api.UploadPreview:
+    """Scan without sending anything."""
+    scan = SourceScan(request)
+    scan.check_sources()
+    scan.tally = tally = api.UploadTally()
+    for _entry in scan.iter_entries():
+        pass
+    return tally.make_preview(scan.skipped)
 
 
 def mark_first_push(connection: api.SshConnection, target: str) -> bool:

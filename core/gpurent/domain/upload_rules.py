@@ -1,0 +1,67 @@
+"""What no upload takes along by accident: the one table of credential names, for core and for every backend."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Collection
+
+from gpurent.locale import N_, _
+
+# Names that hold credentials, each with the name of the folder that it has to be in; "": in any folder.
+CREDENTIAL_NAMES = {
+    ".ssh": "",
+    ".gnupg": "",
+    ".password-store": "",
+    ".aws": "",
+    ".azure": "",
+    ".aliyun": "",
+    ".tccli": "",
+    ".oci": "",
+    ".kube": "",
+    ".kaggle": "",
+    ".netrc": "",
+    "_netrc": "",
+    ".pypirc": "",
+    ".npmrc": "",
+    ".pgpass": "",
+    ".my.cnf": "",
+    ".boto": "",
+    ".s3cfg": "",
+    ".git-credentials": "",
+    ".vault-token": "",
+    "gcloud": ".config",
+    "gh": ".config",
+    "doctl": ".config",
+    "rclone": ".config",
+    "config.json": ".docker",
+    "auth.json": ".docker",
+    "credentials": ".cargo",
+    "credentials.toml": ".cargo",
+    "token": "huggingface",
+    "stored_tokens": "huggingface",
+}
+CREDENTIAL_REASON = N_("may hold credentials; to upload it anyway, name it explicitly")
+OWN_FOLDER_REASON = N_("belongs to gpurent itself")
+
+
+def is_credential_name(name: str, parent: str) -> bool:
+    """Return whether ``name``, in a folder called ``parent``, holds credentials."""
+    return CREDENTIAL_NAMES.get(name) in ("", parent)
+
+
+def is_settings_secret(name: str) -> bool:
+    """Return whether ``name`` is one of the ``.env`` files, which jobs need and which often hold secrets."""
+    return name == ".env" or name.startswith(".env.")
+
+
+def exclusion_reason(path: str, own_folders: Collection[str]) -> str:
+    """Return why the local file or folder ``path``, found below an uploaded folder, is left out; empty if it is not.
+
+    ``own_folders``: the real paths of gpurent's own folders.
+    """
+    parent, name = os.path.split(path)
+    if name in CREDENTIAL_NAMES and is_credential_name(name, parent.rpartition(os.sep)[2]):
+        return _(CREDENTIAL_REASON)
+    if own_folders and os.path.realpath(path) in own_folders:
+        return _(OWN_FOLDER_REASON)
+    return ""
