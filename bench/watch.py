@@ -12,7 +12,7 @@ import json
 import subprocess
 import sys
 import tempfile
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from datetime import timedelta
 from itertools import pairwise
@@ -69,10 +69,14 @@ class NullTerminal:
     """A terminal without a user."""
 
     is_interactive = False
+    can_confirm = False
 
     def show_event(self, event: Event) -> None: ...
     async def confirm(self, question: Question) -> bool:
         return False
+
+    async def choose(self, question: Question, choices: Mapping[str, str]) -> str | None:
+        return None
 
     async def ask_question(self, question: Question) -> str | None:
         return None

@@ -18,7 +18,9 @@ GpurentError
 ├── UnavailableError    8   the network or the service does not answer now; nothing is known to be wrong
 ├── UnexpectedResponse  9   the response no longer has the expected format
 ├── BusyError          10   another process is working on the same trip or lease
-└── InputRequired      11   only the user can answer, and nobody is at the terminal
+├── InputRequired      11   only the user can answer, and nobody is at the terminal
+│   └── ConfirmationRequired  a yes is required: answer it in a terminal, or with -y
+└── Declined           12   the user answered no; nothing was done
 
 "Not ready yet" is a state of a lease, never an error.
 """
@@ -155,6 +157,14 @@ class BusyError(GpurentError, code="busy", exit_code=10):
 
 class InputRequired(GpurentError, code="input-required", exit_code=11):
     """Only the user can answer, and nobody is at the terminal; ``gpurent resume`` asks again."""
+
+
+class ConfirmationRequired(InputRequired):
+    """A yes is required, and nobody is at the terminal; nothing was done. The same command with ``-y`` says yes."""
+
+
+class Declined(GpurentError, code="declined", exit_code=12):
+    """The user answered no to a question; nothing was done."""
 
 
 class UnexpectedResponse(GpurentError, code="unexpected-response", exit_code=9):

@@ -104,7 +104,7 @@ class ManyLeases:
     def make_screen(self, fresh: float = 3600.0) -> TopApp:
         """Return a screen that refreshes once and then only on request."""
         made = TopApp(self.overview, make_lease_operations(self.application), self._attach, fresh)
-        self.screens.enter_context(self.terminal.redirect_to(made.show_status))
+        self.screens.enter_context(self.terminal.redirect_to(made.show_status, made.confirm))
         return made
 
     def _attach(self, lease: str) -> int:

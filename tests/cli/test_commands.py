@@ -118,7 +118,8 @@ def test_an_unknown_option_is_not_taken_as_the_command(
 
 @pytest.mark.parametrize("line", [("python3", "-u", "x.py"), ("--", "-x"), ("--", "python3", "--buget", "1")])
 def test_words_of_the_command_stay_the_jobs(home: Path, line: tuple[str, ...]) -> None:
-    result = run_gpurent(home, "plan", "-p", "mistgpu", *line)
+    (home / "project").mkdir()
+    result = run_gpurent(home, "plan", "-p", "mistgpu", "--folder", str(home / "project"), *line)
     assert result.code == 4, "the options are accepted, but the user is not logged in"
 
 
@@ -201,7 +202,7 @@ def test_completion(home: Path, shell: str) -> None:
 
 def test_deleting_a_key_needs_confirmation(home: Path) -> None:
     refused = run_gpurent(home, "logout", "1024gpu", "--forget-key")
-    assert refused.code == 2
+    assert refused.code == 11
     assert "nothing was deleted" in refused.err
     assert run_gpurent(home, "-y", "logout", "1024gpu", "--forget-key").code == 0
     assert run_gpurent(home, "logout", "1024gpu").code == 0, "the key stays: nothing to ask"

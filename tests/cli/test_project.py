@@ -290,7 +290,7 @@ async def test_init_then_run(sandbox: TripSandbox, tmp_path: Path) -> None:
     assert plan.code == 0, plan.err
     assert "upload train.py, digits.csv.gz from" in plan.out
     assert "set up the machine" in plan.out
-    ran = await sandbox.run_command("run", "--keep", folder=work)
+    ran = await sandbox.run_command("-y", "run", "--keep", folder=work)
     assert ran.code == 0, ran.err
     assert "+ echo ready > ready.txt; ls" in ran.out
     assert "notes.txt" not in ran.out

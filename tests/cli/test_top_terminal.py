@@ -112,7 +112,7 @@ async def test_every_key_on_a_real_lease(tmp_path: Path) -> None:
             await screen.press_keys("r")
             await screen.wait_for_text("How much time to add")
             await screen.press_keys("Enter")
-            await screen.wait_for_text("for 1 h more")
+            await screen.wait_for_text("Renew it?")
             await screen.press_keys("y")
             await screen.wait_for_text("runs until")
 

@@ -28,7 +28,7 @@ async def sandbox(tmp_path: Path) -> AsyncIterator[TripSandbox]:
 
 
 async def rent_machine(sandbox: TripSandbox) -> str:
-    result = await sandbox.run_command("rent", "-p", "mistgpu", "--json")
+    result = await sandbox.run_command("-y", "rent", "-p", "mistgpu", "--json")
     assert result.code == 0, result.err
     return str(result.data["id"])
 
@@ -42,7 +42,9 @@ async def test_r2_torchrun_is_only_taken_when_it_is_asked_for(sandbox: TripSandb
     folder = tmp_path / "project"
     folder.mkdir()
     (folder / "train.py").write_text("print('alone')\nimport time; time.sleep(1)\n")
-    result = await sandbox.run_command("run", "-p", "mistgpu", "--folder", str(folder), "--", "train.py")
+    result = await sandbox.run_command(
+        "-y", "run", "-p", "mistgpu", "--folder", str(folder), "--", "train.py"
+    )
     assert result.out.split("\n")[0] == "alone"
 
 
@@ -56,13 +58,23 @@ async def test_r2_torchrun_is_one_process_where_no_gpu_is_found(sandbox: TripSan
         "import time; time.sleep(1)\n"
     )
     result = await sandbox.run_command(
-        "run", "-p", "mistgpu", "--launcher", "torchrun", "--folder", str(folder), "--", "train.py", "a b"
+        "-y",
+        "run",
+        "-p",
+        "mistgpu",
+        "--launcher",
+        "torchrun",
+        "--folder",
+        str(folder),
+        "--",
+        "train.py",
+        "a b",
     )
     assert result.code == 0, result.err
     assert "world 1 ['a b']" in result.out
     assert "one process" in result.out, "the job's log says how it was started"
     wrong = await sandbox.run_command(
-        "run", "-p", "mistgpu", "--launcher", "torchrun", "--folder", str(folder), "--", "make"
+        "-y", "run", "-p", "mistgpu", "--launcher", "torchrun", "--folder", str(folder), "--", "make"
     )
     assert wrong.code == 2
     assert "torchrun only starts Python files" in wrong.err
@@ -128,6 +140,7 @@ async def test_o5_a_machine_whose_cudnn_does_not_fit_is_released(
     folder.mkdir()
     (folder / "train.py").write_text("print('never')\n")
     result = await sandbox.run_command(
+        "-y",
         "run",
         "--lease",
         lease,

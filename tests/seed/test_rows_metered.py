@@ -32,7 +32,7 @@ async def log_in_with_money(sandbox: TripSandbox, yuan: str = "20") -> None:
 
 
 async def rent_machine(sandbox: TripSandbox) -> str:
-    result = await sandbox.run_command("rent", "--provider", "mistgpu", "--json")
+    result = await sandbox.run_command("-y", "rent", "--provider", "mistgpu", "--json")
     assert result.code == 0, result.err
     return str(result.data["id"])
 
@@ -157,11 +157,11 @@ async def test_f7_shut_files_stay_fifteen_days_and_come_back(sandbox: TripSandbo
     found = (await sandbox.run_command("show", lease, "--json")).data
     assert found["state"] == "kept"
     await sandbox.cloud.advance(timedelta(days=14))
-    again = (await sandbox.run_command("restart", lease, "--json")).data["id"]
+    again = (await sandbox.run_command("-y", "restart", lease, "--json")).data["id"]
     assert (await sandbox.run_command("exec", again, "cat data.txt")).out == "precious"
     assert (await sandbox.run_command("release", again)).code == 0
     await sandbox.cloud.advance(timedelta(days=15, minutes=1))
-    result = await sandbox.run_command("restart", again)
+    result = await sandbox.run_command("-y", "restart", again)
     assert result.code != 0
     assert "precious" not in str(list(sandbox.cloud.root.rglob("data.txt")))
     assert not list(sandbox.cloud.root.rglob("data.txt"))
@@ -220,7 +220,7 @@ async def test_r4_a_shut_server_takes_the_session_with_it(sandbox: TripSandbox) 
     await log_in_with_money(sandbox)
     lease = await rent_machine(sandbox)
     assert (await sandbox.run_command("start", lease, "--name", "long", "--", "sleep", "600")).code == 0
-    assert (await sandbox.run_command("release", lease)).code == 0
+    assert (await sandbox.run_command("-y", "release", lease)).code == 0
     result = await sandbox.run_command("logs", lease, "long")
     assert result.code == 6
     assert "not running" in result.err

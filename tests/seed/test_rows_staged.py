@@ -98,7 +98,7 @@ async def test_f3_mail_is_bound_by_a_small_payment(sandbox: TripSandbox) -> None
 
 
 async def rent_cpu_machine(sandbox: TripSandbox) -> dict[str, Any]:
-    result = await sandbox.run_command("rent", "-p", "1024gpu", "--cpu", "--for", "1天", "--json")
+    result = await sandbox.run_command("-y", "rent", "-p", "1024gpu", "--cpu", "--for", "1天", "--json")
     assert result.code == 0, result.err
     found: dict[str, Any] = result.data
     return found
@@ -118,7 +118,9 @@ async def test_f4_cpu_container_is_free_while_the_deposit_lies(sandbox: TripSand
 
 
 async def upgrade_lease(sandbox: TripSandbox, lease: dict[str, Any]) -> dict[str, Any]:
-    result = await sandbox.run_command("upgrade", lease["id"], "--gpu", "2080ti", "--for", "1d", "--json")
+    result = await sandbox.run_command(
+        "-y", "upgrade", lease["id"], "--gpu", "2080ti", "--for", "1d", "--json"
+    )
     assert result.code == 0, result.err
     found: dict[str, Any] = result.data
     return found
@@ -143,7 +145,7 @@ async def test_f5_gpu_after_uploading_and_the_deposit_returns(sandbox: TripSandb
 async def test_f6_renewal_in_time_moves_the_end(sandbox: TripSandbox) -> None:
     await log_in_with_dbc(sandbox)
     gpu = await upgrade_lease(sandbox, await rent_cpu_machine(sandbox))
-    renewed = (await sandbox.run_command("renew", gpu["id"], "--for", "1d", "--json")).data
+    renewed = (await sandbox.run_command("-y", "renew", gpu["id"], "--for", "1d", "--json")).data
     gained = datetime.fromisoformat(renewed["expires_at"]) - datetime.fromisoformat(gpu["expires_at"])
     assert gained == timedelta(days=1)
     assert (await sandbox.run_command("release", gpu["id"])).code == 0
@@ -165,7 +167,9 @@ async def test_f7_return_with_the_mailed_code_refunds_unused_time(sandbox: TripS
 
 async def test_f6_time_that_runs_out_shuts_the_server(sandbox: TripSandbox) -> None:
     await log_in_with_dbc(sandbox)
-    lease = (await sandbox.run_command("rent", "-p", "1024gpu", "--gpu", "T4", "--for", "1h", "--json")).data
+    lease = (
+        await sandbox.run_command("-y", "rent", "-p", "1024gpu", "--gpu", "T4", "--for", "1h", "--json")
+    ).data
     assert datetime.fromisoformat(lease["expires_at"]) > datetime.now(UTC)
     await sandbox.cloud.advance(timedelta(hours=2))
     found = (await sandbox.run_command("show", lease["id"], "--json")).data
@@ -175,7 +179,9 @@ async def test_f6_time_that_runs_out_shuts_the_server(sandbox: TripSandbox) -> N
 
 async def rent_for_an_hour(sandbox: TripSandbox) -> dict[str, Any]:
     await log_in_with_dbc(sandbox)
-    result = await sandbox.run_command("rent", "-p", "1024gpu", "--gpu", "2080Ti", "--for", "1h", "--json")
+    result = await sandbox.run_command(
+        "-y", "rent", "-p", "1024gpu", "--gpu", "2080Ti", "--for", "1h", "--json"
+    )
     assert result.code == 0, result.err
     found: dict[str, Any] = result.data
     return found

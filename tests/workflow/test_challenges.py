@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
 
@@ -74,8 +74,15 @@ class AnsweringPrompter:
     def is_interactive(self) -> bool:
         return self.answer is not None
 
+    @property
+    def can_confirm(self) -> bool:
+        return self.is_interactive
+
     async def confirm(self, question: Question) -> bool:
         raise AssertionError("a code is no yes or no")
+
+    async def choose(self, question: Question, choices: Mapping[str, str]) -> str | None:
+        raise AssertionError("a code is no choice")
 
     async def ask_question(self, question: Question) -> str | None:
         return self.answer(question.text) if self.answer is not None else None

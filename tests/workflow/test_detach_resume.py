@@ -49,6 +49,7 @@ async def test_detach_then_resume_from_another_terminal(sandbox: TripSandbox, tm
     await log_in_with_money(sandbox)
     folder = make_job(tmp_path, 2)
     result = await sandbox.run_command(
+        "-y",
         "run",
         "-p",
         "mistgpu",
@@ -79,7 +80,7 @@ async def test_ctrl_c_detaches_and_says_how_to_come_back(sandbox: TripSandbox, t
     await log_in_with_money(sandbox)
     folder = make_job(tmp_path, 6)
     process = await sandbox.start_command(
-        *("run", "-p", "mistgpu", "--results", "result.txt", "--", "train.py"), folder=folder
+        *("-y", "run", "-p", "mistgpu", "--results", "result.txt", "--", "train.py"), folder=folder
     )
     assert process.stdout is not None
     while (line := await process.stdout.readline()) and line.strip() != b"3":
@@ -110,7 +111,7 @@ def read_all_command_lines() -> bytes:
 
 async def test_no_secret_in_files_logs_or_argument_lists(sandbox: TripSandbox, tmp_path: Path) -> None:
     await log_in_with_money(sandbox)
-    lease = (await sandbox.run_command("-vv", "rent", "-p", "mistgpu", "--json")).data["id"]
+    lease = (await sandbox.run_command("-y", "-vv", "rent", "-p", "mistgpu", "--json")).data["id"]
     async with sandbox.open_application() as application:
         vault = application.secrets.get_vault("mistgpu")
         password = vault.get(application.leases.get_lease(lease).password_ref)

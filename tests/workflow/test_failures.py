@@ -90,7 +90,7 @@ async def test_sold_out(tmp_path: Path) -> None:
     ):
         await log_in_with_money(sandbox, application)
         with pytest.raises(SoldOut) as caught:
-            await application.trips.run(make_spec(tmp_path))
+            await application.trips.run(make_spec(make_project(tmp_path)))
         assert caught.value.spent is Spent.NO
         check_nothing_burns(sandbox)
         assert application.trip_tracker.list_trips()[-1].outcome == "failed: sold-out"
@@ -109,7 +109,7 @@ async def test_machine_taken_between_listing_and_order(tmp_path: Path) -> None:
 
         user.watchers.append(take_all_machines)
         with pytest.raises(SoldOut) as caught:
-            await application.trips.run(make_spec(tmp_path))
+            await application.trips.run(make_spec(make_project(tmp_path)))
         assert caught.value.spent is Spent.NO
         check_nothing_burns(sandbox)
 
@@ -120,7 +120,7 @@ async def test_empty_balance(tmp_path: Path) -> None:
             "mistgpu", {"username": "student", "password": "student-pass"}
         )
         with pytest.raises(MoneyError) as caught:
-            await application.trips.run(make_spec(tmp_path))
+            await application.trips.run(make_spec(make_project(tmp_path)))
         assert caught.value.spent is Spent.NO
         assert "gpurent topup mistgpu" in caught.value.hint
         check_nothing_burns(sandbox)
@@ -129,7 +129,9 @@ async def test_empty_balance(tmp_path: Path) -> None:
 async def test_budget_too_small_is_refused_before_money_moves(tmp_path: Path) -> None:
     async with trip_sandbox(tmp_path) as sandbox, sandbox.open_application() as application:
         await log_in_with_money(sandbox, application)
-        spec = make_spec(tmp_path, limits=TripLimits(term=timedelta(hours=9), budget=CNY.money("1.00")))
+        spec = make_spec(
+            make_project(tmp_path), limits=TripLimits(term=timedelta(hours=9), budget=CNY.money("1.00"))
+        )
         with pytest.raises(MoneyError, match="budget") as caught:
             await application.trips.run(spec)
         assert caught.value.spent is Spent.NO
@@ -165,7 +167,7 @@ async def test_missing_folder_is_reported_before_much_is_paid(tmp_path: Path) ->
     async with trip_sandbox(tmp_path) as sandbox, sandbox.open_application() as application:
         await log_in_with_money(sandbox, application)
         with pytest.raises(GpurentError, match="not a folder") as caught:
-            await application.trips.run(make_spec(tmp_path / "none"))
+            await application.trips.run(make_spec(make_project(tmp_path) / "none"))
         assert caught.value.burning == ()
         check_nothing_burns(sandbox)
 

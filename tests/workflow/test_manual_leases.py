@@ -420,11 +420,13 @@ async def test_probe_again_and_correct_the_profile(sandbox: TripSandbox) -> None
     assert "download your results" in result.out
 
 
-async def test_ctrl_c_at_a_question_leaves_and_says_how_to_come_back(sandbox: TripSandbox) -> None:
-    sandbox.home.mkdir(mode=0o700)
+async def test_ctrl_c_at_a_question_leaves_and_says_how_to_come_back(
+    sandbox: TripSandbox, tmp_path: Path
+) -> None:
     master, slave = os.openpty()
     process = await sandbox.start_command(
         *("run", "-p", "ssh", "--price", "0", "--", "train.py"),
+        folder=make_project(tmp_path),
         stdin=slave,
         stdout=asyncio.subprocess.DEVNULL,
     )

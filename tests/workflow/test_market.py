@@ -207,13 +207,15 @@ async def test_plan_shows_what_run_would_do_and_changes_nothing(sandbox: TripSan
         await sandbox.add_dbc(application, "90000")
         await sandbox.top_up_mistgpu(application, "50")
     before = read_simulator_state(sandbox)
+    folder = sandbox.home / "project"
+    folder.mkdir()
     plan = await sandbox.run_command(
         "plan", "-p", provider, "--gpu", "2080ti", "--for", "1d", "--budget", "2000CNY", "--json",
-        "--", "train.py", "--epochs", "2",
+        "--", "train.py", "--epochs", "2", folder=folder,
     )  # fmt: skip
     assert plan.code == 0, plan.err
     text = await sandbox.run_command(
-        "plan", "-p", provider, "--gpu", "2080ti", "--for", "1d", "--", "train.py"
+        "plan", "-p", provider, "--gpu", "2080ti", "--for", "1d", "--", "train.py", folder=folder
     )
     assert text.code == 0, text.err
     assert "Nothing was ordered, paid or written." in text.out

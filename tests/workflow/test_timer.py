@@ -71,7 +71,7 @@ async def test_a_forgotten_machine_is_released_although_the_users_computer_is_of
         async with sandbox.open_application() as application:
             await log_in_with_money(application, sandbox)
         process = await sandbox.start_command(
-            *("run", "-p", "mistgpu", "--for", "1h", "--", "train.py"),
+            *("-y", "run", "-p", "mistgpu", "--for", "1h", "--", "train.py"),
             folder=folder,
             stdout=asyncio.subprocess.DEVNULL,
         )

@@ -65,22 +65,36 @@ class WatchedCounter(ByteCounter):
 
 @define
 class ScriptedUser:
-    """A user who answers from a list and records what was shown."""
+    """A user who answers from a list and records what was shown; ``confirms``: what is answered after the order.
+
+    ``agrees_to_price``: the answer to the price before it; None: nobody is there to answer.
+    """
 
     answers: dict[str, str] = field(factory=dict)
     events: list[Event] = field(factory=list)
     output: bytearray = field(factory=bytearray)
     confirms: bool = False
+    agrees_to_price: bool | None = True
     is_interactive: bool = False
     watchers: list[Callable[[Event], None]] = field(factory=list)
+    questions: list[Question] = field(factory=list)
 
     def show_event(self, event: Event) -> None:
         self.events.append(event)
         for watcher in list(self.watchers):
             watcher(event)
 
+    @property
+    def can_confirm(self) -> bool:
+        return self.agrees_to_price is not None
+
     async def confirm(self, question: Question) -> bool:
-        return self.confirms
+        self.questions.append(question)
+        return bool(self.agrees_to_price) if question.id.startswith("spend:") else self.confirms
+
+    async def choose(self, question: Question, choices: Mapping[str, str]) -> str | None:
+        self.questions.append(question)
+        return await self.ask_question(question)
 
     async def ask_question(self, question: Question) -> str | None:
         return next((answer for part, answer in self.answers.items() if part in question.text), None)
@@ -159,6 +173,30 @@ class TripSandbox:
             stdout=stdout,
             stderr=asyncio.subprocess.PIPE,
         )
+
+    async def run_at_terminal(
+        self, *arguments: str, answers: Mapping[str, str], folder: Path | None = None
+    ) -> CommandLineResult:
+        """Run a command whose stdin is a terminal; type each answer when its prompt appears on stderr."""
+        self.home.mkdir(mode=0o700, exist_ok=True)
+        master, slave = os.openpty()
+        process = await self.start_command(*arguments, folder=folder, stdin=slave)
+        os.close(slave)
+        assert process.stdout is not None
+        assert process.stderr is not None
+        shown, waiting = b"", dict(answers)
+        async with asyncio.timeout(60):
+            while chunk := await process.stderr.read(4096):
+                shown += chunk
+                for prompt, answer in list(waiting.items()):
+                    if prompt.encode() in shown:
+                        os.write(master, f"{answer}\n".encode())
+                        del waiting[prompt]
+            out = await process.stdout.read()
+            code = await process.wait()
+        os.close(master)
+        assert not waiting, f"never asked: {waiting} in {shown.decode()}"
+        return CommandLineResult(code, out.decode(), shown.decode())
 
     @contextlib.asynccontextmanager
     async def running_command(self, *arguments: str) -> AsyncIterator[asyncio.subprocess.Process]:

@@ -15,7 +15,7 @@ from gpurent.cli.builtin import load_registry
 from gpurent.cli.context import CliContext
 from gpurent.cli.help_texts import set_click_language, translate_error, translate_help
 from gpurent.composition import system
-from gpurent.errors import GpurentError, PluginError, UsageError
+from gpurent.errors import ConfirmationRequired, GpurentError, PluginError, UsageError
 from gpurent.locale import N_, _, join_phrases, set_language
 from gpurent.roles.entries import CommandEntry
 
@@ -143,6 +143,7 @@ def _run_command_line(given: list[str]) -> int:
         code = cli.main(given, prog_name="gpurent", standalone_mode=False, obj=app)
         return code if isinstance(code, int) else 0
     except GpurentError as error:
+        _add_exact_command(error, given)
         return _show_error(error, _command_of(app) if as_json else None)
     except click.exceptions.Exit as stop:
         return stop.exit_code
@@ -169,6 +170,16 @@ def _run_command_line(given: list[str]) -> int:
         return 1
     except Exception as error:  # noqa: BLE001 - the last net: the user gets a line, the report goes to a file
         return _report_crash(error)
+
+
+def _add_exact_command(error: GpurentError, given: list[str]) -> None:
+    """If a yes is missing, add the command that says yes, as it can be typed, to the hint."""
+    if not isinstance(error, ConfirmationRequired):
+        return
+    import shlex
+
+    text = _("To agree without being asked: {command}").format(command=shlex.join(["gpurent", "-y", *given]))
+    error.hint = f"{error.hint}\n{text}".strip()
 
 
 def _command_of(app: CliContext | None) -> str:

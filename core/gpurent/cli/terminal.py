@@ -6,7 +6,7 @@ import asyncio
 import os
 import sys
 from codecs import getincrementaldecoder
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from typing import Any
 
@@ -62,6 +62,7 @@ class UserTerminal:
         self._quiet = quiet
         self._yes = yes
         self.is_interactive = not no_input and sys.stdin.isatty()
+        self.can_confirm = yes or self.is_interactive
         self._decoder = getincrementaldecoder("utf-8")("replace")
         self._last_line = ""
         self._progress: Any = None
@@ -103,16 +104,41 @@ class UserTerminal:
                     self._print_line(f"  {strip_terminal(event.text)}", _EVENT_COLOURS.get(event.kind))
 
     async def confirm(self, question: Question) -> bool:
+        if not self.can_confirm:
+            return False
+        self._show_details(question)
         if self._yes:
             return True
-        if not self.is_interactive:
-            return False
         while True:
             answer = await self._read_line(f"{question.text} [y/N]: ")
             if answer is None or answer.strip().lower() in _NO_ANSWERS:
                 return False
             if answer.strip().lower() in _YES_ANSWERS:
                 return True
+
+    async def choose(self, question: Question, choices: Mapping[str, str]) -> str | None:
+        if not self.can_confirm:
+            return None
+        self._show_details(question)
+        if self._yes:
+            return next(iter(choices))
+        for word, meaning in choices.items():
+            click.echo(f"  {word}: {meaning}", err=True)
+        while True:
+            answer = await self._read_line(
+                _("{question} (one of these words; Enter: do nothing): ").format(question=question.text)
+            )
+            given = (answer or "").strip().lower()
+            if given in _NO_ANSWERS:
+                return None
+            found = [word for word in choices if word.startswith(given)]
+            if len(found) == 1:
+                return found[0]
+
+    def _show_details(self, question: Question) -> None:
+        self._end_progress()
+        for line in question.details:
+            click.echo(f"  {strip_terminal(line)}", err=True)
 
     async def ask_question(self, question: Question) -> str | None:
         if not self.is_interactive:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import click
+from attrs import evolve
 
 from gpurent.cli.arguments import complete_plugins
 from gpurent.cli.context import CliContext
@@ -147,7 +148,8 @@ def build_trip_spec(
     values = {"folder": str(Path.cwd()), **values, **option_values}
     if lease:
         values = {"on_error": "keep", **values, "provider": ()}
-    spec = check_spec(app, make_trip_spec(_with_requirements_file(values)))
+    spec = make_trip_spec(_with_requirements_file(values))
+    spec = check_spec(app, let_budget_authorize(spec, options))
     if not spec.job.command:
         raise UsageError(
             _("no command given: pass COMMAND, or set command in gpurent.toml"),
@@ -162,6 +164,16 @@ def build_trip_spec(
             hint=_("List providers with gpurent providers, leases with gpurent ls"),
         )
     return spec
+
+
+def let_budget_authorize(spec: TripSpec, options: dict[str, Any]) -> TripSpec:
+    """Mark the budget of ``spec`` as a permission to spend if it is one of the ``options`` on the command line.
+
+    A budget in a project file only limits: the file may come from somebody else.
+    """
+    if options.get("budget") is None:
+        return spec
+    return evolve(spec, limits=evolve(spec.limits, budget_authorizes=True))
 
 
 def _read_project_values(app: CliContext, project: Path | None, no_project: bool) -> dict[str, Any]:

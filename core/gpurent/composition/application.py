@@ -83,6 +83,7 @@ class Application(RuntimeParts):
     cost_reports = _delegate(lambda it: it.money.cost_reports)
 
     connections = _delegate(lambda it: it.machines.connections)
+    upload_previewer = _delegate(lambda it: it.machines.upload_previewer)
     file_commands = _delegate(lambda it: it.machines.file_commands)
     machine_commands = _delegate(lambda it: it.machines.machine_commands)
     machine_facts = _delegate(lambda it: it.machines.machine_facts)
@@ -95,6 +96,8 @@ class Application(RuntimeParts):
 
     trips = _delegate(lambda it: it.use_cases.trips)
     releases = _delegate(lambda it: it.use_cases.releases)
+    release_review = _delegate(lambda it: it.use_cases.release_review)
+    repeated_runs = _delegate(lambda it: it.use_cases.repeated_runs)
     lease_changes = _delegate(lambda it: it.use_cases.lease_changes)
     provider_selector = _delegate(lambda it: it.use_cases.provider_selector)
     dry_run = _delegate(lambda it: it.use_cases.dry_run)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from functools import cached_property
 
+from gpurent.composition import system
 from gpurent.composition.runtime import RuntimeParts
 from gpurent.infra.ssh.connector import load_private_key
 from gpurent.workflow.connection import (
@@ -14,6 +15,8 @@ from gpurent.workflow.connection import (
     probes,
     reconnecting,
     transfers,
+    upload_guard,
+    upload_previews,
 )
 from gpurent.workflow.manual import adopt, instructions, provider, rental
 from gpurent.workflow.timing import guard_policy, timers
@@ -28,7 +31,13 @@ class MachineParts:
         self.connections = reconnecting.Connections(leases, base.poller, base.events, self.ownership)
         self.transfers = transfers.FileTransfers(plugins, base.events, base.terminal)
         self.predialler = transfers.Predialler(connector, self.transfers)
-        self.file_commands = transfers.FileCommands(self.connections, self.transfers, self.predialler)
+        self.upload_guard = upload_guard.UploadGuard(
+            base.settings.user_home, (base.home, system.default_data_folder())
+        )
+        self.upload_previewer = upload_previews.UploadPreviewer(self.transfers)
+        self.file_commands = transfers.FileCommands(
+            self.connections, self.transfers, self.predialler, self.upload_guard
+        )
         self.job_runners = jobs.JobRunners(plugins)
         self.machine_commands = jobs.MachineCommands(
             self.connections, self.job_runners, base.store, base.terminal

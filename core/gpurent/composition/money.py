@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from gpurent.composition.runtime import RuntimeParts
-from gpurent.workflow.payments import budgets, pay, quotes, rates, topups
+from gpurent.workflow.payments import authorize_spending, budgets, pay, quotes, rates, topups
 from gpurent.workflow.reports import costs, offers, receipts, reconcile
 
 
@@ -15,6 +15,7 @@ class MoneyParts:
         self.rates = rates.ExchangeRates(plugins, base.settings, clock)
         self.quotes = quotes.Quotes(plugins, self.rates)
         self.budgets = budgets.Budgets(store, base.settings, clock, books, self.rates)
+        self.spending = authorize_spending.SpendingAuthorizer(self.budgets, base.questions)
         authorizer = pay.PaymentAuthorizer(self.budgets, self.rates, base.questions, base.locks)
         self.payments = pay.Payments(store, plugins, authorizer, books, clock)
         self.account_money = topups.AccountMoney(plugins, self.rates, base.poller)

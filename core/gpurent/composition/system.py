@@ -16,8 +16,11 @@ if TYPE_CHECKING:
 def data_folder() -> Path:
     """Return the folder of the state: ``GPURENT_HOME``, else the platform's data folder."""
     home = os.environ.get("GPURENT_HOME", "")
-    if home:
-        return Path(home)
+    return Path(home) if home else default_data_folder()
+
+
+def default_data_folder() -> Path:
+    """Return the platform's data folder; the sandbox is in it too."""
     from platformdirs import user_data_path
 
     return user_data_path("gpurent")

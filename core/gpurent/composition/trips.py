@@ -24,7 +24,15 @@ from gpurent.workflow.steps import (
     setup,
     upload,
 )
-from gpurent.workflow.trips import execute, machine_work, operations, previews
+from gpurent.workflow.trips import (
+    execute,
+    machine_work,
+    operations,
+    plan_legs,
+    previews,
+    release_review,
+    repeated_runs,
+)
 
 
 class TripParts:
@@ -44,7 +52,9 @@ class TripParts:
         provision_step = provision.ProvisionStep(leases, base.locks, orders, money.payments, base.bookkeeping)
         connect_step = connect.ConnectStep(connections)
         doctor_step = doctor.DoctorStep(machines.doctor, plugins, settings)
-        upload_step = upload.UploadStep(machines.transfers, machines.predialler)
+        upload_step = upload.UploadStep(
+            machines.transfers, machines.predialler, machines.upload_guard, machines.upload_previewer
+        )
         job_watcher = job_watch.JobWatcher(runners, timers, base.terminal, poller)
         setup_logs = setup.SetupLogs(settings, base.platform)
         setup_step = setup.SetupStep(plugins, runners, job_watcher, money.budgets, setup_logs)
@@ -61,21 +71,33 @@ class TripParts:
         self.provider_selector = previews.ProviderSelector(
             machines.instructions, login_step, preview, money.budgets, base.events
         )
-        self.dry_run = previews.DryRun(plugins, base.logins, preview, check_funds_step, money.rates)
+        self.dry_run = previews.DryRun(
+            plugins, base.logins, preview, check_funds_step, upload_step, money.rates
+        )
         self.market = Market(
             plugins, money.offer_listing, money.quotes, money.rates, make_plan_step.make_plan
         )
 
         self.releases = operations.Releases(base.trip_tracker, leases, self.release_step, money.receipts)
+        self.release_review = release_review.ReleaseReview(
+            store, base.locks, connections, runners, machines.file_commands, base.questions
+        )
+        self.repeated_runs = repeated_runs.RepeatedRuns(store, base.locks, base.questions)
         self.lease_orders = operations.LeaseOrders(
-            base.trip_tracker, money.quotes, money.budgets, provision_step, self.releases
+            base.trip_tracker, money.quotes, money.budgets, money.spending, provision_step, self.releases
         )
         self.lease_changes = operations.LeaseChanges(
             leases, plugins, money.offer_listing, self.lease_orders, machines.timer_commands
         )
 
-        planner = execute.TripPlanner(
-            login_step, bind_mail_step, select_offer_step, make_plan_step, check_funds_step
+        planner = plan_legs.TripPlanner(
+            login_step,
+            select_offer_step,
+            make_plan_step,
+            check_funds_step,
+            money.spending,
+            upload_step,
+            bind_mail_step,
         )
         preparation = machine_work.MachinePreparation(connections, upload_step, setup_step, timers)
         job = machine_work.TripJob(runners, timers, launch_step, monitor_step, download_step)

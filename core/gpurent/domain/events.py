@@ -37,6 +37,7 @@ class EventKind(Enum):
     TOPPED_UP = "topped-up"
     MANUAL_TASK = "manual-task"
     HOST_KEY = "host-key"
+    PRICE = "price"
 
 
 @frozen(kw_only=True)

@@ -1,10 +1,15 @@
-"""Parsing of amounts and prices as people write them in commands and settings."""
+"""Amounts and prices as people write them in commands and settings, and as they are shown."""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from datetime import timedelta
 from decimal import Decimal
+from fractions import Fraction
+from math import ceil, floor
+
+from attrs import evolve
 
 from gpurent.domain.money import CNY, USD, Currency, Money, UnitPrice
 
@@ -65,3 +70,19 @@ def parse_price(text: str) -> UnitPrice:
     code = _CURRENCY_SIGNS.get(match[1] or match[3]) or match[3].upper()
     currency = KNOWN_CURRENCIES.get(code) or Currency(code, _PRICE_DECIMALS)
     return UnitPrice(Decimal(match[2]), currency, _PRICE_UNITS[match[4].lower()])
+
+
+_SHOWN_DECIMALS = 8
+
+
+def format_price_range(low: Money, high: Money) -> str:
+    """Format ``3.60 CNY``, or ``3.60 - 3.78 CNY`` if the price floats; a range is widened to 8 decimals."""
+    if low == high:
+        return str(low)
+    return f"{str(_shorten(low, floor)).rpartition(' ')[0]} - {_shorten(high, ceil)}"
+
+
+def _shorten(money: Money, rounded: Callable[[Fraction], int]) -> Money:
+    """Return ``money`` rounded to the decimals that people use; ``--json`` has all of them."""
+    unit = 10 ** max(money.currency.exponent - _SHOWN_DECIMALS, 0)
+    return evolve(money, amount=rounded(Fraction(money.amount, unit)) * unit)

@@ -25,6 +25,11 @@ class Hardware:
     memory: int = 0
     disk: int = 0
 
+    @property
+    def title(self) -> str:
+        """The GPUs in short: ``RTX 4090``, ``2 x 2080Ti``, ``CPU``."""
+        return f"{self.gpus} x {self.gpu}" if self.gpus > 1 else self.gpu or "CPU"
+
 
 @frozen(kw_only=True)
 class Metered:

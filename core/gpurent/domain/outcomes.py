@@ -18,6 +18,7 @@ _REASONS = {
     "budget": N_("budget used up"),
     "busy": N_("in use by another process"),
     "deadline": N_("deadline reached"),
+    "declined": N_("you answered no"),
     "error": N_("error"),
     "foreign-machine": N_("somebody else's machine"),
     "host-key-changed": N_("host key changed"),

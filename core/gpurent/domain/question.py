@@ -26,7 +26,8 @@ class Question:
     """A question to the user. ``id`` is the same each time the same thing is asked, so that a stored answer is found.
 
     ``secret``: the answer is not echoed while it is typed, and never stored. ``deadline``: when ``default`` becomes the
-    answer (provider time); None: it waits. ``default`` None: there is no default answer.
+    answer (provider time); None: it waits. ``default`` None: there is no default answer. ``details``: lines that the
+    user needs for the answer.
     """
 
     id: str
@@ -36,6 +37,7 @@ class Question:
     secret: bool = False
     deadline: datetime | None = None
     default: str | None = None
+    details: tuple[str, ...] = ()
 
 
 @frozen(kw_only=True)

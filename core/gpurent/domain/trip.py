@@ -83,9 +83,10 @@ class ResultsSpec:
 class TripLimits:
     """What ends the trip or its machine; None: as in the settings.
 
-    ``term``: for how long to rent. ``budget``: the most that the trip may cost. At most one of ``deadline_at`` and
-    ``deadline_in`` (counted from the lease's start) is set. ``idle_load`` is in percent. ``keep``: the machine is not
-    released when the job has ended.
+    ``term``: for how long to rent. ``budget``: the most that the trip may cost. ``budget_authorizes``: it was given on
+    the command line, so that it is also a permission to spend where nobody can be asked. At most one of
+    ``deadline_at`` and ``deadline_in`` (counted from the lease's start) is set. ``idle_load`` is in percent. ``keep``:
+    the machine is not released when the job has ended.
     """
 
     term: timedelta | None = None
@@ -99,6 +100,7 @@ class TripLimits:
     save_before: timedelta | None = None
     keep: bool = False
     on_error: OnError = OnError.RELEASE
+    budget_authorizes: bool = False
 
     def deadline_for(self, started_at: datetime) -> datetime | None:
         if self.deadline_in is not None:

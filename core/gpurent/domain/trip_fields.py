@@ -75,12 +75,10 @@ class TripField:
         return f"--{self.name.replace('_', '-')}"
 
 
-# All events except those that are too frequent for a notification.
-NOTIFIABLE_EVENTS = tuple(
-    kind.value
-    for kind in EventKind
-    if kind not in (EventKind.PROGRESS, EventKind.JOB_OUTPUT, EventKind.STEP_STARTED, EventKind.STEP_DONE)
-)
+# All events except those that are too frequent for a notification, or only meant for the terminal.
+_E = EventKind
+_NOT_NOTIFIABLE = (_E.PROGRESS, _E.JOB_OUTPUT, _E.STEP_STARTED, _E.STEP_DONE, _E.PRICE)
+NOTIFIABLE_EVENTS = tuple(kind.value for kind in EventKind if kind not in _NOT_NOTIFIABLE)
 DOCTOR_MODES = ("off", "warn", "require")
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
@@ -20,8 +20,18 @@ class Prompter(Protocol):
     def is_interactive(self) -> bool:
         """Whether somebody is there to answer."""
 
+    @property
+    def can_confirm(self) -> bool:
+        """Whether a yes or no can be given: somebody is there, or has said yes in advance."""
+
     async def confirm(self, question: Question) -> bool:
         """Ask for a yes or no; false if nobody is there."""
+
+    async def choose(self, question: Question, choices: Mapping[str, str]) -> str | None:
+        """Ask for one of ``choices``, words with their meaning; None: none of them, or nobody is there.
+
+        Who has said yes in advance chooses the first.
+        """
 
     async def ask_question(self, question: Question) -> str | None:
         """Ask for a line of text; None when nobody is there or nothing was typed."""

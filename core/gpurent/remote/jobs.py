@@ -80,6 +80,18 @@ def write_script_command(job: Job) -> str:
     )
 
 
+def unfinished_jobs_command() -> str:
+    """Return the command that prints the names of the jobs that were started and have left no exit code."""
+    return (
+        'cd "$HOME/.gpurent/jobs" 2>/dev/null || exit 0; for job in *; do '
+        '[ -d "$job/started" ] && [ ! -f "$job/exit" ] && echo "$job"; done; true'
+    )
+
+
+def parse_job_names(output: str) -> list[str]:
+    return [line for line in output.splitlines() if re.fullmatch(SESSION_NAME_PATTERN, line)]
+
+
 def status_command(name: str) -> str:
     """Return the command that reads the job's status from its files; see `parse_status`."""
     return fill_template(_STATUS_SCRIPT, room=_job_dir(name))

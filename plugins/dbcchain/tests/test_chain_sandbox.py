@@ -63,7 +63,7 @@ def test_a_trip_from_key_to_receipt(
     monkeypatch.chdir(shutil.copytree(DIGITS, tmp_path / "work"))
     before = user.get_balance()
     end = user.run_json(
-        "run", "--no-project", "-p", NAME, "--gpu", gpu, "--for", "1d", "--results", "out", *JOB
+        "-y", "run", "--no-project", "-p", NAME, "--gpu", gpu, "--for", "1d", "--results", "out", *JOB
     )
     assert end["exit_code"] == 0
     assert json.loads((tmp_path / "work" / "out" / "metrics.json").read_text())["planned_epochs"] == 2
@@ -81,9 +81,9 @@ def test_a_trip_from_key_to_receipt(
 def test_a_rent_and_a_renewal_within_what_was_quoted(sandbox: SharedSandbox, tmp_path: Path) -> None:
     """The fee of a new order is in the quote, so there is no second prompt."""
     user = make_funded_user(sandbox, tmp_path, "5000")
-    lease = user.run_json("rent", "-p", NAME, "--gpu", "RTX3090", "--for", "1d")
+    lease = user.run_json("-y", "rent", "-p", NAME, "--gpu", "RTX3090", "--for", "1d")
     assert lease["state"] == "ready"
-    renewed = user.run_json("renew", lease["id"], "--for", "30m")
+    renewed = user.run_json("-y", "renew", lease["id"], "--for", "30m")
     assert renewed["expires_at"] > lease["expires_at"]
     receipt = user.run_json("release", lease["id"])
     kinds = [charge["kind"] for charge in receipt["receipt"]["charges"]]
@@ -92,7 +92,7 @@ def test_a_rent_and_a_renewal_within_what_was_quoted(sandbox: SharedSandbox, tmp
 
 def test_insufficient_balance_is_refused_before_signing(sandbox: SharedSandbox, tmp_path: Path) -> None:
     user = make_funded_user(sandbox, tmp_path, "110")
-    refused = user.user.run("rent", "-p", NAME, "--gpu", "RTX3090", "--for", "1h")
+    refused = user.user.run("-y", "rent", "-p", NAME, "--gpu", "RTX3090", "--for", "1h")
     assert refused.code == 5
     assert "does not cover" in refused.err
     assert len([line for line in sandbox.cloud.ledgers()[NAME] if line.account == user.account]) == 1

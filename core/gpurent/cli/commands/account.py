@@ -89,10 +89,8 @@ def logout_command(app: CliContext, provider: str, forget_key: bool) -> None:
     )
 
     async def leave(application: Application) -> None:
-        if forget_key and not await application.questions.confirm(question):
-            raise UsageError(
-                _("nothing was deleted"), hint=_("Answer yes, or put -y before the command name.")
-            )
+        if forget_key:
+            await application.questions.require_yes(question, _("nothing was deleted"))
         application.account_commands.log_out(provider, credentials=forget_key)
 
     app.run(leave)

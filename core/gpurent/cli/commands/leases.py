@@ -21,7 +21,12 @@ from gpurent.cli.params import (
     make_terms,
     no_browser_option,
 )
-from gpurent.cli.trip_spec import add_field_options, check_spec, collect_field_values
+from gpurent.cli.trip_spec import (
+    add_field_options,
+    check_spec,
+    collect_field_values,
+    let_budget_authorize,
+)
 from gpurent.cli.views.render import format_moment, format_receipt
 from gpurent.cli.views.table import format_table
 from gpurent.domain.health import HealthReport
@@ -62,7 +67,7 @@ def rent_command(
     """Rent a machine and keep it until you release it."""
     if not given["provider"]:
         raise UsageError(_("no provider given; use --provider"), hint=_("See: gpurent providers"))
-    spec = check_spec(app, make_trip_spec(collect_field_values(given)))
+    spec = check_spec(app, let_budget_authorize(make_trip_spec(collect_field_values(given)), given))
     if cpu:
         spec = evolve(spec, requirements=evolve(spec.requirements, gpus=0, cpu_only=True))
 
@@ -124,13 +129,15 @@ def restart_command(app: CliContext, lease: str) -> None:
 @json_option
 @click.pass_obj
 def release_command(app: CliContext, lease: str, confirmed: bool) -> None:
-    """Release a machine and show its receipt."""
+    """Release a machine and show its receipt. Asks first if a job, a trip or results would be lost."""
 
     async def go(application: Application) -> Receipt:
         if confirmed and application.leases.get_lease(lease).declared is None:
             return await application.releases.drop_lease(lease)
         if confirmed:
             await application.manual_commands.confirm_end(lease)
+        else:
+            await application.release_review.require_release(lease)
         return await application.releases.release_lease(lease)
 
     receipt = app.run(go)

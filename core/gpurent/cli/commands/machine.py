@@ -20,7 +20,7 @@ from gpurent.domain.job import JobStatus
 from gpurent.domain.time_left import MachineTimer
 from gpurent.domain.transfer import PullRequest, PushRequest, TransferReport
 from gpurent.errors import UsageError
-from gpurent.locale import _, ngettext
+from gpurent.locale import _, join_list, ngettext
 from gpurent.locale.sizes import format_size
 
 if TYPE_CHECKING:
@@ -106,12 +106,26 @@ def push_command(
     if watched:
         _push_changes(app, lease, push, transfer)
         return
-    report = app.run(lambda application: application.file_commands.push(lease, push, transfer))
+    report = app.run(lambda application: _push_once(application, lease, push, transfer))
     if dry_run:
         names = [_("Would be deleted on the machine: {name}").format(name=name) for name in report.deleted]
         app.show(report, "\n".join(names) or _("Nothing would be deleted on the machine."))
         return
     _show_report(app, report)
+
+
+async def _push_once(
+    application: Application, lease: str, push: PushRequest, transfer: str
+) -> TransferReport:
+    """Push; to a user at the terminal, first show what would be uploaded."""
+    if application.terminal.is_interactive and not push.dry_run:
+        from gpurent.workflow.connection.upload_previews import format_upload
+
+        checked = application.file_commands.check_push(push)
+        found = await application.upload_previewer.preview_pushes([checked], transfer)
+        names = join_list(str(source) for source in push.sources)
+        click.echo("\n".join(format_upload(found, names) if found else []), err=True)
+    return await application.file_commands.push(lease, push, transfer)
 
 
 def _push_changes(app: CliContext, lease: str, push: PushRequest, transfer: str) -> None:

@@ -15,7 +15,7 @@ from gpurent.cli.params import MONEY
 from gpurent.cli.views.offers import format_rates
 from gpurent.cli.views.qr import format_qr
 from gpurent.domain.question import Question, QuestionKind
-from gpurent.errors import MoneyError, UsageError
+from gpurent.errors import MoneyError
 from gpurent.locale import _, join_list
 
 if TYPE_CHECKING:
@@ -174,10 +174,8 @@ async def _require_confirmation(
     text = _("Request an invoice for {money}? {answers}").format(
         money=over, answers=join_list(f"{name}: {value}" for name, value in answers.items())
     )
-    if not await questions.confirm(Question(id=f"{about}:{text}", kind=QuestionKind.CHOICE, text=text)):
-        raise UsageError(
-            _("no invoice was requested"), hint=_("Answer yes, or put -y before the command name.")
-        )
+    question = Question(id=f"{about}:{text}", kind=QuestionKind.CHOICE, text=text)
+    await questions.require_yes(question, _("no invoice was requested"))
 
 
 def _format_invoice_state(found: InvoiceInfo) -> str:

@@ -63,7 +63,7 @@ def _run_screen(app: CliContext, screen: type[TopApp]) -> None:
         overview = application.make_overview()
         shown = screen(overview, make_lease_operations(application), _run_attach)
         try:
-            with terminal.redirect_to(shown.show_status):
+            with terminal.redirect_to(shown.show_status, shown.confirm):
                 await shown.run_async()
         finally:
             await overview.close()
@@ -78,6 +78,7 @@ def make_lease_operations(application: Application) -> LeaseOperations:
     return LeaseOperations(
         application.releases,
         application.lease_changes,
+        application.release_review,
         application.file_commands,
         application.trip_tracker,
     )

@@ -16,7 +16,7 @@ from gpurent.cli.context import CliContext, json_option
 from gpurent.cli.job_command import JobCommand
 from gpurent.cli.params import PRICE, TimeOrDuration, declared_terms_options, make_terms, no_browser_option
 from gpurent.cli.trip_spec import build_trip_spec, no_project_option, project_option, trip_options
-from gpurent.cli.views.offers import format_preview, preview_json
+from gpurent.cli.views.plan import format_preview, preview_json
 from gpurent.cli.views.render import LeaseTimeTable, format_moment, format_receipt
 from gpurent.cli.views.table import format_table
 from gpurent.domain.money import UnitPrice
@@ -84,6 +84,9 @@ def run_command(
             wanted = evolve(spec, lease=found.id, provider=found.provider)
         elif price is not None:
             wanted = evolve(spec, terms=make_terms(application.clock.now(), price, balance, until))
+        known = await application.repeated_runs.find_trip_to_resume(wanted)
+        if known:
+            return await application.trips.resume(known, detach=detach)
         return await application.trips.run(wanted, detach=detach)
 
     _run_trip(app, go)

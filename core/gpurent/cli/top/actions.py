@@ -16,12 +16,13 @@ from gpurent.domain.lease import Lease
 from gpurent.domain.transfer import PullRequest
 from gpurent.errors import GpurentError
 from gpurent.locale import _, join_list, ngettext
-from gpurent.locale.durations import format_duration, parse_duration
+from gpurent.locale.durations import parse_duration
 from gpurent.roles.lease import SupportsRenewal
 from gpurent.workflow.connection.transfers import FileCommands, work_folder
 from gpurent.workflow.reports.overview import LeaseOverview
 from gpurent.workflow.runtime.durable_steps import TripTracker
 from gpurent.workflow.trips.operations import LeaseChanges, Releases
+from gpurent.workflow.trips.release_review import ReleaseReview
 
 
 @frozen
@@ -30,8 +31,13 @@ class LeaseOperations:
 
     releases: Releases
     changes: LeaseChanges
+    review: ReleaseReview
     files: FileCommands
     trips: TripTracker
+
+    def find_losses(self, lease: Lease) -> list[str]:
+        """Return what a release would lose, as far as the Store knows, one line each."""
+        return self.review.find_recorded_losses(lease.id).describe()
 
     async def release(self, lease: Lease) -> str:
         receipt = await self.releases.release_lease(lease.id)
@@ -115,7 +121,8 @@ class LeaseActions:
         )
 
     async def release(self, lease: Lease) -> None:
-        if not await self._screen.confirm(release_question(lease, self._overview.clock.now())):
+        lines = [release_question(lease, self._overview.clock.now()), *self._operations.find_losses(lease)]
+        if not await self._screen.confirm("\n".join(lines)):
             self._screen.show_status(_("{lease} was not released").format(lease=lease.id))
             return
         await self._run_operation(lease, _("releasing {lease}"), self._operations.release(lease))
@@ -135,12 +142,8 @@ class LeaseActions:
         except ValueError as error:
             self._screen.show_status(str(error))
             return
-        price = lease.offer.tariff.price
-        question = _("Renew {lease} for {span} more, for about {cost} (at {price})?").format(
-            span=format_duration(term), lease=lease.id, price=price, cost=price.cost(term)
-        )
-        if await self._screen.confirm(question):
-            await self._run_operation(lease, _("renewing {lease}"), self._operations.renew(lease, term))
+        # The use case asks whether to pay.
+        await self._run_operation(lease, _("renewing {lease}"), self._operations.renew(lease, term))
 
     async def pull(self, lease: Lease) -> None:
         sources, target = self._operations.find_results(lease)

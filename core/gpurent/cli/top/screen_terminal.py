@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import contextmanager
 
 import click
@@ -23,15 +23,25 @@ class ScreenTerminal:
     def __init__(self, before: Prompter) -> None:
         self._prompter = before
         self._status: Callable[[str], None] | None = None
+        self._confirm: Callable[[str], Awaitable[bool]] | None = None
+
+    @property
+    def can_confirm(self) -> bool:
+        return self._confirm is not None
 
     @contextmanager
-    def redirect_to(self, status: Callable[[str], None]) -> Iterator[None]:
-        """Show events in the status line through ``status``, and ask no questions, inside the block."""
-        self._status = status
+    def redirect_to(
+        self, status: Callable[[str], None], confirm: Callable[[str], Awaitable[bool]]
+    ) -> Iterator[None]:
+        """Inside the block, show events in the status line through ``status``, and a dialog through ``confirm``.
+
+        No other questions are asked.
+        """
+        self._status, self._confirm = status, confirm
         try:
             yield
         finally:
-            self._status = None
+            self._status = self._confirm = None
 
     def _show_text(self, text: str) -> None:
         if self._status is not None:
@@ -44,7 +54,11 @@ class ScreenTerminal:
             self._show_text(strip_terminal(" ".join(part for part in (event.lease, event.text) if part)))
 
     async def confirm(self, question: Question) -> bool:
-        return False
+        text = "\n".join([*question.details, question.text])
+        return self._confirm is not None and await self._confirm(strip_terminal(text))
+
+    async def choose(self, question: Question, choices: Mapping[str, str]) -> str | None:
+        return None  # the screen's keys are the choices
 
     async def ask_question(self, question: Question) -> str | None:
         return None if self._status else await self._prompter.ask_question(question)

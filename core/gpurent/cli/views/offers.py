@@ -1,48 +1,20 @@
-"""Offers, prices, rates and plans for people and for scripts."""
+"""Offers, prices and rates for people and for scripts."""
 
 from __future__ import annotations
 
-import shlex
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from fractions import Fraction
-from math import ceil, floor
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
-
-from attrs import evolve
 
 from gpurent.cli.json_output import to_json_value
 from gpurent.cli.views.render import format_moment
 from gpurent.cli.views.table import format_table
-from gpurent.locale import _, join_clauses, join_list, ngettext
+from gpurent.domain.money_text import format_price_range
+from gpurent.locale import _, join_list, ngettext
 from gpurent.locale.durations import format_duration
 
 if TYPE_CHECKING:
-    from gpurent.domain.money import Money, Rate
-    from gpurent.domain.offer import Offer
-    from gpurent.domain.trip import Leg, TripSpec
+    from gpurent.domain.money import Rate
     from gpurent.workflow.reports.offers import MarketOffers, PricedOffer
-    from gpurent.workflow.trips.previews import TripPreview
-
-
-SHOWN_DECIMALS = 8
-
-
-def format_price_range(low: Money, high: Money) -> str:
-    """Format ``3.60 CNY``, or ``3.60 - 3.78 CNY`` if the price floats; a range is widened to 8 decimals."""
-    if low == high:
-        return str(low)
-    return f"{str(_shorten(low, floor)).rpartition(' ')[0]} - {_shorten(high, ceil)}"
-
-
-def _shorten(money: Money, rounded: Callable[[Fraction], int]) -> Money:
-    """Return ``money`` rounded to the decimals that people use; ``--json`` has all of them."""
-    unit = 10 ** max(money.currency.exponent - SHOWN_DECIMALS, 0)
-    return evolve(money, amount=rounded(Fraction(money.amount, unit)) * unit)
-
-
-def format_gpu(offer: Offer) -> str:
-    hardware = offer.hardware
-    return f"{hardware.gpus} x {hardware.gpu}" if hardware.gpus > 1 else hardware.gpu or "CPU"
 
 
 def format_rates(rates: Iterable[Rate]) -> list[str]:
@@ -116,7 +88,7 @@ def _offer_row(item: PricedOffer) -> tuple[str, ...]:
     return (
         offer.provider,
         offer.key,
-        format_gpu(offer),
+        offer.hardware.title,
         str(offer.tariff.price),
         format_duration(item.term),
         format_price_range(quote.low, quote.high),
@@ -180,124 +152,4 @@ def _offer_json(item: PricedOffer) -> Mapping[str, Any]:
             "converted": converted,
             "unconverted_reason": item.unconverted_reason,
         },
-    }
-
-
-def format_preview(found: TripPreview, spec: TripSpec) -> str:
-    quote = found.plan.quote
-    lines = []
-    if found.needs_mail_binding:
-        lines.append(_("Your e-mail address is bound first; the provider's e-mail states the cost."))
-    lines += [_format_leg(number, leg, spec) for number, leg in enumerate(found.plan.legs, 1)]
-    lines.append(
-        _("The machine is then kept until you release it.")
-        if spec.limits.keep
-        else _("The machine is then released; unused time is refunded and deposits are returned.")
-    )
-    cost = format_price_range(quote.low, quote.high)
-    endless = any(leg.order.term is None for leg in found.plan.legs)
-    expected = _("Expected cost for the first hour: {cost}") if endless else _("Expected total cost: {cost}")
-    lines += ["", expected.format(cost=cost)]
-    if quote.deposit is not None:
-        lines.append(_("Deposit: {deposit}").format(deposit=quote.deposit))
-    lines.append(_("gpurent asks you before it pays a bill that is higher than the estimate."))
-    lines.append(
-        _("Balance needed to start (highest estimate plus deposit): {needed}; you have: {balance}").format(
-            needed=found.required, balance=found.balance
-        )
-    )
-    lines += [
-        _("Remaining {name}: {left} of {limit}").format(
-            name=status.limit.name, limit=status.limit.money, left=status.left
-        )
-        for status in found.budgets
-    ]
-    if found.max_runtime is not None and not found.max_runtime:
-        lines.append(_("The balance does not cover any runtime."))
-    elif found.max_runtime is not None:
-        lines.append(
-            _("The machine can run for {span} before the balance or a budget is used up.").format(
-                span=format_duration(found.max_runtime)
-            )
-        )
-    if spec.limits.deadline_at is not None:
-        lines.append(
-            _("The machine is released at {at} at the latest.").format(
-                at=format_moment(spec.limits.deadline_at)
-            )
-        )
-    lines += format_rates([quote.rate] if quote.rate else [])
-    lines += [_("This trip would be refused: {why}").format(why=why) for why in found.refusals]
-    lines.append(_("Nothing was ordered, paid or written."))
-    return "\n".join(lines)
-
-
-def _format_leg(number: int, leg: Leg, spec: TripSpec) -> str:
-    order = leg.order
-    cost = format_price_range(leg.quote.low, leg.quote.high)
-    if order.term is None:
-        cost = _("{cost} per hour").format(cost=cost)
-    if leg.quote.deposit is not None:
-        cost = _("{cost}, plus a deposit of {deposit}").format(cost=cost, deposit=leg.quote.deposit)
-    time = format_duration(order.term) if order.term is not None else _("until the job ends")
-    return _("{number}. {gpu} on machine {machine}, {time}: {work}. {cost}").format(
-        number=number,
-        gpu=format_gpu(order.offer),
-        machine=order.offer.key,
-        time=time,
-        work=join_clauses(_leg_actions(leg, spec)),
-        cost=cost,
-    )
-
-
-def _leg_actions(leg: Leg, spec: TripSpec) -> list[str]:
-    upload, setup = spec.upload, spec.job.setup
-    parts = []
-    if leg.upload and upload.include:
-        names = join_list(upload.include)
-        parts.append(_("upload {names} from {folder}").format(names=names, folder=upload.folder))
-    elif leg.upload:
-        parts.append(_("upload {folder}").format(folder=upload.folder))
-    if not leg.job:
-        return parts
-    if setup.is_needed:
-        meanwhile = leg.upload and setup.needs is not None
-        parts.append(_("set up the machine during the upload") if meanwhile else _("set up the machine"))
-    parts.append(_("run {command}").format(command=shlex.join(spec.job.command)))
-    if spec.results.paths:
-        parts.append(_("download {results}").format(results=join_list(spec.results.paths)))
-    return parts
-
-
-def preview_json(found: TripPreview) -> dict[str, Any]:
-    return {
-        "account": found.account,
-        "needs_mail_binding": found.needs_mail_binding,
-        "legs": [
-            {
-                "kind": leg.order.kind,
-                "machine": leg.order.offer.key,
-                "hardware": leg.order.offer.hardware,
-                "term": leg.order.term,
-                "upload": leg.upload,
-                "job": leg.job,
-                "low": leg.quote.low,
-                "high": leg.quote.high,
-                "deposit": leg.quote.deposit,
-                "rate": leg.quote.rate,
-            }
-            for leg in found.plan.legs
-        ],
-        "low": found.plan.quote.low,
-        "high": found.plan.quote.high,
-        "deposit": found.plan.quote.deposit,
-        "rate": found.plan.quote.rate,
-        "required": found.required,
-        "balance": found.balance,
-        "max_runtime": found.max_runtime,
-        "budgets": [
-            {"name": item.limit.name, "limit": item.limit.money, "used": item.used, "left": item.left}
-            for item in found.budgets
-        ],
-        "refusals": found.refusals,
     }

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from attrs import define, field
 
 from gpurent.domain.question import Question
@@ -20,8 +22,15 @@ class ScriptedPrompter:
     def is_interactive(self) -> bool:
         return bool(self.answers)
 
+    @property
+    def can_confirm(self) -> bool:
+        return self.is_interactive
+
     async def confirm(self, question: Question) -> bool:
         return await self.ask_question(question) == "yes"
+
+    async def choose(self, question: Question, choices: Mapping[str, str]) -> str | None:
+        return await self.ask_question(question)
 
     async def ask_question(self, question: Question) -> str | None:
         return self.answers.pop(0) if self.answers else None

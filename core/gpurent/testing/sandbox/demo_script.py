@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from datetime import timedelta
 from decimal import Decimal
 from pathlib import Path
@@ -35,11 +35,12 @@ Pay = Callable[[str, dict[str, Any]], Awaitable[None]]
 
 @define
 class DemoTerminal:
-    """The user's own terminal that never prompts; ``watchers`` get every event first."""
+    """The user's own terminal that never prompts and agrees to each price; ``watchers`` get every event first."""
 
     inner: Terminal
     watchers: list[Callable[[Event], None]] = field(factory=list)
     is_interactive: bool = False
+    can_confirm: bool = True
 
     def show_event(self, event: Event) -> None:
         for watcher in list(self.watchers):
@@ -47,7 +48,10 @@ class DemoTerminal:
         self.inner.show_event(event)
 
     async def confirm(self, question: Question) -> bool:
-        return False
+        return True
+
+    async def choose(self, question: Question, choices: Mapping[str, str]) -> str | None:
+        return next(iter(choices))
 
     async def ask_question(self, question: Question) -> str | None:
         return None

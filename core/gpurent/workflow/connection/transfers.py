@@ -5,10 +5,8 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from pathlib import Path
-from typing import Any
 
-from attrs import define, field, frozen
+from attrs import frozen
 
 from gpurent.domain.events import EventKind
 from gpurent.domain.lease import Lease, LeaseState
@@ -16,27 +14,23 @@ from gpurent.domain.transfer import PullRequest, PushRequest, TransferReport
 from gpurent.errors import (
     AuthError,
     HostKeyChanged,
-    PluginError,
     TransferError,
     TransferUnsupported,
     UnavailableError,
-    UsageError,
 )
 from gpurent.locale import _
-from gpurent.locale.foreign_text import describe_error
 from gpurent.ports.connection import Connector, SshConnection
 from gpurent.ports.terminal import Display
 from gpurent.roles.entries import TransferEntry
 from gpurent.roles.machine import SupportsPredial, TransferBackend
+from gpurent.workflow.connection.folder_changes import FolderChanges, load_awatch, watched_folders
 from gpurent.workflow.connection.reconnecting import Connections, ReconnectingConnection
+from gpurent.workflow.connection.upload_guard import UploadGuard
 from gpurent.workflow.runtime.events import EventEmitter
 from gpurent.workflow.runtime.plugins import Plugins
 from gpurent.workflow.runtime.waiting import run_in_background
 
 AUTO = "auto"
-QUIET_MS = 200  # debounce: send changes after this many ms without another
-MAX_GATHER_MS = 2000  # but never hold changes back longer than this (ms)
-UNWATCHED_NAMES = frozenset({".git", ".gpurent", ".gpurent-part", "__pycache__"})
 
 
 def work_folder(trip_id: str) -> str:
@@ -197,8 +191,16 @@ class FileCommands:
     connections: Connections
     transfers: FileTransfers
     predialler: Predialler
+    guard: UploadGuard
+
+    def check_push(self, push: PushRequest) -> PushRequest:
+        """Return the push as it may be made; raises `UsageError` for a source that is refused."""
+        for source in push.sources:
+            self.guard.check_upload(source)
+        return self.guard.exclude_own_folders(push)
 
     async def push(self, lease_id: str, push: PushRequest, transfer: str = "") -> TransferReport:
+        push = self.check_push(push)
         lease = self.connections.leases.get_lease(lease_id)
         async with self.connections.make_connection(lease.id) as connection:
             return await self.predialler.push_early(connection, push, transfer)
@@ -215,7 +217,8 @@ class FileCommands:
         ``report`` is called after the first push and after each push that transferred or deleted something. If the
         first push fails, its error is raised; later failures are reported and retried with the next change.
         """
-        changes = FolderChanges(_watched_folders(push), _load_awatch())
+        push = self.check_push(push)
+        changes = FolderChanges(watched_folders(push), load_awatch())
         connection = self.connections.make_connection(self.connections.leases.get_lease(lease_id).id)
         async with connection, run_in_background(changes.watch()) as watching:
             await asyncio.sleep(0)  # start watching before the first push, so that no change is missed
@@ -232,67 +235,3 @@ class FileCommands:
                     continue
                 if sent.sent or sent.deleted:
                     report(sent)
-
-
-@define
-class FolderChanges:
-    """Watches ``folders`` for changes. ``awatch`` is the function of watchfiles."""
-
-    folders: Sequence[Path]
-    awatch: Callable[..., Any]
-    _changed: asyncio.Event = field(factory=asyncio.Event)
-
-    async def watch(self) -> None:
-        """Watch until cancelled; returns early only by raising an error."""
-        try:
-            async for _changes in self.awatch(
-                *self.folders,
-                watch_filter=self._is_watched,
-                debounce=MAX_GATHER_MS,
-                step=QUIET_MS,
-                recursive=True,
-            ):
-                self._changed.set()
-        except OSError as error:
-            raise UsageError(
-                _("the folder cannot be watched: {why}").format(why=describe_error(error)),
-                hint=_("If there are very many folders, omit --watch or raise fs.inotify.max_user_watches."),
-            ) from error
-        finally:
-            self._changed.set()
-
-    async def wait_for_change(self, watching: asyncio.Task[None]) -> None:
-        """Wait for a change since the last call. Raises an error if ``watching`` (the task of `watch`) has ended."""
-        await self._changed.wait()
-        if watching.done():
-            watching.result()
-            raise UsageError(_("the folder can no longer be watched"))
-        self._changed.clear()
-
-    def _is_watched(self, _change: Any, path: str) -> bool:
-        """Check only the path components below the watched folder, not the folder's own path."""
-        found = Path(path)
-        return any(
-            not UNWATCHED_NAMES.intersection(found.relative_to(folder).parts)
-            for folder in self.folders
-            if found.is_relative_to(folder)
-        )
-
-
-def _watched_folders(push: PushRequest) -> list[Path]:
-    for source in push.sources:
-        if not source.is_dir():
-            raise UsageError(_("{name} is not a folder; only folders can be watched").format(name=source))
-    return [source.resolve() for source in push.sources]
-
-
-def _load_awatch() -> Callable[..., Any]:
-    """Import watchfiles, which is an optional dependency."""
-    try:
-        from watchfiles import awatch
-    except ImportError as error:
-        raise PluginError(
-            _("gpurent push --watch needs {name}, which is not installed").format(name="watchfiles"),
-            hint="pip install 'gpurent[watch]'",
-        ) from error
-    return awatch

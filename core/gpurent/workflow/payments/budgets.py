@@ -132,6 +132,12 @@ class Budgets:
                 found.append(BudgetLimit(name=name, money=money, leases=mine, provider=whose, since=month))
         return found
 
+    def has_month_budget(self, provider: str) -> bool:
+        """Return whether the user's settings limit what may be spent at ``provider`` in a month."""
+        return any(
+            self._read_month_budget(section) is not None for section in ("budget", f"budget.{provider}")
+        )
+
     def _list_trip_limits(self, trip: str, leases: Sequence[Lease]) -> list[BudgetLimit]:
         records = self.store.list_trips()
         shared = next((record.lease for record in records if record.id == trip), "")

@@ -87,10 +87,10 @@ class TripContext:
 
         return await self.step(name, type(value), given, quiet=True)
 
-    def discard_attempt(self, first: str, lost: str) -> None:
+    def discard_attempt(self, first: str, lost: str, keep: str) -> None:
         """Forget the steps from ``first`` on, in which nothing was bought; ``lost`` is kept as what was not available.
 
-        The next `step` of each runs again.
+        Steps whose names begin with ``keep`` stay. The next `step` of each other one runs again.
         """
         names = [record.name for record in self.store.list_steps(self.id)]
         mark = f"{len(self.list_lost_offers()) + 1}{LOST_OFFER}"
@@ -98,11 +98,16 @@ class TripContext:
         self.store.record_step(self.id, mark, lost)
         if first in names:
             later = names[names.index(first) :]
-            self.store.discard_steps(self.id, [name for name in later if not name.endswith(LOST_OFFER)])
+            void = (name for name in later if not name.endswith(LOST_OFFER) and not name.startswith(keep))
+            self.store.discard_steps(self.id, void)
 
     def list_lost_offers(self) -> tuple[str, ...]:
         """Return the offers that were taken by others when this trip ordered them, oldest first."""
         return tuple(key for _name, key in self.store.list_recorded_steps(self.id, LOST_OFFER, str))
+
+    def replace_result(self, name: str, value: object) -> None:
+        """Replace the recorded result of the step ``name``, which nothing has been built on yet."""
+        self.store.record_step(self.id, name, value)
 
     def find_result(self, name: str, kind: type[T]) -> T | None:
         return self.store.find_step_value(self.id, name, kind)

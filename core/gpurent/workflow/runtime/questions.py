@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Awaitable, Sequence
+from collections.abc import Awaitable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import TypeVar
 
 from attrs import frozen
 
 from gpurent.domain.question import Challenge, Mail, Question, QuestionKind
-from gpurent.errors import AuthError, InputRequired, UnavailableError
+from gpurent.errors import AuthError, ConfirmationRequired, Declined, InputRequired, UnavailableError
 from gpurent.locale import _
 from gpurent.ports.services import MailReader
 from gpurent.ports.store import QuestionStore
@@ -42,6 +42,10 @@ class Questions:
     def is_interactive(self) -> bool:
         return self.prompter.is_interactive
 
+    @property
+    def can_confirm(self) -> bool:
+        return self.prompter.can_confirm
+
     async def confirm(self, question: Question) -> bool:
         """Return yes or no; without an answer in time, the question's default, else no."""
         kept = bool(question.trip)
@@ -55,6 +59,20 @@ class Questions:
         if kept and agreed:
             self.store.put_answer(question.id, YES)
         return agreed
+
+    async def require_yes(self, question: Question, refused: str) -> None:
+        """Return if the answer is yes. ``refused`` says what was not done.
+
+        Raises `Declined` if the answer is no, `ConfirmationRequired` if nobody is there to answer.
+        """
+        if not self.can_confirm:
+            raise ConfirmationRequired(refused, hint=question.text, retryable=True)
+        if not await self.confirm(question):
+            raise Declined(refused)
+
+    async def choose(self, question: Question, choices: Mapping[str, str]) -> str | None:
+        """Return one of ``choices``, words with their meaning, or None; the answer is not stored."""
+        return await self.prompter.choose(question, choices)
 
     async def ask_question(self, question: Question) -> str | None:
         """Return a line of text; None if nobody answers."""

@@ -117,6 +117,14 @@ class WorkLocks:
                 ) from None
             yield
 
+    def find_trip_holder(self, trip: str) -> str:
+        """Return the ID of the process that executes the trip; empty if there is none."""
+        try:
+            with self.locks.hold(trip):
+                return ""
+        except BusyError as error:
+            return error.holder
+
     def is_trip_locked(self, trip: str) -> bool:
         try:
             with self.locks.hold(trip):

@@ -34,6 +34,11 @@ class BindMailStep:
     questions: Questions
     poller: Poller
 
+    async def is_needed(self, provider: str) -> bool:
+        """Ask the provider whether an address has to be bound first."""
+        binder = self.plugins.provider(provider)
+        return isinstance(binder, SupportsMailBinding) and not await binder.get_bound_email()
+
     async def bind_mail(self, trip: TripContext, provider: str) -> None:
         """Request the binding, pay what it costs, and wait until the provider has verified the address."""
         binder = self.plugins.provider(provider)

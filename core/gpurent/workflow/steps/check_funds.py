@@ -19,15 +19,15 @@ class CheckFundsStep:
     quotes: Quotes
 
     async def check_funds(self, trip: TripContext, spec: TripSpec, plan: TripPlan) -> Funding:
+        """Run `check_funds_now` once per trip."""
+        return await trip.step("check-funds", Funding, lambda: self.check_funds_now(trip, spec, plan))
+
+    async def check_funds_now(self, trip: TripContext, spec: TripSpec, plan: TripPlan) -> Funding:
         """Raise `MoneyError` if a budget or the balance is too small; nothing has been spent then."""
-
-        async def check() -> Funding:
-            await self.budgets.check_budgets(spec.provider, required_amount(plan.quote), trip=trip.id)
-            funding = await self.quotes.get_funding(spec.provider, plan.quote, spec.limits.budget)
-            require_funds(spec.provider, plan.quote, funding)
-            return funding
-
-        return await trip.step("check-funds", Funding, check)
+        await self.budgets.check_budgets(spec.provider, required_amount(plan.quote), trip=trip.id)
+        funding = await self.quotes.get_funding(spec.provider, plan.quote, spec.limits.budget)
+        require_funds(spec.provider, plan.quote, funding)
+        return funding
 
     async def review_funds(
         self, spec: TripSpec, plan: TripPlan

@@ -11,12 +11,14 @@ from pathlib import Path
 from attrs import frozen
 
 from gpurent.domain.lease import Lease
-from gpurent.domain.transfer import PushRequest, TransferReport
+from gpurent.domain.transfer import PushRequest, TransferReport, UploadPreview
 from gpurent.domain.trip import UploadSpec
 from gpurent.errors import UsageError
 from gpurent.locale import _
 from gpurent.workflow.connection.reconnecting import ReconnectingConnection
 from gpurent.workflow.connection.transfers import FileTransfers, Predialler, work_folder
+from gpurent.workflow.connection.upload_guard import UploadGuard
+from gpurent.workflow.connection.upload_previews import UploadPreviewer
 from gpurent.workflow.runtime.durable_steps import TripContext
 
 
@@ -26,12 +28,24 @@ class UploadStep:
 
     transfers: FileTransfers
     predialler: Predialler
+    guard: UploadGuard
+    previewer: UploadPreviewer
+
+    def make_pushes(self, upload: UploadSpec, target: str) -> Sequence[PushRequest]:
+        """Return the pushes of ``upload`` into the remote folder ``target``; raises `UsageError` if it is refused."""
+        folder = Path(upload.folder)
+        self.guard.check_upload(folder, upload.include)
+        return [self.guard.exclude_own_folders(push) for push in make_pushes(folder, upload.include, target)]
+
+    async def preview_upload(self, upload: UploadSpec) -> UploadPreview | None:
+        """Return what would be uploaded; None if the transfer backend cannot tell. Raises as `make_pushes` does."""
+        return await self.previewer.preview_pushes(self.make_pushes(upload, ""), upload.transfer)
 
     def predial_upload(
         self, trip_id: str, lease: Lease, upload: UploadSpec
     ) -> AbstractContextManager[object]:
         """Let the transfer backend log in for the first push of ``upload`` while the block runs."""
-        first = make_pushes(Path(upload.folder), upload.include, work_folder(trip_id))[0]
+        first = self.make_pushes(upload, work_folder(trip_id))[0]
         return self.predialler.predial(lease, first, upload.transfer)
 
     async def upload_files(
@@ -43,7 +57,7 @@ class UploadStep:
     async def _push_all(
         self, trip_id: str, connection: ReconnectingConnection, upload: UploadSpec
     ) -> TransferReport:
-        pushes = make_pushes(Path(upload.folder), upload.include, work_folder(trip_id))
+        pushes = self.make_pushes(upload, work_folder(trip_id))
         return _sum_reports(
             [await self.transfers.upload(connection, push, upload.transfer) for push in pushes]
         )

@@ -9,7 +9,7 @@ from attrs import evolve, frozen
 from gpurent.domain.events import EventKind
 from gpurent.domain.lease import Lease, LeaseState
 from gpurent.domain.receipt import Receipt
-from gpurent.domain.trip import AgreedPrice, OnError, TripSpec
+from gpurent.domain.trip import OnError, TripSpec
 from gpurent.errors import GpurentError, MoneyError, SoldOut, Spent
 from gpurent.locale import _, join_list
 from gpurent.ports.store import Store
@@ -19,15 +19,11 @@ from gpurent.workflow.manual.rental import ManualRental
 from gpurent.workflow.reports.receipts import Receipts
 from gpurent.workflow.runtime.durable_steps import INCONCLUSIVE_ERRORS, RESUMABLE_ERRORS, TripContext
 from gpurent.workflow.runtime.leases import add_burning_lease
-from gpurent.workflow.steps.bind_mail import BindMailStep
-from gpurent.workflow.steps.check_funds import CheckFundsStep
 from gpurent.workflow.steps.download import DownloadStep
-from gpurent.workflow.steps.login import LoginStep
-from gpurent.workflow.steps.make_plan import MakePlanStep
 from gpurent.workflow.steps.provision import ProvisionStep
 from gpurent.workflow.steps.release import ReleaseStep
-from gpurent.workflow.steps.select_offer import SelectOfferStep
 from gpurent.workflow.trips.machine_work import LegRunner, LegSpec, TripResult
+from gpurent.workflow.trips.plan_legs import TripPlanner
 
 
 @frozen
@@ -66,7 +62,7 @@ class TripExecutor:
         is_first = trip.find_result("leg0.confirm", str) is None
         if not isinstance(error, SoldOut) or order is None or not is_first or spec.requirements.machine:
             return False
-        trip.discard_attempt("select-offer", order.offer.key)
+        trip.discard_attempt("select-offer", order.offer.key, keep="authorize")
         trip.emit(
             EventKind.WARNING,
             _("{machine}: {why}; trying the next offer").format(machine=order.offer.key, why=error.message),
@@ -97,32 +93,6 @@ class TripExecutor:
 def lease_id_of(trip_id: str, spec: TripSpec) -> str:
     """Return the id of the trip's lease, which is known before the lease exists."""
     return spec.lease or f"{spec.provider}-{trip_id.rpartition('-')[2]}"
-
-
-@frozen
-class TripPlanner:
-    login: LoginStep
-    bind_mail: BindMailStep
-    select_offer: SelectOfferStep
-    make_plan: MakePlanStep
-    check_funds: CheckFundsStep
-
-    async def plan_legs(self, trip: TripContext, spec: TripSpec) -> tuple[LegSpec, ...]:
-        await self.login.log_in(trip, spec.provider)
-        await self.bind_mail.bind_mail(trip, spec.provider)
-        offer = await self.select_offer.select_offer(trip, spec)
-        plan = await self.make_plan.plan_trip(trip, spec, offer)
-        funding = await self.check_funds.check_funds(trip, spec, plan)
-        return tuple(
-            LegSpec(
-                upload=leg.upload and not spec.rent_only,
-                job=leg.job,
-                budget=funding.budget,
-                order=leg.order,
-                agreed=AgreedPrice.from_quote(leg.quote),
-            )
-            for leg in plan.legs
-        )
 
 
 @frozen

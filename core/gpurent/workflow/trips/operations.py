@@ -13,10 +13,11 @@ from gpurent.domain.lease import Lease, LeaseState
 from gpurent.domain.offer import Order, OrderKind
 from gpurent.domain.outcomes import format_outcome
 from gpurent.domain.receipt import Receipt
-from gpurent.domain.trip import AgreedPrice, TripRecord, TripSpec
-from gpurent.errors import GpurentError, LeaseError, UsageError
+from gpurent.domain.trip import AgreedPrice, TripLimits, TripRecord, TripSpec
+from gpurent.errors import ConfirmationRequired, Declined, GpurentError, LeaseError, LeaseGone, UsageError
 from gpurent.locale import _
 from gpurent.roles.lease import SupportsRenewal, SupportsRestart
+from gpurent.workflow.payments.authorize_spending import SpendingAuthorizer
 from gpurent.workflow.payments.budgets import Budgets
 from gpurent.workflow.payments.quotes import Funding, Quotes, order_term, required_amount
 from gpurent.workflow.reports.offers import OfferListing
@@ -29,8 +30,11 @@ from gpurent.workflow.steps.provision import ProvisionStep
 from gpurent.workflow.steps.release import ReleaseStep
 from gpurent.workflow.timing.timers import TimerCommands
 from gpurent.workflow.trips.execute import TripExecutor, add_resume_hint, lease_id_of
+from gpurent.workflow.trips.foreign_release import explain_foreign_release
 from gpurent.workflow.trips.machine_work import TripResult
+from gpurent.workflow.trips.plan_legs import has_ordered
 from gpurent.workflow.trips.previews import ProviderSelector
+from gpurent.workflow.trips.proposals import propose_order
 
 
 @frozen
@@ -45,13 +49,23 @@ class Trips:
 
     async def run(self, spec: TripSpec, *, detach: bool = False) -> TripResult:
         """Run a whole trip; with ``detach``, return as soon as the job runs."""
-        return await self._execute(self.trip_tracker.begin_trip("run", spec), spec, detach=detach)
+        return await self._begin("run", spec, detach=detach)
 
     async def rent(self, spec: TripSpec) -> Lease:
         """Only rent a machine; the lease stays until it is released."""
         spec = evolve(spec, rent_only=True, job=evolve(spec.job, command=()))
-        end = await self._execute(self.trip_tracker.begin_trip("rent", spec), spec)
+        end = await self._begin("rent", spec)
         return self.leases.get_lease(end.lease_id)
+
+    async def _begin(self, kind: str, spec: TripSpec, *, detach: bool = False) -> TripResult:
+        self.executor.leg_runner.preparation.check_upload(spec)
+        trip = self.trip_tracker.begin_trip(kind, spec)
+        try:
+            return await self._execute(trip, spec, detach=detach)
+        except ConfirmationRequired as error:
+            # Nothing was ordered. A resumed trip stays open instead, because only its id is typed again.
+            self.trip_tracker.fail_trip(trip.id, error)
+            raise
 
     async def resume(self, trip_id: str = "", *, detach: bool = False) -> TripResult:
         """Resume a trip: execute it again, without repeating completed steps."""
@@ -70,7 +84,11 @@ class Trips:
         if record.kind in ("run", "rent"):
             return await self._execute(trip, record.spec, detach=detach)
         with self.trip_tracker.lock_trip(record.id):
-            receipt = await self.orders.resume_trip(trip, record)
+            try:
+                receipt = await self.orders.resume_trip(trip, record)
+            except Declined as error:
+                self.trip_tracker.fail_trip(record.id, error)
+                raise
             self.trip_tracker.end_trip(record.id)
             return TripResult(trip_id=record.id, lease_id=record.lease, receipt=receipt)
 
@@ -83,6 +101,8 @@ class Trips:
                 lease = self.leases.store.find_lease(lease_id_of(trip.id, spec))
                 if lease is None and not error.retryable:
                     self.trip_tracker.fail_trip(trip.id, error)
+                if lease is not None and isinstance(error, LeaseGone):
+                    explain_foreign_release(self.trip_tracker.store, trip.id, spec, lease, error)
                 raise
             if not end.job_running:
                 self.trip_tracker.end_trip(trip.id)
@@ -162,6 +182,7 @@ class LeaseOrders:
     trip_tracker: TripTracker
     quotes: Quotes
     budgets: Budgets
+    authorizer: SpendingAuthorizer
     provision: ProvisionStep
     releases: Releases
 
@@ -223,7 +244,13 @@ class LeaseOrders:
 
     async def _run_order_trip(self, trip: TripContext, lease_id: str, order: Order) -> Lease:
         with self.trip_tracker.lock_trip(trip.id):
-            lease = await self.execute_order(trip, lease_id, await trip.record_result("order", order))
+            order = await trip.record_result("order", order)
+            try:
+                await self._authorize(trip, lease_id, order)
+            except (ConfirmationRequired, Declined) as error:
+                self.trip_tracker.fail_trip(trip.id, error)
+                raise
+            lease = await self.execute_order(trip, lease_id, order)
             self.trip_tracker.end_trip(trip.id)
         return lease
 
@@ -238,12 +265,25 @@ class LeaseOrders:
         if order is None:
             self.trip_tracker.end_trip(trip.id, "failed: nothing ordered")
             raise UsageError(_("{trip} has not ordered anything; start it again").format(trip=trip.id))
+        await self._authorize(trip, record.lease, order)
         await self.execute_order(trip, record.lease, order)
         return None
 
+    async def _authorize(self, trip: TripContext, lease_id: str, order: Order) -> None:
+        """Ask the user for the price of the order, unless it has already been placed."""
+        if has_ordered(trip):
+            return
+        price = await self._price_once(trip, order)
+        limits = self.budgets.list_limits(order.offer.provider, trip.id)
+        proposal = propose_order(order, price, limits, self.provision.leases.store.find_lease(lease_id))
+        await self.authorizer.require_authorization(trip, order.offer.provider, TripLimits(), proposal)
+
+    async def _price_once(self, trip: TripContext, order: Order) -> Funding:
+        return await trip.step("quote", Funding, lambda: self.price_order(trip, order), quiet=True)
+
     async def execute_order(self, trip: TripContext, lease_id: str, order: Order) -> Lease:
-        """Price the order once, then provision the lease at that price."""
-        price = await trip.step("quote", Funding, lambda: self.price_order(trip, order), quiet=True)
+        """Price the order once, then provision the lease at that price, which has been authorized."""
+        price = await self._price_once(trip, order)
         agreed = AgreedPrice(ceiling=price.ceiling, deposit=price.deposit, rate=price.rate)
         return await self.provision.provision_lease(trip, "leg0", order, lease_id, agreed)
 

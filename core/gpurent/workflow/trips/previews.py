@@ -11,6 +11,7 @@ from attrs import evolve, frozen
 from gpurent.domain.events import EventKind
 from gpurent.domain.money import Money
 from gpurent.domain.offer import Metered
+from gpurent.domain.transfer import UploadPreview
 from gpurent.domain.trip import TripPlan, TripSpec
 from gpurent.errors import GpurentError, SoldOut, UnavailableError
 from gpurent.locale import _, join_list
@@ -27,6 +28,7 @@ from gpurent.workflow.steps.check_funds import CheckFundsStep
 from gpurent.workflow.steps.login import LoginStep
 from gpurent.workflow.steps.make_plan import MakePlanStep
 from gpurent.workflow.steps.select_offer import SelectOfferStep
+from gpurent.workflow.steps.upload import UploadStep
 
 
 @frozen
@@ -113,7 +115,8 @@ class TripPreview:
     """``required`` must be available at once, including deposits. ``refusals``: why `gpurent run` would not begin.
 
     ``needs_mail_binding``: an address has to be bound first; its fee is only known from the provider's e-mail.
-    ``max_runtime``: how long the balance or the tightest budget lasts for a metered machine.
+    ``upload``: what would be uploaded; None if the transfer backend cannot tell. ``max_runtime``: how long the balance
+    or the tightest budget lasts for a metered machine.
     """
 
     account: str
@@ -123,6 +126,7 @@ class TripPreview:
     budgets: Sequence[BudgetStatus]
     refusals: tuple[str, ...]
     needs_mail_binding: bool
+    upload: UploadPreview | None
     max_runtime: timedelta | None
 
 
@@ -134,10 +138,12 @@ class DryRun:
     logins: Logins
     plan_previewer: PlanPreviewer
     check_funds: CheckFundsStep
+    upload: UploadStep
     rates: ExchangeRates
 
     async def preview_trip(self, spec: TripSpec) -> TripPreview:
         """Return the preview for ``spec``, which names a provider where the user is logged in."""
+        upload = await self.upload.preview_upload(spec.upload)
         login = await self.logins.get_login(self.plugins.provider_entry(spec.provider).auth)
         provider = self.plugins.provider(spec.provider)
         binds_mail = isinstance(provider, SupportsMailBinding) and not await provider.get_bound_email()
@@ -151,6 +157,7 @@ class DryRun:
             budgets=statuses,
             refusals=refused,
             needs_mail_binding=binds_mail,
+            upload=upload,
             max_runtime=await self._compute_max_runtime(plan, funding.balance, statuses),
         )
 

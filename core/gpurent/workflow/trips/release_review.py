@@ -1,0 +1,241 @@
+"""What a release of a machine would end or lose, and the question about it."""
+
+from __future__ import annotations
+
+import asyncio
+import posixpath
+import shlex
+from collections.abc import Sequence
+from datetime import datetime
+from enum import Enum
+from pathlib import Path
+
+from attrs import evolve, frozen
+
+from gpurent.domain.job import JobState, JobStatus
+from gpurent.domain.lease import Lease, LeaseState
+from gpurent.domain.question import Question, QuestionKind
+from gpurent.domain.transfer import PullRequest
+from gpurent.domain.trip import TripRecord
+from gpurent.errors import ConfirmationRequired, Declined, GpurentError
+from gpurent.locale import _, join_list
+from gpurent.ports.store import TripStore
+from gpurent.remote.jobs import parse_job_names, unfinished_jobs_command
+from gpurent.workflow.connection.jobs import JobRunner, JobRunners
+from gpurent.workflow.connection.reconnecting import Connections
+from gpurent.workflow.connection.transfers import FileCommands, work_folder
+from gpurent.workflow.runtime.questions import Questions
+from gpurent.workflow.runtime.waiting import WorkLocks
+
+LOOK_SECONDS = 20.0  # how long to try to look at the machine
+
+
+class ReleaseChoice(Enum):
+    RELEASE = "release"
+    DOWNLOAD = "download"
+
+
+@frozen(kw_only=True)
+class OpenTrip:
+    """An open trip on the lease; ``holder``: the process that executes it, empty if there is none."""
+
+    id: str
+    holder: str
+
+
+@frozen(kw_only=True)
+class RunningJob:
+    """A job on the machine. ``since``: its start; of a job without a trip, by the machine's clock if it states one."""
+
+    name: str
+    since: datetime | None
+
+
+@frozen(kw_only=True)
+class MissingResults:
+    """Results of a trip that were never downloaded: ``sources`` on the machine, and their local folder."""
+
+    trip_id: str
+    names: tuple[str, ...]
+    sources: tuple[str, ...]
+    target: Path
+    transfer: str
+
+
+@frozen(kw_only=True)
+class ReleaseLosses:
+    """``unseen_reason``: why the machine could not be looked at; empty if it was, or if it is not running."""
+
+    lease: Lease
+    trips: tuple[OpenTrip, ...]
+    results: tuple[MissingResults, ...]
+    jobs: tuple[RunningJob, ...] = ()
+    unseen_reason: str = ""
+
+    def __bool__(self) -> bool:
+        return bool(self.trips or self.jobs or self.results or self.unseen_reason)
+
+    def describe(self) -> list[str]:
+        """Return one line for each loss."""
+        lines = [
+            _("trip {trip} is being executed by process {holder}").format(trip=trip.id, holder=trip.holder)
+            if trip.holder
+            else _("trip {trip} has not ended").format(trip=trip.id)
+            for trip in self.trips
+        ]
+        lines += [
+            _("job {name} has been running since {at:%Y-%m-%d %H:%M} UTC").format(name=job.name, at=job.since)
+            if job.since is not None
+            else _("job {name} is running").format(name=job.name)
+            for job in self.jobs
+        ]
+        lines += [
+            _("results of trip {trip} have not been downloaded: {names}").format(
+                trip=item.trip_id, names=join_list(item.names)
+            )
+            for item in self.results
+        ]
+        if self.unseen_reason:
+            lines.append(
+                _("the machine could not be asked what is running on it: {why}").format(
+                    why=self.unseen_reason
+                )
+            )
+        return [f"{self.lease.id}: {line}" for line in lines]
+
+    def list_ways_out(self) -> list[str]:
+        """Return the commands that lose nothing."""
+        lines = [
+            _("Go on with the trip: {command}").format(command=f"gpurent resume {trip.id}")
+            for trip in self.trips
+            if not trip.holder
+        ]
+        return lines + [
+            _("Download the results: {command}").format(
+                command=shlex.join(
+                    ["gpurent", "pull", self.lease.id, *item.sources, "--to", str(item.target)]
+                )
+            )
+            for item in self.results
+        ]
+
+
+@frozen
+class ReleaseReview:
+    """Finds what a release would lose, asks, and downloads results first if the user wants that."""
+
+    store: TripStore
+    locks: WorkLocks
+    connections: Connections
+    runners: JobRunners
+    files: FileCommands
+    questions: Questions
+
+    async def require_release(self, lease_id: str) -> None:
+        """Return if nothing would be lost, or if the user wants to release the machine all the same.
+
+        Raises `Declined` or `ConfirmationRequired`; nothing has been released then.
+        """
+        losses = await self.find_losses(lease_id)
+        if not losses:
+            return
+        if not self.questions.can_confirm:
+            raise ConfirmationRequired(
+                "\n".join(losses.describe()), hint="\n".join(losses.list_ways_out()), retryable=True
+            )
+        if await self._ask(losses) is ReleaseChoice.DOWNLOAD:
+            await self.download_results(losses)
+
+    async def find_losses(self, lease_id: str) -> ReleaseLosses:
+        """Look into the Store and, if the machine runs, at the machine."""
+        recorded = self.find_recorded_losses(lease_id)
+        jobs, reason = await self._list_jobs(recorded.lease)
+        starts = self._list_job_starts(recorded.lease.id)
+        jobs = tuple(evolve(job, since=starts.get(job.name, job.since)) for job in jobs)
+        return evolve(recorded, jobs=jobs, unseen_reason=reason)
+
+    def _list_job_starts(self, lease_id: str) -> dict[str, datetime]:
+        """Return when the trips of the lease started their jobs (provider time), by the job's name."""
+        return {
+            record.spec.job.name or record.id: step.done_at
+            for record in self.store.list_trips(lease_id)
+            for step in self.store.list_steps(record.id)
+            if step.name.endswith(".launch") and step.done_at
+        }
+
+    def find_recorded_losses(self, lease_id: str) -> ReleaseLosses:
+        """Look only into the Store."""
+        lease = self.connections.leases.get_lease(lease_id)
+        records = [] if lease.is_over else [r for r in self.store.list_trips(lease.id) if r.kind != "guard"]
+        return ReleaseLosses(
+            lease=lease,
+            trips=tuple(self._list_open_trips(records)),
+            results=tuple(item for record in records if (item := self._find_missing_results(record))),
+        )
+
+    def _list_open_trips(self, records: Sequence[TripRecord]) -> Sequence[OpenTrip]:
+        found = [
+            (record, OpenTrip(id=record.id, holder=self.locks.find_trip_holder(record.id)))
+            for record in records
+            if record.is_open
+        ]
+        # Of a trip without a job, only its process is lost.
+        return [trip for record, trip in found if trip.holder or record.kind == "run"]
+
+    def _find_missing_results(self, record: TripRecord) -> MissingResults | None:
+        done = {step.name.rpartition(".")[2] for step in self.store.list_steps(record.id) if step.done_at}
+        names = record.spec.results.paths
+        if not names or "launch" not in done or "download" in done:
+            return None
+        folder = work_folder(record.id)
+        return MissingResults(
+            trip_id=record.id,
+            names=names,
+            sources=tuple(posixpath.join(folder, name) for name in names),
+            target=Path(record.spec.results.dir or record.spec.upload.folder),
+            transfer=record.spec.upload.transfer,
+        )
+
+    async def _list_jobs(self, lease: Lease) -> tuple[tuple[RunningJob, ...], str]:
+        """Return the running jobs, and why they could not be listed."""
+        if lease.state is not LeaseState.READY or lease.endpoint is None:
+            return (), ""
+        try:
+            found = await asyncio.wait_for(self._look_at_machine(lease.id), LOOK_SECONDS)
+        except TimeoutError:
+            return (), _("it did not answer in time")
+        except GpurentError as error:
+            return (), error.message
+        return tuple(RunningJob(name=name, since=status.started_at) for name, status in found.items()), ""
+
+    async def _look_at_machine(self, lease_id: str) -> dict[str, JobStatus]:
+        async with self.connections.make_connection(lease_id) as connection:
+            return await self.runners.run_with_retry(connection, "", _list_running_jobs)
+
+    async def _ask(self, losses: ReleaseLosses) -> ReleaseChoice:
+        question = Question(
+            id=f"release:{losses.lease.id}",
+            kind=QuestionKind.DESTROY,
+            text=_("Release {lease}?").format(lease=losses.lease.id),
+            details=tuple(losses.describe()),
+        )
+        choices = {ReleaseChoice.RELEASE.value: _("release it now")}
+        if losses.results and not losses.unseen_reason:
+            choices[ReleaseChoice.DOWNLOAD.value] = _("download the results, then release it")
+        answer = await self.questions.choose(question, choices)
+        if answer is None:
+            raise Declined(_("{lease} was not released").format(lease=losses.lease.id))
+        return ReleaseChoice(answer)
+
+    async def download_results(self, losses: ReleaseLosses) -> None:
+        """Download what exists of the missing results. Raises an error if something is missing."""
+        for item in losses.results:
+            pull = PullRequest(sources=item.sources, target=item.target)
+            await self.files.pull(losses.lease.id, pull, item.transfer)
+
+
+async def _list_running_jobs(runner: JobRunner) -> dict[str, JobStatus]:
+    """Return the status of each running job by its name."""
+    names = parse_job_names((await runner.ssh.run(unfinished_jobs_command())).stdout)
+    found = {name: await runner.get_status(name) for name in names}
+    return {name: status for name, status in found.items() if status.state is JobState.RUNNING}
