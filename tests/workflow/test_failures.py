@@ -85,7 +85,7 @@ async def test_unknown_provider(tmp_path: Path) -> None:
 
 async def test_sold_out(tmp_path: Path) -> None:
     async with (
-        trip_sandbox(tmp_path, machines=0, settings={"mistgpu.taken": "3"}) as sandbox,
+        trip_sandbox(tmp_path, settings={"mistgpu.free": "0"}) as sandbox,
         sandbox.open_application() as application,
     ):
         await log_in_with_money(sandbox, application)

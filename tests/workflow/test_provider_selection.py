@@ -34,7 +34,7 @@ def with_budget(spec: TripSpec, yuan: str) -> TripSpec:
 
 @pytest.fixture
 async def sold_out(tmp_path: Path) -> AsyncIterator[TripSandbox]:
-    async with trip_sandbox(tmp_path, speed=120, settings={"mistgpu.taken": "3"}) as made:
+    async with trip_sandbox(tmp_path, speed=120, settings={"mistgpu.free": "0"}) as made:
         yield made
 
 

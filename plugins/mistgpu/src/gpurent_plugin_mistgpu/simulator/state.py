@@ -117,11 +117,12 @@ class MistgpuState:
         self.lock = asyncio.Lock()
         name = context.settings.get("username", "student")
         self.accounts = {name: MistgpuAccount(name, context.settings.get("password", "student-pass"))}
+        free = int(context.settings.get("free", context.machine_count))
         taken = int(context.settings.get("taken", "1"))
         self.machines = {}
-        for number in range(context.machine_count + taken):
+        for number in range(free + taken):
             model, price = MODELS[number % len(MODELS)]
-            user = "somebody" if number >= context.machine_count else ""
+            user = "somebody" if number >= free else ""
             self.machines[f"{number + 28:06}"] = RentalMachine(f"{number + 28:06}", model, price, user)
         self.servers: dict[str, RentedServer] = {}
         self.erased_servers: list[RentedServer] = []
