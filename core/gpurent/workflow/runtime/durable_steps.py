@@ -101,6 +101,10 @@ class TripContext:
             void = (name for name in later if not name.endswith(LOST_OFFER) and not name.startswith(keep))
             self.store.discard_steps(self.id, void)
 
+    def may_have_paid(self) -> bool:
+        """Whether a payment of this trip was begun, so that money may be on the way."""
+        return any(record.name.endswith(".pay") for record in self.store.list_steps(self.id))
+
     def list_lost_offers(self) -> tuple[str, ...]:
         """Return the offers that were taken by others when this trip ordered them, oldest first."""
         return tuple(key for _name, key in self.store.list_recorded_steps(self.id, LOST_OFFER, str))

@@ -13,6 +13,12 @@ from gpurent.workflow.runtime.durable_steps import TripContext
 from gpurent.workflow.runtime.plugins import Plugins
 
 
+def name_attempt(trip: TripContext) -> str:
+    """Return the name from which the keys of the trip's orders are made; the order of a lost offer is never repeated."""
+    lost = len(trip.list_lost_offers())
+    return f"{trip.id}-{lost + 1}" if lost else trip.id
+
+
 @frozen
 class MakePlanStep:
     """Plans one leg, or two if the provider has a cheaper machine to upload on first."""
@@ -22,10 +28,7 @@ class MakePlanStep:
 
     async def plan_trip(self, trip: TripContext, spec: TripSpec, offer: Offer) -> TripPlan:
         """Run `make_plan` once per trip."""
-        lost = len(trip.list_lost_offers())
-        # Each attempt has its own keys: the order of a lost offer is never asked for again.
-        name = f"{trip.id}-{lost + 1}" if lost else trip.id
-        return await trip.step("plan", TripPlan, lambda: self.make_plan(spec, offer, name))
+        return await trip.step("plan", TripPlan, lambda: self.make_plan(spec, offer, name_attempt(trip)))
 
     async def make_plan(
         self, spec: TripSpec, offer: Offer, name: str, lookup: RateLookup | None = None

@@ -126,6 +126,11 @@ class TripFinalizer:
                 add_burning_lease(error, lease_id)
                 add_resume_hint(error, trip.id)
             return
+        if lease is None and trip.may_have_paid() and isinstance(error, INCONCLUSIVE_ERRORS):
+            # Money may be out, and the answer says nothing about it.
+            error.spent = Spent.UNKNOWN
+            add_resume_hint(error, trip.id)
+            return
         if lease is not None and not await self._release_or_keep(trip, spec, lease, error):
             return
         self.store.end_trip(trip.id, f"failed: {error.code}")

@@ -99,7 +99,7 @@ class Trips:
                 end = await self.executor.execute_trip(trip, spec, detach=detach)
             except GpurentError as error:
                 lease = self.leases.store.find_lease(lease_id_of(trip.id, spec))
-                if lease is None and not error.retryable:
+                if lease is None and not error.retryable and not _may_go_on(trip, error):
                     self.trip_tracker.fail_trip(trip.id, error)
                 if lease is not None and isinstance(error, LeaseGone):
                     explain_foreign_release(self.trip_tracker.store, trip.id, spec, lease, error)
@@ -107,6 +107,11 @@ class Trips:
             if not end.job_running:
                 self.trip_tracker.end_trip(trip.id)
             return end
+
+
+def _may_go_on(trip: TripContext, error: GpurentError) -> bool:
+    """Whether the trip has to stay open: money may be out, and ``error`` says nothing about it."""
+    return trip.may_have_paid() and isinstance(error, INCONCLUSIVE_ERRORS)
 
 
 @frozen

@@ -13,7 +13,7 @@ from gpurent.workflow.runtime.durable_steps import TripContext
 from gpurent.workflow.steps.bind_mail import BindMailStep
 from gpurent.workflow.steps.check_funds import CheckFundsStep
 from gpurent.workflow.steps.login import LoginStep
-from gpurent.workflow.steps.make_plan import MakePlanStep
+from gpurent.workflow.steps.make_plan import MakePlanStep, name_attempt
 from gpurent.workflow.steps.select_offer import SelectOfferStep
 from gpurent.workflow.steps.upload import UploadStep
 from gpurent.workflow.trips.machine_work import LegSpec
@@ -62,7 +62,7 @@ class TripPlanner:
         offer = next(iter(same), plan.offer)
         if offer.tariff == plan.offer.tariff and offer.deposit == plan.offer.deposit:
             return plan, funding
-        updated = await self.make_plan.make_plan(spec, offer, trip.id)
+        updated = await self.make_plan.make_plan(spec, offer, name_attempt(trip))
         new_funding = await self.check_funds.check_funds_now(trip, spec, updated)
         trip.replace_result("plan", updated)
         trip.replace_result("check-funds", new_funding)

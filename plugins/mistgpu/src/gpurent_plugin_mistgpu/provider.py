@@ -150,12 +150,9 @@ class MistgpuProvider(LeaseProvider, SupportsRestart, AssistedRental):
         pending = lease.pending
         if pending is None:
             return lease
-        if pending.sent_at is None:
-            # Nothing was sent before, so a server that is there now is somebody else's.
-            await self._submit_create(lease)
-        server = await self._find_server(lease)
-        if server is None and self._may_submit_again(pending):
-            server = await self._submit_again(lease)
+        server = None if pending.sent_at is None else await self._find_server(lease)
+        if pending.sent_at is None or (server is None and self._may_submit_again(pending)):
+            server = await self._create_server(lease)
         if server is None:
             return evolve(
                 lease,
@@ -168,8 +165,12 @@ class MistgpuProvider(LeaseProvider, SupportsRestart, AssistedRental):
         """Whether a request that had an effect would be listed by now."""
         return pending.sent_at is not None and self._context.clock.now() - pending.sent_at >= LISTING_DELAY
 
-    async def _submit_again(self, lease: Lease) -> wire.ServerRow | None:
-        """Submit the form once more: a machine has one server at a time, so there is never a second one."""
+    async def _create_server(self, lease: Lease) -> wire.ServerRow | None:
+        """Submit the form, and return the server if it is listed already.
+
+        A machine has one server at a time: submitted twice, or delivered twice, the form creates only one, and the
+        refusal that the machine is taken may be the answer to the second.
+        """
         try:
             await self._submit_create(lease)
         except SoldOut:

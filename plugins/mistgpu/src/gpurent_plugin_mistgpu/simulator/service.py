@@ -81,7 +81,8 @@ ROUTES = (
 class MistgpuSimulator(ProviderSimulator, SupportsManualRental):
     """Simulates MISTGPU.
 
-    Settings: username, password, free, taken, session_minutes, missing, disk_bytes, api (off: every request gets a 503).
+    Settings: username, password, free, taken, session_minutes, missing, disk_bytes, api (off: every request gets a
+    503).
     """
 
     def __init__(self, context: SimulatorContext) -> None:
