@@ -29,6 +29,11 @@ if TYPE_CHECKING:
         link_reject_reason as link_reject_reason,
         name_reject_reason as name_reject_reason,
     )
+    from gpurent.domain.foreign_numbers import (
+        parse_foreign_decimal as parse_foreign_decimal,
+        parse_foreign_integer as parse_foreign_integer,
+        parse_foreign_money as parse_foreign_money,
+    )
     from gpurent.domain.job import (
         Job as Job,
         JobState as JobState,
@@ -245,6 +250,7 @@ _NAMES_BY_MODULE = {
     "gpurent.domain.evidence": "Absent Known Unknown",
     "gpurent.domain.events": "Event EventKind Notice NoticeLevel",
     "gpurent.domain.filenames": "escape_name link_reject_reason name_reject_reason",
+    "gpurent.domain.foreign_numbers": "parse_foreign_decimal parse_foreign_integer parse_foreign_money",
     "gpurent.domain.lease": "Lease LeaseState PendingOrder",
     "gpurent.domain.money": "CNY Currency Money Rate USD UnitPrice",
     "gpurent.domain.offer": "Bill Deposit DiskPrice Hardware Metered Offer Order OrderKind Payment PaymentPurpose Prepaid Quote Requirements",  # noqa: E501

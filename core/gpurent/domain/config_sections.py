@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from datetime import datetime
-from decimal import Decimal, InvalidOperation
 
 from attrs import field, frozen
 
 from gpurent.domain.events import NoticeLevel
+from gpurent.domain.foreign_numbers import parse_foreign_decimal, parse_foreign_integer
 from gpurent.domain.former_names import NEW_EVENT_NAMES
 from gpurent.domain.money_text import parse_amount
 from gpurent.domain.trip_fields import DOCTOR_MODES, NOTIFIABLE_EVENTS
@@ -59,7 +59,7 @@ def one_of(*choices: str) -> Callable[[str], str]:
 
 def integer_between(minimum: int, maximum: int) -> Callable[[str], int]:
     def check(text: str) -> int:
-        number = int(text)
+        number = parse_foreign_integer(text)
         if not minimum <= number <= maximum:
             raise ValueError(f"{minimum} - {maximum}")
         return number
@@ -80,7 +80,7 @@ def _check_durations(text: str) -> object:
 
 def _seconds_up_to(maximum: float) -> Callable[[str], float]:
     def check(text: str) -> float:
-        seconds = float(text)
+        seconds = float(parse_foreign_decimal(text))
         if not 0 < seconds <= maximum:
             raise ValueError
         return seconds
@@ -93,13 +93,6 @@ def _check_events(text: str) -> object:
     if set(names) - set(NOTIFIABLE_EVENTS):
         raise ValueError(", ".join(NOTIFIABLE_EVENTS))
     return names
-
-
-def _check_decimal(text: str) -> Decimal:
-    try:
-        return Decimal(text)
-    except InvalidOperation:
-        raise ValueError from None
 
 
 CORE_SECTIONS: tuple[ConfigSection, ...] = (
@@ -127,6 +120,6 @@ CORE_SECTIONS: tuple[ConfigSection, ...] = (
             ConfigKey("source", '"my bank"'),
             ConfigKey("max_age_days", "45", integer_between(1, 9999), "limit_days"),
         ),
-        key_pattern=ConfigKey("[A-Z]{3,5}/[A-Z]{3,5}", '"USD/CNY" = 7.10', _check_decimal),
+        key_pattern=ConfigKey("[A-Z]{3,5}/[A-Z]{3,5}", '"USD/CNY" = 7.10', parse_foreign_decimal),
     ),
 )

@@ -56,12 +56,24 @@ async def test_f2_the_rate_floats_and_is_dated(ledger: LedgerHarness) -> None:
         await ledger.make_wallet().get_rate(CNY)
 
 
-@pytest.mark.parametrize("price", ["0", "-0.0026", "NaN", "Infinity"])
+@pytest.mark.parametrize("price", ["0", "-0.0026"])
 async def test_a_rate_that_cannot_be_is_refused_where_it_is_used(ledger: LedgerHarness, price: str) -> None:
     await ledger.post("/sandbox/price", price=price)
     rate = await ledger.make_wallet().get_rate(USD)
     with pytest.raises(MoneyError):
         rate.check_age(ledger.clock.now(), timedelta(hours=6))
+
+
+@pytest.mark.parametrize("price", ["NaN", "Infinity", "0.00_26", "0,0026", "0.0026 USD", "", True, None])
+def test_a_rate_that_is_no_number_is_refused(price: object) -> None:
+    with pytest.raises(UnexpectedResponse):
+        wire.parse_price({"price": price, "at": "2026-03-01T00:00:00+00:00"}, "https://ledger.example")
+
+
+@pytest.mark.parametrize("balance", ["-5", "1,23", "5.5", "1_000", "owes 5", 5])
+def test_a_balance_that_is_no_amount_is_refused(balance: object) -> None:
+    with pytest.raises(UnexpectedResponse):
+        wire.parse_balance({"balance": balance}, "https://ledger.example")
 
 
 async def test_a_stale_rate_is_refused_where_it_is_used(ledger: LedgerHarness) -> None:

@@ -83,6 +83,89 @@ def test_balance_and_bills() -> None:
         wire.parse_runs("<table id='bills'><tr><td>1</td></tr></table>", URL)
 
 
+def balance_page(text: str) -> str:
+    return f'<p id="balance">{text}</p>'
+
+
+@pytest.mark.parametrize(
+    ("text", "amount"),
+    [
+        ("余额 1,234.50 元", "1234.50"),
+        ("余额：-3.50 元", "-3.50"),
+        ("¥ 12", "12"),
+        ("￥１２３．５０", "123.50"),
+        ("<del>9.00 元</del> 3.50 元", "3.50"),
+        ("余额 <b>3.50</b> 元", "3.50"),
+    ],
+)
+def test_an_amount_is_read_as_a_whole(text: str, amount: str) -> None:
+    assert wire.parse_balance(balance_page(text), URL)[0] == CNY.money(amount)
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["owes 3.50 元", "欠费 3.50 元", "1.234,50 元", "1,23 元", "1 234.50 元", "3.505 元", "3.50", "$3.50", "--3.50 元",
+     "<b>1</b>234.50 元", "9.00 元 3.50 元", "3.50 元起", "约 3.50 元", "(3.50 元)", ""],
+)  # fmt: skip
+def test_an_amount_is_never_cut_out_of_a_text(text: str) -> None:
+    with pytest.raises(UnexpectedResponse):
+        wire.parse_balance(balance_page(text), URL)
+
+
+@pytest.mark.parametrize(
+    ("price", "value"),
+    [
+        ("3.12345 元/小时", "3.12345"),
+        ("1,234.50 元/小时", "1234.50"),
+        ("<del>5.00 元/小时</del> <b>3.50 元/小时</b>", "3.50"),
+        ('<span style="text-decoration: line-through">5.00 元/小时</span> 3.50 元/小时', "3.50"),
+        ('<i class="text-decoration-line-through">5 元/时</i><i>价格：3.50元/时</i>', "3.50"),
+        ("<b>3.50</b> <small>元/小时</small>", "3.50"),
+        ("3.50 元<small>/小时</small>", "3.50"),
+        ("<span>3.50 元/小时</span><span>租金 3.50 元/小时</span>", "3.50"),
+    ],
+)
+def test_a_price_is_read_as_a_whole(price: str, value: str) -> None:
+    offers = wire.parse_offers(LIST.replace("<p>3.50 元/小时</p>", f"<p>{price}</p>"), URL)
+    assert offers[0].tariff.price.value == Decimal(value)
+
+
+@pytest.mark.parametrize(
+    "price",
+    ["5.00 元/小时 3.50 元/小时", "<b>5.00 元/小时</b><b>3.50 元/小时</b>", "-3.50 元/小时", "1.234,50 元/小时",
+     "原价 3.50 元/小时", "<del>3.50 元/小时</del>", "<b>1</b>234.50 元/小时", "12 345 元/小时", "元/小时",
+     "1_0 元/小时"],
+)  # fmt: skip
+def test_a_price_is_never_cut_out_of_a_text(price: str) -> None:
+    with pytest.raises(UnexpectedResponse):
+        wire.parse_offers(LIST.replace("<p>3.50 元/小时</p>", f"<p>{price}</p>"), URL)
+
+
+BILL = """<table id="bills"><tr data-started="2020-03-01T00:00:00+00:00" data-stopped="{stopped}"><td>101</td><td>-</td>
+<td>-</td><td>{minutes}</td><td>{cost}</td></tr></table>"""
+
+
+def test_a_bill_is_read_as_a_whole() -> None:
+    (run,) = wire.parse_runs(BILL.format(stopped="", minutes="1,234", cost="<s>9.00 元</s> 1,072.00 元"), URL)
+    assert (run.minutes, run.cost, run.ended_at) == (1234, CNY.money("1072"), None)
+
+
+@pytest.mark.parametrize(
+    ("stopped", "minutes", "cost"),
+    [
+        ("yesterday", "7", "1.00 元"),
+        ("2020-03-01T01:00:00", "7", "1.00 元"),
+        ("", "²", "1.00 元"),
+        ("", "7.5", "1.00 元"),
+        ("", "-7", "1.00 元"),
+        ("", "7", "减免 1.00 元"),
+    ],
+)
+def test_a_bill_that_is_not_understood_is_refused(stopped: str, minutes: str, cost: str) -> None:
+    with pytest.raises(UnexpectedResponse):
+        wire.parse_runs(BILL.format(stopped=stopped, minutes=minutes, cost=cost), URL)
+
+
 def test_nonsense_never_crashes() -> None:
     rng = random.Random(7)
     pieces = [

@@ -6,10 +6,11 @@ import asyncio
 import re
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 
 from attrs import define, evolve, field, frozen
 
+from gpurent.domain.foreign_numbers import parse_foreign_decimal
 from gpurent.domain.money import CNY, USD, Conversion, Currency, Rate, find_rate_path
 from gpurent.domain.money_text import KNOWN_CURRENCIES
 from gpurent.errors import GpurentError, InputRequired, MoneyError, UnavailableError, UsageError
@@ -231,8 +232,8 @@ def _parse_pair(key: str) -> tuple[Currency, Currency]:
 
 def _parse_number(key: str, text: str) -> Decimal:
     try:
-        return Decimal(text)
-    except InvalidOperation:
+        return parse_foreign_decimal(text)
+    except ValueError:
         raise UsageError(
             _("[rates] {key} = {text} is not a number").format(key=key, text=repr(text))
         ) from None

@@ -16,6 +16,7 @@ from typing import Any
 from attrs import fields_dict, frozen
 
 from gpurent.domain.config_sections import OFF_WORDS, ConfigKey, ConfigSection
+from gpurent.domain.money_text import parse_amount
 from gpurent.domain.trip import TripLimits
 from gpurent.errors import UsageError
 from gpurent.locale import _
@@ -158,8 +159,10 @@ def _parse_renew_limit(text: str) -> dict[str, Any]:
 
 
 def _parse_amount(text: str) -> PolicyAmount:
-    match = _require_match(r"(\d{1,12}(?:\.\d{1,18})?)\s*([A-Za-z]{3,5})", text)
-    return PolicyAmount(Decimal(match[1]), match[2].upper())
+    value, code = parse_amount(text)
+    if not code:
+        raise ValueError(text)
+    return PolicyAmount(value, code)
 
 
 def _require_match(pattern: str, text: str) -> re.Match[str]:

@@ -7,18 +7,18 @@ from __future__ import annotations
 
 import hashlib
 import json
-import re
 from collections.abc import Sequence
 from datetime import datetime
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 from typing import Any
 
 from attrs import frozen
 
-from gpurent.api import Currency, Money, UnexpectedResponse
+from gpurent.api import Currency, Money, UnexpectedResponse, parse_foreign_decimal, parse_foreign_integer
 from gpurent_plugin_dbc.messages import _
 
 DBC = Currency("DBC", 8)
+_MAX_DIGITS = 24
 
 
 @frozen(kw_only=True)
@@ -46,11 +46,14 @@ def hash_body(body: str) -> str:
 
 def _parse_amount(value: Any, url: str) -> Money:
     """Parse an amount: whole units of 10^-8 DBC, as text."""
-    if not isinstance(value, str) or not re.fullmatch(r"[0-9]{1,24}", value):
+    try:
+        if not isinstance(value, str) or len(value) > _MAX_DIGITS:
+            raise ValueError("text expected")
+        return Money(parse_foreign_integer(value), DBC)
+    except ValueError:
         raise UnexpectedResponse(
             _("the DBC token ledger returned no valid amount"), url=url, body=repr(value)
-        )
-    return Money(int(value), DBC)
+        ) from None
 
 
 def _parse_record(raw: Any, names: tuple[str, ...], url: str) -> dict[str, Any]:
@@ -79,8 +82,8 @@ def _parse_time(value: Any, url: str) -> datetime:
 
 def _parse_decimal(value: Any, url: str) -> Decimal:
     try:
-        return Decimal(value)
-    except (TypeError, InvalidOperation, ValueError):
+        return parse_foreign_decimal(value)
+    except ValueError:
         raise UnexpectedResponse(
             _("the DBC token ledger returned no valid price"), url=url, body=repr(value)
         ) from None

@@ -19,6 +19,7 @@ from gpurent.api import (
     UnavailableError,
     UnexpectedResponse,
     UsageError,
+    parse_foreign_integer,
 )
 from gpurent_plugin_dbcchain import _
 from gpurent_plugin_dbcchain.keys import base58check_encode, derive_keypair
@@ -175,7 +176,9 @@ def _parse_task(raw: Any) -> NodeTask:
     endpoint = password = None
     if raw.get("ssh_ip") and raw.get("ssh_port"):
         try:
-            endpoint = Endpoint(str(raw["user_name"]), str(raw["ssh_ip"]), int(str(raw["ssh_port"])))
+            endpoint = Endpoint(
+                str(raw["user_name"]), str(raw["ssh_ip"]), parse_foreign_integer(raw["ssh_port"])
+            )
             password = Secret(str(raw["login_password"]))
         except (KeyError, ValueError, UsageError):
             raise _make_changed_error({**raw, "login_password": "***"}) from None

@@ -8,7 +8,7 @@ from typing import Any
 
 from attrs import frozen
 
-from gpurent.api import Currency, Money, UnexpectedResponse
+from gpurent.api import Currency, Money, UnexpectedResponse, parse_foreign_integer
 from gpurent_plugin_dbcchain import _
 
 DBC = Currency("DBC", 15)
@@ -66,11 +66,12 @@ def parse_record(raw: Any, *names: str) -> dict[str, Any]:
 
 def parse_number(raw: Any) -> int:
     """Parse a whole number: a JSON number, decimal digits, or ``0x`` digits."""
-    if type(raw) is int and raw >= 0:
-        return raw
-    if isinstance(raw, str) and re.fullmatch(r"[0-9]{1,40}|0x[0-9a-f]{1,32}", raw):
-        return int(raw, 0) if raw.startswith("0x") else int(raw)
-    raise make_unexpected_response(_("number expected"), raw)
+    if isinstance(raw, str) and re.fullmatch(r"0x[0-9a-f]{1,32}", raw):
+        return int(raw, 0)
+    try:
+        return parse_foreign_integer(raw)
+    except ValueError:
+        raise make_unexpected_response(_("number expected"), raw) from None
 
 
 def parse_hex(raw: Any) -> bytes:

@@ -142,7 +142,7 @@ class Gpu1024Orders:
             listed = await self._client.call_checked(
                 f"/rent/get_{name}_deposit_list", machine_id=order.offer.key
             )
-            sizes = sorted(int(wire.parse_number(row.get("capacity"), listed)) for row in listed.get_rows())
+            sizes = sorted(wire.parse_count(row.get("capacity"), listed) for row in listed.get_rows())
             enough = [size for size in sizes if size >= least * wire.KIB_IN_GIB]
             if not enough:
                 raise SoldOut(
@@ -241,7 +241,7 @@ class Gpu1024Renewals:
         if not isinstance(ref, str):
             raise found.make_unexpected_response(_("a renewal without a number"))
         minutes = to_minutes(order.term or timedelta(hours=1))
-        longest = int(wire.parse_number(draft.get("time_max", 0), found))
+        longest = wire.parse_count(draft.get("time_max"), found)
         if longest and minutes > longest:
             raise LeaseError(
                 ngettext(

@@ -26,6 +26,7 @@ from gpurent.api import (
     UnexpectedResponse,
     UnitPrice,
     UsageError,
+    parse_foreign_decimal,
 )
 from gpurent_plugin_gpu1024 import _
 
@@ -94,14 +95,12 @@ def parse_reply(answer: HttpResponse, spent: Spent = Spent.NO) -> ApiReply:
 
 
 def parse_number(value: Any, source: ApiReply) -> Decimal:
-    """Parse a finite number that is not negative; rejects booleans and non-numeric text."""
-    if isinstance(value, bool) or not isinstance(value, int | str | Decimal):
-        raise source.make_unexpected_response(_("number expected"))
+    """Parse a number that is not negative, exactly; rejects booleans and text that is more than a number."""
     try:
-        found = Decimal(value)
-    except ArithmeticError:
+        found = parse_foreign_decimal(value)
+    except ValueError:
         raise source.make_unexpected_response(_("number expected")) from None
-    if not found.is_finite() or found < 0 or found > Decimal(10) ** 15:
+    if found < 0 or found > Decimal(10) ** 15:
         raise source.make_unexpected_response(_("a number out of range"))
     return found
 
@@ -115,15 +114,18 @@ def parse_money(value: Any, source: ApiReply) -> Money:
 
 def parse_time(value: Any, source: ApiReply) -> datetime | None:
     """Parse milliseconds since the epoch; 0 is None."""
-    millis = int(parse_number(value if value is not None else 0, source))
+    millis = int(parse_number(value if value is not None else 0, source))  # finer than that is not needed
     if millis > _MAX_MILLIS:
         raise source.make_unexpected_response(_("a time out of range"))
     return _EPOCH + timedelta(milliseconds=millis) if millis else None
 
 
 def parse_count(value: Any, source: ApiReply) -> int:
-    """Parse a whole number; a missing one is 0."""
-    return int(parse_number(value if value is not None else 0, source))
+    """Parse a whole number; a missing one is 0. A fraction is refused, not cut off."""
+    found = parse_number(value if value is not None else 0, source)
+    if found != found.to_integral_value():
+        raise source.make_unexpected_response(_("whole number expected"))
+    return int(found)
 
 
 def parse_gib(value: Any, source: ApiReply) -> int:
@@ -140,7 +142,7 @@ def parse_offers(source: ApiReply) -> Sequence[Offer]:
 def _parse_offer(row: Mapping[str, Any], source: ApiReply) -> Offer:
     if not isinstance(row.get("machine_id"), str) or not isinstance(row.get("gpu_type"), str):
         raise source.make_unexpected_response(_("a machine without a name"))
-    gpus, used = int(parse_number(row.get("gpu_count"), source)), parse_count(row.get("gpu_be_used"), source)
+    gpus, used = parse_count(row.get("gpu_count"), source), parse_count(row.get("gpu_be_used"), source)
     longest = parse_count(row.get("length_of_available_time"), source)
     return Offer(
         key=row["machine_id"],

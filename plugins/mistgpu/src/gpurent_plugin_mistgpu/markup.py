@@ -15,6 +15,7 @@ from lxml import etree
 MAX_DEPTH, MAX_ATTRIBUTES = 200, 100
 MAX_TEXT = 10_000
 _CHUNK_SIZE = 1 << 16
+_STRUCK_TAGS = ("del", "s", "strike")
 _HTML_END_TAG, _END_MARK = re.compile(r"</html\s*>", re.IGNORECASE), "page-end"
 
 
@@ -74,6 +75,41 @@ def find_first(
     return next(find_elements(nodes, class_names, **attributes), None)
 
 
-def get_text(node: etree._Element) -> str:
-    """Return the text below ``node``, whitespace collapsed, at most `MAX_TEXT` characters."""
-    return " ".join(" ".join(node.itertext())[:MAX_TEXT].split())
+def get_text(node: etree._Element, leave_out: etree._Element | None = None) -> str:
+    """Return the text below ``node``, whitespace collapsed, at most `MAX_TEXT` characters.
+
+    What is crossed out (a former price) or hidden does not count, nor does the element ``leave_out``.
+    """
+    parts: list[str] = []
+    _collect_texts(node, leave_out, parts)
+    return " ".join(" ".join(parts)[:MAX_TEXT].split())
+
+
+def _collect_texts(node: etree._Element, leave_out: etree._Element | None, parts: list[str]) -> None:
+    if node is leave_out or _is_struck(node):
+        return
+    parts.append(node.text or "")
+    for child in node:
+        _collect_texts(child, leave_out, parts)
+        parts.append(child.tail or "")
+
+
+def find_innermost(
+    node: etree._Element, pattern: re.Pattern[str], leave_out: etree._Element | None
+) -> list[etree._Element]:
+    """Return the smallest elements at or below ``node`` whose text, as `get_text` returns it, has ``pattern``."""
+    if not pattern.search(get_text(node, leave_out)):
+        return []
+    found = [inner for child in node for inner in find_innermost(child, pattern, leave_out)]
+    return found or [node]
+
+
+def _is_struck(node: etree._Element) -> bool:
+    style = "".join(node.get("style", "").lower().split())
+    return (
+        node.tag in _STRUCK_TAGS
+        or "hidden" in node.attrib
+        or "line-through" in style
+        or "display:none" in style
+        or any(name.endswith("line-through") for name in node.get("class", "").split())
+    )

@@ -27,13 +27,20 @@ from gpurent.api import (
     UnexpectedResponse,
     UnitPrice,
     UsageError,
+    parse_foreign_decimal,
+    parse_foreign_integer,
+    parse_foreign_money,
 )
 from gpurent_plugin_mistgpu import _
-from gpurent_plugin_mistgpu.markup import find_elements, find_first, get_text, parse_page
+from gpurent_plugin_mistgpu.markup import find_elements, find_first, find_innermost, get_text, parse_page
 
 RUNNING, SHORT_RENT, SHUT_DOWN = "正在运行", "短租中", "已关机"
-_PRICE_PATTERN = re.compile(r"(\d{1,4}(?:\.\d{1,4})?)\s*元/(?:小?时)")
-_GPU_PATTERN = re.compile(r"(?:(\d{1,2})\s*[x×]\s*)?(.+)")
+# The words that the pages put before an amount; any other word may change its meaning ("owes 3.50").
+_LABEL = r"(?:(?:余额|累计消费|价格|单价|现价|租金|金额)\s*[:：]?\s*)?"
+_LABELLED_PATTERN = re.compile(rf"{_LABEL}(.+)", re.DOTALL)
+_PRICE_UNIT = re.compile(r"元\s*/\s*小?时")
+_PRICE_PATTERN = re.compile(rf"{_LABEL}(.+?)\s*{_PRICE_UNIT.pattern}", re.DOTALL)
+_GPU_PATTERN = re.compile(r"(?:([1-9]\d{0,2})\s*[x×]\s*)?(.+)", re.ASCII)
 MAX_ELEMENTS = 1_000  # more than any card or row of the pages has
 
 
@@ -112,23 +119,54 @@ def parse_offers(page: str, url: str) -> Sequence[Offer]:
         key = radio.get("value", "") if radio is not None else ""
         if radio is None or not re.fullmatch(r"[0-9A-Za-z]{1,12}", key):
             raise _page_changed_error(_("a machine without a number"), url, page)
-        price = _PRICE_PATTERN.search(get_text(card))
         model = find_first(card.iter("*"), "card-title")
+        price = _parse_price(card, model, url, page)
         named = _GPU_PATTERN.fullmatch(get_text(model)) if model is not None else None
-        if price is None or named is None:
+        if named is None:
             raise _page_changed_error(_("a machine without a price or a name"), url, page)
         found.append(
             Offer(
                 key=key,
                 provider="mistgpu",
                 hardware=Hardware(gpu=named[2], gpus=int(named[1] or 1)),
-                tariff=Metered(price=UnitPrice(Decimal(price[1]), CNY)),
+                tariff=Metered(price=UnitPrice(price, CNY)),
                 available="disabled" not in radio.attrib,
             )
         )
     if not found:
         raise _page_changed_error(_("no machine found"), url, page)
     return found
+
+
+def _parse_price(card: etree._Element, model: etree._Element | None, url: str, page: str) -> Decimal:
+    """Return the price per hour: the whole text of the smallest element that holds it, one price per card."""
+    try:
+        found = {
+            _parse_price_text(_get_price_text(node, card, model))
+            for node in find_innermost(card, _PRICE_UNIT, model)
+        }
+    except ValueError:
+        found = set()
+    if len(found) != 1:
+        raise _page_changed_error(_("a machine without a price or a name"), url, page)
+    return found.pop()
+
+
+def _parse_price_text(text: str) -> Decimal:
+    match = _PRICE_PATTERN.fullmatch(text)
+    price = parse_foreign_decimal(match[1] if match is not None else None)
+    if price < 0:
+        raise ValueError
+    return price
+
+
+def _get_price_text(node: etree._Element, card: etree._Element, model: etree._Element | None) -> str:
+    """Return the text of ``node``; if it is only the unit, the text around it, where the number is."""
+    text = get_text(node, model)
+    parent = node.getparent()
+    if parent is None or node is card or not _PRICE_UNIT.fullmatch(text):
+        return text
+    return _get_price_text(parent, card, model)
 
 
 def is_login_page(page: str) -> bool:
@@ -165,9 +203,9 @@ def _parse_server(row: etree._Element, cells: Sequence[str], url: str, page: str
         gpu=cells[1],
         endpoint=_parse_endpoint(cells[2], url, page) if running else None,
         running=running,
-        started_at=_parse_time(row, "data-started"),
-        stopped_at=_parse_time(row, "data-stopped"),
-        kept_until=_parse_time(row, "data-kept"),
+        started_at=_parse_time(row, "data-started", url, page),
+        stopped_at=_parse_time(row, "data-stopped", url, page),
+        kept_until=_parse_time(row, "data-kept", url, page),
         note=state,
     )
 
@@ -179,37 +217,45 @@ def _parse_endpoint(text: str, url: str, page: str) -> Endpoint:
         raise _page_changed_error(_("unrecognized SSH command"), url, page) from None
 
 
-def _parse_time(row: etree._Element, name: str) -> datetime | None:
-    try:
-        found = datetime.fromisoformat(row.get(name, ""))
-    except ValueError:
+def _parse_time(row: etree._Element, name: str, url: str, page: str) -> datetime | None:
+    """Parse an attribute of the row; None if it is missing or empty."""
+    text = row.get(name, "")
+    if not text:
         return None
-    return found if found.tzinfo is not None else None
+    try:
+        found = datetime.fromisoformat(text)
+    except ValueError:
+        raise _page_changed_error(_("not a time with a time zone"), url, page) from None
+    if found.tzinfo is None:
+        raise _page_changed_error(_("not a time with a time zone"), url, page)
+    return found
 
 
-def _parse_money(text: str) -> Money | None:
-    match = re.search(r"([0-9]{1,9}\.[0-9]{2})\s*元", text)
-    return CNY.money(match[1]) if match else None
+def _parse_money(text: str, url: str, page: str) -> Money:
+    match = _LABELLED_PATTERN.fullmatch(text)
+    try:
+        return parse_foreign_money(match[1] if match is not None else "", CNY)
+    except ValueError:
+        raise _page_changed_error(_("not an amount of money"), url, page) from None
 
 
 def parse_balance(page: str, url: str) -> tuple[Money, Money]:
     """Return ``(balance, spent in total)`` from ``/user/``."""
     tree = _parse_whole_page(page, url)
     left, spent = find_first(tree.iter("*"), id="balance"), find_first(tree.iter("*"), id="spent")
-    found = _parse_money(get_text(left)) if left is not None else None
-    if found is None:
+    if left is None:
         raise _page_changed_error(_("no balance found"), url, page)
-    return found, (_parse_money(get_text(spent)) if spent is not None else None) or CNY.zero
+    total = _parse_money(get_text(spent), url, page) if spent is not None else CNY.zero
+    return _parse_money(get_text(left), url, page), total
 
 
 def parse_invoices(page: str, url: str) -> Sequence[tuple[str, Money]]:
     """Return number and amount of each requested invoice, from ``/user/invoice/``."""
     found = []
     for _row, cells in _iter_table_rows(page, url, "invoices", _("the list of invoices is incomplete")):
-        money = _parse_money(cells[-1])
-        if len(cells) < 3 or not cells[0] or money is None:
+        if len(cells) < 3 or not cells[0]:
             raise _page_changed_error(_("an invoice row with missing columns"), url, page)
-        found.append((cells[0], money))
+        found.append((cells[0], _parse_money(cells[-1], url, page)))
     return found
 
 
@@ -217,27 +263,35 @@ def parse_runs(page: str, url: str) -> Sequence[BilledRun]:
     """Parse the runs in ``/user/bills/``."""
     found = []
     for row, cells in _iter_table_rows(page, url, "bills", _("the bill is incomplete")):
-        started, cost = _parse_time(row, "data-started"), _parse_money(cells[-1])
-        if len(cells) < 5 or started is None or cost is None or not cells[3].isdigit():
+        started = _parse_time(row, "data-started", url, page)
+        if len(cells) < 5 or started is None:
             raise _page_changed_error(_("a bill row with missing columns"), url, page)
         found.append(
             BilledRun(
                 server=cells[0],
                 started_at=started,
-                ended_at=_parse_time(row, "data-stopped"),
-                minutes=int(cells[3]),
-                cost=cost,
+                ended_at=_parse_time(row, "data-stopped", url, page),
+                minutes=_parse_minutes(cells[3], url, page),
+                cost=_parse_money(cells[-1], url, page),
             )
         )
     return found
+
+
+def _parse_minutes(text: str, url: str, page: str) -> int:
+    try:
+        return parse_foreign_integer(text)
+    except ValueError:
+        raise _page_changed_error(_("not a number of minutes"), url, page) from None
 
 
 def parse_top_ups(page: str, url: str) -> Sequence[Charge]:
     """Parse the top-ups in ``/user/bills/``; a page without that table has none."""
     found = []
     for row, cells in _iter_table_rows(page, url, "recharges"):
-        at, money = _parse_time(row, "data-paid"), _parse_money(cells[-1])
-        if len(cells) < 3 or at is None or money is None:
+        at = _parse_time(row, "data-paid", url, page)
+        if len(cells) < 3 or at is None:
             raise _page_changed_error(_("a payment row with missing columns"), url, page)
+        money = _parse_money(cells[-1], url, page)
         found.append(Charge(at=at, kind=ChargeKind.TOP_UP, money=money, ref=f"recharge/{cells[0]}"))
     return found
