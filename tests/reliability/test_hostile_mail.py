@@ -62,7 +62,7 @@ def make_raw_mail(
 def read_mail(data: bytes) -> Mail | None:
     """Parse as the mailbox does: unreadable mail is skipped."""
     try:
-        return parse_mail("1", message_from_bytes(data))
+        return parse_mail("1", message_from_bytes(data), SENT_AT)
     except Exception:  # noqa: BLE001 - the mailbox passes over whatever the parser stumbles on
         return None
 

@@ -55,6 +55,7 @@ class DelayedMailbox:
     errors: list[GpurentError] = field(factory=list)
     is_available: bool = True
     search_count: int = 0
+    reports: list[str] = field(factory=list)
 
     async def search(self, *, since: datetime, sender: str, subject: str) -> Sequence[Mail]:
         self.search_count += 1
@@ -100,9 +101,13 @@ def make_answerer(
 ) -> tuple[ChallengeAnswerer, DelayedMailbox]:
     clock = ManualClock(eager=True)
     mailbox = DelayedMailbox(clock, [(timedelta(), one) for one in mails])
-    return ChallengeAnswerer(
-        mailbox, Poller(clock), Questions(store, AnsweringPrompter(answer_question), clock)
-    ), mailbox
+    answerer = ChallengeAnswerer(
+        mailbox,
+        Poller(clock),
+        Questions(store, AnsweringPrompter(answer_question), clock),
+        mailbox.reports.append,
+    )
+    return answerer, mailbox
 
 
 @pytest.mark.parametrize(
@@ -200,15 +205,30 @@ async def test_temporary_mailbox_errors_are_retried(store: SqliteStore) -> None:
     assert box.search_count == 3
 
 
-async def test_mailbox_refusal_is_reported_or_left_to_the_user(store: SqliteStore) -> None:
+async def test_a_refused_mailbox_login_is_reported_once_and_tried_again(store: SqliteStore) -> None:
     one, box = make_answerer(store, make_mail("1234"))
-    box.errors = [AuthError("rejected the mailbox password")]
-    with pytest.raises(AuthError, match="rejected the mailbox"):
+    box.errors = [AuthError("login frequency limited"), AuthError("login frequency limited")]
+    assert await one.answer_challenge(make_challenge()) == "1234"
+    assert box.search_count == 3
+    assert box.reports == ["login frequency limited"]
+
+
+async def test_a_mailbox_that_keeps_refusing_needs_the_user(store: SqliteStore) -> None:
+    one, box = make_answerer(store)
+    box.errors = [AuthError("rejected the mailbox password")] * 1000
+    with pytest.raises(InputRequired) as caught:
         await one.answer_challenge(make_challenge())
+    assert "rejected the mailbox password" in caught.value.hint
+    assert "gpurent resume" in caught.value.hint
+    assert box.clock.now() - START == MAIL_TIMEOUT
+
+
+async def test_a_user_at_the_terminal_is_asked_when_the_mailbox_refuses(store: SqliteStore) -> None:
     one, box = make_answerer(store, answer_question=lambda question: "4321")
     box.errors = [AuthError("rejected the mailbox password")]
     assert await one.answer_challenge(make_challenge()) == "4321"
     assert box.clock.now() == START
+    assert box.reports == ["rejected the mailbox password"]
 
 
 async def test_without_a_mailbox_the_user_is_asked_at_once(store: SqliteStore) -> None:

@@ -54,8 +54,13 @@ class RuntimeParts(StoredState):
         )
         self.connector: Connector = outside.connector or SshConnector(self._make_private_folder("ssh"))
         self.leases.connector = self.connector
-        self.mail = questions.ConfiguredMailReader(self.plugins, self.settings)
-        self.challenge_answerer = questions.ChallengeAnswerer(self.mail, self.poller, self.questions)
+        self.mail = questions.ConfiguredMailReader(self.plugins, self.settings, self.clock)
+        self.challenge_answerer = questions.ChallengeAnswerer(
+            self.mail,
+            self.poller,
+            self.questions,
+            lambda text: self.events.emit(EventKind.WARNING, text),
+        )
         self.logins = logins.Logins(
             self.plugins, self.secrets, self.redactor, self.settings, self.questions, self.events
         )

@@ -42,7 +42,10 @@ class Question:
 
 @frozen(kw_only=True)
 class Mail:
-    """An e-mail. ``sender`` is the bare address in the From header, in lower case; ``text`` is decoded plain text."""
+    """An e-mail that arrived ``at``. ``sender``: the bare address in the From header, in lower case.
+
+    ``text`` is decoded plain text. The date that the sender wrote does not count.
+    """
 
     uid: str
     at: datetime

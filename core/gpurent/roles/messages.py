@@ -15,10 +15,11 @@ class Mailbox(ABC):
 
     @abstractmethod
     async def search(self, *, since: datetime, sender: str, subject: str) -> Sequence[Mail]:
-        """Return mails since ``since`` from exactly ``sender`` whose subject contains ``subject``, oldest first.
+        """Return mails that arrived since ``since`` from exactly ``sender`` and have ``subject`` in the subject.
 
-        Searches once. Mail is untrusted: mails that are too large, undecodable or without text are skipped. Raises
-        `AuthError` if the login is rejected.
+        Oldest first. Searches once. Mail is untrusted: mails that are too large, undecodable or without text are
+        skipped. Raises `UnavailableError` with the server's own words for whatever may pass, and `AuthError` only if
+        the server says that the credentials are wrong.
         """
 
 

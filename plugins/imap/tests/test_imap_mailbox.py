@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
+import re
 from collections.abc import AsyncIterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import pytest
+from attrs import define, field
 
 from gpurent.api import AuthError, UnavailableError, UsageError
 from gpurent.testing.contracts.mailbox import MailboxContract, MailboxUnderTest
@@ -123,7 +126,6 @@ async def test_every_usual_form_is_read(mail_server: MailServer, mail: bytes, te
         make_raw_mail(b"From: x\r\n\r\n0.5", kind="message/rfc822"),
         make_raw_mail(b"x" * (2 << 20)),
         make_raw_mail(b"<p>" * 200_000, kind="text/html"),
-        b"From: " + PROVIDER_ADDRESS.encode() + b"\r\nSubject: code\r\n\r\n0.5",
         b"\xff\xfe\x00 not a mail at all",
     ],
     ids=[
@@ -135,7 +137,6 @@ async def test_every_usual_form_is_read(mail_server: MailServer, mail: bytes, te
         "passed-on",
         "huge",
         "tags",
-        "no-date",
         "noise",
     ],
 )
@@ -147,6 +148,105 @@ async def test_what_is_odd_is_passed_over_and_the_next_mail_counts(
         to=ADDRESS, sender=PROVIDER_ADDRESS, subject="code", text="the real one", at=NOON
     )
     assert await search_texts(mail_server) == ["the real one"]
+
+
+@pytest.mark.parametrize(
+    "date",
+    [
+        "Date: Sun, 01 Mar 2020 12:00:00 +0000\r\n",
+        "Date: Sun, 01 Mar 2099 12:00:00 +0000\r\n",
+        "Date: soon\r\n",
+        "",
+    ],
+    ids=["years-ago", "in-the-future", "no-time", "missing"],
+)
+async def test_a_mail_counts_by_its_arrival_not_by_the_sender_s_date(
+    mail_server: MailServer, date: str
+) -> None:
+    mail = f"From: {PROVIDER_ADDRESS}\r\nSubject: code\r\n{date}\r\n0.5".encode()
+    await mail_server.deliver_raw(ADDRESS, mail, NOON)
+    (found,) = await make_mailbox(mail_server).search(since=NOON, sender=PROVIDER_ADDRESS, subject="code")
+    assert found.at == NOON
+    assert await search_texts(mail_server, NOON + timedelta(seconds=1)) == []
+
+
+REFUSALS = (
+    (
+        "Login fail. Account is abnormal, service is not open, password is incorrect, login frequency limited, "
+        "or system is busy. More information at https://help.mail.example/detail"
+    ),
+    "LOGIN Login error or password error",
+    "[UNAVAILABLE] try later",
+    "[LIMIT] too many connections",
+)
+
+
+@pytest.mark.parametrize("hang_up", [False, True], ids=["no", "bye"])
+@pytest.mark.parametrize("text", REFUSALS)
+async def test_a_refused_login_can_be_tried_again_and_is_quoted(
+    mail_server: MailServer, text: str, hang_up: bool
+) -> None:
+    mail_server.refuse_logins(text, hang_up=hang_up)
+    with pytest.raises(UnavailableError) as caught:
+        await search_texts(mail_server)
+    assert caught.value.retryable
+    assert text in caught.value.message
+    assert await search_texts(mail_server) == []
+
+
+async def test_a_refused_password_is_quoted_too(mail_server: MailServer) -> None:
+    with pytest.raises(AuthError, match="Invalid authentication credentials"):
+        await make_mailbox(mail_server, password="wrong").search(
+            since=NOON, sender=PROVIDER_ADDRESS, subject=""
+        )
+
+
+@define
+class NetEaseServer:
+    """Stands before the mail server: offers ID at the time that ``offers`` says, and opens no folder without it."""
+
+    mail_server: MailServer
+    offers: str
+    ids: list[bytes] = field(factory=list)
+
+    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        behind, to_server = await asyncio.open_connection(self.mail_server.host, self.mail_server.port)
+        logged_in = identified = False
+        writer.write(await behind.readline())
+        with contextlib.suppress(ConnectionError):
+            while line := await reader.readline():
+                tag, command = line.split()[:2]
+                if command == b"ID":
+                    self.ids.append(line)
+                    identified = True
+                if command in (b"SELECT", b"EXAMINE") and not identified:
+                    writer.write(
+                        tag + b" NO " + command + b" Unsafe Login. Please contact kefu@188.com for help\r\n"
+                    )
+                    continue
+                to_server.write(line)
+                while answer := await behind.readline():
+                    hidden = self.offers == "after" and not logged_in
+                    writer.write(re.sub(rb" ID\b", b"", answer) if hidden else answer)
+                    if answer.startswith(tag):
+                        logged_in |= command == b"LOGIN" and answer.split()[1] == b"OK"
+                        break
+        to_server.close()
+        writer.close()
+
+
+@pytest.mark.parametrize("offers", ["before", "after"])
+async def test_the_client_identifies_itself_before_it_opens_a_folder(
+    mail_server: MailServer, offers: str
+) -> None:
+    await mail_server.deliver(to=ADDRESS, sender=PROVIDER_ADDRESS, subject="code", text="0.5", at=NOON)
+    net_ease = NetEaseServer(mail_server, offers)
+    server = await asyncio.start_server(net_ease.serve, "127.0.0.1", 0)
+    async with server:
+        mailbox = make_mailbox(mail_server, port=str(server.sockets[0].getsockname()[1]))
+        found = await mailbox.search(since=NOON, sender=PROVIDER_ADDRESS, subject="code")
+    assert [mail.text.strip() for mail in found] == ["0.5"]
+    assert len(net_ease.ids) == 1
 
 
 async def test_refused_password_is_reported_and_not_shown(mail_server: MailServer) -> None:

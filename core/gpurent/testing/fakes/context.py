@@ -120,7 +120,9 @@ class FakePluginContext:
     async def answer_challenge(self, challenge: Challenge) -> str:
         self.user.challenges.append(challenge)
         questions = Questions(MemoryQuestions(), ScriptedPrompter(self.user.answers), self.clock)
-        return await ChallengeAnswerer(self.mail, Poller(self.clock), questions).answer_challenge(challenge)
+        return await ChallengeAnswerer(
+            self.mail, Poller(self.clock), questions, self.log.warning
+        ).answer_challenge(challenge)
 
     async def __aenter__(self) -> Self:
         return self

@@ -18,7 +18,7 @@ from gpurent.domain.question import Mail, Question, QuestionKind
 from gpurent.domain.secret import Secret
 from gpurent.domain.terminal_text import strip_terminal
 from gpurent.domain.trip import TripSpec
-from gpurent.errors import GpurentError, InputRequired, UnavailableError, UsageError
+from gpurent.errors import GpurentError, InputRequired, UsageError
 from gpurent.locale import _, join_list
 from gpurent.ports.connection import KeyLoader, PrivateKey
 from gpurent.ports.services import MailReader
@@ -28,7 +28,7 @@ from gpurent.roles.lease import AssistedRental, MachineAccess, ManualTask, TaskI
 from gpurent.workflow.manual.adopt import Adoption, AdoptionRequest
 from gpurent.workflow.manual.instructions import ManualInstructions
 from gpurent.workflow.runtime.durable_steps import TripContext
-from gpurent.workflow.runtime.questions import Questions
+from gpurent.workflow.runtime.questions import MAILBOX_ERRORS, Questions
 from gpurent.workflow.runtime.waiting import Poller
 
 MAX_ATTEMPTS = 3
@@ -101,7 +101,7 @@ class AccessMailReader:
             mails = await self.mail.search(
                 since=after, sender=instructions.sender, subject=instructions.subject
             )
-        except UnavailableError:
+        except MAILBOX_ERRORS:
             return None
         leases = self.leases.list_leases()
         refs = {lease.ref for lease in leases if lease.ref}

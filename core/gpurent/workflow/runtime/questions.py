@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Awaitable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import TypeVar
 
-from attrs import frozen
+from attrs import define, field, frozen
 
 from gpurent.domain.question import Challenge, Mail, Question, QuestionKind
-from gpurent.errors import AuthError, ConfirmationRequired, Declined, InputRequired, UnavailableError
+from gpurent.errors import (
+    AuthError,
+    ConfirmationRequired,
+    Declined,
+    GpurentError,
+    InputRequired,
+    UnavailableError,
+)
 from gpurent.locale import _
 from gpurent.ports.services import MailReader
 from gpurent.ports.store import QuestionStore
@@ -26,6 +33,9 @@ YES = "yes"
 # How often and how long to search the mailbox for the answer to a challenge; how often to ask the user.
 MAIL_POLL_INTERVAL = timedelta(seconds=5)
 MAIL_TIMEOUT = timedelta(minutes=10)
+MAIL_BACKOFF_BASE, MAX_MAIL_BACKOFF = timedelta(seconds=15), timedelta(minutes=5)
+# A refused login too: many services refuse the right password for a while.
+MAILBOX_ERRORS = (UnavailableError, AuthError)
 MAX_ATTEMPTS = 3
 MAX_CODE_LENGTH = 500  # longer than any code
 
@@ -111,12 +121,20 @@ class Questions:
         return answered.result() if answered.done() and not answered.cancelled() else None
 
 
-@frozen
+@define(eq=False)
 class ConfiguredMailReader:
-    """Implements `gpurent.ports.services.MailReader`."""
+    """Implements `gpurent.ports.services.MailReader`.
+
+    A mailbox that failed is left alone for a while, longer after each failure, since services refuse clients that log
+    in too often; meanwhile a search raises the last error again.
+    """
 
     plugins: Plugins
     settings: Settings
+    clock: Clock
+    _failures: int = field(default=0, init=False)
+    _last_error: GpurentError | None = field(default=None, init=False)
+    _ask_again_at: datetime | None = field(default=None, init=False)
 
     @property
     def is_available(self) -> bool:
@@ -126,7 +144,18 @@ class ConfiguredMailReader:
         entry = self._find_mailbox()
         if entry is None:
             return ()
-        return await self.plugins.build(entry).search(since=since, sender=sender, subject=subject)
+        now = self.clock.now()
+        if self._last_error is not None and self._ask_again_at is not None and now < self._ask_again_at:
+            raise self._last_error
+        try:
+            found = await self.plugins.build(entry).search(since=since, sender=sender, subject=subject)
+        except MAILBOX_ERRORS as error:
+            pause = min(MAIL_BACKOFF_BASE * 2 ** min(self._failures, 10), MAX_MAIL_BACKOFF)
+            self._failures += 1
+            self._last_error, self._ask_again_at = error, now + pause
+            raise
+        self._failures, self._last_error, self._ask_again_at = 0, None, None
+        return found
 
     def _find_mailbox(self) -> MailboxEntry | None:
         return next(iter_configured_entries(self.plugins, self.settings, MailboxEntry), None)
@@ -165,41 +194,50 @@ async def find_mailed_answer(reader: MailReader, challenge: Challenge) -> str | 
 
 @frozen
 class ChallengeAnswerer:
-    """Answers plugins' challenges from the mailbox or by asking the user. An unanswered one can be asked again."""
+    """Answers plugins' challenges from the mailbox or by asking the user. An unanswered one can be asked again.
+
+    ``report`` is given each reason why the mailbox cannot be read, once in a row.
+    """
 
     mail: MailReader
     poller: Poller
     questions: Questions
+    report: Callable[[str], None]
 
     async def answer_challenge(self, challenge: Challenge) -> str:
         """Return the answer; raises `InputRequired` if nobody has it.
 
-        A mailbox that does not answer is retried until the timeout. If it rejects our login, raises `AuthError`, unless
-        a user is present to answer instead.
+        A mailbox that does not answer, or refuses the login, is asked again until the timeout; if it refuses the login
+        and a user is present, the user is asked at once.
         """
-        found = await self._find_mailed_answer(challenge)
-        return found if found is not None else await self._ask_person(challenge)
+        found, problem = await self._find_mailed_answer(challenge) if self.mail.is_available else (None, "")
+        return found if found is not None else await self._ask_person(challenge, problem)
 
-    async def _find_mailed_answer(self, challenge: Challenge) -> str | None:
+    async def _find_mailed_answer(self, challenge: Challenge) -> tuple[str | None, str]:
+        """Return the answer, and why the last search failed, or an empty string."""
+        problem = ""
+
         async def search() -> str | None:
+            nonlocal problem
             try:
-                return await find_mailed_answer(self.mail, challenge)
-            except UnavailableError:
+                found = await find_mailed_answer(self.mail, challenge)
+            except MAILBOX_ERRORS as error:
+                if error.message != problem:
+                    self.report(error.message)
+                problem = error.message
+                if isinstance(error, AuthError) and self.questions.is_interactive:
+                    return ""
                 return None
+            problem = ""
+            return found
 
-        if not self.mail.is_available:
-            return None
-        try:
-            return await self.poller.poll(
-                search, interval=MAIL_POLL_INTERVAL, timeout=MAIL_TIMEOUT, min_seconds=0
-            )
-        except AuthError:
-            if not self.questions.is_interactive:
-                raise
-            return None
+        answer = await self.poller.poll(
+            search, interval=MAIL_POLL_INTERVAL, timeout=MAIL_TIMEOUT, min_seconds=0
+        )
+        return answer or None, problem
 
-    async def _ask_person(self, challenge: Challenge) -> str:
-        hint = _("Nothing is lost. Answer later with: gpurent resume")
+    async def _ask_person(self, challenge: Challenge, problem: str) -> str:
+        hint = f"{problem}\n{_('Nothing is lost. Answer later with: gpurent resume')}".strip()
         question = Question(
             id=f"challenge:{challenge.key}",
             kind=QuestionKind.CODE,

@@ -134,7 +134,10 @@ class Gpu1024MailMixin(SupportsMailBinding, AssistedRental):
         return evolve(binding, done=found.status == wire.DONE)
 
     async def _find_access(self, order_id: str, since: datetime) -> tuple[MachineAccess | None, bool]:
-        """Return the newest access for ``order_id``, and whether some access e-mail could not be parsed."""
+        """Return the newest access for ``order_id``, and whether some access e-mail could not be parsed.
+
+        Raises `UnavailableError` or `AuthError` if the mailbox cannot be read.
+        """
         if not self._context.mail.is_available:
             return await self._prompt_for_access(order_id, since), False
         mails = await self._context.mail.search(

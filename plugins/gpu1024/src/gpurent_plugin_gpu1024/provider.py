@@ -8,6 +8,7 @@ from attrs import evolve
 
 from gpurent.api import (
     Absent,
+    AuthError,
     Known,
     Lease,
     LeaseError,
@@ -23,6 +24,7 @@ from gpurent.api import (
     SoldOut,
     SupportsRenewal,
     SupportsStaging,
+    UnavailableError,
     Unknown,
 )
 from gpurent_plugin_gpu1024 import _, wire
@@ -218,7 +220,11 @@ class Gpu1024Provider(Gpu1024MailMixin, LeaseProvider, SupportsStaging, Supports
         """Check once whether the e-mail with the access has arrived."""
         noted = lease.provider_data.get("created_at")
         since = datetime.fromisoformat(noted) if noted else self._context.clock.now() - DAY
-        access, garbled = await self._find_access(listed_order.id, since)
+        try:
+            access, garbled = await self._find_access(listed_order.id, since)
+        except (UnavailableError, AuthError) as error:
+            # Says nothing about the machine, which was just seen in the list.
+            return evolve(lease, note=error.message)
         if access is None or access.password is None:
             return await self._request_access_mail(lease, garbled)
         lease = evolve(lease, password_ref=lease.password_ref or f"password-{listed_order.id}")
@@ -231,7 +237,7 @@ class Gpu1024Provider(Gpu1024MailMixin, LeaseProvider, SupportsStaging, Supports
         note = (
             _("cannot read the e-mail with the SSH access; it will be requested again")
             if garbled
-            else lease.note
+            else _("the SSH access will arrive by e-mail")
         )
         if since and now - datetime.fromisoformat(since) < RESEND_INTERVAL:
             return evolve(lease, note=note)

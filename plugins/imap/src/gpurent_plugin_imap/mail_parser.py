@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from datetime import UTC
+from datetime import datetime
 from email.header import decode_header
 from email.message import Message
-from email.utils import parsedate_to_datetime
 from html.parser import HTMLParser
 
 from gpurent.api import Mail
@@ -74,15 +73,14 @@ def parse_subject(message: Message) -> str:
     return " ".join(raw.split())
 
 
-def parse_mail(uid: str, message: Message) -> Mail:
-    """Return the parts that gpurent reads.
+def parse_mail(uid: str, message: Message, at: datetime) -> Mail:
+    """Return the parts that gpurent reads of a mail that arrived ``at``.
 
-    Raises `ValueError` or `LookupError` if the date or text is missing or the character set is unknown.
+    Raises `ValueError` or `LookupError` if the text is missing or the character set is unknown.
     """
-    at = parsedate_to_datetime(str(message["Date"]))
     return Mail(
         uid=uid,
-        at=(at if at.tzinfo else at.replace(tzinfo=UTC)).astimezone(UTC),
+        at=at,
         sender=parse_sender(message),
         subject=parse_subject(message),
         text=extract_text(message),

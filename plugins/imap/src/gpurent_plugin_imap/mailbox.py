@@ -8,21 +8,44 @@ import re
 import ssl
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta, timezone
+from email import message_from_bytes
 from logging import Logger
 
 from imap_tools import AND, BaseMailBox, MailBox, MailBoxUnencrypted
-from imap_tools.errors import ImapToolsError, MailboxFolderSelectError, MailboxLoginError
+from imap_tools.errors import (
+    ImapToolsError,
+    MailboxFolderSelectError,
+    MailboxLoginError,
+    UnexpectedCommandStatusError,
+)
 
-from gpurent.api import AuthError, Mail, Mailbox, UnavailableError, UsageError, is_loopback
+from gpurent.api import (
+    AuthError,
+    Mail,
+    Mailbox,
+    UnavailableError,
+    UsageError,
+    describe_error,
+    is_loopback,
+    parse_foreign_integer,
+    quote_reason,
+)
 from gpurent_plugin_imap import _
 from gpurent_plugin_imap.mail_parser import parse_mail
 
 MAX_MAIL_SIZE = 1 << 20
 MAX_MAILS = 50
+MAX_WORDS = 300
 TIMEOUT = 20.0
-# Response codes of RFC 5530 and of Gmail: the credentials may well be right.
-_BUSY_PATTERN = re.compile(r"\[(?:UNAVAILABLE|INUSE|LIMIT|SERVERBUG|OVERQUOTA)\]|too many", re.IGNORECASE)
+# The only refusals that are about the credentials (RFC 5530). Others may mean anything: QQ and NetEase answer with one
+# text whether the password is wrong, the account is blocked, or logins come too often.
+_CREDENTIALS_PATTERN = re.compile(r"\[(?:AUTHENTICATIONFAILED|AUTHORIZATIONFAILED|EXPIRED)\]", re.IGNORECASE)
+_INTERNALDATE_PATTERN = re.compile(
+    rb'INTERNALDATE "\s?(\d{1,2})-([A-Za-z]{3})-(\d{4}) (\d\d):(\d\d):(\d\d) ([+-])(\d\d)(\d\d)"',
+    re.IGNORECASE,
+)
+_MONTHS = (b"jan", b"feb", b"mar", b"apr", b"may", b"jun", b"jul", b"aug", b"sep", b"oct", b"nov", b"dec")
 
 
 class ImapMailbox(Mailbox):
@@ -40,7 +63,7 @@ class ImapMailbox(Mailbox):
                 _("IMAP without TLS is only allowed on this computer"), hint=_('Set [imap] tls = "yes".')
             )
         try:
-            self._port = int(settings.get("port", "993"))
+            self._port = parse_foreign_integer(settings.get("port", "993"))
         except ValueError:
             raise UsageError(_("invalid [imap] port: {port!r:.20}").format(port=settings["port"])) from None
         self._folder = settings.get("folder", "INBOX")
@@ -56,7 +79,7 @@ class ImapMailbox(Mailbox):
             box.login(user, password, None)
         else:
             box.login_utf8(user, password, None)
-        if "ID" in box.client.capabilities:
+        if "ID" in box.client.capabilities or _has_id_now(box):
             # NetEase (163, 126, yeah.net) refuses to open folders for clients that do not identify themselves.
             box.client.xatom("ID", '("name" "gpurent" "version" "1")')
         box.folder.set(self._folder, readonly=True)
@@ -66,6 +89,11 @@ class ImapMailbox(Mailbox):
             _("the mailbox at {host} is unavailable: {why}").format(host=self._settings["host"], why=why),
             retryable=True,
         )
+
+    def _quote_server(self, error: Exception) -> str:
+        """Return the server's own words in quotation marks, without the password, if they repeat it."""
+        words = _get_server_words(error).replace(self._settings["password"], "***")
+        return quote_reason("".join(letter for letter in words if letter.isprintable())[:MAX_WORDS])
 
     async def search(self, *, since: datetime, sender: str, subject: str) -> Sequence[Mail]:
         # Dates of mails have whole seconds.
@@ -95,8 +123,10 @@ class ImapMailbox(Mailbox):
     def _read_mail(self, box: BaseMailBox, uid: str) -> Mail | None:
         """Return the mail; None if it was deleted meanwhile or is hostile."""
         try:
-            for message in box.fetch(uid_list=uid, mark_seen=False):
-                return parse_mail(uid, message.obj)
+            _kind, data = box.client.uid("FETCH", uid, "(INTERNALDATE BODY.PEEK[])")
+            for part in data:
+                if isinstance(part, tuple):
+                    return parse_mail(uid, message_from_bytes(part[1]), _parse_arrival(data))
         except (OSError, imaplib.IMAP4.error, ImapToolsError):
             raise
         except Exception as error:  # noqa: BLE001 - whatever a stranger's mail does to the parser, the next one counts
@@ -115,24 +145,58 @@ class ImapMailbox(Mailbox):
             self._log_in(box)
             yield box
         except MailboxLoginError as error:
-            if _BUSY_PATTERN.search(str(error.command_result)):
-                raise self._unavailable_error(_("the server is busy")) from None
+            if not _CREDENTIALS_PATTERN.search(_get_server_words(error)):
+                raise self._unavailable_error(self._quote_server(error)) from None
             raise AuthError(
-                _("{host} rejected the mailbox password of {user}").format(user=user, host=host),
+                _("{host} rejected the mailbox password of {user}: {why}").format(
+                    user=user, host=host, why=self._quote_server(error)
+                ),
                 hint=_("Many e-mail services require an app password for IMAP."),
             ) from None
-        except MailboxFolderSelectError:
+        except MailboxFolderSelectError as error:
+            if self._folder.upper() == "INBOX":
+                # Every mailbox has one: NetEase's "Unsafe Login", for example, has another reason.
+                raise self._unavailable_error(self._quote_server(error)) from None
             raise UsageError(
-                _("cannot open folder {folder!r} in the mailbox of {user} at {host}").format(
-                    user=user, host=host, folder=self._folder
+                _("cannot open folder {folder!r} in the mailbox of {user} at {host}: {why}").format(
+                    user=user, host=host, folder=self._folder, why=self._quote_server(error)
                 ),
                 hint=_("Set [imap] folder; INBOX always exists."),
             ) from None
-        except (OSError, imaplib.IMAP4.error, ImapToolsError) as error:
-            raise self._unavailable_error(type(error).__name__) from None
+        except OSError as error:
+            raise self._unavailable_error(describe_error(error)) from None
+        except (imaplib.IMAP4.error, ImapToolsError) as error:
+            raise self._unavailable_error(self._quote_server(error)) from None
         finally:
             if box is not None:
                 _log_out(box)
+
+
+def _has_id_now(box: BaseMailBox) -> bool:
+    """Return whether the server offers ID after the login; some do not say so before."""
+    _kind, data = box.client.capability()
+    return any(b"ID" in part.upper().split() for part in data if isinstance(part, bytes))
+
+
+def _get_server_words(error: Exception) -> str:
+    """Return what the server said, on one line."""
+    given = error.command_result[1] if isinstance(error, UnexpectedCommandStatusError) else error.args
+    parts = [part.decode("utf-8", "replace") if isinstance(part, bytes) else str(part) for part in given]
+    return " ".join(" ".join(part for part in parts if part).split()) or type(error).__name__
+
+
+def _parse_arrival(data: Sequence[object]) -> datetime:
+    """Return when the server received the mail; the sender's own date may be anything. Raises `ValueError`."""
+    for part in data:
+        text = part[0] if isinstance(part, tuple) else part
+        found = _INTERNALDATE_PATTERN.search(text) if isinstance(text, bytes) else None
+        if found is not None:
+            day, year, hour, minute, second = (int(found[number]) for number in (1, 3, 4, 5, 6))
+            offset = timedelta(hours=int(found[8]), minutes=int(found[9]))
+            zone = timezone(-offset if found[7] == b"-" else offset)
+            at = datetime(year, _MONTHS.index(found[2].lower()) + 1, day, hour, minute, second, tzinfo=zone)
+            return at.astimezone(UTC)
+    raise ValueError("no time of arrival")
 
 
 def _log_out(box: BaseMailBox) -> None:

@@ -1,0 +1,66 @@
+"""A mailbox that refuses a login says nothing about the machine: it is asked again, and the machine stays."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from gpurent.domain.events import Event, EventKind
+from gpurent.domain.lease import LeaseState
+from gpurent.domain.offer import Requirements
+from gpurent.domain.trip import TripLimits, TripSpec
+from tests.workflow.trip_sandbox import ScriptedUser, trip_sandbox
+
+REFUSAL = "Login fail. password is incorrect, login frequency limited, or system is busy"
+
+
+@pytest.mark.parametrize(
+    "text", [REFUSAL, "[AUTHENTICATIONFAILED] Invalid credentials"], ids=["busy", "password"]
+)
+async def test_refused_logins_while_codes_and_the_access_are_awaited(text: str, tmp_path: Path) -> None:
+    user = ScriptedUser()
+    async with (
+        trip_sandbox(tmp_path, speed=600) as sandbox,
+        sandbox.open_application(user) as application,
+    ):
+        await application.account_commands.log_in("1024gpu", {})
+        await sandbox.add_dbc(application, "200000")
+        mail = sandbox.cloud.mail
+
+        def refuse_after_payment(event: Event) -> None:
+            if event.kind is EventKind.STEP_STARTED and event.step == "leg0.ready":
+                mail.refuse_logins(text, 3)  # while the access to the paid machine is awaited
+
+        user.watchers.append(refuse_after_payment)
+        mail.refuse_logins(text)  # while the code that binds the address is awaited
+        spec = TripSpec(
+            provider="1024gpu",
+            requirements=Requirements(gpu="2080Ti"),
+            limits=TripLimits(term=timedelta(days=1)),
+        )
+        lease = await application.trips.rent(spec)
+        assert lease.state is LeaseState.READY
+        assert len(list(sandbox.cloud.burning())) == 1
+        paid = next(number for number, event in enumerate(user.events) if event.step == "leg0.ready")
+        for events in (user.events[:paid], user.events[paid:]):
+            assert any(text in event.text for event in events), "the server's own words are shown"
+        mail.refuse_logins(text, 2, hang_up=True)  # while the code that ends the lease is awaited
+        await application.releases.release_lease(lease.id)
+        assert application.leases.get_lease(lease.id).state is LeaseState.RELEASED
+        assert list(sandbox.cloud.burning()) == []
+
+
+async def test_a_mailbox_that_limits_logins_is_not_asked_every_few_seconds(tmp_path: Path) -> None:
+    async with trip_sandbox(tmp_path, speed=600) as sandbox, sandbox.open_application() as application:
+        mail = sandbox.cloud.mail
+        mail.refuse_logins(REFUSAL, 1000)
+        clock = application.clock
+        began = clock.now()
+        while clock.now() - began < timedelta(minutes=12):
+            with pytest.raises(Exception, match="frequency limited"):
+                await application.mail.search(since=began, sender="a@b.example", subject="")
+            await clock.sleep(timedelta(seconds=5))
+        # After 15 s, 30 s, 1, 2 and 4 minutes, then every five.
+        assert mail.login_count <= 7
