@@ -236,7 +236,7 @@ async def test_a_rented_machine_is_left_alone_without_a_policy(sandbox: VirtualS
     async with sandbox.open_application() as application:
         await sandbox.log_in_to_mistgpu(application, "300")
         lease: Lease = await application.trips.rent(TripSpec(provider="mistgpu", rent_only=True))
-        (observed,) = await application.guard.run_once()
+        (observed,) = (await application.guard.run_once()).results
         assert observed.actions == ()
         assert observed.failure == ""
         assert not application.leases.get_lease(lease.id).is_over

@@ -108,7 +108,7 @@ async def test_a_budget_forbids_a_renewal_before_anything_is_ordered(sandbox: Vi
         lease = await rent_for_a_day(sandbox, application)
         await advance_near_end(sandbox, lease, timedelta(minutes=100))
         for _attempt in range(2):
-            (observed,) = await application.guard.run_once()
+            (observed,) = (await application.guard.run_once()).results
             assert "of its budget (3,000 DBC) is left" in observed.failure
         assert len([event for event in user.events if "of its budget" in event.text]) == 1, "told once"
         assert [row.kind for row in application.trip_tracker.list_trips()] == ["rent"]
@@ -122,7 +122,7 @@ async def test_a_low_wallet_is_reported_once_and_renewed_when_filled(sandbox: Vi
         lease = await rent_for_a_day(sandbox, application, dbc="2500")
         await advance_near_end(sandbox, lease, timedelta(minutes=100))
         for _attempt in range(2):
-            (observed,) = await application.guard.run_once()
+            (observed,) = (await application.guard.run_once()).results
             assert observed.failure == ""
         (topup_event,) = [event for event in user.events if event.kind is EventKind.TOP_UP]
         assert float(topup_event.data["amount"]) > 1400, (

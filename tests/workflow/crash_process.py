@@ -78,7 +78,7 @@ async def run_task(
     application = Application(registry, Path(task["home"]), task["environment"], ScriptedUser(), outside)
     try:
         if task.get("watch"):
-            observed = await application.guard.run_once()
+            observed = (await application.guard.run_once()).results
             return {"end": 0, "trouble": [item.failure for item in observed if item.failure]}
         if "want" in task and not application.trip_tracker.list_trips():
             end = await application.trips.run(loads(task["want"], TripSpec))

@@ -31,7 +31,7 @@ def make_guard(
     facts = observe_lease.FactsCollector(in_store, memories, plugins, base.machine_timers, base.time_warnings)
     on_machine = observe_lease.MachineObserver(machines.ownership, machines.job_runners, clock)
     topups = purchases.TopUpRequests(log, plugins, money.budgets)
-    month = spending.MonthBudgets(money.budgets, base.bookkeeping, clock)
+    month = spending.MonthBudgets(money.budgets, base.bookkeeping)
     missing = missing_leases.MissingLeases(leases, base.bookkeeping, clock)
     at_provider = observe_provider.ProviderObserver(plugins, leases, base.time_left, topups, month, missing)
 
@@ -47,7 +47,9 @@ def make_guard(
     actions = controller.GuardActions(recorded, topups, timers, trips.trips, lease_warnings)
 
     leftovers = controller.UnfinishedActions(log, recorded, trips.trips, store)
-    observer = observe_lease.LeaseObserver(machines.guard_policies, on_machine, facts, clock)
+    observer = observe_lease.LeaseObserver(
+        machines.guard_policies, on_machine, facts, money.budgets.meters, clock
+    )
     lease_controller = controller.GuardController(observer, actions, leftovers, lease_warnings)
     live_settings = scheduler.LiveSettings(base.settings, lease_warnings, base.read_settings)
     return scheduler.Guard(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from gpurent.composition.runtime import RuntimeParts
-from gpurent.workflow.payments import authorize_spending, budgets, pay, quotes, rates, topups
+from gpurent.workflow.payments import authorize_spending, budgets, meters, pay, quotes, rates, topups
 from gpurent.workflow.reports import costs, offers, receipts, reconcile
 
 
@@ -14,7 +14,8 @@ class MoneyParts:
         store, plugins, books, clock = base.store, base.plugins, base.bookkeeping, base.clock
         self.rates = rates.ExchangeRates(plugins, base.settings, clock)
         self.quotes = quotes.Quotes(plugins, self.rates)
-        self.budgets = budgets.Budgets(store, base.settings, clock, books, self.rates)
+        read_meters = meters.Meters(store, plugins, books, clock)
+        self.budgets = budgets.Budgets(store, base.settings, clock, books, self.rates, read_meters)
         self.spending = authorize_spending.SpendingAuthorizer(self.budgets, base.questions)
         authorizer = pay.PaymentAuthorizer(self.budgets, self.rates, base.questions, base.locks)
         self.payments = pay.Payments(store, plugins, authorizer, books, clock)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -11,11 +11,13 @@ from gpurent.cli.arguments import lease_argument
 from gpurent.cli.context import CliContext, json_option
 from gpurent.cli.views.render import LeaseTimeTable, format_lease, format_leases, format_machine
 from gpurent.domain.lease import Lease
+from gpurent.errors import PluginError
 from gpurent.locale import _
 
 if TYPE_CHECKING:
     from gpurent.composition.application import Application
     from gpurent.composition.state import StoredState
+    from gpurent.workflow.runtime.plugins import Plugins
 
 
 async def fetch_times(application: Application, leases: Sequence[Lease]) -> LeaseTimeTable:
@@ -29,17 +31,45 @@ def show_lease(
 ) -> None:
     """Run ``act`` and show the lease that it returns, optionally with what was found on its machine."""
 
-    async def go(application: Application) -> tuple[Lease, LeaseTimeTable]:
+    async def go(application: Application) -> tuple[Lease, LeaseTimeTable, Problems]:
         lease = await act(application)
-        return lease, await fetch_times(application, [lease])
+        times = await fetch_times(application, [lease])
+        return lease, times, find_missing_plugins(application.plugins, [lease])
 
     def text() -> str:
         shown = format_lease(found, times)
-        machine = format_machine(found, app.registry) if with_machine else ""
-        return f"{shown}\n\n{machine}" if machine else shown
+        machine = format_machine(found, app.registry) if with_machine and not problems else ""
+        return "\n\n".join(filter(None, (shown, machine, *_format_problems(problems))))
 
-    found, times = app.run(go)
-    app.show(times.lease_json(found), text)
+    found, times, problems = app.run(go)
+    app.show(_lease_json(found, times, problems), text)
+    _exit_if_unguarded(problems)
+
+
+Problems = Mapping[str, PluginError]
+
+
+def find_missing_plugins(plugins: Plugins, leases: Sequence[Lease]) -> Problems:
+    """Return, by lease, why gpurent can do nothing about a lease that may cost money: its plugin is missing."""
+    return {
+        lease.id: error
+        for lease in leases
+        if not lease.is_over and (error := plugins.find_missing_plugin(lease)) is not None
+    }
+
+
+def _format_problems(problems: Problems) -> list[str]:
+    return [click.style(f"{error.message}\n{error.hint}", fg="red") for error in problems.values()]
+
+
+def _lease_json(lease: Lease, times: LeaseTimeTable, problems: Problems) -> dict[str, Any]:
+    problem = problems.get(lease.id)
+    return {**times.lease_json(lease), "problem": problem.message if problem is not None else ""}
+
+
+def _exit_if_unguarded(problems: Problems) -> None:
+    if problems:
+        raise SystemExit(PluginError.exit_code)
 
 
 @click.command("ls")
@@ -50,18 +80,24 @@ def show_lease(
 def ls_command(app: CliContext, over: bool, refresh: bool) -> None:
     """List your leases as last seen; --refresh asks their providers."""
 
-    async def ask(application: Application) -> tuple[list[Lease], LeaseTimeTable]:
+    async def ask(application: Application) -> tuple[list[Lease], LeaseTimeTable, Problems]:
         leases = await application.leases.list_refreshed_leases(include_over=over)
-        return leases, await fetch_times(application, leases)
+        times = await fetch_times(application, leases)
+        return leases, times, find_missing_plugins(application.plugins, leases)
 
-    def look(state: StoredState) -> tuple[list[Lease], LeaseTimeTable]:
+    def look(state: StoredState) -> tuple[list[Lease], LeaseTimeTable, Problems]:
         leases = state.leases.list_leases(include_over=over)
         figures = state.last_seen.get_last_seen(leases)
-        return leases, LeaseTimeTable.from_figures(leases, figures, state.time_warnings, state.machine_timers)
+        times = LeaseTimeTable.from_figures(leases, figures, state.time_warnings, state.machine_timers)
+        return leases, times, find_missing_plugins(state.plugins, leases)
 
-    found, times = app.run(ask) if refresh else app.read_state(look)
-    hint = "" if refresh or not found else "\n" + _("Last known state; use --refresh to ask the providers.")
-    app.show(lambda: [times.lease_json(lease) for lease in found], lambda: format_leases(found, times) + hint)
+    def text() -> str:
+        hint = "" if refresh or not found else _("Last known state; use --refresh to ask the providers.")
+        return "\n".join(filter(None, (format_leases(found, times), hint, *_format_problems(problems))))
+
+    found, times, problems = app.run(ask) if refresh else app.read_state(look)
+    app.show(lambda: [_lease_json(lease, times, problems) for lease in found], text)
+    _exit_if_unguarded(problems)
 
 
 @click.command("show")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,13 +14,14 @@ import click
 from gpurent.cli.context import CliContext, json_option
 from gpurent.composition import autostart
 from gpurent.composition.system import data_folder
-from gpurent.errors import UnavailableError
-from gpurent.locale import N_, _, join_list
+from gpurent.errors import PluginError, UnavailableError
+from gpurent.locale import N_, _, join_clauses, join_list
 from gpurent.locale.foreign_text import describe_error
 
 if TYPE_CHECKING:
     from gpurent.composition.application import Application
     from gpurent.workflow.guard.controller import GuardResult
+    from gpurent.workflow.guard.scheduler import GuardReport
 
 _ACTION_TITLES = {
     "warn": N_("warned"),
@@ -53,18 +54,21 @@ def watch_command(ctx: click.Context, once: bool) -> None:
     assert app is not None  # noqa: S101 - every command has one
     terminal = QuietTerminal(quiet=app.as_json)
     if once:
-        results = app.run(_guard_once, terminal)
-        app.show(
-            [_lease_json(result) for result in results],
-            lambda: _format_results(results),
-        )
+        report = app.run(_guard_once, terminal)
+        app.show(_report_json(report), lambda: _format_results(report.results))
+        if report.unguarded:
+            raise SystemExit(PluginError.exit_code)
+        if report.failures:
+            raise SystemExit(UnavailableError.exit_code)
     else:
         app.run(lambda application: run_until_terminated(_guard_forever(application)), terminal)
 
 
-async def _guard_once(application: Application) -> Sequence[GuardResult]:
+async def _guard_once(application: Application) -> GuardReport:
+    from gpurent.workflow.guard.scheduler import GuardReport
+
     async with application.guard_lock.acquire(wait=False) as mine:
-        return await application.guard.run_once() if mine else ()
+        return await application.guard.run_once() if mine else GuardReport()
 
 
 async def _guard_forever(application: Application) -> None:
@@ -72,10 +76,20 @@ async def _guard_forever(application: Application) -> None:
         await application.guard.run_forever()
 
 
-def _lease_json(result: GuardResult) -> dict[str, Any]:
+def _report_json(report: GuardReport) -> list[dict[str, Any]]:
+    """Return one row for each lease; those that are not guarded have only an error."""
+    rows = [_lease_json(result, report.failures) for result in report.results]
+    return rows + [
+        {"lease": name, "guarded": False, "actions": [], "error": error.message, "hint": error.hint}
+        for name, error in report.unguarded.items()
+    ]
+
+
+def _lease_json(result: GuardResult, failures: Mapping[str, str]) -> dict[str, Any]:
     facts = result.facts
     return {
         "lease": facts.lease.id,
+        "guarded": True,
         "state": facts.lease.state.value,
         "until": facts.time_left.until,
         "job": facts.machine.job.state.value if facts.machine and facts.machine.job else "",
@@ -83,9 +97,10 @@ def _lease_json(result: GuardResult) -> dict[str, Any]:
         "gpu_load": facts.machine.gpu if facts.machine else None,
         "idle_since": facts.idle_since,
         "spent": facts.spent,
+        "own_count": facts.is_own_count,
         "budget": facts.budget,
         "actions": [action.name for action in result.actions],
-        "error": result.failure,
+        "error": join_clauses(filter(None, (failures.get(facts.lease.provider, ""), result.failure))),
     }
 
 

@@ -207,8 +207,8 @@ class GuardController:
         memories = self.warnings.memories
         memory = memories.get_memory(lease.id)
         troubles = await self.unfinished.resume_unfinished(lease)
-        facts, policy, trouble = await self.observer.observe_lease(lease, provider, memory)
-        troubles += [trouble, await catch_failure(self.warnings.warn_of_time(facts))]
+        facts, policy, unseen = await self.observer.observe_lease(lease, provider, memory)
+        troubles += [*unseen, await catch_failure(self.warnings.warn_of_time(facts))]
         actions = decide_actions(facts, policy)
         troubles += [
             await catch_failure(self.actions.perform_action(facts, policy, action)) for action in actions
@@ -217,7 +217,7 @@ class GuardController:
         memory.warned_at = {key: at for key, at in memory.warned_at.items() if key in held}
         memories.save_memory(lease.id)
         trouble = join_clauses(dict.fromkeys(filter(None, troubles)))
-        failures = self.warnings.record_outcome(lease.id, trouble)
+        failures = self.warnings.record_outcome(lease.id, trouble, lease.id)
         wait = next_check_delay(facts, policy)
         if trouble:
             wait = min(max(wait, BACKOFF_BASE), backoff_delay(failures, 4))
@@ -226,5 +226,5 @@ class GuardController:
     async def clean_up(self) -> None:
         """Finish what is left over from ended leases, and warn about kept files that will be deleted."""
         for lease, trouble in (await self.unfinished.finish_ended_leases()).items():
-            self.warnings.record_outcome(lease, trouble)
+            self.warnings.record_outcome(lease, trouble, lease)
         self.warnings.warn_of_kept_files(self.unfinished.leases.list_leases(), self.observer.clock.now())

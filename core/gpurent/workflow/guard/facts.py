@@ -52,6 +52,7 @@ class LeaseFacts:
 
     ``price`` is what this lease alone burns, if it is metered. ``known_to_provider``: the provider's own lists and
     books include it. ``spent`` and ``budget`` are in one currency; ``month_left`` is shared with other leases.
+    ``is_own_count``: ``spent`` was counted by gpurent, because no current statement of the provider says more.
 
     ``trip_id`` is the open trip that created the lease, ``is_attended`` whether a live process works on it,
     ``has_results`` whether it has results to download. ``saved_at``: when they were last downloaded. ``warned_at``:
@@ -68,6 +69,7 @@ class LeaseFacts:
     can_renew: bool = False
     price: UnitPrice | None = None
     spent: Money | None = None
+    is_own_count: bool = False
     budget: Money | None = None
     month_left: MonthLeft | None = None
     trip_id: str = ""

@@ -12,7 +12,7 @@ from gpurent.domain.lease import Lease, LeaseState
 from gpurent.domain.offer import Metered
 from gpurent.domain.transfer import TransferReport
 from gpurent.domain.trip import TripSpec
-from gpurent.errors import UnavailableError
+from gpurent.errors import GpurentError, UnavailableError
 from gpurent.locale import _
 from gpurent.ports.connection import SshConnection
 from gpurent.ports.store import Store
@@ -25,8 +25,9 @@ from gpurent.workflow.connection.transfers import work_folder
 from gpurent.workflow.guard.facts import LeaseFacts, ObservedMachine
 from gpurent.workflow.guard.observe_provider import ObservedProvider
 from gpurent.workflow.guard.saved_state import GuardMemories, LeaseMemory, is_action, make_action_name
-from gpurent.workflow.guard.spending import billed_cost, metered_cost, smallest_budget
+from gpurent.workflow.guard.spending import billed_cost, smallest_budget
 from gpurent.workflow.guard.warnings import catch_failure
+from gpurent.workflow.payments.meters import MeterReading, Meters
 from gpurent.workflow.runtime.plugins import Plugins
 from gpurent.workflow.runtime.waiting import WorkLocks
 from gpurent.workflow.timing.guard_policy import GuardPolicies, GuardPolicy
@@ -201,9 +202,10 @@ class FactsCollector:
         trip: GuardedTrip | None,
         policy: GuardPolicy,
         provider: ObservedProvider,
+        meter: MeterReading | None,
         now: datetime,
     ) -> LeaseFacts:
-        price = lease.offer.tariff.price if isinstance(lease.offer.tariff, Metered) else None
+        price = meter.price if meter is not None else None
         memory = self.memories.get_memory(lease.id)
         trips = (trip.id,) if trip else ()
         return LeaseFacts(
@@ -211,9 +213,10 @@ class FactsCollector:
             now=now,
             time_left=provider.times[lease.id],
             known_to_provider=self.plugins.is_known_to_provider(lease),
-            can_renew=isinstance(self.plugins.provider_of(lease), SupportsRenewal),
+            can_renew=self._can_renew(lease),
             price=price,
-            spent=metered_cost(lease, price, now) if price else billed_cost(lease),
+            spent=meter.used if meter is not None else billed_cost(lease),
+            is_own_count=meter is not None and meter.is_own_count,
             budget=smallest_budget(self.store_observer.store, trips, price.currency, policy.budget)
             if price
             else None,
@@ -234,22 +237,36 @@ class FactsCollector:
             saved_at=self.memories.find_results_saved_at(lease.id),
         )
 
+    def _can_renew(self, lease: Lease) -> bool:
+        try:
+            return isinstance(self.plugins.provider_of(lease), SupportsRenewal)
+        except GpurentError:
+            return False  # the plugin cannot be built, which is reported where the provider is asked
+
 
 @frozen
 class LeaseObserver:
     policies: GuardPolicies
     machine_observer: MachineObserver
     collector: FactsCollector
+    meters: Meters
     clock: Clock
 
     async def observe_lease(
         self, lease: Lease, provider: ObservedProvider, memory: LeaseMemory
-    ) -> tuple[LeaseFacts, GuardPolicy, str]:
-        """Return the facts, the lease's policy, and why the machine could not be observed (empty if it was)."""
+    ) -> tuple[LeaseFacts, GuardPolicy, list[str]]:
+        """Return the facts, the lease's policy, and why the machine or its meter could not be observed."""
         observed = self.collector.store_observer
         lease = observed.store.find_lease(lease.id) or lease
         trip = observed.find_trip(lease.id)
         limits, trip_id = (trip.spec.limits, trip.id) if trip else (None, "")
         policy = self.policies.get_policy(lease.provider, limits, lease=lease.id, trip=trip_id)
-        trouble = await catch_failure(self.machine_observer.update_memory(lease, trip, policy, memory))
-        return self.collector.collect_facts(lease, trip, policy, provider, self.clock.now()), policy, trouble
+        troubles = [await catch_failure(self.machine_observer.update_memory(lease, trip, policy, memory))]
+        meter = None
+        if isinstance(lease.offer.tariff, Metered):
+            has_budget = policy.budget is not None or (limits is not None and limits.budget is not None)
+            asks = has_budget or provider.month_left is not None
+            meter = await self.meters.read_meter(lease) if asks else self.meters.estimate_meter(lease)
+            troubles.append(meter.problem)
+        now = self.clock.now()
+        return self.collector.collect_facts(lease, trip, policy, provider, meter, now), policy, troubles

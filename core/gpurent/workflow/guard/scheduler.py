@@ -6,7 +6,7 @@ A slow or failing provider or lease does not delay the others.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
 from contextlib import ExitStack, asynccontextmanager
 from datetime import datetime, timedelta
 from signal import SIGTERM
@@ -15,7 +15,7 @@ from attrs import define, field, frozen
 
 from gpurent.domain.events import EventKind
 from gpurent.domain.lease import Lease
-from gpurent.errors import BusyError, GpurentError
+from gpurent.errors import BusyError, GpurentError, PluginError
 from gpurent.locale import _
 from gpurent.ports.system import Locks, ProviderClock
 from gpurent.workflow.guard.controller import GuardController, GuardResult
@@ -108,11 +108,27 @@ class LiveSettings:
 
 @define
 class PollState:
-    """The polling state of one provider: ``due_at`` is the next poll (provider time), ``task`` the current one."""
+    """The polling state of one provider: ``due_at`` is the next poll (provider time), ``task`` the current one.
+
+    ``problem``: what the last poll could not read, or empty.
+    """
 
     due_at: datetime
     failures: int = 0
+    problem: str = ""
     task: asyncio.Task[None] | None = None
+
+
+@frozen(kw_only=True)
+class GuardReport:
+    """What one run of the guard found: ``results`` by lease, and why a provider could not be asked, by provider.
+
+    ``unguarded``: why a lease is not guarded at all, by lease.
+    """
+
+    results: Sequence[GuardResult] = ()
+    failures: Mapping[str, str] = field(factory=dict)
+    unguarded: Mapping[str, PluginError] = field(factory=dict)
 
 
 @define
@@ -136,7 +152,7 @@ class Guard:
     _waiting_until: datetime | None = field(default=None, init=False)
     _cleaned_up_at: datetime | None = field(default=None, init=False)
 
-    async def run_once(self) -> Sequence[GuardResult]:
+    async def run_once(self) -> GuardReport:
         """Poll each provider once and check each lease once; return when all actions are done."""
         self.settings.load_settings()
         await self._clean_up()
@@ -146,7 +162,11 @@ class Guard:
             *(self._poll_provider(name, leases, every=True) for name, leases in groups.items())
         )
         await asyncio.gather(*self.tasks.values())
-        return list(self.results.values())
+        return GuardReport(
+            results=list(self.results.values()),
+            failures={name: poll.problem for name, poll in self.polls.items() if poll.problem},
+            unguarded=self._report_unguarded(),
+        )
 
     async def run_forever(self) -> None:
         """Run until cancelled."""
@@ -174,21 +194,29 @@ class Guard:
         poll, asked = self.polls[provider], self.clock.now()
         try:
             found = await self.provider_observer.observe_provider(provider, leases)
+            poll.failures, poll.problem = 0, found.problem
+            poll.due_at = asked + MIN_INTERVAL
         except Exception as error:  # noqa: BLE001 - one broken plugin must not end the watch over the others
-            if not poll.failures:
-                why = error.message if isinstance(error, GpurentError) else f"{type(error).__name__}: {error}"
-                self.controller.warnings.emit_message(f"{provider}: {why}")
+            poll.problem = format_failure(error)
             poll.due_at = self.clock.now() + backoff_delay(poll.failures, 3)
             poll.failures += 1
-            return
-        if poll.failures:
-            self.controller.warnings.emit_message(_("{provider} answers again").format(provider=provider))
-        poll.failures = 0
+            # Deadlines, idleness and results do not depend on the provider's answer.
+            found = await self.provider_observer.observe_without_answer(provider, leases)
+        self.controller.warnings.record_outcome(provider, poll.problem)
         for lease in found.leases:
             due = every or self.due_at.get(lease.id, asked) <= asked
             if due and lease.id not in self.tasks:
                 self.tasks[lease.id] = asyncio.create_task(self._guard_lease(lease, found))
-        poll.due_at = asked + MIN_INTERVAL
+
+    def _report_unguarded(self) -> Mapping[str, PluginError]:
+        """Warn of the leases whose provider's plugin is missing or broken, each once; return the errors by lease."""
+        found = {}
+        for lease in self.lease_groups.unguarded:
+            error = self.lease_groups.plugins.find_missing_plugin(lease)
+            if error is not None:
+                found[lease.id] = error
+                self.controller.warnings.record_outcome(lease.id, format_failure(error), lease.id)
+        return found
 
     # checking leases
 
@@ -215,6 +243,7 @@ class Guard:
         """Start polling the providers that are due; return when to call this again."""
         now = self.clock.now()
         groups = self.lease_groups.group_by_provider()
+        self._report_unguarded()
         for gone in set(self.polls) - set(groups):
             self.provider_observer.topups.end_request(gone)
             del self.polls[gone]

@@ -3,25 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from datetime import datetime, timedelta
+from datetime import timedelta
 
 from attrs import frozen
 
 from gpurent.domain.lease import Lease
-from gpurent.domain.money import Currency, Money, UnitPrice
+from gpurent.domain.money import Currency, Money
 from gpurent.domain.offer import PaymentPurpose
 from gpurent.domain.time_left import MAX_TIME_LEFT, compute_runway, drains_balance, sum_prices
+from gpurent.errors import GpurentError
+from gpurent.locale import _, join_clauses
 from gpurent.ports.store import TripStore
-from gpurent.ports.system import Clock
 from gpurent.workflow.guard.facts import MonthLeft
 from gpurent.workflow.payments.bookkeeping import Bookkeeping
-from gpurent.workflow.payments.budgets import Budgets
+from gpurent.workflow.payments.budgets import Budgets, BudgetStatus
 from gpurent.workflow.payments.quotes import Funding
+from gpurent.workflow.payments.rates import RateLookup
 from gpurent.workflow.timing.guard_policy import PolicyAmount
-
-
-def metered_cost(lease: Lease, price: UnitPrice, now: datetime) -> Money:
-    return price.cost(now - lease.started_at) if lease.started_at else price.currency.zero
 
 
 def billed_cost(lease: Lease) -> Money | None:
@@ -44,35 +42,55 @@ def smallest_budget(
 
 @frozen
 class MonthBudgets:
-    """The monthly budgets that are in the same currency as the meters they cover. Makes no requests."""
+    """What is left of the monthly budgets for the meters that they cover. Asks accounts for exchange rates only."""
 
     budgets: Budgets
     bookkeeping: Bookkeeping
-    clock: Clock
 
-    async def find_month_left(self, provider: str) -> MonthLeft | None:
-        """Return what is left of the budget that is used up first; None if none is in the currency of its meters."""
-        found = []
-        for status in await self.budgets.list_statuses(provider, sync=False):
-            meters = [lease for lease in status.limit.leases if drains_balance(lease)]
-            prices = [lease.offer.tariff.price for lease in meters]
-            if {price.currency.code for price in prices} != {status.limit.money.currency.code}:
+    async def find_month_left(self, provider: str) -> tuple[MonthLeft | None, str]:
+        """Return what is left of the budget that is used up first, and why some budget could not be checked.
+
+        None if no budget covers a running meter.
+        """
+        found, reasons = [], []
+        lookup = self.budgets.rates.start_lookup()
+        for limit in self.budgets.list_limits(provider):
+            try:
+                status = await self.budgets.get_status(limit, lookup)
+                left = await self._compare_meters(status, lookup)
+            except GpurentError as error:
+                reasons.append(
+                    _("the {name} cannot be checked: {why}").format(name=limit.name, why=error.message)
+                )
                 continue
-            burn = sum_prices(prices)
-            unit, left = burn.currency, status.left
-            # Rounded down to the precision of the meters' currency.
-            there = Money(left.amount * 10**unit.exponent // 10**left.currency.exponent, unit)
-            unbooked = sum((self._unbooked_cost(lease) for lease in meters), unit.zero)
-            found.append(MonthLeft(left=there - unbooked, burn=burn))
-        return min(found, key=_month_runway, default=None)
+            if left is not None:
+                found.append(left)
+        return min(found, key=_month_runway, default=None), join_clauses(reasons)
 
-    def _unbooked_cost(self, lease: Lease) -> Money:
-        """Return the metered cost so far that is not in the ledger yet."""
-        used = metered_cost(lease, lease.offer.tariff.price, self.clock.now())
+    async def _compare_meters(self, status: BudgetStatus, lookup: RateLookup) -> MonthLeft | None:
+        meters = [lease for lease in status.limit.leases if drains_balance(lease)]
+        if not meters:
+            return None
+        readings = {lease.id: self.budgets.meters.estimate_meter(lease) for lease in meters}
+        burn = sum_prices([reading.price for reading in readings.values()])
+        unbooked = (self._unbooked_cost(name, reading.used) for name, reading in readings.items())
+        left = await _convert_down(status.left, burn.currency, lookup)
+        return MonthLeft(left=left - sum(unbooked, burn.currency.zero), burn=burn)
+
+    def _unbooked_cost(self, lease: str, used: Money) -> Money:
+        """Return what was used but is not in the ledger yet."""
         zero = used.currency.zero
-        totals = self.bookkeeping.sum_spending(lease=lease.id)
+        totals = self.bookkeeping.sum_spending(lease=lease)
         booked = sum((total.spent for total in totals if total.currency == used.currency), zero)
         return max(used - booked, zero)
+
+
+async def _convert_down(money: Money, unit: Currency, lookup: RateLookup) -> Money:
+    """Convert ``money``, possibly negative, to ``unit``, rounded down to the precision of ``unit``."""
+    if money.currency.code == unit.code:
+        return Money(money.amount * 10**unit.exponent // 10**money.currency.exponent, unit)
+    conversion = await lookup.get_conversion(money.currency, unit)
+    return -conversion.convert(-money) if money.amount < 0 else conversion.convert(money, round_up=False)
 
 
 def _month_runway(month: MonthLeft) -> timedelta:

@@ -11,10 +11,11 @@ from gpurent.domain.events import EventKind
 from gpurent.domain.lease import Lease, LeaseState
 from gpurent.domain.time_left import TimeKind, time_left_by_lease
 from gpurent.errors import GpurentError
-from gpurent.locale import _
+from gpurent.locale import _, join_phrases
 from gpurent.workflow.guard.decide import EndReason, WarnOfLimit
 from gpurent.workflow.guard.facts import LeaseFacts
 from gpurent.workflow.guard.saved_state import GuardMemories
+from gpurent.workflow.payments.meters import OWN_COUNT_TEXT
 from gpurent.workflow.runtime.events import EventEmitter
 from gpurent.workflow.timing.time_left import TimeWarnings
 
@@ -70,22 +71,24 @@ class GuardWarnings:
                 "{lease}: close to its deadline; it will be released by {at:%Y-%m-%d %H:%M} UTC at the latest"
             ),
         }[action.reason].format(lease=facts.lease.id, at=action.at)
+        if action.reason is EndReason.BUDGET and facts.is_own_count:
+            text = join_phrases(f"{text}.", _(OWN_COUNT_TEXT))
         reason = action.reason.value
         self.memories.get_memory(facts.lease.id).warned_at[reason] = facts.now
         self.events.emit(EventKind.WARNING, text, trip=facts.trip_id, lease=facts.lease.id, reason=reason)
 
-    def record_outcome(self, lease: str, text: str) -> int:
-        """Record the outcome of a check of a lease: the error ``text``, or an empty string for success.
+    def record_outcome(self, name: str, text: str, lease: str = "") -> int:
+        """Record the outcome of a check of ``name``: the error ``text``, or an empty string for success.
 
         A new error, and the first success after one, are reported. Returns the number of failures in a row.
         """
-        before, failures = self._failures.get(lease, ("", 0))
+        before, failures = self._failures.get(name, ("", 0))
         if text and text != before:
-            self.emit_message(f"{lease}: {text}", lease)
+            self.emit_message(f"{name}: {text}", lease)
         elif before and not text:
-            self.emit_message(_("{lease}: back to normal").format(lease=lease), lease)
+            self.emit_message(_("{lease}: back to normal").format(lease=name), lease)
         failures = failures + 1 if text else 0
-        self._failures[lease] = (text, failures)
+        self._failures[name] = (text, failures)
         return failures
 
     def emit_message(self, text: str, lease: str = "") -> None:

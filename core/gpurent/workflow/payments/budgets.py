@@ -1,33 +1,29 @@
-"""Budgets, as hard limits: per trip, per month for one provider or for all, and while a metered job runs."""
+"""Budgets, as hard limits: per trip, and per month for one provider or for all."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
-from datetime import datetime, timedelta
+from datetime import datetime
 
-from attrs import define, field, frozen
+from attrs import frozen
 
-from gpurent.domain.events import EventKind
 from gpurent.domain.lease import Lease
 from gpurent.domain.ledger import LedgerLine
 from gpurent.domain.money import Currency, Money
 from gpurent.domain.money_text import make_money, parse_amount, with_precision
-from gpurent.domain.offer import Bill, Metered
+from gpurent.domain.offer import Bill
 from gpurent.domain.receipt import ReceiptTotal, sum_charges
-from gpurent.errors import BudgetExceeded, GpurentError, Spent, UsageError
+from gpurent.errors import BudgetExceeded, GpurentError, UsageError
 from gpurent.locale import _
 from gpurent.ports.store import Store
 from gpurent.ports.system import Clock
 from gpurent.workflow.payments.bookkeeping import Bookkeeping
+from gpurent.workflow.payments.meters import Meters
 from gpurent.workflow.payments.rates import ExchangeRates, RateLookup
-from gpurent.workflow.runtime.durable_steps import TripContext
 from gpurent.workflow.runtime.settings import Settings
 
 _AUTHORIZED_SCOPE = "authorized-bills"
-CHECK_INTERVAL = timedelta(seconds=60)
-# The cost of at least this much time is reserved for downloading the results.
-DOWNLOAD_RESERVE = timedelta(minutes=5)
 
 
 @frozen(kw_only=True)
@@ -61,6 +57,7 @@ class Budgets:
     clock: Clock
     bookkeeping: Bookkeeping
     rates: ExchangeRates
+    meters: Meters
 
     # checks
 
@@ -92,13 +89,25 @@ class Budgets:
             )
 
     async def check_metered_lease(self, lease: Lease, used: Money, *, trip: str = "") -> None:
-        """Raise `BudgetExceeded` if a metered lease, having used ``used`` by the clock, exceeds a budget.
+        """Raise `BudgetExceeded` if a metered lease that has used ``used`` exceeds a budget.
 
-        Makes no requests. What is already in the ledger is not counted twice.
+        Makes no requests to providers. What is already in the ledger is not counted twice. A limit that cannot be
+        checked hides no other: its error is raised only if no limit is exceeded.
         """
         booked = [x for x in self.bookkeeping.sum_spending(lease=lease.id) if x.currency == used.currency]
         unbooked = used - sum((total.spent for total in booked), used.currency.zero)
-        await self.check_budgets(lease.provider, max(unbooked, used.currency.zero), trip=trip, sync=False)
+        unknown: GpurentError | None = None
+        lookup = self.rates.start_lookup()
+        for limit in self.list_limits(lease.provider, trip):
+            try:
+                status = await self.get_status(limit, lookup)
+                await self.check_limit(status, max(unbooked, used.currency.zero))
+            except BudgetExceeded:
+                raise
+            except GpurentError as error:
+                unknown = unknown or error
+        if unknown is not None:
+            raise unknown
 
     # authorized bills
 
@@ -179,12 +188,14 @@ class Budgets:
         for limit in self.list_limits(provider, trip):
             if sync:
                 await self._sync_leases(limit.leases)
-            ordered = (amount for lease in limit.leases for amount in self._ordered_amounts(lease, key))
-            used = await _sum_converted(
-                limit.money.currency, (*self._booked_amounts(limit), *ordered), lookup
-            )
-            found.append(BudgetStatus(limit=limit, used=used))
+            found.append(await self.get_status(limit, lookup, key=key))
         return found
+
+    async def get_status(self, limit: BudgetLimit, lookup: RateLookup, *, key: str = "") -> BudgetStatus:
+        """Return the status of one limit by the ledger as it is; raises `MoneyError` if an amount has no rate."""
+        ordered = (amount for lease in limit.leases for amount in self._ordered_amounts(lease, key))
+        used = await _sum_converted(limit.money.currency, (*self._booked_amounts(limit), *ordered), lookup)
+        return BudgetStatus(limit=limit, used=used)
 
     async def _sync_leases(self, leases: Iterable[Lease]) -> None:
         """Update the ledger for leases that can still change.
@@ -233,53 +244,3 @@ async def _sum_converted(currency: Currency, amounts: Iterable[Money], lookup: R
     for money in amounts:
         found += (await lookup.get_conversion(money.currency, currency)).convert(money)
     return found
-
-
-@define(eq=False)
-class JobBudget:
-    """The budget check of a running job. ``limit``: the trip's budget, as converted when the trip began."""
-
-    budgets: Budgets
-    trip: TripContext
-    limit: Money | None
-    _checked_at: datetime = field(init=False)
-
-    @_checked_at.default
-    def _now(self) -> datetime:
-        return self.budgets.clock.now()
-
-    async def check_lease(self, lease: Lease) -> None:
-        """Raise `BudgetExceeded` if a metered lease has used up the budget of its trip or of the month."""
-        price = lease.offer.tariff.price
-        if not isinstance(lease.offer.tariff, Metered) or lease.started_at is None:
-            return
-        stay = self._now() - lease.started_at
-        most = price.cost(stay + self._reserve_time(stay))
-        try:
-            await self.budgets.check_metered_lease(lease, most, trip=self.trip.id)
-        except BudgetExceeded as error:
-            raise _stopped_error(error.message) from None
-        except GpurentError as error:
-            # No current exchange rate: use the limit as converted at the beginning.
-            self.trip.emit(EventKind.WARNING, error.message, lease=lease.id)
-            limit = self.limit
-            if limit is not None and limit.currency == most.currency and most > limit:
-                raise _stopped_error(_("the budget of {budget} is used up").format(budget=limit)) from None
-
-    def _reserve_time(self, stay: timedelta) -> timedelta:
-        """Return the time to reserve until the check after next, and for the results, based on the upload time."""
-        now = self._now()
-        gap, self._checked_at = now - self._checked_at, now
-        # The leg that the current step belongs to.
-        steps, leg = self.trip.steps_by_name(), self.trip.current_step.partition(".")[0]
-        begun, pushed = steps.get(f"{leg}.connect"), steps.get(f"{leg}.upload")
-        upload = (
-            pushed.done_at - begun.started_at if begun and pushed and pushed.done_at else DOWNLOAD_RESERVE
-        )
-        return max(CHECK_INTERVAL, 2 * gap) + max(DOWNLOAD_RESERVE, min(upload, stay / 4))
-
-
-def _stopped_error(why: str) -> BudgetExceeded:
-    return BudgetExceeded(
-        why, hint=_("The job was stopped; existing results will be downloaded."), spent=Spent.YES
-    )

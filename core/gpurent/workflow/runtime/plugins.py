@@ -11,7 +11,7 @@ from attrs import define, field
 from gpurent.domain.access import MachineProfile
 from gpurent.domain.lease import Lease
 from gpurent.domain.machine_facts import correct_profile
-from gpurent.errors import GpurentError, PluginError, UsageError
+from gpurent.errors import GpurentError, PluginError, Spent, UsageError
 from gpurent.locale import _
 from gpurent.roles.entries import (
     AuthEntry,
@@ -146,9 +146,17 @@ class Plugins:
         return next((owner for owner in self.owners if owner.owns(lease)), None)
 
     def provider_of(self, lease: Lease) -> LeaseProvider:
-        """Return the provider that acts on ``lease``."""
+        """Return the provider that acts on ``lease``; raises `PluginError` if its plugin is missing or broken."""
         owner = self._find_owner(lease)
-        return owner.provider_of(lease) if owner is not None else self.provider(lease.provider)
+        if owner is not None:
+            return owner.provider_of(lease)
+        missing = self.find_missing_plugin(lease)
+        if missing is not None:
+            raise missing
+        try:
+            return self.provider(lease.provider)
+        except PluginError as error:
+            raise _missing_plugin_error(lease, error.message) from error
 
     def billing_of(self, lease: Lease) -> BillingProvider:
         owner = self._find_owner(lease)
@@ -158,9 +166,41 @@ class Plugins:
         """Return whether the provider's own lists and books include ``lease``."""
         return self._find_owner(lease) is None
 
+    def find_missing_plugin(self, lease: Lease) -> PluginError | None:
+        """Return the error for a lease whose provider's plugin is missing or broken; None if it can be handled."""
+        if self._find_owner(lease) is not None:
+            return None
+        try:
+            self.provider_entry(lease.provider)
+        except PluginError as error:
+            return _missing_plugin_error(lease, error.hint)
+        return None
+
     def profile_of(self, lease: Lease) -> MachineProfile:
         """Return the machine's profile: the provider's, corrected by the facts found on the machine."""
         return correct_profile(self.provider_entry(lease.provider).profile, lease.machine_facts)
+
+
+def _missing_plugin_error(lease: Lease, remedy: str) -> PluginError:
+    return PluginError(
+        _(
+            "the plugin of {provider} is missing or broken: gpurent can neither check nor release {lease}, which may "
+            "still cost money"
+        ).format(provider=lease.provider, lease=lease.id),
+        hint="\n".join(
+            filter(
+                None,
+                (
+                    remedy,
+                    _("Then: gpurent release {lease}. Or end it yourself on the page of {provider}.").format(
+                        lease=lease.id, provider=lease.provider
+                    ),
+                ),
+            )
+        ),
+        spent=Spent.YES if lease.bills or lease.started_at else Spent.UNKNOWN,
+        burning=() if lease.is_over else (lease.id,),
+    )
 
 
 def iter_configured_entries(plugins: Plugins, settings: Settings, kind: type[EntryT]) -> Iterator[EntryT]:

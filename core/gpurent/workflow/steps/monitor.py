@@ -17,7 +17,8 @@ from gpurent.locale import _
 from gpurent.ports.system import ProviderClock
 from gpurent.workflow.connection.jobs import ObservedJob
 from gpurent.workflow.connection.reconnecting import ReconnectingConnection
-from gpurent.workflow.payments.budgets import Budgets, JobBudget
+from gpurent.workflow.payments.budgets import Budgets
+from gpurent.workflow.payments.job_budget import JobBudget
 from gpurent.workflow.runtime.durable_steps import TripContext
 from gpurent.workflow.steps.job_watch import Interval, JobWatcher
 from gpurent.workflow.timing.time_left import TimeWarnings, describe_time_left, time_left_data

@@ -22,7 +22,8 @@ from gpurent.remote.setup_script import NO_CONDA_STATUS, make_setup_script
 from gpurent.workflow.connection.jobs import JobRunners
 from gpurent.workflow.connection.reconnecting import ReconnectingConnection
 from gpurent.workflow.connection.transfers import work_folder
-from gpurent.workflow.payments.budgets import Budgets, JobBudget
+from gpurent.workflow.payments.budgets import Budgets
+from gpurent.workflow.payments.job_budget import JobBudget
 from gpurent.workflow.runtime.durable_steps import Timestamp, TripContext
 from gpurent.workflow.runtime.plugins import Plugins
 from gpurent.workflow.runtime.settings import Settings

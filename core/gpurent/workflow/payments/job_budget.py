@@ -1,0 +1,80 @@
+"""The budget check while a metered job runs."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+
+from attrs import define, field
+
+from gpurent.domain.events import EventKind
+from gpurent.domain.lease import Lease
+from gpurent.domain.money import Money
+from gpurent.domain.offer import Metered
+from gpurent.errors import BudgetExceeded, GpurentError, Spent
+from gpurent.locale import _
+from gpurent.workflow.payments.budgets import Budgets
+from gpurent.workflow.payments.meters import OWN_COUNT_TEXT, MeterReading
+from gpurent.workflow.runtime.durable_steps import TripContext
+
+CHECK_INTERVAL = timedelta(seconds=60)
+# The cost of at least this much time is reserved for downloading the results.
+DOWNLOAD_RESERVE = timedelta(minutes=5)
+
+
+@define(eq=False)
+class JobBudget:
+    """The budget check of a running job. ``limit``: the trip's budget, as converted when the trip began."""
+
+    budgets: Budgets
+    trip: TripContext
+    limit: Money | None
+    _reported: set[str] = field(factory=set, init=False)
+    _checked_at: datetime = field(init=False)
+
+    @_checked_at.default
+    def _now(self) -> datetime:
+        return self.budgets.clock.now()
+
+    async def check_lease(self, lease: Lease) -> None:
+        """Raise `BudgetExceeded` if a metered lease has used up the budget of its trip or of the month."""
+        if not isinstance(lease.offer.tariff, Metered) or lease.started_at is None:
+            return
+        reading = await self.budgets.meters.read_meter(lease)
+        self._report(reading.problem, lease)
+        most = reading.used + reading.price.cost(self._reserve_time(self._now() - lease.started_at))
+        try:
+            await self.budgets.check_metered_lease(lease, most, trip=self.trip.id)
+        except BudgetExceeded as error:
+            raise _stopped_error(error.message, reading) from None
+        except GpurentError as error:
+            # No current exchange rate: use the limit as converted at the beginning.
+            self._report(error.message, lease)
+            limit = self.limit
+            if limit is not None and limit.currency == most.currency and most > limit:
+                text = _("the budget of {budget} is used up").format(budget=limit)
+                raise _stopped_error(text, reading) from None
+
+    def _report(self, problem: str, lease: Lease) -> None:
+        """Emit each problem once."""
+        if problem and problem not in self._reported:
+            self._reported.add(problem)
+            self.trip.emit(EventKind.WARNING, problem, lease=lease.id)
+
+    def _reserve_time(self, stay: timedelta) -> timedelta:
+        """Return the time to reserve until the check after next, and for the results, based on the upload time."""
+        now = self._now()
+        gap, self._checked_at = now - self._checked_at, now
+        # The leg that the current step belongs to.
+        steps, leg = self.trip.steps_by_name(), self.trip.current_step.partition(".")[0]
+        begun, pushed = steps.get(f"{leg}.connect"), steps.get(f"{leg}.upload")
+        upload = (
+            pushed.done_at - begun.started_at if begun and pushed and pushed.done_at else DOWNLOAD_RESERVE
+        )
+        return max(CHECK_INTERVAL, 2 * gap) + max(DOWNLOAD_RESERVE, min(upload, stay / 4))
+
+
+def _stopped_error(why: str, reading: MeterReading) -> BudgetExceeded:
+    hint = _("The job was stopped; existing results will be downloaded.")
+    if reading.is_own_count:
+        hint = f"{_(OWN_COUNT_TEXT)}\n{hint}"
+    return BudgetExceeded(why, hint=hint, spent=Spent.YES)
