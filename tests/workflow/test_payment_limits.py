@@ -16,7 +16,7 @@ from gpurent.domain.events import Event, EventKind
 from gpurent.domain.money import CNY, USD, Money
 from gpurent.domain.offer import Bill, Payment, PaymentPurpose, Requirements
 from gpurent.domain.trip import JobSpec, ResultsSpec, TripLimits, TripPlan, TripSpec, UploadSpec
-from gpurent.errors import BudgetExceeded, GpurentError, MoneyError, Spent
+from gpurent.errors import BudgetExceeded, GpurentError, InputRequired, MoneyError, Spent
 from tests.workflow.test_market import make_rates_section, write_config
 from tests.workflow.trip_sandbox import ScriptedUser, TripSandbox, trip_sandbox
 
@@ -234,6 +234,45 @@ async def test_a_bill_that_may_be_paid_counts_before_it_is(sandbox: TripSandbox)
         with pytest.raises(BudgetExceeded):
             await budgets.check_budgets("1024gpu", amount.currency.money(50))
         await budgets.check_budgets("1024gpu", amount.currency.money(50), key="elsewhere")
+
+
+def get_kinds(sandbox: TripSandbox) -> list[str]:
+    return [line.kind for line in sandbox.cloud.ledgers()["1024gpu"]]
+
+
+async def test_binding_an_address_is_paid_only_if_somebody_agreed(sandbox: TripSandbox) -> None:
+    user = ScriptedUser(pays_binding=False)
+    async with sandbox.open_application(user) as application:
+        await log_in_with_dbc(sandbox, application)
+        with pytest.raises(InputRequired, match=r"0\.\d+ DBC") as caught:
+            await application.trips.rent(GPU_SPEC)
+        assert caught.value.spent is Spent.NO
+        (trip,) = application.trip_tracker.list_trips()
+        assert f"gpurent -y resume {trip.id}" in caught.value.hint
+        assert get_kinds(sandbox) == []
+        user.pays_binding = True
+        await application.trips.resume(trip.id)
+        assert get_kinds(sandbox)[0] == "binding"
+
+
+async def test_a_user_who_refuses_the_price_of_a_binding_pays_nothing(sandbox: TripSandbox) -> None:
+    user = ScriptedUser(pays_binding=False, is_interactive=True)
+    async with sandbox.open_application(user) as application:
+        await log_in_with_dbc(sandbox, application)
+        with pytest.raises(MoneyError, match="was not bound"):
+            await application.trips.rent(GPU_SPEC)
+        assert get_kinds(sandbox) == []
+        assert application.trip_tracker.list_trips()[0].outcome == "failed: money"
+
+
+@pytest.mark.parametrize("budget", ["0.0001DBC", "1DBC"])
+async def test_a_binding_within_a_budget_needs_no_question(sandbox: TripSandbox, budget: str) -> None:
+    write_config(sandbox, f'[budget.1024gpu]\nmonth = "{budget}"\n')
+    async with sandbox.open_application(ScriptedUser(pays_binding=False)) as application:
+        await log_in_with_dbc(sandbox, application)
+        with pytest.raises(BudgetExceeded):
+            await application.trips.rent(GPU_SPEC)
+        assert get_kinds(sandbox) == (["binding"] if budget == "1DBC" else [])
 
 
 JOB = """

@@ -67,7 +67,8 @@ class WatchedCounter(ByteCounter):
 class ScriptedUser:
     """A user who answers from a list and records what was shown; ``confirms``: what is answered after the order.
 
-    ``agrees_to_price``: the answer to the price before it; None: nobody is there to answer.
+    ``agrees_to_price``: the answer to the price before it; None: nobody is there to answer. ``pays_binding``: agrees to
+    the fee for binding an e-mail address.
     """
 
     answers: dict[str, str] = field(factory=dict)
@@ -75,6 +76,7 @@ class ScriptedUser:
     output: bytearray = field(factory=bytearray)
     confirms: bool = False
     agrees_to_price: bool | None = True
+    pays_binding: bool = True
     is_interactive: bool = False
     watchers: list[Callable[[Event], None]] = field(factory=list)
     questions: list[Question] = field(factory=list)
@@ -90,7 +92,9 @@ class ScriptedUser:
 
     async def confirm(self, question: Question) -> bool:
         self.questions.append(question)
-        return bool(self.agrees_to_price) if question.id.startswith("spend:") else self.confirms
+        if question.id.startswith("spend:"):
+            return bool(self.agrees_to_price)
+        return self.confirms or (self.pays_binding and question.id.startswith("bind-mail:"))
 
     async def choose(self, question: Question, choices: Mapping[str, str]) -> str | None:
         self.questions.append(question)

@@ -44,7 +44,9 @@ class TripParts:
         timers, connections, runners = machines.trip_timers, machines.connections, machines.job_runners
 
         login_step = login.LoginStep(plugins, base.logins)
-        bind_mail_step = bind_mail.BindMailStep(plugins, money.payments, settings, base.questions, poller)
+        bind_mail_step = bind_mail.BindMailStep(
+            plugins, money.payments, settings, base.questions, money.budgets, poller
+        )
         select_offer_step = select_offer.SelectOfferStep(money.offer_listing, store)
         make_plan_step = make_plan.MakePlanStep(plugins, money.quotes)
         check_funds_step = check_funds.CheckFundsStep(money.budgets, money.quotes)

@@ -7,12 +7,13 @@ from datetime import timedelta
 from attrs import frozen
 
 from gpurent.domain.events import EventKind
-from gpurent.domain.offer import Payment
+from gpurent.domain.offer import Bill, Payment
 from gpurent.domain.question import Question, QuestionKind
 from gpurent.domain.trip import AgreedPrice
-from gpurent.errors import AuthError
+from gpurent.errors import AuthError, InputRequired, MoneyError
 from gpurent.locale import _
 from gpurent.roles.lease import MailBinding, SupportsMailBinding
+from gpurent.workflow.payments.budgets import Budgets
 from gpurent.workflow.payments.pay import Payments
 from gpurent.workflow.runtime.durable_steps import TripContext
 from gpurent.workflow.runtime.plugins import Plugins
@@ -32,6 +33,7 @@ class BindMailStep:
     payments: Payments
     settings: Settings
     questions: Questions
+    budgets: Budgets
     poller: Poller
 
     async def is_needed(self, provider: str) -> bool:
@@ -40,7 +42,11 @@ class BindMailStep:
         return isinstance(binder, SupportsMailBinding) and not await binder.get_bound_email()
 
     async def bind_mail(self, trip: TripContext, provider: str) -> None:
-        """Request the binding, pay what it costs, and wait until the provider has verified the address."""
+        """Request the binding, pay what it costs, and wait until the provider has verified the address.
+
+        Money is spent only within a budget, or after the user agreed to the price. Raises `InputRequired` if nobody is
+        there to agree, `MoneyError` if the user does not.
+        """
         binder = self.plugins.provider(provider)
         if not isinstance(binder, SupportsMailBinding):
             return
@@ -54,10 +60,37 @@ class BindMailStep:
         binding = await trip.step("bind-mail.request", MailBinding, request)
         payment = None
         if binding.bill is not None:
-            payment = await self.payments.pay_bill(
-                trip, "bind-mail.pay", provider, binding.bill, AgreedPrice()
-            )
+            agreed = await self._agree_on_price(trip, provider, binding.email, binding.bill)
+            payment = await self.payments.pay_bill(trip, "bind-mail.pay", provider, binding.bill, agreed)
         await trip.step("bind-mail", str, lambda: self._complete_binding(trip, binder, binding, payment))
+
+    async def _agree_on_price(self, trip: TripContext, provider: str, email: str, bill: Bill) -> AgreedPrice:
+        """Return the bill's amount as the ceiling; a budget that is too small is found when the bill is authorized."""
+        agreed = AgreedPrice(ceiling=bill.amount)
+        is_known = not bill.amount.amount or self.budgets.is_authorized(bill)
+        if is_known or self.budgets.list_limits(provider, trip.id):
+            return agreed
+        text = _("Binding the e-mail address {email} at {provider} costs {amount}. Pay it?").format(
+            email=email, provider=provider, amount=bill.amount
+        )
+        question = Question(
+            id=f"bind-mail:{bill.key}:{bill.amount}", kind=QuestionKind.SPEND, text=text, trip=trip.id
+        )
+        if await self.questions.confirm(question):
+            return agreed
+        if self.questions.is_interactive:
+            raise MoneyError(
+                _("the e-mail address {email} was not bound, which would cost {amount}").format(
+                    email=email, amount=bill.amount
+                ),
+            )
+        raise InputRequired(
+            _("binding the e-mail address {email} costs {amount}, and nobody has agreed to that").format(
+                email=email, amount=bill.amount
+            ),
+            hint=_("Agree with: gpurent -y resume {trip}").format(trip=trip.id),
+            retryable=True,
+        )
 
     async def _get_address(self, trip: TripContext) -> str:
         found = self.settings.get("mail", "address") or self.settings.get("imap", "user")
