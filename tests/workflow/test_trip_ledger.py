@@ -9,13 +9,15 @@ from typing import Any
 from xml.etree import ElementTree as ET
 
 import pytest
+from attrs import evolve
 
 from gpurent.composition.application import Application
 from gpurent.domain.events import EventKind
+from gpurent.domain.evidence import Known, Unknown
 from gpurent.domain.lease import Lease
 from gpurent.domain.ledger import LedgerAccount, sum_balances
 from gpurent.domain.offer import Requirements
-from gpurent.domain.receipt import ChargeKind
+from gpurent.domain.receipt import Charge, ChargeKind
 from gpurent.domain.trip import TripLimits, TripSpec, UploadSpec
 from gpurent.workflow.reports.reconcile import Difference
 from tests.workflow.trip_sandbox import ScriptedUser, TripSandbox, trip_sandbox
@@ -250,3 +252,48 @@ async def test_an_unreachable_provider_is_reported_and_reconciled_later(sandbox:
     assert "unknown, the statement could not be read" in result.out
     del sandbox.extra_environment["GPURENT_DBC_URL"]
     assert (await sandbox.run_command("reconcile", "--enter")).code == 0
+
+
+async def test_an_account_without_a_lease_is_compared_too(sandbox: TripSandbox) -> None:
+    nothing = await sandbox.run_command("reconcile")
+    assert nothing.code == 0
+    assert "Nothing could be compared." in nothing.out
+    assert "matches" not in nothing.out
+    async with sandbox.open_application() as application:
+        await application.account_commands.log_in(
+            "mistgpu", {"username": "student", "password": "student-pass"}
+        )
+        await sandbox.top_up_mistgpu(application, "12")
+    result = await sandbox.run_command("reconcile", "--json")
+    assert result.code == 5
+    assert result.data["compared"] == ["mistgpu"]
+    assert [(item["difference"], item["kind"]) for item in result.data["findings"]] == [
+        ("missing-in-ledger", "top-up")
+    ]
+    assert "matches" not in (await sandbox.run_command("reconcile")).out
+    entered = await sandbox.run_command("reconcile", "--enter")
+    assert entered.code == 0
+    assert "()" not in entered.out
+
+
+async def test_what_is_charged_twice_is_found(sandbox: TripSandbox) -> None:
+    async with sandbox.open_application() as application:
+        lease = await rent_staged(sandbox, application)
+        wallet: Any = application.plugins.billing("1024gpu")
+        good = wallet.list_charges
+
+        async def charge_twice(asked: Lease) -> Known[Charge] | Unknown:
+            found = await good(asked)
+            usage = next(charge for charge in found.items if charge.kind is ChargeKind.USAGE)
+            return Known((*found.items, evolve(usage, ref="charged-again")))
+
+        async def list_differences() -> set[Difference]:
+            found = await application.reconciliation.compare_provider("1024gpu")
+            return {finding.difference for finding in found if finding.lease == lease.id}
+
+        assert Difference.MORE_THAN_BILLED not in await list_differences()
+        wallet.list_charges = charge_twice
+        assert Difference.MORE_THAN_BILLED in await list_differences()
+        # The ledger believes the statement, but the finding stays.
+        await application.bookkeeping.sync_lease(lease.id)
+        assert Difference.MORE_THAN_BILLED in await list_differences()

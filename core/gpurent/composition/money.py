@@ -22,5 +22,5 @@ class MoneyParts:
         self.account_money = topups.AccountMoney(plugins, self.rates, base.poller)
         self.offer_listing = offers.OfferListing(plugins, base.settings)
         self.receipts = receipts.Receipts(store, base.leases, books, base.poller)
-        self.reconciliation = reconcile.Reconciliation(store, plugins, books)
+        self.reconciliation = reconcile.Reconciliation(store, plugins, books, base.account_commands)
         self.cost_reports = costs.CostReports(store, books, clock)

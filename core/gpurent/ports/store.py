@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from gpurent.domain.ledger import Transaction
     from gpurent.domain.orders import OrderOutcome, OrderRecord
     from gpurent.domain.question import Question
+    from gpurent.domain.summaries import LeasePeriod, LedgerMovement, StepTime
     from gpurent.domain.trip import StepRecord, TripRecord, TripSpec
 
 T = TypeVar("T")
@@ -124,8 +125,33 @@ class LedgerStore(Protocol):
         trip: str = "",
         since: datetime | None = None,
         until: datetime | None = None,
+        ref: str = "",
     ) -> Sequence[Transaction]:
         """Return transactions in the order of entry; ``since`` is inclusive, ``until`` exclusive."""
+
+
+class SummaryStore(Protocol):
+    """Short forms of many records at once; each method costs one query, however many trips there are."""
+
+    def list_unbooked_trips(self) -> Sequence[str]:
+        """Return the trips with a recorded payment whose proof is in no ledger entry."""
+
+    def list_fee_payments(self, provider: str) -> Sequence[tuple[str, str]]:
+        """Return trip and proof of each recorded payment to ``provider`` that was not for a lease, oldest first."""
+
+    def list_lease_periods(self) -> Sequence[LeasePeriod]:
+        """Return the periods of all leases ever, oldest first."""
+
+    def list_settled_leases(self) -> frozenset[str]:
+        """Return the leases with charges in the ledger, nothing held, and no running meter."""
+
+    def list_movements(
+        self, *, since: datetime | None = None, until: datetime | None = None
+    ) -> Sequence[LedgerMovement]:
+        """Return the ledger's entries in the order of entry; ``since`` is inclusive, ``until`` exclusive."""
+
+    def list_step_times(self, trip: str = "") -> Sequence[StepTime]:
+        """Return uploads, setups, launches, monitors and releases: of one trip or of all trips, oldest trip first."""
 
 
 class Store(TripStore, LeaseOrderStore, NoteStore, QuestionStore, Protocol):
@@ -133,4 +159,6 @@ class Store(TripStore, LeaseOrderStore, NoteStore, QuestionStore, Protocol):
 
     @property
     def ledger(self) -> LedgerStore: ...
+    @property
+    def summaries(self) -> SummaryStore: ...
     def close(self) -> None: ...

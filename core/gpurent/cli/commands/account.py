@@ -215,7 +215,12 @@ def costs_command(
     """Show what was spent; deposits and money on hold are not included."""
     report = app.run(
         lambda application: application.cost_reports.make_report(
-            by, code.upper(), since=_assume_utc(since), until=_assume_utc(until), offline=offline
+            by,
+            code.upper(),
+            since=_assume_utc(since),
+            until=_assume_utc(until),
+            offline=offline,
+            with_history=html is not None or app.as_json,
         )
     )
     if html is not None:
@@ -248,23 +253,26 @@ def costs_command(
 def reconcile_command(app: CliContext, provider: str | None, entering: bool) -> None:
     """Compare the ledger with the statement of PROVIDER, or of all providers. Exit code 5 if they differ."""
 
-    async def look(application: Application) -> tuple[list[LedgerFinding], int]:
+    async def look(application: Application) -> tuple[list[LedgerFinding], int, list[str], list[str]]:
         if provider:
             application.plugins.provider_entry(provider)
-        names = [provider] if provider else application.bookkeeping.list_providers()
         books = application.reconciliation
+        names = [provider] if provider else list(books.list_comparable())
+        silent = [name for name in names if not application.bookkeeping.has_statement(name)]
         found = [finding for name in names for finding in await books.compare_provider(name)]
         if not (entering and books.enter_missing(found)):
-            return found, 0
+            return found, 0, names, silent
         again = [finding for name in names for finding in await books.compare_provider(name)]
-        return again, sum(len(finding.entries) for finding in found)
+        return again, sum(len(finding.entries) for finding in found), names, silent
 
-    found, entered = app.run(look)
+    found, entered, names, silent = app.run(look)
     data = {
         "findings": found,
         "entered": entered,
+        "compared": names,
+        "without_statement": silent,
         "consistent": all(finding.is_consistent for finding in found),
     }
-    app.show(data, lambda: format_findings(found, entered))
+    app.show(data, lambda: format_findings(found, entered, silent))
     if not data["consistent"]:
         raise SystemExit(MoneyError.exit_code)

@@ -25,6 +25,7 @@ FINDING_TITLES = {
     "missing-in-statement": N_("not in the statement"),
     "amount-differs": N_("amounts differ"),
     "duplicate": N_("duplicate in the statement"),
+    "more-than-billed": N_("more was charged than billed"),
     "balance-differs": N_("entries match, but the balance does not"),
     "unknown": N_("unknown, the statement could not be read"),
 }
@@ -88,8 +89,13 @@ def format_unconverted(lacking: Sequence[Money]) -> str:
     return _("Not converted, no exchange rate was stored: {money}").format(money=format_sum(lacking))
 
 
-def format_findings(found: Sequence[LedgerFinding], entered: int) -> str:
-    """Format one line for each difference; matching entries are only counted."""
+def format_findings(
+    found: Sequence[LedgerFinding], entered: int, without_statement: Sequence[str] = ()
+) -> str:
+    """Format one line for each difference; matching entries are only counted.
+
+    ``without_statement``: the accounts that list no movements.
+    """
     fine = [finding for finding in found if finding.is_consistent]
     rows = [_finding_row(finding) for finding in found if finding not in fine]
     head = (_("provider"), _("lease"), _("item"), _("ledger"), _("statement"), _("details"))
@@ -97,8 +103,13 @@ def format_findings(found: Sequence[LedgerFinding], entered: int) -> str:
     if entered:
         lines.append(_("New entries: {count}").format(count=entered))
     lines.append(_("Matching entries: {count}").format(count=len(fine)))
-    if not rows:
+    for name in without_statement:
+        text = _("{provider} has no statement of the account; only the charges of leases could be compared.")
+        lines.append(text.format(provider=name))
+    if fine and not rows:
         lines.append(_("The ledger matches the providers' statements."))
+    elif not found:
+        lines.append(_("Nothing could be compared."))
     if any(finding.entries for finding in found if not finding.is_consistent):
         lines.append(_("To add the missing entries to the ledger: gpurent reconcile --enter"))
     return "\n".join(lines)
@@ -112,5 +123,9 @@ def _finding_row(finding: LedgerFinding) -> tuple[str, ...]:
         _(CHARGE_TITLES[finding.kind.value]) if finding.kind else "-",
         str(finding.ledger_amount or "-"),
         str(finding.statement_amount or "-"),
-        f"{what}: {finding.reason}" if finding.reason else f"{what} ({finding.ref[:16]})",
+        f"{what}: {finding.reason}"
+        if finding.reason
+        else f"{what} ({finding.ref[:16]})"
+        if finding.ref
+        else what,
     )

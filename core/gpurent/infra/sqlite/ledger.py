@@ -16,6 +16,7 @@ from gpurent.infra.sqlite.database import Database
 _COLUMNS = "id, at, kind, provider, ref, part, reversal, growing, lease, trip, gpu, note, rate"
 _CONDITIONS = {
     "provider": "provider = ?",
+    "ref": "ref = ?",
     "lease": "lease = ?",
     "trip": "trip = ?",
     "since": "at >= ?",
@@ -77,9 +78,11 @@ class SqliteLedger:
         trip: str = "",
         since: datetime | None = None,
         until: datetime | None = None,
+        ref: str = "",
     ) -> Sequence[Transaction]:
         wanted = {
             "provider": provider,
+            "ref": ref,
             "lease": lease,
             "trip": trip,
             "since": _format_time(since) if since else "",

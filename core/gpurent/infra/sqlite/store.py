@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from gpurent.domain.question import Question
     from gpurent.domain.trip import StepRecord, TripRecord, TripSpec
     from gpurent.infra.sqlite.ledger import SqliteLedger
+    from gpurent.infra.sqlite.summaries import SqliteSummaries
 
 T = TypeVar("T")
 
@@ -37,6 +38,12 @@ class SqliteStore(OrderRows):
         from gpurent.infra.sqlite.ledger import SqliteLedger
 
         return SqliteLedger(self._database, self._now)
+
+    @cached_property
+    def summaries(self) -> SqliteSummaries:
+        from gpurent.infra.sqlite.summaries import SqliteSummaries
+
+        return SqliteSummaries(self._database)
 
     # trips
 

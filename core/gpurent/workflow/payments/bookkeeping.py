@@ -41,7 +41,7 @@ class RecordedPayment:
     provider: str
 
 
-def iter_recorded_payments(store: Store, trips: list[TripRecord]) -> Iterator[RecordedPayment]:
+def iter_recorded_payments(store: Store, trips: Iterable[TripRecord]) -> Iterator[RecordedPayment]:
     for trip in trips:
         lease = store.find_lease(trip.lease) if trip.lease else None
         provider = trip.spec.provider or (lease.provider if lease is not None else "")
@@ -74,6 +74,7 @@ class LedgerFilter(TypedDict, total=False):
     lease: str
     since: datetime | None
     until: datetime | None
+    ref: str
 
 
 @frozen
@@ -123,13 +124,9 @@ class Bookkeeping:
 
     async def sync_all(self) -> dict[str, str]:
         """Enter everything that may have changed; return the reasons for failures by lease or provider."""
-        for trip in self.store.list_trips():
-            self.record_payments(trip.id)
-        reasons = {
-            lease.id: await self.sync_lease(lease.id, quiet=True)
-            for lease in self.store.list_leases()
-            if not self._is_final(lease)
-        }
+        for trip in self.store.summaries.list_unbooked_trips():
+            self.record_payments(trip)
+        reasons = {lease: await self.sync_lease(lease, quiet=True) for lease in self.list_unsettled_leases()}
         reasons |= {name: await self.sync_account(name) for name in self.list_providers()}
         return {name: reason for name, reason in reasons.items() if reason}
 
@@ -137,13 +134,14 @@ class Bookkeeping:
         """Enter the trip's payments so far. Makes no requests."""
         self._enter_transactions(self._make_payment_entries(self.list_payments(trip=trip_id)))
 
-    def _is_final(self, lease: Lease) -> bool:
-        """Return whether the lease is over with nothing metered or held, so that its provider has no more charges."""
-        if not lease.is_over:
-            return False
-        found = [line for line in self.list_lines(lease=lease.id) if line.money.amount]
-        held = any(total.held.amount for total in self.sum_spending(lease=lease.id))
-        return bool(found) and not held and not any(line.last.growing for line in found)
+    def list_unsettled_leases(self) -> Sequence[str]:
+        """Return the leases that may have new charges: not over, nothing entered, or something metered or held."""
+        settled = self.store.summaries.list_settled_leases()
+        return [
+            period.lease
+            for period in self.store.summaries.list_lease_periods()
+            if not (period.is_over and period.lease in settled)
+        ]
 
     def _enter_transactions(self, entries: Iterable[Transaction]) -> str:
         try:
@@ -226,32 +224,29 @@ class Bookkeeping:
 
     def find_missing_account_entries(self, provider: str, charges: Sequence[Charge]) -> list[Transaction]:
         """Return the top-ups and fees of an account's statement that the ledger lacks."""
-        known = {line.line_key: line for line in self.list_lines(provider=provider)}
-        fees = {
-            item.payment.proof: item.trip.id
-            for item in self.list_payments()
-            if item.provider == provider and not item.lease
-        }
+        fees = {proof: trip for trip, proof in self.store.summaries.list_fee_payments(provider)}
         made = []
         for charge in charges:
             trip = fees.get(charge.ref, "")
             kind = ChargeKind.FEE if trip else charge.kind
             if kind in (ChargeKind.TOP_UP, ChargeKind.FEE):
+                known = {line.line_key: line for line in self.list_lines(provider=provider, ref=charge.ref)}
                 made += make_missing_transactions(evolve(charge, kind=kind), provider, known, trip=trip)
         return made
 
     # queries
 
     def list_payments(self, *, trip: str = "", lease: str = "") -> Sequence[RecordedPayment]:
-        """Return the payments of one trip, of all trips of one lease, or all payments."""
-        trips = [record for record in self.store.list_trips(lease) if trip in ("", record.id)]
-        return list(iter_recorded_payments(self.store, trips))
+        """Return the payments of one trip, or of all trips of one lease."""
+        record = self.store.find_trip(trip) if trip else None
+        records = [record] if record is not None else self.store.list_trips(lease) if lease else []
+        return list(iter_recorded_payments(self.store, records))
 
     def list_providers(self) -> Sequence[str]:
         """Return the providers that were rented from or paid, except those with only adopted leases."""
-        leases = self.store.list_leases()
-        listed = {lease.provider for lease in leases if self.plugins.is_known_to_provider(lease)}
-        unlisted = {lease.provider for lease in leases} - listed
+        periods = self.store.summaries.list_lease_periods()
+        listed = {period.provider for period in periods if not period.is_adopted}
+        unlisted = {period.provider for period in periods} - listed
         return sorted(listed | set(self.store.ledger.list_providers()) - unlisted)
 
     def list_lines(self, **which: Unpack[LedgerFilter]) -> Sequence[LedgerLine]:

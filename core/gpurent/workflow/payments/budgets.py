@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from datetime import datetime
@@ -24,6 +25,7 @@ from gpurent.workflow.payments.rates import ExchangeRates, RateLookup
 from gpurent.workflow.runtime.settings import Settings
 
 _AUTHORIZED_SCOPE = "authorized-bills"
+MAX_CONCURRENT = 8
 
 
 @frozen(kw_only=True)
@@ -127,16 +129,21 @@ class Budgets:
         return BudgetStatus(limit=BudgetLimit(name=_("budget"), money=limit), used=limit.currency.zero)
 
     def list_limits(self, provider: str, trip: str = "") -> Sequence[BudgetLimit]:
-        """Return the limits of the trip, of other trips on its lease, the overall month, and the provider's month."""
-        leases = self.store.list_leases()
+        """Return the limits of the trip, of other trips on its lease, the overall month, and the provider's month.
+
+        ``leases`` of a month are those that may have new charges; all others are in the ledger.
+        """
         month = self.clock.now().replace(day=1, hour=0, minute=0, second=0, microsecond=0)
-        found = self._list_trip_limits(trip, leases)
+        found = self._list_trip_limits(trip)
+        leases: list[Lease] | None = None
         for section, name, whose in (
             ("budget", _("monthly budget"), ""),
             (f"budget.{provider}", _("monthly budget for {provider}").format(provider=provider), provider),
         ):
             money = self._read_month_budget(section)
             if money is not None:
+                if leases is None:
+                    leases = self._load_leases(self.bookkeeping.list_unsettled_leases())
                 mine = tuple(lease for lease in leases if whose in ("", lease.provider))
                 found.append(BudgetLimit(name=name, money=money, leases=mine, provider=whose, since=month))
         return found
@@ -147,20 +154,22 @@ class Budgets:
             self._read_month_budget(section) is not None for section in ("budget", f"budget.{provider}")
         )
 
-    def _list_trip_limits(self, trip: str, leases: Sequence[Lease]) -> list[BudgetLimit]:
-        records = self.store.list_trips()
-        shared = next((record.lease for record in records if record.id == trip), "")
+    def _list_trip_limits(self, trip: str) -> list[BudgetLimit]:
+        """Return the budgets of the trip, and of the other trips on its lease."""
+        record = self.store.find_trip(trip) if trip else None
+        if record is None:
+            return []
+        records = self.store.list_trips(record.lease) if record.lease else [record]
+        leases = tuple(self._load_leases([record.lease] if record.lease else []))
         return [
-            BudgetLimit(
-                name=_("budget"),
-                money=with_precision(budget),
-                leases=tuple(lease for lease in leases if lease.id == record.lease),
-                trip_id=record.id,
-            )
-            for record in records
-            if (budget := record.spec.limits.budget) is not None
-            and (record.id == trip or (shared and record.lease == shared))
+            BudgetLimit(name=_("budget"), money=with_precision(budget), leases=leases, trip_id=shared.id)
+            for shared in records
+            if (budget := shared.spec.limits.budget) is not None
         ]
+
+    def _load_leases(self, names: Iterable[str]) -> list[Lease]:
+        found = (self.store.find_lease(name) for name in names)
+        return [lease for lease in found if lease is not None]
 
     def _read_month_budget(self, section: str) -> Money | None:
         text = self.settings.get(section, "month")
@@ -183,13 +192,10 @@ class Budgets:
         self, provider: str, *, trip: str = "", key: str = "", sync: bool = True
     ) -> Sequence[BudgetStatus]:
         """Return every limit that applies to ``provider`` and the trip, with its status."""
+        if sync:
+            await self.sync_leases(provider, trip)
         lookup = self.rates.start_lookup()
-        found = []
-        for limit in self.list_limits(provider, trip):
-            if sync:
-                await self._sync_leases(limit.leases)
-            found.append(await self.get_status(limit, lookup, key=key))
-        return found
+        return [await self.get_status(limit, lookup, key=key) for limit in self.list_limits(provider, trip)]
 
     async def get_status(self, limit: BudgetLimit, lookup: RateLookup, *, key: str = "") -> BudgetStatus:
         """Return the status of one limit by the ledger as it is; raises `MoneyError` if an amount has no rate."""
@@ -197,15 +203,22 @@ class Budgets:
         used = await _sum_converted(limit.money.currency, (*self._booked_amounts(limit), *ordered), lookup)
         return BudgetStatus(limit=limit, used=used)
 
-    async def _sync_leases(self, leases: Iterable[Lease]) -> None:
-        """Update the ledger for leases that can still change.
+    async def sync_leases(self, provider: str, trip: str = "") -> None:
+        """Update the ledger for the leases of all limits that can still change. Call it without a lock: it may wait.
 
         If a provider does not answer, what was paid counts in full.
         """
-        for lease in leases:
-            held = any(total.held.amount for total in self.bookkeeping.sum_spending(lease=lease.id))
-            if not lease.is_over or held:
-                await self.bookkeeping.sync_lease(lease.id, quiet=True)
+        names = {lease.id for limit in self.list_limits(provider, trip) for lease in limit.leases}
+        unsettled = (
+            [name for name in self.bookkeeping.list_unsettled_leases() if name in names] if names else []
+        )
+        gate = asyncio.Semaphore(MAX_CONCURRENT)
+
+        async def sync(name: str) -> None:
+            async with gate:
+                await self.bookkeeping.sync_lease(name, quiet=True)
+
+        await asyncio.gather(*(sync(name) for name in unsettled))
 
     def _booked_amounts(self, limit: BudgetLimit) -> list[Money]:
         """Return what was spent in the limit's period, and what is held now, whenever it was paid."""
@@ -221,10 +234,11 @@ class Budgets:
 
     def _ordered_amounts(self, lease: Lease, key: str) -> list[Money]:
         """Return the authorized bills, possibly of another process, that are not in the ledger yet."""
+        open_bills = [bill for bill in lease.bills if bill.key != key and self.is_authorized(bill)]
+        if not open_bills:
+            return []
         paid = {item.payment.key for item in self.bookkeeping.list_payments(lease=lease.id)}
-        return [
-            bill.amount for bill in lease.bills if bill.key not in {*paid, key} and self.is_authorized(bill)
-        ]
+        return [bill.amount for bill in open_bills if bill.key not in paid]
 
 
 def _used_amount(spent: ReceiptTotal | None, held: ReceiptTotal) -> Money:

@@ -28,7 +28,7 @@ from gpurent.workflow.runtime.waiting import WorkLocks
 
 # A bill or rate that is off by this factor is taken for a mistake, and no earlier consent covers it.
 MAX_PRICE_RATIO = 2
-_CHARGE_KINDS = {
+CHARGE_KINDS = {
     PaymentPurpose.RENT: ChargeKind.USAGE,
     PaymentPurpose.DEPOSIT: ChargeKind.DEPOSIT,
     PaymentPurpose.RENEWAL: ChargeKind.RENEWAL,
@@ -59,9 +59,11 @@ class PaymentAuthorizer:
             await self._check_rate(trip, provider, bill, agreed.rate)
         if ceiling is not None and bill.amount > ceiling:
             await self._ask_user(trip, bill, ceiling)
+        # Providers are asked before the lock: one that hangs must not stop every other payment.
+        await self.budgets.sync_leases(provider, trip.id)
         # One at a time, so that two trips cannot both use the same remaining budget.
         async with self.locks.lock_lease("budget"):
-            await self.budgets.check_budgets(provider, bill.amount, trip=trip.id, key=bill.key)
+            await self.budgets.check_budgets(provider, bill.amount, trip=trip.id, key=bill.key, sync=False)
             self.budgets.authorize_bill(bill)
 
     async def _check_rate(self, trip: TripContext, provider: str, bill: Bill, quoted: Rate) -> None:
@@ -204,7 +206,7 @@ class Payments:
         charges = await self.plugins.billing(provider).list_charges(lease)
         return isinstance(charges, Known) and any(
             charge.money == bill.amount
-            and charge.kind is _CHARGE_KINDS[bill.purpose]
+            and charge.kind is CHARGE_KINDS[bill.purpose]
             and charge.at >= begun.started_at
             for charge in charges.items
         )

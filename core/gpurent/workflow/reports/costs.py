@@ -8,18 +8,18 @@ from types import MappingProxyType
 
 from attrs import evolve, field, frozen
 
-from gpurent.domain.lease import Lease
 from gpurent.domain.ledger import Transaction
 from gpurent.domain.money import Currency, Money, Rate
 from gpurent.domain.receipt import ChargeKind
+from gpurent.domain.summaries import LeasePeriod, LedgerMovement
 from gpurent.errors import MoneyError
 from gpurent.ports.store import Store
 from gpurent.ports.system import Clock
 from gpurent.workflow.payments.bookkeeping import Bookkeeping
-from gpurent.workflow.reports.receipts import list_lease_idle_spans
+from gpurent.workflow.reports.receipts import list_idle_spans
 
 _SPENT_KINDS = (ChargeKind.USAGE, ChargeKind.RENEWAL, ChargeKind.FEE)
-_GROUP_KEYS: Mapping[str, Callable[[Transaction], str]] = MappingProxyType(
+_GROUP_KEYS: Mapping[str, Callable[[Transaction | LedgerMovement], str]] = MappingProxyType(
     {
         "day": lambda entry: f"{entry.at.astimezone(UTC):%Y-%m-%d}",
         "provider": lambda entry: entry.provider,
@@ -84,7 +84,7 @@ class UsageHistory:
     idle: Mapping[str, tuple[tuple[str, timedelta], ...]] = field(factory=dict)
 
 
-def group_costs(entries: Iterable[Transaction], by: str, code: str = "") -> Costs:
+def group_costs(entries: Iterable[Transaction | LedgerMovement], by: str, code: str = "") -> Costs:
     """Group what was spent; with ``code``, convert each movement at its own rate and round it up once."""
     movements = [
         _make_expense(entry, _GROUP_KEYS[by](entry), code)
@@ -115,7 +115,7 @@ def _sum_by_currency(every: Iterable[Money]) -> tuple[Money, ...]:
     return tuple(sums[currency] for currency in sorted(sums, key=lambda currency: currency.code))
 
 
-def _make_expense(entry: Transaction, key: str, code: str) -> Expense:
+def _make_expense(entry: Transaction | LedgerMovement, key: str, code: str) -> Expense:
     money = -entry.money if entry.kind is ChargeKind.REFUND else entry.money
     plain = Expense(at=entry.at, key=key, money=money, lease=entry.lease)
     if not code or money.currency.code == code:
@@ -132,17 +132,19 @@ def _make_expense(entry: Transaction, key: str, code: str) -> Expense:
     return evolve(plain, money=size if money.amount > 0 else -size, rate=rate)
 
 
-def make_lease_spans(found: Costs, leases: Sequence[Lease], now: datetime) -> tuple[LeaseSpan, ...]:
+def make_lease_spans(found: Costs, periods: Sequence[LeasePeriod], now: datetime) -> tuple[LeaseSpan, ...]:
+    spent: dict[str, list[Money]] = {}
+    for item in found.movements:
+        spent.setdefault(item.lease, []).append(item.money)
     made = []
-    for lease in leases:
-        if lease.started_at is None:
+    for period in periods:
+        if period.started_at is None:
             continue
-        until = lease.ended_at or (lease.expires_at if lease.is_over else None) or now
-        spent = _sum_by_currency(item.money for item in found.movements if item.lease == lease.id)
+        until = period.ended_at or (period.expires_at if period.is_over else None) or now
         made += [
-            LeaseSpan(lease=lease.id, since=lease.started_at, until=until, money=money)
-            for money in spent
-            if money.amount > 0 and until > lease.started_at
+            LeaseSpan(lease=period.lease, since=period.started_at, until=until, money=money)
+            for money in _sum_by_currency(spent.get(period.lease, ()))
+            if money.amount > 0 and until > period.started_at
         ]
     return tuple(made)
 
@@ -170,14 +172,17 @@ class CostReports:
         since: datetime | None = None,
         until: datetime | None = None,
         offline: bool = False,
+        with_history: bool = True,
     ) -> CostReport:
-        """Report costs grouped ``by`` day, provider, gpu or trip; ``offline``: from the ledger only, no requests."""
+        """Report costs grouped ``by`` day, provider, gpu or trip; ``offline``: from the ledger only, no requests.
+
+        ``with_history``: also what the charts need.
+        """
         behind = {} if offline else await self.bookkeeping.sync_all()
-        costs = group_costs(self.store.ledger.list_transactions(since=since, until=until), by, code)
-        leases = self.store.list_leases()
-        idle = {lease.id: list_lease_idle_spans(self.store, lease.id) for lease in leases}
-        history = UsageHistory(
-            spans=make_lease_spans(costs, leases, self.clock.now()),
-            idle={name: spans for name, spans in idle.items() if spans},
-        )
+        summaries = self.store.summaries
+        costs = group_costs(summaries.list_movements(since=since, until=until), by, code)
+        history = UsageHistory()
+        if with_history:
+            spans = make_lease_spans(costs, summaries.list_lease_periods(), self.clock.now())
+            history = UsageHistory(spans=spans, idle=list_idle_spans(self.store))
         return CostReport(costs=costs, history=history, sync_errors=behind)

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import timedelta
+from itertools import groupby
 
 from attrs import evolve, frozen
 
 from gpurent.domain.lease import Lease
 from gpurent.domain.ledger import LedgerLine
 from gpurent.domain.receipt import Receipt
+from gpurent.domain.summaries import StepTime
 from gpurent.domain.trip import TripRecord
-from gpurent.ports.store import Store, TripStore
+from gpurent.ports.store import Store
 from gpurent.workflow.payments.bookkeeping import Bookkeeping
-from gpurent.workflow.runtime.durable_steps import Timestamp
 from gpurent.workflow.runtime.leases import LeaseTracker
 from gpurent.workflow.runtime.waiting import Poller
 
@@ -23,41 +24,56 @@ REFUND_TIMEOUT = timedelta(minutes=5)
 IdleSpans = tuple[tuple[str, timedelta], ...]
 
 
-def find_trip_idle_spans(store: TripStore, trip_id: str) -> IdleSpans | None:
-    """Return the idle spans by name: from upload to job start, and from job end to release.
+def compute_idle_spans(steps: Sequence[StepTime]) -> IdleSpans | None:
+    """Return the idle spans of one trip by name: from upload to job start, and from job end to release.
 
     Setup in between counts as work. None if the trip started no job.
     """
-    steps = store.list_steps(trip_id)
-    done = {step.name: step.done_at for step in steps if step.done_at is not None}
-    leg = next((name.removesuffix(".launch") for name in done if name.endswith(".launch")), None)
+    by_name = {step.name: step for step in steps}
+    leg = next((name.removesuffix(".launch") for name in by_name if name.endswith(".launch")), None)
     if leg is None:
         return None
-    launched = store.find_step_value(trip_id, f"{leg}.launch", Timestamp)
-    ended = store.find_step_value(trip_id, f"{leg}.monitor", Timestamp)
-    pushed = max((at for name, at in done.items() if name.endswith(".upload")), default=None)
-    released = done.get("release")
+    launched, monitor = by_name[f"{leg}.launch"].at, by_name.get(f"{leg}.monitor")
+    ended = monitor.at if monitor is not None else None
+    pushed = max((step.done_at for step in steps if step.name.endswith(".upload")), default=None)
+    released = by_name["release"].done_at if "release" in by_name else None
     spans = []
     if pushed is not None and launched is not None:
         setups = [
-            max(timedelta(), min(step.done_at, launched.at) - max(step.started_at, pushed))
+            max(timedelta(), min(step.done_at, launched) - max(step.started_at, pushed))
             for step in steps
-            if step.done_at is not None and step.name.endswith(".setup")
+            if step.name.endswith(".setup")
         ]
-        idle = launched.at - pushed - sum(setups, timedelta())
+        idle = launched - pushed - sum(setups, timedelta())
         spans.append(("upload-to-job", max(timedelta(), idle)))
     if ended is not None and released is not None:
-        spans.append(("job-to-release", max(timedelta(), released - ended.at)))
+        spans.append(("job-to-release", max(timedelta(), released - ended)))
     return tuple(spans)
 
 
-def list_lease_idle_spans(store: TripStore, lease_id: str) -> IdleSpans:
+def find_trip_idle_spans(store: Store, trip_id: str) -> IdleSpans | None:
+    """Return the idle spans of a trip; None if it started no job."""
+    return compute_idle_spans(store.summaries.list_step_times(trip_id))
+
+
+def list_lease_idle_spans(store: Store, lease_id: str) -> IdleSpans:
     """Return the idle spans of the first trip that started a job on the lease; empty if none did."""
     for trip in store.list_trips(lease_id):
         idle = find_trip_idle_spans(store, trip.id)
         if idle is not None:
             return idle
     return ()
+
+
+def list_idle_spans(store: Store) -> Mapping[str, IdleSpans]:
+    """Return the idle spans of all leases that have some, as `list_lease_idle_spans` does for one."""
+    found: dict[str, IdleSpans] = {}
+    for _trip, group in groupby(store.summaries.list_step_times(), key=lambda step: step.trip):
+        steps = list(group)
+        idle = compute_idle_spans(steps) if steps[0].lease else None
+        if idle is not None:
+            found.setdefault(steps[0].lease, idle)
+    return {lease: spans for lease, spans in found.items() if spans}
 
 
 @frozen

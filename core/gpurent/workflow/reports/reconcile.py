@@ -20,8 +20,11 @@ from gpurent.domain.ledger import (
 from gpurent.domain.money import Money
 from gpurent.domain.receipt import Charge, ChargeKind
 from gpurent.errors import GpurentError
+from gpurent.locale import _
 from gpurent.ports.store import Store
 from gpurent.workflow.payments.bookkeeping import Bookkeeping
+from gpurent.workflow.payments.pay import CHARGE_KINDS
+from gpurent.workflow.runtime.logins import AccountCommands
 from gpurent.workflow.runtime.plugins import Plugins
 
 
@@ -29,8 +32,8 @@ class Difference(Enum):
     """How a movement in the ledger compares with the statement.
 
     EQUAL and GROWN (a meter ran on since the last sync) are fine; all others need attention. UNKNOWN: the statement
-    could not be read. DUPLICATE: the statement lists it more than once. BALANCE_DIFFERS: all lines agree, but the sum
-    does not.
+    could not be read. DUPLICATE: the statement lists it more than once. MORE_THAN_BILLED: the charges of a lease exceed
+    the bills that gpurent paid for it. BALANCE_DIFFERS: all lines agree, but the sum does not.
     """
 
     EQUAL = "equal"
@@ -39,6 +42,7 @@ class Difference(Enum):
     MISSING_IN_STATEMENT = "missing-in-statement"
     AMOUNT_DIFFERS = "amount-differs"
     DUPLICATE = "duplicate"
+    MORE_THAN_BILLED = "more-than-billed"
     BALANCE_DIFFERS = "balance-differs"
     UNKNOWN = "unknown"
 
@@ -70,6 +74,25 @@ class Reconciliation:
     store: Store
     plugins: Plugins
     bookkeeping: Bookkeeping
+    accounts: AccountCommands
+
+    def list_comparable(self) -> Sequence[str]:
+        """Return the providers to compare: those rented from or paid, and those of each other account with a login."""
+        names = list(self.bookkeeping.list_providers())
+        accounts = {self._find_account(name) for name in names}
+        for name, _account in self.accounts.list_logins():
+            account = self._find_account(name)
+            if account and account not in accounts:
+                accounts.add(account)
+                names.append(name)
+        return sorted(names)
+
+    def _find_account(self, provider: str) -> str:
+        """Return the name of the account that the provider is paid from; empty if there is none."""
+        try:
+            return self.plugins.billing_entry(provider).name
+        except GpurentError:
+            return ""
 
     async def compare_provider(self, provider: str) -> list[LedgerFinding]:
         """Compare each lease's charges and the account's statement with the ledger, without entering anything."""
@@ -86,7 +109,7 @@ class Reconciliation:
                 found.append(_unreadable_statement(provider, charges.reason, lease.id))
                 seen |= {line.last.ref for line in self.bookkeeping.list_lines(lease=lease.id)}
             else:
-                found += self._compare_lease(lease, charges.items)
+                found += [*self._compare_lease(lease, charges.items), *_compare_bills(lease, charges.items)]
                 seen |= {charge.ref for charge in charges.items}
         if self.bookkeeping.has_statement(provider):
             found += await self._compare_account(provider, seen)
@@ -146,6 +169,27 @@ class Reconciliation:
         here = sums.get((LedgerAccount(f"wallet:{provider}"), there.currency), there.currency.zero)
         what = Difference.EQUAL if here == there else Difference.BALANCE_DIFFERS
         return LedgerFinding(provider=provider, difference=what, ledger_amount=here, statement_amount=there)
+
+
+def _compare_bills(lease: Lease, charges: Sequence[Charge]) -> Iterable[LedgerFinding]:
+    """Yield a finding for each kind of which more was charged than billed: it was charged twice, or without a bill."""
+    for purpose, kind in CHARGE_KINDS.items():
+        billed = [bill.amount for bill in lease.bills if bill.purpose is purpose and bill.amount.amount]
+        if not billed:
+            continue  # metered: there are no bills, only the meter
+        currency = billed[0].currency
+        charged = [x.money for x in charges if x.kind is kind and x.money.currency == currency]
+        bills, total = (sum(each, currency.zero) for each in (billed, charged))
+        if total > bills:
+            yield LedgerFinding(
+                provider=lease.provider,
+                difference=Difference.MORE_THAN_BILLED,
+                kind=kind,
+                lease=lease.id,
+                ledger_amount=bills,
+                statement_amount=total,
+                reason=_("the bills are {bills}, the charges {charges}").format(bills=bills, charges=total),
+            )
 
 
 def _compare_charge(

@@ -1,0 +1,140 @@
+"""Summaries of the Store's tables: each is one statement, however many trips there are."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+from gpurent.domain.lease import OVER_STATES
+from gpurent.domain.money import Currency, Money, Rate
+from gpurent.domain.receipt import ChargeKind
+from gpurent.domain.summaries import LeasePeriod, LedgerMovement, StepTime
+from gpurent.infra.sqlite.codec import loads
+from gpurent.infra.sqlite.database import Database
+
+_OVER = frozenset(state.value for state in OVER_STATES)
+_HELD_SIGNS = {ChargeKind.DEPOSIT.value: 1, ChargeKind.HOLD.value: 1, ChargeKind.DEPOSIT_REFUND.value: -1}
+_TIMED_STEPS = "(s.name LIKE '%.launch' OR s.name LIKE '%.monitor')"
+_IDLE_STEPS = f"({_TIMED_STEPS} OR s.name LIKE '%.upload' OR s.name LIKE '%.setup' OR s.name = 'release')"
+
+
+class SqliteSummaries:
+    """Implements `gpurent.ports.store.SummaryStore`."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def list_unbooked_trips(self) -> Sequence[str]:
+        rows = self._database.fetch_rows(
+            "SELECT DISTINCT trip FROM steps WHERE name LIKE '%.pay' AND value IS NOT NULL"
+            " AND json_extract(value, '$.proof') NOT IN (SELECT ref FROM entries UNION ALL SELECT '') ORDER BY rowid"
+        )
+        return [trip for (trip,) in rows]
+
+    def list_fee_payments(self, provider: str) -> Sequence[tuple[str, str]]:
+        rows = self._database.fetch_rows(
+            "SELECT s.trip, json_extract(s.value, '$.proof') FROM steps s JOIN trips t ON t.id = s.trip"
+            " LEFT JOIN leases l ON l.id = t.lease"
+            " WHERE s.name LIKE '%.pay' AND s.name NOT LIKE 'leg%' AND s.value IS NOT NULL"
+            " AND coalesce(nullif(json_extract(t.spec, '$.provider'), ''), l.provider) = ? ORDER BY s.rowid",
+            provider,
+        )
+        return [(trip, proof) for trip, proof in rows]
+
+    def list_lease_periods(self) -> Sequence[LeasePeriod]:
+        rows = self._database.fetch_rows(
+            "SELECT id, provider, state, json_extract(value, '$.declared') IS NOT NULL,"
+            " json_extract(value, '$.started_at'), json_extract(value, '$.ended_at'),"
+            " json_extract(value, '$.expires_at') FROM leases ORDER BY rowid"
+        )
+        return [
+            LeasePeriod(name, provider, state in _OVER, bool(adopted), *map(_parse_time, times))
+            for name, provider, state, adopted, *times in rows
+        ]
+
+    def list_settled_leases(self) -> frozenset[str]:
+        # Amounts are text, because sums may exceed 64 bits: they are added here.
+        lines: dict[tuple[str, str, str, str, str], int] = {}
+        growing: dict[tuple[str, str, str, str, str], bool] = {}
+        for lease, provider, ref, kind, part_grows, currency, amount in self._database.fetch_rows(
+            "SELECT e.lease, e.provider, e.ref, e.kind, e.growing, p.currency || p.exponent, p.amount FROM entries e"
+            " JOIN postings p ON p.entry = e.id AND p.line = 0 WHERE e.lease <> '' ORDER BY e.id"
+        ):
+            key = (lease, provider, ref, kind, currency)
+            lines[key] = lines.get(key, 0) - int(amount)
+            growing[key] = bool(part_grows)
+        held: dict[tuple[str, str], int] = {}
+        charged, unsettled = set(), set()
+        for line, total in lines.items():
+            lease, kind, currency = line[0], line[3], line[4]
+            held[lease, currency] = held.get((lease, currency), 0) + _HELD_SIGNS.get(kind, 0) * total
+            if total:
+                charged.add(lease)
+                if growing[line]:
+                    unsettled.add(lease)
+        unsettled |= {lease for (lease, _currency), total in held.items() if total}
+        return frozenset(charged - unsettled)
+
+    def list_movements(
+        self, *, since: datetime | None = None, until: datetime | None = None
+    ) -> Sequence[LedgerMovement]:
+        rows = self._database.fetch_rows(
+            "SELECT e.at, e.kind, e.provider, e.lease, e.trip, e.gpu, e.rate, p.currency, p.exponent, p.amount"
+            " FROM entries e JOIN postings p ON p.entry = e.id AND p.line = 0"
+            " WHERE e.at >= ? AND (e.at < ? OR ? = '') ORDER BY e.id",
+            *(_format_time(since), _format_time(until), _format_time(until)),
+        )
+        currencies: dict[tuple[str, int], Currency] = {}
+        rates: dict[str, Rate] = {}
+        return [_parse_movement(row, currencies, rates) for row in rows]
+
+    def list_step_times(self, trip: str = "") -> Sequence[StepTime]:
+        rows = self._database.fetch_rows(
+            "SELECT s.trip, t.lease, s.name, s.started_at, s.done_at,"  # noqa: S608 - constants
+            f" CASE WHEN {_TIMED_STEPS} THEN json_extract(s.value, '$.at') END"
+            " FROM trips t JOIN steps s ON s.trip = t.id"
+            f" WHERE s.done_at IS NOT NULL AND {_IDLE_STEPS} AND (t.id = ? OR ? = '')"
+            " ORDER BY t.started_at, t.rowid, s.rowid",
+            *(trip, trip),
+        )
+        return [
+            StepTime(
+                name_of_trip,
+                lease,
+                name,
+                datetime.fromisoformat(started),
+                datetime.fromisoformat(done),
+                _parse_time(at),
+            )
+            for name_of_trip, lease, name, started, done, at in rows
+        ]
+
+
+def _parse_time(text: str | None) -> datetime | None:
+    return datetime.fromisoformat(text) if text else None
+
+
+def _format_time(at: datetime | None) -> str:
+    return at.astimezone(UTC).isoformat(timespec="microseconds") if at is not None else ""
+
+
+def _parse_movement(
+    row: Any, currencies: dict[tuple[str, int], Currency], rates: dict[str, Rate]
+) -> LedgerMovement:
+    at, kind, provider, lease, trip, gpu, rate, code, exponent, amount = row
+    currency = currencies.get((code, exponent))
+    if currency is None:
+        currency = currencies[code, exponent] = Currency(code, exponent)
+    if rate and rate not in rates:
+        rates[rate] = loads(rate, Rate)
+    return LedgerMovement(
+        datetime.fromisoformat(at),
+        ChargeKind(kind),
+        provider,
+        lease,
+        trip,
+        gpu,
+        rates[rate] if rate else None,
+        Money(-int(amount), currency),
+    )
