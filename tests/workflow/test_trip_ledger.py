@@ -14,7 +14,7 @@ from attrs import evolve
 from gpurent.composition.application import Application
 from gpurent.domain.events import EventKind
 from gpurent.domain.evidence import Known, Unknown
-from gpurent.domain.lease import Lease
+from gpurent.domain.lease import Lease, LeaseState
 from gpurent.domain.ledger import LedgerAccount, sum_balances
 from gpurent.domain.offer import Requirements
 from gpurent.domain.receipt import Charge, ChargeKind
@@ -297,3 +297,16 @@ async def test_what_is_charged_twice_is_found(sandbox: TripSandbox) -> None:
         # The ledger believes the statement, but the finding stays.
         await application.bookkeeping.sync_lease(lease.id)
         assert Difference.MORE_THAN_BILLED in await list_differences()
+
+
+async def test_a_release_that_the_provider_does_not_know_of_is_found(sandbox: TripSandbox) -> None:
+    async with sandbox.open_application() as application:
+        lease = await rent_metered(sandbox, application)
+        running = await application.leases.refresh_lease(lease.id)
+        application.leases.save_lease(running.with_state(LeaseState.RELEASED))
+        found = await application.reconciliation.compare_provider("mistgpu")
+        assert [item.lease for item in found if item.difference is Difference.STILL_RUNNING] == [lease.id]
+        application.store.save_lease(running)
+        await application.releases.release_lease(lease.id)
+        found = await application.reconciliation.compare_provider("mistgpu")
+        assert Difference.STILL_RUNNING not in {item.difference for item in found}

@@ -26,6 +26,7 @@ FINDING_TITLES = {
     "amount-differs": N_("amounts differ"),
     "duplicate": N_("duplicate in the statement"),
     "more-than-billed": N_("more was charged than billed"),
+    "still-running": N_("over here, but still running at the provider"),
     "balance-differs": N_("entries match, but the balance does not"),
     "unknown": N_("unknown, the statement could not be read"),
 }

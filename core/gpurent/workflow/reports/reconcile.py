@@ -33,7 +33,8 @@ class Difference(Enum):
 
     EQUAL and GROWN (a meter ran on since the last sync) are fine; all others need attention. UNKNOWN: the statement
     could not be read. DUPLICATE: the statement lists it more than once. MORE_THAN_BILLED: the charges of a lease exceed
-    the bills that gpurent paid for it. BALANCE_DIFFERS: all lines agree, but the sum does not.
+    the bills that gpurent paid for it. STILL_RUNNING: over by our records, but the provider lists it as
+    running. BALANCE_DIFFERS: all lines agree, but the sum does not.
     """
 
     EQUAL = "equal"
@@ -43,6 +44,7 @@ class Difference(Enum):
     AMOUNT_DIFFERS = "amount-differs"
     DUPLICATE = "duplicate"
     MORE_THAN_BILLED = "more-than-billed"
+    STILL_RUNNING = "still-running"
     BALANCE_DIFFERS = "balance-differs"
     UNKNOWN = "unknown"
 
@@ -111,6 +113,7 @@ class Reconciliation:
             else:
                 found += [*self._compare_lease(lease, charges.items), *_compare_bills(lease, charges.items)]
                 seen |= {charge.ref for charge in charges.items}
+        found += await self._compare_listing(provider, leases)
         if self.bookkeeping.has_statement(provider):
             found += await self._compare_account(provider, seen)
             if all(x.difference is Difference.EQUAL for x in found) and all(
@@ -140,6 +143,31 @@ class Reconciliation:
         for key, line in here.items():
             if key not in listed and line.money.amount:
                 yield _missing_in_statement(lease.provider, line)
+
+    async def _compare_listing(self, provider: str, leases: Sequence[Lease]) -> list[LedgerFinding]:
+        """Return the leases that are over by our records, but that the provider itself still lists as running."""
+        over = {lease.ref: lease for lease in leases if lease.is_over and lease.ref}
+        if not over:
+            return []
+        try:
+            listed = await self.plugins.provider(provider).list_leases()
+        except GpurentError as error:
+            listed = Unknown(error.message)
+        if isinstance(listed, Unknown):
+            return [_unreadable_statement(provider, listed.reason)]
+        # A restart continues under the same reference.
+        alive = {lease.ref for lease in leases if not lease.is_over}
+        return [
+            LedgerFinding(
+                provider=provider,
+                difference=Difference.STILL_RUNNING,
+                ref=item.ref,
+                lease=over[item.ref].id,
+                reason=_("the provider lists {ref} as running; check its page").format(ref=item.ref),
+            )
+            for item in listed.items
+            if item.ref in over and item.ref not in alive and not item.is_over
+        ]
 
     async def _compare_account(self, provider: str, seen: Collection[str]) -> list[LedgerFinding]:
         """Return what the account lists besides the refs in ``seen``, and what only the ledger has."""
