@@ -8,9 +8,10 @@ from typing import Any
 
 import pytest
 
-from gpurent.domain.events import EventKind
+from gpurent.domain.events import Event, EventKind
 from gpurent.domain.money import CNY
 from gpurent.domain.trip import TripLimits
+from gpurent.errors import BudgetExceeded
 from gpurent_plugin_mistgpu.simulator import pages
 from tests.guard.running_guard import EXPECTED_ORDER, first_events, running_guard
 from tests.guard.test_limits import get_outcome, get_used, is_saved, run_detached
@@ -91,4 +92,22 @@ async def test_without_the_statement_gpurent_counts_by_itself_and_says_so(
         assert 0 < get_used(sandbox) <= 320
     assert len(warnings_about(user, "the bill is incomplete")) >= 1
     assert warnings_about(user, "Counted by gpurent")
+    assert list(sandbox.list_burning()) == []
+
+
+async def test_a_running_trip_counts_what_the_statement_shows(sandbox: VirtualSandbox) -> None:
+    user = ScriptedUser()
+    job = sandbox.make_job(user)
+
+    def on_event(event: Event) -> None:
+        if event.kind is EventKind.JOB_STARTED:
+            make_meters_run_faster(sandbox, 3)
+
+    user.watchers.append(on_event)
+    async with sandbox.open_application(user) as application:
+        await sandbox.log_in_to_mistgpu(application, "300")
+        with pytest.raises(BudgetExceeded):
+            await application.trips.run(job.make_spec("mistgpu", BUDGET))
+        assert is_saved(job)
+        assert 160 < get_used(sandbox) <= 320
     assert list(sandbox.list_burning()) == []

@@ -15,6 +15,7 @@ import pytest
 
 from gpurent.composition.application import Application
 from gpurent.domain.offer import Requirements
+from gpurent.errors import UsageError
 from gpurent.testing.sandbox.fault_plan import FaultPlan
 from gpurent.workflow.reports.offers import MarketOffers, PricedOffer
 from tests.workflow.trip_sandbox import TripSandbox, proxied_simulators, trip_sandbox
@@ -103,7 +104,14 @@ async def test_offers_without_a_rate_are_listed_in_their_own_currency(sandbox: T
         assert {item.offer.provider for item in dollars.unconverted} == {"mistgpu"}
 
 
-@pytest.mark.parametrize("text", ["0", "-7.10", "nan"])
+async def test_a_configured_rate_that_is_no_number_is_refused(sandbox: TripSandbox) -> None:
+    write_config(sandbox, f'[rates]\n"USD/CNY" = "nan"\ndate = {sandbox.cloud.clock.now().date()}\n')
+    with pytest.raises(UsageError, match="invalid value: 'nan'"):
+        async with sandbox.open_application():
+            pass
+
+
+@pytest.mark.parametrize("text", ["0", "-7.10"])
 async def test_invalid_configured_rate_converts_nothing(sandbox: TripSandbox, text: str) -> None:
     write_config(sandbox, f'[rates]\n"USD/CNY" = "{text}"\ndate = {sandbox.cloud.clock.now().date()}\n')
     async with sandbox.open_application() as application:

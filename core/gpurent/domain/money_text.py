@@ -15,25 +15,16 @@ from gpurent.domain.foreign_numbers import CURRENCY_SIGNS, parse_foreign_decimal
 from gpurent.domain.money import CNY, USD, Currency, Money, UnitPrice
 
 KNOWN_CURRENCIES = {"CNY": CNY, "USD": USD}
-_MONEY = re.compile(r"(?:([¥$])\s*)?(\d[\d.,]{0,39})\s*([A-Za-z]{3,5}|元)?", re.ASCII)
-_MAX_AMOUNT, _MAX_DECIMALS = 10**12, 18
+_MONEY = re.compile(r"(?:([¥$])\s*)?(\d{1,12}(?:\.\d{1,18})?)\s*([A-Za-z]{3,5}|元)?", re.ASCII)
 
 
 def parse_amount(text: str) -> tuple[Decimal, str]:
-    """Parse ``200000DBC``, ``1,000CNY``, ``¥100``, ``100元``, ``100`` into the number and the currency code or ""."""
+    """Parse ``200000DBC``, ``100CNY``, ``¥100``, ``100元``, ``100`` into the number and the currency code or ""."""
     match = _MONEY.fullmatch(to_plain_digits(text))
     if match is None or (match[1] and match[3]):
         raise ValueError(f"not a valid amount of money: {text!r}")
     code = CURRENCY_SIGNS.get(match[1] or match[3] or "", (match[3] or "").upper())
-    return _parse_typed_number(match[2]), code
-
-
-def _parse_typed_number(text: str) -> Decimal:
-    number = parse_foreign_decimal(text)
-    exponent = number.as_tuple().exponent
-    if number >= _MAX_AMOUNT or not isinstance(exponent, int) or -exponent > _MAX_DECIMALS:
-        raise ValueError(f"out of range: {text!r}")
-    return number
+    return parse_foreign_decimal(match[2]), code
 
 
 def make_money(amount: tuple[Decimal, str]) -> Money:
@@ -55,7 +46,7 @@ def with_precision(money: Money, exponent: int = 8) -> Money:
 
 
 _PRICE = re.compile(
-    r"([¥￥$])?\s*(\d[\d.,]{0,29})\s*([A-Za-z]{2,8}|元)?\s*(?:/|per\s+|每)\s*"
+    r"([¥￥$])?\s*(\d{1,9}(?:\.\d{1,9})?)\s*([A-Za-z]{2,8}|元)?\s*(?:/|per\s+|每)\s*"
     r"(h|hour|hr|小时|时|m|min|minute|分钟|分|d|day|天)",
     re.ASCII | re.IGNORECASE,
 )
@@ -78,11 +69,7 @@ def parse_price(text: str) -> UnitPrice:
         raise ValueError(f"not a valid price: {text[:40]!r}")
     code = CURRENCY_SIGNS.get(to_plain_digits(match[1] or match[3])) or match[3].upper()
     currency = KNOWN_CURRENCIES.get(code) or Currency(code, _PRICE_DECIMALS)
-    try:
-        value = _parse_typed_number(match[2])
-    except ValueError:
-        raise ValueError(f"not a valid price: {text[:40]!r}") from None
-    return UnitPrice(value, currency, _PRICE_UNITS[match[4].lower()])
+    return UnitPrice(parse_foreign_decimal(match[2]), currency, _PRICE_UNITS[match[4].lower()])
 
 
 _SHOWN_DECIMALS = 8

@@ -18,7 +18,7 @@ from attrs import define, evolve, field, frozen
 from gpurent.composition.application import Application
 from gpurent.domain.events import Event, EventKind
 from gpurent.domain.offer import Payment, Requirements
-from gpurent.domain.question import Question, QuestionKind
+from gpurent.domain.question import Question
 from gpurent.domain.receipt import Receipt
 from gpurent.domain.trip import JobSpec, ResultsSpec, TripLimits, TripSpec, UploadSpec
 from gpurent.errors import GpurentError

@@ -15,8 +15,8 @@ from gpurent.ports.store import LeaseStore
 from gpurent.workflow.guard.facts import MonthLeft
 from gpurent.workflow.guard.purchases import TopUpRequests
 from gpurent.workflow.guard.spending import MonthBudgets
-from gpurent.workflow.payments.missing_leases import MissingLeases
 from gpurent.workflow.guard.warnings import format_failure
+from gpurent.workflow.payments.missing_leases import MissingLeases
 from gpurent.workflow.runtime.leases import LeaseTracker
 from gpurent.workflow.runtime.plugins import Plugins
 from gpurent.workflow.timing.time_reader import TimeLeftReader
