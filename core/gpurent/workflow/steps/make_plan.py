@@ -14,7 +14,7 @@ from gpurent.workflow.runtime.plugins import Plugins
 
 
 def name_attempt(trip: TripContext) -> str:
-    """Return the name from which the keys of the trip's orders are made; the order of a lost offer is never repeated."""
+    """Return what the keys of the trip's orders are made from; the order of a lost offer is never repeated."""
     lost = len(trip.list_lost_offers())
     return f"{trip.id}-{lost + 1}" if lost else trip.id
 
