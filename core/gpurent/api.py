@@ -83,6 +83,7 @@ if TYPE_CHECKING:
     from gpurent.domain.transfer import (
         PullRequest as PullRequest,
         PushRequest as PushRequest,
+        SkipKind as SkipKind,
         SkippedFile as SkippedFile,
         TransferLimits as TransferLimits,
         TransferReport as TransferReport,
@@ -219,6 +220,7 @@ if TYPE_CHECKING:
         SimulatorRoute as SimulatorRoute,
         SupportsManualRental as SupportsManualRental,
     )
+    from gpurent.roles.skipped_files import SkippedFiles as SkippedFiles
     from gpurent.roles.transfer_errors import (
         FileProblem as FileProblem,
         connection_lost_error as connection_lost_error,
@@ -258,7 +260,7 @@ _NAMES_BY_MODULE = {
     "gpurent.domain.receipt": "Charge ChargeKind Receipt",
     "gpurent.domain.secret": "Secret",
     "gpurent.domain.job": "Job JobState JobStatus SessionInfo",
-    "gpurent.domain.transfer": "PullRequest PushRequest SkippedFile TransferLimits TransferReport UploadPreview",
+    "gpurent.domain.transfer": "PullRequest PushRequest SkipKind SkippedFile TransferLimits TransferReport UploadPreview",
     "gpurent.domain.upload_rules": "CREDENTIAL_NAMES exclusion_reason",
     "gpurent.errors": "AuthError GpurentError HostKeyChanged InputRequired JobError LeaseError LeaseGone MoneyError PaidTooLate PluginError RemoteError SoldOut Spent TransferError TransferUnsupported UnavailableError UnexpectedResponse UsageError",  # noqa: E501
     "gpurent.locale": "make_translator",
@@ -277,6 +279,7 @@ _NAMES_BY_MODULE = {
     "gpurent.roles.plugin_context": "PluginContext",
     "gpurent.roles.safe_dir": "SafeDir",
     "gpurent.roles.simulator": "Evidence ManualAccess ProviderSimulator SandboxMachine SandboxMachines SendMail SimulatorContext SimulatorLedgerEntry SimulatorRoute SupportsManualRental",  # noqa: E501
+    "gpurent.roles.skipped_files": "SkippedFiles",
     "gpurent.roles.transfer_errors": "FileProblem connection_lost_error corrupted_upload_error deep_folder_error describe_bad_link describe_outside_link describe_unreadable download_failures_error missing_remote_sources_error missing_source_error remote_file_error silence_timeout_error small_disk_error source_name_error summarize_failures summarize_texts too_many_remote_files_error too_many_sources_error unreadable_source_error upload_failures_error",  # noqa: E501
     "gpurent.roles.upload_tally": "UploadTally",
 }

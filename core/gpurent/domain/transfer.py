@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from enum import Enum
 from pathlib import Path
 
 from attrs import frozen
@@ -52,7 +53,10 @@ class PushRequest:
 
 @frozen(kw_only=True)
 class PullRequest:
-    """Download the remote ``sources`` (absolute or relative to the home folder) into the local folder ``target``."""
+    """Download the remote ``sources`` (absolute or relative to the home folder) into the local folder ``target``.
+
+    A source that is a symbolic link to a folder is followed if it ends in a slash.
+    """
 
     sources: tuple[str, ...]
     target: Path
@@ -61,12 +65,40 @@ class PullRequest:
     limits: TransferLimits = TransferLimits()
 
 
+class SkipKind(Enum):
+    """Why something was not transferred as it is.
+
+    LINK and SPECIAL (a pipe, a socket, a device) hold no data of their own. NAME: a regular file whose name may not be
+    used at the target. UNREADABLE: a file or folder whose contents could not be listed or read. ARCHIVED: a NAME whose
+    contents are in the report's archive. OTHER: a listing that was refused as invalid.
+    """
+
+    LINK = "link"
+    SPECIAL = "special"
+    NAME = "name"
+    UNREADABLE = "unreadable"
+    ARCHIVED = "archived"
+    OTHER = "other"
+
+
 @frozen(kw_only=True)
 class SkippedFile:
-    """A file, folder or link that was not transferred, and the reason in words."""
+    """A file, folder or link that was not transferred, and the reason in words.
+
+    In a download, a NAME also has its ``size`` in bytes as listed and its ``remote_path``: the path on the machine,
+    percent-encoded, because it may hold any byte.
+    """
 
     name: str
     reason: str
+    kind: SkipKind = SkipKind.OTHER
+    remote_path: str = ""
+    size: int = 0
+
+    @property
+    def is_missing(self) -> bool:
+        """Whether it holds data that is not at the target."""
+        return self.kind in (SkipKind.NAME, SkipKind.UNREADABLE)
 
 
 @frozen(kw_only=True)
@@ -92,7 +124,8 @@ class TransferReport:
     """``sent`` bytes went over the connection; ``total`` bytes are in place, verified by hash.
 
     ``resumed`` bytes were already there and were not sent. ``deleted``: names below the target that were deleted
-    there (in a dry run: that would be deleted).
+    there (in a dry run: that would be deleted). ``archive``: the local tar archive of the files whose names may not be
+    used here, empty if there is none.
     """
 
     files: int
@@ -102,3 +135,4 @@ class TransferReport:
     seconds: float
     skipped: tuple[SkippedFile, ...] = ()
     deleted: tuple[str, ...] = ()
+    archive: str = ""

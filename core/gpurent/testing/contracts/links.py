@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from urllib.parse import quote
 
+from gpurent.domain.transfer import SkipKind
 from gpurent.testing.contracts.file_trees import PARTIALS_FOLDER, make_tree, read_tree
 from gpurent.testing.contracts.transfer_base import TransferContractBase
 from gpurent.testing.ssh_fixture import MachineFixture
@@ -60,6 +62,36 @@ class LinkContract(TransferContractBase):
         stamps = [(home / "out" / name).lstat().st_ino for name in SAFE_LINKS]
         await self.pull(remote, "out", to=home)
         assert stamps == [(home / "out" / name).lstat().st_ino for name in SAFE_LINKS]
+
+    async def test_a_source_that_is_a_link_to_a_folder_is_followed_with_a_slash(
+        self, remote: MachineFixture, tmp_path: Path
+    ) -> None:
+        make_tree(remote.home / "data" / "run7", files=3, large=0)
+        (remote.home / "work").mkdir()
+        (remote.home / "work" / "out").symlink_to("../data/run7")
+        (remote.home / "data" / "run7" / "inner").symlink_to("/etc")
+        report = await self.pull(remote, "work/out/", to=tmp_path / "home")
+        assert (report.files, [item.kind for item in report.skipped]) == (4, [SkipKind.LINK])
+        (remote.home / "data" / "run7" / "inner").unlink()
+        assert read_tree(tmp_path / "home" / "out") == read_tree(remote.home / "data" / "run7")
+        report = await self.pull(remote, "work/out", to=tmp_path / "other")
+        assert (report.files, [item.kind for item in report.skipped]) == (0, [SkipKind.LINK])
+
+    async def test_files_with_refused_names_are_reported_with_path_and_size(
+        self, remote: MachineFixture, tmp_path: Path
+    ) -> None:
+        folder = remote.home / "work" / "out" / "b\u202ed"
+        folder.mkdir(parents=True)
+        (folder / "deep").mkdir()
+        (folder / "deep" / "file").write_text("12345")
+        (folder.parent / "bell\x07").write_text("123")
+        (folder.parent / "good").write_text("1")
+        report = await self.pull(remote, "work/out", to=tmp_path / "home")
+        refused = {item.remote_path: item.size for item in report.skipped if item.remote_path}
+        names = ("work/out/b\u202ed/deep/file", "work/out/bell\x07")
+        assert refused == {quote(name): size for name, size in zip(names, (5, 3), strict=True)}
+        assert [path.name for path in (tmp_path / "home" / "out").iterdir()] == ["good"]
+        assert (report.files, report.total) == ((3, 9) if report.archive else (1, 1))
 
     async def test_links_between_sources_are_pulled(self, remote: MachineFixture, tmp_path: Path) -> None:
         one, two = remote.home / "one", remote.home / "two"

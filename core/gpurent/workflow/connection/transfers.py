@@ -24,6 +24,7 @@ from gpurent.ports.terminal import Display
 from gpurent.roles.entries import TransferEntry
 from gpurent.roles.machine import SupportsPredial, TransferBackend
 from gpurent.workflow.connection.folder_changes import FolderChanges, load_awatch, watched_folders
+from gpurent.workflow.connection.left_out import archive_refused_files
 from gpurent.workflow.connection.reconnecting import Connections, ReconnectingConnection
 from gpurent.workflow.connection.upload_guard import UploadGuard
 from gpurent.workflow.runtime.events import EventEmitter
@@ -76,12 +77,19 @@ class FileTransfers:
     async def download(
         self, connection: ReconnectingConnection, pull: PullRequest, name: str = ""
     ) -> TransferReport:
-        """Download, selecting the backend as in `upload`."""
+        """Download, selecting the backend as in `upload`.
+
+        Files whose names may not be used here are downloaded into an archive: see `left_out`.
+        """
+
+        async def pull_with(backend: TransferBackend, ssh: SshConnection) -> TransferReport:
+            progress = self.display.start_progress(_("results"))
+            report = await backend.pull(ssh, pull, progress)
+            origin = " ".join((str(ssh.endpoint), *pull.sources))
+            return await archive_refused_files(ssh, pull, report, origin, progress)
+
         return await connection.run_with_retry(
-            lambda ssh: self._try_backends(
-                self.iter_backends(name),
-                lambda backend: backend.pull(ssh, pull, self.display.start_progress(_("results"))),
-            )
+            lambda ssh: self._try_backends(self.iter_backends(name), lambda backend: pull_with(backend, ssh))
         )
 
     async def push_with(

@@ -17,6 +17,7 @@ from gpurent.api import (
     Progress,
     PullRequest,
     SafeDir,
+    SkipKind,
     SshConnection,
     TransferError,
     TransferReport,
@@ -65,7 +66,7 @@ async def _pull_files(
             # Create the links last, so that nothing can be written through them.
             for name, goal in await walk.read_links():
                 if not target.make_symlink(name, goal):
-                    walk.skip_name("/".join(name), FileProblem.FOLDER_IN_THE_WAY.text)
+                    walk.skip_name("/".join(name), FileProblem.FOLDER_IN_THE_WAY.text, SkipKind.LINK)
     if puller.failures:
         raise download_failures_error(puller.failures)
     if walk.missing_sources:
@@ -76,7 +77,7 @@ async def _pull_files(
         sent=puller.sent,
         resumed=puller.resumed,
         seconds=monotonic() - started_at,
-        skipped=tuple(walk.skipped),
+        skipped=walk.skipped,
     )
 
 

@@ -14,6 +14,7 @@ from gpurent.api import (
     FileProblem,
     Progress,
     PushRequest,
+    SkipKind,
     SkippedFile,
     SshConnection,
     corrupted_upload_error,
@@ -212,7 +213,8 @@ class SftpPusher:
         path, attrs = self._final_path(item), self._remote_attrs.get(item.name)
         if attrs is not None:
             if attrs.type != asyncssh.FILEXFER_TYPE_SYMLINK:
-                self._scan.skipped.append(SkippedFile(name=item.name, reason=FileProblem.NAME_TAKEN.text))
+                why = FileProblem.NAME_TAKEN.text
+                self._scan.skipped.append(SkippedFile(name=item.name, reason=why, kind=SkipKind.LINK))
                 return
             if await self._sftp.readlink(path) == item.link_target:
                 return

@@ -13,7 +13,9 @@ from gpurent.api import (
     FileProblem,
     PullRequest,
     SafeDir,
+    SkipKind,
     SkippedFile,
+    SkippedFiles,
     TransferError,
     deep_folder_error,
     describe_bad_link,
@@ -28,7 +30,6 @@ from gpurent_plugin_sftp.sftp_client import SftpSilenceTimeout, run_concurrently
 
 MAX_LISTING_BYTES = 128 << 20  # bytes of the listing that are kept in memory
 BYTES_PER_NAME = 400  # memory per name, not counting its characters
-MAX_SKIPPED = 10_000  # further skipped names are not reported
 MAX_REQUESTS = 64  # concurrently
 MAX_MTIME = 1 << 33  # seconds; a later mtime is invalid
 # Marks the mtime (nanoseconds part) of a file that had changed in the very second in which it was downloaded. SFTP
@@ -106,12 +107,15 @@ class RemoteWalk:
         self.files: list[SftpRemoteFile] = []
         self.folders: list[Name] = []
         self._links: list[tuple[str, Name]] = []
-        self.skipped: list[SkippedFile] = []
+        self._skipped = SkippedFiles()
         self.missing_sources: list[str] = []
 
-    def skip_name(self, name: str, why: str) -> None:
-        if len(self.skipped) < MAX_SKIPPED:
-            self.skipped.append(SkippedFile(name=escape_name(name), reason=why))
+    @property
+    def skipped(self) -> tuple[SkippedFile, ...]:
+        return tuple(self._skipped.items)
+
+    def skip_name(self, name: str, why: str, kind: SkipKind = SkipKind.OTHER) -> None:
+        self._skipped.add(_encode_name(name), why, kind)
 
     async def add_source(self, path: str) -> None:
         name = posixpath.basename(posixpath.normpath(path))
@@ -119,12 +123,20 @@ class RemoteWalk:
         if why:
             raise source_name_error(escape_name(path), why)
         try:
-            state = RemoteFileState.from_attrs(await self._sftp.lstat(path))
+            state = RemoteFileState.from_attrs(await self._stat_source(path))
         except NOT_FOUND_ERRORS:
             self.missing_sources.append(path)
             return
         self._count_entry(state)
         await self._add_entry(path, (name,), state)
+
+    async def _stat_source(self, path: str) -> asyncssh.SFTPAttrs:
+        """Follow a link to a folder if the path ends in a slash."""
+        if path.endswith("/"):
+            found = await self._sftp.stat(posixpath.normpath(path))
+            if found.type == asyncssh.FILEXFER_TYPE_DIRECTORY:
+                return found
+        return await self._sftp.lstat(posixpath.normpath(path))
 
     async def read_links(self) -> list[tuple[Name, str]]:
         """Return the names and targets of the links that may be created here."""
@@ -135,7 +147,7 @@ class RemoteWalk:
             for (_path, name), target in zip(links, targets, strict=True):
                 why = link_reject_reason(name[:-1], target, self._roots, self._limits.max_name_bytes)
                 if why:
-                    self.skip_name("/".join(name), describe_bad_link(why))
+                    self.skip_name("/".join(name), describe_bad_link(why), SkipKind.LINK)
                 else:
                     self._reserve_memory(len(target))
                     good.append((name, target))
@@ -174,7 +186,7 @@ class RemoteWalk:
             self._links.append((path, name))
             self._reserve_memory(len(path))
         else:
-            self.skip_name("/".join(name), FileProblem.SPECIAL_FILE.text)
+            self.skip_name("/".join(name), FileProblem.SPECIAL_FILE.text, SkipKind.SPECIAL)
 
     def _count_entry(self, state: RemoteFileState) -> None:
         """Raise a `TransferError` if a limit is exceeded; entries that are not files may be as many again."""
@@ -203,7 +215,7 @@ class RemoteWalk:
         try:
             inside = await self._list_folder(path, name)
         except (asyncssh.SFTPPermissionDenied, *NOT_FOUND_ERRORS):
-            self.skip_name("/".join(name), FileProblem.UNREADABLE.text)
+            self.skip_name("/".join(name), FileProblem.UNREADABLE.text, SkipKind.UNREADABLE)
             return
         self.folders.append(name)
         for child, state in sorted(inside.items()):
@@ -220,12 +232,49 @@ class RemoteWalk:
             state = RemoteFileState.from_attrs(entry.attrs)
             self._count_entry(state)
             child = text.decode("utf-8", "surrogateescape")
-            why = name_reject_reason(child, self._limits.max_name_bytes)
-            if not why and child in inside:
-                why = FileProblem.DUPLICATE.text
-            if why:
-                self.skip_name("/".join((*name, child)), why)
+            if child in inside:
+                self.skip_name("/".join((*name, child)), FileProblem.DUPLICATE.text)
                 self.size -= state.size
+            elif why := name_reject_reason(child, self._limits.max_name_bytes):
+                self.size -= state.size
+                await self._refuse_entry(posixpath.join(path, child), (*name, child), state, why)
             else:
                 inside[child] = state
         return inside
+
+    async def _refuse_entry(self, path: str, name: Name, state: RemoteFileState, why: str) -> None:
+        """Record what may not be written under its name; a folder is walked for the files that it holds."""
+        printed = "/".join(name)
+        if name[-1] in ("", ".", "..") or "/" in name[-1]:
+            self.skip_name(printed, why)  # no real entry has such a name
+        elif state.kind == asyncssh.FILEXFER_TYPE_REGULAR:
+            self._skipped.add_refused_file(_encode_name(printed), why, _encode_name(path), state.size)
+        elif state.kind == asyncssh.FILEXFER_TYPE_DIRECTORY:
+            await self._refuse_folder(path, name, why)
+        else:
+            is_link = state.kind == asyncssh.FILEXFER_TYPE_SYMLINK
+            self.skip_name(printed, why, SkipKind.LINK if is_link else SkipKind.SPECIAL)
+
+    async def _refuse_folder(self, path: str, name: Name, why: str) -> None:
+        if len(name) > self._limits.max_depth:
+            raise deep_folder_error(escape_name(path), self._limits)
+        self.skip_name("/".join(name), why)
+        try:
+            async for entry in self._sftp.scandir(_encode_name(path)):
+                self._silence_timeout.reset()
+                text = entry.filename if isinstance(entry.filename, bytes) else entry.filename.encode()
+                self._reserve_memory(len(text))
+                if text in (b".", b".."):
+                    continue
+                state = RemoteFileState.from_attrs(entry.attrs)
+                self._count_entry(state)
+                self.size -= state.size
+                child = text.decode("utf-8", "surrogateescape")
+                await self._refuse_entry(posixpath.join(path, child), (*name, child), state, why)
+        except (asyncssh.SFTPPermissionDenied, *NOT_FOUND_ERRORS):
+            self.skip_name("/".join(name), FileProblem.UNREADABLE.text, SkipKind.UNREADABLE)
+
+
+def _encode_name(name: str) -> bytes:
+    """Encode a name as the machine sent it: bytes that are not UTF-8 are kept."""
+    return name.encode("utf-8", "surrogateescape")

@@ -14,6 +14,7 @@ from pathspec import GitIgnoreSpec
 from gpurent.api import (
     FileProblem,
     PushRequest,
+    SkipKind,
     SkippedFile,
     UploadPreview,
     UploadTally,
@@ -106,9 +107,8 @@ class SftpSourceScan:
             raise unreadable_source_error(escape_name(str(path)), error) from None
         for entry in entries:
             if not _is_utf8(entry.name):
-                self.skipped.append(
-                    SkippedFile(name=escape_name(entry.name), reason=FileProblem.NOT_UTF8.text)
-                )
+                why = FileProblem.NOT_UTF8.text
+                self.skipped.append(SkippedFile(name=escape_name(entry.name), reason=why, kind=SkipKind.NAME))
                 continue
             below = Path(entry.path)
             is_folder = entry.is_dir(follow_symlinks=False)
@@ -126,12 +126,14 @@ class SftpSourceScan:
             target = str(path.readlink())
             inside = os.path.normpath(path.parent / target)
             if target.startswith("/") or not Path(inside).is_relative_to(os.path.normpath(root)):
-                self.skipped.append(SkippedFile(name=name, reason=describe_outside_link(escape_name(target))))
+                why = describe_outside_link(escape_name(target))
+                self.skipped.append(SkippedFile(name=name, reason=why, kind=SkipKind.LINK))
             else:
                 self.items.append(SourceItem(name=name, path=path, kind="link", link_target=target))
             return
         if not stat.S_ISREG(status.st_mode):
-            self.skipped.append(SkippedFile(name=name, reason=FileProblem.SPECIAL_FILE.text))
+            why = FileProblem.SPECIAL_FILE.text
+            self.skipped.append(SkippedFile(name=name, reason=why, kind=SkipKind.SPECIAL))
             return
         self.files += 1
         self.size += status.st_size

@@ -12,16 +12,20 @@ from collections.abc import Callable, Iterator
 from contextlib import closing
 from time import monotonic
 
+from attrs import evolve
+
 from gpurent.api import (
     FileProblem,
     Progress,
     PullRequest,
     SafeDir,
+    SkipKind,
     TransferReport,
     TransferUnsupported,
     describe_bad_link,
 )
 from gpurent_plugin_turbo import _
+from gpurent_plugin_turbo.near.connection.bootstrap import normalize_source
 from gpurent_plugin_turbo.near.connection.command_connection import CommandConnection
 from gpurent_plugin_turbo.near.connection.rate_control import MIB
 from gpurent_plugin_turbo.near.pull.name_policy import NamePolicy, RemoteFile
@@ -69,7 +73,7 @@ class PosixPuller:
         self._progress, self._full_verify = progress, request.verify == "full"
         self._shell = PosixShell(open_connection, request.bandwidth_limit)
         self._tools = MachineTools()
-        self._sources = [posixpath.normpath(source).encode() for source in request.sources]
+        self._sources = [normalize_source(source).encode() for source in request.sources]
         self._policy, self._target = NamePolicy(request), SafeDir(request.target)
         self.resumed = 0
 
@@ -89,7 +93,7 @@ class PosixPuller:
             sent=self._shell.bytes_read,
             resumed=self.resumed,
             seconds=monotonic() - started_at,
-            skipped=tuple(self._policy.skipped),
+            skipped=self._policy.skipped,
         )
 
     def _fetch_sources(self) -> list[tuple[str, str]]:
@@ -110,14 +114,17 @@ class PosixPuller:
 
     def _list_source(self, number: int) -> list[RemoteFile]:
         """List one source; return the files to fetch, in order, without those that are already here."""
-        base = quote_path(posixpath.basename(self._sources[number]))
+        # With its slash, a link to a folder is followed.
+        slash = b"/" if self._sources[number].endswith(b"/") else b""
+        base = quote_path(posixpath.basename(self._sources[number].rstrip(b"/")) + slash)
         before = self._make_enter_script(number) + b"[ -e %s ] || [ -L %s ] || report_missing\n" % (
             base,
             base,
         )
         found: list[ListedEntry] = []
         with closing(iter_listing(self._shell, make_list_script([base], before, unreadable=True))) as listing:
-            for entry in listing:
+            for listed in listing:
+                entry = evolve(listed, name=listed.name.rstrip(b"/"))
                 self._policy.count_entry(entry.kind, entry.size, entry.name)
                 found.append(entry)
         if not found:
@@ -141,14 +148,13 @@ class PosixPuller:
         targets = read_links(self._shell, self._make_enter_script(number), [link.path for link in links])
         for link, target in zip(links, targets, strict=True):
             if target is None:
-                self._policy.skip_name(
-                    link.path, describe_bad_link(_("the machine does not report its target"))
-                )
+                why = describe_bad_link(_("the machine does not report its target"))
+                self._policy.skip_name(link.path, why, SkipKind.LINK)
             else:
                 self._policy.accept_link(link.name, target)
 
     def _make_enter_script(self, number: int) -> bytes:
-        above = posixpath.dirname(self._sources[number]) or b"."
+        above = posixpath.dirname(self._sources[number].rstrip(b"/")) or b"."
         return b"cd -- %s 2>/dev/null || report_missing\n" % quote_path(above)
 
     def _skip_if_downloaded(self, file: RemoteFile) -> bool:

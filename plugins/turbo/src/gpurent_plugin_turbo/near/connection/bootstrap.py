@@ -31,8 +31,14 @@ def make_push_command(request: api.PushRequest) -> str:
 
 
 def make_pull_command(request: api.PullRequest) -> str:
-    sources = [normpath(source).encode() for source in request.sources]
+    sources = [normalize_source(source).encode() for source in request.sources]
     return make_python_command(f"serve_pull({sources!r})", *PULL_MODULES)
+
+
+def normalize_source(source: str) -> str:
+    """Normalize the path of a source; its slash at the end, which lets a link be followed, is kept."""
+    path = normpath(source)
+    return f"{path}/" if source.endswith("/") and not path.endswith("/") else path
 
 
 def make_prune_command(target: str, folders: list[bytes]) -> str:

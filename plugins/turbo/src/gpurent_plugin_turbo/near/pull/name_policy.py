@@ -10,7 +10,9 @@ from gpurent.api import (
     FileProblem,
     PullRequest,
     SafeDir,
+    SkipKind,
     SkippedFile,
+    SkippedFiles,
     deep_folder_error,
     describe_bad_link,
     download_failures_error,
@@ -26,6 +28,8 @@ from gpurent_plugin_turbo.near.errors import printable_name
 from gpurent_plugin_turbo.shared.files import has_same_state
 from gpurent_plugin_turbo.shared.wire import FILE, FOLDER, LINK, MISSING, UNREADABLE
 
+# The files of a refused folder are listed one by one.
+_SKIP_KINDS = {LINK: SkipKind.LINK, FOLDER: SkipKind.OTHER}
 MAX_LINK_BYTES = 32 << 20  # bytes of links that are kept until the end
 Name = tuple[bytes, ...]
 
@@ -61,10 +65,19 @@ class NamePolicy:
         self._roots = [posixpath.basename(posixpath.normpath(source)) for source in request.sources]
         self._link_bytes_left = MAX_LINK_BYTES
         self._files_seen = 0
-        self.skipped: list[SkippedFile] = []
+        self._skipped = SkippedFiles()
         self.missing_sources: list[str] = []
         self.links: list[tuple[Name, bytes]] = []
         self.entries_seen = self.size = self.files = 0
+
+    @property
+    def skipped(self) -> tuple[SkippedFile, ...]:
+        return tuple(self._skipped.items)
+
+    def get_remote_path(self, source: int, raw: bytes) -> bytes:
+        """Return the path on the machine of an entry listed as ``raw``."""
+        place = posixpath.dirname(posixpath.normpath(self._request.sources[source])).encode()
+        return place + b"/" + raw if place not in (b"", b"/") else place + raw
 
     def check_sources(self) -> None:
         """Raise a `TransferError` before anything is transferred if a source's name cannot be used locally."""
@@ -78,18 +91,15 @@ class NamePolicy:
             self.missing_sources.append(escape_name(self._request.sources[source]))
             return None
         if kind == UNREADABLE:
-            self.skip_name(raw, FileProblem.UNREADABLE.text)
+            self.skip_name(raw, FileProblem.UNREADABLE.text, SkipKind.UNREADABLE)
             return None
         parts = tuple(raw.split(b"/"))
-        why = ""
-        for part in parts:
-            try:
-                why = why or name_reject_reason(part.decode(), self._request.limits.max_name_bytes)
-            except UnicodeDecodeError:
-                why = FileProblem.NOT_UTF8.text
-        if not why and parts[0] != self._roots[source].encode():
+        if why := self._name_reject_reason(parts):
+            self._refuse_name(source, kind, size, raw, why)
+            return None
+        if parts[0] != self._roots[source].encode():
             why = _("was not requested")
-        if not why and (source, parts) <= self._last_entry:
+        elif (source, parts) <= self._last_entry:
             why = FileProblem.DUPLICATE.text
         if why:
             self.skip_name(raw, why)
@@ -102,8 +112,24 @@ class NamePolicy:
         if kind == FOLDER:
             target.make_folder(parts)
         else:
-            self.skip_name(raw, FileProblem.SPECIAL_FILE.text)
+            self.skip_name(raw, FileProblem.SPECIAL_FILE.text, SkipKind.SPECIAL)
         return None
+
+    def _name_reject_reason(self, parts: Name) -> str:
+        try:
+            reasons = [
+                name_reject_reason(part.decode(), self._request.limits.max_name_bytes) for part in parts
+            ]
+        except UnicodeDecodeError:
+            return FileProblem.NOT_UTF8.text
+        return next(filter(None, reasons), "")
+
+    def _refuse_name(self, source: int, kind: int, size: int, raw: bytes, why: str) -> None:
+        if kind == FILE:
+            self.size -= size
+            self._skipped.add_refused_file(raw, why, self.get_remote_path(source, raw), size)
+        else:
+            self.skip_name(raw, why, _SKIP_KINDS.get(kind, SkipKind.SPECIAL))
 
     def accept_link(self, name: Name, target: bytes) -> None:
         """Keep a symbolic link until every file is here, or skip it."""
@@ -116,7 +142,7 @@ class NamePolicy:
         if not why and self._link_bytes_left < 0:
             why = _("there are too many symbolic links")
         if why:
-            self.skip_name(b"/".join(name), describe_bad_link(why))
+            self.skip_name(b"/".join(name), describe_bad_link(why), SkipKind.LINK)
         else:
             self.links.append((name, target))
 
@@ -124,11 +150,10 @@ class NamePolicy:
         """Create the links last, so that nothing can be written through them."""
         for name, target in self.links:
             if not folder.make_symlink(name, target):
-                self.skip_name(b"/".join(name), FileProblem.FOLDER_IN_THE_WAY.text)
+                self.skip_name(b"/".join(name), FileProblem.FOLDER_IN_THE_WAY.text, SkipKind.LINK)
 
-    def skip_name(self, raw: bytes, why: str) -> None:
-        if len(self.skipped) < 10_000:
-            self.skipped.append(SkippedFile(name=escape_name(raw.decode("utf-8", "replace")), reason=why))
+    def skip_name(self, raw: bytes, why: str, kind: SkipKind = SkipKind.OTHER) -> None:
+        self._skipped.add(raw, why, kind)
 
     def count_entry(self, kind: int, size: int, raw: bytes) -> None:
         limits = self._request.limits

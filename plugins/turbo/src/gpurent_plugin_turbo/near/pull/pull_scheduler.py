@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import posixpath
 import struct
 import zlib
 from collections import deque
@@ -125,8 +124,7 @@ class PullScheduler(StreamPool):
         if kind == LINK:
             self._policy.accept_link(name, link)
             return None
-        place = posixpath.dirname(posixpath.normpath(self._pull_request.sources[source])).encode()
-        path = place + b"/" + raw if place not in (b"", b"/") else place + raw
+        path = self._policy.get_remote_path(source, raw)
         return RemoteFile(path, name, size, mode & 0o777, time, link == SPARSE)
 
     def _queue_files(self, found: list[RemoteFile]) -> None:

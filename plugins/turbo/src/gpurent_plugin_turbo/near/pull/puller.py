@@ -65,7 +65,7 @@ class StreamPuller(PullScheduler):
             sent=self._count_transferred_bytes(),
             resumed=self.resumed,
             seconds=monotonic() - started_at,
-            skipped=tuple(self._policy.skipped),
+            skipped=self._policy.skipped,
         )
 
     # streams

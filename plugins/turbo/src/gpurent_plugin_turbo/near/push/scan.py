@@ -184,12 +184,12 @@ class SourceScan:
             resolved = os.path.normpath(os.path.join(prefix, target))
             if not target.startswith(b"/") and resolved.split(b"/")[0] != b"..":
                 return SourceEntry(LINK, 0o777, 0, 0, name, target, path)
-            why = api.describe_outside_link(printable_name(target))
+            why, skip_kind = api.describe_outside_link(printable_name(target)), api.SkipKind.LINK
         elif not stat.S_ISREG(status.st_mode):
-            why = api.FileProblem.SPECIAL_FILE.text
+            why, skip_kind = api.FileProblem.SPECIAL_FILE.text, api.SkipKind.SPECIAL
         else:
             return self._make_file_entry(path, name, status)
-        self.skipped.append(api.SkippedFile(name=printable_name(name), reason=why))
+        self.skipped.append(api.SkippedFile(name=printable_name(name), reason=why, kind=skip_kind))
         return None
 
     def _make_file_entry(self, path: bytes, name: bytes, status: os.stat_result) -> SourceEntry:

@@ -1,0 +1,79 @@
+"""Reads single files of a machine in pieces, whatever bytes their names hold."""
+
+from __future__ import annotations
+
+import re
+from base64 import b64decode
+
+from attrs import frozen
+
+from gpurent.remote.shell import iter_marked_lines, probe_command
+
+_MARK = "gpurent-file "
+# A path is given as the argument of ``printf %b``; the x keeps line breaks at its end.
+_PATH = 'f=$(printf %b "$1"; echo x); f=${f%x}'
+_PIECE_SCRIPT = rf"""
+{_PATH}
+[ -f "$f" ] && [ ! -L "$f" ] || {{ echo "@mark@none"; exit 0; }}
+printf '@mark@'
+tail -c "+$2" < "$f" | head -c "$3" | base64 | tr -d '\n'
+echo .
+"""
+_DIGEST_SCRIPT = rf"""
+{_PATH}
+[ -f "$f" ] && [ ! -L "$f" ] || {{ echo "@mark@none"; exit 0; }}
+size=$(wc -c < "$f")
+if has sha256sum; then sum=$(sha256sum < "$f"); elif has shasum; then sum=$(shasum -a 256 < "$f"); else sum=; fi
+echo "@mark@$((size)) ${{sum%% *}}"
+"""
+
+
+@frozen(kw_only=True)
+class RemoteDigest:
+    """``size`` in bytes; ``sha256`` in hex, empty if the machine has no tool for it."""
+
+    size: int
+    sha256: str
+
+
+def read_piece_command(path: bytes, offset: int, size: int) -> str:
+    """Return the command that prints up to ``size`` bytes from byte ``offset``; see `parse_piece`."""
+    return probe_command(
+        _PIECE_SCRIPT, _encode_path(path), str(offset + 1), str(size), name="file", mark=_MARK
+    )
+
+
+def parse_piece(output: str, size: int) -> bytes | None:
+    """Return the piece; None if the file is gone, or if the output is not a piece of at most ``size`` bytes."""
+    found = list(iter_marked_lines(output, _MARK))
+    if len(found) != 1 or not found[0].endswith("."):
+        return None
+    try:
+        data = b64decode(found[0].removesuffix("."), validate=True)
+    except ValueError:
+        return None
+    return data if len(data) <= size else None
+
+
+def read_digest_command(path: bytes) -> str:
+    """Return the command that prints the size and the SHA-256 of a file; see `parse_digest`."""
+    return probe_command(_DIGEST_SCRIPT, _encode_path(path), name="file", mark=_MARK)
+
+
+def parse_digest(output: str) -> RemoteDigest | None:
+    """Return the digest; None if the file is gone, or if the output is not recognized."""
+    for line in iter_marked_lines(output, _MARK):
+        if found := re.fullmatch(r"(\d{1,18}) ([0-9a-f]{64})?", line, re.ASCII):
+            return RemoteDigest(size=int(found[1]), sha256=found[2] or "")
+    return None
+
+
+def _encode_path(path: bytes) -> str:
+    """Return ``path`` as the argument of ``printf %b``, never taken for an option; odd bytes are in octal."""
+    encoded = "".join(
+        chr(byte)
+        if chr(byte).isascii() and (chr(byte).isalnum() or chr(byte) in "/._-")
+        else f"\\0{byte:03o}"
+        for byte in path
+    )
+    return encoded if encoded.startswith("/") else f"./{encoded}"

@@ -1,0 +1,163 @@
+"""Files whose names may not be used on this computer: downloaded into one archive beside the others."""
+
+from __future__ import annotations
+
+import os
+import stat
+import tarfile
+import time
+from collections.abc import Sequence
+from hashlib import sha256
+from itertools import count
+from pathlib import Path
+from tempfile import TemporaryFile
+from typing import IO
+from urllib.parse import unquote_to_bytes
+
+from attrs import evolve, frozen
+
+from gpurent.domain.transfer import PullRequest, SkipKind, SkippedFile, TransferReport
+from gpurent.errors import TransferError
+from gpurent.locale import _
+from gpurent.locale.foreign_text import describe_error
+from gpurent.ports.connection import SshConnection
+from gpurent.ports.terminal import Progress
+from gpurent.remote.file_reader import parse_digest, parse_piece, read_digest_command, read_piece_command
+
+ARCHIVE_NAME = "left-out"
+PIECE_BYTES = 3 << 20
+# Seconds for a piece on a slow connection, and for the digest of a large file.
+PIECE_TIMEOUT, DIGEST_TIMEOUT = 300.0, 600.0
+_NO_FOLLOW = os.O_NOFOLLOW | os.O_CLOEXEC
+
+
+async def archive_refused_files(
+    ssh: SshConnection, pull: PullRequest, report: TransferReport, origin: str, progress: Progress
+) -> TransferReport:
+    """Download the files that ``report`` skipped for their names, verified, into ``left-out.tar`` in the target folder.
+
+    ``origin`` tells whose archive it is: one of the same origin is replaced, any other file is kept and the archive
+    gets a number. Files that changed or vanished stay skipped. Raises `TransferError` if the archive cannot be written,
+    or if the files together exceed the limits of ``pull``.
+    """
+    refused = [item for item in report.skipped if item.kind is SkipKind.NAME and item.remote_path]
+    if not refused:
+        return report
+    limits = pull.limits
+    if report.total + sum(item.size for item in refused) > limits.max_total_bytes:
+        raise TransferError(_("the files whose names cannot be used here are larger than the limit"))
+    progress.set_total(report.files + len(refused), report.total + sum(item.size for item in refused))
+    try:
+        path = _find_archive_path(pull.target, origin)
+        archive = LeftOutArchive(pull.target, path, origin)
+        archived = await archive.write(ssh, refused, progress)
+    except OSError as error:
+        raise TransferError(
+            _("{name} cannot be written here: {why}").format(name=ARCHIVE_NAME, why=describe_error(error))
+        ) from None
+    skipped = tuple(
+        evolve(item, kind=SkipKind.ARCHIVED) if item.remote_path in archived else item
+        for item in report.skipped
+    )
+    size = sum(item.size for item in skipped if item.kind is SkipKind.ARCHIVED)
+    return evolve(
+        report,
+        files=report.files + len(archived),
+        total=report.total + size,
+        sent=report.sent + size,
+        skipped=skipped,
+        archive=str(path) if archived else "",
+    )
+
+
+@frozen
+class LeftOutArchive:
+    """The archive at ``path``, written beside it and then renamed; readable by the user alone."""
+
+    folder: Path
+    path: Path
+    origin: str
+
+    async def write(
+        self, ssh: SshConnection, files: Sequence[SkippedFile], progress: Progress
+    ) -> frozenset[str]:
+        """Return the remote paths of the files that are in the archive; without any, none is written."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        temporary = self.path.with_name(f".{self.path.name}.{os.getpid()}")
+        archived = set()
+        try:
+            handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | _NO_FOLLOW, 0o600)
+            with (
+                os.fdopen(handle, "wb") as raw,
+                tarfile.open(
+                    fileobj=raw,
+                    mode="w",
+                    format=tarfile.PAX_FORMAT,
+                    pax_headers={"comment": self.origin},
+                    errors="surrogateescape",
+                ) as archive,
+            ):
+                for item in files:
+                    if await _add_file(archive, ssh, item, self.folder, progress):
+                        archived.add(item.remote_path)
+            if archived:
+                temporary.replace(self.path)
+        finally:
+            temporary.unlink(missing_ok=True)
+        return frozenset(archived)
+
+
+async def _add_file(
+    archive: tarfile.TarFile, ssh: SshConnection, item: SkippedFile, folder: Path, progress: Progress
+) -> bool:
+    """Add one file; return whether it arrived as it is on the machine. No more than its listed size is read."""
+    path = unquote_to_bytes(item.remote_path)
+    with TemporaryFile(dir=folder) as content:
+        digest = await _read_file(ssh, path, item.size, content)
+        there = parse_digest((await ssh.run(read_digest_command(path), timeout=DIGEST_TIMEOUT)).stdout)
+        if digest is None or there is None or there.size != item.size or there.sha256 not in ("", digest):
+            return False
+        member = tarfile.TarInfo(os.fsdecode(path.lstrip(b"/")))
+        member.size, member.mode, member.mtime = item.size, 0o600, int(time.time())
+        content.seek(0)
+        archive.addfile(member, content)
+    progress.advance(item.size, item.name)
+    progress.finish_file(item.name)
+    return True
+
+
+async def _read_file(ssh: SshConnection, path: bytes, size: int, content: IO[bytes]) -> str | None:
+    """Write the file's first ``size`` bytes to ``content``; return their SHA-256, None if there are not as many."""
+    digest, at = sha256(), 0
+    while at < size:
+        wanted = min(PIECE_BYTES, size - at)
+        ran = await ssh.run(read_piece_command(path, at, wanted), timeout=PIECE_TIMEOUT)
+        data = parse_piece(ran.stdout, wanted)
+        if not data:
+            return None
+        content.write(data)
+        digest.update(data)
+        at += len(data)
+    return digest.hexdigest()
+
+
+def _find_archive_path(folder: Path, origin: str) -> Path:
+    """Return the first of ``left-out.tar``, ``left-out-2.tar`` … that does not exist or is of the same origin."""
+    for number in count(1):
+        path = folder / (f"{ARCHIVE_NAME}.tar" if number == 1 else f"{ARCHIVE_NAME}-{number}.tar")
+        if not os.path.lexists(path) or _read_origin(path) == origin:
+            return path
+    raise AssertionError("count does not end")
+
+
+def _read_origin(path: Path) -> str | None:
+    """Return the origin of an archive of ours; None for any other file."""
+    try:
+        handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | _NO_FOLLOW)
+        with os.fdopen(handle, "rb") as raw:
+            if not stat.S_ISREG(os.fstat(raw.fileno()).st_mode):
+                return None
+            with tarfile.open(fileobj=raw, mode="r:") as archive:
+                return archive.pax_headers.get("comment")
+    except (OSError, tarfile.TarError):
+        return None
