@@ -10,7 +10,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from gpurent.domain.trip_fields import PROJECT_FILE, TRIP_FIELDS, FieldGroup, FieldKind, TripField
+from gpurent.domain.field_kinds import FieldGroup, FieldKind, TripField
+from gpurent.domain.trip_fields import PROJECT_FILE, TRIP_FIELDS
 from gpurent.locale.durations import UNIT_SECONDS
 
 ROOT = Path(__file__).parents[1]
@@ -45,6 +46,7 @@ def _kind_schema(field: TripField) -> dict[str, Any]:
         FieldKind.TEXT_LIST: _array_schema(filled),
         FieldKind.PATH: dict(RELATIVE_PATH_SCHEMA),
         FieldKind.PATH_LIST: _array_schema(RELATIVE_PATH_SCHEMA),
+        FieldKind.PATTERN_LIST: _array_schema(RELATIVE_PATH_SCHEMA),
         FieldKind.PACKAGES: {
             "anyOf": [
                 dict(RELATIVE_PATH_SCHEMA),
@@ -62,6 +64,7 @@ def _kind_schema(field: TripField) -> dict[str, Any]:
         },
         FieldKind.NUMBER: {"type": "integer", "minimum": field.minimum, "maximum": MAX_NUMBER},
         FieldKind.PERCENT: {"type": "integer", "minimum": 0, "maximum": 100},
+        FieldKind.SIZE: {"type": "string", "pattern": r"^\s*\d{1,9}\s*([kKmMgGtT][iI]?)?[bB]?\s*$"},
         FieldKind.FLAG: {"type": "boolean"},
     }
     return shapes[field.kind]
@@ -87,11 +90,8 @@ def format_option(field: TripField) -> str:
     """Return the field as an option of the command line."""
     if field.name == "command":
         return "-- COMMAND"
-    return (
-        f"{field.option_name}, --no-{field.option_name[2:]}"
-        if field.kind is FieldKind.FLAG
-        else field.option_name
-    )
+    has_negation = field.kind is FieldKind.FLAG and not field.name.startswith("no_")
+    return f"{field.option_name}, --no-{field.option_name[2:]}" if has_negation else field.option_name
 
 
 def format_field_table(group: FieldGroup) -> str:

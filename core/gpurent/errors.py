@@ -133,6 +133,10 @@ class TransferUnsupported(TransferError, code="transfer-unsupported"):
     """The transfer backend cannot do this, or not with this machine. Nothing was transferred; another may work."""
 
 
+class ResultsMissing(TransferError, code="results-missing"):
+    """Results are not complete on this computer; the machine's files are kept and the trip can be resumed."""
+
+
 class JobError(RemoteError, code="job"):
     """The job could not be started, or ended at once."""
 

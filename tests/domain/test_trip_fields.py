@@ -17,9 +17,10 @@ import pytest
 
 from gpurent.cli.commands.init import init_command
 from gpurent.cli.commands.trips import plan_command, run_command
+from gpurent.domain.field_kinds import FieldGroup, FieldKind
 from gpurent.domain.field_values import EXPECTED_MESSAGES, parse_toml_value, parse_typed_value
 from gpurent.domain.trip import TripSpec
-from gpurent.domain.trip_fields import FIELDS_BY_NAME, TRIP_FIELDS, FieldGroup, FieldKind
+from gpurent.domain.trip_fields import FIELDS_BY_NAME, TRIP_FIELDS
 from gpurent.domain.trip_values import make_trip_spec
 from gpurent.infra.config.project_file import parse_project_values
 from gpurent.infra.config.toml_file import TomlFile
@@ -142,7 +143,7 @@ def test_what_is_typed_is_read_as_in_the_file(name: str) -> None:
         return
     typed = [str(item) for item in example] if isinstance(example, list) else [str(example)]
     found = [parse_typed_value(field, text, NOW) for text in typed]
-    if field.kind in (FieldKind.TEXT_LIST, FieldKind.PATH_LIST):
+    if field.kind in (FieldKind.TEXT_LIST, FieldKind.PATH_LIST, FieldKind.PATTERN_LIST):
         assert tuple(item for part in found for item in part) == parse_toml_value(field, example, NOW)  # type: ignore[attr-defined]
     else:
         assert found == [parse_toml_value(field, example, NOW)]

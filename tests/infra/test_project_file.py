@@ -72,6 +72,9 @@ launcher = "plain"
 results = ["out"]
 results_dir = "results"
 results_every = "10m"
+auto_results = "2 GB"
+no_results = true
+results_grace = "3h"
 notify = ["job-ended"]
 """
 
@@ -119,7 +122,13 @@ def test_every_key_is_read() -> None:
                 needs=("native", "environment.yml"),
             ),
         ),
-        results=ResultsSpec(paths=("out",), dir="/somewhere/results", every=timedelta(minutes=10)),
+        results=ResultsSpec(
+            paths=("out",),
+            dir="/somewhere/results",
+            every=timedelta(minutes=10),
+            auto_limit=2_000_000_000,
+            unwanted=True,
+        ),
         limits=TripLimits(
             term=timedelta(days=1),
             budget=CNY.money("200"),
@@ -131,6 +140,7 @@ def test_every_key_is_read() -> None:
             save_before=timedelta(minutes=20),
             keep=True,
             on_error=OnError.KEEP,
+            results_grace=timedelta(hours=3),
         ),
         providers=("mistgpu", "1024gpu"),
         doctor="require",

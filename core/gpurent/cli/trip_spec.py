@@ -14,10 +14,11 @@ from attrs import evolve
 
 from gpurent.cli.arguments import complete_plugins
 from gpurent.cli.context import CliContext
+from gpurent.domain.field_kinds import FieldKind, TripField
 from gpurent.domain.field_values import EXPECTED_MESSAGES, parse_typed_value
 from gpurent.domain.job import SESSION_NAME_PATTERN
 from gpurent.domain.trip import TripSpec
-from gpurent.domain.trip_fields import FIELDS_BY_NAME, TRIP_FIELDS, FieldKind, TripField
+from gpurent.domain.trip_fields import FIELDS_BY_NAME, TRIP_FIELDS
 from gpurent.domain.trip_values import make_trip_spec
 from gpurent.errors import UsageError
 from gpurent.locale import _, join_list
@@ -30,7 +31,12 @@ _METAVARS = {
     "folder": "FOLDER",
     "results_dir": "FOLDER",
 }
-_SINGULAR_NAMES = {FieldKind.TEXT_LIST: "text", FieldKind.PATH_LIST: "path", FieldKind.PACKAGES: "package"}
+_SINGULAR_NAMES = {
+    FieldKind.TEXT_LIST: "text",
+    FieldKind.PATH_LIST: "path",
+    FieldKind.PATTERN_LIST: "path",
+    FieldKind.PACKAGES: "package",
+}
 
 
 class FieldParamType(click.ParamType[Any]):
@@ -81,6 +87,8 @@ def _make_field_option(
             about=about, examples=join_list(json.loads(field.example))
         )
     about = about if about.endswith("…") else _("{about}.").format(about=about)
+    if field.kind is FieldKind.FLAG and field.name.startswith("no_"):
+        return click.option(field.option_name, field.name, is_flag=True, default=None, help=about)
     if field.kind is FieldKind.FLAG:
         return click.option(
             f"{field.option_name}/--no-{field.option_name.removeprefix('--')}",
@@ -145,6 +153,10 @@ def build_trip_spec(
     option_values = collect_field_values(options)
     if "folder" in option_values:
         values.pop("include", None)
+    if "no_results" in option_values:
+        values.pop("results", None)
+    if "results" in option_values:
+        values.pop("no_results", None)
     values = {"folder": str(Path.cwd()), **values, **option_values}
     if lease:
         values = {"on_error": "keep", **values, "provider": ()}
@@ -214,6 +226,7 @@ def check_spec(app: CliContext, spec: TripSpec) -> TripSpec:
         if name:
             app.registry.check_entry(kind, name)
     _check_files(spec)
+    _check_results(spec)
     if spec.limits.deadline_at is not None and spec.limits.deadline_at <= datetime.now(UTC):
         raise UsageError(
             _("the deadline {at} is in the past").format(at=f"{spec.limits.deadline_at:%Y-%m-%d %H:%M} UTC")
@@ -224,6 +237,15 @@ def check_spec(app: CliContext, spec: TripSpec) -> TripSpec:
             hint=_("Begin with a letter or digit; then letters, digits, - and _; at most 41 characters."),
         )
     return spec
+
+
+def _check_results(spec: TripSpec) -> None:
+    from gpurent.workflow.connection.local_folder import check_results_folder
+
+    if spec.results.paths and spec.results.unwanted:
+        raise UsageError(_("--results and --no-results cannot be used together"))
+    if spec.job.command:
+        check_results_folder(spec)
 
 
 def _check_files(spec: TripSpec) -> None:

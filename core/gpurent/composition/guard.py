@@ -36,11 +36,11 @@ def make_guard(
     at_provider = observe_provider.ProviderObserver(plugins, leases, base.time_left, topups, month, missing)
 
     renewals = purchases.LeaseRenewals(log, plugins, leases, trips.lease_orders, machines.timer_commands)
-    saver = lease_endings.ResultSaver(
-        machines.connections, machines.job_runners, machines.transfers, memories
-    )
+    saver = lease_endings.ResultSaver(machines.connections, machines.job_runners, machines.results, memories)
     saves = lease_endings.SaveActions(log, in_store, saver)
-    lease_ends = lease_endings.LeaseEndings(log, in_store, saves, trips.release_step, money.receipts)
+    lease_ends = lease_endings.LeaseEndings(
+        log, in_store, saves, trips.keep_results, trips.release_step, money.receipts
+    )
     recorded = controller.RecordedActions(log, renewals, saves, lease_ends)
     timers = controller.GuardTimers(machines.connections, machines.trip_timers, in_store, clock)
     lease_warnings = warnings.GuardWarnings(base.time_warnings, memories, base.events)

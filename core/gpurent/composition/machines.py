@@ -14,6 +14,7 @@ from gpurent.workflow.connection import (
     port_forwarding,
     probes,
     reconnecting,
+    results_download,
     transfers,
     upload_guard,
     upload_previews,
@@ -30,6 +31,7 @@ class MachineParts:
         self.ownership = ownership.OwnershipProof(leases, connector, base.secrets)
         self.connections = reconnecting.Connections(leases, base.poller, base.events, self.ownership)
         self.transfers = transfers.FileTransfers(plugins, base.events, base.terminal)
+        self.results = results_download.ResultsDownloader(self.transfers)
         self.predialler = transfers.Predialler(connector, self.transfers)
         self.upload_guard = upload_guard.UploadGuard(
             base.settings.user_home, (base.home, system.default_data_folder())

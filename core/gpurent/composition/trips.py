@@ -5,6 +5,7 @@ from __future__ import annotations
 from gpurent.composition.machines import MachineParts
 from gpurent.composition.money import MoneyParts
 from gpurent.composition.runtime import RuntimeParts
+from gpurent.workflow.payments import order_pricing
 from gpurent.workflow.reports.offers import Market
 from gpurent.workflow.steps import (
     bind_mail,
@@ -13,6 +14,7 @@ from gpurent.workflow.steps import (
     doctor,
     download,
     job_watch,
+    keep_results,
     launch,
     login,
     make_plan,
@@ -26,12 +28,14 @@ from gpurent.workflow.steps import (
 )
 from gpurent.workflow.trips import (
     execute,
+    finish,
     machine_work,
     operations,
     plan_legs,
     previews,
     release_review,
     repeated_runs,
+    restart_kept,
 )
 
 
@@ -64,7 +68,7 @@ class TripParts:
         monitor_step = monitor.MonitorStep(
             job_watcher, money.budgets, base.time_left, base.time_warnings, clock
         )
-        download_step = download.DownloadStep(machines.transfers, connections, poller)
+        download_step = download.DownloadStep(machines.results, connections, poller)
         self.release_step = release.ReleaseStep(
             leases, machines.ownership, base.locks, poller, base.bookkeeping
         )
@@ -80,13 +84,14 @@ class TripParts:
             plugins, money.offer_listing, money.quotes, money.rates, make_plan_step.make_plan
         )
 
+        pricer = order_pricing.OrderPricer(money.quotes, money.budgets)
         self.releases = operations.Releases(base.trip_tracker, leases, self.release_step, money.receipts)
         self.release_review = release_review.ReleaseReview(
             store, base.locks, connections, runners, machines.file_commands, base.questions
         )
         self.repeated_runs = repeated_runs.RepeatedRuns(store, base.locks, base.questions)
         self.lease_orders = operations.LeaseOrders(
-            base.trip_tracker, money.quotes, money.budgets, money.spending, provision_step, self.releases
+            base.trip_tracker, pricer, money.spending, provision_step, self.releases
         )
         self.lease_changes = operations.LeaseChanges(
             leases, plugins, money.offer_listing, self.lease_orders, machines.timer_commands
@@ -104,9 +109,21 @@ class TripParts:
         preparation = machine_work.MachinePreparation(connections, upload_step, setup_step, timers)
         job = machine_work.TripJob(runners, timers, launch_step, monitor_step, download_step)
         work = machine_work.LegRunner(connect_step, doctor_step, preparation, job, timers)
-        rescue = execute.FinalDownload(connections, runners, download_step)
-        settlement = execute.TripFinalizer(store, rescue, self.release_step, money.receipts)
-        executor = execute.TripExecutor(planner, provision_step, machines.manual_rental, work, settlement)
+        self.keep_results = keep_results.KeepResultsStep(
+            leases, plugins, base.locks, poller, connections, base.machine_timers
+        )
+        kept_restart = restart_kept.KeptRestart(leases, plugins, pricer, provision_step)
+        finalizer = finish.TripFinalizer(
+            store,
+            finish.FinalDownload(connections, runners, download_step),
+            self.keep_results,
+            kept_restart,
+            self.release_step,
+            money.receipts,
+        )
+        executor = execute.TripExecutor(
+            planner, provision_step, machines.manual_rental, work, finalizer, kept_restart
+        )
         self.trips = operations.Trips(
             base.trip_tracker, leases, self.provider_selector, executor, self.lease_orders
         )

@@ -9,9 +9,10 @@ from datetime import UTC, datetime, timedelta
 from pathlib import PurePosixPath
 from typing import TypeVar
 
+from gpurent.domain.field_kinds import FieldKind, TripField
 from gpurent.domain.money import Money
 from gpurent.domain.money_text import make_money, parse_amount
-from gpurent.domain.trip_fields import FieldKind, TripField
+from gpurent.domain.result_paths import check_pattern
 from gpurent.locale import N_, _, join_list
 from gpurent.locale.durations import parse_duration
 
@@ -25,12 +26,14 @@ EXPECTED_MESSAGES: Mapping[FieldKind, str] = {
     FieldKind.TEXT_LIST: N_("expected a list of texts"),
     FieldKind.PATH: N_("expected a relative path inside the folder"),
     FieldKind.PATH_LIST: N_("expected a list of relative paths inside the folder"),
+    FieldKind.PATTERN_LIST: N_("expected a list of relative paths or patterns inside the folder"),
     FieldKind.PACKAGES: N_("expected a requirements file or a list of packages"),
     FieldKind.DURATION: N_("expected a duration such as 2h30m"),
     FieldKind.TIME: N_("expected a time or a duration, such as 18:30 or 20h"),
     FieldKind.MONEY: N_("expected an amount of money with its currency, such as 20CNY"),
     FieldKind.NUMBER: N_("expected a whole number"),
     FieldKind.PERCENT: N_("expected a whole number from 0 to 100"),
+    FieldKind.SIZE: N_("expected a size such as 1GiB or 500MB"),
     FieldKind.FLAG: N_("expected true or false"),
 }
 
@@ -56,7 +59,7 @@ def _to_toml_value(field: TripField, text: str) -> object:
         case FieldKind.NUMBER | FieldKind.PERCENT:
             number = text.strip().removesuffix("%") if field.kind is FieldKind.PERCENT else text.strip()
             return int(number) if re.fullmatch("[0-9]{1,9}", number) else text
-        case FieldKind.TEXT_LIST | FieldKind.PATH_LIST:
+        case FieldKind.TEXT_LIST | FieldKind.PATH_LIST | FieldKind.PATTERN_LIST:
             return [text]
         case _:
             return text
@@ -114,6 +117,26 @@ def _parse_path(field: TripField, value: object) -> str:
 
 def _parse_paths(field: TripField, value: object) -> tuple[str, ...]:
     return tuple(parse_relative_path(item) for item in _parse_texts(field, value))
+
+
+def _parse_patterns(field: TripField, value: object) -> tuple[str, ...]:
+    paths = _parse_paths(field, value)
+    for path in paths:
+        check_pattern(path)
+    return paths
+
+
+_SIZE_FACTORS = {"": 1, "k": 1000, "m": 1000**2, "g": 1000**3, "t": 1000**4}
+_BINARY_SIZE_FACTORS = {"k": 1 << 10, "m": 1 << 20, "g": 1 << 30, "t": 1 << 40}
+
+
+def _parse_size(field: TripField, value: object) -> int:
+    """Parse ``1GiB``, ``500MB``, ``0`` into bytes."""
+    match = re.fullmatch(r"(\d{1,9})\s*(?:([kmgt])(i?))?b?", _parse_text(field, value).strip().lower())
+    if match is None:
+        raise ValueError
+    factors = _BINARY_SIZE_FACTORS if match[3] else _SIZE_FACTORS
+    return int(match[1]) * factors[match[2] or ""]
 
 
 def _parse_packages(field: TripField, value: object) -> str | tuple[str, ...]:
@@ -205,10 +228,12 @@ _PARSERS: Mapping[FieldKind, Callable[[TripField, object], object]] = {
     FieldKind.TEXT_LIST: _parse_texts,
     FieldKind.PATH: _parse_path,
     FieldKind.PATH_LIST: _parse_paths,
+    FieldKind.PATTERN_LIST: _parse_patterns,
     FieldKind.PACKAGES: _parse_packages,
     FieldKind.DURATION: _parse_duration,
     FieldKind.MONEY: _parse_money,
     FieldKind.NUMBER: _parse_number,
     FieldKind.PERCENT: _parse_percent,
+    FieldKind.SIZE: _parse_size,
     FieldKind.FLAG: _parse_flag,
 }

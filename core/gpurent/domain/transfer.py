@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from enum import Enum
 from pathlib import Path
 
@@ -136,3 +137,18 @@ class TransferReport:
     skipped: tuple[SkippedFile, ...] = ()
     deleted: tuple[str, ...] = ()
     archive: str = ""
+
+
+def sum_reports(reports: Iterable[TransferReport]) -> TransferReport:
+    """Add up the reports of several transfers; ``archive`` is the last one's that has any."""
+    items = tuple(reports)
+    return TransferReport(
+        files=sum(item.files for item in items),
+        total=sum(item.total for item in items),
+        sent=sum(item.sent for item in items),
+        resumed=sum(item.resumed for item in items),
+        seconds=sum(item.seconds for item in items),
+        skipped=tuple(skipped for item in items for skipped in item.skipped),
+        deleted=tuple(name for item in items for name in item.deleted),
+        archive=next((item.archive for item in reversed(items) if item.archive), ""),
+    )

@@ -70,6 +70,9 @@ class JobSpec:
 class ResultsSpec:
     """``paths`` in the job's folder are downloaded into ``dir`` (empty: the uploaded folder).
 
+    A path may be a pattern (`gpurent.domain.result_paths`). Without paths, the files that the job made are downloaded,
+    up to ``auto_limit`` bytes in all. ``unwanted``: nothing is downloaded.
+
     ``every``: also download at this interval while the job runs, so that at most that much is lost if the money runs
     out.
     """
@@ -77,6 +80,12 @@ class ResultsSpec:
     paths: tuple[str, ...] = ()
     dir: str = ""
     every: timedelta | None = None
+    auto_limit: int = 1 << 30
+    unwanted: bool = False
+
+    @property
+    def are_wanted(self) -> bool:
+        return not self.unwanted
 
 
 @frozen(kw_only=True)
@@ -86,7 +95,8 @@ class TripLimits:
     ``term``: for how long to rent. ``budget``: the most that the trip may cost. ``budget_authorizes``: it was given on
     the command line, so that it is also a permission to spend where nobody can be asked. At most one of
     ``deadline_at`` and ``deadline_in`` (counted from the lease's start) is set. ``idle_load`` is in percent. ``keep``:
-    the machine is not released when the job has ended.
+    the machine is not released when the job has ended. ``results_grace``: how long a machine that has ended its job is
+    kept at most for results that could not be downloaded.
     """
 
     term: timedelta | None = None
@@ -101,6 +111,7 @@ class TripLimits:
     keep: bool = False
     on_error: OnError = OnError.RELEASE
     budget_authorizes: bool = False
+    results_grace: timedelta = timedelta(hours=2)
 
     def deadline_for(self, started_at: datetime) -> datetime | None:
         if self.deadline_in is not None:

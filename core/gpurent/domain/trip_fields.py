@@ -5,74 +5,12 @@ A field has one ``name`` everywhere: the key ``results_dir`` of the file is the 
 
 from __future__ import annotations
 
-from enum import Enum
-
-from attrs import frozen
-
 from gpurent.domain.events import EventKind
+from gpurent.domain.field_kinds import FieldGroup, FieldKind, TripField
 from gpurent.domain.trip import OnError
 from gpurent.locale import N_
 
 PROJECT_FILE = "gpurent.toml"
-
-
-class FieldKind(Enum):
-    TEXT = "text"
-    COMMAND = "words"
-    TEXT_LIST = "texts"
-    PATH = "path"
-    PATH_LIST = "paths"
-    PACKAGES = "packages"
-    DURATION = "duration"
-    TIME = "time"
-    MONEY = "money"
-    NUMBER = "number"
-    PERCENT = "percent"
-    FLAG = "flag"
-
-    @property
-    def is_list(self) -> bool:
-        """Whether the field holds several values: a repeatable option, a list in the file."""
-        return self in (FieldKind.TEXT_LIST, FieldKind.PATH_LIST, FieldKind.PACKAGES)
-
-
-class FieldGroup(Enum):
-    """The headings of help and docs, in their order."""
-
-    MACHINE = N_("The machine")
-    LIMITS = N_("Time and money")
-    UPLOAD = N_("Upload")
-    SETUP = N_("Setup")
-    JOB = N_("The job")
-    RESULTS = N_("Results")
-    NOTIFICATIONS = N_("Notifications")
-
-
-@frozen
-class TripField:
-    """A field of a trip. ``help_text`` is one line for people.
-
-    ``example`` is the value as TOML; ``attribute_path`` is the attribute of `TripSpec`.
-
-    ``choices``: the only values allowed. ``plugin_kind``: the kind of plugin that the value names, as in its hook
-    ("lease" for a provider), for completion and checks. ``relative_to_upload``: paths are relative to the uploaded
-    folder and stay inside it; otherwise they are relative to the file or folder in which they are given.
-    """
-
-    name: str
-    kind: FieldKind
-    group: FieldGroup
-    attribute_path: str
-    example: str
-    help_text: str
-    choices: tuple[str, ...] = ()
-    minimum: int = 0
-    plugin_kind: str = ""
-    relative_to_upload: bool = True
-
-    @property
-    def option_name(self) -> str:
-        return f"--{self.name.replace('_', '-')}"
 
 
 # All events except those that are too frequent for a notification, or only meant for the terminal.
@@ -224,6 +162,14 @@ TRIP_FIELDS: tuple[TripField, ...] = (
         choices=tuple(item.value for item in OnError),
     ),
     TripField(
+        "results_grace",
+        _K.DURATION,
+        _G.LIMITS,
+        "limits.results_grace",
+        '"6h"',
+        N_("How long to keep the machine at most if results could not be downloaded (default: 2h)"),
+    ),
+    TripField(
         "folder",
         _K.PATH,
         _G.UPLOAD,
@@ -318,12 +264,21 @@ TRIP_FIELDS: tuple[TripField, ...] = (
     ),
     TripField(
         "results",
-        _K.PATH_LIST,
+        _K.PATTERN_LIST,
         _G.RESULTS,
         "results.paths",
-        '["out"]',
-        N_("Result file or folder to download"),
+        '["out", "logs/*.txt"]',
+        N_("Result file, folder or pattern to download"),
     ),
+    TripField(
+        "auto_results",
+        _K.SIZE,
+        _G.RESULTS,
+        "results.auto_limit",
+        '"5GiB"',
+        N_("Without results: download what the job made, up to this size in all (default: 1GiB)"),
+    ),
+    TripField("no_results", _K.FLAG, _G.RESULTS, "results.unwanted", "true", N_("Download no results")),
     TripField(
         "results_dir",
         _K.PATH,

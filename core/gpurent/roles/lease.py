@@ -86,6 +86,14 @@ class SupportsRenewal(ABC):
         """Return the RENEW order that adds ``term``; pure."""
 
 
+class SupportsStop(ABC):
+    """Capability: shut a machine down so that its files are kept and it costs nothing until `SupportsRestart`."""
+
+    @abstractmethod
+    async def stop_lease(self, lease: Lease) -> Lease:
+        """Shut the machine down; idempotent, as `LeaseProvider.release_lease`. The lease is KEPT once that is done."""
+
+
 class SupportsRestart(ABC):
     """Capability: restart a stopped machine with its kept files."""
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,13 +15,22 @@ from gpurent.cli.commands.listing import fetch_times
 from gpurent.cli.context import CliContext, json_option
 from gpurent.cli.job_command import JobCommand
 from gpurent.cli.params import PRICE, TimeOrDuration, declared_terms_options, make_terms, no_browser_option
-from gpurent.cli.trip_spec import build_trip_spec, no_project_option, project_option, trip_options
+from gpurent.cli.trip_spec import (
+    add_field_options,
+    build_trip_spec,
+    collect_field_values,
+    no_project_option,
+    project_option,
+    trip_options,
+)
 from gpurent.cli.views.plan import format_preview, preview_json
 from gpurent.cli.views.render import LeaseTimeTable, format_moment, format_receipt
 from gpurent.cli.views.table import format_table
 from gpurent.domain.money import UnitPrice
 from gpurent.domain.outcomes import format_outcome
-from gpurent.domain.trip import TripRecord, TripSpec
+from gpurent.domain.trip import ResultsSpec, TripRecord, TripSpec
+from gpurent.domain.trip_values import make_trip_spec
+from gpurent.errors import UsageError
 from gpurent.locale import N_, _
 
 if TYPE_CHECKING:
@@ -214,9 +223,35 @@ def trips_command(app: CliContext) -> None:
 @click.command("resume")
 @click.argument("trip", required=False, default="", shell_complete=complete_trips)
 @click.option("--detach", "-d", is_flag=True, help=_("Detach once the job is running."))
+@add_field_options(("results", "results_dir", "no_results"))
 @no_browser_option
 @json_option
 @click.pass_obj
-def resume_command(app: CliContext, trip: str, detach: bool) -> None:
-    """Resume TRIP (default: the only open one); completed steps are not repeated."""
-    _run_trip(app, lambda application: application.trips.resume(trip, detach=detach))
+def resume_command(app: CliContext, /, trip: str, detach: bool, **given: Any) -> None:
+    """Resume TRIP (default: the only open one); completed steps are not repeated.
+
+    The results options replace what the trip was started with.
+    """
+    values = collect_field_values(given)
+    if values.get("results") and values.get("no_results"):
+        raise UsageError(_("--results and --no-results cannot be used together"))
+    _run_trip(
+        app,
+        lambda application: application.trips.resume(
+            trip, detach=detach, change_results=_make_results_change(values)
+        ),
+    )
+
+
+def _make_results_change(values: Mapping[str, Any]) -> Callable[[ResultsSpec], ResultsSpec] | None:
+    """Return the change that the options of `resume` make; None without any."""
+    if not values:
+        return None
+    wanted = make_trip_spec(values).results
+
+    def change(results: ResultsSpec) -> ResultsSpec:
+        if "results" in values or "no_results" in values:
+            results = evolve(results, paths=wanted.paths, unwanted=wanted.unwanted)
+        return evolve(results, dir=wanted.dir) if "results_dir" in values else results
+
+    return change

@@ -8,8 +8,9 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from gpurent.domain.field_kinds import FieldGroup, FieldKind
 from gpurent.domain.field_values import EXPECTED_MESSAGES, parse_toml_value
-from gpurent.domain.trip_fields import FIELDS_BY_NAME, PROJECT_FILE, TRIP_FIELDS, FieldGroup, FieldKind
+from gpurent.domain.trip_fields import FIELDS_BY_NAME, PROJECT_FILE, TRIP_FIELDS
 from gpurent.errors import UsageError
 from gpurent.infra.config.toml_file import TomlFile
 from gpurent.locale import _, join_list

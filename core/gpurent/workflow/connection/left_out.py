@@ -23,12 +23,29 @@ from gpurent.locale.foreign_text import describe_error
 from gpurent.ports.connection import SshConnection
 from gpurent.ports.terminal import Progress
 from gpurent.remote.file_reader import parse_digest, parse_piece, read_digest_command, read_piece_command
+from gpurent.roles.transfer_errors import summarize_texts
 
 ARCHIVE_NAME = "left-out"
 PIECE_BYTES = 3 << 20
 # Seconds for a piece on a slow connection, and for the digest of a large file.
 PIECE_TIMEOUT, DIGEST_TIMEOUT = 300.0, 600.0
 _NO_FOLLOW = os.O_NOFOLLOW | os.O_CLOEXEC
+
+
+def describe_left_out(report: TransferReport, text: str) -> tuple[str, ...]:
+    """Return what a transfer left out, for the user; ``text`` introduces what was not transferred: ``{what}``."""
+    archived = [item.name for item in report.skipped if item.kind is SkipKind.ARCHIVED]
+    rest = [f"{item.name}: {item.reason}" for item in report.skipped if item.kind is not SkipKind.ARCHIVED]
+    lines = []
+    if archived:
+        lines.append(
+            _("in {archive}, because their names cannot be used here: {what}").format(
+                archive=report.archive, what=summarize_texts(archived)
+            )
+        )
+    if rest:
+        lines.append(text.format(what=summarize_texts(rest)))
+    return tuple(lines)
 
 
 async def archive_refused_files(

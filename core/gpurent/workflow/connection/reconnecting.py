@@ -24,6 +24,7 @@ from gpurent.errors import (
 )
 from gpurent.locale import _
 from gpurent.ports.connection import OpenConnection, SshConnection
+from gpurent.roles.lease import SupportsRestart
 from gpurent.workflow.connection.ownership import OwnershipProof
 from gpurent.workflow.runtime.events import EventEmitter
 from gpurent.workflow.runtime.lease_observer import LeaseObserver
@@ -158,14 +159,15 @@ class ReconnectingConnection:
 
     async def _connect_once(self) -> OpenConnection:
         lease = self.lease
-        endpoint = require_endpoint(lease)
+        provider = self._connections.leases.plugins.provider_of(lease)
+        endpoint = require_endpoint(lease, can_restart=isinstance(provider, SupportsRestart))
         try:
             return await self._connections.ownership.open_connection(lease, endpoint)
         except (AuthError, RemoteError) as error:
             raise add_burning_lease(error, self.lease_id) from None
 
 
-def require_endpoint(lease: Lease) -> Endpoint:
+def require_endpoint(lease: Lease, *, can_restart: bool) -> Endpoint:
     """Return the endpoint of a running machine, or of one that was last seen running.
 
     Raises `UnavailableError` if it is only starting, `LeaseGone` for any other.
@@ -182,6 +184,9 @@ def require_endpoint(lease: Lease) -> Endpoint:
     hint = _("Sessions end when the machine shuts down and cannot be restored.")
     if lease.state is LeaseState.KEPT and lease.kept_until is not None:
         hint = _("Its files are kept until {until:%Y-%m-%d %H:%M} UTC.").format(until=lease.kept_until)
+        if can_restart:
+            again = _("Start it again, which costs money: gpurent restart {lease}").format(lease=lease.id)
+            hint = f"{hint}\n{again}"
     raise LeaseGone(
         _("{lease} is not running ({state}): {note}").format(
             lease=lease.id, state=lease.state.title, note=lease.note or "-"

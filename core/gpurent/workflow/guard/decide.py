@@ -22,11 +22,12 @@ ATTENDED_GRACE = timedelta(minutes=3)
 
 
 class EndReason(Enum):
-    """Why a lease is ended: a limit was reached, or it is idle."""
+    """Why a lease is ended: a limit was reached, or it is idle. GRACE: it was kept long enough for results."""
 
     BUDGET = "budget"
     DEADLINE = "deadline"
     IDLE = "idle"
+    GRACE = "grace"
 
 
 @frozen(kw_only=True)
@@ -112,7 +113,8 @@ def decide_actions(facts: LeaseFacts, policy: GuardPolicy) -> tuple[Action, ...]
     """Return the actions that are due now, in the order in which to perform them."""
     if facts.lease.state is not LeaseState.READY:
         return ()
-    if facts.trip_id and facts.launched and facts.is_job_over and not facts.is_attended:
+    is_job_done = facts.launched and facts.is_job_over and facts.results_kept_until is None
+    if facts.trip_id and is_job_done and not facts.is_attended:
         return (FinishTrip(trip_id=facts.trip_id),)
     found: list[Action] = []
     for limit in iter_limits(facts, policy):
@@ -132,6 +134,8 @@ def decide_actions(facts: LeaseFacts, policy: GuardPolicy) -> tuple[Action, ...]
 def is_timer_near(facts: LeaseFacts, policy: GuardPolicy) -> bool:
     """Return whether the dead man's switch would soon fire although the job still runs."""
     if policy.timer is None or facts.timer_until is None or facts.is_attended or not facts.launched:
+        return False
+    if facts.results_kept_until is not None:
         return False
     return facts.timer_until - facts.now < policy.timer * 3 / 4
 
@@ -154,7 +158,12 @@ def iter_limits(facts: LeaseFacts, policy: GuardPolicy) -> Iterator[LeaseLimit]:
     used_up = find_budget_end(facts)
     if used_up is not None:
         yield _hard_limit(facts, policy, EndReason.BUDGET, used_up)
-    if policy.idle is not None and facts.idle_since is not None and not facts.is_attended:
+    if facts.is_attended:
+        return
+    if facts.results_kept_until is not None:
+        # A machine that is kept for its results is idle by nature.
+        yield _hard_limit(facts, policy, EndReason.GRACE, facts.results_kept_until)
+    elif policy.idle is not None and facts.idle_since is not None:
         at = facts.idle_since + policy.idle
         yield LeaseLimit(reason=EndReason.IDLE, warn_at=at, end_at=at + policy.warn_before, by=None)
 

@@ -59,7 +59,8 @@ class LeaseFacts:
     active warnings, and since when. ``renewal_count``: how often the guard has renewed. ``top_up_requested``: the user
     has been asked to top up. ``timer_until``: when the timer inside the machine fires, ``timer_by_policy`` whether only
     a policy armed it. ``upload_rate``: bytes per second as measured on this machine. ``warning_thresholds``: how long
-    before the end the user is warned.
+    before the end the user is warned. ``results_kept_until``: until when the machine of a job that is over is kept for
+    its results; None if it is not.
     """
 
     lease: Lease
@@ -86,6 +87,7 @@ class LeaseFacts:
     warning_thresholds: tuple[timedelta, ...] = ()
     warned_at: Mapping[str, datetime] = field(factory=dict)
     saved_at: datetime | None = None
+    results_kept_until: datetime | None = None
 
     @property
     def is_job_over(self) -> bool:

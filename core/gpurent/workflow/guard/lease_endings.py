@@ -5,28 +5,28 @@ from __future__ import annotations
 from collections.abc import Coroutine
 from contextlib import ExitStack, suppress
 from datetime import datetime, timedelta
-from pathlib import Path
 from typing import Any, TypeVar
 
-from attrs import frozen
+from attrs import evolve, frozen
 
 from gpurent.domain.events import EventKind
 from gpurent.domain.lease import Lease
-from gpurent.domain.transfer import PullRequest
 from gpurent.domain.trip import TripRecord, TripSpec
-from gpurent.errors import BusyError, GpurentError, UnavailableError
+from gpurent.errors import BusyError, GpurentError, ResultsMissing, UnavailableError
 from gpurent.locale import _, ngettext
 from gpurent.ports.system import Clock
-from gpurent.remote.samples import guard_sample_command, parse_guard_sample
+from gpurent.roles.transfer_errors import summarize_texts
 from gpurent.workflow.connection.jobs import JobRunners
-from gpurent.workflow.connection.reconnecting import Connections, ReconnectingConnection
-from gpurent.workflow.connection.transfers import FileTransfers
+from gpurent.workflow.connection.reconnecting import Connections
+from gpurent.workflow.connection.results_download import ResultsDownloader
 from gpurent.workflow.guard.decide import EndLease, EndReason
 from gpurent.workflow.guard.observe_lease import GuardedTrip, StoreObserver
 from gpurent.workflow.guard.saved_state import ActionLog, GuardMemories, make_action_name, parse_action_kind
 from gpurent.workflow.reports.receipts import Receipts
 from gpurent.workflow.runtime.durable_steps import TripContext
 from gpurent.workflow.runtime.waiting import wait_for_first
+from gpurent.workflow.steps.download import describe_outcome
+from gpurent.workflow.steps.keep_results import KeepResultsStep
 from gpurent.workflow.steps.release import ReleaseStep
 
 T = TypeVar("T")
@@ -50,17 +50,21 @@ async def run_with_deadline(clock: Clock, deadline: datetime, work: Coroutine[An
 
 @frozen
 class ResultSaver:
-    """Downloads the existing results of a trip; missing ones are not an error."""
+    """Downloads the existing results of a trip, and says what was left out."""
 
     connections: Connections
     runners: JobRunners
-    transfers: FileTransfers
+    downloader: ResultsDownloader
     memories: GuardMemories
 
     async def save_results(
         self, trip: TripContext, lease: str, guarded: GuardedTrip, begun: datetime, *, stop_job: bool = False
     ) -> str:
-        """Download the results, after stopping the job if ``stop_job``; return the number of files as text."""
+        """Download the results, after stopping the job if ``stop_job``; return the number of files as text.
+
+        Raises `ResultsMissing` if something could not be downloaded. Of a job that is still running, named results that
+        do not exist yet are not missing.
+        """
         spec = guarded.spec
         async with self.connections.make_connection(lease, trip.id) as connection:
             if stop_job and guarded.launched:
@@ -70,26 +74,25 @@ class ResultSaver:
                         guarded.job_name
                     )
                 )
-            sources = await self._find_results(connection, guarded)
-            if not sources:
-                self.memories.record_results_saved(lease, begun)
-                return "nothing"
-            pull = PullRequest(sources=sources, target=Path(spec.results.dir or spec.upload.folder))
-            report = await self.transfers.download(connection, pull, spec.upload.transfer)
+            outcome = await self.downloader.download_results(connection, spec, guarded.id)
+        if not stop_job:
+            outcome = evolve(outcome, absent=())
+        for line in describe_outcome(outcome):
+            trip.emit(EventKind.WARNING, line, lease=lease)
+        if outcome.missing:
+            raise ResultsMissing(
+                _("Missing: {what}").format(what=summarize_texts(outcome.missing)),
+                hint=_("Download them: gpurent resume {trip}").format(trip=guarded.id),
+            )
+        report = outcome.report
         self.memories.record_results_saved(lease, begun)
+        if not report.files:
+            return "nothing"
         text = ngettext(
             "results downloaded: {files} file", "results downloaded: {files} files", report.files
         ).format(files=report.files)
         trip.emit(EventKind.RESULTS_SAVED, text, lease=lease, files=report.files, size=report.total)
         return f"{report.files} files"
-
-    async def _find_results(
-        self, connection: ReconnectingConnection, guarded: GuardedTrip
-    ) -> tuple[str, ...]:
-        asked = guarded.result_paths
-        ran = await connection.run_with_retry(lambda ssh: ssh.run(guard_sample_command(asked)))
-        there = sorted(parse_guard_sample(ran.stdout).result_sizes)
-        return tuple(asked[number] for number in there if number < len(asked))
 
 
 @frozen
@@ -143,6 +146,7 @@ class LeaseEndings:
     log: ActionLog
     store_observer: StoreObserver
     saves: SaveActions
+    keeper: KeepResultsStep
     release: ReleaseStep
     receipts: Receipts
 
@@ -187,9 +191,12 @@ class LeaseEndings:
     async def _save_results(
         self, trip: TripContext, lease_id: str, guarded: GuardedTrip, reason: EndReason
     ) -> None:
-        """Save the results. If that fails for an idle lease, abort the release, so that the lease is checked again."""
+        """Save the results. If that fails for an idle lease, abort the release, so that the lease is checked again.
+
+        If results of an idle lease are missing, its files are kept for them, as at the end of any trip.
+        """
         lease = self.store_observer.store.find_lease(lease_id)
-        if not guarded.result_paths or lease is None or lease.is_over:
+        if not guarded.launched or not guarded.wants_results or lease is None or lease.is_over:
             return
         by = trip.find_result("deadline", datetime)
         try:
@@ -199,4 +206,6 @@ class LeaseEndings:
         except GpurentError as error:
             if reason is EndReason.IDLE:
                 self.log.fail_trip(trip.id, error)
+                if isinstance(error, ResultsMissing):
+                    await self.keeper.keep_results(self.log.context_of(guarded.id), guarded.spec, lease_id)
             raise

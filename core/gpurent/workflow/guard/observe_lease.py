@@ -10,6 +10,7 @@ from attrs import field, frozen
 
 from gpurent.domain.lease import Lease, LeaseState
 from gpurent.domain.offer import Metered
+from gpurent.domain.result_paths import get_pattern_base, is_pattern
 from gpurent.domain.transfer import TransferReport
 from gpurent.domain.trip import TripSpec
 from gpurent.errors import GpurentError, UnavailableError
@@ -30,6 +31,7 @@ from gpurent.workflow.guard.warnings import catch_failure
 from gpurent.workflow.payments.meters import MeterReading, Meters
 from gpurent.workflow.runtime.plugins import Plugins
 from gpurent.workflow.runtime.waiting import WorkLocks
+from gpurent.workflow.steps.keep_results import find_kept_results
 from gpurent.workflow.timing.guard_policy import GuardPolicies, GuardPolicy
 from gpurent.workflow.timing.machine_timer import MachineTimers
 from gpurent.workflow.timing.time_left import TimeWarnings
@@ -52,9 +54,14 @@ class GuardedTrip:
         return self.spec.job.name or self.id
 
     @property
-    def result_paths(self) -> Sequence[str]:
-        """The paths of its results on the machine, relative to the home folder."""
-        return tuple(f"{work_folder(self.id)}/{name}" for name in self.spec.results.paths)
+    def wants_results(self) -> bool:
+        return self.spec.results.are_wanted
+
+    @property
+    def measured_paths(self) -> Sequence[str]:
+        """The paths on the machine whose size is measured, relative to the home folder: of a pattern, its folder."""
+        names = (get_pattern_base(name) if is_pattern(name) else name for name in self.spec.results.paths)
+        return tuple(dict.fromkeys(f"{work_folder(self.id)}/{name}" for name in names))
 
 
 @frozen
@@ -157,7 +164,7 @@ class MachineObserver:
     ) -> ObservedMachine:
         runner = self.runners.make_runner(ssh, lease, trip.spec.job.session if trip else "")
         found = parse_guard_sample(
-            (await ssh.run(guard_sample_command(trip.result_paths if trip else ()))).stdout
+            (await ssh.run(guard_sample_command(trip.measured_paths if trip else ()))).stdout
         )
         job = await runner.get_status(trip.job_name) if trip is not None and trip.launched else None
         attached = any(info.attached for info in await runner.list_sessions())
@@ -224,7 +231,7 @@ class FactsCollector:
             trip_id=trip.id if trip else "",
             is_attended=bool(trip and trip.is_attended),
             launched=bool(trip and trip.launched),
-            has_results=bool(trip and trip.launched and trip.result_paths),
+            has_results=bool(trip and trip.launched and trip.wants_results),
             machine=memory.machine,
             idle_since=memory.idle_since,
             upload_rate=self.store_observer.compute_upload_rate(trip.id) if trip else 0,
@@ -235,6 +242,7 @@ class FactsCollector:
             warning_thresholds=self.time_warnings.get_thresholds(lease.provider),
             warned_at=dict(memory.warned_at),
             saved_at=self.memories.find_results_saved_at(lease.id),
+            results_kept_until=self._find_kept_until(lease, trip),
         )
 
     def _can_renew(self, lease: Lease) -> bool:
@@ -242,6 +250,10 @@ class FactsCollector:
             return isinstance(self.plugins.provider_of(lease), SupportsRenewal)
         except GpurentError:
             return False  # the plugin cannot be built, which is reported where the provider is asked
+
+    def _find_kept_until(self, lease: Lease, trip: GuardedTrip | None) -> datetime | None:
+        kept = find_kept_results(self.store_observer.store, trip.id, lease.id) if trip else None
+        return kept.until if kept is not None else None
 
 
 @frozen

@@ -61,9 +61,7 @@ class LeaseRenewals:
         if all(record.outcome.startswith("failed") for record in self.log.list_attempts(name)):
             # Do not begin what cannot be paid.
             order = await self._make_order(lease, action.term, key="")
-            _require_affordable(
-                await self.orders.price_order(self.log.context_of(name), order), lease, budget
-            )
+            _require_affordable(await self.orders.pricer.price_order(name, order), lease, budget)
         limits = TripLimits(term=action.term, budget=budget)
         record = self.log.begin_action(name, TripSpec(provider=lease.provider, limits=limits), lease.id)
         if record.outcome.startswith("unknown"):
@@ -105,7 +103,9 @@ class LeaseRenewals:
         limits = record.spec.limits
         term, key = limits.term or timedelta(), f"{trip.id}-renew"
         order = await trip.step("order", Order, lambda: self._make_order(lease, term, key), quiet=True)
-        price = await trip.step("quote", Funding, lambda: self.orders.price_order(trip, order), quiet=True)
+        price = await trip.step(
+            "quote", Funding, lambda: self.orders.pricer.price_order(trip.id, order), quiet=True
+        )
         if trip.find_result("leg0.reserve", str) is None:
             _require_affordable(price, lease, limits.budget)
             await self._require_same_period(record)

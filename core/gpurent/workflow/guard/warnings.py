@@ -63,6 +63,9 @@ class GuardWarnings:
 
     def warn_of_limit(self, facts: LeaseFacts, action: WarnOfLimit) -> None:
         text = {
+            EndReason.GRACE: _(
+                "{lease}: kept for missing results; it will be released by {at:%Y-%m-%d %H:%M} UTC at the latest"
+            ),
             EndReason.IDLE: _("{lease}: idle; it will be released at {at:%Y-%m-%d %H:%M} UTC"),
             EndReason.BUDGET: _(
                 "{lease}: budget nearly used up; it will be released by {at:%Y-%m-%d %H:%M} UTC at the latest"

@@ -3,65 +3,97 @@
 from __future__ import annotations
 
 from datetime import timedelta
-from pathlib import Path
 from typing import Never
 
 from attrs import frozen
 
 from gpurent.domain.events import EventKind
-from gpurent.domain.transfer import PullRequest, TransferReport
+from gpurent.domain.transfer import TransferReport, sum_reports
 from gpurent.domain.trip import TripSpec
-from gpurent.errors import TransferError
+from gpurent.errors import GpurentError, TransferError
 from gpurent.locale import _
+from gpurent.workflow.connection.left_out import describe_left_out
 from gpurent.workflow.connection.reconnecting import Connections, ReconnectingConnection
-from gpurent.workflow.connection.transfers import FileTransfers, work_folder
+from gpurent.workflow.connection.results_download import ResultsDownloader, ResultsOutcome
 from gpurent.workflow.runtime.durable_steps import TripContext
 from gpurent.workflow.runtime.waiting import Poller
+
+
+class _ResultsIncomplete(Exception):
+    """Keeps an incomplete download from being recorded as done."""
+
+    def __init__(self, outcome: ResultsOutcome) -> None:
+        super().__init__()
+        self.outcome = outcome
 
 
 @frozen
 class DownloadStep:
     """Downloads the results into the local folder, under the same relative paths as on the machine."""
 
-    transfers: FileTransfers
+    downloader: ResultsDownloader
     connections: Connections
     poller: Poller
 
     async def download_results(
         self, trip: TripContext, leg: str, connection: ReconnectingConnection, spec: TripSpec
-    ) -> TransferReport:
-        """Run `download_now` once per leg."""
-        return await trip.step(
-            f"{leg}.download", TransferReport, lambda: self.download_now(trip, connection, spec)
-        )
+    ) -> ResultsOutcome:
+        """Download the results and say what was left out; only a complete download is recorded, once per leg.
 
-    async def download_now(
-        self, trip: TripContext, connection: ReconnectingConnection, spec: TripSpec
-    ) -> TransferReport:
-        folder = work_folder(trip.id)
-        pull = PullRequest(
-            sources=tuple(f"{folder}/{name}" for name in spec.results.paths),
-            target=Path(spec.results.dir or spec.upload.folder),
-        )
-        return await self.transfers.download(connection, pull, spec.upload.transfer)
+        Whatever prevents the download is a failure of the outcome, not an error.
+        """
+        if not spec.results.are_wanted:
+            return ResultsOutcome(report=sum_reports(()))
+
+        async def download() -> TransferReport:
+            outcome = await self.try_download(connection, spec, trip.id)
+            for line in describe_outcome(outcome):
+                trip.emit(EventKind.WARNING, line, lease=connection.lease_id)
+            if outcome.missing:
+                raise _ResultsIncomplete(outcome)
+            return outcome.report
+
+        try:
+            return ResultsOutcome(report=await trip.step(f"{leg}.download", TransferReport, download))
+        except _ResultsIncomplete as error:
+            return error.outcome
+
+    async def try_download(
+        self, connection: ReconnectingConnection, spec: TripSpec, trip_id: str
+    ) -> ResultsOutcome:
+        """Download what exists; an error is returned as a failure of the outcome."""
+        try:
+            return await self.downloader.download_results(connection, spec, trip_id)
+        except GpurentError as error:
+            return ResultsOutcome(report=sum_reports(()), failures=(error.message,))
 
     async def download_in_background(
         self, trip: TripContext, lease_id: str, spec: TripSpec, every: timedelta
     ) -> Never:
-        """Run `download_now` every ``every`` (from start to start) until cancelled.
+        """Download the results every ``every`` (from start to start) until cancelled.
 
         It uses its own connections, so that nothing waits for it. Results that do not exist yet or are being written
-        are downloaded in a later round.
+        are downloaded in a later round. What a round leaves out is said when it changes.
         """
         clock = self.poller.clock
         begun_at = clock.now()
+        told: tuple[str, ...] = ()
         while True:
             await self.poller.pause(max(timedelta(), begun_at + every - clock.now()), min_seconds=0.3)
             begun_at = clock.now()
             text = _("the results so far have been downloaded")
             try:
                 async with self.connections.make_connection(lease_id, trip.id) as connection:
-                    await self.download_now(trip, connection, spec)
+                    outcome = await self.downloader.download_results(connection, spec, trip.id)
+                lines = describe_outcome(outcome)
+                for line in lines if lines != told else ():
+                    trip.emit(EventKind.WARNING, line, lease=lease_id)
+                told = lines
             except TransferError as error:
                 text = error.message
             trip.emit(EventKind.PROGRESS, text, lease=lease_id)
+
+
+def describe_outcome(outcome: ResultsOutcome) -> tuple[str, ...]:
+    """Return what a download left out, for the user."""
+    return (*outcome.problems, *describe_left_out(outcome.report, _("not downloaded: {what}")))

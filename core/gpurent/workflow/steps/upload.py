@@ -10,11 +10,13 @@ from pathlib import Path
 
 from attrs import frozen
 
+from gpurent.domain.events import EventKind
 from gpurent.domain.lease import Lease
-from gpurent.domain.transfer import PushRequest, TransferReport, UploadPreview
+from gpurent.domain.transfer import PushRequest, TransferReport, UploadPreview, sum_reports
 from gpurent.domain.trip import UploadSpec
 from gpurent.errors import UsageError
 from gpurent.locale import _
+from gpurent.workflow.connection.left_out import describe_left_out
 from gpurent.workflow.connection.reconnecting import ReconnectingConnection
 from gpurent.workflow.connection.transfers import FileTransfers, Predialler, work_folder
 from gpurent.workflow.connection.upload_guard import UploadGuard
@@ -58,9 +60,12 @@ class UploadStep:
         self, trip_id: str, connection: ReconnectingConnection, upload: UploadSpec
     ) -> TransferReport:
         pushes = self.make_pushes(upload, work_folder(trip_id))
-        return _sum_reports(
+        report = sum_reports(
             [await self.transfers.upload(connection, push, upload.transfer) for push in pushes]
         )
+        for line in describe_left_out(report, _("not uploaded: {what}")):
+            connection.emit(EventKind.WARNING, line)
+        return report
 
 
 def make_pushes(folder: Path, include: Sequence[str], target: str) -> Sequence[PushRequest]:
@@ -78,15 +83,3 @@ def make_pushes(folder: Path, include: Sequence[str], target: str) -> Sequence[P
         PushRequest(sources=tuple(sources), target=posixpath.join(target, place).rstrip("/"))
         for place, sources in places.items()
     ]
-
-
-def _sum_reports(reports: Sequence[TransferReport]) -> TransferReport:
-    return TransferReport(
-        files=sum(item.files for item in reports),
-        total=sum(item.total for item in reports),
-        sent=sum(item.sent for item in reports),
-        resumed=sum(item.resumed for item in reports),
-        seconds=sum(item.seconds for item in reports),
-        skipped=tuple(skipped for item in reports for skipped in item.skipped),
-        deleted=tuple(name for item in reports for name in item.deleted),
-    )

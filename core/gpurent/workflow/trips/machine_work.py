@@ -16,6 +16,7 @@ from gpurent.domain.trip import AgreedPrice, TripSpec, UploadSpec
 from gpurent.errors import GpurentError
 from gpurent.workflow.connection.jobs import JobRunners, ObservedJob
 from gpurent.workflow.connection.reconnecting import Connections, ReconnectingConnection
+from gpurent.workflow.connection.results_download import ResultsOutcome
 from gpurent.workflow.connection.transfers import work_folder
 from gpurent.workflow.runtime.durable_steps import RESUMABLE_ERRORS, TripContext
 from gpurent.workflow.runtime.waiting import cancel_and_wait, run_in_background, wait_for_first
@@ -53,6 +54,7 @@ class TripResult:
     job_running: bool = False
     exit_code: int | None = None
     receipt: Receipt | None = None
+    results: ResultsOutcome | None = None
 
 
 @frozen
@@ -196,9 +198,13 @@ class TripJob:
         if detach:
             return TripResult(trip_id=trip.id, lease_id=connection.lease_id, job_running=True)
         ended = await self._watch_job(trip, leg, connection, spec, job, budget)
-        if spec.results.paths:
-            await self.download.download_results(trip, leg, connection, spec)
-        return TripResult(trip_id=trip.id, lease_id=connection.lease_id, exit_code=ended.status.exit_code)
+        results = await self.download.download_results(trip, leg, connection, spec)
+        return TripResult(
+            trip_id=trip.id,
+            lease_id=connection.lease_id,
+            exit_code=ended.status.exit_code,
+            results=results,
+        )
 
     async def _watch_job(
         self,
@@ -211,7 +217,7 @@ class TripJob:
     ) -> ObservedJob:
         """Watch the job until it ends; meanwhile download its results at an interval, if the user wants that."""
         watching = self.monitor.monitor_job(trip, leg, connection, spec, job, budget)
-        if not spec.results.paths or spec.results.every is None:
+        if not spec.results.are_wanted or spec.results.every is None:
             return await watching
         downloading = self.download.download_in_background(
             trip, connection.lease_id, spec, spec.results.every

@@ -13,13 +13,13 @@ from gpurent.domain.lease import Lease, LeaseState
 from gpurent.domain.offer import Order, OrderKind
 from gpurent.domain.outcomes import format_outcome
 from gpurent.domain.receipt import Receipt
-from gpurent.domain.trip import AgreedPrice, TripLimits, TripRecord, TripSpec
+from gpurent.domain.trip import AgreedPrice, ResultsSpec, TripLimits, TripRecord, TripSpec
 from gpurent.errors import ConfirmationRequired, Declined, GpurentError, LeaseError, LeaseGone, UsageError
 from gpurent.locale import _
 from gpurent.roles.lease import SupportsRenewal, SupportsRestart
 from gpurent.workflow.payments.authorize_spending import SpendingAuthorizer
-from gpurent.workflow.payments.budgets import Budgets
-from gpurent.workflow.payments.quotes import Funding, Quotes, order_term, required_amount
+from gpurent.workflow.payments.order_pricing import OrderPricer
+from gpurent.workflow.payments.quotes import Funding, order_term
 from gpurent.workflow.reports.offers import OfferListing
 from gpurent.workflow.reports.receipts import Receipts
 from gpurent.workflow.runtime.durable_steps import INCONCLUSIVE_ERRORS, TripContext, TripTracker
@@ -29,12 +29,14 @@ from gpurent.workflow.steps.provider_orders import make_unfinished_order_error
 from gpurent.workflow.steps.provision import ProvisionStep
 from gpurent.workflow.steps.release import ReleaseStep
 from gpurent.workflow.timing.timers import TimerCommands
-from gpurent.workflow.trips.execute import TripExecutor, add_resume_hint, lease_id_of
+from gpurent.workflow.trips.execute import TripExecutor, lease_id_of
+from gpurent.workflow.trips.finish import add_resume_hint
 from gpurent.workflow.trips.foreign_release import explain_foreign_release
 from gpurent.workflow.trips.machine_work import TripResult
 from gpurent.workflow.trips.plan_legs import has_ordered
 from gpurent.workflow.trips.previews import ProviderSelector
 from gpurent.workflow.trips.proposals import propose_order
+from gpurent.workflow.trips.restart_kept import link_restarted_lease
 
 
 @frozen
@@ -67,8 +69,17 @@ class Trips:
             self.trip_tracker.fail_trip(trip.id, error)
             raise
 
-    async def resume(self, trip_id: str = "", *, detach: bool = False) -> TripResult:
-        """Resume a trip: execute it again, without repeating completed steps."""
+    async def resume(
+        self,
+        trip_id: str = "",
+        *,
+        detach: bool = False,
+        change_results: Callable[[ResultsSpec], ResultsSpec] | None = None,
+    ) -> TripResult:
+        """Resume a trip: execute it again, without repeating completed steps.
+
+        ``change_results`` returns what results are wanted from now on.
+        """
         record = self.trip_tracker.get_trip(trip_id)
         if record.outcome:
             raise UsageError(
@@ -82,7 +93,11 @@ class Trips:
             )
         trip = self.trip_tracker.context_of(record.id)
         if record.kind in ("run", "rent"):
-            return await self._execute(trip, record.spec, detach=detach)
+            spec = record.spec
+            if change_results is not None:
+                spec = evolve(spec, results=change_results(spec.results))
+                self.trip_tracker.store.set_trip_spec(record.id, spec)
+            return await self._execute(trip, spec, detach=detach)
         with self.trip_tracker.lock_trip(record.id):
             try:
                 receipt = await self.orders.resume_trip(trip, record)
@@ -175,9 +190,13 @@ class LeaseChanges:
         if not isinstance(provider, SupportsRestart) or lease.state is not LeaseState.KEPT:
             raise UsageError(_("{lease} cannot be restarted").format(lease=lease.id))
         spec = TripSpec(provider=lease.provider)
-        return await self.orders.place_new_order(
+        restarted = await self.orders.place_new_order(
             "restart", spec, lambda key: provider.make_restart_order(lease, key)
         )
+        for record in self.orders.trip_tracker.list_trips(lease.id):
+            if record.is_open and record.kind == "run":
+                link_restarted_lease(self.orders.trip_tracker.context_of(record.id), restarted.id)
+        return restarted
 
 
 @frozen
@@ -185,8 +204,7 @@ class LeaseOrders:
     """Prices an order within the budgets, then carries it out at that price."""
 
     trip_tracker: TripTracker
-    quotes: Quotes
-    budgets: Budgets
+    pricer: OrderPricer
     authorizer: SpendingAuthorizer
     provision: ProvisionStep
     releases: Releases
@@ -279,25 +297,18 @@ class LeaseOrders:
         if has_ordered(trip):
             return
         price = await self._price_once(trip, order)
-        limits = self.budgets.list_limits(order.offer.provider, trip.id)
+        limits = self.pricer.budgets.list_limits(order.offer.provider, trip.id)
         proposal = propose_order(order, price, limits, self.provision.leases.store.find_lease(lease_id))
         await self.authorizer.require_authorization(trip, order.offer.provider, TripLimits(), proposal)
 
     async def _price_once(self, trip: TripContext, order: Order) -> Funding:
-        return await trip.step("quote", Funding, lambda: self.price_order(trip, order), quiet=True)
+        return await trip.step("quote", Funding, lambda: self.pricer.price_order(trip.id, order), quiet=True)
 
     async def execute_order(self, trip: TripContext, lease_id: str, order: Order) -> Lease:
         """Price the order once, then provision the lease at that price, which has been authorized."""
         price = await self._price_once(trip, order)
         agreed = AgreedPrice(ceiling=price.ceiling, deposit=price.deposit, rate=price.rate)
         return await self.provision.provision_lease(trip, "leg0", order, lease_id, agreed)
-
-    async def price_order(self, trip: TripContext, order: Order) -> Funding:
-        """Return the order's funding; raises `BudgetExceeded` if it would exceed a budget."""
-        provider = order.offer.provider
-        quote = await self.quotes.quote_offer(order.offer, order.term, order.gpus, order.disk)
-        await self.budgets.check_budgets(provider, required_amount(quote), trip=trip.id)
-        return await self.quotes.get_funding(provider, quote)
 
 
 @frozen

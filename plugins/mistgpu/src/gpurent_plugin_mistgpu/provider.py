@@ -31,6 +31,7 @@ from gpurent.api import (
     SoldOut,
     Spent,
     SupportsRestart,
+    SupportsStop,
     TaskInstructions,
     Unknown,
     UsageError,
@@ -43,7 +44,7 @@ from gpurent_plugin_mistgpu.client import MistgpuClient
 LISTING_DELAY = timedelta(minutes=3)
 
 
-class MistgpuProvider(LeaseProvider, SupportsRestart, AssistedRental):
+class MistgpuProvider(LeaseProvider, SupportsRestart, SupportsStop, AssistedRental):
     """MISTGPU as a provider; it has no order numbers.
 
     A new server is recognised by its machine, and by not being among the servers listed before.
@@ -266,6 +267,10 @@ class MistgpuProvider(LeaseProvider, SupportsRestart, AssistedRental):
             return evolve(lease, note=_("MISTGPU does not show whether it created a server; asking again"))
         note = _("MISTGPU never listed a server for this order")
         return evolve(lease.with_state(LeaseState.CANCELLED, note), pending=None)
+
+    async def stop_lease(self, lease: Lease) -> Lease:
+        # A release keeps the files: MISTGPU knows nothing but shutting down.
+        return await self.release_lease(lease)
 
     def make_restart_order(self, lease: Lease, key: str) -> Order:
         return Order(

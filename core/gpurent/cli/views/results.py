@@ -1,0 +1,20 @@
+"""What a trip downloads, as its preview shows it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from gpurent.domain.trip import TripSpec
+from gpurent.locale import _, join_list
+from gpurent.locale.sizes import format_size
+
+
+def format_wanted_results(spec: TripSpec) -> Sequence[str]:
+    """Return the part of a leg's work that downloads the results; empty if none are wanted."""
+    results, folder = spec.results, spec.results.dir or spec.upload.folder
+    if results.paths:
+        return [_("download {results} to {folder}").format(results=join_list(results.paths), folder=folder)]
+    if not results.are_wanted or not results.auto_limit:
+        return []
+    text = _("download what the job made, up to {size}, to {folder}")
+    return [text.format(size=format_size(results.auto_limit), folder=folder)]

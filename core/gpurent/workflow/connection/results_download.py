@@ -1,0 +1,286 @@
+"""Downloads a job's results: what was named, what patterns match, or what the job made; and says what is missing."""
+
+from __future__ import annotations
+
+import posixpath
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from urllib.parse import quote_from_bytes
+
+from attrs import evolve, field, frozen
+
+from gpurent.domain.filenames import escape_name, name_reject_reason
+from gpurent.domain.job import Job
+from gpurent.domain.result_paths import (
+    collapse_folders,
+    compile_pattern,
+    drop_nested,
+    get_pattern_base,
+    group_by_folder,
+    is_pattern,
+    iter_folders,
+)
+from gpurent.domain.transfer import (
+    PullRequest,
+    SkipKind,
+    SkippedFile,
+    TransferLimits,
+    TransferReport,
+    sum_reports,
+)
+from gpurent.domain.trip import TripSpec
+from gpurent.errors import TransferError, UnavailableError
+from gpurent.locale import _
+from gpurent.locale.sizes import format_size
+from gpurent.ports.connection import SshConnection
+from gpurent.remote.file_reader import parse_digest, read_digest_command
+from gpurent.remote.results_probe import (
+    FoundResults,
+    JobChanges,
+    NamedPath,
+    PathKind,
+    find_results_command,
+    parse_results,
+)
+from gpurent.workflow.connection.left_out import archive_refused_files
+from gpurent.workflow.connection.local_folder import get_results_folder
+from gpurent.workflow.connection.reconnecting import ReconnectingConnection
+from gpurent.workflow.connection.transfers import FileTransfers, work_folder
+
+MAX_NAMES = 500  # in one request, so that its command does not become too long
+PROBE_TIMEOUT = 300.0
+
+
+@frozen(kw_only=True)
+class ResultsOutcome:
+    """What was downloaded, and what was not.
+
+    ``absent``: named paths that do not exist on the machine. ``failures``: why something that exists was not
+    downloaded, in words.
+    """
+
+    report: TransferReport
+    absent: tuple[str, ...] = ()
+    failures: tuple[str, ...] = ()
+
+    @property
+    def problems(self) -> tuple[str, ...]:
+        """What is absent and what failed, in words."""
+        absent = [_("{path} does not exist on the machine").format(path=path) for path in self.absent]
+        return (*absent, *self.failures)
+
+    @property
+    def missing(self) -> tuple[str, ...]:
+        """All that is missing, in words; empty if the results are complete."""
+        left = [f"{item.name}: {item.reason}" for item in self.report.skipped if item.is_missing]
+        return (*self.problems, *left)
+
+
+@frozen(kw_only=True)
+class ResultsPlan:
+    """What to download. ``paths`` are relative to the job's folder; a slash at the end follows a link.
+
+    ``linked_files``: the path and the real place of named links to files. ``refused``: files whose names cannot be
+    used here. ``limit``: the most bytes in all, None for no limit of its own.
+    """
+
+    paths: tuple[str, ...] = ()
+    linked_files: tuple[tuple[str, str], ...] = ()
+    refused: tuple[bytes, ...] = ()
+    links: tuple[bytes, ...] = ()
+    absent: tuple[str, ...] = ()
+    failures: tuple[str, ...] = ()
+    limit: int | None = None
+
+
+@frozen
+class ResultsDownloader:
+    """Downloads results to the same relative paths as in the job's folder, verified."""
+
+    transfers: FileTransfers
+
+    async def download_results(
+        self, connection: ReconnectingConnection, spec: TripSpec, trip_id: str
+    ) -> ResultsOutcome:
+        """Download all results of the trip's job that exist.
+
+        Raises `UnavailableError` and `LeaseError` if the machine cannot be reached any more; whatever else prevents a
+        download is a failure of the outcome.
+        """
+        if not spec.results.are_wanted:
+            return ResultsOutcome(report=sum_reports(()))
+        job_name = spec.job.name or trip_id
+        plan = await connection.run_with_retry(
+            lambda ssh: find_results(ssh, spec, work_folder(trip_id), job_name)
+        )
+        downloads = PlannedDownloads(self.transfers, connection, spec, work_folder(trip_id), plan)
+        reports, failures = [downloads.report_links()], list(plan.failures)
+        for pull in downloads.iter_pulls():
+            try:
+                reports.append(await self.transfers.download(connection, pull, spec.upload.transfer))
+            except TransferError as error:
+                failures.append(f"{error.message} {error.hint}".strip())
+        try:
+            if plan.refused:
+                reports.append(await connection.run_with_retry(downloads.archive_refused))
+        except TransferError as error:
+            failures.append(error.message)
+        return ResultsOutcome(
+            report=sum_reports(reports), absent=plan.absent, failures=tuple(dict.fromkeys(failures))
+        )
+
+
+@frozen
+class PlannedDownloads:
+    """The requests that carry out a plan. ``folder`` is the job's, relative to the home folder."""
+
+    transfers: FileTransfers
+    connection: ReconnectingConnection
+    spec: TripSpec
+    folder: str
+    plan: ResultsPlan
+    _target: Path = field(init=False)
+
+    @_target.default
+    def _get_target(self) -> Path:
+        return get_results_folder(self.spec)
+
+    def iter_pulls(self) -> Iterator[PullRequest]:
+        limits = TransferLimits()
+        if self.plan.limit is not None:
+            limits = evolve(limits, max_total_bytes=self.plan.limit)
+        for group in group_by_folder(self.plan.paths):
+            sources = [posixpath.join(self.folder, group.folder, name) for name in group.names]
+            for start in range(0, len(sources), MAX_NAMES):
+                yield PullRequest(
+                    sources=tuple(sources[start : start + MAX_NAMES]),
+                    target=self._target / group.folder,
+                    limits=limits,
+                )
+        for path, place in self.plan.linked_files:
+            yield PullRequest(sources=(place,), target=self._target / posixpath.dirname(path), limits=limits)
+
+    def report_links(self) -> TransferReport:
+        """Report the links that were found and are not downloaded."""
+        skipped = [
+            SkippedFile(
+                name=escape_name(name.decode("utf-8", "replace")),
+                reason=_("symbolic link; name it with --results if it is a result"),
+                kind=SkipKind.LINK,
+            )
+            for name in self.plan.links
+        ]
+        return evolve(sum_reports(()), skipped=tuple(skipped))
+
+    async def archive_refused(self, ssh: SshConnection) -> TransferReport:
+        """Download the files whose names cannot be used here into an archive."""
+        skipped = [await self._describe_refused(ssh, name) for name in self.plan.refused]
+        pull = PullRequest(sources=(self.folder,), target=self._target)
+        report = evolve(sum_reports(()), skipped=tuple(skipped))
+        progress = self.transfers.display.start_progress(_("results"))
+        return await archive_refused_files(ssh, pull, report, self.folder, progress)
+
+    async def _describe_refused(self, ssh: SshConnection, name: bytes) -> SkippedFile:
+        path = f"{self.folder}/".encode() + name
+        found = parse_digest((await ssh.run(read_digest_command(path), timeout=PROBE_TIMEOUT)).stdout)
+        return SkippedFile(
+            name=escape_name(name.decode("utf-8", "replace")),
+            reason=_("its name cannot be used on this computer"),
+            kind=SkipKind.NAME,
+            remote_path=quote_from_bytes(path),
+            size=found.size if found is not None else 0,
+        )
+
+
+async def find_results(ssh: SshConnection, spec: TripSpec, folder: str, job_name: str) -> ResultsPlan:
+    """Find out on the machine what there is to download; raises `UnavailableError` if the answer is not understood."""
+    # The whole folder is what a single star matches.
+    named = tuple("*" if path == "." else path for path in spec.results.paths)
+    bases = list(dict.fromkeys(get_pattern_base(path) for path in named if is_pattern(path)))
+    since = "" if named else f"{Job(name=job_name, command='', folder=folder).state_dir}/run.sh"
+    command = find_results_command(folder, named, bases, since)
+    ran = await ssh.run(command, timeout=PROBE_TIMEOUT)
+    found = parse_results(ran.stdout, len(named), len(bases))
+    if found is None:
+        raise UnavailableError(_("unexpected answer from the machine about the results"), retryable=False)
+    if not named:
+        return _plan_changes(found.changes, spec.results.auto_limit)
+    return _plan_named(named, bases, found)
+
+
+def _plan_named(named: Sequence[str], bases: Sequence[str], found: FoundResults) -> ResultsPlan:
+    listings = dict(zip(bases, found.listings, strict=True))
+    paths: list[str] = []
+    matched: list[bytes] = []
+    linked: list[tuple[str, str]] = []
+    absent: list[str] = []
+    failures: list[str] = []
+    for path, about in zip(named, found.paths, strict=True):
+        if about.kind is PathKind.LINKED_FILE:
+            linked.append((path, about.target))
+        elif about.kind is not PathKind.MISSING:
+            paths.append(path)
+        elif not is_pattern(path):
+            absent.append(path)
+        elif (listing := listings[get_pattern_base(path)]) is None:
+            failures.append(_("{path}: the machine lists too many names").format(path=path))
+        elif matches := [name for name in listing if compile_pattern(path).fullmatch(name)]:
+            matched += matches
+        else:
+            absent.append(path)
+    usable, refused = _split_names(matched)
+    kept = drop_nested((*paths, *usable))
+    followed = _followed_paths(named, found.paths)
+    return ResultsPlan(
+        paths=tuple(f"{path}/" if path in followed else path for path in kept),
+        linked_files=tuple(linked),
+        refused=_outside(refused, kept),
+        absent=tuple(absent),
+        failures=tuple(failures),
+    )
+
+
+def _followed_paths(named: Sequence[str], found: Sequence[NamedPath]) -> frozenset[str]:
+    kinds = zip(named, found, strict=True)
+    return frozenset(path for path, about in kinds if about.kind is PathKind.LINKED_FOLDER)
+
+
+def _plan_changes(changes: JobChanges | None, limit: int) -> ResultsPlan:
+    """Plan the download of what the job made, unless it is more than ``limit`` bytes."""
+    if not limit:
+        return ResultsPlan()
+    if changes is None or changes.truncated:
+        return ResultsPlan(failures=(_("the machine does not report which files the job made"),))
+    if changes.size > limit:
+        text = _("the job made {size} of files; without --results, at most {limit} are downloaded").format(
+            size=format_size(changes.size), limit=format_size(limit)
+        )
+        return ResultsPlan(failures=(text,), links=changes.links)
+    usable, refused = _split_names(changes.files)
+    mixed = [name.decode("utf-8", "surrogateescape") for name in changes.mixed]
+    paths = collapse_folders(usable, mixed)
+    return ResultsPlan(
+        paths=paths, refused=_outside(refused, paths), links=_outside(changes.links, paths), limit=limit
+    )
+
+
+def _split_names(names: Iterable[bytes]) -> tuple[list[str], list[bytes]]:
+    """Split ``names`` into those that can be used here, as text, and the others."""
+    usable: list[str] = []
+    refused: list[bytes] = []
+    longest = TransferLimits().max_name_bytes
+    for name in names:
+        text = name.decode("utf-8", "surrogateescape")
+        if any(name_reject_reason(part, longest) for part in text.split("/")):
+            refused.append(name)
+        else:
+            usable.append(text)
+    return usable, refused
+
+
+def _outside(names: Iterable[bytes], paths: Sequence[str]) -> tuple[bytes, ...]:
+    """Return the names that are not below ``paths``, whose download reports them itself."""
+    covered = set(paths)
+    return tuple(
+        name for name in names if covered.isdisjoint(iter_folders(name.decode("utf-8", "surrogateescape")))
+    )

@@ -1,0 +1,46 @@
+"""The error with which a trip failed, recorded before its machine is cleaned up.
+
+A clean-up that was interrupted, or that kept the results, is resumed with the same error; nothing is run again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from attrs import frozen
+
+from gpurent.errors import GpurentError, Spent
+from gpurent.workflow.runtime.durable_steps import TripContext
+
+_STEP_NAME = "failure"
+
+
+@frozen(kw_only=True)
+class TripFailure:
+    code: str
+    message: str
+    hint: str
+    detail: str
+
+
+def record_failure(trip: TripContext, error: GpurentError) -> None:
+    """Record ``error``; the first one is kept."""
+    if trip.find_result(_STEP_NAME, TripFailure) is None:
+        trip.store.begin_step(trip.id, _STEP_NAME)
+        failure = TripFailure(code=error.code, message=error.message, hint=error.hint, detail=error.detail)
+        trip.store.record_step(trip.id, _STEP_NAME, failure)
+
+
+def find_failure(trip: TripContext) -> GpurentError | None:
+    """Return the error with which the trip failed, None if it has not."""
+    known = trip.find_result(_STEP_NAME, TripFailure)
+    if known is None:
+        return None
+    kind = next((kind for kind in _iterate_kinds(GpurentError) if kind.code == known.code), GpurentError)
+    return kind(known.message, hint=known.hint, detail=known.detail, spent=Spent.YES)
+
+
+def _iterate_kinds(base: type[GpurentError]) -> Iterator[type[GpurentError]]:
+    yield base
+    for inner in base.__subclasses__():
+        yield from _iterate_kinds(inner)

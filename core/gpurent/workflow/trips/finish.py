@@ -1,0 +1,246 @@
+"""The end of a trip: its results, its machine, its receipt; by the table of `gpurent.domain.trip_end`."""
+
+from __future__ import annotations
+
+from attrs import evolve, frozen
+
+from gpurent.domain.events import EventKind
+from gpurent.domain.lease import Lease, LeaseState
+from gpurent.domain.receipt import Receipt
+from gpurent.domain.transfer import sum_reports
+from gpurent.domain.trip import TripSpec
+from gpurent.domain.trip_end import JobEnd, MachineFate, ResultsState, TripEnd, TripEndFacts, decide_trip_end
+from gpurent.errors import BudgetExceeded, GpurentError, JobError, MoneyError, ResultsMissing, Spent
+from gpurent.locale import _, join_list
+from gpurent.ports.store import Store
+from gpurent.roles.transfer_errors import summarize_texts
+from gpurent.workflow.connection.jobs import JobRunners
+from gpurent.workflow.connection.reconnecting import Connections
+from gpurent.workflow.connection.results_download import ResultsOutcome
+from gpurent.workflow.reports.receipts import Receipts
+from gpurent.workflow.runtime.durable_steps import INCONCLUSIVE_ERRORS, RESUMABLE_ERRORS, TripContext
+from gpurent.workflow.runtime.leases import add_burning_lease
+from gpurent.workflow.steps.download import DownloadStep, describe_outcome
+from gpurent.workflow.steps.keep_results import KeepResultsStep, describe_ways_home, find_kept_results
+from gpurent.workflow.steps.release import ReleaseStep
+from gpurent.workflow.trips.failures import record_failure
+from gpurent.workflow.trips.machine_work import TripResult
+from gpurent.workflow.trips.restart_kept import KeptRestart
+
+
+def get_results_state(spec: TripSpec, job: JobEnd, outcome: ResultsOutcome) -> ResultsState:
+    """A job that failed to start made nothing: what does not exist is then not missing."""
+    if not spec.results.are_wanted:
+        return ResultsState.UNWANTED
+    if job is JobEnd.NOT_STARTED:
+        return ResultsState.COMPLETE
+    counted = evolve(outcome, absent=()) if job is JobEnd.FAILED_TO_START else outcome
+    return ResultsState.MISSING if counted.missing else ResultsState.COMPLETE
+
+
+def get_job_end(trip: TripContext, error: GpurentError) -> JobEnd:
+    """Return how the job of a trip that failed with ``error`` ended."""
+    launches = [record for name, record in trip.steps_by_name().items() if name.endswith(".launch")]
+    if not launches:
+        return JobEnd.NOT_STARTED
+    if launches[-1].done_at is None:
+        return JobEnd.FAILED_TO_START if isinstance(error, JobError) else JobEnd.NOT_STARTED
+    return JobEnd.LOST
+
+
+@frozen
+class TripFinalizer:
+    """Decides what happens to the machine at the end of a trip, and does it."""
+
+    store: Store
+    final_download: FinalDownload
+    keeper: KeepResultsStep
+    kept_restart: KeptRestart
+    release: ReleaseStep
+    receipts: Receipts
+
+    async def finish_trip(self, trip: TripContext, spec: TripSpec, end: TripResult) -> TripResult:
+        """End a trip whose job has ended; return ``end`` with its receipt.
+
+        Raises `ResultsMissing` if the results are not complete; the trip then stays open.
+        """
+        if end.job_running or spec.rent_only:
+            return end
+        outcome = end.results or ResultsOutcome(report=sum_reports(()))
+        job = JobEnd.FAILED if end.exit_code else JobEnd.SUCCEEDED
+        decided = self._decide(trip, spec, end.lease_id, job, outcome, None)
+        if outcome.missing and not decided.is_open:
+            error = self._make_missing_error(outcome, end.exit_code)
+            await self._release(trip, end.lease_id, error)
+            self.store.end_trip(trip.id, f"failed: {error.code}")
+            raise error
+        if decided.is_open:
+            error = self._make_missing_error(outcome, end.exit_code)
+            await self._keep(trip, spec, end.lease_id, decided, error)
+            raise error
+        if decided.machine is MachineFate.KEEP:
+            return end
+        lease = await self.release.release_lease(trip, end.lease_id)
+        receipt = await trip.step("receipt", Receipt, lambda: self.receipts.get_lease_receipt(lease, trip.id))
+        return evolve(end, receipt=receipt)
+
+    async def clean_up_failed_trip(
+        self, trip: TripContext, spec: TripSpec, lease_id: str, error: GpurentError
+    ) -> None:
+        """End a trip that failed with ``error``, unless it can be resumed.
+
+        ``error`` is extended to say what was spent and what still costs money.
+        """
+        if isinstance(error, ResultsMissing):
+            return  # the machine is taken care of
+        lease = self.store.find_lease(lease_id)
+        is_rented = lease is not None and not lease.is_over
+        if isinstance(error, INCONCLUSIVE_ERRORS if is_rented else RESUMABLE_ERRORS):
+            if lease is not None and is_rented and (lease.bills or lease.started_at):
+                add_burning_lease(error, lease_id)
+                add_resume_hint(error, trip.id)
+            return
+        if lease is None and trip.may_have_paid() and isinstance(error, INCONCLUSIVE_ERRORS):
+            # Money may be out, and the answer says nothing about it.
+            error.spent = Spent.UNKNOWN
+            add_resume_hint(error, trip.id)
+            return
+        if lease is not None:
+            record_failure(trip, error)
+            if not await self._end_machine(trip, spec, lease, error):
+                return
+        self.store.end_trip(trip.id, f"failed: {error.code}")
+
+    async def _end_machine(
+        self, trip: TripContext, spec: TripSpec, lease: Lease, error: GpurentError
+    ) -> bool:
+        """Download the results, then release or keep the machine; return whether the trip is done with it."""
+        job = get_job_end(trip, error)
+        outcome = ResultsOutcome(report=sum_reports(()))
+        if job is not JobEnd.NOT_STARTED:
+            outcome = await self.final_download.download_results(
+                trip, spec, lease.id, stop_job=isinstance(error, MoneyError)
+            )
+        decided = self._decide(trip, spec, lease.id, job, outcome, error)
+        if decided.is_open:
+            _add_hint(error, _missing_text(outcome))
+            await self._keep(trip, spec, lease.id, decided, error)
+            return False
+        if decided.machine is MachineFate.KEEP and lease.state is LeaseState.READY:
+            add_burning_lease(error, lease.id)
+            return True
+        return await self._release(trip, lease.id, error)
+
+    def _decide(
+        self,
+        trip: TripContext,
+        spec: TripSpec,
+        lease_id: str,
+        job: JobEnd,
+        outcome: ResultsOutcome,
+        error: GpurentError | None,
+    ) -> TripEnd:
+        lease = self.store.find_lease(lease_id)
+        results = get_results_state(spec, job, outcome)
+        # A machine that has ended for good keeps nothing, and a grace period that is over is a limit too.
+        is_gone = lease is None or (
+            lease.is_over and not (lease.state is LeaseState.KEPT and self.kept_restart.can_restart(lease))
+        )
+        is_late = (
+            lease is not None
+            and lease.state is LeaseState.READY
+            and results is ResultsState.MISSING
+            and not self.keeper.has_time_left(trip, spec, lease)
+        )
+        return decide_trip_end(
+            TripEndFacts(
+                job=job,
+                results=results,
+                limit_reached=isinstance(error, BudgetExceeded) or is_late or is_gone,
+                keep=spec.limits.keep,
+                on_error=spec.limits.on_error,
+            )
+        )
+
+    async def _keep(
+        self, trip: TripContext, spec: TripSpec, lease_id: str, decided: TripEnd, error: GpurentError
+    ) -> None:
+        """Keep the machine, and add to ``error`` where the results are and what to type."""
+        if decided.machine is MachineFate.KEEP_RESULTS:
+            lease = await self.keeper.keep_results(trip, spec, lease_id)
+        else:
+            lease = self.release.leases.get_lease(lease_id)
+        kept = find_kept_results(trip.store, trip.id, lease_id)
+        if not lease.is_over:
+            add_burning_lease(error, lease_id)
+        can_restart = self.kept_restart.can_restart(lease)
+        _add_hint(error, describe_ways_home(trip.id, lease, kept, can_restart=can_restart))
+
+    async def _release(self, trip: TripContext, lease_id: str, error: GpurentError) -> bool:
+        """Release the machine; on failure, the trip is not done with it."""
+        try:
+            released = await self.release.release_lease(trip, lease_id)
+            receipt = await self.receipts.get_lease_receipt(released)
+        except GpurentError as worse:
+            add_burning_lease(error, lease_id)
+            _add_hint(error, worse.message)
+            _add_hint(error, _("Continue with: gpurent resume {trip}").format(trip=trip.id))
+            return False
+        _add_cost(error, receipt)
+        return True
+
+    def _make_missing_error(self, outcome: ResultsOutcome, exit_code: int | None) -> ResultsMissing:
+        text = _("the job ended with exit code {code}, but its results are not complete").format(
+            code=exit_code
+        )
+        return ResultsMissing(text, hint=_missing_text(outcome), spent=Spent.YES)
+
+
+def _missing_text(outcome: ResultsOutcome) -> str:
+    return _("Missing: {what}").format(what=summarize_texts(outcome.missing))
+
+
+def _add_cost(error: GpurentError, receipt: Receipt) -> None:
+    error.burning = tuple(name for name in error.burning if name != receipt.lease)
+    spent = [total.spent for total in receipt.totals() if total.spent.amount]
+    error.spent = Spent.YES if spent else Spent.NO
+    if spent:
+        amounts = join_list(str(money) for money in spent)
+        _add_hint(error, _("The machine was released; it cost {amounts}.").format(amounts=amounts))
+
+
+def add_resume_hint(error: GpurentError, trip_id: str) -> None:
+    _add_hint(error, _("Continue with: gpurent resume {trip}").format(trip=trip_id))
+
+
+def _add_hint(error: GpurentError, text: str) -> None:
+    error.hint = f"{error.hint}\n{text}".strip()
+
+
+@frozen
+class FinalDownload:
+    """Downloads what a failed trip's machine holds, before its end. Nothing is recorded as done."""
+
+    connections: Connections
+    runners: JobRunners
+    download: DownloadStep
+
+    async def download_results(
+        self, trip: TripContext, spec: TripSpec, lease_id: str, *, stop_job: bool
+    ) -> ResultsOutcome:
+        """Download the results, after stopping the job if ``stop_job``; whatever prevents it is in the outcome."""
+        if not spec.results.are_wanted:
+            return ResultsOutcome(report=sum_reports(()))
+        async with self.connections.make_connection(lease_id, trip.id) as connection:
+            if stop_job and connection.lease.state is LeaseState.READY:
+                name = spec.job.name or trip.id
+                try:
+                    await self.runners.run_with_retry(
+                        connection, spec.job.session, lambda runner: runner.stop_job(name)
+                    )
+                except GpurentError as error:
+                    connection.emit(EventKind.WARNING, error.message)
+            outcome = await self.download.try_download(connection, spec, trip.id)
+        for line in describe_outcome(outcome):
+            trip.emit(EventKind.WARNING, line, lease=lease_id)
+        return outcome
