@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import tarfile
 from datetime import timedelta
 from pathlib import Path
@@ -14,6 +15,7 @@ from attrs import evolve
 from gpurent.composition.application import Application
 from gpurent.domain.events import Event, EventKind
 from gpurent.domain.lease import LeaseState
+from gpurent.domain.money import CNY, Money
 from gpurent.domain.trip import ResultsSpec
 from gpurent.errors import GpurentError, LeaseGone, ResultsMissing, UsageError
 from tests.workflow.test_failures import check_nothing_burns, log_in_with_money, make_project, make_spec
@@ -72,6 +74,7 @@ async def test_what_the_job_made_is_downloaded_without_being_named(tmp_path: Pat
         await log_in_with_money(sandbox, application)
         text = WRITE_OUT + (
             "import tarfile\nopen('log.txt', 'a').write('more')\nopen('bell\\x07', 'w').write('odd')\n"
+            "open('out/deep/tab\\x07', 'w').write('odd')\n"
             "os.utime('out/deep/a.pt', (1, 1))\nos.makedirs('__pycache__', exist_ok=True)\n"
             "open('__pycache__/x', 'w').write('x')\nos.symlink('/etc', 'link')\n"
         )
@@ -85,8 +88,11 @@ async def test_what_the_job_made_is_downloaded_without_being_named(tmp_path: Pat
         assert (folder / "other.py").stat().st_ino == before
         assert not (folder / "__pycache__").exists()
         with tarfile.open(folder / "left-out.tar") as archive:
-            assert [name.rpartition("/")[2] for name in archive.getnames()] == ["bell\x07"]
-        assert "left-out.tar, because their names cannot be used here: bell" in warnings_of(user)
+            assert [name.rpartition("/")[2] for name in archive.getnames()] == [
+                "tab\x07",
+                "bell\x07",
+            ]
+        assert "left-out.tar, because their names cannot be used here: " in warnings_of(user)
         assert "link: symbolic link" in warnings_of(user)
         check_nothing_burns(sandbox)
 
@@ -230,3 +236,27 @@ async def test_uploads_say_what_they_leave_out(tmp_path: Path) -> None:
         await run_trip(application, folder, results=ResultsSpec(unwanted=True))
     assert "not uploaded: outside: symbolic link" in warnings_of(user)
     assert "pipe: " in warnings_of(user)
+
+
+async def test_every_printed_command_works(tmp_path: Path) -> None:
+    """The hint of the error, typed as it is printed; and a machine that the user restarts belongs to the trip."""
+    async with trip_sandbox(tmp_path) as sandbox:
+        async with sandbox.open_application() as application:
+            await log_in_with_money(sandbox, application)
+        folder = make_project(tmp_path, train=WRITE_OUT)
+        trip = ("run", "-p", "mistgpu", "--results", "uot", "--", "train.py")
+        failed = await sandbox.run_command(*trip, folder=folder)
+        assert failed.code == 7
+        printed = dict(re.findall(r": gpurent (resume|release) (.*)", failed.err))
+        pulled = await sandbox.run_command("pull", printed["release"], "x", folder=folder)
+        (again,) = re.findall(r": gpurent (restart .*)", pulled.err)
+        restarted = await sandbox.run_command(*again.split(), folder=folder)
+        assert restarted.code == 0
+        resume = ("resume", *printed["resume"].replace("PATH", "out").split())
+        resumed = await sandbox.run_command(*resume, folder=folder)
+        assert resumed.code == 0
+        assert (folder / "out" / "deep" / "a.pt").read_text() == "weights"
+        used = [line.amount.amount for line in sandbox.cloud.ledgers()["mistgpu"] if line.kind == "usage"]
+        paid = Money(-sum(used), CNY)
+        assert f"Paid {paid}," in resumed.out, "the receipt is that of both leases"
+        check_nothing_burns(sandbox)

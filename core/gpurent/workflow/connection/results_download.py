@@ -42,7 +42,6 @@ from gpurent.remote.results_probe import (
     find_results_command,
     parse_results,
 )
-from gpurent.workflow.connection.left_out import archive_refused_files
 from gpurent.workflow.connection.local_folder import get_results_folder
 from gpurent.workflow.connection.reconnecting import ReconnectingConnection
 from gpurent.workflow.connection.transfers import FileTransfers, work_folder
@@ -113,29 +112,27 @@ class ResultsDownloader:
         plan = await connection.run_with_retry(
             lambda ssh: find_results(ssh, spec, work_folder(trip_id), job_name)
         )
-        downloads = PlannedDownloads(self.transfers, connection, spec, work_folder(trip_id), plan)
+        downloads = PlannedDownloads(spec, work_folder(trip_id), plan)
         reports, failures = [downloads.report_links()], list(plan.failures)
         for pull in downloads.iter_pulls():
             try:
-                reports.append(await self.transfers.download(connection, pull, spec.upload.transfer))
+                reports.append(await self.transfers.download_usable(connection, pull, spec.upload.transfer))
             except TransferError as error:
                 failures.append(f"{error.message} {error.hint}".strip())
+        if plan.refused:
+            reports.append(await connection.run_with_retry(downloads.report_refused))
+        report = sum_reports(reports)
         try:
-            if plan.refused:
-                reports.append(await connection.run_with_retry(downloads.archive_refused))
+            report = await self.transfers.archive_refused(connection, downloads.make_pull(), report)
         except TransferError as error:
             failures.append(error.message)
-        return ResultsOutcome(
-            report=sum_reports(reports), absent=plan.absent, failures=tuple(dict.fromkeys(failures))
-        )
+        return ResultsOutcome(report=report, absent=plan.absent, failures=tuple(dict.fromkeys(failures)))
 
 
 @frozen
 class PlannedDownloads:
     """The requests that carry out a plan. ``folder`` is the job's, relative to the home folder."""
 
-    transfers: FileTransfers
-    connection: ReconnectingConnection
     spec: TripSpec
     folder: str
     plan: ResultsPlan
@@ -146,9 +143,7 @@ class PlannedDownloads:
         return get_results_folder(self.spec)
 
     def iter_pulls(self) -> Iterator[PullRequest]:
-        limits = TransferLimits()
-        if self.plan.limit is not None:
-            limits = evolve(limits, max_total_bytes=self.plan.limit)
+        limits = self._get_limits()
         for group in group_by_folder(self.plan.paths):
             sources = [posixpath.join(self.folder, group.folder, name) for name in group.names]
             for start in range(0, len(sources), MAX_NAMES):
@@ -172,13 +167,18 @@ class PlannedDownloads:
         ]
         return evolve(sum_reports(()), skipped=tuple(skipped))
 
-    async def archive_refused(self, ssh: SshConnection) -> TransferReport:
-        """Download the files whose names cannot be used here into an archive."""
+    def make_pull(self) -> PullRequest:
+        """Return the request that stands for all of them: the job's folder, and the local one."""
+        return PullRequest(sources=(self.folder,), target=self._target, limits=self._get_limits())
+
+    async def report_refused(self, ssh: SshConnection) -> TransferReport:
+        """Report the files whose names cannot be used here."""
         skipped = [await self._describe_refused(ssh, name) for name in self.plan.refused]
-        pull = PullRequest(sources=(self.folder,), target=self._target)
-        report = evolve(sum_reports(()), skipped=tuple(skipped))
-        progress = self.transfers.display.start_progress(_("results"))
-        return await archive_refused_files(ssh, pull, report, self.folder, progress)
+        return evolve(sum_reports(()), skipped=tuple(skipped))
+
+    def _get_limits(self) -> TransferLimits:
+        limits = TransferLimits()
+        return limits if self.plan.limit is None else evolve(limits, max_total_bytes=self.plan.limit)
 
     async def _describe_refused(self, ssh: SshConnection, name: bytes) -> SkippedFile:
         path = f"{self.folder}/".encode() + name

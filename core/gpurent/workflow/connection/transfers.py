@@ -81,16 +81,33 @@ class FileTransfers:
 
         Files whose names may not be used here are downloaded into an archive: see `left_out`.
         """
+        report = await self.download_usable(connection, pull, name)
+        return await self.archive_refused(connection, pull, report)
 
-        async def pull_with(backend: TransferBackend, ssh: SshConnection) -> TransferReport:
+    async def download_usable(
+        self, connection: ReconnectingConnection, pull: PullRequest, name: str = ""
+    ) -> TransferReport:
+        """Download; files whose names may not be used here are only reported."""
+        return await connection.run_with_retry(
+            lambda ssh: self._try_backends(
+                self.iter_backends(name),
+                lambda backend: backend.pull(ssh, pull, self.display.start_progress(_("results"))),
+            )
+        )
+
+    async def archive_refused(
+        self, connection: ReconnectingConnection, pull: PullRequest, report: TransferReport
+    ) -> TransferReport:
+        """Download the files that ``report`` says were refused for their names; return the report with them."""
+        if not any(item.remote_path for item in report.skipped):
+            return report
+
+        async def archive(ssh: SshConnection) -> TransferReport:
             progress = self.display.start_progress(_("results"))
-            report = await backend.pull(ssh, pull, progress)
             origin = " ".join((str(ssh.endpoint), *pull.sources))
             return await archive_refused_files(ssh, pull, report, origin, progress)
 
-        return await connection.run_with_retry(
-            lambda ssh: self._try_backends(self.iter_backends(name), lambda backend: pull_with(backend, ssh))
-        )
+        return await connection.run_with_retry(archive)
 
     async def push_with(
         self, backend: TransferBackend, ssh: SshConnection, push: PushRequest

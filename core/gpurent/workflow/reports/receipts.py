@@ -46,7 +46,9 @@ def compute_idle_spans(steps: Sequence[StepTime]) -> IdleSpans | None:
         ]
         idle = launched - pushed - sum(setups, timedelta())
         spans.append(("upload-to-job", max(timedelta(), idle)))
-    if ended is not None and released is not None:
+    # Of a machine that was shut down in between and started again, the idle time is not known.
+    was_restarted = any(step.name.startswith("restart") for step in steps)
+    if ended is not None and released is not None and not was_restarted:
         spans.append(("job-to-release", max(timedelta(), released - ended)))
     return tuple(spans)
 
@@ -108,6 +110,15 @@ class Receipts:
 
         settled = await self.poller.poll(look, interval=POLL_INTERVAL, timeout=timeout)
         return settled or self._make_lease_receipt(lease, idle, reason)
+
+    async def get_trip_end_receipt(self, lease: Lease, earlier: Sequence[str], trip: str) -> Receipt:
+        """Return the receipt of a trip's last lease, with the charges of its ``earlier`` ones: it was restarted."""
+        receipt = await self.get_lease_receipt(lease, trip)
+        for lease_id in earlier:
+            before = await self.get_lease_receipt(self.leases.get_lease(lease_id), trip, timedelta())
+            charges = sorted((*before.charges, *receipt.charges), key=lambda charge: charge.at)
+            receipt = evolve(receipt, charges=tuple(charges), started_at=before.started_at)
+        return receipt
 
     async def get_current_receipt(self, lease_id: str) -> Receipt:
         """Return the current receipt of the lease ``lease_id`` (an id or its prefix), without waiting for refunds."""

@@ -11,8 +11,9 @@ from gpurent.domain.events import EventKind
 from gpurent.domain.transfer import TransferReport, sum_reports
 from gpurent.domain.trip import TripSpec
 from gpurent.errors import GpurentError, TransferError
-from gpurent.locale import _
+from gpurent.locale import _, ngettext
 from gpurent.workflow.connection.left_out import describe_left_out
+from gpurent.workflow.connection.local_folder import get_results_folder
 from gpurent.workflow.connection.reconnecting import Connections, ReconnectingConnection
 from gpurent.workflow.connection.results_download import ResultsDownloader, ResultsOutcome
 from gpurent.workflow.runtime.durable_steps import TripContext
@@ -51,6 +52,17 @@ class DownloadStep:
                 trip.emit(EventKind.WARNING, line, lease=connection.lease_id)
             if outcome.missing:
                 raise _ResultsIncomplete(outcome)
+            files = outcome.report.files
+            if files:
+                text = ngettext(
+                    "{files} file downloaded to {folder}", "{files} files downloaded to {folder}", files
+                )
+                folder = get_results_folder(spec)
+                trip.emit(
+                    EventKind.RESULTS_SAVED,
+                    text.format(files=files, folder=folder),
+                    lease=connection.lease_id,
+                )
             return outcome.report
 
         try:

@@ -29,7 +29,7 @@ from gpurent.workflow.runtime.plugins import Plugins
 from gpurent.workflow.runtime.waiting import Poller, WorkLocks
 from gpurent.workflow.timing.machine_timer import MachineTimers
 
-STEP_NAME = "keep-results"
+KEEP_STEP = "keep-results"
 STOP_INTERVAL = timedelta(seconds=6)
 STOP_TIMEOUT = timedelta(minutes=10)
 
@@ -44,7 +44,7 @@ class KeptResults:
 
 def find_kept_results(store: TripStore, trip_id: str, lease_id: str) -> KeptResults | None:
     """Return until when the trip keeps this machine for results; None if it does not."""
-    records = store.list_recorded_steps(trip_id, STEP_NAME, KeptResults)
+    records = store.list_recorded_steps(trip_id, KEEP_STEP, KeptResults)
     return next((kept for _step, kept in reversed(records) if kept.lease == lease_id), None)
 
 
@@ -84,7 +84,7 @@ class KeepResultsStep:
     async def arm_for_download(self, trip: TripContext, spec: TripSpec, lease_id: str) -> None:
         """Give the resumed download of kept results the whole grace period: arm or postpone the machine's timer."""
         lease = self.leases.get_lease(lease_id)
-        kept = trip.store.list_recorded_steps(trip.id, STEP_NAME, KeptResults)
+        kept = trip.store.list_recorded_steps(trip.id, KEEP_STEP, KeptResults)
         if kept and lease.state is LeaseState.READY:
             await self._arm_timer(trip, lease, self._compute_end(trip, spec, lease), keep_earlier=False)
 
@@ -99,9 +99,9 @@ class KeepResultsStep:
         known = find_kept_results(trip.store, trip.id, lease.id)
         if known is not None:
             return known
-        count = len(trip.store.list_recorded_steps(trip.id, STEP_NAME, KeptResults))
+        count = len(trip.store.list_recorded_steps(trip.id, KEEP_STEP, KeptResults))
         kept = KeptResults(lease=lease.id, until=self._compute_end(trip, spec, lease))
-        return await trip.record_result(f"{count}.{STEP_NAME}" if count else STEP_NAME, kept)
+        return await trip.record_result(f"{count}.{KEEP_STEP}" if count else KEEP_STEP, kept)
 
     def _compute_end(self, trip: TripContext, spec: TripSpec, lease: Lease) -> datetime:
         """Return the end of the grace period; the deadline, the paid term and the budget are never exceeded for it."""

@@ -90,7 +90,7 @@ class TripTimers:
 
         if until is not None:
             await trip.step(f"{leg}.timer", MachineTimer, lambda: arm(until), quiet=True)
-        elif isinstance(lease.offer.tariff, Metered):
+        elif isinstance(lease.offer.tariff, Metered) and self.timers.find_deadline(lease) is None:
             text = _(
                 "the machine has no timer: if you forget to release it, it runs until the account's balance is used up."
                 " Set one: gpurent timer {lease} --for 5h"

@@ -13,12 +13,13 @@ from gpurent.locale import _
 from gpurent.workflow.connection.local_folder import check_results_folder
 from gpurent.workflow.manual.rental import ManualRental
 from gpurent.workflow.runtime.durable_steps import TripContext
+from gpurent.workflow.steps.keep_results import KEEP_STEP
 from gpurent.workflow.steps.provision import ProvisionStep
 from gpurent.workflow.trips.failures import find_failure
 from gpurent.workflow.trips.finish import TripFinalizer
 from gpurent.workflow.trips.machine_work import LegRunner, LegSpec, TripResult
 from gpurent.workflow.trips.plan_legs import TripPlanner
-from gpurent.workflow.trips.restart_kept import KeptRestart
+from gpurent.workflow.trips.restart_kept import KeptRestart, lease_id_of
 
 
 @frozen
@@ -106,10 +107,5 @@ class TripExecutor:
 def is_only_ending(trip: TripContext) -> bool:
     """Return whether only the results and the machine's end are left to do: the job is over, no release has begun."""
     steps = trip.steps_by_name()
-    is_over = any(name.endswith(".monitor") and record.done_at for name, record in steps.items())
+    is_over = any(name.endswith((".monitor", KEEP_STEP)) and record.done_at for name, record in steps.items())
     return (is_over or find_failure(trip) is not None) and "release" not in steps
-
-
-def lease_id_of(trip_id: str, spec: TripSpec) -> str:
-    """Return the id of the trip's lease, which is known before the lease exists."""
-    return spec.lease or f"{spec.provider}-{trip_id.rpartition('-')[2]}"

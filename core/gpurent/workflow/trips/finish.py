@@ -25,7 +25,7 @@ from gpurent.workflow.steps.keep_results import KeepResultsStep, describe_ways_h
 from gpurent.workflow.steps.release import ReleaseStep
 from gpurent.workflow.trips.failures import record_failure
 from gpurent.workflow.trips.machine_work import TripResult
-from gpurent.workflow.trips.restart_kept import KeptRestart
+from gpurent.workflow.trips.restart_kept import KeptRestart, lease_id_of, list_earlier_leases
 
 
 def get_results_state(spec: TripSpec, job: JobEnd, outcome: ResultsOutcome) -> ResultsState:
@@ -71,7 +71,7 @@ class TripFinalizer:
         decided = self._decide(trip, spec, end.lease_id, job, outcome, None)
         if outcome.missing and not decided.is_open:
             error = self._make_missing_error(outcome, end.exit_code)
-            await self._release(trip, end.lease_id, error)
+            await self._release(trip, spec, end.lease_id, error)
             self.store.end_trip(trip.id, f"failed: {error.code}")
             raise error
         if decided.is_open:
@@ -81,8 +81,12 @@ class TripFinalizer:
         if decided.machine is MachineFate.KEEP:
             return end
         lease = await self.release.release_lease(trip, end.lease_id)
-        receipt = await trip.step("receipt", Receipt, lambda: self.receipts.get_lease_receipt(lease, trip.id))
+        receipt = await trip.step("receipt", Receipt, lambda: self._get_receipt(trip, spec, lease))
         return evolve(end, receipt=receipt)
+
+    async def _get_receipt(self, trip: TripContext, spec: TripSpec, lease: Lease) -> Receipt:
+        earlier = list_earlier_leases(trip, lease_id_of(trip.id, spec))
+        return await self.receipts.get_trip_end_receipt(lease, earlier, trip.id)
 
     async def clean_up_failed_trip(
         self, trip: TripContext, spec: TripSpec, lease_id: str, error: GpurentError
@@ -129,7 +133,7 @@ class TripFinalizer:
         if decided.machine is MachineFate.KEEP and lease.state is LeaseState.READY:
             add_burning_lease(error, lease.id)
             return True
-        return await self._release(trip, lease.id, error)
+        return await self._release(trip, spec, lease.id, error)
 
     def _decide(
         self,
@@ -176,11 +180,11 @@ class TripFinalizer:
         can_restart = self.kept_restart.can_restart(lease)
         _add_hint(error, describe_ways_home(trip.id, lease, kept, can_restart=can_restart))
 
-    async def _release(self, trip: TripContext, lease_id: str, error: GpurentError) -> bool:
+    async def _release(self, trip: TripContext, spec: TripSpec, lease_id: str, error: GpurentError) -> bool:
         """Release the machine; on failure, the trip is not done with it."""
         try:
             released = await self.release.release_lease(trip, lease_id)
-            receipt = await self.receipts.get_lease_receipt(released)
+            receipt = await self._get_receipt(trip, spec, released)
         except GpurentError as worse:
             add_burning_lease(error, lease_id)
             _add_hint(error, worse.message)

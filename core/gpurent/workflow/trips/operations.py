@@ -29,14 +29,14 @@ from gpurent.workflow.steps.provider_orders import make_unfinished_order_error
 from gpurent.workflow.steps.provision import ProvisionStep
 from gpurent.workflow.steps.release import ReleaseStep
 from gpurent.workflow.timing.timers import TimerCommands
-from gpurent.workflow.trips.execute import TripExecutor, lease_id_of
+from gpurent.workflow.trips.execute import TripExecutor
 from gpurent.workflow.trips.finish import add_resume_hint
 from gpurent.workflow.trips.foreign_release import explain_foreign_release
 from gpurent.workflow.trips.machine_work import TripResult
 from gpurent.workflow.trips.plan_legs import has_ordered
 from gpurent.workflow.trips.previews import ProviderSelector
 from gpurent.workflow.trips.proposals import propose_order
-from gpurent.workflow.trips.restart_kept import link_restarted_lease
+from gpurent.workflow.trips.restart_kept import lease_id_of, link_restarted_lease
 
 
 @frozen

@@ -7,7 +7,7 @@ from attrs import evolve, frozen
 from gpurent.domain.events import EventKind
 from gpurent.domain.lease import Lease, LeaseState
 from gpurent.domain.offer import Order
-from gpurent.domain.trip import AgreedPrice
+from gpurent.domain.trip import AgreedPrice, TripSpec
 from gpurent.locale import _
 from gpurent.roles.lease import SupportsRestart
 from gpurent.workflow.payments.order_pricing import OrderPricer
@@ -18,6 +18,17 @@ from gpurent.workflow.runtime.plugins import Plugins
 from gpurent.workflow.steps.provision import ProvisionStep
 
 _LEASE_STEP = "lease"
+
+
+def lease_id_of(trip_id: str, spec: TripSpec) -> str:
+    """Return the id of the trip's lease, which is known before the lease exists."""
+    return spec.lease or f"{spec.provider}-{trip_id.rpartition('-')[2]}"
+
+
+def list_earlier_leases(trip: TripContext, first: str) -> tuple[str, ...]:
+    """Return the leases that the trip had before its current one; ``first`` is the one that it began with."""
+    restarted = [lease for _step, lease in trip.store.list_recorded_steps(trip.id, f".{_LEASE_STEP}", str)]
+    return (first, *restarted)[:-1]
 
 
 def find_restarted_lease(trip: TripContext) -> tuple[int, str]:
