@@ -261,7 +261,8 @@ _NAMES_BY_MODULE = {
     "gpurent.domain.receipt": "Charge ChargeKind Receipt",
     "gpurent.domain.secret": "Secret",
     "gpurent.domain.job": "Job JobState JobStatus SessionInfo",
-    "gpurent.domain.transfer": "PullRequest PushRequest SkipKind SkippedFile TransferLimits TransferReport UploadPreview",
+    "gpurent.domain.transfer": "PullRequest PushRequest SkipKind SkippedFile TransferLimits TransferReport"
+    " UploadPreview",
     "gpurent.domain.upload_rules": "CREDENTIAL_NAMES exclusion_reason",
     "gpurent.errors": "AuthError GpurentError HostKeyChanged InputRequired JobError LeaseError LeaseGone MoneyError PaidTooLate PluginError RemoteError SoldOut Spent TransferError TransferUnsupported UnavailableError UnexpectedResponse UsageError",  # noqa: E501
     "gpurent.locale": "make_translator",

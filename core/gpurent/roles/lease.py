@@ -90,7 +90,7 @@ class SupportsStop(ABC):
     """Capability: shut a machine down so that its files are kept and it costs nothing until `SupportsRestart`."""
 
     @abstractmethod
-    async def stop_lease(self, lease: Lease) -> Lease:
+    async def stop_lease(self, lease: Lease) -> Lease | Absent:
         """Shut the machine down; idempotent, as `LeaseProvider.release_lease`. The lease is KEPT once that is done."""
 
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from gpurent.cli.views.offers import format_rates
 from gpurent.cli.views.render import format_moment
+from gpurent.cli.views.results import format_wanted_results
 from gpurent.domain.money_text import format_price_range
 from gpurent.locale import _, join_clauses, join_list
 from gpurent.locale.durations import format_duration
@@ -100,9 +101,7 @@ def _leg_actions(leg: Leg, spec: TripSpec) -> list[str]:
         meanwhile = leg.upload and setup.needs is not None
         parts.append(_("set up the machine during the upload") if meanwhile else _("set up the machine"))
     parts.append(_("run {command}").format(command=shlex.join(spec.job.command)))
-    if spec.results.paths:
-        parts.append(_("download {results}").format(results=join_list(spec.results.paths)))
-    return parts
+    return [*parts, *format_wanted_results(spec)]
 
 
 def preview_json(found: TripPreview) -> dict[str, Any]:

@@ -16,7 +16,10 @@ from gpurent.infra.sqlite.database import Database
 _OVER = frozenset(state.value for state in OVER_STATES)
 _HELD_SIGNS = {ChargeKind.DEPOSIT.value: 1, ChargeKind.HOLD.value: 1, ChargeKind.DEPOSIT_REFUND.value: -1}
 _TIMED_STEPS = "(s.name LIKE '%.launch' OR s.name LIKE '%.monitor')"
-_IDLE_STEPS = f"({_TIMED_STEPS} OR s.name LIKE '%.upload' OR s.name LIKE '%.setup' OR s.name = 'release')"
+_IDLE_STEPS = (
+    f"({_TIMED_STEPS} OR s.name LIKE '%.upload' OR s.name LIKE '%.setup' OR s.name = 'release'"
+    " OR s.name LIKE 'restart%')"
+)
 
 
 class SqliteSummaries:

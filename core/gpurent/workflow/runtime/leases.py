@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import ExitStack
+from typing import TYPE_CHECKING
 
 from attrs import define, evolve
 
@@ -30,6 +31,9 @@ from gpurent.ports.store import LeaseOrderStore
 from gpurent.ports.system import Clock, Locks
 from gpurent.workflow.runtime.events import EventEmitter
 from gpurent.workflow.runtime.plugins import Plugins
+
+if TYPE_CHECKING:
+    from gpurent.roles.lease import SupportsStop
 
 
 @define(eq=False)
@@ -191,6 +195,17 @@ class LeaseTracker:
             lease = asked
         try:
             answer = await self.plugins.provider_of(lease).release_lease(restore_last_seen(lease))
+        except (UnavailableError, UnexpectedResponse) as error:
+            return make_unknown(error)
+        return await self.apply_answer(lease, answer)
+
+    async def request_stop(self, lease: Lease, stopper: SupportsStop) -> Lease | Unknown:
+        """Ask the provider to shut the machine down with its files kept, and save its answer.
+
+        `Unknown` if the answer says nothing. The caller holds the lease's lock.
+        """
+        try:
+            answer = await stopper.stop_lease(restore_last_seen(lease))
         except (UnavailableError, UnexpectedResponse) as error:
             return make_unknown(error)
         return await self.apply_answer(lease, answer)

@@ -119,8 +119,8 @@ class KeepResultsStep:
         """Shut the machine down until the provider reports that it is over."""
 
         async def ask() -> Lease | None:
-            stopped = self.leases.save_lease(await stopper.stop_lease(self.leases.get_lease(lease.id)))
-            return stopped if stopped.is_over else None
+            stopped = await self.leases.request_stop(self.leases.get_lease(lease.id), stopper)
+            return stopped if isinstance(stopped, Lease) and stopped.is_over else None
 
         async with self.locks.lock_lease(lease.id):
             stopped = await self.poller.poll(ask, interval=STOP_INTERVAL, timeout=STOP_TIMEOUT)

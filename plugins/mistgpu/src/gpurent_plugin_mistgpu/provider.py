@@ -268,7 +268,7 @@ class MistgpuProvider(LeaseProvider, SupportsRestart, SupportsStop, AssistedRent
         note = _("MISTGPU never listed a server for this order")
         return evolve(lease.with_state(LeaseState.CANCELLED, note), pending=None)
 
-    async def stop_lease(self, lease: Lease) -> Lease:
+    async def stop_lease(self, lease: Lease) -> Lease | Absent:
         # A release keeps the files: MISTGPU knows nothing but shutting down.
         return await self.release_lease(lease)
 
