@@ -12,6 +12,7 @@ from gpurent.domain.question import Question, QuestionKind
 from gpurent.domain.trip import AgreedPrice
 from gpurent.errors import AuthError, InputRequired, MoneyError
 from gpurent.locale import _
+from gpurent.ports.store import NoteStore
 from gpurent.roles.lease import MailBinding, SupportsMailBinding
 from gpurent.workflow.payments.budgets import Budgets
 from gpurent.workflow.payments.pay import Payments
@@ -19,10 +20,11 @@ from gpurent.workflow.runtime.durable_steps import TripContext
 from gpurent.workflow.runtime.plugins import Plugins
 from gpurent.workflow.runtime.questions import Questions
 from gpurent.workflow.runtime.settings import Settings
-from gpurent.workflow.runtime.waiting import Poller
+from gpurent.workflow.runtime.waiting import Poller, WorkLocks
 
 POLL_INTERVAL = timedelta(seconds=15)
 BINDING_TIMEOUT = timedelta(minutes=30)
+BINDING_SCOPE = "mail-binding"
 
 
 @frozen
@@ -34,6 +36,8 @@ class BindMailStep:
     settings: Settings
     questions: Questions
     budgets: Budgets
+    notes: NoteStore
+    locks: WorkLocks
     poller: Poller
 
     async def is_needed(self, provider: str) -> bool:
@@ -51,11 +55,17 @@ class BindMailStep:
         if not isinstance(binder, SupportsMailBinding):
             return
         # Recorded only once the address is bound; until then, a resumed trip asks the provider again.
-        if trip.find_result("bind-mail", str) is not None or await binder.get_bound_email():
+        if trip.find_result("bind-mail", str) is not None:
             return
+        # One at a time: another trip may be paying for the same account's address now.
+        async with self.locks.lock_lease(f"bind-mail-{provider}"):
+            if not await binder.get_bound_email():
+                await self._bind_account(trip, provider, binder)
 
+    async def _bind_account(self, trip: TripContext, provider: str, binder: SupportsMailBinding) -> None:
         async def request() -> MailBinding:
-            return await binder.request_binding(await self._get_address(trip), f"{trip.id}-bind")
+            email = await self._get_address(trip)
+            return await binder.request_binding(email, self._get_binding_key(trip, provider, email))
 
         binding = await trip.step("bind-mail.request", MailBinding, request)
         payment = None
@@ -63,6 +73,19 @@ class BindMailStep:
             agreed = await self._agree_on_price(trip, provider, binding.email, binding.bill)
             payment = await self.payments.pay_bill(trip, "bind-mail.pay", provider, binding.bill, agreed)
         await trip.step("bind-mail", str, lambda: self._complete_binding(trip, binder, binding, payment))
+        # A later binding, after this one was undone, is another one.
+        self.notes.put_note(BINDING_SCOPE, f"{provider}/{binding.email}", "")
+
+    def _get_binding_key(self, trip: TripContext, provider: str, email: str) -> str:
+        """Return the key of the unfinished binding of this address, whichever trip began it, or a new one.
+
+        The account pays for a key only once, so an address that a dead trip has paid for is not paid for again.
+        """
+        name = f"{provider}/{email}"
+        known = self.notes.get_note(BINDING_SCOPE, name)
+        if not known:
+            self.notes.put_note(BINDING_SCOPE, name, f"{trip.id}-bind")
+        return known or f"{trip.id}-bind"
 
     async def _agree_on_price(self, trip: TripContext, provider: str, email: str, bill: Bill) -> AgreedPrice:
         """Return the bill's amount as the ceiling; a budget that is too small is found when the bill is authorized."""

@@ -114,7 +114,9 @@ class Trips:
                 end = await self.executor.execute_trip(trip, spec, detach=detach)
             except GpurentError as error:
                 lease = self.leases.store.find_lease(lease_id_of(trip.id, spec))
-                if lease is None and not error.retryable and not _may_go_on(trip, error):
+                # A cancelled lease is what is left of an offer that somebody else took.
+                is_nothing_rented = lease is None or lease.state is LeaseState.CANCELLED
+                if is_nothing_rented and not error.retryable and not _may_go_on(trip, error):
                     self.trip_tracker.fail_trip(trip.id, error)
                 if lease is not None and isinstance(error, LeaseGone):
                     explain_foreign_release(self.trip_tracker.store, trip.id, spec, lease, error)
