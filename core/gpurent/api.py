@@ -13,6 +13,7 @@ if TYPE_CHECKING:
         MachineProfile as MachineProfile,
         is_loopback as is_loopback,
     )
+    from gpurent.domain.credential_names import CREDENTIAL_NAMES as CREDENTIAL_NAMES
     from gpurent.domain.events import (
         Event as Event,
         EventKind as EventKind,
@@ -89,10 +90,7 @@ if TYPE_CHECKING:
         TransferReport as TransferReport,
         UploadPreview as UploadPreview,
     )
-    from gpurent.domain.upload_rules import (
-        CREDENTIAL_NAMES as CREDENTIAL_NAMES,
-        exclusion_reason as exclusion_reason,
-    )
+    from gpurent.domain.upload_rules import exclusion_reason as exclusion_reason
     from gpurent.errors import (
         AuthError as AuthError,
         GpurentError as GpurentError,
@@ -263,7 +261,8 @@ _NAMES_BY_MODULE = {
     "gpurent.domain.job": "Job JobState JobStatus SessionInfo",
     "gpurent.domain.transfer": "PullRequest PushRequest SkipKind SkippedFile TransferLimits TransferReport"
     " UploadPreview",
-    "gpurent.domain.upload_rules": "CREDENTIAL_NAMES exclusion_reason",
+    "gpurent.domain.credential_names": "CREDENTIAL_NAMES",
+    "gpurent.domain.upload_rules": "exclusion_reason",
     "gpurent.errors": "AuthError GpurentError HostKeyChanged InputRequired JobError LeaseError LeaseGone MoneyError PaidTooLate PluginError RemoteError SoldOut Spent TransferError TransferUnsupported UnavailableError UnexpectedResponse UsageError",  # noqa: E501
     "gpurent.locale": "make_translator",
     "gpurent.locale.foreign_text": "describe_errno describe_error quote_reason quote_text",

@@ -25,7 +25,9 @@ PRINTED_COMMAND = re.compile(
     r"[:：] ?(gpurent(?: [!-~]+?)+?)(?=[.,;]?(?: \(|$|\n)|[.,;] |[^ -~])", re.MULTILINE
 )
 # "…: gpurent opens the page": what gpurent does, not what the user types.
-PROSE_VERBS = frozenset({"opens", "{name}"})
+PROSE_VERBS = frozenset({"opens", "can", "{name}"})
+# Flags that stand before the command.
+GROUP_FLAGS = frozenset({"-y", "--yes"})
 # What a user puts in for the words of a message; a placeholder is a value of the same kind.
 EXAMPLE_VALUES = {
     "LEASE": "mistgpu-abc23",
@@ -83,7 +85,10 @@ def test_messages_do_print_commands() -> None:
 
 @pytest.mark.parametrize("printed", sorted(COMMANDS))
 def test_a_printed_command_can_be_typed(printed: str) -> None:
-    name, *words = fill_in(printed)
+    words = fill_in(printed)
+    while words[0] in GROUP_FLAGS:
+        words.pop(0)
+    name, *words = words
     entry = load_registry().get_entries(CommandEntry).get(name)
     assert entry is not None, COMMANDS[printed]
     try:

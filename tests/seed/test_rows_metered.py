@@ -16,7 +16,7 @@ from tests.workflow.trip_sandbox import TripSandbox, trip_sandbox
 
 @pytest.fixture
 async def sandbox(tmp_path: Path) -> AsyncIterator[TripSandbox]:
-    async with trip_sandbox(tmp_path, speed=60, machines=14) as made:
+    async with trip_sandbox(tmp_path, speed=60, machines=13) as made:
         yield made
 
 

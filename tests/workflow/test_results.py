@@ -245,12 +245,12 @@ async def test_every_printed_command_works(tmp_path: Path) -> None:
             await log_in_with_money(sandbox, application)
         folder = make_project(tmp_path, train=WRITE_OUT)
         trip = ("run", "-p", "mistgpu", "--results", "uot", "--", "train.py")
-        failed = await sandbox.run_command(*trip, folder=folder)
+        failed = await sandbox.run_command("-y", *trip, folder=folder)
         assert failed.code == 7
         printed = dict(re.findall(r": gpurent (resume|release) (.*)", failed.err))
         pulled = await sandbox.run_command("pull", printed["release"], "x", folder=folder)
         (again,) = re.findall(r": gpurent (restart .*)", pulled.err)
-        restarted = await sandbox.run_command(*again.split(), folder=folder)
+        restarted = await sandbox.run_command("-y", *again.split(), folder=folder)
         assert restarted.code == 0
         resume = ("resume", *printed["resume"].replace("PATH", "out").split())
         resumed = await sandbox.run_command(*resume, folder=folder)

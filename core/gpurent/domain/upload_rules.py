@@ -1,45 +1,13 @@
-"""What no upload takes along by accident: the one table of credential names, for core and for every backend."""
+"""What no upload takes along by accident: credentials and gpurent's own folders, for core and for every backend."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Collection
 
+from gpurent.domain.credential_names import CREDENTIAL_NAMES
 from gpurent.locale import N_, _
 
-# Names that hold credentials, each with the name of the folder that it has to be in; "": in any folder.
-CREDENTIAL_NAMES = {
-    ".ssh": "",
-    ".gnupg": "",
-    ".password-store": "",
-    ".aws": "",
-    ".azure": "",
-    ".aliyun": "",
-    ".tccli": "",
-    ".oci": "",
-    ".kube": "",
-    ".kaggle": "",
-    ".netrc": "",
-    "_netrc": "",
-    ".pypirc": "",
-    ".npmrc": "",
-    ".pgpass": "",
-    ".my.cnf": "",
-    ".boto": "",
-    ".s3cfg": "",
-    ".git-credentials": "",
-    ".vault-token": "",
-    "gcloud": ".config",
-    "gh": ".config",
-    "doctl": ".config",
-    "rclone": ".config",
-    "config.json": ".docker",
-    "auth.json": ".docker",
-    "credentials": ".cargo",
-    "credentials.toml": ".cargo",
-    "token": "huggingface",
-    "stored_tokens": "huggingface",
-}
 CREDENTIAL_REASON = N_("may hold credentials; to upload it anyway, name it explicitly")
 OWN_FOLDER_REASON = N_("belongs to gpurent itself")
 

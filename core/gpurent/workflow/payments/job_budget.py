@@ -40,7 +40,9 @@ class JobBudget:
         if not isinstance(lease.offer.tariff, Metered) or lease.started_at is None:
             return
         reading = await self.budgets.meters.read_meter(lease)
-        self._report(reading.problem, lease)
+        if reading.problem:
+            text = _("the charges so far cannot be read, so gpurent counts them itself: {why}")
+            self._report(text.format(why=reading.problem), lease)
         most = reading.used + reading.price.cost(self._reserve_time(self._now() - lease.started_at))
         try:
             await self.budgets.check_metered_lease(lease, most, trip=self.trip.id)
