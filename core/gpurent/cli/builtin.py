@@ -20,10 +20,14 @@ _COMMAND_GROUPS: tuple[tuple[str, str, tuple[tuple[str, str], ...]], ...] = (
         (
             ("run", N_("Rent, upload, run, download the results, release")),
             ("plan", N_("Show what a trip would do and cost, without spending anything")),
-            ("trips", N_("List trips, finished and in progress")),
-            ("resume", N_("Resume a trip that was interrupted or detached")),
         ),
     ),
+    (
+        N_("Trips"),
+        "trip_records",
+        (("trips", N_("List trips, finished and in progress; show or cancel one")),),
+    ),
+    (N_("Trips"), "trips", (("resume", N_("Resume trips that were interrupted or detached")),)),
     (
         N_("Trips"),
         "init",
@@ -119,6 +123,11 @@ _COMMAND_GROUPS: tuple[tuple[str, str, tuple[tuple[str, str], ...]], ...] = (
             ("forward", N_("Forward ports of a machine to this computer")),
             ("jupyter", N_("Work in a Jupyter notebook on a machine")),
         ),
+    ),
+    (
+        N_("Leases"),
+        "orphans",
+        (("orphans", N_("Find machines and money that this computer does not know")),),
     ),
     (N_("Leases"), "leases", (("doctor", N_("Examine a machine: GPU, CUDA, cuDNN, disk, network")),)),
     (N_("Leases"), "leases", (("timer", N_("Show or set a machine's shutdown timer")),)),

@@ -60,9 +60,12 @@ class CliContext:
     def read_state(self, action: Callable[[StoredState], T]) -> T:
         """Run ``action`` on the state on disk: without prompts, so no event loop is needed."""
         from gpurent.composition.state import StoredState
+        from gpurent.workflow.runtime.lost_leases import format_lost_leases
 
         state = StoredState(self.registry, system.data_folder(), os.environ)
         try:
+            if lost := format_lost_leases(state.lease_copier.list_lost_leases()):
+                click.secho(lost, fg="yellow", err=True)
             return action(state)
         finally:
             state.store.close()

@@ -12,35 +12,13 @@ from typing import Any
 
 import click
 
+from gpurent.cli.views.step_titles import STEP_TITLES
 from gpurent.domain.events import Event, EventKind
 from gpurent.domain.question import Question
 from gpurent.domain.terminal_text import strip_terminal
-from gpurent.locale import N_, _, join_phrases
+from gpurent.locale import _, join_phrases
 from gpurent.ports.terminal import Progress
 
-STEP_TITLES = {
-    "login": N_("logging in"),
-    "bind-mail.request": N_("binding your e-mail address"),
-    "bind-mail": N_("confirming your e-mail address"),
-    "select-provider": N_("selecting a provider"),
-    "select-offer": N_("selecting a machine"),
-    "manual-rental": N_("adopting a machine"),
-    "plan": N_("planning"),
-    "check-funds": N_("checking the balance"),
-    "reserve": N_("placing the order"),
-    "confirm": N_("confirming the order"),
-    "ready": N_("waiting for the machine"),
-    "connect": N_("connecting"),
-    "doctor": N_("examining the machine"),
-    "upload-setup": N_("uploading what the setup needs"),
-    "upload": N_("uploading"),
-    "setup": N_("setting up the machine"),
-    "launch": N_("starting the job"),
-    "monitor": N_("running the job"),
-    "download": N_("downloading the results"),
-    "release": N_("releasing the machine"),
-    "receipt": N_("settling the costs"),
-}
 _YES_ANSWERS = ("y", "yes", "是", "好")
 _NO_ANSWERS = ("", "n", "no", "否")
 _TRANSFER_STEPS = ("upload-setup", "upload", "download")
@@ -188,10 +166,10 @@ class HiddenProgress:
 
 
 class QuietTerminal(UserTerminal):
-    """A terminal that confirms nothing: whatever needs a yes is not done."""
+    """A terminal that asks nothing: whatever needs a yes is only done with ``yes``."""
 
-    def __init__(self, *, quiet: bool = False) -> None:
-        super().__init__(quiet=quiet, no_input=True)
+    def __init__(self, *, quiet: bool = False, yes: bool = False) -> None:
+        super().__init__(quiet=quiet, yes=yes, no_input=True)
 
     def show_event(self, event: Event) -> None:
         """Show the event, and a payment page also as a QR code if stderr is a terminal."""
@@ -209,6 +187,16 @@ class QuietTerminal(UserTerminal):
 
     def start_progress(self, title: str) -> Progress:
         return HiddenProgress()
+
+
+class ManyTripsTerminal(QuietTerminal):
+    """For several trips at once: shows only what needs attention, with the trip that it is about."""
+
+    def show_event(self, event: Event) -> None:
+        if event.kind in _EVENT_COLOURS and event.text:
+            name = event.trip or event.lease
+            text = strip_terminal(event.text)
+            self._print_line(f"  {name}: {text}" if name else f"  {text}", _EVENT_COLOURS[event.kind])
 
 
 MAX_LINE_SIZE = 64 * 1024

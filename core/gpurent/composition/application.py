@@ -8,12 +8,14 @@ from typing import TYPE_CHECKING, TypeVar
 
 from gpurent.composition.runtime import RuntimeParts
 from gpurent.domain.events import Event, EventKind
+from gpurent.workflow.runtime.lost_leases import format_lost_leases
 
 if TYPE_CHECKING:
     from gpurent.composition.machines import MachineParts
     from gpurent.composition.money import MoneyParts
     from gpurent.composition.trips import TripParts
     from gpurent.roles.lease import LeaseProvider
+    from gpurent.workflow.guard.orphan_watch import OrphanWatch
     from gpurent.workflow.guard.scheduler import Guard, GuardLock
     from gpurent.workflow.reports.overview import LeaseOverview
 
@@ -33,6 +35,11 @@ class Application(RuntimeParts):
         self.events.subscribe(self.notifications.on_event)
         self.events.subscribe(self._clean_up_exports)
         await self.secrets.unlock()
+        lost = format_lost_leases(self.lost_leases.list_lost_leases())
+        if lost:
+            # The guard notifies about them once; here they are shown by every command.
+            for line in lost.splitlines():
+                self.show_warning(line.strip())
 
     def _clean_up_exports(self, event: Event) -> None:
         if event.kind is EventKind.LEASE_CHANGED:
@@ -68,6 +75,12 @@ class Application(RuntimeParts):
         return make_guard(self, self.money, self.machines, self.use_cases)
 
     @cached_property
+    def orphan_watch(self) -> OrphanWatch:
+        from gpurent.composition.guard import make_orphan_watch
+
+        return make_orphan_watch(self, self.use_cases)
+
+    @cached_property
     def guard_lock(self) -> GuardLock:
         from gpurent.workflow.guard.scheduler import GuardLock
 
@@ -100,6 +113,11 @@ class Application(RuntimeParts):
     repeated_runs = _delegate(lambda it: it.use_cases.repeated_runs)
     lease_changes = _delegate(lambda it: it.use_cases.lease_changes)
     provider_selector = _delegate(lambda it: it.use_cases.provider_selector)
+    open_trips = _delegate(lambda it: it.use_cases.open_trips)
+    trip_cancellation = _delegate(lambda it: it.use_cases.trip_cancellation)
+    trip_reports = _delegate(lambda it: it.use_cases.trip_reports)
+    orphan_search = _delegate(lambda it: it.use_cases.orphan_search)
+    orphan_commands = _delegate(lambda it: it.use_cases.orphan_commands)
     dry_run = _delegate(lambda it: it.use_cases.dry_run)
     market = _delegate(lambda it: it.use_cases.market)
 

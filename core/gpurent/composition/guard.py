@@ -11,6 +11,7 @@ from gpurent.workflow.guard import (
     lease_endings,
     observe_lease,
     observe_provider,
+    orphan_watch,
     purchases,
     saved_state,
     scheduler,
@@ -55,3 +56,7 @@ def make_guard(
     return scheduler.Guard(
         lease_controller, at_provider, live_settings, observe_provider.LeaseGroups(store, plugins), clock
     )
+
+
+def make_orphan_watch(base: RuntimeParts, trips: TripParts) -> orphan_watch.OrphanWatch:
+    return orphan_watch.OrphanWatch(trips.orphan_search, base.store, base.events, base.clock)

@@ -15,7 +15,15 @@ from gpurent.infra.redact import Redactor
 from gpurent.infra.ssh.connector import SshConnector
 from gpurent.infra.vault import VaultAccess
 from gpurent.ports.system import Platform
-from gpurent.workflow.runtime import durable_steps, logins, notices, notifications, questions, waiting
+from gpurent.workflow.runtime import (
+    durable_steps,
+    logins,
+    lost_leases,
+    notices,
+    notifications,
+    questions,
+    waiting,
+)
 from gpurent.workflow.timing.time_reader import TimeLeftReader
 
 if TYPE_CHECKING:
@@ -46,6 +54,7 @@ class RuntimeParts(StoredState):
         self.redactor = Redactor()
         self.poller = waiting.Poller(self.clock)
         self.questions = questions.Questions(self.store, terminal, self.clock)
+        self.lost_leases = lost_leases.LostLeases(self.leases, self.questions)
         self.locks = waiting.WorkLocks(self.file_locks, self.poller)
         self.trip_tracker = durable_steps.TripTracker(self.store, self.events, self.locks, self.clock)
         self.time_left = TimeLeftReader(self.store, self.plugins, self.clock)
@@ -64,6 +73,7 @@ class RuntimeParts(StoredState):
         self.logins = logins.Logins(
             self.plugins, self.secrets, self.redactor, self.settings, self.questions, self.events
         )
+        self.lease_copier.find_account = self.logins.find_account
         self.account_commands = logins.AccountCommands(self.plugins, self.logins)
         self.plugin_contexts = PluginContextFactory(
             registry=registry,
@@ -82,7 +92,7 @@ class RuntimeParts(StoredState):
         )
         writer = notices.NoticeBuilder(self.store, self.clock, self.redactor, self._get_spending)
         self.notifications = notifications.Notifications(
-            notifiers, writer, self.settings, self.store, self._show_warning
+            notifiers, writer, self.settings, self.store, self.show_warning
         )
         self.events.subscribe(terminal.show_event)
 
@@ -110,6 +120,6 @@ class RuntimeParts(StoredState):
     def _get_spending(self, lease_id: str) -> Sequence[Money]:
         return [total.spent for total in self.bookkeeping.sum_spending(lease=lease_id) if total.spent.amount]
 
-    def _show_warning(self, text: str) -> None:
-        """Show a warning only on the terminal: sending it to the notifiers that failed would loop."""
+    def show_warning(self, text: str) -> None:
+        """Show a warning only on the terminal; nobody is notified of it."""
         self.terminal.show_event(Event(kind=EventKind.WARNING, at=self.clock.now(), text=text))

@@ -9,11 +9,14 @@ from typing import TYPE_CHECKING, Any
 
 from attrs import frozen
 
+from gpurent.errors import GpurentError
 from gpurent.infra.clock import make_clock
+from gpurent.infra.lease_copies import make_lease_copy_files
 from gpurent.infra.platform.posix.system import FileLocks, make_private_folder
 from gpurent.infra.sqlite.store import SqliteStore
 from gpurent.workflow.manual.owner import ManualLeases
-from gpurent.workflow.runtime import events, leases, plugins, settings
+from gpurent.workflow.runtime import events, lease_copier, leases, plugins, settings
+from gpurent.workflow.runtime.lost_leases import add_lost_leases
 from gpurent.workflow.timing import machine_timer, time_left
 
 if TYPE_CHECKING:
@@ -66,7 +69,8 @@ class StoredState:
         self.registry = registry
         self.home = make_private_folder(home)
         self.clock: ProviderClock = outside.clock or make_clock(environment.get("GPURENT_CLOCK", ""))
-        self.store = outside.open_store(home / "journal.sqlite", self.clock.now)
+        self.lease_copies = make_lease_copy_files(self.home, environment)
+        self.store = self._open_store(outside)
         if any(name.startswith(_CORE_VARIABLES) for name in environment):
             _check_core_environment(environment)
         self.settings = settings.Settings(self.home, environment, self.read_settings())
@@ -74,10 +78,21 @@ class StoredState:
         by_hand = ManualLeases(self.clock, self._make_manual_provider)
         self.plugins = plugins.Plugins(registry, self._make_context, [by_hand])
         self.file_locks = FileLocks(self.home / "locks")
-        self.leases = leases.LeaseTracker(self.store, self.plugins, self.events, self.file_locks, self.clock)
+        self.lease_copier = lease_copier.LeaseCopier(self.store, self.lease_copies, self.events)
+        self.leases = leases.LeaseTracker(
+            self.store, self.plugins, self.events, self.file_locks, self.clock, self.lease_copier
+        )
         self.last_seen = time_left.LastSeenTimeReader(self.store, self.plugins, self.clock)
         self.time_warnings = time_left.TimeWarnings(self.store, self.settings, self.events)
         self.machine_timers = machine_timer.MachineTimers(self.plugins, self.store, self.clock)
+
+    def _open_store(self, outside: ExternalDependencies) -> SqliteStore:
+        """Open the Store; if it cannot be used, the error names the leases that may still cost money."""
+        try:
+            return outside.open_store(self.home / "journal.sqlite", self.clock.now)
+        except GpurentError as error:
+            add_lost_leases(error, self.lease_copies.list_copies())
+            raise
 
     def _make_context(self, entry: PluginEntry[Any], auth: str) -> PluginContext:
         raise LookupError("a listing builds no plugin")

@@ -6,7 +6,10 @@ from gpurent.composition.machines import MachineParts
 from gpurent.composition.money import MoneyParts
 from gpurent.composition.runtime import RuntimeParts
 from gpurent.workflow.payments import order_pricing
+from gpurent.workflow.reports import late_orders, orphan_money
 from gpurent.workflow.reports.offers import Market
+from gpurent.workflow.reports.orphans import OrphanSearch
+from gpurent.workflow.reports.trip_report import TripReports
 from gpurent.workflow.steps import (
     bind_mail,
     check_funds,
@@ -24,16 +27,21 @@ from gpurent.workflow.steps import (
     release,
     select_offer,
     setup,
+    unsent_orders,
     upload,
 )
 from gpurent.workflow.trips import (
+    cancel,
     execute,
     finish,
     machine_work,
+    open_trips,
     operations,
+    orphans,
     plan_legs,
     previews,
     release_review,
+    releases,
     repeated_runs,
     restart_kept,
 )
@@ -55,7 +63,10 @@ class TripParts:
         make_plan_step = make_plan.MakePlanStep(plugins, money.quotes)
         check_funds_step = check_funds.CheckFundsStep(money.budgets, money.quotes)
         orders = provider_orders.ProviderOrders(leases, plugins, base.secrets, poller, money.payments)
-        provision_step = provision.ProvisionStep(leases, base.locks, orders, money.payments, base.bookkeeping)
+        unsent = unsent_orders.UnsentOrders(leases, money.payments)
+        provision_step = provision.ProvisionStep(
+            leases, base.locks, base.lost_leases, orders, money.payments, base.bookkeeping
+        )
         connect_step = connect.ConnectStep(connections)
         doctor_step = doctor.DoctorStep(machines.doctor, plugins, settings)
         upload_step = upload.UploadStep(
@@ -85,7 +96,9 @@ class TripParts:
         )
 
         pricer = order_pricing.OrderPricer(money.quotes, money.budgets)
-        self.releases = operations.Releases(base.trip_tracker, leases, self.release_step, money.receipts)
+        self.releases = releases.Releases(
+            base.trip_tracker, leases, base.lost_leases, unsent, self.release_step, money.receipts
+        )
         self.release_review = release_review.ReleaseReview(
             store, base.locks, connections, runners, machines.file_commands, base.questions
         )
@@ -113,9 +126,10 @@ class TripParts:
             leases, plugins, base.locks, poller, connections, base.machine_timers
         )
         kept_restart = restart_kept.KeptRestart(leases, plugins, pricer, provision_step)
+        final_download = finish.FinalDownload(connections, runners, download_step)
         finalizer = finish.TripFinalizer(
             store,
-            finish.FinalDownload(connections, runners, download_step),
+            final_download,
             self.keep_results,
             kept_restart,
             self.release_step,
@@ -127,3 +141,27 @@ class TripParts:
         self.trips = operations.Trips(
             base.trip_tracker, leases, self.provider_selector, executor, self.lease_orders
         )
+        late = late_orders.LateOrders(leases, machines.ownership)
+        orphaned_money = orphan_money.OrphanMoney(store, base.bookkeeping)
+        self.orphan_search = OrphanSearch(leases, base.logins, late, orphaned_money)
+        self.orphan_commands = orphans.OrphanCommands(
+            self.orphan_search,
+            base.lost_leases,
+            machines.ownership,
+            base.secrets,
+            base.questions,
+            self.release_review,
+            self.releases,
+        )
+        self.open_trips = open_trips.OpenTrips(base.trip_tracker, leases, self.trips)
+        self.trip_cancellation = cancel.TripCancellation(
+            base.trip_tracker,
+            base.lost_leases,
+            orders,
+            unsent,
+            base.questions,
+            cancel.JobEnding(connections, runners, final_download),
+            self.release_step,
+            money.receipts,
+        )
+        self.trip_reports = TripReports(store, base.trip_tracker, base.bookkeeping)

@@ -7,6 +7,7 @@ from gpurent.locale import N_, _
 _RESULTS = {
     "done": N_("done"),
     "released": N_("released"),
+    "cancelled": N_("cancelled"),
     "arrived": N_("the money has arrived"),
     "over": N_("no longer needed"),
     "failed": N_("failed"),

@@ -80,6 +80,8 @@ class OrderStore(Protocol):
 
     def find_order(self, key: str) -> OrderRecord | None: ...
     def find_open_order(self, lease_id: str) -> OrderRecord | None: ...
+    def list_trip_orders(self, trip_id: str) -> Sequence[OrderRecord]:
+        """Return the orders of a trip, oldest first."""
 
 
 class LeaseOrderStore(LeaseStore, OrderStore, Protocol):
@@ -100,6 +102,9 @@ class QuestionStore(Protocol):
 
     def put_question(self, question: Question) -> None:
         """Store a question asked now; if it was asked before, the first time is kept."""
+
+    def list_open_questions(self, trip_id: str) -> Sequence[Question]:
+        """Return the questions of a trip that were not answered, oldest first."""
 
     def find_answer(self, question_id: str) -> str | None: ...
     def put_answer(self, question_id: str, answer: str) -> None: ...

@@ -132,6 +132,8 @@ def release_command(app: CliContext, lease: str, confirmed: bool) -> None:
     """Release a machine and show its receipt. Asks first if a job, a trip or results would be lost."""
 
     async def go(application: Application) -> Receipt:
+        if application.lost_leases.restore_if_lost(lease):
+            await application.leases.try_refresh_lease(lease)
         if confirmed and application.leases.get_lease(lease).declared is None:
             return await application.releases.drop_lease(lease)
         if confirmed:

@@ -17,6 +17,7 @@ from gpurent.locale import _
 if TYPE_CHECKING:
     from gpurent.composition.application import Application
     from gpurent.composition.state import StoredState
+    from gpurent.domain.orphans import OrphanReport
     from gpurent.workflow.runtime.plugins import Plugins
 
 
@@ -24,6 +25,12 @@ async def fetch_times(application: Application, leases: Sequence[Lease]) -> Leas
     """Fetch the time left of ``leases``; queries the accounts."""
     figures = await application.time_left.get_time_left(leases)
     return LeaseTimeTable.from_figures(leases, figures, application.time_warnings, application.machine_timers)
+
+
+async def fetch_times_by_id(application: Application, names: Sequence[str]) -> LeaseTimeTable:
+    """Fetch the time left of the leases with these IDs, as far as they exist."""
+    found = [application.store.find_lease(name) for name in names]
+    return await fetch_times(application, [lease for lease in found if lease is not None])
 
 
 def show_lease(
@@ -80,24 +87,44 @@ def _exit_if_unguarded(problems: Problems) -> None:
 def ls_command(app: CliContext, over: bool, refresh: bool) -> None:
     """List your leases as last seen; --refresh asks their providers."""
 
-    async def ask(application: Application) -> tuple[list[Lease], LeaseTimeTable, Problems]:
+    async def ask(application: Application) -> tuple[list[Lease], LeaseTimeTable, Problems, bool]:
+        # First: a lease that was taken for ended may turn out to be alive.
+        report = await application.orphan_search.find_orphans(with_money=False)
         leases = await application.leases.list_refreshed_leases(include_over=over)
         times = await fetch_times(application, leases)
-        return leases, times, find_missing_plugins(application.plugins, leases)
+        is_doubtful = _warn_of_orphans(report)
+        return leases, times, find_missing_plugins(application.plugins, leases), is_doubtful
 
-    def look(state: StoredState) -> tuple[list[Lease], LeaseTimeTable, Problems]:
+    def look(state: StoredState) -> tuple[list[Lease], LeaseTimeTable, Problems, bool]:
         leases = state.leases.list_leases(include_over=over)
         figures = state.last_seen.get_last_seen(leases)
         times = LeaseTimeTable.from_figures(leases, figures, state.time_warnings, state.machine_timers)
-        return leases, times, find_missing_plugins(state.plugins, leases)
+        is_doubtful = bool(state.lease_copier.list_lost_leases())
+        return leases, times, find_missing_plugins(state.plugins, leases), is_doubtful
 
     def text() -> str:
+        if not found and is_doubtful:
+            return _("The journal has no lease that costs money now; see the warning.")
         hint = "" if refresh or not found else _("Last known state; use --refresh to ask the providers.")
         return "\n".join(filter(None, (format_leases(found, times), hint, *_format_problems(problems))))
 
-    found, times, problems = app.run(ask) if refresh else app.read_state(look)
+    found, times, problems, is_doubtful = app.run(ask) if refresh else app.read_state(look)
     app.show(lambda: [_lease_json(lease, times, problems) for lease in found], text)
     _exit_if_unguarded(problems)
+
+
+def _warn_of_orphans(report: OrphanReport) -> bool:
+    """Print one line on stderr for each machine that nobody here knows, and each provider that did not answer.
+
+    Return whether something may burn that the list does not show.
+    """
+    from gpurent.cli.views.orphans import format_orphan
+
+    for orphan in report.orphans:
+        click.secho(format_orphan(orphan), fg="yellow" if orphan.exit_code else None, err=True)
+    if report.machines:
+        click.secho(_("See: gpurent orphans"), err=True)
+    return any(orphan.exit_code for orphan in report.orphans)
 
 
 @click.command("show")

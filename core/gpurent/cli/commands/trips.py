@@ -1,8 +1,8 @@
-"""``run plan trips resume``: whole trips."""
+"""``run plan resume``: whole trips."""
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping
 from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,7 +11,7 @@ import click
 from attrs import evolve
 
 from gpurent.cli.arguments import complete_leases, complete_trips
-from gpurent.cli.commands.listing import fetch_times
+from gpurent.cli.commands.listing import fetch_times_by_id
 from gpurent.cli.context import CliContext, json_option
 from gpurent.cli.job_command import JobCommand
 from gpurent.cli.params import PRICE, TimeOrDuration, declared_terms_options, make_terms, no_browser_option
@@ -24,29 +24,17 @@ from gpurent.cli.trip_spec import (
     trip_options,
 )
 from gpurent.cli.views.plan import format_preview, preview_json
-from gpurent.cli.views.render import LeaseTimeTable, format_moment, format_receipt
-from gpurent.cli.views.table import format_table
+from gpurent.cli.views.render import LeaseTimeTable, format_receipt
 from gpurent.domain.money import UnitPrice
-from gpurent.domain.outcomes import format_outcome
-from gpurent.domain.trip import ResultsSpec, TripRecord, TripSpec
+from gpurent.domain.trip import ResultsSpec, TripSpec
 from gpurent.domain.trip_values import make_trip_spec
-from gpurent.errors import UsageError
-from gpurent.locale import N_, _
+from gpurent.errors import BusyError, GpurentError, UsageError
+from gpurent.locale import _
 
 if TYPE_CHECKING:
     from gpurent.composition.application import Application
     from gpurent.workflow.trips.machine_work import TripResult
     from gpurent.workflow.trips.previews import TripPreview
-
-_KIND_TITLES = {
-    "run": N_("run"),
-    "rent": N_("rent"),
-    "renew": N_("renew"),
-    "upgrade": N_("upgrade"),
-    "restart": N_("restart"),
-    "release": N_("release"),
-    "guard": N_("guard"),
-}
 
 
 @click.command("run", cls=JobCommand)
@@ -128,7 +116,7 @@ def _run_trip(app: CliContext, go: Callable[[Application], Awaitable[TripResult]
         raise SystemExit(130) from None
 
     times = (
-        app.run(lambda application: _fetch_times_by_id(application, [end.lease_id]))
+        app.run(lambda application: fetch_times_by_id(application, [end.lease_id]))
         if end.job_running
         else None
     )
@@ -157,16 +145,10 @@ def _run_trip(app: CliContext, go: Callable[[Application], Awaitable[TripResult]
         raise SystemExit(end.exit_code)
 
 
-async def _fetch_times_by_id(application: Application, names: list[str]) -> LeaseTimeTable:
-    """Fetch the time left of the leases with these IDs, as far as they exist."""
-    found = [application.store.find_lease(name) for name in names]
-    return await fetch_times(application, [lease for lease in found if lease is not None])
-
-
 def _show_resume_hint(app: CliContext) -> None:
     async def look(application: Application) -> list[tuple[str, str, LeaseTimeTable]]:
         newest = application.store.list_open_trips()[-1:]
-        return [(trip.id, trip.lease, await _fetch_times_by_id(application, [trip.lease])) for trip in newest]
+        return [(trip.id, trip.lease, await fetch_times_by_id(application, [trip.lease])) for trip in newest]
 
     for trip, lease, times in app.run(look):
         click.echo("\n" + _("Detached. Anything already running keeps running."), err=True)
@@ -179,55 +161,15 @@ def _show_resume_hint(app: CliContext) -> None:
         click.echo(_("Resume with: gpurent resume {trip}").format(trip=trip), err=True)
 
 
-@click.command("trips")
-@json_option
-@click.pass_obj
-def trips_command(app: CliContext) -> None:
-    """List the trips, finished and open."""
-
-    async def look(application: Application) -> tuple[Sequence[TripRecord], LeaseTimeTable]:
-        trips = application.trip_tracker.list_trips()
-        leases = sorted({trip.lease for trip in trips if trip.is_open})
-        return trips, await _fetch_times_by_id(application, leases)
-
-    trips, times = app.run(look)
-    data: list[dict[str, Any]] = [
-        {
-            "id": trip.id,
-            "kind": trip.kind,
-            "lease": trip.lease,
-            "started_at": trip.started_at,
-            "ended_at": trip.ended_at,
-            "outcome": trip.outcome,
-            "command": trip.spec.job.command,
-            "time_left": times.figure_json(trip.lease) if trip.lease in times.figures else None,
-        }
-        for trip in trips
-    ]
-    cells = [
-        (
-            str(item["id"]),
-            _(_KIND_TITLES.get(str(item["kind"]), str(item["kind"]))),
-            str(item["lease"] or "-"),
-            format_moment(item["started_at"]),
-            format_outcome(str(item["outcome"])),
-            item["time_left"]["text"] if item["time_left"] and not item["outcome"] else "-",
-            " ".join(item["command"])[:40],
-        )
-        for item in data
-    ]
-    head = (_("trip"), _("kind"), _("lease"), _("started"), _("state"), _("time left"), _("command"))
-    app.show(data, format_table(head, cells) if cells else _("There are no trips yet."))
-
-
 @click.command("resume")
 @click.argument("trip", required=False, default="", shell_complete=complete_trips)
+@click.option("--all", "every", is_flag=True, help=_("Resume every open trip, several at once."))
 @click.option("--detach", "-d", is_flag=True, help=_("Detach once the job is running."))
 @add_field_options(("results", "results_dir", "no_results"))
 @no_browser_option
 @json_option
 @click.pass_obj
-def resume_command(app: CliContext, /, trip: str, detach: bool, **given: Any) -> None:
+def resume_command(app: CliContext, /, trip: str, every: bool, detach: bool, **given: Any) -> None:
     """Resume TRIP (default: the only open one); completed steps are not repeated.
 
     The results options replace what the trip was started with.
@@ -235,12 +177,18 @@ def resume_command(app: CliContext, /, trip: str, detach: bool, **given: Any) ->
     values = collect_field_values(given)
     if values.get("results") and values.get("no_results"):
         raise UsageError(_("--results and --no-results cannot be used together"))
-    _run_trip(
-        app,
-        lambda application: application.trips.resume(
-            trip, detach=detach, change_results=_make_results_change(values)
-        ),
-    )
+    if every:
+        if trip or values:
+            raise UsageError(_("--all takes no TRIP and no results options"))
+        _resume_all(app, detach)
+        return
+
+    async def resume(application: Application) -> TripResult:
+        application.open_trips.close_unordered_trips()
+        change = _make_results_change(values)
+        return await application.trips.resume(trip, detach=detach, change_results=change)
+
+    _run_trip(app, resume)
 
 
 def _make_results_change(values: Mapping[str, Any]) -> Callable[[ResultsSpec], ResultsSpec] | None:
@@ -255,3 +203,54 @@ def _make_results_change(values: Mapping[str, Any]) -> Callable[[ResultsSpec], R
         return evolve(results, dir=wanted.dir) if "results_dir" in values else results
 
     return change
+
+
+def _resume_all(app: CliContext, detach: bool) -> None:
+    """Resume all open trips; print one line for each, and exit with the worst exit code."""
+    from gpurent.cli.terminal import ManyTripsTerminal
+
+    async def go(application: Application) -> list[dict[str, Any]]:
+        application.open_trips.close_unordered_trips()
+        rows = []
+        async for trip, end in application.open_trips.resume_all(detach=detach):
+            rows.append(_resumed_json(trip, end))
+            if not app.as_json:
+                click.echo(_format_resumed(trip, end))
+        return rows
+
+    rows = app.run(go, ManyTripsTerminal(quiet=app.as_json, yes=app.yes))
+    if app.as_json or not rows:
+        app.show(rows, _("no trip is in progress"))
+    worst = max((int(row["exit_code"]) for row in rows), default=0)
+    if worst:
+        raise SystemExit(worst)
+
+
+def _resumed_json(trip: str, end: TripResult | GpurentError) -> dict[str, Any]:
+    """Return the row of a trip; one that another process works on goes on, which is no failure."""
+    if isinstance(end, GpurentError):
+        code = 0 if isinstance(end, BusyError) else end.exit_code
+        return {
+            "trip": trip,
+            "error": end.code,
+            "message": end.message,
+            "burning": end.burning,
+            "exit_code": code,
+        }
+    return {
+        "trip": trip,
+        "lease": end.lease_id,
+        "job_running": end.job_running,
+        "exit_code": end.exit_code or 0,
+        "totals": end.receipt.totals() if end.receipt else [],
+    }
+
+
+def _format_resumed(trip: str, end: TripResult | GpurentError) -> str:
+    if isinstance(end, GpurentError):
+        return f"{trip}: {end.message}"
+    if end.job_running:
+        return _("{trip}: the job keeps running").format(trip=trip)
+    if end.exit_code:
+        return _("{trip}: the job ended with exit code {code}").format(trip=trip, code=end.exit_code)
+    return _("{trip}: done").format(trip=trip)

@@ -65,14 +65,24 @@ def watch_command(ctx: click.Context, once: bool) -> None:
 
 
 async def _guard_once(application: Application) -> GuardReport:
+    import asyncio
+
     from gpurent.workflow.guard.scheduler import GuardReport
 
     async with application.guard_lock.acquire(wait=False) as mine:
-        return await application.guard.run_once() if mine else GuardReport()
+        if not mine:
+            return GuardReport()
+        report, _searched = await asyncio.gather(
+            application.guard.run_once(), application.orphan_watch.search_if_due()
+        )
+        return report
 
 
 async def _guard_forever(application: Application) -> None:
-    async with application.guard_lock.acquire(wait=True):
+    from gpurent.workflow.runtime.waiting import run_in_background
+
+    search = application.orphan_watch.search_forever()
+    async with application.guard_lock.acquire(wait=True), run_in_background(search):
         await application.guard.run_forever()
 
 

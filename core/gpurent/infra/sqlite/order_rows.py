@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
@@ -69,6 +69,9 @@ class OrderRows:
 
     def find_open_order(self, lease_id: str) -> OrderRecord | None:
         return next(iter(self._query_orders("outcome IS NULL AND lease = ?", lease_id)), None)
+
+    def list_trip_orders(self, trip_id: str) -> Sequence[OrderRecord]:
+        return self._query_orders("trip = ?", trip_id)
 
     def _query_orders(self, condition: str, *values: str) -> list[OrderRecord]:
         from gpurent.domain.offer import OrderKind

@@ -227,6 +227,16 @@ class SqliteStore(OrderRows):
             self._format_now(),
         )
 
+    def list_open_questions(self, trip_id: str) -> Sequence[Question]:
+        from gpurent.domain.question import Question
+
+        rows = self._database.fetch_rows(
+            "SELECT value FROM questions WHERE answer IS NULL AND json_extract(value, '$.trip') = ?"
+            " ORDER BY asked_at, rowid",
+            trip_id,
+        )
+        return [loads(value, Question) for (value,) in rows]
+
     def find_answer(self, question_id: str) -> str | None:
         rows = self._database.fetch_rows("SELECT answer FROM questions WHERE id = ?", question_id)
         return next((answer for (answer,) in rows if answer is not None), None)

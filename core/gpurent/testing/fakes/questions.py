@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from attrs import define, field
 
@@ -45,6 +45,13 @@ class MemoryQuestions:
 
     def put_question(self, question: Question) -> None:
         self.asked.setdefault(question.id, question)
+
+    def list_open_questions(self, trip_id: str) -> Sequence[Question]:
+        return [
+            question
+            for question in self.asked.values()
+            if question.trip == trip_id and question.id not in self.answered
+        ]
 
     def find_answer(self, question_id: str) -> str | None:
         return self.answered.get(question_id)

@@ -170,6 +170,7 @@ class SimulatedCloud:
         found = {
             "GPURENT_HOME": str(home),
             "GPURENT_CLOCK": f"file:{self.clock.client_path}",
+            "GPURENT_STATE_HOME": str(home.with_name(f"{home.name}-copies")),
             "GPURENT_MAIL_ADDRESS": address,
             environment_variable_name("imap", "host"): self.mail.host,
             environment_variable_name("imap", "port"): str(self.mail.port),

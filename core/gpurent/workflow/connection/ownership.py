@@ -6,7 +6,7 @@ from attrs import evolve, frozen
 
 from gpurent.domain.access import Endpoint
 from gpurent.domain.lease import Lease
-from gpurent.errors import AuthError, ForeignMachine, UnavailableError
+from gpurent.errors import AuthError, ForeignMachine, HostKeyChanged, UnavailableError
 from gpurent.locale import _
 from gpurent.ports.connection import Connector, OpenConnection
 from gpurent.ports.services import SecretStore
@@ -42,16 +42,34 @@ class OwnershipProof:
 
     async def open_connection(self, lease: Lease, endpoint: Endpoint) -> OpenConnection:
         """Connect to the lease's machine; one that needs a proof is proven by it. Raises `ForeignMachine`."""
-        password = self.secrets.get_vault(lease.provider).get(lease.password_ref)
         if not lease.needs_proof:
+            password = self.secrets.get_vault(lease.provider).get(lease.password_ref)
             return await self.connector.open_connection(lease.id, endpoint, password)
-        await self._reject_known_machine(lease, endpoint)
-        try:
-            connection = await self.connector.open_connection(lease.id, endpoint, password)
-        except AuthError:
-            raise self._make_error(lease) from None
+        connection = await self._log_in(lease, endpoint)
         self.leases.update_lease(lease.id, lambda seen: evolve(seen, needs_proof=False))
         return connection
+
+    async def try_password(self, lease: Lease) -> bool:
+        """Return whether the machine at the lease's address accepts this lease's own password; saves nothing.
+
+        False as well if there is no address or no password. Raises `UnavailableError` while it cannot be asked.
+        """
+        if lease.endpoint is None or self.secrets.get_vault(lease.provider).get(lease.password_ref) is None:
+            return False
+        try:
+            connection = await self._log_in(lease, lease.endpoint)
+        except (ForeignMachine, HostKeyChanged):
+            return False
+        await connection.close()
+        return True
+
+    async def _log_in(self, lease: Lease, endpoint: Endpoint) -> OpenConnection:
+        await self._reject_known_machine(lease, endpoint)
+        password = self.secrets.get_vault(lease.provider).get(lease.password_ref)
+        try:
+            return await self.connector.open_connection(lease.id, endpoint, password)
+        except AuthError:
+            raise self._make_error(lease) from None
 
     async def _reject_known_machine(self, lease: Lease, endpoint: Endpoint) -> None:
         """Raise `ForeignMachine`, before the password is sent, if another lease has pinned this host key."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hmac
-import secrets
 from datetime import datetime
 
 from attrs import evolve, frozen
@@ -21,10 +20,9 @@ from gpurent.roles.lease import MachineAccess
 from gpurent.workflow.connection.probes import MachineFactsReader
 from gpurent.workflow.manual.billing import DeclaredAmount, compute_usage, parse_declared_amount
 from gpurent.workflow.manual.provider import CONFIRMED_AT
+from gpurent.workflow.runtime.durable_steps import make_random_mark
 from gpurent.workflow.runtime.leases import LeaseTracker
 from gpurent.workflow.runtime.plugins import Plugins
-
-_ID_ALPHABET = "abcdefghjkmnpqrstuvwxyz23456789"
 
 
 @frozen(kw_only=True)
@@ -175,8 +173,7 @@ class ManualCommands:
     async def adopt_machine(self, request: AdoptionRequest) -> Lease:
         """Adopt a machine now, under a new lease id. Raises `PluginError` for an unknown provider."""
         self.plugins.provider_entry(request.provider)
-        mark = "".join(secrets.choice(_ID_ALPHABET) for _i in range(5))
-        return await self.adoption.adopt_machine(f"{request.provider}-{mark}", request)
+        return await self.adoption.adopt_machine(f"{request.provider}-{make_random_mark()}", request)
 
     def declare_terms(
         self, lease_id: str, balance: DeclaredAmount | None = None, until: datetime | None = None

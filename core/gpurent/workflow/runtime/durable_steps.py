@@ -39,6 +39,11 @@ GUARD_PREFIX = "guard-"
 _ID_ALPHABET = "abcdefghjkmnpqrstuvwxyz23456789"
 
 
+def make_random_mark() -> str:
+    """Return the random end of an id: five letters and digits, none easily confused."""
+    return "".join(secrets.choice(_ID_ALPHABET) for _i in range(5))
+
+
 @frozen(kw_only=True)
 class Timestamp:
     """When something was done (provider time). Some steps record only this; of others, only this is read back."""
@@ -158,12 +163,15 @@ class TripTracker:
                     if trip_id
                     else _("no trip is in progress")
                 )
-            raise UsageError(text, hint=_("See: gpurent trips"))
+            hint = _("See: gpurent trips")
+            if len(found) > 1 and not trip_id:
+                hint = _("Resume one of them, or all: gpurent resume --all")
+            raise UsageError(text, hint=hint)
         return found[0]
 
     def begin_trip(self, kind: str, spec: TripSpec, lease: str = "") -> TripContext:
         day = self.clock.now().strftime("%m%d")
-        trip_id = f"t{day}-{''.join(secrets.choice(_ID_ALPHABET) for _i in range(5))}"
+        trip_id = f"t{day}-{make_random_mark()}"
         self.store.begin_trip(trip_id, kind, spec, lease)
         return self.context_of(trip_id)
 

@@ -30,6 +30,7 @@ from gpurent.ports.connection import Connector
 from gpurent.ports.store import LeaseOrderStore
 from gpurent.ports.system import Clock, Locks
 from gpurent.workflow.runtime.events import EventEmitter
+from gpurent.workflow.runtime.lease_copier import LeaseCopier
 from gpurent.workflow.runtime.plugins import Plugins
 
 if TYPE_CHECKING:
@@ -38,13 +39,18 @@ if TYPE_CHECKING:
 
 @define(eq=False)
 class LeaseTracker:
-    """``connector`` forgets the host key of a machine that was replaced; None where no provider is ever asked."""
+    """The only writer of leases.
+
+    ``copier`` keeps their second copies. ``connector`` forgets the host key of a machine that was replaced; None where
+    no provider is ever asked.
+    """
 
     store: LeaseOrderStore
     plugins: Plugins
     events: EventEmitter
     locks: Locks
     clock: Clock
+    copier: LeaseCopier
     connector: Connector | None = None
 
     def get_lease(self, lease_id: str) -> Lease:
@@ -70,7 +76,7 @@ class LeaseTracker:
     def save_lease(self, lease: Lease) -> Lease:
         """Save the lease; emit an event if its state changed."""
         before = self.store.find_lease(lease.id)
-        self.store.save_lease(lease)
+        self._save(lease)
         self._end_orders(lease)
         if before is None or before.state is not lease.state:
             self._emit_lease_changed(lease, was_over=before is not None and before.is_over)
@@ -81,8 +87,18 @@ class LeaseTracker:
         while True:
             before = self.get_lease(lease_id)
             after = change(before)
-            if after == before or self.store.swap_lease(before, after):
+            if after == before or self._swap(before, after):
                 return after
+
+    def _save(self, lease: Lease) -> None:
+        self.store.save_lease(lease)
+        self.copier.copy_lease(lease.id)
+
+    def _swap(self, before: Lease, after: Lease) -> bool:
+        is_saved = self.store.swap_lease(before, after)
+        if is_saved:
+            self.copier.copy_lease(after.id)
+        return is_saved
 
     async def refresh_lease(self, lease_id: str) -> Lease:
         """Ask the provider for the lease's state and save it.
@@ -115,7 +131,7 @@ class LeaseTracker:
         if after == asked:
             return asked
         self._follow_switch(asked, after)
-        if not self.store.swap_lease(asked, after):
+        if not self._swap(asked, after):
             return self.get_lease(asked.id)
         self._end_orders(after)
         if after.state is not asked.state:
@@ -168,14 +184,14 @@ class LeaseTracker:
         asked = lease
         if lease.pending is not None and lease.pending.sent_at is None:
             asked = evolve(lease, pending=evolve(lease.pending, sent_at=self.clock.now()))
-            self.store.save_lease(asked)
+            self._save(asked)
         try:
             answer = await self.plugins.provider_of(lease).confirm_lease(lease, payment)
         except (UnavailableError, UnexpectedResponse) as error:
             return make_unknown(error)
         except (LeaseError, MoneyError, AuthError):
             # A refusal by name is knowledge: this request had no effect.
-            self.store.save_lease(lease)
+            self._save(lease)
             raise
         if answer.pending is not None and asked.pending is not None and answer.pending.sent_at is None:
             answer = evolve(answer, pending=evolve(answer.pending, sent_at=asked.pending.sent_at))
@@ -191,7 +207,7 @@ class LeaseTracker:
         """
         if lease.release_requested_at is None:
             asked = evolve(lease, release_requested_at=self.clock.now(), absent_since=None)
-            self.store.save_lease(asked)
+            self._save(asked)
             lease = asked
         try:
             answer = await self.plugins.provider_of(lease).release_lease(restore_last_seen(lease))

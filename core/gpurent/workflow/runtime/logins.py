@@ -11,7 +11,7 @@ from attrs import define, field, frozen
 from gpurent.domain.events import EventKind
 from gpurent.domain.question import Question, QuestionKind
 from gpurent.domain.secret import Secret
-from gpurent.errors import AuthError, UsageError
+from gpurent.errors import AuthError, GpurentError, UsageError
 from gpurent.locale import _
 from gpurent.ports.services import SecretRegistry, SecretStore
 from gpurent.roles.account import Login, SupportsEnrolment
@@ -47,6 +47,14 @@ class Logins:
             token = self._register_secret(record["token"])
             self._open_logins[auth] = Login(account=record["account"], token=token, expires_at=expires)
         return self._open_logins[auth]
+
+    def find_account(self, provider: str) -> str:
+        """Return the account that the user is logged in to at a provider; empty if none, or if it is not known."""
+        try:
+            login = self.find_login(self.plugins.provider_entry(provider).auth)
+        except (GpurentError, OSError):
+            return ""  # the vault is locked, lost or damaged
+        return login.account if login is not None else ""
 
     def find_credentials(self, auth: str) -> dict[str, Secret] | None:
         """Return the credentials stored at login, None if there are none."""

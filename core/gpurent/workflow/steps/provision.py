@@ -12,6 +12,7 @@ from gpurent.workflow.payments.bookkeeping import Bookkeeping
 from gpurent.workflow.payments.pay import Payments
 from gpurent.workflow.runtime.durable_steps import INCONCLUSIVE_ERRORS, TripContext
 from gpurent.workflow.runtime.leases import LeaseTracker
+from gpurent.workflow.runtime.lost_leases import LostLeases
 from gpurent.workflow.runtime.waiting import WorkLocks
 from gpurent.workflow.steps.provider_orders import ProviderOrders
 
@@ -22,6 +23,7 @@ class ProvisionStep:
 
     leases: LeaseTracker
     locks: WorkLocks
+    lost_leases: LostLeases
     orders: ProviderOrders
     payments: Payments
     bookkeeping: Bookkeeping
@@ -34,6 +36,7 @@ class ProvisionStep:
         Raises `SoldOut`, with nothing created or charged, if somebody else has the machine or is ordering it.
         """
         if trip.find_result(f"{leg}.confirm", str) is None:
+            await self.lost_leases.confirm_order(trip, order, lease_id)
             async with self.locks.lock_lease(lease_id):
                 self.orders.open_order(trip, order, lease_id)
                 try:

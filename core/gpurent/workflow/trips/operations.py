@@ -21,13 +21,11 @@ from gpurent.workflow.payments.authorize_spending import SpendingAuthorizer
 from gpurent.workflow.payments.order_pricing import OrderPricer
 from gpurent.workflow.payments.quotes import Funding, order_term
 from gpurent.workflow.reports.offers import OfferListing
-from gpurent.workflow.reports.receipts import Receipts
 from gpurent.workflow.runtime.durable_steps import INCONCLUSIVE_ERRORS, TripContext, TripTracker
 from gpurent.workflow.runtime.leases import LeaseTracker, require_running
 from gpurent.workflow.runtime.plugins import Plugins
 from gpurent.workflow.steps.provider_orders import make_unfinished_order_error
 from gpurent.workflow.steps.provision import ProvisionStep
-from gpurent.workflow.steps.release import ReleaseStep
 from gpurent.workflow.timing.timers import TimerCommands
 from gpurent.workflow.trips.execute import TripExecutor
 from gpurent.workflow.trips.finish import add_resume_hint
@@ -36,6 +34,7 @@ from gpurent.workflow.trips.machine_work import TripResult
 from gpurent.workflow.trips.plan_legs import has_ordered
 from gpurent.workflow.trips.previews import ProviderSelector
 from gpurent.workflow.trips.proposals import propose_order
+from gpurent.workflow.trips.releases import Releases
 from gpurent.workflow.trips.restart_kept import lease_id_of, link_restarted_lease
 
 
@@ -311,59 +310,3 @@ class LeaseOrders:
         price = await self._price_once(trip, order)
         agreed = AgreedPrice(ceiling=price.ceiling, deposit=price.deposit, rate=price.rate)
         return await self.provision.provision_lease(trip, "leg0", order, lease_id, agreed)
-
-
-@frozen
-class Releases:
-    """Releases leases. Each release is a trip of its own, so that it can be resumed."""
-
-    trip_tracker: TripTracker
-    leases: LeaseTracker
-    release_step: ReleaseStep
-    receipts: Receipts
-
-    async def release_lease(self, lease_id: str) -> Receipt:
-        """Release the lease now, and end the trips that used it."""
-        lease = self.leases.get_lease(lease_id)
-        trip = self.trip_tracker.begin_trip("release", TripSpec(provider=lease.provider), lease.id)
-        with self.trip_tracker.lock_trip(trip.id):
-            receipt = await self.execute_release(trip, lease.id)
-        self.trip_tracker.end_trip(trip.id)
-        self._end_trips(lease.id)
-        return receipt
-
-    async def drop_lease(self, lease_id: str) -> Receipt:
-        """Drop a lease that the user says has ended, or is not theirs; its provider is not asked to release it.
-
-        Raises `LeaseError` if the provider shows it as running.
-        """
-        lease = self.leases.get_lease(lease_id)
-        seen = await self.leases.observe_lease(lease.id)
-        if isinstance(seen, Lease) and not seen.is_over:
-            if seen.state is not LeaseState.MISSING and not seen.needs_proof and seen.ref:
-                raise LeaseError(
-                    _("{provider} shows {lease} as {state}, so it has not ended").format(
-                        provider=seen.provider, lease=seen.id, state=seen.state.title
-                    ),
-                    hint=_("Release it: gpurent release {lease}").format(lease=seen.id),
-                    burning=(seen.id,),
-                )
-            ended = evolve(
-                seen.with_state(LeaseState.GONE, _("you confirmed that it has ended")),
-                pending=None,
-                endpoint=None,
-                ended_at=self.trip_tracker.clock.now(),
-            )
-            lease = self.leases.save_lease(ended)
-        self._end_trips(lease.id)
-        return await self.receipts.get_lease_receipt(self.leases.get_lease(lease.id))
-
-    def _end_trips(self, lease_id: str) -> None:
-        for record in self.trip_tracker.list_trips(lease_id):
-            if record.is_open:
-                self.trip_tracker.end_trip(record.id, "released")
-
-    async def execute_release(self, trip: TripContext, lease_id: str) -> Receipt:
-        """Carry out a trip that only releases."""
-        lease = await self.release_step.release_lease(trip, lease_id)
-        return await self.receipts.get_lease_receipt(lease)

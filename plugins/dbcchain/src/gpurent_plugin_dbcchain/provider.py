@@ -294,9 +294,15 @@ class ChainProvider(LeaseProvider, SupportsRenewal):
         for pallet in PALLETS.values():
             for number in await chain.list_order_ids(pallet, me):
                 order = await chain.find_order(pallet, number)
-                stock = await chain.find_stock(pallet, order.machine) if order is not None else None
-                if order is None or stock is None or not order.running:
+                if order is None or not order.running:
                     continue
+                stock = await chain.find_stock(pallet, order.machine)
+                if stock is None:
+                    return Unknown(
+                        _("the chain has the order {ref}, but not its machine").format(
+                            ref=make_ref(pallet, number)
+                        )
+                    )
                 found.append(
                     Lease(
                         id="",

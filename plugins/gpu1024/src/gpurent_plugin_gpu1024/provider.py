@@ -269,13 +269,15 @@ class Gpu1024Provider(Gpu1024MailMixin, LeaseProvider, SupportsStaging, Supports
             Lease(
                 id="",
                 provider="1024gpu",
-                offer=offers_by_key[listed_order.machine],
+                offer=offers_by_key.get(listed_order.machine)
+                or wire.make_unlisted_offer(listed_order.machine, listed_order.gpus),
                 ref=listed_order.id,
                 state=LeaseState.READY,
                 started_at=listed_order.rented_at,
                 expires_at=listed_order.expires_at,
+                provider_data={"gpus": str(listed_order.gpus)},
             )
             for listed_order in await self._client.list_orders()
-            if listed_order.rented and not listed_order.over and listed_order.machine in offers_by_key
+            if listed_order.rented and not listed_order.over
         ]
         return Known(tuple(found))

@@ -284,10 +284,15 @@ class MistgpuProvider(LeaseProvider, SupportsRestart, SupportsStop, AssistedRent
         return Known(
             tuple(
                 _apply_server_row(
-                    Lease(id="", provider="mistgpu", offer=known[server.machine], ref=server.id), server
+                    Lease(
+                        id="",
+                        provider="mistgpu",
+                        offer=known.get(server.machine) or wire.make_unlisted_offer(server),
+                        ref=server.id,
+                    ),
+                    server,
                 )
                 for server in await self._list_servers()
-                if server.machine in known
             )
         )
 

@@ -169,6 +169,18 @@ def _get_price_text(node: etree._Element, card: etree._Element, model: etree._El
     return _get_price_text(parent, card, model)
 
 
+def make_unlisted_offer(server: ServerRow) -> Offer:
+    """Return what is known of a server whose machine is no longer offered; its price is not, and so is 0."""
+    return Offer(
+        key=server.machine,
+        provider="mistgpu",
+        hardware=Hardware(gpu=server.gpu, gpus=1),
+        tariff=Metered(price=UnitPrice(Decimal(0), CNY)),
+        available=False,
+        note=_("the price is not known"),
+    )
+
+
 def is_login_page(page: str) -> bool:
     """Return whether ``page`` is the login form."""
     form = find_first(parse_page(page)[0].iter("form"), action="/login/")

@@ -17,7 +17,14 @@ SYSTEMD_UNIT = "gpurent-watch"
 CRON_MARK = "# gpurent watch"
 INTERVAL_MINUTES = 5
 # The environment variables that the guard needs; never a passphrase or a password.
-KEPT_VARIABLES = ("GPURENT_HOME", "GPURENT_CLOCK", "XDG_DATA_HOME", "LANG")
+KEPT_VARIABLES = (
+    "GPURENT_HOME",
+    "GPURENT_CLOCK",
+    "XDG_DATA_HOME",
+    "GPURENT_STATE_HOME",
+    "XDG_STATE_HOME",
+    "LANG",
+)
 
 
 @frozen(kw_only=True)

@@ -1,0 +1,159 @@
+"""The second copy of what identifies a living lease; it lies outside the Store and outlives its loss. No secrets."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from datetime import datetime
+
+from attrs import evolve, field, frozen
+
+from gpurent.domain.access import Endpoint
+from gpurent.domain.lease import Lease, LeaseState, PendingOrder
+from gpurent.domain.money import UnitPrice
+from gpurent.domain.offer import Hardware, Metered, Offer, OrderKind, Prepaid
+from gpurent.locale import _
+
+
+@frozen(kw_only=True)
+class OrderCopy:
+    """The order that was pending; ``sent_at`` None: its provider was not asked to carry it out yet."""
+
+    key: str
+    kind: OrderKind
+    ref: str = ""
+    sent_at: datetime | None = None
+
+
+@frozen(kw_only=True)
+class LeaseCopy:
+    """What finds a lease at its provider again. The names of the fields are those of `Lease`.
+
+    ``lease`` is its id, ``account`` whose it is at the provider (empty if not known), ``machine`` the key of its offer.
+    ``is_declared``: rented by hand, so that no provider lists it.
+    """
+
+    lease: str
+    provider: str
+    account: str = ""
+    ref: str = ""
+    label: str = ""
+    order: OrderCopy | None = None
+    completed_orders: tuple[str, ...] = ()
+    machine: str = ""
+    gpu: str = ""
+    gpus: int = 0
+    price: UnitPrice
+    is_prepaid: bool = False
+    endpoint: Endpoint | None = None
+    password_ref: str = ""
+    needs_proof: bool = False
+    started_at: datetime | None = None
+    expires_at: datetime | None = None
+    provider_data: Mapping[str, str] = field(factory=dict)
+    is_declared: bool = False
+
+    @property
+    def refs(self) -> frozenset[str]:
+        """Everything by which the provider may name it."""
+        pending = self.order.ref if self.order is not None else ""
+        return frozenset(filter(None, (self.ref, pending, self.label)))
+
+    @property
+    def order_keys(self) -> frozenset[str]:
+        """The keys of the orders that the provider was asked to carry out."""
+        is_sent = self.order is not None and self.order.sent_at is not None
+        return frozenset((*self.completed_orders, *((self.order.key,) if self.order and is_sent else ())))
+
+
+def make_lease_copy(lease: Lease, account: str) -> LeaseCopy | None:
+    """Return the copy of a lease; None if nothing of it can cost money: it is over, or nothing was ever ordered."""
+    pending = lease.pending
+    if lease.is_over and pending is None:
+        return None
+    is_due = pending is not None and pending.bill is not None and bool(pending.bill.amount.amount)
+    is_ordered = pending is not None and bool(pending.ref or pending.sent_at or pending.paid or is_due)
+    if not lease.ref and lease.declared is None and not is_ordered:
+        return None
+    offer = lease.offer
+    return LeaseCopy(
+        lease=lease.id,
+        provider=lease.provider,
+        account=account,
+        ref=lease.ref,
+        label=lease.label,
+        order=OrderCopy(key=pending.key, kind=pending.kind, ref=pending.ref, sent_at=pending.sent_at)
+        if pending is not None
+        else None,
+        completed_orders=lease.completed_orders,
+        machine=offer.key,
+        gpu=offer.hardware.gpu,
+        gpus=offer.hardware.gpus,
+        price=offer.tariff.price,
+        is_prepaid=isinstance(offer.tariff, Prepaid),
+        endpoint=lease.endpoint,
+        password_ref=lease.password_ref,
+        needs_proof=lease.needs_proof,
+        started_at=lease.started_at,
+        expires_at=lease.expires_at,
+        provider_data=lease.provider_data,
+        is_declared=lease.declared is not None,
+    )
+
+
+def is_outdated(lease: Lease | None, copy: LeaseCopy, has_order: Callable[[str], bool]) -> bool:
+    """Return whether the Store is new or older than the copy: it lacks the lease, or an order that was sent for it.
+
+    ``lease`` is what the Store has, ``has_order`` whether it has an order of this key.
+    """
+    if lease is None:
+        return True
+    pending = lease.pending
+    if pending is not None and pending.sent_at is None and pending.key in copy.completed_orders:
+        return True
+    return any(key not in lease.completed_orders and not has_order(key) for key in copy.order_keys)
+
+
+def is_sent_unawares(lease: Lease, copy: LeaseCopy) -> bool:
+    """Return whether the pending order was sent, as only the copy knows."""
+    pending, copied = lease.pending, copy.order
+    if pending is None or copied is None or pending.key != copied.key:
+        return False
+    return pending.sent_at is None and copied.sent_at is not None
+
+
+def restore_lease(copy: LeaseCopy, offer: Offer | None = None) -> Lease:
+    """Return a lease made from its copy, MISSING until its provider is asked; ``offer``: as the provider lists it."""
+    order = copy.order
+    lease = Lease(
+        id=copy.lease,
+        provider=copy.provider,
+        offer=offer or _make_offer(copy),
+        state=LeaseState.PAYABLE,
+        ref=copy.ref,
+        label=copy.label,
+        pending=PendingOrder(key=order.key, kind=order.kind, ref=order.ref, sent_at=order.sent_at)
+        if order is not None
+        else None,
+        endpoint=copy.endpoint,
+        password_ref=copy.password_ref,
+        started_at=copy.started_at,
+        expires_at=copy.expires_at,
+        provider_data=copy.provider_data,
+        completed_orders=copy.completed_orders,
+        needs_proof=copy.needs_proof,
+        note=_("restored from the copy of its reference"),
+    )
+    if not copy.ref:
+        return lease
+    missing = lease.with_state(LeaseState.MISSING)
+    is_up = copy.endpoint is not None
+    return evolve(missing, last_seen_state=LeaseState.READY if is_up else LeaseState.PROVISIONING)
+
+
+def _make_offer(copy: LeaseCopy) -> Offer:
+    return Offer(
+        key=copy.machine,
+        provider=copy.provider,
+        hardware=Hardware(gpu=copy.gpu, gpus=copy.gpus),
+        tariff=Prepaid(price=copy.price) if copy.is_prepaid else Metered(price=copy.price),
+    )

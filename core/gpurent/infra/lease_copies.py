@@ -1,0 +1,142 @@
+"""The copies of living leases in small private files: one in the data folder, one outside of it."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from zlib import crc32
+
+from attrs import define, evolve, field, frozen
+
+from gpurent.domain.lease_copy import LeaseCopy
+from gpurent.errors import GpurentError
+from gpurent.infra.platform.posix.system import make_private_folder, read_private_file, write_private_file
+from gpurent.infra.sqlite.codec import get_converter
+
+FILE_NAME = "living-leases.json"
+
+
+@frozen(kw_only=True)
+class CopyFile:
+    """The content of a file; of two files of one installation, that of the higher ``revision`` is the newer one."""
+
+    installation: str = ""
+    revision: int = 0
+    leases: Mapping[str, LeaseCopy] = field(factory=dict)
+
+
+@define(eq=False)
+class LeaseCopyFiles:
+    """Implements `gpurent.ports.lease_copies.LeaseCopies`. ``paths``: the file in the data folder first.
+
+    Every file holds everything, so that one may be lost, damaged, or restored from a backup.
+    """
+
+    paths: Sequence[Path]
+    lock_path: Path
+
+    def get_installation(self) -> str:
+        found = self._read()
+        if not found.installation:
+            with self.lock():
+                found = self._read()
+                if not found.installation:
+                    found = self._write(found)
+        return found.installation
+
+    def list_copies(self) -> Sequence[LeaseCopy]:
+        return list(self._read().leases.values())
+
+    def find_copy(self, lease_id: str) -> LeaseCopy | None:
+        return self._read().leases.get(lease_id)
+
+    @contextmanager
+    def lock(self) -> Iterator[None]:
+        folder = make_private_folder(self.lock_path.parent)
+        handle = os.open(folder / self.lock_path.name, os.O_RDWR | os.O_CREAT, 0o600)
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX)
+            yield
+        finally:
+            os.close(handle)
+
+    def put_copy(self, copy: LeaseCopy) -> None:
+        found = self._read()
+        self._write(evolve(found, leases={**found.leases, copy.lease: copy}))
+
+    def delete_copy(self, lease_id: str) -> None:
+        found = self._read()
+        if lease_id in found.leases:
+            rest = {name: copy for name, copy in found.leases.items() if name != lease_id}
+            self._write(evolve(found, leases=rest))
+
+    def _read(self) -> CopyFile:
+        files = [found for path in self.paths if (found := _read_file(path)) is not None]
+        if not files:
+            return CopyFile()
+        newest = max(files, key=lambda file: file.revision)
+        if len({file.installation for file in files}) == 1:
+            return newest
+        # Folders of two installations were mixed: rather too many leases than one too few.
+        every = {name: copy for file in files for name, copy in file.leases.items()}
+        return CopyFile(installation=files[0].installation, revision=newest.revision, leases=every)
+
+    def _write(self, content: CopyFile) -> CopyFile:
+        """Write every file that can be written; raises the last error if none can."""
+        import secrets  # listings load this module and write nothing
+
+        made = evolve(
+            content,
+            installation=content.installation or secrets.token_hex(8),
+            revision=content.revision + 1,
+        )
+        text = json.dumps(get_converter().unstructure(made), indent=1, sort_keys=True, ensure_ascii=False)
+        failures = [
+            error for path in self.paths if (error := _try_write(path, text.encode() + b"\n")) is not None
+        ]
+        if len(failures) == len(self.paths):
+            raise failures[-1]
+        return made
+
+
+def _read_file(path: Path) -> CopyFile | None:
+    """Return the content of a file; None if it is missing, not private, or damaged."""
+    try:
+        return get_converter().structure(json.loads(read_private_file(path)), CopyFile)
+    except (OSError, GpurentError, ValueError, KeyError, TypeError, AttributeError):
+        return None
+
+
+def _try_write(path: Path, data: bytes) -> OSError | None:
+    try:
+        write_private_file(make_private_folder(path.parent) / path.name, data)
+    except OSError as error:
+        return error
+    except GpurentError as error:
+        return PermissionError(error.message)
+    return None
+
+
+def make_lease_copy_files(home: Path, environment: Mapping[str, str]) -> LeaseCopyFiles:
+    """Return the copies of the data folder ``home``: in it, and below `GPURENT_STATE_HOME` or the XDG state folder."""
+    outer = _find_outer_folder(environment.get)
+    paths = [home / FILE_NAME]
+    if outer is not None:
+        # One file for each data folder of this user.
+        mark = crc32(str(home.resolve()).encode())
+        paths.append(outer / f"{mark:08x}-{FILE_NAME}")
+    return LeaseCopyFiles(paths, home / "locks" / "lease-copies.lock")
+
+
+def _find_outer_folder(get: Callable[[str], str | None]) -> Path | None:
+    """Return the folder outside the data folder; None if the environment names no home folder."""
+    if given := get("GPURENT_STATE_HOME"):
+        return Path(given)
+    if state := get("XDG_STATE_HOME"):
+        return Path(state) / "gpurent"
+    home = get("HOME")
+    return Path(home) / ".local" / "state" / "gpurent" if home else None

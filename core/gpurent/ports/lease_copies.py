@@ -1,0 +1,28 @@
+"""The second copy of the living leases' references, and this installation's id; both lie outside the Store."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from gpurent.domain.lease_copy import LeaseCopy
+
+
+class LeaseCopies(Protocol):
+    """Copies by the id of their lease. What was written is on disk when the call returns."""
+
+    def get_installation(self) -> str:
+        """Return the random id of this installation; it is made on first use."""
+
+    def list_copies(self) -> Sequence[LeaseCopy]: ...
+    def find_copy(self, lease_id: str) -> LeaseCopy | None: ...
+
+    def lock(self) -> AbstractContextManager[None]:
+        """Hold the copies' lock for a short time, to write them."""
+
+    def put_copy(self, copy: LeaseCopy) -> None:
+        """Write a copy; the caller holds the lock. Raises `OSError` if it cannot be written anywhere."""
+
+    def delete_copy(self, lease_id: str) -> None: ...

@@ -1,0 +1,63 @@
+"""Orders that ended without a machine, which their provider lists after all."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from attrs import evolve, frozen
+
+from gpurent.domain.evidence import Unknown
+from gpurent.domain.lease import Lease, LeaseState, PendingOrder
+from gpurent.domain.offer import OrderKind
+from gpurent.domain.orders import OrderOutcome
+from gpurent.errors import GpurentError
+from gpurent.locale import _
+from gpurent.workflow.connection.ownership import OwnershipProof
+from gpurent.workflow.runtime.leases import LeaseTracker
+
+
+@frozen
+class LateOrders:
+    leases: LeaseTracker
+    proof: OwnershipProof
+
+    async def revive_lease(self, machine: Lease, ended: Sequence[Lease]) -> Lease | Unknown | None:
+        """Return the lease that ``machine`` belongs to, alive again; None if it is of no order of ours.
+
+        ``ended`` are our leases that are over. `Unknown` if that could not be checked now.
+        """
+        for lease in ended:
+            if lease.ref or lease.offer.key != machine.offer.key or not self._may_exist(lease):
+                continue
+            try:
+                found = await self._ask_again(lease, machine)
+            except GpurentError as error:
+                return Unknown(error.message)
+            if found is not None:
+                return self.leases.save_lease(found)
+        return None
+
+    def _may_exist(self, lease: Lease) -> bool:
+        """Whether the order may have been carried out: it was placed, and its provider did not refuse it by name."""
+        order = self.leases.store.find_order(lease.label)
+        return order is not None and order.outcome is not OrderOutcome.REFUSED
+
+    async def _ask_again(self, lease: Lease, machine: Lease) -> Lease | None:
+        """Return the lease with the machine of its order, if the provider finds it there and it proves to be ours."""
+        order = PendingOrder(key=lease.label, kind=OrderKind.NEW, sent_at=self.leases.clock.now())
+        asked = evolve(lease, state=LeaseState.PAYABLE, pending=order)
+        answer = await self.leases.plugins.provider_of(lease).refresh_lease(asked)
+        if not isinstance(answer, Lease) or answer.is_over or not answer.ref or answer.ref != machine.ref:
+            return None
+        if answer.needs_proof and not await self.proof.try_password(answer):
+            return None
+        return evolve(
+            lease.with_state(answer.state, _("its provider lists it after all")),
+            ref=answer.ref,
+            endpoint=answer.endpoint,
+            started_at=answer.started_at,
+            expires_at=answer.expires_at,
+            ended_at=None,
+            provider_data=answer.provider_data,
+            completed_orders=(*lease.completed_orders, lease.label),
+        )

@@ -1,0 +1,82 @@
+"""Everything that the Store has about one trip, and what can be done about it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from attrs import frozen
+
+from gpurent.domain.lease import Lease
+from gpurent.domain.orders import OrderRecord
+from gpurent.domain.trip import StepRecord, TripRecord
+from gpurent.locale import _
+from gpurent.ports.store import Store
+from gpurent.workflow.payments.bookkeeping import Bookkeeping, RecordedPayment
+from gpurent.workflow.runtime.durable_steps import TripTracker
+
+
+@frozen(kw_only=True)
+class TripReport:
+    """``waiting_for``: what an open trip waits for, in words. ``commands``: what can be typed now."""
+
+    record: TripRecord
+    lease: Lease | None
+    steps: Sequence[StepRecord]
+    orders: Sequence[OrderRecord]
+    payments: Sequence[RecordedPayment]
+    waiting_for: str
+    commands: Sequence[str]
+
+    @property
+    def current_step(self) -> StepRecord | None:
+        """The step that was begun last and is not done."""
+        open_steps = [step for step in self.steps if step.done_at is None]
+        return open_steps[-1] if open_steps and self.record.is_open else None
+
+
+@frozen
+class TripReports:
+    store: Store
+    trip_tracker: TripTracker
+    bookkeeping: Bookkeeping
+
+    def get_report(self, trip_id: str) -> TripReport:
+        """Return the report of a trip from the Store alone; raises `UsageError` if there is no such trip."""
+        record = self.trip_tracker.get_trip(trip_id)
+        lease = self.store.find_lease(record.lease) if record.lease else None
+        return TripReport(
+            record=record,
+            lease=lease,
+            steps=self.store.list_steps(record.id),
+            orders=self.store.list_trip_orders(record.id),
+            payments=self.bookkeeping.list_payments(trip=record.id),
+            waiting_for=self._explain_wait(record, lease),
+            commands=self._list_commands(record, lease),
+        )
+
+    def _explain_wait(self, record: TripRecord, lease: Lease | None) -> str:
+        if not record.is_open:
+            return ""
+        if self.trip_tracker.locks.is_trip_locked(record.id):
+            return _("another process that is working on it")
+        questions = self.store.list_open_questions(record.id)
+        if questions:
+            return _("your answer: {question}").format(question=questions[-1].text)
+        if lease is not None and not lease.is_over and lease.note:
+            return lease.note
+        if any(name.endswith(".launch") for name in self._list_done_steps(record)):
+            return _("its job; resume it to follow the job, download the results and release the machine")
+        return _("nothing; it can be resumed, as no process is working on it")
+
+    def _list_done_steps(self, record: TripRecord) -> list[str]:
+        return [step.name for step in self.store.list_steps(record.id) if step.done_at is not None]
+
+    def _list_commands(self, record: TripRecord, lease: Lease | None) -> Sequence[str]:
+        burning = lease is not None and not lease.is_over
+        release = [f"gpurent release {record.lease}"] if burning and not record.spec.lease else []
+        if not record.is_open:
+            return release
+        if record.kind == "guard":
+            return ["gpurent watch --once"]
+        cancel = [] if record.kind == "release" else [f"gpurent trips cancel {record.id}"]
+        return [f"gpurent resume {record.id}", *cancel]

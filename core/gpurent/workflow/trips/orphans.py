@@ -1,0 +1,165 @@
+"""The user's commands on machines that the Store does not know: take one over, or release it."""
+
+from __future__ import annotations
+
+from attrs import evolve, frozen
+
+from gpurent.domain.events import EventKind
+from gpurent.domain.lease import Lease, LeaseState
+from gpurent.domain.orphans import OrphanKind, OrphanMachine
+from gpurent.domain.question import Question, QuestionKind
+from gpurent.domain.receipt import Receipt
+from gpurent.errors import ForeignMachine, LeaseError, UsageError
+from gpurent.locale import _, join_list
+from gpurent.ports.services import SecretStore
+from gpurent.workflow.connection.ownership import OwnershipProof
+from gpurent.workflow.reports.orphans import OrphanSearch
+from gpurent.workflow.runtime.durable_steps import make_random_mark
+from gpurent.workflow.runtime.lost_leases import LostLeases
+from gpurent.workflow.runtime.questions import Questions
+from gpurent.workflow.trips.release_review import ReleaseReview
+from gpurent.workflow.trips.releases import Releases
+
+
+@frozen
+class OrphanCommands:
+    search: OrphanSearch
+    lost_leases: LostLeases
+    proof: OwnershipProof
+    secrets: SecretStore
+    questions: Questions
+    review: ReleaseReview
+    releases: Releases
+
+    async def adopt_orphan(self, name: str, provider: str = "") -> Lease:
+        """Make a lease of the machine with the provider's reference, or our lease id, ``name``; return it.
+
+        A machine of a lost lease gets its id and, if the vault has it, its password. Raises `UsageError` if no orphan
+        has this name, `ForeignMachine` if it may be an order's machine but rejects the order's password.
+        """
+        found = await self._find_machine(name, provider)
+        if found.orphan.kind is OrphanKind.REVIVED_LEASE:
+            return self.search.leases.get_lease(found.orphan.lease)
+        lease = await self._make_lease(found)
+        if lease.endpoint is not None and not self._has_password(lease):
+            text = _(
+                "{lease}: its password is not known here; it can be released, but perhaps not logged in to"
+            )
+            self.search.leases.events.emit(EventKind.WARNING, text.format(lease=lease.id), lease=lease.id)
+        return await self.search.leases.try_refresh_lease(lease.id)
+
+    async def release_orphan(self, name: str, provider: str = "") -> Receipt:
+        """Release the machine ``name`` as `adopt_orphan` finds it, after asking about what would be lost.
+
+        Raises `Declined` or `ConfirmationRequired` if nobody agrees.
+        """
+        found = await self._find_machine(name, provider)
+        if not found.orphan.is_ours:
+            await self._confirm_release(found)
+        lease = await self.adopt_orphan(found.orphan.ref or found.orphan.lease, found.orphan.provider)
+        if found.orphan.is_ours:
+            await self.review.require_release(lease.id)
+        return await self.releases.release_lease(lease.id)
+
+    async def _confirm_release(self, found: OrphanMachine) -> None:
+        orphan = found.orphan
+        text = _("{ref} at {provider} is not known here; it may belong to another computer on this account.")
+        text = text.format(ref=orphan.ref, provider=orphan.provider)
+        question = Question(
+            id=f"release-orphan:{orphan.key}",
+            kind=QuestionKind.DESTROY,
+            text=_("Release it? Everything on it is lost."),
+            details=(text,),
+        )
+        await self.questions.require_yes(question, text)
+
+    async def _find_machine(self, name: str, provider: str) -> OrphanMachine:
+        """Return the orphan with this reference or lease id; raises `UsageError` if there is not exactly one."""
+        report = await self.search.find_orphans(with_money=False)
+        found = [
+            machine
+            for machine in report.machines
+            if name in (machine.orphan.ref, machine.orphan.lease)
+            and provider in ("", machine.orphan.provider)
+        ]
+        if len(found) == 1:
+            return found[0]
+        if found:
+            names = join_list(sorted({machine.orphan.provider for machine in found}))
+            raise UsageError(
+                _("{name} is ambiguous: {many}").format(name=name, many=names), hint=_("Add --provider.")
+            )
+        reasons = [orphan.reason for orphan in report.others if orphan.reason]
+        raise UsageError(
+            _("no unknown machine is called {name}").format(name=name),
+            hint="\n".join([_("See: gpurent orphans"), *dict.fromkeys(reasons)]),
+        )
+
+    async def _make_lease(self, found: OrphanMachine) -> Lease:
+        copy, listed = found.copy, found.listed
+        if copy is None:
+            return self._make_foreign_lease(found)
+        if copy.is_declared:
+            raise UsageError(
+                _("{lease} was rented manually").format(lease=copy.lease),
+                hint=f'gpurent adopt "{copy.endpoint}" --provider {copy.provider} --price "{copy.price}"',
+            )
+        if listed is None or listed.ref in copy.refs or listed.label:
+            lease = self.lost_leases.restore_lease(copy, listed.offer if listed is not None else None)
+            return self._update_from_list(lease, listed)
+        return await self._prove_order(found)
+
+    async def _prove_order(self, found: OrphanMachine) -> Lease:
+        """Return the lease of an unfinished order whose machine was not known, if the machine proves to be its own."""
+        copy, listed = found.copy, found.listed
+        if copy is None or listed is None:
+            raise LookupError("an order needs its copy and the machine")
+        candidate = Lease(
+            id=copy.lease,
+            provider=copy.provider,
+            offer=listed.offer,
+            ref=listed.ref,
+            endpoint=listed.endpoint,
+            password_ref=copy.password_ref,
+            needs_proof=True,
+        )
+        if not await self.proof.try_password(candidate):
+            raise ForeignMachine(
+                _("the machine {ref} at {provider} rejects the password of {lease}").format(
+                    ref=listed.ref, provider=copy.provider, lease=copy.lease
+                ),
+                hint=_("It may be somebody else's. Look at the provider's page; nothing was done."),
+            )
+        proven = evolve(copy, ref=listed.ref, needs_proof=False, completed_orders=(copy.label,), order=None)
+        return self._update_from_list(self.lost_leases.restore_lease(proven, listed.offer), listed)
+
+    def _update_from_list(self, lease: Lease, listed: Lease | None) -> Lease:
+        """Add what the provider's list says about a restored lease."""
+        if listed is None:
+            return lease
+        state = LeaseState.READY if lease.endpoint or listed.endpoint else LeaseState.PROVISIONING
+        known = evolve(
+            lease.with_state(listed.state if listed.state is not LeaseState.READY else state),
+            ref=listed.ref,
+            endpoint=listed.endpoint or lease.endpoint,
+            started_at=listed.started_at or lease.started_at,
+            expires_at=listed.expires_at or lease.expires_at,
+            provider_data={**lease.provider_data, **listed.provider_data},
+            last_seen_state=None,
+            note="",
+        )
+        return self.search.leases.save_lease(known)
+
+    def _make_foreign_lease(self, found: OrphanMachine) -> Lease:
+        listed = found.listed
+        if listed is None:
+            raise LeaseError(_("the provider does not list {ref}").format(ref=found.orphan.ref))
+        # Without an address, the provider is asked for its access as for a new machine.
+        state = LeaseState.READY if listed.endpoint is not None else LeaseState.PROVISIONING
+        lease = evolve(listed, id=f"{listed.provider}-{make_random_mark()}", state=state)
+        return self.search.leases.save_lease(lease)
+
+    def _has_password(self, lease: Lease) -> bool:
+        if not lease.password_ref:
+            return False
+        return self.secrets.get_vault(lease.provider).get(lease.password_ref) is not None

@@ -1,0 +1,87 @@
+"""Releases of leases. Each is a trip of its own, so that it can be resumed."""
+
+from __future__ import annotations
+
+from attrs import evolve, frozen
+
+from gpurent.domain.lease import Lease, LeaseState
+from gpurent.domain.receipt import Receipt
+from gpurent.domain.trip import TripSpec
+from gpurent.errors import LeaseError
+from gpurent.locale import _
+from gpurent.workflow.reports.receipts import Receipts
+from gpurent.workflow.runtime.durable_steps import TripContext, TripTracker
+from gpurent.workflow.runtime.leases import LeaseTracker
+from gpurent.workflow.runtime.lost_leases import LostLeases
+from gpurent.workflow.steps.release import ReleaseStep
+from gpurent.workflow.steps.unsent_orders import UnsentOrders
+
+
+@frozen
+class Releases:
+    trip_tracker: TripTracker
+    leases: LeaseTracker
+    lost_leases: LostLeases
+    unsent_orders: UnsentOrders
+    release_step: ReleaseStep
+    receipts: Receipts
+
+    async def release_lease(self, lease_id: str) -> Receipt:
+        """Release the lease now, and end the trips that used it.
+
+        One for which nothing was ever ordered is closed here alone.
+        """
+        self.lost_leases.restore_if_lost(lease_id)
+        lease = self.leases.get_lease(lease_id)
+        if await self._close_unsent_order(lease):
+            self._end_trips(lease.id)
+            return Receipt(
+                lease=lease.id, provider=lease.provider, charges=(), started_at=None, ended_at=None
+            )
+        trip = self.trip_tracker.begin_trip("release", TripSpec(provider=lease.provider), lease.id)
+        with self.trip_tracker.lock_trip(trip.id):
+            receipt = await self.execute_release(trip, lease.id)
+        self.trip_tracker.end_trip(trip.id)
+        self._end_trips(lease.id)
+        return receipt
+
+    async def _close_unsent_order(self, lease: Lease) -> bool:
+        async with self.release_step.locks.lock_lease(lease.id):
+            return self.unsent_orders.close_unsent_order(lease.id)
+
+    async def drop_lease(self, lease_id: str) -> Receipt:
+        """Drop a lease that the user says has ended, or is not theirs; its provider is not asked to release it.
+
+        Raises `LeaseError` if the provider shows it as running.
+        """
+        self.lost_leases.restore_if_lost(lease_id)
+        lease = self.leases.get_lease(lease_id)
+        seen = await self.leases.observe_lease(lease.id)
+        if isinstance(seen, Lease) and not seen.is_over:
+            if seen.state is not LeaseState.MISSING and not seen.needs_proof and seen.ref:
+                raise LeaseError(
+                    _("{provider} shows {lease} as {state}, so it has not ended").format(
+                        provider=seen.provider, lease=seen.id, state=seen.state.title
+                    ),
+                    hint=_("Release it: gpurent release {lease}").format(lease=seen.id),
+                    burning=(seen.id,),
+                )
+            ended = evolve(
+                seen.with_state(LeaseState.GONE, _("you confirmed that it has ended")),
+                pending=None,
+                endpoint=None,
+                ended_at=self.trip_tracker.clock.now(),
+            )
+            lease = self.leases.save_lease(ended)
+        self._end_trips(lease.id)
+        return await self.receipts.get_lease_receipt(self.leases.get_lease(lease.id))
+
+    def _end_trips(self, lease_id: str) -> None:
+        for record in self.trip_tracker.list_trips(lease_id):
+            if record.is_open:
+                self.trip_tracker.end_trip(record.id, "released")
+
+    async def execute_release(self, trip: TripContext, lease_id: str) -> Receipt:
+        """Carry out a trip that only releases."""
+        lease = await self.release_step.release_lease(trip, lease_id)
+        return await self.receipts.get_lease_receipt(lease)

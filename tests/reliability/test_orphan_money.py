@@ -1,0 +1,74 @@
+"""Payments that the provider did not count, and charges that no lease of this computer explains."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from attrs import evolve
+
+from gpurent.composition.application import Application
+from gpurent.domain.orphans import OrphanKind
+from gpurent.workflow.payments.bookkeeping import RecordedPayment
+from tests.reliability.test_repeated_commands import rent_at_1024gpu
+from tests.workflow.trip_sandbox import TripSandbox, trip_sandbox
+
+
+def drop_transfers(sandbox: TripSandbox, hashes: set[str]) -> None:
+    """Remove transfers from the ledger, as if they had never been confirmed."""
+    simulator: Any = sandbox.cloud.simulators_by_name["dbc"]
+    for digest in hashes:
+        del simulator._entries[digest]
+
+
+def find_payment(application: Application, lease_id: str) -> RecordedPayment:
+    """Return the payment for the lease; the other one of its trip was the fee for binding the e-mail address."""
+    (paid,) = [item for item in application.bookkeeping.list_payments(lease=lease_id) if item.lease]
+    return paid
+
+
+async def test_a_payment_that_the_statement_lacks_is_reported(tmp_path: Path) -> None:
+    async with trip_sandbox(tmp_path) as sandbox:
+        async with sandbox.open_application() as application:
+            lease_id = await rent_at_1024gpu(sandbox, application)
+            assert (await application.orphan_search.find_orphans()).orphans == ()
+            paid = find_payment(application, lease_id)
+            drop_transfers(sandbox, {paid.payment.proof})
+            report = await application.orphan_search.find_orphans()
+            (orphan,) = report.orphans
+            assert (orphan.kind, orphan.ref) == (OrphanKind.UNCOUNTED_PAYMENT, paid.payment.proof)
+            assert (orphan.lease, orphan.money) == (lease_id, paid.payment.amount)
+            assert report.exit_code == 5
+        shown = await sandbox.run_command("orphans")
+        assert shown.code == 5
+        assert paid.payment.proof in shown.out
+
+
+async def test_a_payment_that_the_provider_never_counted_is_reported(tmp_path: Path) -> None:
+    async with trip_sandbox(tmp_path) as sandbox, sandbox.open_application() as application:
+        lease_id = await rent_at_1024gpu(sandbox, application)
+        lease = application.leases.get_lease(lease_id)
+        application.leases.save_lease(evolve(lease, completed_orders=()))
+        (orphan,) = (await application.orphan_search.find_orphans()).orphans
+        assert (orphan.kind, orphan.lease) == (OrphanKind.UNCOUNTED_PAYMENT, lease_id)
+        application.leases.save_lease(lease)
+        assert (await application.orphan_search.find_orphans()).orphans == ()
+
+
+async def test_charges_of_a_lost_lease_are_unexplained_until_it_is_adopted(tmp_path: Path) -> None:
+    async with trip_sandbox(tmp_path) as sandbox:
+        async with sandbox.open_application() as application:
+            lease_id = await rent_at_1024gpu(sandbox, application)
+            paid = find_payment(application, lease_id)
+        (sandbox.home / "state" / "journal.sqlite").unlink()
+        async with sandbox.open_application() as application:
+            report = await application.orphan_search.find_orphans()
+            assert {x.kind for x in report.others} == {OrphanKind.UNEXPLAINED_CHARGE}
+            assert paid.payment.proof in [x.ref for x in report.others]
+            (machine,) = report.machines
+            adopted = await application.orphan_commands.adopt_orphan(machine.orphan.ref)
+            assert adopted.id == lease_id
+            there = await application.machine_commands.run_command(lease_id, "echo hello")
+            assert there.stdout == "hello\n"
+            await application.releases.release_lease(lease_id)
+        assert list(sandbox.cloud.burning()) == []
