@@ -22,6 +22,7 @@ from gpurent.workflow.steps import (
     login,
     make_plan,
     monitor,
+    order_records,
     provider_orders,
     provision,
     release,
@@ -34,6 +35,7 @@ from gpurent.workflow.trips import (
     cancel,
     execute,
     finish,
+    lease_orders,
     machine_work,
     open_trips,
     operations,
@@ -62,10 +64,11 @@ class TripParts:
         select_offer_step = select_offer.SelectOfferStep(money.offer_listing, store)
         make_plan_step = make_plan.MakePlanStep(plugins, money.quotes)
         check_funds_step = check_funds.CheckFundsStep(money.budgets, money.quotes)
-        orders = provider_orders.ProviderOrders(leases, plugins, base.secrets, poller, money.payments)
+        orders = provider_orders.ProviderOrders(leases, plugins, base.secrets, poller)
+        records = order_records.OrderRecorder(leases, plugins, money.payments)
         unsent = unsent_orders.UnsentOrders(leases, money.payments)
         provision_step = provision.ProvisionStep(
-            leases, base.locks, base.lost_leases, orders, money.payments, base.bookkeeping
+            leases, base.locks, base.lost_leases, records, orders, money.payments, base.bookkeeping
         )
         connect_step = connect.ConnectStep(connections)
         doctor_step = doctor.DoctorStep(machines.doctor, plugins, settings)
@@ -103,10 +106,10 @@ class TripParts:
             store, base.locks, connections, runners, machines.file_commands, base.questions
         )
         self.repeated_runs = repeated_runs.RepeatedRuns(store, base.locks, base.questions)
-        self.lease_orders = operations.LeaseOrders(
+        self.lease_orders = lease_orders.LeaseOrders(
             base.trip_tracker, pricer, money.spending, provision_step, self.releases
         )
-        self.lease_changes = operations.LeaseChanges(
+        self.lease_changes = lease_orders.LeaseChanges(
             leases, plugins, money.offer_listing, self.lease_orders, machines.timer_commands
         )
 
@@ -157,7 +160,7 @@ class TripParts:
         self.trip_cancellation = cancel.TripCancellation(
             base.trip_tracker,
             base.lost_leases,
-            orders,
+            records,
             unsent,
             base.questions,
             cancel.JobEnding(connections, runners, final_download),

@@ -26,7 +26,7 @@ from gpurent.workflow.runtime.leases import LeaseTracker
 from gpurent.workflow.runtime.plugins import Plugins
 from gpurent.workflow.timing.guard_policy import PolicyAmount
 from gpurent.workflow.timing.timers import TimerCommands
-from gpurent.workflow.trips.operations import LeaseOrders
+from gpurent.workflow.trips.lease_orders import LeaseOrders
 
 
 class RenewalUnfunded(MoneyError):
@@ -84,7 +84,7 @@ class LeaseRenewals:
                 await self._execute_renewal(trip, record, before)
             except GpurentError as error:
                 is_final = not error.retryable or isinstance(error, RenewalUnfunded)
-                if is_final and self.orders.provision.orders.abandon_unpaid_order(trip.id, before.id):
+                if is_final and self.orders.provision.records.abandon_unpaid_order(trip.id, before.id):
                     self.log.fail_trip(trip.id, error)
                 raise
             self.log.end_trip(trip.id)

@@ -1,4 +1,4 @@
-"""The provider's side of an order: opening, reserving, confirming and waiting, each of which can be repeated."""
+"""The provider's side of an order: reserving, confirming and waiting, each of which can be repeated."""
 
 from __future__ import annotations
 
@@ -13,13 +13,11 @@ from gpurent.domain.events import EventKind
 from gpurent.domain.evidence import Unknown
 from gpurent.domain.lease import Lease, LeaseState
 from gpurent.domain.offer import Bill, Order, OrderKind, Payment
-from gpurent.domain.orders import OrderOutcome, OrderRecord
 from gpurent.domain.secret import Secret
-from gpurent.errors import LeaseError, MoneyError, SoldOut, Spent, UnavailableError
+from gpurent.errors import LeaseError, MoneyError, Spent, UnavailableError
 from gpurent.locale import _
 from gpurent.ports.services import SecretStore
-from gpurent.workflow.payments.pay import Payments
-from gpurent.workflow.runtime.durable_steps import GUARD_PREFIX, TripContext
+from gpurent.workflow.runtime.durable_steps import TripContext
 from gpurent.workflow.runtime.lease_observer import LeaseObserver
 from gpurent.workflow.runtime.leases import LeaseTracker, not_running_error
 from gpurent.workflow.runtime.plugins import Plugins
@@ -48,70 +46,6 @@ class ProviderOrders:
     plugins: Plugins
     secrets: SecretStore
     poller: Poller
-    payments: Payments
-
-    def open_order(self, trip: TripContext, order: Order, lease_id: str) -> None:
-        """Record the order before the provider is asked for anything.
-
-        Raises `SoldOut` if another trip is ordering the offer, `LeaseError` if the lease has another unfinished order.
-        """
-        provider = order.offer.provider
-        claims = order.kind is OrderKind.NEW and self.plugins.provider_entry(provider).claims_offers
-        record = OrderRecord(
-            key=order.key,
-            lease=lease_id,
-            trip=trip.id,
-            provider=provider,
-            kind=order.kind,
-            claim=order.offer.key if claims else "",
-        )
-        other = self.leases.store.open_order(record)
-        if other is None:
-            return
-        if other.lease != lease_id:
-            raise SoldOut(
-                _("trip {trip} is ordering this machine now: {machine}").format(
-                    trip=other.trip, machine=order.offer.key
-                ),
-                spent=Spent.NO,
-            )
-        raise make_unfinished_order_error(other)
-
-    def end_refused_order(self, order: Order, lease_id: str, error: SoldOut) -> None:
-        """Record that nothing was created, as the provider said by name."""
-        lease = self.leases.store.find_lease(lease_id)
-        if order.kind is OrderKind.NEW and lease is not None and not lease.is_over:
-            refused = evolve(lease.with_state(LeaseState.CANCELLED, error.message), pending=None)
-            self.leases.save_lease(refused)
-        self.leases.store.end_order(order.key, OrderOutcome.REFUSED)
-
-    def end_unplaced_order(self, order: Order, lease_id: str) -> None:
-        """Record that the provider refused the order before anything of it was pending."""
-        lease = self.leases.store.find_lease(lease_id)
-        pending = lease.pending if lease is not None else None
-        if pending is None or pending.key != order.key:
-            self.leases.store.end_order(order.key, OrderOutcome.REFUSED)
-
-    def abandon_unpaid_order(self, trip_id: str, lease_id: str) -> bool:
-        """End the unfinished order of a trip unless a payment or a request for it may be on the way.
-
-        Return whether nothing of it is left. The provider's own unpaid order ends by itself.
-        """
-        record, lease = self.leases.store.find_open_order(lease_id), self.leases.store.find_lease(lease_id)
-        if record is None or record.trip != trip_id:
-            return True
-        pending = lease.pending if lease is not None else None
-        if lease is not None and pending is not None and pending.key == record.key:
-            if pending.sent_at is not None or (
-                pending.bill is not None and self.payments.may_be_paid(pending.bill)
-            ):
-                return False
-            dropped = evolve(lease, pending=None)
-            if record.kind is OrderKind.NEW:
-                dropped = dropped.with_state(LeaseState.CANCELLED, _("cancelled before payment"))
-            self.leases.save_lease(dropped)
-        self.leases.store.end_order(record.key, OrderOutcome.CANCELLED)
-        return True
 
     async def reserve_lease(self, order: Order, lease_id: str) -> str:
         """Reserve the machine, or a change to it, at the provider; return the lease's id."""
@@ -252,20 +186,6 @@ class ProviderOrders:
 def _make_password() -> Secret:
     """For providers that let the user choose: upper and lower case letters and digits, none easily confused."""
     return Secret("Aa7" + "".join(choice("abcdefghjkmnpqrstuvwxyz23456789") for _i in range(17)))
-
-
-def make_unfinished_order_error(order: OrderRecord) -> LeaseError:
-    """Return the error for a lease on which another order is unfinished."""
-    hint = _("Finish it first: gpurent resume {trip}").format(trip=order.trip)
-    if order.trip.startswith(GUARD_PREFIX):
-        hint = _("The guard finishes it: gpurent watch --once")
-    return LeaseError(
-        _("{lease} has an unfinished order; trip {trip} placed it").format(
-            lease=order.lease, trip=order.trip
-        ),
-        hint=hint,
-        burning=(order.lease,),
-    )
 
 
 def _require_same_order(lease: Lease, order: Order) -> None:

@@ -14,6 +14,7 @@ from gpurent.workflow.runtime.durable_steps import INCONCLUSIVE_ERRORS, TripCont
 from gpurent.workflow.runtime.leases import LeaseTracker
 from gpurent.workflow.runtime.lost_leases import LostLeases
 from gpurent.workflow.runtime.waiting import WorkLocks
+from gpurent.workflow.steps.order_records import OrderRecorder
 from gpurent.workflow.steps.provider_orders import ProviderOrders
 
 
@@ -24,6 +25,7 @@ class ProvisionStep:
     leases: LeaseTracker
     locks: WorkLocks
     lost_leases: LostLeases
+    records: OrderRecorder
     orders: ProviderOrders
     payments: Payments
     bookkeeping: Bookkeeping
@@ -38,16 +40,16 @@ class ProvisionStep:
         if trip.find_result(f"{leg}.confirm", str) is None:
             await self.lost_leases.confirm_order(trip, order, lease_id)
             async with self.locks.lock_lease(lease_id):
-                self.orders.open_order(trip, order, lease_id)
+                self.records.open_order(trip, order, lease_id)
                 try:
                     await self._place_order(trip, leg, order, lease_id, agreed)
                 except SoldOut as error:
-                    self.orders.end_refused_order(order, lease_id, error)
+                    self.records.end_refused_order(order, lease_id, error)
                     raise
                 except INCONCLUSIVE_ERRORS:
                     raise
                 except GpurentError:
-                    self.orders.end_unplaced_order(order, lease_id)
+                    self.records.end_unplaced_order(order, lease_id)
                     raise
         if order.kind is not OrderKind.RENEW:
             await trip.step(f"{leg}.ready", str, lambda: self.orders.wait_until_ready(trip, lease_id))

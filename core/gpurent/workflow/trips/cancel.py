@@ -20,7 +20,7 @@ from gpurent.workflow.reports.receipts import Receipts
 from gpurent.workflow.runtime.durable_steps import TripContext, TripTracker
 from gpurent.workflow.runtime.lost_leases import LostLeases
 from gpurent.workflow.runtime.questions import Questions
-from gpurent.workflow.steps.provider_orders import ProviderOrders
+from gpurent.workflow.steps.order_records import OrderRecorder
 from gpurent.workflow.steps.release import ReleaseStep
 from gpurent.workflow.steps.unsent_orders import UnsentOrders
 from gpurent.workflow.trips.finish import FinalDownload
@@ -63,7 +63,7 @@ class JobEnding:
 class TripCancellation:
     trip_tracker: TripTracker
     lost_leases: LostLeases
-    orders: ProviderOrders
+    records: OrderRecorder
     unsent_orders: UnsentOrders
     questions: Questions
     jobs: JobEnding
@@ -105,7 +105,7 @@ class TripCancellation:
         async with self.release.locks.lock_lease(record.lease):
             is_dropped = self.unsent_orders.close_unsent_order(
                 record.lease
-            ) or self.orders.abandon_unpaid_order(trip.id, record.lease)
+            ) or self.records.abandon_unpaid_order(trip.id, record.lease)
         lease = self.release.leases.store.find_lease(record.lease)
         is_rented = record.kind in _RENTING_KINDS and not record.spec.lease
         if lease is None or (lease.is_over and lease.pending is None):
