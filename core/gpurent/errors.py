@@ -19,8 +19,10 @@ GpurentError
 ├── UnexpectedResponse  9   the response no longer has the expected format
 ├── BusyError          10   another process is working on the same trip or lease
 ├── InputRequired      11   only the user can answer, and nobody is at the terminal
-│   └── ConfirmationRequired  a yes is required: answer it in a terminal, or with -y
-└── Declined           12   the user answered no; nothing was done
+â   âââ ConfirmationRequired  a yes is required: answer it in a terminal, or with -y
+âââ Declined           12   the user answered no; nothing was done
+âââ StorageError       13   this computer cannot read or write gpurent's own files now
+âââ InternalError       1   gpurent itself failed in a way that nobody foresaw
 
 "Not ready yet" is a state of a lease, never an error.
 """
@@ -35,7 +37,7 @@ from gpurent.locale import _
 
 
 class Spent(Enum):
-    """Whether the failed action spent any of the user's money."""
+    """Whether the failed action spent any of the user's money; NO only where that is known."""
 
     NO = "no"
     YES = "yes"
@@ -45,8 +47,9 @@ class Spent(Enum):
 class GpurentError(Exception):
     """An error that the user can understand and act on.
 
-    ``message`` says what happened, ``hint`` what to do now, ``spent`` whether money was spent, ``burning`` names leases
-    that still cost money, ``detail`` holds raw remote text (already stripped).
+    ``message`` says what happened, ``hint`` what to do now, ``burning`` names leases that still cost money, ``detail``
+    holds raw remote text (already stripped). ``spent`` is whether money was spent; None if the error says nothing about
+    that, which is for the trip to find out from its records.
     """
 
     exit_code: ClassVar[int] = 1
@@ -64,7 +67,7 @@ class GpurentError(Exception):
         *,
         hint: str = "",
         retryable: bool = False,
-        spent: Spent = Spent.NO,
+        spent: Spent | None = None,
         burning: tuple[str, ...] = (),
         detail: str = "",
     ) -> None:
@@ -174,7 +177,7 @@ class Declined(GpurentError, code="declined", exit_code=12):
 class UnexpectedResponse(GpurentError, code="unexpected-response", exit_code=9):
     """A response that no longer has the expected format; carries the URL and the beginning of the body."""
 
-    def __init__(self, message: str, *, url: str, body: str = "", spent: Spent = Spent.UNKNOWN) -> None:
+    def __init__(self, message: str, *, url: str, body: str = "", spent: Spent | None = None) -> None:
         head = " ".join(body[:300].split())
         super().__init__(
             message,
@@ -183,3 +186,17 @@ class UnexpectedResponse(GpurentError, code="unexpected-response", exit_code=9):
             spent=spent,
         )
         self.url = url
+
+
+class StorageError(GpurentError, code="storage", exit_code=13):
+    """This computer cannot read or write gpurent's own files now: a full or read-only disk, a damaged or locked Store.
+
+    Nothing is known to be wrong with any machine. Always retryable, since the computer can be repaired.
+    """
+
+    def __init__(self, message: str, *, hint: str = "") -> None:
+        super().__init__(message, hint=hint, retryable=True)
+
+
+class InternalError(GpurentError, code="internal", exit_code=1):
+    """Gpurent itself failed in a way that nobody foresaw. ``__cause__`` is what was raised."""

@@ -158,7 +158,7 @@ def test_a_bad_file_leaves_no_trace(folder: Path) -> None:
     for command in ("run", "plan"):
         result = run_gpurent(folder, command, "--json")
         error = json.loads(result.out)["error"]
-        assert (result.code, error["code"], error["spent"]) == (2, "usage", "no")
+        assert (result.code, error["code"], error["spent"]) == (2, "usage", None)
         assert "line 1" in error["message"]
         assert "command" in error["hint"]
     assert not (folder.parent / "state" / "journal.sqlite").exists()

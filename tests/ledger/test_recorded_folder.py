@@ -32,7 +32,7 @@ from gpurent.infra.sqlite.codec import dumps
 from gpurent.infra.sqlite.schema import SCHEMA_VERSION
 from gpurent.infra.sqlite.standard_words import rename_words
 from gpurent.infra.sqlite.store import SqliteStore
-from gpurent.infra.vault import VaultAccess
+from gpurent.infra.vault_access import VaultAccess
 from gpurent.workflow.payments.quotes import Funding
 from gpurent.workflow.runtime.durable_steps import TripContext
 from gpurent.workflow.runtime.events import EventEmitter

@@ -11,7 +11,7 @@ import pytest
 from attrs import define, field
 
 from gpurent.domain.question import Challenge, Mail, Question
-from gpurent.errors import AuthError, GpurentError, InputRequired, Spent, UnavailableError
+from gpurent.errors import AuthError, GpurentError, InputRequired, UnavailableError
 from gpurent.infra.sqlite.store import SqliteStore
 from gpurent.testing.fakes import START
 from gpurent.testing.fakes.clock import ManualClock
@@ -194,7 +194,7 @@ async def test_wait_times_out_and_requires_input(store: SqliteStore) -> None:
         await one.answer_challenge(make_challenge())
     assert box.clock.now() - START == MAIL_TIMEOUT
     assert caught.value.retryable
-    assert caught.value.spent is Spent.NO
+    assert caught.value.spent is None
     assert "gpurent resume" in caught.value.hint
 
 
@@ -251,7 +251,7 @@ async def test_typed_answers_are_checked_like_mails(store: SqliteStore) -> None:
     box.is_available = False
     with pytest.raises(UnavailableError, match="not a valid answer") as caught:
         await one.answer_challenge(make_challenge())
-    assert caught.value.spent is Spent.NO
+    assert caught.value.spent is None
     assert typed == ["1234"]
     assert await one.answer_challenge(make_challenge()) == "1234"
 

@@ -89,7 +89,8 @@ async def test_ctrl_c_detaches_and_says_how_to_come_back(sandbox: TripSandbox, t
     _out, err = await process.communicate()
     assert process.returncode == 130
     assert b"gpurent resume" in err
-    assert b"still cost money" in err
+    assert b"The job keeps running on" in err
+    assert b"which costs money" in err
     assert len(sandbox.cloud.burning()) == 1
     result = await sandbox.run_command("resume", folder=folder)
     assert result.code == 0, result.err

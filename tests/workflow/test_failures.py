@@ -70,7 +70,7 @@ async def test_wrong_password(tmp_path: Path) -> None:
             await application.account_commands.log_in(
                 "mistgpu", {"username": "student", "password": "wrong-password"}
             )
-        assert caught.value.spent is Spent.NO
+        assert caught.value.spent is None, "a login has nothing to do with spending"
         assert "用户名或密码错误" in caught.value.message
         assert "wrong-password" not in str(caught.value)
 

@@ -15,7 +15,7 @@ from gpurent.domain.events import Event, EventKind
 from gpurent.domain.lease import Lease
 from gpurent.domain.offer import Requirements
 from gpurent.domain.trip import TripLimits, TripSpec, UploadSpec
-from gpurent.errors import LeaseError
+from gpurent.errors import LeaseError, Spent
 from tests.workflow.trip_sandbox import ScriptedUser, TripSandbox, trip_sandbox
 
 DAY = timedelta(days=1)
@@ -86,7 +86,7 @@ async def test_a_renewal_after_the_release_pays_nothing(sandbox: TripSandbox) ->
         async with sandbox.open_application() as other:
             with pytest.raises(LeaseError) as caught:
                 await other.lease_changes.renew(lease.id, DAY)
-        assert caught.value.spent.value == "no"
+        assert caught.value.spent is Spent.NO
         receipt = await returning
         assert [charge.kind.value for charge in receipt.charges] == ["usage", "refund"]
     assert list(sandbox.cloud.burning()) == []

@@ -93,7 +93,7 @@ async def test_a_rate_gone_bad_after_the_order_is_never_paid(
         on_first_event(user, EventKind.STEP_DONE, "leg0.reserve", lambda: set_dbc_price(sandbox, value, age))
         with pytest.raises(MoneyError, match="rate") as caught:
             await application.trips.rent(GPU_SPEC)
-        assert caught.value.spent is Spent.NO
+        assert caught.value.spent is Spent.YES, "the fee for binding the address"
         assert await get_balance(application) >= 89999 * ONE_DBC
     assert list(sandbox.cloud.burning()) == []
 

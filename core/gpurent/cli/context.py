@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
@@ -34,28 +35,70 @@ class CliContext:
     yes: bool = False
     no_input: bool = False
     verbose: int = 0
+    has_detached: bool = False
 
-    def run(self, action: Callable[[Application], Awaitable[T]], terminal: Terminal | None = None) -> T:
-        """Run ``action`` on the application in a new event loop; ``terminal`` replaces the default one."""
-        import asyncio
+    def run(
+        self,
+        action: Callable[[Application], Awaitable[T]],
+        terminal: Terminal | None = None,
+        *,
+        is_recorded: bool = True,
+    ) -> T:
+        """Run ``action`` on the application in a new event loop; ``terminal`` replaces the default one.
+
+        With ``is_recorded`` false, work on what can be read of the state, and record nothing. Raises
+        `gpurent.cli.failures.StopSignal` after a signal; if a trip stays open then, the user has been told.
+        """
         from contextlib import closing
 
+        from gpurent.cli.interrupts import StopRequests
         from gpurent.cli.terminal import UserTerminal
         from gpurent.composition.application import Application
+        from gpurent.composition.state import DEFAULT_DEPENDENCIES, make_unrecorded
+
+        stops = StopRequests()
+        trips: list[str] = []
 
         async def act(terminal: Terminal) -> T:
-            application = Application(self.registry, system.data_folder(), os.environ, terminal)
+            outside = DEFAULT_DEPENDENCIES if is_recorded else make_unrecorded()
+            application = Application(self.registry, system.data_folder(), os.environ, terminal, outside)
             try:
                 await application.start()
                 self._set_up_logging(application)
                 return await action(application)
             finally:
+                trips.extend(application.locks.locked_trips)
                 await application.aclose()
 
         if terminal is not None:
-            return asyncio.run(act(terminal))
-        with closing(UserTerminal(quiet=self.as_json, yes=self.yes, no_input=self.no_input)) as usual:
-            return asyncio.run(act(usual))
+            return stops.run(act(terminal))
+        try:
+            with closing(
+                UserTerminal(
+                    quiet=self.as_json,
+                    yes=self.yes,
+                    no_input=self.no_input,
+                    on_output_lost=lambda: stops.request_stop(signal.SIGPIPE),
+                )
+            ) as usual:
+                return stops.run(act(usual))
+        except KeyboardInterrupt:
+            self._tell_detached(trips[:1])
+            raise
+
+    def _tell_detached(self, trips: Sequence[str]) -> None:
+        """Say what runs and costs money of the trip that this command worked on, and how to go on with it."""
+        from contextlib import suppress
+
+        from gpurent.cli.views.detached import describe_detached
+        from gpurent.errors import GpurentError
+
+        with suppress(OSError, GpurentError):  # a terminal that is gone, a Store that cannot be read
+            for trip in trips:
+                text = self.read_state(lambda state, trip=trip: describe_detached(state, trip))  # type: ignore[misc]
+                if text:
+                    self.has_detached = True
+                    click.echo(f"\n{text}", err=True)
 
     def read_state(self, action: Callable[[StoredState], T]) -> T:
         """Run ``action`` on the state on disk: without prompts, so no event loop is needed."""

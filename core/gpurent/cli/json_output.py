@@ -64,7 +64,7 @@ def error_json(command: str, error: GpurentError) -> str:
         "code": error.code,
         "message": error.message,
         "hint": error.hint,
-        "spent": error.spent.value,
+        "spent": error.spent.value if error.spent is not None else None,
         "burning": list(error.burning),
         "retryable": error.retryable,
         "exit_code": error.exit_code,

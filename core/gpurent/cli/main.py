@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Mapping
+from contextlib import suppress
 from functools import cached_property
 from io import TextIOWrapper
 
@@ -13,11 +14,14 @@ import click
 from gpurent import __version__
 from gpurent.cli.builtin import load_registry
 from gpurent.cli.context import CliContext
+from gpurent.cli.failures import get_exit_code, is_output_error, show_error, show_exception
 from gpurent.cli.help_texts import set_click_language, translate_error, translate_help
 from gpurent.composition import system
 from gpurent.errors import ConfirmationRequired, GpurentError, PluginError, UsageError
 from gpurent.locale import N_, _, join_phrases, set_language
 from gpurent.roles.entries import CommandEntry
+
+BROKEN_PIPE_CODE = 141
 
 
 class LazyGroup(click.Group):
@@ -142,40 +146,59 @@ def _run_command_line(given: list[str]) -> int:
         app = CliContext(registry=cli.registry)
         code = cli.main(given, prog_name="gpurent", standalone_mode=False, obj=app)
         return code if isinstance(code, int) else 0
-    except GpurentError as error:
-        _add_exact_command(error, given)
-        return _show_error(error, _command_of(app) if as_json else None)
-    except click.exceptions.Exit as stop:
-        return stop.exit_code
-    except click.ClickException as error:
-        found = translate_error(error)
-        if as_json:
-            return _show_error(UsageError(found.format_message()), _command_of(app))
-        found.show()
-        return found.exit_code
-    except (KeyboardInterrupt, click.Abort):
-        click.echo(_("Stopped."), err=True)
-        return 130
-    except BrokenPipeError:
-        sys.stderr.close()
-        return 141
-    except OSError as error:
-        if error.filename is not None:
-            return _report_crash(error)
-        from gpurent.locale.foreign_text import describe_error
+    except BaseException as raised:  # noqa: BLE001 - the last net: the user gets a line, the report goes to a file
+        if isinstance(raised, ConfirmationRequired):
+            _add_exact_command(raised, given)
+        return _end_after(raised, app, _command_of(app) if as_json else None)
 
+
+def _end_after(raised: BaseException, app: CliContext | None, json_of: str | None) -> int:
+    """Tell the user how the command ended; return its exit code."""
+    match raised:
+        case GpurentError():
+            return show_error(raised, json_of)
+        case click.exceptions.Exit():
+            return raised.exit_code
+        case click.ClickException():
+            return _show_click_error(raised, json_of)
+        case KeyboardInterrupt() | click.Abort():
+            with suppress(OSError):  # the terminal may be gone
+                if app is None or not app.has_detached:
+                    click.echo(_("Stopped."), err=True)
+            return get_exit_code(raised)
+        case SystemExit() if type(sys.stdout).__module__.startswith("click."):
+            return BROKEN_PIPE_CODE  # after a closed pipe, click wraps the stream and exits with 1
+        case BrokenPipeError():
+            sys.stderr.close()
+            return BROKEN_PIPE_CODE
+        case OSError() if is_output_error(raised):
+            return _show_output_error(raised)
+        case Exception():
+            return show_exception(raised, json_of)
+        case _:
+            raise raised
+
+
+def _show_click_error(error: click.ClickException, json_of: str | None) -> int:
+    found = translate_error(error)
+    if json_of is not None:
+        return show_error(UsageError(found.format_message()), json_of)
+    found.show()
+    return found.exit_code
+
+
+def _show_output_error(error: OSError) -> int:
+    from gpurent.locale.foreign_text import describe_error
+
+    with suppress(OSError):
         click.secho(_("cannot write the output: {why}").format(why=describe_error(error)), fg="red", err=True)
-        # Otherwise what is left in the buffer would raise again when the interpreter exits.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
-        return 1
-    except Exception as error:  # noqa: BLE001 - the last net: the user gets a line, the report goes to a file
-        return _report_crash(error)
+    # Otherwise what is left in the buffer would raise again when the interpreter exits.
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+    return 1
 
 
-def _add_exact_command(error: GpurentError, given: list[str]) -> None:
-    """If a yes is missing, add the command that says yes, as it can be typed, to the hint."""
-    if not isinstance(error, ConfirmationRequired):
-        return
+def _add_exact_command(error: ConfirmationRequired, given: list[str]) -> None:
+    """Add the command that says yes, as it can be typed, to the hint."""
     import shlex
 
     text = _("To agree without being asked: {command}").format(command=shlex.join(["gpurent", "-y", *given]))
@@ -193,50 +216,6 @@ def _apply_language_option(given: list[str]) -> None:
             set_language(given[index + 1])
         elif text.startswith("--lang="):
             set_language(text.partition("=")[2])
-
-
-def _show_error(error: GpurentError, json_of: str | None) -> int:
-    """Print the error as text, or as the JSON document of the command ``json_of``; return the exit code."""
-    if json_of is not None:
-        from gpurent.cli.json_output import error_json
-
-        click.echo(error_json(json_of, error))
-        return error.exit_code
-    from gpurent.cli.views.render import format_spent
-
-    click.secho(_("Error: {message}").format(message=error.message), fg="red", err=True)
-    if error.hint:
-        click.echo(error.hint, err=True)
-    spent = format_spent(error)
-    if spent:
-        click.echo(spent, err=True)
-    for lease in error.burning:
-        click.secho(
-            _("{lease} still costs money. Release it with: gpurent release {lease}").format(lease=lease),
-            fg="yellow",
-            err=True,
-        )
-    return error.exit_code
-
-
-def _report_crash(error: Exception) -> int:
-    """Report an unexpected error: write a traceback to a file, without the values of any frame."""
-    import tempfile
-    import traceback
-
-    handle, path = tempfile.mkstemp(prefix="gpurent-crash-", suffix=".txt")
-    with os.fdopen(handle, "w", encoding="utf-8") as file:
-        frames = traceback.format_tb(error.__traceback__)
-        file.write(f"gpurent {__version__}, Python {sys.version}\n{''.join(frames)}{type(error).__name__}\n")
-    click.secho(
-        _("gpurent failed with an internal error: {kind}. The report is in {path}").format(
-            kind=type(error).__name__, path=path
-        ),
-        fg="red",
-        err=True,
-    )
-    click.echo(_("Anything already started is recorded; see: gpurent trips, gpurent ls"), err=True)
-    return 1
 
 
 if __name__ == "__main__":

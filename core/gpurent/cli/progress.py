@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from contextlib import suppress
 from time import monotonic
 
 import click
@@ -57,7 +58,8 @@ class ConsoleProgress:
             self._bar.update(self._task, advance=size)
         elif monotonic() - self._reported_at > REPORT_INTERVAL:
             self._reported_at = monotonic()
-            click.echo(f"  {self._format_line()}", err=True)
+            with suppress(OSError):  # what cannot be shown must not end the transfer
+                click.echo(f"  {self._format_line()}", err=True)
 
     def finish_file(self, name: str) -> None:
         self._files_done += 1

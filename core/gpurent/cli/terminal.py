@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import os
 import sys
 from codecs import getincrementaldecoder
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, nullcontext
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, nullcontext, suppress
 from typing import Any
 
 import click
@@ -17,6 +18,7 @@ from gpurent.domain.events import Event, EventKind
 from gpurent.domain.question import Question
 from gpurent.domain.terminal_text import strip_terminal
 from gpurent.locale import _, join_phrases
+from gpurent.locale.foreign_text import describe_error
 from gpurent.ports.terminal import Progress
 
 _YES_ANSWERS = ("y", "yes", "是", "好")
@@ -33,11 +35,21 @@ _EVENT_COLOURS = {
 class UserTerminal:
     """Implements `gpurent.ports.terminal.Terminal`. ``quiet``: stdout is reserved for a JSON document.
 
-    ``yes``: the answer to every confirmation is yes. ``no_input``: never prompt.
+    ``yes``: the answer to every confirmation is yes. ``no_input``: never prompt. ``on_output_lost`` is called when
+    nobody reads the output any more: a closed pipe, a closed terminal. What cannot be shown never raises an error.
     """
 
-    def __init__(self, *, quiet: bool = False, yes: bool = False, no_input: bool = False) -> None:
+    def __init__(
+        self,
+        *,
+        quiet: bool = False,
+        yes: bool = False,
+        no_input: bool = False,
+        on_output_lost: Callable[[], None] = lambda: None,
+    ) -> None:
         self._quiet = quiet
+        self._on_output_lost = on_output_lost
+        self._lost_streams: set[int] = set()
         self._yes = yes
         self.is_interactive = not no_input and sys.stdin.isatty()
         self.can_confirm = yes or self.is_interactive
@@ -51,7 +63,22 @@ class UserTerminal:
     def _print_line(self, text: str, colour: str | None = None) -> None:
         if text != self._last_line:
             self._last_line = text
-            click.secho(text, fg=colour, err=True)
+            self._write(text, colour=colour)
+
+    def _write(self, text: str, *, colour: str | None = None, nl: bool = True, err: bool = True) -> None:
+        handle = 2 if err else 1
+        if handle in self._lost_streams:
+            return
+        try:
+            click.secho(text, fg=colour, nl=nl, err=err)
+        except OSError as error:
+            self._lost_streams.add(handle)
+            _discard_stream(handle)
+            if error.errno in (errno.EPIPE, errno.EIO):
+                self._on_output_lost()
+            else:
+                why = describe_error(error)
+                self._write(_("The output cannot be written, and is left out: {why}").format(why=why))
 
     def show_event(self, event: Event) -> None:
         match event.kind:
@@ -125,11 +152,11 @@ class UserTerminal:
 
     async def _read_line(self, prompt: str, *, secret: bool = False) -> str | None:
         self._end_progress()
-        click.echo(prompt, nl=False, err=True)
+        self._write(prompt, nl=False)
         return await read_line(secret=secret)
 
     def show_output(self, data: bytes) -> None:
-        click.echo(strip_terminal(self._decoder.decode(data)), nl=False, err=self._quiet)
+        self._write(strip_terminal(self._decoder.decode(data)), nl=False, err=self._quiet)
 
     def start_progress(self, title: str) -> Progress:
         from gpurent.cli.progress import ConsoleProgress
@@ -141,7 +168,14 @@ class UserTerminal:
     def _end_progress(self) -> None:
         bars, self._progress = self._progress, None
         if bars is not None:
-            bars.close()
+            with suppress(OSError):
+                bars.close()
+
+
+def _discard_stream(handle: int) -> None:
+    """Let what is still in the stream's buffer go nowhere: it would raise again when the interpreter exits."""
+    with suppress(OSError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), handle)
 
 
 def _format_leg(step: str) -> str:

@@ -7,6 +7,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, TypeVar
 
 from gpurent.composition.runtime import RuntimeParts
+from gpurent.composition.state import make_unrecorded
 from gpurent.domain.events import Event, EventKind
 from gpurent.workflow.runtime.lost_leases import format_lost_leases
 
@@ -72,7 +73,17 @@ class Application(RuntimeParts):
     def guard(self) -> Guard:
         from gpurent.composition.guard import make_guard
 
-        return make_guard(self, self.money, self.machines, self.use_cases)
+        return make_guard(self, self.money, self.machines, self.use_cases, self._release_unrecorded)
+
+    async def _release_unrecorded(self, lease_id: str) -> None:
+        """Release a machine with what can be read of the state; nothing is recorded, as that is not possible now."""
+        environment, outside = self.settings.environment, make_unrecorded(self.outside)
+        other = Application(self.registry, self.home, environment, self.terminal, outside)
+        try:
+            await other.start()
+            await other.releases.release_lease(lease_id)
+        finally:
+            await other.aclose()
 
     @cached_property
     def orphan_watch(self) -> OrphanWatch:

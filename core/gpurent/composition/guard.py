@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
+
 from gpurent.composition.machines import MachineParts
 from gpurent.composition.money import MoneyParts
 from gpurent.composition.runtime import RuntimeParts
@@ -22,11 +24,15 @@ from gpurent.workflow.payments import missing_leases
 
 
 def make_guard(
-    base: RuntimeParts, money: MoneyParts, machines: MachineParts, trips: TripParts
+    base: RuntimeParts,
+    money: MoneyParts,
+    machines: MachineParts,
+    trips: TripParts,
+    release_unrecorded: Callable[[str], Awaitable[None]],
 ) -> scheduler.Guard:
     """Make the guard with all its parts, from observation to actions."""
     store, plugins, leases, clock = base.store, base.plugins, base.leases, base.clock
-    log = saved_state.ActionLog(store, base.events, base.locks, clock)
+    log = saved_state.ActionLog(store, base.events, base.locks, clock, money.trip_spending)
     memories = saved_state.GuardMemories(store)
     in_store = observe_lease.StoreObserver(store, base.locks)
     facts = observe_lease.FactsCollector(in_store, memories, plugins, base.machine_timers, base.time_warnings)
@@ -45,11 +51,13 @@ def make_guard(
     recorded = controller.RecordedActions(log, renewals, saves, lease_ends)
     timers = controller.GuardTimers(machines.connections, machines.trip_timers, in_store, clock)
     lease_warnings = warnings.GuardWarnings(base.time_warnings, memories, base.events)
-    actions = controller.GuardActions(recorded, topups, timers, trips.trips, lease_warnings)
+    actions = controller.GuardActions(
+        recorded, topups, timers, trips.trips, lease_warnings, release_unrecorded
+    )
 
     leftovers = controller.UnfinishedActions(log, recorded, trips.trips, store)
     observer = observe_lease.LeaseObserver(
-        machines.guard_policies, on_machine, facts, money.budgets.meters, clock
+        machines.guard_policies, on_machine, facts, money.budgets.meters, clock, base.service_clocks
     )
     lease_controller = controller.GuardController(observer, actions, leftovers, lease_warnings)
     live_settings = scheduler.LiveSettings(base.settings, lease_warnings, base.read_settings)

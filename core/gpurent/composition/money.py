@@ -3,7 +3,16 @@
 from __future__ import annotations
 
 from gpurent.composition.runtime import RuntimeParts
-from gpurent.workflow.payments import authorize_spending, budgets, meters, pay, quotes, rates, topups
+from gpurent.workflow.payments import (
+    authorize_spending,
+    budgets,
+    meters,
+    pay,
+    quotes,
+    rates,
+    topups,
+    trip_spending,
+)
 from gpurent.workflow.reports import costs, offers, receipts, reconcile
 
 
@@ -12,13 +21,14 @@ class MoneyParts:
 
     def __init__(self, base: RuntimeParts) -> None:
         store, plugins, books, clock = base.store, base.plugins, base.bookkeeping, base.clock
-        self.rates = rates.ExchangeRates(plugins, base.settings, clock)
+        self.rates = rates.ExchangeRates(plugins, base.settings, clock, base.service_clocks)
         self.quotes = quotes.Quotes(plugins, self.rates)
         read_meters = meters.Meters(store, plugins, books, clock)
         self.budgets = budgets.Budgets(store, base.settings, clock, books, self.rates, read_meters)
         self.spending = authorize_spending.SpendingAuthorizer(self.budgets, base.questions)
         authorizer = pay.PaymentAuthorizer(self.budgets, self.rates, base.questions, base.locks)
-        self.payments = pay.Payments(store, plugins, authorizer, books, clock)
+        self.trip_spending = trip_spending.TripSpending(store)
+        self.payments = pay.Payments(store, plugins, authorizer, books, base.service_clocks)
         self.account_money = topups.AccountMoney(plugins, self.rates, base.poller)
         self.offer_listing = offers.OfferListing(plugins, base.settings)
         self.receipts = receipts.Receipts(store, base.leases, books, base.poller)

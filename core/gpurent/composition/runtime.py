@@ -13,7 +13,7 @@ from gpurent.infra.platform.posix import system as posix
 from gpurent.infra.plugin_context import PluginContextFactory
 from gpurent.infra.redact import Redactor
 from gpurent.infra.ssh.connector import SshConnector
-from gpurent.infra.vault import VaultAccess
+from gpurent.infra.vault_access import VaultAccess
 from gpurent.ports.system import Platform
 from gpurent.workflow.runtime import (
     durable_steps,
@@ -57,7 +57,7 @@ class RuntimeParts(StoredState):
         self.lost_leases = lost_leases.LostLeases(self.leases, self.questions)
         self.locks = waiting.WorkLocks(self.file_locks, self.poller)
         self.trip_tracker = durable_steps.TripTracker(self.store, self.events, self.locks, self.clock)
-        self.time_left = TimeLeftReader(self.store, self.plugins, self.clock)
+        self.time_left = TimeLeftReader(self.store, self.plugins, self.service_clocks)
         self.secrets = VaultAccess(
             self._make_private_folder("vault"), environment, self.questions.ask_question
         )
@@ -71,14 +71,20 @@ class RuntimeParts(StoredState):
             lambda text: self.events.emit(EventKind.WARNING, text),
         )
         self.logins = logins.Logins(
-            self.plugins, self.secrets, self.redactor, self.settings, self.questions, self.events
+            self.plugins,
+            self.secrets,
+            self.redactor,
+            self.settings,
+            self.questions,
+            self.events,
+            is_vault_required=outside.is_recorded,
         )
         self.lease_copier.find_account = self.logins.find_account
         self.account_commands = logins.AccountCommands(self.plugins, self.logins)
         self.plugin_contexts = PluginContextFactory(
             registry=registry,
             get_settings=self.settings.get_plugin_settings,
-            clock=self.clock,
+            clocks=self.service_clocks,
             secrets=self.secrets,
             store=self.store,
             redactor=self.redactor,

@@ -7,12 +7,13 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from attrs import frozen
+from attrs import evolve, frozen
 
 from gpurent.errors import GpurentError
 from gpurent.infra.clock import make_clock
 from gpurent.infra.lease_copies import make_lease_copy_files
 from gpurent.infra.platform.posix.system import FileLocks, make_private_folder
+from gpurent.infra.service_clocks import ServiceClocks
 from gpurent.infra.sqlite.store import SqliteStore
 from gpurent.workflow.manual.owner import ManualLeases
 from gpurent.workflow.runtime import events, lease_copier, leases, plugins, settings
@@ -34,18 +35,28 @@ class ExternalDependencies:
     """Replacements for what lies outside this process: other clocks, machines, networks.
 
     ``clock`` None: as the environment names it. ``connector`` None: SSH. ``open_store(path, now)`` opens the state.
-    ``wrap_http(client, url)`` returns what a plugin gets in place of ``client`` for ``url``.
+    ``wrap_http(client, url)`` returns what a plugin gets in place of ``client`` for ``url``. ``is_recorded`` false: the
+    work goes on where the state on disk cannot be read or written, and nothing of it is recorded.
     """
 
     clock: ProviderClock | None = None
     connector: Connector | None = None
     open_store: Callable[[Path, Callable[[], datetime]], SqliteStore] = SqliteStore
     wrap_http: Callable[[Http, str], Http] = lambda client, _url: client
+    is_recorded: bool = True
 
 
 DEFAULT_DEPENDENCIES = ExternalDependencies()
+
+
+def make_unrecorded(outside: ExternalDependencies = DEFAULT_DEPENDENCIES) -> ExternalDependencies:
+    """Return ``outside`` for work on what can be read of the state, of which nothing is recorded."""
+    return evolve(outside, open_store=SqliteStore.open_in_memory, is_recorded=False)
+
+
 # Sections of core's own in which a key was renamed.
 _CORE_VARIABLES = ("GPURENT_NOTIFY_", "GPURENT_RATES_")
+_LIMIT_VARIABLES = ("GPURENT_BUDGET", "GPURENT_GUARD")
 
 
 def _check_core_environment(environment: Mapping[str, str]) -> None:
@@ -67,22 +78,28 @@ class StoredState:
         outside: ExternalDependencies = DEFAULT_DEPENDENCIES,
     ) -> None:
         self.registry = registry
+        self.outside = outside
         self.home = make_private_folder(home)
         self.clock: ProviderClock = outside.clock or make_clock(environment.get("GPURENT_CLOCK", ""))
         self.lease_copies = make_lease_copy_files(self.home, environment)
         self.store = self._open_store(outside)
         if any(name.startswith(_CORE_VARIABLES) for name in environment):
             _check_core_environment(environment)
+        if any(name.startswith(_LIMIT_VARIABLES) for name in environment):
+            from gpurent.composition.limit_variables import check_limit_variables
+
+            check_limit_variables(environment)
         self.settings = settings.Settings(self.home, environment, self.read_settings())
         self.events = events.EventEmitter(self.clock)
+        self.service_clocks = ServiceClocks(self.clock, self._warn)
         by_hand = ManualLeases(self.clock, self._make_manual_provider)
-        self.plugins = plugins.Plugins(registry, self._make_context, [by_hand])
-        self.file_locks = FileLocks(self.home / "locks")
+        self.plugins = plugins.Plugins(registry, self._make_context, [by_hand], self._warn)
+        self.file_locks = FileLocks(self.home / "locks", is_required=outside.is_recorded)
         self.lease_copier = lease_copier.LeaseCopier(self.store, self.lease_copies, self.events)
         self.leases = leases.LeaseTracker(
             self.store, self.plugins, self.events, self.file_locks, self.clock, self.lease_copier
         )
-        self.last_seen = time_left.LastSeenTimeReader(self.store, self.plugins, self.clock)
+        self.last_seen = time_left.LastSeenTimeReader(self.store, self.plugins, self.service_clocks)
         self.time_warnings = time_left.TimeWarnings(self.store, self.settings, self.events)
         self.machine_timers = machine_timer.MachineTimers(self.plugins, self.store, self.clock)
 
@@ -93,6 +110,11 @@ class StoredState:
         except GpurentError as error:
             add_lost_leases(error, self.lease_copies.list_copies())
             raise
+
+    def _warn(self, text: str) -> None:
+        from gpurent.domain.events import EventKind  # lazy: a listing warns of nothing
+
+        self.events.emit(EventKind.WARNING, text)
 
     def _make_context(self, entry: PluginEntry[Any], auth: str) -> PluginContext:
         raise LookupError("a listing builds no plugin")

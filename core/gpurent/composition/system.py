@@ -34,6 +34,24 @@ def load_registry(builtin: Iterable[ModuleType]) -> EntryPointRegistry:
     return EntryPointRegistry.load(builtin=[*builtin, builtin_entries])
 
 
+def list_living_leases() -> list[str]:
+    """Return the IDs of the leases that may cost money, as far as the state on disk can be read, oldest first."""
+    from gpurent.infra.clock import WallClock
+    from gpurent.infra.lease_copies import make_lease_copy_files
+    from gpurent.infra.sqlite.store import SqliteStore
+
+    path = data_folder() / "journal.sqlite"
+    if not path.parent.is_dir():
+        return []
+    store = SqliteStore.open_in_memory(path, WallClock().now)
+    try:
+        known = [lease.id for lease in store.list_open_leases() if lease.has_cost]
+    finally:
+        store.close()
+    copies = make_lease_copy_files(path.parent, os.environ).list_copies()
+    return list(dict.fromkeys([*known, *(copy.lease for copy in copies)]))
+
+
 def list_recent_ids(table: str) -> list[str]:
     """Return the IDs of the most recently changed "leases" or the most recently begun "trips", newest first."""
     from gpurent.infra.sqlite import database

@@ -46,6 +46,7 @@ from gpurent.workflow.trips import (
     releases,
     repeated_runs,
     restart_kept,
+    tool_selection,
 )
 
 
@@ -87,12 +88,13 @@ class TripParts:
             leases, machines.ownership, base.locks, poller, base.bookkeeping
         )
 
+        tools = tool_selection.ToolSelector(plugins)
         preview = previews.PlanPreviewer(select_offer_step, make_plan_step)
         self.provider_selector = previews.ProviderSelector(
             machines.instructions, login_step, preview, money.budgets, base.events
         )
         self.dry_run = previews.DryRun(
-            plugins, base.logins, preview, check_funds_step, upload_step, money.rates
+            plugins, base.logins, preview, check_funds_step, upload_step, money.rates, tools
         )
         self.market = Market(
             plugins, money.offer_listing, money.quotes, money.rates, make_plan_step.make_plan
@@ -107,9 +109,9 @@ class TripParts:
         )
         self.repeated_runs = repeated_runs.RepeatedRuns(store, base.locks, base.questions)
         self.lease_orders = lease_orders.LeaseOrders(
-            base.trip_tracker, pricer, money.spending, provision_step, self.releases
+            base.trip_tracker, pricer, money.spending, provision_step, self.releases, money.trip_spending
         )
-        self.lease_changes = lease_orders.LeaseChanges(
+        self.lease_changes = operations.LeaseChanges(
             leases, plugins, money.offer_listing, self.lease_orders, machines.timer_commands
         )
 
@@ -137,12 +139,18 @@ class TripParts:
             kept_restart,
             self.release_step,
             money.receipts,
+            money.trip_spending,
         )
         executor = execute.TripExecutor(
-            planner, provision_step, machines.manual_rental, work, finalizer, kept_restart
+            planner, provision_step, machines.manual_rental, work, finalizer, kept_restart, tools
         )
         self.trips = operations.Trips(
-            base.trip_tracker, leases, self.provider_selector, executor, self.lease_orders
+            base.trip_tracker,
+            leases,
+            self.provider_selector,
+            executor,
+            self.lease_orders,
+            money.trip_spending,
         )
         late = late_orders.LateOrders(leases, machines.ownership)
         orphaned_money = orphan_money.OrphanMoney(store, base.bookkeeping)

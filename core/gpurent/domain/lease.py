@@ -12,7 +12,7 @@ from attrs import evolve, field, frozen
 from gpurent.domain.access import Endpoint
 from gpurent.domain.machine_facts import MachineFacts
 from gpurent.domain.money import UnitPrice
-from gpurent.domain.offer import Bill, DeclaredTerms, Offer, OrderKind
+from gpurent.domain.offer import Bill, DeclaredTerms, Metered, Offer, OrderKind
 from gpurent.errors import LeaseError
 from gpurent.locale import N_, _
 
@@ -73,6 +73,8 @@ _TRANSITIONS = {
     **{state: _ALIVE_STATES | {_S.KEPT, _S.GONE, _S.RELEASED} for state in OVER_STATES},
 }
 TRANSITIONS: Mapping[LeaseState, frozenset[LeaseState]] = MappingProxyType(_TRANSITIONS)
+_UNCONFIRMED_STATES = frozenset({_S.REQUESTED, _S.PAYABLE, _S.CANCELLED})
+_BILLED_STATES = frozenset({_S.STOPPED, _S.INTERRUPTED, _S.MISSING})
 
 
 @frozen(kw_only=True)
@@ -142,6 +144,15 @@ class Lease:
                 )
             )
         return evolve(self, state=state, note=note or self.note)
+
+    @property
+    def has_cost(self) -> bool:
+        """Whether the lease has cost money, or its meter may have run: never for an order that was not confirmed."""
+        if self.state in _UNCONFIRMED_STATES:
+            return False
+        paid = any(bill.amount.amount for bill in self.bills)
+        is_billed = self.state in _BILLED_STATES or isinstance(self.offer.tariff, Metered)
+        return paid or self.started_at is not None or is_billed
 
     @property
     def is_over(self) -> bool:

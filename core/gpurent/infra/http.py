@@ -4,11 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
-import re
-from collections.abc import Mapping
-from datetime import timedelta
+from collections.abc import Callable, Mapping
 from decimal import Decimal
-from email.utils import parsedate_to_datetime
 from http.cookiejar import CookieJar, DefaultCookiePolicy
 from logging import WARNING, Logger, getLogger
 from typing import TYPE_CHECKING, Any
@@ -20,6 +17,7 @@ from gpurent.domain.access import is_loopback
 from gpurent.domain.secret import Secret
 from gpurent.domain.terminal_text import strip_terminal
 from gpurent.errors import Spent, UnavailableError, UnexpectedResponse, UsageError
+from gpurent.infra.http_headers import parse_cookies, parse_retry_after
 from gpurent.infra.redact import MASK, Redactor
 from gpurent.locale import _
 from gpurent.locale.foreign_text import describe_error
@@ -29,9 +27,9 @@ if TYPE_CHECKING:
 
 MAX_BODY_BYTES = 8 << 20
 MAX_ERROR_CHARS = 1000
-MAX_RETRY_AFTER = timedelta(hours=1)
 TOO_MANY_REQUESTS = 429
 SAFE_METHODS = ("GET", "HEAD")
+ResponseTimer = Callable[[Mapping[str, str]], None]
 
 
 @frozen
@@ -73,19 +71,6 @@ class ReadHttpResponse:
             ) from None
 
 
-def parse_retry_after(headers: Mapping[str, str]) -> timedelta | None:
-    """Return how long the response asks to wait (RFC 9110, 10.2.3), at most `MAX_RETRY_AFTER`; None if it does not."""
-    text = headers.get("retry-after", "").strip()
-    if re.fullmatch(r"[0-9]{1,9}", text):
-        return min(timedelta(seconds=int(text)), MAX_RETRY_AFTER)
-    try:
-        # By the service's own clock, since this computer's may be wrong.
-        span = parsedate_to_datetime(text) - parsedate_to_datetime(headers.get("date", ""))
-    except (ValueError, TypeError, IndexError):
-        return None
-    return min(max(span, timedelta()), MAX_RETRY_AFTER)
-
-
 def _refuse_constant(name: str) -> Any:
     raise ValueError(name)
 
@@ -111,8 +96,20 @@ class _SendTracker:
 class HttpClient:
     """An HTTP client for one base URL. Plain HTTP is allowed only to this computer."""
 
-    def __init__(self, base_url: str, *, redact: Redactor, log: Logger, live: str = "") -> None:
-        """Create the client. ``live`` is the hint of its errors if the URL is not on this computer."""
+    def __init__(
+        self,
+        base_url: str,
+        *,
+        redact: Redactor,
+        log: Logger,
+        live: str = "",
+        begin_timing: Callable[[], ResponseTimer] | None = None,
+    ) -> None:
+        """Create the client. ``live`` is the hint of its errors if the URL is not on this computer.
+
+        ``begin_timing`` is called before each request, and what it returns with the headers of the response.
+        """
+        self._begin_timing = begin_timing
         self._base = base_url.rstrip("/")
         self._redact = redact
         self._log = log
@@ -184,10 +181,13 @@ class HttpClient:
             extensions={"trace": sent},
         )
         self._log.debug("%s %s", method, shown)
+        finish_timing = self._begin_timing() if self._begin_timing is not None else None
         spent = Spent.NO if method in SAFE_METHODS else Spent.UNKNOWN
         try:
             async with sent.timeout:
                 answer = await self._get_client().send(request, stream=True)
+                if finish_timing is not None:
+                    finish_timing(answer.headers)
                 try:
                     text = await _read_body(answer, shown, spent)
                 finally:
@@ -199,7 +199,7 @@ class HttpClient:
             url=shown,
             text=text,
             headers={name.lower(): value for name, value in answer.headers.items()},
-            cookies=_parse_cookies(answer.headers.get_list("set-cookie")),
+            cookies=parse_cookies(answer.headers.get_list("set-cookie")),
             spent=spent,
         )
 
@@ -248,6 +248,7 @@ class HttpClient:
                 _("{place} does not answer: {what}").format(place=place, what=what),
                 hint=self._live,
                 retryable=True,
+                spent=Spent.NO,
             )
         took_effect = _(
             "It is not known whether the request took effect; gpurent checks before it tries again."
@@ -288,12 +289,3 @@ async def _read_body(answer: httpx2.Response, shown: str, spent: Spent) -> str:
         return body.decode(answer.charset_encoding or "utf-8", "replace")
     except (LookupError, UnicodeError):
         return body.decode("utf-8", "replace")
-
-
-def _parse_cookies(lines: list[str]) -> dict[str, str]:
-    found = {}
-    for line in lines:
-        name, mark, value = line.partition(";")[0].partition("=")
-        if mark:
-            found[name.strip()] = value.strip()
-    return found

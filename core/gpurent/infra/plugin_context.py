@@ -13,6 +13,7 @@ from attrs import define, field, frozen
 from gpurent.domain.question import Challenge
 from gpurent.domain.secret import Secret
 from gpurent.infra.redact import Redactor, split_secret
+from gpurent.infra.service_clocks import ServiceClocks
 from gpurent.infra.sqlite.store import ScopedState, SqliteStore
 from gpurent.ports.services import Http, MailReader, PluginState, SecretStore, Vault
 from gpurent.ports.system import Clock
@@ -60,7 +61,7 @@ class PluginContextFactory:
 
     registry: PluginRegistry
     get_settings: Callable[[str, tuple[InputField, ...]], Mapping[str, str]]
-    clock: Clock
+    clocks: ServiceClocks
     secrets: SecretStore
     store: SqliteStore
     redactor: Redactor
@@ -81,13 +82,19 @@ class PluginContextFactory:
 
         def open_at(setting: str) -> Http:
             url = settings.get(setting, "")
-            client = HttpClient(url, redact=self.redactor, log=log, live=live)
+            client = HttpClient(
+                url,
+                redact=self.redactor,
+                log=log,
+                live=live,
+                begin_timing=partial(self.clocks.time_request, entry.name),
+            )
             self._clients.append(client)
             return self.wrap_http(client, url)
 
         return BuiltPluginContext(
             http=open_at("url"),
-            clock=self.clock,
+            clock=self.clocks.clock_of(entry.name),
             vault=self.secrets.get_vault(entry.name),
             state=ScopedState(self.store, entry.name),
             mail=self.mail,

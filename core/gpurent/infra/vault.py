@@ -11,19 +11,22 @@ import fcntl
 import json
 import os
 import secrets
-from collections.abc import Awaitable, Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from attrs import frozen
 
-from gpurent.domain.question import Question, QuestionKind
 from gpurent.domain.secret import Secret
-from gpurent.errors import AuthError
-from gpurent.infra.platform.posix.system import delete_partial_files, read_private_file, write_private_file
+from gpurent.errors import AuthError, GpurentError, StorageError
+from gpurent.infra.platform.posix.system import (
+    delete_partial_files,
+    make_storage_error,
+    read_private_file,
+    write_private_file,
+)
 from gpurent.locale import _
-from gpurent.ports.services import Vault
 
 FORMAT_VERSION = 1
 MEMORY_KIB, ROUNDS, LANES = 64 * 1024, 3, 1
@@ -63,7 +66,10 @@ class FileVault:
 
     @contextmanager
     def _hold_lock(self) -> Iterator[None]:
-        handle = os.open(self._lock_path, os.O_RDWR | os.O_CREAT, 0o600)
+        try:
+            handle = os.open(self._lock_path, os.O_RDWR | os.O_CREAT, 0o600)
+        except OSError as error:
+            raise make_storage_error(self._lock_path, error) from error
         try:
             fcntl.flock(handle, fcntl.LOCK_EX)
             yield
@@ -76,21 +82,30 @@ class FileVault:
             version, shape = found["version"], (found["check"], found["kdf"]["kind"], found["records"].keys())
         except FileNotFoundError:
             return {}
+        except OSError as error:
+            raise make_storage_error(self._path, error) from error
         except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
             raise self._damaged_error() from None
         if version != FORMAT_VERSION or shape[1] not in ("file", "argon2id"):
-            raise AuthError(_("{path} was written by another version of gpurent").format(path=self._path))
+            text = _("{path} was written by another version of gpurent")
+            raise StorageError(text.format(path=self._path), hint=_("Nothing was changed. Upgrade gpurent."))
         return found
 
-    def _damaged_error(self) -> AuthError:
-        return AuthError(
-            _("{path} is damaged").format(path=self._path),
-            hint=_("Nothing was changed. Restore it from a backup."),
-        )
+    def _damaged_error(self) -> StorageError:
+        return StorageError(_("{path} is damaged").format(path=self._path), hint=self._suggest_restore())
+
+    def _suggest_restore(self) -> str:
+        return _(
+            "Nothing was changed. Restore it from a backup. Without one, move {path} away and log in again; "
+            "the key of a wallet in it is lost then."
+        ).format(path=self._path)
 
     def _write_file(self, content: dict[str, Any]) -> None:
-        delete_partial_files(self._path)
-        write_private_file(self._path, json.dumps(content, indent=1).encode())
+        try:
+            delete_partial_files(self._path)
+            write_private_file(self._path, json.dumps(content, indent=1).encode())
+        except OSError as error:
+            raise make_storage_error(self._path, error) from error
 
     # the key
 
@@ -106,13 +121,13 @@ class FileVault:
                 raise self._wrong_key_error(content["kdf"]["kind"])
         return content
 
-    def _wrong_key_error(self, kind: str) -> AuthError:
+    def _wrong_key_error(self, kind: str) -> GpurentError:
         if kind == "file":
-            return AuthError(
+            return StorageError(
                 _("{key_path} is not the key for {path}, or one of them was tampered with").format(
                     key_path=self._key_path, path=self._path
                 ),
-                hint=_("Nothing was changed. Restore both from the same backup."),
+                hint=self._suggest_restore(),
             )
         return AuthError(
             _("the passphrase is wrong, or the vault was tampered with"),
@@ -129,8 +144,7 @@ class FileVault:
         if passphrase is None:
             kdf = {"kind": "file"}
             if not self._key_path.exists():
-                delete_partial_files(self._key_path)
-                write_private_file(self._key_path, secrets.token_bytes(KEY_BYTES))
+                self._write_key_file()
         self._key = self._derive_key(kdf, creating=True, passphrase=passphrase)
         content = {
             "version": FORMAT_VERSION,
@@ -140,6 +154,13 @@ class FileVault:
         }
         self._write_file(content)
         return content
+
+    def _write_key_file(self) -> None:
+        try:
+            delete_partial_files(self._key_path)
+            write_private_file(self._key_path, secrets.token_bytes(KEY_BYTES))
+        except OSError as error:
+            raise make_storage_error(self._key_path, error) from error
 
     def _derive_key(self, kdf: dict[str, Any], *, creating: bool, passphrase: Secret | None = None) -> bytes:
         if kdf["kind"] == "file":
@@ -172,15 +193,17 @@ class FileVault:
         try:
             key = read_private_file(self._key_path)
         except FileNotFoundError:
-            raise AuthError(
+            raise StorageError(
                 _("{key_path} is missing; without it the vault cannot be read").format(
                     key_path=self._key_path
-                )
+                ),
+                hint=self._suggest_restore(),
             ) from None
+        except OSError as error:
+            raise make_storage_error(self._key_path, error) from error
         if len(key) != KEY_BYTES:
-            raise AuthError(
-                _("{key_path} is damaged").format(key_path=self._key_path),
-                hint=_("Nothing was changed. Restore it from a backup."),
+            raise StorageError(
+                _("{key_path} is damaged").format(key_path=self._key_path), hint=self._suggest_restore()
             )
         return key
 
@@ -228,11 +251,11 @@ class FileVault:
         content = self._unlock_content(content)
         data = self._decrypt(name, content["records"][name])
         if data is None:
-            raise AuthError(
+            raise StorageError(
                 _("the record {name!r} in {path} is damaged or was tampered with").format(
                     name=name, path=self._path
                 ),
-                hint=_("Nothing was changed."),
+                hint=self._suggest_restore(),
             )
         return Secret(data.decode("utf-8", "surrogatepass"))
 
@@ -268,39 +291,3 @@ class ScopedVault:
 
     def delete(self, name: str) -> None:
         self.vault.delete(f"{self.prefix}/{name}")
-
-
-PASSPHRASE_VARIABLE = "GPURENT_PASSPHRASE"  # noqa: S105 - the variable's name
-
-
-class VaultAccess:
-    """Implements `gpurent.ports.services.SecretStore`. ``ask`` asks the user a question."""
-
-    def __init__(
-        self,
-        folder: Path,
-        environment: Mapping[str, str],
-        ask: Callable[[Question], Awaitable[str | None]],
-    ) -> None:
-        given = environment.get(PASSPHRASE_VARIABLE)
-        self._passphrase = Secret(given) if given else None
-        self._ask = ask
-        self._was_asked = False
-        self._vault = FileVault(folder, lambda _creating: self._passphrase)
-
-    def get_vault(self, scope: str) -> Vault:
-        return self._vault.get_vault(scope)
-
-    async def unlock(self, *, create: bool = False) -> None:
-        """See `gpurent.ports.services.SecretStore`. The vault is local; deriving the key takes half a second, once."""
-        if self._passphrase is None and self._vault.is_locked:
-            self._passphrase = await self._ask_passphrase(_("Passphrase of the vault"))
-            if self._passphrase is not None:  # if None it stays locked: not every command reads a secret
-                self._vault.unlock()
-        elif self._passphrase is None and create and not self._vault.exists and not self._was_asked:
-            self._was_asked = True
-            self._passphrase = await self._ask_passphrase(_("New passphrase for the vault (empty: none)"))
-
-    async def _ask_passphrase(self, text: str) -> Secret | None:
-        given = await self._ask(Question(id="vault", kind=QuestionKind.CODE, text=text, secret=True))
-        return Secret(given) if given else None

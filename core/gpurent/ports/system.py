@@ -29,6 +29,13 @@ class ProviderClock(Clock, Protocol):
         """Convert ``at`` of this clock to wall time."""
 
 
+class ProviderClocks(Protocol):
+    """The clocks of the services, which may differ from this computer's."""
+
+    def clock_of(self, service: str) -> ProviderClock:
+        """Return the clock of the service of that provider or account, as far as its responses show it."""
+
+
 class Locks(Protocol):
     """Locks by name; the operating system releases them when their holder dies."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
@@ -33,7 +34,7 @@ from gpurent.domain.health import HealthReport
 from gpurent.domain.lease import Lease
 from gpurent.domain.money import UnitPrice
 from gpurent.domain.trip_values import make_trip_spec
-from gpurent.errors import RemoteError, UsageError
+from gpurent.errors import RemoteError, StorageError, UsageError
 from gpurent.locale import N_, _
 
 if TYPE_CHECKING:
@@ -142,8 +143,29 @@ def release_command(app: CliContext, lease: str, confirmed: bool) -> None:
             await application.release_review.require_release(lease)
         return await application.releases.release_lease(lease)
 
-    receipt = app.run(go)
-    app.show({"receipt": receipt, "totals": receipt.totals()}, lambda: format_receipt(receipt))
+    try:
+        receipt, recorded = app.run(go), True
+    except StorageError as error:
+        receipt, recorded = _release_unrecorded(app, go, error), False
+    data = {"receipt": receipt, "totals": receipt.totals(), "recorded": recorded}
+    app.show(data, lambda: format_receipt(receipt))
+
+
+def _release_unrecorded(
+    app: CliContext, go: Callable[[Application], Awaitable[Receipt]], error: StorageError
+) -> Receipt:
+    """Release where the state on disk cannot be read or written: what costs money can always be ended."""
+    lines = (error.message, _("The machine is released all the same, but that is not recorded here."))
+    click.secho("\n".join(lines), fg="yellow", err=True)
+    receipt = app.run(go, is_recorded=False)
+    click.secho(
+        "\n".join((_("Released, but not recorded. {hint}"), _("After that: gpurent ls --refresh"))).format(
+            hint=error.hint
+        ),
+        fg="yellow",
+        err=True,
+    )
+    return receipt
 
 
 @click.command("timer")

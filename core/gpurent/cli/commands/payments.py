@@ -10,6 +10,7 @@ import click
 from gpurent.cli.arguments import provider_argument
 from gpurent.cli.commands.account import parse_name_values
 from gpurent.cli.context import CliContext, json_option
+from gpurent.cli.failures import get_exit_code
 from gpurent.cli.output_encoding import is_utf8_output
 from gpurent.cli.params import MONEY
 from gpurent.cli.views.offers import format_rates
@@ -64,7 +65,7 @@ def topup_command(
 
     try:
         way, balance = app.run(go)
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as stop:
         click.echo(
             _(
                 "Stopped waiting. gpurent paid nothing; a payment you made will still arrive. Check "
@@ -72,7 +73,7 @@ def topup_command(
             ).format(provider=provider),
             err=True,
         )
-        raise SystemExit(130) from None
+        raise SystemExit(get_exit_code(stop)) from None
     if app.as_json:
         app.show(_topup_json(way, balance), "")
 

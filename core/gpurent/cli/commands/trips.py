@@ -24,7 +24,7 @@ from gpurent.cli.trip_spec import (
     trip_options,
 )
 from gpurent.cli.views.plan import format_preview, preview_json
-from gpurent.cli.views.render import LeaseTimeTable, format_receipt
+from gpurent.cli.views.render import format_receipt
 from gpurent.domain.money import UnitPrice
 from gpurent.domain.trip import ResultsSpec, TripSpec
 from gpurent.domain.trip_values import make_trip_spec
@@ -109,12 +109,7 @@ def plan_command(app: CliContext, /, project: Path | None, no_project: bool, **g
 
 def _run_trip(app: CliContext, go: Callable[[Application], Awaitable[TripResult]]) -> None:
     """Run ``go``, then show how the trip ended or how to resume it; exit with the job's exit code."""
-    try:
-        end = app.run(go)
-    except KeyboardInterrupt:
-        _show_resume_hint(app)
-        raise SystemExit(130) from None
-
+    end = app.run(go)
     times = (
         app.run(lambda application: fetch_times_by_id(application, [end.lease_id]))
         if end.job_running
@@ -143,22 +138,6 @@ def _run_trip(app: CliContext, go: Callable[[Application], Awaitable[TripResult]
     app.show(data, text)
     if end.exit_code:
         raise SystemExit(end.exit_code)
-
-
-def _show_resume_hint(app: CliContext) -> None:
-    async def look(application: Application) -> list[tuple[str, str, LeaseTimeTable]]:
-        newest = application.store.list_open_trips()[-1:]
-        return [(trip.id, trip.lease, await fetch_times_by_id(application, [trip.lease])) for trip in newest]
-
-    for trip, lease, times in app.run(look):
-        click.echo("\n" + _("Detached. Anything already running keeps running."), err=True)
-        if lease in times.figures:
-            click.echo(
-                _("{lease} may still cost money; check with: gpurent show {lease}").format(lease=lease),
-                err=True,
-            )
-            click.echo(times.format_sentence(lease), err=True)
-        click.echo(_("Resume with: gpurent resume {trip}").format(trip=trip), err=True)
 
 
 @click.command("resume")

@@ -21,7 +21,7 @@ from gpurent.roles.lease import SupportsRenewal
 from gpurent.workflow.connection.transfers import FileCommands, work_folder
 from gpurent.workflow.reports.overview import LeaseOverview
 from gpurent.workflow.runtime.durable_steps import TripTracker
-from gpurent.workflow.trips.lease_orders import LeaseChanges
+from gpurent.workflow.trips.operations import LeaseChanges
 from gpurent.workflow.trips.release_review import ReleaseReview
 from gpurent.workflow.trips.releases import Releases
 

@@ -11,7 +11,7 @@ from click import style
 
 from gpurent.cli.json_output import to_json_value
 from gpurent.cli.views.table import format_table
-from gpurent.errors import GpurentError, PluginError, UsageError
+from gpurent.errors import GpurentError
 from gpurent.locale import N_, _, join_list
 from gpurent.locale.durations import format_duration
 from gpurent.roles.entries import LeaseEntry, PluginRegistry
@@ -260,7 +260,7 @@ _SPENT_TEXTS = {
 
 
 def format_spent(error: GpurentError) -> str:
-    """Say what was spent; empty for an error in the command line, a file or a plugin before anything was spent."""
-    if isinstance(error, UsageError | PluginError) and error.spent.value == "no":
+    """Say what was spent; empty if the error says nothing about money."""
+    if error.spent is None:
         return ""
     return _(_SPENT_TEXTS[error.spent.value])

@@ -65,4 +65,10 @@ def dumps(value: object) -> str:
 
 
 def loads(text: str, kind: type[T]) -> T:
-    return get_converter().structure(json.loads(text), kind)
+    """Return the value that `dumps` wrote. Raises `StorageError` for a text that is damaged."""
+    try:
+        return get_converter().structure(json.loads(text), kind)
+    except Exception as error:
+        from gpurent.infra.sqlite.database_errors import make_damage_error
+
+        raise make_damage_error(error) from error

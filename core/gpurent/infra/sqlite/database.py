@@ -10,46 +10,37 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
-from gpurent.errors import UsageError
+from gpurent.errors import StorageError, UsageError
 from gpurent.infra.platform.posix.system import sync_folder
+from gpurent.infra.sqlite.database_errors import converted_errors
 from gpurent.infra.sqlite.schema import MIGRATIONS, SCHEMA_VERSION, SQL_FUNCTIONS
 from gpurent.locale import _
-from gpurent.locale.foreign_text import quote_text
+from gpurent.locale.foreign_text import describe_error
 
 
 class Database:
     """A connection of one process, shared by its threads under a lock.
 
-    Raises `UsageError`, and changes nothing, if the file was written by a newer gpurent.
+    Raises `UsageError`, and changes nothing, if the file was written by a newer gpurent; `StorageError` for whatever
+    keeps it from being read or written.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, in_memory: bool = False) -> None:
+        """Open the file at ``path``; with ``in_memory``, a copy of as much of it as can be read."""
         self._path = path
-        if path.exists():
-            if path.stat().st_mode & 0o077:
-                path.chmod(0o600)
-        else:
-            _create_file(path)
-        self._db = sqlite3.connect(path, timeout=30, isolation_level=None, check_same_thread=False)
+        self._is_in_memory = in_memory
         self._lock = threading.RLock()
-        try:
-            self._check_version()
-            self._db.execute("PRAGMA journal_mode=DELETE")
-            self._db.execute("PRAGMA synchronous=FULL")
-            self._db.execute("PRAGMA foreign_keys=ON")
-            self._migrate()
-        except sqlite3.DatabaseError as error:
-            self._db.close()
-            if isinstance(error, sqlite3.OperationalError):
-                what = _("{path} cannot be used now: {error}")
-                hint = _("Another gpurent may be writing to it, or the disk may be full.")
-            else:
-                what = _("{path} is not a gpurent journal: {error}")
-                hint = _("Nothing was changed. To start afresh, move the file away.")
-            raise UsageError(what.format(path=path, error=quote_text(str(error))), hint=hint) from None
-        except BaseException:
-            self._db.close()
-            raise
+        with converted_errors(path):
+            self._db = _copy_into_memory(path) if in_memory else _connect(path)
+            try:
+                self._check_version()
+                self._db.execute("PRAGMA journal_mode=DELETE")
+                self._db.execute("PRAGMA synchronous=FULL")
+                self._db.execute("PRAGMA foreign_keys=ON")
+                self._migrate()
+            except BaseException:
+                self._db.close()
+                raise
 
     def close(self) -> None:
         self._db.close()
@@ -72,7 +63,7 @@ class Database:
         found = self._check_version()
         if found == SCHEMA_VERSION:
             return
-        if found:
+        if found and not self._is_in_memory:
             import logging  # no listing needs it
 
             backup = self._back_up(found)
@@ -105,7 +96,7 @@ class Database:
     @contextmanager
     def write_transaction(self) -> Iterator[None]:
         """Run the block in one transaction; an error rolls it back."""
-        with self._lock:
+        with self._lock, converted_errors(self._path):
             self._db.execute("BEGIN IMMEDIATE")
             try:
                 yield
@@ -125,8 +116,36 @@ class Database:
         self._db.executemany(sql, rows)
 
     def fetch_rows(self, sql: str, *values: object) -> list[Any]:
-        with self._lock:
+        with self._lock, converted_errors(self._path):
             return self._db.execute(sql, values).fetchall()
+
+
+def _connect(path: Path) -> sqlite3.Connection:
+    try:
+        if not path.exists():
+            _create_file(path)
+        elif path.stat().st_mode & 0o077:
+            path.chmod(0o600)
+    except OSError as error:
+        text = _("{path}: {why}").format(path=path, why=describe_error(error))
+        raise StorageError(
+            text, hint=_("Make gpurent's data folder writable again, then try again.")
+        ) from error
+    return sqlite3.connect(path, timeout=30, isolation_level=None, check_same_thread=False)
+
+
+def _copy_into_memory(path: Path) -> sqlite3.Connection:
+    """Return a database in memory with the content of ``path``; empty if that cannot be read at all."""
+    # "immutable" also reads a file beside which nothing can be written, such as after a write that was cut short.
+    for mode in ("mode=ro", "immutable=1"):
+        made = sqlite3.connect(":memory:", isolation_level=None, check_same_thread=False)
+        try:
+            with closing(sqlite3.connect(f"{path.absolute().as_uri()}?{mode}", uri=True)) as source:
+                source.backup(made)
+            return made
+        except sqlite3.Error:
+            made.close()
+    return sqlite3.connect(":memory:", isolation_level=None, check_same_thread=False)
 
 
 def _create_file(path: Path) -> None:

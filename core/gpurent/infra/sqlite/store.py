@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, TypeVar
 from attrs import frozen
 
 from gpurent.domain.lease import OVER_STATES, Lease
+from gpurent.errors import StorageError
 from gpurent.infra.sqlite.codec import dumps, loads
 from gpurent.infra.sqlite.database import Database
 from gpurent.infra.sqlite.order_rows import OrderRows
@@ -27,8 +28,19 @@ T = TypeVar("T")
 class SqliteStore(OrderRows):
     """Implements `gpurent.ports.store.Store`. ``now`` is the provider's clock."""
 
-    def __init__(self, path: Path, now: Callable[[], datetime]) -> None:
-        super().__init__(Database(path), now)
+    def __init__(self, path: Path, now: Callable[[], datetime], database: Database | None = None) -> None:
+        """Open the Store at ``path``, or in ``database`` if that is given."""
+        super().__init__(database or Database(path), now)
+
+    @classmethod
+    def open_in_memory(cls, path: Path, now: Callable[[], datetime]) -> SqliteStore:
+        """Return a Store in memory with what can be read of the one at ``path``; nothing of it is ever on disk."""
+        try:
+            made = cls(path, now, Database(path, in_memory=True))
+            made.list_leases()
+        except StorageError:
+            return cls(path, now, Database(path.with_name("nothing"), in_memory=True))
+        return made
 
     def close(self) -> None:
         self._database.close()

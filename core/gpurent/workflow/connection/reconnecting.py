@@ -125,7 +125,7 @@ class ReconnectingConnection:
             except UnavailableError as error:
                 losses += 1
                 if not error.retryable or losses > MAX_LOSSES:
-                    raise add_burning_lease(error, self.lease_id) from None
+                    raise add_burning_lease(error, self.lease) from None
                 if ssh is self._ssh and ssh.is_alive:
                     # The connection hangs instead of dropping.
                     await self._close_lost()
@@ -144,7 +144,7 @@ class ReconnectingConnection:
                 opened = await self._connect_once()
             except UnavailableError as error:
                 if waited >= CONNECT_TIMEOUT:
-                    raise add_burning_lease(error, self.lease_id) from None
+                    raise add_burning_lease(error, self.lease) from None
                 if not announced:
                     announced = True
                     self.emit(EventKind.WAITING, _("the machine does not answer yet"))
@@ -164,7 +164,7 @@ class ReconnectingConnection:
         try:
             return await self._connections.ownership.open_connection(lease, endpoint)
         except (AuthError, RemoteError) as error:
-            raise add_burning_lease(error, self.lease_id) from None
+            raise add_burning_lease(error, self.lease) from None
 
 
 def require_endpoint(lease: Lease, *, can_restart: bool) -> Endpoint:

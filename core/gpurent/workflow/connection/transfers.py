@@ -48,17 +48,12 @@ class FileTransfers:
     display: Display
 
     def iter_backends(self, name: str) -> Iterator[TransferBackend]:
-        """Yield the named backend; for an empty name or ``auto``, all of them, highest rank first.
+        """Yield the named backend; for an empty name or ``auto``, all that can be built, highest rank first.
 
         Raises `PluginError` if there is none.
         """
-        if name not in ("", AUTO):
-            yield self.plugins.build(self.plugins.select_entry(TransferEntry, name))
-            return
-        for entry in self.plugins.ranked_entries(TransferEntry) or [
-            self.plugins.select_entry(TransferEntry, "")
-        ]:
-            yield self.plugins.build(entry)
+        for _entry, backend in self.plugins.iter_usable(TransferEntry, "" if name == AUTO else name):
+            yield backend
 
     async def upload(
         self,

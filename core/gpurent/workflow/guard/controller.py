@@ -6,14 +6,15 @@ trips, so a guard that was killed resumes them.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import suppress
 from datetime import timedelta
 
 from attrs import frozen
 
 from gpurent.domain.lease import Lease
 from gpurent.domain.trip import TripRecord
-from gpurent.errors import BusyError, UsageError
+from gpurent.errors import BusyError, StorageError
 from gpurent.locale import join_clauses
 from gpurent.ports.store import LeaseStore
 from gpurent.ports.system import Clock
@@ -50,10 +51,10 @@ MIN_TRIP_AGE = timedelta(minutes=1)
 
 async def resume_trip(trips: Trips, trip: str) -> None:
     """Resume a user's trip to its end; do nothing if another process works on it, or if it has just ended."""
-    try:
-        await trips.resume(trip)
-    except (BusyError, UsageError):
+    if not trips.trip_tracker.get_trip(trip).is_open:
         return
+    with suppress(BusyError):
+        await trips.resume(trip)
 
 
 @frozen
@@ -116,11 +117,14 @@ class GuardTimers:
 
 @frozen
 class GuardActions:
+    """``release_unrecorded(lease_id)`` releases a machine where the Store cannot be written."""
+
     recorded: RecordedActions
     topups: TopUpRequests
     timers: GuardTimers
     trips: Trips
     warnings: GuardWarnings
+    release_unrecorded: Callable[[str], Awaitable[None]]
 
     async def perform_action(self, facts: LeaseFacts, policy: GuardPolicy, action: Action) -> None:
         """Perform ``action``; its errors propagate."""
@@ -135,13 +139,22 @@ class GuardActions:
             case SaveResults():
                 await self.recorded.save_results(lease, action)
             case EndLease():
-                await self.recorded.end_lease(lease, action)
+                await self._end_lease(facts, action)
             case ExtendTimer():
                 await self.timers.extend_if_due(lease)
             case RemoveTimer():
                 await self.timers.disarm_timer(lease)
             case FinishTrip(trip_id=trip):
                 await resume_trip(self.trips, trip)
+
+    async def _end_lease(self, facts: LeaseFacts, action: EndLease) -> None:
+        """End the lease. A limit that has passed holds even where that cannot be recorded."""
+        try:
+            await self.recorded.end_lease(facts.lease, action)
+        except StorageError:
+            if action.by is not None and action.by <= facts.now:
+                await self.release_unrecorded(facts.lease.id)
+            raise
 
     async def _renew_or_top_up(self, lease: Lease, policy: GuardPolicy, action: Renew) -> None:
         try:

@@ -17,7 +17,7 @@ from gpurent.errors import GpurentError, UnavailableError
 from gpurent.locale import _
 from gpurent.ports.connection import SshConnection
 from gpurent.ports.store import Store
-from gpurent.ports.system import Clock, ProviderClock
+from gpurent.ports.system import Clock, ProviderClock, ProviderClocks
 from gpurent.remote.samples import GuardSample, compute_cpu_load, guard_sample_command, parse_guard_sample
 from gpurent.roles.lease import SupportsRenewal
 from gpurent.workflow.connection.jobs import JobRunners
@@ -263,6 +263,7 @@ class LeaseObserver:
     collector: FactsCollector
     meters: Meters
     clock: Clock
+    clocks: ProviderClocks
 
     async def observe_lease(
         self, lease: Lease, provider: ObservedProvider, memory: LeaseMemory
@@ -280,5 +281,5 @@ class LeaseObserver:
             asks = has_budget or provider.month_left is not None
             meter = await self.meters.read_meter(lease) if asks else self.meters.estimate_meter(lease)
             troubles.append(meter.problem)
-        now = self.clock.now()
+        now = self.clocks.clock_of(lease.provider).now()
         return self.collector.collect_facts(lease, trip, policy, provider, meter, now), policy, troubles

@@ -12,6 +12,7 @@ from gpurent.domain.trip import TripRecord, TripSpec
 from gpurent.errors import GpurentError, Spent
 from gpurent.ports.store import NoteStore
 from gpurent.workflow.guard.facts import DEFAULT_CONNECT_TIME, ObservedMachine
+from gpurent.workflow.payments.trip_spending import TripSpending
 from gpurent.workflow.runtime.durable_steps import GUARD_PREFIX, TripTracker
 
 GUARD_SCOPE = "guard"
@@ -44,6 +45,8 @@ def is_action(record: TripRecord, head: str = "") -> bool:
 class ActionLog(TripTracker):
     """Records the guard's actions before they are performed, as trips of kind ``guard`` with deterministic ids."""
 
+    spending: TripSpending
+
     def begin_action(self, name: str, spec: TripSpec, lease: str) -> TripRecord:
         """Return the open trip ``name``; if the last attempt failed without spending, begin the next (``name-2``)."""
         tries = self.list_attempts(name)
@@ -69,7 +72,7 @@ class ActionLog(TripTracker):
 
     def fail_trip(self, trip_id: str, error: GpurentError) -> None:
         """End the trip as failed if nothing was spent, else as unclear; only a failed one may be attempted again."""
-        how = "failed" if error.spent is Spent.NO else "unknown"
+        how = "failed" if self.spending.find_spending(trip_id, error) is Spent.NO else "unknown"
         self.end_trip(trip_id, f"{how}: {error.code}")
 
 

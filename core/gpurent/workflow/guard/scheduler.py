@@ -173,13 +173,23 @@ class Guard:
         self.settings.load_settings()
         try:
             while True:
-                self.settings.reload_if_changed()
-                await self._clean_up()
-                self._waiting_until = self._start_due_polls()
+                self._waiting_until = await self._run_round()
                 await self._wait_until(self._waiting_until)
         finally:
             polling = [poll.task for poll in self.polls.values() if poll.task is not None]
             await cancel_and_wait(*self.tasks.values(), *polling)
+
+    async def _run_round(self) -> datetime:
+        """Start what is due; return when the next round is. A failure, such as a full disk, is reported and retried."""
+        try:
+            self.settings.reload_if_changed()
+            await self._clean_up()
+            due = self._start_due_polls()
+        except Exception as error:  # noqa: BLE001 - whatever it is, the machines must stay watched
+            failures = self.controller.warnings.record_round(format_failure(error))
+            return self.clock.now() + backoff_delay(failures, 3)
+        self.controller.warnings.record_round("")
+        return due
 
     async def _clean_up(self) -> None:
         now = self.clock.now()
@@ -228,8 +238,7 @@ class Guard:
             self.check_count += 1
             wait = look.next_delay
         except Exception as error:  # noqa: BLE001 - one broken lease must not end the watch over the others
-            text = f"{lease.id}: {type(error).__name__}: {error}"
-            self.controller.warnings.emit_message(text, lease.id)
+            self.controller.warnings.record_outcome(lease.id, format_failure(error), lease.id)
         finally:
             due = self.clock.now() + wait
             self.due_at[lease.id] = due

@@ -10,13 +10,13 @@ from attrs import define, field
 from gpurent.domain.events import EventKind
 from gpurent.domain.lease import Lease, LeaseState
 from gpurent.domain.time_left import TimeKind, time_left_by_lease
-from gpurent.errors import GpurentError
 from gpurent.locale import _, join_phrases
 from gpurent.workflow.guard.decide import EndReason, WarnOfLimit
 from gpurent.workflow.guard.facts import LeaseFacts
 from gpurent.workflow.guard.saved_state import GuardMemories
 from gpurent.workflow.payments.meters import OWN_COUNT_TEXT
 from gpurent.workflow.runtime.events import EventEmitter
+from gpurent.workflow.runtime.unforeseen import to_gpurent_error
 from gpurent.workflow.timing.time_left import TimeWarnings
 
 BACKOFF_BASE = timedelta(minutes=1)
@@ -28,9 +28,8 @@ def backoff_delay(failures: int, max_doublings: int) -> timedelta:
 
 
 def format_failure(error: Exception) -> str:
-    if isinstance(error, GpurentError):
-        return f"{error.message} {error.hint}".strip()
-    return f"{type(error).__name__}: {error}"
+    found = to_gpurent_error(error)
+    return f"{found.message} {found.hint}".strip()
 
 
 async def catch_failure(work: Awaitable[None]) -> str:
@@ -85,11 +84,20 @@ class GuardWarnings:
 
         A new error, and the first success after one, are reported. Returns the number of failures in a row.
         """
+        return self._record(
+            name, text, f"{name}: {text}", _("{lease}: back to normal").format(lease=name), lease
+        )
+
+    def record_round(self, text: str) -> int:
+        """As `record_outcome`, for a failure of the guard itself, which concerns no single lease."""
+        return self._record("", text, text, _("the guard works again"))
+
+    def _record(self, name: str, text: str, begun: str, ended: str, lease: str = "") -> int:
         before, failures = self._failures.get(name, ("", 0))
         if text and text != before:
-            self.emit_message(f"{name}: {text}", lease)
+            self.emit_message(begun, lease)
         elif before and not text:
-            self.emit_message(_("{lease}: back to normal").format(lease=name), lease)
+            self.emit_message(ended, lease)
         failures = failures + 1 if text else 0
         self._failures[name] = (text, failures)
         return failures

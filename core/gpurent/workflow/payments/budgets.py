@@ -22,9 +22,9 @@ from gpurent.ports.system import Clock
 from gpurent.workflow.payments.bookkeeping import Bookkeeping
 from gpurent.workflow.payments.meters import Meters
 from gpurent.workflow.payments.rates import ExchangeRates, RateLookup
+from gpurent.workflow.payments.trip_spending import AUTHORIZED_SCOPE, is_bill_authorized
 from gpurent.workflow.runtime.settings import Settings
 
-_AUTHORIZED_SCOPE = "authorized-bills"
 MAX_CONCURRENT = 8
 
 
@@ -115,10 +115,10 @@ class Budgets:
 
     def authorize_bill(self, bill: Bill) -> None:
         """Record that ``bill`` may be paid; from now on it counts as used."""
-        self.store.put_note(_AUTHORIZED_SCOPE, bill.key, str(bill.amount))
+        self.store.put_note(AUTHORIZED_SCOPE, bill.key, str(bill.amount))
 
     def is_authorized(self, bill: Bill) -> bool:
-        return self.store.get_note(_AUTHORIZED_SCOPE, bill.key) == str(bill.amount)
+        return is_bill_authorized(self.store, bill)
 
     # limits
 

@@ -16,7 +16,7 @@ from gpurent.domain.trip import AgreedPrice
 from gpurent.errors import MoneyError, Spent
 from gpurent.locale import _
 from gpurent.ports.store import LeaseStore
-from gpurent.ports.system import Clock
+from gpurent.ports.system import ProviderClocks
 from gpurent.workflow.payments.bookkeeping import Bookkeeping
 from gpurent.workflow.payments.budgets import Budgets
 from gpurent.workflow.payments.quotes import RATE_TOLERANCE
@@ -132,7 +132,7 @@ class Payments:
     plugins: Plugins
     authorizer: PaymentAuthorizer
     bookkeeping: Bookkeeping
-    clock: Clock
+    clocks: ProviderClocks
 
     def may_be_paid(self, bill: Bill) -> bool:
         """Whether the bill was authorized, so that the account may have been asked to pay it."""
@@ -166,7 +166,7 @@ class Payments:
     async def _pay_once(
         self, trip: TripContext, step: str, provider: str, bill: Bill, agreed: AgreedPrice
     ) -> Payment:
-        overdue = bill.due is not None and self.clock.now() >= bill.due
+        overdue = bill.due is not None and self.clocks.clock_of(provider).now() >= bill.due
         if overdue and not await self._was_paid(trip, step, provider, bill):
             # An overdue bill is never paid; only an earlier payment of it is accepted.
             raise MoneyError(

@@ -13,9 +13,17 @@ from attrs import define, evolve, field, frozen
 from gpurent.domain.foreign_numbers import parse_foreign_decimal
 from gpurent.domain.money import CNY, USD, Conversion, Currency, Rate, find_rate_path
 from gpurent.domain.money_text import KNOWN_CURRENCIES
-from gpurent.errors import GpurentError, InputRequired, MoneyError, UnavailableError, UsageError
+from gpurent.errors import (
+    GpurentError,
+    InputRequired,
+    MoneyError,
+    PluginError,
+    UnavailableError,
+    UnexpectedResponse,
+    UsageError,
+)
 from gpurent.locale import _
-from gpurent.ports.system import Clock
+from gpurent.ports.system import Clock, ProviderClocks
 from gpurent.roles.entries import BillingEntry, LeaseEntry
 from gpurent.workflow.runtime.plugins import Plugins
 from gpurent.workflow.runtime.settings import Settings
@@ -48,10 +56,11 @@ class ExchangeRates:
     plugins: Plugins
     settings: Settings
     clock: Clock
+    clocks: ProviderClocks
 
     def start_lookup(self) -> RateLookup:
         """Start a lookup of current rates, which shares answers within one purpose."""
-        return RateLookup(self.plugins, self.settings, self.clock)
+        return RateLookup(self.plugins, self.settings, self.clock, self.clocks)
 
     async def get_conversion(self, source: Currency, target: Currency) -> Conversion:
         """Return a single conversion, as `RateLookup.get_conversion` does."""
@@ -65,6 +74,7 @@ class RateLookup:
     plugins: Plugins
     settings: Settings
     clock: Clock
+    clocks: ProviderClocks
     _requests: dict[tuple[str, str], asyncio.Task[Rate | GpurentError]] = field(factory=dict, init=False)
 
     async def get_rate(self, provider: str, quote: Currency) -> Rate:
@@ -75,7 +85,8 @@ class RateLookup:
         answer = await self._request_rate(provider, quote)
         if isinstance(answer, GpurentError):
             raise answer
-        return evolve(answer, quote=quote).check_age(self.clock.now(), MAX_RATE_AGE)
+        now = self.clocks.clock_of(self.plugins.billing_entry(provider).name).now()
+        return evolve(answer, quote=quote).check_age(now, MAX_RATE_AGE)
 
     def prefetch(self) -> None:
         """Start requests to all accounts without waiting."""
@@ -153,7 +164,7 @@ class RateLookup:
         for provider, quote in self._list_pairs():
             try:
                 rates.append(await self.get_rate(provider, quote))
-            except (UnavailableError, InputRequired) as error:
+            except (UnavailableError, InputRequired, PluginError, UnexpectedResponse) as error:
                 reasons.append(error.message)
             except MoneyError as error:
                 # A missing rate for this pair is no problem; a bad rate is.

@@ -9,7 +9,7 @@ from decimal import Decimal
 from attrs import frozen
 
 from gpurent.domain.money import USD, Conversion, Money
-from gpurent.errors import InputRequired, MoneyError, Spent, UnavailableError, UsageError
+from gpurent.errors import GpurentError, MoneyError, Spent, UnavailableError, UsageError
 from gpurent.locale import _
 from gpurent.roles.account import (
     Balance,
@@ -155,6 +155,8 @@ class AccountMoney:
         for target in dict.fromkeys((code, USD.code)):
             try:
                 return await lookup.get_conversion(amount.currency, await lookup.get_currency(target))
-            except (MoneyError, UnavailableError, InputRequired):
+            except UsageError:
+                raise
+            except GpurentError:
                 continue
         return None

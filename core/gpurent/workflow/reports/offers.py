@@ -13,7 +13,7 @@ from gpurent.domain.evidence import Known, Unknown
 from gpurent.domain.money import HOUR, MICROSECOND, Conversion, Money
 from gpurent.domain.offer import Offer, Prepaid, Quote, Requirements
 from gpurent.domain.trip import TripLimits, TripPlan, TripSpec, UploadSpec
-from gpurent.errors import GpurentError, InputRequired, LeaseError, MoneyError, UnavailableError
+from gpurent.errors import GpurentError, LeaseError, UsageError
 from gpurent.locale import _
 from gpurent.roles.entries import LeaseEntry
 from gpurent.workflow.payments.quotes import Quotes, add_tolerance, offer_cost
@@ -33,10 +33,10 @@ class OfferListing:
         try:
             async with asyncio.timeout(seconds):
                 found = await self.plugins.provider(provider).list_offers(requirements)
-        except GpurentError as error:
-            return Unknown(error.message)
         except TimeoutError:
             return Unknown(_("no answer within {seconds:g} s").format(seconds=seconds))
+        except GpurentError as error:
+            return Unknown(error.message)
         if isinstance(found, Unknown):
             return found
         kept = [
@@ -238,7 +238,9 @@ async def _convert_offer(item: PricedOffer, code: str, lookup: RateLookup) -> Pr
     net, deposit = item.net_quote, item.quote.deposit
     try:
         conversion = await lookup.get_conversion(net.low.currency, await lookup.get_currency(code))
-    except (MoneyError, UnavailableError, InputRequired) as error:
+    except UsageError:
+        raise
+    except GpurentError as error:
         return evolve(item, unconverted_reason=_format_error(error))
     low, high = conversion.convert(net.low, round_up=False), conversion.convert(net.high)
     if conversion.floats and net.low == net.high:

@@ -275,9 +275,10 @@ def require_running(lease: Lease) -> None:
         raise not_running_error(lease)
 
 
-def add_burning_lease(error: GpurentError, lease_id: str) -> GpurentError:
-    """Mark ``error`` to say that this lease still costs money, and return it."""
-    error.spent = Spent.YES
-    if lease_id not in error.burning:
-        error.burning = (*error.burning, lease_id)
+def add_burning_lease(error: GpurentError, lease: Lease) -> GpurentError:
+    """Let ``error`` say that this lease still costs money, unless it is over, and that it has cost some; return it."""
+    if lease.has_cost:
+        error.spent = Spent.YES
+    if not lease.is_over and lease.id not in error.burning:
+        error.burning = (*error.burning, lease.id)
     return error

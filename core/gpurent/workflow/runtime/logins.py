@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from contextlib import AbstractContextManager, nullcontext, suppress
 from datetime import datetime
 
 from attrs import define, field, frozen
@@ -11,7 +12,7 @@ from attrs import define, field, frozen
 from gpurent.domain.events import EventKind
 from gpurent.domain.question import Question, QuestionKind
 from gpurent.domain.secret import Secret
-from gpurent.errors import AuthError, GpurentError, UsageError
+from gpurent.errors import AuthError, GpurentError, StorageError, UsageError
 from gpurent.locale import _
 from gpurent.ports.services import SecretRegistry, SecretStore
 from gpurent.roles.account import Login, SupportsEnrolment
@@ -27,7 +28,11 @@ _CREDENTIAL_SCOPE = "credentials"
 
 @define(eq=False)
 class Logins:
-    """The user's logins by auth entry. Credentials are only ever passed to the plugin they belong to."""
+    """The user's logins by auth entry. Credentials are only ever passed to the plugin they belong to.
+
+    ``is_vault_required`` false: where the vault cannot be read, the user is asked, and where it cannot be written, the
+    login is kept in memory only.
+    """
 
     plugins: Plugins
     secrets: SecretStore
@@ -35,6 +40,7 @@ class Logins:
     settings: Settings
     questions: Questions
     events: EventEmitter
+    is_vault_required: bool = True
     _open_logins: dict[str, Login] = field(factory=dict, init=False)
 
     def find_login(self, auth: str) -> Login | None:
@@ -81,6 +87,8 @@ class Logins:
                 )
             return await self._log_in_and_save(auth, kept)
         found = self.find_login(auth)
+        if found is None and not self.is_vault_required:
+            return await self.log_in(auth, {})
         if found is None:
             raise AuthError(
                 _("you are not logged in to {provider}").format(provider=self._find_provider(auth)),
@@ -166,13 +174,19 @@ class Logins:
         )
 
     async def _save_record(self, scope: str, auth: str, record: Mapping[str, str]) -> None:
-        await self.secrets.unlock(create=True)
-        self.secrets.get_vault(scope).put(auth, Secret(json.dumps(record)))
+        with self._tolerate_lost_vault():
+            await self.secrets.unlock(create=True)
+            self.secrets.get_vault(scope).put(auth, Secret(json.dumps(record)))
 
     def _find_record(self, scope: str, auth: str) -> dict[str, str] | None:
-        kept = self.secrets.get_vault(scope).get(auth)
+        kept = None
+        with self._tolerate_lost_vault():
+            kept = self.secrets.get_vault(scope).get(auth)
         record: dict[str, str] | None = json.loads(kept.reveal()) if kept is not None else None
         return record
+
+    def _tolerate_lost_vault(self) -> AbstractContextManager[None]:
+        return nullcontext() if self.is_vault_required else suppress(StorageError)
 
     def _register_secret(self, value: str) -> Secret:
         secret = Secret(value)

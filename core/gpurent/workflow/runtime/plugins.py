@@ -27,7 +27,9 @@ from gpurent.roles.entries import (
     TransferEntry,
     get_kind_title,
 )
+from gpurent.workflow.runtime.role_guard import guard_role
 from gpurent.workflow.runtime.settings import Settings
+from gpurent.workflow.runtime.unforeseen import describe_exception
 
 if TYPE_CHECKING:
     from gpurent.roles.account import Authenticator, BillingProvider
@@ -64,12 +66,15 @@ class LeaseOwner(Protocol):
 class Plugins:
     """Builds plugins. ``make_context`` makes the context of an entry; its second argument is the auth entry to use.
 
-    ``owners`` are asked about every lease before its provider's plugin.
+    ``owners`` are asked about every lease before its provider's plugin. ``report`` is told once of each entry that is
+    left out.
     """
 
     registry: PluginRegistry
     make_context: Callable[[PluginEntry[Any], str], PluginContext]
     owners: list[LeaseOwner] = field(factory=list)
+    report: Callable[[str], None] = lambda _text: None
+    _reported: set[tuple[type[PluginEntry[Any]], str]] = field(factory=set, init=False)
     _cache: dict[tuple[type[PluginEntry[Any]], str], object] = field(factory=dict)
 
     def build(self, entry: PluginEntry[RoleT], auth: str = "") -> RoleT:
@@ -88,7 +93,7 @@ class Plugins:
         except Exception as error:
             raise PluginError(
                 _("the plugin for {name!r} failed to start: {error}").format(
-                    name=entry.name, error=f"{type(error).__name__}: {error}"
+                    name=entry.name, error=describe_exception(error)
                 )
             ) from error
         role: type = getattr(import_module(f"gpurent.roles.{module}"), name)
@@ -98,7 +103,8 @@ class Plugins:
                     name=entry.name, type=type(made).__name__, wanted=name
                 )
             )
-        return made
+        # Any exception of a notifier means that it did not deliver, whatever its class.
+        return made if isinstance(entry, NotifierEntry) else guard_role(made, entry.name)
 
     def ranked_entries(self, kind: type[RankedT]) -> list[RankedT]:
         found = self.registry.get_entries(kind).values()
@@ -114,6 +120,30 @@ class Plugins:
                 _("no plugin that provides a {kind} is installed").format(kind=get_kind_title(kind))
             )
         return found[0]
+
+    def iter_usable(self, kind: type[RankedT], name: str = "") -> Iterator[tuple[RankedT, Any]]:
+        """Yield the entry ``name``, or all of the kind, highest rank first, each with its object.
+
+        One that cannot be built is reported and left out; raises its `PluginError` if none can.
+        """
+        chosen = [self.select_entry(kind, name)] if name else self.ranked_entries(kind)
+        failures: list[GpurentError] = []
+        for entry in chosen or [self.select_entry(kind, name)]:
+            try:
+                made = self.build(entry)
+            except GpurentError as error:
+                failures.append(error)
+                self._report_unusable(entry, error)
+            else:
+                yield entry, made
+        if failures and len(failures) == len(chosen):
+            raise failures[0]
+
+    def _report_unusable(self, entry: RankedEntry[Any], error: GpurentError) -> None:
+        key = (type(entry), entry.name)
+        if key not in self._reported:
+            self._reported.add(key)
+            self.report(_("{name} is left out: {why}").format(name=entry.name, why=error.message))
 
     # providers and their accounts
 
@@ -198,7 +228,7 @@ def _missing_plugin_error(lease: Lease, remedy: str) -> PluginError:
                 ),
             )
         ),
-        spent=Spent.YES if lease.bills or lease.started_at else Spent.UNKNOWN,
+        spent=Spent.YES if lease.has_cost else Spent.UNKNOWN,
         burning=() if lease.is_over else (lease.id,),
     )
 

@@ -8,7 +8,7 @@ from contextlib import ExitStack, asynccontextmanager, contextmanager
 from datetime import timedelta
 from typing import Any, TypeVar
 
-from attrs import frozen
+from attrs import field, frozen
 
 from gpurent.errors import BusyError
 from gpurent.locale import _
@@ -98,10 +98,14 @@ async def wait_for_first(*works: Coroutine[Any, Any, Any]) -> tuple[asyncio.Task
 
 @frozen
 class WorkLocks:
-    """Locks on trips and leases, across processes and tasks."""
+    """Locks on trips and leases, across processes and tasks.
+
+    ``locked_trips`` are the trips that this process has worked on, oldest first.
+    """
 
     locks: Locks
     poller: Poller
+    locked_trips: list[str] = field(factory=list, init=False)
 
     @contextmanager
     def lock_trip(self, trip: str) -> Iterator[None]:
@@ -115,6 +119,7 @@ class WorkLocks:
                     holder=error.holder,
                     hint=_("Wait for that process, or end it; the job itself keeps running either way."),
                 ) from None
+            self.locked_trips.append(trip)
             yield
 
     def find_trip_holder(self, trip: str) -> str:

@@ -25,7 +25,7 @@ from gpurent.errors import GpurentError, UsageError
 from gpurent.locale import _
 from gpurent.locale.durations import format_duration, parse_durations
 from gpurent.ports.store import NoteStore, Store
-from gpurent.ports.system import Clock
+from gpurent.ports.system import ProviderClocks
 from gpurent.roles.entries import LeaseEntry
 from gpurent.workflow.runtime.events import EventEmitter
 from gpurent.workflow.runtime.plugins import Plugins
@@ -83,7 +83,7 @@ class LastSeenTimeReader:
 
     store: Store
     plugins: Plugins
-    clock: Clock
+    clocks: ProviderClocks
 
     def get_last_seen(self, leases: Sequence[Lease]) -> Mapping[str, TimeLeft]:
         """Return the time left by lease id: the lease's own, or by the last known balance of its account."""
@@ -96,11 +96,10 @@ class LastSeenTimeReader:
 
     def group_by_account(self, leases: Sequence[Lease]) -> tuple[dict[str, TimeLeft], dict[str, list[Lease]]]:
         """Return the time left of leases that do not depend on an account, and the other leases by account."""
-        now = self.clock.now()
         found: dict[str, TimeLeft] = {}
         accounts: dict[str, list[Lease]] = {}
         for lease in leases:
-            own = time_left_by_lease(lease, now)
+            own = time_left_by_lease(lease, self.clocks.clock_of(lease.provider).now())
             billing = self._find_billing_name(lease)
             if own is not None:
                 found[lease.id] = own
@@ -148,7 +147,7 @@ class LastSeenTimeReader:
             return unknown_time_left(_("no balance on record"))
         at = datetime.fromisoformat(seen["at"])
         note = _("based on the balance at {at:%m-%d %H:%M} UTC").format(at=at)
-        return time_left_by_balance(money, at, burn, self.clock.now(), note)
+        return time_left_by_balance(money, at, burn, self.clocks.clock_of(billing).now(), note)
 
 
 def passed_thresholds(left: timedelta | None, limits: Collection[timedelta]) -> tuple[timedelta, ...]:

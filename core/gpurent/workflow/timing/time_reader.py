@@ -55,17 +55,19 @@ class TimeLeftReader(LastSeenTimeReader):
         burn = sum_prices([lease.current_price for lease in (*ours, *others)])
         account = self.plugins.billing(named[0].provider)
         balance = await account.get_balance()
-        money, source = await self._convert_balance(account, balance.available, burn.currency)
+        money, source = await self._convert_balance(billing, account, balance.available, burn.currency)
         self.save_balance(billing, money, balance.at)
-        return time_left_by_balance(money, balance.at, burn, self.clock.now(), note or source)
+        now = self.clocks.clock_of(billing).now()
+        return time_left_by_balance(money, balance.at, burn, now, note or source)
 
     async def _convert_balance(
-        self, account: BillingProvider, money: Money, currency: Currency
+        self, billing: str, account: BillingProvider, money: Money, currency: Currency
     ) -> tuple[Money, str]:
         """Return ``money`` in ``currency``, and a note on the exchange rate's source."""
         if money.currency == currency:
             return money, ""
-        rate = (await account.get_rate(currency)).check_age(self.clock.now(), MAX_RATE_AGE)
+        found = await account.get_rate(currency)
+        rate = found.check_age(self.clocks.clock_of(billing).now(), MAX_RATE_AGE)
         return rate.convert(money, round_up=False), _("at the exchange rate of {source}").format(
             source=rate.source
         )

@@ -13,6 +13,7 @@ from gpurent.locale import _
 from gpurent.workflow.connection.local_folder import check_results_folder
 from gpurent.workflow.manual.rental import ManualRental
 from gpurent.workflow.runtime.durable_steps import TripContext
+from gpurent.workflow.runtime.unforeseen import to_gpurent_error
 from gpurent.workflow.steps.keep_results import KEEP_STEP
 from gpurent.workflow.steps.provision import ProvisionStep
 from gpurent.workflow.trips.failures import find_failure
@@ -20,6 +21,7 @@ from gpurent.workflow.trips.finish import TripFinalizer
 from gpurent.workflow.trips.machine_work import LegRunner, LegSpec, TripResult
 from gpurent.workflow.trips.plan_legs import TripPlanner
 from gpurent.workflow.trips.restart_kept import KeptRestart, lease_id_of
+from gpurent.workflow.trips.tool_selection import ToolSelector
 
 
 @frozen
@@ -32,13 +34,15 @@ class TripExecutor:
     leg_runner: LegRunner
     finalizer: TripFinalizer
     kept_restart: KeptRestart
+    tools: ToolSelector
 
     async def execute_trip(self, trip: TripContext, spec: TripSpec, *, detach: bool = False) -> TripResult:
         """Execute the trip; ``spec`` names its provider. Completed steps are not run again."""
-        # Reject an invalid doctor policy and an unwritable folder now, before a machine is paid for.
+        # Reject an invalid doctor policy, an unwritable folder, and tools that cannot be built, while nothing is paid.
         self.leg_runner.doctor.get_policy(spec.doctor)
         if not spec.rent_only:
             check_results_folder(spec)
+        spec = self.tools.select_tools(trip, spec)
         while True:
             stays = self._plan_own_machine(spec) or await self.planner.plan_legs(trip, spec)
             lease_id = await self._find_lease(trip, spec)
@@ -49,20 +53,22 @@ class TripExecutor:
                     raise failure
                 end = await self._run_legs(trip, spec, lease_id, stays, detach=detach)
                 return await self.finalizer.finish_trip(trip, spec, end)
-            except GpurentError as error:
+            except Exception as raised:  # noqa: BLE001 - whatever it is, the trip ends by its rule
+                error = to_gpurent_error(raised)
                 if self._try_next_offer(trip, spec, stays, error):
                     continue
                 await self.finalizer.clean_up_failed_trip(trip, spec, lease_id, error)
                 trip.emit(EventKind.FAILED, error.message, lease=lease_id, burning=len(error.burning))
-                raise
+                raise error from error.__cause__
 
     def _try_next_offer(
         self, trip: TripContext, spec: TripSpec, legs: Sequence[LegSpec], error: GpurentError
     ) -> bool:
         """Whether the first order was lost before anything was created, so that another offer will do."""
         order = legs[0].order
-        is_first = trip.find_result("leg0.confirm", str) is None
-        if not isinstance(error, SoldOut) or order is None or not is_first or spec.requirements.machine:
+        if not isinstance(error, SoldOut) or order is None or spec.requirements.machine:
+            return False
+        if trip.find_result("leg0.confirm", str) is not None:
             return False
         trip.discard_attempt("select-offer", order.offer.key, keep="authorize")
         trip.emit(

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 from attrs import frozen
 
-from gpurent.errors import GpurentError, Spent
+from gpurent.errors import GpurentError
 from gpurent.workflow.runtime.durable_steps import TripContext
 
 _STEP_NAME = "failure"
@@ -37,7 +37,7 @@ def find_failure(trip: TripContext) -> GpurentError | None:
     if known is None:
         return None
     kind = next((kind for kind in _iterate_kinds(GpurentError) if kind.code == known.code), GpurentError)
-    return kind(known.message, hint=known.hint, detail=known.detail, spent=Spent.YES)
+    return kind(known.message, hint=known.hint, detail=known.detail)
 
 
 def _iterate_kinds(base: type[GpurentError]) -> Iterator[type[GpurentError]]:

@@ -10,16 +10,26 @@ from gpurent.domain.receipt import Receipt
 from gpurent.domain.transfer import sum_reports
 from gpurent.domain.trip import TripSpec
 from gpurent.domain.trip_end import JobEnd, MachineFate, ResultsState, TripEnd, TripEndFacts, decide_trip_end
-from gpurent.errors import BudgetExceeded, GpurentError, JobError, MoneyError, ResultsMissing, Spent
+from gpurent.errors import (
+    BudgetExceeded,
+    ConfirmationRequired,
+    GpurentError,
+    JobError,
+    MoneyError,
+    ResultsMissing,
+    Spent,
+)
 from gpurent.locale import _, join_list
 from gpurent.ports.store import Store
 from gpurent.roles.transfer_errors import summarize_texts
 from gpurent.workflow.connection.jobs import JobRunners
 from gpurent.workflow.connection.reconnecting import Connections
 from gpurent.workflow.connection.results_download import ResultsOutcome
+from gpurent.workflow.payments.trip_spending import TripSpending
 from gpurent.workflow.reports.receipts import Receipts
 from gpurent.workflow.runtime.durable_steps import INCONCLUSIVE_ERRORS, RESUMABLE_ERRORS, TripContext
 from gpurent.workflow.runtime.leases import add_burning_lease
+from gpurent.workflow.runtime.unforeseen import add_hint, to_gpurent_error
 from gpurent.workflow.steps.download import DownloadStep, describe_outcome
 from gpurent.workflow.steps.keep_results import KeepResultsStep, describe_ways_home, find_kept_results
 from gpurent.workflow.steps.release import ReleaseStep
@@ -58,6 +68,7 @@ class TripFinalizer:
     kept_restart: KeptRestart
     release: ReleaseStep
     receipts: Receipts
+    spending: TripSpending
 
     async def finish_trip(self, trip: TripContext, spec: TripSpec, end: TripResult) -> TripResult:
         """End a trip whose job has ended; return ``end`` with its receipt.
@@ -97,18 +108,31 @@ class TripFinalizer:
         """
         if isinstance(error, ResultsMissing):
             return  # the machine is taken care of
-        lease = self.store.find_lease(lease_id)
-        is_rented = lease is not None and not lease.is_over
-        if isinstance(error, INCONCLUSIVE_ERRORS if is_rented else RESUMABLE_ERRORS):
-            if lease is not None and is_rented and (lease.bills or lease.started_at):
-                add_burning_lease(error, lease_id)
-                add_resume_hint(error, trip.id)
-            return
-        if lease is None and trip.may_have_paid() and isinstance(error, INCONCLUSIVE_ERRORS):
-            # Money may be out, and the answer says nothing about it.
-            error.spent = Spent.UNKNOWN
+        try:
+            if not self._is_resumable(trip, lease_id, error):
+                await self._end_trip(trip, spec, lease_id, error)
+        except Exception as worse:  # noqa: BLE001 - the trip stays open, and the first error is what the user needs
+            add_hint(error, to_gpurent_error(worse).message)
             add_resume_hint(error, trip.id)
-            return
+
+    def _is_resumable(self, trip: TripContext, lease_id: str, error: GpurentError) -> bool:
+        """Whether the trip stays open; ``error`` then says how to go on. In any case it says what was spent."""
+        lease = self.store.find_lease(lease_id)
+        error.spent = self.spending.find_spending(trip.id, error, lease)
+        is_rented = lease is not None and not lease.is_over
+        # Where money may be out, an answer that says nothing about it ends nothing either.
+        may_go_on = is_rented or (lease is None and trip.may_have_paid())
+        if not isinstance(error, INCONCLUSIVE_ERRORS if may_go_on else RESUMABLE_ERRORS):
+            return False
+        if lease is not None and is_rented and lease.has_cost:
+            add_burning_lease(error, lease)
+        if not isinstance(error, ConfirmationRequired):  # its own hint is the command with the yes
+            add_resume_hint(error, trip.id)
+        return True
+
+    async def _end_trip(self, trip: TripContext, spec: TripSpec, lease_id: str, error: GpurentError) -> None:
+        """End the failed trip, once its machine is taken care of."""
+        lease = self.store.find_lease(lease_id)
         if lease is not None:
             record_failure(trip, error)
             if not await self._end_machine(trip, spec, lease, error):
@@ -127,11 +151,11 @@ class TripFinalizer:
             )
         decided = self._decide(trip, spec, lease.id, job, outcome, error)
         if decided.is_open:
-            _add_hint(error, _missing_text(outcome))
+            add_hint(error, _missing_text(outcome))
             await self._keep(trip, spec, lease.id, decided, error)
             return False
         if decided.machine is MachineFate.KEEP and lease.state is LeaseState.READY:
-            add_burning_lease(error, lease.id)
+            add_burning_lease(error, lease)
             return True
         return await self._release(trip, spec, lease.id, error)
 
@@ -175,10 +199,9 @@ class TripFinalizer:
         else:
             lease = self.release.leases.get_lease(lease_id)
         kept = find_kept_results(trip.store, trip.id, lease_id)
-        if not lease.is_over:
-            add_burning_lease(error, lease_id)
+        add_burning_lease(error, lease)
         can_restart = self.kept_restart.can_restart(lease)
-        _add_hint(error, describe_ways_home(trip.id, lease, kept, can_restart=can_restart))
+        add_hint(error, describe_ways_home(trip.id, lease, kept, can_restart=can_restart))
 
     async def _release(self, trip: TripContext, spec: TripSpec, lease_id: str, error: GpurentError) -> bool:
         """Release the machine; on failure, the trip is not done with it."""
@@ -186,9 +209,9 @@ class TripFinalizer:
             released = await self.release.release_lease(trip, lease_id)
             receipt = await self._get_receipt(trip, spec, released)
         except GpurentError as worse:
-            add_burning_lease(error, lease_id)
-            _add_hint(error, worse.message)
-            _add_hint(error, _("Continue with: gpurent resume {trip}").format(trip=trip.id))
+            add_burning_lease(error, self.release.leases.get_lease(lease_id))
+            add_hint(error, worse.message)
+            add_resume_hint(error, trip.id)
             return False
         _add_cost(error, receipt)
         return True
@@ -197,7 +220,7 @@ class TripFinalizer:
         text = _("the job ended with exit code {code}, but its results are not complete").format(
             code=exit_code
         )
-        return ResultsMissing(text, hint=_missing_text(outcome), spent=Spent.YES)
+        return ResultsMissing(text, hint=_missing_text(outcome))
 
 
 def _missing_text(outcome: ResultsOutcome) -> str:
@@ -210,15 +233,11 @@ def _add_cost(error: GpurentError, receipt: Receipt) -> None:
     error.spent = Spent.YES if spent else Spent.NO
     if spent:
         amounts = join_list(str(money) for money in spent)
-        _add_hint(error, _("The machine was released; it cost {amounts}.").format(amounts=amounts))
+        add_hint(error, _("The machine was released; it cost {amounts}.").format(amounts=amounts))
 
 
 def add_resume_hint(error: GpurentError, trip_id: str) -> None:
-    _add_hint(error, _("Continue with: gpurent resume {trip}").format(trip=trip_id))
-
-
-def _add_hint(error: GpurentError, text: str) -> None:
-    error.hint = f"{error.hint}\n{text}".strip()
+    add_hint(error, _("Continue with: gpurent resume {trip}").format(trip=trip_id))
 
 
 @frozen

@@ -1,106 +1,39 @@
-"""Orders on leases that the user asks for: priced within the budgets, authorized, and carried out at that price."""
+"""Single orders, on leases or for new ones: priced within the budgets, authorized, then carried out."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import timedelta
+from contextlib import suppress
 
 from attrs import evolve, frozen
 
 from gpurent.domain.events import EventKind
-from gpurent.domain.evidence import Unknown
-from gpurent.domain.lease import Lease, LeaseState
-from gpurent.domain.offer import Order, OrderKind
+from gpurent.domain.lease import Lease
+from gpurent.domain.offer import Order
 from gpurent.domain.receipt import Receipt
 from gpurent.domain.trip import AgreedPrice, TripLimits, TripRecord, TripSpec
-from gpurent.errors import ConfirmationRequired, Declined, GpurentError, LeaseError, UsageError
+from gpurent.errors import (
+    ConfirmationRequired,
+    Declined,
+    GpurentError,
+    StorageError,
+    UsageError,
+)
 from gpurent.locale import _
-from gpurent.roles.lease import SupportsRenewal, SupportsRestart
 from gpurent.workflow.payments.authorize_spending import SpendingAuthorizer
 from gpurent.workflow.payments.order_pricing import OrderPricer
-from gpurent.workflow.payments.quotes import Funding, order_term
-from gpurent.workflow.reports.offers import OfferListing
+from gpurent.workflow.payments.quotes import Funding
+from gpurent.workflow.payments.trip_spending import TripSpending
 from gpurent.workflow.runtime.durable_steps import INCONCLUSIVE_ERRORS, TripContext, TripTracker
-from gpurent.workflow.runtime.leases import LeaseTracker, require_running
-from gpurent.workflow.runtime.plugins import Plugins
+from gpurent.workflow.runtime.leases import add_burning_lease
+from gpurent.workflow.runtime.unforeseen import to_gpurent_error
 from gpurent.workflow.steps.order_records import make_unfinished_order_error
 from gpurent.workflow.steps.provision import ProvisionStep
-from gpurent.workflow.timing.timers import TimerCommands
 from gpurent.workflow.trips.finish import add_resume_hint
 from gpurent.workflow.trips.plan_legs import has_ordered
 from gpurent.workflow.trips.proposals import propose_order
 from gpurent.workflow.trips.releases import Releases
-from gpurent.workflow.trips.restart_kept import lease_id_of, link_restarted_lease
-
-
-@frozen
-class LeaseChanges:
-    """Changes to a lease that the user asks for; each is one order."""
-
-    leases: LeaseTracker
-    plugins: Plugins
-    listing: OfferListing
-    orders: LeaseOrders
-    timers: TimerCommands
-
-    async def renew(self, lease_id: str, term: timedelta) -> Lease:
-        """Buy more time for a prepaid lease, and extend its timer by as much."""
-        lease = await self.leases.try_refresh_lease(lease_id)
-        provider = self.plugins.provider_of(lease)
-        if not isinstance(provider, SupportsRenewal):
-            raise UsageError(
-                _(
-                    "{provider} does not support renewal: the machine runs as long as the balance lasts"
-                ).format(provider=lease.provider),
-                hint=_("Top up instead: gpurent topup {provider} AMOUNT").format(provider=lease.provider),
-            )
-        require_running(lease)
-        order = provider.make_renewal_order(lease, term, "")
-        renewed = await self.orders.place_order("renew", lease, TripSpec(provider=lease.provider), order)
-        await self.timers.extend_after_renewal(lease, renewed)
-        return renewed
-
-    async def upgrade(self, lease_id: str, spec: TripSpec) -> Lease:
-        """Switch from the staging machine to the wanted one."""
-        lease = await self.leases.try_refresh_lease(lease_id)
-        require_running(lease)
-        # At the same provider, and on the same machine unless another one is named.
-        wanted = evolve(spec.requirements, machine=spec.requirements.machine or lease.offer.key)
-        found = await self.listing.list_fitting_offers(lease.provider, wanted)
-        if isinstance(found, Unknown) or not found.items:
-            reason = (
-                found.reason
-                if isinstance(found, Unknown)
-                else _("no GPU of this kind is free on this machine")
-            )
-            raise LeaseError(reason, hint=_("Your staged machine keeps running."), burning=(lease.id,))
-        offer = found.items[0]
-        order = Order(
-            key="",
-            kind=OrderKind.SWITCH,
-            offer=offer,
-            term=order_term(offer, spec.limits.term),
-            gpus=spec.requirements.gpus,
-            disk=spec.requirements.disk,
-            image=spec.requirements.image,
-            password_ref=lease.password_ref,
-        )
-        return await self.orders.place_order("upgrade", lease, spec, order)
-
-    async def restart(self, lease_id: str) -> Lease:
-        """Restart a stopped machine with its kept files, as a new lease."""
-        lease = await self.leases.try_refresh_lease(lease_id)
-        provider = self.plugins.provider_of(lease)
-        if not isinstance(provider, SupportsRestart) or lease.state is not LeaseState.KEPT:
-            raise UsageError(_("{lease} cannot be restarted").format(lease=lease.id))
-        spec = TripSpec(provider=lease.provider)
-        restarted = await self.orders.place_new_order(
-            "restart", spec, lambda key: provider.make_restart_order(lease, key)
-        )
-        for record in self.orders.trip_tracker.list_trips(lease.id):
-            if record.is_open and record.kind == "run":
-                link_restarted_lease(self.orders.trip_tracker.context_of(record.id), restarted.id)
-        return restarted
+from gpurent.workflow.trips.restart_kept import lease_id_of
 
 
 @frozen
@@ -112,6 +45,7 @@ class LeaseOrders:
     authorizer: SpendingAuthorizer
     provision: ProvisionStep
     releases: Releases
+    spending: TripSpending
 
     async def place_order(self, kind: str, lease: Lease, spec: TripSpec, order: Order) -> Lease:
         """Place ``order`` on an existing lease; return the updated lease.
@@ -164,22 +98,44 @@ class LeaseOrders:
         """End a trip whose order cannot succeed, unless money or a request for it may be on the way."""
         if error.retryable or isinstance(error, INCONCLUSIVE_ERRORS):
             return
-        if self.provision.records.abandon_unpaid_order(trip.id, lease_id):
-            self.trip_tracker.fail_trip(trip.id, error)
-        else:
-            add_resume_hint(error, trip.id)
+        # A Store that fails here too is the same trouble again, and the trip stays open.
+        with suppress(StorageError):
+            if self.provision.records.abandon_unpaid_order(trip.id, lease_id):
+                self.trip_tracker.fail_trip(trip.id, error)
+            else:
+                add_resume_hint(error, trip.id)
 
     async def _run_order_trip(self, trip: TripContext, lease_id: str, order: Order) -> Lease:
         with self.trip_tracker.lock_trip(trip.id):
-            order = await trip.record_result("order", order)
             try:
-                await self._authorize(trip, lease_id, order)
-            except (ConfirmationRequired, Declined) as error:
-                self.trip_tracker.fail_trip(trip.id, error)
-                raise
-            lease = await self.execute_order(trip, lease_id, order)
-            self.trip_tracker.end_trip(trip.id)
+                order = await trip.record_result("order", order)
+                await self._authorize_new(trip, lease_id, order)
+                lease = await self.execute_order(trip, lease_id, order)
+                self.trip_tracker.end_trip(trip.id)
+            except Exception as raised:  # noqa: BLE001 - whatever it is, the trip ends by its rule
+                error = to_gpurent_error(raised)
+                self._add_consequences(trip, lease_id, error)
+                raise error from error.__cause__
         return lease
+
+    def _add_consequences(self, trip: TripContext, lease_id: str, error: GpurentError) -> None:
+        """Let ``error`` say what this order has spent, and which machine costs money."""
+        with suppress(StorageError):
+            # What the machine cost before this order is not this order's.
+            spent = self.spending.find_spending(trip.id, error)
+            lease = self.releases.leases.store.find_lease(lease_id)
+            is_unchanged = isinstance(error, ConfirmationRequired | Declined)
+            if lease is not None and lease.has_cost and not is_unchanged:
+                add_burning_lease(error, lease)
+            error.spent = spent
+
+    async def _authorize_new(self, trip: TripContext, lease_id: str, order: Order) -> None:
+        """As `_authorize`, but without a yes the trip ends: only its command asks again."""
+        try:
+            await self._authorize(trip, lease_id, order)
+        except (ConfirmationRequired, Declined) as error:
+            self.trip_tracker.fail_trip(trip.id, error)
+            raise
 
     async def resume_trip(self, trip: TripContext, record: TripRecord) -> Receipt | None:
         """Resume a trip that only orders or releases; return the receipt of a release.

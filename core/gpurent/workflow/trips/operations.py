@@ -1,24 +1,44 @@
-"""Trips that the user begins and resumes. Everything that costs money is a trip."""
+"""The user's commands: whole trips, and changes of leases. Everything that costs money is a trip."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
+from datetime import timedelta
 
 from attrs import evolve, frozen
 
+from gpurent.domain.evidence import Unknown
 from gpurent.domain.lease import Lease, LeaseState
+from gpurent.domain.offer import Order, OrderKind
 from gpurent.domain.outcomes import format_outcome
 from gpurent.domain.trip import ResultsSpec, TripSpec
-from gpurent.errors import ConfirmationRequired, Declined, GpurentError, LeaseGone, UsageError
+from gpurent.errors import (
+    ConfirmationRequired,
+    Declined,
+    GpurentError,
+    LeaseError,
+    LeaseGone,
+    StorageError,
+    UsageError,
+)
 from gpurent.locale import _
+from gpurent.roles.lease import SupportsRenewal, SupportsRestart
+from gpurent.workflow.payments.quotes import order_term
+from gpurent.workflow.payments.trip_spending import TripSpending
+from gpurent.workflow.reports.offers import OfferListing
 from gpurent.workflow.runtime.durable_steps import INCONCLUSIVE_ERRORS, TripContext, TripTracker
-from gpurent.workflow.runtime.leases import LeaseTracker
+from gpurent.workflow.runtime.leases import LeaseTracker, add_burning_lease, require_running
+from gpurent.workflow.runtime.plugins import Plugins
+from gpurent.workflow.runtime.unforeseen import to_gpurent_error
+from gpurent.workflow.timing.timers import TimerCommands
 from gpurent.workflow.trips.execute import TripExecutor
+from gpurent.workflow.trips.finish import add_resume_hint
 from gpurent.workflow.trips.foreign_release import explain_foreign_release
 from gpurent.workflow.trips.lease_orders import LeaseOrders
 from gpurent.workflow.trips.machine_work import TripResult
 from gpurent.workflow.trips.previews import ProviderSelector
-from gpurent.workflow.trips.restart_kept import lease_id_of
+from gpurent.workflow.trips.restart_kept import lease_id_of, link_restarted_lease
 
 
 @frozen
@@ -30,6 +50,7 @@ class Trips:
     selector: ProviderSelector
     executor: TripExecutor
     orders: LeaseOrders
+    spending: TripSpending
 
     async def run(self, spec: TripSpec, *, detach: bool = False) -> TripResult:
         """Run a whole trip; with ``detach``, return as soon as the job runs."""
@@ -94,20 +115,109 @@ class Trips:
             try:
                 spec = await self.selector.select_provider(trip, spec)
                 end = await self.executor.execute_trip(trip, spec, detach=detach)
-            except GpurentError as error:
-                lease = self.leases.store.find_lease(lease_id_of(trip.id, spec))
-                # A cancelled lease is what is left of an offer that somebody else took.
-                is_nothing_rented = lease is None or lease.state is LeaseState.CANCELLED
-                if is_nothing_rented and not error.retryable and not _may_go_on(trip, error):
-                    self.trip_tracker.fail_trip(trip.id, error)
-                if lease is not None and isinstance(error, LeaseGone):
-                    explain_foreign_release(self.trip_tracker.store, trip.id, spec, lease, error)
-                raise
+            except Exception as raised:  # noqa: BLE001 - whatever it is, the trip ends by its rule
+                error = to_gpurent_error(raised)
+                self._record_failure(trip, spec, error)
+                raise error from error.__cause__
             if not end.job_running:
                 self.trip_tracker.end_trip(trip.id)
             return end
+
+    def _record_failure(self, trip: TripContext, spec: TripSpec, error: GpurentError) -> None:
+        """End a trip that rented nothing, unless it can be resumed; else name what costs money."""
+        # A Store that fails here too is the same trouble again, and the trip stays open.
+        with suppress(StorageError):
+            lease = self.leases.store.find_lease(lease_id_of(trip.id, spec))
+            # A cancelled lease is what is left of an offer that somebody else took.
+            if lease is None or lease.state is LeaseState.CANCELLED:
+                error.spent = self.spending.find_spending(trip.id, error)
+                if not error.retryable and not _may_go_on(trip, error):
+                    self.trip_tracker.fail_trip(trip.id, error)
+            if lease is not None and isinstance(error, LeaseGone):
+                explain_foreign_release(self.trip_tracker.store, trip.id, spec, lease, error)
+            self._add_running_lease(trip, error)
+
+    def _add_running_lease(self, trip: TripContext, error: GpurentError) -> None:
+        """Name the open trip's machine, unless ``error`` does so already."""
+        record = self.trip_tracker.store.find_trip(trip.id)
+        if record is None or not record.is_open or record.lease in error.burning:
+            return
+        lease = self.leases.store.find_lease(record.lease)
+        if lease is not None and lease.has_cost and not lease.is_over:
+            add_burning_lease(error, lease)
+            add_resume_hint(error, trip.id)
 
 
 def _may_go_on(trip: TripContext, error: GpurentError) -> bool:
     """Whether the trip has to stay open: money may be out, and ``error`` says nothing about it."""
     return trip.may_have_paid() and isinstance(error, INCONCLUSIVE_ERRORS)
+
+
+@frozen
+class LeaseChanges:
+    """Changes to a lease that the user asks for; each is one order."""
+
+    leases: LeaseTracker
+    plugins: Plugins
+    listing: OfferListing
+    orders: LeaseOrders
+    timers: TimerCommands
+
+    async def renew(self, lease_id: str, term: timedelta) -> Lease:
+        """Buy more time for a prepaid lease, and extend its timer by as much."""
+        lease = await self.leases.try_refresh_lease(lease_id)
+        provider = self.plugins.provider_of(lease)
+        if not isinstance(provider, SupportsRenewal):
+            raise UsageError(
+                _(
+                    "{provider} does not support renewal: the machine runs as long as the balance lasts"
+                ).format(provider=lease.provider),
+                hint=_("Top up instead: gpurent topup {provider} AMOUNT").format(provider=lease.provider),
+            )
+        require_running(lease)
+        order = provider.make_renewal_order(lease, term, "")
+        renewed = await self.orders.place_order("renew", lease, TripSpec(provider=lease.provider), order)
+        await self.timers.extend_after_renewal(lease, renewed)
+        return renewed
+
+    async def upgrade(self, lease_id: str, spec: TripSpec) -> Lease:
+        """Switch from the staging machine to the wanted one."""
+        lease = await self.leases.try_refresh_lease(lease_id)
+        require_running(lease)
+        # At the same provider, and on the same machine unless another one is named.
+        wanted = evolve(spec.requirements, machine=spec.requirements.machine or lease.offer.key)
+        found = await self.listing.list_fitting_offers(lease.provider, wanted)
+        if isinstance(found, Unknown) or not found.items:
+            reason = (
+                found.reason
+                if isinstance(found, Unknown)
+                else _("no GPU of this kind is free on this machine")
+            )
+            raise LeaseError(reason, hint=_("Your staged machine keeps running."), burning=(lease.id,))
+        offer = found.items[0]
+        order = Order(
+            key="",
+            kind=OrderKind.SWITCH,
+            offer=offer,
+            term=order_term(offer, spec.limits.term),
+            gpus=spec.requirements.gpus,
+            disk=spec.requirements.disk,
+            image=spec.requirements.image,
+            password_ref=lease.password_ref,
+        )
+        return await self.orders.place_order("upgrade", lease, spec, order)
+
+    async def restart(self, lease_id: str) -> Lease:
+        """Restart a stopped machine with its kept files, as a new lease."""
+        lease = await self.leases.try_refresh_lease(lease_id)
+        provider = self.plugins.provider_of(lease)
+        if not isinstance(provider, SupportsRestart) or lease.state is not LeaseState.KEPT:
+            raise UsageError(_("{lease} cannot be restarted").format(lease=lease.id))
+        spec = TripSpec(provider=lease.provider)
+        restarted = await self.orders.place_new_order(
+            "restart", spec, lambda key: provider.make_restart_order(lease, key)
+        )
+        for record in self.orders.trip_tracker.list_trips(lease.id):
+            if record.is_open and record.kind == "run":
+                link_restarted_lease(self.orders.trip_tracker.context_of(record.id), restarted.id)
+        return restarted

@@ -13,7 +13,7 @@ from gpurent.domain.money import Money
 from gpurent.domain.offer import Metered
 from gpurent.domain.transfer import UploadPreview
 from gpurent.domain.trip import TripPlan, TripSpec
-from gpurent.errors import GpurentError, SoldOut, UnavailableError
+from gpurent.errors import GpurentError, InputRequired, SoldOut, UnavailableError
 from gpurent.locale import _, join_list
 from gpurent.roles.lease import SupportsMailBinding
 from gpurent.workflow.manual.instructions import ManualInstructions
@@ -29,6 +29,7 @@ from gpurent.workflow.steps.login import LoginStep
 from gpurent.workflow.steps.make_plan import MakePlanStep
 from gpurent.workflow.steps.select_offer import SelectOfferStep
 from gpurent.workflow.steps.upload import UploadStep
+from gpurent.workflow.trips.tool_selection import ToolSelector
 
 
 @frozen
@@ -89,6 +90,8 @@ class ProviderSelector:
                 return name
         message = _("none of {providers} has a matching machine").format(providers=join_list(spec.providers))
         hint = "\n".join([*reasons, _("See all offers: gpurent offers --all")])
+        if failures and all(isinstance(error, InputRequired) for error in failures):
+            raise InputRequired(message, hint=hint, retryable=True)
         if failures and all(isinstance(error, RESUMABLE_ERRORS) for error in failures):
             raise UnavailableError(message, hint=hint, retryable=True)
         raise SoldOut(message, hint=hint)
@@ -140,9 +143,11 @@ class DryRun:
     check_funds: CheckFundsStep
     upload: UploadStep
     rates: ExchangeRates
+    tools: ToolSelector
 
     async def preview_trip(self, spec: TripSpec) -> TripPreview:
         """Return the preview for ``spec``, which names a provider where the user is logged in."""
+        self.tools.check_tools(spec)
         upload = await self.upload.preview_upload(spec.upload)
         login = await self.logins.get_login(self.plugins.provider_entry(spec.provider).auth)
         provider = self.plugins.provider(spec.provider)

@@ -17,7 +17,7 @@ from gpurent.domain.lease import Lease, LeaseState
 from gpurent.domain.question import Question, QuestionKind
 from gpurent.domain.transfer import PullRequest
 from gpurent.domain.trip import TripRecord
-from gpurent.errors import ConfirmationRequired, Declined, GpurentError
+from gpurent.errors import ConfirmationRequired, Declined
 from gpurent.locale import _, join_list
 from gpurent.ports.store import TripStore
 from gpurent.remote.jobs import parse_job_names, unfinished_jobs_command
@@ -25,6 +25,7 @@ from gpurent.workflow.connection.jobs import JobRunner, JobRunners
 from gpurent.workflow.connection.reconnecting import Connections
 from gpurent.workflow.connection.transfers import FileCommands, work_folder
 from gpurent.workflow.runtime.questions import Questions
+from gpurent.workflow.runtime.unforeseen import to_gpurent_error
 from gpurent.workflow.runtime.waiting import WorkLocks
 
 LOOK_SECONDS = 20.0  # how long to try to look at the machine
@@ -204,8 +205,8 @@ class ReleaseReview:
             found = await asyncio.wait_for(self._look_at_machine(lease.id), LOOK_SECONDS)
         except TimeoutError:
             return (), _("it did not answer in time")
-        except GpurentError as error:
-            return (), error.message
+        except Exception as error:  # noqa: BLE001 - whatever it is, the user can release the machine all the same
+            return (), to_gpurent_error(error).message
         return tuple(RunningJob(name=name, since=status.started_at) for name, status in found.items()), ""
 
     async def _look_at_machine(self, lease_id: str) -> dict[str, JobStatus]:

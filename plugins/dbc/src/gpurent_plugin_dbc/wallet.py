@@ -18,6 +18,7 @@ from gpurent.api import (
     Charge,
     ChargeKind,
     Currency,
+    GpurentError,
     HttpResponse,
     Known,
     Lease,
@@ -158,7 +159,11 @@ class DbcWallet(BillingProvider, SupportsStatement, SupportsWithdrawal):
             return Payment(key=bill.key, proof="", amount=bill.amount, at=self._context.clock.now())
         noted = self._context.state.get(f"bill/{bill.key}")
         if noted is None:
-            record = await self._sign_transfer(bill)
+            try:
+                record = await self._sign_transfer(bill)
+            except GpurentError as error:
+                error.spent = Spent.NO  # nothing has been sent yet
+                raise
         else:
             record = json.loads(noted)
             self._check_same_bill(bill, record)
@@ -254,6 +259,7 @@ class DbcWallet(BillingProvider, SupportsStatement, SupportsWithdrawal):
         if error == "insufficient":
             raise MoneyError(
                 _("the wallet does not hold enough to pay {amount}").format(amount=bill.amount),
+                spent=Spent.NO,
             )
         if error == "key used":
             raise MoneyError(

@@ -13,6 +13,7 @@ from gpurent.api import (
     BillingProvider,
     Charge,
     Currency,
+    GpurentError,
     Known,
     Lease,
     LeaseError,
@@ -83,9 +84,13 @@ class ChainWallet(BillingProvider):
     async def pay_bill(self, bill: Bill) -> Payment:
         deal = self._orders.deals.find_deal(bill.key)
         if deal is None:
-            raise MoneyError(_("there is no order for bill {key}").format(key=bill.key))
+            raise MoneyError(_("there is no order for bill {key}").format(key=bill.key), spent=Spent.NO)
         if not self._orders.sender.has_begun(f"{bill.key}/{deal.verb}"):
-            await self._check_payable(bill, deal)
+            try:
+                await self._check_payable(bill, deal)
+            except GpurentError as error:
+                error.spent = Spent.NO  # nothing has been sent yet
+                raise
         landed = await (
             self._rent_and_confirm(bill, deal)
             if deal.verb == "rent"

@@ -76,7 +76,8 @@ class MistgpuBilling(BillingProvider, SupportsStatement, SupportsInvoices):
     async def pay_bill(self, bill: Bill) -> Payment:
         if bill.amount.amount:
             raise MoneyError(
-                _("MISTGPU takes no direct payments, but the bill is {amount}").format(amount=bill.amount)
+                _("MISTGPU takes no direct payments, but the bill is {amount}").format(amount=bill.amount),
+                spent=Spent.NO,
             )
         return Payment(key=bill.key, proof="", amount=bill.amount, at=self._context.clock.now())
 

@@ -204,17 +204,21 @@ class MistgpuProvider(LeaseProvider, SupportsRestart, SupportsStop, AssistedRent
             raise SoldOut(
                 _("machine {key} was taken in the meantime").format(key=lease.offer.key),
                 hint=_("Nothing was spent. Pick another machine: gpurent offers"),
+                spent=Spent.NO,
             )
         if "余额" in why:
             raise MoneyError(
                 _("MISTGPU does not rent out machines while the balance is 0"),
                 hint=_("Nothing was spent. Top up first: gpurent topup mistgpu 20"),
+                spent=Spent.NO,
             )
         if "密码" in why:
-            raise AuthError(_("MISTGPU rejected the machine's password: {why}").format(why=quote_text(why)))
-        raise LeaseError(
-            _("MISTGPU rejected the request: {why}").format(why=quote_text(why)), hint=_("Nothing was spent.")
-        )
+            raise AuthError(
+                _("MISTGPU rejected the machine's password: {why}").format(why=quote_text(why)),
+                spent=Spent.NO,
+            )
+        # Not one of the refusals that are known: it may have been created all the same.
+        raise LeaseError(_("MISTGPU rejected the request: {why}").format(why=quote_text(why)))
 
     async def refresh_lease(self, lease: Lease) -> Lease | Absent:
         if not lease.ref:

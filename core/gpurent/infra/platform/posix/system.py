@@ -15,12 +15,12 @@ import shlex
 import stat
 import sys
 from collections.abc import Collection, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from attrs import frozen
 
-from gpurent.errors import BusyError, UsageError
+from gpurent.errors import BusyError, StorageError, UsageError
 from gpurent.locale import _
 from gpurent.locale.foreign_text import describe_error
 
@@ -38,15 +38,12 @@ def make_private_folder(path: Path) -> Path:
             if not folder.exists():
                 folder.mkdir(mode=0o700, exist_ok=True)
         path.mkdir(mode=0o700, exist_ok=True)
-    except OSError as error:
-        what = (
-            _("{path} is not a folder")
-            if isinstance(error, FileExistsError)
-            else _("{path} cannot be created: {why}")
-        )
+    except FileExistsError:
         raise UsageError(
-            what.format(path=path, why=describe_error(error)), hint=_("Set GPURENT_HOME to another folder.")
+            _("{path} is not a folder").format(path=path), hint=_("Set GPURENT_HOME to another folder.")
         ) from None
+    except OSError as error:
+        raise make_storage_error(path, error) from error
     found = path.stat()
     if found.st_uid != os.getuid():
         raise UsageError(
@@ -59,6 +56,16 @@ def make_private_folder(path: Path) -> Path:
             hint=f"chmod 700 {shlex.quote(str(path))}",
         )
     return path
+
+
+def make_storage_error(path: Path, error: OSError) -> StorageError:
+    """Return the error for ``path``, one of gpurent's own files, which cannot be read or written."""
+    return StorageError(
+        _("{path} cannot be used: {why}").format(path=path, why=describe_error(error)),
+        hint=_(
+            "Make room on the disk, make gpurent's data folder writable, or set GPURENT_HOME to another folder."
+        ),
+    )
 
 
 def write_private_file(path: Path, data: bytes) -> None:
@@ -139,15 +146,37 @@ def read_private_file(path: Path) -> bytes:
         return file.read()
 
 
+def _open_lock(folder: Path, name: str) -> int:
+    """Open the lock file, which a read-only data folder must have already. Raises `StorageError` if that fails."""
+    path = folder / name
+    try:
+        return os.open(make_private_folder(folder) / name, os.O_RDWR | os.O_CREAT, 0o600)
+    except OSError as error:
+        try:
+            return os.open(path, os.O_RDONLY)
+        except OSError:
+            raise make_storage_error(path, error) from error
+
+
 @frozen(eq=False)
 class FileLocks:
-    """Implements `gpurent.ports.system.Locks` with files in ``folder`` that contain the holder's process ID."""
+    """Implements `gpurent.ports.system.Locks` with files in ``folder`` that contain the holder's process ID.
+
+    ``is_required`` false: where the file cannot be made, nothing is locked.
+    """
 
     folder: Path
+    is_required: bool = True
 
     @contextmanager
     def hold(self, name: str) -> Iterator[None]:
-        handle = os.open(make_private_folder(self.folder) / f"{name}.lock", os.O_RDWR | os.O_CREAT, 0o600)
+        try:
+            handle = _open_lock(self.folder, f"{name}.lock")
+        except StorageError:
+            if self.is_required:
+                raise
+            yield
+            return
         try:
             try:
                 fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -155,8 +184,10 @@ class FileLocks:
                 holder = os.pread(handle, 20, 0).decode("ascii", "replace").strip() or "?"
                 text = _("{name} is in use by process {holder}").format(name=name, holder=holder)
                 raise BusyError(text, holder=holder) from None
-            os.ftruncate(handle, 0)
-            os.pwrite(handle, str(os.getpid()).encode(), 0)
+            # Who holds it is only a help for people; a full disk or a read-only file must not matter.
+            with suppress(OSError):
+                os.ftruncate(handle, 0)
+                os.pwrite(handle, str(os.getpid()).encode(), 0)
             yield
         finally:
             os.close(handle)

@@ -1,0 +1,65 @@
+"""Ctrl-C, a termination, a closed terminal and a closed pipe: each detaches, and the second one ends at once."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import sys
+from collections.abc import Coroutine
+from contextlib import suppress
+from typing import Any, NoReturn, TypeVar
+
+from attrs import define
+
+from gpurent.cli.failures import StopSignal
+from gpurent.locale import _
+
+T = TypeVar("T")
+STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+_SHOW_CURSOR = "\x1b[?25h"
+
+
+@define(eq=False)
+class StopRequests:
+    """Runs one coroutine, and cancels it at the first signal, so that it can clean up."""
+
+    _task: asyncio.Task[Any] | None = None
+    _number: int | None = None
+
+    def run(self, work: Coroutine[Any, Any, T]) -> T:
+        """Run ``work`` in a new event loop. Raises `StopSignal` if it was stopped."""
+        return asyncio.run(self._run(work))
+
+    async def _run(self, work: Coroutine[Any, Any, T]) -> T:
+        loop = asyncio.get_running_loop()
+        self._task = task = loop.create_task(work)
+        # What was ignored at the start stays ignored: `nohup`, a background job of a script.
+        taken = [number for number in STOP_SIGNALS if signal.getsignal(number) is not signal.SIG_IGN]
+        for number in taken:
+            loop.add_signal_handler(number, self.request_stop, number)
+        try:
+            return await task
+        except asyncio.CancelledError:
+            if self._number is None:
+                raise
+            raise StopSignal(self._number) from None
+        finally:
+            for number in taken:
+                loop.remove_signal_handler(number)
+
+    def request_stop(self, number: int) -> None:
+        """Stop the work; if that was requested before, end the process at once."""
+        if self._number is not None and number in STOP_SIGNALS:
+            _exit_at_once(number)
+        self._number = self._number or number
+        if self._task is not None:
+            self._task.cancel()
+
+
+def _exit_at_once(number: int) -> NoReturn:
+    text = _("Ended at once. To see what is still open: gpurent trips, gpurent ls --refresh")
+    cursor = _SHOW_CURSOR if os.isatty(2) else ""
+    with suppress(OSError):
+        os.write(2, f"{cursor}\n{text}\n".encode(sys.stderr.encoding or "utf-8", "replace"))
+    os._exit(128 + number)

@@ -1,0 +1,42 @@
+"""What the headers of a response say: when it was made, how long to wait, which cookies to keep."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+from email.utils import parsedate_to_datetime
+
+MAX_RETRY_AFTER = timedelta(hours=1)
+
+
+def parse_retry_after(headers: Mapping[str, str]) -> timedelta | None:
+    """Return how long the response asks to wait (RFC 9110, 10.2.3), at most `MAX_RETRY_AFTER`; None if it does not."""
+    text = headers.get("retry-after", "").strip()
+    if re.fullmatch(r"[0-9]{1,9}", text):
+        return min(timedelta(seconds=int(text)), MAX_RETRY_AFTER)
+    try:
+        # By the service's own clock, since this computer's may be wrong.
+        span = parsedate_to_datetime(text) - parsedate_to_datetime(headers.get("date", ""))
+    except (ValueError, TypeError, IndexError):
+        return None
+    return min(max(span, timedelta()), MAX_RETRY_AFTER)
+
+
+def parse_date(headers: Mapping[str, str]) -> datetime | None:
+    """Return when the response was made; a cache sends an old date with its ``Age`` in seconds."""
+    try:
+        date = parsedate_to_datetime(headers.get("date", ""))
+        age = timedelta(seconds=int(headers.get("age", "0")))
+    except (ValueError, TypeError, IndexError, OverflowError):
+        return None
+    return (date if date.tzinfo is not None else date.replace(tzinfo=UTC)).astimezone(UTC) + age
+
+
+def parse_cookies(lines: list[str]) -> dict[str, str]:
+    found = {}
+    for line in lines:
+        name, mark, value = line.partition(";")[0].partition("=")
+        if mark:
+            found[name.strip()] = value.strip()
+    return found

@@ -1,0 +1,52 @@
+"""Whether a trip has spent money, found from its own records and never guessed."""
+
+from __future__ import annotations
+
+from attrs import frozen
+
+from gpurent.domain.lease import Lease
+from gpurent.domain.offer import Bill, Payment
+from gpurent.errors import GpurentError, SoldOut, Spent
+from gpurent.ports.store import NoteStore, Store
+from gpurent.roles.lease import MailBinding
+
+AUTHORIZED_SCOPE = "authorized-bills"
+
+
+def is_bill_authorized(store: NoteStore, bill: Bill) -> bool:
+    """Return whether the account may have been asked to pay ``bill``: the authorization is recorded before that."""
+    return store.get_note(AUTHORIZED_SCOPE, bill.key) == str(bill.amount)
+
+
+@frozen
+class TripSpending:
+    store: Store
+
+    def find_spending(self, trip_id: str, error: GpurentError, lease: Lease | None = None) -> Spent:
+        """Return whether the trip, which failed with ``error``, has spent money.
+
+        ``lease`` is the machine that the trip rented, or that it runs on; what that has cost counts too.
+        """
+        payments = self.store.list_recorded_steps(trip_id, ".pay", Payment)
+        paid = any(item.amount.amount for _step, item in payments)
+        if error.spent is Spent.YES or paid or (lease is not None and lease.has_cost):
+            return Spent.YES
+        if error.spent is not None:
+            return error.spent
+        is_refusal = isinstance(error, SoldOut)
+        return Spent.NO if is_refusal or not self._is_order_unclear(trip_id) else Spent.UNKNOWN
+
+    def _is_order_unclear(self, trip_id: str) -> bool:
+        """Return whether a payment, or a confirmation that starts the meter, was begun and its end is not recorded."""
+        unfinished = {record.name for record in self.store.list_steps(trip_id) if record.done_at is None}
+        return any(name.endswith(".confirm") for name in unfinished) or any(
+            is_bill_authorized(self.store, bill)
+            for step, bill in self._list_bills(trip_id)
+            if f"{step.partition('.')[0]}.pay" in unfinished
+        )
+
+    def _list_bills(self, trip_id: str) -> list[tuple[str, Bill]]:
+        """Return each bill with the step that recorded it."""
+        bindings = self.store.list_recorded_steps(trip_id, "bind-mail.request", MailBinding)
+        bound = [(step, binding.bill) for step, binding in bindings if binding.bill is not None]
+        return [*self.store.list_recorded_steps(trip_id, ".bill", Bill), *bound]
