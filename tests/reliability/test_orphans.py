@@ -99,7 +99,7 @@ async def test_a_damaged_journal_names_what_burns(tmp_path: Path) -> None:
         get_journal(sandbox).write_bytes(b"not a database, for sure" * 100)
         damaged = await sandbox.run_command("ls", "--json")
         error = json.loads(damaged.out)["error"]
-        assert damaged.code == 2
+        assert damaged.code == 13
         assert error["burning"] == [lease.id]
         assert lease.ref in error["hint"]
         assert "gpurent orphans" in error["hint"]
