@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from datetime import timedelta
 from pathlib import Path
 
@@ -226,3 +227,64 @@ async def test_staged_trips_at_once_switch_on_different_machines(tmp_path: Path)
         assert kinds.count("binding") == 1, "the account's address is bound and paid once"
         for number in (1, 2):
             assert (tmp_path / f"project{number}" / "out.txt").read_text() == str(number)
+
+
+async def kill_at_confirmation(
+    application: Application, monkeypatch: pytest.MonkeyPatch, go: Callable[[], Awaitable[object]]
+) -> None:
+    """Run ``go`` and end its process right after the provider carried out the order."""
+    apply = LeaseTracker.apply_answer
+
+    async def apply_or_die(self: LeaseTracker, asked: Lease, answer: Lease | Absent) -> Lease:
+        if asked.pending is not None and asked.pending.sent_at is not None and isinstance(answer, Lease):
+            raise Killed
+        return await apply(self, asked, answer)
+
+    monkeypatch.setattr(LeaseTracker, "apply_answer", apply_or_die)
+    with pytest.raises(Killed):
+        await go()
+    monkeypatch.undo()
+
+
+async def test_a_rent_typed_again_after_a_kill_is_one_machine(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with trip_sandbox(tmp_path) as sandbox:
+        await log_in_at_mistgpu(sandbox)
+        async with sandbox.open_application() as application:
+            spec = TripSpec(provider="mistgpu")
+            await kill_at_confirmation(application, monkeypatch, lambda: application.trips.rent(spec))
+        assert len(list(sandbox.cloud.burning())) == 1
+        again = await sandbox.run_command("-y", "rent", "-p", "mistgpu", "--json")
+        assert again.code == 0, again.err
+        assert "continuing with it" in again.err
+        assert len(list(sandbox.cloud.burning())) == 1
+        async with sandbox.open_application() as application:
+            (lease,) = application.store.list_leases()
+            assert lease.id == again.data["id"]
+            await application.releases.release_lease(lease.id)
+        assert list(sandbox.cloud.burning()) == []
+
+
+async def test_an_upgrade_typed_again_after_a_kill_continues_its_own_order(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with trip_sandbox(tmp_path) as sandbox, sandbox.open_application() as application:
+        await application.account_commands.log_in("1024gpu", {})
+        await sandbox.add_dbc(application, "900000")
+        staged = TripSpec(
+            provider="1024gpu",
+            requirements=Requirements(gpus=0, cpu_only=True),
+            limits=TripLimits(term=DAY),
+        )
+        lease = await application.trips.rent(staged)
+        spec = TripSpec(provider="1024gpu", limits=TripLimits(term=timedelta(hours=2)))
+        await kill_at_confirmation(
+            application, monkeypatch, lambda: application.lease_changes.upgrade(lease.id, spec)
+        )
+        upgraded = await application.lease_changes.upgrade(lease.id, spec)
+        assert upgraded.offer.hardware.gpus == 1
+        kinds = [line.kind for line in sandbox.cloud.ledgers()["1024gpu"]]
+        assert kinds.count("rent") == 1, kinds
+        await application.releases.release_lease(lease.id)
+        assert list(sandbox.cloud.burning()) == []

@@ -251,7 +251,7 @@ async def test_the_same_command_again_can_resume(sandbox: TripSandbox, tmp_path:
     assert f"gpurent resume {trip['id']}" in nobody.err
     other = make_spec(folder, "other.py")
     async with sandbox.open_application() as application:
-        assert await application.repeated_runs.find_trip_to_resume(other) == "", "another command"
+        assert await application.repeated_runs.find_trip_to_resume("run", other) == "", "another command"
     resumed = await sandbox.run_at_terminal(*run, answers={"What now?": "resume"}, folder=folder)
     assert resumed.code == 0, resumed.err
     assert (folder / "out.txt").read_text() == "x"

@@ -76,7 +76,12 @@ def rent_command(
         terms = None
         if price is not None:
             terms = make_terms(application.clock.now(), price, balance, until)
-        return await application.trips.rent(evolve(spec, terms=terms))
+        wanted = evolve(spec, terms=terms)
+        known = await application.repeated_runs.find_trip_to_resume("rent", wanted)
+        if known:
+            end = await application.trips.resume(known)
+            return application.leases.get_lease(end.lease_id)
+        return await application.trips.rent(wanted)
 
     show_lease(app, rent)
 

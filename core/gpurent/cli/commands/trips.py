@@ -81,7 +81,7 @@ def run_command(
             wanted = evolve(spec, lease=found.id, provider=found.provider)
         elif price is not None:
             wanted = evolve(spec, terms=make_terms(application.clock.now(), price, balance, until))
-        known = await application.repeated_runs.find_trip_to_resume(wanted)
+        known = await application.repeated_runs.find_trip_to_resume("run", wanted)
         if known:
             return await application.trips.resume(known, detach=detach)
         return await application.trips.run(wanted, detach=detach)

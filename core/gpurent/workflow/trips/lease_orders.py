@@ -16,6 +16,7 @@ from gpurent.errors import (
     ConfirmationRequired,
     Declined,
     GpurentError,
+    LeaseError,
     StorageError,
     UsageError,
 )
@@ -60,6 +61,31 @@ class LeaseOrders:
             self._fail_unpaid_order(trip, lease.id, error)
             raise
 
+    def find_interrupted_trip(self, kind: str, lease: Lease, spec: TripSpec) -> TripContext | None:
+        """Return the trip that began the same order by the same ``spec`` and did not finish; None if there is none.
+
+        Raises `LeaseError` if another order is unfinished.
+        """
+        record = self.provision.leases.store.find_open_order(lease.id)
+        if record is None:
+            return None
+        begun = self.trip_tracker.store.find_trip(record.trip)
+        if begun is None or begun.kind != kind or begun.spec != spec:
+            raise make_unfinished_order_error(record)
+        return self._announce_continuation(self.trip_tracker.context_of(begun.id), lease)
+
+    async def continue_order(self, trip: TripContext, lease_id: str) -> Lease:
+        """Continue the order of a trip that did not finish it; return the updated lease."""
+        order = trip.find_result("order", Order)
+        if order is None:
+            raise LeaseError(_("{trip} has not ordered anything; start it again").format(trip=trip.id))
+        return await self._run_order_trip(trip, lease_id, order)
+
+    def _announce_continuation(self, trip: TripContext, lease: Lease) -> TripContext:
+        text = _("trip {trip} has begun this already and did not finish; continuing with it")
+        trip.emit(EventKind.WARNING, text.format(trip=trip.id), lease=lease.id)
+        return trip
+
     def _find_unfinished_trip(self, kind: str, lease: Lease, order: Order) -> TripContext | None:
         """Return the trip that placed the same order on the lease and did not finish; None if there is none."""
         record = self.provision.leases.store.find_open_order(lease.id)
@@ -73,14 +99,7 @@ class LeaseOrders:
             or evolve(placed, key="") != evolve(order, key="")
         ):
             raise make_unfinished_order_error(record)
-        trip.emit(
-            EventKind.WARNING,
-            _("trip {trip} has begun this already and did not finish; continuing with it").format(
-                trip=trip.id
-            ),
-            lease=lease.id,
-        )
-        return trip
+        return self._announce_continuation(trip, lease)
 
     async def place_new_order(self, kind: str, spec: TripSpec, make_order: Callable[[str], Order]) -> Lease:
         """Place the order that ``make_order`` returns for a key; return the new lease."""

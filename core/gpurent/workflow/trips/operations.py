@@ -183,6 +183,9 @@ class LeaseChanges:
     async def upgrade(self, lease_id: str, spec: TripSpec) -> Lease:
         """Switch from the staging machine to the wanted one."""
         lease = await self.leases.try_refresh_lease(lease_id)
+        unfinished = self.orders.find_interrupted_trip("upgrade", lease, spec)
+        if unfinished is not None:
+            return await self.orders.continue_order(unfinished, lease.id)
         require_running(lease)
         # At the same provider, and on the same machine unless another one is named.
         wanted = evolve(spec.requirements, machine=spec.requirements.machine or lease.offer.key)

@@ -1,4 +1,4 @@
-"""The same command typed again while its trip is still open: resume that trip, or rent a second machine?"""
+"""The same `run` or `rent` typed again while its trip is open: resume that trip, or rent a second machine?"""
 
 from __future__ import annotations
 
@@ -6,11 +6,13 @@ from collections.abc import Sequence
 
 from attrs import frozen
 
+from gpurent.domain.events import EventKind
 from gpurent.domain.question import Question, QuestionKind
 from gpurent.domain.trip import TripRecord, TripSpec
 from gpurent.errors import ConfirmationRequired, Declined
 from gpurent.locale import _, join_list
-from gpurent.ports.store import TripStore
+from gpurent.ports.store import Store
+from gpurent.workflow.runtime.events import EventEmitter
 from gpurent.workflow.runtime.questions import Questions
 from gpurent.workflow.runtime.waiting import WorkLocks
 
@@ -19,19 +21,28 @@ _NEW, _RESUME = "new", "resume"
 
 @frozen
 class RepeatedRuns:
-    store: TripStore
+    store: Store
+    events: EventEmitter
     locks: WorkLocks
     questions: Questions
 
-    async def find_trip_to_resume(self, spec: TripSpec) -> str:
-        """Return the open trip of the same folder and command that the user wants to resume; empty for a new trip.
+    async def find_trip_to_resume(self, kind: str, spec: TripSpec) -> str:
+        """Return the open trip of the same command that is to be resumed; empty for a new trip.
 
-        Raises `Declined` or `ConfirmationRequired`; nothing has been begun then.
+        A trip that died in the middle of its order is resumed without a question: its order is the one that is wanted.
+        For any other, the user is asked. Raises `Declined` or `ConfirmationRequired`; nothing has been begun then.
         """
-        found = self._find_open_runs(spec)
+        found = self._find_open_trips(kind, spec)
         if not found:
             return ""
         holders = {record.id: self.locks.find_trip_holder(record.id) for record in found}
+        interrupted = [
+            record.id for record in found if not holders[record.id] and self._has_unfinished_order(record)
+        ]
+        if interrupted:
+            text = _("trip {trip} has begun this already and did not finish; continuing with it")
+            self.events.emit(EventKind.WARNING, text.format(trip=interrupted[-1]), trip=interrupted[-1])
+            return interrupted[-1]
         newest = found[-1].id
         lines = [_describe_trip(record, holders[record.id]) for record in found]
         if not self.questions.can_confirm:
@@ -56,18 +67,31 @@ class RepeatedRuns:
             raise Declined(_("no new trip was begun"))
         return newest if answer == _RESUME else ""
 
-    def _find_open_runs(self, spec: TripSpec) -> Sequence[TripRecord]:
-        """Return the open trips of the same folder and command that rent, or have rented, their own machine."""
+    def _find_open_trips(self, kind: str, spec: TripSpec) -> Sequence[TripRecord]:
+        """Return the open trips of the same command that rent, or have rented, their own machine."""
         if spec.lease:
             return []
+        is_same = _is_same_run if kind == "run" else _is_same_rent
         return [
             record
             for record in self.store.list_open_trips()
-            if record.kind == "run"
-            and not record.spec.lease
-            and record.spec.upload.folder == spec.upload.folder
-            and record.spec.job.command == spec.job.command
+            if record.kind == kind and not record.spec.lease and is_same(record.spec, spec)
         ]
+
+    def _has_unfinished_order(self, record: TripRecord) -> bool:
+        order = self.store.find_open_order(record.lease) if record.lease else None
+        return order is not None and order.trip == record.id
+
+
+def _is_same_run(one: TripSpec, other: TripSpec) -> bool:
+    return (one.upload.folder, one.job.command) == (other.upload.folder, other.job.command)
+
+
+def _is_same_rent(one: TripSpec, other: TripSpec) -> bool:
+    """``one`` has its provider already, ``other`` may still name several."""
+    names = (other.provider, *other.providers)
+    same = (one.requirements, one.limits.term) == (other.requirements, other.limits.term)
+    return same and (one.provider in names or set(one.providers) == set(other.providers))
 
 
 def _describe_trip(record: TripRecord, holder: str) -> str:
