@@ -1,4 +1,4 @@
-"""The page on the JSON output lists every error code with its exit code, and no other."""
+"""The pages on the JSON output and on errors list every error code, and no other."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ from pathlib import Path
 
 from gpurent.errors import GpurentError
 
-PAGE = (Path(__file__).parents[2] / "docs" / "json.md").read_text("utf-8")
+DOCS = Path(__file__).parents[2] / "docs"
+PAGE = (DOCS / "json.md").read_text("utf-8")
 
 
 def errors(root: type[GpurentError]) -> Iterator[type[GpurentError]]:
@@ -25,3 +26,12 @@ def test_the_page_lists_the_codes() -> None:
         (kind.code, kind.exit_code) for kind in errors(GpurentError) if kind.__module__ == "gpurent.errors"
     }
     assert listed == known
+
+
+def test_the_page_on_errors_has_a_row_for_each_in_both_languages() -> None:
+    english, chinese = (DOCS / "errors.md").read_text("utf-8").split("\n## 错误\n")
+    known = sorted({kind.code for kind in errors(GpurentError) if kind.__module__ == "gpurent.errors"})
+    for table in (english, chinese):
+        rows = re.findall(r"^\| `([\w-]+)` \|([^|]+)\|([^|]+)\|([^|]+)\|$", table, re.MULTILINE)
+        assert sorted(row[0] for row in rows) == known
+        assert all(cell.strip() for row in rows for cell in row)
