@@ -1,6 +1,7 @@
 # Needs Debian (or a relative), Python 3.11, git and make. `make help` says what there is.
 PYTHON ?= python3
 JOBS ?= 4
+SHARE ?= 1/1
 TORCH ?= torch==2.13.0
 VENV := .venv
 BIN := $(VENV)/bin
@@ -8,7 +9,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 PLUGINS := $(sort $(patsubst %/pyproject.toml,%,$(wildcard plugins/*/pyproject.toml)))
 
 .DEFAULT_GOAL := help
-.PHONY: help setup system-packages system-packages-strict demo test test-nightly test-torch lint format clean
+.PHONY: help setup system-packages system-packages-strict demo test test-nightly test-reliability test-torch lint format clean
 .DELETE_ON_ERROR:
 
 help:  ## this list
@@ -22,8 +23,13 @@ demo: setup  ## the whole trip, from login to receipt, on this computer
 test: system-packages-strict setup lint  ## lint, then the tests (JOBS=4 at a time)
 	$(BIN)/python -m pytest -n $(JOBS)
 
-test-nightly: system-packages-strict setup  ## the long tests; goes on where it ended (.nightly.jsonl)
+test-nightly: system-packages-strict setup  ## the long tests, then the reliability table; goes on where it ended
 	$(BIN)/python -m pytest -n $(JOBS) -m nightly -p tests.nightly
+	$(MAKE) --no-print-directory test-reliability
+
+test-reliability: system-packages-strict setup  ## the families of docs/reliability.md (SHARE=1/4: a quarter of them)
+	$(BIN)/python -m tests.reliability.harness --jobs $(JOBS) --share $(SHARE); status=$$?; \
+		$(BIN)/python -m tests.reliability.table; exit $$status
 
 test-torch: setup  ## the tests with PyTorch; brings it into .venv (some GB; TORCH= names another build)
 	$(PIP) install $(TORCH)
@@ -41,7 +47,7 @@ format: setup  ## let ruff mend what it can
 	$(BIN)/ruff format .
 
 clean:  ## remove .venv, caches and build results
-	rm -rf $(VENV) build dist .coverage .coverage.* .import_linter_cache .nightly.jsonl
+	rm -rf $(VENV) build dist .coverage .coverage.* .import_linter_cache .nightly.jsonl .reliability.jsonl
 	find . -name .git -prune -o -type d \( -name __pycache__ -o -name '.*_cache' -o -name .hypothesis \
 		-o -name '*.egg-info' \) -prune -exec rm -rf {} +
 

@@ -11,7 +11,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,7 @@ from typing import Any
 from gpurent.testing.shared_sandbox import CommandLineResult
 
 ROOT = Path(__file__).parents[1]
+NO_POINTS: Mapping[str, object] = {}
 
 
 class WarmProcess:
@@ -33,14 +34,24 @@ class WarmProcess:
 
     @contextmanager
     def start(
-        self, arguments: tuple[str, ...], environment: Mapping[str, str], folder: Path, streams: list[int]
+        self,
+        arguments: tuple[str, ...],
+        environment: Mapping[str, str],
+        folder: Path,
+        streams: list[int],
+        points: Mapping[str, object],
     ) -> Iterator[tuple[int, Any]]:
         """Start a command; yield its pid and the file that its exit code is written to.
 
-        It is killed if the block raises an error.
+        It is killed if the block raises an error. ``points``: further keys of the request, see `tests.fork_server`.
         """
         answers, theirs = os.pipe()
-        request = {"arguments": arguments, "environment": dict(environment), "folder": str(folder)}
+        request = {
+            "arguments": arguments,
+            "environment": dict(environment),
+            "folder": str(folder),
+            **points,
+        }
         with os.fdopen(answers) as file:
             try:
                 socket.send_fds(self._requests, [json.dumps(request).encode()], [*streams, theirs])
@@ -50,7 +61,8 @@ class WarmProcess:
             try:
                 yield pid, file
             except BaseException:
-                os.kill(pid, signal.SIGKILL)
+                with suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
                 raise
 
 
@@ -68,7 +80,11 @@ def _detect_language(arguments: tuple[str, ...], environment: Mapping[str, str])
 
 @contextmanager
 def _running_command(
-    arguments: tuple[str, ...], environment: Mapping[str, str], folder: Path, input_text: str
+    arguments: tuple[str, ...],
+    environment: Mapping[str, str],
+    folder: Path,
+    input_text: str,
+    points: Mapping[str, object],
 ) -> Iterator[tuple[Any, Any, Any]]:
     with (
         tempfile.TemporaryFile() as stdin,
@@ -79,7 +95,7 @@ def _running_command(
         stdin.seek(0)
         streams = [file.fileno() for file in (stdin, stdout, stderr)]
         process = get_warm_process(_detect_language(arguments, environment))
-        with process.start(arguments, environment, folder, streams) as (_pid, end):
+        with process.start(arguments, environment, folder, streams, points) as (_pid, end):
             yield end, stdout, stderr
 
 
@@ -93,15 +109,19 @@ def run_command(
     *arguments: str, environment: Mapping[str, str], folder: Path, input_text: str = ""
 ) -> CommandLineResult:
     """Run ``gpurent`` with exactly that environment."""
-    with _running_command(arguments, environment, folder, input_text) as (end, stdout, stderr):
+    with _running_command(arguments, environment, folder, input_text, {}) as (end, stdout, stderr):
         return _read_result(end.readline(), stdout, stderr)
 
 
 async def run_command_async(
-    *arguments: str, environment: Mapping[str, str], folder: Path, input_text: str = ""
+    *arguments: str,
+    environment: Mapping[str, str],
+    folder: Path,
+    input_text: str = "",
+    points: Mapping[str, object] = NO_POINTS,
 ) -> CommandLineResult:
-    """The same without blocking the event loop."""
-    with _running_command(arguments, environment, folder, input_text) as (end, stdout, stderr):
+    """The same without blocking the event loop; killed if cancelled. ``points``: see `tests.fork_server`."""
+    with _running_command(arguments, environment, folder, input_text, points) as (end, stdout, stderr):
         ended = asyncio.Event()
         loop = asyncio.get_running_loop()
         loop.add_reader(end, ended.set)

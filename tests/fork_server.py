@@ -3,7 +3,9 @@
 Starting one then takes milliseconds instead of most of a second; `tests.command_line` is the client. Its stdin is a
 socket. A request is one message: JSON ``{"arguments", "environment", "folder"}`` and four descriptors. Three become
 stdin, stdout and stderr of the command; to the last one are written the pid on one line and, at the end, the exit code
-(``-9``: killed by signal 9).
+(``-9``: killed by signal 9). With ``"kill": {"kind", "number"}`` the command kills itself at that point, with
+``"count_to"`` it writes to that file how many points it passed, with ``"copy"`` it copies its data at some: see
+`tests.reliability.kill_points`. With ``"limits": {"FSIZE": …, "NOFILE": …}`` it has these resource limits.
 """
 
 from __future__ import annotations
@@ -15,6 +17,8 @@ import io
 import json
 import os
 import pkgutil
+import re
+import resource
 import selectors
 import signal
 import socket
@@ -26,19 +30,36 @@ from typing import Any, NoReturn, cast
 
 from gpurent.infra.registry import builtin_entries
 from gpurent.infra.registry.registry import EntryPointRegistry
+from tests.reliability.kill_points import install_kill_points
 
 MAX_MESSAGE_BYTES = 1 << 20
+
+
+# What commands import only when they need it.
+LAZY_LIBRARIES = (
+    "anyio._backends._asyncio",
+    "asyncssh",
+    "httpcore2",
+    "httpx2",
+    "idna",
+    "imap_tools",
+    "truststore",
+)
+# What runs on another computer, or in the sandbox's process.
+_OTHER_SIDE = re.compile(r"\.(far|simulator)(\.|$)")
 
 
 def import_everything(*packages: str) -> EntryPointRegistry:
     """Import what every plugin and the packages ``gpurent.<package>`` would import themselves."""
     registry = EntryPointRegistry.load(builtin=[builtin_entries])
-    for entry in registry.iter_entries():
-        import_module(entry.build.__module__)
-    for package in packages:
-        found = import_module(f"gpurent.{package}")
-        for module in pkgutil.walk_packages(found.__path__, f"gpurent.{package}."):
-            import_module(module.name)
+    plugins = {entry.build.__module__.partition(".")[0] for entry in registry.iter_entries()}
+    for package in (*sorted(plugins - {"gpurent"}), *(f"gpurent.{package}" for package in packages)):
+        found = import_module(package)
+        for module in pkgutil.walk_packages(found.__path__, f"{package}."):
+            if not _OTHER_SIDE.search(module.name):
+                import_module(module.name)
+    for library in LAZY_LIBRARIES:
+        import_module(library)
     # A process that ends must not traverse, and so copy, the memory that it shares with this one.
     gc.collect()
     gc.freeze()
@@ -49,6 +70,9 @@ def _run_command(request: dict[str, Any]) -> int:
     """Run ``gpurent`` with the arguments of ``request`` and return its exit code."""
     from gpurent.cli.main import main
 
+    for name, limit in request.get("limits", {}).items():
+        resource.setrlimit(getattr(resource, f"RLIMIT_{name}"), (limit, limit))
+    install_kill_points(request.get("kill"), request.get("count_to"), request.get("copy"))
     sys.argv = ["gpurent", *request["arguments"]]
     os.environ.clear()
     os.environ.update(request["environment"])
@@ -113,9 +137,12 @@ def _write_line(descriptor: int, text: str) -> None:
 
 
 def main() -> None:
+    from gpurent.cli.main import cli
+
     signal.signal(signal.SIGINT, signal.default_int_handler)
     requests = socket.socket(fileno=os.dup(0))
     import_everything("cli", "composition", "infra", "workflow")
+    cli.registry  # noqa: B018 - loaded once, for every command
     serve_requests(requests)
 
 

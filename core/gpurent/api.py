@@ -208,6 +208,8 @@ if TYPE_CHECKING:
         SafeDir as SafeDir,
     )
     from gpurent.roles.simulator import (
+        Discrepancy as Discrepancy,
+        DiscrepancyKind as DiscrepancyKind,
         Evidence as Evidence,
         ManualAccess as ManualAccess,
         ProviderSimulator as ProviderSimulator,
@@ -217,6 +219,9 @@ if TYPE_CHECKING:
         SimulatorContext as SimulatorContext,
         SimulatorLedgerEntry as SimulatorLedgerEntry,
         SimulatorRoute as SimulatorRoute,
+        SupportsAudit as SupportsAudit,
+        SupportsFunding as SupportsFunding,
+        SupportsHiding as SupportsHiding,
         SupportsManualRental as SupportsManualRental,
     )
     from gpurent.roles.skipped_files import SkippedFiles as SkippedFiles
@@ -279,7 +284,7 @@ _NAMES_BY_MODULE = {
     "gpurent.roles.messages": "Mailbox Notifier",
     "gpurent.roles.plugin_context": "PluginContext",
     "gpurent.roles.safe_dir": "SafeDir",
-    "gpurent.roles.simulator": "Evidence ManualAccess ProviderSimulator SandboxMachine SandboxMachines SendMail SimulatorContext SimulatorLedgerEntry SimulatorRoute SupportsManualRental",  # noqa: E501
+    "gpurent.roles.simulator": "Discrepancy DiscrepancyKind Evidence ManualAccess ProviderSimulator SandboxMachine SandboxMachines SendMail SimulatorContext SimulatorLedgerEntry SimulatorRoute SupportsAudit SupportsFunding SupportsHiding SupportsManualRental",  # noqa: E501
     "gpurent.roles.skipped_files": "SkippedFiles",
     "gpurent.roles.transfer_errors": "FileProblem connection_lost_error corrupted_upload_error deep_folder_error describe_bad_link describe_outside_link describe_unreadable download_failures_error missing_remote_sources_error missing_source_error remote_file_error silence_timeout_error small_disk_error source_name_error summarize_failures summarize_texts too_many_remote_files_error too_many_sources_error unreadable_source_error upload_failures_error",  # noqa: E501
     "gpurent.roles.upload_tally": "UploadTally",

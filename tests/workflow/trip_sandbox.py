@@ -25,7 +25,7 @@ from gpurent.testing.sandbox.fault_proxy import FaultProxy
 from gpurent.testing.sandbox.machines.programs import shared_link_farms
 from gpurent.testing.sandbox.simulated_cloud import SandboxOptions, SimulatedCloud
 from gpurent.testing.shared_sandbox import CommandLineResult
-from tests.command_line import run_command_async
+from tests.command_line import NO_POINTS, run_command_async
 
 ROOT = Path(__file__).parents[2]
 DIGITS_EXAMPLE = ROOT / "examples" / "digits"
@@ -152,13 +152,21 @@ class TripSandbox:
             await made.aclose()
 
     async def run_command(
-        self, *arguments: str, input_text: str = "", folder: Path | None = None
+        self,
+        *arguments: str,
+        input_text: str = "",
+        folder: Path | None = None,
+        points: Mapping[str, object] = NO_POINTS,
     ) -> CommandLineResult:
-        """Run the real command line in a process of its own."""
+        """Run the real command line in a process of its own. ``points``: see `tests.fork_server`."""
         self.home.mkdir(mode=0o700, exist_ok=True)
         environment = {**self.environment(), "LANG": "C.UTF-8"}
         return await run_command_async(
-            *arguments, environment=environment, folder=folder or self.home, input_text=input_text
+            *arguments,
+            environment=environment,
+            folder=folder or self.home,
+            input_text=input_text,
+            points=points,
         )
 
     async def start_command(

@@ -163,3 +163,49 @@ class SupportsManualRental(ABC):
     @abstractmethod
     async def stop_manually(self, ref: str) -> None:
         """Do what a user clicks to end it. No error if it has ended already."""
+
+
+class DiscrepancyKind(Enum):
+    """What is wrong in a service's books: money for nothing, two orders for one wish, or money that it still owes."""
+
+    UNUSED_PAYMENT = "unused-payment"
+    DOUBLE_ORDER = "double-order"
+    MISSING_REFUND = "missing-refund"
+
+
+@frozen(kw_only=True)
+class Discrepancy:
+    """One finding of a simulator's audit. ``ref`` is its own reference; ``amount`` is positive."""
+
+    kind: DiscrepancyKind
+    account: str
+    ref: str
+    amount: Money
+
+
+class SupportsFunding(ABC):
+    """Capability of a simulator: an account of its own that needs no person, with money in it."""
+
+    @abstractmethod
+    def get_login_fields(self) -> Mapping[str, str]:
+        """Return the fields of `gpurent login`, by name; empty if the plugin makes a key on first use."""
+
+    @abstractmethod
+    async def add_money(self, account: str) -> Money:
+        """Pay enough for many orders into ``account``, as its payment page would, and return how much."""
+
+
+class SupportsAudit(ABC):
+    """Capability of a simulator: what does not add up in its own books, whatever its clients believe."""
+
+    @abstractmethod
+    async def list_discrepancies(self) -> Sequence[Discrepancy]:
+        """Return payments that bought nothing and were not returned, double orders, and refunds that are due."""
+
+
+class SupportsHiding(ABC):
+    """Capability of a simulator: a list that lags behind, or is incomplete for a while."""
+
+    @abstractmethod
+    def hide_machines(self, until: datetime) -> None:
+        """List no machine until then, provider time; they run on, and actions on them work."""

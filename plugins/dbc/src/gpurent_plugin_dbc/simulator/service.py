@@ -18,12 +18,16 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route as WebRoute
 
 from gpurent.api import (
+    Discrepancy,
+    DiscrepancyKind,
     Evidence,
     Money,
     ProviderSimulator,
     SimulatorContext,
     SimulatorLedgerEntry,
     SimulatorRoute,
+    SupportsAudit,
+    SupportsFunding,
     UsageError,
 )
 from gpurent_plugin_dbc.keys import (
@@ -37,6 +41,7 @@ from gpurent_plugin_dbc.messages import _
 from gpurent_plugin_dbc.wire import DBC, hash_body
 
 BLOCK_TIME = timedelta(seconds=15)
+TEST_MONEY = DBC.money("1000000")
 # The provider's address of 2020, which receives the fee for binding an e-mail address.
 PLATFORM_ADDRESS = "AKMqDy51FuMnc4poiGBczQvPh6819hQuLH"
 _ROUTES = (
@@ -69,7 +74,7 @@ class LedgerRefusal(Exception):
     """The ledger refuses a request; the text is its error code."""
 
 
-class DbcLedgerSimulator(ProviderSimulator):
+class DbcLedgerSimulator(ProviderSimulator, SupportsFunding, SupportsAudit):
     """Simulates the DBC token ledger. Setting: price."""
 
     def __init__(self, context: SimulatorContext) -> None:
@@ -115,6 +120,28 @@ class DbcLedgerSimulator(ProviderSimulator):
 
     def compute_balance(self, address: str) -> int:
         return sum(e.amount * ((e.to == address) - (e.sender == address)) for e in self._entries.values())
+
+    def get_login_fields(self) -> Mapping[str, str]:
+        return {}
+
+    async def add_money(self, account: str) -> Money:
+        async with self._lock:
+            self._buy(check_address(account), TEST_MONEY.amount)
+        return TEST_MONEY
+
+    async def list_discrepancies(self) -> Sequence[Discrepancy]:
+        """Return the payments to addresses that no provider knows; whether an order got its due is not seen here."""
+        async with self._lock:
+            return [
+                Discrepancy(
+                    kind=DiscrepancyKind.UNUSED_PAYMENT,
+                    account=entry.sender,
+                    ref=entry.hash,
+                    amount=Money(entry.amount, DBC),
+                )
+                for entry in self._entries.values()
+                if entry.memo == "payment" and entry.to not in self._platform_addresses
+            ]
 
     # routes
 
@@ -226,9 +253,10 @@ class DbcLedgerSimulator(ProviderSimulator):
         amount = DBC.money(str(given["amount"])).amount
         if amount <= 0:
             raise LedgerRefusal("amount")
-        return self._add_transfer(
-            secrets.token_hex(32), "", check_address(given["address"]), amount, "bought"
-        )
+        return self._buy(check_address(given["address"]), amount)
+
+    def _buy(self, address: str, amount: int) -> dict[str, Any]:
+        return self._add_transfer(secrets.token_hex(32), "", address, amount, "bought")
 
     async def _create_platform_address(self, request: Request) -> Any:
         address = derive_address(derive_public_key(generate_private_key()))

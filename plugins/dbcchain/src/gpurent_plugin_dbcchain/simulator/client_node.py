@@ -53,6 +53,8 @@ class ClientNodeServer:
         self._chain = chain
         self._nonces: set[str] = set()
         self.vms: dict[str, Vm] = {}
+        # Of deleted machines too, by ``registry:order``.
+        self.labels_by_order: dict[str, set[str]] = {}
         settings = chain.context.settings
         self._boot_duration = timedelta(seconds=int(settings.get("boot", "60")))
         self._is_stuck = settings.get("stuck") == "yes"
@@ -127,6 +129,7 @@ class ClientNodeServer:
             password=secrets.token_urlsafe(9),
         )
         self.vms[vm.id] = vm
+        self.labels_by_order.setdefault(f"{vm.registry}:{vm.order}", set()).add(vm.label)
         return _task_json(vm)
 
     async def _erase_vm(self, vm: Vm) -> None:

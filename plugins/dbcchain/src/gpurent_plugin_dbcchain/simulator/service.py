@@ -21,6 +21,7 @@ from gpurent.api import (
 from gpurent_plugin_dbcchain import _, wire
 from gpurent_plugin_dbcchain.extrinsic import RENT_PALLET
 from gpurent_plugin_dbcchain.keys import ss58_decode
+from gpurent_plugin_dbcchain.simulator.audit import DbcChainAudit
 from gpurent_plugin_dbcchain.simulator.chain import InvalidExtrinsic, SimulatedChain
 from gpurent_plugin_dbcchain.simulator.client_node import ClientNodeRefusal, ClientNodeServer
 from gpurent_plugin_dbcchain.simulator.node_rpc import PALLET_METHODS, SUBSTRATE_METHODS, NodeRpc
@@ -41,7 +42,7 @@ _METHODS_NOTE = (
 _BAD_REQUEST_ERRORS = (AttributeError, KeyError, TypeError, ValueError, UsageError)
 
 
-class DbcChainSimulator(ProviderSimulator):
+class DbcChainSimulator(DbcChainAudit, ProviderSimulator):
     """Simulates the DeepBrain Chain. Settings: average, taken, offline, boot, stuck."""
 
     def __init__(self, context: SimulatorContext) -> None:

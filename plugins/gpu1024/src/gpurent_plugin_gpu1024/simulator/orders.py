@@ -187,7 +187,7 @@ class OrderRoutes:
         return [
             {"orderData": order_json(order, books.now), "mcData": self._machine_json(order.machine)}
             for order in books.orders.values()
-            if order.wallet == wallet and order.created and is_listed(order)
+            if order.wallet == wallet and order.created and is_listed(order) and not books.is_list_empty
         ]
 
     async def list_gpu_orders(self, given: Params) -> Any:

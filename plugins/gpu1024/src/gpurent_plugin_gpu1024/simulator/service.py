@@ -24,6 +24,7 @@ from gpurent.api import (
     SupportsManualRental,
 )
 from gpurent_plugin_gpu1024 import _
+from gpurent_plugin_gpu1024.simulator.audit import Gpu1024Audit
 from gpurent_plugin_gpu1024.simulator.orders import OrderRoutes
 from gpurent_plugin_gpu1024.simulator.payments import PLATFORM_ADDRESS, PaymentRoutes
 from gpurent_plugin_gpu1024.simulator.records import ContainerOrder, compute_rent
@@ -33,7 +34,7 @@ DAY_MINUTES = 24 * 60
 Act = Callable[[Mapping[str, str]], Awaitable[Any]]
 
 
-class Gpu1024Simulator(ProviderSimulator, SupportsManualRental):
+class Gpu1024Simulator(Gpu1024Audit, ProviderSimulator, SupportsManualRental):
     """Simulates 1024GPU.
 
     Settings: taken, garbled (once), missing, disk_bytes, api (off: every request gets a 503), email.

@@ -60,12 +60,18 @@ class Gpu1024State:
         self.emails: dict[str, str] = {}
         self.bindings: dict[str, tuple[str, int, bool]] = {}
         self.ledger: list[SimulatorLedgerEntry] = []
+        self.hidden_until: datetime | None = None
         # A transfer can only pay for one thing.
         self.counted_transfers: set[str] = set()
 
     @property
     def now(self) -> datetime:
         return self.context.clock.now()
+
+    @property
+    def is_list_empty(self) -> bool:
+        """Whether the order lists show nothing for now, whatever there is."""
+        return self.hidden_until is not None and self.now < self.hidden_until
 
     def add_ledger_entry(self, wallet: str, kind: str, units: int, ref: str) -> None:
         self.ledger.append(

@@ -22,6 +22,7 @@ from gpurent.api import (
 )
 from gpurent_plugin_mistgpu import _
 from gpurent_plugin_mistgpu.simulator import pages
+from gpurent_plugin_mistgpu.simulator.audit import MistgpuAudit
 from gpurent_plugin_mistgpu.simulator.state import MistgpuAccount, MistgpuRefusal, MistgpuState
 
 SESSION_COOKIE = "sessionid"
@@ -78,7 +79,7 @@ ROUTES = (
 )
 
 
-class MistgpuSimulator(ProviderSimulator, SupportsManualRental):
+class MistgpuSimulator(MistgpuAudit, ProviderSimulator, SupportsManualRental):
     """Simulates MISTGPU.
 
     Settings: username, password, free, taken, session_minutes, missing, disk_bytes, api (off: every request gets a
@@ -263,7 +264,7 @@ class MistgpuSimulator(ProviderSimulator, SupportsManualRental):
         return HTMLResponse(pages.render_create(list(self.state.machines.values()), error))
 
     def _render_servers(self, account: MistgpuAccount, error: str = "") -> Response:
-        return HTMLResponse(pages.render_user(account, self.state.list_servers(account.name), error))
+        return HTMLResponse(pages.render_user(account, self.list_shown_servers(account.name), error))
 
     def _render_bills(self, account: MistgpuAccount) -> Response:
         paid = [top_up for top_up in self.state.top_ups.values() if top_up.account == account.name]

@@ -1,0 +1,200 @@
+"""Outside histories: a seed gives commands, kills, what happens beside them, and how the user recovers."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import random
+from collections.abc import AsyncIterator, Coroutine, Mapping, Sequence
+from datetime import timedelta
+from typing import Any, Literal
+
+from tests.reliability.actions import UserAction, find_lease, make_plan, make_run, type_action
+from tests.reliability.http_faults import add_random_faults, clear_faults, hide_new_machines
+from tests.reliability.judge import Loss, judge
+from tests.reliability.kill_points import KILL_KINDS
+from tests.reliability.providers import list_testable_providers
+from tests.reliability.recovery import RecoveryMode, follow, settle
+from tests.reliability.results import SeedResult, report_seed
+from tests.reliability.user_sandbox import KillPoint, TypedCommand, UserSandbox, open_user_sandbox
+
+KILL_SPANS = {"await": 900, "sql": 500, "http": 150, "rename": 16}
+LOOKS = (("ls", "--refresh"), ("trips",), ("watch", "--once"), ("ls",), ("balance",))
+RECOVERY_MODES: tuple[RecoveryMode, ...] = ("resume", "release", "again")
+MAX_AGAIN = 3
+
+
+MINUTE = timedelta(minutes=1)
+PAGE_BYTES = 4096
+Trouble = Literal["", "faults", "clocks", "limits"]
+CLOCK_ERRORS = tuple(minutes * MINUTE for minutes in (-15 * 1440, -60, -10, -3, 3, 10, 60, 15 * 1440))
+
+
+async def run_history(trouble: Trouble, seed: int) -> SeedResult:
+    """Go through one history: kills, looks, second trips, second processes, and more ``trouble``.
+
+    ``faults``: calls of the services go wrong; ``clocks``: this computer's clock is wrong, and changes; ``limits``: a
+    file cannot grow any more, or no more files can be opened, from some point of a command on.
+    """
+    rng = random.Random(f"history-{trouble}-{seed}")
+    providers = list_testable_providers()
+    async with open_user_sandbox(providers[seed % len(providers)]) as user:
+        history = UserHistory(user, rng, trouble)
+        return await report_seed(user, history.run_all, lambda: 1)
+
+
+class UserHistory:
+    """One history of ``user``; ``rng`` decides everything."""
+
+    def __init__(self, user: UserSandbox, rng: random.Random, trouble: Trouble) -> None:
+        self._user, self._rng, self._trouble = user, rng, trouble
+        self._mode: RecoveryMode = rng.choice(RECOVERY_MODES)
+        self._looks = rng.random() < 0.35
+        self._has_second_trip = rng.random() < (0.1 if trouble else 0.25)
+        self._resumes_beside = rng.random() < 0.15
+        self._kill_share = 0.25 if trouble else 0.7
+        self._gave_up = False
+        self._losses: list[Loss] = []
+
+    async def run_all(self) -> Sequence[Loss]:
+        plan = make_plan(self._user, self._rng)
+        beside = [self._look_in_a_loop()] if self._looks else []
+        if self._trouble == "faults":
+            await add_random_faults(self._user, self._rng)
+            beside += [hide_new_machines(self._user, self._rng)] if self._rng.random() < 0.3 else []
+        self._user.notes.append(
+            f"# {self._user.provider.name}; {[action.name for action in plan]}; recovers by {self._mode}"
+            f"{'; looks' if self._looks else ''}{'; a second trip' if self._has_second_trip else ''}"
+            f"{'; resumes beside' if self._resumes_beside else ''}"
+        )
+        projects = [action.project for action in plan if action.project]
+        async with running_beside(*beside):
+            walk = self._walk(plan)
+            if self._has_second_trip:
+                projects.append(2)
+                await asyncio.gather(walk, type_action(self._user, make_run(self._user, 2), ""))
+            else:
+                await walk
+        await clear_faults(self._user)
+        self._user.sandbox.cloud.clock.set_client_error(timedelta())
+        await settle(self._user, release_first=self._mode == "release")
+        judged = () if self._gave_up else projects
+        return [*self._losses, *await judge(self._user, judged, must_end=not self._trouble)]
+
+    async def _walk(self, plan: Sequence[UserAction]) -> None:
+        lease = ""
+        for action in plan:
+            if action.needs_lease:
+                lease = await self._find_own_lease(action) or lease
+                if not lease:
+                    return
+            typed = await self._type(action, lease)
+            if typed.was_killed:
+                await self._recover(action, lease)
+                if self._gave_up:
+                    return
+            else:
+                await follow(self._user, typed)
+
+    async def _find_own_lease(self, action: UserAction) -> str:
+        """Return the lease that this history rented; a second trip's own is never touched."""
+        trips = (await self._user.type_command("trips")).data or []
+        own = [trip["lease"] for trip in trips if trip["kind"] in ("rent", "restart") and trip["lease"]]
+        if own or self._has_second_trip:
+            return str(own[-1]) if own else ""
+        return await find_lease(self._user, over=action.name == "restart")
+
+    async def _type(self, action: UserAction, lease: str) -> TypedCommand:
+        kill = self._draw_kill() if self._rng.random() < self._kill_share else None
+        if self._trouble == "clocks":
+            self._set_clock()
+        if self._trouble == "limits":
+            return await type_action(self._user, action, lease, limits=self._draw_limits())
+        if not self._resumes_beside or action.name != "run":
+            return await type_action(self._user, action, lease, kill)
+        typed, _none = await asyncio.gather(
+            type_action(self._user, action, lease, kill), self._resume_newest_trip()
+        )
+        return typed
+
+    async def _resume_newest_trip(self) -> None:
+        """Resume the trip as soon as it is listed, beside the process that makes it."""
+        await asyncio.sleep(self._rng.random())
+        trips = await self._user.list_open_trips()
+        if trips:
+            await self._user.type_command("resume", trips[-1])
+
+    def _draw_kill(self) -> KillPoint:
+        kind = self._rng.choice(KILL_KINDS)
+        return KillPoint(kind=kind, number=1 + int(KILL_SPANS[kind] * self._rng.random() ** 2))
+
+    def _draw_limits(self) -> Mapping[str, int]:
+        if self._rng.random() < 0.3:
+            return {"NOFILE": self._rng.randint(12, 40)}
+        return {"FSIZE": self._user.measure_journal() + self._rng.randint(0, 12) * PAGE_BYTES}
+
+    async def _recover(self, action: UserAction, lease: str) -> None:
+        if self._rng.random() < 0.5:
+            await self._user.type_command(*self._rng.choice(LOOKS))
+        if self._mode == "release":
+            self._gave_up = True
+            for found in await self._user.list_living_leases():
+                await follow(self._user, await self._user.type_command("release", str(found["id"])))
+        elif self._mode == "resume":
+            if not await self._list_trips(action.name):
+                # Killed before the trip was on record: nothing can be resumed.
+                await self._type_again(action, lease)
+            for trip in await self._user.list_open_trips():
+                await follow(self._user, await self._user.type_command("resume", trip))
+        else:
+            await self._type_again(action, lease)
+
+    async def _type_again(self, action: UserAction, lease: str) -> None:
+        unfinished = await self._list_trips(action.name, only_open=True)
+        for number in range(MAX_AGAIN):
+            kill = self._draw_kill() if number == 0 and self._rng.random() < 0.3 else None
+            typed = await type_action(self._user, action, lease, kill)
+            if not typed.was_killed:
+                await follow(self._user, typed)
+                break
+        if action.name == "rent" and unfinished:
+            rented = {lease["id"] for lease in await self._user.list_living_leases()}
+            again = {trip["lease"] for trip in await self._list_trips("rent")} & rented
+            if len(again) > 1:
+                text = (
+                    f"{sorted(again)} for one rent that was typed again while {unfinished[0]['id']} was open"
+                )
+                self._losses.append(Loss(kind="payment lost or double", text=text))
+
+    async def _list_trips(self, kind: str, *, only_open: bool = False) -> list[dict[str, Any]]:
+        trips = (await self._user.type_command("trips")).data or []
+        return [
+            trip
+            for trip in trips
+            if trip["kind"] == kind and not (only_open and trip["ended_at"] is not None)
+        ]
+
+    async def _look_in_a_loop(self) -> None:
+        while True:
+            await self._user.type_command(*self._rng.choice(LOOKS))
+            await asyncio.sleep(0.1)
+
+    def _set_clock(self) -> None:
+        """Set this computer's clock wrong; only between commands, since the sandbox's sleeps follow its clock."""
+        error = self._rng.choice(CLOCK_ERRORS)
+        self._user.notes.append(f"# this computer's clock is wrong by {error / MINUTE:+.0f} min")
+        self._user.sandbox.cloud.clock.set_client_error(error)
+
+
+@contextlib.asynccontextmanager
+async def running_beside(*works: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
+    """Run ``works`` beside the block and cancel them at its end; their own errors are raised."""
+    tasks = [asyncio.create_task(work) for work in works]
+    try:
+        yield
+    finally:
+        for task in tasks:
+            task.cancel()
+        for task in tasks:
+            with contextlib.suppress(asyncio.CancelledError):
+                await task

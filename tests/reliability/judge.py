@@ -1,0 +1,138 @@
+"""The outside judge: it knows the command line, its JSON and the services' own books, and counts what was lost."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from attrs import frozen
+
+from gpurent.roles.simulator import SupportsAudit
+from tests.reliability.user_sandbox import UserSandbox
+
+LOSS_KINDS = (
+    "orphan machine",
+    "stolen machine",
+    "payment lost or double",
+    "refund lost",
+    "stuck trip",
+    "wrong receipt",
+    "result lost",
+    "job started twice",
+    "job not done",
+    "dead-lock",
+    "crash",
+    "broken",
+)
+_KIND_BY_DISCREPANCY = {
+    "unused-payment": "payment lost or double",
+    "double-order": "payment lost or double",
+    "missing-refund": "refund lost",
+}
+
+
+@frozen(kw_only=True)
+class Loss:
+    """One loss; ``kind`` is one of `LOSS_KINDS`."""
+
+    kind: str
+    text: str
+
+    def __str__(self) -> str:
+        return f"{self.kind}: {self.text}"
+
+
+async def judge(user: UserSandbox, projects: Sequence[int] = (), *, must_end: bool = False) -> list[Loss]:
+    """Return what was lost for good; ``projects`` are those whose job was not given up by the user.
+
+    ``must_end``: nothing but kills went wrong, so that every job must have been done in the end.
+    """
+    living = await user.list_living_leases("--refresh")
+    losses = [
+        Loss(kind="orphan machine", text=f"{ref} costs money; ls shows {[lease['id'] for lease in living]}")
+        for ref in user.list_burning()
+    ]
+    if living and not losses:
+        text = ", ".join(f"{lease['id']} {lease['state']}" for lease in living)
+        losses.append(Loss(kind="stuck trip", text=f"still listed after it was released: {text}"))
+    losses += [
+        Loss(
+            kind="crash",
+            text=f"gpurent {' '.join(typed.arguments)} ends with {typed.code}: {typed.err[-200:]}",
+        )
+        for typed in user.commands
+        if typed.has_crashed
+    ]
+    losses += await _judge_trips(user, projects, must_end)
+    losses += await _judge_money(user)
+    return losses
+
+
+async def _judge_trips(user: UserSandbox, projects: Sequence[int], must_end: bool) -> list[Loss]:
+    trips: list[dict[str, Any]] = (await user.type_command("trips")).data or []
+    losses = [
+        Loss(
+            kind="stuck trip",
+            text=f"{trip['id']} ({trip['kind']}) is open: {trip['outcome'] or 'no outcome'}",
+        )
+        for trip in trips
+        if trip["ended_at"] is None
+    ]
+    done = {trip["command"][-1] for trip in trips if trip["kind"] == "run" and trip["outcome"] == "done"}
+    for number in projects:
+        is_whole = user.has_result(number)
+        if not is_whole and (str(number) in done or user.count_marks(number, "ended")):
+            outcome = "the trip is done" if str(number) in done else "the job ended"
+            losses.append(Loss(kind="result lost", text=f"of project {number}: {outcome}"))
+        elif not is_whole and must_end:
+            losses.append(
+                Loss(kind="job not done", text=f"project {number}: {_list_outcomes(trips, number)}")
+            )
+        runs = sum(trip["kind"] == "run" and trip["command"][-1:] == [str(number)] for trip in trips)
+        if user.count_marks(number, "started") > runs:
+            losses.append(Loss(kind="job started twice", text=f"{runs} trips of project {number}"))
+    return losses
+
+
+def _list_outcomes(trips: Sequence[dict[str, Any]], number: int) -> list[str]:
+    return [trip["outcome"] for trip in trips if trip["command"][-1:] == [str(number)]]
+
+
+async def _judge_money(user: UserSandbox) -> list[Loss]:
+    losses = []
+    for name, simulator in user.sandbox.cloud.simulators_by_name.items():
+        if isinstance(simulator, SupportsAudit):
+            losses += [
+                Loss(
+                    kind=_KIND_BY_DISCREPANCY[found.kind.value],
+                    text=f"{name}: {found.kind.value} {found.amount} {found.ref}",
+                )
+                for found in await simulator.list_discrepancies()
+            ]
+    costs = await user.type_command("costs")
+    if costs.data is None:
+        return [*losses, Loss(kind="wrong receipt", text=f"costs fails: {costs.error.get('message')}")]
+    ours = sum(total["minor"] for total in costs.data["costs"]["totals"])
+    theirs = user.sum_spent()
+    if ours != theirs:
+        losses.append(Loss(kind="wrong receipt", text=f"costs: {ours}, the service: {theirs} minor units"))
+    reconciled = await user.type_command("reconcile", user.provider.name)
+    if reconciled.data is None:
+        return [*losses, Loss(kind="wrong receipt", text=f"reconcile: {reconciled.error.get('message')}")]
+    differing = [item for item in reconciled.data["findings"] if _is_wrong(item)]
+    if differing:
+        losses.append(Loss(kind="wrong receipt", text=_describe_differences(differing)))
+    return losses
+
+
+def _is_wrong(finding: Mapping[str, Any]) -> bool:
+    """Money that came in is no cost: if no command looked at the account since, finding it is what reconcile is for."""
+    return bool(finding["difference"] != "equal" and finding["kind"] != "top-up")
+
+
+def _describe_differences(found: Sequence[Mapping[str, Any]]) -> str:
+    rows = [
+        f"{item['difference']} {item['kind']} {item['ref']} {item['ledger_amount']} / {item['statement_amount']}"
+        for item in found
+    ]
+    return "reconcile: " + "; ".join(rows)

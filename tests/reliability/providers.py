@@ -1,0 +1,64 @@
+"""The installed providers that a harness can use alone, and what each can do; none is named here."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import cache
+
+from attrs import frozen
+
+from gpurent.roles.entries import AuthEntry, LeaseEntry, SimulatorEntry
+from gpurent.roles.lease import LeaseProvider, SupportsRenewal, SupportsRestart, SupportsStaging
+from gpurent.roles.simulator import ProviderSimulator, SupportsFunding
+from gpurent.testing.fakes import ManualClock
+from gpurent.testing.sandbox_harness import SandboxUser, installed_plugins
+
+
+@frozen(kw_only=True)
+class TestableProvider:
+    """A provider whose simulators open and fund an account; what it can do is what its plugin's object can do."""
+
+    __test__ = False
+
+    name: str
+    funding: str
+    """The simulator of its account or wallet."""
+    secret_fields: frozenset[str]
+    """The fields of `gpurent login` that are secret."""
+    stages: bool
+    renews: bool
+    restarts: bool
+
+    def get_funding(self, simulators: Mapping[str, ProviderSimulator]) -> SupportsFunding:
+        found: object = simulators[self.funding]
+        assert isinstance(found, SupportsFunding)
+        return found
+
+
+@cache
+def list_testable_providers() -> tuple[TestableProvider, ...]:
+    """Return the providers that have a simulator, and whose account's simulator gives money."""
+    registry = installed_plugins()
+    simulators = registry.get_entries(SimulatorEntry)
+    found = []
+    for name, entry in sorted(registry.get_entries(LeaseEntry).items()):
+        if name in simulators and entry.billing in simulators:
+            provider = SandboxUser(registry=registry, clock=ManualClock()).provider(name)
+            fields = registry.get_entry(AuthEntry, entry.auth).fields
+            found.append(
+                _describe(name, entry.billing, provider, frozenset(f.name for f in fields if f.secret))
+            )
+    return tuple(found)
+
+
+def _describe(
+    name: str, funding: str, provider: LeaseProvider, secret_fields: frozenset[str]
+) -> TestableProvider:
+    return TestableProvider(
+        name=name,
+        funding=funding,
+        secret_fields=secret_fields,
+        stages=isinstance(provider, SupportsStaging),
+        renews=isinstance(provider, SupportsRenewal),
+        restarts=isinstance(provider, SupportsRestart),
+    )
