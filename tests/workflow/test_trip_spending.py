@@ -10,7 +10,7 @@ from attrs import evolve
 
 from gpurent.domain.lease import Lease, LeaseState
 from gpurent.domain.money import CNY
-from gpurent.domain.offer import Bill, Payment
+from gpurent.domain.offer import Bill, Payment, Prepaid
 from gpurent.domain.trip import TripSpec
 from gpurent.errors import GpurentError, LeaseError, SoldOut, Spent
 from gpurent.infra.sqlite.store import SqliteStore
@@ -92,3 +92,12 @@ def test_a_lease_costs_money_once_it_was_confirmed(
     assert (error.spent is Spent.YES) is costs, "never money that was not spent"
     assert error.burning == (() if lease.is_over else (lease.id,))
     assert (find(store, lease=lease) is Spent.YES) is costs
+
+
+@pytest.mark.parametrize("state", [LeaseState.STOPPED, LeaseState.INTERRUPTED, LeaseState.MISSING])
+def test_a_machine_that_is_stopped_or_not_listed_counts_as_costing(state: LeaseState) -> None:
+    made = make_lease()
+    offer = evolve(made.offer, tariff=Prepaid(price=made.offer.tariff.price))
+    lease = evolve(made, offer=offer, state=state, started_at=None, bills=())
+    assert lease.has_cost
+    assert add_burning_lease(LeaseError("it failed"), lease).burning == (lease.id,)
