@@ -46,7 +46,7 @@ _KILLS = tuple(
         seeds_per_night=night,
     )
     for kind, where, share, night in (
-        ("await", "a suspension point", (0, 1, 2, 5), 1000),
+        ("await", "a suspension point", (1, 5), 1000),
         ("sql", "an SQL statement", (2,), 300),
         ("http", "an HTTP call, before or after it", (1,), 300),
         ("rename", "a file's rename, before or after it", (2,), 150),

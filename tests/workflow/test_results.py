@@ -18,6 +18,7 @@ from gpurent.domain.lease import LeaseState
 from gpurent.domain.money import CNY, Money
 from gpurent.domain.trip import ResultsSpec
 from gpurent.errors import GpurentError, LeaseGone, ResultsMissing, UsageError
+from gpurent.workflow.steps import release
 from tests.workflow.test_failures import check_nothing_burns, log_in_with_money, make_project, make_spec
 from tests.workflow.trip_sandbox import ScriptedUser, TripSandbox, trip_sandbox
 
@@ -173,8 +174,9 @@ LOSE_JOB = WRITE_OUT + (
 
 
 async def test_resume_after_a_failed_clean_up_downloads_everything_and_reports_the_failure(
-    tmp_path: Path,
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(release, "RELEASE_TIMEOUT", timedelta(minutes=2))
     async with trip_sandbox(tmp_path, speed=240) as sandbox, sandbox.open_application() as application:
         await log_in_with_money(sandbox, application)
         folder = make_project(tmp_path, train=LOSE_JOB)
