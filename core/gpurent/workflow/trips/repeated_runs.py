@@ -29,15 +29,15 @@ class RepeatedRuns:
     async def find_trip_to_resume(self, kind: str, spec: TripSpec) -> str:
         """Return the open trip of the same command that is to be resumed; empty for a new trip.
 
-        A trip that died in the middle of its order is resumed without a question: its order is the one that is wanted.
-        For any other, the user is asked. Raises `Declined` or `ConfirmationRequired`; nothing has been begun then.
+        A trip that died before its job was started is resumed without a question: it is the one that is wanted. For any
+        other, the user is asked. Raises `Declined` or `ConfirmationRequired`; nothing has been begun then.
         """
         found = self._find_open_trips(kind, spec)
         if not found:
             return ""
         holders = {record.id: self.locks.find_trip_holder(record.id) for record in found}
         interrupted = [
-            record.id for record in found if not holders[record.id] and self._has_unfinished_order(record)
+            record.id for record in found if not holders[record.id] and not self._has_started_job(record)
         ]
         if interrupted:
             text = _("trip {trip} has begun this already and did not finish; continuing with it")
@@ -78,9 +78,9 @@ class RepeatedRuns:
             if record.kind == kind and not record.spec.lease and is_same(record.spec, spec)
         ]
 
-    def _has_unfinished_order(self, record: TripRecord) -> bool:
-        order = self.store.find_open_order(record.lease) if record.lease else None
-        return order is not None and order.trip == record.id
+    def _has_started_job(self, record: TripRecord) -> bool:
+        steps = self.store.list_steps(record.id)
+        return any(step.name.endswith(".launch") and step.done_at is not None for step in steps)
 
 
 def _is_same_run(one: TripSpec, other: TripSpec) -> bool:
