@@ -360,3 +360,22 @@ async def test_the_ceiling_counts_all_orders_together(harness: ChainHarness) -> 
 )
 def test_what_is_on_this_computer(url: str, is_local: bool) -> None:
     assert is_local_url(url) is is_local
+
+
+async def test_looks_after_our_own_termination_do_not_end_the_lease_before_its_refund(
+    harness: ChainHarness,
+) -> None:
+    user = await harness.make_funded_user()
+    driver = user.make_driver()
+    lease = await driver.rent_machine(await user.make_order(TERMINATING_PALLET))
+    asked = await release_as_core(user.provider, lease, harness.clock.now())
+    assert asked.state is LeaseState.RELEASING
+    # The process died before it saved that state; then the user looks, twice.
+    seen = evolve(lease, release_requested_at=asked.release_requested_at)
+    for _look in range(3):
+        harness.advance_clock(minutes=1)
+        seen = await refresh_as_core(user.provider, seen, harness.clock.now())
+        assert not seen.is_over
+    driver.lease = seen
+    await driver.release_lease()
+    assert (await driver.sum_charges())[ChargeKind.REFUND] > 0

@@ -184,6 +184,9 @@ class ChainProvider(LeaseProvider, SupportsRenewal):
             )
         pallet, number = parse_ref(lease.ref)
         order = await self._orders.chain.find_order(pallet, number)
+        if order is None and self._orders.sender.has_begun(f"{lease.ref}/terminate"):
+            # Our own release, whose refund only `release_lease` enters.
+            return lease.with_state(LeaseState.RELEASING, _("the release was sent to the chain"))
         if order is None:
             return await self._find_absence(lease, pallet, number)
         lease = evolve(lease, expires_at=await self._orders.chain.estimate_block_time(order.end))
