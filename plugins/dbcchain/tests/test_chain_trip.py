@@ -379,3 +379,13 @@ async def test_looks_after_our_own_termination_do_not_end_the_lease_before_its_r
     driver.lease = seen
     await driver.release_lease()
     assert (await driver.sum_charges())[ChargeKind.REFUND] > 0
+
+
+async def test_an_order_that_is_not_refundable_is_not_listed_after_its_release(harness: ChainHarness) -> None:
+    user = await harness.make_funded_user()
+    driver = user.make_driver()
+    await driver.rent_machine(await user.make_order(RENT_PALLET))
+    await driver.release_lease()
+    assert await user.provider.list_leases() == Known(()), (
+        "its machine is deleted, though the chain has the order"
+    )

@@ -253,6 +253,8 @@ class ChainProvider(LeaseProvider, SupportsRenewal):
             if pallet.is_refundable
             else _("released; this order is not refundable")
         )
+        # The chain lists an order that is not refundable as running until its end, although its machine is deleted.
+        self._context.state.put(f"released/{lease.ref}", self._context.clock.now().isoformat())
         return evolve(
             lease.with_state(LeaseState.RELEASED, note), endpoint=None, ended_at=self._context.clock.now()
         )
@@ -297,7 +299,8 @@ class ChainProvider(LeaseProvider, SupportsRenewal):
         for pallet in PALLETS.values():
             for number in await chain.list_order_ids(pallet, me):
                 order = await chain.find_order(pallet, number)
-                if order is None or not order.running:
+                is_released = self._context.state.get(f"released/{make_ref(pallet, number)}") is not None
+                if order is None or not order.running or is_released:
                     continue
                 stock = await chain.find_stock(pallet, order.machine)
                 if stock is None:
