@@ -46,6 +46,7 @@ if TYPE_CHECKING:
         LeaseState as LeaseState,
         PendingOrder as PendingOrder,
     )
+    from gpurent.domain.lease_evidence import CONFIRMATION_INTERVAL as CONFIRMATION_INTERVAL
     from gpurent.domain.money import (
         CNY as CNY,
         USD as USD,
@@ -258,6 +259,7 @@ _NAMES_BY_MODULE = {
     "gpurent.domain.filenames": "escape_name link_reject_reason name_reject_reason",
     "gpurent.domain.foreign_numbers": "parse_foreign_decimal parse_foreign_integer parse_foreign_money",
     "gpurent.domain.lease": "Lease LeaseState PendingOrder",
+    "gpurent.domain.lease_evidence": "CONFIRMATION_INTERVAL",
     "gpurent.domain.money": "CNY Currency Money Rate USD UnitPrice",
     "gpurent.domain.offer": "Bill Deposit DiskPrice Hardware Metered Offer Order OrderKind Payment PaymentPurpose Prepaid Quote Requirements",  # noqa: E501
     "gpurent.domain.question": "Challenge Mail",

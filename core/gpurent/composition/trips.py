@@ -107,7 +107,7 @@ class TripParts:
         self.release_review = release_review.ReleaseReview(
             store, base.locks, connections, runners, machines.file_commands, base.questions
         )
-        self.repeated_runs = repeated_runs.RepeatedRuns(store, base.events, base.locks, base.questions)
+        self.repeated_runs = repeated_runs.RepeatedRuns(base.trip_tracker, base.questions)
         self.lease_orders = lease_orders.LeaseOrders(
             base.trip_tracker, pricer, money.spending, provision_step, self.releases, money.trip_spending
         )

@@ -8,6 +8,8 @@ from typing import Generic, TypeVar
 
 from attrs import frozen
 
+from gpurent.errors import GpurentError, UnavailableError
+
 T = TypeVar("T")
 
 
@@ -38,3 +40,8 @@ class Absent:
 
     note: str = ""
     files_kept_for: timedelta | None = None
+
+
+def make_unknown(error: GpurentError) -> Unknown:
+    """Return what is left of a failed question to a service: the reason, and when it may be asked again."""
+    return Unknown(error.message, error.retry_after if isinstance(error, UnavailableError) else None)

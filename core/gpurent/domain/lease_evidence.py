@@ -22,6 +22,27 @@ def restore_last_seen(lease: Lease) -> Lease:
     return evolve(lease, state=lease.last_seen_state)
 
 
+def mark_release_requested(lease: Lease, now: datetime) -> Lease:
+    """Return the lease as it is recorded before the first call that releases it; unchanged if it is already."""
+    if lease.release_requested_at is not None:
+        return lease
+    return evolve(lease, release_requested_at=now, absent_since=None)
+
+
+def mark_order_sent(lease: Lease, now: datetime) -> Lease:
+    """Return the lease as it is recorded before its pending order is first sent; unchanged if it is already."""
+    if lease.pending is None or lease.pending.sent_at is not None:
+        return lease
+    return evolve(lease, pending=evolve(lease.pending, sent_at=now))
+
+
+def keep_sent_time(asked: Lease, answer: Lease) -> Lease:
+    """Return the answer to a lease of which the provider did not see when its pending order was sent."""
+    if answer.pending is None or asked.pending is None or answer.pending.sent_at is not None:
+        return answer
+    return evolve(answer, pending=evolve(answer.pending, sent_at=asked.pending.sent_at))
+
+
 def apply_answer(
     before: Lease, answer: Lease | Absent, now: datetime, *, order_is_open: bool = False
 ) -> Lease:

@@ -11,7 +11,13 @@ from attrs import define, evolve, field
 
 from gpurent.domain.evidence import Known
 from gpurent.domain.lease import Lease, LeaseState
-from gpurent.domain.lease_evidence import apply_answer, restore_last_seen
+from gpurent.domain.lease_evidence import (
+    apply_answer,
+    keep_sent_time,
+    mark_order_sent,
+    mark_release_requested,
+    restore_last_seen,
+)
 from gpurent.domain.offer import Bill, Order, OrderKind, Payment
 from gpurent.domain.receipt import ChargeKind
 from gpurent.errors import UnavailableError
@@ -32,9 +38,7 @@ async def refresh_as_core(provider: LeaseProvider, lease: Lease, now: datetime) 
 
 async def release_as_core(provider: LeaseProvider, lease: Lease, now: datetime) -> Lease:
     """Release the lease once and apply the answer at ``now`` (provider time) as core does."""
-    asked = lease
-    if lease.release_requested_at is None:
-        asked = evolve(lease, release_requested_at=now, absent_since=None)
+    asked = mark_release_requested(lease, now)
     return apply_answer(asked, await provider.release_lease(restore_last_seen(asked)), now)
 
 
@@ -122,8 +126,7 @@ class LeaseDriver(Generic[P]):
         """Confirm until the provider has seen the payment."""
         while self.current_lease.pending is not None:
             answer = await self.retry_lost_responses(lambda: self._confirm_once(payment))
-            if answer.pending is not None:
-                answer = evolve(answer, pending=evolve(answer.pending, sent_at=self._get_sent_time()))
+            answer = keep_sent_time(self.current_lease, answer)
             self.lease = apply_answer(self.current_lease, answer, self.user.clock.now())
             if self.lease.pending is not None:
                 await self.user.clock.sleep(self.poll_interval)
@@ -131,14 +134,8 @@ class LeaseDriver(Generic[P]):
     async def _confirm_once(self, payment: Payment) -> Lease:
         """Confirm as core does: what is on record before the call says that a request may have been sent."""
         asked = self.current_lease
-        if asked.pending is not None and asked.pending.sent_at is None:
-            pending = evolve(asked.pending, sent_at=self.user.clock.now())
-            self.lease = evolve(asked, pending=pending)
+        self.lease = mark_order_sent(asked, self.user.clock.now())
         return await self.provider.confirm_lease(asked, payment)
-
-    def _get_sent_time(self) -> datetime | None:
-        pending = self.current_lease.pending
-        return pending.sent_at if pending is not None else None
 
     async def pay_and_confirm(self) -> Payment:
         """Pay the bill of the pending order, and confirm until the provider has seen the payment."""

@@ -35,7 +35,7 @@ from gpurent.workflow.guard.decide import (
 )
 from gpurent.workflow.guard.facts import LeaseFacts
 from gpurent.workflow.guard.lease_endings import LeaseEndings, SaveActions, run_with_deadline
-from gpurent.workflow.guard.observe_lease import LeaseObserver, StoreObserver
+from gpurent.workflow.guard.observe_lease import GuardedLeaseObserver, StoreObserver
 from gpurent.workflow.guard.observe_provider import ObservedProvider
 from gpurent.workflow.guard.purchases import LeaseRenewals, RenewalUnfunded, TopUpRequests
 from gpurent.workflow.guard.saved_state import ActionLog, parse_action_kind
@@ -210,7 +210,7 @@ class GuardResult:
 
 @frozen
 class GuardController:
-    observer: LeaseObserver
+    observer: GuardedLeaseObserver
     actions: GuardActions
     unfinished: UnfinishedActions
     warnings: GuardWarnings

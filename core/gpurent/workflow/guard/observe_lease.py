@@ -257,7 +257,7 @@ class FactsCollector:
 
 
 @frozen
-class LeaseObserver:
+class GuardedLeaseObserver:
     policies: GuardPolicies
     machine_observer: MachineObserver
     collector: FactsCollector

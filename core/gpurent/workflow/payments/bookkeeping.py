@@ -9,7 +9,7 @@ from typing import TypedDict, Unpack
 from attrs import evolve, frozen
 
 from gpurent.domain.events import EventKind
-from gpurent.domain.evidence import Known, Unknown
+from gpurent.domain.evidence import Known, Unknown, make_unknown
 from gpurent.domain.lease import Lease
 from gpurent.domain.ledger import (
     LedgerLine,
@@ -267,7 +267,7 @@ async def _unknown_on_error(ask: Callable[[], Awaitable[Known[Charge] | Unknown]
     try:
         return await ask()
     except GpurentError as error:
-        return Unknown(error.message)
+        return make_unknown(error)
     except Exception as error:  # noqa: BLE001 - a plugin's fault must not stop a trip that has paid
         return Unknown(f"{type(error).__name__}: {error}")
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from attrs import evolve, frozen
 
-from gpurent.domain.evidence import Unknown
+from gpurent.domain.evidence import Unknown, make_unknown
 from gpurent.domain.lease import Lease, LeaseState, PendingOrder
 from gpurent.domain.offer import OrderKind
 from gpurent.domain.orders import OrderOutcome
@@ -32,7 +32,7 @@ class LateOrders:
             try:
                 found = await self._ask_again(lease, machine)
             except GpurentError as error:
-                return Unknown(error.message)
+                return make_unknown(error)
             if found is not None:
                 return self.leases.save_lease(found)
         return None

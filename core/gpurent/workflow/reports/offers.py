@@ -9,7 +9,7 @@ from decimal import Decimal
 
 from attrs import evolve, frozen
 
-from gpurent.domain.evidence import Known, Unknown
+from gpurent.domain.evidence import Known, Unknown, make_unknown
 from gpurent.domain.money import HOUR, MICROSECOND, Conversion, Money
 from gpurent.domain.offer import Offer, Prepaid, Quote, Requirements
 from gpurent.domain.trip import TripLimits, TripPlan, TripSpec, UploadSpec
@@ -36,7 +36,7 @@ class OfferListing:
         except TimeoutError:
             return Unknown(_("no answer within {seconds:g} s").format(seconds=seconds))
         except GpurentError as error:
-            return Unknown(error.message)
+            return make_unknown(error)
         if isinstance(found, Unknown):
             return found
         kept = [
@@ -178,7 +178,7 @@ class Market:
         try:
             return await self.listing.list_fitting_offers(provider, requirements)
         except GpurentError as error:
-            return Unknown(error.message)
+            return make_unknown(error)
 
     async def _compare_listings(
         self, listings: dict[str, Known[Offer] | Unknown], spec: TripSpec, code: str, lookup: RateLookup

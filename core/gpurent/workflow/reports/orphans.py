@@ -7,12 +7,12 @@ from collections.abc import Awaitable, Callable, Sequence
 
 from attrs import define, field, frozen
 
-from gpurent.domain.evidence import Known, Unknown
+from gpurent.domain.evidence import Known, Unknown, make_unknown
 from gpurent.domain.lease import Lease
 from gpurent.domain.lease_copy import LeaseCopy
 from gpurent.domain.offer import OrderKind
 from gpurent.domain.orphans import Orphan, OrphanKind, OrphanMachine, OrphanReport
-from gpurent.errors import GpurentError, UnavailableError
+from gpurent.errors import GpurentError
 from gpurent.locale import _
 from gpurent.roles.entries import LeaseEntry
 from gpurent.roles.lease import ManualProvider
@@ -227,6 +227,6 @@ class OrphanSearch:
         try:
             return await self.leases.plugins.provider(provider).list_leases()
         except GpurentError as error:
-            return Unknown(error.message, error.retry_after if isinstance(error, UnavailableError) else None)
+            return make_unknown(error)
         except Exception as error:  # noqa: BLE001 - one broken plugin must not hide the others' machines
             return Unknown(f"{type(error).__name__}: {error}")

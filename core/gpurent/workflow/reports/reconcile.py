@@ -7,7 +7,7 @@ from enum import Enum
 
 from attrs import frozen
 
-from gpurent.domain.evidence import Unknown
+from gpurent.domain.evidence import Unknown, make_unknown
 from gpurent.domain.lease import Lease
 from gpurent.domain.ledger import (
     LedgerAccount,
@@ -152,7 +152,7 @@ class Reconciliation:
         try:
             listed = await self.plugins.provider(provider).list_leases()
         except GpurentError as error:
-            listed = Unknown(error.message)
+            listed = make_unknown(error)
         if isinstance(listed, Unknown):
             return [_unreadable_statement(provider, listed.reason)]
         # A restart continues under the same reference.

@@ -130,6 +130,11 @@ class TripContext:
         record = self.steps_by_name().get(name)
         return record.done_at if record is not None else None
 
+    def announce_continuation(self, lease: str = "") -> None:
+        """Tell the user that the command that was typed goes on with this trip."""
+        text = _("trip {trip} has begun this already and did not finish; continuing with it")
+        self.emit(EventKind.WARNING, text.format(trip=self.id), lease=lease)
+
     def emit(self, kind: EventKind, text: str = "", lease: str = "", **data: str | int) -> None:
         self.events.emit(kind, text, trip=self.id, lease=lease, step=self.current_step, **data)
 

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
 from attrs import define, evolve
 
-from gpurent.domain.evidence import Absent, Unknown
+from gpurent.domain.evidence import Absent, Unknown, make_unknown
 from gpurent.domain.lease import Lease, LeaseState
-from gpurent.domain.lease_evidence import apply_answer, restore_last_seen
+from gpurent.domain.lease_evidence import (
+    apply_answer,
+    keep_sent_time,
+    mark_order_sent,
+    mark_release_requested,
+    restore_last_seen,
+)
 from gpurent.domain.offer import Metered, OrderKind, Payment
 from gpurent.domain.orders import OrderOutcome
 from gpurent.errors import (
@@ -181,9 +187,8 @@ class LeaseTracker:
         That it was asked is on disk before the first call. `Unknown` if the answer says nothing. The caller holds the
         lease's lock. Raises what the provider refuses by name.
         """
-        asked = lease
-        if lease.pending is not None and lease.pending.sent_at is None:
-            asked = evolve(lease, pending=evolve(lease.pending, sent_at=self.clock.now()))
+        asked = mark_order_sent(lease, self.clock.now())
+        if asked != lease:
             self._save(asked)
         try:
             answer = await self.plugins.provider_of(lease).confirm_lease(lease, payment)
@@ -193,9 +198,8 @@ class LeaseTracker:
             # A refusal by name is knowledge: this request had no effect.
             self._save(lease)
             raise
-        if answer.pending is not None and asked.pending is not None and answer.pending.sent_at is None:
-            answer = evolve(answer, pending=evolve(answer.pending, sent_at=asked.pending.sent_at))
-        elif answer.pending is None and lease.pending is not None and not answer.is_over:
+        answer = keep_sent_time(asked, answer)
+        if answer.pending is None and lease.pending is not None and not answer.is_over:
             answer = evolve(answer, completed_orders=(*answer.completed_orders, lease.pending.key))
         return await self.apply_answer(asked, answer)
 
@@ -205,23 +209,26 @@ class LeaseTracker:
         That it was asked is on disk before the call. `Unknown` if the answer says nothing. Raises what the provider
         refuses by name (`LeaseError`), and `InputRequired`.
         """
-        if lease.release_requested_at is None:
-            asked = evolve(lease, release_requested_at=self.clock.now(), absent_since=None)
+        asked = mark_release_requested(lease, self.clock.now())
+        if asked != lease:
             self._save(asked)
             lease = asked
-        try:
-            answer = await self.plugins.provider_of(lease).release_lease(restore_last_seen(lease))
-        except (UnavailableError, UnexpectedResponse) as error:
-            return make_unknown(error)
-        return await self.apply_answer(lease, answer)
+        return await self._ask_provider(
+            lease, lambda seen: self.plugins.provider_of(seen).release_lease(seen)
+        )
 
     async def request_stop(self, lease: Lease, stopper: SupportsStop) -> Lease | Unknown:
         """Ask the provider to shut the machine down with its files kept, and save its answer.
 
         `Unknown` if the answer says nothing. The caller holds the lease's lock.
         """
+        return await self._ask_provider(lease, stopper.stop_lease)
+
+    async def _ask_provider(
+        self, lease: Lease, ask: Callable[[Lease], Awaitable[Lease | Absent]]
+    ) -> Lease | Unknown:
         try:
-            answer = await stopper.stop_lease(restore_last_seen(lease))
+            answer = await ask(restore_last_seen(lease))
         except (UnavailableError, UnexpectedResponse) as error:
             return make_unknown(error)
         return await self.apply_answer(lease, answer)
@@ -257,11 +264,6 @@ class LeaseTracker:
         if lease.state is LeaseState.PAYABLE and isinstance(lease.offer.tariff, Metered):
             return  # nothing has to be paid in advance
         self.events.emit(EventKind.LEASE_CHANGED, lease.note, lease=lease.id, state=lease.state.value)
-
-
-def make_unknown(error: GpurentError) -> Unknown:
-    """Return what is left of a failed question to a provider: the reason, and when it may be asked again."""
-    return Unknown(error.message, error.retry_after if isinstance(error, UnavailableError) else None)
 
 
 def not_running_error(lease: Lease) -> LeaseError:

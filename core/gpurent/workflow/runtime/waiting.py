@@ -131,11 +131,7 @@ class WorkLocks:
             return error.holder
 
     def is_trip_locked(self, trip: str) -> bool:
-        try:
-            with self.locks.hold(trip):
-                return False
-        except BusyError:
-            return True
+        return bool(self.find_trip_holder(trip))
 
     @asynccontextmanager
     async def lock_lease(self, name: str) -> AsyncIterator[None]:

@@ -7,7 +7,7 @@ from datetime import timedelta
 from attrs import frozen
 
 from gpurent.domain.events import EventKind
-from gpurent.domain.evidence import Unknown
+from gpurent.domain.evidence import Unknown, make_unknown
 from gpurent.domain.lease import Lease
 from gpurent.errors import GpurentError, LeaseError, Spent, UnavailableError
 from gpurent.locale import _
@@ -15,7 +15,7 @@ from gpurent.workflow.connection.ownership import OwnershipProof
 from gpurent.workflow.payments.bookkeeping import Bookkeeping
 from gpurent.workflow.runtime.durable_steps import TripContext
 from gpurent.workflow.runtime.lease_observer import LeaseObserver
-from gpurent.workflow.runtime.leases import LeaseTracker, make_unknown
+from gpurent.workflow.runtime.leases import LeaseTracker
 from gpurent.workflow.runtime.waiting import Poller, WorkLocks
 
 POLL_INTERVAL = timedelta(seconds=6)

@@ -7,7 +7,6 @@ from contextlib import suppress
 
 from attrs import evolve, frozen
 
-from gpurent.domain.events import EventKind
 from gpurent.domain.lease import Lease
 from gpurent.domain.offer import Order
 from gpurent.domain.receipt import Receipt
@@ -72,7 +71,9 @@ class LeaseOrders:
         begun = self.trip_tracker.store.find_trip(record.trip)
         if begun is None or begun.kind != kind or begun.spec != spec:
             raise make_unfinished_order_error(record)
-        return self._announce_continuation(self.trip_tracker.context_of(begun.id), lease)
+        trip = self.trip_tracker.context_of(begun.id)
+        trip.announce_continuation(lease.id)
+        return trip
 
     async def continue_order(self, trip: TripContext, lease_id: str) -> Lease:
         """Continue the order of a trip that did not finish it; return the updated lease."""
@@ -80,11 +81,6 @@ class LeaseOrders:
         if order is None:
             raise LeaseError(_("{trip} has not ordered anything; start it again").format(trip=trip.id))
         return await self._run_order_trip(trip, lease_id, order)
-
-    def _announce_continuation(self, trip: TripContext, lease: Lease) -> TripContext:
-        text = _("trip {trip} has begun this already and did not finish; continuing with it")
-        trip.emit(EventKind.WARNING, text.format(trip=trip.id), lease=lease.id)
-        return trip
 
     def _find_unfinished_trip(self, kind: str, lease: Lease, order: Order) -> TripContext | None:
         """Return the trip that placed the same order on the lease and did not finish; None if there is none."""
@@ -99,7 +95,8 @@ class LeaseOrders:
             or evolve(placed, key="") != evolve(order, key="")
         ):
             raise make_unfinished_order_error(record)
-        return self._announce_continuation(trip, lease)
+        trip.announce_continuation(lease.id)
+        return trip
 
     async def place_new_order(self, kind: str, spec: TripSpec, make_order: Callable[[str], Order]) -> Lease:
         """Place the order that ``make_order`` returns for a key; return the new lease."""

@@ -6,24 +6,19 @@ from collections.abc import Sequence
 
 from attrs import frozen
 
-from gpurent.domain.events import EventKind
 from gpurent.domain.question import Question, QuestionKind
 from gpurent.domain.trip import TripRecord, TripSpec
 from gpurent.errors import ConfirmationRequired, Declined
 from gpurent.locale import _, join_list
-from gpurent.ports.store import Store
-from gpurent.workflow.runtime.events import EventEmitter
+from gpurent.workflow.runtime.durable_steps import TripTracker
 from gpurent.workflow.runtime.questions import Questions
-from gpurent.workflow.runtime.waiting import WorkLocks
 
 _NEW, _RESUME = "new", "resume"
 
 
 @frozen
 class RepeatedRuns:
-    store: Store
-    events: EventEmitter
-    locks: WorkLocks
+    trip_tracker: TripTracker
     questions: Questions
 
     async def find_trip_to_resume(self, kind: str, spec: TripSpec) -> str:
@@ -35,13 +30,12 @@ class RepeatedRuns:
         found = self._find_open_trips(kind, spec)
         if not found:
             return ""
-        holders = {record.id: self.locks.find_trip_holder(record.id) for record in found}
+        holders = {record.id: self.trip_tracker.locks.find_trip_holder(record.id) for record in found}
         interrupted = [
             record.id for record in found if not holders[record.id] and not self._has_started_job(record)
         ]
         if interrupted:
-            text = _("trip {trip} has begun this already and did not finish; continuing with it")
-            self.events.emit(EventKind.WARNING, text.format(trip=interrupted[-1]), trip=interrupted[-1])
+            self.trip_tracker.context_of(interrupted[-1]).announce_continuation()
             return interrupted[-1]
         newest = found[-1].id
         lines = [_describe_trip(record, holders[record.id]) for record in found]
@@ -74,12 +68,12 @@ class RepeatedRuns:
         is_same = _is_same_run if kind == "run" else _is_same_rent
         return [
             record
-            for record in self.store.list_open_trips()
+            for record in self.trip_tracker.store.list_open_trips()
             if record.kind == kind and not record.spec.lease and is_same(record.spec, spec)
         ]
 
     def _has_started_job(self, record: TripRecord) -> bool:
-        steps = self.store.list_steps(record.id)
+        steps = self.trip_tracker.store.list_steps(record.id)
         return any(step.name.endswith(".launch") and step.done_at is not None for step in steps)
 
 

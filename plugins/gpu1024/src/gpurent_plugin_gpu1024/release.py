@@ -2,18 +2,26 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from attrs import evolve
 
-from gpurent.api import Absent, Lease, LeaseState, OrderKind, PendingOrder, PluginContext, Spent
+from gpurent.api import (
+    CONFIRMATION_INTERVAL,
+    Absent,
+    Lease,
+    LeaseState,
+    OrderKind,
+    PendingOrder,
+    PluginContext,
+    Spent,
+)
 from gpurent_plugin_gpu1024 import _
 from gpurent_plugin_gpu1024.client import CANCEL, REFUND, STOP, Gpu1024Client
 from gpurent_plugin_gpu1024.orders import Gpu1024Renewals
 from gpurent_plugin_gpu1024.wire import FAILED, WORKING, ListedOrder
 
 MISSING_SINCE = "order_missing_since"
-CONFIRMATION_INTERVAL = timedelta(seconds=30)
 
 
 class LeaseReleaser:
