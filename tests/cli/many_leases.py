@@ -147,6 +147,7 @@ async def many_leases(home: Path, count: int, patience: float = 15.0) -> AsyncIt
             evolve(lease, state=LeaseState.READY, started_at=now - timedelta(hours=1), expires_at=ends)
         )
     overview = application.make_overview(timeout=patience)
+    overview.reload_leases()
     made = ManyLeases(application, terminal, provider, overview)
     try:
         yield made

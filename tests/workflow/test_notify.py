@@ -178,8 +178,10 @@ async def test_a_message_says_what_when_and_what_to_do(tmp_path: Path) -> None:
         make_lease(Prepaid(price=PRICE, minimum=HOUR), expires_at=now + timedelta(minutes=25, seconds=30))
     )
     application.events.emit(EventKind.TIME_LOW, "25 min left", lease="acme-abcde", minutes=25)
+    await asyncio.sleep(0.01)  # a notice describes the lease as it is when it is written
     application.store.save_lease(make_lease(Metered(price=PRICE)))
     application.events.emit(EventKind.TIME_LOW, "12 min left", lease="acme-abcde", minutes=12)
+    await asyncio.sleep(0.01)
     application.events.emit(EventKind.FAILED, "the job is lost", lease="acme-abcde")
     await application.aclose()
     prepaid, metered, failed = (notice.body for notice in notifier.notices)
@@ -282,8 +284,8 @@ async def test_hanging_notifier_delays_nothing(tmp_path: Path, gate: threading.E
     started = monotonic()
     for number in range(50):
         application.events.emit(EventKind.PAID, str(number))
-    assert len(application.notifications._queues) == 2
     await asyncio.wait_for(application.aclose(), 60)
+    assert len(application.notifications._queues) == 2
     assert monotonic() - started < 40, "50 notices of one second each would take longer"
     assert len(good.notices) == 50
     warnings = list_warnings(user)

@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 import signal
 import sys
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
@@ -95,21 +96,24 @@ class CliContext:
 
         with suppress(OSError, GpurentError):  # a terminal that is gone, a Store that cannot be read
             for trip in trips:
-                text = self.read_state(lambda state, trip=trip: describe_detached(state, trip))  # type: ignore[misc]
+                text = self.read_state(partial(describe_detached, trip_id=trip))
                 if text:
                     self.has_detached = True
                     click.echo(f"\n{text}", err=True)
 
-    def read_state(self, action: Callable[[StoredState], T]) -> T:
+    def read_state(self, action: Callable[[StoredState], Coroutine[Any, Any, T]]) -> T:
         """Run ``action`` on the state on disk: without prompts, so no event loop is needed."""
         from gpurent.composition.state import StoredState
         from gpurent.workflow.runtime.lost_leases import format_lost_leases
 
-        state = StoredState(self.registry, system.data_folder(), os.environ)
-        try:
+        async def read(state: StoredState) -> T:
             if lost := format_lost_leases(state.lease_copier.list_lost_leases()):
                 click.secho(lost, fg="yellow", err=True)
-            return action(state)
+            return await action(state)
+
+        state = StoredState(self.registry, system.data_folder(), os.environ)
+        try:
+            return system.run_without_loop(read(state))
         finally:
             state.store.close()
 

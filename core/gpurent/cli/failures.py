@@ -82,10 +82,10 @@ def _print_error(error: GpurentError) -> None:
 
 def _add_living_leases(error: GpurentError) -> None:
     """Name the leases known to be alive: when this computer is the problem, nobody else will."""
-    from gpurent.composition.system import list_living_leases
+    from gpurent.composition.system import list_living_leases, run_without_loop
 
     with suppress(Exception):  # the first error is what the user needs
-        names = [name for name in list_living_leases() if name not in error.burning]
+        names = [name for name in run_without_loop(list_living_leases()) if name not in error.burning]
         error.burning = (*error.burning, *names)
 
 

@@ -14,6 +14,7 @@ from gpurent.infra.clock import make_clock
 from gpurent.infra.lease_copies import make_lease_copy_files
 from gpurent.infra.platform.posix.system import FileLocks, make_private_folder
 from gpurent.infra.service_clocks import ServiceClocks
+from gpurent.infra.sqlite.database import list_ids
 from gpurent.infra.sqlite.store import SqliteStore
 from gpurent.workflow.manual.owner import ManualLeases
 from gpurent.workflow.runtime import events, lease_copier, leases, plugins, settings
@@ -139,6 +140,4 @@ class StoredState:
         """Return the names allowed for a subsection."""
         if kind == "provider":
             return self.registry.list_names("lease")
-        return [
-            item.id for item in (self.store.list_leases() if kind == "lease" else self.store.list_trips())
-        ]
+        return list_ids(self.home / "journal.sqlite", f"{kind}s")

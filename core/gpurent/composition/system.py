@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Coroutine, Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 if TYPE_CHECKING:
     from types import ModuleType
 
     from gpurent.infra.registry.registry import EntryPointRegistry as EntryPointRegistry
+
+T = TypeVar("T")
 
 
 def data_folder() -> Path:
@@ -34,7 +36,17 @@ def load_registry(builtin: Iterable[ModuleType]) -> EntryPointRegistry:
     return EntryPointRegistry.load(builtin=[*builtin, builtin_entries])
 
 
-def list_living_leases() -> list[str]:
+def run_without_loop(work: Coroutine[Any, Any, T]) -> T:
+    """Run ``work``, which only reads the embedded Store and so never waits: importing asyncio takes longer."""
+    try:
+        work.send(None)
+    except StopIteration as end:
+        return cast("T", end.value)
+    work.close()
+    raise RuntimeError("this work waits for something, so it needs an event loop")
+
+
+async def list_living_leases() -> list[str]:
     """Return the IDs of the leases that may cost money, as far as the state on disk can be read, oldest first."""
     from gpurent.infra.clock import WallClock
     from gpurent.infra.lease_copies import make_lease_copy_files
@@ -52,8 +64,11 @@ def list_living_leases() -> list[str]:
     return list(dict.fromkeys([*known, *(copy.lease for copy in copies)]))
 
 
+MAX_RECENT_IDS = 50
+
+
 def list_recent_ids(table: str) -> list[str]:
     """Return the IDs of the most recently changed "leases" or the most recently begun "trips", newest first."""
     from gpurent.infra.sqlite import database
 
-    return database.list_recent_ids(data_folder() / "journal.sqlite", table)
+    return database.list_ids(data_folder() / "journal.sqlite", table, limit=MAX_RECENT_IDS)

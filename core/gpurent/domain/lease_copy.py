@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Collection, Mapping
 from datetime import datetime
 
 from attrs import evolve, field, frozen
@@ -100,17 +100,17 @@ def make_lease_copy(lease: Lease, account: str) -> LeaseCopy | None:
     )
 
 
-def is_outdated(lease: Lease | None, copy: LeaseCopy, has_order: Callable[[str], bool]) -> bool:
+def is_outdated(lease: Lease | None, copy: LeaseCopy, recorded: Collection[str]) -> bool:
     """Return whether the Store is new or older than the copy: it lacks the lease, or an order that was sent for it.
 
-    ``lease`` is what the Store has, ``has_order`` whether it has an order of this key.
+    ``lease`` is what the Store has, ``recorded`` which of the copy's orders it has, by their keys.
     """
     if lease is None:
         return True
     pending = lease.pending
     if pending is not None and pending.sent_at is None and pending.key in copy.completed_orders:
         return True
-    return any(key not in lease.completed_orders and not has_order(key) for key in copy.order_keys)
+    return any(key not in lease.completed_orders and key not in recorded for key in copy.order_keys)
 
 
 def is_sent_unawares(lease: Lease, copy: LeaseCopy) -> bool:

@@ -116,8 +116,11 @@ class LedgerStore(Protocol):
     def add_transactions(self, transactions: Iterable[Transaction]) -> int:
         """Add the transactions that are not there yet, in one commit; return how many were added."""
 
-    def has_entry(self, provider: str, ref: str) -> bool:
-        """Return whether there is an entry with the provider's ``ref``."""
+    def add_payments(self, payments: Sequence[Sequence[Transaction]]) -> int:
+        """Add each payment's transactions, unless there is an entry with the ref of its first one; in one commit.
+
+        Return how many transactions were added.
+        """
 
     def list_providers(self) -> Sequence[str]:
         """Return the providers that have entries."""

@@ -95,7 +95,7 @@ def ls_command(app: CliContext, over: bool, refresh: bool) -> None:
         is_doubtful = _warn_of_orphans(report)
         return leases, times, find_missing_plugins(application.plugins, leases), is_doubtful
 
-    def look(state: StoredState) -> tuple[list[Lease], LeaseTimeTable, Problems, bool]:
+    async def look(state: StoredState) -> tuple[list[Lease], LeaseTimeTable, Problems, bool]:
         leases = state.leases.list_leases(include_over=over)
         figures = state.last_seen.get_last_seen(leases)
         times = LeaseTimeTable.from_figures(leases, figures, state.time_warnings, state.machine_timers)

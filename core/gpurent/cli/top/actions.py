@@ -75,7 +75,7 @@ class ActionScreen(Protocol):
     def show_status(self, text: str) -> None:
         """Show ``text`` in the status line."""
 
-    def reload_leases(self) -> None:
+    async def reload_leases(self) -> None:
         """Reload the leases from the Store."""
 
     def refresh_all(self) -> None:
@@ -168,5 +168,5 @@ class LeaseActions:
             ended = f"{lease.id}: {type(error).__name__}"
         finally:
             self.busy_leases.discard(lease.id)
-        self._screen.reload_leases()
+        await self._screen.reload_leases()
         self._screen.show_status(ended)

@@ -155,7 +155,7 @@ class TopApp(App[None]):
     def on_data_table_row_highlighted(self) -> None:
         self._update_detail()
 
-    def reload_leases(self) -> None:
+    async def reload_leases(self) -> None:
         self.overview.reload_leases()
         self.update_screen()
 

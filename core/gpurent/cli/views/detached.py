@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from gpurent.composition.state import StoredState
 
 
-def describe_detached(state: StoredState, trip_id: str) -> str:
+async def describe_detached(state: StoredState, trip_id: str) -> str:
     """Return what runs and what costs money, from the state on disk; empty if the trip has ended."""
     record = state.store.find_trip(trip_id)
     if record is None or not record.is_open:

@@ -167,17 +167,16 @@ def split_statements(script: str) -> Iterator[str]:
             text = ""
 
 
-MAX_RECENT_IDS = 50
-_RECENT_QUERIES = {
+_ID_QUERIES = {
     "leases": "SELECT id FROM leases ORDER BY changed_at DESC LIMIT ?",
     "trips": "SELECT id FROM trips ORDER BY started_at DESC LIMIT ?",
 }
 
 
-def list_recent_ids(path: Path, table: str) -> list[str]:
-    """Return the most recently changed "leases" or the most recently begun "trips", newest first."""
+def list_ids(path: Path, table: str, *, limit: int = -1) -> list[str]:
+    """Return the IDs of the "leases" as last changed, or of the "trips" as last begun, newest first; -1: all."""
     try:
         with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)) as database:
-            return [str(row[0]) for row in database.execute(_RECENT_QUERIES[table], (MAX_RECENT_IDS,))]
+            return [str(row[0]) for row in database.execute(_ID_QUERIES[table], (limit,))]
     except sqlite3.Error:
         return []

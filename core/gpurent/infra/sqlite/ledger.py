@@ -33,17 +33,30 @@ class SqliteLedger:
         self._now = now
 
     def add_transactions(self, transactions: Iterable[Transaction]) -> int:
+        with self._database.write_transaction():
+            return self._insert_new(transactions)
+
+    def add_payments(self, payments: Sequence[Sequence[Transaction]]) -> int:
+        with self._database.write_transaction():
+            return self._insert_new(
+                entry
+                for entries in payments
+                if not self._has_ref(entries[0].provider, entries[0].ref)
+                for entry in entries
+            )
+
+    def _insert_new(self, transactions: Iterable[Transaction]) -> int:
+        """Insert what is not there yet, inside `write_transaction`; return how many were inserted."""
         entered_at = _format_time(self._now())
         entries: list[tuple[object, ...]] = []
         postings: list[tuple[object, ...]] = []
-        with self._database.write_transaction():
-            ((last,),) = self._database.fetch_rows("SELECT coalesce(max(id), 0) FROM entries")
-            for entry in self._filter_new(transactions):
-                last += 1
-                entries.append((last, *_make_entry_row(entry), entered_at))
-                postings += [(last, *line) for line in _make_posting_rows(entry)]
-            self._database.execute_many("INSERT INTO postings VALUES (?, ?, ?, ?, ?, ?)", postings)
-            self._database.execute_many(_INSERT, entries)
+        ((last,),) = self._database.fetch_rows("SELECT coalesce(max(id), 0) FROM entries")
+        for entry in self._filter_new(transactions):
+            last += 1
+            entries.append((last, *_make_entry_row(entry), entered_at))
+            postings += [(last, *line) for line in _make_posting_rows(entry)]
+        self._database.execute_many("INSERT INTO postings VALUES (?, ?, ?, ?, ?, ?)", postings)
+        self._database.execute_many(_INSERT, entries)
         return len(entries)
 
     def _filter_new(self, transactions: Iterable[Transaction]) -> Iterable[Transaction]:
@@ -60,7 +73,7 @@ class SqliteLedger:
                 seen.add(entry.key)
                 yield entry
 
-    def has_entry(self, provider: str, ref: str) -> bool:
+    def _has_ref(self, provider: str, ref: str) -> bool:
         return bool(
             self._database.fetch_rows("SELECT 1 FROM entries WHERE provider = ? AND ref = ?", provider, ref)
         )

@@ -37,7 +37,7 @@ class SqliteStore(OrderRows):
         """Return a Store in memory with what can be read of the one at ``path``; nothing of it is ever on disk."""
         try:
             made = cls(path, now, Database(path, in_memory=True))
-            made.list_leases()
+            made._query_leases("")
         except StorageError:
             return cls(path, now, Database(path.with_name("nothing"), in_memory=True))
         return made

@@ -56,7 +56,7 @@ class LeaseProfiles:
         """Return the profile of one running machine, including its password if ``passwords`` is set and it is known."""
         async with self.connections.connect_to_lease(lease_id) as connection:
             ran = await connection.run_with_retry(lambda ssh: ssh.run("pwd"))
-            lease = connection.lease
+            lease = connection.get_lease()
         # The machine's start files may print lines before it.
         home = ran.stdout.strip().rpartition("\n")[2]
         return self._make_exported_lease(lease, home if re.fullmatch(FOLDER_PATTERN, home) else "", passwords)

@@ -61,9 +61,11 @@ class JobRunners:
         action: Callable[[JobRunner], Awaitable[T]],
     ) -> T:
         """Run ``action`` over an open connection, and again if the connection drops; it must be idempotent."""
-        return await connection.run_with_retry(
-            lambda ssh: action(self.make_runner(ssh, connection.lease, session))
-        )
+
+        async def run(ssh: SshConnection) -> T:
+            return await action(self.make_runner(ssh, connection.get_lease(), session))
+
+        return await connection.run_with_retry(run)
 
     def make_command_line(self, job: JobSpec, lease: Lease) -> str:
         """Return the shell command line of the job, as built by its launcher."""
@@ -250,7 +252,7 @@ class MachineCommands:
                 connection, session, lambda runner: _select_session(runner, name)
             )
             ssh = await connection.ensure_open()
-            runner = self.runners.make_runner(ssh, connection.lease, session)
+            runner = self.runners.make_runner(ssh, connection.get_lease(), session)
             connection.emit(
                 EventKind.WAITING,
                 _("to detach and leave it running: {keys}").format(keys=runner.backend.detach_hint()),

@@ -137,7 +137,9 @@ class NotebookServers:
             if not name:
                 if not app:
                     await self._require_consent(connection, install)
-                    app = await servers.install_jupyter(self.plugins.profile_of(connection.lease).python)
+                    app = await servers.install_jupyter(
+                        self.plugins.profile_of(connection.get_lease()).python
+                    )
                 name = await servers.start_server(app)
                 found = await servers.wait_for_server(name, app, fresh=True)
             else:

@@ -77,9 +77,8 @@ class ReconnectingConnection:
     ) -> None:
         await self.close()
 
-    @property
-    def lease(self) -> Lease:
-        """The lease in its last known state."""
+    def get_lease(self) -> Lease:
+        """Return the lease in its last known state."""
         return self._connections.leases.get_lease(self.lease_id)
 
     def emit(self, kind: EventKind, text: str) -> None:
@@ -112,8 +111,8 @@ class ReconnectingConnection:
             seen = await self._observer.observe()
         except InputRequired as error:
             self.emit(EventKind.WARNING, error.message)
-            return self.lease
-        return self.lease if isinstance(seen, Unknown) else seen
+            return self.get_lease()
+        return self.get_lease() if isinstance(seen, Unknown) else seen
 
     async def run_with_retry(self, action: Callable[[SshConnection], Awaitable[T]]) -> T:
         """Run ``action`` over an open connection, and from its start again if that drops; it must be idempotent."""
@@ -125,7 +124,7 @@ class ReconnectingConnection:
             except UnavailableError as error:
                 losses += 1
                 if not error.retryable or losses > MAX_LOSSES:
-                    raise add_burning_lease(error, self.lease) from None
+                    raise add_burning_lease(error, self.get_lease()) from None
                 if ssh is self._ssh and ssh.is_alive:
                     # The connection hangs instead of dropping.
                     await self._close_lost()
@@ -144,7 +143,7 @@ class ReconnectingConnection:
                 opened = await self._connect_once()
             except UnavailableError as error:
                 if waited >= CONNECT_TIMEOUT:
-                    raise add_burning_lease(error, self.lease) from None
+                    raise add_burning_lease(error, self.get_lease()) from None
                 if not announced:
                     announced = True
                     self.emit(EventKind.WAITING, _("the machine does not answer yet"))
@@ -158,13 +157,13 @@ class ReconnectingConnection:
             await self.refresh_lease()
 
     async def _connect_once(self) -> OpenConnection:
-        lease = self.lease
+        lease = self.get_lease()
         provider = self._connections.leases.plugins.provider_of(lease)
         endpoint = require_endpoint(lease, can_restart=isinstance(provider, SupportsRestart))
         try:
             return await self._connections.ownership.open_connection(lease, endpoint)
         except (AuthError, RemoteError) as error:
-            raise add_burning_lease(error, self.lease) from None
+            raise add_burning_lease(error, self.get_lease()) from None
 
 
 def require_endpoint(lease: Lease, *, can_restart: bool) -> Endpoint:

@@ -175,7 +175,7 @@ class Predialler:
         Nothing is sent unless the machine presents the pinned host key. On any failure, fall back to the normal upload,
         which can wait, log in again and report errors.
         """
-        with self.predial(connection.lease, push, name) as login:
+        with self.predial(connection.get_lease(), push, name) as login:
             if login is None:
                 await connection.refresh_lease()
                 return await self.transfers.upload(connection, push, name)
@@ -193,7 +193,7 @@ class Predialler:
         self, login: PredialledLogin, connection: ReconnectingConnection, push: PushRequest
     ) -> TransferReport | None:
         """Return None if the normal upload must be used: the lease changed, or the early login failed."""
-        lease = connection.lease
+        lease = connection.get_lease()
         pushing = self.transfers.push_with(login.backend, login.target, push)
         async with run_in_background(pushing) as task:
             try:

@@ -69,10 +69,8 @@ class ResultSaver:
         async with self.connections.make_connection(lease, trip.id) as connection:
             if stop_job and guarded.launched:
                 session = spec.job.session
-                await connection.run_with_retry(
-                    lambda ssh: self.runners.make_runner(ssh, connection.lease, session).stop_job(
-                        guarded.job_name
-                    )
+                await self.runners.run_with_retry(
+                    connection, session, lambda runner: runner.stop_job(guarded.job_name)
                 )
             outcome = await self.downloader.download_results(connection, spec, guarded.id)
         if not stop_job:

@@ -73,7 +73,7 @@ class MonthBudgets:
             return None
         readings = {lease.id: self.budgets.meters.estimate_meter(lease) for lease in meters}
         burn = sum_prices([reading.price for reading in readings.values()])
-        unbooked = (self._unbooked_cost(name, reading.used) for name, reading in readings.items())
+        unbooked = [self._unbooked_cost(name, reading.used) for name, reading in readings.items()]
         left = await _convert_down(status.left, burn.currency, lookup)
         return MonthLeft(left=left - sum(unbooked, burn.currency.zero), burn=burn)
 

@@ -48,7 +48,7 @@ class SpendingAuthorizer:
     @staticmethod
     def _list_authorizations(trip: TripContext) -> Sequence[SpendingAuthorization]:
         names = [name for name in trip.steps_by_name() if name.partition("-")[0] == _STEP]
-        found = (trip.find_result(name, SpendingAuthorization) for name in names)
+        found = [trip.find_result(name, SpendingAuthorization) for name in names]
         return [item for item in found if item is not None]
 
     async def _authorize(

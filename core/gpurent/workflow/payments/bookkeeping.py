@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from contextlib import suppress
 from datetime import datetime
 from typing import TypedDict, Unpack
 
@@ -41,7 +42,8 @@ class RecordedPayment:
     provider: str
 
 
-def iter_recorded_payments(store: Store, trips: Iterable[TripRecord]) -> Iterator[RecordedPayment]:
+def list_recorded_payments(store: Store, trips: Iterable[TripRecord]) -> list[RecordedPayment]:
+    found = []
     for trip in trips:
         lease = store.find_lease(trip.lease) if trip.lease else None
         provider = trip.spec.provider or (lease.provider if lease is not None else "")
@@ -49,13 +51,15 @@ def iter_recorded_payments(store: Store, trips: Iterable[TripRecord]) -> Iterato
             step = name.removesuffix(".pay")
             bill = _find_bill(store, trip.id, step)
             if bill is not None:
-                yield RecordedPayment(
+                paid = RecordedPayment(
                     payment=payment,
                     bill=bill,
                     trip=trip,
                     lease=trip.lease if step.startswith("leg") else "",
                     provider=provider,
                 )
+                found.append(paid)
+    return found
 
 
 def _find_bill(store: TripStore, trip: str, step: str) -> Bill | None:
@@ -93,7 +97,7 @@ class Bookkeeping:
         if lease is None:
             raise LeaseError(_("no such lease: {given}").format(given=lease_id))
         paid = self.list_payments(lease=lease.id)
-        self._enter_transactions(self._make_payment_entries(paid))
+        self._enter_payments(paid)
         charges = await self.list_lease_charges(lease)
         if isinstance(charges, Unknown):
             reason = charges.reason
@@ -132,7 +136,7 @@ class Bookkeeping:
 
     def record_payments(self, trip_id: str) -> None:
         """Enter the trip's payments so far. Makes no requests."""
-        self._enter_transactions(self._make_payment_entries(self.list_payments(trip=trip_id)))
+        self._enter_payments(self.list_payments(trip=trip_id))
 
     def list_unsettled_leases(self) -> Sequence[str]:
         """Return the leases that may have new charges: not over, nothing entered, or something metered or held."""
@@ -150,14 +154,17 @@ class Bookkeeping:
             return f"{type(error).__name__}: {error}"
         return ""
 
-    def _make_payment_entries(self, paid: Sequence[RecordedPayment]) -> Iterable[Transaction]:
-        """Yield entries for payments: held until a statement lists them, or spent at once if there is no statement.
+    def _enter_payments(self, paid: Sequence[RecordedPayment]) -> None:
+        """Enter payments: held until a statement lists them, or spent at once if there is no statement."""
+        with suppress(Exception):  # the money has moved: a full disk must not stop the trip
+            self.store.ledger.add_payments(self._make_payment_entries(paid))
 
-        Must be consumed inside the ledger's transaction, so that no other process enters a payment in between.
-        """
+    def _make_payment_entries(self, paid: Sequence[RecordedPayment]) -> list[list[Transaction]]:
+        """Return, for each payment, the entry of its amount and the one of its fee, if it has one."""
+        found = []
         for item in paid:
             payment = item.payment
-            if not payment.amount.amount or self.store.ledger.has_entry(item.provider, payment.proof):
+            if not payment.amount.amount:
                 continue
             listed = item.lease or self.has_statement(item.provider)
             plan = self.store.find_step_value(item.trip.id, "plan", TripPlan)
@@ -169,10 +176,12 @@ class Bookkeeping:
                 note=item.bill.purpose.value,
                 rate=plan.quote.rate if plan is not None else None,
             )
-            yield self._make_payment_entry(charge, item)
+            entries = [self._make_payment_entry(charge, item)]
             if payment.fee is not None and payment.fee.amount:
                 fee = evolve(charge, kind=ChargeKind.FEE, money=payment.fee, ref=f"{payment.proof}/fee")
-                yield self._make_payment_entry(fee, item)
+                entries.append(self._make_payment_entry(fee, item))
+            found.append(entries)
+        return found
 
     def _make_payment_entry(self, charge: Charge, item: RecordedPayment) -> Transaction:
         lease = self.store.find_lease(item.lease) if item.lease else None
@@ -240,7 +249,7 @@ class Bookkeeping:
         """Return the payments of one trip, or of all trips of one lease."""
         record = self.store.find_trip(trip) if trip else None
         records = [record] if record is not None else self.store.list_trips(lease) if lease else []
-        return list(iter_recorded_payments(self.store, records))
+        return list_recorded_payments(self.store, records)
 
     def list_providers(self) -> Sequence[str]:
         """Return the providers that were rented from or paid, except those with only adopted leases."""

@@ -168,7 +168,7 @@ class Budgets:
         ]
 
     def _load_leases(self, names: Iterable[str]) -> list[Lease]:
-        found = (self.store.find_lease(name) for name in names)
+        found = [self.store.find_lease(name) for name in names]
         return [lease for lease in found if lease is not None]
 
     def _read_month_budget(self, section: str) -> Money | None:
@@ -199,7 +199,7 @@ class Budgets:
 
     async def get_status(self, limit: BudgetLimit, lookup: RateLookup, *, key: str = "") -> BudgetStatus:
         """Return the status of one limit by the ledger as it is; raises `MoneyError` if an amount has no rate."""
-        ordered = (amount for lease in limit.leases for amount in self._ordered_amounts(lease, key))
+        ordered = [amount for lease in limit.leases for amount in self._ordered_amounts(lease, key)]
         used = await _sum_converted(limit.money.currency, (*self._booked_amounts(limit), *ordered), lookup)
         return BudgetStatus(limit=limit, used=used)
 

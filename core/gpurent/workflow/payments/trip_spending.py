@@ -39,11 +39,12 @@ class TripSpending:
     def _is_order_unclear(self, trip_id: str) -> bool:
         """Return whether a payment, or a confirmation that starts the meter, was begun and its end is not recorded."""
         unfinished = {record.name for record in self.store.list_steps(trip_id) if record.done_at is None}
-        return any(name.endswith(".confirm") for name in unfinished) or any(
-            is_bill_authorized(self.store, bill)
-            for step, bill in self._list_bills(trip_id)
-            if f"{step.partition('.')[0]}.pay" in unfinished
-        )
+        if any(name.endswith(".confirm") for name in unfinished):
+            return True
+        unpaid = [
+            bill for step, bill in self._list_bills(trip_id) if f"{step.partition('.')[0]}.pay" in unfinished
+        ]
+        return True in [is_bill_authorized(self.store, bill) for bill in unpaid]
 
     def _list_bills(self, trip_id: str) -> list[tuple[str, Bill]]:
         """Return each bill with the step that recorded it."""

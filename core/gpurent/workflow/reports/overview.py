@@ -122,7 +122,9 @@ class LeaseTimes:
 
 @define(eq=False)
 class LeaseOverview:
-    """The rows of all leases. `list_rows` makes no requests; the ``refresh_…`` methods make them concurrently.
+    """The rows of all leases; `reload_leases` comes first.
+
+    `list_rows` makes no requests; the ``refresh_…`` methods make them concurrently.
 
     ``timeout`` is per request, in real seconds. ``include_over``: also show leases that are over.
     """
@@ -140,7 +142,6 @@ class LeaseOverview:
 
     def __attrs_post_init__(self) -> None:
         self._slots = {kind: asyncio.Semaphore(MAX_CONCURRENT) for kind in _SLOT_KINDS}
-        self.reload_leases()
 
     async def close(self) -> None:
         await self.sampler.close_others(())

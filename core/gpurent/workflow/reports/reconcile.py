@@ -128,21 +128,25 @@ class Reconciliation:
             [entry for finding in findings for entry in finding.entries]
         )
 
-    def _compare_lease(self, lease: Lease, charges: Sequence[Charge]) -> Iterable[LedgerFinding]:
+    def _compare_lease(self, lease: Lease, charges: Sequence[Charge]) -> list[LedgerFinding]:
+        found = []
         here = {line.line_key: line for line in self.bookkeeping.list_lines(lease=lease.id)}
         paid = self.bookkeeping.list_payments(lease=lease.id)
         listed: set[LineKey] = set()
         for charge in charges:
             key = (charge.ref, charge.kind)
             if key in listed:
-                yield _make_finding(lease.provider, Difference.DUPLICATE, charge, None, lease=lease.id)
+                found.append(
+                    _make_finding(lease.provider, Difference.DUPLICATE, charge, None, lease=lease.id)
+                )
                 continue
             listed.add(key)
             missing = tuple(self.bookkeeping.find_missing_entries(lease, [charge], paid))
-            yield _compare_charge(lease, charge, here.get(key), missing)
+            found.append(_compare_charge(lease, charge, here.get(key), missing))
         for key, line in here.items():
             if key not in listed and line.money.amount:
-                yield _missing_in_statement(lease.provider, line)
+                found.append(_missing_in_statement(lease.provider, line))
+        return found
 
     async def _compare_listing(self, provider: str, leases: Sequence[Lease]) -> list[LedgerFinding]:
         """Return the leases that are over by our records, but that the provider itself still lists as running."""

@@ -44,7 +44,7 @@ class LeaseCopier:
         known, lease = self.copies.find_copy(lease_id), self.store.find_lease(lease_id)
         if known is None:
             return lease is None or make_lease_copy(lease, "") is None
-        if is_outdated(lease, known, self._has_order):
+        if is_outdated(lease, known, self._find_recorded_orders(known)):
             return True
         return lease is not None and make_lease_copy(lease, known.account) == known
 
@@ -55,8 +55,8 @@ class LeaseCopier:
         account = known.account if known is not None and known.account else self.find_account(lease.provider)
         return make_lease_copy(lease, account)
 
-    def _has_order(self, key: str) -> bool:
-        return self.store.find_order(key) is not None
+    def _find_recorded_orders(self, copy: LeaseCopy) -> set[str]:
+        return {key for key in copy.order_keys if self.store.find_order(key) is not None}
 
     def _report_failure(self, error: OSError | GpurentError) -> None:
         from gpurent.domain.events import EventKind  # listings emit no events
@@ -82,6 +82,6 @@ class LeaseCopier:
 
     def _is_lost(self, copy: LeaseCopy) -> bool:
         lease = self.store.find_lease(copy.lease)
-        return is_outdated(lease, copy, self._has_order) or (
+        return is_outdated(lease, copy, self._find_recorded_orders(copy)) or (
             lease is not None and is_sent_unawares(lease, copy)
         )

@@ -92,6 +92,7 @@ class Notifications:
     _sent_at: dict[tuple[str, str, str], float] = field(factory=dict, init=False)
     _outcomes: list[DeliveryOutcome] = field(factory=list, init=False)
     _loop: asyncio.AbstractEventLoop | None = field(default=None, init=False)
+    _last: asyncio.Task[None] | None = field(default=None, init=False)
 
     @cached_property
     def policy(self) -> NotifyPolicy:
@@ -103,7 +104,13 @@ class Notifications:
             return NotifyPolicy()
 
     def on_event(self, event: Event) -> None:
-        """Queue a notice for every notifier if the user wants this event. Never raises or blocks."""
+        """Begin to send a notice to every notifier if the user wants this event. Never raises or blocks."""
+        # One after the other, so that notices keep the order of their events.
+        self._last = asyncio.get_running_loop().create_task(self._queue_notice(event, self._last))
+
+    async def _queue_notice(self, event: Event, earlier: asyncio.Task[None] | None) -> None:
+        if earlier is not None:
+            await earlier
         try:
             if not self._should_notify(event):
                 return
@@ -111,7 +118,7 @@ class Notifications:
         except Exception as error:  # noqa: BLE001 - a message that cannot be written must not stop a trip
             log.warning("no notice of %s: %s", event.kind.value, type(error).__name__)
             return
-        self._loop = self._loop or _find_running_loop()
+        self._loop = asyncio.get_running_loop()
         install_stream_filters()
         for entry in self.notifiers.entries:
             if entry.name not in self._queues:
@@ -171,6 +178,8 @@ class Notifications:
 
     async def close(self) -> None:
         """Wait until everything is sent, at most for one notice's timeout; warn about what was not."""
+        if self._last is not None:
+            await self._last
         if not self._queues:
             return
         end = monotonic() + self.policy.timeout
@@ -204,10 +213,3 @@ class Notifications:
         finally:
             remove_stream_filters()
         return [evolve(outcome, reason=self.writer.sanitize(outcome.reason)) for outcome in found]
-
-
-def _find_running_loop() -> asyncio.AbstractEventLoop | None:
-    try:
-        return asyncio.get_running_loop()
-    except RuntimeError:
-        return None

@@ -42,7 +42,7 @@ class Poller:
         interval: timedelta,
         timeout: timedelta | None = None,
         min_seconds: float = 0.1,
-        on_wait: Callable[[], None] | None = None,
+        on_wait: Callable[[], Awaitable[None]] | None = None,
     ) -> T | None:
         """Call ``check`` until it returns a value; None after ``timeout``. ``on_wait`` is called before each pause."""
         waited = timedelta()
@@ -50,7 +50,7 @@ class Poller:
             if timeout is not None and waited >= timeout:
                 return None
             if on_wait is not None:
-                on_wait()
+                await on_wait()
             await self.pause(interval, min_seconds)
             waited += interval
         return found

@@ -138,7 +138,7 @@ class BindMailStep:
             state = await binder.complete_binding(state, payment)
             return state.email if state.done else None
 
-        def emit_waiting() -> None:
+        async def emit_waiting() -> None:
             trip.emit(EventKind.WAITING, _("waiting for {email} to be bound").format(email=state.email))
 
         email = await self.poller.poll(

@@ -28,7 +28,11 @@ class MakePlanStep:
 
     async def plan_trip(self, trip: TripContext, spec: TripSpec, offer: Offer) -> TripPlan:
         """Run `make_plan` once per trip."""
-        return await trip.step("plan", TripPlan, lambda: self.make_plan(spec, offer, name_attempt(trip)))
+
+        async def plan() -> TripPlan:
+            return await self.make_plan(spec, offer, name_attempt(trip))
+
+        return await trip.step("plan", TripPlan, plan)
 
     async def make_plan(
         self, spec: TripSpec, offer: Offer, name: str, lookup: RateLookup | None = None

@@ -163,7 +163,7 @@ class ProviderOrders:
     ) -> T:
         """Poll ``check`` until it returns a value; ``why`` describes what is being waited for."""
 
-        def emit_waiting() -> None:
+        async def emit_waiting() -> None:
             trip.emit(EventKind.WAITING, why(self.leases.get_lease(lease_id)), lease=lease_id)
 
         found = await self.poller.poll(

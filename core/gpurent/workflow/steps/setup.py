@@ -65,7 +65,9 @@ class SetupStep:
         """Run the setup once; show and log its output. Raises `JobError` if it fails."""
 
         async def run() -> Timestamp:
-            command = make_setup_script(spec.job.setup, self.plugins.profile_of(connection.lease).python)
+            command = make_setup_script(
+                spec.job.setup, self.plugins.profile_of(connection.get_lease()).python
+            )
             job = Job(name=_setup_job_name(trip.id), command=command, folder=work_folder(trip.id))
             log = self.logs.create_log(job.name)
 

@@ -133,7 +133,7 @@ class MachineTimers:
 
     async def _run_command(self, connection: ReconnectingConnection, command: str) -> MachineTimer:
         ran = await connection.run_with_retry(lambda ssh: ssh.run(command))
-        return self._save_timer(connection.lease.id, self._parse_timer(ran))
+        return self._save_timer(connection.get_lease().id, self._parse_timer(ran))
 
     def _parse_timer(self, ran: CommandResult) -> MachineTimer:
         from gpurent.domain.terminal_text import strip_terminal

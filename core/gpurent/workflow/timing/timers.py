@@ -71,7 +71,7 @@ class TripTimers:
         self, trip: TripContext, leg: str, connection: ReconnectingConnection, spec: TripSpec
     ) -> None:
         """Arm a timer if the trip or the policy asks for one. Failing to do so does not end the trip."""
-        lease = connection.lease
+        lease = connection.get_lease()
         policy = self._get_policy(lease, spec, trip.id)
         now = self.clock.now()
         until = compute_timer_deadline(lease, spec.limits, policy, now)
@@ -102,7 +102,7 @@ class TripTimers:
 
         A timer that a policy armed but no longer wants is disarmed.
         """
-        lease = connection.lease
+        lease = connection.get_lease()
         until = self.timers.find_deadline(lease)
         policy = self._get_policy(lease, spec, connection.trip_id)
         if policy.timer_off and self.timers.is_armed_by_policy(lease):
@@ -147,13 +147,13 @@ class TimerCommands:
         if until <= self.clock.now():
             raise UsageError(_("that time is in the past"))
         async with self._connect_to_running(lease_id) as connection:
-            lease = connection.lease
+            lease = connection.get_lease()
             return await self.timers.arm_timer(connection, lease, until, after_job=self._get_after_job(lease))
 
     async def extend_timer(self, lease_id: str, span: timedelta) -> MachineTimer:
         """Extend the deadline by ``span``; if no timer is running, arm one for ``span`` from now."""
         async with self._connect_to_running(lease_id) as connection:
-            lease = connection.lease
+            lease = connection.get_lease()
             before = await self.timers.get_timer(connection)
             until = (before.until or self.clock.now()) + span
             return await self.timers.extend_timer(
@@ -178,7 +178,7 @@ class TimerCommands:
     @asynccontextmanager
     async def _connect_to_running(self, lease_id: str) -> AsyncIterator[ReconnectingConnection]:
         async with self.connections.connect_to_lease(lease_id) as connection:
-            require_running(connection.lease)
+            require_running(connection.get_lease())
             yield connection
 
     def _get_after_job(self, lease: Lease) -> timedelta | None:

@@ -255,7 +255,7 @@ class FinalDownload:
         if not spec.results.are_wanted:
             return ResultsOutcome(report=sum_reports(()))
         async with self.connections.make_connection(lease_id, trip.id) as connection:
-            if stop_job and connection.lease.state is LeaseState.READY:
+            if stop_job and connection.get_lease().state is LeaseState.READY:
                 name = spec.job.name or trip.id
                 try:
                     await self.runners.run_with_retry(

@@ -192,7 +192,7 @@ class TripJob:
         detach: bool,
     ) -> TripResult:
         """Run the job and download its results; with ``detach``, return as soon as it runs."""
-        job = self.runners.make_job(spec, connection.lease, trip.id, work_folder(trip.id))
+        job = self.runners.make_job(spec, connection.get_lease(), trip.id, work_folder(trip.id))
         await self.launch.launch_job(trip, leg, connection, spec.job, job)
         await self.timers.arm_timer(trip, leg, connection, spec)
         if detach:

@@ -171,7 +171,7 @@ class ReleaseReview:
         return ReleaseLosses(
             lease=lease,
             trips=tuple(self._list_open_trips(records)),
-            results=tuple(item for record in records if (item := self._find_missing_results(record))),
+            results=tuple([item for record in records if (item := self._find_missing_results(record))]),
         )
 
     def _list_open_trips(self, records: Sequence[TripRecord]) -> Sequence[OpenTrip]:
