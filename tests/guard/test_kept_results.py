@@ -12,7 +12,7 @@ from attrs import evolve
 from gpurent.domain.lease import LeaseState
 from gpurent.domain.trip import JobSpec, ResultsSpec, TripLimits, TripSpec, UploadSpec
 from tests.guard.running_guard import running_guard
-from tests.guard.virtual_sandbox import VirtualSandbox, wait_until_true
+from tests.guard.virtual_sandbox import VirtualSandbox, get_first_outcome, is_lease_over, wait_until_true
 from tests.workflow.trip_sandbox import ScriptedUser
 
 pytestmark = pytest.mark.virtual_time
@@ -46,7 +46,7 @@ async def test_a_running_machine_is_released_when_the_grace_period_is_over(prepa
             lease = application.leases.get_lease(end.lease_id)
             assert lease.state is LeaseState.READY
             assert application.trip_tracker.get_trip(end.trip_id).is_open
-            await wait_until_true(lambda: application.trip_tracker.get_trip(end.trip_id).outcome)
+            await wait_until_true(lambda: get_first_outcome(application, end.trip_id))
         assert application.trip_tracker.get_trip(end.trip_id).outcome == "stopped: grace"
         assert application.clock.now() - kept_at <= HOUR + timedelta(minutes=15)
         assert job.results.read_text().endswith("done\n"), "what can be had is downloaded first"
@@ -71,7 +71,7 @@ async def test_an_idle_machine_whose_results_are_missing_keeps_its_files(
         await metered.log_in_to_mistgpu(application, "100")
         end = await application.trips.run(spec, detach=True)
         async with running_guard(application):
-            await wait_until_true(lambda: application.leases.get_lease(end.lease_id).is_over)
+            await wait_until_true(lambda: is_lease_over(application, end.lease_id))
         assert application.leases.get_lease(end.lease_id).state is LeaseState.KEPT
         trip = application.trip_tracker.get_trip(end.trip_id)
         assert trip.is_open

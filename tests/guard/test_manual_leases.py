@@ -18,7 +18,7 @@ from gpurent.domain.secret import Secret
 from gpurent.roles.lease import MachineAccess
 from gpurent.workflow.manual.adopt import AdoptionRequest
 from tests.guard.running_guard import running_guard
-from tests.guard.virtual_sandbox import VirtualSandbox, wait_until_true
+from tests.guard.virtual_sandbox import VirtualSandbox, is_lease_over, wait_until_true
 from tests.workflow.trip_sandbox import ScriptedUser
 
 pytestmark = pytest.mark.virtual_time
@@ -52,7 +52,7 @@ async def test_a_deadline_stops_it_from_within_after_the_download(sandbox: Virtu
         lease = await adopt_machine(sandbox, application, "100")
         await application.trips.run(job.make_spec("mistgpu", lease=lease.id), detach=True)
         async with running_guard(application):
-            await wait_until_true(lambda: application.leases.get_lease(lease.id).is_over)
+            await wait_until_true(lambda: is_lease_over(application, lease.id))
         kinds = user.event_kinds()
         assert EventKind.RESULTS_SAVED in kinds
         assert EventKind.TOP_UP not in kinds, "what was only declared says nothing of a top-up"

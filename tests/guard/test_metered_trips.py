@@ -12,7 +12,13 @@ from gpurent.domain.events import EventKind
 from gpurent.workflow.runtime.waiting import run_in_background
 from tests.guard.machine_timer import run_machine_timer
 from tests.guard.running_guard import running_guard
-from tests.guard.virtual_sandbox import AlipayPayer, VirtualSandbox, wait_until_true
+from tests.guard.virtual_sandbox import (
+    AlipayPayer,
+    VirtualSandbox,
+    get_first_outcome,
+    is_lease_over,
+    wait_until_true,
+)
 from tests.workflow.trip_sandbox import ScriptedUser
 
 pytestmark = pytest.mark.virtual_time
@@ -43,7 +49,7 @@ async def test_balance_that_would_run_out_is_topped_up(sandbox: VirtualSandbox) 
         await sandbox.log_in_to_mistgpu(application, "4")
         await application.trips.run(job.make_spec("mistgpu"), detach=True)
         async with running_guard(application):
-            await wait_until_true(lambda: application.trip_tracker.list_trips()[0].outcome)
+            await wait_until_true(lambda: get_first_outcome(application))
         assert application.trip_tracker.list_trips()[0].outcome == "done"
         assert job.results.read_text().endswith("done\n")
         assert payer.paid_amounts == ["40.00"], "told once"
@@ -64,7 +70,7 @@ async def test_unpaid_results_are_downloaded_before_the_shutdown(sandbox: Virtua
         await sandbox.log_in_to_mistgpu(application, "4")
         end = await application.trips.run(job.make_spec("mistgpu"), detach=True)
         async with running_guard(application):
-            await wait_until_true(lambda: application.leases.get_lease(end.lease_id).is_over)
+            await wait_until_true(lambda: is_lease_over(application, end.lease_id))
         (kept,) = application.store.list_leases()
         saved = [event.at for event in user.events if event.kind is EventKind.RESULTS_SAVED]
         assert saved, user.events
@@ -91,7 +97,7 @@ async def test_timer_in_the_machine_is_extended_while_the_guard_watches(sandbox:
             run_in_background(run_machine_timer(sandbox.machines.only_machine)),
             running_guard(application),
         ):
-            await wait_until_true(lambda: application.trip_tracker.list_trips()[0].outcome)
+            await wait_until_true(lambda: get_first_outcome(application))
         assert application.trip_tracker.list_trips()[0].outcome == "done"
         (lease,) = application.store.list_leases()
         assert lease.ended_at is not None

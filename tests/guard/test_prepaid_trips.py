@@ -21,7 +21,7 @@ from tests.guard.prepaid_lease import (
     rent_for_a_day,
 )
 from tests.guard.running_guard import running_guard
-from tests.guard.virtual_sandbox import VirtualSandbox, wait_until_true
+from tests.guard.virtual_sandbox import VirtualSandbox, has_moved_end, is_lease_over, wait_until_true
 from tests.workflow.test_crash import start_crash_process
 from tests.workflow.trip_sandbox import ScriptedUser
 
@@ -42,14 +42,12 @@ async def test_a_lease_is_renewed_on_time_and_only_as_far_as_the_policy_goes(san
         assert lease.expires_at is not None
         async with running_guard(application):
             await advance_near_end(sandbox, lease, timedelta(hours=3))
-            await wait_until_true(
-                lambda: application.leases.get_lease(lease.id).expires_at != lease.expires_at
-            )
+            await wait_until_true(lambda: has_moved_end(application, lease))
             longer = application.leases.get_lease(lease.id)
             assert longer.expires_at == lease.expires_at + DAY
             await wait_until_true(lambda: EventKind.RENEWED in user.event_kinds())
             await advance_near_end(sandbox, longer, timedelta(hours=1))
-            await wait_until_true(lambda: application.leases.get_lease(lease.id).is_over)
+            await wait_until_true(lambda: is_lease_over(application, lease.id))
         (renewed,) = [event for event in user.events if event.kind is EventKind.RENEWED]
         assert renewed.at < lease.expires_at
         await check_settled(sandbox, application, 1)

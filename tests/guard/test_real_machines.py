@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 
+from gpurent.composition.application import Application
 from gpurent.domain.trip import JobSpec, ResultsSpec, TripSpec, UploadSpec
 from gpurent.testing.load_timeouts import wait_until, wait_within
 from tests.guard.prepaid_lease import DAY, DAY_SPEC, RENEW_ONCE, check_ledgers
@@ -44,7 +45,7 @@ async def test_after_a_jump_of_days_a_real_machine_is_saved_and_released(tmp_pat
         async with running_guard(application) as guard:
             await wait_until(lambda: _is_true(guard.results))
             await sandbox.cloud.advance(timedelta(days=2, hours=1))
-            await wait_until(lambda: _is_true(application.trip_tracker.list_trips()[0].outcome), 30)
+            await wait_until(lambda: _is_trip_ended(application), 30)
         assert application.trip_tracker.list_trips()[0].outcome == "stopped: deadline"
         assert first_events(user, *EXPECTED_ORDER) == EXPECTED_ORDER
         assert (home / "out.txt").read_text() == "line"
@@ -54,6 +55,18 @@ async def test_after_a_jump_of_days_a_real_machine_is_saved_and_released(tmp_pat
 
 async def _is_true(value: object) -> bool:
     return bool(value)
+
+
+async def _is_trip_ended(application: Application) -> bool:
+    return bool(application.trip_tracker.list_trips()[0].outcome)
+
+
+async def _are_trips_ended(application: Application) -> bool:
+    return all(row.outcome for row in application.trip_tracker.list_trips())
+
+
+async def _is_extended(application: Application, lease_id: str, until: datetime) -> bool:
+    return application.leases.get_lease(lease_id).expires_at == until
 
 
 async def start_watch(sandbox: TripSandbox, *more: str) -> asyncio.subprocess.Process:
@@ -102,12 +115,8 @@ async def test_two_guards_and_the_first_killed_while_it_pays_renew_once(tmp_path
             first.kill()
             await first.wait()
             longer = lease.expires_at + DAY
-            await wait_until(
-                lambda: _is_true(application.leases.get_lease(lease.id).expires_at == longer), 60
-            )
-            await wait_until(
-                lambda: _is_true(all(row.outcome for row in application.trip_tracker.list_trips()))
-            )
+            await wait_until(lambda: _is_extended(application, lease.id, longer), 60)
+            await wait_until(lambda: _are_trips_ended(application))
         finally:
             for process in (first, second):
                 if process.returncode is None:

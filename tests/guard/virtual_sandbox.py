@@ -9,6 +9,7 @@ import tempfile
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from datetime import timedelta
 from decimal import Decimal
+from inspect import isawaitable
 from pathlib import Path
 from typing import Any, Self
 
@@ -17,6 +18,7 @@ from attrs import define, field
 from gpurent.composition.application import Application
 from gpurent.composition.state import ExternalDependencies
 from gpurent.domain.events import Event, EventKind
+from gpurent.domain.lease import Lease
 from gpurent.infra.registry import builtin_entries
 from gpurent.infra.registry.registry import EntryPointRegistry
 from gpurent.roles.simulator import SimulatorLedgerEntry
@@ -41,10 +43,31 @@ KEEP_ALIVE_SECONDS = 10**9
 
 
 async def wait_until_true(condition: Callable[[], object]) -> None:
-    """Let the clock run until ``condition`` is true."""
+    """Let the clock run until ``condition``, or what it promises, is true."""
+
+    async def is_true() -> bool:
+        found = condition()
+        return bool(await found if isawaitable(found) else found)
+
     async with asyncio.timeout(MAX_WAIT.total_seconds()):
-        while not condition():  # noqa: ASYNC110 - what it waits for is told by no event
+        while not await is_true():  # noqa: ASYNC110 - what it waits for is told by no event
             await asyncio.sleep(15)
+
+
+def get_first_outcome(application: Application, trip_id: str = "") -> str:
+    """Return how the trip ended, or the oldest one; empty if it is in progress."""
+    if trip_id:
+        return application.trip_tracker.get_trip(trip_id).outcome
+    return application.trip_tracker.list_trips()[0].outcome
+
+
+def is_lease_over(application: Application, lease_id: str) -> bool:
+    return application.leases.get_lease(lease_id).is_over
+
+
+def has_moved_end(application: Application, lease: Lease) -> bool:
+    """Return whether the lease ends at another time than ``lease`` says."""
+    return application.leases.get_lease(lease.id).expires_at != lease.expires_at
 
 
 @define(eq=False)
