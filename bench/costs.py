@@ -25,6 +25,7 @@ from gpurent.domain.lease import Lease, LeaseState
 from gpurent.domain.ledger import make_transaction
 from gpurent.domain.money import CNY, UnitPrice
 from gpurent.domain.offer import Bill, Hardware, Metered, Offer, Payment
+from gpurent.domain.payments import AuthorizedBill
 from gpurent.domain.receipt import Charge, ChargeKind
 from gpurent.domain.trip import TripSpec
 from gpurent.infra.registry import builtin_entries
@@ -60,6 +61,17 @@ def create_trips(home: Path, count: int) -> None:
     ):  # fmt: skip
         store.begin_step(TEMPLATE, name)
         store.record_step(TEMPLATE, name, value)
+    store.put_authorized_bill(
+        AuthorizedBill(
+            key=TEMPLATE,
+            trip=TEMPLATE,
+            lease=TEMPLATE,
+            provider="mistgpu",
+            amount=bill.amount,
+            purpose=bill.purpose,
+        )
+    )
+    store.put_payment(TEMPLATE, payment)
     store.end_trip(TEMPLATE, "done")
     store.save_lease(lease)
     charge = Charge(at=NOW, kind=ChargeKind.USAGE, money=bill.amount, ref=TEMPLATE)
@@ -78,7 +90,7 @@ def copy_rows(path: Path, count: int) -> None:
         names = [f"t-{number:05}" for number in range(1, count)]
         db.execute("PRAGMA synchronous=OFF")
         db.execute("BEGIN")
-        for table in ("trips", "steps", "leases", "postings", "entries"):
+        for table in ("trips", "steps", "leases", "payments", "postings", "entries"):
             rows = db.execute(f"SELECT * FROM {table}").fetchall()  # noqa: S608 - a constant
             marks = ", ".join("?" for _column in rows[0])
             for number, name in enumerate(names, 1):

@@ -17,7 +17,7 @@ from gpurent.domain.events import Event, EventKind
 from gpurent.domain.lease import Lease, LeaseState
 from gpurent.domain.money import CNY, UnitPrice
 from gpurent.domain.offer import Hardware, Metered, Offer
-from gpurent.domain.time_left import TimeKind, TimeLeft
+from gpurent.domain.time_left import SavedTimer, TimeKind, TimeLeft
 from gpurent.domain.trip import TripLimits, TripSpec
 from gpurent.infra.clock import WallClock
 from gpurent.workflow.guard.decide import ExtendTimer, RemoveTimer, decide_actions
@@ -106,19 +106,23 @@ def test_the_guard_ends_the_timer_that_a_policy_armed(is_watched: bool) -> None:
 
 
 @define
-class MemoryNotes:
-    """A `NoteStore` in memory."""
+class MemoryTimers:
+    """A `TimerStore` in memory."""
 
-    notes: dict[tuple[str, str], str] = field(factory=dict)
+    timers: dict[str, SavedTimer] = field(factory=dict)
 
-    def get_note(self, scope: str, name: str) -> str | None:
-        return self.notes.get((scope, name))
+    def put_machine_timer(
+        self, lease_id: str, until: datetime | None, *, by_policy: bool | None = None
+    ) -> None:
+        before = self.timers.pop(lease_id, None)
+        if until is not None:
+            was_by_policy = before is not None and before.by_policy
+            self.timers[lease_id] = SavedTimer(
+                until=until, by_policy=was_by_policy if by_policy is None else by_policy
+            )
 
-    def put_note(self, scope: str, name: str, value: str) -> None:
-        self.notes[scope, name] = value
-
-    def swap_note(self, scope: str, name: str, before: str | None, after: str) -> bool:
-        raise NotImplementedError
+    def find_machine_timer(self, lease_id: str) -> SavedTimer | None:
+        return self.timers.get(lease_id)
 
 
 @define
@@ -152,7 +156,7 @@ def make_trip_timers(
 ) -> tuple[TripTimers, MachineTimers, list[Event]]:
     clock, reported = WallClock(), list[Event]()
     events = EventEmitter(clock, [reported.append])
-    timers = MachineTimers(NoPlugins(), MemoryNotes(), clock)  # type: ignore[arg-type]
+    timers = MachineTimers(NoPlugins(), MemoryTimers(), clock)  # type: ignore[arg-type]
     return TripTimers(timers, GuardPolicies(make_settings(sections)), clock, events), timers, reported
 
 

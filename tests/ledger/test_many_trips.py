@@ -10,6 +10,7 @@ import pytest
 from bench.costs import create_trips, measure
 from gpurent.domain.money import CNY
 from gpurent.domain.offer import Bill
+from gpurent.domain.payments import AuthorizedBill
 from gpurent.domain.trip import AgreedPrice, TripSpec
 from gpurent.workflow.payments.pay import PaymentAuthorizer
 from gpurent.workflow.runtime.durable_steps import TripContext
@@ -41,7 +42,10 @@ async def test_a_provider_that_hangs_does_not_hold_the_lock_of_the_budget(
         trip = TripContext(application.store, application.events, record.id)
         bill = Bill(key="b-1", payee="p", amount=CNY.money(1))
         authorizer: PaymentAuthorizer = application.money.payments.authorizer
-        paying = asyncio.create_task(authorizer.authorize_bill(trip, "acme", bill, AgreedPrice()))
+        record_of_bill = AuthorizedBill(
+            key=bill.key, trip=trip.id, provider="acme", amount=bill.amount, purpose=bill.purpose
+        )
+        paying = asyncio.create_task(authorizer.authorize_bill(trip, bill, record_of_bill, AgreedPrice()))
         async with asyncio.timeout(5):
             await asked.wait()
             async with application.locks.lock_lease("budget"):

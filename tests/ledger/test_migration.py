@@ -39,6 +39,8 @@ PRAGMA user_version=1;
 BEGUN_AT = "2026-01-02T03:04:05+00:00"
 ROWS = 40
 RECORDED = Path(__file__).with_name("recorded")
+COUNT_NOTES = "SELECT count(*) FROM notes WHERE scope IN ('dbc', '1024gpu')"
+COUNT_TEXTS = "SELECT count(*) FROM plugin_state WHERE plugin IN ('dbc', '1024gpu')"
 
 
 def write_first_release(path: Path) -> None:
@@ -69,14 +71,14 @@ def copy_schema3(path: Path) -> None:
 
 
 def read_state(path: Path) -> tuple[int, int, int]:
-    """Return ``(schema, notes, steps)`` of the file after checking its integrity."""
+    """Return ``(schema, texts of plugins, steps)`` of the file after checking its integrity."""
     with closing(sqlite3.connect(path)) as db:
         assert db.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
         assert db.execute("PRAGMA foreign_key_check").fetchall() == []
         (version,) = db.execute("PRAGMA user_version").fetchone()
-        (notes,) = db.execute("SELECT count(*) FROM notes").fetchone()
+        texts = db.execute(COUNT_TEXTS if version == SCHEMA_VERSION else COUNT_NOTES).fetchone()[0]
         (steps,) = db.execute("SELECT count(*) FROM steps").fetchone()
-        return version, notes, steps
+        return version, texts, steps
 
 
 def open_store(path: Path) -> SqliteStore:
@@ -139,7 +141,7 @@ def test_a_file_of_the_first_release_is_migrated_and_kept_as_it_was(tmp_path: Pa
     write_first_release(path)
     store = open_store(path)
     assert [row.id for row in store.list_trips()] == ["t1"]
-    assert store.get_note("dbc", "bill/0") == "x" * 300
+    assert store.find_plugin_text("dbc", "bill/0") == "x" * 300
     store.close()
     backup = tmp_path / "journal.sqlite.schema1"
     assert read_state(path) == (SCHEMA_VERSION, ROWS, 1)
@@ -162,17 +164,17 @@ def test_killed_at_every_statement(tmp_path: Path, make: Callable[[Path], None],
         folder.mkdir()
         path = folder / "journal.sqlite"
         make(path)
-        schema, notes, steps = read_state(path)
+        schema, texts, steps = read_state(path)
         died = is_killed_at(path, point, late)
         version, *kept = read_state(path)
-        assert kept == [notes, steps]
+        assert kept == [texts, steps]
         assert version in (schema, SCHEMA_VERSION)
         backup = folder / f"journal.sqlite.schema{schema}"
         if version == SCHEMA_VERSION:
-            assert read_state(backup) == (schema, notes, steps)
+            assert read_state(backup) == (schema, texts, steps)
         open_store(path).close()
-        assert read_state(path) == (SCHEMA_VERSION, notes, steps)
-        assert read_state(backup) == (schema, notes, steps)
+        assert read_state(path) == (SCHEMA_VERSION, texts, steps)
+        assert read_state(backup) == (schema, texts, steps)
         if not died:
             break
         point += 1

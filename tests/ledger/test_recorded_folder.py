@@ -15,7 +15,7 @@ import pytest
 from gpurent.domain.lease import LeaseState
 from gpurent.domain.ledger import LedgerAccount, group_lines, make_transaction, sum_balances
 from gpurent.domain.money import CNY, Currency, Money
-from gpurent.domain.offer import Bill, Metered, Offer, Order, OrderKind, Payment, Requirements
+from gpurent.domain.offer import Bill, Metered, Offer, Order, OrderKind, Payment, PaymentPurpose, Requirements
 from gpurent.domain.question import Question, QuestionKind
 from gpurent.domain.trip import (
     JobSpec,
@@ -47,7 +47,6 @@ UNCHANGED = {
     "steps": "trip, begun_at, done_at",
     "trips": "id, kind, lease, begun_at, ended_at, outcome",
     "leases": "id, provider, state, changed_at",
-    "notes": "name, value",
     "entries": "id, at, provider, ref, part, reversal, growing, lease, trip, gpu, rate, entered_at",
     "postings": "entry, line, currency, exponent, amount",
 }
@@ -200,7 +199,8 @@ def test_a_staged_trip_goes_on_where_its_process_died(store: SqliteStore) -> Non
     assert store.find_step_value(STAGED, "leg0.pay", Payment) is None
     steps = {step.name: step.done_at for step in store.list_steps(STAGED)}
     assert [name for name, done in steps.items() if done is None] == ["leg0.pay"]
-    assert json.loads(store.get_note("1024gpu", f"order/{STAGED}-stage") or "")["ref"] == lease.pending.ref
+    noted = store.find_plugin_text("1024gpu", f"order/{STAGED}-stage")
+    assert json.loads(noted or "")["ref"] == lease.pending.ref
 
 
 def test_an_unfinished_renewal_keeps_its_order_and_its_bill(store: SqliteStore) -> None:
@@ -223,6 +223,26 @@ def test_an_unfinished_renewal_keeps_its_order_and_its_bill(store: SqliteStore) 
     assert lease.completed_orders, "the order that rented it was counted"
     assert lease.pending is not None
     assert lease.pending.sent_at is not None, "a request may have been sent"
+
+
+def test_payments_are_found_by_their_key(store: SqliteStore) -> None:
+    fee = store.find_recorded_payment("t1129-kaaq5-bind")
+    rent = store.find_recorded_payment("t1129-kaaq5-main")
+    assert fee is not None
+    assert (fee.lease, fee.purpose, fee.payment.amount) == ("", PaymentPurpose.FEE, Money(93790000, DBC))
+    assert rent is not None
+    assert (rent.lease, rent.purpose) == ("1024gpu-kaaq5", PaymentPurpose.RENT)
+    assert rent.payment == store.find_step_value(rent.trip, "leg0.pay", Payment)
+    for trip, key, amount in (
+        (RENEWAL, f"{RENEWAL}-renew", Money(198556648462, DBC)),
+        (STAGED, f"{STAGED}-stage", Money(6000029940000, DBC)),
+    ):
+        bill = store.find_authorized_bill(key)
+        assert bill is not None, "the account may have been asked to pay it"
+        assert (bill.trip, bill.amount) == (trip, amount)
+        assert store.find_recorded_payment(key) is None
+    assert store.summaries.list_unbooked_trips() == []
+    assert store.summaries.list_fee_payments("1024gpu") == [(fee.trip, fee.payment.proof)]
 
 
 async def test_recorded_steps_are_not_done_again(store: SqliteStore) -> None:

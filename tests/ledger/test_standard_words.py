@@ -91,7 +91,9 @@ def test_leases_the_ledger_and_the_guards_memory(store: SqliteStore) -> None:
     memory = GuardMemories(store).get_memory("mistgpu-gnu4w")
     assert memory.machine is not None
     assert memory.machine.last_write
-    assert store.get_note("last-balance", "mistgpu")
+    balance = store.find_last_balance("mistgpu", "")
+    assert balance is not None
+    assert balance.money == CNY.money("293.34")
 
 
 def test_the_ledger_is_append_only_again(home: Path, store: SqliteStore) -> None:

@@ -9,7 +9,7 @@ from attrs import evolve
 
 from gpurent.composition.application import Application
 from gpurent.domain.orphans import OrphanKind
-from gpurent.workflow.payments.bookkeeping import RecordedPayment
+from gpurent.domain.payments import RecordedPayment
 from tests.reliability.test_repeated_commands import rent_at_1024gpu
 from tests.workflow.trip_sandbox import TripSandbox, trip_sandbox
 
@@ -33,6 +33,10 @@ async def test_a_payment_that_the_statement_lacks_is_reported(tmp_path: Path) ->
             lease_id = await rent_at_1024gpu(sandbox, application)
             assert (await application.orphan_search.find_orphans()).orphans == ()
             paid = find_payment(application, lease_id)
+            account = application.logins.find_account("1024gpu")
+            assert account
+            assert paid.account == account
+            assert paid.confirmed_at is not None
             drop_transfers(sandbox, {paid.payment.proof})
             report = await application.orphan_search.find_orphans()
             (orphan,) = report.orphans

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -307,7 +308,8 @@ async def test_the_guard_warns_of_a_lost_lease_once(tmp_path: Path) -> None:
         async with sandbox.open_application(user) as application:
             user.events.clear()
             await application.orphan_watch.search_if_due()
-            application.store.put_note("orphans", "searched-at", "2000-01-01T00:00:00+00:00")
+            searched_at = application.store.find_orphan_search_time()
+            assert application.store.swap_orphan_search_time(searched_at, datetime(2000, 1, 1, tzinfo=UTC))
             await application.orphan_watch.search_if_due()
             warned = [event.text for event in user.events if event.kind is EventKind.WARNING]
             assert len([text for text in warned if "rented from here" in text]) == 1

@@ -10,7 +10,8 @@ import pytest
 
 from gpurent.domain.secret import Secret
 from gpurent.infra.platform.posix.system import make_private_folder
-from gpurent.infra.sqlite.store import ScopedState, SqliteStore
+from gpurent.infra.sqlite.plugin_state import ScopedState
+from gpurent.infra.sqlite.store import SqliteStore
 from gpurent.infra.vault import FileVault
 from gpurent.ports.services import PluginState, Vault
 from gpurent.testing.contracts.storage import PluginStateContract, VaultContract

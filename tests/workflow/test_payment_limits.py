@@ -15,6 +15,7 @@ from gpurent.composition.application import Application
 from gpurent.domain.events import Event, EventKind
 from gpurent.domain.money import CNY, USD, Money
 from gpurent.domain.offer import Bill, Payment, PaymentPurpose, Requirements
+from gpurent.domain.payments import AuthorizedBill
 from gpurent.domain.trip import JobSpec, ResultsSpec, TripLimits, TripPlan, TripSpec, UploadSpec
 from gpurent.errors import BudgetExceeded, GpurentError, InputRequired, MoneyError, Spent
 from tests.workflow.test_market import make_rates_section, write_config
@@ -230,7 +231,11 @@ async def test_a_bill_that_may_be_paid_counts_before_it_is(sandbox: TripSandbox)
             evolve(application.leases.get_lease(lease.id), bills=(*lease.bills, other))
         )
         await budgets.check_budgets("1024gpu", amount.currency.money(50))
-        budgets.authorize_bill(other)
+        budgets.record_authorization(
+            AuthorizedBill(
+                key=other.key, trip="t1", provider="1024gpu", amount=other.amount, purpose=other.purpose
+            )
+        )
         with pytest.raises(BudgetExceeded):
             await budgets.check_budgets("1024gpu", amount.currency.money(50))
         await budgets.check_budgets("1024gpu", amount.currency.money(50), key="elsewhere")

@@ -110,6 +110,9 @@ async def test_without_refresh_the_last_seen_balance_is_used(sandbox: TripSandbo
         assert (last_seen.kind, last_seen.burn_rate) == (TimeKind.BALANCE, refreshed.burn_rate)
         assert abs(last_seen.until - refreshed.until) < MINUTE
         assert "based on the balance at" in last_seen.note
+        saved = application.store.find_last_balance("mistgpu", "student")
+        assert saved is not None, "kept for the account that is logged in"
+        assert (saved.account, saved.money.currency) == ("student", CNY)
         second = await rent_machine(application, "P100")
         both = application.last_seen.get_last_seen([second])[second.id]
         assert both.until is not None

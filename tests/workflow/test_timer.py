@@ -87,7 +87,7 @@ async def test_a_forgotten_machine_is_released_although_the_users_computer_is_of
         await wait_until_true(lambda: not sandbox.cloud.driver.list_machines())
         async with sandbox.open_application() as application:
             (lease,) = await application.leases.list_refreshed_leases(include_over=True)
-            deadline = get_timer_note(application, lease)
+            deadline = get_last_deadline(application, lease)
             assert lease.started_at is not None
             assert lease.ended_at is not None
             # Seconds on a busy computer are minutes of this clock.
@@ -102,10 +102,10 @@ async def test_a_forgotten_machine_is_released_although_the_users_computer_is_of
         assert get_usage(sandbox) == expected, "nothing is billed after the stop"
 
 
-def get_timer_note(application: Application, lease: Lease) -> datetime:
-    noted = application.store.get_note("timer", lease.id)
-    assert noted
-    return datetime.fromisoformat(noted)
+def get_last_deadline(application: Application, lease: Lease) -> datetime:
+    timer = application.store.find_machine_timer(lease.id)
+    assert timer is not None
+    return timer.until
 
 
 @frozen
@@ -157,7 +157,7 @@ async def test_extend_and_off(rented: RentedMachine) -> None:
     later = await rented.timers.extend_timer(rented.lease.id, 2 * HOUR)
     assert later.until is not None
     assert abs(later.until - until - 2 * HOUR) < 20 * MINUTE
-    assert get_timer_note(rented.application, rented.lease) == later.until
+    assert get_last_deadline(rented.application, rented.lease) == later.until
     earlier = await rented.timers.arm_timer(rented.lease.id, until - 5 * HOUR)
     assert earlier.until is not None
     assert earlier.until < until, "arming anew moves it to earlier too"

@@ -11,10 +11,11 @@ from attrs import evolve
 from gpurent.domain.lease import Lease, LeaseState
 from gpurent.domain.money import CNY
 from gpurent.domain.offer import Bill, Payment, Prepaid
+from gpurent.domain.payments import AuthorizedBill
 from gpurent.domain.trip import TripSpec
 from gpurent.errors import GpurentError, LeaseError, SoldOut, Spent
 from gpurent.infra.sqlite.store import SqliteStore
-from gpurent.workflow.payments.trip_spending import AUTHORIZED_SCOPE, TripSpending
+from gpurent.workflow.payments.trip_spending import TripSpending
 from gpurent.workflow.runtime.leases import add_burning_lease
 from tests.sample_lease import make_lease
 
@@ -51,7 +52,10 @@ def test_a_bill_that_was_not_authorized_was_never_paid(store: SqliteStore) -> No
     record(store, "leg0.bill", BILL)
     record(store, "leg0.pay")
     assert find(store) is Spent.NO
-    store.put_note(AUTHORIZED_SCOPE, BILL.key, str(BILL.amount))
+    known = AuthorizedBill(key=BILL.key, trip="t1", provider="shop", amount=BILL.amount, purpose=BILL.purpose)
+    store.put_authorized_bill(evolve(known, amount=CNY.money(2)))
+    assert find(store) is Spent.NO, "another amount was authorized"
+    store.put_authorized_bill(known)
     assert find(store) is Spent.UNKNOWN, "the account may have been asked to pay"
     assert find(store, LeaseError("the balance is too low", spent=Spent.NO)) is Spent.NO, (
         "the account said so"

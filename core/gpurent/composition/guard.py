@@ -67,4 +67,6 @@ def make_guard(
 
 
 def make_orphan_watch(base: RuntimeParts, trips: TripParts) -> orphan_watch.OrphanWatch:
-    return orphan_watch.OrphanWatch(trips.orphan_search, base.store, base.events, base.clock)
+    return orphan_watch.OrphanWatch(
+        trips.orphan_search, base.store, base.events, base.clock, base.logins.find_account
+    )

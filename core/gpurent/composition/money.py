@@ -28,7 +28,9 @@ class MoneyParts:
         self.spending = authorize_spending.SpendingAuthorizer(self.budgets, base.questions)
         authorizer = pay.PaymentAuthorizer(self.budgets, self.rates, base.questions, base.locks)
         self.trip_spending = trip_spending.TripSpending(store)
-        self.payments = pay.Payments(store, plugins, authorizer, books, base.service_clocks)
+        self.payments = pay.Payments(
+            store, plugins, authorizer, books, base.service_clocks, base.logins.find_account
+        )
         self.account_money = topups.AccountMoney(plugins, self.rates, base.poller)
         self.offer_listing = offers.OfferListing(plugins, base.settings)
         self.receipts = receipts.Receipts(store, base.leases, books, base.poller)

@@ -57,7 +57,6 @@ class RuntimeParts(StoredState):
         self.lost_leases = lost_leases.LostLeases(self.leases, self.questions)
         self.locks = waiting.WorkLocks(self.file_locks, self.poller)
         self.trip_tracker = durable_steps.TripTracker(self.store, self.events, self.locks, self.clock)
-        self.time_left = TimeLeftReader(self.store, self.plugins, self.service_clocks)
         self.secrets = VaultAccess(
             self._make_private_folder("vault"), environment, self.questions.ask_question
         )
@@ -80,6 +79,9 @@ class RuntimeParts(StoredState):
             is_vault_required=outside.is_recorded,
         )
         self.lease_copier.find_account = self.logins.find_account
+        self.time_left = TimeLeftReader(
+            self.store, self.plugins, self.service_clocks, self.logins.find_account
+        )
         self.account_commands = logins.AccountCommands(self.plugins, self.logins)
         self.plugin_contexts = PluginContextFactory(
             registry=registry,

@@ -60,7 +60,15 @@ class TripParts:
 
         login_step = login.LoginStep(plugins, base.logins)
         bind_mail_step = bind_mail.BindMailStep(
-            plugins, money.payments, settings, base.questions, money.budgets, store, base.locks, poller
+            plugins,
+            money.payments,
+            settings,
+            base.questions,
+            money.budgets,
+            store,
+            base.logins,
+            base.locks,
+            poller,
         )
         select_offer_step = select_offer.SelectOfferStep(money.offer_listing, store)
         make_plan_step = make_plan.MakePlanStep(plugins, money.quotes)

@@ -39,6 +39,27 @@ class TimeKind(Enum):
 
 
 @frozen(kw_only=True)
+class SavedBalance:
+    """The balance of an ``account`` of the billing entry ``billing`` at the time ``at``.
+
+    ``money`` is in the currency that its leases burn. An empty ``account`` is not known.
+    """
+
+    billing: str
+    account: str = ""
+    money: Money
+    at: datetime
+
+
+@frozen(kw_only=True)
+class SavedTimer:
+    """The last known timer in a machine; ``by_policy``: the user did not ask for it."""
+
+    until: datetime
+    by_policy: bool = False
+
+
+@frozen(kw_only=True)
 class TimeLeft:
     """``until`` in provider time (UTC) and ``left`` from now; both are None when there is no end or none is known.
 

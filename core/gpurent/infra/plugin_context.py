@@ -14,7 +14,8 @@ from gpurent.domain.question import Challenge
 from gpurent.domain.secret import Secret
 from gpurent.infra.redact import Redactor, split_secret
 from gpurent.infra.service_clocks import ServiceClocks
-from gpurent.infra.sqlite.store import ScopedState, SqliteStore
+from gpurent.infra.sqlite.plugin_state import ScopedState
+from gpurent.infra.sqlite.store import SqliteStore
 from gpurent.ports.services import Http, MailReader, PluginState, SecretStore, Vault
 from gpurent.ports.system import Clock
 from gpurent.roles.account import Login

@@ -1,10 +1,21 @@
-"""All durable state: trips and their steps, leases, orders, notes, questions, and the ledger."""
+"""All durable state: trips and their steps, leases, orders, payments, questions, and the ledger."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Protocol, TypeVar
+
+from gpurent.ports.payment_store import MailBindingStore, PaymentStore
+from gpurent.ports.watch_store import (
+    BalanceStore,
+    GuardStore,
+    MeterStore,
+    OrphanStore,
+    PluginStateStore,
+    ThresholdStore,
+    TimerStore,
+)
 
 if TYPE_CHECKING:
     from gpurent.domain.lease import Lease
@@ -88,15 +99,6 @@ class LeaseOrderStore(LeaseStore, OrderStore, Protocol):
     """Leases and their orders."""
 
 
-class NoteStore(Protocol):
-    """Small texts, by scope and name."""
-
-    def get_note(self, scope: str, name: str) -> str | None: ...
-    def put_note(self, scope: str, name: str, value: str) -> None: ...
-    def swap_note(self, scope: str, name: str, before: str | None, after: str) -> bool:
-        """Write ``after`` only if the note still equals ``before`` (None: does not exist)."""
-
-
 class QuestionStore(Protocol):
     """Questions to the user, by their ID."""
 
@@ -142,10 +144,10 @@ class SummaryStore(Protocol):
     """Short forms of many records at once; each method costs one query, however many trips there are."""
 
     def list_unbooked_trips(self) -> Sequence[str]:
-        """Return the trips with a recorded payment whose proof is in no ledger entry."""
+        """Return the trips with a payment whose proof is in no ledger entry."""
 
     def list_fee_payments(self, provider: str) -> Sequence[tuple[str, str]]:
-        """Return trip and proof of each recorded payment to ``provider`` that was not for a lease, oldest first."""
+        """Return trip and proof of each payment to ``provider`` that was not for a lease, oldest first."""
 
     def list_lease_periods(self) -> Sequence[LeasePeriod]:
         """Return the periods of all leases ever, oldest first."""
@@ -162,7 +164,20 @@ class SummaryStore(Protocol):
         """Return uploads, setups, launches, monitors and releases: of one trip or of all trips, oldest trip first."""
 
 
-class Store(TripStore, LeaseOrderStore, NoteStore, QuestionStore, Protocol):
+class WatchStore(BalanceStore, ThresholdStore, TimerStore, MeterStore, GuardStore, OrphanStore, Protocol):
+    """What was last seen of leases and accounts, and what was already reported."""
+
+
+class Store(
+    TripStore,
+    LeaseOrderStore,
+    PaymentStore,
+    MailBindingStore,
+    WatchStore,
+    PluginStateStore,
+    QuestionStore,
+    Protocol,
+):
     """The only access to durable state. A component that needs less takes one of the narrower ports."""
 
     @property

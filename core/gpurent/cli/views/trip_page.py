@@ -61,7 +61,7 @@ def trip_json(report: TripReport) -> dict[str, Any]:
                 "at": item.payment.at,
                 "money": item.payment.amount,
                 "ref": item.payment.proof,
-                "bill": item.bill.key,
+                "bill": item.key,
             }
             for item in report.payments
             if item.payment.amount.amount

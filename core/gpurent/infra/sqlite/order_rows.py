@@ -2,29 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from datetime import UTC, datetime
+from collections.abc import Sequence
+from datetime import datetime
 from typing import TYPE_CHECKING
 
-from gpurent.infra.sqlite.database import Database
+from gpurent.infra.sqlite.table_rows import TableRows
 
 if TYPE_CHECKING:
     from gpurent.domain.orders import OrderOutcome, OrderRecord
 
 
-class OrderRows:
-    """Implements `gpurent.ports.store.OrderStore`; a part of `SqliteStore`. ``now`` is the provider's clock."""
-
-    def __init__(self, database: Database, now: Callable[[], datetime]) -> None:
-        self._database = database
-        self._now = now
-
-    def _format_now(self) -> str:
-        return self._now().astimezone(UTC).isoformat()
-
-    def _execute(self, sql: str, *values: object) -> int:
-        with self._database.write_transaction():
-            return self._database.execute(sql, values)
+class OrderRows(TableRows):
+    """Implements `gpurent.ports.store.OrderStore`; a part of `SqliteStore`."""
 
     def open_order(self, order: OrderRecord) -> OrderRecord | None:
         with self._database.write_transaction():

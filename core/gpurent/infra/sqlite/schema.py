@@ -15,6 +15,7 @@ from gpurent.infra.sqlite.standard_words import (
     rename_step,
     rename_words,
 )
+from gpurent.infra.sqlite.typed_rows import USE_TYPED_ROWS, is_same_amount, read_amount, split_orphan
 
 _CREATE_JOURNAL = """
 CREATE TABLE trips (
@@ -106,7 +107,13 @@ CREATE TRIGGER postings_stay BEFORE UPDATE ON postings
 BEGIN SELECT RAISE(ABORT, 'the ledger is append-only'); END;
 """
 
-MIGRATIONS = (_CREATE_JOURNAL, _CREATE_LEDGER, _ADD_QUESTIONS, _USE_STANDARD_WORDS, ADD_ORDERS)
+MIGRATIONS = (
+    _CREATE_JOURNAL,
+    _CREATE_LEDGER,
+    _ADD_QUESTIONS,
+    _USE_STANDARD_WORDS,
+    ADD_ORDERS + USE_TYPED_ROWS,
+)
 SCHEMA_VERSION = len(MIGRATIONS)
 
 
@@ -170,4 +177,7 @@ SQL_FUNCTIONS = (
     rename_charge,
     add_order_facts,
     trip_of_order,
+    read_amount,
+    is_same_amount,
+    split_orphan,
 )

@@ -1,4 +1,4 @@
-"""The Store in one SQLite file: trips, steps, leases, orders, notes, questions, and the ledger beside them."""
+"""The Store in one SQLite file: trips, steps, leases and questions; its other parts are beside this one."""
 
 from __future__ import annotations
 
@@ -8,13 +8,14 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
-from attrs import frozen
-
 from gpurent.domain.lease import OVER_STATES, Lease
 from gpurent.errors import StorageError
 from gpurent.infra.sqlite.codec import dumps, loads
 from gpurent.infra.sqlite.database import Database
 from gpurent.infra.sqlite.order_rows import OrderRows
+from gpurent.infra.sqlite.payment_rows import PaymentRows
+from gpurent.infra.sqlite.plugin_state import PluginStateRows
+from gpurent.infra.sqlite.watch_rows import WatchRows
 
 if TYPE_CHECKING:
     from gpurent.domain.question import Question
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 
-class SqliteStore(OrderRows):
+class SqliteStore(OrderRows, PaymentRows, WatchRows, PluginStateRows):
     """Implements `gpurent.ports.store.Store`. ``now`` is the provider's clock."""
 
     def __init__(self, path: Path, now: Callable[[], datetime], database: Database | None = None) -> None:
@@ -209,26 +210,6 @@ class SqliteStore(OrderRows):
         rows = self._database.fetch_rows(f"SELECT value FROM leases {which} ORDER BY rowid", *values)  # noqa: S608
         return [loads(value, Lease) for (value,) in rows]
 
-    # notes
-
-    def get_note(self, scope: str, name: str) -> str | None:
-        rows = self._database.fetch_rows("SELECT value FROM notes WHERE scope = ? AND name = ?", scope, name)
-        return next((str(value) for (value,) in rows), None)
-
-    def put_note(self, scope: str, name: str, value: str) -> None:
-        self._execute(
-            "INSERT OR REPLACE INTO notes (scope, name, value) VALUES (?, ?, ?)", scope, name, value
-        )
-
-    def swap_note(self, scope: str, name: str, before: str | None, after: str) -> bool:
-        with self._database.write_transaction():
-            if self.get_note(scope, name) != before:
-                return False
-            self._database.execute(
-                "INSERT OR REPLACE INTO notes (scope, name, value) VALUES (?, ?, ?)", (scope, name, after)
-            )
-            return True
-
     # questions
 
     def put_question(self, question: Question) -> None:
@@ -260,17 +241,3 @@ class SqliteStore(OrderRows):
             self._format_now(),
             question_id,
         )
-
-
-@frozen(eq=False)
-class ScopedState:
-    """The durable state of one plugin. Implements `gpurent.ports.services.PluginState`."""
-
-    store: SqliteStore
-    scope: str
-
-    def get(self, name: str) -> str | None:
-        return self.store.get_note(self.scope, name)
-
-    def put(self, name: str, value: str) -> None:
-        self.store.put_note(self.scope, name, value)

@@ -30,17 +30,15 @@ class SqliteSummaries:
 
     def list_unbooked_trips(self) -> Sequence[str]:
         rows = self._database.fetch_rows(
-            "SELECT DISTINCT trip FROM steps WHERE name LIKE '%.pay' AND value IS NOT NULL"
-            " AND json_extract(value, '$.proof') NOT IN (SELECT ref FROM entries UNION ALL SELECT '') ORDER BY rowid"
+            "SELECT DISTINCT trip FROM payments WHERE proof IS NOT NULL"
+            " AND proof NOT IN (SELECT ref FROM entries UNION ALL SELECT '') ORDER BY authorized_at, rowid"
         )
         return [trip for (trip,) in rows]
 
     def list_fee_payments(self, provider: str) -> Sequence[tuple[str, str]]:
         rows = self._database.fetch_rows(
-            "SELECT s.trip, json_extract(s.value, '$.proof') FROM steps s JOIN trips t ON t.id = s.trip"
-            " LEFT JOIN leases l ON l.id = t.lease"
-            " WHERE s.name LIKE '%.pay' AND s.name NOT LIKE 'leg%' AND s.value IS NOT NULL"
-            " AND coalesce(nullif(json_extract(t.spec, '$.provider'), ''), l.provider) = ? ORDER BY s.rowid",
+            "SELECT trip, proof FROM payments WHERE lease = '' AND provider = ? AND proof IS NOT NULL"
+            " ORDER BY authorized_at, rowid",
             provider,
         )
         return [(trip, proof) for trip, proof in rows]

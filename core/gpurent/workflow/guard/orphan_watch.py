@@ -2,30 +2,32 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+from collections.abc import Callable
+from datetime import timedelta
 
 from attrs import frozen
 
 from gpurent.domain.events import EventKind
 from gpurent.domain.orphans import Orphan, OrphanKind
 from gpurent.locale import _
-from gpurent.ports.store import NoteStore
 from gpurent.ports.system import Clock
+from gpurent.ports.watch_store import OrphanStore
 from gpurent.workflow.guard.warnings import catch_failure
 from gpurent.workflow.reports.orphans import OrphanSearch
 from gpurent.workflow.runtime.events import EventEmitter
 
 SEARCH_INTERVAL = timedelta(hours=1)
-_SCOPE = "orphans"
-_SEARCHED_AT = "searched-at"
 
 
 @frozen
 class OrphanWatch:
+    """``find_account`` returns the user's account at a provider, empty if it is not known."""
+
     search: OrphanSearch
-    notes: NoteStore
+    store: OrphanStore
     events: EventEmitter
     clock: Clock
+    find_account: Callable[[str], str]
 
     async def search_forever(self) -> None:
         """Search whenever it is due, until cancelled."""
@@ -35,10 +37,10 @@ class OrphanWatch:
 
     async def search_if_due(self) -> None:
         """Search unless any process did within `SEARCH_INTERVAL`. Never raises."""
-        before, now = self.notes.get_note(_SCOPE, _SEARCHED_AT), self.clock.now()
-        if before is not None and timedelta() <= now - datetime.fromisoformat(before) < SEARCH_INTERVAL:
+        before, now = self.store.find_orphan_search_time(), self.clock.now()
+        if before is not None and timedelta() <= now - before < SEARCH_INTERVAL:
             return
-        if self.notes.swap_note(_SCOPE, _SEARCHED_AT, before, now.isoformat()):
+        if self.store.swap_orphan_search_time(before, now):
             trouble = await catch_failure(self._search())
             if trouble:
                 self.events.emit(EventKind.WARNING, trouble)
@@ -49,7 +51,7 @@ class OrphanWatch:
             # A provider that does not answer is reported where its leases are watched.
             if orphan.kind in (OrphanKind.UNKNOWN, OrphanKind.UNEXPLAINED_CHARGE):
                 continue
-            if self.notes.swap_note(_SCOPE, orphan.key, None, self.clock.now().isoformat()):
+            if self.store.put_orphan_report(orphan, self.find_account(orphan.provider)):
                 self.events.emit(EventKind.WARNING, _format_warning(orphan), lease=orphan.lease)
 
 

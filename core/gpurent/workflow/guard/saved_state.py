@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from datetime import datetime
 
 from attrs import define, field, frozen
 
+from gpurent.domain.guard_memory import GuardMemory
 from gpurent.domain.trip import TripRecord, TripSpec
 from gpurent.errors import GpurentError, Spent
-from gpurent.ports.store import NoteStore
+from gpurent.ports.watch_store import GuardStore
 from gpurent.workflow.guard.facts import DEFAULT_CONNECT_TIME, ObservedMachine
 from gpurent.workflow.payments.trip_spending import TripSpending
 from gpurent.workflow.runtime.durable_steps import GUARD_PREFIX, TripTracker
@@ -93,56 +93,49 @@ class LeaseMemory:
 class GuardMemories:
     """The memories of all leases, kept in the Store so that a guard started every few minutes also detects idleness."""
 
-    store: NoteStore
+    store: GuardStore
     _memories: dict[str, LeaseMemory] = field(factory=dict, init=False)
 
     def get_memory(self, lease: str) -> LeaseMemory:
         """Return the memory of ``lease``; call `save_memory` to save changes to it."""
         if lease not in self._memories:
-            noted = self.store.get_note(GUARD_SCOPE, f"memory/{lease}")
-            self._memories[lease] = _parse_memory(noted) if noted else LeaseMemory()
+            known = self.store.find_guard_memory(lease)
+            self._memories[lease] = _make_lease_memory(known) if known is not None else LeaseMemory()
         return self._memories[lease]
 
     def save_memory(self, lease: str) -> None:
-        text = _format_memory(self.get_memory(lease))
-        if text != self.store.get_note(GUARD_SCOPE, f"memory/{lease}"):
-            self.store.put_note(GUARD_SCOPE, f"memory/{lease}", text)
+        memory = _make_guard_memory(self.get_memory(lease))
+        if memory != self.store.find_guard_memory(lease):
+            self.store.put_guard_memory(lease, memory)
 
     def find_results_saved_at(self, lease: str) -> datetime | None:
         """Return when the last save of the results began, which is how recent the saved files are; None if never."""
-        return _parse_time(self.store.get_note(GUARD_SCOPE, f"results-saved/{lease}"))
+        return self.store.find_results_save_time(lease)
 
     def record_results_saved(self, lease: str, at: datetime) -> None:
-        self.store.put_note(GUARD_SCOPE, f"results-saved/{lease}", at.isoformat())
+        self.store.put_results_save_time(lease, at)
 
 
-def _parse_memory(text: str) -> LeaseMemory:
-    raw = json.loads(text)
+def _make_lease_memory(known: GuardMemory) -> LeaseMemory:
     machine = None
-    if raw["at"]:
+    if known.observed_at is not None:
         machine = ObservedMachine(
-            at=datetime.fromisoformat(raw["at"]),
+            at=known.observed_at,
             duration=DEFAULT_CONNECT_TIME,
-            ticks=tuple(raw["ticks"]) if raw["ticks"] else None,
-            last_write=raw["last_write"],
-            output_at=_parse_time(raw["output_at"]),
+            ticks=known.ticks,
+            last_write=known.last_write,
+            output_at=known.output_at,
         )
-    said = {key: datetime.fromisoformat(at) for key, at in raw["warned_at"].items()}
-    return LeaseMemory(machine=machine, idle_since=_parse_time(raw["idle_since"]), warned_at=said)
+    return LeaseMemory(machine=machine, idle_since=known.idle_since, warned_at=dict(known.warned_at))
 
 
-def _format_memory(memory: LeaseMemory) -> str:
+def _make_guard_memory(memory: LeaseMemory) -> GuardMemory:
     seen = memory.machine
-    raw = {
-        "at": seen.at if seen else None,
-        "ticks": seen.ticks if seen else None,
-        "last_write": seen.last_write if seen else None,
-        "output_at": seen.output_at if seen else None,
-        "idle_since": memory.idle_since,
-        "warned_at": memory.warned_at,
-    }
-    return json.dumps(raw, default=datetime.isoformat)
-
-
-def _parse_time(text: str | None) -> datetime | None:
-    return datetime.fromisoformat(text) if text else None
+    return GuardMemory(
+        observed_at=seen.at if seen else None,
+        ticks=seen.ticks if seen else None,
+        last_write=seen.last_write if seen else None,
+        output_at=seen.output_at if seen else None,
+        idle_since=memory.idle_since,
+        warned_at=dict(memory.warned_at),
+    )

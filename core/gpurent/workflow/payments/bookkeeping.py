@@ -19,55 +19,15 @@ from gpurent.domain.ledger import (
     make_missing_transactions,
     make_transaction,
 )
-from gpurent.domain.offer import Bill, Payment
+from gpurent.domain.payments import RecordedPayment
 from gpurent.domain.receipt import Charge, ChargeKind, ReceiptTotal, sum_charges
 from gpurent.domain.trip import TripPlan, TripRecord
 from gpurent.errors import GpurentError, LeaseError
 from gpurent.locale import _
-from gpurent.ports.store import Store, TripStore
+from gpurent.ports.store import Store
 from gpurent.roles.account import SupportsStatement
-from gpurent.roles.lease import MailBinding
 from gpurent.workflow.runtime.events import EventEmitter
 from gpurent.workflow.runtime.plugins import Plugins
-
-
-@frozen(kw_only=True)
-class RecordedPayment:
-    """A payment, its bill, and the trip and lease that it was for (a mail binding fee has no lease)."""
-
-    payment: Payment
-    bill: Bill
-    trip: TripRecord
-    lease: str
-    provider: str
-
-
-def list_recorded_payments(store: Store, trips: Iterable[TripRecord]) -> list[RecordedPayment]:
-    found = []
-    for trip in trips:
-        lease = store.find_lease(trip.lease) if trip.lease else None
-        provider = trip.spec.provider or (lease.provider if lease is not None else "")
-        for name, payment in store.list_recorded_steps(trip.id, ".pay", Payment):
-            step = name.removesuffix(".pay")
-            bill = _find_bill(store, trip.id, step)
-            if bill is not None:
-                paid = RecordedPayment(
-                    payment=payment,
-                    bill=bill,
-                    trip=trip,
-                    lease=trip.lease if step.startswith("leg") else "",
-                    provider=provider,
-                )
-                found.append(paid)
-    return found
-
-
-def _find_bill(store: TripStore, trip: str, step: str) -> Bill | None:
-    bill = store.find_step_value(trip, f"{step}.bill", Bill)
-    if bill is not None:
-        return bill
-    binding = store.find_step_value(trip, f"{step}.request", MailBinding)
-    return binding.bill if binding is not None else None
 
 
 class LedgerFilter(TypedDict, total=False):
@@ -167,13 +127,13 @@ class Bookkeeping:
             if not payment.amount.amount:
                 continue
             listed = item.lease or self.has_statement(item.provider)
-            plan = self.store.find_step_value(item.trip.id, "plan", TripPlan)
+            plan = self.store.find_step_value(item.trip, "plan", TripPlan)
             charge = Charge(
                 at=payment.at,
                 kind=ChargeKind.HOLD if listed else ChargeKind.FEE,
                 money=payment.amount,
                 ref=payment.proof,
-                note=item.bill.purpose.value,
+                note=item.purpose.value,
                 rate=plan.quote.rate if plan is not None else None,
             )
             entries = [self._make_payment_entry(charge, item)]
@@ -186,7 +146,7 @@ class Bookkeeping:
     def _make_payment_entry(self, charge: Charge, item: RecordedPayment) -> Transaction:
         lease = self.store.find_lease(item.lease) if item.lease else None
         gpu = _gpu_name(lease) if lease is not None else ""
-        return make_transaction(charge, item.provider, lease=item.lease, trip=item.trip.id, gpu=gpu)
+        return make_transaction(charge, item.provider, lease=item.lease, trip=item.trip, gpu=gpu)
 
     # statements of the accounts
 
@@ -215,7 +175,7 @@ class Bookkeeping:
     ) -> list[Transaction]:
         """Return the entries that the ledger lacks: new charges, growth of metered ones, released holds."""
         known = {line.line_key: line for line in self.list_lines(lease=lease.id)}
-        trips = {item.payment.proof: item.trip.id for item in paid}
+        trips = {item.payment.proof: item.trip for item in paid}
         # Charges that no trip paid are assigned to the trip that rented the lease.
         renting = next((record.id for record in self.store.list_trips(lease.id)), "")
         return [
@@ -247,9 +207,7 @@ class Bookkeeping:
 
     def list_payments(self, *, trip: str = "", lease: str = "") -> Sequence[RecordedPayment]:
         """Return the payments of one trip, or of all trips of one lease."""
-        record = self.store.find_trip(trip) if trip else None
-        records = [record] if record is not None else self.store.list_trips(lease) if lease else []
-        return list_recorded_payments(self.store, records)
+        return self.store.list_trip_payments(trip) if trip else self.store.list_lease_payments(lease)
 
     def list_providers(self) -> Sequence[str]:
         """Return the providers that were rented from or paid, except those with only adopted leases."""

@@ -14,6 +14,7 @@ from gpurent.domain.ledger import LedgerLine
 from gpurent.domain.money import Currency, Money
 from gpurent.domain.money_text import make_money, parse_amount, with_precision
 from gpurent.domain.offer import Bill
+from gpurent.domain.payments import AuthorizedBill
 from gpurent.domain.receipt import ReceiptTotal, sum_charges
 from gpurent.errors import BudgetExceeded, GpurentError, UsageError
 from gpurent.locale import _
@@ -22,7 +23,7 @@ from gpurent.ports.system import Clock
 from gpurent.workflow.payments.bookkeeping import Bookkeeping
 from gpurent.workflow.payments.meters import Meters
 from gpurent.workflow.payments.rates import ExchangeRates, RateLookup
-from gpurent.workflow.payments.trip_spending import AUTHORIZED_SCOPE, is_bill_authorized
+from gpurent.workflow.payments.trip_spending import is_bill_authorized
 from gpurent.workflow.runtime.settings import Settings
 
 MAX_CONCURRENT = 8
@@ -113,9 +114,9 @@ class Budgets:
 
     # authorized bills
 
-    def authorize_bill(self, bill: Bill) -> None:
+    def record_authorization(self, bill: AuthorizedBill) -> None:
         """Record that ``bill`` may be paid; from now on it counts as used."""
-        self.store.put_note(AUTHORIZED_SCOPE, bill.key, str(bill.amount))
+        self.store.put_authorized_bill(bill)
 
     def is_authorized(self, bill: Bill) -> bool:
         return is_bill_authorized(self.store, bill)
@@ -199,8 +200,10 @@ class Budgets:
 
     async def get_status(self, limit: BudgetLimit, lookup: RateLookup, *, key: str = "") -> BudgetStatus:
         """Return the status of one limit by the ledger as it is; raises `MoneyError` if an amount has no rate."""
-        ordered = [amount for lease in limit.leases for amount in self._ordered_amounts(lease, key)]
-        used = await _sum_converted(limit.money.currency, (*self._booked_amounts(limit), *ordered), lookup)
+        amounts = self._booked_amounts(limit)
+        for lease in limit.leases:
+            amounts += self._ordered_amounts(lease, key)
+        used = await _sum_converted(limit.money.currency, amounts, lookup)
         return BudgetStatus(limit=limit, used=used)
 
     async def sync_leases(self, provider: str, trip: str = "") -> None:
@@ -234,11 +237,13 @@ class Budgets:
 
     def _ordered_amounts(self, lease: Lease, key: str) -> list[Money]:
         """Return the authorized bills, possibly of another process, that are not in the ledger yet."""
-        open_bills = [bill for bill in lease.bills if bill.key != key and self.is_authorized(bill)]
-        if not open_bills:
-            return []
-        paid = {item.payment.key for item in self.bookkeeping.list_payments(lease=lease.id)}
-        return [bill.amount for bill in open_bills if bill.key not in paid]
+        found = []
+        for bill in lease.bills:
+            if bill.key == key:
+                continue
+            if self.is_authorized(bill) and self.store.find_recorded_payment(bill.key) is None:
+                found.append(bill.amount)
+        return found
 
 
 def _used_amount(spent: ReceiptTotal | None, held: ReceiptTotal) -> Money:

@@ -15,15 +15,14 @@ from gpurent.domain.offer import Metered
 from gpurent.domain.receipt import ChargeKind
 from gpurent.errors import GpurentError
 from gpurent.locale import N_
-from gpurent.ports.store import NoteStore
 from gpurent.ports.system import Clock
+from gpurent.ports.watch_store import MeterStore
 from gpurent.workflow.payments.bookkeeping import Bookkeeping
 from gpurent.workflow.runtime.plugins import Plugins
 
 # How often a provider is asked, and how old its answer may be before gpurent counts by itself.
 READ_INTERVAL = timedelta(minutes=5)
 MAX_READING_AGE = timedelta(minutes=20)
-_READ_AT_SCOPE = "meter-read-at"
 OWN_COUNT_TEXT = N_("Counted by gpurent from time and price; the provider's statement does not say more.")
 _PRICE_STEP = Decimal("1e-12")
 
@@ -46,7 +45,7 @@ class MeterReading:
 class Meters:
     """Reads the meters of running leases. A meter never counts less than the provider's statement shows."""
 
-    notes: NoteStore
+    store: MeterStore
     plugins: Plugins
     bookkeeping: Bookkeeping
     clock: Clock
@@ -68,8 +67,7 @@ class Meters:
         if lease.started_at is None:
             return MeterReading(used=price.currency.zero, price=price, is_own_count=True)
         booked, is_running = self._get_booked(lease, price)
-        noted = self.notes.get_note(_READ_AT_SCOPE, lease.id)
-        read_at = datetime.fromisoformat(noted) if noted else None
+        read_at = self.store.find_meter_read_time(lease.id)
         if read_at is not None:
             price = max(price, _observed_price(lease, booked, read_at - lease.started_at), key=_per_hour)
             # Only a running meter in the statement shows that it is up to date, not settled once a day.
@@ -107,7 +105,7 @@ class Meters:
         if self.bookkeeping.has_statement(lease.provider):
             reason = await self.bookkeeping.sync_lease(lease.id, quiet=True)
             if not reason:
-                self.notes.put_note(_READ_AT_SCOPE, lease.id, self.clock.now().isoformat())
+                self.store.put_meter_read_time(lease.id, self.clock.now())
             return reason
         try:
             listed = await self.plugins.provider_of(lease).list_leases()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from decimal import Decimal
 
 from attrs import frozen
@@ -10,12 +11,13 @@ from gpurent.domain.events import EventKind
 from gpurent.domain.evidence import Known
 from gpurent.domain.money import Money, Rate, UnitPrice
 from gpurent.domain.offer import Bill, Metered, Offer, Order, Payment, PaymentPurpose
+from gpurent.domain.payments import AuthorizedBill
 from gpurent.domain.question import Question, QuestionKind
 from gpurent.domain.receipt import ChargeKind
 from gpurent.domain.trip import AgreedPrice
 from gpurent.errors import MoneyError, Spent
 from gpurent.locale import _
-from gpurent.ports.store import LeaseStore
+from gpurent.ports.store import Store
 from gpurent.ports.system import ProviderClocks
 from gpurent.workflow.payments.bookkeeping import Bookkeeping
 from gpurent.workflow.payments.budgets import Budgets
@@ -45,10 +47,13 @@ class PaymentAuthorizer:
     questions: Questions
     locks: WorkLocks
 
-    async def authorize_bill(self, trip: TripContext, provider: str, bill: Bill, agreed: AgreedPrice) -> None:
-        """Authorize a bill once; above ``agreed.ceiling`` only if the user consents."""
+    async def authorize_bill(
+        self, trip: TripContext, bill: Bill, record: AuthorizedBill, agreed: AgreedPrice
+    ) -> None:
+        """Authorize a bill once, by writing ``record``; above ``agreed.ceiling`` only if the user consents."""
         if self.budgets.is_authorized(bill):
             return
+        provider = record.provider
         ceiling = agreed.ceiling
         if ceiling is not None and bill.amount.amount > ceiling.amount * MAX_PRICE_RATIO:
             raise MoneyError(
@@ -64,7 +69,7 @@ class PaymentAuthorizer:
         # One at a time, so that two trips cannot both use the same remaining budget.
         async with self.locks.lock_lease("budget"):
             await self.budgets.check_budgets(provider, bill.amount, trip=trip.id, key=bill.key, sync=False)
-            self.budgets.authorize_bill(bill)
+            self.budgets.record_authorization(record)
 
     async def _check_rate(self, trip: TripContext, provider: str, bill: Bill, quoted: Rate) -> None:
         """Check that the current exchange rate is plausible, fresh and close to that of the quote."""
@@ -128,11 +133,14 @@ def _above_ceiling_text(bill: Bill, ceiling: Money) -> str:
 
 @frozen
 class Payments:
-    store: LeaseStore
+    """``find_account`` returns the user's account at a provider, empty if it is not known."""
+
+    store: Store
     plugins: Plugins
     authorizer: PaymentAuthorizer
     bookkeeping: Bookkeeping
     clocks: ProviderClocks
+    find_account: Callable[[str], str]
 
     def may_be_paid(self, bill: Bill) -> bool:
         """Whether the bill was authorized, so that the account may have been asked to pay it."""
@@ -150,22 +158,46 @@ class Payments:
         await trip.step(step, str, authorize, quiet=True)
 
     async def pay_bill(
-        self, trip: TripContext, step: str, provider: str, bill: Bill, agreed: AgreedPrice
+        self,
+        trip: TripContext,
+        step: str,
+        provider: str,
+        bill: Bill,
+        agreed: AgreedPrice,
+        *,
+        lease_id: str = "",
     ) -> Payment:
         """Pay ``bill`` exactly once, even across crashes; above ``agreed.ceiling`` only with the user's consent.
 
         The bill's key is recorded beforehand, and the account is idempotent on it. The authorization is recorded before
-        the account is asked to pay, and the payment before it is shown to the provider.
+        the account is asked to pay, and the payment before it is shown to the provider. ``lease_id`` is empty for a fee
+        of the account itself.
         """
-        payment = await trip.step(
-            step, Payment, lambda: self._pay_once(trip, step, provider, bill, agreed), quiet=True
+        record = AuthorizedBill(
+            key=bill.key,
+            trip=trip.id,
+            lease=lease_id,
+            provider=provider,
+            account=self.find_account(provider),
+            amount=bill.amount,
+            purpose=bill.purpose,
         )
-        self.bookkeeping.record_payments(trip.id)
+        payment = await trip.step(
+            step, Payment, lambda: self._pay_once(trip, step, bill, record, agreed), quiet=True
+        )
+        recorded = self.store.find_recorded_payment(bill.key)
+        if recorded is not None:
+            self.bookkeeping.record_payments(recorded.trip)
         return payment
 
+    def record_confirmation(self, payment: Payment) -> None:
+        """Record that the provider has accepted the payment."""
+        self.store.confirm_recorded_payment(payment.key)
+
     async def _pay_once(
-        self, trip: TripContext, step: str, provider: str, bill: Bill, agreed: AgreedPrice
+        self, trip: TripContext, step: str, bill: Bill, record: AuthorizedBill, agreed: AgreedPrice
     ) -> Payment:
+        provider = record.provider
         overdue = bill.due is not None and self.clocks.clock_of(provider).now() >= bill.due
         if overdue and not await self._was_paid(trip, step, provider, bill):
             # An overdue bill is never paid; only an earlier payment of it is accepted.
@@ -179,7 +211,7 @@ class Payments:
                 _("the provider sent a bill with a negative amount: {amount}").format(amount=bill.amount)
             )
         if bill.amount.amount:
-            await self.authorizer.authorize_bill(trip, provider, bill, agreed)
+            await self.authorizer.authorize_bill(trip, bill, record, agreed)
             trip.emit(EventKind.PAYING, _("paying {amount}").format(amount=bill.amount), key=bill.key)
         payment = await self.plugins.billing(provider).pay_bill(bill)
         if payment.amount > bill.amount or payment.key != bill.key:
@@ -189,6 +221,8 @@ class Payments:
                 ),
                 spent=Spent.YES,
             )
+        if bill.amount.amount:
+            self.store.put_payment(trip.id, payment)
         if payment.amount.amount:
             trip.emit(EventKind.PAID, _("paid {amount}").format(amount=payment.amount), proof=payment.proof)
         return payment

@@ -7,15 +7,15 @@ from attrs import frozen
 from gpurent.domain.lease import Lease
 from gpurent.domain.offer import Bill, Payment
 from gpurent.errors import GpurentError, SoldOut, Spent
-from gpurent.ports.store import NoteStore, Store
+from gpurent.ports.payment_store import PaymentStore
+from gpurent.ports.store import Store
 from gpurent.roles.lease import MailBinding
 
-AUTHORIZED_SCOPE = "authorized-bills"
 
-
-def is_bill_authorized(store: NoteStore, bill: Bill) -> bool:
+def is_bill_authorized(store: PaymentStore, bill: Bill) -> bool:
     """Return whether the account may have been asked to pay ``bill``: the authorization is recorded before that."""
-    return store.get_note(AUTHORIZED_SCOPE, bill.key) == str(bill.amount)
+    known = store.find_authorized_bill(bill.key)
+    return known is not None and known.amount == bill.amount
 
 
 @frozen
@@ -41,10 +41,10 @@ class TripSpending:
         unfinished = {record.name for record in self.store.list_steps(trip_id) if record.done_at is None}
         if any(name.endswith(".confirm") for name in unfinished):
             return True
-        unpaid = [
-            bill for step, bill in self._list_bills(trip_id) if f"{step.partition('.')[0]}.pay" in unfinished
-        ]
-        return True in [is_bill_authorized(self.store, bill) for bill in unpaid]
+        for step, bill in self._list_bills(trip_id):
+            if f"{step.partition('.')[0]}.pay" in unfinished and is_bill_authorized(self.store, bill):
+                return True
+        return False
 
     def _list_bills(self, trip_id: str) -> list[tuple[str, Bill]]:
         """Return each bill with the step that recorded it."""

@@ -8,10 +8,11 @@ from attrs import frozen
 
 from gpurent.domain.evidence import Unknown
 from gpurent.domain.orphans import Orphan, OrphanKind
+from gpurent.domain.payments import RecordedPayment
 from gpurent.domain.receipt import Charge, ChargeKind
 from gpurent.locale import _
 from gpurent.ports.store import Store
-from gpurent.workflow.payments.bookkeeping import Bookkeeping, RecordedPayment
+from gpurent.workflow.payments.bookkeeping import Bookkeeping
 
 _PAID_KINDS = (
     ChargeKind.USAGE,
@@ -74,7 +75,10 @@ class OrphanMoney:
         found = []
         for item in payments:
             lease = self.store.find_lease(item.lease) if item.lease else None
-            if lease is None or item.trip.is_open or item.bill.key in lease.completed_orders:
+            if lease is None or item.key in lease.completed_orders:
+                continue
+            trip = self.store.find_trip(item.trip)
+            if trip is None or trip.is_open:
                 continue
             await self.bookkeeping.sync_lease(lease.id, quiet=True)
             totals = self.bookkeeping.sum_spending(lease=lease.id)

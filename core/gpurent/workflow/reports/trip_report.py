@@ -8,10 +8,11 @@ from attrs import frozen
 
 from gpurent.domain.lease import Lease
 from gpurent.domain.orders import OrderRecord
+from gpurent.domain.payments import RecordedPayment
 from gpurent.domain.trip import StepRecord, TripRecord
 from gpurent.locale import _
 from gpurent.ports.store import Store
-from gpurent.workflow.payments.bookkeeping import Bookkeeping, RecordedPayment
+from gpurent.workflow.payments.bookkeeping import Bookkeeping
 from gpurent.workflow.runtime.durable_steps import TripTracker
 
 

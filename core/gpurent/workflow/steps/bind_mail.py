@@ -12,11 +12,12 @@ from gpurent.domain.question import Question, QuestionKind
 from gpurent.domain.trip import AgreedPrice
 from gpurent.errors import AuthError, InputRequired, MoneyError
 from gpurent.locale import _
-from gpurent.ports.store import NoteStore
+from gpurent.ports.payment_store import MailBindingStore
 from gpurent.roles.lease import MailBinding, SupportsMailBinding
 from gpurent.workflow.payments.budgets import Budgets
 from gpurent.workflow.payments.pay import Payments
 from gpurent.workflow.runtime.durable_steps import TripContext
+from gpurent.workflow.runtime.logins import Logins
 from gpurent.workflow.runtime.plugins import Plugins
 from gpurent.workflow.runtime.questions import Questions
 from gpurent.workflow.runtime.settings import Settings
@@ -24,7 +25,6 @@ from gpurent.workflow.runtime.waiting import Poller, WorkLocks
 
 POLL_INTERVAL = timedelta(seconds=15)
 BINDING_TIMEOUT = timedelta(minutes=30)
-BINDING_SCOPE = "mail-binding"
 
 
 @frozen
@@ -36,7 +36,8 @@ class BindMailStep:
     settings: Settings
     questions: Questions
     budgets: Budgets
-    notes: NoteStore
+    bindings: MailBindingStore
+    logins: Logins
     locks: WorkLocks
     poller: Poller
 
@@ -63,29 +64,29 @@ class BindMailStep:
                 await self._bind_account(trip, provider, binder)
 
     async def _bind_account(self, trip: TripContext, provider: str, binder: SupportsMailBinding) -> None:
+        account = self.logins.find_account(provider)
+
         async def request() -> MailBinding:
             email = await self._get_address(trip)
-            return await binder.request_binding(email, self._get_binding_key(trip, provider, email))
+            # The account pays for a key only once, so an address that a dead trip has paid for is not paid for again.
+            key = self.bindings.claim_binding_key(provider, account, email, f"{trip.id}-bind")
+            return await binder.request_binding(email, key)
 
         binding = await trip.step("bind-mail.request", MailBinding, request)
         payment = None
         if binding.bill is not None:
             agreed = await self._agree_on_price(trip, provider, binding.email, binding.bill)
             payment = await self.payments.pay_bill(trip, "bind-mail.pay", provider, binding.bill, agreed)
-        await trip.step("bind-mail", str, lambda: self._complete_binding(trip, binder, binding, payment))
+
+        async def complete() -> str:
+            email = await self._complete_binding(trip, binder, binding, payment)
+            if payment is not None:
+                self.payments.record_confirmation(payment)
+            return email
+
+        await trip.step("bind-mail", str, complete)
         # A later binding, after this one was undone, is another one.
-        self.notes.put_note(BINDING_SCOPE, f"{provider}/{binding.email}", "")
-
-    def _get_binding_key(self, trip: TripContext, provider: str, email: str) -> str:
-        """Return the key of the unfinished binding of this address, whichever trip began it, or a new one.
-
-        The account pays for a key only once, so an address that a dead trip has paid for is not paid for again.
-        """
-        name = f"{provider}/{email}"
-        known = self.notes.get_note(BINDING_SCOPE, name)
-        if not known:
-            self.notes.put_note(BINDING_SCOPE, name, f"{trip.id}-bind")
-        return known or f"{trip.id}-bind"
+        self.bindings.end_mail_binding(provider, account, binding.email)
 
     async def _agree_on_price(self, trip: TripContext, provider: str, email: str, bill: Bill) -> AgreedPrice:
         """Return the bill's amount as the ceiling; a budget that is too small is found when the bill is authorized."""

@@ -66,9 +66,15 @@ class ProvisionStep:
                 trip, f"{leg}.price", order, self.leases.get_lease(lease_id).offer
             )
         payment = await self.payments.pay_bill(
-            trip, f"{leg}.pay", provider, bill, _agreed_price_for(bill, agreed)
+            trip, f"{leg}.pay", provider, bill, _agreed_price_for(bill, agreed), lease_id=lease_id
         )
-        await trip.step(f"{leg}.confirm", str, lambda: orders.confirm_lease(trip, lease_id, order, payment))
+
+        async def confirm() -> str:
+            state = await orders.confirm_lease(trip, lease_id, order, payment)
+            self.payments.record_confirmation(payment)
+            return state
+
+        await trip.step(f"{leg}.confirm", str, confirm)
         if payment.amount.amount:
             await self.bookkeeping.sync_lease(lease_id)
 

@@ -15,8 +15,8 @@ from gpurent.domain.time_left import MachineTimer
 from gpurent.errors import RemoteError, Spent
 from gpurent.locale import _
 from gpurent.locale.durations import format_duration
-from gpurent.ports.store import NoteStore
 from gpurent.ports.system import ProviderClock
+from gpurent.ports.watch_store import TimerStore
 from gpurent.workflow.runtime.plugins import Plugins
 
 if TYPE_CHECKING:
@@ -25,8 +25,6 @@ if TYPE_CHECKING:
 
 GRACE_PERIOD = timedelta(minutes=2)
 CHECK_INTERVAL = timedelta(seconds=30)
-_TIMER_SCOPE = "timer"
-_POLICY_SCOPE = "timer-by-policy"
 _TICK = timedelta(milliseconds=10)
 
 
@@ -35,7 +33,7 @@ class MachineTimers:
     """Arms and reads the timers in our machines. Raises `RemoteError` if a timer cannot run on a machine."""
 
     plugins: Plugins
-    store: NoteStore
+    store: TimerStore
     clock: ProviderClock
 
     async def arm_timer(
@@ -53,9 +51,8 @@ class MachineTimers:
         No job starts in the last ``grace``. ``after_job``: fire this long after the end of the last job, if that is
         earlier. ``by_policy``: the user did not request this timer, so the policy may also disarm it.
         """
-        armed = await self._set_deadline(connection, lease, until, grace, after_job, later=False)
-        self.store.put_note(_POLICY_SCOPE, lease.id, "yes" if by_policy else "")
-        return armed
+        timer = await self._set_deadline(connection, lease, until, grace, after_job, later=False)
+        return self._save_timer(lease.id, timer, by_policy=by_policy)
 
     async def extend_timer(
         self,
@@ -66,7 +63,8 @@ class MachineTimers:
         after_job: timedelta | None = None,
     ) -> MachineTimer:
         """Arm or extend the timer as `arm_timer` does, but never to an earlier deadline, and keep who armed it."""
-        return await self._set_deadline(connection, lease, until, GRACE_PERIOD, after_job, later=True)
+        timer = await self._set_deadline(connection, lease, until, GRACE_PERIOD, after_job, later=True)
+        return self._save_timer(lease.id, timer)
 
     async def disarm_timer(self, connection: ReconnectingConnection) -> MachineTimer:
         """Disarm the timer; do nothing if there is none."""
@@ -82,12 +80,13 @@ class MachineTimers:
 
     def find_deadline(self, lease: Lease) -> datetime | None:
         """Return the last known deadline; None if there is no timer, or if the lease is over."""
-        noted = self.store.get_note(_TIMER_SCOPE, lease.id)
-        return datetime.fromisoformat(noted) if noted and not lease.is_over else None
+        timer = self.store.find_machine_timer(lease.id)
+        return timer.until if timer is not None and not lease.is_over else None
 
     def is_armed_by_policy(self, lease: Lease) -> bool:
         """Return whether the last known timer was armed by a policy and not by the user."""
-        return self.find_deadline(lease) is not None and bool(self.store.get_note(_POLICY_SCOPE, lease.id))
+        timer = self.store.find_machine_timer(lease.id)
+        return timer is not None and timer.by_policy and not lease.is_over
 
     async def _set_deadline(
         self,
@@ -124,7 +123,7 @@ class MachineTimers:
                 hint=_("Nothing inside the machine will shut it down."),
                 spent=Spent.NO,
             )
-        return self._save_timer(lease.id, timer)
+        return timer
 
     def _to_ticks(self, span: timedelta) -> int:
         """Convert a span of provider time to hundredths of a second on the machine; at least one."""
@@ -153,8 +152,8 @@ class MachineTimers:
         until = self.clock.from_wall_time(datetime.now(UTC) + found.ticks_left * _TICK)
         return MachineTimer(until=until, closing=found.closing)
 
-    def _save_timer(self, lease_id: str, timer: MachineTimer) -> MachineTimer:
-        self.store.put_note(_TIMER_SCOPE, lease_id, timer.until.isoformat() if timer.until else "")
-        if not timer.is_armed:
-            self.store.put_note(_POLICY_SCOPE, lease_id, "")
+    def _save_timer(
+        self, lease_id: str, timer: MachineTimer, *, by_policy: bool | None = None
+    ) -> MachineTimer:
+        self.store.put_machine_timer(lease_id, timer.until, by_policy=by_policy)
         return timer

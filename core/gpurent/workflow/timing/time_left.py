@@ -5,14 +5,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Collection, Mapping, Sequence
-from datetime import datetime, timedelta
+from datetime import timedelta
 
 from attrs import frozen
 
 from gpurent.domain.lease import Lease
-from gpurent.domain.money import Currency, Money
 from gpurent.domain.time_left import (
     TimeKind,
     TimeLeft,
@@ -24,17 +22,16 @@ from gpurent.domain.time_left import (
 from gpurent.errors import GpurentError, UsageError
 from gpurent.locale import _
 from gpurent.locale.durations import format_duration, parse_durations
-from gpurent.ports.store import NoteStore, Store
+from gpurent.ports.store import Store
 from gpurent.ports.system import ProviderClocks
+from gpurent.ports.watch_store import ThresholdStore
 from gpurent.roles.entries import LeaseEntry
 from gpurent.workflow.runtime.events import EventEmitter
 from gpurent.workflow.runtime.plugins import Plugins
 from gpurent.workflow.runtime.settings import Settings
 
-_BALANCE_SCOPE = "last-balance"
 DEFAULT_THRESHOLDS = "60m, 15m, 5m"
 _WARN_SECTION = "warn"
-_PASSED_SCOPE = "passed-thresholds"
 _SECOND = timedelta(seconds=1)
 
 
@@ -122,32 +119,24 @@ class LastSeenTimeReader:
         }
         return list({**ours, **{lease.id: lease for lease in named}}.values())
 
-    def save_balance(self, billing: str, money: Money, at: datetime) -> None:
-        """Save the balance of an account, in the currency that its leases burn."""
-        code, exponent = money.currency.code, money.currency.exponent
-        seen = {"amount": money.amount, "code": code, "exponent": exponent, "at": at.isoformat()}
-        self.store.put_note(_BALANCE_SCOPE, billing, json.dumps(seen))
-
     def _find_billing_name(self, lease: Lease) -> str | None:
         """Return the billing entry of the lease's provider; None if its plugin is not installed."""
         entry = self.plugins.registry.get_entries(LeaseEntry).get(lease.provider)
         return entry.billing if entry is not None else None
 
     def _estimate_from_saved(self, billing: str, named: Sequence[Lease]) -> TimeLeft:
-        noted = self.store.get_note(_BALANCE_SCOPE, billing)
-        if noted is None:
+        # Whose account it is cannot be read from the vault here: a listing asks for no passphrase.
+        seen = self.store.find_last_balance(billing, "")
+        if seen is None:
             return unknown_time_left(_("no balance on record"))
-        seen = json.loads(noted)
         try:
             burn = sum_prices([lease.current_price for lease in self.list_draining_leases(billing, named)])
         except GpurentError as error:
             return unknown_time_left(error.message)
-        money = Money(seen["amount"], Currency(seen["code"], seen["exponent"]))
-        if money.currency != burn.currency:
+        if seen.money.currency != burn.currency:
             return unknown_time_left(_("no balance on record"))
-        at = datetime.fromisoformat(seen["at"])
-        note = _("based on the balance at {at:%m-%d %H:%M} UTC").format(at=at)
-        return time_left_by_balance(money, at, burn, self.clocks.clock_of(billing).now(), note)
+        note = _("based on the balance at {at:%m-%d %H:%M} UTC").format(at=seen.at)
+        return time_left_by_balance(seen.money, seen.at, burn, self.clocks.clock_of(billing).now(), note)
 
 
 def passed_thresholds(left: timedelta | None, limits: Collection[timedelta]) -> tuple[timedelta, ...]:
@@ -158,7 +147,7 @@ def passed_thresholds(left: timedelta | None, limits: Collection[timedelta]) -> 
 class TimeWarnings:
     """Warns when time is running out, once per threshold and lease, even if several processes watch it."""
 
-    store: NoteStore
+    store: ThresholdStore
     settings: Settings
     events: EventEmitter
 
@@ -189,9 +178,8 @@ class TimeWarnings:
         """
         if figure.left is None:
             return None
-        fresh = self._record_passed(
-            lease.id, passed_thresholds(figure.left, self.get_thresholds(lease.provider))
-        )
+        passed = passed_thresholds(figure.left, self.get_thresholds(lease.provider))
+        fresh = self.store.swap_passed_thresholds(lease.id, passed)
         if not fresh:
             return None
         from gpurent.domain.events import EventKind  # lazy: listings emit no events
@@ -204,22 +192,10 @@ class TimeWarnings:
             lease=lease.id,
             step="",
             provider=lease.provider,
-            threshold=limit,
+            threshold=limit // _SECOND,
             **time_left_data(figure),
         )
-        return limit * _SECOND
-
-    def _record_passed(self, lease_id: str, limits: Collection[timedelta]) -> set[int]:
-        """Record the passed thresholds; return those that are new, in seconds."""
-        passed = {limit // _SECOND for limit in limits}
-        text = " ".join(str(seconds) for seconds in sorted(passed))
-        while True:
-            noted = self.store.get_note(_PASSED_SCOPE, lease_id)
-            before = {int(seconds) for seconds in (noted or "").split()}
-            if passed == before:
-                return set()
-            if self.store.swap_note(_PASSED_SCOPE, lease_id, noted, text):
-                return passed - before
+        return limit
 
 
 def _format_time_warning(figure: TimeLeft) -> str:

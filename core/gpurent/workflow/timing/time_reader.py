@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import timedelta
 
 from attrs import frozen
@@ -11,7 +11,13 @@ from attrs import frozen
 from gpurent.domain.evidence import Known
 from gpurent.domain.lease import Lease
 from gpurent.domain.money import Currency, Money
-from gpurent.domain.time_left import TimeLeft, drains_balance, sum_prices, time_left_by_balance
+from gpurent.domain.time_left import (
+    SavedBalance,
+    TimeLeft,
+    drains_balance,
+    sum_prices,
+    time_left_by_balance,
+)
 from gpurent.errors import GpurentError
 from gpurent.locale import _
 from gpurent.roles.account import BillingProvider
@@ -23,7 +29,12 @@ MAX_RATE_AGE = timedelta(hours=6)
 
 @frozen(eq=False)
 class TimeLeftReader(LastSeenTimeReader):
-    """Requests balances from the accounts, and saves them for the readers of last known values."""
+    """Requests balances from the accounts, and saves them for the readers of last known values.
+
+    ``find_account`` returns the user's account at a provider, empty if it is not known.
+    """
+
+    find_account: Callable[[str], str]
 
     async def get_time_left(self, leases: Sequence[Lease]) -> Mapping[str, TimeLeft]:
         """Return the time left by lease id. All leases on one account share its balance, even those not in ``leases``.
@@ -56,7 +67,10 @@ class TimeLeftReader(LastSeenTimeReader):
         account = self.plugins.billing(named[0].provider)
         balance = await account.get_balance()
         money, source = await self._convert_balance(billing, account, balance.available, burn.currency)
-        self.save_balance(billing, money, balance.at)
+        account_name = self.find_account(named[0].provider)
+        self.store.put_last_balance(
+            SavedBalance(billing=billing, account=account_name, money=money, at=balance.at)
+        )
         now = self.clocks.clock_of(billing).now()
         return time_left_by_balance(money, balance.at, burn, now, note or source)
 
