@@ -4,6 +4,7 @@ GpurentError
 ├── UsageError          2   the command line, a setting or a file is wrong
 ├── PluginError         3   a plugin is missing, broken, or violates its contract
 ├── AuthError           4   the provider rejected the login
+│   └── OtherAccount        the lease belongs to another account than the one logged in
 ├── MoneyError          5   blocked by a balance, a budget, an exchange rate or a payment
 │   ├── BudgetExceeded        a limit set by the user would be exceeded
 │   └── PaidTooLate         paid, but after the payment window; the money can be reclaimed
@@ -19,10 +20,10 @@ GpurentError
 ├── UnexpectedResponse  9   the response no longer has the expected format
 ├── BusyError          10   another process is working on the same trip or lease
 ├── InputRequired      11   only the user can answer, and nobody is at the terminal
-â   âââ ConfirmationRequired  a yes is required: answer it in a terminal, or with -y
-âââ Declined           12   the user answered no; nothing was done
-âââ StorageError       13   this computer cannot read or write gpurent's own files now
-âââ InternalError       1   gpurent itself failed in a way that nobody foresaw
+│   └── ConfirmationRequired  a yes is required: answer it in a terminal, or with -y
+├── Declined           12   the user answered no; nothing was done
+├── StorageError       13   this computer cannot read or write gpurent's own files now
+└── InternalError       1   gpurent itself failed in a way that nobody foresaw
 
 "Not ready yet" is a state of a lease, never an error.
 """
@@ -90,6 +91,10 @@ class PluginError(GpurentError, code="plugin", exit_code=3):
 
 class AuthError(GpurentError, code="auth", exit_code=4):
     """The provider rejected the login."""
+
+
+class OtherAccount(AuthError, code="other-account"):
+    """The lease or order belongs to another account than the one logged in now; its provider was not asked."""
 
 
 class MoneyError(GpurentError, code="money", exit_code=5):

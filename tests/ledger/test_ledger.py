@@ -117,7 +117,7 @@ def test_entry_added_twice_is_stored_once(ledger: SqliteLedger) -> None:
         "INSERT OR REPLACE INTO entries SELECT * FROM entries",
         "INSERT OR REPLACE INTO postings SELECT entry, line, account, currency, exponent, '1' FROM postings",
         "INSERT INTO postings VALUES (1, 2, 'outside', 'CNY', 2, '5')",
-        "INSERT INTO entries SELECT 9, at, kind, provider, 'r9', 0, 0, 0, '', '', '', '', NULL, at FROM entries",
+        "INSERT INTO entries SELECT 9, at, kind, '', '', 'r9', 0, 0, 0, '', '', '', '', NULL, at, '' FROM entries",
     ],
 )
 def test_sqlite_itself_refuses_changes(

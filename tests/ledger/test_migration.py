@@ -133,7 +133,7 @@ def is_killed_at(path: Path, point: int, late: bool) -> bool:
 
 
 def test_the_first_schema_is_still_the_first_step() -> None:
-    assert FIRST_SCHEMA.replace("PRAGMA user_version=1;\n", "") == MIGRATIONS[0]
+    assert FIRST_SCHEMA.replace("PRAGMA user_version=1;\n", "") == MIGRATIONS[0][0]
 
 
 def test_a_file_of_the_first_release_is_migrated_and_kept_as_it_was(tmp_path: Path) -> None:

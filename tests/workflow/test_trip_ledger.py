@@ -19,7 +19,7 @@ from gpurent.domain.ledger import LedgerAccount, sum_balances
 from gpurent.domain.offer import Requirements
 from gpurent.domain.receipt import Charge, ChargeKind
 from gpurent.domain.trip import TripLimits, TripSpec, UploadSpec
-from gpurent.workflow.reports.reconcile import Difference
+from gpurent.workflow.reports.ledger_findings import Difference
 from tests.workflow.trip_sandbox import ScriptedUser, TripSandbox, trip_sandbox
 
 

@@ -78,7 +78,7 @@ class RuntimeParts(StoredState):
             self.events,
             is_vault_required=outside.is_recorded,
         )
-        self.lease_copier.find_account = self.logins.find_account
+        self.lease_copier.find_account = self.plugins.find_account = self.logins.find_account
         self.time_left = TimeLeftReader(
             self.store, self.plugins, self.service_clocks, self.logins.find_account
         )

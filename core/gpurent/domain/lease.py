@@ -99,11 +99,11 @@ class PendingOrder:
 class Lease:
     """One rented machine as the provider last described it.
 
-    ``id`` is our own and never changes; ``ref`` is the provider's and may change on a SWITCH. ``label`` is journaled
-    before the order. ``provider_data`` holds the plugin's own data as text. ``bills`` are all bills ever paid for this
-    lease. All times are provider time. ``expires_at`` is None for a metered lease. ``note`` explains the current state.
-    ``declared`` is set for an adopted lease, whose terms were given by the user. ``machine_facts`` is what was found on
-    the machine.
+    ``id`` is our own and never changes; ``ref`` is the provider's and may change on a SWITCH. ``account`` is whose it
+    is at the provider; empty if that is not known. ``label`` is journaled before the order. ``provider_data`` holds the
+    plugin's own data as text. ``bills`` are all bills ever paid for this lease. All times are provider time.
+    ``expires_at`` is None for a metered lease. ``note`` explains the current state. ``declared`` is set for an adopted
+    lease, whose terms were given by the user. ``machine_facts`` is what was found on the machine.
 
     ``completed_orders`` are the keys of the orders whose payment the provider counted. ``needs_proof``: the machine was
     recognised by elimination, so nothing may be done to it before it accepts this order's own password.
@@ -134,6 +134,7 @@ class Lease:
     release_requested_at: datetime | None = None
     absent_since: datetime | None = None
     last_seen_state: LeaseState | None = None
+    account: str = ""
 
     def with_state(self, state: LeaseState, note: str = "") -> Lease:
         """Return this lease in another state; raises `LeaseError` for a transition that is not in `TRANSITIONS`."""

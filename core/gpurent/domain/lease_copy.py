@@ -66,7 +66,10 @@ class LeaseCopy:
 
 
 def make_lease_copy(lease: Lease, account: str) -> LeaseCopy | None:
-    """Return the copy of a lease; None if nothing of it can cost money: it is over, or nothing was ever ordered."""
+    """Return the copy of a lease; None if nothing of it can cost money: it is over, or nothing was ever ordered.
+
+    ``account``: whose it is taken to be if the lease does not say.
+    """
     pending = lease.pending
     if lease.is_over and pending is None:
         return None
@@ -78,7 +81,7 @@ def make_lease_copy(lease: Lease, account: str) -> LeaseCopy | None:
     return LeaseCopy(
         lease=lease.id,
         provider=lease.provider,
-        account=account,
+        account=lease.account or account,
         ref=lease.ref,
         label=lease.label,
         order=OrderCopy(key=pending.key, kind=pending.kind, ref=pending.ref, sent_at=pending.sent_at)
@@ -127,6 +130,7 @@ def restore_lease(copy: LeaseCopy, offer: Offer | None = None) -> Lease:
     lease = Lease(
         id=copy.lease,
         provider=copy.provider,
+        account=copy.account,
         offer=offer or _make_offer(copy),
         state=LeaseState.PAYABLE,
         ref=copy.ref,

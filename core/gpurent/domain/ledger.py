@@ -56,9 +56,10 @@ class Posting:
 class Transaction:
     """One movement of money, written once and never changed.
 
-    Raises `MoneyError` unless the postings sum to zero in each currency. ``(provider, ref, kind, part)`` is unique:
-    ``ref`` comes from the provider or the chain, and ``part`` numbers later additions under the same reference: more
-    metered usage (``growing`` until its last part) or a ``reversal``. ``rate`` is the exchange rate known at the time.
+    Raises `MoneyError` unless the postings sum to zero in each currency. ``(provider, account, ref, kind, part)``
+    is unique: ``account`` is whose money it is at the provider (empty if that is not known), ``ref`` comes from the
+    provider or the chain, and ``part`` numbers later additions under the same reference: more metered usage
+    (``growing`` until its last part) or a ``reversal``. ``rate`` is the exchange rate known at the time.
     """
 
     at: datetime
@@ -66,6 +67,7 @@ class Transaction:
     provider: str
     ref: str
     postings: tuple[Posting, ...]
+    account: str = ""
     lease: str = ""
     trip: str = ""
     gpu: str = ""
@@ -90,8 +92,8 @@ class Transaction:
             raise MoneyError(_("ledger entry {ref} does not balance").format(ref=self.ref))
 
     @property
-    def key(self) -> tuple[str, str, ChargeKind, int]:
-        return self.provider, self.ref, self.kind, self.part
+    def key(self) -> tuple[str, str, str, ChargeKind, int]:
+        return self.provider, self.account, self.ref, self.kind, self.part
 
     @property
     def money(self) -> Money:
@@ -100,7 +102,14 @@ class Transaction:
 
 
 def make_transaction(
-    charge: Charge, provider: str, *, lease: str = "", trip: str = "", gpu: str = "", part: int = 0
+    charge: Charge,
+    provider: str,
+    *,
+    account: str = "",
+    lease: str = "",
+    trip: str = "",
+    gpu: str = "",
+    part: int = 0,
 ) -> Transaction:
     """Convert ``charge`` to a double-entry transaction."""
     source, destination = _accounts_for(charge.kind, provider)
@@ -108,6 +117,7 @@ def make_transaction(
         at=charge.at,
         kind=charge.kind,
         provider=provider,
+        account=account,
         ref=charge.ref,
         postings=(Posting(source, -charge.money), Posting(destination, charge.money)),
         lease=lease,
@@ -181,9 +191,9 @@ class LedgerLine:
 
 def group_lines(transactions: Iterable[Transaction]) -> Sequence[LedgerLine]:
     """Group transactions into lines, in the order of each line's first part."""
-    found: dict[tuple[str, str, ChargeKind], list[Transaction]] = {}
+    found: dict[tuple[str, str, str, ChargeKind], list[Transaction]] = {}
     for entry in transactions:
-        found.setdefault((entry.provider, entry.ref, entry.kind), []).append(entry)
+        found.setdefault((entry.provider, entry.account, entry.ref, entry.kind), []).append(entry)
     made = []
     for parts in found.values():
         parts.sort(key=lambda part: part.part)
@@ -197,17 +207,24 @@ def make_missing_transactions(
     provider: str,
     known: Mapping[LineKey, LedgerLine],
     *,
+    account: str = "",
     lease: str = "",
     trip: str = "",
     gpu: str = "",
 ) -> list[Transaction]:
-    """Return the transactions that bring ``known`` up to ``charge``; a hold under its reference is reversed."""
+    """Return the transactions that bring ``known`` up to ``charge``; a hold under its reference is reversed.
+
+    A line goes on under the account that its first part has.
+    """
     line = known.get((charge.ref, charge.kind))
     rest = line.missing_charge(charge) if line is not None else charge
     made = []
     if rest is not None:
         part = line.last.part + 1 if line is not None else 0
-        made.append(make_transaction(rest, provider, lease=lease, trip=trip, gpu=gpu, part=part))
+        whose = line.last.account if line is not None else account
+        made.append(
+            make_transaction(rest, provider, account=whose, lease=lease, trip=trip, gpu=gpu, part=part)
+        )
     hold = known.get((charge.ref, ChargeKind.HOLD))
     if hold is not None and hold.money.amount and charge.kind is not ChargeKind.HOLD:
         made.append(hold.make_reversal(hold.last.at, charge.kind.value))

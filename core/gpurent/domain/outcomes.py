@@ -33,6 +33,7 @@ _REASONS = {
     "lease-gone": N_("lease ended"),
     "money": N_("payment problem"),
     "nothing ordered": N_("nothing was ordered"),
+    "other-account": N_("logged in to another account"),
     "over-budget": N_("over budget"),
     "paid-too-late": N_("paid too late"),
     "plugin": N_("plugin problem"),

@@ -20,6 +20,7 @@ from gpurent.ports.watch_store import (
 if TYPE_CHECKING:
     from gpurent.domain.lease import Lease
     from gpurent.domain.ledger import Transaction
+    from gpurent.domain.ledger_chain import BrokenEntry
     from gpurent.domain.orders import OrderOutcome, OrderRecord
     from gpurent.domain.question import Question
     from gpurent.domain.summaries import LeasePeriod, LedgerMovement, StepTime
@@ -121,8 +122,11 @@ class LedgerStore(Protocol):
     def add_payments(self, payments: Sequence[Sequence[Transaction]]) -> int:
         """Add each payment's transactions, unless there is an entry with the ref of its first one; in one commit.
 
-        Return how many transactions were added.
+        An account that is not known may be any. Return how many transactions were added.
         """
+
+    def find_broken_entry(self) -> BrokenEntry | None:
+        """Return the first entry that does not match the hash chain of its account; None if all do."""
 
     def list_providers(self) -> Sequence[str]:
         """Return the providers that have entries."""
@@ -131,13 +135,17 @@ class LedgerStore(Protocol):
         self,
         *,
         provider: str = "",
+        account: str = "",
         lease: str = "",
         trip: str = "",
         since: datetime | None = None,
         until: datetime | None = None,
         ref: str = "",
     ) -> Sequence[Transaction]:
-        """Return transactions in the order of entry; ``since`` is inclusive, ``until`` exclusive."""
+        """Return transactions in the order of entry; ``since`` is inclusive, ``until`` exclusive.
+
+        With ``account``, also those whose account is not known.
+        """
 
 
 class SummaryStore(Protocol):

@@ -23,7 +23,7 @@ from gpurent.roles.entries import AuthEntry, LeaseEntry
 if TYPE_CHECKING:
     from gpurent.composition.application import Application
     from gpurent.roles.account import Balance
-    from gpurent.workflow.reports.reconcile import LedgerFinding
+    from gpurent.workflow.reports.ledger_findings import LedgerFinding
 
 
 def parse_name_values(fields: tuple[str, ...]) -> dict[str, str]:
@@ -259,8 +259,9 @@ def reconcile_command(app: CliContext, provider: str | None, entering: bool) -> 
         books = application.reconciliation
         names = [provider] if provider else list(books.list_comparable())
         silent = [name for name in names if not application.bookkeeping.has_statement(name)]
-        found = [finding for name in names for finding in await books.compare_provider(name)]
-        if not (entering and books.enter_missing(found)):
+        damage = books.check_ledger()
+        found = [*damage, *[finding for name in names for finding in await books.compare_provider(name)]]
+        if damage or not (entering and books.enter_missing(found)):
             return found, 0, names, silent
         again = [finding for name in names for finding in await books.compare_provider(name)]
         return again, sum(len(finding.entries) for finding in found), names, silent

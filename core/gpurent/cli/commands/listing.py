@@ -11,7 +11,7 @@ from gpurent.cli.arguments import lease_argument
 from gpurent.cli.context import CliContext, json_option
 from gpurent.cli.views.render import LeaseTimeTable, format_lease, format_leases, format_machine
 from gpurent.domain.lease import Lease
-from gpurent.errors import PluginError
+from gpurent.errors import GpurentError
 from gpurent.locale import _
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ def show_lease(
     async def go(application: Application) -> tuple[Lease, LeaseTimeTable, Problems]:
         lease = await act(application)
         times = await fetch_times(application, [lease])
-        return lease, times, find_missing_plugins(application.plugins, [lease])
+        return lease, times, find_obstacles(application.plugins, [lease])
 
     def text() -> str:
         shown = format_lease(found, times)
@@ -53,15 +53,15 @@ def show_lease(
     _exit_if_unguarded(problems)
 
 
-Problems = Mapping[str, PluginError]
+Problems = Mapping[str, GpurentError]
 
 
-def find_missing_plugins(plugins: Plugins, leases: Sequence[Lease]) -> Problems:
-    """Return, by lease, why gpurent can do nothing about a lease that may cost money: its plugin is missing."""
+def find_obstacles(plugins: Plugins, leases: Sequence[Lease]) -> Problems:
+    """Return, by lease, why gpurent can do nothing about it although it may cost money."""
     return {
         lease.id: error
         for lease in leases
-        if not lease.is_over and (error := plugins.find_missing_plugin(lease)) is not None
+        if not lease.is_over and (error := plugins.find_obstacle(lease)) is not None
     }
 
 
@@ -76,7 +76,7 @@ def _lease_json(lease: Lease, times: LeaseTimeTable, problems: Problems) -> dict
 
 def _exit_if_unguarded(problems: Problems) -> None:
     if problems:
-        raise SystemExit(PluginError.exit_code)
+        raise SystemExit(next(iter(problems.values())).exit_code)
 
 
 @click.command("ls")
@@ -93,14 +93,14 @@ def ls_command(app: CliContext, over: bool, refresh: bool) -> None:
         leases = await application.leases.list_refreshed_leases(include_over=over)
         times = await fetch_times(application, leases)
         is_doubtful = _warn_of_orphans(report)
-        return leases, times, find_missing_plugins(application.plugins, leases), is_doubtful
+        return leases, times, find_obstacles(application.plugins, leases), is_doubtful
 
     async def look(state: StoredState) -> tuple[list[Lease], LeaseTimeTable, Problems, bool]:
         leases = state.leases.list_leases(include_over=over)
         figures = state.last_seen.get_last_seen(leases)
         times = LeaseTimeTable.from_figures(leases, figures, state.time_warnings, state.machine_timers)
         is_doubtful = bool(state.lease_copier.list_lost_leases())
-        return leases, times, find_missing_plugins(state.plugins, leases), is_doubtful
+        return leases, times, find_obstacles(state.plugins, leases), is_doubtful
 
     def text() -> str:
         if not found and is_doubtful:

@@ -14,7 +14,7 @@ import click
 from gpurent.cli.context import CliContext, json_option
 from gpurent.composition import autostart
 from gpurent.composition.system import data_folder
-from gpurent.errors import PluginError, UnavailableError
+from gpurent.errors import UnavailableError
 from gpurent.locale import N_, _, join_clauses, join_list
 from gpurent.locale.foreign_text import describe_error
 
@@ -57,7 +57,7 @@ def watch_command(ctx: click.Context, once: bool) -> None:
         report = app.run(_guard_once, terminal)
         app.show(_report_json(report), lambda: _format_results(report.results))
         if report.unguarded:
-            raise SystemExit(PluginError.exit_code)
+            raise SystemExit(next(iter(report.unguarded.values())).exit_code)
         if report.failures:
             raise SystemExit(UnavailableError.exit_code)
     else:

@@ -13,7 +13,7 @@ from gpurent.locale import N_, _
 if TYPE_CHECKING:
     from gpurent.domain.money import Money, Rate
     from gpurent.workflow.reports.costs import Costs
-    from gpurent.workflow.reports.reconcile import LedgerFinding
+    from gpurent.workflow.reports.ledger_findings import LedgerFinding
 
 BAR_WIDTH = 30
 _BAR_CHARACTERS = " ▏▎▍▌▋▊▉"
@@ -28,6 +28,7 @@ FINDING_TITLES = {
     "more-than-billed": N_("more was charged than billed"),
     "still-running": N_("over here, but still running at the provider"),
     "balance-differs": N_("entries match, but the balance does not"),
+    "damaged": N_("the ledger is damaged"),
     "unknown": N_("unknown, the statement could not be read"),
 }
 

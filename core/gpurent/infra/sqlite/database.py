@@ -13,7 +13,7 @@ from typing import Any
 from gpurent.errors import StorageError, UsageError
 from gpurent.infra.platform.posix.system import sync_folder
 from gpurent.infra.sqlite.database_errors import converted_errors
-from gpurent.infra.sqlite.schema import MIGRATIONS, SCHEMA_VERSION, SQL_FUNCTIONS
+from gpurent.infra.sqlite.schema import MIGRATIONS, SCHEMA_VERSION, SQL_FUNCTIONS, MigrationPart
 from gpurent.locale import _
 from gpurent.locale.foreign_text import describe_error
 
@@ -72,9 +72,16 @@ class Database:
             self._db.create_function(function.__name__, 1, function, deterministic=True)
         with self.write_transaction():
             for number in range(self._check_version(), SCHEMA_VERSION):
-                for statement in split_statements(MIGRATIONS[number]):
-                    self.execute(statement)
+                for part in MIGRATIONS[number]:
+                    self._run_migration_part(part)
             self.execute(f"PRAGMA user_version={SCHEMA_VERSION}")
+
+    def _run_migration_part(self, part: MigrationPart) -> None:
+        if not isinstance(part, str):
+            part(self)
+            return
+        for statement in split_statements(part):
+            self.execute(statement)
 
     def _back_up(self, version: int) -> Path:
         """Back up the file next to it, named after its schema; the name exists only once the copy is complete."""

@@ -8,21 +8,25 @@ from functools import cache
 from typing import Any
 
 from gpurent.domain.ledger import LedgerAccount, Posting, Transaction
+from gpurent.domain.ledger_chain import BrokenEntry, hash_entry
 from gpurent.domain.money import Currency, Money, Rate
 from gpurent.domain.receipt import ChargeKind
 from gpurent.infra.sqlite.codec import dumps, loads
 from gpurent.infra.sqlite.database import Database
+from gpurent.infra.sqlite.ledger_chain_rows import CHAINED_COLUMNS, find_broken_link, find_last_link
 
-_COLUMNS = "id, at, kind, provider, ref, part, reversal, growing, lease, trip, gpu, note, rate"
+_COLUMNS = f"id, {CHAINED_COLUMNS}"
+_SAME_ACCOUNT = "(account IN (?, '') OR ? = '')"
 _CONDITIONS = {
     "provider": "provider = ?",
+    "account": "account IN (?, '')",
     "ref": "ref = ?",
     "lease": "lease = ?",
     "trip": "trip = ?",
     "since": "at >= ?",
     "until": "at < ?",
 }
-_INSERT = f"INSERT INTO entries ({_COLUMNS}, entered_at) VALUES ({', '.join('?' * 14)})"  # noqa: S608
+_INSERT = f"INSERT INTO entries ({_COLUMNS}, chain) VALUES ({', '.join('?' * 16)})"  # noqa: S608
 
 
 class SqliteLedger:
@@ -41,7 +45,7 @@ class SqliteLedger:
             return self._insert_new(
                 entry
                 for entries in payments
-                if not self._has_ref(entries[0].provider, entries[0].ref)
+                if not self._has_ref(entries[0].provider, entries[0].account, entries[0].ref)
                 for entry in entries
             )
 
@@ -50,33 +54,53 @@ class SqliteLedger:
         entered_at = _format_time(self._now())
         entries: list[tuple[object, ...]] = []
         postings: list[tuple[object, ...]] = []
+        links: dict[tuple[str, str], str] = {}
         ((last,),) = self._database.fetch_rows("SELECT coalesce(max(id), 0) FROM entries")
         for entry in self._filter_new(transactions):
             last += 1
-            entries.append((last, *_make_entry_row(entry), entered_at))
-            postings += [(last, *line) for line in _make_posting_rows(entry)]
+            row, lines = [*_make_entry_row(entry), entered_at], _make_posting_rows(entry)
+            account = (entry.provider, entry.account)
+            previous = links.get(account)
+            if previous is None:
+                previous = find_last_link(self._database, *account)
+            links[account] = hash_entry(previous, row, lines)
+            entries.append((last, *row, links[account]))
+            postings += [(last, number, *line) for number, line in enumerate(lines)]
         self._database.execute_many("INSERT INTO postings VALUES (?, ?, ?, ?, ?, ?)", postings)
         self._database.execute_many(_INSERT, entries)
         return len(entries)
 
     def _filter_new(self, transactions: Iterable[Transaction]) -> Iterable[Transaction]:
-        seen = set()
+        # An account that is not known may be any: an entry without it is the same as one with it.
+        seen: set[object] = set()
         for entry in transactions:
-            provider, ref, kind, part = entry.key
+            provider, account, ref, kind, part = entry.key
             if entry.key not in seen and not self._database.fetch_rows(
-                "SELECT 1 FROM entries WHERE provider = ? AND ref = ? AND kind = ? AND part = ?",
+                "SELECT 1 FROM entries WHERE provider = ? AND ref = ? AND kind = ? AND part = ?"  # noqa: S608
+                f" AND {_SAME_ACCOUNT}",
                 provider,
                 ref,
                 kind.value,
                 part,
+                account,
+                account,
             ):
                 seen.add(entry.key)
                 yield entry
 
-    def _has_ref(self, provider: str, ref: str) -> bool:
-        return bool(
-            self._database.fetch_rows("SELECT 1 FROM entries WHERE provider = ? AND ref = ?", provider, ref)
+    def _has_ref(self, provider: str, account: str, ref: str) -> bool:
+        """Return whether there is an entry with the provider's ``ref``; an account that is not known may be any."""
+        rows = self._database.fetch_rows(
+            f"SELECT 1 FROM entries WHERE provider = ? AND ref = ? AND {_SAME_ACCOUNT}",  # noqa: S608
+            provider,
+            ref,
+            account,
+            account,
         )
+        return bool(rows)
+
+    def find_broken_entry(self) -> BrokenEntry | None:
+        return find_broken_link(self._database)
 
     def list_providers(self) -> Sequence[str]:
         return [
@@ -87,6 +111,7 @@ class SqliteLedger:
         self,
         *,
         provider: str = "",
+        account: str = "",
         lease: str = "",
         trip: str = "",
         since: datetime | None = None,
@@ -95,6 +120,7 @@ class SqliteLedger:
     ) -> Sequence[Transaction]:
         wanted = {
             "provider": provider,
+            "account": account,
             "ref": ref,
             "lease": lease,
             "trip": trip,
@@ -109,13 +135,13 @@ class SqliteLedger:
             *given.values(),
         )
         postings: dict[int, list[Posting]] = {}
-        for entry, account, currency, exponent, amount in self._database.fetch_rows(
+        for entry, name, currency, exponent, amount in self._database.fetch_rows(
             "SELECT entry, account, currency, exponent, amount FROM postings"  # noqa: S608
             f" WHERE entry IN (SELECT id FROM entries WHERE {where}) ORDER BY entry, line",
             *given.values(),
         ):
             money = Money(int(amount), _make_currency(currency, exponent))
-            postings.setdefault(entry, []).append(Posting(_make_account(account), money))
+            postings.setdefault(entry, []).append(Posting(_make_account(name), money))
         return [_parse_entry(row, postings[row[0]]) for row in rows]
 
 
@@ -134,11 +160,12 @@ def _format_time(at: datetime) -> str:
     return at.astimezone(UTC).isoformat(timespec="microseconds")
 
 
-def _make_entry_row(entry: Transaction) -> tuple[object, ...]:
+def _make_entry_row(entry: Transaction) -> tuple[str | int | None, ...]:
     return (
         _format_time(entry.at),
         entry.kind.value,
         entry.provider,
+        entry.account,
         entry.ref,
         entry.part,
         int(entry.reversal),
@@ -151,10 +178,12 @@ def _make_entry_row(entry: Transaction) -> tuple[object, ...]:
     )
 
 
-def _make_posting_rows(entry: Transaction) -> Iterable[tuple[object, ...]]:
-    for line, posting in enumerate(entry.postings):
-        money = posting.money
-        yield line, posting.account.name, money.currency.code, money.currency.exponent, str(money.amount)
+def _make_posting_rows(entry: Transaction) -> list[tuple[str | int, ...]]:
+    return [
+        (posting.account.name, money.currency.code, money.currency.exponent, str(money.amount))
+        for posting in entry.postings
+        for money in (posting.money,)
+    ]
 
 
 def _parse_entry(row: Any, postings: list[Posting]) -> Transaction:
@@ -162,14 +191,15 @@ def _parse_entry(row: Any, postings: list[Posting]) -> Transaction:
         at=datetime.fromisoformat(row[1]),
         kind=ChargeKind(row[2]),
         provider=row[3],
-        ref=row[4],
-        part=row[5],
-        reversal=bool(row[6]),
-        growing=bool(row[7]),
-        lease=row[8],
-        trip=row[9],
-        gpu=row[10],
-        note=row[11],
-        rate=loads(row[12], Rate) if row[12] else None,
+        account=row[4],
+        ref=row[5],
+        part=row[6],
+        reversal=bool(row[7]),
+        growing=bool(row[8]),
+        lease=row[9],
+        trip=row[10],
+        gpu=row[11],
+        note=row[12],
+        rate=loads(row[13], Rate) if row[13] else None,
         postings=tuple(postings),
     )

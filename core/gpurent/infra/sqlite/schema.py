@@ -1,12 +1,17 @@
-"""The tables, as numbered migrations: a released migration is never changed, new ones are added."""
+"""The tables, as numbered migrations: a released migration is never changed, new ones are added.
+
+A migration has parts: SQL statements, or a function for what SQL cannot do. All run in one transaction.
+"""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
+from gpurent.infra.sqlite.ledger_chain_rows import CLOSE_LEDGER, REBUILD_LEDGER, chain_entries
 from gpurent.infra.sqlite.order_records import ADD_ORDERS, add_order_facts, trip_of_order
+from gpurent.infra.sqlite.sql_access import SqlAccess
 from gpurent.infra.sqlite.standard_words import (
     convert_note,
     dump_json,
@@ -16,6 +21,8 @@ from gpurent.infra.sqlite.standard_words import (
     rename_words,
 )
 from gpurent.infra.sqlite.typed_rows import USE_TYPED_ROWS, is_same_amount, read_amount, split_orphan
+
+MigrationPart = str | Callable[[SqlAccess], None]
 
 _CREATE_JOURNAL = """
 CREATE TABLE trips (
@@ -107,12 +114,12 @@ CREATE TRIGGER postings_stay BEFORE UPDATE ON postings
 BEGIN SELECT RAISE(ABORT, 'the ledger is append-only'); END;
 """
 
-MIGRATIONS = (
-    _CREATE_JOURNAL,
-    _CREATE_LEDGER,
-    _ADD_QUESTIONS,
-    _USE_STANDARD_WORDS,
-    ADD_ORDERS + USE_TYPED_ROWS,
+MIGRATIONS: tuple[tuple[MigrationPart, ...], ...] = (
+    (_CREATE_JOURNAL,),
+    (_CREATE_LEDGER,),
+    (_ADD_QUESTIONS,),
+    (_USE_STANDARD_WORDS,),
+    (ADD_ORDERS, USE_TYPED_ROWS, REBUILD_LEDGER, chain_entries, CLOSE_LEDGER),
 )
 SCHEMA_VERSION = len(MIGRATIONS)
 

@@ -30,7 +30,7 @@ READ_INTERVAL_FACTOR = 20
 
 @define
 class LeaseGroups:
-    """The leases that are not over, by provider; ``unguarded``: those whose provider's plugin is missing or broken."""
+    """The leases that are not over, by provider; ``unguarded``: those that nothing can be done about."""
 
     leases: LeaseStore
     plugins: Plugins
@@ -47,7 +47,7 @@ class LeaseGroups:
         found: dict[str, list[Lease]] = {}
         unguarded = []
         for lease in self.leases.list_open_leases():
-            if self.plugins.find_missing_plugin(lease) is None:
+            if self.plugins.find_obstacle(lease) is None:
                 found.setdefault(lease.provider, []).append(lease)
             else:
                 unguarded.append(lease)

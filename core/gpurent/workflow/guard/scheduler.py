@@ -15,7 +15,7 @@ from attrs import define, field, frozen
 
 from gpurent.domain.events import EventKind
 from gpurent.domain.lease import Lease
-from gpurent.errors import BusyError, GpurentError, PluginError
+from gpurent.errors import BusyError, GpurentError
 from gpurent.locale import _
 from gpurent.ports.system import Locks, ProviderClock
 from gpurent.workflow.guard.controller import GuardController, GuardResult
@@ -128,7 +128,7 @@ class GuardReport:
 
     results: Sequence[GuardResult] = ()
     failures: Mapping[str, str] = field(factory=dict)
-    unguarded: Mapping[str, PluginError] = field(factory=dict)
+    unguarded: Mapping[str, GpurentError] = field(factory=dict)
 
 
 @define
@@ -218,11 +218,11 @@ class Guard:
             if due and lease.id not in self.tasks:
                 self.tasks[lease.id] = asyncio.create_task(self._guard_lease(lease, found))
 
-    def _report_unguarded(self) -> Mapping[str, PluginError]:
-        """Warn of the leases whose provider's plugin is missing or broken, each once; return the errors by lease."""
+    def _report_unguarded(self) -> Mapping[str, GpurentError]:
+        """Warn of the leases that nothing can be done about, each once; return the errors by lease."""
         found = {}
         for lease in self.lease_groups.unguarded:
-            error = self.lease_groups.plugins.find_missing_plugin(lease)
+            error = self.lease_groups.plugins.find_obstacle(lease)
             if error is not None:
                 found[lease.id] = error
                 self.controller.warnings.record_outcome(lease.id, format_failure(error), lease.id)

@@ -34,6 +34,7 @@ class LedgerFilter(TypedDict, total=False):
     """Selects ledger entries; omitted keys match everything. ``since`` is inclusive, ``until`` exclusive."""
 
     provider: str
+    account: str
     trip: str
     lease: str
     since: datetime | None
@@ -136,17 +137,20 @@ class Bookkeeping:
                 note=item.purpose.value,
                 rate=plan.quote.rate if plan is not None else None,
             )
-            entries = [self._make_payment_entry(charge, item)]
+            account = item.account or self.plugins.find_account(item.provider)
+            entries = [self._make_payment_entry(charge, item, account)]
             if payment.fee is not None and payment.fee.amount:
                 fee = evolve(charge, kind=ChargeKind.FEE, money=payment.fee, ref=f"{payment.proof}/fee")
-                entries.append(self._make_payment_entry(fee, item))
+                entries.append(self._make_payment_entry(fee, item, account))
             found.append(entries)
         return found
 
-    def _make_payment_entry(self, charge: Charge, item: RecordedPayment) -> Transaction:
+    def _make_payment_entry(self, charge: Charge, item: RecordedPayment, account: str) -> Transaction:
         lease = self.store.find_lease(item.lease) if item.lease else None
         gpu = _gpu_name(lease) if lease is not None else ""
-        return make_transaction(charge, item.provider, lease=item.lease, trip=item.trip, gpu=gpu)
+        return make_transaction(
+            charge, item.provider, account=account, lease=item.lease, trip=item.trip, gpu=gpu
+        )
 
     # statements of the accounts
 
@@ -185,6 +189,7 @@ class Bookkeeping:
                 charge,
                 lease.provider,
                 known,
+                account=self.plugins.account_of(lease),
                 lease=lease.id,
                 trip=trips.get(charge.ref, renting),
                 gpu=_gpu_name(lease),
@@ -194,13 +199,20 @@ class Bookkeeping:
     def find_missing_account_entries(self, provider: str, charges: Sequence[Charge]) -> list[Transaction]:
         """Return the top-ups and fees of an account's statement that the ledger lacks."""
         fees = {proof: trip for trip, proof in self.store.summaries.list_fee_payments(provider)}
+        account = self.plugins.find_account(provider)
         made = []
         for charge in charges:
             trip = fees.get(charge.ref, "")
             kind = ChargeKind.FEE if trip else charge.kind
             if kind in (ChargeKind.TOP_UP, ChargeKind.FEE):
-                known = {line.line_key: line for line in self.list_lines(provider=provider, ref=charge.ref)}
-                made += make_missing_transactions(evolve(charge, kind=kind), provider, known, trip=trip)
+                lines = self.list_lines(provider=provider, account=account, ref=charge.ref)
+                made += make_missing_transactions(
+                    evolve(charge, kind=kind),
+                    provider,
+                    {line.line_key: line for line in lines},
+                    account=account,
+                    trip=trip,
+                )
         return made
 
     # queries

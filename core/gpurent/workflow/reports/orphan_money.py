@@ -49,10 +49,12 @@ class OrphanMoney:
     def _list_payments(self, provider: str) -> list[RecordedPayment]:
         """Return the payments that may not have been counted: of unsettled leases, of uncounted orders, and fees."""
         unsettled = set(self.bookkeeping.list_unsettled_leases())
+        account = self.bookkeeping.plugins.find_account(provider)
         leases = [
             lease.id
             for lease in self.store.list_leases()
             if lease.provider == provider
+            and not self.bookkeeping.plugins.is_of_other_account(lease)
             and (
                 lease.id in unsettled
                 or any(bill.amount.amount and bill.key not in lease.completed_orders for bill in lease.bills)
@@ -66,7 +68,7 @@ class OrphanMoney:
             item
             for trip in sorted(trips)
             for item in self.bookkeeping.list_payments(trip=trip)
-            if not item.lease
+            if not item.lease and item.account in ("", account)
         ]
         return [item for item in found if item.payment.amount.amount]
 
@@ -89,7 +91,8 @@ class OrphanMoney:
     async def _find_unexplained(self, provider: str, charges: Sequence[Charge]) -> list[Orphan]:
         """Return the charges that the ledger does not have and that no lease of ours accounts for."""
         paid = [charge for charge in charges if charge.kind in _PAID_KINDS]
-        known = {line.last.ref for line in self.bookkeeping.list_lines(provider=provider)}
+        account = self.bookkeeping.plugins.find_account(provider)
+        known = {line.last.ref for line in self.bookkeeping.list_lines(provider=provider, account=account)}
         rest = [charge for charge in paid if charge.ref not in known]
         if rest:
             known |= await self._list_lease_refs(provider)

@@ -41,7 +41,11 @@ class _ProviderSearch:
             self._add_unknown(answer)
         listed = answer if isinstance(answer, Unknown) else answer.items
         # Read after the list: a machine that was just rented is saved by now.
-        ours = [lease for lease in self.leases.store.list_leases() if lease.provider == self.provider]
+        ours = [
+            lease
+            for lease in self.leases.store.list_leases()
+            if lease.provider == self.provider and not self.leases.plugins.is_of_other_account(lease)
+        ]
         living = [lease for lease in ours if not lease.is_over or lease.pending is not None]
         ended = [lease for lease in ours if lease.is_over and lease.pending is None]
         lost = [copy for copy in self.leases.copier.list_lost_leases() if copy.provider == self.provider]

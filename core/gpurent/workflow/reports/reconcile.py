@@ -3,72 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Sequence
-from enum import Enum
 
 from attrs import frozen
 
 from gpurent.domain.evidence import Unknown, make_unknown
 from gpurent.domain.lease import Lease
-from gpurent.domain.ledger import (
-    LedgerAccount,
-    LedgerLine,
-    LineKey,
-    Transaction,
-    make_transaction,
-    sum_balances,
-)
-from gpurent.domain.money import Money
-from gpurent.domain.receipt import Charge, ChargeKind
+from gpurent.domain.ledger import LedgerAccount, LineKey, sum_balances
+from gpurent.domain.receipt import Charge
 from gpurent.errors import GpurentError
 from gpurent.locale import _
 from gpurent.ports.store import Store
 from gpurent.workflow.payments.bookkeeping import Bookkeeping
-from gpurent.workflow.payments.pay import CHARGE_KINDS
+from gpurent.workflow.reports.ledger_findings import (
+    Difference,
+    LedgerFinding,
+    compare_account_charge,
+    compare_bills,
+    compare_charge,
+    make_ledger_finding,
+    make_unlisted_finding,
+    make_unreadable_finding,
+)
 from gpurent.workflow.runtime.logins import AccountCommands
 from gpurent.workflow.runtime.plugins import Plugins
-
-
-class Difference(Enum):
-    """How a movement in the ledger compares with the statement.
-
-    EQUAL and GROWN (a meter ran on since the last sync) are fine; all others need attention. UNKNOWN: the statement
-    could not be read. DUPLICATE: the statement lists it more than once. MORE_THAN_BILLED: the charges of a lease exceed
-    the bills that gpurent paid for it. STILL_RUNNING: over by our records, but the provider lists it as
-    running. BALANCE_DIFFERS: all lines agree, but the sum does not.
-    """
-
-    EQUAL = "equal"
-    GROWN = "grown"
-    MISSING_IN_LEDGER = "missing-in-ledger"
-    MISSING_IN_STATEMENT = "missing-in-statement"
-    AMOUNT_DIFFERS = "amount-differs"
-    DUPLICATE = "duplicate"
-    MORE_THAN_BILLED = "more-than-billed"
-    STILL_RUNNING = "still-running"
-    BALANCE_DIFFERS = "balance-differs"
-    UNKNOWN = "unknown"
-
-
-@frozen(kw_only=True)
-class LedgerFinding:
-    """The result for one movement: ``ledger_amount`` and ``statement_amount`` are its amounts.
-
-    ``entries`` would bring the ledger up to date.
-    """
-
-    provider: str
-    difference: Difference
-    ref: str = ""
-    kind: ChargeKind | None = None
-    lease: str = ""
-    ledger_amount: Money | None = None
-    statement_amount: Money | None = None
-    reason: str = ""
-    entries: tuple[Transaction, ...] = ()
-
-    @property
-    def is_consistent(self) -> bool:
-        return self.difference in (Difference.EQUAL, Difference.GROWN)
 
 
 @frozen
@@ -108,10 +65,10 @@ class Reconciliation:
         for lease in leases:
             charges = await self.bookkeeping.list_lease_charges(lease)
             if isinstance(charges, Unknown):
-                found.append(_unreadable_statement(provider, charges.reason, lease.id))
+                found.append(make_unreadable_finding(provider, charges.reason, lease.id))
                 seen |= {line.last.ref for line in self.bookkeeping.list_lines(lease=lease.id)}
             else:
-                found += [*self._compare_lease(lease, charges.items), *_compare_bills(lease, charges.items)]
+                found += [*self._compare_lease(lease, charges.items), *compare_bills(lease, charges.items)]
                 seen |= {charge.ref for charge in charges.items}
         found += await self._compare_listing(provider, leases)
         if self.bookkeeping.has_statement(provider):
@@ -121,6 +78,21 @@ class Reconciliation:
             ):
                 found.append(await self._compare_balance(provider))
         return found
+
+    def check_ledger(self) -> list[LedgerFinding]:
+        """Return the first entry that does not match the hash chain of its account, as damage; empty if all do."""
+        broken = self.store.ledger.find_broken_entry()
+        if broken is None:
+            return []
+        reason = _("entry {number} of the ledger was changed, or one before it; restore a backup")
+        return [
+            LedgerFinding(
+                provider=broken.provider,
+                difference=Difference.DAMAGED,
+                ref=broken.ref,
+                reason=reason.format(number=broken.number),
+            )
+        ]
 
     def enter_missing(self, findings: Iterable[LedgerFinding]) -> int:
         """Enter what the ledger lacks and return the number of new entries. Existing entries are not changed."""
@@ -137,19 +109,20 @@ class Reconciliation:
             key = (charge.ref, charge.kind)
             if key in listed:
                 found.append(
-                    _make_finding(lease.provider, Difference.DUPLICATE, charge, None, lease=lease.id)
+                    make_ledger_finding(lease.provider, Difference.DUPLICATE, charge, None, lease=lease.id)
                 )
                 continue
             listed.add(key)
             missing = tuple(self.bookkeeping.find_missing_entries(lease, [charge], paid))
-            found.append(_compare_charge(lease, charge, here.get(key), missing))
+            found.append(compare_charge(lease, charge, here.get(key), missing))
         for key, line in here.items():
             if key not in listed and line.money.amount:
-                found.append(_missing_in_statement(lease.provider, line))
+                found.append(make_unlisted_finding(lease.provider, line))
         return found
 
     async def _compare_listing(self, provider: str, leases: Sequence[Lease]) -> list[LedgerFinding]:
         """Return the leases that are over by our records, but that the provider itself still lists as running."""
+        leases = [lease for lease in leases if not self.plugins.is_of_other_account(lease)]
         over = {lease.ref: lease for lease in leases if lease.is_over and lease.ref}
         if not over:
             return []
@@ -158,7 +131,7 @@ class Reconciliation:
         except GpurentError as error:
             listed = make_unknown(error)
         if isinstance(listed, Unknown):
-            return [_unreadable_statement(provider, listed.reason)]
+            return [make_unreadable_finding(provider, listed.reason)]
         # A restart continues under the same reference.
         alive = {lease.ref for lease in leases if not lease.is_over}
         return [
@@ -177,120 +150,29 @@ class Reconciliation:
         """Return what the account lists besides the refs in ``seen``, and what only the ledger has."""
         statement = await self.bookkeeping.get_account_statement(provider)
         if isinstance(statement, Unknown):
-            return [_unreadable_statement(provider, statement.reason)]
-        lines = self.bookkeeping.list_lines(provider=provider)
+            return [make_unreadable_finding(provider, statement.reason)]
+        account = self.plugins.find_account(provider)
+        lines = self.bookkeeping.list_lines(provider=provider, account=account)
         here = {line.last.ref: line for line in lines if line.money.amount}
         found, listed = [], set[str]()
         for charge in statement.items:
             if charge.ref in listed:
-                found.append(_make_finding(provider, Difference.DUPLICATE, charge, None))
+                found.append(make_ledger_finding(provider, Difference.DUPLICATE, charge, None))
             elif charge.ref not in seen:
                 missing = tuple(self.bookkeeping.find_missing_account_entries(provider, [charge]))
-                found.append(_compare_account_charge(provider, charge, here.get(charge.ref), missing))
+                found.append(compare_account_charge(provider, account, charge, here.get(charge.ref), missing))
             listed.add(charge.ref)
         gone = (line for ref, line in here.items() if not line.last.lease and ref not in listed)
-        return [*found, *(_missing_in_statement(provider, line) for line in gone)]
+        return [*found, *(make_unlisted_finding(provider, line) for line in gone)]
 
     async def _compare_balance(self, provider: str) -> LedgerFinding:
         """Compare the sum of the ledger with the balance; call it only if all lines are equal."""
         try:
             there = (await self.plugins.billing(provider).get_balance()).available
         except GpurentError as error:
-            return _unreadable_statement(provider, error.message)
-        sums = sum_balances(self.store.ledger.list_transactions(provider=provider))
+            return make_unreadable_finding(provider, error.message)
+        account = self.plugins.find_account(provider)
+        sums = sum_balances(self.store.ledger.list_transactions(provider=provider, account=account))
         here = sums.get((LedgerAccount(f"wallet:{provider}"), there.currency), there.currency.zero)
         what = Difference.EQUAL if here == there else Difference.BALANCE_DIFFERS
         return LedgerFinding(provider=provider, difference=what, ledger_amount=here, statement_amount=there)
-
-
-def _compare_bills(lease: Lease, charges: Sequence[Charge]) -> Iterable[LedgerFinding]:
-    """Yield a finding for each kind of which more was charged than billed: it was charged twice, or without a bill."""
-    for purpose, kind in CHARGE_KINDS.items():
-        billed = [bill.amount for bill in lease.bills if bill.purpose is purpose and bill.amount.amount]
-        if not billed:
-            continue  # metered: there are no bills, only the meter
-        currency = billed[0].currency
-        charged = [x.money for x in charges if x.kind is kind and x.money.currency == currency]
-        bills, total = (sum(each, currency.zero) for each in (billed, charged))
-        if total > bills:
-            yield LedgerFinding(
-                provider=lease.provider,
-                difference=Difference.MORE_THAN_BILLED,
-                kind=kind,
-                lease=lease.id,
-                ledger_amount=bills,
-                statement_amount=total,
-                reason=_("the bills are {bills}, the charges {charges}").format(bills=bills, charges=total),
-            )
-
-
-def _compare_charge(
-    lease: Lease, charge: Charge, line: LedgerLine | None, missing: tuple[Transaction, ...]
-) -> LedgerFinding:
-    """Compare one charge. ``missing``: the entries that would bring the ledger up to ``charge``."""
-    if line is None or not line.money.amount:
-        what, entries = Difference.MISSING_IN_LEDGER, missing
-    elif line.money == charge.money:
-        what, entries = Difference.EQUAL, ()
-    elif missing:
-        what, entries = Difference.GROWN, missing
-    else:
-        what, entries = Difference.AMOUNT_DIFFERS, _correct_line(line, charge, lease.provider)
-    return _make_finding(lease.provider, what, charge, line, entries, lease=lease.id)
-
-
-def _compare_account_charge(
-    provider: str, charge: Charge, line: LedgerLine | None, missing: tuple[Transaction, ...]
-) -> LedgerFinding:
-    if line is None or missing:
-        what, entries = Difference.MISSING_IN_LEDGER, missing or (make_transaction(charge, provider),)
-    elif line.money == charge.money:
-        what, entries = Difference.EQUAL, ()
-    else:
-        what, entries = Difference.AMOUNT_DIFFERS, _correct_line(line, charge, provider)
-    return _make_finding(provider, what, charge, line, entries)
-
-
-def _correct_line(line: LedgerLine, charge: Charge, provider: str) -> tuple[Transaction, ...]:
-    """Return a reversal of the line, and ``charge`` in its place."""
-    last = line.last
-    reversal = line.make_reversal(charge.at, "reconciled")
-    part = reversal.part + 1
-    fresh = make_transaction(charge, provider, lease=last.lease, trip=last.trip, gpu=last.gpu, part=part)
-    return reversal, fresh
-
-
-def _make_finding(
-    provider: str,
-    what: Difference,
-    charge: Charge,
-    line: LedgerLine | None,
-    entries: tuple[Transaction, ...] = (),
-    lease: str = "",
-) -> LedgerFinding:
-    return LedgerFinding(
-        provider=provider,
-        difference=what,
-        ref=charge.ref,
-        kind=charge.kind,
-        lease=lease,
-        ledger_amount=line.money if line is not None and line.money.amount else None,
-        statement_amount=charge.money,
-        entries=entries,
-    )
-
-
-def _missing_in_statement(provider: str, line: LedgerLine) -> LedgerFinding:
-    last = line.last
-    return LedgerFinding(
-        provider=provider,
-        difference=Difference.MISSING_IN_STATEMENT,
-        ref=last.ref,
-        kind=last.kind,
-        lease=last.lease,
-        ledger_amount=line.money,
-    )
-
-
-def _unreadable_statement(provider: str, reason: str, lease: str = "") -> LedgerFinding:
-    return LedgerFinding(provider=provider, difference=Difference.UNKNOWN, lease=lease, reason=reason)

@@ -17,6 +17,7 @@ from gpurent.errors import (
     ForeignMachine,
     GpurentError,
     InputRequired,
+    OtherAccount,
     PluginError,
     StorageError,
     UnavailableError,
@@ -31,7 +32,7 @@ from gpurent.workflow.runtime.waiting import WorkLocks
 
 T = TypeVar("T")
 # Temporary errors: a trip that fails with one of these stays open and can be resumed.
-RESUMABLE_ERRORS = (UnavailableError, InputRequired, BusyError, StorageError)
+RESUMABLE_ERRORS = (UnavailableError, InputRequired, BusyError, StorageError, OtherAccount)
 # These say nothing about the machine either: one that is rented is not released because of them.
 INCONCLUSIVE_ERRORS = (*RESUMABLE_ERRORS, UnexpectedResponse, PluginError, ForeignMachine)
 LOST_OFFER = ".lost-offer"

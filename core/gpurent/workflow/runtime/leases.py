@@ -134,6 +134,7 @@ class LeaseTracker:
         """
         order_is_open = self.store.find_open_order(asked.id) is not None
         after = apply_answer(asked, answer, self.clock.now(), order_is_open=order_is_open)
+        after = evolve(after, account=asked.account or self._find_proven_account(after, answer))
         if after == asked:
             return asked
         self._follow_switch(asked, after)
@@ -143,6 +144,12 @@ class LeaseTracker:
         if after.state is not asked.state:
             self._emit_lease_changed(after, was_over=asked.is_over)
         return after
+
+    def _find_proven_account(self, lease: Lease, answer: Lease | Absent) -> str:
+        """Return the account that showed the lease alive, for a lease of which it was not known; empty otherwise."""
+        if not isinstance(answer, Lease) or not lease.ref or lease.is_over:
+            return ""
+        return self.plugins.account_of(lease)
 
     def _follow_switch(self, before: Lease, after: Lease) -> None:
         """Forget the host key of the staging machine: from here on it is a different machine."""
@@ -187,11 +194,12 @@ class LeaseTracker:
         That it was asked is on disk before the first call. `Unknown` if the answer says nothing. The caller holds the
         lease's lock. Raises what the provider refuses by name.
         """
+        provider = self.plugins.provider_of(lease)
         asked = mark_order_sent(lease, self.clock.now())
         if asked != lease:
             self._save(asked)
         try:
-            answer = await self.plugins.provider_of(lease).confirm_lease(lease, payment)
+            answer = await provider.confirm_lease(lease, payment)
         except (UnavailableError, UnexpectedResponse) as error:
             return make_unknown(error)
         except (LeaseError, MoneyError, AuthError):
@@ -207,15 +215,14 @@ class LeaseTracker:
         """Ask the provider to release the lease, and save its answer; the caller holds the lease's lock.
 
         That it was asked is on disk before the call. `Unknown` if the answer says nothing. Raises what the provider
-        refuses by name (`LeaseError`), and `InputRequired`.
+        refuses by name (`LeaseError`), `InputRequired`, and with nothing recorded, `OtherAccount` or `PluginError`.
         """
+        provider = self.plugins.provider_of(lease)
         asked = mark_release_requested(lease, self.clock.now())
         if asked != lease:
             self._save(asked)
             lease = asked
-        return await self._ask_provider(
-            lease, lambda seen: self.plugins.provider_of(seen).release_lease(seen)
-        )
+        return await self._ask_provider(lease, provider.release_lease)
 
     async def request_stop(self, lease: Lease, stopper: SupportsStop) -> Lease | Unknown:
         """Ask the provider to shut the machine down with its files kept, and save its answer.

@@ -11,8 +11,8 @@ from attrs import define, field
 from gpurent.domain.access import MachineProfile
 from gpurent.domain.lease import Lease
 from gpurent.domain.machine_facts import correct_profile
-from gpurent.errors import GpurentError, PluginError, Spent, UsageError
-from gpurent.locale import _
+from gpurent.errors import GpurentError, OtherAccount, PluginError, Spent, UsageError
+from gpurent.locale import _, join_clauses
 from gpurent.roles.entries import (
     AuthEntry,
     BillingEntry,
@@ -32,6 +32,7 @@ from gpurent.workflow.runtime.settings import Settings
 from gpurent.workflow.runtime.unforeseen import describe_exception
 
 if TYPE_CHECKING:
+    from gpurent.domain.orders import OrderRecord
     from gpurent.roles.account import Authenticator, BillingProvider
     from gpurent.roles.entries import PluginRegistry
     from gpurent.roles.lease import LeaseProvider
@@ -67,13 +68,14 @@ class Plugins:
     """Builds plugins. ``make_context`` makes the context of an entry; its second argument is the auth entry to use.
 
     ``owners`` are asked about every lease before its provider's plugin. ``report`` is told once of each entry that is
-    left out.
+    left out. ``find_account`` returns the user's account at a provider, empty if it is not known.
     """
 
     registry: PluginRegistry
     make_context: Callable[[PluginEntry[Any], str], PluginContext]
     owners: list[LeaseOwner] = field(factory=list)
     report: Callable[[str], None] = lambda _text: None
+    find_account: Callable[[str], str] = lambda _provider: ""
     _reported: set[tuple[type[PluginEntry[Any]], str]] = field(factory=set, init=False)
     _cache: dict[tuple[type[PluginEntry[Any]], str], object] = field(factory=dict)
 
@@ -176,34 +178,91 @@ class Plugins:
         return next((owner for owner in self.owners if owner.owns(lease)), None)
 
     def provider_of(self, lease: Lease) -> LeaseProvider:
-        """Return the provider that acts on ``lease``; raises `PluginError` if its plugin is missing or broken."""
+        """Return the provider that acts on ``lease``.
+
+        Raises `PluginError` if its plugin is missing or broken, `OtherAccount` if the login is not the lease's.
+        """
         owner = self._find_owner(lease)
         if owner is not None:
             return owner.provider_of(lease)
-        missing = self.find_missing_plugin(lease)
-        if missing is not None:
-            raise missing
+        obstacle = self.find_obstacle(lease)
+        if obstacle is not None:
+            raise obstacle
         try:
             return self.provider(lease.provider)
         except PluginError as error:
             raise _missing_plugin_error(lease, error.message) from error
 
     def billing_of(self, lease: Lease) -> BillingProvider:
+        """Return the account that ``lease`` is paid from; raises `OtherAccount` if it is not the one logged in."""
         owner = self._find_owner(lease)
-        return owner.billing_of(lease) if owner is not None else self.billing(lease.provider)
+        if owner is not None:
+            return owner.billing_of(lease)
+        self.require_account_of(lease)
+        return self.billing(lease.provider)
 
     def is_known_to_provider(self, lease: Lease) -> bool:
         """Return whether the provider's own lists and books include ``lease``."""
         return self._find_owner(lease) is None
 
-    def find_missing_plugin(self, lease: Lease) -> PluginError | None:
-        """Return the error for a lease whose provider's plugin is missing or broken; None if it can be handled."""
+    def account_of(self, lease: Lease) -> str:
+        """Return whose the lease is at its provider: by its record, else who is logged in; empty if not known."""
+        if self._find_owner(lease) is not None:
+            return lease.account
+        return lease.account or self.find_account(lease.provider)
+
+    def is_of_other_account(self, lease: Lease) -> bool:
+        """Return whether the lease belongs to another account than the one logged in now."""
+        if not lease.account or self._find_owner(lease) is not None:
+            return False
+        return self.find_account(lease.provider) not in ("", lease.account)
+
+    def require_account_of(self, lease: Lease) -> None:
+        """Raise `OtherAccount` if the lease belongs to another account than the one logged in now."""
+        if self.is_of_other_account(lease):
+            text = _("{lease} belongs to the account {account} of {provider}")
+            raise self._make_account_error(
+                text.format(lease=lease.id, account=lease.account, provider=lease.provider),
+                lease.provider,
+                lease.account,
+                burning=() if lease.is_over else (lease.id,),
+            )
+
+    def require_account_of_order(self, order: OrderRecord) -> None:
+        """Raise `OtherAccount` if the order was placed by another account than the one logged in now."""
+        if order.account and self.find_account(order.provider) not in ("", order.account):
+            text = _("the order of trip {trip} belongs to the account {account} of {provider}")
+            raise self._make_account_error(
+                text.format(trip=order.trip, account=order.account, provider=order.provider),
+                order.provider,
+                order.account,
+                burning=(order.lease,),
+            )
+
+    def _make_account_error(
+        self, text: str, provider: str, account: str, *, burning: tuple[str, ...]
+    ) -> OtherAccount:
+        current = _("you are logged in as {account}").format(account=self.find_account(provider))
+        return OtherAccount(
+            join_clauses([text, current]),
+            hint=_("Log in as {account}: gpurent login {provider}").format(
+                account=account, provider=provider
+            ),
+            retryable=True,
+            burning=burning,
+        )
+
+    def find_obstacle(self, lease: Lease) -> GpurentError | None:
+        """Return why gpurent can do nothing about a lease: its plugin is missing, or it is another account's."""
         if self._find_owner(lease) is not None:
             return None
         try:
             self.provider_entry(lease.provider)
+            self.require_account_of(lease)
         except PluginError as error:
             return _missing_plugin_error(lease, error.hint)
+        except OtherAccount as error:
+            return error
         return None
 
     def profile_of(self, lease: Lease) -> MachineProfile:

@@ -24,15 +24,18 @@ class OrderRecorder:
     def open_order(self, trip: TripContext, order: Order, lease_id: str) -> None:
         """Record the order before the provider is asked for anything.
 
-        Raises `SoldOut` if another trip is ordering the offer, `LeaseError` if the lease has another unfinished order.
+        Raises `SoldOut` if another trip is ordering the offer, `LeaseError` if the lease has another unfinished order,
+        `OtherAccount` if the order was begun, or the lease is held, by another account than the one logged in.
         """
         provider = order.offer.provider
+        self._require_account(order, lease_id)
         claims = order.kind is OrderKind.NEW and self.plugins.provider_entry(provider).claims_offers
         record = OrderRecord(
             key=order.key,
             lease=lease_id,
             trip=trip.id,
             provider=provider,
+            account=self.plugins.find_account(provider),
             kind=order.kind,
             claim=order.offer.key if claims else "",
         )
@@ -47,6 +50,13 @@ class OrderRecorder:
                 spent=Spent.NO,
             )
         raise make_unfinished_order_error(other)
+
+    def _require_account(self, order: Order, lease_id: str) -> None:
+        known, lease = self.leases.store.find_order(order.key), self.leases.store.find_lease(lease_id)
+        if lease is not None:
+            self.plugins.require_account_of(lease)
+        if known is not None:
+            self.plugins.require_account_of_order(known)
 
     def end_refused_order(self, order: Order, lease_id: str, error: SoldOut) -> None:
         """Record that nothing was created, as the provider said by name."""

@@ -61,7 +61,12 @@ class ProviderOrders:
             vault.put(order.password_ref, _make_password())
         answer = await self.plugins.provider(provider).reserve_lease(order)
         lease = evolve(
-            answer, id=lease_id, label=order.key, provider=provider, password_ref=order.password_ref
+            answer,
+            id=lease_id,
+            label=order.key,
+            provider=provider,
+            account=self.plugins.find_account(provider),
+            password_ref=order.password_ref,
         )
         return self.leases.save_lease(lease)
 

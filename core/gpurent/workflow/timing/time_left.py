@@ -116,6 +116,7 @@ class LastSeenTimeReader:
             if self._find_billing_name(lease) == billing
             and drains_balance(lease)
             and self.plugins.is_known_to_provider(lease)
+            and not self.plugins.is_of_other_account(lease)
         }
         return list({**ours, **{lease.id: lease for lease in named}}.values())
 

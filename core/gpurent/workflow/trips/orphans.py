@@ -117,6 +117,7 @@ class OrphanCommands:
         candidate = Lease(
             id=copy.lease,
             provider=copy.provider,
+            account=copy.account,
             offer=listed.offer,
             ref=listed.ref,
             endpoint=listed.endpoint,
@@ -156,7 +157,8 @@ class OrphanCommands:
             raise LeaseError(_("the provider does not list {ref}").format(ref=found.orphan.ref))
         # Without an address, the provider is asked for its access as for a new machine.
         state = LeaseState.READY if listed.endpoint is not None else LeaseState.PROVISIONING
-        lease = evolve(listed, id=f"{listed.provider}-{make_random_mark()}", state=state)
+        account = self.search.logins.find_account(listed.provider)
+        lease = evolve(listed, id=f"{listed.provider}-{make_random_mark()}", state=state, account=account)
         return self.search.leases.save_lease(lease)
 
     def _has_password(self, lease: Lease) -> bool:

@@ -33,6 +33,7 @@ class Releases:
         """
         self.lost_leases.restore_if_lost(lease_id)
         lease = self.leases.get_lease(lease_id)
+        self.leases.plugins.require_account_of(lease)
         if await self._close_unsent_order(lease):
             self._end_trips(lease.id)
             return Receipt(
