@@ -25,6 +25,7 @@ from gpurent.domain.lease import Lease, LeaseState
 from gpurent.domain.ledger import make_transaction
 from gpurent.domain.money import CNY, UnitPrice
 from gpurent.domain.offer import Bill, Hardware, Metered, Offer, Payment
+from gpurent.domain.outcomes import DONE
 from gpurent.domain.payments import AuthorizedBill
 from gpurent.domain.receipt import Charge, ChargeKind
 from gpurent.domain.trip import TripSpec
@@ -72,7 +73,7 @@ def create_trips(home: Path, count: int) -> None:
         )
     )
     store.put_payment(TEMPLATE, payment)
-    store.end_trip(TEMPLATE, "done")
+    store.end_trip(TEMPLATE, DONE)
     store.save_lease(lease)
     charge = Charge(at=NOW, kind=ChargeKind.USAGE, money=bill.amount, ref=TEMPLATE)
     fee = evolve(charge, kind=ChargeKind.FEE, ref=f"{TEMPLATE}/fee", money=CNY.money("0.01"))

@@ -192,7 +192,7 @@ async def test_leaving_during_an_action_is_reported(tmp_path: Path) -> None:
             assert "press q again" in widget_text(app, "#status")
             await pilot.press("q")
         (trip,) = many.application.store.list_trips()
-        assert (trip.kind, trip.outcome) == ("release", ""), "to be resumed"
+        assert (trip.kind, trip.outcome_text) == ("release", ""), "to be resumed"
 
 
 async def test_the_newest_lines_are_the_ones_shown(tmp_path: Path) -> None:

@@ -83,7 +83,7 @@ async def test_o5_a_sick_metered_machine_stops_costing_at_the_minute(tmp_path: P
         steps = {step.name for step in application.store.list_steps(row.id)}
         assert "leg0.doctor" in steps
         assert not {"leg0.upload", "leg0.launch"} & steps, "not a byte was carried to a sick machine"
-        assert row.outcome == "failed: unfit-machine"
+        assert row.outcome_text == "failed: unfit-machine"
     assert list(sandbox.cloud.burning()) == []
 
 

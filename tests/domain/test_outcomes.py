@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+import pytest
+
 from gpurent import errors
-from gpurent.domain.outcomes import format_outcome
+from gpurent.domain.outcomes import DONE, OutcomeKind, TripOutcome, format_outcome
 from gpurent.locale import use_language
 from gpurent.workflow.guard.decide import EndReason
 
@@ -22,12 +24,33 @@ def test_every_error_and_reason_has_a_title() -> None:
     }
     reasons = codes | {reason.value for reason in EndReason} | {"interrupted", "nothing ordered"}
     with use_language("zh"):
-        shown = {reason: format_outcome(f"failed: {reason}") for reason in reasons}
+        shown = {reason: format_outcome(TripOutcome(OutcomeKind.FAILED, reason)) for reason in reasons}
+        titles = {kind: format_outcome(TripOutcome(kind)) for kind in OutcomeKind}
     assert [reason for reason, text in shown.items() if reason in text] == []
+    assert [kind for kind, text in titles.items() if kind.value in text] == []
 
 
 def test_outcomes_as_people_read_them() -> None:
-    assert format_outcome("") == "in progress"
-    assert format_outcome("done") == "done"
-    assert format_outcome("failed: sold-out") == "failed: no free machine"
-    assert format_outcome("failed: a plugin's own code") == "failed: a plugin's own code"
+    assert format_outcome(None) == "in progress"
+    assert format_outcome(DONE) == "done"
+    assert format_outcome(TripOutcome(OutcomeKind.FAILED, "sold-out")) == "failed: no free machine"
+    assert format_outcome(TripOutcome(OutcomeKind.FAILED, "a plugin's own")) == "failed: a plugin's own"
+
+
+def test_outcomes_as_stable_words() -> None:
+    assert DONE.text == "done"
+    assert TripOutcome(OutcomeKind.STOPPED, "deadline").text == "stopped: deadline"
+    assert TripOutcome.from_error(errors.SoldOut("-")).text == "failed: sold-out"
+
+
+@pytest.mark.parametrize("reason", ["a: b", "two\nlines", " ", ":", "x" * 81])
+def test_what_could_not_be_told_apart_again_is_no_reason(reason: str) -> None:
+    with pytest.raises(ValueError, match="must match"):
+        TripOutcome(OutcomeKind.FAILED, reason)
+
+
+def test_an_error_of_a_plugin_whose_code_is_no_reason_counts_as_its_kind() -> None:
+    class OddError(errors.MoneyError, code="what: ever"):
+        pass
+
+    assert TripOutcome.from_error(OddError("-")).text == "failed: money"

@@ -47,7 +47,7 @@ async def test_a_running_machine_is_released_when_the_grace_period_is_over(prepa
             assert lease.state is LeaseState.READY
             assert application.trip_tracker.get_trip(end.trip_id).is_open
             await wait_until_true(lambda: get_first_outcome(application, end.trip_id))
-        assert application.trip_tracker.get_trip(end.trip_id).outcome == "stopped: grace"
+        assert application.trip_tracker.get_trip(end.trip_id).outcome_text == "stopped: grace"
         assert application.clock.now() - kept_at <= HOUR + timedelta(minutes=15)
         assert job.results.read_text().endswith("done\n"), "what can be had is downloaded first"
         assert "uot does not exist" in "".join(event.text for event in user.events)

@@ -44,7 +44,7 @@ async def run_detached(application: Application, job: PacedJob, limits: TripLimi
 
 def get_outcome(application: Application) -> str:
     """Return how the user's own trip ended; empty while it is running."""
-    return application.trip_tracker.list_trips()[0].outcome
+    return application.trip_tracker.list_trips()[0].outcome_text
 
 
 def is_saved(job: PacedJob) -> bool:

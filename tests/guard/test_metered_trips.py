@@ -50,12 +50,12 @@ async def test_balance_that_would_run_out_is_topped_up(sandbox: VirtualSandbox) 
         await application.trips.run(job.make_spec("mistgpu"), detach=True)
         async with running_guard(application):
             await wait_until_true(lambda: get_first_outcome(application))
-        assert application.trip_tracker.list_trips()[0].outcome == "done"
+        assert application.trip_tracker.list_trips()[0].outcome_text == "done"
         assert job.results.read_text().endswith("done\n")
         assert payer.paid_amounts == ["40.00"], "told once"
         assert list_amounts(sandbox, "recharge") == [400, 4000]
         assert sum(list_amounts(sandbox, "usage")) < -400, "more was used than was there at first"
-        assert [row.outcome for row in application.trip_tracker.list_trips() if "topup" in row.id] == [
+        assert [row.outcome_text for row in application.trip_tracker.list_trips() if "topup" in row.id] == [
             "arrived"
         ]
         await check_balanced(sandbox, application)
@@ -98,7 +98,7 @@ async def test_timer_in_the_machine_is_extended_while_the_guard_watches(sandbox:
             running_guard(application),
         ):
             await wait_until_true(lambda: get_first_outcome(application))
-        assert application.trip_tracker.list_trips()[0].outcome == "done"
+        assert application.trip_tracker.list_trips()[0].outcome_text == "done"
         (lease,) = application.store.list_leases()
         assert lease.ended_at is not None
         assert lease.ended_at > armed, "it outlived the first deadline"

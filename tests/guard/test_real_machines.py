@@ -46,7 +46,7 @@ async def test_after_a_jump_of_days_a_real_machine_is_saved_and_released(tmp_pat
             await wait_until(lambda: _is_true(guard.results))
             await sandbox.cloud.advance(timedelta(days=2, hours=1))
             await wait_until(lambda: _is_trip_ended(application), 30)
-        assert application.trip_tracker.list_trips()[0].outcome == "stopped: deadline"
+        assert application.trip_tracker.list_trips()[0].outcome_text == "stopped: deadline"
         assert first_events(user, *EXPECTED_ORDER) == EXPECTED_ORDER
         assert (home / "out.txt").read_text() == "line"
         assert sandbox.cloud.driver.list_machines() == []

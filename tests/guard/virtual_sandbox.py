@@ -57,8 +57,8 @@ async def wait_until_true(condition: Callable[[], object]) -> None:
 def get_first_outcome(application: Application, trip_id: str = "") -> str:
     """Return how the trip ended, or the oldest one; empty if it is in progress."""
     if trip_id:
-        return application.trip_tracker.get_trip(trip_id).outcome
-    return application.trip_tracker.list_trips()[0].outcome
+        return application.trip_tracker.get_trip(trip_id).outcome_text
+    return application.trip_tracker.list_trips()[0].outcome_text
 
 
 def is_lease_over(application: Application, lease_id: str) -> bool:

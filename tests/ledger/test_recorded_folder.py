@@ -45,7 +45,7 @@ DETACHED, RENEWAL, STAGED = "t1129-fzf9h", "t1129-jutfg", "t1129-np7am"
 # The columns in which nothing was renamed.
 UNCHANGED = {
     "steps": "trip, begun_at, done_at",
-    "trips": "id, kind, lease, begun_at, ended_at, outcome",
+    "trips": "id, kind, lease, begun_at, ended_at",
     "leases": "id, provider, state, changed_at",
     "entries": "id, at, provider, ref, part, reversal, growing, lease, trip, gpu, rate, entered_at",
     "postings": "entry, line, currency, exponent, amount",
@@ -123,7 +123,7 @@ def test_every_lease_is_there_with_all_that_was_known(store: SqliteStore) -> Non
 
 
 def test_trips_have_their_specs_in_the_new_form(store: SqliteStore) -> None:
-    assert [(trip.id, trip.kind, trip.outcome) for trip in store.list_trips()] == [
+    assert [(trip.id, trip.kind, trip.outcome_text) for trip in store.list_trips()] == [
         ("t1129-ahkqm", "run", "done"),
         ("t1129-wk7tn", "rent", "done"),
         (DETACHED, "run", ""),

@@ -52,7 +52,7 @@ def run_gpurent(home: Path, *arguments: str) -> CommandLineResult:
 
 def test_ended_and_open_trips_are_read_with_todays_names(store: SqliteStore) -> None:
     trips = {trip.id: trip for trip in store.list_trips()}
-    assert [trip.outcome for trip in trips.values()].count("done") == 2
+    assert [trip.outcome_text for trip in trips.values()].count("done") == 2
     assert trips[OPEN].is_open
     assert [step.name for step in store.list_steps(DONE)] == [
         "login",

@@ -39,7 +39,8 @@ def write_store(path: Path, notes: Notes, schema: int = 4, steps: Mapping[str, A
     with closing(sqlite3.connect(path, isolation_level=None)) as db:
         for function in SQL_FUNCTIONS:
             db.create_function(function.__name__, 1, function)
-        for script in MIGRATIONS[:schema]:
+        for (script,) in MIGRATIONS[:schema]:
+            assert isinstance(script, str)
             for statement in split_statements(script):
                 db.execute(statement)
         db.execute(f"PRAGMA user_version={schema}")

@@ -79,7 +79,7 @@ async def test_a_cancelled_trip_ends_its_job_and_releases_its_machine(tmp_path: 
             assert done.receipt is not None
             assert done.receipt.totals()[0].spent.amount > 0
             report = application.trip_reports.get_report(end.trip_id)
-            assert (report.record.outcome, report.commands) == ("cancelled", [])
+            assert (report.record.outcome_text, report.commands) == ("cancelled", [])
             with pytest.raises(UsageError, match="has ended"):
                 await application.trip_cancellation.cancel_trip(end.trip_id)
         assert list(sandbox.cloud.burning()) == []
@@ -117,7 +117,7 @@ async def test_a_trip_that_ordered_nothing_is_only_closed(tmp_path: Path) -> Non
             assert application.open_trips.close_unordered_trips() == [left.id]
             assert application.open_trips.list_open_trips() == []
             closed = application.trip_tracker.get_trip(left.id)
-            assert closed.outcome == "failed: nothing ordered"
+            assert closed.outcome_text == "failed: nothing ordered"
 
 
 async def test_a_lease_whose_order_was_never_sent_is_closed_without_its_provider(tmp_path: Path) -> None:

@@ -132,7 +132,7 @@ async def test_what_nobody_foresaw_ends_the_trip_by_its_rule(sandbox: TripSandbo
         assert caught.value.spent is not None
         assert caught.value.spent.value == "yes"
         (trip,) = application.trip_tracker.list_trips()
-        assert trip.outcome == "failed: internal"
+        assert trip.outcome_text == "failed: internal"
         lease = application.leases.get_lease(trip.lease)
         assert lease.state in (LeaseState.KEPT, LeaseState.RELEASED)
     check_nothing_burns(sandbox)

@@ -93,7 +93,7 @@ async def test_sold_out(tmp_path: Path) -> None:
             await application.trips.run(make_spec(make_project(tmp_path)))
         assert caught.value.spent is Spent.NO
         check_nothing_burns(sandbox)
-        assert application.trip_tracker.list_trips()[-1].outcome == "failed: sold-out"
+        assert application.trip_tracker.list_trips()[-1].outcome_text == "failed: sold-out"
 
 
 async def test_machine_taken_between_listing_and_order(tmp_path: Path) -> None:
@@ -317,7 +317,7 @@ async def test_provider_that_is_down_leaves_the_trip_open_and_resume_ends_it(
             await application.trips.run(make_spec(folder, "train.py"))
         (lease,) = application.store.list_leases()
         assert caught.value.burning == (lease.id,)
-        assert application.trip_tracker.list_trips()[-1].outcome == ""
+        assert application.trip_tracker.list_trips()[-1].outcome_text == ""
         simulator_state.shut_down = original
         end = await application.trips.resume()
         assert end.exit_code == 0

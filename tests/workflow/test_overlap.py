@@ -225,7 +225,7 @@ async def test_a_failed_setup_cuts_the_upload_and_is_reported(
         assert "Makefile" in ran.stdout, "what has arrived stays"
         (row,) = application.trip_tracker.list_trips()
         assert ran.stdout.split()[1:] == [f"setup-{row.id}"]
-        assert row.outcome == "failed: job"
+        assert row.outcome_text == "failed: job"
         await application.releases.release_lease(lease)
     assert sandbox.cloud.burning() == []
 

@@ -267,7 +267,7 @@ async def test_a_user_who_refuses_the_price_of_a_binding_pays_nothing(sandbox: T
         with pytest.raises(MoneyError, match="was not bound"):
             await application.trips.rent(GPU_SPEC)
         assert get_kinds(sandbox) == []
-        assert application.trip_tracker.list_trips()[0].outcome == "failed: money"
+        assert application.trip_tracker.list_trips()[0].outcome_text == "failed: money"
 
 
 @pytest.mark.parametrize("budget", ["0.0001DBC", "80000DBC"])

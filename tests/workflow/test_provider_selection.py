@@ -63,7 +63,7 @@ async def test_the_second_is_rented_when_the_first_is_sold_out(sold_out: TripSan
         assert len(passed_over_messages(user)) == 1
         assert "skipping mistgpu: no free machine at mistgpu matches: 2080Ti" in passed_over_messages(user)[0]
         (row,) = application.trip_tracker.list_trips()
-        assert (row.spec.provider, row.outcome) == ("1024gpu", "done")
+        assert (row.spec.provider, row.outcome_text) == ("1024gpu", "done")
         await application.releases.release_lease(lease.id)
     assert sold_out.cloud.burning() == []
 
@@ -142,7 +142,7 @@ async def test_no_provider_has_it_and_nothing_is_spent(sold_out: TripSandbox) ->
         assert "none of mistgpu, 1024gpu" in error.value.message
         assert "skipping mistgpu" in error.value.hint
         assert "skipping 1024gpu" in error.value.hint
-        assert application.trip_tracker.list_trips()[-1].outcome == "failed: sold-out"
+        assert application.trip_tracker.list_trips()[-1].outcome_text == "failed: sold-out"
         assert application.store.list_leases() == []
 
 

@@ -64,7 +64,7 @@ async def test_a_wrong_name_keeps_the_files_and_resume_brings_them(tmp_path: Pat
         )
         assert (end.exit_code, end.job_running) == (0, False)
         assert (folder / "out" / "deep" / "a.pt").read_text() == "weights"
-        assert application.trip_tracker.get_trip(trip.id).outcome == "done"
+        assert application.trip_tracker.get_trip(trip.id).outcome_text == "done"
         assert end.lease_id != trip.lease
         check_nothing_burns(sandbox)
 
@@ -162,7 +162,7 @@ async def test_an_unwritable_place_is_refused_before_money_is_spent(tmp_path: Pa
         error = await fail_trip(application, make_project(tmp_path, train="print(1)"), results=results)
         assert isinstance(error, UsageError)
         assert [line.kind for line in sandbox.cloud.ledgers()["mistgpu"]] == ["recharge"]
-        assert application.trip_tracker.list_trips()[-1].outcome == "failed: usage"
+        assert application.trip_tracker.list_trips()[-1].outcome_text == "failed: usage"
 
 
 LOSE_JOB = WRITE_OUT + (
@@ -199,7 +199,7 @@ async def test_resume_after_a_failed_clean_up_downloads_everything_and_reports_t
         with pytest.raises(LeaseGone, match="without an exit code"):
             await application.trips.resume()
         assert (folder / "out" / "late.pt").read_text() == "late"
-        assert application.trip_tracker.get_trip(trip.id).outcome == "failed: lease-gone"
+        assert application.trip_tracker.get_trip(trip.id).outcome_text == "failed: lease-gone"
         check_nothing_burns(sandbox)
 
 

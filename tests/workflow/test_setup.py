@@ -230,7 +230,7 @@ async def test_a_failed_setup_is_reported_and_the_machine_released(
         assert str(log) in error.value.hint
         assert "+ echo so far" in log.read_text()
         assert b"so far" in user.output
-        assert row.outcome == "failed: job"
+        assert row.outcome_text == "failed: job"
         assert [step.name for step in application.store.list_steps(row.id) if "launch" in step.name] == []
     assert sandbox.cloud.burning() == []
 

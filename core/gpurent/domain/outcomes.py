@@ -1,18 +1,51 @@
-"""How a trip ended, in the user's language; what is stored and printed as JSON are stable words."""
+"""How a trip ended: a kind and a reason; as stable words, and in the user's language."""
 
 from __future__ import annotations
 
+from enum import Enum
+from typing import TYPE_CHECKING
+
+from attrs import field, frozen, validators
+
 from gpurent.locale import N_, _
 
-_RESULTS = {
-    "done": N_("done"),
-    "released": N_("released"),
-    "cancelled": N_("cancelled"),
-    "arrived": N_("the money has arrived"),
-    "over": N_("no longer needed"),
-    "failed": N_("failed"),
-    "stopped": N_("stopped"),
-    "unknown": N_("result unknown"),
+if TYPE_CHECKING:
+    from gpurent.errors import GpurentError
+
+MAX_REASON_LENGTH = 80
+
+
+class OutcomeKind(Enum):
+    """How a trip ended.
+
+    RELEASED, STOPPED: by the release of its machine; STOPPED by the guard. ARRIVED, OVER: a request for money that was
+    paid, or that is no longer needed. UNKNOWN: it failed, and may have spent something.
+    """
+
+    DONE = "done"
+    RELEASED = "released"
+    CANCELLED = "cancelled"
+    ARRIVED = "arrived"
+    OVER = "over"
+    FAILED = "failed"
+    STOPPED = "stopped"
+    UNKNOWN = "unknown"
+
+    @property
+    def title(self) -> str:
+        """The kind in the user's language."""
+        return _(_KIND_TITLES[self])
+
+
+_KIND_TITLES = {
+    OutcomeKind.DONE: N_("done"),
+    OutcomeKind.RELEASED: N_("released"),
+    OutcomeKind.CANCELLED: N_("cancelled"),
+    OutcomeKind.ARRIVED: N_("the money has arrived"),
+    OutcomeKind.OVER: N_("no longer needed"),
+    OutcomeKind.FAILED: N_("failed"),
+    OutcomeKind.STOPPED: N_("stopped"),
+    OutcomeKind.UNKNOWN: N_("result unknown"),
 }
 _REASONS = {
     "auth": N_("login rejected"),
@@ -50,14 +83,46 @@ _REASONS = {
 }
 
 
-def format_outcome(outcome: str) -> str:
+_is_reason = validators.matches_re(rf"|[^\s:][^\n:]{{0,{MAX_REASON_LENGTH - 1}}}")
+
+
+@frozen
+class TripOutcome:
+    """How a trip ended; ``reason`` is the code of an error, or a word of ours, on one line without a colon."""
+
+    kind: OutcomeKind
+    reason: str = field(default="", validator=_is_reason)
+
+    @classmethod
+    def from_error(cls, error: GpurentError, kind: OutcomeKind = OutcomeKind.FAILED) -> TripOutcome:
+        """Return the outcome of a trip that ended with ``error``.
+
+        A plugin's error whose code is no reason counts as the error that it is derived from.
+        """
+        for base in type(error).__mro__:
+            try:
+                return cls(kind, getattr(base, "code", "error"))
+            except ValueError:
+                continue
+        raise TypeError(f"{type(error)} has no code")
+
+    @property
+    def text(self) -> str:
+        """The outcome as stable words, such as ``failed: sold-out``."""
+        return f"{self.kind.value}: {self.reason}" if self.reason else self.kind.value
+
+
+DONE = TripOutcome(OutcomeKind.DONE)
+NOTHING_ORDERED = TripOutcome(OutcomeKind.FAILED, "nothing ordered")
+
+
+def format_outcome(outcome: TripOutcome | None) -> str:
     """Return ``failed: sold-out`` as people read it; a trip without an outcome is in progress."""
-    if not outcome:
+    if outcome is None:
         return _("in progress")
-    word, _mark, reason = outcome.partition(": ")
-    result = _(_RESULTS[word]) if word in _RESULTS else word
-    if not reason:
-        return result
+    if not outcome.reason:
+        return outcome.kind.title
+    reason = _REASONS.get(outcome.reason, "")
     return _("{result}: {reason}").format(
-        result=result, reason=_(_REASONS[reason]) if reason in _REASONS else reason
+        result=outcome.kind.title, reason=_(reason) if reason else outcome.reason
     )

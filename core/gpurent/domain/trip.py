@@ -9,6 +9,7 @@ from attrs import frozen
 
 from gpurent.domain.money import Money, Rate
 from gpurent.domain.offer import DeclaredTerms, Offer, Order, Quote, Requirements
+from gpurent.domain.outcomes import OutcomeKind, TripOutcome
 
 
 class OnError(Enum):
@@ -181,19 +182,29 @@ class TripPlan:
 
 @frozen(kw_only=True)
 class TripRecord:
-    """``kind`` is run, rent, renew, upgrade, restart, release or guard; ``outcome`` is empty while the trip is open."""
+    """``kind`` is run, rent, renew, upgrade, restart, release or guard; ``outcome`` is None while the trip is open."""
 
     id: str
     kind: str
     spec: TripSpec
     lease: str
     started_at: datetime
-    ended_at: datetime | None
-    outcome: str
+    ended_at: datetime | None = None
+    outcome: TripOutcome | None = None
 
     @property
     def is_open(self) -> bool:
-        return not self.outcome
+        return self.outcome is None
+
+    @property
+    def has_failed(self) -> bool:
+        """Whether it failed and spent nothing."""
+        return self.outcome is not None and self.outcome.kind is OutcomeKind.FAILED
+
+    @property
+    def outcome_text(self) -> str:
+        """The outcome as stable words; empty while the trip is open."""
+        return self.outcome.text if self.outcome is not None else ""
 
 
 @frozen(kw_only=True)

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from gpurent.domain.ledger import Transaction
     from gpurent.domain.ledger_chain import BrokenEntry
     from gpurent.domain.orders import OrderOutcome, OrderRecord
+    from gpurent.domain.outcomes import TripOutcome
     from gpurent.domain.question import Question
     from gpurent.domain.summaries import LeasePeriod, LedgerMovement, StepTime
     from gpurent.domain.trip import StepRecord, TripRecord, TripSpec
@@ -35,7 +36,7 @@ class TripStore(Protocol):
     def begin_trip(self, trip_id: str, kind: str, spec: TripSpec, lease_id: str = "") -> TripRecord: ...
     def set_trip_spec(self, trip_id: str, spec: TripSpec) -> None: ...
     def set_trip_lease(self, trip_id: str, lease_id: str) -> None: ...
-    def end_trip(self, trip_id: str, outcome: str) -> None: ...
+    def end_trip(self, trip_id: str, outcome: TripOutcome) -> None: ...
     def list_trips(self, lease_id: str = "") -> Sequence[TripRecord]:
         """Return all trips, or those of one lease, oldest first."""
 

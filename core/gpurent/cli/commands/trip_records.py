@@ -51,7 +51,7 @@ def _list_trips(app: CliContext) -> None:
             "lease": trip.lease,
             "started_at": trip.started_at,
             "ended_at": trip.ended_at,
-            "outcome": trip.outcome,
+            "outcome": trip.outcome_text,
             "command": trip.spec.job.command,
             "time_left": times.figure_json(trip.lease) if trip.lease in times.figures else None,
         }
@@ -63,11 +63,11 @@ def _list_trips(app: CliContext) -> None:
             format_kind(str(item["kind"])),
             str(item["lease"] or "-"),
             format_moment(item["started_at"]),
-            format_outcome(str(item["outcome"])),
+            format_outcome(trip.outcome),
             item["time_left"]["text"] if item["time_left"] and not item["outcome"] else "-",
             " ".join(item["command"])[:40],
         )
-        for item in data
+        for trip, item in zip(trips, data, strict=True)
     ]
     head = (_("trip"), _("kind"), _("lease"), _("started"), _("state"), _("time left"), _("command"))
     app.show(data, format_table(head, cells) if cells else _("There are no trips yet."))

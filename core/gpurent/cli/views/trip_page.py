@@ -52,7 +52,7 @@ def trip_json(report: TripReport) -> dict[str, Any]:
         "lease": record.lease,
         "started_at": record.started_at,
         "ended_at": record.ended_at,
-        "outcome": record.outcome,
+        "outcome": record.outcome_text,
         "spec": asdict(record.spec, recurse=False),
         "steps": list(report.steps),
         "orders": list(report.orders),

@@ -11,6 +11,7 @@ from typing import Any
 
 from gpurent.infra.sqlite.ledger_chain_rows import CLOSE_LEDGER, REBUILD_LEDGER, chain_entries
 from gpurent.infra.sqlite.order_records import ADD_ORDERS, add_order_facts, trip_of_order
+from gpurent.infra.sqlite.outcome_columns import SPLIT_OUTCOMES
 from gpurent.infra.sqlite.sql_access import SqlAccess
 from gpurent.infra.sqlite.standard_words import (
     convert_note,
@@ -119,7 +120,7 @@ MIGRATIONS: tuple[tuple[MigrationPart, ...], ...] = (
     (_CREATE_LEDGER,),
     (_ADD_QUESTIONS,),
     (_USE_STANDARD_WORDS,),
-    (ADD_ORDERS, USE_TYPED_ROWS, REBUILD_LEDGER, chain_entries, CLOSE_LEDGER),
+    (ADD_ORDERS, USE_TYPED_ROWS, SPLIT_OUTCOMES, REBUILD_LEDGER, chain_entries, CLOSE_LEDGER),
 )
 SCHEMA_VERSION = len(MIGRATIONS)
 

@@ -18,6 +18,7 @@ from gpurent.infra.sqlite.plugin_state import PluginStateRows
 from gpurent.infra.sqlite.watch_rows import WatchRows
 
 if TYPE_CHECKING:
+    from gpurent.domain.outcomes import TripOutcome
     from gpurent.domain.question import Question
     from gpurent.domain.trip import StepRecord, TripRecord, TripSpec
     from gpurent.infra.sqlite.ledger import SqliteLedger
@@ -73,7 +74,7 @@ class SqliteStore(OrderRows, PaymentRows, WatchRows, PluginStateRows):
             started_at.isoformat(),
         )
         return TripRecord(
-            id=trip_id, kind=kind, spec=spec, lease=lease_id, started_at=started_at, ended_at=None, outcome=""
+            id=trip_id, kind=kind, spec=spec, lease=lease_id, started_at=started_at, ended_at=None
         )
 
     def set_trip_spec(self, trip_id: str, spec: TripSpec) -> None:
@@ -82,26 +83,31 @@ class SqliteStore(OrderRows, PaymentRows, WatchRows, PluginStateRows):
     def set_trip_lease(self, trip_id: str, lease_id: str) -> None:
         self._execute("UPDATE trips SET lease = ? WHERE id = ?", lease_id, trip_id)
 
-    def end_trip(self, trip_id: str, outcome: str) -> None:
+    def end_trip(self, trip_id: str, outcome: TripOutcome) -> None:
         self._execute(
-            "UPDATE trips SET ended_at = ?, outcome = ? WHERE id = ?", self._format_now(), outcome, trip_id
+            "UPDATE trips SET ended_at = ?, outcome_kind = ?, outcome_reason = ? WHERE id = ?",
+            self._format_now(),
+            outcome.kind.value,
+            outcome.reason,
+            trip_id,
         )
 
     def list_trips(self, lease_id: str = "") -> Sequence[TripRecord]:
         return self._query_trips("WHERE lease = ?", lease_id) if lease_id else self._query_trips("")
 
     def list_open_trips(self) -> Sequence[TripRecord]:
-        return self._query_trips("WHERE outcome = ''")
+        return self._query_trips("WHERE outcome_kind IS NULL")
 
     def find_trip(self, trip_id: str) -> TripRecord | None:
         return next(iter(self._query_trips("WHERE id = ?", trip_id)), None)
 
     def _query_trips(self, which: str, *values: str) -> list[TripRecord]:
+        from gpurent.domain.outcomes import OutcomeKind, TripOutcome
         from gpurent.domain.trip import TripRecord, TripSpec
 
         # ``which`` is always one of the constants above.
         rows = self._database.fetch_rows(
-            "SELECT id, kind, spec, lease, started_at, ended_at, outcome FROM trips "  # noqa: S608
+            "SELECT id, kind, spec, lease, started_at, ended_at, outcome_kind, outcome_reason FROM trips "  # noqa: S608
             f"{which} ORDER BY started_at, rowid",
             *values,
         )
@@ -113,7 +119,7 @@ class SqliteStore(OrderRows, PaymentRows, WatchRows, PluginStateRows):
                 lease=row[3],
                 started_at=datetime.fromisoformat(row[4]),
                 ended_at=datetime.fromisoformat(row[5]) if row[5] else None,
-                outcome=row[6],
+                outcome=TripOutcome(OutcomeKind(row[6]), row[7]) if row[6] else None,
             )
             for row in rows
         ]

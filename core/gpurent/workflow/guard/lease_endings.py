@@ -11,6 +11,7 @@ from attrs import evolve, frozen
 
 from gpurent.domain.events import EventKind
 from gpurent.domain.lease import Lease
+from gpurent.domain.outcomes import OutcomeKind, TripOutcome
 from gpurent.domain.trip import TripRecord, TripSpec
 from gpurent.errors import BusyError, GpurentError, ResultsMissing, UnavailableError
 from gpurent.locale import _, ngettext
@@ -162,7 +163,7 @@ class LeaseEndings:
         steps = {step.name for step in self.log.store.list_steps(record.id)}
         if parse_action_kind(record.id) != EndReason.IDLE.value or steps & {"save-results", "release"}:
             return False
-        self.log.end_trip(record.id, "failed: interrupted")
+        self.log.end_trip(record.id, TripOutcome(OutcomeKind.FAILED, "interrupted"))
         return True
 
     async def resume_ending(self, trip: TripContext, record: TripRecord) -> None:
@@ -178,7 +179,7 @@ class LeaseEndings:
             lease = await self.release.release_lease(trip, record.lease)
             for other in self.log.store.list_trips(record.lease):
                 if other.is_open and other.id != record.id:
-                    self.log.end_trip(other.id, f"stopped: {reason.value}")
+                    self.log.end_trip(other.id, TripOutcome(OutcomeKind.STOPPED, reason.value))
         try:
             await self.receipts.get_lease_receipt(lease)
         except GpurentError as error:

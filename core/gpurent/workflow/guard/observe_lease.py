@@ -10,6 +10,7 @@ from attrs import field, frozen
 
 from gpurent.domain.lease import Lease, LeaseState
 from gpurent.domain.offer import Metered
+from gpurent.domain.outcomes import DONE
 from gpurent.domain.result_paths import get_pattern_base, is_pattern
 from gpurent.domain.transfer import TransferReport
 from gpurent.domain.trip import TripSpec
@@ -82,7 +83,7 @@ class StoreObserver:
         """Return how often the guard has renewed ``lease``, including a renewal that is in progress."""
         head = make_action_name("renew", "")
         return sum(
-            record.outcome in ("", "done")
+            record.outcome in (None, DONE)
             for record in self.store.list_trips(lease)
             if is_action(record, head)
         )

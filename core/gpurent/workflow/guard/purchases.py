@@ -11,6 +11,7 @@ from gpurent.domain.events import EventKind
 from gpurent.domain.lease import Lease
 from gpurent.domain.money import Money
 from gpurent.domain.offer import Order
+from gpurent.domain.outcomes import OutcomeKind, TripOutcome
 from gpurent.domain.trip import TripLimits, TripRecord, TripSpec
 from gpurent.errors import BudgetExceeded, GpurentError, MoneyError, Spent, UnavailableError, UsageError
 from gpurent.locale import _
@@ -58,13 +59,13 @@ class LeaseRenewals:
         """Return the single trip that renews the period ending at ``action.until``. Idempotent across processes."""
         name = make_action_name("renew", lease.id, action.until)
         budget = self._find_budget(lease, action.budget)
-        if all(record.outcome.startswith("failed") for record in self.log.list_attempts(name)):
+        if all(record.has_failed for record in self.log.list_attempts(name)):
             # Do not begin what cannot be paid.
             order = await self._make_order(lease, action.term, key="")
             _require_affordable(await self.orders.pricer.price_order(name, order), lease, budget)
         limits = TripLimits(term=action.term, budget=budget)
         record = self.log.begin_action(name, TripSpec(provider=lease.provider, limits=limits), lease.id)
-        if record.outcome.startswith("unknown"):
+        if record.outcome is not None and record.outcome.kind is OutcomeKind.UNKNOWN:
             raise MoneyError(
                 _("it is unclear whether the renewal of {lease} was paid; it is not retried").format(
                     lease=lease.id
@@ -224,7 +225,7 @@ class TopUpRequests:
         self._last_balances[record.id] = now
         if now <= before:
             return True
-        self.log.end_trip(record.id, "arrived")
+        self.log.end_trip(record.id, TripOutcome(OutcomeKind.ARRIVED))
         text = _("{provider}: the top-up has arrived; the balance is {balance}")
         trip.emit(EventKind.TOPPED_UP, text.format(provider=provider, balance=now), provider=provider)
         return False
@@ -233,7 +234,7 @@ class TopUpRequests:
         """End the open request: no lease drains the account any more, so the shortage is over, paid or not."""
         record = self.find_open_request(provider)
         if record is not None:
-            self.log.end_trip(record.id, "over")
+            self.log.end_trip(record.id, TripOutcome(OutcomeKind.OVER))
 
     def _get_account_name(self, provider: str) -> str:
         return self.plugins.provider_entry(provider).billing

@@ -8,6 +8,7 @@ from datetime import datetime
 from attrs import define, field, frozen
 
 from gpurent.domain.guard_memory import GuardMemory
+from gpurent.domain.outcomes import OutcomeKind, TripOutcome
 from gpurent.domain.trip import TripRecord, TripSpec
 from gpurent.errors import GpurentError, Spent
 from gpurent.ports.watch_store import GuardStore
@@ -50,7 +51,7 @@ class ActionLog(TripTracker):
     def begin_action(self, name: str, spec: TripSpec, lease: str) -> TripRecord:
         """Return the open trip ``name``; if the last attempt failed without spending, begin the next (``name-2``)."""
         tries = self.list_attempts(name)
-        if tries and not tries[-1].outcome.startswith("failed"):
+        if tries and not tries[-1].has_failed:
             return tries[-1]
         return self.store.begin_trip(_numbered_name(name, len(tries) + 1), GUARD_SCOPE, spec, lease)
 
@@ -72,8 +73,9 @@ class ActionLog(TripTracker):
 
     def fail_trip(self, trip_id: str, error: GpurentError) -> None:
         """End the trip as failed if nothing was spent, else as unclear; only a failed one may be attempted again."""
-        how = "failed" if self.spending.find_spending(trip_id, error) is Spent.NO else "unknown"
-        self.end_trip(trip_id, f"{how}: {error.code}")
+        is_free = self.spending.find_spending(trip_id, error) is Spent.NO
+        kind = OutcomeKind.FAILED if is_free else OutcomeKind.UNKNOWN
+        self.end_trip(trip_id, TripOutcome.from_error(error, kind))
 
 
 def _numbered_name(name: str, number: int) -> str:

@@ -11,6 +11,7 @@ from typing import TypeVar
 from attrs import define, frozen
 
 from gpurent.domain.events import EventKind
+from gpurent.domain.outcomes import DONE, TripOutcome
 from gpurent.domain.trip import StepRecord, TripRecord, TripSpec
 from gpurent.errors import (
     BusyError,
@@ -188,9 +189,9 @@ class TripTracker:
     def lock_trip(self, trip_id: str) -> AbstractContextManager[None]:
         return self.locks.lock_trip(trip_id)
 
-    def end_trip(self, trip_id: str, outcome: str = "done") -> None:
+    def end_trip(self, trip_id: str, outcome: TripOutcome = DONE) -> None:
         """End the trip; it can no longer be resumed."""
         self.store.end_trip(trip_id, outcome)
 
     def fail_trip(self, trip_id: str, error: GpurentError) -> None:
-        self.store.end_trip(trip_id, f"failed: {error.code}")
+        self.store.end_trip(trip_id, TripOutcome.from_error(error))

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from attrs import evolve, frozen
 
 from gpurent.domain.lease import Lease, LeaseState
-from gpurent.domain.outcomes import format_outcome
+from gpurent.domain.outcomes import OutcomeKind, TripOutcome, format_outcome
 from gpurent.domain.question import Question, QuestionKind
 from gpurent.domain.receipt import Receipt
 from gpurent.domain.trip import TripRecord
@@ -80,7 +80,7 @@ class TripCancellation:
         trip = self.trip_tracker.context_of(record.id)
         with self.trip_tracker.lock_trip(record.id):
             done = await self._cancel(trip, record)
-            self.trip_tracker.end_trip(record.id, "cancelled")
+            self.trip_tracker.end_trip(record.id, TripOutcome(OutcomeKind.CANCELLED))
         return done
 
     def _get_open_trip(self, trip_id: str) -> TripRecord:

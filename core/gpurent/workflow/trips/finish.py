@@ -6,6 +6,7 @@ from attrs import evolve, frozen
 
 from gpurent.domain.events import EventKind
 from gpurent.domain.lease import Lease, LeaseState
+from gpurent.domain.outcomes import TripOutcome
 from gpurent.domain.receipt import Receipt
 from gpurent.domain.transfer import sum_reports
 from gpurent.domain.trip import TripSpec
@@ -83,7 +84,7 @@ class TripFinalizer:
         if outcome.missing and not decided.is_open:
             error = self._make_missing_error(outcome, end.exit_code)
             await self._release(trip, spec, end.lease_id, error)
-            self.store.end_trip(trip.id, f"failed: {error.code}")
+            self.store.end_trip(trip.id, TripOutcome.from_error(error))
             raise error
         if decided.is_open:
             error = self._make_missing_error(outcome, end.exit_code)
@@ -137,7 +138,7 @@ class TripFinalizer:
             record_failure(trip, error)
             if not await self._end_machine(trip, spec, lease, error):
                 return
-        self.store.end_trip(trip.id, f"failed: {error.code}")
+        self.store.end_trip(trip.id, TripOutcome.from_error(error))
 
     async def _end_machine(
         self, trip: TripContext, spec: TripSpec, lease: Lease, error: GpurentError

@@ -9,6 +9,7 @@ from attrs import evolve, frozen
 
 from gpurent.domain.lease import Lease
 from gpurent.domain.offer import Order
+from gpurent.domain.outcomes import NOTHING_ORDERED
 from gpurent.domain.receipt import Receipt
 from gpurent.domain.trip import AgreedPrice, TripLimits, TripRecord, TripSpec
 from gpurent.errors import (
@@ -162,7 +163,7 @@ class LeaseOrders:
             return await self.releases.execute_release(trip, record.lease)
         order = trip.find_result("order", Order)
         if order is None:
-            self.trip_tracker.end_trip(trip.id, "failed: nothing ordered")
+            self.trip_tracker.end_trip(trip.id, NOTHING_ORDERED)
             raise UsageError(_("{trip} has not ordered anything; start it again").format(trip=trip.id))
         await self._authorize(trip, record.lease, order)
         await self.execute_order(trip, record.lease, order)

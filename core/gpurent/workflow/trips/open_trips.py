@@ -8,6 +8,7 @@ from datetime import timedelta
 
 from attrs import frozen
 
+from gpurent.domain.outcomes import NOTHING_ORDERED
 from gpurent.domain.trip import TripRecord
 from gpurent.errors import BusyError, GpurentError
 from gpurent.workflow.runtime.durable_steps import TripTracker
@@ -57,7 +58,7 @@ class OpenTrips:
                 continue
             try:
                 with self.trip_tracker.lock_trip(record.id):
-                    self.trip_tracker.end_trip(record.id, "failed: nothing ordered")
+                    self.trip_tracker.end_trip(record.id, NOTHING_ORDERED)
             except BusyError:
                 continue
             closed.append(record.id)

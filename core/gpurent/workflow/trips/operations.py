@@ -84,7 +84,7 @@ class Trips:
         ``change_results`` returns what results are wanted from now on.
         """
         record = self.trip_tracker.get_trip(trip_id)
-        if record.outcome:
+        if record.outcome is not None:
             raise UsageError(
                 _("{trip} has ended: {outcome}").format(
                     trip=record.id, outcome=format_outcome(record.outcome)

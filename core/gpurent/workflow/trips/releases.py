@@ -5,6 +5,7 @@ from __future__ import annotations
 from attrs import evolve, frozen
 
 from gpurent.domain.lease import Lease, LeaseState
+from gpurent.domain.outcomes import OutcomeKind, TripOutcome
 from gpurent.domain.receipt import Receipt
 from gpurent.domain.trip import TripSpec
 from gpurent.errors import LeaseError
@@ -80,7 +81,7 @@ class Releases:
     def _end_trips(self, lease_id: str) -> None:
         for record in self.trip_tracker.list_trips(lease_id):
             if record.is_open:
-                self.trip_tracker.end_trip(record.id, "released")
+                self.trip_tracker.end_trip(record.id, TripOutcome(OutcomeKind.RELEASED))
 
     async def execute_release(self, trip: TripContext, lease_id: str) -> Receipt:
         """Carry out a trip that only releases."""
