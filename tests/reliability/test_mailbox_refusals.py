@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from datetime import timedelta
 from pathlib import Path
 
@@ -11,9 +12,14 @@ from gpurent.domain.events import Event, EventKind
 from gpurent.domain.lease import LeaseState
 from gpurent.domain.offer import Requirements
 from gpurent.domain.trip import TripLimits, TripSpec
+from gpurent.testing.sandbox.service_faults import ActiveFault, ServiceFault
 from tests.workflow.trip_sandbox import ScriptedUser, trip_sandbox
 
 REFUSAL = "Login fail. password is incorrect, login frequency limited, or system is busy"
+
+
+def make_login_refusal(text: str, times: int, *, hang_up: bool = False) -> ServiceFault:
+    return ServiceFault(service="mail", method="LOGIN", body=text, lose=hang_up, times=times)
 
 
 @pytest.mark.parametrize(
@@ -27,14 +33,16 @@ async def test_refused_logins_while_codes_and_the_access_are_awaited(text: str, 
     ):
         await application.account_commands.log_in("1024gpu", {})
         await sandbox.add_dbc(application, "200000")
-        mail = sandbox.cloud.mail
+        faults = sandbox.cloud.faults
+        added: list[asyncio.Task[ActiveFault]] = []
 
         def refuse_after_payment(event: Event) -> None:
             if event.kind is EventKind.STEP_STARTED and event.step == "leg0.ready":
-                mail.refuse_logins(text, 3)  # while the access to the paid machine is awaited
+                # while the access to the paid machine is awaited
+                added.append(asyncio.ensure_future(faults.add(make_login_refusal(text, 3))))
 
         user.watchers.append(refuse_after_payment)
-        mail.refuse_logins(text)  # while the code that binds the address is awaited
+        await faults.add(make_login_refusal(text, 1))  # while the code that binds the address is awaited
         spec = TripSpec(
             provider="1024gpu",
             requirements=Requirements(gpu="2080Ti"),
@@ -46,7 +54,8 @@ async def test_refused_logins_while_codes_and_the_access_are_awaited(text: str, 
         paid = next(number for number, event in enumerate(user.events) if event.step == "leg0.ready")
         for events in (user.events[:paid], user.events[paid:]):
             assert any(text in event.text for event in events), "the server's own words are shown"
-        mail.refuse_logins(text, 2, hang_up=True)  # while the code that ends the lease is awaited
+        # while the code that ends the lease is awaited
+        await faults.add(make_login_refusal(text, 2, hang_up=True))
         await application.releases.release_lease(lease.id)
         assert application.leases.get_lease(lease.id).state is LeaseState.RELEASED
         assert list(sandbox.cloud.burning()) == []
@@ -54,8 +63,7 @@ async def test_refused_logins_while_codes_and_the_access_are_awaited(text: str, 
 
 async def test_a_mailbox_that_limits_logins_is_not_asked_every_few_seconds(tmp_path: Path) -> None:
     async with trip_sandbox(tmp_path, speed=600) as sandbox, sandbox.open_application() as application:
-        mail = sandbox.cloud.mail
-        mail.refuse_logins(REFUSAL, 1000)
+        refusal = await sandbox.cloud.faults.add(make_login_refusal(REFUSAL, 1000))
         clock = application.clock
         began = clock.now()
         while clock.now() - began < timedelta(minutes=12):
@@ -63,4 +71,4 @@ async def test_a_mailbox_that_limits_logins_is_not_asked_every_few_seconds(tmp_p
                 await application.mail.search(since=began, sender="a@b.example", subject="")
             await clock.sleep(timedelta(seconds=5))
         # After 15 s, 30 s, 1, 2 and 4 minutes, then every five.
-        assert mail.login_count <= 7
+        assert refusal.matched <= 7

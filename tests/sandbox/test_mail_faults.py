@@ -87,6 +87,13 @@ async def test_a_lost_connection(mailbox: Mailbox, after: bool) -> None:
     assert flagged == ([b"1"] if after else [b""])
 
 
+async def test_a_refusal_that_ends_the_connection(mailbox: Mailbox) -> None:
+    await mailbox.add(method="LOGIN", body="too many connections", lose=True, times=1)
+    with pytest.raises(imaplib.IMAP4.error, match="too many connections"):
+        await mailbox.count_mails()
+    assert await mailbox.count_mails() == 1
+
+
 async def test_a_command_that_is_held_and_then_goes_on(mailbox: Mailbox) -> None:
     fault = await mailbox.add(method="LOGIN", hold=True)
     waiting = asyncio.create_task(mailbox.count_mails())

@@ -16,6 +16,7 @@ from gpurent.api import AuthError, UnavailableError, UsageError
 from gpurent.testing.contracts.mailbox import MailboxContract, MailboxUnderTest
 from gpurent.testing.sandbox.local_ports import find_free_port
 from gpurent.testing.sandbox.mail_server import ADDRESS, MailServer
+from gpurent.testing.sandbox.service_faults import ServiceFault
 from gpurent_plugin_imap.mailbox import ImapMailbox
 
 PROVIDER_ADDRESS = "notice@1024gpu.example"
@@ -186,7 +187,9 @@ REFUSALS = (
 async def test_a_refused_login_can_be_tried_again_and_is_quoted(
     mail_server: MailServer, text: str, hang_up: bool
 ) -> None:
-    mail_server.refuse_logins(text, hang_up=hang_up)
+    await mail_server.faults.add(
+        ServiceFault(service="mail", method="LOGIN", body=text, lose=hang_up, times=1)
+    )
     with pytest.raises(UnavailableError) as caught:
         await search_texts(mail_server)
     assert caught.value.retryable

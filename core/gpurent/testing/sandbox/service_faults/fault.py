@@ -62,7 +62,7 @@ class ServiceFault:
     replacements: Pairs = field(default=(), converter=_to_pairs)
     """Edits of the real answer's body: regular expressions, and what replaces each match."""
     lose: bool = False
-    """The connection is reset, and no answer is sent."""
+    """The connection is reset, and no answer is sent; of the service ``mail``, a ``body`` is sent first (``BYE``)."""
     duplicate: bool = False
     """The call is delivered twice; the client gets the second answer."""
     slow: float = 0.0

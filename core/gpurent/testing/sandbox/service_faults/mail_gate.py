@@ -22,7 +22,7 @@ _COMMAND = re.compile(
 class MailFaultGate:
     """Listens on a port of its own, and relays IMAP to ``target_port`` with the faults of `MAIL_SERVICE`.
 
-    A fault with a body refuses the command with that text (``NO``).
+    A fault with a body refuses the command with that text: with ``NO``, or if the connection is lost too, with ``BYE``.
     """
 
     def __init__(self, faults: ServiceFaults, target_port: int, port: int = 0) -> None:
@@ -134,6 +134,8 @@ class _MailRelay:
             return False
         active.record_applied(call)
         if fault.lose:
+            if fault.body is not None:
+                await _write(self._writer, b"* BYE " + fault.body.encode() + b"\r\n")
             raise _ConnectionLost
         await _write(self._writer, tag + b" NO " + (fault.body or "").encode() + b"\r\n")
         return True
