@@ -105,6 +105,7 @@ def test_plugin_context_does_not_print_its_settings() -> None:
         log_in=nothing,  # type: ignore[arg-type]
         answer=nothing,  # type: ignore[arg-type]
         make_http=nothing,  # type: ignore[arg-type]
+        enter_lock=nothing,  # type: ignore[arg-type]
     )
     assert WORD not in repr(host)
 

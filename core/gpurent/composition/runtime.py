@@ -94,6 +94,7 @@ class RuntimeParts(StoredState):
             log_in=self._get_login,
             answer_challenge=self.challenge_answerer.answer_challenge,
             wrap_http=outside.wrap_http,
+            lock=self.locks.lock_lease,
         )
         notifiers = notifications.ConfiguredNotifiers(
             self.plugins, self.settings, self.plugin_contexts.register_secrets

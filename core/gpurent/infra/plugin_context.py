@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Awaitable, Callable, Mapping
+from contextlib import AbstractAsyncContextManager
 from functools import partial
 from logging import Logger
 from typing import TYPE_CHECKING, Any
@@ -40,9 +41,13 @@ class BuiltPluginContext:
     log_in: Callable[[bool], Awaitable[Login]]
     answer: Callable[[Challenge], Awaitable[str]]
     make_http: Callable[[str], Http]
+    enter_lock: Callable[[str], AbstractAsyncContextManager[None]]
 
     def http_for(self, setting: str) -> Http:
         return self.make_http(setting)
+
+    def lock(self, name: str) -> AbstractAsyncContextManager[None]:
+        return self.enter_lock(name)
 
     async def get_login(self, *, force_new: bool = False) -> Login:
         return await self.log_in(force_new)
@@ -57,7 +62,7 @@ class PluginContextFactory:
 
     ``get_settings(name, fields)`` returns the settings of a plugin's section. ``mail`` is the user's mailbox.
     ``log_in(auth, force_new)`` and ``answer_challenge(challenge)`` are core's own. A plugin gets the result of
-    ``wrap_http(client, url)`` in place of each of its clients.
+    ``wrap_http(client, url)`` in place of each of its clients. ``lock(name)`` waits for a lock between processes.
     """
 
     registry: PluginRegistry
@@ -70,6 +75,7 @@ class PluginContextFactory:
     log_in: Callable[[str, bool], Awaitable[Login]]
     answer_challenge: Callable[[Challenge], Awaitable[str]]
     wrap_http: Callable[[Http, str], Http]
+    lock: Callable[[str], AbstractAsyncContextManager[None]]
     _clients: list[HttpClient] = field(factory=list)
 
     def make_context(self, entry: PluginEntry[Any], auth: str) -> PluginContext:
@@ -104,6 +110,7 @@ class PluginContextFactory:
             log_in=partial(self.log_in, auth),
             answer=self.answer_challenge,
             make_http=open_at,
+            enter_lock=lambda name: self.lock(f"{entry.name}-{name}"),
         )
 
     def register_secrets(self, entry: PluginEntry[Any]) -> None:

@@ -120,6 +120,9 @@ class BillingProvider(ABC):
 
         Where the price floats until the moment of payment, the payment may be less than the bill, but never more. A
         bill of zero returns a payment of zero. Raises `MoneyError` with ``spent`` NO if the balance is too low.
+
+        Raises `SoldOut` if the payment itself was to order the machine and others have it; nothing was ordered, but
+        fees may have been spent.
         """
 
     @abstractmethod

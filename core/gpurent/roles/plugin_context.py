@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import AbstractAsyncContextManager
 from logging import Logger
 from typing import Protocol
 
@@ -35,6 +36,12 @@ class PluginContext(Protocol):
     def log(self) -> Logger: ...
     def http_for(self, setting: str) -> Http:
         """Return a client for the plugin's second service, whose base URL is the setting ``setting``."""
+
+    def lock(self, name: str) -> AbstractAsyncContextManager[None]:
+        """Wait for the lock ``name`` of this plugin, which one process of the user holds at a time.
+
+        It is not reentrant. Raises `BusyError` after some minutes.
+        """
 
     async def get_login(self, *, force_new: bool = False) -> Login:
         """Return a valid login at the provider; raises `AuthError` if there is none.

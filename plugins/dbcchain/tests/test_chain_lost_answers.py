@@ -9,8 +9,10 @@ from typing import Literal
 import pytest
 
 from gpurent.testing.fakes import ProcessKilled
-from gpurent_plugin_dbcchain.extrinsic import RENT_PALLET, TERMINATING_PALLET, Pallet
+from gpurent_plugin_dbcchain.extrinsic import ERA_PERIOD, RENT_PALLET, TERMINATING_PALLET, Pallet
+from gpurent_plugin_dbcchain.price import BLOCK_TIME
 from gpurent_plugin_dbcchain.sender import MAX_TRIES
+from gpurent_plugin_dbcchain.simulator.chain import InvalidExtrinsic
 from plugins.dbcchain.tests.chain_harness import ChainHarness, ChainUser, Driver, chain_harness, sum_spent
 
 WAYS = [
@@ -97,6 +99,27 @@ async def test_a_process_may_die_at_any_state_write(
         if no_more:
             return
     raise AssertionError("more notes than expected")
+
+
+async def test_a_nonce_that_another_computer_took_first_is_replaced_at_once(
+    harness: ChainHarness, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    user = await harness.make_funded_user()
+    driver = user.make_driver()
+    await driver.reserve_lease(await user.make_order())
+    sent: list[bytes] = []
+
+    def refuse_first(body: bytes) -> bool:
+        sent.append(body)
+        if len(sent) == 1:
+            raise InvalidExtrinsic(1014, "Priority is too low", "")
+        return True
+
+    harness.intercept_submit(monkeypatch, refuse_first)
+    started = harness.clock.now()
+    await driver.pay_and_confirm()
+    assert sent[0] != sent[1]
+    assert harness.clock.now() - started < ERA_PERIOD * BLOCK_TIME
 
 
 async def test_bytes_that_never_arrived_are_signed_anew_only_when_their_era_is_over(

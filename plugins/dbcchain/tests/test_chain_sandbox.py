@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
+import subprocess
+import sys
 from collections.abc import Iterator
 from decimal import Decimal
 from pathlib import Path
@@ -12,8 +15,11 @@ from typing import Any
 import pytest
 from attrs import define
 
+from gpurent.testing.sandbox.service_faults import ServiceFault
 from gpurent.testing.shared_sandbox import CommandLineUser, SharedSandbox, shared_sandbox
+from gpurent_plugin_dbcchain.extrinsic import decode_call, decode_extrinsic
 from gpurent_plugin_dbcchain.plugin import NAME
+from gpurent_plugin_dbcchain.simulator.chain import SimulatedChain
 
 DIGITS = Path(__file__).parents[3] / "examples" / "digits"
 JOB = ("train.py", "--epochs", "2", "--hidden", "8")
@@ -88,6 +94,59 @@ def test_a_rent_and_a_renewal_within_what_was_quoted(sandbox: SharedSandbox, tmp
     receipt = user.run_json("release", lease["id"])
     kinds = [charge["kind"] for charge in receipt["receipt"]["charges"]]
     assert kinds.count("renewal") == 1
+
+
+def test_two_processes_of_one_account_never_sign_with_the_same_nonce(
+    sandbox: SharedSandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    user = make_funded_user(sandbox, tmp_path, "5000")
+    nonces: list[int] = []
+    submit = SimulatedChain.submit
+
+    def record_nonce(chain: SimulatedChain, body: bytes) -> str:
+        nonces.append(decode_extrinsic(body).nonce)
+        return submit(chain, body)
+
+    monkeypatch.setattr(SimulatedChain, "submit", record_nonce)
+    # Between the question for the nonce and the arrival of what is signed with it.
+    slow = ServiceFault(service=NAME, contains="author_submitExtrinsic", slow=0.3, times=2)
+    sandbox.run_in_loop(sandbox.cloud.faults.add(slow))
+    command = [sys.executable, "-m", "gpurent", "-y", "rent", "-p", NAME, "--for", "1d", "--json"]
+    environment = {**user.user.environment, "PATH": os.environ["PATH"]}
+    started = [subprocess.Popen(command, env=environment, stdout=subprocess.PIPE) for _ in range(2)]
+    answers = [json.loads(process.communicate()[0]) for process in started]
+    sandbox.run_in_loop(sandbox.cloud.faults.clear())
+    assert [answer["ok"] for answer in answers] == [True, True], answers
+    assert nonces == [0, 1, 2, 3]
+    assert len({answer["data"]["id"] for answer in answers}) == 2
+    lines = [line.kind for line in sandbox.cloud.ledgers()[NAME] if line.account == user.account]
+    assert lines.count("fee") == 2
+
+
+def test_a_machine_that_somebody_takes_in_the_same_block_leaves_the_next_one(
+    sandbox: SharedSandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    user = make_funded_user(sandbox, tmp_path, "5000")
+    before = user.get_balance()
+    submit = SimulatedChain.submit
+    taken: list[str] = []
+
+    def take_first(chain: SimulatedChain, body: bytes) -> str:
+        call = decode_call(decode_extrinsic(body).call)
+        if not taken and call.verb == "rent":
+            host = chain.state.hosts[call.machine]
+            host.taken = host.gpus
+            taken.append(host.id)
+        return submit(chain, body)
+
+    monkeypatch.setattr(SimulatedChain, "submit", take_first)
+    rented = user.user.run("-y", "rent", "-p", NAME, "--for", "1d", "--json")
+    assert rented.data["offer"]["key"] not in taken
+    assert "trying the next offer" in rented.err
+    receipt = user.run_json("release", rented.data["id"])
+    (total,) = receipt["totals"]
+    assert before - user.get_balance() == Decimal(total["spent"]["amount"])
+    assert user.run_json("reconcile", NAME)
 
 
 def test_insufficient_balance_is_refused_before_signing(sandbox: SharedSandbox, tmp_path: Path) -> None:

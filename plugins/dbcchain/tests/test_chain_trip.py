@@ -25,7 +25,7 @@ from gpurent.api import (
 )
 from gpurent.testing.fakes import ProcessKilled
 from gpurent.testing.lease_driver import refresh_as_core, release_as_core
-from gpurent_plugin_dbcchain.extrinsic import RENT_PALLET, TERMINATING_PALLET, Pallet
+from gpurent_plugin_dbcchain.extrinsic import PALLETS, RENT_PALLET, TERMINATING_PALLET, Pallet
 from gpurent_plugin_dbcchain.wallet import is_local_url
 from plugins.dbcchain.tests.chain_harness import (
     HOUR,
@@ -241,21 +241,26 @@ async def test_a_late_confirmation_costs_the_fee_alone(harness: ChainHarness) ->
     check_ledgers_agree(user, before, await sum_spent(driver))
 
 
-async def test_a_refused_order_costs_the_networks_fee_alone(
-    harness: ChainHarness, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("pallet", PALLETS.values(), ids=PALLETS.keys())
+async def test_an_order_of_a_machine_that_was_taken_costs_the_networks_fee_alone(
+    harness: ChainHarness, monkeypatch: pytest.MonkeyPatch, pallet: Pallet
 ) -> None:
     """Somebody else rents the machine in the same block."""
     user = await harness.make_funded_user()
     before = user.total_units
-    driver = await reserve_order(user)
+    driver = user.make_driver()
+    await driver.reserve_lease(await user.make_order(pallet))
 
     def rent_to_another(body: bytes) -> bool:
-        harness.chain.state.hosts[driver.current_lease.offer.key].taken = 1
+        host = harness.chain.state.hosts[driver.current_lease.offer.key]
+        host.taken = host.gpus
         return True
 
     harness.intercept_submit(monkeypatch, rent_to_another)
-    with pytest.raises(MoneyError, match="GPUNotEnough"):
-        await driver.pay_and_confirm()
+    for _process in range(2):
+        with pytest.raises(SoldOut, match="rejected the order") as caught:
+            await driver.pay_and_confirm()
+        assert caught.value.spent is Spent.YES
     cost = await sum_spent(driver)
     assert 0 < cost < dbc_units("0.001")
     await driver.release_lease()

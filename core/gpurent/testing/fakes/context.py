@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import AbstractAsyncContextManager
 from functools import cached_property
 from logging import Logger
 from pathlib import Path
@@ -37,6 +38,7 @@ class FakePluginContext:
     - ``http`` is the product's own client on real sockets; ``faults`` can lose calls.
     - ``clock`` is the user's `ManualClock`, eager unless the user has another: sleeping takes no real time.
     - ``vault`` and ``state`` live as long as the user; a second context for the same user acts as a later process.
+    - ``lock`` keeps out the tasks of the user's other contexts; there are no other processes.
     - ``mail`` is a list. ``answer_challenge`` searches it as the product does, then takes from the user's ``answers``.
     - ``settings`` are the entry's declared defaults, overridden by the user's ``config``, then by ``settings``.
     - Logging in builds ``auth`` (or the entry itself, if it is an `AuthEntry`) and uses the user's ``credentials``; an
@@ -90,6 +92,9 @@ class FakePluginContext:
 
     def http_for(self, setting: str) -> Http:
         return FaultyHttp(self.user.client(self.entry.name, self.settings.get(setting, "")), self.faults)
+
+    def lock(self, name: str) -> AbstractAsyncContextManager[None]:
+        return self.user.lock(f"{self.entry.name}-{name}")
 
     async def get_login(self, *, force_new: bool = False) -> Login:
         auth = self.auth

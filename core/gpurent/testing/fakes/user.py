@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from typing import Self
 
@@ -42,6 +43,7 @@ class FakeUser:
     logins: dict[str, Login] = field(factory=dict)
     _vaults: dict[str, MemoryVault] = field(factory=dict)
     _states: dict[str, MemoryState] = field(factory=dict)
+    _locks: dict[str, asyncio.Lock] = field(factory=dict)
     _clients: dict[str, HttpClient] = field(factory=dict)
 
     @mail.default
@@ -55,6 +57,10 @@ class FakeUser:
     def state(self, plugin: str) -> MemoryState:
         """Return the state of one plugin."""
         return self._states.setdefault(plugin, MemoryState())
+
+    def lock(self, name: str) -> asyncio.Lock:
+        """Return the lock ``name``, which one task holds at a time."""
+        return self._locks.setdefault(name, asyncio.Lock())
 
     def delete_state(self, plugin: str) -> None:
         """Delete the state of one plugin, as if it was lost."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from attrs import evolve, frozen
 
 from gpurent.domain.lease import LeaseState
-from gpurent.domain.offer import Order, OrderKind
+from gpurent.domain.offer import Bill, Order, OrderKind
 from gpurent.domain.orders import OrderOutcome, OrderRecord
 from gpurent.errors import LeaseError, SoldOut, Spent
 from gpurent.locale import _
@@ -63,7 +63,9 @@ class OrderRecorder:
         lease = self.leases.store.find_lease(lease_id)
         if order.kind is OrderKind.NEW and lease is not None and not lease.is_over:
             refused = evolve(lease.with_state(LeaseState.CANCELLED, error.message), pending=None)
-            self.leases.save_lease(refused)
+            # Nothing is due any more; the bill's key still finds the fees of a payment that was refused.
+            bills = tuple(_void(bill) if bill.key == order.key else bill for bill in lease.bills)
+            self.leases.save_lease(evolve(refused, bills=bills))
         self.leases.store.end_order(order.key, OrderOutcome.REFUSED)
 
     def end_unplaced_order(self, order: Order, lease_id: str) -> None:
@@ -93,6 +95,10 @@ class OrderRecorder:
             self.leases.save_lease(dropped)
         self.leases.store.end_order(record.key, OrderOutcome.CANCELLED)
         return True
+
+
+def _void(bill: Bill) -> Bill:
+    return evolve(bill, amount=bill.amount.currency.zero)
 
 
 def make_unfinished_order_error(order: OrderRecord) -> LeaseError:

@@ -60,6 +60,8 @@ class ProviderOrders:
             await self.secrets.unlock(create=True)
             vault.put(order.password_ref, _make_password())
         answer = await self.plugins.provider(provider).reserve_lease(order)
+        # An earlier order of the trip was refused; its bills find what that cost.
+        before = self.leases.store.find_lease(lease_id)
         lease = evolve(
             answer,
             id=lease_id,
@@ -67,6 +69,7 @@ class ProviderOrders:
             provider=provider,
             account=self.plugins.find_account(provider),
             password_ref=order.password_ref,
+            bills=before.bills if before is not None else (),
         )
         return self.leases.save_lease(lease)
 

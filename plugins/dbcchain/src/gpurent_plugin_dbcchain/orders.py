@@ -13,6 +13,8 @@ from gpurent_plugin_dbcchain.price import compute_cost, compute_rent
 from gpurent_plugin_dbcchain.purchases import ChainLedger, PlacedOrder, Purchase, PurchaseStore, make_ref
 from gpurent_plugin_dbcchain.sender import ExtrinsicReceipt, ExtrinsicSender
 
+_TAKEN_ERRORS = ("GPUNotEnough", "MachineNotRentable", "MachineNotFound")
+
 
 @frozen(kw_only=True)
 class OrderCost:
@@ -40,7 +42,7 @@ class ChainOrders:
         self.chain = ChainClient(context.http)
         self.sender = ExtrinsicSender(context, self.chain)
         self.deals = PurchaseStore(context.state)
-        self.ledger = ChainLedger(context.state)
+        self.ledger = ChainLedger(context)
 
     async def get_address(self) -> str:
         return (await self._context.get_login()).account
@@ -76,6 +78,19 @@ class ChainOrders:
         landed = await self.sender.send(f"{key}/rent", deal.make_call())
         return await self._record_rent(key, deal, landed), landed.error
 
+    async def is_taken(self, key: str, deal: Purchase) -> bool:
+        """Return whether the machine of a rent that the chain refused lacks the GPUs, as of the block of the refusal.
+
+        The two registries number their errors differently, and not all numbers are known.
+        """
+        landed = await self.sender.wait_for_outcome(f"{key}/rent")
+        if landed is None:
+            return False
+        if landed.error in _TAKEN_ERRORS:
+            return True
+        stock = await self.chain.find_stock(deal.pallet, deal.machine, landed.block)
+        return stock is None or stock.free < deal.gpus
+
     async def wait_for_rent(self, key: str, deal: Purchase) -> PlacedOrder | None:
         """Wait for the outcome of a rent that may be in flight; sends nothing."""
         landed = await self.sender.wait_for_outcome(f"{key}/rent")
@@ -105,7 +120,9 @@ class ChainOrders:
             (f"{landed.digest}/network", landed.fee, _("network fee: {what}").format(what=what)),
             (f"{landed.digest}/fee", fixed, _("fee for a new order")),
         ):
-            self.ledger.add_entry(key, ref, ChargeKind.FEE, units, at=landed.at, note=note, average=average)
+            await self.ledger.add_entry(
+                key, ref, ChargeKind.FEE, units, at=landed.at, note=note, average=average
+            )
 
     async def send_confirm(self, key: str, deal: Purchase, placed: PlacedOrder) -> ExtrinsicReceipt | None:
         """Send the confirmation and return its receipt; None if the chain refused it."""
@@ -126,7 +143,7 @@ class ChainOrders:
         order = await self.chain.find_order(deal.pallet, placed.order, landed.block)
         if order is None or not order.running:
             return None
-        self.ledger.add_entry(
+        await self.ledger.add_entry(
             key,
             landed.digest,
             ChargeKind.USAGE,
@@ -154,7 +171,7 @@ class ChainOrders:
             units = after.stake - before.stake
         else:
             units = await self._find_relet_rent(deal, after.end - before.end, landed)
-        self.ledger.add_entry(
+        await self.ledger.add_entry(
             key,
             landed.digest,
             ChargeKind.RENEWAL,
@@ -193,7 +210,7 @@ class ChainOrders:
         back = before.stake - compute_cost(
             before.stake, landed.number - before.start, before.end - before.start
         )
-        self.ledger.add_entry(
+        await self.ledger.add_entry(
             ref,
             landed.digest,
             ChargeKind.REFUND,

@@ -10,7 +10,7 @@ from typing import Any
 
 from attrs import asdict, frozen
 
-from gpurent.api import USD, Charge, ChargeKind, Money, PluginState, Rate
+from gpurent.api import USD, Charge, ChargeKind, Money, PluginContext, PluginState, Rate
 from gpurent_plugin_dbcchain import _, wire
 from gpurent_plugin_dbcchain.extrinsic import PALLETS, Pallet, RuntimeCall
 
@@ -88,6 +88,13 @@ class PurchaseStore:
         """Save why a rent is abandoned; nothing more is sent for this bill afterwards."""
         self._state.put(f"abandoned/{key}", reason)
 
+    def save_sold_out(self, key: str) -> None:
+        """Save that the chain refused a rent because others have the machine."""
+        self._state.put(f"sold-out/{key}", "yes")
+
+    def is_sold_out(self, key: str) -> bool:
+        return self._state.get(f"sold-out/{key}") is not None
+
 
 def make_ref(pallet: Pallet, order: int) -> str:
     return f"{pallet.rpc_prefix}:{order}"
@@ -101,22 +108,23 @@ def parse_ref(ref: str) -> tuple[Pallet, int]:
 class ChainLedger:
     """Charges by the key of their bill, each entered once by its ``ref``."""
 
-    def __init__(self, state: PluginState) -> None:
-        self._state = state
+    def __init__(self, context: PluginContext) -> None:
+        self._context = context
+        self._state = context.state
 
-    def add_entry(
+    async def add_entry(
         self, key: str, ref: str, kind: ChargeKind, units: int, *, at: str, note: str, average: int
     ) -> None:
         """Add an entry; ``average`` is 10^-6 USD per DBC at that time."""
-        rows = self._load_list(f"charges/{key}")
-        if units and all(row["ref"] != ref for row in rows):
-            rows.append(
-                {"ref": ref, "kind": kind.value, "units": units, "at": at, "note": note, "average": average}
-            )
-            self._state.put(f"charges/{key}", json.dumps(rows))
-        keys = self._load_list("charge-keys")
-        if key not in keys:
-            self._state.put("charge-keys", json.dumps([*keys, key]))
+        row = {"ref": ref, "kind": kind.value, "units": units, "at": at, "note": note, "average": average}
+        # Lists are read, extended and written again: another process must not do so at the same time.
+        async with self._context.lock("ledger"):
+            rows = self._load_list(f"charges/{key}")
+            if units and all(known["ref"] != ref for known in rows):
+                self._state.put(f"charges/{key}", json.dumps([*rows, row]))
+            keys = self._load_list("charge-keys")
+            if key not in keys:
+                self._state.put("charge-keys", json.dumps([*keys, key]))
 
     def _load_list(self, name: str) -> list[Any]:
         return list(json.loads(self._state.get(name) or "[]"))

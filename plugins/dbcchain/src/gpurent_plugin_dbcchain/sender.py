@@ -67,8 +67,12 @@ class ExtrinsicSender:
         if record is not None and record["included"]:
             return ExtrinsicReceipt(**record["included"])
         if record is None or record["expired"]:
-            record = await self._sign_extrinsic(key, call, record["tries"] if record else 0)
-            await self._submit_first(key, record)
+            # A nonce counts as taken only from the submission on: no other process may sign in between.
+            async with self._context.lock((await self._context.get_login()).account):
+                record = await self._sign_extrinsic(key, call, record["tries"] if record else 0)
+                await self._submit_first(key, record)
+            if record["expired"]:
+                return None
         elif key not in self._submitted:
             # The same bytes again, in case they never arrived. They cannot take effect twice.
             await self._submit_record(record)

@@ -23,6 +23,7 @@ from gpurent.api import (
     Payment,
     PluginContext,
     Rate,
+    SoldOut,
     Spent,
     UnavailableError,
     UnexpectedResponse,
@@ -160,6 +161,8 @@ class ChainWallet(BillingProvider):
             raise self._make_abandoned_error(key, why)
         placed, refusal = await trade.send_rent(key, deal)
         if placed is None:
+            if await trade.is_taken(key, deal):
+                trade.deals.save_sold_out(key)
             trade.deals.save_abandon_reason(
                 key, _("the chain rejected the order: {why}").format(why=refusal or _("no reason given"))
             )
@@ -204,9 +207,10 @@ class ChainWallet(BillingProvider):
         await self._node.delete_task(deal.machine, placed.order, key)
         raise self._make_abandoned_error(key, self._orders.deals.get_abandon_reason(key))
 
-    def _make_abandoned_error(self, key: str, reason: str) -> MoneyError:
+    def _make_abandoned_error(self, key: str, reason: str) -> GpurentError:
         spent = self._orders.ledger.sum_spent([key])
-        return MoneyError(
+        kind = SoldOut if self._orders.deals.is_sold_out(key) else MoneyError
+        return kind(
             reason,
             hint=_("Spent: {spent} in fees, which are not refunded.").format(spent=spent),
             spent=Spent.YES if spent.amount else Spent.NO,
