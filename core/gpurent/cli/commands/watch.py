@@ -58,7 +58,7 @@ def watch_command(ctx: click.Context, once: bool) -> None:
         app.show(_report_json(report), lambda: _format_results(report.results))
         if report.unguarded:
             raise SystemExit(next(iter(report.unguarded.values())).exit_code)
-        if report.failures:
+        if report.has_failures:
             raise SystemExit(UnavailableError.exit_code)
     else:
         app.run(lambda application: run_until_terminated(_guard_forever(application)), terminal)
@@ -87,8 +87,12 @@ async def _guard_forever(application: Application) -> None:
 
 
 def _report_json(report: GuardReport) -> list[dict[str, Any]]:
-    """Return one row for each lease; those that are not guarded have only an error."""
+    """Return one row for each lease; those that could not be checked or are not guarded have only an error."""
     rows = [_lease_json(result, report.failures) for result in report.results]
+    rows += [
+        {"lease": name, "guarded": True, "actions": [], "error": text}
+        for name, text in report.unfinished.items()
+    ]
     return rows + [
         {"lease": name, "guarded": False, "actions": [], "error": error.message, "hint": error.hint}
         for name, error in report.unguarded.items()

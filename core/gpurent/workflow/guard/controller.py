@@ -236,8 +236,13 @@ class GuardController:
             wait = min(max(wait, BACKOFF_BASE), backoff_delay(failures, 4))
         return GuardResult(facts=facts, actions=actions, next_delay=wait, failure=trouble)
 
-    async def clean_up(self) -> None:
-        """Finish what is left over from ended leases, and warn about kept files that will be deleted."""
-        for lease, trouble in (await self.unfinished.finish_ended_leases()).items():
+    async def clean_up(self) -> Mapping[str, str]:
+        """Finish what is left over from ended leases, and warn about kept files that will be deleted.
+
+        Return what could not be finished, by lease.
+        """
+        troubles = await self.unfinished.finish_ended_leases()
+        for lease, trouble in troubles.items():
             self.warnings.record_outcome(lease, trouble, lease)
         self.warnings.warn_of_kept_files(self.unfinished.leases.list_leases(), self.observer.clock.now())
+        return {lease: trouble for lease, trouble in troubles.items() if trouble}

@@ -123,17 +123,25 @@ class PollState:
 class GuardReport:
     """What one run of the guard found: ``results`` by lease, and why a provider could not be asked, by provider.
 
-    ``unguarded``: why a lease is not guarded at all, by lease.
+    ``unguarded``: why a lease is not guarded at all, by lease. ``unfinished``: what could not be checked or finished
+    of a lease without a result, by lease.
     """
 
     results: Sequence[GuardResult] = ()
     failures: Mapping[str, str] = field(factory=dict)
     unguarded: Mapping[str, GpurentError] = field(factory=dict)
+    unfinished: Mapping[str, str] = field(factory=dict)
+
+    @property
+    def has_failures(self) -> bool:
+        """Whether anything could not be read or done."""
+        return bool(self.failures or self.unfinished or any(result.failure for result in self.results))
 
 
 @define
 class Guard:
-    """The guard's main loop. ``polls`` is by provider; ``due_at``, ``tasks`` and ``results`` are by lease.
+    """The guard's main loop. ``polls`` is by provider; ``due_at``, ``tasks``, ``results`` and ``unfinished`` are by
+    lease.
 
     ``check_count`` counts the checks of all leases.
     """
@@ -147,6 +155,7 @@ class Guard:
     due_at: dict[str, datetime] = field(factory=dict, init=False)
     tasks: dict[str, asyncio.Task[None]] = field(factory=dict, init=False)
     results: dict[str, GuardResult] = field(factory=dict, init=False)
+    unfinished: dict[str, str] = field(factory=dict, init=False)
     check_count: int = field(default=0, init=False)
     _wake: asyncio.Event = field(factory=asyncio.Event, init=False)
     _waiting_until: datetime | None = field(default=None, init=False)
@@ -166,6 +175,7 @@ class Guard:
             results=list(self.results.values()),
             failures={name: poll.problem for name, poll in self.polls.items() if poll.problem},
             unguarded=self._report_unguarded(),
+            unfinished=dict(self.unfinished),
         )
 
     async def run_forever(self) -> None:
@@ -195,7 +205,7 @@ class Guard:
         now = self.clock.now()
         if self._cleaned_up_at is None or not timedelta() <= now - self._cleaned_up_at < MAX_INTERVAL:
             self._cleaned_up_at = now
-            await self.controller.clean_up()
+            self.unfinished = dict(await self.controller.clean_up())
 
     # polling providers
 
@@ -235,10 +245,12 @@ class Guard:
         try:
             look = await self.controller.guard_lease(lease, found)
             self.results[lease.id] = look
+            self.unfinished.pop(lease.id, None)
             self.check_count += 1
             wait = look.next_delay
         except Exception as error:  # noqa: BLE001 - one broken lease must not end the watch over the others
-            self.controller.warnings.record_outcome(lease.id, format_failure(error), lease.id)
+            self.unfinished[lease.id] = format_failure(error)
+            self.controller.warnings.record_outcome(lease.id, self.unfinished[lease.id], lease.id)
         finally:
             due = self.clock.now() + wait
             self.due_at[lease.id] = due
