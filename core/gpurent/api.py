@@ -82,6 +82,12 @@ if TYPE_CHECKING:
     from gpurent.domain.secret import (
         Secret as Secret,
     )
+    from gpurent.domain.setting_checks import (
+        check_amount_of as check_amount_of,
+        check_web_url as check_web_url,
+        integer_between as integer_between,
+        one_of as one_of,
+    )
     from gpurent.domain.transfer import (
         PullRequest as PullRequest,
         PushRequest as PushRequest,
@@ -270,6 +276,7 @@ _NAMES_BY_MODULE = {
     " UploadPreview",
     "gpurent.domain.credential_names": "CREDENTIAL_NAMES",
     "gpurent.domain.upload_rules": "exclusion_reason",
+    "gpurent.domain.setting_checks": "check_amount_of check_web_url integer_between one_of",
     "gpurent.errors": "AuthError GpurentError HostKeyChanged InputRequired JobError LeaseError LeaseGone MoneyError PaidTooLate PluginError RemoteError SoldOut Spent TransferError TransferUnsupported UnavailableError UnexpectedResponse UsageError",  # noqa: E501
     "gpurent.locale": "make_translator",
     "gpurent.locale.foreign_text": "describe_errno describe_error quote_reason quote_text",

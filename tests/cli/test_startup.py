@@ -129,7 +129,10 @@ def test_help_loads_no_more_of_core_than_the_entries_are_made_of() -> None:
         "gpurent.infra.registry",
     }
     assert filter_modules(loaded, "gpurent.roles") == {"gpurent.roles.entries", "gpurent.roles.hookspecs"}
-    assert filter_modules(loaded, "gpurent.domain") == {"gpurent.domain.access"}
+    assert filter_modules(loaded, "gpurent.domain") == {
+        "gpurent.domain.access",
+        "gpurent.domain.setting_checks",
+    }
 
 
 @pytest.mark.parametrize("more", [(), ("--all",), ("--json",)])

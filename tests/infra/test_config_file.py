@@ -17,6 +17,8 @@ from gpurent.errors import UsageError
 from gpurent.infra.config.config_file import Sections, read_config
 from gpurent.infra.registry import builtin_entries
 from gpurent.infra.registry.registry import EntryPointRegistry
+from gpurent.roles.entries import PluginEntry
+from gpurent.workflow.runtime.settings import Settings, environment_variable_name
 
 ROOT = Path(__file__).parents[2]
 REGISTRY = EntryPointRegistry.load(builtin=[builtin_entries])
@@ -207,3 +209,35 @@ def test_what_the_pages_show_is_taken(path: Path, page: str) -> None:
 
     for block in blocks:
         assert read_sections(path, block, named)
+
+
+@pytest.mark.parametrize(
+    ("section", "key", "value", "said"),
+    [
+        ("imap", "port", '"many"', "invalid value"),
+        ("imap", "port", "70000", "1 - 65535"),
+        ("imap", "tls", '"perhaps"', "yes, no"),
+        ("mistgpu", "mode", '"robot"', "auto, api, manual"),
+        ("mistgpu", "url", '"mistgpu.com"', "invalid value"),
+        ("dbc-chain", "max_total_spending", '"much"', "invalid value"),
+        ("turbo", "max_connections", '"eight"', "invalid value"),
+    ],
+)
+def test_values_of_plugins_are_checked_as_core_s_are(
+    path: Path, section: str, key: str, value: str, said: str
+) -> None:
+    error = get_usage_error(path, f"[{section}]\n{key} = {value}\n")
+    assert "line 2" in error.message
+    assert said in error.message
+    settings = Settings(Path(), {environment_variable_name(section, key): value.strip('"')}, {})
+    entry = next(
+        entry
+        for entry in REGISTRY.iter_entries()
+        if isinstance(entry, PluginEntry) and entry.name == section and entry.settings
+    )
+    with pytest.raises(UsageError, match=re.escape(said)):
+        settings.get_plugin_settings(section, entry.settings)
+
+
+def test_an_empty_setting_is_one_that_is_not_set(path: Path) -> None:
+    assert read_sections(path, '[dbc]\nurl = ""\n') == {"dbc": {"url": ""}}

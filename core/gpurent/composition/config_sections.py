@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from gpurent.domain.config_sections import CORE_SECTIONS, ConfigKey, ConfigSection
@@ -11,6 +11,11 @@ from gpurent.workflow.timing.guard_policy import GUARD_SECTION
 
 if TYPE_CHECKING:
     from gpurent.infra.registry.registry import EntryPointRegistry
+
+
+def _allow_empty(check: Callable[[str], object]) -> Callable[[str], object]:
+    """An empty setting is one that is not set."""
+    return lambda text: check(text) if text else text
 
 
 def declared_sections(registry: EntryPointRegistry) -> Sequence[ConfigSection]:
@@ -24,7 +29,8 @@ def declared_sections(registry: EntryPointRegistry) -> Sequence[ConfigSection]:
             if field.name not in [key.name for key in known.keys]:
                 key = ConfigKey(
                     field.name,
-                    f'"{field.default or "…"}"',
+                    f'"{field.default or field.example or "…"}"',
+                    _allow_empty(field.check),
                     former_name=field.former_name,
                     new_values_by_former=field.new_values_by_former,
                 )

@@ -8,9 +8,10 @@ from datetime import datetime
 from attrs import field, frozen
 
 from gpurent.domain.events import NoticeLevel
-from gpurent.domain.foreign_numbers import parse_foreign_decimal, parse_foreign_integer
+from gpurent.domain.foreign_numbers import parse_foreign_decimal
 from gpurent.domain.former_names import NEW_EVENT_NAMES
 from gpurent.domain.money_text import parse_amount
+from gpurent.domain.setting_checks import integer_between, one_of
 from gpurent.domain.trip_fields import DOCTOR_MODES, NOTIFIABLE_EVENTS
 from gpurent.locale.durations import parse_durations
 
@@ -44,27 +45,6 @@ class ConfigSection:
     keys: tuple[ConfigKey, ...]
     part_kinds: tuple[str, ...] = ()
     key_pattern: ConfigKey | None = None
-
-
-def one_of(*choices: str) -> Callable[[str], str]:
-    """Return a check that accepts only ``choices``."""
-
-    def check(text: str) -> str:
-        if text.strip().lower() not in choices:
-            raise ValueError(", ".join(choices))
-        return text
-
-    return check
-
-
-def integer_between(minimum: int, maximum: int) -> Callable[[str], int]:
-    def check(text: str) -> int:
-        number = parse_foreign_integer(text)
-        if not minimum <= number <= maximum:
-            raise ValueError(f"{minimum} - {maximum}")
-        return number
-
-    return check
 
 
 def _check_money(text: str) -> object:

@@ -33,7 +33,8 @@ class InputField:
     The ``name`` of a login field is a key of what `Authenticator.log_in` receives; that of a setting is a key of
     `PluginContext.settings`. A renamed setting declares its ``former_name``; renamed values are declared in
     ``new_values_by_former``. `config.toml` is migrated once; an environment variable that uses a former name or value
-    is rejected.
+    is rejected. ``check`` raises `ValueError` for the text of a setting that is not allowed; an empty text is no value.
+    ``example`` is shown then, if there is no default.
     """
 
     name: str = field(validator=validators.matches_re(r"[a-z][a-z0-9_]*"))
@@ -41,8 +42,10 @@ class InputField:
     secret: bool = False
     optional: bool = False
     default: str = ""
+    example: str = ""
     former_name: str = ""
     new_values_by_former: Mapping[str, str] = field(factory=dict)
+    check: Callable[[str], object] = field(default=str, eq=False)
 
 
 @frozen(kw_only=True, eq=False)

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from gpurent.domain.config_sections import ConfigKey, ConfigSection
+from gpurent.domain.setting_checks import find_value_problem
 from gpurent.errors import UsageError
 from gpurent.infra.config.toml_file import TomlFile, suggest_name
 from gpurent.locale import _
@@ -116,11 +117,4 @@ def _find_value_problem(key: ConfigKey, text: str | None) -> str:
     """Return what is wrong with ``text``; empty if it is allowed."""
     if text is None:
         return _("expected text, a list of texts, a number, a date, or true or false")
-    try:
-        key.check(text)
-    except (ValueError, OverflowError) as error:
-        said = str(error)
-        if said and text not in said and len(said) < 200:
-            return _("expected one of: {choices}").format(choices=said)
-        return _("invalid value: {text}").format(text=repr(text)[:60])
-    return ""
+    return find_value_problem(key.check, text)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from attrs import define
 
+from gpurent.domain.setting_checks import find_value_problem
 from gpurent.errors import UsageError
 from gpurent.locale import _, join_list
 from gpurent.roles.entries import InputField
@@ -34,8 +35,17 @@ class Settings:
         """Return the declared fields of a plugin that have a value."""
         for setting in fields:
             reject_former_names(self.environment, section, setting)
+            self._check_variable(section, setting)
         found = {setting.name: self.get(section, setting.name, setting.default) for setting in fields}
         return {name: value for name, value in found.items() if value}
+
+    def _check_variable(self, section: str, setting: InputField) -> None:
+        """Raise `UsageError` if the environment has a value that is not allowed; `config.toml` is checked when read."""
+        variable = environment_variable_name(section, setting.name)
+        text = self.environment.get(variable, "")
+        problem = find_value_problem(setting.check, text) if text else ""
+        if problem:
+            raise UsageError(f"{variable}: {problem}")
 
     @property
     def user_home(self) -> Path:

@@ -5,7 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from gpurent.api import AuthEntry, BillingEntry, InputField, SimulatorEntry, hookimpl
+from gpurent.api import (
+    AuthEntry,
+    BillingEntry,
+    InputField,
+    SimulatorEntry,
+    check_amount_of,
+    check_web_url,
+    hookimpl,
+)
 from gpurent_plugin_dbc.messages import _
 
 if TYPE_CHECKING:
@@ -13,10 +21,19 @@ if TYPE_CHECKING:
 
 NAME = "dbc"
 SETTINGS = (
-    # No default: the chain of 2020 is gone, and nothing must be sent to whoever owns its old domain name now.
-    InputField(name="url", label=_("URL of the DBC token ledger service"), optional=True),
     InputField(
-        name="max_payment", label=_("Largest single payment, in DBC"), default="500000", former_name="most"
+        name="url",
+        label=_("URL of the DBC token ledger service"),
+        optional=True,
+        example="https://ledger.example",
+        check=check_web_url,
+    ),
+    InputField(
+        name="max_payment",
+        label=_("Largest single payment, in DBC"),
+        default="500000",
+        former_name="most",
+        check=check_amount_of("DBC"),
     ),
 )
 

@@ -194,7 +194,7 @@ class DbcWallet(BillingProvider, SupportsStatement, SupportsWithdrawal):
         """Raise `MoneyError` for a bill that is invalid in itself; nothing is signed for it."""
         if bill.amount.currency != wire.DBC or bill.amount.amount < 0:
             raise MoneyError(_("this wallet cannot pay {amount}").format(amount=bill.amount))
-        most = wire.DBC.money(self._context.settings["max_payment"])
+        most = wire.DBC.money(self._context.settings["max_payment"].strip().removesuffix("DBC"))
         if bill.amount > most:
             raise MoneyError(
                 _("the bill of {amount} exceeds the wallet's limit of {most}").format(

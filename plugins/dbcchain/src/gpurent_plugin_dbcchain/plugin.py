@@ -12,7 +12,10 @@ from gpurent.api import (
     LeaseEntry,
     MachineProfile,
     SimulatorEntry,
+    check_amount_of,
+    check_web_url,
     hookimpl,
+    one_of,
 )
 from gpurent_plugin_dbcchain import _
 
@@ -32,25 +35,32 @@ SETTINGS = (
         name="url",
         label=_("URL of a chain node (JSON-RPC over HTTPS)"),
         default="https://httpinfo1.dbcwallet.io",
+        check=check_web_url,
     ),
     InputField(
         name="client_url",
         label=_("URL of your own client node, e.g. http://127.0.0.1:5002"),
         optional=True,
+        example="http://127.0.0.1:5002",
         former_name="node",
+        check=check_web_url,
     ),
     InputField(name="image", label=_("Machine image (empty: one of the host's own)"), optional=True),
     InputField(
         name="allow_spending",
         label=_("yes allows orders on the real chain"),
         optional=True,
+        example="yes",
         former_name="spend",
+        check=one_of("yes", "no"),
     ),
     InputField(
         name="max_total_spending",
         label=_("Maximum that may ever be spent, e.g. 500DBC"),
         optional=True,
+        example="500DBC",
         former_name="ceiling",
+        check=check_amount_of("DBC"),
     ),
 )
 

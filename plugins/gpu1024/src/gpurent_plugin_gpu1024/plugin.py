@@ -5,7 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from gpurent.api import InputField, LeaseEntry, MachineProfile, SimulatorEntry, hookimpl
+from gpurent.api import (
+    InputField,
+    LeaseEntry,
+    MachineProfile,
+    SimulatorEntry,
+    check_web_url,
+    hookimpl,
+    one_of,
+)
 from gpurent_plugin_gpu1024 import _
 
 if TYPE_CHECKING:
@@ -13,21 +21,25 @@ if TYPE_CHECKING:
 
 NAME = "1024gpu"
 SETTINGS = (
-    InputField(name="url", label=_("URL of the web API"), default="https://info.dbchain.ai"),
+    InputField(
+        name="url", label=_("URL of the web API"), default="https://info.dbchain.ai", check=check_web_url
+    ),
     InputField(
         name="mode",
         label=_("auto, api (never manually), or manual (you rent and release manually on its pages)"),
         default="auto",
+        check=one_of("auto", "api", "manual"),
         new_values_by_former={"hands": "manual", "portal": "api"},
     ),
     InputField(
         name="web_url",
         label=_("URL of the rental pages"),
         default="https://www.1024gpu.top",
+        check=check_web_url,
         former_name="site",
     ),
     InputField(name="brand", label=_("Brand name sent with every request"), default="1024lab"),
-    InputField(name="language", label=_("Language: CN or EN"), default="CN"),
+    InputField(name="language", label=_("Language: CN or EN"), default="CN", check=one_of("cn", "en")),
     InputField(
         name="mail_sender",
         label=_("Sender of the e-mails with codes and SSH access"),

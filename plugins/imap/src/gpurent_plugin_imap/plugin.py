@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from gpurent.api import InputField, MailboxEntry, hookimpl
+from gpurent.api import InputField, MailboxEntry, hookimpl, integer_between, one_of
 from gpurent_plugin_imap import _
 
 if TYPE_CHECKING:
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 SETTINGS = (
     InputField(name="host", label=_("IMAP server")),
-    InputField(name="port", label=_("Port"), default="993"),
+    InputField(name="port", label=_("Port"), default="993", check=integer_between(1, 65535)),
     InputField(name="user", label=_("User name, usually the e-mail address")),
     InputField(
         name="password", label=_("Password, or the app password from your e-mail service"), secret=True
@@ -22,6 +22,7 @@ SETTINGS = (
         name="tls",
         label=_("Use TLS: yes, or no (allowed only if the server runs on this computer)"),
         default="yes",
+        check=one_of("yes", "no"),
     ),
     InputField(name="folder", label=_("Folder"), default="INBOX"),
 )

@@ -13,7 +13,9 @@ from gpurent.api import (
     LeaseEntry,
     MachineProfile,
     SimulatorEntry,
+    check_web_url,
     hookimpl,
+    one_of,
 )
 from gpurent_plugin_mistgpu import _
 
@@ -29,17 +31,19 @@ if TYPE_CHECKING:
 
 NAME = "mistgpu"
 SETTINGS = (
-    InputField(name="url", label=_("URL of the website"), default="https://mistgpu.com"),
+    InputField(name="url", label=_("URL of the website"), default="https://mistgpu.com", check=check_web_url),
     InputField(
         name="mode",
         label=_("auto, api (never manually), or manual (you rent and shut down manually on its pages)"),
         default="auto",
+        check=one_of("auto", "api", "manual"),
         new_values_by_former={"hands": "manual", "portal": "api"},
     ),
     InputField(
         name="allow_assumed",
         label=_("Use assumed, unverified forms (the sandbox sets yes)"),
         default="no",
+        check=one_of("yes", "no"),
         former_name="assumed",
     ),
 )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from gpurent.api import InputField, TransferEntry, hookimpl
+from gpurent.api import InputField, TransferEntry, hookimpl, integer_between
 from gpurent_plugin_turbo import _
 
 if TYPE_CHECKING:
@@ -40,6 +40,7 @@ def gpurent_register_transfer() -> Sequence[TransferEntry]:
                     label=_("Maximum number of SSH connections"),
                     optional=True,
                     default="8",
+                    check=integer_between(1, 64),
                     former_name="lines",
                 ),
             ),
