@@ -80,6 +80,28 @@ async def fetch_page(url: str, size: int = 0) -> str:
                 await asyncio.sleep(0.2)
 
 
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+async def test_a_signal_gives_the_exit_code_and_what_costs_money_is_said(
+    tmp_path: Path, number: signal.Signals
+) -> None:
+    """Ctrl-C is how these commands are meant to end; the other signals keep their own codes."""
+    watched = tmp_path / "folder"
+    watched.mkdir()
+    (watched / "train.py").write_text("one")
+    async with trip_sandbox(tmp_path) as sandbox, rented_machine(sandbox) as (_application, lease):
+        command: tuple[str, ...] = ("forward", lease, "0:1")
+        if number is signal.SIGHUP:
+            command = ("push", lease, str(watched), "--watch")
+        async with sandbox.running_command(*command) as process:
+            await read_line(process)
+            process.send_signal(number)
+            async with asyncio.timeout(30):
+                _out, err = await process.communicate()
+        assert process.returncode == (0 if number is signal.SIGINT else 128 + number)
+        assert f"{lease} still costs money. Release it with: gpurent release {lease}" in err.decode()
+        assert "Stopped.\n" not in err.decode()
+
+
 async def test_a_page_of_the_machine_before_and_after_a_cut(tmp_path: Path) -> None:
     async with trip_sandbox(tmp_path) as sandbox, rented_machine(sandbox) as (application, lease):
         server = await start_server(sandbox, application, lease)

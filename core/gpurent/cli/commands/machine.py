@@ -5,6 +5,7 @@ from __future__ import annotations
 import shlex
 import sys
 from datetime import datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,6 +16,7 @@ from gpurent.cli.context import CliContext, json_option
 from gpurent.cli.job_command import JobCommand
 from gpurent.cli.params import DURATION, RATE, TIME
 from gpurent.cli.trip_spec import add_field_options
+from gpurent.cli.until_stopped import run_until_stopped
 from gpurent.cli.views.table import format_table
 from gpurent.domain.job import JobStatus
 from gpurent.domain.time_left import MachineTimer
@@ -135,15 +137,14 @@ async def _push_once(
 
 
 def _push_changes(app: CliContext, lease: str, push: PushRequest, transfer: str) -> None:
-    """Upload changes until Ctrl-C, which is not an error."""
-    try:
-        app.run(
-            lambda application: application.file_commands.watch_push(
-                lease, push, lambda report: _show_report(app, report), transfer
-            )
-        )
-    except KeyboardInterrupt:
-        click.echo(_("Stopped watching; files already uploaded stay on the machine."), err=True)
+    """Upload changes until Ctrl-C."""
+
+    async def watch(application: Application) -> None:
+        show = partial(_show_report, app)
+        await application.file_commands.watch_push(lease, push, show, transfer)
+
+    text = _("Stopped watching; files already uploaded stay on the machine.")
+    run_until_stopped(app, lease, watch, text)
 
 
 @click.command("pull")

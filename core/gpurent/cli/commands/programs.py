@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 import subprocess
 import sys
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,6 +15,7 @@ from gpurent.cli.arguments import complete_leases, complete_plugins, lease_argum
 from gpurent.cli.context import CliContext, json_option
 from gpurent.cli.params import PORT_PAIR, NumberParam
 from gpurent.cli.trip_spec import add_field_options
+from gpurent.cli.until_stopped import run_until_stopped
 from gpurent.errors import UsageError
 from gpurent.locale import _
 from gpurent.ports.connection import PortPair
@@ -180,14 +181,6 @@ def _start_program(command: tuple[str, ...], link: str) -> bool:
     return subprocess.run([program, *command[1:]], check=False, stdin=subprocess.DEVNULL).returncode == 0
 
 
-def _run_until_interrupted(app: CliContext, action: Callable[[Application], Awaitable[None]]) -> None:
-    """Run ``action`` until Ctrl-C, which is not an error."""
-    try:
-        app.run(action)
-    except KeyboardInterrupt:
-        click.echo(_("Closed."), err=True)
-
-
 @click.command("forward")
 @lease_argument
 @click.argument("ports", nargs=-1, required=True, type=PORT_PAIR, metavar="LOCAL[:REMOTE]…")
@@ -212,7 +205,7 @@ def forward_command(app: CliContext, lease: str, ports: tuple[PortPair, ...], ad
 
         await _forward_ports(application.forwarding, lease, ports, address, ready)
 
-    _run_until_interrupted(app, go)
+    run_until_stopped(app, lease, go, _("Closed."))
 
 
 async def _forward_ports(
@@ -267,4 +260,5 @@ def jupyter_command(
 
         await _forward_ports(application.forwarding, lease, [PortPair(port, book.port)], "127.0.0.1", ready)
 
-    _run_until_interrupted(app, go)
+    text = _("Closed. The notebook server keeps running; to stop it: gpurent jupyter {lease} --stop")
+    run_until_stopped(app, lease, go, text.format(lease=lease))
