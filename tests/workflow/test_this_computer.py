@@ -60,6 +60,15 @@ async def test_release_works_where_nothing_can_be_written(sandbox: TripSandbox, 
     assert (await sandbox.run_command("ls", "--refresh", "--json")).data == []
 
 
+async def test_why_a_full_disk_hides_what_runs_on_a_machine_is_said_plainly(sandbox: TripSandbox) -> None:
+    lease = await rent(sandbox)
+    result = await run_under(sandbox, FULL_DISK, "release", lease, "--json")
+    error = json.loads(result.out)["error"]
+    assert "no folder for temporary files can be written" in error["message"]
+    assert "internal error" not in error["message"]
+    assert burning(sandbox) == 1
+
+
 @pytest.mark.parametrize("problem", ["full", "read-only"])
 async def test_no_money_leaves_if_the_intent_cannot_be_written(sandbox: TripSandbox, problem: str) -> None:
     lease = await rent(sandbox)

@@ -29,8 +29,24 @@ def find_storage_error(error: BaseException) -> StorageError | None:
     while cause is not None:
         if isinstance(cause, OSError) and cause.errno in _LOCAL_ERRNOS:
             return _make_storage_error(cause, cause.errno)
+        if _has_no_temporary_folder(cause):
+            made = StorageError(
+                _("this computer has a problem: no folder for temporary files can be written"),
+                hint=suggest_repair(errno.ENOSPC),
+            )
+            made.__cause__ = cause
+            return made
         cause = cause.__cause__
     return None
+
+
+def _has_no_temporary_folder(error: BaseException) -> bool:
+    """Whether ``error`` is that of `tempfile`, which libraries use: a missing file without a name."""
+    return (
+        isinstance(error, FileNotFoundError)
+        and error.filename is None
+        and str(error.strerror).startswith("No usable temporary directory")
+    )
 
 
 def _make_storage_error(error: OSError, number: int) -> StorageError:
