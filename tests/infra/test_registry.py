@@ -128,14 +128,23 @@ def test_the_other_hooks_of_a_plugin_with_an_unknown_hook_count(site_packages: P
     assert "gpurent_register_future" in list_problems(registry, "half-plugin")[0]
 
 
-def test_a_missing_name_says_what_to_install_or_what_is_near() -> None:
+def test_a_missing_name_invents_no_package_and_says_what_is_near() -> None:
     registry = EntryPointRegistry.load()
     with pytest.raises(PluginError) as caught:
         registry.get_entry(LeaseEntry, "vastai")
-    assert "pip install gpurent-plugin-vastai" in caught.value.hint
+    assert "gpurent plugin list" in caught.value.hint
+    assert "gpurent-plugin" not in caught.value.hint
     with pytest.raises(PluginError) as caught:
         registry.get_entry(SessionEntry, "scren")
     assert "screen" in caught.value.hint
+
+
+def test_a_missing_name_finds_its_broken_plugin(site_packages: Path) -> None:
+    install_distribution(site_packages, "gpurent-plugin-acmegpu24", "raise RuntimeError('no luck')")
+    registry = EntryPointRegistry.load()
+    with pytest.raises(PluginError) as caught:
+        registry.get_entry(LeaseEntry, "24-acme-gpu")
+    assert "gpurent-plugin-acmegpu24 is installed but broken" in caught.value.hint
 
 
 def test_the_command_line_lists_the_broken_and_goes_on(site_packages: Path) -> None:

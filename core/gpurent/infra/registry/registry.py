@@ -288,9 +288,12 @@ class EntryPointRegistry:
         self.get_entry(ENTRY_KINDS[word], name)
 
     def _suggest_remedy(self, kind: str, name: str) -> str:
-        """Return a hint for a missing name: repair a broken plugin, use the most similar name, or install a plugin."""
+        """Return a hint for a missing name: repair a broken plugin, use the most similar name, or install a plugin.
+
+        No package is named that is not installed: a guessed name may be somebody else's package.
+        """
         # By convention leading digits go last in the package name, because a module name cannot start with a digit.
-        package = "gpurent-plugin-" + re.sub(r"^(\d+)-?(.+)$", r"\2\1", name)
+        package = "gpurent-plugin-" + re.sub(r"^(\d+)(.+)$", r"\2\1", name.replace("-", ""))
         broken = [
             problem for problem in self.problems if problem.distribution == package or problem.plugin == name
         ]
@@ -304,5 +307,5 @@ class EntryPointRegistry:
         guess = _("Did you mean {name}?").format(name=near[0]) if near else ""
         if not re.fullmatch(ENTRY_NAME_PATTERN, name):
             return guess
-        install = _("If a plugin provides it: pip install {package}").format(package=package)
+        install = _("Install or upgrade the plugin that provides it. See: gpurent plugin list")
         return f"{guess} {install}".strip()
