@@ -12,7 +12,7 @@ from tests.reliability.connection_drops import drop_connections
 from tests.reliability.histories import run_history
 from tests.reliability.kill_chains import kill_chain
 from tests.reliability.power_losses import open_copies
-from tests.reliability.process_rounds import run_process_round
+from tests.reliability.process_rounds import run_held_round, run_process_round
 from tests.reliability.pytest_members import PytestMembers
 from tests.reliability.results import SeedResult
 
@@ -87,6 +87,13 @@ _HISTORIES = (
         run_seed=run_process_round,
         seeds_in_tests=(2, 7),
         seeds_per_night=200,
+    ),
+    Family(
+        name="R8-held",
+        summary="2 trips on 4 machines, 8 on 8, 8 on 4, which hold what they get: nobody is refused while one is free",
+        run_seed=run_held_round,
+        seeds_in_tests=(2,),
+        seeds_per_night=90,
     ),
 )
 _MACHINES = (

@@ -8,7 +8,13 @@ from functools import cache
 from attrs import frozen
 
 from gpurent.roles.entries import AuthEntry, LeaseEntry, SimulatorEntry
-from gpurent.roles.lease import LeaseProvider, SupportsRenewal, SupportsRestart, SupportsStaging
+from gpurent.roles.lease import (
+    LeaseProvider,
+    SupportsMailBinding,
+    SupportsRenewal,
+    SupportsRestart,
+    SupportsStaging,
+)
 from gpurent.roles.simulator import ProviderSimulator, SupportsFunding
 from gpurent.testing.fakes import ManualClock
 from gpurent.testing.sandbox_harness import SandboxUser, installed_plugins
@@ -28,6 +34,8 @@ class TestableProvider:
     stages: bool
     renews: bool
     restarts: bool
+    binds_mail: bool
+    """Whether the first trip of an account pays for binding an e-mail address."""
 
     def get_funding(self, simulators: Mapping[str, ProviderSimulator]) -> SupportsFunding:
         found: object = simulators[self.funding]
@@ -61,4 +69,5 @@ def _describe(
         stages=isinstance(provider, SupportsStaging),
         renews=isinstance(provider, SupportsRenewal),
         restarts=isinstance(provider, SupportsRestart),
+        binds_mail=isinstance(provider, SupportsMailBinding),
     )

@@ -168,15 +168,23 @@ class UserSandbox:
         left = sum(entry.amount.amount for entry in entries if entry.account == self.account)
         return (self.funded.amount if self.funded else 0) - left
 
-    def make_project(self, number: int) -> Path:
-        """Make a folder with a job that leaves marks on this computer, which the machines share."""
+    @property
+    def go_file(self) -> Path:
+        """What held jobs wait for."""
+        return self.root / "go"
+
+    def make_project(self, number: int, *, is_held: bool = False) -> Path:
+        """Make a folder with a job that leaves marks on this computer, which the machines share.
+
+        ``is_held``: it runs until there is a `go_file`.
+        """
         folder = self.root / f"project{number}"
         folder.mkdir()
         marks = self.root / "marks"
         marks.mkdir(exist_ok=True)
         lines = (
             f"echo started >> {marks}/{number}.started",
-            "sleep 0.1",
+            f"while [ ! -e {self.go_file} ]; do sleep 0.1; done" if is_held else "sleep 0.1",
             f"echo result {number} > out.txt",
             f"echo ended >> {marks}/{number}.ended",
         )

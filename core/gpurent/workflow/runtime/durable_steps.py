@@ -95,10 +95,10 @@ class TripContext:
 
         return await self.step(name, type(value), given, quiet=True)
 
-    def discard_attempt(self, first: str, lost: str, keep: str) -> None:
+    def discard_attempt(self, first: str, lost: str, keep: tuple[str, ...]) -> None:
         """Forget the steps from ``first`` on, in which nothing was bought; ``lost`` is kept as what was not available.
 
-        Steps whose names begin with ``keep`` stay. The next `step` of each other one runs again.
+        Steps whose names begin with one of ``keep`` stay. The next `step` of each other one runs again.
         """
         names = [record.name for record in self.store.list_steps(self.id)]
         mark = f"{len(self.list_lost_offers()) + 1}{LOST_OFFER}"

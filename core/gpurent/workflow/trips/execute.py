@@ -70,7 +70,8 @@ class TripExecutor:
             return False
         if trip.find_result("leg0.confirm", str) is not None:
             return False
-        trip.discard_attempt("select-offer", order.offer.key, keep="authorize")
+        # What was agreed to holds for the next offer, and the fee for the e-mail address is paid.
+        trip.discard_attempt("select-offer", order.offer.key, keep=("authorize", "bind-mail"))
         trip.emit(
             EventKind.WARNING,
             _("{machine}: {why}; trying the next offer").format(machine=order.offer.key, why=error.message),
