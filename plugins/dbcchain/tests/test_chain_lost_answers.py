@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 from datetime import timedelta
 from typing import Literal
 
 import pytest
 
+from gpurent.api import MoneyError, Spent, UnavailableError
 from gpurent.testing.fakes import ProcessKilled
 from gpurent_plugin_dbcchain.extrinsic import ERA_PERIOD, RENT_PALLET, TERMINATING_PALLET, Pallet
 from gpurent_plugin_dbcchain.price import BLOCK_TIME
 from gpurent_plugin_dbcchain.sender import MAX_TRIES
-from gpurent_plugin_dbcchain.simulator.chain import InvalidExtrinsic
+from gpurent_plugin_dbcchain.simulator.chain import InvalidExtrinsic, SimulatedChain
 from plugins.dbcchain.tests.chain_harness import ChainHarness, ChainUser, Driver, chain_harness, sum_spent
 
 WAYS = [
@@ -120,6 +122,25 @@ async def test_a_nonce_that_another_computer_took_first_is_replaced_at_once(
     await driver.pay_and_confirm()
     assert sent[0] != sent[1]
     assert harness.clock.now() - started < ERA_PERIOD * BLOCK_TIME
+
+
+async def test_a_chain_that_stands_still_ends_the_wait_and_nothing_is_paid_twice(
+    harness: ChainHarness, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    user = await harness.make_funded_user()
+    driver = user.make_driver()
+    await driver.reserve_lease(await user.make_order())
+    bill = await driver.wait_for_bill()
+    still = harness.chain.final_block
+    monkeypatch.setattr(SimulatedChain, "final_block", still)
+    with pytest.raises(UnavailableError, match="finalized no block for 15 minutes") as caught:
+        await asyncio.wait_for(user.wallet.pay_bill(bill), 10)
+    assert caught.value.spent is Spent.UNKNOWN
+    monkeypatch.undo()
+    # The time for the confirmation has passed meanwhile, so only the fee of the one order is lost.
+    with pytest.raises(MoneyError, match="not confirmed"):
+        await user.wallet.pay_bill(bill)
+    assert [line.kind for line in harness.simulator.list_ledger_entries()].count("fee") == 1
 
 
 async def test_bytes_that_never_arrived_are_signed_anew_only_when_their_era_is_over(

@@ -7,6 +7,7 @@ these bytes, or none ever will, and only then another one is signed.
 from __future__ import annotations
 
 import json
+from datetime import datetime, timedelta
 from typing import Any
 
 from attrs import asdict, frozen
@@ -27,6 +28,7 @@ from gpurent_plugin_dbcchain.price import BLOCK_TIME
 from gpurent_plugin_dbcchain.scale import EVENTS_KEY
 
 MAX_TRIES = 4
+STALL_TIMEOUT = timedelta(minutes=15)
 _INVALID_TRANSACTION, _PRIORITY_TOO_LOW = 1010, 1014
 
 
@@ -49,6 +51,8 @@ class ExtrinsicSender:
     def __init__(self, context: PluginContext, chain: ChainClient) -> None:
         self._context, self._chain = context, chain
         self._submitted: set[str] = set()
+        self._final = -1
+        self._advanced_at: datetime | None = None
 
     async def send(self, key: str, call: RuntimeCall) -> ExtrinsicReceipt:
         """Call `try_send` until the extrinsic is in a finalized block."""
@@ -155,6 +159,7 @@ class ExtrinsicSender:
         body = bytes.fromhex(record["body"])
         try:
             final, _hash = await self._chain.get_final_block()
+            self._check_progress(final)
             seen = record.get("seen", record["birth"])
             for number in range(seen + 1, min(final, record["death"]) + 1):
                 block = await self._chain.get_block_hash(number)
@@ -169,6 +174,20 @@ class ExtrinsicSender:
             raise
         self._save_record(key, record, expired=final >= record["death"])
         return None
+
+    def _check_progress(self, final: int) -> None:
+        """Raise `UnavailableError` if the newest finalized block has been the same for `STALL_TIMEOUT`."""
+        now = self._context.clock.now()
+        if final > self._final or self._advanced_at is None:
+            self._final, self._advanced_at = final, now
+        elif now - self._advanced_at >= STALL_TIMEOUT:
+            raise UnavailableError(
+                _("the chain has finalized no block for {minutes} minutes").format(
+                    minutes=(now - self._advanced_at) // timedelta(minutes=1)
+                ),
+                hint=_("What was sent may still take effect; it is never paid twice."),
+                retryable=True,
+            )
 
     async def _make_receipt(self, body: bytes, number: int, block: str, index: int) -> ExtrinsicReceipt:
         parent = await self._chain.get_block_hash(number - 1)
