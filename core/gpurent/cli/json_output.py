@@ -13,7 +13,7 @@ from typing import Any
 import attrs
 
 from gpurent.cli.output_encoding import is_utf8_output
-from gpurent.domain.money import Currency, Money
+from gpurent.domain.money import Currency, Money, UnitPrice
 from gpurent.domain.secret import Secret
 from gpurent.errors import GpurentError
 
@@ -30,6 +30,9 @@ def to_json_value(value: Any) -> Any:  # noqa: C901 - one case a kind of value r
             return {"amount": f"{value.decimal:f}", "minor": value.amount, "currency": value.currency.code}
         case Currency():
             return value.code
+        case UnitPrice():
+            price = {"value": value.value, "currency": value.currency, "per": value.per}
+            return to_json_value(price) if value.is_known else None
         case datetime():
             return value.astimezone(UTC).isoformat()
         case timedelta():

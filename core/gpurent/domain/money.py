@@ -129,11 +129,20 @@ class Money:
 
 @frozen
 class UnitPrice:
-    """``value`` whole units of ``currency`` per ``per``; may be finer than the currency's minor unit."""
+    """``value`` whole units of ``currency`` per ``per``; may be finer than the currency's minor unit.
+
+    ``is_known`` false: only the currency is known, and ``value`` is 0.
+    """
 
     value: Decimal = field(validator=_check_price)
     currency: Currency
     per: timedelta = HOUR
+    is_known: bool = True
+
+    @classmethod
+    def make_unknown(cls, currency: Currency) -> UnitPrice:
+        """Return the price of a machine of which the provider does not tell it."""
+        return cls(Decimal(0), currency, is_known=False)
 
     def cost(self, time: timedelta, *, round_up: bool = True) -> Money:
         """Return the cost of ``time``, rounded up (or down) once to one minor unit."""
@@ -144,6 +153,8 @@ class UnitPrice:
         )
 
     def __str__(self) -> str:
+        if not self.is_known:
+            return _("unknown")
         unit = "h" if self.per == HOUR else f"{self.per}"
         return f"{self.value.normalize():f} {self.currency.code}/{unit}"
 

@@ -106,7 +106,12 @@ def time_left_by_lease(lease: Lease, now: datetime) -> TimeLeft | None:
 
 
 def sum_prices(prices: Sequence[UnitPrice]) -> UnitPrice:
-    """Sum one or more prices exactly: different time units are brought to a common one, values are never divided."""
+    """Sum one or more prices exactly: different time units are brought to a common one, values are never divided.
+
+    Raises `MoneyError` if one is not known, or if the currencies differ.
+    """
+    if not all(price.is_known for price in prices):
+        raise MoneyError(_("the price of a running machine is not known"))
     if any(price.currency != prices[0].currency for price in prices):
         raise MoneyError(_("cannot add prices in different currencies without an exchange rate"))
     span = lcm(*(price.per // MICROSECOND for price in prices))

@@ -42,7 +42,6 @@ SORT_ORDERS: tuple[tuple[str, Callable[[LeaseRow], object]], ...] = (
 
 def format_cells(row: LeaseRow, now: datetime) -> dict[str, Text]:
     """Return one text for each column, cut to its width."""
-    price = row.lease.current_price
     spent = " ".join(_format_amount(money.decimal, money.currency.code) for money in row.spent)
     load = row.sample.load
     made = {
@@ -51,13 +50,20 @@ def format_cells(row: LeaseRow, now: datetime) -> dict[str, Text]:
         "left": Text(f"! {format_time_left(row.time_left)}", "bold yellow")
         if row.is_low
         else Text(format_time_left(row.time_left)),
-        "burn": Text("-" if row.lease.is_over else _format_amount(price.value, str(price).partition(" ")[2])),
+        "burn": Text(_format_burn(row.lease)),
         "spent": Text(spent or "-"),
         "gpu": Text("-" if load is None else f"{load}%"),
     }
     for key, _heading, width in COLUMNS:
         made[key].truncate(width, overflow="ellipsis")
     return made
+
+
+def _format_burn(lease: Lease) -> str:
+    price = lease.current_price
+    if lease.is_over:
+        return "-"
+    return _format_amount(price.value, str(price).partition(" ")[2]) if price.is_known else str(price)
 
 
 def _format_amount(value: Decimal, unit: str) -> str:
@@ -80,9 +86,12 @@ def _format_state(row: LeaseRow, now: datetime) -> Text:
 
 def format_summary(rows: Sequence[LeaseRow], now: datetime) -> str:
     """Return the top line: number of leases, total burn rate, current time."""
-    prices = [row.lease.current_price for row in rows if not row.lease.is_over]
+    running = [row.lease.current_price for row in rows if not row.lease.is_over]
+    prices = [price for price in running if price.is_known]
     codes = dict.fromkeys(price.currency for price in prices)
     burns = [str(sum_prices([price for price in prices if price.currency == code])) for code in codes]
+    if len(prices) < len(running):
+        burns.append(_("unknown"))
     stale = sum(bool(row.problem) for row in rows)
     parts = [ngettext("{count} lease", "{count} leases", len(rows)).format(count=len(rows)), *burns]
     if stale:

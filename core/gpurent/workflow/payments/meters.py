@@ -14,7 +14,7 @@ from gpurent.domain.money import HOUR, MICROSECOND, Money, UnitPrice
 from gpurent.domain.offer import Metered
 from gpurent.domain.receipt import ChargeKind
 from gpurent.errors import GpurentError
-from gpurent.locale import N_
+from gpurent.locale import N_, _
 from gpurent.ports.system import Clock
 from gpurent.ports.watch_store import MeterStore
 from gpurent.workflow.payments.bookkeeping import Bookkeeping
@@ -71,8 +71,13 @@ class Meters:
         if read_at is not None:
             price = max(price, _observed_price(lease, booked, read_at - lease.started_at), key=_per_hour)
             # Only a running meter in the statement shows that it is up to date, not settled once a day.
-            if is_running and timedelta() <= now - read_at <= MAX_READING_AGE:
+            if is_running and price.is_known and timedelta() <= now - read_at <= MAX_READING_AGE:
                 return MeterReading(used=booked + price.cost(now - read_at), price=price, is_own_count=False)
+        if not price.is_known:
+            problem = _("{lease}: its price is not known, so what it costs is not counted").format(
+                lease=lease.id
+            )
+            return MeterReading(used=booked, price=price, is_own_count=True, problem=problem)
         is_overdue = now - (read_at or lease.started_at) > MAX_READING_AGE
         return MeterReading(
             used=max(price.cost(now - lease.started_at), booked),

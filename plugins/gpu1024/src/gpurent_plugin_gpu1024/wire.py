@@ -185,12 +185,12 @@ def make_cpu_offer(offer: Offer) -> Offer:
 
 
 def make_unlisted_offer(machine: str, gpus: int) -> Offer:
-    """Return what is known of a rented machine that is offline; its price is not, and so is 0."""
+    """Return what is known of a rented machine that is offline; its price is not."""
     return Offer(
         key=machine,
         provider="1024gpu",
         hardware=Hardware(gpus=gpus),
-        tariff=Prepaid(price=UnitPrice(Decimal(0), DOLLAR)),
+        tariff=Prepaid(price=UnitPrice.make_unknown(DOLLAR)),
         available=False,
         note=_("the price is not known"),
     )

@@ -170,12 +170,12 @@ def _get_price_text(node: etree._Element, card: etree._Element, model: etree._El
 
 
 def make_unlisted_offer(server: ServerRow) -> Offer:
-    """Return what is known of a server whose machine is no longer offered; its price is not, and so is 0."""
+    """Return what is known of a server whose machine is no longer offered; its price is not."""
     return Offer(
         key=server.machine,
         provider="mistgpu",
         hardware=Hardware(gpu=server.gpu, gpus=1),
-        tariff=Metered(price=UnitPrice(Decimal(0), CNY)),
+        tariff=Metered(price=UnitPrice.make_unknown(CNY)),
         available=False,
         note=_("the price is not known"),
     )
