@@ -9,7 +9,7 @@ from attrs import evolve
 
 from gpurent.domain.lease import LeaseState
 from gpurent.domain.trip import TripSpec
-from gpurent.errors import ForeignMachine
+from gpurent.errors import ForeignMachine, UnavailableError
 from gpurent.infra.ssh.connector import SshConnector
 from tests.reliability.test_repeated_commands import log_in_at_mistgpu
 from tests.workflow.trip_sandbox import trip_sandbox
@@ -56,6 +56,7 @@ async def test_no_password_is_sent_to_a_machine_whose_host_key_another_lease_has
 
             async def never(self: SshConnector, lease_id: str, *_more: object) -> None:
                 opened.append(lease_id)
+                raise UnavailableError("the password would be sent now")
 
             monkeypatch.setattr(SshConnector, "open_connection", never)
             confused = application.leases.update_lease(
@@ -64,6 +65,12 @@ async def test_no_password_is_sent_to_a_machine_whose_host_key_another_lease_has
             with pytest.raises(ForeignMachine):
                 await application.machines.ownership.prove_ownership(confused)
             assert opened == []
+            # The same key at another provider says nothing, so the password decides.
+            application.leases.update_lease(first.id, lambda lease: evolve(lease, provider="1024gpu"))
+            with pytest.raises(UnavailableError, match="would be sent"):
+                await application.machines.ownership.prove_ownership(confused)
+            assert opened == [second.id]
+            application.leases.update_lease(first.id, lambda lease: evolve(lease, provider="mistgpu"))
             monkeypatch.undo()
             for lease in (first, second):
                 application.leases.update_lease(lease.id, lambda seen: evolve(seen, needs_proof=False))

@@ -72,11 +72,14 @@ class OwnershipProof:
             raise self._make_error(lease) from None
 
     async def _reject_known_machine(self, lease: Lease, endpoint: Endpoint) -> None:
-        """Raise `ForeignMachine`, before the password is sent, if another lease has pinned this host key."""
+        """Raise `ForeignMachine`, before the password is sent, if another living lease there has pinned this host key.
+
+        Only of one provider: machines made from one image may share their key, wherever they are rented.
+        """
         others = {
             pinned[0]
             for other in self.leases.list_leases()
-            if other.id != lease.id and other.endpoint is not None
+            if other.id != lease.id and other.provider == lease.provider and other.endpoint is not None
             if (pinned := self.connector.find_pinned_host_key(other.id, other.endpoint)) is not None
         }
         if not others:
