@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+import logging
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
 import pytest
 
+from gpurent.infra.http import HttpClient
+from gpurent.infra.platform.posix.system import make_private_folder
+from gpurent.infra.redact import Redactor
 from gpurent.testing.sandbox.machines import find_bwrap_problem
 from gpurent.testing.ssh_fixture import SshFixture, ssh_fixture
 
@@ -26,3 +30,28 @@ async def machines(
         pytest.skip(bwrap_problem)
     async with ssh_fixture(request.param, tmp_path) as made:
         yield made
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """Return the folder of a vault that does not exist yet."""
+    return make_private_folder(tmp_path / "vault")
+
+
+@pytest.fixture
+def redactor() -> Redactor:
+    return Redactor()
+
+
+@pytest.fixture
+async def make_client(redactor: Redactor) -> AsyncIterator[Callable[..., HttpClient]]:
+    """Return what makes a client for a URL; all of them are closed after the test."""
+    made: list[HttpClient] = []
+
+    def client(url: str, live: str = "") -> HttpClient:
+        made.append(HttpClient(url, redact=redactor, log=logging.getLogger("gpurent.test.http"), live=live))
+        return made[-1]
+
+    yield client
+    for one in made:
+        await one.aclose()

@@ -1,79 +1,18 @@
-"""What the simulated chain and its client node refuse, tested directly over their sockets."""
+"""What the simulated chain refuses, tested directly over its socket."""
 
 from __future__ import annotations
-
-from typing import Any
 
 import pytest
 
 from gpurent_plugin_dbcchain import extrinsic
-from gpurent_plugin_dbcchain.client_node import make_nonce
-from gpurent_plugin_dbcchain.extrinsic import (
-    RENT_PALLET,
-    TERMINATING_PALLET,
-    Era,
-    Pallet,
-    RuntimeCall,
-    find_failure,
-)
-from gpurent_plugin_dbcchain.keys import Keypair, base58check_encode
+from gpurent_plugin_dbcchain.extrinsic import RENT_PALLET, TERMINATING_PALLET, RuntimeCall
+from gpurent_plugin_dbcchain.keys import Keypair
 from gpurent_plugin_dbcchain.simulator.chain import compute_network_fee
 from gpurent_plugin_dbcchain.simulator.pallets import CallFailed, PalletRules
-from plugins.dbcchain.tests.chain_harness import ChainHarness, ChainUser, chain_harness, dbc_units
+from plugins.dbcchain.tests.chain_harness import ChainHarness, chain_harness, dbc_units
+from plugins.dbcchain.tests.raw_chain_user import RawChainUser
 
 DAY = 14_400
-
-
-class RawChainUser:
-    """Signs calls and reads the chain's results without any code of the wallet."""
-
-    def __init__(self, harness: ChainHarness, user: ChainUser) -> None:
-        self.harness, self.user, self.chain, self.keypair = harness, user, harness.chain, user.keypair
-
-    def sign_call(self, call: RuntimeCall, **changes: Any) -> bytes:
-        block = changes.pop("birth", self.chain.final_block)
-        era = Era(birth=block, birth_hash=bytes.fromhex(self.chain.history.get_block_hash(block)[2:]))
-        nonce = changes.pop("nonce", self.chain.get_next_nonce(self.keypair.public))
-        identity = changes.pop("place", self.chain.get_identity())
-        return extrinsic.build_extrinsic(
-            changes.pop("pair", self.keypair), call.encode(), identity, era, nonce
-        )
-
-    async def submit_extrinsic(self, body: bytes) -> Any:
-        answer = await self.harness.call_rpc("author_submitExtrinsic", "0x" + body.hex())
-        return answer.get("error", answer.get("result"))
-
-    async def run_call(self, call: RuntimeCall) -> str:
-        """Run ``call`` in the next block and return the error's name; empty on success."""
-        body = self.sign_call(call)
-        answer = await self.submit_extrinsic(body)
-        assert isinstance(answer, str), answer
-        await self.harness.advance(seconds=6)
-        block = self.chain.newest_block
-        listed = self.chain.list_extrinsics(block)
-        return find_failure(self.chain.history.events[block], listed.index(body))
-
-    def find_machine_id(self, pallet: Pallet = RENT_PALLET, gpus: int = 1) -> str:
-        hosts = self.chain.state.hosts.values()
-        return next(h.id for h in hosts if h.pallet == pallet and h.gpus >= gpus)
-
-    def make_rent_call(
-        self, blocks: int = 600, gpus: int = 1, pallet: Pallet = RENT_PALLET, machine: str = ""
-    ) -> RuntimeCall:
-        machine = machine or self.find_machine_id(pallet, gpus)
-        return RuntimeCall(pallet=pallet, verb="rent", machine=machine, gpus=gpus, blocks=blocks)
-
-    async def rent_order(self, pallet: Pallet = RENT_PALLET, blocks: int = 600) -> int:
-        assert await self.run_call(self.make_rent_call(blocks, pallet=pallet)) == ""
-        return max(number for (name, number) in self.chain.state.orders if name == pallet.rpc_prefix)
-
-    def advance_blocks(self, blocks: int) -> None:
-        self.harness.advance_clock(seconds=6 * blocks)
-
-
-@pytest.fixture
-async def raw_user(harness: ChainHarness) -> RawChainUser:
-    return RawChainUser(harness, await harness.make_funded_user())
 
 
 # the pool
@@ -294,94 +233,3 @@ async def test_an_order_runs_out_in_its_last_block(raw_user: RawChainUser) -> No
     assert raw_user.chain.state.account(raw_user.keypair.public).reserved == 0
     assert {h.status for h in raw_user.chain.state.hosts.values()} == {"online"}
     assert raw_user.user.ledger_units == raw_user.user.total_units
-
-
-# the client node
-
-
-async def request_client_node(
-    raw_user: RawChainUser, number: int, path: str = "tasks", **changes: Any
-) -> Any:
-    nonce = changes.pop("nonce", make_nonce())
-    pair = changes.pop("pair", raw_user.keypair)
-    body = {
-        "peer_nodes_list": [raw_user.find_machine_id()],
-        "additional": {},
-        "wallet": raw_user.keypair.address,
-        "nonce": nonce,
-        "sign": pair.sign(nonce.encode()).hex(),
-        "rent_order": str(number),
-        **changes,
-    }
-    return await raw_user.harness.post(f"/api/v1/{path}", **body)
-
-
-async def test_the_client_node_wants_a_fresh_nonce_signed_by_the_renter(raw_user: RawChainUser) -> None:
-    number = await raw_user.rent_order()
-    nonce = make_nonce()
-    assert (await request_client_node(raw_user, number, nonce=nonce)) == {"errcode": 0, "message": []}
-    assert (await request_client_node(raw_user, number, nonce=nonce))["message"] == "nonce is already exist"
-    stranger = await raw_user.harness.make_funded_user()
-    wrong = stranger.keypair
-    assert (await request_client_node(raw_user, number, pair=wrong))["message"] == "verify sign failed"
-    theirs = await request_client_node(raw_user, number, pair=wrong, wallet=wrong.address)
-    assert theirs["message"] == "check authority failed: no running order"
-    assert (await request_client_node(raw_user, number + 1))["errcode"] == -1
-    plain = base58check_encode(b"not a uuid")
-    assert (await request_client_node(raw_user, number, nonce=plain))["message"] == "verify sign failed"
-    spoiled = (fresh := make_nonce())[:-1] + ("2" if fresh.endswith("1") else "1")
-    assert (await request_client_node(raw_user, number, nonce=spoiled))["errcode"] == -1
-    sign = "0x" + raw_user.keypair.sign((other := make_nonce()).encode()).hex()
-    assert (await request_client_node(raw_user, number, nonce=other, sign=sign))["errcode"] == 0
-
-
-@pytest.mark.parametrize(
-    "change",
-    [
-        {"gpu_count": 1},
-        {"gpu_count": "2"},
-        {"image_name": "none"},
-        {"disk_size": "-1"},
-        {"operation_system": "x"},
-    ],
-)
-async def test_the_client_node_refuses_invalid_sizes_and_images(
-    raw_user: RawChainUser, change: dict[str, Any]
-) -> None:
-    number = await raw_user.rent_order()
-    requested = {
-        "image_name": "ubuntu-22.04-cuda-12.2.qcow2",
-        "desc": "x",
-        "operation_system": "linux",
-        "gpu_count": "1",
-        "cpu_cores": "2",
-        "mem_size": "4",
-        "disk_size": "100",
-    }
-    assert (await request_client_node(raw_user, number, "tasks/start", additional={**requested, **change}))[
-        "errcode"
-    ] < 0
-    assert (await request_client_node(raw_user, number, "tasks/start", additional=requested))["errcode"] == 0
-
-
-async def test_files_stay_ten_days_after_the_order(raw_user: RawChainUser) -> None:
-    number = await raw_user.rent_order()
-    requested = {
-        "image_name": "ubuntu-22.04-cuda-12.2.qcow2",
-        "desc": "x",
-        "operation_system": "linux",
-        **dict.fromkeys(("gpu_count", "cpu_cores", "mem_size", "disk_size"), "1"),
-    }
-    await request_client_node(raw_user, number, "tasks/start", additional=requested)
-    assert await raw_user.run_call(RuntimeCall(pallet=RENT_PALLET, verb="confirm", order=number)) == ""
-    raw_user.advance_blocks(20)
-    await raw_user.harness.simulator.tick()
-    assert len(raw_user.harness.machines.alive_machines) == 1
-    raw_user.advance_blocks(600)
-    await raw_user.harness.simulator.tick()
-    assert raw_user.harness.machines.alive_machines == {}
-    assert len(raw_user.harness.machines.disks) == 1
-    await raw_user.harness.advance(days=9, hours=23)
-    assert len(raw_user.harness.machines.disks) == 1
-    await raw_user.harness.advance(hours=2)
-    assert raw_user.harness.machines.disks == set()

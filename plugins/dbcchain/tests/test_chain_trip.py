@@ -13,7 +13,6 @@ from gpurent.api import (
     ChargeKind,
     Endpoint,
     Known,
-    LeaseError,
     LeaseState,
     MoneyError,
     PaymentPurpose,
@@ -21,15 +20,11 @@ from gpurent.api import (
     Requirements,
     SoldOut,
     Spent,
-    UsageError,
 )
 from gpurent.testing.fakes import ProcessKilled
 from gpurent.testing.lease_driver import refresh_as_core, release_as_core
 from gpurent_plugin_dbcchain.extrinsic import PALLETS, RENT_PALLET, TERMINATING_PALLET, Pallet
-from gpurent_plugin_dbcchain.wallet import is_local_url
 from plugins.dbcchain.tests.chain_harness import (
-    HOUR,
-    REAL_NODE,
     ChainHarness,
     ChainUser,
     Driver,
@@ -299,72 +294,6 @@ async def test_an_order_that_the_chain_does_not_list_is_missing(harness: ChainHa
     released = await release_as_core(user.provider, missing, harness.clock.now())
     harness.advance_clock(seconds=30)
     assert (await release_as_core(user.provider, released, harness.clock.now())).state is LeaseState.RELEASED
-
-
-async def test_invalid_orders_are_refused_before_signing(harness: ChainHarness) -> None:
-    user = await harness.make_funded_user(money="20")
-    with pytest.raises(LeaseError, match="60 days"):
-        await user.provider.reserve_lease(await user.make_order(term=timedelta(days=61)))
-    with pytest.raises(MoneyError, match="the wallet holds 20 DBC"):
-        await user.wallet.pay_bill(await make_bill(user))
-    rich = await harness.make_funded_user(money="1000000")
-    driver = rich.make_driver()
-    await driver.rent_machine(await rich.make_order())
-    with pytest.raises(LeaseError, match="60 days from now"):
-        await driver.renew_lease(timedelta(days=60), "trip-renew")
-    nobody = await harness.make_funded_user(client_url="")
-    with pytest.raises(UsageError, match="no client node"):
-        await nobody.provider.reserve_lease(await nobody.make_order())
-
-
-# the settings that allow real spending
-
-
-@pytest.mark.parametrize(
-    ("settings", "message"),
-    [
-        ({}, "not enabled"),
-        ({"allow_spending": "yes"}, "not enabled"),
-        ({"max_total_spending": "500DBC"}, "not enabled"),
-        ({"allow_spending": "no", "max_total_spending": "500DBC"}, "not enabled"),
-        ({"allow_spending": "yes", "max_total_spending": "115DBC"}, "exceed the ceiling of 115 DBC"),
-    ],
-)
-async def test_the_real_chain_is_not_paid_without_both_settings(
-    harness: ChainHarness, settings: dict[str, str], message: str
-) -> None:
-    user = await harness.make_funded_user(url=REAL_NODE, **settings)
-    bill = await make_bill(user)
-    with pytest.raises(MoneyError, match=message) as caught:
-        await user.wallet.pay_bill(bill)
-    assert "[dbc-chain]" in caught.value.hint
-    assert caught.value.spent is Spent.NO
-    assert harness.chain.pool == []
-    assert user.total_units == dbc_units("5000")
-
-
-async def test_the_ceiling_counts_all_orders_together(harness: ChainHarness) -> None:
-    user = await harness.make_funded_user(url=REAL_NODE, allow_spending="yes", max_total_spending="200 DBC")
-    driver = user.make_driver()
-    await driver.rent_machine(await user.make_order())
-    with pytest.raises(MoneyError, match="exceed the ceiling of 200 DBC"):
-        await driver.renew_lease(HOUR, "trip-renew")
-
-
-@pytest.mark.parametrize(
-    ("url", "is_local"),
-    [
-        ("http://127.0.0.1:9933", True),
-        ("http://localhost:1", True),
-        ("http://[::1]:1", True),
-        ("https://httpinfo1.dbcwallet.io", False),
-        ("https://localhost.example", False),
-        ("https://127.0.0.1.example", False),
-        ("", False),
-    ],
-)
-def test_what_is_on_this_computer(url: str, is_local: bool) -> None:
-    assert is_local_url(url) is is_local
 
 
 async def test_looks_after_our_own_termination_do_not_end_the_lease_before_its_refund(
