@@ -1,11 +1,10 @@
 """A pull from a hostile machine without Python: names are checked, limits are ours, writes use open folders.
 
-Small files come in `tar` archives, large ones from where their partial ends.
+Small files come in `tar` archives, large ones by `LargeFileFetcher`.
 """
 
 from __future__ import annotations
 
-import os
 import posixpath
 import tarfile
 from collections.abc import Callable, Iterator
@@ -27,9 +26,9 @@ from gpurent.api import (
 from gpurent_plugin_turbo import _
 from gpurent_plugin_turbo.near.connection.bootstrap import normalize_source
 from gpurent_plugin_turbo.near.connection.command_connection import CommandConnection
-from gpurent_plugin_turbo.near.connection.rate_control import MIB
 from gpurent_plugin_turbo.near.pull.name_policy import NamePolicy, RemoteFile
 from gpurent_plugin_turbo.near.pull.pull_scheduler import LARGE_FILE
+from gpurent_plugin_turbo.posix.large_download import LargeFileFetcher, get_compression_limit, is_unchanged
 from gpurent_plugin_turbo.posix.listing import (
     ListedEntry,
     iter_listing,
@@ -38,10 +37,9 @@ from gpurent_plugin_turbo.posix.listing import (
     read_links,
     read_states,
 )
-from gpurent_plugin_turbo.posix.machine_tools import Checksum, MachineTools, add_file_data, compute_checksum
+from gpurent_plugin_turbo.posix.machine_tools import MachineTools, compute_checksum
 from gpurent_plugin_turbo.posix.scripts import (
     ANSWER_MARK,
-    END_MARK,
     LIST_FUNCTIONS,
     MAX_NAMES_BYTES,
     quote_path,
@@ -56,12 +54,7 @@ from gpurent_plugin_turbo.posix.tar_archives import (
     TooMuchData,
     read_members,
 )
-from gpurent_plugin_turbo.shared.files import make_partial_name
 from gpurent_plugin_turbo.shared.wire import FILE, LINK, UNREADABLE, ProtocolViolation
-
-RESUME_BLOCK_SIZE = 1 << 16  # a large file is resumed at a multiple of this
-MAX_COMPRESSED_SAMPLE_BYTES = 50_000  # of 65536 bytes: what does not shrink below this is sent uncompressed
-MAX_TAIL_BYTES = 1 << 14  # bytes of output after the data
 
 
 class PosixPuller:
@@ -191,8 +184,10 @@ class PosixPuller:
         left = []
         for batch in _make_batches([file for file in files if file.size < LARGE_FILE]):
             left += self._fetch_archive(enter_script, batch)
-        large = [file for file in files if file.size >= LARGE_FILE]
-        return left + [file for file in large if not self._fetch_large_file(enter_script, file)]
+        large = LargeFileFetcher(self._shell, self._progress, enter_script, self._tools, self._target)
+        left += [file for file in files if file.size >= LARGE_FILE and not large.fetch_file(file)]
+        self.resumed += large.resumed
+        return left
 
     # small files
 
@@ -202,7 +197,12 @@ class PosixPuller:
         A file is read twice with its state checked in between; if both reads agree, they are of one state.
         """
         words = b" ".join(quote_path(file.path) for file in batch)
-        script = b"%s%sZ=%s; set -- %s\n" % (LIST_FUNCTIONS, enter_script, self._compression_limit(), words)
+        script = b"%s%sZ=%s; set -- %s\n" % (
+            LIST_FUNCTIONS,
+            enter_script,
+            get_compression_limit(self._tools, self._shell),
+            words,
+        )
         script += b'choose_compression "$1"\nsums "$@" 2>/dev/null\nsay now\nprint_states "$@"\nsay sums\n'
         script += b'if [ "$how" = gzip ]; then tar -cf - -- "$@" 2>/dev/null | gzip -1\n'
         script += b'else tar -cf - -- "$@" 2>/dev/null; fi\n'
@@ -214,7 +214,7 @@ class PosixPuller:
             if sum(entry.size for entry in there.values()) > most:
                 return batch
             expected = {
-                file.path: sums.get(file.path) for file in batch if _is_unchanged(file, there.get(file.path))
+                file.path: sums.get(file.path) for file in batch if is_unchanged(file, there.get(file.path))
             }
             stream = LimitedStream(output, b"gzip" in ScriptAnswer.parse(before).lines, most)
             return self._read_archive(output, stream, batch, expected)
@@ -246,85 +246,6 @@ class PosixPuller:
         except (tarfile.TarError, EOFError):
             output.skip_rest()
         return list(left.values())
-
-    def _compression_limit(self) -> bytes:
-        return b"%d" % MAX_COMPRESSED_SAMPLE_BYTES if self._tools.should_compress(self._shell.rate) else b""
-
-    # large files
-
-    def _fetch_large_file(self, enter_script: bytes, file: RemoteFile) -> bool:
-        partial = make_partial_name(b"/".join(file.name), file.size, file.time)
-        handle, there = self._target.open_growing_partial(file.name, partial)
-        try:
-            checksum, at = self._verify_prefix(enter_script, file, handle, there)
-            self._target.resize_partial(file.name, handle, at)
-            if self._fetch_rest(enter_script, file, handle, checksum, at):
-                self._target.commit_partial(file.name, partial, handle, file.mode, file.time)
-                self._progress.finish_file(file.printable_name)
-                return True
-            self._target.delete_partial(partial)
-            return False
-        finally:
-            os.close(handle)
-
-    def _verify_prefix(
-        self, enter_script: bytes, file: RemoteFile, handle: int, partial_size: int
-    ) -> tuple[Checksum, int]:
-        """Return the checksum and the length of the local data that matches the remote file."""
-        checksum, at = (
-            self._tools.new_checksum(),
-            min(partial_size, file.size) // RESUME_BLOCK_SIZE * RESUME_BLOCK_SIZE,
-        )
-        if not at or not add_file_data(checksum, handle, at):
-            return self._tools.new_checksum(), 0
-        script = b'say sum "$(head -c %d -- %s | sum)"\n' % (at, quote_path(file.path))
-        answer = self._shell.run_script(LIST_FUNCTIONS + enter_script + script)
-        if answer.find_first(b"sum") != checksum.to_tool_output():
-            return self._tools.new_checksum(), 0
-        self.resumed += at
-        self._progress.advance(at, file.printable_name)
-        return checksum, at
-
-    def _fetch_rest(
-        self, enter_script: bytes, file: RemoteFile, handle: int, checksum: Checksum, at: int
-    ) -> bool:
-        """Return whether the file arrived as it is there, in one state that matches the listing."""
-        name, size = quote_path(file.path), file.size - at
-        script = b"%s%sZ=%s; " % (LIST_FUNCTIONS, enter_script, self._compression_limit())
-        script += b"choose_compression %s\nsay data\n" % name
-        script += b'give() { dd if=%s bs=%d skip=%d 2>/dev/null | head -c %d; }\n' % (
-            name, RESUME_BLOCK_SIZE, at // RESUME_BLOCK_SIZE, size
-        )  # fmt: skip
-        script += b'if [ "$how" = gzip ]; then give | gzip -1; else give; fi\n'
-        script += b"say now\nprint_states %s\n" % name
-        script += b'say sum "$(head -c %d -- %s | sum)"\n' % (file.size, name)
-        with self._shell.open_script(script) as output:
-            compressed = b"gzip" in ScriptAnswer.parse(output.read_until(b"data")).lines
-            stream = LimitedStream(output, compressed, size + MAX_GROWTH)
-            while at < file.size and (data := stream.read(min(file.size - at, MIB))):
-                self._write_data(file, handle, data, at, checksum)
-                at += len(data)
-            tail = (stream.read_trailing() + output.read_rest())[-MAX_TAIL_BYTES:]
-        answer = ScriptAnswer.parse(tail)
-        if (
-            at != file.size
-            or answer.find_first(b"sum") != checksum.to_tool_output()
-            or not tail.endswith(END_MARK)
-        ):
-            return False
-        return _is_unchanged(file, parse_states(answer.text).get(file.path))
-
-    def _write_data(self, file: RemoteFile, handle: int, data: bytes, at: int, checksum: Checksum) -> None:
-        checksum.update(data)
-        if data.count(0) == len(data):
-            self._target.resize_partial(file.name, handle, at + len(data))
-        else:
-            self._target.write_partial(file.name, handle, memoryview(data), at)
-        self._progress.advance(len(data), file.printable_name)
-
-
-def _is_unchanged(file: RemoteFile, now: ListedEntry | None) -> bool:
-    return now is not None and (now.kind, now.size, now.time) == (FILE, file.size, file.time)
 
 
 def _parse_checksums(printed: bytes) -> dict[bytes, bytes]:
