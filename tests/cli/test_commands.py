@@ -148,10 +148,12 @@ def test_an_account_error_names_the_provider(home: Path) -> None:
     assert "you are not logged in to 1024gpu" in result.err
 
 
-def test_unknown_provider_says_what_to_install(home: Path) -> None:
+def test_unknown_provider_says_where_the_known_ones_are(home: Path) -> None:
     result = run_gpurent(home, "run", "--provider", "vast", "--", "true")
     assert result.code == 3
-    assert "gpurent-plugin-vast" in result.err
+    assert "installed:" in result.err
+    assert "gpurent plugin list" in result.err
+    assert "gpurent-plugin-vast" not in result.err
 
 
 def test_a_secret_on_the_command_line_is_refused(home: Path) -> None:

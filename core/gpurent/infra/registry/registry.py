@@ -307,5 +307,5 @@ class EntryPointRegistry:
         guess = _("Did you mean {name}?").format(name=near[0]) if near else ""
         if not re.fullmatch(ENTRY_NAME_PATTERN, name):
             return guess
-        install = _("Install or upgrade the plugin that provides it. See: gpurent plugin list")
+        install = _("Install the plugin that provides it. See: gpurent plugin list")
         return f"{guess} {install}".strip()
