@@ -156,8 +156,11 @@ _TESTS = (
     _of_tests("R14", "plugins that are broken", {"tests/infra/test_registry.py": 1}),
     _of_tests(
         "R16",
-        "migrations of recorded data folders, killed at every statement",
-        {"tests/ledger/test_migration.py": 1},
+        "migrations of older data folders, killed at every statement and at the rename of the backup",
+        {
+            "tests/ledger/test_migration.py": 1,
+            "tests/ledger/test_killed_migrations.py::test_killed_at_every_statement": 60,
+        },
     ),
     _of_tests(
         "R17",

@@ -6,7 +6,7 @@ import os
 import sqlite3
 import threading
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -75,6 +75,7 @@ class Database:
                 for part in MIGRATIONS[number]:
                     self._run_migration_part(part)
             self.execute(f"PRAGMA user_version={SCHEMA_VERSION}")
+        self._remove_unfinished_backups()
 
     def _run_migration_part(self, part: MigrationPart) -> None:
         if not isinstance(part, str):
@@ -87,18 +88,26 @@ class Database:
         """Back up the file next to it, named after its schema; the name exists only once the copy is complete."""
         target = self._path.with_name(f"{self._path.name}.schema{version}")
         part = target.with_name(f"{target.name}.{os.getpid()}.part")
-        part.unlink(missing_ok=True)
+        for stale in (part, part.with_name(f"{part.name}-journal")):
+            stale.unlink(missing_ok=True)
         _create_file(part)
         with closing(sqlite3.connect(part)) as copy:
             self._db.backup(copy)
             same = _read_version(copy) == version
+        # Another process may have migrated the file meanwhile; it made the backup, and removed this one.
         if same:
-            part.replace(target)
+            with suppress(FileNotFoundError):
+                part.replace(target)
             sync_folder(target.parent)
         else:
-            # Another process has migrated the file meanwhile, and made the backup.
-            part.unlink()
+            part.unlink(missing_ok=True)
         return target
+
+    def _remove_unfinished_backups(self) -> None:
+        """Remove what processes that were killed left of their backups, once the file is migrated."""
+        for part in self._path.parent.glob(f"{self._path.name}.schema*.part*"):
+            with suppress(OSError):
+                part.unlink()
 
     @contextmanager
     def write_transaction(self) -> Iterator[None]:
