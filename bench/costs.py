@@ -31,6 +31,7 @@ from gpurent.domain.receipt import Charge, ChargeKind
 from gpurent.domain.trip import TripSpec
 from gpurent.infra.registry import builtin_entries
 from gpurent.infra.registry.registry import EntryPointRegistry
+from gpurent.infra.sqlite.older_programs import register_as_newer
 from gpurent.infra.sqlite.store import SqliteStore
 from gpurent.workflow.runtime.durable_steps import Timestamp
 
@@ -89,9 +90,10 @@ def copy_rows(path: Path, count: int) -> None:
     """Copy the template's rows, with its id replaced, until there are ``count`` trips."""
     with closing(sqlite3.connect(path, isolation_level=None)) as db:
         names = [f"t-{number:05}" for number in range(1, count)]
+        register_as_newer(db)
         db.execute("PRAGMA synchronous=OFF")
         db.execute("BEGIN")
-        for table in ("trips", "steps", "leases", "payments", "postings", "entries"):
+        for table in ("trip_records", "steps", "lease_records", "payments", "postings", "entries"):
             rows = db.execute(f"SELECT * FROM {table}").fetchall()  # noqa: S608 - a constant
             marks = ", ".join("?" for _column in rows[0])
             for number, name in enumerate(names, 1):

@@ -9,6 +9,7 @@ from pathlib import Path
 from attrs import evolve
 
 from gpurent.domain.lease import LeaseState
+from gpurent.infra.sqlite.older_programs import register_as_newer
 from gpurent.infra.sqlite.store import SqliteStore
 from gpurent.testing.fakes import START
 from tests.sample_lease import make_lease
@@ -20,14 +21,15 @@ def test_a_lease_without_the_newer_fields_is_read_and_moved(tmp_path: Path) -> N
     store.save_lease(make_lease("77"))
     store.close()
     with sqlite3.connect(path) as raw:
-        (text,) = raw.execute("SELECT value FROM leases").fetchone()
+        (text,) = raw.execute("SELECT value FROM lease_records").fetchone()
         older = {
             name: value
             for name, value in json.loads(text).items()
             if name not in ("declared", "machine_facts")
         }
         assert len(older) < len(json.loads(text))
-        raw.execute("UPDATE leases SET value = ?", (json.dumps(older),))
+        register_as_newer(raw)
+        raw.execute("UPDATE lease_records SET value = ?", (json.dumps(older),))
     raw.close()
     store = SqliteStore(path, lambda: START)
     try:

@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from gpurent.infra.sqlite.database import split_statements
-from gpurent.infra.sqlite.schema import MIGRATIONS, SQL_FUNCTIONS
+from gpurent.infra.sqlite.schema import MIGRATIONS, SCHEMA_VERSION, SQL_FUNCTIONS
 from gpurent.infra.sqlite.store import SqliteStore
 
 # The tables as the first release created them.
@@ -32,6 +32,8 @@ PRAGMA user_version=1;
 BEGUN_AT = "2026-01-02T03:04:05+00:00"
 ROWS = 40
 RECORDED = Path(__file__).with_name("recorded")
+COUNT_NOTES = "SELECT count(*) FROM notes WHERE scope IN ('dbc', '1024gpu')"
+COUNT_TEXTS = "SELECT count(*) FROM plugin_state WHERE plugin IN ('dbc', '1024gpu')"
 
 
 def write_first_release(path: Path) -> None:
@@ -100,14 +102,14 @@ OLDER_JOURNALS: Mapping[str, Callable[[Path], None]] = {
 
 
 def read_state(path: Path) -> tuple[int, int, int]:
-    """Return ``(schema, notes, steps)`` of the file after checking its integrity."""
+    """Return ``(schema, texts of plugins, steps)`` of the file after checking its integrity."""
     with closing(sqlite3.connect(path)) as db:
         assert db.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
         assert db.execute("PRAGMA foreign_key_check").fetchall() == []
         (version,) = db.execute("PRAGMA user_version").fetchone()
-        (notes,) = db.execute("SELECT count(*) FROM notes").fetchone()
+        (texts,) = db.execute(COUNT_TEXTS if version == SCHEMA_VERSION else COUNT_NOTES).fetchone()
         (steps,) = db.execute("SELECT count(*) FROM steps").fetchone()
-        return version, notes, steps
+        return version, texts, steps
 
 
 def open_store(path: Path) -> SqliteStore:

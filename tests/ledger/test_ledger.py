@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterator
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
@@ -28,6 +29,7 @@ from gpurent.domain.receipt import Charge, ChargeKind, sum_charges
 from gpurent.errors import MoneyError
 from gpurent.infra.sqlite.database import Database, split_statements
 from gpurent.infra.sqlite.ledger import SqliteLedger
+from gpurent.infra.sqlite.older_programs import register_as_newer
 
 AT = datetime(2026, 3, 1, 8, tzinfo=UTC)
 CHAIN = Currency("DBC", 15)
@@ -125,9 +127,10 @@ def test_sqlite_itself_refuses_changes(
 ) -> None:
     entry = make_transaction(make_charge(ChargeKind.USAGE, 5), "acme")
     ledger.add_transactions([entry])
-    with sqlite3.connect(tmp_path / "journal.sqlite") as stranger, pytest.raises(sqlite3.IntegrityError):
-        stranger.execute(statement)
-    stranger.close()
+    with closing(sqlite3.connect(tmp_path / "journal.sqlite")) as stranger:
+        register_as_newer(stranger)
+        with pytest.raises(sqlite3.IntegrityError):
+            stranger.execute(statement)
     assert list(ledger.list_transactions()) == [entry]
 
 

@@ -18,6 +18,7 @@ from gpurent.domain.offer import Requirements
 from gpurent.domain.trip import JobSpec, ResultsSpec, TripSpec, UploadSpec
 from gpurent.errors import StorageError
 from gpurent.infra.sqlite.database import Database
+from gpurent.infra.sqlite.older_programs import register_as_newer
 from tests.broken_computer import FULL_DISK, few_files, read_only, run_under
 from tests.workflow.test_detach_resume import make_job
 from tests.workflow.test_failures import check_nothing_burns, log_in_with_money
@@ -127,7 +128,8 @@ async def test_release_works_with_a_damaged_journal(sandbox: TripSandbox, damage
 async def test_a_damaged_row_is_reported_and_the_machine_released(sandbox: TripSandbox) -> None:
     lease = await rent(sandbox)
     with closing(sqlite3.connect(sandbox.home / "state" / "journal.sqlite")) as database:
-        database.execute("UPDATE leases SET value = '{'")
+        register_as_newer(database)
+        database.execute("UPDATE lease_records SET value = '{'")
         database.commit()
     result = await sandbox.run_command("ls", "--json")
     assert json.loads(result.out)["error"]["burning"] == [lease]
@@ -158,7 +160,7 @@ async def test_a_locked_journal_says_so(tmp_path: Path) -> None:
         database.execute("PRAGMA busy_timeout=0")
         other.execute("BEGIN EXCLUSIVE")
         with pytest.raises(StorageError, match="another program") as caught:
-            database.fetch_rows("SELECT 1 FROM leases")
+            database.fetch_rows("SELECT 1 FROM lease_records")
         assert caught.value.retryable
         with pytest.raises(StorageError, match="another program"), database.write_transaction():
             pass

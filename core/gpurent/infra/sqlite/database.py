@@ -13,6 +13,7 @@ from typing import Any
 from gpurent.errors import StorageError, UsageError
 from gpurent.infra.platform.posix.system import sync_folder
 from gpurent.infra.sqlite.database_errors import converted_errors
+from gpurent.infra.sqlite.older_programs import register_as_newer
 from gpurent.infra.sqlite.schema import MIGRATIONS, SCHEMA_VERSION, SQL_FUNCTIONS, MigrationPart
 from gpurent.locale import _
 from gpurent.locale.foreign_text import describe_error
@@ -33,6 +34,7 @@ class Database:
         with converted_errors(path):
             self._db = _copy_into_memory(path) if in_memory else _connect(path)
             try:
+                register_as_newer(self._db)
                 self._check_version()
                 self._db.execute("PRAGMA journal_mode=DELETE")
                 self._db.execute("PRAGMA synchronous=FULL")
@@ -184,8 +186,8 @@ def split_statements(script: str) -> Iterator[str]:
 
 
 _ID_QUERIES = {
-    "leases": "SELECT id FROM leases ORDER BY changed_at DESC LIMIT ?",
-    "trips": "SELECT id FROM trips ORDER BY started_at DESC LIMIT ?",
+    "leases": "SELECT id FROM lease_records ORDER BY changed_at DESC LIMIT ?",
+    "trips": "SELECT id FROM trip_records ORDER BY started_at DESC LIMIT ?",
 }
 
 

@@ -75,7 +75,7 @@ class PaymentRows(TableRows):
 
     def list_lease_payments(self, lease_id: str) -> Sequence[RecordedPayment]:
         return self._query_payments(
-            "(lease = ? OR trip IN (SELECT id FROM trips WHERE lease = ?))", lease_id, lease_id
+            "(lease = ? OR trip IN (SELECT id FROM trip_records WHERE lease = ?))", lease_id, lease_id
         )
 
     def _query_bills(self, condition: str, *values: str) -> list[AuthorizedBill]:

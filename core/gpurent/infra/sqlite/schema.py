@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from gpurent.infra.sqlite.ledger_chain_rows import CLOSE_LEDGER, REBUILD_LEDGER, chain_entries
+from gpurent.infra.sqlite.older_programs import SHUT_OUT_OLDER_PROGRAMS
 from gpurent.infra.sqlite.order_records import ADD_ORDERS, add_order_facts, trip_of_order
 from gpurent.infra.sqlite.outcome_columns import SPLIT_OUTCOMES
 from gpurent.infra.sqlite.sql_access import SqlAccess
@@ -120,7 +121,15 @@ MIGRATIONS: tuple[tuple[MigrationPart, ...], ...] = (
     (_CREATE_LEDGER,),
     (_ADD_QUESTIONS,),
     (_USE_STANDARD_WORDS,),
-    (ADD_ORDERS, USE_TYPED_ROWS, SPLIT_OUTCOMES, REBUILD_LEDGER, chain_entries, CLOSE_LEDGER),
+    (
+        ADD_ORDERS,
+        USE_TYPED_ROWS,
+        SPLIT_OUTCOMES,
+        REBUILD_LEDGER,
+        chain_entries,
+        CLOSE_LEDGER,
+        SHUT_OUT_OLDER_PROGRAMS,
+    ),
 )
 SCHEMA_VERSION = len(MIGRATIONS)
 

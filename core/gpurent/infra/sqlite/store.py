@@ -66,7 +66,7 @@ class SqliteStore(OrderRows, PaymentRows, WatchRows, PluginStateRows):
 
         started_at = self._now().astimezone(UTC)
         self._execute(
-            "INSERT INTO trips (id, kind, spec, lease, started_at) VALUES (?, ?, ?, ?, ?)",
+            "INSERT INTO trip_records (id, kind, spec, lease, started_at) VALUES (?, ?, ?, ?, ?)",
             trip_id,
             kind,
             dumps(spec),
@@ -78,14 +78,14 @@ class SqliteStore(OrderRows, PaymentRows, WatchRows, PluginStateRows):
         )
 
     def set_trip_spec(self, trip_id: str, spec: TripSpec) -> None:
-        self._execute("UPDATE trips SET spec = ? WHERE id = ?", dumps(spec), trip_id)
+        self._execute("UPDATE trip_records SET spec = ? WHERE id = ?", dumps(spec), trip_id)
 
     def set_trip_lease(self, trip_id: str, lease_id: str) -> None:
-        self._execute("UPDATE trips SET lease = ? WHERE id = ?", lease_id, trip_id)
+        self._execute("UPDATE trip_records SET lease = ? WHERE id = ?", lease_id, trip_id)
 
     def end_trip(self, trip_id: str, outcome: TripOutcome) -> None:
         self._execute(
-            "UPDATE trips SET ended_at = ?, outcome_kind = ?, outcome_reason = ? WHERE id = ?",
+            "UPDATE trip_records SET ended_at = ?, outcome_kind = ?, outcome_reason = ? WHERE id = ?",
             self._format_now(),
             outcome.kind.value,
             outcome.reason,
@@ -107,7 +107,7 @@ class SqliteStore(OrderRows, PaymentRows, WatchRows, PluginStateRows):
 
         # ``which`` is always one of the constants above.
         rows = self._database.fetch_rows(
-            "SELECT id, kind, spec, lease, started_at, ended_at, outcome_kind, outcome_reason FROM trips "  # noqa: S608
+            "SELECT id, kind, spec, lease, started_at, ended_at, outcome_kind, outcome_reason FROM trip_records "  # noqa: S608
             f"{which} ORDER BY started_at, rowid",
             *values,
         )
@@ -178,7 +178,7 @@ class SqliteStore(OrderRows, PaymentRows, WatchRows, PluginStateRows):
 
     def save_lease(self, lease: Lease) -> None:
         self._execute(
-            "INSERT INTO leases (id, provider, state, value, changed_at) VALUES (?, ?, ?, ?, ?)"
+            "INSERT INTO lease_records (id, provider, state, value, changed_at) VALUES (?, ?, ?, ?, ?)"
             " ON CONFLICT (id) DO UPDATE SET state = excluded.state, value = excluded.value,"
             " changed_at = excluded.changed_at",
             lease.id,
@@ -190,12 +190,12 @@ class SqliteStore(OrderRows, PaymentRows, WatchRows, PluginStateRows):
 
     def swap_lease(self, before: Lease, after: Lease) -> bool:
         with self._database.write_transaction():
-            rows = self._database.fetch_rows("SELECT value FROM leases WHERE id = ?", before.id)
+            rows = self._database.fetch_rows("SELECT value FROM lease_records WHERE id = ?", before.id)
             # Compare values, not text: an older gpurent wrote fewer fields.
             if not rows or loads(rows[0][0], Lease) != before:
                 return False
             self._database.execute(
-                "UPDATE leases SET state = ?, value = ?, changed_at = ? WHERE id = ?",
+                "UPDATE lease_records SET state = ?, value = ?, changed_at = ? WHERE id = ?",
                 (after.state.value, dumps(after), self._format_now(), before.id),
             )
             return True
@@ -213,7 +213,7 @@ class SqliteStore(OrderRows, PaymentRows, WatchRows, PluginStateRows):
 
     def _query_leases(self, which: str, *values: str) -> list[Lease]:
         # ``which`` is always one of the constants above.
-        rows = self._database.fetch_rows(f"SELECT value FROM leases {which} ORDER BY rowid", *values)  # noqa: S608
+        rows = self._database.fetch_rows(f"SELECT value FROM lease_records {which} ORDER BY rowid", *values)  # noqa: S608
         return [loads(value, Lease) for (value,) in rows]
 
     # questions

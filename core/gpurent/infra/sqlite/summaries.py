@@ -47,7 +47,7 @@ class SqliteSummaries:
         rows = self._database.fetch_rows(
             "SELECT id, provider, state, json_extract(value, '$.declared') IS NOT NULL,"
             " json_extract(value, '$.started_at'), json_extract(value, '$.ended_at'),"
-            " json_extract(value, '$.expires_at') FROM leases ORDER BY rowid"
+            " json_extract(value, '$.expires_at') FROM lease_records ORDER BY rowid"
         )
         return [
             LeasePeriod(name, provider, state in _OVER, bool(adopted), *map(_parse_time, times))
@@ -94,7 +94,7 @@ class SqliteSummaries:
         rows = self._database.fetch_rows(
             "SELECT s.trip, t.lease, s.name, s.started_at, s.done_at,"  # noqa: S608 - constants
             f" CASE WHEN {_TIMED_STEPS} THEN json_extract(s.value, '$.at') END"
-            " FROM trips t JOIN steps s ON s.trip = t.id"
+            " FROM trip_records t JOIN steps s ON s.trip = t.id"
             f" WHERE s.done_at IS NOT NULL AND {_IDLE_STEPS} AND (t.id = ? OR ? = '')"
             " ORDER BY t.started_at, t.rowid, s.rowid",
             *(trip, trip),
