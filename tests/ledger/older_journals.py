@@ -9,6 +9,7 @@ from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
 
+from gpurent.domain.guard_actions import ActionKind, GuardAction
 from gpurent.infra.sqlite.database import split_statements
 from gpurent.infra.sqlite.schema import MIGRATIONS, SCHEMA_VERSION, SQL_FUNCTIONS
 from gpurent.infra.sqlite.store import SqliteStore
@@ -77,6 +78,10 @@ def make_schema4(path: Path) -> None:
             "INSERT INTO trips (id, kind, spec, started_at, ended_at, outcome) VALUES (?, 'run', '{}', ?, ?, ?)",
             [(f"t-{number}", BEGUN_AT, BEGUN_AT, text) for number, text in enumerate(OLD_OUTCOMES)],
         )
+        db.executemany(
+            "INSERT INTO trips (id, kind, spec, lease, started_at) VALUES (?, 'guard', '{}', ?, ?)",
+            [(trip, lease, BEGUN_AT) for trip, lease, _action in OLD_ACTIONS],
+        )
         db.execute("PRAGMA user_version=4")
 
 
@@ -92,6 +97,19 @@ OLD_OUTCOMES = {
     "what is this": ("unknown", "what is this"),
 }
 """What versions before schema 5 wrote when a trip ended, and what it is since."""
+
+END = datetime(2026, 11, 29, 10, 11, 12, tzinfo=UTC)
+_RENEWAL = GuardAction(kind=ActionKind.RENEW, at=END)
+_TOP_UP = GuardAction(kind=ActionKind.TOP_UP, billing="acme-pay", at=END)
+OLD_ACTIONS = (
+    ("guard-renew-x-23456-20261129t101112", "x-23456", _RENEWAL),
+    ("guard-renew-x-23456-20261129t101112-2", "x-23456", _RENEWAL),
+    ("guard-idle-x-23456", "x-23456", GuardAction(kind=ActionKind.IDLE)),
+    ("guard-deadline-x-23456-3", "x-23456", GuardAction(kind=ActionKind.DEADLINE)),
+    ("guard-topup-acme-pay-20261129t101112", "", _TOP_UP),
+    ("guard-of-something-else", "x-23456", None),
+)
+"""Trips of the guard as versions before schema 5 named them, their leases, and what they do."""
 
 OLDER_JOURNALS: Mapping[str, Callable[[Path], None]] = {
     "schema1": write_first_release,

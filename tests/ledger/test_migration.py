@@ -11,6 +11,7 @@ from gpurent.infra.sqlite import database
 from gpurent.infra.sqlite.schema import MIGRATIONS, SCHEMA_VERSION
 from tests.ledger.older_journals import (
     FIRST_SCHEMA,
+    OLD_ACTIONS,
     OLD_OUTCOMES,
     ROWS,
     make_schema4,
@@ -52,6 +53,17 @@ def test_outcomes_are_split_in_two(tmp_path: Path) -> None:
         assert outcome is not None, text
         assert (outcome.kind.value, outcome.reason) == (kind, reason)
     assert None in found.values(), "what was under way still is"
+
+
+def test_what_the_guard_does_is_no_longer_read_from_the_id(tmp_path: Path) -> None:
+    path = tmp_path / "journal.sqlite"
+    make_schema4(path)
+    store = open_store(path)
+    found = {trip.id: trip.action for trip in store.list_trips()}
+    store.close()
+    for trip, _lease, action in OLD_ACTIONS:
+        assert found[trip] == action, trip
+    assert found["t-0"] is None, "a trip of the user"
 
 
 def test_an_older_release_refuses_the_newer_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

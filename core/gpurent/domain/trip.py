@@ -7,6 +7,7 @@ from enum import Enum
 
 from attrs import frozen
 
+from gpurent.domain.guard_actions import GuardAction
 from gpurent.domain.money import Money, Rate
 from gpurent.domain.offer import DeclaredTerms, Offer, Order, Quote, Requirements
 from gpurent.domain.outcomes import OutcomeKind, TripOutcome
@@ -182,7 +183,10 @@ class TripPlan:
 
 @frozen(kw_only=True)
 class TripRecord:
-    """``kind`` is run, rent, renew, upgrade, restart, release or guard; ``outcome`` is None while the trip is open."""
+    """``kind`` is run, rent, renew, upgrade, restart, release or guard; ``outcome`` is None while the trip is open.
+
+    ``action``: what a trip of the guard does.
+    """
 
     id: str
     kind: str
@@ -191,6 +195,7 @@ class TripRecord:
     started_at: datetime
     ended_at: datetime | None = None
     outcome: TripOutcome | None = None
+    action: GuardAction | None = None
 
     @property
     def is_open(self) -> bool:

@@ -18,6 +18,7 @@ from gpurent.ports.watch_store import (
 )
 
 if TYPE_CHECKING:
+    from gpurent.domain.guard_actions import GuardAction
     from gpurent.domain.lease import Lease
     from gpurent.domain.ledger import Transaction
     from gpurent.domain.ledger_chain import BrokenEntry
@@ -33,7 +34,9 @@ T = TypeVar("T")
 class TripStore(Protocol):
     """Trips and their durable steps. What was written is on disk when the call returns."""
 
-    def begin_trip(self, trip_id: str, kind: str, spec: TripSpec, lease_id: str = "") -> TripRecord: ...
+    def begin_trip(
+        self, trip_id: str, kind: str, spec: TripSpec, lease_id: str = "", action: GuardAction | None = None
+    ) -> TripRecord: ...
     def set_trip_spec(self, trip_id: str, spec: TripSpec) -> None: ...
     def set_trip_lease(self, trip_id: str, lease_id: str) -> None: ...
     def end_trip(self, trip_id: str, outcome: TripOutcome) -> None: ...

@@ -9,6 +9,7 @@ import json
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from gpurent.infra.sqlite.action_column import ADD_ACTIONS, action_of_trip
 from gpurent.infra.sqlite.ledger_chain_rows import CLOSE_LEDGER, REBUILD_LEDGER, chain_entries
 from gpurent.infra.sqlite.older_programs import SHUT_OUT_OLDER_PROGRAMS
 from gpurent.infra.sqlite.order_records import ADD_ORDERS, add_order_facts, trip_of_order
@@ -125,6 +126,7 @@ MIGRATIONS: tuple[tuple[MigrationPart, ...], ...] = (
         ADD_ORDERS,
         USE_TYPED_ROWS,
         SPLIT_OUTCOMES,
+        ADD_ACTIONS,
         REBUILD_LEDGER,
         chain_entries,
         CLOSE_LEDGER,
@@ -197,4 +199,5 @@ SQL_FUNCTIONS = (
     read_amount,
     is_same_amount,
     split_orphan,
+    action_of_trip,
 )

@@ -18,6 +18,7 @@ from gpurent.infra.sqlite.plugin_state import PluginStateRows
 from gpurent.infra.sqlite.watch_rows import WatchRows
 
 if TYPE_CHECKING:
+    from gpurent.domain.guard_actions import GuardAction
     from gpurent.domain.outcomes import TripOutcome
     from gpurent.domain.question import Question
     from gpurent.domain.trip import StepRecord, TripRecord, TripSpec
@@ -61,20 +62,23 @@ class SqliteStore(OrderRows, PaymentRows, WatchRows, PluginStateRows):
 
     # trips
 
-    def begin_trip(self, trip_id: str, kind: str, spec: TripSpec, lease_id: str = "") -> TripRecord:
+    def begin_trip(
+        self, trip_id: str, kind: str, spec: TripSpec, lease_id: str = "", action: GuardAction | None = None
+    ) -> TripRecord:
         from gpurent.domain.trip import TripRecord
 
         started_at = self._now().astimezone(UTC)
         self._execute(
-            "INSERT INTO trip_records (id, kind, spec, lease, started_at) VALUES (?, ?, ?, ?, ?)",
+            "INSERT INTO trip_records (id, kind, spec, lease, started_at, action) VALUES (?, ?, ?, ?, ?, ?)",
             trip_id,
             kind,
             dumps(spec),
             lease_id,
             started_at.isoformat(),
+            dumps(action) if action is not None else None,
         )
         return TripRecord(
-            id=trip_id, kind=kind, spec=spec, lease=lease_id, started_at=started_at, ended_at=None
+            id=trip_id, kind=kind, spec=spec, lease=lease_id, started_at=started_at, action=action
         )
 
     def set_trip_spec(self, trip_id: str, spec: TripSpec) -> None:
@@ -102,13 +106,14 @@ class SqliteStore(OrderRows, PaymentRows, WatchRows, PluginStateRows):
         return next(iter(self._query_trips("WHERE id = ?", trip_id)), None)
 
     def _query_trips(self, which: str, *values: str) -> list[TripRecord]:
+        from gpurent.domain.guard_actions import GuardAction
         from gpurent.domain.outcomes import OutcomeKind, TripOutcome
         from gpurent.domain.trip import TripRecord, TripSpec
 
         # ``which`` is always one of the constants above.
         rows = self._database.fetch_rows(
-            "SELECT id, kind, spec, lease, started_at, ended_at, outcome_kind, outcome_reason FROM trip_records "  # noqa: S608
-            f"{which} ORDER BY started_at, rowid",
+            "SELECT id, kind, spec, lease, started_at, ended_at, outcome_kind, outcome_reason, action"  # noqa: S608
+            f" FROM trip_records {which} ORDER BY started_at, rowid",
             *values,
         )
         return [
@@ -120,6 +125,7 @@ class SqliteStore(OrderRows, PaymentRows, WatchRows, PluginStateRows):
                 started_at=datetime.fromisoformat(row[4]),
                 ended_at=datetime.fromisoformat(row[5]) if row[5] else None,
                 outcome=TripOutcome(OutcomeKind(row[6]), row[7]) if row[6] else None,
+                action=loads(row[8], GuardAction) if row[8] else None,
             )
             for row in rows
         ]

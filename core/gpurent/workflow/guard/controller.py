@@ -12,6 +12,7 @@ from datetime import timedelta
 
 from attrs import frozen
 
+from gpurent.domain.guard_actions import ActionKind
 from gpurent.domain.lease import Lease
 from gpurent.domain.trip import TripRecord
 from gpurent.errors import BusyError, StorageError
@@ -38,7 +39,7 @@ from gpurent.workflow.guard.lease_endings import LeaseEndings, SaveActions, run_
 from gpurent.workflow.guard.observe_lease import GuardedLeaseObserver, StoreObserver
 from gpurent.workflow.guard.observe_provider import ObservedProvider
 from gpurent.workflow.guard.purchases import LeaseRenewals, RenewalUnfunded, TopUpRequests
-from gpurent.workflow.guard.saved_state import ActionLog, parse_action_kind
+from gpurent.workflow.guard.saved_state import ActionLog, is_action
 from gpurent.workflow.guard.warnings import BACKOFF_BASE, GuardWarnings, backoff_delay, catch_failure
 from gpurent.workflow.timing.guard_policy import GuardPolicy
 from gpurent.workflow.timing.timers import TripTimers
@@ -70,11 +71,11 @@ class RecordedActions:
         """Resume the action of ``record`` unless it is done. Raises `BusyError` if another process holds it."""
         if not record.is_open:
             return
-        kind, trip = parse_action_kind(record.id), self.log.context_of(record.id)
+        trip = self.log.context_of(record.id)
         with self.log.lock_trip(record.id):
-            if kind == "renew":
+            if is_action(record, ActionKind.RENEW):
                 await self.renewals.resume_renewal(trip, record)
-            elif kind == "save":
+            elif is_action(record, ActionKind.SAVE):
                 await self.saves.resume_save(trip, record)
             else:
                 await self.endings.resume_ending(trip, record)

@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 from attrs import evolve, frozen
 
 from gpurent.domain.events import EventKind
+from gpurent.domain.guard_actions import ActionKind, GuardAction
 from gpurent.domain.lease import Lease
 from gpurent.domain.outcomes import OutcomeKind, TripOutcome
 from gpurent.domain.trip import TripRecord, TripSpec
@@ -22,7 +23,7 @@ from gpurent.workflow.connection.reconnecting import Connections
 from gpurent.workflow.connection.results_download import ResultsDownloader
 from gpurent.workflow.guard.decide import EndLease, EndReason
 from gpurent.workflow.guard.observe_lease import GuardedTrip, StoreObserver
-from gpurent.workflow.guard.saved_state import ActionLog, GuardMemories, make_action_name, parse_action_kind
+from gpurent.workflow.guard.saved_state import ActionLog, GuardMemories, is_action
 from gpurent.workflow.reports.receipts import Receipts
 from gpurent.workflow.runtime.durable_steps import TripContext
 from gpurent.workflow.runtime.waiting import wait_for_first
@@ -104,10 +105,10 @@ class SaveActions:
 
     def begin_save(self, lease: Lease) -> TripRecord | None:
         """Begin a save; None if one is already open, which is left to continue."""
-        if any(record.is_open for record in self.log.list_lease_actions(lease.id, "save")):
+        if any(record.is_open for record in self.log.list_lease_actions(lease.id, ActionKind.SAVE)):
             return None
-        name = make_action_name("save", lease.id, self.log.clock.now())
-        return self.log.begin_action(name, TripSpec(provider=lease.provider), lease.id)
+        action = GuardAction(kind=ActionKind.SAVE, at=self.log.clock.now())
+        return self.log.begin_action(action, TripSpec(provider=lease.provider), lease.id)
 
     async def resume_save(self, trip: TripContext, record: TripRecord) -> None:
         guarded = self.store_observer.find_trip(record.lease)
@@ -151,8 +152,8 @@ class LeaseEndings:
 
     def begin_ending(self, lease: Lease, action: EndLease) -> TripRecord:
         """Return the trip that ends the lease for this reason; its time limit is recorded with it."""
-        name = make_action_name(action.reason.value, lease.id)
-        record = self.log.begin_action(name, TripSpec(provider=lease.provider), lease.id)
+        ending = GuardAction(kind=ActionKind(action.reason.value))
+        record = self.log.begin_action(ending, TripSpec(provider=lease.provider), lease.id)
         if action.by is not None:
             self.log.store.begin_step(record.id, "deadline")
             self.log.store.record_step(record.id, "deadline", action.by)
@@ -161,14 +162,16 @@ class LeaseEndings:
     def cancel_if_outdated(self, record: TripRecord) -> bool:
         """Cancel an interrupted end for idleness that had not begun to save, because the lease may be in use again."""
         steps = {step.name for step in self.log.store.list_steps(record.id)}
-        if parse_action_kind(record.id) != EndReason.IDLE.value or steps & {"save-results", "release"}:
+        if not is_action(record, ActionKind.IDLE) or steps & {"save-results", "release"}:
             return False
         self.log.end_trip(record.id, TripOutcome(OutcomeKind.FAILED, "interrupted"))
         return True
 
     async def resume_ending(self, trip: TripContext, record: TripRecord) -> None:
         """Save the results, release the machine, end the lease's other trips, and finally make the receipt."""
-        reason = EndReason(parse_action_kind(record.id))
+        if record.action is None:
+            raise LookupError(f"{record.id} is no action of the guard")
+        reason = EndReason(record.action.kind.value)
         guarded = self.store_observer.find_trip(record.lease)
         with ExitStack() as stack:
             if guarded is not None:

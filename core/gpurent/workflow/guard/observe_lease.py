@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 
 from attrs import field, frozen
 
+from gpurent.domain.guard_actions import ActionKind
 from gpurent.domain.lease import Lease, LeaseState
 from gpurent.domain.offer import Metered
 from gpurent.domain.outcomes import DONE
@@ -26,7 +27,7 @@ from gpurent.workflow.connection.ownership import OwnershipProof
 from gpurent.workflow.connection.transfers import work_folder
 from gpurent.workflow.guard.facts import LeaseFacts, ObservedMachine
 from gpurent.workflow.guard.observe_provider import ObservedProvider
-from gpurent.workflow.guard.saved_state import GuardMemories, LeaseMemory, is_action, make_action_name
+from gpurent.workflow.guard.saved_state import GuardMemories, LeaseMemory, is_action
 from gpurent.workflow.guard.spending import billed_cost, smallest_budget
 from gpurent.workflow.guard.warnings import catch_failure
 from gpurent.workflow.payments.meters import MeterReading, Meters
@@ -81,11 +82,10 @@ class StoreObserver:
 
     def count_renewals(self, lease: str) -> int:
         """Return how often the guard has renewed ``lease``, including a renewal that is in progress."""
-        head = make_action_name("renew", "")
         return sum(
             record.outcome in (None, DONE)
             for record in self.store.list_trips(lease)
-            if is_action(record, head)
+            if is_action(record, ActionKind.RENEW)
         )
 
     def compute_upload_rate(self, trip: str) -> int:

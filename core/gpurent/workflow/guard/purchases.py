@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from attrs import define, field, frozen
 
 from gpurent.domain.events import EventKind
+from gpurent.domain.guard_actions import ActionKind, GuardAction
 from gpurent.domain.lease import Lease
 from gpurent.domain.money import Money
 from gpurent.domain.offer import Order
@@ -18,7 +19,7 @@ from gpurent.locale import _
 from gpurent.roles.account import MoneyInstructions
 from gpurent.roles.lease import SupportsRenewal
 from gpurent.workflow.guard.decide import Renew
-from gpurent.workflow.guard.saved_state import ActionLog, format_timestamp, make_action_name
+from gpurent.workflow.guard.saved_state import ActionLog, make_action_id
 from gpurent.workflow.guard.spending import billed_cost, smallest_budget
 from gpurent.workflow.payments.budgets import Budgets
 from gpurent.workflow.payments.quotes import Funding
@@ -57,14 +58,16 @@ class LeaseRenewals:
 
     async def begin_renewal(self, lease: Lease, action: Renew) -> TripRecord:
         """Return the single trip that renews the period ending at ``action.until``. Idempotent across processes."""
-        name = make_action_name("renew", lease.id, action.until)
+        renewal = GuardAction(kind=ActionKind.RENEW, at=action.until.replace(microsecond=0))
         budget = self._find_budget(lease, action.budget)
-        if all(record.has_failed for record in self.log.list_attempts(name)):
+        if all(record.has_failed for record in self.log.list_attempts(renewal, lease.id)):
             # Do not begin what cannot be paid.
             order = await self._make_order(lease, action.term, key="")
-            _require_affordable(await self.orders.pricer.price_order(name, order), lease, budget)
+            _require_affordable(
+                await self.orders.pricer.price_order(make_action_id(renewal, lease.id), order), lease, budget
+            )
         limits = TripLimits(term=action.term, budget=budget)
-        record = self.log.begin_action(name, TripSpec(provider=lease.provider, limits=limits), lease.id)
+        record = self.log.begin_action(renewal, TripSpec(provider=lease.provider, limits=limits), lease.id)
         if record.outcome is not None and record.outcome.kind is OutcomeKind.UNKNOWN:
             raise MoneyError(
                 _("it is unclear whether the renewal of {lease} was paid; it is not retried").format(
@@ -102,7 +105,7 @@ class LeaseRenewals:
 
     async def _execute_renewal(self, trip: TripContext, record: TripRecord, lease: Lease) -> None:
         limits = record.spec.limits
-        term, key = limits.term or timedelta(), f"{trip.id}-renew"
+        term, key = limits.term or timedelta(), _make_order_key(record)
         order = await trip.step("order", Order, lambda: self._make_order(lease, term, key), quiet=True)
         price = await trip.step(
             "quote", Funding, lambda: self.orders.pricer.price_order(trip.id, order), quiet=True
@@ -122,11 +125,12 @@ class LeaseRenewals:
         """Raise an error if the period has already been extended, or if another order for the lease is in progress."""
         async with self.log.locks.lock_lease(record.lease):
             lease = await self.leases.refresh_locked_lease(record.lease)
-        if lease.pending is not None and not lease.pending.key.startswith(record.id):
+        if lease.pending is not None and lease.pending.key != _make_order_key(record):
             raise UnavailableError(
                 _("another order for {lease} is in progress").format(lease=lease.id), retryable=True
             )
-        if lease.expires_at is None or format_timestamp(lease.expires_at) not in record.id:
+        until = record.action.at if record.action is not None else None
+        if lease.expires_at is None or lease.expires_at.replace(microsecond=0) != until:
             raise MoneyError(_("{lease} was extended in the meantime").format(lease=lease.id))
 
     def _find_budget(self, lease: Lease, written: PolicyAmount | None) -> Money | None:
@@ -136,6 +140,10 @@ class LeaseRenewals:
             return None
         trips = (record.id for record in self.log.store.list_trips(lease.id))
         return smallest_budget(self.log.store, trips, used.currency, written)
+
+
+def _make_order_key(record: TripRecord) -> str:
+    return f"{record.id}-renew"
 
 
 def _require_affordable(price: Funding, lease: Lease, budget: Money | None) -> None:
@@ -169,8 +177,15 @@ class TopUpRequests:
     _last_balances: dict[str, Money] = field(factory=dict, init=False)
 
     def find_open_request(self, provider: str) -> TripRecord | None:
-        head = make_action_name("topup", f"{self._get_account_name(provider)}-")
-        return next(iter(self.log.list_open_actions(head)), None)
+        wanted = self._make_action(provider)
+        for record in self.log.list_open_actions(ActionKind.TOP_UP):
+            found = record.action
+            if found is None or found.billing != wanted.billing:
+                continue
+            # An account that is not known may be any.
+            if found.account == wanted.account or "" in (found.account, wanted.account):
+                return record
+        return None
 
     async def request_top_up(self, provider: str, wanted: PolicyAmount, least: Money | None = None) -> None:
         """Ask the user to top up by ``wanted``, or by ``least`` if that is more. No-op while a request is open."""
@@ -189,9 +204,9 @@ class TopUpRequests:
             money = least
         # Do not request more than the monthly budget could spend.
         await self.budgets.check_budgets(provider, money, sync=False)
-        name = make_action_name("topup", self._get_account_name(provider), self.log.clock.now())
+        action = self._make_action(provider, self.log.clock.now())
         spec = TripSpec(provider=provider, limits=TripLimits(budget=money))
-        await self.resume_request(self.log.begin_action(name, spec, lease=""))
+        await self.resume_request(self.log.begin_action(action, spec))
 
     async def resume_request(self, record: TripRecord) -> None:
         """Create the page and emit the event, unless done already. Raises `BusyError` if another process is at it."""
@@ -236,8 +251,10 @@ class TopUpRequests:
         if record is not None:
             self.log.end_trip(record.id, TripOutcome(OutcomeKind.OVER))
 
-    def _get_account_name(self, provider: str) -> str:
-        return self.plugins.provider_entry(provider).billing
+    def _make_action(self, provider: str, at: datetime | None = None) -> GuardAction:
+        entry = self.plugins.provider_entry(provider)
+        account = self.plugins.find_account(provider)
+        return GuardAction(kind=ActionKind.TOP_UP, billing=entry.billing, account=account, at=at)
 
     async def _get_balance(self, provider: str) -> Money:
         return (await self.plugins.billing(provider).get_balance()).available

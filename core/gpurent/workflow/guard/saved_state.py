@@ -7,6 +7,7 @@ from datetime import datetime
 
 from attrs import define, field, frozen
 
+from gpurent.domain.guard_actions import ActionKind, GuardAction
 from gpurent.domain.guard_memory import GuardMemory
 from gpurent.domain.outcomes import OutcomeKind, TripOutcome
 from gpurent.domain.trip import TripRecord, TripSpec
@@ -19,27 +20,15 @@ from gpurent.workflow.runtime.durable_steps import GUARD_PREFIX, TripTracker
 GUARD_SCOPE = "guard"
 
 
-def format_timestamp(at: datetime) -> str:
-    """Format a time for use in trip ids."""
-    return f"{at:%Y%m%dt%H%M%S}"
+def make_action_id(action: GuardAction, lease: str) -> str:
+    """Return the id of the trip that does ``action``: the same in every process, so that it is done once."""
+    name = f"{GUARD_PREFIX}{action.kind.value}-{lease or action.billing}"
+    return name if action.at is None else f"{name}-{action.at:%Y%m%dt%H%M%S}"
 
 
-def make_action_name(kind: str, subject: str, at: datetime | None = None) -> str:
-    """Return the id of an action's trip.
-
-    ``kind`` is renew, save, topup, or the reason of an end; ``subject`` is a lease or an account.
-    """
-    name = f"{GUARD_PREFIX}{kind}-{subject}"
-    return name if at is None else f"{name}-{format_timestamp(at)}"
-
-
-def parse_action_kind(trip: str) -> str:
-    return trip.split("-")[1]
-
-
-def is_action(record: TripRecord, head: str = "") -> bool:
-    """Return whether the guard created the trip, with an id that begins with ``head``."""
-    return record.kind == GUARD_SCOPE and record.id.startswith(head)
+def is_action(record: TripRecord, kind: ActionKind | None = None) -> bool:
+    """Return whether the guard created the trip, and for an action of ``kind`` if that is given."""
+    return record.action is not None and kind in (None, record.action.kind)
 
 
 @frozen
@@ -48,28 +37,28 @@ class ActionLog(TripTracker):
 
     spending: TripSpending
 
-    def begin_action(self, name: str, spec: TripSpec, lease: str) -> TripRecord:
-        """Return the open trip ``name``; if the last attempt failed without spending, begin the next (``name-2``)."""
-        tries = self.list_attempts(name)
+    def begin_action(self, action: GuardAction, spec: TripSpec, lease: str = "") -> TripRecord:
+        """Return the open trip of ``action``; if the last attempt failed without spending, begin the next."""
+        tries = self.list_attempts(action, lease)
         if tries and not tries[-1].has_failed:
             return tries[-1]
-        return self.store.begin_trip(_numbered_name(name, len(tries) + 1), GUARD_SCOPE, spec, lease)
+        name = _numbered_name(make_action_id(action, lease), len(tries) + 1)
+        return self.store.begin_trip(name, GUARD_SCOPE, spec, lease, action)
 
-    def list_attempts(self, name: str) -> Sequence[TripRecord]:
-        """Return every trip that `begin_action` created for ``name``."""
-        found: list[TripRecord] = []
+    def list_attempts(self, action: GuardAction, lease: str) -> Sequence[TripRecord]:
+        """Return every trip that `begin_action` created for ``action``."""
+        name, found = make_action_id(action, lease), list[TripRecord]()
         while (record := self.store.find_trip(_numbered_name(name, len(found) + 1))) is not None:
             found.append(record)
         return found
 
-    def list_lease_actions(self, lease: str, kind: str = "") -> Sequence[TripRecord]:
+    def list_lease_actions(self, lease: str, kind: ActionKind | None = None) -> Sequence[TripRecord]:
         """Return the guard's trips on ``lease``, oldest first; only those of ``kind`` if given."""
-        head = make_action_name(kind, "") if kind else ""
-        return [record for record in self.store.list_trips(lease) if is_action(record, head)]
+        return [record for record in self.store.list_trips(lease) if is_action(record, kind)]
 
-    def list_open_actions(self, head: str = "") -> Sequence[TripRecord]:
-        """Return the guard's open trips whose id begins with ``head``, oldest first."""
-        return [record for record in self.store.list_open_trips() if is_action(record, head)]
+    def list_open_actions(self, kind: ActionKind | None = None) -> Sequence[TripRecord]:
+        """Return the guard's open trips, oldest first; only those of ``kind`` if given."""
+        return [record for record in self.store.list_open_trips() if is_action(record, kind)]
 
     def fail_trip(self, trip_id: str, error: GpurentError) -> None:
         """End the trip as failed if nothing was spent, else as unclear; only a failed one may be attempted again."""
