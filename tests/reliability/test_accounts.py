@@ -14,7 +14,7 @@ from gpurent.domain.trip import TripSpec
 from gpurent.errors import OtherAccount, UnavailableError
 from gpurent.workflow.reports.ledger_findings import Difference
 from gpurent.workflow.steps.provider_orders import ProviderOrders
-from tests.reliability.test_repeated_commands import Killed, log_in_at_mistgpu
+from tests.reliability.test_repeated_commands import Killed, log_in_at_mistgpu, rent_at_1024gpu
 from tests.workflow.trip_sandbox import TripSandbox, trip_sandbox
 
 MISTGPU = TripSpec(provider="mistgpu")
@@ -136,3 +136,26 @@ async def test_the_account_of_an_old_lease_is_learnt_at_the_first_good_look(tmp_
                 await application.leases.try_refresh_lease(lease.id)
             assert application.leases.get_lease(lease.id).account == ""
             assert (await application.leases.refresh_lease(lease.id)).account == "student"
+
+
+async def test_what_another_account_paid_is_not_missing_from_this_ones_statement(tmp_path: Path) -> None:
+    async with trip_sandbox(tmp_path) as sandbox:
+        async with sandbox.open_application() as application:
+            lease_id = await rent_at_1024gpu(sandbox, application)
+            first = application.leases.get_lease(lease_id).account
+            assert first
+            kept = dict(application.account_commands.get_credentials("1024gpu"))
+            application.account_commands.log_out("1024gpu", credentials=True)
+        async with sandbox.open_application() as application:
+            assert (await application.account_commands.log_in("1024gpu", {})).account != first
+            report = await application.orphan_search.find_orphans()
+            assert {orphan.kind for orphan in report.orphans} <= {OrphanKind.UNKNOWN}
+            findings = await application.reconciliation.compare_provider("1024gpu")
+            differing = [finding for finding in findings if not finding.is_consistent]
+            assert {finding.difference for finding in differing} == {Difference.UNKNOWN}
+            assert {finding.lease for finding in differing} == {lease_id}
+        async with sandbox.open_application() as application:
+            secrets = {name: value.reveal() for name, value in kept.items()}
+            assert (await application.account_commands.log_in("1024gpu", secrets)).account == first
+            assert (await application.orphan_search.find_orphans()).orphans == ()
+            await application.releases.release_lease(lease_id)
