@@ -50,6 +50,7 @@ async def test_a_lease_of_another_account_is_refused_and_loud(tmp_path: Path) ->
         assert "student" in row["problem"]
         assert "other" in row["problem"]
         assert row["state"] == "ready", "nothing is concluded from the other account's list"
+        assert row["time_left"]["kind"] == "unknown", "nor from its balance"
 
         released = await sandbox.run_command("-y", "release", lease.id, "--json")
         error = json.loads(released.out)["error"]

@@ -100,6 +100,11 @@ class LastSeenTimeReader:
             billing = self._find_billing_name(lease)
             if own is not None:
                 found[lease.id] = own
+            elif self.plugins.is_of_other_account(lease):
+                # The balance that can be asked for is not the one that this lease drains.
+                found[lease.id] = unknown_time_left(
+                    _("it belongs to the account {account}").format(account=lease.account)
+                )
             elif billing is None:
                 found[lease.id] = unknown_time_left(
                     _("no plugin for {provider}").format(provider=lease.provider)
