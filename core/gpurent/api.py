@@ -26,9 +26,10 @@ if TYPE_CHECKING:
         Unknown as Unknown,
     )
     from gpurent.domain.filenames import (
+        NameProblem as NameProblem,
         escape_name as escape_name,
+        find_name_problem as find_name_problem,
         link_reject_reason as link_reject_reason,
-        name_reject_reason as name_reject_reason,
     )
     from gpurent.domain.foreign_numbers import (
         parse_foreign_decimal as parse_foreign_decimal,
@@ -262,7 +263,7 @@ _NAMES_BY_MODULE = {
     "gpurent.domain.access": "Endpoint MachineProfile is_loopback",
     "gpurent.domain.evidence": "Absent Known Unknown",
     "gpurent.domain.events": "Event EventKind Notice NoticeLevel",
-    "gpurent.domain.filenames": "escape_name link_reject_reason name_reject_reason",
+    "gpurent.domain.filenames": "NameProblem escape_name find_name_problem link_reject_reason",
     "gpurent.domain.foreign_numbers": "parse_foreign_decimal parse_foreign_integer parse_foreign_money",
     "gpurent.domain.lease": "Lease LeaseState PendingOrder",
     "gpurent.domain.lease_evidence": "CONFIRMATION_INTERVAL",

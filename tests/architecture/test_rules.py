@@ -185,7 +185,7 @@ FOREIGN_NAMES = re.compile(
 )
 # The demo names these providers; the mail address may come from the mailbox's own setting.
 EXEMPT_PATHS = ("cli/commands/sandbox/", "testing/", "locale/")
-ALLOWED_EXAMPLES = re.compile(r"200000DBC|screen, tmux, …|MISTGPU, paid|1024GPU, prepaid")
+ALLOWED_EXAMPLES = re.compile(r"200000DBC|screen, tmux, …|MISTGPU, paid|1024GPU, prepaid|desktop\.ini")
 
 
 def test_core_names_no_provider_wallet_or_tool() -> None:

@@ -213,7 +213,7 @@ async def test_an_unreachable_machine_can_be_released(
 async def test_a_release_under_a_running_trip(sandbox: TripSandbox, tmp_path: Path) -> None:
     """Both sides say what happened, and the results are downloaded first if the user wants that."""
     folder = make_project(tmp_path, train=LONG_JOB)
-    run = ("run", "-p", "mistgpu", "--results", "out", "--", "train.py")
+    run = ("run", "-p", "mistgpu", "--results", "out/mod*", "--", "train.py")
     process = await sandbox.start_command("-y", *run, folder=folder)
     assert process.stdout is not None
     async with asyncio.timeout(60):
@@ -230,6 +230,10 @@ async def test_a_release_under_a_running_trip(sandbox: TripSandbox, tmp_path: Pa
     assert asked.code == ConfirmationRequired.exit_code
     assert f"is being executed by process {process.pid}" in asked.err
     assert f"job {trip['id']} has been running" in asked.err
+    (printed,) = re.findall(r"Download the results: gpurent (.*)", asked.err)
+    assert (await sandbox.run_command(*shlex.split(printed))).code == 0
+    assert (folder / "out" / "model").read_text() == "weights"
+    (folder / "out" / "model").unlink()
     released = await sandbox.run_at_terminal(
         "release", trip["lease"], answers={f"Release {trip['lease']}?": "download"}
     )

@@ -93,7 +93,7 @@ async def test_what_the_job_made_is_downloaded_without_being_named(tmp_path: Pat
                 "tab\x07",
                 "bell\x07",
             ]
-        assert "left-out.tar, because their names cannot be used here: " in warnings_of(user)
+        assert "left-out.tar, because of their names: " in warnings_of(user)
         assert "link: symbolic link" in warnings_of(user)
         check_nothing_burns(sandbox)
 

@@ -10,6 +10,7 @@ from gpurent.infra.ssh.connector import load_private_key
 from gpurent.workflow.connection import (
     exports,
     jobs,
+    local_names,
     ownership,
     port_forwarding,
     probes,
@@ -30,7 +31,8 @@ class MachineParts:
         plugins, leases, clock, connector = base.plugins, base.leases, base.clock, base.connector
         self.ownership = ownership.OwnershipProof(leases, connector, base.secrets)
         self.connections = reconnecting.Connections(leases, base.poller, base.events, self.ownership)
-        self.transfers = transfers.FileTransfers(plugins, base.events, base.terminal)
+        names = local_names.LocalNamesMaker(base.platform, base.settings.user_home)
+        self.transfers = transfers.FileTransfers(plugins, base.events, base.terminal, names)
         self.results = results_download.ResultsDownloader(self.transfers)
         self.predialler = transfers.Predialler(connector, self.transfers)
         self.upload_guard = upload_guard.UploadGuard(

@@ -113,7 +113,7 @@ class TripParts:
             base.trip_tracker, leases, base.lost_leases, unsent, self.release_step, money.receipts
         )
         self.release_review = release_review.ReleaseReview(
-            store, base.locks, connections, runners, machines.file_commands, base.questions
+            store, base.locks, connections, runners, machines.results, base.questions
         )
         self.repeated_runs = repeated_runs.RepeatedRuns(base.trip_tracker, base.questions)
         self.lease_orders = lease_orders.LeaseOrders(

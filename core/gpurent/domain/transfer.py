@@ -6,7 +6,10 @@ from collections.abc import Iterable
 from enum import Enum
 from pathlib import Path
 
-from attrs import frozen
+from attrs import field, frozen
+
+from gpurent.domain.filenames import NameProblem
+from gpurent.domain.name_policy import LocalNames
 
 
 @frozen(kw_only=True)
@@ -56,7 +59,8 @@ class PushRequest:
 class PullRequest:
     """Download the remote ``sources`` (absolute or relative to the home folder) into the local folder ``target``.
 
-    A source that is a symbolic link to a folder is followed if it ends in a slash.
+    A source that is a symbolic link to a folder is followed if it ends in a slash. ``names`` decides which names may be
+    used in the target, those of the sources included.
     """
 
     sources: tuple[str, ...]
@@ -64,6 +68,7 @@ class PullRequest:
     bandwidth_limit: int = 0
     verify: str = "fast"
     limits: TransferLimits = TransferLimits()
+    names: LocalNames = field(factory=LocalNames)
 
 
 class SkipKind(Enum):
@@ -86,8 +91,8 @@ class SkipKind(Enum):
 class SkippedFile:
     """A file, folder or link that was not transferred, and the reason in words.
 
-    In a download, a NAME also has its ``size`` in bytes as listed and its ``remote_path``: the path on the machine,
-    percent-encoded, because it may hold any byte.
+    In a download, a NAME also has its ``problem``, its ``size`` in bytes as listed and its ``remote_path``: the path on
+    the machine, percent-encoded, because it may hold any byte.
     """
 
     name: str
@@ -95,6 +100,7 @@ class SkippedFile:
     kind: SkipKind = SkipKind.OTHER
     remote_path: str = ""
     size: int = 0
+    problem: NameProblem | None = None
 
     @property
     def is_missing(self) -> bool:

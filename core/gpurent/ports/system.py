@@ -8,6 +8,8 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Protocol
 
+from gpurent.domain.name_policy import FileSystemRules
+
 
 class Clock(Protocol):
     """The provider's time. In the sandbox it runs faster than the wall clock."""
@@ -44,7 +46,10 @@ class Locks(Protocol):
 
 
 class Platform(Protocol):
-    """Private files and the user's browser. All else that differs between systems stays in its own implementation."""
+    """Private files, file systems and the user's browser.
+
+    All else that differs between systems stays in its own implementation.
+    """
 
     def make_private_folder(self, path: Path) -> Path:
         """Create ``path`` as a folder that only the user can access, if missing, and return it.
@@ -60,6 +65,12 @@ class Platform(Protocol):
 
     def write_private_file(self, path: Path, data: bytes) -> None:
         """Replace ``path`` by ``data`` atomically; on disk when this returns."""
+
+    def read_file_system_rules(self, folder: Path) -> FileSystemRules:
+        """Return what the file system of ``folder`` does with names; where it cannot be tried out, what is usual here.
+
+        A folder that does not exist is taken to be like the nearest one above it.
+        """
 
     def open_page(self, url: str, hosts: Collection[str]) -> bool:
         """Open ``url``, an https page on one of ``hosts``, in the user's browser; False if that is not possible."""

@@ -28,7 +28,7 @@ Name = tuple[str | bytes, ...]
 class SafeDir:
     """A folder and everything below it. Its methods may be called from several threads.
 
-    A ``name`` is a tuple of path components below the folder, each accepted by `name_reject_reason`. A file is written
+    A ``name`` is a tuple of path components below the folder, accepted by `LocalNames`. A file is written
     whole (`write_file`), or grows as a *partial* in a separate folder and is then renamed. The first 20 bytes of a
     partial's name identify the file, the rest its version. Errors of the local disk are raised as `TransferError`.
     """

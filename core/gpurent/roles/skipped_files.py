@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from urllib.parse import quote_from_bytes
 
-from gpurent.domain.filenames import escape_name
+from gpurent.domain.filenames import NameProblem, escape_name
 from gpurent.domain.transfer import SkipKind, SkippedFile
 from gpurent.locale import _
 
@@ -20,15 +20,16 @@ class SkippedFiles:
     def add(self, name: bytes, reason: str, kind: SkipKind = SkipKind.OTHER) -> None:
         self._append(SkippedFile(name=_printable_name(name), reason=reason, kind=kind))
 
-    def add_refused_file(self, name: bytes, reason: str, path: bytes, size: int) -> None:
+    def add_refused_file(self, name: bytes, problem: NameProblem, path: bytes, size: int) -> None:
         """Add a regular file whose name may not be used here. No real file has an impossible name such as ``..``."""
         if {b"", b".", b".."}.intersection(name.split(b"/")) or b"\0" in path:
-            self.add(name, reason)
+            self.add(name, problem.text)
             return
         self._append(
             SkippedFile(
                 name=_printable_name(name),
-                reason=reason,
+                reason=problem.text,
+                problem=problem,
                 kind=SkipKind.NAME,
                 remote_path=quote_from_bytes(path),
                 size=size,

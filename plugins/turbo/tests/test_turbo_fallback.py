@@ -11,6 +11,7 @@ import pytest
 from attrs import frozen
 
 from gpurent.api import PullRequest, PushRequest, SshConnection, TransferReport, TransferUnsupported
+from gpurent.infra.platform.posix import system
 from gpurent.ports.terminal import Progress
 from gpurent.roles.machine import TransferBackend
 from gpurent.testing.contracts.file_trees import make_tree, read_tree
@@ -18,6 +19,7 @@ from gpurent.testing.contracts.transfer import TransferContract
 from gpurent.testing.fakes import CountingProgress, FakePluginContext, ManualClock
 from gpurent.testing.sandbox_harness import installed_plugins
 from gpurent.testing.ssh_fixture import MachineFixture, machine_fixture
+from gpurent.workflow.connection.local_names import LocalNamesMaker
 from gpurent.workflow.connection.reconnecting import ReconnectingConnection
 from gpurent.workflow.connection.transfers import FileTransfers
 from gpurent.workflow.runtime.events import EventEmitter
@@ -61,12 +63,13 @@ class AutoBackend(TransferBackend):
     async def pull(
         self, connection: SshConnection, request: PullRequest, progress: Progress
     ) -> TransferReport:
-        return await make_transfers(progress).download(wrap_connection(connection), request, "auto")
+        return await make_transfers(progress).download_usable(wrap_connection(connection), request, "auto")
 
 
 def make_transfers(progress: Progress) -> FileTransfers:
     plugins = Plugins(installed_plugins(), lambda entry, _auth: FakePluginContext(entry))
-    return FileTransfers(plugins, EventEmitter(ManualClock()), SingleProgressDisplay(progress))
+    names = LocalNamesMaker(system, Path.home())
+    return FileTransfers(plugins, EventEmitter(ManualClock()), SingleProgressDisplay(progress), names)
 
 
 def wrap_connection(connection: SshConnection) -> ReconnectingConnection:

@@ -17,10 +17,11 @@ from gpurent.cli.job_command import JobCommand
 from gpurent.cli.params import DURATION, RATE, TIME
 from gpurent.cli.trip_spec import add_field_options
 from gpurent.cli.until_stopped import run_until_stopped
+from gpurent.cli.views.results import format_skipped
 from gpurent.cli.views.table import format_table
 from gpurent.domain.job import JobStatus
 from gpurent.domain.time_left import MachineTimer
-from gpurent.domain.transfer import PullRequest, PushRequest, SkipKind, SkippedFile, TransferReport
+from gpurent.domain.transfer import PullRequest, PushRequest, TransferReport
 from gpurent.errors import UsageError
 from gpurent.locale import _, join_list, ngettext
 from gpurent.locale.sizes import format_size
@@ -52,15 +53,8 @@ def _show_report(app: CliContext, report: TransferReport) -> None:
         resumed=format_size(report.resumed),
     )
     gone = [_("Deleted on the machine: {name}").format(name=name) for name in report.deleted]
-    notes = [_format_skipped(item, report.archive) for item in report.skipped]
+    notes = [format_skipped(item, report.archive) for item in report.skipped]
     app.show(report, "\n".join([line, *notes, *gone]))
-
-
-def _format_skipped(item: SkippedFile, archive: str) -> str:
-    text = f"{item.name}: {item.reason}"
-    if item.kind is SkipKind.ARCHIVED:
-        return _("In {archive}: {what}").format(archive=archive, what=text)
-    return _("Skipped: {what}").format(what=text)
 
 
 @click.command("push")

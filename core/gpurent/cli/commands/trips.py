@@ -25,7 +25,9 @@ from gpurent.cli.trip_spec import (
 )
 from gpurent.cli.views.plan import format_preview, preview_json
 from gpurent.cli.views.render import format_receipt
+from gpurent.cli.views.results import left_out_json
 from gpurent.domain.money import UnitPrice
+from gpurent.domain.transfer import sum_reports
 from gpurent.domain.trip import ResultsSpec, TripSpec
 from gpurent.domain.trip_values import make_trip_spec
 from gpurent.errors import BusyError, GpurentError, UsageError
@@ -133,6 +135,7 @@ def _run_trip(app: CliContext, go: Callable[[Application], Awaitable[TripResult]
         "exit_code": end.exit_code,
         "receipt": end.receipt,
         "totals": end.receipt.totals() if end.receipt else [],
+        **left_out_json(end.results.report if end.results else sum_reports(())),
         "time_left": times.figure_json(end.lease_id) if times else None,
     }
     app.show(data, text)
@@ -222,6 +225,7 @@ def _resumed_json(trip: str, end: TripResult | GpurentError) -> dict[str, Any]:
         "job_running": end.job_running,
         "exit_code": end.exit_code or 0,
         "totals": end.receipt.totals() if end.receipt else [],
+        **left_out_json(end.results.report if end.results else sum_reports(())),
     }
 
 

@@ -1,9 +1,11 @@
-"""What a trip downloads, as its preview shows it."""
+"""What a trip downloads, as its preview shows it, and what a download left out."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
+from gpurent.domain.transfer import SkipKind, SkippedFile, TransferReport
 from gpurent.domain.trip import TripSpec
 from gpurent.locale import _, join_list
 from gpurent.locale.sizes import format_size
@@ -18,3 +20,15 @@ def format_wanted_results(spec: TripSpec) -> Sequence[str]:
         return []
     text = _("download what the job made, up to {size}, to {folder}")
     return [text.format(size=format_size(results.auto_limit), folder=folder)]
+
+
+def left_out_json(report: TransferReport) -> dict[str, Any]:
+    """Return what a download left out, with the keys that `pull --json` has too."""
+    return {"skipped": list(report.skipped), "archive": report.archive}
+
+
+def format_skipped(item: SkippedFile, archive: str) -> str:
+    text = f"{item.name}: {item.reason}"
+    if item.kind is SkipKind.ARCHIVED:
+        return _("In {archive}: {what}").format(archive=archive, what=text)
+    return _("Skipped: {what}").format(what=text)

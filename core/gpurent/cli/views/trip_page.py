@@ -8,6 +8,7 @@ from typing import Any
 from attrs import asdict
 
 from gpurent.cli.views.render import format_moment
+from gpurent.cli.views.results import format_skipped, left_out_json
 from gpurent.cli.views.step_titles import STEP_TITLES
 from gpurent.cli.views.table import format_table
 from gpurent.domain.offer import OrderKind
@@ -66,6 +67,7 @@ def trip_json(report: TripReport) -> dict[str, Any]:
             for item in report.payments
             if item.payment.amount.amount
         ],
+        **left_out_json(report.download),
         "waiting_for": report.waiting_for,
         "commands": list(report.commands),
     }
@@ -85,6 +87,9 @@ def format_trip(report: TripReport) -> str:
         lines += ["", _format_orders(report)]
     if any(item.payment.amount.amount for item in report.payments):
         lines += ["", _format_payments(report)]
+    if report.download.skipped:
+        lines += ["", _("Left out of the results:")]
+        lines += [f"  {format_skipped(item, report.download.archive)}" for item in report.download.skipped]
     if report.waiting_for:
         lines += ["", _("Waiting for: {what}").format(what=report.waiting_for)]
     return "\n".join([*lines, *([""] if report.commands else []), *report.commands])

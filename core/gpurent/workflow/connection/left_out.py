@@ -1,4 +1,7 @@
-"""Files whose names may not be used on this computer: downloaded into one archive beside the others."""
+"""Files whose names may not be used on this computer: downloaded into one archive beside the others.
+
+Which names these are is for `gpurent.domain.name_policy` to say.
+"""
 
 from __future__ import annotations
 
@@ -34,12 +37,12 @@ _NO_FOLLOW = os.O_NOFOLLOW | os.O_CLOEXEC
 
 def describe_left_out(report: TransferReport, text: str) -> tuple[str, ...]:
     """Return what a transfer left out, for the user; ``text`` introduces what was not transferred: ``{what}``."""
-    archived = [item.name for item in report.skipped if item.kind is SkipKind.ARCHIVED]
+    archived = [f"{item.name}: {item.reason}" for item in report.skipped if item.kind is SkipKind.ARCHIVED]
     rest = [f"{item.name}: {item.reason}" for item in report.skipped if item.kind is not SkipKind.ARCHIVED]
     lines = []
     if archived:
         lines.append(
-            _("in {archive}, because their names cannot be used here: {what}").format(
+            _("in {archive}, because of their names: {what}").format(
                 archive=report.archive, what=summarize_texts(archived)
             )
         )

@@ -9,8 +9,9 @@ from urllib.parse import quote_from_bytes
 
 from attrs import evolve, field, frozen
 
-from gpurent.domain.filenames import escape_name, name_reject_reason
+from gpurent.domain.filenames import NameProblem, escape_name, find_path_problem
 from gpurent.domain.job import Job
+from gpurent.domain.name_policy import LocalNames
 from gpurent.domain.result_paths import (
     collapse_folders,
     compile_pattern,
@@ -112,7 +113,8 @@ class ResultsDownloader:
         plan = await connection.run_with_retry(
             lambda ssh: find_results(ssh, spec, work_folder(trip_id), job_name)
         )
-        downloads = PlannedDownloads(spec, work_folder(trip_id), plan)
+        names = self.transfers.local_names.make_names(get_results_folder(spec))
+        downloads = PlannedDownloads(spec, work_folder(trip_id), plan, names)
         reports, failures = [downloads.report_links()], list(plan.failures)
         for pull in downloads.iter_pulls():
             try:
@@ -131,11 +133,15 @@ class ResultsDownloader:
 
 @frozen
 class PlannedDownloads:
-    """The requests that carry out a plan. ``folder`` is the job's, relative to the home folder."""
+    """The requests that carry out a plan. ``folder`` is the job's, relative to the home folder.
+
+    ``names`` are those of the whole local folder: no two requests write to the same one.
+    """
 
     spec: TripSpec
     folder: str
     plan: ResultsPlan
+    names: LocalNames
     _target: Path = field(init=False)
 
     @_target.default
@@ -143,17 +149,19 @@ class PlannedDownloads:
         return get_results_folder(self.spec)
 
     def iter_pulls(self) -> Iterator[PullRequest]:
-        limits = self._get_limits()
         for group in group_by_folder(self.plan.paths):
             sources = [posixpath.join(self.folder, group.folder, name) for name in group.names]
             for start in range(0, len(sources), MAX_NAMES):
-                yield PullRequest(
-                    sources=tuple(sources[start : start + MAX_NAMES]),
-                    target=self._target / group.folder,
-                    limits=limits,
-                )
+                yield self._make_request(sources[start : start + MAX_NAMES], group.folder)
         for path, place in self.plan.linked_files:
-            yield PullRequest(sources=(place,), target=self._target / posixpath.dirname(path), limits=limits)
+            yield self._make_request([place], posixpath.dirname(path))
+
+    def _make_request(self, sources: Sequence[str], folder: str) -> PullRequest:
+        """Return the request into ``folder`` below the local one, which is not even made if its name is refused."""
+        limits, names = self._get_limits(), self.names.below(folder)
+        is_refused = names.find_problem((), limits.max_name_bytes) is not None
+        target = self._target if is_refused else self._target / folder
+        return PullRequest(sources=tuple(sources), target=target, limits=limits, names=names)
 
     def report_links(self) -> TransferReport:
         """Report the links that were found and are not downloaded."""
@@ -183,9 +191,11 @@ class PlannedDownloads:
     async def _describe_refused(self, ssh: SshConnection, name: bytes) -> SkippedFile:
         path = f"{self.folder}/".encode() + name
         found = parse_digest((await ssh.run(read_digest_command(path), timeout=PROBE_TIMEOUT)).stdout)
+        problem = find_path_problem(name, TransferLimits().max_name_bytes) or NameProblem.CHARACTERS
         return SkippedFile(
             name=escape_name(name.decode("utf-8", "replace")),
-            reason=_("its name cannot be used on this computer"),
+            reason=problem.text,
+            problem=problem,
             kind=SkipKind.NAME,
             remote_path=quote_from_bytes(path),
             size=found.size if found is not None else 0,
@@ -265,16 +275,17 @@ def _plan_changes(changes: JobChanges | None, limit: int) -> ResultsPlan:
 
 
 def _split_names(names: Iterable[bytes]) -> tuple[list[str], list[bytes]]:
-    """Split ``names`` into those that can be used here, as text, and the others."""
+    """Split ``names`` into those that a request can hold, as text, and the others.
+
+    Which of the former may be used here is judged during the download.
+    """
     usable: list[str] = []
     refused: list[bytes] = []
-    longest = TransferLimits().max_name_bytes
     for name in names:
-        text = name.decode("utf-8", "surrogateescape")
-        if any(name_reject_reason(part, longest) for part in text.split("/")):
+        if find_path_problem(name, TransferLimits().max_name_bytes):
             refused.append(name)
         else:
-            usable.append(text)
+            usable.append(name.decode())
     return usable, refused
 
 

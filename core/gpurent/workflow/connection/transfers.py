@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 
-from attrs import frozen
+from attrs import evolve, frozen
 
 from gpurent.domain.events import EventKind
 from gpurent.domain.lease import Lease, LeaseState
@@ -25,6 +25,7 @@ from gpurent.roles.entries import TransferEntry
 from gpurent.roles.machine import SupportsPredial, TransferBackend
 from gpurent.workflow.connection.folder_changes import FolderChanges, load_awatch, watched_folders
 from gpurent.workflow.connection.left_out import archive_refused_files
+from gpurent.workflow.connection.local_names import LocalNamesMaker
 from gpurent.workflow.connection.reconnecting import Connections, ReconnectingConnection
 from gpurent.workflow.connection.upload_guard import UploadGuard
 from gpurent.workflow.runtime.events import EventEmitter
@@ -46,6 +47,7 @@ class FileTransfers:
     plugins: Plugins
     events: EventEmitter
     display: Display
+    local_names: LocalNamesMaker
 
     def iter_backends(self, name: str) -> Iterator[TransferBackend]:
         """Yield the named backend; for an empty name or ``auto``, all that can be built, highest rank first.
@@ -76,13 +78,14 @@ class FileTransfers:
 
         Files whose names may not be used here are downloaded into an archive: see `left_out`.
         """
+        pull = evolve(pull, names=self.local_names.make_names(pull.target))
         report = await self.download_usable(connection, pull, name)
         return await self.archive_refused(connection, pull, report)
 
     async def download_usable(
         self, connection: ReconnectingConnection, pull: PullRequest, name: str = ""
     ) -> TransferReport:
-        """Download; files whose names may not be used here are only reported."""
+        """Download; files whose names may not be used here (``pull.names``) are only reported."""
         return await connection.run_with_retry(
             lambda ssh: self._try_backends(
                 self.iter_backends(name),

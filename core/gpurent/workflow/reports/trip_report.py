@@ -9,6 +9,7 @@ from attrs import frozen
 from gpurent.domain.lease import Lease
 from gpurent.domain.orders import OrderRecord
 from gpurent.domain.payments import RecordedPayment
+from gpurent.domain.transfer import TransferReport, sum_reports
 from gpurent.domain.trip import StepRecord, TripRecord
 from gpurent.locale import _
 from gpurent.ports.store import Store
@@ -18,7 +19,10 @@ from gpurent.workflow.runtime.durable_steps import TripTracker
 
 @frozen(kw_only=True)
 class TripReport:
-    """``waiting_for``: what an open trip waits for, in words. ``commands``: what can be typed now."""
+    """``waiting_for``: what an open trip waits for, in words. ``commands``: what can be typed now.
+
+    ``download``: the complete downloads of its results, added up.
+    """
 
     record: TripRecord
     lease: Lease | None
@@ -27,6 +31,7 @@ class TripReport:
     payments: Sequence[RecordedPayment]
     waiting_for: str
     commands: Sequence[str]
+    download: TransferReport
 
     @property
     def current_step(self) -> StepRecord | None:
@@ -45,6 +50,7 @@ class TripReports:
         """Return the report of a trip from the Store alone; raises `UsageError` if there is no such trip."""
         record = self.trip_tracker.get_trip(trip_id)
         lease = self.store.find_lease(record.lease) if record.lease else None
+        downloads = self.store.list_recorded_steps(record.id, ".download", TransferReport)
         return TripReport(
             record=record,
             lease=lease,
@@ -53,6 +59,7 @@ class TripReports:
             payments=self.bookkeeping.list_payments(trip=record.id),
             waiting_for=self._explain_wait(record, lease),
             commands=self._list_commands(record, lease),
+            download=sum_reports(report for _step, report in downloads),
         )
 
     def _explain_wait(self, record: TripRecord, lease: Lease | None) -> str:

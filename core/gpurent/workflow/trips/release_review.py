@@ -8,25 +8,29 @@ import shlex
 from collections.abc import Sequence
 from datetime import datetime
 from enum import Enum
-from pathlib import Path
 
 from attrs import evolve, frozen
 
+from gpurent.domain.events import EventKind
 from gpurent.domain.job import JobState, JobStatus
 from gpurent.domain.lease import Lease, LeaseState
 from gpurent.domain.question import Question, QuestionKind
-from gpurent.domain.transfer import PullRequest
-from gpurent.domain.trip import TripRecord
-from gpurent.errors import ConfirmationRequired, Declined
+from gpurent.domain.result_paths import drop_nested, get_pattern_base, group_by_folder, is_pattern
+from gpurent.domain.trip import TripRecord, TripSpec
+from gpurent.errors import ConfirmationRequired, Declined, ResultsMissing
 from gpurent.locale import _, join_list
 from gpurent.ports.store import TripStore
 from gpurent.remote.jobs import parse_job_names, unfinished_jobs_command
+from gpurent.roles.transfer_errors import summarize_texts
 from gpurent.workflow.connection.jobs import JobRunner, JobRunners
+from gpurent.workflow.connection.local_folder import get_results_folder
 from gpurent.workflow.connection.reconnecting import Connections
-from gpurent.workflow.connection.transfers import FileCommands, work_folder
+from gpurent.workflow.connection.results_download import ResultsDownloader
+from gpurent.workflow.connection.transfers import work_folder
 from gpurent.workflow.runtime.questions import Questions
 from gpurent.workflow.runtime.unforeseen import to_gpurent_error
 from gpurent.workflow.runtime.waiting import WorkLocks
+from gpurent.workflow.steps.download import describe_outcome
 
 LOOK_SECONDS = 20.0  # how long to try to look at the machine
 
@@ -54,13 +58,20 @@ class RunningJob:
 
 @frozen(kw_only=True)
 class MissingResults:
-    """Results of a trip that were never downloaded: ``sources`` on the machine, and their local folder."""
+    """The results that ``spec`` names, which were never downloaded."""
 
     trip_id: str
-    names: tuple[str, ...]
-    sources: tuple[str, ...]
-    target: Path
-    transfer: str
+    spec: TripSpec
+
+    def list_commands(self, lease_id: str) -> list[str]:
+        """Return the commands that download them; of a pattern, the folder that it searches."""
+        names = [get_pattern_base(name) if is_pattern(name) else name for name in self.spec.results.paths]
+        found = []
+        for group in group_by_folder(drop_nested(names)):
+            sources = [posixpath.join(work_folder(self.trip_id), group.folder, name) for name in group.names]
+            target = get_results_folder(self.spec) / group.folder
+            found.append(shlex.join(["gpurent", "pull", lease_id, *sources, "--to", str(target)]))
+        return found
 
 
 @frozen(kw_only=True)
@@ -92,7 +103,7 @@ class ReleaseLosses:
         ]
         lines += [
             _("results of trip {trip} have not been downloaded: {names}").format(
-                trip=item.trip_id, names=join_list(item.names)
+                trip=item.trip_id, names=join_list(item.spec.results.paths)
             )
             for item in self.results
         ]
@@ -112,12 +123,9 @@ class ReleaseLosses:
             if not trip.holder
         ]
         return lines + [
-            _("Download the results: {command}").format(
-                command=shlex.join(
-                    ["gpurent", "pull", self.lease.id, *item.sources, "--to", str(item.target)]
-                )
-            )
+            _("Download the results: {command}").format(command=command)
             for item in self.results
+            for command in item.list_commands(self.lease.id)
         ]
 
 
@@ -129,7 +137,7 @@ class ReleaseReview:
     locks: WorkLocks
     connections: Connections
     runners: JobRunners
-    files: FileCommands
+    downloader: ResultsDownloader
     questions: Questions
 
     async def require_release(self, lease_id: str) -> None:
@@ -188,14 +196,7 @@ class ReleaseReview:
         names = record.spec.results.paths
         if not names or "launch" not in done or "download" in done:
             return None
-        folder = work_folder(record.id)
-        return MissingResults(
-            trip_id=record.id,
-            names=names,
-            sources=tuple(posixpath.join(folder, name) for name in names),
-            target=Path(record.spec.results.dir or record.spec.upload.folder),
-            transfer=record.spec.upload.transfer,
-        )
+        return MissingResults(trip_id=record.id, spec=record.spec)
 
     async def _list_jobs(self, lease: Lease) -> tuple[tuple[RunningJob, ...], str]:
         """Return the running jobs, and why they could not be listed."""
@@ -229,10 +230,17 @@ class ReleaseReview:
         return ReleaseChoice(answer)
 
     async def download_results(self, losses: ReleaseLosses) -> None:
-        """Download what exists of the missing results. Raises an error if something is missing."""
+        """Download what exists of the missing results. Raises `ResultsMissing` if something is missing."""
         for item in losses.results:
-            pull = PullRequest(sources=item.sources, target=item.target)
-            await self.files.pull(losses.lease.id, pull, item.transfer)
+            async with self.connections.connect_to_lease(losses.lease.id) as connection:
+                outcome = await self.downloader.download_results(connection, item.spec, item.trip_id)
+                for line in describe_outcome(outcome):
+                    connection.emit(EventKind.WARNING, line)
+            if outcome.missing:
+                raise ResultsMissing(
+                    _("Missing: {what}").format(what=summarize_texts(outcome.missing)),
+                    hint="\n".join(losses.list_ways_out()),
+                )
 
 
 async def _list_running_jobs(runner: JobRunner) -> dict[str, JobStatus]:

@@ -11,6 +11,7 @@ from attrs import evolve, frozen
 
 from gpurent.api import (
     FileProblem,
+    NameProblem,
     PullRequest,
     SafeDir,
     SkipKind,
@@ -20,8 +21,8 @@ from gpurent.api import (
     deep_folder_error,
     describe_bad_link,
     escape_name,
+    find_name_problem,
     link_reject_reason,
-    name_reject_reason,
     source_name_error,
     too_many_remote_files_error,
 )
@@ -102,6 +103,7 @@ class RemoteWalk:
         self, sftp: asyncssh.SFTPClient, request: PullRequest, silence_timeout: SftpSilenceTimeout
     ) -> None:
         self._sftp, self._limits, self._silence_timeout = sftp, request.limits, silence_timeout
+        self._names = request.names
         self._roots = [posixpath.basename(posixpath.normpath(source)) for source in request.sources]
         self._memory_used = self._entries_seen = self._files_seen = self.size = 0
         self.files: list[SftpRemoteFile] = []
@@ -119,16 +121,22 @@ class RemoteWalk:
 
     async def add_source(self, path: str) -> None:
         name = posixpath.basename(posixpath.normpath(path))
-        why = name_reject_reason(name, self._limits.max_name_bytes)
-        if why:
-            raise source_name_error(escape_name(path), why)
+        if problem := find_name_problem(name, self._limits.max_name_bytes):
+            raise source_name_error(escape_name(path), problem.text)
         try:
             state = RemoteFileState.from_attrs(await self._stat_source(path))
         except NOT_FOUND_ERRORS:
             self.missing_sources.append(path)
             return
         self._count_entry(state)
-        await self._add_entry(path, (name,), state)
+        if problem := self._find_problem((name,)):
+            self.size -= state.size
+            await self._refuse_entry(posixpath.normpath(path), (name,), state, problem)
+        else:
+            await self._add_entry(path, (name,), state)
+
+    def _find_problem(self, name: Name) -> NameProblem | None:
+        return self._names.find_problem(name, self._limits.max_name_bytes)
 
     async def _stat_source(self, path: str) -> asyncssh.SFTPAttrs:
         """Follow a link to a folder if the path ends in a slash."""
@@ -219,7 +227,12 @@ class RemoteWalk:
             return
         self.folders.append(name)
         for child, state in sorted(inside.items()):
-            await self._add_entry(posixpath.join(path, child), (*name, child), state)
+            below, inner = posixpath.join(path, child), (*name, child)
+            if problem := self._find_problem(inner):
+                self.size -= state.size
+                await self._refuse_entry(below, inner, state, problem)
+            else:
+                await self._add_entry(below, inner, state)
 
     async def _list_folder(self, path: str, name: Name) -> dict[str, RemoteFileState]:
         inside: dict[str, RemoteFileState] = {}
@@ -235,30 +248,29 @@ class RemoteWalk:
             if child in inside:
                 self.skip_name("/".join((*name, child)), FileProblem.DUPLICATE.text)
                 self.size -= state.size
-            elif why := name_reject_reason(child, self._limits.max_name_bytes):
-                self.size -= state.size
-                await self._refuse_entry(posixpath.join(path, child), (*name, child), state, why)
             else:
                 inside[child] = state
         return inside
 
-    async def _refuse_entry(self, path: str, name: Name, state: RemoteFileState, why: str) -> None:
+    async def _refuse_entry(
+        self, path: str, name: Name, state: RemoteFileState, problem: NameProblem
+    ) -> None:
         """Record what may not be written under its name; a folder is walked for the files that it holds."""
         printed = "/".join(name)
         if name[-1] in ("", ".", "..") or "/" in name[-1]:
-            self.skip_name(printed, why)  # no real entry has such a name
+            self.skip_name(printed, problem.text)  # no real entry has such a name
         elif state.kind == asyncssh.FILEXFER_TYPE_REGULAR:
-            self._skipped.add_refused_file(_encode_name(printed), why, _encode_name(path), state.size)
+            self._skipped.add_refused_file(_encode_name(printed), problem, _encode_name(path), state.size)
         elif state.kind == asyncssh.FILEXFER_TYPE_DIRECTORY:
-            await self._refuse_folder(path, name, why)
+            await self._refuse_folder(path, name, problem)
         else:
             is_link = state.kind == asyncssh.FILEXFER_TYPE_SYMLINK
-            self.skip_name(printed, why, SkipKind.LINK if is_link else SkipKind.SPECIAL)
+            self.skip_name(printed, problem.text, SkipKind.LINK if is_link else SkipKind.SPECIAL)
 
-    async def _refuse_folder(self, path: str, name: Name, why: str) -> None:
+    async def _refuse_folder(self, path: str, name: Name, problem: NameProblem) -> None:
         if len(name) > self._limits.max_depth:
             raise deep_folder_error(escape_name(path), self._limits)
-        self.skip_name("/".join(name), why)
+        self.skip_name("/".join(name), problem.text)
         try:
             async for entry in self._sftp.scandir(_encode_name(path)):
                 self._silence_timeout.reset()
@@ -270,7 +282,7 @@ class RemoteWalk:
                 self._count_entry(state)
                 self.size -= state.size
                 child = text.decode("utf-8", "surrogateescape")
-                await self._refuse_entry(posixpath.join(path, child), (*name, child), state, why)
+                await self._refuse_entry(posixpath.join(path, child), (*name, child), state, problem)
         except (asyncssh.SFTPPermissionDenied, *NOT_FOUND_ERRORS):
             self.skip_name("/".join(name), FileProblem.UNREADABLE.text, SkipKind.UNREADABLE)
 

@@ -1,4 +1,4 @@
-"""Linux and macOS: private files, locks between processes, the user's browser.
+"""Linux and macOS: private files, file systems, locks between processes, the user's browser.
 
 The module itself implements `gpurent.ports.system.Platform`. Private files are accessible only to the user from the
 moment they are created, and are either complete or absent.
@@ -21,6 +21,7 @@ from pathlib import Path
 from attrs import frozen
 
 from gpurent.errors import BusyError, StorageError, UsageError
+from gpurent.infra.platform.posix.file_systems import read_file_system_rules as read_file_system_rules
 from gpurent.locale import _
 from gpurent.locale.foreign_text import describe_error
 

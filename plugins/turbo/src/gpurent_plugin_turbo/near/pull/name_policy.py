@@ -8,6 +8,7 @@ from attrs import define
 
 from gpurent.api import (
     FileProblem,
+    NameProblem,
     PullRequest,
     SafeDir,
     SkipKind,
@@ -17,9 +18,9 @@ from gpurent.api import (
     describe_bad_link,
     download_failures_error,
     escape_name,
+    find_name_problem,
     link_reject_reason,
     missing_remote_sources_error,
-    name_reject_reason,
     source_name_error,
     too_many_remote_files_error,
 )
@@ -82,8 +83,8 @@ class NamePolicy:
     def check_sources(self) -> None:
         """Raise a `TransferError` before anything is transferred if a source's name cannot be used locally."""
         for source, root in zip(self._request.sources, self._roots, strict=True):
-            if why := name_reject_reason(root, self._request.limits.max_name_bytes):
-                raise source_name_error(escape_name(source), why)
+            if problem := find_name_problem(root, self._request.limits.max_name_bytes):
+                raise source_name_error(escape_name(source), problem.text)
 
     def accept_entry(self, target: SafeDir, source: int, kind: int, size: int, raw: bytes) -> Name | None:
         """Create accepted folders; return the name of an accepted file or link as components, else None."""
@@ -93,10 +94,11 @@ class NamePolicy:
         if kind == UNREADABLE:
             self.skip_name(raw, FileProblem.UNREADABLE.text, SkipKind.UNREADABLE)
             return None
-        parts = tuple(raw.split(b"/"))
-        if why := self._name_reject_reason(parts):
-            self._refuse_name(source, kind, size, raw, why)
+        text = raw.decode("utf-8", "surrogateescape").split("/")
+        if problem := self._request.names.find_problem(text, self._request.limits.max_name_bytes):
+            self._refuse_name(source, kind, size, raw, problem)
             return None
+        parts, why = tuple(raw.split(b"/")), ""
         if parts[0] != self._roots[source].encode():
             why = _("was not requested")
         elif (source, parts) <= self._last_entry:
@@ -115,21 +117,12 @@ class NamePolicy:
             self.skip_name(raw, FileProblem.SPECIAL_FILE.text, SkipKind.SPECIAL)
         return None
 
-    def _name_reject_reason(self, parts: Name) -> str:
-        try:
-            reasons = [
-                name_reject_reason(part.decode(), self._request.limits.max_name_bytes) for part in parts
-            ]
-        except UnicodeDecodeError:
-            return FileProblem.NOT_UTF8.text
-        return next(filter(None, reasons), "")
-
-    def _refuse_name(self, source: int, kind: int, size: int, raw: bytes, why: str) -> None:
+    def _refuse_name(self, source: int, kind: int, size: int, raw: bytes, problem: NameProblem) -> None:
         if kind == FILE:
             self.size -= size
-            self._skipped.add_refused_file(raw, why, self.get_remote_path(source, raw), size)
+            self._skipped.add_refused_file(raw, problem, self.get_remote_path(source, raw), size)
         else:
-            self.skip_name(raw, why, _SKIP_KINDS.get(kind, SkipKind.SPECIAL))
+            self.skip_name(raw, problem.text, _SKIP_KINDS.get(kind, SkipKind.SPECIAL))
 
     def accept_link(self, name: Name, target: bytes) -> None:
         """Keep a symbolic link until every file is here, or skip it."""

@@ -1,0 +1,129 @@
+"""Decides which names from a machine may be used in a local folder. Pure: what the folder is like is given.
+
+A name is refused if what has it runs by itself, if the folder's file system cannot hold it, or if it is the same name
+there as another one of the download.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Sequence
+
+from attrs import evolve, field, frozen
+
+from gpurent.domain.filenames import NameProblem, find_name_problem
+
+# What other programs run, or read settings from that run something, as soon as a folder is opened, entered or listed.
+# A name stands for a file or a folder with everything in it. Compared without case, as some file systems do.
+AUTO_RUN_NAMES = frozenset(
+    {
+        ".git", ".hg",  # hooks, and settings that run programs; prompts and editors call git in every folder
+        ".envrc", ".autoenv", ".autoenv.zsh", ".rvmrc",  # run by shells on entering a folder
+        ".exrc", ".vimrc", "_vimrc", ".nvimrc", ".nvim.lua",  # editors, in the folder where they start
+        ".vscode", ".vs", ".idea", ".fleet", ".devcontainer", ".devcontainer.json",  # development environments
+        "sitecustomize.py", "usercustomize.py",  # every Python that has the folder in its path
+        "desktop.ini", "autorun.inf",  # Windows' Explorer
+    }
+)  # fmt: skip
+# Files that Windows' Explorer follows to other computers when it only lists their folder.
+_WINDOWS_AUTO_RUN = (".lnk", ".scf", ".url", ".library-ms", ".searchconnector-ms")
+_WINDOWS_AUTO_RUN_SHORT = re.compile(r"(?:git|hg)~[0-9]+")
+# In the home folder itself: names with a dot at the start, which hold the settings of shells and sessions, and these.
+_HOME_AUTO_RUN = frozenset({"bin", "appdata", "library", "_netrc", "ntuser.dat"})
+
+_WINDOWS_CHARACTERS = frozenset('\\:<>"|?*')
+_WINDOWS_DEVICES = re.compile(
+    r"(?:con|prn|aux|nul|conin\$|conout\$|(?:com|lpt)[0-9\u00b9\u00b2\u00b3]) *(?:\..*)?"
+)
+
+
+@frozen(kw_only=True)
+class FileSystemRules:
+    """What a file system does with names. ``windows_names``: it cannot hold the names that Windows reserves.
+
+    ``normalizes_unicode``: two spellings of the same text, composed and decomposed, are one name.
+    """
+
+    ignores_case: bool = False
+    normalizes_unicode: bool = False
+    windows_names: bool = False
+
+
+@frozen(kw_only=True, eq=False)
+class LocalNames:
+    """The names of one download into a local folder; it remembers those that it accepted.
+
+    ``home``: the path of the user's home folder below that folder, None if it is not below it. ``place``: where names
+    are judged from now, below the folder; it comes from outside too, so it is part of every name.
+    """
+
+    rules: FileSystemRules = FileSystemRules()
+    home: tuple[str, ...] | None = None
+    place: tuple[str, ...] = ()
+    _accepted: dict[str, str] = field(factory=dict, repr=False)
+    _folders: dict[tuple[str, ...], NameProblem | None] = field(factory=dict, repr=False)
+
+    def below(self, path: str) -> LocalNames:
+        """Return the same names, as seen from the folder ``path`` (relative, with slashes; empty: no change)."""
+        return evolve(self, place=(*self.place, *(part for part in path.split("/") if part)))
+
+    def find_problem(self, parts: Sequence[str], longest: int) -> NameProblem | None:
+        """Return why ``parts`` (path components) may not be used; None if they may, and then they are taken.
+
+        ``longest``: the most bytes of a component. Text that was not valid UTF-8 has surrogates.
+        """
+        path = (*self.place, *parts)
+        if not path:
+            return None
+        return self._find_folder_problem(path[:-1], longest) or self._find_last_problem(path, longest)
+
+    def _find_folder_problem(self, path: tuple[str, ...], longest: int) -> NameProblem | None:
+        """Judge the folder ``path``. Only the last one and those above it are remembered: listings are in order."""
+        if not path:
+            return None
+        if path not in self._folders:
+            problem = self._find_folder_problem(path[:-1], longest) or self._find_last_problem(path, longest)
+            for other in [other for other in self._folders if other != path[: len(other)]]:
+                del self._folders[other]
+            self._folders[path] = problem
+        return self._folders[path]
+
+    def _find_last_problem(self, path: tuple[str, ...], longest: int) -> NameProblem | None:
+        name = path[-1]
+        if problem := find_name_problem(name, longest):
+            return problem
+        if self._runs_by_itself(path):
+            return NameProblem.AUTO_RUN
+        if self.rules.windows_names and _is_reserved_by_windows(name):
+            return NameProblem.RESERVED
+        return NameProblem.SAME_NAME if self._is_taken(path) else None
+
+    def _runs_by_itself(self, path: tuple[str, ...]) -> bool:
+        name = path[-1].casefold()
+        if name in AUTO_RUN_NAMES:
+            return True
+        if self.rules.windows_names and (
+            name.endswith(_WINDOWS_AUTO_RUN) or _WINDOWS_AUTO_RUN_SHORT.fullmatch(name)
+        ):
+            return True
+        return path[:-1] == self.home and (name.startswith(".") or name in _HOME_AUTO_RUN)
+
+    def _is_taken(self, path: tuple[str, ...]) -> bool:
+        """Take the path; return whether another spelling of it was taken before. Its folder was judged already."""
+        if not (self.rules.ignores_case or self.rules.normalizes_unicode):
+            return False
+        key = "/".join(path)
+        if self.rules.normalizes_unicode:
+            key = unicodedata.normalize("NFC", key)
+        if self.rules.ignores_case:
+            key = unicodedata.normalize("NFC", key.casefold())
+        return self._accepted.setdefault(key, path[-1]) != path[-1]
+
+
+def _is_reserved_by_windows(name: str) -> bool:
+    return (
+        name[-1:] in (".", " ")
+        or not _WINDOWS_CHARACTERS.isdisjoint(name)
+        or _WINDOWS_DEVICES.fullmatch(name.casefold()) is not None
+    )

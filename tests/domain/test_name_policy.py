@@ -1,0 +1,115 @@
+"""Which names from a machine are used here depends on what they do, and on the folder that they come to."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given, strategies as st
+
+from gpurent.domain.filenames import NameProblem
+from gpurent.domain.name_policy import AUTO_RUN_NAMES, FileSystemRules, LocalNames
+
+WINDOWS = FileSystemRules(ignores_case=True, windows_names=True)
+MAC = FileSystemRules(ignores_case=True, normalizes_unicode=True)
+
+
+def find(path: str, rules: FileSystemRules = FileSystemRules(), **more: object) -> NameProblem | None:  # noqa: B008
+    return LocalNames(rules=rules, **more).find_problem(path.split("/"), 255)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("name", sorted(AUTO_RUN_NAMES))
+def test_what_runs_by_itself_is_refused_everywhere(name: str) -> None:
+    for path in (name, name.upper(), f"out/{name}", f"out/{name}/below", f"{name.title()}/a/b"):
+        assert find(path) is NameProblem.AUTO_RUN, path
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "model.pth",
+        "conftest.py",
+        ".gitignore",
+        ".gitattributes",
+        ".env",
+        "git",
+        "a.git",
+        ".bashrc",
+        ".config/x",
+        "con",
+        "a:b",
+        "a.lnk",
+        "trailing. ",
+        "git~1",
+        "bin/x",
+        "A",
+    ],
+)
+def test_what_runs_only_when_it_is_told_to_is_not(path: str) -> None:
+    assert find(path) is None
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["a:b", "a\\b", "..\\..\\up", 'a"', "a<", "a>", "a|b", "a?", "a*", "a.", "a ", "...", "CON", "con.txt",
+     "Aux .tar.gz", "nul", "COM1", "lpt9.log", "com\u00b9", "CONIN$"],
+)  # fmt: skip
+def test_names_that_windows_reserves(name: str) -> None:
+    assert find(f"out/{name}", WINDOWS) is NameProblem.RESERVED
+    assert find(f"out/{name}") is None
+
+
+@pytest.mark.parametrize("name", ["a.lnk", "B.SCF", "c.url", "d.library-ms", "git~1", "GIT~1"])
+def test_names_that_run_by_themselves_on_windows(name: str) -> None:
+    assert find(f"out/{name}", WINDOWS) is NameProblem.AUTO_RUN
+
+
+@pytest.mark.parametrize("name", ["console", "com", "com10", "lpt", "a.con", "nul1", ".a", "a b.c", "déjà"])
+def test_names_that_windows_does_not_reserve(name: str) -> None:
+    assert find(name, WINDOWS) is None
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "rules"),
+    [
+        ("cs/Case", "cs/case", WINDOWS),
+        ("Cs/a", "cs/a", WINDOWS),
+        ("Cs/a", "cs/b", WINDOWS),
+        ("straße", "STRASSE", WINDOWS),
+        ("caf\u00e9", "cafe\u0301", MAC),
+        ("CAF\u00c9", "cafe\u0301", MAC),
+        ("a/b/C/d", "a/b/c/d", MAC),
+    ],
+)
+def test_the_second_of_two_names_that_are_one_here(first: str, second: str, rules: FileSystemRules) -> None:
+    names = LocalNames(rules=rules)
+    for _again in range(2):
+        assert names.find_problem(first.split("/"), 255) is None
+        assert names.find_problem(second.split("/"), 255) is NameProblem.SAME_NAME
+    other = LocalNames()
+    assert other.find_problem(first.split("/"), 255) is other.find_problem(second.split("/"), 255) is None
+
+
+def test_two_requests_into_one_folder_share_their_names() -> None:
+    names = LocalNames(rules=MAC)
+    assert names.below("Out").find_problem(("a",), 255) is None
+    assert names.below("out/").find_problem(("b",), 255) is NameProblem.SAME_NAME
+    assert names.below("").find_problem(("Out", "A"), 255) is NameProblem.SAME_NAME
+    assert names.below(".git/hooks").find_problem((), 255) is NameProblem.AUTO_RUN
+    assert names.below("sub").below(".vscode").find_problem(("x",), 255) is NameProblem.AUTO_RUN
+
+
+def test_settings_in_the_home_folder_itself() -> None:
+    above, inside = ("home", "anna"), ()
+    for name in (".bashrc", ".ssh/authorized_keys", ".config/autostart/x.desktop", "bin/ls", "Library/x"):
+        assert find(name, home=inside) is NameProblem.AUTO_RUN, name
+        assert find(f"home/anna/{name}", home=above) is NameProblem.AUTO_RUN, name
+        assert find(name, home=above) is None, name
+        assert find(f"project/{name}", home=inside) is None, name
+    assert find("results/a.txt", home=inside) is None
+
+
+@given(st.lists(st.text(min_size=1, max_size=6), min_size=1, max_size=4), st.sampled_from([WINDOWS, MAC]))
+def test_no_two_accepted_paths_are_one_file_here(parts: list[str], rules: FileSystemRules) -> None:
+    names = LocalNames(rules=rules)
+    spellings = [parts, [part.upper() for part in parts], [part.swapcase() for part in parts]]
+    accepted = {tuple(it) for it in spellings if names.find_problem(it, 255) is None}
+    assert len(accepted) <= 1
