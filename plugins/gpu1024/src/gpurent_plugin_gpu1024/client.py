@@ -27,6 +27,8 @@ from gpurent_plugin_gpu1024 import _, wire
 MAX_TRIES = 3
 # An e-mail's date has whole seconds, and comes from another clock.
 CLOCK_TOLERANCE = timedelta(minutes=2)
+# Where the payment for more time is verified.
+RENEWAL_PATH = "/rent_continue/continue_pay_voc_pay"
 # The reason in the reply to a payment that came after the payment window; the English words are assumed.
 TOO_LATE_PATTERN = re.compile("超时|time ?out|too late|expired", re.IGNORECASE)
 
@@ -125,8 +127,8 @@ class Gpu1024Client:
             (listed_order for listed_order in await self.list_orders() if listed_order.id == order_id), None
         )
 
-    async def verify_payment(self, path: str, payment: Payment, **params: str) -> bool:
-        """Return whether the provider has seen the payment.
+    async def verify_payment(self, path: str, payment: Payment, lease_id: str, **params: str) -> bool:
+        """Return whether the provider has seen the payment for an order of the lease.
 
         Raises `PaidTooLate` if it came after the payment window, `MoneyError` if it is rejected for another reason.
         """
@@ -137,9 +139,7 @@ class Gpu1024Client:
                 _("1024GPU rejected the payment of {amount}: {why}").format(
                     amount=payment.amount, why=quote_reason(found.msg)
                 ),
-                hint=_(
-                    "Release the lease to get the payment back; 1024GPU e-mails a code for that: gpurent release LEASE"
-                ),
+                hint=_make_refund_hint(path, lease_id),
                 spent=Spent.YES,
             )
         return found.status == wire.DONE
@@ -187,6 +187,17 @@ class Gpu1024Client:
             burning=(lease_id,) if action.is_burning else (),
             retryable=True,
         )
+
+
+def _make_refund_hint(path: str, lease_id: str) -> str:
+    if path == RENEWAL_PATH:
+        return _(
+            "The machine runs on until the end that was paid for before. 1024GPU returns the payment when the lease is"
+            " released, then or now: gpurent release {lease}"
+        ).format(lease=lease_id)
+    return _("To get the payment back, for which 1024GPU e-mails a code: gpurent release {lease}").format(
+        lease=lease_id
+    )
 
 
 def _make_hint(action: MailCodeAction, lease_id: str) -> str:

@@ -24,7 +24,7 @@ from gpurent.api import (
     quote_text,
 )
 from gpurent_plugin_gpu1024 import _, ngettext, wire
-from gpurent_plugin_gpu1024.client import REFUND_RENEWAL, Gpu1024Client
+from gpurent_plugin_gpu1024.client import REFUND_RENEWAL, RENEWAL_PATH, Gpu1024Client
 
 PAYMENT_WINDOW = timedelta(minutes=10)
 DAY = timedelta(days=1)
@@ -279,9 +279,7 @@ class Gpu1024Renewals:
 
     async def settle_pending(self, lease: Lease, pending: PendingOrder) -> Lease:
         """Settle a renewal that was begun before the release: verified if paid, reclaimed if paid too late."""
-        found = await self._client.call(
-            "/rent_continue/continue_pay_voc_pay", Spent.UNKNOWN, continue_pay_order_id=pending.ref
-        )
+        found = await self._client.call(RENEWAL_PATH, Spent.UNKNOWN, continue_pay_order_id=pending.ref)
         if found.status == wire.WORKING:
             return evolve(lease, note=_("a payment is being verified; the lease is released after that"))
         if found.status == wire.FAILED:
@@ -294,4 +292,4 @@ class Gpu1024Renewals:
 
     async def _is_returned(self, order_id: str, ref: str) -> bool:
         listed = await self._find_renewal(order_id, ref)
-        return listed is None or listed.returned
+        return listed is not None and listed.returned

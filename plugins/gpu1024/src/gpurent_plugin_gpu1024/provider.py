@@ -28,7 +28,7 @@ from gpurent.api import (
     Unknown,
 )
 from gpurent_plugin_gpu1024 import _, wire
-from gpurent_plugin_gpu1024.client import Gpu1024Client
+from gpurent_plugin_gpu1024.client import RENEWAL_PATH, Gpu1024Client
 from gpurent_plugin_gpu1024.mail import Gpu1024MailMixin
 from gpurent_plugin_gpu1024.orders import DAY, Gpu1024Orders, Gpu1024Renewals
 from gpurent_plugin_gpu1024.release import LeaseReleaser, make_ended_lease
@@ -143,14 +143,15 @@ class Gpu1024Provider(Gpu1024MailMixin, LeaseProvider, SupportsStaging, Supports
             return lease
         paid = evolve(lease, pending=evolve(pending, paid=True))
         if pending.kind is OrderKind.RENEW:
-            path = "/rent_continue/continue_pay_voc_pay"
-            if not await self._client.verify_payment(path, payment, continue_pay_order_id=pending.ref):
+            if not await self._client.verify_payment(
+                RENEWAL_PATH, payment, lease.id, continue_pay_order_id=pending.ref
+            ):
                 return paid
             listed_order = await self._client.find_order(lease.ref)
             until = listed_order.expires_at if listed_order else lease.expires_at
             return evolve(paid, pending=None, expires_at=until)
         path = "/rent/pay" if pending.kind is OrderKind.NEW else "/rent/pay_update"
-        if not await self._client.verify_payment(path, payment, order_id=pending.ref):
+        if not await self._client.verify_payment(path, payment, lease.id, order_id=pending.ref):
             return paid
         if pending.kind is OrderKind.SWITCH:
             ready = await self._client.call("/rent/update_container_is_ok", order_id=pending.ref)

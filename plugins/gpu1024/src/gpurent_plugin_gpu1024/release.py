@@ -95,7 +95,7 @@ class LeaseReleaser:
         if listed_order.pay_error:
             if not listed_order.returned:
                 await self._client.perform_action(
-                    REFUND, listed_order.id, lease.id, lambda: self._is_settled(listed_order.id)
+                    REFUND, listed_order.id, lease.id, lambda: self._is_returned(listed_order.id)
                 )
             return evolve(lease, pending=None, note=_("paid too late; the payment was refunded"))
         if not listed_order.cancelled and not listed_order.over:
@@ -103,6 +103,11 @@ class LeaseReleaser:
                 CANCEL, listed_order.id, lease.id, lambda: self._is_settled(listed_order.id)
             )
         return evolve(lease, pending=None)
+
+    async def _is_returned(self, order_id: str) -> bool:
+        """An order that was paid too late is over already: only the return itself settles it."""
+        listed_order = await self._client.find_order(order_id)
+        return listed_order is not None and listed_order.returned
 
     async def _is_settled(self, order_id: str) -> bool:
         listed_order = await self._client.find_order(order_id)
