@@ -124,7 +124,8 @@ class ManualRentalQuestions:
             trip, "price", _("What does the machine cost? (e.g. 3.5CNY/h; 0 if it is free)")
         )
         for _try in range(MAX_ATTEMPTS):
-            text = await self.questions.require_input(question, hint=f"{_resume_hint(trip)} --price")
+            hint = "\n".join((_resume_hint(trip), _("Or type the command again with: --price 3.5CNY/h")))
+            text = await self.questions.require_input(question, hint=hint)
             try:
                 return parse_price(text)
             except ValueError:

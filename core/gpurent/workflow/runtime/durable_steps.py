@@ -39,6 +39,15 @@ INCONCLUSIVE_ERRORS = (*RESUMABLE_ERRORS, UnexpectedResponse, PluginError, Forei
 LOST_OFFER = ".lost-offer"
 # Trips that the guard began have ids that start so.
 GUARD_PREFIX = "guard-"
+
+
+def describe_continuation(trip_id: str, text: str) -> str:
+    """Return how to go on with a trip: ``text`` with its ``{trip}``; of the guard's own trips, what the guard does."""
+    if trip_id.startswith(GUARD_PREFIX):
+        return _("The guard finishes it: gpurent watch --once")
+    return text.format(trip=trip_id)
+
+
 _ID_ALPHABET = "abcdefghjkmnpqrstuvwxyz23456789"
 
 

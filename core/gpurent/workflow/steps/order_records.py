@@ -10,7 +10,7 @@ from gpurent.domain.orders import OrderOutcome, OrderRecord
 from gpurent.errors import LeaseError, SoldOut, Spent
 from gpurent.locale import _
 from gpurent.workflow.payments.pay import Payments
-from gpurent.workflow.runtime.durable_steps import GUARD_PREFIX, TripContext
+from gpurent.workflow.runtime.durable_steps import TripContext, describe_continuation
 from gpurent.workflow.runtime.leases import LeaseTracker
 from gpurent.workflow.runtime.plugins import Plugins
 
@@ -103,13 +103,10 @@ def _void(bill: Bill) -> Bill:
 
 def make_unfinished_order_error(order: OrderRecord) -> LeaseError:
     """Return the error for a lease on which another order is unfinished."""
-    hint = _("Finish it first: gpurent resume {trip}").format(trip=order.trip)
-    if order.trip.startswith(GUARD_PREFIX):
-        hint = _("The guard finishes it: gpurent watch --once")
     return LeaseError(
         _("{lease} has an unfinished order; trip {trip} placed it").format(
             lease=order.lease, trip=order.trip
         ),
-        hint=hint,
+        hint=describe_continuation(order.trip, _("Finish it first: gpurent resume {trip}")),
         burning=(order.lease,),
     )

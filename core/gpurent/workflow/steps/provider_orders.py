@@ -17,7 +17,7 @@ from gpurent.domain.secret import Secret
 from gpurent.errors import LeaseError, MoneyError, Spent, UnavailableError
 from gpurent.locale import _
 from gpurent.ports.services import SecretStore
-from gpurent.workflow.runtime.durable_steps import TripContext
+from gpurent.workflow.runtime.durable_steps import TripContext, describe_continuation
 from gpurent.workflow.runtime.lease_observer import LeaseObserver
 from gpurent.workflow.runtime.leases import LeaseTracker, not_running_error
 from gpurent.workflow.runtime.plugins import Plugins
@@ -183,7 +183,7 @@ class ProviderOrders:
                 _("{lease}: still waiting after {minutes} minutes: {why}").format(
                     lease=lease_id, why=why(lease), minutes=PROVISION_TIMEOUT // timedelta(minutes=1)
                 ),
-                hint=_("Continue waiting with: gpurent resume {trip}").format(trip=trip.id),
+                hint=describe_continuation(trip.id, _("Continue waiting with: gpurent resume {trip}")),
                 retryable=True,
                 burning=(lease_id,),
                 spent=Spent.YES if lease.bills else Spent.NO,

@@ -69,12 +69,20 @@ class RepeatedRuns:
         return [
             record
             for record in self.trip_tracker.store.list_open_trips()
-            if record.kind == kind and not record.spec.lease and is_same(record.spec, spec)
+            if record.kind == kind
+            and not record.spec.lease
+            and is_same(record.spec, spec)
+            and not _answers_more(record.spec, spec)
         ]
 
     def _has_started_job(self, record: TripRecord) -> bool:
         steps = self.trip_tracker.store.list_steps(record.id)
         return any(step.name.endswith(".launch") and step.done_at is not None for step in steps)
+
+
+def _answers_more(one: TripSpec, other: TripSpec) -> bool:
+    """Whether ``other`` states the price that the trip of ``one`` asks for: it would only ask again."""
+    return one.terms is None and other.terms is not None
 
 
 def _is_same_run(one: TripSpec, other: TripSpec) -> bool:
