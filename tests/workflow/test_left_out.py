@@ -18,7 +18,7 @@ from gpurent.testing.fakes import CountingProgress
 from gpurent.testing.fakes.connection import FakeConnection
 from gpurent.testing.fakes.machine import FakeMachine
 from gpurent.testing.sandbox.machines.model import MachineSpec
-from gpurent.workflow.connection.left_out import PIECE_BYTES, archive_refused_files
+from gpurent.workflow.connection.left_out import PIECE_BYTES, SMALL_FILE_BYTES, archive_refused_files
 
 SPEC = MachineSpec(user="root", password="pw", hostname="far", data="x")
 ODD_NAMES = (
@@ -81,6 +81,28 @@ async def test_odd_names_arrive_in_the_archive(connection: FakeConnection, tmp_p
             assert member.read() == b"content of " + name
 
 
+async def test_many_files_need_few_commands(tmp_path: Path) -> None:
+    """As many as a repository has; one that is large is read in pieces."""
+    machine = FakeMachine(root=tmp_path / "machine", spec=SPEC)
+    await machine.connect()
+    connection = CountingConnection(machine)
+    try:
+        objects = machine.home / "out" / ".git" / "objects"
+        objects.mkdir(parents=True)
+        sizes = dict.fromkeys((f"{number:040x}" for number in range(120)), 100) | {"large": SMALL_FILE_BYTES}
+        for name, size in sizes.items():
+            (objects / name).write_bytes(name.encode()[:1] * size)
+        items = [make_item(b"out/.git/objects/" + name.encode(), size) for name, size in sizes.items()]
+        report = await archive(connection, tmp_path / "home", *items)
+    finally:
+        await machine.kill()
+    assert report.files == len(sizes)
+    assert not any(item.is_missing for item in report.skipped)
+    assert connection.commands <= 3
+    with tarfile.open(report.archive) as found:
+        assert {member.size for member in found.getmembers()} == {100, SMALL_FILE_BYTES}
+
+
 async def test_a_file_of_the_users_own_is_never_replaced(connection: FakeConnection, tmp_path: Path) -> None:
     home = tmp_path / "home"
     home.mkdir()
@@ -107,6 +129,16 @@ async def test_the_limits_hold(connection: FakeConnection, tmp_path: Path) -> No
     with pytest.raises(TransferError, match="limit"):
         await archive(connection, tmp_path / "home", make_item(b"out/-n", 101), max_total_bytes=100)
     assert not (tmp_path / "home").exists()
+
+
+class CountingConnection(FakeConnection):
+    """Counts the commands."""
+
+    commands = 0
+
+    async def run(self, command: str, *, input: str = "", timeout: float = 60.0) -> CommandResult:  # noqa: A002
+        self.commands += 1
+        return await super().run(command, input=input, timeout=timeout)
 
 
 class LyingConnection(FakeConnection):

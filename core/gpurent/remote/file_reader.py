@@ -1,9 +1,11 @@
-"""Reads single files of a machine in pieces, whatever bytes their names hold."""
+"""Reads files of a machine, small ones together and large ones in pieces, whatever bytes their names hold."""
 
 from __future__ import annotations
 
 import re
 from base64 import b64decode
+from collections.abc import Sequence
+from hashlib import sha256
 
 from attrs import frozen
 
@@ -26,6 +28,23 @@ size=$(wc -c < "$f")
 if has sha256sum; then sum=$(sha256sum < "$f"); elif has shasum; then sum=$(shasum -a 256 < "$f"); else sum=; fi
 echo "@mark@$((size)) ${{sum%% *}}"
 """
+# The arguments are pairs of a path and the most bytes to print of it.
+_FILES_SCRIPT = r"""
+while [ $# -gt 1 ]; do
+    f=$(printf %b "$1"; echo x); f=${f%x}
+    if [ -f "$f" ] && [ ! -L "$f" ]; then
+        size=$(wc -c < "$f")
+        if has sha256sum; then sum=$(sha256sum < "$f"); elif has shasum; then sum=$(shasum -a 256 < "$f"); else sum=; fi
+        printf '@mark@%s %s ' "$((size))" "${sum%% *}"
+        head -c "$2" < "$f" | base64 | tr -d '\n'
+        echo .
+    else
+        echo "@mark@none"
+    fi
+    shift 2
+done
+"""
+_FILE_LINE = re.compile(r"(\d{1,18}) ([0-9a-f]{64})? ([A-Za-z0-9+/=]*)\.", re.ASCII)
 
 
 @frozen(kw_only=True)
@@ -66,6 +85,35 @@ def parse_digest(output: str) -> RemoteDigest | None:
         if found := re.fullmatch(r"(\d{1,18}) ([0-9a-f]{64})?", line, re.ASCII):
             return RemoteDigest(size=int(found[1]), sha256=found[2] or "")
     return None
+
+
+def read_files_command(files: Sequence[tuple[bytes, int]]) -> str:
+    """Return the command that prints whole small files, given by path and size; see `parse_files`."""
+    arguments = [word for path, size in files for word in (_encode_path(path), str(size))]
+    return probe_command(_FILES_SCRIPT, *arguments, name="files", mark=_MARK)
+
+
+def parse_files(output: str, sizes: Sequence[int]) -> list[bytes | None]:
+    """Return the contents of the files; None for one that is gone, that has another size or another digest.
+
+    Without as many answers as ``sizes``, nothing is known of any.
+    """
+    lines = list(iter_marked_lines(output, _MARK))
+    if len(lines) != len(sizes):
+        return [None for _size in sizes]
+    return [_parse_file(line, size) for line, size in zip(lines, sizes, strict=True)]
+
+
+def _parse_file(line: str, size: int) -> bytes | None:
+    found = _FILE_LINE.fullmatch(line)
+    if found is None or int(found[1]) != size:
+        return None
+    try:
+        data = b64decode(found[3], validate=True)
+    except ValueError:
+        return None
+    is_whole = len(data) == size and found[2] in (None, sha256(data).hexdigest())
+    return data if is_whole else None
 
 
 def _encode_path(path: bytes) -> str:

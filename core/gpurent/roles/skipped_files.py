@@ -8,7 +8,7 @@ from gpurent.domain.filenames import NameProblem, escape_name
 from gpurent.domain.transfer import SkipKind, SkippedFile
 from gpurent.locale import _
 
-_MAX_SKIPPED = 10_000
+_MAX_SKIPPED = 50_000
 
 
 class SkippedFiles:

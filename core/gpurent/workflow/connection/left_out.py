@@ -9,8 +9,9 @@ import os
 import stat
 import tarfile
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from hashlib import sha256
+from io import BytesIO
 from itertools import count
 from pathlib import Path
 from tempfile import TemporaryFile
@@ -25,11 +26,20 @@ from gpurent.locale import _
 from gpurent.locale.foreign_text import describe_error
 from gpurent.ports.connection import SshConnection
 from gpurent.ports.terminal import Progress
-from gpurent.remote.file_reader import parse_digest, parse_piece, read_digest_command, read_piece_command
+from gpurent.remote.file_reader import (
+    parse_digest,
+    parse_files,
+    parse_piece,
+    read_digest_command,
+    read_files_command,
+    read_piece_command,
+)
 from gpurent.roles.transfer_errors import summarize_texts
 
 ARCHIVE_NAME = "left-out"
 PIECE_BYTES = 3 << 20
+# Smaller files are read many at once: as many as fit into a piece and into a command.
+SMALL_FILE_BYTES, MAX_FILES_AT_ONCE, MAX_PATH_BYTES = 256 << 10, 300, 16 << 10
 # Seconds for a piece on a slow connection, and for the digest of a large file.
 PIECE_TIMEOUT, DIGEST_TIMEOUT = 300.0, 600.0
 _NO_FOLLOW = os.O_NOFOLLOW | os.O_CLOEXEC
@@ -104,7 +114,7 @@ class LeftOutArchive:
         """Return the remote paths of the files that are in the archive; without any, none is written."""
         self.folder.mkdir(parents=True, exist_ok=True)
         temporary = self.path.with_name(f".{self.path.name}.{os.getpid()}")
-        archived = set()
+        archived: set[str] = set()
         try:
             handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | _NO_FOLLOW, 0o600)
             with (
@@ -117,8 +127,12 @@ class LeftOutArchive:
                     errors="surrogateescape",
                 ) as archive,
             ):
+                for batch in _make_batches(files):
+                    archived |= await _add_batch(archive, ssh, batch, progress)
                 for item in files:
-                    if await _add_file(archive, ssh, item, self.folder, progress):
+                    if item.size >= SMALL_FILE_BYTES and await _add_large_file(
+                        archive, ssh, item, self.folder, progress
+                    ):
                         archived.add(item.remote_path)
             if archived:
                 temporary.replace(self.path)
@@ -127,7 +141,38 @@ class LeftOutArchive:
         return frozenset(archived)
 
 
-async def _add_file(
+def _make_batches(files: Sequence[SkippedFile]) -> Iterator[list[SkippedFile]]:
+    """Yield the small files in lots that one command can read."""
+    batch: list[SkippedFile] = []
+    size = length = 0
+    for item in files:
+        if item.size >= SMALL_FILE_BYTES:
+            continue
+        size, length = size + item.size, length + len(item.remote_path)
+        if batch and (size > PIECE_BYTES or length > MAX_PATH_BYTES or len(batch) == MAX_FILES_AT_ONCE):
+            yield batch
+            batch, size, length = [], item.size, len(item.remote_path)
+        batch.append(item)
+    if batch:
+        yield batch
+
+
+async def _add_batch(
+    archive: tarfile.TarFile, ssh: SshConnection, batch: Sequence[SkippedFile], progress: Progress
+) -> set[str]:
+    """Add small files; return the remote paths of those that arrived as they are on the machine."""
+    paths = [unquote_to_bytes(item.remote_path) for item in batch]
+    sizes = [item.size for item in batch]
+    ran = await ssh.run(read_files_command(list(zip(paths, sizes, strict=True))), timeout=PIECE_TIMEOUT)
+    added = set()
+    for item, data in zip(batch, parse_files(ran.stdout, sizes), strict=True):
+        if data is not None:
+            _add_member(archive, item, BytesIO(data), progress)
+            added.add(item.remote_path)
+    return added
+
+
+async def _add_large_file(
     archive: tarfile.TarFile, ssh: SshConnection, item: SkippedFile, folder: Path, progress: Progress
 ) -> bool:
     """Add one file; return whether it arrived as it is on the machine. No more than its listed size is read."""
@@ -137,13 +182,17 @@ async def _add_file(
         there = parse_digest((await ssh.run(read_digest_command(path), timeout=DIGEST_TIMEOUT)).stdout)
         if digest is None or there is None or there.size != item.size or there.sha256 not in ("", digest):
             return False
-        member = tarfile.TarInfo(os.fsdecode(path.lstrip(b"/")))
-        member.size, member.mode, member.mtime = item.size, 0o600, int(time.time())
         content.seek(0)
-        archive.addfile(member, content)
+        _add_member(archive, item, content, progress)
+    return True
+
+
+def _add_member(archive: tarfile.TarFile, item: SkippedFile, content: IO[bytes], progress: Progress) -> None:
+    member = tarfile.TarInfo(os.fsdecode(unquote_to_bytes(item.remote_path).lstrip(b"/")))
+    member.size, member.mode, member.mtime = item.size, 0o600, int(time.time())
+    archive.addfile(member, content)
     progress.advance(item.size, item.name)
     progress.finish_file(item.name)
-    return True
 
 
 async def _read_file(ssh: SshConnection, path: bytes, size: int, content: IO[bytes]) -> str | None:
