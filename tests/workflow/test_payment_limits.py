@@ -296,7 +296,7 @@ for i in range(900):
 
 @pytest.mark.parametrize(
     ("speed", "limit", "month"),
-    [(600, "0.85", ""), pytest.param(240, "", "3.61CNY", marks=pytest.mark.nightly)],
+    [(600, "0.55", ""), pytest.param(240, "", "3.61CNY", marks=pytest.mark.nightly)],
 )
 async def test_a_metered_trip_stops_below_its_budget_with_the_results(
     tmp_path: Path, speed: int, limit: str, month: str
@@ -326,7 +326,7 @@ async def test_a_metered_trip_stops_below_its_budget_with_the_results(
         spent = 5000 - left.amount
         assert isinstance(caught.value, BudgetExceeded), caught.value
         assert caught.value.spent is Spent.YES
-        # 0.85 USD x 7.10 = 6.03 CNY. Each second that this computer stalls costs speed / 3600 x 3 CNY.
-        assert 60 < spent <= (603 if limit else 361) + 300 * speed // 3600
+        # 0.55 USD x 7.10 = 3.90 CNY. Each second that this computer stalls costs speed / 3600 x 3 CNY.
+        assert 60 < spent <= (390 if limit else 361) + 300 * speed // 3600
         assert "." in (folder / "out.txt").read_text(), "what was there came home"
         assert list(sandbox.cloud.burning()) == []
