@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
+from functools import partial
 from typing import TYPE_CHECKING
 
 import click
@@ -31,14 +32,14 @@ def run_until_stopped(
     except KeyboardInterrupt as stop:
         with suppress(OSError, GpurentError):  # a terminal that is gone, a Store that cannot be read
             click.echo(text, err=True)
-            if cost := app.read_state(lambda state: _describe_cost(state, lease)):
+            if cost := app.read_state(partial(_describe_cost, lease_id=lease)):
                 click.secho(cost, fg="yellow", err=True)
         app.has_detached = True
         if get_exit_code(stop) != 128 + signal.SIGINT:
             raise
 
 
-def _describe_cost(state: StoredState, lease_id: str) -> str:
+async def _describe_cost(state: StoredState, lease_id: str) -> str:
     lease = state.leases.get_lease(lease_id)
     if lease.is_over or not lease.has_cost:
         return ""
