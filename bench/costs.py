@@ -39,9 +39,9 @@ NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 TEMPLATE = "t-00000"
 
 
-def create_trips(home: Path, count: int) -> None:
+async def create_trips(home: Path, count: int) -> None:
     """Create a data folder with ``count`` ended trips: each with a lease, its steps, a payment and two charges."""
-    home.mkdir(mode=0o700)
+    home.mkdir(mode=0o700)  # noqa: ASYNC240
     path = home / "journal.sqlite"
     store = SqliteStore(path, lambda: NOW)
     offer = Offer(
@@ -55,15 +55,15 @@ def create_trips(home: Path, count: int) -> None:
         id=TEMPLATE, provider="mistgpu", offer=offer, state=LeaseState.RELEASED, ref=TEMPLATE, started_at=NOW,
         ended_at=NOW + timedelta(hours=1), bills=(bill,),
     )  # fmt: skip
-    store.begin_trip(TEMPLATE, "run", TripSpec(provider="mistgpu"), TEMPLATE)
+    await store.begin_trip(TEMPLATE, "run", TripSpec(provider="mistgpu"), TEMPLATE)
     payment = Payment(key=TEMPLATE, proof=TEMPLATE, amount=bill.amount, at=NOW)
     for name, value in (
         ("login", "done"), ("leg0.bill", bill), ("leg0.pay", payment), ("leg0.upload", "done"),
         ("leg0.launch", Timestamp(at=NOW)), ("leg0.monitor", Timestamp(at=NOW)), ("release", "released"),
     ):  # fmt: skip
-        store.begin_step(TEMPLATE, name)
-        store.record_step(TEMPLATE, name, value)
-    store.put_authorized_bill(
+        await store.begin_step(TEMPLATE, name)
+        await store.record_step(TEMPLATE, name, value)
+    await store.put_authorized_bill(
         AuthorizedBill(
             key=TEMPLATE,
             trip=TEMPLATE,
@@ -73,12 +73,12 @@ def create_trips(home: Path, count: int) -> None:
             purpose=bill.purpose,
         )
     )
-    store.put_payment(TEMPLATE, payment)
-    store.end_trip(TEMPLATE, DONE)
-    store.save_lease(lease)
+    await store.put_payment(TEMPLATE, payment)
+    await store.end_trip(TEMPLATE, DONE)
+    await store.save_lease(lease)
     charge = Charge(at=NOW, kind=ChargeKind.USAGE, money=bill.amount, ref=TEMPLATE)
     fee = evolve(charge, kind=ChargeKind.FEE, ref=f"{TEMPLATE}/fee", money=CNY.money("0.01"))
-    store.ledger.add_transactions(
+    await store.ledger.add_transactions(
         make_transaction(each, "mistgpu", lease=TEMPLATE, trip=TEMPLATE, gpu="2080Ti")
         for each in (charge, fee)
     )
@@ -135,7 +135,7 @@ def main(counts: Sequence[int], rounds: int) -> None:
     for count in counts:
         with tempfile.TemporaryDirectory() as folder:
             home = Path(folder) / "home"
-            create_trips(home, count)
+            asyncio.run(create_trips(home, count))
             seconds, statements = asyncio.run(measure(home, rounds))
             print(f"{count:>7} {seconds:>8.2f} {statements:>11}")
 

@@ -8,6 +8,7 @@ FOLDER holds one virtual environment for each peer, named after it (``FOLDER/mod
 from __future__ import annotations
 
 import argparse
+import asyncio
 import os
 import shutil
 import subprocess
@@ -27,9 +28,9 @@ PEERS = ("vastai", "prime", "modal", "dstack", "runpod", "sky")
 LEASE_COUNT = 20
 
 
-def create_leases(home: Path) -> None:
+async def create_leases(home: Path) -> None:
     """Create a store with twenty running machines."""
-    home.mkdir(mode=0o700)
+    home.mkdir(mode=0o700)  # noqa: ASYNC240
     now = datetime.now(UTC)
     store = SqliteStore(home / "journal.sqlite", lambda: now)
     for number in range(LEASE_COUNT):
@@ -39,7 +40,7 @@ def create_leases(home: Path) -> None:
             hardware=Hardware(gpu="2080Ti", gpus=1),
             tariff=Metered(price=UnitPrice(Decimal(3) / 3600, CNY)),
         )
-        store.save_lease(
+        await store.save_lease(
             Lease(
                 id=f"mistgpu-{number:05}",
                 provider="mistgpu",
@@ -90,7 +91,7 @@ def main() -> None:
     own = str(Path(sys.executable).with_name("gpurent"))
     with tempfile.TemporaryDirectory() as folder:
         home = Path(folder, "home")
-        create_leases(home)
+        asyncio.run(create_leases(home))
         environment = {
             "PATH": os.environ["PATH"],
             "HOME": folder,

@@ -43,7 +43,7 @@ async def measure_top(count: int) -> None:
                 print(f"a paint that changes nothing: {(process_time() - spent) * 50:.1f} ms")
                 spent = process_time()
                 for _time in range(5):
-                    many.overview.reload_leases()
+                    await many.overview.reload_leases()
                 print(f"taking up the journal: {(process_time() - spent) * 200:.1f} ms")
                 spent = process_time()
                 for _time in range(20):

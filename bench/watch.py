@@ -106,7 +106,7 @@ async def open_application(
     try:
         await application.start()
         for lease in providers.leases:
-            application.store.save_lease(lease)
+            await application.store.save_lease(lease)
         yield application
     finally:
         await application.aclose()

@@ -143,11 +143,11 @@ async def many_leases(home: Path, count: int, patience: float = 15.0) -> AsyncIt
     for number in range(count):
         ends = now + timedelta(hours=2 * count - number, minutes=30)
         lease = Lease(id=f"acme-{number:05}", provider="acme", offer=offer, ref=str(number))
-        application.store.save_lease(
+        await application.store.save_lease(
             evolve(lease, state=LeaseState.READY, started_at=now - timedelta(hours=1), expires_at=ends)
         )
     overview = application.make_overview(timeout=patience)
-    overview.reload_leases()
+    await overview.reload_leases()
     made = ManyLeases(application, terminal, provider, overview)
     try:
         yield made

@@ -25,11 +25,11 @@ SENTENCE = f"the plugin of acme is missing or broken: gpurent can neither check 
 
 
 @pytest.fixture
-def environment(tmp_path: Path) -> Mapping[str, str]:
+async def environment(tmp_path: Path) -> Mapping[str, str]:
     home = tmp_path / "state"
     home.mkdir(mode=0o700)
     store = SqliteStore(home / "journal.sqlite", lambda: NOW)
-    store.save_lease(evolve(make_lease("r-1"), id=LEASE, provider="acme", started_at=NOW))
+    await store.save_lease(evolve(make_lease("r-1"), id=LEASE, provider="acme", started_at=NOW))
     store.close()
     return {"PATH": os.environ["PATH"], "HOME": str(tmp_path), "GPURENT_HOME": str(home), "LANG": "C.UTF-8"}
 
@@ -81,8 +81,8 @@ async def test_json_of_one_lease_says_it(environment: Mapping[str, str]) -> None
 async def test_watch_once_fails_if_a_provider_cannot_be_asked(environment: Mapping[str, str]) -> None:
     store = SqliteStore(Path(environment["GPURENT_HOME"]) / "journal.sqlite", lambda: NOW)
     known = evolve(make_lease("r-2"), id="mistgpu-abcde", provider="mistgpu", started_at=NOW)
-    store.save_lease(known)
-    store.save_lease(evolve(make_lease("r-1"), id=LEASE, provider="acme", state=LeaseState.RELEASED))
+    await store.save_lease(known)
+    await store.save_lease(evolve(make_lease("r-1"), id=LEASE, provider="acme", state=LeaseState.RELEASED))
     store.close()
     done = await run(environment, "--json", "watch", "--once")
     assert done.code == UnavailableError.exit_code

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import subprocess
@@ -100,7 +101,7 @@ def home(tmp_path: Path) -> Path:
     offer = Offer(provider="mistgpu", key="1", hardware=Hardware(gpu="2080Ti", gpus=1), tariff=tariff)
     lease = Lease(id="mistgpu-00001", provider="mistgpu", offer=offer, state=LeaseState.READY)
     endpoint = Endpoint("root", "127.0.0.1", 9)
-    store.save_lease(evolve(lease, endpoint=endpoint, started_at=now - timedelta(hours=1)))
+    asyncio.run(store.save_lease(evolve(lease, endpoint=endpoint, started_at=now - timedelta(hours=1))))
     store.close()
     return folder
 

@@ -191,7 +191,7 @@ async def test_leaving_during_an_action_is_reported(tmp_path: Path) -> None:
             await pilot.press("q")
             assert "press q again" in widget_text(app, "#status")
             await pilot.press("q")
-        (trip,) = many.application.store.list_trips()
+        (trip,) = await many.application.store.list_trips()
         assert (trip.kind, trip.outcome_text) == ("release", ""), "to be resumed"
 
 

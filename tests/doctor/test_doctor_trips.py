@@ -70,8 +70,8 @@ async def test_o5_a_sick_metered_machine_stops_costing_at_the_minute(tmp_path: P
         assert caught.value.spent is Spent.YES
         assert "machine was released" in caught.value.hint
         spent = before - (await application.account_money.get_balance("mistgpu")).available
-        row = application.trip_tracker.list_trips()[-1]
-        lease = application.leases.get_lease(row.lease)
+        row = (await application.trip_tracker.list_trips())[-1]
+        lease = await application.leases.get_lease(row.lease)
         assert lease.started_at is not None
         assert lease.ended_at is not None
         minutes = -(-(lease.ended_at - lease.started_at) // timedelta(minutes=1))
@@ -80,7 +80,7 @@ async def test_o5_a_sick_metered_machine_stops_costing_at_the_minute(tmp_path: P
         assert before - (await application.account_money.get_balance("mistgpu")).available == spent, (
             "nothing burns on"
         )
-        steps = {step.name for step in application.store.list_steps(row.id)}
+        steps = {step.name for step in await application.store.list_steps(row.id)}
         assert "leg0.doctor" in steps
         assert not {"leg0.upload", "leg0.launch"} & steps, "not a byte was carried to a sick machine"
         assert row.outcome_text == "failed: unfit-machine"
@@ -107,16 +107,18 @@ async def test_o5_a_sick_prepaid_machine_is_refunded(tmp_path: Path) -> None:
         )
         with pytest.raises(UnfitMachine, match="finds no GPU"):
             await application.trips.run(spec)
-        row = application.trip_tracker.list_trips()[-1]
-        assert {"leg0.upload", "leg1.doctor"} <= {step.name for step in application.store.list_steps(row.id)}
-        assert "leg0.doctor" not in {step.name for step in application.store.list_steps(row.id)}, (
+        row = (await application.trip_tracker.list_trips())[-1]
+        assert {"leg0.upload", "leg1.doctor"} <= {
+            step.name for step in await application.store.list_steps(row.id)
+        }
+        assert "leg0.doctor" not in {step.name for step in await application.store.list_steps(row.id)}, (
             "the leg without a job"
         )
         receipt = await application.receipts.get_current_receipt(row.lease)
         sums = {kind: sum(c.money.amount for c in receipt.charges if c.kind is kind) for kind in ChargeKind}
         assert sums[ChargeKind.DEPOSIT] == sums[ChargeKind.DEPOSIT_REFUND] > 0
         paid, refund = sums[ChargeKind.USAGE], sums[ChargeKind.REFUND]
-        lease = application.leases.get_lease(row.lease)
+        lease = await application.leases.get_lease(row.lease)
         assert lease.started_at is not None
         assert lease.ended_at is not None
         used = lease.ended_at - lease.started_at
@@ -141,7 +143,7 @@ async def test_warn_reports_and_continues(tmp_path: Path) -> None:
             event for event in user.events if event.kind is EventKind.WARNING and "verdict" in event.data
         ]
         assert any(event.data["cause"] == "driver-gone" for event in messages)
-        health = application.store.find_step_value(end.trip_id, "leg0.doctor", HealthReport)
+        health = await application.store.find_step_value(end.trip_id, "leg0.doctor", HealthReport)
         assert health is not None
         assert find_finding(health, "driver").verdict is Verdict.FAILURE
 
@@ -153,7 +155,7 @@ async def test_require_accepts_a_machine_without_known_faults(tmp_path: Path) ->
         on_connect(user, lambda: install_nvidia_smi(sandbox, machine="h100-550"), "leg0")
         end = await application.trips.run(make_metered_spec(tmp_path, "require"))
         assert end.exit_code == 0
-        health = application.store.find_step_value(end.trip_id, "leg0.doctor", HealthReport)
+        health = await application.store.find_step_value(end.trip_id, "leg0.doctor", HealthReport)
         assert health is not None
         assert find_finding(health, "driver").text.startswith("550.54.15")
 
@@ -164,7 +166,9 @@ async def test_off_is_the_default_and_settings_and_option_decide(tmp_path: Path)
         async with sandbox.open_application(user) as application:
             await log_in_with_money(sandbox, application)
             end = await application.trips.run(make_metered_spec(tmp_path, ""))
-            assert "leg0.doctor" not in {step.name for step in application.store.list_steps(end.trip_id)}
+            assert "leg0.doctor" not in {
+                step.name for step in await application.store.list_steps(end.trip_id)
+            }
         (sandbox.home / "state" / "config.toml").write_text('[doctor]\npolicy = "require"\n')
         async with sandbox.open_application(user) as application:
             with pytest.raises(UnfitMachine, match="rented: 1"):

@@ -59,6 +59,6 @@ async def check_ledgers(ledgers: Ledgers, application: Application, count: int) 
     assert sorted(left) == sorted(spent)
     balance = (await application.account_money.get_balance("1024gpu")).available
     assert balance.amount == sum(line.amount.amount for line in lines)
-    (lease,) = application.store.list_leases()
+    (lease,) = await application.store.list_leases()
     (total,) = (await application.receipts.get_current_receipt(lease.id)).totals()
     assert total.paid.amount == sum([*list_payments(ledgers, "rent"), *list_payments(ledgers, "renewal")])

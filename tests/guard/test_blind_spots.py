@@ -50,7 +50,7 @@ async def test_a_month_s_budget_without_a_rate_switches_nothing_else_off(sandbox
     async with sandbox.open_application(user) as application:
         async with running_guard(application):
             await wait_until_true(lambda: get_outcome(application))
-        assert get_outcome(application) == "stopped: deadline"
+        assert await get_outcome(application) == "stopped: deadline"
         assert first_events(user, *EXPECTED_ORDER) == EXPECTED_ORDER
         assert is_saved(job)
     assert len(warnings_about(user, "the monthly budget cannot be checked")) == 1
@@ -69,7 +69,7 @@ async def test_a_budget_counts_what_the_statement_shows(sandbox: VirtualSandbox,
             await wait_until_true(lambda: guard.results)
             assert all(not result.facts.is_own_count for result in guard.results.values())
             await wait_until_true(lambda: get_outcome(application))
-        assert get_outcome(application) == "stopped: budget"
+        assert await get_outcome(application) == "stopped: budget"
         assert is_saved(job)
         assert 160 < get_used(sandbox) <= 320, "not a fen above, and not far below"
     assert list(sandbox.list_burning()) == []
@@ -88,7 +88,7 @@ async def test_without_the_statement_gpurent_counts_by_itself_and_says_so(
             await wait_until_true(lambda: guard.results)
             assert all(result.facts.is_own_count for result in guard.results.values())
             await wait_until_true(lambda: get_outcome(application))
-        assert get_outcome(application) == "stopped: budget"
+        assert await get_outcome(application) == "stopped: budget"
         assert 0 < get_used(sandbox) <= 320
     assert len(warnings_about(user, "the bill is incomplete")) >= 1
     assert warnings_about(user, "Counted by gpurent")

@@ -43,11 +43,11 @@ async def test_a_running_machine_is_released_when_the_grace_period_is_over(prepa
         async with running_guard(application):
             await wait_until_true(job.results.exists)
             kept_at = application.clock.now()
-            lease = application.leases.get_lease(end.lease_id)
+            lease = await application.leases.get_lease(end.lease_id)
             assert lease.state is LeaseState.READY
-            assert application.trip_tracker.get_trip(end.trip_id).is_open
+            assert (await application.trip_tracker.get_trip(end.trip_id)).is_open
             await wait_until_true(lambda: get_first_outcome(application, end.trip_id))
-        assert application.trip_tracker.get_trip(end.trip_id).outcome_text == "stopped: grace"
+        assert (await application.trip_tracker.get_trip(end.trip_id)).outcome_text == "stopped: grace"
         assert application.clock.now() - kept_at <= HOUR + timedelta(minutes=15)
         assert job.results.read_text().endswith("done\n"), "what can be had is downloaded first"
         assert "uot does not exist" in "".join(event.text for event in user.events)
@@ -72,8 +72,8 @@ async def test_an_idle_machine_whose_results_are_missing_keeps_its_files(
         end = await application.trips.run(spec, detach=True)
         async with running_guard(application):
             await wait_until_true(lambda: is_lease_over(application, end.lease_id))
-        assert application.leases.get_lease(end.lease_id).state is LeaseState.KEPT
-        trip = application.trip_tracker.get_trip(end.trip_id)
+        assert (await application.leases.get_lease(end.lease_id)).state is LeaseState.KEPT
+        trip = await application.trip_tracker.get_trip(end.trip_id)
         assert trip.is_open
         assert f"gpurent resume {trip.id}" in "".join(event.text for event in user.events)
         assert list(metered.list_burning()) == []

@@ -42,9 +42,9 @@ async def run_detached(application: Application, job: PacedJob, limits: TripLimi
     await application.trips.run(job.make_spec("mistgpu", limits or TripLimits()), detach=True)
 
 
-def get_outcome(application: Application) -> str:
+async def get_outcome(application: Application) -> str:
     """Return how the user's own trip ended; empty while it is running."""
-    return application.trip_tracker.list_trips()[0].outcome_text
+    return (await application.trip_tracker.list_trips())[0].outcome_text
 
 
 def is_saved(job: PacedJob) -> bool:
@@ -60,8 +60,8 @@ async def test_a_budget_stops_a_trip_with_the_results_saved(sandbox: VirtualSand
         await run_detached(application, job, TripLimits(budget=budget))
         async with running_guard(application):
             await wait_until_true(lambda: get_outcome(application))
-        (lease,) = application.store.list_leases()
-        assert get_outcome(application) == "stopped: budget"
+        (lease,) = await application.store.list_leases()
+        assert await get_outcome(application) == "stopped: budget"
         assert first_events(user, *EXPECTED_ORDER) == EXPECTED_ORDER
         assert is_saved(job)
         assert lease.is_over
@@ -80,7 +80,7 @@ async def test_a_month_s_budget_ends_a_machine_that_has_no_budget_of_its_own(san
         await run_detached(application, job)
         async with running_guard(application):
             await wait_until_true(lambda: get_outcome(application))
-        assert get_outcome(application) == "stopped: budget"
+        assert await get_outcome(application) == "stopped: budget"
         assert first_events(user, *EXPECTED_ORDER) == EXPECTED_ORDER
         assert is_saved(job)
         assert 0 < get_used(sandbox) <= 320
@@ -98,7 +98,7 @@ async def test_a_deadline_ends_the_lease_before_it_passes(sandbox: VirtualSandbo
         await run_detached(application, job, TripLimits(deadline_in=span) if own else TripLimits())
         async with running_guard(application):
             await wait_until_true(lambda: get_outcome(application))
-        (lease,) = application.store.list_leases()
+        (lease,) = await application.store.list_leases()
         assert first_events(user, *EXPECTED_ORDER) == EXPECTED_ORDER
         assert is_saved(job)
         assert lease.started_at is not None
@@ -119,7 +119,7 @@ async def test_an_idle_machine_is_released_after_the_download(sandbox: VirtualSa
         await run_detached(application, silent)
         async with running_guard(application):
             await wait_until_true(lambda: get_outcome(application))
-        assert get_outcome(application) == "stopped: idle"
+        assert await get_outcome(application) == "stopped: idle"
         assert first_events(user, *EXPECTED_ORDER) == EXPECTED_ORDER
         warned = next(event for event in user.events if event.data.get("reason") == "idle")
         released = next(event for event in user.events if event.kind is EventKind.RELEASED)
@@ -139,7 +139,7 @@ async def test_idleness_is_noticed_by_guards_that_are_started_now_and_then(sandb
     for _run in range(12):
         async with sandbox.open_application(user) as application:
             await application.guard.run_once()
-            if get_outcome(application):
+            if await get_outcome(application):
                 break
         await sandbox.advance(timedelta(minutes=15))
     assert first_events(user, *EXPECTED_ORDER) == EXPECTED_ORDER
@@ -156,7 +156,7 @@ async def test_a_job_that_writes_is_not_idle(sandbox: VirtualSandbox) -> None:
         await run_detached(application, job)
         async with running_guard(application):
             await wait_until_true(lambda: get_outcome(application))
-        assert get_outcome(application) == "done"
+        assert await get_outcome(application) == "done"
         assert [event for event in user.events if event.data.get("reason") == "idle"] == []
         assert job.results.read_text().endswith("done\n")
     assert list(sandbox.list_burning()) == []
@@ -175,7 +175,7 @@ async def test_after_a_jump_of_days_everything_is_polled_at_once(sandbox: Virtua
             await sandbox.advance(timedelta(days=2, hours=1))
             jumped = sandbox.clock.now()
             await wait_until_true(lambda: get_outcome(application))
-        assert get_outcome(application) == "stopped: deadline"
+        assert await get_outcome(application) == "stopped: deadline"
         assert first_events(user, *EXPECTED_ORDER) == EXPECTED_ORDER
         assert is_saved(job)
         warned = next(event for event in user.events if event.data.get("reason") == "deadline")
@@ -206,7 +206,7 @@ async def test_the_guard_leaves_a_running_trip_alone(sandbox: VirtualSandbox) ->
             assert guard.check_count
         assert end.exit_code == 0
         assert end.receipt is not None
-        assert [row.kind for row in application.trip_tracker.list_trips()] == ["run"], (
+        assert [row.kind for row in await application.trip_tracker.list_trips()] == ["run"], (
             "the guard did nothing of its own"
         )
         assert [event for event in watcher.events if event.kind in EXPECTED_ORDER[1:]] == []
@@ -224,10 +224,10 @@ async def test_trip_whose_process_died_is_finished(sandbox: VirtualSandbox) -> N
         await wait_until_true(lambda: EventKind.JOB_STARTED in user.event_kinds())
         await cancel_and_wait(trip_task)
     async with sandbox.open_application() as application:
-        assert get_outcome(application) == ""
+        assert await get_outcome(application) == ""
         async with running_guard(application):
             await wait_until_true(lambda: get_outcome(application))
-        assert get_outcome(application) == "done"
+        assert await get_outcome(application) == "done"
         assert job.results.read_text().endswith("done\n")
     assert list(sandbox.list_burning()) == []
 
@@ -239,5 +239,5 @@ async def test_a_rented_machine_is_left_alone_without_a_policy(sandbox: VirtualS
         (observed,) = (await application.guard.run_once()).results
         assert observed.actions == ()
         assert observed.failure == ""
-        assert not application.leases.get_lease(lease.id).is_over
+        assert not (await application.leases.get_lease(lease.id)).is_over
         await application.releases.release_lease(lease.id)

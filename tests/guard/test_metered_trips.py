@@ -50,14 +50,14 @@ async def test_balance_that_would_run_out_is_topped_up(sandbox: VirtualSandbox) 
         await application.trips.run(job.make_spec("mistgpu"), detach=True)
         async with running_guard(application):
             await wait_until_true(lambda: get_first_outcome(application))
-        assert application.trip_tracker.list_trips()[0].outcome_text == "done"
+        assert (await application.trip_tracker.list_trips())[0].outcome_text == "done"
         assert job.results.read_text().endswith("done\n")
         assert payer.paid_amounts == ["40.00"], "told once"
         assert list_amounts(sandbox, "recharge") == [400, 4000]
         assert sum(list_amounts(sandbox, "usage")) < -400, "more was used than was there at first"
-        assert [row.outcome_text for row in application.trip_tracker.list_trips() if "topup" in row.id] == [
-            "arrived"
-        ]
+        assert [
+            row.outcome_text for row in await application.trip_tracker.list_trips() if "topup" in row.id
+        ] == ["arrived"]
         await check_balanced(sandbox, application)
     assert list(sandbox.list_burning()) == []
 
@@ -71,7 +71,7 @@ async def test_unpaid_results_are_downloaded_before_the_shutdown(sandbox: Virtua
         end = await application.trips.run(job.make_spec("mistgpu"), detach=True)
         async with running_guard(application):
             await wait_until_true(lambda: is_lease_over(application, end.lease_id))
-        (kept,) = application.store.list_leases()
+        (kept,) = await application.store.list_leases()
         saved = [event.at for event in user.events if event.kind is EventKind.RESULTS_SAVED]
         assert saved, user.events
         assert kept.ended_at is not None
@@ -91,15 +91,17 @@ async def test_timer_in_the_machine_is_extended_while_the_guard_watches(sandbox:
     async with sandbox.open_application(user) as application:
         await sandbox.log_in_to_mistgpu(application, "100")
         end = await application.trips.run(job.make_spec("mistgpu"), detach=True)
-        armed = application.machine_timers.find_deadline(application.leases.get_lease(end.lease_id))
+        armed = await application.machine_timers.find_deadline(
+            await application.leases.get_lease(end.lease_id)
+        )
         assert armed is not None
         async with (
             run_in_background(run_machine_timer(sandbox.machines.only_machine)),
             running_guard(application),
         ):
             await wait_until_true(lambda: get_first_outcome(application))
-        assert application.trip_tracker.list_trips()[0].outcome_text == "done"
-        (lease,) = application.store.list_leases()
+        assert (await application.trip_tracker.list_trips())[0].outcome_text == "done"
+        (lease,) = await application.store.list_leases()
         assert lease.ended_at is not None
         assert lease.ended_at > armed, "it outlived the first deadline"
         assert job.results.read_text().endswith("done\n")
@@ -115,7 +117,9 @@ async def test_without_a_guard_the_timer_shuts_the_machine(sandbox: VirtualSandb
     async with sandbox.open_application(user) as application:
         await sandbox.log_in_to_mistgpu(application, "100")
         end = await application.trips.run(job.make_spec("mistgpu"), detach=True)
-        armed = application.machine_timers.find_deadline(application.leases.get_lease(end.lease_id))
+        armed = await application.machine_timers.find_deadline(
+            await application.leases.get_lease(end.lease_id)
+        )
         async with run_in_background(run_machine_timer(sandbox.machines.only_machine)):
             await wait_until_true(lambda: not sandbox.machines.alive_machines)
         assert armed is not None

@@ -43,7 +43,7 @@ async def test_a_lease_is_renewed_on_time_and_only_as_far_as_the_policy_goes(san
         async with running_guard(application):
             await advance_near_end(sandbox, lease, timedelta(hours=3))
             await wait_until_true(lambda: has_moved_end(application, lease))
-            longer = application.leases.get_lease(lease.id)
+            longer = await application.leases.get_lease(lease.id)
             assert longer.expires_at == lease.expires_at + DAY
             await wait_until_true(lambda: EventKind.RENEWED in user.event_kinds())
             await advance_near_end(sandbox, longer, timedelta(hours=1))
@@ -80,7 +80,7 @@ async def test_a_guard_killed_at_every_step_renews_exactly_once(sandbox: Virtual
             remaining
         )
         assert lease.expires_at is not None
-        assert application.leases.get_lease(lease.id).expires_at == lease.expires_at + DAY
+        assert (await application.leases.get_lease(lease.id)).expires_at == lease.expires_at + DAY
         with real_time():
             assert await client.run_task(**task, spare=[], share=0) == {"end": 0, "trouble": []}
         await check_settled(sandbox, application, 1)
@@ -109,7 +109,7 @@ async def test_a_budget_forbids_a_renewal_before_anything_is_ordered(sandbox: Vi
             (observed,) = (await application.guard.run_once()).results
             assert "of its budget (3,000 DBC) is left" in observed.failure
         assert len([event for event in user.events if "of its budget" in event.text]) == 1, "told once"
-        assert [row.kind for row in application.trip_tracker.list_trips()] == ["rent"]
+        assert [row.kind for row in await application.trip_tracker.list_trips()] == ["rent"]
         await check_settled(sandbox, application, 0)
 
 
@@ -132,5 +132,5 @@ async def test_a_low_wallet_is_reported_once_and_renewed_when_filled(sandbox: Vi
         await application.guard.run_once()
         assert user.event_kinds().count(EventKind.TOPPED_UP) == 1
         assert lease.expires_at is not None
-        assert application.leases.get_lease(lease.id).expires_at == lease.expires_at + DAY
+        assert (await application.leases.get_lease(lease.id)).expires_at == lease.expires_at + DAY
         await check_settled(sandbox, application, 1)

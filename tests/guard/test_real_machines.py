@@ -46,7 +46,7 @@ async def test_after_a_jump_of_days_a_real_machine_is_saved_and_released(tmp_pat
             await wait_until(lambda: _is_true(guard.results))
             await sandbox.cloud.advance(timedelta(days=2, hours=1))
             await wait_until(lambda: _is_trip_ended(application), 30)
-        assert application.trip_tracker.list_trips()[0].outcome_text == "stopped: deadline"
+        assert (await application.trip_tracker.list_trips())[0].outcome_text == "stopped: deadline"
         assert first_events(user, *EXPECTED_ORDER) == EXPECTED_ORDER
         assert (home / "out.txt").read_text() == "line"
         assert sandbox.cloud.driver.list_machines() == []
@@ -58,15 +58,15 @@ async def _is_true(value: object) -> bool:
 
 
 async def _is_trip_ended(application: Application) -> bool:
-    return bool(application.trip_tracker.list_trips()[0].outcome)
+    return bool((await application.trip_tracker.list_trips())[0].outcome)
 
 
 async def _are_trips_ended(application: Application) -> bool:
-    return all(row.outcome for row in application.trip_tracker.list_trips())
+    return all(row.outcome for row in await application.trip_tracker.list_trips())
 
 
 async def _is_extended(application: Application, lease_id: str, until: datetime) -> bool:
-    return application.leases.get_lease(lease_id).expires_at == until
+    return (await application.leases.get_lease(lease_id)).expires_at == until
 
 
 async def start_watch(sandbox: TripSandbox, *more: str) -> asyncio.subprocess.Process:

@@ -111,7 +111,7 @@ class MemoryTimers:
 
     timers: dict[str, SavedTimer] = field(factory=dict)
 
-    def put_machine_timer(
+    async def put_machine_timer(
         self, lease_id: str, until: datetime | None, *, by_policy: bool | None = None
     ) -> None:
         before = self.timers.pop(lease_id, None)
@@ -121,7 +121,7 @@ class MemoryTimers:
                 until=until, by_policy=was_by_policy if by_policy is None else by_policy
             )
 
-    def find_machine_timer(self, lease_id: str) -> SavedTimer | None:
+    async def find_machine_timer(self, lease_id: str) -> SavedTimer | None:
         return self.timers.get(lease_id)
 
 
@@ -140,6 +140,9 @@ class TimerMachine:
         self.armed = bool(input)
         out = "gpurent-timer armed 360000 waiting\n" if self.armed else "gpurent-timer off\n"
         return SimpleNamespace(exit_status=0, stdout=out, stderr="")
+
+    async def get_lease(self) -> Lease:
+        return self.lease
 
     async def run_with_retry(self, action: Callable[[Any], Awaitable[Any]]) -> Any:
         return await action(self)
@@ -164,10 +167,10 @@ async def test_a_watched_job_loses_the_timer_that_is_not_wanted_any_more() -> No
     trips, timers, events = make_trip_timers(TIMER_OFF)
     machine: Any = TimerMachine()
     await timers.arm_timer(machine, LEASE, datetime.now(UTC) + HOUR, by_policy=True)
-    assert timers.is_armed_by_policy(LEASE)
+    assert await timers.is_armed_by_policy(LEASE)
     await trips.extend_if_due(machine, TripSpec(provider="acme"))
     assert not machine.armed
-    assert timers.find_deadline(LEASE) is None
+    assert await timers.find_deadline(LEASE) is None
     assert [event.kind for event in events] == [EventKind.TIMER]
     before = machine.commands
     await trips.extend_if_due(machine, TripSpec(provider="acme"))
@@ -180,5 +183,5 @@ async def test_a_timer_that_was_set_by_hand_stays() -> None:
     await timers.arm_timer(machine, LEASE, datetime.now(UTC) + HOUR)
     await trips.extend_if_due(machine, TripSpec(provider="acme"))
     assert machine.armed
-    assert timers.find_deadline(LEASE) is not None
+    assert await timers.find_deadline(LEASE) is not None
     assert events == []

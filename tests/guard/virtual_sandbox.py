@@ -54,20 +54,20 @@ async def wait_until_true(condition: Callable[[], object]) -> None:
             await asyncio.sleep(15)
 
 
-def get_first_outcome(application: Application, trip_id: str = "") -> str:
+async def get_first_outcome(application: Application, trip_id: str = "") -> str:
     """Return how the trip ended, or the oldest one; empty if it is in progress."""
     if trip_id:
-        return application.trip_tracker.get_trip(trip_id).outcome_text
-    return application.trip_tracker.list_trips()[0].outcome_text
+        return (await application.trip_tracker.get_trip(trip_id)).outcome_text
+    return (await application.trip_tracker.list_trips())[0].outcome_text
 
 
-def is_lease_over(application: Application, lease_id: str) -> bool:
-    return application.leases.get_lease(lease_id).is_over
+async def is_lease_over(application: Application, lease_id: str) -> bool:
+    return (await application.leases.get_lease(lease_id)).is_over
 
 
-def has_moved_end(application: Application, lease: Lease) -> bool:
+async def has_moved_end(application: Application, lease: Lease) -> bool:
     """Return whether the lease ends at another time than ``lease`` says."""
-    return application.leases.get_lease(lease.id).expires_at != lease.expires_at
+    return (await application.leases.get_lease(lease.id)).expires_at != lease.expires_at
 
 
 @define(eq=False)

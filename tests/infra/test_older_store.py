@@ -15,10 +15,10 @@ from gpurent.testing.fakes import START
 from tests.sample_lease import make_lease
 
 
-def test_a_lease_without_the_newer_fields_is_read_and_moved(tmp_path: Path) -> None:
+async def test_a_lease_without_the_newer_fields_is_read_and_moved(tmp_path: Path) -> None:
     path = tmp_path / "journal.sqlite"
     store = SqliteStore(path, lambda: START)
-    store.save_lease(make_lease("77"))
+    await store.save_lease(make_lease("77"))
     store.close()
     with sqlite3.connect(path) as raw:
         (text,) = raw.execute("SELECT value FROM lease_records").fetchone()
@@ -33,11 +33,11 @@ def test_a_lease_without_the_newer_fields_is_read_and_moved(tmp_path: Path) -> N
     raw.close()
     store = SqliteStore(path, lambda: START)
     try:
-        before = store.find_lease("x-1")
+        before = await store.find_lease("x-1")
         assert before == make_lease("77")
         after = evolve(before.with_state(LeaseState.RELEASING))
-        assert store.swap_lease(before, after)
-        assert not store.swap_lease(before, after), "somebody else moved it meanwhile"
-        assert store.find_lease("x-1") == after
+        assert await store.swap_lease(before, after)
+        assert not await store.swap_lease(before, after), "somebody else moved it meanwhile"
+        assert await store.find_lease("x-1") == after
     finally:
         store.close()

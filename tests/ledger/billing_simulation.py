@@ -49,14 +49,14 @@ class LedgerWriter:
         self.ledger = SqliteLedger(self.database, now)
         self.crashes = self.concurrent_writes = self._flushes = 0
 
-    def add_charge(self, provider: str, charge: Charge, lease: str) -> None:
+    async def add_charge(self, provider: str, charge: Charge, lease: str) -> None:
         """Record that the provider (or the wallet, for a hold) lists ``charge``."""
         self._charges[provider][charge.ref, charge.kind] = charge, lease
         self._queue_entries(provider, charge, lease)
         if self._rng.random() < 0.02:
             self._queue_entries(provider, charge, lease)
         if len(self._batch) >= BATCH_SIZE:
-            self._flush()
+            await self._flush()
 
     def _queue_entries(self, provider: str, charge: Charge, lease: str) -> None:
         known = self._known[provider]
@@ -71,39 +71,40 @@ class LedgerWriter:
             known[key] = LedgerLine(parts=(*parts, entry), money=money + entry.money)
             self._batch.append(entry)
 
-    def _flush(self) -> None:
+    async def _flush(self) -> None:
         self._flushes += 1
         if self._flushes % 16 == 3:
-            self.crash()
+            await self.crash()
             return
         if self._flushes % 4 == 1:
-            self._write_concurrently()
-        self.ledger.add_transactions(self._batch)
+            await self._write_concurrently()
+        await self.ledger.add_transactions(self._batch)
         self._batch.clear()
 
-    def _write_concurrently(self) -> None:
+    async def _write_concurrently(self) -> None:
         """Let another process write half of the batch first."""
         self.concurrent_writes += 1
         other = Database(self._path)
         try:
-            SqliteLedger(other, self._now).add_transactions(self._batch[: len(self._batch) // 2])
+            await SqliteLedger(other, self._now).add_transactions(self._batch[: len(self._batch) // 2])
         finally:
             other.close()
 
-    def crash(self) -> None:
+    async def crash(self) -> None:
         """Drop the batch, as a crash would; the next process reads the file and asks the providers again."""
         self.crashes += 1
         self._batch.clear()
-        self.recover()
+        await self.recover()
 
-    def recover(self) -> None:
+    async def recover(self) -> None:
         for provider, listed in self._charges.items():
             self._known[provider] = {
-                line.line_key: line for line in group_lines(self.ledger.list_transactions(provider=provider))
+                line.line_key: line
+                for line in group_lines(await self.ledger.list_transactions(provider=provider))
             }
             for charge, lease in listed.values():
                 self._queue_entries(provider, charge, lease)
-        self.ledger.add_transactions(self._batch)
+        await self.ledger.add_transactions(self._batch)
         self._batch.clear()
 
 
@@ -142,7 +143,7 @@ class BillingSimulation:
             amount = self.rng.randrange(1, 20_000)
             self.mistgpu_state.accounts["u"].balance += amount
             self.metered_oracle.top_up(amount)
-            self._top_up("mistgpu", Money(amount, CNY))
+            await self._top_up("mistgpu", Money(amount, CNY))
         if len(live) < 12 and self.rng.random() < 0.3 and self.metered_oracle.balance > 0:
             self.number += 1
             price = self.rng.choice((59, 61, 300, 333, 350, 599))
@@ -160,30 +161,30 @@ class BillingSimulation:
         self.metered_oracle.charge_minute()
         for server in live:
             if server.runs[-1].paid:
-                self.writer.add_charge("mistgpu", self._charge_of(server), server.id)
+                await self.writer.add_charge("mistgpu", self._charge_of(server), server.id)
         for server in live:
             if not server.running:
                 del self.mistgpu_state.servers[server.id]
 
-    def _top_up(self, provider: str, money: Money) -> None:
+    async def _top_up(self, provider: str, money: Money) -> None:
         self.number += 1
-        self._add_charge(provider, ChargeKind.TOP_UP, money, f"top-up-{self.number}", "")
+        await self._add_charge(provider, ChargeKind.TOP_UP, money, f"top-up-{self.number}", "")
 
-    def _add_charge(self, provider: str, kind: ChargeKind, money: Money, ref: str, lease: str) -> None:
+    async def _add_charge(self, provider: str, kind: ChargeKind, money: Money, ref: str, lease: str) -> None:
         rate = Rate(DBC, USD, self.usd_per_dbc, self.at, "ledger") if money.currency == DBC else None
-        self.writer.add_charge(
+        await self.writer.add_charge(
             provider, Charge(at=self.at, kind=kind, money=money, ref=ref, rate=rate), lease
         )
 
     # the prepaid provider
 
-    def _add_dbc_charge(self, kind: ChargeKind, units: int, lease: str) -> None:
+    async def _add_dbc_charge(self, kind: ChargeKind, units: int, lease: str) -> None:
         """Record a charge; outgoing money may first be on hold."""
         self.number += 1
         ref = f"tx{self.number}"
         if kind in (ChargeKind.USAGE, ChargeKind.RENEWAL, ChargeKind.DEPOSIT) and self.rng.random() < 0.7:
-            self._add_charge("1024gpu", ChargeKind.HOLD, Money(units, DBC), ref, lease)
-        self._add_charge("1024gpu", kind, Money(units, DBC), ref, lease)
+            await self._add_charge("1024gpu", ChargeKind.HOLD, Money(units, DBC), ref, lease)
+        await self._add_charge("1024gpu", kind, Money(units, DBC), ref, lease)
 
     def _compute_price(self, card: GpuHost, minutes: int) -> int:
         units = compute_rent(card, 1, minutes, self.usd_per_dbc)
@@ -192,38 +193,38 @@ class BillingSimulation:
         )
         return units
 
-    def _run_prepaid(self) -> None:
+    async def _run_prepaid(self) -> None:
         rng, draw = self.rng, self.rng.random()
         self.usd_per_dbc = max(Decimal("0.0001"), self.usd_per_dbc + Decimal(rng.randrange(-3, 4)) / 10**6)
         if self.prepaid_oracle.balance < 300_000 * 10**8:
             units = 10**14 + rng.randrange(10**8)
             self.prepaid_oracle.top_up(units)
-            self._top_up("1024gpu", Money(units, DBC))
+            await self._top_up("1024gpu", Money(units, DBC))
         if draw < 0.02 and len(self.orders) < 8:
-            self._rent_order()
+            await self._rent_order()
         elif draw < 0.025 and self.orders:
-            self._renew_order(rng.choice(sorted(self.orders)))
+            await self._renew_order(rng.choice(sorted(self.orders)))
         elif draw < 0.028:
             units = rng.randrange(10**4, 10**8)
             self.prepaid_oracle.pay_fee(units)
-            self._add_dbc_charge(ChargeKind.FEE, units, "")
+            await self._add_dbc_charge(ChargeKind.FEE, units, "")
         elif draw < 0.034:
-            self._move_deposit()
+            await self._move_deposit()
         for name, order in list(self.orders.items()):
             self.prepaid_minutes += 1
             if order.expires_at is not None and order.expires_at <= self.at:
-                self._end_order(name, order, 0)
+                await self._end_order(name, order, 0)
             elif rng.random() < 0.001:
                 refund = order.total + order.payment_marks_total - order.compute_cost(self.at)
                 assert refund == self.prepaid_oracle.release_order(name, order.count_begun_minutes(self.at))
-                self._end_order(name, order, refund)
+                await self._end_order(name, order, refund)
             elif rng.random() < 0.0001:
                 early = self.at - (order.rented_at or self.at) < timedelta(hours=FREE_HOURS)
                 refund = order.total + order.payment_marks_total if early else 0
                 assert refund == self.prepaid_oracle.fail_order(name, order.count_begun_minutes(self.at))
-                self._end_order(name, order, refund)
+                await self._end_order(name, order, refund)
 
-    def _rent_order(self) -> None:
+    async def _rent_order(self) -> None:
         self.number += 1
         name, code = f"o{self.number}", self.rng.randrange(10**4, 10**8)
         model, price = self.rng.choice(CARDS)
@@ -233,51 +234,51 @@ class BillingSimulation:
         if self.rng.random() < 0.2:
             # Paid too late: the provider never accepted it and refunds all of it.
             self.prepaid_oracle.refund_late(units + code)
-            self._add_dbc_charge(ChargeKind.USAGE, units + code, name)
-            self._add_dbc_charge(ChargeKind.REFUND, units + code, name)
+            await self._add_dbc_charge(ChargeKind.USAGE, units + code, name)
+            await self._add_dbc_charge(ChargeKind.REFUND, units + code, name)
             self.settled_orders[name] = (units + code, units + code, 0)
             return
         order = ContainerOrder(name, "w", card, "gpu", "payment", code, self.usd_per_dbc)
         order.rented_at, order.payment_marks_total, order.terms = self.at, code, [(minutes, units)]
         self.orders[name] = order
         self.prepaid_oracle.rent_order(name, minutes, units, code)
-        self._add_dbc_charge(ChargeKind.USAGE, units + code, name)
+        await self._add_dbc_charge(ChargeKind.USAGE, units + code, name)
 
-    def _renew_order(self, name: str) -> None:
+    async def _renew_order(self, name: str) -> None:
         order, code = self.orders[name], self.rng.randrange(10**4, 10**8)
         minutes = 60 * self.rng.choice((1, 24))
         units = self._compute_price(order.machine, minutes)
         order.terms.append((minutes, units))
         order.payment_marks_total += code
         self.prepaid_oracle.renew_order(name, minutes, units, code)
-        self._add_dbc_charge(ChargeKind.RENEWAL, units + code, name)
+        await self._add_dbc_charge(ChargeKind.RENEWAL, units + code, name)
 
-    def _end_order(self, name: str, order: ContainerOrder, refund: int) -> None:
+    async def _end_order(self, name: str, order: ContainerOrder, refund: int) -> None:
         if refund:
-            self._add_dbc_charge(ChargeKind.REFUND, refund, name)
+            await self._add_dbc_charge(ChargeKind.REFUND, refund, name)
         paid = order.total + order.payment_marks_total
         self.settled_orders[name] = (paid, refund, paid - refund)
         del self.orders[name]
 
-    def _move_deposit(self) -> None:
+    async def _move_deposit(self) -> None:
         if self.locks and self.rng.random() < 0.5:
             name, units = self.locks.popitem()
             self.prepaid_oracle.unlock_deposit(units)
-            self._add_dbc_charge(ChargeKind.DEPOSIT_REFUND, units, name)
+            await self._add_dbc_charge(ChargeKind.DEPOSIT_REFUND, units, name)
         elif len(self.locks) < 3:
             self.number += 1
             units = 60_000 * 10**8 + self.rng.randrange(10**8)
             self.locks[f"c{self.number}"] = units
             self.prepaid_oracle.lock_deposit(units)
-            self._add_dbc_charge(ChargeKind.DEPOSIT, units, f"c{self.number}")
+            await self._add_dbc_charge(ChargeKind.DEPOSIT, units, f"c{self.number}")
 
     async def run_minutes(self, events: int) -> None:
         """Run until ``events`` metered minutes have passed; prepaid ones are additional."""
         while self.minutes < events:
             await self._run_metered()
-            self._run_prepaid()
+            await self._run_prepaid()
             self.at += MINUTE
-        self.writer.recover()
+        await self.writer.recover()
 
     def read_postings(self) -> Iterator[tuple[int, str, int]]:
         """Yield the postings in the file: entry, currency, amount."""

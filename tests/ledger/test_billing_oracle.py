@@ -26,7 +26,7 @@ async def run_simulation(tmp_path: Path, seed: int, events: int) -> None:
     for entry, code, amount in simulation.read_postings():
         sums[entry, code] += amount
     assert set(sums.values()) == {0}
-    entries = simulation.writer.ledger.list_transactions()
+    entries = await simulation.writer.ledger.list_transactions()
     assert len(entries) == len({entry.key for entry in entries})
     print(
         f"{simulation.minutes} + {simulation.prepaid_minutes} minutes, {len(entries)} entries, "

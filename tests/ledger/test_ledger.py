@@ -91,22 +91,25 @@ def test_an_entry_needs_a_zone_and_a_reference() -> None:
         evolve(entry, ref="")
 
 
-def test_what_was_written_is_read_back(ledger: SqliteLedger) -> None:
+async def test_what_was_written_is_read_back(ledger: SqliteLedger) -> None:
     rate = Rate(CHAIN, USD, Decimal("0.002600000000000000001"), AT, "chain")
     money = Money(90_000 * 10**15 + 1, CHAIN)
     charge = Charge(at=AT, kind=ChargeKind.DEPOSIT, money=money, ref="r", note="注", rate=rate)
     entry = make_transaction(charge, "acme", lease="l", trip="t", gpu="卡")
-    assert ledger.add_transactions([entry]) == 1
-    assert list(ledger.list_transactions()) == [entry]
+    assert await ledger.add_transactions([entry]) == 1
+    assert list(await ledger.list_transactions()) == [entry]
 
 
-def test_entry_added_twice_is_stored_once(ledger: SqliteLedger) -> None:
+async def test_entry_added_twice_is_stored_once(ledger: SqliteLedger) -> None:
     entry = make_transaction(make_charge(ChargeKind.USAGE, 5), "acme")
     other = make_transaction(make_charge(ChargeKind.REFUND, 5), "acme")
-    assert ledger.add_transactions([entry, entry, other]) == 2
-    assert ledger.add_transactions([entry, make_transaction(make_charge(ChargeKind.USAGE, 9), "acme")]) == 0
-    assert [found.money.amount for found in ledger.list_transactions()] == [5, 5]
-    assert ledger.add_transactions([make_transaction(make_charge(ChargeKind.USAGE, 5), "another")]) == 1
+    assert await ledger.add_transactions([entry, entry, other]) == 2
+    assert (
+        await ledger.add_transactions([entry, make_transaction(make_charge(ChargeKind.USAGE, 9), "acme")])
+        == 0
+    )
+    assert [found.money.amount for found in await ledger.list_transactions()] == [5, 5]
+    assert await ledger.add_transactions([make_transaction(make_charge(ChargeKind.USAGE, 5), "another")]) == 1
 
 
 @pytest.mark.parametrize(
@@ -122,16 +125,16 @@ def test_entry_added_twice_is_stored_once(ledger: SqliteLedger) -> None:
         "INSERT INTO entries SELECT 9, at, kind, '', '', 'r9', 0, 0, 0, '', '', '', '', NULL, at, '' FROM entries",
     ],
 )
-def test_sqlite_itself_refuses_changes(
+async def test_sqlite_itself_refuses_changes(
     database: Database, ledger: SqliteLedger, tmp_path: Path, statement: str
 ) -> None:
     entry = make_transaction(make_charge(ChargeKind.USAGE, 5), "acme")
-    ledger.add_transactions([entry])
+    await ledger.add_transactions([entry])
     with closing(sqlite3.connect(tmp_path / "journal.sqlite")) as stranger:
         register_as_newer(stranger)
         with pytest.raises(sqlite3.IntegrityError):
             stranger.execute(statement)
-    assert list(ledger.list_transactions()) == [entry]
+    assert list(await ledger.list_transactions()) == [entry]
 
 
 def test_a_posting_without_its_entry_is_refused_at_the_commit(
@@ -142,24 +145,24 @@ def test_a_posting_without_its_entry_is_refused_at_the_commit(
     assert database.fetch_rows("SELECT * FROM postings") == []
 
 
-def test_filters(ledger: SqliteLedger) -> None:
+async def test_filters(ledger: SqliteLedger) -> None:
     every = [
         make_transaction(make_charge(ChargeKind.USAGE, 1, "a", hours=0), "one", lease="l1", trip="t1"),
         make_transaction(make_charge(ChargeKind.USAGE, 2, "b", hours=1), "one", lease="l2", trip="t1"),
         make_transaction(make_charge(ChargeKind.USAGE, 4, "c", hours=2), "two", lease="l3", trip="t2"),
     ]
-    ledger.add_transactions(every)
+    await ledger.add_transactions(every)
 
-    def found(**which: Any) -> int:
-        return sum(entry.money.amount for entry in ledger.list_transactions(**which))
+    async def found(**which: Any) -> int:
+        return sum(entry.money.amount for entry in await ledger.list_transactions(**which))
 
-    assert found() == 7
-    assert found(provider="one") == 3
-    assert found(lease="l2") == 2
-    assert found(trip="t1", provider="one") == 3
-    assert found(since=AT + timedelta(hours=1)) == 6
-    assert found(until=AT + timedelta(hours=1)) == 1
-    assert found(since=AT + timedelta(hours=1), until=AT + timedelta(hours=2), provider="one") == 2
+    assert await found() == 7
+    assert await found(provider="one") == 3
+    assert await found(lease="l2") == 2
+    assert await found(trip="t1", provider="one") == 3
+    assert await found(since=AT + timedelta(hours=1)) == 6
+    assert await found(until=AT + timedelta(hours=1)) == 1
+    assert await found(since=AT + timedelta(hours=1), until=AT + timedelta(hours=2), provider="one") == 2
 
 
 def lines_by_key(entries: list[Transaction]) -> dict[tuple[str, ChargeKind], LedgerLine]:

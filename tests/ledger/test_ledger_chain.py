@@ -37,26 +37,26 @@ def open_ledger(path: Path) -> SqliteLedger:
     return SqliteLedger(Database(path), lambda: AT)
 
 
-def find_broken(path: Path) -> BrokenEntry | None:
+async def find_broken(path: Path) -> BrokenEntry | None:
     store = SqliteStore(path, lambda: AT)
     try:
-        return store.ledger.find_broken_entry()
+        return await store.ledger.find_broken_entry()
     finally:
         store.close()
 
 
 @pytest.fixture
-def journal(tmp_path: Path) -> Path:
+async def journal(tmp_path: Path) -> Path:
     """Six entries of two accounts and two providers, added in turn."""
     path = tmp_path / "journal.sqlite"
     ledger = open_ledger(path)
     for number in (1, 2, 3):
-        assert ledger.add_transactions([make_entry(number), make_entry(number, "bob")]) == 2
-    assert ledger.add_transactions([make_entry(4, provider="other")]) == 1
+        assert await ledger.add_transactions([make_entry(number), make_entry(number, "bob")]) == 2
+    assert await ledger.add_transactions([make_entry(4, provider="other")]) == 1
     return path
 
 
-def test_the_canonical_form_is_as_documented(journal: Path) -> None:
+async def test_the_canonical_form_is_as_documented(journal: Path) -> None:
     with closing(sqlite3.connect(journal)) as database:
         rows = database.execute("SELECT * FROM entries WHERE account = 'alice' ORDER BY id").fetchall()
     time_text = "2026-03-01T08:00:00.000000+00:00"
@@ -69,7 +69,7 @@ def test_the_canonical_form_is_as_documented(journal: Path) -> None:
         )
         previous = sha256(text.encode()).hexdigest()
         assert row[-1] == previous
-    assert find_broken(journal) is None
+    assert await find_broken(journal) is None
 
 
 TAMPERING = {
@@ -83,44 +83,44 @@ TAMPERING = {
 
 
 @pytest.mark.parametrize("what", TAMPERING)
-def test_what_was_changed_behind_our_back_is_found(journal: Path, what: str) -> None:
+async def test_what_was_changed_behind_our_back_is_found(journal: Path, what: str) -> None:
     statement, number = TAMPERING[what]
     with closing(sqlite3.connect(journal)) as database, database:
         for trigger in ("entries_stay", "entries_keep", "postings_stay", "postings_keep"):
             database.execute(f"DROP TRIGGER {trigger}")
         database.execute(statement)
-    found = find_broken(journal)
+    found = await find_broken(journal)
     assert found is not None
     assert found.number == number
 
 
-def test_a_backup_is_shorter_and_valid(journal: Path, tmp_path: Path) -> None:
+async def test_a_backup_is_shorter_and_valid(journal: Path, tmp_path: Path) -> None:
     backup = tmp_path / "backup.sqlite"
     shutil.copyfile(journal, backup)
-    open_ledger(journal).add_transactions([make_entry(5)])
-    assert find_broken(backup) is None
-    assert open_ledger(backup).add_transactions([make_entry(6)]) == 1
-    assert find_broken(backup) is None
+    await open_ledger(journal).add_transactions([make_entry(5)])
+    assert await find_broken(backup) is None
+    assert await open_ledger(backup).add_transactions([make_entry(6)]) == 1
+    assert await find_broken(backup) is None
 
 
-def test_entries_of_two_accounts_are_two_and_an_unknown_account_may_be_any(journal: Path) -> None:
+async def test_entries_of_two_accounts_are_two_and_an_unknown_account_may_be_any(journal: Path) -> None:
     ledger = open_ledger(journal)
-    assert ledger.add_payments([[make_entry(1, "alice"), make_entry(8, "alice")]]) == 0, (
+    assert await ledger.add_payments([[make_entry(1, "alice"), make_entry(8, "alice")]]) == 0, (
         "it has the first's ref"
     )
-    assert ledger.add_payments([[make_entry(9, "alice")], [make_entry(9, "carol")]]) == 2
-    assert ledger.add_transactions([make_entry(1, "carol"), make_entry(1, "")]) == 1
-    assert ledger.add_transactions([make_entry(7, "")]) == 1
-    assert ledger.add_transactions([make_entry(7, "alice")]) == 0, (
+    assert await ledger.add_payments([[make_entry(9, "alice")], [make_entry(9, "carol")]]) == 2
+    assert await ledger.add_transactions([make_entry(1, "carol"), make_entry(1, "")]) == 1
+    assert await ledger.add_transactions([make_entry(7, "")]) == 1
+    assert await ledger.add_transactions([make_entry(7, "alice")]) == 0, (
         "what older versions entered is not repeated"
     )
-    found = ledger.list_transactions(provider="acme", account="alice")
+    found = await ledger.list_transactions(provider="acme", account="alice")
     assert {entry.account for entry in found} == {"alice", ""}
 
 
-def test_what_older_versions_entered_is_chained_in_the_order_of_entry(tmp_path: Path) -> None:
+async def test_what_older_versions_entered_is_chained_in_the_order_of_entry(tmp_path: Path) -> None:
     home = copy_data_folder(RECORDED, tmp_path / "home")
-    assert find_broken(home / "journal.sqlite") is None
+    assert await find_broken(home / "journal.sqlite") is None
     with closing(sqlite3.connect(home / "journal.sqlite")) as database:
         links = database.execute("SELECT account, chain FROM entries ORDER BY id").fetchall()
     assert len(links) > 3
@@ -146,10 +146,10 @@ def test_reconcile_reports_the_damage_in_both_languages(journal: Path, tmp_path:
         assert words in found.out
 
 
-def test_a_hundred_thousand_entries_are_checked_within_seconds(tmp_path: Path) -> None:
+async def test_a_hundred_thousand_entries_are_checked_within_seconds(tmp_path: Path) -> None:
     database = Database(tmp_path / "journal.sqlite")
     ledger = SqliteLedger(database, lambda: AT)
-    ledger.add_transactions([make_entry(number) for number in range(1, 2_001)])
+    await ledger.add_transactions([make_entry(number) for number in range(1, 2_001)])
     begun = time.process_time()
-    assert ledger.find_broken_entry() is None
+    assert await ledger.find_broken_entry() is None
     assert (time.process_time() - begun) * 50 < 4, "100,000 entries: about 1 s on a computer of 2023"

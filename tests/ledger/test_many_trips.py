@@ -20,7 +20,7 @@ from tests.cli.many_leases import many_leases
 async def test_costs_take_the_same_statements_for_twice_the_trips(tmp_path: Path) -> None:
     counts = []
     for number in (200, 400):
-        create_trips(tmp_path / str(number), number)
+        await create_trips(tmp_path / str(number), number)
         _seconds, statements = await measure(tmp_path / str(number), 1)
         counts.append(statements)
     assert counts[0] == counts[1] <= 20
@@ -38,7 +38,7 @@ async def test_a_provider_that_hangs_does_not_hold_the_lock_of_the_budget(
             await asyncio.Event().wait()
 
         monkeypatch.setattr(type(made.provider), "list_charges", lambda _self, lease: hang(lease))
-        record = application.store.begin_trip("t-1", "rent", TripSpec(provider="acme"))
+        record = await application.store.begin_trip("t-1", "rent", TripSpec(provider="acme"))
         trip = TripContext(application.store, application.events, record.id)
         bill = Bill(key="b-1", payee="p", amount=CNY.money(1))
         authorizer: PaymentAuthorizer = application.money.payments.authorizer
@@ -52,4 +52,4 @@ async def test_a_provider_that_hangs_does_not_hold_the_lock_of_the_budget(
                 assert not paying.done()
         paying.cancel()
         await asyncio.gather(paying, return_exceptions=True)
-        assert not application.budgets.is_authorized(bill)
+        assert not await application.budgets.is_authorized(bill)

@@ -25,12 +25,12 @@ def test_the_first_schema_is_still_the_first_step() -> None:
     assert FIRST_SCHEMA.replace("PRAGMA user_version=1;\n", "") == MIGRATIONS[0][0]
 
 
-def test_a_file_of_the_first_release_is_migrated_and_kept_as_it_was(tmp_path: Path) -> None:
+async def test_a_file_of_the_first_release_is_migrated_and_kept_as_it_was(tmp_path: Path) -> None:
     path = tmp_path / "journal.sqlite"
     write_first_release(path)
     store = open_store(path)
-    assert [row.id for row in store.list_trips()] == ["t1"]
-    assert store.find_plugin_text("dbc", "bill/0") == "x" * 300
+    assert [row.id for row in await store.list_trips()] == ["t1"]
+    assert await store.find_plugin_text("dbc", "bill/0") == "x" * 300
     store.close()
     backup = tmp_path / "journal.sqlite.schema1"
     assert read_state(path) == (SCHEMA_VERSION, ROWS, 1)
@@ -39,14 +39,14 @@ def test_a_file_of_the_first_release_is_migrated_and_kept_as_it_was(tmp_path: Pa
     before = backup.stat().st_mtime_ns
     open_store(path).close()
     assert backup.stat().st_mtime_ns == before, "once is enough"
-    assert sorted(found.name for found in tmp_path.iterdir()) == [path.name, backup.name]
+    assert sorted(found.name for found in tmp_path.iterdir()) == [path.name, backup.name]  # noqa: ASYNC240
 
 
-def test_outcomes_are_split_in_two(tmp_path: Path) -> None:
+async def test_outcomes_are_split_in_two(tmp_path: Path) -> None:
     path = tmp_path / "journal.sqlite"
     make_schema4(path)
     store = open_store(path)
-    found = {trip.id: trip.outcome for trip in store.list_trips()}
+    found = {trip.id: trip.outcome for trip in await store.list_trips()}
     store.close()
     for number, (text, (kind, reason)) in enumerate(OLD_OUTCOMES.items()):
         outcome = found[f"t-{number}"]
@@ -55,11 +55,11 @@ def test_outcomes_are_split_in_two(tmp_path: Path) -> None:
     assert None in found.values(), "what was under way still is"
 
 
-def test_what_the_guard_does_is_no_longer_read_from_the_id(tmp_path: Path) -> None:
+async def test_what_the_guard_does_is_no_longer_read_from_the_id(tmp_path: Path) -> None:
     path = tmp_path / "journal.sqlite"
     make_schema4(path)
     store = open_store(path)
-    found = {trip.id: trip.action for trip in store.list_trips()}
+    found = {trip.id: trip.action for trip in await store.list_trips()}
     store.close()
     for trip, _lease, action in OLD_ACTIONS:
         assert found[trip] == action, trip

@@ -64,10 +64,10 @@ def test_every_statement_fails_and_changes_nothing(
     assert list(connection.iterdump()) == before
 
 
-def test_versions_with_their_own_error_for_it_show_the_reason(
+async def test_versions_with_their_own_error_for_it_show_the_reason(
     running: tuple[sqlite3.Connection, Sequence[str]], tmp_path: Path
 ) -> None:
     connection, _statements = running
     with pytest.raises(StorageError, match="this_journal_needs_a_newer_gpurent"), converted_errors("journal"):
         connection.execute("SELECT value FROM leases ORDER BY rowid")
-    assert open_store(tmp_path / "journal.sqlite").list_open_leases() != []
+    assert await open_store(tmp_path / "journal.sqlite").list_open_leases() != []

@@ -96,19 +96,19 @@ def test_rows_that_need_no_new_form_are_the_same(home: Path, store: SqliteStore)
         assert read_rows(home / "journal.sqlite", new) == before
 
 
-def test_every_lease_is_there_with_all_that_was_known(store: SqliteStore) -> None:
+async def test_every_lease_is_there_with_all_that_was_known(store: SqliteStore) -> None:
     old = dict(read_rows(RECORDED / "journal.sqlite", "SELECT id, value FROM leases"))
-    assert {lease.id for lease in store.list_leases()} == set(old)
-    for lease in store.list_leases():
+    assert {lease.id for lease in await store.list_leases()} == set(old)
+    for lease in await store.list_leases():
         assert contains_old(json.loads(dumps(lease)), json.loads(rename_words(old[lease.id]))), lease.id
-    assert {lease.id: lease.state for lease in store.list_open_leases()} == {
+    assert {lease.id: lease.state for lease in await store.list_open_leases()} == {
         "mistgpu-wk7tn": LeaseState.READY,
         "mistgpu-fzf9h": LeaseState.READY,
         "1024gpu-kaaq5": LeaseState.READY,
         "mistgpu-uyk9r": LeaseState.READY,
         "1024gpu-np7am": LeaseState.PAYABLE,
     }
-    by_hand = store.find_lease("mistgpu-uyk9r")
+    by_hand = await store.find_lease("mistgpu-uyk9r")
     assert by_hand is not None
     assert by_hand.declared is not None
     assert isinstance(by_hand.declared.tariff, Metered)
@@ -116,17 +116,17 @@ def test_every_lease_is_there_with_all_that_was_known(store: SqliteStore) -> Non
     assert by_hand.declared.balance == CNY.money("40")
     assert by_hand.machine_facts is not None
     assert by_hand.machine_facts.system == "Debian GNU/Linux 12 (bookworm)"
-    renewed = store.find_lease("1024gpu-kaaq5")
+    renewed = await store.find_lease("1024gpu-kaaq5")
     assert renewed is not None
     assert renewed.pending is not None
     assert (renewed.pending.kind, renewed.pending.paid) == (OrderKind.RENEW, False)
     changed = renewed.with_state(LeaseState.RELEASING)
-    assert store.swap_lease(renewed, changed), "an older value is recognised and moved"
-    assert store.find_lease(renewed.id) == changed
+    assert await store.swap_lease(renewed, changed), "an older value is recognised and moved"
+    assert await store.find_lease(renewed.id) == changed
 
 
-def test_trips_have_their_specs_in_the_new_form(store: SqliteStore) -> None:
-    assert [(trip.id, trip.kind, trip.outcome_text) for trip in store.list_trips()] == [
+async def test_trips_have_their_specs_in_the_new_form(store: SqliteStore) -> None:
+    assert [(trip.id, trip.kind, trip.outcome_text) for trip in await store.list_trips()] == [
         ("t1129-ahkqm", "run", "done"),
         ("t1129-wk7tn", "rent", "done"),
         (DETACHED, "run", ""),
@@ -134,7 +134,7 @@ def test_trips_have_their_specs_in_the_new_form(store: SqliteStore) -> None:
         (RENEWAL, "renew", ""),
         (STAGED, "run", ""),
     ]
-    specs = {trip.id: trip.spec for trip in store.list_trips()}
+    specs = {trip.id: trip.spec for trip in await store.list_trips()}
     assert specs["t1129-wk7tn"] == TripSpec(
         provider="mistgpu", rent_only=True, limits=TripLimits(idle=timedelta(hours=1))
     )
@@ -182,44 +182,44 @@ def test_trips_have_their_specs_in_the_new_form(store: SqliteStore) -> None:
     )
 
 
-def test_a_staged_trip_goes_on_where_its_process_died(store: SqliteStore) -> None:
-    plan = store.find_step_value(STAGED, "plan", TripPlan)
+async def test_a_staged_trip_goes_on_where_its_process_died(store: SqliteStore) -> None:
+    plan = await store.find_step_value(STAGED, "plan", TripPlan)
     assert plan is not None
     assert [(leg.upload, leg.job, leg.order.kind) for leg in plan.legs] == [
         (True, False, OrderKind.NEW),
         (False, True, OrderKind.SWITCH),
     ]
-    offer = store.find_step_value(STAGED, "select-offer", Offer)
+    offer = await store.find_step_value(STAGED, "select-offer", Offer)
     assert offer == plan.offer
-    funding = store.find_step_value(STAGED, "check-funds", Funding)
+    funding = await store.find_step_value(STAGED, "check-funds", Funding)
     assert funding is not None
     assert funding.budget == Money(200_000 * 10**8, DBC)
-    bill = store.find_step_value(STAGED, "leg0.bill", Bill)
-    lease = store.find_lease(f"1024gpu-{STAGED.partition('-')[2]}")
+    bill = await store.find_step_value(STAGED, "leg0.bill", Bill)
+    lease = await store.find_lease(f"1024gpu-{STAGED.partition('-')[2]}")
     assert lease is not None
     assert lease.pending is not None
     assert lease.pending.bill == bill is not None
-    assert store.find_step_value(STAGED, "leg0.pay", Payment) is None
-    steps = {step.name: step.done_at for step in store.list_steps(STAGED)}
+    assert await store.find_step_value(STAGED, "leg0.pay", Payment) is None
+    steps = {step.name: step.done_at for step in await store.list_steps(STAGED)}
     assert [name for name, done in steps.items() if done is None] == ["leg0.pay"]
-    noted = store.find_plugin_text("1024gpu", f"order/{STAGED}-stage")
+    noted = await store.find_plugin_text("1024gpu", f"order/{STAGED}-stage")
     assert json.loads(noted or "")["ref"] == lease.pending.ref
 
 
-def test_an_unfinished_renewal_keeps_its_order_and_its_bill(store: SqliteStore) -> None:
-    order = store.find_step_value(RENEWAL, "order", Order)
+async def test_an_unfinished_renewal_keeps_its_order_and_its_bill(store: SqliteStore) -> None:
+    order = await store.find_step_value(RENEWAL, "order", Order)
     assert order is not None
     assert (order.kind, order.term, order.onto) == (
         OrderKind.RENEW,
         timedelta(days=1),
         "1ad3e5fd33c01d066e50b534",
     )
-    bills = store.list_recorded_steps(RENEWAL, ".bill", Bill)
+    bills = await store.list_recorded_steps(RENEWAL, ".bill", Bill)
     assert [(name, bill.amount) for name, bill in bills] == [("leg0.bill", Money(198556648462, DBC))]
-    assert store.find_step_value(RENEWAL, "leg0.pay", Payment) is None
-    lease = store.find_lease("1024gpu-kaaq5")
+    assert await store.find_step_value(RENEWAL, "leg0.pay", Payment) is None
+    lease = await store.find_lease("1024gpu-kaaq5")
     assert lease is not None
-    opened = store.find_open_order(lease.id)
+    opened = await store.find_open_order(lease.id)
     assert opened is not None
     assert (opened.key, opened.trip, opened.kind) == (f"{RENEWAL}-renew", RENEWAL, OrderKind.RENEW)
     assert opened.key not in lease.completed_orders
@@ -228,24 +228,24 @@ def test_an_unfinished_renewal_keeps_its_order_and_its_bill(store: SqliteStore) 
     assert lease.pending.sent_at is not None, "a request may have been sent"
 
 
-def test_payments_are_found_by_their_key(store: SqliteStore) -> None:
-    fee = store.find_recorded_payment("t1129-kaaq5-bind")
-    rent = store.find_recorded_payment("t1129-kaaq5-main")
+async def test_payments_are_found_by_their_key(store: SqliteStore) -> None:
+    fee = await store.find_recorded_payment("t1129-kaaq5-bind")
+    rent = await store.find_recorded_payment("t1129-kaaq5-main")
     assert fee is not None
     assert (fee.lease, fee.purpose, fee.payment.amount) == ("", PaymentPurpose.FEE, Money(93790000, DBC))
     assert rent is not None
     assert (rent.lease, rent.purpose) == ("1024gpu-kaaq5", PaymentPurpose.RENT)
-    assert rent.payment == store.find_step_value(rent.trip, "leg0.pay", Payment)
+    assert rent.payment == await store.find_step_value(rent.trip, "leg0.pay", Payment)
     for trip, key, amount in (
         (RENEWAL, f"{RENEWAL}-renew", Money(198556648462, DBC)),
         (STAGED, f"{STAGED}-stage", Money(6000029940000, DBC)),
     ):
-        bill = store.find_authorized_bill(key)
+        bill = await store.find_authorized_bill(key)
         assert bill is not None, "the account may have been asked to pay it"
         assert (bill.trip, bill.amount) == (trip, amount)
-        assert store.find_recorded_payment(key) is None
-    assert store.summaries.list_unbooked_trips() == []
-    assert store.summaries.list_fee_payments("1024gpu") == [(fee.trip, fee.payment.proof)]
+        assert await store.find_recorded_payment(key) is None
+    assert await store.summaries.list_unbooked_trips() == []
+    assert await store.summaries.list_fee_payments("1024gpu") == [(fee.trip, fee.payment.proof)]
 
 
 async def test_recorded_steps_are_not_done_again(store: SqliteStore) -> None:
@@ -257,25 +257,25 @@ async def test_recorded_steps_are_not_done_again(store: SqliteStore) -> None:
     assert await trip.step("leg0.reserve", str, never) == "1024gpu-np7am"
 
 
-def test_the_ledger_stays_and_grows(store: SqliteStore) -> None:
-    entries = store.ledger.list_transactions()
+async def test_the_ledger_stays_and_grows(store: SqliteStore) -> None:
+    entries = await store.ledger.list_transactions()
     assert len(entries) == 6
-    assert store.ledger.add_transactions(entries) == 0
+    assert await store.ledger.add_transactions(entries) == 0
     wallets = sum_balances(entries)
     assert wallets[LedgerAccount("wallet:mistgpu"), CNY] == CNY.money("299.90")
     assert wallets[LedgerAccount("held:1024gpu"), DBC] == Money(93790000, DBC)
     assert wallets[LedgerAccount("spent:usage"), DBC] == Money(396979846924, DBC)
-    (line,) = group_lines(store.ledger.list_transactions(lease="mistgpu-ahkqm"))
+    (line,) = group_lines(await store.ledger.list_transactions(lease="mistgpu-ahkqm"))
     more = make_transaction(line.charge, "mistgpu", lease="mistgpu-ahkqm")
-    assert store.ledger.add_transactions([more]) == 0, "the same charge"
-    assert store.ledger.list_providers() == ["1024gpu", "mistgpu"]
+    assert await store.ledger.add_transactions([more]) == 0, "the same charge"
+    assert await store.ledger.list_providers() == ["1024gpu", "mistgpu"]
 
 
-def test_questions_have_a_place(store: SqliteStore) -> None:
-    store.put_question(Question(id="q", kind=QuestionKind.SPEND, text="?", trip="t"))
-    assert store.find_answer("q") is None
-    store.put_answer("q", "yes")
-    assert store.find_answer("q") == "yes"
+async def test_questions_have_a_place(store: SqliteStore) -> None:
+    await store.put_question(Question(id="q", kind=QuestionKind.SPEND, text="?", trip="t"))
+    assert await store.find_answer("q") is None
+    await store.put_answer("q", "yes")
+    assert await store.find_answer("q") == "yes"
 
 
 async def test_the_vault_opens_with_its_own_key(home: Path, store: SqliteStore) -> None:
@@ -291,7 +291,7 @@ async def test_the_vault_opens_with_its_own_key(home: Path, store: SqliteStore) 
         login = secrets.get_vault("logins").get(auth)
         assert login is not None
         assert json.loads(login.reveal())["account"] == account
-    for lease in store.list_leases():
+    for lease in await store.list_leases():
         password = secrets.get_vault(lease.provider).get(lease.password_ref)
         assert password is not None, lease.id
         assert password.reveal()

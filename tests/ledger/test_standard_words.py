@@ -50,11 +50,11 @@ def run_gpurent(home: Path, *arguments: str) -> CommandLineResult:
     return run_command(*arguments, environment=environment, folder=home)
 
 
-def test_ended_and_open_trips_are_read_with_todays_names(store: SqliteStore) -> None:
-    trips = {trip.id: trip for trip in store.list_trips()}
+async def test_ended_and_open_trips_are_read_with_todays_names(store: SqliteStore) -> None:
+    trips = {trip.id: trip for trip in await store.list_trips()}
     assert [trip.outcome_text for trip in trips.values()].count("done") == 2
     assert trips[OPEN].is_open
-    assert [step.name for step in store.list_steps(DONE)] == [
+    assert [step.name for step in await store.list_steps(DONE)] == [
         "login",
         "select-offer",
         "plan",
@@ -64,34 +64,34 @@ def test_ended_and_open_trips_are_read_with_todays_names(store: SqliteStore) -> 
         "release",
         "receipt",
     ]
-    plan = store.find_step_value(OPEN, "plan", TripPlan)
+    plan = await store.find_step_value(OPEN, "plan", TripPlan)
     assert plan is not None
-    assert store.find_step_value(OPEN, "select-offer", Offer) == plan.offer
+    assert await store.find_step_value(OPEN, "select-offer", Offer) == plan.offer
     assert plan.offer.available
-    assert store.find_step_value(OPEN, "check-funds", Funding) is not None
-    assert store.find_step_value(OPEN, "leg0.upload", TransferReport) is not None
-    job = store.find_step_value(OPEN, "leg0.launch", ObservedJob)
+    assert await store.find_step_value(OPEN, "check-funds", Funding) is not None
+    assert await store.find_step_value(OPEN, "leg0.upload", TransferReport) is not None
+    job = await store.find_step_value(OPEN, "leg0.launch", ObservedJob)
     assert job is not None
     assert job.status.state is JobState.RUNNING
-    health = store.find_step_value(DONE, "leg0.doctor", HealthReport)
+    health = await store.find_step_value(DONE, "leg0.doctor", HealthReport)
     assert health is not None
     assert any(finding.advice for finding in health.findings)
-    receipt = store.find_step_value(DONE, "receipt", Receipt)
+    receipt = await store.find_step_value(DONE, "receipt", Receipt)
     assert receipt is not None
     assert [charge.kind for charge in receipt.charges] == [ChargeKind.USAGE]
 
 
-def test_leases_the_ledger_and_the_guards_memory(store: SqliteStore) -> None:
-    leases = {lease.id: lease for lease in store.list_leases()}
-    assert [lease.id for lease in store.list_open_leases()] == ["mistgpu-z6w2z", "mistgpu-gnu4w"]
+async def test_leases_the_ledger_and_the_guards_memory(store: SqliteStore) -> None:
+    leases = {lease.id: lease for lease in await store.list_leases()}
+    assert [lease.id for lease in await store.list_open_leases()] == ["mistgpu-z6w2z", "mistgpu-gnu4w"]
     assert leases["mistgpu-gnu4w"].provider_data == {"servers_before": "101 102 103", "image": ""}
     assert leases["mistgpu-6hy8y"].state is LeaseState.KEPT
-    balances = sum_balances(store.ledger.list_transactions())
+    balances = sum_balances(await store.ledger.list_transactions())
     assert balances[LedgerAccount("spent:usage"), CNY] == CNY.money("6.77")
-    memory = GuardMemories(store).get_memory("mistgpu-gnu4w")
+    memory = await GuardMemories(store).get_memory("mistgpu-gnu4w")
     assert memory.machine is not None
     assert memory.machine.last_write
-    balance = store.find_last_balance("mistgpu", "")
+    balance = await store.find_last_balance("mistgpu", "")
     assert balance is not None
     assert balance.money == CNY.money("293.34")
 

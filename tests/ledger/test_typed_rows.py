@@ -139,31 +139,31 @@ def make_payment(key: str, money: Money, fee: Money | None = None) -> dict[str, 
     ],
     ids=["schema2", "schema4"],
 )  # fmt: skip
-def test_notes_about_leases_accounts_and_plugins(tmp_path: Path, schema: int, notes: Notes) -> None:
+async def test_notes_about_leases_accounts_and_plugins(tmp_path: Path, schema: int, notes: Notes) -> None:
     path = tmp_path / "journal.sqlite"
     write_store(path, notes, schema)
     with open_store(path) as store:
-        assert store.find_machine_timer("l1") == SavedTimer(until=AT)
-        assert store.find_machine_timer("l2") == SavedTimer(until=AT + MINUTE, by_policy=True)
-        assert store.find_machine_timer("l3") is None
-        assert store.find_last_balance("dbc", "any") is None, "whose it was is not known"
-        assert store.find_last_balance("dbc", "") == SavedBalance(
+        assert await store.find_machine_timer("l1") == SavedTimer(until=AT)
+        assert await store.find_machine_timer("l2") == SavedTimer(until=AT + MINUTE, by_policy=True)
+        assert await store.find_machine_timer("l3") is None
+        assert await store.find_last_balance("dbc", "any") is None, "whose it was is not known"
+        assert await store.find_last_balance("dbc", "") == SavedBalance(
             billing="dbc", money=Money(7 * 10**30, CHAIN), at=AT
         )
-        assert store.find_results_save_time("l1") == AT
-        assert store.find_guard_memory("l1") == GuardMemory(
+        assert await store.find_results_save_time("l1") == AT
+        assert await store.find_guard_memory("l1") == GuardMemory(
             observed_at=AT, ticks=(5, 9), last_write=17, warned_at={"budget": AT}
         )
         passed = [5 * MINUTE, 15 * MINUTE, 60 * MINUTE]
-        assert store.swap_passed_thresholds("l1", passed) == {60 * MINUTE}, "the others were told"
-        assert store.swap_passed_thresholds("l2", passed[:1]) == {5 * MINUTE}
-        text = store.find_plugin_text("dbc", "extrinsic/k")
+        assert await store.swap_passed_thresholds("l1", passed) == {60 * MINUTE}, "the others were told"
+        assert await store.swap_passed_thresholds("l2", passed[:1]) == {5 * MINUTE}
+        text = await store.find_plugin_text("dbc", "extrinsic/k")
         assert json.loads(text or "") == {"body": "00", "expired": False, "included": None}
     with closing(sqlite3.connect(path)) as db, pytest.raises(sqlite3.OperationalError, match="no such table"):
         db.execute("SELECT * FROM notes")
 
 
-def test_notes_of_the_months_before(tmp_path: Path) -> None:
+async def test_notes_of_the_months_before(tmp_path: Path) -> None:
     """What was kept as notes only after the schema of these notes was made."""
     path = tmp_path / "journal.sqlite"
     lost = Orphan(kind=OrphanKind.LOST_LEASE, provider="1024gpu", ref="a/b")
@@ -178,19 +178,19 @@ def test_notes_of_the_months_before(tmp_path: Path) -> None:
         },
     )
     with open_store(path) as store:
-        assert store.find_meter_read_time("l1") == AT
-        assert store.find_orphan_search_time() == AT
-        assert not store.put_orphan_report(lost, "me"), "it was reported"
-        assert store.claim_binding_key("1024gpu", "me", "me@example.org", "new") == "t1-bind", (
+        assert await store.find_meter_read_time("l1") == AT
+        assert await store.find_orphan_search_time() == AT
+        assert not await store.put_orphan_report(lost, "me"), "it was reported"
+        assert await store.claim_binding_key("1024gpu", "me", "me@example.org", "new") == "t1-bind", (
             "not paid twice"
         )
-        assert store.claim_binding_key("1024gpu", "me", "other@example.org", "new") == "new"
+        assert await store.claim_binding_key("1024gpu", "me", "other@example.org", "new") == "new"
 
 
 # payments
 
 
-def test_payments_and_authorized_bills_of_each_kind(tmp_path: Path) -> None:
+async def test_payments_and_authorized_bills_of_each_kind(tmp_path: Path) -> None:
     path = tmp_path / "journal.sqlite"
     fee, rent, renewal = Money(93790000, DBC), Money(4 * 10**30 + 1, CHAIN), Money(198556648462, DBC)
     write_store(
@@ -220,7 +220,7 @@ def test_payments_and_authorized_bills_of_each_kind(tmp_path: Path) -> None:
         },
     )
     with open_store(path) as store:
-        paid, main = store.list_trip_payments("t1")
+        paid, main = await store.list_trip_payments("t1")
         assert paid == RecordedPayment(
             key="bind",
             trip="t1",
@@ -236,19 +236,19 @@ def test_payments_and_authorized_bills_of_each_kind(tmp_path: Path) -> None:
             key="main", proof="proof-of-main", amount=rent, at=AT, fee=Money(12, CHAIN)
         )
         assert main.confirmed_at == AT + 6 * MINUTE
-        assert store.list_lease_payments("l1") == [paid, main]
-        open_bill = store.find_authorized_bill("more")
+        assert await store.list_lease_payments("l1") == [paid, main]
+        open_bill = await store.find_authorized_bill("more")
         assert open_bill == AuthorizedBill(
             key="more", trip="t1", lease="l1", provider="1024gpu", amount=renewal,
             purpose=PaymentPurpose.RENEWAL, authorized_at=AT + 7 * MINUTE,
         )  # fmt: skip
-        assert store.find_recorded_payment("more") is None
-        assert [store.find_authorized_bill(key) for key in ("changed", "nothing")] == [None, None]
-        assert store.summaries.list_unbooked_trips() == ["t1"]
-        assert store.summaries.list_fee_payments("1024gpu") == [("t1", "proof-of-bind")]
+        assert await store.find_recorded_payment("more") is None
+        assert [await store.find_authorized_bill(key) for key in ("changed", "nothing")] == [None, None]
+        assert await store.summaries.list_unbooked_trips() == ["t1"]
+        assert await store.summaries.list_fee_payments("1024gpu") == [("t1", "proof-of-bind")]
 
 
-def test_a_bill_that_only_its_lease_has(tmp_path: Path) -> None:
+async def test_a_bill_that_only_its_lease_has(tmp_path: Path) -> None:
     path = tmp_path / "journal.sqlite"
     deposit = Money(6000029940000, DBC)
     write_store(path, {("authorized-bills", "t9-stage"): "60,000.2994 DBC"}, steps={})
@@ -259,8 +259,8 @@ def test_a_bill_that_only_its_lease_has(tmp_path: Path) -> None:
             (json.dumps(lease), AT.isoformat()),
         )
     with open_store(path) as store:
-        assert store.find_authorized_bill("t9-stage") == AuthorizedBill(
+        assert await store.find_authorized_bill("t9-stage") == AuthorizedBill(
             key="t9-stage", trip="t9", lease="l9", provider="1024gpu", amount=deposit,
             purpose=PaymentPurpose.DEPOSIT, authorized_at=AT,
         )  # fmt: skip
-        assert store.find_authorized_bill("t9-other") is None, "nobody authorized it"
+        assert await store.find_authorized_bill("t9-other") is None, "nobody authorized it"

@@ -66,7 +66,7 @@ async def test_a_lease_of_another_account_is_refused_and_loud(tmp_path: Path) ->
         async with sandbox.open_application() as application:
             with pytest.raises(OtherAccount):
                 await application.leases.refresh_lease(lease.id)
-            assert application.store.find_lease(lease.id) == lease
+            assert await application.store.find_lease(lease.id) == lease
         await log_in_as(sandbox, "student")
         assert (await sandbox.run_command("-y", "release", lease.id)).code == 0
         assert list(sandbox.cloud.burning()) == []
@@ -88,9 +88,9 @@ async def test_the_other_account_sees_its_own_machines_and_money_only(tmp_path: 
             unknown = [finding for finding in findings if finding.difference is Difference.UNKNOWN]
             assert [finding.lease for finding in unknown] == [lease.id]
             assert all(finding.is_consistent for finding in findings if finding not in unknown)
-            accounts = {entry.account for entry in application.store.ledger.list_transactions()}
+            accounts = {entry.account for entry in await application.store.ledger.list_transactions()}
             assert "other" in accounts
-            assert application.store.ledger.find_broken_entry() is None
+            assert await application.store.ledger.find_broken_entry() is None
 
 
 async def test_an_order_begun_by_another_account_is_not_carried_on(
@@ -109,12 +109,12 @@ async def test_an_order_begun_by_another_account_is_not_carried_on(
         add_other_account(sandbox)
         await log_in_as(sandbox, "other")
         async with sandbox.open_application() as application:
-            (trip,) = application.store.list_open_trips()
-            (order,) = application.store.list_trip_orders(trip.id)
+            (trip,) = await application.store.list_open_trips()
+            (order,) = await application.store.list_trip_orders(trip.id)
             assert order.account == "student"
             with pytest.raises(OtherAccount):
                 await application.trips.resume(trip.id)
-            assert [record.id for record in application.store.list_open_trips()] == [trip.id]
+            assert [record.id for record in await application.store.list_open_trips()] == [trip.id]
             assert list(sandbox.cloud.burning()) == []
         await log_in_as(sandbox, "student")
         async with sandbox.open_application() as application:
@@ -126,7 +126,7 @@ async def test_the_account_of_an_old_lease_is_learnt_at_the_first_good_look(tmp_
     async with trip_sandbox(tmp_path) as sandbox:
         lease = await rent_as_student(sandbox)
         async with sandbox.open_application() as application:
-            application.store.save_lease(evolve(lease, account=""))
+            await application.store.save_lease(evolve(lease, account=""))
             with pytest.MonkeyPatch.context() as patch:
                 provider = application.plugins.provider("mistgpu")
 
@@ -135,7 +135,7 @@ async def test_the_account_of_an_old_lease_is_learnt_at_the_first_good_look(tmp_
 
                 patch.setattr(type(provider), "refresh_lease", staticmethod(say_nothing))
                 await application.leases.try_refresh_lease(lease.id)
-            assert application.leases.get_lease(lease.id).account == ""
+            assert (await application.leases.get_lease(lease.id)).account == ""
             assert (await application.leases.refresh_lease(lease.id)).account == "student"
 
 
@@ -143,7 +143,7 @@ async def test_what_another_account_paid_is_not_missing_from_this_ones_statement
     async with trip_sandbox(tmp_path) as sandbox:
         async with sandbox.open_application() as application:
             lease_id = await rent_at_1024gpu(sandbox, application)
-            first = application.leases.get_lease(lease_id).account
+            first = (await application.leases.get_lease(lease_id)).account
             assert first
             kept = dict(application.account_commands.get_credentials("1024gpu"))
             application.account_commands.log_out("1024gpu", credentials=True)

@@ -39,7 +39,7 @@ async def test_a_machine_that_was_missing_once_is_released_when_it_is_seen_again
                 await application.releases.drop_lease(lease.id)
             assert caught.value.burning == (lease.id,), "the provider shows it as running"
             await application.releases.release_lease(lease.id)
-            assert application.leases.get_lease(lease.id).state is LeaseState.KEPT
+            assert (await application.leases.get_lease(lease.id)).state is LeaseState.KEPT
         assert list(sandbox.cloud.burning()) == []
 
 
@@ -50,7 +50,7 @@ async def test_what_is_released_while_it_is_not_listed_is_shut_down_all_the_same
             lease = await application.trips.rent(TripSpec(provider="mistgpu"))
             hide_servers(sandbox)
             await application.releases.release_lease(lease.id)
-            assert application.leases.get_lease(lease.id).state is LeaseState.RELEASED
+            assert (await application.leases.get_lease(lease.id)).state is LeaseState.RELEASED
         assert list(sandbox.cloud.burning()) == []
 
 
@@ -66,15 +66,15 @@ async def test_a_missing_machine_is_dropped_by_its_user_or_by_the_accounts_state
             missing = evolve(
                 lease, state=LeaseState.MISSING, last_seen_state=LeaseState.READY, absent_since=since
             )
-            application.leases.save_lease(missing)
+            await application.leases.save_lease(missing)
             assert await rule.end_if_uncharged(missing) == missing, "the meter runs"
             run = sandbox.get_simulator_state("mistgpu").servers[lease.ref].runs[-1]
             run.started_at, run.ended_at = since - timedelta(hours=1), since
-            missing = application.leases.save_lease(evolve(missing, started_at=run.started_at))
+            missing = await application.leases.save_lease(evolve(missing, started_at=run.started_at))
             early = evolve(missing, absent_since=application.clock.now() - timedelta(hours=23))
             assert await rule.end_if_uncharged(early) == early
             assert (await rule.end_if_uncharged(missing)).state is LeaseState.GONE
-            assert application.store.list_open_leases() == []
+            assert await application.store.list_open_leases() == []
             run.ended_at = None
             show_servers(sandbox)
             assert (await application.leases.refresh_lease(lease.id)).state is LeaseState.READY
@@ -83,8 +83,10 @@ async def test_a_missing_machine_is_dropped_by_its_user_or_by_the_accounts_state
             hide_servers(sandbox)
             await application.leases.refresh_lease(lease.id)
             assert (await application.releases.drop_lease(lease.id)).lease == lease.id
-            assert application.leases.get_lease(lease.id).state is LeaseState.GONE
+            assert (await application.leases.get_lease(lease.id)).state is LeaseState.GONE
             show_servers(sandbox)
             await application.releases.release_lease(lease.id)
-            assert application.leases.get_lease(lease.id).state is LeaseState.KEPT, "the end was revised"
+            assert (await application.leases.get_lease(lease.id)).state is LeaseState.KEPT, (
+                "the end was revised"
+            )
         assert list(sandbox.cloud.burning()) == []

@@ -46,10 +46,10 @@ async def test_all_open_trips_are_resumed_at_once(tmp_path: Path) -> None:
             await asyncio.gather(*(application.trips.run(spec, detach=True) for spec in specs))
             with pytest.raises(UsageError, match="which trip") as caught:
                 await application.trips.resume()
-            for trip in application.open_trips.list_open_trips():
+            for trip in await application.open_trips.list_open_trips():
                 assert trip.id in caught.value.message
             assert "resume --all" in caught.value.hint
-            trips = [trip.id for trip in application.open_trips.list_open_trips()]
+            trips = [trip.id for trip in await application.open_trips.list_open_trips()]
         (tmp_path / "go").touch()
         resumed = await sandbox.run_command("resume", "--all")
         assert resumed.code == 3, "the worst of all"
@@ -78,7 +78,7 @@ async def test_a_cancelled_trip_ends_its_job_and_releases_its_machine(tmp_path: 
             done = await application.trip_cancellation.cancel_trip(end.trip_id)
             assert done.receipt is not None
             assert done.receipt.totals()[0].spent.amount > 0
-            report = application.trip_reports.get_report(end.trip_id)
+            report = await application.trip_reports.get_report(end.trip_id)
             assert (report.record.outcome_text, report.commands) == ("cancelled", [])
             with pytest.raises(UsageError, match="has ended"):
                 await application.trip_cancellation.cancel_trip(end.trip_id)
@@ -97,7 +97,7 @@ async def test_a_cancelled_trip_on_a_lease_of_the_user_keeps_the_machine(tmp_pat
             assert (done.lease, done.receipt) == (lease.id, None)
             status = await application.machine_commands.show_log(lease.id, end.trip_id, follow=False)
             assert status.exit_code != 0, "the job was stopped"
-            assert application.leases.get_lease(lease.id).state is LeaseState.READY
+            assert (await application.leases.get_lease(lease.id)).state is LeaseState.READY
             await application.releases.release_lease(lease.id)
 
 
@@ -109,14 +109,14 @@ async def test_a_trip_that_ordered_nothing_is_only_closed(tmp_path: Path) -> Non
             for _number in range(2):
                 with pytest.raises(UnavailableError):
                     await application.trips.rent(MISTGPU)
-            cancelled, left = application.open_trips.list_open_trips()
+            cancelled, left = await application.open_trips.list_open_trips()
             done = await application.trip_cancellation.cancel_trip(cancelled.id)
             assert (done.lease, done.receipt) == ("", None), "nobody was asked"
-            assert application.open_trips.close_unordered_trips() == []
+            assert await application.open_trips.close_unordered_trips() == []
             await sandbox.cloud.advance(timedelta(hours=25))
-            assert application.open_trips.close_unordered_trips() == [left.id]
-            assert application.open_trips.list_open_trips() == []
-            closed = application.trip_tracker.get_trip(left.id)
+            assert await application.open_trips.close_unordered_trips() == [left.id]
+            assert await application.open_trips.list_open_trips() == []
+            closed = await application.trip_tracker.get_trip(left.id)
             assert closed.outcome_text == "failed: nothing ordered"
 
 
@@ -136,14 +136,14 @@ async def test_a_lease_whose_order_was_never_sent_is_closed_without_its_provider
                     await application.trips.rent(MISTGPU)
         fault = await sandbox.cloud.faults.add(ODD_ANSWERS["server-error"])
         async with sandbox.open_application() as application:
-            first, second = application.open_trips.list_open_trips()
+            first, second = await application.open_trips.list_open_trips()
             receipt = await application.releases.release_lease(first.lease)
             assert receipt.charges == ()
             done = await application.trip_cancellation.cancel_trip(second.id)
             assert done.receipt is None
-            assert application.open_trips.list_open_trips() == []
-            assert application.leases.list_leases() == []
-            assert application.store.find_open_order(first.lease) is None
+            assert await application.open_trips.list_open_trips() == []
+            assert await application.leases.list_leases() == []
+            assert await application.store.find_open_order(first.lease) is None
             assert application.lease_copies.list_copies() == []
         assert fault.matched == 0, "the provider was asked nothing"
         assert list(sandbox.cloud.burning()) == []
@@ -162,10 +162,10 @@ async def test_a_renewal_that_may_be_paid_is_not_cancelled(tmp_path: Path) -> No
         with pytest.raises(Killed):
             await application.lease_changes.renew(lease_id, timedelta(hours=1))
         user.watchers.clear()
-        (trip,) = application.open_trips.list_open_trips()
+        (trip,) = await application.open_trips.list_open_trips()
         with pytest.raises(LeaseError, match="may be paid already"):
             await application.trip_cancellation.cancel_trip(trip.id)
-        report = application.trip_reports.get_report(trip.id)
+        report = await application.trip_reports.get_report(trip.id)
         assert f"gpurent resume {trip.id}" in report.commands
         assert [order.kind.value for order in report.orders] == ["renew"]
         await application.trips.resume(trip.id)
@@ -176,7 +176,7 @@ async def test_show_prints_one_document(tmp_path: Path) -> None:
     async with trip_sandbox(tmp_path) as sandbox:
         async with sandbox.open_application() as application:
             lease_id = await rent_at_1024gpu(sandbox, application)
-            trip = application.trip_tracker.list_trips()[-1]
+            trip = (await application.trip_tracker.list_trips())[-1]
         shown = (await sandbox.run_command("trips", "show", trip.id, "--json")).data
         assert shown["lease"] == lease_id
         assert shown["spec"]["provider"] == "1024gpu"

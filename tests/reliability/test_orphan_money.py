@@ -21,9 +21,9 @@ def drop_transfers(sandbox: TripSandbox, hashes: set[str]) -> None:
         del simulator._entries[digest]
 
 
-def find_payment(application: Application, lease_id: str) -> RecordedPayment:
+async def find_payment(application: Application, lease_id: str) -> RecordedPayment:
     """Return the payment for the lease; the other one of its trip was the fee for binding the e-mail address."""
-    (paid,) = [item for item in application.bookkeeping.list_payments(lease=lease_id) if item.lease]
+    (paid,) = [item for item in await application.bookkeeping.list_payments(lease=lease_id) if item.lease]
     return paid
 
 
@@ -32,7 +32,7 @@ async def test_a_payment_that_the_statement_lacks_is_reported(tmp_path: Path) ->
         async with sandbox.open_application() as application:
             lease_id = await rent_at_1024gpu(sandbox, application)
             assert (await application.orphan_search.find_orphans()).orphans == ()
-            paid = find_payment(application, lease_id)
+            paid = await find_payment(application, lease_id)
             account = application.logins.find_account("1024gpu")
             assert account
             assert paid.account == account
@@ -51,11 +51,11 @@ async def test_a_payment_that_the_statement_lacks_is_reported(tmp_path: Path) ->
 async def test_a_payment_that_the_provider_never_counted_is_reported(tmp_path: Path) -> None:
     async with trip_sandbox(tmp_path) as sandbox, sandbox.open_application() as application:
         lease_id = await rent_at_1024gpu(sandbox, application)
-        lease = application.leases.get_lease(lease_id)
-        application.leases.save_lease(evolve(lease, completed_orders=()))
+        lease = await application.leases.get_lease(lease_id)
+        await application.leases.save_lease(evolve(lease, completed_orders=()))
         (orphan,) = (await application.orphan_search.find_orphans()).orphans
         assert (orphan.kind, orphan.lease) == (OrphanKind.UNCOUNTED_PAYMENT, lease_id)
-        application.leases.save_lease(lease)
+        await application.leases.save_lease(lease)
         assert (await application.orphan_search.find_orphans()).orphans == ()
 
 
@@ -63,7 +63,7 @@ async def test_charges_of_a_lost_lease_are_unexplained_until_it_is_adopted(tmp_p
     async with trip_sandbox(tmp_path) as sandbox:
         async with sandbox.open_application() as application:
             lease_id = await rent_at_1024gpu(sandbox, application)
-            paid = find_payment(application, lease_id)
+            paid = await find_payment(application, lease_id)
         (sandbox.home / "state" / "journal.sqlite").unlink()
         async with sandbox.open_application() as application:
             report = await application.orphan_search.find_orphans()

@@ -129,7 +129,7 @@ async def test_the_copies_are_private_and_hold_no_secret(tmp_path: Path) -> None
             files[1].unlink()
             assert application.lease_copies.list_copies() == []
             await application.leases.refresh_lease(lease.id)
-            application.leases.save_lease(application.leases.get_lease(lease.id))
+            await application.leases.save_lease(await application.leases.get_lease(lease.id))
             (copy,) = application.lease_copies.list_copies()
             assert copy.ref == lease.ref, "what was lost is written again"
             await application.releases.release_lease(lease.id)
@@ -167,14 +167,14 @@ async def test_a_journal_from_the_middle_of_an_order_places_it_no_second_time(tm
             lease = await application.trips.rent(MISTGPU)
         shutil.copy(tmp_path / "backup", get_journal(sandbox))
         async with sandbox.open_application() as application:
-            (trip,) = application.open_trips.list_open_trips()
+            (trip,) = await application.open_trips.list_open_trips()
             with pytest.raises(InputRequired, match="older than the last order"):
                 await application.trips.resume(trip.id)
             assert len(list(sandbox.cloud.burning())) == 1
             adopted = await application.orphan_commands.adopt_orphan(lease.id)
             assert (adopted.id, adopted.ref, adopted.state) == (lease.id, lease.ref, LeaseState.READY)
             await application.releases.release_lease(lease.id)
-            assert application.open_trips.list_open_trips() == []
+            assert await application.open_trips.list_open_trips() == []
         assert list(sandbox.cloud.burning()) == []
 
 
@@ -233,14 +233,14 @@ async def test_a_machine_that_is_listed_after_its_trip_was_closed_is_a_lease_aga
         lease_id = await rent_and_die(sandbox)
         async with sandbox.open_application() as application:
             await application.releases.release_lease(lease_id)
-            ended = application.leases.get_lease(lease_id)
+            ended = await application.leases.get_lease(lease_id)
             assert (ended.state, ended.ref) == (LeaseState.CANCELLED, "")
             assert (await application.orphan_search.find_orphans()).machines == ()
             show_servers(sandbox)
             orphan = get_only_machine(await application.orphan_search.find_orphans())
             assert (orphan.kind, orphan.lease) == (OrphanKind.REVIVED_LEASE, lease_id)
             assert (await application.orphan_search.find_orphans()).machines == ()
-            assert application.leases.get_lease(lease_id).state is LeaseState.READY
+            assert (await application.leases.get_lease(lease_id)).state is LeaseState.READY
             await application.releases.release_lease(lease_id)
         assert list(sandbox.cloud.burning()) == []
 
@@ -258,7 +258,7 @@ async def rent_and_die(sandbox: TripSandbox) -> str:
     async with sandbox.open_application(user) as application:
         with pytest.raises(Killed):
             await application.trips.rent(MISTGPU)
-        (trip,) = application.open_trips.list_open_trips()
+        (trip,) = await application.open_trips.list_open_trips()
         return trip.lease
 
 
@@ -277,7 +277,7 @@ async def test_a_foreign_machine_on_the_offer_of_a_closed_order_is_not_taken(tmp
             report = await application.orphan_search.find_orphans()
             assert get_only_machine(report).kind is OrphanKind.UNKNOWN_MACHINE
             assert not get_only_machine(report).is_ours
-            assert application.leases.get_lease(lease_id).state is LeaseState.CANCELLED
+            assert (await application.leases.get_lease(lease_id)).state is LeaseState.CANCELLED
 
 
 async def test_the_machine_of_an_order_that_was_lost_in_between_is_adopted_only_with_its_password(
@@ -308,8 +308,10 @@ async def test_the_guard_warns_of_a_lost_lease_once(tmp_path: Path) -> None:
         async with sandbox.open_application(user) as application:
             user.events.clear()
             await application.orphan_watch.search_if_due()
-            searched_at = application.store.find_orphan_search_time()
-            assert application.store.swap_orphan_search_time(searched_at, datetime(2000, 1, 1, tzinfo=UTC))
+            searched_at = await application.store.find_orphan_search_time()
+            assert await application.store.swap_orphan_search_time(
+                searched_at, datetime(2000, 1, 1, tzinfo=UTC)
+            )
             await application.orphan_watch.search_if_due()
             warned = [event.text for event in user.events if event.kind is EventKind.WARNING]
             assert len([text for text in warned if "rented from here" in text]) == 1
@@ -320,8 +322,8 @@ async def test_a_refreshed_list_tells_of_what_is_not_in_it(tmp_path: Path) -> No
     async with trip_sandbox(tmp_path) as sandbox:
         lease = await rent_at_mistgpu(sandbox)
         async with sandbox.open_application() as application:
-            ended = application.leases.get_lease(lease.id)
-            application.leases.save_lease(ended.with_state(LeaseState.GONE))
+            ended = await application.leases.get_lease(lease.id)
+            await application.leases.save_lease(ended.with_state(LeaseState.GONE))
         listed = await sandbox.run_command("ls", "--refresh", "--json")
         assert [item["id"] for item in listed.data] == [lease.id], "its end was revised"
         assert "was taken for ended" in listed.err

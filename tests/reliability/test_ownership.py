@@ -31,15 +31,15 @@ async def test_a_machine_of_another_computer_is_not_touched(tmp_path: Path) -> N
         async with sandbox.open_application() as application:
             with pytest.raises(ForeignMachine) as caught:
                 await application.trips.rent(TripSpec(provider="mistgpu"))
-            (lease,) = application.store.list_leases()
+            (lease,) = await application.store.list_leases()
             assert "--confirmed" in caught.value.hint
             assert not lease.is_over
             with pytest.raises(ForeignMachine):
                 await application.releases.release_lease(lease.id)
             assert len(list(sandbox.cloud.burning())) == 1, "it is theirs"
             await application.releases.drop_lease(lease.id)
-            assert application.leases.get_lease(lease.id).state is LeaseState.GONE
-            assert all(not trip.is_open for trip in application.store.list_trips())
+            assert (await application.leases.get_lease(lease.id)).state is LeaseState.GONE
+            assert all(not trip.is_open for trip in await application.store.list_trips())
         assert len(list(sandbox.cloud.burning())) == 1
 
 
@@ -59,20 +59,20 @@ async def test_no_password_is_sent_to_a_machine_whose_host_key_another_lease_has
                 raise UnavailableError("the password would be sent now")
 
             monkeypatch.setattr(SshConnector, "open_connection", never)
-            confused = application.leases.update_lease(
+            confused = await application.leases.update_lease(
                 second.id, lambda lease: evolve(lease, endpoint=first.endpoint, needs_proof=True)
             )
             with pytest.raises(ForeignMachine):
                 await application.machines.ownership.prove_ownership(confused)
             assert opened == []
             # The same key at another provider says nothing, so the password decides.
-            application.leases.update_lease(first.id, lambda lease: evolve(lease, provider="1024gpu"))
+            await application.leases.update_lease(first.id, lambda lease: evolve(lease, provider="1024gpu"))
             with pytest.raises(UnavailableError, match="would be sent"):
                 await application.machines.ownership.prove_ownership(confused)
             assert opened == [second.id]
-            application.leases.update_lease(first.id, lambda lease: evolve(lease, provider="mistgpu"))
+            await application.leases.update_lease(first.id, lambda lease: evolve(lease, provider="mistgpu"))
             monkeypatch.undo()
             for lease in (first, second):
-                application.leases.update_lease(lease.id, lambda seen: evolve(seen, needs_proof=False))
+                await application.leases.update_lease(lease.id, lambda seen: evolve(seen, needs_proof=False))
                 await application.releases.release_lease(lease.id)
         assert list(sandbox.cloud.burning()) == []

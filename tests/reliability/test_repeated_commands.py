@@ -100,20 +100,20 @@ async def test_a_renewal_typed_again_is_paid_once(kill_at: str, tmp_path: Path) 
     async with trip_sandbox(tmp_path) as sandbox:
         async with sandbox.open_application() as application:
             lease_id = await rent_at_1024gpu(sandbox, application)
-            ends = application.leases.get_lease(lease_id).expires_at
+            ends = (await application.leases.get_lease(lease_id)).expires_at
             store = application.store
             record = store.record_step
 
-            def record_or_die(trip_id: str, step: str, value: object) -> None:
-                if step == kill_at and store.find_order(f"{trip_id}-renew"):
+            async def record_or_die(trip_id: str, step: str, value: object) -> None:
+                if step == kill_at and await store.find_order(f"{trip_id}-renew"):
                     raise Killed
-                record(trip_id, step, value)
+                await record(trip_id, step, value)
 
             store.record_step = record_or_die  # type: ignore[method-assign]
             with pytest.raises(Killed):
                 await application.lease_changes.renew(lease_id, timedelta(hours=1))
         async with sandbox.open_application() as application:
-            unfinished = application.store.find_open_order(lease_id)
+            unfinished = await application.store.find_open_order(lease_id)
             expected = 1
             if kill_at == "leg0.pay":
                 assert unfinished is not None
@@ -147,13 +147,13 @@ async def test_a_metered_price_that_rose_is_not_paid_without_a_question(tmp_path
             with pytest.raises(MoneyError, match=r"more than the .* of the quote"):
                 await application.trips.rent(TripSpec(provider="mistgpu"))
             assert list(sandbox.cloud.burning()) == []
-            (lease,) = application.store.list_leases()
+            (lease,) = await application.store.list_leases()
             assert lease.state is LeaseState.CANCELLED
-            assert application.store.find_open_order(lease.id) is None
+            assert await application.store.find_open_order(lease.id) is None
             user.confirms = True
             rented = await application.trips.rent(TripSpec(provider="mistgpu"))
             await application.releases.release_lease(rented.id)
-            order = application.store.find_order(rented.completed_orders[0])
+            order = await application.store.find_order(rented.completed_orders[0])
             assert order is not None
             assert order.outcome is OrderOutcome.COMPLETED
 
@@ -180,7 +180,7 @@ async def test_a_look_in_the_middle_of_a_switch_keeps_the_gpu_machine_known(
                 await application.trips.run(make_spec(tmp_path, provider="1024gpu"))
             monkeypatch.undo()
         async with sandbox.open_application(user) as application:
-            (before,) = application.store.list_leases()
+            (before,) = await application.store.list_leases()
             (seen,) = await application.leases.list_refreshed_leases()
             assert seen.ref != before.ref, "it follows the order that took the old one's place"
             assert seen.offer.hardware.gpus == 1
@@ -198,7 +198,7 @@ async def test_a_restart_killed_after_its_effect_is_released_as_what_it_is(tmp_p
             await application.releases.release_lease(lease.id)
             store = application.store
 
-            def die(before: Lease, after: Lease) -> bool:
+            async def die(before: Lease, after: Lease) -> bool:
                 raise Killed
 
             store.swap_lease = die  # type: ignore[method-assign]
@@ -206,9 +206,9 @@ async def test_a_restart_killed_after_its_effect_is_released_as_what_it_is(tmp_p
                 await application.lease_changes.restart(lease.id)
         assert len(list(sandbox.cloud.burning())) == 1
         async with sandbox.open_application() as application:
-            (again,) = application.store.list_open_leases()
+            (again,) = await application.store.list_open_leases()
             await application.releases.release_lease(again.id)
-            released = application.leases.get_lease(again.id)
+            released = await application.leases.get_lease(again.id)
             assert released.state is LeaseState.KEPT, "it was created, so it is not cancelled"
             await application.releases.release_lease(again.id)
         assert list(sandbox.cloud.burning()) == []
@@ -260,7 +260,7 @@ async def test_a_rent_typed_again_after_a_kill_is_one_machine(
         assert "continuing with it" in again.err
         assert len(list(sandbox.cloud.burning())) == 1
         async with sandbox.open_application() as application:
-            (lease,) = application.store.list_leases()
+            (lease,) = await application.store.list_leases()
             assert lease.id == again.data["id"]
             await application.releases.release_lease(lease.id)
         assert list(sandbox.cloud.burning()) == []

@@ -119,11 +119,11 @@ async def test_vault_and_notes_outlive_the_process_and_are_each_plugin_s_own() -
     user = FakeUser()
     other: PluginEntry[object] = PluginEntry(name="other", summary="", build=lambda _context: object())
     FakePluginContext(ENTRY, user=user).vault.put("key", Secret("x"))
-    FakePluginContext(ENTRY, user=user).state.put("bill", "y")
+    await FakePluginContext(ENTRY, user=user).state.put("bill", "y")
     assert FakePluginContext(ENTRY, user=user).vault.get("key") == Secret("x")
-    assert FakePluginContext(ENTRY, user=user).state.get("bill") == "y"
+    assert await FakePluginContext(ENTRY, user=user).state.get("bill") == "y"
     assert FakePluginContext(other, user=user).vault.get("key") is None
-    assert FakePluginContext(other, user=user).state.get("bill") is None
+    assert await FakePluginContext(other, user=user).state.get("bill") is None
 
 
 @pytest.mark.parametrize("error", [UnavailableError, ProcessKilled])

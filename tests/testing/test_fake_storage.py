@@ -45,16 +45,18 @@ class TestMemoryState(PluginStateContract):
 
 
 @pytest.mark.parametrize(("moment", "left"), [("before", None), ("after", "2")])
-def test_process_dies_at_the_configured_write(moment: Literal["before", "after"], left: str | None) -> None:
+async def test_process_dies_at_the_configured_write(
+    moment: Literal["before", "after"], left: str | None
+) -> None:
     state = MemoryState()
     state.kill_at(2, moment)
-    state.put("first", "1")
+    await state.put("first", "1")
     assert state.is_armed()
     with pytest.raises(ProcessKilled):
-        state.put("second", "2")
+        await state.put("second", "2")
     assert not state.is_armed()
-    assert (state.get("first"), state.get("second")) == ("1", left)
-    state.put("third", "3")
+    assert (await state.get("first"), await state.get("second")) == ("1", left)
+    await state.put("third", "3")
     vault = MemoryVault({"key": Secret("x")})
     vault.kill_at(1, "before")
     with pytest.raises(ProcessKilled):

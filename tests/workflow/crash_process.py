@@ -54,13 +54,13 @@ class KillingStore(SqliteStore):
         os.write(self.pipe, json.dumps({"died": point}).encode())
         os.kill(os.getpid(), signal.SIGKILL)
 
-    def begin_step(self, trip_id: str, step: str) -> None:
-        super().begin_step(trip_id, step)
+    async def begin_step(self, trip_id: str, step: str) -> None:
+        await super().begin_step(trip_id, step)
         self._kill_at(step, "begun")
 
-    def record_step(self, trip_id: str, step: str, value: object) -> None:
+    async def record_step(self, trip_id: str, step: str, value: object) -> None:
         self._kill_at(step, "effect")
-        super().record_step(trip_id, step, value)
+        await super().record_step(trip_id, step, value)
         self._kill_at(step, "recorded")
 
 
@@ -80,10 +80,10 @@ async def run_task(
         if task.get("watch"):
             observed = (await application.guard.run_once()).results
             return {"end": 0, "trouble": [item.failure for item in observed if item.failure]}
-        if "want" in task and not application.trip_tracker.list_trips():
+        if "want" in task and not await application.trip_tracker.list_trips():
             end = await application.trips.run(loads(task["want"], TripSpec))
         else:
-            end = await application.trips.resume(application.trip_tracker.list_trips()[-1].id)
+            end = await application.trips.resume((await application.trip_tracker.list_trips())[-1].id)
     except GpurentError as error:
         return {"error": error.message, "code": error.code, "burning": list(error.burning)}
     finally:

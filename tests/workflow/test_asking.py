@@ -115,10 +115,12 @@ async def test_a_budget_in_a_project_file_limits_but_never_authorizes(
 async def test_a_resumed_trip_asks_for_the_price_of_now(sandbox: TripSandbox, tmp_path: Path) -> None:
     spec = make_spec(make_project(tmp_path, train="print(1)"), "train.py")
     async with sandbox.open_application(ScriptedUser(agrees_to_price=None)) as application:
-        trip = application.trip_tracker.begin_trip("run", spec).id
+        trip = (await application.trip_tracker.begin_trip("run", spec)).id
         with pytest.raises(ConfirmationRequired):
             await application.trips.resume(trip)
-        assert application.trip_tracker.get_trip(trip).is_open, "the hint is to type the same command again"
+        assert (await application.trip_tracker.get_trip(trip)).is_open, (
+            "the hint is to type the same command again"
+        )
     for machine in sandbox.get_simulator_state("mistgpu").machines.values():
         machine.price = 450
     user = ScriptedUser()
@@ -142,12 +144,12 @@ def propose(price: str) -> SpendingProposal:
 async def test_an_authorization_is_recorded_and_covers_no_higher_price(sandbox: TripSandbox) -> None:
     user = ScriptedUser()
     async with sandbox.open_application(user) as application:
-        trip = application.trip_tracker.begin_trip("rent", TripSpec(provider="mistgpu"))
+        trip = await application.trip_tracker.begin_trip("rent", TripSpec(provider="mistgpu"))
         authorizer = application.money.spending
         for price, questions in (("3.00", 1), ("3.00", 1), ("2.00", 1), ("3.01", 2), ("3.01", 2)):
             await authorizer.require_authorization(trip, "mistgpu", TripLimits(), propose(price))
             assert len(user.questions) == questions, price
-        recorded = trip.find_result("authorize", SpendingAuthorization)
+        recorded = await trip.find_result("authorize", SpendingAuthorization)
     assert recorded is not None
     assert recorded.by is AuthorizedBy.USER
     nobody = ScriptedUser(agrees_to_price=None)

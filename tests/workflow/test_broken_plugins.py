@@ -48,7 +48,7 @@ async def rent_two(sandbox: TripSandbox, application: Application) -> tuple[str,
     await log_in_with_money(sandbox, application)
     good = await application.trips.rent(TripSpec(provider="mistgpu", requirements=Requirements(gpus=1)))
     bad = evolve(good, id="broken-1", provider=PROVIDER, ref="1", offer=evolve(good.offer, provider=PROVIDER))
-    application.leases.save_lease(bad)
+    await application.leases.save_lease(bad)
     return good.id, bad.id
 
 
@@ -131,9 +131,9 @@ async def test_what_nobody_foresaw_ends_the_trip_by_its_rule(sandbox: TripSandbo
             await application.trips.run(spec)
         assert caught.value.spent is not None
         assert caught.value.spent.value == "yes"
-        (trip,) = application.trip_tracker.list_trips()
+        (trip,) = await application.trip_tracker.list_trips()
         assert trip.outcome_text == "failed: internal"
-        lease = application.leases.get_lease(trip.lease)
+        lease = await application.leases.get_lease(trip.lease)
         assert lease.state in (LeaseState.KEPT, LeaseState.RELEASED)
     check_nothing_burns(sandbox)
 

@@ -131,7 +131,7 @@ async def run_through_kills(
 async def check_receipt(sandbox: TripSandbox, provider: str) -> None:
     """Check that the receipt equals the provider's ledger to the last unit."""
     async with sandbox.open_application() as application:
-        (lease,) = application.store.list_leases()
+        (lease,) = await application.store.list_leases()
         receipt = await application.receipts.get_current_receipt(lease.id)
         account = dict(application.account_commands.list_logins())[provider]
         simulator_name = "mistgpu" if provider == "mistgpu" else "dbc"

@@ -115,7 +115,7 @@ async def test_no_secret_in_files_logs_or_argument_lists(sandbox: TripSandbox, t
     lease = (await sandbox.run_command("-y", "-vv", "rent", "-p", "mistgpu", "--json")).data["id"]
     async with sandbox.open_application() as application:
         vault = application.secrets.get_vault("mistgpu")
-        password = vault.get(application.leases.get_lease(lease).password_ref)
+        password = vault.get((await application.leases.get_lease(lease)).password_ref)
         assert password is not None
         token = application.logins.find_login("mistgpu")
         assert token is not None

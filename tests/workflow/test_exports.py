@@ -91,7 +91,7 @@ async def check_other_key_refused(sandbox: TripSandbox, tmp_path: Path) -> None:
         (tmp_path / "config").write_text((await exports.export_leases("openssh", [first])).export.text)
         ssh = ("ssh", "-F", str(tmp_path / "config"), "-o", "BatchMode=yes")
         assert (await run_program(*ssh, lease_alias(first), "echo in", home=tmp_path))[1] == "in\n"
-        other = application.leases.get_lease(second).endpoint
+        other = (await application.leases.get_lease(second)).endpoint
         assert other is not None
         code, out, err = await run_program(
             *ssh, "-p", str(other.port), lease_alias(first), "echo in", home=tmp_path
@@ -146,7 +146,7 @@ async def test_errors_in_the_users_files_never_affect_the_lease(tmp_path: Path) 
         (sandbox.home / ".ssh").mkdir()
         (sandbox.home / ".ssh" / "gpurent_config").mkdir()
         await application.releases.release_lease(lease)
-        assert application.leases.get_lease(lease).is_over
+        assert (await application.leases.get_lease(lease)).is_over
         assert any("may still be in" in event.text for event in user.events)
 
 

@@ -93,7 +93,7 @@ async def test_sold_out(tmp_path: Path) -> None:
             await application.trips.run(make_spec(make_project(tmp_path)))
         assert caught.value.spent is Spent.NO
         check_nothing_burns(sandbox)
-        assert application.trip_tracker.list_trips()[-1].outcome_text == "failed: sold-out"
+        assert (await application.trip_tracker.list_trips())[-1].outcome_text == "failed: sold-out"
 
 
 async def test_machine_taken_between_listing_and_order(tmp_path: Path) -> None:
@@ -227,7 +227,7 @@ async def test_f6_balance_runs_out_and_r4_the_session_is_gone(tmp_path: Path) ->
         assert "kept until" in caught.value.hint
         assert caught.value.spent is Spent.YES
         assert EventKind.TIME_LOW in user.event_kinds()
-        (lease,) = application.store.list_leases()
+        (lease,) = await application.store.list_leases()
         assert lease.state is LeaseState.KEPT
         assert (await application.account_money.get_balance("mistgpu")).available == CNY.zero
         check_nothing_burns(sandbox)
@@ -315,9 +315,9 @@ async def test_provider_that_is_down_leaves_the_trip_open_and_resume_ends_it(
         simulator_state.shut_down = broken
         with pytest.raises(UnavailableError) as caught:
             await application.trips.run(make_spec(folder, "train.py"))
-        (lease,) = application.store.list_leases()
+        (lease,) = await application.store.list_leases()
         assert caught.value.burning == (lease.id,)
-        assert application.trip_tracker.list_trips()[-1].outcome_text == ""
+        assert (await application.trip_tracker.list_trips())[-1].outcome_text == ""
         simulator_state.shut_down = original
         end = await application.trips.resume()
         assert end.exit_code == 0
@@ -331,7 +331,7 @@ async def test_two_processes_never_execute_one_trip(tmp_path: Path) -> None:
         sandbox.open_application() as other,
     ):
         await log_in_with_money(sandbox, application)
-        trip = application.trip_tracker.begin_trip(
+        trip = await application.trip_tracker.begin_trip(
             "run",
             TripSpec(
                 upload=UploadSpec(folder=str(tmp_path)), job=JobSpec(command=("true",)), provider="mistgpu"

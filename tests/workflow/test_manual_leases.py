@@ -123,7 +123,7 @@ async def test_the_fingerprint_must_match_before_anything_secret_is_sent(sandbox
                 make_handed(application, access, "mistgpu", "1CNY/h", fingerprint=wrong)
             )
         assert right in caught.value.message
-        assert application.store.list_leases() == []
+        assert await application.store.list_leases() == []
         assert list((application.home / "ssh").iterdir()) == []
         lease = await manual.adopt_machine(
             make_handed(application, access, "mistgpu", "1CNY/h", fingerprint=right)
@@ -360,7 +360,7 @@ async def test_ssh_command_and_code_come_by_mail(sandbox: TripSandbox, tmp_path:
             end = await application.trips.run(spec)
         finally:
             await asyncio.gather(*tasks)
-        lease = application.leases.get_lease(end.lease_id)
+        lease = await application.leases.get_lease(end.lease_id)
     assert end.exit_code == 0
     assert (folder / "out.txt").read_text() == "done"
     assert lease.ref == accesses[-1].ref
@@ -410,7 +410,7 @@ async def test_probe_again_and_correct_the_profile(sandbox: TripSandbox) -> None
     access = await sandbox.cloud.get_manual_rental("1024gpu").rent_manually()
     lease = await adopt_machine(sandbox, access, provider="1024gpu")
     async with sandbox.open_application() as application:
-        profile = application.plugins.profile_of(application.leases.get_lease(lease))
+        profile = application.plugins.profile_of(await application.leases.get_lease(lease))
         assert (profile.python, profile.data_dir) == ("python3", "")
         assert profile.install_prefix.endswith("apt-get install -y")
     assert (await sandbox.run_command("exec", lease, "mkdir -p data")).code == 0

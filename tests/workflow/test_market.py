@@ -229,9 +229,9 @@ async def test_plan_shows_what_run_would_do_and_changes_nothing(sandbox: TripSan
     assert "Nothing was ordered, paid or written." in text.out
     assert read_simulator_state(sandbox) == before
     async with sandbox.open_application() as application:
-        assert list(application.trip_tracker.list_trips()) == []
-        assert application.store.list_leases() == []
-        assert application.bookkeeping.sum_spending() == ()
+        assert list(await application.trip_tracker.list_trips()) == []
+        assert await application.store.list_leases() == []
+        assert await application.bookkeeping.sum_spending() == ()
     legs, data = plan.data["legs"], plan.data
     assert data["budgets"] == [
         {

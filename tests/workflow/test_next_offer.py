@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 from pathlib import Path
 
+from gpurent.composition.system import run_without_loop
 from gpurent.domain.events import Event, EventKind
 from gpurent.domain.receipt import ChargeKind
 from gpurent.domain.trip import TripLimits, TripPlan, TripSpec
@@ -24,7 +25,8 @@ async def test_the_fee_for_the_address_is_booked_if_the_first_offer_is_lost(tmp_
 
         def take_ordered_machine(event: Event) -> None:
             if event.kind is EventKind.STEP_STARTED and event.step == "leg0.reserve" and not taken:
-                plan = application.trip_tracker.context_of(event.trip).find_result("plan", TripPlan)
+                trip = application.trip_tracker.context_of(event.trip)
+                plan = run_without_loop(trip.find_result("plan", TripPlan))
                 assert plan is not None
                 taken.append(plan.offer.key)
                 machines[plan.offer.key].taken = machines[plan.offer.key].gpus
@@ -35,7 +37,7 @@ async def test_the_fee_for_the_address_is_booked_if_the_first_offer_is_lost(tmp_
         assert taken
         assert lease.offer.key not in taken
         await application.releases.release_lease(lease.id)
-        charges = application.bookkeeping.list_charges(provider="1024gpu")
+        charges = await application.bookkeeping.list_charges(provider="1024gpu")
         assert [charge.kind for charge in charges].count(ChargeKind.FEE) == 1
         findings = await application.reconciliation.compare_provider("1024gpu")
         assert all(finding.is_consistent for finding in findings)

@@ -174,12 +174,12 @@ async def test_a_message_says_what_when_and_what_to_do(tmp_path: Path) -> None:
     notifier = RecordingNotifier()
     application = await open_notified_application(tmp_path, ScriptedUser(), ("fake", notifier))
     now = datetime.now(UTC)
-    application.store.save_lease(
+    await application.store.save_lease(
         make_lease(Prepaid(price=PRICE, minimum=HOUR), expires_at=now + timedelta(minutes=25, seconds=30))
     )
     application.events.emit(EventKind.TIME_LOW, "25 min left", lease="acme-abcde", minutes=25)
     await asyncio.sleep(0.01)  # a notice describes the lease as it is when it is written
-    application.store.save_lease(make_lease(Metered(price=PRICE)))
+    await application.store.save_lease(make_lease(Metered(price=PRICE)))
     application.events.emit(EventKind.TIME_LOW, "12 min left", lease="acme-abcde", minutes=12)
     await asyncio.sleep(0.01)
     application.events.emit(EventKind.FAILED, "the job is lost", lease="acme-abcde")
@@ -347,7 +347,7 @@ async def test_a_whole_trip_is_sent_to_a_webhook(tmp_path: Path) -> None:
             )
             end = await application.trips.run(spec)
             password = application.secrets.get_vault("1024gpu").get(
-                application.leases.get_lease(end.lease_id).password_ref
+                (await application.leases.get_lease(end.lease_id)).password_ref
             )
             keys = [
                 secret.reveal() for secret in application.account_commands.get_credentials("1024gpu").values()
@@ -375,9 +375,9 @@ async def test_a_whole_trip_is_sent_to_a_webhook(tmp_path: Path) -> None:
 async def test_a_trip_s_own_choice_of_events_is_for_that_trip_alone(tmp_path: Path) -> None:
     notifier = RecordingNotifier()
     application = await open_notified_application(tmp_path, ScriptedUser(), ("fake", notifier))
-    application.store.begin_trip("t1-quiet", "run", TripSpec(notify=("failed",)))
-    application.store.begin_trip("t1-silent", "run", TripSpec(notify=()))
-    application.store.begin_trip("t1-usual", "run", TripSpec())
+    await application.store.begin_trip("t1-quiet", "run", TripSpec(notify=("failed",)))
+    await application.store.begin_trip("t1-silent", "run", TripSpec(notify=()))
+    await application.store.begin_trip("t1-usual", "run", TripSpec())
     for trip in ("t1-quiet", "t1-silent", "t1-usual"):
         for kind in (EventKind.JOB_ENDED, EventKind.FAILED, EventKind.WAITING):
             application.events.emit(kind, f"{kind.value} of {trip}", trip=trip)

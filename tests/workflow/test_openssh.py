@@ -50,5 +50,5 @@ async def test_metered_trip_on_openssh_with_a_cut_connection(tmp_path: Path) -> 
         assert cuts == [1]
         assert EventKind.CONNECTION_LOST in user.event_kinds()
         assert (tmp_path / "home" / "out" / "metrics.json").is_file()
-        assert application.leases.get_lease(end.lease_id).is_over
+        assert (await application.leases.get_lease(end.lease_id)).is_over
         assert sandbox.cloud.driver.list_machines() == []

@@ -169,7 +169,7 @@ async def test_setup_and_upload_resume_independently(
         await log_in_with_money(sandbox, application)
         end = await application.trips.run(with_setup(job, *setup, transfer="turbo"))
         assert end.exit_code == 0
-        steps = {row.name.partition(".")[2]: row for row in application.store.list_steps(end.trip_id)}
+        steps = {row.name.partition(".")[2]: row for row in await application.store.list_steps(end.trip_id)}
     assert seen == [True]
     order: list[tuple[EventKind, str]] = [
         (event.kind, event.step.partition(".")[2])
@@ -194,7 +194,7 @@ async def test_a_setup_that_needs_nothing_makes_its_folder(sandbox: TripSandbox,
     async with sandbox.open_application(user) as application:
         await log_in_with_money(sandbox, application)
         end = await application.trips.run(with_setup(job, "echo 1 > made", needs=()))
-        names = [row.name for row in application.store.list_steps(end.trip_id)]
+        names = [row.name for row in await application.store.list_steps(end.trip_id)]
     assert end.exit_code == 0
     assert "leg0.upload-setup" not in names
     assert len(user.upload_counters) == 1
@@ -223,7 +223,7 @@ async def test_a_failed_setup_cuts_the_upload_and_is_reported(
             lease, "ls gpurent/*/native/Makefile && ls .gpurent/jobs"
         )
         assert "Makefile" in ran.stdout, "what has arrived stays"
-        (row,) = application.trip_tracker.list_trips()
+        (row,) = await application.trip_tracker.list_trips()
         assert ran.stdout.split()[1:] == [f"setup-{row.id}"]
         assert row.outcome_text == "failed: job"
         await application.releases.release_lease(lease)

@@ -138,8 +138,8 @@ async def test_a_cheaper_price_is_paid_and_reported(sandbox: TripSandbox) -> Non
         await log_in_with_dbc(sandbox, application)
         on_first_event(user, EventKind.STEP_STARTED, "leg0.reserve", lambda: set_dbc_price(sandbox, "0.0030"))
         lease = await application.trips.rent(GPU_SPEC)
-        quoted = application.store.find_step_value(
-            application.trip_tracker.list_trips()[-1].id, "plan", TripPlan
+        quoted = await application.store.find_step_value(
+            (await application.trip_tracker.list_trips())[-1].id, "plan", TripPlan
         )
         assert quoted is not None
         assert lease.bills[0].amount < quoted.quote.low
@@ -175,8 +175,8 @@ async def test_a_budget_in_another_currency_holds_by_a_dated_rate(sandbox: TripS
         assert sandbox.get_simulator_state("1024gpu").orders == {}
         before = await get_balance(application)
         lease = await application.trips.rent(_with_budget(GPU_SPEC, CNY.money("1.65")))
-        trip = application.store.list_trips(lease.id)[0]
-        binding = application.store.find_step_value(trip.id, "bind-mail.pay", Payment)
+        trip = (await application.store.list_trips(lease.id))[0]
+        binding = await application.store.find_step_value(trip.id, "bind-mail.pay", Payment)
         assert binding is not None, "the trip over budget did not even bind an address"
         paid = lease.bills[0].amount.amount + binding.amount.amount
         assert before - await get_balance(application) == paid
@@ -227,11 +227,11 @@ async def test_a_bill_that_may_be_paid_counts_before_it_is(sandbox: TripSandbox)
         budgets, amount = application.budgets, lease.bills[0].amount
         await budgets.check_budgets("1024gpu", amount.currency.money(50))
         other = Bill(key="elsewhere", payee=lease.bills[0].payee, amount=amount.currency.money(40))
-        application.leases.save_lease(
-            evolve(application.leases.get_lease(lease.id), bills=(*lease.bills, other))
+        await application.leases.save_lease(
+            evolve(await application.leases.get_lease(lease.id), bills=(*lease.bills, other))
         )
         await budgets.check_budgets("1024gpu", amount.currency.money(50))
-        budgets.record_authorization(
+        await budgets.record_authorization(
             AuthorizedBill(
                 key=other.key, trip="t1", provider="1024gpu", amount=other.amount, purpose=other.purpose
             )
@@ -252,7 +252,7 @@ async def test_binding_an_address_is_paid_only_if_somebody_agreed(sandbox: TripS
         with pytest.raises(InputRequired, match=r"0\.\d+ DBC") as caught:
             await application.trips.rent(GPU_SPEC)
         assert caught.value.spent is Spent.NO
-        (trip,) = application.trip_tracker.list_trips()
+        (trip,) = await application.trip_tracker.list_trips()
         assert f"gpurent -y resume {trip.id}" in caught.value.hint
         assert get_kinds(sandbox) == []
         user.pays_binding = True
@@ -267,7 +267,7 @@ async def test_a_user_who_refuses_the_price_of_a_binding_pays_nothing(sandbox: T
         with pytest.raises(MoneyError, match="was not bound"):
             await application.trips.rent(GPU_SPEC)
         assert get_kinds(sandbox) == []
-        assert application.trip_tracker.list_trips()[0].outcome_text == "failed: money"
+        assert (await application.trip_tracker.list_trips())[0].outcome_text == "failed: money"
 
 
 @pytest.mark.parametrize("budget", ["0.0001DBC", "80000DBC"])

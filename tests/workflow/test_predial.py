@@ -100,9 +100,9 @@ async def test_a_lease_that_is_over_gets_nothing(
 ) -> None:
     async with sandbox.open_application() as application:
         lease = await rent_machine(sandbox, application)
-        stale = application.leases.get_lease(lease.id)
+        stale = await application.leases.get_lease(lease.id)
         await application.releases.release_lease(lease.id)
-        application.store.save_lease(stale)  # as if another computer had released it
+        await application.store.save_lease(stale)  # as if another computer had released it
         call_log.clear()
         with pytest.raises(LeaseGone):
             await application.file_commands.push(lease.id, push_request)

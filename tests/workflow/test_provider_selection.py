@@ -62,7 +62,7 @@ async def test_the_second_is_rented_when_the_first_is_sold_out(sold_out: TripSan
         assert lease.provider == "1024gpu"
         assert len(passed_over_messages(user)) == 1
         assert "skipping mistgpu: no free machine at mistgpu matches: 2080Ti" in passed_over_messages(user)[0]
-        (row,) = application.trip_tracker.list_trips()
+        (row,) = await application.trip_tracker.list_trips()
         assert (row.spec.provider, row.outcome_text) == ("1024gpu", "done")
         await application.releases.release_lease(lease.id)
     assert sold_out.cloud.burning() == []
@@ -71,18 +71,18 @@ async def test_the_second_is_rented_when_the_first_is_sold_out(sold_out: TripSan
 async def test_the_order_decides_and_a_resume_stays_with_the_choice(sandbox: TripSandbox) -> None:
     async with sandbox.open_application() as application:
         await log_in_everywhere(sandbox, application)
-        trip = application.trip_tracker.begin_trip("run", BOTH_PROVIDERS)
+        trip = await application.trip_tracker.begin_trip("run", BOTH_PROVIDERS)
         made = await application.provider_selector.select_provider(trip, BOTH_PROVIDERS)
         assert made.provider == "mistgpu"
-        assert application.trip_tracker.get_trip(trip.id).spec == made
+        assert (await application.trip_tracker.get_trip(trip.id)).spec == made
         # Killed between the two writes: the choice is read back, although it is sold out now.
-        application.store.set_trip_spec(trip.id, BOTH_PROVIDERS)
+        await application.store.set_trip_spec(trip.id, BOTH_PROVIDERS)
         sandbox.get_simulator_state("mistgpu").machines.clear()
         again = await application.provider_selector.select_provider(
             application.trip_tracker.context_of(trip.id), BOTH_PROVIDERS
         )
         assert again == made
-        assert application.trip_tracker.get_trip(trip.id).spec == made
+        assert (await application.trip_tracker.get_trip(trip.id)).spec == made
 
 
 async def test_provider_over_the_budget_is_skipped(sandbox: TripSandbox) -> None:
@@ -94,7 +94,7 @@ async def test_provider_over_the_budget_is_skipped(sandbox: TripSandbox) -> None
     (sandbox.home / "state" / "config.toml").write_text(settings)
     spec = with_budget(MACHINE_ONLY, "71")
     async with sandbox.open_application(user) as application:
-        trip = application.trip_tracker.begin_trip("run", spec)
+        trip = await application.trip_tracker.begin_trip("run", spec)
         assert (await application.provider_selector.select_provider(trip, spec)).provider == "1024gpu"
         assert (
             "this needs 72.00 CNY, but only 71.00 CNY of the budget (71.00 CNY) is left"
@@ -116,7 +116,7 @@ async def test_provider_without_a_login_is_skipped(sandbox: TripSandbox) -> None
         assert "skipping mistgpu" in passed_over_messages(user)[0]
         found = await application.dry_run.preview_trip(made)
         assert found.plan.offer.provider == "1024gpu"
-        assert application.trip_tracker.list_trips() == [], "a look writes nothing"
+        assert await application.trip_tracker.list_trips() == [], "a look writes nothing"
 
 
 async def test_unavailable_provider_is_skipped_and_all_unavailable_is_retryable(sandbox: TripSandbox) -> None:
@@ -131,7 +131,7 @@ async def test_unavailable_provider_is_skipped_and_all_unavailable_is_retryable(
         with pytest.raises(UnavailableError) as down:
             await application.trips.run(evolve(BOTH_PROVIDERS, providers=("mistgpu", "mistgpu")))
         assert down.value.retryable
-        assert not application.trip_tracker.list_trips()[-1].outcome, "it can be resumed"
+        assert not (await application.trip_tracker.list_trips())[-1].outcome, "it can be resumed"
 
 
 async def test_no_provider_has_it_and_nothing_is_spent(sold_out: TripSandbox) -> None:
@@ -142,8 +142,8 @@ async def test_no_provider_has_it_and_nothing_is_spent(sold_out: TripSandbox) ->
         assert "none of mistgpu, 1024gpu" in error.value.message
         assert "skipping mistgpu" in error.value.hint
         assert "skipping 1024gpu" in error.value.hint
-        assert application.trip_tracker.list_trips()[-1].outcome_text == "failed: sold-out"
-        assert application.store.list_leases() == []
+        assert (await application.trip_tracker.list_trips())[-1].outcome_text == "failed: sold-out"
+        assert await application.store.list_leases() == []
 
 
 @pytest.mark.parametrize(

@@ -52,19 +52,19 @@ async def test_a_wrong_name_keeps_the_files_and_resume_brings_them(tmp_path: Pat
         error = await fail_trip(application, folder, results=ResultsSpec(paths=("uot", "train.py")))
         assert isinstance(error, ResultsMissing)
         assert "uot does not exist" in error.hint
-        (trip,) = application.trip_tracker.list_trips()
+        (trip,) = await application.trip_tracker.list_trips()
         assert trip.is_open
         assert f"gpurent resume {trip.id}" in error.hint
         assert "kept until" in error.hint
         assert error.burning == ()
-        assert application.leases.get_lease(trip.lease).state is LeaseState.KEPT
+        assert (await application.leases.get_lease(trip.lease)).state is LeaseState.KEPT
         check_nothing_burns(sandbox)
         end = await application.trips.resume(
             trip.id, change_results=lambda results: evolve(results, paths=("out",))
         )
         assert (end.exit_code, end.job_running) == (0, False)
         assert (folder / "out" / "deep" / "a.pt").read_text() == "weights"
-        assert application.trip_tracker.get_trip(trip.id).outcome_text == "done"
+        assert (await application.trip_tracker.get_trip(trip.id)).outcome_text == "done"
         assert end.lease_id != trip.lease
         check_nothing_burns(sandbox)
 
@@ -162,7 +162,7 @@ async def test_an_unwritable_place_is_refused_before_money_is_spent(tmp_path: Pa
         error = await fail_trip(application, make_project(tmp_path, train="print(1)"), results=results)
         assert isinstance(error, UsageError)
         assert [line.kind for line in sandbox.cloud.ledgers()["mistgpu"]] == ["recharge"]
-        assert application.trip_tracker.list_trips()[-1].outcome_text == "failed: usage"
+        assert (await application.trip_tracker.list_trips())[-1].outcome_text == "failed: usage"
 
 
 LOSE_JOB = WRITE_OUT + (
@@ -189,7 +189,7 @@ async def test_resume_after_a_failed_clean_up_downloads_everything_and_reports_t
         simulator_state.shut_down = broken
         error = await fail_trip(application, folder, results=ResultsSpec(paths=("out",)))
         assert isinstance(error, LeaseGone)
-        (trip,) = application.trip_tracker.list_trips()
+        (trip,) = await application.trip_tracker.list_trips()
         assert trip.is_open
         assert error.burning == (trip.lease,)
         assert (folder / "out" / "deep" / "a.pt").exists()
@@ -199,7 +199,7 @@ async def test_resume_after_a_failed_clean_up_downloads_everything_and_reports_t
         with pytest.raises(LeaseGone, match="without an exit code"):
             await application.trips.resume()
         assert (folder / "out" / "late.pt").read_text() == "late"
-        assert application.trip_tracker.get_trip(trip.id).outcome_text == "failed: lease-gone"
+        assert (await application.trip_tracker.get_trip(trip.id)).outcome_text == "failed: lease-gone"
         check_nothing_burns(sandbox)
 
 
@@ -216,10 +216,10 @@ async def test_a_running_machine_is_kept_with_its_timer_armed_and_no_longer_than
         limits = evolve(spec.limits, term=timedelta(days=1), results_grace=timedelta(hours=1))
         with pytest.raises(ResultsMissing) as caught:
             await application.trips.run(evolve(spec, provider="1024gpu", limits=limits))
-        (trip,) = application.trip_tracker.list_trips()
+        (trip,) = await application.trip_tracker.list_trips()
         assert caught.value.burning == (trip.lease,)
         assert f"gpurent pull {trip.lease} gpurent/{trip.id}" in caught.value.hint
-        timer = application.machine_timers.find_deadline(application.leases.get_lease(trip.lease))
+        timer = await application.machine_timers.find_deadline(await application.leases.get_lease(trip.lease))
         assert timer is not None
         assert timer - application.clock.now() <= timedelta(hours=1, minutes=1)
         end = await application.trips.resume(change_results=lambda it: evolve(it, paths=("out",)))

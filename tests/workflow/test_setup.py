@@ -225,13 +225,15 @@ async def test_a_failed_setup_is_reported_and_the_machine_released(
         assert "exit code 7" in error.value.message
         assert "broken pipe of dreams" in error.value.hint
         assert error.value.burning == ()
-        (row,) = application.trip_tracker.list_trips()
+        (row,) = await application.trip_tracker.list_trips()
         log = application.home / "logs" / f"setup-{row.id}.log"
         assert str(log) in error.value.hint
         assert "+ echo so far" in log.read_text()
         assert b"so far" in user.output
         assert row.outcome_text == "failed: job"
-        assert [step.name for step in application.store.list_steps(row.id) if "launch" in step.name] == []
+        assert [
+            step.name for step in await application.store.list_steps(row.id) if "launch" in step.name
+        ] == []
     assert sandbox.cloud.burning() == []
 
 
@@ -257,7 +259,7 @@ async def test_a_setup_is_no_idle_time(sandbox: TripSandbox, job: TripSpec) -> N
         # Two real seconds are four minutes here.
         end = await application.trips.run(with_setup(job, "sleep 2; echo made > ready"))
         assert end.receipt is not None
-        steps = {row.name: row for row in application.store.list_steps(end.trip_id)}
+        steps = {row.name: row for row in await application.store.list_steps(end.trip_id)}
         setup, pushed, launched = (steps[f"leg0.{name}"] for name in ("setup", "upload", "launch"))
         assert setup.done_at is not None
         assert pushed.done_at is not None

@@ -104,17 +104,17 @@ async def test_without_refresh_the_last_seen_balance_is_used(sandbox: TripSandbo
         await log_in_with_money(sandbox, application)
         first = await rent_machine(application, "2080Ti")
         refreshed = (await application.time_left.get_time_left([first]))[first.id]
-        last_seen = application.last_seen.get_last_seen([first])[first.id]
+        last_seen = (await application.last_seen.get_last_seen([first]))[first.id]
         assert refreshed.until is not None
         assert last_seen.until is not None
         assert (last_seen.kind, last_seen.burn_rate) == (TimeKind.BALANCE, refreshed.burn_rate)
         assert abs(last_seen.until - refreshed.until) < MINUTE
         assert "based on the balance at" in last_seen.note
-        saved = application.store.find_last_balance("mistgpu", "student")
+        saved = await application.store.find_last_balance("mistgpu", "student")
         assert saved is not None, "kept for the account that is logged in"
         assert (saved.account, saved.money.currency) == ("student", CNY)
         second = await rent_machine(application, "P100")
-        both = application.last_seen.get_last_seen([second])[second.id]
+        both = (await application.last_seen.get_last_seen([second]))[second.id]
         assert both.until is not None
         assert both.until < last_seen.until, "what was rented since drains it too"
     result = await sandbox.run_command("ls")
@@ -144,7 +144,7 @@ async def test_a_silent_wallet_is_unknown_and_the_rest_is_shown(
         assert found["other"].kind is TimeKind.UNKNOWN
         assert "nobody" in found["other"].note
         assert asked == [1], "each wallet is asked once"
-        assert application.last_seen.get_last_seen([lease])[lease.id].note == "no balance on record"
+        assert (await application.last_seen.get_last_seen([lease]))[lease.id].note == "no balance on record"
 
 
 async def test_hanging_wallet_is_not_awaited(sandbox: TripSandbox, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -225,7 +225,7 @@ def open_alarms(folder: Path, user: ScriptedUser) -> Iterator[TimeWarnings]:
         yield TimeWarnings(store, Settings(folder, {}, {}), events)
 
 
-def test_each_threshold_is_reported_once_until_the_time_rises_above_it(tmp_path: Path) -> None:
+async def test_each_threshold_is_reported_once_until_the_time_rises_above_it(tmp_path: Path) -> None:
     ours, other = ScriptedUser(), ScriptedUser()
     tariff = Metered(price=UnitPrice(Decimal(3), CNY))
     offer = Offer(key="1", provider="mistgpu", hardware=Hardware(gpu="2080Ti", gpus=1), tariff=tariff)
@@ -244,15 +244,17 @@ def test_each_threshold_is_reported_once_until_the_time_rises_above_it(tmp_path:
             (4, 1),
         ):
             pair = (trip, guard) if trip_first else (guard, trip)
-            limits = [one.warn_if_low(lease, make_time_left(minutes * MINUTE)) for one in pair]
+            limits = [await one.warn_if_low(lease, make_time_left(minutes * MINUTE)) for one in pair]
             messages.append([limit and limit // MINUTE for limit in limits])
         nothing = [None, None]
         assert messages == [
             nothing, [60, None], nothing, nothing, [15, None], nothing, nothing, [15, None], [5, None]
         ]  # fmt: skip
-        assert trip.warn_if_low(lease, TimeLeft(kind=TimeKind.UNKNOWN)) is None
-        assert trip.warn_if_low(lease, make_time_left(2 * HOUR)) is None
-        assert trip.warn_if_low(lease, make_time_left(MINUTE)) == 5 * MINUTE, "passed at once: told once"
+        assert await trip.warn_if_low(lease, TimeLeft(kind=TimeKind.UNKNOWN)) is None
+        assert await trip.warn_if_low(lease, make_time_left(2 * HOUR)) is None
+        assert await trip.warn_if_low(lease, make_time_left(MINUTE)) == 5 * MINUTE, (
+            "passed at once: told once"
+        )
     events = [event for user in (ours, other) for event in user.events if event.kind is EventKind.TIME_LOW]
     assert len(events) == 5
     assert {event.data["threshold"] for event in events} == {3600, 900, 300}

@@ -87,7 +87,7 @@ async def test_a_forgotten_machine_is_released_although_the_users_computer_is_of
         await wait_until_true(lambda: not sandbox.cloud.driver.list_machines())
         async with sandbox.open_application() as application:
             (lease,) = await application.leases.list_refreshed_leases(include_over=True)
-            deadline = get_last_deadline(application, lease)
+            deadline = await get_last_deadline(application, lease)
             assert lease.started_at is not None
             assert lease.ended_at is not None
             # Seconds on a busy computer are minutes of this clock.
@@ -102,8 +102,8 @@ async def test_a_forgotten_machine_is_released_although_the_users_computer_is_of
         assert get_usage(sandbox) == expected, "nothing is billed after the stop"
 
 
-def get_last_deadline(application: Application, lease: Lease) -> datetime:
-    timer = application.store.find_machine_timer(lease.id)
+async def get_last_deadline(application: Application, lease: Lease) -> datetime:
+    timer = await application.store.find_machine_timer(lease.id)
     assert timer is not None
     return timer.until
 
@@ -157,14 +157,14 @@ async def test_extend_and_off(rented: RentedMachine) -> None:
     later = await rented.timers.extend_timer(rented.lease.id, 2 * HOUR)
     assert later.until is not None
     assert abs(later.until - until - 2 * HOUR) < 20 * MINUTE
-    assert get_last_deadline(rented.application, rented.lease) == later.until
+    assert await get_last_deadline(rented.application, rented.lease) == later.until
     earlier = await rented.timers.arm_timer(rented.lease.id, until - 5 * HOUR)
     assert earlier.until is not None
     assert earlier.until < until, "arming anew moves it to earlier too"
     assert len(rented.processes()) == 1
     assert not (await rented.timers.disarm_timer(rented.lease.id)).is_armed
     await wait_until_true(lambda: not rented.processes())
-    assert rented.application.machine_timers.find_deadline(rented.lease) is None
+    assert await rented.application.machine_timers.find_deadline(rented.lease) is None
 
 
 async def test_it_survives_a_cut_connection_and_two_arms_are_one(rented: RentedMachine) -> None:

@@ -50,8 +50,8 @@ async def rent_staged(sandbox: TripSandbox, application: Application) -> Lease:
     return lease
 
 
-def list_wallet_amounts(application: Application, provider: str) -> list[int]:
-    sums = sum_balances(application.store.ledger.list_transactions(provider=provider))
+async def list_wallet_amounts(application: Application, provider: str) -> list[int]:
+    sums = sum_balances(await application.store.ledger.list_transactions(provider=provider))
     return [
         money.amount
         for (account, _c), money in sums.items()
@@ -65,20 +65,20 @@ async def test_metered_trip_in_the_ledger(sandbox: TripSandbox, tmp_path: Path) 
         bookkeeping = application.bookkeeping
         await application.poller.pause(timedelta(minutes=5))
         assert await bookkeeping.sync_lease(lease.id) == ""
-        (running,) = bookkeeping.list_lines(lease=lease.id)
+        (running,) = await bookkeeping.list_lines(lease=lease.id)
         assert running.last.growing
         await application.poller.pause(timedelta(minutes=5))
         await application.releases.release_lease(lease.id)
-        (line,) = bookkeeping.list_lines(lease=lease.id)
+        (line,) = await bookkeeping.list_lines(lease=lease.id)
         assert not line.last.growing
         assert len(line.parts) >= 2, "what the meter added is a new entry"
-        entries = application.store.ledger.list_transactions()
+        entries = await application.store.ledger.list_transactions()
         assert await bookkeeping.sync_lease(lease.id) == ""
-        assert application.store.ledger.list_transactions() == entries, "a second sync enters nothing"
+        assert await application.store.ledger.list_transactions() == entries, "a second sync enters nothing"
         assert await bookkeeping.sync_account("mistgpu") == ""
         balance = (await application.account_money.get_balance("mistgpu")).available
-        assert list_wallet_amounts(application, "mistgpu") == [balance.amount]
-        (total,) = bookkeeping.sum_spending(provider="mistgpu")
+        assert await list_wallet_amounts(application, "mistgpu") == [balance.amount]
+        (total,) = await bookkeeping.sum_spending(provider="mistgpu")
         assert total.spent.amount == 1000 - balance.amount
         assert all(
             finding.is_consistent for finding in await application.reconciliation.compare_provider("mistgpu")
@@ -102,28 +102,30 @@ async def test_staged_trip_in_the_ledger(sandbox: TripSandbox) -> None:
     async with sandbox.open_application() as application:
         lease = await rent_staged(sandbox, application)
         bookkeeping = application.bookkeeping
-        kinds = {line.last.kind for line in bookkeeping.list_lines(lease=lease.id) if line.money.amount}
+        kinds = {line.last.kind for line in await bookkeeping.list_lines(lease=lease.id) if line.money.amount}
         assert {ChargeKind.USAGE, ChargeKind.RENEWAL, ChargeKind.REFUND} <= kinds
         assert ChargeKind.HOLD not in kinds, "what was on hold is posted, and the hold taken back"
-        holds = [line for line in bookkeeping.list_lines(lease=lease.id) if line.last.kind is ChargeKind.HOLD]
+        holds = [
+            line for line in await bookkeeping.list_lines(lease=lease.id) if line.last.kind is ChargeKind.HOLD
+        ]
         assert holds
         assert all(hold.last.reversal for hold in holds)
         assert await bookkeeping.sync_account("1024gpu") == ""
         balance = (await application.account_money.get_balance("1024gpu")).available
-        assert list_wallet_amounts(application, "1024gpu") == [balance.amount]
-        (total,) = bookkeeping.sum_spending(provider="1024gpu")
+        assert await list_wallet_amounts(application, "1024gpu") == [balance.amount]
+        (total,) = await bookkeeping.sum_spending(provider="1024gpu")
         assert total.held.amount == 0
         assert 90_000 * 10**8 - balance.amount == total.spent.amount, "the binding's fee is in it"
-        for entry in application.store.ledger.list_transactions(lease=lease.id):
+        for entry in await application.store.ledger.list_transactions(lease=lease.id):
             assert entry.gpu
             assert entry.trip
             assert entry.rate is not None or entry.kind is ChargeKind.HOLD
-        trips = {entry.trip for entry in application.store.ledger.list_transactions(lease=lease.id)}
+        trips = {entry.trip for entry in await application.store.ledger.list_transactions(lease=lease.id)}
         assert len(trips) == 2, "the renewal has a trip of its own"
         assert all(
             finding.is_consistent for finding in await application.reconciliation.compare_provider("1024gpu")
         )
-        (rent,) = [row for row in application.trip_tracker.list_trips() if row.kind == "rent"]
+        (rent,) = [row for row in await application.trip_tracker.list_trips() if row.kind == "rent"]
     result = await sandbox.run_command("receipts", rent.id, "--json")
     assert {"usage", "fee"} <= {charge["kind"] for charge in result.data[0]["receipt"]["charges"]}
     result = await sandbox.run_command("costs", "--in", "usd", "--by", "trip", "--json")
@@ -166,9 +168,9 @@ async def test_what_differs_is_explained_and_entered_anew(sandbox: TripSandbox) 
         top_up = simulator_state.create_top_up("student", "5")
         simulator_state.settle_top_up(top_up)
         assert await found() == [Difference.MISSING_IN_LEDGER]
-        before = application.store.ledger.list_transactions()
+        before = await application.store.ledger.list_transactions()
         assert (
-            application.reconciliation.enter_missing(
+            await application.reconciliation.enter_missing(
                 await application.reconciliation.compare_provider("mistgpu")
             )
             == 1
@@ -177,13 +179,13 @@ async def test_what_differs_is_explained_and_entered_anew(sandbox: TripSandbox) 
         run.paid += 7
         simulator_state.accounts["student"].balance -= 7
         assert (
-            application.reconciliation.enter_missing(
+            await application.reconciliation.enter_missing(
                 await application.reconciliation.compare_provider("mistgpu")
             )
             == 2
         ), "a reversal and a new entry"
         assert await found() == []
-        assert list(application.store.ledger.list_transactions())[: len(before)] == list(before)
+        assert list(await application.store.ledger.list_transactions())[: len(before)] == list(before)
         server.runs.remove(run)
         assert Difference.UNKNOWN in await found(), "a provider that does not list it reports nothing"
         server.runs.append(run)
@@ -218,9 +220,9 @@ async def test_a_failing_ledger_stops_no_trip_and_catches_up_later(sandbox: Trip
         bookkeeping = application.bookkeeping
         warnings = [event.text for event in user.events if event.kind is EventKind.WARNING]
         assert any("ValueError: a plugin's fault" in text for text in warnings), warnings
-        (line,) = bookkeeping.list_lines(lease=lease.id)
+        (line,) = await bookkeeping.list_lines(lease=lease.id)
         assert line.last.kind is ChargeKind.HOLD, "the wallet paid, the books are not known"
-        (total,) = bookkeeping.sum_spending(lease=lease.id)
+        (total,) = await bookkeeping.sum_spending(lease=lease.id)
         assert total.held == line.money
         assert [
             item.difference
@@ -229,19 +231,21 @@ async def test_a_failing_ledger_stops_no_trip_and_catches_up_later(sandbox: Trip
         ] == [Difference.UNKNOWN]
         wallet.list_charges = good
         assert await bookkeeping.sync_lease(lease.id) == ""
-        (total,) = bookkeeping.sum_spending(lease=lease.id)
+        (total,) = await bookkeeping.sum_spending(lease=lease.id)
         assert total.held == line.money, "a deposit by the books now"
-        kinds = {found.last.kind for found in bookkeeping.list_lines(lease=lease.id) if found.money.amount}
+        kinds = {
+            found.last.kind for found in await bookkeeping.list_lines(lease=lease.id) if found.money.amount
+        }
         assert kinds == {ChargeKind.DEPOSIT}
         await application.releases.release_lease(lease.id)
-        (total,) = bookkeeping.sum_spending(lease=lease.id)
+        (total,) = await bookkeeping.sum_spending(lease=lease.id)
         assert (total.held.amount, total.spent.amount) == (0, 0)
 
 
 async def test_an_unreachable_provider_is_reported_and_reconciled_later(sandbox: TripSandbox) -> None:
     async with sandbox.open_application() as application:
         lease = await rent_staged(sandbox, application)
-        total = application.bookkeeping.sum_spending(lease=lease.id)
+        total = await application.bookkeeping.sum_spending(lease=lease.id)
     sandbox.extra_environment["GPURENT_DBC_URL"] = "http://127.0.0.1:9"
     result = await sandbox.run_command("receipts", lease.id, "--json")
     (found,) = result.data
@@ -303,10 +307,10 @@ async def test_a_release_that_the_provider_does_not_know_of_is_found(sandbox: Tr
     async with sandbox.open_application() as application:
         lease = await rent_metered(sandbox, application)
         running = await application.leases.refresh_lease(lease.id)
-        application.leases.save_lease(running.with_state(LeaseState.RELEASED))
+        await application.leases.save_lease(running.with_state(LeaseState.RELEASED))
         found = await application.reconciliation.compare_provider("mistgpu")
         assert [item.lease for item in found if item.difference is Difference.STILL_RUNNING] == [lease.id]
-        application.store.save_lease(running)
+        await application.store.save_lease(running)
         await application.releases.release_lease(lease.id)
         found = await application.reconciliation.compare_provider("mistgpu")
         assert Difference.STILL_RUNNING not in {item.difference for item in found}

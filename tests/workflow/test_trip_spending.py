@@ -25,56 +25,56 @@ PAYMENT = Payment(key="k", proof="p", amount=CNY.money(3), at=NOW)
 
 
 @pytest.fixture
-def store(tmp_path: Path) -> SqliteStore:
+async def store(tmp_path: Path) -> SqliteStore:
     made = SqliteStore(tmp_path / "journal.sqlite", lambda: NOW)
-    made.begin_trip("t1", "run", TripSpec(provider="shop"))
+    await made.begin_trip("t1", "run", TripSpec(provider="shop"))
     return made
 
 
-def record(store: SqliteStore, step: str, value: object = None) -> None:
+async def record(store: SqliteStore, step: str, value: object = None) -> None:
     """Begin the step; with a ``value``, also record its end."""
-    store.begin_step("t1", step)
+    await store.begin_step("t1", step)
     if value is not None:
-        store.record_step("t1", step, value)
+        await store.record_step("t1", step, value)
 
 
-def find(store: SqliteStore, error: GpurentError | None = None, lease: Lease | None = None) -> Spent:
-    return TripSpending(store).find_spending("t1", error or LeaseError("it failed"), lease)
+async def find(store: SqliteStore, error: GpurentError | None = None, lease: Lease | None = None) -> Spent:
+    return await TripSpending(store).find_spending("t1", error or LeaseError("it failed"), lease)
 
 
-def test_nothing_ordered_is_nothing_spent(store: SqliteStore) -> None:
-    record(store, "login", "student")
-    record(store, "leg0.reserve")
-    assert find(store) is Spent.NO
+async def test_nothing_ordered_is_nothing_spent(store: SqliteStore) -> None:
+    await record(store, "login", "student")
+    await record(store, "leg0.reserve")
+    assert await find(store) is Spent.NO
 
 
-def test_a_bill_that_was_not_authorized_was_never_paid(store: SqliteStore) -> None:
-    record(store, "leg0.bill", BILL)
-    record(store, "leg0.pay")
-    assert find(store) is Spent.NO
+async def test_a_bill_that_was_not_authorized_was_never_paid(store: SqliteStore) -> None:
+    await record(store, "leg0.bill", BILL)
+    await record(store, "leg0.pay")
+    assert await find(store) is Spent.NO
     known = AuthorizedBill(key=BILL.key, trip="t1", provider="shop", amount=BILL.amount, purpose=BILL.purpose)
-    store.put_authorized_bill(evolve(known, amount=CNY.money(2)))
-    assert find(store) is Spent.NO, "another amount was authorized"
-    store.put_authorized_bill(known)
-    assert find(store) is Spent.UNKNOWN, "the account may have been asked to pay"
-    assert find(store, LeaseError("the balance is too low", spent=Spent.NO)) is Spent.NO, (
+    await store.put_authorized_bill(evolve(known, amount=CNY.money(2)))
+    assert await find(store) is Spent.NO, "another amount was authorized"
+    await store.put_authorized_bill(known)
+    assert await find(store) is Spent.UNKNOWN, "the account may have been asked to pay"
+    assert await find(store, LeaseError("the balance is too low", spent=Spent.NO)) is Spent.NO, (
         "the account said so"
     )
-    record(store, "leg0.pay", PAYMENT)
-    assert find(store) is Spent.YES
+    await record(store, "leg0.pay", PAYMENT)
+    assert await find(store) is Spent.YES
 
 
-def test_a_confirmation_that_did_not_end_may_have_started_the_meter(store: SqliteStore) -> None:
-    record(store, "leg0.confirm")
-    assert find(store) is Spent.UNKNOWN
-    assert find(store, SoldOut("taken")) is Spent.NO, "a named refusal"
-    record(store, "leg0.confirm", "ready")
-    assert find(store) is Spent.NO
+async def test_a_confirmation_that_did_not_end_may_have_started_the_meter(store: SqliteStore) -> None:
+    await record(store, "leg0.confirm")
+    assert await find(store) is Spent.UNKNOWN
+    assert await find(store, SoldOut("taken")) is Spent.NO, "a named refusal"
+    await record(store, "leg0.confirm", "ready")
+    assert await find(store) is Spent.NO
 
 
-def test_what_an_error_says_itself_counts(store: SqliteStore) -> None:
+async def test_what_an_error_says_itself_counts(store: SqliteStore) -> None:
     for spent in (Spent.YES, Spent.UNKNOWN, Spent.NO):
-        assert find(store, LeaseError("it failed", spent=spent)) is spent
+        assert await find(store, LeaseError("it failed", spent=spent)) is spent
 
 
 @pytest.mark.parametrize(
@@ -87,7 +87,7 @@ def test_what_an_error_says_itself_counts(store: SqliteStore) -> None:
         (LeaseState.RELEASED, NOW, True),
     ],
 )
-def test_a_lease_costs_money_once_it_was_confirmed(
+async def test_a_lease_costs_money_once_it_was_confirmed(
     store: SqliteStore, state: LeaseState, started_at: datetime | None, costs: bool
 ) -> None:
     lease = evolve(make_lease(), state=state, started_at=started_at, bills=(BILL,))
@@ -95,7 +95,7 @@ def test_a_lease_costs_money_once_it_was_confirmed(
     error = add_burning_lease(LeaseError("it failed"), lease)
     assert (error.spent is Spent.YES) is costs, "never money that was not spent"
     assert error.burning == (() if lease.is_over else (lease.id,))
-    assert (find(store, lease=lease) is Spent.YES) is costs
+    assert (await find(store, lease=lease) is Spent.YES) is costs
 
 
 @pytest.mark.parametrize("state", [LeaseState.STOPPED, LeaseState.INTERRUPTED, LeaseState.MISSING])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import tarfile
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -85,5 +86,28 @@ async def test_downloads_while_the_job_runs_and_by_the_guard_tell_it_too(tmp_pat
         assert "in " + str(second / "left-out.tar") in watched.out + watched.err
         check_folder(second, str(second / "left-out.tar"))
         shown = (await sandbox.run_command("--json", "trips", "show", left["data"]["trip"])).data
+        assert set(find_kinds(shown)) > KEPT
+        check_nothing_burns(sandbox)
+
+
+async def test_what_the_guard_saves_before_it_ends_a_machine_is_told_too(tmp_path: Path) -> None:
+    async with trip_sandbox(tmp_path, speed=120) as sandbox:
+        async with sandbox.open_application() as application:
+            await log_in_with_money(sandbox, application)
+        home = tmp_path / "home"
+        folder = make_project(tmp_path, train=WRITE_HOOKS + "import time\ntime.sleep(600)\n")
+        options = ("--detach", "--deadline", "1h", "--results-dir", str(home))
+        left = (await run_trip(sandbox, folder, *options)).data
+        while not (
+            await sandbox.run_command("exec", left["lease"], "--", f"ls gpurent/{left['trip']}/out/.exrc")
+        ).out:
+            pass
+        await sandbox.cloud.advance(timedelta(hours=1))
+        watched = await sandbox.run_command("watch", "--once")
+        assert "left-out.tar" in watched.err, watched
+        check_folder(home, str(home / "left-out.tar"))
+        trips = (await sandbox.run_command("--json", "trips")).data
+        (ending,) = [trip["id"] for trip in trips if trip["kind"] == "guard" and "deadline" in trip["id"]]
+        shown = (await sandbox.run_command("--json", "trips", "show", ending)).data
         assert set(find_kinds(shown)) > KEPT
         check_nothing_burns(sandbox)

@@ -51,7 +51,7 @@ async def test_metered_trip_from_login_to_receipt(sandbox: TripSandbox, tmp_path
         assert end.exit_code == 0
         assert read_metrics(tmp_path / "home")["planned_epochs"] == 2
         assert b"epoch 2/2" in user.output
-        lease = application.leases.get_lease(end.lease_id)
+        lease = await application.leases.get_lease(end.lease_id)
         assert lease.state is LeaseState.KEPT
         assert lease.kept_until is not None
         assert end.receipt is not None

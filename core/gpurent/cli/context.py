@@ -107,7 +107,7 @@ class CliContext:
         from gpurent.workflow.runtime.lost_leases import format_lost_leases
 
         async def read(state: StoredState) -> T:
-            if lost := format_lost_leases(state.lease_copier.list_lost_leases()):
+            if lost := format_lost_leases(await state.lease_copier.list_lost_leases()):
                 click.secho(lost, fg="yellow", err=True)
             return await action(state)
 

@@ -40,7 +40,7 @@ def run_until_stopped(
 
 
 async def _describe_cost(state: StoredState, lease_id: str) -> str:
-    lease = state.leases.get_lease(lease_id)
+    lease = await state.leases.get_lease(lease_id)
     if lease.is_over or not lease.has_cost:
         return ""
     return _("{lease} still costs money. Release it with: gpurent release {lease}").format(lease=lease.id)

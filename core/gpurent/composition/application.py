@@ -36,7 +36,7 @@ class Application(RuntimeParts):
         self.events.subscribe(self.notifications.on_event)
         self.events.subscribe(self._clean_up_exports)
         await self.secrets.unlock()
-        lost = format_lost_leases(self.lost_leases.list_lost_leases())
+        lost = format_lost_leases(await self.lost_leases.list_lost_leases())
         if lost:
             # The guard notifies about them once; here they are shown by every command.
             for line in lost.splitlines():

@@ -126,8 +126,10 @@ class RuntimeParts(StoredState):
     def _make_context(self, entry: PluginEntry[Any], auth: str) -> PluginContext:
         return self.plugin_contexts.make_context(entry, auth)
 
-    def _get_spending(self, lease_id: str) -> Sequence[Money]:
-        return [total.spent for total in self.bookkeeping.sum_spending(lease=lease_id) if total.spent.amount]
+    async def _get_spending(self, lease_id: str) -> Sequence[Money]:
+        return [
+            total.spent for total in await self.bookkeeping.sum_spending(lease=lease_id) if total.spent.amount
+        ]
 
     def show_warning(self, text: str) -> None:
         """Show a warning only on the terminal; nobody is notified of it."""

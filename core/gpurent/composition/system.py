@@ -57,7 +57,7 @@ async def list_living_leases() -> list[str]:
         return []
     store = SqliteStore.open_in_memory(path, WallClock().now)
     try:
-        known = [lease.id for lease in store.list_open_leases() if lease.has_cost]
+        known = [lease.id for lease in await store.list_open_leases() if lease.has_cost]
     finally:
         store.close()
     copies = make_lease_copy_files(path.parent, os.environ).list_copies()

@@ -13,27 +13,27 @@ if TYPE_CHECKING:
 class PaymentStore(Protocol):
     """Payments by the key of their bill."""
 
-    def put_authorized_bill(self, bill: AuthorizedBill) -> None:
+    async def put_authorized_bill(self, bill: AuthorizedBill) -> None:
         """Record that the account may be asked to pay; ``authorized_at`` is set here. A bill that was paid stays."""
 
-    def find_authorized_bill(self, key: str) -> AuthorizedBill | None:
+    async def find_authorized_bill(self, key: str) -> AuthorizedBill | None:
         """Return the bill, whether it was paid or not."""
 
-    def put_payment(self, trip_id: str, payment: Payment) -> None:
+    async def put_payment(self, trip_id: str, payment: Payment) -> None:
         """Record that ``trip_id`` paid the bill with the payment's key; the first payment recorded stays.
 
         Raises `LookupError` if the bill was never authorized, as the intent was not on disk, and `ValueError` if the
         payment is in another currency.
         """
 
-    def confirm_recorded_payment(self, key: str) -> None:
+    async def confirm_recorded_payment(self, key: str) -> None:
         """Record that the provider has accepted the payment now, unless that was recorded before."""
 
-    def find_recorded_payment(self, key: str) -> RecordedPayment | None: ...
-    def list_trip_payments(self, trip_id: str) -> Sequence[RecordedPayment]:
+    async def find_recorded_payment(self, key: str) -> RecordedPayment | None: ...
+    async def list_trip_payments(self, trip_id: str) -> Sequence[RecordedPayment]:
         """Return what a trip has paid, oldest first."""
 
-    def list_lease_payments(self, lease_id: str) -> Sequence[RecordedPayment]:
+    async def list_lease_payments(self, lease_id: str) -> Sequence[RecordedPayment]:
         """Return what all trips of a lease have paid, fees of the account included, oldest first."""
 
 
@@ -43,8 +43,8 @@ class MailBindingStore(Protocol):
     An empty account is not known, and may be any.
     """
 
-    def claim_binding_key(self, provider: str, account: str, address: str, key: str) -> str:
+    async def claim_binding_key(self, provider: str, account: str, address: str, key: str) -> str:
         """Return the key of the unfinished binding; if there is none, record one with ``key``."""
 
-    def end_mail_binding(self, provider: str, account: str, address: str) -> None:
+    async def end_mail_binding(self, provider: str, account: str, address: str) -> None:
         """Record that the address is bound."""

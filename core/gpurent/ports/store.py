@@ -34,69 +34,69 @@ T = TypeVar("T")
 class TripStore(Protocol):
     """Trips and their durable steps. What was written is on disk when the call returns."""
 
-    def begin_trip(
+    async def begin_trip(
         self, trip_id: str, kind: str, spec: TripSpec, lease_id: str = "", action: GuardAction | None = None
     ) -> TripRecord: ...
-    def set_trip_spec(self, trip_id: str, spec: TripSpec) -> None: ...
-    def set_trip_lease(self, trip_id: str, lease_id: str) -> None: ...
-    def end_trip(self, trip_id: str, outcome: TripOutcome) -> None: ...
-    def list_trips(self, lease_id: str = "") -> Sequence[TripRecord]:
+    async def set_trip_spec(self, trip_id: str, spec: TripSpec) -> None: ...
+    async def set_trip_lease(self, trip_id: str, lease_id: str) -> None: ...
+    async def end_trip(self, trip_id: str, outcome: TripOutcome) -> None: ...
+    async def list_trips(self, lease_id: str = "") -> Sequence[TripRecord]:
         """Return all trips, or those of one lease, oldest first."""
 
-    def list_open_trips(self) -> Sequence[TripRecord]:
+    async def list_open_trips(self) -> Sequence[TripRecord]:
         """Return the trips without an outcome, oldest first."""
 
-    def find_trip(self, trip_id: str) -> TripRecord | None: ...
+    async def find_trip(self, trip_id: str) -> TripRecord | None: ...
 
-    def begin_step(self, trip_id: str, step: str) -> None:
+    async def begin_step(self, trip_id: str, step: str) -> None:
         """Record that a step begins. If it was begun before and never recorded, the first time is kept."""
 
-    def record_step(self, trip_id: str, step: str, value: object) -> None:
+    async def record_step(self, trip_id: str, step: str, value: object) -> None:
         """Record the result of a step; raises `LookupError` if it was never begun, as its intent was not on disk."""
 
-    def find_step_value(self, trip_id: str, step: str, kind: type[T]) -> T | None:
+    async def find_step_value(self, trip_id: str, step: str, kind: type[T]) -> T | None:
         """Return the result of a step; None if it was not recorded."""
 
-    def list_steps(self, trip_id: str) -> Sequence[StepRecord]:
+    async def list_steps(self, trip_id: str) -> Sequence[StepRecord]:
         """Return the steps in the order in which they were begun."""
 
-    def discard_steps(self, trip_id: str, names: Iterable[str]) -> None:
+    async def discard_steps(self, trip_id: str, names: Iterable[str]) -> None:
         """Remove steps of an attempt that bought nothing, in one commit, so that they run again."""
 
-    def list_recorded_steps(self, trip_id: str, suffix: str, kind: type[T]) -> Sequence[tuple[str, T]]:
+    async def list_recorded_steps(self, trip_id: str, suffix: str, kind: type[T]) -> Sequence[tuple[str, T]]:
         """Return ``(step, value)`` of the trip's recorded steps whose name ends with ``suffix``, oldest first."""
 
 
 class LeaseStore(Protocol):
     """Leases as they were last reported."""
 
-    def save_lease(self, lease: Lease) -> None: ...
-    def swap_lease(self, before: Lease, after: Lease) -> bool:
+    async def save_lease(self, lease: Lease) -> None: ...
+    async def swap_lease(self, before: Lease, after: Lease) -> bool:
         """Write ``after`` only if the stored lease equals ``before``; another process may have changed it."""
 
-    def find_lease(self, lease_id: str) -> Lease | None: ...
-    def list_leases(self) -> Sequence[Lease]:
+    async def find_lease(self, lease_id: str) -> Lease | None: ...
+    async def list_leases(self) -> Sequence[Lease]:
         """Return all leases ever, oldest first."""
 
-    def list_open_leases(self) -> Sequence[Lease]:
+    async def list_open_leases(self) -> Sequence[Lease]:
         """Return the leases that are not over, oldest first."""
 
 
 class OrderStore(Protocol):
     """Orders: at most one unfinished order for each lease, and for each claimed offer of an account."""
 
-    def open_order(self, order: OrderRecord) -> OrderRecord | None:
+    async def open_order(self, order: OrderRecord) -> OrderRecord | None:
         """Record an unfinished order; ``opened_at`` is set here.
 
         Return None if it is recorded now or was before, otherwise the unfinished order that is in its way.
         """
 
-    def end_order(self, key: str, outcome: OrderOutcome) -> None:
+    async def end_order(self, key: str, outcome: OrderOutcome) -> None:
         """Record how an order ended; one that has ended already keeps its outcome."""
 
-    def find_order(self, key: str) -> OrderRecord | None: ...
-    def find_open_order(self, lease_id: str) -> OrderRecord | None: ...
-    def list_trip_orders(self, trip_id: str) -> Sequence[OrderRecord]:
+    async def find_order(self, key: str) -> OrderRecord | None: ...
+    async def find_open_order(self, lease_id: str) -> OrderRecord | None: ...
+    async def list_trip_orders(self, trip_id: str) -> Sequence[OrderRecord]:
         """Return the orders of a trip, oldest first."""
 
 
@@ -107,35 +107,35 @@ class LeaseOrderStore(LeaseStore, OrderStore, Protocol):
 class QuestionStore(Protocol):
     """Questions to the user, by their ID."""
 
-    def put_question(self, question: Question) -> None:
+    async def put_question(self, question: Question) -> None:
         """Store a question asked now; if it was asked before, the first time is kept."""
 
-    def list_open_questions(self, trip_id: str) -> Sequence[Question]:
+    async def list_open_questions(self, trip_id: str) -> Sequence[Question]:
         """Return the questions of a trip that were not answered, oldest first."""
 
-    def find_answer(self, question_id: str) -> str | None: ...
-    def put_answer(self, question_id: str, answer: str) -> None: ...
+    async def find_answer(self, question_id: str) -> str | None: ...
+    async def put_answer(self, question_id: str, answer: str) -> None: ...
 
 
 class LedgerStore(Protocol):
     """The append-only ledger."""
 
-    def add_transactions(self, transactions: Iterable[Transaction]) -> int:
+    async def add_transactions(self, transactions: Iterable[Transaction]) -> int:
         """Add the transactions that are not there yet, in one commit; return how many were added."""
 
-    def add_payments(self, payments: Sequence[Sequence[Transaction]]) -> int:
+    async def add_payments(self, payments: Sequence[Sequence[Transaction]]) -> int:
         """Add each payment's transactions, unless there is an entry with the ref of its first one; in one commit.
 
         An account that is not known may be any. Return how many transactions were added.
         """
 
-    def find_broken_entry(self) -> BrokenEntry | None:
+    async def find_broken_entry(self) -> BrokenEntry | None:
         """Return the first entry that does not match the hash chain of its account; None if all do."""
 
-    def list_providers(self) -> Sequence[str]:
+    async def list_providers(self) -> Sequence[str]:
         """Return the providers that have entries."""
 
-    def list_transactions(
+    async def list_transactions(
         self,
         *,
         provider: str = "",
@@ -155,24 +155,24 @@ class LedgerStore(Protocol):
 class SummaryStore(Protocol):
     """Short forms of many records at once; each method costs one query, however many trips there are."""
 
-    def list_unbooked_trips(self) -> Sequence[str]:
+    async def list_unbooked_trips(self) -> Sequence[str]:
         """Return the trips with a payment whose proof is in no ledger entry."""
 
-    def list_fee_payments(self, provider: str) -> Sequence[tuple[str, str]]:
+    async def list_fee_payments(self, provider: str) -> Sequence[tuple[str, str]]:
         """Return trip and proof of each payment to ``provider`` that was not for a lease, oldest first."""
 
-    def list_lease_periods(self) -> Sequence[LeasePeriod]:
+    async def list_lease_periods(self) -> Sequence[LeasePeriod]:
         """Return the periods of all leases ever, oldest first."""
 
-    def list_settled_leases(self) -> frozenset[str]:
+    async def list_settled_leases(self) -> frozenset[str]:
         """Return the leases with charges in the ledger, nothing held, and no running meter."""
 
-    def list_movements(
+    async def list_movements(
         self, *, since: datetime | None = None, until: datetime | None = None
     ) -> Sequence[LedgerMovement]:
         """Return the ledger's entries in the order of entry; ``since`` is inclusive, ``until`` exclusive."""
 
-    def list_step_times(self, trip: str = "") -> Sequence[StepTime]:
+    async def list_step_times(self, trip: str = "") -> Sequence[StepTime]:
         """Return uploads, setups, launches, monitors and releases: of one trip or of all trips, oldest trip first."""
 
 

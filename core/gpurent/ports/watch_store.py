@@ -15,15 +15,17 @@ if TYPE_CHECKING:
 class BalanceStore(Protocol):
     """The last known balance of each account."""
 
-    def put_last_balance(self, balance: SavedBalance) -> None: ...
-    def find_last_balance(self, billing: str, account: str) -> SavedBalance | None:
+    async def put_last_balance(self, balance: SavedBalance) -> None: ...
+    async def find_last_balance(self, billing: str, account: str) -> SavedBalance | None:
         """Return the last known balance; of an ``account`` that is not known (empty), the one that was seen last."""
 
 
 class ThresholdStore(Protocol):
     """The thresholds of time left that were passed, for each lease."""
 
-    def swap_passed_thresholds(self, lease_id: str, passed: Collection[timedelta]) -> frozenset[timedelta]:
+    async def swap_passed_thresholds(
+        self, lease_id: str, passed: Collection[timedelta]
+    ) -> frozenset[timedelta]:
         """Record the thresholds that are passed now, in one commit; return those that were not passed before.
 
         Thresholds are whole seconds. Of several processes, only the first that records a threshold gets it back.
@@ -33,40 +35,40 @@ class ThresholdStore(Protocol):
 class TimerStore(Protocol):
     """The last known timer in the machine of each lease."""
 
-    def put_machine_timer(
+    async def put_machine_timer(
         self, lease_id: str, until: datetime | None, *, by_policy: bool | None = None
     ) -> None:
         """Record the timer's deadline, or that there is no timer. ``by_policy`` None: whoever armed it before."""
 
-    def find_machine_timer(self, lease_id: str) -> SavedTimer | None: ...
+    async def find_machine_timer(self, lease_id: str) -> SavedTimer | None: ...
 
 
 class MeterStore(Protocol):
     """When the provider's statement was last read for each lease."""
 
-    def put_meter_read_time(self, lease_id: str, at: datetime) -> None: ...
-    def find_meter_read_time(self, lease_id: str) -> datetime | None: ...
+    async def put_meter_read_time(self, lease_id: str, at: datetime) -> None: ...
+    async def find_meter_read_time(self, lease_id: str) -> datetime | None: ...
 
 
 class GuardStore(Protocol):
     """What the guard remembers about each lease."""
 
-    def put_guard_memory(self, lease_id: str, memory: GuardMemory) -> None:
+    async def put_guard_memory(self, lease_id: str, memory: GuardMemory) -> None:
         """Replace the memory and its warnings in one commit."""
 
-    def find_guard_memory(self, lease_id: str) -> GuardMemory | None: ...
-    def put_results_save_time(self, lease_id: str, at: datetime) -> None: ...
-    def find_results_save_time(self, lease_id: str) -> datetime | None: ...
+    async def find_guard_memory(self, lease_id: str) -> GuardMemory | None: ...
+    async def put_results_save_time(self, lease_id: str, at: datetime) -> None: ...
+    async def find_results_save_time(self, lease_id: str) -> datetime | None: ...
 
 
 class OrphanStore(Protocol):
     """When orphans were searched last, and which were reported."""
 
-    def find_orphan_search_time(self) -> datetime | None: ...
-    def swap_orphan_search_time(self, before: datetime | None, after: datetime) -> bool:
+    async def find_orphan_search_time(self) -> datetime | None: ...
+    async def swap_orphan_search_time(self, before: datetime | None, after: datetime) -> bool:
         """Write ``after`` only if the last search was at ``before`` (None: never); another process may be searching."""
 
-    def put_orphan_report(self, orphan: Orphan, account: str) -> bool:
+    async def put_orphan_report(self, orphan: Orphan, account: str) -> bool:
         """Record that an orphan at an account is reported now; return False if it was before.
 
         An empty account is not known, and may be any.
@@ -76,5 +78,5 @@ class OrphanStore(Protocol):
 class PluginStateStore(Protocol):
     """Small texts of plugins, by plugin and name."""
 
-    def put_plugin_text(self, plugin: str, name: str, text: str) -> None: ...
-    def find_plugin_text(self, plugin: str, name: str) -> str | None: ...
+    async def put_plugin_text(self, plugin: str, name: str, text: str) -> None: ...
+    async def find_plugin_text(self, plugin: str, name: str) -> str | None: ...

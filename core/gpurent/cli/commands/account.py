@@ -257,11 +257,11 @@ def reconcile_command(app: CliContext, provider: str | None, entering: bool) -> 
         if provider:
             application.plugins.provider_entry(provider)
         books = application.reconciliation
-        names = [provider] if provider else list(books.list_comparable())
+        names = [provider] if provider else list(await books.list_comparable())
         silent = [name for name in names if not application.bookkeeping.has_statement(name)]
-        damage = books.check_ledger()
+        damage = await books.check_ledger()
         found = [*damage, *[finding for name in names for finding in await books.compare_provider(name)]]
-        if damage or not (entering and books.enter_missing(found)):
+        if damage or not (entering and await books.enter_missing(found)):
             return found, 0, names, silent
         again = [finding for name in names for finding in await books.compare_provider(name)]
         return again, sum(len(finding.entries) for finding in found), names, silent

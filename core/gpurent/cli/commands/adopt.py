@@ -136,7 +136,7 @@ def declare_command(
         raise UsageError(_("nothing was declared"), hint=_("Use --balance 40CNY or --until 18:00."))
 
     async def declare(application: Application) -> Lease:
-        return application.manual_commands.declare_terms(
+        return await application.manual_commands.declare_terms(
             lease, balance, resolve_end(until, application.clock.now())
         )
 

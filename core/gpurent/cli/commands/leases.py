@@ -80,7 +80,7 @@ def rent_command(
         known = await application.repeated_runs.find_trip_to_resume("rent", wanted)
         if known:
             end = await application.trips.resume(known)
-            return application.leases.get_lease(end.lease_id)
+            return await application.leases.get_lease(end.lease_id)
         return await application.trips.rent(wanted)
 
     show_lease(app, rent)
@@ -138,9 +138,9 @@ def release_command(app: CliContext, lease: str, confirmed: bool) -> None:
     """Release a machine and show its receipt. Asks first if a job, a trip or results would be lost."""
 
     async def go(application: Application) -> Receipt:
-        if application.lost_leases.restore_if_lost(lease):
+        if await application.lost_leases.restore_if_lost(lease):
             await application.leases.try_refresh_lease(lease)
-        if confirmed and application.leases.get_lease(lease).declared is None:
+        if confirmed and (await application.leases.get_lease(lease)).declared is None:
             return await application.releases.drop_lease(lease)
         if confirmed:
             await application.manual_commands.confirm_end(lease)

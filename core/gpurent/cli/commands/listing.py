@@ -24,12 +24,14 @@ if TYPE_CHECKING:
 async def fetch_times(application: Application, leases: Sequence[Lease]) -> LeaseTimeTable:
     """Fetch the time left of ``leases``; queries the accounts."""
     figures = await application.time_left.get_time_left(leases)
-    return LeaseTimeTable.from_figures(leases, figures, application.time_warnings, application.machine_timers)
+    return await LeaseTimeTable.from_figures(
+        leases, figures, application.time_warnings, application.machine_timers
+    )
 
 
 async def fetch_times_by_id(application: Application, names: Sequence[str]) -> LeaseTimeTable:
     """Fetch the time left of the leases with these IDs, as far as they exist."""
-    found = [application.store.find_lease(name) for name in names]
+    found = [await application.store.find_lease(name) for name in names]
     return await fetch_times(application, [lease for lease in found if lease is not None])
 
 
@@ -96,10 +98,10 @@ def ls_command(app: CliContext, over: bool, refresh: bool) -> None:
         return leases, times, find_obstacles(application.plugins, leases), is_doubtful
 
     async def look(state: StoredState) -> tuple[list[Lease], LeaseTimeTable, Problems, bool]:
-        leases = state.leases.list_leases(include_over=over)
-        figures = state.last_seen.get_last_seen(leases)
-        times = LeaseTimeTable.from_figures(leases, figures, state.time_warnings, state.machine_timers)
-        is_doubtful = bool(state.lease_copier.list_lost_leases())
+        leases = await state.leases.list_leases(include_over=over)
+        figures = await state.last_seen.get_last_seen(leases)
+        times = await LeaseTimeTable.from_figures(leases, figures, state.time_warnings, state.machine_timers)
+        is_doubtful = bool(await state.lease_copier.list_lost_leases())
         return leases, times, find_obstacles(state.plugins, leases), is_doubtful
 
     def text() -> str:

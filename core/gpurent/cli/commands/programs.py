@@ -64,7 +64,7 @@ def export_command(
     if uninstall:
 
         async def remove(application: Application) -> Sequence[str]:
-            return list(application.exports.uninstall_leases(program, leases))
+            return list(await application.exports.uninstall_leases(program, leases))
 
         done = app.run(remove)
         app.show({"program": program, "changes": done}, "\n".join(done) or _("Nothing to remove."))
@@ -159,7 +159,7 @@ async def _resolve_open_target(exports: Exports, lease: str, program: str) -> tu
     if program:
         exported, opening = await exports.prepare_program(program, lease)
         return opening.make_open_command(exported), opening.make_open_link(exported)
-    page = exports.get_page_url(lease)
+    page = await exports.get_page_url(lease)
     if not page:
         raise UsageError(
             _("the provider of {lease} has no web page").format(lease=lease),

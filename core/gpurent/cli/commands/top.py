@@ -61,7 +61,7 @@ def _run_screen(app: CliContext, screen: type[TopApp]) -> None:
 
     async def live(application: Application) -> None:
         overview = application.make_overview()
-        overview.reload_leases()
+        await overview.reload_leases()
         shown = screen(overview, make_lease_operations(application), _run_attach)
         try:
             with terminal.redirect_to(shown.show_status, shown.confirm):
@@ -100,7 +100,7 @@ async def _fetch_rows(application: Application) -> tuple[Sequence[LeaseRow], dat
 
     overview = application.make_overview()
     try:
-        overview.reload_leases()
+        await overview.reload_leases()
         leases = [row.lease.id for row in overview.list_rows()]
         await asyncio.gather(overview.refresh_rows(), overview.refresh_machines(leases))
         return overview.list_rows(), application.clock.now()

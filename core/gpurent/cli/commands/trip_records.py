@@ -38,8 +38,8 @@ def trips_command(ctx: click.Context) -> None:
 
 def _list_trips(app: CliContext) -> None:
     async def look(application: Application) -> tuple[Sequence[TripRecord], LeaseTimeTable]:
-        application.open_trips.close_unordered_trips()
-        trips = application.trip_tracker.list_trips()
+        await application.open_trips.close_unordered_trips()
+        trips = await application.trip_tracker.list_trips()
         leases = sorted({trip.lease for trip in trips if trip.is_open})
         return trips, await fetch_times_by_id(application, leases)
 
@@ -81,7 +81,7 @@ def show_command(app: CliContext, trip: str) -> None:
     """Show one trip: what was asked for, its steps, orders and payments, what it waits for, and what to type."""
 
     async def look(application: Application) -> TripReport:
-        return application.trip_reports.get_report(trip)
+        return await application.trip_reports.get_report(trip)
 
     report = app.run(look)
     app.show(lambda: trip_json(report), lambda: format_trip(report))

@@ -166,7 +166,7 @@ def resume_command(app: CliContext, /, trip: str, every: bool, detach: bool, **g
         return
 
     async def resume(application: Application) -> TripResult:
-        application.open_trips.close_unordered_trips()
+        await application.open_trips.close_unordered_trips()
         change = _make_results_change(values)
         return await application.trips.resume(trip, detach=detach, change_results=change)
 
@@ -192,7 +192,7 @@ def _resume_all(app: CliContext, detach: bool) -> None:
     from gpurent.cli.terminal import ManyTripsTerminal
 
     async def go(application: Application) -> list[dict[str, Any]]:
-        application.open_trips.close_unordered_trips()
+        await application.open_trips.close_unordered_trips()
         rows = []
         async for trip, end in application.open_trips.resume_all(detach=detach):
             rows.append(_resumed_json(trip, end))

@@ -36,9 +36,9 @@ class LeaseOperations:
     files: FileCommands
     trips: TripTracker
 
-    def find_losses(self, lease: Lease) -> list[str]:
+    async def find_losses(self, lease: Lease) -> list[str]:
         """Return what a release would lose, as far as the Store knows, one line each."""
-        return self.review.find_recorded_losses(lease.id).describe()
+        return (await self.review.find_recorded_losses(lease.id)).describe()
 
     async def release(self, lease: Lease) -> str:
         receipt = await self.releases.release_lease(lease.id)
@@ -59,9 +59,9 @@ class LeaseOperations:
         )
         return text.format(count=report.files, folder=target)
 
-    def find_results(self, lease: Lease) -> tuple[list[str], Path]:
+    async def find_results(self, lease: Lease) -> tuple[list[str], Path]:
         """Return the remote paths of the results of the lease's trip, and the local folder for them."""
-        for trip in self.trips.list_trips(lease.id):
+        for trip in await self.trips.list_trips(lease.id):
             if trip.spec.results.paths:
                 folder = work_folder(trip.id)
                 target = trip.spec.results.dir or trip.spec.upload.folder
@@ -122,7 +122,10 @@ class LeaseActions:
         )
 
     async def release(self, lease: Lease) -> None:
-        lines = [release_question(lease, self._overview.clock.now()), *self._operations.find_losses(lease)]
+        lines = [
+            release_question(lease, self._overview.clock.now()),
+            *await self._operations.find_losses(lease),
+        ]
         if not await self._screen.confirm("\n".join(lines)):
             self._screen.show_status(_("{lease} was not released").format(lease=lease.id))
             return
@@ -147,7 +150,7 @@ class LeaseActions:
         await self._run_operation(lease, _("renewing {lease}"), self._operations.renew(lease, term))
 
     async def pull(self, lease: Lease) -> None:
-        sources, target = self._operations.find_results(lease)
+        sources, target = await self._operations.find_results(lease)
         label = _("What to download from {lease} to {folder}? (relative to its home folder, or absolute)")
         given = await self._screen.ask_text(label.format(lease=lease.id, folder=target), " ".join(sources))
         if names := tuple(given.split()):

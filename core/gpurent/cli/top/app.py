@@ -156,7 +156,7 @@ class TopApp(App[None]):
         self._update_detail()
 
     async def reload_leases(self) -> None:
-        self.overview.reload_leases()
+        await self.overview.reload_leases()
         self.update_screen()
 
     # asking the user
@@ -187,7 +187,7 @@ class TopApp(App[None]):
     async def _refresh_loop(self) -> None:
         """Refresh repeatedly without waiting for slow providers; the overview never queries one twice at once."""
         while True:
-            self.overview.reload_leases()
+            await self.overview.reload_leases()
             seen = self.visible_ids()
             everybody = self._rounds % FULL_REFRESH_ROUNDS == 0
             self._rounds += 1

@@ -15,14 +15,14 @@ if TYPE_CHECKING:
 
 async def describe_detached(state: StoredState, trip_id: str) -> str:
     """Return what runs and what costs money, from the state on disk; empty if the trip has ended."""
-    record = state.store.find_trip(trip_id)
+    record = await state.store.find_trip(trip_id)
     if record is None or not record.is_open:
         return ""
-    lease = state.store.find_lease(record.lease) if record.lease else None
-    phase = find_phase(state.store.list_steps(trip_id), lease)
+    lease = await state.store.find_lease(record.lease) if record.lease else None
+    phase = find_phase(await state.store.list_steps(trip_id), lease)
     lines = [_("Detached from {trip}.").format(trip=trip_id), describe_phase(phase, record.lease)]
     if lease is not None and phase is not TripPhase.OVER:
-        figures = state.last_seen.get_last_seen([lease])
+        figures = await state.last_seen.get_last_seen([lease])
         if figures[lease.id].kind is not TimeKind.UNKNOWN:
             lines.append(describe_time_left(figures[lease.id]))
     return "\n".join([*lines, _("Resume with: gpurent resume {trip}").format(trip=trip_id)])

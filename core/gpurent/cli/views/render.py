@@ -40,7 +40,7 @@ class LeaseTimeTable:
     shortest_thresholds: Mapping[str, timedelta | None]
 
     @classmethod
-    def from_figures(
+    async def from_figures(
         cls,
         leases: Sequence[Lease],
         figures: Mapping[str, TimeLeft],
@@ -54,7 +54,7 @@ class LeaseTimeTable:
             passed_thresholds={
                 name: passed_thresholds(figures[name].left, found) for name, found in limits.items()
             },
-            timers={lease.id: timers.find_deadline(lease) for lease in leases},
+            timers={lease.id: await timers.find_deadline(lease) for lease in leases},
             shortest_thresholds={name: min(found, default=None) for name, found in limits.items()},
         )
 

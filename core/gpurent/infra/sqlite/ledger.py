@@ -36,11 +36,11 @@ class SqliteLedger:
         self._database = database
         self._now = now
 
-    def add_transactions(self, transactions: Iterable[Transaction]) -> int:
+    async def add_transactions(self, transactions: Iterable[Transaction]) -> int:
         with self._database.write_transaction():
             return self._insert_new(transactions)
 
-    def add_payments(self, payments: Sequence[Sequence[Transaction]]) -> int:
+    async def add_payments(self, payments: Sequence[Sequence[Transaction]]) -> int:
         with self._database.write_transaction():
             return self._insert_new(
                 entry
@@ -99,15 +99,15 @@ class SqliteLedger:
         )
         return bool(rows)
 
-    def find_broken_entry(self) -> BrokenEntry | None:
+    async def find_broken_entry(self) -> BrokenEntry | None:
         return find_broken_link(self._database)
 
-    def list_providers(self) -> Sequence[str]:
+    async def list_providers(self) -> Sequence[str]:
         return [
             name for (name,) in self._database.fetch_rows("SELECT DISTINCT provider FROM entries ORDER BY 1")
         ]
 
-    def list_transactions(
+    async def list_transactions(
         self,
         *,
         provider: str = "",

@@ -15,9 +15,9 @@ if TYPE_CHECKING:
 class OrderRows(TableRows):
     """Implements `gpurent.ports.store.OrderStore`; a part of `SqliteStore`."""
 
-    def open_order(self, order: OrderRecord) -> OrderRecord | None:
+    async def open_order(self, order: OrderRecord) -> OrderRecord | None:
         with self._database.write_transaction():
-            if self.find_order(order.key) is not None:
+            if self._query_orders("key = ?", order.key):
                 return None
             claim = "OR (provider = ? AND account = ? AND claim = ? AND claim <> '')"
             in_the_way = self._query_orders(
@@ -45,7 +45,7 @@ class OrderRows(TableRows):
             )
             return None
 
-    def end_order(self, key: str, outcome: OrderOutcome) -> None:
+    async def end_order(self, key: str, outcome: OrderOutcome) -> None:
         self._execute(
             "UPDATE orders SET ended_at = ?, outcome = ? WHERE key = ? AND outcome IS NULL",
             self._format_now(),
@@ -53,13 +53,13 @@ class OrderRows(TableRows):
             key,
         )
 
-    def find_order(self, key: str) -> OrderRecord | None:
+    async def find_order(self, key: str) -> OrderRecord | None:
         return next(iter(self._query_orders("key = ?", key)), None)
 
-    def find_open_order(self, lease_id: str) -> OrderRecord | None:
+    async def find_open_order(self, lease_id: str) -> OrderRecord | None:
         return next(iter(self._query_orders("outcome IS NULL AND lease = ?", lease_id)), None)
 
-    def list_trip_orders(self, trip_id: str) -> Sequence[OrderRecord]:
+    async def list_trip_orders(self, trip_id: str) -> Sequence[OrderRecord]:
         return self._query_orders("trip = ?", trip_id)
 
     def _query_orders(self, condition: str, *values: str) -> list[OrderRecord]:

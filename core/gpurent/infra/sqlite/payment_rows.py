@@ -27,7 +27,7 @@ _SAME_ADDRESS = "provider = ? AND address = ? AND ended_at IS NULL AND (? IN (ac
 class PaymentRows(TableRows):
     """Implements `PaymentStore` and `MailBindingStore` of `gpurent.ports.payment_store`; a part of `SqliteStore`."""
 
-    def put_authorized_bill(self, bill: AuthorizedBill) -> None:
+    async def put_authorized_bill(self, bill: AuthorizedBill) -> None:
         self._execute(
             _PUT_BILL,
             bill.key,
@@ -40,10 +40,10 @@ class PaymentRows(TableRows):
             self._format_now(),
         )
 
-    def find_authorized_bill(self, key: str) -> AuthorizedBill | None:
+    async def find_authorized_bill(self, key: str) -> AuthorizedBill | None:
         return next(iter(self._query_bills("key = ?", key)), None)
 
-    def put_payment(self, trip_id: str, payment: Payment) -> None:
+    async def put_payment(self, trip_id: str, payment: Payment) -> None:
         with self._database.write_transaction():
             rows = self._database.fetch_rows(
                 "SELECT currency, exponent FROM payments WHERE key = ?", payment.key
@@ -60,20 +60,20 @@ class PaymentRows(TableRows):
                 (trip_id, paid, payment.proof, format_time(payment.at), *fee, payment.key),
             )
 
-    def confirm_recorded_payment(self, key: str) -> None:
+    async def confirm_recorded_payment(self, key: str) -> None:
         self._execute(
             "UPDATE payments SET confirmed_at = ? WHERE key = ? AND confirmed_at IS NULL",
             self._format_now(),
             key,
         )
 
-    def find_recorded_payment(self, key: str) -> RecordedPayment | None:
+    async def find_recorded_payment(self, key: str) -> RecordedPayment | None:
         return next(iter(self._query_payments("key = ?", key)), None)
 
-    def list_trip_payments(self, trip_id: str) -> Sequence[RecordedPayment]:
+    async def list_trip_payments(self, trip_id: str) -> Sequence[RecordedPayment]:
         return self._query_payments("trip = ?", trip_id)
 
-    def list_lease_payments(self, lease_id: str) -> Sequence[RecordedPayment]:
+    async def list_lease_payments(self, lease_id: str) -> Sequence[RecordedPayment]:
         return self._query_payments(
             "(lease = ? OR trip IN (SELECT id FROM trip_records WHERE lease = ?))", lease_id, lease_id
         )
@@ -103,7 +103,7 @@ class PaymentRows(TableRows):
 
     # bindings of e-mail addresses
 
-    def claim_binding_key(self, provider: str, account: str, address: str, key: str) -> str:
+    async def claim_binding_key(self, provider: str, account: str, address: str, key: str) -> str:
         with self._database.write_transaction():
             rows = self._database.fetch_rows(
                 f"SELECT key FROM mail_bindings WHERE {_SAME_ADDRESS} ORDER BY account = '', rowid",  # noqa: S608
@@ -117,7 +117,7 @@ class PaymentRows(TableRows):
             )
             return key
 
-    def end_mail_binding(self, provider: str, account: str, address: str) -> None:
+    async def end_mail_binding(self, provider: str, account: str, address: str) -> None:
         self._execute(
             f"UPDATE mail_bindings SET ended_at = ? WHERE {_SAME_ADDRESS}",  # noqa: S608
             *(self._format_now(), provider, address, account),

@@ -11,12 +11,12 @@ from gpurent.ports.watch_store import PluginStateStore
 class PluginStateRows(TableRows):
     """Implements `gpurent.ports.watch_store.PluginStateStore`; a part of `SqliteStore`."""
 
-    def put_plugin_text(self, plugin: str, name: str, text: str) -> None:
+    async def put_plugin_text(self, plugin: str, name: str, text: str) -> None:
         self._execute(
             "INSERT OR REPLACE INTO plugin_state (plugin, name, value) VALUES (?, ?, ?)", plugin, name, text
         )
 
-    def find_plugin_text(self, plugin: str, name: str) -> str | None:
+    async def find_plugin_text(self, plugin: str, name: str) -> str | None:
         rows = self._database.fetch_rows(
             "SELECT value FROM plugin_state WHERE plugin = ? AND name = ?", plugin, name
         )
@@ -30,8 +30,8 @@ class ScopedState:
     store: PluginStateStore
     plugin: str
 
-    def get(self, name: str) -> str | None:
-        return self.store.find_plugin_text(self.plugin, name)
+    async def get(self, name: str) -> str | None:
+        return await self.store.find_plugin_text(self.plugin, name)
 
-    def put(self, name: str, value: str) -> None:
-        self.store.put_plugin_text(self.plugin, name, value)
+    async def put(self, name: str, value: str) -> None:
+        await self.store.put_plugin_text(self.plugin, name, value)

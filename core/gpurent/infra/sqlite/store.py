@@ -62,7 +62,7 @@ class SqliteStore(OrderRows, PaymentRows, WatchRows, PluginStateRows):
 
     # trips
 
-    def begin_trip(
+    async def begin_trip(
         self, trip_id: str, kind: str, spec: TripSpec, lease_id: str = "", action: GuardAction | None = None
     ) -> TripRecord:
         from gpurent.domain.trip import TripRecord
@@ -81,13 +81,13 @@ class SqliteStore(OrderRows, PaymentRows, WatchRows, PluginStateRows):
             id=trip_id, kind=kind, spec=spec, lease=lease_id, started_at=started_at, action=action
         )
 
-    def set_trip_spec(self, trip_id: str, spec: TripSpec) -> None:
+    async def set_trip_spec(self, trip_id: str, spec: TripSpec) -> None:
         self._execute("UPDATE trip_records SET spec = ? WHERE id = ?", dumps(spec), trip_id)
 
-    def set_trip_lease(self, trip_id: str, lease_id: str) -> None:
+    async def set_trip_lease(self, trip_id: str, lease_id: str) -> None:
         self._execute("UPDATE trip_records SET lease = ? WHERE id = ?", lease_id, trip_id)
 
-    def end_trip(self, trip_id: str, outcome: TripOutcome) -> None:
+    async def end_trip(self, trip_id: str, outcome: TripOutcome) -> None:
         self._execute(
             "UPDATE trip_records SET ended_at = ?, outcome_kind = ?, outcome_reason = ? WHERE id = ?",
             self._format_now(),
@@ -96,13 +96,13 @@ class SqliteStore(OrderRows, PaymentRows, WatchRows, PluginStateRows):
             trip_id,
         )
 
-    def list_trips(self, lease_id: str = "") -> Sequence[TripRecord]:
+    async def list_trips(self, lease_id: str = "") -> Sequence[TripRecord]:
         return self._query_trips("WHERE lease = ?", lease_id) if lease_id else self._query_trips("")
 
-    def list_open_trips(self) -> Sequence[TripRecord]:
+    async def list_open_trips(self) -> Sequence[TripRecord]:
         return self._query_trips("WHERE outcome_kind IS NULL")
 
-    def find_trip(self, trip_id: str) -> TripRecord | None:
+    async def find_trip(self, trip_id: str) -> TripRecord | None:
         return next(iter(self._query_trips("WHERE id = ?", trip_id)), None)
 
     def _query_trips(self, which: str, *values: str) -> list[TripRecord]:
@@ -132,7 +132,7 @@ class SqliteStore(OrderRows, PaymentRows, WatchRows, PluginStateRows):
 
     # steps
 
-    def begin_step(self, trip_id: str, step: str) -> None:
+    async def begin_step(self, trip_id: str, step: str) -> None:
         self._execute(
             "INSERT OR IGNORE INTO steps (trip, name, started_at) VALUES (?, ?, ?)",
             trip_id,
@@ -140,7 +140,7 @@ class SqliteStore(OrderRows, PaymentRows, WatchRows, PluginStateRows):
             self._format_now(),
         )
 
-    def record_step(self, trip_id: str, step: str, value: object) -> None:
+    async def record_step(self, trip_id: str, step: str, value: object) -> None:
         with self._database.write_transaction():
             written = self._database.execute(
                 "UPDATE steps SET done_at = ?, value = ? WHERE trip = ? AND name = ?",
@@ -149,11 +149,11 @@ class SqliteStore(OrderRows, PaymentRows, WatchRows, PluginStateRows):
             if written != 1:
                 raise LookupError(f"step {step} of trip {trip_id} was not begun")
 
-    def find_step_value(self, trip_id: str, step: str, kind: type[T]) -> T | None:
+    async def find_step_value(self, trip_id: str, step: str, kind: type[T]) -> T | None:
         rows = self._database.fetch_rows("SELECT value FROM steps WHERE trip = ? AND name = ?", trip_id, step)
         return next((loads(value, kind) for (value,) in rows if value is not None), None)
 
-    def list_steps(self, trip_id: str) -> Sequence[StepRecord]:
+    async def list_steps(self, trip_id: str) -> Sequence[StepRecord]:
         from gpurent.domain.trip import StepRecord
 
         rows = self._database.fetch_rows(
@@ -168,13 +168,13 @@ class SqliteStore(OrderRows, PaymentRows, WatchRows, PluginStateRows):
             for name, begun, done in rows
         ]
 
-    def discard_steps(self, trip_id: str, names: Iterable[str]) -> None:
+    async def discard_steps(self, trip_id: str, names: Iterable[str]) -> None:
         with self._database.write_transaction():
             self._database.execute_many(
                 "DELETE FROM steps WHERE trip = ? AND name = ?", [(trip_id, name) for name in names]
             )
 
-    def list_recorded_steps(self, trip_id: str, suffix: str, kind: type[T]) -> Sequence[tuple[str, T]]:
+    async def list_recorded_steps(self, trip_id: str, suffix: str, kind: type[T]) -> Sequence[tuple[str, T]]:
         rows = self._database.fetch_rows(
             "SELECT name, value FROM steps WHERE trip = ? AND value IS NOT NULL ORDER BY rowid", trip_id
         )
@@ -182,7 +182,7 @@ class SqliteStore(OrderRows, PaymentRows, WatchRows, PluginStateRows):
 
     # leases
 
-    def save_lease(self, lease: Lease) -> None:
+    async def save_lease(self, lease: Lease) -> None:
         self._execute(
             "INSERT INTO lease_records (id, provider, state, value, changed_at) VALUES (?, ?, ?, ?, ?)"
             " ON CONFLICT (id) DO UPDATE SET state = excluded.state, value = excluded.value,"
@@ -194,7 +194,7 @@ class SqliteStore(OrderRows, PaymentRows, WatchRows, PluginStateRows):
             self._format_now(),
         )
 
-    def swap_lease(self, before: Lease, after: Lease) -> bool:
+    async def swap_lease(self, before: Lease, after: Lease) -> bool:
         with self._database.write_transaction():
             rows = self._database.fetch_rows("SELECT value FROM lease_records WHERE id = ?", before.id)
             # Compare values, not text: an older gpurent wrote fewer fields.
@@ -206,13 +206,13 @@ class SqliteStore(OrderRows, PaymentRows, WatchRows, PluginStateRows):
             )
             return True
 
-    def find_lease(self, lease_id: str) -> Lease | None:
+    async def find_lease(self, lease_id: str) -> Lease | None:
         return next(iter(self._query_leases("WHERE id = ?", lease_id)), None)
 
-    def list_leases(self) -> Sequence[Lease]:
+    async def list_leases(self) -> Sequence[Lease]:
         return self._query_leases("")
 
-    def list_open_leases(self) -> Sequence[Lease]:
+    async def list_open_leases(self) -> Sequence[Lease]:
         over = [state.value for state in OVER_STATES]
         marks = ", ".join("?" for _state in over)
         return self._query_leases(f"WHERE state NOT IN ({marks})", *over)
@@ -224,7 +224,7 @@ class SqliteStore(OrderRows, PaymentRows, WatchRows, PluginStateRows):
 
     # questions
 
-    def put_question(self, question: Question) -> None:
+    async def put_question(self, question: Question) -> None:
         self._execute(
             "INSERT OR IGNORE INTO questions (id, value, asked_at) VALUES (?, ?, ?)",
             question.id,
@@ -232,7 +232,7 @@ class SqliteStore(OrderRows, PaymentRows, WatchRows, PluginStateRows):
             self._format_now(),
         )
 
-    def list_open_questions(self, trip_id: str) -> Sequence[Question]:
+    async def list_open_questions(self, trip_id: str) -> Sequence[Question]:
         from gpurent.domain.question import Question
 
         rows = self._database.fetch_rows(
@@ -242,11 +242,11 @@ class SqliteStore(OrderRows, PaymentRows, WatchRows, PluginStateRows):
         )
         return [loads(value, Question) for (value,) in rows]
 
-    def find_answer(self, question_id: str) -> str | None:
+    async def find_answer(self, question_id: str) -> str | None:
         rows = self._database.fetch_rows("SELECT answer FROM questions WHERE id = ?", question_id)
         return next((answer for (answer,) in rows if answer is not None), None)
 
-    def put_answer(self, question_id: str, answer: str) -> None:
+    async def put_answer(self, question_id: str, answer: str) -> None:
         self._execute(
             "UPDATE questions SET answer = ?, answered_at = ? WHERE id = ?",
             answer,

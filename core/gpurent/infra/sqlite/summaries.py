@@ -28,14 +28,14 @@ class SqliteSummaries:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def list_unbooked_trips(self) -> Sequence[str]:
+    async def list_unbooked_trips(self) -> Sequence[str]:
         rows = self._database.fetch_rows(
             "SELECT DISTINCT trip FROM payments WHERE proof IS NOT NULL"
             " AND proof NOT IN (SELECT ref FROM entries UNION ALL SELECT '') ORDER BY authorized_at, rowid"
         )
         return [trip for (trip,) in rows]
 
-    def list_fee_payments(self, provider: str) -> Sequence[tuple[str, str]]:
+    async def list_fee_payments(self, provider: str) -> Sequence[tuple[str, str]]:
         rows = self._database.fetch_rows(
             "SELECT trip, proof FROM payments WHERE lease = '' AND provider = ? AND proof IS NOT NULL"
             " ORDER BY authorized_at, rowid",
@@ -43,7 +43,7 @@ class SqliteSummaries:
         )
         return [(trip, proof) for trip, proof in rows]
 
-    def list_lease_periods(self) -> Sequence[LeasePeriod]:
+    async def list_lease_periods(self) -> Sequence[LeasePeriod]:
         rows = self._database.fetch_rows(
             "SELECT id, provider, state, json_extract(value, '$.declared') IS NOT NULL,"
             " json_extract(value, '$.started_at'), json_extract(value, '$.ended_at'),"
@@ -54,7 +54,7 @@ class SqliteSummaries:
             for name, provider, state, adopted, *times in rows
         ]
 
-    def list_settled_leases(self) -> frozenset[str]:
+    async def list_settled_leases(self) -> frozenset[str]:
         # Amounts are text, because sums may exceed 64 bits: they are added here.
         lines: dict[tuple[str, str, str, str, str], int] = {}
         growing: dict[tuple[str, str, str, str, str], bool] = {}
@@ -77,7 +77,7 @@ class SqliteSummaries:
         unsettled |= {lease for (lease, _currency), total in held.items() if total}
         return frozenset(charged - unsettled)
 
-    def list_movements(
+    async def list_movements(
         self, *, since: datetime | None = None, until: datetime | None = None
     ) -> Sequence[LedgerMovement]:
         rows = self._database.fetch_rows(
@@ -90,7 +90,7 @@ class SqliteSummaries:
         rates: dict[str, Rate] = {}
         return [_parse_movement(row, currencies, rates) for row in rows]
 
-    def list_step_times(self, trip: str = "") -> Sequence[StepTime]:
+    async def list_step_times(self, trip: str = "") -> Sequence[StepTime]:
         rows = self._database.fetch_rows(
             "SELECT s.trip, t.lease, s.name, s.started_at, s.done_at,"  # noqa: S608 - constants
             f" CASE WHEN {_TIMED_STEPS} THEN json_extract(s.value, '$.at') END"

@@ -27,7 +27,7 @@ class WatchRows(TableRows):
 
     # balances
 
-    def put_last_balance(self, balance: SavedBalance) -> None:
+    async def put_last_balance(self, balance: SavedBalance) -> None:
         self._execute(
             "INSERT OR REPLACE INTO last_balances (billing, account, currency, exponent, amount, at)"
             " VALUES (?, ?, ?, ?, ?, ?)",
@@ -37,7 +37,7 @@ class WatchRows(TableRows):
             format_time(balance.at),
         )
 
-    def find_last_balance(self, billing: str, account: str) -> SavedBalance | None:
+    async def find_last_balance(self, billing: str, account: str) -> SavedBalance | None:
         from gpurent.domain.time_left import SavedBalance
 
         rows = self._database.fetch_rows(
@@ -60,7 +60,9 @@ class WatchRows(TableRows):
 
     # thresholds
 
-    def swap_passed_thresholds(self, lease_id: str, passed: Collection[timedelta]) -> frozenset[timedelta]:
+    async def swap_passed_thresholds(
+        self, lease_id: str, passed: Collection[timedelta]
+    ) -> frozenset[timedelta]:
         now = {threshold // _SECOND for threshold in passed}
         if now == self._read_thresholds(lease_id):
             return frozenset()
@@ -79,7 +81,7 @@ class WatchRows(TableRows):
 
     # timers
 
-    def put_machine_timer(
+    async def put_machine_timer(
         self, lease_id: str, until: datetime | None, *, by_policy: bool | None = None
     ) -> None:
         if until is None:
@@ -91,7 +93,7 @@ class WatchRows(TableRows):
             *(lease_id, format_time(until), by_policy, by_policy),
         )
 
-    def find_machine_timer(self, lease_id: str) -> SavedTimer | None:
+    async def find_machine_timer(self, lease_id: str) -> SavedTimer | None:
         from gpurent.domain.time_left import SavedTimer
 
         rows = self._database.fetch_rows(
@@ -107,20 +109,20 @@ class WatchRows(TableRows):
 
     # times of leases
 
-    def put_meter_read_time(self, lease_id: str, at: datetime) -> None:
+    async def put_meter_read_time(self, lease_id: str, at: datetime) -> None:
         self._execute(
             "INSERT OR REPLACE INTO meter_readings (lease, read_at) VALUES (?, ?)", lease_id, format_time(at)
         )
 
-    def find_meter_read_time(self, lease_id: str) -> datetime | None:
+    async def find_meter_read_time(self, lease_id: str) -> datetime | None:
         return self._read_time("SELECT read_at FROM meter_readings WHERE lease = ?", lease_id)
 
-    def put_results_save_time(self, lease_id: str, at: datetime) -> None:
+    async def put_results_save_time(self, lease_id: str, at: datetime) -> None:
         self._execute(
             "INSERT OR REPLACE INTO result_saves (lease, began_at) VALUES (?, ?)", lease_id, format_time(at)
         )
 
-    def find_results_save_time(self, lease_id: str) -> datetime | None:
+    async def find_results_save_time(self, lease_id: str) -> datetime | None:
         return self._read_time("SELECT began_at FROM result_saves WHERE lease = ?", lease_id)
 
     def _read_time(self, sql: str, *values: str) -> datetime | None:
@@ -129,7 +131,7 @@ class WatchRows(TableRows):
 
     # the guard
 
-    def put_guard_memory(self, lease_id: str, memory: GuardMemory) -> None:
+    async def put_guard_memory(self, lease_id: str, memory: GuardMemory) -> None:
         times = [memory.observed_at, memory.output_at, memory.idle_since]
         busy, total = memory.ticks or (None, None)
         warnings = [(lease_id, name, format_time(at)) for name, at in memory.warned_at.items()]
@@ -151,7 +153,7 @@ class WatchRows(TableRows):
                 "INSERT INTO lease_warnings (lease, reason, warned_at) VALUES (?, ?, ?)", warnings
             )
 
-    def find_guard_memory(self, lease_id: str) -> GuardMemory | None:
+    async def find_guard_memory(self, lease_id: str) -> GuardMemory | None:
         from gpurent.domain.guard_memory import GuardMemory
 
         # One statement, so that a memory is never read with the warnings of another.
@@ -175,10 +177,10 @@ class WatchRows(TableRows):
 
     # orphans
 
-    def find_orphan_search_time(self) -> datetime | None:
+    async def find_orphan_search_time(self) -> datetime | None:
         return self._read_time("SELECT searched_at FROM orphan_search")
 
-    def swap_orphan_search_time(self, before: datetime | None, after: datetime) -> bool:
+    async def swap_orphan_search_time(self, before: datetime | None, after: datetime) -> bool:
         with self._database.write_transaction():
             if self._read_time("SELECT searched_at FROM orphan_search") != before:
                 return False
@@ -187,7 +189,7 @@ class WatchRows(TableRows):
             )
             return True
 
-    def put_orphan_report(self, orphan: Orphan, account: str) -> bool:
+    async def put_orphan_report(self, orphan: Orphan, account: str) -> bool:
         kind, name = orphan.kind.value, orphan.ref or orphan.lease
         with self._database.write_transaction():
             if self._database.fetch_rows(

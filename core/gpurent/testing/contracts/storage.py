@@ -76,33 +76,33 @@ class PluginStateContract(ABC):
     def make_state(self, folder: Path) -> PluginState:
         """Return an empty state; ``folder`` is the test's own."""
 
-    def test_a_name_that_was_never_put_is_none(self, tmp_path: Path) -> None:
-        assert self.make_state(tmp_path).get("bill") is None
+    async def test_a_name_that_was_never_put_is_none(self, tmp_path: Path) -> None:
+        assert await self.make_state(tmp_path).get("bill") is None
 
     @pytest.mark.parametrize(
         "text", ["plain", "", "一行\nand another", "x" * 100_000], ids=["plain", "empty", "lines", "long"]
     )
-    def test_what_was_put_comes_back(self, tmp_path: Path, text: str) -> None:
+    async def test_what_was_put_comes_back(self, tmp_path: Path, text: str) -> None:
         state = self.make_state(tmp_path)
-        state.put("bill", text)
-        assert state.get("bill") == text
+        await state.put("bill", text)
+        assert await state.get("bill") == text
 
     @pytest.mark.parametrize("name", RECORD_NAMES)
-    def test_any_text_is_a_name(self, tmp_path: Path, name: str) -> None:
+    async def test_any_text_is_a_name(self, tmp_path: Path, name: str) -> None:
         state = self.make_state(tmp_path)
-        state.put("other", "other")
-        state.put(name, "mine")
-        assert (state.get(name), state.get("other")) == ("mine", "other")
+        await state.put("other", "other")
+        await state.put(name, "mine")
+        assert (await state.get(name), await state.get("other")) == ("mine", "other")
 
-    def test_the_last_one_put_counts(self, tmp_path: Path) -> None:
+    async def test_the_last_one_put_counts(self, tmp_path: Path) -> None:
         state = self.make_state(tmp_path)
-        state.put("bill", "first")
-        state.put("bill", "second")
-        assert state.get("bill") == "second"
+        await state.put("bill", "first")
+        await state.put("bill", "second")
+        assert await state.get("bill") == "second"
 
     @pytest.mark.parametrize("value", [Secret("x"), None, ["x"]], ids=["secret", "none", "list"])
-    def test_only_text_is_stored(self, tmp_path: Path, value: Any) -> None:
+    async def test_only_text_is_stored(self, tmp_path: Path, value: Any) -> None:
         state = self.make_state(tmp_path)
         with pytest.raises(Exception, match=r"."):
-            state.put("bill", value)
-        assert state.get("bill") is None
+            await state.put("bill", value)
+        assert await state.get("bill") is None

@@ -43,18 +43,18 @@ class MemoryQuestions:
     asked: dict[str, Question] = field(factory=dict)
     answered: dict[str, str] = field(factory=dict)
 
-    def put_question(self, question: Question) -> None:
+    async def put_question(self, question: Question) -> None:
         self.asked.setdefault(question.id, question)
 
-    def list_open_questions(self, trip_id: str) -> Sequence[Question]:
+    async def list_open_questions(self, trip_id: str) -> Sequence[Question]:
         return [
             question
             for question in self.asked.values()
             if question.trip == trip_id and question.id not in self.answered
         ]
 
-    def find_answer(self, question_id: str) -> str | None:
+    async def find_answer(self, question_id: str) -> str | None:
         return self.answered.get(question_id)
 
-    def put_answer(self, question_id: str, answer: str) -> None:
+    async def put_answer(self, question_id: str, answer: str) -> None:
         self.answered[question_id] = answer

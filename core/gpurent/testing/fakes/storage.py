@@ -34,9 +34,6 @@ class _MemoryRecords(Generic[V]):
         """Whether the write chosen by `kill_at` is still to come."""
         return self._writes_until_kill > 0
 
-    def get(self, name: str) -> V | None:
-        return self.records.get(name)
-
     @contextmanager
     def _writing(self) -> Iterator[None]:
         kills_now = self._writes_until_kill == 1
@@ -54,6 +51,9 @@ class MemoryVault(_MemoryRecords[Secret]):
     Passes `gpurent.testing.contracts.storage.VaultContract`.
     """
 
+    def get(self, name: str) -> Secret | None:
+        return self.records.get(name)
+
     def put(self, name: str, secret: Secret) -> None:
         with self._writing():
             self.records[name] = Secret(secret.reveal())
@@ -69,7 +69,10 @@ class MemoryState(_MemoryRecords[str]):
     Passes `contracts.storage.PluginStateContract`.
     """
 
-    def put(self, name: str, value: str) -> None:
+    async def get(self, name: str) -> str | None:
+        return self.records.get(name)
+
+    async def put(self, name: str, value: str) -> None:
         if not isinstance(value, str):
             raise TypeError(f"the note {name!r} must be text, not {type(value).__name__}")
         with self._writing():

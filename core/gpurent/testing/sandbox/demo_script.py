@@ -117,7 +117,7 @@ class DemoScript:
         spent = _get_receipt(end).totals()[0].spent
         charged = -sum(line["minor"] for line in ledger_rows if line["minor"] < 0)
         checks = (
-            *self._check_job(end),
+            *await self._check_job(end),
             DemoCheck(
                 description=_("the connection was lost and restored"),
                 passed=EventKind.CONNECTION_LOST in kinds,
@@ -128,7 +128,7 @@ class DemoScript:
             ),
             DemoCheck(description=_("receipt = simulator's statement"), passed=spent.amount == charged),
         )
-        return self._make_demo_trip(provider, end, ledger_rows, checks)
+        return await self._make_demo_trip(provider, end, ledger_rows, checks)
 
     async def run_staged_trip(self, provider: str, ledger: str, amount: str) -> DemoTrip:
         """Make a key, buy tokens, bind an e-mail address, and run a trip that stages on a machine with a deposit.
@@ -157,7 +157,7 @@ class DemoScript:
         ledger_rows = self._get_ledger_rows((provider, ledger))
         receipt = _get_receipt(end)
         totals = receipt.totals()[0]
-        gone = totals.spent.amount + self._binding_fee(end)
+        gone = totals.spent.amount + await self._binding_fee(end)
         left = sum(
             line["minor"]
             for line in ledger_rows
@@ -165,7 +165,7 @@ class DemoScript:
         )
         renewed = any(charge.kind.value == "renewal" for charge in receipt.charges)
         checks = (
-            *self._check_job(end),
+            *await self._check_job(end),
             DemoCheck(description=_("renewed once"), passed=renewed),
             DemoCheck(description=_("the deposit was returned"), passed=totals.held.amount == 0),
             DemoCheck(
@@ -180,10 +180,10 @@ class DemoScript:
                 passed=gone == before.available.amount - left,
             ),
         )
-        return self._make_demo_trip(provider, end, ledger_rows, checks)
+        return await self._make_demo_trip(provider, end, ledger_rows, checks)
 
-    def _binding_fee(self, end: TripResult) -> int:
-        paid = self.application.store.find_step_value(end.trip_id, "bind-mail.pay", Payment)
+    async def _binding_fee(self, end: TripResult) -> int:
+        paid = await self.application.store.find_step_value(end.trip_id, "bind-mail.pay", Payment)
         return paid.amount.amount if paid is not None else 0
 
     async def _run_trip(
@@ -228,14 +228,16 @@ class DemoScript:
         ledgers = self.sandbox.status()["ledgers"]
         return [{"simulator": name, **line} for name in simulators for line in ledgers[name]]
 
-    def _check_job(self, end: TripResult) -> tuple[DemoCheck, ...]:
+    async def _check_job(self, end: TripResult) -> tuple[DemoCheck, ...]:
         return (
             DemoCheck(description=_("the job ended with exit code 0"), passed=end.exit_code == 0),
-            DemoCheck(description=_("accuracy above 0.9"), passed=self._read_accuracy(end) > Decimal("0.9")),
+            DemoCheck(
+                description=_("accuracy above 0.9"), passed=await self._read_accuracy(end) > Decimal("0.9")
+            ),
         )
 
-    def _read_accuracy(self, end: TripResult) -> Decimal:
-        provider = self.application.leases.get_lease(end.lease_id).provider
+    async def _read_accuracy(self, end: TripResult) -> Decimal:
+        provider = (await self.application.leases.get_lease(end.lease_id)).provider
         path = self._results_folder(provider) / "out" / "metrics.json"
         metrics = json.loads(path.read_text("utf-8"), parse_float=Decimal)
         return Decimal(metrics["accuracy"])
@@ -243,7 +245,7 @@ class DemoScript:
     def _results_folder(self, provider: str) -> Path:
         return self.folder / f"results-{provider}"
 
-    def _make_demo_trip(
+    async def _make_demo_trip(
         self, provider: str, end: TripResult, ledger_rows: list[dict[str, Any]], checks: tuple[DemoCheck, ...]
     ) -> DemoTrip:
         return DemoTrip(
@@ -251,7 +253,7 @@ class DemoScript:
             end=end,
             receipt=_get_receipt(end),
             ledger_rows=ledger_rows,
-            accuracy=self._read_accuracy(end),
+            accuracy=await self._read_accuracy(end),
             checks=checks,
         )
 

@@ -56,7 +56,7 @@ class LeaseProfiles:
         """Return the profile of one running machine, including its password if ``passwords`` is set and it is known."""
         async with self.connections.connect_to_lease(lease_id) as connection:
             ran = await connection.run_with_retry(lambda ssh: ssh.run("pwd"))
-            lease = connection.get_lease()
+            lease = await connection.get_lease()
         # The machine's start files may print lines before it.
         home = ran.stdout.strip().rpartition("\n")[2]
         return self._make_exported_lease(lease, home if re.fullmatch(FOLDER_PATTERN, home) else "", passwords)
@@ -138,10 +138,10 @@ class Exports:
             )
         return ExportResult(leases=tuple(lease.name for lease in ready), export=export, changes=tuple(done))
 
-    def uninstall_leases(self, name: str, lease_ids: Sequence[str]) -> Sequence[str]:
+    async def uninstall_leases(self, name: str, lease_ids: Sequence[str]) -> Sequence[str]:
         """Remove the leases (none named: all) from the settings of the program ``name``; return the changes made."""
         place, home = _require_installer(name, self._build_exporter(name)), self.settings.user_home
-        names = [lease_alias(self.leases.get_lease(lease).id) for lease in lease_ids]
+        names = [lease_alias((await self.leases.get_lease(lease)).id) for lease in lease_ids]
         return place.uninstall_leases(names or list(place.list_installed(home)), home)
 
     async def prepare_program(self, name: str, lease_id: str) -> tuple[ExportedLease, SupportsOpen]:
@@ -149,24 +149,24 @@ class Exports:
         exporter = self._build_exporter(name)
         if not isinstance(exporter, SupportsOpen):
             raise UsageError(_("gpurent cannot open {name}").format(name=name))
-        exported = await self.profiles.describe_lease(self.leases.get_lease(lease_id).id)
+        exported = await self.profiles.describe_lease((await self.leases.get_lease(lease_id)).id)
         if isinstance(exporter, SupportsInstall):
             await self._require_consent(name, lease_id, exporter, exported)
             exporter.install_leases([exported], self.settings.user_home)
         return exported, exporter
 
-    def get_page_url(self, lease_id: str) -> str:
+    async def get_page_url(self, lease_id: str) -> str:
         """Return the URL of the provider's website, or an empty string."""
-        entry = self.plugins.provider_entry(self.leases.get_lease(lease_id).provider)
+        entry = self.plugins.provider_entry((await self.leases.get_lease(lease_id)).provider)
         return self.settings.get_plugin_settings(entry.name, entry.settings).get("url", "")
 
     async def _describe_leases(self, lease_ids: Sequence[str], passwords: bool) -> list[ExportedLease]:
         if not lease_ids:
-            running = [lease for lease in self.leases.list_leases() if lease.state is LeaseState.READY]
+            running = [lease for lease in await self.leases.list_leases() if lease.state is LeaseState.READY]
             if not running:
                 raise LeaseError(_("no lease is running"), hint=_("See: gpurent ls --all"))
             return await self.profiles.describe_reachable(running, passwords=passwords)
-        leases = [self.leases.get_lease(name) for name in lease_ids]
+        leases = [await self.leases.get_lease(name) for name in lease_ids]
         return [await self.profiles.describe_lease(lease.id, passwords=passwords) for lease in leases]
 
     async def _require_consent(

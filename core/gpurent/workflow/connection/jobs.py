@@ -63,7 +63,7 @@ class JobRunners:
         """Run ``action`` over an open connection, and again if the connection drops; it must be idempotent."""
 
         async def run(ssh: SshConnection) -> T:
-            return await action(self.make_runner(ssh, connection.get_lease(), session))
+            return await action(self.make_runner(ssh, await connection.get_lease(), session))
 
         return await connection.run_with_retry(run)
 
@@ -230,7 +230,7 @@ class MachineCommands:
         self, lease_id: str, name: str, command: tuple[str, ...], folder: str, launcher: str, session: str
     ) -> JobStatus:
         """Start ``command`` as the job ``name`` and return its status; a job of the same name is not started again."""
-        lease = self.connections.leases.get_lease(lease_id)
+        lease = await self.connections.leases.get_lease(lease_id)
         line = self.runners.make_command_line(JobSpec(command=command, launcher=launcher), lease)
         job = Job(name=name, command=line, folder=folder)
         async with self.connections.connect_to_lease(lease_id) as connection:
@@ -252,7 +252,7 @@ class MachineCommands:
                 connection, session, lambda runner: _select_session(runner, name)
             )
             ssh = await connection.ensure_open()
-            runner = self.runners.make_runner(ssh, connection.get_lease(), session)
+            runner = self.runners.make_runner(ssh, await connection.get_lease(), session)
             connection.emit(
                 EventKind.WAITING,
                 _("to detach and leave it running: {keys}").format(keys=runner.backend.detach_hint()),
@@ -263,7 +263,7 @@ class MachineCommands:
         self, lease_id: str, name: str, follow: bool, session: str = "", *, silent: bool = False
     ) -> JobStatus:
         """Show the job's output, unless ``silent``, and return its status; with ``follow``, until the job ends."""
-        log = JobLog(name or self._get_job_name(lease_id), self.display.show_output)
+        log = JobLog(name or await self._get_job_name(lease_id), self.display.show_output)
 
         async with self.connections.connect_to_lease(lease_id) as connection:
 
@@ -283,11 +283,13 @@ class MachineCommands:
                 connection, session, lambda runner: runner.get_status(name)
             )
 
-    def _get_job_name(self, lease_id: str) -> str:
+    async def _get_job_name(self, lease_id: str) -> str:
         """Return the job name of the trip that created the lease, or ``job`` if there is none."""
-        lease = self.connections.leases.get_lease(lease_id)
+        lease = await self.connections.leases.get_lease(lease_id)
         jobs = [
-            trip.spec.job.name or trip.id for trip in self.store.list_trips(lease.id) if trip.spec.job.command
+            trip.spec.job.name or trip.id
+            for trip in await self.store.list_trips(lease.id)
+            if trip.spec.job.command
         ]
         return jobs[0] if jobs else "job"
 

@@ -38,7 +38,7 @@ class OwnershipProof:
             )
         connection = await self.open_connection(lease, lease.endpoint)
         await connection.close()
-        return self.leases.get_lease(lease.id)
+        return await self.leases.get_lease(lease.id)
 
     async def open_connection(self, lease: Lease, endpoint: Endpoint) -> OpenConnection:
         """Connect to the lease's machine; one that needs a proof is proven by it. Raises `ForeignMachine`."""
@@ -46,7 +46,7 @@ class OwnershipProof:
             password = self.secrets.get_vault(lease.provider).get(lease.password_ref)
             return await self.connector.open_connection(lease.id, endpoint, password)
         connection = await self._log_in(lease, endpoint)
-        self.leases.update_lease(lease.id, lambda seen: evolve(seen, needs_proof=False))
+        await self.leases.update_lease(lease.id, lambda seen: evolve(seen, needs_proof=False))
         return connection
 
     async def try_password(self, lease: Lease) -> bool:
@@ -78,7 +78,7 @@ class OwnershipProof:
         """
         others = {
             pinned[0]
-            for other in self.leases.list_leases()
+            for other in await self.leases.list_leases()
             if other.id != lease.id and other.provider == lease.provider and other.endpoint is not None
             if (pinned := self.connector.find_pinned_host_key(other.id, other.endpoint)) is not None
         }

@@ -138,7 +138,7 @@ class NotebookServers:
                 if not app:
                     await self._require_consent(connection, install)
                     app = await servers.install_jupyter(
-                        self.plugins.profile_of(connection.get_lease()).python
+                        self.plugins.profile_of(await connection.get_lease()).python
                     )
                 name = await servers.start_server(app)
                 found = await servers.wait_for_server(name, app, fresh=True)

@@ -66,9 +66,11 @@ class MachineFactsReader:
     async def refresh_facts(self, lease_id: str) -> Lease:
         """Probe the machine again and save the facts with the lease."""
         async with self.connections.connect_to_lease(lease_id) as connection:
-            provider = connection.get_lease().provider
+            provider = (await connection.get_lease()).provider
             found = await connection.run_with_retry(lambda ssh: self.read_facts(provider, ssh))
-        return self.leases.update_lease(connection.lease_id, lambda lease: evolve(lease, machine_facts=found))
+        return await self.leases.update_lease(
+            connection.lease_id, lambda lease: evolve(lease, machine_facts=found)
+        )
 
 
 @frozen
@@ -84,7 +86,7 @@ class Doctor:
 
         Raises `UnavailableError` if the machine does not answer at all.
         """
-        lease = connection.get_lease()
+        lease = await connection.get_lease()
         wanted = ExpectedMachine(
             gpu=lease.offer.hardware.gpu,
             gpus=lease.offer.hardware.gpus,
@@ -98,7 +100,7 @@ class Doctor:
         """Examine a machine on demand, even while a job runs. An empty ``python`` means the machine's default."""
         async with self.connections.connect_to_lease(lease_id) as connection:
             return await self.examine_machine(
-                connection, python or self.plugins.profile_of(connection.get_lease()).python
+                connection, python or self.plugins.profile_of(await connection.get_lease()).python
             )
 
     async def _examine(self, ssh: SshConnection, wanted: ExpectedMachine) -> HealthReport:

@@ -51,7 +51,7 @@ class Connections:
     @asynccontextmanager
     async def connect_to_lease(self, lease_id: str) -> AsyncIterator[ReconnectingConnection]:
         """Yield a connection to a lease, given by id or unique prefix; the lease is refreshed first. Closed on exit."""
-        async with self.make_connection(self.leases.get_lease(lease_id).id) as connection:
+        async with self.make_connection((await self.leases.get_lease(lease_id)).id) as connection:
             await connection.refresh_lease()
             yield connection
 
@@ -77,9 +77,9 @@ class ReconnectingConnection:
     ) -> None:
         await self.close()
 
-    def get_lease(self) -> Lease:
+    async def get_lease(self) -> Lease:
         """Return the lease in its last known state."""
-        return self._connections.leases.get_lease(self.lease_id)
+        return await self._connections.leases.get_lease(self.lease_id)
 
     def emit(self, kind: EventKind, text: str) -> None:
         self._connections.events.emit(kind, text, trip=self.trip_id, lease=self.lease_id)
@@ -111,8 +111,8 @@ class ReconnectingConnection:
             seen = await self._observer.observe()
         except InputRequired as error:
             self.emit(EventKind.WARNING, error.message)
-            return self.get_lease()
-        return self.get_lease() if isinstance(seen, Unknown) else seen
+            return await self.get_lease()
+        return await self.get_lease() if isinstance(seen, Unknown) else seen
 
     async def run_with_retry(self, action: Callable[[SshConnection], Awaitable[T]]) -> T:
         """Run ``action`` over an open connection, and from its start again if that drops; it must be idempotent."""
@@ -124,7 +124,7 @@ class ReconnectingConnection:
             except UnavailableError as error:
                 losses += 1
                 if not error.retryable or losses > MAX_LOSSES:
-                    raise add_burning_lease(error, self.get_lease()) from None
+                    raise add_burning_lease(error, await self.get_lease()) from None
                 if ssh is self._ssh and ssh.is_alive:
                     # The connection hangs instead of dropping.
                     await self._close_lost()
@@ -143,7 +143,7 @@ class ReconnectingConnection:
                 opened = await self._connect_once()
             except UnavailableError as error:
                 if waited >= CONNECT_TIMEOUT:
-                    raise add_burning_lease(error, self.get_lease()) from None
+                    raise add_burning_lease(error, await self.get_lease()) from None
                 if not announced:
                     announced = True
                     self.emit(EventKind.WAITING, _("the machine does not answer yet"))
@@ -157,13 +157,13 @@ class ReconnectingConnection:
             await self.refresh_lease()
 
     async def _connect_once(self) -> OpenConnection:
-        lease = self.get_lease()
+        lease = await self.get_lease()
         provider = self._connections.leases.plugins.provider_of(lease)
         endpoint = require_endpoint(lease, can_restart=isinstance(provider, SupportsRestart))
         try:
             return await self._connections.ownership.open_connection(lease, endpoint)
         except (AuthError, RemoteError) as error:
-            raise add_burning_lease(error, self.get_lease()) from None
+            raise add_burning_lease(error, await self.get_lease()) from None
 
 
 def require_endpoint(lease: Lease, *, can_restart: bool) -> Endpoint:

@@ -178,7 +178,7 @@ class Predialler:
         Nothing is sent unless the machine presents the pinned host key. On any failure, fall back to the normal upload,
         which can wait, log in again and report errors.
         """
-        with self.predial(connection.get_lease(), push, name) as login:
+        with self.predial(await connection.get_lease(), push, name) as login:
             if login is None:
                 await connection.refresh_lease()
                 return await self.transfers.upload(connection, push, name)
@@ -196,7 +196,7 @@ class Predialler:
         self, login: PredialledLogin, connection: ReconnectingConnection, push: PushRequest
     ) -> TransferReport | None:
         """Return None if the normal upload must be used: the lease changed, or the early login failed."""
-        lease = connection.get_lease()
+        lease = await connection.get_lease()
         pushing = self.transfers.push_with(login.backend, login.target, push)
         async with run_in_background(pushing) as task:
             try:
@@ -224,7 +224,7 @@ class FileCommands:
 
     async def push(self, lease_id: str, push: PushRequest, transfer: str = "") -> TransferReport:
         push = self.check_push(push)
-        lease = self.connections.leases.get_lease(lease_id)
+        lease = await self.connections.leases.get_lease(lease_id)
         async with self.connections.make_connection(lease.id) as connection:
             return await self.predialler.push_early(connection, push, transfer)
 
@@ -242,7 +242,7 @@ class FileCommands:
         """
         push = self.check_push(push)
         changes = FolderChanges(watched_folders(push), load_awatch())
-        connection = self.connections.make_connection(self.connections.leases.get_lease(lease_id).id)
+        connection = self.connections.make_connection((await self.connections.leases.get_lease(lease_id)).id)
         async with connection, run_in_background(changes.watch()) as watching:
             await asyncio.sleep(0)  # start watching before the first push, so that no change is missed
             await connection.refresh_lease()

@@ -52,7 +52,7 @@ MIN_TRIP_AGE = timedelta(minutes=1)
 
 async def resume_trip(trips: Trips, trip: str) -> None:
     """Resume a user's trip to its end; do nothing if another process works on it, or if it has just ended."""
-    if not trips.trip_tracker.get_trip(trip).is_open:
+    if not (await trips.trip_tracker.get_trip(trip)).is_open:
         return
     with suppress(BusyError):
         await trips.resume(trip)
@@ -84,12 +84,12 @@ class RecordedActions:
         await self.resume_action(await self.renewals.begin_renewal(lease, action))
 
     async def save_results(self, lease: Lease, action: SaveResults) -> None:
-        record = self.saves.begin_save(lease)
+        record = await self.saves.begin_save(lease)
         if record is not None:
             await run_with_deadline(self.log.clock, action.by, self.resume_action(record))
 
     async def end_lease(self, lease: Lease, action: EndLease) -> None:
-        await self.resume_action(self.endings.begin_ending(lease, action))
+        await self.resume_action(await self.endings.begin_ending(lease, action))
 
 
 @frozen
@@ -103,7 +103,7 @@ class GuardTimers:
 
     async def extend_if_due(self, lease: Lease) -> None:
         """Extend the lease's timer if it is due. Idempotent: a later deadline is never moved back."""
-        trip = self.store_observer.find_trip(lease.id)
+        trip = await self.store_observer.find_trip(lease.id)
         if trip is not None:
             async with self.connections.make_connection(lease.id, trip.id) as connection:
                 work = self.timers.extend_if_due(connection, trip.spec)
@@ -132,7 +132,7 @@ class GuardActions:
         lease = facts.lease
         match action:
             case WarnOfLimit():
-                self.warnings.warn_of_limit(facts, action)
+                await self.warnings.warn_of_limit(facts, action)
             case Renew():
                 await self._renew_or_top_up(lease, policy, action)
             case AskTopUp(amount=amount):
@@ -180,10 +180,10 @@ class UnfinishedActions:
         """Resume the guard's own actions on ``lease``, then the user's renewals and releases; return the errors."""
         troubles = [
             await catch_failure(self.actions.resume_action(record))
-            for record in self.log.list_lease_actions(lease.id)
-            if record.is_open and not self.actions.endings.cancel_if_outdated(record)
+            for record in await self.log.list_lease_actions(lease.id)
+            if record.is_open and not await self.actions.endings.cancel_if_outdated(record)
         ]
-        for record in self.log.store.list_trips(lease.id):
+        for record in await self.log.store.list_trips(lease.id):
             old = self.log.clock.now() - record.started_at > MIN_TRIP_AGE
             if record.kind in ("renew", "release") and record.is_open and old:
                 troubles.append(await catch_failure(resume_trip(self.trips, record.id)))
@@ -192,8 +192,8 @@ class UnfinishedActions:
     async def finish_ended_leases(self) -> Mapping[str, str]:
         """Finish open actions whose lease is over; return the error message of each lease, by id."""
         troubles: dict[str, str] = {}
-        for record in self.log.list_open_actions():
-            lease = self.leases.find_lease(record.lease) if record.lease else None
+        for record in await self.log.list_open_actions():
+            lease = await self.leases.find_lease(record.lease) if record.lease else None
             if lease is not None and lease.is_over:
                 troubles[lease.id] = await catch_failure(self.actions.resume_action(record))
         return troubles
@@ -219,7 +219,7 @@ class GuardController:
     async def guard_lease(self, lease: Lease, provider: ObservedProvider) -> GuardResult:
         """Check one lease once. Raises only errors of the policy and of the Store."""
         memories = self.warnings.memories
-        memory = memories.get_memory(lease.id)
+        memory = await memories.get_memory(lease.id)
         troubles = await self.unfinished.resume_unfinished(lease)
         facts, policy, unseen = await self.observer.observe_lease(lease, provider, memory)
         troubles += [*unseen, await catch_failure(self.warnings.warn_of_time(facts))]
@@ -229,7 +229,7 @@ class GuardController:
         ]
         held = active_warnings(facts, policy)
         memory.warned_at = {key: at for key, at in memory.warned_at.items() if key in held}
-        memories.save_memory(lease.id)
+        await memories.save_memory(lease.id)
         trouble = join_clauses(dict.fromkeys(filter(None, troubles)))
         failures = self.warnings.record_outcome(lease.id, trouble, lease.id)
         wait = next_check_delay(facts, policy)
@@ -245,5 +245,7 @@ class GuardController:
         troubles = await self.unfinished.finish_ended_leases()
         for lease, trouble in troubles.items():
             self.warnings.record_outcome(lease, trouble, lease)
-        self.warnings.warn_of_kept_files(self.unfinished.leases.list_leases(), self.observer.clock.now())
+        await self.warnings.warn_of_kept_files(
+            await self.unfinished.leases.list_leases(), self.observer.clock.now()
+        )
         return {lease: trouble for lease, trouble in troubles.items() if trouble}

@@ -85,7 +85,8 @@ class ResultSaver:
                 hint=_("Download them: gpurent resume {trip}").format(trip=guarded.id),
             )
         report = outcome.report
-        self.memories.record_results_saved(lease, begun)
+        await self.memories.record_results_saved(lease, begun)
+        await trip.record_result("results.download", outcome.report)
         if not report.files:
             return "nothing"
         text = ngettext(
@@ -103,15 +104,15 @@ class SaveActions:
     store_observer: StoreObserver
     saver: ResultSaver
 
-    def begin_save(self, lease: Lease) -> TripRecord | None:
+    async def begin_save(self, lease: Lease) -> TripRecord | None:
         """Begin a save; None if one is already open, which is left to continue."""
-        if any(record.is_open for record in self.log.list_lease_actions(lease.id, ActionKind.SAVE)):
+        if any(record.is_open for record in await self.log.list_lease_actions(lease.id, ActionKind.SAVE)):
             return None
         action = GuardAction(kind=ActionKind.SAVE, at=self.log.clock.now())
-        return self.log.begin_action(action, TripSpec(provider=lease.provider), lease.id)
+        return await self.log.begin_action(action, TripSpec(provider=lease.provider), lease.id)
 
     async def resume_save(self, trip: TripContext, record: TripRecord) -> None:
-        guarded = self.store_observer.find_trip(record.lease)
+        guarded = await self.store_observer.find_trip(record.lease)
         try:
             if guarded is not None:
                 begun = self.log.clock.now()
@@ -120,9 +121,9 @@ class SaveActions:
                 )
         except GpurentError as error:
             if not error.retryable:
-                self.log.fail_trip(trip.id, error)
+                await self.log.fail_trip(trip.id, error)
             raise
-        self.log.end_trip(trip.id)
+        await self.log.end_trip(trip.id)
 
     async def save_before_release(
         self, trip: TripContext, lease: str, guarded: GuardedTrip, by: datetime | None
@@ -150,21 +151,21 @@ class LeaseEndings:
     release: ReleaseStep
     receipts: Receipts
 
-    def begin_ending(self, lease: Lease, action: EndLease) -> TripRecord:
+    async def begin_ending(self, lease: Lease, action: EndLease) -> TripRecord:
         """Return the trip that ends the lease for this reason; its time limit is recorded with it."""
         ending = GuardAction(kind=ActionKind(action.reason.value))
-        record = self.log.begin_action(ending, TripSpec(provider=lease.provider), lease.id)
+        record = await self.log.begin_action(ending, TripSpec(provider=lease.provider), lease.id)
         if action.by is not None:
-            self.log.store.begin_step(record.id, "deadline")
-            self.log.store.record_step(record.id, "deadline", action.by)
+            await self.log.store.begin_step(record.id, "deadline")
+            await self.log.store.record_step(record.id, "deadline", action.by)
         return record
 
-    def cancel_if_outdated(self, record: TripRecord) -> bool:
+    async def cancel_if_outdated(self, record: TripRecord) -> bool:
         """Cancel an interrupted end for idleness that had not begun to save, because the lease may be in use again."""
-        steps = {step.name for step in self.log.store.list_steps(record.id)}
+        steps = {step.name for step in await self.log.store.list_steps(record.id)}
         if not is_action(record, ActionKind.IDLE) or steps & {"save-results", "release"}:
             return False
-        self.log.end_trip(record.id, TripOutcome(OutcomeKind.FAILED, "interrupted"))
+        await self.log.end_trip(record.id, TripOutcome(OutcomeKind.FAILED, "interrupted"))
         return True
 
     async def resume_ending(self, trip: TripContext, record: TripRecord) -> None:
@@ -172,7 +173,7 @@ class LeaseEndings:
         if record.action is None:
             raise LookupError(f"{record.id} is no action of the guard")
         reason = EndReason(record.action.kind.value)
-        guarded = self.store_observer.find_trip(record.lease)
+        guarded = await self.store_observer.find_trip(record.lease)
         with ExitStack() as stack:
             if guarded is not None:
                 # Keeps others from resuming the trip. If a live run holds it, the limit is enforced regardless.
@@ -180,15 +181,15 @@ class LeaseEndings:
                     stack.enter_context(self.log.lock_trip(guarded.id))
                 await self._save_results(trip, record.lease, guarded, reason)
             lease = await self.release.release_lease(trip, record.lease)
-            for other in self.log.store.list_trips(record.lease):
+            for other in await self.log.store.list_trips(record.lease):
                 if other.is_open and other.id != record.id:
-                    self.log.end_trip(other.id, TripOutcome(OutcomeKind.STOPPED, reason.value))
+                    await self.log.end_trip(other.id, TripOutcome(OutcomeKind.STOPPED, reason.value))
         try:
             await self.receipts.get_lease_receipt(lease)
         except GpurentError as error:
             # The provider's statement may be late; the machine is released either way.
             trip.emit(EventKind.WARNING, error.message, lease=lease.id)
-        self.log.end_trip(trip.id)
+        await self.log.end_trip(trip.id)
 
     async def _save_results(
         self, trip: TripContext, lease_id: str, guarded: GuardedTrip, reason: EndReason
@@ -197,17 +198,17 @@ class LeaseEndings:
 
         If results of an idle lease are missing, its files are kept for them, as at the end of any trip.
         """
-        lease = self.store_observer.store.find_lease(lease_id)
+        lease = await self.store_observer.store.find_lease(lease_id)
         if not guarded.launched or not guarded.wants_results or lease is None or lease.is_over:
             return
-        by = trip.find_result("deadline", datetime)
+        by = await trip.find_result("deadline", datetime)
         try:
             await trip.step(
                 "save-results", str, lambda: self.saves.save_before_release(trip, lease_id, guarded, by)
             )
         except GpurentError as error:
             if reason is EndReason.IDLE:
-                self.log.fail_trip(trip.id, error)
+                await self.log.fail_trip(trip.id, error)
                 if isinstance(error, ResultsMissing):
                     await self.keeper.keep_results(self.log.context_of(guarded.id), guarded.spec, lease_id)
             raise

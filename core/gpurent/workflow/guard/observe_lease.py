@@ -71,29 +71,29 @@ class StoreObserver:
     store: Store
     locks: WorkLocks
 
-    def find_trip(self, lease: str) -> GuardedTrip | None:
-        for record in self.store.list_trips(lease):
+    async def find_trip(self, lease: str) -> GuardedTrip | None:
+        for record in await self.store.list_trips(lease):
             if record.kind in ("run", "rent") and record.is_open:
-                steps = self.store.list_steps(record.id)
+                steps = await self.store.list_steps(record.id)
                 launched = any(step.name.endswith(".launch") and step.done_at for step in steps)
                 minded = self.locks.is_trip_locked(record.id)
                 return GuardedTrip(id=record.id, spec=record.spec, is_attended=minded, launched=launched)
         return None
 
-    def count_renewals(self, lease: str) -> int:
+    async def count_renewals(self, lease: str) -> int:
         """Return how often the guard has renewed ``lease``, including a renewal that is in progress."""
         return sum(
             record.outcome in (None, DONE)
-            for record in self.store.list_trips(lease)
+            for record in await self.store.list_trips(lease)
             if is_action(record, ActionKind.RENEW)
         )
 
-    def compute_upload_rate(self, trip: str) -> int:
+    async def compute_upload_rate(self, trip: str) -> int:
         """Return the bytes per second (provider time) of the uploads of ``trip``; 0 if not known."""
         size, time = 0, timedelta()
-        for step in self.store.list_steps(trip):
+        for step in await self.store.list_steps(trip):
             if step.name.endswith(".upload") and step.done_at is not None:
-                report = self.store.find_step_value(trip, step.name, TransferReport)
+                report = await self.store.find_step_value(trip, step.name, TransferReport)
                 size += report.sent if report else 0
                 time += step.done_at - step.started_at
         # Small uploads measure the handshake rather than the throughput.
@@ -204,7 +204,7 @@ class FactsCollector:
     timers: MachineTimers
     time_warnings: TimeWarnings
 
-    def collect_facts(
+    async def collect_facts(
         self,
         lease: Lease,
         trip: GuardedTrip | None,
@@ -214,7 +214,7 @@ class FactsCollector:
         now: datetime,
     ) -> LeaseFacts:
         price = meter.price if meter is not None else None
-        memory = self.memories.get_memory(lease.id)
+        memory = await self.memories.get_memory(lease.id)
         trips = (trip.id,) if trip else ()
         return LeaseFacts(
             lease=lease,
@@ -225,7 +225,7 @@ class FactsCollector:
             price=price,
             spent=meter.used if meter is not None else billed_cost(lease),
             is_own_count=meter is not None and meter.is_own_count,
-            budget=smallest_budget(self.store_observer.store, trips, price.currency, policy.budget)
+            budget=await smallest_budget(self.store_observer.store, trips, price.currency, policy.budget)
             if price
             else None,
             month_left=provider.month_left,
@@ -235,15 +235,15 @@ class FactsCollector:
             has_results=bool(trip and trip.launched and trip.wants_results),
             machine=memory.machine,
             idle_since=memory.idle_since,
-            upload_rate=self.store_observer.compute_upload_rate(trip.id) if trip else 0,
-            renewal_count=self.store_observer.count_renewals(lease.id),
+            upload_rate=await self.store_observer.compute_upload_rate(trip.id) if trip else 0,
+            renewal_count=await self.store_observer.count_renewals(lease.id),
             top_up_requested=provider.top_up_requested,
-            timer_until=self.timers.find_deadline(lease),
-            timer_by_policy=self.timers.is_armed_by_policy(lease),
+            timer_until=await self.timers.find_deadline(lease),
+            timer_by_policy=await self.timers.is_armed_by_policy(lease),
             warning_thresholds=self.time_warnings.get_thresholds(lease.provider),
             warned_at=dict(memory.warned_at),
-            saved_at=self.memories.find_results_saved_at(lease.id),
-            results_kept_until=self._find_kept_until(lease, trip),
+            saved_at=await self.memories.find_results_saved_at(lease.id),
+            results_kept_until=await self._find_kept_until(lease, trip),
         )
 
     def _can_renew(self, lease: Lease) -> bool:
@@ -252,8 +252,8 @@ class FactsCollector:
         except GpurentError:
             return False  # the plugin cannot be built, which is reported where the provider is asked
 
-    def _find_kept_until(self, lease: Lease, trip: GuardedTrip | None) -> datetime | None:
-        kept = find_kept_results(self.store_observer.store, trip.id, lease.id) if trip else None
+    async def _find_kept_until(self, lease: Lease, trip: GuardedTrip | None) -> datetime | None:
+        kept = await find_kept_results(self.store_observer.store, trip.id, lease.id) if trip else None
         return kept.until if kept is not None else None
 
 
@@ -271,8 +271,8 @@ class GuardedLeaseObserver:
     ) -> tuple[LeaseFacts, GuardPolicy, list[str]]:
         """Return the facts, the lease's policy, and why the machine or its meter could not be observed."""
         observed = self.collector.store_observer
-        lease = observed.store.find_lease(lease.id) or lease
-        trip = observed.find_trip(lease.id)
+        lease = await observed.store.find_lease(lease.id) or lease
+        trip = await observed.find_trip(lease.id)
         limits, trip_id = (trip.spec.limits, trip.id) if trip else (None, "")
         policy = self.policies.get_policy(lease.provider, limits, lease=lease.id, trip=trip_id)
         troubles = [await catch_failure(self.machine_observer.update_memory(lease, trip, policy, memory))]
@@ -280,7 +280,7 @@ class GuardedLeaseObserver:
         if isinstance(lease.offer.tariff, Metered):
             has_budget = policy.budget is not None or (limits is not None and limits.budget is not None)
             asks = has_budget or provider.month_left is not None
-            meter = await self.meters.read_meter(lease) if asks else self.meters.estimate_meter(lease)
+            meter = await self.meters.read_meter(lease) if asks else await self.meters.estimate_meter(lease)
             troubles.append(meter.problem)
         now = self.clocks.clock_of(lease.provider).now()
-        return self.collector.collect_facts(lease, trip, policy, provider, meter, now), policy, troubles
+        return await self.collector.collect_facts(lease, trip, policy, provider, meter, now), policy, troubles

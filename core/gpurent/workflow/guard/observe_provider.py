@@ -38,7 +38,7 @@ class LeaseGroups:
     _groups: Mapping[str, Sequence[Lease]] = field(factory=dict, init=False)
     _next_read_at: float = field(default=0.0, init=False)
 
-    def group_by_provider(self) -> Mapping[str, Sequence[Lease]]:
+    async def group_by_provider(self) -> Mapping[str, Sequence[Lease]]:
         """Return the groups that can be guarded, from the Store or from a recent read."""
         loop = asyncio.get_running_loop()
         begun = loop.time()
@@ -46,7 +46,7 @@ class LeaseGroups:
             return self._groups
         found: dict[str, list[Lease]] = {}
         unguarded = []
-        for lease in self.leases.list_open_leases():
+        for lease in await self.leases.list_open_leases():
             if self.plugins.find_obstacle(lease) is None:
                 found.setdefault(lease.provider, []).append(lease)
             else:
@@ -98,7 +98,7 @@ class ProviderObserver:
 
     async def observe_without_answer(self, provider: str, leases: Sequence[Lease]) -> ObservedProvider:
         """Return what is known while the provider does not answer: the leases as they were last seen."""
-        return await self._observe_account(provider, leases, self.times.get_last_seen(leases))
+        return await self._observe_account(provider, leases, await self.times.get_last_seen(leases))
 
     async def _observe_account(
         self,

@@ -37,10 +37,10 @@ class OrphanWatch:
 
     async def search_if_due(self) -> None:
         """Search unless any process did within `SEARCH_INTERVAL`. Never raises."""
-        before, now = self.store.find_orphan_search_time(), self.clock.now()
+        before, now = await self.store.find_orphan_search_time(), self.clock.now()
         if before is not None and timedelta() <= now - before < SEARCH_INTERVAL:
             return
-        if self.store.swap_orphan_search_time(before, now):
+        if await self.store.swap_orphan_search_time(before, now):
             trouble = await catch_failure(self._search())
             if trouble:
                 self.events.emit(EventKind.WARNING, trouble)
@@ -51,7 +51,7 @@ class OrphanWatch:
             # A provider that does not answer is reported where its leases are watched.
             if orphan.kind in (OrphanKind.UNKNOWN, OrphanKind.UNEXPLAINED_CHARGE):
                 continue
-            if self.store.put_orphan_report(orphan, self.find_account(orphan.provider)):
+            if await self.store.put_orphan_report(orphan, self.find_account(orphan.provider)):
                 self.events.emit(EventKind.WARNING, _format_warning(orphan), lease=orphan.lease)
 
 

@@ -59,15 +59,17 @@ class LeaseRenewals:
     async def begin_renewal(self, lease: Lease, action: Renew) -> TripRecord:
         """Return the single trip that renews the period ending at ``action.until``. Idempotent across processes."""
         renewal = GuardAction(kind=ActionKind.RENEW, at=action.until.replace(microsecond=0))
-        budget = self._find_budget(lease, action.budget)
-        if all(record.has_failed for record in self.log.list_attempts(renewal, lease.id)):
+        budget = await self._find_budget(lease, action.budget)
+        if all(record.has_failed for record in await self.log.list_attempts(renewal, lease.id)):
             # Do not begin what cannot be paid.
             order = await self._make_order(lease, action.term, key="")
             _require_affordable(
                 await self.orders.pricer.price_order(make_action_id(renewal, lease.id), order), lease, budget
             )
         limits = TripLimits(term=action.term, budget=budget)
-        record = self.log.begin_action(renewal, TripSpec(provider=lease.provider, limits=limits), lease.id)
+        record = await self.log.begin_action(
+            renewal, TripSpec(provider=lease.provider, limits=limits), lease.id
+        )
         if record.outcome is not None and record.outcome.kind is OutcomeKind.UNKNOWN:
             raise MoneyError(
                 _("it is unclear whether the renewal of {lease} was paid; it is not retried").format(
@@ -83,16 +85,16 @@ class LeaseRenewals:
     async def resume_renewal(self, trip: TripContext, record: TripRecord) -> None:
         """Resume the renewal; one at a time, so that no two of them count on the same balance."""
         async with self._payment_lock:
-            before = self.leases.get_lease(record.lease)
+            before = await self.leases.get_lease(record.lease)
             try:
                 await self._execute_renewal(trip, record, before)
             except GpurentError as error:
                 is_final = not error.retryable or isinstance(error, RenewalUnfunded)
-                if is_final and self.orders.provision.records.abandon_unpaid_order(trip.id, before.id):
-                    self.log.fail_trip(trip.id, error)
+                if is_final and await self.orders.provision.records.abandon_unpaid_order(trip.id, before.id):
+                    await self.log.fail_trip(trip.id, error)
                 raise
-            self.log.end_trip(trip.id)
-            after = self.leases.get_lease(record.lease)
+            await self.log.end_trip(trip.id)
+            after = await self.leases.get_lease(record.lease)
             await self.timers.extend_after_renewal(before, after)
         until = after.expires_at
         text = _("{lease} was renewed; it runs until {until:%Y-%m-%d %H:%M} UTC")
@@ -110,7 +112,7 @@ class LeaseRenewals:
         price = await trip.step(
             "quote", Funding, lambda: self.orders.pricer.price_order(trip.id, order), quiet=True
         )
-        if trip.find_result("leg0.reserve", str) is None:
+        if await trip.find_result("leg0.reserve", str) is None:
             _require_affordable(price, lease, limits.budget)
             await self._require_same_period(record)
         await self.orders.execute_order(trip, record.lease, order)
@@ -133,13 +135,13 @@ class LeaseRenewals:
         if lease.expires_at is None or lease.expires_at.replace(microsecond=0) != until:
             raise MoneyError(_("{lease} was extended in the meantime").format(lease=lease.id))
 
-    def _find_budget(self, lease: Lease, written: PolicyAmount | None) -> Money | None:
+    async def _find_budget(self, lease: Lease, written: PolicyAmount | None) -> Money | None:
         """Return the smallest of the budgets of the lease's trips and of the policy, in the currency of its bills."""
         used = billed_cost(lease)
         if used is None:
             return None
-        trips = (record.id for record in self.log.store.list_trips(lease.id))
-        return smallest_budget(self.log.store, trips, used.currency, written)
+        trips = (record.id for record in await self.log.store.list_trips(lease.id))
+        return await smallest_budget(self.log.store, trips, used.currency, written)
 
 
 def _make_order_key(record: TripRecord) -> str:
@@ -176,9 +178,9 @@ class TopUpRequests:
     budgets: Budgets
     _last_balances: dict[str, Money] = field(factory=dict, init=False)
 
-    def find_open_request(self, provider: str) -> TripRecord | None:
+    async def find_open_request(self, provider: str) -> TripRecord | None:
         wanted = self._make_action(provider)
-        for record in self.log.list_open_actions(ActionKind.TOP_UP):
+        for record in await self.log.list_open_actions(ActionKind.TOP_UP):
             found = record.action
             if found is None or found.billing != wanted.billing:
                 continue
@@ -189,7 +191,7 @@ class TopUpRequests:
 
     async def request_top_up(self, provider: str, wanted: PolicyAmount, least: Money | None = None) -> None:
         """Ask the user to top up by ``wanted``, or by ``least`` if that is more. No-op while a request is open."""
-        if self.find_open_request(provider) is not None:
+        if await self.find_open_request(provider) is not None:
             return
         available = await self._get_balance(provider)
         if available.currency.code != wanted.currency_code:
@@ -206,7 +208,7 @@ class TopUpRequests:
         await self.budgets.check_budgets(provider, money, sync=False)
         action = self._make_action(provider, self.log.clock.now())
         spec = TripSpec(provider=provider, limits=TripLimits(budget=money))
-        await self.resume_request(self.log.begin_action(action, spec))
+        await self.resume_request(await self.log.begin_action(action, spec))
 
     async def resume_request(self, record: TripRecord) -> None:
         """Create the page and emit the event, unless done already. Raises `BusyError` if another process is at it."""
@@ -215,7 +217,7 @@ class TopUpRequests:
             record.spec.provider,
             record.spec.limits.budget,
         )
-        if money is None or trip.find_result("notified", str) is not None:
+        if money is None or await trip.find_result("notified", str) is not None:
             return
 
         with self.log.lock_trip(record.id):
@@ -230,26 +232,26 @@ class TopUpRequests:
 
     async def poll_request(self, provider: str) -> bool:
         """Return whether a top-up is still outstanding; end its trip once the balance has risen."""
-        record = self.find_open_request(provider)
+        record = await self.find_open_request(provider)
         if record is None:
             return False
         await self.resume_request(record)
         trip = self.log.context_of(record.id)
         now = await self._get_balance(provider)
-        before = self._last_balances.get(record.id) or trip.find_result("balance-before", Money) or now
+        before = self._last_balances.get(record.id) or await trip.find_result("balance-before", Money) or now
         self._last_balances[record.id] = now
         if now <= before:
             return True
-        self.log.end_trip(record.id, TripOutcome(OutcomeKind.ARRIVED))
+        await self.log.end_trip(record.id, TripOutcome(OutcomeKind.ARRIVED))
         text = _("{provider}: the top-up has arrived; the balance is {balance}")
         trip.emit(EventKind.TOPPED_UP, text.format(provider=provider, balance=now), provider=provider)
         return False
 
-    def end_request(self, provider: str) -> None:
+    async def end_request(self, provider: str) -> None:
         """End the open request: no lease drains the account any more, so the shortage is over, paid or not."""
-        record = self.find_open_request(provider)
+        record = await self.find_open_request(provider)
         if record is not None:
-            self.log.end_trip(record.id, TripOutcome(OutcomeKind.OVER))
+            await self.log.end_trip(record.id, TripOutcome(OutcomeKind.OVER))
 
     def _make_action(self, provider: str, at: datetime | None = None) -> GuardAction:
         entry = self.plugins.provider_entry(provider)

@@ -37,34 +37,34 @@ class ActionLog(TripTracker):
 
     spending: TripSpending
 
-    def begin_action(self, action: GuardAction, spec: TripSpec, lease: str = "") -> TripRecord:
+    async def begin_action(self, action: GuardAction, spec: TripSpec, lease: str = "") -> TripRecord:
         """Return the open trip of ``action``; if the last attempt failed without spending, begin the next."""
-        tries = self.list_attempts(action, lease)
+        tries = await self.list_attempts(action, lease)
         if tries and not tries[-1].has_failed:
             return tries[-1]
         name = _numbered_name(make_action_id(action, lease), len(tries) + 1)
-        return self.store.begin_trip(name, GUARD_SCOPE, spec, lease, action)
+        return await self.store.begin_trip(name, GUARD_SCOPE, spec, lease, action)
 
-    def list_attempts(self, action: GuardAction, lease: str) -> Sequence[TripRecord]:
+    async def list_attempts(self, action: GuardAction, lease: str) -> Sequence[TripRecord]:
         """Return every trip that `begin_action` created for ``action``."""
         name, found = make_action_id(action, lease), list[TripRecord]()
-        while (record := self.store.find_trip(_numbered_name(name, len(found) + 1))) is not None:
+        while (record := await self.store.find_trip(_numbered_name(name, len(found) + 1))) is not None:
             found.append(record)
         return found
 
-    def list_lease_actions(self, lease: str, kind: ActionKind | None = None) -> Sequence[TripRecord]:
+    async def list_lease_actions(self, lease: str, kind: ActionKind | None = None) -> Sequence[TripRecord]:
         """Return the guard's trips on ``lease``, oldest first; only those of ``kind`` if given."""
-        return [record for record in self.store.list_trips(lease) if is_action(record, kind)]
+        return [record for record in await self.store.list_trips(lease) if is_action(record, kind)]
 
-    def list_open_actions(self, kind: ActionKind | None = None) -> Sequence[TripRecord]:
+    async def list_open_actions(self, kind: ActionKind | None = None) -> Sequence[TripRecord]:
         """Return the guard's open trips, oldest first; only those of ``kind`` if given."""
-        return [record for record in self.store.list_open_trips() if is_action(record, kind)]
+        return [record for record in await self.store.list_open_trips() if is_action(record, kind)]
 
-    def fail_trip(self, trip_id: str, error: GpurentError) -> None:
+    async def fail_trip(self, trip_id: str, error: GpurentError) -> None:
         """End the trip as failed if nothing was spent, else as unclear; only a failed one may be attempted again."""
-        is_free = self.spending.find_spending(trip_id, error) is Spent.NO
+        is_free = await self.spending.find_spending(trip_id, error) is Spent.NO
         kind = OutcomeKind.FAILED if is_free else OutcomeKind.UNKNOWN
-        self.end_trip(trip_id, TripOutcome.from_error(error, kind))
+        await self.end_trip(trip_id, TripOutcome.from_error(error, kind))
 
 
 def _numbered_name(name: str, number: int) -> str:
@@ -87,24 +87,24 @@ class GuardMemories:
     store: GuardStore
     _memories: dict[str, LeaseMemory] = field(factory=dict, init=False)
 
-    def get_memory(self, lease: str) -> LeaseMemory:
+    async def get_memory(self, lease: str) -> LeaseMemory:
         """Return the memory of ``lease``; call `save_memory` to save changes to it."""
         if lease not in self._memories:
-            known = self.store.find_guard_memory(lease)
+            known = await self.store.find_guard_memory(lease)
             self._memories[lease] = _make_lease_memory(known) if known is not None else LeaseMemory()
         return self._memories[lease]
 
-    def save_memory(self, lease: str) -> None:
-        memory = _make_guard_memory(self.get_memory(lease))
-        if memory != self.store.find_guard_memory(lease):
-            self.store.put_guard_memory(lease, memory)
+    async def save_memory(self, lease: str) -> None:
+        memory = _make_guard_memory(await self.get_memory(lease))
+        if memory != await self.store.find_guard_memory(lease):
+            await self.store.put_guard_memory(lease, memory)
 
-    def find_results_saved_at(self, lease: str) -> datetime | None:
+    async def find_results_saved_at(self, lease: str) -> datetime | None:
         """Return when the last save of the results began, which is how recent the saved files are; None if never."""
-        return self.store.find_results_save_time(lease)
+        return await self.store.find_results_save_time(lease)
 
-    def record_results_saved(self, lease: str, at: datetime) -> None:
-        self.store.put_results_save_time(lease, at)
+    async def record_results_saved(self, lease: str, at: datetime) -> None:
+        await self.store.put_results_save_time(lease, at)
 
 
 def _make_lease_memory(known: GuardMemory) -> LeaseMemory:

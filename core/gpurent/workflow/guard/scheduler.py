@@ -165,7 +165,7 @@ class Guard:
         """Poll each provider once and check each lease once; return when all actions are done."""
         self.settings.load_settings()
         await self._clean_up()
-        groups, now = self.lease_groups.group_by_provider(), self.clock.now()
+        groups, now = await self.lease_groups.group_by_provider(), self.clock.now()
         self.polls = {provider: PollState(due_at=now) for provider in groups}
         await asyncio.gather(
             *(self._poll_provider(name, leases, every=True) for name, leases in groups.items())
@@ -194,7 +194,7 @@ class Guard:
         try:
             self.settings.reload_if_changed()
             await self._clean_up()
-            due = self._start_due_polls()
+            due = await self._start_due_polls()
         except Exception as error:  # noqa: BLE001 - whatever it is, the machines must stay watched
             failures = self.controller.warnings.record_round(format_failure(error))
             return self.clock.now() + backoff_delay(failures, 3)
@@ -260,13 +260,13 @@ class Guard:
 
     # scheduling
 
-    def _start_due_polls(self) -> datetime:
+    async def _start_due_polls(self) -> datetime:
         """Start polling the providers that are due; return when to call this again."""
         now = self.clock.now()
-        groups = self.lease_groups.group_by_provider()
+        groups = await self.lease_groups.group_by_provider()
         self._report_unguarded()
         for gone in set(self.polls) - set(groups):
-            self.provider_observer.topups.end_request(gone)
+            await self.provider_observer.topups.end_request(gone)
             del self.polls[gone]
         soonest = now + NEW_LEASE_INTERVAL
         for provider, leases in groups.items():

@@ -28,11 +28,11 @@ def billed_cost(lease: Lease) -> Money | None:
     return sum(amounts[1:], amounts[0]) if amounts else None
 
 
-def smallest_budget(
+async def smallest_budget(
     store: TripStore, trips: Iterable[str], currency: Currency, written: PolicyAmount | None
 ) -> Money | None:
     """Return the smallest of the budgets of ``trips`` and of the policy that are in ``currency``; None without any."""
-    fundings = [store.find_step_value(trip, "check-funds", Funding) for trip in trips]
+    fundings = [await store.find_step_value(trip, "check-funds", Funding) for trip in trips]
     budgets = [funding.budget for funding in fundings if funding is not None]
     found = [budget for budget in budgets if budget is not None and budget.currency == currency]
     if written is not None and written.currency_code == currency.code:
@@ -54,7 +54,7 @@ class MonthBudgets:
         """
         found, reasons = [], []
         lookup = self.budgets.rates.start_lookup()
-        for limit in self.budgets.list_limits(provider):
+        for limit in await self.budgets.list_limits(provider):
             try:
                 status = await self.budgets.get_status(limit, lookup)
                 left = await self._compare_meters(status, lookup)
@@ -71,16 +71,16 @@ class MonthBudgets:
         meters = [lease for lease in status.limit.leases if drains_balance(lease)]
         if not meters:
             return None
-        readings = {lease.id: self.budgets.meters.estimate_meter(lease) for lease in meters}
+        readings = {lease.id: await self.budgets.meters.estimate_meter(lease) for lease in meters}
         burn = sum_prices([reading.price for reading in readings.values()])
-        unbooked = [self._unbooked_cost(name, reading.used) for name, reading in readings.items()]
+        unbooked = [await self._unbooked_cost(name, reading.used) for name, reading in readings.items()]
         left = await _convert_down(status.left, burn.currency, lookup)
         return MonthLeft(left=left - sum(unbooked, burn.currency.zero), burn=burn)
 
-    def _unbooked_cost(self, lease: str, used: Money) -> Money:
+    async def _unbooked_cost(self, lease: str, used: Money) -> Money:
         """Return what was used but is not in the ledger yet."""
         zero = used.currency.zero
-        totals = self.bookkeeping.sum_spending(lease=lease)
+        totals = await self.bookkeeping.sum_spending(lease=lease)
         booked = sum((total.spent for total in totals if total.currency == used.currency), zero)
         return max(used - booked, zero)
 

@@ -51,16 +51,16 @@ class GuardWarnings:
     _failures: dict[str, tuple[str, int]] = field(factory=dict, init=False)
 
     async def warn_of_time(self, facts: LeaseFacts) -> None:
-        self.time_warnings.warn_if_low(facts.lease, facts.time_left, trip=facts.trip_id)
+        await self.time_warnings.warn_if_low(facts.lease, facts.time_left, trip=facts.trip_id)
 
-    def warn_of_kept_files(self, leases: Sequence[Lease], now: datetime) -> None:
+    async def warn_of_kept_files(self, leases: Sequence[Lease], now: datetime) -> None:
         """Warn before kept files are deleted: a stopped machine costs nothing, but keeps its files only for a time."""
         for lease in leases:
             time_left = time_left_by_lease(lease, now) if lease.state is LeaseState.KEPT else None
             if time_left is not None and time_left.kind is TimeKind.KEPT:
-                self.time_warnings.warn_if_low(lease, time_left)
+                await self.time_warnings.warn_if_low(lease, time_left)
 
-    def warn_of_limit(self, facts: LeaseFacts, action: WarnOfLimit) -> None:
+    async def warn_of_limit(self, facts: LeaseFacts, action: WarnOfLimit) -> None:
         text = {
             EndReason.GRACE: _(
                 "{lease}: kept for missing results; it will be released by {at:%Y-%m-%d %H:%M} UTC at the latest"
@@ -76,7 +76,7 @@ class GuardWarnings:
         if action.reason is EndReason.BUDGET and facts.is_own_count:
             text = join_phrases(f"{text}.", _(OWN_COUNT_TEXT))
         reason = action.reason.value
-        self.memories.get_memory(facts.lease.id).warned_at[reason] = facts.now
+        (await self.memories.get_memory(facts.lease.id)).warned_at[reason] = facts.now
         self.events.emit(EventKind.WARNING, text, trip=facts.trip_id, lease=facts.lease.id, reason=reason)
 
     def record_outcome(self, name: str, text: str, lease: str = "") -> int:

@@ -53,21 +53,21 @@ class Adoption:
 
         Raises `HostKeyChanged` if the host key differs from ``fingerprint``, before any secret is sent.
         """
-        known = self.leases.store.find_lease(lease_id)
+        known = await self.leases.store.find_lease(lease_id)
         if known is not None:
             return known
-        self._require_unknown_endpoint(request)
+        await self._require_unknown_endpoint(request)
         connection = await self._open_connection(lease_id, request)
         try:
             found = await self._read_facts(request.provider, connection)
         finally:
             await connection.close()
         ref = await self._save_password(lease_id, request)
-        return self.leases.save_lease(_make_lease(lease_id, request, found, ref))
+        return await self.leases.save_lease(_make_lease(lease_id, request, found, ref))
 
-    def _require_unknown_endpoint(self, request: AdoptionRequest) -> None:
+    async def _require_unknown_endpoint(self, request: AdoptionRequest) -> None:
         endpoint = request.access.endpoint
-        for lease in self.leases.list_leases():
+        for lease in await self.leases.list_leases():
             there = lease.endpoint
             if there and (there.address, there.port) == (endpoint.address, endpoint.port):
                 raise UsageError(
@@ -175,11 +175,11 @@ class ManualCommands:
         self.plugins.provider_entry(request.provider)
         return await self.adoption.adopt_machine(f"{request.provider}-{make_random_mark()}", request)
 
-    def declare_terms(
+    async def declare_terms(
         self, lease_id: str, balance: DeclaredAmount | None = None, until: datetime | None = None
     ) -> Lease:
         """Update the declared terms of a lease: the current balance of its account, or when the provider ends it."""
-        lease, terms = self._get_adopted_lease(lease_id)
+        lease, terms = await self._get_adopted_lease(lease_id)
         if lease.started_at is None:
             raise UsageError(_("{lease} has no declared terms").format(lease=lease.id))
         if balance is not None:
@@ -188,24 +188,26 @@ class ManualCommands:
         if until is not None:
             terms = evolve(terms, until=until)
         ends = terms.end_time(lease.started_at)
-        return self.leases.save_lease(evolve(lease, declared=terms, expires_at=ends, note=""))
+        return await self.leases.save_lease(evolve(lease, declared=terms, expires_at=ends, note=""))
 
     async def confirm_end(self, lease_id: str) -> Lease:
         """Record the user's statement that the machine has ended; warn if it still answers, as they may be mistaken.
 
         The lease remains to be released.
         """
-        lease, _terms = self._get_adopted_lease(lease_id)
+        lease, _terms = await self._get_adopted_lease(lease_id)
         endpoint = lease.endpoint
         if endpoint and await self.connector.probe_endpoint(lease.id, endpoint) is Reachability.REACHABLE:
             text = _("{endpoint} still answers: check the provider's page again, it may still cost money")
             self.leases.events.emit(EventKind.WARNING, text.format(endpoint=endpoint), lease=lease.id)
         facts = {**lease.provider_data, CONFIRMED_AT: self.clock.now().isoformat()}
-        return self.leases.save_lease(evolve(lease.with_state(LeaseState.RELEASING), provider_data=facts))
+        return await self.leases.save_lease(
+            evolve(lease.with_state(LeaseState.RELEASING), provider_data=facts)
+        )
 
-    def _get_adopted_lease(self, lease_id: str) -> tuple[Lease, DeclaredTerms]:
+    async def _get_adopted_lease(self, lease_id: str) -> tuple[Lease, DeclaredTerms]:
         """Return the lease and its terms. Raises `UsageError` if it was not adopted or is over."""
-        lease = self.leases.get_lease(lease_id)
+        lease = await self.leases.get_lease(lease_id)
         if lease.declared is None:
             raise UsageError(
                 _("{lease} was not adopted; its provider reports its state").format(lease=lease.id)

@@ -103,7 +103,7 @@ class AccessMailReader:
             )
         except MAILBOX_ERRORS:
             return None
-        leases = self.leases.list_leases()
+        leases = await self.leases.list_leases()
         refs = {lease.ref for lease in leases if lease.ref}
         taken = {lease.endpoint for lease in leases if not lease.is_over}
         fresh = parse_accesses((mail for mail in mails if mail.at >= after), helper, instructions)
@@ -195,14 +195,14 @@ class ManualRental:
             return ManualRentalStart(at=at, price=price)
 
         async def take() -> str:
-            known = leases.store.find_lease(lease_id) or await self._adopt_machine(
+            known = await leases.store.find_lease(lease_id) or await self._adopt_machine(
                 trip, spec, lease_id, begun
             )
             return known.id
 
         begun = await trip.step("manual-rental.begin", ManualRentalStart, begin, quiet=True)
         await trip.step("manual-rental", str, take)
-        return leases.get_lease(lease_id)
+        return await leases.get_lease(lease_id)
 
     async def _adopt_machine(
         self, trip: TripContext, spec: TripSpec, lease_id: str, begun: ManualRentalStart

@@ -34,7 +34,7 @@ class SpendingAuthorizer:
         Without anybody to ask, a budget on the command line or in the user's settings authorizes it. Raises `Declined`
         or `ConfirmationRequired` if it is not authorized; nothing has been ordered then.
         """
-        known = self._list_authorizations(trip)
+        known = await self._list_authorizations(trip)
         if any(item.covers(proposal) for item in known):
             return
         authorization = SpendingAuthorization(
@@ -46,9 +46,9 @@ class SpendingAuthorizer:
         await trip.record_result(f"{_STEP}-{len(known) + 1}" if known else _STEP, authorization)
 
     @staticmethod
-    def _list_authorizations(trip: TripContext) -> Sequence[SpendingAuthorization]:
-        names = [name for name in trip.steps_by_name() if name.partition("-")[0] == _STEP]
-        found = [trip.find_result(name, SpendingAuthorization) for name in names]
+    async def _list_authorizations(trip: TripContext) -> Sequence[SpendingAuthorization]:
+        names = [name for name in await trip.steps_by_name() if name.partition("-")[0] == _STEP]
+        found = [await trip.find_result(name, SpendingAuthorization) for name in names]
         return [item for item in found if item is not None]
 
     async def _authorize(

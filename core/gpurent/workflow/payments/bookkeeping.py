@@ -54,16 +54,18 @@ class Bookkeeping:
 
     async def sync_lease(self, lease_id: str, *, quiet: bool = False) -> str:
         """Enter the payments and charges of a lease. On failure, emit the reason as a warning unless ``quiet``."""
-        lease = self.store.find_lease(lease_id)
+        lease = await self.store.find_lease(lease_id)
         if lease is None:
             raise LeaseError(_("no such lease: {given}").format(given=lease_id))
-        paid = self.list_payments(lease=lease.id)
-        self._enter_payments(paid)
+        paid = await self.list_payments(lease=lease.id)
+        await self._enter_payments(paid)
         charges = await self.list_lease_charges(lease)
         if isinstance(charges, Unknown):
             reason = charges.reason
         else:
-            reason = self._enter_transactions(self.find_missing_entries(lease, charges.items, paid))
+            reason = await self._enter_transactions(
+                await self.find_missing_entries(lease, charges.items, paid)
+            )
         if reason and not quiet:
             text = _("the ledger of {lease} could not be updated: {reason}")
             self.events.emit(EventKind.WARNING, text.format(lease=lease.id, reason=reason), lease=lease.id)
@@ -74,12 +76,12 @@ class Bookkeeping:
         found = await self.get_account_statement(provider)
         if isinstance(found, Unknown):
             return found.reason
-        return self._enter_transactions(self.find_missing_account_entries(provider, found.items))
+        return await self._enter_transactions(await self.find_missing_account_entries(provider, found.items))
 
     async def sync_trip(self, trip: TripRecord) -> str:
         """Enter the trip's payments, the charges of its lease, and the account's own items."""
-        self.record_payments(trip.id)
-        lease = self.store.find_lease(trip.lease) if trip.lease else None
+        await self.record_payments(trip.id)
+        lease = await self.store.find_lease(trip.lease) if trip.lease else None
         if lease is None:
             return await self.sync_account(trip.spec.provider)
         reasons = [await self.sync_lease(lease.id, quiet=True)]
@@ -89,38 +91,40 @@ class Bookkeeping:
 
     async def sync_all(self) -> dict[str, str]:
         """Enter everything that may have changed; return the reasons for failures by lease or provider."""
-        for trip in self.store.summaries.list_unbooked_trips():
-            self.record_payments(trip)
-        reasons = {lease: await self.sync_lease(lease, quiet=True) for lease in self.list_unsettled_leases()}
-        reasons |= {name: await self.sync_account(name) for name in self.list_providers()}
+        for trip in await self.store.summaries.list_unbooked_trips():
+            await self.record_payments(trip)
+        reasons = {
+            lease: await self.sync_lease(lease, quiet=True) for lease in await self.list_unsettled_leases()
+        }
+        reasons |= {name: await self.sync_account(name) for name in await self.list_providers()}
         return {name: reason for name, reason in reasons.items() if reason}
 
-    def record_payments(self, trip_id: str) -> None:
+    async def record_payments(self, trip_id: str) -> None:
         """Enter the trip's payments so far. Makes no requests."""
-        self._enter_payments(self.list_payments(trip=trip_id))
+        await self._enter_payments(await self.list_payments(trip=trip_id))
 
-    def list_unsettled_leases(self) -> Sequence[str]:
+    async def list_unsettled_leases(self) -> Sequence[str]:
         """Return the leases that may have new charges: not over, nothing entered, or something metered or held."""
-        settled = self.store.summaries.list_settled_leases()
+        settled = await self.store.summaries.list_settled_leases()
         return [
             period.lease
-            for period in self.store.summaries.list_lease_periods()
+            for period in await self.store.summaries.list_lease_periods()
             if not (period.is_over and period.lease in settled)
         ]
 
-    def _enter_transactions(self, entries: Iterable[Transaction]) -> str:
+    async def _enter_transactions(self, entries: Iterable[Transaction]) -> str:
         try:
-            self.store.ledger.add_transactions(entries)
+            await self.store.ledger.add_transactions(entries)
         except Exception as error:  # noqa: BLE001 - the money has moved: a full disk must not stop the trip
             return f"{type(error).__name__}: {error}"
         return ""
 
-    def _enter_payments(self, paid: Sequence[RecordedPayment]) -> None:
+    async def _enter_payments(self, paid: Sequence[RecordedPayment]) -> None:
         """Enter payments: held until a statement lists them, or spent at once if there is no statement."""
         with suppress(Exception):  # the money has moved: a full disk must not stop the trip
-            self.store.ledger.add_payments(self._make_payment_entries(paid))
+            await self.store.ledger.add_payments(await self._make_payment_entries(paid))
 
-    def _make_payment_entries(self, paid: Sequence[RecordedPayment]) -> list[list[Transaction]]:
+    async def _make_payment_entries(self, paid: Sequence[RecordedPayment]) -> list[list[Transaction]]:
         """Return, for each payment, the entry of its amount and the one of its fee, if it has one."""
         found = []
         for item in paid:
@@ -128,7 +132,7 @@ class Bookkeeping:
             if not payment.amount.amount:
                 continue
             listed = item.lease or self.has_statement(item.provider)
-            plan = self.store.find_step_value(item.trip, "plan", TripPlan)
+            plan = await self.store.find_step_value(item.trip, "plan", TripPlan)
             charge = Charge(
                 at=payment.at,
                 kind=ChargeKind.HOLD if listed else ChargeKind.FEE,
@@ -138,15 +142,15 @@ class Bookkeeping:
                 rate=plan.quote.rate if plan is not None else None,
             )
             account = item.account or self.plugins.find_account(item.provider)
-            entries = [self._make_payment_entry(charge, item, account)]
+            entries = [await self._make_payment_entry(charge, item, account)]
             if payment.fee is not None and payment.fee.amount:
                 fee = evolve(charge, kind=ChargeKind.FEE, money=payment.fee, ref=f"{payment.proof}/fee")
-                entries.append(self._make_payment_entry(fee, item, account))
+                entries.append(await self._make_payment_entry(fee, item, account))
             found.append(entries)
         return found
 
-    def _make_payment_entry(self, charge: Charge, item: RecordedPayment, account: str) -> Transaction:
-        lease = self.store.find_lease(item.lease) if item.lease else None
+    async def _make_payment_entry(self, charge: Charge, item: RecordedPayment, account: str) -> Transaction:
+        lease = await self.store.find_lease(item.lease) if item.lease else None
         gpu = _gpu_name(lease) if lease is not None else ""
         return make_transaction(
             charge, item.provider, account=account, lease=item.lease, trip=item.trip, gpu=gpu
@@ -174,14 +178,14 @@ class Bookkeeping:
         except GpurentError:
             return True
 
-    def find_missing_entries(
+    async def find_missing_entries(
         self, lease: Lease, charges: Sequence[Charge], paid: Sequence[RecordedPayment]
     ) -> list[Transaction]:
         """Return the entries that the ledger lacks: new charges, growth of metered ones, released holds."""
-        known = {line.line_key: line for line in self.list_lines(lease=lease.id)}
+        known = {line.line_key: line for line in await self.list_lines(lease=lease.id)}
         trips = {item.payment.proof: item.trip for item in paid}
         # Charges that no trip paid are assigned to the trip that rented the lease.
-        renting = next((record.id for record in self.store.list_trips(lease.id)), "")
+        renting = next((record.id for record in await self.store.list_trips(lease.id)), "")
         return [
             entry
             for charge in charges
@@ -196,16 +200,18 @@ class Bookkeeping:
             )
         ]
 
-    def find_missing_account_entries(self, provider: str, charges: Sequence[Charge]) -> list[Transaction]:
+    async def find_missing_account_entries(
+        self, provider: str, charges: Sequence[Charge]
+    ) -> list[Transaction]:
         """Return the top-ups and fees of an account's statement that the ledger lacks."""
-        fees = {proof: trip for trip, proof in self.store.summaries.list_fee_payments(provider)}
+        fees = {proof: trip for trip, proof in await self.store.summaries.list_fee_payments(provider)}
         account = self.plugins.find_account(provider)
         made = []
         for charge in charges:
             trip = fees.get(charge.ref, "")
             kind = ChargeKind.FEE if trip else charge.kind
             if kind in (ChargeKind.TOP_UP, ChargeKind.FEE):
-                lines = self.list_lines(provider=provider, account=account, ref=charge.ref)
+                lines = await self.list_lines(provider=provider, account=account, ref=charge.ref)
                 made += make_missing_transactions(
                     evolve(charge, kind=kind),
                     provider,
@@ -217,29 +223,31 @@ class Bookkeeping:
 
     # queries
 
-    def list_payments(self, *, trip: str = "", lease: str = "") -> Sequence[RecordedPayment]:
+    async def list_payments(self, *, trip: str = "", lease: str = "") -> Sequence[RecordedPayment]:
         """Return the payments of one trip, or of all trips of one lease."""
-        return self.store.list_trip_payments(trip) if trip else self.store.list_lease_payments(lease)
+        return (
+            await self.store.list_trip_payments(trip) if trip else await self.store.list_lease_payments(lease)
+        )
 
-    def list_providers(self) -> Sequence[str]:
+    async def list_providers(self) -> Sequence[str]:
         """Return the providers that were rented from or paid, except those with only adopted leases."""
-        periods = self.store.summaries.list_lease_periods()
+        periods = await self.store.summaries.list_lease_periods()
         listed = {period.provider for period in periods if not period.is_adopted}
         unlisted = {period.provider for period in periods} - listed
-        return sorted(listed | set(self.store.ledger.list_providers()) - unlisted)
+        return sorted(listed | set(await self.store.ledger.list_providers()) - unlisted)
 
-    def list_lines(self, **which: Unpack[LedgerFilter]) -> Sequence[LedgerLine]:
+    async def list_lines(self, **which: Unpack[LedgerFilter]) -> Sequence[LedgerLine]:
         """Return each movement with all its entries, in the order of entry."""
-        return group_lines(self.store.ledger.list_transactions(**which))
+        return group_lines(await self.store.ledger.list_transactions(**which))
 
-    def list_charges(self, **which: Unpack[LedgerFilter]) -> Sequence[Charge]:
+    async def list_charges(self, **which: Unpack[LedgerFilter]) -> Sequence[Charge]:
         """Return the charges as on a receipt, in chronological order."""
-        found = [line.charge for line in self.list_lines(**which) if line.money.amount]
+        found = [line.charge for line in await self.list_lines(**which) if line.money.amount]
         return sorted(found, key=lambda charge: charge.at)
 
-    def sum_spending(self, **which: Unpack[LedgerFilter]) -> tuple[ReceiptTotal, ...]:
+    async def sum_spending(self, **which: Unpack[LedgerFilter]) -> tuple[ReceiptTotal, ...]:
         """Return what the ledger shows as paid, refunded, spent and held in each currency."""
-        return sum_charges(self.list_charges(**which))
+        return sum_charges(await self.list_charges(**which))
 
 
 async def _unknown_on_error(ask: Callable[[], Awaitable[Known[Charge] | Unknown]]) -> Known[Charge] | Unknown:

@@ -97,11 +97,13 @@ class Budgets:
         Makes no requests to providers. What is already in the ledger is not counted twice. A limit that cannot be
         checked hides no other: its error is raised only if no limit is exceeded.
         """
-        booked = [x for x in self.bookkeeping.sum_spending(lease=lease.id) if x.currency == used.currency]
+        booked = [
+            x for x in await self.bookkeeping.sum_spending(lease=lease.id) if x.currency == used.currency
+        ]
         unbooked = used - sum((total.spent for total in booked), used.currency.zero)
         unknown: GpurentError | None = None
         lookup = self.rates.start_lookup()
-        for limit in self.list_limits(lease.provider, trip):
+        for limit in await self.list_limits(lease.provider, trip):
             try:
                 status = await self.get_status(limit, lookup)
                 await self.check_limit(status, max(unbooked, used.currency.zero))
@@ -114,12 +116,12 @@ class Budgets:
 
     # authorized bills
 
-    def record_authorization(self, bill: AuthorizedBill) -> None:
+    async def record_authorization(self, bill: AuthorizedBill) -> None:
         """Record that ``bill`` may be paid; from now on it counts as used."""
-        self.store.put_authorized_bill(bill)
+        await self.store.put_authorized_bill(bill)
 
-    def is_authorized(self, bill: Bill) -> bool:
-        return is_bill_authorized(self.store, bill)
+    async def is_authorized(self, bill: Bill) -> bool:
+        return await is_bill_authorized(self.store, bill)
 
     # limits
 
@@ -129,13 +131,13 @@ class Budgets:
         limit = with_precision(money)
         return BudgetStatus(limit=BudgetLimit(name=_("budget"), money=limit), used=limit.currency.zero)
 
-    def list_limits(self, provider: str, trip: str = "") -> Sequence[BudgetLimit]:
+    async def list_limits(self, provider: str, trip: str = "") -> Sequence[BudgetLimit]:
         """Return the limits of the trip, of other trips on its lease, the overall month, and the provider's month.
 
         ``leases`` of a month are those that may have new charges; all others are in the ledger.
         """
         month = self.clock.now().replace(day=1, hour=0, minute=0, second=0, microsecond=0)
-        found = self._list_trip_limits(trip)
+        found = await self._list_trip_limits(trip)
         leases: list[Lease] | None = None
         for section, name, whose in (
             ("budget", _("monthly budget"), ""),
@@ -144,7 +146,7 @@ class Budgets:
             money = self._read_month_budget(section)
             if money is not None:
                 if leases is None:
-                    leases = self._load_leases(self.bookkeeping.list_unsettled_leases())
+                    leases = await self._load_leases(await self.bookkeeping.list_unsettled_leases())
                 mine = tuple(lease for lease in leases if whose in ("", lease.provider))
                 found.append(BudgetLimit(name=name, money=money, leases=mine, provider=whose, since=month))
         return found
@@ -155,21 +157,21 @@ class Budgets:
             self._read_month_budget(section) is not None for section in ("budget", f"budget.{provider}")
         )
 
-    def _list_trip_limits(self, trip: str) -> list[BudgetLimit]:
+    async def _list_trip_limits(self, trip: str) -> list[BudgetLimit]:
         """Return the budgets of the trip, and of the other trips on its lease."""
-        record = self.store.find_trip(trip) if trip else None
+        record = await self.store.find_trip(trip) if trip else None
         if record is None:
             return []
-        records = self.store.list_trips(record.lease) if record.lease else [record]
-        leases = tuple(self._load_leases([record.lease] if record.lease else []))
+        records = await self.store.list_trips(record.lease) if record.lease else [record]
+        leases = tuple(await self._load_leases([record.lease] if record.lease else []))
         return [
             BudgetLimit(name=_("budget"), money=with_precision(budget), leases=leases, trip_id=shared.id)
             for shared in records
             if (budget := shared.spec.limits.budget) is not None
         ]
 
-    def _load_leases(self, names: Iterable[str]) -> list[Lease]:
-        found = [self.store.find_lease(name) for name in names]
+    async def _load_leases(self, names: Iterable[str]) -> list[Lease]:
+        found = [await self.store.find_lease(name) for name in names]
         return [lease for lease in found if lease is not None]
 
     def _read_month_budget(self, section: str) -> Money | None:
@@ -196,13 +198,15 @@ class Budgets:
         if sync:
             await self.sync_leases(provider, trip)
         lookup = self.rates.start_lookup()
-        return [await self.get_status(limit, lookup, key=key) for limit in self.list_limits(provider, trip)]
+        return [
+            await self.get_status(limit, lookup, key=key) for limit in await self.list_limits(provider, trip)
+        ]
 
     async def get_status(self, limit: BudgetLimit, lookup: RateLookup, *, key: str = "") -> BudgetStatus:
         """Return the status of one limit by the ledger as it is; raises `MoneyError` if an amount has no rate."""
-        amounts = self._booked_amounts(limit)
+        amounts = await self._booked_amounts(limit)
         for lease in limit.leases:
-            amounts += self._ordered_amounts(lease, key)
+            amounts += await self._ordered_amounts(lease, key)
         used = await _sum_converted(limit.money.currency, amounts, lookup)
         return BudgetStatus(limit=limit, used=used)
 
@@ -211,9 +215,11 @@ class Budgets:
 
         If a provider does not answer, what was paid counts in full.
         """
-        names = {lease.id for limit in self.list_limits(provider, trip) for lease in limit.leases}
+        names = {lease.id for limit in await self.list_limits(provider, trip) for lease in limit.leases}
         unsettled = (
-            [name for name in self.bookkeeping.list_unsettled_leases() if name in names] if names else []
+            [name for name in await self.bookkeeping.list_unsettled_leases() if name in names]
+            if names
+            else []
         )
         gate = asyncio.Semaphore(MAX_CONCURRENT)
 
@@ -223,25 +229,27 @@ class Budgets:
 
         await asyncio.gather(*(sync(name) for name in unsettled))
 
-    def _booked_amounts(self, limit: BudgetLimit) -> list[Money]:
+    async def _booked_amounts(self, limit: BudgetLimit) -> list[Money]:
         """Return what was spent in the limit's period, and what is held now, whenever it was paid."""
         if limit.since is None:
-            found = [*self.bookkeeping.list_lines(trip=limit.trip_id)]
-            found += [line for lease in limit.leases for line in self.bookkeeping.list_lines(lease=lease.id)]
+            found = [*await self.bookkeeping.list_lines(trip=limit.trip_id)]
+            found += [
+                line for lease in limit.leases for line in await self.bookkeeping.list_lines(lease=lease.id)
+            ]
             return [_used_amount(total, total) for total in _unique_totals(found)]
-        ever = self.bookkeeping.sum_spending(provider=limit.provider)
-        month = self.bookkeeping.sum_spending(provider=limit.provider, since=limit.since)
+        ever = await self.bookkeeping.sum_spending(provider=limit.provider)
+        month = await self.bookkeeping.sum_spending(provider=limit.provider, since=limit.since)
         spent = {total.currency: total for total in month}
         # Every currency of this month is also in the all-time totals.
         return [_used_amount(spent.get(total.currency), total) for total in ever]
 
-    def _ordered_amounts(self, lease: Lease, key: str) -> list[Money]:
+    async def _ordered_amounts(self, lease: Lease, key: str) -> list[Money]:
         """Return the authorized bills, possibly of another process, that are not in the ledger yet."""
         found = []
         for bill in lease.bills:
             if bill.key == key:
                 continue
-            if self.is_authorized(bill) and self.store.find_recorded_payment(bill.key) is None:
+            if await self.is_authorized(bill) and await self.store.find_recorded_payment(bill.key) is None:
                 found.append(bill.amount)
         return found
 

@@ -43,7 +43,7 @@ class JobBudget:
         if reading.problem:
             text = _("the charges so far cannot be read, so gpurent counts them itself: {why}")
             self._report(text.format(why=reading.problem), lease)
-        most = reading.used + reading.price.cost(self._reserve_time(self._now() - lease.started_at))
+        most = reading.used + reading.price.cost(await self._reserve_time(self._now() - lease.started_at))
         try:
             await self.budgets.check_metered_lease(lease, most, trip=self.trip.id)
         except BudgetExceeded as error:
@@ -62,12 +62,12 @@ class JobBudget:
             self._reported.add(problem)
             self.trip.emit(EventKind.WARNING, problem, lease=lease.id)
 
-    def _reserve_time(self, stay: timedelta) -> timedelta:
+    async def _reserve_time(self, stay: timedelta) -> timedelta:
         """Return the time to reserve until the check after next, and for the results, based on the upload time."""
         now = self._now()
         gap, self._checked_at = now - self._checked_at, now
         # The leg that the current step belongs to.
-        steps, leg = self.trip.steps_by_name(), self.trip.current_step.partition(".")[0]
+        steps, leg = await self.trip.steps_by_name(), self.trip.current_step.partition(".")[0]
         begun, pushed = steps.get(f"{leg}.connect"), steps.get(f"{leg}.upload")
         upload = (
             pushed.done_at - begun.started_at if begun and pushed and pushed.done_at else DOWNLOAD_RESERVE

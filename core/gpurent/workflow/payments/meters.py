@@ -59,15 +59,15 @@ class Meters:
         if asked_at is None or not timedelta() <= now - asked_at < READ_INTERVAL:
             self._asked_at[lease.id] = now
             self._problems[lease.id] = await self._ask_provider(lease)
-        return self.estimate_meter(lease)
+        return await self.estimate_meter(lease)
 
-    def estimate_meter(self, lease: Lease) -> MeterReading:
+    async def estimate_meter(self, lease: Lease) -> MeterReading:
         """Return the reading by the last answer. Makes no requests."""
         now, price = self.clock.now(), self._highest_price(lease)
         if lease.started_at is None:
             return MeterReading(used=price.currency.zero, price=price, is_own_count=True)
-        booked, is_running = self._get_booked(lease, price)
-        read_at = self.store.find_meter_read_time(lease.id)
+        booked, is_running = await self._get_booked(lease, price)
+        read_at = await self.store.find_meter_read_time(lease.id)
         if read_at is not None:
             price = max(price, _observed_price(lease, booked, read_at - lease.started_at), key=_per_hour)
             # Only a running meter in the statement shows that it is up to date, not settled once a day.
@@ -92,14 +92,14 @@ class Meters:
         reported = self._reported_prices.get(lease.id, ordered)
         return max(ordered, reported, key=_per_hour) if reported.currency == ordered.currency else ordered
 
-    def _get_booked(self, lease: Lease, price: UnitPrice) -> tuple[Money, bool]:
+    async def _get_booked(self, lease: Lease, price: UnitPrice) -> tuple[Money, bool]:
         """Return what the ledger shows as spent in the price's currency, and whether a meter is running there."""
-        totals = self.bookkeeping.sum_spending(lease=lease.id)
+        totals = await self.bookkeeping.sum_spending(lease=lease.id)
         zero = price.currency.zero
         booked = sum((total.spent for total in totals if total.currency == price.currency), zero)
         is_running = any(
             line.last.growing and line.last.kind is ChargeKind.USAGE and line.money.currency == price.currency
-            for line in self.bookkeeping.list_lines(lease=lease.id)
+            for line in await self.bookkeeping.list_lines(lease=lease.id)
         )
         return max(booked, zero), is_running
 
@@ -110,7 +110,7 @@ class Meters:
         if self.bookkeeping.has_statement(lease.provider):
             reason = await self.bookkeeping.sync_lease(lease.id, quiet=True)
             if not reason:
-                self.store.put_meter_read_time(lease.id, self.clock.now())
+                await self.store.put_meter_read_time(lease.id, self.clock.now())
             return reason
         try:
             listed = await self.plugins.provider_of(lease).list_leases()

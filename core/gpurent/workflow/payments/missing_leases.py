@@ -46,4 +46,4 @@ class MissingLeases:
         ended = evolve(
             lease.with_state(LeaseState.GONE, note), endpoint=None, ended_at=since, absent_since=None
         )
-        return self.leases.save_lease(evolve(ended, note=note, last_seen_state=None))
+        return await self.leases.save_lease(evolve(ended, note=note, last_seen_state=None))

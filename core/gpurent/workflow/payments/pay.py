@@ -51,7 +51,7 @@ class PaymentAuthorizer:
         self, trip: TripContext, bill: Bill, record: AuthorizedBill, agreed: AgreedPrice
     ) -> None:
         """Authorize a bill once, by writing ``record``; above ``agreed.ceiling`` only if the user consents."""
-        if self.budgets.is_authorized(bill):
+        if await self.budgets.is_authorized(bill):
             return
         provider = record.provider
         ceiling = agreed.ceiling
@@ -69,7 +69,7 @@ class PaymentAuthorizer:
         # One at a time, so that two trips cannot both use the same remaining budget.
         async with self.locks.lock_lease("budget"):
             await self.budgets.check_budgets(provider, bill.amount, trip=trip.id, key=bill.key, sync=False)
-            self.budgets.record_authorization(record)
+            await self.budgets.record_authorization(record)
 
     async def _check_rate(self, trip: TripContext, provider: str, bill: Bill, quoted: Rate) -> None:
         """Check that the current exchange rate is plausible, fresh and close to that of the quote."""
@@ -142,9 +142,9 @@ class Payments:
     clocks: ProviderClocks
     find_account: Callable[[str], str]
 
-    def may_be_paid(self, bill: Bill) -> bool:
+    async def may_be_paid(self, bill: Bill) -> bool:
         """Whether the bill was authorized, so that the account may have been asked to pay it."""
-        return bool(bill.amount.amount) and self.authorizer.budgets.is_authorized(bill)
+        return bool(bill.amount.amount) and await self.authorizer.budgets.is_authorized(bill)
 
     async def authorize_price(self, trip: TripContext, step: str, order: Order, listed: Offer) -> None:
         """Compare the price at the moment of a metered order with its quote; once. ``listed`` is the offer now."""
@@ -185,14 +185,14 @@ class Payments:
         payment = await trip.step(
             step, Payment, lambda: self._pay_once(trip, step, bill, record, agreed), quiet=True
         )
-        recorded = self.store.find_recorded_payment(bill.key)
+        recorded = await self.store.find_recorded_payment(bill.key)
         if recorded is not None:
-            self.bookkeeping.record_payments(recorded.trip)
+            await self.bookkeeping.record_payments(recorded.trip)
         return payment
 
-    def record_confirmation(self, payment: Payment) -> None:
+    async def record_confirmation(self, payment: Payment) -> None:
         """Record that the provider has accepted the payment."""
-        self.store.confirm_recorded_payment(payment.key)
+        await self.store.confirm_recorded_payment(payment.key)
 
     async def _pay_once(
         self, trip: TripContext, step: str, bill: Bill, record: AuthorizedBill, agreed: AgreedPrice
@@ -222,7 +222,7 @@ class Payments:
                 spent=Spent.YES,
             )
         if bill.amount.amount:
-            self.store.put_payment(trip.id, payment)
+            await self.store.put_payment(trip.id, payment)
         if payment.amount.amount:
             trip.emit(EventKind.PAID, _("paid {amount}").format(amount=payment.amount), proof=payment.proof)
         return payment
@@ -232,9 +232,9 @@ class Payments:
 
         Also False if the account's statement is not available: then nothing is paid late.
         """
-        record = trip.store.find_trip(trip.id)
-        lease = self.store.find_lease(record.lease) if record is not None else None
-        begun = trip.steps_by_name().get(step)
+        record = await trip.store.find_trip(trip.id)
+        lease = await self.store.find_lease(record.lease) if record is not None else None
+        begun = (await trip.steps_by_name()).get(step)
         if lease is None or begun is None or bill.due is None or begun.started_at >= bill.due:
             return False
         charges = await self.plugins.billing(provider).list_charges(lease)

@@ -12,9 +12,9 @@ from gpurent.ports.store import Store
 from gpurent.roles.lease import MailBinding
 
 
-def is_bill_authorized(store: PaymentStore, bill: Bill) -> bool:
+async def is_bill_authorized(store: PaymentStore, bill: Bill) -> bool:
     """Return whether the account may have been asked to pay ``bill``: the authorization is recorded before that."""
-    known = store.find_authorized_bill(bill.key)
+    known = await store.find_authorized_bill(bill.key)
     return known is not None and known.amount == bill.amount
 
 
@@ -22,32 +22,34 @@ def is_bill_authorized(store: PaymentStore, bill: Bill) -> bool:
 class TripSpending:
     store: Store
 
-    def find_spending(self, trip_id: str, error: GpurentError, lease: Lease | None = None) -> Spent:
+    async def find_spending(self, trip_id: str, error: GpurentError, lease: Lease | None = None) -> Spent:
         """Return whether the trip, which failed with ``error``, has spent money.
 
         ``lease`` is the machine that the trip rented, or that it runs on; what that has cost counts too.
         """
-        payments = self.store.list_recorded_steps(trip_id, ".pay", Payment)
+        payments = await self.store.list_recorded_steps(trip_id, ".pay", Payment)
         paid = any(item.amount.amount for _step, item in payments)
         if error.spent is Spent.YES or paid or (lease is not None and lease.has_cost):
             return Spent.YES
         if error.spent is not None:
             return error.spent
         is_refusal = isinstance(error, SoldOut)
-        return Spent.NO if is_refusal or not self._is_order_unclear(trip_id) else Spent.UNKNOWN
+        return Spent.NO if is_refusal or not await self._is_order_unclear(trip_id) else Spent.UNKNOWN
 
-    def _is_order_unclear(self, trip_id: str) -> bool:
+    async def _is_order_unclear(self, trip_id: str) -> bool:
         """Return whether a payment, or a confirmation that starts the meter, was begun and its end is not recorded."""
-        unfinished = {record.name for record in self.store.list_steps(trip_id) if record.done_at is None}
+        unfinished = {
+            record.name for record in await self.store.list_steps(trip_id) if record.done_at is None
+        }
         if any(name.endswith(".confirm") for name in unfinished):
             return True
-        for step, bill in self._list_bills(trip_id):
-            if f"{step.partition('.')[0]}.pay" in unfinished and is_bill_authorized(self.store, bill):
+        for step, bill in await self._list_bills(trip_id):
+            if f"{step.partition('.')[0]}.pay" in unfinished and await is_bill_authorized(self.store, bill):
                 return True
         return False
 
-    def _list_bills(self, trip_id: str) -> list[tuple[str, Bill]]:
+    async def _list_bills(self, trip_id: str) -> list[tuple[str, Bill]]:
         """Return each bill with the step that recorded it."""
-        bindings = self.store.list_recorded_steps(trip_id, "bind-mail.request", MailBinding)
+        bindings = await self.store.list_recorded_steps(trip_id, "bind-mail.request", MailBinding)
         bound = [(step, binding.bill) for step, binding in bindings if binding.bill is not None]
-        return [*self.store.list_recorded_steps(trip_id, ".bill", Bill), *bound]
+        return [*await self.store.list_recorded_steps(trip_id, ".bill", Bill), *bound]

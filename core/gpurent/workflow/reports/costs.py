@@ -180,9 +180,9 @@ class CostReports:
         """
         behind = {} if offline else await self.bookkeeping.sync_all()
         summaries = self.store.summaries
-        costs = group_costs(summaries.list_movements(since=since, until=until), by, code)
+        costs = group_costs(await summaries.list_movements(since=since, until=until), by, code)
         history = UsageHistory()
         if with_history:
-            spans = make_lease_spans(costs, summaries.list_lease_periods(), self.clock.now())
-            history = UsageHistory(spans=spans, idle=list_idle_spans(self.store))
+            spans = make_lease_spans(costs, await summaries.list_lease_periods(), self.clock.now())
+            history = UsageHistory(spans=spans, idle=await list_idle_spans(self.store))
         return CostReport(costs=costs, history=history, sync_errors=behind)

@@ -27,19 +27,19 @@ class LateOrders:
         ``ended`` are our leases that are over. `Unknown` if that could not be checked now.
         """
         for lease in ended:
-            if lease.ref or lease.offer.key != machine.offer.key or not self._may_exist(lease):
+            if lease.ref or lease.offer.key != machine.offer.key or not await self._may_exist(lease):
                 continue
             try:
                 found = await self._ask_again(lease, machine)
             except GpurentError as error:
                 return make_unknown(error)
             if found is not None:
-                return self.leases.save_lease(found)
+                return await self.leases.save_lease(found)
         return None
 
-    def _may_exist(self, lease: Lease) -> bool:
+    async def _may_exist(self, lease: Lease) -> bool:
         """Whether the order may have been carried out: it was placed, and its provider did not refuse it by name."""
-        order = self.leases.store.find_order(lease.label)
+        order = await self.leases.store.find_order(lease.label)
         return order is not None and order.outcome is not OrderOutcome.REFUSED
 
     async def _ask_again(self, lease: Lease, machine: Lease) -> Lease | None:

@@ -31,7 +31,7 @@ class OrphanMoney:
 
     async def find_money(self, provider: str) -> list[Orphan]:
         """Return the payments that were not counted, and the charges that nothing here explains."""
-        payments = self._list_payments(provider)
+        payments = await self._list_payments(provider)
         found = [_make_uncounted(item, reason) for item, reason in await self._find_unused(payments)]
         if not self.bookkeeping.has_statement(provider):
             return found
@@ -46,13 +46,13 @@ class OrphanMoney:
         ]
         return [*found, *await self._find_unexplained(provider, statement.items)]
 
-    def _list_payments(self, provider: str) -> list[RecordedPayment]:
+    async def _list_payments(self, provider: str) -> list[RecordedPayment]:
         """Return the payments that may not have been counted: of unsettled leases, of uncounted orders, and fees."""
-        unsettled = set(self.bookkeeping.list_unsettled_leases())
+        unsettled = set(await self.bookkeeping.list_unsettled_leases())
         account = self.bookkeeping.plugins.find_account(provider)
         leases = [
             lease.id
-            for lease in self.store.list_leases()
+            for lease in await self.store.list_leases()
             if lease.provider == provider
             and not self.bookkeeping.plugins.is_of_other_account(lease)
             and (
@@ -60,14 +60,17 @@ class OrphanMoney:
                 or any(bill.amount.amount and bill.key not in lease.completed_orders for bill in lease.bills)
             )
         ]
-        trips = {trip for trip, _proof in self.store.summaries.list_fee_payments(provider)}
+        trips = {trip for trip, _proof in await self.store.summaries.list_fee_payments(provider)}
         found = [
-            item for lease in leases for item in self.bookkeeping.list_payments(lease=lease) if item.lease
+            item
+            for lease in leases
+            for item in await self.bookkeeping.list_payments(lease=lease)
+            if item.lease
         ]
         found += [
             item
             for trip in sorted(trips)
-            for item in self.bookkeeping.list_payments(trip=trip)
+            for item in await self.bookkeeping.list_payments(trip=trip)
             if not item.lease and item.account in ("", account)
         ]
         return [item for item in found if item.payment.amount.amount]
@@ -76,14 +79,14 @@ class OrphanMoney:
         """Return payments of ended trips whose order the provider never counted, and did not pay back either."""
         found = []
         for item in payments:
-            lease = self.store.find_lease(item.lease) if item.lease else None
+            lease = await self.store.find_lease(item.lease) if item.lease else None
             if lease is None or item.key in lease.completed_orders:
                 continue
-            trip = self.store.find_trip(item.trip)
+            trip = await self.store.find_trip(item.trip)
             if trip is None or trip.is_open:
                 continue
             await self.bookkeeping.sync_lease(lease.id, quiet=True)
-            totals = self.bookkeeping.sum_spending(lease=lease.id)
+            totals = await self.bookkeeping.sum_spending(lease=lease.id)
             if any(total.spent.amount > 0 or total.held.amount > 0 for total in totals):
                 found.append((item, _("its provider has not counted it, nor paid it back")))
         return found
@@ -92,7 +95,9 @@ class OrphanMoney:
         """Return the charges that the ledger does not have and that no lease of ours accounts for."""
         paid = [charge for charge in charges if charge.kind in _PAID_KINDS]
         account = self.bookkeeping.plugins.find_account(provider)
-        known = {line.last.ref for line in self.bookkeeping.list_lines(provider=provider, account=account)}
+        known = {
+            line.last.ref for line in await self.bookkeeping.list_lines(provider=provider, account=account)
+        }
         rest = [charge for charge in paid if charge.ref not in known]
         if rest:
             known |= await self._list_lease_refs(provider)
@@ -112,8 +117,8 @@ class OrphanMoney:
     async def _list_lease_refs(self, provider: str) -> set[str]:
         """Return the references of the charges of leases that may have more than the ledger has."""
         refs: set[str] = set()
-        for lease_id in self.bookkeeping.list_unsettled_leases():
-            lease = self.store.find_lease(lease_id)
+        for lease_id in await self.bookkeeping.list_unsettled_leases():
+            lease = await self.store.find_lease(lease_id)
             if lease is not None and lease.provider == provider:
                 charges = await self.bookkeeping.list_lease_charges(lease)
                 refs |= set() if isinstance(charges, Unknown) else {charge.ref for charge in charges.items}

@@ -43,12 +43,14 @@ class _ProviderSearch:
         # Read after the list: a machine that was just rented is saved by now.
         ours = [
             lease
-            for lease in self.leases.store.list_leases()
+            for lease in await self.leases.store.list_leases()
             if lease.provider == self.provider and not self.leases.plugins.is_of_other_account(lease)
         ]
         living = [lease for lease in ours if not lease.is_over or lease.pending is not None]
         ended = [lease for lease in ours if lease.is_over and lease.pending is None]
-        lost = [copy for copy in self.leases.copier.list_lost_leases() if copy.provider == self.provider]
+        lost = [
+            copy for copy in await self.leases.copier.list_lost_leases() if copy.provider == self.provider
+        ]
         for machine in () if isinstance(listed, Unknown) else listed:
             if not machine.is_over and not self._is_known(machine, living, lost):
                 await self._examine(machine, ended, lost)
@@ -185,7 +187,7 @@ class OrphanSearch:
 
     async def find_orphans(self, *, with_money: bool = True) -> OrphanReport:
         """Compare every provider's list, and with ``with_money`` its statement, with the Store."""
-        providers = [name for name in sorted(self._list_candidates()) if self._has_list(name)]
+        providers = [name for name in sorted(await self._list_candidates()) if await self._has_list(name)]
         searches = await asyncio.gather(*(self._search_provider(name, with_money) for name in providers))
         return OrphanReport(
             installation=self.leases.copier.copies.get_installation(),
@@ -194,13 +196,13 @@ class OrphanSearch:
             others=tuple(other for search in searches for other in search.others),
         )
 
-    def _list_candidates(self) -> set[str]:
+    async def _list_candidates(self) -> set[str]:
         """Return the providers with a login, or with leases in the Store or in the second copy."""
         installed = self.leases.plugins.registry.get_entries(LeaseEntry)
         logged_in = {name for name, entry in installed.items() if entry.auth and self._may_be_logged_in(name)}
-        leases = self.leases.store.list_open_leases()
+        leases = await self.leases.store.list_open_leases()
         listed = {lease.provider for lease in leases if self.leases.plugins.is_known_to_provider(lease)}
-        return logged_in | listed | {copy.provider for copy in self.leases.copier.list_lost_leases()}
+        return logged_in | listed | {copy.provider for copy in await self.leases.copier.list_lost_leases()}
 
     def _may_be_logged_in(self, provider: str) -> bool:
         try:
@@ -208,9 +210,9 @@ class OrphanSearch:
         except GpurentError:
             return False
 
-    def _has_list(self, provider: str) -> bool:
+    async def _has_list(self, provider: str) -> bool:
         """Whether the provider can be asked at all; one without an API is searched only for what the copies have."""
-        if any(copy.provider == provider for copy in self.leases.copier.list_lost_leases()):
+        if any(copy.provider == provider for copy in await self.leases.copier.list_lost_leases()):
             return True
         try:
             return not isinstance(self.leases.plugins.provider(provider), ManualProvider)

@@ -152,9 +152,9 @@ class LeaseOverview:
     def find_row(self, lease_id: str) -> LeaseRow | None:
         return self._rows.get(lease_id)
 
-    def reload_leases(self) -> None:
+    async def reload_leases(self) -> None:
         """Update the rows from the Store: new leases, ended ones, and changes made by other processes."""
-        leases = self.leases.list_leases(include_over=self.include_over)
+        leases = await self.leases.list_leases(include_over=self.include_over)
         known = self._rows
         self._rows = {
             lease.id: evolve(known[lease.id], lease=lease) if lease.id in known else LeaseRow(lease=lease)
@@ -196,7 +196,7 @@ class LeaseOverview:
                 name, time_left=figure, is_low=self.times.is_low(row.lease.provider, figure.left)
             )
             if not row.spent:
-                self._update_row(name, spent=self._sum_spent(name))
+                self._update_row(name, spent=await self._sum_spent(name))
 
     def _select_known(self, leases: Collection[str] | None) -> list[str]:
         return [name for name in self._rows if leases is None or name in leases]
@@ -219,7 +219,7 @@ class LeaseOverview:
 
     async def _refresh_lease(self, name: str) -> None:
         stale = await self._catch_failure(self.leases.refresh_lease(name))
-        self._update_row(name, lease=self.leases.get_lease(name), stale_reason=stale)
+        self._update_row(name, lease=await self.leases.get_lease(name), stale_reason=stale)
         if not stale:
             self._update_row(name, asked_at=self.clock.now())
 
@@ -236,10 +236,10 @@ class LeaseOverview:
 
     async def _refresh_spent(self, name: str) -> None:
         await self._catch_failure(self.bookkeeping.sync_lease(name, quiet=True))
-        self._update_row(name, spent=self._sum_spent(name))
+        self._update_row(name, spent=await self._sum_spent(name))
 
-    def _sum_spent(self, name: str) -> tuple[Money, ...]:
-        return tuple(total.spent for total in self.bookkeeping.sum_spending(lease=name))
+    async def _sum_spent(self, name: str) -> tuple[Money, ...]:
+        return tuple(total.spent for total in await self.bookkeeping.sum_spending(lease=name))
 
     async def _catch_failure(self, asking: Awaitable[object]) -> str:
         """Await a request with a timeout; return why it failed, or an empty string."""

@@ -53,24 +53,24 @@ def compute_idle_spans(steps: Sequence[StepTime]) -> IdleSpans | None:
     return tuple(spans)
 
 
-def find_trip_idle_spans(store: Store, trip_id: str) -> IdleSpans | None:
+async def find_trip_idle_spans(store: Store, trip_id: str) -> IdleSpans | None:
     """Return the idle spans of a trip; None if it started no job."""
-    return compute_idle_spans(store.summaries.list_step_times(trip_id))
+    return compute_idle_spans(await store.summaries.list_step_times(trip_id))
 
 
-def list_lease_idle_spans(store: Store, lease_id: str) -> IdleSpans:
+async def list_lease_idle_spans(store: Store, lease_id: str) -> IdleSpans:
     """Return the idle spans of the first trip that started a job on the lease; empty if none did."""
-    for trip in store.list_trips(lease_id):
-        idle = find_trip_idle_spans(store, trip.id)
+    for trip in await store.list_trips(lease_id):
+        idle = await find_trip_idle_spans(store, trip.id)
         if idle is not None:
             return idle
     return ()
 
 
-def list_idle_spans(store: Store) -> Mapping[str, IdleSpans]:
+async def list_idle_spans(store: Store) -> Mapping[str, IdleSpans]:
     """Return the idle spans of all leases that have some, as `list_lease_idle_spans` does for one."""
     found: dict[str, IdleSpans] = {}
-    for _trip, group in groupby(store.summaries.list_step_times(), key=lambda step: step.trip):
+    for _trip, group in groupby(await store.summaries.list_step_times(), key=lambda step: step.trip):
         steps = list(group)
         idle = compute_idle_spans(steps) if steps[0].lease else None
         if idle is not None:
@@ -96,26 +96,26 @@ class Receipts:
         """
         reason = ""
         idle = (
-            (find_trip_idle_spans(self.store, trip) or ())
+            (await find_trip_idle_spans(self.store, trip) or ())
             if trip
-            else list_lease_idle_spans(self.store, lease.id)
+            else await list_lease_idle_spans(self.store, lease.id)
         )
 
         async def look() -> Receipt | None:
             nonlocal reason
             reason = await self.bookkeeping.sync_lease(lease.id, quiet=True)
-            receipt = self._make_lease_receipt(lease, idle, reason)
+            receipt = await self._make_lease_receipt(lease, idle, reason)
             held = any(total.held.amount > 0 for total in receipt.totals())
             return None if lease.is_over and (held or reason) else receipt
 
         settled = await self.poller.poll(look, interval=POLL_INTERVAL, timeout=timeout)
-        return settled or self._make_lease_receipt(lease, idle, reason)
+        return settled or await self._make_lease_receipt(lease, idle, reason)
 
     async def get_trip_end_receipt(self, lease: Lease, earlier: Sequence[str], trip: str) -> Receipt:
         """Return the receipt of a trip's last lease, with the charges of its ``earlier`` ones: it was restarted."""
         receipt = await self.get_lease_receipt(lease, trip)
         for lease_id in earlier:
-            before = await self.get_lease_receipt(self.leases.get_lease(lease_id), trip, timedelta())
+            before = await self.get_lease_receipt(await self.leases.get_lease(lease_id), trip, timedelta())
             charges = sorted((*before.charges, *receipt.charges), key=lambda charge: charge.at)
             receipt = evolve(receipt, charges=tuple(charges), started_at=before.started_at)
         return receipt
@@ -131,37 +131,39 @@ class Receipts:
 
         Without an id: receipts of all leases, and of the charges of each account that belong to no lease.
         """
-        leases = self.store.list_leases()
+        leases = await self.store.list_leases()
         if lease_or_trip_id:
             trips = [
-                x for x in self.store.list_trips() if lease_or_trip_id in (x.id, x.id.rpartition("-")[2])
+                x
+                for x in await self.store.list_trips()
+                if lease_or_trip_id in (x.id, x.id.rpartition("-")[2])
             ]
             if trips and not any(lease.id == lease_or_trip_id for lease in leases):
                 return [await self._get_trip_receipt(trips[0])]
             return [await self.get_current_receipt(lease_or_trip_id)]
         found = [await self.get_current_receipt(lease.id) for lease in leases]
-        for provider in self.bookkeeping.list_providers():
+        for provider in await self.bookkeeping.list_providers():
             note = await self.bookkeeping.sync_account(provider)
-            lines = [x for x in self.bookkeeping.list_lines(provider=provider) if not x.last.lease]
+            lines = [x for x in await self.bookkeeping.list_lines(provider=provider) if not x.last.lease]
             found += [_make_receipt("", provider, lines, note)] if lines or note else []
         return found
 
     async def _get_trip_receipt(self, trip: TripRecord) -> Receipt:
         note = await self.bookkeeping.sync_trip(trip)
-        lines = self.bookkeeping.list_lines(trip=trip.id)
-        lease = self.store.find_lease(trip.lease) if trip.lease else None
+        lines = await self.bookkeeping.list_lines(trip=trip.id)
+        lease = await self.store.find_lease(trip.lease) if trip.lease else None
         if lease is None:
             return _make_receipt(trip.id, trip.spec.provider, lines, note)
         return evolve(
             _make_receipt(trip.id, lease.provider, lines, note),
             started_at=lease.started_at,
             ended_at=lease.ended_at,
-            idle=list_lease_idle_spans(self.store, lease.id),
+            idle=await list_lease_idle_spans(self.store, lease.id),
         )
 
-    def _make_lease_receipt(self, lease: Lease, idle: IdleSpans, note: str) -> Receipt:
+    async def _make_lease_receipt(self, lease: Lease, idle: IdleSpans, note: str) -> Receipt:
         return evolve(
-            _make_receipt(lease.id, lease.provider, self.bookkeeping.list_lines(lease=lease.id), note),
+            _make_receipt(lease.id, lease.provider, await self.bookkeeping.list_lines(lease=lease.id), note),
             started_at=lease.started_at,
             ended_at=lease.ended_at,
             idle=idle,

@@ -35,9 +35,9 @@ class Reconciliation:
     bookkeeping: Bookkeeping
     accounts: AccountCommands
 
-    def list_comparable(self) -> Sequence[str]:
+    async def list_comparable(self) -> Sequence[str]:
         """Return the providers to compare: those rented from or paid, and those of each other account with a login."""
-        names = list(self.bookkeeping.list_providers())
+        names = list(await self.bookkeeping.list_providers())
         accounts = {self._find_account(name) for name in names}
         for name, _account in self.accounts.list_logins():
             account = self._find_account(name)
@@ -59,16 +59,19 @@ class Reconciliation:
         seen: set[str] = set()
         leases = [
             lease
-            for lease in self.store.list_leases()
+            for lease in await self.store.list_leases()
             if lease.provider == provider and self.plugins.is_known_to_provider(lease)
         ]
         for lease in leases:
             charges = await self.bookkeeping.list_lease_charges(lease)
             if isinstance(charges, Unknown):
                 found.append(make_unreadable_finding(provider, charges.reason, lease.id))
-                seen |= {line.last.ref for line in self.bookkeeping.list_lines(lease=lease.id)}
+                seen |= {line.last.ref for line in await self.bookkeeping.list_lines(lease=lease.id)}
             else:
-                found += [*self._compare_lease(lease, charges.items), *compare_bills(lease, charges.items)]
+                found += [
+                    *await self._compare_lease(lease, charges.items),
+                    *compare_bills(lease, charges.items),
+                ]
                 seen |= {charge.ref for charge in charges.items}
         found += await self._compare_listing(provider, leases)
         if self.bookkeeping.has_statement(provider):
@@ -79,9 +82,9 @@ class Reconciliation:
                 found.append(await self._compare_balance(provider))
         return found
 
-    def check_ledger(self) -> list[LedgerFinding]:
+    async def check_ledger(self) -> list[LedgerFinding]:
         """Return the first entry that does not match the hash chain of its account, as damage; empty if all do."""
-        broken = self.store.ledger.find_broken_entry()
+        broken = await self.store.ledger.find_broken_entry()
         if broken is None:
             return []
         reason = _("entry {number} of the ledger was changed, or one before it; restore a backup")
@@ -94,16 +97,16 @@ class Reconciliation:
             )
         ]
 
-    def enter_missing(self, findings: Iterable[LedgerFinding]) -> int:
+    async def enter_missing(self, findings: Iterable[LedgerFinding]) -> int:
         """Enter what the ledger lacks and return the number of new entries. Existing entries are not changed."""
-        return self.store.ledger.add_transactions(
+        return await self.store.ledger.add_transactions(
             [entry for finding in findings for entry in finding.entries]
         )
 
-    def _compare_lease(self, lease: Lease, charges: Sequence[Charge]) -> list[LedgerFinding]:
+    async def _compare_lease(self, lease: Lease, charges: Sequence[Charge]) -> list[LedgerFinding]:
         found = []
-        here = {line.line_key: line for line in self.bookkeeping.list_lines(lease=lease.id)}
-        paid = self.bookkeeping.list_payments(lease=lease.id)
+        here = {line.line_key: line for line in await self.bookkeeping.list_lines(lease=lease.id)}
+        paid = await self.bookkeeping.list_payments(lease=lease.id)
         listed: set[LineKey] = set()
         for charge in charges:
             key = (charge.ref, charge.kind)
@@ -113,7 +116,7 @@ class Reconciliation:
                 )
                 continue
             listed.add(key)
-            missing = tuple(self.bookkeeping.find_missing_entries(lease, [charge], paid))
+            missing = tuple(await self.bookkeeping.find_missing_entries(lease, [charge], paid))
             found.append(compare_charge(lease, charge, here.get(key), missing))
         for key, line in here.items():
             if key not in listed and line.money.amount:
@@ -152,14 +155,14 @@ class Reconciliation:
         if isinstance(statement, Unknown):
             return [make_unreadable_finding(provider, statement.reason)]
         account = self.plugins.find_account(provider)
-        lines = self.bookkeeping.list_lines(provider=provider, account=account)
+        lines = await self.bookkeeping.list_lines(provider=provider, account=account)
         here = {line.last.ref: line for line in lines if line.money.amount}
         found, listed = [], set[str]()
         for charge in statement.items:
             if charge.ref in listed:
                 found.append(make_ledger_finding(provider, Difference.DUPLICATE, charge, None))
             elif charge.ref not in seen:
-                missing = tuple(self.bookkeeping.find_missing_account_entries(provider, [charge]))
+                missing = tuple(await self.bookkeeping.find_missing_account_entries(provider, [charge]))
                 found.append(compare_account_charge(provider, account, charge, here.get(charge.ref), missing))
             listed.add(charge.ref)
         gone = (line for ref, line in here.items() if not line.last.lease and ref not in listed)
@@ -172,7 +175,7 @@ class Reconciliation:
         except GpurentError as error:
             return make_unreadable_finding(provider, error.message)
         account = self.plugins.find_account(provider)
-        sums = sum_balances(self.store.ledger.list_transactions(provider=provider, account=account))
+        sums = sum_balances(await self.store.ledger.list_transactions(provider=provider, account=account))
         here = sums.get((LedgerAccount(f"wallet:{provider}"), there.currency), there.currency.zero)
         what = Difference.EQUAL if here == there else Difference.BALANCE_DIFFERS
         return LedgerFinding(provider=provider, difference=what, ledger_amount=here, statement_amount=there)

@@ -46,38 +46,38 @@ class TripReports:
     trip_tracker: TripTracker
     bookkeeping: Bookkeeping
 
-    def get_report(self, trip_id: str) -> TripReport:
+    async def get_report(self, trip_id: str) -> TripReport:
         """Return the report of a trip from the Store alone; raises `UsageError` if there is no such trip."""
-        record = self.trip_tracker.get_trip(trip_id)
-        lease = self.store.find_lease(record.lease) if record.lease else None
-        downloads = self.store.list_recorded_steps(record.id, ".download", TransferReport)
+        record = await self.trip_tracker.get_trip(trip_id)
+        lease = await self.store.find_lease(record.lease) if record.lease else None
+        downloads = await self.store.list_recorded_steps(record.id, ".download", TransferReport)
         return TripReport(
             record=record,
             lease=lease,
-            steps=self.store.list_steps(record.id),
-            orders=self.store.list_trip_orders(record.id),
-            payments=self.bookkeeping.list_payments(trip=record.id),
-            waiting_for=self._explain_wait(record, lease),
+            steps=await self.store.list_steps(record.id),
+            orders=await self.store.list_trip_orders(record.id),
+            payments=await self.bookkeeping.list_payments(trip=record.id),
+            waiting_for=await self._explain_wait(record, lease),
             commands=self._list_commands(record, lease),
             download=sum_reports(report for _step, report in downloads),
         )
 
-    def _explain_wait(self, record: TripRecord, lease: Lease | None) -> str:
+    async def _explain_wait(self, record: TripRecord, lease: Lease | None) -> str:
         if not record.is_open:
             return ""
         if self.trip_tracker.locks.is_trip_locked(record.id):
             return _("another process that is working on it")
-        questions = self.store.list_open_questions(record.id)
+        questions = await self.store.list_open_questions(record.id)
         if questions:
             return _("your answer: {question}").format(question=questions[-1].text)
         if lease is not None and not lease.is_over and lease.note:
             return lease.note
-        if any(name.endswith(".launch") for name in self._list_done_steps(record)):
+        if any(name.endswith(".launch") for name in await self._list_done_steps(record)):
             return _("its job; resume it to follow the job, download the results and release the machine")
         return _("nothing; it can be resumed, as no process is working on it")
 
-    def _list_done_steps(self, record: TripRecord) -> list[str]:
-        return [step.name for step in self.store.list_steps(record.id) if step.done_at is not None]
+    async def _list_done_steps(self, record: TripRecord) -> list[str]:
+        return [step.name for step in await self.store.list_steps(record.id) if step.done_at is not None]
 
     def _list_commands(self, record: TripRecord, lease: Lease | None) -> Sequence[str]:
         burning = lease is not None and not lease.is_over

@@ -83,15 +83,15 @@ class TripContext:
 
         ``action`` runs again if the process is killed before recording, so it must be idempotent.
         """
-        known = self.store.find_step_value(self.id, name, kind)
+        known = await self.store.find_step_value(self.id, name, kind)
         if known is not None:
             return known
-        self.store.begin_step(self.id, name)
+        await self.store.begin_step(self.id, name)
         self.current_step = name
         if not quiet:
             self.emit(EventKind.STEP_STARTED)
         value = await action()
-        self.store.record_step(self.id, name, value)
+        await self.store.record_step(self.id, name, value)
         if not quiet:
             self.emit(EventKind.STEP_DONE)
         return value
@@ -104,41 +104,41 @@ class TripContext:
 
         return await self.step(name, type(value), given, quiet=True)
 
-    def discard_attempt(self, first: str, lost: str, keep: tuple[str, ...]) -> None:
+    async def discard_attempt(self, first: str, lost: str, keep: tuple[str, ...]) -> None:
         """Forget the steps from ``first`` on, in which nothing was bought; ``lost`` is kept as what was not available.
 
         Steps whose names begin with one of ``keep`` stay. The next `step` of each other one runs again.
         """
-        names = [record.name for record in self.store.list_steps(self.id)]
-        mark = f"{len(self.list_lost_offers()) + 1}{LOST_OFFER}"
-        self.store.begin_step(self.id, mark)
-        self.store.record_step(self.id, mark, lost)
+        names = [record.name for record in await self.store.list_steps(self.id)]
+        mark = f"{len(await self.list_lost_offers()) + 1}{LOST_OFFER}"
+        await self.store.begin_step(self.id, mark)
+        await self.store.record_step(self.id, mark, lost)
         if first in names:
             later = names[names.index(first) :]
             void = (name for name in later if not name.endswith(LOST_OFFER) and not name.startswith(keep))
-            self.store.discard_steps(self.id, void)
+            await self.store.discard_steps(self.id, void)
 
-    def may_have_paid(self) -> bool:
+    async def may_have_paid(self) -> bool:
         """Whether a payment of this trip was begun, so that money may be on the way."""
-        return any(record.name.endswith(".pay") for record in self.store.list_steps(self.id))
+        return any(record.name.endswith(".pay") for record in await self.store.list_steps(self.id))
 
-    def list_lost_offers(self) -> tuple[str, ...]:
+    async def list_lost_offers(self) -> tuple[str, ...]:
         """Return the offers that were taken by others when this trip ordered them, oldest first."""
-        return tuple(key for _name, key in self.store.list_recorded_steps(self.id, LOST_OFFER, str))
+        return tuple(key for _name, key in await self.store.list_recorded_steps(self.id, LOST_OFFER, str))
 
-    def replace_result(self, name: str, value: object) -> None:
+    async def replace_result(self, name: str, value: object) -> None:
         """Replace the recorded result of the step ``name``, which nothing has been built on yet."""
-        self.store.record_step(self.id, name, value)
+        await self.store.record_step(self.id, name, value)
 
-    def find_result(self, name: str, kind: type[T]) -> T | None:
-        return self.store.find_step_value(self.id, name, kind)
+    async def find_result(self, name: str, kind: type[T]) -> T | None:
+        return await self.store.find_step_value(self.id, name, kind)
 
-    def steps_by_name(self) -> dict[str, StepRecord]:
-        return {record.name: record for record in self.store.list_steps(self.id)}
+    async def steps_by_name(self) -> dict[str, StepRecord]:
+        return {record.name: record for record in await self.store.list_steps(self.id)}
 
-    def step_done_at(self, name: str) -> datetime | None:
+    async def step_done_at(self, name: str) -> datetime | None:
         """Return when the step was recorded (provider time)."""
-        record = self.steps_by_name().get(name)
+        record = (await self.steps_by_name()).get(name)
         return record.done_at if record is not None else None
 
     def announce_continuation(self, lease: str = "") -> None:
@@ -157,15 +157,15 @@ class TripTracker:
     locks: WorkLocks
     clock: Clock
 
-    def list_trips(self, lease: str = "") -> Sequence[TripRecord]:
-        return self.store.list_trips(lease)
+    async def list_trips(self, lease: str = "") -> Sequence[TripRecord]:
+        return await self.store.list_trips(lease)
 
-    def get_trip(self, trip_id: str) -> TripRecord:
+    async def get_trip(self, trip_id: str) -> TripRecord:
         """Return the trip with this id or unique suffix; with an empty id, the only open trip.
 
         Raises `UsageError` if there is not exactly one.
         """
-        records = self.list_trips()
+        records = await self.list_trips()
         found = [record for record in records if record.id == trip_id]
         if not found and trip_id:
             found = [record for record in records if record.id.endswith(trip_id)]
@@ -186,10 +186,10 @@ class TripTracker:
             raise UsageError(text, hint=hint)
         return found[0]
 
-    def begin_trip(self, kind: str, spec: TripSpec, lease: str = "") -> TripContext:
+    async def begin_trip(self, kind: str, spec: TripSpec, lease: str = "") -> TripContext:
         day = self.clock.now().strftime("%m%d")
         trip_id = f"t{day}-{make_random_mark()}"
-        self.store.begin_trip(trip_id, kind, spec, lease)
+        await self.store.begin_trip(trip_id, kind, spec, lease)
         return self.context_of(trip_id)
 
     def context_of(self, trip_id: str) -> TripContext:
@@ -198,9 +198,9 @@ class TripTracker:
     def lock_trip(self, trip_id: str) -> AbstractContextManager[None]:
         return self.locks.lock_trip(trip_id)
 
-    def end_trip(self, trip_id: str, outcome: TripOutcome = DONE) -> None:
+    async def end_trip(self, trip_id: str, outcome: TripOutcome = DONE) -> None:
         """End the trip; it can no longer be resumed."""
-        self.store.end_trip(trip_id, outcome)
+        await self.store.end_trip(trip_id, outcome)
 
-    def fail_trip(self, trip_id: str, error: GpurentError) -> None:
-        self.store.end_trip(trip_id, TripOutcome.from_error(error))
+    async def fail_trip(self, trip_id: str, error: GpurentError) -> None:
+        await self.store.end_trip(trip_id, TripOutcome.from_error(error))

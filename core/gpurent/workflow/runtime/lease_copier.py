@@ -24,14 +24,14 @@ class LeaseCopier:
     find_account: Callable[[str], str] = lambda _provider: ""
     _has_failed: bool = False
 
-    def copy_lease(self, lease_id: str) -> None:
+    async def copy_lease(self, lease_id: str) -> None:
         """Bring the lease's copy up to date. A failure is reported once: no lease must be lost for it."""
         try:
-            if self._is_copied(lease_id):
+            if await self._is_copied(lease_id):
                 return
             with self.copies.lock():
                 # Read again: another process may have saved the lease meanwhile.
-                copy = self._make_copy(lease_id)
+                copy = await self._make_copy(lease_id)
                 if copy is None:
                     self.copies.delete_copy(lease_id)
                 else:
@@ -39,24 +39,24 @@ class LeaseCopier:
         except (OSError, GpurentError) as error:
             self._report_failure(error)
 
-    def _is_copied(self, lease_id: str) -> bool:
+    async def _is_copied(self, lease_id: str) -> bool:
         """Whether the copy is up to date, or has more than the Store and so must be kept."""
-        known, lease = self.copies.find_copy(lease_id), self.store.find_lease(lease_id)
+        known, lease = self.copies.find_copy(lease_id), await self.store.find_lease(lease_id)
         if known is None:
             return lease is None or make_lease_copy(lease, "") is None
-        if is_outdated(lease, known, self._find_recorded_orders(known)):
+        if is_outdated(lease, known, await self._find_recorded_orders(known)):
             return True
         return lease is not None and make_lease_copy(lease, known.account) == known
 
-    def _make_copy(self, lease_id: str) -> LeaseCopy | None:
-        lease, known = self.store.find_lease(lease_id), self.copies.find_copy(lease_id)
+    async def _make_copy(self, lease_id: str) -> LeaseCopy | None:
+        lease, known = await self.store.find_lease(lease_id), self.copies.find_copy(lease_id)
         if lease is None:
             return None
         account = known.account if known is not None and known.account else self.find_account(lease.provider)
         return make_lease_copy(lease, account)
 
-    def _find_recorded_orders(self, copy: LeaseCopy) -> set[str]:
-        return {key for key in copy.order_keys if self.store.find_order(key) is not None}
+    async def _find_recorded_orders(self, copy: LeaseCopy) -> set[str]:
+        return {key for key in copy.order_keys if await self.store.find_order(key) is not None}
 
     def _report_failure(self, error: OSError | GpurentError) -> None:
         from gpurent.domain.events import EventKind  # listings emit no events
@@ -69,19 +69,19 @@ class LeaseCopier:
         text = _("the copy of the living leases' references cannot be written: {why}").format(why=why)
         self.events.emit(EventKind.WARNING, text)
 
-    def list_lost_leases(self) -> list[LeaseCopy]:
+    async def list_lost_leases(self) -> list[LeaseCopy]:
         """Return the copies of leases that the Store lacks, or of which it lacks an order that was sent.
 
         The Store is then new, or was restored from a backup.
         """
-        return [copy for copy in self.copies.list_copies() if self._is_lost(copy)]
+        return [copy for copy in self.copies.list_copies() if await self._is_lost(copy)]
 
-    def find_lost_lease(self, lease_id: str) -> LeaseCopy | None:
+    async def find_lost_lease(self, lease_id: str) -> LeaseCopy | None:
         copy = self.copies.find_copy(lease_id)
-        return copy if copy is not None and self._is_lost(copy) else None
+        return copy if copy is not None and await self._is_lost(copy) else None
 
-    def _is_lost(self, copy: LeaseCopy) -> bool:
-        lease = self.store.find_lease(copy.lease)
-        return is_outdated(lease, copy, self._find_recorded_orders(copy)) or (
+    async def _is_lost(self, copy: LeaseCopy) -> bool:
+        lease = await self.store.find_lease(copy.lease)
+        return is_outdated(lease, copy, await self._find_recorded_orders(copy)) or (
             lease is not None and is_sent_unawares(lease, copy)
         )

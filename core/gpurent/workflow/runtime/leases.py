@@ -59,15 +59,17 @@ class LeaseTracker:
     copier: LeaseCopier
     connector: Connector | None = None
 
-    def get_lease(self, lease_id: str) -> Lease:
+    async def get_lease(self, lease_id: str) -> Lease:
         """Return the lease with this id or unique prefix.
 
         Raises `UsageError` if the prefix is ambiguous, `LeaseError` if there is no such lease.
         """
-        exact = self.store.find_lease(lease_id)
+        exact = await self.store.find_lease(lease_id)
         if exact is not None:
             return exact
-        found = [lease for lease in self.store.list_leases() if lease_id and lease.id.startswith(lease_id)]
+        found = [
+            lease for lease in await self.store.list_leases() if lease_id and lease.id.startswith(lease_id)
+        ]
         if len(found) == 1:
             return found[0]
         if found:
@@ -75,35 +77,35 @@ class LeaseTracker:
             raise UsageError(_("{given} is ambiguous: {many}").format(given=lease_id, many=many))
         raise LeaseError(_("no such lease: {given}").format(given=lease_id), hint=_("See: gpurent ls --all"))
 
-    def list_leases(self, *, include_over: bool = False) -> list[Lease]:
+    async def list_leases(self, *, include_over: bool = False) -> list[Lease]:
         """Return our leases in their last known state, oldest first; those that are over only if ``include_over``."""
-        return list(self.store.list_leases() if include_over else self.store.list_open_leases())
+        return list(await self.store.list_leases() if include_over else await self.store.list_open_leases())
 
-    def save_lease(self, lease: Lease) -> Lease:
+    async def save_lease(self, lease: Lease) -> Lease:
         """Save the lease; emit an event if its state changed."""
-        before = self.store.find_lease(lease.id)
-        self._save(lease)
-        self._end_orders(lease)
+        before = await self.store.find_lease(lease.id)
+        await self._save(lease)
+        await self._end_orders(lease)
         if before is None or before.state is not lease.state:
             self._emit_lease_changed(lease, was_over=before is not None and before.is_over)
         return lease
 
-    def update_lease(self, lease_id: str, change: Callable[[Lease], Lease]) -> Lease:
+    async def update_lease(self, lease_id: str, change: Callable[[Lease], Lease]) -> Lease:
         """Apply ``change`` to the lease and save it; retry if another process changed the lease meanwhile."""
         while True:
-            before = self.get_lease(lease_id)
+            before = await self.get_lease(lease_id)
             after = change(before)
-            if after == before or self._swap(before, after):
+            if after == before or await self._swap(before, after):
                 return after
 
-    def _save(self, lease: Lease) -> None:
-        self.store.save_lease(lease)
-        self.copier.copy_lease(lease.id)
+    async def _save(self, lease: Lease) -> None:
+        await self.store.save_lease(lease)
+        await self.copier.copy_lease(lease.id)
 
-    def _swap(self, before: Lease, after: Lease) -> bool:
-        is_saved = self.store.swap_lease(before, after)
+    async def _swap(self, before: Lease, after: Lease) -> bool:
+        is_saved = await self.store.swap_lease(before, after)
         if is_saved:
-            self.copier.copy_lease(after.id)
+            await self.copier.copy_lease(after.id)
         return is_saved
 
     async def refresh_lease(self, lease_id: str) -> Lease:
@@ -112,7 +114,7 @@ class LeaseTracker:
         While another process or task holds the lease's lock for an order or a release, the lease is returned as it was
         last saved: an answer from the middle of an order says nothing.
         """
-        lease = self.get_lease(lease_id)
+        lease = await self.get_lease(lease_id)
         with ExitStack() as stack:
             try:
                 stack.enter_context(self.locks.hold(lease.id))
@@ -122,7 +124,7 @@ class LeaseTracker:
 
     async def refresh_locked_lease(self, lease_id: str) -> Lease:
         """Like `refresh_lease`, for a caller that holds the lease's lock."""
-        lease = self.get_lease(lease_id)
+        lease = await self.get_lease(lease_id)
         return await self.apply_answer(
             lease, await self.plugins.provider_of(lease).refresh_lease(restore_last_seen(lease))
         )
@@ -132,15 +134,15 @@ class LeaseTracker:
 
         If another process has changed the lease meanwhile, the answer is dropped.
         """
-        order_is_open = self.store.find_open_order(asked.id) is not None
+        order_is_open = await self.store.find_open_order(asked.id) is not None
         after = apply_answer(asked, answer, self.clock.now(), order_is_open=order_is_open)
         after = evolve(after, account=asked.account or self._find_proven_account(after, answer))
         if after == asked:
             return asked
         self._follow_switch(asked, after)
-        if not self._swap(asked, after):
-            return self.get_lease(asked.id)
-        self._end_orders(after)
+        if not await self._swap(asked, after):
+            return await self.get_lease(asked.id)
+        await self._end_orders(after)
         if after.state is not asked.state:
             self._emit_lease_changed(after, was_over=asked.is_over)
         return after
@@ -163,15 +165,15 @@ class LeaseTracker:
         ):
             self.connector.delete_host_key(before.id)
 
-    def _end_orders(self, lease: Lease) -> None:
+    async def _end_orders(self, lease: Lease) -> None:
         """End the lease's unfinished order if the provider counted it, or if the lease is over without it."""
-        order = self.store.find_open_order(lease.id)
+        order = await self.store.find_open_order(lease.id)
         if order is None:
             return
         if order.key in lease.completed_orders:
-            self.store.end_order(order.key, OrderOutcome.COMPLETED)
+            await self.store.end_order(order.key, OrderOutcome.COMPLETED)
         elif lease.is_over and lease.pending is None:
-            self.store.end_order(order.key, OrderOutcome.CANCELLED)
+            await self.store.end_order(order.key, OrderOutcome.CANCELLED)
 
     async def observe_lease(self, lease_id: str, *, is_locked: bool = False) -> Lease | Unknown:
         """Refresh the lease; `Unknown` if the provider's answer says nothing about it.
@@ -197,14 +199,14 @@ class LeaseTracker:
         provider = self.plugins.provider_of(lease)
         asked = mark_order_sent(lease, self.clock.now())
         if asked != lease:
-            self._save(asked)
+            await self._save(asked)
         try:
             answer = await provider.confirm_lease(lease, payment)
         except (UnavailableError, UnexpectedResponse) as error:
             return make_unknown(error)
         except (LeaseError, MoneyError, AuthError):
             # A refusal by name is knowledge: this request had no effect.
-            self._save(lease)
+            await self._save(lease)
             raise
         answer = keep_sent_time(asked, answer)
         if answer.pending is None and lease.pending is not None and not answer.is_over:
@@ -220,7 +222,7 @@ class LeaseTracker:
         provider = self.plugins.provider_of(lease)
         asked = mark_release_requested(lease, self.clock.now())
         if asked != lease:
-            self._save(asked)
+            await self._save(asked)
             lease = asked
         return await self._ask_provider(lease, provider.release_lease)
 
@@ -242,7 +244,7 @@ class LeaseTracker:
 
     async def try_refresh_lease(self, lease_id: str) -> Lease:
         """Refresh the lease; on failure, return it unchanged with the reason as its note."""
-        lease = self.get_lease(lease_id)
+        lease = await self.get_lease(lease_id)
         # Kept files may have been deleted since; every other end is final.
         if lease.is_over and lease.state is not LeaseState.KEPT:
             return lease
@@ -256,7 +258,7 @@ class LeaseTracker:
         import asyncio  # lazy: offline listings also load this module
 
         found = await asyncio.gather(
-            *(self.try_refresh_lease(lease.id) for lease in self.list_leases(include_over=include_over))
+            *(self.try_refresh_lease(lease.id) for lease in await self.list_leases(include_over=include_over))
         )
         return [lease for lease in found if include_over or not lease.is_over]
 

@@ -59,23 +59,23 @@ class LostLeases:
     leases: LeaseTracker
     questions: Questions
 
-    def list_lost_leases(self) -> Sequence[LeaseCopy]:
-        return self.leases.copier.list_lost_leases()
+    async def list_lost_leases(self) -> Sequence[LeaseCopy]:
+        return await self.leases.copier.list_lost_leases()
 
-    def restore_lease(self, copy: LeaseCopy, offer: Offer | None = None) -> Lease:
+    async def restore_lease(self, copy: LeaseCopy, offer: Offer | None = None) -> Lease:
         """Save the lease again under its id, from its copy; ``offer``: as the provider lists it now."""
-        before = self.leases.store.find_lease(copy.lease)
+        before = await self.leases.store.find_lease(copy.lease)
         lease = restore_lease(copy, offer)
         if before is not None:
             lease = evolve(lease, bills=before.bills, offer=offer or before.offer)
-        return self.leases.save_lease(lease)
+        return await self.leases.save_lease(lease)
 
-    def restore_if_lost(self, lease_id: str) -> bool:
+    async def restore_if_lost(self, lease_id: str) -> bool:
         """Save the lease with exactly this id again if it is lost, as the user named it; return whether it was."""
-        copy = self.leases.copier.find_lost_lease(lease_id)
+        copy = await self.leases.copier.find_lost_lease(lease_id)
         if copy is None or copy.is_declared:
             return False
-        self.restore_lease(copy)
+        await self.restore_lease(copy)
         return True
 
     async def confirm_order(self, trip: TripContext, order: Order, lease_id: str) -> None:
@@ -84,7 +84,7 @@ class LostLeases:
         An order for a lost lease may have been carried out already, so it is refused (`InputRequired`, and the trip
         stays open); another machine is rented only if the user agrees (`Declined`, `ConfirmationRequired`).
         """
-        lost = self.list_lost_leases()
+        lost = await self.list_lost_leases()
         if not lost:
             return
         burning = tuple(copy.lease for copy in lost)
@@ -95,7 +95,7 @@ class LostLeases:
                 burning=(lease_id,),
                 retryable=True,
             )
-        if order.onto or self.leases.store.find_lease(lease_id) is not None:
+        if order.onto or await self.leases.store.find_lease(lease_id) is not None:
             return
         from gpurent.domain.question import Question, QuestionKind
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from types import MappingProxyType
 from uuid import uuid4
 
@@ -126,16 +126,17 @@ class NoticeBuilder:
     store: LeaseStore
     clock: Clock
     secret_registry: SecretRegistry
-    get_spending: Callable[[str], Sequence[Money]]
+    get_spending: Callable[[str], Awaitable[Sequence[Money]]]
 
-    def build_notice(self, event: Event, language: str = "") -> Notice:
+    async def build_notice(self, event: Event, language: str = "") -> Notice:
         """Build the notice for ``event``. The event's own text stays in the language in which it was emitted."""
-        lease = self.store.find_lease(event.lease) if event.lease else None
+        lease = await self.store.find_lease(event.lease) if event.lease else None
+        spent = await self.get_spending(lease.id) if lease is not None else ()
         with use_language(language):
             title = _(TITLES.get(event.kind, event.kind.value))
             lines = [
                 event.text,
-                *(self._describe_lease(lease, event) if lease else ()),
+                *(self._describe_lease(lease, event, spent) if lease else ()),
                 _suggest_command(event, lease),
             ]
         data = {
@@ -151,15 +152,15 @@ class NoticeBuilder:
             event=evolve(event, text=self.sanitize(event.text), data=data),
         )
 
-    def build_test_notice(self, language: str = "") -> Notice:
+    async def build_test_notice(self, language: str = "") -> Notice:
         event = Event(kind=EventKind.TEST, at=self.clock.now(), text=_("This is a test."))
-        return self.build_notice(event, language)
+        return await self.build_notice(event, language)
 
     def sanitize(self, text: str) -> str:
         """Return ``text`` without secrets and control characters."""
         return self.secret_registry.redact(strip_terminal(text))
 
-    def _describe_lease(self, lease: Lease, event: Event) -> list[str]:
+    def _describe_lease(self, lease: Lease, event: Event, charges: Sequence[Money]) -> list[str]:
         lines = [
             _("{lease} at {provider}: {gpu}, {price}").format(
                 lease=lease.id,
@@ -168,7 +169,7 @@ class NoticeBuilder:
                 price=lease.offer.tariff.price,
             )
         ]
-        spent = join_list(str(money) for money in self.get_spending(lease.id) if money.amount)
+        spent = join_list(str(money) for money in charges if money.amount)
         if spent:
             lines.append(_("Spent so far according to the ledger: {spent}").format(spent=spent))
         if lease.is_over:

@@ -112,9 +112,9 @@ class Notifications:
         if earlier is not None:
             await earlier
         try:
-            if not self._should_notify(event):
+            if not await self._should_notify(event):
                 return
-            notice = self.writer.build_notice(event, self.policy.language)
+            notice = await self.writer.build_notice(event, self.policy.language)
         except Exception as error:  # noqa: BLE001 - a message that cannot be written must not stop a trip
             log.warning("no notice of %s: %s", event.kind.value, type(error).__name__)
             return
@@ -127,16 +127,16 @@ class Notifications:
                 self._queues[entry.name] = DeliveryQueue(entry.name, send, limit, self._on_outcome)
             self._queues[entry.name].put(notice)
 
-    def _should_notify(self, event: Event) -> bool:
+    async def _should_notify(self, event: Event) -> bool:
         return (
             bool(self.notifiers.entries)
-            and self._get_trip_policy(event.trip).should_notify(event)
+            and (await self._get_trip_policy(event.trip)).should_notify(event)
             and not self._is_repeated(event)
         )
 
-    def _get_trip_policy(self, trip: str) -> NotifyPolicy:
+    async def _get_trip_policy(self, trip: str) -> NotifyPolicy:
         """Return the policy, with the trip's own choice of events if its project file has one."""
-        record = self.store.find_trip(trip) if trip else None
+        record = await self.store.find_trip(trip) if trip else None
         if record is None or record.spec.notify is None:
             return self.policy
         return evolve(self.policy, kinds=frozenset(EventKind(name) for name in record.spec.notify))
@@ -202,7 +202,7 @@ class Notifications:
         """Send a test message through ``name``, or concurrently through all notifiers; return the outcomes."""
         policy = NotifyPolicy.from_settings(self.settings)
         chosen = self.notifiers.select_notifiers(name)
-        notice = self.writer.build_test_notice(policy.language)
+        notice = await self.writer.build_test_notice(policy.language)
         install_stream_filters()
         try:
             sent = [

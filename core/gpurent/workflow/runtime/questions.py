@@ -59,15 +59,15 @@ class Questions:
     async def confirm(self, question: Question) -> bool:
         """Return yes or no; without an answer in time, the question's default, else no."""
         kept = bool(question.trip)
-        if kept and self.store.find_answer(question.id) == YES:
+        if kept and await self.store.find_answer(question.id) == YES:
             return True
         if kept:
-            self.store.put_question(question)
+            await self.store.put_question(question)
         agreed = await self._wait_for_answer(question, self.prompter.confirm(question))
         if agreed is None:
             agreed = question.default == YES
         if kept and agreed:
-            self.store.put_answer(question.id, YES)
+            await self.store.put_answer(question.id, YES)
         return agreed
 
     async def require_yes(self, question: Question, refused: str) -> None:
@@ -87,16 +87,16 @@ class Questions:
     async def ask_question(self, question: Question) -> str | None:
         """Return a line of text; None if nobody answers."""
         kept = bool(question.trip) and question.kind is QuestionKind.CHOICE and not question.secret
-        known = self.store.find_answer(question.id) if kept else None
+        known = await self.store.find_answer(question.id) if kept else None
         if known is not None:
             return known
         if kept:
-            self.store.put_question(question)
+            await self.store.put_question(question)
         given = (
             await self._wait_for_answer(question, self.prompter.ask_question(question)) or question.default
         )
         if kept and given:
-            self.store.put_answer(question.id, given)
+            await self.store.put_answer(question.id, given)
         return given
 
     async def require_input(self, question: Question, *, hint: str = "") -> str:

@@ -56,7 +56,7 @@ class BindMailStep:
         if not isinstance(binder, SupportsMailBinding):
             return
         # Recorded only once the address is bound; until then, a resumed trip asks the provider again.
-        if trip.find_result("bind-mail", str) is not None:
+        if await trip.find_result("bind-mail", str) is not None:
             return
         # One at a time: another trip may be paying for the same account's address now.
         async with self.locks.lock_lease(f"bind-mail-{provider}"):
@@ -69,7 +69,7 @@ class BindMailStep:
         async def request() -> MailBinding:
             email = await self._get_address(trip)
             # The account pays for a key only once, so an address that a dead trip has paid for is not paid for again.
-            key = self.bindings.claim_binding_key(provider, account, email, f"{trip.id}-bind")
+            key = await self.bindings.claim_binding_key(provider, account, email, f"{trip.id}-bind")
             return await binder.request_binding(email, key)
 
         binding = await trip.step("bind-mail.request", MailBinding, request)
@@ -81,18 +81,18 @@ class BindMailStep:
         async def complete() -> str:
             email = await self._complete_binding(trip, binder, binding, payment)
             if payment is not None:
-                self.payments.record_confirmation(payment)
+                await self.payments.record_confirmation(payment)
             return email
 
         await trip.step("bind-mail", str, complete)
         # A later binding, after this one was undone, is another one.
-        self.bindings.end_mail_binding(provider, account, binding.email)
+        await self.bindings.end_mail_binding(provider, account, binding.email)
 
     async def _agree_on_price(self, trip: TripContext, provider: str, email: str, bill: Bill) -> AgreedPrice:
         """Return the bill's amount as the ceiling; a budget that is too small is found when the bill is authorized."""
         agreed = AgreedPrice(ceiling=bill.amount)
-        is_known = not bill.amount.amount or self.budgets.is_authorized(bill)
-        if is_known or self.budgets.list_limits(provider, trip.id):
+        is_known = not bill.amount.amount or await self.budgets.is_authorized(bill)
+        if is_known or await self.budgets.list_limits(provider, trip.id):
             return agreed
         text = _("Binding the e-mail address {email} at {provider} costs {amount}. Pay it?").format(
             email=email, provider=provider, amount=bill.amount

@@ -50,7 +50,9 @@ class DoctorStep:
             return
 
         async def look() -> HealthReport:
-            python = _find_python(spec.job.command, self.plugins.profile_of(connection.get_lease()).python)
+            python = _find_python(
+                spec.job.command, self.plugins.profile_of(await connection.get_lease()).python
+            )
             health = await self.doctor.examine_machine(connection, python)
             _emit_findings(trip, connection.lease_id, health)
             return health

@@ -42,9 +42,9 @@ class KeptResults:
     until: datetime
 
 
-def find_kept_results(store: TripStore, trip_id: str, lease_id: str) -> KeptResults | None:
+async def find_kept_results(store: TripStore, trip_id: str, lease_id: str) -> KeptResults | None:
     """Return until when the trip keeps this machine for results; None if it does not."""
-    records = store.list_recorded_steps(trip_id, KEEP_STEP, KeptResults)
+    records = await store.list_recorded_steps(trip_id, KEEP_STEP, KeptResults)
     return next((kept for _step, kept in reversed(records) if kept.lease == lease_id), None)
 
 
@@ -79,34 +79,34 @@ class KeepResultsStep:
             except GpurentError as error:
                 trip.emit(EventKind.WARNING, error.message, lease=lease_id)
         await self._arm_timer(trip, lease, kept.until, keep_earlier=True)
-        return self.leases.get_lease(lease_id)
+        return await self.leases.get_lease(lease_id)
 
     async def arm_for_download(self, trip: TripContext, spec: TripSpec, lease_id: str) -> None:
         """Give the resumed download of kept results the whole grace period: arm or postpone the machine's timer."""
-        lease = self.leases.get_lease(lease_id)
-        kept = trip.store.list_recorded_steps(trip.id, KEEP_STEP, KeptResults)
+        lease = await self.leases.get_lease(lease_id)
+        kept = await trip.store.list_recorded_steps(trip.id, KEEP_STEP, KeptResults)
         if kept and lease.state is LeaseState.READY:
-            await self._arm_timer(trip, lease, self._compute_end(trip, spec, lease), keep_earlier=False)
+            await self._arm_timer(trip, lease, await self._compute_end(trip, spec, lease), keep_earlier=False)
 
-    def has_time_left(self, trip: TripContext, spec: TripSpec, lease: Lease) -> bool:
+    async def has_time_left(self, trip: TripContext, spec: TripSpec, lease: Lease) -> bool:
         """Return whether the machine may still be kept: no limit of the trip has passed."""
-        kept = find_kept_results(trip.store, trip.id, lease.id)
-        until = kept.until if kept is not None else self._compute_end(trip, spec, lease)
+        kept = await find_kept_results(trip.store, trip.id, lease.id)
+        until = kept.until if kept is not None else await self._compute_end(trip, spec, lease)
         return until > self.poller.clock.now()
 
     async def _record(self, trip: TripContext, spec: TripSpec, lease: Lease) -> KeptResults:
         """Record the end of the grace period before anything is done; it counts from the first time."""
-        known = find_kept_results(trip.store, trip.id, lease.id)
+        known = await find_kept_results(trip.store, trip.id, lease.id)
         if known is not None:
             return known
-        count = len(trip.store.list_recorded_steps(trip.id, KEEP_STEP, KeptResults))
-        kept = KeptResults(lease=lease.id, until=self._compute_end(trip, spec, lease))
+        count = len(await trip.store.list_recorded_steps(trip.id, KEEP_STEP, KeptResults))
+        kept = KeptResults(lease=lease.id, until=await self._compute_end(trip, spec, lease))
         return await trip.record_result(f"{count}.{KEEP_STEP}" if count else KEEP_STEP, kept)
 
-    def _compute_end(self, trip: TripContext, spec: TripSpec, lease: Lease) -> datetime:
+    async def _compute_end(self, trip: TripContext, spec: TripSpec, lease: Lease) -> datetime:
         """Return the end of the grace period; the deadline, the paid term and the budget are never exceeded for it."""
         now = self.poller.clock.now()
-        funding = trip.find_result("check-funds", Funding)
+        funding = await trip.find_result("check-funds", Funding)
         ends = (
             now + spec.limits.results_grace,
             spec.limits.deadline_for(lease.started_at or now),
@@ -119,7 +119,7 @@ class KeepResultsStep:
         """Shut the machine down until the provider reports that it is over."""
 
         async def ask() -> Lease | None:
-            stopped = await self.leases.request_stop(self.leases.get_lease(lease.id), stopper)
+            stopped = await self.leases.request_stop(await self.leases.get_lease(lease.id), stopper)
             return stopped if isinstance(stopped, Lease) and stopped.is_over else None
 
         async with self.locks.lock_lease(lease.id):
@@ -131,7 +131,7 @@ class KeepResultsStep:
     async def _arm_timer(
         self, trip: TripContext, lease: Lease, until: datetime, *, keep_earlier: bool
     ) -> None:
-        armed = self.timers.find_deadline(lease) if keep_earlier else None
+        armed = await self.timers.find_deadline(lease) if keep_earlier else None
         try:
             async with self.connections.make_connection(lease.id, trip.id) as connection:
                 await self.timers.arm_timer(connection, lease, min(armed, until) if armed else until)

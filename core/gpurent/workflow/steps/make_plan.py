@@ -13,9 +13,9 @@ from gpurent.workflow.runtime.durable_steps import TripContext
 from gpurent.workflow.runtime.plugins import Plugins
 
 
-def name_attempt(trip: TripContext) -> str:
+async def name_attempt(trip: TripContext) -> str:
     """Return what the keys of the trip's orders are made from; the order of a lost offer is never repeated."""
-    lost = len(trip.list_lost_offers())
+    lost = len(await trip.list_lost_offers())
     return f"{trip.id}-{lost + 1}" if lost else trip.id
 
 
@@ -30,7 +30,7 @@ class MakePlanStep:
         """Run `make_plan` once per trip."""
 
         async def plan() -> TripPlan:
-            return await self.make_plan(spec, offer, name_attempt(trip))
+            return await self.make_plan(spec, offer, await name_attempt(trip))
 
         return await trip.step("plan", TripPlan, plan)
 

@@ -68,7 +68,7 @@ class MonitorStep:
                 exit_code=code if code is not None else -1,
             )
             return ObservedJob(
-                at=self._get_end_time(end, trip.step_done_at(f"{leg}.launch")), status=end.status
+                at=self._get_end_time(end, await trip.step_done_at(f"{leg}.launch")), status=end.status
             )
 
         return await trip.step(f"{leg}.monitor", ObservedJob, watch)
@@ -80,7 +80,7 @@ class MonitorStep:
         async def check(lease: Lease) -> None:
             await budget.check_lease(lease)
             figure = (await self.time_left.get_time_left([lease]))[lease.id]
-            self.time_warnings.warn_if_low(lease, figure, trip=trip.id)
+            await self.time_warnings.warn_if_low(lease, figure, trip=trip.id)
             if shown.is_due():
                 trip.emit(
                     EventKind.TIME_LEFT, describe_time_left(figure), lease=lease.id, **time_left_data(figure)

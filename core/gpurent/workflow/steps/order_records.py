@@ -21,14 +21,14 @@ class OrderRecorder:
     plugins: Plugins
     payments: Payments
 
-    def open_order(self, trip: TripContext, order: Order, lease_id: str) -> None:
+    async def open_order(self, trip: TripContext, order: Order, lease_id: str) -> None:
         """Record the order before the provider is asked for anything.
 
         Raises `SoldOut` if another trip is ordering the offer, `LeaseError` if the lease has another unfinished order,
         `OtherAccount` if the order was begun, or the lease is held, by another account than the one logged in.
         """
         provider = order.offer.provider
-        self._require_account(order, lease_id)
+        await self._require_account(order, lease_id)
         claims = order.kind is OrderKind.NEW and self.plugins.provider_entry(provider).claims_offers
         record = OrderRecord(
             key=order.key,
@@ -39,7 +39,7 @@ class OrderRecorder:
             kind=order.kind,
             claim=order.offer.key if claims else "",
         )
-        other = self.leases.store.open_order(record)
+        other = await self.leases.store.open_order(record)
         if other is None:
             return
         if other.lease != lease_id:
@@ -51,49 +51,55 @@ class OrderRecorder:
             )
         raise make_unfinished_order_error(other)
 
-    def _require_account(self, order: Order, lease_id: str) -> None:
-        known, lease = self.leases.store.find_order(order.key), self.leases.store.find_lease(lease_id)
+    async def _require_account(self, order: Order, lease_id: str) -> None:
+        known, lease = (
+            await self.leases.store.find_order(order.key),
+            await self.leases.store.find_lease(lease_id),
+        )
         if lease is not None:
             self.plugins.require_account_of(lease)
         if known is not None:
             self.plugins.require_account_of_order(known)
 
-    def end_refused_order(self, order: Order, lease_id: str, error: SoldOut) -> None:
+    async def end_refused_order(self, order: Order, lease_id: str, error: SoldOut) -> None:
         """Record that nothing was created, as the provider said by name."""
-        lease = self.leases.store.find_lease(lease_id)
+        lease = await self.leases.store.find_lease(lease_id)
         if order.kind is OrderKind.NEW and lease is not None and not lease.is_over:
             refused = evolve(lease.with_state(LeaseState.CANCELLED, error.message), pending=None)
             # Nothing is due any more; the bill's key still finds the fees of a payment that was refused.
             bills = tuple(_void(bill) if bill.key == order.key else bill for bill in lease.bills)
-            self.leases.save_lease(evolve(refused, bills=bills))
-        self.leases.store.end_order(order.key, OrderOutcome.REFUSED)
+            await self.leases.save_lease(evolve(refused, bills=bills))
+        await self.leases.store.end_order(order.key, OrderOutcome.REFUSED)
 
-    def end_unplaced_order(self, order: Order, lease_id: str) -> None:
+    async def end_unplaced_order(self, order: Order, lease_id: str) -> None:
         """Record that the provider refused the order before anything of it was pending."""
-        lease = self.leases.store.find_lease(lease_id)
+        lease = await self.leases.store.find_lease(lease_id)
         pending = lease.pending if lease is not None else None
         if pending is None or pending.key != order.key:
-            self.leases.store.end_order(order.key, OrderOutcome.REFUSED)
+            await self.leases.store.end_order(order.key, OrderOutcome.REFUSED)
 
-    def abandon_unpaid_order(self, trip_id: str, lease_id: str) -> bool:
+    async def abandon_unpaid_order(self, trip_id: str, lease_id: str) -> bool:
         """End the unfinished order of a trip unless a payment or a request for it may be on the way.
 
         Return whether nothing of it is left. The provider's own unpaid order ends by itself.
         """
-        record, lease = self.leases.store.find_open_order(lease_id), self.leases.store.find_lease(lease_id)
+        record, lease = (
+            await self.leases.store.find_open_order(lease_id),
+            await self.leases.store.find_lease(lease_id),
+        )
         if record is None or record.trip != trip_id:
             return True
         pending = lease.pending if lease is not None else None
         if lease is not None and pending is not None and pending.key == record.key:
             if pending.sent_at is not None or (
-                pending.bill is not None and self.payments.may_be_paid(pending.bill)
+                pending.bill is not None and await self.payments.may_be_paid(pending.bill)
             ):
                 return False
             dropped = evolve(lease, pending=None)
             if record.kind is OrderKind.NEW:
                 dropped = dropped.with_state(LeaseState.CANCELLED, _("cancelled before payment"))
-            self.leases.save_lease(dropped)
-        self.leases.store.end_order(record.key, OrderOutcome.CANCELLED)
+            await self.leases.save_lease(dropped)
+        await self.leases.store.end_order(record.key, OrderOutcome.CANCELLED)
         return True
 
 

@@ -61,7 +61,7 @@ class ProviderOrders:
             vault.put(order.password_ref, _make_password())
         answer = await self.plugins.provider(provider).reserve_lease(order)
         # An earlier order of the trip was refused; its bills find what that cost.
-        before = self.leases.store.find_lease(lease_id)
+        before = await self.leases.store.find_lease(lease_id)
         lease = evolve(
             answer,
             id=lease_id,
@@ -71,10 +71,10 @@ class ProviderOrders:
             password_ref=order.password_ref,
             bills=before.bills if before is not None else (),
         )
-        return self.leases.save_lease(lease)
+        return await self.leases.save_lease(lease)
 
     async def _reserve_on_lease(self, order: Order, lease_id: str) -> Lease:
-        lease = self.leases.get_lease(lease_id)
+        lease = await self.leases.get_lease(lease_id)
         if lease.is_over:
             # It was released while this order waited for the lock.
             raise not_running_error(lease)
@@ -93,16 +93,16 @@ class ProviderOrders:
                 burning=(lease_id,),
             )
         switched = order.offer if order.kind is OrderKind.SWITCH else None
-        return self.leases.save_lease(evolve(lease, pending=evolve(answer.pending, offer=switched)))
+        return await self.leases.save_lease(evolve(lease, pending=evolve(answer.pending, offer=switched)))
 
     async def wait_for_bill(self, trip: TripContext, lease_id: str) -> Bill:
         """Return the order's bill once it can be paid. It is saved with the lease before anything is paid."""
         bill = await self._poll_lease(
             trip, lease_id, _find_bill, lambda _lease: _("the machine is being prepared"), is_locked=True
         )
-        lease = self.leases.get_lease(lease_id)
+        lease = await self.leases.get_lease(lease_id)
         if bill.amount.amount and bill not in lease.bills:
-            self.leases.save_lease(evolve(lease, bills=(*lease.bills, bill)))
+            await self.leases.save_lease(evolve(lease, bills=(*lease.bills, bill)))
         return bill
 
     async def confirm_lease(self, trip: TripContext, lease_id: str, order: Order, payment: Payment) -> str:
@@ -110,7 +110,7 @@ class ProviderOrders:
         observer = self._make_observer(trip, lease_id, is_locked=True)
 
         async def show() -> Lease | None:
-            lease = self.leases.get_lease(lease_id)
+            lease = await self.leases.get_lease(lease_id)
             if order.key in lease.completed_orders:
                 return lease
             _require_same_order(lease, order)
@@ -156,7 +156,7 @@ class ProviderOrders:
             nonlocal observer
             if observer is None:
                 observer = self._make_observer(trip, lease_id, is_locked=is_locked)
-                return find(self.leases.get_lease(lease_id))
+                return find(await self.leases.get_lease(lease_id))
             seen = await observer.observe()
             return None if isinstance(seen, Unknown) else find(seen)
 
@@ -172,13 +172,13 @@ class ProviderOrders:
         """Poll ``check`` until it returns a value; ``why`` describes what is being waited for."""
 
         async def emit_waiting() -> None:
-            trip.emit(EventKind.WAITING, why(self.leases.get_lease(lease_id)), lease=lease_id)
+            trip.emit(EventKind.WAITING, why(await self.leases.get_lease(lease_id)), lease=lease_id)
 
         found = await self.poller.poll(
             check, interval=POLL_INTERVAL, timeout=PROVISION_TIMEOUT, on_wait=emit_waiting
         )
         if found is None:
-            lease = self.leases.get_lease(lease_id)
+            lease = await self.leases.get_lease(lease_id)
             raise UnavailableError(
                 _("{lease}: still waiting after {minutes} minutes: {why}").format(
                     lease=lease_id, why=why(lease), minutes=PROVISION_TIMEOUT // timedelta(minutes=1)

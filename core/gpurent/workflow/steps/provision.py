@@ -37,23 +37,23 @@ class ProvisionStep:
 
         Raises `SoldOut`, with nothing created or charged, if somebody else has the machine or is ordering it.
         """
-        if trip.find_result(f"{leg}.confirm", str) is None:
+        if await trip.find_result(f"{leg}.confirm", str) is None:
             await self.lost_leases.confirm_order(trip, order, lease_id)
             async with self.locks.lock_lease(lease_id):
-                self.records.open_order(trip, order, lease_id)
+                await self.records.open_order(trip, order, lease_id)
                 try:
                     await self._place_order(trip, leg, order, lease_id, agreed)
                 except SoldOut as error:
-                    self.records.end_refused_order(order, lease_id, error)
+                    await self.records.end_refused_order(order, lease_id, error)
                     raise
                 except INCONCLUSIVE_ERRORS:
                     raise
                 except GpurentError:
-                    self.records.end_unplaced_order(order, lease_id)
+                    await self.records.end_unplaced_order(order, lease_id)
                     raise
         if order.kind is not OrderKind.RENEW:
             await trip.step(f"{leg}.ready", str, lambda: self.orders.wait_until_ready(trip, lease_id))
-        return self.leases.get_lease(lease_id)
+        return await self.leases.get_lease(lease_id)
 
     async def _place_order(
         self, trip: TripContext, leg: str, order: Order, lease_id: str, agreed: AgreedPrice
@@ -63,7 +63,7 @@ class ProvisionStep:
         bill = await trip.step(f"{leg}.bill", Bill, lambda: orders.wait_for_bill(trip, lease_id), quiet=True)
         if order.kind is OrderKind.NEW:
             await self.payments.authorize_price(
-                trip, f"{leg}.price", order, self.leases.get_lease(lease_id).offer
+                trip, f"{leg}.price", order, (await self.leases.get_lease(lease_id)).offer
             )
         payment = await self.payments.pay_bill(
             trip, f"{leg}.pay", provider, bill, _agreed_price_for(bill, agreed), lease_id=lease_id
@@ -71,7 +71,7 @@ class ProvisionStep:
 
         async def confirm() -> str:
             state = await orders.confirm_lease(trip, lease_id, order, payment)
-            self.payments.record_confirmation(payment)
+            await self.payments.record_confirmation(payment)
             return state
 
         await trip.step(f"{leg}.confirm", str, confirm)

@@ -54,7 +54,7 @@ class ReleaseStep:
         """Release the lease until the provider reports that it is over; then update the ledger from the account."""
         async with self.locks.lock_lease(lease_id):
             await trip.step("release", str, lambda: self._release_until_over(trip, lease_id))
-        lease = self.leases.get_lease(lease_id)
+        lease = await self.leases.get_lease(lease_id)
         await self.bookkeeping.sync_account(lease.provider)
         return lease
 
@@ -78,11 +78,11 @@ class ReleaseStep:
 
         async def ask() -> Lease | None:
             nonlocal asked
-            lease = self.leases.get_lease(lease_id)
+            lease = await self.leases.get_lease(lease_id)
             if asked or _find_over(lease) is not None:
                 # What is over by our record is looked at once more.
                 seen = None if observer.is_paused else await observer.observe()
-                lease = self.leases.get_lease(lease_id)
+                lease = await self.leases.get_lease(lease_id)
                 must_wait = seen is None or (isinstance(seen, Unknown) and seen.retry_after is not None)
                 if _find_over(lease) is not None or must_wait:
                     return _find_over(lease)
@@ -96,6 +96,6 @@ class ReleaseStep:
 
         lease = await self.poller.poll(ask, interval=POLL_INTERVAL, timeout=RELEASE_TIMEOUT)
         if lease is None:
-            raise _make_unconfirmed_error(self.leases.get_lease(lease_id), observer.last_unknown)
+            raise _make_unconfirmed_error(await self.leases.get_lease(lease_id), observer.last_unknown)
         trip.emit(EventKind.RELEASED, lease.note, lease=lease.id, state=lease.state.value)
         return lease.state.value

@@ -25,7 +25,7 @@ class SelectOfferStep:
 
     async def select_offer(self, trip: TripContext, spec: TripSpec) -> Offer:
         """Run `select_offer_now` once per trip."""
-        lost = trip.list_lost_offers()
+        lost = await trip.list_lost_offers()
         return await trip.step("select-offer", Offer, lambda: self.select_offer_now(spec, lost))
 
     async def select_offer_now(self, spec: TripSpec, lost: Collection[str] = ()) -> Offer:
@@ -44,7 +44,7 @@ class SelectOfferStep:
         fitting = [
             item for item in found.items if item.key not in lost and is_long_enough(item, spec.limits.term)
         ]
-        staged = self._list_staged_machines(spec.provider)
+        staged = await self._list_staged_machines(spec.provider)
         # A machine on which another trip stages is needed by that trip; it is only the last choice.
         offer = min(fitting, key=lambda item: item.key in staged, default=None)
         if offer is None:
@@ -56,11 +56,11 @@ class SelectOfferStep:
             )
         return offer
 
-    def _list_staged_machines(self, provider: str) -> set[str]:
+    async def _list_staged_machines(self, provider: str) -> set[str]:
         """Return the machines on which our trips upload before they switch to the GPU, by `Offer.key`."""
         return {
             lease.offer.key
-            for lease in self.leases.list_open_leases()
+            for lease in await self.leases.list_open_leases()
             if lease.provider == provider and not lease.offer.hardware.gpus
         }
 

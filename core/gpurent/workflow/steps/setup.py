@@ -66,7 +66,7 @@ class SetupStep:
 
         async def run() -> Timestamp:
             command = make_setup_script(
-                spec.job.setup, self.plugins.profile_of(connection.get_lease()).python
+                spec.job.setup, self.plugins.profile_of(await connection.get_lease()).python
             )
             job = Job(name=_setup_job_name(trip.id), command=command, folder=work_folder(trip.id))
             log = self.logs.create_log(job.name)

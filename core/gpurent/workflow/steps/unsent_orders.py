@@ -15,18 +15,18 @@ class UnsentOrders:
     leases: LeaseTracker
     payments: Payments
 
-    def close_unsent_order(self, lease_id: str) -> bool:
+    async def close_unsent_order(self, lease_id: str) -> bool:
         """Close a lease for which its provider was never asked to do anything; return whether it is such a lease."""
-        lease = self.leases.store.find_lease(lease_id)
+        lease = await self.leases.store.find_lease(lease_id)
         if lease is None or lease.is_over or lease.ref or lease.declared is not None:
             return False
         pending = lease.pending
         if pending is not None:
             if pending.ref or pending.sent_at is not None or pending.paid:
                 return False
-            if pending.bill is not None and self.payments.may_be_paid(pending.bill):
+            if pending.bill is not None and await self.payments.may_be_paid(pending.bill):
                 return False
-        self.leases.save_lease(
+        await self.leases.save_lease(
             evolve(lease.with_state(LeaseState.CANCELLED, _("never ordered")), pending=None)
         )
         return True

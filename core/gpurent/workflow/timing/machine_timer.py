@@ -52,7 +52,7 @@ class MachineTimers:
         earlier. ``by_policy``: the user did not request this timer, so the policy may also disarm it.
         """
         timer = await self._set_deadline(connection, lease, until, grace, after_job, later=False)
-        return self._save_timer(lease.id, timer, by_policy=by_policy)
+        return await self._save_timer(lease.id, timer, by_policy=by_policy)
 
     async def extend_timer(
         self,
@@ -64,7 +64,7 @@ class MachineTimers:
     ) -> MachineTimer:
         """Arm or extend the timer as `arm_timer` does, but never to an earlier deadline, and keep who armed it."""
         timer = await self._set_deadline(connection, lease, until, GRACE_PERIOD, after_job, later=True)
-        return self._save_timer(lease.id, timer)
+        return await self._save_timer(lease.id, timer)
 
     async def disarm_timer(self, connection: ReconnectingConnection) -> MachineTimer:
         """Disarm the timer; do nothing if there is none."""
@@ -78,14 +78,14 @@ class MachineTimers:
 
         return await self._run_command(connection, timer_script.state_command())
 
-    def find_deadline(self, lease: Lease) -> datetime | None:
+    async def find_deadline(self, lease: Lease) -> datetime | None:
         """Return the last known deadline; None if there is no timer, or if the lease is over."""
-        timer = self.store.find_machine_timer(lease.id)
+        timer = await self.store.find_machine_timer(lease.id)
         return timer.until if timer is not None and not lease.is_over else None
 
-    def is_armed_by_policy(self, lease: Lease) -> bool:
+    async def is_armed_by_policy(self, lease: Lease) -> bool:
         """Return whether the last known timer was armed by a policy and not by the user."""
-        timer = self.store.find_machine_timer(lease.id)
+        timer = await self.store.find_machine_timer(lease.id)
         return timer is not None and timer.by_policy and not lease.is_over
 
     async def _set_deadline(
@@ -132,7 +132,7 @@ class MachineTimers:
 
     async def _run_command(self, connection: ReconnectingConnection, command: str) -> MachineTimer:
         ran = await connection.run_with_retry(lambda ssh: ssh.run(command))
-        return self._save_timer(connection.get_lease().id, self._parse_timer(ran))
+        return await self._save_timer((await connection.get_lease()).id, self._parse_timer(ran))
 
     def _parse_timer(self, ran: CommandResult) -> MachineTimer:
         from gpurent.domain.terminal_text import strip_terminal
@@ -152,8 +152,8 @@ class MachineTimers:
         until = self.clock.from_wall_time(datetime.now(UTC) + found.ticks_left * _TICK)
         return MachineTimer(until=until, closing=found.closing)
 
-    def _save_timer(
+    async def _save_timer(
         self, lease_id: str, timer: MachineTimer, *, by_policy: bool | None = None
     ) -> MachineTimer:
-        self.store.put_machine_timer(lease_id, timer.until, by_policy=by_policy)
+        await self.store.put_machine_timer(lease_id, timer.until, by_policy=by_policy)
         return timer

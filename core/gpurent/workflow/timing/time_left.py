@@ -82,12 +82,14 @@ class LastSeenTimeReader:
     plugins: Plugins
     clocks: ProviderClocks
 
-    def get_last_seen(self, leases: Sequence[Lease]) -> Mapping[str, TimeLeft]:
+    async def get_last_seen(self, leases: Sequence[Lease]) -> Mapping[str, TimeLeft]:
         """Return the time left by lease id: the lease's own, or by the last known balance of its account."""
         found, accounts = self.group_by_account(leases)
         for billing, sharing in accounts.items():
             found.update(
-                dict.fromkeys((lease.id for lease in sharing), self._estimate_from_saved(billing, sharing))
+                dict.fromkeys(
+                    (lease.id for lease in sharing), await self._estimate_from_saved(billing, sharing)
+                )
             )
         return found
 
@@ -113,11 +115,11 @@ class LastSeenTimeReader:
                 accounts.setdefault(billing, []).append(lease)
         return found, accounts
 
-    def list_draining_leases(self, billing: str, named: Sequence[Lease]) -> list[Lease]:
+    async def list_draining_leases(self, billing: str, named: Sequence[Lease]) -> list[Lease]:
         """Return all our leases that drain one account; those in ``named`` as given."""
         ours = {
             lease.id: lease
-            for lease in self.store.list_leases()
+            for lease in await self.store.list_leases()
             if self._find_billing_name(lease) == billing
             and drains_balance(lease)
             and self.plugins.is_known_to_provider(lease)
@@ -130,13 +132,15 @@ class LastSeenTimeReader:
         entry = self.plugins.registry.get_entries(LeaseEntry).get(lease.provider)
         return entry.billing if entry is not None else None
 
-    def _estimate_from_saved(self, billing: str, named: Sequence[Lease]) -> TimeLeft:
+    async def _estimate_from_saved(self, billing: str, named: Sequence[Lease]) -> TimeLeft:
         # Whose account it is cannot be read from the vault here: a listing asks for no passphrase.
-        seen = self.store.find_last_balance(billing, "")
+        seen = await self.store.find_last_balance(billing, "")
         if seen is None:
             return unknown_time_left(_("no balance on record"))
         try:
-            burn = sum_prices([lease.current_price for lease in self.list_draining_leases(billing, named)])
+            burn = sum_prices(
+                [lease.current_price for lease in await self.list_draining_leases(billing, named)]
+            )
         except GpurentError as error:
             return unknown_time_left(error.message)
         if seen.money.currency != burn.currency:
@@ -175,7 +179,7 @@ class TimeWarnings:
                 hint=_('Write it like this: at = "60m, 15m, 5m"'),
             ) from None
 
-    def warn_if_low(self, lease: Lease, figure: TimeLeft, *, trip: str = "") -> timedelta | None:
+    async def warn_if_low(self, lease: Lease, figure: TimeLeft, *, trip: str = "") -> timedelta | None:
         """Emit `EventKind.TIME_LOW` if a threshold was newly passed, and return that threshold; else None.
 
         Several passed at once give one warning, for the shortest. A threshold is armed again once the time left rises
@@ -185,7 +189,7 @@ class TimeWarnings:
         if figure.left is None:
             return None
         passed = passed_thresholds(figure.left, self.get_thresholds(lease.provider))
-        fresh = self.store.swap_passed_thresholds(lease.id, passed)
+        fresh = await self.store.swap_passed_thresholds(lease.id, passed)
         if not fresh:
             return None
         from gpurent.domain.events import EventKind  # lazy: listings emit no events

@@ -61,14 +61,14 @@ class TimeLeftReader(LastSeenTimeReader):
             return unknown_time_left(f"{type(error).__name__}: {error}")
 
     async def _estimate_from_balance(self, billing: str, named: Sequence[Lease]) -> TimeLeft:
-        ours = self.list_draining_leases(billing, named)
+        ours = await self.list_draining_leases(billing, named)
         others, note = await self._list_foreign_leases(ours)
         burn = sum_prices([lease.current_price for lease in (*ours, *others)])
         account = self.plugins.billing(named[0].provider)
         balance = await account.get_balance()
         money, source = await self._convert_balance(billing, account, balance.available, burn.currency)
         account_name = self.find_account(named[0].provider)
-        self.store.put_last_balance(
+        await self.store.put_last_balance(
             SavedBalance(billing=billing, account=account_name, money=money, at=balance.at)
         )
         now = self.clocks.clock_of(billing).now()

@@ -71,7 +71,7 @@ class TripTimers:
         self, trip: TripContext, leg: str, connection: ReconnectingConnection, spec: TripSpec
     ) -> None:
         """Arm a timer if the trip or the policy asks for one. Failing to do so does not end the trip."""
-        lease = connection.get_lease()
+        lease = await connection.get_lease()
         policy = self._get_policy(lease, spec, trip.id)
         now = self.clock.now()
         until = compute_timer_deadline(lease, spec.limits, policy, now)
@@ -90,7 +90,7 @@ class TripTimers:
 
         if until is not None:
             await trip.step(f"{leg}.timer", MachineTimer, lambda: arm(until), quiet=True)
-        elif isinstance(lease.offer.tariff, Metered) and self.timers.find_deadline(lease) is None:
+        elif isinstance(lease.offer.tariff, Metered) and await self.timers.find_deadline(lease) is None:
             text = _(
                 "the machine has no timer: if you forget to release it, it runs until the account's balance is used up."
                 " Set one: gpurent timer {lease} --for 5h"
@@ -102,10 +102,10 @@ class TripTimers:
 
         A timer that a policy armed but no longer wants is disarmed.
         """
-        lease = connection.get_lease()
-        until = self.timers.find_deadline(lease)
+        lease = await connection.get_lease()
+        until = await self.timers.find_deadline(lease)
         policy = self._get_policy(lease, spec, connection.trip_id)
-        if policy.timer_off and self.timers.is_armed_by_policy(lease):
+        if policy.timer_off and await self.timers.is_armed_by_policy(lease):
             await self.disarm_timer(connection)
         if spec.limits.term is not None or policy.timer is None or until is None:
             return
@@ -147,13 +147,13 @@ class TimerCommands:
         if until <= self.clock.now():
             raise UsageError(_("that time is in the past"))
         async with self._connect_to_running(lease_id) as connection:
-            lease = connection.get_lease()
+            lease = await connection.get_lease()
             return await self.timers.arm_timer(connection, lease, until, after_job=self._get_after_job(lease))
 
     async def extend_timer(self, lease_id: str, span: timedelta) -> MachineTimer:
         """Extend the deadline by ``span``; if no timer is running, arm one for ``span`` from now."""
         async with self._connect_to_running(lease_id) as connection:
-            lease = connection.get_lease()
+            lease = await connection.get_lease()
             before = await self.timers.get_timer(connection)
             until = (before.until or self.clock.now()) + span
             return await self.timers.extend_timer(
@@ -162,7 +162,11 @@ class TimerCommands:
 
     async def extend_after_renewal(self, before: Lease, after: Lease) -> None:
         """Extend the lease's timer by as much time as the lease was renewed for."""
-        if before.expires_at is None or after.expires_at is None or self.timers.find_deadline(after) is None:
+        if (
+            before.expires_at is None
+            or after.expires_at is None
+            or await self.timers.find_deadline(after) is None
+        ):
             return
         more = after.expires_at - before.expires_at
         if more <= timedelta():
@@ -178,7 +182,7 @@ class TimerCommands:
     @asynccontextmanager
     async def _connect_to_running(self, lease_id: str) -> AsyncIterator[ReconnectingConnection]:
         async with self.connections.connect_to_lease(lease_id) as connection:
-            require_running(connection.get_lease())
+            require_running(await connection.get_lease())
             yield connection
 
     def _get_after_job(self, lease: Lease) -> timedelta | None:

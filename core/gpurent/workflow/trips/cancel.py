@@ -46,7 +46,7 @@ class JobEnding:
     async def end_job(self, trip: TripContext, record: TripRecord, lease: Lease) -> Sequence[str]:
         """Stop the trip's job, and download the results that it made; return those that did not arrive."""
         spec = record.spec
-        has_launched = any(name.endswith(".launch") for name in trip.steps_by_name())
+        has_launched = any(name.endswith(".launch") for name in await trip.steps_by_name())
         if lease.state is not LeaseState.READY or not has_launched:
             return ()
         async with self.connections.make_connection(lease.id, trip.id) as connection:
@@ -76,15 +76,15 @@ class TripCancellation:
         Raises `UsageError` if it has ended or cannot be cancelled, `Declined` or `ConfirmationRequired` if nobody
         agrees, `BusyError` if another process is working on it, `LeaseError` if its order may be paid already.
         """
-        record = self._get_open_trip(trip_id)
+        record = await self._get_open_trip(trip_id)
         trip = self.trip_tracker.context_of(record.id)
         with self.trip_tracker.lock_trip(record.id):
             done = await self._cancel(trip, record)
-            self.trip_tracker.end_trip(record.id, TripOutcome(OutcomeKind.CANCELLED))
+            await self.trip_tracker.end_trip(record.id, TripOutcome(OutcomeKind.CANCELLED))
         return done
 
-    def _get_open_trip(self, trip_id: str) -> TripRecord:
-        record = self.trip_tracker.get_trip(trip_id)
+    async def _get_open_trip(self, trip_id: str) -> TripRecord:
+        record = await self.trip_tracker.get_trip(trip_id)
         if not record.is_open:
             text = _("{trip} has ended: {outcome}")
             raise UsageError(text.format(trip=record.id, outcome=format_outcome(record.outcome)))
@@ -101,12 +101,12 @@ class TripCancellation:
     async def _cancel(self, trip: TripContext, record: TripRecord) -> CancelledTrip:
         if not record.lease:
             return CancelledTrip(trip=record.id)
-        self.lost_leases.restore_if_lost(record.lease)
+        await self.lost_leases.restore_if_lost(record.lease)
         async with self.release.locks.lock_lease(record.lease):
-            is_dropped = self.unsent_orders.close_unsent_order(
+            is_dropped = await self.unsent_orders.close_unsent_order(
                 record.lease
-            ) or self.records.abandon_unpaid_order(trip.id, record.lease)
-        lease = self.release.leases.store.find_lease(record.lease)
+            ) or await self.records.abandon_unpaid_order(trip.id, record.lease)
+        lease = await self.release.leases.store.find_lease(record.lease)
         is_rented = record.kind in _RENTING_KINDS and not record.spec.lease
         if lease is None or (lease.is_over and lease.pending is None):
             return CancelledTrip(trip=record.id)

@@ -42,12 +42,12 @@ class TripExecutor:
         self.leg_runner.doctor.get_policy(spec.doctor)
         if not spec.rent_only:
             check_results_folder(spec)
-        spec = self.tools.select_tools(trip, spec)
+        spec = await self.tools.select_tools(trip, spec)
         while True:
             stays = self._plan_own_machine(spec) or await self.planner.plan_legs(trip, spec)
             lease_id = await self._find_lease(trip, spec)
             try:
-                failure = find_failure(trip)
+                failure = await find_failure(trip)
                 if failure is not None:
                     # Its end was interrupted, or its results were kept: nothing is run again.
                     raise failure
@@ -55,23 +55,23 @@ class TripExecutor:
                 return await self.finalizer.finish_trip(trip, spec, end)
             except Exception as raised:  # noqa: BLE001 - whatever it is, the trip ends by its rule
                 error = to_gpurent_error(raised)
-                if self._try_next_offer(trip, spec, stays, error):
+                if await self._try_next_offer(trip, spec, stays, error):
                     continue
                 await self.finalizer.clean_up_failed_trip(trip, spec, lease_id, error)
                 trip.emit(EventKind.FAILED, error.message, lease=lease_id, burning=len(error.burning))
                 raise error from error.__cause__
 
-    def _try_next_offer(
+    async def _try_next_offer(
         self, trip: TripContext, spec: TripSpec, legs: Sequence[LegSpec], error: GpurentError
     ) -> bool:
         """Whether the first order was lost before anything was created, so that another offer will do."""
         order = legs[0].order
         if not isinstance(error, SoldOut) or order is None or spec.requirements.machine:
             return False
-        if trip.find_result("leg0.confirm", str) is not None:
+        if await trip.find_result("leg0.confirm", str) is not None:
             return False
         # What was agreed to holds for the next offer, and the fee for the e-mail address is paid.
-        trip.discard_attempt("select-offer", order.offer.key, keep=("authorize", "bind-mail"))
+        await trip.discard_attempt("select-offer", order.offer.key, keep=("authorize", "bind-mail"))
         trip.emit(
             EventKind.WARNING,
             _("{machine}: {why}; trying the next offer").format(machine=order.offer.key, why=error.message),
@@ -81,8 +81,8 @@ class TripExecutor:
     async def _find_lease(self, trip: TripContext, spec: TripSpec) -> str:
         """Return the id of the trip's lease; a machine that was shut down to keep results is started again."""
         lease_id = lease_id_of(trip.id, spec)
-        if not is_only_ending(trip):
-            trip.store.set_trip_lease(trip.id, lease_id)
+        if not await is_only_ending(trip):
+            await trip.store.set_trip_lease(trip.id, lease_id)
             return lease_id
         lease_id = await self.kept_restart.restart_if_kept(trip, lease_id)
         await self.finalizer.keeper.arm_for_download(trip, spec, lease_id)
@@ -103,7 +103,7 @@ class TripExecutor:
             leg = f"leg{number}"
             if stay.order is not None:
                 # A machine that was started again has a lease of its own; that leg's was ready before.
-                if trip.step_done_at(f"{leg}.ready") is None:
+                if await trip.step_done_at(f"{leg}.ready") is None:
                     await self.provision.provision_lease(trip, leg, stay.order, lease_id, stay.agreed)
             elif not spec.lease:
                 await self.manual_rental.rent_manually(trip, spec, lease_id)
@@ -111,8 +111,8 @@ class TripExecutor:
         return end
 
 
-def is_only_ending(trip: TripContext) -> bool:
+async def is_only_ending(trip: TripContext) -> bool:
     """Return whether only the results and the machine's end are left to do: the job is over, no release has begun."""
-    steps = trip.steps_by_name()
+    steps = await trip.steps_by_name()
     is_over = any(name.endswith((".monitor", KEEP_STEP)) and record.done_at for name, record in steps.items())
-    return (is_over or find_failure(trip) is not None) and "release" not in steps
+    return (is_over or await find_failure(trip) is not None) and "release" not in steps

@@ -23,17 +23,17 @@ class TripFailure:
     detail: str
 
 
-def record_failure(trip: TripContext, error: GpurentError) -> None:
+async def record_failure(trip: TripContext, error: GpurentError) -> None:
     """Record ``error``; the first one is kept."""
-    if trip.find_result(_STEP_NAME, TripFailure) is None:
-        trip.store.begin_step(trip.id, _STEP_NAME)
+    if await trip.find_result(_STEP_NAME, TripFailure) is None:
+        await trip.store.begin_step(trip.id, _STEP_NAME)
         failure = TripFailure(code=error.code, message=error.message, hint=error.hint, detail=error.detail)
-        trip.store.record_step(trip.id, _STEP_NAME, failure)
+        await trip.store.record_step(trip.id, _STEP_NAME, failure)
 
 
-def find_failure(trip: TripContext) -> GpurentError | None:
+async def find_failure(trip: TripContext) -> GpurentError | None:
     """Return the error with which the trip failed, None if it has not."""
-    known = trip.find_result(_STEP_NAME, TripFailure)
+    known = await trip.find_result(_STEP_NAME, TripFailure)
     if known is None:
         return None
     kind = next((kind for kind in _iterate_kinds(GpurentError) if kind.code == known.code), GpurentError)

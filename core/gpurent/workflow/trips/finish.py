@@ -49,9 +49,9 @@ def get_results_state(spec: TripSpec, job: JobEnd, outcome: ResultsOutcome) -> R
     return ResultsState.MISSING if counted.missing else ResultsState.COMPLETE
 
 
-def get_job_end(trip: TripContext, error: GpurentError) -> JobEnd:
+async def get_job_end(trip: TripContext, error: GpurentError) -> JobEnd:
     """Return how the job of a trip that failed with ``error`` ended."""
-    launches = [record for name, record in trip.steps_by_name().items() if name.endswith(".launch")]
+    launches = [record for name, record in (await trip.steps_by_name()).items() if name.endswith(".launch")]
     if not launches:
         return JobEnd.NOT_STARTED
     if launches[-1].done_at is None:
@@ -80,11 +80,11 @@ class TripFinalizer:
             return end
         outcome = end.results or ResultsOutcome(report=sum_reports(()))
         job = JobEnd.FAILED if end.exit_code else JobEnd.SUCCEEDED
-        decided = self._decide(trip, spec, end.lease_id, job, outcome, None)
+        decided = await self._decide(trip, spec, end.lease_id, job, outcome, None)
         if outcome.missing and not decided.is_open:
             error = self._make_missing_error(outcome, end.exit_code)
             await self._release(trip, spec, end.lease_id, error)
-            self.store.end_trip(trip.id, TripOutcome.from_error(error))
+            await self.store.end_trip(trip.id, TripOutcome.from_error(error))
             raise error
         if decided.is_open:
             error = self._make_missing_error(outcome, end.exit_code)
@@ -97,7 +97,7 @@ class TripFinalizer:
         return evolve(end, receipt=receipt)
 
     async def _get_receipt(self, trip: TripContext, spec: TripSpec, lease: Lease) -> Receipt:
-        earlier = list_earlier_leases(trip, lease_id_of(trip.id, spec))
+        earlier = await list_earlier_leases(trip, lease_id_of(trip.id, spec))
         return await self.receipts.get_trip_end_receipt(lease, earlier, trip.id)
 
     async def clean_up_failed_trip(
@@ -110,19 +110,19 @@ class TripFinalizer:
         if isinstance(error, ResultsMissing):
             return  # the machine is taken care of
         try:
-            if not self._is_resumable(trip, lease_id, error):
+            if not await self._is_resumable(trip, lease_id, error):
                 await self._end_trip(trip, spec, lease_id, error)
         except Exception as worse:  # noqa: BLE001 - the trip stays open, and the first error is what the user needs
             add_hint(error, to_gpurent_error(worse).message)
             add_resume_hint(error, trip.id)
 
-    def _is_resumable(self, trip: TripContext, lease_id: str, error: GpurentError) -> bool:
+    async def _is_resumable(self, trip: TripContext, lease_id: str, error: GpurentError) -> bool:
         """Whether the trip stays open; ``error`` then says how to go on. In any case it says what was spent."""
-        lease = self.store.find_lease(lease_id)
-        error.spent = self.spending.find_spending(trip.id, error, lease)
+        lease = await self.store.find_lease(lease_id)
+        error.spent = await self.spending.find_spending(trip.id, error, lease)
         is_rented = lease is not None and not lease.is_over
         # Where money may be out, an answer that says nothing about it ends nothing either.
-        may_go_on = is_rented or (lease is None and trip.may_have_paid())
+        may_go_on = is_rented or (lease is None and await trip.may_have_paid())
         if not isinstance(error, INCONCLUSIVE_ERRORS if may_go_on else RESUMABLE_ERRORS):
             return False
         if lease is not None and is_rented and lease.has_cost:
@@ -133,24 +133,24 @@ class TripFinalizer:
 
     async def _end_trip(self, trip: TripContext, spec: TripSpec, lease_id: str, error: GpurentError) -> None:
         """End the failed trip, once its machine is taken care of."""
-        lease = self.store.find_lease(lease_id)
+        lease = await self.store.find_lease(lease_id)
         if lease is not None:
-            record_failure(trip, error)
+            await record_failure(trip, error)
             if not await self._end_machine(trip, spec, lease, error):
                 return
-        self.store.end_trip(trip.id, TripOutcome.from_error(error))
+        await self.store.end_trip(trip.id, TripOutcome.from_error(error))
 
     async def _end_machine(
         self, trip: TripContext, spec: TripSpec, lease: Lease, error: GpurentError
     ) -> bool:
         """Download the results, then release or keep the machine; return whether the trip is done with it."""
-        job = get_job_end(trip, error)
+        job = await get_job_end(trip, error)
         outcome = ResultsOutcome(report=sum_reports(()))
         if job is not JobEnd.NOT_STARTED:
             outcome = await self.final_download.download_results(
                 trip, spec, lease.id, stop_job=isinstance(error, MoneyError)
             )
-        decided = self._decide(trip, spec, lease.id, job, outcome, error)
+        decided = await self._decide(trip, spec, lease.id, job, outcome, error)
         if decided.is_open:
             add_hint(error, _missing_text(outcome))
             await self._keep(trip, spec, lease.id, decided, error)
@@ -160,7 +160,7 @@ class TripFinalizer:
             return True
         return await self._release(trip, spec, lease.id, error)
 
-    def _decide(
+    async def _decide(
         self,
         trip: TripContext,
         spec: TripSpec,
@@ -169,7 +169,7 @@ class TripFinalizer:
         outcome: ResultsOutcome,
         error: GpurentError | None,
     ) -> TripEnd:
-        lease = self.store.find_lease(lease_id)
+        lease = await self.store.find_lease(lease_id)
         results = get_results_state(spec, job, outcome)
         # A machine that has ended for good keeps nothing, and a grace period that is over is a limit too.
         is_gone = lease is None or (
@@ -179,7 +179,7 @@ class TripFinalizer:
             lease is not None
             and lease.state is LeaseState.READY
             and results is ResultsState.MISSING
-            and not self.keeper.has_time_left(trip, spec, lease)
+            and not await self.keeper.has_time_left(trip, spec, lease)
         )
         return decide_trip_end(
             TripEndFacts(
@@ -198,8 +198,8 @@ class TripFinalizer:
         if decided.machine is MachineFate.KEEP_RESULTS:
             lease = await self.keeper.keep_results(trip, spec, lease_id)
         else:
-            lease = self.release.leases.get_lease(lease_id)
-        kept = find_kept_results(trip.store, trip.id, lease_id)
+            lease = await self.release.leases.get_lease(lease_id)
+        kept = await find_kept_results(trip.store, trip.id, lease_id)
         add_burning_lease(error, lease)
         can_restart = self.kept_restart.can_restart(lease)
         add_hint(error, describe_ways_home(trip.id, lease, kept, can_restart=can_restart))
@@ -210,7 +210,7 @@ class TripFinalizer:
             released = await self.release.release_lease(trip, lease_id)
             receipt = await self._get_receipt(trip, spec, released)
         except GpurentError as worse:
-            add_burning_lease(error, self.release.leases.get_lease(lease_id))
+            add_burning_lease(error, await self.release.leases.get_lease(lease_id))
             add_hint(error, worse.message)
             add_resume_hint(error, trip.id)
             return False
@@ -256,7 +256,7 @@ class FinalDownload:
         if not spec.results.are_wanted:
             return ResultsOutcome(report=sum_reports(()))
         async with self.connections.make_connection(lease_id, trip.id) as connection:
-            if stop_job and connection.get_lease().state is LeaseState.READY:
+            if stop_job and (await connection.get_lease()).state is LeaseState.READY:
                 name = spec.job.name or trip.id
                 try:
                     await self.runners.run_with_retry(

@@ -12,17 +12,17 @@ from gpurent.ports.store import TripStore
 from gpurent.workflow.connection.transfers import work_folder
 
 
-def explain_foreign_release(
+async def explain_foreign_release(
     store: TripStore, trip_id: str, spec: TripSpec, lease: Lease, error: LeaseGone
 ) -> None:
     """If a command of the user released ``lease`` under the trip, say so, and where its results are."""
-    releases = [record for record in store.list_trips(lease.id) if record.kind == "release"]
+    releases = [record for record in await store.list_trips(lease.id) if record.kind == "release"]
     if not releases:
         return
     error.message = _("{lease} was released by another gpurent command while trip {trip} used it").format(
         lease=lease.id, trip=trip_id
     )
-    steps = {step.name.rpartition(".")[2] for step in store.list_steps(trip_id) if step.done_at}
+    steps = {step.name.rpartition(".")[2] for step in await store.list_steps(trip_id) if step.done_at}
     names = [] if "download" in steps else [*spec.results.paths]
     lines = [error.hint]
     if names and lease.state is LeaseState.KEPT:

@@ -53,23 +53,23 @@ class LeaseOrders:
 
         The same order again resumes the unfinished one. Raises `LeaseError` if another order is unfinished.
         """
-        unfinished = self._find_unfinished_trip(kind, lease, order)
-        trip = unfinished or self.trip_tracker.begin_trip(kind, spec, lease.id)
+        unfinished = await self._find_unfinished_trip(kind, lease, order)
+        trip = unfinished or await self.trip_tracker.begin_trip(kind, spec, lease.id)
         try:
             return await self._run_order_trip(trip, lease.id, evolve(order, key=f"{trip.id}-{kind}"))
         except GpurentError as error:
-            self._fail_unpaid_order(trip, lease.id, error)
+            await self._fail_unpaid_order(trip, lease.id, error)
             raise
 
-    def find_interrupted_trip(self, kind: str, lease: Lease, spec: TripSpec) -> TripContext | None:
+    async def find_interrupted_trip(self, kind: str, lease: Lease, spec: TripSpec) -> TripContext | None:
         """Return the trip that began the same order by the same ``spec`` and did not finish; None if there is none.
 
         Raises `LeaseError` if another order is unfinished.
         """
-        record = self.provision.leases.store.find_open_order(lease.id)
+        record = await self.provision.leases.store.find_open_order(lease.id)
         if record is None:
             return None
-        begun = self.trip_tracker.store.find_trip(record.trip)
+        begun = await self.trip_tracker.store.find_trip(record.trip)
         if begun is None or begun.kind != kind or begun.spec != spec:
             raise make_unfinished_order_error(record)
         trip = self.trip_tracker.context_of(begun.id)
@@ -78,18 +78,18 @@ class LeaseOrders:
 
     async def continue_order(self, trip: TripContext, lease_id: str) -> Lease:
         """Continue the order of a trip that did not finish it; return the updated lease."""
-        order = trip.find_result("order", Order)
+        order = await trip.find_result("order", Order)
         if order is None:
             raise LeaseError(_("{trip} has not ordered anything; start it again").format(trip=trip.id))
         return await self._run_order_trip(trip, lease_id, order)
 
-    def _find_unfinished_trip(self, kind: str, lease: Lease, order: Order) -> TripContext | None:
+    async def _find_unfinished_trip(self, kind: str, lease: Lease, order: Order) -> TripContext | None:
         """Return the trip that placed the same order on the lease and did not finish; None if there is none."""
-        record = self.provision.leases.store.find_open_order(lease.id)
+        record = await self.provision.leases.store.find_open_order(lease.id)
         if record is None:
             return None
         trip = self.trip_tracker.context_of(record.trip)
-        placed = trip.find_result("order", Order)
+        placed = await trip.find_result("order", Order)
         if (
             placed is None
             or record.key != f"{trip.id}-{kind}"
@@ -101,24 +101,24 @@ class LeaseOrders:
 
     async def place_new_order(self, kind: str, spec: TripSpec, make_order: Callable[[str], Order]) -> Lease:
         """Place the order that ``make_order`` returns for a key; return the new lease."""
-        trip = self.trip_tracker.begin_trip(kind, spec)
+        trip = await self.trip_tracker.begin_trip(kind, spec)
         lease_id = lease_id_of(trip.id, spec)
-        trip.store.set_trip_lease(trip.id, lease_id)
+        await trip.store.set_trip_lease(trip.id, lease_id)
         order = evolve(make_order(f"{trip.id}-{kind}"), password_ref=f"password-{trip.id}")
         try:
             return await self._run_order_trip(trip, lease_id, order)
         except GpurentError as error:
-            self._fail_unpaid_order(trip, lease_id, error)
+            await self._fail_unpaid_order(trip, lease_id, error)
             raise
 
-    def _fail_unpaid_order(self, trip: TripContext, lease_id: str, error: GpurentError) -> None:
+    async def _fail_unpaid_order(self, trip: TripContext, lease_id: str, error: GpurentError) -> None:
         """End a trip whose order cannot succeed, unless money or a request for it may be on the way."""
         if error.retryable or isinstance(error, INCONCLUSIVE_ERRORS):
             return
         # A Store that fails here too is the same trouble again, and the trip stays open.
         with suppress(StorageError):
-            if self.provision.records.abandon_unpaid_order(trip.id, lease_id):
-                self.trip_tracker.fail_trip(trip.id, error)
+            if await self.provision.records.abandon_unpaid_order(trip.id, lease_id):
+                await self.trip_tracker.fail_trip(trip.id, error)
             else:
                 add_resume_hint(error, trip.id)
 
@@ -128,19 +128,19 @@ class LeaseOrders:
                 order = await trip.record_result("order", order)
                 await self._authorize_new(trip, lease_id, order)
                 lease = await self.execute_order(trip, lease_id, order)
-                self.trip_tracker.end_trip(trip.id)
+                await self.trip_tracker.end_trip(trip.id)
             except Exception as raised:  # noqa: BLE001 - whatever it is, the trip ends by its rule
                 error = to_gpurent_error(raised)
-                self._add_consequences(trip, lease_id, error)
+                await self._add_consequences(trip, lease_id, error)
                 raise error from error.__cause__
         return lease
 
-    def _add_consequences(self, trip: TripContext, lease_id: str, error: GpurentError) -> None:
+    async def _add_consequences(self, trip: TripContext, lease_id: str, error: GpurentError) -> None:
         """Let ``error`` say what this order has spent, and which machine costs money."""
         with suppress(StorageError):
             # What the machine cost before this order is not this order's.
-            spent = self.spending.find_spending(trip.id, error)
-            lease = self.releases.leases.store.find_lease(lease_id)
+            spent = await self.spending.find_spending(trip.id, error)
+            lease = await self.releases.leases.store.find_lease(lease_id)
             is_unchanged = isinstance(error, ConfirmationRequired | Declined)
             if lease is not None and lease.has_cost and not is_unchanged:
                 add_burning_lease(error, lease)
@@ -151,7 +151,7 @@ class LeaseOrders:
         try:
             await self._authorize(trip, lease_id, order)
         except (ConfirmationRequired, Declined) as error:
-            self.trip_tracker.fail_trip(trip.id, error)
+            await self.trip_tracker.fail_trip(trip.id, error)
             raise
 
     async def resume_trip(self, trip: TripContext, record: TripRecord) -> Receipt | None:
@@ -161,9 +161,9 @@ class LeaseOrders:
         """
         if record.kind == "release":
             return await self.releases.execute_release(trip, record.lease)
-        order = trip.find_result("order", Order)
+        order = await trip.find_result("order", Order)
         if order is None:
-            self.trip_tracker.end_trip(trip.id, NOTHING_ORDERED)
+            await self.trip_tracker.end_trip(trip.id, NOTHING_ORDERED)
             raise UsageError(_("{trip} has not ordered anything; start it again").format(trip=trip.id))
         await self._authorize(trip, record.lease, order)
         await self.execute_order(trip, record.lease, order)
@@ -171,11 +171,11 @@ class LeaseOrders:
 
     async def _authorize(self, trip: TripContext, lease_id: str, order: Order) -> None:
         """Ask the user for the price of the order, unless it has already been placed."""
-        if has_ordered(trip):
+        if await has_ordered(trip):
             return
         price = await self._price_once(trip, order)
-        limits = self.pricer.budgets.list_limits(order.offer.provider, trip.id)
-        proposal = propose_order(order, price, limits, self.provision.leases.store.find_lease(lease_id))
+        limits = await self.pricer.budgets.list_limits(order.offer.provider, trip.id)
+        proposal = propose_order(order, price, limits, await self.provision.leases.store.find_lease(lease_id))
         await self.authorizer.require_authorization(trip, order.offer.provider, TripLimits(), proposal)
 
     async def _price_once(self, trip: TripContext, order: Order) -> Funding:

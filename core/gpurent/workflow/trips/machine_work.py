@@ -71,9 +71,9 @@ class LegRunner:
         self, trip: TripContext, leg: str, spec: TripSpec, lease_id: str, leg_spec: LegSpec, *, detach: bool
     ) -> TripResult:
         """Connect, examine, upload, set up, run the job: as much of it as ``leg_spec`` asks for."""
-        with self.preparation.predial_upload(trip, leg, spec, lease_id, leg_spec):
+        with await self.preparation.predial_upload(trip, leg, spec, lease_id, leg_spec):
             async with await self.connect.open_connection(trip, leg, lease_id) as connection:
-                if leg_spec.job and trip.step_done_at(f"{leg}.launch") is None:
+                if leg_spec.job and await trip.step_done_at(f"{leg}.launch") is None:
                     await self.doctor.examine_machine(trip, leg, connection, spec)
                 await self.preparation.prepare_machine(trip, leg, connection, spec, leg_spec)
                 if leg_spec.job:
@@ -95,15 +95,15 @@ class MachinePreparation:
         if not spec.rent_only:
             self.upload.guard.check_upload(Path(spec.upload.folder), spec.upload.include)
 
-    def predial_upload(
+    async def predial_upload(
         self, trip: TripContext, leg: str, spec: TripSpec, lease_id: str, leg_spec: LegSpec
     ) -> AbstractContextManager[object]:
         """On a known machine, start the login for the upload in parallel with the connection."""
-        if not leg_spec.upload or trip.step_done_at(f"{leg}.upload") is not None:
+        if not leg_spec.upload or await trip.step_done_at(f"{leg}.upload") is not None:
             return nullcontext()
         first = _find_setup_files(spec) if leg_spec.job else None
         return self.upload.predial_upload(
-            trip.id, self.connections.leases.get_lease(lease_id), first or spec.upload
+            trip.id, await self.connections.leases.get_lease(lease_id), first or spec.upload
         )
 
     async def prepare_machine(
@@ -192,7 +192,7 @@ class TripJob:
         detach: bool,
     ) -> TripResult:
         """Run the job and download its results; with ``detach``, return as soon as it runs."""
-        job = self.runners.make_job(spec, connection.get_lease(), trip.id, work_folder(trip.id))
+        job = self.runners.make_job(spec, await connection.get_lease(), trip.id, work_folder(trip.id))
         await self.launch.launch_job(trip, leg, connection, spec.job, job)
         await self.timers.arm_timer(trip, leg, connection, spec)
         if detach:

@@ -41,34 +41,36 @@ class OpenTrips:
                 except GpurentError as error:
                     return record.id, error
 
-        works = [resume(record) for record in self.list_open_trips()]
+        works = [resume(record) for record in await self.list_open_trips()]
         for ended in asyncio.as_completed(works):
             yield await ended
 
-    def list_open_trips(self) -> list[TripRecord]:
+    async def list_open_trips(self) -> list[TripRecord]:
         """Return the user's open trips, oldest first; the guard's own go on by themselves."""
-        return [record for record in self.trip_tracker.store.list_open_trips() if record.kind != "guard"]
+        return [
+            record for record in await self.trip_tracker.store.list_open_trips() if record.kind != "guard"
+        ]
 
-    def close_unordered_trips(self) -> list[str]:
+    async def close_unordered_trips(self) -> list[str]:
         """Close the open trips that ordered nothing and were begun long ago; return their ids."""
         closed = []
-        for record in self.list_open_trips():
+        for record in await self.list_open_trips():
             age = self.trip_tracker.clock.now() - record.started_at
-            if age < UNORDERED_AGE or self.has_ordered(record):
+            if age < UNORDERED_AGE or await self.has_ordered(record):
                 continue
             try:
                 with self.trip_tracker.lock_trip(record.id):
-                    self.trip_tracker.end_trip(record.id, NOTHING_ORDERED)
+                    await self.trip_tracker.end_trip(record.id, NOTHING_ORDERED)
             except BusyError:
                 continue
             closed.append(record.id)
         return closed
 
-    def has_ordered(self, record: TripRecord) -> bool:
+    async def has_ordered(self, record: TripRecord) -> bool:
         """Whether the trip uses a machine or began to order one."""
         if record.spec.lease or record.kind == "release":
             return True
-        if record.lease and self.leases.store.find_lease(record.lease) is not None:
+        if record.lease and await self.leases.store.find_lease(record.lease) is not None:
             return True
-        names = [step.name for step in self.trip_tracker.store.list_steps(record.id)]
+        names = [step.name for step in await self.trip_tracker.store.list_steps(record.id)]
         return any(name.endswith(_ORDERING_STEPS) for name in names)

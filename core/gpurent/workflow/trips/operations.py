@@ -60,16 +60,16 @@ class Trips:
         """Only rent a machine; the lease stays until it is released."""
         spec = evolve(spec, rent_only=True, job=evolve(spec.job, command=()))
         end = await self._begin("rent", spec)
-        return self.leases.get_lease(end.lease_id)
+        return await self.leases.get_lease(end.lease_id)
 
     async def _begin(self, kind: str, spec: TripSpec, *, detach: bool = False) -> TripResult:
         self.executor.leg_runner.preparation.check_upload(spec)
-        trip = self.trip_tracker.begin_trip(kind, spec)
+        trip = await self.trip_tracker.begin_trip(kind, spec)
         try:
             return await self._execute(trip, spec, detach=detach)
         except ConfirmationRequired as error:
             # Nothing was ordered. A resumed trip stays open instead, because only its id is typed again.
-            self.trip_tracker.fail_trip(trip.id, error)
+            await self.trip_tracker.fail_trip(trip.id, error)
             raise
 
     async def resume(
@@ -83,7 +83,7 @@ class Trips:
 
         ``change_results`` returns what results are wanted from now on.
         """
-        record = self.trip_tracker.get_trip(trip_id)
+        record = await self.trip_tracker.get_trip(trip_id)
         if record.outcome is not None:
             raise UsageError(
                 _("{trip} has ended: {outcome}").format(
@@ -99,15 +99,15 @@ class Trips:
             spec = record.spec
             if change_results is not None:
                 spec = evolve(spec, results=change_results(spec.results))
-                self.trip_tracker.store.set_trip_spec(record.id, spec)
+                await self.trip_tracker.store.set_trip_spec(record.id, spec)
             return await self._execute(trip, spec, detach=detach)
         with self.trip_tracker.lock_trip(record.id):
             try:
                 receipt = await self.orders.resume_trip(trip, record)
             except Declined as error:
-                self.trip_tracker.fail_trip(record.id, error)
+                await self.trip_tracker.fail_trip(record.id, error)
                 raise
-            self.trip_tracker.end_trip(record.id)
+            await self.trip_tracker.end_trip(record.id)
             return TripResult(trip_id=record.id, lease_id=record.lease, receipt=receipt)
 
     async def _execute(self, trip: TripContext, spec: TripSpec, *, detach: bool = False) -> TripResult:
@@ -117,40 +117,40 @@ class Trips:
                 end = await self.executor.execute_trip(trip, spec, detach=detach)
             except Exception as raised:  # noqa: BLE001 - whatever it is, the trip ends by its rule
                 error = to_gpurent_error(raised)
-                self._record_failure(trip, spec, error)
+                await self._record_failure(trip, spec, error)
                 raise error from error.__cause__
             if not end.job_running:
-                self.trip_tracker.end_trip(trip.id)
+                await self.trip_tracker.end_trip(trip.id)
             return end
 
-    def _record_failure(self, trip: TripContext, spec: TripSpec, error: GpurentError) -> None:
+    async def _record_failure(self, trip: TripContext, spec: TripSpec, error: GpurentError) -> None:
         """End a trip that rented nothing, unless it can be resumed; else name what costs money."""
         # A Store that fails here too is the same trouble again, and the trip stays open.
         with suppress(StorageError):
-            lease = self.leases.store.find_lease(lease_id_of(trip.id, spec))
+            lease = await self.leases.store.find_lease(lease_id_of(trip.id, spec))
             # A cancelled lease is what is left of an offer that somebody else took.
             if lease is None or lease.state is LeaseState.CANCELLED:
-                error.spent = self.spending.find_spending(trip.id, error)
-                if not error.retryable and not _may_go_on(trip, error):
-                    self.trip_tracker.fail_trip(trip.id, error)
+                error.spent = await self.spending.find_spending(trip.id, error)
+                if not error.retryable and not await _may_go_on(trip, error):
+                    await self.trip_tracker.fail_trip(trip.id, error)
             if lease is not None and isinstance(error, LeaseGone):
-                explain_foreign_release(self.trip_tracker.store, trip.id, spec, lease, error)
-            self._add_running_lease(trip, error)
+                await explain_foreign_release(self.trip_tracker.store, trip.id, spec, lease, error)
+            await self._add_running_lease(trip, error)
 
-    def _add_running_lease(self, trip: TripContext, error: GpurentError) -> None:
+    async def _add_running_lease(self, trip: TripContext, error: GpurentError) -> None:
         """Name the open trip's machine, unless ``error`` does so already."""
-        record = self.trip_tracker.store.find_trip(trip.id)
+        record = await self.trip_tracker.store.find_trip(trip.id)
         if record is None or not record.is_open or record.lease in error.burning:
             return
-        lease = self.leases.store.find_lease(record.lease)
+        lease = await self.leases.store.find_lease(record.lease)
         if lease is not None and lease.has_cost and not lease.is_over:
             add_burning_lease(error, lease)
             add_resume_hint(error, trip.id)
 
 
-def _may_go_on(trip: TripContext, error: GpurentError) -> bool:
+async def _may_go_on(trip: TripContext, error: GpurentError) -> bool:
     """Whether the trip has to stay open: money may be out, and ``error`` says nothing about it."""
-    return trip.may_have_paid() and isinstance(error, INCONCLUSIVE_ERRORS)
+    return await trip.may_have_paid() and isinstance(error, INCONCLUSIVE_ERRORS)
 
 
 @frozen
@@ -183,7 +183,7 @@ class LeaseChanges:
     async def upgrade(self, lease_id: str, spec: TripSpec) -> Lease:
         """Switch from the staging machine to the wanted one."""
         lease = await self.leases.try_refresh_lease(lease_id)
-        unfinished = self.orders.find_interrupted_trip("upgrade", lease, spec)
+        unfinished = await self.orders.find_interrupted_trip("upgrade", lease, spec)
         if unfinished is not None:
             return await self.orders.continue_order(unfinished, lease.id)
         require_running(lease)
@@ -220,7 +220,7 @@ class LeaseChanges:
         restarted = await self.orders.place_new_order(
             "restart", spec, lambda key: provider.make_restart_order(lease, key)
         )
-        for record in self.orders.trip_tracker.list_trips(lease.id):
+        for record in await self.orders.trip_tracker.list_trips(lease.id):
             if record.is_open and record.kind == "run":
-                link_restarted_lease(self.orders.trip_tracker.context_of(record.id), restarted.id)
+                await link_restarted_lease(self.orders.trip_tracker.context_of(record.id), restarted.id)
         return restarted

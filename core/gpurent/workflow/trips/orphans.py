@@ -39,7 +39,7 @@ class OrphanCommands:
         """
         found = await self._find_machine(name, provider)
         if found.orphan.kind is OrphanKind.REVIVED_LEASE:
-            return self.search.leases.get_lease(found.orphan.lease)
+            return await self.search.leases.get_lease(found.orphan.lease)
         lease = await self._make_lease(found)
         if lease.endpoint is not None and not self._has_password(lease):
             text = _(
@@ -98,15 +98,15 @@ class OrphanCommands:
     async def _make_lease(self, found: OrphanMachine) -> Lease:
         copy, listed = found.copy, found.listed
         if copy is None:
-            return self._make_foreign_lease(found)
+            return await self._make_foreign_lease(found)
         if copy.is_declared:
             raise UsageError(
                 _("{lease} was rented manually").format(lease=copy.lease),
                 hint=f'gpurent adopt "{copy.endpoint}" --provider {copy.provider} --price "{copy.price}"',
             )
         if listed is None or listed.ref in copy.refs or listed.label:
-            lease = self.lost_leases.restore_lease(copy, listed.offer if listed is not None else None)
-            return self._update_from_list(lease, listed)
+            lease = await self.lost_leases.restore_lease(copy, listed.offer if listed is not None else None)
+            return await self._update_from_list(lease, listed)
         return await self._prove_order(found)
 
     async def _prove_order(self, found: OrphanMachine) -> Lease:
@@ -132,9 +132,11 @@ class OrphanCommands:
                 hint=_("It may be somebody else's. Look at the provider's page; nothing was done."),
             )
         proven = evolve(copy, ref=listed.ref, needs_proof=False, completed_orders=(copy.label,), order=None)
-        return self._update_from_list(self.lost_leases.restore_lease(proven, listed.offer), listed)
+        return await self._update_from_list(
+            await self.lost_leases.restore_lease(proven, listed.offer), listed
+        )
 
-    def _update_from_list(self, lease: Lease, listed: Lease | None) -> Lease:
+    async def _update_from_list(self, lease: Lease, listed: Lease | None) -> Lease:
         """Add what the provider's list says about a restored lease."""
         if listed is None:
             return lease
@@ -149,9 +151,9 @@ class OrphanCommands:
             last_seen_state=None,
             note="",
         )
-        return self.search.leases.save_lease(known)
+        return await self.search.leases.save_lease(known)
 
-    def _make_foreign_lease(self, found: OrphanMachine) -> Lease:
+    async def _make_foreign_lease(self, found: OrphanMachine) -> Lease:
         listed = found.listed
         if listed is None:
             raise LeaseError(_("the provider does not list {ref}").format(ref=found.orphan.ref))
@@ -159,7 +161,7 @@ class OrphanCommands:
         state = LeaseState.READY if listed.endpoint is not None else LeaseState.PROVISIONING
         account = self.search.logins.find_account(listed.provider)
         lease = evolve(listed, id=f"{listed.provider}-{make_random_mark()}", state=state, account=account)
-        return self.search.leases.save_lease(lease)
+        return await self.search.leases.save_lease(lease)
 
     def _has_password(self, lease: Lease) -> bool:
         if not lease.password_ref:

@@ -33,11 +33,11 @@ class TripPlanner:
     async def plan_legs(self, trip: TripContext, spec: TripSpec) -> tuple[LegSpec, ...]:
         """Return the legs, once the user has authorized their price and, if needed, an e-mail address is bound."""
         await self.login.log_in(trip, spec.provider)
-        is_resumed = trip.find_result("plan", TripPlan) is not None
+        is_resumed = await trip.find_result("plan", TripPlan) is not None
         offer = await self.select_offer.select_offer(trip, spec)
         plan = await self.make_plan.plan_trip(trip, spec, offer)
         funding = await self.check_funds.check_funds(trip, spec, plan)
-        if not has_ordered(trip):
+        if not await has_ordered(trip):
             if is_resumed:
                 plan, funding = await self._update_price(trip, spec, plan, funding)
             await self._authorize(trip, spec, plan, funding)
@@ -62,10 +62,10 @@ class TripPlanner:
         offer = next(iter(same), plan.offer)
         if offer.tariff == plan.offer.tariff and offer.deposit == plan.offer.deposit:
             return plan, funding
-        updated = await self.make_plan.make_plan(spec, offer, name_attempt(trip))
+        updated = await self.make_plan.make_plan(spec, offer, await name_attempt(trip))
         new_funding = await self.check_funds.check_funds_now(trip, spec, updated)
-        trip.replace_result("plan", updated)
-        trip.replace_result("check-funds", new_funding)
+        await trip.replace_result("plan", updated)
+        await trip.replace_result("check-funds", new_funding)
         return updated, new_funding
 
     async def _authorize(self, trip: TripContext, spec: TripSpec, plan: TripPlan, funding: Funding) -> None:
@@ -74,13 +74,13 @@ class TripPlanner:
             plan,
             spec,
             funding,
-            self.check_funds.budgets.list_limits(spec.provider, trip.id),
+            await self.check_funds.budgets.list_limits(spec.provider, trip.id),
             [] if upload is None else format_upload(upload, spec.upload.folder),
             binds_mail=await self.bind_mail.is_needed(spec.provider),
         )
         await self.authorizer.require_authorization(trip, spec.provider, spec.limits, proposal)
 
 
-def has_ordered(trip: TripContext) -> bool:
+async def has_ordered(trip: TripContext) -> bool:
     """Return whether an order of the trip has begun: from then on, its price is fixed."""
-    return any(name.endswith(".reserve") for name in trip.steps_by_name())
+    return any(name.endswith(".reserve") for name in await trip.steps_by_name())

@@ -62,7 +62,7 @@ class ProviderSelector:
             return await self._select_first(spec, trip.id, lambda text: trip.emit(EventKind.WARNING, text))
 
         selected = evolve(spec, provider=await trip.step("select-provider", str, select))
-        trip.store.set_trip_spec(trip.id, selected)
+        await trip.store.set_trip_spec(trip.id, selected)
         return selected
 
     async def resolve_provider(self, spec: TripSpec) -> TripSpec:

@@ -157,29 +157,31 @@ class ReleaseReview:
 
     async def find_losses(self, lease_id: str) -> ReleaseLosses:
         """Look into the Store and, if the machine runs, at the machine."""
-        recorded = self.find_recorded_losses(lease_id)
+        recorded = await self.find_recorded_losses(lease_id)
         jobs, reason = await self._list_jobs(recorded.lease)
-        starts = self._list_job_starts(recorded.lease.id)
+        starts = await self._list_job_starts(recorded.lease.id)
         jobs = tuple(evolve(job, since=starts.get(job.name, job.since)) for job in jobs)
         return evolve(recorded, jobs=jobs, unseen_reason=reason)
 
-    def _list_job_starts(self, lease_id: str) -> dict[str, datetime]:
+    async def _list_job_starts(self, lease_id: str) -> dict[str, datetime]:
         """Return when the trips of the lease started their jobs (provider time), by the job's name."""
         return {
             record.spec.job.name or record.id: step.done_at
-            for record in self.store.list_trips(lease_id)
-            for step in self.store.list_steps(record.id)
+            for record in await self.store.list_trips(lease_id)
+            for step in await self.store.list_steps(record.id)
             if step.name.endswith(".launch") and step.done_at
         }
 
-    def find_recorded_losses(self, lease_id: str) -> ReleaseLosses:
+    async def find_recorded_losses(self, lease_id: str) -> ReleaseLosses:
         """Look only into the Store."""
-        lease = self.connections.leases.get_lease(lease_id)
-        records = [] if lease.is_over else [r for r in self.store.list_trips(lease.id) if r.kind != "guard"]
+        lease = await self.connections.leases.get_lease(lease_id)
+        records = (
+            [] if lease.is_over else [r for r in await self.store.list_trips(lease.id) if r.kind != "guard"]
+        )
         return ReleaseLosses(
             lease=lease,
             trips=tuple(self._list_open_trips(records)),
-            results=tuple([item for record in records if (item := self._find_missing_results(record))]),
+            results=tuple([item for record in records if (item := await self._find_missing_results(record))]),
         )
 
     def _list_open_trips(self, records: Sequence[TripRecord]) -> Sequence[OpenTrip]:
@@ -191,8 +193,10 @@ class ReleaseReview:
         # Of a trip without a job, only its process is lost.
         return [trip for record, trip in found if trip.holder or record.kind == "run"]
 
-    def _find_missing_results(self, record: TripRecord) -> MissingResults | None:
-        done = {step.name.rpartition(".")[2] for step in self.store.list_steps(record.id) if step.done_at}
+    async def _find_missing_results(self, record: TripRecord) -> MissingResults | None:
+        done = {
+            step.name.rpartition(".")[2] for step in await self.store.list_steps(record.id) if step.done_at
+        }
         names = record.spec.results.paths
         if not names or "launch" not in done or "download" in done:
             return None

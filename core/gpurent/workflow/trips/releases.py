@@ -32,32 +32,32 @@ class Releases:
 
         One for which nothing was ever ordered is closed here alone.
         """
-        self.lost_leases.restore_if_lost(lease_id)
-        lease = self.leases.get_lease(lease_id)
+        await self.lost_leases.restore_if_lost(lease_id)
+        lease = await self.leases.get_lease(lease_id)
         self.leases.plugins.require_account_of(lease)
         if await self._close_unsent_order(lease):
-            self._end_trips(lease.id)
+            await self._end_trips(lease.id)
             return Receipt(
                 lease=lease.id, provider=lease.provider, charges=(), started_at=None, ended_at=None
             )
-        trip = self.trip_tracker.begin_trip("release", TripSpec(provider=lease.provider), lease.id)
+        trip = await self.trip_tracker.begin_trip("release", TripSpec(provider=lease.provider), lease.id)
         with self.trip_tracker.lock_trip(trip.id):
             receipt = await self.execute_release(trip, lease.id)
-        self.trip_tracker.end_trip(trip.id)
-        self._end_trips(lease.id)
+        await self.trip_tracker.end_trip(trip.id)
+        await self._end_trips(lease.id)
         return receipt
 
     async def _close_unsent_order(self, lease: Lease) -> bool:
         async with self.release_step.locks.lock_lease(lease.id):
-            return self.unsent_orders.close_unsent_order(lease.id)
+            return await self.unsent_orders.close_unsent_order(lease.id)
 
     async def drop_lease(self, lease_id: str) -> Receipt:
         """Drop a lease that the user says has ended, or is not theirs; its provider is not asked to release it.
 
         Raises `LeaseError` if the provider shows it as running.
         """
-        self.lost_leases.restore_if_lost(lease_id)
-        lease = self.leases.get_lease(lease_id)
+        await self.lost_leases.restore_if_lost(lease_id)
+        lease = await self.leases.get_lease(lease_id)
         seen = await self.leases.observe_lease(lease.id)
         if isinstance(seen, Lease) and not seen.is_over:
             if seen.state is not LeaseState.MISSING and not seen.needs_proof and seen.ref:
@@ -74,14 +74,14 @@ class Releases:
                 endpoint=None,
                 ended_at=self.trip_tracker.clock.now(),
             )
-            lease = self.leases.save_lease(ended)
-        self._end_trips(lease.id)
-        return await self.receipts.get_lease_receipt(self.leases.get_lease(lease.id))
+            lease = await self.leases.save_lease(ended)
+        await self._end_trips(lease.id)
+        return await self.receipts.get_lease_receipt(await self.leases.get_lease(lease.id))
 
-    def _end_trips(self, lease_id: str) -> None:
-        for record in self.trip_tracker.list_trips(lease_id):
+    async def _end_trips(self, lease_id: str) -> None:
+        for record in await self.trip_tracker.list_trips(lease_id):
             if record.is_open:
-                self.trip_tracker.end_trip(record.id, TripOutcome(OutcomeKind.RELEASED))
+                await self.trip_tracker.end_trip(record.id, TripOutcome(OutcomeKind.RELEASED))
 
     async def execute_release(self, trip: TripContext, lease_id: str) -> Receipt:
         """Carry out a trip that only releases."""

@@ -27,12 +27,14 @@ class RepeatedRuns:
         A trip that died before its job was started is resumed without a question: it is the one that is wanted. For any
         other, the user is asked. Raises `Declined` or `ConfirmationRequired`; nothing has been begun then.
         """
-        found = self._find_open_trips(kind, spec)
+        found = await self._find_open_trips(kind, spec)
         if not found:
             return ""
         holders = {record.id: self.trip_tracker.locks.find_trip_holder(record.id) for record in found}
         interrupted = [
-            record.id for record in found if not holders[record.id] and not self._has_started_job(record)
+            record.id
+            for record in found
+            if not holders[record.id] and not await self._has_started_job(record)
         ]
         if interrupted:
             self.trip_tracker.context_of(interrupted[-1]).announce_continuation()
@@ -61,22 +63,22 @@ class RepeatedRuns:
             raise Declined(_("no new trip was begun"))
         return newest if answer == _RESUME else ""
 
-    def _find_open_trips(self, kind: str, spec: TripSpec) -> Sequence[TripRecord]:
+    async def _find_open_trips(self, kind: str, spec: TripSpec) -> Sequence[TripRecord]:
         """Return the open trips of the same command that rent, or have rented, their own machine."""
         if spec.lease:
             return []
         is_same = _is_same_run if kind == "run" else _is_same_rent
         return [
             record
-            for record in self.trip_tracker.store.list_open_trips()
+            for record in await self.trip_tracker.store.list_open_trips()
             if record.kind == kind
             and not record.spec.lease
             and is_same(record.spec, spec)
             and not _answers_more(record.spec, spec)
         ]
 
-    def _has_started_job(self, record: TripRecord) -> bool:
-        steps = self.trip_tracker.store.list_steps(record.id)
+    async def _has_started_job(self, record: TripRecord) -> bool:
+        steps = await self.trip_tracker.store.list_steps(record.id)
         return any(step.name.endswith(".launch") and step.done_at is not None for step in steps)
 
 

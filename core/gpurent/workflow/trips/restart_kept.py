@@ -25,25 +25,27 @@ def lease_id_of(trip_id: str, spec: TripSpec) -> str:
     return spec.lease or f"{spec.provider}-{trip_id.rpartition('-')[2]}"
 
 
-def list_earlier_leases(trip: TripContext, first: str) -> tuple[str, ...]:
+async def list_earlier_leases(trip: TripContext, first: str) -> tuple[str, ...]:
     """Return the leases that the trip had before its current one; ``first`` is the one that it began with."""
-    restarted = [lease for _step, lease in trip.store.list_recorded_steps(trip.id, f".{_LEASE_STEP}", str)]
+    restarted = [
+        lease for _step, lease in await trip.store.list_recorded_steps(trip.id, f".{_LEASE_STEP}", str)
+    ]
     return (first, *restarted)[:-1]
 
 
-def find_restarted_lease(trip: TripContext) -> tuple[int, str]:
+async def find_restarted_lease(trip: TripContext) -> tuple[int, str]:
     """Return the number of restarts of this trip, and the id of the last restarted lease; 0 and empty if none."""
-    found = trip.store.list_recorded_steps(trip.id, f".{_LEASE_STEP}", str)
+    found = await trip.store.list_recorded_steps(trip.id, f".{_LEASE_STEP}", str)
     return (len(found), found[-1][1]) if found else (0, "")
 
 
-def link_restarted_lease(trip: TripContext, lease_id: str) -> None:
+async def link_restarted_lease(trip: TripContext, lease_id: str) -> None:
     """Make a lease that the user restarted himself the machine of an open trip."""
-    count, _last = find_restarted_lease(trip)
+    count, _last = await find_restarted_lease(trip)
     for name in (f"restart{count + 1}.{_LEASE_STEP}", f"restart{count + 1}.ready"):
-        trip.store.begin_step(trip.id, name)
-        trip.store.record_step(trip.id, name, lease_id)
-    trip.store.set_trip_lease(trip.id, lease_id)
+        await trip.store.begin_step(trip.id, name)
+        await trip.store.record_step(trip.id, name, lease_id)
+    await trip.store.set_trip_lease(trip.id, lease_id)
 
 
 @frozen
@@ -58,8 +60,8 @@ class KeptRestart:
 
         An interrupted restart is continued. A machine that cannot be started again keeps its lease.
         """
-        count, restarted = find_restarted_lease(trip)
-        if restarted and trip.step_done_at(f"restart{count}.ready") is None:
+        count, restarted = await find_restarted_lease(trip)
+        if restarted and await trip.step_done_at(f"restart{count}.ready") is None:
             return await self._restart(trip, count, restarted)
         lease = await self.leases.try_refresh_lease(restarted or lease_id)
         if lease.state is not LeaseState.KEPT or not self.can_restart(lease):
@@ -82,8 +84,8 @@ class KeptRestart:
 
     async def _restart(self, trip: TripContext, number: int, lease_id: str) -> str:
         leg = f"restart{number}"
-        trip.store.set_trip_lease(trip.id, lease_id)
-        order = trip.find_result(f"{leg}.order", Order)
+        await trip.store.set_trip_lease(trip.id, lease_id)
+        order = await trip.find_result(f"{leg}.order", Order)
         if order is None:
             raise LookupError(f"{leg} has no order")
         price = await trip.step(

@@ -15,14 +15,14 @@ from gpurent.workflow.runtime.plugins import Plugins
 class ToolSelector:
     plugins: Plugins
 
-    def select_tools(self, trip: TripContext, spec: TripSpec) -> TripSpec:
+    async def select_tools(self, trip: TripContext, spec: TripSpec) -> TripSpec:
         """Return ``spec`` with a session backend that works, chosen once per trip: only that one finds the job again.
 
         Raises `PluginError` if a tool that the trip needs cannot be built.
         """
         selected = self.check_tools(spec)
         if selected != spec:
-            trip.store.set_trip_spec(trip.id, selected)
+            await trip.store.set_trip_spec(trip.id, selected)
         return selected
 
     def check_tools(self, spec: TripSpec) -> TripSpec:

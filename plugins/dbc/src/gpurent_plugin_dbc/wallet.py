@@ -157,7 +157,7 @@ class DbcWallet(BillingProvider, SupportsStatement, SupportsWithdrawal):
         """Pay a bill with one transfer: its hash follows from the bill, so the ledger counts it only once."""
         if bill.amount.amount == 0:
             return Payment(key=bill.key, proof="", amount=bill.amount, at=self._context.clock.now())
-        noted = self._context.state.get(f"bill/{bill.key}")
+        noted = await self._context.state.get(f"bill/{bill.key}")
         if noted is None:
             try:
                 record = await self._sign_transfer(bill)
@@ -238,7 +238,7 @@ class DbcWallet(BillingProvider, SupportsStatement, SupportsWithdrawal):
             "hash": wire.hash_body(body),
             "at": self._context.clock.now().isoformat(),
         }
-        self._context.state.put(f"bill/{bill.key}", json.dumps(record))
+        await self._context.state.put(f"bill/{bill.key}", json.dumps(record))
         return record
 
     def _check_same_bill(self, bill: Bill, record: dict[str, str]) -> None:
@@ -281,7 +281,7 @@ class DbcWallet(BillingProvider, SupportsStatement, SupportsWithdrawal):
         login = await self._context.get_login()
         raw, url = await self._get_json("/transfers", address=login.account)
         listed = wire.parse_transfers(raw, url)
-        sent = self._match_bills(lease, listed)
+        sent = await self._match_bills(lease, listed)
         payees = {bill.payee for bill in lease.bills}
         deposits = {bill.amount for bill in lease.bills if bill.purpose is PaymentPurpose.DEPOSIT}
         found: list[Charge] = []
@@ -304,11 +304,11 @@ class DbcWallet(BillingProvider, SupportsStatement, SupportsWithdrawal):
             )
         )
 
-    def _match_bills(self, lease: Lease, listed: Sequence[wire.ListedTransfer]) -> dict[str, Bill]:
+    async def _match_bills(self, lease: Lease, listed: Sequence[wire.ListedTransfer]) -> dict[str, Bill]:
         """Return the bills by the hash of the transfer that paid them: as saved, else by payee and exact amount."""
         found: dict[str, Bill] = {}
         for bill in lease.bills:
-            noted = self._context.state.get(f"bill/{bill.key}")
+            noted = await self._context.state.get(f"bill/{bill.key}")
             if noted:
                 found[json.loads(noted)["hash"]] = bill
                 continue

@@ -97,19 +97,19 @@ class ChainOrders:
         return None if landed is None else await self._record_rent(key, deal, landed)
 
     async def _record_rent(self, key: str, deal: Purchase, landed: ExtrinsicReceipt) -> PlacedOrder | None:
-        known = self.deals.find_placed_order(key)
+        known = await self.deals.find_placed_order(key)
         if known is not None:
             return known
         chain, me = self.chain, await self.get_address()
         before = await chain.list_order_ids(deal.pallet, me, landed.parent)
         for number in await chain.list_order_ids(deal.pallet, me, landed.block):
-            if number in before or self.deals.get_order_key(deal.registry, number) not in ("", key):
+            if number in before or await self.deals.get_order_key(deal.registry, number) not in ("", key):
                 continue
             order = await chain.find_order(deal.pallet, number, landed.block)
             if order is not None and (order.machine, order.start) == (deal.machine, landed.number):
                 await self._record_fees(key, landed, _("order"), (await chain.get_prices(landed.parent)).fee)
                 placed = PlacedOrder(order=number, start=order.start, end=order.end, stake=order.stake)
-                self.deals.save_placed_order(key, deal, placed)
+                await self.deals.save_placed_order(key, deal, placed)
                 return placed
         await self._record_fees(key, landed, _("rejected order"), 0)
         return None

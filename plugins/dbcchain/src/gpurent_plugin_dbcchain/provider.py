@@ -68,9 +68,9 @@ class ChainProvider(LeaseProvider, SupportsRenewal):
         """Return a lease with a bill; the chain knows nothing of it until it is paid."""
         if order.kind is OrderKind.SWITCH:
             raise LeaseError(_("the chain cannot switch machines"))
-        deal = self._orders.deals.find_deal(order.key) or await self._make_deal(order)
+        deal = await self._orders.deals.find_deal(order.key) or await self._make_deal(order)
         bill = _make_bill(order, deal, await self._orders.estimate_cost(deal))
-        self._orders.deals.save_deal(order.key, deal)
+        await self._orders.deals.save_deal(order.key, deal)
         pending = PendingOrder(key=order.key, kind=order.kind, ref=order.key, bill=bill)
         return Lease(
             id="",
@@ -145,8 +145,8 @@ class ChainProvider(LeaseProvider, SupportsRenewal):
             pallet, number = parse_ref(lease.ref)
         else:
             deal, placed = (
-                self._orders.deals.find_deal(pending.key),
-                self._orders.deals.find_placed_order(pending.key),
+                await self._orders.deals.find_deal(pending.key),
+                await self._orders.deals.find_placed_order(pending.key),
             )
             if deal is None or placed is None:
                 raise LeaseError(_("no order was placed for this payment"), retryable=True)
@@ -184,7 +184,7 @@ class ChainProvider(LeaseProvider, SupportsRenewal):
             )
         pallet, number = parse_ref(lease.ref)
         order = await self._orders.chain.find_order(pallet, number)
-        if order is None and self._orders.sender.has_begun(f"{lease.ref}/terminate"):
+        if order is None and await self._orders.sender.has_begun(f"{lease.ref}/terminate"):
             # Our own release, whose refund only `release_lease` enters.
             return lease.with_state(LeaseState.RELEASING, _("the release was sent to the chain"))
         if order is None:
@@ -216,15 +216,15 @@ class ChainProvider(LeaseProvider, SupportsRenewal):
 
     async def _find_task(self, lease: Lease, order: wire.ChainOrder) -> NodeTask | None:
         """Return the virtual machine of this order; its label is the key of the bill that paid the order."""
-        label = self._get_task_label(lease)
+        label = await self._get_task_label(lease)
         for task in await self._node.list_tasks(order.machine, order.id):
             if task.label == label:
                 return await self._node.get_task(order.machine, order.id, task.id)
         return None
 
-    def _get_task_label(self, lease: Lease) -> str:
+    async def _get_task_label(self, lease: Lease) -> str:
         pallet, number = parse_ref(lease.ref)
-        return self._orders.deals.get_order_key(pallet.rpc_prefix, number)
+        return await self._orders.deals.get_order_key(pallet.rpc_prefix, number)
 
     # release
 
@@ -240,10 +240,10 @@ class ChainProvider(LeaseProvider, SupportsRenewal):
         lease = evolve(lease, pending=None)
         pallet, number = parse_ref(lease.ref)
         order = await self._orders.chain.find_order(pallet, number)
-        if order is None and not self._orders.sender.has_begun(f"{lease.ref}/terminate"):
+        if order is None and not await self._orders.sender.has_begun(f"{lease.ref}/terminate"):
             return await self._find_absence(lease, pallet, number)
         if order is not None:
-            await self._node.delete_task(order.machine, number, self._get_task_label(lease))
+            await self._node.delete_task(order.machine, number, await self._get_task_label(lease))
         if pallet.is_refundable and not await self._orders.try_terminate(pallet, number):
             return evolve(
                 lease.with_state(LeaseState.RELEASING, _("the release was sent to the chain")), endpoint=None
@@ -254,7 +254,7 @@ class ChainProvider(LeaseProvider, SupportsRenewal):
             else _("released; this order is not refundable")
         )
         # The chain lists an order that is not refundable as running until its end, although its machine is deleted.
-        self._context.state.put(f"released/{lease.ref}", self._context.clock.now().isoformat())
+        await self._context.state.put(f"released/{lease.ref}", self._context.clock.now().isoformat())
         return evolve(
             lease.with_state(LeaseState.RELEASED, note), endpoint=None, ended_at=self._context.clock.now()
         )
@@ -264,15 +264,15 @@ class ChainProvider(LeaseProvider, SupportsRenewal):
 
         If it turns out to have been confirmed, the lease is returned as provisioned.
         """
-        trade, deal = self._orders, self._orders.deals.find_deal(pending.key)
+        trade, deal = self._orders, await self._orders.deals.find_deal(pending.key)
         if deal is None:
             return evolve(lease.with_state(LeaseState.CANCELLED), pending=None)
-        why = trade.deals.get_abandon_reason(pending.key)
+        why = await trade.deals.get_abandon_reason(pending.key)
         if not why:
             why = _(
                 "released before confirmation; the amount that the chain holds is returned within 15 minutes"
             )
-            trade.deals.save_abandon_reason(pending.key, why)
+            await trade.deals.save_abandon_reason(pending.key, why)
         placed = await trade.wait_for_rent(pending.key, deal)
         if placed is not None:
             if await trade.wait_for_confirm(pending.key, deal, placed) is not None:
@@ -284,7 +284,7 @@ class ChainProvider(LeaseProvider, SupportsRenewal):
 
     async def _settle_relet(self, pending: PendingOrder) -> None:
         """Wait until no renewal is in flight, then enter what it cost."""
-        deal = self._orders.deals.find_deal(pending.key)
+        deal = await self._orders.deals.find_deal(pending.key)
         if deal is None or await self._orders.sender.wait_for_outcome(f"{pending.key}/relet") is None:
             return
         try:
@@ -299,7 +299,9 @@ class ChainProvider(LeaseProvider, SupportsRenewal):
         for pallet in PALLETS.values():
             for number in await chain.list_order_ids(pallet, me):
                 order = await chain.find_order(pallet, number)
-                is_released = self._context.state.get(f"released/{make_ref(pallet, number)}") is not None
+                is_released = (
+                    await self._context.state.get(f"released/{make_ref(pallet, number)}") is not None
+                )
                 if order is None or not order.running or is_released:
                     continue
                 stock = await chain.find_stock(pallet, order.machine)

@@ -61,39 +61,39 @@ class PurchaseStore:
     def __init__(self, state: PluginState) -> None:
         self._state = state
 
-    def find_deal(self, key: str) -> Purchase | None:
-        found = self._state.get(f"deal/{key}")
+    async def find_deal(self, key: str) -> Purchase | None:
+        found = await self._state.get(f"deal/{key}")
         return Purchase(**json.loads(found)) if found else None
 
-    def save_deal(self, key: str, deal: Purchase) -> None:
-        self._state.put(f"deal/{key}", json.dumps(asdict(deal)))
+    async def save_deal(self, key: str, deal: Purchase) -> None:
+        await self._state.put(f"deal/{key}", json.dumps(asdict(deal)))
 
-    def find_placed_order(self, key: str) -> PlacedOrder | None:
-        found = self._state.get(f"placed/{key}")
+    async def find_placed_order(self, key: str) -> PlacedOrder | None:
+        found = await self._state.get(f"placed/{key}")
         return PlacedOrder(**json.loads(found)) if found else None
 
-    def save_placed_order(self, key: str, deal: Purchase, placed: PlacedOrder) -> None:
-        self._state.put(f"order-key/{deal.registry}/{placed.order}", key)
-        self._state.put(f"placed/{key}", json.dumps(asdict(placed)))
+    async def save_placed_order(self, key: str, deal: Purchase, placed: PlacedOrder) -> None:
+        await self._state.put(f"order-key/{deal.registry}/{placed.order}", key)
+        await self._state.put(f"placed/{key}", json.dumps(asdict(placed)))
 
-    def get_order_key(self, registry: str, order: int) -> str:
+    async def get_order_key(self, registry: str, order: int) -> str:
         """Return the key of the bill that paid for an order; empty if the order is not ours."""
-        return self._state.get(f"order-key/{registry}/{order}") or ""
+        return await self._state.get(f"order-key/{registry}/{order}") or ""
 
-    def get_abandon_reason(self, key: str) -> str:
+    async def get_abandon_reason(self, key: str) -> str:
         """Return why a rent was abandoned; empty if it was not."""
-        return self._state.get(f"abandoned/{key}") or ""
+        return await self._state.get(f"abandoned/{key}") or ""
 
-    def save_abandon_reason(self, key: str, reason: str) -> None:
+    async def save_abandon_reason(self, key: str, reason: str) -> None:
         """Save why a rent is abandoned; nothing more is sent for this bill afterwards."""
-        self._state.put(f"abandoned/{key}", reason)
+        await self._state.put(f"abandoned/{key}", reason)
 
-    def save_sold_out(self, key: str) -> None:
+    async def save_sold_out(self, key: str) -> None:
         """Save that the chain refused a rent because others have the machine."""
-        self._state.put(f"sold-out/{key}", "yes")
+        await self._state.put(f"sold-out/{key}", "yes")
 
-    def is_sold_out(self, key: str) -> bool:
-        return self._state.get(f"sold-out/{key}") is not None
+    async def is_sold_out(self, key: str) -> bool:
+        return await self._state.get(f"sold-out/{key}") is not None
 
 
 def make_ref(pallet: Pallet, order: int) -> str:
@@ -119,27 +119,29 @@ class ChainLedger:
         row = {"ref": ref, "kind": kind.value, "units": units, "at": at, "note": note, "average": average}
         # Lists are read, extended and written again: another process must not do so at the same time.
         async with self._context.lock("ledger"):
-            rows = self._load_list(f"charges/{key}")
+            rows = await self._load_list(f"charges/{key}")
             if units and all(known["ref"] != ref for known in rows):
-                self._state.put(f"charges/{key}", json.dumps([*rows, row]))
-            keys = self._load_list("charge-keys")
+                await self._state.put(f"charges/{key}", json.dumps([*rows, row]))
+            keys = await self._load_list("charge-keys")
             if key not in keys:
-                self._state.put("charge-keys", json.dumps([*keys, key]))
+                await self._state.put("charge-keys", json.dumps([*keys, key]))
 
-    def _load_list(self, name: str) -> list[Any]:
-        return list(json.loads(self._state.get(name) or "[]"))
+    async def _load_list(self, name: str) -> list[Any]:
+        return list(json.loads(await self._state.get(name) or "[]"))
 
-    def list_charges(self, keys: Iterable[str]) -> list[Charge]:
+    async def list_charges(self, keys: Iterable[str]) -> list[Charge]:
         """Return the charges under ``keys``, oldest first."""
         found = [
-            _make_charge(row) for key in dict.fromkeys(keys) for row in self._load_list(f"charges/{key}")
+            _make_charge(row)
+            for key in dict.fromkeys(keys)
+            for row in await self._load_list(f"charges/{key}")
         ]
         return sorted(found, key=lambda charge: charge.at)
 
-    def sum_spent(self, keys: Iterable[str] | None = None) -> Money:
+    async def sum_spent(self, keys: Iterable[str] | None = None) -> Money:
         """Return what was spent less refunds, under ``keys`` or in total."""
         total = 0
-        for charge in self.list_charges(self._load_list("charge-keys") if keys is None else keys):
+        for charge in await self.list_charges(await self._load_list("charge-keys") if keys is None else keys):
             total += -charge.money.amount if charge.kind is ChargeKind.REFUND else charge.money.amount
         return wire.to_money(total)
 

@@ -67,7 +67,7 @@ class ExtrinsicSender:
 
         Return None while no finalized block has it.
         """
-        record = self._load_record(key)
+        record = await self._load_record(key)
         if record is not None and record["included"]:
             return ExtrinsicReceipt(**record["included"])
         if record is None or record["expired"]:
@@ -88,7 +88,7 @@ class ExtrinsicSender:
 
         Return None if it never took effect.
         """
-        while (record := self._load_record(key)) is not None and not record["expired"]:
+        while (record := await self._load_record(key)) is not None and not record["expired"]:
             if record["included"]:
                 return ExtrinsicReceipt(**record["included"])
             if (landed := await self._poll_blocks(key, record)) is not None:
@@ -96,20 +96,20 @@ class ExtrinsicSender:
             await self._context.clock.sleep(BLOCK_TIME)
         return None
 
-    def has_begun(self, key: str) -> bool:
-        return self._load_record(key) is not None
+    async def has_begun(self, key: str) -> bool:
+        return await self._load_record(key) is not None
 
-    def _load_record(self, key: str) -> dict[str, Any] | None:
-        text = self._context.state.get(f"extrinsic/{key}")
+    async def _load_record(self, key: str) -> dict[str, Any] | None:
+        text = await self._context.state.get(f"extrinsic/{key}")
         return json.loads(text) if text else None
 
-    def _save_record(self, key: str, record: dict[str, Any], **changes: Any) -> None:
+    async def _save_record(self, key: str, record: dict[str, Any], **changes: Any) -> None:
         record.update(changes)
-        self._context.state.put(f"extrinsic/{key}", json.dumps(record))
+        await self._context.state.put(f"extrinsic/{key}", json.dumps(record))
 
     async def _sign_extrinsic(self, key: str, call: RuntimeCall, tries: int) -> dict[str, Any]:
         if tries >= MAX_TRIES:
-            self._context.state.put(f"extrinsic/{key}", "")
+            await self._context.state.put(f"extrinsic/{key}", "")
             raise UnavailableError(
                 _("the chain did not include the order within {blocks} blocks").format(
                     blocks=MAX_TRIES * ERA_PERIOD
@@ -131,7 +131,7 @@ class ExtrinsicSender:
             "expired": False,
             "included": None,
         }
-        self._save_record(key, record)
+        await self._save_record(key, record)
         return record
 
     async def _submit_first(self, key: str, record: dict[str, Any]) -> None:
@@ -140,7 +140,7 @@ class ExtrinsicSender:
         refusal = await self._submit_record(record)
         if refusal is None or refusal.code not in (_INVALID_TRANSACTION, _PRIORITY_TOO_LOW):
             return
-        self._save_record(key, record, expired=True)
+        await self._save_record(key, record, expired=True)
         if refusal.code == _INVALID_TRANSACTION and "outdated" not in refusal.data:
             raise MoneyError(_("the chain rejected the order: {why}").format(why=refusal))
 
@@ -166,13 +166,13 @@ class ExtrinsicSender:
                 listed = await self._chain.list_extrinsics(block)
                 if body in listed:
                     landed = await self._make_receipt(body, number, block, listed.index(body))
-                    self._save_record(key, record, included=asdict(landed))
+                    await self._save_record(key, record, included=asdict(landed))
                     return landed
                 record["seen"] = number
         except GpurentError as error:
             error.spent = Spent.UNKNOWN
             raise
-        self._save_record(key, record, expired=final >= record["death"])
+        await self._save_record(key, record, expired=final >= record["death"])
         return None
 
     def _check_progress(self, final: int) -> None:

@@ -83,10 +83,10 @@ class ChainWallet(BillingProvider):
     # payments
 
     async def pay_bill(self, bill: Bill) -> Payment:
-        deal = self._orders.deals.find_deal(bill.key)
+        deal = await self._orders.deals.find_deal(bill.key)
         if deal is None:
             raise MoneyError(_("there is no order for bill {key}").format(key=bill.key), spent=Spent.NO)
-        if not self._orders.sender.has_begun(f"{bill.key}/{deal.verb}"):
+        if not await self._orders.sender.has_begun(f"{bill.key}/{deal.verb}"):
             try:
                 await self._check_payable(bill, deal)
             except GpurentError as error:
@@ -100,13 +100,13 @@ class ChainWallet(BillingProvider):
         return Payment(
             key=bill.key,
             proof=landed.digest,
-            amount=self._orders.ledger.sum_spent([bill.key]),
+            amount=await self._orders.ledger.sum_spent([bill.key]),
             at=datetime.fromisoformat(landed.at),
         )
 
     async def _check_payable(self, bill: Bill, deal: Purchase) -> None:
         """Raise `MoneyError` if the bill is invalid, not allowed, or too low by now; nothing is signed then."""
-        self._check_spending_allowed(bill)
+        await self._check_spending_allowed(bill)
         if deal.verb == "rent":
             self._node.check_configured()
         cost = await self._orders.estimate_cost(deal)
@@ -127,7 +127,7 @@ class ChainWallet(BillingProvider):
                 hint=_("To see how to add DBC: gpurent topup dbc-chain"),
             )
 
-    def _check_spending_allowed(self, bill: Bill) -> None:
+    async def _check_spending_allowed(self, bill: Bill) -> None:
         """Allow a real chain only with the user's consent and ceiling; a ceiling applies everywhere."""
         settings = self._context.settings
         if bill.amount.currency != wire.DBC or bill.amount.amount < 0:
@@ -146,7 +146,7 @@ class ChainWallet(BillingProvider):
         if not ceiling:
             return
         most = wire.DBC.money(ceiling.removesuffix("DBC").strip())
-        spent = self._orders.ledger.sum_spent()
+        spent = await self._orders.ledger.sum_spent()
         if spent + bill.amount > most:
             raise MoneyError(
                 _("{spent} spent so far; another {amount} would exceed the ceiling of {most}").format(
@@ -157,17 +157,17 @@ class ChainWallet(BillingProvider):
 
     async def _rent_and_confirm(self, bill: Bill, deal: Purchase) -> ExtrinsicReceipt:
         trade, key = self._orders, bill.key
-        if why := trade.deals.get_abandon_reason(key):
-            raise self._make_abandoned_error(key, why)
+        if why := await trade.deals.get_abandon_reason(key):
+            raise await self._make_abandoned_error(key, why)
         placed, refusal = await trade.send_rent(key, deal)
         if placed is None:
             if await trade.is_taken(key, deal):
-                trade.deals.save_sold_out(key)
-            trade.deals.save_abandon_reason(
+                await trade.deals.save_sold_out(key)
+            await trade.deals.save_abandon_reason(
                 key, _("the chain rejected the order: {why}").format(why=refusal or _("no reason given"))
             )
-            raise self._make_abandoned_error(key, trade.deals.get_abandon_reason(key))
-        if not trade.sender.has_begun(f"{key}/confirm"):
+            raise await self._make_abandoned_error(key, await trade.deals.get_abandon_reason(key))
+        if not await trade.sender.has_begun(f"{key}/confirm"):
             await self._check_machine_starts(bill, deal, placed)
         landed = await trade.send_confirm(key, deal, placed)
         if landed is None:
@@ -178,7 +178,7 @@ class ChainWallet(BillingProvider):
 
     async def _check_machine_starts(self, bill: Bill, deal: Purchase, placed: PlacedOrder) -> None:
         """Test the machine within the window, for the fee alone: it must cost no more than billed, and start."""
-        spent = self._orders.ledger.sum_spent([bill.key])
+        spent = await self._orders.ledger.sum_spent([bill.key])
         if spent + wire.to_money(placed.stake) > bill.amount:
             why = _("the chain holds {amount}, more than was billed").format(
                 amount=wire.to_money(placed.stake)
@@ -203,13 +203,13 @@ class ChainWallet(BillingProvider):
         why = _("{reason}; not confirmed, so {amount} is returned by {time} UTC").format(
             reason=reason, amount=wire.to_money(placed.stake), time=f"{back:%H:%M}"
         )
-        self._orders.deals.save_abandon_reason(key, why)
+        await self._orders.deals.save_abandon_reason(key, why)
         await self._node.delete_task(deal.machine, placed.order, key)
-        raise self._make_abandoned_error(key, self._orders.deals.get_abandon_reason(key))
+        raise await self._make_abandoned_error(key, await self._orders.deals.get_abandon_reason(key))
 
-    def _make_abandoned_error(self, key: str, reason: str) -> GpurentError:
-        spent = self._orders.ledger.sum_spent([key])
-        kind = SoldOut if self._orders.deals.is_sold_out(key) else MoneyError
+    async def _make_abandoned_error(self, key: str, reason: str) -> GpurentError:
+        spent = await self._orders.ledger.sum_spent([key])
+        kind = SoldOut if await self._orders.deals.is_sold_out(key) else MoneyError
         return kind(
             reason,
             hint=_("Spent: {spent} in fees, which are not refunded.").format(spent=spent),
@@ -222,7 +222,7 @@ class ChainWallet(BillingProvider):
         keys = [bill.key for bill in lease.bills]
         if lease.pending is not None:
             keys.append(lease.pending.key)
-        return Known(tuple(self._orders.ledger.list_charges([*keys, lease.ref])))
+        return Known(tuple(await self._orders.ledger.list_charges([*keys, lease.ref])))
 
 
 def is_local_url(url: str) -> bool:

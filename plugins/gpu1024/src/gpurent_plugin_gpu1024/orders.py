@@ -51,11 +51,11 @@ class Gpu1024Orders:
         Its number is saved before it is created, so that after a lost response the same draft is created again, never a
         second one.
         """
-        text = self._context.state.get(f"order/{order.key}")
+        text = await self._context.state.get(f"order/{order.key}")
         listed_order = await self._resume_draft(_OrderDraft(**json.loads(text))) if text else None
         if listed_order is None:
             draft = await self._make_draft(order)
-            self._context.state.put(f"order/{order.key}", json.dumps(asdict(draft)))
+            await self._context.state.put(f"order/{order.key}", json.dumps(asdict(draft)))
             await self._create_order(draft)
             listed_order = await self._client.find_order(draft.ref)
         if listed_order is None:
@@ -198,7 +198,7 @@ class Gpu1024Renewals:
 
     async def place_renewal(self, order: Order) -> tuple[str, Bill]:
         """Place the provider's renewal and return its number and bill; repeated calls return the same ones."""
-        text = self._context.state.get(f"renewal/{order.key}")
+        text = await self._context.state.get(f"renewal/{order.key}")
         noted = _RenewalDraft(**json.loads(text)) if text else None
         found = await self._resume_draft(order.onto, noted) if noted else None
         if noted is None or found is None:
@@ -260,7 +260,7 @@ class Gpu1024Renewals:
             rent_time_length=str(minutes),
         )
         noted = _RenewalDraft(ref=ref, minutes=minutes, at=self._context.clock.now().isoformat())
-        self._context.state.put(f"renewal/{order.key}", json.dumps(asdict(noted)))
+        await self._context.state.put(f"renewal/{order.key}", json.dumps(asdict(noted)))
         return noted
 
     async def _create_renewal(self, order_id: str, noted: _RenewalDraft) -> None:
