@@ -90,6 +90,39 @@ async def test_a_create_that_is_not_listed_yet_is_not_taken_for_never_created(
     assert over.state is LeaseState.CANCELLED
 
 
+async def test_a_server_that_the_list_lacked_before_the_order_is_not_taken_for_its_own(
+    harness: MistgpuHarness,
+) -> None:
+    earlier = await harness.rent_lease()
+    await harness.release_lease(earlier)
+    await harness.advance(minutes=2)
+    harness.simulator.hide_machines(harness.clock.now() + timedelta(seconds=40))
+    lease = await harness.reserve_lease("k2", earlier.offer)
+    created = await harness.provider.confirm_lease(lease, harness.make_zero_payment("k2"))
+    assert created.ref == ""
+    await harness.advance(seconds=60)
+    assert created.pending is not None
+    sent = evolve(created, pending=evolve(created.pending, sent_at=harness.clock.now()))
+    found = await harness.refresh_lease(sent)
+    assert found.state is LeaseState.READY
+    assert found.ref not in ("", earlier.ref)
+
+
+async def test_a_server_that_the_list_lacked_before_its_restart_is_not_taken_for_restarted(
+    harness: MistgpuHarness,
+) -> None:
+    kept = await harness.release_lease(await harness.rent_lease())
+    await harness.advance(minutes=2)
+    harness.simulator.hide_machines(harness.clock.now() + timedelta(seconds=40))
+    harness.user.vault(NAME).put("again", Secret("Good-password-2"))
+    order = evolve(harness.provider.make_restart_order(kept, "again"), password_ref="again")
+    lease = await harness.provider.reserve_lease(order)
+    await harness.advance(seconds=60)
+    assert lease.pending is not None
+    sent = evolve(lease, pending=evolve(lease.pending, sent_at=harness.clock.now()))
+    assert (await harness.refresh_lease(sent)).ref == "", "nothing was restarted yet"
+
+
 async def test_absent_once_is_missing_and_seen_again_is_running(harness: MistgpuHarness) -> None:
     lease = await harness.rent_lease()
     server = harness.state.servers.pop(lease.ref)

@@ -37,7 +37,7 @@ from gpurent.api import (
     UsageError,
     quote_text,
 )
-from gpurent_plugin_mistgpu import _, wire
+from gpurent_plugin_mistgpu import _, created_servers, wire
 from gpurent_plugin_mistgpu.client import MistgpuClient
 
 # A server that was created is in the server list after this time, if it was created at all.
@@ -105,14 +105,9 @@ class MistgpuProvider(LeaseProvider, SupportsRestart, SupportsStop, AssistedRent
         before = await self._list_servers()
         listed = await self._client.get_parsed("/create/", wire.parse_offers)
         offer = next((offer for offer in listed if offer.key == order.offer.key), order.offer)
-        facts = {"servers_before": " ".join(sorted(server.id for server in before)), "image": order.image}
-        again = order.offer.provider_data.get("restart_server", "")
-        if again:
-            facts["restart_server"] = again
-            facts["started_before"] = _format_start(
-                next((server for server in before if server.id == again), None)
-            )
-        elif offer is order.offer or not offer.available:
+        facts = created_servers.note_servers_before(order, before, self._context.clock.now())
+        is_restart = bool(order.offer.provider_data.get("restart_server"))
+        if not is_restart and (offer is order.offer or not offer.available):
             raise SoldOut(
                 _("machine {machine} is taken").format(machine=order.offer.key),
                 hint=_("Nothing was spent. Pick another machine: gpurent offers"),
@@ -134,18 +129,7 @@ class MistgpuProvider(LeaseProvider, SupportsRestart, SupportsStop, AssistedRent
 
         A created server is recognised by elimination: core has to prove that it is ours.
         """
-        facts = lease.provider_data
-        again = facts.get("restart_server", "")
-        for server in await self._list_servers():
-            if again:
-                if server.id == again and (
-                    server.running
-                    or _format_start(server) != facts.get("started_before", _format_start(server))
-                ):
-                    return server
-            elif server.machine == lease.offer.key and server.id not in facts["servers_before"].split():
-                return server
-        return None
+        return created_servers.find_created_server(lease, await self._list_servers())
 
     async def confirm_lease(self, lease: Lease, payment: Payment) -> Lease:
         pending = lease.pending
@@ -299,10 +283,6 @@ class MistgpuProvider(LeaseProvider, SupportsRestart, SupportsStop, AssistedRent
                 for server in await self._list_servers()
             )
         )
-
-
-def _format_start(server: wire.ServerRow | None) -> str:
-    return server.started_at.isoformat() if server is not None and server.started_at else ""
 
 
 def _adopt_server(lease: Lease, server: wire.ServerRow) -> Lease:
