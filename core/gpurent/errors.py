@@ -23,6 +23,7 @@ GpurentError
 │   └── ConfirmationRequired  a yes is required: answer it in a terminal, or with -y
 ├── Declined           12   the user answered no; nothing was done
 ├── StorageError       13   this computer cannot read or write gpurent's own files now
+├── Stopped           130   a signal stopped the command; 143 or 129 for SIGTERM and SIGHUP
 └── InternalError       1   gpurent itself failed in a way that nobody foresaw
 
 "Not ready yet" is a state of a lease, never an error.
@@ -53,7 +54,7 @@ class GpurentError(Exception):
     that, which is for the trip to find out from its records.
     """
 
-    exit_code: ClassVar[int] = 1
+    exit_code: int = 1
     code: ClassVar[str] = "error"
 
     def __init_subclass__(cls, code: str = "", exit_code: int = 0) -> None:
@@ -201,6 +202,14 @@ class StorageError(GpurentError, code="storage", exit_code=13):
 
     def __init__(self, message: str, *, hint: str = "") -> None:
         super().__init__(message, hint=hint, retryable=True)
+
+
+class Stopped(GpurentError, code="stopped", exit_code=130):
+    """A signal stopped the command, whose trip stays open; ``exit_code`` follows the signal."""
+
+    def __init__(self, message: str, *, hint: str, exit_code: int) -> None:
+        super().__init__(message, hint=hint, retryable=True)
+        self.exit_code = exit_code
 
 
 class InternalError(GpurentError, code="internal", exit_code=1):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import signal
 import sys
@@ -61,6 +62,20 @@ async def test_signals_detach_and_say_what_runs(
     result = await sandbox.run_command("-y", "resume", trip["id"], folder=folder)
     assert result.code == 0, result.err
     assert list(sandbox.cloud.burning()) == []
+
+
+async def test_a_stopped_command_prints_its_document(sandbox: TripSandbox, tmp_path: Path) -> None:
+    folder = make_job(tmp_path, 10)
+    process = await sandbox.start_command("--json", *RUN, folder=folder)
+    while not (await sandbox.run_command("ls", "--json")).data:
+        assert process.returncode is None
+    process.send_signal(signal.SIGTERM)
+    out, _err = await process.communicate()
+    error = json.loads(out)["error"]
+    (trip,) = (await sandbox.run_command("trips", "--json")).data
+    assert (error["code"], error["exit_code"], process.returncode) == ("stopped", 143, 143)
+    assert f"gpurent resume {trip['id']}" in error["hint"]
+    assert error["burning"] == [trip["lease"]]
 
 
 async def test_the_trip_of_this_terminal_is_named(sandbox: TripSandbox, tmp_path: Path) -> None:

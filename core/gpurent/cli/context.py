@@ -36,7 +36,7 @@ class CliContext:
     yes: bool = False
     no_input: bool = False
     verbose: int = 0
-    has_detached: bool = False
+    detached_text: str = ""
 
     def run(
         self,
@@ -98,7 +98,7 @@ class CliContext:
             for trip in trips:
                 text = self.read_state(partial(describe_detached, trip_id=trip))
                 if text:
-                    self.has_detached = True
+                    self.detached_text = text
                     click.echo(f"\n{text}", err=True)
 
     def read_state(self, action: Callable[[StoredState], Coroutine[Any, Any, T]]) -> T:

@@ -11,7 +11,7 @@ from pathlib import Path
 import click
 
 from gpurent import __version__
-from gpurent.errors import GpurentError, InternalError, PluginError, StorageError
+from gpurent.errors import GpurentError, InternalError, PluginError, Stopped, StorageError
 from gpurent.locale import _
 
 
@@ -53,6 +53,21 @@ def get_exit_code(stop: BaseException) -> int:
     """Return the exit code of a command that ``stop`` ended, by the shell's convention. Click wraps what it catches."""
     found = stop if isinstance(stop, StopSignal) else stop.__cause__
     return 128 + (found.number if isinstance(found, StopSignal) else signal.SIGINT)
+
+
+def show_stop(stop: BaseException, told: str, json_of: str | None) -> int:
+    """Say that a signal stopped the command, unless the user was ``told`` what goes on; return the exit code."""
+    code = get_exit_code(stop)
+    with suppress(OSError):  # the terminal may be gone
+        if json_of is not None:
+            from gpurent.cli.json_output import error_json
+
+            error = Stopped(_("Stopped."), hint=told, exit_code=code)
+            _add_living_leases(error)
+            click.echo(error_json(json_of, error))
+        elif not told:
+            click.echo(_("Stopped."), err=True)
+    return code
 
 
 def is_output_error(error: OSError) -> bool:

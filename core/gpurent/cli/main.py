@@ -14,7 +14,7 @@ import click
 from gpurent import __version__
 from gpurent.cli.builtin import load_registry
 from gpurent.cli.context import CliContext
-from gpurent.cli.failures import get_exit_code, is_output_error, show_error, show_exception
+from gpurent.cli.failures import is_output_error, show_error, show_exception, show_stop
 from gpurent.cli.help_texts import set_click_language, translate_error, translate_help
 from gpurent.composition import system
 from gpurent.errors import ConfirmationRequired, GpurentError, PluginError, UsageError
@@ -162,10 +162,7 @@ def _end_after(raised: BaseException, app: CliContext | None, json_of: str | Non
         case click.ClickException():
             return _show_click_error(raised, json_of)
         case KeyboardInterrupt() | click.Abort():
-            with suppress(OSError):  # the terminal may be gone
-                if app is None or not app.has_detached:
-                    click.echo(_("Stopped."), err=True)
-            return get_exit_code(raised)
+            return show_stop(raised, app.detached_text if app is not None else "", json_of)
         case SystemExit() if type(sys.stdout).__module__.startswith("click."):
             return BROKEN_PIPE_CODE  # after a closed pipe, click wraps the stream and exits with 1
         case BrokenPipeError():

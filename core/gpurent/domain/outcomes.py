@@ -73,6 +73,7 @@ _REASONS = {
     "remote": N_("problem on the machine"),
     "results-missing": N_("results not complete"),
     "sold-out": N_("no free machine"),
+    "stopped": N_("stopped"),
     "storage": N_("a problem on this computer"),
     "transfer": N_("file transfer failed"),
     "transfer-unsupported": N_("transfer not supported"),
