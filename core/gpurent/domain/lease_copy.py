@@ -113,7 +113,12 @@ def is_outdated(lease: Lease | None, copy: LeaseCopy, recorded: Collection[str])
     pending = lease.pending
     if pending is not None and pending.sent_at is None and pending.key in copy.completed_orders:
         return True
-    return any(key not in lease.completed_orders and key not in recorded for key in copy.order_keys)
+    known = {
+        *lease.completed_orders,
+        *recorded,
+        pending.key if pending is not None and pending.sent_at is not None else "",
+    }
+    return any(key not in known for key in copy.order_keys)
 
 
 def is_sent_unawares(lease: Lease, copy: LeaseCopy) -> bool:

@@ -59,11 +59,10 @@ class LeaseReleaser:
         if pending.kind is OrderKind.RENEW:
             return await self._renewals.settle_pending(lease, pending)
         listed_order = await self._client.find_order(pending.ref) if pending.ref else None
-        if not pending.ref or (listed_order is None and pending.bill is None):
+        may_be_paid = _may_be_paid(lease, pending)
+        if not pending.ref or (listed_order is None and not may_be_paid):
             return evolve(lease, pending=None)
-        if pending.bill is not None and (
-            listed_order is None or not (listed_order.rented or listed_order.pay_error)
-        ):
+        if may_be_paid and (listed_order is None or not (listed_order.rented or listed_order.pay_error)):
             # A payment may have been sent without the provider knowing: ask it to check, as its "I already paid" button
             # does.
             path = "/rent/pay" if pending.kind is OrderKind.NEW else "/rent/pay_update"
@@ -114,6 +113,12 @@ class LeaseReleaser:
         return listed_order is not None and (
             listed_order.over or listed_order.cancelled or listed_order.returned
         )
+
+
+def _may_be_paid(lease: Lease, pending: PendingOrder) -> bool:
+    """Whether the order had a bill. Of a lease restored from its copy, the bill is not known any more."""
+    is_payable = lease.state is LeaseState.PAYABLE or pending.kind is OrderKind.SWITCH
+    return pending.bill is not None or is_payable
 
 
 def make_ended_lease(lease: Lease, listed_order: ListedOrder, now: datetime) -> Lease:
