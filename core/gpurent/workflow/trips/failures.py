@@ -37,7 +37,10 @@ async def find_failure(trip: TripContext) -> GpurentError | None:
     if known is None:
         return None
     kind = next((kind for kind in _iterate_kinds(GpurentError) if kind.code == known.code), GpurentError)
-    return kind(known.message, hint=known.hint, detail=known.detail)
+    # Some kinds take more than is recorded, such as the URL of a response.
+    error = kind.__new__(kind)
+    GpurentError.__init__(error, known.message, hint=known.hint, detail=known.detail)
+    return error
 
 
 def _iterate_kinds(base: type[GpurentError]) -> Iterator[type[GpurentError]]:
