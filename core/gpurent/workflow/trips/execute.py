@@ -23,6 +23,9 @@ from gpurent.workflow.trips.plan_legs import TripPlanner
 from gpurent.workflow.trips.restart_kept import KeptRestart, lease_id_of
 from gpurent.workflow.trips.tool_selection import ToolSelector
 
+# What was authorized, and what was bought for the account, does not depend on the offer.
+_KEPT_STEPS = ("authorize", "bind-mail")
+
 
 @frozen
 class TripExecutor:
@@ -70,8 +73,7 @@ class TripExecutor:
             return False
         if await trip.find_result("leg0.confirm", str) is not None:
             return False
-        # What was agreed to holds for the next offer, and the fee for the e-mail address is paid.
-        await trip.discard_attempt("select-offer", order.offer.key, keep=("authorize", "bind-mail"))
+        await trip.discard_attempt("select-offer", order.offer.key, keep=_KEPT_STEPS)
         trip.emit(
             EventKind.WARNING,
             _("{machine}: {why}; trying the next offer").format(machine=order.offer.key, why=error.message),
