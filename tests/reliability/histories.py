@@ -10,9 +10,23 @@ from datetime import timedelta
 from typing import Any, Literal
 
 from tests.reliability.actions import UserAction, find_lease, make_plan, make_run, type_action
-from tests.reliability.http_faults import add_random_faults, clear_faults, hide_new_machines
+from tests.reliability.http_faults import (
+    LONG_JOB_SECONDS,
+    add_faults_during_job,
+    add_random_faults,
+    clear_faults,
+    hide_new_machines,
+)
 from tests.reliability.judge import Loss, judge
 from tests.reliability.kill_points import KILL_KINDS
+from tests.reliability.moves import (
+    GUARD_SETTINGS,
+    draw_moves,
+    lose_store,
+    refuse_connections,
+    resume_beside,
+    run_elsewhere,
+)
 from tests.reliability.providers import list_testable_providers
 from tests.reliability.recovery import RecoveryMode, follow, settle
 from tests.reliability.results import SeedResult, report_seed
@@ -38,16 +52,22 @@ async def run_history(trouble: Trouble, seed: int) -> SeedResult:
     """
     rng = random.Random(f"history-{trouble}-{seed}")
     providers = list_testable_providers()
+    # Drawn apart, so that a seed keeps its commands and kills.
+    moves_rng = random.Random(f"moves-{trouble}-{seed}")
     async with open_user_sandbox(providers[seed % len(providers)]) as user:
-        history = UserHistory(user, rng, trouble)
+        history = UserHistory(user, rng, trouble, moves_rng)
         return await report_seed(user, history.run_all, lambda: 1)
 
 
 class UserHistory:
-    """One history of ``user``; ``rng`` decides everything."""
+    """One history of ``user``; ``rng`` decides everything but its moves."""
 
-    def __init__(self, user: UserSandbox, rng: random.Random, trouble: Trouble) -> None:
+    def __init__(
+        self, user: UserSandbox, rng: random.Random, trouble: Trouble, moves_rng: random.Random
+    ) -> None:
         self._user, self._rng, self._trouble = user, rng, trouble
+        self._moves_rng, self._moves = moves_rng, draw_moves(moves_rng, trouble)
+        self._others: list[UserSandbox] = []
         self._mode: RecoveryMode = rng.choice(RECOVERY_MODES)
         self._looks = rng.random() < 0.35
         self._has_second_trip = rng.random() < (0.1 if trouble else 0.25)
@@ -57,29 +77,56 @@ class UserHistory:
         self._losses: list[Loss] = []
 
     async def run_all(self) -> Sequence[Loss]:
+        if self._moves.faults_during_job:
+            self._user.job_seconds = LONG_JOB_SECONDS
         plan = make_plan(self._user, self._rng)
+        await self._prepare(plan)
+        projects = [action.project for action in plan if action.project]
+        async with running_beside(*await self._list_works_beside()):
+            walks: list[Coroutine[Any, Any, object]] = [self._walk(plan)]
+            if self._has_second_trip:
+                projects.append(2)
+                walks.append(type_action(self._user, make_run(self._user, 2), ""))
+            if self._moves.other_computer:
+                walks.append(self._run_elsewhere())
+            await asyncio.gather(*walks)
+        await clear_faults(self._user)
+        self._user.sandbox.cloud.clock.set_client_error(timedelta())
+        for user in (self._user, *self._others):
+            await settle(user, release_first=self._mode == "release")
+        # Another computer may take the machine, or the account's money, that a job needs.
+        judged = () if self._gave_up or self._moves.other_computer else projects
+        found = await judge(
+            self._user,
+            judged,
+            must_end=not self._trouble,
+            others=self._others,
+            is_ledger_whole=not self._moves.loses_store,
+        )
+        return [*self._losses, *found]
+
+    async def _prepare(self, plan: Sequence[UserAction]) -> None:
+        if self._moves.guard_renews:
+            self._user.sandbox.extra_environment.update(GUARD_SETTINGS)
+        self._user.notes.append(
+            f"# {self._user.provider.name}; {[action.name for action in plan]}; recovers by {self._mode}"
+            f"{'; looks' if self._looks else ''}{'; a second trip' if self._has_second_trip else ''}"
+            f"{'; resumes beside' if self._resumes_beside else ''}; {self._moves}"
+        )
+
+    async def _list_works_beside(self) -> list[Coroutine[Any, Any, None]]:
         beside = [self._look_in_a_loop()] if self._looks else []
         if self._trouble == "faults":
             await add_random_faults(self._user, self._rng)
             beside += [hide_new_machines(self._user, self._rng)] if self._rng.random() < 0.3 else []
-        self._user.notes.append(
-            f"# {self._user.provider.name}; {[action.name for action in plan]}; recovers by {self._mode}"
-            f"{'; looks' if self._looks else ''}{'; a second trip' if self._has_second_trip else ''}"
-            f"{'; resumes beside' if self._resumes_beside else ''}"
-        )
-        projects = [action.project for action in plan if action.project]
-        async with running_beside(*beside):
-            walk = self._walk(plan)
-            if self._has_second_trip:
-                projects.append(2)
-                await asyncio.gather(walk, type_action(self._user, make_run(self._user, 2), ""))
-            else:
-                await walk
-        await clear_faults(self._user)
-        self._user.sandbox.cloud.clock.set_client_error(timedelta())
-        await settle(self._user, release_first=self._mode == "release")
-        judged = () if self._gave_up else projects
-        return [*self._losses, *await judge(self._user, judged, must_end=not self._trouble)]
+        if self._moves.refuses_connections:
+            beside.append(refuse_connections(self._user, self._moves_rng))
+        if self._moves.faults_during_job:
+            beside.append(add_faults_during_job(self._user, self._moves_rng))
+        return beside
+
+    async def _run_elsewhere(self) -> None:
+        self._others.append(await run_elsewhere(self._user))
 
     async def _walk(self, plan: Sequence[UserAction]) -> None:
         lease = ""
@@ -89,12 +136,22 @@ class UserHistory:
                 if not lease:
                     return
             typed = await self._type(action, lease)
-            if typed.was_killed:
+            if self._moves.loses_store:
+                self._gave_up = True
+                await lose_store(self._user)
+                return
+            if typed.was_stopped:
                 await self._recover(action, lease)
                 if self._gave_up:
                     return
             else:
+                self._require_success(typed)
                 await follow(self._user, typed)
+
+    def _require_success(self, typed: TypedCommand) -> None:
+        """Where only the clock is wrong, no command fails: the services' own time counts."""
+        if self._trouble == "clocks" and typed.code != 0:
+            self._losses.append(Loss(kind="job not done", text=f"with a wrong clock: {typed}"))
 
     async def _find_own_lease(self, action: UserAction) -> str:
         """Return the lease that this history rented; a second trip's own is never touched."""
@@ -110,6 +167,10 @@ class UserHistory:
             self._set_clock()
         if self._trouble == "limits":
             return await type_action(self._user, action, lease, limits=self._draw_limits())
+        if self._moves.guard_renews and action.name == "renew":
+            watching = self._user.type_command("watch", "--once")
+            typed, _watched = await asyncio.gather(type_action(self._user, action, lease, kill), watching)
+            return typed
         if not self._resumes_beside or action.name != "run":
             return await type_action(self._user, action, lease, kill)
         typed, _none = await asyncio.gather(
@@ -126,12 +187,13 @@ class UserHistory:
 
     def _draw_kill(self) -> KillPoint:
         kind = self._rng.choice(KILL_KINDS)
-        return KillPoint(kind=kind, number=1 + int(KILL_SPANS[kind] * self._rng.random() ** 2))
+        number = 1 + int(KILL_SPANS[kind] * self._rng.random() ** 2)
+        return KillPoint(kind=kind, number=number, what=self._moves.what)
 
     def _draw_limits(self) -> Mapping[str, int]:
         if self._rng.random() < 0.3:
             return {"NOFILE": self._rng.randint(12, 40)}
-        return {"FSIZE": self._user.measure_journal() + self._rng.randint(0, 12) * PAGE_BYTES}
+        return {"FSIZE": self._user.journal.stat().st_size + self._rng.randint(0, 12) * PAGE_BYTES}
 
     async def _recover(self, action: UserAction, lease: str) -> None:
         if self._rng.random() < 0.5:
@@ -144,17 +206,28 @@ class UserHistory:
             if not await self._list_trips(action.name):
                 # Killed before the trip was on record: nothing can be resumed.
                 await self._type_again(action, lease)
-            for trip in await self._user.list_open_trips():
-                await follow(self._user, await self._user.type_command("resume", trip))
+            await self._resume_open_trips()
         else:
             await self._type_again(action, lease)
+
+    async def _resume_open_trips(self) -> None:
+        for trip in (await self._user.type_command("trips")).data or []:
+            if trip["ended_at"] is not None:
+                continue
+            if self._moves.rival:
+                self._gave_up = True
+                delay = self._moves_rng.random() ** 2
+                await resume_beside(self._user, trip, self._moves.rival, delay)
+            else:
+                await follow(self._user, await self._user.type_command("resume", trip["id"]))
 
     async def _type_again(self, action: UserAction, lease: str) -> None:
         unfinished = await self._list_trips(action.name, only_open=True)
         for number in range(MAX_AGAIN):
             kill = self._draw_kill() if number == 0 and self._rng.random() < 0.3 else None
             typed = await type_action(self._user, action, lease, kill)
-            if not typed.was_killed:
+            if not typed.was_stopped:
+                self._require_way_on(typed, unfinished)
                 await follow(self._user, typed)
                 break
         if action.name == "rent" and unfinished:
@@ -165,6 +238,17 @@ class UserHistory:
                     f"{sorted(again)} for one rent that was typed again while {unfinished[0]['id']} was open"
                 )
                 self._losses.append(Loss(kind="payment lost or double", text=text))
+
+    def _require_way_on(self, typed: TypedCommand, unfinished: Sequence[Mapping[str, Any]]) -> None:
+        """A command that is typed again goes on with the unfinished order, or names it."""
+        if self._trouble or self._moves.other_computer or typed.code == 0 or not unfinished:
+            return
+        said = f"{typed.error.get('message')} {typed.error.get('hint')}"
+        if not any(trip["id"] in said for trip in unfinished):
+            text = (
+                f"{typed.arguments[0]} typed again does not name {unfinished[0]['id']}: {said.strip()[-150:]}"
+            )
+            self._losses.append(Loss(kind="stuck trip", text=text))
 
     async def _list_trips(self, kind: str, *, only_open: bool = False) -> list[dict[str, Any]]:
         trips = (await self._user.type_command("trips")).data or []

@@ -36,7 +36,13 @@ MAIL_FAULTS: Mapping[str, Mapping[str, Any]] = {
     "answer lost": {"lose": True, "after": True},
     "slow": {"slow": 0.3},
 }
+HIDDEN_DURING_JOB = timedelta(seconds=100)
+EFFECTS = ("response lost", "500 after the effect", "maintenance page after the effect", "sent twice")
+"""Faults that matter most for calls that change something: half of them fall on one of the first POST requests."""
+MAX_POST = 3
 MAX_CALL = 60
+LONG_JOB_SECONDS = 2.5
+"""At the sandbox's speed, several minutes: a trip looks at its machine once a minute."""
 
 
 async def add_random_faults(user: UserSandbox, rng: random.Random) -> None:
@@ -48,10 +54,27 @@ async def add_random_faults(user: UserSandbox, rng: random.Random) -> None:
         name = rng.choice(sorted(faults))
         nth = int(MAX_CALL ** rng.random())
         times = rng.choice((1, 1, 2, 5))
-        user.notes.append(f"# {service}: {name}, call {nth}, {times} times")
-        await user.sandbox.cloud.faults.add(
-            ServiceFault(service=service, nth=nth, times=times, **faults[name])
-        )
+        options = dict(faults[name])
+        if name in EFFECTS and nth % 2:
+            options["method"], nth = "POST", 1 + nth // 2 % MAX_POST
+        user.notes.append(f"# {service}: {name}, {options.get('method', '')} call {nth}, {times} times")
+        await user.sandbox.cloud.faults.add(ServiceFault(service=service, nth=nth, times=times, **options))
+
+
+async def add_faults_during_job(user: UserSandbox, rng: random.Random) -> None:
+    """Once a job runs, let a few calls of its provider go wrong, or its list lack the machine."""
+    name, times = rng.choice(sorted(FAULTS)), rng.choice((1, 2, 4))
+    simulator = user.sandbox.cloud.simulators_by_name[user.provider.name]
+    is_hidden = rng.random() < 0.25
+    while not user.count_marks(1, "started"):  # noqa: ASYNC110 - no event tells it
+        await asyncio.sleep(POLL_SECONDS)
+    if is_hidden and isinstance(simulator, SupportsHiding):
+        user.notes.append(f"# {user.provider.name}: lists no machine while the job runs")
+        simulator.hide_machines(user.sandbox.cloud.clock.now() + HIDDEN_DURING_JOB)
+        return
+    user.notes.append(f"# {user.provider.name}: {name} while the job runs, {times} times")
+    fault = ServiceFault(service=user.provider.name, nth=1, times=times, **FAULTS[name])
+    await user.sandbox.cloud.faults.add(fault)
 
 
 async def hide_new_machines(user: UserSandbox, rng: random.Random) -> None:

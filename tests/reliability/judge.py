@@ -42,10 +42,18 @@ class Loss:
         return f"{self.kind}: {self.text}"
 
 
-async def judge(user: UserSandbox, projects: Sequence[int] = (), *, must_end: bool = False) -> list[Loss]:
+async def judge(
+    user: UserSandbox,
+    projects: Sequence[int] = (),
+    *,
+    must_end: bool = False,
+    others: Sequence[UserSandbox] = (),
+    is_ledger_whole: bool = True,
+) -> list[Loss]:
     """Return what was lost for good; ``projects`` are those whose job was not given up by the user.
 
-    ``must_end``: nothing but kills went wrong, so that every job must have been done in the end.
+    ``must_end``: nothing but kills went wrong, so that every job must have been done in the end. ``others``: the same
+    user at other computers, whose machines are released too. ``is_ledger_whole``: the user's own ledger was not lost.
     """
     living = await user.list_living_leases("--refresh")
     losses = [
@@ -64,7 +72,12 @@ async def judge(user: UserSandbox, projects: Sequence[int] = (), *, must_end: bo
         if typed.has_crashed
     ]
     losses += await _judge_trips(user, projects, must_end)
-    losses += await _judge_money(user)
+    losses += await _judge_services(user)
+    same_account = [other for other in others if other.account == user.account]
+    if is_ledger_whole and not same_account:
+        losses += await _judge_ledger(user)
+    for other in others:
+        losses += await _judge_trips(other, (), must_end)
     return losses
 
 
@@ -78,6 +91,7 @@ async def _judge_trips(user: UserSandbox, projects: Sequence[int], must_end: boo
         for trip in trips
         if trip["ended_at"] is None
     ]
+    losses += await _judge_failed_trips(user, trips, projects)
     done = {trip["command"][-1] for trip in trips if trip["kind"] == "run" and trip["outcome"] == "done"}
     for number in projects:
         is_whole = user.has_result(number)
@@ -94,12 +108,26 @@ async def _judge_trips(user: UserSandbox, projects: Sequence[int], must_end: boo
     return losses
 
 
+async def _judge_failed_trips(
+    user: UserSandbox, trips: Sequence[dict[str, Any]], projects: Sequence[int]
+) -> list[Loss]:
+    """Return trips that were given up with a paid machine: nothing that goes wrong here is a reason for that."""
+    listed = (await user.type_command("ls", "--all")).data or []
+    paid = {str(lease["id"]) for lease in listed if lease["started_at"]}
+    given_up = [trip for trip in trips if str(trip["outcome"]).startswith("failed") and trip["lease"] in paid]
+    return [
+        Loss(kind="job not done", text=f"{trip['id']} was given up with {trip['lease']}: {trip['outcome']}")
+        for trip in given_up
+        if trip["kind"] == "run" and trip["command"][-1] in map(str, projects)
+    ]
+
+
 def _list_outcomes(trips: Sequence[dict[str, Any]], number: int) -> list[str]:
     return [trip["outcome"] for trip in trips if trip["command"][-1:] == [str(number)]]
 
 
-async def _judge_money(user: UserSandbox) -> list[Loss]:
-    losses = []
+async def _judge_services(user: UserSandbox) -> list[Loss]:
+    losses: list[Loss] = []
     for name, simulator in user.sandbox.cloud.simulators_by_name.items():
         if isinstance(simulator, SupportsAudit):
             losses += [
@@ -109,6 +137,11 @@ async def _judge_money(user: UserSandbox) -> list[Loss]:
                 )
                 for found in await simulator.list_discrepancies()
             ]
+    return losses
+
+
+async def _judge_ledger(user: UserSandbox) -> list[Loss]:
+    losses: list[Loss] = []
     costs = await user.type_command("costs")
     if costs.data is None:
         return [*losses, Loss(kind="wrong receipt", text=f"costs fails: {costs.error.get('message')}")]

@@ -1,4 +1,4 @@
-"""Points at which a command line kills its own process, with no chance to clean up.
+"""Points at which a command line kills or interrupts its own process, or the computer sleeps.
 
 A point is of one of these kinds, and is counted from 1 in each process:
 
@@ -17,24 +17,35 @@ import os
 import shutil
 import signal
 import sqlite3
+import time
 from collections import Counter
 from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
 
+SIGNALS = {
+    "kill": signal.SIGKILL,
+    "interrupt": signal.SIGINT,
+    "terminate": signal.SIGTERM,
+    "hang up": signal.SIGHUP,
+}
+SLEEP_SECONDS = 6
+"""Of this computer; at the sandbox's speed, about ten minutes."""
 KILL_KINDS = ("await", "sql", "http", "rename")
 
 
 class PointCounter:
-    """Counts the points of this process and kills it at the chosen one.
+    """Counts the points of this process; at the chosen one, does ``what``: a key of `SIGNALS`, or "sleep".
 
     ``on_sql`` is called at each SQL statement with its number.
     """
 
-    def __init__(self, kind: str, number: int, on_sql: Callable[[int], None] | None = None) -> None:
+    def __init__(
+        self, kind: str, number: int, what: str = "kill", on_sql: Callable[[int], None] | None = None
+    ) -> None:
         self.counts: Counter[str] = Counter()
-        self._kind, self._number, self._on_sql = kind, number, on_sql
+        self._kind, self._number, self._what, self._on_sql = kind, number, what, on_sql
 
     def pass_point(self, kind: str) -> None:
         """Count a point; the process may end here."""
@@ -42,13 +53,16 @@ class PointCounter:
         if kind == "sql" and self._on_sql is not None:
             self._on_sql(self.counts[kind])
         if kind == self._kind and self.counts[kind] == self._number:
-            os.kill(os.getpid(), signal.SIGKILL)
+            if self._what == "sleep":
+                time.sleep(SLEEP_SECONDS)
+            else:
+                os.kill(os.getpid(), SIGNALS[self._what])
 
 
 def install_kill_points(
     kill: Mapping[str, Any] | None, count_to: str | None, copy: Mapping[str, Any] | None = None
 ) -> None:
-    """Hook into this process, which ends at the point ``kill`` (``{"kind", "number"}``), if given.
+    """Hook into this process, which ends at the point ``kill`` (``{"kind", "number", "what"}``), if given.
 
     ``count_to``: a file for the number of points passed, by kind, as JSON; written when the process exits by itself.
     ``copy``: ``{"every", "source", "to"}``: at every so many SQL statements the folder ``source`` is copied to a
@@ -57,8 +71,8 @@ def install_kill_points(
     if kill is None and count_to is None and copy is None:
         return
     on_sql = None if copy is None else partial(_copy_folder, copy["every"], copy["source"], Path(copy["to"]))
-    kind, number = (kill["kind"], kill["number"]) if kill else ("", 0)
-    counter = PointCounter(kind, number, on_sql)
+    kind, number, what = (kill["kind"], kill["number"], kill["what"]) if kill else ("", 0, "kill")
+    counter = PointCounter(kind, number, what, on_sql)
     if count_to is not None:
         atexit.register(lambda: Path(count_to).write_text(json.dumps(counter.counts)))
     wanted = {kind, "sql" if copy else ""} - {""}

@@ -41,7 +41,7 @@ async def _resume_open_trips(user: UserSandbox) -> None:
 
 async def follow(user: UserSandbox, typed: TypedCommand) -> None:
     """If a command failed, type the commands that it printed."""
-    if typed.code == 0 or typed.was_killed:
+    if typed.code == 0 or typed.was_stopped:
         return
     for command in _choose(typed, typed.list_printed_commands()):
         await user.type_command(*command)

@@ -6,17 +6,17 @@ import contextlib
 import json
 import os
 import re
+import signal
 import tempfile
 import time
 from collections.abc import AsyncIterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from attrs import define, field, frozen
+from attrs import asdict, define, field, frozen
 
 from gpurent.domain.money import Money
 from gpurent.testing.load_timeouts import load_factor, wait_within
-from gpurent.testing.shared_sandbox import CommandLineResult
 from tests.reliability.providers import TestableProvider
 from tests.workflow.trip_sandbox import TripSandbox, trip_sandbox
 
@@ -24,21 +24,25 @@ SPEED = 100
 MIN_SPEED = 25
 DEADLOCK_SECONDS = 30
 """A command that takes longer, on an idle computer, is taken for stuck. At `SPEED` that is most of an hour."""
-KILLED = -9
+KILLED = (-signal.SIGKILL, -signal.SIGTERM, -signal.SIGHUP)
+"""The exit codes of a command that ended at once."""
+INTERRUPTED = (129, 130, 143)
+"""The exit codes of a command that a signal asked to stop."""
 _PRINTED_COMMAND = re.compile(
-    r"gpurent ((?:resume|release|trips cancel|orphans|topup|balance|reconcile)[\w .=-]*)"
+    r"gpurent ((?:resume|release|trips cancel|orphans|topup|balance|reconcile|watch --once)[\w .=-]*)"
 )
 
 
 @frozen(kw_only=True)
 class KillPoint:
-    """The point at which a command is killed; see `tests.reliability.kill_points`."""
+    """The point at which a command is killed, or something else happens; see `tests.reliability.kill_points`."""
 
     kind: str
     number: int
+    what: str = "kill"
 
     def __str__(self) -> str:
-        return f"{self.kind} {self.number}"
+        return f"{self.what} at {self.kind} {self.number}"
 
 
 class CommandStuck(Exception):
@@ -58,7 +62,12 @@ class TypedCommand:
 
     @property
     def was_killed(self) -> bool:
-        return self.code == KILLED
+        return self.code in KILLED
+
+    @property
+    def was_stopped(self) -> bool:
+        """Whether it was killed, or stopped by itself because of a signal."""
+        return self.was_killed or self.code in INTERRUPTED
 
     @property
     def error(self) -> Mapping[str, Any]:
@@ -93,7 +102,7 @@ class TypedCommand:
 
     def __str__(self) -> str:
         end = "killed" if self.was_killed else f"rc {self.code}"
-        aim = f" (kill at {self.kill})" if self.kill is not None else ""
+        aim = f" ({self.kill})" if self.kill is not None else ""
         why = f": {self.error['message']} | {self.error['hint']}" if self.error else ""
         return f"$ gpurent {' '.join(self.arguments)}{aim}  -> {end}, {self.seconds:.1f} s{why}"
 
@@ -112,6 +121,10 @@ class UserSandbox:
     commands: list[TypedCommand] = field(factory=list)
     notes: list[str] = field(factory=list)
     """The history in lines, for a report."""
+    job_seconds: float = 0.1
+    """How long the jobs of projects made from now on take, by this computer's clock."""
+    computer: str = ""
+    """What the lines of another computer begin with."""
 
     async def type_command(
         self,
@@ -129,7 +142,7 @@ class UserSandbox:
         given = ("-y", "--json", *arguments)
         points: dict[str, object] = {"limits": limits or {}, "copy": copy}
         if kill is not None:
-            points["kill"] = {"kind": kill.kind, "number": kill.number}
+            points["kill"] = asdict(kill)
         if limits:
             self.notes.append(f"# the next command has the limits {limits}")
         started = time.monotonic()
@@ -139,9 +152,16 @@ class UserSandbox:
         except TimeoutError:
             self.notes.append(f"$ gpurent {' '.join(arguments)}  -> stuck")
             raise CommandStuck(" ".join(arguments)) from None
-        typed = _make_typed_command(arguments, kill, result, time.monotonic() - started)
+        typed = TypedCommand(
+            arguments=arguments,
+            kill=kill,
+            code=result.code,
+            out=result.out,
+            err=result.err,
+            seconds=time.monotonic() - started,
+        )
         self.commands.append(typed)
-        self.notes.append(str(typed))
+        self.notes.append(f"{self.computer}{typed}")
         return typed
 
     async def list_living_leases(self, *options: str) -> Sequence[Mapping[str, Any]]:
@@ -153,9 +173,10 @@ class UserSandbox:
         found = (await self.type_command("trips")).data
         return [trip["id"] for trip in found or [] if trip["ended_at"] is None]
 
-    def measure_journal(self) -> int:
-        """Return the size of the user's Store in bytes."""
-        return (self.sandbox.home / "state" / "journal.sqlite").stat().st_size
+    @property
+    def journal(self) -> Path:
+        """The file of the user's Store."""
+        return self.sandbox.home / "state" / "journal.sqlite"
 
     # what the services say
 
@@ -184,7 +205,7 @@ class UserSandbox:
         marks.mkdir(exist_ok=True)
         lines = (
             f"echo started >> {marks}/{number}.started",
-            f"while [ ! -e {self.go_file} ]; do sleep 0.1; done" if is_held else "sleep 0.1",
+            f"while [ ! -e {self.go_file} ]; do sleep 0.1; done" if is_held else f"sleep {self.job_seconds}",
             f"echo result {number} > out.txt",
             f"echo ended >> {marks}/{number}.ended",
         )
@@ -200,14 +221,6 @@ class UserSandbox:
         """Return how often the job ``started`` or ``ended``."""
         path = self.root / "marks" / f"{number}.{kind}"
         return len(path.read_text().splitlines()) if path.exists() else 0
-
-
-def _make_typed_command(
-    arguments: tuple[str, ...], kill: KillPoint | None, result: CommandLineResult, seconds: float
-) -> TypedCommand:
-    return TypedCommand(
-        arguments=arguments, kill=kill, code=result.code, out=result.out, err=result.err, seconds=seconds
-    )
 
 
 @contextlib.asynccontextmanager
@@ -226,6 +239,16 @@ async def open_user_sandbox(
             made = UserSandbox(sandbox=sandbox, provider=provider, root=root)
             await _log_in(made)
             yield made
+
+
+async def open_second_computer(user: UserSandbox) -> UserSandbox:
+    """Return the same user at another computer: another data folder, logged in to the same account."""
+    sandbox = TripSandbox(user.sandbox.cloud, user.root / "elsewhere" / "user")
+    sandbox.home.mkdir(mode=0o700, parents=True)
+    other = UserSandbox(sandbox=sandbox, provider=user.provider, root=user.root / "elsewhere")
+    other.notes, other.computer = user.notes, "[the other computer] "
+    await _log_in(other)
+    return other
 
 
 async def _log_in(user: UserSandbox) -> None:
