@@ -9,7 +9,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 PLUGINS := $(sort $(patsubst %/pyproject.toml,%,$(wildcard plugins/*/pyproject.toml)))
 
 .DEFAULT_GOAL := help
-.PHONY: help setup system-packages system-packages-strict demo test test-nightly test-reliability test-torch lint format clean
+.PHONY: help setup system-packages system-packages-strict demo test test-nightly test-reliability test-roots test-torch lint format clean
 .DELETE_ON_ERROR:
 
 help:  ## this list
@@ -26,10 +26,14 @@ test: system-packages-strict setup lint  ## lint, then the tests (JOBS=4 at a ti
 test-nightly: system-packages-strict setup  ## the long tests, then the reliability table; goes on where it ended
 	$(BIN)/python -m pytest -n $(JOBS) -m nightly -p tests.nightly
 	$(MAKE) --no-print-directory test-reliability
+	$(MAKE) --no-print-directory test-roots
 
 test-reliability: system-packages-strict setup  ## the families of docs/reliability.md (SHARE=1/4: a quarter of them)
 	$(BIN)/python -m tests.reliability.harness --jobs $(JOBS) --share $(SHARE); status=$$?; \
 		$(BIN)/python -m tests.reliability.table; exit $$status
+
+test-roots: system-packages-strict setup  ## roots of mended losses, put back one by one: the harness must catch each
+	$(BIN)/python -m tests.reliability.roots
 
 test-torch: setup  ## the tests with PyTorch; brings it into .venv (some GB; TORCH= names another build)
 	$(PIP) install $(TORCH)

@@ -28,6 +28,7 @@ class WarmProcess:
     def __init__(self, language: str) -> None:
         self._requests, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         environment = {"PATH": os.environ["PATH"], "LANG": "C.UTF-8", "GPURENT_LANG": language}
+        environment |= {name: os.environ[name] for name in ("PYTHONPATH",) if name in os.environ}
         command = [sys.executable, "-m", "tests.fork_server"]
         with theirs:
             self._process = subprocess.Popen(command, cwd=ROOT, env=environment, stdin=theirs.fileno())

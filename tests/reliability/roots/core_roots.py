@@ -1,0 +1,238 @@
+"""The roots in core. Texts are short, so that they survive a change around them."""
+
+from __future__ import annotations
+
+from tests.reliability.roots.root import Edit, Root
+
+_WORKFLOW = "core/gpurent/workflow"
+
+CORE_ROOTS = (
+    Root(
+        name="odd-answer-ends-trip",
+        kind="A1",
+        summary="an answer of another shape, or a refused login, ends the trip and releases its machine",
+        edits=(
+            Edit(
+                f"{_WORKFLOW}/runtime/durable_steps.py",
+                "INCONCLUSIVE_ERRORS = (*RESUMABLE_ERRORS, UnexpectedResponse, PluginError, ForeignMachine)",
+                "INCONCLUSIVE_ERRORS = RESUMABLE_ERRORS",
+            ),
+            Edit(
+                f"{_WORKFLOW}/runtime/leases.py",
+                "        except GpurentError as error:\n            return make_unknown(error)",
+                "        except UnavailableError as error:\n            return make_unknown(error)",
+            ),
+        ),
+        family="R2",
+        seeds=(31, 125, 141),
+    ),
+    Root(
+        name="absent-once-is-gone",
+        kind="A2",
+        summary="one list that lacks a machine ends its lease",
+        edits=(
+            Edit(
+                "core/gpurent/domain/lease_evidence.py",
+                "noted.with_state(LeaseState.MISSING),",
+                "noted.with_state(LeaseState.GONE),",
+            ),
+            Edit(
+                f"{_WORKFLOW}/reports/orphans.py",
+                "            await self._revise(machine, former)\n            return",
+                "            return",
+            ),
+        ),
+        family="R2",
+        seeds=(269, 116, 11),
+    ),
+    Root(
+        name="offers-not-claimed",
+        kind="A4",
+        summary="trips at once order the same machine",
+        edits=(
+            Edit(
+                f"{_WORKFLOW}/steps/order_records.py",
+                "claims = order.kind is OrderKind.NEW and ",
+                "claims = order.kind is None and ",
+            ),
+        ),
+        family="R8",
+        seeds=(0,),
+    ),
+    Root(
+        name="look-takes-no-lock",
+        kind="A5",
+        summary="a look beside an order saves what it sees in the middle of it, and a release believes it",
+        edits=(
+            Edit(
+                f"{_WORKFLOW}/runtime/leases.py",
+                "                stack.enter_context(self.locks.hold(lease.id))\n",
+                "                pass\n",
+            ),
+            Edit(
+                f"{_WORKFLOW}/steps/release.py",
+                "return lease if lease.is_over and lease.pending is None else None",
+                "return lease if lease.is_over else None",
+            ),
+            Edit(
+                "plugins/gpu1024/src/gpurent_plugin_gpu1024/provider.py",
+                "if pending is not None and pending.kind is OrderKind.SWITCH:\n            switched",
+                "if pending is not None and pending.kind is None:\n            switched",
+            ),
+        ),
+        family="histories",
+        seeds=(66, 78, 48),
+    ),
+    Root(
+        name="order-beside-unfinished-order",
+        kind="A6",
+        summary="a renewal that is typed again is ordered and paid a second time",
+        edits=(
+            Edit(f"{_WORKFLOW}/steps/order_records.py", "raise make_unfinished_order_error(other)", "return"),
+            Edit(
+                f"{_WORKFLOW}/trips/lease_orders.py",
+                "        trip.announce_continuation(lease.id)\n        return trip\n\n    async def place_new_order",
+                "        return None\n\n    async def place_new_order",
+            ),
+            Edit(
+                f"{_WORKFLOW}/trips/lease_orders.py",
+                '            or record.key != f"{trip.id}-{kind}"',
+                '            and record.key == ""',
+            ),
+            Edit(
+                f"{_WORKFLOW}/steps/provider_orders.py",
+                "if lease.pending is not None and lease.pending.key != order.key:",
+                "if lease.pending is not None and lease.pending.key == order:",
+            ),
+            Edit(
+                f"{_WORKFLOW}/steps/provider_orders.py",
+                "    if lease.pending is None or lease.pending.key != order.key:",
+                "    if lease.pending is None and lease.is_over:",
+            ),
+            Edit(
+                f"{_WORKFLOW}/steps/provider_orders.py",
+                "if order.key in lease.completed_orders:",
+                "if order.key in lease.completed_orders or lease.pending is None:",
+            ),
+        ),
+        family="histories",
+        seeds=(28, 6),
+    ),
+    Root(
+        name="no-second-copy",
+        kind="A8",
+        summary="a machine is known from the journal alone, which is lost",
+        edits=(
+            Edit(
+                f"{_WORKFLOW}/runtime/lease_copier.py",
+                "            if self._is_copied(lease_id):\n",
+                "            if lease_id:\n",
+            ),
+        ),
+        family="histories",
+        seeds=(74, 115, 58),
+    ),
+    Root(
+        name="own-clock",
+        kind="A20",
+        summary="this computer's clock decides what is due, and which mail is new",
+        edits=(
+            Edit(
+                "core/gpurent/infra/service_clocks.py",
+                "        return self.clocks.get_offset(self.service)",
+                "        return timedelta()",
+            ),
+        ),
+        family="R7",
+        seeds=(0,),
+    ),
+    Root(
+        name="sold-out-trip-stays-open",
+        kind="A25",
+        summary="a trip that found no machine stays open for ever",
+        edits=(
+            Edit(
+                f"{_WORKFLOW}/trips/operations.py",
+                "if not error.retryable and not ",
+                "if error.retryable and not ",
+            ),
+        ),
+        family="R8",
+        seeds=(14, 8, 4),
+    ),
+    Root(
+        name="rent-again-is-new",
+        kind="A6",
+        summary="a rent or a run that is typed again rents a second machine",
+        edits=(
+            Edit(
+                f"{_WORKFLOW}/trips/repeated_runs.py",
+                '        if not found:\n            return ""\n        holders',
+                '        if found or not found:\n            return ""\n        holders',
+            ),
+        ),
+        family="histories",
+        seeds=(27, 93),
+    ),
+    Root(
+        name="log-from-its-beginning",
+        kind="A1",
+        summary="each look at a job shows its log from the beginning",
+        edits=(
+            Edit(
+                f"{_WORKFLOW}/steps/job_watch.py",
+                "spec.job.session, log.read_new_output)",
+                "spec.job.session, JobLog(name, show).read_new_output)",
+            ),
+        ),
+        family="R4",
+        seeds=(0, 3, 6, 2),
+    ),
+    Root(
+        name="lost-connection-is-final",
+        kind="A1",
+        summary="the first connection that drops ends the watch of a job",
+        edits=(
+            Edit(
+                f"{_WORKFLOW}/connection/reconnecting.py",
+                "if not error.retryable or losses > MAX_LOSSES:",
+                "if losses:",
+            ),
+        ),
+        family="R4",
+        seeds=(2, 0),
+    ),
+    Root(
+        name="request-not-on-record",
+        kind="A3",
+        summary="that a create was sent is not on record before it is sent",
+        edits=(
+            Edit(
+                "core/gpurent/domain/lease_evidence.py",
+                "    return evolve(lease, pending=evolve(lease.pending, sent_at=now))",
+                "    return lease",
+            ),
+            Edit(
+                f"{_WORKFLOW}/reports/orphans.py",
+                "revived = await self.late.revive_lease(machine, ended)",
+                "revived = None",
+            ),
+        ),
+        family="histories",
+        seeds=(830, 1250, 716),
+    ),
+    Root(
+        name="lost-offer-forgets-fee",
+        kind="A28",
+        summary="a trip that loses its first offer forgets what binding the address has cost",
+        edits=(
+            Edit(
+                f"{_WORKFLOW}/trips/execute.py",
+                '_KEPT_STEPS = ("authorize", "bind-mail")',
+                '_KEPT_STEPS = ("authorize",)',
+            ),
+        ),
+        family="R8",
+        seeds=(9, 3, 0),
+    ),
+)
