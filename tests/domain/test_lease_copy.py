@@ -19,9 +19,9 @@ def test_a_lease_that_was_restored_with_its_sent_order_is_not_lost_any_more() ->
     lease = evolve(make_lease(), state=LeaseState.PAYABLE, pending=SENT)
     copy = make_lease_copy(lease, "account")
     assert copy is not None
-    assert is_outdated(None, copy, lambda _key: False)
+    assert is_outdated(None, copy, ())
     restored = restore_lease(copy)
-    assert not is_outdated(restored, copy, lambda _key: False)
+    assert not is_outdated(restored, copy, ())
     assert not is_sent_unawares(restored, copy)
 
 
@@ -31,4 +31,4 @@ def test_a_store_that_does_not_know_that_the_order_was_sent_is_older() -> None:
     assert copy is not None
     before = evolve(lease, pending=evolve(SENT, sent_at=None))
     assert is_sent_unawares(before, copy)
-    assert is_outdated(evolve(lease, pending=None), copy, lambda _key: False)
+    assert is_outdated(evolve(lease, pending=None), copy, ())

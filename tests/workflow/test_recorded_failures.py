@@ -21,8 +21,8 @@ def make_errors() -> Iterator[GpurentError]:
 async def test_every_kind_is_found_again(tmp_path: Path) -> None:
     async with trip_sandbox(tmp_path) as sandbox, sandbox.open_application() as application:
         for error in make_errors():
-            trip = application.trip_tracker.begin_trip("run", TripSpec(provider="mistgpu"))
-            record_failure(trip, error)
-            found = find_failure(trip)
+            trip = await application.trip_tracker.begin_trip("run", TripSpec(provider="mistgpu"))
+            await record_failure(trip, error)
+            found = await find_failure(trip)
             assert type(found) is type(error)
             assert (found.message, found.hint, found.detail) == (error.message, error.hint, error.detail)

@@ -34,7 +34,7 @@ def run_until_stopped(
             click.echo(text, err=True)
             if cost := app.read_state(partial(_describe_cost, lease_id=lease)):
                 click.secho(cost, fg="yellow", err=True)
-        app.has_detached = True
+        app.detached_text = text
         if get_exit_code(stop) != 128 + signal.SIGINT:
             raise
 

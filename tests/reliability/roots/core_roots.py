@@ -125,7 +125,7 @@ CORE_ROOTS = (
         edits=(
             Edit(
                 f"{_WORKFLOW}/runtime/lease_copier.py",
-                "            if self._is_copied(lease_id):\n",
+                "            if await self._is_copied(lease_id):\n",
                 "            if lease_id:\n",
             ),
         ),

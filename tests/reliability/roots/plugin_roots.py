@@ -107,8 +107,8 @@ PLUGIN_ROOTS = (
         edits=(
             Edit(
                 f"{_DBCCHAIN}/sender.py",
-                'text = self._context.state.get(f"extrinsic/{key}")',
-                'text = self._context.state.get(f"extrinsic/{key}") if key in self._submitted else None',
+                'text = await self._context.state.get(f"extrinsic/{key}")',
+                'text = await self._context.state.get(f"extrinsic/{key}") if key in self._submitted else None',
             ),
         ),
         family="R1-http",
