@@ -119,7 +119,7 @@ async def measure(home: Path, rounds: int) -> tuple[float, int]:
     times = []
     try:
         await application.start()
-        application.store._database._db.set_trace_callback(statements.append)
+        application.store._sessions._shared._db.set_trace_callback(statements.append)
         for _round in range(rounds):
             statements.clear()
             begun = time.perf_counter()

@@ -19,6 +19,7 @@ GpurentError
 ├── UnavailableError    8   the network or the service does not answer now; nothing is known to be wrong
 ├── UnexpectedResponse  9   the response no longer has the expected format
 ├── BusyError          10   another process is working on the same trip or lease
+│   └── LockLost            another process has taken it over meanwhile
 ├── InputRequired      11   only the user can answer, and nobody is at the terminal
 │   └── ConfirmationRequired  a yes is required: answer it in a terminal, or with -y
 ├── Declined           12   the user answered no; nothing was done
@@ -161,11 +162,15 @@ class UnavailableError(GpurentError, code="unavailable", exit_code=8):
 
 
 class BusyError(GpurentError, code="busy", exit_code=10):
-    """Another process is working on the same trip, lease or budget; nothing was done. ``holder`` is its process ID."""
+    """Another process is working on the same trip, lease or budget; nothing was done. ``owner`` describes it."""
 
-    def __init__(self, message: str, *, holder: str = "?", hint: str = "") -> None:
+    def __init__(self, message: str, *, owner: str = "?", hint: str = "") -> None:
         super().__init__(message, hint=hint, retryable=True)
-        self.holder = holder
+        self.owner = owner
+
+
+class LockLost(BusyError, code="lock-lost"):
+    """Another process has taken over what this one worked on, as it had stopped; this one has written nothing since."""
 
 
 class InputRequired(GpurentError, code="input-required", exit_code=11):

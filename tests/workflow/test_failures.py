@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from datetime import datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
@@ -337,8 +338,9 @@ async def test_two_processes_never_execute_one_trip(tmp_path: Path) -> None:
                 upload=UploadSpec(folder=str(tmp_path)), job=JobSpec(command=("true",)), provider="mistgpu"
             ),
         )
-        with application.locks.lock_trip(trip.id), pytest.raises(BusyError, match="process"):
-            await other.trips.resume(trip.id)
+        async with application.locks.lock_trip(trip.id):
+            with pytest.raises(BusyError, match=f"in use by gpurent .process {os.getpid()} on "):
+                await other.trips.resume(trip.id)
 
 
 async def test_simulator_refuses_strangers(tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from tests.workflow.trip_sandbox import trip_sandbox
 def make_errors() -> Iterator[GpurentError]:
     yield SoldOut("none is free", hint="wait")
     yield UnexpectedResponse("another shape", url="http://x", body="<html>")
-    yield BusyError("in use", holder="12", hint="wait")
+    yield BusyError("in use", hint="wait")
     yield Stopped("stopped", hint="resume", exit_code=143)
 
 

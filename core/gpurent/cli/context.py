@@ -10,7 +10,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
-from attrs import define
+from attrs import define, evolve
 
 from gpurent.composition import system
 from gpurent.locale import _
@@ -62,6 +62,7 @@ class CliContext:
 
         async def act(terminal: Terminal) -> T:
             outside = DEFAULT_DEPENDENCIES if is_recorded else make_unrecorded()
+            outside = evolve(outside, command=f"gpurent {self.command}".rstrip())
             application = Application(self.registry, system.data_folder(), os.environ, terminal, outside)
             try:
                 await application.start()

@@ -95,7 +95,7 @@ class Application(RuntimeParts):
     def guard_lock(self) -> GuardLock:
         from gpurent.workflow.guard.scheduler import GuardLock
 
-        return GuardLock(self.file_locks, self.poller, self.events)
+        return GuardLock(self.store, self.poller, self.events)
 
     # the parts that commands use
 

@@ -62,7 +62,12 @@ def make_guard(
     lease_controller = controller.GuardController(observer, actions, leftovers, lease_warnings)
     live_settings = scheduler.LiveSettings(base.settings, lease_warnings, base.read_settings)
     return scheduler.Guard(
-        lease_controller, at_provider, live_settings, observe_provider.LeaseGroups(store, plugins), clock
+        lease_controller,
+        at_provider,
+        live_settings,
+        observe_provider.LeaseGroups(store, plugins),
+        store,
+        clock,
     )
 
 

@@ -17,6 +17,7 @@ from gpurent.infra.vault_access import VaultAccess
 from gpurent.ports.system import Platform
 from gpurent.workflow.runtime import (
     durable_steps,
+    locks,
     logins,
     lost_leases,
     notices,
@@ -55,7 +56,7 @@ class RuntimeParts(StoredState):
         self.poller = waiting.Poller(self.clock)
         self.questions = questions.Questions(self.store, terminal, self.clock)
         self.lost_leases = lost_leases.LostLeases(self.leases, self.questions)
-        self.locks = waiting.WorkLocks(self.file_locks, self.poller)
+        self.locks = locks.WorkLocks(self.store, self.poller)
         self.trip_tracker = durable_steps.TripTracker(self.store, self.events, self.locks, self.clock)
         self.secrets = VaultAccess(
             self._make_private_folder("vault"), environment, self.questions.ask_question

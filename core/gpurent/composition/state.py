@@ -12,7 +12,7 @@ from attrs import evolve, frozen
 from gpurent.errors import GpurentError
 from gpurent.infra.clock import make_clock
 from gpurent.infra.lease_copies import make_lease_copy_files
-from gpurent.infra.platform.posix.system import FileLocks, make_private_folder
+from gpurent.infra.platform.posix.system import make_private_folder
 from gpurent.infra.service_clocks import ServiceClocks
 from gpurent.infra.sqlite.database import list_ids
 from gpurent.infra.sqlite.store import SqliteStore
@@ -33,16 +33,18 @@ if TYPE_CHECKING:
 
 @frozen(kw_only=True, eq=False)
 class ExternalDependencies:
-    """Replacements for what lies outside this process: other clocks, machines, networks.
+    """What lies outside this process, or replacements for it: other clocks, machines, networks.
 
-    ``clock`` None: as the environment names it. ``connector`` None: SSH. ``open_store(path, now)`` opens the state.
+    ``clock`` None: as the environment names it. ``connector`` None: SSH. ``open_store(path, now, command)`` opens the
+    state; ``command`` is what the user typed, without its arguments.
     ``wrap_http(client, url)`` returns what a plugin gets in place of ``client`` for ``url``. ``is_recorded`` false: the
     work goes on where the state on disk cannot be read or written, and nothing of it is recorded.
     """
 
     clock: ProviderClock | None = None
     connector: Connector | None = None
-    open_store: Callable[[Path, Callable[[], datetime]], SqliteStore] = SqliteStore
+    open_store: Callable[[Path, Callable[[], datetime], str], SqliteStore] = SqliteStore
+    command: str = "gpurent"
     wrap_http: Callable[[Http, str], Http] = lambda client, _url: client
     is_recorded: bool = True
 
@@ -95,10 +97,9 @@ class StoredState:
         self.service_clocks = ServiceClocks(self.clock, self._warn)
         by_hand = ManualLeases(self.clock, self._make_manual_provider)
         self.plugins = plugins.Plugins(registry, self._make_context, [by_hand], self._warn)
-        self.file_locks = FileLocks(self.home / "locks", is_required=outside.is_recorded)
         self.lease_copier = lease_copier.LeaseCopier(self.store, self.lease_copies, self.events)
         self.leases = leases.LeaseTracker(
-            self.store, self.plugins, self.events, self.file_locks, self.clock, self.lease_copier
+            self.store, self.plugins, self.events, self.clock, self.lease_copier
         )
         self.last_seen = time_left.LastSeenTimeReader(self.store, self.plugins, self.service_clocks)
         self.time_warnings = time_left.TimeWarnings(self.store, self.settings, self.events)
@@ -107,7 +108,7 @@ class StoredState:
     def _open_store(self, outside: ExternalDependencies) -> SqliteStore:
         """Open the Store; if it cannot be used, the error names the leases that may still cost money."""
         try:
-            return outside.open_store(self.home / "journal.sqlite", self.clock.now)
+            return outside.open_store(self.home / "journal.sqlite", self.clock.now, outside.command)
         except GpurentError as error:
             add_lost_leases(error, self.lease_copies.list_copies())
             raise

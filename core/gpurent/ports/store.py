@@ -1,4 +1,4 @@
-"""All durable state: trips and their steps, leases, orders, payments, questions, and the ledger."""
+"""All durable state: trips and their steps, leases, orders, payments, questions, locks, and the ledger."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
+from gpurent.ports.lock_store import LockStore
 from gpurent.ports.payment_store import MailBindingStore, PaymentStore
 from gpurent.ports.watch_store import (
     BalanceStore,
@@ -67,6 +68,10 @@ class TripStore(Protocol):
         """Return ``(step, value)`` of the trip's recorded steps whose name ends with ``suffix``, oldest first."""
 
 
+class LockedTripStore(TripStore, LockStore, Protocol):
+    """Trips and their locks."""
+
+
 class LeaseStore(Protocol):
     """Leases as they were last reported."""
 
@@ -100,8 +105,8 @@ class OrderStore(Protocol):
         """Return the orders of a trip, oldest first."""
 
 
-class LeaseOrderStore(LeaseStore, OrderStore, Protocol):
-    """Leases and their orders."""
+class LeaseOrderStore(LeaseStore, OrderStore, LockStore, Protocol):
+    """Leases, their orders and their locks."""
 
 
 class QuestionStore(Protocol):

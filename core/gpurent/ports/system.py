@@ -1,9 +1,8 @@
-"""The local computer: its clock, locks, private files and browser."""
+"""The local computer: its clock, private files and browser."""
 
 from __future__ import annotations
 
 from collections.abc import Collection
-from contextlib import AbstractContextManager
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Protocol
@@ -36,13 +35,6 @@ class ProviderClocks(Protocol):
 
     def clock_of(self, service: str) -> ProviderClock:
         """Return the clock of the service of that provider or account, as far as its responses show it."""
-
-
-class Locks(Protocol):
-    """Locks by name; the operating system releases them when their holder dies."""
-
-    def hold(self, name: str) -> AbstractContextManager[None]:
-        """Hold the lock ``name``; raises `BusyError` at once if it is held, even by the same process."""
 
 
 class Platform(Protocol):

@@ -69,6 +69,7 @@ def trip_json(report: TripReport) -> dict[str, Any]:
         ],
         **left_out_json(report.download),
         "waiting_for": report.waiting_for,
+        "owner": report.owner,
         "commands": list(report.commands),
     }
 

@@ -12,8 +12,8 @@ from gpurent.domain.ledger_chain import BrokenEntry, hash_entry
 from gpurent.domain.money import Currency, Money, Rate
 from gpurent.domain.receipt import ChargeKind
 from gpurent.infra.sqlite.codec import dumps, loads
-from gpurent.infra.sqlite.database import Database
 from gpurent.infra.sqlite.ledger_chain_rows import CHAINED_COLUMNS, find_broken_link, find_last_link
+from gpurent.infra.sqlite.sql_access import TableAccess
 
 _COLUMNS = f"id, {CHAINED_COLUMNS}"
 _SAME_ACCOUNT = "(account IN (?, '') OR ? = '')"
@@ -32,7 +32,7 @@ _INSERT = f"INSERT INTO entries ({_COLUMNS}, chain) VALUES ({', '.join('?' * 16)
 class SqliteLedger:
     """Implements `gpurent.ports.store.LedgerStore` in the Store's file. ``now`` is the provider's clock."""
 
-    def __init__(self, database: Database, now: Callable[[], datetime]) -> None:
+    def __init__(self, database: TableAccess, now: Callable[[], datetime]) -> None:
         self._database = database
         self._now = now
 

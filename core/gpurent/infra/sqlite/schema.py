@@ -11,6 +11,7 @@ from typing import Any
 
 from gpurent.infra.sqlite.action_column import ADD_ACTIONS, action_of_trip
 from gpurent.infra.sqlite.ledger_chain_rows import CLOSE_LEDGER, REBUILD_LEDGER, chain_entries
+from gpurent.infra.sqlite.lock_rows import ADD_LOCKS
 from gpurent.infra.sqlite.older_programs import SHUT_OUT_OLDER_PROGRAMS
 from gpurent.infra.sqlite.order_records import ADD_ORDERS, add_order_facts, trip_of_order
 from gpurent.infra.sqlite.outcome_columns import SPLIT_OUTCOMES
@@ -124,6 +125,7 @@ MIGRATIONS: tuple[tuple[MigrationPart, ...], ...] = (
     (_USE_STANDARD_WORDS,),
     (
         ADD_ORDERS,
+        ADD_LOCKS,
         USE_TYPED_ROWS,
         SPLIT_OUTCOMES,
         ADD_ACTIONS,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import AbstractAsyncContextManager, closing, nullcontext
 from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
@@ -10,15 +11,18 @@ from typing import TYPE_CHECKING, TypeVar
 
 from gpurent.domain.lease import OVER_STATES, Lease
 from gpurent.errors import StorageError
+from gpurent.infra.platform.posix.file_locks import FileLocks
 from gpurent.infra.sqlite.codec import dumps, loads
 from gpurent.infra.sqlite.database import Database
 from gpurent.infra.sqlite.order_rows import OrderRows
 from gpurent.infra.sqlite.payment_rows import PaymentRows
 from gpurent.infra.sqlite.plugin_state import PluginStateRows
+from gpurent.infra.sqlite.sessions import Sessions
 from gpurent.infra.sqlite.watch_rows import WatchRows
 
 if TYPE_CHECKING:
     from gpurent.domain.guard_actions import GuardAction
+    from gpurent.domain.locks import LockOwner
     from gpurent.domain.outcomes import TripOutcome
     from gpurent.domain.question import Question
     from gpurent.domain.trip import StepRecord, TripRecord, TripSpec
@@ -31,22 +35,39 @@ T = TypeVar("T")
 class SqliteStore(OrderRows, PaymentRows, WatchRows, PluginStateRows):
     """Implements `gpurent.ports.store.Store`. ``now`` is the provider's clock."""
 
-    def __init__(self, path: Path, now: Callable[[], datetime], database: Database | None = None) -> None:
-        """Open the Store at ``path``, or in ``database`` if that is given."""
-        super().__init__(database or Database(path), now)
+    def __init__(
+        self,
+        path: Path,
+        now: Callable[[], datetime],
+        command: str = "gpurent",
+        *,
+        in_memory: Database | None = None,
+    ) -> None:
+        """Open the Store at ``path``, or use ``in_memory`` if that is given.
+
+        ``command``: what the user typed, without its arguments; whoever waits for a lock of this process is told so.
+        """
+        self._sessions = Sessions(
+            in_memory or Database(path),
+            lambda: nullcontext(in_memory) if in_memory is not None else closing(Database(path)),
+            FileLocks(path.parent / "locks", is_required=in_memory is None),
+            command,
+        )
+        super().__init__(self._sessions, now)
 
     @classmethod
-    def open_in_memory(cls, path: Path, now: Callable[[], datetime]) -> SqliteStore:
+    def open_in_memory(cls, path: Path, now: Callable[[], datetime], command: str = "gpurent") -> SqliteStore:
         """Return a Store in memory with what can be read of the one at ``path``; nothing of it is ever on disk."""
         try:
-            made = cls(path, now, Database(path, in_memory=True))
+            made = cls(path, now, command, in_memory=Database(path, in_memory=True))
             made._query_leases("")
         except StorageError:
-            return cls(path, now, Database(path.with_name("nothing"), in_memory=True))
+            empty = Database(path.with_name("nothing"), in_memory=True)
+            return cls(path, now, command, in_memory=empty)
         return made
 
     def close(self) -> None:
-        self._database.close()
+        self._sessions.close()
 
     @cached_property
     def ledger(self) -> SqliteLedger:
@@ -59,6 +80,17 @@ class SqliteStore(OrderRows, PaymentRows, WatchRows, PluginStateRows):
         from gpurent.infra.sqlite.summaries import SqliteSummaries
 
         return SqliteSummaries(self._database)
+
+    # locks
+
+    def hold_lock(self, name: str) -> AbstractAsyncContextManager[None]:
+        return self._sessions.hold_lock(name, self._format_now)
+
+    async def require_locks(self) -> None:
+        self._sessions.require_locks()
+
+    async def find_lock_owner(self, name: str) -> LockOwner | None:
+        return self._sessions.find_lock_owner(name)
 
     # trips
 

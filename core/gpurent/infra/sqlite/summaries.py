@@ -11,7 +11,7 @@ from gpurent.domain.money import Currency, Money, Rate
 from gpurent.domain.receipt import ChargeKind
 from gpurent.domain.summaries import LeasePeriod, LedgerMovement, StepTime
 from gpurent.infra.sqlite.codec import loads
-from gpurent.infra.sqlite.database import Database
+from gpurent.infra.sqlite.sql_access import TableAccess
 
 _OVER = frozenset(state.value for state in OVER_STATES)
 _HELD_SIGNS = {ChargeKind.DEPOSIT.value: 1, ChargeKind.HOLD.value: 1, ChargeKind.DEPOSIT_REFUND.value: -1}
@@ -25,7 +25,7 @@ _IDLE_STEPS = (
 class SqliteSummaries:
     """Implements `gpurent.ports.store.SummaryStore`."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: TableAccess) -> None:
         self._database = database
 
     async def list_unbooked_trips(self) -> Sequence[str]:

@@ -6,13 +6,13 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 
 from gpurent.domain.money import Currency, Money
-from gpurent.infra.sqlite.database import Database
+from gpurent.infra.sqlite.sql_access import TableAccess
 
 
 class TableRows:
     """A part of `SqliteStore`. ``now`` is the provider's clock."""
 
-    def __init__(self, database: Database, now: Callable[[], datetime]) -> None:
+    def __init__(self, database: TableAccess, now: Callable[[], datetime]) -> None:
         self._database = database
         self._now = now
 

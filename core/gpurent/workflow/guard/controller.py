@@ -72,7 +72,7 @@ class RecordedActions:
         if not record.is_open:
             return
         trip = self.log.context_of(record.id)
-        with self.log.lock_trip(record.id):
+        async with self.log.lock_trip(record.id):
             if is_action(record, ActionKind.RENEW):
                 await self.renewals.resume_renewal(trip, record)
             elif is_action(record, ActionKind.SAVE):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Coroutine
-from contextlib import ExitStack, suppress
+from contextlib import AsyncExitStack, suppress
 from datetime import datetime, timedelta
 from typing import Any, TypeVar
 
@@ -174,11 +174,11 @@ class LeaseEndings:
             raise LookupError(f"{record.id} is no action of the guard")
         reason = EndReason(record.action.kind.value)
         guarded = await self.store_observer.find_trip(record.lease)
-        with ExitStack() as stack:
+        async with AsyncExitStack() as stack:
             if guarded is not None:
                 # Keeps others from resuming the trip. If a live run holds it, the limit is enforced regardless.
                 with suppress(BusyError):
-                    stack.enter_context(self.log.lock_trip(guarded.id))
+                    await stack.enter_async_context(self.log.lock_trip(guarded.id))
                 await self._save_results(trip, record.lease, guarded, reason)
             lease = await self.release.release_lease(trip, record.lease)
             for other in await self.log.store.list_trips(record.lease):

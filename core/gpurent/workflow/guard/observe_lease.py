@@ -31,8 +31,8 @@ from gpurent.workflow.guard.saved_state import GuardMemories, LeaseMemory, is_ac
 from gpurent.workflow.guard.spending import billed_cost, smallest_budget
 from gpurent.workflow.guard.warnings import catch_failure
 from gpurent.workflow.payments.meters import MeterReading, Meters
+from gpurent.workflow.runtime.locks import WorkLocks
 from gpurent.workflow.runtime.plugins import Plugins
-from gpurent.workflow.runtime.waiting import WorkLocks
 from gpurent.workflow.steps.keep_results import find_kept_results
 from gpurent.workflow.timing.guard_policy import GuardPolicies, GuardPolicy
 from gpurent.workflow.timing.machine_timer import MachineTimers
@@ -76,7 +76,7 @@ class StoreObserver:
             if record.kind in ("run", "rent") and record.is_open:
                 steps = await self.store.list_steps(record.id)
                 launched = any(step.name.endswith(".launch") and step.done_at for step in steps)
-                minded = self.locks.is_trip_locked(record.id)
+                minded = await self.locks.is_trip_locked(record.id)
                 return GuardedTrip(id=record.id, spec=record.spec, is_attended=minded, launched=launched)
         return None
 

@@ -220,7 +220,7 @@ class TopUpRequests:
         if money is None or await trip.find_result("notified", str) is not None:
             return
 
-        with self.log.lock_trip(record.id):
+        async with self.log.lock_trip(record.id):
             await trip.step("balance-before", Money, lambda: self._get_balance(provider), quiet=True)
             page = await trip.step(
                 "instructions",

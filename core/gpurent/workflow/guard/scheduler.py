@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
-from contextlib import ExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import datetime, timedelta
 from signal import SIGTERM
 
@@ -17,7 +17,8 @@ from gpurent.domain.events import EventKind
 from gpurent.domain.lease import Lease
 from gpurent.errors import BusyError, GpurentError
 from gpurent.locale import _
-from gpurent.ports.system import Locks, ProviderClock
+from gpurent.ports.lock_store import LockStore
+from gpurent.ports.system import ProviderClock
 from gpurent.workflow.guard.controller import GuardController, GuardResult
 from gpurent.workflow.guard.decide import MAX_INTERVAL, MIN_INTERVAL
 from gpurent.workflow.guard.observe_provider import LeaseGroups, ObservedProvider, ProviderObserver
@@ -26,6 +27,7 @@ from gpurent.workflow.runtime.events import EventEmitter
 from gpurent.workflow.runtime.settings import Sections, Settings
 from gpurent.workflow.runtime.waiting import Poller, cancel_and_wait, wait_for_first
 
+GUARD_LOCK = "guard"
 LOCK_RETRY_INTERVAL = timedelta(seconds=15)
 _MISSING_STAMP = (0, 0)
 SLEEP_SLICE = timedelta(seconds=15)
@@ -37,7 +39,7 @@ NEW_LEASE_INTERVAL = timedelta(minutes=1)
 class GuardLock:
     """The lock that makes a process the guard; the system frees it when the process dies."""
 
-    locks: Locks
+    store: LockStore
     poller: Poller
     events: EventEmitter
 
@@ -47,22 +49,20 @@ class GuardLock:
 
         The current holder of the lock is reported once.
         """
-        text = _("process {holder} is already running the guard; nothing was done")
+        text = _("the guard is running already: {owner}; nothing was done")
         if wait:
-            text = _("process {holder} is already running the guard; this one is on standby")
+            text = _("the guard is running already: {owner}; this one is on standby")
         reported = False
-        with ExitStack() as stack:
+        async with AsyncExitStack() as stack:
 
             async def enter() -> bool | None:
                 nonlocal reported
                 try:
-                    stack.enter_context(self.locks.hold("guard"))
+                    await stack.enter_async_context(self.store.hold_lock(GUARD_LOCK))
                 except BusyError as error:
                     if not reported:
                         reported = True
-                        self.events.emit(
-                            EventKind.WAITING, text.format(holder=error.holder), holder=error.holder
-                        )
+                        self.events.emit(EventKind.WAITING, text.format(owner=error.owner), owner=error.owner)
                     return None
                 return True
 
@@ -150,6 +150,7 @@ class Guard:
     provider_observer: ProviderObserver
     settings: LiveSettings
     lease_groups: LeaseGroups
+    locks: LockStore
     clock: ProviderClock
     polls: dict[str, PollState] = field(factory=dict, init=False)
     due_at: dict[str, datetime] = field(factory=dict, init=False)
@@ -179,7 +180,7 @@ class Guard:
         )
 
     async def run_forever(self) -> None:
-        """Run until cancelled."""
+        """Run until cancelled; raises `LockLost` if another process becomes the guard."""
         self.settings.load_settings()
         try:
             while True:
@@ -190,7 +191,11 @@ class Guard:
             await cancel_and_wait(*self.tasks.values(), *polling)
 
     async def _run_round(self) -> datetime:
-        """Start what is due; return when the next round is. A failure, such as a full disk, is reported and retried."""
+        """Start what is due; return when the next round is. A failure, such as a full disk, is reported and retried.
+
+        Raises `LockLost` if another process is the guard now.
+        """
+        await self.locks.require_locks()
         try:
             self.settings.reload_if_changed()
             await self._clean_up()

@@ -24,9 +24,9 @@ from gpurent.workflow.payments.budgets import Budgets
 from gpurent.workflow.payments.quotes import RATE_TOLERANCE
 from gpurent.workflow.payments.rates import ExchangeRates
 from gpurent.workflow.runtime.durable_steps import TripContext
+from gpurent.workflow.runtime.locks import WorkLocks
 from gpurent.workflow.runtime.plugins import Plugins
 from gpurent.workflow.runtime.questions import Questions
-from gpurent.workflow.runtime.waiting import WorkLocks
 
 # A bill or rate that is off by this factor is taken for a mistake, and no earlier consent covers it.
 MAX_PRICE_RATIO = 2

@@ -27,7 +27,7 @@ from gpurent.ports.system import Clock, ProviderClocks
 from gpurent.roles.entries import BillingEntry, LeaseEntry
 from gpurent.workflow.runtime.plugins import Plugins
 from gpurent.workflow.runtime.settings import Settings
-from gpurent.workflow.runtime.waiting import cancel_and_wait
+from gpurent.workflow.runtime.waiting import cancel_and_wait, start_detached
 
 MAX_RATE_AGE = timedelta(hours=6)
 DEFAULT_TIMEOUT = 30.0
@@ -190,7 +190,7 @@ class RateLookup:
     def _request_rate(self, provider: str, quote: Currency) -> asyncio.Task[Rate | GpurentError]:
         key = (self.plugins.provider_entry(provider).billing, quote.code)
         if key not in self._requests:
-            self._requests[key] = asyncio.create_task(self._fetch_rate(provider, quote))
+            self._requests[key] = start_detached(self._fetch_rate(provider, quote))
         return self._requests[key]
 
     async def _fetch_rate(self, provider: str, quote: Currency) -> Rate | GpurentError:

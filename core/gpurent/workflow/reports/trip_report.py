@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from attrs import frozen
 
 from gpurent.domain.lease import Lease
+from gpurent.domain.locks import LockOwner
 from gpurent.domain.orders import OrderRecord
 from gpurent.domain.payments import RecordedPayment
 from gpurent.domain.transfer import TransferReport, sum_reports
@@ -19,9 +20,9 @@ from gpurent.workflow.runtime.durable_steps import TripTracker
 
 @frozen(kw_only=True)
 class TripReport:
-    """``waiting_for``: what an open trip waits for, in words. ``commands``: what can be typed now.
+    """``waiting_for``: what an open trip waits for, in words; ``owner``: the process that works on it, if any.
 
-    ``download``: the complete downloads of its results, added up.
+    ``commands``: what can be typed now. ``download``: the complete downloads of its results, added up.
     """
 
     record: TripRecord
@@ -30,6 +31,7 @@ class TripReport:
     orders: Sequence[OrderRecord]
     payments: Sequence[RecordedPayment]
     waiting_for: str
+    owner: LockOwner | None
     commands: Sequence[str]
     download: TransferReport
 
@@ -51,22 +53,24 @@ class TripReports:
         record = await self.trip_tracker.get_trip(trip_id)
         lease = await self.store.find_lease(record.lease) if record.lease else None
         downloads = await self.store.list_recorded_steps(record.id, ".download", TransferReport)
+        owner = await self.trip_tracker.locks.find_trip_owner(record.id) if record.is_open else None
         return TripReport(
             record=record,
             lease=lease,
             steps=await self.store.list_steps(record.id),
             orders=await self.store.list_trip_orders(record.id),
             payments=await self.bookkeeping.list_payments(trip=record.id),
-            waiting_for=await self._explain_wait(record, lease),
+            waiting_for=await self._explain_wait(record, lease, owner),
+            owner=owner,
             commands=self._list_commands(record, lease),
             download=sum_reports(report for _step, report in downloads),
         )
 
-    async def _explain_wait(self, record: TripRecord, lease: Lease | None) -> str:
+    async def _explain_wait(self, record: TripRecord, lease: Lease | None, owner: LockOwner | None) -> str:
         if not record.is_open:
             return ""
-        if self.trip_tracker.locks.is_trip_locked(record.id):
-            return _("another process that is working on it")
+        if owner is not None:
+            return _("{owner}, which is working on it").format(owner=owner.describe())
         questions = await self.store.list_open_questions(record.id)
         if questions:
             return _("your answer: {question}").format(question=questions[-1].text)

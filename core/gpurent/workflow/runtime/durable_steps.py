@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Awaitable, Callable, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractAsyncContextManager, suppress
 from datetime import datetime
 from typing import TypeVar
 
@@ -26,10 +26,10 @@ from gpurent.errors import (
     UsageError,
 )
 from gpurent.locale import _, join_list
-from gpurent.ports.store import TripStore
+from gpurent.ports.store import LockedTripStore
 from gpurent.ports.system import Clock
 from gpurent.workflow.runtime.events import EventEmitter
-from gpurent.workflow.runtime.waiting import WorkLocks
+from gpurent.workflow.runtime.locks import WorkLocks
 
 T = TypeVar("T")
 # Temporary errors: a trip that fails with one of these stays open and can be resumed.
@@ -71,7 +71,7 @@ class TripContext:
     events name the right step.
     """
 
-    store: TripStore
+    store: LockedTripStore
     events: EventEmitter
     id: str
     current_step: str = ""
@@ -141,6 +141,11 @@ class TripContext:
         record = (await self.steps_by_name()).get(name)
         return record.done_at if record is not None else None
 
+    async def require_lock(self) -> None:
+        """Raise `LockLost` if another process has taken over this trip: then nothing that failed here counts."""
+        with suppress(StorageError):
+            await self.store.require_locks()
+
     def announce_continuation(self, lease: str = "") -> None:
         """Tell the user that the command that was typed goes on with this trip."""
         text = _("trip {trip} has begun this already and did not finish; continuing with it")
@@ -152,7 +157,7 @@ class TripContext:
 
 @frozen
 class TripTracker:
-    store: TripStore
+    store: LockedTripStore
     events: EventEmitter
     locks: WorkLocks
     clock: Clock
@@ -195,7 +200,7 @@ class TripTracker:
     def context_of(self, trip_id: str) -> TripContext:
         return TripContext(self.store, self.events, trip_id)
 
-    def lock_trip(self, trip_id: str) -> AbstractContextManager[None]:
+    def lock_trip(self, trip_id: str) -> AbstractAsyncContextManager[None]:
         return self.locks.lock_trip(trip_id)
 
     async def end_trip(self, trip_id: str, outcome: TripOutcome = DONE) -> None:

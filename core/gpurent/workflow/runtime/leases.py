@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from contextlib import ExitStack
+from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING
 
 from attrs import define, evolve
@@ -34,7 +34,7 @@ from gpurent.errors import (
 from gpurent.locale import _, join_list
 from gpurent.ports.connection import Connector
 from gpurent.ports.store import LeaseOrderStore
-from gpurent.ports.system import Clock, Locks
+from gpurent.ports.system import Clock
 from gpurent.workflow.runtime.events import EventEmitter
 from gpurent.workflow.runtime.lease_copier import LeaseCopier
 from gpurent.workflow.runtime.plugins import Plugins
@@ -54,7 +54,6 @@ class LeaseTracker:
     store: LeaseOrderStore
     plugins: Plugins
     events: EventEmitter
-    locks: Locks
     clock: Clock
     copier: LeaseCopier
     connector: Connector | None = None
@@ -115,9 +114,9 @@ class LeaseTracker:
         last saved: an answer from the middle of an order says nothing.
         """
         lease = await self.get_lease(lease_id)
-        with ExitStack() as stack:
+        async with AsyncExitStack() as stack:
             try:
-                stack.enter_context(self.locks.hold(lease.id))
+                await stack.enter_async_context(self.store.hold_lock(lease.id))
             except BusyError:
                 return lease
             return await self.refresh_locked_lease(lease.id)

@@ -25,6 +25,7 @@ from gpurent.workflow.runtime.delivery_queue import (
 from gpurent.workflow.runtime.notices import NoticeBuilder, NotifyPolicy
 from gpurent.workflow.runtime.plugins import Plugins, iter_configured_entries
 from gpurent.workflow.runtime.settings import Settings
+from gpurent.workflow.runtime.waiting import start_detached
 
 log = logging.getLogger("gpurent.notify")
 # Identical warnings within this many real seconds are sent only once.
@@ -106,7 +107,7 @@ class Notifications:
     def on_event(self, event: Event) -> None:
         """Begin to send a notice to every notifier if the user wants this event. Never raises or blocks."""
         # One after the other, so that notices keep the order of their events.
-        self._last = asyncio.get_running_loop().create_task(self._queue_notice(event, self._last))
+        self._last = start_detached(self._queue_notice(event, self._last))
 
     async def _queue_notice(self, event: Event, earlier: asyncio.Task[None] | None) -> None:
         if earlier is not None:

@@ -1,23 +1,19 @@
-"""Waiting: in provider time, in real time, for locks, and for background tasks that end with their block."""
+"""Waiting: in provider time, in real time, and for background tasks that end with their block, or not."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator
-from contextlib import ExitStack, asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from contextlib import asynccontextmanager
+from contextvars import Context
 from datetime import timedelta
 from typing import Any, TypeVar
 
-from attrs import field, frozen
+from attrs import frozen
 
-from gpurent.errors import BusyError
-from gpurent.locale import _
-from gpurent.ports.system import Clock, Locks
+from gpurent.ports.system import Clock
 
 T = TypeVar("T")
-# How often, and how long, to try to get the lock of a lease.
-LOCK_POLL_INTERVAL = timedelta(seconds=2)
-LOCK_TIMEOUT = timedelta(minutes=15)
 
 
 @frozen
@@ -96,65 +92,6 @@ async def wait_for_first(*works: Coroutine[Any, Any, Any]) -> tuple[asyncio.Task
     return tasks
 
 
-@frozen
-class WorkLocks:
-    """Locks on trips and leases, across processes and tasks.
-
-    ``locked_trips`` are the trips that this process has worked on, oldest first.
-    """
-
-    locks: Locks
-    poller: Poller
-    locked_trips: list[str] = field(factory=list, init=False)
-
-    @contextmanager
-    def lock_trip(self, trip: str) -> Iterator[None]:
-        """Lock a trip for this process. Raises `BusyError` if another process holds it."""
-        with ExitStack() as stack:
-            try:
-                stack.enter_context(self.locks.hold(trip))
-            except BusyError as error:
-                raise BusyError(
-                    _("{trip} is in use by process {holder}").format(trip=trip, holder=error.holder),
-                    holder=error.holder,
-                    hint=_("Wait for that process, or end it; the job itself keeps running either way."),
-                ) from None
-            self.locked_trips.append(trip)
-            yield
-
-    def find_trip_holder(self, trip: str) -> str:
-        """Return the ID of the process that executes the trip; empty if there is none."""
-        try:
-            with self.locks.hold(trip):
-                return ""
-        except BusyError as error:
-            return error.holder
-
-    def is_trip_locked(self, trip: str) -> bool:
-        return bool(self.find_trip_holder(trip))
-
-    @asynccontextmanager
-    async def lock_lease(self, name: str) -> AsyncIterator[None]:
-        """Wait for the lock of a lease, so that an order and a release of one machine never overlap.
-
-        Raises `BusyError` on timeout.
-        """
-        holder = "?"
-        with ExitStack() as stack:
-
-            async def enter() -> bool | None:
-                nonlocal holder
-                try:
-                    stack.enter_context(self.locks.hold(name))
-                except BusyError as error:
-                    holder = error.holder
-                    return None
-                return True
-
-            if not await self.poller.poll(enter, interval=LOCK_POLL_INTERVAL, timeout=LOCK_TIMEOUT):
-                raise BusyError(
-                    _("{lease} is in use by process {holder}").format(lease=name, holder=holder),
-                    holder=holder,
-                    hint=_("Nothing was done. Wait for that process, or end it, then try again."),
-                )
-            yield
+def start_detached(coroutine: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
+    """Run ``coroutine`` in a task that may outlive the locks around the caller, so that it holds none of them."""
+    return asyncio.get_running_loop().create_task(coroutine, context=Context())

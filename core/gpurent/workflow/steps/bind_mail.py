@@ -17,11 +17,12 @@ from gpurent.roles.lease import MailBinding, SupportsMailBinding
 from gpurent.workflow.payments.budgets import Budgets
 from gpurent.workflow.payments.pay import Payments
 from gpurent.workflow.runtime.durable_steps import TripContext
+from gpurent.workflow.runtime.locks import WorkLocks
 from gpurent.workflow.runtime.logins import Logins
 from gpurent.workflow.runtime.plugins import Plugins
 from gpurent.workflow.runtime.questions import Questions
 from gpurent.workflow.runtime.settings import Settings
-from gpurent.workflow.runtime.waiting import Poller, WorkLocks
+from gpurent.workflow.runtime.waiting import Poller
 
 POLL_INTERVAL = timedelta(seconds=15)
 BINDING_TIMEOUT = timedelta(minutes=30)

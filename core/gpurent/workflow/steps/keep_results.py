@@ -25,8 +25,9 @@ from gpurent.workflow.connection.transfers import work_folder
 from gpurent.workflow.payments.quotes import Funding
 from gpurent.workflow.runtime.durable_steps import TripContext
 from gpurent.workflow.runtime.leases import LeaseTracker
+from gpurent.workflow.runtime.locks import WorkLocks
 from gpurent.workflow.runtime.plugins import Plugins
-from gpurent.workflow.runtime.waiting import Poller, WorkLocks
+from gpurent.workflow.runtime.waiting import Poller
 from gpurent.workflow.timing.machine_timer import MachineTimers
 
 KEEP_STEP = "keep-results"

@@ -12,8 +12,8 @@ from gpurent.workflow.payments.bookkeeping import Bookkeeping
 from gpurent.workflow.payments.pay import Payments
 from gpurent.workflow.runtime.durable_steps import INCONCLUSIVE_ERRORS, TripContext
 from gpurent.workflow.runtime.leases import LeaseTracker
+from gpurent.workflow.runtime.locks import WorkLocks
 from gpurent.workflow.runtime.lost_leases import LostLeases
-from gpurent.workflow.runtime.waiting import WorkLocks
 from gpurent.workflow.steps.order_records import OrderRecorder
 from gpurent.workflow.steps.provider_orders import ProviderOrders
 

@@ -16,7 +16,8 @@ from gpurent.workflow.payments.bookkeeping import Bookkeeping
 from gpurent.workflow.runtime.durable_steps import TripContext
 from gpurent.workflow.runtime.lease_observer import LeaseObserver
 from gpurent.workflow.runtime.leases import LeaseTracker
-from gpurent.workflow.runtime.waiting import Poller, WorkLocks
+from gpurent.workflow.runtime.locks import WorkLocks
+from gpurent.workflow.runtime.waiting import Poller
 
 POLL_INTERVAL = timedelta(seconds=6)
 RELEASE_TIMEOUT = timedelta(minutes=30)

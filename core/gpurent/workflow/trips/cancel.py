@@ -78,7 +78,7 @@ class TripCancellation:
         """
         record = await self._get_open_trip(trip_id)
         trip = self.trip_tracker.context_of(record.id)
-        with self.trip_tracker.lock_trip(record.id):
+        async with self.trip_tracker.lock_trip(record.id):
             done = await self._cancel(trip, record)
             await self.trip_tracker.end_trip(record.id, TripOutcome(OutcomeKind.CANCELLED))
         return done

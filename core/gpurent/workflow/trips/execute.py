@@ -57,6 +57,7 @@ class TripExecutor:
                 end = await self._run_legs(trip, spec, lease_id, stays, detach=detach)
                 return await self.finalizer.finish_trip(trip, spec, end)
             except Exception as raised:  # noqa: BLE001 - whatever it is, the trip ends by its rule
+                await trip.require_lock()
                 error = to_gpurent_error(raised)
                 if await self._try_next_offer(trip, spec, stays, error):
                     continue

@@ -123,13 +123,14 @@ class LeaseOrders:
                 add_resume_hint(error, trip.id)
 
     async def _run_order_trip(self, trip: TripContext, lease_id: str, order: Order) -> Lease:
-        with self.trip_tracker.lock_trip(trip.id):
+        async with self.trip_tracker.lock_trip(trip.id):
             try:
                 order = await trip.record_result("order", order)
                 await self._authorize_new(trip, lease_id, order)
                 lease = await self.execute_order(trip, lease_id, order)
                 await self.trip_tracker.end_trip(trip.id)
             except Exception as raised:  # noqa: BLE001 - whatever it is, the trip ends by its rule
+                await trip.require_lock()
                 error = to_gpurent_error(raised)
                 await self._add_consequences(trip, lease_id, error)
                 raise error from error.__cause__

@@ -59,7 +59,7 @@ class OpenTrips:
             if age < UNORDERED_AGE or await self.has_ordered(record):
                 continue
             try:
-                with self.trip_tracker.lock_trip(record.id):
+                async with self.trip_tracker.lock_trip(record.id):
                     await self.trip_tracker.end_trip(record.id, NOTHING_ORDERED)
             except BusyError:
                 continue

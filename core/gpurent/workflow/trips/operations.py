@@ -101,7 +101,7 @@ class Trips:
                 spec = evolve(spec, results=change_results(spec.results))
                 await self.trip_tracker.store.set_trip_spec(record.id, spec)
             return await self._execute(trip, spec, detach=detach)
-        with self.trip_tracker.lock_trip(record.id):
+        async with self.trip_tracker.lock_trip(record.id):
             try:
                 receipt = await self.orders.resume_trip(trip, record)
             except Declined as error:
@@ -111,11 +111,12 @@ class Trips:
             return TripResult(trip_id=record.id, lease_id=record.lease, receipt=receipt)
 
     async def _execute(self, trip: TripContext, spec: TripSpec, *, detach: bool = False) -> TripResult:
-        with self.trip_tracker.lock_trip(trip.id):
+        async with self.trip_tracker.lock_trip(trip.id):
             try:
                 spec = await self.selector.select_provider(trip, spec)
                 end = await self.executor.execute_trip(trip, spec, detach=detach)
             except Exception as raised:  # noqa: BLE001 - whatever it is, the trip ends by its rule
+                await trip.require_lock()
                 error = to_gpurent_error(raised)
                 await self._record_failure(trip, spec, error)
                 raise error from error.__cause__

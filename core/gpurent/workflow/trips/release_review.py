@@ -14,6 +14,7 @@ from attrs import evolve, frozen
 from gpurent.domain.events import EventKind
 from gpurent.domain.job import JobState, JobStatus
 from gpurent.domain.lease import Lease, LeaseState
+from gpurent.domain.locks import LockOwner
 from gpurent.domain.question import Question, QuestionKind
 from gpurent.domain.result_paths import drop_nested, get_pattern_base, group_by_folder, is_pattern
 from gpurent.domain.trip import TripRecord, TripSpec
@@ -27,9 +28,9 @@ from gpurent.workflow.connection.local_folder import get_results_folder
 from gpurent.workflow.connection.reconnecting import Connections
 from gpurent.workflow.connection.results_download import ResultsDownloader
 from gpurent.workflow.connection.transfers import work_folder
+from gpurent.workflow.runtime.locks import WorkLocks
 from gpurent.workflow.runtime.questions import Questions
 from gpurent.workflow.runtime.unforeseen import to_gpurent_error
-from gpurent.workflow.runtime.waiting import WorkLocks
 from gpurent.workflow.steps.download import describe_outcome
 
 LOOK_SECONDS = 20.0  # how long to try to look at the machine
@@ -42,10 +43,10 @@ class ReleaseChoice(Enum):
 
 @frozen(kw_only=True)
 class OpenTrip:
-    """An open trip on the lease; ``holder``: the process that executes it, empty if there is none."""
+    """An open trip on the lease; ``owner``: the process that executes it, None if there is none."""
 
     id: str
-    holder: str
+    owner: LockOwner | None
 
 
 @frozen(kw_only=True)
@@ -90,8 +91,8 @@ class ReleaseLosses:
     def describe(self) -> list[str]:
         """Return one line for each loss."""
         lines = [
-            _("trip {trip} is being executed by process {holder}").format(trip=trip.id, holder=trip.holder)
-            if trip.holder
+            _("trip {trip} is being executed by {owner}").format(trip=trip.id, owner=trip.owner.describe())
+            if trip.owner
             else _("trip {trip} has not ended").format(trip=trip.id)
             for trip in self.trips
         ]
@@ -120,7 +121,7 @@ class ReleaseLosses:
         lines = [
             _("Go on with the trip: {command}").format(command=f"gpurent resume {trip.id}")
             for trip in self.trips
-            if not trip.holder
+            if trip.owner is None
         ]
         return lines + [
             _("Download the results: {command}").format(command=command)
@@ -180,18 +181,18 @@ class ReleaseReview:
         )
         return ReleaseLosses(
             lease=lease,
-            trips=tuple(self._list_open_trips(records)),
+            trips=tuple(await self._list_open_trips(records)),
             results=tuple([item for record in records if (item := await self._find_missing_results(record))]),
         )
 
-    def _list_open_trips(self, records: Sequence[TripRecord]) -> Sequence[OpenTrip]:
+    async def _list_open_trips(self, records: Sequence[TripRecord]) -> Sequence[OpenTrip]:
         found = [
-            (record, OpenTrip(id=record.id, holder=self.locks.find_trip_holder(record.id)))
+            (record, OpenTrip(id=record.id, owner=await self.locks.find_trip_owner(record.id)))
             for record in records
             if record.is_open
         ]
         # Of a trip without a job, only its process is lost.
-        return [trip for record, trip in found if trip.holder or record.kind == "run"]
+        return [trip for record, trip in found if trip.owner or record.kind == "run"]
 
     async def _find_missing_results(self, record: TripRecord) -> MissingResults | None:
         done = {

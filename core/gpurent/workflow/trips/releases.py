@@ -41,9 +41,9 @@ class Releases:
                 lease=lease.id, provider=lease.provider, charges=(), started_at=None, ended_at=None
             )
         trip = await self.trip_tracker.begin_trip("release", TripSpec(provider=lease.provider), lease.id)
-        with self.trip_tracker.lock_trip(trip.id):
+        async with self.trip_tracker.lock_trip(trip.id):
             receipt = await self.execute_release(trip, lease.id)
-        await self.trip_tracker.end_trip(trip.id)
+            await self.trip_tracker.end_trip(trip.id)
         await self._end_trips(lease.id)
         return receipt
 

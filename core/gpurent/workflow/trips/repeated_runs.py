@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from attrs import frozen
 
+from gpurent.domain.locks import LockOwner
 from gpurent.domain.question import Question, QuestionKind
 from gpurent.domain.trip import TripRecord, TripSpec
 from gpurent.errors import ConfirmationRequired, Declined
@@ -30,22 +31,20 @@ class RepeatedRuns:
         found = await self._find_open_trips(kind, spec)
         if not found:
             return ""
-        holders = {record.id: self.trip_tracker.locks.find_trip_holder(record.id) for record in found}
+        owners = {record.id: await self.trip_tracker.locks.find_trip_owner(record.id) for record in found}
         interrupted = [
-            record.id
-            for record in found
-            if not holders[record.id] and not await self._has_started_job(record)
+            record.id for record in found if not owners[record.id] and not await self._has_started_job(record)
         ]
         if interrupted:
             self.trip_tracker.context_of(interrupted[-1]).announce_continuation()
             return interrupted[-1]
         newest = found[-1].id
-        lines = [_describe_trip(record, holders[record.id]) for record in found]
+        lines = [_describe_trip(record, owners[record.id]) for record in found]
         if not self.questions.can_confirm:
             raise ConfirmationRequired(
                 join_list(lines),
                 hint=""
-                if holders[newest]
+                if owners[newest]
                 else _("Go on with the trip: {command}").format(command=f"gpurent resume {newest}"),
                 retryable=True,
             )
@@ -56,7 +55,7 @@ class RepeatedRuns:
             details=tuple(lines),
         )
         choices = {_NEW: _("rent another machine for a new trip")}
-        if not holders[newest]:
+        if not owners[newest]:
             choices[_RESUME] = _("resume trip {trip}").format(trip=newest)
         answer = await self.questions.choose(question, choices)
         if answer is None:
@@ -98,10 +97,8 @@ def _is_same_rent(one: TripSpec, other: TripSpec) -> bool:
     return same and (one.provider in names or set(one.providers) == set(other.providers))
 
 
-def _describe_trip(record: TripRecord, holder: str) -> str:
-    text = (
-        _("trip {trip} runs the same command in the same folder, in process {holder}")
-        if holder
-        else _("trip {trip} of the same command and folder has not ended")
-    )
-    return text.format(trip=record.id, holder=holder)
+def _describe_trip(record: TripRecord, owner: LockOwner | None) -> str:
+    if owner is None:
+        return _("trip {trip} of the same command and folder has not ended").format(trip=record.id)
+    text = _("trip {trip} of the same command and folder is being executed by {owner}")
+    return text.format(trip=record.id, owner=owner.describe())

@@ -1,4 +1,4 @@
-"""Linux and macOS: private files, file systems, locks between processes, the user's browser.
+"""Linux and macOS: private files, file systems, the user's browser.
 
 The module itself implements `gpurent.ports.system.Platform`. Private files are accessible only to the user from the
 moment they are created, and are either complete or absent.
@@ -7,7 +7,6 @@ moment they are created, and are either complete or absent.
 from __future__ import annotations
 
 import errno
-import fcntl
 import glob
 import os
 import re
@@ -15,12 +14,10 @@ import shlex
 import stat
 import sys
 from collections.abc import Collection, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 
-from attrs import frozen
-
-from gpurent.errors import BusyError, StorageError, UsageError
+from gpurent.errors import StorageError, UsageError
 from gpurent.infra.platform.posix.file_systems import read_file_system_rules as read_file_system_rules
 from gpurent.locale import _
 from gpurent.locale.foreign_text import describe_error
@@ -145,53 +142,6 @@ def read_private_file(path: Path) -> bytes:
                 hint=f"chmod 600 {shlex.quote(str(path))}",
             )
         return file.read()
-
-
-def _open_lock(folder: Path, name: str) -> int:
-    """Open the lock file, which a read-only data folder must have already. Raises `StorageError` if that fails."""
-    path = folder / name
-    try:
-        return os.open(make_private_folder(folder) / name, os.O_RDWR | os.O_CREAT, 0o600)
-    except OSError as error:
-        try:
-            return os.open(path, os.O_RDONLY)
-        except OSError:
-            raise make_storage_error(path, error) from error
-
-
-@frozen(eq=False)
-class FileLocks:
-    """Implements `gpurent.ports.system.Locks` with files in ``folder`` that contain the holder's process ID.
-
-    ``is_required`` false: where the file cannot be made, nothing is locked.
-    """
-
-    folder: Path
-    is_required: bool = True
-
-    @contextmanager
-    def hold(self, name: str) -> Iterator[None]:
-        try:
-            handle = _open_lock(self.folder, f"{name}.lock")
-        except StorageError:
-            if self.is_required:
-                raise
-            yield
-            return
-        try:
-            try:
-                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                holder = os.pread(handle, 20, 0).decode("ascii", "replace").strip() or "?"
-                text = _("{name} is in use by process {holder}").format(name=name, holder=holder)
-                raise BusyError(text, holder=holder) from None
-            # Who holds it is only a help for people; a full disk or a read-only file must not matter.
-            with suppress(OSError):
-                os.ftruncate(handle, 0)
-                os.pwrite(handle, str(os.getpid()).encode(), 0)
-            yield
-        finally:
-            os.close(handle)
 
 
 def is_allowed_url(url: str, hosts: Collection[str]) -> bool:
