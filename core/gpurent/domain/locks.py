@@ -11,18 +11,20 @@ from gpurent.locale import _
 
 @frozen(kw_only=True)
 class LockOwner:
-    """The process that holds a lock.
+    """The process that holds a lock; ``process`` 0: it is not known which, as it could not be recorded.
 
     ``command``: what the user typed, without its arguments, which may be secret. ``since``: when the lock was taken
     (provider time).
     """
 
-    process: int
-    host: str
-    command: str
-    since: datetime
+    process: int = 0
+    host: str = ""
+    command: str = ""
+    since: datetime | None = None
 
     def describe(self) -> str:
+        if not self.process:
+            return _("another process")
         return _("{command} (process {process} on {host}, since {since:%Y-%m-%d %H:%M} UTC)").format(
             command=self.command, process=self.process, host=self.host, since=self.since
         )

@@ -37,11 +37,11 @@ def find_token(database: TableAccess, name: str) -> int:
 _TOKEN = "SELECT token FROM locks WHERE name = ?"  # noqa: S105 - not a password
 
 
-def find_owner(database: TableAccess, name: str) -> LockOwner | None:
-    """Return who took the lock last; None if it was never taken."""
+def find_owner(database: TableAccess, name: str) -> LockOwner:
+    """Return who took the lock last, as far as that was recorded."""
     from gpurent.domain.locks import LockOwner
 
     rows = database.fetch_rows("SELECT process, host, command, taken_at FROM locks WHERE name = ?", name)
     for process, host, command, taken_at in rows:
         return LockOwner(process=process, host=host, command=command, since=datetime.fromisoformat(taken_at))
-    return None
+    return LockOwner()

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from attrs import define
 
-from gpurent.errors import BusyError, LockLost
+from gpurent.errors import BusyError, LockLost, StorageError
 from gpurent.infra.platform.posix.file_locks import FileLock, FileLocks
 from gpurent.infra.sqlite.database import Database
 from gpurent.infra.sqlite.lock_rows import find_owner, find_token, record_owner
@@ -24,12 +24,18 @@ _RETRY_SECONDS = 0.02
 
 @define(eq=False)
 class _HeldLock:
-    """A lock that a task holds; ``database`` is its session's connection."""
+    """A lock that a task holds; ``database`` is its session's connection.
+
+    ``is_recorded`` false: the disk was full or could not be written. The next write records the lock, unless another
+    process has done so since.
+    """
 
     sessions: Sessions
     name: str
-    token: int
+    taken_at: str
     database: Database
+    token: int = 0
+    is_recorded: bool = False
     is_released: bool = False
 
 
@@ -65,9 +71,8 @@ class Sessions:
         file = await self._take_file(name)
         try:
             with self._join_session() as database:
-                with self.write_transaction():
-                    token = record_owner(self, name, self._command, taken_at())
-                lock = _HeldLock(self, name, token, database)
+                lock = _HeldLock(self, name, taken_at(), database)
+                self._record(lock)
                 around = _held_locks.get()
                 _held_locks.set((*around, lock))
                 try:
@@ -77,6 +82,18 @@ class Sessions:
                     _held_locks.set(around)
         finally:
             file.release()
+
+    def _record(self, lock: _HeldLock) -> None:
+        try:
+            with self.write_transaction():
+                token = self._record_owner(lock)
+        except StorageError:
+            lock.token = find_token(self, lock.name)
+        else:
+            lock.token, lock.is_recorded = token, True
+
+    def _record_owner(self, lock: _HeldLock) -> int:
+        return record_owner(self, lock.name, self._command, lock.taken_at)
 
     def find_lock_owner(self, name: str) -> LockOwner | None:
         file = self._files.take(name)
@@ -93,7 +110,7 @@ class Sessions:
             await asyncio.sleep(_RETRY_SECONDS)
             file = self._files.take(name)
         if file is None:
-            raise _make_busy_error(name, _describe_owner(find_owner(self, name)))
+            raise _make_busy_error(name, find_owner(self, name).describe())
         return file
 
     @contextmanager
@@ -118,7 +135,10 @@ class Sessions:
         held = self._list_held()
         with self._find_connection(held).write_transaction():
             self.require_locks()
+            late = [(lock, self._record_owner(lock)) for lock in held if not lock.is_recorded]
             yield
+        for lock, token in late:
+            lock.token, lock.is_recorded = token, True
 
     def require_locks(self) -> None:
         """Raise `LockLost` if a lock around the caller was taken by others."""
@@ -126,7 +146,7 @@ class Sessions:
             if lock.is_released:
                 raise RuntimeError(f"this work went on after the lock {lock.name} was released")
             if find_token(self, lock.name) != lock.token:
-                raise _make_lost_error(lock.name, _describe_owner(find_owner(self, lock.name)))
+                raise _make_lost_error(lock.name, find_owner(self, lock.name).describe())
 
     def execute(self, sql: str, values: Sequence[object] = ()) -> int:
         return self._find_connection(self._list_held()).execute(sql, values)
@@ -136,11 +156,6 @@ class Sessions:
 
     def fetch_rows(self, sql: str, *values: object) -> list[Any]:
         return self._find_connection(self._list_held()).fetch_rows(sql, *values)
-
-
-def _describe_owner(owner: LockOwner | None) -> str:
-    """Describe the holder of a lock; None: an older gpurent, which records no owner."""
-    return owner.describe() if owner is not None else _("another process")
 
 
 def _make_busy_error(name: str, owner: str) -> BusyError:

@@ -1,0 +1,99 @@
+"""Contract tests for the ledger."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from decimal import Decimal
+from typing import Any
+
+import pytest
+from attrs import evolve
+
+from gpurent.domain.ledger import Transaction, make_transaction
+from gpurent.domain.money import USD, Currency, Money, Rate
+from gpurent.domain.receipt import Charge, ChargeKind
+from gpurent.ports.store import Store
+from gpurent.testing.contracts.store.base import MINUTE, START, StoreContract
+
+DBC = Currency("DBC", 15)
+
+
+def make_entry(
+    ref: str, *, account: str = "me", provider: str = "acme", minutes: int = 0, units: int = 1
+) -> Transaction:
+    charge = Charge(
+        at=START + minutes * MINUTE, kind=ChargeKind.USAGE, money=Money(units, DBC), ref=ref, note="注"
+    )
+    return make_transaction(charge, provider, account=account, lease="l1", trip="t1", gpu="卡")
+
+
+class LedgerContract(StoreContract):
+    """`gpurent.ports.store.LedgerStore`."""
+
+    async def test_entries_come_back_in_the_order_of_entry(self, store: Store, other: Store) -> None:
+        rate = Rate(base=DBC, quote=USD, value=Decimal("0.0012"), at=START, source="test")
+        entries = [make_entry("r2", minutes=1), evolve(make_entry("r1", units=10**30), rate=rate)]
+        assert await store.ledger.add_transactions(entries) == 2
+        found = await other.ledger.list_transactions()
+        assert list(found) == entries
+        assert all(entry.at.utcoffset() is not None for entry in found)
+        assert await other.ledger.find_broken_entry() is None
+
+    async def test_entries_are_added_once(self, store: Store, other: Store) -> None:
+        entry = make_entry("r1")
+        assert await store.ledger.add_transactions([entry, entry]) == 1
+        assert await other.ledger.add_transactions([entry, make_entry("r1", account="")]) == 0
+        assert await other.ledger.add_transactions([make_entry("r1", account="you")]) == 1
+        assert await other.ledger.find_broken_entry() is None
+
+    async def test_two_handles_at_once_add_an_entry_once(self, store: Store, other: Store) -> None:
+        entries = [make_entry("r1"), make_entry("r2")]
+        added = await asyncio.gather(*(one.ledger.add_transactions(entries) for one in (store, other)))
+        assert sorted(added) == [0, 2]
+        assert await store.ledger.find_broken_entry() is None
+
+    async def test_entries_are_added_together_or_not_at_all(self, store: Store) -> None:
+        def fail_halfway() -> Iterator[Transaction]:
+            yield make_entry("r1")
+            raise RuntimeError("halfway")
+
+        with pytest.raises(RuntimeError, match="halfway"):
+            await store.ledger.add_transactions(fail_halfway())
+        assert await store.ledger.list_transactions() == []
+
+    async def test_a_payment_with_a_known_ref_is_not_added(self, store: Store) -> None:
+        paid = make_entry("r1")
+        fee = evolve(paid, kind=ChargeKind.FEE)
+        assert await store.ledger.add_transactions([paid]) == 1
+        assert await store.ledger.add_payments([[make_entry("r1", account=""), fee]]) == 0
+        new = make_entry("r2"), evolve(make_entry("r2"), kind=ChargeKind.FEE)
+        assert await store.ledger.add_payments([new, [paid]]) == 2
+        assert await store.ledger.add_payments([new]) == 0
+
+    async def test_entries_are_selected(self, store: Store) -> None:
+        entries = [
+            make_entry("a"),
+            make_entry("b", minutes=1, account=""),
+            make_entry("c", minutes=2, account="you"),
+            evolve(make_entry("d", provider="other"), lease="l2", trip="t2"),
+        ]
+        await store.ledger.add_transactions(entries)
+
+        async def find(**selection: Any) -> str:
+            return "".join(entry.ref for entry in await store.ledger.list_transactions(**selection))
+
+        assert await find(provider="acme") == "abc"
+        assert await find(provider="acme", account="me") == "ab"
+        assert await find(lease="l2") == await find(trip="t2") == await find(ref="d") == "d"
+        assert await find(lease="none") == ""
+        between = await store.ledger.list_transactions(since=START + MINUTE, until=START + 2 * MINUTE)
+        assert [entry.ref for entry in between] == ["b"]
+        assert list(await store.ledger.list_providers()) == ["acme", "other"]
+
+    async def test_an_empty_ledger(self, store: Store) -> None:
+        assert await store.ledger.add_transactions([]) == 0
+        assert await store.ledger.add_payments([]) == 0
+        assert await store.ledger.list_transactions() == []
+        assert await store.ledger.list_providers() == []
+        assert await store.ledger.find_broken_entry() is None
