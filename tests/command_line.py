@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from gpurent.testing.shared_sandbox import CommandLineResult
+from tests import suspending_store
 
 ROOT = Path(__file__).parents[1]
 NO_POINTS: Mapping[str, object] = {}
@@ -28,7 +29,8 @@ class WarmProcess:
     def __init__(self, language: str) -> None:
         self._requests, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         environment = {"PATH": os.environ["PATH"], "LANG": "C.UTF-8", "GPURENT_LANG": language}
-        environment |= {name: os.environ[name] for name in ("PYTHONPATH",) if name in os.environ}
+        handed_on = ("PYTHONPATH", suspending_store.VARIABLE)
+        environment |= {name: os.environ[name] for name in handed_on if name in os.environ}
         command = [sys.executable, "-m", "tests.fork_server"]
         with theirs:
             self._process = subprocess.Popen(command, cwd=ROOT, env=environment, stdin=theirs.fileno())

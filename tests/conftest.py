@@ -10,6 +10,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 from gpurent.testing.fakes.virtual_time import VirtualTimeLoop
+from tests import suspending_store
 
 settings.register_profile(
     "gpurent", deadline=None, suppress_health_check=[HealthCheck.too_slow], derandomize=True
@@ -22,6 +23,7 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    suspending_store.install_if_wanted()
     config.addinivalue_line(
         "markers", "virtual_time: waiting takes no time (gpurent.testing.fakes.virtual_time)"
     )

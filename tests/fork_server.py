@@ -30,6 +30,7 @@ from typing import Any, NoReturn, cast
 
 from gpurent.infra.registry import builtin_entries
 from gpurent.infra.registry.registry import EntryPointRegistry
+from tests import suspending_store
 from tests.reliability.kill_points import install_kill_points
 
 MAX_MESSAGE_BYTES = 1 << 20
@@ -142,6 +143,7 @@ def main() -> None:
     signal.signal(signal.SIGINT, signal.default_int_handler)
     requests = socket.socket(fileno=os.dup(0))
     import_everything("cli", "composition", "infra", "workflow")
+    suspending_store.install_if_wanted()
     cli.registry  # noqa: B018 - loaded once, for every command
     serve_requests(requests)
 

@@ -2,7 +2,7 @@
 
 A point is of one of these kinds, and is counted from 1 in each process:
 
-- ``await``: the event loop is about to run a callback or to resume a task,
+- ``await``: the event loop is about to run a callback or to resume a task, which it also does before each Store call,
 - ``sql``: SQLite is about to execute a statement,
 - ``http``: a request is about to be sent, or its response was received,
 - ``rename``: a file is about to be renamed, or was renamed.
@@ -86,6 +86,9 @@ def _copy_folder(every: int, source: str, target: Path, number: int) -> None:
 
 
 def _hook_event_loop(counter: PointCounter) -> None:
+    from tests.suspending_store import install_suspensions
+
+    install_suspensions()
     run = asyncio.Handle._run
 
     def count_and_run(handle: asyncio.Handle) -> None:

@@ -31,6 +31,7 @@ from gpurent.infra.sqlite.store import SqliteStore
 from gpurent.testing.fakes.shared_clock import SharedClockClient
 from gpurent.testing.fakes.virtual_time import VirtualTimeLoop
 from gpurent.testing.fakes.virtual_time_http import VirtualTimeHttp
+from tests import suspending_store
 from tests.fork_server import import_everything
 from tests.workflow.trip_sandbox import ScriptedUser
 
@@ -104,6 +105,7 @@ def run_child(task: dict[str, Any], registry: EntryPointRegistry, pipe: int) -> 
 
 def main() -> None:
     registry = import_everything("composition", "infra", "workflow")
+    suspending_store.install_if_wanted()
     for line in sys.stdin:
         task = json.loads(line)
         reading, writing = os.pipe()
