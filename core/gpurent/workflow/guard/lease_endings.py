@@ -156,8 +156,9 @@ class LeaseEndings:
         ending = GuardAction(kind=ActionKind(action.reason.value))
         record = await self.log.begin_action(ending, TripSpec(provider=lease.provider), lease.id)
         if action.by is not None:
-            await self.log.store.begin_step(record.id, "deadline")
-            await self.log.store.record_step(record.id, "deadline", action.by)
+            async with self.log.lock_trip(record.id):
+                await self.log.store.begin_step(record.id, "deadline")
+                await self.log.store.record_step(record.id, "deadline", action.by)
         return record
 
     async def cancel_if_outdated(self, record: TripRecord) -> bool:

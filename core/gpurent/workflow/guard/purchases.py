@@ -89,9 +89,8 @@ class LeaseRenewals:
             try:
                 await self._execute_renewal(trip, record, before)
             except GpurentError as error:
-                is_final = not error.retryable or isinstance(error, RenewalUnfunded)
-                if is_final and await self.orders.provision.records.abandon_unpaid_order(trip.id, before.id):
-                    await self.log.fail_trip(trip.id, error)
+                if not error.retryable or isinstance(error, RenewalUnfunded):
+                    await self._end_unpaid_renewal(trip, before.id, error)
                 raise
             await self.log.end_trip(trip.id)
             after = await self.leases.get_lease(record.lease)
@@ -104,6 +103,11 @@ class LeaseRenewals:
             lease=record.lease,
             until=until.isoformat() if until else "",
         )
+
+    async def _end_unpaid_renewal(self, trip: TripContext, lease_id: str, error: GpurentError) -> None:
+        async with self.log.locks.lock_lease(lease_id):
+            if await self.orders.provision.records.abandon_unpaid_order(trip.id, lease_id):
+                await self.log.fail_trip(trip.id, error)
 
     async def _execute_renewal(self, trip: TripContext, record: TripRecord, lease: Lease) -> None:
         limits = record.spec.limits

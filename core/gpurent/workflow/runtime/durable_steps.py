@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Awaitable, Callable, Sequence
-from contextlib import AbstractAsyncContextManager, suppress
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from datetime import datetime
 from typing import TypeVar
 
 from attrs import define, frozen
 
 from gpurent.domain.events import EventKind
-from gpurent.domain.outcomes import DONE, TripOutcome
+from gpurent.domain.outcomes import DONE, TripOutcome, format_outcome
 from gpurent.domain.trip import StepRecord, TripRecord, TripSpec
 from gpurent.errors import (
     BusyError,
@@ -155,6 +155,13 @@ class TripContext:
         self.events.emit(kind, text, trip=self.id, lease=lease, step=self.current_step, **data)
 
 
+def require_open(record: TripRecord) -> None:
+    """Raise `UsageError` if the trip has ended."""
+    if record.outcome is not None:
+        text = _("{trip} has ended: {outcome}")
+        raise UsageError(text.format(trip=record.id, outcome=format_outcome(record.outcome)))
+
+
 @frozen
 class TripTracker:
     store: LockedTripStore
@@ -202,6 +209,17 @@ class TripTracker:
 
     def lock_trip(self, trip_id: str) -> AbstractAsyncContextManager[None]:
         return self.locks.lock_trip(trip_id)
+
+    @asynccontextmanager
+    async def lock_open_trip(self, trip_id: str) -> AsyncIterator[TripRecord]:
+        """Lock a trip that has not ended, and yield it as it is then: another process may have changed it until now.
+
+        Raises `BusyError` if another process holds it, `UsageError` if it has ended.
+        """
+        async with self.lock_trip(trip_id):
+            record = await self.get_trip(trip_id)
+            require_open(record)
+            yield record
 
     async def end_trip(self, trip_id: str, outcome: TripOutcome = DONE) -> None:
         """End the trip; it can no longer be resumed."""

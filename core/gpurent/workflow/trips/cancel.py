@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from attrs import evolve, frozen
 
 from gpurent.domain.lease import Lease, LeaseState
-from gpurent.domain.outcomes import OutcomeKind, TripOutcome, format_outcome
+from gpurent.domain.outcomes import OutcomeKind, TripOutcome
 from gpurent.domain.question import Question, QuestionKind
 from gpurent.domain.receipt import Receipt
 from gpurent.domain.trip import TripRecord
@@ -17,7 +17,7 @@ from gpurent.roles.transfer_errors import summarize_texts
 from gpurent.workflow.connection.jobs import JobRunners
 from gpurent.workflow.connection.reconnecting import Connections
 from gpurent.workflow.reports.receipts import Receipts
-from gpurent.workflow.runtime.durable_steps import TripContext, TripTracker
+from gpurent.workflow.runtime.durable_steps import TripContext, TripTracker, require_open
 from gpurent.workflow.runtime.lost_leases import LostLeases
 from gpurent.workflow.runtime.questions import Questions
 from gpurent.workflow.steps.order_records import OrderRecorder
@@ -78,16 +78,14 @@ class TripCancellation:
         """
         record = await self._get_open_trip(trip_id)
         trip = self.trip_tracker.context_of(record.id)
-        async with self.trip_tracker.lock_trip(record.id):
+        async with self.trip_tracker.lock_open_trip(record.id) as record:
             done = await self._cancel(trip, record)
             await self.trip_tracker.end_trip(record.id, TripOutcome(OutcomeKind.CANCELLED))
         return done
 
     async def _get_open_trip(self, trip_id: str) -> TripRecord:
         record = await self.trip_tracker.get_trip(trip_id)
-        if not record.is_open:
-            text = _("{trip} has ended: {outcome}")
-            raise UsageError(text.format(trip=record.id, outcome=format_outcome(record.outcome)))
+        require_open(record)
         if record.kind == "guard":
             text = _("{trip} belongs to the guard").format(trip=record.id)
             raise UsageError(text, hint="gpurent watch --once")

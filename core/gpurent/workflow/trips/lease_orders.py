@@ -13,6 +13,7 @@ from gpurent.domain.outcomes import NOTHING_ORDERED
 from gpurent.domain.receipt import Receipt
 from gpurent.domain.trip import AgreedPrice, TripLimits, TripRecord, TripSpec
 from gpurent.errors import (
+    BusyError,
     ConfirmationRequired,
     Declined,
     GpurentError,
@@ -115,8 +116,16 @@ class LeaseOrders:
         """End a trip whose order cannot succeed, unless money or a request for it may be on the way."""
         if error.retryable or isinstance(error, INCONCLUSIVE_ERRORS):
             return
-        # A Store that fails here too is the same trouble again, and the trip stays open.
-        with suppress(StorageError):
+        # A Store that fails here too is the same trouble again, and the trip stays open. Until it is locked, another
+        # process may resume it, or end it.
+        with suppress(StorageError, BusyError, UsageError):
+            await self._end_unpaid_order(trip, lease_id, error)
+
+    async def _end_unpaid_order(self, trip: TripContext, lease_id: str, error: GpurentError) -> None:
+        async with (
+            self.trip_tracker.lock_open_trip(trip.id),
+            self.provision.locks.lock_lease(lease_id),
+        ):
             if await self.provision.records.abandon_unpaid_order(trip.id, lease_id):
                 await self.trip_tracker.fail_trip(trip.id, error)
             else:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from datetime import timedelta
 
 from attrs import frozen
 
 from gpurent.domain.outcomes import NOTHING_ORDERED
 from gpurent.domain.trip import TripRecord
-from gpurent.errors import BusyError, GpurentError
+from gpurent.errors import BusyError, GpurentError, UsageError
 from gpurent.workflow.runtime.durable_steps import TripTracker
 from gpurent.workflow.runtime.leases import LeaseTracker
 from gpurent.workflow.trips.machine_work import TripResult
@@ -58,12 +59,12 @@ class OpenTrips:
             age = self.trip_tracker.clock.now() - record.started_at
             if age < UNORDERED_AGE or await self.has_ordered(record):
                 continue
-            try:
-                async with self.trip_tracker.lock_trip(record.id):
-                    await self.trip_tracker.end_trip(record.id, NOTHING_ORDERED)
-            except BusyError:
-                continue
-            closed.append(record.id)
+            # Another process may order something, or end the trip, until it is locked.
+            with suppress(BusyError, UsageError):
+                async with self.trip_tracker.lock_open_trip(record.id) as locked:
+                    if not await self.has_ordered(locked):
+                        await self.trip_tracker.end_trip(locked.id, NOTHING_ORDERED)
+                        closed.append(locked.id)
         return closed
 
     async def has_ordered(self, record: TripRecord) -> bool:

@@ -11,7 +11,6 @@ from attrs import evolve, frozen
 from gpurent.domain.evidence import Unknown
 from gpurent.domain.lease import Lease, LeaseState
 from gpurent.domain.offer import Order, OrderKind
-from gpurent.domain.outcomes import format_outcome
 from gpurent.domain.trip import ResultsSpec, TripSpec
 from gpurent.errors import (
     ConfirmationRequired,
@@ -27,7 +26,7 @@ from gpurent.roles.lease import SupportsRenewal, SupportsRestart
 from gpurent.workflow.payments.quotes import order_term
 from gpurent.workflow.payments.trip_spending import TripSpending
 from gpurent.workflow.reports.offers import OfferListing
-from gpurent.workflow.runtime.durable_steps import INCONCLUSIVE_ERRORS, TripContext, TripTracker
+from gpurent.workflow.runtime.durable_steps import INCONCLUSIVE_ERRORS, TripContext, TripTracker, require_open
 from gpurent.workflow.runtime.leases import LeaseTracker, add_burning_lease, require_running
 from gpurent.workflow.runtime.plugins import Plugins
 from gpurent.workflow.runtime.unforeseen import to_gpurent_error
@@ -65,12 +64,13 @@ class Trips:
     async def _begin(self, kind: str, spec: TripSpec, *, detach: bool = False) -> TripResult:
         self.executor.leg_runner.preparation.check_upload(spec)
         trip = await self.trip_tracker.begin_trip(kind, spec)
-        try:
-            return await self._execute(trip, spec, detach=detach)
-        except ConfirmationRequired as error:
-            # Nothing was ordered. A resumed trip stays open instead, because only its id is typed again.
-            await self.trip_tracker.fail_trip(trip.id, error)
-            raise
+        async with self.trip_tracker.lock_trip(trip.id):
+            try:
+                return await self._execute_locked(trip, spec, detach=detach)
+            except ConfirmationRequired as error:
+                # Nothing was ordered. A resumed trip stays open instead, because only its id is typed again.
+                await self.trip_tracker.fail_trip(trip.id, error)
+                raise
 
     async def resume(
         self,
@@ -84,24 +84,20 @@ class Trips:
         ``change_results`` returns what results are wanted from now on.
         """
         record = await self.trip_tracker.get_trip(trip_id)
-        if record.outcome is not None:
-            raise UsageError(
-                _("{trip} has ended: {outcome}").format(
-                    trip=record.id, outcome=format_outcome(record.outcome)
-                )
-            )
+        require_open(record)
         if record.kind == "guard":
             raise UsageError(
                 _("{trip} belongs to the guard").format(trip=record.id), hint="gpurent watch --once"
             )
         trip = self.trip_tracker.context_of(record.id)
         if record.kind in ("run", "rent"):
-            spec = record.spec
-            if change_results is not None:
-                spec = evolve(spec, results=change_results(spec.results))
-                await self.trip_tracker.store.set_trip_spec(record.id, spec)
-            return await self._execute(trip, spec, detach=detach)
-        async with self.trip_tracker.lock_trip(record.id):
+            async with self.trip_tracker.lock_open_trip(record.id) as record:
+                spec = record.spec
+                if change_results is not None:
+                    spec = evolve(spec, results=change_results(spec.results))
+                    await self.trip_tracker.store.set_trip_spec(record.id, spec)
+                return await self._execute_locked(trip, spec, detach=detach)
+        async with self.trip_tracker.lock_open_trip(record.id) as record:
             try:
                 receipt = await self.orders.resume_trip(trip, record)
             except Declined as error:
@@ -110,19 +106,18 @@ class Trips:
             await self.trip_tracker.end_trip(record.id)
             return TripResult(trip_id=record.id, lease_id=record.lease, receipt=receipt)
 
-    async def _execute(self, trip: TripContext, spec: TripSpec, *, detach: bool = False) -> TripResult:
-        async with self.trip_tracker.lock_trip(trip.id):
-            try:
-                spec = await self.selector.select_provider(trip, spec)
-                end = await self.executor.execute_trip(trip, spec, detach=detach)
-            except Exception as raised:  # noqa: BLE001 - whatever it is, the trip ends by its rule
-                await trip.require_lock()
-                error = to_gpurent_error(raised)
-                await self._record_failure(trip, spec, error)
-                raise error from error.__cause__
-            if not end.job_running:
-                await self.trip_tracker.end_trip(trip.id)
-            return end
+    async def _execute_locked(self, trip: TripContext, spec: TripSpec, *, detach: bool) -> TripResult:
+        try:
+            spec = await self.selector.select_provider(trip, spec)
+            end = await self.executor.execute_trip(trip, spec, detach=detach)
+        except Exception as raised:  # noqa: BLE001 - whatever it is, the trip ends by its rule
+            await trip.require_lock()
+            error = to_gpurent_error(raised)
+            await self._record_failure(trip, spec, error)
+            raise error from error.__cause__
+        if not end.job_running:
+            await self.trip_tracker.end_trip(trip.id)
+        return end
 
     async def _record_failure(self, trip: TripContext, spec: TripSpec, error: GpurentError) -> None:
         """End a trip that rented nothing, unless it can be resumed; else name what costs money."""

@@ -25,7 +25,7 @@ SPEC = TripSpec(provider="acme")
 
 
 @define
-class ManualClock:
+class SteppedClock:
     """Returns ``at``, which the test moves."""
 
     at: datetime = START
@@ -58,11 +58,11 @@ class StoreContract(ABC):
         """Let another handle take the lock ``name`` although its holder lives, as after a holder that was frozen."""
 
     @pytest.fixture
-    def clock(self) -> ManualClock:
-        return ManualClock()
+    def clock(self) -> SteppedClock:
+        return SteppedClock()
 
     @pytest.fixture
-    def open_handle(self, tmp_path: Path, clock: ManualClock) -> Iterator[Callable[[], Store]]:
+    def open_handle(self, tmp_path: Path, clock: SteppedClock) -> Iterator[Callable[[], Store]]:
         """A function that opens one more handle to the same state."""
         with ExitStack() as stack:
             yield lambda: stack.enter_context(closing(self.open_store(tmp_path, clock, "gpurent run")))

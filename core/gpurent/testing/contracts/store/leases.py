@@ -10,7 +10,7 @@ from gpurent.domain.lease import LeaseState
 from gpurent.domain.offer import OrderKind
 from gpurent.domain.orders import OrderOutcome, OrderRecord
 from gpurent.ports.store import Store
-from gpurent.testing.contracts.store.base import START, ManualClock, StoreContract, make_lease
+from gpurent.testing.contracts.store.base import START, SteppedClock, StoreContract, make_lease
 
 ORDER = OrderRecord(
     key="k1", lease="l1", trip="t1", provider="acme", kind=OrderKind.NEW, account="me", claim="offer-1"
@@ -55,7 +55,7 @@ class OrderContract(StoreContract):
     """`gpurent.ports.store.OrderStore`."""
 
     async def test_an_order_is_open_until_it_ends(
-        self, store: Store, other: Store, clock: ManualClock
+        self, store: Store, other: Store, clock: SteppedClock
     ) -> None:
         assert await store.open_order(ORDER) is None
         opened = evolve(ORDER, opened_at=START)
@@ -69,7 +69,7 @@ class OrderContract(StoreContract):
         assert await other.find_order("k1") == ended
         assert await other.find_open_order("l1") is None
 
-    async def test_an_order_that_was_recorded_before_stays(self, store: Store, clock: ManualClock) -> None:
+    async def test_an_order_that_was_recorded_before_stays(self, store: Store, clock: SteppedClock) -> None:
         for _time in range(2):
             assert await store.open_order(ORDER) is None
             clock.advance()
@@ -107,7 +107,7 @@ class OrderContract(StoreContract):
         kept = orders[in_the_way.index(None)]
         assert evolve(kept, opened_at=START) in in_the_way
 
-    async def test_orders_of_a_trip_are_listed_oldest_first(self, store: Store, clock: ManualClock) -> None:
+    async def test_orders_of_a_trip_are_listed_oldest_first(self, store: Store, clock: SteppedClock) -> None:
         for number in (3, 1, 2):
             await store.open_order(
                 evolve(ORDER, key=f"k{number}", lease=f"l{number}", claim="", trip=f"t{number % 2}")

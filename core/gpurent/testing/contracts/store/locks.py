@@ -15,7 +15,7 @@ from gpurent.domain.offer import OrderKind
 from gpurent.domain.orders import OrderRecord
 from gpurent.errors import BusyError, LockLost
 from gpurent.ports.store import Store
-from gpurent.testing.contracts.store.base import SPEC, ManualClock, StoreContract, make_lease
+from gpurent.testing.contracts.store.base import SPEC, SteppedClock, StoreContract, make_lease
 from gpurent.testing.contracts.store.payments import BILL
 
 ORDER = OrderRecord(key="k1", lease="l1", trip="t1", provider="acme", kind=OrderKind.NEW)
@@ -36,7 +36,7 @@ class LockContract(StoreContract):
             pass
 
     async def test_a_lock_has_an_owner_while_it_is_held(
-        self, store: Store, other: Store, clock: ManualClock
+        self, store: Store, other: Store, clock: SteppedClock
     ) -> None:
         assert await other.find_lock_owner("t1") is None
         for _time in range(2):

@@ -12,7 +12,7 @@ from gpurent.domain.money import CNY, Currency, Money
 from gpurent.domain.offer import Payment, PaymentPurpose
 from gpurent.domain.payments import AuthorizedBill
 from gpurent.ports.store import Store
-from gpurent.testing.contracts.store.base import SPEC, START, ManualClock, StoreContract
+from gpurent.testing.contracts.store.base import SPEC, START, SteppedClock, StoreContract
 
 DBC = Currency("DBC", 15)
 BILL = AuthorizedBill(
@@ -39,7 +39,7 @@ class PaymentContract(StoreContract):
         assert await store.find_recorded_payment("k") is None
         assert await store.find_authorized_bill("k") == evolve(BILL, authorized_at=START)
 
-    async def test_a_payment_is_recorded_once(self, store: Store, other: Store, clock: ManualClock) -> None:
+    async def test_a_payment_is_recorded_once(self, store: Store, other: Store, clock: SteppedClock) -> None:
         await store.put_authorized_bill(BILL)
         await store.put_payment("t2", PAYMENT)
         await other.put_payment("t1", Payment(key="k", proof="another", amount=CNY.money(1), at=START))
@@ -55,7 +55,7 @@ class PaymentContract(StoreContract):
         assert await other.list_trip_payments("t1") == []
 
     async def test_a_bill_that_was_not_paid_is_authorized_anew(
-        self, store: Store, clock: ManualClock
+        self, store: Store, clock: SteppedClock
     ) -> None:
         await store.put_authorized_bill(BILL)
         authorized_at = clock.advance()
@@ -74,7 +74,7 @@ class PaymentContract(StoreContract):
         assert found.payment.at.astimezone(UTC) == START
 
     async def test_payments_are_listed_as_they_were_authorized(
-        self, store: Store, clock: ManualClock
+        self, store: Store, clock: SteppedClock
     ) -> None:
         await store.begin_trip("t1", "run", SPEC, "l1")
         await store.begin_trip("t2", "renew", SPEC, "l1")

@@ -17,7 +17,7 @@ from gpurent.testing.contracts.store.base import (
     MINUTE,
     SPEC,
     START,
-    ManualClock,
+    SteppedClock,
     StoreContract,
     make_lease,
 )
@@ -39,7 +39,7 @@ async def add_charge(store: Store, kind: ChargeKind, yuan: int, ref: str, lease:
 class SummaryContract(StoreContract):
     """`gpurent.ports.store.SummaryStore`."""
 
-    async def test_payments_that_are_in_no_entry(self, store: Store, clock: ManualClock) -> None:
+    async def test_payments_that_are_in_no_entry(self, store: Store, clock: SteppedClock) -> None:
         for key, lease, trip in (("k2", "l1", "t2"), ("k1", "", "t1"), ("k3", "l3", "t3")):
             await store.put_authorized_bill(evolve(BILL, key=key, lease=lease, trip=trip))
             clock.advance()
@@ -84,7 +84,7 @@ class SummaryContract(StoreContract):
         assert await store.summaries.list_movements(until=START) == []
         assert await store.summaries.list_movements(since=START + MINUTE) == []
 
-    async def test_times_of_steps(self, store: Store, clock: ManualClock) -> None:
+    async def test_times_of_steps(self, store: Store, clock: SteppedClock) -> None:
         done_at = clock.at
         for trip in ("t2", "t1"):
             await store.begin_trip(trip, "run", SPEC, f"lease-{trip}")

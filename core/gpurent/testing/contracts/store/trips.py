@@ -12,7 +12,7 @@ from gpurent.domain.outcomes import DONE, OutcomeKind, TripOutcome
 from gpurent.domain.question import Question, QuestionKind
 from gpurent.domain.trip import TripLimits
 from gpurent.ports.store import Store
-from gpurent.testing.contracts.store.base import MINUTE, SPEC, START, ManualClock, StoreContract
+from gpurent.testing.contracts.store.base import MINUTE, SPEC, START, SteppedClock, StoreContract
 
 
 class TripContract(StoreContract):
@@ -34,7 +34,7 @@ class TripContract(StoreContract):
         assert found is not None
         assert found.kind == "run"
 
-    async def test_a_trip_is_changed_and_ended(self, store: Store, clock: ManualClock) -> None:
+    async def test_a_trip_is_changed_and_ended(self, store: Store, clock: SteppedClock) -> None:
         await store.begin_trip("t1", "run", SPEC)
         spec = evolve(SPEC, limits=TripLimits(term=MINUTE))
         await store.set_trip_spec("t1", spec)
@@ -47,7 +47,7 @@ class TripContract(StoreContract):
         assert (found.started_at, found.ended_at) == (START, ended_at)
         assert not found.is_open
 
-    async def test_trips_are_listed_oldest_first(self, store: Store, clock: ManualClock) -> None:
+    async def test_trips_are_listed_oldest_first(self, store: Store, clock: SteppedClock) -> None:
         for number, lease in enumerate(("l1", "l2", "l1")):
             await store.begin_trip(f"t{9 - number}", "run", SPEC, lease)
             clock.advance()
@@ -86,7 +86,7 @@ class TripContract(StoreContract):
         assert await store.list_steps("t1") == []
 
     async def test_the_first_begin_and_the_last_result_of_a_step_stay(
-        self, store: Store, other: Store, clock: ManualClock
+        self, store: Store, other: Store, clock: SteppedClock
     ) -> None:
         await store.begin_trip("t1", "run", SPEC)
         await store.begin_step("t1", "plan")
@@ -139,7 +139,7 @@ class QuestionContract(StoreContract):
     """`gpurent.ports.store.QuestionStore`."""
 
     async def test_a_question_is_open_until_it_is_answered(
-        self, store: Store, other: Store, clock: ManualClock
+        self, store: Store, other: Store, clock: SteppedClock
     ) -> None:
         first, second, third = (
             Question(id=name, kind=QuestionKind.CODE, text=f"{name}?", trip=trip, deadline=START)
