@@ -221,16 +221,15 @@ async def test_a_release_under_a_running_trip(sandbox: TripSandbox, tmp_path: Pa
     async with asyncio.timeout(60):
         assert b"begun" in await process.stdout.readline()
     (trip,) = (await sandbox.run_command("trips", "--json")).data
+    runner = f"gpurent run (process {process.pid} on "
     # The same command again.
     again = await sandbox.run_command(*run, folder=folder)
     assert again.code == ConfirmationRequired.exit_code
-    assert (
-        f"trip {trip['id']} runs the same command in the same folder, in process {process.pid}" in again.err
-    )
+    assert f"trip {trip['id']} of the same command and folder is being executed by {runner}" in again.err
     assert len(sandbox.cloud.burning()) == 1
     asked = await sandbox.run_command("release", trip["lease"])
     assert asked.code == ConfirmationRequired.exit_code
-    assert f"is being executed by process {process.pid}" in asked.err
+    assert f"is being executed by {runner}" in asked.err
     assert f"job {trip['id']} has been running" in asked.err
     (printed,) = re.findall(r"Download the results: gpurent (.*)", asked.err)
     assert (await sandbox.run_command(*shlex.split(printed))).code == 0
