@@ -173,7 +173,7 @@ def order_onto_an_order_of_the_guard(user: HintUser) -> ShownError:
     lease = user.read(PREPAID)["id"]
     user.write_configuration('[guard]\nrenew = "1d"\nrenew_before = "30h"\n')
     with user.fault("1024gpu", path=RENEWAL_CHECK, body=MAINTENANCE):
-        (watched,) = user.read("watch --once")
+        (watched,) = user.type_line("--json watch --once", code=8).data
         assert watched["error"].endswith("The guard finishes it: gpurent watch --once")
         return user.fail(f"renew {lease} --for 2d", LeaseError)
 

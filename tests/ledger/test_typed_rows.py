@@ -159,7 +159,10 @@ async def test_notes_about_leases_accounts_and_plugins(tmp_path: Path, schema: i
         assert await store.swap_passed_thresholds("l2", passed[:1]) == {5 * MINUTE}
         text = await store.find_plugin_text("dbc", "extrinsic/k")
         assert json.loads(text or "") == {"body": "00", "expired": False, "included": None}
-    with closing(sqlite3.connect(path)) as db, pytest.raises(sqlite3.OperationalError, match="no such table"):
+    with (
+        closing(sqlite3.connect(path)) as db,
+        pytest.raises(sqlite3.OperationalError, match="this_journal_needs_a_newer_gpurent"),
+    ):
         db.execute("SELECT * FROM notes")
 
 
