@@ -21,6 +21,7 @@ from gpurent.errors import JobError, TransferError
 from gpurent.infra.http import HttpClient
 from gpurent.infra.sqlite.codec import get_converter
 from gpurent.infra.ssh.connector import SshConnector
+from gpurent.testing.load_timeouts import wait_until
 from tests.workflow.test_crash import start_crash_process
 from tests.workflow.trip_sandbox import ByteCounter, ScriptedUser, TripSandbox, WatchedCounter, trip_sandbox
 
@@ -246,10 +247,14 @@ async def test_an_upload_that_fails_for_good_ends_the_setup(
         with pytest.raises(TransferError, match="no more") as error:
             await application.trips.run(with_setup(job, *setup, on_error=OnError.KEEP, transfer="turbo"))
         (lease,) = error.value.burning
-        ran = await application.machine_commands.run_command(
-            lease, "cut -d' ' -f1 .gpurent/jobs/setup-*/exit; ps -e -o args | grep -c '[s]leep 600'"
-        )
-        assert ran.stdout.split() == ["143", "0"]
+
+        async def has_ended() -> bool:
+            ran = await application.machine_commands.run_command(
+                lease, "cut -d' ' -f1 .gpurent/jobs/setup-*/exit; ps -e -o args | grep -c '[s]leep 600'"
+            )
+            return ran.stdout.split() == ["143", "0"]
+
+        await wait_until(has_ended)
         await application.releases.release_lease(lease)
     assert sandbox.cloud.burning() == []
 

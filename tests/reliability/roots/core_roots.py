@@ -66,7 +66,7 @@ CORE_ROOTS = (
         edits=(
             Edit(
                 f"{_WORKFLOW}/runtime/leases.py",
-                "                stack.enter_context(self.locks.hold(lease.id))\n",
+                "                await stack.enter_async_context(self.store.hold_lock(lease.id))\n",
                 "                pass\n",
             ),
             Edit(
@@ -167,8 +167,8 @@ CORE_ROOTS = (
         edits=(
             Edit(
                 f"{_WORKFLOW}/trips/repeated_runs.py",
-                '        if not found:\n            return ""\n        holders',
-                '        if found or not found:\n            return ""\n        holders',
+                '        if not found:\n            return ""\n        owners',
+                '        if found or not found:\n            return ""\n        owners',
             ),
         ),
         family="histories",

@@ -30,6 +30,8 @@ from gpurent.workflow.runtime.waiting import start_detached
 log = logging.getLogger("gpurent.notify")
 # Identical warnings within this many real seconds are sent only once.
 REPEAT_SECONDS = 600.0
+# The outcome of a delivery that takes all its time is known a moment later.
+_OUTCOME_SECONDS = 0.5
 
 
 @define(eq=False)
@@ -183,7 +185,7 @@ class Notifications:
             await self._last
         if not self._queues:
             return
-        end = monotonic() + self.policy.timeout
+        end = monotonic() + self.policy.timeout + _OUTCOME_SECONDS
         for queue in self._queues.values():
             await asyncio.to_thread(queue.drain, max(0.0, end - monotonic()))
         self._report_outcomes()
