@@ -63,14 +63,16 @@ def list_product_files() -> Iterator[Path]:
     yield from (ROOT / "plugins").glob("*/src/**/*.py")
 
 
-def find_awaits_in_transactions(tree: ast.AST) -> list[int]:
-    """Return the lines of what waits inside a write transaction."""
-    waiting = (ast.Await, ast.AsyncFor, ast.AsyncWith, ast.Yield, ast.YieldFrom)
+def find_waits(tree: ast.AST, within: str) -> list[int]:
+    """Return the lines of what waits inside a synchronous ``with`` of an expression that matches ``within``."""
+    waiting: tuple[type[ast.expr | ast.stmt], ...] = (ast.Await, ast.AsyncFor, ast.AsyncWith)
+    if "transaction" in within:
+        waiting += (ast.Yield, ast.YieldFrom)
     return [
         inner.lineno
         for node in ast.walk(tree)
         if isinstance(node, ast.With)
-        and any("write_transaction" in ast.unparse(item.context_expr) for item in node.items)
+        and any(re.search(within, ast.unparse(item.context_expr)) for item in node.items)
         for statement in node.body
         for inner in ast.walk(statement)
         if isinstance(inner, waiting)
@@ -81,7 +83,7 @@ def test_nothing_waits_inside_a_write_transaction() -> None:
     found = {
         path.relative_to(ROOT).as_posix(): lines
         for path in list_product_files()
-        if (lines := find_awaits_in_transactions(ast.parse(path.read_text("utf-8"))))
+        if (lines := find_waits(ast.parse(path.read_text("utf-8")), "write_transaction"))
     }
     # Here a transaction is passed on to the block of the caller, which is checked above.
     assert set(found) <= {"core/gpurent/infra/sqlite/sessions.py"}, found
@@ -92,7 +94,18 @@ def test_nothing_waits_inside_a_write_transaction() -> None:
 )
 def test_what_waits_inside_a_transaction_is_found(body: str) -> None:
     text = f"async def write():\n  with self._database.write_transaction():\n    {body}\n"
-    assert find_awaits_in_transactions(ast.parse(text))
+    assert find_waits(ast.parse(text), "write_transaction")
+
+
+def test_nothing_waits_inside_a_lock_that_blocks_the_thread() -> None:
+    """Another task would then wait for the lock with the whole thread, so that its holder never goes on."""
+    found = {
+        path.relative_to(ROOT).as_posix(): lines
+        for path in list_product_files()
+        if (lines := find_waits(ast.parse(path.read_text("utf-8")), r"lock(\(.*\))?$"))
+    }
+    assert found == {}
+    assert find_waits(ast.parse("async def f():\n with self.copies.lock():\n  await x()"), r"lock(\(.*\))?$")
 
 
 def find_sql(tree: ast.AST) -> list[int]:

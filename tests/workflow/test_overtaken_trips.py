@@ -13,6 +13,7 @@ from attrs import evolve
 
 from gpurent.composition.application import Application
 from gpurent.composition.state import ExternalDependencies
+from gpurent.domain.lease import Lease
 from gpurent.domain.outcomes import DONE, OutcomeKind, TripOutcome
 from gpurent.domain.trip import ResultsSpec, TripSpec
 from gpurent.errors import BusyError, LeaseError, UsageError
@@ -20,6 +21,7 @@ from gpurent.infra.registry import builtin_entries
 from gpurent.infra.registry.registry import EntryPointRegistry
 from gpurent.infra.sqlite.store import SqliteStore
 from gpurent.testing.fakes.clock import ManualClock
+from tests.sample_lease import make_lease
 from tests.workflow.trip_sandbox import ScriptedUser
 
 CANCELLED = TripOutcome(OutcomeKind.CANCELLED)
@@ -29,6 +31,8 @@ class OvertakenStore(SqliteStore):
     """Before it takes a lock, another process comes first, once."""
 
     come_first: Callable[[], Awaitable[object]] | None = None
+    come_after = 0
+    read_count = 0
 
     def hold_lock(self, name: str) -> AbstractAsyncContextManager[None]:
         return self._hold_lock_later(name)
@@ -40,6 +44,15 @@ class OvertakenStore(SqliteStore):
             await come_first()
         async with super().hold_lock(name):
             yield
+
+    async def find_lease(self, lease_id: str) -> Lease | None:
+        """Another process comes first after the lease was read."""
+        found = await super().find_lease(lease_id)
+        self.read_count += 1
+        if self.read_count == self.come_after:
+            assert self.come_first is not None
+            await self.come_first()
+        return found
 
 
 @pytest.fixture
@@ -133,3 +146,19 @@ async def test_an_order_that_failed_does_not_end_a_trip_that_another_process_fin
     orders, context = first.use_cases.lease_orders, first.trip_tracker.context_of(trip)
     await orders._fail_unpaid_order(context, "l1", LeaseError("refused"))
     assert (await second.trip_tracker.get_trip(trip)).outcome == DONE
+
+
+async def test_the_copy_of_a_lease_is_that_of_its_last_state(
+    applications: tuple[Application, Application],
+) -> None:
+    """The first process reads the lease twice: whether it is copied, and what to copy."""
+    first, second = applications
+    await first.store.save_lease(make_lease(ref="3"))
+    assert isinstance(first.store, OvertakenStore)
+    first.store.come_after = 2
+    overtake(first, lambda: second.leases.save_lease(make_lease(ref="7")))
+    await first.lease_copier.copy_lease("x-1")
+    assert first.store.read_count > 2
+    copy = second.lease_copies.find_copy("x-1")
+    assert copy is not None
+    assert copy.ref == "7"

@@ -42,7 +42,7 @@ class LeaseCopyFiles:
     def get_installation(self) -> str:
         found = self._read()
         if not found.installation:
-            with self.lock():
+            with self._hold_lock():
                 found = self._read()
                 if not found.installation:
                     found = self._write(found)
@@ -55,7 +55,8 @@ class LeaseCopyFiles:
         return self._read().leases.get(lease_id)
 
     @contextmanager
-    def lock(self) -> Iterator[None]:
+    def _hold_lock(self) -> Iterator[None]:
+        """Wait for the lock of the files; nothing may await while it is held, as other tasks would wait for ever."""
         folder = make_private_folder(self.lock_path.parent)
         handle = os.open(folder / self.lock_path.name, os.O_RDWR | os.O_CREAT, 0o600)
         try:
@@ -65,14 +66,16 @@ class LeaseCopyFiles:
             os.close(handle)
 
     def put_copy(self, copy: LeaseCopy) -> None:
-        found = self._read()
-        self._write(evolve(found, leases={**found.leases, copy.lease: copy}))
+        with self._hold_lock():
+            found = self._read()
+            self._write(evolve(found, leases={**found.leases, copy.lease: copy}))
 
     def delete_copy(self, lease_id: str) -> None:
-        found = self._read()
-        if lease_id in found.leases:
-            rest = {name: copy for name, copy in found.leases.items() if name != lease_id}
-            self._write(evolve(found, leases=rest))
+        with self._hold_lock():
+            found = self._read()
+            if lease_id in found.leases:
+                rest = {name: copy for name, copy in found.leases.items() if name != lease_id}
+                self._write(evolve(found, leases=rest))
 
     def _read(self) -> CopyFile:
         files = [found for path in self.paths if (found := _read_file(path)) is not None]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
@@ -19,10 +18,7 @@ class LeaseCopies(Protocol):
     def list_copies(self) -> Sequence[LeaseCopy]: ...
     def find_copy(self, lease_id: str) -> LeaseCopy | None: ...
 
-    def lock(self) -> AbstractContextManager[None]:
-        """Hold the copies' lock for a short time, to write them."""
-
     def put_copy(self, copy: LeaseCopy) -> None:
-        """Write a copy; the caller holds the lock. Raises `OSError` if it cannot be written anywhere."""
+        """Write a copy; raises `OSError` if it cannot be written anywhere."""
 
     def delete_copy(self, lease_id: str) -> None: ...

@@ -13,6 +13,8 @@ from gpurent.ports.lease_copies import LeaseCopies
 from gpurent.ports.store import LeaseOrderStore
 from gpurent.workflow.runtime.events import EventEmitter
 
+MAX_ATTEMPTS = 10
+
 
 @define(eq=False)
 class LeaseCopier:
@@ -27,10 +29,11 @@ class LeaseCopier:
     async def copy_lease(self, lease_id: str) -> None:
         """Bring the lease's copy up to date. A failure is reported once: no lease must be lost for it."""
         try:
-            if await self._is_copied(lease_id):
-                return
-            with self.copies.lock():
-                # Read again: another process may have saved the lease meanwhile.
+            # Others may save the lease at any time, so that what is written may be older than what they have written:
+            # whoever writes looks again.
+            for _attempt in range(MAX_ATTEMPTS):
+                if await self._is_copied(lease_id):
+                    return
                 copy = await self._make_copy(lease_id)
                 if copy is None:
                     self.copies.delete_copy(lease_id)
