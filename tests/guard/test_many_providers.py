@@ -23,6 +23,7 @@ from gpurent.testing.fakes.virtual_time import virtual_clock
 from gpurent.testing.fakes.virtual_time_http import VirtualTimeHttp
 from gpurent.testing.sandbox.clock import SandboxClock
 from gpurent.workflow.guard.scheduler import has_clock_jumped
+from gpurent.workflow.runtime.waiting import start_detached
 from tests.guard.running_guard import running_guard
 from tests.guard.virtual_sandbox import wait_until_true
 from tests.workflow.trip_sandbox import ScriptedUser
@@ -119,7 +120,7 @@ async def test_a_home_has_one_guard_lock(tmp_path: Path) -> None:
             async with made.guard_lock.acquire(wait=False) as first:
                 async with made.guard_lock.acquire(wait=False) as second:
                     assert (first, second) == (True, False)
-                waiting = asyncio.create_task(_wait_for_lock(made))
+                waiting = start_detached(_wait_for_lock(made))  # as in another process
                 await asyncio.sleep(60)
                 assert not waiting.done()
             assert await waiting

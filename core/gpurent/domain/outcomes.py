@@ -64,6 +64,7 @@ _REASONS = {
     "job": N_("job failed to start"),
     "lease": N_("cannot rent or release"),
     "lease-gone": N_("lease ended"),
+    "lock-lost": N_("taken over by another process"),
     "money": N_("payment problem"),
     "nothing ordered": N_("nothing was ordered"),
     "other-account": N_("logged in to another account"),
