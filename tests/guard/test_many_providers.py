@@ -16,6 +16,7 @@ from bench.fake_providers import BenchProviders, run_providers
 from bench.watch import open_application
 from gpurent.composition.application import Application
 from gpurent.composition.state import ExternalDependencies
+from gpurent.errors import LockLost
 from gpurent.infra.clock import WallClock
 from gpurent.infra.platform.posix.system import make_private_folder
 from gpurent.ports.services import Http
@@ -125,6 +126,23 @@ async def test_a_home_has_one_guard_lock(tmp_path: Path) -> None:
                 assert not waiting.done()
             assert await waiting
             assert made.guard.results == {}
+
+
+@pytest.mark.virtual_time
+async def test_a_guard_that_another_process_replaced_ends(tmp_path: Path) -> None:
+    user = ScriptedUser()
+    with run_providers(0, virtual_clock().now()) as providers:
+        async with (
+            open_watcher(tmp_path, providers, user) as made,
+            made.guard_lock.acquire(wait=False),
+        ):
+            running = asyncio.create_task(made.guard.run_forever())
+            await asyncio.sleep(60)
+            (tmp_path / "home" / "locks" / "guard.lock").unlink()
+            await start_detached(_wait_for_lock(made))  # as in another process
+            with pytest.raises(LockLost, match="guard was taken over by gpurent"):
+                async with asyncio.timeout(600):
+                    await running
 
 
 async def _wait_for_lock(made: Application) -> bool:
