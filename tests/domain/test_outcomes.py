@@ -54,3 +54,13 @@ def test_an_error_of_a_plugin_whose_code_is_no_reason_counts_as_its_kind() -> No
         pass
 
     assert TripOutcome.from_error(OddError("-")).text == "failed: money"
+
+
+def test_a_base_class_of_a_plugin_without_a_code_changes_nothing() -> None:
+    class Detailed(Exception):
+        pass
+
+    class OddError(Detailed, errors.MoneyError, code="what: ever"):
+        pass
+
+    assert TripOutcome.from_error(OddError("-")).text == "failed: money"

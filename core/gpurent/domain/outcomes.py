@@ -103,8 +103,8 @@ class TripOutcome:
         """
         for base in type(error).__mro__:
             try:
-                return cls(kind, getattr(base, "code", "error"))
-            except ValueError:
+                return cls(kind, vars(base)["code"])
+            except (KeyError, ValueError):
                 continue
         raise TypeError(f"{type(error)} has no code")
 
@@ -124,7 +124,7 @@ def format_outcome(outcome: TripOutcome | None) -> str:
         return _("in progress")
     if not outcome.reason:
         return outcome.kind.title
-    reason = _REASONS.get(outcome.reason, "")
+    reason = _REASONS.get(outcome.reason)
     return _("{result}: {reason}").format(
         result=outcome.kind.title, reason=_(reason) if reason else outcome.reason
     )
