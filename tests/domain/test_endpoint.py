@@ -9,7 +9,7 @@ from time import perf_counter
 import pytest
 from hypothesis import given, settings, strategies as st
 
-from gpurent.domain.access import Endpoint
+from gpurent.domain.access import Endpoint, is_loopback
 from gpurent.errors import UsageError
 
 LABEL = st.from_regex(r"[A-Za-z0-9]([A-Za-z0-9-]{0,10}[A-Za-z0-9])?", fullmatch=True).filter(
@@ -41,6 +41,8 @@ def test_round_trip(endpoint: Endpoint) -> None:
         ("ssh root@[::1] -p 22", Endpoint("root", "[::1]", 22)),
         ("ssh root@[2001:db8::7:1] -p 1", Endpoint("root", "[2001:db8::7:1]", 1)),
         ("ssh root@[::ffff:10.0.0.1]", Endpoint("root", "[::ffff:10.0.0.1]")),
+        ("root@hostX -p 65535", Endpoint("root", "hostX", 65535)),
+        ("root@hostX", Endpoint("root", "hostX", 22)),
     ],
 )
 def test_usual_ssh_lines(line: str, endpoint: Endpoint) -> None:
@@ -50,6 +52,29 @@ def test_usual_ssh_lines(line: str, endpoint: Endpoint) -> None:
 def test_a_socket_gets_the_address_without_brackets() -> None:
     assert Endpoint("root", "[2001:db8::1]").address == "2001:db8::1"
     assert Endpoint("root", "10.0.0.1").address == "10.0.0.1"
+
+
+def test_how_long_a_name_may_be() -> None:
+    longest = ".".join("a" * length for length in (63, 63, 63, 61))
+    assert Endpoint("root", longest).host == longest
+    with pytest.raises(UsageError, match="invalid host name or address"):
+        Endpoint("root", f"{longest}a")
+
+
+@pytest.mark.parametrize(
+    ("host", "own"),
+    [
+        ("localhost", True),
+        ("127.0.0.1", True),
+        ("127.9.9.9", True),
+        ("::1", True),
+        ("10.0.0.1", False),
+        ("gpu3.example.com", False),
+        ("LOCALHOST.example.com", False),
+    ],
+)
+def test_which_hosts_are_this_computer(host: str, own: bool) -> None:
+    assert is_loopback(host) is own
 
 
 HOSTILE = {

@@ -42,7 +42,7 @@ def test_invalid_patterns_are_refused(pattern: str) -> None:
 
 
 def test_where_a_pattern_begins_to_search() -> None:
-    assert [get_pattern_base(it) for it in ("*", "out/*", "a/b/**/c")] == [".", "out", "a/b"]
+    assert [get_pattern_base(it) for it in ("*", "out/*", "a/b/**/c", "a/b?/c")] == [".", "out", "a/b", "a"]
 
 
 def test_only_new_folders_stand_for_their_files() -> None:
@@ -54,4 +54,6 @@ def test_only_new_folders_stand_for_their_files() -> None:
 def test_each_result_keeps_its_place() -> None:
     groups = group_by_folder(("a/b/", "c", "a/d"))
     assert [(group.folder, group.names) for group in groups] == [("", ("c",)), ("a", ("b/", "d"))]
+    (group,) = group_by_folder(("runs/X/", "runs/lastX/"))
+    assert (group.folder, group.names) == ("runs", ("X/", "lastX/"))
     assert drop_nested(("a", "a/b", "ab", "a")) == ("a", "ab")

@@ -72,3 +72,10 @@ def test_the_earlier_of_balance_and_end_ends_it() -> None:
     assert make_terms(balance=CNY.money("7"), until=NOW + HOUR * 9).end_time(NOW) == NOW + HOUR * 2
     free = DeclaredTerms(tariff=Metered(price=parse_price("0")), at=NOW, balance=CNY.money(1))
     assert free.end_time(NOW) is None
+
+
+def test_an_empty_balance_ends_it_at_once_and_the_smallest_price_at_some_time() -> None:
+    assert make_terms(balance=CNY.money("-5")).end_time(NOW) == NOW
+    assert make_terms(balance=CNY.zero).end_time(NOW) == NOW
+    tiny = DeclaredTerms(tariff=Metered(price=parse_price("0.00001CNY/h")), at=NOW, balance=CNY.money("0.01"))
+    assert tiny.end_time(NOW) == NOW + HOUR * 1000
