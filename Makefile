@@ -3,13 +3,14 @@ PYTHON ?= python3
 JOBS ?= 4
 SHARE ?= 1/1
 TORCH ?= torch==2.13.0
+MODULES ?=
 VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 PLUGINS := $(sort $(patsubst %/pyproject.toml,%,$(wildcard plugins/*/pyproject.toml)))
 
 .DEFAULT_GOAL := help
-.PHONY: help setup system-packages system-packages-strict demo test test-nightly test-reliability test-roots test-torch lint format clean
+.PHONY: help setup system-packages system-packages-strict demo test test-nightly test-reliability test-roots test-mutation test-torch lint format clean
 .DELETE_ON_ERROR:
 
 help:  ## this list
@@ -34,6 +35,9 @@ test-reliability: system-packages-strict setup  ## the families of docs/reliabil
 
 test-roots: system-packages-strict setup  ## roots of mended losses, put back one by one: the harness must catch each
 	$(BIN)/python -m tests.reliability.roots
+
+test-mutation: setup $(VENV)/.mutation  ## the mutation score of docs/mutation.md (some minutes; MODULES= names a few)
+	$(BIN)/python scripts/mutation_score.py --jobs $(JOBS) $(MODULES)
 
 test-torch: setup  ## the tests with PyTorch; brings it into .venv (some GB; TORCH= names another build)
 	$(PIP) install $(TORCH)
@@ -72,4 +76,8 @@ $(VENV)/.requirements: requirements/dev.txt $(VENV)/.python
 
 $(VENV)/.installed: $(VENV)/.requirements pyproject.toml $(PLUGINS:%=%/pyproject.toml)
 	$(PIP) install --no-deps --no-build-isolation -e . $(PLUGINS:%=-e ./%)
+	@touch $@
+
+$(VENV)/.mutation: requirements/mutation.txt $(VENV)/.installed
+	$(PIP) install --require-hashes -r $<
 	@touch $@

@@ -1,6 +1,7 @@
 #!/bin/sh
-# Writes requirements/dev.txt again: every package that core, the plugins, the sandbox and the tools need,
-# pinned by version and hash, and with no address in it. Extra arguments go to uv (for one: --upgrade).
+# Writes requirements/dev.txt again: every package that core, the plugins, the sandbox and the tools need, pinned by
+# version and hash, and with no address in it; and requirements/mutation.txt: mutmut with everything that it needs.
+# Extra arguments go to uv (for one: --upgrade).
 set -eu
 cd "$(dirname "$0")/.."
 
@@ -12,16 +13,25 @@ fi
 new=$(mktemp)
 wanted=$(mktemp)
 trap 'rm -f "$new" "$wanted"' EXIT
-if [ -f requirements/dev.txt ]; then cp requirements/dev.txt "$new"; fi # known pins stay unless --upgrade
+
+# lock FILE ARGUMENTS: pin what the file $wanted asks for
+lock() {
+    file=$1
+    shift
+    : >"$new"
+    if [ -f "$file" ]; then cp "$file" "$new"; fi # known pins stay unless --upgrade
+    uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate \
+        --no-config --output-file "$new" "$@" - <"$wanted"
+    if grep -nE '://|^-' "$new"; then
+        echo "scripts/lock.sh: the lines above name a host or an option; $file is left as it was." >&2
+        exit 1
+    fi
+    mkdir -p requirements
+    cmp -s "$new" "$file" || cat "$new" >"$file"
+    echo "$file: $(grep -c '==' "$file") packages"
+}
 
 "${PYTHON:-python3}" scripts/list_requirements.py >"$wanted"
-uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate \
-    --no-config --output-file "$new" "$@" - <"$wanted"
-
-if grep -nE '://|^-' "$new"; then
-    echo "scripts/lock.sh: the lines above name a host or an option; requirements/dev.txt is left as it was." >&2
-    exit 1
-fi
-mkdir -p requirements
-cmp -s "$new" requirements/dev.txt || cat "$new" >requirements/dev.txt
-echo "requirements/dev.txt: $(grep -c '==' requirements/dev.txt) packages"
+lock requirements/dev.txt "$@"
+echo 'mutmut>=3.8.1' >"$wanted"
+lock requirements/mutation.txt --constraints requirements/dev.txt "$@" # it is installed beside them

@@ -19,7 +19,7 @@ _STRUCK_TAGS = ("del", "s", "strike")
 _HTML_END_TAG, _END_MARK = re.compile(r"</html\s*>", re.IGNORECASE), "page-end"
 
 
-class _BoundsChecker:
+class _BoundsChecker:  # pragma: no mutate block - lxml counts the arguments of its methods
     """Parser target that builds no tree; raises `ValueError` at the first tag beyond the limits."""
 
     depth = 0
