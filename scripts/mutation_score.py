@@ -45,9 +45,9 @@ TESTS: Mapping[str, Sequence[str]] = {
     "domain/outcomes": ("domain/test_outcomes.py",),
     "dbc/wire": ("test_dbc_wire.py",),
     "dbcchain/wire": ("test_chain_wire.py",),
-    "gpu1024/wire": ("test_gpu1024_wire.py",),
+    "gpu1024/wire": ("test_gpu1024_replies.py", "test_gpu1024_lists.py"),
     "mistgpu/markup": ("test_mistgpu_markup.py", "test_mistgpu_hostile.py"),
-    "mistgpu/wire": ("test_mistgpu_wire.py", "test_mistgpu_pages.py"),
+    "mistgpu/wire": ("test_mistgpu_wire.py", "test_mistgpu_pages.py", "test_mistgpu_bills.py"),
 }
 # Lines whose expressions are not mutated: the texts of messages, which no test should repeat word for word.
 TEXT_PATTERNS = (r"\b(?:N?_|ngettext)\(f?[\"']", r"\b_\($", r"raise (?:TypeError|ValueError)\(f?[\"']")

@@ -97,6 +97,21 @@ def test_a_fraction_is_no_whole_number(value: object) -> None:
         parse_foreign_integer(value)
 
 
+def test_how_long_a_number_may_be() -> None:
+    longest = f"{'1' * 40}.{'1' * 19}"
+    assert parse_foreign_decimal(longest) == Decimal(longest)
+    with pytest.raises(ValueError):  # noqa: PT011 - without a message
+        parse_foreign_decimal(f"{longest}1")
+    assert parse_foreign_integer(Decimal("1e60")) == 10**60
+    with pytest.raises(ValueError):  # noqa: PT011 - without a message
+        parse_foreign_integer(Decimal("1e61"))
+    token = Currency("TOK", 18)
+    amount = f"{'1' * 38}.{'1' * 18}TOK"
+    assert parse_foreign_money(amount, token).amount == int("1" * 56)
+    with pytest.raises(ValueError):  # noqa: PT011 - without a message
+        parse_foreign_money(f"1{amount}", token)
+
+
 @pytest.mark.parametrize(
     ("text", "money"),
     [

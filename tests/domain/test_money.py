@@ -45,6 +45,7 @@ def test_the_printed_amount_says_every_unit(amount: int, currency: Currency) -> 
         (WEBSITE_DBC.money("1.50000001"), "1.50000001 DBC"),
         (WEBSITE_DBC.money("100"), "100 DBC"),
         (Money(7, Currency("JPY", 0)), "7 JPY"),
+        (Money(1500, Currency("KWD", 3)), "1.5 KWD"),
     ],
 )
 def test_printed_as_people_read_it(money: Money, text: str) -> None:
@@ -172,6 +173,13 @@ def test_a_price_is_no_float() -> None:
 def test_a_price_reads_like_one() -> None:
     assert str(UnitPrice(Decimal("3.60"), CNY)) == "3.6 CNY/h"
     assert str(UnitPrice(Decimal(100), CNY, timedelta(days=1))) == "100 CNY/1 day, 0:00:00"
+
+
+def test_an_unknown_price_is_not_free_of_charge() -> None:
+    price = UnitPrice.make_unknown(USD)
+    assert price == UnitPrice(Decimal(0), USD, is_known=False)
+    assert str(price) == "unknown"
+    assert price != UnitPrice(Decimal(0), USD)
 
 
 @pytest.mark.parametrize(

@@ -84,6 +84,7 @@ def test_elements_by_class_and_attribute() -> None:
     assert find("card form-check") == ["1", "2"]
     assert find("card") == ["1", "2", "3"]
     assert find() == ["1", "2", "3", "4", "5"]
+    assert [node.get("id") for node in find_elements(root.iter("p"), id="4")] == ["4"]
     assert find("card", id="2") == ["2"]
     assert find(id="9") == find("none") == []
     first = find_first(root.iter("p"), "form-check", id="4")

@@ -1,44 +1,21 @@
-"""Every field of every page, and that a page which changed is refused with what is wrong, its URL and its text."""
+"""Every field of offers and servers, and that a page which changed is refused with what is wrong and where."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from datetime import UTC, datetime
 from decimal import Decimal
 
 import pytest
 
-from gpurent.api import (
-    CNY,
-    Charge,
-    ChargeKind,
-    Endpoint,
-    Hardware,
-    Metered,
-    Money,
-    Offer,
-    UnexpectedResponse,
-    UnitPrice,
-)
+from gpurent.api import CNY, Endpoint, Hardware, Metered, Offer, UnitPrice
 from gpurent_plugin_mistgpu import wire
-from plugins.mistgpu.tests.test_mistgpu_wire import BILL, LIST, ROW, SERVERS, URL
+from plugins.mistgpu.tests.page_checks import check_refused
+from plugins.mistgpu.tests.test_mistgpu_wire import LIST, ROW, SERVERS, URL
 
 STARTED, STOPPED = datetime(2020, 3, 1, tzinfo=UTC), datetime(2020, 3, 1, 1, tzinfo=UTC)
 SHUT_ROW = """<tr data-started="2020-03-01T00:00:00+00:00" data-stopped="2020-03-01T01:00:00+00:00"
 data-kept="2020-03-16T01:00:00+00:00"><td>034</td><td>P100</td><td>-</td><td>-</td><td>已关机 保留</td>
 <td><input name="server_id" value="102"></td></tr>"""
-TOP_UPS = """<table id="recharges"><tr><th>no</th></tr><tr data-paid="2020-03-01T01:00:00+00:00"><td>77</td>
-<td>alipay</td><td>10.00 元</td></tr></table>"""
-INVOICES = """<table id="invoices"><tr><td>I-1</td><td>2020</td><td>done</td><td>12.50 元</td></tr>
-<tr><td>I-2</td><td>asked</td><td>3.00 元</td></tr></table>"""
-
-
-def check_refused(parse: Callable[[str, str], object], page: str, what: str) -> None:
-    with pytest.raises(UnexpectedResponse) as caught:
-        parse(page, URL)
-    assert caught.value.message == f"unexpected content on MISTGPU's page {URL}: {what}"
-    assert caught.value.url == URL
-    assert caught.value.detail == " ".join(page[:300].split())
 
 
 def test_every_field_of_an_offer() -> None:
@@ -118,6 +95,26 @@ def test_a_card_may_be_its_own_smallest_element() -> None:
     )
 
 
+def test_a_price_stands_inside_its_card_and_beside_the_title() -> None:
+    card = '<div class="card form-check"><input class="form-check-input" value="7"><h5 class="card-title">P100</h5>'
+    (offer,) = wire.parse_offers(f"<form>{card}<b>3.50</b><small>元/小时</small></div></form>", URL)
+    assert offer.tariff.price.value == Decimal("3.50")
+    for inside in ("元/小时", "<p>元/小时</p>"):
+        page = f"<form>9.00 {card}{inside}</div></form>"
+        check_refused(wire.parse_offers, page, "a machine without a price or a name")
+
+
+def test_what_only_looks_like_the_element_is_not_taken_for_it() -> None:
+    label = '<label class="form-check-input">choose</label>'
+    offers = wire.parse_offers(LIST.replace('<input class="form', f'{label}<input class="form'), URL)
+    assert [offer.key for offer in offers] == ["000034", "000028"]
+    page = SERVERS.replace("<table", '<p id="servers"></p><table').replace(
+        "<form>", '<b name="server_id"></b><form>'
+    )
+    (server,) = wire.parse_servers(page, URL)
+    assert server.id == "101"
+
+
 def test_an_element_of_as_many_parts_as_allowed_is_read() -> None:
     """A card has a radio button, a title and a paragraph too."""
     page = LIST.replace("3.50 元/小时", "3.50 元/小时" + "<i></i>" * (wire.MAX_ELEMENTS - 3))
@@ -186,6 +183,12 @@ def test_a_server_list_that_changed(old: str, new: str, what: str) -> None:
     check_refused(wire.parse_servers, page, what)
 
 
+def test_a_row_of_five_columns_is_whole() -> None:
+    page = SERVERS.replace("</td>\n<td><form>", "<form>")
+    assert page.count("<td>") == 5
+    assert len(wire.parse_servers(page, URL)) == 1
+
+
 def test_a_server_without_an_id_has_none() -> None:
     (server,) = wire.parse_servers(SERVERS.replace(' value="101"', ""), URL)
     assert server.id == ""
@@ -201,73 +204,3 @@ def test_a_server_whose_machine_is_offered_no_more() -> None:
         available=False,
         note="the price is not known",
     )
-
-
-@pytest.mark.parametrize(
-    ("page", "is_login"),
-    [
-        ('<form action="/login/"><input name="password"></form>', True),
-        ('<form action="/create/"><input name="password"></form>', False),
-        ('<form action="/login/"><input name="user"></form>', False),
-        ('<form action="/login/"></form><input name="password">', False),
-        ('<p action="/login/"><input name="password"></p>', False),
-        ('<form action="/login/"><b name="password"></b></form>', False),
-        ("", False),
-    ],
-)
-def test_the_login_form(page: str, is_login: bool) -> None:
-    assert wire.is_login_page(page) is is_login
-
-
-def test_the_error_on_a_page() -> None:
-    assert (
-        wire.parse_error_text('<p>ok</p><div class="alert alert-danger">余额 <b>不足</b></div>')
-        == "余额 不足"
-    )
-    assert wire.parse_error_text(f'<p class="alert-danger">{"x" * 201}</p>') == "x" * 200
-    assert wire.parse_error_text('<p class="alert">saved</p>') == ""
-
-
-def test_a_balance_and_what_was_spent() -> None:
-    page = '<p id="balance">余额 12.34 元</p>'
-    assert wire.parse_balance(page, URL) == (CNY.money("12.34"), CNY.zero)
-    assert wire.parse_balance(f'{page}<p id="spent">5 元</p>', URL) == (CNY.money("12.34"), CNY.money(5))
-    check_refused(wire.parse_balance, "<p>12.34 元</p>", "no balance found")
-    check_refused(wire.parse_balance, f"{page}<!--", "the page is incomplete")
-    check_refused(wire.parse_balance, f'{page}<p id="spent">much</p>', "not an amount of money")
-    check_refused(wire.parse_balance, '<p id="balance"></p>', "not an amount of money")
-
-
-def test_invoices() -> None:
-    assert wire.parse_invoices(INVOICES, URL) == [("I-1", CNY.money("12.50")), ("I-2", CNY.money(3))]
-    for page in ("", INVOICES.replace("</table>", ""), INVOICES.replace("invoices", "bills")):
-        check_refused(wire.parse_invoices, page, "the list of invoices is incomplete")
-    for page in (INVOICES.replace("I-1", ""), INVOICES.replace("<td>asked</td>", "")):
-        check_refused(wire.parse_invoices, page, "an invoice row with missing columns")
-    check_refused(wire.parse_invoices, INVOICES.replace("12.50", "12,50"), "not an amount of money")
-
-
-def test_every_field_of_a_run() -> None:
-    bill = BILL.format(stopped="2020-03-01T01:00:00+00:00", minutes="60", cost="3.50 元")
-    assert wire.parse_runs(bill, URL) == [
-        wire.BilledRun(server="101", started_at=STARTED, ended_at=STOPPED, minutes=60, cost=Money(350, CNY))
-    ]
-    for page in ("", bill.replace("</table>", ""), bill.replace("bills", "runs")):
-        check_refused(wire.parse_runs, page, "the bill is incomplete")
-    for old in (' data-started="2020-03-01T00:00:00+00:00"', "<td>-</td>"):
-        check_refused(wire.parse_runs, bill.replace(old, ""), "a bill row with missing columns")
-    check_refused(wire.parse_runs, bill.replace(">60<", ">60.5<"), "not a number of minutes")
-    check_refused(wire.parse_runs, bill.replace("3.50", "x"), "not an amount of money")
-    check_refused(wire.parse_runs, bill.replace("T01:00:00+00:00", ""), "not a time with a time zone")
-    check_refused(wire.parse_runs, bill.replace("2020-03-01T00", "2020"), "not a time with a time zone")
-
-
-def test_top_ups() -> None:
-    assert wire.parse_top_ups(TOP_UPS, URL) == [
-        Charge(at=STOPPED, kind=ChargeKind.TOP_UP, money=Money(1000, CNY), ref="recharge/77")
-    ]
-    assert wire.parse_top_ups("<html></html>", URL) == [], "a page without the table has none"
-    for old in (' data-paid="2020-03-01T01:00:00+00:00"', "<td>alipay</td>"):
-        check_refused(wire.parse_top_ups, TOP_UPS.replace(old, ""), "a payment row with missing columns")
-    check_refused(wire.parse_top_ups, TOP_UPS.replace("10.00", "x"), "not an amount of money")
-    check_refused(wire.parse_top_ups, TOP_UPS.replace("+00:00", ""), "not a time with a time zone")
