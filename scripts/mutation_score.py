@@ -43,6 +43,13 @@ TESTS: Mapping[str, Sequence[str]] = {
     "domain/result_paths": ("domain/test_result_paths.py",),
     "domain/name_policy": ("domain/test_name_policy.py",),
     "domain/outcomes": ("domain/test_outcomes.py",),
+    "remote/file_reader": ("remote/test_file_reader.py",),
+    "remote/jobs": ("remote/test_job_answers.py",),
+    "remote/machine_facts": ("remote/test_machine_facts.py",),
+    "remote/nvidia_smi": ("doctor/test_gpu_reports.py",),
+    "remote/results_probe": ("remote/test_results_probe.py",),
+    "remote/samples": ("remote/test_samples.py",),
+    "remote/shell": ("remote/test_shell.py",),
     "dbc/wire": ("test_dbc_wire.py",),
     "dbcchain/wire": ("test_chain_wire.py",),
     "gpu1024/wire": ("test_gpu1024_replies.py", "test_gpu1024_lists.py"),
@@ -94,8 +101,8 @@ class MutationScore:
 def find_paths(module: str) -> tuple[str, list[str]]:
     """Return the path of the module below ``src``, and those of its tests."""
     package, name = module.split("/")
-    if package == "domain":
-        return f"gpurent/domain/{name}.py", [f"tests/{test}" for test in TESTS[module]]
+    if package in ("domain", "remote"):
+        return f"gpurent/{package}/{name}.py", [f"tests/{test}" for test in TESTS[module]]
     return f"gpurent_plugin_{package}/{name}.py", [
         f"plugins/{package}/tests/{test}" for test in TESTS[module]
     ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from fractions import Fraction
@@ -50,6 +51,23 @@ def test_shortest_chain_of_rates_is_used_in_either_direction() -> None:
     assert find_rate_path([one, two, direct], "DBC", "CNY") == (direct,)
     assert find_rate_path([one], "DBC", "CNY") is None
     assert find_rate_path([], "CNY", "CNY") == ()
+
+
+class RatesReadOncePerCurrency(list[Rate]):
+    """Rates of three currencies: a search that comes back to one of them would never end."""
+
+    reads = 0
+
+    def __iter__(self) -> Iterator[Rate]:
+        self.reads += 1
+        assert self.reads <= 3
+        return super().__iter__()
+
+
+def test_a_search_for_an_unreachable_currency_ends() -> None:
+    rates = RatesReadOncePerCurrency(make_rates(Decimal("0.0026"), Decimal("7.10")))
+    assert find_rate_path(rates, "DBC", "EUR") is None
+    assert rates.reads == 3
 
 
 @pytest.mark.parametrize("value", ["0", "-1", "NaN", "Infinity"])

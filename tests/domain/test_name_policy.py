@@ -97,6 +97,13 @@ def test_two_requests_into_one_folder_share_their_names() -> None:
     assert names.below("sub").below(".vscode").find_problem(("x",), 255) is NameProblem.AUTO_RUN
 
 
+def test_memory_does_not_grow_with_the_folders_of_a_download() -> None:
+    names = LocalNames(rules=MAC)
+    for number in range(100):
+        assert names.find_problem(("out", f"run{number}", "data", "file"), 255) is None
+    assert sorted(names._folders) == [("out",), ("out", "run99"), ("out", "run99", "data")]
+
+
 def test_settings_in_the_home_folder_itself() -> None:
     above, inside = ("home", "anna"), ()
     for name in (".bashrc", ".ssh/authorized_keys", ".config/autostart/x.desktop", "bin/ls", "Library/x"):
