@@ -1,8 +1,9 @@
 """Mutate the pure modules of money, orders, evidence and parsers, and count the mutants that their tests notice.
 
 ``python scripts/mutation_score.py [MODULE...]`` (a module as in the table, ``domain/money``; default: all) prints the
-table of docs/mutation.md and the surviving mutants; with ``--write`` it puts the table of all modules into that page.
-Each module is mutated alone and judged by its own fast tests alone, in a copy under build/mutation.
+table of docs/mutation.md and the surviving mutants; with ``--write`` it puts the table of all modules into that page,
+where each survivor stands with a reason. Each module is mutated alone and judged by its own fast tests alone, in a copy
+under build/mutation.
 """
 
 from __future__ import annotations
@@ -209,6 +210,19 @@ def find_commit() -> str:
     return subprocess.run(command, cwd=ROOT, stdout=subprocess.PIPE, text=True, check=True).stdout.strip()
 
 
+def find_unexplained(survivors: Iterable[str]) -> list[str]:
+    """Return the survivors whose changed line has no reason in docs/mutation.md."""
+    page = DOCS_PAGE.read_text(encoding="utf-8")
+    return [survivor for survivor in survivors if f"`{read_new_text(survivor)}`" not in page]
+
+
+def read_new_text(survivor: str) -> str:
+    """Return the lines that a mutant has instead of the original's, as one; those that it lacks if it has none."""
+    lines = survivor.splitlines()[1:]
+    added = [line for line in lines if line.startswith("+")] or lines
+    return " ".join(line[1:].strip() for line in added)
+
+
 def write_table(table: str) -> None:
     before, _, rest = DOCS_PAGE.read_text(encoding="utf-8").partition(TABLE_BEGIN)
     after = rest.partition(TABLE_END)[2]
@@ -216,7 +230,7 @@ def write_table(table: str) -> None:
 
 
 def main() -> int:
-    """Return 1 if the score of the modules together is below `MIN_SCORE`."""
+    """Return 1 if the score of the modules together is below `MIN_SCORE`, or if a survivor has no reason."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("modules", nargs="*", metavar="MODULE", help=", ".join(TESTS))
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="mutants to try at a time")
@@ -237,7 +251,12 @@ def main() -> int:
     print(table)
     if given.write:
         write_table(table)
-    return 0 if sum_scores(scores).percent >= MIN_SCORE else 1
+    total = sum_scores(scores)
+    unexplained = find_unexplained(total.survivors)
+    print(
+        "".join(f"without a reason in {DOCS_PAGE.name}:\n{survivor}\n\n" for survivor in unexplained), end=""
+    )
+    return 1 if unexplained or total.percent < MIN_SCORE else 0
 
 
 if __name__ == "__main__":

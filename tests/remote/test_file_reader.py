@@ -75,7 +75,7 @@ PIECE = "gpurent-file " + b64encode(b"data").decode()
         "gpurent-file none\n",
         PIECE,
         f"{PIECE}.\n{PIECE}.\n",
-        "gpurent-file da?a.\n",
+        "gpurent-file ZGF0?YQ==.\n",
         "gpurent-file ZGF.\n",
     ],
 )

@@ -38,7 +38,8 @@ def home(tmp_path: Path) -> Path:
 
 
 def find(home: Path, paths: list[str], bases: list[str], since: str = "") -> FoundResults | None:
-    output = run_here(find_results_command("my work", paths, bases, since), home)
+    more = (since,) if since else ()
+    output = run_here(find_results_command("my work", paths, bases, *more), home)
     return parse_results(output, len(paths), len(bases))
 
 
@@ -61,10 +62,10 @@ def test_named_results(home: Path) -> None:
 
 
 def test_names_that_patterns_are_matched_with(home: Path) -> None:
-    found = find(home, ["out"], ["out", ".", "gone", "linked"])
+    found = find(home, ["out"], ["out", ".", "gone", "linked", "-n"])
     assert found is not None
     assert found.paths == (PLAIN,)
-    out, everything, gone, linked = found.listings
+    out, everything, gone, linked, dash = found.listings
     assert out is not None
     assert everything is not None
     assert linked is not None
@@ -72,6 +73,7 @@ def test_names_that_patterns_are_matched_with(home: Path) -> None:
     assert {b"-n", b"linked", b"file-link", b".git/config", *out} <= set(everything)
     assert b".gpurent-part/x" not in everything, "a part of a download"
     assert gone == ()
+    assert dash == (b"-n",)
     assert sorted(linked) == [b"linked", b"linked/a.pt", b"linked/b\nc"]
 
 
@@ -128,6 +130,7 @@ def test_an_answer_is_read_by_its_numbers() -> None:
         ("here", "path 0 plain"),
         ("here", "path 0 plain . ."),
         ("here", "path x plain ."),
+        ("here", "path \u0660 plain ."),
         ("here", f"path {'0' * 7} plain ."),
         ("here", "Path 0 plain ."),
         ("HERE", "path 0 plain ."),
@@ -138,7 +141,7 @@ def test_an_answer_that_lacks_a_path_is_none(lines: tuple[str, ...]) -> None:
 
 
 def test_the_target_of_a_link_may_be_any_bytes() -> None:
-    for target, text in ((b"/a\xff\n", "/a\ufffd"), (b"", "")):
+    for target, text in ((b"/a\xff\n", "/a\ufffd"), (b" /a X \n", " /a X "), (b"", "")):
         output = answer("here", f"path 0 linked-file {b64encode(target).decode()}.")
         found = parse_results(output, 1, 0)
         assert found is not None
@@ -147,7 +150,7 @@ def test_the_target_of_a_link_may_be_any_bytes() -> None:
 
 @pytest.mark.parametrize(
     "names",
-    ["", b64encode(b"a\0").decode(), "YQ?A.", "YQ.", b64encode(b"x" * MAX_LISTING_BYTES).decode() + "."],
+    ["", b64encode(b"a\0").decode(), "YQ?BiAA==.", "YQ.", b64encode(b"x" * MAX_LISTING_BYTES).decode() + "."],
 )
 def test_a_listing_that_is_cut_is_none(names: str) -> None:
     found = parse_results(answer("here", f"list 0 {names}"), 0, 1)
@@ -159,7 +162,7 @@ def test_a_listing_may_be_as_long_as_allowed() -> None:
     found = parse_results(answer("here", f"list 0 {b64encode(name).decode()}."), 0, 1)
     assert found is not None
     assert found.listings == ((name,),)
-    for number in ("x", "", "0" * 7):
+    for number in ("x", "", "0" * 7, "\u0660"):
         assert parse_results(answer("here", f"list {number} {pack(b'a')}"), 0, 1) == FoundResults(
             paths=(), listings=(None,), changes=None
         )
@@ -183,7 +186,7 @@ def parse_changes(**parts: str) -> JobChanges | None:
 def test_changes() -> None:
     changes = JobChanges(files=(b"out/a", b"b"), links=(b"l",), mixed=(b".",), size=123, truncated=False)
     assert parse_changes() == changes
-    for size in ("", "123", "-1.", "1.5.", "x.", "9" * 19 + "."):
+    for size in ("", "123", "-1.", "1.5.", "x.", "\u0661.", "9" * 19 + "."):
         assert parse_changes(size=size) is None, "without a size, nothing is known"
 
 
