@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import time
 from base64 import b64encode
 from datetime import UTC, datetime
@@ -65,6 +66,14 @@ def test_a_job_runs_with_what_it_was_given(tmp_path: Path) -> None:
 def test_values_of_a_job_are_sorted_and_quoted() -> None:
     script = make_run_script(Job(name="j", command="true", env={"B": "2", "A": "$x"}))
     assert "export A='$x'\nexport B=2\n" in script
+
+
+@pytest.mark.parametrize("line", ["GPURENT_END_OF_JOB", "GPURENT_END_OF_JOB_", "None", "EOF"])
+def test_no_line_of_a_command_ends_the_script_early(line: str) -> None:
+    script = make_run_script(Job(name="j", command=f"true\n{line}\ntrue"))
+    end = re.search("<<'(.+)'", script)
+    assert end is not None
+    assert script.splitlines().count(end[1]) == 1
 
 
 def test_the_script_is_written_whole(tmp_path: Path) -> None:
@@ -141,7 +150,7 @@ def test_an_answer_that_is_not_understood_ends_no_job(output: str) -> None:
         (1, "one\n\x1b[31mtwo\x1b[0m\n", "one | two"),
         (126, "", "the command is not executable"),
         (127, "sh: 1: x: not found\n", "command not found; sh: 1: x: not found"),
-        (None, " | x |", "x"),
+        (None, " | X |", "X"),
         (0, "y" * 700, "y" * 600),
     ],
 )

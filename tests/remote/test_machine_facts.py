@@ -13,6 +13,7 @@ import pytest
 from gpurent.domain.access import MachineProfile
 from gpurent.domain.machine_facts import DiskSpace, Gpu, MachineFacts, PythonInterpreter, correct_profile
 from gpurent.remote.machine_facts import MAX_ROWS, facts_command, is_facts_output_complete, parse_facts
+from tests.remote.local_shell import run_here
 
 NOW = datetime(2026, 3, 1, tzinfo=UTC)
 GOOD_ANSWER = """
@@ -86,6 +87,18 @@ def test_complete_answer() -> None:
 )
 def test_invalid_values_are_omitted(line: str) -> None:
     assert parse_facts(f"gpurent-found:{line}\n", NOW) == MachineFacts(at=NOW)
+
+
+def test_the_disks_are_those_of_the_home_and_the_data_folder(tmp_path: Path) -> None:
+    assert parse_facts(GOOD_ANSWER, NOW).data == DiskSpace(path="/data", free=500 * 1024, total=900 * 1024)
+    empty = parse_facts("gpurent-found:home 7 7\ngpurent-found:system  Debian X \n", NOW)
+    assert empty == MachineFacts(
+        at=NOW, home=DiskSpace(path="~", free=7 * 1024, total=7 * 1024), system="Debian X"
+    )
+    found = parse_facts(run_here(facts_command(str(tmp_path)), tmp_path), NOW, str(tmp_path))
+    assert found.data is not None
+    assert found.home is not None
+    assert found.data.total == found.home.total
 
 
 def test_first_value_counts_and_floods_are_truncated() -> None:

@@ -43,6 +43,15 @@ def test_the_sample_of_this_computer(tmp_path: Path) -> None:
     assert sample.result_sizes == {1: 5}
 
 
+def test_the_load_of_the_gpus(tmp_path: Path) -> None:
+    program = tmp_path / "nvidia-smi"
+    program.write_text("#!/bin/sh\necho 17\necho 42\n", encoding="utf-8")
+    program.chmod(0o755)
+    path = f"{tmp_path}:/usr/bin:/bin"
+    assert parse_guard_sample(run_here(guard_sample_command([]), tmp_path, path)).gpu_load == 42
+    assert parse_view_sample(run_here(view_sample_command(), tmp_path, path)) == (30, ())
+
+
 def test_a_sample() -> None:
     lines = [
         "now 1",
@@ -101,8 +110,8 @@ def test_the_view_of_this_computer(tmp_path: Path) -> None:
 
 
 def test_a_view() -> None:
-    output = f"Welcome\n{VIEW}10\n21\n{VIEW}one\n\n 10%\r 50%\r\n\x1b[31mred\x1b[0m  \n" + VIEW
-    assert parse_view_sample(output) == (16, ("one", " 50%", "red", "gpurent-glimpse"))
+    output = f"Welcome\n{VIEW}10\n21\n{VIEW}step X\n\n 10%\r 50%\r\n\x1b[31mred\x1b[0m  \n" + VIEW
+    assert parse_view_sample(output) == (16, ("step X", " 50%", "red", "gpurent-glimpse"))
     assert parse_view_sample(f"{VIEW}{VIEW}") == (None, ())
     assert parse_view_sample(f"{VIEW}50\nonly one mark") == (None, ())
 
