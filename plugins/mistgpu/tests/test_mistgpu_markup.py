@@ -60,6 +60,13 @@ def test_how_deep_a_page_may_be_nested(tags: str) -> None:
     assert len(list(parse_whole(side_by_side).iter("p"))) == MAX_DEPTH * 2, "elements that ended do not count"
 
 
+@pytest.mark.parametrize("charset", ["utf-16", "utf-32", "gb2312", "no-such"])
+def test_what_a_page_says_of_its_encoding_changes_nothing(charset: str) -> None:
+    """Read as UTF-16, the tags of a page in UTF-8 would be none, and any depth within the limit."""
+    assert get_text(find_marked(f"<meta charset='{charset}'><p id='it'>3.50 元</p>")) == "3.50 元"
+    assert not parse_page(f"<meta charset='{charset}'>" + "<div>" * (MAX_DEPTH + 1))[1]
+
+
 def test_how_many_attributes_an_element_may_have() -> None:
     for count, whole in ((MAX_ATTRIBUTES, True), (MAX_ATTRIBUTES + 1, False)):
         page = f"<a {' '.join(f'a{number}=1' for number in range(count))}>x</a>"
