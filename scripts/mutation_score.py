@@ -47,6 +47,7 @@ TESTS: Mapping[str, Sequence[str]] = {
     "remote/file_reader": ("remote/test_file_reader.py",),
     "remote/jobs": ("remote/test_job_answers.py",),
     "remote/machine_facts": ("remote/test_machine_facts.py",),
+    "remote/nvidia_smi": ("remote/test_nvidia_smi.py",),
     "remote/results_probe": ("remote/test_results_probe.py",),
     "remote/samples": ("remote/test_samples.py",),
     "remote/shell": ("remote/test_shell.py",),
