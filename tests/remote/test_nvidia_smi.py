@@ -59,6 +59,9 @@ def test_an_xml_report() -> None:
     assert parse_xml(make_xml(FULL, other)) == report
     assert parse_xml(make_xml(driver="1", cuda="")) == GpuReport()
     assert parse_xml(make_xml(*[FULL] * (MAX_GPUS + 1))) == evolve(report, gpus=(GPU,) * MAX_GPUS)
+    assert parse_xml(make_xml(FULL) + make_xml(driver="1.0")) == evolve(report, gpus=(GPU,)), (
+        "the first counts"
+    )
     assert parse_xml("<nvidia_smi_log></nvidia_smi_log>") == GpuReport()
     assert parse_xml("<nvidia_smi_log><gpu/></nvidia_smi_log>") == GpuReport(gpus=(Gpu(name="?"),))
 
@@ -88,6 +91,7 @@ def test_a_lost_gpu(path: str, text: str) -> None:
 
 def test_a_lost_gpu_reports_an_error_for_its_memory_or_name() -> None:
     assert read_gpu(fb_memory_usage__total="ERR!") == evolve(GPU, memory=None, broken=True)
+    assert read_gpu(fb_memory_usage__total="\u0661 MiB") == evolve(GPU, memory=None)
     assert read_gpu(product_name="ERR!") == evolve(GPU, name="?", broken=True)
 
 
@@ -154,6 +158,8 @@ def test_a_csv_report() -> None:
     other = "Tesla T4, 1.0, N/A, [Not Supported], 5 %, [N/A]"
     text = f"{HEADER}\n\n{CARD}\nshort, row\n{CARD}, more\n{other}\n"
     assert parse_csv(text) == GpuReport(driver="455.45.01", gpus=(RTX, Gpu(name="Tesla T4", utilization=5)))
+    plain = f"{', '.join(CSV_FIELDS)}\n{CARD.replace('455.45.01', chr(34) + '455.45.01' + chr(34))}"
+    assert parse_csv(plain) == GpuReport(driver="455.45.01", gpus=(RTX,)), "without units, and quoted"
     assert parse_csv(HEADER) == GpuReport()
     assert parse_csv(f"{HEADER}\n{CARD.replace('455.45.01', 'x')}") == GpuReport(gpus=(RTX,))
     many = parse_csv("\n".join([HEADER, *[CARD] * (MAX_GPUS + 1)]))
