@@ -141,7 +141,7 @@ def test_an_answer_that_lacks_a_path_is_none(lines: tuple[str, ...]) -> None:
 
 
 def test_the_target_of_a_link_may_be_any_bytes() -> None:
-    for target, text in ((b"/a\xff\n", "/a\ufffd"), (b" /a X \n", " /a X "), (b"", "")):
+    for target, text in ((b"/a\xff\n", "/a\ufffd"), (b" /a \n", " /a "), (b"/a/X", "/a/X"), (b"", "")):
         output = answer("here", f"path 0 linked-file {b64encode(target).decode()}.")
         found = parse_results(output, 1, 0)
         assert found is not None
