@@ -158,7 +158,7 @@ async def check_receipt(sandbox: TripSandbox, provider: str) -> None:
 @pytest.mark.parametrize(
     ("provider", "share"),
     [
-        ("mistgpu", 2),
+        ("mistgpu", 4),
         ("1024gpu", 4),
         *(pytest.param(name, 1, marks=pytest.mark.nightly) for name in ("mistgpu", "1024gpu")),
     ],

@@ -40,6 +40,26 @@ def stop(process: asyncio.subprocess.Process) -> None:
     assert os.WIFSTOPPED(status)
 
 
+def is_writable(sandbox: TripSandbox) -> bool:
+    """Return whether no process is in the middle of a transaction or a query."""
+    path = sandbox.home / "state" / "journal.sqlite"
+    with closing(sqlite3.connect(path, timeout=0, isolation_level=None)) as database:
+        try:
+            database.execute("BEGIN EXCLUSIVE")
+        except sqlite3.OperationalError:
+            return False
+    return True
+
+
+async def stop_between_writes(process: asyncio.subprocess.Process, sandbox: TripSandbox) -> None:
+    """Stop the process where it does not keep everybody out of the journal."""
+    stop(process)
+    while not is_writable(sandbox):
+        os.kill(process.pid, signal.SIGCONT)
+        await asyncio.sleep(0.05)
+        stop(process)
+
+
 def dump_store(sandbox: TripSandbox) -> list[str]:
     with closing(sqlite3.connect(sandbox.home / "state" / "journal.sqlite")) as database:
         return list(database.iterdump())
@@ -49,7 +69,7 @@ async def test_a_process_that_wakes_up_writes_nothing(sandbox: TripSandbox, tmp_
     folder = make_job(tmp_path, 0.5)
     first = await sandbox.start_command(*RUN, folder=folder)
     await read_until(first.stderr, b"running the job")
-    stop(first)
+    await stop_between_writes(first, sandbox)
     (trip,) = (await sandbox.run_command("trips", "--json")).data
     busy = await sandbox.run_command("-y", "resume", trip["id"], folder=folder)
     assert busy.code == 10
