@@ -2,13 +2,23 @@
 
 from __future__ import annotations
 
+import asyncio
 from datetime import timedelta
 
 import pytest
+from attrs import evolve
 
-from gpurent.api import LeaseError, MoneyError, Spent, UsageError
+from gpurent.api import Bill, LeaseError, MoneyError, Spent, UsageError
+from gpurent_plugin_dbcchain.extrinsic import TERMINATING_PALLET
 from gpurent_plugin_dbcchain.wallet import is_local_url
-from plugins.dbcchain.tests.chain_harness import HOUR, REAL_NODE, ChainHarness, dbc_units
+from plugins.dbcchain.tests.chain_harness import (
+    HOUR,
+    REAL_NODE,
+    ChainHarness,
+    ChainUser,
+    chain_harness,
+    dbc_units,
+)
 from plugins.dbcchain.tests.test_chain_trip import make_bill
 
 
@@ -60,6 +70,33 @@ async def test_the_ceiling_counts_all_orders_together(harness: ChainHarness) -> 
     await driver.rent_machine(await user.make_order())
     with pytest.raises(MoneyError, match="exceed the ceiling of 200 DBC"):
         await driver.renew_lease(HOUR, "trip-renew")
+
+
+async def make_second_bill(user: ChainUser) -> Bill:
+    """Return the bill of another order, for another machine."""
+    driver = user.make_driver()
+    await driver.reserve_lease(evolve(await user.make_order(TERMINATING_PALLET), key="trip-second"))
+    return await driver.wait_for_bill()
+
+
+async def test_payments_at_once_share_the_ceiling(harness: ChainHarness) -> None:
+    user = await harness.make_funded_user(url=REAL_NODE, allow_spending="yes", max_total_spending="200 DBC")
+    bills = [await make_bill(user), await make_second_bill(user)]
+    paid = await asyncio.gather(*(user.wallet.pay_bill(bill) for bill in bills), return_exceptions=True)
+    refused = [error for error in paid if isinstance(error, MoneyError)]
+    assert [error.spent for error in refused] == [Spent.NO]
+    assert "exceed the ceiling of 200 DBC" in refused[0].message
+    assert user.ledger_units == user.total_units
+
+
+async def test_an_abandoned_order_gives_back_its_share_of_the_ceiling() -> None:
+    async with chain_harness(stuck="yes") as harness:
+        user = await harness.make_funded_user(
+            url=REAL_NODE, allow_spending="yes", max_total_spending="140 DBC"
+        )
+        for bill in (await make_bill(user), await make_second_bill(user)):
+            with pytest.raises(MoneyError, match="did not start in time"):
+                await user.wallet.pay_bill(bill)
 
 
 @pytest.mark.parametrize(

@@ -163,6 +163,7 @@ class ChainOrders:
         after = await self.chain.find_order(deal.pallet, deal.order, landed.block)
         await self._record_fees(key, landed, _("renewal"), 0)
         if before is None or after is None or after.end == before.end:
+            await self.ledger.drop_hold(key)
             raise LeaseError(
                 _("the chain rejected the renewal: {why}").format(why=landed.error or _("no reason given")),
                 hint=_("Only the network fee was spent."),

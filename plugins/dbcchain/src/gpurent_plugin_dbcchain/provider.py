@@ -280,18 +280,22 @@ class ChainProvider(LeaseProvider, SupportsRenewal):
                 if order is not None:
                     return evolve(await self._start_provisioning(lease, deal.pallet, order), pending=None)
             await self._node.delete_task(deal.machine, placed.order, pending.key)
+        await trade.ledger.drop_hold(pending.key)
         return evolve(lease.with_state(LeaseState.CANCELLED, why), pending=None)
 
     async def _settle_relet(self, pending: PendingOrder) -> None:
         """Wait until no renewal is in flight, then enter what it cost."""
         deal = await self._orders.deals.find_deal(pending.key)
-        if deal is None or await self._orders.sender.wait_for_outcome(f"{pending.key}/relet") is None:
-            return
-        try:
-            # It is included already: this sends nothing and only records what it cost.
-            await self._orders.send_relet(pending.key, deal)
-        except LeaseError as error:
-            self._context.log.warning("%s", error.message)
+        if (
+            deal is not None
+            and await self._orders.sender.wait_for_outcome(f"{pending.key}/relet") is not None
+        ):
+            try:
+                # It is included already: this sends nothing and only records what it cost.
+                await self._orders.send_relet(pending.key, deal)
+            except LeaseError as error:
+                self._context.log.warning("%s", error.message)
+        await self._orders.ledger.drop_hold(pending.key)
 
     async def list_leases(self) -> Known[Lease] | Unknown:
         chain, me, found = self._orders.chain, await self._orders.get_address(), []

@@ -14,6 +14,8 @@ from gpurent.api import USD, Charge, ChargeKind, Money, PluginContext, PluginSta
 from gpurent_plugin_dbcchain import _, wire
 from gpurent_plugin_dbcchain.extrinsic import PALLETS, Pallet, RuntimeCall
 
+_HOLDS = "holds"
+
 
 @frozen(kw_only=True)
 class Purchase:
@@ -125,6 +127,32 @@ class ChainLedger:
             keys = await self._load_list("charge-keys")
             if key not in keys:
                 await self._state.put("charge-keys", json.dumps([*keys, key]))
+
+    async def hold_amount(self, key: str, units: int, ceiling: int) -> int | None:
+        """Count ``units`` as spent for bill ``key`` until `drop_hold`, so that payments at once share one ceiling.
+
+        Return None, or, if it would exceed ``ceiling``, what is spent and held for other bills so far; it is not held
+        then. All in 10^-15 DBC.
+        """
+        async with self._context.lock("ledger"):
+            holds: dict[str, int] = json.loads(await self._state.get(_HOLDS) or "{}")
+            holds.pop(key, None)
+            # Of a bill that is being paid, a part may be in the ledger already.
+            open_units = [
+                max(0, held - (await self.sum_spent([other])).amount) for other, held in holds.items()
+            ]
+            counted = (await self.sum_spent()).amount + sum(open_units)
+            if counted + units > ceiling:
+                return counted
+            await self._state.put(_HOLDS, json.dumps({**holds, key: units}))
+            return None
+
+    async def drop_hold(self, key: str) -> None:
+        """Count for bill ``key`` only what is in the ledger: it is paid, or nothing more is sent for it."""
+        async with self._context.lock("ledger"):
+            holds: dict[str, int] = json.loads(await self._state.get(_HOLDS) or "{}")
+            if holds.pop(key, None) is not None:
+                await self._state.put(_HOLDS, json.dumps(holds))
 
     async def _load_list(self, name: str) -> list[Any]:
         return list(json.loads(await self._state.get(name) or "[]"))

@@ -90,6 +90,7 @@ class ChainWallet(BillingProvider):
             try:
                 await self._check_payable(bill, deal)
             except GpurentError as error:
+                await self._orders.ledger.drop_hold(bill.key)
                 error.spent = Spent.NO  # nothing has been sent yet
                 raise
         landed = await (
@@ -97,6 +98,7 @@ class ChainWallet(BillingProvider):
             if deal.verb == "rent"
             else self._orders.send_relet(bill.key, deal)
         )
+        await self._orders.ledger.drop_hold(bill.key)
         return Payment(
             key=bill.key,
             proof=landed.digest,
@@ -128,7 +130,10 @@ class ChainWallet(BillingProvider):
             )
 
     async def _check_spending_allowed(self, bill: Bill) -> None:
-        """Allow a real chain only with the user's consent and ceiling; a ceiling applies everywhere."""
+        """Allow a real chain only with the user's consent and ceiling; a ceiling applies everywhere.
+
+        The bill is held under the ceiling from then on.
+        """
         settings = self._context.settings
         if bill.amount.currency != wire.DBC or bill.amount.amount < 0:
             raise MoneyError(_("this wallet cannot pay {amount}").format(amount=bill.amount))
@@ -146,11 +151,11 @@ class ChainWallet(BillingProvider):
         if not ceiling:
             return
         most = wire.DBC.money(ceiling.removesuffix("DBC").strip())
-        spent = await self._orders.ledger.sum_spent()
-        if spent + bill.amount > most:
+        counted = await self._orders.ledger.hold_amount(bill.key, bill.amount.amount, most.amount)
+        if counted is not None:
             raise MoneyError(
                 _("{spent} spent so far; another {amount} would exceed the ceiling of {most}").format(
-                    spent=spent, amount=bill.amount, most=most
+                    spent=wire.to_money(counted), amount=bill.amount, most=most
                 ),
                 hint=_("If the amount is right, raise [dbc-chain] max_total_spending."),
             )
@@ -208,6 +213,7 @@ class ChainWallet(BillingProvider):
         raise await self._make_abandoned_error(key, await self._orders.deals.get_abandon_reason(key))
 
     async def _make_abandoned_error(self, key: str, reason: str) -> GpurentError:
+        await self._orders.ledger.drop_hold(key)
         spent = await self._orders.ledger.sum_spent([key])
         kind = SoldOut if await self._orders.deals.is_sold_out(key) else MoneyError
         return kind(
