@@ -30,8 +30,9 @@ from gpurent.api import (
 from gpurent_plugin_gpu1024 import _, wire
 from gpurent_plugin_gpu1024.client import RENEWAL_PATH, Gpu1024Client
 from gpurent_plugin_gpu1024.mail import Gpu1024MailMixin
-from gpurent_plugin_gpu1024.orders import DAY, Gpu1024Orders, Gpu1024Renewals
+from gpurent_plugin_gpu1024.orders import DAY, Gpu1024Orders
 from gpurent_plugin_gpu1024.release import LeaseReleaser, make_ended_lease
+from gpurent_plugin_gpu1024.renewals import Gpu1024Renewals
 
 RESEND_INTERVAL = timedelta(minutes=3)
 # Every filter of the search form, switched off; the names and their spelling are the provider's.

@@ -7,7 +7,6 @@ from datetime import datetime
 from attrs import evolve
 
 from gpurent.api import (
-    CONFIRMATION_INTERVAL,
     Absent,
     Lease,
     LeaseState,
@@ -18,10 +17,8 @@ from gpurent.api import (
 )
 from gpurent_plugin_gpu1024 import _
 from gpurent_plugin_gpu1024.client import CANCEL, REFUND, STOP, Gpu1024Client
-from gpurent_plugin_gpu1024.orders import Gpu1024Renewals
+from gpurent_plugin_gpu1024.renewals import Gpu1024Renewals, note_missing_order
 from gpurent_plugin_gpu1024.wire import FAILED, WORKING, ListedOrder
-
-MISSING_SINCE = "order_missing_since"
 
 
 class LeaseReleaser:
@@ -71,17 +68,8 @@ class LeaseReleaser:
                 return evolve(lease, note=_("a payment is being verified; the lease is released after that"))
             listed_order = await self._client.find_order(pending.ref) or listed_order
         if listed_order is None:
-            return self._note_missing_order(lease)
+            return note_missing_order(lease, self._context.clock.now())
         return await self._end_unfinished_order(lease, listed_order)
-
-    def _note_missing_order(self, lease: Lease) -> Lease:
-        """Return the lease without its unpaid order, once two answers far enough apart lack the order."""
-        now, since = self._context.clock.now(), lease.provider_data.get(MISSING_SINCE)
-        if since is not None and now - datetime.fromisoformat(since) >= CONFIRMATION_INTERVAL:
-            return evolve(lease, pending=None)
-        facts = {MISSING_SINCE: now.isoformat(), **lease.provider_data}
-        note = _("the provider's list does not contain this order at the moment")
-        return evolve(lease, provider_data=facts, note=note)
 
     async def _end_unfinished_order(self, lease: Lease, listed_order: ListedOrder) -> Lease:
         if listed_order.rented:

@@ -1,10 +1,15 @@
-"""A payment that the journal's loss has hidden: a release finds it at the provider, and it comes back."""
+"""Payments that the journal or the provider's list lacks: a release finds them, and they come back."""
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 from gpurent.api import LeaseState, OrderKind
 from gpurent.domain.lease_copy import make_lease_copy, restore_lease
+from gpurent.testing.lease_driver import release_as_core
 from plugins.gpu1024.tests.gpu1024_harness import Driver, Gpu1024Harness, Gpu1024Renter
+
+HOUR = timedelta(hours=1)
 
 
 def lose_journal(driver: Driver, account: str) -> None:
@@ -36,3 +41,21 @@ async def test_a_paid_switch_that_was_never_shown(harness: Gpu1024Harness, rente
     await driver.release_lease()
     assert await harness.simulator.list_discrepancies() == []
     assert list(harness.simulator.list_billed_machines()) == []
+
+
+async def test_a_renewal_paid_too_late_is_reclaimed_although_the_list_lacks_it_once(
+    harness: Gpu1024Harness, renter: Gpu1024Renter
+) -> None:
+    driver = renter.make_driver()
+    await driver.rent_machine(await renter.make_order())
+    await driver.reserve_lease(driver.provider.make_renewal_order(driver.current_lease, HOUR, "renewal"))
+    bill = await driver.wait_for_bill()
+    harness.clock.advance(timedelta(minutes=20))
+    await driver.pay_bill(bill)
+    renewals, listed = harness.state.renewals, dict(harness.state.renewals)
+    renewals.clear()
+    driver.lease = await release_as_core(driver.provider, driver.current_lease, harness.clock.now())
+    assert driver.lease.pending is not None, "that it is not listed says nothing"
+    renewals.update(listed)
+    assert (await driver.release_lease()).state is LeaseState.RELEASED
+    assert await harness.simulator.list_discrepancies() == []
