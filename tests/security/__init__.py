@@ -1,0 +1,1 @@
+"""Attacks by strangers, and what becomes of each; `docs/security.md` shows them as a table."""
