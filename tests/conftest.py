@@ -17,9 +17,12 @@ settings.register_profile(
 )
 settings.load_profile("gpurent")
 
-# A background job starts with SIGINT ignored, and every command run by the tests would inherit that.
+# A background job starts with SIGINT ignored, and `nohup` ignores SIGHUP: every command run by the tests would inherit
+# that.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
+if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 
 def pytest_configure(config: pytest.Config) -> None:
