@@ -36,6 +36,7 @@ from gpurent.workflow.trips import (
     execute,
     finish,
     lease_orders,
+    machine_use,
     machine_work,
     open_trips,
     operations,
@@ -142,6 +143,7 @@ class TripParts:
         final_download = finish.FinalDownload(connections, runners, download_step)
         finalizer = finish.TripFinalizer(
             store,
+            machine_use.MachineUseFinder(store, self.release_review),
             final_download,
             self.keep_results,
             kept_restart,

@@ -39,14 +39,18 @@ class OrphanCommands:
         """
         found = await self._find_machine(name, provider)
         if found.orphan.kind is OrphanKind.REVIVED_LEASE:
-            return await self.search.leases.get_lease(found.orphan.lease)
-        lease = await self._make_lease(found)
+            return await self._mark_adopted(found.orphan.lease)
+        lease = await self._mark_adopted((await self._make_lease(found)).id)
         if lease.endpoint is not None and not self._has_password(lease):
             text = _(
                 "{lease}: its password is not known here; it can be released, but perhaps not logged in to"
             )
             self.search.leases.events.emit(EventKind.WARNING, text.format(lease=lease.id), lease=lease.id)
         return await self.search.leases.try_refresh_lease(lease.id)
+
+    async def _mark_adopted(self, lease_id: str) -> Lease:
+        leases = self.search.leases
+        return await leases.update_lease(lease_id, lambda lease: evolve(lease, adopted_at=leases.clock.now()))
 
     async def release_orphan(self, name: str, provider: str = "") -> Receipt:
         """Release the machine ``name`` as `adopt_orphan` finds it, after asking about what would be lost.
