@@ -220,6 +220,7 @@ class TripFinalizer:
         else:
             lease = await self.release.leases.get_lease(lease_id)
         kept = await find_kept_results(trip.store, trip.id, lease_id)
+        error.burning = tuple(name for name in error.burning if name != lease_id)
         add_burning_lease(error, lease)
         can_restart = self.kept_restart.can_restart(lease)
         add_hint(error, describe_ways_home(trip.id, lease, kept, can_restart=can_restart))
@@ -234,7 +235,7 @@ class TripFinalizer:
             add_hint(error, worse.message)
             add_resume_hint(error, trip.id)
             return False
-        _add_cost(error, receipt)
+        _add_cost(error, receipt, had_cost=released.has_cost)
         return True
 
     def _make_missing_error(self, outcome: ResultsOutcome, exit_code: int | None) -> ResultsMissing:
@@ -248,10 +249,13 @@ def _missing_text(outcome: ResultsOutcome) -> str:
     return _("Missing: {what}").format(what=summarize_texts(outcome.missing))
 
 
-def _add_cost(error: GpurentError, receipt: Receipt) -> None:
+def _add_cost(error: GpurentError, receipt: Receipt, *, had_cost: bool) -> None:
+    """Let ``error`` say what the released machine cost. ``had_cost``: it was charged for, as far as its lease shows."""
     error.burning = tuple(name for name in error.burning if name != receipt.lease)
     spent = [total.spent for total in receipt.totals() if total.spent.amount]
-    error.spent = Spent.YES if spent else Spent.NO
+    # Without any charge, the account may only not show them yet.
+    is_known = receipt.charges and not receipt.note
+    error.spent = Spent.YES if spent else Spent.NO if is_known or not had_cost else Spent.UNKNOWN
     if spent:
         amounts = join_list(str(money) for money in spent)
         add_hint(error, _("The machine was released; it cost {amounts}.").format(amounts=amounts))

@@ -100,7 +100,5 @@ def _find_own_job(steps: Sequence[StepRecord], losses: ReleaseLosses, job: str) 
         return _("the trip's job is running there")
     may_run = "connect" in done or any(step.name.endswith(".launch") for step in steps)
     if losses.unseen_reason and may_run:
-        return _("it could not be asked whether a job is running there ({why})").format(
-            why=losses.unseen_reason
-        )
+        return _("it could not be asked whether a job is running there")
     return ""
