@@ -13,7 +13,7 @@ from gpurent.composition.application import Application
 from gpurent.domain.events import EventKind
 from gpurent.domain.lease import Lease, LeaseState
 from gpurent.domain.trip import JobSpec, ResultsSpec
-from gpurent.errors import HostKeyChanged, ResultsMissing
+from gpurent.errors import HostKeyChanged, LeaseGone, ResultsMissing
 from tests.workflow.test_failures import check_nothing_burns, log_in_with_money, make_project, make_spec
 from tests.workflow.trip_sandbox import ScriptedUser, TripSandbox, trip_sandbox
 
@@ -103,3 +103,24 @@ async def test_a_changed_host_key_ends_neither_the_job_nor_the_trip(rented: Rent
         assert "costs nothing" not in caught.value.hint
         assert await get_state(application, lease) is LeaseState.READY
         assert (await application.trip_tracker.get_trip(begun.trip_id)).is_open
+
+
+@pytest.mark.parametrize("names", [(), ("made",)], ids=["all", "named"])
+async def test_a_machine_that_was_shut_down_is_restarted_for_results_and_released(
+    names: tuple[str, ...], rented: Rented, tmp_path: Path
+) -> None:
+    sandbox, application, _user, lease = rented
+    spec = make_job(lease, tmp_path, "sleep")
+    spec = evolve(spec, results=ResultsSpec(paths=names, dir=str(tmp_path / "sleep")))
+    begun = await application.trips.run(spec, detach=True)
+    await sandbox.get_simulator_state("mistgpu").shut_down_by_user("student", lease.ref)
+    with pytest.raises(LeaseGone) as caught:
+        await application.trips.resume(begun.trip_id)
+    assert f"gpurent resume {begun.trip_id}" in caught.value.hint
+    assert caught.value.burning == ()
+    with pytest.raises(LeaseGone) as caught:
+        await application.trips.resume(begun.trip_id)
+    assert (tmp_path / "sleep" / "made").read_text() == "m"
+    assert "gpurent restart" not in caught.value.hint, "it was started again, and released"
+    assert not (await application.trip_tracker.get_trip(begun.trip_id)).is_open
+    check_nothing_burns(sandbox)

@@ -8,7 +8,7 @@ from attrs import frozen
 
 from gpurent.domain.events import EventKind
 from gpurent.domain.trip import TripSpec
-from gpurent.errors import GpurentError, SoldOut
+from gpurent.errors import GpurentError, LeaseGone, SoldOut
 from gpurent.locale import _
 from gpurent.workflow.connection.local_folder import check_results_folder
 from gpurent.workflow.manual.rental import ManualRental
@@ -53,6 +53,8 @@ class TripExecutor:
                 failure = await find_failure(trip)
                 if failure is not None:
                     # Its end was interrupted, or its results were kept: nothing is run again.
+                    if isinstance(failure, LeaseGone) and lease_id != lease_id_of(trip.id, spec):
+                        failure.hint = ""  # it is about the machine that was started again since
                     raise failure
                 end = await self._run_legs(trip, spec, lease_id, stays, detach=detach)
                 return await self.finalizer.finish_trip(trip, spec, end)
