@@ -141,9 +141,10 @@ class TripParts:
         )
         kept_restart = restart_kept.KeptRestart(leases, plugins, pricer, provision_step)
         final_download = finish.FinalDownload(connections, runners, download_step)
+        self.machine_uses = machine_use.MachineUseFinder(store, self.release_review)
         finalizer = finish.TripFinalizer(
             store,
-            machine_use.MachineUseFinder(store, self.release_review),
+            self.machine_uses,
             final_download,
             self.keep_results,
             kept_restart,

@@ -89,7 +89,7 @@ class TripFinalizer:
             await self.store.end_trip(trip.id, TripOutcome.from_error(error))
             raise error
         if use.others and decided.machine is not MachineFate.RELEASE:
-            use.warn_of_others(trip, end.lease_id)
+            trip.emit(EventKind.WARNING, use.describe_others(end.lease_id), lease=end.lease_id)
         if decided.is_open:
             error = self._make_missing_error(outcome, end.exit_code)
             await self._keep(trip, spec, end.lease_id, decided, error)
@@ -167,7 +167,7 @@ class TripFinalizer:
             )
         decided = await self._decide(trip, spec, lease.id, job, outcome, error, use)
         if use.others and decided.machine is not MachineFate.RELEASE:
-            use.warn_of_others(trip, lease.id)
+            trip.emit(EventKind.WARNING, use.describe_others(lease.id), lease=lease.id)
         if decided.is_open:
             add_hint(error, _missing_text(outcome))
             await self._keep(trip, spec, lease.id, decided, error)

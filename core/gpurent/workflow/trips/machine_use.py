@@ -6,7 +6,6 @@ from collections.abc import Sequence
 
 from attrs import evolve, frozen
 
-from gpurent.domain.events import EventKind
 from gpurent.domain.lease import Lease
 from gpurent.domain.trip import StepRecord, TripSpec
 from gpurent.errors import GpurentError
@@ -26,13 +25,13 @@ class MachineUse:
     own_job: str = ""
     others: tuple[str, ...] = ()
 
-    def warn_of_others(self, trip: TripContext, lease_id: str) -> None:
-        """Say why the machine was not released."""
+    def describe_others(self, lease_id: str) -> str:
+        """Return why the machine was not released."""
         text = _(
             "{lease} was not released, because it is in use: {uses}. It costs money until you release it: "
             "gpurent release {lease}"
         )
-        trip.emit(EventKind.WARNING, text.format(lease=lease_id, uses=join_list(self.others)), lease=lease_id)
+        return text.format(lease=lease_id, uses=join_list(self.others))
 
     def explain_open_trip(self, error: GpurentError, lease: Lease) -> None:
         """Let ``error`` say why neither the trip nor its machine was ended."""
