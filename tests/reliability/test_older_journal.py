@@ -12,6 +12,7 @@ from gpurent.domain.events import Event, EventKind
 from gpurent.domain.lease import LeaseState
 from gpurent.domain.money import Money
 from gpurent.domain.offer import Requirements
+from gpurent.domain.receipt import ChargeKind, sum_charges
 from gpurent.domain.trip import JobSpec, ResultsSpec, TripLimits, TripSpec, UploadSpec
 from gpurent.errors import HostKeyChanged, Spent
 from tests.reliability.test_repeated_commands import DAY
@@ -67,21 +68,33 @@ async def begin_and_restore(
 
 
 @pytest.mark.parametrize(
-    ("kind", "step"),
+    ("kind", "step", "enters_first"),
     [
-        (EventKind.STEP_STARTED, "leg0.reserve"),
-        (EventKind.STEP_DONE, "leg0.reserve"),
-        (EventKind.STEP_STARTED, "leg0.confirm"),
-        (EventKind.STEP_STARTED, "leg0.upload"),
-        (EventKind.STEP_STARTED, "leg1.confirm"),
-        (EventKind.STEP_STARTED, "leg1.launch"),
+        (EventKind.STEP_STARTED, "leg0.reserve", True),
+        (EventKind.STEP_STARTED, "leg0.upload", False),
+        (EventKind.STEP_STARTED, "leg1.confirm", False),
+        *(
+            pytest.param(*case, marks=pytest.mark.nightly)
+            for case in (
+                (EventKind.STEP_STARTED, "leg0.reserve", False),
+                (EventKind.STEP_DONE, "leg0.reserve", False),
+                (EventKind.STEP_STARTED, "leg0.confirm", True),
+                (EventKind.STEP_STARTED, "leg1.launch", False),
+            )
+        ),
     ],
 )
-async def test_a_resumed_trip_returns_to_its_job(kind: EventKind, step: str, tmp_path: Path) -> None:
+async def test_a_resumed_trip_returns_to_its_job(
+    kind: EventKind, step: str, enters_first: bool, tmp_path: Path
+) -> None:
+    """``enters_first``: the payments are entered by a reconciliation before the lease that they are for is known."""
     user = ScriptedUser()
-    async with trip_sandbox(tmp_path) as sandbox:
+    async with trip_sandbox(tmp_path, speed=600) as sandbox:
         trip, lease_id = await begin_and_restore(sandbox, tmp_path, kind, step)
         async with sandbox.open_application(user) as application:
+            if enters_first:
+                found = await application.reconciliation.compare_provider("1024gpu")
+                await application.reconciliation.enter_missing(found)
             if await application.lost_leases.list_lost_leases():
                 await application.orphan_commands.adopt_orphan(lease_id)
             end = await application.trips.resume(trip, detach=True)
@@ -101,8 +114,32 @@ async def test_a_resumed_trip_returns_to_its_job(kind: EventKind, step: str, tmp
         assert list(sandbox.cloud.burning()) == []
 
 
+async def test_entering_an_unknown_trip_gives_what_it_cost(tmp_path: Path) -> None:
+    """Of a lease that is over there is no second copy: only the account knows what was paid, and what came back."""
+    state, backup = tmp_path / "user" / "state", tmp_path / "earlier"
+    async with trip_sandbox(tmp_path, speed=600) as sandbox:
+        async with sandbox.open_application() as application:
+            await application.account_commands.log_in("1024gpu", {})
+            await sandbox.add_dbc(application, "90000")
+            shutil.copytree(state, backup)
+            end = await application.trips.run(make_spec(tmp_path, "1024gpu"), detach=True)
+            await application.releases.release_lease(end.lease_id)
+        shutil.rmtree(state)
+        shutil.copytree(backup, state)
+        async with sandbox.open_application() as application:
+            found = await application.reconciliation.compare_provider("1024gpu")
+            await application.reconciliation.enter_missing(found)
+            charges = await application.bookkeeping.list_charges(provider="1024gpu")
+            (total,) = sum_charges(charges)
+            (fee,) = (charge.money for charge in charges if charge.kind is ChargeKind.TRANSFER)
+            there = (await application.plugins.billing("1024gpu").get_balance()).available
+            assert total.held.amount == 0
+            assert total.spent == there.currency.money(90_000) - there - fee
+            assert fee < there.currency.money(1), "binding the e-mail address: nothing of it came back"
+
+
 async def test_nothing_is_uploaded_over_the_files_of_a_running_job(tmp_path: Path) -> None:
-    async with trip_sandbox(tmp_path) as sandbox:
+    async with trip_sandbox(tmp_path, speed=600) as sandbox:
         (tmp_path / "project").mkdir()
         (tmp_path / "project" / "out.txt").write_text("local\n")
         trip, lease_id = await begin_and_restore(
@@ -117,7 +154,7 @@ async def test_nothing_is_uploaded_over_the_files_of_a_running_job(tmp_path: Pat
 
 
 async def test_no_failure_releases_an_adopted_machine(tmp_path: Path) -> None:
-    async with trip_sandbox(tmp_path) as sandbox:
+    async with trip_sandbox(tmp_path, speed=600) as sandbox:
         trip, lease_id = await begin_and_restore(sandbox, tmp_path, EventKind.STEP_STARTED, "leg0.reserve")
         (machine,) = sandbox.cloud.driver.list_machines()
         async with sandbox.open_application() as application:
