@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ from attrs import evolve
 from gpurent.composition.application import Application
 from gpurent.domain.events import EventKind
 from gpurent.domain.lease import Lease, LeaseState
-from gpurent.domain.trip import JobSpec, ResultsSpec
+from gpurent.domain.trip import JobSpec, ResultsSpec, TripLimits
 from gpurent.errors import HostKeyChanged, LeaseGone, ResultsMissing
 from tests.workflow.test_failures import check_nothing_burns, log_in_with_money, make_project, make_spec
 from tests.workflow.trip_sandbox import ScriptedUser, TripSandbox, trip_sandbox
@@ -58,12 +59,14 @@ async def rekey(sandbox: TripSandbox) -> None:
 async def test_a_job_of_start_outlives_a_trip_on_its_machine(rented: Rented, tmp_path: Path) -> None:
     _sandbox, application, user, lease = rented
     await application.machine_commands.start_job(lease.id, "mine", ("sleep", "60"), ".", "plain", "")
-    end = await application.trips.run(make_job(lease, tmp_path, "end", "out"))
+    spec = evolve(make_job(lease, tmp_path, "end", "out"), limits=TripLimits(term=timedelta(days=1)))
+    end = await application.trips.run(spec)
     assert (end.exit_code, end.receipt) == (0, None)
     assert (tmp_path / "end" / "out" / "a").read_text() == "a"
     assert await get_state(application, lease) is LeaseState.READY
     assert "job mine has been running since" in list_warnings(user)
     assert f"gpurent release {lease.id}" in list_warnings(user)
+    assert user.events[-1].kind is EventKind.TIMER, "which ends the machine all the same"
     trip = (await application.trip_tracker.list_trips(lease.id))[-1]
     assert trip.outcome_text == "done"
 

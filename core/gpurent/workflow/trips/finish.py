@@ -8,6 +8,7 @@ from gpurent.domain.events import EventKind
 from gpurent.domain.lease import Lease, LeaseState
 from gpurent.domain.outcomes import TripOutcome
 from gpurent.domain.receipt import Receipt
+from gpurent.domain.time_left import MachineTimer
 from gpurent.domain.transfer import sum_reports
 from gpurent.domain.trip import TripSpec
 from gpurent.domain.trip_end import JobEnd, MachineFate, ResultsState, TripEnd, TripEndFacts, decide_trip_end
@@ -33,6 +34,7 @@ from gpurent.workflow.runtime.unforeseen import add_hint, to_gpurent_error
 from gpurent.workflow.steps.download import DownloadStep, describe_outcome
 from gpurent.workflow.steps.keep_results import KeepResultsStep, describe_ways_home, find_kept_results
 from gpurent.workflow.steps.release import ReleaseStep
+from gpurent.workflow.timing.timers import format_timer
 from gpurent.workflow.trips.failures import record_failure
 from gpurent.workflow.trips.machine_use import MachineUse, MachineUseFinder
 from gpurent.workflow.trips.machine_work import TripResult
@@ -89,7 +91,7 @@ class TripFinalizer:
             await self.store.end_trip(trip.id, TripOutcome.from_error(error))
             raise error
         if use.others and decided.machine is not MachineFate.RELEASE:
-            trip.emit(EventKind.WARNING, use.describe_others(end.lease_id), lease=end.lease_id)
+            await self._explain_use(trip, end.lease_id, use)
         if decided.is_open:
             error = self._make_missing_error(outcome, end.exit_code)
             await self._keep(trip, spec, end.lease_id, decided, error)
@@ -167,7 +169,7 @@ class TripFinalizer:
             )
         decided = await self._decide(trip, spec, lease.id, job, outcome, error, use)
         if use.others and decided.machine is not MachineFate.RELEASE:
-            trip.emit(EventKind.WARNING, use.describe_others(lease.id), lease=lease.id)
+            await self._explain_use(trip, lease.id, use)
         if decided.is_open:
             add_hint(error, _missing_text(outcome))
             await self._keep(trip, spec, lease.id, decided, error)
@@ -210,6 +212,13 @@ class TripFinalizer:
                 on_error=spec.limits.on_error,
             )
         )
+
+    async def _explain_use(self, trip: TripContext, lease_id: str, use: MachineUse) -> None:
+        """Say for whom the machine keeps running, and when its timer shuts it down all the same."""
+        trip.emit(EventKind.WARNING, use.describe_others(lease_id), lease=lease_id)
+        until = await self.keeper.timers.find_deadline(await self.release.leases.get_lease(lease_id))
+        if until is not None:
+            trip.emit(EventKind.TIMER, format_timer(MachineTimer(until=until)), lease=lease_id)
 
     async def _keep(
         self, trip: TripContext, spec: TripSpec, lease_id: str, decided: TripEnd, error: GpurentError
