@@ -46,7 +46,7 @@ def make_guard(
     saver = lease_endings.ResultSaver(machines.connections, machines.job_runners, machines.results, memories)
     saves = lease_endings.SaveActions(log, in_store, saver)
     lease_ends = lease_endings.LeaseEndings(
-        log, in_store, saves, trips.keep_results, trips.release_step, money.receipts
+        log, in_store, saves, trips.keep_results, trips.machine_uses, trips.release_step, money.receipts
     )
     recorded = controller.RecordedActions(log, renewals, saves, lease_ends)
     timers = controller.GuardTimers(machines.connections, machines.trip_timers, in_store, clock)

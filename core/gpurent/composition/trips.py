@@ -36,6 +36,7 @@ from gpurent.workflow.trips import (
     execute,
     finish,
     lease_orders,
+    machine_use,
     machine_work,
     open_trips,
     operations,
@@ -140,8 +141,10 @@ class TripParts:
         )
         kept_restart = restart_kept.KeptRestart(leases, plugins, pricer, provision_step)
         final_download = finish.FinalDownload(connections, runners, download_step)
+        self.machine_uses = machine_use.MachineUseFinder(store, self.release_review)
         finalizer = finish.TripFinalizer(
             store,
+            self.machine_uses,
             final_download,
             self.keep_results,
             kept_restart,

@@ -135,6 +135,7 @@ class Lease:
     absent_since: datetime | None = None
     last_seen_state: LeaseState | None = None
     account: str = ""
+    adopted_at: datetime | None = None
 
     def with_state(self, state: LeaseState, note: str = "") -> Lease:
         """Return this lease in another state; raises `LeaseError` for a transition that is not in `TRANSITIONS`."""

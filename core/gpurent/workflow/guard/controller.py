@@ -24,6 +24,7 @@ from gpurent.workflow.guard.decide import (
     Action,
     AskTopUp,
     EndLease,
+    EndReason,
     ExtendTimer,
     FinishTrip,
     RemoveTimer,
@@ -149,7 +150,12 @@ class GuardActions:
                 await resume_trip(self.trips, trip)
 
     async def _end_lease(self, facts: LeaseFacts, action: EndLease) -> None:
-        """End the lease. A limit that has passed holds even where that cannot be recorded."""
+        """End the lease. A limit that has passed holds even where that cannot be recorded.
+
+        The end of the time for one trip's results is postponed while others use the machine.
+        """
+        if action.reason is EndReason.GRACE and await self.recorded.endings.postpone_if_used(facts):
+            return
         try:
             await self.recorded.end_lease(facts.lease, action)
         except StorageError:

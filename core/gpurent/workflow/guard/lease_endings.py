@@ -22,6 +22,7 @@ from gpurent.workflow.connection.jobs import JobRunners
 from gpurent.workflow.connection.reconnecting import Connections
 from gpurent.workflow.connection.results_download import ResultsDownloader
 from gpurent.workflow.guard.decide import EndLease, EndReason
+from gpurent.workflow.guard.facts import LeaseFacts
 from gpurent.workflow.guard.observe_lease import GuardedTrip, StoreObserver
 from gpurent.workflow.guard.saved_state import ActionLog, GuardMemories, is_action
 from gpurent.workflow.reports.receipts import Receipts
@@ -30,6 +31,7 @@ from gpurent.workflow.runtime.waiting import wait_for_first
 from gpurent.workflow.steps.download import describe_outcome
 from gpurent.workflow.steps.keep_results import KeepResultsStep
 from gpurent.workflow.steps.release import ReleaseStep
+from gpurent.workflow.trips.machine_use import MachineUseFinder
 
 T = TypeVar("T")
 # How long a save may take if its deadline had already passed when it began: late is better than never.
@@ -148,6 +150,7 @@ class LeaseEndings:
     store_observer: StoreObserver
     saves: SaveActions
     keeper: KeepResultsStep
+    uses: MachineUseFinder
     release: ReleaseStep
     receipts: Receipts
 
@@ -160,6 +163,19 @@ class LeaseEndings:
                 await self.log.store.begin_step(record.id, "deadline")
                 await self.log.store.record_step(record.id, "deadline", action.by)
         return record
+
+    async def postpone_if_used(self, facts: LeaseFacts) -> bool:
+        """Postpone the end of the time for a trip's results if others use its machine; return whether that was done."""
+        lease, trip = facts.lease, self.log.context_of(facts.trip_id)
+        async with self.log.lock_trip(trip.id):
+            record = await self.log.store.find_trip(trip.id)
+            if record is None:
+                return False
+            use = await self.uses.find_use(trip, record.spec, lease.id)
+            if not use.others or not await self.keeper.postpone_end(trip, record.spec, lease):
+                return False
+        trip.emit(EventKind.WARNING, use.describe_others(lease.id), lease=lease.id)
+        return True
 
     async def cancel_if_outdated(self, record: TripRecord) -> bool:
         """Cancel an interrupted end for idleness that had not begun to save, because the lease may be in use again."""

@@ -33,6 +33,8 @@ from gpurent.workflow.timing.machine_timer import MachineTimers
 KEEP_STEP = "keep-results"
 STOP_INTERVAL = timedelta(seconds=6)
 STOP_TIMEOUT = timedelta(minutes=10)
+# By how much a machine's timer may fire beside the time for which it was armed.
+TIMER_TOLERANCE = timedelta(minutes=2)
 
 
 @frozen(kw_only=True)
@@ -88,6 +90,22 @@ class KeepResultsStep:
         kept = await trip.store.list_recorded_steps(trip.id, KEEP_STEP, KeptResults)
         if kept and lease.state is LeaseState.READY:
             await self._arm_timer(trip, lease, await self._compute_end(trip, spec, lease), keep_earlier=False)
+
+    async def postpone_end(self, trip: TripContext, spec: TripSpec, lease: Lease) -> bool:
+        """Begin the grace period again; return whether that is possible: no limit of the trip has passed.
+
+        The machine's timer is postponed if it is the one that was armed for the earlier end.
+        """
+        records = await trip.store.list_recorded_steps(trip.id, KEEP_STEP, KeptResults)
+        until = await self._compute_end(trip, spec, lease)
+        for step, kept in reversed(records):
+            if kept.lease == lease.id and until > max(kept.until, self.poller.clock.now()):
+                await trip.replace_result(step, KeptResults(lease=lease.id, until=until))
+                armed = await self.timers.find_deadline(lease)
+                if armed is not None and abs(armed - kept.until) <= TIMER_TOLERANCE:
+                    await self._arm_timer(trip, lease, until, keep_earlier=False)
+                return True
+        return False
 
     async def has_time_left(self, trip: TripContext, spec: TripSpec, lease: Lease) -> bool:
         """Return whether the machine may still be kept: no limit of the trip has passed."""
