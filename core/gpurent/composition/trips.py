@@ -136,7 +136,7 @@ class TripParts:
         job = machine_work.TripJob(runners, timers, launch_step, monitor_step, download_step)
         work = machine_work.LegRunner(connect_step, doctor_step, preparation, job, timers)
         self.keep_results = keep_results.KeepResultsStep(
-            leases, plugins, base.locks, poller, connections, base.machine_timers
+            leases, plugins, base.locks, poller, connections, base.machine_timers, base.service_clocks
         )
         kept_restart = restart_kept.KeptRestart(leases, plugins, pricer, provision_step)
         final_download = finish.FinalDownload(connections, runners, download_step)

@@ -86,7 +86,7 @@ class RecordedActions:
     async def save_results(self, lease: Lease, action: SaveResults) -> None:
         record = await self.saves.begin_save(lease)
         if record is not None:
-            await run_with_deadline(self.log.clock, action.by, self.resume_action(record))
+            await run_with_deadline(self.log.clock_of(lease.provider), action.by, self.resume_action(record))
 
     async def end_lease(self, lease: Lease, action: EndLease) -> None:
         await self.resume_action(await self.endings.begin_ending(lease, action))
