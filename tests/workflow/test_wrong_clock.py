@@ -78,6 +78,25 @@ async def test_the_machines_timer_and_meter_count_the_providers_time(
         assert 11 * HOUR <= await read_time_on_machine(application, lease) <= 12 * HOUR
 
 
+async def test_the_month_and_the_kept_files_are_those_of_the_provider(sandbox: TripSandbox) -> None:
+    async with sandbox.open_application() as application:
+        await log_in_with_money(application, sandbox)
+        lease = await application.trips.rent(TripSpec(provider="mistgpu"))
+        await application.releases.release_lease(lease.id)
+        assert (await application.leases.get_lease(lease.id)).state is LeaseState.KEPT
+    (sandbox.home / "state" / "config.toml").write_text('[budget.mistgpu]\nmonth = "100CNY"\n')
+    user = ScriptedUser()
+    for error in (timedelta(days=40), timedelta(days=15) - HOUR / 2):
+        sandbox.cloud.clock.set_client_error(error)
+        async with sandbox.open_application(user) as application:
+            await application.bookkeeping.sync_lease(lease.id)
+            (limit,) = await application.budgets.list_limits("mistgpu")
+            assert limit.since is not None
+            assert limit.since.month == sandbox.cloud.clock.now().month
+            await application.guard.controller.clean_up()
+    assert EventKind.TIME_LOW not in {event.kind for event in user.events}, "the files are kept for 15 days"
+
+
 async def test_a_paid_end_that_has_passed_only_by_our_own_clock_ends_nothing(sandbox: TripSandbox) -> None:
     sandbox.cloud.clock.set_client_error(timedelta(days=2))
     async with sandbox.open_application() as application:

@@ -59,7 +59,7 @@ def make_guard(
 
     leftovers = controller.UnfinishedActions(log, recorded, trips.trips, store)
     observer = observe_lease.GuardedLeaseObserver(
-        machines.guard_policies, on_machine, facts, money.budgets.meters, clock, base.service_clocks
+        machines.guard_policies, on_machine, facts, money.budgets.meters, base.service_clocks
     )
     lease_controller = controller.GuardController(observer, actions, leftovers, lease_warnings)
     live_settings = scheduler.LiveSettings(base.settings, lease_warnings, base.read_settings)

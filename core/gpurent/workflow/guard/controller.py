@@ -278,6 +278,6 @@ class GuardController:
         for lease, trouble in troubles.items():
             self.warnings.record_outcome(lease, trouble, lease)
         await self.warnings.warn_of_kept_files(
-            await self.unfinished.leases.list_leases(), self.observer.clock.now()
+            await self.unfinished.leases.list_leases(), self.observer.clocks
         )
         return {lease: trouble for lease, trouble in troubles.items() if trouble}

@@ -19,7 +19,7 @@ from gpurent.errors import GpurentError, UnavailableError
 from gpurent.locale import _
 from gpurent.ports.connection import SshConnection
 from gpurent.ports.store import Store
-from gpurent.ports.system import Clock, ProviderClock, ProviderClocks
+from gpurent.ports.system import ProviderClock, ProviderClocks
 from gpurent.remote.samples import GuardSample, compute_cpu_load, guard_sample_command, parse_guard_sample
 from gpurent.roles.lease import SupportsRenewal
 from gpurent.workflow.connection.jobs import JobRunners
@@ -268,7 +268,6 @@ class GuardedLeaseObserver:
     machine_observer: MachineObserver
     collector: FactsCollector
     meters: Meters
-    clock: Clock
     clocks: ProviderClocks
 
     async def observe_lease(
