@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from datetime import timedelta
 from pathlib import Path
 
@@ -159,16 +160,32 @@ async def test_a_refused_restart_leaves_nothing_behind(tmp_path: Path) -> None:
         check_nothing_burns(sandbox)
 
 
-async def test_a_machine_that_was_started_on_the_providers_page_is_no_end(tmp_path: Path) -> None:
-    async with trip_sandbox(tmp_path) as sandbox, sandbox.open_application() as application:
-        trip = await keep_results(sandbox, application, tmp_path)
-        kept = await application.leases.get_lease(trip.lease)
-        await sandbox.cloud.advance(timedelta(minutes=10))
-        await sandbox.get_simulator_state("mistgpu").start_server("student", kept.ref, "Abcdefgh1")
-        for attempt in (application.trips.resume, application.trip_cancellation.cancel_trip):
-            with pytest.raises(GpurentError) as caught:
-                await attempt(trip.id)
-            assert "gpurent orphans" in caught.value.hint
-        record = await application.trip_tracker.get_trip(trip.id)
-        assert (record.is_open, record.lease) == (True, trip.lease)
-        assert await application.leases.list_leases() == []
+async def test_a_machine_that_was_started_on_the_providers_page_is_adopted_for_its_trip(
+    tmp_path: Path,
+) -> None:
+    async with trip_sandbox(tmp_path) as sandbox:
+        async with sandbox.open_application() as application:
+            trip = await keep_results(sandbox, application, tmp_path)
+            kept = await application.leases.get_lease(trip.lease)
+            await sandbox.cloud.advance(timedelta(minutes=10))
+            await sandbox.get_simulator_state("mistgpu").start_server("student", kept.ref, "Abcdefgh1")
+            for attempt in (application.trips.resume, application.trip_cancellation.cancel_trip):
+                with pytest.raises(GpurentError) as caught:
+                    await attempt(trip.id)
+                assert f"gpurent orphans --adopt {kept.ref}" in caught.value.hint
+            record = await application.trip_tracker.get_trip(trip.id)
+            assert (record.is_open, record.lease) == (True, trip.lease)
+            assert await application.leases.list_leases() == []
+        (tmp_path / "home" / "out").unlink()
+        adopted = await sandbox.run_command("-y", "orphans", "--adopt", kept.ref)
+        assert adopted.code == 0, adopted.err
+        refused = await sandbox.run_command("exec", trip.lease, "true")
+        (line,) = re.findall(r'gpurent adopt "(.*)" --provider mistgpu', refused.err)
+        typed = await sandbox.run_command(
+            "adopt", line, "--provider", "mistgpu", "--stdin", "password", input_text="Abcdefgh1\n"
+        )
+        assert typed.code == 0, typed.err
+        done = await sandbox.run_command("resume", trip.id)
+        assert done.code == 0, done.err
+        assert (tmp_path / "home" / "out" / "deep" / "a.pt").read_text() == "weights"
+        check_nothing_burns(sandbox)

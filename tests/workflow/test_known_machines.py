@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 import shutil
 from pathlib import Path
@@ -9,7 +10,9 @@ from pathlib import Path
 import asyncssh
 
 from gpurent.domain.secret import Secret
+from gpurent.domain.trip import TripSpec
 from tests.workflow.test_manual_leases import adopt_machine
+from tests.workflow.test_timer import log_in_with_money
 from tests.workflow.trip_sandbox import TripSandbox, trip_sandbox
 
 MANUAL = {"mistgpu.api": "off"}
@@ -65,3 +68,22 @@ async def test_a_lease_whose_password_is_lost_gets_it_from_the_user(tmp_path: Pa
         assert (code, await list_ids(sandbox)) == (0, [lease]), shown
         shutil.rmtree(sandbox.home / "state" / "ssh" / lease)
         assert (await sandbox.run_command("exec", lease, "echo in")).out == "in\n"
+
+
+async def test_an_orphan_without_its_password_names_the_command_that_takes_it(tmp_path: Path) -> None:
+    async with trip_sandbox(tmp_path) as sandbox:
+        sandbox.extra_environment["GPURENT_STATE_HOME"] = str(tmp_path / "copies")
+        async with sandbox.open_application() as application:
+            await log_in_with_money(application, sandbox)
+            lease = await application.trips.rent(TripSpec(provider="mistgpu"))
+            password = application.secrets.get_vault("mistgpu").get(lease.password_ref)
+            assert password is not None
+        shutil.rmtree(sandbox.home / "state")
+        async with sandbox.open_application() as application:
+            await log_in_with_money(application, sandbox)
+        found = await sandbox.run_command("-y", "orphans", "--adopt", lease.ref)
+        assert (found.code, "perhaps not logged in to" in found.err) == (0, True)
+        (line,) = re.findall(r'gpurent adopt "(.*)" --provider mistgpu', found.err)
+        code, shown = await adopt_again(sandbox, line, password.reveal())
+        assert code == 0, shown
+        assert (await sandbox.run_command("exec", lease.id, "echo in")).out == "in\n"

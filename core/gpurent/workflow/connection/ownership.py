@@ -14,6 +14,11 @@ from gpurent.workflow.runtime.leases import LeaseTracker
 from gpurent.workflow.runtime.unforeseen import add_hint
 
 
+def suggest_password(provider: str, endpoint: Endpoint) -> str:
+    text = _('If you know its password: gpurent adopt "{endpoint}" --provider {provider}')
+    return text.format(endpoint=endpoint, provider=provider)
+
+
 @frozen
 class OwnershipProof:
     """The proof is a login with the password that was made for this lease's order alone."""
@@ -48,8 +53,7 @@ class OwnershipProof:
             try:
                 return await self.connector.open_connection(lease.id, endpoint, password)
             except AuthError as error:
-                text = _('If you know its password: gpurent adopt "{endpoint}" --provider {provider}')
-                add_hint(error, text.format(endpoint=endpoint, provider=lease.provider))
+                add_hint(error, suggest_password(lease.provider, endpoint))
                 raise
         connection = await self._log_in(lease, endpoint)
         await self.leases.update_lease(lease.id, lambda seen: evolve(seen, needs_proof=False))

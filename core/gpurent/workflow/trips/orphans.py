@@ -12,7 +12,7 @@ from gpurent.domain.receipt import Receipt
 from gpurent.errors import ForeignMachine, LeaseError, UsageError
 from gpurent.locale import _, join_list
 from gpurent.ports.services import SecretStore
-from gpurent.workflow.connection.ownership import OwnershipProof
+from gpurent.workflow.connection.ownership import OwnershipProof, suggest_password
 from gpurent.workflow.reports.orphans import OrphanSearch
 from gpurent.workflow.runtime.durable_steps import make_random_mark
 from gpurent.workflow.runtime.lost_leases import LostLeases
@@ -45,7 +45,8 @@ class OrphanCommands:
             text = _(
                 "{lease}: its password is not known here; it can be released, but perhaps not logged in to"
             )
-            self.search.leases.events.emit(EventKind.WARNING, text.format(lease=lease.id), lease=lease.id)
+            text = f"{text.format(lease=lease.id)}\n{suggest_password(lease.provider, lease.endpoint)}"
+            self.search.leases.events.emit(EventKind.WARNING, text, lease=lease.id)
         return await self.search.leases.try_refresh_lease(lease.id)
 
     async def release_orphan(self, name: str, provider: str = "") -> Receipt:

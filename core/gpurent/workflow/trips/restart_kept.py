@@ -93,11 +93,8 @@ class KeptRestart:
         if lease.release_requested_at is None and await find_kept_results(trip.store, trip.id, lease.id):
             raise LeaseError(
                 _("{lease}: {note}, which is not known here").format(lease=lease.id, note=lease.note),
-                hint="\n".join(
-                    (
-                        _("Find it: gpurent orphans"),
-                        _("Do without them: gpurent release {lease}").format(lease=lease.id),
-                    )
+                hint=_("Take it over, so that the trip can use it: gpurent orphans --adopt {ref}").format(
+                    ref=lease.ref
                 ),
             )
 
