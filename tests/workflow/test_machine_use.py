@@ -80,6 +80,26 @@ async def test_a_job_of_start_outlives_missing_results(rented: Rented, tmp_path:
     assert lease.id in caught.value.burning
 
 
+async def test_a_job_of_start_outlives_the_cancelled_trip_that_rented_the_machine(tmp_path: Path) -> None:
+    user = ScriptedUser(confirms=True)
+    async with trip_sandbox(tmp_path) as sandbox, sandbox.open_application(user) as application:
+        await log_in_with_money(sandbox, application)
+        spec = make_spec(make_project(tmp_path, sleep=SLEEP), "sleep.py")
+        begun = await application.trips.run(
+            evolve(spec, results=ResultsSpec(paths=("made",), dir=str(tmp_path / "results"))), detach=True
+        )
+        lease = await application.leases.get_lease(begun.lease_id)
+        await application.machine_commands.start_job(lease.id, "mine", ("sleep", "60"), ".", "plain", "")
+        done = await application.trip_cancellation.cancel_trip(begun.trip_id)
+        assert (done.lease, done.is_released) == (lease.id, False)
+        assert "job mine has been running since" in list_warnings(user)
+        assert await get_state(application, lease) is LeaseState.READY
+        assert (tmp_path / "results" / "made").read_text() == "m"
+        assert not (await application.trip_tracker.get_trip(begun.trip_id)).is_open
+        await application.releases.release_lease(lease.id)
+        check_nothing_burns(sandbox)
+
+
 async def test_the_last_of_two_trips_on_a_machine_releases_it(rented: Rented, tmp_path: Path) -> None:
     sandbox, application, _user, lease = rented
     first = await application.trips.run(make_job(lease, tmp_path, "sleep", "made"), detach=True)

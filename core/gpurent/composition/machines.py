@@ -57,9 +57,9 @@ class MachineParts:
 
         self.guard_policies = guard_policy.GuardPolicies(base.settings)
         in_machines, policies = base.machine_timers, self.guard_policies
-        self.trip_timers = timers.TripTimers(in_machines, policies, clock, base.events)
+        self.trip_timers = timers.TripTimers(in_machines, policies, base.service_clocks, base.events)
         self.timer_commands = timers.TimerCommands(
-            self.connections, in_machines, policies, clock, base.events
+            self.connections, in_machines, policies, base.service_clocks, base.events
         )
 
         self.instructions = instructions.ManualInstructions(

@@ -123,7 +123,7 @@ class LeaseActions:
 
     async def release(self, lease: Lease) -> None:
         lines = [
-            release_question(lease, self._overview.clock.now()),
+            release_question(lease, self._overview.leases.get_time(lease)),
             *await self._operations.find_losses(lease),
         ]
         if not await self._screen.confirm("\n".join(lines)):

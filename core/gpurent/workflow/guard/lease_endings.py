@@ -117,7 +117,7 @@ class SaveActions:
         guarded = await self.store_observer.find_trip(record.lease)
         try:
             if guarded is not None:
-                begun = self.log.clock.now()
+                begun = self.log.clock_of(record.spec.provider).now()
                 await trip.step(
                     "save-results", str, lambda: self.saver.save_results(trip, record.lease, guarded, begun)
                 )
@@ -128,17 +128,18 @@ class SaveActions:
         await self.log.end_trip(trip.id)
 
     async def save_before_release(
-        self, trip: TripContext, lease: str, guarded: GuardedTrip, by: datetime | None
+        self, trip: TripContext, lease: Lease, guarded: GuardedTrip, by: datetime | None
     ) -> str:
         """Stop the job and save its results. With ``by``, a failure is only a warning; without it, it is raised."""
-        work = self.saver.save_results(trip, lease, guarded, self.log.clock.now(), stop_job=True)
+        clock = self.log.clock_of(lease.provider)
+        work = self.saver.save_results(trip, lease.id, guarded, clock.now(), stop_job=True)
         if by is None:
             return await work
         try:
-            return await run_with_deadline(self.log.clock, by, work)
+            return await run_with_deadline(clock, by, work)
         except GpurentError as error:
             text = _("the results could not be downloaded: {why}").format(why=error.message)
-            trip.emit(EventKind.WARNING, text, lease=lease)
+            trip.emit(EventKind.WARNING, text, lease=lease.id)
             return f"failed: {error.code}"
 
 
@@ -221,7 +222,7 @@ class LeaseEndings:
         by = await trip.find_result("deadline", datetime)
         try:
             await trip.step(
-                "save-results", str, lambda: self.saves.save_before_release(trip, lease_id, guarded, by)
+                "save-results", str, lambda: self.saves.save_before_release(trip, lease, guarded, by)
             )
         except GpurentError as error:
             if reason is EndReason.IDLE:

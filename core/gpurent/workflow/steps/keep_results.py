@@ -19,6 +19,7 @@ from gpurent.domain.trip import TripSpec
 from gpurent.errors import GpurentError, LeaseError
 from gpurent.locale import _
 from gpurent.ports.store import TripStore
+from gpurent.ports.system import ProviderClocks
 from gpurent.roles.lease import SupportsRestart, SupportsStop
 from gpurent.workflow.connection.reconnecting import Connections
 from gpurent.workflow.connection.transfers import work_folder
@@ -65,6 +66,7 @@ class KeepResultsStep:
     poller: Poller
     connections: Connections
     timers: MachineTimers
+    clocks: ProviderClocks
 
     async def keep_results(self, trip: TripContext, spec: TripSpec, lease_id: str) -> Lease:
         """Keep the files of the machine, for at most the trip's ``results_grace``; return the lease.
@@ -99,7 +101,7 @@ class KeepResultsStep:
         records = await trip.store.list_recorded_steps(trip.id, KEEP_STEP, KeptResults)
         until = await self._compute_end(trip, spec, lease)
         for step, kept in reversed(records):
-            if kept.lease == lease.id and until > max(kept.until, self.poller.clock.now()):
+            if kept.lease == lease.id and until > max(kept.until, self.clocks.clock_of(lease.provider).now()):
                 await trip.replace_result(step, KeptResults(lease=lease.id, until=until))
                 armed = await self.timers.find_deadline(lease)
                 if armed is not None and abs(armed - kept.until) <= TIMER_TOLERANCE:
@@ -111,7 +113,7 @@ class KeepResultsStep:
         """Return whether the machine may still be kept: no limit of the trip has passed."""
         kept = await find_kept_results(trip.store, trip.id, lease.id)
         until = kept.until if kept is not None else await self._compute_end(trip, spec, lease)
-        return until > self.poller.clock.now()
+        return until > self.clocks.clock_of(lease.provider).now()
 
     async def _record(self, trip: TripContext, spec: TripSpec, lease: Lease) -> KeptResults:
         """Record the end of the grace period before anything is done; it counts from the first time."""
@@ -124,7 +126,7 @@ class KeepResultsStep:
 
     async def _compute_end(self, trip: TripContext, spec: TripSpec, lease: Lease) -> datetime:
         """Return the end of the grace period; the deadline, the paid term and the budget are never exceeded for it."""
-        now = self.poller.clock.now()
+        now = self.clocks.clock_of(lease.provider).now()
         funding = await trip.find_result("check-funds", Funding)
         ends = (
             now + spec.limits.results_grace,

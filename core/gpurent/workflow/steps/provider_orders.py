@@ -69,6 +69,7 @@ class ProviderOrders:
             provider=provider,
             account=self.plugins.find_account(provider),
             password_ref=order.password_ref,
+            restarted_from=order.restarts,
             bills=before.bills if before is not None else (),
         )
         return await self.leases.save_lease(lease)

@@ -83,6 +83,10 @@ class ProvisionStep:
             trip, f"{leg}.pay", provider, bill, _agreed_price_for(bill, agreed), lease_id=lease_id
         )
 
+        if order.kind is OrderKind.NEW:
+            # From here on the provider may start it, so whoever continues or releases the trip has to find it.
+            await trip.store.set_trip_lease(trip.id, lease_id)
+
         async def confirm() -> str:
             state = await orders.confirm_lease(trip, lease_id, order, payment)
             await self.payments.record_confirmation(payment)

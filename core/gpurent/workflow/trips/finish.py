@@ -19,6 +19,7 @@ from gpurent.errors import (
     JobError,
     ResultsMissing,
     Spent,
+    StorageError,
 )
 from gpurent.locale import _, join_list
 from gpurent.ports.store import Store
@@ -271,6 +272,9 @@ def _add_cost(error: GpurentError, receipt: Receipt, *, had_cost: bool) -> None:
 
 
 def add_resume_hint(error: GpurentError, trip_id: str) -> None:
+    """Add how to go on with the trip, unless nothing will know it any more."""
+    if isinstance(error, StorageError) and error.is_gone:
+        return
     add_hint(error, _("Continue with: gpurent resume {trip}").format(trip=trip_id))
 
 

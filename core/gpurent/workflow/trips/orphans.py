@@ -12,7 +12,7 @@ from gpurent.domain.receipt import Receipt
 from gpurent.errors import AuthError, ForeignMachine, LeaseError, RemoteError, UnavailableError, UsageError
 from gpurent.locale import _, join_list
 from gpurent.ports.services import SecretStore
-from gpurent.workflow.connection.ownership import OwnershipProof
+from gpurent.workflow.connection.ownership import OwnershipProof, suggest_password
 from gpurent.workflow.reports.orphans import OrphanSearch
 from gpurent.workflow.runtime.durable_steps import make_random_mark
 from gpurent.workflow.runtime.lost_leases import LostLeases
@@ -48,7 +48,8 @@ class OrphanCommands:
             text = _(
                 "{lease}: its password is not known here; it can be released, but perhaps not logged in to"
             )
-            self.search.leases.events.emit(EventKind.WARNING, text.format(lease=lease.id), lease=lease.id)
+            text = f"{text.format(lease=lease.id)}\n{suggest_password(lease.provider, lease.endpoint)}"
+            self.search.leases.events.emit(EventKind.WARNING, text, lease=lease.id)
         return lease
 
     async def _drop_old_access(self, found: OrphanMachine, lease: Lease) -> None:
@@ -72,7 +73,9 @@ class OrphanCommands:
 
     async def _mark_adopted(self, lease_id: str) -> Lease:
         leases = self.search.leases
-        return await leases.update_lease(lease_id, lambda lease: evolve(lease, adopted_at=leases.clock.now()))
+        return await leases.update_lease(
+            lease_id, lambda lease: evolve(lease, adopted_at=leases.get_time(lease))
+        )
 
     async def release_orphan(self, name: str, provider: str = "") -> Receipt:
         """Release the machine ``name`` as `adopt_orphan` finds it, after asking about what would be lost.
