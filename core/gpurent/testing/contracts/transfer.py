@@ -21,12 +21,13 @@ from gpurent.testing.contracts.file_trees import (
 )
 from gpurent.testing.contracts.left_out import LeftOutContract
 from gpurent.testing.contracts.links import LinkContract
+from gpurent.testing.contracts.odd_times import OddTimesContract
 from gpurent.testing.fakes import CountingProgress
 from gpurent.testing.sandbox.fault_plan import FaultPlan
 from gpurent.testing.ssh_fixture import MachineFixture
 
 
-class TransferContract(LinkContract, ChangingFilesContract, LeftOutContract):
+class TransferContract(LinkContract, ChangingFilesContract, LeftOutContract, OddTimesContract):
     """Contract tests of a transfer backend that run on any machine."""
 
     # complete transfers

@@ -30,6 +30,7 @@ from gpurent.api import (
 # Never sent: version control, gpurent's own folders, what Python creates again.
 ALWAYS_IGNORED = GitIgnoreSpec.from_lines((".git/", ".gpurent/", ".gpurent-part/", "__pycache__/"))
 IGNORE_FILES = (".gitignore", ".gpurentignore")
+MAX_SFTP_TIME = (1 << 32) - 1
 Rules = tuple[tuple[str, GitIgnoreSpec], ...]
 
 
@@ -79,6 +80,11 @@ def preview_push(request: PushRequest) -> UploadPreview:
     return found.tally.make_preview(found.skipped)
 
 
+def get_sftp_time(status: os.stat_result) -> int:
+    """Return an mtime in whole seconds as SFTP can carry it: from 1970 to 2106; any other counts as the nearest."""
+    return min(max(status.st_mtime_ns // 10**9, 0), MAX_SFTP_TIME)
+
+
 class SftpSourceScan:
     """All entries found, folders before their contents; links are never followed."""
 
@@ -99,7 +105,7 @@ class SftpSourceScan:
             rules = (*rules, *_read_ignore_rules(path, "" if here == "." else f"{here}/"))
         if name:
             status = path.lstat()
-            mode, mtime = stat.S_IMODE(status.st_mode), int(status.st_mtime)
+            mode, mtime = stat.S_IMODE(status.st_mode), get_sftp_time(status)
             self.items.append(SourceItem(name=name, path=path, kind="folder", mode=mode, mtime=mtime))
         try:
             entries = sorted(os.scandir(path), key=lambda entry: entry.name)
@@ -147,7 +153,7 @@ class SftpSourceScan:
                 kind="file",
                 size=status.st_size,
                 mode=stat.S_IMODE(status.st_mode),
-                mtime=int(status.st_mtime),
+                mtime=get_sftp_time(status),
                 mtime_ns=status.st_mtime_ns,
             )
         )
