@@ -33,7 +33,10 @@ class SingleConnection:
 
     ssh: SshConnection
 
-    async def run_with_retry(
+    async def ensure_open(self) -> SshConnection:
+        return self.ssh
+
+    async def run_helper(
         self, action: Callable[[SshConnection], Awaitable[TransferReport]]
     ) -> TransferReport:
         return await action(self.ssh)

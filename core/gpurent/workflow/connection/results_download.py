@@ -110,7 +110,7 @@ class ResultsDownloader:
         if not spec.results.are_wanted:
             return ResultsOutcome(report=sum_reports(()))
         job_name = spec.job.name or trip_id
-        plan = await connection.run_with_retry(
+        plan = await connection.run_helper(
             lambda ssh: find_results(ssh, spec, work_folder(trip_id), job_name)
         )
         names = self.transfers.local_names.make_names(get_results_folder(spec))
@@ -122,7 +122,7 @@ class ResultsDownloader:
             except TransferError as error:
                 failures.append(f"{error.message} {error.hint}".strip())
         if plan.refused:
-            reports.append(await connection.run_with_retry(downloads.report_refused))
+            reports.append(await connection.run_helper(downloads.report_refused))
         report = sum_reports(reports)
         try:
             report = await self.transfers.archive_refused(connection, downloads.make_pull(), report)

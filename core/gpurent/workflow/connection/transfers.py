@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 
 from attrs import evolve, frozen
 
@@ -15,6 +16,7 @@ from gpurent.errors import (
     AuthError,
     HostKeyChanged,
     TransferError,
+    TransferHelperFailed,
     TransferUnsupported,
     UnavailableError,
 )
@@ -65,10 +67,10 @@ class FileTransfers:
         backends: Sequence[TransferBackend] = (),
     ) -> TransferReport:
         """Upload with the backend ``name`` (empty: the best that can do it), or with one of ``backends`` if given."""
-        return await connection.run_with_retry(
-            lambda ssh: self._try_backends(
-                backends or self.iter_backends(name), lambda backend: self.push_with(backend, ssh, push)
-            )
+        return await self._try_backends(
+            connection,
+            backends or self.iter_backends(name),
+            lambda backend, ssh: self.push_with(backend, ssh, push),
         )
 
     async def download(
@@ -86,11 +88,10 @@ class FileTransfers:
         self, connection: ReconnectingConnection, pull: PullRequest, name: str = ""
     ) -> TransferReport:
         """Download; files whose names may not be used here (``pull.names``) are only reported."""
-        return await connection.run_with_retry(
-            lambda ssh: self._try_backends(
-                self.iter_backends(name),
-                lambda backend: backend.pull(ssh, pull, self.display.start_progress(_("results"))),
-            )
+        return await self._try_backends(
+            connection,
+            self.iter_backends(name),
+            lambda backend, ssh: backend.pull(ssh, pull, self.display.start_progress(_("results"))),
         )
 
     async def archive_refused(
@@ -105,26 +106,31 @@ class FileTransfers:
             origin = " ".join((str(ssh.endpoint), *pull.sources))
             return await archive_refused_files(ssh, pull, report, origin, progress)
 
-        return await connection.run_with_retry(archive)
+        return await connection.run_helper(archive)
 
     async def push_with(
         self, backend: TransferBackend, ssh: SshConnection, push: PushRequest
     ) -> TransferReport:
         return await backend.push(ssh, push, self.display.start_progress(_("upload")))
 
-    def report_unsupported(self, error: TransferUnsupported) -> None:
+    def report_unsupported(self, error: TransferError) -> None:
         self.events.emit(EventKind.PROGRESS, error.message)
 
     async def _try_backends(
         self,
+        connection: ReconnectingConnection,
         backends: Iterable[TransferBackend],
-        transfer: Callable[[TransferBackend], Awaitable[TransferReport]],
+        transfer: Callable[[TransferBackend, SshConnection], Awaitable[TransferReport]],
     ) -> TransferReport:
-        unfit = TransferUnsupported(_("no transfer backend is installed"))
+        """Transfer with the first backend that can; raises the last one's error if none can."""
+        await (
+            connection.ensure_open()
+        )  # that the machine is not running is said before what is not installed here
+        unfit: TransferError = TransferUnsupported(_("no transfer backend is installed"))
         for backend in backends:
             try:
-                return await transfer(backend)
-            except TransferUnsupported as error:
+                return await connection.run_helper(partial(transfer, backend))
+            except (TransferUnsupported, TransferHelperFailed) as error:
                 unfit = error
                 self.report_unsupported(error)
         raise unfit
