@@ -54,3 +54,16 @@ async def test_without_another_backend_the_results_are_kept(tmp_path: Path) -> N
             assert "exit code 0" in error.hint
             (trip,) = await application.trip_tracker.list_trips()
             assert trip.is_open
+
+
+async def test_an_answer_that_says_nothing_is_told_as_such(tmp_path: Path) -> None:
+    """The log is read through a program that is broken once; the line has not dropped."""
+    async with trip_sandbox(tmp_path) as sandbox:
+        user = ScriptedUser()
+        async with sandbox.open_application(user) as application, asyncio.timeout(60):
+            await log_in_with_money(sandbox, application)
+            job = BREAK_PYTHON.replace("/python3", "/base64").replace("{script}", 'rm "$0"; echo x')
+            folder = make_project(tmp_path, train=job)
+            assert (await run_trip(application, folder)).exit_code == 0
+            told = [event.text for event in user.events if event.kind is EventKind.CONNECTION_LOST]
+            assert told == ["unexpected answer from the machine about the job; reconnecting"]

@@ -97,7 +97,7 @@ class ReconnectingConnection:
         """Return an open connection; wait while the machine is up but does not answer yet."""
         lost = self._ssh is not None and not self._ssh.is_alive
         if lost:
-            await self._close_lost()
+            await self._close_lost(_("connection lost; reconnecting"))
         if self._ssh is None:
             self._ssh = await self._connect(announced=lost)
         return self._ssh
@@ -128,7 +128,7 @@ class ReconnectingConnection:
             except UnavailableError as error:
                 losses += 1
                 await self._raise_if_final(error, losses)
-                await self._close_hanging(ssh)
+                await self._close_hanging(ssh, error)
                 await self._pause()
 
     async def run_helper(self, action: Callable[[SshConnection], Awaitable[T]]) -> T:
@@ -154,25 +154,25 @@ class ReconnectingConnection:
                         raise TransferHelperFailed(error.message, detail=error.detail) from None
                     self.emit(EventKind.WARNING, error.message)
                 else:
-                    await self._close_hanging(ssh)
+                    await self._close_hanging(ssh, error)
                 await self._pause()
 
     async def _raise_if_final(self, error: UnavailableError, losses: int) -> None:
         if not error.retryable or losses > MAX_LOSSES:
             raise add_burning_lease(error, await self.get_lease()) from None
 
-    async def _close_hanging(self, ssh: OpenConnection) -> None:
-        """Close a connection that hangs instead of dropping."""
+    async def _close_hanging(self, ssh: OpenConnection, error: UnavailableError) -> None:
+        """Close a connection that hangs instead of dropping, or over which answers come that say nothing."""
         if ssh is self._ssh and ssh.is_alive:
-            await self._close_lost()
+            await self._close_lost(_("{why}; reconnecting").format(why=error.message))
 
     async def _pause(self) -> None:
         """Wait before the next try, and see whether the machine still exists."""
         await self.refresh_lease()
         await self._connections.poller.pause(timedelta(seconds=1))
 
-    async def _close_lost(self) -> None:
-        self.emit(EventKind.CONNECTION_LOST, _("connection lost; reconnecting"))
+    async def _close_lost(self, text: str) -> None:
+        self.emit(EventKind.CONNECTION_LOST, text)
         await self.close()
 
     async def _connect(self, *, announced: bool) -> OpenConnection:
