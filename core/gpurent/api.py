@@ -181,6 +181,9 @@ if TYPE_CHECKING:
         SupportsInstall as SupportsInstall,
         SupportsOpen as SupportsOpen,
     )
+    from gpurent.roles.file_places import (
+        RemoteState as RemoteState,
+    )
     from gpurent.roles.hookspecs import (
         hookimpl as hookimpl,
     )
@@ -289,6 +292,7 @@ _NAMES_BY_MODULE = {
     "gpurent.roles.account": "Authenticator Balance BillingProvider InvoiceInfo Login MoneyInstructions SupportsEnrolment SupportsInvoices SupportsStatement SupportsWithdrawal TopUpAdvice",  # noqa: E501
     "gpurent.roles.entries": "AuthEntry BillingEntry CommandEntry ExporterEntry InputField LauncherEntry LeaseEntry MailboxEntry NotifierEntry PluginEntry SessionEntry SimulatorEntry TransferEntry",  # noqa: E501
     "gpurent.roles.exporter": "Export ExportFile ExportedLease Exporter SupportsInstall SupportsOpen",
+    "gpurent.roles.file_places": "RemoteState",
     "gpurent.roles.hookspecs": "hookimpl",
     "gpurent.roles.lease": "AssistedRental LeaseProvider MachineAccess MailBinding ManualProvider ManualTask SupportsMailBinding SupportsRenewal SupportsRestart SupportsStaging SupportsStop TaskInstructions",  # noqa: E501
     "gpurent.roles.machine": "Launcher SessionBackend SupportsPredial SupportsUploadPreview TransferBackend",

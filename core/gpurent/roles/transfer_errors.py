@@ -28,7 +28,7 @@ class FileProblem(Enum):
     SPECIAL_FILE = "special-file"
     NOT_UTF8 = "not-utf8"
     DUPLICATE = "duplicate"
-    FOLDER_IN_THE_WAY = "folder-in-the-way"
+    IN_THE_WAY = "in-the-way"
     NAME_TAKEN = "name-taken"
 
     @property
@@ -46,8 +46,8 @@ _PROBLEM_TEXTS = {
     FileProblem.SPECIAL_FILE: N_("not a file, folder or symbolic link"),
     FileProblem.NOT_UTF8: N_("the name is not valid UTF-8"),
     FileProblem.DUPLICATE: N_("listed more than once"),
-    FileProblem.FOLDER_IN_THE_WAY: N_(
-        "symbolic link not created: a folder with this name already exists here"
+    FileProblem.IN_THE_WAY: N_(
+        "symbolic link not created: a folder, or a file that was changed here, has this name"
     ),
     FileProblem.NAME_TAKEN: N_(
         "symbolic link not created: a file or folder with this name already exists on the machine"

@@ -26,6 +26,7 @@ from gpurent.ports.terminal import Display
 from gpurent.roles.entries import TransferEntry
 from gpurent.roles.machine import SupportsPredial, TransferBackend
 from gpurent.workflow.connection.folder_changes import FolderChanges, load_awatch, watched_folders
+from gpurent.workflow.connection.known_files import KnownFilesMaker, UploadedFiles
 from gpurent.workflow.connection.left_out import archive_refused_files
 from gpurent.workflow.connection.local_names import LocalNamesMaker
 from gpurent.workflow.connection.reconnecting import Connections, ReconnectingConnection
@@ -50,6 +51,7 @@ class FileTransfers:
     events: EventEmitter
     display: Display
     local_names: LocalNamesMaker
+    known_files: KnownFilesMaker
 
     def iter_backends(self, name: str) -> Iterator[TransferBackend]:
         """Yield the named backend; for an empty name or ``auto``, all that can be built, highest rank first.
@@ -70,7 +72,7 @@ class FileTransfers:
         return await self._try_backends(
             connection,
             backends or self.iter_backends(name),
-            lambda backend, ssh: self.push_with(backend, ssh, push),
+            lambda backend, ssh: self.push_with(backend, ssh, push, connection.lease_id),
         )
 
     async def download(
@@ -78,10 +80,12 @@ class FileTransfers:
     ) -> TransferReport:
         """Download, selecting the backend as in `upload`.
 
-        Files whose names may not be used here are downloaded into an archive: see `left_out`.
+        Files whose names may not be used here are downloaded into an archive: see `left_out`. Files that were changed
+        here are kept.
         """
-        pull = evolve(pull, names=self.local_names.make_names(pull.target))
-        report = await self.download_usable(connection, pull, name)
+        with self.known_files.open_downloadable(connection.lease_id, pull.sources) as known:
+            pull = evolve(pull, names=self.local_names.make_names(pull.target), known=known)
+            report = known.add_to_report(await self.download_usable(connection, pull, name))
         return await self.archive_refused(connection, pull, report)
 
     async def download_usable(
@@ -109,9 +113,15 @@ class FileTransfers:
         return await connection.run_helper(archive)
 
     async def push_with(
-        self, backend: TransferBackend, ssh: SshConnection, push: PushRequest
+        self, backend: TransferBackend, ssh: SshConnection, push: PushRequest, lease_id: str
     ) -> TransferReport:
-        return await backend.push(ssh, push, self.display.start_progress(_("upload")))
+        uploaded = UploadedFiles()
+        report = await backend.push(
+            ssh, evolve(push, states=uploaded), self.display.start_progress(_("upload"))
+        )
+        if not push.dry_run:
+            await asyncio.to_thread(self.known_files.record_upload, lease_id, push.target, uploaded)
+        return report
 
     def report_unsupported(self, error: TransferError) -> None:
         self.events.emit(EventKind.PROGRESS, error.message)
@@ -203,7 +213,7 @@ class Predialler:
     ) -> TransferReport | None:
         """Return None if the normal upload must be used: the lease changed, or the early login failed."""
         lease = await connection.get_lease()
-        pushing = self.transfers.push_with(login.backend, login.target, push)
+        pushing = self.transfers.push_with(login.backend, login.target, push, lease.id)
         async with run_in_background(pushing) as task:
             try:
                 seen = await connection.refresh_lease()

@@ -58,7 +58,7 @@ async def _pull_files(
         for source in request.sources:
             await walk.add_source(source)
         progress.set_total(len(walk.files), walk.size)
-        with closing(SafeDir(request.target)) as target:
+        with closing(SafeDir(request.target, request.known)) as target:
             puller = SftpPuller(connection, sftp, walk, target, progress, silence_timeout, clock)
             for name in walk.folders:
                 target.make_folder(name)
@@ -67,7 +67,7 @@ async def _pull_files(
             # Create the links last, so that nothing can be written through them.
             for name, goal in await walk.read_links():
                 if not target.make_symlink(name, goal):
-                    walk.skip_name("/".join(name), FileProblem.FOLDER_IN_THE_WAY.text, SkipKind.LINK)
+                    walk.skip_name("/".join(name), FileProblem.IN_THE_WAY.text, SkipKind.LINK)
     if puller.failures:
         raise download_failures_error(puller.failures)
     if walk.missing_sources:

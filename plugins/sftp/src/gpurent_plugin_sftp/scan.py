@@ -135,6 +135,8 @@ class SftpSourceScan:
                 why = describe_outside_link(escape_name(target))
                 self.skipped.append(SkippedFile(name=name, reason=why, kind=SkipKind.LINK))
             else:
+                if self._request.states is not None:
+                    self._request.states.add_link(os.fsencode(path), os.fsencode(target))
                 self.items.append(SourceItem(name=name, path=path, kind="link", link_target=target))
             return
         if not stat.S_ISREG(status.st_mode):
@@ -144,6 +146,10 @@ class SftpSourceScan:
         self.files += 1
         self.size += status.st_size
         limits = self._request.limits
+        if self._request.states is not None:
+            # As it is here, and as it will be on the machine.
+            for time in (status.st_mtime_ns, get_sftp_time(status) * 10**9):
+                self._request.states.add_file(os.fsencode(path), status.st_size, time)
         if self.files > limits.max_files or self.size > limits.max_total_bytes:
             raise too_many_sources_error(limits)
         self.items.append(

@@ -183,6 +183,8 @@ class SourceScan:
             target = os.readlink(path)
             resolved = os.path.normpath(os.path.join(prefix, target))
             if not target.startswith(b"/") and resolved.split(b"/")[0] != b"..":
+                if self.request.states is not None:
+                    self.request.states.add_link(path, target)
                 return SourceEntry(LINK, 0o777, 0, 0, name, target, path)
             why, skip_kind = api.describe_outside_link(printable_name(target)), api.SkipKind.LINK
         elif not stat.S_ISREG(status.st_mode):
@@ -198,6 +200,8 @@ class SourceScan:
         limits = self.request.limits
         if self.tally is not None:
             self.tally.add_file(printable_name(name), status.st_size)
+        if self.request.states is not None:
+            self.request.states.add_file(path, status.st_size, status.st_mtime_ns)
         if self.files > limits.max_files or self.size > limits.max_total_bytes:
             raise api.too_many_sources_error(limits)
         kind, link = FILE, b""
