@@ -52,6 +52,7 @@ async def test_without_another_backend_the_results_are_kept(tmp_path: Path) -> N
             )
             assert error.code == "results-missing"
             assert "exit code 0" in error.hint
+            assert "See why: gpurent ssh mistgpu-" in error.hint
             (trip,) = await application.trip_tracker.list_trips()
             assert trip.is_open
 

@@ -151,11 +151,15 @@ class ReconnectingConnection:
                 if await _still_answers(ssh):
                     failures += 1
                     if failures == MAX_HELPER_FAILURES:
-                        raise TransferHelperFailed(error.message, detail=error.detail) from None
+                        raise self._make_helper_error(error) from None
                     self.emit(EventKind.WARNING, error.message)
                 else:
                     await self._close_hanging(ssh, error)
                 await self._pause()
+
+    def _make_helper_error(self, error: UnavailableError) -> TransferHelperFailed:
+        hint = _("See why: gpurent ssh {lease}. Another transfer backend (--transfer) may work.")
+        return TransferHelperFailed(error.message, hint=hint.format(lease=self.lease_id), detail=error.detail)
 
     async def _raise_if_final(self, error: UnavailableError, losses: int) -> None:
         if not error.retryable or losses > MAX_LOSSES:
