@@ -143,6 +143,10 @@ class TransferUnsupported(TransferError, code="transfer-unsupported"):
     """The transfer backend cannot do this, or not with this machine. Nothing was transferred; another may work."""
 
 
+class TransferHelperFailed(TransferError, code="transfer-helper"):
+    """What a backend runs on the machine ended or hung again and again while the connection worked."""
+
+
 class ResultsMissing(TransferError, code="results-missing"):
     """Results are not complete on this computer; the machine's files are kept and the trip can be resumed."""
 
