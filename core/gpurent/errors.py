@@ -143,6 +143,10 @@ class TransferUnsupported(TransferError, code="transfer-unsupported"):
     """The transfer backend cannot do this, or not with this machine. Nothing was transferred; another may work."""
 
 
+class TransferHelperFailed(TransferError, code="transfer-helper"):
+    """What a backend runs on the machine ended or hung again and again while the connection worked."""
+
+
 class ResultsMissing(TransferError, code="results-missing"):
     """Results are not complete on this computer; the machine's files are kept and the trip can be resumed."""
 
@@ -202,11 +206,13 @@ class UnexpectedResponse(GpurentError, code="unexpected-response", exit_code=9):
 class StorageError(GpurentError, code="storage", exit_code=13):
     """This computer cannot read or write gpurent's own files now: a full or read-only disk, a damaged or locked Store.
 
-    Nothing is known to be wrong with any machine. Always retryable, since the computer can be repaired.
+    Nothing is known to be wrong with any machine. Always retryable, since the computer can be repaired. ``is_gone``:
+    the Store was moved or deleted, so that no later command knows its trips.
     """
 
-    def __init__(self, message: str, *, hint: str = "") -> None:
+    def __init__(self, message: str, *, hint: str = "", is_gone: bool = False) -> None:
         super().__init__(message, hint=hint, retryable=True)
+        self.is_gone = is_gone
 
 
 class Stopped(GpurentError, code="stopped", exit_code=130):

@@ -149,6 +149,18 @@ def use_the_password_again(user: HintUser) -> ShownError:
     return user.fail(" ".join(resume), ForeignMachine)
 
 
+def start_a_machine_on_the_page(user: HintUser) -> ShownError:
+    """It was shut down to keep results that did not come, and gpurent knows nothing of its start."""
+    user.log_in_at_mistgpu("20")
+    user.type_line("run -p mistgpu --no-project --results oot -- true", code=7)
+    (trip,) = user.read("trips")
+    state: Any = user.sandbox.cloud.simulators_by_name["mistgpu"]
+    (server,) = state.state.list_servers(user.name)
+    user.sandbox.advance(minutes=10)
+    user.sandbox.run_in_loop(state.state.start_server(user.name, server.id, "another-password-1"))
+    return user.fail(f"resume {trip['id']}", LeaseError)
+
+
 # orders
 
 
@@ -277,6 +289,12 @@ PROVOCATIONS = (
         LeaseGone,
         "Start it again, which costs money: gpurent restart {lease}",
         use_a_machine_that_is_shut,
+        check_running,
+    ),
+    Provocation(
+        LeaseError,
+        "Take it over, so that the trip can use it: gpurent orphans --adopt {ref}",
+        start_a_machine_on_the_page,
         check_running,
     ),
     Provocation(ForeignMachine, NOT_YOURS, use_the_password_again, check_theirs_is_left_alone),

@@ -57,6 +57,24 @@ def test_each_movement_is_converted_by_its_own_rate() -> None:
     assert found.unconverted == ()
 
 
+def test_two_currencies_with_one_code_are_told_apart() -> None:
+    charges = {
+        "old-cloud": Charge(at=AT, kind=ChargeKind.USAGE, money=DBC.money("250"), ref="a"),
+        "new-chain": Charge(at=AT, kind=ChargeKind.FEE, money=Currency("DBC", 15).money("2510"), ref="b"),
+    }
+    found = group_costs(
+        [make_transaction(charge, provider) for provider, charge in charges.items()], "day", "USD"
+    )
+    both = "250 DBC (old-cloud) + 2,510 DBC (new-chain)"
+    text = format_costs(found)
+    assert f"Total: {both}" in text
+    assert f"was stored: {both}" in text
+    assert both in render_cost_page(found, UsageHistory())
+    assert [line.count("█") for line in text.splitlines() if line.startswith("2026-")] == [BAR_WIDTH] * 2
+    alone = group_costs([make_transaction(charges["old-cloud"], "old-cloud")], "day")
+    assert "Total: 250 DBC\n" in format_costs(alone) + "\n"
+
+
 @pytest.mark.parametrize("price", ["", "0", "-1", "NaN"])
 def test_without_a_usable_rate_nothing_is_guessed(price: str) -> None:
     found = group_costs([make_entry("100", DBC, price=price), make_entry("3.60", CNY)], "provider", "USD")

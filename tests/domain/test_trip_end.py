@@ -34,6 +34,7 @@ def test_each_row_is_what_is_decided(row: tuple[str, ...]) -> None:
             job=one,
             results=state,
             limit_reached=option == "a limit was reached",
+            in_use=option == "in use",
             keep=option == "--keep",
             on_error=OnError.KEEP if option == "--on-error keep" else OnError.RELEASE,
         )

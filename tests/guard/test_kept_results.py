@@ -9,8 +9,10 @@ from pathlib import Path
 import pytest
 from attrs import evolve
 
+from gpurent.domain.job import JobState
 from gpurent.domain.lease import LeaseState
 from gpurent.domain.trip import JobSpec, ResultsSpec, TripLimits, TripSpec, UploadSpec
+from gpurent.errors import ResultsMissing
 from tests.guard.running_guard import running_guard
 from tests.guard.virtual_sandbox import VirtualSandbox, get_first_outcome, is_lease_over, wait_until_true
 from tests.workflow.trip_sandbox import ScriptedUser
@@ -51,6 +53,41 @@ async def test_a_running_machine_is_released_when_the_grace_period_is_over(prepa
         assert application.clock.now() - kept_at <= HOUR + timedelta(minutes=15)
         assert job.results.read_text().endswith("done\n"), "what can be had is downloaded first"
         assert "uot does not exist" in "".join(event.text for event in user.events)
+    assert list(prepaid.list_burning()) == []
+
+
+async def test_a_machine_that_is_kept_for_results_outlives_the_grace_period_while_a_job_runs(
+    prepaid: VirtualSandbox,
+) -> None:
+    user = ScriptedUser()
+    job = prepaid.make_job(user, lines=2)
+    async with prepaid.open_application(user) as application:
+        await application.account_commands.log_in("1024gpu", {})
+        await prepaid.add_dbc(application, "90000")
+        spec = job.make_spec("1024gpu", TripLimits(term=timedelta(days=1), results_grace=HOUR))
+        spec = evolve(spec, results=evolve(spec.results, paths=("uot", "out.txt")))
+        with pytest.raises(ResultsMissing):
+            await application.trips.run(spec)
+        (trip,) = await application.trip_tracker.list_trips()
+        machine = application.machine_commands
+        await machine.start_job(trip.lease, "mine", ("sleep", "1000000"), ".", "plain", "")
+        until = application.clock.now() + 3 * HOUR
+
+        async def is_late() -> bool:
+            return application.clock.now() > until
+
+        async with running_guard(application):
+            await wait_until_true(is_late)
+            assert (await application.leases.get_lease(trip.lease)).state is LeaseState.READY
+            assert (await machine.show_log(trip.lease, "mine", False)).state is JobState.RUNNING
+            timer = await application.store.find_machine_timer(trip.lease)
+            assert timer is not None
+            assert timer.until is not None
+            assert timer.until > application.clock.now()
+            assert "because it is in use: job mine" in "".join(event.text for event in user.events)
+            await machine.stop_job(trip.lease, "mine")
+            await wait_until_true(lambda: get_first_outcome(application, trip.id))
+        assert (await application.trip_tracker.get_trip(trip.id)).outcome_text == "stopped: grace"
     assert list(prepaid.list_burning()) == []
 
 

@@ -20,6 +20,7 @@ from gpurent.domain.offer import Hardware, Metered, Offer
 from gpurent.domain.time_left import SavedTimer, TimeKind, TimeLeft
 from gpurent.domain.trip import TripLimits, TripSpec
 from gpurent.infra.clock import WallClock
+from gpurent.infra.service_clocks import ServiceClocks
 from gpurent.workflow.guard.decide import ExtendTimer, RemoveTimer, decide_actions
 from gpurent.workflow.guard.facts import LeaseFacts
 from gpurent.workflow.runtime.events import EventEmitter
@@ -159,8 +160,9 @@ def make_trip_timers(
 ) -> tuple[TripTimers, MachineTimers, list[Event]]:
     clock, reported = WallClock(), list[Event]()
     events = EventEmitter(clock, [reported.append])
-    timers = MachineTimers(NoPlugins(), MemoryTimers(), clock)  # type: ignore[arg-type]
-    return TripTimers(timers, GuardPolicies(make_settings(sections)), clock, events), timers, reported
+    clocks = ServiceClocks(clock)
+    timers = MachineTimers(NoPlugins(), MemoryTimers(), clocks)  # type: ignore[arg-type]
+    return TripTimers(timers, GuardPolicies(make_settings(sections)), clocks, events), timers, reported
 
 
 async def test_a_watched_job_loses_the_timer_that_is_not_wanted_any_more() -> None:

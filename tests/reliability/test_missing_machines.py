@@ -61,7 +61,7 @@ async def test_a_missing_machine_is_dropped_by_its_user_or_by_the_accounts_state
         async with sandbox.open_application(user) as application:
             lease = await application.trips.rent(TripSpec(provider="mistgpu"))
             hide_servers(sandbox)
-            rule = MissingLeases(application.leases, application.bookkeeping, application.clock)
+            rule = MissingLeases(application.leases, application.bookkeeping)
             since = application.clock.now() - timedelta(hours=25)
             missing = evolve(
                 lease, state=LeaseState.MISSING, last_seen_state=LeaseState.READY, absent_since=since

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+import pytest
 from attrs import evolve
 
 from gpurent.composition.application import Application
 from gpurent.domain.orphans import OrphanKind
 from gpurent.domain.payments import RecordedPayment
+from gpurent.errors import PaidTooLate
+from gpurent.testing.sandbox.service_faults import ServiceFault
 from tests.reliability.test_repeated_commands import rent_at_1024gpu
 from tests.workflow.trip_sandbox import TripSandbox, trip_sandbox
 
@@ -57,6 +62,27 @@ async def test_a_payment_that_the_provider_never_counted_is_reported(tmp_path: P
         assert (orphan.kind, orphan.lease) == (OrphanKind.UNCOUNTED_PAYMENT, lease_id)
         await application.leases.save_lease(lease)
         assert (await application.orphan_search.find_orphans()).orphans == ()
+
+
+async def test_a_late_renewal_that_was_paid_back_accuses_nobody(tmp_path: Path) -> None:
+    async with trip_sandbox(tmp_path) as sandbox, sandbox.open_application() as application:
+        lease_id = await rent_at_1024gpu(sandbox, application)
+        rent = await find_payment(application, lease_id)
+        held = await sandbox.cloud.faults.add(
+            ServiceFault(service="1024gpu", path="/rent_continue/continue_pay_voc_pay", hold=True)
+        )
+        renewal = asyncio.create_task(application.lease_changes.renew(lease_id, timedelta(days=1)))
+        await held.wait_until_applied()
+        await sandbox.cloud.advance(timedelta(minutes=31))
+        await sandbox.cloud.faults.clear()
+        with pytest.raises(PaidTooLate):
+            await renewal
+        await application.releases.release_lease(lease_id)
+        assert (await application.orphan_search.find_orphans()).orphans == ()
+        lease = await application.leases.get_lease(lease_id)
+        await application.leases.save_lease(evolve(lease, completed_orders=()))
+        (orphan,) = (await application.orphan_search.find_orphans()).orphans
+        assert orphan.ref == rent.payment.proof, "the refund is that of the renewal"
 
 
 async def test_charges_of_a_lost_lease_are_unexplained_until_it_is_adopted(tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import resource
+import shutil
 import sqlite3
 from collections.abc import AsyncIterator, Callable
 from contextlib import closing
@@ -218,6 +219,34 @@ async def test_a_journal_that_is_damaged_during_the_job_keeps_the_machine_and_th
         end = await application.trips.resume()
         assert end.exit_code == 0
     assert (folder / "out.txt").read_text() == "1"
+    check_nothing_burns(sandbox)
+
+
+async def test_a_data_folder_that_is_deleted_during_the_job_is_named_as_that(
+    sandbox: TripSandbox, tmp_path: Path
+) -> None:
+    sandbox.extra_environment["GPURENT_STATE_HOME"] = str(tmp_path / "copies")
+    async with sandbox.open_application() as application:
+        await log_in_with_money(sandbox, application)
+    process = await sandbox.start_command(
+        *("-y", "run", "-p", "mistgpu", "--no-project", "--results", "result.txt", "--", "train.py"),
+        folder=make_job(tmp_path, 1),
+    )
+    early = await read_until(process.stderr, b"running the job")
+    shutil.rmtree(sandbox.home / "state")
+    _out, late = await process.communicate()
+    shown = (early + late).decode()
+    assert process.returncode == STORAGE, shown
+    assert "was moved or deleted while it was in use" in shown
+    assert "gpurent resume" not in shown, "nothing knows the trip any more"
+    async with sandbox.open_application() as application:
+        await application.account_commands.log_in(
+            "mistgpu", {"username": "student", "password": "student-pass"}
+        )
+    found = await sandbox.run_command("orphans", "--json")
+    (orphan,) = [item for item in found.data["orphans"] if item["kind"] == "lost-lease"]
+    assert f"gpurent release {orphan['lease']}" in shown
+    assert (await sandbox.run_command("-y", "release", orphan["lease"])).code == 0
     check_nothing_burns(sandbox)
 
 

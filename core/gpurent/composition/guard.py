@@ -32,21 +32,23 @@ def make_guard(
 ) -> scheduler.Guard:
     """Make the guard with all its parts, from observation to actions."""
     store, plugins, leases, clock = base.store, base.plugins, base.leases, base.clock
-    log = saved_state.ActionLog(store, base.events, base.locks, clock, money.trip_spending)
+    log = saved_state.ActionLog(
+        store, base.events, base.locks, clock, money.trip_spending, base.service_clocks
+    )
     memories = saved_state.GuardMemories(store)
     in_store = observe_lease.StoreObserver(store, base.locks)
     facts = observe_lease.FactsCollector(in_store, memories, plugins, base.machine_timers, base.time_warnings)
-    on_machine = observe_lease.MachineObserver(machines.ownership, machines.job_runners, clock)
+    on_machine = observe_lease.MachineObserver(machines.ownership, machines.job_runners, base.service_clocks)
     topups = purchases.TopUpRequests(log, plugins, money.budgets)
     month = spending.MonthBudgets(money.budgets, base.bookkeeping)
-    missing = missing_leases.MissingLeases(leases, base.bookkeeping, clock)
+    missing = missing_leases.MissingLeases(leases, base.bookkeeping)
     at_provider = observe_provider.ProviderObserver(plugins, leases, base.time_left, topups, month, missing)
 
     renewals = purchases.LeaseRenewals(log, plugins, leases, trips.lease_orders, machines.timer_commands)
     saver = lease_endings.ResultSaver(machines.connections, machines.job_runners, machines.results, memories)
     saves = lease_endings.SaveActions(log, in_store, saver)
     lease_ends = lease_endings.LeaseEndings(
-        log, in_store, saves, trips.keep_results, trips.release_step, money.receipts
+        log, in_store, saves, trips.keep_results, trips.machine_uses, trips.release_step, money.receipts
     )
     recorded = controller.RecordedActions(log, renewals, saves, lease_ends)
     timers = controller.GuardTimers(machines.connections, machines.trip_timers, in_store, clock)
@@ -57,7 +59,7 @@ def make_guard(
 
     leftovers = controller.UnfinishedActions(log, recorded, trips.trips, store)
     observer = observe_lease.GuardedLeaseObserver(
-        machines.guard_policies, on_machine, facts, money.budgets.meters, clock, base.service_clocks
+        machines.guard_policies, on_machine, facts, money.budgets.meters, base.service_clocks
     )
     lease_controller = controller.GuardController(observer, actions, leftovers, lease_warnings)
     live_settings = scheduler.LiveSettings(base.settings, lease_warnings, base.read_settings)

@@ -7,9 +7,11 @@ from functools import cached_property
 from gpurent.composition import system
 from gpurent.composition.runtime import RuntimeParts
 from gpurent.infra.ssh.connector import load_private_key
+from gpurent.infra.transferred_files import TransferredFileNotes
 from gpurent.workflow.connection import (
     exports,
     jobs,
+    known_files,
     local_names,
     ownership,
     port_forwarding,
@@ -32,7 +34,8 @@ class MachineParts:
         self.ownership = ownership.OwnershipProof(leases, connector, base.secrets)
         self.connections = reconnecting.Connections(leases, base.poller, base.events, self.ownership)
         names = local_names.LocalNamesMaker(base.platform, base.settings.user_home)
-        self.transfers = transfers.FileTransfers(plugins, base.events, base.terminal, names)
+        known = known_files.KnownFilesMaker(TransferredFileNotes(base.home / "transferred"))
+        self.transfers = transfers.FileTransfers(plugins, base.events, base.terminal, names, known)
         self.results = results_download.ResultsDownloader(self.transfers)
         self.predialler = transfers.Predialler(connector, self.transfers)
         self.upload_guard = upload_guard.UploadGuard(
@@ -57,9 +60,9 @@ class MachineParts:
 
         self.guard_policies = guard_policy.GuardPolicies(base.settings)
         in_machines, policies = base.machine_timers, self.guard_policies
-        self.trip_timers = timers.TripTimers(in_machines, policies, clock, base.events)
+        self.trip_timers = timers.TripTimers(in_machines, policies, base.service_clocks, base.events)
         self.timer_commands = timers.TimerCommands(
-            self.connections, in_machines, policies, clock, base.events
+            self.connections, in_machines, policies, base.service_clocks, base.events
         )
 
         self.instructions = instructions.ManualInstructions(

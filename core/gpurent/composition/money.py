@@ -23,7 +23,7 @@ class MoneyParts:
         store, plugins, books, clock = base.store, base.plugins, base.bookkeeping, base.clock
         self.rates = rates.ExchangeRates(plugins, base.settings, clock, base.service_clocks)
         self.quotes = quotes.Quotes(plugins, self.rates)
-        read_meters = meters.Meters(store, plugins, books, clock)
+        read_meters = meters.Meters(store, plugins, books, base.service_clocks)
         self.budgets = budgets.Budgets(store, base.settings, clock, books, self.rates, read_meters)
         self.spending = authorize_spending.SpendingAuthorizer(self.budgets, base.questions)
         authorizer = pay.PaymentAuthorizer(self.budgets, self.rates, base.questions, base.locks)

@@ -100,7 +100,9 @@ class RuntimeParts(StoredState):
         notifiers = notifications.ConfiguredNotifiers(
             self.plugins, self.settings, self.plugin_contexts.register_secrets
         )
-        writer = notices.NoticeBuilder(self.store, self.clock, self.redactor, self._get_spending)
+        writer = notices.NoticeBuilder(
+            self.store, self.clock, self.service_clocks, self.redactor, self._get_spending
+        )
         self.notifications = notifications.Notifications(
             notifiers, writer, self.settings, self.store, self.show_warning
         )

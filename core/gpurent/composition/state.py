@@ -99,11 +99,11 @@ class StoredState:
         self.plugins = plugins.Plugins(registry, self._make_context, [by_hand], self._warn)
         self.lease_copier = lease_copier.LeaseCopier(self.store, self.lease_copies, self.events)
         self.leases = leases.LeaseTracker(
-            self.store, self.plugins, self.events, self.clock, self.lease_copier
+            self.store, self.plugins, self.events, self.service_clocks, self.lease_copier
         )
         self.last_seen = time_left.LastSeenTimeReader(self.store, self.plugins, self.service_clocks)
         self.time_warnings = time_left.TimeWarnings(self.store, self.settings, self.events)
-        self.machine_timers = machine_timer.MachineTimers(self.plugins, self.store, self.clock)
+        self.machine_timers = machine_timer.MachineTimers(self.plugins, self.store, self.service_clocks)
 
     def _open_store(self, outside: ExternalDependencies) -> SqliteStore:
         """Open the Store; if it cannot be used, the error names the leases that may still cost money."""

@@ -36,6 +36,7 @@ from gpurent.workflow.trips import (
     execute,
     finish,
     lease_orders,
+    machine_use,
     machine_work,
     open_trips,
     operations,
@@ -46,6 +47,7 @@ from gpurent.workflow.trips import (
     releases,
     repeated_runs,
     restart_kept,
+    restarted_leases,
     tool_selection,
 )
 
@@ -109,15 +111,22 @@ class TripParts:
         )
 
         pricer = order_pricing.OrderPricer(money.quotes, money.budgets)
+        restarted = restarted_leases.RestartedLeases(store, base.trip_tracker)
         self.releases = releases.Releases(
-            base.trip_tracker, leases, base.lost_leases, unsent, self.release_step, money.receipts
+            base.trip_tracker, leases, base.lost_leases, unsent, self.release_step, money.receipts, restarted
         )
         self.release_review = release_review.ReleaseReview(
             store, base.locks, connections, runners, machines.results, base.questions
         )
         self.repeated_runs = repeated_runs.RepeatedRuns(base.trip_tracker, base.questions)
         self.lease_orders = lease_orders.LeaseOrders(
-            base.trip_tracker, pricer, money.spending, provision_step, self.releases, money.trip_spending
+            base.trip_tracker,
+            pricer,
+            money.spending,
+            provision_step,
+            self.releases,
+            money.trip_spending,
+            restarted,
         )
         self.lease_changes = operations.LeaseChanges(
             leases, plugins, money.offer_listing, self.lease_orders, machines.timer_commands
@@ -136,12 +145,14 @@ class TripParts:
         job = machine_work.TripJob(runners, timers, launch_step, monitor_step, download_step)
         work = machine_work.LegRunner(connect_step, doctor_step, preparation, job, timers)
         self.keep_results = keep_results.KeepResultsStep(
-            leases, plugins, base.locks, poller, connections, base.machine_timers
+            leases, plugins, base.locks, poller, connections, base.machine_timers, base.service_clocks
         )
-        kept_restart = restart_kept.KeptRestart(leases, plugins, pricer, provision_step)
+        kept_restart = restart_kept.KeptRestart(leases, plugins, pricer, provision_step, restarted)
         final_download = finish.FinalDownload(connections, runners, download_step)
+        self.machine_uses = machine_use.MachineUseFinder(store, self.release_review)
         finalizer = finish.TripFinalizer(
             store,
+            self.machine_uses,
             final_download,
             self.keep_results,
             kept_restart,
@@ -182,5 +193,8 @@ class TripParts:
             cancel.JobEnding(connections, runners, final_download),
             self.release_step,
             money.receipts,
+            kept_restart,
+            self.keep_results,
+            self.machine_uses,
         )
         self.trip_reports = TripReports(store, base.trip_tracker, base.bookkeeping)

@@ -108,7 +108,8 @@ class Lease:
     ``completed_orders`` are the keys of the orders whose payment the provider counted. ``needs_proof``: the machine was
     recognised by elimination, so nothing may be done to it before it accepts this order's own password.
     ``release_requested_at`` is set before the first call that releases. ``absent_since`` is the first of the good
-    answers in a row that lacked the lease, ``last_seen_state`` its state before those.
+    answers in a row that lacked the lease, ``last_seen_state`` its state before those. ``restarted_from``: the lease
+    whose machine this one is, started again.
     """
 
     id: str
@@ -135,6 +136,8 @@ class Lease:
     absent_since: datetime | None = None
     last_seen_state: LeaseState | None = None
     account: str = ""
+    adopted_at: datetime | None = None
+    restarted_from: str = ""
 
     def with_state(self, state: LeaseState, note: str = "") -> Lease:
         """Return this lease in another state; raises `LeaseError` for a transition that is not in `TRANSITIONS`."""

@@ -10,7 +10,7 @@ from attrs import evolve, field, frozen
 from gpurent.domain.access import Endpoint
 from gpurent.domain.lease import Lease, LeaseState, PendingOrder
 from gpurent.domain.money import UnitPrice
-from gpurent.domain.offer import Hardware, Metered, Offer, OrderKind, Prepaid
+from gpurent.domain.offer import Bill, Hardware, Metered, Offer, OrderKind, Prepaid
 from gpurent.locale import _
 
 
@@ -29,7 +29,7 @@ class LeaseCopy:
     """What finds a lease at its provider again. The names of the fields are those of `Lease`.
 
     ``lease`` is its id, ``account`` whose it is at the provider (empty if not known), ``machine`` the key of its offer.
-    ``is_declared``: rented by hand, so that no provider lists it.
+    ``is_declared``: rented by hand, so that no provider lists it. ``bills`` find the payments in the statement.
     """
 
     lease: str
@@ -51,6 +51,7 @@ class LeaseCopy:
     expires_at: datetime | None = None
     provider_data: Mapping[str, str] = field(factory=dict)
     is_declared: bool = False
+    bills: tuple[Bill, ...] = ()
 
     @property
     def refs(self) -> frozenset[str]:
@@ -100,6 +101,7 @@ def make_lease_copy(lease: Lease, account: str) -> LeaseCopy | None:
         expires_at=lease.expires_at,
         provider_data=lease.provider_data,
         is_declared=lease.declared is not None,
+        bills=lease.bills,
     )
 
 
@@ -150,6 +152,7 @@ def restore_lease(copy: LeaseCopy, offer: Offer | None = None) -> Lease:
         provider_data=copy.provider_data,
         completed_orders=copy.completed_orders,
         needs_proof=copy.needs_proof,
+        bills=copy.bills,
         note=_("restored from the copy of its reference"),
     )
     if not copy.ref:

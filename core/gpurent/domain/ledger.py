@@ -211,16 +211,25 @@ def make_missing_transactions(
     lease: str = "",
     trip: str = "",
     gpu: str = "",
+    unassigned: Iterable[LedgerLine] = (),
 ) -> list[Transaction]:
     """Return the transactions that bring ``known`` up to ``charge``; a hold under its reference is reversed.
 
-    A line goes on under the account that its first part has.
+    A line goes on under the account that its first part has. ``unassigned`` are the lines under its reference that
+    belong to no lease; they are reversed too.
     """
     line = known.get((charge.ref, charge.kind))
     rest = line.missing_charge(charge) if line is not None else charge
     made = []
     if rest is not None:
         part = line.last.part + 1 if line is not None else 0
+        for other in unassigned:
+            last = other.last
+            if other.money.amount:
+                last = other.make_reversal(last.at, charge.kind.value)
+                made.append(last)
+            if last.kind is charge.kind:
+                part = last.part + 1
         whose = line.last.account if line is not None else account
         made.append(
             make_transaction(rest, provider, account=whose, lease=lease, trip=trip, gpu=gpu, part=part)

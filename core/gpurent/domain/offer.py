@@ -140,7 +140,8 @@ class Order:
 
     ``onto`` is the provider's reference of the lease that a SWITCH or RENEW applies to. ``password_ref`` names the
     vault entry with the machine's first password. Core writes it before `LeaseProvider.reserve_lease` where the user
-    chooses the password; the plugin writes it when the provider sends one.
+    chooses the password; the plugin writes it when the provider sends one. ``restarts`` is the id of our lease whose
+    machine this order starts again; core sets it.
     """
 
     key: str
@@ -152,6 +153,7 @@ class Order:
     disk: int = 0
     password_ref: str = ""
     image: str = ""
+    restarts: str = ""
 
 
 class PaymentPurpose(Enum):

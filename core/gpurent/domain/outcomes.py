@@ -77,6 +77,7 @@ _REASONS = {
     "stopped": N_("stopped"),
     "storage": N_("a problem on this computer"),
     "transfer": N_("file transfer failed"),
+    "transfer-helper": N_("the transfer program failed on the machine"),
     "transfer-unsupported": N_("transfer not supported"),
     "unavailable": N_("no answer"),
     "unexpected-response": N_("unexpected response"),

@@ -9,6 +9,7 @@ from pathlib import Path
 from attrs import field, frozen
 
 from gpurent.domain.filenames import NameProblem
+from gpurent.domain.local_files import FileStates, KnownFiles
 from gpurent.domain.name_policy import LocalNames
 
 
@@ -40,7 +41,8 @@ class PushRequest:
     delete.
 
     Below the sources, files that may hold credentials (`gpurent.domain.upload_rules`) are left out, and so is what is
-    in ``own_folders``: the real paths of gpurent's own folders.
+    in ``own_folders``: the real paths of gpurent's own folders. ``states`` takes note of the local files as they were
+    when they were listed.
     """
 
     sources: tuple[Path, ...]
@@ -53,6 +55,7 @@ class PushRequest:
     dry_run: bool = False
     limits: TransferLimits = TransferLimits()
     own_folders: tuple[str, ...] = ()
+    states: FileStates | None = None
 
 
 @frozen(kw_only=True)
@@ -60,7 +63,8 @@ class PullRequest:
     """Download the remote ``sources`` (absolute or relative to the home folder) into the local folder ``target``.
 
     A source that is a symbolic link to a folder is followed if it ends in a slash. ``names`` decides which names may be
-    used in the target, those of the sources included.
+    used in the target, those of the sources included. ``known`` tells which local files may be replaced; what arrives
+    in place of another one goes beside it. None: all.
     """
 
     sources: tuple[str, ...]
@@ -69,6 +73,7 @@ class PullRequest:
     verify: str = "fast"
     limits: TransferLimits = TransferLimits()
     names: LocalNames = field(factory=LocalNames)
+    known: KnownFiles | None = None
 
 
 class SkipKind(Enum):
@@ -76,7 +81,8 @@ class SkipKind(Enum):
 
     LINK and SPECIAL (a pipe, a socket, a device) hold no data of their own. NAME: a regular file whose name may not be
     used at the target. UNREADABLE: a file or folder whose contents could not be listed or read. ARCHIVED: a NAME whose
-    contents are in the report's archive. OTHER: a listing that was refused as invalid.
+    contents are in the report's archive. KEPT: a file whose local version was changed here, so that
+    it was not replaced. OTHER: a listing that was refused as invalid.
     """
 
     LINK = "link"
@@ -84,6 +90,7 @@ class SkipKind(Enum):
     NAME = "name"
     UNREADABLE = "unreadable"
     ARCHIVED = "archived"
+    KEPT = "kept"
     OTHER = "other"
 
 
@@ -92,7 +99,8 @@ class SkippedFile:
     """A file, folder or link that was not transferred, and the reason in words.
 
     In a download, a NAME also has its ``problem``, its ``size`` in bytes as listed and its ``remote_path``: the path on
-    the machine, percent-encoded, because it may hold any byte.
+    the machine, percent-encoded, because it may hold any byte. ``beside``: the name under which the machine's
+    version of a KEPT is here; empty if it is the one that was transferred before.
     """
 
     name: str
@@ -101,6 +109,7 @@ class SkippedFile:
     remote_path: str = ""
     size: int = 0
     problem: NameProblem | None = None
+    beside: str = ""
 
     @property
     def is_missing(self) -> bool:

@@ -40,11 +40,15 @@ class MachineFate(Enum):
 
 @frozen(kw_only=True)
 class TripEndFacts:
-    """``limit_reached``: a budget or a deadline ended the trip. ``keep`` and ``on_error`` are the user's options."""
+    """``limit_reached``: a budget or a deadline ended the trip. ``keep`` and ``on_error`` are the user's options.
+
+    ``in_use``: somebody else's work may be running on the machine.
+    """
 
     job: JobEnd
     results: ResultsState
     limit_reached: bool = False
+    in_use: bool = False
     keep: bool = False
     on_error: OnError = OnError.RELEASE
 
@@ -62,8 +66,8 @@ def decide_trip_end(facts: TripEndFacts) -> TripEnd:
     if facts.limit_reached:
         return TripEnd(machine=MachineFate.RELEASE, is_open=False)
     if facts.results is ResultsState.MISSING and facts.job is not JobEnd.NOT_STARTED:
-        kept = facts.keep or facts.on_error is OnError.KEEP
+        kept = facts.in_use or facts.keep or facts.on_error is OnError.KEEP
         return TripEnd(machine=MachineFate.KEEP if kept else MachineFate.KEEP_RESULTS, is_open=True)
     has_exit_code = facts.job in (JobEnd.SUCCEEDED, JobEnd.FAILED)
-    kept = facts.keep if has_exit_code else facts.on_error is OnError.KEEP
+    kept = facts.in_use or (facts.keep if has_exit_code else facts.on_error is OnError.KEEP)
     return TripEnd(machine=MachineFate.KEEP if kept else MachineFate.RELEASE, is_open=False)

@@ -28,13 +28,19 @@ class TransferBackend(ABC):
     async def push(
         self, connection: SshConnection, request: PushRequest, progress: Progress
     ) -> TransferReport:
-        """Upload. A full remote disk raises `TransferError`, in advance if it can be known, else during the upload."""
+        """Upload. A full remote disk raises `TransferError`, in advance if it can be known, else during the upload.
+
+        Every file and link that is sent, or is there already, is told to ``request.states`` as it was listed here.
+        """
 
     @abstractmethod
     async def pull(
         self, connection: SshConnection, request: PullRequest, progress: Progress
     ) -> TransferReport:
-        """Download. The machine is untrusted: nothing is ever written outside ``request.target``."""
+        """Download. The machine is untrusted: nothing is ever written outside ``request.target``.
+
+        What is written goes through a `SafeDir` with ``request.known``, which keeps the files that were changed here.
+        """
 
 
 class SupportsPredial(TransferBackend):

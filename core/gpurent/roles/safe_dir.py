@@ -6,21 +6,24 @@ import errno
 import os
 import stat
 from collections import OrderedDict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from itertools import count
 from pathlib import Path
 from threading import Lock
 
 from gpurent.domain.filenames import escape_name
+from gpurent.domain.local_files import KnownFiles
 from gpurent.errors import TransferError
 from gpurent.locale import _
 from gpurent.locale.foreign_text import describe_error
+from gpurent.roles.file_places import FilePlaces, RemoteState
 
 _FOLDER_FLAGS = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _FILE_FLAGS = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
 _OLD_FILE_FLAGS = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 _MAX_OPEN_FOLDERS = 64
+_READ_SIZE = 1 << 20
 _PARTIALS_DIR = b".gpurent-part"
 Name = tuple[str | bytes, ...]
 
@@ -31,12 +34,16 @@ class SafeDir:
     A ``name`` is a tuple of path components below the folder, accepted by `LocalNames`. A file is written
     whole (`write_file`), or grows as a *partial* in a separate folder and is then renamed. The first 20 bytes of a
     partial's name identify the file, the rest its version. Errors of the local disk are raised as `TransferError`.
+
+    ``known``: a local file that it does not know is kept, and what arrives goes beside it (`FilePlaces`). Without it,
+    everything is replaced.
     """
 
-    def __init__(self, target: Path) -> None:
+    def __init__(self, target: Path, known: KnownFiles | None = None) -> None:
         with self.convert_errors((str(target),)):
             target.mkdir(parents=True, exist_ok=True)
             self._root_fd = os.open(target, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        self._places = FilePlaces(os.fsencode(target.resolve()), known)
         self._folder_fds: OrderedDict[Name, int] = OrderedDict()
         self._partials_fd = -1
         self._temporary_numbers = count(1)
@@ -118,11 +125,34 @@ class SafeDir:
         finally:
             os.close(folder)
 
-    def stat_file(self, name: Name) -> os.stat_result | None:
-        """Return the status of what has that name now, None if nothing; creates its folder."""
+    def has_file(self, name: Name, remote: RemoteState) -> bool:
+        """Return whether nothing needs to arrive: the machine's version is here already; creates its folder."""
         with self._lock, suppress(OSError):
-            return os.stat(name[-1], dir_fd=self._open_folder(name[:-1]), follow_symlinks=False)
-        return None
+            found = self._places.find_file(_to_bytes(name), self._open_folder(name[:-1]), remote)
+            if found is None:
+                return False
+            place, status = found
+            if remote.is_same(status):
+                self._note_place(name, place, status)
+            else:
+                self._places.report_kept(_format_name(name), "")
+            return True
+        return False
+
+    def _note_place(self, name: Name, place: bytes, status: os.stat_result) -> None:
+        raw = _to_bytes(name)
+        self._places.note_file(raw, place, status)
+        if place != raw[-1]:
+            self._places.report_kept(_format_name(name), _format_name((*name[:-1], place)))
+
+    def _move_into_place(
+        self, name: Name, temporary: bytes, folders: tuple[int, int], handle: int, same: Callable[[int], bool]
+    ) -> None:
+        """Give the complete file ``temporary`` its final name. Its state is noted before, so that it counts as ours."""
+        partials, folder = folders
+        place = self._places.choose_place(_to_bytes(name), folder, same)
+        self._note_place(name, place, os.fstat(handle))
+        os.rename(temporary, place, src_dir_fd=partials, dst_dir_fd=folder)
 
     def write_file(self, name: Name, data: memoryview, mode: int, time: int) -> None:
         """Write a whole file at once; ``time`` is the mtime in ns. The user can always read and write it."""
@@ -133,24 +163,27 @@ class SafeDir:
                 _write_at(handle, data, 0)
                 os.fchmod(handle, mode | 0o600)
                 os.utime(handle, ns=(time, time))
+                self._move_into_place(
+                    name, temporary, (partials, folder), handle, lambda old: _holds_data(old, data)
+                )
             finally:
                 os.close(handle)
-            os.rename(temporary, name[-1], src_dir_fd=partials, dst_dir_fd=folder)
 
     def make_symlink(self, name: Name, target: str | bytes) -> bool:
-        """Create a symbolic link, replacing a file or a link; false where a folder has that name."""
+        """Create a symbolic link, replacing a file or a link; false where something else has that name.
+
+        That is a folder, or what was changed here.
+        """
         temporary = b"l%d.%d" % (os.getpid(), next(self._temporary_numbers))
         with self._open_folders(name, temporary) as (partials, folder):
-            try:
-                mode = os.stat(name[-1], dir_fd=folder, follow_symlinks=False).st_mode
-            except FileNotFoundError:
-                mode = 0
-            if stat.S_ISDIR(mode):
+            raw, wanted = _to_bytes(name), os.fsencode(target)
+            is_here = self._places.has_link(raw, folder, wanted)
+            if not is_here and not self._places.is_free_for_link(raw, folder):
                 return False
-            wanted = os.fsencode(target)
-            if not stat.S_ISLNK(mode) or os.readlink(os.fsencode(name[-1]), dir_fd=folder) != wanted:
+            self._places.note_link(raw, wanted)
+            if not is_here:
                 os.symlink(wanted, temporary, dir_fd=partials)
-                os.rename(temporary, name[-1], src_dir_fd=partials, dst_dir_fd=folder)
+                os.rename(temporary, raw[-1], src_dir_fd=partials, dst_dir_fd=folder)
             return True
 
     def open_partial(self, name: Name, partial: bytes, size: int) -> tuple[int, bool]:
@@ -187,7 +220,9 @@ class SafeDir:
         with self._open_folders(name) as (partials, folder):
             os.fchmod(handle, mode | 0o600)
             os.utime(handle, ns=(time, time))
-            os.rename(partial, name[-1], src_dir_fd=partials, dst_dir_fd=folder)
+            self._move_into_place(
+                name, partial, (partials, folder), handle, lambda old: _hold_same(old, handle)
+            )
             for entry in os.listdir(partials):  # noqa: PTH208 - of an open folder
                 if os.fsencode(entry).startswith(partial[:20]):
                     os.unlink(entry, dir_fd=partials)
@@ -195,6 +230,10 @@ class SafeDir:
     def delete_partial(self, partial: bytes) -> None:
         with self._lock, suppress(OSError):
             os.unlink(partial, dir_fd=self._open_partials())
+
+
+def _to_bytes(name: Name) -> tuple[bytes, ...]:
+    return tuple(map(os.fsencode, name))
 
 
 def _format_name(name: Name) -> str:
@@ -216,6 +255,22 @@ def _write_at(handle: int, data: memoryview, at: int) -> None:
     done = 0
     while done < len(data):
         done += os.pwrite(handle, data[done:], at + done)
+
+
+def _holds_data(handle: int, data: memoryview) -> bool:
+    return os.fstat(handle).st_size == len(data) and os.pread(handle, len(data) + 1, 0) == data
+
+
+def _hold_same(one: int, other: int) -> bool:
+    """Return whether two open files have the same content."""
+    if os.fstat(one).st_size != os.fstat(other).st_size:
+        return False
+    at = 0
+    while data := os.pread(one, _READ_SIZE, at):
+        if os.pread(other, len(data), at) != data:
+            return False
+        at += len(data)
+    return True
 
 
 def _copy_old_bytes(name: str | bytes, folder: int, handle: int, size: int) -> bool:

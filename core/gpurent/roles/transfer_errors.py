@@ -6,6 +6,7 @@ import errno
 from collections.abc import Sequence
 from enum import Enum
 
+from gpurent.domain.filenames import escape_name
 from gpurent.domain.transfer import TransferLimits
 from gpurent.errors import TransferError, UnavailableError, UsageError
 from gpurent.locale import N_, _, join_clauses, join_list, ngettext
@@ -13,6 +14,7 @@ from gpurent.locale.foreign_text import describe_errno, describe_error
 from gpurent.locale.sizes import format_size
 
 _MAX_LISTED = 5
+_MAX_STDERR = 300  # characters
 
 
 class FileProblem(Enum):
@@ -26,7 +28,7 @@ class FileProblem(Enum):
     SPECIAL_FILE = "special-file"
     NOT_UTF8 = "not-utf8"
     DUPLICATE = "duplicate"
-    FOLDER_IN_THE_WAY = "folder-in-the-way"
+    IN_THE_WAY = "in-the-way"
     NAME_TAKEN = "name-taken"
 
     @property
@@ -44,8 +46,8 @@ _PROBLEM_TEXTS = {
     FileProblem.SPECIAL_FILE: N_("not a file, folder or symbolic link"),
     FileProblem.NOT_UTF8: N_("the name is not valid UTF-8"),
     FileProblem.DUPLICATE: N_("listed more than once"),
-    FileProblem.FOLDER_IN_THE_WAY: N_(
-        "symbolic link not created: a folder with this name already exists here"
+    FileProblem.IN_THE_WAY: N_(
+        "symbolic link not created: a folder, or a file that was changed here, has this name"
     ),
     FileProblem.NAME_TAKEN: N_(
         "symbolic link not created: a file or folder with this name already exists on the machine"
@@ -78,6 +80,21 @@ def connection_lost_error(endpoint: object, reason: object = "") -> UnavailableE
         else _("the connection to {endpoint} was lost").format(endpoint=endpoint)
     )
     return UnavailableError(text, retryable=True)
+
+
+def helper_ended_error(endpoint: object, status: int | str, stderr: str) -> UnavailableError:
+    """For a program of ours on the machine that ended early. ``status``: its exit code, or the name of a signal."""
+    text = (
+        _("the transfer program on {endpoint} was ended by signal {signal}").format(
+            endpoint=endpoint, signal=status
+        )
+        if isinstance(status, str)
+        else _("the transfer program on {endpoint} ended with exit code {code}").format(
+            endpoint=endpoint, code=status
+        )
+    )
+    said = escape_name(" ".join(stderr.split())[-_MAX_STDERR:])
+    return UnavailableError(f"{text}: {said}" if said else text, retryable=True, detail=stderr)
 
 
 def silence_timeout_error() -> UnavailableError:

@@ -122,18 +122,23 @@ async def test_a_chain_without_memos_knows_a_deposit_by_its_amount(ledger: Ledge
 async def test_the_statement_lists_what_belongs_to_no_lease_too(ledger: LedgerHarness) -> None:
     payee = await create_payee(ledger)
     paid = await ledger.make_wallet().pay_bill(make_bill("60000.4711", payee))
-    await send_refund(ledger, payee, 12345678901, "refund")
+    rented = await create_payee(ledger)
+    await ledger.make_wallet().pay_bill(make_bill("1984.3848", rented, "main"))
+    await ledger.make_wallet().pay_bill(make_bill("7", key="nobody"))
+    await send_refund(ledger, rented, 12345678901, "refund")
     await send_refund(ledger, payee, 5 * 10**12, "deposit-refund")
     found = await ledger.make_wallet().get_statement()
     assert isinstance(found, Known)
     assert [charge.kind for charge in found.items] == [
         ChargeKind.TOP_UP,
+        ChargeKind.DEPOSIT,
+        ChargeKind.USAGE,
         ChargeKind.TRANSFER,
         ChargeKind.REFUND,
         ChargeKind.DEPOSIT_REFUND,
     ]
     assert found.items[1].ref == paid.proof
-    out = sum(charge.money.amount for charge in found.items if charge.kind is ChargeKind.TRANSFER)
+    out = sum(charge.money.amount for charge in found.items[1:4])
     assert sum(charge.money.amount for charge in found.items) - 2 * out == ledger.get_balance_units()
     assert all(charge.rate is not None for charge in found.items)
 

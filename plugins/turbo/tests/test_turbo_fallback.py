@@ -12,6 +12,7 @@ from attrs import frozen
 
 from gpurent.api import PullRequest, PushRequest, SshConnection, TransferReport, TransferUnsupported
 from gpurent.infra.platform.posix import system
+from gpurent.infra.transferred_files import TransferredFileNotes
 from gpurent.ports.terminal import Progress
 from gpurent.roles.machine import TransferBackend
 from gpurent.testing.contracts.file_trees import make_tree, read_tree
@@ -19,6 +20,7 @@ from gpurent.testing.contracts.transfer import TransferContract
 from gpurent.testing.fakes import CountingProgress, FakePluginContext, ManualClock
 from gpurent.testing.sandbox_harness import installed_plugins
 from gpurent.testing.ssh_fixture import MachineFixture, machine_fixture
+from gpurent.workflow.connection.known_files import KnownFilesMaker
 from gpurent.workflow.connection.local_names import LocalNamesMaker
 from gpurent.workflow.connection.reconnecting import ReconnectingConnection
 from gpurent.workflow.connection.transfers import FileTransfers
@@ -32,8 +34,12 @@ class SingleConnection:
     """Does not reconnect: everything runs over this one connection."""
 
     ssh: SshConnection
+    lease_id: str = "lease-1"
 
-    async def run_with_retry(
+    async def ensure_open(self) -> SshConnection:
+        return self.ssh
+
+    async def run_helper(
         self, action: Callable[[SshConnection], Awaitable[TransferReport]]
     ) -> TransferReport:
         return await action(self.ssh)
@@ -58,18 +64,21 @@ class AutoBackend(TransferBackend):
     async def push(
         self, connection: SshConnection, request: PushRequest, progress: Progress
     ) -> TransferReport:
-        return await make_transfers(progress).upload(wrap_connection(connection), request, "auto")
+        return await make_transfers(connection, progress).upload(wrap_connection(connection), request, "auto")
 
     async def pull(
         self, connection: SshConnection, request: PullRequest, progress: Progress
     ) -> TransferReport:
-        return await make_transfers(progress).download_usable(wrap_connection(connection), request, "auto")
+        return await make_transfers(connection, progress).download_usable(
+            wrap_connection(connection), request, "auto"
+        )
 
 
-def make_transfers(progress: Progress) -> FileTransfers:
+def make_transfers(connection: SshConnection, progress: Progress) -> FileTransfers:
     plugins = Plugins(installed_plugins(), lambda entry, _auth: FakePluginContext(entry))
     names = LocalNamesMaker(system, Path.home())
-    return FileTransfers(plugins, EventEmitter(ManualClock()), SingleProgressDisplay(progress), names)
+    known = KnownFilesMaker(TransferredFileNotes(connection.key_file.parent / "transferred"))
+    return FileTransfers(plugins, EventEmitter(ManualClock()), SingleProgressDisplay(progress), names, known)
 
 
 def wrap_connection(connection: SshConnection) -> ReconnectingConnection:
@@ -84,6 +93,9 @@ class TestWithoutPythonAndTar(TransferContract):
 
     async def test_a_vanishing_local_file_is_reported(self, remote: MachineFixture, tmp_path: Path) -> None:
         """The file vanishes while the first method is tried, so the second never sees it."""
+
+    async def test_a_push_takes_note_of_the_local_files(self, remote: MachineFixture, tmp_path: Path) -> None:
+        """Core has its own notes of what it pushes."""
 
 
 async def test_without_python_and_tar_turbo_fails_before_any_transfer(tmp_path: Path) -> None:

@@ -205,8 +205,9 @@ def timer_command(
             return await timers.disarm_timer(lease)
         if extend is not None:
             return await timers.extend_timer(lease, extend)
-        if term is not None or until is not None:
-            return await timers.arm_timer(lease, until or application.clock.now() + (term or timedelta()))
+        end = term if until is None else until
+        if end is not None:
+            return await timers.arm_timer(lease, end)
         return await timers.get_timer(lease)
 
     found = app.run(go)

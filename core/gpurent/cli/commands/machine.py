@@ -218,9 +218,9 @@ def start_command(
     async def go(application: Application) -> tuple[JobStatus, MachineTimer | None]:
         machine = application.machine_commands
         status = await machine.start_job(lease, name, command, folder, launcher, session)
-        if term is None and until is None:
+        end = term if until is None else until
+        if end is None:
             return status, None
-        end = until or application.clock.now() + (term or timedelta())
         return status, await application.timer_commands.arm_timer(lease, end)
 
     status, timer = app.run(go)

@@ -95,7 +95,8 @@ def show_command(app: CliContext, trip: str) -> None:
 def cancel_command(app: CliContext, trip: str) -> None:
     """Cancel an open trip: stop its job, download the results, release what it rented.
 
-    A trip that ordered nothing is only closed.
+    A machine that was shut down to keep the results is started again to download them. A trip that ordered nothing is
+    only closed.
     """
 
     async def cancel(application: Application) -> CancelledTrip:
@@ -112,6 +113,8 @@ def cancel_command(app: CliContext, trip: str) -> None:
     def text() -> str:
         if done.receipt is not None:
             return format_receipt(done.receipt)
+        if done.is_released:
+            return _("{trip} was closed; {lease} was already over.").format(trip=done.trip, lease=done.lease)
         if done.lease:
             return _("{trip} was cancelled. {lease} is yours until you release it.").format(
                 trip=done.trip, lease=done.lease

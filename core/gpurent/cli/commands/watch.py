@@ -33,6 +33,16 @@ _ACTION_TITLES = {
     "extend-timer": N_("extended its timer"),
     "remove-timer": N_("removed its timer"),
 }
+_FAILED_ACTION_TITLES = {
+    "warn": N_("could not warn"),
+    "renew": N_("renewal not confirmed"),
+    "ask-top-up": N_("could not ask for a top-up"),
+    "save-results": N_("could not download all results"),
+    "release": N_("release not confirmed"),
+    "finish-trip": N_("could not finish its trip"),
+    "extend-timer": N_("could not extend its timer"),
+    "remove-timer": N_("could not remove its timer"),
+}
 
 
 @click.group("watch", invoke_without_command=True)
@@ -90,11 +100,18 @@ def _report_json(report: GuardReport) -> list[dict[str, Any]]:
     """Return one row for each lease; those that could not be checked or are not guarded have only an error."""
     rows = [_lease_json(result, report.failures) for result in report.results]
     rows += [
-        {"lease": name, "guarded": True, "actions": [], "error": text}
+        {"lease": name, "guarded": True, "actions": [], "failed_actions": [], "error": text}
         for name, text in report.unfinished.items()
     ]
     return rows + [
-        {"lease": name, "guarded": False, "actions": [], "error": error.message, "hint": error.hint}
+        {
+            "lease": name,
+            "guarded": False,
+            "actions": [],
+            "failed_actions": [],
+            "error": error.message,
+            "hint": error.hint,
+        }
         for name, error in report.unguarded.items()
     ]
 
@@ -113,7 +130,8 @@ def _lease_json(result: GuardResult, failures: Mapping[str, str]) -> dict[str, A
         "spent": facts.spent,
         "own_count": facts.is_own_count,
         "budget": facts.budget,
-        "actions": [action.name for action in result.actions],
+        "actions": result.actions,
+        "failed_actions": result.failed_actions,
         "error": join_clauses(filter(None, (failures.get(facts.lease.provider, ""), result.failure))),
     }
 
@@ -126,11 +144,16 @@ def _format_results(results: Sequence[GuardResult]) -> str:
         (
             result.facts.lease.id,
             format_time_left(result.facts.time_left),
-            join_list(_(_ACTION_TITLES[action.name]) for action in result.actions) or "-",
+            join_list(_describe_actions(result)) or "-",
         )
         for result in results
     ]
     return format_table((_("lease"), _("time left"), _("what the guard did")), rows) if rows else ""
+
+
+def _describe_actions(result: GuardResult) -> list[str]:
+    done = [_(_ACTION_TITLES[name]) for name in result.actions]
+    return done + [_(_FAILED_ACTION_TITLES[name]) for name in result.failed_actions]
 
 
 _kind_option = click.option(

@@ -15,9 +15,10 @@ from gpurent.cli.views.render import format_moment, format_spent
 from gpurent.domain.lease import Lease
 from gpurent.domain.transfer import PullRequest
 from gpurent.errors import GpurentError
-from gpurent.locale import _, join_list, ngettext
+from gpurent.locale import _, join_clauses, join_list, ngettext
 from gpurent.locale.durations import parse_duration
 from gpurent.roles.lease import SupportsRenewal
+from gpurent.workflow.connection.left_out import describe_left_out
 from gpurent.workflow.connection.transfers import FileCommands, work_folder
 from gpurent.workflow.reports.overview import LeaseOverview
 from gpurent.workflow.runtime.durable_steps import TripTracker
@@ -57,7 +58,8 @@ class LeaseOperations:
         text = ngettext(
             "{count} file downloaded to {folder}", "{count} files downloaded to {folder}", report.files
         )
-        return text.format(count=report.files, folder=target)
+        left_out = describe_left_out(report, _("not downloaded: {what}"))
+        return join_clauses((text.format(count=report.files, folder=target), *left_out))
 
     async def find_results(self, lease: Lease) -> tuple[list[str], Path]:
         """Return the remote paths of the results of the lease's trip, and the local folder for them."""
@@ -123,7 +125,7 @@ class LeaseActions:
 
     async def release(self, lease: Lease) -> None:
         lines = [
-            release_question(lease, self._overview.clock.now()),
+            release_question(lease, self._overview.leases.get_time(lease)),
             *await self._operations.find_losses(lease),
         ]
         if not await self._screen.confirm("\n".join(lines)):

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING
 
 from gpurent.cli.views.render import CHARGE_TITLES, format_moment
 from gpurent.cli.views.table import format_table
-from gpurent.locale import N_, _
+from gpurent.locale import N_, _, join_list
 
 if TYPE_CHECKING:
-    from gpurent.domain.money import Money, Rate
+    from gpurent.domain.money import Currency, Money, Rate
     from gpurent.workflow.reports.costs import Costs
     from gpurent.workflow.reports.ledger_findings import LedgerFinding
 
@@ -45,27 +46,39 @@ def format_costs(found: Costs) -> str:
     """Format a bar for each row, scaled within its own currency, then totals, exchange rates, unconverted amounts."""
     if not found.movements:
         return _("Nothing was spent.")
-    most: dict[str, int] = {}
+    most: dict[Currency, int] = {}
     for row in found.rows:
-        code = row.money.currency.code
-        most[code] = max(most.get(code, 0), row.money.amount)
+        most[row.money.currency] = max(most.get(row.money.currency, 0), row.money.amount)
     rows = [
-        (row.key, str(row.money), format_bar(row.money.amount, most[row.money.currency.code]))
+        (row.key, format_sum(found, [row.money]), format_bar(row.money.amount, most[row.money.currency]))
         for row in found.rows
     ]
     head = (_(GROUP_TITLES[found.by]), _("spent"), "")
     lines = [
         format_table(head, rows, right=(1,)),
-        _("Total: {total}").format(total=format_sum(found.totals)),
+        _("Total: {total}").format(total=format_sum(found, found.totals)),
     ]
     lines += format_used_rates(found.rates)
     if found.unconverted:
-        lines.append(format_unconverted(found.unconverted))
+        lines.append(format_unconverted(found))
     return "\n".join(lines)
 
 
-def format_sum(every: Sequence[Money]) -> str:
-    return " + ".join(str(money) for money in every) or "0"
+def format_sum(found: Costs, every: Sequence[Money]) -> str:
+    """Format amounts of ``found``; of two currencies with one code, each with the providers that are paid in it."""
+    providers: dict[Currency, set[str]] = {}
+    for item in found.movements:
+        providers.setdefault(item.money.currency, set()).add(item.provider)
+    codes = Counter(currency.code for currency in providers)
+    return (
+        " + ".join(
+            f"{money} ({join_list(sorted(providers[money.currency]))})"
+            if codes[money.currency.code] > 1
+            else str(money)
+            for money in every
+        )
+        or "0"
+    )
 
 
 def format_used_rates(rates: Sequence[Rate]) -> list[str]:
@@ -87,8 +100,9 @@ def format_used_rates(rates: Sequence[Rate]) -> list[str]:
     ]
 
 
-def format_unconverted(lacking: Sequence[Money]) -> str:
-    return _("Not converted, no exchange rate was stored: {money}").format(money=format_sum(lacking))
+def format_unconverted(found: Costs) -> str:
+    text = _("Not converted, no exchange rate was stored: {money}")
+    return text.format(money=format_sum(found, found.unconverted))
 
 
 def format_findings(

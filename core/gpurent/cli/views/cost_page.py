@@ -39,7 +39,7 @@ def render_cost_page(found: Costs, history: UsageHistory) -> str:
     title = _("GPU costs")
     parts = [
         f"<h1>{escape_text(title)}</h1>",
-        f"<p>{escape_text(_('Total: {total}').format(total=format_sum(found.totals)))}</p>",
+        f"<p>{escape_text(_('Total: {total}').format(total=format_sum(found, found.totals)))}</p>",
     ]
     parts += [_spending_chart(found, money.currency) for money in found.totals]
     currencies = {span.money.currency for span in history.spans}
@@ -50,7 +50,7 @@ def render_cost_page(found: Costs, history: UsageHistory) -> str:
     parts += [_idle_chart(history)] if history.idle else []
     parts += [_html_table(found)]
     parts += [f"<p>{escape_text(line)}</p>" for line in format_used_rates(found.rates)]
-    parts += [f"<p>{escape_text(format_unconverted(found.unconverted))}</p>"] if found.unconverted else []
+    parts += [f"<p>{escape_text(format_unconverted(found))}</p>"] if found.unconverted else []
     return (
         f'<!DOCTYPE html>\n<html lang="{get_language()}"><head><meta charset="utf-8"/>'
         '<meta name="viewport" content="width=device-width"/>'
@@ -112,7 +112,7 @@ def _idle_chart(history: UsageHistory) -> str:
 
 def _html_table(found: Costs) -> str:
     rows = "".join(
-        f'<tr><td>{escape_text(row.key)}</td><td class="money">{escape_text(str(row.money))}</td></tr>'
+        f'<tr><td>{escape_text(row.key)}</td><td class="money">{escape_text(format_sum(found, [row.money]))}</td></tr>'
         for row in found.rows
     )
     head = f'<tr><th>{escape_text(_(GROUP_TITLES[found.by]))}</th><th class="money">{escape_text(_("spent"))}</th></tr>'

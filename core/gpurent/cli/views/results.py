@@ -31,4 +31,6 @@ def format_skipped(item: SkippedFile, archive: str) -> str:
     text = f"{item.name}: {item.reason}"
     if item.kind is SkipKind.ARCHIVED:
         return _("In {archive}: {what}").format(archive=archive, what=text)
+    if item.kind is SkipKind.KEPT:
+        return _("Not replaced: {what}").format(what=text)
     return _("Skipped: {what}").format(what=text)

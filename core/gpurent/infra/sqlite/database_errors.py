@@ -21,6 +21,8 @@ _REASONS = {
     sqlite3.SQLITE_NOTADB: N_("it is damaged"),
     sqlite3.SQLITE_PERM: N_("permission denied"),
 }
+# SQLite's word for it is "read-only".
+_MOVED = sqlite3.SQLITE_READONLY_DBMOVED
 _DAMAGE = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
 
 
@@ -37,7 +39,16 @@ def converted_errors(path: object) -> Iterator[None]:
 
 
 def make_storage_error(path: object, error: sqlite3.DatabaseError) -> StorageError:
-    code = getattr(error, "sqlite_errorcode", 0) & 0xFF  # without the extended part
+    extended = getattr(error, "sqlite_errorcode", 0)
+    if extended == _MOVED:
+        return StorageError(
+            _("gpurent's journal {path} was moved or deleted while it was in use").format(path=path),
+            hint=_(
+                "Move it back, or restore it from a backup. Without it, find what costs money: gpurent orphans"
+            ),
+            is_gone=True,
+        )
+    code = extended & 0xFF
     why = _(_REASONS[code]) if code in _REASONS else quote_text(str(error))
     text = _("gpurent's journal {path} cannot be used: {why}").format(path=path, why=why)
     return StorageError(text, hint=suggest_restore() if code in _DAMAGE else _suggest_repair(code))

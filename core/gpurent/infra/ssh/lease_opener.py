@@ -199,7 +199,7 @@ class LeaseOpener:
             rejected = _("{endpoint} rejected the key") if key else _("{endpoint} rejected the password")
             raise AuthError(
                 rejected.format(endpoint=self.endpoint),
-                hint=_("The machine is still running and costs money: fix its password, or release it."),
+                hint=_("Its password or its authorized keys were changed."),
             ) from None
         except (OSError, TimeoutError, asyncssh.Error) as error:
             raise make_unreachable_error(self.endpoint, error) from None

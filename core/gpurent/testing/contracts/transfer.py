@@ -19,14 +19,18 @@ from gpurent.testing.contracts.file_trees import (
     read_tree,
     retry_until_done,
 )
+from gpurent.testing.contracts.kept_files import KeptFilesContract
 from gpurent.testing.contracts.left_out import LeftOutContract
 from gpurent.testing.contracts.links import LinkContract
+from gpurent.testing.contracts.odd_times import OddTimesContract
 from gpurent.testing.fakes import CountingProgress
 from gpurent.testing.sandbox.fault_plan import FaultPlan
 from gpurent.testing.ssh_fixture import MachineFixture
 
 
-class TransferContract(LinkContract, ChangingFilesContract, LeftOutContract):
+class TransferContract(
+    LinkContract, ChangingFilesContract, LeftOutContract, OddTimesContract, KeptFilesContract
+):
     """Contract tests of a transfer backend that run on any machine."""
 
     # complete transfers

@@ -48,7 +48,9 @@ _NO_FOLLOW = os.O_NOFOLLOW | os.O_CLOEXEC
 def describe_left_out(report: TransferReport, text: str) -> tuple[str, ...]:
     """Return what a transfer left out, for the user; ``text`` introduces what was not transferred: ``{what}``."""
     archived = [f"{item.name}: {item.reason}" for item in report.skipped if item.kind is SkipKind.ARCHIVED]
-    rest = [f"{item.name}: {item.reason}" for item in report.skipped if item.kind is not SkipKind.ARCHIVED]
+    kept = [f"{item.name}: {item.reason}" for item in report.skipped if item.kind is SkipKind.KEPT]
+    told = (SkipKind.ARCHIVED, SkipKind.KEPT)
+    rest = [f"{item.name}: {item.reason}" for item in report.skipped if item.kind not in told]
     lines = []
     if archived:
         lines.append(
@@ -56,6 +58,8 @@ def describe_left_out(report: TransferReport, text: str) -> tuple[str, ...]:
                 archive=report.archive, what=summarize_texts(archived)
             )
         )
+    if kept:
+        lines.append(_("not replaced: {what}").format(what=summarize_texts(kept)))
     if rest:
         lines.append(text.format(what=summarize_texts(rest)))
     return tuple(lines)

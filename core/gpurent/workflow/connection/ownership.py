@@ -11,6 +11,12 @@ from gpurent.locale import _
 from gpurent.ports.connection import Connector, OpenConnection
 from gpurent.ports.services import SecretStore
 from gpurent.workflow.runtime.leases import LeaseTracker
+from gpurent.workflow.runtime.unforeseen import add_hint
+
+
+def suggest_password(provider: str, endpoint: Endpoint) -> str:
+    text = _('If you know its password: gpurent adopt "{endpoint}" --provider {provider}')
+    return text.format(endpoint=endpoint, provider=provider)
 
 
 @frozen
@@ -44,7 +50,11 @@ class OwnershipProof:
         """Connect to the lease's machine; one that needs a proof is proven by it. Raises `ForeignMachine`."""
         if not lease.needs_proof:
             password = self.secrets.get_vault(lease.provider).get(lease.password_ref)
-            return await self.connector.open_connection(lease.id, endpoint, password)
+            try:
+                return await self.connector.open_connection(lease.id, endpoint, password)
+            except AuthError as error:
+                add_hint(error, suggest_password(lease.provider, endpoint))
+                raise
         connection = await self._log_in(lease, endpoint)
         await self.leases.update_lease(lease.id, lambda seen: evolve(seen, needs_proof=False))
         return connection

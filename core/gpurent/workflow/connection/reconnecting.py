@@ -20,6 +20,7 @@ from gpurent.errors import (
     LeaseGone,
     RemoteError,
     Spent,
+    TransferHelperFailed,
     UnavailableError,
 )
 from gpurent.locale import _
@@ -35,6 +36,9 @@ T = TypeVar("T")
 CONNECT_TIMEOUT = timedelta(minutes=30)
 MIN_RETRY_PAUSE, MAX_RETRY_PAUSE = timedelta(seconds=2), timedelta(seconds=30)
 MAX_LOSSES = 1000
+MAX_HELPER_FAILURES = 3
+LONG_ATTEMPT = timedelta(minutes=10)
+ANSWER_TIMEOUT = 15.0  # seconds for a command that does nothing
 
 
 @frozen
@@ -93,7 +97,7 @@ class ReconnectingConnection:
         """Return an open connection; wait while the machine is up but does not answer yet."""
         lost = self._ssh is not None and not self._ssh.is_alive
         if lost:
-            await self._close_lost()
+            await self._close_lost(_("connection lost; reconnecting"))
         if self._ssh is None:
             self._ssh = await self._connect(announced=lost)
         return self._ssh
@@ -123,16 +127,56 @@ class ReconnectingConnection:
                 return await action(ssh)
             except UnavailableError as error:
                 losses += 1
-                if not error.retryable or losses > MAX_LOSSES:
-                    raise add_burning_lease(error, await self.get_lease()) from None
-                if ssh is self._ssh and ssh.is_alive:
-                    # The connection hangs instead of dropping.
-                    await self._close_lost()
-                await self.refresh_lease()
-                await self._connections.poller.pause(timedelta(seconds=1))
+                await self._raise_if_final(error, losses)
+                await self._close_hanging(ssh, error)
+                await self._pause()
 
-    async def _close_lost(self) -> None:
-        self.emit(EventKind.CONNECTION_LOST, _("connection lost; reconnecting"))
+    async def run_helper(self, action: Callable[[SshConnection], Awaitable[T]]) -> T:
+        """Like `run_with_retry`, but a connection that still answers was not the cause of a failure.
+
+        Such failures are told, and the third in a row raises `TransferHelperFailed`: what the action runs on the
+        machine ends at once or hangs. An attempt that lasted longer than any hanging helper is waited for has done
+        something, and starts a new row.
+        """
+        clock = self._connections.poller.clock
+        losses = failures = 0
+        while True:
+            ssh, begun_at = await self.ensure_open(), clock.now()
+            try:
+                return await action(ssh)
+            except UnavailableError as error:
+                losses += 1
+                await self._raise_if_final(error, losses)
+                failures = failures if clock.now() - begun_at < LONG_ATTEMPT else 0
+                if await _still_answers(ssh):
+                    failures += 1
+                    if failures == MAX_HELPER_FAILURES:
+                        raise self._make_helper_error(error) from None
+                    self.emit(EventKind.WARNING, error.message)
+                else:
+                    await self._close_hanging(ssh, error)
+                await self._pause()
+
+    def _make_helper_error(self, error: UnavailableError) -> TransferHelperFailed:
+        hint = _("See why: gpurent ssh {lease}. Another transfer backend (--transfer) may work.")
+        return TransferHelperFailed(error.message, hint=hint.format(lease=self.lease_id), detail=error.detail)
+
+    async def _raise_if_final(self, error: UnavailableError, losses: int) -> None:
+        if not error.retryable or losses > MAX_LOSSES:
+            raise add_burning_lease(error, await self.get_lease()) from None
+
+    async def _close_hanging(self, ssh: OpenConnection, error: UnavailableError) -> None:
+        """Close a connection that hangs instead of dropping, or over which answers come that say nothing."""
+        if ssh is self._ssh and ssh.is_alive:
+            await self._close_lost(_("{why}; reconnecting").format(why=error.message))
+
+    async def _pause(self) -> None:
+        """Wait before the next try, and see whether the machine still exists."""
+        await self.refresh_lease()
+        await self._connections.poller.pause(timedelta(seconds=1))
+
+    async def _close_lost(self, text: str) -> None:
+        self.emit(EventKind.CONNECTION_LOST, text)
         await self.close()
 
     async def _connect(self, *, announced: bool) -> OpenConnection:
@@ -164,6 +208,17 @@ class ReconnectingConnection:
             return await self._connections.ownership.open_connection(lease, endpoint)
         except (AuthError, RemoteError) as error:
             raise add_burning_lease(error, await self.get_lease()) from None
+
+
+async def _still_answers(ssh: OpenConnection) -> bool:
+    """Return whether a command can be run over the connection, whatever its result."""
+    if not ssh.is_alive:
+        return False
+    try:
+        await ssh.run(":", timeout=ANSWER_TIMEOUT)
+    except UnavailableError:
+        return False
+    return True
 
 
 def require_endpoint(lease: Lease, *, can_restart: bool) -> Endpoint:

@@ -43,6 +43,7 @@ from gpurent.remote.results_probe import (
     find_results_command,
     parse_results,
 )
+from gpurent.workflow.connection.known_files import DownloadableFiles
 from gpurent.workflow.connection.local_folder import get_results_folder
 from gpurent.workflow.connection.reconnecting import ReconnectingConnection
 from gpurent.workflow.connection.transfers import FileTransfers, work_folder
@@ -109,21 +110,21 @@ class ResultsDownloader:
         """
         if not spec.results.are_wanted:
             return ResultsOutcome(report=sum_reports(()))
-        job_name = spec.job.name or trip_id
-        plan = await connection.run_with_retry(
-            lambda ssh: find_results(ssh, spec, work_folder(trip_id), job_name)
-        )
+        job_name, folder = spec.job.name or trip_id, work_folder(trip_id)
+        plan = await connection.run_helper(lambda ssh: find_results(ssh, spec, folder, job_name))
         names = self.transfers.local_names.make_names(get_results_folder(spec))
-        downloads = PlannedDownloads(spec, work_folder(trip_id), plan, names)
-        reports, failures = [downloads.report_links()], list(plan.failures)
-        for pull in downloads.iter_pulls():
-            try:
-                reports.append(await self.transfers.download_usable(connection, pull, spec.upload.transfer))
-            except TransferError as error:
-                failures.append(f"{error.message} {error.hint}".strip())
-        if plan.refused:
-            reports.append(await connection.run_with_retry(downloads.report_refused))
-        report = sum_reports(reports)
+        with self.transfers.known_files.open_downloadable(connection.lease_id, (folder,)) as known:
+            downloads = PlannedDownloads(spec, folder, plan, names, known)
+            reports, failures = [downloads.report_links()], list(plan.failures)
+            for pull in downloads.iter_pulls():
+                try:
+                    report = await self.transfers.download_usable(connection, pull, spec.upload.transfer)
+                    reports.append(report)
+                except TransferError as error:
+                    failures.append(f"{error.message} {error.hint}".strip())
+            if plan.refused:
+                reports.append(await connection.run_helper(downloads.report_refused))
+            report = known.add_to_report(sum_reports(reports))
         try:
             report = await self.transfers.archive_refused(connection, downloads.make_pull(), report)
         except TransferError as error:
@@ -142,6 +143,7 @@ class PlannedDownloads:
     folder: str
     plan: ResultsPlan
     names: LocalNames
+    known: DownloadableFiles
     _target: Path = field(init=False)
 
     @_target.default
@@ -161,7 +163,8 @@ class PlannedDownloads:
         limits, names = self._get_limits(), self.names.below(folder)
         is_refused = names.find_problem((), limits.max_name_bytes) is not None
         target = self._target if is_refused else self._target / folder
-        return PullRequest(sources=tuple(sources), target=target, limits=limits, names=names)
+        known = self.known.below(folder)
+        return PullRequest(sources=tuple(sources), target=target, limits=limits, names=names, known=known)
 
     def report_links(self) -> TransferReport:
         """Report the links that were found and are not downloaded."""
@@ -235,7 +238,7 @@ def _plan_named(named: Sequence[str], bases: Sequence[str], found: FoundResults)
         elif (listing := listings[get_pattern_base(path)]) is None:
             failures.append(_("{path}: the machine lists too many names").format(path=path))
         elif matches := [name for name in listing if compile_pattern(path).fullmatch(name)]:
-            matched += matches
+            matched += (name for name in matches if name != b".")  # the job's folder itself
         else:
             absent.append(path)
     usable, refused = _split_names(matched)

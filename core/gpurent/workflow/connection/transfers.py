@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 
 from attrs import evolve, frozen
 
@@ -15,6 +16,7 @@ from gpurent.errors import (
     AuthError,
     HostKeyChanged,
     TransferError,
+    TransferHelperFailed,
     TransferUnsupported,
     UnavailableError,
 )
@@ -24,6 +26,7 @@ from gpurent.ports.terminal import Display
 from gpurent.roles.entries import TransferEntry
 from gpurent.roles.machine import SupportsPredial, TransferBackend
 from gpurent.workflow.connection.folder_changes import FolderChanges, load_awatch, watched_folders
+from gpurent.workflow.connection.known_files import KnownFilesMaker, UploadedFiles
 from gpurent.workflow.connection.left_out import archive_refused_files
 from gpurent.workflow.connection.local_names import LocalNamesMaker
 from gpurent.workflow.connection.reconnecting import Connections, ReconnectingConnection
@@ -48,6 +51,7 @@ class FileTransfers:
     events: EventEmitter
     display: Display
     local_names: LocalNamesMaker
+    known_files: KnownFilesMaker
 
     def iter_backends(self, name: str) -> Iterator[TransferBackend]:
         """Yield the named backend; for an empty name or ``auto``, all that can be built, highest rank first.
@@ -65,10 +69,10 @@ class FileTransfers:
         backends: Sequence[TransferBackend] = (),
     ) -> TransferReport:
         """Upload with the backend ``name`` (empty: the best that can do it), or with one of ``backends`` if given."""
-        return await connection.run_with_retry(
-            lambda ssh: self._try_backends(
-                backends or self.iter_backends(name), lambda backend: self.push_with(backend, ssh, push)
-            )
+        return await self._try_backends(
+            connection,
+            backends or self.iter_backends(name),
+            lambda backend, ssh: self.push_with(backend, ssh, push, connection.lease_id),
         )
 
     async def download(
@@ -76,21 +80,22 @@ class FileTransfers:
     ) -> TransferReport:
         """Download, selecting the backend as in `upload`.
 
-        Files whose names may not be used here are downloaded into an archive: see `left_out`.
+        Files whose names may not be used here are downloaded into an archive: see `left_out`. Files that were changed
+        here are kept.
         """
-        pull = evolve(pull, names=self.local_names.make_names(pull.target))
-        report = await self.download_usable(connection, pull, name)
+        with self.known_files.open_downloadable(connection.lease_id, pull.sources) as known:
+            pull = evolve(pull, names=self.local_names.make_names(pull.target), known=known)
+            report = known.add_to_report(await self.download_usable(connection, pull, name))
         return await self.archive_refused(connection, pull, report)
 
     async def download_usable(
         self, connection: ReconnectingConnection, pull: PullRequest, name: str = ""
     ) -> TransferReport:
         """Download; files whose names may not be used here (``pull.names``) are only reported."""
-        return await connection.run_with_retry(
-            lambda ssh: self._try_backends(
-                self.iter_backends(name),
-                lambda backend: backend.pull(ssh, pull, self.display.start_progress(_("results"))),
-            )
+        return await self._try_backends(
+            connection,
+            self.iter_backends(name),
+            lambda backend, ssh: backend.pull(ssh, pull, self.display.start_progress(_("results"))),
         )
 
     async def archive_refused(
@@ -105,26 +110,37 @@ class FileTransfers:
             origin = " ".join((str(ssh.endpoint), *pull.sources))
             return await archive_refused_files(ssh, pull, report, origin, progress)
 
-        return await connection.run_with_retry(archive)
+        return await connection.run_helper(archive)
 
     async def push_with(
-        self, backend: TransferBackend, ssh: SshConnection, push: PushRequest
+        self, backend: TransferBackend, ssh: SshConnection, push: PushRequest, lease_id: str
     ) -> TransferReport:
-        return await backend.push(ssh, push, self.display.start_progress(_("upload")))
+        uploaded = UploadedFiles()
+        report = await backend.push(
+            ssh, evolve(push, states=uploaded), self.display.start_progress(_("upload"))
+        )
+        if not push.dry_run:
+            await asyncio.to_thread(self.known_files.record_upload, lease_id, push.target, uploaded)
+        return report
 
-    def report_unsupported(self, error: TransferUnsupported) -> None:
+    def report_unsupported(self, error: TransferError) -> None:
         self.events.emit(EventKind.PROGRESS, error.message)
 
     async def _try_backends(
         self,
+        connection: ReconnectingConnection,
         backends: Iterable[TransferBackend],
-        transfer: Callable[[TransferBackend], Awaitable[TransferReport]],
+        transfer: Callable[[TransferBackend, SshConnection], Awaitable[TransferReport]],
     ) -> TransferReport:
-        unfit = TransferUnsupported(_("no transfer backend is installed"))
+        """Transfer with the first backend that can; raises the last one's error if none can."""
+        await (
+            connection.ensure_open()
+        )  # that the machine is not running is said before what is not installed here
+        unfit: TransferError = TransferUnsupported(_("no transfer backend is installed"))
         for backend in backends:
             try:
-                return await transfer(backend)
-            except TransferUnsupported as error:
+                return await connection.run_helper(partial(transfer, backend))
+            except (TransferUnsupported, TransferHelperFailed) as error:
                 unfit = error
                 self.report_unsupported(error)
         raise unfit
@@ -197,7 +213,7 @@ class Predialler:
     ) -> TransferReport | None:
         """Return None if the normal upload must be used: the lease changed, or the early login failed."""
         lease = await connection.get_lease()
-        pushing = self.transfers.push_with(login.backend, login.target, push)
+        pushing = self.transfers.push_with(login.backend, login.target, push, lease.id)
         async with run_in_background(pushing) as task:
             try:
                 seen = await connection.refresh_lease()

@@ -24,6 +24,7 @@ from gpurent.workflow.guard.decide import (
     Action,
     AskTopUp,
     EndLease,
+    EndReason,
     ExtendTimer,
     FinishTrip,
     RemoveTimer,
@@ -86,7 +87,7 @@ class RecordedActions:
     async def save_results(self, lease: Lease, action: SaveResults) -> None:
         record = await self.saves.begin_save(lease)
         if record is not None:
-            await run_with_deadline(self.log.clock, action.by, self.resume_action(record))
+            await run_with_deadline(self.log.clock_of(lease.provider), action.by, self.resume_action(record))
 
     async def end_lease(self, lease: Lease, action: EndLease) -> None:
         await self.resume_action(await self.endings.begin_ending(lease, action))
@@ -127,14 +128,14 @@ class GuardActions:
     warnings: GuardWarnings
     release_unrecorded: Callable[[str], Awaitable[None]]
 
-    async def perform_action(self, facts: LeaseFacts, policy: GuardPolicy, action: Action) -> None:
-        """Perform ``action``; its errors propagate."""
+    async def perform_action(self, facts: LeaseFacts, policy: GuardPolicy, action: Action) -> str:
+        """Perform ``action``, or what has to be done first; return the name of what was done. Its errors propagate."""
         lease = facts.lease
         match action:
             case WarnOfLimit():
                 await self.warnings.warn_of_limit(facts, action)
             case Renew():
-                await self._renew_or_top_up(lease, policy, action)
+                return await self._renew_or_top_up(lease, policy, action)
             case AskTopUp(amount=amount):
                 await self.topups.request_top_up(lease.provider, amount)
             case SaveResults():
@@ -147,9 +148,15 @@ class GuardActions:
                 await self.timers.disarm_timer(lease)
             case FinishTrip(trip_id=trip):
                 await resume_trip(self.trips, trip)
+        return action.name
 
     async def _end_lease(self, facts: LeaseFacts, action: EndLease) -> None:
-        """End the lease. A limit that has passed holds even where that cannot be recorded."""
+        """End the lease. A limit that has passed holds even where that cannot be recorded.
+
+        The end of the time for one trip's results is postponed while others use the machine.
+        """
+        if action.reason is EndReason.GRACE and await self.recorded.endings.postpone_if_used(facts):
+            return
         try:
             await self.recorded.end_lease(facts.lease, action)
         except StorageError:
@@ -157,7 +164,7 @@ class GuardActions:
                 await self.release_unrecorded(facts.lease.id)
             raise
 
-    async def _renew_or_top_up(self, lease: Lease, policy: GuardPolicy, action: Renew) -> None:
+    async def _renew_or_top_up(self, lease: Lease, policy: GuardPolicy, action: Renew) -> str:
         try:
             await self.recorded.renew_lease(lease, action)
         except RenewalUnfunded as error:
@@ -165,6 +172,8 @@ class GuardActions:
                 raise
             missing = error.funding.ceiling - error.funding.balance
             await self.topups.request_top_up(lease.provider, policy.top_up, missing)
+            return AskTopUp.name
+        return action.name
 
 
 @frozen
@@ -176,17 +185,21 @@ class UnfinishedActions:
     trips: Trips
     leases: LeaseStore
 
-    async def resume_unfinished(self, lease: Lease) -> list[str]:
-        """Resume the guard's own actions on ``lease``, then the user's renewals and releases; return the errors."""
+    async def resume_unfinished(self, lease: Lease) -> list[tuple[str, str]]:
+        """Resume the guard's own actions on ``lease``, then the user's renewals and releases.
+
+        Return the action and the error of each; an empty one for success.
+        """
         troubles = [
-            await catch_failure(self.actions.resume_action(record))
+            (_get_action_name(record), await catch_failure(self.actions.resume_action(record)))
             for record in await self.log.list_lease_actions(lease.id)
             if record.is_open and not await self.actions.endings.cancel_if_outdated(record)
         ]
         for record in await self.log.store.list_trips(lease.id):
             old = self.log.clock.now() - record.started_at > MIN_TRIP_AGE
             if record.kind in ("renew", "release") and record.is_open and old:
-                troubles.append(await catch_failure(resume_trip(self.trips, record.id)))
+                trouble = await catch_failure(resume_trip(self.trips, record.id))
+                troubles.append((_get_action_name(record), trouble))
         return troubles
 
     async def finish_ended_leases(self) -> Mapping[str, str]:
@@ -199,12 +212,23 @@ class UnfinishedActions:
         return troubles
 
 
+def _get_action_name(record: TripRecord) -> str:
+    """Return what a trip of the guard, or a renewal or release of the user, does to its lease."""
+    if record.kind == Renew.name or is_action(record, ActionKind.RENEW):
+        return Renew.name
+    return SaveResults.name if is_action(record, ActionKind.SAVE) else EndLease.name
+
+
 @frozen(kw_only=True)
 class GuardResult:
-    """The result of one check of a lease, as reported by ``--once``. The next check is due after ``next_delay``."""
+    """The result of one check of a lease, as reported by ``--once``. The next check is due after ``next_delay``.
+
+    ``actions`` are the names of what was done, ``failed_actions`` of what was due and is not known to be done.
+    """
 
     facts: LeaseFacts
-    actions: Sequence[Action]
+    actions: Sequence[str]
+    failed_actions: Sequence[str] = ()
     next_delay: timedelta
     failure: str = ""
 
@@ -220,13 +244,16 @@ class GuardController:
         """Check one lease once. Raises only errors of the policy and of the Store."""
         memories = self.warnings.memories
         memory = await memories.get_memory(lease.id)
-        troubles = await self.unfinished.resume_unfinished(lease)
+        unfinished = await self.unfinished.resume_unfinished(lease)
         facts, policy, unseen = await self.observer.observe_lease(lease, provider, memory)
+        troubles = [trouble for _name, trouble in unfinished]
         troubles += [*unseen, await catch_failure(self.warnings.warn_of_time(facts))]
-        actions = decide_actions(facts, policy)
-        troubles += [
-            await catch_failure(self.actions.perform_action(facts, policy, action)) for action in actions
-        ]
+        done, failed = list[str](), [name for name, trouble in unfinished if trouble]
+        for action in decide_actions(facts, policy):
+            trouble = await catch_failure(self._perform_action(facts, policy, action, done))
+            troubles.append(trouble)
+            if trouble:
+                failed.append(action.name)
         held = active_warnings(facts, policy)
         memory.warned_at = {key: at for key, at in memory.warned_at.items() if key in held}
         await memories.save_memory(lease.id)
@@ -235,7 +262,18 @@ class GuardController:
         wait = next_check_delay(facts, policy)
         if trouble:
             wait = min(max(wait, BACKOFF_BASE), backoff_delay(failures, 4))
-        return GuardResult(facts=facts, actions=actions, next_delay=wait, failure=trouble)
+        return GuardResult(
+            facts=facts,
+            actions=tuple(done),
+            failed_actions=tuple(dict.fromkeys(failed)),
+            next_delay=wait,
+            failure=trouble,
+        )
+
+    async def _perform_action(
+        self, facts: LeaseFacts, policy: GuardPolicy, action: Action, done: list[str]
+    ) -> None:
+        done.append(await self.actions.perform_action(facts, policy, action))
 
     async def clean_up(self) -> Mapping[str, str]:
         """Finish what is left over from ended leases, and warn about kept files that will be deleted.
@@ -246,6 +284,6 @@ class GuardController:
         for lease, trouble in troubles.items():
             self.warnings.record_outcome(lease, trouble, lease)
         await self.warnings.warn_of_kept_files(
-            await self.unfinished.leases.list_leases(), self.observer.clock.now()
+            await self.unfinished.leases.list_leases(), self.observer.clocks
         )
         return {lease: trouble for lease, trouble in troubles.items() if trouble}

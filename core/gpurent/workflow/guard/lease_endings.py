@@ -22,6 +22,7 @@ from gpurent.workflow.connection.jobs import JobRunners
 from gpurent.workflow.connection.reconnecting import Connections
 from gpurent.workflow.connection.results_download import ResultsDownloader
 from gpurent.workflow.guard.decide import EndLease, EndReason
+from gpurent.workflow.guard.facts import LeaseFacts
 from gpurent.workflow.guard.observe_lease import GuardedTrip, StoreObserver
 from gpurent.workflow.guard.saved_state import ActionLog, GuardMemories, is_action
 from gpurent.workflow.reports.receipts import Receipts
@@ -30,6 +31,7 @@ from gpurent.workflow.runtime.waiting import wait_for_first
 from gpurent.workflow.steps.download import describe_outcome
 from gpurent.workflow.steps.keep_results import KeepResultsStep
 from gpurent.workflow.steps.release import ReleaseStep
+from gpurent.workflow.trips.machine_use import MachineUseFinder
 
 T = TypeVar("T")
 # How long a save may take if its deadline had already passed when it began: late is better than never.
@@ -115,7 +117,7 @@ class SaveActions:
         guarded = await self.store_observer.find_trip(record.lease)
         try:
             if guarded is not None:
-                begun = self.log.clock.now()
+                begun = self.log.clock_of(record.spec.provider).now()
                 await trip.step(
                     "save-results", str, lambda: self.saver.save_results(trip, record.lease, guarded, begun)
                 )
@@ -126,17 +128,18 @@ class SaveActions:
         await self.log.end_trip(trip.id)
 
     async def save_before_release(
-        self, trip: TripContext, lease: str, guarded: GuardedTrip, by: datetime | None
+        self, trip: TripContext, lease: Lease, guarded: GuardedTrip, by: datetime | None
     ) -> str:
         """Stop the job and save its results. With ``by``, a failure is only a warning; without it, it is raised."""
-        work = self.saver.save_results(trip, lease, guarded, self.log.clock.now(), stop_job=True)
+        clock = self.log.clock_of(lease.provider)
+        work = self.saver.save_results(trip, lease.id, guarded, clock.now(), stop_job=True)
         if by is None:
             return await work
         try:
-            return await run_with_deadline(self.log.clock, by, work)
+            return await run_with_deadline(clock, by, work)
         except GpurentError as error:
             text = _("the results could not be downloaded: {why}").format(why=error.message)
-            trip.emit(EventKind.WARNING, text, lease=lease)
+            trip.emit(EventKind.WARNING, text, lease=lease.id)
             return f"failed: {error.code}"
 
 
@@ -148,6 +151,7 @@ class LeaseEndings:
     store_observer: StoreObserver
     saves: SaveActions
     keeper: KeepResultsStep
+    uses: MachineUseFinder
     release: ReleaseStep
     receipts: Receipts
 
@@ -160,6 +164,19 @@ class LeaseEndings:
                 await self.log.store.begin_step(record.id, "deadline")
                 await self.log.store.record_step(record.id, "deadline", action.by)
         return record
+
+    async def postpone_if_used(self, facts: LeaseFacts) -> bool:
+        """Postpone the end of the time for a trip's results if others use its machine; return whether that was done."""
+        lease, trip = facts.lease, self.log.context_of(facts.trip_id)
+        async with self.log.lock_trip(trip.id):
+            record = await self.log.store.find_trip(trip.id)
+            if record is None:
+                return False
+            use = await self.uses.find_use(trip, record.spec, lease.id)
+            if not use.others or not await self.keeper.postpone_end(trip, record.spec, lease):
+                return False
+        trip.emit(EventKind.WARNING, use.describe_others(lease.id), lease=lease.id)
+        return True
 
     async def cancel_if_outdated(self, record: TripRecord) -> bool:
         """Cancel an interrupted end for idleness that had not begun to save, because the lease may be in use again."""
@@ -205,7 +222,7 @@ class LeaseEndings:
         by = await trip.find_result("deadline", datetime)
         try:
             await trip.step(
-                "save-results", str, lambda: self.saves.save_before_release(trip, lease_id, guarded, by)
+                "save-results", str, lambda: self.saves.save_before_release(trip, lease, guarded, by)
             )
         except GpurentError as error:
             if reason is EndReason.IDLE:

@@ -19,7 +19,7 @@ from gpurent.errors import GpurentError, UnavailableError
 from gpurent.locale import _
 from gpurent.ports.connection import SshConnection
 from gpurent.ports.store import Store
-from gpurent.ports.system import Clock, ProviderClock, ProviderClocks
+from gpurent.ports.system import ProviderClock, ProviderClocks
 from gpurent.remote.samples import GuardSample, compute_cpu_load, guard_sample_command, parse_guard_sample
 from gpurent.roles.lease import SupportsRenewal
 from gpurent.workflow.connection.jobs import JobRunners
@@ -115,7 +115,7 @@ class MachineObserver:
 
     ownership: OwnershipProof
     runners: JobRunners
-    clock: ProviderClock
+    clocks: ProviderClocks
     _semaphore: asyncio.Semaphore = field(factory=lambda: asyncio.Semaphore(MAX_CONCURRENT), init=False)
 
     async def update_memory(
@@ -127,7 +127,10 @@ class MachineObserver:
             return
         every = policy.check_interval if policy.idle is None else min(policy.check_interval, policy.idle / 3)
         before = memory.machine
-        if before is not None and timedelta() <= self.clock.now() - before.at < every:
+        if (
+            before is not None
+            and timedelta() <= self.clocks.clock_of(lease.provider).now() - before.at < every
+        ):
             return
         async with self._semaphore:
             memory.machine = await self._observe_machine(lease, trip, before)
@@ -139,7 +142,7 @@ class MachineObserver:
         """Observe the machine once. Raises `UnavailableError` if it does not answer in time."""
         if lease.endpoint is None:
             raise UnavailableError(_("{lease} has no address yet").format(lease=lease.id), retryable=True)
-        begun = self.clock.now()
+        begun = self.clocks.clock_of(lease.provider).now()
         try:
             async with asyncio.timeout(ANSWER_TIMEOUT):
                 connection = await self.ownership.open_connection(lease, lease.endpoint)
@@ -169,7 +172,8 @@ class MachineObserver:
         )
         job = await runner.get_status(trip.job_name) if trip is not None and trip.launched else None
         attached = any(info.attached for info in await runner.list_sessions())
-        now = self.clock.now()
+        clock = self.clocks.clock_of(lease.provider)
+        now = clock.now()
         return ObservedMachine(
             at=now,
             # A slow connection may be slow again, so the previous duration decays slowly.
@@ -177,23 +181,24 @@ class MachineObserver:
             job=job,
             cpu=compute_cpu_load(before.ticks if before else None, found.cpu_ticks),
             gpu=found.gpu_load,
-            output_at=self._compute_output_at(found, before, now),
+            output_at=_compute_output_at(found, before, clock),
             attached=attached,
             result_size=sum(found.result_sizes.values()),
             ticks=found.cpu_ticks,
             last_write=found.last_output,
         )
 
-    def _compute_output_at(
-        self, found: GuardSample, before: ObservedMachine | None, now: datetime
-    ) -> datetime | None:
-        """Return the time of the last output (provider time); it is fixed until new output, even if a clock is set."""
-        if found.last_output is None or found.machine_time is None:
-            return None
-        if before is not None and before.last_write == found.last_output and before.output_at is not None:
-            return before.output_at
-        age = timedelta(seconds=max(0, found.machine_time - found.last_output))
-        return min(now, self.clock.from_wall_time(datetime.now(UTC) - age))
+
+def _compute_output_at(
+    found: GuardSample, before: ObservedMachine | None, clock: ProviderClock
+) -> datetime | None:
+    """Return the time of the last output (provider time); it is fixed until new output, even if a clock is set."""
+    if found.last_output is None or found.machine_time is None:
+        return None
+    if before is not None and before.last_write == found.last_output and before.output_at is not None:
+        return before.output_at
+    age = timedelta(seconds=max(0, found.machine_time - found.last_output))
+    return min(clock.now(), clock.from_wall_time(datetime.now(UTC) - age))
 
 
 @frozen
@@ -263,7 +268,6 @@ class GuardedLeaseObserver:
     machine_observer: MachineObserver
     collector: FactsCollector
     meters: Meters
-    clock: Clock
     clocks: ProviderClocks
 
     async def observe_lease(

@@ -12,6 +12,7 @@ from gpurent.domain.guard_memory import GuardMemory
 from gpurent.domain.outcomes import OutcomeKind, TripOutcome
 from gpurent.domain.trip import TripRecord, TripSpec
 from gpurent.errors import GpurentError, Spent
+from gpurent.ports.system import ProviderClock, ProviderClocks
 from gpurent.ports.watch_store import GuardStore
 from gpurent.workflow.guard.facts import DEFAULT_CONNECT_TIME, ObservedMachine
 from gpurent.workflow.payments.trip_spending import TripSpending
@@ -36,6 +37,11 @@ class ActionLog(TripTracker):
     """Records the guard's actions before they are performed, as trips of kind ``guard`` with deterministic ids."""
 
     spending: TripSpending
+    clocks: ProviderClocks
+
+    def clock_of(self, provider: str) -> ProviderClock:
+        """Return the clock by which the limits of the provider's leases were computed."""
+        return self.clocks.clock_of(provider)
 
     async def begin_action(self, action: GuardAction, spec: TripSpec, lease: str = "") -> TripRecord:
         """Return the open trip of ``action``; if the last attempt failed without spending, begin the next."""

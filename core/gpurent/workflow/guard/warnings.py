@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Sequence
-from datetime import datetime, timedelta
+from datetime import timedelta
 
 from attrs import define, field
 
@@ -11,6 +11,7 @@ from gpurent.domain.events import EventKind
 from gpurent.domain.lease import Lease, LeaseState
 from gpurent.domain.time_left import TimeKind, time_left_by_lease
 from gpurent.locale import _, join_phrases
+from gpurent.ports.system import ProviderClocks
 from gpurent.workflow.guard.decide import EndReason, WarnOfLimit
 from gpurent.workflow.guard.facts import LeaseFacts
 from gpurent.workflow.guard.saved_state import GuardMemories
@@ -53,10 +54,12 @@ class GuardWarnings:
     async def warn_of_time(self, facts: LeaseFacts) -> None:
         await self.time_warnings.warn_if_low(facts.lease, facts.time_left, trip=facts.trip_id)
 
-    async def warn_of_kept_files(self, leases: Sequence[Lease], now: datetime) -> None:
+    async def warn_of_kept_files(self, leases: Sequence[Lease], clocks: ProviderClocks) -> None:
         """Warn before kept files are deleted: a stopped machine costs nothing, but keeps its files only for a time."""
         for lease in leases:
-            time_left = time_left_by_lease(lease, now) if lease.state is LeaseState.KEPT else None
+            if lease.state is not LeaseState.KEPT:
+                continue
+            time_left = time_left_by_lease(lease, clocks.clock_of(lease.provider).now())
             if time_left is not None and time_left.kind is TimeKind.KEPT:
                 await self.time_warnings.warn_if_low(lease, time_left)
 

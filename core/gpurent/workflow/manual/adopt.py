@@ -7,11 +7,12 @@ from datetime import datetime
 
 from attrs import evolve, frozen
 
+from gpurent.domain.access import Endpoint
 from gpurent.domain.events import EventKind
 from gpurent.domain.lease import Lease, LeaseState
 from gpurent.domain.machine_facts import MachineFacts
 from gpurent.domain.offer import DeclaredTerms, Hardware, Offer
-from gpurent.errors import GpurentError, HostKeyChanged, UsageError
+from gpurent.errors import AuthError, GpurentError, HostKeyChanged, UsageError
 from gpurent.locale import _
 from gpurent.ports.connection import Connector, OpenConnection, PrivateKey, Reachability
 from gpurent.ports.services import SecretRegistry, SecretStore
@@ -51,12 +52,16 @@ class Adoption:
     async def adopt_machine(self, lease_id: str, request: AdoptionRequest) -> Lease:
         """Pin the host key, log in, read the machine's facts, and save the lease. Spends nothing; idempotent.
 
-        Raises `HostKeyChanged` if the host key differs from ``fingerprint``, before any secret is sent.
+        A machine of ours that rejects the password that we have keeps its lease, which gets this password. Raises
+        `HostKeyChanged` if the host key differs from ``fingerprint``, before any secret is sent, and `UsageError` if
+        the machine is ours already.
         """
         known = await self.leases.store.find_lease(lease_id)
         if known is not None:
             return known
-        await self._require_unknown_endpoint(request)
+        ours = await self._find_lease_there(request.access.endpoint)
+        if ours is not None:
+            return await self._restore_access(ours, request)
         connection = await self._open_connection(lease_id, request)
         try:
             found = await self._read_facts(request.provider, connection)
@@ -65,21 +70,52 @@ class Adoption:
         ref = await self._save_password(lease_id, request)
         return await self.leases.save_lease(_make_lease(lease_id, request, found, ref))
 
-    async def _require_unknown_endpoint(self, request: AdoptionRequest) -> None:
-        endpoint = request.access.endpoint
+    async def _find_lease_there(self, endpoint: Endpoint) -> Lease | None:
         for lease in await self.leases.list_leases():
             there = lease.endpoint
             if there and (there.address, there.port) == (endpoint.address, endpoint.port):
-                raise UsageError(
-                    _("{endpoint} already belongs to {lease}").format(endpoint=endpoint, lease=lease.id),
-                    hint=_("See: gpurent show {lease}").format(lease=lease.id),
-                )
+                return lease
+        return None
+
+    async def _restore_access(self, lease: Lease, request: AdoptionRequest) -> Lease:
+        """Give the lease the password that the user has, if the machine accepts that and not the one that we have."""
+        endpoint, password = request.access.endpoint, request.access.password
+        if lease.endpoint != endpoint or lease.provider != request.provider or password is None:
+            raise _make_known_error(endpoint, lease)
+        known = self.secrets.get_vault(lease.provider).get(lease.password_ref)
+        try:
+            connection = await self.connector.open_connection(lease.id, endpoint, known)
+        except AuthError:
+            connection = await self.connector.open_connection(lease.id, endpoint, password)
+            await connection.close()
+            ref = await self._save_password(lease.id, request)
+            return await self.leases.update_lease(lease.id, lambda seen: evolve(seen, password_ref=ref))
+        await connection.close()
+        raise _make_known_error(endpoint, lease)
+
+    async def _require_unknown_machine(self, lease_id: str, request: AdoptionRequest) -> None:
+        """Raise `UsageError` if a machine of ours has this host key and port, under another name or address.
+
+        Machines that were made from one image may share their key, so that one whose key the user names is believed.
+        """
+        endpoint = request.access.endpoint
+        shown = self.connector.find_pinned_host_key(lease_id, endpoint)
+        for other in await self.leases.list_leases():
+            if shown is None or request.fingerprint or other.id == lease_id or other.endpoint is None:
+                continue
+            same = self.connector.find_pinned_host_key(other.id, other.endpoint) == shown
+            if same and other.endpoint.port == endpoint.port:
+                error = _make_known_error(endpoint, other)
+                text = _("If it is another machine with the same host key, add: --fingerprint {fingerprint}")
+                error.hint = f"{error.hint}\n{text.format(fingerprint=shown[1])}"
+                raise error
 
     async def _open_connection(self, lease_id: str, request: AdoptionRequest) -> OpenConnection:
         """Pin the host key and connect; on failure, delete the lease's key files."""
         access = request.access
         try:
             await self._pin_host_key(lease_id, request)
+            await self._require_unknown_machine(lease_id, request)
             return await self.connector.open_connection(
                 lease_id, access.endpoint, access.password, request.private_key
             )
@@ -122,6 +158,13 @@ class Adoption:
         await self.secrets.unlock(create=True)
         self.secrets.get_vault(request.provider).put(name, password)
         return name
+
+
+def _make_known_error(endpoint: Endpoint, lease: Lease) -> UsageError:
+    return UsageError(
+        _("{endpoint} already belongs to {lease}").format(endpoint=endpoint, lease=lease.id),
+        hint=_("See: gpurent show {lease}").format(lease=lease.id),
+    )
 
 
 def _make_hardware(found: MachineFacts) -> Hardware:

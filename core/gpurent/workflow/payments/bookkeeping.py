@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterable, Sequence
 from contextlib import suppress
 from datetime import datetime
 from typing import TypedDict, Unpack
@@ -14,6 +14,7 @@ from gpurent.domain.evidence import Known, Unknown, make_unknown
 from gpurent.domain.lease import Lease
 from gpurent.domain.ledger import (
     LedgerLine,
+    LineKey,
     Transaction,
     group_lines,
     make_missing_transactions,
@@ -197,8 +198,19 @@ class Bookkeeping:
                 lease=lease.id,
                 trip=trips.get(charge.ref, renting),
                 gpu=_gpu_name(lease),
+                unassigned=await self._list_unassigned_lines(lease, charge, known),
             )
         ]
+
+    async def _list_unassigned_lines(
+        self, lease: Lease, charge: Charge, known: Collection[LineKey]
+    ) -> Sequence[LedgerLine]:
+        """Return what was entered for the charge before it was known which lease it belongs to."""
+        if (charge.ref, charge.kind) in known:
+            return ()
+        account = self.plugins.account_of(lease)
+        lines = await self.list_lines(provider=lease.provider, account=account, ref=charge.ref)
+        return [line for line in lines if not line.last.lease]
 
     async def find_missing_account_entries(
         self, provider: str, charges: Sequence[Charge]

@@ -134,9 +134,11 @@ class Budgets:
     async def list_limits(self, provider: str, trip: str = "") -> Sequence[BudgetLimit]:
         """Return the limits of the trip, of other trips on its lease, the overall month, and the provider's month.
 
-        ``leases`` of a month are those that may have new charges; all others are in the ledger.
+        ``leases`` of a month are those that may have new charges; all others are in the ledger. The month is
+        the current one by the clock of ``provider``, which dates its charges.
         """
-        month = self.clock.now().replace(day=1, hour=0, minute=0, second=0, microsecond=0)
+        now = self.meters.clocks.clock_of(provider).now()
+        month = now.replace(day=1, hour=0, minute=0, second=0, microsecond=0)
         found = await self._list_trip_limits(trip)
         leases: list[Lease] | None = None
         for section, name, whose in (

@@ -43,7 +43,9 @@ class JobBudget:
         if reading.problem:
             text = _("the charges so far cannot be read, so gpurent counts them itself: {why}")
             self._report(text.format(why=reading.problem), lease)
-        most = reading.used + reading.price.cost(await self._reserve_time(self._now() - lease.started_at))
+        most = reading.used + reading.price.cost(
+            await self._reserve_time(self.budgets.meters.get_time(lease) - lease.started_at)
+        )
         try:
             await self.budgets.check_metered_lease(lease, most, trip=self.trip.id)
         except BudgetExceeded as error:

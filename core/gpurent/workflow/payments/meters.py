@@ -15,7 +15,7 @@ from gpurent.domain.offer import Metered
 from gpurent.domain.receipt import ChargeKind
 from gpurent.errors import GpurentError
 from gpurent.locale import N_, _
-from gpurent.ports.system import Clock
+from gpurent.ports.system import ProviderClocks
 from gpurent.ports.watch_store import MeterStore
 from gpurent.workflow.payments.bookkeeping import Bookkeeping
 from gpurent.workflow.runtime.plugins import Plugins
@@ -48,14 +48,18 @@ class Meters:
     store: MeterStore
     plugins: Plugins
     bookkeeping: Bookkeeping
-    clock: Clock
+    clocks: ProviderClocks
     _asked_at: dict[str, datetime] = field(factory=dict, init=False)
     _problems: dict[str, str] = field(factory=dict, init=False)
     _reported_prices: dict[str, UnitPrice] = field(factory=dict, init=False)
 
+    def get_time(self, lease: Lease) -> datetime:
+        """Return the time by the lease's provider, which bills by its own clock."""
+        return self.clocks.clock_of(lease.provider).now()
+
     async def read_meter(self, lease: Lease) -> MeterReading:
         """Ask the provider if the last answer is older than `READ_INTERVAL`, then estimate. Never fails."""
-        now, asked_at = self.clock.now(), self._asked_at.get(lease.id)
+        now, asked_at = self.get_time(lease), self._asked_at.get(lease.id)
         if asked_at is None or not timedelta() <= now - asked_at < READ_INTERVAL:
             self._asked_at[lease.id] = now
             self._problems[lease.id] = await self._ask_provider(lease)
@@ -63,7 +67,7 @@ class Meters:
 
     async def estimate_meter(self, lease: Lease) -> MeterReading:
         """Return the reading by the last answer. Makes no requests."""
-        now, price = self.clock.now(), self._highest_price(lease)
+        now, price = self.get_time(lease), self._highest_price(lease)
         if lease.started_at is None:
             return MeterReading(used=price.currency.zero, price=price, is_own_count=True)
         booked, is_running = await self._get_booked(lease, price)
@@ -110,7 +114,7 @@ class Meters:
         if self.bookkeeping.has_statement(lease.provider):
             reason = await self.bookkeeping.sync_lease(lease.id, quiet=True)
             if not reason:
-                await self.store.put_meter_read_time(lease.id, self.clock.now())
+                await self.store.put_meter_read_time(lease.id, self.get_time(lease))
             return reason
         try:
             listed = await self.plugins.provider_of(lease).list_leases()

@@ -10,7 +10,6 @@ from gpurent.domain.evidence import Unknown
 from gpurent.domain.lease import Lease, LeaseState
 from gpurent.domain.offer import Metered
 from gpurent.locale import _
-from gpurent.ports.system import Clock
 from gpurent.workflow.payments.bookkeeping import Bookkeeping
 from gpurent.workflow.runtime.leases import LeaseTracker
 
@@ -21,14 +20,13 @@ UNCHARGED_TIME = timedelta(hours=24)
 class MissingLeases:
     leases: LeaseTracker
     bookkeeping: Bookkeeping
-    clock: Clock
 
     async def end_if_uncharged(self, lease: Lease) -> Lease:
         """Return the lease, ended if it has been MISSING for a day in which its account charged nothing for it.
 
         Rent that was paid in advance is not charged again, so there the statement proves nothing.
         """
-        now, since = self.clock.now(), lease.absent_since
+        now, since = self.leases.get_time(lease), lease.absent_since
         if (
             lease.state is not LeaseState.MISSING
             or not isinstance(lease.offer.tariff, Metered)

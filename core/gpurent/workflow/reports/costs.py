@@ -32,7 +32,7 @@ GROUPINGS = tuple(_GROUP_KEYS)
 
 @frozen(kw_only=True)
 class Expense:
-    """One movement: spent (positive ``money``) or refunded (negative), and the ``rate`` it was converted with.
+    """One movement: spent (positive ``money``) or refunded (negative) at ``provider``; ``rate``: how it was converted.
 
     ``is_unconverted``: a conversion was requested, but the entry has no suitable rate.
     """
@@ -41,6 +41,7 @@ class Expense:
     key: str
     money: Money
     lease: str
+    provider: str = ""
     rate: Rate | None = None
     is_unconverted: bool = False
 
@@ -117,7 +118,7 @@ def _sum_by_currency(every: Iterable[Money]) -> tuple[Money, ...]:
 
 def _make_expense(entry: Transaction | LedgerMovement, key: str, code: str) -> Expense:
     money = -entry.money if entry.kind is ChargeKind.REFUND else entry.money
-    plain = Expense(at=entry.at, key=key, money=money, lease=entry.lease)
+    plain = Expense(at=entry.at, key=key, money=money, lease=entry.lease, provider=entry.provider)
     if not code or money.currency.code == code:
         return plain
     rate = entry.rate

@@ -44,7 +44,7 @@ class LateOrders:
 
     async def _ask_again(self, lease: Lease, machine: Lease) -> Lease | None:
         """Return the lease with the machine of its order, if the provider finds it there and it proves to be ours."""
-        order = PendingOrder(key=lease.label, kind=OrderKind.NEW, sent_at=self.leases.clock.now())
+        order = PendingOrder(key=lease.label, kind=OrderKind.NEW, sent_at=self.leases.get_time(lease))
         asked = evolve(lease, state=LeaseState.PAYABLE, pending=order)
         answer = await self.leases.plugins.provider_of(lease).refresh_lease(asked)
         if not isinstance(answer, Lease) or answer.is_over or not answer.ref or answer.ref != machine.ref:

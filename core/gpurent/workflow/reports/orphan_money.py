@@ -7,9 +7,10 @@ from collections.abc import Iterable, Sequence
 from attrs import frozen
 
 from gpurent.domain.evidence import Unknown
+from gpurent.domain.offer import PaymentPurpose
 from gpurent.domain.orphans import Orphan, OrphanKind
 from gpurent.domain.payments import RecordedPayment
-from gpurent.domain.receipt import Charge, ChargeKind
+from gpurent.domain.receipt import Charge, ChargeKind, sum_charges
 from gpurent.locale import _
 from gpurent.ports.store import Store
 from gpurent.workflow.payments.bookkeeping import Bookkeeping
@@ -77,7 +78,7 @@ class OrphanMoney:
 
     async def _find_unused(self, payments: Iterable[RecordedPayment]) -> list[tuple[RecordedPayment, str]]:
         """Return payments of ended trips whose order the provider never counted, and did not pay back either."""
-        found = []
+        found, used = [], set[str]()
         for item in payments:
             lease = await self.store.find_lease(item.lease) if item.lease else None
             if lease is None or item.key in lease.completed_orders:
@@ -86,10 +87,26 @@ class OrphanMoney:
             if trip is None or trip.is_open:
                 continue
             await self.bookkeeping.sync_lease(lease.id, quiet=True)
-            totals = await self.bookkeeping.sum_spending(lease=lease.id)
-            if any(total.spent.amount > 0 or total.held.amount > 0 for total in totals):
+            if not await self._is_paid_back(item, used):
                 found.append((item, _("its provider has not counted it, nor paid it back")))
         return found
+
+    async def _is_paid_back(self, item: RecordedPayment, used: set[str]) -> bool:
+        """Whether the account got this payment back, or everything that its lease ever cost.
+
+        ``used``: the references of refunds that belong to other payments; the one found here is added.
+        """
+        charges = await self.bookkeeping.list_charges(lease=item.lease)
+        if all(total.spent.amount <= 0 and total.held.amount <= 0 for total in sum_charges(charges)):
+            return True
+        is_deposit = item.purpose is PaymentPurpose.DEPOSIT
+        kind = ChargeKind.DEPOSIT_REFUND if is_deposit else ChargeKind.REFUND
+        for charge in charges:
+            is_own = (charge.kind, charge.money) == (kind, item.payment.amount)
+            if is_own and charge.at >= item.payment.at and charge.ref not in used:
+                used.add(charge.ref)
+                return True
+        return False
 
     async def _find_unexplained(self, provider: str, charges: Sequence[Charge]) -> list[Orphan]:
         """Return the charges that the ledger does not have and that no lease of ours accounts for."""

@@ -76,7 +76,10 @@ class TripReports:
             return _("your answer: {question}").format(question=questions[-1].text)
         if lease is not None and not lease.is_over and lease.note:
             return lease.note
-        if any(name.endswith(".launch") for name in await self._list_done_steps(record)):
+        done = await self._list_done_steps(record)
+        if any(name.endswith(".monitor") for name in done):
+            return _("its results; resume it to download them and release the machine")
+        if any(name.endswith(".launch") for name in done):
             return _("its job; resume it to follow the job, download the results and release the machine")
         return _("nothing; it can be resumed, as no process is working on it")
 

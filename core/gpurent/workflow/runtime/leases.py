@@ -34,12 +34,14 @@ from gpurent.errors import (
 from gpurent.locale import _, join_list
 from gpurent.ports.connection import Connector
 from gpurent.ports.store import LeaseOrderStore
-from gpurent.ports.system import Clock
+from gpurent.ports.system import ProviderClocks
 from gpurent.workflow.runtime.events import EventEmitter
 from gpurent.workflow.runtime.lease_copier import LeaseCopier
 from gpurent.workflow.runtime.plugins import Plugins
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from gpurent.roles.lease import SupportsStop
 
 
@@ -54,7 +56,7 @@ class LeaseTracker:
     store: LeaseOrderStore
     plugins: Plugins
     events: EventEmitter
-    clock: Clock
+    clocks: ProviderClocks
     copier: LeaseCopier
     connector: Connector | None = None
 
@@ -79,6 +81,10 @@ class LeaseTracker:
     async def list_leases(self, *, include_over: bool = False) -> list[Lease]:
         """Return our leases in their last known state, oldest first; those that are over only if ``include_over``."""
         return list(await self.store.list_leases() if include_over else await self.store.list_open_leases())
+
+    def get_time(self, lease: Lease) -> datetime:
+        """Return the time by the lease's provider, which decides what is over."""
+        return self.clocks.clock_of(lease.provider).now()
 
     async def save_lease(self, lease: Lease) -> Lease:
         """Save the lease; emit an event if its state changed."""
@@ -134,7 +140,7 @@ class LeaseTracker:
         If another process has changed the lease meanwhile, the answer is dropped.
         """
         order_is_open = await self.store.find_open_order(asked.id) is not None
-        after = apply_answer(asked, answer, self.clock.now(), order_is_open=order_is_open)
+        after = apply_answer(asked, answer, self.get_time(asked), order_is_open=order_is_open)
         after = evolve(after, account=asked.account or self._find_proven_account(after, answer))
         if after == asked:
             return asked
@@ -196,7 +202,7 @@ class LeaseTracker:
         lease's lock. Raises what the provider refuses by name.
         """
         provider = self.plugins.provider_of(lease)
-        asked = mark_order_sent(lease, self.clock.now())
+        asked = mark_order_sent(lease, self.get_time(lease))
         if asked != lease:
             await self._save(asked)
         try:
@@ -219,7 +225,7 @@ class LeaseTracker:
         refuses by name (`LeaseError`), `InputRequired`, and with nothing recorded, `OtherAccount` or `PluginError`.
         """
         provider = self.plugins.provider_of(lease)
-        asked = mark_release_requested(lease, self.clock.now())
+        asked = mark_release_requested(lease, self.get_time(lease))
         if asked != lease:
             await self._save(asked)
             lease = asked

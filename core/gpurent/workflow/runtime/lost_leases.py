@@ -67,7 +67,8 @@ class LostLeases:
         before = await self.leases.store.find_lease(copy.lease)
         lease = restore_lease(copy, offer)
         if before is not None:
-            lease = evolve(lease, bills=before.bills, offer=offer or before.offer)
+            bills = (*before.bills, *(bill for bill in lease.bills if bill not in before.bills))
+            lease = evolve(lease, bills=bills, offer=offer or before.offer)
         return await self.leases.save_lease(lease)
 
     async def restore_if_lost(self, lease_id: str) -> bool:

@@ -18,7 +18,7 @@ from gpurent.locale import N_, _, join_list, use_language
 from gpurent.locale.durations import format_duration
 from gpurent.ports.services import SecretRegistry
 from gpurent.ports.store import LeaseStore
-from gpurent.ports.system import Clock
+from gpurent.ports.system import Clock, ProviderClocks
 from gpurent.workflow.runtime.settings import Settings
 
 NEVER_SENT = frozenset({EventKind.PROGRESS, EventKind.JOB_OUTPUT})
@@ -125,6 +125,7 @@ class NoticeBuilder:
 
     store: LeaseStore
     clock: Clock
+    clocks: ProviderClocks
     secret_registry: SecretRegistry
     get_spending: Callable[[str], Awaitable[Sequence[Money]]]
 
@@ -175,7 +176,7 @@ class NoticeBuilder:
         if lease.is_over:
             lines.append(_("It no longer costs anything."))
         elif lease.expires_at is not None:
-            left = format_duration(lease.expires_at - self.clock.now())
+            left = format_duration(lease.expires_at - self.clocks.clock_of(lease.provider).now())
             lines.append(_("Time left: {span}").format(span=left))
         elif "minutes" not in event.data and isinstance(lease.offer.tariff, Metered):
             lines.append(_("It runs as long as the balance lasts."))

@@ -19,6 +19,7 @@ from gpurent.domain.trip import TripSpec
 from gpurent.errors import GpurentError, LeaseError
 from gpurent.locale import _
 from gpurent.ports.store import TripStore
+from gpurent.ports.system import ProviderClocks
 from gpurent.roles.lease import SupportsRestart, SupportsStop
 from gpurent.workflow.connection.reconnecting import Connections
 from gpurent.workflow.connection.transfers import work_folder
@@ -33,6 +34,8 @@ from gpurent.workflow.timing.machine_timer import MachineTimers
 KEEP_STEP = "keep-results"
 STOP_INTERVAL = timedelta(seconds=6)
 STOP_TIMEOUT = timedelta(minutes=10)
+# By how much a machine's timer may fire beside the time for which it was armed.
+TIMER_TOLERANCE = timedelta(minutes=2)
 
 
 @frozen(kw_only=True)
@@ -63,6 +66,7 @@ class KeepResultsStep:
     poller: Poller
     connections: Connections
     timers: MachineTimers
+    clocks: ProviderClocks
 
     async def keep_results(self, trip: TripContext, spec: TripSpec, lease_id: str) -> Lease:
         """Keep the files of the machine, for at most the trip's ``results_grace``; return the lease.
@@ -89,11 +93,27 @@ class KeepResultsStep:
         if kept and lease.state is LeaseState.READY:
             await self._arm_timer(trip, lease, await self._compute_end(trip, spec, lease), keep_earlier=False)
 
+    async def postpone_end(self, trip: TripContext, spec: TripSpec, lease: Lease) -> bool:
+        """Begin the grace period again; return whether that is possible: no limit of the trip has passed.
+
+        The machine's timer is postponed if it is the one that was armed for the earlier end.
+        """
+        records = await trip.store.list_recorded_steps(trip.id, KEEP_STEP, KeptResults)
+        until = await self._compute_end(trip, spec, lease)
+        for step, kept in reversed(records):
+            if kept.lease == lease.id and until > max(kept.until, self.clocks.clock_of(lease.provider).now()):
+                await trip.replace_result(step, KeptResults(lease=lease.id, until=until))
+                armed = await self.timers.find_deadline(lease)
+                if armed is not None and abs(armed - kept.until) <= TIMER_TOLERANCE:
+                    await self._arm_timer(trip, lease, until, keep_earlier=False)
+                return True
+        return False
+
     async def has_time_left(self, trip: TripContext, spec: TripSpec, lease: Lease) -> bool:
         """Return whether the machine may still be kept: no limit of the trip has passed."""
         kept = await find_kept_results(trip.store, trip.id, lease.id)
         until = kept.until if kept is not None else await self._compute_end(trip, spec, lease)
-        return until > self.poller.clock.now()
+        return until > self.clocks.clock_of(lease.provider).now()
 
     async def _record(self, trip: TripContext, spec: TripSpec, lease: Lease) -> KeptResults:
         """Record the end of the grace period before anything is done; it counts from the first time."""
@@ -106,7 +126,7 @@ class KeepResultsStep:
 
     async def _compute_end(self, trip: TripContext, spec: TripSpec, lease: Lease) -> datetime:
         """Return the end of the grace period; the deadline, the paid term and the budget are never exceeded for it."""
-        now = self.poller.clock.now()
+        now = self.clocks.clock_of(lease.provider).now()
         funding = await trip.find_result("check-funds", Funding)
         ends = (
             now + spec.limits.results_grace,

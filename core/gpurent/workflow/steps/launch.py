@@ -24,11 +24,19 @@ class LaunchStep:
     clock: Clock
 
     async def launch_job(
-        self, trip: TripContext, leg: str, connection: ReconnectingConnection, spec: JobSpec, job: Job
+        self,
+        trip: TripContext,
+        leg: str,
+        connection: ReconnectingConnection,
+        spec: JobSpec,
+        job: Job,
+        *,
+        has_begun: bool = False,
     ) -> ObservedJob:
         """Start ``job``; return when it was seen running, and its status.
 
-        Raises `JobError` with the reason if it fails immediately.
+        Raises `JobError` with the reason if it fails immediately. Of a job that ``has_begun`` earlier, the end is for
+        whoever watches it.
         """
 
         async def start() -> ObservedJob:
@@ -39,7 +47,7 @@ class LaunchStep:
                 spec.session,
                 lambda runner: runner.wait_for_early_exit(job.name, EARLY_EXIT_SECONDS),
             )
-            if status.state is JobState.ENDED and status.exit_code:
+            if status.state is JobState.ENDED and status.exit_code and not has_begun:
                 raise JobError(
                     _("the job ended immediately with exit code {code}").format(code=status.exit_code),
                     hint=_("Is the command or a path wrong? The job reported: {reason}").format(

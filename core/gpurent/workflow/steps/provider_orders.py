@@ -69,6 +69,7 @@ class ProviderOrders:
             provider=provider,
             account=self.plugins.find_account(provider),
             password_ref=order.password_ref,
+            restarted_from=order.restarts,
             bills=before.bills if before is not None else (),
         )
         return await self.leases.save_lease(lease)
@@ -199,24 +200,30 @@ def _make_password() -> Secret:
 def _require_same_order(lease: Lease, order: Order) -> None:
     """Raise `LeaseError` if the order is neither pending nor counted: nothing would come of the payment."""
     if lease.pending is None or lease.pending.key != order.key:
-        raise LeaseError(
-            _("the provider no longer has the order of {lease}: {note}").format(
-                lease=lease.id, note=lease.note or lease.state.title
-            ),
-            hint=_("Look at the account: gpurent reconcile {provider}").format(provider=lease.provider),
-            spent=Spent.UNKNOWN,
-            burning=(lease.id,),
-        )
+        raise _make_lost_order_error(lease)
+
+
+def _make_lost_order_error(lease: Lease) -> LeaseError:
+    return LeaseError(
+        _("the provider no longer has the order of {lease}: {note}").format(
+            lease=lease.id, note=lease.note or lease.state.title
+        ),
+        hint=_("Look at the account: gpurent reconcile {provider}").format(provider=lease.provider),
+        spent=Spent.UNKNOWN,
+        burning=(lease.id,),
+    )
 
 
 def _find_bill(lease: Lease) -> Bill | None:
     """Return the bill of the lease's order, None while it cannot be paid yet."""
     if lease.pending is not None and lease.pending.bill is not None:
         return lease.pending.bill
-    if lease.state in _ENDED_STATES or lease.pending is None:
+    if lease.state in _ENDED_STATES:
         raise LeaseError(
             _("the provider cancelled the order: {note}").format(note=lease.note or lease.state.title),
         )
+    if lease.pending is None:
+        raise _make_lost_order_error(lease)
     return None
 
 

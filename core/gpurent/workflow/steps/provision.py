@@ -37,7 +37,7 @@ class ProvisionStep:
 
         Raises `SoldOut`, with nothing created or charged, if somebody else has the machine or is ordering it.
         """
-        if await trip.find_result(f"{leg}.confirm", str) is None:
+        if await self._find_confirmed(trip, leg, order, lease_id) is None:
             await self.lost_leases.confirm_order(trip, order, lease_id)
             async with self.locks.lock_lease(lease_id):
                 await self.records.open_order(trip, order, lease_id)
@@ -55,6 +55,20 @@ class ProvisionStep:
             await trip.step(f"{leg}.ready", str, lambda: self.orders.wait_until_ready(trip, lease_id))
         return await self.leases.get_lease(lease_id)
 
+    async def _find_confirmed(self, trip: TripContext, leg: str, order: Order, lease_id: str) -> str | None:
+        """Return the state in which the order was confirmed; None if it has to be carried out.
+
+        The Store may be older than the machine, which was adopted since. An order that the provider has counted is
+        then not placed and paid again.
+        """
+        known = await trip.find_result(f"{leg}.confirm", str)
+        lease = await self.leases.store.find_lease(lease_id)
+        if known is not None or lease is None or not is_counted(lease, order):
+            return known
+        state = await trip.record_result(f"{leg}.confirm", lease.state.value)
+        await self.bookkeeping.sync_lease(lease_id)
+        return state
+
     async def _place_order(
         self, trip: TripContext, leg: str, order: Order, lease_id: str, agreed: AgreedPrice
     ) -> None:
@@ -69,6 +83,10 @@ class ProvisionStep:
             trip, f"{leg}.pay", provider, bill, _agreed_price_for(bill, agreed), lease_id=lease_id
         )
 
+        if order.kind is OrderKind.NEW:
+            # From here on the provider may start it, so whoever continues or releases the trip has to find it.
+            await trip.store.set_trip_lease(trip.id, lease_id)
+
         async def confirm() -> str:
             state = await orders.confirm_lease(trip, lease_id, order, payment)
             await self.payments.record_confirmation(payment)
@@ -77,6 +95,11 @@ class ProvisionStep:
         await trip.step(f"{leg}.confirm", str, confirm)
         if payment.amount.amount:
             await self.bookkeeping.sync_lease(lease_id)
+
+
+def is_counted(lease: Lease, order: Order) -> bool:
+    """Return whether the order of an adopted lease was carried out, perhaps without a record of it in the Store."""
+    return lease.adopted_at is not None and order.key in lease.completed_orders
 
 
 def _agreed_price_for(bill: Bill, agreed: AgreedPrice) -> AgreedPrice:

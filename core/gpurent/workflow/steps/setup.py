@@ -68,7 +68,7 @@ class SetupStep:
             command = make_setup_script(
                 spec.job.setup, self.plugins.profile_of(await connection.get_lease()).python
             )
-            job = Job(name=_setup_job_name(trip.id), command=command, folder=work_folder(trip.id))
+            job = Job(name=setup_job_name(trip.id), command=command, folder=work_folder(trip.id))
             log = self.logs.create_log(job.name)
 
             def keep(chunk: bytes) -> None:
@@ -92,11 +92,12 @@ class SetupStep:
         """Stop the job that `run_setup` started, best effort, when its result is no longer needed."""
         with suppress(GpurentError):
             await self.runners.run_with_retry(
-                connection, session, lambda runner: runner.stop_job(_setup_job_name(trip_id))
+                connection, session, lambda runner: runner.stop_job(setup_job_name(trip_id))
             )
 
 
-def _setup_job_name(trip_id: str) -> str:
+def setup_job_name(trip_id: str) -> str:
+    """Return the name of the job that runs the trip's setup."""
     return f"setup-{trip_id}"
 
 

@@ -1,5 +1,7 @@
 """The timer inside a machine, over SSH: arm, extend, disarm and read it. Deadlines are in provider time.
 
+The machine counts its own uptime, so only the time that is left is sent and read; this computer's clock has no part.
+
 The Store remembers the last known deadline, so that listings need not ask the machine.
 """
 
@@ -15,12 +17,13 @@ from gpurent.domain.time_left import MachineTimer
 from gpurent.errors import RemoteError, Spent
 from gpurent.locale import _
 from gpurent.locale.durations import format_duration
-from gpurent.ports.system import ProviderClock
+from gpurent.ports.system import ProviderClocks
 from gpurent.ports.watch_store import TimerStore
 from gpurent.workflow.runtime.plugins import Plugins
 
 if TYPE_CHECKING:
     from gpurent.ports.connection import CommandResult, SshConnection
+    from gpurent.ports.system import ProviderClock
     from gpurent.workflow.connection.reconnecting import ReconnectingConnection
 
 GRACE_PERIOD = timedelta(minutes=2)
@@ -34,7 +37,7 @@ class MachineTimers:
 
     plugins: Plugins
     store: TimerStore
-    clock: ProviderClock
+    clocks: ProviderClocks
 
     async def arm_timer(
         self,
@@ -102,19 +105,21 @@ class MachineTimers:
 
         async def set_timer(ssh: SshConnection) -> MachineTimer:
             # Recomputed for each attempt, because reconnecting takes time.
+            clock = self.clocks.clock_of(lease.provider)
             setting = timer_script.TimerSettings(
-                span=max(0, (self.clock.to_wall_time(until) - datetime.now(UTC)) // _TICK),
-                grace=self._to_ticks(grace),
-                after_job=self._to_ticks(after_job) if after_job else 0,
+                span=max(0, (clock.to_wall_time(until) - datetime.now(UTC)) // _TICK),
+                grace=_to_ticks(clock, grace),
+                after_job=_to_ticks(clock, after_job) if after_job else 0,
                 stop_script=self.plugins.profile_of(lease).stop_script,
                 closing_notice=_(
                     "gpurent: the timer will shut down this machine within {span}; no new jobs are started"
                 ).format(span=format_duration(grace)),
                 moved_notice=_("gpurent: the timer was postponed; the machine keeps running"),
-                check_interval=min(timer_script.MAX_CHECK_INTERVAL, self._to_ticks(CHECK_INTERVAL)),
+                check_interval=min(timer_script.MAX_CHECK_INTERVAL, _to_ticks(clock, CHECK_INTERVAL)),
             )
             command = timer_script.arm_command(setting, later=later)
-            return self._parse_timer(await ssh.run(command, input=timer_script.make_timer_program(setting)))
+            ran = await ssh.run(command, input=timer_script.make_timer_program(setting))
+            return _parse_timer(ran, clock)
 
         timer = await connection.run_with_retry(set_timer)
         if not timer.is_armed:
@@ -125,35 +130,38 @@ class MachineTimers:
             )
         return timer
 
-    def _to_ticks(self, span: timedelta) -> int:
-        """Convert a span of provider time to hundredths of a second on the machine; at least one."""
-        now = self.clock.now()
-        return max(1, (self.clock.to_wall_time(now + span) - self.clock.to_wall_time(now)) // _TICK)
-
     async def _run_command(self, connection: ReconnectingConnection, command: str) -> MachineTimer:
         ran = await connection.run_with_retry(lambda ssh: ssh.run(command))
-        return await self._save_timer((await connection.get_lease()).id, self._parse_timer(ran))
-
-    def _parse_timer(self, ran: CommandResult) -> MachineTimer:
-        from gpurent.domain.terminal_text import strip_terminal
-        from gpurent.remote.timer_script import parse_timer
-
-        found = parse_timer(ran.stdout)
-        if found is None:
-            raise RemoteError(
-                _("unexpected answer from the machine about its timer: {said}").format(
-                    said=strip_terminal(ran.stderr or ran.stdout).strip()[:200] or ran.exit_status
-                ),
-                hint=_("Is the machine's disk full?"),
-                spent=Spent.NO,
-            )
-        if found.ticks_left is None:
-            return MachineTimer()
-        until = self.clock.from_wall_time(datetime.now(UTC) + found.ticks_left * _TICK)
-        return MachineTimer(until=until, closing=found.closing)
+        lease = await connection.get_lease()
+        return await self._save_timer(lease.id, _parse_timer(ran, self.clocks.clock_of(lease.provider)))
 
     async def _save_timer(
         self, lease_id: str, timer: MachineTimer, *, by_policy: bool | None = None
     ) -> MachineTimer:
         await self.store.put_machine_timer(lease_id, timer.until, by_policy=by_policy)
         return timer
+
+
+def _to_ticks(clock: ProviderClock, span: timedelta) -> int:
+    """Convert a span of provider time to hundredths of a second on the machine; at least one."""
+    now = clock.now()
+    return max(1, (clock.to_wall_time(now + span) - clock.to_wall_time(now)) // _TICK)
+
+
+def _parse_timer(ran: CommandResult, clock: ProviderClock) -> MachineTimer:
+    from gpurent.domain.terminal_text import strip_terminal
+    from gpurent.remote.timer_script import parse_timer
+
+    found = parse_timer(ran.stdout)
+    if found is None:
+        raise RemoteError(
+            _("unexpected answer from the machine about its timer: {said}").format(
+                said=strip_terminal(ran.stderr or ran.stdout).strip()[:200] or ran.exit_status
+            ),
+            hint=_("Is the machine's disk full?"),
+            spent=Spent.NO,
+        )
+    if found.ticks_left is None:
+        return MachineTimer()
+    until = clock.from_wall_time(datetime.now(UTC) + found.ticks_left * _TICK)
+    return MachineTimer(until=until, closing=found.closing)

@@ -20,7 +20,7 @@ from gpurent.domain.time_left import MachineTimer
 from gpurent.domain.trip import TripLimits, TripSpec
 from gpurent.errors import GpurentError, RemoteError, UsageError
 from gpurent.locale import _
-from gpurent.ports.system import Clock
+from gpurent.ports.system import ProviderClocks
 from gpurent.workflow.connection.reconnecting import Connections, ReconnectingConnection
 from gpurent.workflow.runtime.durable_steps import TripContext
 from gpurent.workflow.runtime.events import EventEmitter
@@ -64,7 +64,7 @@ class TripTimers:
 
     timers: MachineTimers
     policies: GuardPolicies
-    clock: Clock
+    clocks: ProviderClocks
     events: EventEmitter
 
     async def arm_timer(
@@ -73,7 +73,7 @@ class TripTimers:
         """Arm a timer if the trip or the policy asks for one. Failing to do so does not end the trip."""
         lease = await connection.get_lease()
         policy = self._get_policy(lease, spec, trip.id)
-        now = self.clock.now()
+        now = self.clocks.clock_of(lease.provider).now()
         until = compute_timer_deadline(lease, spec.limits, policy, now)
         by_policy = spec.limits.deadline_for(now) is None
 
@@ -109,7 +109,7 @@ class TripTimers:
             await self.disarm_timer(connection)
         if spec.limits.term is not None or policy.timer is None or until is None:
             return
-        now = self.clock.now()
+        now = self.clocks.clock_of(lease.provider).now()
         later = compute_timer_deadline(lease, spec.limits, policy, now)
         if until - now < policy.timer * 3 / 4 and later is not None and later > until:
             await self.timers.extend_timer(connection, lease, later, after_job=policy.after_job)
@@ -131,7 +131,7 @@ class TimerCommands:
     connections: Connections
     timers: MachineTimers
     policies: GuardPolicies
-    clock: Clock
+    clocks: ProviderClocks
     events: EventEmitter
 
     async def get_timer(self, lease_id: str) -> MachineTimer:
@@ -142,12 +142,15 @@ class TimerCommands:
         async with self._connect_to_running(lease_id) as connection:
             return await self.timers.disarm_timer(connection)
 
-    async def arm_timer(self, lease_id: str, until: datetime) -> MachineTimer:
-        """Shut the machine down at ``until``, replacing an earlier or later deadline."""
-        if until <= self.clock.now():
-            raise UsageError(_("that time is in the past"))
+    async def arm_timer(self, lease_id: str, end: datetime | timedelta) -> MachineTimer:
+        """Shut the machine down at ``end``, or that long from now, replacing an earlier or later deadline."""
         async with self._connect_to_running(lease_id) as connection:
             lease = await connection.get_lease()
+            # Only now is the provider's clock known.
+            now = self.clocks.clock_of(lease.provider).now()
+            until = now + end if isinstance(end, timedelta) else end
+            if until <= now:
+                raise UsageError(_("that time is in the past"))
             return await self.timers.arm_timer(connection, lease, until, after_job=self._get_after_job(lease))
 
     async def extend_timer(self, lease_id: str, span: timedelta) -> MachineTimer:
@@ -155,7 +158,7 @@ class TimerCommands:
         async with self._connect_to_running(lease_id) as connection:
             lease = await connection.get_lease()
             before = await self.timers.get_timer(connection)
-            until = (before.until or self.clock.now()) + span
+            until = (before.until or self.clocks.clock_of(lease.provider).now()) + span
             return await self.timers.extend_timer(
                 connection, lease, until, after_job=self._get_after_job(lease)
             )

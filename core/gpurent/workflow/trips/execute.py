@@ -8,14 +8,14 @@ from attrs import frozen
 
 from gpurent.domain.events import EventKind
 from gpurent.domain.trip import TripSpec
-from gpurent.errors import GpurentError, SoldOut
+from gpurent.errors import GpurentError, LeaseGone, SoldOut
 from gpurent.locale import _
 from gpurent.workflow.connection.local_folder import check_results_folder
 from gpurent.workflow.manual.rental import ManualRental
 from gpurent.workflow.runtime.durable_steps import TripContext
 from gpurent.workflow.runtime.unforeseen import to_gpurent_error
 from gpurent.workflow.steps.keep_results import KEEP_STEP
-from gpurent.workflow.steps.provision import ProvisionStep
+from gpurent.workflow.steps.provision import ProvisionStep, is_counted
 from gpurent.workflow.trips.failures import find_failure
 from gpurent.workflow.trips.finish import TripFinalizer
 from gpurent.workflow.trips.machine_work import LegRunner, LegSpec, TripResult
@@ -53,6 +53,8 @@ class TripExecutor:
                 failure = await find_failure(trip)
                 if failure is not None:
                     # Its end was interrupted, or its results were kept: nothing is run again.
+                    if isinstance(failure, LeaseGone) and lease_id != lease_id_of(trip.id, spec):
+                        failure.hint = ""  # it is about the machine that was started again since
                     raise failure
                 end = await self._run_legs(trip, spec, lease_id, stays, detach=detach)
                 return await self.finalizer.finish_trip(trip, spec, end)
@@ -102,8 +104,11 @@ class TripExecutor:
         self, trip: TripContext, spec: TripSpec, lease_id: str, legs: Sequence[LegSpec], *, detach: bool
     ) -> TripResult:
         end = TripResult(trip_id=trip.id, lease_id=lease_id)
+        first = await self._find_first_leg(lease_id, legs)
         for number, stay in enumerate(legs):
             leg = f"leg{number}"
+            if number < first:
+                continue
             if stay.order is not None:
                 # A machine that was started again has a lease of its own; that leg's was ready before.
                 if await trip.step_done_at(f"{leg}.ready") is None:
@@ -112,6 +117,14 @@ class TripExecutor:
                 await self.manual_rental.rent_manually(trip, spec, lease_id)
             end = await self.leg_runner.run_leg(trip, leg, spec, lease_id, stay, detach=detach)
         return end
+
+    async def _find_first_leg(self, lease_id: str, legs: Sequence[LegSpec]) -> int:
+        """Return the number of the leg to begin with: not 0 if the machine was adopted and is in a later one."""
+        lease = await self.provision.leases.store.find_lease(lease_id)
+        if lease is None:
+            return 0
+        orders = {number: leg.order for number, leg in enumerate(legs) if leg.order is not None}
+        return max((number for number, order in orders.items() if is_counted(lease, order)), default=0)
 
 
 async def is_only_ending(trip: TripContext) -> bool:

@@ -8,6 +8,7 @@ from gpurent.domain.events import EventKind
 from gpurent.domain.lease import Lease, LeaseState
 from gpurent.domain.outcomes import TripOutcome
 from gpurent.domain.receipt import Receipt
+from gpurent.domain.time_left import MachineTimer
 from gpurent.domain.transfer import sum_reports
 from gpurent.domain.trip import TripSpec
 from gpurent.domain.trip_end import JobEnd, MachineFate, ResultsState, TripEnd, TripEndFacts, decide_trip_end
@@ -16,9 +17,9 @@ from gpurent.errors import (
     ConfirmationRequired,
     GpurentError,
     JobError,
-    MoneyError,
     ResultsMissing,
     Spent,
+    StorageError,
 )
 from gpurent.locale import _, join_list
 from gpurent.ports.store import Store
@@ -34,7 +35,9 @@ from gpurent.workflow.runtime.unforeseen import add_hint, to_gpurent_error
 from gpurent.workflow.steps.download import DownloadStep, describe_outcome
 from gpurent.workflow.steps.keep_results import KeepResultsStep, describe_ways_home, find_kept_results
 from gpurent.workflow.steps.release import ReleaseStep
+from gpurent.workflow.timing.timers import format_timer
 from gpurent.workflow.trips.failures import record_failure
+from gpurent.workflow.trips.machine_use import MachineUse, MachineUseFinder
 from gpurent.workflow.trips.machine_work import TripResult
 from gpurent.workflow.trips.restart_kept import KeptRestart, lease_id_of, list_earlier_leases
 
@@ -64,6 +67,7 @@ class TripFinalizer:
     """Decides what happens to the machine at the end of a trip, and does it."""
 
     store: Store
+    uses: MachineUseFinder
     final_download: FinalDownload
     keeper: KeepResultsStep
     kept_restart: KeptRestart
@@ -80,12 +84,15 @@ class TripFinalizer:
             return end
         outcome = end.results or ResultsOutcome(report=sum_reports(()))
         job = JobEnd.FAILED if end.exit_code else JobEnd.SUCCEEDED
-        decided = await self._decide(trip, spec, end.lease_id, job, outcome, None)
+        use = await self.uses.find_use(trip, spec, end.lease_id)
+        decided = await self._decide(trip, spec, end.lease_id, job, outcome, None, use)
         if outcome.missing and not decided.is_open:
             error = self._make_missing_error(outcome, end.exit_code)
             await self._release(trip, spec, end.lease_id, error)
             await self.store.end_trip(trip.id, TripOutcome.from_error(error))
             raise error
+        if use.others and decided.machine is not MachineFate.RELEASE:
+            await self._explain_use(trip, end.lease_id, use)
         if decided.is_open:
             error = self._make_missing_error(outcome, end.exit_code)
             await self._keep(trip, spec, end.lease_id, decided, error)
@@ -111,7 +118,7 @@ class TripFinalizer:
             return  # the machine is taken care of
         try:
             if not await self._is_resumable(trip, lease_id, error):
-                await self._end_trip(trip, spec, lease_id, error)
+                await self._end_unless_used(trip, spec, lease_id, error)
         except Exception as worse:  # noqa: BLE001 - the trip stays open, and the first error is what the user needs
             add_hint(error, to_gpurent_error(worse).message)
             add_resume_hint(error, trip.id)
@@ -131,26 +138,39 @@ class TripFinalizer:
             add_resume_hint(error, trip.id)
         return True
 
-    async def _end_trip(self, trip: TripContext, spec: TripSpec, lease_id: str, error: GpurentError) -> None:
-        """End the failed trip, once its machine is taken care of."""
+    async def _end_unless_used(
+        self, trip: TripContext, spec: TripSpec, lease_id: str, error: GpurentError
+    ) -> None:
+        """End the failed trip, once its machine is taken care of.
+
+        While the trip's job may run, only a budget ends it; and no other failure ends a machine that was adopted.
+        """
         lease = await self.store.find_lease(lease_id)
         if lease is not None:
+            use = await self.uses.find_use(trip, spec, lease_id)
+            is_adopted = lease.adopted_at is not None and not lease.is_over
+            if (use.own_job or is_adopted) and not isinstance(error, BudgetExceeded):
+                use.explain_open_trip(error, lease)
+                add_resume_hint(error, trip.id)
+                return
             await record_failure(trip, error)
-            if not await self._end_machine(trip, spec, lease, error):
+            if not await self._end_machine(trip, spec, lease, error, use):
                 return
         await self.store.end_trip(trip.id, TripOutcome.from_error(error))
 
     async def _end_machine(
-        self, trip: TripContext, spec: TripSpec, lease: Lease, error: GpurentError
+        self, trip: TripContext, spec: TripSpec, lease: Lease, error: GpurentError, use: MachineUse
     ) -> bool:
         """Download the results, then release or keep the machine; return whether the trip is done with it."""
         job = await get_job_end(trip, error)
         outcome = ResultsOutcome(report=sum_reports(()))
         if job is not JobEnd.NOT_STARTED:
             outcome = await self.final_download.download_results(
-                trip, spec, lease.id, stop_job=isinstance(error, MoneyError)
+                trip, spec, lease.id, stop_job=isinstance(error, BudgetExceeded)
             )
-        decided = await self._decide(trip, spec, lease.id, job, outcome, error)
+        decided = await self._decide(trip, spec, lease.id, job, outcome, error, use)
+        if use.others and decided.machine is not MachineFate.RELEASE:
+            await self._explain_use(trip, lease.id, use)
         if decided.is_open:
             add_hint(error, _missing_text(outcome))
             await self._keep(trip, spec, lease.id, decided, error)
@@ -168,6 +188,7 @@ class TripFinalizer:
         job: JobEnd,
         outcome: ResultsOutcome,
         error: GpurentError | None,
+        use: MachineUse,
     ) -> TripEnd:
         lease = await self.store.find_lease(lease_id)
         results = get_results_state(spec, job, outcome)
@@ -178,6 +199,7 @@ class TripFinalizer:
         is_late = (
             lease is not None
             and lease.state is LeaseState.READY
+            and not use.others
             and results is ResultsState.MISSING
             and not await self.keeper.has_time_left(trip, spec, lease)
         )
@@ -186,10 +208,18 @@ class TripFinalizer:
                 job=job,
                 results=results,
                 limit_reached=isinstance(error, BudgetExceeded) or is_late or is_gone,
+                in_use=bool(use.others),
                 keep=spec.limits.keep,
                 on_error=spec.limits.on_error,
             )
         )
+
+    async def _explain_use(self, trip: TripContext, lease_id: str, use: MachineUse) -> None:
+        """Say for whom the machine keeps running, and when its timer shuts it down all the same."""
+        trip.emit(EventKind.WARNING, use.describe_others(lease_id), lease=lease_id)
+        until = await self.keeper.timers.find_deadline(await self.release.leases.get_lease(lease_id))
+        if until is not None:
+            trip.emit(EventKind.TIMER, format_timer(MachineTimer(until=until)), lease=lease_id)
 
     async def _keep(
         self, trip: TripContext, spec: TripSpec, lease_id: str, decided: TripEnd, error: GpurentError
@@ -200,6 +230,7 @@ class TripFinalizer:
         else:
             lease = await self.release.leases.get_lease(lease_id)
         kept = await find_kept_results(trip.store, trip.id, lease_id)
+        error.burning = tuple(name for name in error.burning if name != lease_id)
         add_burning_lease(error, lease)
         can_restart = self.kept_restart.can_restart(lease)
         add_hint(error, describe_ways_home(trip.id, lease, kept, can_restart=can_restart))
@@ -214,7 +245,7 @@ class TripFinalizer:
             add_hint(error, worse.message)
             add_resume_hint(error, trip.id)
             return False
-        _add_cost(error, receipt)
+        _add_cost(error, receipt, had_cost=released.has_cost)
         return True
 
     def _make_missing_error(self, outcome: ResultsOutcome, exit_code: int | None) -> ResultsMissing:
@@ -228,16 +259,22 @@ def _missing_text(outcome: ResultsOutcome) -> str:
     return _("Missing: {what}").format(what=summarize_texts(outcome.missing))
 
 
-def _add_cost(error: GpurentError, receipt: Receipt) -> None:
+def _add_cost(error: GpurentError, receipt: Receipt, *, had_cost: bool) -> None:
+    """Let ``error`` say what the released machine cost. ``had_cost``: it was charged for, as far as its lease shows."""
     error.burning = tuple(name for name in error.burning if name != receipt.lease)
     spent = [total.spent for total in receipt.totals() if total.spent.amount]
-    error.spent = Spent.YES if spent else Spent.NO
+    # Without any charge, the account may only not show them yet.
+    is_known = receipt.charges and not receipt.note
+    error.spent = Spent.YES if spent else Spent.NO if is_known or not had_cost else Spent.UNKNOWN
     if spent:
         amounts = join_list(str(money) for money in spent)
         add_hint(error, _("The machine was released; it cost {amounts}.").format(amounts=amounts))
 
 
 def add_resume_hint(error: GpurentError, trip_id: str) -> None:
+    """Add how to go on with the trip, unless nothing will know it any more."""
+    if isinstance(error, StorageError) and error.is_gone:
+        return
     add_hint(error, _("Continue with: gpurent resume {trip}").format(trip=trip_id))
 
 

@@ -36,6 +36,7 @@ from gpurent.workflow.trips.plan_legs import has_ordered
 from gpurent.workflow.trips.proposals import propose_order
 from gpurent.workflow.trips.releases import Releases
 from gpurent.workflow.trips.restart_kept import lease_id_of
+from gpurent.workflow.trips.restarted_leases import RestartedLeases
 
 
 @frozen
@@ -48,6 +49,7 @@ class LeaseOrders:
     provision: ProvisionStep
     releases: Releases
     spending: TripSpending
+    restarted: RestartedLeases
 
     async def place_order(self, kind: str, lease: Lease, spec: TripSpec, order: Order) -> Lease:
         """Place ``order`` on an existing lease; return the updated lease.
@@ -195,4 +197,7 @@ class LeaseOrders:
         """Price the order once, then provision the lease at that price, which has been authorized."""
         price = await self._price_once(trip, order)
         agreed = AgreedPrice(ceiling=price.ceiling, deposit=price.deposit, rate=price.rate)
-        return await self.provision.provision_lease(trip, "leg0", order, lease_id, agreed)
+        lease = await self.provision.provision_lease(trip, "leg0", order, lease_id, agreed)
+        if order.restarts:
+            await self.restarted.move_open_trips(lease)
+        return lease

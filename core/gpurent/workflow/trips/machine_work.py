@@ -8,7 +8,7 @@ from pathlib import Path
 
 from attrs import evolve, frozen
 
-from gpurent.domain.job import Job
+from gpurent.domain.job import Job, JobState
 from gpurent.domain.money import Money
 from gpurent.domain.offer import Order
 from gpurent.domain.receipt import Receipt
@@ -70,17 +70,31 @@ class LegRunner:
     async def run_leg(
         self, trip: TripContext, leg: str, spec: TripSpec, lease_id: str, leg_spec: LegSpec, *, detach: bool
     ) -> TripResult:
-        """Connect, examine, upload, set up, run the job: as much of it as ``leg_spec`` asks for."""
+        """Connect, examine, upload, set up, run the job: as much of it as ``leg_spec`` asks for.
+
+        If the trip's job has begun, although that is not recorded, nothing before it is done again.
+        """
+        is_launched = await trip.step_done_at(f"{leg}.launch") is not None
+        may_run = leg_spec.job and await self._may_run_unrecorded(trip, leg, lease_id)
         with await self.preparation.predial_upload(trip, leg, spec, lease_id, leg_spec):
             async with await self.connect.open_connection(trip, leg, lease_id) as connection:
-                if leg_spec.job and await trip.step_done_at(f"{leg}.launch") is None:
-                    await self.doctor.examine_machine(trip, leg, connection, spec)
-                await self.preparation.prepare_machine(trip, leg, connection, spec, leg_spec)
+                has_begun = is_launched or (may_run and await self.job.has_begun(trip, connection, spec))
+                if not has_begun:
+                    if leg_spec.job:
+                        await self.doctor.examine_machine(trip, leg, connection, spec)
+                    await self.preparation.prepare_machine(trip, leg, connection, spec, leg_spec)
                 if leg_spec.job:
-                    return await self.job.run_job(trip, leg, connection, spec, leg_spec.budget, detach=detach)
+                    return await self.job.run_job(
+                        trip, leg, connection, spec, leg_spec.budget, detach=detach, has_begun=has_begun
+                    )
                 if spec.rent_only:
                     await self.timers.arm_timer(trip, leg, connection, spec)
                 return TripResult(trip_id=trip.id, lease_id=lease_id)
+
+    async def _may_run_unrecorded(self, trip: TripContext, leg: str, lease_id: str) -> bool:
+        """Return whether an earlier execution of the trip may have started the job without a record of it."""
+        lease = await self.preparation.connections.leases.get_lease(lease_id)
+        return lease.adopted_at is not None or await trip.step_done_at(f"{leg}.connect") is not None
 
 
 @frozen
@@ -181,6 +195,14 @@ class TripJob:
     monitor: MonitorStep
     download: DownloadStep
 
+    async def has_begun(self, trip: TripContext, connection: ReconnectingConnection, spec: TripSpec) -> bool:
+        """Return whether the trip's job exists on the machine."""
+        name = spec.job.name or trip.id
+        status = await self.runners.run_with_retry(
+            connection, spec.job.session, lambda runner: runner.get_status(name)
+        )
+        return status.state is not JobState.ABSENT
+
     async def run_job(
         self,
         trip: TripContext,
@@ -190,10 +212,14 @@ class TripJob:
         budget: Money | None,
         *,
         detach: bool,
+        has_begun: bool = False,
     ) -> TripResult:
-        """Run the job and download its results; with ``detach``, return as soon as it runs."""
+        """Run the job and download its results; with ``detach``, return as soon as it runs.
+
+        ``has_begun``: it was seen on the machine already.
+        """
         job = self.runners.make_job(spec, await connection.get_lease(), trip.id, work_folder(trip.id))
-        await self.launch.launch_job(trip, leg, connection, spec.job, job)
+        await self.launch.launch_job(trip, leg, connection, spec.job, job, has_begun=has_begun)
         await self.timers.arm_timer(trip, leg, connection, spec)
         if detach:
             return TripResult(trip_id=trip.id, lease_id=connection.lease_id, job_running=True)

@@ -37,7 +37,7 @@ from gpurent.workflow.trips.foreign_release import explain_foreign_release
 from gpurent.workflow.trips.lease_orders import LeaseOrders
 from gpurent.workflow.trips.machine_work import TripResult
 from gpurent.workflow.trips.previews import ProviderSelector
-from gpurent.workflow.trips.restart_kept import lease_id_of, link_restarted_lease
+from gpurent.workflow.trips.restart_kept import lease_id_of
 
 
 @frozen
@@ -213,10 +213,6 @@ class LeaseChanges:
         if not isinstance(provider, SupportsRestart) or lease.state is not LeaseState.KEPT:
             raise UsageError(_("{lease} cannot be restarted").format(lease=lease.id))
         spec = TripSpec(provider=lease.provider)
-        restarted = await self.orders.place_new_order(
-            "restart", spec, lambda key: provider.make_restart_order(lease, key)
+        return await self.orders.place_new_order(
+            "restart", spec, lambda key: evolve(provider.make_restart_order(lease, key), restarts=lease.id)
         )
-        for record in await self.orders.trip_tracker.list_trips(lease.id):
-            if record.is_open and record.kind == "run":
-                await link_restarted_lease(self.orders.trip_tracker.context_of(record.id), restarted.id)
-        return restarted

@@ -9,10 +9,10 @@ from gpurent.domain.lease import Lease, LeaseState
 from gpurent.domain.orphans import OrphanKind, OrphanMachine
 from gpurent.domain.question import Question, QuestionKind
 from gpurent.domain.receipt import Receipt
-from gpurent.errors import ForeignMachine, LeaseError, UsageError
+from gpurent.errors import AuthError, ForeignMachine, LeaseError, RemoteError, UnavailableError, UsageError
 from gpurent.locale import _, join_list
 from gpurent.ports.services import SecretStore
-from gpurent.workflow.connection.ownership import OwnershipProof
+from gpurent.workflow.connection.ownership import OwnershipProof, suggest_password
 from gpurent.workflow.reports.orphans import OrphanSearch
 from gpurent.workflow.runtime.durable_steps import make_random_mark
 from gpurent.workflow.runtime.lost_leases import LostLeases
@@ -39,14 +39,43 @@ class OrphanCommands:
         """
         found = await self._find_machine(name, provider)
         if found.orphan.kind is OrphanKind.REVIVED_LEASE:
-            return await self.search.leases.get_lease(found.orphan.lease)
-        lease = await self._make_lease(found)
+            return await self._mark_adopted(found.orphan.lease)
+        made = await self._make_lease(found)
+        await self._mark_adopted(made.id)
+        await self._drop_old_access(found, made)
+        lease = await self.search.leases.try_refresh_lease(made.id)
         if lease.endpoint is not None and not self._has_password(lease):
             text = _(
                 "{lease}: its password is not known here; it can be released, but perhaps not logged in to"
             )
-            self.search.leases.events.emit(EventKind.WARNING, text.format(lease=lease.id), lease=lease.id)
-        return await self.search.leases.try_refresh_lease(lease.id)
+            text = f"{text.format(lease=lease.id)}\n{suggest_password(lease.provider, lease.endpoint)}"
+            self.search.leases.events.emit(EventKind.WARNING, text, lease=lease.id)
+        return lease
+
+    async def _drop_old_access(self, found: OrphanMachine, lease: Lease) -> None:
+        """Let the provider state the access again if the machine rejects what is known here: the vault may be older.
+
+        Providers that list the address never sent a password.
+        """
+        is_listed = found.listed is not None and found.listed.endpoint is not None
+        if is_listed or lease.endpoint is None or lease.state is not LeaseState.READY:
+            return
+        try:
+            await (await self.proof.open_connection(lease, lease.endpoint)).close()
+            return
+        except (AuthError, ForeignMachine):
+            pass
+        except (RemoteError, UnavailableError):
+            return  # which says nothing about the access
+        await self.search.leases.update_lease(
+            lease.id, lambda seen: evolve(seen.with_state(LeaseState.PROVISIONING), endpoint=None)
+        )
+
+    async def _mark_adopted(self, lease_id: str) -> Lease:
+        leases = self.search.leases
+        return await leases.update_lease(
+            lease_id, lambda lease: evolve(lease, adopted_at=leases.get_time(lease))
+        )
 
     async def release_orphan(self, name: str, provider: str = "") -> Receipt:
         """Release the machine ``name`` as `adopt_orphan` finds it, after asking about what would be lost.

@@ -89,6 +89,10 @@ class ReleaseLosses:
         return bool(self.trips or self.jobs or self.results or self.unseen_reason)
 
     def describe(self) -> list[str]:
+        """Return one line for each loss, with the lease's id."""
+        return [f"{self.lease.id}: {line}" for line in self.list_lines()]
+
+    def list_lines(self) -> list[str]:
         """Return one line for each loss."""
         lines = [
             _("trip {trip} is being executed by {owner}").format(trip=trip.id, owner=trip.owner.describe())
@@ -114,7 +118,7 @@ class ReleaseLosses:
                     why=self.unseen_reason
                 )
             )
-        return [f"{self.lease.id}: {line}" for line in lines]
+        return lines
 
     def list_ways_out(self) -> list[str]:
         """Return the commands that lose nothing."""
@@ -205,7 +209,8 @@ class ReleaseReview:
 
     async def _list_jobs(self, lease: Lease) -> tuple[tuple[RunningJob, ...], str]:
         """Return the running jobs, and why they could not be listed."""
-        if lease.state is not LeaseState.READY or lease.endpoint is None:
+        # Of a missing machine, only the provider's answers lack it.
+        if lease.state not in (LeaseState.READY, LeaseState.MISSING) or lease.endpoint is None:
             return (), ""
         try:
             found = await asyncio.wait_for(self._look_at_machine(lease.id), LOOK_SECONDS)

@@ -16,6 +16,7 @@ from gpurent.workflow.runtime.leases import LeaseTracker
 from gpurent.workflow.runtime.lost_leases import LostLeases
 from gpurent.workflow.steps.release import ReleaseStep
 from gpurent.workflow.steps.unsent_orders import UnsentOrders
+from gpurent.workflow.trips.restarted_leases import RestartedLeases
 
 
 @frozen
@@ -26,15 +27,19 @@ class Releases:
     unsent_orders: UnsentOrders
     release_step: ReleaseStep
     receipts: Receipts
+    restarted: RestartedLeases
 
     async def release_lease(self, lease_id: str) -> Receipt:
         """Release the lease now, and end the trips that used it.
 
-        One for which nothing was ever ordered is closed here alone.
+        One for which nothing was ever ordered is closed here alone. Raises `LeaseError` for one that is over and whose
+        machine runs as another lease.
         """
         await self.lost_leases.restore_if_lost(lease_id)
         lease = await self.leases.get_lease(lease_id)
         self.leases.plugins.require_account_of(lease)
+        if lease.is_over:
+            await self.restarted.require_not_restarted(lease)
         if await self._close_unsent_order(lease):
             await self._end_trips(lease.id)
             return Receipt(

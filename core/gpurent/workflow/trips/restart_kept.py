@@ -8,16 +8,23 @@ from gpurent.domain.events import EventKind
 from gpurent.domain.lease import Lease, LeaseState
 from gpurent.domain.offer import Order
 from gpurent.domain.trip import AgreedPrice, TripSpec
+from gpurent.errors import GpurentError, LeaseError, SoldOut
 from gpurent.locale import _
 from gpurent.roles.lease import SupportsRestart
 from gpurent.workflow.payments.order_pricing import OrderPricer
 from gpurent.workflow.payments.quotes import Funding
-from gpurent.workflow.runtime.durable_steps import TripContext
+from gpurent.workflow.runtime.durable_steps import INCONCLUSIVE_ERRORS, TripContext
 from gpurent.workflow.runtime.leases import LeaseTracker
 from gpurent.workflow.runtime.plugins import Plugins
+from gpurent.workflow.steps.keep_results import find_kept_results
 from gpurent.workflow.steps.provision import ProvisionStep
-
-_LEASE_STEP = "lease"
+from gpurent.workflow.trips.restarted_leases import (
+    RestartedLeases,
+    count_restarts,
+    link_restarted_lease,
+    list_restarted_leases,
+    record_restarted_lease,
+)
 
 
 def lease_id_of(trip_id: str, spec: TripSpec) -> str:
@@ -27,25 +34,7 @@ def lease_id_of(trip_id: str, spec: TripSpec) -> str:
 
 async def list_earlier_leases(trip: TripContext, first: str) -> tuple[str, ...]:
     """Return the leases that the trip had before its current one; ``first`` is the one that it began with."""
-    restarted = [
-        lease for _step, lease in await trip.store.list_recorded_steps(trip.id, f".{_LEASE_STEP}", str)
-    ]
-    return (first, *restarted)[:-1]
-
-
-async def find_restarted_lease(trip: TripContext) -> tuple[int, str]:
-    """Return the number of restarts of this trip, and the id of the last restarted lease; 0 and empty if none."""
-    found = await trip.store.list_recorded_steps(trip.id, f".{_LEASE_STEP}", str)
-    return (len(found), found[-1][1]) if found else (0, "")
-
-
-async def link_restarted_lease(trip: TripContext, lease_id: str) -> None:
-    """Make a lease that the user restarted himself the machine of an open trip."""
-    count, _last = await find_restarted_lease(trip)
-    for name in (f"restart{count + 1}.{_LEASE_STEP}", f"restart{count + 1}.ready"):
-        await trip.store.begin_step(trip.id, name)
-        await trip.store.record_step(trip.id, name, lease_id)
-    await trip.store.set_trip_lease(trip.id, lease_id)
+    return (first, *await list_restarted_leases(trip))[:-1]
 
 
 @frozen
@@ -54,37 +43,70 @@ class KeptRestart:
     plugins: Plugins
     pricer: OrderPricer
     provision: ProvisionStep
+    restarted: RestartedLeases
 
-    async def restart_if_kept(self, trip: TripContext, lease_id: str) -> str:
-        """Return the id of the trip's running lease: a new one if the machine of ``lease_id`` was shut down.
+    async def restart_if_kept(self, trip: TripContext, first: str) -> str:
+        """Return the id of the trip's running lease: a new one if its machine was shut down.
 
-        An interrupted restart is continued. A machine that cannot be started again keeps its lease.
+        ``first`` is the lease that the trip began with. An interrupted restart is continued, and one that the user made
+        is the trip's. A machine that cannot be started again keeps its lease. If the provider refuses the restart, the
+        trip keeps the lease that it had. Raises `LeaseError` if somebody else started the machine.
         """
-        count, restarted = await find_restarted_lease(trip)
-        if restarted and await trip.step_done_at(f"restart{count}.ready") is None:
-            return await self._restart(trip, count, restarted)
-        lease = await self.leases.try_refresh_lease(restarted or lease_id)
+        current = (first, *await list_restarted_leases(trip))[-1]
+        number = await count_restarts(trip)
+        if number and await self._is_restarting(trip, number, first):
+            return await self._restart(trip, number, first, current)
+        lease = await self.find_restarted(trip, await self.leases.try_refresh_lease(current))
         if lease.state is not LeaseState.KEPT or not self.can_restart(lease):
             return lease.id
-        new_id = f"{lease_id}-{count + 2}"
-        await trip.record_result(f"restart{count + 1}.order", self._make_order(trip, lease, count + 1))
-        await trip.record_result(f"restart{count + 1}.{_LEASE_STEP}", new_id)
+        await trip.record_result(f"restart{number + 1}.order", self._make_order(trip, lease, number + 1))
         trip.emit(EventKind.WAITING, _("{lease}: starting the machine again").format(lease=lease.id))
-        return await self._restart(trip, count + 1, new_id)
+        return await self._restart(trip, number + 1, first, lease.id)
 
     def can_restart(self, lease: Lease) -> bool:
         return isinstance(self.plugins.provider_of(lease), SupportsRestart)
+
+    async def _is_restarting(self, trip: TripContext, number: int, first: str) -> bool:
+        """Whether the trip's last restart was begun, and neither done nor given up."""
+        if await trip.step_done_at(f"restart{number}.ready") is not None:
+            return False
+        new_id, store = _make_restarted_id(first, number), self.leases.store
+        lease = await store.find_lease(new_id)
+        return await store.find_open_order(new_id) is not None or (lease is not None and not lease.is_over)
+
+    async def find_restarted(self, trip: TripContext, lease: Lease) -> Lease:
+        """Return the lease as which another command started the trip's machine again; else ``lease``.
+
+        Raises `LeaseError` while that command is at it, or if the machine runs as a lease that is not known here.
+        """
+        again = await self.restarted.find_restart(lease)
+        if again is None:
+            if lease.state is LeaseState.RELEASED and lease.kept_until is None and self.can_restart(lease):
+                await self._require_ours(trip, lease)
+            return lease
+        await self.restarted.require_no_open_order(again)
+        await link_restarted_lease(trip, again.id)
+        return await self.leases.try_refresh_lease(again.id)
+
+    async def _require_ours(self, trip: TripContext, lease: Lease) -> None:
+        """Raise `LeaseError` if the machine that was shut down for the trip's results runs as no lease of ours."""
+        if lease.release_requested_at is None and await find_kept_results(trip.store, trip.id, lease.id):
+            raise LeaseError(
+                _("{lease}: {note}, which is not known here").format(lease=lease.id, note=lease.note),
+                hint=_("Take it over, so that the trip can use it: gpurent orphans --adopt {ref}").format(
+                    ref=lease.ref
+                ),
+            )
 
     def _make_order(self, trip: TripContext, lease: Lease, number: int) -> Order:
         provider = self.plugins.provider_of(lease)
         if not isinstance(provider, SupportsRestart):
             raise TypeError(f"{lease.id} cannot be restarted")
         order = provider.make_restart_order(lease, f"{trip.id}-restart{number}")
-        return evolve(order, password_ref=f"password-{trip.id}-{number}")
+        return evolve(order, password_ref=f"password-{trip.id}-{number}", restarts=lease.id)
 
-    async def _restart(self, trip: TripContext, number: int, lease_id: str) -> str:
-        leg = f"restart{number}"
-        await trip.store.set_trip_lease(trip.id, lease_id)
+    async def _restart(self, trip: TripContext, number: int, first: str, current: str) -> str:
+        leg, new_id = f"restart{number}", _make_restarted_id(first, number)
         order = await trip.find_result(f"{leg}.order", Order)
         if order is None:
             raise LookupError(f"{leg} has no order")
@@ -92,5 +114,23 @@ class KeptRestart:
             f"{leg}.quote", Funding, lambda: self.pricer.price_order(trip.id, order), quiet=True
         )
         agreed = AgreedPrice(ceiling=price.ceiling, deposit=price.deposit, rate=price.rate)
-        await self.provision.provision_lease(trip, leg, order, lease_id, agreed)
-        return lease_id
+        try:
+            await self.provision.provision_lease(trip, leg, order, new_id, agreed)
+        except GpurentError as error:
+            if isinstance(error, SoldOut) or not isinstance(error, INCONCLUSIVE_ERRORS):
+                await self._give_up(trip, new_id, current)
+            raise
+        await record_restarted_lease(trip, number, new_id)
+        return new_id
+
+    async def _give_up(self, trip: TripContext, new_id: str, current: str) -> None:
+        """Leave the trip the lease ``current``, unless something of the refused restart may be left."""
+        async with self.provision.locks.lock_lease(new_id):
+            is_dropped = await self.provision.records.abandon_unpaid_order(trip.id, new_id)
+        lease = await self.leases.store.find_lease(new_id)
+        if is_dropped and (lease is None or lease.is_over):
+            await trip.store.set_trip_lease(trip.id, current)
+
+
+def _make_restarted_id(first: str, number: int) -> str:
+    return f"{first}-{number + 1}"

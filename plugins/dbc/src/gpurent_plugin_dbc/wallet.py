@@ -6,7 +6,7 @@ If its outcome is unknown, it is sent again unchanged.
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -295,12 +295,17 @@ class DbcWallet(BillingProvider, SupportsStatement, SupportsWithdrawal):
     async def get_statement(self) -> Known[Charge] | Unknown:
         own = (await self._context.get_login()).account
         raw, url = await self._get_json("/transfers", address=own)
+        listed = wire.parse_transfers(raw, url)
+        incoming = {
+            transfer.hash: _classify_incoming(transfer) for transfer in listed if transfer.sender != own
+        }
+        returned = [
+            (transfer.sender, incoming[transfer.hash]) for transfer in listed if transfer.sender != own
+        ]
         return Known(
             tuple(
-                _make_charge(
-                    transfer, ChargeKind.TRANSFER if transfer.sender == own else _classify_incoming(transfer)
-                )
-                for transfer in wire.parse_transfers(raw, url)
+                _make_charge(transfer, incoming.get(transfer.hash) or _classify_outgoing(transfer, returned))
+                for transfer in listed
             )
         )
 
@@ -332,6 +337,18 @@ def _classify_incoming(transfer: wire.ListedTransfer) -> ChargeKind:
     if transfer.sender and transfer.memo.startswith("refund"):
         return ChargeKind.REFUND
     return ChargeKind.TOP_UP
+
+
+def _classify_outgoing(
+    transfer: wire.ListedTransfer, returned: Collection[tuple[str, ChargeKind]]
+) -> ChargeKind:
+    """Return the kind of a payment by what its payee sent back; without that, it may be the user's own transfer.
+
+    A refund must never be counted without the payment that it reduces.
+    """
+    if (transfer.to, ChargeKind.DEPOSIT_REFUND) in returned:
+        return ChargeKind.DEPOSIT
+    return ChargeKind.USAGE if (transfer.to, ChargeKind.REFUND) in returned else ChargeKind.TRANSFER
 
 
 def _make_charge(transfer: wire.ListedTransfer, kind: ChargeKind) -> Charge:

@@ -38,6 +38,7 @@ from gpurent_plugin_sftp.sftp_client import (
 
 CHUNK_SIZE = 4 << 20
 DIGEST_TIMEOUT = 60.0  # seconds for the digest of a small file
+MAX_PULL_SECONDS = 86_400  # a later mtime is no time at which a file changed during the pull
 SLOW_DIGEST_RATE = 5_000_000  # bytes per second at which a slow machine computes digests
 
 
@@ -57,7 +58,7 @@ async def _pull_files(
         for source in request.sources:
             await walk.add_source(source)
         progress.set_total(len(walk.files), walk.size)
-        with closing(SafeDir(request.target)) as target:
+        with closing(SafeDir(request.target, request.known)) as target:
             puller = SftpPuller(connection, sftp, walk, target, progress, silence_timeout, clock)
             for name in walk.folders:
                 target.make_folder(name)
@@ -66,7 +67,7 @@ async def _pull_files(
             # Create the links last, so that nothing can be written through them.
             for name, goal in await walk.read_links():
                 if not target.make_symlink(name, goal):
-                    walk.skip_name("/".join(name), FileProblem.FOLDER_IN_THE_WAY.text, SkipKind.LINK)
+                    walk.skip_name("/".join(name), FileProblem.IN_THE_WAY.text, SkipKind.LINK)
     if puller.failures:
         raise download_failures_error(puller.failures)
     if walk.missing_sources:
@@ -143,7 +144,10 @@ class SftpPuller:
             self._silence_timeout.reset()
             if mine == theirs and os.fstat(handle).st_size == file.size:
                 time = file.mtime * 10**9
-                if self._remote_clock is not None and file.mtime >= self._remote_clock:
+                if (
+                    self._remote_clock is not None
+                    and 0 <= file.mtime - self._remote_clock <= MAX_PULL_SECONDS
+                ):
                     time += RACY_MTIME_NS
                 self._target.commit_partial(file.name, file.partial_name, handle, file.mode, time)
                 return True

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import posixpath
 import stat
 from hashlib import sha256
@@ -13,6 +14,7 @@ from gpurent.api import (
     FileProblem,
     NameProblem,
     PullRequest,
+    RemoteState,
     SafeDir,
     SkipKind,
     SkippedFile,
@@ -88,8 +90,10 @@ class SftpRemoteFile:
 
     def is_downloaded(self, target: SafeDir) -> bool:
         """Return whether it is already here, judging by size and mtime."""
-        here = target.stat_file(self.name)
-        if here is None or not stat.S_ISREG(here.st_mode):
+        return target.has_file(self.name, RemoteState(self.size, self.mtime * 10**9, self._has_state))
+
+    def _has_state(self, here: os.stat_result) -> bool:
+        if not stat.S_ISREG(here.st_mode):
             return False
         if here.st_mtime_ns % 10**9 == RACY_MTIME_NS:
             return False

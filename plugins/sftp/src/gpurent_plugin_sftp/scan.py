@@ -30,6 +30,7 @@ from gpurent.api import (
 # Never sent: version control, gpurent's own folders, what Python creates again.
 ALWAYS_IGNORED = GitIgnoreSpec.from_lines((".git/", ".gpurent/", ".gpurent-part/", "__pycache__/"))
 IGNORE_FILES = (".gitignore", ".gpurentignore")
+MAX_SFTP_TIME = (1 << 32) - 1
 Rules = tuple[tuple[str, GitIgnoreSpec], ...]
 
 
@@ -79,6 +80,11 @@ def preview_push(request: PushRequest) -> UploadPreview:
     return found.tally.make_preview(found.skipped)
 
 
+def get_sftp_time(status: os.stat_result) -> int:
+    """Return an mtime in whole seconds as SFTP can carry it: from 1970 to 2106; any other counts as the nearest."""
+    return min(max(status.st_mtime_ns // 10**9, 0), MAX_SFTP_TIME)
+
+
 class SftpSourceScan:
     """All entries found, folders before their contents; links are never followed."""
 
@@ -99,7 +105,7 @@ class SftpSourceScan:
             rules = (*rules, *_read_ignore_rules(path, "" if here == "." else f"{here}/"))
         if name:
             status = path.lstat()
-            mode, mtime = stat.S_IMODE(status.st_mode), int(status.st_mtime)
+            mode, mtime = stat.S_IMODE(status.st_mode), get_sftp_time(status)
             self.items.append(SourceItem(name=name, path=path, kind="folder", mode=mode, mtime=mtime))
         try:
             entries = sorted(os.scandir(path), key=lambda entry: entry.name)
@@ -129,6 +135,8 @@ class SftpSourceScan:
                 why = describe_outside_link(escape_name(target))
                 self.skipped.append(SkippedFile(name=name, reason=why, kind=SkipKind.LINK))
             else:
+                if self._request.states is not None:
+                    self._request.states.add_link(os.fsencode(path), os.fsencode(target))
                 self.items.append(SourceItem(name=name, path=path, kind="link", link_target=target))
             return
         if not stat.S_ISREG(status.st_mode):
@@ -138,6 +146,10 @@ class SftpSourceScan:
         self.files += 1
         self.size += status.st_size
         limits = self._request.limits
+        if self._request.states is not None:
+            # As it is here, and as it will be on the machine.
+            for time in (status.st_mtime_ns, get_sftp_time(status) * 10**9):
+                self._request.states.add_file(os.fsencode(path), status.st_size, time)
         if self.files > limits.max_files or self.size > limits.max_total_bytes:
             raise too_many_sources_error(limits)
         self.items.append(
@@ -147,7 +159,7 @@ class SftpSourceScan:
                 kind="file",
                 size=status.st_size,
                 mode=stat.S_IMODE(status.st_mode),
-                mtime=int(status.st_mtime),
+                mtime=get_sftp_time(status),
                 mtime_ns=status.st_mtime_ns,
             )
         )

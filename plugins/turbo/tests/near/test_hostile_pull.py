@@ -222,7 +222,7 @@ def test_invalid_link_is_skipped(tmp_path: Path, target: bytes) -> None:
     found, home = pull_and_check(tmp_path, MaliciousHelper(rows))
     assert isinstance(found, TransferReport)
     assert [item.name for item in found.skipped] == ["out/alone", "out/evil", "out/link"]
-    assert all(item.reason != FileProblem.FOLDER_IN_THE_WAY.text for item in found.skipped)
+    assert all(item.reason != FileProblem.IN_THE_WAY.text for item in found.skipped)
     assert (home / "out" / "evil" / "below").read_bytes() == EVIL
     assert (home / "out" / "sub" / "up").readlink() == Path("..")
 
@@ -233,7 +233,7 @@ def test_file_below_a_valid_link_is_not_written_through_it(tmp_path: Path) -> No
     ]  # fmt: skip
     found, home = pull_and_check(tmp_path, MaliciousHelper(rows))
     assert isinstance(found, TransferReport)
-    assert [item.reason for item in found.skipped] == [FileProblem.FOLDER_IN_THE_WAY.text]
+    assert [item.reason for item in found.skipped] == [FileProblem.IN_THE_WAY.text]
     assert list((home / "out" / "a").iterdir()) == []
     assert not (home / "out" / "l").is_symlink()
     # It is a local link now: what is listed below it the next time is refused.

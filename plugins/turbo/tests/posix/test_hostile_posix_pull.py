@@ -199,7 +199,7 @@ def test_invalid_link_is_skipped(tmp_path: Path, to: bytes) -> None:
     )
     assert isinstance(found, TransferReport), found
     assert [item.name for item in found.skipped] == ["out/alone", "out/evil", "out/link"]
-    assert all(item.reason != FileProblem.FOLDER_IN_THE_WAY.text for item in found.skipped)
+    assert all(item.reason != FileProblem.IN_THE_WAY.text for item in found.skipped)
     assert (home / "out" / "evil" / "below").read_bytes() == EVIL
     assert (home / "out" / "sub" / "up").readlink() == Path("..")
 
@@ -211,7 +211,7 @@ def test_file_below_a_valid_link_is_not_written_through_it(tmp_path: Path) -> No
         tmp_path, make_listing_answer(*rows), body, links=make_links_answer(b"a", b"a")
     )
     assert isinstance(found, TransferReport), found
-    assert [item.reason for item in found.skipped] == [FileProblem.FOLDER_IN_THE_WAY.text]
+    assert [item.reason for item in found.skipped] == [FileProblem.IN_THE_WAY.text]
     assert list((home / "out" / "a").iterdir()) == []
     # It is a local link now: what is listed below it the next time is refused.
     rows = [OUT_ROW, (b"out/m", FOLDER, 0), (b"out/m/f", FILE, 4)]

@@ -2,12 +2,15 @@
 
 import errno
 import os
+from collections.abc import AsyncIterator
+from contextlib import suppress
 from pathlib import Path
 from typing import BinaryIO, cast
 
 import asyncssh
-from asyncssh.sftp import SFTPAttrs
+from asyncssh.sftp import SFTPAttrs, SFTPName
 
+_NS_PER_SECOND, _UINT32 = 10**9, 0xFFFFFFFF
 _WRITE_FLAGS = asyncssh.FXF_WRITE | asyncssh.FXF_APPEND
 
 
@@ -58,11 +61,35 @@ class MachineSftp(asyncssh.SFTPServer):
             self._quota.measure_usage()
         return super().open(path, pflags, attrs)
 
+    def stat(self, path: bytes) -> SFTPAttrs:
+        return _make_attrs(os.stat(self.map_path(path)))  # noqa: PTH116  bytes
+
+    def lstat(self, path: bytes) -> SFTPAttrs:
+        return _make_attrs(os.lstat(self.map_path(path)))
+
+    def fstat(self, file_obj: object) -> SFTPAttrs:
+        file = cast(BinaryIO, file_obj)
+        file.flush()
+        return _make_attrs(os.fstat(file.fileno()))
+
+    async def scandir(self, path: bytes) -> AsyncIterator[SFTPName]:
+        for name in (b".", b"..", *os.listdir(self.map_path(path))):  # noqa: PTH208  bytes
+            with suppress(FileNotFoundError):
+                yield SFTPName(name, attrs=self.lstat(os.path.join(path, name)))  # noqa: PTH118  bytes
+
     def write(self, file_obj: object, offset: int, data: bytes) -> int:
         size = os.fstat(cast(BinaryIO, file_obj).fileno()).st_size
         self._quota.claim_bytes(offset + len(data) - size)
         written = super().write(file_obj, offset, data)
         return cast(int, written)
+
+
+def _make_attrs(status: os.stat_result) -> SFTPAttrs:
+    """Return attributes whose times, as those of OpenSSH, are cut to 32 bits."""
+    attrs = SFTPAttrs.from_local(status)
+    attrs.atime = status.st_atime_ns // _NS_PER_SECOND & _UINT32
+    attrs.mtime = status.st_mtime_ns // _NS_PER_SECOND & _UINT32
+    return attrs
 
 
 def _measure_tree(folder: Path) -> int:

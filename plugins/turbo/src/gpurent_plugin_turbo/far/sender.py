@@ -28,6 +28,7 @@ from gpurent_plugin_turbo.shared.wire import (
     LINK,
     MAX_EXTENTS,
     MISSING,
+    NO_TIME,
     OTHER,
     REQUESTED_PIECE,
     SPARSE,
@@ -39,6 +40,7 @@ from gpurent_plugin_turbo.shared.wire import (
     FrameStream,
     decode_table,
     encode_table,
+    get_time,
 )
 
 COMPRESSION_LEVELS = (0, 1, 3, 5, 7, 9)
@@ -102,7 +104,7 @@ class PullSender:
         yield from self.scan_entry(path, name, found)
 
     def scan_entry(self, path: bytes, name: bytes, found: os.stat_result) -> "Iterator[TableRow]":
-        mode, time = stat.S_IMODE(found.st_mode) & 0o777, found.st_mtime_ns
+        mode, time = stat.S_IMODE(found.st_mode) & 0o777, get_time(found)
         if stat.S_ISREG(found.st_mode):
             link = SPARSE if found.st_blocks * 512 < found.st_size else b""
             yield (FILE, mode, found.st_size, time, name, link)
@@ -142,10 +144,10 @@ class PullSender:
         try:
             data, now = read_whole_file(name, size)
         except OSError as error:
-            return b"", (CHANGED, error.errno or 0, 0, 0)
+            return b"", (CHANGED, 0, error.errno or 0, NO_TIME)
         mode = stat.S_IMODE(now.st_mode)
-        if data is None or (now.st_size, now.st_mtime_ns) != (size, time):
-            return b"", (CHANGED, mode, now.st_size, now.st_mtime_ns)
+        if data is None or (now.st_size, get_time(now)) != (size, time):
+            return b"", (CHANGED, mode, now.st_size, get_time(now))
         return data, (UNCHANGED, mode, size, time)
 
     def send_piece(self, head: bytes, name: bytes) -> None:
@@ -153,7 +155,7 @@ class PullSender:
         try:
             handle = os.open(name, READ_FLAGS)
         except OSError as error:
-            self.send_change(head[:4], error.errno or 0, 0)
+            self.send_change(head[:4], error.errno or 0, NO_TIME)
             return
         try:
             if self.compression_level() and self.is_compressible(handle, at, length):
@@ -169,17 +171,17 @@ class PullSender:
             elif self.send_raw_piece(handle, head[:4], at, length, size, time):
                 return
             now = os.fstat(handle)
-            self.send_change(head[:4], now.st_size, now.st_mtime_ns)
+            self.send_change(head[:4], now.st_size, get_time(now))
         finally:
             os.close(handle)
 
     def send_change(self, number: bytes, size: int, time: int) -> None:
-        """Report that the file no longer matches its listing. If ``time`` is 0, ``size`` is an error number."""
+        """Report that the file no longer matches its listing. If ``time`` is `NO_TIME`, ``size`` is an error number."""
         self.frames.send_frame(FrameKind.CHANGED, number, FILE_STATE.pack(size, time))
 
     def is_unchanged(self, handle: int, size: int, time: int) -> bool:
         now = os.fstat(handle)
-        return (now.st_size, now.st_mtime_ns) == (size, time)
+        return (now.st_size, get_time(now)) == (size, time)
 
     def is_compressible(self, handle: int, at: int, length: int) -> bool:
         sample = os.pread(handle, min(1 << 15, length), at + length // 2)
@@ -255,11 +257,11 @@ class PullSender:
             finally:
                 os.close(handle)
         except OSError as error:
-            self.send_change(head[:4], error.errno or 0, 0)
+            self.send_change(head[:4], error.errno or 0, NO_TIME)
             return None
-        if (now.st_size, now.st_mtime_ns) == (size, time):
+        if (now.st_size, get_time(now)) == (size, time):
             return found
-        self.send_change(head[:4], now.st_size, now.st_mtime_ns)
+        self.send_change(head[:4], now.st_size, get_time(now))
         return None
 
     def send_file_digest(self, head: bytes, name: bytes) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import sys
-import time
 from collections.abc import Callable, Iterable, Iterator
 
 from attrs import define
@@ -14,7 +13,7 @@ from gpurent_plugin_turbo import _
 from gpurent_plugin_turbo.near.connection.rate_control import MIB
 from gpurent_plugin_turbo.near.errors import damaged_file_error, decode_name
 from gpurent_plugin_turbo.near.push.scan import SourceEntry
-from gpurent_plugin_turbo.posix.listing import NS_PER_SECOND
+from gpurent_plugin_turbo.posix.listing import make_touch_times
 from gpurent_plugin_turbo.posix.machine_tools import Checksum, MachineTools, add_file_data
 from gpurent_plugin_turbo.posix.scripts import WRITE_FUNCTIONS, quote_folder, quote_word, split_name
 from gpurent_plugin_turbo.posix.shell import PosixShell, ScriptAnswer, tool_error
@@ -124,7 +123,7 @@ class LargeFileSender:
         above, base = split_name(entry.name)
         lines = [
             b'[ "$(sum <"$P")" = %s ] || { rm -f "$P"; say bad; end; }\n' % checksum,
-            b'chmod %o "$P" && set_time "$P" %s || fail\n' % (entry.mode, _make_touch_times(entry.time)),
+            b'chmod %o "$P" && set_time "$P" %s || fail\n' % (entry.mode, make_touch_times(entry.time)),
             b'mkdir -p "$S/0" && mv -f "$P" "$S"/0/%s || fail\n' % quote_word(base),
             b'move_into 0 %s "$S"/0/%s\nrm -rf "$S"\n' % (quote_folder(above), quote_word(base)),
             b"rm -f %s/%s*\n" % (PARTIALS_DIR, entry.partial_name[:20]),
@@ -180,14 +179,3 @@ def _add_zeros(checksum: Checksum, size: int) -> None:
     while size:
         checksum.update(ZEROS[: min(size, MIB)])
         size -= min(size, MIB)
-
-
-def _make_touch_times(stamp: int) -> bytes:
-    """Return a time for `touch`: as seconds with a fraction, and in the form that every version accepts."""
-    seconds = stamp // NS_PER_SECOND
-    try:
-        date = time.strftime("%Y%m%d%H%M.%S", time.gmtime(seconds))
-    except (ValueError, OverflowError):
-        date = "197001010000.00"
-    fine = b"%d.%09d" % (seconds, stamp % NS_PER_SECOND) if stamp >= 0 else b"%d" % seconds
-    return fine + b" " + date.encode()

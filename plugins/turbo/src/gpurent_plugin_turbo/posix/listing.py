@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import stat
+import time
 from collections.abc import Generator, Iterator
 
 from attrs import frozen
@@ -16,6 +17,8 @@ from gpurent_plugin_turbo.shared.wire import (
     FILE,
     FOLDER,
     LINK,
+    MAX_TIME,
+    MIN_TIME,
     MISSING,
     OTHER,
     UNREADABLE,
@@ -131,7 +134,16 @@ def _parse_record(record: bytes) -> ListedEntry | None:
     mode, size, seconds, *when = about.split()
     fraction = when[1].partition(b".")[2] if len(when) > 1 else b""
     kind, bits = stat.S_IFMT(int(mode, 16)), stat.S_IMODE(int(mode, 16))
-    time = int(seconds) * NS_PER_SECOND + int(fraction[:9].ljust(9, b"0") or 0)
-    if not 0 <= int(size) < 1 << 63 or not -(1 << 62) < time < 1 << 62:
-        raise ProtocolViolation("an invalid size or time")
-    return ListedEntry(KIND_BY_FORMAT.get(kind, OTHER), bits, int(size), time, name)
+    stamp = int(seconds) * NS_PER_SECOND + int(fraction[:9].ljust(9, b"0") or 0)
+    if not 0 <= int(size) < 1 << 63:
+        raise ProtocolViolation("an invalid size")
+    stamp = min(max(stamp, MIN_TIME), MAX_TIME)
+    return ListedEntry(KIND_BY_FORMAT.get(kind, OTHER), bits, int(size), stamp, name)
+
+
+def make_touch_times(stamp: int) -> bytes:
+    """Return a time in ns for `touch`: as seconds with a fraction, and in the form that every version accepts."""
+    seconds, fraction = divmod(abs(stamp), NS_PER_SECOND)
+    sign = b"-" if stamp < 0 else b""
+    date = time.strftime("%Y%m%d%H%M.%S", time.gmtime(stamp // NS_PER_SECOND))
+    return b"%s%d.%09d %s" % (sign, seconds, fraction, date.encode())

@@ -67,7 +67,7 @@ class PosixPuller:
         self._shell = PosixShell(open_connection, request.bandwidth_limit)
         self._tools = MachineTools()
         self._sources = [normalize_source(source).encode() for source in request.sources]
-        self._policy, self._target = NamePolicy(request), SafeDir(request.target)
+        self._policy, self._target = NamePolicy(request), SafeDir(request.target, request.known)
         self.resumed = 0
 
     def stop(self) -> None:

@@ -15,11 +15,11 @@ from gpurent_plugin_turbo.near.connection.rate_control import MIB
 from gpurent_plugin_turbo.near.errors import decode_name
 from gpurent_plugin_turbo.near.push.scan import SourceEntry
 from gpurent_plugin_turbo.near.push.unit_builder import read_unchanged_file
-from gpurent_plugin_turbo.posix.listing import NS_PER_SECOND
+from gpurent_plugin_turbo.posix.listing import NS_PER_SECOND, make_touch_times
 from gpurent_plugin_turbo.posix.machine_tools import MachineTools, compute_checksum
 from gpurent_plugin_turbo.posix.scripts import MAX_NAMES_BYTES, quote_folder, quote_word, split_name
 from gpurent_plugin_turbo.posix.shell import ScriptOutput
-from gpurent_plugin_turbo.shared.wire import ProtocolViolation
+from gpurent_plugin_turbo.shared.wire import ProtocolViolation, get_time
 
 MAX_BATCH_BYTES = 8 * MIB
 MAX_BATCH_FILES = 2000
@@ -92,12 +92,15 @@ class TarBatch:
         return b"".join(lines)
 
     def _make_fix_commands(self, number: int, index: int, entry: SourceEntry) -> Iterator[bytes]:
-        """Yield commands for what the archive cannot hold: a long name, a mode without read permission."""
+        """Yield commands for what the archive cannot hold: a long name, an odd time, a mode without read permission."""
         packed, final = _archive_path(number, index, entry), _staging_path(number, entry)
-        mode = stat.S_IMODE(self.contents[entry.name][1].st_mode)
+        status = self.contents[entry.name][1]
+        mode, stamp = stat.S_IMODE(status.st_mode), get_time(status)
         if packed != final:
             words = (number, _quote_staging_path(packed), _quote_staging_path(final))
             yield b'mkdir -p "$S"/%d && mv -f %s %s\n' % words
+        if not 0 <= stamp <= MAX_TAR_TIME * NS_PER_SECOND:
+            yield b"set_time %s %s || fail\n" % (_quote_staging_path(final), make_touch_times(stamp))
         if not mode & 0o400:
             yield b"chmod %o %s\n" % (mode, _quote_staging_path(final))
 
@@ -119,9 +122,9 @@ def _archive_path(number: int, index: int, entry: SourceEntry) -> bytes:
 def _make_header(name: bytes, status: os.stat_result, gnu: bool) -> bytes:
     info = tarfile.TarInfo(decode_name(name))
     info.size, info.mode = status.st_size, stat.S_IMODE(status.st_mode) | 0o400
-    info.mtime = min(max(status.st_mtime_ns // NS_PER_SECOND, 0), MAX_TAR_TIME)
+    info.mtime = min(max(get_time(status) // NS_PER_SECOND, 0), MAX_TAR_TIME)
     header = info.tobuf(tarfile.USTAR_FORMAT, "utf-8", "surrogateescape")
-    return _make_time_record(status.st_mtime_ns) + header if gnu and status.st_mtime_ns > 0 else header
+    return _make_time_record(get_time(status)) + header if gnu and get_time(status) > 0 else header
 
 
 def _make_time_record(time: int) -> bytes:

@@ -4,6 +4,7 @@ import os
 import stat
 
 from gpurent_plugin_turbo.shared.codec import BLAKE, compute_digest
+from gpurent_plugin_turbo.shared.wire import get_time
 
 
 def block_size(size: int) -> int:
@@ -48,7 +49,7 @@ def make_partial_name(name: bytes, size: int, time: int) -> bytes:
 
 
 def has_same_state(there: os.stat_result, size: int, time: int) -> bool:
-    return stat.S_ISREG(there.st_mode) and there.st_size == size and is_same_time(there.st_mtime_ns, time)
+    return stat.S_ISREG(there.st_mode) and there.st_size == size and is_same_time(get_time(there), time)
 
 
 def is_same_time(stamp: int, time: int) -> bool:

@@ -18,6 +18,9 @@ PARTIALS_DIR = b".gpurent-part"
 IO_SIZE = 1 << 18
 SMALL_WRITE = 1 << 17  # an eighth of a pipe
 MAX_FRAME = 64 << 20
+# mtimes in ns, from 1901 to 2262: what both the tables and most file systems hold. Any other counts as the nearest.
+MIN_TIME, MAX_TIME = -(1 << 31) * 1000000000, (1 << 63) - 1
+NO_TIME = -(1 << 63)  # in place of an mtime: the size is an error number
 
 
 class FrameKind:
@@ -49,7 +52,7 @@ DONE, BAD_DIGEST, NO_LIBRARY = 0, 1, 2  # NO_LIBRARY: the machine lacks libzstd 
 
 # pull
 REQUESTED_PIECE = struct.Struct(">IQQQq")  # number, offset, length, file size, mtime
-FILE_STATE = struct.Struct(">Qq")  # size, mtime; or error number, 0
+FILE_STATE = struct.Struct(">Qq")  # size, mtime; or error number, NO_TIME
 EXTENT, MAX_EXTENTS = struct.Struct(">QQ"), 65536  # offset, length; the most that are sent
 SPARSE = b"sparse"  # in place of a link target: a file with holes
 UNCHANGED, CHANGED = 0, 1
@@ -190,6 +193,11 @@ class FrameStream:
             except OSError as error:
                 raise ConnectionEnded(str(error)) from None
         self.bytes_sent += size
+
+
+def get_time(status: os.stat_result) -> int:
+    """Return a file's mtime in ns as the protocol can carry it."""
+    return min(max(status.st_mtime_ns, MIN_TIME), MAX_TIME)
 
 
 def make_error_row(number: int, name: bytes) -> "TableRow":

@@ -14,7 +14,13 @@ import asyncssh
 from asyncssh.constants import MSG_IGNORE
 from asyncssh.packet import String
 
-from gpurent.api import GpurentError, SshConnection, TransferUnsupported, connection_lost_error
+from gpurent.api import (
+    GpurentError,
+    SshConnection,
+    TransferUnsupported,
+    connection_lost_error,
+    helper_ended_error,
+)
 from gpurent_plugin_turbo import _
 from gpurent_plugin_turbo.near.connection.command_connection import CommandConnection
 from gpurent_plugin_turbo.near.connection.tcp_tuning import SOCKET_TUNER
@@ -22,6 +28,7 @@ from gpurent_plugin_turbo.shared.wire import ConnectionEnded, FrameStream
 
 MAX_BUFFERED = 4 << 20  # bytes buffered for a thread before reading from the channel is paused
 WRITE_SIZE = 1 << 18
+MAX_STDERR = 1 << 12
 END_OF_FILE, ABORTED = "end of file", "aborted"  # ends that say nothing to the user
 
 
@@ -38,6 +45,8 @@ class ChannelFrames(FrameStream, asyncssh.SSHClientSession[bytes]):
         self._writable = self._paused = False
         self.end_reason = ""
         self.exit_status: int | None = None
+        self.exit_signal = ""
+        self.stderr = b""
         self.closed = asyncio.Event()
 
     # called in threads
@@ -104,6 +113,7 @@ class ChannelFrames(FrameStream, asyncssh.SSHClientSession[bytes]):
 
     def data_received(self, data: bytes, datatype: Any) -> None:
         if datatype is not None:
+            self.stderr = (self.stderr + data)[-MAX_STDERR:]
             return
         with self._condition:
             self._received.append(memoryview(data))
@@ -125,6 +135,9 @@ class ChannelFrames(FrameStream, asyncssh.SSHClientSession[bytes]):
 
     def exit_status_received(self, status: int) -> None:
         self.exit_status = status
+
+    def exit_signal_received(self, signal: str, core_dumped: bool, msg: str, lang: str) -> None:
+        self.exit_signal = signal
 
     def connection_lost(self, exc: Exception | None) -> None:
         self.mark_ended(str(exc or "closed"))
@@ -208,5 +221,9 @@ class SshChannel(CommandConnection):
             ).result(6)
         if self.frames.exit_status == 127:
             return TransferUnsupported(_("{endpoint} has no python3").format(endpoint=self._endpoint))
+        if self.frames.exit_signal or self.frames.exit_status is not None:
+            status = self.frames.exit_signal or self.frames.exit_status or 0
+            stderr = self.frames.stderr.decode("utf-8", "replace")
+            return helper_ended_error(self._endpoint, status, stderr)
         reason = self.frames.end_reason
         return connection_lost_error(self._endpoint, "" if reason in (END_OF_FILE, ABORTED) else reason)

@@ -14,6 +14,7 @@ from gpurent_plugin_turbo.near.connection.tcp_tuning import SOCKET_TUNER
 from gpurent_plugin_turbo.shared.wire import FrameStream, enlarge_pipe
 
 MAX_STDERR = 1 << 20
+SSH_FAILED = 255  # exit status of ssh itself; any other is the command's
 SIGKILL = 9  # signal.SIGKILL; importing signal would import enum
 FAST_CIPHERS = "^aes128-gcm@openssh.com,aes256-gcm@openssh.com"
 
@@ -127,6 +128,8 @@ class SshProcess(CommandConnection):
             return api.AuthError(
                 _("{endpoint} rejected the key").format(endpoint=self._endpoint), detail=text
             )
+        if self._exit_status is not None and 0 <= self._exit_status < SSH_FAILED:
+            return api.helper_ended_error(self._endpoint, self._exit_status, text)
         return api.connection_lost_error(self._endpoint, text)
 
 

@@ -10,6 +10,7 @@ from gpurent.api import (
     FileProblem,
     NameProblem,
     PullRequest,
+    RemoteState,
     SafeDir,
     SkipKind,
     SkippedFile,
@@ -53,8 +54,8 @@ class RemoteFile:
 
     def is_downloaded(self, target: SafeDir) -> bool:
         """Return whether it is already here, judging by size and mtime."""
-        here = target.stat_file(self.name)
-        return here is not None and has_same_state(here, self.size, self.time)
+        remote = RemoteState(self.size, self.time, lambda here: has_same_state(here, self.size, self.time))
+        return target.has_file(self.name, remote)
 
 
 class NamePolicy:
@@ -143,7 +144,7 @@ class NamePolicy:
         """Create the links last, so that nothing can be written through them."""
         for name, target in self.links:
             if not folder.make_symlink(name, target):
-                self.skip_name(b"/".join(name), FileProblem.FOLDER_IN_THE_WAY.text, SkipKind.LINK)
+                self.skip_name(b"/".join(name), FileProblem.IN_THE_WAY.text, SkipKind.LINK)
 
     def skip_name(self, raw: bytes, why: str, kind: SkipKind = SkipKind.OTHER) -> None:
         self._skipped.add(raw, why, kind)

@@ -27,6 +27,7 @@ from gpurent_plugin_turbo.shared.wire import (
     EXTENT,
     FILE_STATE,
     MAX_EXTENTS,
+    NO_TIME,
     TABLE_HEADER,
     UNIT_HEADER,
     ConnectionEnded,
@@ -212,7 +213,7 @@ class StreamPuller(PullScheduler):
             raise ProtocolViolation("a different number of files than requested")
         for file, (state, mode, size, time, *_names) in zip(request.files, rows, strict=True):
             if state == CHANGED:
-                self._retry_file(file, size if time else mode, time)
+                self._retry_file(file, size, time)
                 continue
             if size != file.size or at + size > len(data):
                 raise ProtocolViolation("a different size than requested")
@@ -240,11 +241,11 @@ class StreamPuller(PullScheduler):
                 self._retry_file(download.file, *FILE_STATE.unpack(now))
 
     def _retry_file(self, file: RemoteFile, size: int, time: int) -> None:
-        """Request a changed file once more in its new state. If ``time`` is 0, ``size`` is an error number."""
+        """Request a changed file once more in its new state; with `NO_TIME`, ``size`` is an error number."""
         with self._condition:
             file.tries += 1
-            if file.tries > 1 or not time:
-                closed = not time and size in (errno.EACCES, errno.EPERM)
+            if file.tries > 1 or time == NO_TIME:
+                closed = time == NO_TIME and size in (errno.EACCES, errno.EPERM)
                 problem = FileProblem.UNREADABLE if closed else FileProblem.CHANGED_OR_VANISHED
                 self._failures.append((file.printable_name, problem.text))
                 return

@@ -11,7 +11,7 @@ from gpurent_plugin_turbo.near.errors import printable_name
 from gpurent_plugin_turbo.shared.annotations import TableRow
 from gpurent_plugin_turbo.shared.codec import BEST_DIGEST, compute_digest
 from gpurent_plugin_turbo.shared.files import make_partial_name
-from gpurent_plugin_turbo.shared.wire import FILE, FOLDER, HARD_LINK, LINK, PARTIALS_DIR
+from gpurent_plugin_turbo.shared.wire import FILE, FOLDER, HARD_LINK, LINK, PARTIALS_DIR, get_time
 
 TYPE_CHECKING = False  # importing the real one takes time
 if TYPE_CHECKING:
@@ -58,7 +58,7 @@ class SourceEntry:
         """Return why what ``handle`` reads is not the file that was scanned; empty if it is."""
         try:
             for now in (os.fstat(handle), os.lstat(self.path)):
-                if (now.st_size, now.st_mtime_ns) != (self.size, self.time):
+                if (now.st_size, get_time(now)) != (self.size, self.time):
                     return api.FileProblem.CHANGED.text
         except OSError as error:
             return api.describe_unreadable(error)
@@ -73,7 +73,7 @@ class SourceEntry:
         if not stat.S_ISREG(now.st_mode):
             return None
         mode = stat.S_IMODE(now.st_mode)
-        return SourceEntry(self.kind, mode, now.st_size, now.st_mtime_ns, self.name, self.link, self.path)
+        return SourceEntry(self.kind, mode, now.st_size, get_time(now), self.name, self.link, self.path)
 
 
 class SourceScan:
@@ -183,6 +183,8 @@ class SourceScan:
             target = os.readlink(path)
             resolved = os.path.normpath(os.path.join(prefix, target))
             if not target.startswith(b"/") and resolved.split(b"/")[0] != b"..":
+                if self.request.states is not None:
+                    self.request.states.add_link(path, target)
                 return SourceEntry(LINK, 0o777, 0, 0, name, target, path)
             why, skip_kind = api.describe_outside_link(printable_name(target)), api.SkipKind.LINK
         elif not stat.S_ISREG(status.st_mode):
@@ -198,6 +200,8 @@ class SourceScan:
         limits = self.request.limits
         if self.tally is not None:
             self.tally.add_file(printable_name(name), status.st_size)
+        if self.request.states is not None:
+            self.request.states.add_file(path, status.st_size, status.st_mtime_ns)
         if self.files > limits.max_files or self.size > limits.max_total_bytes:
             raise api.too_many_sources_error(limits)
         kind, link = FILE, b""
@@ -205,7 +209,7 @@ class SourceScan:
             first = self._names_by_inode.setdefault((status.st_dev, status.st_ino), name)
             if first != name:
                 kind, link, self.has_hard_links = HARD_LINK, first, True
-        mode, size, time = stat.S_IMODE(status.st_mode), status.st_size, status.st_mtime_ns
+        mode, size, time = stat.S_IMODE(status.st_mode), status.st_size, get_time(status)
         return SourceEntry(kind, mode, size, time, name, link, path)
 
 

@@ -27,7 +27,7 @@ from gpurent_plugin_turbo.shared.codec import (
     new_digest,
 )
 from gpurent_plugin_turbo.shared.source_files import READ_FLAGS, read_whole_file
-from gpurent_plugin_turbo.shared.wire import IO_SIZE, TABLE_HEADER, encode_table
+from gpurent_plugin_turbo.shared.wire import IO_SIZE, TABLE_HEADER, encode_table, get_time
 
 SAMPLE_SIZE = 1 << 15
 MAX_COMPRESSION_RATIO = 0.95  # what does not shrink below this is sent uncompressed
@@ -85,7 +85,7 @@ class PackBuffer:
                     os.close(handle)
             except OSError:
                 got = -1
-            if now is None or not (got == size == now.st_size and now.st_mtime_ns == entry.time):
+            if now is None or not (got == size == now.st_size and get_time(now) == entry.time):
                 try:
                     found = read_unchanged_file(entry)
                 except OSError as error:
@@ -99,7 +99,7 @@ class PackBuffer:
                 view = self._grow_buffer(at + size + 1, view)
                 view[at : at + size] = data
             self.packed_entries.append(entry)
-            self._rows.append((entry.kind, stat.S_IMODE(now.st_mode), size, now.st_mtime_ns, entry.name, b""))
+            self._rows.append((entry.kind, stat.S_IMODE(now.st_mode), size, get_time(now), entry.name, b""))
             at += size
             view = self._grow_buffer(at + 1, view)
         return at

@@ -1,0 +1,161 @@
+"""Where an arriving file goes: under its own name, or beside a local file that was changed here."""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Callable, Iterator
+from itertools import count
+
+from attrs import frozen
+
+from gpurent.domain.local_files import KnownFiles
+
+BESIDE_SUFFIX = b".from-machine"
+_MAX_NAME_BYTES = 255
+
+
+@frozen
+class RemoteState:
+    """A file's state on the machine, its mtime in ns; ``is_same`` tells whether a local file has it."""
+
+    size: int
+    time: int
+    is_same: Callable[[os.stat_result], bool]
+
+
+class FilePlaces:
+    """The places of one folder and everything below it. ``known`` None: everything may be replaced.
+
+    A ``name`` is a tuple of path components; ``folder`` an open handle of the folder that has its last one.
+    """
+
+    def __init__(self, root: bytes, known: KnownFiles | None) -> None:
+        self._root, self._known = root, known
+        # Places beside changed files that have been taken, and by what: none is given twice in one download.
+        self._taken: dict[bytes, tuple[bytes, ...]] = {}
+
+    def choose_place(self, name: tuple[bytes, ...], folder: int, has_content: Callable[[int], bool]) -> bytes:
+        """Return the file name to use. ``has_content`` tells of an open file whether it is what arrives."""
+        known = self._known
+        if known is None:
+            return name[-1]
+        for place in _iter_places(name[-1]):
+            path = self._get_path(name, place)
+            if self._taken.get(path, name) != name:
+                continue
+            status = stat_entry(place, folder)
+            is_folder = status is not None and stat.S_ISDIR(status.st_mode)
+            is_free = (
+                status is None
+                or (is_folder and place == name[-1])  # replacing it fails and is reported
+                or self._is_known(path, place, status, folder)
+                or (stat.S_ISREG(status.st_mode) and _check_content(place, folder, has_content))
+            )
+            if is_free and self._take(place, path, name):
+                return place
+        raise AssertionError("count does not end")
+
+    def find_file(
+        self, name: tuple[bytes, ...], folder: int, remote: RemoteState
+    ) -> tuple[bytes, os.stat_result] | None:
+        """Return the place where the machine's version already is, and its status; None if it must be downloaded.
+
+        Of a file that was changed here, while the machine has what was transferred before, that is the file itself.
+        """
+        known = self._known
+        for place in _iter_places(name[-1]):
+            path = self._get_path(name, place)
+            status = stat_entry(place, folder)
+            if status is None:
+                return None
+            if self._taken.get(path, name) != name:
+                continue
+            if remote.is_same(status) and self._take(place, path, name):
+                return place, status
+            if known is None or self._is_known(path, place, status, folder):
+                return None
+            if place == name[-1] and known.has_file(path, remote.size, remote.time):
+                return place, status
+        raise AssertionError("count does not end")
+
+    def has_link(self, name: tuple[bytes, ...], folder: int, target: bytes) -> bool:
+        status = stat_entry(name[-1], folder)
+        return (
+            status is not None
+            and stat.S_ISLNK(status.st_mode)
+            and os.readlink(name[-1], dir_fd=folder) == target
+        )
+
+    def is_free_for_link(self, name: tuple[bytes, ...], folder: int) -> bool:
+        """Return whether a link may take the name: no folder has it, nor anything that was changed here."""
+        status = stat_entry(name[-1], folder)
+        if status is None:
+            return True
+        if stat.S_ISDIR(status.st_mode):
+            return False
+        return self._is_known(self._get_path(name, name[-1]), name[-1], status, folder)
+
+    def note_file(self, name: tuple[bytes, ...], place: bytes, status: os.stat_result) -> None:
+        """Note the state that a file of ours has or is about to get."""
+        if self._known is not None:
+            self._known.add_file(self._get_path(name, place), status.st_size, status.st_mtime_ns)
+
+    def note_link(self, name: tuple[bytes, ...], target: bytes) -> None:
+        if self._known is not None:
+            self._known.add_link(self._get_path(name, name[-1]), target)
+
+    def report_kept(self, name: str, place: str) -> None:
+        if self._known is not None:
+            self._known.add_kept(name, place)
+
+    def _get_path(self, name: tuple[bytes, ...], place: bytes) -> bytes:
+        return b"/".join((self._root, *name[:-1], place))
+
+    def _is_known(self, path: bytes, place: bytes, status: os.stat_result, folder: int) -> bool:
+        known = self._known
+        if known is None:
+            return True
+        if stat.S_ISREG(status.st_mode):
+            return known.has_file(path, status.st_size, status.st_mtime_ns)
+        if stat.S_ISLNK(status.st_mode):
+            return known.has_link(path, os.readlink(place, dir_fd=folder))
+        return False
+
+    def _take(self, place: bytes, path: bytes, name: tuple[bytes, ...]) -> bool:
+        """Return whether the place is this file's; another thread may just have taken it for another file."""
+        return BESIDE_SUFFIX not in place or self._taken.setdefault(path, name) == name
+
+
+def stat_entry(name: bytes, folder: int) -> os.stat_result | None:
+    """Return the status of what has the name now, not following a link; None if nothing has."""
+    try:
+        return os.stat(name, dir_fd=folder, follow_symlinks=False)
+    except OSError:
+        return None
+
+
+def _iter_places(base: bytes) -> Iterator[bytes]:
+    yield base
+    for number in count(1):
+        suffix = BESIDE_SUFFIX + (b"" if number == 1 else b"-%d" % number)
+        room = _MAX_NAME_BYTES - len(suffix)
+        yield (base if len(base) <= room else _shorten(base, room)) + suffix
+
+
+def _shorten(base: bytes, room: int) -> bytes:
+    """Cut a name, but not within a character."""
+    return base[:room].decode("utf-8", "ignore").encode()
+
+
+def _check_content(place: bytes, folder: int, has_content: Callable[[int], bool]) -> bool:
+    try:
+        handle = os.open(place, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=folder)
+    except OSError:
+        return False
+    try:
+        return has_content(handle)
+    except OSError:
+        return False
+    finally:
+        os.close(handle)
