@@ -237,6 +237,11 @@ class GuardController:
             wait = min(max(wait, BACKOFF_BASE), backoff_delay(failures, 4))
         return GuardResult(facts=facts, actions=actions, next_delay=wait, failure=trouble)
 
+    def forget_lease(self, lease: str) -> None:
+        """Drop what is held in memory of a lease that is over."""
+        self.warnings.forget_lease(lease)
+        self.observer.meters.forget_lease(lease)
+
     async def clean_up(self) -> Mapping[str, str]:
         """Finish what is left over from ended leases, and warn about kept files that will be deleted.
 
