@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -9,6 +10,8 @@ import pytest
 
 from gpurent.composition.application import Application
 from gpurent.domain.events import EventKind
+from gpurent.workflow.guard.controller import GuardResult
+from gpurent.workflow.guard.saved_state import LeaseMemory
 from gpurent.workflow.runtime.waiting import run_in_background
 from tests.guard.machine_timer import run_machine_timer
 from tests.guard.running_guard import running_guard
@@ -125,3 +128,26 @@ async def test_without_a_guard_the_timer_shuts_the_machine(sandbox: VirtualSandb
         assert armed is not None
         assert 0 <= (sandbox.clock.now() - armed).total_seconds() < 120
     assert list(sandbox.list_burning()) == []
+
+
+async def test_a_lease_that_is_over_is_forgotten(sandbox: VirtualSandbox) -> None:
+    """A guard runs for months: what it holds of each lease must not stay until it ends."""
+    user = ScriptedUser()
+    job = sandbox.make_job(user, lines=3)
+    kinds = (GuardResult, LeaseMemory)
+    async with sandbox.open_application(user) as application:
+        await sandbox.log_in_to_mistgpu(application, "20")
+        await application.trips.run(job.make_spec("mistgpu"), detach=True)
+        before = [count_objects(kind) for kind in kinds]
+        async with running_guard(application) as guard:
+            await wait_until_true(lambda: guard.results)
+            assert [count_objects(kind) for kind in kinds] != before
+            await wait_until_true(lambda: get_first_outcome(application))
+            await wait_until_true(lambda: not guard.results)
+            assert [count_objects(kind) for kind in kinds] == before
+            assert not guard.due_at
+
+
+def count_objects(kind: type) -> int:
+    gc.collect()
+    return sum(type(found) is kind for found in gc.get_objects())

@@ -15,6 +15,7 @@ from tests.reliability.power_losses import open_copies
 from tests.reliability.process_rounds import run_held_round, run_process_round
 from tests.reliability.pytest_members import PytestMembers
 from tests.reliability.results import SeedResult
+from tests.reliability.soaks import run_soak
 
 
 @frozen(kw_only=True)
@@ -110,6 +111,12 @@ _MACHINES = (
         run_seed=drop_connections,
         seeds_in_tests=(2,),
         seeds_per_night=18,
+    ),
+    Family(
+        name="R21",
+        summary="a day with 50 machines, 10 clients and a guard, in which nothing may pile up",
+        run_seed=run_soak,
+        seeds_per_night=6,
     ),
 )
 _TESTS = (

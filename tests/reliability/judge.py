@@ -20,6 +20,8 @@ LOSS_KINDS = (
     "result lost",
     "job started twice",
     "job not done",
+    "lease lapsed",
+    "leak",
     "dead-lock",
     "crash",
     "broken",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -9,12 +10,13 @@ import pytest
 from tests.command_line import ROOT
 from tests.reliability.batches import Batch, BatchResult, ResultsFile, list_batches
 from tests.reliability.families import FAMILIES
-from tests.reliability.judge import judge
+from tests.reliability.judge import LOSS_KINDS, judge
 from tests.reliability.providers import list_testable_providers
 from tests.reliability.recovery import settle
 from tests.reliability.table import format_table
 from tests.reliability.user_sandbox import KillPoint, open_user_sandbox
 
+TABLES = ("What counts as lost", "Families")
 SHARE = [(family.name, seed) for family in FAMILIES.values() for seed in family.seeds_in_tests]
 
 
@@ -50,6 +52,22 @@ async def test_every_point_kills() -> None:
             assert typed.was_killed, kind
             typed = await user.type_command("balance", kill=KillPoint(kind=kind, number=100_000))
             assert typed.code == 0, kind
+
+
+def test_the_page_tells_every_loss_and_every_family() -> None:
+    page = (ROOT / "docs" / "reliability.md").read_text("utf-8")
+    losses, families = (page.partition(f"## {title}")[2].partition("\n## ")[0] for title in TABLES)
+    assert [row.split(" |")[0] for row in losses.split("\n| ")[2:]] == list(LOSS_KINDS)
+    assert set(list_told_families(families)) == set(FAMILIES)
+
+
+def list_told_families(text: str) -> Iterator[str]:
+    """Yield the names in the first column of a table; ``R10 to R14`` are those from one to the other."""
+    for row in text.split("\n| ")[2:]:
+        for told in row.split(" |")[0].split(", "):
+            first, _to, last = told.partition(" to ")
+            numbers = range(int(first[1:]), int(last[1:]) + 1) if last else ()
+            yield from (f"R{number}" for number in numbers) if last else (told,)
 
 
 def test_every_member_of_a_family_is_a_test() -> None:

@@ -175,6 +175,7 @@ class TripSandbox:
         folder: Path | None = None,
         stdin: int = asyncio.subprocess.DEVNULL,
         stdout: int = asyncio.subprocess.PIPE,
+        stderr: int = asyncio.subprocess.PIPE,
     ) -> asyncio.subprocess.Process:
         """Start the real command line in a process of its own that a test may interrupt or kill."""
         return await asyncio.create_subprocess_exec(
@@ -183,7 +184,7 @@ class TripSandbox:
             env={**self.environment(), "LANG": "C.UTF-8"},
             stdin=stdin,
             stdout=stdout,
-            stderr=asyncio.subprocess.PIPE,
+            stderr=stderr,
         )
 
     async def run_at_terminal(

@@ -275,6 +275,11 @@ class GuardController:
     ) -> None:
         done.append(await self.actions.perform_action(facts, policy, action))
 
+    def forget_lease(self, lease: str) -> None:
+        """Drop what is held in memory of a lease that is over."""
+        self.warnings.forget_lease(lease)
+        self.observer.meters.forget_lease(lease)
+
     async def clean_up(self) -> Mapping[str, str]:
         """Finish what is left over from ended leases, and warn about kept files that will be deleted.
 

@@ -105,6 +105,10 @@ class GuardMemories:
         if memory != await self.store.find_guard_memory(lease):
             await self.store.put_guard_memory(lease, memory)
 
+    def forget_lease(self, lease: str) -> None:
+        """Drop what is held of ``lease`` here; the Store keeps it."""
+        self._memories.pop(lease, None)
+
     async def find_results_saved_at(self, lease: str) -> datetime | None:
         """Return when the last save of the results began, which is how recent the saved files are; None if never."""
         return await self.store.find_results_save_time(lease)

@@ -265,11 +265,20 @@ class Guard:
 
     # scheduling
 
+    def _forget_ended_leases(self, groups: Mapping[str, Sequence[Lease]]) -> None:
+        """Drop what is held of leases that are over: a guard may run for months."""
+        living = {lease.id for leases in groups.values() for lease in leases}
+        for lease in {*self.results, *self.due_at} - living - set(self.tasks):
+            self.results.pop(lease, None)
+            self.due_at.pop(lease, None)
+            self.controller.forget_lease(lease)
+
     async def _start_due_polls(self) -> datetime:
         """Start polling the providers that are due; return when to call this again."""
         now = self.clock.now()
         groups = await self.lease_groups.group_by_provider()
         self._report_unguarded()
+        self._forget_ended_leases(groups)
         for gone in set(self.polls) - set(groups):
             await self.provider_observer.topups.end_request(gone)
             del self.polls[gone]

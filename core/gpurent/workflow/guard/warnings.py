@@ -21,6 +21,7 @@ from gpurent.workflow.runtime.unforeseen import to_gpurent_error
 from gpurent.workflow.timing.time_left import TimeWarnings
 
 BACKOFF_BASE = timedelta(minutes=1)
+_NO_FAILURE = ("", 0)
 
 
 def backoff_delay(failures: int, max_doublings: int) -> timedelta:
@@ -91,12 +92,18 @@ class GuardWarnings:
             name, text, f"{name}: {text}", _("{lease}: back to normal").format(lease=name), lease
         )
 
+    def forget_lease(self, lease: str) -> None:
+        """Drop what is held of ``lease``, whose last check succeeded; an open failure stays, to be reported as over."""
+        self.memories.forget_lease(lease)
+        if self._failures.get(lease) == _NO_FAILURE:
+            del self._failures[lease]
+
     def record_round(self, text: str) -> int:
         """As `record_outcome`, for a failure of the guard itself, which concerns no single lease."""
         return self._record("", text, text, _("the guard works again"))
 
     def _record(self, name: str, text: str, begun: str, ended: str, lease: str = "") -> int:
-        before, failures = self._failures.get(name, ("", 0))
+        before, failures = self._failures.get(name, _NO_FAILURE)
         if text and text != before:
             self.emit_message(begun, lease)
         elif before and not text:

@@ -90,6 +90,11 @@ class Meters:
             problem=self._problems.get(lease.id, "") if is_overdue else "",
         )
 
+    def forget_lease(self, lease: str) -> None:
+        """Drop the last answers about ``lease``."""
+        for answers in (self._asked_at, self._problems, self._reported_prices):
+            answers.pop(lease, None)
+
     def _highest_price(self, lease: Lease) -> UnitPrice:
         """Return the higher of the price that was ordered and the one that the provider reports now."""
         ordered = lease.offer.tariff.price

@@ -119,7 +119,7 @@ class LastSeenTimeReader:
         """Return all our leases that drain one account; those in ``named`` as given."""
         ours = {
             lease.id: lease
-            for lease in await self.store.list_leases()
+            for lease in await self.store.list_open_leases()
             if self._find_billing_name(lease) == billing
             and drains_balance(lease)
             and self.plugins.is_known_to_provider(lease)

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import ast
 import os
+import tracemalloc
 from pathlib import Path
 
 import pytest
 
-from gpurent.api import PushRequest
+from gpurent.api import PullRequest, PushRequest
 from gpurent_plugin_turbo.far.receiver import PENDING_PACK_BYTES, PushReceiver
 from gpurent_plugin_turbo.far.workers import WorkerPool
 from gpurent_plugin_turbo.near.connection import bootstrap
@@ -115,3 +116,17 @@ def test_workers_are_started_only_when_packs_wait() -> None:
     finally:
         os.close(source)
         os.close(sink)
+
+
+def test_commands_for_many_folders_are_not_all_kept(tmp_path: Path) -> None:
+    """A guard downloads from one trip's folder after another, for months."""
+    size, count = 0, 24
+    tracemalloc.start()
+    try:
+        for number in range(count):
+            request = PullRequest(sources=(f"trip{number}/out.txt",), target=tmp_path)
+            size = len(bootstrap.make_pull_command(request))
+        kept, _peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert kept < size * count / 2

@@ -6,7 +6,7 @@ import os
 import zlib
 from binascii import b2a_base64
 from collections.abc import Iterable, Iterator
-from functools import cache
+from functools import lru_cache
 from posixpath import normpath
 
 from gpurent import api
@@ -46,9 +46,12 @@ def make_prune_command(target: str, folders: list[bytes]) -> str:
     return make_python_command(f"serve_prune({target.encode()!r}, {folders!r})", *PRUNE_MODULES)
 
 
-@cache
+@lru_cache(maxsize=8)
 def make_python_command(call: str, *modules: str) -> str:
-    """Return a command for any shell: loads ``modules``, runs ``call``; exit status 127 without Python."""
+    """Return a command for any shell: loads ``modules``, runs ``call``; exit status 127 without Python.
+
+    Only the last few are kept: a guard transfers from one trip's folder after another, and each call is another.
+    """
     source = f"{bundle_source(*modules)}\n{call}".encode()
     packed = b2a_base64(zlib.compress(source, 6), newline=False).decode()
     loader = f'import zlib,binascii;exec(zlib.decompress(binascii.a2b_base64("{packed}")))'
