@@ -149,7 +149,9 @@ async def test_nothing_is_uploaded_over_the_files_of_a_running_job(tmp_path: Pat
             assert (await application.trips.resume(trip, detach=True)).job_running
             await application.machine_commands.stop_job(lease_id, trip)
             await application.trips.resume(trip)
-        assert (tmp_path / "project" / "out.txt").read_text() == "local\nmade\n"
+        # The older data folder does not know that this file was uploaded, so it is kept.
+        assert (tmp_path / "project" / "out.txt").read_text() == "local\n"
+        assert (tmp_path / "project" / "out.txt.from-machine").read_text() == "local\nmade\n"
         assert list(sandbox.cloud.burning()) == []
 
 

@@ -16,12 +16,11 @@ from typing import Any
 from attrs import asdict, define, field, frozen
 
 from gpurent.domain.money import Money
-from gpurent.testing.load_timeouts import load_factor, wait_within
+from gpurent.testing.load_timeouts import wait_within
 from tests.reliability.providers import TestableProvider
 from tests.workflow.trip_sandbox import TripSandbox, trip_sandbox
 
 SPEED = 100
-MIN_SPEED = 25
 DEADLOCK_SECONDS = 30
 """A command that takes longer, on an idle computer, is taken for stuck. At `SPEED` that is most of an hour."""
 KILLED = (-signal.SIGKILL, -signal.SIGTERM, -signal.SIGHUP)
@@ -233,9 +232,7 @@ async def open_user_sandbox(
     folder = memory if os.access(memory, os.W_OK) else None
     with tempfile.TemporaryDirectory(prefix="gpr-", dir=folder, ignore_cleanup_errors=True) as name:
         root = Path(name)
-        # The providers' deadlines are in their own time, and this computer's work is not.
-        pace = max(MIN_SPEED, int(speed / load_factor()))
-        async with trip_sandbox(root, machines=machines, speed=pace) as sandbox:
+        async with trip_sandbox(root, machines=machines, speed=speed) as sandbox:
             made = UserSandbox(sandbox=sandbox, provider=provider, root=root)
             await _log_in(made)
             yield made

@@ -11,7 +11,6 @@ import pytest
 from attrs import evolve
 
 from gpurent.composition.application import Application
-from gpurent.domain.lease import LeaseState
 from gpurent.domain.offer import Requirements
 from gpurent.domain.trip import JobSpec, ResultsSpec, TripSpec, UploadSpec
 from gpurent.errors import InternalError, PluginError
@@ -111,10 +110,12 @@ async def test_tools_that_cannot_be_built_are_left_out_before_money_leaves(
     check_nothing_burns(sandbox)
 
 
-async def test_what_nobody_foresaw_ends_the_trip_by_its_rule(sandbox: TripSandbox, tmp_path: Path) -> None:
+async def test_what_nobody_foresaw_leaves_the_running_job_to_resume(
+    sandbox: TripSandbox, tmp_path: Path
+) -> None:
     folder = tmp_path / "job"
     folder.mkdir()
-    (folder / "train.py").write_text("import time; open('out.txt', 'w').write('1'); time.sleep(30)")
+    (folder / "train.py").write_text("import time; open('out.txt', 'w').write('1'); time.sleep(2)")
     user = ScriptedUser()
 
     def fail(event: object) -> None:
@@ -132,9 +133,12 @@ async def test_what_nobody_foresaw_ends_the_trip_by_its_rule(sandbox: TripSandbo
         assert caught.value.spent is not None
         assert caught.value.spent.value == "yes"
         (trip,) = await application.trip_tracker.list_trips()
-        assert trip.outcome_text == "failed: internal"
-        lease = await application.leases.get_lease(trip.lease)
-        assert lease.state in (LeaseState.KEPT, LeaseState.RELEASED)
+        assert trip.outcome_text == ""
+        assert caught.value.burning == (trip.lease,)
+        assert f"gpurent resume {trip.id}" in caught.value.hint
+        user.watchers.clear()
+        assert (await application.trips.resume(trip.id)).exit_code == 0
+    assert (folder / "out.txt").read_text() == "1"
     check_nothing_burns(sandbox)
 
 

@@ -17,7 +17,6 @@ import pytest
 from gpurent.domain.offer import Requirements
 from gpurent.domain.trip import JobSpec, ResultsSpec, SetupSpec, TripLimits, TripSpec, UploadSpec
 from gpurent.infra.sqlite.codec import get_converter
-from gpurent.testing.load_timeouts import load_factor
 from tests.workflow.crash_process import is_kill_point
 from tests.workflow.trip_sandbox import DIGITS_EXAMPLE, ROOT, TripSandbox, trip_sandbox
 
@@ -101,7 +100,7 @@ async def run_through_kills(
 ) -> tuple[Counter[tuple[str, str, str]], list[str], TripSandbox]:
     speed = SPEED_OF_ALL_KILLS if share == 1 else SPEED
     async with (
-        trip_sandbox(tmp_path, speed=max(1, int(speed / load_factor()))) as sandbox,
+        trip_sandbox(tmp_path, speed=speed) as sandbox,
         start_crash_process() as client,
     ):
         spec = await prepare(sandbox, provider, tmp_path / "home")

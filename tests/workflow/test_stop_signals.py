@@ -79,7 +79,7 @@ async def test_a_stopped_command_prints_its_document(sandbox: TripSandbox, tmp_p
 
 
 async def test_the_trip_of_this_terminal_is_named(sandbox: TripSandbox, tmp_path: Path) -> None:
-    folder = make_job(tmp_path, 10)
+    folder = make_job(tmp_path, 60)
     first = await sandbox.start_command(*RUN, folder=folder)
     await read_until(first.stderr, b"running the job")
     (mine,) = (await sandbox.run_command("trips", "--json")).data

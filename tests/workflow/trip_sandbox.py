@@ -14,13 +14,14 @@ from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
 import httpx2
-from attrs import define, field
+from attrs import define, evolve, field
 
 from gpurent.composition.application import Application
 from gpurent.domain.events import Event, EventKind
 from gpurent.domain.question import Question
 from gpurent.infra.registry import builtin_entries
 from gpurent.infra.registry.registry import EntryPointRegistry
+from gpurent.testing.load_timeouts import adapt_speed
 from gpurent.testing.sandbox.fault_proxy import FaultProxy
 from gpurent.testing.sandbox.machines.programs import shared_link_farms
 from gpurent.testing.sandbox.simulated_cloud import SandboxOptions, SimulatedCloud
@@ -253,7 +254,9 @@ async def trip_sandbox(root: Path, **options: object) -> AsyncIterator[TripSandb
         "link_farms": shared_link_farms(),
         **options,
     }
-    cloud = SimulatedCloud(root / "cloud", EntryPointRegistry.load(), SandboxOptions(**sandbox_settings))  # type: ignore[arg-type]
+    sandbox_options = SandboxOptions(**sandbox_settings)  # type: ignore[arg-type]
+    sandbox_options = evolve(sandbox_options, speed=adapt_speed(sandbox_options.speed))
+    cloud = SimulatedCloud(root / "cloud", EntryPointRegistry.load(), sandbox_options)
     try:
         await cloud.start()
         yield TripSandbox(cloud, root / "user")

@@ -22,6 +22,8 @@ POLL_SECONDS = 0.03
 SCHEDSTAT_FILE = Path("/proc/self/schedstat")
 """Nanoseconds that this process ran, and that it was runnable but had no CPU."""
 _MIN_RUN_SECONDS = 0.01
+MIN_SPEED = 25
+"""How fast a sandbox stays, however high the load is; see `adapt_speed`."""
 
 
 def count_processors() -> int:
@@ -65,6 +67,14 @@ class LoadMeter:
 def load_factor() -> float:
     """Return how many times longer things take now than on an idle computer; at least 1."""
     return LoadMeter().measure_factor()
+
+
+def adapt_speed(speed: int) -> int:
+    """Return the speed of a sandbox at which programs do as much in the sandbox's time as on an idle computer.
+
+    Services' deadlines are in the sandbox's time, and this computer's work is not.
+    """
+    return max(min(speed, MIN_SPEED), int(speed / load_factor()))
 
 
 @define

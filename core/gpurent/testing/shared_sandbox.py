@@ -38,6 +38,7 @@ from gpurent.errors import UsageError
 from gpurent.infra.http import HttpClient
 from gpurent.infra.redact import Redactor
 from gpurent.ports.services import HttpResponse
+from gpurent.testing.load_timeouts import adapt_speed
 from gpurent.testing.sandbox.simulated_cloud import SandboxOptions, SimulatedCloud
 from gpurent.testing.sandbox_harness import installed_plugins
 
@@ -178,8 +179,12 @@ class SharedSandbox:
 
 @contextmanager
 def shared_sandbox(root: Path, **options: Any) -> Iterator[SharedSandbox]:
-    """Run a sandbox below ``root``; all of it ends with the block. ``options``: see `SandboxOptions`."""
+    """Run a sandbox below ``root``; all of it ends with the block.
+
+    ``options``: see `SandboxOptions`; under load, the speed is lower.
+    """
     sandbox_options = {"driver": "embedded", "settings": {}, **options}
+    sandbox_options["speed"] = adapt_speed(options.get("speed", 1))
     loop = asyncio.new_event_loop()
     thread = threading.Thread(target=loop.run_forever, name="sandbox", daemon=True)
     thread.start()
