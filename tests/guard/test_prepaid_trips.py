@@ -12,6 +12,7 @@ import pytest
 from gpurent.domain.events import EventKind
 from gpurent.testing.fakes.shared_clock import share_clock
 from gpurent.testing.fakes.virtual_time import real_time
+from gpurent.workflow.guard.decide import Renew
 from tests.guard.prepaid_lease import (
     DAY,
     RENEW_ONCE,
@@ -97,6 +98,23 @@ async def test_a_renewal_of_the_user_s_own_makes_the_guard_s_needless(sandbox: V
         done = len(list_renewal_costs(sandbox))
         assert done in (1, 2)
         await check_settled(sandbox, application, done)
+
+
+async def test_an_end_that_is_estimated_anew_is_the_same_period(sandbox: VirtualSandbox) -> None:
+    """A chain tells a block; when that comes is estimated at each look, a few seconds earlier or later."""
+    seconds = timedelta(seconds=6)
+    async with sandbox.open_application() as application:
+        lease = await rent_for_a_day(sandbox, application)
+        assert lease.expires_at is not None
+        actions = application.guard.controller.actions.recorded
+        begun = await actions.renewals.begin_renewal(lease, Renew(term=DAY, until=lease.expires_at + seconds))
+        again = await actions.renewals.begin_renewal(lease, Renew(term=DAY, until=lease.expires_at - seconds))
+        assert again.id == begun.id
+        await actions.resume_action(again)
+        longer = await application.leases.get_lease(lease.id)
+        assert longer.expires_at == lease.expires_at + DAY
+        await actions.renew_lease(longer, Renew(term=DAY, until=lease.expires_at))
+        await check_settled(sandbox, application, 1)
 
 
 async def test_a_budget_forbids_a_renewal_before_anything_is_ordered(sandbox: VirtualSandbox) -> None:

@@ -26,9 +26,9 @@ from tests.reliability.results import SeedResult, report_seed
 from tests.reliability.user_sandbox import UserSandbox, open_user_sandbox
 
 HOUR = timedelta(hours=1)
-TERM, RENEWAL = "5h", "3h"
+TERM, RENEWAL = "10h", "8h"
 RENEW_BEFORE = timedelta(hours=2)
-MAX_TIME_LEFT = timedelta(hours=5)
+MAX_TIME_LEFT = timedelta(hours=10)
 """Nobody pays for more: a lease is renewed by `RENEWAL` only when no more than `RENEW_BEFORE` of it is left."""
 GUARD_SETTINGS = {
     "GPURENT_GUARD_RENEW": RENEWAL,
@@ -52,7 +52,7 @@ class SoakPlan:
     hours: int = 24
     machines: int = 50
     clients: int = 10
-    kept: int = 4
+    kept: int = 3
     warm_up: int = 4
     rest_seconds: float = 15.0
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from typing import Any
 
 import pytest
 from attrs import evolve
@@ -23,6 +24,7 @@ from gpurent.api import (
 )
 from gpurent.testing.fakes import ProcessKilled
 from gpurent.testing.lease_driver import refresh_as_core, release_as_core
+from gpurent_plugin_dbcchain.chain_client import ChainClient
 from gpurent_plugin_dbcchain.extrinsic import PALLETS, RENT_PALLET, TERMINATING_PALLET, Pallet
 from plugins.dbcchain.tests.chain_harness import (
     ChainHarness,
@@ -323,3 +325,22 @@ async def test_an_order_that_is_not_refundable_is_not_listed_after_its_release(h
     assert await user.provider.list_leases() == Known(()), (
         "its machine is deleted, though the chain has the order"
     )
+
+
+async def test_blocks_that_come_between_two_requests_move_no_end(
+    harness: ChainHarness, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    user = await harness.make_funded_user()
+    await user.make_driver().rent_machine(await user.make_order())
+    (order,) = harness.list_orders()
+    original = ChainClient._call
+
+    async def call(client: ChainClient, method: str, params: tuple[Any, ...]) -> Any:
+        answer = await original(client, method, params)
+        harness.advance_clock(seconds=6)
+        return answer
+
+    monkeypatch.setattr(ChainClient, "_call", call)
+    listed = await user.provider.list_leases()
+    assert isinstance(listed, Known)
+    assert [lease.expires_at for lease in listed.items] == [harness.chain.get_block_time(order.end)]

@@ -30,6 +30,9 @@ from gpurent.workflow.timing.guard_policy import PolicyAmount
 from gpurent.workflow.timing.timers import TimerCommands
 from gpurent.workflow.trips.lease_orders import LeaseOrders
 
+END_DRIFT = timedelta(minutes=5)
+"""A provider may estimate the end of a period, anew at each look; what lies this near is the same end."""
+
 
 class RenewalUnfunded(MoneyError):
     """The balance is too low for a renewal that the policy allows; nothing was ordered."""
@@ -58,7 +61,8 @@ class LeaseRenewals:
 
     async def begin_renewal(self, lease: Lease, action: Renew) -> TripRecord:
         """Return the single trip that renews the period ending at ``action.until``. Idempotent across processes."""
-        renewal = GuardAction(kind=ActionKind.RENEW, at=action.until.replace(microsecond=0))
+        until = await self._find_recorded_end(lease, action.until.replace(microsecond=0))
+        renewal = GuardAction(kind=ActionKind.RENEW, at=until)
         budget = await self._find_budget(lease, action.budget)
         if all(record.has_failed for record in await self.log.list_attempts(renewal, lease.id)):
             # Do not begin what cannot be paid.
@@ -81,6 +85,12 @@ class LeaseRenewals:
                 spent=Spent.UNKNOWN,
             )
         return record
+
+    async def _find_recorded_end(self, lease: Lease, until: datetime) -> datetime:
+        """Return the end by which a renewal of this period is recorded already; ``until`` if there is none."""
+        records = await self.log.list_lease_actions(lease.id, ActionKind.RENEW)
+        ends = [record.action.at for record in records if record.action and record.action.at]
+        return next((end for end in ends if abs(end - until) < END_DRIFT), until)
 
     async def resume_renewal(self, trip: TripContext, record: TripRecord) -> None:
         """Resume the renewal; one at a time, so that no two of them count on the same balance."""
@@ -136,7 +146,7 @@ class LeaseRenewals:
                 _("another order for {lease} is in progress").format(lease=lease.id), retryable=True
             )
         until = record.action.at if record.action is not None else None
-        if lease.expires_at is None or lease.expires_at.replace(microsecond=0) != until:
+        if until is None or lease.expires_at is None or abs(lease.expires_at - until) >= END_DRIFT:
             raise MoneyError(_("{lease} was extended in the meantime").format(lease=lease.id))
 
     async def _find_budget(self, lease: Lease, written: PolicyAmount | None) -> Money | None:

@@ -141,8 +141,10 @@ class ChainClient:
         return _parse_time((await self.get_storage([TIMESTAMP_KEY], *block_hash))[TIMESTAMP_KEY])
 
     async def estimate_block_time(self, block: int) -> datetime:
-        """Estimate when a block was or will be, from the newest one and six seconds per block."""
-        return await self.get_block_time() + (block - await self.get_block_number()) * BLOCK_TIME
+        """Estimate when a block was or will be, from the newest finalized one and six seconds per block."""
+        # Number and time of one block: the chain goes on between two requests.
+        known, block_hash = await self.get_final_block()
+        return await self.get_block_time(block_hash) + (block - known) * BLOCK_TIME
 
     async def get_identity(self) -> ChainIdentity:
         runtime = wire.parse_record(
