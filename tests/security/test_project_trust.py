@@ -249,6 +249,10 @@ def test_a_link_to_a_trusted_project_is_refused(folder: Path) -> None:
     for command in ("run", "plan", "trust"):
         refused = run_gpurent(folder, "-y", command)
         assert (refused.code, "symbolic link" in refused.err) == (2, True), refused.err
+    below = folder / "below"
+    below.mkdir()
+    found = run_command("-y", "run", environment=get_environment(folder), folder=below)
+    assert "no command given" in found.err, "a link in a parent folder is no project file"
 
 
 @attack(
