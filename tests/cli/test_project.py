@@ -18,8 +18,10 @@ import pytest
 
 from gpurent.cli.builtin import load_registry
 from gpurent.cli.context import CliContext
-from gpurent.cli.trip_spec import build_trip_spec
+from gpurent.cli.trip_spec import build_preview_spec, build_trip_spec
 from gpurent.composition.files import read_project_file
+from gpurent.composition.projects import trusted_projects
+from gpurent.domain.project import ProjectFile
 from gpurent.domain.trip import OnError, TripSpec
 from gpurent.domain.trip_fields import TRIP_FIELDS
 from gpurent.domain.trip_values import make_trip_spec
@@ -39,18 +41,21 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     made.mkdir()
     monkeypatch.chdir(made)
     monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("GPURENT_HOME", str(tmp_path / "state"))
     return made
 
 
-def project_spec(
-    *, lease: str = "", project: Path | None = None, no_project: bool = False, **fields: Any
-) -> TripSpec:
+def project_spec(*, project: Path | None = None, no_project: bool = False, **fields: Any) -> TripSpec:
     app = CliContext(registry=load_registry(), as_json=True)
-    return build_trip_spec(app, project, no_project, UNSET_OPTIONS | fields, lease=lease)
+    return build_preview_spec(app, project, no_project, UNSET_OPTIONS | fields)[0]
+
+
+def read_file(path: Path) -> ProjectFile:
+    return read_project_file(path, datetime.now(UTC), Path("/nowhere"))
 
 
 def read_spec(path: Path) -> TripSpec:
-    return make_trip_spec(read_project_file(path, datetime.now(UTC)))
+    return make_trip_spec(read_file(path).values)
 
 
 def run_gpurent(folder: Path, *arguments: str) -> CommandLineResult:
@@ -86,7 +91,10 @@ def test_the_command_line_wins_key_by_key(folder: Path) -> None:
     assert (other.requirements.gpu, other.requirements.gpus) == ("2080Ti", 1)
     assert (other.limits.keep, other.results.paths) == (False, ("runs",))
     assert other.limits.term == timedelta(days=1), "the rest of the file holds"
-    assert project_spec(lease="mistgpu-x").providers == (), "a machine that is there needs no choice"
+    trusted_projects().trust(read_file(folder / "gpurent.toml"), datetime.now(UTC))
+    app = CliContext(registry=load_registry(), as_json=True)
+    there = build_trip_spec(app, None, False, UNSET_OPTIONS, lease="mistgpu-x")
+    assert there.providers == (), "a machine that is there needs no choice"
 
 
 @pytest.mark.parametrize(

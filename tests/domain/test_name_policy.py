@@ -106,7 +106,8 @@ def test_memory_does_not_grow_with_the_folders_of_a_download() -> None:
 
 def test_settings_in_the_home_folder_itself() -> None:
     above, inside = ("home", "anna"), ()
-    for name in (".bashrc", ".ssh/authorized_keys", ".config/autostart/x.desktop", "bin/ls", "Library/x"):
+    assert find(".ssh/authorized_keys", home=inside) is NameProblem.AUTO_RUN
+    for name in (".bashrc", ".netrc", ".config/autostart/x.desktop", "bin/ls", "Library/x"):
         assert find(name, home=inside) is NameProblem.AUTO_RUN, name
         assert find(f"home/anna/{name}", home=above) is NameProblem.AUTO_RUN, name
         assert find(name, home=above) is None, name

@@ -87,7 +87,8 @@ def test_page_and_schema_are_as_the_script_writes_them() -> None:
 def test_what_the_page_shows_is_taken() -> None:
     blocks = [block for block in re.findall(r"```toml\n(.*?)```", PAGE, re.DOTALL) if "#:schema" not in block]
     found = [
-        make_trip_spec(parse_project_values(TomlFile(ROOT / "gpurent.toml", block), NOW)) for block in blocks
+        make_trip_spec(parse_project_values(TomlFile(ROOT / "gpurent.toml", block), NOW, Path("/nowhere")))
+        for block in blocks
     ]
     assert found[0].results.paths == ("out",)
     assert found[0].job.setup.requirements == "requirements.txt"

@@ -67,7 +67,8 @@ def make_settings(sections: Mapping[str, Mapping[str, str]], **environment: str)
 def test_the_narrower_section_decides(
     sections: Mapping[str, Mapping[str, str]], limits: TripLimits, expected: tuple[timedelta | None, bool]
 ) -> None:
-    found = GuardPolicies(make_settings(sections)).get_policy("acme", limits, lease="acme-1", trip="t1")
+    policies = GuardPolicies(make_settings(sections))
+    found = policies.get_policy("acme", TripSpec(limits=limits), lease="acme-1", trip="t1")
     assert (found.timer, found.timer_off) == expected
 
 

@@ -23,6 +23,7 @@ from gpurent.infra.config.toml_file import MAX_FILE_BYTES, TomlFile, find_line
 
 ROOT = Path(__file__).parents[2]
 FILE_PATH = Path("/somewhere/gpurent.toml")
+NOWHERE = Path("/nowhere")
 SCHEMA = json.loads((files("gpurent") / "data" / "gpurent.schema.json").read_text("utf-8"))
 NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
 FULL_FILE = """
@@ -69,7 +70,7 @@ notify = ["job-ended"]
 
 
 def parse_values(text: str) -> dict[str, Any]:
-    return parse_project_values(TomlFile(FILE_PATH, text), NOW)
+    return parse_project_values(TomlFile(FILE_PATH, text), NOW, NOWHERE)
 
 
 def get_usage_error(text: str) -> UsageError:
@@ -205,13 +206,13 @@ def test_invalid_toml_is_reported(text: str) -> None:
 def test_files_that_cannot_be_read(tmp_path: Path) -> None:
     path = tmp_path / PROJECT_FILE
     with pytest.raises(UsageError, match="cannot be read"):
-        read_project_file(path, NOW)
+        read_project_file(path, NOW, NOWHERE)
     path.write_bytes(b"\xff\xfe")
     with pytest.raises(UsageError, match="UTF-8"):
-        read_project_file(path, NOW)
+        read_project_file(path, NOW, NOWHERE)
     path.write_bytes(b"#" * (MAX_FILE_BYTES + 1))
     with pytest.raises(UsageError, match="too large"):
-        read_project_file(path, NOW)
+        read_project_file(path, NOW, NOWHERE)
 
 
 def parse_deadline(text: str) -> TripLimits:

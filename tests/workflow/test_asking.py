@@ -6,6 +6,7 @@ import asyncio
 import re
 import shlex
 from collections.abc import AsyncIterator
+from hashlib import sha256
 from pathlib import Path
 
 import pytest
@@ -14,7 +15,7 @@ from gpurent.domain.events import EventKind
 from gpurent.domain.money import CNY, UnitPrice
 from gpurent.domain.spending import AuthorizedBy, SpendingAuthorization, SpendingProposal
 from gpurent.domain.trip import TripLimits, TripSpec
-from gpurent.errors import ConfirmationRequired, Declined
+from gpurent.errors import ConfirmationRequired, Declined, InputRequired
 from gpurent.testing.shared_sandbox import CommandLineResult
 from gpurent.workflow.trips import release_review
 from tests.workflow.test_failures import log_in_with_money, make_project, make_spec
@@ -101,14 +102,67 @@ async def test_only_a_budget_of_the_user_spends_without_a_question(
     assert ("3 CNY/h" in result.err) == (code != 5), "the price is shown anyway"
 
 
+async def trust_project(sandbox: TripSandbox, folder: Path) -> None:
+    content = (folder / "gpurent.toml").read_bytes()
+    trusted = await sandbox.run_command("trust", "--sha256", sha256(content).hexdigest(), folder=folder)
+    assert trusted.code == 0, trusted.err
+
+
+async def test_an_untrusted_project_file_orders_nothing_even_with_yes(
+    sandbox: TripSandbox, tmp_path: Path
+) -> None:
+    folder = make_project(tmp_path, train="print(1)")
+    (folder / "gpurent.toml").write_text('provider = ["mistgpu"]\ncommand = ["train.py"]\n')
+    refused = await sandbox.run_command("-y", "run", "--budget", "5CNY", folder=folder)
+    assert refused.code == InputRequired.exit_code
+    check_nothing_was_ordered(sandbox)
+    assert (await sandbox.run_command("trips", "--json")).data == []
+    assert (await type_command(sandbox, refused.err, folder)).code == 0
+    assert (await sandbox.run_command("-y", "run", folder=folder)).code == 0
+    trip = (await sandbox.run_command("trips", "--json")).data[0]["id"]
+    project = (await sandbox.run_command("trips", "show", trip, "--json")).data["spec"]["project"]
+    assert project["path"] == str(folder / "gpurent.toml")
+    assert project["fields"] == ["provider", "command"]
+
+
+async def test_a_plan_shows_all_that_the_file_decides_and_trusts_nothing(
+    sandbox: TripSandbox, tmp_path: Path
+) -> None:
+    folder = make_project(tmp_path, train="print(1)")
+    lines = [
+        'provider = ["mistgpu"]', 'command = ["train.py"]', 'setup = ["make", "sh x; y"]', 'results_dir = "res"',
+        'idle = "2h"', "keep = true", 'notify = ["failed"]', 'budget = "5CNY"',
+    ]  # fmt: skip
+    (folder / "gpurent.toml").write_text("\n".join(lines))
+    plan = await sandbox.run_command("-y", "plan", "--budget", "4CNY", folder=folder)
+    assert plan.code == 0, plan.err
+    assert "is not trusted; `gpurent run` asks first" in plan.out
+    for line in (*lines, f"to {folder}/res: what the job made", f"from {folder}: everything"):
+        assert line in plan.out
+    assert 'budget = "5CNY" (replaced by an option)' in plan.out
+    assert (await sandbox.run_command("trust", "--list", "--json")).data == []
+    await trust_project(sandbox, folder)
+    found = (await sandbox.run_command("plan", "--json", folder=folder)).data["project"]
+    assert (found["trust"], found["values"]["setup"]) == ("trusted", ["make", "sh x; y"])
+    assert {limit["name"]: limit["is_ignored"] for limit in found["limits"]} == {
+        "idle": False,
+        "notify": False,
+        "budget": False,
+    }
+
+
 async def test_a_budget_in_a_project_file_limits_but_never_authorizes(
     sandbox: TripSandbox, tmp_path: Path
 ) -> None:
     folder = make_project(tmp_path, train="print(1)")
     (folder / "gpurent.toml").write_text('provider = ["mistgpu"]\nbudget = "5CNY"\ncommand = ["train.py"]\n')
-    assert (await sandbox.run_command("run", folder=folder)).code == ConfirmationRequired.exit_code
+    await trust_project(sandbox, folder)
+    refused = await sandbox.run_command("run", "--json", folder=folder)
+    assert refused.code == ConfirmationRequired.exit_code
+    assert "agree to the price" in refused.out
     check_nothing_was_ordered(sandbox)
     (folder / "gpurent.toml").write_text('provider = ["mistgpu"]\nbudget = "1CNY"\ncommand = ["train.py"]\n')
+    await trust_project(sandbox, folder)
     assert (await sandbox.run_command("-y", "run", folder=folder)).code == 5
 
 

@@ -308,11 +308,11 @@ def test_the_guard_takes_the_trip_s_rules_between_the_provider_s_and_the_lease_s
         "guard.l1": {"idle": "4h"},
     }
     policies = GuardPolicies(Settings(tmp_path, {}, config))
-    limits = TripLimits(idle=3 * HOUR, deadline_in=20 * HOUR, after_job=HOUR)
-    found = policies.get_policy("acme", limits, lease="l2", trip="t1")
+    spec = TripSpec(limits=TripLimits(idle=3 * HOUR, deadline_in=20 * HOUR, after_job=HOUR))
+    found = policies.get_policy("acme", spec, lease="l2", trip="t1")
     assert (found.idle, found.deadline, found.after_job) == (3 * HOUR, 20 * HOUR, HOUR)
     assert found.save_before == timedelta(minutes=9)
-    assert policies.get_policy("acme", limits, lease="l1", trip="t1").idle == 4 * HOUR
+    assert policies.get_policy("acme", spec, lease="l1", trip="t1").idle == 4 * HOUR
     assert policies.get_policy("acme", lease="l2", trip="t1").idle == 2 * HOUR
 
 

@@ -36,6 +36,7 @@ _COMMAND_GROUPS: tuple[tuple[str, str, tuple[tuple[str, str], ...]], ...] = (
             ("schema", N_("Print the JSON Schema of the project file, for editors")),
         ),
     ),
+    (N_("Trips"), "trust", (("trust", N_("Trust a project file, or list those that you trust")),)),
     (
         N_("Providers and offers"),
         "market",

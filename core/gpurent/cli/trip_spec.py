@@ -14,9 +14,12 @@ from attrs import evolve
 
 from gpurent.cli.arguments import complete_plugins
 from gpurent.cli.context import CliContext
+from gpurent.cli.project_trust import find_project, require_trust, show_ignored_limits
 from gpurent.domain.field_kinds import FieldKind, TripField
 from gpurent.domain.field_values import EXPECTED_MESSAGES, parse_typed_value
+from gpurent.domain.filenames import escape_path
 from gpurent.domain.job import SESSION_NAME_PATTERN
+from gpurent.domain.project import ProjectFile
 from gpurent.domain.trip import TripSpec
 from gpurent.domain.trip_fields import FIELDS_BY_NAME, TRIP_FIELDS
 from gpurent.domain.trip_values import make_trip_spec
@@ -145,11 +148,34 @@ def build_trip_spec(
 ) -> TripSpec:
     """Build the trip from the fields' options, which override the project file; raises `UsageError` if it is invalid.
 
-    ``lease``: run the trip on this lease and ignore the providers in the project file.
+    Asks whether the project file is trusted, unless it is. ``lease``: run the trip on this lease and ignore the
+    providers in the project file.
     """
+    found = find_project(project, no_project)
+    spec = _build_spec(app, found, options, lease)
+    if found is not None:
+        require_trust(app, found)
+        show_ignored_limits(app, found, spec)
+    return spec
+
+
+def build_preview_spec(
+    app: CliContext, project: Path | None, no_project: bool, options: dict[str, Any]
+) -> tuple[TripSpec, ProjectFile | None]:
+    """As `build_trip_spec`, for a trip that is only shown: the project file need not be trusted."""
+    found = find_project(project, no_project)
+    return _build_spec(app, found, options, ""), found
+
+
+def _build_spec(
+    app: CliContext, project: ProjectFile | None, options: dict[str, Any], lease: str
+) -> TripSpec:
     if lease and options["provider"]:
         raise UsageError(_("--provider and --lease cannot be used together"))
-    values = _read_project_values(app, project, no_project)
+    if project is not None and not app.as_json:
+        path = escape_path(str(project.path))
+        click.secho("· " + _("project file: {path}").format(path=path), fg="blue", err=True)
+    values = dict(project.values) if project is not None else {}
     option_values = collect_field_values(options)
     if "folder" in option_values:
         values.pop("include", None)
@@ -157,10 +183,15 @@ def build_trip_spec(
         values.pop("results", None)
     if "results" in option_values:
         values.pop("no_results", None)
+    from_file = [name for name in values if name not in option_values]
     values = {"folder": str(Path.cwd()), **values, **option_values}
     if lease:
         values = {"on_error": "keep", **values, "provider": ()}
     spec = make_trip_spec(_with_requirements_file(values))
+    if project is not None:
+        spec = evolve(
+            spec, project=project.make_origin(name for name in from_file if name in project.written)
+        )
     spec = check_spec(app, let_budget_authorize(spec, options))
     if not spec.job.command:
         raise UsageError(
@@ -186,23 +217,6 @@ def let_budget_authorize(spec: TripSpec, options: dict[str, Any]) -> TripSpec:
     if options.get("budget") is None:
         return spec
     return evolve(spec, limits=evolve(spec.limits, budget_authorizes=True))
-
-
-def _read_project_values(app: CliContext, project: Path | None, no_project: bool) -> dict[str, Any]:
-    """Read the file ``project``, else the nearest one; prints its path on stderr, so that the user notices it."""
-    from gpurent.composition.files import find_project_file, read_project_file
-
-    if no_project:
-        if project is not None:
-            raise UsageError(_("--project and --no-project cannot be used together"))
-        return {}
-    path = project or find_project_file(Path.cwd(), Path.home())
-    if path is None:
-        return {}
-    values = read_project_file(path, datetime.now(UTC))
-    if not app.as_json:
-        click.secho("· " + _("project file: {path}").format(path=path), fg="blue", err=True)
-    return values
 
 
 def _with_requirements_file(values: dict[str, Any]) -> dict[str, Any]:

@@ -126,19 +126,24 @@ class StoredState:
 
     def read_settings(self) -> Mapping[str, Mapping[str, str]]:
         """Read ``config.toml`` as it is now; raises `UsageError` for errors in it."""
-        path = self.home / "config.toml"
-        if not path.exists():
-            return {}
-        from gpurent.composition.config_sections import declared_sections
-        from gpurent.infra.config.config_file import read_config
-        from gpurent.infra.config.config_migration import migrate_config
+        return read_settings(self.registry, self.home)
 
-        declared = declared_sections(self.registry)
-        migrate_config(path, declared)
-        return read_config(path, lambda: declared, self._list_names)
 
-    def _list_names(self, kind: str) -> Sequence[str]:
+def read_settings(registry: EntryPointRegistry, home: Path) -> Mapping[str, Mapping[str, str]]:
+    """Read ``config.toml`` in the data folder ``home``; raises `UsageError` for errors in it."""
+    path = home / "config.toml"
+    if not path.exists():
+        return {}
+    from gpurent.composition.config_sections import declared_sections
+    from gpurent.infra.config.config_file import read_config
+    from gpurent.infra.config.config_migration import migrate_config
+
+    def list_names(kind: str) -> Sequence[str]:
         """Return the names allowed for a subsection."""
         if kind == "provider":
-            return self.registry.list_names("lease")
-        return list_ids(self.home / "journal.sqlite", f"{kind}s")
+            return registry.list_names("lease")
+        return list_ids(home / "journal.sqlite", f"{kind}s")
+
+    declared = declared_sections(registry)
+    migrate_config(path, declared)
+    return read_config(path, lambda: declared, list_names)

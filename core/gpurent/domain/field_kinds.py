@@ -31,6 +31,16 @@ class FieldKind(Enum):
         return self in (FieldKind.TEXT_LIST, FieldKind.PATH_LIST, FieldKind.PATTERN_LIST, FieldKind.PACKAGES)
 
 
+class Tighter(Enum):
+    """Which of two values of a field limits more; no value limits nothing."""
+
+    LESS = "less"
+    MORE = "more"
+    EARLIER = "earlier"
+    LAST_CHOICE = "last choice"
+    ADDED = "added"  # values of a list are added to the user's own, and replace none
+
+
 class FieldGroup(Enum):
     """The headings of help and docs, in their order."""
 
@@ -52,6 +62,9 @@ class TripField:
     ``choices``: the only values allowed. ``plugin_kind``: the kind of plugin that the value names, as in its hook
     ("lease" for a provider), for completion and checks. ``relative_to_upload``: paths are relative to the uploaded
     folder and stay inside it; otherwise they are relative to the file or folder in which they are given.
+
+    ``tighter``: of a field that the user's settings have too, which value counts when the one of a project file meets
+    the user's own; None: the settings have no such value.
     """
 
     name: str
@@ -64,6 +77,7 @@ class TripField:
     minimum: int = 0
     plugin_kind: str = ""
     relative_to_upload: bool = True
+    tighter: Tighter | None = None
 
     @property
     def option_name(self) -> str:

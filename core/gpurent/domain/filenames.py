@@ -20,6 +20,11 @@ def escape_name(name: str) -> str:
     )[:300]
 
 
+def escape_path(path: str) -> str:
+    """Return ``path`` as it may be printed: each component as by `escape_name`, so that none is cut off."""
+    return "/".join(escape_name(part) for part in path.split("/"))
+
+
 class NameProblem(Enum):
     """Why a name from a machine is not used on this computer; the values are stable words.
 

@@ -13,22 +13,30 @@ from collections.abc import Sequence
 from attrs import evolve, field, frozen
 
 from gpurent.domain.filenames import NameProblem, find_name_problem
+from gpurent.domain.result_paths import compile_pattern
 
 # What other programs run, or read settings from that run something, as soon as a folder is opened, entered or listed.
 # A name stands for a file or a folder with everything in it. Compared without case, as some file systems do.
 AUTO_RUN_NAMES = frozenset(
     {
         ".git", ".hg",  # hooks, and settings that run programs; prompts and editors call git in every folder
+        ".husky", ".pre-commit-config.yaml",  # hooks that a repository keeps among its files
+        ".github", ".gitlab-ci.yml", ".circleci",  # what a service runs as soon as it is pushed
+        ".ssh",  # who may log in, and programs that each connection runs
         ".envrc", ".autoenv", ".autoenv.zsh", ".rvmrc",  # run by shells on entering a folder
         ".exrc", ".vimrc", "_vimrc", ".nvimrc", ".nvim.lua",  # editors, in the folder where they start
-        ".vscode", ".vs", ".idea", ".fleet", ".devcontainer", ".devcontainer.json",  # development environments
+        ".vscode", ".vs", ".idea", ".fleet", ".zed",  # development environments
+        ".devcontainer", ".devcontainer.json",
+        ".claude", ".cursor", ".mcp.json",  # assistants that run hooks and servers of the folder
         "sitecustomize.py", "usercustomize.py",  # every Python that has the folder in its path
+        "site-packages", "dist-packages",  # every Python of that environment runs the *.pth files in it
         "desktop.ini", "autorun.inf",  # Windows' Explorer
     }
 )  # fmt: skip
 # Files that Windows' Explorer follows to other computers when it only lists their folder.
 _WINDOWS_AUTO_RUN = (".lnk", ".scf", ".url", ".library-ms", ".searchconnector-ms")
 _WINDOWS_AUTO_RUN_SHORT = re.compile(r"(?:git|hg)~[0-9]+")
+_DRIVE = re.compile(r"[A-Za-z]:")
 # In the home folder itself: names with a dot at the start, which hold the settings of shells and sessions, and these.
 _HOME_AUTO_RUN = frozenset({"bin", "appdata", "library", "_netrc", "ntuser.dat"})
 
@@ -36,6 +44,46 @@ _WINDOWS_CHARACTERS = frozenset('\\:<>"|?*')
 _WINDOWS_DEVICES = re.compile(
     r"(?:con|prn|aux|nul|conin\$|conout\$|(?:com|lpt)[0-9\u00b9\u00b2\u00b3]) *(?:\..*)?"
 )
+
+
+def find_auto_run_name(path: str, home: Sequence[str] | None = None) -> str:
+    """Return the first component of ``path`` that other programs run by themselves; empty if there is none.
+
+    ``path`` is relative, and may have the wildcards ``*`` and ``?``. It is judged for every file system, since a
+    project moves between computers. ``home``: as for `LocalNames`.
+    """
+    parts = _split_anywhere(path)
+    for at, part in enumerate(parts):
+        if any(_matches(part, name) for name in AUTO_RUN_NAMES) or _WINDOWS_AUTO_RUN_SHORT.fullmatch(part):
+            return part
+        in_home = home is not None and parts[:at] == [name.casefold() for name in home]
+        if in_home and (part.startswith(".") or part in _HOME_AUTO_RUN):
+            return part
+    return ""
+
+
+def leaves_folder(path: str) -> bool:
+    """Return whether ``path`` goes out of its folder on any file system: up, to a root, or to another drive."""
+    return ".." in _split_anywhere(path) or path.startswith(("/", "\\")) or bool(_DRIVE.match(path))
+
+
+def _split_anywhere(path: str) -> list[str]:
+    """Return the components as the most generous file system reads them.
+
+    Windows takes backslashes for slashes, drops dots and spaces at the end, and what follows a colon; others ignore
+    case and characters that are not seen.
+    """
+    visible = "".join(c for c in unicodedata.normalize("NFC", path) if unicodedata.category(c) != "Cf")
+    parts = [part.casefold() for part in re.split(r"[/\\]", visible)]
+    named = [part if part in (".", "..") else part.partition(":")[0].rstrip(". ") for part in parts]
+    return [part for part in named if part not in ("", ".")]
+
+
+def _matches(part: str, name: str) -> bool:
+    """Whether ``part`` is ``name``, or a pattern that was made for such names: it does not begin with a wildcard."""
+    if part[0] in "*?" or not ("*" in part or "?" in part):
+        return part == name
+    return compile_pattern(part).fullmatch(name.encode()) is not None
 
 
 @frozen(kw_only=True)

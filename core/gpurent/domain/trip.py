@@ -122,13 +122,25 @@ class TripLimits:
 
 
 @frozen(kw_only=True)
+class ProjectOrigin:
+    """The project file that a trip was made from. ``fields``: the names of the fields whose values come from it.
+
+    Such values may tighten the user's settings, never loosen them.
+    """
+
+    path: str
+    sha256: str
+    fields: tuple[str, ...] = ()
+
+
+@frozen(kw_only=True)
 class TripSpec:
     """A whole trip as the user asked for it.
 
     ``providers``: candidates; the first that can serve the trip becomes ``provider``. ``lease``: use this lease instead
     of renting a machine. ``terms``: the declared terms of a machine that the user rents manually. ``rent_only``: stop
     after connecting. ``doctor``: how strictly the machine is examined, empty for the policy in the settings.
-    ``notify``: the events to notify about, None for the user's settings.
+    ``notify``: the events to notify about, None for the user's settings. ``project``: None without a project file.
     """
 
     requirements: Requirements = Requirements()
@@ -143,6 +155,11 @@ class TripSpec:
     rent_only: bool = False
     doctor: str = ""
     notify: tuple[str, ...] | None = None
+    project: ProjectOrigin | None = None
+
+    def is_from_project(self, field_name: str) -> bool:
+        """Whether the value of a trip field comes from the project file, and not from the user's own words."""
+        return self.project is not None and field_name in self.project.fields
 
 
 @frozen(kw_only=True)

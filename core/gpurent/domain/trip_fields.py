@@ -6,7 +6,7 @@ A field has one ``name`` everywhere: the key ``results_dir`` of the file is the 
 from __future__ import annotations
 
 from gpurent.domain.events import EventKind
-from gpurent.domain.field_kinds import FieldGroup, FieldKind, TripField
+from gpurent.domain.field_kinds import FieldGroup, FieldKind, Tighter, TripField
 from gpurent.domain.trip import OnError
 from gpurent.locale import N_
 
@@ -20,7 +20,7 @@ NOTIFIABLE_EVENTS = tuple(kind.value for kind in EventKind if kind not in _NOT_N
 DOCTOR_MODES = ("off", "warn", "require")
 
 
-_K, _G = FieldKind, FieldGroup
+_K, _G, _T = FieldKind, FieldGroup, Tighter
 TRIP_FIELDS: tuple[TripField, ...] = (
     TripField(
         "provider",
@@ -84,6 +84,7 @@ TRIP_FIELDS: tuple[TripField, ...] = (
         '"warn"',
         N_("Examine the machine before the job: off, warn (report), require (release it if a check fails)"),
         choices=DOCTOR_MODES,
+        tighter=_T.LAST_CHOICE,
     ),
     TripField("for", _K.DURATION, _G.LIMITS, "limits.term", '"1d"', N_("How long to rent: 1d, 2h30m")),
     TripField(
@@ -93,6 +94,7 @@ TRIP_FIELDS: tuple[TripField, ...] = (
         "limits.budget",
         '"200CNY"',
         N_("Maximum cost: 200CNY, 200000DBC"),
+        tighter=_T.LESS,
     ),
     TripField(
         "deadline",
@@ -101,6 +103,7 @@ TRIP_FIELDS: tuple[TripField, ...] = (
         "limits.deadline",
         '"20h"',
         N_("Release the machine no later than this: 20h (from now), 18:30"),
+        tighter=_T.EARLIER,
     ),
     TripField(
         "idle",
@@ -109,6 +112,7 @@ TRIP_FIELDS: tuple[TripField, ...] = (
         "limits.idle",
         '"1h"',
         N_("Release the machine after it has been idle for this long"),
+        tighter=_T.LESS,
     ),
     TripField(
         "idle_load",
@@ -117,6 +121,7 @@ TRIP_FIELDS: tuple[TripField, ...] = (
         "limits.idle_load",
         "5",
         N_("GPU load up to which the machine counts as idle, in percent"),
+        tighter=_T.MORE,
     ),
     TripField(
         "timer",
@@ -125,6 +130,7 @@ TRIP_FIELDS: tuple[TripField, ...] = (
         "limits.timer",
         '"4h"',
         N_("Shut the machine down, from inside, when gpurent has not been in contact with it for this long"),
+        tighter=_T.LESS,
     ),
     TripField(
         "after_job",
@@ -135,6 +141,7 @@ TRIP_FIELDS: tuple[TripField, ...] = (
         N_(
             "Shut the machine down, from inside, this long after the job has ended; kept files may still cost"
         ),
+        tighter=_T.LESS,
     ),
     TripField(
         "save_before",
@@ -143,6 +150,7 @@ TRIP_FIELDS: tuple[TripField, ...] = (
         "limits.save_before",
         '"20m"',
         N_("Download the results this long before the lease ends"),
+        tighter=_T.MORE,
     ),
     TripField(
         "keep",
@@ -304,6 +312,7 @@ TRIP_FIELDS: tuple[TripField, ...] = (
         '["job-ended", "failed", "time-low"]',
         N_("Events to be notified of, instead of those in the settings"),
         choices=NOTIFIABLE_EVENTS,
+        tighter=_T.ADDED,
     ),
 )
 FIELDS_BY_NAME = {field.name: field for field in TRIP_FIELDS}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shlex
 import sys
 from datetime import UTC, datetime, timedelta
@@ -34,15 +35,15 @@ from gpurent.locale.durations import format_compact_duration
 def init_command(app: CliContext, /, ignore: bool, force: bool, yes: bool, **given: Any) -> None:
     """Write gpurent.toml for this folder from your answers or from options, so that `gpurent run` needs no options.
 
-    COMMAND is the job; options that are given are not prompted for.
+    The file that it writes is trusted. COMMAND is the job; options that are given are not prompted for.
     """
     from gpurent.composition.files import (
-        TomlFile,
-        parse_project_values,
+        parse_project_file,
         render_ignore_file,
         render_project_file,
         write_new_file,
     )
+    from gpurent.composition.projects import trusted_projects
 
     folder = Path.cwd()
     path, ignored = folder / PROJECT_FILE, folder / ".gpurentignore"
@@ -55,8 +56,11 @@ def init_command(app: CliContext, /, ignore: bool, force: bool, yes: bool, **giv
             ignore = click.confirm(_("Also write a .gpurentignore file?"), default=True, err=True)
     text = render_project_file(values)
     # Write nothing that `gpurent run` would reject.
-    check_spec(app, make_trip_spec(parse_project_values(TomlFile(path, text), datetime.now(UTC))))
+    now = datetime.now(UTC)
+    project = parse_project_file(path, text.encode(), now, Path.home().resolve(), os.getuid())
+    check_spec(app, make_trip_spec(project.values))
     write_new_file(path, text, force=force)
+    trusted_projects().trust(project, now)
     made = [str(path)]
     if ignore and not ignored.exists():
         write_new_file(ignored, render_ignore_file())

@@ -15,8 +15,10 @@ from gpurent.cli.commands.listing import fetch_times_by_id
 from gpurent.cli.context import CliContext, json_option
 from gpurent.cli.job_command import JobCommand
 from gpurent.cli.params import PRICE, TimeOrDuration, declared_terms_options, make_terms, no_browser_option
+from gpurent.cli.project_trust import review_project
 from gpurent.cli.trip_spec import (
     add_field_options,
+    build_preview_spec,
     build_trip_spec,
     collect_field_values,
     no_project_option,
@@ -99,14 +101,15 @@ def run_command(
 @click.pass_obj
 def plan_command(app: CliContext, /, project: Path | None, no_project: bool, **given: Any) -> None:
     """Show what `gpurent run` with the same options would do and cost, leg by leg. Orders, pays and writes nothing."""
-    spec = build_trip_spec(app, project, no_project, given)
+    spec, found = build_preview_spec(app, project, no_project, given)
 
     async def look(application: Application) -> tuple[TripSpec, TripPreview]:
         resolved = await application.provider_selector.resolve_provider(spec)
         return resolved, await application.dry_run.preview_trip(resolved)
 
-    resolved, found = app.run(look)
-    app.show(preview_json(found), lambda: format_preview(found, resolved))
+    resolved, preview = app.run(look)
+    file = review_project(app, found, spec) if found is not None else None
+    app.show(preview_json(preview, file), lambda: format_preview(preview, resolved, file))
 
 
 def _run_trip(app: CliContext, go: Callable[[Application], Awaitable[TripResult]]) -> None:

@@ -14,11 +14,12 @@ from gpurent.locale.durations import format_duration
 from gpurent.workflow.connection.upload_previews import format_upload
 
 if TYPE_CHECKING:
+    from gpurent.cli.views.project import ProjectReview
     from gpurent.domain.trip import Leg, TripSpec
     from gpurent.workflow.trips.previews import TripPreview
 
 
-def format_preview(found: TripPreview, spec: TripSpec) -> str:
+def format_preview(found: TripPreview, spec: TripSpec, file: ProjectReview | None) -> str:
     quote = found.plan.quote
     lines = []
     if found.needs_mail_binding:
@@ -31,6 +32,8 @@ def format_preview(found: TripPreview, spec: TripSpec) -> str:
     )
     if found.upload is not None:
         lines += ["", *format_upload(found.upload, spec.upload.folder)]
+    if file is not None:
+        lines += ["", *file.format_lines()]
     cost = format_price_range(quote.low, quote.high)
     endless = any(leg.order.term is None for leg in found.plan.legs)
     expected = _("Expected cost for the first hour: {cost}") if endless else _("Expected total cost: {cost}")
@@ -104,7 +107,7 @@ def _leg_actions(leg: Leg, spec: TripSpec) -> list[str]:
     return [*parts, *format_wanted_results(spec)]
 
 
-def preview_json(found: TripPreview) -> dict[str, Any]:
+def preview_json(found: TripPreview, file: ProjectReview | None) -> dict[str, Any]:
     return {
         "account": found.account,
         "needs_mail_binding": found.needs_mail_binding,
@@ -136,4 +139,5 @@ def preview_json(found: TripPreview) -> dict[str, Any]:
         ],
         "refusals": found.refusals,
         "upload": found.upload,
+        "project": file.to_json() if file is not None else None,
     }

@@ -5,14 +5,18 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from datetime import datetime
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-from gpurent.domain.field_kinds import FieldGroup, FieldKind
+from gpurent.domain.field_kinds import FieldGroup, FieldKind, TripField
 from gpurent.domain.field_values import EXPECTED_MESSAGES, parse_toml_value
+from gpurent.domain.name_policy import find_auto_run_name, leaves_folder
+from gpurent.domain.project import ProjectFile
 from gpurent.domain.trip_fields import FIELDS_BY_NAME, PROJECT_FILE, TRIP_FIELDS
 from gpurent.errors import UsageError
-from gpurent.infra.config.toml_file import TomlFile
+from gpurent.infra.config.toml_file import TomlFile, read_with_owner
+from gpurent.infra.platform.posix.system import replace_file
 from gpurent.locale import _, join_list
 from gpurent.locale.foreign_text import describe_error
 
@@ -22,7 +26,7 @@ def find_project_file(start: Path, home: Path) -> Path | None:
 
     The search stops at a file system boundary and at ``home``: a file in the home folder counts only when ``start`` is
     the home folder. In parent folders only the user's own files count: in a folder such as /tmp anybody could place an
-    order in the user's name.
+    order in the user's name. Raises `UsageError` for a link in ``start``: it would make the trip of another project.
     """
     here = start.resolve()
     home = home.resolve()
@@ -30,14 +34,20 @@ def find_project_file(start: Path, home: Path) -> Path | None:
     for folder in (here, *here.parents):
         if folder != here and (folder == home or folder.stat().st_dev != device):
             return None
-        if _is_usable_file(folder / PROJECT_FILE, anybody=folder == here):
-            return folder / PROJECT_FILE
+        path = folder / PROJECT_FILE
+        if folder == here and path.is_symlink():
+            raise UsageError(
+                _("{path} is a symbolic link, not a regular file").format(path=path),
+                hint=_("Name the file that is meant: --project FILE. Or use none: --no-project."),
+            )
+        if _is_usable_file(path, anybody=folder == here):
+            return path
     return None
 
 
 def _is_usable_file(path: Path, *, anybody: bool) -> bool:
     try:
-        return path.is_file() and (anybody or path.stat().st_uid == os.getuid())
+        return path.is_file() and not path.is_symlink() and (anybody or path.stat().st_uid == os.getuid())
     except OSError:
         return False
 
@@ -64,20 +74,35 @@ _RENAMED = {
 }
 
 
-def read_project_file(path: Path, now: datetime) -> dict[str, Any]:
-    """Read the values of the trip's fields from ``path``, and the folder that it is in."""
+def read_project_file(path: Path, now: datetime, home: Path) -> ProjectFile:
+    """Read and parse the file at ``path``. ``home``: the user's home folder, where many names run by themselves."""
     try:
-        return parse_project_values(TomlFile.read(path), now)
-    except FileNotFoundError as error:
+        real = path.resolve()
+        data, owner = read_with_owner(real)
+        return parse_project_file(real, data, now, home, owner)
+    except OSError as error:
         raise UsageError(
             _("{path} cannot be read: {why}").format(path=path, why=describe_error(error)),
             hint=_("Create one with: gpurent init"),
         ) from None
 
 
-def parse_project_values(file: TomlFile, now: datetime) -> dict[str, Any]:
-    """Parse the fields as `read_project_file` does, from a file that is already loaded."""
-    folder = file.path.resolve().parent
+def parse_project_file(path: Path, data: bytes, now: datetime, home: Path, owner: int) -> ProjectFile:
+    """Parse ``data``, the content of the file at the real path ``path``."""
+    file = TomlFile.decode(path, data)
+    return ProjectFile(
+        path=path,
+        sha256=sha256(data).hexdigest(),
+        owner=owner,
+        written=file.values,
+        values=parse_project_values(file, now, home),
+    )
+
+
+def parse_project_values(file: TomlFile, now: datetime, home: Path) -> dict[str, Any]:
+    """Return the values of the trip's fields, and the folder that the file is in."""
+    folder = file.path.parent
+    home_below = home.relative_to(folder).parts if home.is_relative_to(folder) else None
     found: dict[str, Any] = {"folder": str(folder)}
     for name, value in file.values.items():
         field = FIELDS_BY_NAME.get(name)
@@ -85,14 +110,34 @@ def parse_project_values(file: TomlFile, now: datetime) -> dict[str, Any]:
         if field is None:
             raise file.unknown_key_error("", name, tuple(FIELDS_BY_NAME))
         try:
-            found[name] = parse_toml_value(field, value, now)
+            parsed = parse_toml_value(field, value, now)
+            _check_paths(field, parsed, home_below)
         except ValueError as error:
             expected = str(error) or _(EXPECTED_MESSAGES[field.kind])
             raise file.wrong_value_error("", name, expected, f"{name} = {field.example}") from None
+        found[name] = parsed
         if field.kind is FieldKind.PATH and not field.relative_to_upload:
             # Paths outside the uploaded folder are relative to the file.
-            found[name] = str(folder / str(found[name]))
+            found[name] = str(folder / str(parsed))
     return found
+
+
+_PATH_KINDS = (FieldKind.PATH, FieldKind.PATH_LIST, FieldKind.PATTERN_LIST)
+
+
+def _check_paths(field: TripField, value: Any, home: tuple[str, ...] | None) -> None:
+    """Raise `ValueError` for a path that leaves the folder, or that something else on this computer would run."""
+    if field.kind not in _PATH_KINDS and not (field.kind is FieldKind.PACKAGES and isinstance(value, str)):
+        return
+    for path in (value,) if isinstance(value, str) else value:
+        if leaves_folder(path):
+            raise ValueError(_("{name} is not inside the folder").format(name=path))
+        if name := find_auto_run_name(path, home):
+            raise ValueError(
+                _("{path} is not taken from a project file: other programs run {name} by themselves").format(
+                    path=path, name=name
+                )
+            )
 
 
 def _check_renamed_key(file: TomlFile, name: str, value: object) -> None:
@@ -146,7 +191,10 @@ def render_project_file(given: Mapping[str, Any]) -> str:
 def write_new_file(path: Path, text: str, *, force: bool = False) -> None:
     """Write a file; raises `UsageError` if it exists, unless ``force``."""
     try:
-        with path.open("w" if force else "x", encoding="utf-8") as file:
+        if force and os.path.lexists(path):
+            replace_file(path, text.encode(), 0o644)  # a link is replaced, and what it leads to stays
+            return
+        with path.open("x", encoding="utf-8") as file:
             file.write(text)
     except FileExistsError:
         raise UsageError(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import stat
 import tomllib
@@ -22,13 +23,20 @@ _KEY = re.compile(r"""\s*("[^"]*"|'[^']*'|[A-Za-z0-9_.\- ]+?)\s*=""")
 
 def read_bytes(path: Path) -> bytes:
     """Read a settings file; raises `FileNotFoundError` if it does not exist, `UsageError` if it cannot be one."""
+    return read_with_owner(path)[0]
+
+
+def read_with_owner(path: Path) -> tuple[bytes, int]:
+    """As `read_bytes`, with the number of the user whose file it is."""
     try:
-        found = path.stat()
-        if not stat.S_ISREG(found.st_mode):  # reading a pipe would block, and a device has no end
-            raise UsageError(_("{path} is not a regular file").format(path=path))
-        if found.st_size > MAX_FILE_BYTES:
-            raise UsageError(_("{path} is too large for a settings file").format(path=path))
-        return path.read_bytes()
+        # O_NONBLOCK: opening a pipe would block.
+        with os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK), "rb") as file:
+            found = os.fstat(file.fileno())
+            if not stat.S_ISREG(found.st_mode):  # a device has no end
+                raise UsageError(_("{path} is not a regular file").format(path=path))
+            if found.st_size > MAX_FILE_BYTES:
+                raise UsageError(_("{path} is too large for a settings file").format(path=path))
+            return file.read(MAX_FILE_BYTES), found.st_uid
     except FileNotFoundError:
         raise
     except OSError as error:

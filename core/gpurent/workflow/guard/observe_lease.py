@@ -277,12 +277,12 @@ class GuardedLeaseObserver:
         observed = self.collector.store_observer
         lease = await observed.store.find_lease(lease.id) or lease
         trip = await observed.find_trip(lease.id)
-        limits, trip_id = (trip.spec.limits, trip.id) if trip else (None, "")
-        policy = self.policies.get_policy(lease.provider, limits, lease=lease.id, trip=trip_id)
+        spec, trip_id = (trip.spec, trip.id) if trip else (None, "")
+        policy = self.policies.get_policy(lease.provider, spec, lease=lease.id, trip=trip_id)
         troubles = [await catch_failure(self.machine_observer.update_memory(lease, trip, policy, memory))]
         meter = None
         if isinstance(lease.offer.tariff, Metered):
-            has_budget = policy.budget is not None or (limits is not None and limits.budget is not None)
+            has_budget = policy.budget is not None or (spec is not None and spec.limits.budget is not None)
             asks = has_budget or provider.month_left is not None
             meter = await self.meters.read_meter(lease) if asks else await self.meters.estimate_meter(lease)
             troubles.append(meter.problem)

@@ -76,10 +76,11 @@ def event_level(event: Event) -> NoticeLevel:
 class NotifyPolicy:
     """The ``[notify]`` settings: which events, in which language, and the timeout of a notifier in seconds.
 
-    ``kinds`` None: every event of at least ``level``.
+    ``kinds`` None: every event of at least ``level``. ``added``: further events, which a project file asks for.
     """
 
     kinds: frozenset[EventKind] | None = None
+    added: frozenset[EventKind] = frozenset()
     level: NoticeLevel = NoticeLevel.NOTICE
     language: str = ""
     timeout: float = 10.0
@@ -87,6 +88,8 @@ class NotifyPolicy:
     def should_notify(self, event: Event) -> bool:
         if event.kind in NEVER_SENT:
             return False
+        if event.kind in self.added:
+            return True
         if self.kinds is not None:
             return event.kind in self.kinds
         return event_level(event).rank >= self.level.rank

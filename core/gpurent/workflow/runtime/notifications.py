@@ -138,11 +138,14 @@ class Notifications:
         )
 
     async def _get_trip_policy(self, trip: str) -> NotifyPolicy:
-        """Return the policy, with the trip's own choice of events if its project file has one."""
+        """Return the policy with the trip's own choice of events; those of a project file are added to the user's."""
         record = await self.store.find_trip(trip) if trip else None
         if record is None or record.spec.notify is None:
             return self.policy
-        return evolve(self.policy, kinds=frozenset(EventKind(name) for name in record.spec.notify))
+        kinds = frozenset(EventKind(name) for name in record.spec.notify)
+        if record.spec.is_from_project("notify"):
+            return evolve(self.policy, added=kinds)
+        return evolve(self.policy, kinds=kinds)
 
     def _is_repeated(self, event: Event) -> bool:
         """Return whether the same warning was just sent, so that an outage does not cause a message every minute."""

@@ -1,7 +1,7 @@
 """Step: examine whether the machine is fit for the job, before paying for more time on it.
 
 ``[doctor] policy``: "off" (do not examine), "warn" (report the findings), "require" (release a machine that fails).
-``--doctor`` overrides it for one trip.
+``--doctor`` overrides it for one trip; a project file can only make it stricter.
 """
 
 from __future__ import annotations
@@ -12,7 +12,9 @@ from attrs import frozen
 
 from gpurent.domain.events import EventKind
 from gpurent.domain.health import DoctorPolicy, HealthReport, Verdict
+from gpurent.domain.tightening import choose_tighter
 from gpurent.domain.trip import TripSpec
+from gpurent.domain.trip_fields import FIELDS_BY_NAME
 from gpurent.errors import Spent, UnfitMachine, UsageError
 from gpurent.locale import _, join_clauses
 from gpurent.workflow.connection.probes import Doctor
@@ -28,9 +30,17 @@ class DoctorStep:
     plugins: Plugins
     settings: Settings
 
-    def get_policy(self, policy_name: str) -> DoctorPolicy:
-        """Return the trip's ``policy_name``, else the configured policy; raises `UsageError` for any other word."""
-        text = policy_name or self.settings.get("doctor", "policy", DoctorPolicy.OFF.value)
+    def get_policy(self, spec: TripSpec) -> DoctorPolicy:
+        """Return the trip's policy, else the configured one; raises `UsageError` for any other word."""
+        own = self.settings.get("doctor", "policy", DoctorPolicy.OFF.value)
+        if not spec.is_from_project("doctor"):
+            return self._parse_policy(spec.doctor or own)
+        return DoctorPolicy(
+            choose_tighter(FIELDS_BY_NAME["doctor"], self._parse_policy(own).value, spec.doctor)
+        )
+
+    @staticmethod
+    def _parse_policy(text: str) -> DoctorPolicy:
         try:
             return DoctorPolicy(text.strip().lower())
         except ValueError:
@@ -45,7 +55,7 @@ class DoctorStep:
         self, trip: TripContext, leg: str, connection: ReconnectingConnection, spec: TripSpec
     ) -> None:
         """Examine the machine once. Raises `UnfitMachine` if it fails and the policy is "require"."""
-        policy = self.get_policy(spec.doctor)
+        policy = self.get_policy(spec)
         if policy is DoctorPolicy.OFF:
             return
 

@@ -1,7 +1,8 @@
 """The ``[guard]`` settings: the user's policy on renewing, saving and ending leases.
 
 The same class and precedence apply everywhere: ``[guard]``, then ``[guard.PROVIDER]``, the trip's own limits,
-``[guard.LEASE]``, ``[guard.TRIP]``; later ones override earlier ones.
+``[guard.LEASE]``, ``[guard.TRIP]``; later ones override earlier ones. Of the trip's limits, those of its project file
+override nothing: the tighter value counts.
 """
 
 from __future__ import annotations
@@ -17,7 +18,9 @@ from attrs import fields_dict, frozen
 
 from gpurent.domain.config_sections import OFF_WORDS, ConfigKey, ConfigSection
 from gpurent.domain.money_text import parse_amount
-from gpurent.domain.trip import TripLimits
+from gpurent.domain.tightening import choose_tighter
+from gpurent.domain.trip import TripLimits, TripSpec
+from gpurent.domain.trip_fields import FIELDS_BY_NAME
 from gpurent.errors import UsageError
 from gpurent.locale import _
 from gpurent.locale.durations import parse_duration
@@ -41,7 +44,8 @@ class GuardPolicy:
     ``renew`` buys this much more time when ``renew_before`` is left, up to ``renew_limit`` in total or ``renew_times``
     times (neither set: once). A top-up by ``top_up`` is requested when ``top_up_before`` is left. Results are saved
     ``save_before`` the end. ``idle``: release after this long without load above ``idle_load`` percent, without output,
-    and with nobody attached. ``deadline`` is a time, or a span from the lease's start. ``budget`` is for one lease.
+    and with nobody attached. ``deadline`` is a time, or a span from the lease's start; ``project_deadline`` is a second
+    one, of the trip's project file, and the earlier of the two counts. ``budget`` is for one lease.
     ``warn_before``: the time between a warning and a release. ``check_interval``: how often to observe a machine.
     ``timer`` and ``after_job`` configure the timer inside the machine (`workflow.timing.timers`); ``timer_off``: use
     none, and disarm one that an earlier policy armed.
@@ -57,6 +61,7 @@ class GuardPolicy:
     idle: timedelta | None = None
     idle_load: int = 5
     deadline: datetime | timedelta | None = None
+    project_deadline: datetime | timedelta | None = None
     budget: PolicyAmount | None = None
     warn_before: timedelta = timedelta(minutes=10)
     check_interval: timedelta = timedelta(minutes=5)
@@ -65,9 +70,8 @@ class GuardPolicy:
     after_job: timedelta | None = None
 
     def resolve_deadline(self, started_at: datetime | None) -> datetime | None:
-        if isinstance(self.deadline, timedelta):
-            return started_at + self.deadline if started_at is not None else None
-        return self.deadline
+        both = (_resolve_time(self.deadline, started_at), _resolve_time(self.project_deadline, started_at))
+        return min((at for at in both if at is not None), default=None)
 
     @property
     def max_renewals(self) -> int | None:
@@ -79,7 +83,13 @@ class GuardPolicy:
         return self.renew_times
 
 
-POLICY_KEYS = tuple(sorted(set(fields_dict(GuardPolicy)) - {"renew_times", "timer_off"}))
+def _resolve_time(deadline: datetime | timedelta | None, started_at: datetime | None) -> datetime | None:
+    if isinstance(deadline, timedelta):
+        return started_at + deadline if started_at is not None else None
+    return deadline
+
+
+POLICY_KEYS = tuple(sorted(set(fields_dict(GuardPolicy)) - {"renew_times", "timer_off", "project_deadline"}))
 
 
 @frozen
@@ -89,16 +99,17 @@ class GuardPolicies:
     settings: Settings
 
     def get_policy(
-        self, provider: str, limits: TripLimits | None = None, *, lease: str = "", trip: str = ""
+        self, provider: str, spec: TripSpec | None = None, *, lease: str = "", trip: str = ""
     ) -> GuardPolicy:
-        """Return the policy for one lease; ``limits`` are those of the trip that uses it.
+        """Return the policy for one lease; ``spec`` is that of the trip that uses it.
 
         Raises `UsageError` for an invalid setting.
         """
         wide = {"renew_times": 1} | self._read_section(SECTION) | self._read_section(f"{SECTION}.{provider}")
-        found = wide | _fields_from_limits(limits or TripLimits())
+        found = wide | _fields_from_spec(spec or TripSpec(), wide)
         for name in filter(None, (lease, trip)):
-            found |= self._read_section(f"{SECTION}.{name}")
+            narrow = self._read_section(f"{SECTION}.{name}")
+            found |= narrow | ({"project_deadline": None} if "deadline" in narrow else {})
         return GuardPolicy(**found)
 
     def _read_section(self, section: str) -> dict[str, Any]:
@@ -111,6 +122,18 @@ class GuardPolicies:
             if text is not None:
                 found |= _parse_key(section, key, text)
         return found
+
+
+def _fields_from_spec(spec: TripSpec, own: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what the trip changes in ``own``, the user's settings for all trips."""
+    found = _fields_from_limits(spec.limits)
+    policy = GuardPolicy(**own)
+    for key in [key for key in found if spec.is_from_project(key)]:
+        if key == "deadline":
+            found["project_deadline"] = found.pop(key)
+        else:
+            found[key] = choose_tighter(FIELDS_BY_NAME[key], getattr(policy, key), found[key])
+    return found
 
 
 def _fields_from_limits(limits: TripLimits) -> dict[str, Any]:

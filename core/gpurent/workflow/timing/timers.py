@@ -121,7 +121,7 @@ class TripTimers:
         )
 
     def _get_policy(self, lease: Lease, spec: TripSpec, trip: str) -> GuardPolicy:
-        return self.policies.get_policy(lease.provider, spec.limits, lease=lease.id, trip=trip)
+        return self.policies.get_policy(lease.provider, spec, lease=lease.id, trip=trip)
 
 
 @frozen

@@ -42,7 +42,7 @@ class TripExecutor:
     async def execute_trip(self, trip: TripContext, spec: TripSpec, *, detach: bool = False) -> TripResult:
         """Execute the trip; ``spec`` names its provider. Completed steps are not run again."""
         # Reject an invalid doctor policy, an unwritable folder, and tools that cannot be built, while nothing is paid.
-        self.leg_runner.doctor.get_policy(spec.doctor)
+        self.leg_runner.doctor.get_policy(spec)
         if not spec.rent_only:
             check_results_folder(spec)
         spec = await self.tools.select_tools(trip, spec)
