@@ -32,9 +32,10 @@ class Application(RuntimeParts):
     """Where a command gets its parts. No part is ever given the application itself."""
 
     async def start(self) -> None:
-        """Subscribe to events, and unlock the vault if it needs a passphrase."""
+        """Subscribe to events, ask about a vault that was replaced, and unlock one that needs a passphrase."""
         self.events.subscribe(self.notifications.on_event)
         self.events.subscribe(self._clean_up_exports)
+        await self.secrets.confirm_change()
         await self.secrets.unlock()
         lost = format_lost_leases(await self.lost_leases.list_lost_leases())
         if lost:

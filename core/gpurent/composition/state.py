@@ -12,6 +12,7 @@ from attrs import evolve, frozen
 from gpurent.errors import GpurentError
 from gpurent.infra.clock import make_clock
 from gpurent.infra.lease_copies import make_lease_copy_files
+from gpurent.infra.outside_records import make_outside_records
 from gpurent.infra.platform.posix.system import make_private_folder
 from gpurent.infra.service_clocks import ServiceClocks
 from gpurent.infra.sqlite.database import list_ids
@@ -85,6 +86,7 @@ class StoredState:
         self.home = make_private_folder(home)
         self.clock: ProviderClock = outside.clock or make_clock(environment.get("GPURENT_CLOCK", ""))
         self.lease_copies = make_lease_copy_files(self.home, environment)
+        self.outside_records = make_outside_records(self.home, environment, is_recorded=outside.is_recorded)
         self.store = self._open_store(outside)
         if any(name.startswith(_CORE_VARIABLES) for name in environment):
             _check_core_environment(environment)
