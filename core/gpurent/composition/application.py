@@ -105,6 +105,7 @@ class Application(RuntimeParts):
     offer_listing = _delegate(lambda it: it.money.offer_listing)
     receipts = _delegate(lambda it: it.money.receipts)
     reconciliation = _delegate(lambda it: it.money.reconciliation)
+    ledger_check = _delegate(lambda it: it.money.ledger_check)
     cost_reports = _delegate(lambda it: it.money.cost_reports)
 
     connections = _delegate(lambda it: it.machines.connections)

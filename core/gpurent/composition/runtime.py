@@ -123,8 +123,10 @@ class RuntimeParts(StoredState):
     @cached_property
     def bookkeeping(self) -> Bookkeeping:
         from gpurent.workflow.payments.bookkeeping import Bookkeeping
+        from gpurent.workflow.payments.ledger_heads import LedgerHeads
 
-        return Bookkeeping(self.store, self.plugins, self.events)
+        heads = LedgerHeads(self.store, self.outside_records)
+        return Bookkeeping(self.store, self.plugins, self.events, heads)
 
     async def _get_login(self, auth: str, force_new: bool) -> Login:
         return await self.logins.get_login(auth, force_new=force_new)
