@@ -8,7 +8,6 @@ from urllib.parse import urlsplit
 from gpurent.api import MoneyError, is_loopback
 from gpurent_plugin_dbcchain import _
 from gpurent_plugin_dbcchain.extrinsic import ChainIdentity
-from gpurent_plugin_dbcchain.plugin import parse_runtimes
 
 # The chain's own wallet plugin has this hash, as the chain that its public nodes are on (constants.dart, 1cfd68e).
 MAIN_GENESIS = "0xd523fa2e0581f069b4f0c7b5944c21e9abc72305a08067868c91b898d1bf1dff"
@@ -56,7 +55,8 @@ def check_identity(identity: ChainIdentity, settings: Mapping[str, str]) -> Chai
                 'set [dbc-chain] genesis = "{genesis}".'
             ).format(genesis=genesis),
         )
-    if identity.spec_version not in (*KNOWN_RUNTIMES, *parse_runtimes(settings.get("runtime_versions", ""))):
+    added = settings.get("runtime_versions", "").replace(",", " ").split()
+    if identity.spec_version not in KNOWN_RUNTIMES and str(identity.spec_version) not in added:
         raise MoneyError(
             _("the chain runs version {version}, which this plugin does not know").format(
                 version=identity.spec_version

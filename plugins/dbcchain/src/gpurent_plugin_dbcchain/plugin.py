@@ -40,12 +40,11 @@ def check_genesis(text: str) -> str:
     return text
 
 
-def parse_runtimes(text: str) -> tuple[int, ...]:
-    """Parse versions such as ``412, 413``; raises `ValueError` for anything else."""
-    found = [part.strip() for part in text.split(",") if part.strip()]
-    if not all(re.fullmatch(r"[0-9]{1,9}", part) for part in found):
+def check_runtimes(text: str) -> str:
+    """Accept runtime versions such as ``412, 413``."""
+    if not re.fullmatch(r"\s*[0-9]{1,9}(\s*,\s*[0-9]{1,9})*\s*", text):
         raise ValueError
-    return tuple(map(int, found))
+    return text
 
 
 SETTINGS = (
@@ -74,7 +73,7 @@ SETTINGS = (
         label=_("More runtime versions of the chain that orders may be signed for, e.g. 412"),
         optional=True,
         example="412",
-        check=parse_runtimes,
+        check=check_runtimes,
     ),
     InputField(
         name="client_url",

@@ -88,9 +88,7 @@ def write_new_private_file(path: Path, data: bytes) -> None:
 @contextmanager
 def _write_partial(path: Path, data: bytes) -> Iterator[Path]:
     """``data`` beside ``path``, to be given its name within; gone afterwards, and the folder on the disk."""
-    import secrets  # loads hashlib, which readers do not need
-
-    partial = path.with_name(f".{path.name}.{secrets.token_hex(6)}")
+    partial = path.with_name(f".{path.name}.{os.urandom(6).hex()}")
     handle = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
     try:
         with os.fdopen(handle, "wb") as file:
