@@ -134,12 +134,17 @@ def read_private_file(path: Path) -> bytes:
             raise UsageError(_("{path} is not a regular file").format(path=path))
         if found.st_uid != os.getuid():
             raise UsageError(_("{path} belongs to another user").format(path=path))
-        if found.st_mode & 0o077:
-            raise UsageError(
-                _("{path} is accessible to other users").format(path=path),
-                hint=f"chmod 600 {shlex.quote(str(path))}",
-            )
+        check_private_mode(path, found)
         return file.read()
+
+
+def check_private_mode(path: Path, found: os.stat_result) -> None:
+    """Raise `UsageError` if the file is accessible to other users."""
+    if found.st_mode & 0o077:
+        raise UsageError(
+            _("{path} is accessible to other users").format(path=path),
+            hint=f"chmod 600 {shlex.quote(str(path))}",
+        )
 
 
 def is_allowed_url(url: str, hosts: Collection[str]) -> bool:
