@@ -264,6 +264,9 @@ def test_one_lost_record_is_no_way_around(computer: Computer, damage: bytes) -> 
 def test_a_restored_backup_is_one_plain_question_and_no_dead_end(computer: Computer) -> None:
     before = make_changed_password(computer)
     computer.put_back(before)
+    told = computer.run("whoami")
+    assert "older than the one used last" in told.err
+    assert "gpurent vault show" in told.err
     shown = computer.run("vault", "show", "--json")
     assert shown.code == 0, shown.err
     assert not shown.data["is_same"]
@@ -276,6 +279,7 @@ def test_a_restored_backup_is_one_plain_question_and_no_dead_end(computer: Compu
     assert accepted.code == 0, accepted.err
     assert computer.open().get("acme/password") == OLD
     assert computer.run("vault", "show", "--json").data["is_same"]
+    assert computer.run("whoami").err == ""
     # From now on the other one is the one that is not used.
     computer.put_back({**before, "vault.json": before["vault.json"]})
     with pytest.raises(InputRequired):
@@ -285,11 +289,11 @@ def test_a_restored_backup_is_one_plain_question_and_no_dead_end(computer: Compu
 async def test_a_user_at_the_terminal_is_asked_once(computer: Computer) -> None:
     computer.put_back(make_changed_password(computer))
     refusing = computer.open_for("no")
-    await refusing.confirm_change()
+    assert await refusing.confirm_change()
     with pytest.raises(InputRequired):
         refusing.get_vault("acme").get("password")
     agreeing = computer.open_for("yes")
-    await agreeing.confirm_change()
+    assert await agreeing.confirm_change() == ""
     assert agreeing.get_vault("acme").get("password") == OLD
     later = computer.open_for()
     await later.confirm_change()

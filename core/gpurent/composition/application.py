@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, TypeVar
 from gpurent.composition.runtime import RuntimeParts
 from gpurent.composition.state import make_unrecorded
 from gpurent.domain.events import Event, EventKind
+from gpurent.locale import _
 from gpurent.workflow.runtime.lost_leases import format_lost_leases
 
 if TYPE_CHECKING:
@@ -35,7 +36,10 @@ class Application(RuntimeParts):
         """Subscribe to events, ask about a vault that was replaced, and unlock one that needs a passphrase."""
         self.events.subscribe(self.notifications.on_event)
         self.events.subscribe(self._clean_up_exports)
-        await self.secrets.confirm_change()
+        if change := await self.secrets.confirm_change():
+            self.show_warning(
+                _("{change}; nothing is read from it. See: gpurent vault show").format(change=change)
+            )
         await self.secrets.unlock()
         lost = format_lost_leases(await self.lost_leases.list_lost_leases())
         if lost:

@@ -33,7 +33,7 @@ def vault_show_command(app: CliContext) -> None:
 
     digest, change = app.run(look, QuietTerminal(quiet=app.as_json))
     if change:
-        text = change
+        text = "\n".join([change, _("To use it: gpurent vault accept")])
     elif digest:
         text = _("This is the vault that was used last.")
     else:

@@ -49,11 +49,15 @@ class VaultAccess:
             self._was_asked = True
             self._passphrase = await self._ask_new_passphrase()
 
-    async def confirm_change(self) -> None:
-        """If the vault is not the one used last, ask once whether it is meant; without a yes it is not read."""
+    async def confirm_change(self) -> str:
+        """If the vault is not the one used last, ask once whether it is meant.
+
+        Without a yes it is not read; then return why, otherwise an empty text.
+        """
         change = self.describe_change()
         if change:
             await self._confirm(_("{change}. Type yes if that was you, or press Enter").format(change=change))
+        return "" if self._is_accepted else change
 
     async def confirm_accept(self) -> bool:
         """Ask whether the vault may be used as it is, unless that was asked before; return whether it may."""
