@@ -35,3 +35,4 @@ lock() {
 lock requirements/dev.txt "$@"
 echo 'mutmut>=3.8.1' >"$wanted"
 lock requirements/mutation.txt --constraints requirements/dev.txt "$@" # it is installed beside them
+echo "Now install them (make setup), then write the lists of a release: .venv/bin/python scripts/release_lists.py"

@@ -48,7 +48,6 @@ ACTION_MODULES = {
     "gpurent.infra.plugin_context",
     "gpurent.infra.redact",
     "gpurent.infra.vault",
-    "gpurent.infra.vault_access",
     "gpurent.workflow.runtime.questions",
     "gpurent.workflow.trips.operations",
     "logging",

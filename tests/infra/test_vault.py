@@ -15,31 +15,39 @@ import pytest
 from gpurent.domain.question import Question
 from gpurent.domain.secret import Secret
 from gpurent.errors import AuthError
-from gpurent.infra import vault as vault_module
-from gpurent.infra.vault import FileVault
-from gpurent.infra.vault_access import VaultAccess
-from tests.infra.vault_files import CANARY, PASSPHRASE, CountingPassphrase, open_vault, read_vault
+from gpurent.infra.outside_records import make_outside_records
+from gpurent.infra.vault import key as vault_key
+from gpurent.infra.vault.access import VaultAccess
+from tests.infra.vault_files import (
+    CANARY,
+    PASSPHRASE,
+    CountingPassphrase,
+    make_vault,
+    open_vault,
+    read_vault,
+    scope,
+)
 
 
 @pytest.mark.parametrize("phrase", [None, PASSPHRASE])
 def test_put_get_delete_over_processes(folder: Path, phrase: str | None) -> None:
-    first = open_vault(folder, phrase).get_vault("dbc")
+    first = scope(open_vault(folder, phrase), "dbc")
     assert first.get("key") is None
     first.put("key", Secret(CANARY))
     assert first.get("key") == Secret(CANARY)
     later = open_vault(folder, phrase)
-    assert later.get_vault("dbc").get("key") == Secret(CANARY)
-    assert later.get_vault("mistgpu").get("key") is None
-    later.get_vault("dbc").delete("key")
-    later.get_vault("dbc").delete("key")
-    assert open_vault(folder, phrase).get_vault("dbc").get("key") is None
+    assert scope(later, "dbc").get("key") == Secret(CANARY)
+    assert scope(later, "mistgpu").get("key") is None
+    scope(later, "dbc").delete("key")
+    scope(later, "dbc").delete("key")
+    assert scope(open_vault(folder, phrase), "dbc").get("key") is None
 
 
 @pytest.mark.parametrize("phrase", [None, PASSPHRASE])
 def test_no_secret_in_any_file_and_every_file_private(folder: Path, phrase: str | None) -> None:
     before = os.umask(0)
     try:
-        open_vault(folder, phrase).get_vault("dbc").put("key", Secret(CANARY))
+        scope(open_vault(folder, phrase), "dbc").put("key", Secret(CANARY))
     finally:
         os.umask(before)
     forms = [
@@ -58,7 +66,7 @@ def test_no_secret_in_any_file_and_every_file_private(folder: Path, phrase: str 
 
 
 def test_each_write_of_one_value_looks_different(folder: Path) -> None:
-    vault = open_vault(folder).get_vault("x")
+    vault = scope(open_vault(folder), "x")
     seen = set()
     for _attempt in range(3):
         vault.put("a", Secret(CANARY))
@@ -68,7 +76,7 @@ def test_each_write_of_one_value_looks_different(folder: Path) -> None:
 
 def test_the_passphrase_is_asked_once_and_only_when_needed(folder: Path) -> None:
     ask = CountingPassphrase(PASSPHRASE)
-    vault = FileVault(folder, ask)
+    vault = make_vault(folder, ask)
     assert vault.get("none") is None
     assert ask.requests == []
     vault.put("a", Secret("1"))
@@ -76,7 +84,7 @@ def test_the_passphrase_is_asked_once_and_only_when_needed(folder: Path) -> None
     assert vault.get("a") == Secret("1")
     assert ask.requests == [True]
     again = CountingPassphrase(PASSPHRASE)
-    other = FileVault(folder, again)
+    other = make_vault(folder, again)
     other.get("a")
     other.put("c", Secret("3"))
     other.delete("c")
@@ -84,7 +92,7 @@ def test_the_passphrase_is_asked_once_and_only_when_needed(folder: Path) -> None
 
 
 def test_cryptography_loads_only_when_a_secret_is_used() -> None:
-    code = "import sys, gpurent.infra.vault; sys.exit('cryptography' in sys.modules)"
+    code = "import sys, gpurent.infra.vault.access; sys.exit('cryptography' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
@@ -103,21 +111,21 @@ def test_a_wrong_passphrase_is_a_clear_error_and_changes_nothing(folder: Path) -
 
 
 def test_a_passphrase_that_is_no_utf8_works(folder: Path) -> None:
-    odd = b"caf\xe9".decode("utf-8", "surrogateescape")
+    odd = b"caf\xe9 au lait".decode("utf-8", "surrogateescape")
     open_vault(folder, odd).put("a", Secret(odd))
     assert open_vault(folder, odd).get("a") == Secret(odd)
 
 
 def test_the_key_is_stretched_as_hard_as_promised() -> None:
-    assert (vault_module.MEMORY_KIB, vault_module.ROUNDS, vault_module.LANES) == (65536, 3, 1)
+    assert (vault_key.MEMORY_KIB, vault_key.ROUNDS, vault_key.LANES) == (65536, 3, 1)
 
 
 def test_the_passphrase_can_be_asked_for_in_time(folder: Path) -> None:
     phrase = CountingPassphrase(PASSPHRASE)
-    FileVault(folder, phrase).unlock()
+    make_vault(folder, phrase).unlock()
     assert phrase.requests == [], "there is nothing to unlock"
     open_vault(folder, PASSPHRASE).put("a", Secret(CANARY))
-    vault = FileVault(folder, phrase)
+    vault = make_vault(folder, phrase)
     vault.unlock()
     assert phrase.requests == [False]
     assert vault.get("a") == Secret(CANARY)
@@ -125,20 +133,22 @@ def test_the_passphrase_can_be_asked_for_in_time(folder: Path) -> None:
 
 
 async def test_a_vault_that_nobody_opens_stays_locked_and_only_secrets_fail(folder: Path) -> None:
-    open_vault(folder, PASSPHRASE).get_vault("s").put("a", Secret(CANARY))
+    scope(open_vault(folder, PASSPHRASE), "s").put("a", Secret(CANARY))
     asked: list[Question] = []
 
     async def nobody(question: Question) -> str | None:
         asked.append(question)
         return None
 
-    secrets = VaultAccess(folder, {}, nobody)
+    secrets = VaultAccess(folder, {}, nobody, make_outside_records(folder.parent, {}))
     await secrets.unlock()
     assert [question.secret for question in asked] == [True]
     assert secrets.get_vault("s").get("nothing there") is None
     with pytest.raises(AuthError, match="needs its passphrase"):
         secrets.get_vault("s").get("a")
-    access = VaultAccess(folder, {"GPURENT_PASSPHRASE": PASSPHRASE}, nobody)
+    access = VaultAccess(
+        folder, {"GPURENT_PASSPHRASE": PASSPHRASE}, nobody, make_outside_records(folder.parent, {})
+    )
     await access.unlock()
     assert access.get_vault("s").get("a") == Secret(CANARY)
     assert len(asked) == 1, "the variable answers"

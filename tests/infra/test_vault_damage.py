@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 
 from gpurent.domain.secret import Secret
-from gpurent.errors import AuthError, GpurentError, StorageError, UsageError
-from tests.infra.vault_files import CANARY, PASSPHRASE, open_vault, rewrite_vault
+from gpurent.errors import AuthError, GpurentError, InputRequired, StorageError, UsageError
+from tests.infra.vault_files import CANARY, PASSPHRASE, open_vault, rewrite_vault, scope
 
 
 def flip_bit(text: str) -> str:
@@ -35,14 +35,21 @@ RECORD_CHANGES: dict[str, Callable[[dict[str, Any]], object]] = {
 
 @pytest.mark.parametrize("change", RECORD_CHANGES)
 def test_tampering_is_seen_names_the_record_and_deletes_nothing(folder: Path, change: str) -> None:
-    vault = open_vault(folder).get_vault("p")
+    vault = scope(open_vault(folder), "p")
     vault.put("a", Secret(CANARY))
     vault.put("b", Secret("other"))
     data = rewrite_vault(folder, RECORD_CHANGES[change])
     with pytest.raises(StorageError, match="'p/a'"):
-        open_vault(folder).get_vault("p").get("a")
+        scope(open_vault(folder), "p").get("a")
     assert (folder / "vault.json").read_bytes() == data
-    assert open_vault(folder).get_vault("p").get("b") == Secret("other")
+    with pytest.raises(StorageError, match="'p/a'"):
+        scope(open_vault(folder), "p").get(
+            "b"
+        )  # not a word of a changed file is believed, until the user says so
+    open_vault(folder).accept()
+    assert scope(open_vault(folder), "p").get("b") == Secret("other")
+    with pytest.raises(StorageError, match="'p/a'"):
+        scope(open_vault(folder), "p").get("a")
 
 
 HEADER_CHANGES: dict[str, Callable[[dict[str, Any]], object]] = {
@@ -66,9 +73,9 @@ HEADER_CHANGES: dict[str, Callable[[dict[str, Any]], object]] = {
 def test_a_changed_header_is_refused_and_stays_as_it_is(folder: Path, change: str) -> None:
     open_vault(folder, PASSPHRASE).put("a", Secret(CANARY))
     data = rewrite_vault(folder, HEADER_CHANGES[change])
-    with pytest.raises((StorageError, AuthError)):
+    with pytest.raises((StorageError, AuthError, InputRequired)):
         open_vault(folder, PASSPHRASE).get("a")
-    with pytest.raises((StorageError, AuthError)):
+    with pytest.raises((StorageError, AuthError, InputRequired)):
         open_vault(folder, PASSPHRASE).put("a", Secret("new"))
     assert (folder / "vault.json").read_bytes() == data
 
@@ -129,6 +136,6 @@ def test_no_secret_in_errors_or_logs(folder: Path, caplog: pytest.LogCaptureFixt
         except GpurentError as error:
             seen.append("".join(traceback.format_exception(error)) + error.hint + error.detail + repr(error))
     assert len(seen) == len(RECORD_CHANGES) + len(HEADER_CHANGES)
-    text = "\n".join(seen) + caplog.text + repr(open_vault(folder).get_vault("p"))
+    text = "\n".join(seen) + caplog.text + repr(scope(open_vault(folder), "p"))
     assert CANARY not in text
     assert PASSPHRASE not in text

@@ -9,17 +9,18 @@ import time
 from pathlib import Path
 
 from gpurent.domain.secret import Secret
-from tests.infra.vault_files import open_vault
+from tests.infra.vault_files import open_vault, scope
 
 WRITER_SCRIPT = """
 import sys
 from pathlib import Path
-from gpurent.infra.vault import FileVault
-from gpurent.infra.vault_access import VaultAccess
-from gpurent.domain.question import Question
+from gpurent.infra.outside_records import make_outside_records
+from gpurent.infra.vault.access import ScopedVault
+from gpurent.infra.vault.file_vault import FileVault
 from gpurent.domain.secret import Secret
 folder, name, count = Path(sys.argv[1]), sys.argv[2], int(sys.argv[3])
-vault = FileVault(folder, lambda first: None).get_vault(name)
+records = make_outside_records(folder.parent, {})
+vault = ScopedVault(FileVault(folder, lambda first: None, records), name)
 print("ready", flush=True)
 sys.stdin.readline()
 for turn in range(count):
@@ -49,7 +50,7 @@ def test_two_writers_from_the_very_first_write_lose_nothing(folder: Path) -> Non
         child.communicate(timeout=60)
         assert child.returncode == 0
     for name in ("left", "right"):
-        vault = open_vault(folder).get_vault(name)
+        vault = scope(open_vault(folder), name)
         for turn in range(25):
             found = vault.get(f"{turn}")
             assert found is not None
@@ -69,7 +70,7 @@ def test_kill_9_while_writing_keeps_all_confirmed_secrets(folder: Path) -> None:
         child.kill()
         confirmed = child.communicate()[0].split()
         assert child.returncode == -signal.SIGKILL
-        vault = open_vault(folder).get_vault(f"w{turn}")
+        vault = scope(open_vault(folder), f"w{turn}")
         for number in map(int, confirmed[-50:]):
             found = vault.get(f"{number % 50}")
             assert found is not None

@@ -8,7 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from gpurent.domain.secret import Secret
-from gpurent.infra.vault import FileVault
+from gpurent.infra.outside_records import make_outside_records
+from gpurent.infra.vault.access import ScopedVault
+from gpurent.infra.vault.file_vault import FileVault
 
 CANARY = "canary-7f3a-壹-secret"
 PASSPHRASE = "correct horse battery staple"
@@ -27,7 +29,16 @@ class CountingPassphrase:
 
 
 def open_vault(folder: Path, text: str | None = None) -> FileVault:
-    return FileVault(folder, CountingPassphrase(text))
+    return make_vault(folder, CountingPassphrase(text))
+
+
+def make_vault(folder: Path, ask: CountingPassphrase) -> FileVault:
+    """Return the vault in ``folder`` of the data folder above it."""
+    return FileVault(folder, ask, make_outside_records(folder.parent, {}))
+
+
+def scope(vault: FileVault, prefix: str) -> ScopedVault:
+    return ScopedVault(vault, prefix)
 
 
 def read_vault(folder: Path) -> dict[str, Any]:

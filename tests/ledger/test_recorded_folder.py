@@ -28,11 +28,12 @@ from gpurent.domain.trip import (
     UploadSpec,
 )
 from gpurent.infra.clock import WallClock
+from gpurent.infra.outside_records import make_outside_records
 from gpurent.infra.sqlite.codec import dumps
 from gpurent.infra.sqlite.schema import SCHEMA_VERSION
 from gpurent.infra.sqlite.standard_words import rename_words
 from gpurent.infra.sqlite.store import SqliteStore
-from gpurent.infra.vault_access import VaultAccess
+from gpurent.infra.vault.access import VaultAccess
 from gpurent.workflow.payments.quotes import Funding
 from gpurent.workflow.runtime.durable_steps import TripContext
 from gpurent.workflow.runtime.events import EventEmitter
@@ -282,7 +283,7 @@ async def test_the_vault_opens_with_its_own_key(home: Path, store: SqliteStore) 
     async def ask(question: Question) -> str | None:
         raise AssertionError(question.text)
 
-    secrets = VaultAccess(home / "vault", {}, ask)
+    secrets = VaultAccess(home / "vault", {}, ask, make_outside_records(home, {}))
     await secrets.unlock()
     kept = secrets.get_vault("credentials").get("mistgpu")
     assert kept is not None

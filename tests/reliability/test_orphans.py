@@ -144,7 +144,11 @@ async def test_a_data_folder_restored_from_an_old_backup_does_not_hide_the_machi
             lease = await application.trips.rent(MISTGPU)
         shutil.rmtree(sandbox.home / "state")
         shutil.copytree(tmp_path / "backup", sandbox.home / "state")
-        orphan = get_only_machine(await find_orphans(sandbox))
+        assert lease.id in (await sandbox.run_command("ls")).err, "known without the vault"
+        # The vault is an old one: that it was the user who restored it is asked once.
+        restorer = ScriptedUser(answers={"Type yes": "yes"})
+        async with sandbox.open_application(restorer) as application:
+            orphan = get_only_machine(await application.orphan_search.find_orphans())
         assert (orphan.kind, orphan.lease, orphan.ref) == (OrphanKind.LOST_LEASE, lease.id, lease.ref)
         user = ScriptedUser({"Release": "release"})
         async with sandbox.open_application(user) as application:

@@ -9,10 +9,12 @@ from typing import Literal
 import pytest
 
 from gpurent.domain.secret import Secret
+from gpurent.infra.outside_records import make_outside_records
 from gpurent.infra.platform.posix.system import make_private_folder
 from gpurent.infra.sqlite.plugin_state import ScopedState
 from gpurent.infra.sqlite.store import SqliteStore
-from gpurent.infra.vault import FileVault
+from gpurent.infra.vault.access import ScopedVault
+from gpurent.infra.vault.file_vault import FileVault
 from gpurent.ports.services import PluginState, Vault
 from gpurent.testing.contracts.storage import PluginStateContract, VaultContract
 from gpurent.testing.fakes import MemoryState, MemoryVault, ProcessKilled
@@ -20,7 +22,9 @@ from gpurent.testing.fakes import MemoryState, MemoryVault, ProcessKilled
 
 class TestFileVault(VaultContract):
     def make_vault(self, folder: Path) -> Vault:
-        return FileVault(make_private_folder(folder / "vault"), lambda _first: None).get_vault("plugin")
+        records = make_outside_records(folder, {})
+        vault = FileVault(make_private_folder(folder / "vault"), lambda _first: None, records)
+        return ScopedVault(vault, "plugin")
 
 
 class TestMemoryVault(VaultContract):

@@ -141,7 +141,7 @@ async def test_the_first_password_is_kept_under_the_passphrase_that_was_asked_fo
     sandbox: TripSandbox,
 ) -> None:
     access = await sandbox.cloud.get_manual_rental("mistgpu").rent_manually()
-    user = ScriptedUser(answers={"passphrase for the vault": "open sesame"})
+    user = ScriptedUser(answers={"passphrase for the vault": "open sesame please"})
     async with sandbox.open_application(user) as application:
         lease = await application.manual_commands.adopt_machine(
             make_handed(application, access, "mistgpu", "1CNY/h")

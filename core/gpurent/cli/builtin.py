@@ -149,6 +149,11 @@ _COMMAND_GROUPS: tuple[tuple[str, str, tuple[tuple[str, str], ...]], ...] = (
     ),
     (
         N_("Configuration and testing"),
+        "vault",
+        (("vault", N_("Check the file of secrets; accept one that you restored")),),
+    ),
+    (
+        N_("Configuration and testing"),
         "sandbox",
         (
             ("sandbox", N_("Run a sandbox on this computer, with no real money")),

@@ -66,6 +66,7 @@ class CliContext:
             application = Application(self.registry, system.data_folder(), os.environ, terminal, outside)
             try:
                 await application.start()
+                self._tell_plugin_changes()
                 self._set_up_logging(application)
                 return await action(application)
             finally:
@@ -113,10 +114,16 @@ class CliContext:
             return await action(state)
 
         state = StoredState(self.registry, system.data_folder(), os.environ)
+        self._tell_plugin_changes()
         try:
             return system.run_without_loop(read(state))
         finally:
             state.store.close()
+
+    def _tell_plugin_changes(self) -> None:
+        """Say which plugins have changed since the last command, or are new: once, and never in the document."""
+        for text in system.take_plugin_changes(self.registry):
+            click.secho(_("Plugin {change}").format(change=text), fg="yellow", err=True)
 
     def _set_up_logging(self, application: Application) -> None:
         if not self.verbose:

@@ -103,6 +103,9 @@ def _join_command(name: str, command: click.Command | None, rest: list[str]) -> 
     help=N_("Answer yes to every yes/no question; passwords are still asked for."),
 )
 @click.option("--no-input", is_flag=True, help=N_("Never prompt; fail and say what is missing."))
+@click.option(
+    "--safe", is_flag=True, help=N_("Start without plugins that were not released with this gpurent.")
+)
 @click.option("-v", "--verbose", count=True, help=N_("Log to stderr; repeat for more detail."))
 @click.version_option(__version__, prog_name="gpurent", help=N_("Show the version and exit."))
 @click.pass_context
@@ -113,6 +116,7 @@ def cli(
     home: str | None,
     yes: bool,
     no_input: bool,
+    safe: bool,
     verbose: int,
 ) -> None:
     """Rent GPU servers by the hour, run jobs that survive a dropped connection, and account for every cent."""
@@ -138,6 +142,10 @@ def main(arguments: list[str] | None = None) -> None:
 def _run_command_line(given: list[str]) -> int:
     own = given[: given.index("--")] if "--" in given else given  # what follows is the job's command
     _apply_language_option(own)
+    if (
+        "--safe" in own
+    ):  # plugins are loaded before the options are read; child processes start without them too
+        os.environ[system.SAFE_VARIABLE] = "1"
     set_click_language()
     translate_help(cli)
     as_json = "--json" in own

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, TypeVar
 from gpurent.composition.runtime import RuntimeParts
 from gpurent.composition.state import make_unrecorded
 from gpurent.domain.events import Event, EventKind
+from gpurent.locale import _
 from gpurent.workflow.runtime.lost_leases import format_lost_leases
 
 if TYPE_CHECKING:
@@ -32,9 +33,13 @@ class Application(RuntimeParts):
     """Where a command gets its parts. No part is ever given the application itself."""
 
     async def start(self) -> None:
-        """Subscribe to events, and unlock the vault if it needs a passphrase."""
+        """Subscribe to events, ask about a vault that was replaced, and unlock one that needs a passphrase."""
         self.events.subscribe(self.notifications.on_event)
         self.events.subscribe(self._clean_up_exports)
+        if change := await self.secrets.confirm_change():
+            self.show_warning(
+                _("{change}; nothing is read from it. See: gpurent vault show").format(change=change)
+            )
         await self.secrets.unlock()
         lost = format_lost_leases(await self.lost_leases.list_lost_leases())
         if lost:
@@ -104,6 +109,7 @@ class Application(RuntimeParts):
     offer_listing = _delegate(lambda it: it.money.offer_listing)
     receipts = _delegate(lambda it: it.money.receipts)
     reconciliation = _delegate(lambda it: it.money.reconciliation)
+    ledger_check = _delegate(lambda it: it.money.ledger_check)
     cost_reports = _delegate(lambda it: it.money.cost_reports)
 
     connections = _delegate(lambda it: it.machines.connections)

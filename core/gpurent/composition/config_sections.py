@@ -33,6 +33,7 @@ def declared_sections(registry: EntryPointRegistry) -> Sequence[ConfigSection]:
                     _allow_empty(field.check),
                     former_name=field.former_name,
                     new_values_by_former=field.new_values_by_former,
+                    is_secret=field.secret,
                 )
                 sections[entry.name] = ConfigSection(
                     entry.name, (*known.keys, key), known.part_kinds, known.key_pattern

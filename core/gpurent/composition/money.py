@@ -13,7 +13,7 @@ from gpurent.workflow.payments import (
     topups,
     trip_spending,
 )
-from gpurent.workflow.reports import costs, offers, receipts, reconcile
+from gpurent.workflow.reports import costs, ledger_check, offers, receipts, reconcile
 
 
 class MoneyParts:
@@ -35,4 +35,5 @@ class MoneyParts:
         self.offer_listing = offers.OfferListing(plugins, base.settings)
         self.receipts = receipts.Receipts(store, base.leases, books, base.poller)
         self.reconciliation = reconcile.Reconciliation(store, plugins, books, base.account_commands)
-        self.cost_reports = costs.CostReports(store, books, clock)
+        self.ledger_check = ledger_check.LedgerCheck(store, books.heads)
+        self.cost_reports = costs.CostReports(store, books, clock, self.ledger_check)

@@ -13,7 +13,7 @@ from gpurent.infra.platform.posix import system as posix
 from gpurent.infra.plugin_context import PluginContextFactory
 from gpurent.infra.redact import Redactor
 from gpurent.infra.ssh.connector import SshConnector
-from gpurent.infra.vault_access import VaultAccess
+from gpurent.infra.vault.access import VaultAccess
 from gpurent.ports.system import Platform
 from gpurent.workflow.runtime import (
     durable_steps,
@@ -59,7 +59,10 @@ class RuntimeParts(StoredState):
         self.locks = locks.WorkLocks(self.store, self.poller)
         self.trip_tracker = durable_steps.TripTracker(self.store, self.events, self.locks, self.clock)
         self.secrets = VaultAccess(
-            self._make_private_folder("vault"), environment, self.questions.ask_question
+            self._make_private_folder("vault"),
+            environment,
+            self.questions.ask_question,
+            self.outside_records,
         )
         self.connector: Connector = outside.connector or SshConnector(self._make_private_folder("ssh"))
         self.leases.connector = self.connector
@@ -120,8 +123,10 @@ class RuntimeParts(StoredState):
     @cached_property
     def bookkeeping(self) -> Bookkeeping:
         from gpurent.workflow.payments.bookkeeping import Bookkeeping
+        from gpurent.workflow.payments.ledger_heads import LedgerHeads
 
-        return Bookkeeping(self.store, self.plugins, self.events)
+        heads = LedgerHeads(self.store, self.outside_records)
+        return Bookkeeping(self.store, self.plugins, self.events, heads)
 
     async def _get_login(self, auth: str, force_new: bool) -> Login:
         return await self.logins.get_login(auth, force_new=force_new)

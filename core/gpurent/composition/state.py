@@ -12,6 +12,8 @@ from attrs import evolve, frozen
 from gpurent.errors import GpurentError
 from gpurent.infra.clock import make_clock
 from gpurent.infra.lease_copies import make_lease_copy_files
+from gpurent.infra.outside_records import make_outside_records
+from gpurent.infra.platform.posix.parent_folders import check_parent_folders
 from gpurent.infra.platform.posix.system import make_private_folder
 from gpurent.infra.service_clocks import ServiceClocks
 from gpurent.infra.sqlite.database import list_ids
@@ -82,9 +84,11 @@ class StoredState:
     ) -> None:
         self.registry = registry
         self.outside = outside
+        check_parent_folders(home)
         self.home = make_private_folder(home)
         self.clock: ProviderClock = outside.clock or make_clock(environment.get("GPURENT_CLOCK", ""))
         self.lease_copies = make_lease_copy_files(self.home, environment)
+        self.outside_records = make_outside_records(self.home, environment, is_recorded=outside.is_recorded)
         self.store = self._open_store(outside)
         if any(name.startswith(_CORE_VARIABLES) for name in environment):
             _check_core_environment(environment)
@@ -135,6 +139,7 @@ def read_settings(registry: EntryPointRegistry, home: Path) -> Mapping[str, Mapp
     if not path.exists():
         return {}
     from gpurent.composition.config_sections import declared_sections
+    from gpurent.infra.config.config_access import protect_config
     from gpurent.infra.config.config_file import read_config
     from gpurent.infra.config.config_migration import migrate_config
 
@@ -146,4 +151,8 @@ def read_settings(registry: EntryPointRegistry, home: Path) -> Mapping[str, Mapp
 
     declared = declared_sections(registry)
     migrate_config(path, declared)
-    return read_config(path, lambda: declared, list_names)
+    found = read_config(path, lambda: declared, list_names)
+    secret_keys = {(section.name, key.name) for section in declared for key in section.keys if key.is_secret}
+    has_secrets = any((name, key) in secret_keys for name, values in found.items() for key in values)
+    protect_config(path, has_secrets=has_secrets)
+    return found

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Coroutine, Iterable
+from collections.abc import Coroutine, Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 if TYPE_CHECKING:
     from types import ModuleType
 
+    from gpurent.infra.registry.history import PluginHistory
+    from gpurent.infra.registry.origins import PluginOrigin
     from gpurent.infra.registry.registry import EntryPointRegistry as EntryPointRegistry
 
 T = TypeVar("T")
@@ -28,12 +30,40 @@ def default_data_folder() -> Path:
     return user_data_path("gpurent")
 
 
+SAFE_VARIABLE = "GPURENT_SAFE"
+
+
 def load_registry(builtin: Iterable[ModuleType]) -> EntryPointRegistry:
-    """Load the entries of the ``builtin`` modules, of core's others, and of every installed plugin."""
+    """Load the entries of the ``builtin`` modules, of core's others, and of every installed plugin.
+
+    With `SAFE_VARIABLE` in the environment, only of the plugins that were released with this gpurent.
+    """
     from gpurent.infra.registry import builtin_entries
     from gpurent.infra.registry.registry import EntryPointRegistry
 
-    return EntryPointRegistry.load(builtin=[*builtin, builtin_entries])
+    every = [*builtin, builtin_entries]
+    if not os.environ.get(SAFE_VARIABLE):
+        return EntryPointRegistry.load(builtin=every)
+    from gpurent.infra.registry.origins import is_released_here
+
+    return EntryPointRegistry.load(builtin=every, is_wanted=is_released_here)
+
+
+def _open_plugin_history() -> PluginHistory:
+    from gpurent.infra.outside_records import make_outside_records
+    from gpurent.infra.registry.history import PluginHistory
+
+    return PluginHistory(make_outside_records(data_folder(), os.environ))
+
+
+def take_plugin_changes(registry: EntryPointRegistry) -> list[str]:
+    """Return what to tell about plugins that have changed since the last command here; each is told once."""
+    return [change.text for change in _open_plugin_history().take_changes(registry.list_origins())]
+
+
+def list_first_origins() -> Mapping[str, PluginOrigin]:
+    """Return where each distribution's plugins came from at their first use in this data folder."""
+    return _open_plugin_history().list_first()
 
 
 def run_without_loop(work: Coroutine[Any, Any, T]) -> T:

@@ -31,6 +31,7 @@ class ConfigKey:
     check: Callable[[str], object] = str
     former_name: str = ""
     new_values_by_former: Mapping[str, str] = field(factory=dict, eq=False)
+    is_secret: bool = False
 
 
 @frozen

@@ -26,6 +26,16 @@ class BrokenEntry:
     at: datetime
 
 
+@frozen(kw_only=True)
+class LedgerHead:
+    """The newest entry of an account: ``number`` counts its entries from 1, ``link`` is its link in the chain."""
+
+    provider: str
+    account: str
+    number: int
+    link: str
+
+
 def hash_entry(
     previous: str, entry: Sequence[str | int | None], postings: Sequence[Sequence[str | int]]
 ) -> str:

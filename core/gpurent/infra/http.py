@@ -17,7 +17,7 @@ from gpurent.domain.access import is_loopback
 from gpurent.domain.secret import Secret
 from gpurent.domain.terminal_text import strip_terminal
 from gpurent.errors import Spent, UnavailableError, UnexpectedResponse, UsageError
-from gpurent.infra.http_headers import parse_cookies, parse_retry_after
+from gpurent.infra.http_headers import format_cookies, parse_cookies, parse_retry_after
 from gpurent.infra.redact import MASK, Redactor
 from gpurent.locale import _
 from gpurent.locale.foreign_text import describe_error
@@ -174,9 +174,7 @@ class HttpClient:
             params=params or None,
             data=self._reveal_values(form),
             json=json,
-            headers={"Cookie": "; ".join(f"{k}={v}" for k, v in self._reveal_values(cookies).items())}
-            if cookies
-            else {},
+            headers={"Cookie": format_cookies(self._reveal_values(cookies))} if cookies else {},
             timeout=timeout,
             extensions={"trace": sent},
         )

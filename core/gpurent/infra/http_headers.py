@@ -7,6 +7,10 @@ from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 
+from gpurent.errors import UsageError
+from gpurent.locale import _
+from gpurent.locale.foreign_text import quote_text
+
 MAX_RETRY_AFTER = timedelta(hours=1)
 
 
@@ -31,6 +35,22 @@ def parse_date(headers: Mapping[str, str]) -> datetime | None:
     except (ValueError, TypeError, IndexError, OverflowError):
         return None
     return (date if date.tzinfo is not None else date.replace(tzinfo=UTC)).astimezone(UTC) + age
+
+
+# RFC 6265, 4.1.1: what a name and a value may consist of; commas and quotes are not allowed there, but in use.
+_COOKIE_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+_COOKIE_VALUE = re.compile(r"[\x21-\x3a\x3c-\x5b\x5d-\x7e]*")
+
+
+def format_cookies(cookies: Mapping[str, str]) -> str:
+    """Return the header for these cookies; raises `UsageError` for one that would end early or begin another one."""
+    for name, value in cookies.items():
+        if not _COOKIE_NAME.fullmatch(name) or not _COOKIE_VALUE.fullmatch(value):
+            raise UsageError(
+                _("the cookie {name} has a value that a cookie cannot have").format(name=quote_text(name)),
+                hint=_("Nothing was sent. Log in again."),
+            )
+    return "; ".join(f"{name}={value}" for name, value in cookies.items())
 
 
 def parse_cookies(lines: list[str]) -> dict[str, str]:

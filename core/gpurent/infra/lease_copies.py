@@ -5,15 +5,15 @@ from __future__ import annotations
 import fcntl
 import json
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from zlib import crc32
 
 from attrs import define, evolve, field, frozen
 
 from gpurent.domain.lease_copy import LeaseCopy
 from gpurent.errors import GpurentError
+from gpurent.infra.outer_folder import find_outer_path
 from gpurent.infra.platform.posix.system import make_private_folder, read_private_file, write_private_file
 from gpurent.infra.sqlite.codec import get_converter
 
@@ -126,20 +126,6 @@ def _try_write(path: Path, data: bytes) -> OSError | None:
 
 def make_lease_copy_files(home: Path, environment: Mapping[str, str]) -> LeaseCopyFiles:
     """Return the copies of the data folder ``home``: in it, and below `GPURENT_STATE_HOME` or the XDG state folder."""
-    outer = _find_outer_folder(environment.get)
-    paths = [home / FILE_NAME]
-    if outer is not None:
-        # One file for each data folder of this user.
-        mark = crc32(str(home.resolve()).encode())
-        paths.append(outer / f"{mark:08x}-{FILE_NAME}")
+    outer = find_outer_path(home, FILE_NAME, environment)
+    paths = [home / FILE_NAME, *([outer] if outer is not None else [])]
     return LeaseCopyFiles(paths, home / "locks" / "lease-copies.lock")
-
-
-def _find_outer_folder(get: Callable[[str], str | None]) -> Path | None:
-    """Return the folder outside the data folder; None if the environment names no home folder."""
-    if given := get("GPURENT_STATE_HOME"):
-        return Path(given)
-    if state := get("XDG_STATE_HOME"):
-        return Path(state) / "gpurent"
-    home = get("HOME")
-    return Path(home) / ".local" / "state" / "gpurent" if home else None

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from gpurent.domain.guard_actions import GuardAction
     from gpurent.domain.lease import Lease
     from gpurent.domain.ledger import Transaction
-    from gpurent.domain.ledger_chain import BrokenEntry
+    from gpurent.domain.ledger_chain import BrokenEntry, LedgerHead
     from gpurent.domain.orders import OrderOutcome, OrderRecord
     from gpurent.domain.outcomes import TripOutcome
     from gpurent.domain.question import Question
@@ -136,6 +136,12 @@ class LedgerStore(Protocol):
 
     async def find_broken_entry(self) -> BrokenEntry | None:
         """Return the first entry that does not match the hash chain of its account; None if all do."""
+
+    async def list_heads(self) -> Sequence[LedgerHead]:
+        """Return the newest entry of each account that has entries."""
+
+    async def find_link(self, provider: str, account: str, number: int) -> str:
+        """Return the link of an account's entry in its chain, counted from 1; empty if there is none."""
 
     async def list_providers(self) -> Sequence[str]:
         """Return the providers that have entries."""

@@ -112,6 +112,10 @@ class ChainHarness(SimulatorHarness):
     def chain(self) -> SimulatedChain:
         return self.simulator.chain
 
+    @property
+    def genesis(self) -> str:
+        return f"0x{self.chain.get_identity().genesis.hex()}"
+
     async def post(self, path: str, **fields: Any) -> Any:
         return await self.sandbox.post(NAME, path, **fields)
 
@@ -122,8 +126,14 @@ class ChainHarness(SimulatorHarness):
         await self.post("/sandbox/price", average=average)
 
     async def make_user(self, settings: Mapping[str, str] | None = None) -> ChainUser:
-        """Return a user with a new key and no money; ``settings`` are the plugin's."""
-        user = self.sandbox.user({NAME: settings or {}})
+        """Return a user with a new key and no money; ``settings`` are the plugin's.
+
+        To users of `REAL_NODE`, the simulated chain is a real one.
+        """
+        given = dict(settings or {})
+        if given.get("url") == REAL_NODE:
+            given.setdefault("genesis", self.genesis)
+        user = self.sandbox.user({NAME: given})
         user.redirects[REAL_NODE] = self.sandbox.simulators.urls[NAME]
         phrase = generate_mnemonic()
         user.credentials[NAME] = {"secret": phrase}

@@ -9,8 +9,8 @@ import pytest
 from attrs import evolve
 
 from gpurent.api import Bill, LeaseError, MoneyError, Spent, UsageError
+from gpurent_plugin_dbcchain.chain_pins import is_local_url
 from gpurent_plugin_dbcchain.extrinsic import TERMINATING_PALLET
-from gpurent_plugin_dbcchain.wallet import is_local_url
 from plugins.dbcchain.tests.chain_harness import (
     HOUR,
     REAL_NODE,

@@ -236,7 +236,12 @@ def costs_command(
         _("{name}: the latest charges may be missing ({reason})").format(name=name, reason=reason)
         for name, reason in report.sync_errors.items()
     ]
+    lines += [
+        _("The ledger cannot be believed: {reason}. See: gpurent reconcile").format(reason=finding.reason)
+        for finding in report.damage
+    ]
     data = {
+        "damage": report.damage,
         "costs": report.costs,
         "leases": report.history.spans,
         "idle": report.history.idle,
@@ -248,9 +253,15 @@ def costs_command(
 @click.command("reconcile")
 @click.argument("provider", required=False, shell_complete=complete_providers)
 @click.option("--enter", "entering", is_flag=True, help=_("Add the missing entries to the ledger."))
+@click.option(
+    "--accept",
+    "accepting",
+    is_flag=True,
+    help=_("Accept the ledger as it is, after you restored a backup of it."),
+)
 @json_option
 @click.pass_obj
-def reconcile_command(app: CliContext, provider: str | None, entering: bool) -> None:
+def reconcile_command(app: CliContext, provider: str | None, entering: bool, accepting: bool) -> None:
     """Compare the ledger with the statement of PROVIDER, or of all providers. Exit code 5 if they differ."""
 
     async def look(application: Application) -> tuple[list[LedgerFinding], int, list[str], list[str]]:
@@ -259,7 +270,9 @@ def reconcile_command(app: CliContext, provider: str | None, entering: bool) -> 
         books = application.reconciliation
         names = [provider] if provider else list(await books.list_comparable())
         silent = [name for name in names if not application.bookkeeping.has_statement(name)]
-        damage = await books.check_ledger()
+        if accepting:
+            await application.ledger_check.accept_ledger()
+        damage = await application.ledger_check.find_damage()
         found = [*damage, *[finding for name in names for finding in await books.compare_provider(name)]]
         if damage or not (entering and await books.enter_missing(found)):
             return found, 0, names, silent

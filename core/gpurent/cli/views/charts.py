@@ -30,6 +30,7 @@ FINDING_TITLES = {
     "still-running": N_("over here, but still running at the provider"),
     "balance-differs": N_("entries match, but the balance does not"),
     "damaged": N_("the ledger is damaged"),
+    "rewritten": N_("the ledger is not the one used last"),
     "unknown": N_("unknown, the statement could not be read"),
 }
 
@@ -126,6 +127,8 @@ def format_findings(
         lines.append(_("The ledger matches the providers' statements."))
     elif not found:
         lines.append(_("Nothing could be compared."))
+    if any(finding.difference.value == "rewritten" for finding in found):
+        lines.append(_("After you restored a backup, accept the ledger as it is: gpurent reconcile --accept"))
     if any(finding.entries for finding in found if not finding.is_consistent):
         lines.append(_("To add the missing entries to the ledger: gpurent reconcile --enter"))
     return "\n".join(lines)

@@ -7,14 +7,14 @@ import re
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import redirect_stdout
-from functools import cached_property
 from types import ModuleType
 from typing import TYPE_CHECKING, cast
 
 import pluggy
-from attrs import define, field, frozen
 
 from gpurent.errors import PluginError
+from gpurent.infra.registry.loaded import ENTRY_POINT_GROUP, LoadedPlugin, PluginProblem, format_owners
+from gpurent.infra.registry.origins import PluginOrigin
 from gpurent.locale import N_, _, join_list
 from gpurent.roles import hookspecs
 from gpurent.roles.entries import (
@@ -38,56 +38,6 @@ from gpurent.roles.entries import (
 
 if TYPE_CHECKING:
     from importlib_metadata import EntryPoint
-
-
-ENTRY_POINT_GROUP = "gpurent"
-
-
-@frozen(kw_only=True)
-class PluginProblem:
-    """What is wrong with a plugin. ``plugin`` is the entry point's name, ``distribution`` the package to reinstall."""
-
-    plugin: str
-    distribution: str
-    what: str
-
-
-@define(kw_only=True)
-class LoadedPlugin:
-    """A loaded entry point (None for core's own modules) and the ``(kind, name)`` of what it registered."""
-
-    name: str
-    entry_point: EntryPoint | None
-    entries: list[tuple[str, str]] = field(factory=list)
-
-    @property
-    def is_core(self) -> bool:
-        return self.entry_point is None
-
-    @property
-    def distribution(self) -> str:
-        return self._origin[0]
-
-    @property
-    def version(self) -> str:
-        return self._origin[1]
-
-    @cached_property
-    def _origin(self) -> tuple[str, str]:
-        """Distribution and version. Read only when they are shown: the start of the command line needs neither."""
-        if self.entry_point is None:
-            return ENTRY_POINT_GROUP, ""
-        try:
-            found = self.entry_point.dist
-            return (str(found.name), str(found.version)) if found else (self.name, "")
-        except Exception:  # noqa: BLE001 - metadata on disk may be damaged in any way
-            return self.name, ""
-
-
-def format_owners(owners: Iterable[LoadedPlugin]) -> str:
-    """``one``, ``one and two``, ``one, two and three``."""
-    *names, last = [plugin.distribution for plugin in owners]
-    return _("{names} and {last}").format(names=join_list(names), last=last) if names else last
 
 
 HOOK_PREFIX = "gpurent_register_"
@@ -122,17 +72,25 @@ class EntryPointRegistry:
     def __init__(self) -> None:
         self.plugins: list[LoadedPlugin] = []
         self.problems: list[PluginProblem] = []
+        self.left_out: list[LoadedPlugin] = []
         self._entries: dict[str, dict[str, AnyEntry]] = {kind: {} for kind in ENTRY_KINDS}
         self._owners: dict[tuple[str, str], LoadedPlugin] = {}
+        self._broken: list[LoadedPlugin] = []
         self._clashes: dict[tuple[str, str], tuple[LoadedPlugin, ...]] = {}
         self._manager = pluggy.PluginManager("gpurent")
         self._manager.add_hookspecs(hookspecs)
 
     @classmethod
     def load(
-        cls, builtin: Iterable[ModuleType] = (), points: Iterable[EntryPoint] | None = None
+        cls,
+        builtin: Iterable[ModuleType] = (),
+        points: Iterable[EntryPoint] | None = None,
+        is_wanted: Callable[[EntryPoint], bool] = lambda _point: True,
     ) -> EntryPointRegistry:
-        """Load ``builtin`` modules, then all installed plugins (or only ``points``). A faulty plugin never raises."""
+        """Load ``builtin`` modules, then all installed plugins (or only ``points``). A faulty plugin never raises.
+
+        What is not wanted is not even imported.
+        """
         registry = cls()
         for module in builtin:
             registry._load_plugin(
@@ -144,7 +102,11 @@ class EntryPointRegistry:
 
             points = entry_points(group=ENTRY_POINT_GROUP)
         for point in points:
-            registry._load_plugin(LoadedPlugin(name=point.name, entry_point=point), point.load)
+            plugin = LoadedPlugin(name=point.name, entry_point=point)
+            if is_wanted(point):
+                registry._load_plugin(plugin, point.load)
+            else:
+                registry.left_out.append(plugin)
         return registry
 
     def _load_plugin(self, plugin: LoadedPlugin, load: Callable[[], object]) -> None:
@@ -161,6 +123,7 @@ class EntryPointRegistry:
             self._add_problem(plugin, _(failed).format(error=_format_error(error)))
 
     def _add_problem(self, plugin: LoadedPlugin, what: str) -> None:
+        self._broken.append(plugin)
         self.problems.append(PluginProblem(plugin=plugin.name, distribution=plugin.distribution, what=what))
 
     def _add_plugin(self, plugin: LoadedPlugin, module: object) -> None:
@@ -270,6 +233,12 @@ class EntryPointRegistry:
         """Return the fields allowed in ``[name]`` of config.toml for that entry; commands and simulators have none."""
         found: Sequence[InputField] = getattr(self._entries[word].get(name), "settings", ())
         return found
+
+    def list_origins(self) -> list[PluginOrigin]:
+        """Return where the installed plugins come from, one for each distribution, broken ones too."""
+        every = [*self.plugins, *self._broken, *self.left_out]
+        found = {plugin.distribution: plugin.origin for plugin in every if not plugin.is_core}
+        return [found[name] for name in sorted(found)]
 
     def iter_entries(self) -> Iterator[AnyEntry]:
         for entries in self._entries.values():

@@ -8,11 +8,17 @@ from functools import cache
 from typing import Any
 
 from gpurent.domain.ledger import LedgerAccount, Posting, Transaction
-from gpurent.domain.ledger_chain import BrokenEntry, hash_entry
+from gpurent.domain.ledger_chain import BrokenEntry, LedgerHead, hash_entry
 from gpurent.domain.money import Currency, Money, Rate
 from gpurent.domain.receipt import ChargeKind
 from gpurent.infra.sqlite.codec import dumps, loads
-from gpurent.infra.sqlite.ledger_chain_rows import CHAINED_COLUMNS, find_broken_link, find_last_link
+from gpurent.infra.sqlite.ledger_chain_rows import (
+    CHAINED_COLUMNS,
+    find_broken_link,
+    find_last_link,
+    find_link,
+    list_heads,
+)
 from gpurent.infra.sqlite.sql_access import TableAccess
 
 _COLUMNS = f"id, {CHAINED_COLUMNS}"
@@ -101,6 +107,12 @@ class SqliteLedger:
 
     async def find_broken_entry(self) -> BrokenEntry | None:
         return find_broken_link(self._database)
+
+    async def list_heads(self) -> Sequence[LedgerHead]:
+        return list_heads(self._database)
+
+    async def find_link(self, provider: str, account: str, number: int) -> str:
+        return find_link(self._database, provider, account, number)
 
     async def list_providers(self) -> Sequence[str]:
         return [

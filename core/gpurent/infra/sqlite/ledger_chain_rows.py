@@ -8,7 +8,7 @@ from itertools import groupby
 from operator import itemgetter
 from typing import Any
 
-from gpurent.domain.ledger_chain import BrokenEntry, hash_entry
+from gpurent.domain.ledger_chain import BrokenEntry, LedgerHead, hash_entry
 from gpurent.infra.sqlite.sql_access import SqlAccess
 
 # What older versions entered belongs to an account that is not known: ''. The tables are made anew, because SQLite
@@ -95,6 +95,28 @@ def find_last_link(database: SqlAccess, provider: str, account: str) -> str:
         "SELECT chain FROM entries WHERE provider = ? AND account = ? ORDER BY id DESC LIMIT 1",
         provider,
         account,
+    )
+    return next((str(chain) for (chain,) in rows), "")
+
+
+def list_heads(database: SqlAccess) -> list[LedgerHead]:
+    rows = database.fetch_rows(
+        # SQLite takes the other columns from the row that has the maximum.
+        "SELECT provider, account, count(*), chain, max(id) FROM entries GROUP BY provider, account"
+    )
+    return [
+        LedgerHead(provider=provider, account=account, number=number, link=link)
+        for provider, account, number, link, _id in rows
+    ]
+
+
+def find_link(database: SqlAccess, provider: str, account: str, number: int) -> str:
+    """Return the link of an account's entry, counted from 1; empty if there is none."""
+    rows = database.fetch_rows(
+        "SELECT chain FROM entries WHERE provider = ? AND account = ? ORDER BY id LIMIT 1 OFFSET ?",
+        provider,
+        account,
+        number - 1,
     )
     return next((str(chain) for (chain,) in rows), "")
 

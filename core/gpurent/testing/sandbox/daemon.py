@@ -10,8 +10,8 @@ import signal
 import sys
 from pathlib import Path
 
+from gpurent.composition.system import load_registry
 from gpurent.infra.platform.posix.system import write_private_file
-from gpurent.infra.registry.registry import EntryPointRegistry
 from gpurent.testing.sandbox.control_app import make_control_app
 from gpurent.testing.sandbox.simulated_cloud import SandboxOptions, SimulatedCloud
 from gpurent.testing.sandbox.web_server import WebServer
@@ -25,7 +25,7 @@ async def run_sandbox(root: Path, options: SandboxOptions) -> None:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stopped.set)
-    cloud = SimulatedCloud(root, EntryPointRegistry.load(), options)
+    cloud = SimulatedCloud(root, load_registry(()), options)
     token = secrets.token_urlsafe(24)
     control = WebServer(make_control_app(cloud, token, stopped.set))
     state = root / STATE_FILE

@@ -13,6 +13,7 @@ from typing import Any
 import uvicorn
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
+from gpurent.testing.sandbox.foreign_pages import OwnPagesOnly
 from gpurent.testing.sandbox.local_ports import bind_listener, stop_listening
 from gpurent.testing.sandbox.service_faults.http_gate import ABORT_EXTENSION
 
@@ -108,7 +109,7 @@ class WebServer:
         self._socket.listen(BACKLOG)
         self.url = f"http://127.0.0.1:{self._socket.getsockname()[1]}"
         config = uvicorn.Config(
-            app,
+            OwnPagesOnly(app),
             http=_AbortableProtocol,
             log_level="error",
             lifespan="off",

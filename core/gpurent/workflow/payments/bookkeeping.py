@@ -27,6 +27,7 @@ from gpurent.errors import GpurentError, LeaseError
 from gpurent.locale import _
 from gpurent.ports.store import Store
 from gpurent.roles.account import SupportsStatement
+from gpurent.workflow.payments.ledger_heads import LedgerHeads
 from gpurent.workflow.runtime.events import EventEmitter
 from gpurent.workflow.runtime.plugins import Plugins
 
@@ -50,6 +51,7 @@ class Bookkeeping:
     store: Store
     plugins: Plugins
     events: EventEmitter
+    heads: LedgerHeads
 
     # updating the ledger: never fails, but returns the reason (empty on success); a later call catches up
 
@@ -115,7 +117,8 @@ class Bookkeeping:
 
     async def _enter_transactions(self, entries: Iterable[Transaction]) -> str:
         try:
-            await self.store.ledger.add_transactions(entries)
+            if await self.store.ledger.add_transactions(entries):
+                await self.heads.record_heads()
         except Exception as error:  # noqa: BLE001 - the money has moved: a full disk must not stop the trip
             return f"{type(error).__name__}: {error}"
         return ""
@@ -123,7 +126,8 @@ class Bookkeeping:
     async def _enter_payments(self, paid: Sequence[RecordedPayment]) -> None:
         """Enter payments: held until a statement lists them, or spent at once if there is no statement."""
         with suppress(Exception):  # the money has moved: a full disk must not stop the trip
-            await self.store.ledger.add_payments(await self._make_payment_entries(paid))
+            if await self.store.ledger.add_payments(await self._make_payment_entries(paid)):
+                await self.heads.record_heads()
 
     async def _make_payment_entries(self, paid: Sequence[RecordedPayment]) -> list[list[Transaction]]:
         """Return, for each payment, the entry of its amount and the one of its fee, if it has one."""

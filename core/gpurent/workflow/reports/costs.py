@@ -16,6 +16,8 @@ from gpurent.errors import MoneyError
 from gpurent.ports.store import Store
 from gpurent.ports.system import Clock
 from gpurent.workflow.payments.bookkeeping import Bookkeeping
+from gpurent.workflow.reports.ledger_check import LedgerCheck
+from gpurent.workflow.reports.ledger_findings import LedgerFinding
 from gpurent.workflow.reports.receipts import list_idle_spans
 
 _SPENT_KINDS = (ChargeKind.USAGE, ChargeKind.RENEWAL, ChargeKind.FEE)
@@ -152,11 +154,15 @@ def make_lease_spans(found: Costs, periods: Sequence[LeasePeriod], now: datetime
 
 @frozen(kw_only=True)
 class CostReport:
-    """Costs and usage. ``sync_errors``: why the latest charges may be missing, by lease or provider."""
+    """Costs and usage. ``sync_errors``: why the latest charges may be missing, by lease or provider.
+
+    ``damage``: why the ledger itself cannot be believed.
+    """
 
     costs: Costs
     history: UsageHistory
     sync_errors: Mapping[str, str]
+    damage: tuple[LedgerFinding, ...] = ()
 
 
 @frozen
@@ -164,6 +170,7 @@ class CostReports:
     store: Store
     bookkeeping: Bookkeeping
     clock: Clock
+    check: LedgerCheck
 
     async def make_report(
         self,
@@ -186,4 +193,5 @@ class CostReports:
         if with_history:
             spans = make_lease_spans(costs, await summaries.list_lease_periods(), self.clock.now())
             history = UsageHistory(spans=spans, idle=await list_idle_spans(self.store))
-        return CostReport(costs=costs, history=history, sync_errors=behind)
+        damage = tuple(await self.check.find_damage())
+        return CostReport(costs=costs, history=history, sync_errors=behind, damage=damage)

@@ -22,7 +22,7 @@ class Difference(Enum):
     could not be read. DUPLICATE: the statement lists it more than once. MORE_THAN_BILLED: the charges of a lease exceed
     the bills that gpurent paid for it. STILL_RUNNING: over by our records, but the provider lists it as
     running. BALANCE_DIFFERS: all lines agree, but the sum does not. DAMAGED: the entry does not match the ledger's hash
-    chain.
+    chain. REWRITTEN: the ledger does not have an entry that was its newest one before.
     """
 
     EQUAL = "equal"
@@ -35,6 +35,7 @@ class Difference(Enum):
     STILL_RUNNING = "still-running"
     BALANCE_DIFFERS = "balance-differs"
     DAMAGED = "damaged"
+    REWRITTEN = "rewritten"
     UNKNOWN = "unknown"
 
 

@@ -82,26 +82,14 @@ class Reconciliation:
                 found.append(await self._compare_balance(provider))
         return found
 
-    async def check_ledger(self) -> list[LedgerFinding]:
-        """Return the first entry that does not match the hash chain of its account, as damage; empty if all do."""
-        broken = await self.store.ledger.find_broken_entry()
-        if broken is None:
-            return []
-        reason = _("entry {number} of the ledger was changed, or one before it; restore a backup")
-        return [
-            LedgerFinding(
-                provider=broken.provider,
-                difference=Difference.DAMAGED,
-                ref=broken.ref,
-                reason=reason.format(number=broken.number),
-            )
-        ]
-
     async def enter_missing(self, findings: Iterable[LedgerFinding]) -> int:
         """Enter what the ledger lacks and return the number of new entries. Existing entries are not changed."""
-        return await self.store.ledger.add_transactions(
+        entered = await self.store.ledger.add_transactions(
             [entry for finding in findings for entry in finding.entries]
         )
+        if entered:
+            await self.bookkeeping.heads.record_heads()
+        return entered
 
     async def _compare_lease(self, lease: Lease, charges: Sequence[Charge]) -> list[LedgerFinding]:
         found = []

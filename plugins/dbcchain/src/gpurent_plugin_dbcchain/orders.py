@@ -11,6 +11,7 @@ from gpurent_plugin_dbcchain.extrinsic import Pallet, RuntimeCall, build_fake_ex
 from gpurent_plugin_dbcchain.keys import ss58_decode
 from gpurent_plugin_dbcchain.price import compute_cost, compute_rent
 from gpurent_plugin_dbcchain.purchases import ChainLedger, PlacedOrder, Purchase, PurchaseStore, make_ref
+from gpurent_plugin_dbcchain.second_node import make_second_node
 from gpurent_plugin_dbcchain.sender import ExtrinsicReceipt, ExtrinsicSender
 
 _TAKEN_ERRORS = ("GPUNotEnough", "MachineNotRentable", "MachineNotFound")
@@ -40,6 +41,7 @@ class ChainOrders:
     def __init__(self, context: PluginContext) -> None:
         self._context = context
         self.chain = ChainClient(context.http)
+        self.second = make_second_node(context, self.chain)
         self.sender = ExtrinsicSender(context, self.chain)
         self.deals = PurchaseStore(context.state)
         self.ledger = ChainLedger(context)
@@ -48,7 +50,15 @@ class ChainOrders:
         return (await self._context.get_login()).account
 
     async def estimate_cost(self, deal: Purchase) -> OrderCost:
-        stock = await self.chain.find_stock(deal.pallet, deal.machine)
+        """Return the current cost; if a second node is set, both must agree about it as of one block."""
+        if self.second is None:
+            return await self._estimate_at(self.chain, deal)
+        return await self.second.ask_both(
+            _("the cost"), lambda chain, block: self._estimate_at(chain, deal, block)
+        )
+
+    async def _estimate_at(self, chain: ChainClient, deal: Purchase, *block_hash: str) -> OrderCost:
+        stock = await chain.find_stock(deal.pallet, deal.machine, *block_hash)
         if stock is None:
             raise SoldOut(_("the chain does not list this machine"))
         if deal.verb == "rent" and stock.free < deal.gpus:
@@ -60,7 +70,7 @@ class ChainOrders:
                 ).format(free=stock.free, gpus=stock.machine.gpus, status=stock.machine.status),
                 hint=_("Pick another machine: gpurent offers"),
             )
-        prices = await self.chain.get_prices()
+        prices = await chain.get_prices(*block_hash)
         me = await self.get_address()
         body = build_fake_extrinsic(
             ss58_decode(me), deal.make_call().encode(), await self.chain.get_next_nonce(me)
@@ -68,7 +78,7 @@ class ChainOrders:
         return OrderCost(
             rent=compute_rent(stock.tariff.price_per_day(deal.gpus), deal.blocks, prices.average),
             fee=prices.fee if deal.verb == "rent" else 0,
-            network=await self.chain.get_network_fee(body),
+            network=await chain.get_network_fee(body, *block_hash),
         )
 
     # a new order

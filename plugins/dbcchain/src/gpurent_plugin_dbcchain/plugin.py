@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -30,12 +31,49 @@ if TYPE_CHECKING:
     )
 
 NAME = "dbc-chain"
+
+
+def check_genesis(text: str) -> str:
+    """Accept a block hash."""
+    if not re.fullmatch(r"0x[0-9a-f]{64}", text.strip().lower()):
+        raise ValueError
+    return text
+
+
+def check_runtimes(text: str) -> str:
+    """Accept runtime versions such as ``412, 413``."""
+    if not re.fullmatch(r"\s*[0-9]{1,9}(\s*,\s*[0-9]{1,9})*\s*", text):
+        raise ValueError
+    return text
+
+
 SETTINGS = (
     InputField(
         name="url",
         label=_("URL of a chain node (JSON-RPC over HTTPS)"),
         default="https://httpinfo1.dbcwallet.io",
         check=check_web_url,
+    ),
+    InputField(
+        name="second_url",
+        label=_("URL of a second node, run by somebody else, that must agree about what an order costs"),
+        optional=True,
+        example="https://rpc.example.com",
+        check=check_web_url,
+    ),
+    InputField(
+        name="genesis",
+        label=_("Hash of the first block of another chain that orders may be signed for"),
+        optional=True,
+        example="0x" + 64 * "0",
+        check=check_genesis,
+    ),
+    InputField(
+        name="runtime_versions",
+        label=_("More runtime versions of the chain that orders may be signed for, e.g. 412"),
+        optional=True,
+        example="412",
+        check=check_runtimes,
     ),
     InputField(
         name="client_url",
@@ -56,7 +94,7 @@ SETTINGS = (
     ),
     InputField(
         name="max_total_spending",
-        label=_("Maximum that may ever be spent, e.g. 500DBC"),
+        label=_("Most that orders may be signed for in total, e.g. 500DBC"),
         optional=True,
         example="500DBC",
         former_name="ceiling",

@@ -15,6 +15,7 @@ from attrs import asdict, frozen
 from gpurent.api import GpurentError, MoneyError, PluginContext, Spent, UnavailableError
 from gpurent_plugin_dbcchain import _
 from gpurent_plugin_dbcchain.chain_client import ChainClient, RpcError
+from gpurent_plugin_dbcchain.chain_pins import check_identity
 from gpurent_plugin_dbcchain.extrinsic import (
     ERA_PERIOD,
     Era,
@@ -121,7 +122,7 @@ class ExtrinsicSender:
         number, block = await self._chain.get_final_block()
         era = Era(birth=number, birth_hash=bytes.fromhex(block[2:]))
         nonce = await self._chain.get_next_nonce(login.account)
-        place = await self._chain.get_identity()
+        place = check_identity(await self._chain.get_identity(), self._context.settings)
         body = build_extrinsic(derive_keypair(login.token), call.encode(), place, era, nonce)
         record = {
             "body": body.hex(),

@@ -5,7 +5,6 @@ from __future__ import annotations
 from datetime import datetime
 from decimal import Decimal
 from typing import NoReturn
-from urllib.parse import urlsplit
 
 from gpurent.api import (
     Balance,
@@ -28,9 +27,9 @@ from gpurent.api import (
     UnavailableError,
     UnexpectedResponse,
     Unknown,
-    is_loopback,
 )
 from gpurent_plugin_dbcchain import _, wire
+from gpurent_plugin_dbcchain.chain_pins import check_identity, is_local_url, make_spending_error, may_spend
 from gpurent_plugin_dbcchain.client_node import ClientNode
 from gpurent_plugin_dbcchain.orders import ChainOrders
 from gpurent_plugin_dbcchain.price import BLOCK_TIME, CONFIRM_WINDOW
@@ -109,6 +108,10 @@ class ChainWallet(BillingProvider):
     async def _check_payable(self, bill: Bill, deal: Purchase) -> None:
         """Raise `MoneyError` if the bill is invalid, not allowed, or too low by now; nothing is signed then."""
         await self._check_spending_allowed(bill)
+        # Asked again where it is signed; here nothing has begun yet.
+        check_identity(await self._orders.chain.get_identity(), self._context.settings)
+        if self._orders.second is not None:
+            await self._orders.second.check_chain()
         if deal.verb == "rent":
             self._node.check_configured()
         cost = await self._orders.estimate_cost(deal)
@@ -138,16 +141,8 @@ class ChainWallet(BillingProvider):
         if bill.amount.currency != wire.DBC or bill.amount.amount < 0:
             raise MoneyError(_("this wallet cannot pay {amount}").format(amount=bill.amount))
         ceiling = settings.get("max_total_spending", "").strip()
-        if not is_local_url(settings.get("url", "")) and (
-            settings.get("allow_spending") != "yes" or not ceiling
-        ):
-            raise MoneyError(
-                _("spending on the real chain is not enabled"),
-                hint=_(
-                    "This was never tested live. To allow it, set both [dbc-chain] "
-                    'allow_spending = "yes" and max_total_spending = "500DBC", the maximum that gpurent may ever spend.'
-                ),
-            )
+        if not is_local_url(settings.get("url", "")) and not may_spend(settings):
+            raise make_spending_error()
         if not ceiling:
             return
         most = wire.DBC.money(ceiling.removesuffix("DBC").strip())
@@ -194,10 +189,12 @@ class ChainWallet(BillingProvider):
             try:
                 task = await self._node.create_task(deal, placed.order, bill.key)
                 if (await self._node.get_task(deal.machine, placed.order, task)).running:
+                    if self._orders.second is not None:
+                        await self._orders.second.check_stake(deal, placed)
                     return
             except (UnavailableError, UnexpectedResponse) as error:
                 trouble = error.message
-            except LeaseError as error:
+            except (LeaseError, MoneyError) as error:
                 await self._abandon_order(bill.key, deal, placed, error.message)
             await self._context.clock.sleep(2 * BLOCK_TIME)
         await self._abandon_order(bill.key, deal, placed, trouble)
@@ -229,11 +226,3 @@ class ChainWallet(BillingProvider):
         if lease.pending is not None:
             keys.append(lease.pending.key)
         return Known(tuple(await self._orders.ledger.list_charges([*keys, lease.ref])))
-
-
-def is_local_url(url: str) -> bool:
-    """Return whether ``url`` is on this computer, where no real money is spent."""
-    try:
-        return is_loopback(urlsplit(url).hostname or "")
-    except ValueError:
-        return False

@@ -88,9 +88,7 @@ def write_new_private_file(path: Path, data: bytes) -> None:
 @contextmanager
 def _write_partial(path: Path, data: bytes) -> Iterator[Path]:
     """``data`` beside ``path``, to be given its name within; gone afterwards, and the folder on the disk."""
-    import secrets  # loads hashlib, which readers do not need
-
-    partial = path.with_name(f".{path.name}.{secrets.token_hex(6)}")
+    partial = path.with_name(f".{path.name}.{os.urandom(6).hex()}")
     handle = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
     try:
         with os.fdopen(handle, "wb") as file:
@@ -136,12 +134,17 @@ def read_private_file(path: Path) -> bytes:
             raise UsageError(_("{path} is not a regular file").format(path=path))
         if found.st_uid != os.getuid():
             raise UsageError(_("{path} belongs to another user").format(path=path))
-        if found.st_mode & 0o077:
-            raise UsageError(
-                _("{path} is accessible to other users").format(path=path),
-                hint=f"chmod 600 {shlex.quote(str(path))}",
-            )
+        check_private_mode(path, found)
         return file.read()
+
+
+def check_private_mode(path: Path, found: os.stat_result) -> None:
+    """Raise `UsageError` if the file is accessible to other users."""
+    if found.st_mode & 0o077:
+        raise UsageError(
+            _("{path} is accessible to other users").format(path=path),
+            hint=f"chmod 600 {shlex.quote(str(path))}",
+        )
 
 
 def is_allowed_url(url: str, hosts: Collection[str]) -> bool:

@@ -91,9 +91,26 @@ class LedgerContract(StoreContract):
         assert [entry.ref for entry in between] == ["b"]
         assert list(await store.ledger.list_providers()) == ["acme", "other"]
 
+    async def test_the_newest_entries_are_those_of_their_accounts(self, store: Store, other: Store) -> None:
+        await store.ledger.add_transactions([make_entry("a"), make_entry("b", account="you")])
+        (before,) = [head for head in await store.ledger.list_heads() if head.account == "me"]
+        await other.ledger.add_transactions([make_entry("c"), make_entry("d", provider="other")])
+        heads = {(head.provider, head.account): head for head in await store.ledger.list_heads()}
+        assert {key: head.number for key, head in heads.items()} == {
+            ("acme", "me"): 2,
+            ("acme", "you"): 1,
+            ("other", "me"): 1,
+        }
+        assert heads["acme", "me"].link != before.link
+        assert await other.ledger.find_link("acme", "me", 1) == before.link
+        assert await other.ledger.find_link("acme", "me", 2) == heads["acme", "me"].link
+        assert await other.ledger.find_link("acme", "me", 3) == ""
+        assert await other.ledger.find_link("acme", "nobody", 1) == ""
+
     async def test_an_empty_ledger(self, store: Store) -> None:
         assert await store.ledger.add_transactions([]) == 0
         assert await store.ledger.add_payments([]) == 0
         assert await store.ledger.list_transactions() == []
         assert await store.ledger.list_providers() == []
+        assert await store.ledger.list_heads() == []
         assert await store.ledger.find_broken_entry() is None

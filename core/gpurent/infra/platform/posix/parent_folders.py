@@ -1,0 +1,57 @@
+"""The folders above the data folder: who can write one of them can put another data folder in its place."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import stat
+from pathlib import Path
+
+from gpurent.errors import UsageError
+from gpurent.locale import _
+
+# Root's, and that of a user who is unknown in this namespace: of such folders nobody here is the owner.
+_NOBODY_HERE = (0, 65534)
+
+
+def check_parent_folders(path: Path) -> None:
+    """Raise `UsageError` if another user can rename what lies on the way to ``path``, which need not exist."""
+    for folder in dict.fromkeys([*path.absolute().parents, *path.resolve().parents]):
+        try:
+            found = folder.stat()
+        except OSError:
+            continue  # what is missing is made private; what cannot be read is reported when it is used
+        if os.getuid() not in (0, found.st_uid) and found.st_uid not in _NOBODY_HERE:
+            raise UsageError(
+                _("{path} is in a folder of another user: {folder}").format(path=path, folder=folder),
+                hint=_("Set GPURENT_HOME to another folder."),
+            )
+        if _is_writable_by_others(found):
+            raise UsageError(
+                _("other users can replace {path}: {folder} is writable for them").format(
+                    path=path, folder=folder
+                ),
+                hint=f"chmod go-w {shlex.quote(str(folder))}",
+            )
+
+
+def _is_writable_by_others(found: os.stat_result) -> bool:
+    if found.st_mode & stat.S_ISVTX:
+        return False  # as /tmp: only the owner of an entry can rename it
+    if found.st_mode & stat.S_IWOTH:
+        return True
+    return bool(found.st_mode & stat.S_IWGRP) and not _is_own_group(found.st_gid)
+
+
+def _is_own_group(gid: int) -> bool:
+    """Return whether nobody else is in the group: many systems give each user a group, and umask 002."""
+    import grp
+    import pwd
+
+    if gid == 0:
+        return True
+    try:
+        user, group = pwd.getpwuid(os.getuid()), grp.getgrgid(gid)
+    except KeyError:
+        return False
+    return user.pw_gid == gid and set(group.gr_mem) <= {user.pw_name} and group.gr_name == user.pw_name
