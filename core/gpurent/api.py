@@ -8,6 +8,11 @@ TYPE_CHECKING = False  # the typing import costs time, and some plugins count mi
 if TYPE_CHECKING:
     from typing import Any
 
+    from gpurent.child_processes import (
+        find_program as find_program,
+        make_child_environment as make_child_environment,
+        spawn_program as spawn_program,
+    )
     from gpurent.domain.access import (
         Endpoint as Endpoint,
         MachineProfile as MachineProfile,
@@ -264,6 +269,7 @@ if TYPE_CHECKING:
     )
 
 _NAMES_BY_MODULE = {
+    "gpurent.child_processes": "find_program make_child_environment spawn_program",
     "gpurent.domain.access": "Endpoint MachineProfile is_loopback",
     "gpurent.domain.evidence": "Absent Known Unknown",
     "gpurent.domain.events": "Event EventKind Notice NoticeLevel",

@@ -152,7 +152,9 @@ class LanguageUser:
 
 @pytest.fixture
 def sandbox(tmp_path: Path) -> Iterator[SharedSandbox]:
-    with shared_sandbox(tmp_path / "sandbox", speed=240, machines=6) as made:
+    with shared_sandbox(
+        tmp_path / "sandbox", speed=240, machines=6, settings={"mistgpu.password": "student-pass"}
+    ) as made:
         yield made
 
 

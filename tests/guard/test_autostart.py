@@ -19,7 +19,7 @@ from tests.command_line import run_command
 
 GOLDEN = Path(__file__).parent / "golden"
 PLAIN_START = AutostartProgram(
-    program=("/opt/gpurent/bin/python", "-m", "gpurent", "--no-input", "watch"),
+    program=("/opt/gpurent/bin/python", "-I", "-m", "gpurent", "--no-input", "watch"),
     environment={"GPURENT_HOME": "/home/ada/.local/share/gpurent", "LANG": "zh_CN.UTF-8"},
     log=Path("/home/ada/.local/share/gpurent/watch.log"),
 )
@@ -82,7 +82,7 @@ def test_odd_words_stay_words() -> None:
     assert 'Environment="GPURENT_HOME=/home/ada b/$x %%h"' in unit
     line = autostart.make_cron_line(ODD_START)
     assert line.count("%") == line.count("\\%")
-    command = line.removeprefix("*/5 * * * * ").replace("\\%", "%").partition(" >>")[0]
+    command = line.removeprefix("*/5 * * * * cd / && ").replace("\\%", "%").partition(" >>")[0]
     completed = subprocess.run(
         ["/bin/sh", "-c", command.replace("'/opt/my tools/100%/py$thon'", "printf '%s|'")],
         capture_output=True,

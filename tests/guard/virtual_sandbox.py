@@ -86,6 +86,7 @@ class VirtualSandbox:
         async with contextlib.AsyncExitStack() as stack:
             home = Path(stack.enter_context(tempfile.TemporaryDirectory(dir=_find_memory_disk())))
             sandbox_settings = {f"{names[0]}.{key}": value for key, value in settings.items()}
+            sandbox_settings["mistgpu.password"] = "student-pass"
             raised = sandbox_harness(
                 *names,
                 machines=3,

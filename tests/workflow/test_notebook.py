@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import html
 import json
+import os
 import signal
 from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
@@ -17,6 +19,7 @@ import httpx2
 import pytest
 
 from gpurent.domain.job import JobState
+from gpurent.testing.load_timeouts import wait_until
 from tests.workflow.test_forward import (
     fetch_page,
     get_machine_home,
@@ -135,6 +138,39 @@ async def test_it_is_started_once_reached_over_a_cut_and_ended(tmp_path: Path) -
             assert fresh["job"] != first["job"]
             assert token not in fresh["url"]
             await interrupt(process)
+
+
+async def test_the_browser_is_led_to_it_without_its_token(tmp_path: Path) -> None:
+    """The command line of a process can be read by every user; a private file cannot."""
+    browser = tmp_path / "browser"
+    browser.write_text(
+        f'#!/bin/sh\nprintf "%s" "$1" >{browser}.argv\n'
+        f'cat "${{1#file://}}" >{browser}.new\nmv {browser}.new {browser}.page\n'
+    )
+    browser.chmod(0o755)
+    async with trip_sandbox(tmp_path) as sandbox, rented_machine(sandbox) as (_service, lease):
+        install_fake_jupyter(sandbox, installed=True)
+        sandbox.extra_environment["BROWSER"] = str(browser)
+        master, terminal = os.openpty()
+        process = await sandbox.start_command("jupyter", lease, stdout=terminal)
+        os.close(terminal)
+        shown = b""
+        while b"\n" not in shown:
+            shown += await asyncio.to_thread(os.read, master, 4096)
+        url = shown.decode().strip()
+        page = tmp_path / "browser.page"
+
+        async def is_shown() -> bool:
+            return page.exists()
+
+        await wait_until(is_shown)
+        argv = (tmp_path / "browser.argv").read_text()
+        assert argv.startswith(f"file://{sandbox.home}/state/pages/")
+        assert parse_qs(urlsplit(url).query)["token"][0] not in argv
+        assert html.escape(url) in page.read_text()
+        await interrupt(process)
+        os.close(master)
+        assert list((sandbox.home / "state" / "pages").iterdir()) == []
 
 
 async def test_what_is_missing_is_installed_only_by_consent(tmp_path: Path) -> None:

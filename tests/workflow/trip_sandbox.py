@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from datetime import timedelta
 from decimal import Decimal
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
@@ -244,13 +245,15 @@ class TripSandbox:
 
 
 @contextlib.asynccontextmanager
-async def trip_sandbox(root: Path, **options: object) -> AsyncIterator[TripSandbox]:
-    """Open a fresh sandbox that is deleted with everything in it at the end."""
+async def trip_sandbox(
+    root: Path, settings: Mapping[str, str] = MappingProxyType({}), **options: object
+) -> AsyncIterator[TripSandbox]:
+    """Open a fresh sandbox that is deleted with everything in it at the end. Tests know the user's password in it."""
     sandbox_settings = {
         "speed": 60,
         "machines": 3,
         "driver": "embedded",
-        "settings": {},
+        "settings": {"mistgpu.password": "student-pass", **settings},
         "link_farms": shared_link_farms(),
         **options,
     }
@@ -275,6 +278,7 @@ async def proxied_simulators(sandbox: TripSandbox, *names: str) -> AsyncIterator
             found[name] = await stack.enter_async_context(proxy)
             variable = "GPURENT_" + name.upper() + "_URL"
             sandbox.extra_environment[variable] = f"http://{proxy.host}:{proxy.port}"
+            sandbox.cloud.announce_service(name, sandbox.extra_environment[variable])
         yield found
 
 

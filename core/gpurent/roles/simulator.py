@@ -139,6 +139,10 @@ class ProviderSimulator(ABC):
     def make_plugin_settings(self, url: str) -> Mapping[str, str]:
         """Return the plugin settings, by name, that make the plugin use this simulator."""
 
+    def make_login_fields(self) -> Mapping[str, str]:
+        """Return what the sandbox's user enters at the login, by field; empty if there is nothing to enter."""
+        return {}
+
     @abstractmethod
     def list_billed_machines(self) -> Sequence[str]:
         """Return the simulator's references of the machines that cost money now."""

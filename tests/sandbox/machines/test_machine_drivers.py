@@ -175,6 +175,7 @@ async def test_auto_says_why_it_fell_back(monkeypatch: pytest.MonkeyPatch, tmp_p
         return "user namespaces are not allowed"
 
     monkeypatch.setattr(machines.driver_selection, "find_bwrap_problem", trouble)
+    monkeypatch.setattr(machines.driver_selection, "is_root", lambda: False)
     driver = await select_driver("auto", tmp_path / "a")
     assert (driver.name, driver.fallback_reason) == ("embedded", "user namespaces are not allowed")
     await driver.close()
@@ -183,7 +184,10 @@ async def test_auto_says_why_it_fell_back(monkeypatch: pytest.MonkeyPatch, tmp_p
 
 
 @pytest.mark.bwrap
-async def test_auto_prefers_bwrap(bwrap_problem: str, tmp_path: Path) -> None:
+async def test_auto_prefers_bwrap(
+    bwrap_problem: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(machines.driver_selection, "is_root", lambda: False)
     driver = await select_driver("auto", tmp_path)
     assert (driver.name, driver.fallback_reason) == (
         ("embedded", bwrap_problem) if bwrap_problem else ("bwrap", "")

@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
-import shutil
-import subprocess
 import sys
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
+from gpurent.child_processes import (
+    DESKTOP_VARIABLES,
+    TERMINAL_VARIABLES,
+    USER_VARIABLES,
+    find_program,
+    make_child_environment,
+    start_program,
+)
 from gpurent.cli.arguments import complete_leases, complete_plugins, lease_argument
 from gpurent.cli.context import CliContext, json_option
 from gpurent.cli.params import PORT_PAIR, NumberParam
@@ -171,14 +178,17 @@ async def _resolve_open_target(exports: Exports, lease: str, program: str) -> tu
 def _start_program(command: tuple[str, ...], link: str) -> bool:
     """Start the program if it is installed; a web page is opened in the browser."""
     if not command:
-        return link.startswith(("https://", "http://")) and click.launch(link) == 0
-    program = shutil.which(command[0])
+        from gpurent.composition.browser import open_in_browser
+
+        return link.startswith(("https://", "http://")) and open_in_browser(link)
+    program = find_program(command[0])
     if program is None:
         click.echo(
             _("{program} is not installed here; open this manually:").format(program=command[0]), err=True
         )
         return False
-    return subprocess.run([program, *command[1:]], check=False, stdin=subprocess.DEVNULL).returncode == 0
+    environment = make_child_environment((*USER_VARIABLES, *TERMINAL_VARIABLES, *DESKTOP_VARIABLES))
+    return start_program([program, *command[1:]], environment=environment).wait() == 0
 
 
 @click.command("forward")
@@ -250,15 +260,20 @@ def jupyter_command(
         return
 
     async def go(application: Application) -> None:
+        from gpurent.composition.browser import open_privately
+        from gpurent.composition.system import data_folder
+
         book = await application.notebooks.start_server(lease, session=session, install=install)
+        ports = [PortPair(port, book.port)]
 
         def ready(here: Sequence[int]) -> None:
             url = book.url("127.0.0.1", here[0])
             app.show({"url": url, "job": book.job, "started": book.fresh}, url)
             if not (no_browser or app.as_json) and sys.stdout.isatty():
-                click.launch(url)
+                pages.enter_context(open_privately(url, data_folder() / "pages"))
 
-        await _forward_ports(application.forwarding, lease, [PortPair(port, book.port)], "127.0.0.1", ready)
+        with ExitStack() as pages:
+            await _forward_ports(application.forwarding, lease, ports, "127.0.0.1", ready)
 
     text = _("Closed. The notebook server keeps running; to stop it: gpurent jupyter {lease} --stop")
     run_until_stopped(app, lease, go, text.format(lease=lease))

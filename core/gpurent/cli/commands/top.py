@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import subprocess
 import sys
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from gpurent.cli.top.actions import LeaseOperations
     from gpurent.cli.top.app import TopApp
     from gpurent.composition.application import Application
+    from gpurent.composition.system import EntryPointRegistry
     from gpurent.workflow.reports.overview import LeaseRow
 
 
@@ -62,7 +63,7 @@ def _run_screen(app: CliContext, screen: type[TopApp]) -> None:
     async def live(application: Application) -> None:
         overview = application.make_overview()
         await overview.reload_leases()
-        shown = screen(overview, make_lease_operations(application), _run_attach)
+        shown = screen(overview, make_lease_operations(application), partial(_run_attach, app.registry))
         try:
             with terminal.redirect_to(shown.show_status, shown.confirm):
                 await shown.run_async()
@@ -85,9 +86,11 @@ def make_lease_operations(application: Application) -> LeaseOperations:
     )
 
 
-def _run_attach(lease: str) -> int:
+def _run_attach(registry: EntryPointRegistry, lease: str) -> int:
     """Run `gpurent attach` in this terminal, as if it had been typed."""
-    code = subprocess.call([sys.executable, "-m", "gpurent", "attach", lease])
+    from gpurent.composition.own_commands import run_own_command
+
+    code = run_own_command(registry, "attach", lease)
     if code:
         click.prompt(
             _("Press Enter to return to the table"), default="", show_default=False, prompt_suffix=" "

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from gpurent.child_processes import USER_VARIABLES, make_child_environment, run_program
 from gpurent.cli.context import CliContext, json_option
 from gpurent.composition import autostart
 from gpurent.composition.system import data_folder
@@ -19,6 +19,8 @@ from gpurent.locale import N_, _, join_clauses, join_list
 from gpurent.locale.foreign_text import describe_error
 
 if TYPE_CHECKING:
+    from subprocess import CompletedProcess
+
     from gpurent.composition.application import Application
     from gpurent.workflow.guard.controller import GuardResult
     from gpurent.workflow.guard.scheduler import GuardReport
@@ -179,9 +181,11 @@ def _resolve_kind(kind: str | None) -> str:
 )
 def install_command(kind: str | None, only_print: bool) -> None:
     """Have the operating system start the guard automatically."""
-    chosen, home = _resolve_kind(kind), data_folder()
+    from gpurent.composition.own_commands import make_own_command
+
+    chosen, home = _resolve_kind(kind), data_folder().absolute()
     start = autostart.AutostartProgram(
-        program=(sys.executable, "-m", "gpurent", "--no-input", "watch"),
+        program=tuple(make_own_command("--no-input", "watch")),
         environment=autostart.select_environment({**os.environ, "GPURENT_HOME": str(home)}),
         log=home / "watch.log",
     )
@@ -263,12 +267,15 @@ def _set_cron_line(line: str) -> None:
         raise UnavailableError(_("crontab rejected the change: {why}").format(why=ran.stderr.strip()[:200]))
 
 
-def _run_crontab(argument: str, given: str = "") -> subprocess.CompletedProcess[str]:
+def _run_crontab(argument: str, given: str = "") -> CompletedProcess[str]:
     try:
-        return subprocess.run(
-            ["crontab", argument], input=given, capture_output=True, text=True, check=False, timeout=30
+        return run_program(
+            ["crontab", argument],
+            environment=make_child_environment(USER_VARIABLES),
+            input_text=given,
+            timeout=30,
         )
-    except (OSError, subprocess.TimeoutExpired) as error:
+    except (OSError, TimeoutError) as error:
         raise UnavailableError(
             _("cannot run crontab: {why}").format(why=describe_error(error)),
             hint="gpurent watch install --as systemd",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import stat
 from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 
@@ -15,8 +17,22 @@ from gpurent.ports.outside_records import OutsideRecords
 from gpurent.ports.services import Vault
 
 PASSPHRASE_VARIABLE = "GPURENT_PASSPHRASE"  # noqa: S105 - the variable's name
+PASSPHRASE_PIPE_VARIABLE = "GPURENT_PASSPHRASE_PIPE"  # noqa: S105 - as above
+"""The number of a descriptor with the passphrase, which another gpurent has opened for this one."""
 MAX_TRIES = 3
 YES = "yes"
+
+
+def _read_pipe(number: str) -> str:
+    """Read the pipe to its end; empty if there is none, or if it was read before."""
+    if not number.isdecimal() or int(number) < 3:
+        return ""
+    try:
+        if not stat.S_ISFIFO(os.fstat(int(number)).st_mode):
+            return ""
+        return os.read(int(number), 1 << 16).decode()
+    except OSError:
+        return ""
 
 
 class VaultAccess:
@@ -29,7 +45,9 @@ class VaultAccess:
         ask: Callable[[Question], Awaitable[str | None]],
         records: OutsideRecords,
     ) -> None:
-        given = environment.get(PASSPHRASE_VARIABLE)
+        given = environment.get(PASSPHRASE_VARIABLE) or _read_pipe(
+            environment.get(PASSPHRASE_PIPE_VARIABLE, "")
+        )
         self._passphrase = Secret(given) if given else None
         self._ask = ask
         self._was_asked = False

@@ -6,13 +6,13 @@ import asyncio
 import contextlib
 import os
 import signal
-import subprocess
 from datetime import timedelta
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from attrs import frozen
 
+from gpurent.child_processes import PIPE, start_program
 from gpurent.domain.access import Endpoint
 from gpurent.errors import RemoteError, UnavailableError, UsageError
 from gpurent.infra.ssh.connection import MAX_OUTPUT_BYTES
@@ -21,6 +21,9 @@ from gpurent.testing.fakes.clock import ManualClock
 from gpurent.testing.fakes.machine_folders import MachineFolders
 from gpurent.testing.fakes.virtual_time import real_time
 from gpurent.testing.sandbox.machines.descriptors import AsyncDescriptor
+
+if TYPE_CHECKING:
+    from gpurent.child_processes import StartedProgram
 
 
 class ConnectedMachine(Protocol):
@@ -155,7 +158,7 @@ class FakeConnection:
 class _RunningCommand:
     """A running command and our ends of its pipes."""
 
-    process: subprocess.Popen[bytes]
+    process: StartedProgram
     stdin: AsyncDescriptor
     stdout: AsyncDescriptor
     stderr: AsyncDescriptor
@@ -164,14 +167,14 @@ class _RunningCommand:
     def start(cls, command: str, machine: ConnectedMachine) -> _RunningCommand:
         folders = machine.folders
         environment = dict(folders.environment)
-        process = subprocess.Popen(
+        process = start_program(
             [environment["SHELL"], "-c", command],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            cwd=folders.disk.home,
-            env=environment,
-            start_new_session=True,
+            environment=environment,
+            folder=folders.disk.home,
+            stdin=PIPE,
+            stdout=PIPE,
+            stderr=PIPE,
+            new_session=True,
         )
         folders.children.append(process)
         ends = []
@@ -210,7 +213,7 @@ class _RunningCommand:
             end.close()
 
 
-async def _wait_for_exit(process: subprocess.Popen[bytes]) -> int:
+async def _wait_for_exit(process: StartedProgram) -> int:
     """Wait for the process and return its status; below 0: the signal that killed it."""
     if process.poll() is None and hasattr(os, "pidfd_open"):
         loop, over = asyncio.get_running_loop(), asyncio.Event()

@@ -6,11 +6,10 @@ import asyncio
 import contextlib
 import os
 import signal
-import subprocess
 import sys
 from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 from attrs import define, field
 
@@ -20,6 +19,9 @@ from gpurent.testing.sandbox.machines.programs import find_host_program, install
 from gpurent.testing.sandbox.machines.runtime_folders import RuntimeFolders
 from gpurent.testing.sandbox.machines.shell_profiles import write_shell_profiles
 from gpurent.testing.sandbox.machines.stop_scripts import StopPipe, write_home_scripts
+
+if TYPE_CHECKING:
+    from gpurent.child_processes import StartedProgram
 
 MACHINE_VARIABLE = "GPURENT_FAKE_MACHINE"
 """Environment variable of every process of a machine, detached ones too; its value is the machine's runtime folder."""
@@ -36,7 +38,7 @@ class MachineFolders:
     disk: Disk
     runtime_folder: Path
     environment: Mapping[str, str]
-    children: list[subprocess.Popen[bytes]] = field(factory=list)
+    children: list[StartedProgram] = field(factory=list)
     """Commands that were started, each the leader of its own process group."""
     _runtime: RuntimeFolders = field(kw_only=True)
     _stop_scripts: tuple[str, ...] = ()

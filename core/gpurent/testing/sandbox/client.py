@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
-import sys
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 from urllib.error import HTTPError, URLError
@@ -15,11 +14,19 @@ from urllib.request import Request, urlopen
 
 from attrs import frozen
 
+from gpurent.child_processes import (
+    PIPE,
+    USER_VARIABLES,
+    make_child_environment,
+    make_python_command,
+    start_program,
+)
 from gpurent.errors import UnavailableError, UsageError
+from gpurent.infra.platform.posix.socket_owner import find_listener_uid
 from gpurent.infra.platform.posix.system import make_private_folder
+from gpurent.infra.sandbox_handle import HANDLE_FILE, SandboxHandle
 from gpurent.locale import _, get_language
 from gpurent.testing.load_timeouts import LoadDeadline, load_factor
-from gpurent.testing.sandbox.daemon import STATE_FILE
 from gpurent.testing.sandbox.machine_levers import MachineLever
 from gpurent.testing.sandbox.service_faults import ServiceFault
 
@@ -31,19 +38,23 @@ class SandboxClient:
     """Client of one sandbox process."""
 
     root: Path
-    pid: int
-    url: str
-    token: str
+    handle: SandboxHandle
 
     @classmethod
     def find_running(cls, root: Path) -> SandboxClient | None:
         """Return the sandbox that runs under ``root``; None if there is none, or only files of a killed one."""
         try:
-            state = json.loads((root / STATE_FILE).read_text("utf-8"))
-            os.kill(state["pid"], 0)
-        except (FileNotFoundError, NotADirectoryError, ProcessLookupError):
+            handle = SandboxHandle.read(root / HANDLE_FILE)
+            os.kill(handle.pid, 0)
+        except (FileNotFoundError, NotADirectoryError, ProcessLookupError, PermissionError):
             return None
-        return cls(root=root, pid=state["pid"], url=state["url"], token=state["token"])
+        if find_listener_uid(handle.proof_port) != os.getuid():
+            return None  # the process has the number of a killed sandbox, and its ports may be another user's
+        return cls(root=root, handle=handle)
+
+    @property
+    def pid(self) -> int:
+        return self.handle.pid
 
     @classmethod
     def start(cls, root: Path, options: Mapping[str, Any], timeout: float = 30.0) -> SandboxClient:
@@ -56,22 +67,20 @@ class SandboxClient:
                 _("a sandbox is already running in {folder}").format(folder=root),
                 hint=_("Stop it first: gpurent sandbox down"),
             )
-        make_private_folder(root)
-        (root / STATE_FILE).unlink(missing_ok=True)
+        root = make_private_folder(root.absolute())
+        (root / HANDLE_FILE).unlink(missing_ok=True)
         with (root / "sandbox.log").open("wb") as log:
-            process = subprocess.Popen(
-                [
-                    sys.executable,
-                    "-m",
-                    "gpurent.testing.sandbox.daemon",
-                    str(root),
-                    json.dumps(dict(options)),
-                ],
-                stdin=subprocess.DEVNULL,
+            process = start_program(
+                make_python_command("-m", "gpurent.testing.sandbox.daemon", str(root)),
+                environment=make_child_environment((*USER_VARIABLES, "GPURENT_LANG", "GPURENT_SAFE")),
+                stdin=PIPE,
                 stdout=log,
                 stderr=log,
-                start_new_session=True,
+                new_session=True,
             )
+        assert process.stdin is not None
+        with suppress(BrokenPipeError), process.stdin as sink:  # what it died of is in its log
+            sink.write(json.dumps(dict(options)).encode())
         deadline = LoadDeadline(timeout)
         while not deadline.is_over:
             found = cls.find_running(root)
@@ -81,17 +90,16 @@ class SandboxClient:
                 break
             time.sleep(0.05)
         process.kill()
-        tail = (root / "sandbox.log").read_text("utf-8", "replace")[-2000:]
-        raise UnavailableError(
-            "the sandbox did not come up", detail=tail, hint=tail.strip().rpartition("\n")[2]
-        )
+        tail = (root / "sandbox.log").read_text("utf-8", "replace")[-2000:].strip()
+        hint = tail.rpartition("\n")[2] if "Traceback" in tail else tail
+        raise UnavailableError(_("the sandbox did not come up"), detail=tail, hint=hint)
 
     def _request(self, path: str, *, wait: float = 60.0, **given: Any) -> Any:
         """Send ``given`` and return the answer. Raises `UsageError` for what the sandbox refuses."""
         request = Request(  # noqa: S310 - our own address on the loopback
-            f"{self.url}{path}",
+            f"{self.handle.control_url}{path}",
             data=json.dumps(given).encode(),
-            headers={"Authorization": f"Bearer {self.token}", "Accept-Language": get_language()},
+            headers={"Authorization": f"Bearer {self.handle.token}", "Accept-Language": get_language()},
         )
         try:
             with urlopen(request, timeout=wait * load_factor()) as answer:  # noqa: S310 - as above

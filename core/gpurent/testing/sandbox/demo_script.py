@@ -98,10 +98,10 @@ class DemoScript:
     post_payment: Pay
     print_line: Callable[[str], None]
 
-    async def run_metered_trip(self, provider: str, username: str, password: str) -> DemoTrip:
+    async def run_metered_trip(self, provider: str) -> DemoTrip:
         """Log in, top up, rent, upload, run, cut the connection on purpose, download, release; check the receipt."""
         money = self.application.account_money
-        credentials = {"username": username, "password": password}
+        credentials = dict(self.sandbox.handle.logins[provider])
         await self.application.account_commands.log_in(provider, credentials)
         instructions = await money.topup_instructions(provider, Decimal(20))
         await self.post_payment(f"{instructions.top_up.url.rstrip('/')}/settle", {})

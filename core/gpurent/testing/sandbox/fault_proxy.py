@@ -1,4 +1,7 @@
-"""A TCP proxy that injects faults between a client and a machine or a simulator, whatever they say to each other."""
+"""A TCP proxy that injects faults between a client and a machine or a simulator, whatever they say to each other.
+
+Only connections of the sandbox's own user are relayed.
+"""
 
 import asyncio
 import socket
@@ -8,6 +11,7 @@ from typing import Literal, Self
 
 from gpurent.testing.sandbox.fault_plan import FaultPlan
 from gpurent.testing.sandbox.local_ports import HOST, bind_listener, stop_listening
+from gpurent.testing.sandbox.peers import is_own_peer
 
 CHUNK_BYTES = 256 * 1024
 QUEUED_CHUNKS = 64
@@ -126,6 +130,9 @@ class FaultProxy:
                 client, _ = await loop.sock_accept(self._listener)
             except OSError:  # out of file descriptors, most likely: wait for free ones
                 await asyncio.sleep(0.05)
+                continue
+            if not is_own_peer(client):
+                client.close()
                 continue
             connection = _ProxyConnection(self, client)
             self._connections.add(connection)

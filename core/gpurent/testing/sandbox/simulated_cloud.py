@@ -5,15 +5,18 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import os
+import secrets
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import timedelta
 from pathlib import Path
 from typing import Any, Literal
 
-from attrs import define, frozen
+from attrs import define, evolve, frozen
 
 from gpurent.infra.platform.posix.system import make_private_folder
 from gpurent.infra.registry.registry import EntryPointRegistry
+from gpurent.infra.sandbox_handle import HANDLE_FILE, MAIL_SERVICE_NAME, SANDBOX_VARIABLE, SandboxHandle
 from gpurent.roles.entries import SimulatorEntry
 from gpurent.roles.simulator import ProviderSimulator, SimulatorLedgerEntry, SupportsManualRental
 from gpurent.testing.sandbox.clock import SandboxClock
@@ -21,6 +24,8 @@ from gpurent.testing.sandbox.machine_levers import MachineLevers
 from gpurent.testing.sandbox.machines.driver_selection import select_driver
 from gpurent.testing.sandbox.machines.model import BootedMachine, DriverName, MachineDriver, MachineSpec
 from gpurent.testing.sandbox.mail_server import ADDRESS, MailServer
+from gpurent.testing.sandbox.peers import check_peers_are_known
+from gpurent.testing.sandbox.proof_server import ProofServer
 from gpurent.testing.sandbox.service_faults import ServiceFaults
 from gpurent.testing.sandbox.simulators import RunningSimulators
 from gpurent.workflow.runtime.settings import environment_variable_name
@@ -95,14 +100,23 @@ class SimulatedCloud:
         self.mail = MailServer(self.faults)
         self.driver: MachineDriver
         self.simulators: RunningSimulators
+        self.handle_path = self.root.absolute() / HANDLE_FILE
+        self.handle: SandboxHandle
+        self._proofs = ProofServer(self._make_proof)
         self._ticker: asyncio.Task[None] | None = None
+        self._stack = contextlib.AsyncExitStack()
 
-    async def start(self) -> None:
+    async def start(self, control_url: str = "", token: str = "") -> None:
+        """Start everything, then write the handle. ``control_url`` and ``token``: of its control API, if it has one."""
+        check_peers_are_known()
         self.clock.start()
+        self._stack.push_async_callback(self._proofs.close)
+        self._stack.push_async_callback(self.mail.close)
         await self.mail.start()
         self.driver = await select_driver(
             self.options.driver, make_private_folder(self.root / "machines"), self.options.link_farms
         )
+        self._stack.push_async_callback(self.driver.close)
         self.simulators = RunningSimulators(
             entries=self.registry.get_entries(SimulatorEntry),
             clock=self.clock,
@@ -112,17 +126,41 @@ class SimulatedCloud:
             settings=self.options.settings,
             faults=self.faults,
         )
+        self._stack.push_async_callback(self.simulators.close)
         await self.simulators.start()
+        await self._proofs.start()
+        self.handle = self._make_handle(control_url, token)
+        self.handle.write(self.handle_path)
         self._ticker = asyncio.create_task(self._tick_forever())
 
+    def _make_handle(self, control_url: str, token: str) -> SandboxHandle:
+        mail = f"imap://{self.mail.host}:{self.mail.port}"
+        return SandboxHandle(
+            pid=os.getpid(),
+            proof_port=self._proofs.port,
+            secret=secrets.token_hex(32),
+            services={**self.urls, MAIL_SERVICE_NAME: mail},
+            logins=self.simulators.login_fields(),
+            control_url=control_url,
+            token=token,
+        )
+
+    def _make_proof(self, challenge: str) -> str:
+        return self.handle.make_proof(challenge)
+
+    def announce_service(self, name: str, url: str) -> None:
+        """Let the handle list ``url`` for the service ``name``, as for a proxy that was put before it."""
+        self.handle = evolve(self.handle, services={**self.handle.services, name: url})
+        self.handle.write(self.handle_path)
+
     async def close(self) -> None:
+        """Stop what was started, also after a start that failed half-way."""
+        self.handle_path.unlink(missing_ok=True)
         if self._ticker is not None:
             self._ticker.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await self._ticker
-        await self.simulators.close()
-        await self.driver.close()
-        await self.mail.close()
+        await self._stack.aclose()
 
     async def _send_mail(self, *, to: str, sender: str, subject: str, text: str) -> None:
         await self.mail.deliver(to=to, sender=sender, subject=subject, text=text, at=self.clock.now())
@@ -169,6 +207,7 @@ class SimulatedCloud:
         """Return variables that make ``gpurent`` use this sandbox, with state in ``home`` and mail at ``address``."""
         found = {
             "GPURENT_HOME": str(home),
+            SANDBOX_VARIABLE: str(self.handle_path),
             "GPURENT_CLOCK": f"file:{self.clock.client_path}",
             "GPURENT_STATE_HOME": str(home.with_name(f"{home.name}-copies")),
             "GPURENT_MAIL_ADDRESS": address,

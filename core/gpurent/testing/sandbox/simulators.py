@@ -108,6 +108,11 @@ class RunningSimulators:
             for ref in simulator.list_billed_machines()
         ]
 
+    def login_fields(self) -> dict[str, dict[str, str]]:
+        """Return what a user enters at the login, by provider, of those where there is something to enter."""
+        found = {name: dict(simulator.make_login_fields()) for name, simulator in self.simulators.items()}
+        return {name: fields for name, fields in found.items() if fields}
+
     def client_settings(self) -> dict[str, dict[str, str]]:
         """Return the plugins' settings, by section, that point to these simulators."""
         return {

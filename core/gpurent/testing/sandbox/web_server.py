@@ -1,4 +1,4 @@
-"""HTTP servers of the sandbox: one ASGI application on one free loopback port each."""
+"""HTTP servers of the sandbox: one ASGI application on one free loopback port each, for the sandbox's user alone."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from gpurent.testing.sandbox.foreign_pages import OwnPagesOnly
 from gpurent.testing.sandbox.local_ports import bind_listener, stop_listening
+from gpurent.testing.sandbox.peers import is_own_peer
 from gpurent.testing.sandbox.service_faults.http_gate import ABORT_EXTENSION
 
 BACKLOG = 128
@@ -74,10 +75,13 @@ class _EventServer(uvicorn.Server):
 
 
 class _AbortableProtocol(H11Protocol):
-    """Lets the application reset its connection, through an extension of the scope."""
+    """Serves the sandbox's user alone; lets the application reset its connection, through an extension of the scope."""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
+        if not is_own_peer(transport.get_extra_info("socket")):
+            transport.abort()
+            return
         self.app = partial(_call_with_abort, self.app, partial(_reset_connection, transport))
 
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from gpurent.cli.commands.sandbox.group import driver_option, load_sandbox_class
+from gpurent.cli.commands.sandbox.group import driver_option, load_sandbox_class, print_driver
 from gpurent.errors import UsageError
 from gpurent.locale import _, ngettext
 
@@ -49,6 +49,7 @@ def demo_command(keep: bool, driver: str, example: Path | None) -> None:
     left = -1
     trips: list[DemoTrip] = []
     try:
+        print_driver(sandbox.status())
         trips = asyncio.run(_make_trips(sandbox, root, folder))
         left = len(sandbox.status()["billed_machines"]) + len(sandbox.status()["machines"])
     finally:
@@ -101,7 +102,7 @@ async def _make_trips(sandbox: SandboxClient, root: Path, example: Path) -> list
         try:
             await application.start()
             _print_title(_("First trip: MISTGPU, billed by the minute in CNY"))
-            first = await story.run_metered_trip("mistgpu", "student", "student-pass")
+            first = await story.run_metered_trip("mistgpu")
             _print_title(_("Second trip: 1024GPU, prepaid in DBC, upload on a CPU container"))
             second = await story.run_staged_trip("1024gpu", "dbc", "90000")
         finally:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -25,7 +25,10 @@ driver_option = click.option(
     type=click.Choice(["embedded", "bwrap", "auto"]),
     default="auto",
     show_default=True,
-    help=_("What the machines are: processes in a folder, or bubblewrap containers."),
+    help=_(
+        "What the machines are: bubblewrap containers, or (embedded) processes in a folder, which are not isolated."
+        " auto: containers where they work, else embedded, but never for root."
+    ),
 )
 root_option = click.option(
     "--root",
@@ -49,8 +52,17 @@ def load_sandbox_class() -> type[SandboxClient]:
     return SandboxClient
 
 
+def print_driver(state: dict[str, Any]) -> None:
+    """Say that the machines are not isolated if that was not asked for; ``state``: the sandbox's status."""
+    if reason := state["driver_reason"]:
+        text = _(
+            "The machines are not isolated: they are processes of yours, with all your rights ({reason})."
+        ).format(reason=reason)
+        click.secho(text, fg="yellow", err=True)
+
+
 def get_sandbox(root: Path | None) -> SandboxClient:
-    found = load_sandbox_class().find_running(root or default_root())
+    found = load_sandbox_class().find_running((root or default_root()).absolute())
     if found is None:
         raise UsageError(_("no sandbox is running"), hint=_("Start one: gpurent sandbox up"))
     return found

@@ -2,27 +2,35 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 from collections import Counter
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
+from gpurent.cli.arguments import complete_plugins
 from gpurent.cli.commands.sandbox.clock import format_clock_error
 from gpurent.cli.commands.sandbox.group import (
     default_root,
     driver_option,
     get_sandbox,
     load_sandbox_class,
+    print_driver,
     root_option,
     sandbox_command,
 )
 from gpurent.cli.context import CliContext, json_option
 from gpurent.cli.params import NumberParam
+from gpurent.composition.system import data_folder
 from gpurent.errors import UsageError
 from gpurent.locale import _, join_list, ngettext
+from gpurent.roles.entries import LeaseEntry
 from gpurent.roles.simulator import Evidence
+
+if TYPE_CHECKING:
+    from gpurent.testing.sandbox.client import SandboxClient
 
 
 @sandbox_command.command()
@@ -56,10 +64,8 @@ def up_command(root: Path | None, speed: int, machines: int, driver: str, settin
     options = {"speed": speed, "machines": machines, "driver": driver, "settings": pairs}
     state = load_sandbox_class().start(root or default_root(), options).status()
     click.echo(_("The sandbox is running at {speed} times real time ({driver}).").format(**state))
-    if state["driver_reason"]:
-        click.echo(state["driver_reason"])
-    where = f" --root {shlex.quote(str(root))}" if root else ""
-    click.echo(_("To use it in this shell:") + f'\n  eval "$(gpurent sandbox env{where})"')
+    print_driver(state)
+    click.echo(_("To use it in this shell:") + f'\n  eval "{_format_env_command(root)}"')
 
 
 @sandbox_command.command()
@@ -115,8 +121,43 @@ def _status_text(state: dict[str, Any]) -> str:
 def env_command(root: Path | None, home: Path | None) -> None:
     """Print what a shell has to evaluate to use the sandbox."""
     found = get_sandbox(root)
-    for name, value in sorted(found.environment(home or found.root / "home").items()):
+    folder = (home or found.root / "home").absolute()
+    for name, value in sorted(found.environment(folder).items()):
         click.echo(f"export {name}={shlex.quote(value)}")
+
+
+@sandbox_command.command("login")
+@root_option
+@click.argument("provider", shell_complete=complete_plugins("lease"))
+@json_option
+@click.pass_obj
+def login_command(app: CliContext, root: Path | None, provider: str) -> None:
+    """Log in to PROVIDER of the sandbox that this shell uses.
+
+    Each sandbox has a password of its own; a wallet gets its private key at the first login.
+    """
+    app.registry.get_entry(LeaseEntry, provider)
+    sandbox = get_sandbox(root)
+    _check_shell(sandbox, root)
+    fields = dict(sandbox.handle.logins.get(provider, {}))
+    login = app.run(lambda application: application.account_commands.log_in(provider, fields))
+    app.show(
+        {"provider": provider, "account": login.account},
+        _("Logged in to {provider} as {account}.").format(provider=provider, account=login.account),
+    )
+
+
+def _check_shell(sandbox: SandboxClient, root: Path | None) -> None:
+    """Raise `UsageError` if this shell's variables lead elsewhere, or to this sandbox before its last start."""
+    wanted = sandbox.environment(data_folder().absolute())
+    names = [name for name in wanted if name.endswith(("_SANDBOX", "_URL"))]
+    if any(os.environ.get(name) != wanted[name] for name in names):
+        raise UsageError(_("this shell does not use the sandbox"), hint=f'eval "{_format_env_command(root)}"')
+
+
+def _format_env_command(root: Path | None) -> str:
+    where = f" --root {shlex.quote(str(root))}" if root else ""
+    return f"$(gpurent sandbox env{where})"
 
 
 @sandbox_command.command()

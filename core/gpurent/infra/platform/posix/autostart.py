@@ -12,6 +12,8 @@ from pathlib import Path
 
 from attrs import frozen
 
+from gpurent.child_processes import FOLDER
+
 LAUNCHD_LABEL = "gpurent.watch"
 SYSTEMD_UNIT = "gpurent-watch"
 CRON_MARK = "# gpurent watch"
@@ -21,6 +23,7 @@ KEPT_VARIABLES = (
     "GPURENT_HOME",
     "GPURENT_CLOCK",
     "GPURENT_SAFE",
+    "GPURENT_SANDBOX",
     "XDG_DATA_HOME",
     "GPURENT_STATE_HOME",
     "XDG_STATE_HOME",
@@ -30,7 +33,10 @@ KEPT_VARIABLES = (
 
 @frozen(kw_only=True)
 class AutostartProgram:
-    """How to start the guard: its command, the environment that it needs, and its log file."""
+    """How to start the guard: its command, the environment that it needs, and its log file.
+
+    Its working folder is the root folder: nothing that lies elsewhere is looked for there.
+    """
 
     program: tuple[str, ...]
     environment: Mapping[str, str]
@@ -66,7 +72,7 @@ def _format_service(start: AutostartProgram, kind: str, more: Sequence[str]) -> 
     lines = ["[Unit]", "Description=gpurent guards rented machines", ""]
     lines += ["[Service]", f"Type={kind}"]
     words = [_quote_unit_word(word.replace("$", "$$")) for word in (*start.program, *more)]
-    lines += ["ExecStart=" + " ".join(words)]
+    lines += [f"WorkingDirectory={FOLDER}", "ExecStart=" + " ".join(words)]
     for name, value in start.environment.items():
         lines.append("Environment=" + _quote_unit_word(f"{name}={value}"))
     if kind == "simple":
@@ -93,6 +99,7 @@ def make_launchd_agent(start: AutostartProgram) -> Mapping[str, str]:
         "KeepAlive": True,
         "ThrottleInterval": 30,
         "Umask": 0o077,
+        "WorkingDirectory": FOLDER,
         "StandardErrorPath": str(start.log),
         "StandardOutPath": str(start.log),
     }
@@ -103,7 +110,7 @@ def make_cron_line(start: AutostartProgram) -> str:
     """Return the line for the user's crontab; ``%`` means a newline there, so it is escaped."""
     words = [f"{name}={shlex.quote(value)}" for name, value in start.environment.items()]
     words += [shlex.quote(word) for word in (*start.program, "--once")]
-    line = " ".join(words) + f" >>{shlex.quote(str(start.log))} 2>&1"
+    line = f"cd {FOLDER} && " + " ".join(words) + f" >>{shlex.quote(str(start.log))} 2>&1"
     return f"*/{INTERVAL_MINUTES} * * * * {line.replace('%', chr(92) + '%')} {CRON_MARK}\n"
 
 

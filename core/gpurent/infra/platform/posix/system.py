@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import errno
 import glob
+import html
 import os
 import re
 import shlex
@@ -17,6 +18,13 @@ from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from gpurent.child_processes import (
+    DESKTOP_VARIABLES,
+    USER_VARIABLES,
+    make_child_environment,
+    make_python_command,
+    run_in_terminal,
+)
 from gpurent.errors import StorageError, UsageError
 from gpurent.infra.platform.posix.file_systems import read_file_system_rules as read_file_system_rules
 from gpurent.locale import _
@@ -66,9 +74,9 @@ def make_storage_error(path: Path, error: OSError) -> StorageError:
     )
 
 
-def write_private_file(path: Path, data: bytes) -> None:
-    """Replace ``path`` by ``data`` atomically, with mode 0600 throughout; on disk when this returns."""
-    with _write_partial(path, data) as partial:
+def write_private_file(path: Path, data: bytes, *, is_durable: bool = True) -> None:
+    """Replace ``path`` by ``data`` atomically, with mode 0600 throughout; if durable, on disk when this returns."""
+    with _write_partial(path, data, is_durable=is_durable) as partial:
         partial.replace(path)
 
 
@@ -86,7 +94,7 @@ def write_new_private_file(path: Path, data: bytes) -> None:
 
 
 @contextmanager
-def _write_partial(path: Path, data: bytes) -> Iterator[Path]:
+def _write_partial(path: Path, data: bytes, *, is_durable: bool = True) -> Iterator[Path]:
     """``data`` beside ``path``, to be given its name within; gone afterwards, and the folder on the disk."""
     partial = path.with_name(f".{path.name}.{os.urandom(6).hex()}")
     handle = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
@@ -94,11 +102,13 @@ def _write_partial(path: Path, data: bytes) -> Iterator[Path]:
         with os.fdopen(handle, "wb") as file:
             file.write(data)
             file.flush()
-            os.fsync(file.fileno())
+            if is_durable:
+                os.fsync(file.fileno())
         yield partial
     finally:
         partial.unlink(missing_ok=True)
-    sync_folder(path.parent)
+    if is_durable:
+        sync_folder(path.parent)
 
 
 def delete_partial_files(path: Path) -> None:
@@ -163,15 +173,56 @@ def has_display(environment: dict[str, str] | os._Environ[str] = os.environ) -> 
 
 
 def open_page(url: str, hosts: Collection[str]) -> bool:
-    """Open ``url`` in the browser; False if it is not allowed or no browser is available.
+    """Open ``url`` in the browser; False if it is not allowed or no browser is available."""
+    return is_allowed_url(url, hosts) and open_in_browser(url)
 
-    Blocks until the browser has accepted it.
+
+def open_in_browser(url: str) -> bool:
+    """Open ``url`` in the user's browser; False if none is available. Blocks until the browser has accepted it.
+
+    All users of this computer can read the URL then: use `open_privately` for one that holds a secret.
     """
-    if not is_allowed_url(url, hosts) or not has_display():
+    if not has_display():
         return False
-    import webbrowser
-
+    script = "import sys, webbrowser; sys.exit(not webbrowser.open(sys.argv[1]))"
+    environment = make_child_environment((*USER_VARIABLES, *DESKTOP_VARIABLES, "BROWSER", "TERM"))
     try:
-        return webbrowser.open(url)
-    except (webbrowser.Error, OSError):
+        return run_in_terminal(make_python_command("-c", script, url), environment=environment) == 0
+    except OSError:
         return False
+
+
+_REDIRECT_PAGE = """<!doctype html><html><head><meta charset="utf-8"><meta name="referrer" content="no-referrer">
+<meta http-equiv="refresh" content="0;url={url}"></head><body><a href="{url}">gpurent</a></body></html>
+"""
+
+
+@contextmanager
+def open_privately(url: str, folder: Path) -> Iterator[bool]:
+    """Open ``url``, which holds a secret, in the user's browser, and yield whether that worked.
+
+    The browser is given a private file in ``folder`` that leads to ``url``, so that no command line shows it. The file
+    is deleted at the end.
+    """
+    import secrets
+
+    make_private_folder(folder)
+    for left in folder.glob("open-*.html"):
+        if not _is_running(left.name.split("-")[1]):
+            left.unlink(missing_ok=True)
+    path = folder / f"open-{os.getpid()}-{secrets.token_hex(8)}.html"
+    write_new_private_file(path, _REDIRECT_PAGE.format(url=html.escape(url)).encode())
+    try:
+        yield open_in_browser(path.as_uri())
+    finally:
+        path.unlink(missing_ok=True)
+
+
+def _is_running(pid: str) -> bool:
+    try:
+        os.kill(int(pid), 0)
+    except (ProcessLookupError, ValueError):
+        return False
+    except PermissionError:
+        pass
+    return True

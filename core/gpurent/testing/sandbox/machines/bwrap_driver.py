@@ -6,9 +6,9 @@ import json
 import os
 import re
 import signal
-import subprocess
 from pathlib import Path
 
+from gpurent.child_processes import start_program
 from gpurent.errors import UsageError
 from gpurent.locale import _
 from gpurent.testing.load_timeouts import wait_within
@@ -97,14 +97,13 @@ class _BwrapInstance(MachineInstance):
             *make_bwrap_arguments(self._context, self._programs, etc, theirs),
         ]
         with self._log.open("wb") as log:
-            self._process = subprocess.Popen(  # noqa: ASYNC220  a fork of a millisecond
+            self._process = start_program(
                 [*bwrap, "--", *sshd_command(self._context)],
+                environment={},
                 pass_fds=(theirs,),
-                stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
-                env={},
-                start_new_session=True,
+                new_session=True,
             )
         os.close(theirs)
         self._watch = asyncio.create_task(self._watch_status())

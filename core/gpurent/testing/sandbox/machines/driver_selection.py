@@ -1,11 +1,13 @@
 """Selection of the driver that works on this computer."""
 
-import subprocess
+import os
 import sys
 import tempfile
 from pathlib import Path
 
+from gpurent.child_processes import run_program
 from gpurent.errors import UsageError
+from gpurent.locale import _
 from gpurent.testing.load_timeouts import load_factor
 from gpurent.testing.sandbox.machines.model import DriverName, MachineDriver, MachineError, MachineSpec
 
@@ -17,8 +19,9 @@ async def select_driver(name: DriverName, root: Path, link_farms: Path | None = 
 
     ``link_farms``: where it keeps links to the host's programs; below ``root`` by default.
 
-    ``auto`` takes ``bwrap`` if a trial machine boots, else ``embedded`` with its ``fallback_reason`` set.
-    Raises ``UsageError`` if ``bwrap`` is requested and cannot work.
+    ``auto`` takes ``bwrap`` if a trial machine boots, else ``embedded`` with its ``fallback_reason`` set; but never for
+    root, whose machines would then be root on this computer. Raises ``UsageError`` then, and if ``bwrap`` is
+    requested and cannot work.
     """
     from gpurent.testing.sandbox.machines.embedded_driver import EmbeddedDriver
 
@@ -29,13 +32,22 @@ async def select_driver(name: DriverName, root: Path, link_farms: Path | None = 
         from gpurent.testing.sandbox.machines.bwrap_driver import BwrapDriver
 
         return BwrapDriver(root, link_farms)
-    if name == "bwrap":
+    if name == "bwrap" or is_root():
         raise UsageError(
-            f"bubblewrap machines cannot run here: {reason}", hint="use the driver 'embedded' or 'auto'"
+            _("isolated machines cannot run here: {reason}").format(reason=reason),
+            hint=_(
+                "Machines that are not isolated are processes of yours with all your rights;"
+                " to use them: --driver embedded"
+            ),
         )
     driver = EmbeddedDriver(root, link_farms)
     driver.fallback_reason = reason
     return driver
+
+
+def is_root() -> bool:
+    """Return whether a process of ours may do anything on this computer."""
+    return os.geteuid() == 0
 
 
 async def find_bwrap_problem() -> str:
@@ -56,10 +68,9 @@ async def find_bwrap_problem() -> str:
 def _find_namespace_problem() -> str:
     probe = ["bwrap", "--unshare-user", "--unshare-pid", "--ro-bind", "/", "/", "true"]
     try:
-        done = subprocess.run(  # blocks for a few milliseconds, once
-            probe, capture_output=True, text=True, timeout=_PROBE_SECONDS * load_factor(), check=False
-        )
-    except (OSError, subprocess.TimeoutExpired) as problem:
+        # Blocks for a few milliseconds, once.
+        done = run_program(probe, environment={}, timeout=_PROBE_SECONDS * load_factor())
+    except (OSError, TimeoutError) as problem:
         return f"bwrap does not run: {problem}"
     if done.returncode != 0:
         return f"user namespaces are not allowed: {done.stderr.strip() or done.returncode}"

@@ -21,6 +21,7 @@ from gpurent.testing.sandbox.machines.programs import (
 from gpurent.testing.sandbox.machines.shell_profiles import write_shell_profiles
 from gpurent.testing.sandbox.machines.stop_scripts import write_home_scripts
 from gpurent.testing.sandbox.machines.supervisor_client import SupervisorClient
+from gpurent.testing.sandbox.peers import is_own_peer
 
 _LOOPBACK_HOSTS = ("127.0.0.1", "localhost", "::1")
 
@@ -152,8 +153,10 @@ class _LoginServer(asyncssh.SSHServer):
             self._instance.connections.discard(self._connection)
 
     def begin_auth(self, username: str) -> bool:
+        if self._connection is None or not is_own_peer(self._connection.get_extra_info("socket")):
+            raise asyncssh.PermissionDenied("not your sandbox")
         try:
-            if self._connection is not None and username == self._spec.user:
+            if username == self._spec.user:
                 keys = asyncssh.import_authorized_keys(self._keys_file.read_text())
                 self._connection.set_authorized_keys(keys)
         except (OSError, ValueError):

@@ -1,10 +1,11 @@
 """A fixed-size disk in the machine's memory (tmpfs); its files are saved before the machine ends."""
 
-import asyncio
 import os
 from pathlib import Path
 
+from gpurent.child_processes import DEVNULL, start_program
 from gpurent.testing.sandbox.machines.disks import Disk, remove_tree
+from gpurent.testing.sandbox.machines.process_tree import wait_for_exit
 
 _FILLER = ".filled-by-the-sandbox"
 
@@ -32,10 +33,10 @@ async def save_disk(disk: Disk, pid: int, home: str) -> None:
     for seen, kept in ((home, disk.home), ("/data", disk.data)):
         fresh = kept.with_name(f"{kept.name}.new")
         remove_tree(fresh)
-        copy = await asyncio.create_subprocess_exec(
-            "cp", "-a", f"/proc/{pid}/root{seen}/.", str(fresh), stderr=asyncio.subprocess.DEVNULL
-        )
-        if await copy.wait() == 0:
+        command = ["cp", "-a", f"/proc/{pid}/root{seen}/.", str(fresh)]
+        copy = start_program(command, environment={}, stderr=DEVNULL)
+        await wait_for_exit(copy)
+        if copy.returncode == 0:
             _replace_folder(kept, fresh)
 
 

@@ -4,9 +4,14 @@ import asyncio
 import contextlib
 import os
 import signal
-import subprocess
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+from gpurent.child_processes import run_program
+
+if TYPE_CHECKING:
+    from gpurent.child_processes import StartedProgram
 
 
 def list_descendants(pid: int) -> list[int]:
@@ -28,7 +33,7 @@ def signal_tree(pid: int, number: signal.Signals) -> None:
         reached |= fresh
 
 
-async def wait_for_exit(process: subprocess.Popen[bytes]) -> None:
+async def wait_for_exit(process: "StartedProgram") -> None:
     """Wait for a process that has ended or is about to end."""
     while process.poll() is None:  # noqa: ASYNC110  a child watcher is not worth its thread here
         await asyncio.sleep(0.002)
@@ -53,8 +58,6 @@ def _read_proc_pairs() -> list[tuple[int, int]]:
 
 
 def _read_ps_pairs() -> list[tuple[int, int]]:
-    listing = subprocess.run(
-        ["ps", "-axo", "ppid=,pid=,stat="], capture_output=True, text=True, check=True
-    ).stdout
+    listing = run_program(["ps", "-axo", "ppid=,pid=,stat="], environment={}).stdout
     rows = [line.split() for line in listing.splitlines()]
     return [(int(parent), int(child)) for parent, child, state in rows if not state.startswith("Z")]

@@ -7,17 +7,20 @@ import json
 import os
 import signal
 import socket
-import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from attrs import define, field
 
+from gpurent.child_processes import DEVNULL, start_program
 from gpurent.testing.load_timeouts import wait_within
 from gpurent.testing.sandbox.machines.model import BootFailed
 from gpurent.testing.sandbox.machines.process_tree import list_descendants, wait_for_exit
+
+if TYPE_CHECKING:
+    from gpurent.child_processes import StartedProgram
 
 _SCRIPT = Path(__file__).with_name("supervisor.py")
 _TIMEOUT = 10.0  # seconds on an idle computer
@@ -45,7 +48,7 @@ class ChildProcess:
 class SupervisorClient:
     """One supervisor process and the socket to it."""
 
-    def __init__(self, channel: socket.socket, process: subprocess.Popen[bytes]) -> None:
+    def __init__(self, channel: socket.socket, process: "StartedProgram") -> None:
         self.ended = asyncio.Event()
         """Set when the supervisor ended, asked or unasked, and all that it kept with it."""
         self.pid = process.pid
@@ -65,15 +68,13 @@ class SupervisorClient:
         ours, theirs = socket.socketpair()
         ours.setblocking(False)
         with theirs, log.open("wb") as errors:
-            process = subprocess.Popen(  # noqa: ASYNC220  a fork of a millisecond
+            process = start_program(
                 [sys.executable, "-I", "-S", str(_SCRIPT), str(theirs.fileno())],
+                environment={},
                 pass_fds=(theirs.fileno(),),
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.DEVNULL,
+                stdout=DEVNULL,
                 stderr=errors,
-                env={},
-                cwd="/",
-                start_new_session=True,
+                new_session=True,
             )
         client = cls(ours, process)
         with contextlib.suppress(TimeoutError):

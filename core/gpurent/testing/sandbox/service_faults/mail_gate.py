@@ -9,6 +9,7 @@ from typing import Self
 from attrs import define
 
 from gpurent.testing.sandbox.local_ports import HOST, bind_listener, stop_listening
+from gpurent.testing.sandbox.peers import is_own_peer
 from gpurent.testing.sandbox.service_faults.active_faults import ActiveFault, ServiceCall, ServiceFaults
 from gpurent.testing.sandbox.service_faults.fault import MAIL_SERVICE
 
@@ -69,6 +70,8 @@ class MailFaultGate:
         self._tasks.add(task)
         writers = [writer]
         try:
+            if not is_own_peer(writer.get_extra_info("socket")):
+                return
             server_reader, server_writer = await asyncio.open_connection(HOST, self._target_port)
             writers.append(server_writer)
             relay = _MailRelay(self._faults, reader, writer, server_reader, server_writer)

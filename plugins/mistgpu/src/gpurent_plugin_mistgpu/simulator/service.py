@@ -82,8 +82,8 @@ ROUTES = (
 class MistgpuSimulator(MistgpuAudit, ProviderSimulator, SupportsManualRental):
     """Simulates MISTGPU.
 
-    Settings: username, password, free, taken, session_minutes, missing, disk_bytes, api (off: every request gets a
-    503).
+    Settings: username, password (random by default), free, taken, session_minutes, missing, disk_bytes, api (off: every
+    request gets a 503).
     """
 
     def __init__(self, context: SimulatorContext) -> None:
@@ -103,6 +103,10 @@ class MistgpuSimulator(MistgpuAudit, ProviderSimulator, SupportsManualRental):
 
     def make_plugin_settings(self, url: str) -> Mapping[str, str]:
         return {"url": url, "allow_assumed": "no" if self._is_api_off else "yes"}
+
+    def make_login_fields(self) -> Mapping[str, str]:
+        account = next(iter(self.state.accounts.values()))
+        return {"username": account.name, "password": account.password}
 
     @property
     def _is_api_off(self) -> bool:

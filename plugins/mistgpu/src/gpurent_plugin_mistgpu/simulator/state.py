@@ -116,7 +116,8 @@ class MistgpuState:
         self._context = context
         self.lock = asyncio.Lock()
         name = context.settings.get("username", "student")
-        self.accounts = {name: MistgpuAccount(name, context.settings.get("password", "student-pass"))}
+        password = context.settings.get("password", "") or secrets.token_urlsafe(12)
+        self.accounts = {name: MistgpuAccount(name, password)}
         free = int(context.settings.get("free", context.machine_count))
         taken = int(context.settings.get("taken", "1"))
         self.machines = {}

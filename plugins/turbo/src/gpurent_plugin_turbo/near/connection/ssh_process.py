@@ -56,7 +56,7 @@ def make_ssh_arguments(connection: api.SshConnection, settings: Mapping[str, str
 
 
 class SshProcess(CommandConnection):
-    """A process of the system's ssh. `subprocess` is not used: importing it takes longer than starting a process."""
+    """A process of the system's ssh."""
 
     needs_login = True
 
@@ -72,7 +72,11 @@ class SshProcess(CommandConnection):
         enlarge_pipe(sink)
         enlarge_pipe(source)
         try:
-            self._pid = _spawn_process([*make_ssh_arguments(connection, settings), command], child_pipes)
+            self._pid = api.spawn_program(
+                [*make_ssh_arguments(connection, settings), command],
+                api.make_child_environment(("HOME",)),
+                child_pipes,
+            )
         finally:
             for pipe in child_pipes:
                 os.close(pipe)
@@ -133,16 +137,6 @@ class SshProcess(CommandConnection):
         return api.connection_lost_error(self._endpoint, text)
 
 
-def _spawn_process(arguments: list[str], pipes: tuple[int, int, int]) -> int:
-    environment = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ}
-    actions = [(os.POSIX_SPAWN_DUP2, pipe, number) for number, pipe in enumerate(pipes)]
-    try:
-        # A new session, so that what the user types for us (Ctrl-C) does not reach ssh.
-        return os.posix_spawnp(arguments[0], arguments, environment, file_actions=actions, setsid=True)
-    except NotImplementedError:
-        return os.posix_spawnp(arguments[0], arguments, environment, file_actions=actions)
-
-
 def _read_stderr(pipe: int) -> bytes:
     """Read all that is in the pipe; the process has ended, so nothing more will come."""
     os.set_blocking(pipe, False)
@@ -174,4 +168,4 @@ def close_predialed(connection: api.SshConnection, command: str) -> None:
 
 
 def has_ssh() -> bool:
-    return any(os.access(os.path.join(folder, "ssh"), os.X_OK) for folder in os.get_exec_path())
+    return api.find_program("ssh") is not None

@@ -1,0 +1,185 @@
+"""The one way to start a program on this computer.
+
+A child gets an absolute program, the root folder as its working folder, and only the environment variables of a white
+list: whatever lies in the current folder or in the caller's environment decides nothing, and no secret is handed on.
+Python runs isolated. Modules are imported when they are used: importing subprocess takes longer than starting a
+process.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+
+TYPE_CHECKING = False  # the typing import costs time, and some plugins count milliseconds
+if TYPE_CHECKING:
+    import subprocess
+    from collections.abc import Iterable, Mapping, Sequence
+    from typing import IO
+
+    StartedProgram = subprocess.Popen[bytes]
+
+PIPE, DEVNULL = -1, -3
+"""As in subprocess."""
+FOLDER = "/"
+LOCALE_VARIABLES = (
+    *("LANG", "LANGUAGE", "LC_ALL", "LC_CTYPE", "LC_MESSAGES", "LC_COLLATE", "LC_NUMERIC", "LC_MONETARY"),
+    *("LC_TIME", "TZ"),
+)
+USER_VARIABLES = (*LOCALE_VARIABLES, "HOME", "USER", "LOGNAME", "SHELL", "TMPDIR")
+TERMINAL_VARIABLES = ("TERM", "COLORTERM", "NO_COLOR", "COLUMNS", "LINES")
+# What a program of the user's desktop needs to open a window, and to find its settings and the user's ssh agent.
+DESKTOP_VARIABLES = (
+    *("DISPLAY", "WAYLAND_DISPLAY", "XAUTHORITY", "DBUS_SESSION_BUS_ADDRESS", "SSH_AUTH_SOCK"),
+    *("XDG_RUNTIME_DIR", "XDG_CURRENT_DESKTOP", "XDG_SESSION_TYPE", "XDG_SESSION_DESKTOP", "DESKTOP_SESSION"),
+    *("XDG_DATA_HOME", "XDG_CONFIG_HOME", "XDG_CACHE_HOME", "XDG_STATE_HOME", "XDG_DATA_DIRS"),
+    *("XDG_CONFIG_DIRS", "KDE_FULL_SESSION", "KDE_SESSION_VERSION", "GNOME_DESKTOP_SESSION_ID"),
+    *("WSL_DISTRO_NAME", "WSL_INTEROP"),
+)
+# Where gpurent finds its state; its other variables may be secrets.
+STATE_VARIABLES = (
+    *("GPURENT_HOME", "GPURENT_CLOCK", "GPURENT_SAFE", "GPURENT_SANDBOX", "GPURENT_LANG"),
+    *("GPURENT_STATE_HOME", "XDG_DATA_HOME", "XDG_STATE_HOME"),
+)
+
+
+def make_child_environment(
+    names: Iterable[str], environment: Mapping[str, str] = os.environ
+) -> dict[str, str]:
+    """Return the variables ``names`` of ``environment``, and its PATH without relative folders."""
+    found = {name: environment[name] for name in names if environment.get(name)}
+    return {**found, "PATH": os.pathsep.join(_program_folders(environment))}
+
+
+def find_program(name: str, environment: Mapping[str, str] = os.environ) -> str | None:
+    """Return the absolute path of a program; None if it is not installed. Relative folders of PATH are skipped."""
+    candidates = [name] if "/" in name else [f"{folder}/{name}" for folder in _program_folders(environment)]
+    for path in candidates:
+        if path.startswith("/") and os.access(path, os.X_OK) and not os.path.isdir(path):  # noqa: PTH112
+            return path
+    return None
+
+
+def _program_folders(environment: Mapping[str, str]) -> list[str]:
+    given = environment.get("PATH") or os.defpath
+    return [folder for folder in given.split(os.pathsep) if folder.startswith("/")]
+
+
+def make_python_command(*arguments: str) -> list[str]:
+    """Return the command line that runs this Python with ``arguments``, isolated.
+
+    It ignores PYTHON variables and the current folder. The user's own site folder counts only if gpurent or a plugin
+    of it is installed there.
+    """
+    if not (sys.executable or "").startswith("/"):
+        raise RuntimeError("this Python does not know its own program")
+    flags = ("-E", "-P") if _is_in_user_site() else ("-I",)
+    return [sys.executable, *flags, *arguments]
+
+
+def _is_in_user_site() -> bool:
+    import site
+
+    folder = site.getusersitepackages()
+    return folder in sys.path and any("gpurent" in name for name in os.listdir(folder))  # noqa: PTH208
+
+
+def start_program(
+    command: Sequence[str],
+    *,
+    environment: Mapping[str, str],
+    folder: str | os.PathLike[str] = FOLDER,
+    stdin: int | IO[bytes] = DEVNULL,
+    stdout: int | IO[bytes] | None = None,
+    stderr: int | IO[bytes] | None = None,
+    pass_fds: Sequence[int] = (),
+    new_session: bool = False,
+) -> StartedProgram:
+    """Start ``command`` with exactly ``environment``; raises `FileNotFoundError` if its program is not installed.
+
+    ``stdout`` and ``stderr``: None for our own. ``new_session``: Ctrl-C in our terminal does not reach it.
+    """
+    import subprocess
+
+    return subprocess.Popen(
+        _with_absolute_program(command),
+        env=dict(environment),
+        cwd=folder,
+        stdin=stdin,
+        stdout=stdout,
+        stderr=stderr,
+        pass_fds=pass_fds,
+        start_new_session=new_session,
+    )
+
+
+def run_program(
+    command: Sequence[str],
+    *,
+    environment: Mapping[str, str],
+    input_text: str = "",
+    timeout: float | None = None,
+) -> subprocess.CompletedProcess[str]:
+    """Run ``command`` and return its exit code and output. ``timeout`` in seconds.
+
+    Raises `OSError` if it cannot be started, `TimeoutError` if it does not end.
+    """
+    import subprocess
+
+    try:
+        return subprocess.run(
+            _with_absolute_program(command),
+            env=dict(environment),
+            cwd=FOLDER,
+            input=input_text,
+            capture_output=True,
+            text=True,
+            errors="replace",
+            timeout=timeout,
+            check=False,
+        )
+    except subprocess.TimeoutExpired:
+        raise TimeoutError(f"{command[0]}: no end within {timeout:g} s") from None
+
+
+def run_in_terminal(
+    command: Sequence[str], *, environment: Mapping[str, str], pass_fds: Sequence[int] = ()
+) -> int:
+    """Run ``command`` with our own stdin, stdout and stderr; return its exit code. Raises `OSError`."""
+    import subprocess
+
+    return subprocess.call(
+        _with_absolute_program(command), env=dict(environment), cwd=FOLDER, pass_fds=pass_fds
+    )
+
+
+def spawn_program(command: Sequence[str], environment: Mapping[str, str], pipes: tuple[int, int, int]) -> int:
+    """Start ``command`` with ``pipes`` as stdin, stdout and stderr, quickly; return its process id.
+
+    Its working folder is ours, so only for programs that read nothing there. Raises `FileNotFoundError`.
+    """
+    arguments = _with_absolute_program(command)
+    actions = [(os.POSIX_SPAWN_DUP2, pipe, number) for number, pipe in enumerate(pipes)]
+    try:
+        # A new session, so that what the user types for us (Ctrl-C) does not reach it.
+        return os.posix_spawn(arguments[0], arguments, environment, file_actions=actions, setsid=True)
+    except NotImplementedError:
+        return os.posix_spawn(arguments[0], arguments, environment, file_actions=actions)
+
+
+def make_secret_pipe(text: str) -> int:
+    """Return a descriptor from which a child can read ``text``, for `pass_fds`; the caller closes it.
+
+    Unlike a variable or an argument, it cannot be read by others, and its own children do not inherit it.
+    """
+    reader, writer = os.pipe()
+    with os.fdopen(writer, "wb") as file:
+        file.write(text.encode())  # at most some hundred bytes, which a pipe holds
+    return reader
+
+
+def _with_absolute_program(command: Sequence[str]) -> list[str]:
+    program = find_program(command[0])
+    if program is None:
+        raise FileNotFoundError(2, "no such program", command[0])
+    return [program, *command[1:]]
