@@ -18,8 +18,8 @@ help:  ## this list
 
 setup: system-packages $(VENV)/.installed  ## make .venv with everything in it (again: does nothing)
 
-demo: setup  ## the whole trip, from login to receipt, on this computer
-	@$(BIN)/gpurent demo
+demo: setup  ## the whole trip, from login to receipt, on this computer (DRIVER=embedded: without isolation)
+	@$(BIN)/gpurent demo $(if $(DRIVER),--driver $(DRIVER))
 
 test: system-packages-strict setup lint  ## lint, then the tests (JOBS=4 at a time)
 	$(BIN)/python -m pytest -n $(JOBS)
