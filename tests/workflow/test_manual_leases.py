@@ -179,6 +179,7 @@ async def test_a_key_file_lets_in_without_a_password(sandbox: TripSandbox, tmp_p
         public = key.export_public_key().decode().strip()
         await connection.run(f"mkdir -p .ssh && echo '{public}' >> .ssh/authorized_keys", check=True)
     file = tmp_path / "id"
+    file.touch(0o600)
     file.write_bytes(key.export_private_key("openssh", "open sesame"))
     common = ("adopt", access.ssh_command, "-p", "mistgpu", "--key", str(file), "--json")
     assert (await sandbox.run_command(*common, "--stdin", "passphrase", input_text="wrong\n")).code == 2
