@@ -119,7 +119,10 @@ async def test_a_trip_beside_a_restart_that_is_under_way(tmp_path: Path) -> None
         check_nothing_burns(sandbox)
 
 
-async def test_a_restart_that_is_finished_by_another_command_is_the_trips(tmp_path: Path) -> None:
+@pytest.mark.parametrize("is_typed_again", [True, False])
+async def test_a_restart_that_is_finished_by_another_command_is_the_trips(
+    is_typed_again: bool, tmp_path: Path
+) -> None:
     async with trip_sandbox(tmp_path) as sandbox, sandbox.open_application() as application:
         trip = await keep_results(sandbox, application, tmp_path)
         (tmp_path / "home" / "out").unlink()
@@ -136,7 +139,12 @@ async def test_a_restart_that_is_finished_by_another_command_is_the_trips(tmp_pa
             await application.trips.resume(trip.id)
         assert "gpurent resume " in caught.value.hint
         restart = (await application.trip_tracker.list_trips())[-1]
-        await application.trips.resume(restart.id)
+        if is_typed_again:
+            assert (await application.lease_changes.restart(trip.lease)).id == restart.lease
+            with pytest.raises(LeaseError, match=f"was started again as {restart.lease}"):
+                await application.lease_changes.restart(trip.lease)
+        else:
+            await application.trips.resume(restart.id)
         assert (await application.trip_tracker.get_trip(trip.id)).lease == restart.lease
         assert (await application.trips.resume(trip.id)).lease_id == restart.lease
         check_nothing_burns(sandbox)

@@ -79,6 +79,16 @@ class LeaseOrders:
         trip.announce_continuation(lease.id)
         return trip
 
+    async def continue_restart(self, lease: Lease) -> Lease | None:
+        """Continue the trip that began to start the machine of ``lease`` again; None if there is no unfinished one."""
+        for record in await self.trip_tracker.store.list_open_trips():
+            trip = self.trip_tracker.context_of(record.id)
+            order = await trip.find_result("order", Order) if record.kind == "restart" else None
+            if order is not None and order.restarts == lease.id:
+                trip.announce_continuation(record.lease)
+                return await self.continue_order(trip, record.lease)
+        return None
+
     async def continue_order(self, trip: TripContext, lease_id: str) -> Lease:
         """Continue the order of a trip that did not finish it; return the updated lease."""
         order = await trip.find_result("order", Order)

@@ -207,8 +207,16 @@ class LeaseChanges:
         return await self.orders.place_order("upgrade", lease, spec, order)
 
     async def restart(self, lease_id: str) -> Lease:
-        """Restart a stopped machine with its kept files, as a new lease."""
+        """Restart a stopped machine with its kept files, as a new lease; typed again, it continues.
+
+        Raises `LeaseError` if it runs as another lease already.
+        """
         lease = await self.leases.try_refresh_lease(lease_id)
+        continued = await self.orders.continue_restart(lease)
+        if continued is not None:
+            return continued
+        if lease.is_over:
+            await self.orders.restarted.require_not_restarted(lease)
         provider = self.plugins.provider_of(lease)
         if not isinstance(provider, SupportsRestart) or lease.state is not LeaseState.KEPT:
             raise UsageError(_("{lease} cannot be restarted").format(lease=lease.id))
