@@ -22,7 +22,7 @@ demo: setup  ## the whole trip, from login to receipt, on this computer (DRIVER=
 	@$(BIN)/gpurent demo $(if $(DRIVER),--driver $(DRIVER))
 
 test: system-packages-strict setup lint  ## lint, then the tests (JOBS=4 at a time)
-	$(BIN)/python -m pytest -n $(JOBS)
+	$(BIN)/python -m pytest -n $(JOBS) --dist worksteal
 
 test-nightly: system-packages-strict setup  ## the long tests, then the reliability table; goes on where it ended
 	$(BIN)/python -m pytest -n $(JOBS) -m nightly -p tests.nightly

@@ -31,7 +31,7 @@ for line in sys.stdin:
 """
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 async def test_three_hours_leave_nothing_behind() -> None:
     provider = next(provider for provider in list_testable_providers() if provider.restarts)
     result = await soak_provider(provider, SHORT, random.Random("short"))

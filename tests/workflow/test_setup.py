@@ -188,7 +188,7 @@ def test_odd_names_are_only_names(machine: LocalMachine, name: str) -> None:
 
 @pytest.fixture
 async def sandbox(tmp_path: Path) -> AsyncIterator[TripSandbox]:
-    async with trip_sandbox(tmp_path, speed=120) as made:
+    async with trip_sandbox(tmp_path, speed=120, fixed_speed=True) as made:
         yield made
 
 

@@ -66,7 +66,7 @@ async def test_a_forgotten_machine_is_released_although_the_users_computer_is_of
     folder = tmp_path / "project"
     folder.mkdir()
     (folder / "train.py").write_text(ENDLESS_JOB)
-    async with trip_sandbox(tmp_path, speed=600, driver=driver) as sandbox:
+    async with trip_sandbox(tmp_path, speed=600, driver=driver, fixed_speed=True) as sandbox:
         sandbox.extra_environment["GPURENT_GUARD_TIMER"] = "10m"
         async with sandbox.open_application() as application:
             await log_in_with_money(application, sandbox)
@@ -141,7 +141,10 @@ class RentedMachine:
 @pytest.fixture
 async def rented(tmp_path: Path) -> AsyncIterator[RentedMachine]:
     user = ScriptedUser()
-    async with trip_sandbox(tmp_path, speed=60) as sandbox, sandbox.open_application(user) as application:
+    async with (
+        trip_sandbox(tmp_path, speed=60, fixed_speed=True) as sandbox,
+        sandbox.open_application(user) as application,
+    ):
         await log_in_with_money(application, sandbox)
         yield RentedMachine(
             sandbox, application, user, await application.trips.rent(TripSpec(provider="mistgpu"))
@@ -228,7 +231,7 @@ async def test_timer_is_extended_while_the_job_is_watched(tmp_path: Path) -> Non
     folder = tmp_path / "project"
     folder.mkdir()
     (folder / "train.py").write_text("import time\ntime.sleep(13)\n")
-    async with trip_sandbox(tmp_path, speed=600) as sandbox:
+    async with trip_sandbox(tmp_path, speed=600, fixed_speed=True) as sandbox:
         sandbox.extra_environment["GPURENT_GUARD_TIMER"] = "100m"
         async with sandbox.open_application(user) as application:
             await log_in_with_money(application, sandbox)

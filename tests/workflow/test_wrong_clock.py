@@ -24,7 +24,7 @@ SPEED = 60
 
 @pytest.fixture
 async def sandbox(tmp_path: Path) -> AsyncIterator[TripSandbox]:
-    async with trip_sandbox(tmp_path, speed=SPEED) as made:
+    async with trip_sandbox(tmp_path, speed=SPEED, fixed_speed=True) as made:
         yield made
 
 

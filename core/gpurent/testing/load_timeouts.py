@@ -22,6 +22,8 @@ POLL_SECONDS = 0.03
 SCHEDSTAT_FILE = Path("/proc/self/schedstat")
 """Nanoseconds that this process ran, and that it was runnable but had no CPU."""
 _MIN_RUN_SECONDS = 0.01
+USUAL_LOAD = 3.0
+"""The load of a test run by itself, for which the speeds of its sandboxes are chosen."""
 MIN_SPEED = 25
 """How fast a sandbox stays, however high the load is; see `adapt_speed`."""
 
@@ -72,9 +74,9 @@ def load_factor() -> float:
 def adapt_speed(speed: int) -> int:
     """Return the speed of a sandbox at which programs do as much in the sandbox's time as on an idle computer.
 
-    Services' deadlines are in the sandbox's time, and this computer's work is not.
+    Services' deadlines are in the sandbox's time, and this computer's work is not. A few tests at once are no load.
     """
-    return max(min(speed, MIN_SPEED), int(speed / load_factor()))
+    return max(min(speed, MIN_SPEED), int(speed / max(1.0, load_factor() / USUAL_LOAD)))
 
 
 @define
