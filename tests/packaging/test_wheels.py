@@ -33,7 +33,7 @@ def build_wheels(target: Path) -> dict[str, Path]:
     return {name: found[distribution_name(name).replace("-", "_")] for name in FOLDERS}
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_every_wheel_holds_only_its_own_package_and_installs_alone(
     tmp_path: Path, subtests: pytest.Subtests
 ) -> None:
