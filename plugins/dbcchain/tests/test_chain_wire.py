@@ -185,8 +185,8 @@ def test_amounts_are_units_of_the_chain() -> None:
 
 @pytest.mark.parametrize(
     "raw",
-    [None, [], [{}], [{"changes": None}], [{"changes": [["0x00"]]}], [{"changes": ["ab"]}], [{"changes": [["k", "0x0"]]}],
-     [{"changes": [["k", 7]]}], [{"changes": []}, {"changes": []}]],
+    [None, [], [{}], [{"changes": None}], [{"changes": [["0x00"]]}], [{"changes": ["ab"]}],
+     [{"changes": [["k", "0x0"]]}], [{"changes": [["k", 7]]}], [{"changes": []}, {"changes": []}]],
 )  # fmt: skip
 def test_storage_of_another_shape_is_refused(raw: Any) -> None:
     with pytest.raises(UnexpectedResponse):
@@ -219,7 +219,11 @@ def test_what_is_no_block_number_or_name_is_refused() -> None:
     for name in (None, 7, "", "../tasks", "a b", "-oX", "\x1b[2J"):
         with pytest.raises(UnexpectedResponse, match="name expected"):
             wire.parse_name(name)
-    for lists in ({"onlineMachine": 1, "rentedMachine": []}, {"onlineMachine": [], "rentedMachine": None}):
+    wrong: tuple[Any, ...] = (
+        {"onlineMachine": 1, "rentedMachine": []},
+        {"onlineMachine": [], "rentedMachine": None},
+    )
+    for lists in wrong:
         with pytest.raises(UnexpectedResponse, match="machine names expected"):
             wire.parse_machine_ids(lists)
     with pytest.raises(UnexpectedResponse, match="list expected"):
