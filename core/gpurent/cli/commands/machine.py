@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shlex
-import sys
 from datetime import datetime, timedelta
 from functools import partial
 from pathlib import Path
@@ -14,6 +13,7 @@ import click
 from gpurent.cli.arguments import lease_argument
 from gpurent.cli.context import CliContext, json_option
 from gpurent.cli.job_command import JobCommand
+from gpurent.cli.output import flush_output, write_page
 from gpurent.cli.params import DURATION, RATE, TIME
 from gpurent.cli.trip_spec import add_field_options
 from gpurent.cli.until_stopped import run_until_stopped
@@ -126,7 +126,7 @@ async def _push_once(
         checked = application.file_commands.check_push(push)
         found = await application.upload_previewer.preview_pushes([checked], transfer)
         names = join_list(str(source) for source in push.sources)
-        click.echo("\n".join(format_upload(found, names) if found else []), err=True)
+        write_page(format_upload(found, names) if found else [], err=True)
     return await application.file_commands.push(lease, push, transfer)
 
 
@@ -283,7 +283,7 @@ def logs_command(
     )
     if app.as_json:
         app.show({"status": status}, "")
-    sys.stdout.flush()
+    flush_output()
     if (follow or only_status) and status.exit_code:
         raise SystemExit(status.exit_code)
 
