@@ -267,6 +267,10 @@ if TYPE_CHECKING:
     from gpurent.roles.upload_tally import (
         UploadTally as UploadTally,
     )
+    from gpurent.terminal_text import (
+        ForeignLines as ForeignLines,
+        ForeignText as ForeignText,
+    )
 
 _NAMES_BY_MODULE = {
     "gpurent.child_processes": "find_program make_child_environment spawn_program",
@@ -309,6 +313,7 @@ _NAMES_BY_MODULE = {
     "gpurent.roles.skipped_files": "SkippedFiles",
     "gpurent.roles.transfer_errors": "FileProblem connection_lost_error corrupted_upload_error deep_folder_error describe_bad_link describe_outside_link describe_unreadable download_failures_error helper_ended_error missing_remote_sources_error missing_source_error remote_file_error silence_timeout_error small_disk_error source_name_error summarize_failures summarize_texts too_many_remote_files_error too_many_sources_error unreadable_source_error upload_failures_error",  # noqa: E501
     "gpurent.roles.upload_tally": "UploadTally",
+    "gpurent.terminal_text": "ForeignLines ForeignText",
 }
 _MODULE_BY_NAME = {name: module for module, names in _NAMES_BY_MODULE.items() for name in names.split()}
 

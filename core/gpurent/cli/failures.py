@@ -14,6 +14,7 @@ from gpurent import __version__
 from gpurent.cli.output import write_document, write_line, write_text
 from gpurent.errors import GpurentError, InternalError, PluginError, Stopped, StorageError
 from gpurent.locale import _
+from gpurent.terminal_text import strip_to_line
 
 
 def show_error(error: GpurentError, json_of: str | None) -> int:
@@ -119,7 +120,7 @@ def _add_report(error: GpurentError, cause: BaseException) -> None:
     import traceback
 
     frames = "".join(traceback.format_tb(cause.__traceback__))
-    text = f"gpurent {__version__}, Python {sys.version}\n{frames}{type(cause).__name__}\n"
+    text = f"gpurent {__version__}, Python {sys.version}\n{frames}{strip_to_line(type(cause).__name__)}\n"
     path = _write_report(text)
     if path is not None:
         from gpurent.workflow.runtime.unforeseen import add_hint

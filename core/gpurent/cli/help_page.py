@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from gpurent.domain.terminal_text import strip_terminal
+from gpurent.terminal_text import strip_terminal
 
 
 class SafeHelpFormatter(click.HelpFormatter):

@@ -15,14 +15,14 @@ from typing import TYPE_CHECKING
 import click
 from attrs import frozen
 
-from gpurent.domain.terminal_text import strip_terminal, strip_to_line
+from gpurent.locale.foreign_text import mark_lines
+from gpurent.terminal_text import strip_terminal, strip_to_line
 
 if TYPE_CHECKING:
     import logging
 
 Colour = str | int | None
 _SHOW_CURSOR = "\x1b[?25h"
-_LOG_LINE_MARK = "| "
 
 
 @frozen
@@ -72,9 +72,8 @@ def join_blocks(blocks: Iterable[Page]) -> Page:
 
 
 def write_quoted(text: str, *, err: bool = False) -> None:
-    """Print several lines of others, such as the end of a log, each marked as theirs."""
-    for line in strip_terminal(text).split("\n"):
-        click.echo(f"{_LOG_LINE_MARK}{line}", err=err)
+    """Print several lines of others, each marked as theirs."""
+    click.echo(mark_lines(text), err=err)
 
 
 def write_document(text: str) -> None:

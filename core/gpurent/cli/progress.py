@@ -18,8 +18,8 @@ from rich.progress import (
 )
 
 from gpurent.cli.output import write_line
-from gpurent.domain.terminal_text import strip_to_line
 from gpurent.locale.sizes import format_size
+from gpurent.terminal_text import strip_to_line
 
 REPORT_INTERVAL = 5.0
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from codecs import getincrementaldecoder
 
-from gpurent.domain.terminal_text import strip_terminal
+from gpurent.terminal_text import strip_terminal
 
 # The beginning of an escape sequence whose end has not arrived; longer ones are not waited for.
 _UNFINISHED = re.compile(

@@ -15,10 +15,10 @@ from gpurent.cli.stream_stripper import StreamStripper
 from gpurent.cli.views.step_titles import STEP_TITLES
 from gpurent.domain.events import Event, EventKind
 from gpurent.domain.question import Question
-from gpurent.domain.terminal_text import strip_to_line
 from gpurent.locale import _, join_phrases
 from gpurent.locale.foreign_text import describe_error
 from gpurent.ports.terminal import Progress
+from gpurent.terminal_text import strip_to_line
 
 _YES_ANSWERS = ("y", "yes", "是", "好")
 _NO_ANSWERS = ("", "n", "no", "否")

@@ -5,7 +5,9 @@ from __future__ import annotations
 from datetime import datetime
 from enum import Enum
 
-from attrs import frozen
+from attrs import field, frozen
+
+from gpurent.terminal_text import ForeignLines, ForeignText, to_foreign_texts
 
 
 class QuestionKind(Enum):
@@ -32,12 +34,12 @@ class Question:
 
     id: str
     kind: QuestionKind
-    text: str
+    text: ForeignText = field(converter=ForeignText)
     trip: str = ""
     secret: bool = False
     deadline: datetime | None = None
     default: str | None = None
-    details: tuple[str, ...] = ()
+    details: tuple[ForeignText, ...] = field(default=(), converter=to_foreign_texts)
 
 
 @frozen(kw_only=True)
@@ -49,9 +51,9 @@ class Mail:
 
     uid: str
     at: datetime
-    sender: str
-    subject: str
-    text: str
+    sender: str = field(converter=ForeignText)
+    subject: ForeignText = field(converter=ForeignText)
+    text: ForeignLines = field(converter=ForeignLines)
 
 
 @frozen(kw_only=True)
@@ -64,7 +66,7 @@ class Challenge:
     """
 
     key: str
-    question: str
+    question: ForeignText = field(converter=ForeignText)
     pattern: str
     sender: str
     subject: str

@@ -19,6 +19,7 @@ from gpurent.cli.trip_spec import add_field_options
 from gpurent.cli.until_stopped import run_until_stopped
 from gpurent.cli.views.results import format_skipped
 from gpurent.cli.views.table import format_table
+from gpurent.domain.filenames import escape_path
 from gpurent.domain.job import JobStatus
 from gpurent.domain.time_left import MachineTimer
 from gpurent.domain.transfer import PullRequest, PushRequest, TransferReport
@@ -52,7 +53,7 @@ def _show_report(app: CliContext, report: TransferReport) -> None:
         sent=format_size(report.sent),
         resumed=format_size(report.resumed),
     )
-    gone = [_("Deleted on the machine: {name}").format(name=name) for name in report.deleted]
+    gone = [_("Deleted on the machine: {name}").format(name=escape_path(name)) for name in report.deleted]
     notes = [format_skipped(item, report.archive) for item in report.skipped]
     app.show(report, "\n".join([line, *notes, *gone]))
 
@@ -110,7 +111,8 @@ def push_command(
         return
     report = app.run(lambda application: _push_once(application, lease, push, transfer))
     if dry_run:
-        names = [_("Would be deleted on the machine: {name}").format(name=name) for name in report.deleted]
+        text = _("Would be deleted on the machine: {name}")
+        names = [text.format(name=escape_path(name)) for name in report.deleted]
         app.show(report, "\n".join(names) or _("Nothing would be deleted on the machine."))
         return
     _show_report(app, report)

@@ -21,9 +21,9 @@ from gpurent.cli.top.columns import (
 )
 from gpurent.cli.top.dialogs import ConfirmDialog, InputDialog
 from gpurent.domain.lease import Lease
-from gpurent.domain.terminal_text import strip_terminal, strip_to_line
 from gpurent.errors import GpurentError
 from gpurent.locale import N_, _, join_list
+from gpurent.terminal_text import strip_terminal, strip_to_line
 from gpurent.workflow.reports.overview import LeaseOverview, LeaseRow
 
 PAINT_INTERVAL = 1.0

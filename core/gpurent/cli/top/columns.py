@@ -11,10 +11,10 @@ from rich.text import Text
 from gpurent.cli.views.render import format_moment
 from gpurent.domain.lease import Lease
 from gpurent.domain.offer import Prepaid
-from gpurent.domain.terminal_text import strip_to_line
 from gpurent.domain.time_left import sum_prices
 from gpurent.locale import N_, _, join_list, ngettext
 from gpurent.locale.durations import format_duration
+from gpurent.terminal_text import strip_to_line
 from gpurent.workflow.reports.overview import LeaseRow
 from gpurent.workflow.timing.time_left import format_time_left
 

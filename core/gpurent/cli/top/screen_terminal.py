@@ -8,8 +8,8 @@ from contextlib import contextmanager
 from gpurent.cli.output import write_line
 from gpurent.domain.events import Event, EventKind
 from gpurent.domain.question import Question
-from gpurent.domain.terminal_text import strip_to_line
 from gpurent.ports.terminal import Prompter
+from gpurent.terminal_text import strip_to_line
 
 _HIDDEN_EVENTS = (EventKind.STEP_STARTED, EventKind.STEP_DONE, EventKind.PROGRESS, EventKind.JOB_OUTPUT)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from unicodedata import combining, east_asian_width
 
-from gpurent.domain.terminal_text import strip_to_line
+from gpurent.terminal_text import strip_to_line
 
 COLUMN_GAP = "  "
 
