@@ -7,6 +7,10 @@ from enum import Enum
 
 from attrs import frozen
 
+from gpurent.domain.access import AccessChannel, AccessSource
+
+UNCHECKED_MAIL = AccessSource(channel=AccessChannel.MAIL)
+
 
 class QuestionKind(Enum):
     """What a yes means. SPEND: money is spent. DESTROY: something is lost. TRUST: a machine or key is trusted.
@@ -44,7 +48,8 @@ class Question:
 class Mail:
     """An e-mail that arrived ``at``. ``sender``: the bare address in the From header, in lower case.
 
-    ``text`` is decoded plain text. The date that the sender wrote does not count.
+    ``text`` is decoded plain text. The date that the sender wrote does not count. ``source`` is authenticated if the
+    mail passed the check of the user's own mail provider; without one, anybody may have written it.
     """
 
     uid: str
@@ -52,6 +57,7 @@ class Mail:
     sender: str
     subject: str
     text: str
+    source: AccessSource = UNCHECKED_MAIL
 
 
 @frozen(kw_only=True)
