@@ -14,6 +14,9 @@ if TYPE_CHECKING:
         spawn_program as spawn_program,
     )
     from gpurent.domain.access import (
+        USER_SOURCE as USER_SOURCE,
+        AccessChannel as AccessChannel,
+        AccessSource as AccessSource,
         Endpoint as Endpoint,
         MachineProfile as MachineProfile,
         is_loopback as is_loopback,
@@ -219,6 +222,7 @@ if TYPE_CHECKING:
     )
     from gpurent.roles.plugin_context import (
         PluginContext as PluginContext,
+        add_access_source as add_access_source,
     )
     from gpurent.roles.safe_dir import (
         SafeDir as SafeDir,
@@ -274,7 +278,7 @@ if TYPE_CHECKING:
 
 _NAMES_BY_MODULE = {
     "gpurent.child_processes": "find_program make_child_environment spawn_program",
-    "gpurent.domain.access": "Endpoint MachineProfile is_loopback",
+    "gpurent.domain.access": "USER_SOURCE AccessChannel AccessSource Endpoint MachineProfile is_loopback",
     "gpurent.domain.evidence": "Absent Known Unknown",
     "gpurent.domain.events": "Event EventKind Notice NoticeLevel",
     "gpurent.domain.filenames": "NameProblem escape_name find_name_problem link_reject_reason",
@@ -307,7 +311,7 @@ _NAMES_BY_MODULE = {
     "gpurent.roles.lease": "AssistedRental LeaseProvider MachineAccess MailBinding ManualProvider ManualTask SupportsMailBinding SupportsRenewal SupportsRestart SupportsStaging SupportsStop TaskInstructions",  # noqa: E501
     "gpurent.roles.machine": "Launcher SessionBackend SupportsPredial SupportsUploadPreview TransferBackend",
     "gpurent.roles.messages": "Mailbox Notifier",
-    "gpurent.roles.plugin_context": "PluginContext",
+    "gpurent.roles.plugin_context": "PluginContext add_access_source",
     "gpurent.roles.safe_dir": "SafeDir",
     "gpurent.roles.simulator": "Discrepancy DiscrepancyKind Evidence ManualAccess ProviderSimulator SandboxMachine SandboxMachines SendMail SimulatorContext SimulatorLedgerEntry SimulatorRoute SupportsAudit SupportsFunding SupportsHiding SupportsManualRental",  # noqa: E501
     "gpurent.roles.skipped_files": "SkippedFiles",

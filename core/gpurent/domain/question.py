@@ -9,6 +9,10 @@ from attrs import field, frozen
 
 from gpurent.terminal_text import ForeignLines, ForeignText, to_foreign_texts
 
+from gpurent.domain.access import AccessChannel, AccessSource
+
+UNCHECKED_MAIL = AccessSource(channel=AccessChannel.MAIL)
+
 
 class QuestionKind(Enum):
     """What a yes means. SPEND: money is spent. DESTROY: something is lost. TRUST: a machine or key is trusted.
@@ -46,7 +50,8 @@ class Question:
 class Mail:
     """An e-mail that arrived ``at``. ``sender``: the bare address in the From header, in lower case.
 
-    ``text`` is decoded plain text. The date that the sender wrote does not count.
+    ``text`` is decoded plain text. The date that the sender wrote does not count. ``source`` is authenticated if the
+    mail passed the check of the user's own mail provider; without one, anybody may have written it.
     """
 
     uid: str
@@ -54,6 +59,7 @@ class Mail:
     sender: str = field(converter=ForeignText)
     subject: ForeignText = field(converter=ForeignText)
     text: ForeignLines = field(converter=ForeignLines)
+    source: AccessSource = UNCHECKED_MAIL
 
 
 @frozen(kw_only=True)
