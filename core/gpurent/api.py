@@ -39,6 +39,7 @@ if TYPE_CHECKING:
         find_name_problem as find_name_problem,
         link_reject_reason as link_reject_reason,
     )
+    from gpurent.domain.foreign_names import parse_foreign_name as parse_foreign_name
     from gpurent.domain.foreign_numbers import (
         parse_foreign_decimal as parse_foreign_decimal,
         parse_foreign_integer as parse_foreign_integer,
@@ -282,6 +283,7 @@ _NAMES_BY_MODULE = {
     "gpurent.domain.evidence": "Absent Known Unknown",
     "gpurent.domain.events": "Event EventKind Notice NoticeLevel",
     "gpurent.domain.filenames": "NameProblem escape_name find_name_problem link_reject_reason",
+    "gpurent.domain.foreign_names": "parse_foreign_name",
     "gpurent.domain.foreign_numbers": "parse_foreign_decimal parse_foreign_integer parse_foreign_money",
     "gpurent.domain.lease": "Lease LeaseState PendingOrder",
     "gpurent.domain.lease_evidence": "CONFIRMATION_INTERVAL",
