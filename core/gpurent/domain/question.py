@@ -7,9 +7,8 @@ from enum import Enum
 
 from attrs import field, frozen
 
-from gpurent.terminal_text import ForeignLines, ForeignText, to_foreign_texts
-
 from gpurent.domain.access import AccessChannel, AccessSource
+from gpurent.terminal_text import ForeignLines, ForeignText, to_foreign_texts
 
 UNCHECKED_MAIL = AccessSource(channel=AccessChannel.MAIL)
 
