@@ -14,9 +14,32 @@ def test_a_name_is_returned_unchanged(name: str) -> None:
 
 @pytest.mark.parametrize(
     "value",
-    ["", " ", "a b", "a\n", "\x1b[2J", "a\u202eb", "a\u200b", "a\u3000b", "\ud800", "-oProxyCommand=id", "-1", "..", "../x", "a/b", "a\\b", "a?b", "a#b", None, 7, True, b"a", ["a"],
-     "x" * (MAX_NAME_LENGTH + 1)],
-)  # fmt: skip
+    [
+        "",
+        " ",
+        "a b",
+        "a\n",
+        "\x1b[2J",
+        "a\u202eb",
+        "a\u200b",
+        "a\u3000b",
+        "\ud800",
+        "-oProxyCommand=id",
+        "-1",
+        "..",
+        "../x",
+        "a/b",
+        "a\\b",
+        "a?b",
+        "a#b",
+        None,
+        7,
+        True,
+        b"a",
+        ["a"],
+        "x" * (MAX_NAME_LENGTH + 1),
+    ],
+)
 def test_anything_else_is_refused(value: object) -> None:
     with pytest.raises(ValueError):  # noqa: PT011 - it has no message
         parse_foreign_name(value)

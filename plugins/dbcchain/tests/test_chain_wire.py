@@ -185,9 +185,18 @@ def test_amounts_are_units_of_the_chain() -> None:
 
 @pytest.mark.parametrize(
     "raw",
-    [None, [], [{}], [{"changes": None}], [{"changes": [["0x00"]]}], [{"changes": ["ab"]}], [{"changes": [["k", "0x0"]]}],
-     [{"changes": [["k", 7]]}], [{"changes": []}, {"changes": []}]],
-)  # fmt: skip
+    [
+        None,
+        [],
+        [{}],
+        [{"changes": None}],
+        [{"changes": [["0x00"]]}],
+        [{"changes": ["ab"]}],
+        [{"changes": [["k", "0x0"]]}],
+        [{"changes": [["k", 7]]}],
+        [{"changes": []}, {"changes": []}],
+    ],
+)
 def test_storage_of_another_shape_is_refused(raw: Any) -> None:
     with pytest.raises(UnexpectedResponse):
         wire.parse_storage(raw)
