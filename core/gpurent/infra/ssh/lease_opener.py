@@ -20,13 +20,16 @@ from gpurent.ports.connection import PrivateKey, Reachability
 from gpurent.remote.shell import sh_command
 
 PROBE_TIMEOUT = 8.0
+# What the library raises for a server that cannot be reached, or does not speak SSH as it should. ValueError: text of
+# the server's that is not in the encoding that it must have.
+CONNECT_ERRORS = (OSError, TimeoutError, asyncssh.Error, ValueError)
 
 
 async def fetch_host_key(endpoint: Endpoint, timeout: float) -> asyncssh.SSHKey:
     """Return the host key that the machine presents now; raises `UnavailableError` if it does not answer."""
     try:
         key = await _request_host_key(endpoint, timeout)
-    except (OSError, TimeoutError, asyncssh.Error) as error:
+    except CONNECT_ERRORS as error:
         raise make_unreachable_error(endpoint, error) from None
     if key is None:
         raise UnavailableError(
@@ -41,7 +44,7 @@ async def probe_host_key(endpoint: Endpoint, pinned: asyncssh.SSHKey | None) -> 
         key = await _request_host_key(endpoint, PROBE_TIMEOUT)
     except ConnectionRefusedError:
         return Reachability.REFUSED
-    except (TimeoutError, asyncssh.Error, ConnectionError):
+    except (TimeoutError, asyncssh.Error, ConnectionError, ValueError):
         return Reachability.NO_ANSWER
     except OSError:
         # No DNS or no route: our own network may be down.
@@ -70,10 +73,11 @@ async def make_host_key_error(
 
 
 def make_unreachable_error(endpoint: Endpoint, error: Exception) -> UnavailableError:
-    return UnavailableError(
-        _("{endpoint} does not answer: {what}").format(endpoint=endpoint, what=describe_error(error)),
-        retryable=True,
-    )
+    if isinstance(error, ValueError):
+        text = _("{endpoint} does not answer as an SSH server should").format(endpoint=endpoint)
+    else:
+        text = _("{endpoint} does not answer: {what}").format(endpoint=endpoint, what=describe_error(error))
+    return UnavailableError(text, retryable=True)
 
 
 async def _request_host_key(endpoint: Endpoint, timeout: float) -> asyncssh.SSHKey | None:
@@ -201,7 +205,7 @@ class LeaseOpener:
                 rejected.format(endpoint=self.endpoint),
                 hint=_("Its password or its authorized keys were changed."),
             ) from None
-        except (OSError, TimeoutError, asyncssh.Error) as error:
+        except CONNECT_ERRORS as error:
             raise make_unreachable_error(self.endpoint, error) from None
         return AsyncsshConnection(transport, self.endpoint, self.files.key_file, self.files.known_hosts)
 

@@ -196,6 +196,7 @@ def _make_lease(
         ref=request.access.ref,
         label=lease_id,
         endpoint=endpoint,
+        access_source=request.access.source.vouch_for(endpoint),
         password_ref=password_ref,
         started_at=terms.at,
         expires_at=terms.end_time(terms.at),

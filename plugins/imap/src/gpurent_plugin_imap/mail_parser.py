@@ -10,7 +10,7 @@ from email.header import decode_header
 from email.message import Message
 from html.parser import HTMLParser
 
-from gpurent.api import Mail
+from gpurent.api import AccessSource, Mail
 
 # Much more than any provider's mail needs; the HTML parser is slow on broken pages.
 MAX_TEXT_SIZE = 128 * 1024
@@ -75,8 +75,8 @@ def parse_subject(message: Message) -> str:
     return " ".join(raw.split())
 
 
-def parse_mail(uid: str, message: Message, at: datetime) -> Mail:
-    """Return the parts that gpurent reads of a mail that arrived ``at``.
+def parse_mail(uid: str, message: Message, at: datetime, source: AccessSource) -> Mail:
+    """Return the parts that gpurent reads of a mail that arrived ``at``; ``source`` says who wrote it.
 
     Raises `ValueError` or `LookupError` if the text is missing or the character set is unknown.
     """
@@ -86,6 +86,7 @@ def parse_mail(uid: str, message: Message, at: datetime) -> Mail:
         sender=parse_sender(message),
         subject=parse_subject(message),
         text=extract_text(message),
+        source=source,
     )
 
 
