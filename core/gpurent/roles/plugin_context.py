@@ -8,6 +8,7 @@ from logging import Logger
 from typing import Protocol
 
 from gpurent.domain.question import Challenge
+from gpurent.ports.local_files import LocalFiles
 from gpurent.ports.services import Http, MailReader, PluginState, Vault
 from gpurent.ports.system import Clock
 from gpurent.roles.account import Login
@@ -31,6 +32,10 @@ class PluginContext(Protocol):
     @property
     def settings(self) -> Mapping[str, str]:
         """The plugin's settings as text, with declared defaults filled in."""
+
+    @property
+    def files(self) -> LocalFiles:
+        """The files of this computer, for transfers."""
 
     @property
     def log(self) -> Logger: ...
