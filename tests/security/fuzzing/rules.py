@@ -10,8 +10,8 @@ from random import Random
 
 from attrs import define, field, frozen
 
-from gpurent.domain.terminal_text import strip_terminal
 from gpurent.errors import GpurentError, InternalError
+from gpurent.terminal_text import strip_terminal
 
 MAX_SECONDS = 1.0
 MAX_SHOWN = 2_000
@@ -37,6 +37,7 @@ def check_error(error: GpurentError) -> None:
     """Check that an error says what it says within a few lines."""
     require(not isinstance(error, InternalError), "an internal error")
     for text in (error.message, error.hint, error.detail):
+        require(is_clean(text), f"an error says {text[:200]!r}")
         require(len(text) <= MAX_SHOWN, f"an error of {len(text)} characters: {text[:80]!r}")
 
 
