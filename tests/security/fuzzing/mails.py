@@ -15,6 +15,7 @@ from email.utils import format_datetime
 from random import Random
 
 from gpurent.api import Challenge, Mail, ManualTask
+from gpurent.domain.question import UNCHECKED_MAIL
 from gpurent.workflow.manual.rental import parse_accesses
 from gpurent.workflow.runtime.questions import extract_answer, is_matching_mail
 from gpurent_plugin_imap.mail_parser import parse_mail
@@ -150,7 +151,7 @@ def _make_multipart(random: Random, depth: int) -> bytes:
 def read_mail(data: bytes) -> Mail | None:
     """Parse as the mailbox does, which passes over what raises the errors that the parser's docstring names."""
     try:
-        return parse_mail("1", message_from_bytes(data), SENT_AT)
+        return parse_mail("1", message_from_bytes(data), SENT_AT, UNCHECKED_MAIL)
     except (ValueError, LookupError):
         return None
 

@@ -86,7 +86,7 @@ TEXTS = (
         "-1h",
         "9" * 400 + "h",
     ),
-    *("--index-url=http://evil.example", "-r/etc/passwd", "a; b", "$(id)", "'", '"unclosed'),
+    *("-i http://evil.example", "-r/etc/passwd", "a; b", "$(id)", "'", '"unclosed'),
 )
 RAW_VALUES = (
     *(

@@ -10,8 +10,8 @@ from random import Random
 
 from attrs import define, field, frozen
 
-from gpurent.domain.terminal_text import strip_terminal
 from gpurent.errors import GpurentError, InternalError
+from gpurent.terminal_text import strip_terminal
 
 MAX_SECONDS = 1.0
 MAX_SHOWN = 2_000
