@@ -59,6 +59,7 @@ PLAIN: dict[str, str] = {
     "SkippedFile.name": EXACT,
     "SkippedFile.remote_path": EXACT,
     "SkippedFile.beside": EXACT,
+    "LocalSource": EXACT,
     "UploadPreview": EXACT,
     "TransferReport": EXACT,
     "UploadTally": EXACT,

@@ -16,6 +16,7 @@ from attrs import frozen
 from gpurent.api import Endpoint, ExportedLease, Mail
 from gpurent.errors import GpurentError
 from gpurent.roles.entries import ExporterEntry
+from gpurent.terminal_text import strip_to_line
 from gpurent.testing.fakes import FakePluginContext
 from gpurent.testing.sandbox_harness import installed_plugins
 from gpurent_plugin_mistgpu import wire
@@ -81,7 +82,7 @@ def check_endpoint(line: str, endpoint: Endpoint) -> None:
     """Check that ``endpoint`` is what a reader of the line sees, and no option for anybody."""
     for place, word in list_words(endpoint):
         require(_SAFE.fullmatch(word), f"{place} {word!r} from {line!r}")
-    require(f"{endpoint.user}@{endpoint.host}" in line, f"{endpoint} is not in {line!r}")
+    require(f"{endpoint.user}@{endpoint.host}" in strip_to_line(line), f"{endpoint} is not in {line!r}")
     require(Endpoint.parse(str(endpoint)) == endpoint, f"{endpoint} does not come back")
     connection: Any = _Connection(endpoint)
     words = make_ssh_arguments(connection, {})
