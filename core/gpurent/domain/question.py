@@ -31,7 +31,7 @@ class Question:
 
     ``secret``: the answer is not echoed while it is typed, and never stored. ``deadline``: when ``default`` becomes the
     answer (provider time); None: it waits. ``default`` None: there is no default answer. ``details``: lines that the
-    user needs for the answer.
+    user needs for the answer. ``needs_person``: nobody can have said yes in advance.
     """
 
     id: str
@@ -42,6 +42,7 @@ class Question:
     deadline: datetime | None = None
     default: str | None = None
     details: tuple[str, ...] = ()
+    needs_person: bool = False
 
 
 @frozen(kw_only=True)
