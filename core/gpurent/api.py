@@ -39,6 +39,7 @@ if TYPE_CHECKING:
         find_name_problem as find_name_problem,
         link_reject_reason as link_reject_reason,
     )
+    from gpurent.domain.foreign_names import parse_foreign_name as parse_foreign_name
     from gpurent.domain.foreign_numbers import (
         parse_foreign_decimal as parse_foreign_decimal,
         parse_foreign_integer as parse_foreign_integer,
@@ -140,6 +141,11 @@ if TYPE_CHECKING:
         CommandResult as CommandResult,
         SshConnection as SshConnection,
     )
+    from gpurent.ports.local_files import (
+        FolderEntry as FolderEntry,
+        LocalFiles as LocalFiles,
+        OpenFolder as OpenFolder,
+    )
     from gpurent.ports.services import (
         Http as Http,
         HttpResponse as HttpResponse,
@@ -226,6 +232,7 @@ if TYPE_CHECKING:
     )
     from gpurent.roles.safe_dir import (
         SafeDir as SafeDir,
+        open_safe_dir as open_safe_dir,
     )
     from gpurent.roles.simulator import (
         Discrepancy as Discrepancy,
@@ -245,6 +252,12 @@ if TYPE_CHECKING:
         SupportsManualRental as SupportsManualRental,
     )
     from gpurent.roles.skipped_files import SkippedFiles as SkippedFiles
+    from gpurent.roles.source_files import (
+        LocalSource as LocalSource,
+        SourceFile as SourceFile,
+        SourceFiles as SourceFiles,
+        read_ignore_file as read_ignore_file,
+    )
     from gpurent.roles.transfer_errors import (
         FileProblem as FileProblem,
         connection_lost_error as connection_lost_error,
@@ -271,6 +284,10 @@ if TYPE_CHECKING:
     from gpurent.roles.upload_tally import (
         UploadTally as UploadTally,
     )
+    from gpurent.terminal_text import (
+        ForeignLines as ForeignLines,
+        ForeignText as ForeignText,
+    )
 
 _NAMES_BY_MODULE = {
     "gpurent.child_processes": "find_program make_child_environment spawn_program",
@@ -278,6 +295,7 @@ _NAMES_BY_MODULE = {
     "gpurent.domain.evidence": "Absent Known Unknown",
     "gpurent.domain.events": "Event EventKind Notice NoticeLevel",
     "gpurent.domain.filenames": "NameProblem escape_name find_name_problem link_reject_reason",
+    "gpurent.domain.foreign_names": "parse_foreign_name",
     "gpurent.domain.foreign_numbers": "parse_foreign_decimal parse_foreign_integer parse_foreign_money",
     "gpurent.domain.lease": "Lease LeaseState PendingOrder",
     "gpurent.domain.lease_evidence": "CONFIRMATION_INTERVAL",
@@ -296,6 +314,7 @@ _NAMES_BY_MODULE = {
     "gpurent.locale": "make_translator",
     "gpurent.locale.foreign_text": "describe_errno describe_error quote_reason quote_text",
     "gpurent.ports.connection": "CommandResult SshConnection",
+    "gpurent.ports.local_files": "FolderEntry LocalFiles OpenFolder",
     "gpurent.ports.services": "Http HttpResponse MailReader PluginState Vault",
     "gpurent.ports.system": "Clock",
     "gpurent.ports.terminal": "Progress",
@@ -308,11 +327,13 @@ _NAMES_BY_MODULE = {
     "gpurent.roles.machine": "Launcher SessionBackend SupportsPredial SupportsUploadPreview TransferBackend",
     "gpurent.roles.messages": "Mailbox Notifier",
     "gpurent.roles.plugin_context": "PluginContext add_access_source",
-    "gpurent.roles.safe_dir": "SafeDir",
+    "gpurent.roles.safe_dir": "SafeDir open_safe_dir",
     "gpurent.roles.simulator": "Discrepancy DiscrepancyKind Evidence ManualAccess ProviderSimulator SandboxMachine SandboxMachines SendMail SimulatorContext SimulatorLedgerEntry SimulatorRoute SupportsAudit SupportsFunding SupportsHiding SupportsManualRental",  # noqa: E501
     "gpurent.roles.skipped_files": "SkippedFiles",
+    "gpurent.roles.source_files": "LocalSource SourceFile SourceFiles read_ignore_file",
     "gpurent.roles.transfer_errors": "FileProblem connection_lost_error corrupted_upload_error deep_folder_error describe_bad_link describe_outside_link describe_unreadable download_failures_error helper_ended_error missing_remote_sources_error missing_source_error remote_file_error silence_timeout_error small_disk_error source_name_error summarize_failures summarize_texts too_many_remote_files_error too_many_sources_error unreadable_source_error upload_failures_error",  # noqa: E501
     "gpurent.roles.upload_tally": "UploadTally",
+    "gpurent.terminal_text": "ForeignLines ForeignText",
 }
 _MODULE_BY_NAME = {name: module for module, names in _NAMES_BY_MODULE.items() for name in names.split()}
 

@@ -14,6 +14,7 @@ from attrs import evolve
 
 from gpurent.cli.arguments import complete_plugins
 from gpurent.cli.context import CliContext
+from gpurent.cli.output import write_line
 from gpurent.cli.project_trust import find_project, require_trust, show_ignored_limits
 from gpurent.domain.field_kinds import FieldKind, TripField
 from gpurent.domain.field_values import EXPECTED_MESSAGES, parse_typed_value
@@ -22,7 +23,7 @@ from gpurent.domain.job import SESSION_NAME_PATTERN
 from gpurent.domain.project import ProjectFile
 from gpurent.domain.trip import TripSpec
 from gpurent.domain.trip_fields import FIELDS_BY_NAME, TRIP_FIELDS
-from gpurent.domain.trip_values import make_trip_spec
+from gpurent.domain.trip_values import bind_to_project, make_trip_spec
 from gpurent.errors import UsageError
 from gpurent.locale import _, join_list
 
@@ -174,7 +175,7 @@ def _build_spec(
         raise UsageError(_("--provider and --lease cannot be used together"))
     if project is not None and not app.as_json:
         path = escape_path(str(project.path))
-        click.secho("· " + _("project file: {path}").format(path=path), fg="blue", err=True)
+        write_line("· " + _("project file: {path}").format(path=path), colour="blue", err=True)
     values = dict(project.values) if project is not None else {}
     option_values = collect_field_values(options)
     if "folder" in option_values:
@@ -189,9 +190,8 @@ def _build_spec(
         values = {"on_error": "keep", **values, "provider": ()}
     spec = make_trip_spec(_with_requirements_file(values))
     if project is not None:
-        spec = evolve(
-            spec, project=project.make_origin(name for name in from_file if name in project.written)
-        )
+        origin = project.make_origin(name for name in from_file if name in project.written)
+        spec = bind_to_project(spec, origin)
     spec = check_spec(app, let_budget_authorize(spec, options))
     if not spec.job.command:
         raise UsageError(

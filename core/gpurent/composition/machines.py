@@ -47,11 +47,12 @@ class MachineParts:
         self.connections = reconnecting.Connections(leases, base.poller, base.events, self.ownership)
         names = local_names.LocalNamesMaker(base.platform, base.settings.user_home)
         known = known_files.KnownFilesMaker(TransferredFileNotes(base.home / "transferred"))
-        self.transfers = transfers.FileTransfers(plugins, base.events, base.terminal, names, known)
+        local = transfers.LocalSide(base.files, names, known)
+        self.transfers = transfers.FileTransfers(plugins, base.events, base.terminal, local)
         self.results = results_download.ResultsDownloader(self.transfers)
         self.predialler = transfers.Predialler(connector, self.transfers)
         self.upload_guard = upload_guard.UploadGuard(
-            base.settings.user_home, (base.home, system.default_data_folder())
+            base.settings.user_home, (base.home, system.default_data_folder()), base.files
         )
         self.upload_previewer = upload_previews.UploadPreviewer(self.transfers)
         self.file_commands = transfers.FileCommands(

@@ -15,6 +15,7 @@ from gpurent.domain.money import UnitPrice
 from gpurent.domain.offer import Bill, DeclaredTerms, Metered, Offer, OrderKind
 from gpurent.errors import LeaseError
 from gpurent.locale import N_, _
+from gpurent.terminal_text import NO_TEXT, ForeignText
 
 
 class LeaseState(Enum):
@@ -88,7 +89,7 @@ class PendingOrder:
 
     key: str
     kind: OrderKind
-    ref: str = ""
+    ref: str = field(default=NO_TEXT, converter=ForeignText)
     offer: Offer | None = None
     bill: Bill | None = None
     sent_at: datetime | None = None
@@ -116,8 +117,8 @@ class Lease:
     provider: str
     offer: Offer
     state: LeaseState = LeaseState.REQUESTED
-    ref: str = ""
-    label: str = ""
+    ref: str = field(default=NO_TEXT, converter=ForeignText)
+    label: str = field(default=NO_TEXT, converter=ForeignText)
     pending: PendingOrder | None = None
     endpoint: Endpoint | None = None
     password_ref: str = ""
@@ -127,7 +128,7 @@ class Lease:
     kept_until: datetime | None = None
     bills: tuple[Bill, ...] = ()
     provider_data: Mapping[str, str] = field(factory=dict)
-    note: str = ""
+    note: ForeignText = field(default=NO_TEXT, converter=ForeignText)
     declared: DeclaredTerms | None = None
     machine_facts: MachineFacts | None = None
     completed_orders: tuple[str, ...] = ()
@@ -135,7 +136,7 @@ class Lease:
     release_requested_at: datetime | None = None
     absent_since: datetime | None = None
     last_seen_state: LeaseState | None = None
-    account: str = ""
+    account: str = field(default=NO_TEXT, converter=ForeignText)
     adopted_at: datetime | None = None
     restarted_from: str = ""
     access_source: AccessSource = AccessSource()

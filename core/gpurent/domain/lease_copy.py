@@ -12,6 +12,7 @@ from gpurent.domain.lease import Lease, LeaseState, PendingOrder
 from gpurent.domain.money import UnitPrice
 from gpurent.domain.offer import Bill, Hardware, Metered, Offer, OrderKind, Prepaid
 from gpurent.locale import _
+from gpurent.terminal_text import NO_TEXT, ForeignText
 
 
 @frozen(kw_only=True)
@@ -20,7 +21,7 @@ class OrderCopy:
 
     key: str
     kind: OrderKind
-    ref: str = ""
+    ref: str = field(default=NO_TEXT, converter=ForeignText)
     sent_at: datetime | None = None
 
 
@@ -34,13 +35,13 @@ class LeaseCopy:
 
     lease: str
     provider: str
-    account: str = ""
-    ref: str = ""
-    label: str = ""
+    account: str = field(default=NO_TEXT, converter=ForeignText)
+    ref: str = field(default=NO_TEXT, converter=ForeignText)
+    label: str = field(default=NO_TEXT, converter=ForeignText)
     order: OrderCopy | None = None
     completed_orders: tuple[str, ...] = ()
-    machine: str = ""
-    gpu: str = ""
+    machine: str = field(default=NO_TEXT, converter=ForeignText)
+    gpu: str = field(default=NO_TEXT, converter=ForeignText)
     gpus: int = 0
     price: UnitPrice
     is_prepaid: bool = False

@@ -5,9 +5,10 @@ from __future__ import annotations
 from datetime import datetime
 from enum import Enum
 
-from attrs import frozen
+from attrs import field, frozen
 
 from gpurent.domain.access import AccessChannel, AccessSource
+from gpurent.terminal_text import ForeignLines, ForeignText, to_foreign_texts
 
 UNCHECKED_MAIL = AccessSource(channel=AccessChannel.MAIL)
 
@@ -36,12 +37,12 @@ class Question:
 
     id: str
     kind: QuestionKind
-    text: str
+    text: ForeignText = field(converter=ForeignText)
     trip: str = ""
     secret: bool = False
     deadline: datetime | None = None
     default: str | None = None
-    details: tuple[str, ...] = ()
+    details: tuple[ForeignText, ...] = field(default=(), converter=to_foreign_texts)
     needs_person: bool = False
 
 
@@ -55,9 +56,9 @@ class Mail:
 
     uid: str
     at: datetime
-    sender: str
-    subject: str
-    text: str
+    sender: str = field(converter=ForeignText)
+    subject: ForeignText = field(converter=ForeignText)
+    text: ForeignLines = field(converter=ForeignLines)
     source: AccessSource = UNCHECKED_MAIL
 
 
@@ -71,7 +72,7 @@ class Challenge:
     """
 
     key: str
-    question: str
+    question: ForeignText = field(converter=ForeignText)
     pattern: str
     sender: str
     subject: str

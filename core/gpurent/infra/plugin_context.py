@@ -19,6 +19,7 @@ from gpurent.infra.service_clocks import ServiceClocks
 from gpurent.infra.service_sources import ServiceSources
 from gpurent.infra.sqlite.plugin_state import ScopedState
 from gpurent.infra.sqlite.store import SqliteStore
+from gpurent.ports.local_files import LocalFiles
 from gpurent.ports.services import Http, MailReader, PluginState, SecretStore, Vault
 from gpurent.ports.system import Clock
 from gpurent.roles.account import Login
@@ -40,6 +41,7 @@ class BuiltPluginContext:
     mail: MailReader
     settings: Mapping[str, str] = field(repr=False)  # some are secret
     log: Logger
+    files: LocalFiles
     log_in: Callable[[bool], Awaitable[Login]]
     answer: Callable[[Challenge], Awaitable[str]]
     make_http: Callable[[str], Http]
@@ -84,6 +86,7 @@ class PluginContextFactory:
     answer_challenge: Callable[[Challenge], Awaitable[str]]
     wrap_http: Callable[[Http, str], Http]
     lock: Callable[[str], AbstractAsyncContextManager[None]]
+    files: LocalFiles
     _clients: list[HttpClient] = field(factory=list)
 
     def make_context(self, entry: PluginEntry[Any], auth: str) -> PluginContext:
@@ -115,6 +118,7 @@ class PluginContextFactory:
             mail=self.mail,
             settings=settings,
             log=log,
+            files=self.files,
             log_in=partial(self.log_in, auth),
             answer=self.answer_challenge,
             make_http=open_at,

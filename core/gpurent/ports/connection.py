@@ -11,15 +11,21 @@ from attrs import frozen
 
 from gpurent.domain.access import Endpoint
 from gpurent.domain.secret import Secret
+from gpurent.terminal_text import ForeignLines
 
 
 @frozen
 class CommandResult:
-    """The result of a remote command: exit status (128 or more: ended by a signal) and output."""
+    """The result of a remote command: exit status (128 or more: ended by a signal) and output, as it came."""
 
     exit_status: int
     stdout: str
     stderr: str
+
+    @property
+    def said(self) -> ForeignLines:
+        """What the command says about itself, as it may be shown: its errors, else its output."""
+        return ForeignLines((self.stderr or self.stdout).strip())
 
 
 class SshConnection(Protocol):

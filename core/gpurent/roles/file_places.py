@@ -10,6 +10,7 @@ from itertools import count
 from attrs import frozen
 
 from gpurent.domain.local_files import KnownFiles
+from gpurent.ports.local_files import OpenFolder
 
 BESIDE_SUFFIX = b".from-machine"
 _MAX_NAME_BYTES = 255
@@ -27,7 +28,7 @@ class RemoteState:
 class FilePlaces:
     """The places of one folder and everything below it. ``known`` None: everything may be replaced.
 
-    A ``name`` is a tuple of path components; ``folder`` an open handle of the folder that has its last one.
+    A ``name`` is a tuple of path components; ``folder`` the open folder that has its last one.
     """
 
     def __init__(self, root: bytes, known: KnownFiles | None) -> None:
@@ -35,7 +36,9 @@ class FilePlaces:
         # Places beside changed files that have been taken, and by what: none is given twice in one download.
         self._taken: dict[bytes, tuple[bytes, ...]] = {}
 
-    def choose_place(self, name: tuple[bytes, ...], folder: int, has_content: Callable[[int], bool]) -> bytes:
+    def choose_place(
+        self, name: tuple[bytes, ...], folder: OpenFolder, has_content: Callable[[int], bool]
+    ) -> bytes:
         """Return the file name to use. ``has_content`` tells of an open file whether it is what arrives."""
         known = self._known
         if known is None:
@@ -44,7 +47,7 @@ class FilePlaces:
             path = self._get_path(name, place)
             if self._taken.get(path, name) != name:
                 continue
-            status = stat_entry(place, folder)
+            status = _find_status(place, folder)
             is_folder = status is not None and stat.S_ISDIR(status.st_mode)
             is_free = (
                 status is None
@@ -57,7 +60,7 @@ class FilePlaces:
         raise AssertionError("count does not end")
 
     def find_file(
-        self, name: tuple[bytes, ...], folder: int, remote: RemoteState
+        self, name: tuple[bytes, ...], folder: OpenFolder, remote: RemoteState
     ) -> tuple[bytes, os.stat_result] | None:
         """Return the place where the machine's version already is, and its status; None if it must be downloaded.
 
@@ -66,7 +69,7 @@ class FilePlaces:
         known = self._known
         for place in _iter_places(name[-1]):
             path = self._get_path(name, place)
-            status = stat_entry(place, folder)
+            status = _find_status(place, folder)
             if status is None:
                 return None
             if self._taken.get(path, name) != name:
@@ -79,17 +82,13 @@ class FilePlaces:
                 return place, status
         raise AssertionError("count does not end")
 
-    def has_link(self, name: tuple[bytes, ...], folder: int, target: bytes) -> bool:
-        status = stat_entry(name[-1], folder)
-        return (
-            status is not None
-            and stat.S_ISLNK(status.st_mode)
-            and os.readlink(name[-1], dir_fd=folder) == target
-        )
+    def has_link(self, name: tuple[bytes, ...], folder: OpenFolder, target: bytes) -> bool:
+        status = _find_status(name[-1], folder)
+        return status is not None and stat.S_ISLNK(status.st_mode) and folder.read_link(name[-1]) == target
 
-    def is_free_for_link(self, name: tuple[bytes, ...], folder: int) -> bool:
+    def is_free_for_link(self, name: tuple[bytes, ...], folder: OpenFolder) -> bool:
         """Return whether a link may take the name: no folder has it, nor anything that was changed here."""
-        status = stat_entry(name[-1], folder)
+        status = _find_status(name[-1], folder)
         if status is None:
             return True
         if stat.S_ISDIR(status.st_mode):
@@ -112,14 +111,14 @@ class FilePlaces:
     def _get_path(self, name: tuple[bytes, ...], place: bytes) -> bytes:
         return b"/".join((self._root, *name[:-1], place))
 
-    def _is_known(self, path: bytes, place: bytes, status: os.stat_result, folder: int) -> bool:
+    def _is_known(self, path: bytes, place: bytes, status: os.stat_result, folder: OpenFolder) -> bool:
         known = self._known
         if known is None:
             return True
         if stat.S_ISREG(status.st_mode):
             return known.has_file(path, status.st_size, status.st_mtime_ns)
         if stat.S_ISLNK(status.st_mode):
-            return known.has_link(path, os.readlink(place, dir_fd=folder))
+            return known.has_link(path, folder.read_link(place))
         return False
 
     def _take(self, place: bytes, path: bytes, name: tuple[bytes, ...]) -> bool:
@@ -127,10 +126,10 @@ class FilePlaces:
         return BESIDE_SUFFIX not in place or self._taken.setdefault(path, name) == name
 
 
-def stat_entry(name: bytes, folder: int) -> os.stat_result | None:
+def _find_status(base: bytes, folder: OpenFolder) -> os.stat_result | None:
     """Return the status of what has the name now, not following a link; None if nothing has."""
     try:
-        return os.stat(name, dir_fd=folder, follow_symlinks=False)
+        return folder.stat_entry(base)
     except OSError:
         return None
 
@@ -148,9 +147,9 @@ def _shorten(base: bytes, room: int) -> bytes:
     return base[:room].decode("utf-8", "ignore").encode()
 
 
-def _check_content(place: bytes, folder: int, has_content: Callable[[int], bool]) -> bool:
+def _check_content(place: bytes, folder: OpenFolder, has_content: Callable[[int], bool]) -> bool:
     try:
-        handle = os.open(place, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=folder)
+        handle = folder.open_file(place)
     except OSError:
         return False
     try:

@@ -12,6 +12,7 @@ from attrs import evolve
 from gpurent.domain.access import AccessSource
 from gpurent.domain.lease import Lease
 from gpurent.domain.question import Challenge
+from gpurent.ports.local_files import LocalFiles
 from gpurent.ports.services import Http, MailReader, PluginState, Vault
 from gpurent.ports.system import Clock
 from gpurent.roles.account import Login
@@ -35,6 +36,10 @@ class PluginContext(Protocol):
     @property
     def settings(self) -> Mapping[str, str]:
         """The plugin's settings as text, with declared defaults filled in."""
+
+    @property
+    def files(self) -> LocalFiles:
+        """The files of this computer, for transfers."""
 
     @property
     def log(self) -> Logger: ...

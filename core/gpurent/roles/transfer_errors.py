@@ -108,6 +108,13 @@ def missing_source_error(path: object) -> UsageError:
     return UsageError(_("{path} does not exist").format(path=path))
 
 
+def linked_source_error(path: object) -> UsageError:
+    return UsageError(
+        _("{path} is not uploaded: a symbolic link is on the way to it").format(path=path),
+        hint=_("Name what the link leads to, if it is inside the folder."),
+    )
+
+
 def unreadable_source_error(path: object, error: OSError) -> TransferError:
     return TransferError(_("{path} cannot be read: {why}").format(path=path, why=describe_error(error)))
 

@@ -11,6 +11,7 @@ from gpurent.testing.contracts.left_out import UploadPreviewContract
 from gpurent.testing.contracts.permissions import LocalPermissionsContract, RemotePermissionsContract
 from gpurent.testing.contracts.predial import PredialContract
 from gpurent.testing.contracts.transfer import TransferContract
+from gpurent.testing.local_files import LOCAL_FILES
 from gpurent.testing.sandbox.machines import find_bwrap_problem
 from gpurent.testing.unprivileged import run_as_unprivileged_user
 from gpurent_plugin_turbo.backend import TurboBackend
@@ -18,7 +19,7 @@ from gpurent_plugin_turbo.backend import TurboBackend
 
 class TestTurboEmbedded(TransferContract, UploadPreviewContract):
     def make_backend(self) -> TurboBackend:
-        return TurboBackend({})
+        return TurboBackend({}, LOCAL_FILES)
 
 
 @pytest.mark.bwrap
@@ -26,18 +27,18 @@ class TestTurboOpenSsh(TransferContract):
     driver = "bwrap"
 
     def make_backend(self) -> TurboBackend:
-        return TurboBackend({})
+        return TurboBackend({}, LOCAL_FILES)
 
 
 @pytest.mark.bwrap
 class TestTurboFullDisk(FullDiskContract):
     def make_backend(self) -> TurboBackend:
-        return TurboBackend({})
+        return TurboBackend({}, LOCAL_FILES)
 
 
 class TestTurboEarlyTransfer(PredialContract):
     def make_backend(self) -> TurboBackend:
-        return TurboBackend({})
+        return TurboBackend({}, LOCAL_FILES)
 
 
 @pytest.mark.bwrap
@@ -45,18 +46,18 @@ class TestTurboEarlyTransferOpenSsh(PredialContract):
     driver = "bwrap"
 
     def make_backend(self) -> TurboBackend:
-        return TurboBackend({})
+        return TurboBackend({}, LOCAL_FILES)
 
 
 @pytest.mark.bwrap
 class TestTurboRemotePermissions(RemotePermissionsContract):
     def make_backend(self) -> TurboBackend:
-        return TurboBackend({})
+        return TurboBackend({}, LOCAL_FILES)
 
 
 class TestTurboLocalPermissions(LocalPermissionsContract):
     def make_backend(self) -> TurboBackend:
-        return TurboBackend({})
+        return TurboBackend({}, LOCAL_FILES)
 
 
 @pytest.mark.bwrap

@@ -14,6 +14,9 @@ from gpurent.locale import _
 from gpurent.ports.connection import Reachability
 
 PROBE_TIMEOUT = 8.0
+# What the library raises for a server that cannot be reached, or does not speak SSH as it should. ValueError: text of
+# the server's that is not in the encoding that it must have.
+CONNECT_ERRORS = (OSError, TimeoutError, asyncssh.Error, ValueError)
 
 
 async def fetch_host_key(
@@ -22,7 +25,7 @@ async def fetch_host_key(
     """Return the host key that the machine presents now; raises `UnavailableError` if it does not answer."""
     try:
         key = await _request_host_key(endpoint, timeout, addresses)
-    except (OSError, TimeoutError, asyncssh.Error) as error:
+    except CONNECT_ERRORS as error:
         raise make_unreachable_error(endpoint, error) from None
     if key is None:
         raise UnavailableError(
@@ -37,7 +40,7 @@ async def probe_host_key(endpoint: Endpoint, pinned: asyncssh.SSHKey | None) -> 
         key = await _request_host_key(endpoint, PROBE_TIMEOUT)
     except ConnectionRefusedError:
         return Reachability.REFUSED
-    except (TimeoutError, asyncssh.Error, ConnectionError):
+    except (TimeoutError, asyncssh.Error, ConnectionError, ValueError):
         return Reachability.NO_ANSWER
     except OSError:
         # No DNS or no route: our own network may be down.

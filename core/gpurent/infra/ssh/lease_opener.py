@@ -14,7 +14,7 @@ from gpurent.domain.secret import Secret
 from gpurent.errors import AuthError
 from gpurent.infra.platform.posix.system import read_private_file, write_private_file
 from gpurent.infra.ssh.connection import AsyncsshConnection
-from gpurent.infra.ssh.host_keys import make_host_key_error
+from gpurent.infra.ssh.host_keys import CONNECT_ERRORS, make_host_key_error
 from gpurent.infra.ssh.lease_files import LeaseFiles, known_hosts_name
 from gpurent.infra.ssh.sockets import make_unreachable_error, open_socket
 from gpurent.locale import _
@@ -165,7 +165,7 @@ async def _open_transport(
             rejected.format(endpoint=endpoint),
             hint=_("Its password or its authorized keys were changed."),
         ) from None
-    except (OSError, TimeoutError, asyncssh.Error) as error:
+    except CONNECT_ERRORS as error:
         raise make_unreachable_error(endpoint, error) from None
 
 

@@ -13,10 +13,11 @@ from gpurent.locale.foreign_text import describe_error
 
 
 def make_unreachable_error(endpoint: Endpoint, error: Exception) -> UnavailableError:
-    return UnavailableError(
-        _("{endpoint} does not answer: {what}").format(endpoint=endpoint, what=describe_error(error)),
-        retryable=True,
-    )
+    if isinstance(error, ValueError):
+        text = _("{endpoint} does not answer as an SSH server should").format(endpoint=endpoint)
+    else:
+        text = _("{endpoint} does not answer: {what}").format(endpoint=endpoint, what=describe_error(error))
+    return UnavailableError(text, retryable=True)
 
 
 async def resolve_host(endpoint: Endpoint, timeout: float) -> Sequence[str]:

@@ -14,6 +14,7 @@ from gpurent.domain.question import Challenge
 from gpurent.domain.secret import Secret
 from gpurent.errors import AuthError
 from gpurent.infra.redact import split_secret
+from gpurent.ports.local_files import LocalFiles
 from gpurent.ports.services import Http
 from gpurent.roles.account import Authenticator, Login, SupportsEnrolment
 from gpurent.roles.entries import AuthEntry, PluginEntry
@@ -23,6 +24,7 @@ from gpurent.testing.fakes.mail import FakeMailbox
 from gpurent.testing.fakes.questions import MemoryQuestions, ScriptedPrompter
 from gpurent.testing.fakes.storage import MemoryState, MemoryVault
 from gpurent.testing.fakes.user import FakeUser
+from gpurent.testing.local_files import LOCAL_FILES
 from gpurent.workflow.runtime.questions import ChallengeAnswerer, Questions
 from gpurent.workflow.runtime.settings import Settings
 from gpurent.workflow.runtime.waiting import Poller
@@ -82,6 +84,10 @@ class FakePluginContext:
     @property
     def state(self) -> MemoryState:
         return self.user.state(self.entry.name)
+
+    @property
+    def files(self) -> LocalFiles:
+        return LOCAL_FILES
 
     @cached_property
     def log(self) -> Logger:

@@ -22,6 +22,7 @@ from gpurent.errors import (
 )
 from gpurent.locale import _
 from gpurent.ports.connection import Connector, SshConnection
+from gpurent.ports.local_files import LocalFiles
 from gpurent.ports.terminal import Display
 from gpurent.roles.entries import TransferEntry
 from gpurent.roles.machine import SupportsPredial, TransferBackend
@@ -44,14 +45,22 @@ def work_folder(trip_id: str) -> str:
 
 
 @frozen
+class LocalSide:
+    """What transfers use of this computer: its files, which names they may have, and what is known of them."""
+
+    files: LocalFiles
+    names: LocalNamesMaker
+    known_files: KnownFilesMaker
+
+
+@frozen
 class FileTransfers:
     """Uploads and downloads that resume after a dropped connection."""
 
     plugins: Plugins
     events: EventEmitter
     display: Display
-    local_names: LocalNamesMaker
-    known_files: KnownFilesMaker
+    local: LocalSide
 
     def iter_backends(self, name: str) -> Iterator[TransferBackend]:
         """Yield the named backend; for an empty name or ``auto``, all that can be built, highest rank first.
@@ -83,8 +92,8 @@ class FileTransfers:
         Files whose names may not be used here are downloaded into an archive: see `left_out`. Files that were changed
         here are kept.
         """
-        with self.known_files.open_downloadable(connection.lease_id, pull.sources) as known:
-            pull = evolve(pull, names=self.local_names.make_names(pull.target), known=known)
+        with self.local.known_files.open_downloadable(connection.lease_id, pull.sources) as known:
+            pull = evolve(pull, names=self.local.names.make_names(pull.target), known=known)
             report = known.add_to_report(await self.download_usable(connection, pull, name))
         return await self.archive_refused(connection, pull, report)
 
@@ -108,7 +117,7 @@ class FileTransfers:
         async def archive(ssh: SshConnection) -> TransferReport:
             progress = self.display.start_progress(_("results"))
             origin = " ".join((str(ssh.endpoint), *pull.sources))
-            return await archive_refused_files(ssh, pull, report, origin, progress)
+            return await archive_refused_files(self.local.files, ssh, pull, report, origin, progress)
 
         return await connection.run_helper(archive)
 
@@ -120,7 +129,7 @@ class FileTransfers:
             ssh, evolve(push, states=uploaded), self.display.start_progress(_("upload"))
         )
         if not push.dry_run:
-            await asyncio.to_thread(self.known_files.record_upload, lease_id, push.target, uploaded)
+            await asyncio.to_thread(self.local.known_files.record_upload, lease_id, push.target, uploaded)
         return report
 
     def report_unsupported(self, error: TransferError) -> None:
@@ -235,7 +244,7 @@ class FileCommands:
     def check_push(self, push: PushRequest) -> PushRequest:
         """Return the push as it may be made; raises `UsageError` for a source that is refused."""
         for source in push.sources:
-            self.guard.check_upload(source)
+            self.guard.check_source(source)
         return self.guard.exclude_own_folders(push)
 
     async def push(self, lease_id: str, push: PushRequest, transfer: str = "") -> TransferReport:

@@ -16,7 +16,6 @@ from gpurent.domain.money_text import parse_price
 from gpurent.domain.offer import DeclaredTerms, Metered
 from gpurent.domain.question import Mail, Question, QuestionKind
 from gpurent.domain.secret import Secret
-from gpurent.domain.terminal_text import strip_terminal
 from gpurent.domain.trip import TripSpec
 from gpurent.errors import GpurentError, InputRequired, UsageError
 from gpurent.locale import _, join_list
@@ -149,7 +148,7 @@ class ManualRentalQuestions:
             try:
                 endpoint = Endpoint.parse(line)
             except UsageError as error:
-                trip.emit(EventKind.WARNING, strip_terminal(f"{error.message} {error.hint}"))
+                trip.emit(EventKind.WARNING, f"{error.message} {error.hint}")
                 continue
             text = _("Password of the machine (empty: use a key file)")
             password = await self._ask_secret(trip, "password", text)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from datetime import datetime
+from email.errors import HeaderParseError
 from email.header import decode_header
 from email.message import Message
 from html.parser import HTMLParser
@@ -65,11 +66,12 @@ def parse_sender(message: Message) -> str:
 
 
 def parse_subject(message: Message) -> str:
-    """Return the decoded subject on one line."""
-    raw = "".join(
-        _decode_text(part, charset) if isinstance(part, bytes) else part
-        for part, charset in decode_header(str(message.get("Subject", "")))
-    )
+    """Return the decoded subject on one line. Raises `ValueError` or `LookupError` if it cannot be decoded."""
+    try:
+        parts = decode_header(str(message.get("Subject", "")))
+    except HeaderParseError:
+        raise ValueError("the subject cannot be decoded") from None
+    raw = "".join(_decode_text(part, charset) if isinstance(part, bytes) else part for part, charset in parts)
     return " ".join(raw.split())
 
 

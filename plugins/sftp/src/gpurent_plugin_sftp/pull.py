@@ -14,6 +14,7 @@ import asyncssh
 
 from gpurent.api import (
     FileProblem,
+    LocalFiles,
     Progress,
     PullRequest,
     SafeDir,
@@ -24,6 +25,7 @@ from gpurent.api import (
     download_failures_error,
     escape_name,
     missing_remote_sources_error,
+    open_safe_dir,
 )
 from gpurent_plugin_sftp import _
 from gpurent_plugin_sftp.remote_walk import NOT_FOUND_ERRORS, RACY_MTIME_NS, RemoteWalk, SftpRemoteFile
@@ -42,14 +44,22 @@ MAX_PULL_SECONDS = 86_400  # a later mtime is no time at which a file changed du
 SLOW_DIGEST_RATE = 5_000_000  # bytes per second at which a slow machine computes digests
 
 
-async def pull_files(connection: SshConnection, request: PullRequest, progress: Progress) -> TransferReport:
+async def pull_files(
+    connection: SshConnection, request: PullRequest, progress: Progress, files: LocalFiles
+) -> TransferReport:
     """Download everything; files that failed raise a `TransferError` at the end, after the others have arrived."""
     silence_timeout = SftpSilenceTimeout()
-    return await silence_timeout.run_with_timeout(_pull_files(connection, request, progress, silence_timeout))
+    return await silence_timeout.run_with_timeout(
+        _pull_files(connection, request, progress, silence_timeout, files)
+    )
 
 
 async def _pull_files(
-    connection: SshConnection, request: PullRequest, progress: Progress, silence_timeout: SftpSilenceTimeout
+    connection: SshConnection,
+    request: PullRequest,
+    progress: Progress,
+    silence_timeout: SftpSilenceTimeout,
+    files: LocalFiles,
 ) -> TransferReport:
     started_at = monotonic()
     async with open_sftp_client(connection) as sftp:
@@ -58,7 +68,7 @@ async def _pull_files(
         for source in request.sources:
             await walk.add_source(source)
         progress.set_total(len(walk.files), walk.size)
-        with closing(SafeDir(request.target, request.known)) as target:
+        with closing(open_safe_dir(files, request)) as target:
             puller = SftpPuller(connection, sftp, walk, target, progress, silence_timeout, clock)
             for name in walk.folders:
                 target.make_folder(name)

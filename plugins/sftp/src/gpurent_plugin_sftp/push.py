@@ -174,7 +174,7 @@ class SftpPusher:
         have = size if size <= item.size else 0
         digest = sha256()
         try:
-            handle = os.open(item.path, os.O_RDONLY | os.O_NOFOLLOW)
+            handle = item.file.open_file()
         except OSError as error:
             raise FileChanged(describe_unreadable(error)) from None
         with os.fdopen(handle, "rb") as local:

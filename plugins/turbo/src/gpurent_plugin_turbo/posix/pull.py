@@ -61,13 +61,17 @@ class PosixPuller:
     """One pull. `run` blocks; `stop` ends it from any thread. Keeps the names of all files to fetch in memory."""
 
     def __init__(
-        self, request: PullRequest, progress: Progress, open_connection: Callable[[bool], CommandConnection]
+        self,
+        request: PullRequest,
+        target: SafeDir,
+        progress: Progress,
+        open_connection: Callable[[bool], CommandConnection],
     ) -> None:
         self._progress, self._full_verify = progress, request.verify == "full"
         self._shell = PosixShell(open_connection, request.bandwidth_limit)
         self._tools = MachineTools()
         self._sources = [normalize_source(source).encode() for source in request.sources]
-        self._policy, self._target = NamePolicy(request), SafeDir(request.target, request.known)
+        self._policy, self._target = NamePolicy(request), target
         self.resumed = 0
 
     def stop(self) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import stat
 from collections.abc import Callable, Iterator
 from secrets import token_hex
@@ -10,6 +11,7 @@ from time import monotonic
 from gpurent.api import (
     Progress,
     PushRequest,
+    SourceFiles,
     TransferError,
     TransferReport,
     escape_name,
@@ -44,10 +46,14 @@ class PosixPusher:
     """One push. `run` blocks; `stop` ends it from any thread. Keeps the names of all entries in memory."""
 
     def __init__(
-        self, request: PushRequest, progress: Progress, open_connection: Callable[[bool], CommandConnection]
+        self,
+        request: PushRequest,
+        sources: SourceFiles,
+        progress: Progress,
+        open_connection: Callable[[bool], CommandConnection],
     ) -> None:
         self._scan, self._progress, self._full_verify = (
-            SourceScan(request),
+            SourceScan(request, sources),
             progress,
             request.verify == "full",
         )
@@ -169,7 +175,7 @@ class PosixPusher:
     def _checksum_file(self, entry: SourceEntry) -> bytes:
         checksum = self._tools.new_checksum()
         try:
-            with open(entry.path, "rb") as file:
+            with os.fdopen(entry.file.open_file(), "rb") as file:
                 add_file_data(checksum, file.fileno(), entry.size)
         except OSError:
             return b""

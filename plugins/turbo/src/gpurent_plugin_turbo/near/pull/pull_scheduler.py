@@ -69,6 +69,7 @@ class PullScheduler(StreamPool):
     def __init__(
         self,
         request: PullRequest,
+        target: SafeDir,
         progress: Progress,
         open_connection: Callable[[bool], CommandConnection],
         max_streams: int = 8,
@@ -85,7 +86,7 @@ class PullScheduler(StreamPool):
         self._frames_in_progress = self._bad_digests = self.resumed = 0
         self._is_listing_done = False
         self._failures: list[tuple[str, str]] = []
-        self._target = SafeDir(request.target, request.known)
+        self._target = target
         self._silence_timeout = SilenceTimeout()
 
     def _count_waiting_bytes(self) -> int:
