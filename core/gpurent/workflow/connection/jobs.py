@@ -23,6 +23,7 @@ from gpurent.remote.setup_script import make_environment_lines
 from gpurent.remote.timer_script import CLOSING_STATUS
 from gpurent.roles.entries import LauncherEntry, SessionEntry
 from gpurent.roles.machine import SessionBackend
+from gpurent.workflow.connection.own_folders import check_own_folders
 from gpurent.workflow.connection.reconnecting import Connections, ReconnectingConnection
 from gpurent.workflow.runtime.plugins import Plugins
 from gpurent.workflow.runtime.waiting import poll_until
@@ -136,6 +137,7 @@ class JobRunner:
                 _("the machine's timer is about to shut it down; no new jobs are started"),
                 hint=_("Extend it: gpurent timer LEASE --extend 2h"),
             )
+        check_own_folders(ran)
         if ran.exit_status:
             said = strip_terminal(ran.stderr).strip()
             raise JobError(
