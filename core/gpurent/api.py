@@ -57,6 +57,9 @@ if TYPE_CHECKING:
         PendingOrder as PendingOrder,
     )
     from gpurent.domain.lease_evidence import CONFIRMATION_INTERVAL as CONFIRMATION_INTERVAL
+    from gpurent.domain.machine_folders import (
+        find_own_folders as find_own_folders,
+    )
     from gpurent.domain.money import (
         CNY as CNY,
         USD as USD,
@@ -267,6 +270,7 @@ if TYPE_CHECKING:
         describe_outside_link as describe_outside_link,
         describe_unreadable as describe_unreadable,
         download_failures_error as download_failures_error,
+        foreign_folder_error as foreign_folder_error,
         helper_ended_error as helper_ended_error,
         missing_remote_sources_error as missing_remote_sources_error,
         missing_source_error as missing_source_error,
@@ -297,6 +301,7 @@ _NAMES_BY_MODULE = {
     "gpurent.domain.filenames": "NameProblem escape_name find_name_problem link_reject_reason",
     "gpurent.domain.foreign_names": "parse_foreign_name",
     "gpurent.domain.foreign_numbers": "parse_foreign_decimal parse_foreign_integer parse_foreign_money",
+    "gpurent.domain.machine_folders": "find_own_folders",
     "gpurent.domain.lease": "Lease LeaseState PendingOrder",
     "gpurent.domain.lease_evidence": "CONFIRMATION_INTERVAL",
     "gpurent.domain.money": "CNY Currency Money Rate USD UnitPrice",
@@ -331,7 +336,7 @@ _NAMES_BY_MODULE = {
     "gpurent.roles.simulator": "Discrepancy DiscrepancyKind Evidence ManualAccess ProviderSimulator SandboxMachine SandboxMachines SendMail SimulatorContext SimulatorLedgerEntry SimulatorRoute SupportsAudit SupportsFunding SupportsHiding SupportsManualRental",  # noqa: E501
     "gpurent.roles.skipped_files": "SkippedFiles",
     "gpurent.roles.source_files": "LocalSource SourceFile SourceFiles read_ignore_file",
-    "gpurent.roles.transfer_errors": "FileProblem connection_lost_error corrupted_upload_error deep_folder_error describe_bad_link describe_outside_link describe_unreadable download_failures_error helper_ended_error missing_remote_sources_error missing_source_error remote_file_error silence_timeout_error small_disk_error source_name_error summarize_failures summarize_texts too_many_remote_files_error too_many_sources_error unreadable_source_error upload_failures_error",  # noqa: E501
+    "gpurent.roles.transfer_errors": "FileProblem connection_lost_error corrupted_upload_error deep_folder_error describe_bad_link describe_outside_link describe_unreadable download_failures_error foreign_folder_error helper_ended_error missing_remote_sources_error missing_source_error remote_file_error silence_timeout_error small_disk_error source_name_error summarize_failures summarize_texts too_many_remote_files_error too_many_sources_error unreadable_source_error upload_failures_error",  # noqa: E501
     "gpurent.roles.upload_tally": "UploadTally",
     "gpurent.terminal_text": "ForeignLines ForeignText",
 }
