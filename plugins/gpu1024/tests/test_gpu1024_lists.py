@@ -174,6 +174,12 @@ def test_what_is_neither_yes_nor_no_is_refused(value: object) -> None:
     check_refused(lambda: parse_order(order_is_over=value), "yes or no expected")
 
 
+@pytest.mark.parametrize("name", ["real_rent_time", "rest_time_rent", "remaining_time_length"])
+def test_a_time_beyond_every_calendar_is_refused(name: str) -> None:
+    assert parse_order(**{name: 10**8}).expires_at is not None
+    check_refused(lambda: parse_order(**{name: 10**8 + 1}), "a time out of range")
+
+
 @pytest.mark.parametrize("name", ["order_id", "machine_id"])
 def test_a_name_that_no_command_can_repeat_is_refused(name: str) -> None:
     check_refused(lambda: parse_order(**{name: "-oProxyCommand=id"}), "an order without a number")
@@ -223,6 +229,12 @@ def test_a_row_without_an_order_is_refused(row: Mapping[str, object]) -> None:
 
 
 @pytest.mark.parametrize("value", [None, 7])
+@pytest.mark.parametrize("name", ["real_rent_time", "rest_time_rent", "remaining_time_length"])
+def test_a_time_beyond_every_calendar_is_refused(name: str) -> None:
+    assert parse_order(**{name: 10**8}).expires_at is not None
+    check_refused(lambda: parse_order(**{name: 10**8 + 1}), "a time out of range")
+
+
 @pytest.mark.parametrize("name", ["order_id", "machine_id"])
 def test_an_order_without_a_number_is_refused(name: str, value: object) -> None:
     check_refused(lambda: parse_order(**{name: value}), "an order without a number", "1200")
