@@ -229,12 +229,6 @@ def test_a_row_without_an_order_is_refused(row: Mapping[str, object]) -> None:
 
 
 @pytest.mark.parametrize("value", [None, 7])
-@pytest.mark.parametrize("name", ["real_rent_time", "rest_time_rent", "remaining_time_length"])
-def test_a_time_beyond_every_calendar_is_refused(name: str) -> None:
-    assert parse_order(**{name: 10**8}).expires_at is not None
-    check_refused(lambda: parse_order(**{name: 10**8 + 1}), "a time out of range")
-
-
 @pytest.mark.parametrize("name", ["order_id", "machine_id"])
 def test_an_order_without_a_number_is_refused(name: str, value: object) -> None:
     check_refused(lambda: parse_order(**{name: value}), "an order without a number", "1200")
