@@ -110,7 +110,10 @@ if TYPE_CHECKING:
         TransferReport as TransferReport,
         UploadPreview as UploadPreview,
     )
-    from gpurent.domain.upload_rules import exclusion_reason as exclusion_reason
+    from gpurent.domain.upload_rules import (
+        IGNORE_FILES as IGNORE_FILES,
+        exclusion_reason as exclusion_reason,
+    )
     from gpurent.errors import (
         AuthError as AuthError,
         GpurentError as GpurentError,
@@ -313,7 +316,7 @@ _NAMES_BY_MODULE = {
     "gpurent.domain.transfer": "PullRequest PushRequest SkipKind SkippedFile TransferLimits TransferReport"
     " UploadPreview",
     "gpurent.domain.credential_names": "CREDENTIAL_NAMES",
-    "gpurent.domain.upload_rules": "exclusion_reason",
+    "gpurent.domain.upload_rules": "IGNORE_FILES exclusion_reason",
     "gpurent.domain.setting_checks": "check_amount_of check_web_url integer_between one_of",
     "gpurent.errors": "AuthError GpurentError HostKeyChanged InputRequired JobError LeaseError LeaseGone MoneyError PaidTooLate PluginError RemoteError SoldOut Spent TransferError TransferUnsupported UnavailableError UnexpectedResponse UsageError",  # noqa: E501
     "gpurent.locale": "make_translator",
