@@ -73,7 +73,8 @@ class CanaryJourney:
 
     async def log_in(self) -> None:
         funding = self.provider.get_funding(self.sandbox.cloud.simulators_by_name)
-        options, secret = [], ""
+        options: list[str] = []
+        secret = ""
         for name, value in funding.get_login_fields().items():
             if name in self.provider.secret_fields:
                 options, secret = [*options, "--stdin", name], value

@@ -59,7 +59,8 @@ async def test_a_journey() -> None:
 @pytest.mark.parametrize("provider", PROVIDERS, ids=lambda provider: provider.name)
 async def test_every_journey(provider: TestableProvider, language: str) -> None:
     with tempfile.TemporaryDirectory(prefix="gpr-") as name:
-        async with open_journey(provider, Path(name), language, PASSPHRASE) as journey:
+        passphrase = PASSPHRASE if language == "zh" else ""
+        async with open_journey(provider, Path(name), language, passphrase) as journey:
             await check_journey(journey)
 
 
