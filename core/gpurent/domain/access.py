@@ -151,17 +151,18 @@ class AccessSource:
     ``is_authenticated``: a service over TLS under the user's login, a mail that passed the check of the user's own mail
     provider, or the user. ``is_sandbox``: a sandbox of this user that proved itself, whose machines are on this
     computer. ``endpoint`` is what it vouches for: nothing else, so that an endpoint that changes without a new source
-    has none.
+    has none. ``has_password``: the password came together with it.
     """
 
     channel: AccessChannel = AccessChannel.UNKNOWN
     is_authenticated: bool = False
     is_sandbox: bool = False
     endpoint: Endpoint | None = None
+    has_password: bool = False
 
-    def vouch_for(self, endpoint: Endpoint) -> AccessSource:
-        """Return this source for an endpoint that came from it."""
-        return evolve(self, endpoint=endpoint)
+    def vouch_for(self, endpoint: Endpoint, *, has_password: bool = False) -> AccessSource:
+        """Return this source for an endpoint that came from it, alone or together with its password."""
+        return evolve(self, endpoint=endpoint, has_password=has_password)
 
     def is_proof_of(self, endpoint: Endpoint) -> bool:
         """Whether this source is authenticated and named exactly this endpoint."""

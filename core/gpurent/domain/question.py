@@ -32,7 +32,7 @@ class Question:
 
     ``secret``: the answer is not echoed while it is typed, and never stored. ``deadline``: when ``default`` becomes the
     answer (provider time); None: it waits. ``default`` None: there is no default answer. ``details``: lines that the
-    user needs for the answer.
+    user needs for the answer. ``needs_person``: nobody can have said yes in advance.
     """
 
     id: str
@@ -43,6 +43,7 @@ class Question:
     deadline: datetime | None = None
     default: str | None = None
     details: tuple[ForeignText, ...] = field(default=(), converter=to_foreign_texts)
+    needs_person: bool = False
 
 
 def _to_read_line(text: str) -> ForeignText:

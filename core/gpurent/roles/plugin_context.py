@@ -74,13 +74,15 @@ class PluginContext(Protocol):
         """
 
 
-async def add_access_source(context: PluginContext, lease: Lease, url: str) -> Lease:
+async def add_access_source(
+    context: PluginContext, lease: Lease, url: str, *, has_password: bool = False
+) -> Lease:
     """Return the lease with the source of its endpoint, which the service at ``url`` has just stated.
 
     A provider calls this for each lease that gets an endpoint; one without a source is never connected to without a
-    question.
+    question. ``has_password``: it stated the password too.
     """
     if lease.endpoint is None or lease.access_source.is_proof_of(lease.endpoint):
         return lease
     source = await context.identify_service(url)
-    return evolve(lease, access_source=source.vouch_for(lease.endpoint))
+    return evolve(lease, access_source=source.vouch_for(lease.endpoint, has_password=has_password))

@@ -202,6 +202,21 @@ def missing_remote_sources_error(names: Sequence[str]) -> TransferError:
 # either way
 
 
+def foreign_folder_error(folder: str) -> TransferError:
+    """For a folder of gpurent on the machine in whose place is a link, a file, or another user's folder."""
+    return TransferError(describe_foreign_folder(folder), hint=hint_foreign_folder())
+
+
+def describe_foreign_folder(folder: str) -> str:
+    return _(
+        "{folder} on the machine is not used: it is a link or a file, or belongs to another user there"
+    ).format(folder=folder)
+
+
+def hint_foreign_folder() -> str:
+    return _("Its owner could change what runs in it. Look at it: gpurent ssh LEASE; then remove it there.")
+
+
 def remote_file_error(number: int, name: str, detail: str = "") -> TransferError:
     """For a system error that the machine met at ``name``; ``detail``: its own words, where it has some."""
     detail = detail or describe_errno(number)

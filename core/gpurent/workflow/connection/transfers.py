@@ -19,6 +19,7 @@ from gpurent.errors import (
     TransferHelperFailed,
     TransferUnsupported,
     UnavailableError,
+    UsageError,
 )
 from gpurent.locale import _
 from gpurent.ports.connection import Connector, SshConnection
@@ -253,7 +254,15 @@ class FileCommands:
         async with self.connections.make_connection(lease.id) as connection:
             return await self.predialler.push_early(connection, push, transfer)
 
-    async def pull(self, lease_id: str, pull: PullRequest, transfer: str = "") -> TransferReport:
+    async def pull(
+        self, lease_id: str, pull: PullRequest, transfer: str = "", *, into_home: bool = False
+    ) -> TransferReport:
+        """Download; raises `UsageError` for the home folder itself as the target, unless ``into_home``."""
+        if not into_home and pull.target.resolve() == self.guard.user_home.resolve():
+            raise UsageError(
+                _("{path} is your home folder; nothing is downloaded into it").format(path=pull.target),
+                hint=_("Name a folder: --to results. Or allow it: --into-home"),
+            )
         async with self.connections.connect_to_lease(lease_id) as connection:
             return await self.transfers.download(connection, pull, transfer)
 

@@ -214,7 +214,8 @@ class ChainProvider(LeaseProvider, SupportsRenewal):
         lease = evolve(lease, password_ref=lease.password_ref or f"password-{order.id}")
         self._context.vault.put(lease.password_ref, task.password)
         ready = evolve(lease.with_state(LeaseState.READY), endpoint=task.endpoint, note="")
-        return await add_access_source(self._context, ready, self._context.settings["client_url"])
+        url = self._context.settings["client_url"]
+        return await add_access_source(self._context, ready, url, has_password=True)
 
     async def _find_task(self, lease: Lease, order: wire.ChainOrder) -> NodeTask | None:
         """Return the virtual machine of this order; its label is the key of the bill that paid the order."""

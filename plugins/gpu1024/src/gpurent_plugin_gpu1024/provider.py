@@ -259,7 +259,7 @@ class Gpu1024Provider(Gpu1024MailMixin, LeaseProvider, SupportsStaging, Supports
         return evolve(
             lease.with_state(LeaseState.READY, ""),
             endpoint=access.endpoint,
-            access_source=access.source.vouch_for(access.endpoint),
+            access_source=access.source.vouch_for(access.endpoint, has_password=True),
             note="",
         )
 
