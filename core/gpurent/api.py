@@ -14,6 +14,9 @@ if TYPE_CHECKING:
         spawn_program as spawn_program,
     )
     from gpurent.domain.access import (
+        USER_SOURCE as USER_SOURCE,
+        AccessChannel as AccessChannel,
+        AccessSource as AccessSource,
         Endpoint as Endpoint,
         MachineProfile as MachineProfile,
         is_loopback as is_loopback,
@@ -36,6 +39,7 @@ if TYPE_CHECKING:
         find_name_problem as find_name_problem,
         link_reject_reason as link_reject_reason,
     )
+    from gpurent.domain.foreign_names import parse_foreign_name as parse_foreign_name
     from gpurent.domain.foreign_numbers import (
         parse_foreign_decimal as parse_foreign_decimal,
         parse_foreign_integer as parse_foreign_integer,
@@ -230,6 +234,7 @@ if TYPE_CHECKING:
     )
     from gpurent.roles.plugin_context import (
         PluginContext as PluginContext,
+        add_access_source as add_access_source,
     )
     from gpurent.roles.safe_dir import (
         SafeDir as SafeDir,
@@ -286,13 +291,18 @@ if TYPE_CHECKING:
     from gpurent.roles.upload_tally import (
         UploadTally as UploadTally,
     )
+    from gpurent.terminal_text import (
+        ForeignLines as ForeignLines,
+        ForeignText as ForeignText,
+    )
 
 _NAMES_BY_MODULE = {
     "gpurent.child_processes": "find_program make_child_environment spawn_program",
-    "gpurent.domain.access": "Endpoint MachineProfile is_loopback",
+    "gpurent.domain.access": "USER_SOURCE AccessChannel AccessSource Endpoint MachineProfile is_loopback",
     "gpurent.domain.evidence": "Absent Known Unknown",
     "gpurent.domain.events": "Event EventKind Notice NoticeLevel",
     "gpurent.domain.filenames": "NameProblem escape_name find_name_problem link_reject_reason",
+    "gpurent.domain.foreign_names": "parse_foreign_name",
     "gpurent.domain.foreign_numbers": "parse_foreign_decimal parse_foreign_integer parse_foreign_money",
     "gpurent.domain.machine_folders": "find_own_folders",
     "gpurent.domain.lease": "Lease LeaseState PendingOrder",
@@ -324,13 +334,14 @@ _NAMES_BY_MODULE = {
     "gpurent.roles.lease": "AssistedRental LeaseProvider MachineAccess MailBinding ManualProvider ManualTask SupportsMailBinding SupportsRenewal SupportsRestart SupportsStaging SupportsStop TaskInstructions",  # noqa: E501
     "gpurent.roles.machine": "Launcher SessionBackend SupportsPredial SupportsUploadPreview TransferBackend",
     "gpurent.roles.messages": "Mailbox Notifier",
-    "gpurent.roles.plugin_context": "PluginContext",
+    "gpurent.roles.plugin_context": "PluginContext add_access_source",
     "gpurent.roles.safe_dir": "SafeDir open_safe_dir",
     "gpurent.roles.simulator": "Discrepancy DiscrepancyKind Evidence ManualAccess ProviderSimulator SandboxMachine SandboxMachines SendMail SimulatorContext SimulatorLedgerEntry SimulatorRoute SupportsAudit SupportsFunding SupportsHiding SupportsManualRental",  # noqa: E501
     "gpurent.roles.skipped_files": "SkippedFiles",
     "gpurent.roles.source_files": "LocalSource SourceFile SourceFiles read_ignore_file",
     "gpurent.roles.transfer_errors": "FileProblem connection_lost_error corrupted_upload_error deep_folder_error describe_bad_link describe_outside_link describe_unreadable download_failures_error foreign_folder_error helper_ended_error missing_remote_sources_error missing_source_error remote_file_error silence_timeout_error small_disk_error source_name_error summarize_failures summarize_texts too_many_remote_files_error too_many_sources_error unreadable_source_error upload_failures_error",  # noqa: E501
     "gpurent.roles.upload_tally": "UploadTally",
+    "gpurent.terminal_text": "ForeignLines ForeignText",
 }
 _MODULE_BY_NAME = {name: module for module, names in _NAMES_BY_MODULE.items() for name in names.split()}
 

@@ -37,6 +37,7 @@ from enum import Enum
 from typing import ClassVar
 
 from gpurent.locale import _
+from gpurent.terminal_text import ForeignText, strip_terminal
 
 
 class Spent(Enum):
@@ -50,9 +51,9 @@ class Spent(Enum):
 class GpurentError(Exception):
     """An error that the user can understand and act on.
 
-    ``message`` says what happened, ``hint`` what to do now, ``burning`` names leases that still cost money, ``detail``
-    holds raw remote text (already stripped). ``spent`` is whether money was spent; None if the error says nothing about
-    that, which is for the trip to find out from its records.
+    ``message`` says on one line what happened, ``hint`` what to do now, ``burning`` names leases that still cost money,
+    ``detail`` holds remote text. Each may quote others, so each is cleaned. ``spent`` is whether money was spent; None
+    if the error says nothing about that, which is for the trip to find out from its records.
     """
 
     exit_code: int = 1
@@ -74,13 +75,13 @@ class GpurentError(Exception):
         burning: tuple[str, ...] = (),
         detail: str = "",
     ) -> None:
-        super().__init__(message)
-        self.message = message
-        self.hint = hint
+        self.message: str = ForeignText(message)
+        super().__init__(self.message)
+        self.hint = strip_terminal(hint)
         self.retryable = retryable
         self.spent = spent
         self.burning = burning
-        self.detail = detail
+        self.detail = strip_terminal(detail)
 
 
 class UsageError(GpurentError, code="usage", exit_code=2):
@@ -174,7 +175,7 @@ class BusyError(GpurentError, code="busy", exit_code=10):
 
     def __init__(self, message: str, *, owner: str = "?", hint: str = "") -> None:
         super().__init__(message, hint=hint, retryable=True)
-        self.owner = owner
+        self.owner: str = ForeignText(owner)
 
 
 class LockLost(BusyError, code="lock-lost"):
@@ -197,14 +198,14 @@ class UnexpectedResponse(GpurentError, code="unexpected-response", exit_code=9):
     """A response that no longer has the expected format; carries the URL and the beginning of the body."""
 
     def __init__(self, message: str, *, url: str, body: str = "", spent: Spent | None = None) -> None:
-        head = " ".join(body[:300].split())
+        head = " ".join(strip_terminal(body[:300]).split())
         super().__init__(
             message,
             hint=_("The response from {url} has an unexpected format; update the plugin.").format(url=url),
             detail=head,
             spent=spent,
         )
-        self.url = url
+        self.url: str = ForeignText(url)
 
 
 class StorageError(GpurentError, code="storage", exit_code=13):

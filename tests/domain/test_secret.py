@@ -107,6 +107,7 @@ def test_plugin_context_does_not_print_its_settings() -> None:
         answer=nothing,  # type: ignore[arg-type]
         make_http=nothing,  # type: ignore[arg-type]
         enter_lock=nothing,  # type: ignore[arg-type]
+        sources=nothing,  # type: ignore[arg-type]
     )
     assert WORD not in repr(host)
 

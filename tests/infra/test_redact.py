@@ -14,8 +14,8 @@ import pytest
 from hypothesis import given, settings, strategies as st
 
 from gpurent.domain.secret import Secret
-from gpurent.domain.terminal_text import strip_terminal
 from gpurent.infra.redact import MASK, Redactor
+from gpurent.terminal_text import strip_terminal
 
 CANARY = "p@ss/wörd+\"'<&>\\42 x"
 

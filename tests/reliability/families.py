@@ -16,6 +16,7 @@ from tests.reliability.process_rounds import run_held_round, run_process_round
 from tests.reliability.pytest_members import PytestMembers
 from tests.reliability.results import SeedResult
 from tests.reliability.soaks import run_soak
+from tests.security.fuzz import FUZZ_FAMILIES, PREFIX, SEEDS, make_run_seed
 
 
 @frozen(kw_only=True)
@@ -191,4 +192,13 @@ _TESTS = (
         },
     ),
 )
-FAMILIES = {family.name: family for family in (*_KILLS, *_HISTORIES, *_MACHINES, *_TESTS)}
+_FUZZ = tuple(
+    Family(
+        name=f"{PREFIX}{family.name}",
+        summary=family.summary,
+        run_seed=make_run_seed(family),
+        seeds_per_night=SEEDS,
+    )
+    for family in FUZZ_FAMILIES
+)
+FAMILIES = {family.name: family for family in (*_KILLS, *_HISTORIES, *_MACHINES, *_TESTS, *_FUZZ)}

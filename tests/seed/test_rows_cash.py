@@ -14,6 +14,7 @@ import httpx2
 import pytest
 import segno
 
+from gpurent.cli.output import Line
 from tests.cli.test_qr import read_matrix
 from tests.seed.test_rows_metered import log_in_with_money, rent_machine
 from tests.workflow.test_market import make_rates_section, write_config
@@ -31,7 +32,7 @@ async def sandbox(tmp_path: Path) -> AsyncIterator[TripSandbox]:
 def find_code(out: str) -> list[list[int]]:
     """Return the QR code that was printed among other lines."""
     lines = [line for line in out.splitlines() if len(line) > 20 and set(line) <= BLOCKS]
-    return read_matrix("\n".join(lines))
+    return read_matrix([Line(line) for line in lines])
 
 
 def make_code(text: str) -> list[list[int]]:

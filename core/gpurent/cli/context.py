@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import sys
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -12,6 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 from attrs import define, evolve
 
+from gpurent.cli.output import Page, print_log, write_document, write_line, write_page, write_text
 from gpurent.composition import system
 from gpurent.locale import _
 
@@ -101,7 +101,7 @@ class CliContext:
                 text = self.read_state(partial(describe_detached, trip_id=trip))
                 if text:
                     self.detached_text = text
-                    click.echo(f"\n{text}", err=True)
+                    write_text(f"\n{text}", err=True)
 
     def read_state(self, action: Callable[[StoredState], Coroutine[Any, Any, T]]) -> T:
         """Run ``action`` on the state on disk: without prompts, so no event loop is needed."""
@@ -110,7 +110,7 @@ class CliContext:
 
         async def read(state: StoredState) -> T:
             if lost := format_lost_leases(await state.lease_copier.list_lost_leases()):
-                click.secho(lost, fg="yellow", err=True)
+                write_text(lost, colour="yellow", err=True)
             return await action(state)
 
         state = StoredState(self.registry, system.data_folder(), os.environ)
@@ -123,25 +123,22 @@ class CliContext:
     def _tell_plugin_changes(self) -> None:
         """Say which plugins have changed since the last command, or are new: once, and never in the document."""
         for text in system.take_plugin_changes(self.registry):
-            click.secho(_("Plugin {change}").format(change=text), fg="yellow", err=True)
+            write_line(_("Plugin {change}").format(change=text), colour="yellow", err=True)
 
     def _set_up_logging(self, application: Application) -> None:
-        if not self.verbose:
-            return
         import logging
 
-        handler = logging.StreamHandler(sys.stderr)
-        handler.addFilter(application.redactor)
-        logging.basicConfig(level=logging.DEBUG if self.verbose > 1 else logging.INFO, handlers=[handler])
+        levels = (logging.WARNING, logging.INFO, logging.DEBUG)
+        print_log(application.redactor, levels[min(self.verbose, 2)])
 
-    def show(self, data: object, text: str | Callable[[], str]) -> None:
+    def show(self, data: object, text: str | Page | Callable[[], str | Page]) -> None:
         """Print ``data`` as the JSON document, or else ``text``. Of two functions, only the one needed is called."""
         if self.as_json:
             from gpurent.cli.json_output import result_json
 
-            click.echo(result_json(self.command, data() if callable(data) else data))
-        else:
-            click.echo(text() if callable(text) else text)
+            write_document(result_json(self.command, data() if callable(data) else data))
+            return
+        write_page(text() if callable(text) else text)
 
 
 def json_option(command: Callable[..., Any]) -> Callable[..., Any]:

@@ -11,8 +11,10 @@ from pathlib import Path
 import click
 
 from gpurent import __version__
+from gpurent.cli.output import write_document, write_line, write_text
 from gpurent.errors import GpurentError, InternalError, PluginError, Stopped, StorageError
 from gpurent.locale import _
+from gpurent.terminal_text import strip_to_line
 
 
 def show_error(error: GpurentError, json_of: str | None) -> int:
@@ -26,7 +28,7 @@ def show_error(error: GpurentError, json_of: str | None) -> int:
     if json_of is not None:
         from gpurent.cli.json_output import error_json
 
-        click.echo(error_json(json_of, error))
+        write_document(error_json(json_of, error))
         return error.exit_code
     # A terminal that is gone cannot be told anything.
     with suppress(OSError):
@@ -39,6 +41,15 @@ def show_exception(raised: Exception, json_of: str | None) -> int:
     from gpurent.workflow.runtime.unforeseen import to_gpurent_error
 
     return show_error(to_gpurent_error(raised), json_of)
+
+
+def show_usage_error(error: click.ClickException) -> None:
+    """Print an error of click's own, with the usage line."""
+    from io import StringIO
+
+    page = StringIO()
+    error.show(file=page)
+    write_text(page.getvalue(), err=True, nl=False)
 
 
 class StopSignal(KeyboardInterrupt):
@@ -64,9 +75,9 @@ def show_stop(stop: BaseException, told: str, json_of: str | None) -> int:
 
             error = Stopped(_("Stopped."), hint=told, exit_code=code)
             _add_living_leases(error)
-            click.echo(error_json(json_of, error))
+            write_document(error_json(json_of, error))
         elif not told:
-            click.echo(_("Stopped."), err=True)
+            write_line(_("Stopped."), err=True)
     return code
 
 
@@ -81,16 +92,16 @@ def is_output_error(error: OSError) -> bool:
 def _print_error(error: GpurentError) -> None:
     from gpurent.cli.views.render import format_spent
 
-    click.secho(_("Error: {message}").format(message=error.message), fg="red", err=True)
+    write_line(_("Error: {message}").format(message=error.message), colour="red", err=True)
     if error.hint:
-        click.echo(error.hint, err=True)
+        write_text(error.hint, err=True)
     spent = format_spent(error)
     if spent:
-        click.echo(spent, err=True)
+        write_line(spent, err=True)
     for lease in error.burning:
-        click.secho(
+        write_line(
             _("{lease} still costs money. Release it with: gpurent release {lease}").format(lease=lease),
-            fg="yellow",
+            colour="yellow",
             err=True,
         )
 
@@ -109,7 +120,7 @@ def _add_report(error: GpurentError, cause: BaseException) -> None:
     import traceback
 
     frames = "".join(traceback.format_tb(cause.__traceback__))
-    text = f"gpurent {__version__}, Python {sys.version}\n{frames}{type(cause).__name__}\n"
+    text = f"gpurent {__version__}, Python {sys.version}\n{frames}{strip_to_line(type(cause).__name__)}\n"
     path = _write_report(text)
     if path is not None:
         from gpurent.workflow.runtime.unforeseen import add_hint

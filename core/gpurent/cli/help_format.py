@@ -8,6 +8,7 @@ from gettext import gettext
 
 import click
 
+from gpurent.cli.help_page import SafeHelpFormatter
 from gpurent.cli.views.table import display_width, pad_text
 
 # A line may break before every Chinese character, but not before closing or after opening punctuation.
@@ -16,7 +17,7 @@ _PIECE = re.compile(
 )
 
 
-class ChineseHelpFormatter(click.HelpFormatter):
+class ChineseHelpFormatter(SafeHelpFormatter):
     """Wraps by columns, and writes headings with a full-width colon."""
 
     def write_usage(self, prog: str, args: str = "", prefix: str | None = None) -> None:

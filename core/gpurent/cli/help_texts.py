@@ -10,6 +10,7 @@ from pathlib import Path
 import click
 
 from gpurent import locale
+from gpurent.cli.help_page import SafeHelpContext
 from gpurent.locale import get_language, make_translator
 
 CLICK_DOMAIN = "gpurent-click"
@@ -26,18 +27,27 @@ def set_click_language() -> None:
     gettext.textdomain(CLICK_DOMAIN)
 
 
-def translate_help(command: click.Command) -> click.Command:
+def prepare_help(command: click.Command) -> click.Command:
     """Translate the help of ``command`` and its subcommands, with the catalogue of their package."""
     if get_language() == "en":
+        _set_context(command, SafeHelpContext)
         return command
+    from gpurent.cli.help_format import ChineseHelpContext
+
+    _set_context(command, ChineseHelpContext)
     _translate(command, make_translator(_package_of(command)))
     return command
 
 
-def _translate(command: click.Command, translate: Callable[[str], str]) -> None:
-    from gpurent.cli.help_format import ChineseHelpContext
+def _set_context(command: click.Command, context: type[click.Context]) -> None:
+    """Set the class of a command's context, which chooses how its help page is made."""
+    command.context_class = context
+    if isinstance(command, click.Group):
+        for inner in command.commands.values():
+            _set_context(inner, context)
 
-    command.context_class = ChineseHelpContext
+
+def _translate(command: click.Command, translate: Callable[[str], str]) -> None:
     if command.help:
         command.help = translate(cleandoc(command.help))
         command.short_help = command.help.partition("\n\n")[0].partition("。")[0]

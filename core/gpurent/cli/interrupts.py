@@ -5,19 +5,17 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-import sys
 from collections.abc import Coroutine
-from contextlib import suppress
 from typing import Any, NoReturn, TypeVar
 
 from attrs import define
 
 from gpurent.cli.failures import StopSignal
+from gpurent.cli.output import write_last_words
 from gpurent.locale import _
 
 T = TypeVar("T")
 STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-_SHOW_CURSOR = "\x1b[?25h"
 
 
 @define(eq=False)
@@ -59,7 +57,5 @@ class StopRequests:
 
 def _exit_at_once(number: int) -> NoReturn:
     text = _("Ended at once. To see what is still open: gpurent trips, gpurent ls --refresh")
-    cursor = _SHOW_CURSOR if os.isatty(2) else ""
-    with suppress(OSError):
-        os.write(2, f"{cursor}\n{text}\n".encode(sys.stderr.encoding or "utf-8", "replace"))
+    write_last_words(text)
     os._exit(128 + number)

@@ -77,4 +77,13 @@ def error_json(command: str, error: GpurentError) -> str:
 
 def _envelope(command: str, *, ok: bool, **content: object) -> str:
     document = {"version": VERSION, "command": command, "ok": ok, **content}
-    return json.dumps(document, ensure_ascii=not is_utf8_output())
+    return escape_json(json.dumps(document, ensure_ascii=not is_utf8_output()))
+
+
+def escape_json(text: str) -> str:
+    """Return the JSON document ``text`` with every character escaped that a terminal does not show, or obeys."""
+    return text if text.isprintable() else "".join(map(_escape_character, text))
+
+
+def _escape_character(character: str) -> str:
+    return character if character.isprintable() else json.dumps(character)[1:-1]

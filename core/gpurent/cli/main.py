@@ -14,8 +14,9 @@ import click
 from gpurent import __version__
 from gpurent.cli.builtin import load_registry
 from gpurent.cli.context import CliContext
-from gpurent.cli.failures import is_output_error, show_error, show_exception, show_stop
-from gpurent.cli.help_texts import set_click_language, translate_error, translate_help
+from gpurent.cli.failures import is_output_error, show_error, show_exception, show_stop, show_usage_error
+from gpurent.cli.help_texts import prepare_help, set_click_language, translate_error
+from gpurent.cli.output import close_errors, write_line, write_text
 from gpurent.composition import system
 from gpurent.errors import ConfirmationRequired, GpurentError, PluginError, UsageError
 from gpurent.locale import N_, _, join_phrases, set_language
@@ -41,7 +42,7 @@ class LazyGroup(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         entry = self.entries.get(cmd_name)
         try:
-            return translate_help(entry.build()) if entry is not None else None
+            return prepare_help(entry.build()) if entry is not None else None
         except Exception as error:
             raise PluginError(
                 _("cannot load the command {name!r}: {kind}: {error}").format(
@@ -127,7 +128,7 @@ def cli(
     app: CliContext = ctx.obj
     app.as_json, app.yes, app.no_input, app.verbose = as_json, yes, no_input, verbose
     if ctx.invoked_subcommand is None:
-        click.echo(ctx.get_help())
+        write_text(ctx.get_help())
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -147,7 +148,7 @@ def _run_command_line(given: list[str]) -> int:
     ):  # plugins are loaded before the options are read; child processes start without them too
         os.environ[system.SAFE_VARIABLE] = "1"
     set_click_language()
-    translate_help(cli)
+    prepare_help(cli)
     as_json = "--json" in own
     app: CliContext | None = None
     try:
@@ -174,7 +175,7 @@ def _end_after(raised: BaseException, app: CliContext | None, json_of: str | Non
         case SystemExit() if type(sys.stdout).__module__.startswith("click."):
             return BROKEN_PIPE_CODE  # after a closed pipe, click wraps the stream and exits with 1
         case BrokenPipeError():
-            sys.stderr.close()
+            close_errors()
             return BROKEN_PIPE_CODE
         case OSError() if is_output_error(raised):
             return _show_output_error(raised)
@@ -188,7 +189,7 @@ def _show_click_error(error: click.ClickException, json_of: str | None) -> int:
     found = translate_error(error)
     if json_of is not None:
         return show_error(UsageError(found.format_message()), json_of)
-    found.show()
+    show_usage_error(found)
     return found.exit_code
 
 
@@ -196,7 +197,9 @@ def _show_output_error(error: OSError) -> int:
     from gpurent.locale.foreign_text import describe_error
 
     with suppress(OSError):
-        click.secho(_("cannot write the output: {why}").format(why=describe_error(error)), fg="red", err=True)
+        write_line(
+            _("cannot write the output: {why}").format(why=describe_error(error)), colour="red", err=True
+        )
     # Otherwise what is left in the buffer would raise again when the interpreter exits.
     os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
     return 1

@@ -6,7 +6,6 @@ import sys
 from contextlib import suppress
 from time import monotonic
 
-import click
 from rich.console import Console
 from rich.progress import (
     BarColumn,
@@ -18,7 +17,9 @@ from rich.progress import (
     TransferSpeedColumn,
 )
 
+from gpurent.cli.output import write_line
 from gpurent.locale.sizes import format_size
+from gpurent.terminal_text import strip_to_line
 
 REPORT_INTERVAL = 5.0
 
@@ -27,24 +28,24 @@ class ConsoleProgress:
     """Implements `gpurent.ports.terminal.Progress`."""
 
     def __init__(self, title: str) -> None:
-        self._title = title
+        self._title = strip_to_line(title)
         self._files_total = self._files_done = self._bytes_total = self._bytes_done = 0
         self._started_at = self._reported_at = monotonic()
         self._bar: Progress | None = None
         if sys.stderr.isatty():
             self._bar = Progress(
-                TextColumn("  {task.description}"),
+                TextColumn("  {task.description}", markup=False),
                 BarColumn(),
                 TaskProgressColumn(),
                 DownloadColumn(),
                 TransferSpeedColumn(),
                 TimeRemainingColumn(),
-                TextColumn("{task.fields[files]}"),
+                TextColumn("{task.fields[files]}", markup=False),
                 console=Console(stderr=True),
                 transient=True,
                 redirect_stdout=sys.stdout.isatty(),
             )
-            self._task = self._bar.add_task(title, total=None, files="")
+            self._task = self._bar.add_task(self._title, total=None, files="")
             self._bar.start()
 
     def set_total(self, files: int, size: int) -> None:
@@ -59,7 +60,7 @@ class ConsoleProgress:
         elif monotonic() - self._reported_at > REPORT_INTERVAL:
             self._reported_at = monotonic()
             with suppress(OSError):  # what cannot be shown must not end the transfer
-                click.echo(f"  {self._format_line()}", err=True)
+                write_line(self._format_line(), indent=2, err=True)
 
     def finish_file(self, name: str) -> None:
         self._files_done += 1
@@ -78,4 +79,4 @@ class ConsoleProgress:
         if self._bar is not None:
             self._bar.stop()
         if self._files_total:
-            click.echo(f"  {self._format_line()}", err=True)
+            write_line(self._format_line(), indent=2, err=True)

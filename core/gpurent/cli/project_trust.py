@@ -13,10 +13,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import click
 from attrs import evolve
 
 from gpurent.cli.context import CliContext
+from gpurent.cli.output import write_line
 from gpurent.domain.filenames import escape_path
 from gpurent.domain.project import ProjectFile, ProjectTrust
 from gpurent.errors import Declined, InputRequired, UsageError
@@ -65,7 +65,7 @@ def ask_for_trust(app: CliContext, project: ProjectFile, trust: ProjectTrust) ->
     details = _describe_decisions(app, project, trust)
     if not terminal.is_interactive:
         for line in details:
-            click.echo(f"  {line}", err=True)
+            write_line(line, indent=2, err=True)
         raise _make_unattended_error(project)
     question = Question(
         id=f"trust-project:{project.sha256}",
@@ -138,7 +138,7 @@ def show_ignored_limits(app: CliContext, project: ProjectFile, spec: TripSpec) -
     from gpurent.cli.views.project import format_ignored
 
     for line in format_ignored(project, compare_limits(app, spec)):
-        click.secho(line, fg="yellow", err=True)
+        write_line(line, colour="yellow", err=True)
 
 
 def compare_limits(app: CliContext, spec: TripSpec) -> Sequence[ComparedLimit]:

@@ -6,20 +6,19 @@ import asyncio
 import errno
 import os
 import sys
-from codecs import getincrementaldecoder
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext, suppress
 from typing import Any
 
-import click
-
+from gpurent.cli.output import write_line, write_page, write_text
+from gpurent.cli.stream_stripper import StreamStripper
 from gpurent.cli.views.step_titles import STEP_TITLES
 from gpurent.domain.events import Event, EventKind
 from gpurent.domain.question import Question
-from gpurent.domain.terminal_text import strip_terminal
 from gpurent.locale import _, join_phrases
 from gpurent.locale.foreign_text import describe_error
 from gpurent.ports.terminal import Progress
+from gpurent.terminal_text import strip_to_line
 
 _YES_ANSWERS = ("y", "yes", "是", "好")
 _NO_ANSWERS = ("", "n", "no", "否")
@@ -53,7 +52,7 @@ class UserTerminal:
         self._yes = yes
         self.is_interactive = not no_input and sys.stdin.isatty()
         self.can_confirm = yes or self.is_interactive
-        self._decoder = getincrementaldecoder("utf-8")("replace")
+        self._job_output = StreamStripper()
         self._last_line = ""
         self._progress: Any = None
 
@@ -70,7 +69,7 @@ class UserTerminal:
         if handle in self._lost_streams:
             return
         try:
-            click.secho(text, fg=colour, nl=nl, err=err)
+            write_text(text, colour=colour, nl=nl, err=err)
         except OSError as error:
             self._lost_streams.add(handle)
             _discard_stream(handle)
@@ -106,13 +105,13 @@ class UserTerminal:
                 self._print_line(f"  {event.lease}: {state}")
             case _:
                 if event.text:
-                    self._print_line(f"  {strip_terminal(event.text)}", _EVENT_COLOURS.get(event.kind))
+                    self._print_line(f"  {strip_to_line(event.text)}", _EVENT_COLOURS.get(event.kind))
 
     async def confirm(self, question: Question) -> bool:
-        if not self.can_confirm:
+        if not (self.is_interactive if question.needs_person else self.can_confirm):
             return False
         self._show_details(question)
-        if self._yes:
+        if self._yes and not question.needs_person:
             return True
         while True:
             answer = await self._read_line(f"{question.text} [y/N]: ")
@@ -128,7 +127,7 @@ class UserTerminal:
         if self._yes:
             return next(iter(choices))
         for word, meaning in choices.items():
-            click.echo(f"  {word}: {meaning}", err=True)
+            write_line(f"{word}: {meaning}", indent=2, err=True)
         while True:
             answer = await self._read_line(
                 _("{question} (one of these words; Enter: do nothing): ").format(question=question.text)
@@ -143,7 +142,7 @@ class UserTerminal:
     def _show_details(self, question: Question) -> None:
         self._end_progress()
         for line in question.details:
-            click.echo(f"  {strip_terminal(line)}", err=True)
+            write_line(line, indent=2, err=True)
 
     async def ask_question(self, question: Question) -> str | None:
         if not self.is_interactive:
@@ -156,7 +155,7 @@ class UserTerminal:
         return await read_line(secret=secret)
 
     def show_output(self, data: bytes) -> None:
-        self._write(strip_terminal(self._decoder.decode(data)), nl=False, err=self._quiet)
+        self._write(self._job_output.feed(data), nl=False, err=self._quiet)
 
     def start_progress(self, title: str) -> Progress:
         from gpurent.cli.progress import ConsoleProgress
@@ -214,7 +213,7 @@ class QuietTerminal(UserTerminal):
             from gpurent.cli.views.qr import format_qr
 
             if is_utf8_output():
-                click.echo(format_qr(code), err=True)
+                write_page(format_qr(code), err=True)
 
     def show_output(self, data: bytes) -> None:
         pass
@@ -229,7 +228,7 @@ class ManyTripsTerminal(QuietTerminal):
     def show_event(self, event: Event) -> None:
         if event.kind in _EVENT_COLOURS and event.text:
             name = event.trip or event.lease
-            text = strip_terminal(event.text)
+            text = strip_to_line(event.text)
             self._print_line(f"  {name}: {text}" if name else f"  {text}", _EVENT_COLOURS[event.kind])
 
 
@@ -273,5 +272,4 @@ def _disable_echo(handle: int) -> Iterator[None]:
         yield
     finally:
         termios.tcsetattr(handle, termios.TCSAFLUSH, before)
-        sys.stderr.write("\n")
-        sys.stderr.flush()
+        write_line(err=True)

@@ -14,6 +14,7 @@ from attrs import evolve
 
 from gpurent.cli.arguments import complete_plugins
 from gpurent.cli.context import CliContext
+from gpurent.cli.output import write_line
 from gpurent.cli.project_trust import find_project, require_trust, show_ignored_limits
 from gpurent.domain.field_kinds import FieldKind, TripField
 from gpurent.domain.field_values import EXPECTED_MESSAGES, parse_typed_value
@@ -174,7 +175,7 @@ def _build_spec(
         raise UsageError(_("--provider and --lease cannot be used together"))
     if project is not None and not app.as_json:
         path = escape_path(str(project.path))
-        click.secho("· " + _("project file: {path}").format(path=path), fg="blue", err=True)
+        write_line("· " + _("project file: {path}").format(path=path), colour="blue", err=True)
     values = dict(project.values) if project is not None else {}
     option_values = collect_field_values(options)
     if "folder" in option_values:

@@ -8,9 +8,8 @@ from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING
 
-import click
-
 from gpurent.cli.failures import get_exit_code
+from gpurent.cli.output import write_line
 from gpurent.errors import GpurentError
 from gpurent.locale import _
 
@@ -31,9 +30,9 @@ def run_until_stopped(
         app.run(action)
     except KeyboardInterrupt as stop:
         with suppress(OSError, GpurentError):  # a terminal that is gone, a Store that cannot be read
-            click.echo(text, err=True)
+            write_line(text, err=True)
             if cost := app.read_state(partial(_describe_cost, lease_id=lease)):
-                click.secho(cost, fg="yellow", err=True)
+                write_line(cost, colour="yellow", err=True)
         app.detached_text = text
         if get_exit_code(stop) != 128 + signal.SIGINT:
             raise

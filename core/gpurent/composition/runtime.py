@@ -13,6 +13,9 @@ from gpurent.infra.platform.posix import system as posix
 from gpurent.infra.platform.posix.local_files import PosixFiles
 from gpurent.infra.plugin_context import PluginContextFactory
 from gpurent.infra.redact import Redactor
+from gpurent.infra.sandbox_handle import is_sandbox_service
+from gpurent.infra.service_sources import STATE_SCOPE, ServiceSources
+from gpurent.infra.sqlite.plugin_state import ScopedState
 from gpurent.infra.ssh.connector import SshConnector
 from gpurent.infra.vault.access import VaultAccess
 from gpurent.ports.local_files import LocalFiles
@@ -85,6 +88,11 @@ class RuntimeParts(StoredState):
             self.events,
             is_vault_required=outside.is_recorded,
         )
+        self.service_sources = ServiceSources(
+            environment,
+            ScopedState(self.store, STATE_SCOPE),
+            outside.is_sandbox_service or is_sandbox_service,
+        )
         self.lease_copier.find_account = self.plugins.find_account = self.logins.find_account
         self.time_left = TimeLeftReader(
             self.store, self.plugins, self.service_clocks, self.logins.find_account
@@ -97,6 +105,7 @@ class RuntimeParts(StoredState):
             secrets=self.secrets,
             store=self.store,
             redactor=self.redactor,
+            sources=self.service_sources,
             mail=self.mail,
             log_in=self._get_login,
             answer_challenge=self.challenge_answerer.answer_challenge,

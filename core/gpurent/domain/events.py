@@ -8,6 +8,8 @@ from enum import Enum
 
 from attrs import field, frozen
 
+from gpurent.terminal_text import NO_TEXT, ForeignLines, ForeignText
+
 
 class EventKind(Enum):
     """The kinds of events. The values are append-only, because notifiers and scripts depend on them."""
@@ -49,7 +51,7 @@ class Event:
     trip: str = ""
     lease: str = ""
     step: str = ""
-    text: str = ""
+    text: ForeignText = field(default=NO_TEXT, converter=ForeignText)
     data: Mapping[str, str | int] = field(factory=dict)
 
 
@@ -77,6 +79,6 @@ class Notice:
 
     id: str
     level: NoticeLevel
-    title: str
-    body: str
+    title: ForeignText = field(converter=ForeignText)
+    body: ForeignLines = field(converter=ForeignLines)
     event: Event

@@ -6,9 +6,10 @@ from collections.abc import Sequence
 from datetime import timedelta
 from typing import Generic, TypeVar
 
-from attrs import frozen
+from attrs import field, frozen
 
 from gpurent.errors import GpurentError, UnavailableError
+from gpurent.terminal_text import NO_TEXT, ForeignText
 
 T = TypeVar("T")
 
@@ -27,7 +28,7 @@ class Unknown:
     ``reason`` is for people. ``retry_after``: how long the service asks to be left alone, None if it does not say.
     """
 
-    reason: str
+    reason: ForeignText = field(converter=ForeignText)
     retry_after: timedelta | None = None
 
 
@@ -38,7 +39,7 @@ class Absent:
     ``files_kept_for``: how long the provider keeps the files of a machine whose paid time is over.
     """
 
-    note: str = ""
+    note: ForeignText = field(default=NO_TEXT, converter=ForeignText)
     files_kept_for: timedelta | None = None
 
 

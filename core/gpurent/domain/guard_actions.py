@@ -5,7 +5,9 @@ from __future__ import annotations
 from datetime import datetime
 from enum import Enum
 
-from attrs import frozen
+from attrs import field, frozen
+
+from gpurent.terminal_text import NO_TEXT, ForeignText
 
 
 class ActionKind(Enum):
@@ -31,5 +33,5 @@ class GuardAction:
 
     kind: ActionKind
     billing: str = ""
-    account: str = ""
+    account: str = field(default=NO_TEXT, converter=ForeignText)
     at: datetime | None = None

@@ -5,9 +5,10 @@ from __future__ import annotations
 from datetime import datetime
 from enum import Enum
 
-from attrs import frozen
+from attrs import field, frozen
 
 from gpurent.domain.machine_facts import Gpu
+from gpurent.terminal_text import NO_TEXT, ForeignText
 
 
 class Verdict(Enum):
@@ -36,9 +37,9 @@ class Finding:
 
     check: str
     verdict: Verdict
-    text: str
-    advice: str = ""
-    cause: str = ""
+    text: ForeignText = field(converter=ForeignText)
+    advice: ForeignText = field(default=NO_TEXT, converter=ForeignText)
+    cause: ForeignText = field(default=NO_TEXT, converter=ForeignText)
 
 
 @frozen(kw_only=True)
@@ -50,11 +51,11 @@ class HealthReport:
 
     at: datetime
     findings: tuple[Finding, ...]
-    driver: str = ""
-    cuda: str = ""
-    toolkit: str = ""
-    cudnn: str = ""
-    framework: str = ""
+    driver: ForeignText = field(default=NO_TEXT, converter=ForeignText)
+    cuda: ForeignText = field(default=NO_TEXT, converter=ForeignText)
+    toolkit: ForeignText = field(default=NO_TEXT, converter=ForeignText)
+    cudnn: ForeignText = field(default=NO_TEXT, converter=ForeignText)
+    framework: ForeignText = field(default=NO_TEXT, converter=ForeignText)
     gpus: tuple[Gpu, ...] = ()
 
     def findings_with(self, verdict: Verdict) -> tuple[Finding, ...]:

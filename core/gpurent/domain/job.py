@@ -9,6 +9,7 @@ from enum import Enum
 from attrs import field, frozen, validators
 
 from gpurent.locale import N_, _
+from gpurent.terminal_text import NO_TEXT, ForeignText
 
 SESSION_NAME_PATTERN = r"[A-Za-z0-9][A-Za-z0-9_-]{0,40}"
 
@@ -62,7 +63,7 @@ class JobStatus:
 
     state: JobState
     exit_code: int | None = None
-    reason: str = ""
+    reason: ForeignText = field(default=NO_TEXT, converter=ForeignText)
     started_at: datetime | None = None
     ended_at: datetime | None = None
 
@@ -71,7 +72,7 @@ class JobStatus:
 class SessionInfo:
     """One line of a session backend's listing: ``id`` ("12345.name") and ``since`` as the tool prints them."""
 
-    id: str
-    name: str
+    id: str = field(converter=ForeignText)
+    name: str = field(converter=ForeignText)
     attached: bool
-    since: str = ""
+    since: ForeignText = field(default=NO_TEXT, converter=ForeignText)

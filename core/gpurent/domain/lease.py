@@ -9,12 +9,13 @@ from types import MappingProxyType
 
 from attrs import evolve, field, frozen
 
-from gpurent.domain.access import Endpoint
+from gpurent.domain.access import AccessSource, Endpoint
 from gpurent.domain.machine_facts import MachineFacts
 from gpurent.domain.money import UnitPrice
 from gpurent.domain.offer import Bill, DeclaredTerms, Metered, Offer, OrderKind
 from gpurent.errors import LeaseError
 from gpurent.locale import N_, _
+from gpurent.terminal_text import NO_TEXT, ForeignText
 
 
 class LeaseState(Enum):
@@ -88,7 +89,7 @@ class PendingOrder:
 
     key: str
     kind: OrderKind
-    ref: str = ""
+    ref: str = field(default=NO_TEXT, converter=ForeignText)
     offer: Offer | None = None
     bill: Bill | None = None
     sent_at: datetime | None = None
@@ -109,15 +110,15 @@ class Lease:
     recognised by elimination, so nothing may be done to it before it accepts this order's own password.
     ``release_requested_at`` is set before the first call that releases. ``absent_since`` is the first of the good
     answers in a row that lacked the lease, ``last_seen_state`` its state before those. ``restarted_from``: the lease
-    whose machine this one is, started again.
+    whose machine this one is, started again. ``access_source`` is where ``endpoint`` and its password came from.
     """
 
     id: str
     provider: str
     offer: Offer
     state: LeaseState = LeaseState.REQUESTED
-    ref: str = ""
-    label: str = ""
+    ref: str = field(default=NO_TEXT, converter=ForeignText)
+    label: str = field(default=NO_TEXT, converter=ForeignText)
     pending: PendingOrder | None = None
     endpoint: Endpoint | None = None
     password_ref: str = ""
@@ -127,7 +128,7 @@ class Lease:
     kept_until: datetime | None = None
     bills: tuple[Bill, ...] = ()
     provider_data: Mapping[str, str] = field(factory=dict)
-    note: str = ""
+    note: ForeignText = field(default=NO_TEXT, converter=ForeignText)
     declared: DeclaredTerms | None = None
     machine_facts: MachineFacts | None = None
     completed_orders: tuple[str, ...] = ()
@@ -135,9 +136,10 @@ class Lease:
     release_requested_at: datetime | None = None
     absent_since: datetime | None = None
     last_seen_state: LeaseState | None = None
-    account: str = ""
+    account: str = field(default=NO_TEXT, converter=ForeignText)
     adopted_at: datetime | None = None
     restarted_from: str = ""
+    access_source: AccessSource = AccessSource()
 
     def with_state(self, state: LeaseState, note: str = "") -> Lease:
         """Return this lease in another state; raises `LeaseError` for a transition that is not in `TRANSITIONS`."""

@@ -12,6 +12,7 @@ from gpurent.domain.money import Currency, Money, Rate
 from gpurent.domain.receipt import Charge, ChargeKind
 from gpurent.errors import MoneyError
 from gpurent.locale import _
+from gpurent.terminal_text import NO_TEXT, ForeignText
 
 
 @frozen
@@ -65,13 +66,13 @@ class Transaction:
     at: datetime
     kind: ChargeKind
     provider: str
-    ref: str
+    ref: str = field(converter=ForeignText)
     postings: tuple[Posting, ...]
-    account: str = ""
+    account: str = field(default=NO_TEXT, converter=ForeignText)
     lease: str = ""
     trip: str = ""
-    gpu: str = ""
-    note: str = ""
+    gpu: str = field(default=NO_TEXT, converter=ForeignText)
+    note: ForeignText = field(default=NO_TEXT, converter=ForeignText)
     rate: Rate | None = None
     part: int = 0
     reversal: bool = False

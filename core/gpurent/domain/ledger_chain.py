@@ -7,7 +7,9 @@ from collections.abc import Sequence
 from datetime import datetime
 from hashlib import sha256
 
-from attrs import frozen
+from attrs import field, frozen
+
+from gpurent.terminal_text import ForeignText
 
 _encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 
@@ -21,8 +23,8 @@ class BrokenEntry:
 
     number: int
     provider: str
-    account: str
-    ref: str
+    account: str = field(converter=ForeignText)
+    ref: str = field(converter=ForeignText)
     at: datetime
 
 

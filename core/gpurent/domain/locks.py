@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from attrs import frozen
+from attrs import field, frozen
 
 from gpurent.locale import _
+from gpurent.terminal_text import NO_TEXT, ForeignText
 
 
 @frozen(kw_only=True)
@@ -18,8 +19,8 @@ class LockOwner:
     """
 
     process: int = 0
-    host: str = ""
-    command: str = ""
+    host: str = field(default=NO_TEXT, converter=ForeignText)
+    command: ForeignText = field(default=NO_TEXT, converter=ForeignText)
     since: datetime | None = None
 
     def describe(self) -> str:

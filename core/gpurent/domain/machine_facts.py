@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from attrs import evolve, frozen
+from attrs import evolve, field, frozen
 
 from gpurent.domain.access import MachineProfile
+from gpurent.terminal_text import NO_TEXT, ForeignText, to_foreign_texts
 
 
 @frozen(kw_only=True)
@@ -16,7 +17,7 @@ class Gpu:
     None: not reported. ``ecc`` counts uncorrected memory errors; ``retiring``: memory pages are pending retirement.
     """
 
-    name: str
+    name: str = field(converter=ForeignText)
     memory: int | None = None
     used: int | None = None
     utilization: int | None = None
@@ -24,22 +25,22 @@ class Gpu:
     broken: bool = False
     ecc: int = 0
     retiring: bool = False
-    processes: tuple[str, ...] = ()
+    processes: tuple[ForeignText, ...] = field(default=(), converter=to_foreign_texts)
 
 
 @frozen(kw_only=True)
 class PythonInterpreter:
     """A Python interpreter and the command that starts it."""
 
-    name: str
-    version: str
+    name: str = field(converter=ForeignText)
+    version: ForeignText = field(converter=ForeignText)
 
 
 @frozen(kw_only=True)
 class DiskSpace:
     """A file system: a folder on it, and its free and total size in bytes."""
 
-    path: str
+    path: str = field(converter=ForeignText)
     free: int
     total: int
 
@@ -54,18 +55,18 @@ class MachineFacts:
     """
 
     at: datetime
-    user: str = ""
-    sudo: str = ""
-    system: str = ""
+    user: str = field(default=NO_TEXT, converter=ForeignText)
+    sudo: ForeignText = field(default=NO_TEXT, converter=ForeignText)
+    system: ForeignText = field(default=NO_TEXT, converter=ForeignText)
     cpus: int = 0
     memory: int = 0
     pythons: tuple[PythonInterpreter, ...] = ()
-    cuda: str = ""
-    driver: str = ""
+    cuda: ForeignText = field(default=NO_TEXT, converter=ForeignText)
+    driver: ForeignText = field(default=NO_TEXT, converter=ForeignText)
     gpus: tuple[Gpu, ...] = ()
     home: DiskSpace | None = None
     data: DiskSpace | None = None
-    package_manager: str = ""
+    package_manager: ForeignText = field(default=NO_TEXT, converter=ForeignText)
 
 
 _INSTALL_COMMANDS = {

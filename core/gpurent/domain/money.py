@@ -13,6 +13,7 @@ from attrs import field, frozen, validators
 
 from gpurent.errors import MoneyError, UsageError
 from gpurent.locale import _
+from gpurent.terminal_text import ForeignText
 
 HOUR = timedelta(hours=1)
 MICROSECOND = timedelta(microseconds=1)
@@ -167,7 +168,7 @@ class Rate:
     quote: Currency
     value: Decimal = field(validator=validators.instance_of(Decimal))
     at: datetime
-    source: str
+    source: ForeignText = field(converter=ForeignText)
 
     def check_age(self, now: datetime, max_age: timedelta) -> Rate:
         """Return this rate if it is positive and at most ``max_age`` old; else raise `MoneyError`, nothing spent."""

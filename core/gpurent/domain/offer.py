@@ -10,6 +10,7 @@ from typing import TypeVar
 from attrs import field, frozen
 
 from gpurent.domain.money import Money, Rate, UnitPrice
+from gpurent.terminal_text import NO_TEXT, ForeignText
 
 T = TypeVar("T")
 
@@ -18,7 +19,7 @@ T = TypeVar("T")
 class Hardware:
     """The hardware of a machine. ``gpu`` is the model ("2080Ti"; empty for none); sizes in GiB, 0 if not reported."""
 
-    gpu: str = ""
+    gpu: str = field(default=NO_TEXT, converter=ForeignText)
     gpus: int = 0
     gpu_memory: int = 0
     cpus: int = 0
@@ -58,7 +59,7 @@ class Deposit:
     """Money that is held, not spent, until ``returned_on`` (a description in words)."""
 
     money: Money
-    returned_on: str
+    returned_on: ForeignText = field(converter=ForeignText)
 
 
 @frozen(kw_only=True)
@@ -82,7 +83,7 @@ class Offer:
     price of a running one. ``provider_data`` holds the plugin's own data as text.
     """
 
-    key: str
+    key: str = field(converter=ForeignText)
     provider: str
     hardware: Hardware
     tariff: Tariff
@@ -90,9 +91,9 @@ class Offer:
     disk: DiskPrice | None = None
     stopped_price: UnitPrice | None = None
     available: bool = True
-    location: str = ""
-    score: str = ""
-    note: str = ""
+    location: ForeignText = field(default=NO_TEXT, converter=ForeignText)
+    score: ForeignText = field(default=NO_TEXT, converter=ForeignText)
+    note: ForeignText = field(default=NO_TEXT, converter=ForeignText)
     provider_data: Mapping[str, str] = field(factory=dict)
 
 
@@ -148,7 +149,7 @@ class Order:
     kind: OrderKind
     offer: Offer
     term: timedelta | None = None
-    onto: str = ""
+    onto: str = field(default=NO_TEXT, converter=ForeignText)
     gpus: int = 1
     disk: int = 0
     password_ref: str = ""
@@ -173,11 +174,11 @@ class Bill:
     ``memo`` is how the provider recognizes the payment, where the amount alone is not enough.
     """
 
-    key: str
-    payee: str
+    key: str = field(converter=ForeignText)
+    payee: str = field(converter=ForeignText)
     amount: Money
     purpose: PaymentPurpose = PaymentPurpose.RENT
-    memo: str = ""
+    memo: ForeignText = field(default=NO_TEXT, converter=ForeignText)
     due: datetime | None = None
 
 
@@ -185,8 +186,8 @@ class Bill:
 class Payment:
     """A payment. ``proof`` is what the provider accepts as evidence, a transaction hash; empty if nothing was due."""
 
-    key: str
-    proof: str
+    key: str = field(converter=ForeignText)
+    proof: str = field(converter=ForeignText)
     amount: Money
     at: datetime
     fee: Money | None = field(default=None)

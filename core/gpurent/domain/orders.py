@@ -5,9 +5,10 @@ from __future__ import annotations
 from datetime import datetime
 from enum import Enum
 
-from attrs import frozen
+from attrs import field, frozen
 
 from gpurent.domain.offer import OrderKind
+from gpurent.terminal_text import NO_TEXT, ForeignText
 
 
 class OrderOutcome(Enum):
@@ -31,8 +32,8 @@ class OrderRecord:
     trip: str
     provider: str
     kind: OrderKind
-    account: str = ""
-    claim: str = ""
+    account: str = field(default=NO_TEXT, converter=ForeignText)
+    claim: str = field(default=NO_TEXT, converter=ForeignText)
     opened_at: datetime | None = None
     ended_at: datetime | None = None
     outcome: OrderOutcome | None = None

@@ -5,12 +5,13 @@ from __future__ import annotations
 from datetime import datetime
 from enum import Enum
 
-from attrs import frozen
+from attrs import field, frozen
 
 from gpurent.domain.access import Endpoint
 from gpurent.domain.lease import Lease
 from gpurent.domain.lease_copy import LeaseCopy
 from gpurent.domain.money import Money, UnitPrice
+from gpurent.terminal_text import NO_TEXT, ForeignText
 
 
 class OrphanKind(Enum):
@@ -43,16 +44,16 @@ class Orphan:
 
     kind: OrphanKind
     provider: str
-    ref: str = ""
+    ref: str = field(default=NO_TEXT, converter=ForeignText)
     lease: str = ""
-    machine: str = ""
+    machine: str = field(default=NO_TEXT, converter=ForeignText)
     endpoint: Endpoint | None = None
     price: UnitPrice | None = None
     money: Money | None = None
     since: datetime | None = None
     is_ours: bool = False
     is_listed: bool | None = None
-    reason: str = ""
+    reason: ForeignText = field(default=NO_TEXT, converter=ForeignText)
 
     @property
     def is_machine(self) -> bool:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from attrs import frozen
+from attrs import field, frozen
 
 from gpurent.domain.money import Money
 from gpurent.domain.offer import Payment, PaymentPurpose
+from gpurent.terminal_text import NO_TEXT, ForeignText
 
 
 @frozen(kw_only=True)
@@ -18,13 +19,13 @@ class AuthorizedBill:
     not known. ``authorized_at`` is set by the Store.
     """
 
-    key: str
+    key: str = field(converter=ForeignText)
     trip: str
     provider: str
     amount: Money
     purpose: PaymentPurpose
     lease: str = ""
-    account: str = ""
+    account: str = field(default=NO_TEXT, converter=ForeignText)
     authorized_at: datetime | None = None
 
 

@@ -6,9 +6,10 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 from enum import Enum
 
-from attrs import frozen
+from attrs import field, frozen
 
 from gpurent.domain.money import Currency, Money, Rate
+from gpurent.terminal_text import NO_TEXT, ForeignText
 
 
 class ChargeKind(Enum):
@@ -39,8 +40,8 @@ class Charge:
     at: datetime
     kind: ChargeKind
     money: Money
-    ref: str
-    note: str = ""
+    ref: str = field(converter=ForeignText)
+    note: ForeignText = field(default=NO_TEXT, converter=ForeignText)
     rate: Rate | None = None
     growing: bool = False
 
@@ -99,8 +100,8 @@ class Receipt:
     started_at: datetime | None
     ended_at: datetime | None
     idle: tuple[tuple[str, timedelta], ...] = ()
-    note: str = ""
-    declared: str = ""
+    note: ForeignText = field(default=NO_TEXT, converter=ForeignText)
+    declared: ForeignText = field(default=NO_TEXT, converter=ForeignText)
 
     def totals(self) -> tuple[ReceiptTotal, ...]:
         return sum_charges(self.charges)

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from enum import Enum
 
-from attrs import frozen
+from attrs import field, frozen
 
 from gpurent.domain.money import Money, UnitPrice
+from gpurent.terminal_text import ForeignText, to_foreign_texts
 
 
 class AuthorizedBy(Enum):
@@ -28,8 +29,8 @@ class SpendingProposal:
     price: UnitPrice
     highest: Money
     deposit: Money | None
-    question: str
-    details: tuple[str, ...]
+    question: ForeignText = field(converter=ForeignText)
+    details: tuple[ForeignText, ...] = field(converter=to_foreign_texts)
 
 
 @frozen(kw_only=True)

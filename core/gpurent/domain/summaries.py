@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from attrs import frozen
+from attrs import field, frozen
 
 from gpurent.domain.money import Money, Rate
 from gpurent.domain.receipt import ChargeKind
+from gpurent.terminal_text import ForeignText
 
 
 @frozen
@@ -32,7 +33,7 @@ class LedgerMovement:
     provider: str
     lease: str
     trip: str
-    gpu: str
+    gpu: str = field(converter=ForeignText)
     rate: Rate | None
     money: Money
 

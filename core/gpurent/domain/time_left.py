@@ -9,13 +9,14 @@ from enum import Enum
 from fractions import Fraction
 from math import floor, lcm
 
-from attrs import evolve, frozen
+from attrs import evolve, field, frozen
 
 from gpurent.domain.lease import Lease, LeaseState
 from gpurent.domain.money import MICROSECOND, Money, UnitPrice
 from gpurent.domain.offer import Metered
 from gpurent.errors import MoneyError
 from gpurent.locale import _
+from gpurent.terminal_text import NO_TEXT, ForeignText
 
 MAX_TIME_LEFT = timedelta(days=3660)
 _DECIMAL_PRECISION = 400
@@ -46,7 +47,7 @@ class SavedBalance:
     """
 
     billing: str
-    account: str = ""
+    account: str = field(default=NO_TEXT, converter=ForeignText)
     money: Money
     at: datetime
 
@@ -71,7 +72,7 @@ class TimeLeft:
     until: datetime | None = None
     left: timedelta | None = None
     burn_rate: UnitPrice | None = None
-    note: str = ""
+    note: ForeignText = field(default=NO_TEXT, converter=ForeignText)
 
 
 def time_left_until(kind: TimeKind, until: datetime | None, now: datetime, note: str = "") -> TimeLeft:

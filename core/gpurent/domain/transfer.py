@@ -11,6 +11,7 @@ from attrs import field, frozen
 from gpurent.domain.filenames import NameProblem
 from gpurent.domain.local_files import FileStates, KnownFiles
 from gpurent.domain.name_policy import LocalNames
+from gpurent.terminal_text import ForeignText
 
 
 @frozen(kw_only=True)
@@ -113,7 +114,7 @@ class SkippedFile:
     """
 
     name: str
-    reason: str
+    reason: ForeignText = field(converter=ForeignText)
     kind: SkipKind = SkipKind.OTHER
     remote_path: str = ""
     size: int = 0

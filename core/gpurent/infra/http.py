@@ -15,12 +15,12 @@ from attrs import field, frozen
 
 from gpurent.domain.access import is_loopback
 from gpurent.domain.secret import Secret
-from gpurent.domain.terminal_text import strip_terminal
 from gpurent.errors import Spent, UnavailableError, UnexpectedResponse, UsageError
 from gpurent.infra.http_headers import format_cookies, parse_cookies, parse_retry_after
 from gpurent.infra.redact import MASK, Redactor
 from gpurent.locale import _
 from gpurent.locale.foreign_text import describe_error
+from gpurent.terminal_text import strip_terminal
 
 if TYPE_CHECKING:
     import httpx2

@@ -6,6 +6,7 @@ import errno
 import os
 
 from gpurent.locale import N_, _
+from gpurent.terminal_text import ForeignText, strip_terminal
 
 _OS_ERRORS = {
     errno.ENOENT: N_("no such file or folder"),
@@ -35,8 +36,13 @@ _OS_ERRORS = {
 
 
 def quote_text(text: str) -> str:
-    """Return ``text`` in quotation marks that show whose words they are, in whatever language."""
-    return f"“{text}”"
+    """Return ``text``, on one line, in quotation marks that show whose words they are, in whatever language."""
+    return f"“{ForeignText(text)}”"
+
+
+def mark_lines(text: str) -> str:
+    """Return several lines of others, such as the end of a log, each with a mark that none of ours has."""
+    return "\n".join(f"| {line}" for line in strip_terminal(text).split("\n"))
 
 
 def quote_reason(text: str) -> str:

@@ -14,12 +14,12 @@ from attrs import evolve
 
 from gpurent.domain.job import SESSION_NAME_PATTERN, Job, JobState, JobStatus
 from gpurent.domain.machine_folders import find_own_folders
-from gpurent.domain.terminal_text import strip_terminal
 from gpurent.errors import UnavailableError, UsageError
 from gpurent.locale import _
 from gpurent.remote import timer_script
 from gpurent.remote.own_folders import make_own_folders_script
 from gpurent.remote.shell import fill_template, split_after_marks
+from gpurent.terminal_text import strip_terminal
 
 TAIL_LINES = 5
 

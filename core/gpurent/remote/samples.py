@@ -8,9 +8,9 @@ from collections.abc import Sequence
 
 from attrs import frozen
 
-from gpurent.domain.terminal_text import strip_terminal
 from gpurent.remote.nvidia_smi import LOAD_QUERY, parse_loads
 from gpurent.remote.shell import fill_template, probe_command, split_after_marks
+from gpurent.terminal_text import strip_terminal
 
 _GUARD_MARK = "gpurent-guard"
 # In a container, /proc/stat is the host's, so prefer its own cgroup if there is one.

@@ -6,7 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 
-from attrs import frozen
+from attrs import field, frozen
 
 from gpurent.domain.evidence import Known, Unknown
 from gpurent.domain.lease import Lease
@@ -14,13 +14,14 @@ from gpurent.domain.money import Currency, Money, Rate
 from gpurent.domain.offer import Bill, Payment
 from gpurent.domain.receipt import Charge
 from gpurent.domain.secret import Secret
+from gpurent.terminal_text import NO_TEXT, ForeignText, to_foreign_texts
 
 
 @frozen(kw_only=True)
 class Login:
     """``account`` identifies the user to the provider (a name, a wallet address); ``token`` proves it."""
 
-    account: str
+    account: str = field(converter=ForeignText)
     token: Secret
     expires_at: datetime | None = None
 
@@ -61,10 +62,10 @@ class MoneyInstructions:
     ``steps`` in words, the page to open, what to encode as a QR code, and advice.
     """
 
-    steps: tuple[str, ...]
-    url: str = ""
-    qr: str = ""
-    advice: str = ""
+    steps: tuple[ForeignText, ...] = field(converter=to_foreign_texts)
+    url: str = field(default=NO_TEXT, converter=ForeignText)
+    qr: str = field(default=NO_TEXT, converter=ForeignText)
+    advice: ForeignText = field(default=NO_TEXT, converter=ForeignText)
 
 
 @frozen(kw_only=True)
@@ -72,7 +73,7 @@ class TopUpAdvice:
     """``money`` is how much to top up now; ``reason`` explains it in words."""
 
     money: Money
-    reason: str
+    reason: ForeignText = field(converter=ForeignText)
 
 
 @frozen(kw_only=True)
@@ -88,8 +89,8 @@ class InvoiceInfo:
     spent: Money
     minimum_spending: Money
     uninvoiced: Money
-    steps: tuple[str, ...] = ()
-    url: str = ""
+    steps: tuple[ForeignText, ...] = field(default=(), converter=to_foreign_texts)
+    url: str = field(default=NO_TEXT, converter=ForeignText)
 
 
 class BillingProvider(ABC):

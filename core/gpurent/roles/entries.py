@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 from attrs import field, frozen, validators
 
 from gpurent.locale import N_, _
+from gpurent.terminal_text import NO_TEXT, ForeignText, to_foreign_map
 
 if TYPE_CHECKING:
     import click
@@ -38,11 +39,11 @@ class InputField:
     """
 
     name: str = field(validator=validators.matches_re(r"[a-z][a-z0-9_]*"))
-    label: str
+    label: str = field(converter=ForeignText)
     secret: bool = False
     optional: bool = False
     default: str = ""
-    example: str = ""
+    example: ForeignText = field(default=NO_TEXT, converter=ForeignText)
     former_name: str = ""
     new_values_by_former: Mapping[str, str] = field(factory=dict)
     check: Callable[[str], object] = field(default=str, eq=False)
@@ -53,7 +54,7 @@ class PluginEntry(Generic[RoleT]):
     """An entry. ``name`` is what the user types; ``summary`` is one line; ``settings`` is what can be configured."""
 
     name: str = field(validator=validators.matches_re(ENTRY_NAME_PATTERN))
-    summary: str
+    summary: ForeignText = field(converter=ForeignText)
     build: Callable[[PluginContext], RoleT]
     settings: tuple[InputField, ...] = ()
 
@@ -86,8 +87,8 @@ class LeaseEntry(PluginEntry["LeaseProvider"]):
     auth: str = ""
     billing: str = ""
     profile: MachineProfile
-    overview: Mapping[str, str] = field(factory=dict)
-    live_notes: str = ""
+    overview: Mapping[str, str] = field(factory=dict, converter=to_foreign_map)
+    live_notes: ForeignText = field(default=NO_TEXT, converter=ForeignText)
     needs_mailbox: bool = False
     web_hosts: tuple[str, ...] = ()
     claims_offers: bool = False
@@ -144,10 +145,10 @@ class ExporterEntry(PluginEntry["Exporter"]):
 class CommandEntry:
     """A command of the CLI; ``build`` imports it. ``group`` is its heading and ``summary`` its line in the help."""
 
-    name: str
-    summary: str
+    name: str = field(converter=ForeignText)
+    summary: ForeignText = field(converter=ForeignText)
     build: Callable[[], click.Command]
-    group: str = N_("Plugins")
+    group: ForeignText = field(default=ForeignText(N_("Plugins")), converter=ForeignText)
     hidden: bool = False
 
 
@@ -155,8 +156,8 @@ class CommandEntry:
 class SimulatorEntry:
     """The simulator that `gpurent sandbox` starts for the plugin ``name``."""
 
-    name: str
-    summary: str
+    name: str = field(converter=ForeignText)
+    summary: ForeignText = field(converter=ForeignText)
     build: Callable[[SimulatorContext], ProviderSimulator]
 
 

@@ -10,6 +10,7 @@ from attrs import field, frozen, validators
 
 from gpurent.domain.access import Endpoint
 from gpurent.domain.secret import Secret
+from gpurent.terminal_text import ForeignText, to_foreign_texts
 
 # Lower case only: ssh and URLs do not distinguish case.
 ALIAS_PATTERN = r"[a-z0-9][a-z0-9._-]{0,62}"
@@ -56,7 +57,7 @@ class Export:
 
     file: ExportFile | None = None
     text: str = field(default="", repr=False)
-    notes: tuple[str, ...] = ()
+    notes: tuple[ForeignText, ...] = field(default=(), converter=to_foreign_texts)
 
 
 class Exporter(ABC):

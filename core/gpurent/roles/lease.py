@@ -6,9 +6,9 @@ from abc import ABC, abstractmethod
 from datetime import datetime, timedelta
 from enum import Enum
 
-from attrs import frozen
+from attrs import field, frozen
 
-from gpurent.domain.access import Endpoint
+from gpurent.domain.access import AccessSource, Endpoint
 from gpurent.domain.evidence import Absent, Known, Unknown
 from gpurent.domain.lease import Lease
 from gpurent.domain.offer import Bill, Offer, Order, Payment, Requirements
@@ -16,6 +16,7 @@ from gpurent.domain.question import Mail
 from gpurent.domain.secret import Secret
 from gpurent.errors import UnavailableError
 from gpurent.locale import _
+from gpurent.terminal_text import NO_TEXT, ForeignText, to_foreign_texts
 
 
 class LeaseProvider(ABC):
@@ -144,8 +145,8 @@ class TaskInstructions:
     group for a code in that mail, which the user then enters on the page.
     """
 
-    url: str = ""
-    steps: tuple[str, ...] = ()
+    url: str = field(default=NO_TEXT, converter=ForeignText)
+    steps: tuple[ForeignText, ...] = field(default=(), converter=to_foreign_texts)
     sender: str = ""
     subject: str = ""
     code: str = ""
@@ -153,11 +154,15 @@ class TaskInstructions:
 
 @frozen(kw_only=True)
 class MachineAccess:
-    """How to reach a machine, from a mail or a page. ``ref`` is the provider's order ID, where it is stated."""
+    """How to reach a machine, from a mail or a page. ``ref`` is the provider's order ID, where it is stated.
+
+    ``source`` is where it came from; core sets it.
+    """
 
     endpoint: Endpoint
     password: Secret | None = None
-    ref: str = ""
+    ref: str = field(default=NO_TEXT, converter=ForeignText)
+    source: AccessSource = AccessSource()
 
 
 class AssistedRental(ABC):

@@ -15,6 +15,7 @@ import click
 
 from gpurent.cli.context import CliContext, json_option
 from gpurent.cli.job_command import JobCommand
+from gpurent.cli.output import prompt_text, prompt_yes
 from gpurent.cli.trip_spec import check_spec, collect_field_values, trip_options
 from gpurent.domain.money import Money
 from gpurent.domain.trip_fields import PROJECT_FILE
@@ -53,7 +54,7 @@ def init_command(app: CliContext, /, ignore: bool, force: bool, yes: bool, **giv
     if not (yes or app.yes or app.as_json or app.no_input) and sys.stdin.isatty():
         _ask_fields(app, values)
         if not (ignore or ignored.exists()):
-            ignore = click.confirm(_("Also write a .gpurentignore file?"), default=True, err=True)
+            ignore = prompt_yes(_("Also write a .gpurentignore file?"))
     text = render_project_file(values)
     # Write nothing that `gpurent run` would reject.
     now = datetime.now(UTC)
@@ -102,24 +103,21 @@ def _next_step_hints(values: dict[str, Any]) -> list[str]:
 def _ask_fields(app: CliContext, values: dict[str, Any]) -> None:
     """Ask for what no option gave; an empty answer takes the default in brackets."""
 
-    def ask(label: str, proposed: str) -> str:
-        return str(click.prompt(label, default=proposed, show_default=bool(proposed), err=True)).strip()
-
     def ask_words(name: str, label: str) -> None:
-        values[name] = ask(label, " ".join(values.get(name, []))).replace(",", " ").split()
+        values[name] = prompt_text(label, " ".join(values.get(name, []))).replace(",", " ").split()
 
     def ask_text(name: str, label: str) -> None:
         if name not in values:
-            values[name] = ask(label, "")
+            values[name] = prompt_text(label, "")
 
     known = join_list(app.registry.list_names("lease"))
     ask_words("provider", _("Providers to rent from, in order of preference ({known})").format(known=known))
     ask_text("gpu", _("Part of the GPU's name (empty: any)"))
-    if command := ask(_("Command to run"), shlex.join(values.get("command", []))):
+    if command := prompt_text(_("Command to run"), shlex.join(values.get("command", []))):
         values["command"] = shlex.split(command)
     ask_words("results", _("Results to download (names, separated by spaces)"))
     if "conda" not in values and "setup" not in values:
-        values["pip"] = ask(_("Requirements file for pip (empty: none)"), values.get("pip", ""))
+        values["pip"] = prompt_text(_("Requirements file for pip (empty: none)"), values.get("pip", ""))
     ask_text("for", _("How long to rent (1d, 2h30m; empty: until the job ends)"))
     ask_text("budget", _("Maximum cost of the trip (200CNY; empty: no limit)"))
     ask_text("deadline", _("Release the machine no later than (20h; empty: no deadline)"))

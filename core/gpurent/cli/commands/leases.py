@@ -13,6 +13,7 @@ from attrs import asdict, evolve
 from gpurent.cli.arguments import lease_argument
 from gpurent.cli.commands.listing import show_lease
 from gpurent.cli.context import CliContext, json_option
+from gpurent.cli.output import Line, Page, write_text
 from gpurent.cli.params import (
     DURATION,
     PRICE,
@@ -161,13 +162,13 @@ def _release_unrecorded(
 ) -> Receipt:
     """Release where the state on disk cannot be read or written: what costs money can always be ended."""
     lines = (error.message, _("The machine is released all the same, but that is not recorded here."))
-    click.secho("\n".join(lines), fg="yellow", err=True)
+    write_text("\n".join(lines), colour="yellow", err=True)
     receipt = app.run(go, is_recorded=False)
-    click.secho(
+    write_text(
         "\n".join((_("Released, but not recorded. {hint}"), _("After that: gpurent ls --refresh"))).format(
             hint=error.hint
         ),
-        fg="yellow",
+        colour="yellow",
         err=True,
     )
     return receipt
@@ -258,16 +259,16 @@ def doctor_command(app: CliContext, lease: str, python: str) -> None:
         raise SystemExit(RemoteError.exit_code)
 
 
-def format_health(health: HealthReport, lease: str) -> str:
+def format_health(health: HealthReport, lease: str) -> Page:
     """Format each finding with its advice, whose commands name ``lease``."""
     rows = [
         (_(VERDICT_TITLES[found.verdict.value]), _(CHECK_TITLES.get(found.check, found.check)), found.text)
         for found in health.findings
     ]
     lines = format_table((_("verdict"), _("item"), _("details")), rows).split("\n")
-    shown = lines[:2]
+    shown: list[str | Line] = [*lines[:2]]
     for line, finding in zip(lines[2:], health.findings, strict=True):
-        shown.append(click.style(line, fg=_VERDICT_COLOURS[finding.verdict.value]))
+        shown.append(Line(line, _VERDICT_COLOURS[finding.verdict.value]))
         if finding.advice:
             shown.append(f"    {finding.advice.replace(' LEASE', f' {lease}')}")
-    return "\n".join(shown)
+    return shown

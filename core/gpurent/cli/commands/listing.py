@@ -9,6 +9,7 @@ import click
 
 from gpurent.cli.arguments import lease_argument
 from gpurent.cli.context import CliContext, json_option
+from gpurent.cli.output import Line, Page, join_blocks, write_line
 from gpurent.cli.views.render import LeaseTimeTable, format_lease, format_leases, format_machine
 from gpurent.domain.lease import Lease
 from gpurent.errors import GpurentError
@@ -45,10 +46,10 @@ def show_lease(
         times = await fetch_times(application, [lease])
         return lease, times, find_obstacles(application.plugins, [lease])
 
-    def text() -> str:
+    def text() -> Page:
         shown = format_lease(found, times)
         machine = format_machine(found, app.registry) if with_machine and not problems else ""
-        return "\n\n".join(filter(None, (shown, machine, *_format_problems(problems))))
+        return join_blocks(([shown], [machine] if machine else [], *_format_problems(problems)))
 
     found, times, problems = app.run(go)
     app.show(_lease_json(found, times, problems), text)
@@ -67,8 +68,11 @@ def find_obstacles(plugins: Plugins, leases: Sequence[Lease]) -> Problems:
     }
 
 
-def _format_problems(problems: Problems) -> list[str]:
-    return [click.style(f"{error.message}\n{error.hint}", fg="red") for error in problems.values()]
+def _format_problems(problems: Problems) -> list[Page]:
+    return [
+        [Line(line, "red") for line in (error.message, *error.hint.split("\n"))]
+        for error in problems.values()
+    ]
 
 
 def _lease_json(lease: Lease, times: LeaseTimeTable, problems: Problems) -> dict[str, Any]:
@@ -104,11 +108,12 @@ def ls_command(app: CliContext, over: bool, refresh: bool) -> None:
         is_doubtful = bool(await state.lease_copier.list_lost_leases())
         return leases, times, find_obstacles(state.plugins, leases), is_doubtful
 
-    def text() -> str:
+    def text() -> str | Page:
         if not found and is_doubtful:
             return _("The journal has no lease that costs money now; see the warning.")
         hint = "" if refresh or not found else _("Last known state; use --refresh to ask the providers.")
-        return "\n".join(filter(None, (format_leases(found, times), hint, *_format_problems(problems))))
+        rows = [*format_leases(found, times), *([hint] if hint else [])]
+        return [*rows, *(line for block in _format_problems(problems) for line in block)]
 
     found, times, problems, is_doubtful = app.run(ask) if refresh else app.read_state(look)
     app.show(lambda: [_lease_json(lease, times, problems) for lease in found], text)
@@ -123,9 +128,9 @@ def _warn_of_orphans(report: OrphanReport) -> bool:
     from gpurent.cli.views.orphans import format_orphan
 
     for orphan in report.orphans:
-        click.secho(format_orphan(orphan), fg="yellow" if orphan.exit_code else None, err=True)
+        write_line(format_orphan(orphan), colour="yellow" if orphan.exit_code else None, err=True)
     if report.machines:
-        click.secho(_("See: gpurent orphans"), err=True)
+        write_line(_("See: gpurent orphans"), err=True)
     return any(orphan.exit_code for orphan in report.orphans)
 
 

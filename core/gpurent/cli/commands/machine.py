@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shlex
-import sys
 from datetime import datetime, timedelta
 from functools import partial
 from pathlib import Path
@@ -14,11 +13,13 @@ import click
 from gpurent.cli.arguments import lease_argument
 from gpurent.cli.context import CliContext, json_option
 from gpurent.cli.job_command import JobCommand
+from gpurent.cli.output import flush_output, write_page
 from gpurent.cli.params import DURATION, RATE, TIME
 from gpurent.cli.trip_spec import add_field_options
 from gpurent.cli.until_stopped import run_until_stopped
 from gpurent.cli.views.results import format_skipped
 from gpurent.cli.views.table import format_table
+from gpurent.domain.filenames import escape_path
 from gpurent.domain.job import JobStatus
 from gpurent.domain.time_left import MachineTimer
 from gpurent.domain.transfer import PullRequest, PushRequest, TransferReport
@@ -52,7 +53,7 @@ def _show_report(app: CliContext, report: TransferReport) -> None:
         sent=format_size(report.sent),
         resumed=format_size(report.resumed),
     )
-    gone = [_("Deleted on the machine: {name}").format(name=name) for name in report.deleted]
+    gone = [_("Deleted on the machine: {name}").format(name=escape_path(name)) for name in report.deleted]
     notes = [format_skipped(item, report.archive) for item in report.skipped]
     app.show(report, "\n".join([line, *notes, *gone]))
 
@@ -110,7 +111,8 @@ def push_command(
         return
     report = app.run(lambda application: _push_once(application, lease, push, transfer))
     if dry_run:
-        names = [_("Would be deleted on the machine: {name}").format(name=name) for name in report.deleted]
+        text = _("Would be deleted on the machine: {name}")
+        names = [text.format(name=escape_path(name)) for name in report.deleted]
         app.show(report, "\n".join(names) or _("Nothing would be deleted on the machine."))
         return
     _show_report(app, report)
@@ -126,7 +128,7 @@ async def _push_once(
         checked = application.file_commands.check_push(push)
         found = await application.upload_previewer.preview_pushes([checked], transfer)
         names = join_list(str(source) for source in push.sources)
-        click.echo("\n".join(format_upload(found, names) if found else []), err=True)
+        write_page(format_upload(found, names) if found else [], err=True)
     return await application.file_commands.push(lease, push, transfer)
 
 
@@ -289,7 +291,7 @@ def logs_command(
     )
     if app.as_json:
         app.show({"status": status}, "")
-    sys.stdout.flush()
+    flush_output()
     if (follow or only_status) and status.exit_code:
         raise SystemExit(status.exit_code)
 

@@ -11,6 +11,7 @@ from gpurent.cli.arguments import provider_argument
 from gpurent.cli.commands.account import parse_name_values
 from gpurent.cli.context import CliContext, json_option
 from gpurent.cli.failures import get_exit_code
+from gpurent.cli.output import Line, Page, write_line, write_page, write_text
 from gpurent.cli.output_encoding import is_utf8_output
 from gpurent.cli.params import MONEY
 from gpurent.cli.views.offers import format_rates
@@ -60,13 +61,13 @@ def topup_command(
                 if way.advice
                 else []
             )
-            click.echo("\n".join([*advice, *_instruction_lines(way.top_up)]))
+            write_page([*advice, *_instruction_lines(way.top_up)])
         return way, await _wait_for_topup(app, application.account_money, provider, way) if waits else None
 
     try:
         way, balance = app.run(go)
     except KeyboardInterrupt as stop:
-        click.echo(
+        write_text(
             _(
                 "Stopped waiting. gpurent paid nothing; a payment you made will still arrive. Check "
                 "with: gpurent balance {provider}"
@@ -86,21 +87,22 @@ async def _wait_for_topup(
     def show_waiting(balance: Balance) -> None:
         nonlocal last
         if balance.available != last and not app.as_json:
-            click.echo(_("Waiting. Balance: {balance}").format(balance=balance.available), err=True)
+            write_line(_("Waiting. Balance: {balance}").format(balance=balance.available), err=True)
         last = balance.available
 
     arrived = await money.wait_for_topup(provider, way, show_waiting)
     if not app.as_json:
-        click.echo(_("The money has arrived. Balance: {balance}").format(balance=arrived.available))
+        write_line(_("The money has arrived. Balance: {balance}").format(balance=arrived.available))
     return arrived
 
 
-def _instruction_lines(way: MoneyInstructions) -> list[str]:
+def _instruction_lines(way: MoneyInstructions) -> list[str | Line]:
     steps = [f"{number}. {step}" for number, step in enumerate(way.steps, 1)]
-    code = format_qr(way.qr) if way.qr and is_utf8_output() else ""
+    code = format_qr(way.qr) if way.qr and is_utf8_output() else []
     page = _("Page: {url}").format(url=way.url) if way.url else ""
     encoded = _("In the QR code: {text}").format(text=way.qr) if way.qr != way.url and way.qr else ""
-    return [*steps, *(line for line in (page, code, encoded, way.advice) if line)]
+    below = (line for line in (encoded, way.advice) if line)
+    return [*steps, *([page] if page else []), *code, *below]
 
 
 def _topup_json(found: TopUpInstructions, balance: Balance | None) -> dict[str, Any]:
@@ -218,13 +220,13 @@ def withdraw_command(app: CliContext, provider: str, amount: tuple[Decimal, str]
     found = app.run(look)
     rates = found.conversion.rates if found.conversion else ()
 
-    def text() -> str:
+    def text() -> Page:
         worth = (
             _("{amount} is now worth about {worth}.").format(amount=found.amount, worth=found.worth)
             if found.worth
             else _("No current exchange rate for {amount}.").format(amount=found.amount)
         )
-        return "\n".join([*_instruction_lines(found.withdrawal), worth, *format_rates(rates)])
+        return [*_instruction_lines(found.withdrawal), worth, *format_rates(rates)]
 
     way = found.withdrawal
     data = {

@@ -20,6 +20,7 @@ from gpurent.child_processes import (
 )
 from gpurent.cli.arguments import complete_leases, complete_plugins, lease_argument
 from gpurent.cli.context import CliContext, json_option
+from gpurent.cli.output import flush_output, write_line, write_text
 from gpurent.cli.params import PORT_PAIR, NumberParam
 from gpurent.cli.trip_spec import add_field_options
 from gpurent.cli.until_stopped import run_until_stopped
@@ -77,9 +78,9 @@ def export_command(
         app.show({"program": program, "changes": done}, "\n".join(done) or _("Nothing to remove."))
         return
     if with_password and not app.as_json:
-        click.secho(
+        write_line(
             _("The password is included in plain text; anyone who can read the export can see it."),
-            fg="yellow",
+            colour="yellow",
             err=True,
         )
     written = app.run(
@@ -119,13 +120,13 @@ def _show_export(app: CliContext, program: str, written: ExportResult, path: Pat
         app.show(data, "")
         return
     if export.text and (path is None or export.file):
-        click.echo(export.text)
+        write_text(export.text)
     for line in (
         *((_("Written: {path}").format(path=path),) if path else ()),
         *written.changes,
         *export.notes,
     ):
-        click.echo(line, err=True)
+        write_line(line, err=True)
 
 
 class _OpenCommand(click.Command):
@@ -183,7 +184,7 @@ def _start_program(command: tuple[str, ...], link: str) -> bool:
         return link.startswith(("https://", "http://")) and open_in_browser(link)
     program = find_program(command[0])
     if program is None:
-        click.echo(
+        write_line(
             _("{program} is not installed here; open this manually:").format(program=command[0]), err=True
         )
         return False
@@ -228,10 +229,10 @@ async def _forward_ports(
     from gpurent.workflow.connection.port_forwarding import exposure_warning
 
     if warning := exposure_warning(address):
-        click.secho(warning, fg="yellow", err=True)
+        write_line(warning, colour="yellow", err=True)
     async with forwarding.forward_ports(lease, ports, address) as forward:
         ready(forward.local_ports)
-        sys.stdout.flush()
+        flush_output()
         await forward.keep_open()
 
 

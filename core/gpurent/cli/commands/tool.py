@@ -9,6 +9,7 @@ import click
 from click.shell_completion import get_completion_class
 
 from gpurent.cli.context import CliContext, json_option
+from gpurent.cli.output import write_text
 from gpurent.cli.views.table import format_table
 from gpurent.composition import system
 from gpurent.errors import UnavailableError, UsageError
@@ -25,7 +26,7 @@ def completion_command(ctx: click.Context, shell: str) -> None:
     made = get_completion_class(shell)
     if made is None:
         raise UsageError(_("no completion available for {shell}").format(shell=shell))
-    click.echo(made(ctx.find_root().command, {}, "gpurent", "_GPURENT_COMPLETE").source())
+    write_text(made(ctx.find_root().command, {}, "gpurent", "_GPURENT_COMPLETE").source())
 
 
 @click.group("plugin")

@@ -10,6 +10,7 @@ import click
 from attrs import evolve
 
 from gpurent.cli.context import CliContext, json_option
+from gpurent.cli.output import wait_for_enter
 from gpurent.errors import PluginError, UsageError
 from gpurent.locale import _
 
@@ -92,9 +93,7 @@ def _run_attach(registry: EntryPointRegistry, lease: str) -> int:
 
     code = run_own_command(registry, "attach", lease)
     if code:
-        click.prompt(
-            _("Press Enter to return to the table"), default="", show_default=False, prompt_suffix=" "
-        )
+        wait_for_enter(_("Press Enter to return to the table"))
     return code
 
 

@@ -14,6 +14,7 @@ from gpurent.cli.arguments import complete_leases, complete_trips
 from gpurent.cli.commands.listing import fetch_times_by_id
 from gpurent.cli.context import CliContext, json_option
 from gpurent.cli.job_command import JobCommand
+from gpurent.cli.output import write_line
 from gpurent.cli.params import PRICE, TimeOrDuration, declared_terms_options, make_terms, no_browser_option
 from gpurent.cli.project_trust import review_project
 from gpurent.cli.trip_spec import (
@@ -200,7 +201,7 @@ def _resume_all(app: CliContext, detach: bool) -> None:
         async for trip, end in application.open_trips.resume_all(detach=detach):
             rows.append(_resumed_json(trip, end))
             if not app.as_json:
-                click.echo(_format_resumed(trip, end))
+                write_line(_format_resumed(trip, end))
         return rows
 
     rows = app.run(go, ManyTripsTerminal(quiet=app.as_json, yes=app.yes))

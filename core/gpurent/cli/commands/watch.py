@@ -12,6 +12,7 @@ import click
 
 from gpurent.child_processes import USER_VARIABLES, make_child_environment, run_program
 from gpurent.cli.context import CliContext, json_option
+from gpurent.cli.output import write_line, write_text
 from gpurent.composition import autostart
 from gpurent.composition.system import data_folder
 from gpurent.errors import UnavailableError
@@ -192,7 +193,7 @@ def install_command(kind: str | None, only_print: bool) -> None:
     if chosen == "cron":
         line = autostart.make_cron_line(start)
         if only_print:
-            click.echo(line, nl=False)
+            write_text(line, nl=False)
             return
         _set_cron_line(line)
     else:
@@ -204,13 +205,13 @@ def install_command(kind: str | None, only_print: bool) -> None:
         folder = autostart.unit_folder(chosen, Path.home(), os.environ)
         for name, text in make[chosen](start).items():
             if only_print:
-                click.echo(f"# {folder / name}\n{text}", nl=False)
+                write_text(f"# {folder / name}\n{text}", nl=False)
             else:
                 folder.mkdir(parents=True, exist_ok=True)
                 (folder / name).write_text(text, "utf-8")
-                click.echo(_("Written: {path}").format(path=folder / name))
+                write_line(_("Written: {path}").format(path=folder / name))
     if not only_print:
-        click.echo(_format_next_steps(chosen))
+        write_text(_format_next_steps(chosen))
 
 
 def _format_next_steps(kind: str) -> str:
@@ -241,7 +242,7 @@ def uninstall_command(kind: str | None) -> None:
     chosen = _resolve_kind(kind)
     if chosen == "cron":
         _set_cron_line("")
-        click.echo(_("Removed from the crontab."))
+        write_line(_("Removed from the crontab."))
         return
     folder = autostart.unit_folder(chosen, Path.home(), os.environ)
     names = (
@@ -252,11 +253,11 @@ def uninstall_command(kind: str | None) -> None:
     found = [folder / name for name in names if (folder / name).exists()]
     for path in found:
         path.unlink()
-        click.echo(_("Removed: {path}").format(path=path))
+        write_line(_("Removed: {path}").format(path=path))
     if not found:
-        click.echo(_("Nothing to uninstall."))
+        write_line(_("Nothing to uninstall."))
     elif chosen != "launchd":
-        click.echo("systemctl --user daemon-reload && systemctl --user stop gpurent-watch.service")
+        write_line("systemctl --user daemon-reload && systemctl --user stop gpurent-watch.service")
 
 
 def _set_cron_line(line: str) -> None:

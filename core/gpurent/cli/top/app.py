@@ -23,6 +23,7 @@ from gpurent.cli.top.dialogs import ConfirmDialog, InputDialog
 from gpurent.domain.lease import Lease
 from gpurent.errors import GpurentError
 from gpurent.locale import N_, _, join_list
+from gpurent.terminal_text import strip_terminal, strip_to_line
 from gpurent.workflow.reports.overview import LeaseOverview, LeaseRow
 
 PAINT_INTERVAL = 1.0
@@ -150,7 +151,7 @@ class TopApp(App[None]):
 
     def show_status(self, text: str) -> None:
         if self.is_running:
-            self._set_text("#status", " ".join(text.split()))
+            self._set_text("#status", strip_to_line(" ".join(text.split())))
 
     def on_data_table_row_highlighted(self) -> None:
         self._update_detail()
@@ -163,11 +164,11 @@ class TopApp(App[None]):
 
     async def confirm(self, question: str) -> bool:
         """Wait for a yes or no; call it only from a worker."""
-        return await self.push_screen_wait(ConfirmDialog(question))
+        return await self.push_screen_wait(ConfirmDialog(strip_terminal(question)))
 
     async def ask_text(self, label: str, proposed: str) -> str:
         """Wait for a line of text, empty if cancelled; call it only from a worker."""
-        return await self.push_screen_wait(InputDialog(label, proposed))
+        return await self.push_screen_wait(InputDialog(strip_to_line(label), strip_to_line(proposed)))
 
     # refreshing
 

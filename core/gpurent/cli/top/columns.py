@@ -11,10 +11,10 @@ from rich.text import Text
 from gpurent.cli.views.render import format_moment
 from gpurent.domain.lease import Lease
 from gpurent.domain.offer import Prepaid
-from gpurent.domain.terminal_text import strip_terminal
 from gpurent.domain.time_left import sum_prices
 from gpurent.locale import N_, _, join_list, ngettext
 from gpurent.locale.durations import format_duration
+from gpurent.terminal_text import strip_to_line
 from gpurent.workflow.reports.overview import LeaseRow
 from gpurent.workflow.timing.time_left import format_time_left
 
@@ -45,14 +45,14 @@ def format_cells(row: LeaseRow, now: datetime) -> dict[str, Text]:
     spent = " ".join(_format_amount(money.decimal, money.currency.code) for money in row.spent)
     load = row.sample.load
     made = {
-        "lease": Text(row.lease.id),
+        "lease": _make_text(row.lease.id),
         "state": _format_state(row, now),
-        "left": Text(f"! {format_time_left(row.time_left)}", "bold yellow")
+        "left": _make_text(f"! {format_time_left(row.time_left)}", "bold yellow")
         if row.is_low
-        else Text(format_time_left(row.time_left)),
-        "burn": Text(_format_burn(row.lease)),
-        "spent": Text(spent or "-"),
-        "gpu": Text("-" if load is None else f"{load}%"),
+        else _make_text(format_time_left(row.time_left)),
+        "burn": _make_text(_format_burn(row.lease)),
+        "spent": _make_text(spent or "-"),
+        "gpu": _make_text("-" if load is None else f"{load}%"),
     }
     for key, _heading, width in COLUMNS:
         made[key].truncate(width, overflow="ellipsis")
@@ -76,12 +76,12 @@ def _format_state(row: LeaseRow, now: datetime) -> Text:
     """Return the state, or for a stale row how long it has been stale."""
     if not row.problem:
         state = row.lease.state
-        return Text(state.title, _STATE_COLOURS.get(state.value, ""))
+        return _make_text(state.title, _STATE_COLOURS.get(state.value, ""))
     age = format_duration(now - row.stale_since).partition(" ") if row.stale_since else None
     if age is None:
-        return Text(_("no answer"), "dim italic")
+        return _make_text(_("no answer"), "dim italic")
     number, _space, rest = age
-    return Text(_("stale {span}").format(span=f"{number} {rest.split()[0]}"), "dim italic")
+    return _make_text(_("stale {span}").format(span=f"{number} {rest.split()[0]}"), "dim italic")
 
 
 def format_summary(rows: Sequence[LeaseRow], now: datetime) -> str:
@@ -109,30 +109,29 @@ def format_detail(row: LeaseRow) -> Text:
         str(lease.endpoint or "-"),
         format_time_left(row.time_left),
     )
-    lines = [Text("  ".join(parts), "bold")]
+    lines = [_make_text("  ".join(parts), "bold")]
     if row.spent:
         spent = join_list(str(money) for money in row.spent)
         lines.append(
-            Text(
+            _make_text(
                 _("spent {spent} according to the ledger, at {price}").format(
                     spent=spent, price=lease.current_price
                 )
             )
         )
     if row.problem:
-        since = _("stale since {at}: {why}").format(
-            at=format_moment(row.stale_since), why=_to_one_line(row.problem)
-        )
-        lines.append(Text(since, "yellow"))
+        since = _("stale since {at}: {why}").format(at=format_moment(row.stale_since), why=row.problem)
+        lines.append(_make_text(since, "yellow"))
     elif lease.note or row.time_left.note:
-        lines.append(Text(_to_one_line(lease.note or row.time_left.note), "dim"))
+        lines.append(_make_text(lease.note or row.time_left.note, "dim"))
     room = DETAIL_HEIGHT - len(lines)
-    lines += [Text(_to_one_line(line)) for line in row.sample.lines[-room:]]
+    lines += [_make_text(line) for line in row.sample.lines[-room:]]
     return Text("\n").join(lines)
 
 
-def _to_one_line(text: str) -> str:
-    return " ".join(strip_terminal(text).split("\n"))
+def _make_text(text: str, style: str = "") -> Text:
+    """Return one line of ``text``, without what the terminal obeys."""
+    return Text(strip_to_line(text), style)
 
 
 def release_question(lease: Lease, now: datetime) -> str:

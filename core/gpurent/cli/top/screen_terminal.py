@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import contextmanager
 
-import click
-
+from gpurent.cli.output import write_line
 from gpurent.domain.events import Event, EventKind
 from gpurent.domain.question import Question
-from gpurent.domain.terminal_text import strip_terminal
 from gpurent.ports.terminal import Prompter
+from gpurent.terminal_text import strip_to_line
 
 _HIDDEN_EVENTS = (EventKind.STEP_STARTED, EventKind.STEP_DONE, EventKind.PROGRESS, EventKind.JOB_OUTPUT)
 
@@ -47,15 +46,15 @@ class ScreenTerminal:
         if self._status is not None:
             self._status(text)
         else:
-            click.echo(text, err=True)
+            write_line(text, err=True)
 
     def show_event(self, event: Event) -> None:
         if event.text and event.kind not in _HIDDEN_EVENTS:
-            self._show_text(strip_terminal(" ".join(part for part in (event.lease, event.text) if part)))
+            self._show_text(" ".join(part for part in (event.lease, event.text) if part))
 
     async def confirm(self, question: Question) -> bool:
-        text = "\n".join([*question.details, question.text])
-        return self._confirm is not None and await self._confirm(strip_terminal(text))
+        text = "\n".join(map(strip_to_line, (*question.details, question.text)))
+        return self._confirm is not None and await self._confirm(text)
 
     async def choose(self, question: Question, choices: Mapping[str, str]) -> str | None:
         return None  # the screen's keys are the choices

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-import click
 from attrs import asdict
 
+from gpurent.cli.output import Line, Page, join_blocks
 from gpurent.cli.views.render import format_moment
 from gpurent.cli.views.table import format_table
 from gpurent.domain.orphans import Orphan, OrphanKind, OrphanReport
@@ -35,40 +35,31 @@ def report_json(report: OrphanReport) -> dict[str, Any]:
     }
 
 
-def format_report(report: OrphanReport) -> str:
+def format_report(report: OrphanReport) -> Page:
     """Return everything that was found; a provider that did not answer is never called free of orphans."""
     orphans = report.orphans
     parts = [
         _format_machines([orphan for orphan in orphans if orphan.is_machine]),
         _format_money(orphans),
-        *(
-            click.style(
-                _("{provider}: unknown: {reason}").format(
-                    provider=orphan.lease or orphan.provider, reason=orphan.reason
-                ),
-                fg="yellow",
-            )
-            for orphan in orphans
-            if orphan.kind is OrphanKind.UNKNOWN
-        ),
+        *([Line(format_orphan(orphan), "yellow")] for orphan in orphans if orphan.kind is OrphanKind.UNKNOWN),
         _format_clear(report),
     ]
-    return "\n\n".join(filter(None, parts))
+    return join_blocks(parts)
 
 
-def _format_clear(report: OrphanReport) -> str:
+def _format_clear(report: OrphanReport) -> Page:
     if not report.asked:
-        return _("No provider was asked: you are not logged in to any, and have no leases.")
+        return [_("No provider was asked: you are not logged in to any, and have no leases.")]
     doubtful = {orphan.provider for orphan in report.orphans}
     clear = [provider for provider in report.asked if provider not in doubtful]
     if not clear:
-        return ""
-    return _("{providers}: every machine and payment is known here.").format(providers=join_list(clear))
+        return []
+    return [_("{providers}: every machine and payment is known here.").format(providers=join_list(clear))]
 
 
-def _format_machines(machines: Sequence[Orphan]) -> str:
+def _format_machines(machines: Sequence[Orphan]) -> Page:
     if not machines:
-        return ""
+        return []
     rows = [
         (
             orphan.ref or "-",
@@ -82,8 +73,7 @@ def _format_machines(machines: Sequence[Orphan]) -> str:
         for orphan in machines
     ]
     head = (_("ref"), _("provider"), _("lease"), _("machine"), _("price"), _("since"), _("state"))
-    lines = [format_table(head, rows), *(_format_advice(orphan) for orphan in machines)]
-    return "\n".join(lines)
+    return [format_table(head, rows), *(line for orphan in machines for line in _format_advice(orphan))]
 
 
 def format_orphan(orphan: Orphan) -> str:
@@ -96,33 +86,33 @@ def format_orphan(orphan: Orphan) -> str:
     return f"{what}: {_(_KIND_TITLES[orphan.kind])}"
 
 
-def _format_advice(orphan: Orphan) -> str:
+def _format_advice(orphan: Orphan) -> Page:
     """Return what to do about a machine."""
     name = orphan.ref or orphan.lease
-    reason = f"\n({orphan.reason})" if orphan.reason else ""
+    reason = [f"({orphan.reason})"] if orphan.reason else []
     if orphan.kind is OrphanKind.REVIVED_LEASE:
         text = _("{lease} is a lease again. Release it: gpurent release {lease}")
-        return text.format(lease=orphan.lease) + reason
+        return [text.format(lease=orphan.lease), *reason]
     if orphan.is_ours:
         text = _(
             "{name} may cost money. Make a lease of it: gpurent orphans --adopt {name}\n"
             "Or release it: gpurent orphans --release {name}"
         )
-        return click.style(text.format(name=name), fg="yellow") + reason
+        return [*(Line(line, "yellow") for line in text.format(name=name).split("\n")), *reason]
     text = _(
         "{name} is not known here; it may belong to another computer on this account. Only if it is yours, make a lease"
         " of it: gpurent orphans --adopt {name}\n"
         "Or release it: gpurent orphans --release {name}"
     )
-    return text.format(name=name) + reason
+    return [text.format(name=name), *reason]
 
 
-def _format_money(orphans: Sequence[Orphan]) -> str:
+def _format_money(orphans: Sequence[Orphan]) -> Page:
     paid = [orphan for orphan in orphans if orphan.kind is OrphanKind.UNCOUNTED_PAYMENT]
     charges = [orphan for orphan in orphans if orphan.kind is OrphanKind.UNEXPLAINED_CHARGE]
     shown = [*paid, *charges[-MAX_CHARGES:]]
     if not shown:
-        return ""
+        return []
     rows = [
         (
             format_moment(orphan.since),
@@ -145,4 +135,4 @@ def _format_money(orphans: Sequence[Orphan]) -> str:
         )
         for orphan in paid
     ]
-    return "\n".join(lines)
+    return lines

@@ -4,21 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from gpurent.cli.output import Line
+
 QUIET_ZONE = 4
 # The upper and lower module of a cell; True is dark.
 _CELL_CHARACTERS = {(False, False): " ", (True, False): "▀", (False, True): "▄", (True, True): "█"}
 # Always black on white, whatever the terminal's colours: scanners need dark on light.
-_BLACK_ON_WHITE, _RESET = "\x1b[38;5;16;48;5;231m", "\x1b[0m"
+_BLACK, _WHITE = 16, 231
 
 
-def format_qr(text: str) -> str:
-    """Draw ``text`` as a QR code with its quiet zone; `click.echo` strips the colours if there is no terminal."""
+def format_qr(text: str) -> list[Line]:
+    """Draw ``text`` as a QR code with its quiet zone."""
     import segno
 
     matrix = segno.make(text, error="m", micro=False).matrix
-    return "\n".join(
-        f"{_BLACK_ON_WHITE}{line}{_RESET}" for line in _draw_lines([[bool(m) for m in row] for row in matrix])
-    )
+    rows = _draw_lines([[bool(m) for m in row] for row in matrix])
+    return [Line(row, colour=_BLACK, background=_WHITE) for row in rows]
 
 
 def _draw_lines(matrix: Sequence[Sequence[bool]]) -> list[str]:

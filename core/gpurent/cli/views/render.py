@@ -7,9 +7,9 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from attrs import frozen
-from click import style
 
 from gpurent.cli.json_output import to_json_value
+from gpurent.cli.output import Line, Page
 from gpurent.cli.views.table import format_table
 from gpurent.errors import GpurentError
 from gpurent.locale import N_, _, join_list
@@ -103,10 +103,10 @@ def format_moment(at: datetime | None) -> str:
     return f"{at:%Y-%m-%d %H:%M} UTC" if at is not None else "-"
 
 
-def format_leases(leases: Sequence[Lease], times: LeaseTimeTable) -> str:
+def format_leases(leases: Sequence[Lease], times: LeaseTimeTable) -> Page:
     """Format a table; rows below a warning threshold are coloured."""
     if not leases:
-        return _("No machine is costing money now.")
+        return [_("No machine is costing money now.")]
     head = (_("lease"), _("state"), "GPU", _("SSH command"), _("time left"), _("note"))
     rows = [
         (
@@ -120,15 +120,15 @@ def format_leases(leases: Sequence[Lease], times: LeaseTimeTable) -> str:
         for lease in leases
     ]
     top, rule, *lines = format_table(head, rows).split("\n")
-    shaded = (style(line, fg=times.row_colour(lease)) for line, lease in zip(lines, leases, strict=True))
-    return "\n".join([top, rule, *shaded, *_release_reminders(leases)])
+    shaded = [Line(line, times.row_colour(lease)) for line, lease in zip(lines, leases, strict=True)]
+    return [top, rule, *shaded, *_release_reminders(leases)]
 
 
-def _release_reminders(leases: Sequence[Lease]) -> list[str]:
+def _release_reminders(leases: Sequence[Lease]) -> list[Line]:
     """Return reminders for leases that only the user can end: they cost money until the user confirms their end."""
     text = _("{lease} costs money until you end it. Then run: gpurent release {lease} --confirmed")
     return [
-        style(text.format(lease=lease.id), fg="yellow")
+        Line(text.format(lease=lease.id), "yellow")
         for lease in leases
         if lease.declared is not None and lease.state.value == "releasing"
     ]

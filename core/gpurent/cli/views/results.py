@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from gpurent.domain.filenames import escape_path
 from gpurent.domain.transfer import SkipKind, SkippedFile, TransferReport
 from gpurent.domain.trip import TripSpec
 from gpurent.locale import _, join_list
@@ -13,9 +14,10 @@ from gpurent.locale.sizes import format_size
 
 def format_wanted_results(spec: TripSpec) -> Sequence[str]:
     """Return the part of a leg's work that downloads the results; empty if none are wanted."""
-    results, folder = spec.results, spec.results.dir or spec.upload.folder
+    results, folder = spec.results, escape_path(spec.results.dir or spec.upload.folder)
     if results.paths:
-        return [_("download {results} to {folder}").format(results=join_list(results.paths), folder=folder)]
+        names = join_list(map(escape_path, results.paths))
+        return [_("download {results} to {folder}").format(results=names, folder=folder)]
     if not results.are_wanted or not results.auto_limit:
         return []
     text = _("download what the job made, up to {size}, to {folder}")
@@ -28,9 +30,9 @@ def left_out_json(report: TransferReport) -> dict[str, Any]:
 
 
 def format_skipped(item: SkippedFile, archive: str) -> str:
-    text = f"{item.name}: {item.reason}"
+    text = f"{escape_path(item.name)}: {item.reason}"
     if item.kind is SkipKind.ARCHIVED:
-        return _("In {archive}: {what}").format(archive=archive, what=text)
+        return _("In {archive}: {what}").format(archive=escape_path(archive), what=text)
     if item.kind is SkipKind.KEPT:
         return _("Not replaced: {what}").format(what=text)
     return _("Skipped: {what}").format(what=text)

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from unicodedata import combining, east_asian_width
 
+from gpurent.terminal_text import strip_to_line
+
 COLUMN_GAP = "  "
 
 
@@ -19,8 +21,8 @@ def pad_text(text: str, columns: int, *, right: bool = False) -> str:
 
 
 def format_table(head: Sequence[str], rows: Sequence[Sequence[str]], right: Sequence[int] = ()) -> str:
-    """Format ``rows`` below ``head``; the columns with an index in ``right`` are right-aligned."""
-    every = [tuple(head), *(tuple(row) for row in rows)]
+    """Format ``rows`` below ``head``; the columns with an index in ``right`` are right-aligned. A cell is one line."""
+    every = [tuple(head), *(tuple(map(strip_to_line, row)) for row in rows)]
     widths = [max(display_width(row[column]) for row in every) for column in range(len(head))]
     lines = [
         COLUMN_GAP.join(pad_text(cell, widths[i], right=i in right) for i, cell in enumerate(row)).rstrip()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import os
 import shutil
 import signal
@@ -24,6 +25,8 @@ from gpurent.ports.connection import CommandResult
 from gpurent.roles.transfer_errors import connection_lost_error
 
 MAX_OUTPUT_BYTES = 8 << 20
+# What the library logs of a broken server is for -v alone; the error says what the user needs.
+logging.getLogger("asyncssh").addHandler(logging.NullHandler())
 
 
 @frozen(eq=False)

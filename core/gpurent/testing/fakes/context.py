@@ -9,6 +9,7 @@ from logging import Logger
 from pathlib import Path
 from typing import Any, Self
 
+from gpurent.domain.access import AccessChannel, AccessSource
 from gpurent.domain.question import Challenge
 from gpurent.domain.secret import Secret
 from gpurent.errors import AuthError
@@ -134,6 +135,10 @@ class FakePluginContext:
         return await ChallengeAnswerer(
             self.mail, Poller(self.clock), questions, self.log.warning
         ).answer_challenge(challenge)
+
+    async def identify_service(self, url: str) -> AccessSource:
+        """Return an authenticated source of a sandbox, for whatever URL."""
+        return AccessSource(channel=AccessChannel.SERVICE, is_authenticated=True, is_sandbox=True)
 
     async def __aenter__(self) -> Self:
         return self

@@ -11,7 +11,6 @@ from attrs import define, frozen
 from gpurent.domain.events import EventKind
 from gpurent.domain.job import Job, JobState, JobStatus, SessionInfo
 from gpurent.domain.lease import Lease
-from gpurent.domain.terminal_text import strip_terminal
 from gpurent.domain.trip import JobSpec, TripSpec
 from gpurent.errors import JobError, UsageError
 from gpurent.locale import _, join_list
@@ -108,7 +107,7 @@ class JobRunner:
             timeout=START_TIMEOUT,
         )
         if status.state is JobState.ABSENT:
-            said = _output_text(ran)
+            said = ran.said
             raise JobError(
                 _("session {name} did not start").format(name=job.name),
                 detail=said[:500],
@@ -123,11 +122,11 @@ class JobRunner:
             raise JobError(_("the session backend is missing on the machine and cannot be installed there"))
         ran = await self.ssh.run(self.backend.install_command(self.install_prefix), timeout=INSTALL_TIMEOUT)
         if ran.exit_status or (await self.ssh.run(self.backend.probe_command())).exit_status:
-            said = _output_text(ran).rpartition("\n")[2][:200]
+            said = ran.said.rpartition("\n")[2][:200]
             raise JobError(
                 _("the session backend could not be installed: {said}").format(said=said or ran.exit_status),
                 hint=_("Try another session backend: --session"),
-                detail=said,
+                detail=ran.said,
             )
 
     async def _write_job_files(self, job: Job) -> None:
@@ -139,11 +138,10 @@ class JobRunner:
             )
         check_own_folders(ran)
         if ran.exit_status:
-            said = strip_terminal(ran.stderr).strip()
             raise JobError(
-                _("the job's files could not be written: {said}").format(said=said[:200]),
+                _("the job's files could not be written: {said}").format(said=ran.said[:200]),
                 hint=_("Is the machine's disk full?"),
-                detail=said,
+                detail=ran.said,
             )
 
     async def get_status(self, name: str) -> JobStatus:
@@ -183,10 +181,6 @@ class JobRunner:
         for info in await self.list_sessions():
             if info.name == name:
                 await self.ssh.run(self.backend.stop_command(info))
-
-
-def _output_text(ran: CommandResult) -> str:
-    return strip_terminal(ran.stderr or ran.stdout).strip()
 
 
 @define

@@ -15,7 +15,6 @@ from gpurent.domain.events import EventKind
 from gpurent.domain.job import JobState, JobStatus
 from gpurent.domain.question import Question, QuestionKind
 from gpurent.domain.secret import Secret
-from gpurent.domain.terminal_text import strip_terminal
 from gpurent.errors import JobError, UsageError
 from gpurent.locale import _
 from gpurent.ports.connection import OpenConnection, PortPair, Tunnel, TunnelFactory
@@ -199,7 +198,7 @@ class _NotebookJobs:
         command = remote.install_command(python)
         ran = await self.connection.run_with_retry(lambda ssh: ssh.run(command, timeout=INSTALL_TIMEOUT))
         if ran.exit_status:
-            said = strip_terminal(ran.stderr or ran.stdout).strip()
+            said = ran.said
             raise JobError(
                 _("JupyterLab could not be installed: {said}").format(said=said.rpartition("\n")[2][:200]),
                 detail=said[-1000:],

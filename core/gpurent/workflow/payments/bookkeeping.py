@@ -64,7 +64,7 @@ class Bookkeeping:
         await self._enter_payments(paid)
         charges = await self.list_lease_charges(lease)
         if isinstance(charges, Unknown):
-            reason = charges.reason
+            reason: str = charges.reason
         else:
             reason = await self._enter_transactions(
                 await self.find_missing_entries(lease, charges.items, paid)

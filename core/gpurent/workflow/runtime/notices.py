@@ -12,13 +12,13 @@ from gpurent.domain.events import Event, EventKind, Notice, NoticeLevel
 from gpurent.domain.lease import Lease
 from gpurent.domain.money import Money
 from gpurent.domain.offer import Metered
-from gpurent.domain.terminal_text import strip_terminal
 from gpurent.errors import UsageError
 from gpurent.locale import N_, _, join_list, use_language
 from gpurent.locale.durations import format_duration
 from gpurent.ports.services import SecretRegistry
 from gpurent.ports.store import LeaseStore
 from gpurent.ports.system import Clock, ProviderClocks
+from gpurent.terminal_text import strip_terminal
 from gpurent.workflow.runtime.settings import Settings
 
 NEVER_SENT = frozenset({EventKind.PROGRESS, EventKind.JOB_OUTPUT})

@@ -13,14 +13,15 @@ from attrs import frozen
 from gpurent.domain.job import Job, JobState, JobStatus
 from gpurent.domain.machine_folders import find_own_folders
 from gpurent.domain.money import Money
-from gpurent.domain.terminal_text import strip_terminal
 from gpurent.domain.trip import TripSpec
 from gpurent.errors import GpurentError, JobError, Spent
 from gpurent.locale import _
+from gpurent.locale.foreign_text import mark_lines
 from gpurent.ports.system import Platform
 from gpurent.remote.own_folders import make_own_folders_script
 from gpurent.remote.setup_script import NO_CONDA_STATUS, make_setup_script
 from gpurent.remote.shell import sh_command
+from gpurent.terminal_text import strip_terminal
 from gpurent.workflow.connection.jobs import JobRunners
 from gpurent.workflow.connection.own_folders import check_own_folders
 from gpurent.workflow.connection.reconnecting import ReconnectingConnection
@@ -111,7 +112,7 @@ def _setup_error(status: JobStatus, log: Path) -> JobError:
     message = _("setup failed with exit code {code}").format(code=status.exit_code)
     if status.state is not JobState.ENDED:
         message = _("the setup disappeared without an exit code")
-    hints = [last, _("Full output: {path}").format(path=log), _suggest_fix(status, text)]
+    hints = [mark_lines(last), _("Full output: {path}").format(path=log), _suggest_fix(status, text)]
     return JobError(message, hint="\n".join(filter(None, hints)), detail=last, spent=Spent.YES)
 
 

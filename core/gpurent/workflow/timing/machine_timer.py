@@ -151,14 +151,13 @@ def _to_ticks(clock: ProviderClock, span: timedelta) -> int:
 
 
 def _parse_timer(ran: CommandResult, clock: ProviderClock) -> MachineTimer:
-    from gpurent.domain.terminal_text import strip_terminal
     from gpurent.remote.timer_script import parse_timer
 
     found = parse_timer(ran.stdout)
     if found is None:
         raise RemoteError(
             _("unexpected answer from the machine about its timer: {said}").format(
-                said=strip_terminal(ran.stderr or ran.stdout).strip()[:200] or ran.exit_status
+                said=ran.said[:200] or ran.exit_status
             ),
             hint=_("Is the machine's disk full?"),
             spent=Spent.NO,

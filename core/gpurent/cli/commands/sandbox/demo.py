@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from gpurent.cli.commands.sandbox.group import driver_option, load_sandbox_class, print_driver
+from gpurent.cli.output import write_line, write_text
 from gpurent.errors import UsageError
 from gpurent.locale import _, ngettext
 
@@ -42,7 +43,7 @@ def demo_command(keep: bool, driver: str, example: Path | None) -> None:
     folder = example or _example_folder()
     root = Path(tempfile.mkdtemp(prefix="gpurent-demo-"))
     begun = time.monotonic()
-    click.secho(_("Starting a sandbox: two simulators, a mailbox, a ledger, machines …"), bold=True)
+    write_line(_("Starting a sandbox: two simulators, a mailbox, a ledger, machines …"), bold=True)
     sandbox = load_sandbox_class().start(
         root / "sandbox", {"speed": DEMO_SPEED, "machines": 4, "driver": driver, "settings": {}}
     )
@@ -58,7 +59,7 @@ def demo_command(keep: bool, driver: str, example: Path | None) -> None:
             shutil.rmtree(root, ignore_errors=True)
     good = _print_report(trips, left, time.monotonic() - begun)
     if keep:
-        click.echo(_("All files are kept in {root}").format(root=root))
+        write_line(_("All files are kept in {root}").format(root=root))
     if not good:
         raise SystemExit(1)
 
@@ -97,7 +98,7 @@ async def _make_trips(sandbox: SandboxClient, root: Path, example: Path) -> list
             folder=root,
             example=example,
             post_payment=pay,
-            print_line=lambda text: click.secho(text, fg="cyan"),
+            print_line=lambda text: write_line(text, colour="cyan"),
         )
         try:
             await application.start()
@@ -111,8 +112,8 @@ async def _make_trips(sandbox: SandboxClient, root: Path, example: Path) -> list
 
 
 def _print_title(text: str) -> None:
-    click.echo()
-    click.secho(text, bold=True)
+    write_line()
+    write_line(text, bold=True)
 
 
 def _print_report(trips: list[DemoTrip], left: int, seconds: float) -> bool:
@@ -123,19 +124,20 @@ def _print_report(trips: list[DemoTrip], left: int, seconds: float) -> bool:
         _print_title(
             _("Receipt: {provider}, lease {lease}").format(provider=trip.provider, lease=trip.end.lease_id)
         )
-        click.echo(format_receipt(trip.receipt))
-        click.secho(_("The simulators' own statements:"), bold=True)
+        write_text(format_receipt(trip.receipt))
+        write_line(_("The simulators' own statements:"), bold=True)
         for line in trip.ledger_rows:
-            click.echo(
+            write_line(
                 f"  {line['simulator']:9} {line['at'][:19]}  {line['kind']:16} {line['amount']:>18} {line['currency']}"
             )
         for check in trip.checks:
             good = good and check.passed
-            click.secho(
-                f"  {'✓' if check.passed else '✗'} {check.description}", fg="green" if check.passed else "red"
+            write_line(
+                f"  {'✓' if check.passed else '✗'} {check.description}",
+                colour="green" if check.passed else "red",
             )
-        click.echo(_("Accuracy reached: {accuracy}").format(accuracy=trip.accuracy))
-    click.echo()
+        write_line(_("Accuracy reached: {accuracy}").format(accuracy=trip.accuracy))
+    write_line()
     still = (
         ngettext("{count} machine is still running.", "{count} machines are still running.", left)
         if left > 0
@@ -143,10 +145,10 @@ def _print_report(trips: list[DemoTrip], left: int, seconds: float) -> bool:
         if left == 0
         else _("It is not known whether machines are still running.")
     )
-    click.secho(
+    write_line(
         still.format(count=left),
         bold=True,
-        fg="green" if left == 0 else "red",
+        colour="green" if left == 0 else "red",
     )
-    click.echo(_("The demo took {seconds:.0f} s.").format(seconds=seconds))
+    write_line(_("The demo took {seconds:.0f} s.").format(seconds=seconds))
     return good

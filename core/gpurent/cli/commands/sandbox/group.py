@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from gpurent.cli.output import write_line
 from gpurent.errors import PluginError, UsageError
 from gpurent.locale import _
 
@@ -58,7 +59,7 @@ def print_driver(state: dict[str, Any]) -> None:
         text = _(
             "The machines are not isolated: they are processes of yours, with all your rights ({reason})."
         ).format(reason=reason)
-        click.secho(text, fg="yellow", err=True)
+        write_line(text, colour="yellow", err=True)
 
 
 def get_sandbox(root: Path | None) -> SandboxClient:

@@ -22,6 +22,7 @@ from gpurent.cli.commands.sandbox.group import (
     sandbox_command,
 )
 from gpurent.cli.context import CliContext, json_option
+from gpurent.cli.output import write_line, write_page, write_text
 from gpurent.cli.params import NumberParam
 from gpurent.composition.system import data_folder
 from gpurent.errors import UsageError
@@ -63,9 +64,9 @@ def up_command(root: Path | None, speed: int, machines: int, driver: str, settin
         pairs[key] = value
     options = {"speed": speed, "machines": machines, "driver": driver, "settings": pairs}
     state = load_sandbox_class().start(root or default_root(), options).status()
-    click.echo(_("The sandbox is running at {speed} times real time ({driver}).").format(**state))
+    write_line(_("The sandbox is running at {speed} times real time ({driver}).").format(**state))
     print_driver(state)
-    click.echo(_("To use it in this shell:") + f'\n  eval "{_format_env_command(root)}"')
+    write_text(_("To use it in this shell:") + f'\n  eval "{_format_env_command(root)}"')
 
 
 @sandbox_command.command()
@@ -123,7 +124,7 @@ def env_command(root: Path | None, home: Path | None) -> None:
     found = get_sandbox(root)
     folder = (home or found.root / "home").absolute()
     for name, value in sorted(found.environment(folder).items()):
-        click.echo(f"export {name}={shlex.quote(value)}")
+        write_line(f"export {name}={shlex.quote(value)}")
 
 
 @sandbox_command.command("login")
@@ -172,7 +173,7 @@ def advance_command(root: Path | None, seconds: int) -> None:
 @root_option
 def cut_command(root: Path | None) -> None:
     """Drop every SSH connection, as a bad network would."""
-    click.echo(get_sandbox(root).cut_connections())
+    write_line(str(get_sandbox(root).cut_connections()))
 
 
 @sandbox_command.command()
@@ -184,7 +185,7 @@ def rent_command(root: Path | None, simulator: str) -> None:
     Prints the SSH command and the password that the pages show.
     """
     found = get_sandbox(root).rent_manually(simulator)
-    click.echo(f"{found['ssh_command']}\n{found['password']}\n{found['ref']}")
+    write_page([found["ssh_command"], found["password"], found["ref"]])
 
 
 @sandbox_command.command()
@@ -201,4 +202,4 @@ def end_command(root: Path | None, simulator: str, ref: str) -> None:
 def down_command(root: Path | None) -> None:
     """Stop the sandbox and everything that runs in it."""
     get_sandbox(root).stop()
-    click.echo(_("The sandbox has stopped."))
+    write_line(_("The sandbox has stopped."))
