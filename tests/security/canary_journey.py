@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shlex
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
@@ -33,6 +34,7 @@ JOB_COMMANDS = ("run", "logs")
 """Show a job's own lines as lines."""
 TERMINAL_COMMANDS = ("exec",)
 """Give the terminal to the machine, as ssh does."""
+PROGRAMS = ("browser", "code", "crontab")
 ERROR_STATUSES = (400, 500)
 
 
@@ -128,6 +130,26 @@ class CanaryJourney:
             path = self.root / f"export-{name}"
             await self.type("export", name, self.lease, "-o", str(path), code=None)
 
+    async def start_programs(self) -> None:
+        """Let gpurent start others' programs; each writes down what it was given, where files are searched."""
+        dump = (
+            f'#!/bin/sh\n{{ echo "$0" "$@"; env; }} >>{self.root}/started-$(basename "$0")\n'
+            '[ "$1" != - ] || cat >/dev/null\n'
+        )
+        for name in PROGRAMS:
+            path = self.root / "bin" / name
+            path.parent.mkdir(exist_ok=True)
+            path.write_text(dump)
+            path.chmod(0o755)
+        self.sandbox.extra_environment["PATH"] = f"{self.root / 'bin'}:{os.environ['PATH']}"
+        self.sandbox.extra_environment |= {"BROWSER": str(self.root / "bin" / "browser"), "DISPLAY": ":7"}
+        await self.type("open", self.lease, code=None)
+        for name, entry in installed_plugins().get_entries(ExporterEntry).items():
+            if entry.can_open:
+                await self.type("-y", "open", self.lease, f"--{name}", code=None)
+        await self.type("-y", "watch", "install", "--as", "cron")
+        assert {path.name for path in self.root.glob("started-*")} >= {"started-crontab", "started-browser"}
+
     async def account(self) -> None:
         for command in ("balance", "receipts", "costs", "reconcile", "trips", "orphans", "whoami"):
             await self.type(command, code=None)
@@ -155,6 +177,7 @@ class CanaryJourney:
             await self.run_job()
             await self.use_machine()
             await self.export_everything()
+            await self.start_programs()
             await self.meet_errors()
             await self.account()
             await self.release()
