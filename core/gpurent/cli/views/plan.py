@@ -19,6 +19,9 @@ if TYPE_CHECKING:
     from gpurent.workflow.trips.previews import TripPreview
 
 
+_MAX_PAYEES = 3
+
+
 def format_preview(found: TripPreview, spec: TripSpec, file: ProjectReview | None) -> str:
     quote = found.plan.quote
     lines = []
@@ -41,6 +44,9 @@ def format_preview(found: TripPreview, spec: TripSpec, file: ProjectReview | Non
     if quote.deposit is not None:
         lines.append(_("Deposit: {deposit}").format(deposit=quote.deposit))
     lines.append(_("gpurent asks you before it pays a bill that is higher than the estimate."))
+    if found.payees:
+        names = join_list(found.payees[:_MAX_PAYEES])
+        lines.append(_("This account's bills were paid to {payees} until now.").format(payees=names))
     lines.append(
         _("Balance needed to start (highest estimate plus deposit): {needed}; you have: {balance}").format(
             needed=found.required, balance=found.balance
@@ -138,6 +144,7 @@ def preview_json(found: TripPreview, file: ProjectReview | None) -> dict[str, An
             for item in found.budgets
         ],
         "refusals": found.refusals,
+        "payees": found.payees,
         "upload": found.upload,
         "project": file.to_json() if file is not None else None,
     }
