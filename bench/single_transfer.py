@@ -52,6 +52,8 @@ def print_report(report: Any, took: float) -> None:
 def run_push(folder: str, host: str, port: str, user: str, source: str, target: str, *options: str) -> None:
     """Push over connections of its own, opened before anything else."""
     started = perf_counter()
+    from pathlib import Path
+
     from gpurent_plugin_turbo.near.connection.bootstrap import make_push_command
     from gpurent_plugin_turbo.near.connection.ssh_process import SshProcess, pop_predialed, predial
 
@@ -62,16 +64,19 @@ def run_push(folder: str, host: str, port: str, user: str, source: str, target: 
         known_hosts=f"{folder}/known_hosts",
     )
     request: Any = StubObject(
-        sources=(source,), target=target, content=True, ignore=True, limit=0, verify="fast", delete=False,
-        limits=StubObject(files=1_000_000, total=1 << 44, depth=64, name=255),
+        sources=(Path(source),), target=target, contents_only=True, root=None, use_ignore_files=True, bandwidth_limit=0,
+        verify="fast", delete=False, own_folders=(), states=None,
+        limits=StubObject(max_files=1_000_000, max_total_bytes=1 << 44, max_depth=64, max_name_bytes=255),
     )  # fmt: skip
     command = make_push_command(request)
     predial(connection, settings, command)
+    from gpurent.testing.local_files import open_sources
     from gpurent_plugin_turbo.near.push.pusher import StreamPusher
     from gpurent_plugin_turbo.near.push.scan import mark_first_push
 
     work = StreamPusher(
         request,
+        open_sources(request),
         SilentProgress(),
         lambda first: pop_predialed(connection, command) or SshProcess(connection, settings, command),
         first_push=mark_first_push(connection, target),
@@ -91,6 +96,7 @@ async def main(mode: str, plugin: str, folder: str, host: str, port: str, user: 
     import asyncssh
 
     from gpurent.api import Endpoint, PullRequest, PushRequest
+    from gpurent.testing.local_files import LOCAL_FILES
     from gpurent_plugin_turbo.near.connection.ssh_process import FAST_CIPHERS
 
     source, target, *options = rest
@@ -108,7 +114,7 @@ async def main(mode: str, plugin: str, folder: str, host: str, port: str, user: 
     )  # fmt: skip
     module, kind = BACKENDS[plugin]
     made = getattr(import_module(module), kind)
-    backend = made(settings) if plugin == "turbo" else made()
+    backend = made(settings, LOCAL_FILES) if plugin == "turbo" else made(LOCAL_FILES)
     if plugin == "turbo":
         import gpurent_plugin_turbo.near.connection.ssh_channel  # noqa: F401 - a trip that has a connection has its plugin, too
     if connection is not None:

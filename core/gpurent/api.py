@@ -14,6 +14,9 @@ if TYPE_CHECKING:
         spawn_program as spawn_program,
     )
     from gpurent.domain.access import (
+        USER_SOURCE as USER_SOURCE,
+        AccessChannel as AccessChannel,
+        AccessSource as AccessSource,
         Endpoint as Endpoint,
         MachineProfile as MachineProfile,
         is_loopback as is_loopback,
@@ -36,6 +39,7 @@ if TYPE_CHECKING:
         find_name_problem as find_name_problem,
         link_reject_reason as link_reject_reason,
     )
+    from gpurent.domain.foreign_names import parse_foreign_name as parse_foreign_name
     from gpurent.domain.foreign_numbers import (
         parse_foreign_decimal as parse_foreign_decimal,
         parse_foreign_integer as parse_foreign_integer,
@@ -53,6 +57,9 @@ if TYPE_CHECKING:
         PendingOrder as PendingOrder,
     )
     from gpurent.domain.lease_evidence import CONFIRMATION_INTERVAL as CONFIRMATION_INTERVAL
+    from gpurent.domain.machine_folders import (
+        find_own_folders as find_own_folders,
+    )
     from gpurent.domain.money import (
         CNY as CNY,
         USD as USD,
@@ -103,7 +110,10 @@ if TYPE_CHECKING:
         TransferReport as TransferReport,
         UploadPreview as UploadPreview,
     )
-    from gpurent.domain.upload_rules import exclusion_reason as exclusion_reason
+    from gpurent.domain.upload_rules import (
+        IGNORE_FILES as IGNORE_FILES,
+        exclusion_reason as exclusion_reason,
+    )
     from gpurent.errors import (
         AuthError as AuthError,
         GpurentError as GpurentError,
@@ -136,6 +146,11 @@ if TYPE_CHECKING:
     from gpurent.ports.connection import (
         CommandResult as CommandResult,
         SshConnection as SshConnection,
+    )
+    from gpurent.ports.local_files import (
+        FolderEntry as FolderEntry,
+        LocalFiles as LocalFiles,
+        OpenFolder as OpenFolder,
     )
     from gpurent.ports.services import (
         Http as Http,
@@ -219,9 +234,11 @@ if TYPE_CHECKING:
     )
     from gpurent.roles.plugin_context import (
         PluginContext as PluginContext,
+        add_access_source as add_access_source,
     )
     from gpurent.roles.safe_dir import (
         SafeDir as SafeDir,
+        open_safe_dir as open_safe_dir,
     )
     from gpurent.roles.simulator import (
         Discrepancy as Discrepancy,
@@ -241,6 +258,12 @@ if TYPE_CHECKING:
         SupportsManualRental as SupportsManualRental,
     )
     from gpurent.roles.skipped_files import SkippedFiles as SkippedFiles
+    from gpurent.roles.source_files import (
+        LocalSource as LocalSource,
+        SourceFile as SourceFile,
+        SourceFiles as SourceFiles,
+        read_ignore_file as read_ignore_file,
+    )
     from gpurent.roles.transfer_errors import (
         FileProblem as FileProblem,
         connection_lost_error as connection_lost_error,
@@ -250,6 +273,7 @@ if TYPE_CHECKING:
         describe_outside_link as describe_outside_link,
         describe_unreadable as describe_unreadable,
         download_failures_error as download_failures_error,
+        foreign_folder_error as foreign_folder_error,
         helper_ended_error as helper_ended_error,
         missing_remote_sources_error as missing_remote_sources_error,
         missing_source_error as missing_source_error,
@@ -274,11 +298,13 @@ if TYPE_CHECKING:
 
 _NAMES_BY_MODULE = {
     "gpurent.child_processes": "find_program make_child_environment spawn_program",
-    "gpurent.domain.access": "Endpoint MachineProfile is_loopback",
+    "gpurent.domain.access": "USER_SOURCE AccessChannel AccessSource Endpoint MachineProfile is_loopback",
     "gpurent.domain.evidence": "Absent Known Unknown",
     "gpurent.domain.events": "Event EventKind Notice NoticeLevel",
     "gpurent.domain.filenames": "NameProblem escape_name find_name_problem link_reject_reason",
+    "gpurent.domain.foreign_names": "parse_foreign_name",
     "gpurent.domain.foreign_numbers": "parse_foreign_decimal parse_foreign_integer parse_foreign_money",
+    "gpurent.domain.machine_folders": "find_own_folders",
     "gpurent.domain.lease": "Lease LeaseState PendingOrder",
     "gpurent.domain.lease_evidence": "CONFIRMATION_INTERVAL",
     "gpurent.domain.money": "CNY Currency Money Rate USD UnitPrice",
@@ -290,12 +316,13 @@ _NAMES_BY_MODULE = {
     "gpurent.domain.transfer": "PullRequest PushRequest SkipKind SkippedFile TransferLimits TransferReport"
     " UploadPreview",
     "gpurent.domain.credential_names": "CREDENTIAL_NAMES",
-    "gpurent.domain.upload_rules": "exclusion_reason",
+    "gpurent.domain.upload_rules": "IGNORE_FILES exclusion_reason",
     "gpurent.domain.setting_checks": "check_amount_of check_web_url integer_between one_of",
     "gpurent.errors": "AuthError GpurentError HostKeyChanged InputRequired JobError LeaseError LeaseGone MoneyError PaidTooLate PluginError RemoteError SoldOut Spent TransferError TransferUnsupported UnavailableError UnexpectedResponse UsageError",  # noqa: E501
     "gpurent.locale": "make_translator",
     "gpurent.locale.foreign_text": "describe_errno describe_error quote_reason quote_text",
     "gpurent.ports.connection": "CommandResult SshConnection",
+    "gpurent.ports.local_files": "FolderEntry LocalFiles OpenFolder",
     "gpurent.ports.services": "Http HttpResponse MailReader PluginState Vault",
     "gpurent.ports.system": "Clock",
     "gpurent.ports.terminal": "Progress",
@@ -307,11 +334,12 @@ _NAMES_BY_MODULE = {
     "gpurent.roles.lease": "AssistedRental LeaseProvider MachineAccess MailBinding ManualProvider ManualTask SupportsMailBinding SupportsRenewal SupportsRestart SupportsStaging SupportsStop TaskInstructions",  # noqa: E501
     "gpurent.roles.machine": "Launcher SessionBackend SupportsPredial SupportsUploadPreview TransferBackend",
     "gpurent.roles.messages": "Mailbox Notifier",
-    "gpurent.roles.plugin_context": "PluginContext",
-    "gpurent.roles.safe_dir": "SafeDir",
+    "gpurent.roles.plugin_context": "PluginContext add_access_source",
+    "gpurent.roles.safe_dir": "SafeDir open_safe_dir",
     "gpurent.roles.simulator": "Discrepancy DiscrepancyKind Evidence ManualAccess ProviderSimulator SandboxMachine SandboxMachines SendMail SimulatorContext SimulatorLedgerEntry SimulatorRoute SupportsAudit SupportsFunding SupportsHiding SupportsManualRental",  # noqa: E501
     "gpurent.roles.skipped_files": "SkippedFiles",
-    "gpurent.roles.transfer_errors": "FileProblem connection_lost_error corrupted_upload_error deep_folder_error describe_bad_link describe_outside_link describe_unreadable download_failures_error helper_ended_error missing_remote_sources_error missing_source_error remote_file_error silence_timeout_error small_disk_error source_name_error summarize_failures summarize_texts too_many_remote_files_error too_many_sources_error unreadable_source_error upload_failures_error",  # noqa: E501
+    "gpurent.roles.source_files": "LocalSource SourceFile SourceFiles read_ignore_file",
+    "gpurent.roles.transfer_errors": "FileProblem connection_lost_error corrupted_upload_error deep_folder_error describe_bad_link describe_outside_link describe_unreadable download_failures_error foreign_folder_error helper_ended_error missing_remote_sources_error missing_source_error remote_file_error silence_timeout_error small_disk_error source_name_error summarize_failures summarize_texts too_many_remote_files_error too_many_sources_error unreadable_source_error upload_failures_error",  # noqa: E501
     "gpurent.roles.upload_tally": "UploadTally",
     "gpurent.terminal_text": "ForeignLines ForeignText",
 }

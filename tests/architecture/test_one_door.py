@@ -47,6 +47,18 @@ DOORS: dict[str, tuple[str, set[str]]] = {
             "core/gpurent/infra/ssh/lease_opener.py",
         },
     ),
+    "connections to machines are opened where the rule decides on them": (
+        r"connector\.open_connection\(",
+        {"core/gpurent/workflow/connection/contacts.py"},
+    ),
+    "host keys are pinned where the rule decides on them": (
+        r"connector\.pin_host_key\(",
+        {"core/gpurent/workflow/connection/contacts.py"},
+    ),
+    "a password without a pinned host key is only a proof": (
+        r"connector\.check_password\(",
+        {"core/gpurent/workflow/connection/ownership.py"},
+    ),
     "plugins are loaded by the registry, which --safe tells what to leave out": (
         r"\bentry_points\(group=ENTRY_POINT_GROUP",
         {"core/gpurent/infra/registry/registry.py"},

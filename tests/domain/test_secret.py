@@ -103,9 +103,11 @@ def test_plugin_context_does_not_print_its_settings() -> None:
         settings={"password": WORD},
         log=logging.getLogger("x"),
         log_in=nothing,  # type: ignore[arg-type]
+        files=nothing,  # type: ignore[arg-type]
         answer=nothing,  # type: ignore[arg-type]
         make_http=nothing,  # type: ignore[arg-type]
         enter_lock=nothing,  # type: ignore[arg-type]
+        sources=nothing,  # type: ignore[arg-type]
     )
     assert WORD not in repr(host)
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from gpurent.composition.application import Application
-from gpurent.domain.access import Endpoint
+from gpurent.domain.access import USER_SOURCE, Endpoint
 from gpurent.domain.events import EventKind
 from gpurent.domain.lease import Lease
 from gpurent.domain.money import CNY
@@ -37,7 +37,9 @@ async def adopt_machine(sandbox: VirtualSandbox, application: Application, yuan:
         tariff=Metered(price=parse_price("3.5CNY/h")), at=application.clock.now(), balance=CNY.money(yuan)
     )
     access = MachineAccess(
-        endpoint=Endpoint.parse(manual_access.ssh_command), password=Secret(manual_access.password)
+        endpoint=Endpoint.parse(manual_access.ssh_command),
+        password=Secret(manual_access.password),
+        source=USER_SOURCE,
     )
     return await application.manual_commands.adopt_machine(
         AdoptionRequest(provider="mistgpu", access=access, terms=terms)

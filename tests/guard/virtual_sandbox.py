@@ -175,13 +175,21 @@ class VirtualSandbox:
         registry = EntryPointRegistry.load(builtin=[builtin_entries, make_plugin_module(mailbox)])
         assert not registry.problems, registry.problems
         connector = FakeConnector(self.machines, self.root / "ssh")
-        outside = ExternalDependencies(clock=self.clock, connector=connector, wrap_http=VirtualTimeHttp)
+        outside = ExternalDependencies(
+            clock=self.clock,
+            connector=connector,
+            wrap_http=VirtualTimeHttp,
+            is_sandbox_service=self._is_own_service,
+        )
         made = Application(registry, self.home / "state", self.environment(), user or ScriptedUser(), outside)
         try:
             await made.start()
             yield made
         finally:
             await made.aclose()
+
+    async def _is_own_service(self, environment: Mapping[str, str], url: str) -> bool:
+        return any(url.startswith(own) for own in self.simulators.urls.values())
 
     def make_job(self, user: ScriptedUser, lines: int | None = None) -> PacedJob:
         """Return a job that starts when ``user`` receives its JOB_STARTED event."""

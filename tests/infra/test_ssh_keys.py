@@ -16,7 +16,7 @@ from gpurent.errors import AuthError, HostKeyChanged, UnavailableError
 from gpurent.infra.platform.posix.system import make_private_folder
 from gpurent.infra.ssh.connector import SshConnector
 from gpurent.testing.fakes.ssh_server import recording_ssh_server
-from gpurent.testing.ssh_fixture import LEASE, PASSWORD, SshFixture, get_endpoint
+from gpurent.testing.ssh_fixture import LEASE, PASSWORD, SshFixture, get_endpoint, pin_shown_key
 
 
 @pytest.fixture
@@ -31,10 +31,10 @@ def make_host_key(kind: str = "ssh-ed25519") -> asyncssh.SSHKey:
 async def test_pin_gives_the_fingerprint_and_sends_nothing(ssh: SshConnector) -> None:
     key = make_host_key()
     async with recording_ssh_server(key) as server:
-        assert await ssh.pin_host_key(LEASE, server.endpoint) == key.get_fingerprint()
+        assert await pin_shown_key(ssh, LEASE, server.endpoint) == key.get_fingerprint()
         assert (server.users, server.passwords) == ([], [])
     # Already pinned: no machine is needed.
-    assert await ssh.pin_host_key(LEASE, server.endpoint) == key.get_fingerprint()
+    assert await pin_shown_key(ssh, LEASE, server.endpoint) == key.get_fingerprint()
 
 
 @pytest.mark.parametrize("kind", ["ssh-ed25519", "ssh-rsa", "ecdsa-sha2-nistp256"])
@@ -43,7 +43,7 @@ async def test_r13_another_host_key_stops_everything_before_the_password(
 ) -> None:
     first = make_host_key()
     async with recording_ssh_server(first) as server:
-        await ssh.pin_host_key(LEASE, server.endpoint)
+        await pin_shown_key(ssh, LEASE, server.endpoint)
     second = make_host_key(kind)
     async with recording_ssh_server(second, port=server.endpoint.port) as server:
         with pytest.raises(HostKeyChanged):
@@ -58,10 +58,10 @@ async def test_r13_another_host_key_stops_everything_before_the_password(
 
 async def test_r13_the_same_address_for_the_next_lease_starts_fresh(ssh: SshConnector) -> None:
     async with recording_ssh_server(make_host_key()) as server:
-        await ssh.pin_host_key(LEASE, server.endpoint)
+        await pin_shown_key(ssh, LEASE, server.endpoint)
     second = make_host_key()
     async with recording_ssh_server(second, port=server.endpoint.port) as server:
-        assert await ssh.pin_host_key("lease-2", server.endpoint) == second.get_fingerprint()
+        assert await pin_shown_key(ssh, "lease-2", server.endpoint) == second.get_fingerprint()
         with pytest.raises(AuthError, match="rejected the password"):
             await ssh.open_connection("lease-2", server.endpoint, PASSWORD)
         assert server.passwords == [PASSWORD.reveal()]
@@ -70,16 +70,19 @@ async def test_r13_the_same_address_for_the_next_lease_starts_fresh(ssh: SshConn
         assert server.passwords == [PASSWORD.reveal()]
 
 
-async def test_delete_host_key_pins_anew_and_keeps_the_key_pair(ssh: SshConnector) -> None:
+async def test_retired_keys_are_pinned_anew_and_kept_with_the_key_pair(ssh: SshConnector) -> None:
     async with recording_ssh_server(make_host_key()) as server:
-        await ssh.pin_host_key(LEASE, server.endpoint)
+        await pin_shown_key(ssh, LEASE, server.endpoint)
         before = ssh.get_ssh_files(LEASE)[0].read_bytes()
     second = make_host_key()
     async with recording_ssh_server(second, port=server.endpoint.port) as server:
-        ssh.delete_host_key(LEASE)
-        assert await ssh.pin_host_key(LEASE, server.endpoint) == second.get_fingerprint()
+        ssh.retire_host_keys(LEASE)
+        assert await pin_shown_key(ssh, LEASE, server.endpoint) == second.get_fingerprint()
     assert ssh.get_ssh_files(LEASE)[0].read_bytes() == before
-    ssh.delete_host_key("never seen")
+    former, current = ssh.list_host_keys(LEASE)
+    assert (former.is_current, current.is_current) == (False, True)
+    assert former.key.fingerprint != current.key.fingerprint == second.get_fingerprint()
+    ssh.retire_host_keys("never seen")
 
 
 async def test_delete_lease_files_removes_the_key(ssh: SshConnector, tmp_path: Path) -> None:
@@ -102,7 +105,7 @@ async def test_port_22_is_found_again_in_our_own_known_hosts(ssh: SshConnector) 
     key = make_host_key()
     try:
         async with recording_ssh_server(key, host="127.0.0.2", port=22) as server:
-            await ssh.pin_host_key(LEASE, server.endpoint)
+            await pin_shown_key(ssh, LEASE, server.endpoint)
             with pytest.raises(AuthError, match="rejected the password"):
                 await ssh.open_connection(LEASE, server.endpoint, PASSWORD)
     except PermissionError:
@@ -152,7 +155,7 @@ async def test_a_machine_whose_key_was_replaced_is_refused_with_the_key_too(mach
     assert other.host_key != machine.host_key
     with pytest.raises(HostKeyChanged):
         await machines.connect(other)
-    machines.ssh.delete_host_key(LEASE)
+    machines.ssh.retire_host_keys(LEASE)
     connection = await machines.connect(other)
     assert (await connection.run("echo in")).stdout == "in\n"
     await connection.close()

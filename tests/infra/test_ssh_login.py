@@ -16,7 +16,7 @@ from gpurent.domain.secret import Secret
 from gpurent.errors import AuthError
 from gpurent.infra.platform.posix.system import write_private_file
 from gpurent.testing.sandbox.machines import BootedMachine
-from gpurent.testing.ssh_fixture import LEASE, SshFixture, get_endpoint
+from gpurent.testing.ssh_fixture import LEASE, SshFixture, get_endpoint, pin_shown_key
 
 
 async def run_checked(machines: SshFixture, machine: BootedMachine, command: str) -> str:
@@ -53,10 +53,10 @@ async def test_a_wrong_password_is_an_auth_error_without_the_password(machines: 
 
 async def test_another_user_is_refused(machines: SshFixture) -> None:
     machine = await machines.boot()
+    stranger = Endpoint("stranger", machine.host, machine.port)
+    await pin_shown_key(machines.ssh, LEASE, stranger)
     with pytest.raises(AuthError):
-        await machines.ssh.open_connection(
-            LEASE, Endpoint("stranger", machine.host, machine.port), Secret(machine.spec.password)
-        )
+        await machines.ssh.open_connection(LEASE, stranger, Secret(machine.spec.password))
 
 
 async def test_without_a_password_and_without_an_installed_key_it_says_so(machines: SshFixture) -> None:

@@ -14,7 +14,7 @@ from gpurent.testing.contracts.connection import ConnectionContract
 from gpurent.testing.load_timeouts import load_factor, wait_until
 from gpurent.testing.sandbox.fault_plan import FaultPlan
 from gpurent.testing.sandbox.machines import BootedMachine
-from gpurent.testing.ssh_fixture import LEASE, SshFixture, get_endpoint
+from gpurent.testing.ssh_fixture import LEASE, SshFixture, get_endpoint, pin_shown_key
 
 
 @frozen
@@ -72,7 +72,7 @@ async def test_r4_a_cut_anywhere_in_the_login_is_retryable_and_the_next_login_wo
     machines: SshFixture, at: int
 ) -> None:
     machine = await machines.boot()
-    await machines.ssh.pin_host_key(LEASE, get_endpoint(machine))
+    await pin_shown_key(machines.ssh, LEASE, get_endpoint(machine))
 
     async def silent() -> bool:
         return not machine.proxy.connection_count

@@ -11,6 +11,7 @@ import argparse
 import asyncio
 import logging
 import sys
+from collections.abc import Sequence
 
 from tests.command_line import ROOT
 from tests.nightly import get_commit
@@ -39,7 +40,8 @@ def _parse_arguments() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def _run_one(family: str, seed: int) -> int:
+def run_one(family: str, seed: int) -> int:
+    """Run one seed and print what happened; return 1 if something was lost."""
     logging.getLogger("uvicorn.error").setLevel(logging.CRITICAL)
     result = asyncio.run(FAMILIES[family].run_seed(seed))
     print("\n".join(result.history))
@@ -60,23 +62,28 @@ def _show(result: BatchResult) -> None:
     sys.stdout.flush()
 
 
+def run_families(names: Sequence[str], jobs: int, share: tuple[int, int] = (1, 1)) -> int:
+    """Run what has no result at this commit yet, and keep the results; return 1 if something was lost."""
+    commit, file = get_commit(ROOT), ResultsFile(RESULTS_PATH)
+    batches = list_batches(names, share)
+    missing = batches if commit.endswith("+") else file.list_missing(commit, batches)
+    print(f"{len(missing)} batches of {len(batches)}, the others have results at this commit")
+    lost = 0
+    for result in run_batches(missing, jobs):
+        file.append(commit, result)
+        lost += result.lost
+        _show(result)
+    return min(1, lost)
+
+
 def main() -> int:
     given = _parse_arguments()
     if given.seed is not None:
         if given.family is None:
             sys.exit("--seed needs --family")
-        return _run_one(given.family, given.seed)
+        return run_one(given.family, given.seed)
     names = [given.family] if given.family is not None else list(FAMILIES)
-    commit, file = get_commit(ROOT), ResultsFile(RESULTS_PATH)
-    batches = list_batches(names, given.share)
-    missing = batches if commit.endswith("+") else file.list_missing(commit, batches)
-    print(f"{len(missing)} batches of {len(batches)}, the others have results at this commit")
-    lost = 0
-    for result in run_batches(missing, given.jobs):
-        file.append(commit, result)
-        lost += result.lost
-        _show(result)
-    return min(1, lost)
+    return run_families(names, given.jobs, given.share)
 
 
 if __name__ == "__main__":

@@ -24,6 +24,7 @@ LOSS_KINDS = (
     "leak",
     "dead-lock",
     "crash",
+    "rule broken",
     "broken",
 )
 _KIND_BY_DISCREPANCY = {

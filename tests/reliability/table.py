@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from tests.command_line import ROOT
@@ -40,10 +40,15 @@ def format_table(entries: Sequence[Mapping[str, Any]]) -> str:
     return "\n".join([*rows, "", *losses])
 
 
-def main() -> None:
-    commit = sys.argv[1] if len(sys.argv) > 1 else get_commit(ROOT)
+def print_table(commit: str, names: Collection[str] = tuple(FAMILIES)) -> None:
+    """Print the results of some families at one commit."""
     print(f"Commit {commit}; time of the batches, of which several run at once.\n")
-    print(format_table(ResultsFile(RESULTS_PATH).read(commit)))
+    entries = ResultsFile(RESULTS_PATH).read(commit)
+    print(format_table([entry for entry in entries if entry["family"] in names]))
+
+
+def main() -> None:
+    print_table(sys.argv[1] if len(sys.argv) > 1 else get_commit(ROOT))
 
 
 if __name__ == "__main__":

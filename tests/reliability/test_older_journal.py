@@ -14,7 +14,7 @@ from gpurent.domain.money import Money
 from gpurent.domain.offer import Requirements
 from gpurent.domain.receipt import ChargeKind, sum_charges
 from gpurent.domain.trip import JobSpec, ResultsSpec, TripLimits, TripSpec, UploadSpec
-from gpurent.errors import HostKeyChanged, Spent
+from gpurent.errors import InputRequired, Spent
 from tests.reliability.test_repeated_commands import DAY
 from tests.workflow.test_failures import log_in_with_money
 from tests.workflow.trip_sandbox import ScriptedUser, TripSandbox, trip_sandbox
@@ -170,11 +170,11 @@ async def test_no_failure_releases_an_adopted_machine(tmp_path: Path) -> None:
             await application.orphan_commands.adopt_orphan(lease_id)
             await application.machine_commands.run_command(lease_id, "true")  # which pins its host key
             await sandbox.cloud.driver.change_host_key(machine.id)
-            with pytest.raises(HostKeyChanged) as caught:
+            with pytest.raises(InputRequired) as caught:
                 await application.trips.resume(trip)
             assert caught.value.burning == (lease_id,)
             assert caught.value.spent is Spent.YES
-            assert "it was adopted" in caught.value.hint
+            assert f"gpurent connect {lease_id}" in caught.value.hint
             assert (await application.leases.refresh_lease(lease_id)).state is LeaseState.READY
             assert (await application.trip_tracker.get_trip(trip)).is_open
         assert sandbox.cloud.driver.list_machines() == [machine]

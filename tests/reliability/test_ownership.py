@@ -52,13 +52,13 @@ async def test_no_password_is_sent_to_a_machine_whose_host_key_another_lease_has
             first = await application.trips.rent(TripSpec(provider="mistgpu"))
             second = await application.trips.rent(TripSpec(provider="mistgpu"))
             assert first.endpoint is not None
-            opened: list[str] = []
+            opened: list[object] = []
 
-            async def never(self: SshConnector, lease_id: str, *_more: object) -> None:
-                opened.append(lease_id)
+            async def never(self: SshConnector, endpoint: object, *_more: object) -> None:
+                opened.append(endpoint)
                 raise UnavailableError("the password would be sent now")
 
-            monkeypatch.setattr(SshConnector, "open_connection", never)
+            monkeypatch.setattr(SshConnector, "check_password", never)
             confused = await application.leases.update_lease(
                 second.id, lambda lease: evolve(lease, endpoint=first.endpoint, needs_proof=True)
             )
@@ -69,7 +69,7 @@ async def test_no_password_is_sent_to_a_machine_whose_host_key_another_lease_has
             await application.leases.update_lease(first.id, lambda lease: evolve(lease, provider="1024gpu"))
             with pytest.raises(UnavailableError, match="would be sent"):
                 await application.machines.ownership.prove_ownership(confused)
-            assert opened == [second.id]
+            assert opened == [first.endpoint]
             await application.leases.update_lease(first.id, lambda lease: evolve(lease, provider="mistgpu"))
             monkeypatch.undo()
             for lease in (first, second):

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from gpurent.domain.access import Endpoint
 from gpurent.domain.secret import Secret
 from gpurent.errors import AuthError, HostKeyChanged, UnavailableError
 from gpurent.ports.connection import Connector, Reachability
@@ -34,10 +35,18 @@ async def boot_machine(machines: FakeMachines, data: str = "disk") -> FakeMachin
     return await machines.boot(user="root", password=PASSWORD.reveal(), hostname="gpu", data=data)
 
 
+async def pin_key(connector: FakeConnector, endpoint: Endpoint, lease: str = "lease") -> None:
+    connector.pin_host_key(lease, endpoint, await connector.fetch_host_key(endpoint, ()))
+
+
 async def test_the_password_opens_it_once_and_the_key_from_then_on(
     machines: FakeMachines, connector: FakeConnector
 ) -> None:
     machine = await boot_machine(machines)
+    with pytest.raises(HostKeyChanged):
+        await connector.open_connection("lease", machine.endpoint, PASSWORD)
+    for lease in ("lease", "another"):
+        await pin_key(connector, machine.endpoint, lease)
     for wrong in (None, Secret("wrong")):
         with pytest.raises(AuthError):
             await connector.open_connection("lease", machine.endpoint, wrong)
@@ -62,12 +71,13 @@ async def test_another_machine_at_the_address_is_refused(
     machines: FakeMachines, connector: FakeConnector
 ) -> None:
     machine = await boot_machine(machines)
-    await connector.pin_host_key("lease", machine.endpoint)
+    await pin_key(connector, machine.endpoint)
     await machine.kill()
     other = await boot_machine(machines, "another disk")
     other.port = machine.port
     assert await connector.probe_endpoint("lease", machine.endpoint) is Reachability.OTHER_MACHINE
     with pytest.raises(HostKeyChanged):
         await connector.open_connection("lease", machine.endpoint, PASSWORD)
-    connector.delete_host_key("lease")
+    connector.retire_host_keys("lease")
+    await pin_key(connector, machine.endpoint)
     assert (await connector.open_connection("lease", machine.endpoint, PASSWORD)).is_alive

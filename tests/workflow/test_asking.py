@@ -65,9 +65,10 @@ async def test_a_terminal_shows_the_price_and_asks_once(sandbox: TripSandbox) ->
     for part in ("2080Ti", "mistgpu", "3 CNY/h", "3.00 CNY for the first hour", "10.00 CNY", "5 h after"):
         assert part in no.err
     check_nothing_was_ordered(sandbox)
-    yes = await sandbox.run_at_terminal(*RENT, "--json", answers={"Rent this machine? [y/N]": "y"})
+    answers = {"Rent this machine? [y/N]": "y", "Connect to ": "y"}
+    yes = await sandbox.run_at_terminal(*RENT, "--json", answers=answers)
     assert yes.code == 0, yes.err
-    assert yes.err.count("[y/N]") == 1
+    assert yes.err.count("[y/N]") == 2
     assert await list_trips(sandbox) == [("rent", "failed: declined"), ("rent", "done")]
 
 

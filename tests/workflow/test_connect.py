@@ -21,8 +21,8 @@ async def test_a_connection_cut_right_after_the_login_is_reopened(
     opened = []
     real = FakeConnector.open_connection
 
-    async def open_and_cut(self: FakeConnector, *args: Any) -> Any:
-        opened.append(await real(self, *args))
+    async def open_and_cut(self: FakeConnector, *args: Any, **named: Any) -> Any:
+        opened.append(await real(self, *args, **named))
         if len(opened) <= 2:
             await opened[-1].close()
         return opened[-1]

@@ -13,6 +13,7 @@ from attrs import frozen
 from gpurent.api import RemoteState, SafeDir
 from gpurent.domain.transfer import SkipKind, TransferReport, sum_reports
 from gpurent.infra.transferred_files import TransferredFileNotes
+from gpurent.testing.local_files import LOCAL_FILES
 from gpurent.workflow.connection.known_files import DownloadableFiles, KnownFilesMaker, UploadedFiles
 
 TIME = 1_600_000_000 * 10**9
@@ -31,7 +32,7 @@ class LocalFolder:
     def open_download(self) -> Iterator[tuple[SafeDir, DownloadableFiles]]:
         with (
             self.maker.open_downloadable("lease-1", (FOLDER,)) as known,
-            closing(SafeDir(self.folder, known)) as target,
+            closing(SafeDir(LOCAL_FILES.open_tree(self.folder, create=True), known)) as target,
         ):
             yield target, known
 

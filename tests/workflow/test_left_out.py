@@ -17,6 +17,7 @@ from gpurent.ports.connection import CommandResult
 from gpurent.testing.fakes import CountingProgress
 from gpurent.testing.fakes.connection import FakeConnection
 from gpurent.testing.fakes.machine import FakeMachine
+from gpurent.testing.local_files import LOCAL_FILES
 from gpurent.testing.sandbox.machines.model import MachineSpec
 from gpurent.workflow.connection.left_out import PIECE_BYTES, SMALL_FILE_BYTES, archive_refused_files
 
@@ -61,7 +62,9 @@ async def archive(
     connection: FakeConnection, target: Path, *items: SkippedFile, origin: str = "mine", **limits: int
 ) -> TransferReport:
     pull = PullRequest(sources=("out",), target=target, limits=TransferLimits(**limits))
-    return await archive_refused_files(connection, pull, make_report(*items), origin, CountingProgress())
+    return await archive_refused_files(
+        LOCAL_FILES, connection, pull, make_report(*items), origin, CountingProgress()
+    )
 
 
 async def test_odd_names_arrive_in_the_archive(connection: FakeConnection, tmp_path: Path) -> None:

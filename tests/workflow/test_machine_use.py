@@ -14,7 +14,7 @@ from gpurent.composition.application import Application
 from gpurent.domain.events import EventKind
 from gpurent.domain.lease import Lease, LeaseState
 from gpurent.domain.trip import JobSpec, ResultsSpec, TripLimits
-from gpurent.errors import HostKeyChanged, LeaseGone, ResultsMissing
+from gpurent.errors import HostKeyChanged, InputRequired, LeaseGone, ResultsMissing
 from tests.workflow.test_failures import check_nothing_burns, log_in_with_money, make_project, make_spec
 from tests.workflow.trip_sandbox import ScriptedUser, TripSandbox, trip_sandbox
 
@@ -115,17 +115,26 @@ async def test_the_last_of_two_trips_on_a_machine_releases_it(rented: Rented, tm
 
 async def test_a_changed_host_key_ends_neither_the_job_nor_the_trip(rented: Rented, tmp_path: Path) -> None:
     sandbox, application, _user, lease = rented
+    assert lease.endpoint is not None
     begun = await application.trips.run(make_job(lease, tmp_path, "sleep", "made"), detach=True)
     await rekey(sandbox)
     for _again in range(2):
-        with pytest.raises(HostKeyChanged) as caught:
+        with pytest.raises(InputRequired) as caught:
             await application.trips.resume(begun.trip_id)
         assert caught.value.burning == (lease.id,)
-        assert "could not be asked whether a job is running" in caught.value.hint
+        assert f"gpurent connect {lease.id} --fingerprint SHA256:" in caught.value.hint
         assert f"gpurent resume {begun.trip_id}" in caught.value.hint
         assert "costs nothing" not in caught.value.hint
         assert await get_state(application, lease) is LeaseState.READY
         assert (await application.trip_tracker.get_trip(begun.trip_id)).is_open
+    shown = await application.connector.fetch_host_key(lease.endpoint, ())
+    with pytest.raises(HostKeyChanged):
+        await application.contact_commands.connect(lease.id, "SHA256:" + "A" * 43)
+    found = await application.contact_commands.connect(lease.id, shown.fingerprint)
+    assert found.fingerprint == shown.fingerprint
+    await application.machine_commands.stop_job(lease.id, begun.trip_id)
+    assert (await application.trips.resume(begun.trip_id)).receipt is not None
+    check_nothing_burns(sandbox)
 
 
 @pytest.mark.parametrize("names", [(), ("made",)], ids=["all", "named"])

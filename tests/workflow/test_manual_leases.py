@@ -14,7 +14,7 @@ import asyncssh
 import pytest
 
 from gpurent.composition.application import Application
-from gpurent.domain.access import Endpoint
+from gpurent.domain.access import USER_SOURCE, Endpoint
 from gpurent.domain.events import Event, EventKind
 from gpurent.domain.lease import LeaseState
 from gpurent.domain.money_text import parse_price
@@ -75,7 +75,9 @@ def make_handed(
 ) -> AdoptionRequest:
     terms = DeclaredTerms(tariff=Metered(price=parse_price(price)), at=application.clock.now())
     access = MachineAccess(
-        endpoint=Endpoint.parse(manual_access.ssh_command), password=Secret(manual_access.password)
+        endpoint=Endpoint.parse(manual_access.ssh_command),
+        password=Secret(manual_access.password),
+        source=USER_SOURCE,
     )
     return AdoptionRequest(provider=provider, access=access, terms=terms, fingerprint=fingerprint)
 

@@ -98,8 +98,8 @@ async def test_upload_starts_right_after_the_first_answer(
         log.append(f"http {path}")
         return await original_request(self, method, path, **more)
 
-    async def ssh_open(self: SshConnector, *args: Any) -> Any:
-        connection = await original_open(self, *args)
+    async def ssh_open(self: SshConnector, *args: Any, **named: Any) -> Any:
+        connection = await original_open(self, *args, **named)
         log.append("ssh answers")
         return connection
 

@@ -320,12 +320,14 @@ def test_inputs_keep_their_places(tmp_path: Path) -> None:
     (tmp_path / "src").mkdir()
     for name in ("src/a.py", "src/b.py", "data.csv"):
         (tmp_path / name).touch()
-    loads = make_pushes(tmp_path, ("src/a.py", "data.csv", "src/b.py"), "gpurent/t1")
+    loads = make_pushes(
+        UploadSpec(folder=str(tmp_path), include=("src/a.py", "data.csv", "src/b.py")), "gpurent/t1"
+    )
     assert {load.target: [path.name for path in load.sources] for load in loads} == {
         "gpurent/t1/src": ["a.py", "b.py"],
         "gpurent/t1": ["data.csv"],
     }
-    (whole,) = make_pushes(tmp_path, (), "gpurent/t1")
+    (whole,) = make_pushes(UploadSpec(folder=str(tmp_path)), "gpurent/t1")
     assert whole.contents_only
     with pytest.raises(UsageError, match="does not exist"):
-        make_pushes(tmp_path, ("gone",), "gpurent/t1")
+        make_pushes(UploadSpec(folder=str(tmp_path), include=("gone",)), "gpurent/t1")

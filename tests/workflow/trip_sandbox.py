@@ -70,7 +70,7 @@ class ScriptedUser:
     """A user who answers from a list and records what was shown; ``confirms``: what is answered after the order.
 
     ``agrees_to_price``: the answer to the price before it; None: nobody is there to answer. ``pays_binding``: agrees to
-    the fee for binding an e-mail address.
+    the fee for binding an e-mail address. ``trusts_machines``: agrees to a first contact that nothing speaks against.
     """
 
     answers: dict[str, str] = field(factory=dict)
@@ -78,6 +78,7 @@ class ScriptedUser:
     output: bytearray = field(factory=bytearray)
     confirms: bool = False
     agrees_to_price: bool | None = True
+    trusts_machines: bool = True
     pays_binding: bool = True
     is_interactive: bool = False
     watchers: list[Callable[[Event], None]] = field(factory=list)
@@ -96,6 +97,8 @@ class ScriptedUser:
         self.questions.append(question)
         if question.id.startswith("spend:"):
             return bool(self.agrees_to_price)
+        if question.id.startswith("contact:") and not question.needs_person:
+            return self.trusts_machines
         return self.confirms or (self.pays_binding and question.id.startswith("bind-mail:"))
 
     async def choose(self, question: Question, choices: Mapping[str, str]) -> str | None:

@@ -102,6 +102,11 @@ _COMMAND_GROUPS: tuple[tuple[str, str, tuple[tuple[str, str], ...]], ...] = (
     ),
     (
         N_("Files and sessions"),
+        "connect",
+        (("connect", N_("Connect to a machine once, to say that it is the one that you rented")),),
+    ),
+    (
+        N_("Files and sessions"),
         "machine",
         (
             ("push", N_("Upload files to a machine")),

@@ -108,10 +108,10 @@ class UserTerminal:
                     self._print_line(f"  {strip_to_line(event.text)}", _EVENT_COLOURS.get(event.kind))
 
     async def confirm(self, question: Question) -> bool:
-        if not self.can_confirm:
+        if not (self.is_interactive if question.needs_person else self.can_confirm):
             return False
         self._show_details(question)
-        if self._yes:
+        if self._yes and not question.needs_person:
             return True
         while True:
             answer = await self._read_line(f"{question.text} [y/N]: ")

@@ -23,7 +23,7 @@ from gpurent.domain.job import SESSION_NAME_PATTERN
 from gpurent.domain.project import ProjectFile
 from gpurent.domain.trip import TripSpec
 from gpurent.domain.trip_fields import FIELDS_BY_NAME, TRIP_FIELDS
-from gpurent.domain.trip_values import make_trip_spec
+from gpurent.domain.trip_values import bind_to_project, make_trip_spec
 from gpurent.errors import UsageError
 from gpurent.locale import _, join_list
 
@@ -190,9 +190,8 @@ def _build_spec(
         values = {"on_error": "keep", **values, "provider": ()}
     spec = make_trip_spec(_with_requirements_file(values))
     if project is not None:
-        spec = evolve(
-            spec, project=project.make_origin(name for name in from_file if name in project.written)
-        )
+        origin = project.make_origin(name for name in from_file if name in project.written)
+        spec = bind_to_project(spec, origin)
     spec = check_spec(app, let_budget_authorize(spec, options))
     if not spec.job.command:
         raise UsageError(

@@ -119,6 +119,7 @@ class Application(RuntimeParts):
     machine_facts = _delegate(lambda it: it.machines.machine_facts)
     doctor = _delegate(lambda it: it.machines.doctor)
     notebooks = _delegate(lambda it: it.machines.notebooks)
+    contact_commands = _delegate(lambda it: it.machines.contact_commands)
     exports = _delegate(lambda it: it.machines.exports)
     forwarding = _delegate(lambda it: it.machines.forwarding)
     timer_commands = _delegate(lambda it: it.machines.timer_commands)
@@ -142,7 +143,7 @@ class Application(RuntimeParts):
         """Make a live overview of all leases for one command, which must close it."""
         from gpurent.workflow.reports.overview import LeaseOverview, LeaseTimes, MachineSampler
 
-        sampler = MachineSampler(self.connector, self.secrets, self.clock)
+        sampler = MachineSampler(self.connector, self.machines.ownership, self.clock)
         times = LeaseTimes(self.time_left.get_time_left, self.time_warnings.get_thresholds)
         return LeaseOverview(
             self.leases,

@@ -9,6 +9,9 @@ from gpurent.composition.runtime import RuntimeParts
 from gpurent.infra.ssh.connector import load_private_key
 from gpurent.infra.transferred_files import TransferredFileNotes
 from gpurent.workflow.connection import (
+    contact_commands,
+    contact_questions,
+    contacts,
     exports,
     jobs,
     known_files,
@@ -31,15 +34,25 @@ class MachineParts:
 
     def __init__(self, base: RuntimeParts) -> None:
         plugins, leases, clock, connector = base.plugins, base.leases, base.clock, base.connector
-        self.ownership = ownership.OwnershipProof(leases, connector, base.secrets)
+        asked_contacts = contact_questions.ContactQuestions(base.questions, connector)
+        self.contacts = contacts.MachineContacts(
+            connector,
+            base.secrets,
+            asked_contacts,
+            base.events,
+            base.service_sources.uses_real_services,
+        )
+        self.ownership = ownership.OwnershipProof(leases, connector, base.secrets, self.contacts)
+        self.contact_commands = contact_commands.ContactCommands(leases, connector, self.ownership)
         self.connections = reconnecting.Connections(leases, base.poller, base.events, self.ownership)
         names = local_names.LocalNamesMaker(base.platform, base.settings.user_home)
         known = known_files.KnownFilesMaker(TransferredFileNotes(base.home / "transferred"))
-        self.transfers = transfers.FileTransfers(plugins, base.events, base.terminal, names, known)
+        local = transfers.LocalSide(base.files, names, known)
+        self.transfers = transfers.FileTransfers(plugins, base.events, base.terminal, local, base.questions)
         self.results = results_download.ResultsDownloader(self.transfers)
         self.predialler = transfers.Predialler(connector, self.transfers)
         self.upload_guard = upload_guard.UploadGuard(
-            base.settings.user_home, (base.home, system.default_data_folder())
+            base.settings.user_home, (base.home, system.default_data_folder()), base.files
         )
         self.upload_previewer = upload_previews.UploadPreviewer(self.transfers)
         self.file_commands = transfers.FileCommands(
@@ -68,7 +81,9 @@ class MachineParts:
         self.instructions = instructions.ManualInstructions(
             plugins, base.settings, base.events, base.platform
         )
-        adoption = adopt.Adoption(leases, connector, base.secrets, base.redactor, self.machine_facts)
+        adoption = adopt.Adoption(
+            leases, connector, self.contacts, base.secrets, base.redactor, self.machine_facts
+        )
         self.manual_commands = adopt.ManualCommands(plugins, adoption, leases, connector, clock)
         mailed = rental.AccessMailReader(base.mail, base.store, base.poller)
         asked = rental.ManualRentalQuestions(base.questions, clock, load_private_key)
@@ -77,7 +92,7 @@ class MachineParts:
             self.instructions, base.mail, base.questions, base.poller, base.events
         )
         self.adopted_lease_provider = provider.AdoptedLeaseProvider(
-            plugins, clock, connector, base.secrets, by_user
+            plugins, clock, connector, self.contacts, by_user
         )
 
     @cached_property

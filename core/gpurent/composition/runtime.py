@@ -10,10 +10,15 @@ from typing import TYPE_CHECKING, Any
 from gpurent.composition.state import DEFAULT_DEPENDENCIES, ExternalDependencies, StoredState
 from gpurent.domain.events import Event, EventKind
 from gpurent.infra.platform.posix import system as posix
+from gpurent.infra.platform.posix.local_files import PosixFiles
 from gpurent.infra.plugin_context import PluginContextFactory
 from gpurent.infra.redact import Redactor
+from gpurent.infra.sandbox_handle import is_sandbox_service
+from gpurent.infra.service_sources import STATE_SCOPE, ServiceSources
+from gpurent.infra.sqlite.plugin_state import ScopedState
 from gpurent.infra.ssh.connector import SshConnector
 from gpurent.infra.vault.access import VaultAccess
+from gpurent.ports.local_files import LocalFiles
 from gpurent.ports.system import Platform
 from gpurent.workflow.runtime import (
     durable_steps,
@@ -52,6 +57,7 @@ class RuntimeParts(StoredState):
         super().__init__(registry, home, environment, outside)
         self.terminal = terminal
         self.platform: Platform = posix
+        self.files: LocalFiles = PosixFiles()
         self.redactor = Redactor()
         self.poller = waiting.Poller(self.clock)
         self.questions = questions.Questions(self.store, terminal, self.clock)
@@ -82,6 +88,11 @@ class RuntimeParts(StoredState):
             self.events,
             is_vault_required=outside.is_recorded,
         )
+        self.service_sources = ServiceSources(
+            environment,
+            ScopedState(self.store, STATE_SCOPE),
+            outside.is_sandbox_service or is_sandbox_service,
+        )
         self.lease_copier.find_account = self.plugins.find_account = self.logins.find_account
         self.time_left = TimeLeftReader(
             self.store, self.plugins, self.service_clocks, self.logins.find_account
@@ -94,11 +105,13 @@ class RuntimeParts(StoredState):
             secrets=self.secrets,
             store=self.store,
             redactor=self.redactor,
+            sources=self.service_sources,
             mail=self.mail,
             log_in=self._get_login,
             answer_challenge=self.challenge_answerer.answer_challenge,
             wrap_http=outside.wrap_http,
             lock=self.locks.lock_lease,
+            files=self.files,
         )
         notifiers = notifications.ConfiguredNotifiers(
             self.plugins, self.settings, self.plugin_contexts.register_secrets

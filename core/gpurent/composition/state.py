@@ -25,6 +25,7 @@ from gpurent.workflow.timing import machine_timer, time_left
 
 if TYPE_CHECKING:
     from gpurent.infra.registry.registry import EntryPointRegistry
+    from gpurent.infra.service_sources import SandboxCheck
     from gpurent.ports.connection import Connector
     from gpurent.ports.services import Http
     from gpurent.ports.system import ProviderClock
@@ -41,6 +42,7 @@ class ExternalDependencies:
     state; ``command`` is what the user typed, without its arguments.
     ``wrap_http(client, url)`` returns what a plugin gets in place of ``client`` for ``url``. ``is_recorded`` false: the
     work goes on where the state on disk cannot be read or written, and nothing of it is recorded.
+    ``is_sandbox_service`` None: what a sandbox's own handle proves.
     """
 
     clock: ProviderClock | None = None
@@ -49,6 +51,7 @@ class ExternalDependencies:
     command: str = "gpurent"
     wrap_http: Callable[[Http, str], Http] = lambda client, _url: client
     is_recorded: bool = True
+    is_sandbox_service: SandboxCheck | None = None
 
 
 DEFAULT_DEPENDENCIES = ExternalDependencies()

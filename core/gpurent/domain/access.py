@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import re
 from datetime import timedelta
+from enum import Enum
 from ipaddress import AddressValueError, IPv4Address, IPv6Address, ip_address
 
-from attrs import field, frozen
+from attrs import evolve, field, frozen
 
 from gpurent.errors import UsageError
 from gpurent.locale import _
@@ -28,6 +29,51 @@ def is_loopback(host: str) -> bool:
         return host == "localhost" or ip_address(host).is_loopback
     except ValueError:
         return False
+
+
+class AddressKind(Enum):
+    """Where a numeric address leads. LOOPBACK: this computer. PRIVATE: whatever else the public network cannot reach.
+
+    PRIVATE has the local network, link-local addresses with a cloud's metadata service, carrier NAT, multicast.
+    """
+
+    PUBLIC = "public"
+    PRIVATE = "private"
+    LOOPBACK = "loopback"
+
+
+def classify_address(address: str) -> AddressKind:
+    """Return the kind of a numeric address; raises `ValueError` for a name.
+
+    An IPv6 address that carries an IPv4 address (mapped, 6to4, Teredo, NAT64) leads where that one leads.
+    """
+    found = ip_address(address.partition("%")[0])
+    parts: list[IPv4Address | IPv6Address] = [*_list_embedded(found)]
+    kinds = {_classify_plain(part) for part in parts or [found]}
+    for kind in (AddressKind.LOOPBACK, AddressKind.PRIVATE):
+        if kind in kinds:
+            return kind
+    return AddressKind.PUBLIC
+
+
+def _classify_plain(found: IPv4Address | IPv6Address) -> AddressKind:
+    # 0.0.0.0 and :: are this computer too.
+    if found.is_loopback or found.is_unspecified:
+        return AddressKind.LOOPBACK
+    is_public = found.is_global and not (found.is_multicast or found.is_reserved or found.is_link_local)
+    return AddressKind.PUBLIC if is_public else AddressKind.PRIVATE
+
+
+_NAT64_PREFIX = int(IPv6Address("64:ff9b::")) >> 32
+
+
+def _list_embedded(found: IPv4Address | IPv6Address) -> list[IPv4Address]:
+    if isinstance(found, IPv4Address):
+        return []
+    carried = [found.ipv4_mapped, found.sixtofour, *(found.teredo or ())]
+    if int(found) >> 32 == _NAT64_PREFIX:
+        carried.append(IPv4Address(int(found) & 0xFFFFFFFF))
+    return [inner for inner in carried if inner is not None]
 
 
 def _is_host(host: str) -> bool:
@@ -87,6 +133,43 @@ class Endpoint:
 
     def __str__(self) -> str:
         return f"ssh {self.user}@{self.host} -p {self.port}"
+
+
+class AccessChannel(Enum):
+    """How an access reached us. SERVICE: from a provider's API or page. UNKNOWN: nobody said."""
+
+    SERVICE = "service"
+    MAIL = "mail"
+    USER = "user"
+    UNKNOWN = "unknown"
+
+
+@frozen(kw_only=True)
+class AccessSource:
+    """Where an endpoint and its password came from, and whether that was authenticated.
+
+    ``is_authenticated``: a service over TLS under the user's login, a mail that passed the check of the user's own mail
+    provider, or the user. ``is_sandbox``: a sandbox of this user that proved itself, whose machines are on this
+    computer. ``endpoint`` is what it vouches for: nothing else, so that an endpoint that changes without a new source
+    has none. ``has_password``: the password came together with it.
+    """
+
+    channel: AccessChannel = AccessChannel.UNKNOWN
+    is_authenticated: bool = False
+    is_sandbox: bool = False
+    endpoint: Endpoint | None = None
+    has_password: bool = False
+
+    def vouch_for(self, endpoint: Endpoint, *, has_password: bool = False) -> AccessSource:
+        """Return this source for an endpoint that came from it, alone or together with its password."""
+        return evolve(self, endpoint=endpoint, has_password=has_password)
+
+    def is_proof_of(self, endpoint: Endpoint) -> bool:
+        """Whether this source is authenticated and named exactly this endpoint."""
+        return self.is_authenticated and self.endpoint == endpoint
+
+
+USER_SOURCE = AccessSource(channel=AccessChannel.USER, is_authenticated=True)
 
 
 @frozen(kw_only=True)

@@ -9,7 +9,7 @@ from types import MappingProxyType
 
 from attrs import evolve, field, frozen
 
-from gpurent.domain.access import Endpoint
+from gpurent.domain.access import AccessSource, Endpoint
 from gpurent.domain.machine_facts import MachineFacts
 from gpurent.domain.money import UnitPrice
 from gpurent.domain.offer import Bill, DeclaredTerms, Metered, Offer, OrderKind
@@ -110,7 +110,7 @@ class Lease:
     recognised by elimination, so nothing may be done to it before it accepts this order's own password.
     ``release_requested_at`` is set before the first call that releases. ``absent_since`` is the first of the good
     answers in a row that lacked the lease, ``last_seen_state`` its state before those. ``restarted_from``: the lease
-    whose machine this one is, started again.
+    whose machine this one is, started again. ``access_source`` is where ``endpoint`` and its password came from.
     """
 
     id: str
@@ -139,6 +139,7 @@ class Lease:
     account: str = field(default=NO_TEXT, converter=ForeignText)
     adopted_at: datetime | None = None
     restarted_from: str = ""
+    access_source: AccessSource = AccessSource()
 
     def with_state(self, state: LeaseState, note: str = "") -> Lease:
         """Return this lease in another state; raises `LeaseError` for a transition that is not in `TRANSITIONS`."""

@@ -7,7 +7,7 @@ from datetime import datetime
 
 from attrs import evolve, field, frozen
 
-from gpurent.domain.access import Endpoint
+from gpurent.domain.access import AccessSource, Endpoint
 from gpurent.domain.lease import Lease, LeaseState, PendingOrder
 from gpurent.domain.money import UnitPrice
 from gpurent.domain.offer import Bill, Hardware, Metered, Offer, OrderKind, Prepaid
@@ -47,6 +47,7 @@ class LeaseCopy:
     is_prepaid: bool = False
     endpoint: Endpoint | None = None
     password_ref: str = ""
+    access_source: AccessSource = AccessSource()
     needs_proof: bool = False
     started_at: datetime | None = None
     expires_at: datetime | None = None
@@ -96,6 +97,7 @@ def make_lease_copy(lease: Lease, account: str) -> LeaseCopy | None:
         price=offer.tariff.price,
         is_prepaid=isinstance(offer.tariff, Prepaid),
         endpoint=lease.endpoint,
+        access_source=lease.access_source,
         password_ref=lease.password_ref,
         needs_proof=lease.needs_proof,
         started_at=lease.started_at,
@@ -147,6 +149,7 @@ def restore_lease(copy: LeaseCopy, offer: Offer | None = None) -> Lease:
         if order is not None
         else None,
         endpoint=copy.endpoint,
+        access_source=copy.access_source,
         password_ref=copy.password_ref,
         started_at=copy.started_at,
         expires_at=copy.expires_at,

@@ -7,7 +7,10 @@ from enum import Enum
 
 from attrs import field, frozen
 
-from gpurent.terminal_text import ForeignLines, ForeignText, to_foreign_texts
+from gpurent.domain.access import AccessChannel, AccessSource
+from gpurent.terminal_text import ForeignLines, ForeignText, mark_hidden, to_foreign_texts
+
+UNCHECKED_MAIL = AccessSource(channel=AccessChannel.MAIL)
 
 
 class QuestionKind(Enum):
@@ -29,7 +32,7 @@ class Question:
 
     ``secret``: the answer is not echoed while it is typed, and never stored. ``deadline``: when ``default`` becomes the
     answer (provider time); None: it waits. ``default`` None: there is no default answer. ``details``: lines that the
-    user needs for the answer.
+    user needs for the answer. ``needs_person``: nobody can have said yes in advance.
     """
 
     id: str
@@ -40,20 +43,32 @@ class Question:
     deadline: datetime | None = None
     default: str | None = None
     details: tuple[ForeignText, ...] = field(default=(), converter=to_foreign_texts)
+    needs_person: bool = False
+
+
+def _to_read_line(text: str) -> ForeignText:
+    return ForeignText(mark_hidden(text))
+
+
+def _to_read_lines(text: str) -> ForeignLines:
+    return ForeignLines(mark_hidden(text))
 
 
 @frozen(kw_only=True)
 class Mail:
     """An e-mail that arrived ``at``. ``sender``: the bare address in the From header, in lower case.
 
-    ``text`` is decoded plain text. The date that the sender wrote does not count.
+    ``text`` is decoded plain text; hidden characters are marked in it, so that no line with one is read as if it had
+    none. The date that the sender wrote does not count. ``source`` is authenticated if the
+    mail passed the check of the user's own mail provider; without one, anybody may have written it.
     """
 
     uid: str
     at: datetime
     sender: str = field(converter=ForeignText)
-    subject: ForeignText = field(converter=ForeignText)
-    text: ForeignLines = field(converter=ForeignLines)
+    subject: ForeignText = field(converter=_to_read_line)
+    text: ForeignLines = field(converter=_to_read_lines)
+    source: AccessSource = UNCHECKED_MAIL
 
 
 @frozen(kw_only=True)

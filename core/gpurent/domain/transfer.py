@@ -18,13 +18,16 @@ from gpurent.terminal_text import ForeignText
 class TransferLimits:
     """Limits beyond which a transfer is refused as hostile or mistaken.
 
-    In a download, ``max_files`` also limits, separately, the number of folders and links.
+    In a download, ``max_files`` also limits, separately, the number of folders and links. One that has more than
+    ``free_expansion`` bytes, holes included, may have at most ``max_expansion`` times what travelled; 0: any number.
     """
 
     max_files: int = 1_000_000
     max_total_bytes: int = 1 << 44
     max_depth: int = 64
     max_name_bytes: int = 255
+    max_expansion: int = 200
+    free_expansion: int = 1 << 30
 
 
 @frozen(kw_only=True)
@@ -32,10 +35,13 @@ class PushRequest:
     """Upload ``sources`` (files or folders) into the remote folder ``target`` (relative to the home folder).
 
     With ``contents_only`` and a single folder as source, the folder's *contents* go into ``target`` (that is how
-    `gpurent run` uploads the project folder); otherwise each source keeps its name. ``use_ignore_files``: honour
-    ``.gpurentignore`` and ``.gitignore``. ``bandwidth_limit``: bytes per second on the connection, 0 for none.
-    ``verify``: ``fast`` verifies what is transferred; ``full`` also reads existing remote files and does not take equal
-    sizes and times as equal contents.
+    `gpurent run` uploads the project folder); otherwise each source keeps its name. A source that is a link is not
+    followed. ``root``: a folder above all sources, on the way from which no link is followed either; None: the way to
+    each source is the user's own word.
+
+    ``use_ignore_files``: honour ``.gpurentignore`` and ``.gitignore``. ``bandwidth_limit``: bytes per second on the
+    connection, 0 for none. ``verify``: ``fast`` verifies what is transferred; ``full`` also reads existing remote files
+    and does not take equal sizes and times as equal contents.
 
     ``delete``: afterwards delete remote files below the uploaded folders that do not exist locally; files that the
     ignore files exclude are kept. ``dry_run``: transfer and delete nothing; the report lists what ``delete`` would
@@ -49,6 +55,7 @@ class PushRequest:
     sources: tuple[Path, ...]
     target: str
     contents_only: bool = False
+    root: Path | None = None
     use_ignore_files: bool = True
     bandwidth_limit: int = 0
     verify: str = "fast"
@@ -63,13 +70,15 @@ class PushRequest:
 class PullRequest:
     """Download the remote ``sources`` (absolute or relative to the home folder) into the local folder ``target``.
 
-    A source that is a symbolic link to a folder is followed if it ends in a slash. ``names`` decides which names may be
-    used in the target, those of the sources included. ``known`` tells which local files may be replaced; what arrives
-    in place of another one goes beside it. None: all.
+    ``folder``: the folder below ``target`` to which everything goes, with slashes; no link on the way to it is
+    followed. A source that is a symbolic link to a folder is followed if it ends in a slash. ``names`` decides which
+    names may be used in the target, those of the sources included. ``known`` tells which local files may be replaced;
+    what arrives in place of another one goes beside it. None: all.
     """
 
     sources: tuple[str, ...]
     target: Path
+    folder: str = ""
     bandwidth_limit: int = 0
     verify: str = "fast"
     limits: TransferLimits = TransferLimits()

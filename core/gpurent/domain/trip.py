@@ -24,11 +24,15 @@ class OnError(Enum):
 class UploadSpec:
     """What is uploaded: the local ``folder``, or only ``include`` of it.
 
+    ``root``: the folder of the project file that names ``folder``, on the way from which no link is followed; empty:
+    the user named it.
+
     ``transfer``: the backend, empty for the best one. ``staged``: upload to a cheaper machine first, where the provider
     has one; None: yes, unless only a machine is wanted.
     """
 
     folder: str = "."
+    root: str = ""
     include: tuple[str, ...] = ()
     transfer: str = ""
     staged: bool | None = None
@@ -72,6 +76,8 @@ class JobSpec:
 class ResultsSpec:
     """``paths`` in the job's folder are downloaded into ``dir`` (empty: the uploaded folder).
 
+    ``root``: as in `UploadSpec`, for ``dir``.
+
     A path may be a pattern (`gpurent.domain.result_paths`). Without paths, the files that the job made are downloaded,
     up to ``auto_limit`` bytes in all. ``unwanted``: nothing is downloaded.
 
@@ -81,6 +87,7 @@ class ResultsSpec:
 
     paths: tuple[str, ...] = ()
     dir: str = ""
+    root: str = ""
     every: timedelta | None = None
     auto_limit: int = 1 << 30
     unwanted: bool = False

@@ -4,11 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
-from pathlib import PurePosixPath
+from pathlib import PurePath, PurePosixPath
 from typing import Any
 
+from attrs import evolve
+
 from gpurent.domain.offer import Requirements
-from gpurent.domain.trip import JobSpec, OnError, ResultsSpec, SetupSpec, TripLimits, TripSpec, UploadSpec
+from gpurent.domain.trip import (
+    JobSpec,
+    OnError,
+    ProjectOrigin,
+    ResultsSpec,
+    SetupSpec,
+    TripLimits,
+    TripSpec,
+    UploadSpec,
+)
 from gpurent.domain.trip_fields import TRIP_FIELDS
 
 Values = Mapping[str, Any]
@@ -37,6 +48,17 @@ def make_trip_spec(values: Values) -> TripSpec:
         limits=TripLimits(**_limit_arguments(parts.get("limits", {}))),
         **_trip_arguments(parts.get("", {})),
     )
+
+
+def bind_to_project(spec: TripSpec, origin: ProjectOrigin) -> TripSpec:
+    """Return the trip with where it comes from; the folders that the project file names lie beneath its own."""
+    root = str(PurePath(origin.path).parent)
+    upload, results = spec.upload, spec.results
+    if "folder" in origin.fields:
+        upload = evolve(upload, root=root)
+    if "results_dir" in origin.fields:
+        results = evolve(results, root=root)
+    return evolve(spec, project=origin, upload=upload, results=results)
 
 
 def _setup_arguments(given: dict[str, Any]) -> dict[str, Any]:

@@ -11,12 +11,15 @@ from typing import TYPE_CHECKING, Any
 
 from attrs import define, field, frozen
 
+from gpurent.domain.access import AccessSource
 from gpurent.domain.question import Challenge
 from gpurent.domain.secret import Secret
 from gpurent.infra.redact import Redactor, split_secret
 from gpurent.infra.service_clocks import ServiceClocks
+from gpurent.infra.service_sources import ServiceSources
 from gpurent.infra.sqlite.plugin_state import ScopedState
 from gpurent.infra.sqlite.store import SqliteStore
+from gpurent.ports.local_files import LocalFiles
 from gpurent.ports.services import Http, MailReader, PluginState, SecretStore, Vault
 from gpurent.ports.system import Clock
 from gpurent.roles.account import Login
@@ -38,10 +41,12 @@ class BuiltPluginContext:
     mail: MailReader
     settings: Mapping[str, str] = field(repr=False)  # some are secret
     log: Logger
+    files: LocalFiles
     log_in: Callable[[bool], Awaitable[Login]]
     answer: Callable[[Challenge], Awaitable[str]]
     make_http: Callable[[str], Http]
     enter_lock: Callable[[str], AbstractAsyncContextManager[None]]
+    sources: ServiceSources
 
     def http_for(self, setting: str) -> Http:
         return self.make_http(setting)
@@ -50,10 +55,14 @@ class BuiltPluginContext:
         return self.enter_lock(name)
 
     async def get_login(self, *, force_new: bool = False) -> Login:
+        await self.sources.record_use(self.settings.get("url", ""))
         return await self.log_in(force_new)
 
     async def answer_challenge(self, challenge: Challenge) -> str:
         return await self.answer(challenge)
+
+    async def identify_service(self, url: str) -> AccessSource:
+        return await self.sources.identify_service(url)
 
 
 @define(kw_only=True)
@@ -71,11 +80,13 @@ class PluginContextFactory:
     secrets: SecretStore
     store: SqliteStore
     redactor: Redactor
+    sources: ServiceSources
     mail: MailReader
     log_in: Callable[[str, bool], Awaitable[Login]]
     answer_challenge: Callable[[Challenge], Awaitable[str]]
     wrap_http: Callable[[Http, str], Http]
     lock: Callable[[str], AbstractAsyncContextManager[None]]
+    files: LocalFiles
     _clients: list[HttpClient] = field(factory=list)
 
     def make_context(self, entry: PluginEntry[Any], auth: str) -> PluginContext:
@@ -107,10 +118,12 @@ class PluginContextFactory:
             mail=self.mail,
             settings=settings,
             log=log,
+            files=self.files,
             log_in=partial(self.log_in, auth),
             answer=self.answer_challenge,
             make_http=open_at,
             enter_lock=lambda name: self.lock(f"{entry.name}-{name}"),
+            sources=self.sources,
         )
 
     def register_secrets(self, entry: PluginEntry[Any]) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from enum import Enum
 from pathlib import Path
 from typing import Protocol
@@ -82,6 +82,26 @@ class Reachability(Enum):
     UNKNOWN = "unknown"
 
 
+@frozen(kw_only=True)
+class HostKey:
+    """A machine's host key: ``line`` is ``ssh-ed25519 AAAA…``, ``fingerprint`` ``SHA256:…``."""
+
+    line: str
+    fingerprint: str
+
+
+@frozen(kw_only=True)
+class HostKeyPin:
+    """A host key that a lease has pinned; ``place`` is as in a known-hosts file.
+
+    ``is_current`` false: another one took its place, or our own order gave the lease another machine.
+    """
+
+    place: str
+    key: HostKey
+    is_current: bool
+
+
 class PrivateKey(Protocol):
     """One of the user's own private keys, decrypted."""
 
@@ -101,26 +121,63 @@ class KeyLoader(Protocol):
 
 
 class Connector(Protocol):
-    """Opens connections with the lease's own key, verifying the host key that is pinned for the lease."""
+    """Opens connections with the lease's own key, verifying the host key that is pinned for the lease.
+
+    It decides nothing: whether a machine is contacted, and what is pinned, is for `workflow/connection/contacts.py`.
+    """
+
+    async def resolve_host(self, endpoint: Endpoint) -> Sequence[str]:
+        """Return the numeric addresses of the endpoint's host; raises `UnavailableError` if there is none now."""
+
+    async def fetch_host_key(self, endpoint: Endpoint, addresses: Sequence[str]) -> HostKey:
+        """Return the host key that the machine shows at the first of ``addresses`` that answers; sends nothing.
+
+        Raises `UnavailableError` if it does not answer.
+        """
 
     async def open_connection(
-        self, lease_id: str, endpoint: Endpoint, password: Secret | None, own_key: PrivateKey | None = None
+        self,
+        lease_id: str,
+        endpoint: Endpoint,
+        password: Secret | None,
+        own_key: PrivateKey | None = None,
+        *,
+        addresses: Sequence[str] = (),
     ) -> OpenConnection:
         """Log in with the lease's key if it is installed.
 
-        Otherwise log in with ``password`` or ``own_key``, and then install the lease's key.
+        Otherwise log in with ``password`` or ``own_key``, and then install the lease's key. Only ``addresses`` are
+        dialled, so that no other answer of the name's servers counts; without them, the name is looked up.
 
-        Raises `UnavailableError` if the machine does not answer, `AuthError` if it rejects the login, `HostKeyChanged`.
+        Raises `UnavailableError` if the machine does not answer, `AuthError` if it rejects the login, `HostKeyChanged`
+        if it does not show the pinned host key, or none is pinned.
+        """
+
+    async def check_password(
+        self, endpoint: Endpoint, key: HostKey, password: Secret, addresses: Sequence[str]
+    ) -> None:
+        """Log in with ``password`` to the machine with this host key and hang up; pins and installs nothing.
+
+        Raises as `open_connection` does.
         """
 
     async def probe_endpoint(self, lease_id: str, endpoint: Endpoint) -> Reachability:
         """Check whether the machine with the pinned host key still answers at ``endpoint``; does not log in."""
 
-    async def pin_host_key(self, lease_id: str, endpoint: Endpoint) -> str:
-        """Pin the host key of ``endpoint`` for this lease, before anything secret is sent; return its fingerprint."""
+    def pin_host_key(self, lease_id: str, endpoint: Endpoint, key: HostKey) -> None:
+        """Pin the host key of ``endpoint`` for this lease; one that was pinned there is kept as no longer current."""
 
-    def find_pinned_host_key(self, lease_id: str, endpoint: Endpoint) -> tuple[str, str] | None:
-        """Return the pinned host key ("ssh-ed25519 AAAA…") and its fingerprint; None before the first contact."""
+    def find_pinned_host_key(self, lease_id: str, endpoint: Endpoint) -> HostKey | None:
+        """Return the host key that is pinned for this place; None before the first contact."""
+
+    def list_host_keys(self, lease_id: str) -> Sequence[HostKeyPin]:
+        """Return every host key that the lease has ever pinned, oldest first."""
+
+    def retire_host_keys(self, lease_id: str) -> None:
+        """Keep all pins as no longer current: our own order gave the lease another machine. The key pair stays."""
+
+    def unpin_host_key(self, lease_id: str, endpoint: Endpoint) -> None:
+        """Forget the host key of this place, where the machine is not the lease's after all."""
 
     def find_ssh_target(self, lease_id: str, endpoint: Endpoint) -> SshConnection | None:
         """Return what a tool needs to connect by itself: a connection that is **not open**.
@@ -134,9 +191,6 @@ class Connector(Protocol):
 
     def write_known_hosts_alias(self, lease_id: str, name: str, host_key: str) -> Path:
         """Write a known-hosts file that pins ``host_key`` under ``name``, whatever the address: for a HostKeyAlias."""
-
-    def delete_host_key(self, lease_id: str) -> None:
-        """Forget the host key, because the provider reports that the machine was replaced. The key pair stays."""
 
     def delete_lease_files(self, lease_id: str) -> None:
         """Delete the key pair and the pinned host key of a lease that is over for good."""

@@ -25,7 +25,7 @@ class Prompter(Protocol):
         """Whether a yes or no can be given: somebody is there, or has said yes in advance."""
 
     async def confirm(self, question: Question) -> bool:
-        """Ask for a yes or no; false if nobody is there."""
+        """Ask for a yes or no; false if nobody is there. A yes in advance is none if the question needs a person."""
 
     async def choose(self, question: Question, choices: Mapping[str, str]) -> str | None:
         """Ask for one of ``choices``, words with their meaning; None: none of them, or nobody is there.

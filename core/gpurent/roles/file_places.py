@@ -10,6 +10,8 @@ from itertools import count
 from attrs import frozen
 
 from gpurent.domain.local_files import KnownFiles
+from gpurent.domain.upload_rules import is_ignore_file
+from gpurent.ports.local_files import OpenFolder
 
 BESIDE_SUFFIX = b".from-machine"
 _MAX_NAME_BYTES = 255
@@ -27,7 +29,7 @@ class RemoteState:
 class FilePlaces:
     """The places of one folder and everything below it. ``known`` None: everything may be replaced.
 
-    A ``name`` is a tuple of path components; ``folder`` an open handle of the folder that has its last one.
+    A ``name`` is a tuple of path components; ``folder`` the open folder that has its last one.
     """
 
     def __init__(self, root: bytes, known: KnownFiles | None) -> None:
@@ -35,29 +37,40 @@ class FilePlaces:
         # Places beside changed files that have been taken, and by what: none is given twice in one download.
         self._taken: dict[bytes, tuple[bytes, ...]] = {}
 
-    def choose_place(self, name: tuple[bytes, ...], folder: int, has_content: Callable[[int], bool]) -> bytes:
+    def choose_place(
+        self, name: tuple[bytes, ...], folder: OpenFolder, has_content: Callable[[int], bool]
+    ) -> bytes:
         """Return the file name to use. ``has_content`` tells of an open file whether it is what arrives."""
-        known = self._known
-        if known is None:
-            return name[-1]
         for place in _iter_places(name[-1]):
             path = self._get_path(name, place)
             if self._taken.get(path, name) != name:
                 continue
-            status = stat_entry(place, folder)
-            is_folder = status is not None and stat.S_ISDIR(status.st_mode)
-            is_free = (
-                status is None
-                or (is_folder and place == name[-1])  # replacing it fails and is reported
-                or self._is_known(path, place, status, folder)
-                or (stat.S_ISREG(status.st_mode) and _check_content(place, folder, has_content))
+            status = _find_status(place, folder)
+            is_free = self._is_free(name, place, status, folder) or (
+                status is not None
+                and stat.S_ISREG(status.st_mode)
+                and _check_content(place, folder, has_content)
             )
             if is_free and self._take(place, path, name):
                 return place
         raise AssertionError("count does not end")
 
+    def _is_free(
+        self, name: tuple[bytes, ...], place: bytes, status: os.stat_result | None, folder: OpenFolder
+    ) -> bool:
+        """Return whether what arrives may take the place, whatever it is.
+
+        An ignore file never takes its own name: a machine does not decide what later uploads send.
+        """
+        is_own_name = place == name[-1]
+        if is_own_name and is_ignore_file(place):
+            return False
+        if status is None or (is_own_name and stat.S_ISDIR(status.st_mode)):
+            return True  # a folder is not replaced: that fails and is reported
+        return self._is_known(self._get_path(name, place), place, status, folder)
+
     def find_file(
-        self, name: tuple[bytes, ...], folder: int, remote: RemoteState
+        self, name: tuple[bytes, ...], folder: OpenFolder, remote: RemoteState
     ) -> tuple[bytes, os.stat_result] | None:
         """Return the place where the machine's version already is, and its status; None if it must be downloaded.
 
@@ -66,33 +79,32 @@ class FilePlaces:
         known = self._known
         for place in _iter_places(name[-1]):
             path = self._get_path(name, place)
-            status = stat_entry(place, folder)
+            status = _find_status(place, folder)
+            is_closed = place == name[-1] and is_ignore_file(place)
             if status is None:
+                if is_closed:
+                    continue
                 return None
             if self._taken.get(path, name) != name:
                 continue
             if remote.is_same(status) and self._take(place, path, name):
                 return place, status
-            if known is None or self._is_known(path, place, status, folder):
+            if not is_closed and self._is_known(path, place, status, folder):
                 return None
-            if place == name[-1] and known.has_file(path, remote.size, remote.time):
+            if place == name[-1] and known is not None and known.has_file(path, remote.size, remote.time):
                 return place, status
         raise AssertionError("count does not end")
 
-    def has_link(self, name: tuple[bytes, ...], folder: int, target: bytes) -> bool:
-        status = stat_entry(name[-1], folder)
-        return (
-            status is not None
-            and stat.S_ISLNK(status.st_mode)
-            and os.readlink(name[-1], dir_fd=folder) == target
-        )
+    def has_link(self, name: tuple[bytes, ...], folder: OpenFolder, target: bytes) -> bool:
+        status = _find_status(name[-1], folder)
+        return status is not None and stat.S_ISLNK(status.st_mode) and folder.read_link(name[-1]) == target
 
-    def is_free_for_link(self, name: tuple[bytes, ...], folder: int) -> bool:
-        """Return whether a link may take the name: no folder has it, nor anything that was changed here."""
-        status = stat_entry(name[-1], folder)
+    def is_free_for_link(self, name: tuple[bytes, ...], folder: OpenFolder) -> bool:
+        """Return whether a link may take the name: no folder has it, no ignore file, nor what was changed here."""
+        status = _find_status(name[-1], folder)
         if status is None:
             return True
-        if stat.S_ISDIR(status.st_mode):
+        if stat.S_ISDIR(status.st_mode) or is_ignore_file(name[-1]):
             return False
         return self._is_known(self._get_path(name, name[-1]), name[-1], status, folder)
 
@@ -112,14 +124,14 @@ class FilePlaces:
     def _get_path(self, name: tuple[bytes, ...], place: bytes) -> bytes:
         return b"/".join((self._root, *name[:-1], place))
 
-    def _is_known(self, path: bytes, place: bytes, status: os.stat_result, folder: int) -> bool:
+    def _is_known(self, path: bytes, place: bytes, status: os.stat_result, folder: OpenFolder) -> bool:
         known = self._known
         if known is None:
             return True
         if stat.S_ISREG(status.st_mode):
             return known.has_file(path, status.st_size, status.st_mtime_ns)
         if stat.S_ISLNK(status.st_mode):
-            return known.has_link(path, os.readlink(place, dir_fd=folder))
+            return known.has_link(path, folder.read_link(place))
         return False
 
     def _take(self, place: bytes, path: bytes, name: tuple[bytes, ...]) -> bool:
@@ -127,10 +139,10 @@ class FilePlaces:
         return BESIDE_SUFFIX not in place or self._taken.setdefault(path, name) == name
 
 
-def stat_entry(name: bytes, folder: int) -> os.stat_result | None:
+def _find_status(base: bytes, folder: OpenFolder) -> os.stat_result | None:
     """Return the status of what has the name now, not following a link; None if nothing has."""
     try:
-        return os.stat(name, dir_fd=folder, follow_symlinks=False)
+        return folder.stat_entry(base)
     except OSError:
         return None
 
@@ -148,9 +160,9 @@ def _shorten(base: bytes, room: int) -> bytes:
     return base[:room].decode("utf-8", "ignore").encode()
 
 
-def _check_content(place: bytes, folder: int, has_content: Callable[[int], bool]) -> bool:
+def _check_content(place: bytes, folder: OpenFolder, has_content: Callable[[int], bool]) -> bool:
     try:
-        handle = os.open(place, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=folder)
+        handle = folder.open_file(place)
     except OSError:
         return False
     try:

@@ -8,7 +8,7 @@ from enum import Enum
 
 from attrs import field, frozen
 
-from gpurent.domain.access import Endpoint
+from gpurent.domain.access import AccessSource, Endpoint
 from gpurent.domain.evidence import Absent, Known, Unknown
 from gpurent.domain.lease import Lease
 from gpurent.domain.offer import Bill, Offer, Order, Payment, Requirements
@@ -154,11 +154,15 @@ class TaskInstructions:
 
 @frozen(kw_only=True)
 class MachineAccess:
-    """How to reach a machine, from a mail or a page. ``ref`` is the provider's order ID, where it is stated."""
+    """How to reach a machine, from a mail or a page. ``ref`` is the provider's order ID, where it is stated.
+
+    ``source`` is where it came from; core sets it.
+    """
 
     endpoint: Endpoint
     password: Secret | None = None
     ref: str = field(default=NO_TEXT, converter=ForeignText)
+    source: AccessSource = AccessSource()
 
 
 class AssistedRental(ABC):

@@ -7,7 +7,12 @@ from contextlib import AbstractAsyncContextManager
 from logging import Logger
 from typing import Protocol
 
+from attrs import evolve
+
+from gpurent.domain.access import AccessSource
+from gpurent.domain.lease import Lease
 from gpurent.domain.question import Challenge
+from gpurent.ports.local_files import LocalFiles
 from gpurent.ports.services import Http, MailReader, PluginState, Vault
 from gpurent.ports.system import Clock
 from gpurent.roles.account import Login
@@ -33,6 +38,10 @@ class PluginContext(Protocol):
         """The plugin's settings as text, with declared defaults filled in."""
 
     @property
+    def files(self) -> LocalFiles:
+        """The files of this computer, for transfers."""
+
+    @property
     def log(self) -> Logger: ...
     def http_for(self, setting: str) -> Http:
         """Return a client for the plugin's second service, whose base URL is the setting ``setting``."""
@@ -56,3 +65,24 @@ class PluginContext(Protocol):
 
         Waits for the mail for a few minutes of provider time; raises `InputRequired` if nobody is there to answer.
         """
+
+    async def identify_service(self, url: str) -> AccessSource:
+        """Return the source of what the service at ``url`` states under the user's login.
+
+        It is authenticated over TLS (``https``, ``imaps``), or if it is a service of this user's sandbox, which proves
+        itself now.
+        """
+
+
+async def add_access_source(
+    context: PluginContext, lease: Lease, url: str, *, has_password: bool = False
+) -> Lease:
+    """Return the lease with the source of its endpoint, which the service at ``url`` has just stated.
+
+    A provider calls this for each lease that gets an endpoint; one without a source is never connected to without a
+    question. ``has_password``: it stated the password too.
+    """
+    if lease.endpoint is None or lease.access_source.is_proof_of(lease.endpoint):
+        return lease
+    source = await context.identify_service(url)
+    return evolve(lease, access_source=source.vouch_for(lease.endpoint, has_password=has_password))

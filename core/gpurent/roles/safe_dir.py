@@ -1,31 +1,35 @@
-"""Where transfer backends write downloads: through open directory handles, never through a link."""
+"""Where transfer backends write downloads: below one folder, never through a link."""
 
 from __future__ import annotations
 
 import errno
 import os
 import stat
-from collections import OrderedDict
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from itertools import count
-from pathlib import Path
 from threading import Lock
 
 from gpurent.domain.filenames import escape_name
 from gpurent.domain.local_files import KnownFiles
+from gpurent.domain.transfer import PullRequest, TransferLimits
 from gpurent.errors import TransferError
 from gpurent.locale import _
 from gpurent.locale.foreign_text import describe_error
+from gpurent.ports.local_files import LINK_ERRORS, FileTree, LocalFiles, Name, OpenFolder
 from gpurent.roles.file_places import FilePlaces, RemoteState
+from gpurent.roles.transfer_errors import expanding_download_error, small_local_disk_error
 
-_FOLDER_FLAGS = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
-_FILE_FLAGS = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
-_OLD_FILE_FLAGS = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
-_MAX_OPEN_FOLDERS = 64
 _READ_SIZE = 1 << 20
 _PARTIALS_DIR = b".gpurent-part"
-Name = tuple[str | bytes, ...]
+
+
+def open_safe_dir(files: LocalFiles, request: PullRequest) -> SafeDir:
+    """Open the folder into which ``request`` downloads; it is created if it is missing."""
+    with _convert_errors((str(request.target), request.folder) if request.folder else (str(request.target),)):
+        below = tuple(part for part in request.folder.split("/") if part)
+        tree = files.open_tree(request.target, below, create=True)
+        return SafeDir(tree, request.known, request.limits)
 
 
 class SafeDir:
@@ -37,107 +41,106 @@ class SafeDir:
 
     ``known``: a local file that it does not know is kept, and what arrives goes beside it (`FilePlaces`). Without it,
     everything is replaced.
+
+    Before anything is written, a backend calls `reserve_space` for it: sizes come from the machine. What becomes larger
+    here than it travelled, it tells to `count_arrival`.
     """
 
-    def __init__(self, target: Path, known: KnownFiles | None = None) -> None:
-        with self.convert_errors((str(target),)):
-            target.mkdir(parents=True, exist_ok=True)
-            self._root_fd = os.open(target, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        self._places = FilePlaces(os.fsencode(target.resolve()), known)
-        self._folder_fds: OrderedDict[Name, int] = OrderedDict()
-        self._partials_fd = -1
+    def __init__(
+        self,
+        tree: FileTree,
+        known: KnownFiles | None = None,
+        limits: TransferLimits = TransferLimits(),  # noqa: B008 - frozen
+    ) -> None:
+        self._tree, self._limits = tree, limits
+        self._free_bytes = -1  # before anything was written; unknown if negative
+        self._reserved_bytes = self._arrived_bytes = 0
+        self._places = FilePlaces(tree.path, known)
+        self._partials: OpenFolder | None = None
         self._temporary_numbers = count(1)
         self._lock = Lock()
 
     def close(self) -> None:
         """Close all handles; the folder for partials is removed if it is empty."""
         with self._lock:
-            for handle in self._folder_fds.values():
-                os.close(handle)
-            self._folder_fds.clear()
-            if self._partials_fd >= 0:
-                os.close(self._partials_fd)
-                self._partials_fd = -1
-            with suppress(OSError):
-                os.rmdir(_PARTIALS_DIR, dir_fd=self._root_fd)
-            os.close(self._root_fd)
+            self._partials = None
+            with suppress(OSError), self._tree.open_folder(()) as root:
+                root.delete_folder(_PARTIALS_DIR)
+            self._tree.close()
 
-    @contextmanager
-    def convert_errors(self, name: Name) -> Iterator[None]:
+    def convert_errors(self, name: Name) -> AbstractContextManager[None]:
         """Convert an `OSError` while handling ``name`` to a `TransferError`."""
+        return _convert_errors(name)
+
+    def reserve_space(self, size: int) -> None:
+        """Count ``size`` bytes that the disk will hold; raises `TransferError` if all of them are more than is free."""
+        with self._lock:
+            if self._free_bytes < 0:
+                with _convert_errors(()):
+                    self._free_bytes = self._tree.measure_free_bytes()
+            self._reserved_bytes += size
+            if self._reserved_bytes > self._free_bytes:
+                raise small_local_disk_error(self._free_bytes, self._reserved_bytes)
+
+    def measure_partial(self, partial: bytes) -> int:
+        """Return how many bytes of the disk a file's partial has from an earlier attempt."""
         try:
-            yield
-        except OSError as error:
-            raise _make_write_error(name, error) from None
+            return self._open_partials().stat_entry(partial).st_blocks * 512
+        except OSError:
+            return 0
+
+    def count_arrival(self, size: int, travelled: int) -> None:
+        """Count ``size`` bytes that files get here, holes included; ``travelled``: all bytes that came so far.
+
+        Raises `ExpandingDownload` if that is more than the limits allow without a question.
+        """
+        with self._lock:
+            self._arrived_bytes += size
+            limits, arrived = self._limits, self._arrived_bytes
+        if limits.max_expansion and arrived > max(limits.free_expansion, limits.max_expansion * travelled):
+            raise expanding_download_error(arrived, travelled)
 
     def make_folder(self, name: Name) -> None:
         """Create a folder; raises `TransferError` if a link or a file is in the way."""
+        with _convert_errors(name), self._tree.open_folder(name, create=True):
+            pass
+
+    def _open_partials(self) -> OpenFolder:
+        """Return the folder for partials, which stays open."""
         with self._lock:
-            self._open_folder(name)
-
-    def _open_folder(self, name: Name) -> int:
-        """Return an open handle of a folder, which we keep. The caller holds the lock."""
-        if not name:
-            return self._root_fd
-        found = self._folder_fds.get(name)
-        if found is not None:
-            self._folder_fds.move_to_end(name)
-            return found
-        above = self._open_folder(name[:-1])
-        try:
-            with suppress(FileExistsError):
-                os.mkdir(name[-1], 0o755, dir_fd=above)
-            found = os.open(name[-1], _FOLDER_FLAGS, dir_fd=above)
-        except OSError as error:
-            if error.errno in (errno.ELOOP, errno.ENOTDIR):
-                raise TransferError(
-                    _("{name} cannot be written here: a symbolic link or a file is in the way").format(
-                        name=_format_name(name)
-                    )
-                ) from None
-            raise _make_write_error(name, error) from None
-        self._folder_fds[name] = found
-        while len(self._folder_fds) > _MAX_OPEN_FOLDERS:
-            os.close(self._folder_fds.popitem(last=False)[1])
-        return found
-
-    def _open_partials(self) -> int:
-        """Return an open handle of the folder for partials, which we keep. The caller holds the lock."""
-        if self._partials_fd < 0:
-            with self.convert_errors((_PARTIALS_DIR,)):
-                with suppress(FileExistsError):
-                    os.mkdir(_PARTIALS_DIR, 0o700, dir_fd=self._root_fd)
-                self._partials_fd = os.open(_PARTIALS_DIR, _FOLDER_FLAGS, dir_fd=self._root_fd)
-        return self._partials_fd
+            if self._partials is None:
+                with _convert_errors((_PARTIALS_DIR,)):
+                    self._partials = self._tree.open_folder((_PARTIALS_DIR,), create=True, mode=0o700)
+            return self._partials
 
     @contextmanager
-    def _open_folders(self, name: Name, temporary: bytes = b"") -> Iterator[tuple[int, int]]:
-        """Yield handles of the partials' folder and the folder of ``name``; delete ``temporary`` if an error occurs."""
-        with self._lock:
-            partials, folder = self._open_partials(), os.dup(self._open_folder(name[:-1]))
+    def _open_folders(self, name: Name, temporary: bytes = b"") -> Iterator[tuple[OpenFolder, OpenFolder]]:
+        """Yield the partials' folder and the folder of ``name``; delete ``temporary`` if an error occurs."""
+        partials = self._open_partials()
         try:
-            yield partials, folder
+            with self._tree.open_folder(name[:-1], create=True) as folder:
+                yield partials, folder
         except OSError as error:
             if temporary:
                 with suppress(OSError):
-                    os.unlink(temporary, dir_fd=partials)
+                    partials.delete_file(temporary)
             raise _make_write_error(name, error) from None
-        finally:
-            os.close(folder)
 
     def has_file(self, name: Name, remote: RemoteState) -> bool:
         """Return whether nothing needs to arrive: the machine's version is here already; creates its folder."""
-        with self._lock, suppress(OSError):
-            found = self._places.find_file(_to_bytes(name), self._open_folder(name[:-1]), remote)
-            if found is None:
-                return False
-            place, status = found
-            if remote.is_same(status):
-                self._note_place(name, place, status)
-            else:
-                self._places.report_kept(_format_name(name), "")
-            return True
-        return False
+        try:
+            with self._tree.open_folder(name[:-1], create=True) as folder:
+                found = self._places.find_file(_to_bytes(name), folder, remote)
+        except OSError:
+            return False
+        if found is None:
+            return False
+        place, status = found
+        if remote.is_same(status):
+            self._note_place(name, place, status)
+        else:
+            self._places.report_kept(_format_name(name), "")
+        return True
 
     def _note_place(self, name: Name, place: bytes, status: os.stat_result) -> None:
         raw = _to_bytes(name)
@@ -146,19 +149,24 @@ class SafeDir:
             self._places.report_kept(_format_name(name), _format_name((*name[:-1], place)))
 
     def _move_into_place(
-        self, name: Name, temporary: bytes, folders: tuple[int, int], handle: int, same: Callable[[int], bool]
+        self,
+        name: Name,
+        temporary: bytes,
+        folders: tuple[OpenFolder, OpenFolder],
+        handle: int,
+        same: Callable[[int], bool],
     ) -> None:
         """Give the complete file ``temporary`` its final name. Its state is noted before, so that it counts as ours."""
         partials, folder = folders
         place = self._places.choose_place(_to_bytes(name), folder, same)
         self._note_place(name, place, os.fstat(handle))
-        os.rename(temporary, place, src_dir_fd=partials, dst_dir_fd=folder)
+        partials.move_entry(temporary, folder, place)
 
     def write_file(self, name: Name, data: memoryview, mode: int, time: int) -> None:
         """Write a whole file at once; ``time`` is the mtime in ns. The user can always read and write it."""
         temporary = b"t%d.%d" % (os.getpid(), next(self._temporary_numbers))
         with self._open_folders(name, temporary) as (partials, folder):
-            handle = os.open(temporary, _FILE_FLAGS | os.O_EXCL, 0o600, dir_fd=partials)
+            handle = partials.create_file(temporary, must_be_new=True)
             try:
                 _write_at(handle, data, 0)
                 os.fchmod(handle, mode | 0o600)
@@ -182,8 +190,8 @@ class SafeDir:
                 return False
             self._places.note_link(raw, wanted)
             if not is_here:
-                os.symlink(wanted, temporary, dir_fd=partials)
-                os.rename(temporary, raw[-1], src_dir_fd=partials, dst_dir_fd=folder)
+                partials.make_link(temporary, wanted)
+                partials.move_entry(temporary, folder, raw[-1])
             return True
 
     def open_partial(self, name: Name, partial: bytes, size: int) -> tuple[int, bool]:
@@ -192,7 +200,7 @@ class SafeDir:
         The data comes from an earlier attempt, or else is copied from the old file.
         """
         with self._open_folders(name) as (partials, folder):
-            handle = os.open(partial, _FILE_FLAGS, 0o600, dir_fd=partials)
+            handle = partials.create_file(partial)
             held = os.fstat(handle).st_size
             if held != size:
                 os.ftruncate(handle, size)
@@ -200,19 +208,18 @@ class SafeDir:
 
     def open_growing_partial(self, name: Name, partial: bytes) -> tuple[int, int]:
         """Open the partial of a file that arrives from its start; also return the size left by an earlier attempt."""
-        with self._lock:
-            partials = self._open_partials()
-        with self.convert_errors(name):
-            handle = os.open(partial, _FILE_FLAGS, 0o600, dir_fd=partials)
+        partials = self._open_partials()
+        with _convert_errors(name):
+            handle = partials.create_file(partial)
         return handle, os.fstat(handle).st_size
 
     def resize_partial(self, name: Name, handle: int, size: int) -> None:
         """Truncate a partial, or extend it with a hole."""
-        with self.convert_errors(name):
+        with _convert_errors(name):
             os.ftruncate(handle, size)
 
     def write_partial(self, name: Name, handle: int, data: memoryview, at: int) -> None:
-        with self.convert_errors(name):
+        with _convert_errors(name):
             _write_at(handle, data, at)
 
     def commit_partial(self, name: Name, partial: bytes, handle: int, mode: int, time: int) -> None:
@@ -223,13 +230,21 @@ class SafeDir:
             self._move_into_place(
                 name, partial, (partials, folder), handle, lambda old: _hold_same(old, handle)
             )
-            for entry in os.listdir(partials):  # noqa: PTH208 - of an open folder
-                if os.fsencode(entry).startswith(partial[:20]):
-                    os.unlink(entry, dir_fd=partials)
+            for entry in partials.list_entries():
+                if os.fsencode(entry.name).startswith(partial[:20]):
+                    partials.delete_file(entry.name)
 
     def delete_partial(self, partial: bytes) -> None:
-        with self._lock, suppress(OSError):
-            os.unlink(partial, dir_fd=self._open_partials())
+        with suppress(OSError):
+            self._open_partials().delete_file(partial)
+
+
+@contextmanager
+def _convert_errors(name: Name) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise _make_write_error(name, error) from None
 
 
 def _to_bytes(name: Name) -> tuple[bytes, ...]:
@@ -245,6 +260,12 @@ def _make_write_error(name: Name, error: OSError) -> TransferError:
         return TransferError(
             _("the disk of this computer is full"),
             hint=_("Free some space, then download again; it continues where it stopped."),
+        )
+    if error.errno in LINK_ERRORS:
+        return TransferError(
+            _("{name} cannot be written here: a symbolic link or a file is in the way").format(
+                name=_format_name(name)
+            )
         )
     return TransferError(
         _("{name} cannot be written here: {why}").format(name=_format_name(name), why=describe_error(error))
@@ -273,10 +294,10 @@ def _hold_same(one: int, other: int) -> bool:
     return True
 
 
-def _copy_old_bytes(name: str | bytes, folder: int, handle: int, size: int) -> bool:
-    """Copy the old file's content into the partial; false when there is none."""
+def _copy_old_bytes(base: str | bytes, folder: OpenFolder, handle: int, size: int) -> bool:
+    """Copy the old file's content into the empty partial, holes as holes; false when there is none."""
     try:
-        old = os.open(name, _OLD_FILE_FLAGS, dir_fd=folder)
+        old = folder.open_file(base)
     except OSError:
         return False
     try:
@@ -284,8 +305,9 @@ def _copy_old_bytes(name: str | bytes, folder: int, handle: int, size: int) -> b
         if not stat.S_ISREG(status.st_mode) or not status.st_size:
             return False
         at, left = 0, min(size, status.st_size)
-        while left and (data := os.pread(old, min(left, 1 << 20), at)):
-            _write_at(handle, memoryview(data), at)
+        while left and (data := os.pread(old, min(left, _READ_SIZE), at)):
+            if data.count(0) != len(data):
+                _write_at(handle, memoryview(data), at)
             at, left = at + len(data), left - len(data)
         return True
     finally:

@@ -31,6 +31,15 @@ def get_endpoint(machine: BootedMachine) -> Endpoint:
     return Endpoint(machine.spec.user, machine.host, machine.port)
 
 
+async def pin_shown_key(ssh: SshConnector, lease: str, endpoint: Endpoint) -> str:
+    """Pin the host key that the machine shows now, unless one is pinned; return the fingerprint of the pinned one."""
+    key = ssh.find_pinned_host_key(lease, endpoint)
+    if key is None:
+        key = await ssh.fetch_host_key(endpoint, ())
+        ssh.pin_host_key(lease, endpoint, key)
+    return key.fingerprint
+
+
 @define
 class SshFixture:
     """A driver of machines, and our side's SSH folder."""
@@ -46,6 +55,7 @@ class SshFixture:
     async def connect(
         self, machine: BootedMachine, lease: str = LEASE, password: Secret | None = PASSWORD
     ) -> AsyncsshConnection:
+        await pin_shown_key(self.ssh, lease, get_endpoint(machine))
         return await self.ssh.open_connection(lease, get_endpoint(machine), password)
 
     @asynccontextmanager
@@ -82,6 +92,7 @@ class MachineFixture:
 
     async def connect(self) -> AsyncsshConnection:
         """Return a new connection; earlier ones stay open, and all are closed at the end."""
+        await pin_shown_key(self.ssh, LEASE, get_endpoint(self.machine))
         made = await self.ssh.open_connection(LEASE, get_endpoint(self.machine), PASSWORD)
         self._connections.append(made)
         return made

@@ -181,3 +181,50 @@ def test_an_order_that_lacks_a_field_is_refused(name: str) -> None:
 
 def test_amounts_are_units_of_the_chain() -> None:
     assert wire.to_money(10**15) == wire.DBC.money(1) == Money(10**15, wire.DBC)
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [None, [], [{}], [{"changes": None}], [{"changes": [["0x00"]]}], [{"changes": ["ab"]}],
+     [{"changes": [["k", "0x0"]]}], [{"changes": [["k", 7]]}], [{"changes": []}, {"changes": []}]],
+)  # fmt: skip
+def test_storage_of_another_shape_is_refused(raw: Any) -> None:
+    with pytest.raises(UnexpectedResponse):
+        wire.parse_storage(raw)
+
+
+def test_storage_whose_bytes_do_not_fit_is_refused() -> None:
+    assert wire.parse_storage([{"changes": [["k", "0x0700"], ["l", None]]}]) == {"k": b"\x07\0", "l": None}
+    assert wire.parse_uint(b"\x07\0", 2) == 7
+    assert wire.parse_uint(None, 2) is None
+    parsers: tuple[Callable[[bytes], object], ...] = (
+        lambda raw: wire.parse_uint(raw, 2),
+        wire.parse_account,
+        wire.parse_point_price,
+        wire.parse_time,
+    )
+    for parse in parsers:
+        for raw in (b"", b"\x07", b"\x07" * 200):
+            with pytest.raises(UnexpectedResponse):
+                parse(raw)
+    with pytest.raises(UnexpectedResponse, match="time expected"):
+        wire.parse_time(b"\xff" * 8)
+
+
+def test_what_is_no_block_number_or_name_is_refused() -> None:
+    assert wire.parse_block(2**32 - 1) == 2**32 - 1
+    for raw in (2**32, -1, "x"):
+        with pytest.raises(UnexpectedResponse, match="number expected"):
+            wire.parse_block(raw)
+    for name in (None, 7, "", "../tasks", "a b", "-oX", "\x1b[2J"):
+        with pytest.raises(UnexpectedResponse, match="name expected"):
+            wire.parse_name(name)
+    wrong: tuple[Any, ...] = (
+        {"onlineMachine": 1, "rentedMachine": []},
+        {"onlineMachine": [], "rentedMachine": None},
+    )
+    for lists in wrong:
+        with pytest.raises(UnexpectedResponse, match="machine names expected"):
+            wire.parse_machine_ids(lists)
+    with pytest.raises(UnexpectedResponse, match="list expected"):
+        wire.parse_extrinsics({"block": {"extrinsics": 7}})

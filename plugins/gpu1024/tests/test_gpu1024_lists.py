@@ -168,6 +168,23 @@ def test_each_state_of_an_order_has_its_own_field(flag: str) -> None:
     assert [name for name in FLAGS.values() if getattr(order, name)] == [FLAGS[flag]]
 
 
+@pytest.mark.parametrize("value", ["false", "", 2, -1, [], {}, Decimal(1)])
+def test_what_is_neither_yes_nor_no_is_refused(value: object) -> None:
+    assert parse_order(order_is_over=1).over
+    check_refused(lambda: parse_order(order_is_over=value), "yes or no expected")
+
+
+@pytest.mark.parametrize("name", ["real_rent_time", "rest_time_rent", "remaining_time_length"])
+def test_a_time_beyond_every_calendar_is_refused(name: str) -> None:
+    assert parse_order(**{name: 10**8}).expires_at is not None
+    check_refused(lambda: parse_order(**{name: 10**8 + 1}), "a time out of range")
+
+
+@pytest.mark.parametrize("name", ["order_id", "machine_id"])
+def test_a_name_that_no_command_can_repeat_is_refused(name: str) -> None:
+    check_refused(lambda: parse_order(**{name: "-oProxyCommand=id"}), "an order without a number")
+
+
 def test_an_order_that_never_began() -> None:
     order = parse_order(milli_rent_success_time=0, remaining_time_length=None, order_is_over=True)
     assert (order.rented_at, order.expires_at, order.ended_at, order.files_kept_for) == (

@@ -12,7 +12,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from attrs import define, field
 
-from gpurent.api import AuthError, UnavailableError, UsageError
+from gpurent.api import AccessChannel, AccessSource, AuthError, UnavailableError, UsageError
 from gpurent.testing.contracts.mailbox import MailboxContract, MailboxUnderTest
 from gpurent.testing.sandbox.local_ports import find_free_port
 from gpurent.testing.sandbox.mail_server import ADDRESS, MailServer
@@ -40,7 +40,11 @@ def make_mailbox(mail_server: MailServer, **changes: str) -> ImapMailbox:
         "password": mail_server.get_password(ADDRESS),
         "tls": "no",
     }
-    return ImapMailbox({**settings, **changes}, LOG)
+    return ImapMailbox({**settings, **changes}, LOG, identify_sandbox)
+
+
+async def identify_sandbox(url: str) -> AccessSource:
+    return AccessSource(channel=AccessChannel.SERVICE, is_authenticated=True, is_sandbox=True)
 
 
 def make_raw_mail(

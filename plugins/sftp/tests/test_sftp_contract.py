@@ -10,6 +10,7 @@ from gpurent.testing.contracts.full_disk import FullDiskContract
 from gpurent.testing.contracts.left_out import UploadPreviewContract
 from gpurent.testing.contracts.permissions import LocalPermissionsContract, RemotePermissionsContract
 from gpurent.testing.contracts.transfer import TransferContract
+from gpurent.testing.local_files import LOCAL_FILES
 from gpurent.testing.sandbox.machines import find_bwrap_problem
 from gpurent.testing.unprivileged import run_as_unprivileged_user
 from gpurent_plugin_sftp.backend import SftpBackend
@@ -17,32 +18,33 @@ from gpurent_plugin_sftp.backend import SftpBackend
 
 class TestSftpEmbedded(TransferContract, UploadPreviewContract):
     def make_backend(self) -> SftpBackend:
-        return SftpBackend()
+        return SftpBackend(LOCAL_FILES)
 
 
 @pytest.mark.bwrap
+@pytest.mark.nightly
 class TestSftpOpenSsh(TransferContract):
     driver = "bwrap"
 
     def make_backend(self) -> SftpBackend:
-        return SftpBackend()
+        return SftpBackend(LOCAL_FILES)
 
 
 @pytest.mark.bwrap
 class TestSftpFullDisk(FullDiskContract):
     def make_backend(self) -> SftpBackend:
-        return SftpBackend()
+        return SftpBackend(LOCAL_FILES)
 
 
 @pytest.mark.bwrap
 class TestSftpRemotePermissions(RemotePermissionsContract):
     def make_backend(self) -> SftpBackend:
-        return SftpBackend()
+        return SftpBackend(LOCAL_FILES)
 
 
 class TestSftpLocalPermissions(LocalPermissionsContract):
     def make_backend(self) -> SftpBackend:
-        return SftpBackend()
+        return SftpBackend(LOCAL_FILES)
 
 
 @pytest.mark.bwrap

@@ -7,13 +7,14 @@ from pathlib import Path
 import pytest
 
 from gpurent.testing.contracts.random_cuts import RandomCuts
+from gpurent.testing.local_files import LOCAL_FILES
 from gpurent.testing.ssh_fixture import machine_fixture
 from gpurent_plugin_sftp.backend import SftpBackend
 
 
 async def cut_transfers(tmp_path: Path, seed: int, cuts: int) -> None:
     async with machine_fixture(tmp_path) as remote:
-        done = RandomCuts(remote, SftpBackend, tmp_path, seed)
+        done = RandomCuts(remote, lambda: SftpBackend(LOCAL_FILES), tmp_path, seed)
         await done.run_until(cuts)
         assert done.cut_count >= cuts
 

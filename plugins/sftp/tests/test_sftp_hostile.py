@@ -32,6 +32,7 @@ from gpurent.testing.contracts.hostile_names import (
 )
 from gpurent.testing.fakes import CountingProgress
 from gpurent.testing.load_timeouts import load_factor
+from gpurent.testing.local_files import LOCAL_FILES
 from gpurent.testing.sandbox.malicious_sftp import (
     DEVICE,
     FILE,
@@ -66,7 +67,7 @@ async def attempt_pull(
     request = PullRequest(sources=sources or ("out",), target=get_target_folder(tmp_path), limits=limits)
     async with malicious_connection(script) as connection:
         try:
-            return await SftpBackend().pull(connection, request, CountingProgress())
+            return await SftpBackend(LOCAL_FILES).pull(connection, request, CountingProgress())
         except GpurentError as error:
             return error
 

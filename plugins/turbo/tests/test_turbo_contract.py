@@ -11,14 +11,16 @@ from gpurent.testing.contracts.left_out import UploadPreviewContract
 from gpurent.testing.contracts.permissions import LocalPermissionsContract, RemotePermissionsContract
 from gpurent.testing.contracts.predial import PredialContract
 from gpurent.testing.contracts.transfer import TransferContract
+from gpurent.testing.local_files import LOCAL_FILES
 from gpurent.testing.sandbox.machines import find_bwrap_problem
 from gpurent.testing.unprivileged import run_as_unprivileged_user
 from gpurent_plugin_turbo.backend import TurboBackend
 
 
+@pytest.mark.nightly
 class TestTurboEmbedded(TransferContract, UploadPreviewContract):
     def make_backend(self) -> TurboBackend:
-        return TurboBackend({})
+        return TurboBackend({}, LOCAL_FILES)
 
 
 @pytest.mark.bwrap
@@ -26,18 +28,18 @@ class TestTurboOpenSsh(TransferContract):
     driver = "bwrap"
 
     def make_backend(self) -> TurboBackend:
-        return TurboBackend({})
+        return TurboBackend({}, LOCAL_FILES)
 
 
 @pytest.mark.bwrap
 class TestTurboFullDisk(FullDiskContract):
     def make_backend(self) -> TurboBackend:
-        return TurboBackend({})
+        return TurboBackend({}, LOCAL_FILES)
 
 
 class TestTurboEarlyTransfer(PredialContract):
     def make_backend(self) -> TurboBackend:
-        return TurboBackend({})
+        return TurboBackend({}, LOCAL_FILES)
 
 
 @pytest.mark.bwrap
@@ -45,20 +47,21 @@ class TestTurboEarlyTransferOpenSsh(PredialContract):
     driver = "bwrap"
 
     def make_backend(self) -> TurboBackend:
-        return TurboBackend({})
+        return TurboBackend({}, LOCAL_FILES)
 
 
 @pytest.mark.bwrap
 class TestTurboRemotePermissions(RemotePermissionsContract):
     def make_backend(self) -> TurboBackend:
-        return TurboBackend({})
+        return TurboBackend({}, LOCAL_FILES)
 
 
 class TestTurboLocalPermissions(LocalPermissionsContract):
     def make_backend(self) -> TurboBackend:
-        return TurboBackend({})
+        return TurboBackend({}, LOCAL_FILES)
 
 
+@pytest.mark.nightly
 @pytest.mark.bwrap
 async def test_local_permissions_as_an_ordinary_user(tmp_path: Path) -> None:
     if problem := await find_bwrap_problem():

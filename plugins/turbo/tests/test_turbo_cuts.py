@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from gpurent.testing.contracts.random_cuts import RandomCuts
+from gpurent.testing.local_files import LOCAL_FILES
 from gpurent.testing.ssh_fixture import machine_fixture
 from gpurent_plugin_turbo.backend import TurboBackend
 
@@ -15,7 +16,7 @@ NO_PYTHON = ("python3", "python")
 
 async def cut_transfers(tmp_path: Path, seed: int, cuts: int, missing: tuple[str, ...]) -> None:
     async with machine_fixture(tmp_path, missing=missing) as remote:
-        done = RandomCuts(remote, lambda: TurboBackend({}), tmp_path, seed)
+        done = RandomCuts(remote, lambda: TurboBackend({}, LOCAL_FILES), tmp_path, seed)
         await done.run_until(cuts)
         assert done.cut_count >= cuts
 

@@ -18,14 +18,17 @@ from gpurent.roles.machine import TransferBackend
 from gpurent.testing.contracts.file_trees import make_tree, read_tree
 from gpurent.testing.contracts.transfer import TransferContract
 from gpurent.testing.fakes import CountingProgress, FakePluginContext, ManualClock
+from gpurent.testing.fakes.questions import MemoryQuestions, ScriptedPrompter
+from gpurent.testing.local_files import LOCAL_FILES
 from gpurent.testing.sandbox_harness import installed_plugins
 from gpurent.testing.ssh_fixture import MachineFixture, machine_fixture
 from gpurent.workflow.connection.known_files import KnownFilesMaker
 from gpurent.workflow.connection.local_names import LocalNamesMaker
 from gpurent.workflow.connection.reconnecting import ReconnectingConnection
-from gpurent.workflow.connection.transfers import FileTransfers
+from gpurent.workflow.connection.transfers import FileTransfers, LocalSide
 from gpurent.workflow.runtime.events import EventEmitter
 from gpurent.workflow.runtime.plugins import Plugins
+from gpurent.workflow.runtime.questions import Questions
 from gpurent_plugin_turbo.backend import TurboBackend
 
 
@@ -78,13 +81,20 @@ def make_transfers(connection: SshConnection, progress: Progress) -> FileTransfe
     plugins = Plugins(installed_plugins(), lambda entry, _auth: FakePluginContext(entry))
     names = LocalNamesMaker(system, Path.home())
     known = KnownFilesMaker(TransferredFileNotes(connection.key_file.parent / "transferred"))
-    return FileTransfers(plugins, EventEmitter(ManualClock()), SingleProgressDisplay(progress), names, known)
+    return FileTransfers(
+        plugins,
+        EventEmitter(ManualClock()),
+        SingleProgressDisplay(progress),
+        LocalSide(LOCAL_FILES, names, known),
+        Questions(MemoryQuestions(), ScriptedPrompter([]), ManualClock()),
+    )
 
 
 def wrap_connection(connection: SshConnection) -> ReconnectingConnection:
     return cast(ReconnectingConnection, SingleConnection(connection))
 
 
+@pytest.mark.nightly
 class TestWithoutPythonAndTar(TransferContract):
     spec_changes: ClassVar[dict[str, Any]] = {"missing": ("python3", "tar")}
 
@@ -103,11 +113,11 @@ async def test_without_python_and_tar_turbo_fails_before_any_transfer(tmp_path: 
     async with machine_fixture(tmp_path, missing=("python3", "tar")) as remote:
         connection = await remote.connect()
         with pytest.raises(TransferUnsupported, match="python3"):
-            await TurboBackend({}).push(
+            await TurboBackend({}, LOCAL_FILES).push(
                 connection, PushRequest(sources=(source,), target="w", contents_only=True), CountingProgress()
             )
         with pytest.raises(TransferUnsupported, match="python3"):
-            await TurboBackend({}).pull(
+            await TurboBackend({}, LOCAL_FILES).pull(
                 connection, PullRequest(sources=("w",), target=tmp_path / "home"), CountingProgress()
             )
         assert not (remote.home / "w").exists()
@@ -118,11 +128,11 @@ async def test_without_a_local_ssh_channels_are_used(tmp_path: Path, monkeypatch
     source = make_tree(tmp_path / "source", large=16_000_000)
     async with machine_fixture(tmp_path) as remote:
         connection = await remote.connect()
-        await TurboBackend({}).push(
+        await TurboBackend({}, LOCAL_FILES).push(
             connection, PushRequest(sources=(source,), target="w", contents_only=True), CountingProgress()
         )
         assert read_tree(remote.home / "w") == read_tree(source)
-        await TurboBackend({}).pull(
+        await TurboBackend({}, LOCAL_FILES).pull(
             connection, PullRequest(sources=("w",), target=tmp_path / "home"), CountingProgress()
         )
         assert read_tree(tmp_path / "home" / "w") == read_tree(source)
@@ -135,7 +145,7 @@ async def test_bandwidth_limit_is_respected(tmp_path: Path) -> None:
     async with machine_fixture(tmp_path) as remote:
         connection = await remote.connect()
         request = PushRequest(sources=(source,), target="w", contents_only=True, bandwidth_limit=2_000_000)
-        report = await TurboBackend({}).push(connection, request, CountingProgress())
+        report = await TurboBackend({}, LOCAL_FILES).push(connection, request, CountingProgress())
         assert report.seconds > 0.5
         assert report.sent <= report.seconds * 2_000_000 + 1_600_000
 
@@ -145,18 +155,18 @@ async def test_full_verification_ignores_size_and_time(tmp_path: Path) -> None:
     async with machine_fixture(tmp_path) as remote:
         connection = await remote.connect()
         request = PushRequest(sources=(source,), target="w", contents_only=True, verify="full")
-        await TurboBackend({}).push(connection, request, CountingProgress())
+        await TurboBackend({}, LOCAL_FILES).push(connection, request, CountingProgress())
         for name in ("part0/file000.txt", "large.bin"):
             remote_path, stamp = remote.home / "w" / name, (source / name).stat().st_mtime_ns
             remote_path.chmod(0o644)
             remote_path.write_bytes(bytes(remote_path.stat().st_size))
             os.utime(remote_path, ns=(stamp, stamp))
-        await TurboBackend({}).push(connection, request, CountingProgress())
+        await TurboBackend({}, LOCAL_FILES).push(connection, request, CountingProgress())
         assert {k: v[-1] for k, v in read_tree(remote.home / "w").items()} == {
             k: v[-1] for k, v in read_tree(source).items()
         }
         home = PullRequest(sources=("w",), target=tmp_path / "home", verify="full")
-        await TurboBackend({}).pull(connection, home, CountingProgress())
+        await TurboBackend({}, LOCAL_FILES).pull(connection, home, CountingProgress())
         assert {k: v[-1] for k, v in read_tree(tmp_path / "home" / "w").items()} == {
             k: v[-1] for k, v in read_tree(source).items()
         }

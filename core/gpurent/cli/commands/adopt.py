@@ -13,7 +13,7 @@ from gpurent.cli.arguments import complete_providers, lease_argument
 from gpurent.cli.commands.listing import show_lease
 from gpurent.cli.context import CliContext, json_option
 from gpurent.cli.params import PRICE, TimeOrDuration, declared_terms_options, make_terms, resolve_end
-from gpurent.domain.access import Endpoint
+from gpurent.domain.access import USER_SOURCE, Endpoint
 from gpurent.domain.lease import Lease
 from gpurent.domain.money import UnitPrice
 from gpurent.domain.question import Question, QuestionKind
@@ -111,12 +111,14 @@ async def _collect_access(
         return Secret(typed) if typed else None
 
     if key is not None:
-        return MachineAccess(endpoint=endpoint), await load_private_key(key, ask_passphrase)
+        return MachineAccess(endpoint=endpoint, source=USER_SOURCE), await load_private_key(
+            key, ask_passphrase
+        )
     password = given or await questions.require_input(
         _make_secret_question(f"adopt:{endpoint}", _("Password for {endpoint}").format(endpoint=endpoint)),
         hint=_("Pipe it in with --stdin password, or give a key file with --key."),
     )
-    return MachineAccess(endpoint=endpoint, password=Secret(password)), None
+    return MachineAccess(endpoint=endpoint, password=Secret(password), source=USER_SOURCE), None
 
 
 def _make_secret_question(name: str, text: str) -> Question:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,7 +20,7 @@ from gpurent.infra.platform.posix.system import check_private_mode, make_private
 from gpurent.infra.ssh.lease_files import LeaseFiles, SshTarget
 from gpurent.locale import _
 from gpurent.locale.foreign_text import describe_error
-from gpurent.ports.connection import PrivateKey, Reachability
+from gpurent.ports.connection import HostKey, HostKeyPin, PrivateKey, Reachability
 
 if TYPE_CHECKING:
     import asyncssh
@@ -40,25 +40,64 @@ class SshConnector:
     connect_timeout: float = 20.0
     keepalive: float = 15.0
 
+    async def resolve_host(self, endpoint: Endpoint) -> Sequence[str]:
+        from gpurent.infra.ssh.sockets import resolve_host
+
+        return await resolve_host(endpoint, self.connect_timeout)
+
+    async def fetch_host_key(self, endpoint: Endpoint, addresses: Sequence[str]) -> HostKey:
+        from gpurent.infra.ssh.host_keys import fetch_host_key
+
+        return _make_host_key(await fetch_host_key(endpoint, self.connect_timeout, addresses))
+
     async def open_connection(
-        self, lease_id: str, endpoint: Endpoint, password: Secret | None, own_key: PrivateKey | None = None
+        self,
+        lease_id: str,
+        endpoint: Endpoint,
+        password: Secret | None,
+        own_key: PrivateKey | None = None,
+        *,
+        addresses: Sequence[str] = (),
     ) -> AsyncsshConnection:
-        return await self._make_opener(lease_id, endpoint).open_connection(password, own_key)
+        opener = self._make_opener(lease_id, endpoint, addresses)
+        return await opener.open_connection(password, own_key)
+
+    async def check_password(
+        self, endpoint: Endpoint, key: HostKey, password: Secret, addresses: Sequence[str]
+    ) -> None:
+        from gpurent.infra.ssh.lease_opener import check_password
+
+        await check_password(endpoint, key.line, password, addresses, self.connect_timeout)
 
     async def probe_endpoint(self, lease_id: str, endpoint: Endpoint) -> Reachability:
-        from gpurent.infra.ssh.lease_opener import probe_host_key
+        from gpurent.infra.ssh.host_keys import probe_host_key
 
         return await probe_host_key(endpoint, self._make_opener(lease_id, endpoint).find_pinned_host_key())
 
-    async def pin_host_key(self, lease_id: str, endpoint: Endpoint) -> str:
-        return await self._make_opener(lease_id, endpoint).pin_host_key()
+    def pin_host_key(self, lease_id: str, endpoint: Endpoint, key: HostKey) -> None:
+        self._make_lease_files(lease_id).save_pinned_key(endpoint, key.line)
 
-    def find_pinned_host_key(self, lease_id: str, endpoint: Endpoint) -> tuple[str, str] | None:
+    def find_pinned_host_key(self, lease_id: str, endpoint: Endpoint) -> HostKey | None:
         key = self._make_opener(lease_id, endpoint).find_pinned_host_key()
-        if key is None:
-            return None
-        kind, text = key.export_public_key("openssh").decode().split()[:2]
-        return f"{kind} {text}", key.get_fingerprint()
+        return _make_host_key(key) if key is not None else None
+
+    def list_host_keys(self, lease_id: str) -> Sequence[HostKeyPin]:
+        import asyncssh
+
+        files = LeaseFiles(self.folder / lease_id)
+        return [
+            HostKeyPin(
+                place=place, key=_make_host_key(asyncssh.import_public_key(text)), is_current=is_current
+            )
+            for is_current, pins in ((False, files.list_former_keys()), (True, files.list_pinned_keys()))
+            for place, text in pins
+        ]
+
+    def retire_host_keys(self, lease_id: str) -> None:
+        LeaseFiles(self.folder / lease_id).retire_keys()
+
+    def unpin_host_key(self, lease_id: str, endpoint: Endpoint) -> None:
+        LeaseFiles(self.folder / lease_id).delete_pinned_key(endpoint)
 
     def find_ssh_target(self, lease_id: str, endpoint: Endpoint) -> SshTarget | None:
         files = LeaseFiles(self.folder / lease_id)
@@ -78,19 +117,22 @@ class SshConnector:
         write_private_file(path, f"{name} {host_key}\n".encode())
         return path
 
-    def delete_host_key(self, lease_id: str) -> None:
-        LeaseFiles(self.folder / lease_id).delete_host_key()
-
     def delete_lease_files(self, lease_id: str) -> None:
         shutil.rmtree(self.folder / lease_id, ignore_errors=True)
 
     def _make_lease_files(self, lease_id: str) -> LeaseFiles:
         return LeaseFiles(make_private_folder(self.folder / lease_id))
 
-    def _make_opener(self, lease_id: str, endpoint: Endpoint) -> LeaseOpener:
+    def _make_opener(self, lease_id: str, endpoint: Endpoint, addresses: Sequence[str] = ()) -> LeaseOpener:
         from gpurent.infra.ssh.lease_opener import LeaseOpener
 
-        return LeaseOpener(self._make_lease_files(lease_id), endpoint, self.connect_timeout, self.keepalive)
+        files = self._make_lease_files(lease_id)
+        return LeaseOpener(files, endpoint, self.connect_timeout, self.keepalive, addresses)
+
+
+def _make_host_key(key: asyncssh.SSHKey) -> HostKey:
+    kind, text = key.export_public_key("openssh").decode().split()[:2]
+    return HostKey(line=f"{kind} {text}", fingerprint=key.get_fingerprint())
 
 
 MAX_KEY_BYTES = 64 * 1024

@@ -255,7 +255,7 @@ echo third"""
             await wait_until(has_shell_output)
         await machines.driver.kill(machine.id)
         again = await machines.boot()
-        machines.ssh.delete_host_key("lease-1")
+        machines.ssh.retire_host_keys("lease-1")
         async with machines.open_connection(again) as opened:
             jobs = self.make_runner(opened)
             assert list(await jobs.list_sessions()) == []

@@ -9,10 +9,12 @@ from logging import Logger
 from pathlib import Path
 from typing import Any, Self
 
+from gpurent.domain.access import AccessChannel, AccessSource
 from gpurent.domain.question import Challenge
 from gpurent.domain.secret import Secret
 from gpurent.errors import AuthError
 from gpurent.infra.redact import split_secret
+from gpurent.ports.local_files import LocalFiles
 from gpurent.ports.services import Http
 from gpurent.roles.account import Authenticator, Login, SupportsEnrolment
 from gpurent.roles.entries import AuthEntry, PluginEntry
@@ -22,6 +24,7 @@ from gpurent.testing.fakes.mail import FakeMailbox
 from gpurent.testing.fakes.questions import MemoryQuestions, ScriptedPrompter
 from gpurent.testing.fakes.storage import MemoryState, MemoryVault
 from gpurent.testing.fakes.user import FakeUser
+from gpurent.testing.local_files import LOCAL_FILES
 from gpurent.workflow.runtime.questions import ChallengeAnswerer, Questions
 from gpurent.workflow.runtime.settings import Settings
 from gpurent.workflow.runtime.waiting import Poller
@@ -82,6 +85,10 @@ class FakePluginContext:
     def state(self) -> MemoryState:
         return self.user.state(self.entry.name)
 
+    @property
+    def files(self) -> LocalFiles:
+        return LOCAL_FILES
+
     @cached_property
     def log(self) -> Logger:
         return self.user.make_logger(self.entry.name)
@@ -128,6 +135,10 @@ class FakePluginContext:
         return await ChallengeAnswerer(
             self.mail, Poller(self.clock), questions, self.log.warning
         ).answer_challenge(challenge)
+
+    async def identify_service(self, url: str) -> AccessSource:
+        """Return an authenticated source of a sandbox, for whatever URL."""
+        return AccessSource(channel=AccessChannel.SERVICE, is_authenticated=True, is_sandbox=True)
 
     async def __aenter__(self) -> Self:
         return self

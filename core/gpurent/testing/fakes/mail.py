@@ -7,10 +7,12 @@ from datetime import datetime
 
 from attrs import define, field
 
+from gpurent.domain.access import AccessChannel, AccessSource
 from gpurent.domain.question import Mail
 from gpurent.ports.system import Clock
 
 ADDRESS = "student@sandbox.example"
+CHECKED_MAIL = AccessSource(channel=AccessChannel.MAIL, is_authenticated=True, is_sandbox=True)
 
 
 @define
@@ -18,7 +20,7 @@ class FakeMailbox:
     """A mailbox in a list; implements `gpurent.ports.services.MailReader`.
 
     Passes `contracts.mailbox.MailboxContract`. ``is_available`` False: no mailbox is configured. ``alter`` may change a
-    mail on delivery; if it returns None, the mail is lost.
+    mail on delivery; if it returns None, the mail is lost. ``source`` is that of every mail.
     """
 
     clock: Clock
@@ -26,6 +28,7 @@ class FakeMailbox:
     mails: list[Mail] = field(factory=list)
     is_available: bool = True
     alter: Callable[[Mail], Mail | None] | None = None
+    source: AccessSource = CHECKED_MAIL
 
     def deliver(self, sender: str, subject: str, text: str, at: datetime | None = None) -> None:
         """Deliver a mail dated ``at`` (default: now), in whole seconds like a real mail's date."""
@@ -35,6 +38,7 @@ class FakeMailbox:
             sender=sender.lower(),
             subject=subject,
             text=text,
+            source=self.source,
         )
         if self.alter is not None and mail is not None:
             mail = self.alter(mail)

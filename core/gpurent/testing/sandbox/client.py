@@ -128,6 +128,10 @@ class SandboxClient:
         """Make the client's clock run ahead of the providers' by ``seconds``, or behind if below 0."""
         self._request("/client-clock", seconds=seconds)
 
+    def set_mail_check(self, check: str) -> None:
+        """Let the mailbox say of each later mail that its sender's check has this result; see `MailCheck`."""
+        self._request("/mail/check", check=check)
+
     def add_fault(self, fault: ServiceFault) -> dict[str, Any]:
         """Put ``fault`` in force and return it with its id and counts, as the other calls do."""
         found: dict[str, Any] = self._request("/faults/add", fault=fault.to_json())

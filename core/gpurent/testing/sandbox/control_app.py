@@ -16,6 +16,7 @@ from starlette.routing import Route
 
 from gpurent.errors import UsageError
 from gpurent.locale import get_language, set_language
+from gpurent.testing.sandbox.mail_server import MailCheck
 from gpurent.testing.sandbox.service_faults import ServiceFault
 from gpurent.testing.sandbox.simulated_cloud import SimulatedCloud
 
@@ -71,7 +72,16 @@ def _state_handlers(cloud: SimulatedCloud) -> dict[str, Handler]:
     async def client_clock(given: dict[str, Any]) -> None:
         cloud.clock.set_client_error(timedelta(seconds=given["seconds"]))
 
-    return {"/status": status, "/env": env, "/advance": advance, "/client-clock": client_clock}
+    async def mail_check(given: dict[str, Any]) -> None:
+        cloud.mail.check = MailCheck(given["check"])
+
+    return {
+        "/status": status,
+        "/env": env,
+        "/advance": advance,
+        "/client-clock": client_clock,
+        "/mail/check": mail_check,
+    }
 
 
 def _manual_rental_handlers(cloud: SimulatedCloud) -> dict[str, Handler]:

@@ -8,9 +8,11 @@ import secrets
 from argparse import Namespace
 from contextlib import AsyncExitStack
 from datetime import UTC, datetime
+from email import message_from_bytes, policy
 from email.message import EmailMessage
 from email.policy import SMTP
-from email.utils import format_datetime, make_msgid
+from email.utils import format_datetime, make_msgid, parseaddr
+from enum import Enum
 from typing import Any
 
 from gpurent.testing.sandbox.local_ports import HOST, find_free_port
@@ -18,16 +20,30 @@ from gpurent.testing.sandbox.service_faults import ServiceFaults
 from gpurent.testing.sandbox.service_faults.mail_gate import MailFaultGate
 
 ADDRESS = "student@sandbox.example"
+AUTHSERV_ID = "mail.sandbox.example"
+_HEADER = "Authentication-Results"
+
+
+class MailCheck(Enum):
+    """What the server writes about a mail's sender. NONE: nothing, like a service that checks no mail."""
+
+    PASS = "pass"
+    FAIL = "fail"
+    NONE = "none"
 
 
 class MailServer:
-    """A mailbox at `ADDRESS`, and more on demand; mail to any other address is dropped."""
+    """A mailbox at `ADDRESS`, and more on demand; mail to any other address is dropped.
+
+    As `AUTHSERV_ID`, it writes `check` about the sender of each mail, and removes what the mail brings under that name.
+    """
 
     def __init__(self, faults: ServiceFaults | None = None) -> None:
         self.host = HOST
         self.port = 0
         """The port for clients, whose commands may meet ``faults``; the server's own deliveries never do."""
         self.faults = faults or ServiceFaults()
+        self.check = MailCheck.PASS
         self._server_port = 0
         self._passwords: dict[str, str] = {}
         self._stack = AsyncExitStack()
@@ -80,19 +96,35 @@ class MailServer:
         await self._stack.aclose()
 
     async def deliver(
-        self, *, to: str, sender: str, subject: str, text: str, at: datetime | None = None
+        self,
+        *,
+        to: str,
+        sender: str,
+        subject: str,
+        text: str,
+        at: datetime | None = None,
+        check: MailCheck | None = None,
     ) -> None:
-        """Deliver a plain-text mail in UTF-8, dated ``at`` (default: the current wall-clock time)."""
+        """Deliver a plain-text mail in UTF-8, dated ``at`` (default: the current wall-clock time).
+
+        ``check``: what the server writes about its sender, if not what it writes about all.
+        """
         mail = EmailMessage(policy=SMTP)
         mail["From"], mail["To"], mail["Subject"] = sender, to, subject
         at = at or datetime.now(UTC)
         mail["Date"] = format_datetime(at)
         mail["Message-ID"] = make_msgid(domain="sandbox.example")
         mail.set_content(text)
-        await self.deliver_raw(to, bytes(mail), at)
+        await self.receive(to, bytes(mail), at, check)
+
+    async def receive(
+        self, to: str, raw: bytes, at: datetime | None = None, check: MailCheck | None = None
+    ) -> None:
+        """Receive a mail from outside: check its sender, and write the result above its headers."""
+        await self.deliver_raw(to, write_check(raw, check or self.check), at)
 
     async def deliver_raw(self, to: str, raw: bytes, at: datetime | None = None) -> None:
-        """Deliver ``raw`` unchanged, however odd; received ``at``."""
+        """Deliver ``raw`` unchanged and unchecked, however odd; received ``at``."""
         if to.lower() in self._passwords:
             await asyncio.to_thread(self._append, to.lower(), raw, at or datetime.now(UTC))
 
@@ -102,3 +134,20 @@ class MailServer:
             kind, answer = client.append("INBOX", "", imaplib.Time2Internaldate(at), raw)
             if kind != "OK":
                 raise RuntimeError(f"the mail server refused a mail: {answer!r}")
+
+
+def write_check(raw: bytes, check: MailCheck) -> bytes:
+    """Return the mail with the result of the check on top, and without any under this server's name."""
+    mail = message_from_bytes(raw, policy=policy.compat32)
+    others = [value for value in mail.get_all(_HEADER, []) if AUTHSERV_ID not in str(value).lower()]
+    if len(others) != len(mail.get_all(_HEADER, [])):
+        del mail[_HEADER]
+        for value in others:
+            mail[_HEADER] = value
+        raw = mail.as_bytes(policy=policy.compat32.clone(linesep="\r\n"))
+    if check is MailCheck.NONE:
+        return raw
+    domain = parseaddr(str(mail.get("From", "")))[1].rpartition("@")[2].lower() or "unknown.example"
+    found = check.value
+    results = f"dmarc={found} header.from={domain}; spf={found} smtp.mailfrom={domain}; dkim={found} header.d={domain}"
+    return f"{_HEADER}: {AUTHSERV_ID};\r\n {results}\r\n".encode() + raw

@@ -23,7 +23,7 @@ from gpurent.testing.sandbox.clock import SandboxClock
 from gpurent.testing.sandbox.machine_levers import MachineLevers
 from gpurent.testing.sandbox.machines.driver_selection import select_driver
 from gpurent.testing.sandbox.machines.model import BootedMachine, DriverName, MachineDriver, MachineSpec
-from gpurent.testing.sandbox.mail_server import ADDRESS, MailServer
+from gpurent.testing.sandbox.mail_server import ADDRESS, AUTHSERV_ID, MailServer
 from gpurent.testing.sandbox.peers import check_peers_are_known
 from gpurent.testing.sandbox.proof_server import ProofServer
 from gpurent.testing.sandbox.service_faults import ServiceFaults
@@ -216,6 +216,7 @@ class SimulatedCloud:
             environment_variable_name("imap", "user"): address,
             environment_variable_name("imap", "password"): self.mail.get_password(address),
             environment_variable_name("imap", "tls"): "no",
+            environment_variable_name("imap", "authserv_id"): AUTHSERV_ID,
         }
         for section, settings in self.simulators.client_settings().items():
             found |= {environment_variable_name(section, key): value for key, value in settings.items()}
@@ -227,6 +228,7 @@ class SimulatedCloud:
             "now": self.clock.now().isoformat(),
             "client_clock_error": self.clock.client_error // timedelta(seconds=1),
             "fault_count": len(self.faults.list()),
+            "mail_check": self.mail.check.value,
             "speed": self.options.speed,
             "driver": self.driver.name,
             "driver_reason": self.driver.fallback_reason,

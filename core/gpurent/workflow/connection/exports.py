@@ -86,7 +86,6 @@ class LeaseProfiles:
         pinned = self.connector.find_pinned_host_key(lease.id, lease.endpoint) if lease.endpoint else None
         if lease.endpoint is None or pinned is None:
             raise not_running_error(lease)
-        host_key, fingerprint = pinned
         key_file, _hosts = self.connector.get_ssh_files(lease.id)
         password = None
         if passwords and lease.password_ref:
@@ -95,9 +94,9 @@ class LeaseProfiles:
             name=lease_alias(lease.id),
             endpoint=lease.endpoint,
             key_file=key_file,
-            known_hosts=self.connector.write_known_hosts_alias(lease.id, lease_alias(lease.id), host_key),
-            host_key=host_key,
-            fingerprint=fingerprint,
+            known_hosts=self.connector.write_known_hosts_alias(lease.id, lease_alias(lease.id), pinned.line),
+            host_key=pinned.line,
+            fingerprint=pinned.fingerprint,
             folder=folder,
             password=password,
         )

@@ -10,11 +10,10 @@ import stat
 import tarfile
 import time
 from collections.abc import Iterator, Sequence
+from contextlib import closing, suppress
 from hashlib import sha256
 from io import BytesIO
 from itertools import count
-from pathlib import Path
-from tempfile import TemporaryFile
 from typing import IO
 from urllib.parse import unquote_to_bytes
 
@@ -25,6 +24,7 @@ from gpurent.errors import TransferError
 from gpurent.locale import _
 from gpurent.locale.foreign_text import describe_error
 from gpurent.ports.connection import SshConnection
+from gpurent.ports.local_files import LocalFiles, OpenFolder
 from gpurent.ports.terminal import Progress
 from gpurent.remote.file_reader import (
     parse_digest,
@@ -34,7 +34,7 @@ from gpurent.remote.file_reader import (
     read_files_command,
     read_piece_command,
 )
-from gpurent.roles.transfer_errors import summarize_texts
+from gpurent.roles.transfer_errors import small_local_disk_error, summarize_texts
 
 ARCHIVE_NAME = "left-out"
 PIECE_BYTES = 3 << 20
@@ -42,7 +42,6 @@ PIECE_BYTES = 3 << 20
 SMALL_FILE_BYTES, MAX_FILES_AT_ONCE, MAX_PATH_BYTES = 256 << 10, 300, 16 << 10
 # Seconds for a piece on a slow connection, and for the digest of a large file.
 PIECE_TIMEOUT, DIGEST_TIMEOUT = 300.0, 600.0
-_NO_FOLLOW = os.O_NOFOLLOW | os.O_CLOEXEC
 
 
 def describe_left_out(report: TransferReport, text: str) -> tuple[str, ...]:
@@ -66,7 +65,12 @@ def describe_left_out(report: TransferReport, text: str) -> tuple[str, ...]:
 
 
 async def archive_refused_files(
-    ssh: SshConnection, pull: PullRequest, report: TransferReport, origin: str, progress: Progress
+    files: LocalFiles,
+    ssh: SshConnection,
+    pull: PullRequest,
+    report: TransferReport,
+    origin: str,
+    progress: Progress,
 ) -> TransferReport:
     """Download the files that ``report`` skipped for their names, verified, into ``left-out.tar`` in the target folder.
 
@@ -81,10 +85,18 @@ async def archive_refused_files(
     if report.total + sum(item.size for item in refused) > limits.max_total_bytes:
         raise TransferError(_("the files whose names cannot be used here are larger than the limit"))
     progress.set_total(report.files + len(refused), report.total + sum(item.size for item in refused))
+    below = tuple(part for part in pull.folder.split("/") if part)
     try:
-        path = _find_archive_path(pull.target, origin)
-        archive = LeftOutArchive(pull.target, path, origin)
-        archived = await archive.write(ssh, refused, progress)
+        with (
+            closing(files.open_tree(pull.target, below, create=True)) as tree,
+            tree.open_folder(()) as folder,
+        ):
+            # A large file is kept beside the archive until it is verified.
+            needed = sum(item.size for item in refused) + max(item.size for item in refused)
+            if needed > (free := tree.measure_free_bytes()):
+                raise small_local_disk_error(free, needed)
+            archive = LeftOutArchive(folder, _find_archive_name(folder, origin), origin)
+            archived = await archive.write(ssh, refused, progress)
     except OSError as error:
         raise TransferError(
             _("{name} cannot be written here: {why}").format(name=ARCHIVE_NAME, why=describe_error(error))
@@ -100,29 +112,29 @@ async def archive_refused_files(
         total=report.total + size,
         sent=report.sent + size,
         skipped=skipped,
-        archive=str(path) if archived else "",
+        archive=str(pull.target / pull.folder / archive.base) if archived else "",
     )
 
 
 @frozen
 class LeftOutArchive:
-    """The archive at ``path``, written beside it and then renamed; readable by the user alone."""
+    """The archive ``base`` in ``folder``, written beside it and then renamed; readable by the user alone."""
 
-    folder: Path
-    path: Path
+    folder: OpenFolder
+    base: str
     origin: str
 
     async def write(
         self, ssh: SshConnection, files: Sequence[SkippedFile], progress: Progress
     ) -> frozenset[str]:
         """Return the remote paths of the files that are in the archive; without any, none is written."""
-        self.folder.mkdir(parents=True, exist_ok=True)
-        temporary = self.path.with_name(f".{self.path.name}.{os.getpid()}")
+        temporary = f".{self.base}.{os.getpid()}"
         archived: set[str] = set()
         try:
-            handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | _NO_FOLLOW, 0o600)
+            with suppress(FileNotFoundError):
+                self.folder.delete_file(temporary)
             with (
-                os.fdopen(handle, "wb") as raw,
+                os.fdopen(self.folder.create_file(temporary, must_be_new=True), "wb") as raw,
                 tarfile.open(
                     fileobj=raw,
                     mode="w",
@@ -139,9 +151,10 @@ class LeftOutArchive:
                     ):
                         archived.add(item.remote_path)
             if archived:
-                temporary.replace(self.path)
+                self.folder.move_entry(temporary, self.folder, self.base)
         finally:
-            temporary.unlink(missing_ok=True)
+            with suppress(OSError):
+                self.folder.delete_file(temporary)
         return frozenset(archived)
 
 
@@ -177,11 +190,11 @@ async def _add_batch(
 
 
 async def _add_large_file(
-    archive: tarfile.TarFile, ssh: SshConnection, item: SkippedFile, folder: Path, progress: Progress
+    archive: tarfile.TarFile, ssh: SshConnection, item: SkippedFile, folder: OpenFolder, progress: Progress
 ) -> bool:
     """Add one file; return whether it arrived as it is on the machine. No more than its listed size is read."""
     path = unquote_to_bytes(item.remote_path)
-    with TemporaryFile(dir=folder) as content:
+    with _open_temporary(folder) as content:
         digest = await _read_file(ssh, path, item.size, content)
         there = parse_digest((await ssh.run(read_digest_command(path), timeout=DIGEST_TIMEOUT)).stdout)
         if digest is None or there is None or there.size != item.size or there.sha256 not in ("", digest):
@@ -214,20 +227,31 @@ async def _read_file(ssh: SshConnection, path: bytes, size: int, content: IO[byt
     return digest.hexdigest()
 
 
-def _find_archive_path(folder: Path, origin: str) -> Path:
+def _open_temporary(folder: OpenFolder) -> IO[bytes]:
+    """Open a new file without a name."""
+    base = f".{ARCHIVE_NAME}.{os.urandom(8).hex()}"
+    handle = folder.create_file(base, must_be_new=True)
+    folder.delete_file(base)
+    return os.fdopen(handle, "w+b")
+
+
+def _find_archive_name(folder: OpenFolder, origin: str) -> str:
     """Return the first of ``left-out.tar``, ``left-out-2.tar`` … that does not exist or is of the same origin."""
     for number in count(1):
-        path = folder / (f"{ARCHIVE_NAME}.tar" if number == 1 else f"{ARCHIVE_NAME}-{number}.tar")
-        if not os.path.lexists(path) or _read_origin(path) == origin:
-            return path
+        base = f"{ARCHIVE_NAME}.tar" if number == 1 else f"{ARCHIVE_NAME}-{number}.tar"
+        try:
+            folder.stat_entry(base)
+        except FileNotFoundError:
+            return base
+        if _read_origin(folder, base) == origin:
+            return base
     raise AssertionError("count does not end")
 
 
-def _read_origin(path: Path) -> str | None:
+def _read_origin(folder: OpenFolder, base: str) -> str | None:
     """Return the origin of an archive of ours; None for any other file."""
     try:
-        handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | _NO_FOLLOW)
-        with os.fdopen(handle, "rb") as raw:
+        with os.fdopen(folder.open_file(base), "rb") as raw:
             if not stat.S_ISREG(os.fstat(raw.fileno()).st_mode):
                 return None
             with tarfile.open(fileobj=raw, mode="r:") as archive:

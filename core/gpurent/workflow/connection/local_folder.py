@@ -5,10 +5,13 @@ from __future__ import annotations
 import os
 import shutil
 import stat
+from collections.abc import Sequence
 from pathlib import Path
 
+from attrs import frozen
+
 from gpurent.domain.result_paths import get_pattern_base, is_pattern
-from gpurent.domain.trip import TripSpec
+from gpurent.domain.trip import TripSpec, UploadSpec
 from gpurent.errors import UsageError
 from gpurent.locale import _
 from gpurent.locale.foreign_text import describe_error
@@ -16,20 +19,53 @@ from gpurent.locale.foreign_text import describe_error
 MIN_FREE_BYTES = 1 << 20
 
 
-def get_results_folder(spec: TripSpec) -> Path:
+@frozen
+class LocalPlace:
+    """The folder ``below`` (path components) ``root``. Links are followed on the way to ``root``, and none below it."""
+
+    root: Path
+    below: tuple[str, ...] = ()
+
+    @property
+    def path(self) -> Path:
+        return self.root.joinpath(*self.below)
+
+
+def get_upload_place(upload: UploadSpec) -> LocalPlace:
+    """Return the local folder of an upload."""
+    return _make_place(upload.folder, upload.root)
+
+
+def get_results_place(spec: TripSpec) -> LocalPlace:
     """Return the local folder of the results."""
-    return Path(spec.results.dir or spec.upload.folder)
+    results = spec.results
+    return _make_place(results.dir, results.root) if results.dir else get_upload_place(spec.upload)
+
+
+def get_results_folder(spec: TripSpec) -> Path:
+    return get_results_place(spec).path
+
+
+def _make_place(folder: str, root: str) -> LocalPlace:
+    if root and Path(folder).is_relative_to(root):
+        return LocalPlace(Path(root), Path(folder).relative_to(root).parts)
+    return LocalPlace(Path(folder))
 
 
 def check_results_folder(spec: TripSpec) -> None:
     """Raise `UsageError` if results could not be written: a file in the way, no permission, no space."""
     if not spec.results.are_wanted:
         return
-    folder = get_results_folder(spec)
+    place = get_results_place(spec)
+    folder = place.path
     try:
+        if folder.resolve() == Path.home().resolve():
+            raise _make_error(folder, _("it is your home folder"))
         _check_folder(folder)
-        for path in spec.results.paths:
-            _check_place(folder, get_pattern_base(path) if is_pattern(path) else path)
+        for path in spec.results.paths or (".",):
+            base = get_pattern_base(path) if is_pattern(path) else path
+            parts = (*place.below, *(part for part in base.split("/") if part != "."))
+            _check_place(folder, place.root, parts)
     except OSError as error:
         raise _make_error(folder, describe_error(error)) from None
 
@@ -50,10 +86,8 @@ def _check_folder(folder: Path) -> None:
         raise _make_error(folder, _("the disk of {name} is full").format(name=existing))
 
 
-def _check_place(folder: Path, path: str) -> None:
+def _check_place(folder: Path, place: Path, parts: Sequence[str]) -> None:
     """Check what is where a result will be written: files are never written through a link or in place of a folder."""
-    place = folder
-    parts = path.split("/")
     for number, part in enumerate(parts):
         place = place / part
         try:

@@ -8,8 +8,10 @@ from gpurent.domain.access import Endpoint
 from gpurent.domain.lease import Lease
 from gpurent.errors import AuthError, ForeignMachine, HostKeyChanged, UnavailableError
 from gpurent.locale import _
-from gpurent.ports.connection import Connector, OpenConnection
+from gpurent.ports.connection import Connector, HostKey, OpenConnection
 from gpurent.ports.services import SecretStore
+from gpurent.workflow.connection.contact_questions import make_request
+from gpurent.workflow.connection.contacts import MachineContacts
 from gpurent.workflow.runtime.leases import LeaseTracker
 from gpurent.workflow.runtime.unforeseen import add_hint
 
@@ -21,11 +23,16 @@ def suggest_password(provider: str, endpoint: Endpoint) -> str:
 
 @frozen
 class OwnershipProof:
-    """The proof is a login with the password that was made for this lease's order alone."""
+    """The proof is a login with the password that was made for this lease's order alone.
+
+    For the proof alone, which a release needs, nobody is asked whether to contact the machine: nothing else is sent to
+    it, and nothing is pinned. A machine whose access is doubtful can so be released.
+    """
 
     leases: LeaseTracker
     connector: Connector
     secrets: SecretStore
+    contacts: MachineContacts
 
     async def prove_ownership(self, lease: Lease) -> Lease:
         """Return the lease, proven to be ours; at once if it needs no proof.
@@ -42,20 +49,35 @@ class OwnershipProof:
                 retryable=True,
                 burning=(lease.id,),
             )
-        connection = await self.open_connection(lease, lease.endpoint)
-        await connection.close()
-        return await self.leases.get_lease(lease.id)
+        if not await self.try_password(lease):
+            raise _make_error(lease)
+        return await self.leases.update_lease(lease.id, lambda seen: evolve(seen, needs_proof=False))
 
-    async def open_connection(self, lease: Lease, endpoint: Endpoint) -> OpenConnection:
-        """Connect to the lease's machine; one that needs a proof is proven by it. Raises `ForeignMachine`."""
+    async def open_connection(
+        self, lease: Lease, endpoint: Endpoint, *, fingerprint: str = "", may_ask: bool = True
+    ) -> OpenConnection:
+        """Connect to the lease's machine; one that needs a proof is proven by it.
+
+        Raises `ForeignMachine`, and `InputRequired` if only a person can say whether this is the lease's machine.
+        """
+        request = evolve(make_request(lease, endpoint, fingerprint=fingerprint), may_ask=may_ask)
         if not lease.needs_proof:
-            password = self.secrets.get_vault(lease.provider).get(lease.password_ref)
             try:
-                return await self.connector.open_connection(lease.id, endpoint, password)
+                return await self.contacts.open_connection(lease, request)
             except AuthError as error:
                 add_hint(error, suggest_password(lease.provider, endpoint))
                 raise
-        connection = await self._log_in(lease, endpoint)
+        await self.contacts.admit_machine(request)
+        try:
+            self._reject_known_machine(
+                lease,
+                self.connector.find_pinned_host_key(lease.id, endpoint),
+                await self._list_others_keys(lease),
+            )
+            connection = await self.contacts.open_connection(lease, request)
+        except (AuthError, ForeignMachine):
+            self.connector.unpin_host_key(lease.id, endpoint)
+            raise _make_error(lease) from None
         await self.leases.update_lease(lease.id, lambda seen: evolve(seen, needs_proof=False))
         return connection
 
@@ -64,50 +86,46 @@ class OwnershipProof:
 
         False as well if there is no address or no password. Raises `UnavailableError` while it cannot be asked.
         """
-        if lease.endpoint is None or self.secrets.get_vault(lease.provider).get(lease.password_ref) is None:
+        password = self.secrets.get_vault(lease.provider).get(lease.password_ref)
+        endpoint = lease.endpoint
+        if endpoint is None or password is None:
             return False
+        addresses = await self.connector.resolve_host(endpoint)
+        pinned = self.connector.find_pinned_host_key(lease.id, endpoint)
         try:
-            connection = await self._log_in(lease, lease.endpoint)
-        except (ForeignMachine, HostKeyChanged):
+            key = pinned or await self.connector.fetch_host_key(endpoint, addresses)
+            self._reject_known_machine(lease, key, await self._list_others_keys(lease))
+            await self.connector.check_password(endpoint, key, password, addresses)
+        except (AuthError, ForeignMachine, HostKeyChanged):
             return False
-        await connection.close()
         return True
 
-    async def _log_in(self, lease: Lease, endpoint: Endpoint) -> OpenConnection:
-        await self._reject_known_machine(lease, endpoint)
-        password = self.secrets.get_vault(lease.provider).get(lease.password_ref)
-        try:
-            return await self.connector.open_connection(lease.id, endpoint, password)
-        except AuthError:
-            raise self._make_error(lease) from None
-
-    async def _reject_known_machine(self, lease: Lease, endpoint: Endpoint) -> None:
-        """Raise `ForeignMachine`, before the password is sent, if another living lease there has pinned this host key.
+    async def _list_others_keys(self, lease: Lease) -> set[str]:
+        """Return the host keys that other living leases of this provider have pinned.
 
         Only of one provider: machines made from one image may share their key, wherever they are rented.
         """
-        others = {
-            pinned[0]
+        return {
+            pinned.line
             for other in await self.leases.list_leases()
             if other.id != lease.id and other.provider == lease.provider and other.endpoint is not None
             if (pinned := self.connector.find_pinned_host_key(other.id, other.endpoint)) is not None
         }
-        if not others:
-            return
-        await self.connector.pin_host_key(lease.id, endpoint)
-        shown = self.connector.find_pinned_host_key(lease.id, endpoint)
-        if shown is not None and shown[0] in others:
-            raise self._make_error(lease)
 
-    def _make_error(self, lease: Lease) -> ForeignMachine:
-        self.connector.delete_host_key(lease.id)
-        return ForeignMachine(
-            _("the new machine {ref} at {provider} rejects the password of this order").format(
-                ref=lease.ref, provider=lease.provider
-            ),
-            hint=_(
-                "It may be somebody else's, so it is neither used nor shut down. Look at the provider's page. If it is"
-                " not yours: gpurent release {lease} --confirmed"
-            ).format(lease=lease.id),
-            burning=(lease.id,),
-        )
+    def _reject_known_machine(self, lease: Lease, key: HostKey | None, others: set[str]) -> None:
+        """Raise `ForeignMachine`, before the password is sent, if another lease has pinned this host key."""
+        if key is not None and key.line in others:
+            raise _make_error(lease)
+
+
+def _make_error(lease: Lease) -> ForeignMachine:
+    return ForeignMachine(
+        _("the new machine {ref} at {provider} rejects the password of this order").format(
+            ref=lease.ref, provider=lease.provider
+        ),
+        hint=_(
+            "It may be somebody else's, so it is neither used nor shut down. Look at the provider's page. If it is"
+            " not yours: gpurent release {lease} --confirmed"
+        ).format(lease=lease.id),
+        burning=(lease.id,),
+    )

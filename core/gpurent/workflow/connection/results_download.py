@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import posixpath
 from collections.abc import Iterable, Iterator, Sequence
-from pathlib import Path
 from urllib.parse import quote_from_bytes
 
 from attrs import evolve, field, frozen
@@ -44,7 +43,7 @@ from gpurent.remote.results_probe import (
     parse_results,
 )
 from gpurent.workflow.connection.known_files import DownloadableFiles
-from gpurent.workflow.connection.local_folder import get_results_folder
+from gpurent.workflow.connection.local_folder import LocalPlace, get_results_folder, get_results_place
 from gpurent.workflow.connection.reconnecting import ReconnectingConnection
 from gpurent.workflow.connection.transfers import FileTransfers, work_folder
 
@@ -112,8 +111,8 @@ class ResultsDownloader:
             return ResultsOutcome(report=sum_reports(()))
         job_name, folder = spec.job.name or trip_id, work_folder(trip_id)
         plan = await connection.run_helper(lambda ssh: find_results(ssh, spec, folder, job_name))
-        names = self.transfers.local_names.make_names(get_results_folder(spec))
-        with self.transfers.known_files.open_downloadable(connection.lease_id, (folder,)) as known:
+        names = self.transfers.local.names.make_names(get_results_folder(spec))
+        with self.transfers.local.known_files.open_downloadable(connection.lease_id, (folder,)) as known:
             downloads = PlannedDownloads(spec, folder, plan, names, known)
             reports, failures = [downloads.report_links()], list(plan.failures)
             for pull in downloads.iter_pulls():
@@ -144,11 +143,11 @@ class PlannedDownloads:
     plan: ResultsPlan
     names: LocalNames
     known: DownloadableFiles
-    _target: Path = field(init=False)
+    _place: LocalPlace = field(init=False)
 
-    @_target.default
-    def _get_target(self) -> Path:
-        return get_results_folder(self.spec)
+    @_place.default
+    def _get_place(self) -> LocalPlace:
+        return get_results_place(self.spec)
 
     def iter_pulls(self) -> Iterator[PullRequest]:
         for group in group_by_folder(self.plan.paths):
@@ -162,9 +161,15 @@ class PlannedDownloads:
         """Return the request into ``folder`` below the local one, which is not even made if its name is refused."""
         limits, names = self._get_limits(), self.names.below(folder)
         is_refused = names.find_problem((), limits.max_name_bytes) is not None
-        target = self._target if is_refused else self._target / folder
-        known = self.known.below(folder)
-        return PullRequest(sources=tuple(sources), target=target, limits=limits, names=names, known=known)
+        below = self._place.below if is_refused else (*self._place.below, folder)
+        return PullRequest(
+            sources=tuple(sources),
+            target=self._place.root,
+            folder="/".join(below),
+            limits=limits,
+            names=names,
+            known=self.known.below(folder),
+        )
 
     def report_links(self) -> TransferReport:
         """Report the links that were found and are not downloaded."""
@@ -180,7 +185,13 @@ class PlannedDownloads:
 
     def make_pull(self) -> PullRequest:
         """Return the request that stands for all of them: the job's folder, and the local one."""
-        return PullRequest(sources=(self.folder,), target=self._target, limits=self._get_limits())
+        place = self._place
+        return PullRequest(
+            sources=(self.folder,),
+            target=place.root,
+            folder="/".join(place.below),
+            limits=self._get_limits(),
+        )
 
     async def report_refused(self, ssh: SshConnection) -> TransferReport:
         """Report the files whose names cannot be used here."""

@@ -11,17 +11,21 @@ from attrs import evolve, frozen
 
 from gpurent.domain.events import EventKind
 from gpurent.domain.lease import Lease, LeaseState
+from gpurent.domain.question import Question, QuestionKind
 from gpurent.domain.transfer import PullRequest, PushRequest, TransferReport
 from gpurent.errors import (
     AuthError,
+    ExpandingDownload,
     HostKeyChanged,
     TransferError,
     TransferHelperFailed,
     TransferUnsupported,
     UnavailableError,
+    UsageError,
 )
 from gpurent.locale import _
 from gpurent.ports.connection import Connector, SshConnection
+from gpurent.ports.local_files import LocalFiles
 from gpurent.ports.terminal import Display
 from gpurent.roles.entries import TransferEntry
 from gpurent.roles.machine import SupportsPredial, TransferBackend
@@ -33,6 +37,7 @@ from gpurent.workflow.connection.reconnecting import Connections, ReconnectingCo
 from gpurent.workflow.connection.upload_guard import UploadGuard
 from gpurent.workflow.runtime.events import EventEmitter
 from gpurent.workflow.runtime.plugins import Plugins
+from gpurent.workflow.runtime.questions import Questions
 from gpurent.workflow.runtime.waiting import run_in_background
 
 AUTO = "auto"
@@ -44,14 +49,23 @@ def work_folder(trip_id: str) -> str:
 
 
 @frozen
+class LocalSide:
+    """What transfers use of this computer: its files, which names they may have, and what is known of them."""
+
+    files: LocalFiles
+    names: LocalNamesMaker
+    known_files: KnownFilesMaker
+
+
+@frozen
 class FileTransfers:
     """Uploads and downloads that resume after a dropped connection."""
 
     plugins: Plugins
     events: EventEmitter
     display: Display
-    local_names: LocalNamesMaker
-    known_files: KnownFilesMaker
+    local: LocalSide
+    questions: Questions
 
     def iter_backends(self, name: str) -> Iterator[TransferBackend]:
         """Yield the named backend; for an empty name or ``auto``, all that can be built, highest rank first.
@@ -83,15 +97,29 @@ class FileTransfers:
         Files whose names may not be used here are downloaded into an archive: see `left_out`. Files that were changed
         here are kept.
         """
-        with self.known_files.open_downloadable(connection.lease_id, pull.sources) as known:
-            pull = evolve(pull, names=self.local_names.make_names(pull.target), known=known)
+        with self.local.known_files.open_downloadable(connection.lease_id, pull.sources) as known:
+            pull = evolve(pull, names=self.local.names.make_names(pull.target), known=known)
             report = known.add_to_report(await self.download_usable(connection, pull, name))
         return await self.archive_refused(connection, pull, report)
 
     async def download_usable(
         self, connection: ReconnectingConnection, pull: PullRequest, name: str = ""
     ) -> TransferReport:
-        """Download; files whose names may not be used here (``pull.names``) are only reported."""
+        """Download; files whose names may not be used here (``pull.names``) are only reported.
+
+        Asks whether a download goes on that would take up far more here than travelled.
+        """
+        try:
+            return await self._pull(connection, pull, name)
+        except ExpandingDownload as error:
+            text = _("{problem}. Download it all the same?").format(problem=error.message)
+            question = Question(id="expanding-download", kind=QuestionKind.CHOICE, text=text)
+            if not (self.questions.can_confirm and await self.questions.confirm(question)):
+                raise
+        limits = evolve(pull.limits, max_expansion=0)
+        return await self._pull(connection, evolve(pull, limits=limits), name)
+
+    async def _pull(self, connection: ReconnectingConnection, pull: PullRequest, name: str) -> TransferReport:
         return await self._try_backends(
             connection,
             self.iter_backends(name),
@@ -108,7 +136,7 @@ class FileTransfers:
         async def archive(ssh: SshConnection) -> TransferReport:
             progress = self.display.start_progress(_("results"))
             origin = " ".join((str(ssh.endpoint), *pull.sources))
-            return await archive_refused_files(ssh, pull, report, origin, progress)
+            return await archive_refused_files(self.local.files, ssh, pull, report, origin, progress)
 
         return await connection.run_helper(archive)
 
@@ -120,7 +148,7 @@ class FileTransfers:
             ssh, evolve(push, states=uploaded), self.display.start_progress(_("upload"))
         )
         if not push.dry_run:
-            await asyncio.to_thread(self.known_files.record_upload, lease_id, push.target, uploaded)
+            await asyncio.to_thread(self.local.known_files.record_upload, lease_id, push.target, uploaded)
         return report
 
     def report_unsupported(self, error: TransferError) -> None:
@@ -235,7 +263,7 @@ class FileCommands:
     def check_push(self, push: PushRequest) -> PushRequest:
         """Return the push as it may be made; raises `UsageError` for a source that is refused."""
         for source in push.sources:
-            self.guard.check_upload(source)
+            self.guard.check_source(source)
         return self.guard.exclude_own_folders(push)
 
     async def push(self, lease_id: str, push: PushRequest, transfer: str = "") -> TransferReport:
@@ -244,7 +272,15 @@ class FileCommands:
         async with self.connections.make_connection(lease.id) as connection:
             return await self.predialler.push_early(connection, push, transfer)
 
-    async def pull(self, lease_id: str, pull: PullRequest, transfer: str = "") -> TransferReport:
+    async def pull(
+        self, lease_id: str, pull: PullRequest, transfer: str = "", *, into_home: bool = False
+    ) -> TransferReport:
+        """Download; raises `UsageError` for the home folder itself as the target, unless ``into_home``."""
+        if not into_home and pull.target.resolve() == self.guard.user_home.resolve():
+            raise UsageError(
+                _("{path} is your home folder; nothing is downloaded into it").format(path=pull.target),
+                hint=_("Name a folder: --to results. Or allow it: --into-home"),
+            )
         async with self.connections.connect_to_lease(lease_id) as connection:
             return await self.transfers.download(connection, pull, transfer)
 

@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import closing
 from itertools import pairwise
 from pathlib import Path
 
 from attrs import evolve, frozen
 
 from gpurent.domain.transfer import PushRequest
+from gpurent.domain.trip import UploadSpec
 from gpurent.domain.upload_rules import is_credential_name
 from gpurent.errors import UsageError
 from gpurent.locale import _
+from gpurent.ports.local_files import LINK_ERRORS, LocalFiles
+from gpurent.roles.transfer_errors import linked_source_error
+from gpurent.workflow.connection.local_folder import LocalPlace, get_upload_place
 
 
 @frozen
@@ -20,15 +25,36 @@ class UploadGuard:
 
     user_home: Path
     own_folders: Sequence[Path]
+    files: LocalFiles
 
-    def check_upload(self, folder: Path, include: Sequence[str] = ()) -> None:
-        """Raise `UsageError` unless ``folder`` may be uploaded, or only ``include`` of it, which the user has named."""
-        if not include and folder.is_dir():
-            parts = folder.resolve().parts
-            if any(is_credential_name(name, parent) for parent, name in pairwise(parts)):
-                raise _refused_error(folder, _("a folder of credentials"))
-        for path in [folder / name for name in include] or [folder]:
-            self._check_path(path)
+    def check_upload(self, upload: UploadSpec) -> None:
+        """Raise `UsageError` unless the folder may be uploaded, or what was named of it, which no link may lead to."""
+        place = get_upload_place(upload)
+        self._check_way(place, upload.include)
+        if not upload.include:
+            self.check_source(place.path)
+        for name in upload.include:
+            self._check_path(place.path / name)
+
+    def check_source(self, source: Path) -> None:
+        """Raise `UsageError` unless ``source``, which the user has named, may be uploaded."""
+        if source.is_dir() and any(
+            is_credential_name(name, parent) for parent, name in pairwise(source.resolve().parts)
+        ):
+            raise _refused_error(source, _("a folder of credentials"))
+        self._check_path(source)
+
+    def _check_way(self, place: LocalPlace, include: Sequence[str]) -> None:
+        """Check that no link is on the way to the folder and to what is named of it; what is missing is found later."""
+        path = place.path
+        try:
+            with closing(self.files.open_tree(place.root, place.below)) as tree:
+                for path in [place.path / name for name in include]:
+                    with tree.open_folder(path.relative_to(place.path).parts[:-1]):
+                        pass
+        except OSError as error:
+            if error.errno in LINK_ERRORS:
+                raise linked_source_error(path) from None
 
     def exclude_own_folders(self, push: PushRequest) -> PushRequest:
         """Return ``push`` such that gpurent's own folders, where they lie below its sources, are left out."""

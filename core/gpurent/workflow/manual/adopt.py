@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hmac
 from datetime import datetime
 
 from attrs import evolve, frozen
@@ -12,12 +11,14 @@ from gpurent.domain.events import EventKind
 from gpurent.domain.lease import Lease, LeaseState
 from gpurent.domain.machine_facts import MachineFacts
 from gpurent.domain.offer import DeclaredTerms, Hardware, Offer
-from gpurent.errors import AuthError, GpurentError, HostKeyChanged, UsageError
+from gpurent.errors import AuthError, GpurentError, UsageError
 from gpurent.locale import _
 from gpurent.ports.connection import Connector, OpenConnection, PrivateKey, Reachability
 from gpurent.ports.services import SecretRegistry, SecretStore
 from gpurent.ports.system import Clock
 from gpurent.roles.lease import MachineAccess
+from gpurent.workflow.connection.contact_questions import ContactRequest, make_request
+from gpurent.workflow.connection.contacts import MachineContacts
 from gpurent.workflow.connection.probes import MachineFactsReader
 from gpurent.workflow.manual.billing import DeclaredAmount, compute_usage, parse_declared_amount
 from gpurent.workflow.manual.provider import CONFIRMED_AT
@@ -30,8 +31,8 @@ from gpurent.workflow.runtime.plugins import Plugins
 class AdoptionRequest:
     """What the user provides about a machine to adopt.
 
-    ``private_key`` is a private key to log in with; ``fingerprint`` is that of the expected host key, empty to trust it
-    on first use.
+    ``private_key`` is a private key to log in with; ``fingerprint`` is that of the expected host key, empty if the user
+    does not know it.
     """
 
     provider: str
@@ -45,6 +46,7 @@ class AdoptionRequest:
 class Adoption:
     leases: LeaseTracker
     connector: Connector
+    contacts: MachineContacts
     secrets: SecretStore
     secret_registry: SecretRegistry
     facts: MachineFactsReader
@@ -82,14 +84,20 @@ class Adoption:
         endpoint, password = request.access.endpoint, request.access.password
         if lease.endpoint != endpoint or lease.provider != request.provider or password is None:
             raise _make_known_error(endpoint, lease)
-        known = self.secrets.get_vault(lease.provider).get(lease.password_ref)
+        visit = evolve(
+            make_request(lease, endpoint, fingerprint=request.fingerprint), source=request.access.source
+        )
         try:
-            connection = await self.connector.open_connection(lease.id, endpoint, known)
+            connection = await self.contacts.open_connection(lease, visit)
         except AuthError:
-            connection = await self.connector.open_connection(lease.id, endpoint, password)
+            addresses = await self.contacts.admit_machine(visit)
+            connection = await self.contacts.connect(visit, password, addresses=addresses)
             await connection.close()
             ref = await self._save_password(lease.id, request)
-            return await self.leases.update_lease(lease.id, lambda seen: evolve(seen, password_ref=ref))
+            source = request.access.source.vouch_for(endpoint, has_password=True)
+            return await self.leases.update_lease(
+                lease.id, lambda seen: evolve(seen, password_ref=ref, access_source=source)
+            )
         await connection.close()
         raise _make_known_error(endpoint, lease)
 
@@ -107,38 +115,28 @@ class Adoption:
             if same and other.endpoint.port == endpoint.port:
                 error = _make_known_error(endpoint, other)
                 text = _("If it is another machine with the same host key, add: --fingerprint {fingerprint}")
-                error.hint = f"{error.hint}\n{text.format(fingerprint=shown[1])}"
+                error.hint = f"{error.hint}\n{text.format(fingerprint=shown.fingerprint)}"
                 raise error
 
     async def _open_connection(self, lease_id: str, request: AdoptionRequest) -> OpenConnection:
         """Pin the host key and connect; on failure, delete the lease's key files."""
         access = request.access
+        visit = ContactRequest(
+            lease_id=lease_id,
+            endpoint=access.endpoint,
+            source=access.source.vouch_for(access.endpoint, has_password=True),
+            fingerprint=request.fingerprint,
+            how_to_answer=_make_adopt_command(request),
+        )
         try:
-            await self._pin_host_key(lease_id, request)
+            addresses = await self.contacts.admit_machine(visit)
             await self._require_unknown_machine(lease_id, request)
-            return await self.connector.open_connection(
-                lease_id, access.endpoint, access.password, request.private_key
+            return await self.contacts.connect(
+                visit, access.password, request.private_key, addresses=addresses
             )
         except BaseException:
             self.connector.delete_lease_files(lease_id)
             raise
-
-    async def _pin_host_key(self, lease_id: str, request: AdoptionRequest) -> None:
-        shown = await self.connector.pin_host_key(lease_id, request.access.endpoint)
-        text = _("The machine's host key is {fingerprint}; trusted on first use and pinned from now on.")
-        if request.fingerprint:
-            if not hmac.compare_digest(request.fingerprint.rstrip("=").encode(), shown.encode()):
-                raise HostKeyChanged(
-                    _("{endpoint} presented the host key {shown}, not {expected}").format(
-                        endpoint=request.access.endpoint, shown=shown, expected=request.fingerprint
-                    ),
-                    hint=_(
-                        "Someone may be intercepting the connection, or the fingerprint belongs to "
-                        "another machine. No password was sent."
-                    ),
-                )
-            text = _("The machine's host key is {fingerprint}, as you specified.")
-        self.leases.events.emit(EventKind.HOST_KEY, text.format(fingerprint=shown), lease=lease_id)
 
     async def _read_facts(self, provider: str, connection: OpenConnection) -> MachineFacts | None:
         """Read the facts, best effort: a machine that does not report any is adopted all the same."""
@@ -158,6 +156,11 @@ class Adoption:
         await self.secrets.unlock(create=True)
         self.secrets.get_vault(request.provider).put(name, password)
         return name
+
+
+def _make_adopt_command(request: AdoptionRequest) -> str:
+    """Return the command that adopts this machine, with ``{fingerprint}`` for the host key that it shows."""
+    return f'gpurent adopt "{request.access.endpoint}" --provider {request.provider} --fingerprint {{fingerprint}}'
 
 
 def _make_known_error(endpoint: Endpoint, lease: Lease) -> UsageError:
@@ -196,6 +199,7 @@ def _make_lease(
         ref=request.access.ref,
         label=lease_id,
         endpoint=endpoint,
+        access_source=request.access.source.vouch_for(endpoint, has_password=True),
         password_ref=password_ref,
         started_at=terms.at,
         expires_at=terms.end_time(terms.at),

@@ -18,9 +18,11 @@ from gpurent.domain.question import Challenge, Question, QuestionKind
 from gpurent.errors import GpurentError, InputRequired, LeaseError, Spent, UnavailableError
 from gpurent.locale import _
 from gpurent.ports.connection import Connector, Reachability
-from gpurent.ports.services import MailReader, SecretStore
+from gpurent.ports.services import MailReader
 from gpurent.ports.system import Clock
 from gpurent.roles.lease import LeaseProvider, ManualTask, TaskInstructions
+from gpurent.workflow.connection.contact_questions import make_request
+from gpurent.workflow.connection.contacts import MachineContacts
 from gpurent.workflow.manual.billing import STOPPED_AT, find_stop_time
 from gpurent.workflow.manual.instructions import ManualInstructions
 from gpurent.workflow.runtime.events import EventEmitter
@@ -136,7 +138,7 @@ class AdoptedLeaseProvider(LeaseProvider):
     plugins: Plugins
     clock: Clock
     connector: Connector
-    secrets: SecretStore
+    contacts: MachineContacts
     manual_release: ManualRelease
 
     async def list_offers(self, requirements: Requirements) -> Known[Offer] | Unknown:
@@ -212,9 +214,8 @@ class AdoptedLeaseProvider(LeaseProvider):
         """Run the stop script; return why it may have failed, or an empty string if it ran or the connection broke."""
         if lease.endpoint is None:
             return _("it has no address")
-        password = self.secrets.get_vault(lease.provider).get(lease.password_ref)
         try:
-            connection = await self.connector.open_connection(lease.id, lease.endpoint, password)
+            connection = await self.contacts.open_connection(lease, make_request(lease, lease.endpoint))
         except GpurentError as error:
             return error.message
         try:

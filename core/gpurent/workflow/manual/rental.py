@@ -8,7 +8,7 @@ from pathlib import Path
 
 from attrs import evolve, frozen
 
-from gpurent.domain.access import Endpoint
+from gpurent.domain.access import USER_SOURCE, Endpoint
 from gpurent.domain.events import EventKind
 from gpurent.domain.lease import Lease
 from gpurent.domain.money import UnitPrice
@@ -48,14 +48,19 @@ class ManualRentalStart:
 def parse_accesses(
     mails: Iterable[Mail], helper: AssistedRental, instructions: TaskInstructions
 ) -> list[MachineAccess]:
-    """Parse e-mails of exactly the provider's address; one access per machine, from its newest e-mail."""
-    found: dict[Endpoint, MachineAccess] = {}
+    """Parse e-mails of exactly the provider's address; one access per machine, from its newest e-mail.
+
+    If any of them is authenticated, only such count.
+    """
+    checked: dict[Endpoint, MachineAccess] = {}
+    others: dict[Endpoint, MachineAccess] = {}
     for mail in sorted(mails, key=lambda mail: mail.at):
         if mail.sender == instructions.sender.lower() and instructions.subject in mail.subject:
             access = helper.parse_access(mail)
             if access is not None:
-                found[access.endpoint] = access
-    return list(found.values())
+                found = checked if mail.source.is_authenticated else others
+                found[access.endpoint] = evolve(access, source=mail.source)
+    return list((checked or others).values())
 
 
 @frozen
@@ -139,14 +144,15 @@ class ManualRentalQuestions:
             mail = Mail(uid="", at=self.clock.now(), sender="", subject="", text=line)
             access = helper.parse_access(mail) if helper is not None else None
             if access is not None:
-                return access
+                return evolve(access, source=USER_SOURCE)
             try:
                 endpoint = Endpoint.parse(line)
             except UsageError as error:
                 trip.emit(EventKind.WARNING, f"{error.message} {error.hint}")
                 continue
             text = _("Password of the machine (empty: use a key file)")
-            return MachineAccess(endpoint=endpoint, password=await self._ask_secret(trip, "password", text))
+            password = await self._ask_secret(trip, "password", text)
+            return MachineAccess(endpoint=endpoint, password=password, source=USER_SOURCE)
         raise InputRequired(_("no SSH command was given"), hint=_resume_hint(trip), retryable=True)
 
     async def ask_key(self, trip: TripContext) -> PrivateKey:

@@ -55,6 +55,7 @@ class LateOrders:
             lease.with_state(answer.state, _("its provider lists it after all")),
             ref=answer.ref,
             endpoint=answer.endpoint,
+            access_source=answer.access_source,
             started_at=answer.started_at,
             expires_at=answer.expires_at,
             ended_at=None,

@@ -15,9 +15,9 @@ from gpurent.domain.time_left import TimeKind, TimeLeft
 from gpurent.errors import GpurentError, UnavailableError
 from gpurent.locale import _
 from gpurent.ports.connection import Connector, OpenConnection
-from gpurent.ports.services import SecretStore
 from gpurent.ports.system import Clock
 from gpurent.remote.samples import parse_view_sample, view_sample_command
+from gpurent.workflow.connection.ownership import OwnershipProof
 from gpurent.workflow.payments.bookkeeping import Bookkeeping
 from gpurent.workflow.runtime.leases import LeaseTracker
 
@@ -45,7 +45,7 @@ class MachineSampler:
     """Samples machines, keeping one connection open to each."""
 
     connector: Connector
-    secrets: SecretStore
+    ownership: OwnershipProof
     clock: Clock
     _connections: dict[str, OpenConnection] = field(factory=dict, init=False)
 
@@ -63,8 +63,10 @@ class MachineSampler:
         await self.close_connection(lease.id)
         if lease.endpoint is None:
             raise UnavailableError(_("{lease} has no machine").format(lease=lease.id))
-        password = self.secrets.get_vault(lease.provider).get(lease.password_ref)
-        connection = await self.connector.open_connection(lease.id, lease.endpoint, password)
+        if self.connector.find_pinned_host_key(lease.id, lease.endpoint) is None:
+            # The first contact may be a question, for which there is no place on a live screen.
+            raise UnavailableError(_("{lease}: not connected to yet").format(lease=lease.id))
+        connection = await self.ownership.open_connection(lease, lease.endpoint, may_ask=False)
         self._connections[lease.id] = connection
         return connection
 

@@ -49,7 +49,7 @@ if TYPE_CHECKING:
 class LeaseTracker:
     """The only writer of leases.
 
-    ``copier`` keeps their second copies. ``connector`` forgets the host key of a machine that was replaced; None where
+    ``copier`` keeps their second copies. ``connector`` retires the host keys of a machine that was replaced; None where
     no provider is ever asked.
     """
 
@@ -159,7 +159,7 @@ class LeaseTracker:
         return self.plugins.account_of(lease)
 
     def _follow_switch(self, before: Lease, after: Lease) -> None:
-        """Forget the host key of the staging machine: from here on it is a different machine."""
+        """Retire the host keys of the staging machine: from here on, by our own order, it is a different machine."""
         pending = before.pending
         is_switched = pending is not None and after.pending is None and after.ref != before.ref
         if (
@@ -168,7 +168,7 @@ class LeaseTracker:
             and pending.kind is OrderKind.SWITCH
             and self.connector is not None
         ):
-            self.connector.delete_host_key(before.id)
+            self.connector.retire_host_keys(before.id)
 
     async def _end_orders(self, lease: Lease) -> None:
         """End the lease's unfinished order if the provider counted it, or if the lease is over without it."""

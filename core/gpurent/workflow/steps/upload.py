@@ -35,9 +35,8 @@ class UploadStep:
 
     def make_pushes(self, upload: UploadSpec, target: str) -> Sequence[PushRequest]:
         """Return the pushes of ``upload`` into the remote folder ``target``; raises `UsageError` if it is refused."""
-        folder = Path(upload.folder)
-        self.guard.check_upload(folder, upload.include)
-        return [self.guard.exclude_own_folders(push) for push in make_pushes(folder, upload.include, target)]
+        self.guard.check_upload(upload)
+        return [self.guard.exclude_own_folders(push) for push in make_pushes(upload, target)]
 
     async def preview_upload(self, upload: UploadSpec) -> UploadPreview | None:
         """Return what would be uploaded; None if the transfer backend cannot tell. Raises as `make_pushes` does."""
@@ -68,18 +67,24 @@ class UploadStep:
         return report
 
 
-def make_pushes(folder: Path, include: Sequence[str], target: str) -> Sequence[PushRequest]:
-    """Return the pushes for the whole ``folder``, or only for ``include``, keeping their relative paths."""
+def make_pushes(upload: UploadSpec, target: str) -> Sequence[PushRequest]:
+    """Return the pushes for the whole folder, or only for what was named of it, keeping their relative paths."""
+    folder, include = Path(upload.folder), upload.include
     if not folder.is_dir():
         raise UsageError(_("{folder} is not a folder").format(folder=folder))
     if not include:
-        return [PushRequest(sources=(folder,), target=target, contents_only=True)]
+        root = Path(upload.root) if upload.root else None
+        return [PushRequest(sources=(folder,), target=target, contents_only=True, root=root)]
     places: dict[str, list[Path]] = {}
     for name in include:
         if not os.path.lexists(folder / name):
             raise UsageError(_("{name} does not exist in {folder}").format(name=name, folder=folder))
         places.setdefault(posixpath.dirname(name), []).append(folder / name)
     return [
-        PushRequest(sources=tuple(sources), target=posixpath.join(target, place).rstrip("/"))
+        PushRequest(
+            sources=tuple(sources),
+            target=posixpath.join(target, place).rstrip("/"),
+            root=Path(upload.root or folder),
+        )
         for place, sources in places.items()
     ]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import AbstractContextManager, nullcontext
-from pathlib import Path
 
 from attrs import evolve, frozen
 
@@ -107,7 +106,7 @@ class MachinePreparation:
     def check_upload(self, spec: TripSpec) -> None:
         """Raise `UsageError` if the trip uploads a folder that must not be uploaded."""
         if not spec.rent_only:
-            self.upload.guard.check_upload(Path(spec.upload.folder), spec.upload.include)
+            self.upload.guard.check_upload(spec.upload)
 
     async def predial_upload(
         self, trip: TripContext, leg: str, spec: TripSpec, lease_id: str, leg_spec: LegSpec

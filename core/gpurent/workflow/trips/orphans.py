@@ -150,6 +150,7 @@ class OrphanCommands:
             offer=listed.offer,
             ref=listed.ref,
             endpoint=listed.endpoint,
+            access_source=listed.access_source,
             password_ref=copy.password_ref,
             needs_proof=True,
         )
@@ -174,6 +175,7 @@ class OrphanCommands:
             lease.with_state(listed.state if listed.state is not LeaseState.READY else state),
             ref=listed.ref,
             endpoint=listed.endpoint or lease.endpoint,
+            access_source=listed.access_source if listed.endpoint else lease.access_source,
             started_at=listed.started_at or lease.started_at,
             expires_at=listed.expires_at or lease.expires_at,
             provider_data={**lease.provider_data, **listed.provider_data},

@@ -14,7 +14,14 @@ from typing import Any
 
 from attrs import frozen
 
-from gpurent.api import Currency, Money, UnexpectedResponse, parse_foreign_decimal, parse_foreign_integer
+from gpurent.api import (
+    Currency,
+    Money,
+    UnexpectedResponse,
+    parse_foreign_decimal,
+    parse_foreign_integer,
+    parse_foreign_name,
+)
 from gpurent_plugin_dbc.messages import _
 
 DBC = Currency("DBC", 8)
@@ -80,6 +87,15 @@ def _parse_time(value: Any, url: str) -> datetime:
     return found
 
 
+def _parse_name(value: Any, url: str) -> str:
+    try:
+        return parse_foreign_name(value)
+    except ValueError:
+        raise UnexpectedResponse(
+            _("the DBC token ledger's response has an unexpected format"), url=url, body=repr(value)
+        ) from None
+
+
 def _parse_decimal(value: Any, url: str) -> Decimal:
     try:
         return parse_foreign_decimal(value)
@@ -109,7 +125,7 @@ def parse_transfers(raw: Any, url: str) -> Sequence[ListedTransfer]:
 def _parse_transfer(raw: Any, url: str) -> ListedTransfer:
     found = _parse_record(raw, ("hash", "from", "to", "amount", "at", "memo"), url)
     return ListedTransfer(
-        hash=str(found["hash"]),
+        hash=_parse_name(found["hash"], url),
         sender=str(found["from"]),
         to=str(found["to"]),
         amount=_parse_amount(found["amount"], url),

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from decimal import ROUND_UP, Decimal
 from itertools import count
 from typing import Any
@@ -127,18 +127,17 @@ class ChainClient:
     async def get_block_number(self, *block_hash: str) -> int:
         """Return a block's number."""
         head = wire.parse_record(await self._query("chain_getHeader", *block_hash), "number")
-        return wire.parse_number(head["number"])
+        return wire.parse_block(head["number"])
 
     async def get_block_hash(self, block: int) -> str:
         return wire.parse_hash(await self._query("chain_getBlockHash", block))
 
     async def list_extrinsics(self, block_hash: str) -> Sequence[bytes]:
-        raw = wire.parse_record(await self._query("chain_getBlock", block_hash), "block")
-        return [wire.parse_hex(item) for item in wire.parse_record(raw["block"], "extrinsics")["extrinsics"]]
+        return wire.parse_extrinsics(await self._query("chain_getBlock", block_hash))
 
     async def get_block_time(self, *block_hash: str) -> datetime:
         """Return the chain's own time in a block."""
-        return _parse_time((await self.get_storage([TIMESTAMP_KEY], *block_hash))[TIMESTAMP_KEY])
+        return wire.parse_time((await self.get_storage([TIMESTAMP_KEY], *block_hash))[TIMESTAMP_KEY])
 
     async def estimate_block_time(self, block: int) -> datetime:
         """Estimate when a block was or will be, from the newest finalized one and six seconds per block."""
@@ -158,18 +157,14 @@ class ChainClient:
 
     async def get_storage(self, keys: Sequence[str], *block_hash: str) -> Mapping[str, bytes | None]:
         """Return storage values by key, in a single call."""
-        raw = await self._query("state_queryStorageAt", list(keys), *block_hash)
-        if not isinstance(raw, list) or len(raw) != 1:
-            raise wire.make_unexpected_response(_("storage expected"), raw)
-        pairs = wire.parse_record(raw[0], "changes")["changes"]
-        found = {str(name): None if value is None else wire.parse_hex(value) for name, value in pairs}
+        found = wire.parse_storage(await self._query("state_queryStorageAt", list(keys), *block_hash))
         return {name: found.get(name) for name in keys}
 
     # accounts
 
     async def get_account(self, address: str, *block_hash: str) -> scale.AccountInfo:
         name = scale.storage_key("System", "Account", ss58_decode(address))
-        return scale.decode_account((await self.get_storage([name], *block_hash))[name])
+        return wire.parse_account((await self.get_storage([name], *block_hash))[name])
 
     async def get_next_nonce(self, address: str) -> int:
         return wire.parse_number(await self._query("system_accountNextIndex", address))
@@ -182,11 +177,11 @@ class ChainClient:
         found = await self.get_storage(
             [scale.AVERAGE_PRICE_KEY, scale.FIXED_FEE_KEY, TIMESTAMP_KEY], *block_hash
         )
-        average = scale.decode_uint(found[scale.AVERAGE_PRICE_KEY], 8)
-        fee = scale.decode_uint(found[scale.FIXED_FEE_KEY], 16)
+        average = wire.parse_uint(found[scale.AVERAGE_PRICE_KEY], 8)
+        fee = wire.parse_uint(found[scale.FIXED_FEE_KEY], 16)
         if not average or fee is None:
             raise UnavailableError(_("the chain currently has no price for DBC"), retryable=True)
-        return ChainPrices(average=average, fee=fee, at=_parse_time(found[TIMESTAMP_KEY]))
+        return ChainPrices(average=average, fee=fee, at=wire.parse_time(found[TIMESTAMP_KEY]))
 
     # machines
 
@@ -231,8 +226,7 @@ class ChainClient:
             for m in machines
         }
         found = await self.get_storage([standard, *extra.values(), *taken.values()], *block_hash)
-        price = found[standard]
-        points, day = (0, 0) if price is None else scale.decode_uints(price, 8, 8)
+        points, day = wire.parse_point_price(found[standard])
         if not points:
             return []
         return [
@@ -243,9 +237,9 @@ class ChainClient:
                     standard=day,
                     calc_point=m.calc_point,
                     gpus=m.gpus,
-                    extra=scale.decode_uint(found[extra[m.id]], 8) or 0,
+                    extra=wire.parse_uint(found[extra[m.id]], 8) or 0,
                 ),
-                rented_gpus=scale.decode_uint(found[taken[m.id]], 4) or 0,
+                rented_gpus=wire.parse_uint(found[taken[m.id]], 4) or 0,
             )
             for m in machines
         ]
@@ -258,13 +252,6 @@ class ChainClient:
     async def find_order(self, pallet: Pallet, number: int, *block_hash: str) -> wire.ChainOrder | None:
         raw = await self._query(f"{pallet.rpc_prefix}_getRentOrder", number, *block_hash, absent=_NOT_FOUND)
         return None if raw is None else wire.parse_order(number, raw)
-
-
-def _parse_time(raw: Any) -> datetime:
-    millis = scale.decode_uint(raw, 8)
-    if not millis:
-        raise wire.make_unexpected_response(_("time expected"), raw)
-    return datetime.fromtimestamp(0, UTC) + timedelta(milliseconds=millis)
 
 
 def make_offer(pallet: Pallet, stock: MachineStock, fee: int) -> Offer:

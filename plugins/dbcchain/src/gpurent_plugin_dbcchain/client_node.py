@@ -21,7 +21,7 @@ from gpurent.api import (
     UsageError,
     parse_foreign_integer,
 )
-from gpurent_plugin_dbcchain import _
+from gpurent_plugin_dbcchain import _, wire
 from gpurent_plugin_dbcchain.keys import base58check_encode, derive_keypair
 from gpurent_plugin_dbcchain.price import BLOCK_TIME
 from gpurent_plugin_dbcchain.purchases import Purchase
@@ -132,7 +132,8 @@ class ClientNode:
         found = await self._request("/mining_nodes", machine, order)
         if not isinstance(found, Mapping) or not isinstance(found.get("images"), list):
             raise _make_changed_error(found)
-        names = [str(image["image_name"]) for image in found["images"] if "image_name" in image]
+        images = [image for image in found["images"] if isinstance(image, Mapping)]
+        names = [wire.parse_name(image["image_name"]) for image in images if "image_name" in image]
         if not names:
             raise LeaseError(_("the host has no image of its own"), hint=_("Set [dbc-chain] image."))
         return next((name for name in names if "ubuntu" in name.lower()), names[0])
@@ -171,8 +172,9 @@ def _make_changed_error(raw: Any) -> UnexpectedResponse:
 
 
 def _parse_task(raw: Any) -> NodeTask:
-    if not isinstance(raw, Mapping) or not isinstance(raw.get("task_id"), str) or "status" not in raw:
+    if not isinstance(raw, Mapping) or "status" not in raw:
         raise _make_changed_error(raw)
+    task_id = wire.parse_name(raw.get("task_id"))
     endpoint = password = None
     if raw.get("ssh_ip") and raw.get("ssh_port"):
         try:
@@ -183,7 +185,7 @@ def _parse_task(raw: Any) -> NodeTask:
         except (KeyError, ValueError, UsageError):
             raise _make_changed_error({**raw, "login_password": "***"}) from None
     return NodeTask(
-        id=raw["task_id"],
+        id=task_id,
         status=str(raw["status"]),
         label=str(raw.get("desc", "")),
         endpoint=endpoint,

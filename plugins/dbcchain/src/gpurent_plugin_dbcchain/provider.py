@@ -28,6 +28,7 @@ from gpurent.api import (
     Requirements,
     SupportsRenewal,
     Unknown,
+    add_access_source,
 )
 from gpurent_plugin_dbcchain import _, wire
 from gpurent_plugin_dbcchain.chain_client import NAME, make_offer
@@ -212,7 +213,9 @@ class ChainProvider(LeaseProvider, SupportsRenewal):
             return evolve(lease, note=note or _("the client node does not list the machine yet"))
         lease = evolve(lease, password_ref=lease.password_ref or f"password-{order.id}")
         self._context.vault.put(lease.password_ref, task.password)
-        return evolve(lease.with_state(LeaseState.READY), endpoint=task.endpoint, note="")
+        ready = evolve(lease.with_state(LeaseState.READY), endpoint=task.endpoint, note="")
+        url = self._context.settings["client_url"]
+        return await add_access_source(self._context, ready, url, has_password=True)
 
     async def _find_task(self, lease: Lease, order: wire.ChainOrder) -> NodeTask | None:
         """Return the virtual machine of this order; its label is the key of the bill that paid the order."""

@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import json
 import re
-from typing import Any
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime, timedelta
+from typing import Any, TypeVar
 
 from attrs import frozen
 
-from gpurent.api import Currency, Money, UnexpectedResponse, parse_foreign_integer
-from gpurent_plugin_dbcchain import _
+from gpurent.api import Currency, Money, UnexpectedResponse, parse_foreign_integer, parse_foreign_name
+from gpurent_plugin_dbcchain import _, scale
 
+T = TypeVar("T")
 DBC = Currency("DBC", 15)
 DOLLAR = Currency("USD", 8)
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MAX_MILLIS = 10**13  # the year 2286
 RENTABLE_STATUSES = ("online", "rented")
 
 
@@ -74,10 +79,26 @@ def parse_number(raw: Any) -> int:
         raise make_unexpected_response(_("number expected"), raw) from None
 
 
+def parse_block(raw: Any) -> int:
+    """Parse a block number, which has 32 bits on the chain."""
+    found = parse_number(raw)
+    if found >= 2**32:
+        raise make_unexpected_response(_("number expected"), raw)
+    return found
+
+
 def parse_hex(raw: Any) -> bytes:
     if not isinstance(raw, str) or not re.fullmatch(r"0x([0-9a-fA-F]{2})*", raw):
         raise make_unexpected_response(_("bytes expected"), raw)
     return bytes.fromhex(raw[2:])
+
+
+def parse_extrinsics(raw: Any) -> list[bytes]:
+    """Parse a block with its extrinsics."""
+    listed = parse_record(parse_record(raw, "block")["block"], "extrinsics")["extrinsics"]
+    if not isinstance(listed, list):
+        raise make_unexpected_response(_("list expected"), raw)
+    return [parse_hex(item) for item in listed]
 
 
 def parse_hash(raw: Any) -> str:
@@ -92,11 +113,64 @@ def parse_numbers(raw: Any) -> list[int]:
     return [parse_number(item) for item in raw]
 
 
+def parse_storage(raw: Any) -> Mapping[str, bytes | None]:
+    """Parse the values of one block, by their key; what is None, or missing, is not stored."""
+    if not isinstance(raw, list) or len(raw) != 1:
+        raise make_unexpected_response(_("storage expected"), raw)
+    pairs = parse_record(raw[0], "changes")["changes"]
+    if not isinstance(pairs, list) or not all(isinstance(pair, list) and len(pair) == 2 for pair in pairs):
+        raise make_unexpected_response(_("storage expected"), raw)
+    return {str(name): None if value is None else parse_hex(value) for name, value in pairs}
+
+
+def _decode(decode: Callable[[], T], raw: bytes | None) -> T:
+    try:
+        return decode()
+    except ValueError:
+        raise make_unexpected_response(
+            _("storage expected"), raw.hex() if raw is not None else None
+        ) from None
+
+
+def parse_uint(raw: bytes | None, size: int) -> int | None:
+    """Parse a stored integer of ``size`` bytes; None if nothing is stored."""
+    return _decode(lambda: scale.decode_uint(raw, size), raw)
+
+
+def parse_account(raw: bytes | None) -> scale.AccountInfo:
+    return _decode(lambda: scale.decode_account(raw), raw)
+
+
+def parse_point_price(raw: bytes | None) -> tuple[int, int]:
+    """Return how many points of computing power cost what a day, in 10^-6 USD; zeros if nothing is stored."""
+    points, day = (0, 0) if raw is None else _decode(lambda: scale.decode_uints(raw, 8, 8), raw)
+    return points, day
+
+
+def parse_time(raw: bytes | None) -> datetime:
+    """Parse the chain's own time of a block, milliseconds since the epoch."""
+    millis = parse_uint(raw, 8)
+    if not millis or millis > _MAX_MILLIS:
+        raise make_unexpected_response(_("time expected"), None if raw is None else raw.hex())
+    return _EPOCH + timedelta(milliseconds=millis)
+
+
+def parse_name(raw: Any) -> str:
+    """Parse the name of a machine, an account or a task."""
+    try:
+        return parse_foreign_name(raw)
+    except ValueError:
+        raise make_unexpected_response(_("name expected"), raw) from None
+
+
 def parse_machine_ids(raw: Any) -> list[str]:
     """Return the machines that may have something free, without duplicates."""
     found = parse_record(raw, "onlineMachine", "rentedMachine")
-    names = [*found["onlineMachine"], *found["rentedMachine"]]
-    if not all(isinstance(name, str) and re.fullmatch(r"[0-9A-Za-z]{1,128}", name) for name in names):
+    lists = (found["onlineMachine"], found["rentedMachine"])
+    names = [name for listed in lists if isinstance(listed, list) for name in listed]
+    if not all(isinstance(listed, list) for listed in lists) or not all(
+        isinstance(name, str) and re.fullmatch(r"[0-9A-Za-z]{1,128}", name) for name in names
+    ):
         raise make_unexpected_response(_("machine names expected"), raw)
     return list(dict.fromkeys(names))
 
@@ -112,7 +186,7 @@ def parse_machine(name: str, raw: Any) -> ChainMachine:
     status = found["machineStatus"]
     return ChainMachine(
         id=name,
-        status=status if isinstance(status, str) else "/".join(map(str, status)),
+        status="/".join(map(str, status)) if isinstance(status, list | dict) else str(status),
         gpu=str(built["gpu_type"]),
         gpus=parse_number(built["gpu_num"]),
         gpu_memory=parse_number(built["gpu_mem"]),
@@ -129,10 +203,10 @@ def parse_order(number: int, raw: Any) -> ChainOrder:
     )
     return ChainOrder(
         id=number,
-        machine=str(found["machineId"]),
-        renter=str(found["renter"]),
-        start=parse_number(found["rentStart"]),
-        end=parse_number(found["rentEnd"]),
+        machine=parse_name(found["machineId"]),
+        renter=parse_name(found["renter"]),
+        start=parse_block(found["rentStart"]),
+        end=parse_block(found["rentEnd"]),
         stake=parse_number(found["stakeAmount"]),
         status=str(found["rentStatus"]),
         gpus=parse_number(found["gpuNum"]),

@@ -12,6 +12,8 @@ from datetime import datetime
 from attrs import evolve
 
 from gpurent.api import (
+    USER_SOURCE,
+    AccessSource,
     AssistedRental,
     Bill,
     Challenge,
@@ -86,7 +88,8 @@ class Gpu1024MailMixin(SupportsMailBinding, AssistedRental):
 
     def parse_access(self, mail: Mail) -> MachineAccess | None:
         order = _ORDER_PATTERN.fullmatch(mail.subject.strip())
-        return _parse_access(mail.text.splitlines(), order[1] if order is not None else "")
+        lines, order_id = mail.text.splitlines(), order[1] if order is not None else ""
+        return _parse_access(lines, order_id, mail.source)
 
     async def get_bound_email(self) -> str:
         found = await self._client.call(
@@ -136,22 +139,24 @@ class Gpu1024MailMixin(SupportsMailBinding, AssistedRental):
     async def _find_access(self, order_id: str, since: datetime) -> tuple[MachineAccess | None, bool]:
         """Return the newest access for ``order_id``, and whether some access e-mail could not be parsed.
 
-        Raises `UnavailableError` or `AuthError` if the mailbox cannot be read.
+        One from an e-mail that anybody may have sent counts only if there is no other. Raises `UnavailableError` or
+        `AuthError` if the mailbox cannot be read.
         """
         if not self._context.mail.is_available:
             return await self._prompt_for_access(order_id, since), False
         mails = await self._context.mail.search(
             since=since - CLOCK_TOLERANCE, sender=self._context.settings["mail_sender"], subject=order_id
         )
-        garbled = False
+        garbled, unchecked = False, None
         for mail in reversed(mails):
             if "登录方式" not in mail.subject:
                 continue
-            found = _parse_access(mail.text.splitlines(), order_id)
-            if found is not None:
+            found = _parse_access(mail.text.splitlines(), order_id, mail.source)
+            if found is not None and mail.source.is_authenticated:
                 return found, garbled
-            garbled = True
-        return None, garbled
+            unchecked = unchecked or found
+            garbled = garbled or found is None
+        return unchecked, garbled
 
     async def _prompt_for_access(self, order_id: str, since: datetime) -> MachineAccess | None:
         """Ask the user to copy the SSH command, if no mailbox is set up.
@@ -171,10 +176,10 @@ class Gpu1024MailMixin(SupportsMailBinding, AssistedRental):
                 secret=True,
             )
         )
-        return _parse_access([line], order_id)
+        return _parse_access([line], order_id, USER_SOURCE)
 
 
-def _parse_access(lines: Sequence[str], order_id: str) -> MachineAccess | None:
+def _parse_access(lines: Sequence[str], order_id: str, source: AccessSource) -> MachineAccess | None:
     """Return the access in an e-mail if exactly one line has the known format and the known user, else None."""
     found = []
     for line in lines:
@@ -185,7 +190,8 @@ def _parse_access(lines: Sequence[str], order_id: str) -> MachineAccess | None:
             endpoint = Endpoint.parse(match["line"])
         except UsageError:
             return None
-        found.append(MachineAccess(endpoint=endpoint, password=Secret(match["password"]), ref=order_id))
+        password = Secret(match["password"])
+        found.append(MachineAccess(endpoint=endpoint, password=password, ref=order_id, source=source))
     if len(found) != 1 or found[0].endpoint.user != SSH_USER:
         return None
     return found[0]

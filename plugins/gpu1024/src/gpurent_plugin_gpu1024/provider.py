@@ -14,6 +14,7 @@ from gpurent.api import (
     LeaseError,
     LeaseProvider,
     LeaseState,
+    MachineAccess,
     Offer,
     Order,
     OrderKind,
@@ -198,7 +199,7 @@ class Gpu1024Provider(Gpu1024MailMixin, LeaseProvider, SupportsStaging, Supports
             return make_ended_lease(lease, listed_order, self._context.clock.now())
         if lease.state is LeaseState.PROVISIONING:
             return await self._poll_access_mail(lease, listed_order)
-        return lease
+        return await self._replace_unchecked_access(lease, listed_order)
 
     async def _poll_bill(self, lease: Lease, pending: PendingOrder) -> Lease:
         if pending.bill is not None or pending.paid:
@@ -220,18 +221,51 @@ class Gpu1024Provider(Gpu1024MailMixin, LeaseProvider, SupportsStaging, Supports
 
     async def _poll_access_mail(self, lease: Lease, listed_order: wire.ListedOrder) -> Lease:
         """Check once whether the e-mail with the access has arrived."""
-        noted = lease.provider_data.get("created_at")
-        since = datetime.fromisoformat(noted) if noted else self._context.clock.now() - DAY
         try:
-            access, garbled = await self._find_access(listed_order.id, since)
+            access, garbled = await self._find_access(listed_order.id, self._get_mail_start(lease))
         except (UnavailableError, AuthError) as error:
             # Says nothing about the machine, which was just seen in the list.
             return evolve(lease, note=error.message)
         if access is None or access.password is None:
             return await self._request_access_mail(lease, garbled)
+        return self._take_access(lease, listed_order, access)
+
+    async def _replace_unchecked_access(self, lease: Lease, listed_order: wire.ListedOrder) -> Lease:
+        """Return the lease with an authenticated access, if its own came by an e-mail that anybody may have sent.
+
+        An e-mail that was forged may arrive before the real one.
+        """
+        if lease.endpoint is None or lease.access_source.is_proof_of(lease.endpoint):
+            return lease
+        now, checked = self._context.clock.now(), lease.provider_data.get("mail_expected_since")
+        if checked and now - datetime.fromisoformat(checked) < RESEND_INTERVAL:
+            return lease
+        lease = evolve(lease, provider_data={**lease.provider_data, "mail_expected_since": now.isoformat()})
+        if not self._context.mail.is_available:
+            return lease
+        try:
+            access, _garbled = await self._find_access(listed_order.id, self._get_mail_start(lease))
+        except (UnavailableError, AuthError):
+            return lease
+        if access is None or not access.source.is_authenticated:
+            return lease
+        return self._take_access(lease, listed_order, access)
+
+    def _take_access(self, lease: Lease, listed_order: wire.ListedOrder, access: MachineAccess) -> Lease:
+        if access.password is None:
+            return lease
         lease = evolve(lease, password_ref=lease.password_ref or f"password-{listed_order.id}")
         self._context.vault.put(lease.password_ref, access.password)
-        return evolve(lease.with_state(LeaseState.READY, ""), endpoint=access.endpoint, note="")
+        return evolve(
+            lease.with_state(LeaseState.READY, ""),
+            endpoint=access.endpoint,
+            access_source=access.source.vouch_for(access.endpoint, has_password=True),
+            note="",
+        )
+
+    def _get_mail_start(self, lease: Lease) -> datetime:
+        noted = lease.provider_data.get("created_at")
+        return datetime.fromisoformat(noted) if noted else self._context.clock.now() - DAY
 
     async def _request_access_mail(self, lease: Lease, garbled: bool) -> Lease:
         """Request the access e-mail again from time to time: it may have been lost or garbled."""

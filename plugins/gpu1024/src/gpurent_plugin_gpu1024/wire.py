@@ -27,6 +27,7 @@ from gpurent.api import (
     UnitPrice,
     UsageError,
     parse_foreign_decimal,
+    parse_foreign_name,
 )
 from gpurent_plugin_gpu1024 import _
 
@@ -37,6 +38,7 @@ KIB_IN_GIB = 1024 * 1024
 MINUTE = timedelta(minutes=1)
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MAX_MILLIS = 10**13  # the year 2286
+_MAX_MINUTES = 10**8  # 190 years
 DONE, WORKING, FAILED = 1, 2, -1
 # The default of the web client of 2020; the provider states its own price only in the order.
 DISK_PRICE = DiskPrice(free=30, price=UnitPrice(Decimal("0.000033333334"), DOLLAR))
@@ -128,6 +130,31 @@ def parse_count(value: Any, source: ApiReply) -> int:
     return int(found)
 
 
+def parse_minutes(value: Any, source: ApiReply) -> int:
+    """Parse a number of minutes that can be added to any time."""
+    found = parse_count(value, source)
+    if found > _MAX_MINUTES:
+        raise source.make_unexpected_response(_("a time out of range"))
+    return found
+
+
+def parse_flag(value: Any, source: ApiReply) -> bool:
+    """Parse yes or no; a missing one is no. Text that says no would otherwise be a yes."""
+    if value is None or isinstance(value, bool):
+        return bool(value)
+    if isinstance(value, int) and value in (0, 1):
+        return value == 1
+    raise source.make_unexpected_response(_("yes or no expected"))
+
+
+def parse_name(value: Any, what: str, source: ApiReply) -> str:
+    """Parse the number of a machine or an order; ``what`` is said if it is none."""
+    try:
+        return parse_foreign_name(value)
+    except ValueError:
+        raise source.make_unexpected_response(what) from None
+
+
 def parse_gib(value: Any, source: ApiReply) -> int:
     return parse_count(value, source) // KIB_IN_GIB
 
@@ -140,12 +167,13 @@ def parse_offers(source: ApiReply) -> Sequence[Offer]:
 
 
 def _parse_offer(row: Mapping[str, Any], source: ApiReply) -> Offer:
-    if not isinstance(row.get("machine_id"), str) or not isinstance(row.get("gpu_type"), str):
+    key = parse_name(row.get("machine_id"), _("a machine without a name"), source)
+    if not isinstance(row.get("gpu_type"), str):
         raise source.make_unexpected_response(_("a machine without a name"))
     gpus, used = parse_count(row.get("gpu_count"), source), parse_count(row.get("gpu_be_used"), source)
-    longest = parse_count(row.get("length_of_available_time"), source)
+    longest = parse_minutes(row.get("length_of_available_time"), source)
     return Offer(
-        key=row["machine_id"],
+        key=key,
         provider="1024gpu",
         hardware=Hardware(
             gpu=row["gpu_type"],
@@ -163,7 +191,9 @@ def _parse_offer(row: Mapping[str, Any], source: ApiReply) -> Offer:
         available=used < gpus,
         location=str(row.get("country", ""))[:40],
         score=str(row.get("evaluation_score_average", ""))[:8],
-        provider_data={"cpu_container": "yes" if row.get("can_create_cpu_container") else "no"},
+        provider_data={
+            "cpu_container": "yes" if parse_flag(row.get("can_create_cpu_container"), source) else "no"
+        },
     )
 
 
@@ -251,27 +281,25 @@ def parse_orders(source: ApiReply) -> Sequence[ListedOrder]:
 
 
 def _parse_order(row: Mapping[str, Any], source: ApiReply) -> ListedOrder:
-    if not isinstance(row.get("order_id"), str) or not isinstance(row.get("machine_id"), str):
-        raise source.make_unexpected_response(_("an order without a number"))
-    kept = parse_count(row.get("remaining_time_length"), source)
+    kept = parse_minutes(row.get("remaining_time_length"), source)
     return ListedOrder(
-        id=row["order_id"],
-        machine=row["machine_id"],
+        id=parse_name(row.get("order_id"), _("an order without a number"), source),
+        machine=parse_name(row.get("machine_id"), _("an order without a number"), source),
         gpus=parse_count(row.get("gpu_count"), source),
         bill=_parse_bill(row, source),
-        used_minutes=parse_count(row.get("real_rent_time"), source),
-        remaining_minutes=parse_count(row.get("rest_time_rent"), source),
+        used_minutes=parse_minutes(row.get("real_rent_time"), source),
+        remaining_minutes=parse_minutes(row.get("rest_time_rent"), source),
         files_kept_for=kept * MINUTE if kept else None,
         rented_at=parse_time(row.get("milli_rent_success_time"), source),
         created_at=parse_time(row.get("milli_create_order_time"), source),
-        has_container=bool(row.get("container_is_exist")),
-        is_creating=bool(row.get("creating_container")),
-        rented=bool(row.get("rent_success")),
-        over=bool(row.get("order_is_over")),
-        ended_normally=bool(row.get("order_isnormal_over")),
-        cancelled=bool(row.get("order_is_cancer")),
-        pay_error=bool(row.get("pay_error")),
-        returned=bool(row.get("return_dbc")),
+        has_container=parse_flag(row.get("container_is_exist"), source),
+        is_creating=parse_flag(row.get("creating_container"), source),
+        rented=parse_flag(row.get("rent_success"), source),
+        over=parse_flag(row.get("order_is_over"), source),
+        ended_normally=parse_flag(row.get("order_isnormal_over"), source),
+        cancelled=parse_flag(row.get("order_is_cancer"), source),
+        pay_error=parse_flag(row.get("pay_error"), source),
+        returned=parse_flag(row.get("return_dbc"), source),
     )
 
 
@@ -288,12 +316,10 @@ def parse_renewals(source: ApiReply) -> Sequence[ListedRenewal]:
 
 
 def _parse_renewal(row: Mapping[str, Any], source: ApiReply) -> ListedRenewal:
-    if not isinstance(row.get("continue_pay_order_id"), str):
-        raise source.make_unexpected_response(_("a renewal without a number"))
     return ListedRenewal(
-        id=row["continue_pay_order_id"],
+        id=parse_name(row.get("continue_pay_order_id"), _("a renewal without a number"), source),
         bill=_parse_bill(row, source),
-        cancelled=bool(row.get("order_is_cancer")),
-        pay_error=bool(row.get("pay_error")),
-        returned=bool(row.get("return_dbc")),
+        cancelled=parse_flag(row.get("order_is_cancer"), source),
+        pay_error=parse_flag(row.get("pay_error"), source),
+        returned=parse_flag(row.get("return_dbc"), source),
     )

@@ -5,11 +5,12 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from datetime import datetime
+from email.errors import HeaderParseError
 from email.header import decode_header
 from email.message import Message
 from html.parser import HTMLParser
 
-from gpurent.api import Mail
+from gpurent.api import AccessSource, Mail
 
 # Much more than any provider's mail needs; the HTML parser is slow on broken pages.
 MAX_TEXT_SIZE = 128 * 1024
@@ -65,16 +66,17 @@ def parse_sender(message: Message) -> str:
 
 
 def parse_subject(message: Message) -> str:
-    """Return the decoded subject on one line."""
-    raw = "".join(
-        _decode_text(part, charset) if isinstance(part, bytes) else part
-        for part, charset in decode_header(str(message.get("Subject", "")))
-    )
+    """Return the decoded subject on one line. Raises `ValueError` or `LookupError` if it cannot be decoded."""
+    try:
+        parts = decode_header(str(message.get("Subject", "")))
+    except HeaderParseError:
+        raise ValueError("the subject cannot be decoded") from None
+    raw = "".join(_decode_text(part, charset) if isinstance(part, bytes) else part for part, charset in parts)
     return " ".join(raw.split())
 
 
-def parse_mail(uid: str, message: Message, at: datetime) -> Mail:
-    """Return the parts that gpurent reads of a mail that arrived ``at``.
+def parse_mail(uid: str, message: Message, at: datetime, source: AccessSource) -> Mail:
+    """Return the parts that gpurent reads of a mail that arrived ``at``; ``source`` says who wrote it.
 
     Raises `ValueError` or `LookupError` if the text is missing or the character set is unknown.
     """
@@ -84,6 +86,7 @@ def parse_mail(uid: str, message: Message, at: datetime) -> Mail:
         sender=parse_sender(message),
         subject=parse_subject(message),
         text=extract_text(message),
+        source=source,
     )
 
 

@@ -6,12 +6,14 @@ import asyncio
 import imaplib
 import re
 import ssl
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta, timezone
 from email import message_from_bytes
+from email.message import Message
 from logging import Logger
 
+from attrs import evolve
 from imap_tools import AND, BaseMailBox, MailBox, MailBoxUnencrypted
 from imap_tools.errors import (
     ImapToolsError,
@@ -21,6 +23,8 @@ from imap_tools.errors import (
 )
 
 from gpurent.api import (
+    AccessChannel,
+    AccessSource,
     AuthError,
     Mail,
     Mailbox,
@@ -32,7 +36,8 @@ from gpurent.api import (
     quote_reason,
 )
 from gpurent_plugin_imap import _
-from gpurent_plugin_imap.mail_parser import parse_mail
+from gpurent_plugin_imap.authentication_results import is_sender_authenticated
+from gpurent_plugin_imap.mail_parser import parse_mail, parse_sender
 
 MAX_MAIL_SIZE = 1 << 20
 MAX_MAILS = 50
@@ -51,11 +56,18 @@ _MONTHS = (b"jan", b"feb", b"mar", b"apr", b"may", b"jun", b"jul", b"aug", b"sep
 class ImapMailbox(Mailbox):
     """Mailbox over IMAP; nothing in it is changed, not even the "seen" flag."""
 
-    def __init__(self, settings: Mapping[str, str], log: Logger) -> None:
+    def __init__(
+        self,
+        settings: Mapping[str, str],
+        log: Logger,
+        identify_service: Callable[[str], Awaitable[AccessSource]],
+    ) -> None:
         """Set up the mailbox.
 
-        ``settings``: host, port, user, password, tls, folder. Raises `UsageError` if one is invalid.
+        ``settings``: host, port, user, password, tls, folder, authserv_id. Raises `UsageError` if one is invalid.
+        ``identify_service(url)``: see `PluginContext`.
         """
+        self._identify_service = identify_service
         self._settings = settings
         self._log = log
         if settings.get("tls", "yes") == "no" and not is_loopback(settings["host"]):
@@ -97,9 +109,19 @@ class ImapMailbox(Mailbox):
 
     async def search(self, *, since: datetime, sender: str, subject: str) -> Sequence[Mail]:
         # Dates of mails have whole seconds.
-        return await asyncio.to_thread(self._search, since.replace(microsecond=0), sender.lower(), subject)
+        server = await self._identify_server()
+        return await asyncio.to_thread(
+            self._search, since.replace(microsecond=0), sender.lower(), subject, server
+        )
 
-    def _search(self, since: datetime, sender: str, subject: str) -> list[Mail]:
+    async def _identify_server(self) -> AccessSource:
+        scheme = "imap" if self._settings.get("tls", "yes") == "no" else "imaps"
+        host = self._settings["host"]
+        return await self._identify_service(
+            f"{scheme}://[{host}]:{self._port}" if ":" in host else f"{scheme}://{host}:{self._port}"
+        )
+
+    def _search(self, since: datetime, sender: str, subject: str, server: AccessSource) -> list[Mail]:
         with self._open_mailbox() as box:
             # A server may show new mail only after NOOP.
             box.client.noop()
@@ -110,7 +132,7 @@ class ImapMailbox(Mailbox):
             small = box.uids(wanted, charset=None)[-MAX_MAILS:]
             found = []
             for uid in small:
-                mail = self._read_mail(box, uid)
+                mail = self._read_mail(box, uid, server)
                 if (
                     mail is not None
                     and mail.sender == sender
@@ -120,13 +142,25 @@ class ImapMailbox(Mailbox):
                     found.append(mail)
         return sorted(found, key=lambda mail: mail.at)
 
-    def _read_mail(self, box: BaseMailBox, uid: str) -> Mail | None:
+    def _find_source(self, message: Message, server: AccessSource) -> AccessSource:
+        """Return the source of a mail; authenticated if a server that is known to be the user's says so."""
+        is_checked = is_sender_authenticated(
+            message, parse_sender(message), self._settings.get("authserv_id", "")
+        )
+        return evolve(
+            server,
+            channel=AccessChannel.MAIL,
+            is_authenticated=server.is_authenticated and is_checked,
+        )
+
+    def _read_mail(self, box: BaseMailBox, uid: str, server: AccessSource) -> Mail | None:
         """Return the mail; None if it was deleted meanwhile or is hostile."""
         try:
             _kind, data = box.client.uid("FETCH", uid, "(INTERNALDATE BODY.PEEK[])")
             for part in data:
                 if isinstance(part, tuple):
-                    return parse_mail(uid, message_from_bytes(part[1]), _parse_arrival(data))
+                    message = message_from_bytes(part[1])
+                    return parse_mail(uid, message, _parse_arrival(data), self._find_source(message, server))
         except (OSError, imaplib.IMAP4.error, ImapToolsError):
             raise
         except Exception as error:  # noqa: BLE001 - whatever a stranger's mail does to the parser, the next one counts

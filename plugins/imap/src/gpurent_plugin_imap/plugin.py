@@ -25,13 +25,19 @@ SETTINGS = (
         check=one_of("yes", "no"),
     ),
     InputField(name="folder", label=_("Folder"), default="INBOX"),
+    InputField(
+        name="authserv_id",
+        label=_("Name under which your e-mail service writes Authentication-Results; empty: believe no mail"),
+        default="",
+        optional=True,
+    ),
 )
 
 
 def _build_mailbox(context: PluginContext) -> Mailbox:
     from gpurent_plugin_imap.mailbox import ImapMailbox
 
-    return ImapMailbox(context.settings, context.log)
+    return ImapMailbox(context.settings, context.log, context.identify_service)
 
 
 @hookimpl

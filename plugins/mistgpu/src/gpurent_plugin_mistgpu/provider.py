@@ -35,6 +35,7 @@ from gpurent.api import (
     TaskInstructions,
     Unknown,
     UsageError,
+    add_access_source,
     quote_text,
 )
 from gpurent_plugin_mistgpu import _, created_servers, wire
@@ -144,7 +145,7 @@ class MistgpuProvider(LeaseProvider, SupportsRestart, SupportsStop, AssistedRent
                 pending=evolve(pending, paid=True),
                 note=_("MISTGPU does not show the new server yet; if it did create it, it costs money"),
             )
-        return _adopt_server(lease, server)
+        return await self._adopt_server(lease, server)
 
     def _may_submit_again(self, pending: PendingOrder) -> bool:
         """Whether a request that had an effect would be listed by now."""
@@ -209,7 +210,7 @@ class MistgpuProvider(LeaseProvider, SupportsRestart, SupportsStop, AssistedRent
             if lease.pending is None or lease.pending.sent_at is None:
                 return lease
             server = await self._find_server(lease)
-            return _adopt_server(lease, server) if server is not None else lease
+            return await self._adopt_server(lease, server) if server is not None else lease
         for server in await self._list_servers():
             if server.id != lease.ref:
                 continue
@@ -218,7 +219,7 @@ class MistgpuProvider(LeaseProvider, SupportsRestart, SupportsStop, AssistedRent
                     lease.with_state(LeaseState.RELEASED, _("restarted as another lease")),
                     kept_until=None,
                 )
-            return _apply_server_row(lease, server)
+            return await self._add_source(_apply_server_row(lease, server))
         return Absent(_("no longer in the server list"))
 
     async def release_lease(self, lease: Lease) -> Lease | Absent:
@@ -250,7 +251,7 @@ class MistgpuProvider(LeaseProvider, SupportsRestart, SupportsStop, AssistedRent
             return evolve(lease.with_state(LeaseState.CANCELLED, _("never created")), pending=None)
         server = await self._find_server(lease)
         if server is not None:
-            return _adopt_server(lease, server)
+            return await self._adopt_server(lease, server)
         if not self._may_submit_again(pending):
             return evolve(lease, note=_("MISTGPU does not show whether it created a server; asking again"))
         note = _("MISTGPU never listed a server for this order")
@@ -269,31 +270,25 @@ class MistgpuProvider(LeaseProvider, SupportsRestart, SupportsStop, AssistedRent
 
     async def list_leases(self) -> Known[Lease] | Unknown:
         known = {offer.key: offer for offer in await self._client.get_parsed("/create/", wire.parse_offers)}
-        return Known(
-            tuple(
-                _apply_server_row(
-                    Lease(
-                        id="",
-                        provider="mistgpu",
-                        offer=known.get(server.machine) or wire.make_unlisted_offer(server),
-                        ref=server.id,
-                    ),
-                    server,
-                )
-                for server in await self._list_servers()
-            )
+        found = []
+        for server in await self._list_servers():
+            offer = known.get(server.machine) or wire.make_unlisted_offer(server)
+            lease = Lease(id="", provider="mistgpu", offer=offer, ref=server.id)
+            found.append(await self._add_source(_apply_server_row(lease, server)))
+        return Known(tuple(found))
+
+    async def _adopt_server(self, lease: Lease, server: wire.ServerRow) -> Lease:
+        """Return the lease of a server that its order created."""
+        lease = evolve(
+            lease.with_state(LeaseState.PROVISIONING),
+            pending=None,
+            ref=server.id,
+            needs_proof="restart_server" not in lease.provider_data,
         )
+        return await self._add_source(_apply_server_row(lease, server))
 
-
-def _adopt_server(lease: Lease, server: wire.ServerRow) -> Lease:
-    """Return the lease of a server that its order created."""
-    lease = evolve(
-        lease.with_state(LeaseState.PROVISIONING),
-        pending=None,
-        ref=server.id,
-        needs_proof="restart_server" not in lease.provider_data,
-    )
-    return _apply_server_row(lease, server)
+    async def _add_source(self, lease: Lease) -> Lease:
+        return await add_access_source(self._context, lease, self._context.settings["url"])
 
 
 def _apply_server_row(lease: Lease, server: wire.ServerRow) -> Lease:

@@ -30,6 +30,7 @@ from gpurent.api import (
     parse_foreign_decimal,
     parse_foreign_integer,
     parse_foreign_money,
+    parse_foreign_name,
 )
 from gpurent_plugin_mistgpu import _
 from gpurent_plugin_mistgpu.markup import find_elements, find_first, find_innermost, get_text, parse_page
@@ -210,8 +211,8 @@ def _parse_server(row: etree._Element, cells: Sequence[str], url: str, page: str
         raise _page_changed_error(_("a server row with missing columns"), url, page)
     running = not state.startswith(SHUT_DOWN)
     return ServerRow(
-        id=server.get("value", ""),
-        machine=cells[0],
+        id=_parse_name(number, url, page) if (number := server.get("value")) else "",
+        machine=_parse_name(cells[0], url, page),
         gpu=cells[1],
         endpoint=_parse_endpoint(cells[2], url, page) if running else None,
         running=running,
@@ -220,6 +221,14 @@ def _parse_server(row: etree._Element, cells: Sequence[str], url: str, page: str
         kept_until=_parse_time(row, "data-kept", url, page),
         note=state,
     )
+
+
+def _parse_name(text: str, url: str, page: str) -> str:
+    """Return the number of a server, a machine or a payment, as forms and commands repeat it."""
+    try:
+        return parse_foreign_name(text)
+    except ValueError:
+        raise _page_changed_error(_("not a number of a server or a payment"), url, page) from None
 
 
 def _parse_endpoint(text: str, url: str, page: str) -> Endpoint:
@@ -267,7 +276,7 @@ def parse_invoices(page: str, url: str) -> Sequence[tuple[str, Money]]:
     for _row, cells in _iter_table_rows(page, url, "invoices", _("the list of invoices is incomplete")):
         if len(cells) < 3 or not cells[0]:
             raise _page_changed_error(_("an invoice row with missing columns"), url, page)
-        found.append((cells[0], _parse_money(cells[-1], url, page)))
+        found.append((_parse_name(cells[0], url, page), _parse_money(cells[-1], url, page)))
     return found
 
 
@@ -280,7 +289,7 @@ def parse_runs(page: str, url: str) -> Sequence[BilledRun]:
             raise _page_changed_error(_("a bill row with missing columns"), url, page)
         found.append(
             BilledRun(
-                server=cells[0],
+                server=_parse_name(cells[0], url, page),
                 started_at=started,
                 ended_at=_parse_time(row, "data-stopped", url, page),
                 minutes=_parse_minutes(cells[3], url, page),
@@ -305,5 +314,6 @@ def parse_top_ups(page: str, url: str) -> Sequence[Charge]:
         if len(cells) < 3 or at is None:
             raise _page_changed_error(_("a payment row with missing columns"), url, page)
         money = _parse_money(cells[-1], url, page)
-        found.append(Charge(at=at, kind=ChargeKind.TOP_UP, money=money, ref=f"recharge/{cells[0]}"))
+        number = _parse_name(cells[0], url, page)
+        found.append(Charge(at=at, kind=ChargeKind.TOP_UP, money=money, ref=f"recharge/{number}"))
     return found

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import closing
 from time import monotonic
 
 from gpurent.api import (
+    LocalFiles,
     Progress,
     PullRequest,
     PushRequest,
+    SourceFiles,
     SshConnection,
     SupportsUploadPreview,
     TransferReport,
@@ -25,8 +28,12 @@ from gpurent_plugin_sftp.sftp_client import open_sftp_client
 class SftpBackend(SupportsUploadPreview):
     """Transfer backend; asyncssh transfers single files, this plugin walks folders and checks names and limits."""
 
+    def __init__(self, files: LocalFiles) -> None:
+        self._files = files
+
     def preview_push(self, request: PushRequest) -> UploadPreview:
-        return preview_push(request)
+        with closing(SourceFiles(self._files, request)) as sources:
+            return preview_push(request, sources)
 
     async def push(
         self, connection: SshConnection, request: PushRequest, progress: Progress
@@ -38,10 +45,11 @@ class SftpBackend(SupportsUploadPreview):
                 hint=_("Omit --delete, or choose another --transfer."),
             )
         started_at = monotonic()
-        found = await asyncio.to_thread(scan_sources, request)
-        async with open_sftp_client(connection) as sftp:
-            pusher = SftpPusher(connection, sftp, request, found, progress)
-            await pusher.run()
+        with closing(SourceFiles(self._files, request)) as sources:
+            found = await asyncio.to_thread(scan_sources, request, sources)
+            async with open_sftp_client(connection) as sftp:
+                pusher = SftpPusher(connection, sftp, request, found, progress)
+                await pusher.run()
         return TransferReport(
             files=found.files,
             total=found.size,
@@ -55,7 +63,7 @@ class SftpBackend(SupportsUploadPreview):
         self, connection: SshConnection, request: PullRequest, progress: Progress
     ) -> TransferReport:
         _refuse_limit(request)
-        return await pull_files(connection, request, progress)
+        return await pull_files(connection, request, progress, self._files)
 
 
 def _refuse_limit(request: PushRequest | PullRequest) -> None:

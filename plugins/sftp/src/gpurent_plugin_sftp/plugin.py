@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 def _build_backend(context: PluginContext) -> TransferBackend:
     from gpurent_plugin_sftp.backend import SftpBackend
 
-    return SftpBackend()
+    return SftpBackend(context.files)
 
 
 @hookimpl

@@ -14,6 +14,7 @@ import asyncssh
 
 from gpurent.api import (
     FileProblem,
+    LocalFiles,
     Progress,
     PullRequest,
     SafeDir,
@@ -24,6 +25,7 @@ from gpurent.api import (
     download_failures_error,
     escape_name,
     missing_remote_sources_error,
+    open_safe_dir,
 )
 from gpurent_plugin_sftp import _
 from gpurent_plugin_sftp.remote_walk import NOT_FOUND_ERRORS, RACY_MTIME_NS, RemoteWalk, SftpRemoteFile
@@ -42,14 +44,22 @@ MAX_PULL_SECONDS = 86_400  # a later mtime is no time at which a file changed du
 SLOW_DIGEST_RATE = 5_000_000  # bytes per second at which a slow machine computes digests
 
 
-async def pull_files(connection: SshConnection, request: PullRequest, progress: Progress) -> TransferReport:
+async def pull_files(
+    connection: SshConnection, request: PullRequest, progress: Progress, files: LocalFiles
+) -> TransferReport:
     """Download everything; files that failed raise a `TransferError` at the end, after the others have arrived."""
     silence_timeout = SftpSilenceTimeout()
-    return await silence_timeout.run_with_timeout(_pull_files(connection, request, progress, silence_timeout))
+    return await silence_timeout.run_with_timeout(
+        _pull_files(connection, request, progress, silence_timeout, files)
+    )
 
 
 async def _pull_files(
-    connection: SshConnection, request: PullRequest, progress: Progress, silence_timeout: SftpSilenceTimeout
+    connection: SshConnection,
+    request: PullRequest,
+    progress: Progress,
+    silence_timeout: SftpSilenceTimeout,
+    files: LocalFiles,
 ) -> TransferReport:
     started_at = monotonic()
     async with open_sftp_client(connection) as sftp:
@@ -58,11 +68,11 @@ async def _pull_files(
         for source in request.sources:
             await walk.add_source(source)
         progress.set_total(len(walk.files), walk.size)
-        with closing(SafeDir(request.target, request.known)) as target:
+        with closing(open_safe_dir(files, request)) as target:
             puller = SftpPuller(connection, sftp, walk, target, progress, silence_timeout, clock)
             for name in walk.folders:
                 target.make_folder(name)
-            for file in walk.files:
+            for file in puller.plan_files():
                 await puller.pull_file(file)
             # Create the links last, so that nothing can be written through them.
             for name, goal in await walk.read_links():
@@ -102,14 +112,24 @@ class SftpPuller:
         self.sent = self.resumed = 0
         self.failures: list[tuple[str, str]] = []
 
-    async def pull_file(self, file: SftpRemoteFile) -> None:
-        """Pull one file; if it vanished, cannot be read or keeps changing, record that and return normally."""
-        try:
+    def plan_files(self) -> list[SftpRemoteFile]:
+        """Return the files that are not here yet. Raises `TransferError` if the disk has no space for them."""
+        wanted = []
+        for file in self._walk.files:
             if file.is_downloaded(self._target):
                 self.resumed += file.size
                 self._progress.advance(file.size, file.relative_path)
+                self._progress.finish_file(file.relative_path)
             else:
-                await self._download_or_retry(file)
+                wanted.append(file)
+        measure = self._target.measure_partial
+        self._target.reserve_space(sum(max(0, file.size - measure(file.partial_name)) for file in wanted))
+        return wanted
+
+    async def pull_file(self, file: SftpRemoteFile) -> None:
+        """Pull one file; if it vanished, cannot be read or keeps changing, record that and return normally."""
+        try:
+            await self._download_or_retry(file)
         except FileChanged as why:
             self.failures.append((escape_name(file.relative_path), str(why)))
             return
@@ -121,6 +141,8 @@ class SftpPuller:
         try:
             if not await self._download_file(file, whole=False):
                 now = await self._walk.refresh_file(file)
+                if now is not None:
+                    self._target.reserve_space(max(0, now.size - file.size))
                 if now is None or not await self._download_file(now, whole=True):
                     raise FileChanged(FileProblem.CHANGED.text)
         except (*NOT_FOUND_ERRORS, asyncssh.SFTPPermissionDenied) as error:

@@ -5,32 +5,37 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Iterator
+from contextlib import suppress
 from hashlib import sha256
-from pathlib import Path
 
 from attrs import frozen
 from pathspec import GitIgnoreSpec
 
 from gpurent.api import (
+    IGNORE_FILES,
     FileProblem,
+    LocalSource,
+    OpenFolder,
     PushRequest,
     SkipKind,
     SkippedFile,
+    SourceFile,
+    SourceFiles,
     UploadPreview,
     UploadTally,
     deep_folder_error,
     describe_outside_link,
     escape_name,
     exclusion_reason,
-    missing_source_error,
+    read_ignore_file,
     too_many_sources_error,
     unreadable_source_error,
 )
 
 # Never sent: version control, gpurent's own folders, what Python creates again.
 ALWAYS_IGNORED = GitIgnoreSpec.from_lines((".git/", ".gpurent/", ".gpurent-part/", "__pycache__/"))
-IGNORE_FILES = (".gitignore", ".gpurentignore")
 MAX_SFTP_TIME = (1 << 32) - 1
+Name = tuple[str | bytes, ...]
 Rules = tuple[tuple[str, GitIgnoreSpec], ...]
 
 
@@ -38,11 +43,12 @@ Rules = tuple[tuple[str, GitIgnoreSpec], ...]
 class SourceItem:
     """One entry to send.
 
-    ``name`` is the remote name below the target, with slashes; ``link_target`` is where a link points.
+    ``name`` is the remote name below the target, with slashes; ``file`` is where it is here,
+    ``link_target`` where a link points.
     """
 
     name: str
-    path: Path
+    file: SourceFile
     kind: str
     size: int = 0
     mode: int = 0o644
@@ -57,23 +63,22 @@ class SourceItem:
         return sha256(text.encode("utf-8", "surrogateescape")).hexdigest()[:40]
 
 
-def scan_sources(request: PushRequest) -> SftpSourceScan:
+def scan_sources(request: PushRequest, sources: SourceFiles) -> SftpSourceScan:
     """Walk the sources. Raises an error before the transfer if a limit is exceeded or a source is missing."""
     found = SftpSourceScan(request)
-    for source in request.sources:
-        if not os.path.lexists(source):
-            raise missing_source_error(source)
-        if source.is_dir() and not source.is_symlink():
-            top = "" if request.contents_only and len(request.sources) == 1 else source.resolve().name
-            found.add_folder(source, source, top, (), 0)
+    for source in sources.open_sources():
+        if source.is_folder:
+            top = "" if request.contents_only and len(request.sources) == 1 else source.path.resolve().name
+            FolderScan(found, source).add_folder(source.name, top, "", (), 0)
         else:
-            found.add_entry(source.parent, source, source.name, source.lstat())
+            file = source.get_file((), source.base)
+            FolderScan(found, source).add_entry(file, str(source.path), source.base, "", source.read_status())
     return found
 
 
-def preview_push(request: PushRequest) -> UploadPreview:
+def preview_push(request: PushRequest, sources: SourceFiles) -> UploadPreview:
     """Scan without sending anything."""
-    found = scan_sources(request)
+    found = scan_sources(request, sources)
     for item in found.items:
         if item.kind == "file":
             found.tally.add_file(escape_name(item.name), item.size)
@@ -86,76 +91,92 @@ def get_sftp_time(status: os.stat_result) -> int:
 
 
 class SftpSourceScan:
-    """All entries found, folders before their contents; links are never followed."""
+    """All entries found, folders before their contents."""
 
     def __init__(self, request: PushRequest) -> None:
-        self._request = request
+        self.request = request
         self.items: list[SourceItem] = []
         self.skipped: list[SkippedFile] = []
         self.tally = UploadTally()
-        self._own_folders = frozenset(request.own_folders)
+        self.own_folders = frozenset(request.own_folders)
         self.size = self.files = 0
 
-    def add_folder(self, root: Path, path: Path, name: str, rules: Rules, depth: int) -> None:
-        """Add ``path``, below the source ``root``, as ``name``; ``rules`` are those of the folders above."""
+
+class FolderScan:
+    """Walks one source; links are never followed. ``inside`` is a path below the source, with a slash at the end."""
+
+    def __init__(self, found: SftpSourceScan, source: LocalSource) -> None:
+        self._found, self._request, self._source = found, found.request, source
+
+    def add_folder(self, folder: Name, name: str, inside: str, rules: Rules, depth: int) -> None:
+        """Add ``folder`` as ``name``; ``rules`` are those of the folders above."""
+        path = self._get_path(inside)
         if depth > self._request.limits.max_depth:
-            raise deep_folder_error(escape_name(str(path)), self._request.limits)
-        if self._request.use_ignore_files:
-            here = path.relative_to(root).as_posix()
-            rules = (*rules, *_read_ignore_rules(path, "" if here == "." else f"{here}/"))
-        if name:
-            status = path.lstat()
-            mode, mtime = stat.S_IMODE(status.st_mode), get_sftp_time(status)
-            self.items.append(SourceItem(name=name, path=path, kind="folder", mode=mode, mtime=mtime))
+            raise deep_folder_error(escape_name(path), self._request.limits)
         try:
-            entries = sorted(os.scandir(path), key=lambda entry: entry.name)
+            with self._source.open_folder(folder) as opened:
+                self._add_contents(opened, folder, name, inside, rules, depth)
         except OSError as error:
-            raise unreadable_source_error(escape_name(str(path)), error) from None
-        for entry in entries:
+            raise unreadable_source_error(escape_name(path), error) from None
+
+    def _add_contents(
+        self, opened: OpenFolder, folder: Name, name: str, inside: str, rules: Rules, depth: int
+    ) -> None:
+        if self._request.use_ignore_files:
+            rules = (*rules, *_read_ignore_rules(opened, inside))
+        if name:
+            status = opened.stat_entry(".")
+            mode, mtime = stat.S_IMODE(status.st_mode), get_sftp_time(status)
+            file = self._source.get_file(folder, ".")
+            self._found.items.append(SourceItem(name=name, file=file, kind="folder", mode=mode, mtime=mtime))
+        for entry in opened.list_entries():
             if not _is_utf8(entry.name):
                 why = FileProblem.NOT_UTF8.text
-                self.skipped.append(SkippedFile(name=escape_name(entry.name), reason=why, kind=SkipKind.NAME))
+                self._skip(escape_name(entry.name), why, SkipKind.NAME)
                 continue
-            below = Path(entry.path)
             is_folder = entry.is_dir(follow_symlinks=False)
             child = f"{name}/{entry.name}" if name else entry.name
-            if self._is_left_out(root, below, child, is_folder, rules):
+            if self._is_left_out(inside + entry.name, child, is_folder, rules):
                 continue
             if is_folder:
-                self.add_folder(root, below, child, rules, depth + 1)
-            else:
-                self.add_entry(root, below, child, entry.stat(follow_symlinks=False))
+                self.add_folder((*folder, entry.name), child, f"{inside}{entry.name}/", rules, depth + 1)
+                continue
+            with suppress(FileNotFoundError):  # gone meanwhile
+                status = entry.stat(follow_symlinks=False)
+                file = self._source.get_file(folder, entry.name)
+                self.add_entry(file, self._get_path(inside + entry.name), child, inside, status)
 
-    def add_entry(self, root: Path, path: Path, name: str, status: os.stat_result) -> None:
-        """Add a file or a link; anything else is skipped, and so is a link that leaves ``root``."""
+    def add_entry(self, file: SourceFile, path: str, name: str, inside: str, status: os.stat_result) -> None:
+        """Add a file or a link in the folder ``inside``; anything else is skipped, and so is a link that leads out."""
         if stat.S_ISLNK(status.st_mode):
-            target = str(path.readlink())
-            inside = os.path.normpath(path.parent / target)
-            if target.startswith("/") or not Path(inside).is_relative_to(os.path.normpath(root)):
-                why = describe_outside_link(escape_name(target))
-                self.skipped.append(SkippedFile(name=name, reason=why, kind=SkipKind.LINK))
+            target = os.fsdecode(file.read_link())
+            end = os.path.normpath(inside + target)
+            if target.startswith("/") or end.split("/")[0] == "..":
+                self._skip(name, describe_outside_link(escape_name(target)), SkipKind.LINK)
             else:
                 if self._request.states is not None:
                     self._request.states.add_link(os.fsencode(path), os.fsencode(target))
-                self.items.append(SourceItem(name=name, path=path, kind="link", link_target=target))
+                self._found.items.append(SourceItem(name=name, file=file, kind="link", link_target=target))
             return
         if not stat.S_ISREG(status.st_mode):
-            why = FileProblem.SPECIAL_FILE.text
-            self.skipped.append(SkippedFile(name=name, reason=why, kind=SkipKind.SPECIAL))
+            self._skip(name, FileProblem.SPECIAL_FILE.text, SkipKind.SPECIAL)
             return
-        self.files += 1
-        self.size += status.st_size
-        limits = self._request.limits
+        self._add_file(file, path, name, status)
+
+    def _add_file(self, file: SourceFile, path: str, name: str, status: os.stat_result) -> None:
+        found, limits = self._found, self._request.limits
+        found.files += 1
+        found.size += status.st_size
         if self._request.states is not None:
             # As it is here, and as it will be on the machine.
             for time in (status.st_mtime_ns, get_sftp_time(status) * 10**9):
                 self._request.states.add_file(os.fsencode(path), status.st_size, time)
-        if self.files > limits.max_files or self.size > limits.max_total_bytes:
+        if found.files > limits.max_files or found.size > limits.max_total_bytes:
             raise too_many_sources_error(limits)
-        self.items.append(
+        found.items.append(
             SourceItem(
                 name=name,
-                path=path,
+                file=file,
                 kind="file",
                 size=status.st_size,
                 mode=stat.S_IMODE(status.st_mode),
@@ -164,18 +185,23 @@ class SftpSourceScan:
             )
         )
 
-    def _is_left_out(self, root: Path, path: Path, name: str, is_folder: bool, rules: Rules) -> bool:
+    def _get_path(self, inside: str) -> str:
+        return str(self._source.path / inside.rstrip("/"))
+
+    def _skip(self, name: str, why: str, kind: SkipKind = SkipKind.OTHER) -> None:
+        self._found.skipped.append(SkippedFile(name=name, reason=why, kind=kind))
+
+    def _is_left_out(self, inside: str, name: str, is_folder: bool, rules: Rules) -> bool:
         """Return whether the entry is ignored, or holds what is never sent by accident; note why."""
         slash = "/" if is_folder else ""
-        inside = path.relative_to(root).as_posix() + slash
-        if self._request.use_ignore_files and ALWAYS_IGNORED.match_file(inside):
+        if self._request.use_ignore_files and ALWAYS_IGNORED.match_file(inside + slash):
             return True
-        if self._is_ignored(inside, rules):
-            self.tally.add_ignored(escape_name(name) + slash)
+        if self._is_ignored(inside + slash, rules):
+            self._found.tally.add_ignored(escape_name(name) + slash)
             return True
-        why = exclusion_reason(str(path), self._own_folders)
+        why = exclusion_reason(self._get_path(inside), self._found.own_folders)
         if why:
-            self.skipped.append(SkippedFile(name=escape_name(name), reason=why))
+            self._skip(escape_name(name), why)
         return bool(why)
 
     def _is_ignored(self, inside: str, rules: Rules) -> bool:
@@ -188,13 +214,10 @@ class SftpSourceScan:
         return False
 
 
-def _read_ignore_rules(path: Path, prefix: str) -> Iterator[tuple[str, GitIgnoreSpec]]:
+def _read_ignore_rules(folder: OpenFolder, prefix: str) -> Iterator[tuple[str, GitIgnoreSpec]]:
     for name in IGNORE_FILES:
-        try:
-            lines = (path / name).read_text("utf-8", "replace").splitlines()
-        except OSError:
-            continue
-        yield prefix, GitIgnoreSpec.from_lines(lines)
+        if (text := read_ignore_file(folder, name)) is not None:
+            yield prefix, GitIgnoreSpec.from_lines(text.splitlines())
 
 
 def _is_utf8(name: str) -> bool:

@@ -4,21 +4,25 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping
+from contextlib import closing
 from functools import partial
 from typing import TypeVar
 
 from attrs import evolve
 
 from gpurent.api import (
+    LocalFiles,
     Progress,
     PullRequest,
     PushRequest,
+    SourceFiles,
     SshConnection,
     SupportsPredial,
     SupportsUploadPreview,
     TransferReport,
     TransferUnsupported,
     UploadPreview,
+    open_safe_dir,
 )
 from gpurent_plugin_turbo.near.connection import bootstrap
 from gpurent_plugin_turbo.near.connection.command_connection import CommandConnection
@@ -30,7 +34,7 @@ from gpurent_plugin_turbo.near.connection.ssh_process import (
     predial,
 )
 from gpurent_plugin_turbo.near.push.pusher import StreamPusher
-from gpurent_plugin_turbo.near.push.scan import SourceScan, mark_first_push, preview_push
+from gpurent_plugin_turbo.near.push.scan import mark_first_push, preview_push
 
 T = TypeVar("T")
 
@@ -42,8 +46,8 @@ class TurboBackend(SupportsPredial, SupportsUploadPreview):
     machine's shell and tar, which is slower.
     """
 
-    def __init__(self, settings: Mapping[str, str]) -> None:
-        self._settings = settings
+    def __init__(self, settings: Mapping[str, str], files: LocalFiles) -> None:
+        self._settings, self._files = settings, files
         self._max_streams = int(settings.get("max_connections") or 8)
 
     def _make_opener(self, connection: SshConnection, command: str) -> Callable[[bool], CommandConnection]:
@@ -79,21 +83,28 @@ class TurboBackend(SupportsPredial, SupportsUploadPreview):
         return partial(close_predialed, connection, command)
 
     def preview_push(self, request: PushRequest) -> UploadPreview:
-        return preview_push(request)
+        with closing(SourceFiles(self._files, request)) as sources:
+            return preview_push(request, sources)
 
     async def push(
         self, connection: SshConnection, request: PushRequest, progress: Progress
     ) -> TransferReport:
+        with closing(SourceFiles(self._files, request)) as sources:
+            return await self._push_sources(connection, request, sources, progress)
+
+    async def _push_sources(
+        self, connection: SshConnection, request: PushRequest, sources: SourceFiles, progress: Progress
+    ) -> TransferReport:
         if request.delete:
             from gpurent_plugin_turbo.near.prune import select_prune_folders
 
-            SourceScan(request).check_sources()
-            select_prune_folders(request)  # raises before anything is transferred
+            select_prune_folders(request, sources)  # raises before anything is transferred
         if request.dry_run:
-            deleted = await self._prune_target(connection, request)
+            deleted = await self._prune_target(connection, request, sources)
             return TransferReport(files=0, total=0, sent=0, resumed=0, seconds=0.0, deleted=deleted)
         pusher = StreamPusher(
             request,
+            sources,
             progress,
             self._make_opener(connection, bootstrap.make_push_command(request)),
             first_push=mark_first_push(connection, request.target),
@@ -112,28 +123,30 @@ class TurboBackend(SupportsPredial, SupportsUploadPreview):
         except TransferUnsupported:
             from gpurent_plugin_turbo.posix.push import PosixPusher
 
-            posix_pusher = PosixPusher(request, progress, self._make_shell_opener(connection))
+            posix_pusher = PosixPusher(request, sources, progress, self._make_shell_opener(connection))
             report = await _run_in_thread(posix_pusher.run, posix_pusher.stop)
         return (
-            evolve(report, deleted=await self._prune_target(connection, request))
+            evolve(report, deleted=await self._prune_target(connection, request, sources))
             if request.delete
             else report
         )
 
-    async def _prune_target(self, connection: SshConnection, request: PushRequest) -> tuple[str, ...]:
+    async def _prune_target(
+        self, connection: SshConnection, request: PushRequest, sources: SourceFiles
+    ) -> tuple[str, ...]:
         """Delete remote files that do not exist locally and return their names; a dry run only lists them."""
         from gpurent_plugin_turbo.near.prune import RemotePruner, select_prune_folders
 
         command = bootstrap.make_prune_command(
-            request.target, [name for name, _ in select_prune_folders(request)]
+            request.target, [name for name, _ in select_prune_folders(request, sources)]
         )
-        pruner = RemotePruner(request, self._make_opener(connection, command))
+        pruner = RemotePruner(request, sources, self._make_opener(connection, command))
         try:
             return await _run_in_thread(pruner.run, pruner.stop)
         except TransferUnsupported:
             from gpurent_plugin_turbo.posix.prune import PosixPruner
 
-            posix_pruner = PosixPruner(request, self._make_shell_opener(connection))
+            posix_pruner = PosixPruner(request, sources, self._make_shell_opener(connection))
             return await _run_in_thread(posix_pruner.run, posix_pruner.stop)
 
     async def pull(
@@ -142,13 +155,15 @@ class TurboBackend(SupportsPredial, SupportsUploadPreview):
         from gpurent_plugin_turbo.near.pull.puller import StreamPuller
 
         opener = self._make_opener(connection, bootstrap.make_pull_command(request))
-        puller = StreamPuller(request, progress, opener, max_streams=self._max_streams)
+        target = open_safe_dir(self._files, request)
+        puller = StreamPuller(request, target, progress, opener, max_streams=self._max_streams)
         try:
             return await _run_in_thread(puller.run, puller.stop)
         except TransferUnsupported:
             from gpurent_plugin_turbo.posix.pull import PosixPuller
 
-            posix_puller = PosixPuller(request, progress, self._make_shell_opener(connection))
+            target = open_safe_dir(self._files, request)
+            posix_puller = PosixPuller(request, target, progress, self._make_shell_opener(connection))
             return await _run_in_thread(posix_puller.run, posix_puller.stop)
 
 

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 def _build_backend(context: PluginContext) -> TransferBackend:
     from gpurent_plugin_turbo.backend import TurboBackend
 
-    return TurboBackend(context.settings)
+    return TurboBackend(context.settings, context.files)
 
 
 @hookimpl

@@ -29,6 +29,7 @@ from gpurent.testing.contracts.hostile_names import (
     get_target_folder,
 )
 from gpurent.testing.fakes import CountingProgress
+from gpurent.testing.local_files import open_target
 from gpurent_plugin_turbo.near.connection import stream_pool
 from gpurent_plugin_turbo.near.connection.command_connection import CommandConnection
 from gpurent_plugin_turbo.near.pull import name_policy
@@ -153,7 +154,9 @@ def attempt_pull(
 ) -> TransferReport | GpurentError:
     request = PullRequest(sources=("out",), target=get_target_folder(tmp_path), limits=limits)
     try:
-        return StreamPuller(request, CountingProgress(), lambda first: helper, max_streams=1).run()
+        return StreamPuller(
+            request, open_target(request), CountingProgress(), lambda first: helper, max_streams=1
+        ).run()
     except GpurentError as error:
         return error
 

@@ -9,8 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from gpurent.api import PullRequest, PushRequest
+from gpurent.api import PullRequest, PushRequest, TransferLimits
 from gpurent.testing.fakes import CountingProgress
+from gpurent.testing.local_files import LOCAL_FILES, open_sources
 from gpurent.testing.ssh_fixture import machine_fixture
 from gpurent_plugin_turbo.backend import TurboBackend
 from gpurent_plugin_turbo.near.push.push_units import LargeUpload
@@ -50,7 +51,7 @@ async def test_sparse_file_of_100_gigabytes_is_uploaded_without_holes(tmp_path: 
         file.seek(100 * GB)
         file.write(b"end")
     async with machine_fixture(tmp_path) as remote:
-        report = await TurboBackend({}).push(
+        report = await TurboBackend({}, LOCAL_FILES).push(
             await remote.connect(),
             PushRequest(sources=(source,), target="w", contents_only=True),
             CountingProgress(),
@@ -76,9 +77,9 @@ async def test_sparse_file_of_100_gigabytes_is_downloaded_without_holes(tmp_path
             file.truncate(100 * GB)
         with (out / "nothing.img").open("wb") as file:
             file.truncate(100 * GB)
-        report = await TurboBackend({}).pull(
+        report = await TurboBackend({}, LOCAL_FILES).pull(
             await remote.connect(),
-            PullRequest(sources=("out",), target=tmp_path / "home"),
+            PullRequest(sources=("out",), target=tmp_path / "home", limits=TransferLimits(max_expansion=0)),
             progress := CountingProgress(),
         )
         assert report.sent < 5_000_000
@@ -95,12 +96,10 @@ async def test_sparse_file_of_100_gigabytes_is_downloaded_without_holes(tmp_path
 
 
 def measure_scan_peak(folder: Path) -> int:
+    push = PushRequest(sources=(folder,), target=".", contents_only=True)
     tracemalloc.start()
     try:
-        count = sum(
-            1
-            for _ in SourceScan(PushRequest(sources=(folder,), target=".", contents_only=True)).iter_entries()
-        )
+        count = sum(1 for _ in SourceScan(push, open_sources(push)).iter_entries())
         assert count
         return tracemalloc.get_traced_memory()[1]
     finally:
@@ -128,13 +127,13 @@ async def test_a_million_files(tmp_path: Path) -> None:
     async with machine_fixture(tmp_path) as remote:
         connection = await remote.connect()
         tracemalloc.start()
-        report = await TurboBackend({}).push(
+        report = await TurboBackend({}, LOCAL_FILES).push(
             connection, PushRequest(sources=(source,), target="w", contents_only=True), CountingProgress()
         )
         LOG.info("up: %.0f s, peak %d bytes", report.seconds, tracemalloc.get_traced_memory()[1])
         tracemalloc.reset_peak()
         assert report.files == 1_000_000
-        home = await TurboBackend({}).pull(
+        home = await TurboBackend({}, LOCAL_FILES).pull(
             connection, PullRequest(sources=("w",), target=tmp_path / "home"), CountingProgress()
         )
         peak = tracemalloc.get_traced_memory()[1]

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from gpurent.api import PushRequest
+from gpurent.testing.local_files import open_sources
 from gpurent_plugin_turbo.near.connection import rate_control
 from gpurent_plugin_turbo.near.connection.rate_control import MIB, AckRate, BandwidthLimit, CompressionLevel
 from gpurent_plugin_turbo.near.push.push_units import FilePack
@@ -110,7 +111,7 @@ class RecordingLevel(CompressionLevel):
 def make_pack(folder: Path, data: bytes) -> FilePack:
     (folder / "file").write_bytes(data)
     push = PushRequest(sources=(folder,), target="there", contents_only=True)
-    return FilePack([entry for entry in SourceScan(push).iter_entries() if entry.size])
+    return FilePack([entry for entry in SourceScan(push, open_sources(push)).iter_entries() if entry.size])
 
 
 def test_level_speed_is_measured_in_processor_time(tmp_path: Path) -> None:

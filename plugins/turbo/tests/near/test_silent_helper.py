@@ -9,6 +9,7 @@ import pytest
 
 from gpurent.api import PushRequest, UnavailableError
 from gpurent.testing.fakes import CountingProgress
+from gpurent.testing.local_files import open_sources
 from gpurent_plugin_turbo.near.connection.command_connection import CommandConnection
 from gpurent_plugin_turbo.near.connection.stream_pool import TransferStream
 from gpurent_plugin_turbo.near.prune import RemotePruner
@@ -44,9 +45,9 @@ def test_a_helper_that_never_answers_is_a_lost_connection(
     (tmp_path / "file").write_text("x")
     request = PushRequest(sources=(tmp_path,), target="work", contents_only=True, delete=delete)
     work = (
-        RemotePruner(request, SilentConnection)
+        RemotePruner(request, open_sources(request), SilentConnection)
         if delete
-        else StreamPusher(request, CountingProgress(), SilentConnection)
+        else StreamPusher(request, open_sources(request), CountingProgress(), SilentConnection)
     )
     with pytest.raises(UnavailableError) as caught:
         work.run()
@@ -56,7 +57,10 @@ def test_a_helper_that_never_answers_is_a_lost_connection(
 def test_what_is_acknowledged_after_a_stream_was_lost_is_ignored(tmp_path: Path) -> None:
     """One thread may find the connection dropped while another still reads earlier frames."""
     pusher = StreamPusher(
-        PushRequest(sources=(tmp_path,), target="work"), CountingProgress(), SilentConnection
+        (request := PushRequest(sources=(tmp_path,), target="work")),
+        open_sources(request),
+        CountingProgress(),
+        SilentConnection,
     )
     stream = TransferStream(SilentConnection(True), True)
     with pytest.raises(ProtocolViolation):

@@ -11,6 +11,7 @@ from asyncssh.constants import MSG_IGNORE
 
 from gpurent.api import PushRequest
 from gpurent.testing.fakes import CountingProgress
+from gpurent.testing.local_files import LOCAL_FILES
 from gpurent.testing.sandbox.machines import DriverName
 from gpurent.testing.ssh_fixture import machine_fixture
 from gpurent_plugin_turbo.backend import TurboBackend
@@ -38,7 +39,7 @@ async def test_slow_start_padding_is_ignored_by_the_server(
             send(kind, *args, **more)
 
         monkeypatch.setattr(connection.transport, "send_packet", record_frame)
-        await TurboBackend({}).push(
+        await TurboBackend({}, LOCAL_FILES).push(
             connection, PushRequest(sources=(source,), target="work", contents_only=True), CountingProgress()
         )
         assert max(sent) == 14_004

@@ -14,6 +14,7 @@ from threading import Thread
 from gpurent.api import GpurentError, PullRequest, TransferLimits, UnavailableError
 from gpurent.testing.contracts.hostile_names import check_contained, get_target_folder
 from gpurent.testing.fakes import CountingProgress
+from gpurent.testing.local_files import open_target
 from gpurent_plugin_turbo.near.connection.command_connection import CommandConnection
 from gpurent_plugin_turbo.posix.pull import PosixPuller
 from gpurent_plugin_turbo.shared.wire import FrameStream
@@ -129,7 +130,9 @@ def attempt_pull(
 
     request = PullRequest(sources=("out",), target=get_target_folder(tmp_path), limits=limits)
     try:
-        return PosixPuller(request, CountingProgress(), lambda first: MaliciousShell(answer)).run()
+        return PosixPuller(
+            request, open_target(request), CountingProgress(), lambda first: MaliciousShell(answer)
+        ).run()
     except GpurentError as error:
         return error
 

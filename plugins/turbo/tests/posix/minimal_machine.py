@@ -10,6 +10,7 @@ from pathlib import Path
 from gpurent.api import GpurentError, PullRequest, PushRequest, TransferUnsupported, UnavailableError
 from gpurent.testing.contracts.file_trees import ODD_NAMES, make_tree
 from gpurent.testing.fakes import CountingProgress
+from gpurent.testing.local_files import open_sources, open_target
 from gpurent_plugin_turbo.near.connection.command_connection import CommandConnection
 from gpurent_plugin_turbo.posix.pull import PosixPuller
 from gpurent_plugin_turbo.posix.push import PosixPusher
@@ -68,11 +69,11 @@ class MinimalMachine:
 
     def push(self, source: Path, target: str = "work", **more: object) -> object:
         request = PushRequest(sources=(source,), target=target, **{"contents_only": True, **more})  # type: ignore[arg-type]
-        return PosixPusher(request, CountingProgress(), self.open_shell).run()
+        return PosixPusher(request, open_sources(request), CountingProgress(), self.open_shell).run()
 
     def pull(self, to: Path, *sources: str) -> object:
         request = PullRequest(sources=sources or ("work",), target=to)
-        return PosixPuller(request, CountingProgress(), self.open_shell).run()
+        return PosixPuller(request, open_target(request), CountingProgress(), self.open_shell).run()
 
 
 def make_odd_tree(folder: Path) -> Path:

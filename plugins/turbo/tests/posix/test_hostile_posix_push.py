@@ -11,6 +11,7 @@ import pytest
 
 from gpurent.api import GpurentError, PullRequest, PushRequest, UnavailableError
 from gpurent.testing.fakes import CountingProgress
+from gpurent.testing.local_files import open_sources, open_target
 from gpurent_plugin_turbo.near.connection.command_connection import CommandConnection
 from gpurent_plugin_turbo.posix.prune import PosixPruner
 from gpurent_plugin_turbo.posix.pull import PosixPuller
@@ -47,9 +48,9 @@ def test_invalid_answer_is_no_crash(tmp_path: Path, label: str, says: bytes) -> 
 
     request = PushRequest(sources=(source,), target="work", contents_only=True)
     work = (
-        PosixPusher(request, CountingProgress(), open_shell)
+        PosixPusher(request, open_sources(request), CountingProgress(), open_shell)
         if label == "push"
-        else PosixPruner(request, open_shell)
+        else PosixPruner(request, open_sources(request), open_shell)
     )
     found: list[GpurentError] = []
     try:
@@ -75,5 +76,7 @@ def test_silent_shell_is_a_lost_connection(tmp_path: Path, monkeypatch: pytest.M
 
     request = PullRequest(sources=("out",), target=tmp_path / "home")
     with pytest.raises(UnavailableError):
-        PosixPuller(request, CountingProgress(), lambda first: SilentShell(silent)).run()
+        PosixPuller(
+            request, open_target(request), CountingProgress(), lambda first: SilentShell(silent)
+        ).run()
     assert ended.is_set()

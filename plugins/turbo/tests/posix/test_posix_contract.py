@@ -10,6 +10,7 @@ import pytest
 from gpurent.testing.contracts.full_disk import FullDiskContract
 from gpurent.testing.contracts.permissions import RemotePermissionsContract
 from gpurent.testing.contracts.transfer import TransferContract
+from gpurent.testing.local_files import LOCAL_FILES
 from gpurent.testing.ssh_fixture import MachineFixture
 from gpurent_plugin_turbo.backend import TurboBackend
 
@@ -20,7 +21,7 @@ class PosixTransferContract(TransferContract):
     spec_changes: ClassVar[dict[str, Any]] = WITHOUT_PYTHON
 
     def make_backend(self) -> TurboBackend:
-        return TurboBackend({})
+        return TurboBackend({}, LOCAL_FILES)
 
     async def test_a_vanishing_local_file_is_reported(self, remote: MachineFixture, tmp_path: Path) -> None:
         """The file vanishes while Python is being looked for, so the fallback never sees it."""
@@ -32,6 +33,7 @@ class PosixTransferContract(TransferContract):
         await super().test_a_cut_transfer_is_resumed(remote, tmp_path)
 
 
+@pytest.mark.nightly
 class TestPosixEmbedded(PosixTransferContract):
     pass
 
@@ -48,7 +50,7 @@ class TestPosixFullDisk(FullDiskContract):
     spec_changes: ClassVar[dict[str, Any]] = {**FullDiskContract.spec_changes, **WITHOUT_PYTHON}
 
     def make_backend(self) -> TurboBackend:
-        return TurboBackend({})
+        return TurboBackend({}, LOCAL_FILES)
 
 
 @pytest.mark.bwrap
@@ -57,4 +59,4 @@ class TestPosixRemotePermissions(RemotePermissionsContract):
     spec_changes: ClassVar[dict[str, Any]] = WITHOUT_PYTHON
 
     def make_backend(self) -> TurboBackend:
-        return TurboBackend({})
+        return TurboBackend({}, LOCAL_FILES)

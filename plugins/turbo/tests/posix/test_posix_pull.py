@@ -11,6 +11,7 @@ from gpurent.api import PullRequest, TransferError
 from gpurent.testing.contracts.changing_files import CallOnceProgress
 from gpurent.testing.contracts.file_trees import make_tree, read_tree
 from gpurent.testing.fakes import CountingProgress
+from gpurent.testing.local_files import open_target
 from gpurent_plugin_turbo.posix.pull import PosixPuller
 from plugins.turbo.tests.posix.minimal_machine import SHELLS, MinimalMachine, make_odd_tree
 
@@ -49,7 +50,10 @@ def test_file_that_changes_once_is_downloaded_as_changed(tmp_path: Path, shell: 
         (out / "part4" / "file004.txt").unlink()
 
     puller = PosixPuller(
-        PullRequest(sources=("work",), target=home), CallOnceProgress(change), machine.open_shell
+        (request := PullRequest(sources=("work",), target=home)),
+        open_target(request),
+        CallOnceProgress(change),
+        machine.open_shell,
     )
     with pytest.raises(TransferError, match="changed or vanished") as caught:
         puller.run()
@@ -67,7 +71,10 @@ def test_file_that_became_huge_is_fetched_on_its_own(tmp_path: Path) -> None:
             file.truncate(20_000_000)
 
     PosixPuller(
-        PullRequest(sources=("work",), target=tmp_path / "to"), CallOnceProgress(change), machine.open_shell
+        (request := PullRequest(sources=("work",), target=tmp_path / "to")),
+        open_target(request),
+        CallOnceProgress(change),
+        machine.open_shell,
     ).run()
     assert read_tree(tmp_path / "to" / "work") == read_tree(out)
 
@@ -88,6 +95,9 @@ def test_file_changed_with_old_time_is_detected_by_content(tmp_path: Path) -> No
                 os.utime(out / "large.bin", ns=(stamp, stamp))
 
     PosixPuller(
-        PullRequest(sources=("work",), target=tmp_path / "to"), SilentChange(), machine.open_shell
+        (request := PullRequest(sources=("work",), target=tmp_path / "to")),
+        open_target(request),
+        SilentChange(),
+        machine.open_shell,
     ).run()
     assert read_tree(tmp_path / "to" / "work") == read_tree(out)

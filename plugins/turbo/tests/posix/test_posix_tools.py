@@ -12,6 +12,7 @@ import pytest
 from gpurent.api import PullRequest, PushRequest, TransferError, TransferUnsupported, UnavailableError
 from gpurent.testing.contracts.file_trees import ODD_NAMES, make_tree, read_tree
 from gpurent.testing.fakes import CountingProgress
+from gpurent.testing.local_files import open_sources, open_target
 from gpurent_plugin_turbo.near.prune import RemoteEntry
 from gpurent_plugin_turbo.posix.prune import PosixPruner
 from gpurent_plugin_turbo.posix.pull import PosixPuller
@@ -42,11 +43,11 @@ def test_extraneous_files_are_deleted(tmp_path: Path, shell: str) -> None:
         (remote_path / "part1" / "older" / name / "-x\n").write_text("x")
     (remote_path / "out").symlink_to(tmp_path)
     request = PushRequest(sources=(source,), target="work", contents_only=True, delete=True, dry_run=True)
-    report = PosixPruner(request, machine.open_shell).run()
+    report = PosixPruner(request, open_sources(request), machine.open_shell).run()
     assert len(report) == 2 * len(ODD_NAMES) + 2
     assert (remote_path / "part1" / "older" / "-rf").exists()
     request = PushRequest(sources=(source,), target="work", contents_only=True, delete=True)
-    assert PosixPruner(request, machine.open_shell).run() == report
+    assert PosixPruner(request, open_sources(request), machine.open_shell).run() == report
     assert read_tree(remote_path) == read_tree(source)
     assert source.exists()
 
@@ -57,7 +58,9 @@ def test_folder_that_became_a_link_is_left_alone(tmp_path: Path, shell: str) -> 
     (tmp_path / "elsewhere").mkdir()
     (tmp_path / "elsewhere" / "kept").write_text("kept")
     pruner = PosixPruner(
-        PushRequest(sources=(source,), target="work", contents_only=True, delete=True), machine.open_shell
+        (request := PushRequest(sources=(source,), target="work", contents_only=True, delete=True)),
+        open_sources(request),
+        machine.open_shell,
     )
     (machine.home / "work" / "trap").symlink_to(tmp_path / "elsewhere")
     with pytest.raises(TransferError, match="leads out"):
@@ -75,7 +78,8 @@ def test_optional_tools_may_be_missing(tmp_path: Path, missing: str) -> None:
             machine.pull(tmp_path / "to")
         with pytest.raises(TransferError, match="no find or stat"):
             PosixPruner(
-                PushRequest(sources=(source,), target="work", contents_only=True, delete=True),
+                (request := PushRequest(sources=(source,), target="work", contents_only=True, delete=True)),
+                open_sources(request),
                 machine.open_shell,
             ).run()
     else:
@@ -114,7 +118,8 @@ def test_large_file_is_resumed(tmp_path: Path, shell: str) -> None:
     source.mkdir()
     (source / "f").write_bytes(os.urandom(12_000_000))
     pusher = PosixPusher(
-        PushRequest(sources=(source,), target="work", contents_only=True),
+        (request := PushRequest(sources=(source,), target="work", contents_only=True)),
+        open_sources(request),
         CountingProgress(),
         machine.open_shell,
     )
@@ -138,7 +143,12 @@ def test_large_file_is_resumed(tmp_path: Path, shell: str) -> None:
     home = tmp_path / "to"
     machine.pull(home)
     (home / "work" / "f").unlink()
-    puller = PosixPuller(PullRequest(sources=("work",), target=home), CountingProgress(), machine.open_shell)
+    puller = PosixPuller(
+        (request := PullRequest(sources=("work",), target=home)),
+        open_target(request),
+        CountingProgress(),
+        machine.open_shell,
+    )
     stamp = (machine.home / "work" / "f").stat().st_mtime_ns
     (home / ".gpurent-part").mkdir()
     (home / ".gpurent-part" / os.fsdecode(make_partial_name(b"work/f", 12_000_000, stamp))).write_bytes(
@@ -175,7 +185,8 @@ def test_vanished_file_is_reported(tmp_path: Path) -> None:
 
     with pytest.raises(TransferError, match=r"small: vanished.*gone\.bin: vanished"):
         PosixPusher(
-            PushRequest(sources=(source,), target="work", contents_only=True),
+            (request := PushRequest(sources=(source,), target="work", contents_only=True)),
+            open_sources(request),
             DeletingTally(),
             machine.open_shell,
         ).run()

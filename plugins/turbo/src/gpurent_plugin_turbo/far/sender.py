@@ -142,7 +142,11 @@ class PullSender:
     def read_small_file(self, name: bytes, size: int, time: int) -> "tuple[bytes, tuple[int, int, int, int]]":
         """Return the file's content if it is unchanged, else its current state."""
         try:
-            data, now = read_whole_file(name, size)
+            handle = os.open(name, READ_FLAGS)
+            try:
+                data, now = read_whole_file(handle, size)
+            finally:
+                os.close(handle)
         except OSError as error:
             return b"", (CHANGED, 0, error.errno or 0, NO_TIME)
         mode = stat.S_IMODE(now.st_mode)

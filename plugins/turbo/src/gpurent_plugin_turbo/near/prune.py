@@ -4,17 +4,24 @@ from __future__ import annotations
 
 import os
 import posixpath
-import stat
 import struct
 import zlib
 from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
-from gpurent.api import PushRequest, TransferError, UsageError, exclusion_reason, summarize_texts
+from gpurent.api import (
+    LocalSource,
+    PushRequest,
+    SourceFiles,
+    TransferError,
+    UsageError,
+    exclusion_reason,
+    summarize_texts,
+)
 from gpurent_plugin_turbo import _
 from gpurent_plugin_turbo.near.connection.command_connection import CommandConnection
 from gpurent_plugin_turbo.near.errors import decode_error_rows, printable_name, protocol_violation_error
-from gpurent_plugin_turbo.near.push.scan import IGNORE_FILES, Rules, SourceScan
+from gpurent_plugin_turbo.near.push.scan import Rules, SourceScan
 from gpurent_plugin_turbo.shared.wire import (
     FILE,
     FOLDER,
@@ -36,8 +43,8 @@ class RemoteEntry(NamedTuple):
     is_folder: bool
 
 
-def select_prune_folders(request: PushRequest) -> list[tuple[bytes, bytes]]:
-    """Return the folders in which extraneous files are deleted, each as remote name and local path.
+def select_prune_folders(request: PushRequest, sources: SourceFiles) -> list[tuple[bytes, LocalSource]]:
+    """Return the folders in which extraneous files are deleted, each as remote name and local source.
 
     The name is below the target; it is empty if the folder's contents go into the target itself.
 
@@ -45,9 +52,9 @@ def select_prune_folders(request: PushRequest) -> list[tuple[bytes, bytes]]:
     """
     contents_only = request.contents_only and len(request.sources) == 1
     folders = [
-        (b"" if contents_only else os.fsencode(source.resolve().name), os.fsencode(source))
-        for source in request.sources
-        if source.is_dir() and not source.is_symlink()
+        (b"" if contents_only else os.fsencode(source.path.resolve().name), source)
+        for source in sources.open_sources()
+        if source.is_folder
     ]
     target = posixpath.normpath(request.target or ".").strip("/")
     if any(not name for name, _path in folders) and target.split("/")[0] in ("", ".", "..", "~"):
@@ -62,10 +69,10 @@ def select_prune_folders(request: PushRequest) -> list[tuple[bytes, bytes]]:
 class ExtraneousFilter:
     """Selects what does not exist locally; ``folders`` are those of `select_prune_folders`."""
 
-    def __init__(self, request: PushRequest) -> None:
-        self._request, self._scan = request, SourceScan(request)
-        self.folders = select_prune_folders(request)
-        self._rules_by_folder: dict[bytes, Rules] = {}
+    def __init__(self, request: PushRequest, sources: SourceFiles) -> None:
+        self._request, self._scan = request, SourceScan(request, sources)
+        self.folders = select_prune_folders(request, sources)
+        self._rules_by_folder: dict[tuple[bytes, bytes], Rules] = {}
 
     def select_entries(self, entries: Sequence[RemoteEntry]) -> list[RemoteEntry]:
         """Return the extraneous entries, contents before their folder; a folder with anything to keep is kept."""
@@ -79,53 +86,58 @@ class ExtraneousFilter:
         return sorted((entry for entry in entries if entry.name in extraneous), reverse=True)
 
     def _is_extraneous(self, entry: RemoteEntry) -> bool:
-        for name, path in self.folders:
+        for name, source in self.folders:
             if not name or entry.name.startswith(name + b"/"):
                 relative_path = entry.name[len(name) + 1 :] if name else entry.name
                 return not (
-                    _exists_locally(path, relative_path)
-                    or self._is_protected(path, relative_path, entry.is_folder)
+                    _exists_locally(source, relative_path)
+                    or self._is_protected(source, relative_path, entry.is_folder)
                 )
         return False
 
-    def _is_protected(self, path: bytes, relative_path: bytes, is_folder: bool) -> bool:
+    def _is_protected(self, source: LocalSource, relative_path: bytes, is_folder: bool) -> bool:
         """Return whether the entry, or a folder above it, is ignored, never uploaded, or gpurent's own."""
         parts = relative_path.split(b"/")
         if OWN_FOLDER in parts:
             return True
-        rules = self._read_ignore_rules(path, b"")
+        rules = self._read_ignore_rules(source, b"")
         for index, name in enumerate(parts):
             below = b"/".join(parts[: index + 1])
             folder = is_folder or index + 1 < len(parts)
             if self._scan.is_ignored(name, below, folder, rules) or exclusion_reason(os.fsdecode(below), ()):
                 return True
             if index + 1 < len(parts):
-                rules = (*rules, *self._read_ignore_rules(os.path.join(path, below), below + b"/"))
+                rules = (*rules, *self._read_ignore_rules(source, below + b"/"))
         return False
 
-    def _read_ignore_rules(self, folder: bytes, prefix: bytes) -> Rules:
+    def _read_ignore_rules(self, source: LocalSource, prefix: bytes) -> Rules:
         if not self._request.use_ignore_files:
             return ()
-        if folder not in self._rules_by_folder:
-            self._rules_by_folder[folder] = tuple(
-                self._scan.read_ignore_rules(folder, prefix, set(IGNORE_FILES))
-            )
-        return self._rules_by_folder[folder]
+        key = (os.fsencode(source.path), prefix)
+        if key not in self._rules_by_folder:
+            try:
+                with source.open_folder((*source.name, *prefix.split(b"/")[:-1])) as folder:
+                    rules = tuple(self._scan.read_ignore_rules(folder, prefix))
+            except OSError:
+                rules = ()
+            self._rules_by_folder[key] = rules
+        return self._rules_by_folder[key]
 
 
-def _exists_locally(path: bytes, relative_path: bytes) -> bool:
+def _exists_locally(source: LocalSource, relative_path: bytes) -> bool:
     """Return whether it exists; True if unknown: it cannot be read, or is below a local link or file."""
-    current = path
-    for name in relative_path.split(b"/"):
-        try:
-            if not stat.S_ISDIR(os.lstat(current).st_mode) and current != path:
-                return True
-            current = os.path.join(current, name)
-            os.lstat(current)
-        except FileNotFoundError:
-            return current == path  # without the folder itself its former contents are unknown
-        except OSError:
-            return True
+    *above, base = relative_path.split(b"/")
+    try:
+        source.read_status()
+    except OSError:
+        return True  # without the folder itself its former contents are unknown
+    try:
+        with source.open_folder((*source.name, *above)) as folder:
+            folder.stat_entry(base)
+    except FileNotFoundError:
+        return False
+    except OSError:
+        return True
     return True
 
 
@@ -144,8 +156,13 @@ class RemotePruner:
     `run` blocks and returns their names; `stop` ends it from any thread.
     """
 
-    def __init__(self, request: PushRequest, open_connection: Callable[[bool], CommandConnection]) -> None:
-        self._filter, self._dry_run = ExtraneousFilter(request), request.dry_run
+    def __init__(
+        self,
+        request: PushRequest,
+        sources: SourceFiles,
+        open_connection: Callable[[bool], CommandConnection],
+    ) -> None:
+        self._filter, self._dry_run = ExtraneousFilter(request, sources), request.dry_run
         self._connection = open_connection(True)
 
     def stop(self) -> None:

@@ -17,7 +17,7 @@ from gpurent_plugin_turbo.posix.listing import make_touch_times
 from gpurent_plugin_turbo.posix.machine_tools import Checksum, MachineTools, add_file_data
 from gpurent_plugin_turbo.posix.scripts import WRITE_FUNCTIONS, quote_folder, quote_word, split_name
 from gpurent_plugin_turbo.posix.shell import PosixShell, ScriptAnswer, tool_error
-from gpurent_plugin_turbo.shared.source_files import READ_FLAGS, list_extents
+from gpurent_plugin_turbo.shared.source_files import list_extents
 from gpurent_plugin_turbo.shared.wire import PARTIALS_DIR
 
 MIN_STEP, COMPRESSED_STEP, MAX_STEP = 8 * MIB, 16 * MIB, 256 * MIB  # bytes per step
@@ -52,7 +52,7 @@ class LargeFileSender:
 
     def _try_send_file(self, entry: SourceEntry, partial_size: int) -> str:
         try:
-            handle = os.open(entry.path, READ_FLAGS)
+            handle = entry.file.open_file()
         except OSError as error:
             return describe_unreadable(error)
         try:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from itertools import groupby
 
-from gpurent.api import PushRequest, TransferError, escape_name
+from gpurent.api import PushRequest, SourceFiles, TransferError, escape_name
 from gpurent_plugin_turbo import _
 from gpurent_plugin_turbo.near.connection.command_connection import CommandConnection
 from gpurent_plugin_turbo.near.errors import printable_name
@@ -26,8 +26,13 @@ from gpurent_plugin_turbo.shared.wire import FOLDER, MISSING
 class PosixPruner:
     """Deletes extraneous files. `run` blocks and returns their names; `stop` ends it from any thread."""
 
-    def __init__(self, request: PushRequest, open_connection: Callable[[bool], CommandConnection]) -> None:
-        self._filter, self._dry_run = ExtraneousFilter(request), request.dry_run
+    def __init__(
+        self,
+        request: PushRequest,
+        sources: SourceFiles,
+        open_connection: Callable[[bool], CommandConnection],
+    ) -> None:
+        self._filter, self._dry_run = ExtraneousFilter(request, sources), request.dry_run
         self._shell = PosixShell(open_connection)
         self._target = request.target.encode() or b"."
 

@@ -10,22 +10,18 @@ READ_FLAGS = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK  # do not block if it h
 DIGEST_SIZE = 16
 
 
-def read_whole_file(path: bytes, most: int) -> "tuple[bytes | None, os.stat_result]":
+def read_whole_file(handle: int, most: int) -> "tuple[bytes | None, os.stat_result]":
     """Return a file's content and state; no content if it is no file, exceeds ``most`` bytes or changes meanwhile."""
-    handle = os.open(path, READ_FLAGS)
-    try:
-        before = os.fstat(handle)
-        if not stat.S_ISREG(before.st_mode) or before.st_size > most:
-            return None, before
-        data = os.read(handle, before.st_size + 1)
-        while len(data) < before.st_size:
-            more = os.read(handle, before.st_size + 1 - len(data))
-            if not more:
-                break
-            data += more
-        after = os.fstat(handle)
-    finally:
-        os.close(handle)
+    before = os.fstat(handle)
+    if not stat.S_ISREG(before.st_mode) or before.st_size > most:
+        return None, before
+    data = os.read(handle, before.st_size + 1)
+    while len(data) < before.st_size:
+        more = os.read(handle, before.st_size + 1 - len(data))
+        if not more:
+            break
+        data += more
+    after = os.fstat(handle)
     same = len(data) == before.st_size == after.st_size and before.st_mtime_ns == after.st_mtime_ns
     return (data if same else None), after
 

@@ -18,7 +18,6 @@ from gpurent_plugin_turbo.near.push.push_units import FilePack, FilePiece, Large
 from gpurent_plugin_turbo.near.push.scan import LARGE_FILE, SourceEntry, SourceScan
 from gpurent_plugin_turbo.near.push.unit_builder import UnitBuilder
 from gpurent_plugin_turbo.shared.codec import Codec
-from gpurent_plugin_turbo.shared.files import digest_path
 from gpurent_plugin_turbo.shared.wire import (
     FILE,
     HAVE,
@@ -44,6 +43,7 @@ class PushQueue(StreamPool):
     def __init__(
         self,
         request: api.PushRequest,
+        sources: api.SourceFiles,
         progress: api.Progress,
         open_connection: Callable[[bool], CommandConnection],
         *,
@@ -51,7 +51,7 @@ class PushQueue(StreamPool):
         max_streams: int = 8,
     ) -> None:
         super().__init__(open_connection, max_streams)
-        self.scan, self._progress = SourceScan(request), progress
+        self.scan, self._progress = SourceScan(request, sources), progress
         # `mark_first_push`: the target is probably empty, so every file is sent without asking what exists there.
         self._is_first_push, self._full_verify = first_push, request.verify == "full"
         self._bandwidth = BandwidthLimit(request.bandwidth_limit)
@@ -158,7 +158,7 @@ class PushQueue(StreamPool):
             good = state == HAVE
             if good and self._full_verify:
                 mine, digests = digests[:16], digests[16:]
-                good = mine == digest_path(entry.path)
+                good = mine == entry.compute_digest()
             if good:
                 have.append(entry)
             else:

@@ -10,7 +10,7 @@ from gpurent import api
 from gpurent_plugin_turbo.near.push.scan import SourceEntry
 from gpurent_plugin_turbo.shared.codec import RAW
 from gpurent_plugin_turbo.shared.files import digest_blocks, digest_file
-from gpurent_plugin_turbo.shared.source_files import READ_FLAGS, compare_blocks, list_extents
+from gpurent_plugin_turbo.shared.source_files import compare_blocks, list_extents
 from gpurent_plugin_turbo.shared.wire import COMMIT, PUSHED_PIECE, UNIT_HEADER, FrameKind, FrameStream
 
 
@@ -43,7 +43,7 @@ class LargeUpload:
     def plan_ranges(self, theirs: bytes | None, digest_kind: int = 0) -> int:
         """Plan what to send: blocks that differ, or data without holes. Return the bytes already there."""
         try:
-            self.handle = os.open(self.entry.path, READ_FLAGS)
+            self.handle = self.entry.file.open_file()
             self.problem = self.entry.describe_change(self.handle)
         except OSError as error:
             self.problem = api.describe_unreadable(error)

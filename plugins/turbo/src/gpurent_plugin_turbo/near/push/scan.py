@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Sequence
 
 from gpurent import api
 from gpurent_plugin_turbo.near.errors import printable_name
 from gpurent_plugin_turbo.shared.annotations import TableRow
 from gpurent_plugin_turbo.shared.codec import BEST_DIGEST, compute_digest
-from gpurent_plugin_turbo.shared.files import make_partial_name
+from gpurent_plugin_turbo.shared.files import digest_file, make_partial_name
 from gpurent_plugin_turbo.shared.wire import FILE, FOLDER, HARD_LINK, LINK, PARTIALS_DIR, get_time
 
 TYPE_CHECKING = False  # importing the real one takes time
@@ -22,19 +22,18 @@ LARGE_FILE = 1 << 20  # bytes; from this size on a file is sent in pieces
 # Never sent: version control, gpurent's own folders, what Python creates again.
 ALWAYS_IGNORED = frozenset({b".git", b".gpurent", PARTIALS_DIR, b"__pycache__"})
 _SPECIAL_NAMES = frozenset({PARTIALS_DIR, *(os.fsencode(name) for name in api.CREDENTIAL_NAMES)})
-IGNORE_FILES = (b".gitignore", b".gpurentignore")
 
 
 class SourceEntry:
-    """One entry to send: ``name`` below the remote target, ``path`` locally; ``time``: mtime in ns."""
+    """One entry to send: ``name`` below the remote target, ``file`` locally; ``time``: mtime in ns."""
 
-    __slots__ = ("kind", "link", "mode", "name", "path", "size", "time")
+    __slots__ = ("file", "kind", "link", "mode", "name", "size", "time")
 
     def __init__(
-        self, kind: int, mode: int, size: int, time: int, name: bytes, link: bytes, path: bytes
+        self, kind: int, mode: int, size: int, time: int, name: bytes, link: bytes, file: api.SourceFile
     ) -> None:
         self.kind, self.mode, self.size, self.time = kind, mode, size, time
-        self.name, self.link, self.path = name, link, path
+        self.name, self.link, self.file = name, link, file
 
     @property
     def table_row(self) -> TableRow:
@@ -50,37 +49,72 @@ class SourceEntry:
         if self.size < LARGE_FILE:
             return self.size
         try:
-            return min(self.size, os.lstat(self.path).st_blocks * 512)
+            return min(self.size, self.file.read_status().st_blocks * 512)
         except OSError:
             return self.size
 
     def describe_change(self, handle: int) -> str:
         """Return why what ``handle`` reads is not the file that was scanned; empty if it is."""
         try:
-            for now in (os.fstat(handle), os.lstat(self.path)):
+            for now in (os.fstat(handle), self.file.read_status()):
                 if (now.st_size, get_time(now)) != (self.size, self.time):
                     return api.FileProblem.CHANGED.text
         except OSError as error:
             return api.describe_unreadable(error)
         return ""
 
+    def compute_digest(self) -> bytes:
+        """Return the digest of the file; empty if it cannot be read."""
+        try:
+            handle = self.file.open_file()
+        except OSError:
+            return b""
+        try:
+            return digest_file(handle)
+        except OSError:
+            return b""
+        finally:
+            os.close(handle)
+
     def refresh(self) -> SourceEntry | None:
         """Return the entry in its current state; None if it is no longer a file."""
         try:
-            now = os.lstat(self.path)
+            now = self.file.read_status()
         except OSError:
             return None
         if not stat.S_ISREG(now.st_mode):
             return None
         mode = stat.S_IMODE(now.st_mode)
-        return SourceEntry(self.kind, mode, now.st_size, get_time(now), self.name, self.link, self.path)
+        return SourceEntry(self.kind, mode, now.st_size, get_time(now), self.name, self.link, self.file)
+
+
+class FolderPlace:
+    """A folder of a source: ``path`` locally, ``name`` below the remote target, ``prefix`` below the source."""
+
+    __slots__ = ("depth", "folder", "name", "path", "prefix", "source")
+
+    def __init__(
+        self,
+        source: api.LocalSource,
+        folder: tuple[str | bytes, ...],
+        path: bytes,
+        name: bytes,
+        prefix: bytes,
+        depth: int,
+    ) -> None:
+        self.source, self.folder, self.path = source, folder, path
+        self.name, self.prefix, self.depth = name, prefix, depth
+
+    def get_child(self, base: bytes, path: bytes, name: bytes) -> FolderPlace:
+        folder, prefix = (*self.folder, base), self.prefix + base + b"/"
+        return FolderPlace(self.source, folder, path, name, prefix, self.depth + 1)
 
 
 class SourceScan:
     """Walks the sources without following links; counts files and bytes on the way."""
 
-    def __init__(self, request: api.PushRequest) -> None:
-        self.request = request
+    def __init__(self, request: api.PushRequest, sources: api.SourceFiles) -> None:
+        self.request, self._sources = request, sources
         self.files = self.size = 0
         self.skipped: list[api.SkippedFile] = []
         self.has_hard_links = False
@@ -90,52 +124,64 @@ class SourceScan:
 
     def check_sources(self) -> None:
         """Raise a `UsageError` before anything is transferred if a source does not exist."""
-        for source in self.request.sources:
-            if not os.path.lexists(source):
-                raise api.missing_source_error(source)
+        self._sources.open_sources()
 
     def iter_entries(self) -> Iterator[SourceEntry]:
         """Yield folders before their contents. Raises `TransferError` if a limit is exceeded."""
-        for source in self.request.sources:
-            path = os.fsencode(source)
-            if os.path.isdir(path) and not os.path.islink(path):
+        for source in self._sources.open_sources():
+            path = os.fsencode(source.path)
+            if source.is_folder:
                 contents_only = self.request.contents_only and len(self.request.sources) == 1
                 top = b"" if contents_only else os.path.basename(os.path.realpath(path))
-                yield from self._walk_folder(path, top, b"", (), 0)
-            elif (entry := self._make_entry(path, os.path.basename(path), b"", os.lstat(path))) is not None:
+                yield from self._walk_folder(FolderPlace(source, source.name, path, top, b"", 0), ())
+                continue
+            file = source.get_file((), source.base)
+            entry = self._make_entry(file, path, os.path.basename(path), b"", source.read_status())
+            if entry is not None:
                 yield entry
 
-    def _walk_folder(
-        self, path: bytes, name: bytes, prefix: bytes, rules: Rules, depth: int
-    ) -> Iterator[SourceEntry]:
-        if depth > self.request.limits.max_depth:
-            raise api.deep_folder_error(printable_name(path), self.request.limits)
-        if name:
-            yield SourceEntry(FOLDER, stat.S_IMODE(os.lstat(path).st_mode), 0, 0, name, b"", path)
+    def _walk_folder(self, place: FolderPlace, rules: Rules) -> Iterator[SourceEntry]:
+        if place.depth > self.request.limits.max_depth:
+            raise api.deep_folder_error(printable_name(place.path), self.request.limits)
         try:
-            with os.scandir(path) as iterator:
-                entries = sorted(iterator, key=lambda entry: entry.name)
+            opened = place.source.open_folder(place.folder)
         except OSError as error:
-            raise api.unreadable_source_error(printable_name(path), error) from None
-        if self.request.use_ignore_files:
-            rules = (*rules, *self.read_ignore_rules(path, prefix, {entry.name for entry in entries}))
-        start = name + b"/" if name else b""
+            raise api.unreadable_source_error(printable_name(place.path), error) from None
+        with opened:
+            try:
+                entries, status = opened.list_entries(), opened.stat_entry(".")
+            except OSError as error:
+                raise api.unreadable_source_error(printable_name(place.path), error) from None
+            if place.name:
+                file = place.source.get_file(place.folder, b".")
+                yield SourceEntry(FOLDER, stat.S_IMODE(status.st_mode), 0, 0, place.name, b"", file)
+            if self.request.use_ignore_files:
+                names = {entry.name for entry in entries}
+                rules = (*rules, *self.read_ignore_rules(opened, place.prefix, names))
+            yield from self._walk_entries(place, entries, rules)
+
+    def _walk_entries(
+        self, place: FolderPlace, entries: Sequence[api.FolderEntry], rules: Rules
+    ) -> Iterator[SourceEntry]:
+        start, start_path = place.name + b"/" if place.name else b"", os.path.join(place.path, b"")
         for entry in entries:
-            here = entry.name
+            here = os.fsencode(entry.name)
             is_folder = entry.is_dir(follow_symlinks=False)
+            path, name = start_path + here, start + here
             # Without rules few names are left out, so most files skip the full check.
             if (rules or is_folder or here in _SPECIAL_NAMES) and self._is_left_out(
-                entry.path, start + here, prefix + here, is_folder, rules
+                path, name, place.prefix + here, is_folder, rules
             ):
                 continue
             if is_folder:
-                yield from self._walk_folder(entry.path, start + here, prefix + here + b"/", rules, depth + 1)
+                yield from self._walk_folder(place.get_child(here, path, name), rules)
                 continue
             try:
                 status = entry.stat(follow_symlinks=False)
             except OSError:
                 continue
-            if (found := self._make_entry(entry.path, start + here, prefix, status)) is not None:
+            file = place.source.get_file(place.folder, here)
+            if (found := self._make_entry(file, path, name, place.prefix, status)) is not None:
                 yield found
 
     def _is_left_out(self, path: bytes, name: bytes, below: bytes, is_folder: bool, rules: Rules) -> bool:
@@ -151,18 +197,13 @@ class SourceScan:
         return bool(why)
 
     def read_ignore_rules(
-        self, path: bytes, prefix: bytes, names: set[bytes]
+        self, folder: api.OpenFolder, prefix: bytes, names: Collection[str] = api.IGNORE_FILES
     ) -> Iterator[tuple[bytes, GitIgnoreSpec]]:
-        for name in IGNORE_FILES:
-            if name in names:
+        for name in api.IGNORE_FILES:
+            if name in names and (text := api.read_ignore_file(folder, name)) is not None:
                 from pathspec import GitIgnoreSpec
 
-                try:
-                    with open(os.path.join(path, name), encoding="utf-8", errors="replace") as file:
-                        lines = file.read().splitlines()
-                except OSError:
-                    continue
-                yield prefix, GitIgnoreSpec.from_lines(lines)
+                yield prefix, GitIgnoreSpec.from_lines(text.splitlines())
 
     def is_ignored(self, name: bytes, below: bytes, is_folder: bool, rules: Rules) -> bool:
         """Return whether it is ignored: as in git, the last matching rule decides, and deeper files come last."""
@@ -176,25 +217,27 @@ class SourceScan:
         return False
 
     def _make_entry(
-        self, path: bytes, name: bytes, prefix: bytes, status: os.stat_result
+        self, file: api.SourceFile, path: bytes, name: bytes, prefix: bytes, status: os.stat_result
     ) -> SourceEntry | None:
         """Return the entry; None if it is skipped."""
         if stat.S_ISLNK(status.st_mode):
-            target = os.readlink(path)
+            target = file.read_link()
             resolved = os.path.normpath(os.path.join(prefix, target))
             if not target.startswith(b"/") and resolved.split(b"/")[0] != b"..":
                 if self.request.states is not None:
                     self.request.states.add_link(path, target)
-                return SourceEntry(LINK, 0o777, 0, 0, name, target, path)
+                return SourceEntry(LINK, 0o777, 0, 0, name, target, file)
             why, skip_kind = api.describe_outside_link(printable_name(target)), api.SkipKind.LINK
         elif not stat.S_ISREG(status.st_mode):
             why, skip_kind = api.FileProblem.SPECIAL_FILE.text, api.SkipKind.SPECIAL
         else:
-            return self._make_file_entry(path, name, status)
+            return self._make_file_entry(file, path, name, status)
         self.skipped.append(api.SkippedFile(name=printable_name(name), reason=why, kind=skip_kind))
         return None
 
-    def _make_file_entry(self, path: bytes, name: bytes, status: os.stat_result) -> SourceEntry:
+    def _make_file_entry(
+        self, file: api.SourceFile, path: bytes, name: bytes, status: os.stat_result
+    ) -> SourceEntry:
         self.files += 1
         self.size += status.st_size
         limits = self.request.limits
@@ -210,12 +253,12 @@ class SourceScan:
             if first != name:
                 kind, link, self.has_hard_links = HARD_LINK, first, True
         mode, size, time = stat.S_IMODE(status.st_mode), status.st_size, get_time(status)
-        return SourceEntry(kind, mode, size, time, name, link, path)
+        return SourceEntry(kind, mode, size, time, name, link, file)
 
 
-def preview_push(request: api.PushRequest) -> api.UploadPreview:
+def preview_push(request: api.PushRequest, sources: api.SourceFiles) -> api.UploadPreview:
     """Scan without sending anything."""
-    scan = SourceScan(request)
+    scan = SourceScan(request, sources)
     scan.check_sources()
     scan.tally = tally = api.UploadTally()
     for _entry in scan.iter_entries():

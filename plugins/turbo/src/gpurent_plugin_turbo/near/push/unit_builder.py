@@ -26,7 +26,7 @@ from gpurent_plugin_turbo.shared.codec import (
     compute_digest,
     new_digest,
 )
-from gpurent_plugin_turbo.shared.source_files import READ_FLAGS, read_whole_file
+from gpurent_plugin_turbo.shared.source_files import read_whole_file
 from gpurent_plugin_turbo.shared.wire import IO_SIZE, TABLE_HEADER, encode_table, get_time
 
 SAMPLE_SIZE = 1 << 15
@@ -77,7 +77,7 @@ class PackBuffer:
         for entry in entries:
             size, now = entry.size, None
             try:
-                handle = os.open(entry.path, READ_FLAGS)
+                handle = entry.file.open_file()
                 try:
                     got = os.readv(handle, [view[at : at + size + 1]])
                     now = os.fstat(handle)
@@ -119,7 +119,11 @@ def read_unchanged_file(
 ) -> tuple[bytes, os.stat_result] | None:
     """Read a file of at most ``most`` bytes in one consistent state; None if it keeps changing."""
     for _ in range(tries):
-        data, status = read_whole_file(entry.path, most)
+        handle = entry.file.open_file()
+        try:
+            data, status = read_whole_file(handle, most)
+        finally:
+            os.close(handle)
         if data is not None:
             return data, status
     return None

@@ -1,0 +1,170 @@
+"""The one way to a machine: whether it may be contacted, which host key is pinned, and which password it gets.
+
+Core opens connections to machines nowhere else, so that no code, key or password goes to a machine that a stranger
+named. The rule itself is in `gpurent.domain.first_contact`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hmac
+from collections.abc import Awaitable, Callable, Sequence
+
+from attrs import field, frozen
+
+from gpurent.domain.access import AddressKind, classify_address
+from gpurent.domain.events import EventKind
+from gpurent.domain.first_contact import (
+    Contact,
+    ContactDecision,
+    Doubt,
+    PlaceState,
+    decide_contact,
+    list_doubts,
+)
+from gpurent.domain.lease import Lease
+from gpurent.domain.secret import Secret
+from gpurent.errors import HostKeyChanged
+from gpurent.locale import _
+from gpurent.ports.connection import Connector, HostKey, OpenConnection, PrivateKey
+from gpurent.ports.services import SecretStore
+from gpurent.workflow.connection.contact_questions import (
+    ContactQuestions,
+    ContactRequest,
+    make_mismatch_error,
+)
+from gpurent.workflow.runtime.events import EventEmitter
+
+
+@frozen
+class MachineContacts:
+    """``uses_real_services()``: whether this data folder is used with a service that is not a sandbox's."""
+
+    connector: Connector
+    secrets: SecretStore
+    questions: ContactQuestions
+    events: EventEmitter
+    uses_real_services: Callable[[], Awaitable[bool]]
+    _asking: asyncio.Lock = field(factory=asyncio.Lock, init=False)
+
+    async def open_connection(self, lease: Lease, request: ContactRequest) -> OpenConnection:
+        """Connect to the lease's machine, with the password that belongs to it.
+
+        Raises `InputRequired` if only a person can decide and nobody is there, and what `Connector` raises.
+        """
+        addresses = await self.admit_machine(request)
+        password = self._choose_password(lease, request)
+        return await self.connect(request, password, addresses=addresses)
+
+    async def connect(
+        self,
+        request: ContactRequest,
+        password: Secret | None,
+        own_key: PrivateKey | None = None,
+        *,
+        addresses: Sequence[str],
+    ) -> OpenConnection:
+        """Connect to a machine that was admitted. A changed host key is a question, and gets no password."""
+        try:
+            return await self.connector.open_connection(
+                request.lease_id, request.endpoint, password, own_key, addresses=addresses
+            )
+        except HostKeyChanged:
+            async with self._asking:
+                await self._admit(request, addresses, PlaceState.OTHER_KEY)
+        return await self.connector.open_connection(
+            request.lease_id, request.endpoint, None, own_key, addresses=addresses
+        )
+
+    async def admit_machine(self, request: ContactRequest) -> Sequence[str]:
+        """Return the addresses at which the machine may be contacted; its host key is pinned then."""
+        addresses = await self.connector.resolve_host(request.endpoint)
+        async with self._asking:
+            pinned = self.connector.find_pinned_host_key(request.lease_id, request.endpoint)
+            if pinned is None:
+                await self._admit(request, addresses, self._find_state(request))
+            elif request.fingerprint and not _is_same(request.fingerprint, pinned.fingerprint):
+                await self._admit(request, addresses, PlaceState.OTHER_KEY)
+        return addresses
+
+    def _find_state(self, request: ContactRequest) -> PlaceState:
+        """Return what the lease knows of a place where it has no current pin."""
+        pins = self.connector.list_host_keys(request.lease_id)
+        if any(pin.is_current for pin in pins):
+            return PlaceState.OTHER_PLACE
+        return PlaceState.ORDERED if pins else PlaceState.FIRST
+
+    async def _admit(self, request: ContactRequest, addresses: Sequence[str], state: PlaceState) -> None:
+        """Pin the host key that the machine shows, if the rule, the user's fingerprint or a person allows it."""
+        contact = Contact(
+            endpoint=request.endpoint,
+            source=request.source,
+            place=state,
+            address=_classify(addresses),
+            uses_real_services=await self.uses_real_services(),
+        )
+        decision, doubts = decide_contact(contact), list_doubts(contact)
+        if Doubt.INNER_ADDRESS in doubts and not request.fingerprint:
+            # Not even dialled before somebody agrees.
+            await self.questions.require_agreement(request, None, doubts)
+            decision = ContactDecision.GO
+        key = await self.connector.fetch_host_key(request.endpoint, addresses)
+        if request.fingerprint:
+            if not _is_same(request.fingerprint, key.fingerprint):
+                raise make_mismatch_error(request.endpoint, key.fingerprint, request.fingerprint)
+        elif decision is ContactDecision.ASK_ALWAYS:
+            await self.questions.require_agreement(request, key, doubts)
+        elif decision is ContactDecision.ASK_ONCE:
+            await self.questions.ask_once(request, key)
+        self.connector.pin_host_key(request.lease_id, request.endpoint, key)
+        self._report(request, key, state)
+
+    def _report(self, request: ContactRequest, key: HostKey, state: PlaceState) -> None:
+        text = _("{endpoint} has the host key {fingerprint}, which is pinned from now on")
+        if state is PlaceState.ORDERED:
+            text = _("{endpoint} is the new machine of this lease: its host key is {fingerprint}")
+        self.events.emit(
+            EventKind.HOST_KEY,
+            text.format(endpoint=request.endpoint, fingerprint=key.fingerprint),
+            lease=request.lease_id,
+            endpoint=str(request.endpoint),
+            fingerprint=key.fingerprint,
+        )
+
+    def _choose_password(self, lease: Lease, request: ContactRequest) -> Secret | None:
+        """Return the lease's password, unless it was meant for a machine at another place or with another key.
+
+        One that came together with this endpoint is this machine's own. Any other belongs to the first machine that is
+        offered it, which is recorded before.
+        """
+        vault = self.secrets.get_vault(lease.provider)
+        password = vault.get(lease.password_ref) if lease.password_ref else None
+        key = self.connector.find_pinned_host_key(request.lease_id, request.endpoint)
+        if password is None or key is None:
+            return None
+        came_with_it = request.source.has_password and request.source.endpoint == request.endpoint
+        place = f"{request.endpoint.address}:{request.endpoint.port} {key.fingerprint}"
+        record, name = f"{place}\n{password.reveal()}", f"{lease.password_ref}-place"
+        known = vault.get(name)
+        if known is not None and known.reveal() == record:
+            return password
+        is_used_elsewhere = known is not None and known.reveal().partition("\n")[2] == password.reveal()
+        if is_used_elsewhere and not came_with_it:
+            return None
+        vault.put(name, Secret(record))
+        return password
+
+
+def _classify(addresses: Sequence[str]) -> AddressKind:
+    """Return the most inner kind: whichever of the addresses answers is dialled."""
+    kinds = {classify_address(address) for address in addresses}
+    for kind in (AddressKind.LOOPBACK, AddressKind.PRIVATE):
+        if kind in kinds and len(kinds) > 1:
+            return AddressKind.PRIVATE  # a name that leads inside and outside is no sandbox's either
+        if kind in kinds:
+            return kind
+    return AddressKind.PUBLIC
+
+
+def _is_same(given: str, shown: str) -> bool:
+    return hmac.compare_digest(given.rstrip("=").encode(), shown.encode())
