@@ -158,7 +158,7 @@ def sandbox(tmp_path: Path) -> Iterator[SharedSandbox]:
         yield made
 
 
-@pytest.fixture(params=LANGUAGES)
+@pytest.fixture(params=[pytest.param("en", marks=pytest.mark.nightly), "zh"])
 def cli_user(request: pytest.FixtureRequest, sandbox: SharedSandbox, tmp_path: Path) -> LanguageUser:
     folder = tmp_path / "project"
     folder.mkdir()

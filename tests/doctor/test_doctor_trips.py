@@ -160,6 +160,7 @@ async def test_require_accepts_a_machine_without_known_faults(tmp_path: Path) ->
         assert find_finding(health, "driver").text.startswith("550.54.15")
 
 
+@pytest.mark.nightly
 async def test_off_is_the_default_and_settings_and_option_decide(tmp_path: Path) -> None:
     user = ScriptedUser()
     async with trip_sandbox(tmp_path, speed=120) as sandbox:
@@ -235,6 +236,7 @@ async def test_a_machine_that_never_ends_the_examination(
         assert [(one.verdict, one.cause) for one in health.findings] == [(Verdict.FAILURE, "machine-hangs")]
 
 
+@pytest.mark.nightly
 async def test_o5_command_reports_it_and_exits_with_7(tmp_path: Path) -> None:
     async with trip_sandbox(tmp_path, speed=60) as sandbox:
         async with sandbox.open_application() as application:

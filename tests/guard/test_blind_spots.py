@@ -95,6 +95,7 @@ async def test_without_the_statement_gpurent_counts_by_itself_and_says_so(
     assert list(sandbox.list_burning()) == []
 
 
+@pytest.mark.nightly
 async def test_a_running_trip_counts_what_the_statement_shows(sandbox: VirtualSandbox) -> None:
     user = ScriptedUser()
     job = sandbox.make_job(user)

@@ -56,6 +56,7 @@ async def test_a_running_machine_is_released_when_the_grace_period_is_over(prepa
     assert list(prepaid.list_burning()) == []
 
 
+@pytest.mark.nightly
 async def test_a_machine_that_is_kept_for_results_outlives_the_grace_period_while_a_job_runs(
     prepaid: VirtualSandbox,
 ) -> None:

@@ -130,6 +130,7 @@ async def test_without_a_guard_the_timer_shuts_the_machine(sandbox: VirtualSandb
     assert list(sandbox.list_burning()) == []
 
 
+@pytest.mark.nightly
 async def test_a_lease_that_is_over_is_forgotten(sandbox: VirtualSandbox) -> None:
     """A guard runs for months: what it holds of each lease must not stay until it ends."""
     user = ScriptedUser()

@@ -54,6 +54,7 @@ async def test_a_lease_is_renewed_on_time_and_only_as_far_as_the_policy_goes(san
         await check_settled(sandbox, application, 1)
 
 
+@pytest.mark.nightly
 async def test_a_guard_killed_at_every_step_renews_exactly_once(sandbox: VirtualSandbox) -> None:
     sandbox.write_config(RENEW_ONCE)
     clock = sandbox.root / "clock"

@@ -128,7 +128,9 @@ def old(tmp_path: Path, request: pytest.FixtureRequest) -> OldFolder:
     return OldFolder(tmp_path, request.param)
 
 
-@pytest.mark.parametrize("late", [False, True], ids=["before", "after"])
+@pytest.mark.parametrize(
+    "late", [pytest.param(False, marks=pytest.mark.nightly), True], ids=["before", "after"]
+)
 def test_killed_at_some_statements_and_at_the_rename(old: OldFolder, late: bool) -> None:
     assert old.after[0] == f"schema {SCHEMA_VERSION}"
     step = old.points // SHARE

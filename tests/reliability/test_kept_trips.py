@@ -119,7 +119,7 @@ async def test_a_trip_beside_a_restart_that_is_under_way(tmp_path: Path) -> None
         check_nothing_burns(sandbox)
 
 
-@pytest.mark.parametrize("is_typed_again", [True, False])
+@pytest.mark.parametrize("is_typed_again", [pytest.param(True, marks=pytest.mark.nightly), False])
 async def test_a_restart_that_is_finished_by_another_command_is_the_trips(
     is_typed_again: bool, tmp_path: Path
 ) -> None:
@@ -150,6 +150,7 @@ async def test_a_restart_that_is_finished_by_another_command_is_the_trips(
         check_nothing_burns(sandbox)
 
 
+@pytest.mark.nightly
 async def test_a_refused_restart_leaves_nothing_behind(tmp_path: Path) -> None:
     async with trip_sandbox(tmp_path) as sandbox, sandbox.open_application() as application:
         trip = await keep_results(sandbox, application, tmp_path)

@@ -63,7 +63,7 @@ async def run_in_own_process(sandbox: TripSandbox, spec: TripSpec) -> int | Base
             return error
 
 
-@pytest.mark.parametrize(("machines", "trips"), [(3, 2), (2, 4)])
+@pytest.mark.parametrize(("machines", "trips"), [(3, 2), pytest.param(2, 4, marks=pytest.mark.nightly)])
 async def test_trips_at_once_take_no_machine_of_each_other(machines: int, trips: int, tmp_path: Path) -> None:
     async with trip_sandbox(tmp_path, machines=machines, speed=60) as sandbox:
         await log_in_at_mistgpu(sandbox)
@@ -95,7 +95,7 @@ async def test_the_looser_of_a_claim_takes_the_next_offer(tmp_path: Path) -> Non
         assert list(sandbox.cloud.burning()) == []
 
 
-@pytest.mark.parametrize("kill_at", ["leg0.pay", "leg0.confirm"])
+@pytest.mark.parametrize("kill_at", [pytest.param("leg0.pay", marks=pytest.mark.nightly), "leg0.confirm"])
 async def test_a_renewal_typed_again_is_paid_once(kill_at: str, tmp_path: Path) -> None:
     async with trip_sandbox(tmp_path) as sandbox:
         async with sandbox.open_application() as application:
@@ -214,6 +214,7 @@ async def test_a_restart_killed_after_its_effect_is_released_as_what_it_is(tmp_p
         assert list(sandbox.cloud.burning()) == []
 
 
+@pytest.mark.nightly
 async def test_staged_trips_at_once_switch_on_different_machines(tmp_path: Path) -> None:
     async with trip_sandbox(tmp_path) as sandbox:
         async with sandbox.open_application() as application:

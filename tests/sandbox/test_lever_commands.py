@@ -156,13 +156,16 @@ def test_mistakes_change_nothing(judge: Judge, line: str, text: str) -> None:
     assert judge.json("sandbox fault list") == []
 
 
+@pytest.mark.nightly
 def test_the_sandbox_answers_in_the_user_s_language(judge: Judge) -> None:
     line = "sandbox fault add nosuch --lose"
     assert "沙盒里没有服务" in judge.run("--lang", "zh", *line.split(), code=2).err
     assert "the sandbox has no service" in judge.run(*line.split(), code=2).err
 
 
-@pytest.mark.parametrize(("options", "created"), [("--hold", 0), ("--hold --after", 1)])
+@pytest.mark.parametrize(
+    ("options", "created"), [pytest.param("--hold", 0, marks=pytest.mark.nightly), ("--hold --after", 1)]
+)
 def test_a_client_is_killed_inside_a_call(judge: Judge, options: str, created: int) -> None:
     before = len(judge.json("sandbox machine list"))
     fault = judge.json(f'sandbox fault add mistgpu --method POST --path "/create/*" {options}')["id"]

@@ -80,7 +80,13 @@ async def fetch_page(url: str, size: int = 0) -> str:
                 await asyncio.sleep(0.2)
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+@pytest.mark.parametrize(
+    "number",
+    [
+        signal.SIGINT,
+        *(pytest.param(one, marks=pytest.mark.nightly) for one in (signal.SIGTERM, signal.SIGHUP)),
+    ],
+)
 async def test_a_signal_gives_the_exit_code_and_what_costs_money_is_said(
     tmp_path: Path, number: signal.Signals
 ) -> None:
@@ -126,6 +132,7 @@ async def test_a_page_of_the_machine_before_and_after_a_cut(tmp_path: Path) -> N
                     await client.get(first)
 
 
+@pytest.mark.nightly
 async def test_a_port_where_nothing_listens_is_reported_and_the_rest_goes_on(tmp_path: Path) -> None:
     async with trip_sandbox(tmp_path) as sandbox, rented_machine(sandbox) as (application, lease):
         server = await start_server(sandbox, application, lease)
@@ -142,6 +149,7 @@ async def test_a_port_where_nothing_listens_is_reported_and_the_rest_goes_on(tmp
             assert "port 1 on the machine refused" in err.decode()
 
 
+@pytest.mark.nightly
 async def test_it_ends_with_the_machine_and_says_so(tmp_path: Path) -> None:
     async with trip_sandbox(tmp_path) as sandbox, rented_machine(sandbox) as (application, lease):
         server = await start_server(sandbox, application, lease)

@@ -132,6 +132,7 @@ async def test_downloads_while_the_job_runs_keep_what_was_edited_in_between(tmp_
         assert find_kept(ran.data) == {"out/log.txt": "out/log.txt.from-machine"}
 
 
+@pytest.mark.nightly
 async def test_the_results_of_an_earlier_trip_are_replaced(tmp_path: Path) -> None:
     """A result that nobody changed is ours, whichever machine it came from, and whether it is uploaded or not."""
     async with trip_sandbox(tmp_path) as sandbox, sandbox.open_application() as application:
@@ -147,7 +148,7 @@ async def test_the_results_of_an_earlier_trip_are_replaced(tmp_path: Path) -> No
         assert [path.name for path in (folder / "out").iterdir()] == ["at"]
 
 
-@pytest.mark.parametrize("same_machine", [False, True])
+@pytest.mark.parametrize("same_machine", [pytest.param(False, marks=pytest.mark.nightly), True])
 async def test_an_edit_that_another_trip_took_along_is_kept(tmp_path: Path, same_machine: bool) -> None:
     """Two trips from one folder: what the second one took along is not what the first one changed."""
     async with trip_sandbox(tmp_path, speed=600) as sandbox:
@@ -165,6 +166,7 @@ async def test_an_edit_that_another_trip_took_along_is_kept(tmp_path: Path, same
         assert (folder / "notes.txt").read_text() == "v2\n"
 
 
+@pytest.mark.nightly
 async def test_the_guard_keeps_edited_files_too(tmp_path: Path) -> None:
     async with trip_sandbox(tmp_path, speed=600) as sandbox:
         async with sandbox.open_application() as application:

@@ -137,7 +137,9 @@ async def test_a_changed_host_key_ends_neither_the_job_nor_the_trip(rented: Rent
     check_nothing_burns(sandbox)
 
 
-@pytest.mark.parametrize("names", [(), ("made",)], ids=["all", "named"])
+@pytest.mark.parametrize(
+    "names", [pytest.param((), marks=pytest.mark.nightly), ("made",)], ids=["all", "named"]
+)
 async def test_a_machine_that_was_shut_down_is_restarted_for_results_and_released(
     names: tuple[str, ...], rented: Rented, tmp_path: Path
 ) -> None:

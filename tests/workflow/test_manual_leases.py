@@ -168,6 +168,7 @@ async def test_a_wrong_password_leaves_nothing_behind(sandbox: TripSandbox) -> N
     )
 
 
+@pytest.mark.nightly
 async def test_a_key_file_lets_in_without_a_password(sandbox: TripSandbox, tmp_path: Path) -> None:
     access = await sandbox.cloud.get_manual_rental("mistgpu").rent_manually()
     key = asyncssh.generate_private_key("ssh-ed25519")

@@ -87,7 +87,7 @@ async def log_in_with_money(sandbox: TripSandbox, application: Application) -> N
 # the first byte
 
 
-@pytest.mark.parametrize("provider", ["mistgpu", "1024gpu"])
+@pytest.mark.parametrize("provider", [pytest.param("mistgpu", marks=pytest.mark.nightly), "1024gpu"])
 async def test_upload_starts_right_after_the_first_answer(
     sandbox: TripSandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, provider: str
 ) -> None:
@@ -292,6 +292,7 @@ OTHER_STEPS = (
 )  # fmt: skip
 
 
+@pytest.mark.nightly
 @pytest.mark.slow
 @pytest.mark.timeout(300)
 async def test_killed_anywhere_beside_the_upload_and_resumed(tmp_path: Path, job: TripSpec) -> None:

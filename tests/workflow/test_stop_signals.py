@@ -174,6 +174,7 @@ async def test_output_that_cannot_be_shown_ends_nothing(
     assert list(sandbox.cloud.burning()) == []
 
 
+@pytest.mark.nightly
 async def test_a_full_disk_for_the_output_ends_nothing(sandbox: TripSandbox, tmp_path: Path) -> None:
     folder = make_job(tmp_path, 1)
     full = os.open("/dev/full", os.O_WRONLY)

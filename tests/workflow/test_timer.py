@@ -225,6 +225,7 @@ async def test_a_trip_without_for_says_that_it_has_no_timer(rented: RentedMachin
     assert "the machine has no timer" in messages[0]
 
 
+@pytest.mark.nightly
 async def test_timer_is_extended_while_the_job_is_watched(tmp_path: Path) -> None:
     """The job runs longer than the switch allows: it succeeds only because the monitor extends the switch."""
     user = ScriptedUser()

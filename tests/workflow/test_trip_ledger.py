@@ -242,6 +242,7 @@ async def test_a_failing_ledger_stops_no_trip_and_catches_up_later(sandbox: Trip
         assert (total.held.amount, total.spent.amount) == (0, 0)
 
 
+@pytest.mark.nightly
 async def test_an_unreachable_provider_is_reported_and_reconciled_later(sandbox: TripSandbox) -> None:
     async with sandbox.open_application() as application:
         lease = await rent_staged(sandbox, application)

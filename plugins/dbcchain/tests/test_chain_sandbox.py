@@ -61,7 +61,9 @@ def make_funded_user(sandbox: SharedSandbox, home: Path, money: str) -> ChainCli
     return ChainCliUser(sandbox, user, account)
 
 
-@pytest.mark.parametrize(("gpu", "refunds"), [("RTX3090", False), ("RTX2080Ti", True)])
+@pytest.mark.parametrize(
+    ("gpu", "refunds"), [pytest.param("RTX3090", False, marks=pytest.mark.nightly), ("RTX2080Ti", True)]
+)
 def test_a_trip_from_key_to_receipt(
     sandbox: SharedSandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, gpu: str, refunds: bool
 ) -> None:

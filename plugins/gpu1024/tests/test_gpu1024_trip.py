@@ -111,8 +111,8 @@ async def test_a_gpu_can_be_rented_without_staging(harness: Gpu1024Harness, rent
 @pytest.mark.parametrize(
     ("fault", "first", "step"),
     [
-        ("lose_response", 3, 8),
-        ("lose_request", 7, 8),
+        ("lose_response", 3, 17),
+        ("lose_request", 7, 17),
         pytest.param("lose_response", 1, 1, marks=pytest.mark.nightly),
         pytest.param("lose_request", 1, 1, marks=pytest.mark.nightly),
     ],
