@@ -8,7 +8,7 @@ from enum import Enum
 
 from gpurent.domain.filenames import escape_name
 from gpurent.domain.transfer import TransferLimits
-from gpurent.errors import TransferError, UnavailableError, UsageError
+from gpurent.errors import ExpandingDownload, TransferError, UnavailableError, UsageError
 from gpurent.locale import N_, _, join_clauses, join_list, ngettext
 from gpurent.locale.foreign_text import describe_errno, describe_error
 from gpurent.locale.sizes import format_size
@@ -148,6 +148,25 @@ def small_disk_error(free: int, needed: int, *, sent_nothing: bool = False) -> T
             needed=format_size(needed), free=format_size(free)
         ),
         hint=_("Nothing was uploaded. {advice}").format(advice=advice) if sent_nothing else advice,
+    )
+
+
+def small_local_disk_error(free: int, needed: int) -> TransferError:
+    return TransferError(
+        _("not enough disk space on this computer: {needed} needed, {free} free").format(
+            needed=format_size(needed), free=format_size(free)
+        ),
+        hint=_("Free some space or choose another folder, then download again."),
+    )
+
+
+def expanding_download_error(size: int, travelled: int) -> ExpandingDownload:
+    """For a download of ``size`` bytes here, of which only ``travelled`` bytes came over the connection."""
+    return ExpandingDownload(
+        _(
+            "the machine sent {travelled}, which would be files of {size} here: nearly all of it is empty"
+        ).format(travelled=format_size(travelled), size=format_size(size)),
+        hint=_("If that is right, download it in a terminal and agree: gpurent pull LEASE PATH"),
     )
 
 
