@@ -21,7 +21,7 @@ from gpurent.testing.sandbox.service_faults import ServiceFault
 from gpurent.testing.sandbox_harness import installed_plugins
 from tests.reliability.providers import TestableProvider
 from tests.security.canaries import HOSTILE, POSED_ROW, find_harm
-from tests.security.secret_search import ProcessSampler, SecretSearch
+from tests.security.secret_search import ProcessSampler, SecretSearch, list_parts
 from tests.security.terminal_user import Screen, TerminalUser
 from tests.workflow.trip_sandbox import TripSandbox, trip_sandbox
 
@@ -34,6 +34,7 @@ JOB_COMMANDS = ("run", "logs")
 """Show a job's own lines as lines."""
 TERMINAL_COMMANDS = ("exec",)
 """Give the terminal to the machine, as ssh does."""
+MAX_ECHO = 200
 PROGRAMS = ("browser", "code", "crontab")
 ERROR_STATUSES = (400, 500)
 
@@ -156,11 +157,13 @@ class CanaryJourney:
         await self.type("-v", "-v", "ls", "--refresh", code=None)
 
     async def meet_errors(self) -> None:
-        """Meet answers that are errors with hostile text, and an error that nobody foresaw."""
+        """Meet answers that repeat the user's secrets among hostile text, and an error that nobody foresaw."""
+        parts = {part for secret in self.find_secrets().values() for part in list_parts(secret)}
+        body = " ".join((HOSTILE, *sorted(part for part in parts if len(part) < MAX_ECHO)))
         for status in ERROR_STATUSES:
-            async with self.fault("*", status=status, body=HOSTILE):
-                for command in ("balance", "offers"):
-                    await self.type(command, code=None)
+            async with self.fault("*", status=status, body=body):
+                await self.type("-v", "-v", "balance", self.provider.name, code=None)
+                await self.type("offers", code=None)
         failed = await self.type("balance", self.provider.name, fails_at=("http", 1), code=None)
         assert failed.code in (InternalError.exit_code, PluginError.exit_code), failed.text
         assert list(self.sandbox.home.rglob("gpurent-crash-*")), "no report of the error"
