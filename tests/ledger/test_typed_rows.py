@@ -231,6 +231,7 @@ async def test_payments_and_authorized_bills_of_each_kind(tmp_path: Path) -> Non
             amount=fee,
             purpose=PaymentPurpose.FEE,
             authorized_at=AT + MINUTE,
+            payee="p",
             payment=Payment(key="bind", proof="proof-of-bind", amount=fee, at=AT),
             confirmed_at=AT + 3 * MINUTE,
         )
@@ -243,7 +244,7 @@ async def test_payments_and_authorized_bills_of_each_kind(tmp_path: Path) -> Non
         open_bill = await store.find_authorized_bill("more")
         assert open_bill == AuthorizedBill(
             key="more", trip="t1", lease="l1", provider="1024gpu", amount=renewal,
-            purpose=PaymentPurpose.RENEWAL, authorized_at=AT + 7 * MINUTE,
+            purpose=PaymentPurpose.RENEWAL, authorized_at=AT + 7 * MINUTE, payee="p",
         )  # fmt: skip
         assert await store.find_recorded_payment("more") is None
         assert [await store.find_authorized_bill(key) for key in ("changed", "nothing")] == [None, None]
@@ -264,6 +265,6 @@ async def test_a_bill_that_only_its_lease_has(tmp_path: Path) -> None:
     with open_store(path) as store:
         assert await store.find_authorized_bill("t9-stage") == AuthorizedBill(
             key="t9-stage", trip="t9", lease="l9", provider="1024gpu", amount=deposit,
-            purpose=PaymentPurpose.DEPOSIT, authorized_at=AT,
+            purpose=PaymentPurpose.DEPOSIT, authorized_at=AT, payee="p",
         )  # fmt: skip
         assert await store.find_authorized_bill("t9-other") is None, "nobody authorized it"

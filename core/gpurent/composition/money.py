@@ -8,6 +8,7 @@ from gpurent.workflow.payments import (
     budgets,
     meters,
     pay,
+    payees,
     quotes,
     rates,
     topups,
@@ -26,7 +27,8 @@ class MoneyParts:
         read_meters = meters.Meters(store, plugins, books, base.service_clocks)
         self.budgets = budgets.Budgets(store, base.settings, clock, books, self.rates, read_meters)
         self.spending = authorize_spending.SpendingAuthorizer(self.budgets, base.questions)
-        authorizer = pay.PaymentAuthorizer(self.budgets, self.rates, base.questions, base.locks)
+        self.payees = payees.Payees(store, base.questions)
+        authorizer = pay.PaymentAuthorizer(self.budgets, self.rates, base.questions, base.locks, self.payees)
         self.trip_spending = trip_spending.TripSpending(store)
         self.payments = pay.Payments(
             store, plugins, authorizer, books, base.service_clocks, base.logins.find_account

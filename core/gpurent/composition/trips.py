@@ -104,7 +104,14 @@ class TripParts:
             machines.instructions, login_step, preview, money.budgets, base.events
         )
         self.dry_run = previews.DryRun(
-            plugins, base.logins, preview, check_funds_step, upload_step, money.rates, tools
+            plugins,
+            base.logins,
+            preview,
+            check_funds_step,
+            upload_step,
+            money.rates,
+            tools,
+            money.payees,
         )
         self.market = Market(
             plugins, money.offer_listing, money.quotes, money.rates, make_plan_step.make_plan

@@ -171,7 +171,8 @@ class Bill:
     """The provider asks for ``amount``, payable to ``payee`` until ``due``.
 
     ``key`` identifies the payment permanently: each key is paid once. An amount of zero means that nothing is due now.
-    ``memo`` is how the provider recognizes the payment, where the amount alone is not enough.
+    ``memo`` is how the provider recognizes the payment, where the amount alone is not enough. A payee that the account
+    has never paid is asked about, except where ``payee_per_order``: the provider gives each order its own address.
     """
 
     key: str = field(converter=ForeignText)
@@ -180,6 +181,7 @@ class Bill:
     purpose: PaymentPurpose = PaymentPurpose.RENT
     memo: ForeignText = field(default=NO_TEXT, converter=ForeignText)
     due: datetime | None = None
+    payee_per_order: bool = False
 
 
 @frozen(kw_only=True)

@@ -16,7 +16,7 @@ class AuthorizedBill:
     """A bill that the account may have been asked to pay.
 
     ``lease`` is empty for a fee of the account itself. ``account``: whose money it is at the provider, empty if that is
-    not known. ``authorized_at`` is set by the Store.
+    not known. ``payee``: to whom it is payable. ``authorized_at`` is set by the Store.
     """
 
     key: str = field(converter=ForeignText)
@@ -26,6 +26,7 @@ class AuthorizedBill:
     purpose: PaymentPurpose
     lease: str = ""
     account: str = field(default=NO_TEXT, converter=ForeignText)
+    payee: str = field(default=NO_TEXT, converter=ForeignText)
     authorized_at: datetime | None = None
 
 

@@ -9,7 +9,7 @@ from enum import Enum
 from attrs import field, frozen
 
 from gpurent.domain.money import Currency, Money, Rate
-from gpurent.terminal_text import NO_TEXT, ForeignText
+from gpurent.terminal_text import NO_TEXT, ForeignText, to_foreign_texts
 
 
 class ChargeKind(Enum):
@@ -91,7 +91,8 @@ class Receipt:
 
     ``idle`` holds named durations ("upload-to-job", "job-to-release") in provider time. ``note`` says why the
     provider's statement is not included, when it could not be read. ``declared`` is the tariff when it rests on the
-    user's declaration alone, and empty when it comes from the provider's statement.
+    user's declaration alone, and empty when it comes from the provider's statement. ``payees``: to whom its bills were
+    paid.
     """
 
     lease: str
@@ -102,6 +103,7 @@ class Receipt:
     idle: tuple[tuple[str, timedelta], ...] = ()
     note: ForeignText = field(default=NO_TEXT, converter=ForeignText)
     declared: ForeignText = field(default=NO_TEXT, converter=ForeignText)
+    payees: tuple[ForeignText, ...] = field(default=(), converter=to_foreign_texts)
 
     def totals(self) -> tuple[ReceiptTotal, ...]:
         return sum_charges(self.charges)

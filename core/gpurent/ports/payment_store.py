@@ -19,6 +19,9 @@ class PaymentStore(Protocol):
     async def find_authorized_bill(self, key: str) -> AuthorizedBill | None:
         """Return the bill, whether it was paid or not."""
 
+    async def list_authorized_bills(self, provider: str, account: str) -> Sequence[AuthorizedBill]:
+        """Return the bills of this account at a provider, whether paid or not, oldest first."""
+
     async def put_payment(self, trip_id: str, payment: Payment) -> None:
         """Record that ``trip_id`` paid the bill with the payment's key; the first payment recorded stays.
 

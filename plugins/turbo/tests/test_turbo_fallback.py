@@ -94,6 +94,7 @@ def wrap_connection(connection: SshConnection) -> ReconnectingConnection:
     return cast(ReconnectingConnection, SingleConnection(connection))
 
 
+@pytest.mark.nightly
 class TestWithoutPythonAndTar(TransferContract):
     spec_changes: ClassVar[dict[str, Any]] = {"missing": ("python3", "tar")}
 

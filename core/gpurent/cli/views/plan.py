@@ -5,9 +5,11 @@ from __future__ import annotations
 import shlex
 from typing import TYPE_CHECKING, Any
 
+from gpurent.cli.json_output import escape_invisible
 from gpurent.cli.views.offers import format_rates
 from gpurent.cli.views.render import format_moment
 from gpurent.cli.views.results import format_wanted_results
+from gpurent.domain.filenames import escape_path
 from gpurent.domain.money_text import format_price_range
 from gpurent.locale import _, join_clauses, join_list
 from gpurent.locale.durations import format_duration
@@ -17,6 +19,9 @@ if TYPE_CHECKING:
     from gpurent.cli.views.project import ProjectReview
     from gpurent.domain.trip import Leg, TripSpec
     from gpurent.workflow.trips.previews import TripPreview
+
+
+_MAX_PAYEES = 3
 
 
 def format_preview(found: TripPreview, spec: TripSpec, file: ProjectReview | None) -> str:
@@ -41,6 +46,9 @@ def format_preview(found: TripPreview, spec: TripSpec, file: ProjectReview | Non
     if quote.deposit is not None:
         lines.append(_("Deposit: {deposit}").format(deposit=quote.deposit))
     lines.append(_("gpurent asks you before it pays a bill that is higher than the estimate."))
+    if found.payees:
+        names = join_list(found.payees[:_MAX_PAYEES])
+        lines.append(_("This account's bills were paid to {payees} until now.").format(payees=names))
     lines.append(
         _("Balance needed to start (highest estimate plus deposit): {needed}; you have: {balance}").format(
             needed=found.required, balance=found.balance
@@ -92,18 +100,19 @@ def _format_leg(number: int, leg: Leg, spec: TripSpec) -> str:
 
 def _leg_actions(leg: Leg, spec: TripSpec) -> list[str]:
     upload, setup = spec.upload, spec.job.setup
+    folder = escape_path(upload.folder)
     parts = []
     if leg.upload and upload.include:
-        names = join_list(upload.include)
-        parts.append(_("upload {names} from {folder}").format(names=names, folder=upload.folder))
+        names = join_list(map(escape_path, upload.include))
+        parts.append(_("upload {names} from {folder}").format(names=names, folder=folder))
     elif leg.upload:
-        parts.append(_("upload {folder}").format(folder=upload.folder))
+        parts.append(_("upload {folder}").format(folder=folder))
     if not leg.job:
         return parts
     if setup.is_needed:
         meanwhile = leg.upload and setup.needs is not None
         parts.append(_("set up the machine during the upload") if meanwhile else _("set up the machine"))
-    parts.append(_("run {command}").format(command=shlex.join(spec.job.command)))
+    parts.append(_("run {command}").format(command=escape_invisible(shlex.join(spec.job.command))))
     return [*parts, *format_wanted_results(spec)]
 
 
@@ -138,6 +147,7 @@ def preview_json(found: TripPreview, file: ProjectReview | None) -> dict[str, An
             for item in found.budgets
         ],
         "refusals": found.refusals,
+        "payees": found.payees,
         "upload": found.upload,
         "project": file.to_json() if file is not None else None,
     }

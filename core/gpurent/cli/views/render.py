@@ -185,6 +185,7 @@ def format_receipt(receipt: Receipt) -> str:
         )
         for name, idle in receipt.idle
     ]
+    lines += [_("Paid to {payee}").format(payee=payee) for payee in receipt.payees]
     if receipt.declared:
         lines.append(
             _("Calculated from the declared price, {price}; the provider's own bill may differ.").format(

@@ -12,11 +12,13 @@ if TYPE_CHECKING:
     from gpurent.domain.offer import Payment
     from gpurent.domain.payments import AuthorizedBill, RecordedPayment
 
-_BILL_COLUMNS = "key, trip, lease, provider, account, purpose, currency, exponent, amount, authorized_at"
+_BILL_COLUMNS = (
+    "key, trip, lease, provider, account, purpose, currency, exponent, amount, authorized_at, payee"
+)
 _PAID_COLUMNS = "paid, proof, paid_at, fee_currency, fee_exponent, fee, confirmed_at"
 # What is paid stays as it was authorized.
 _PUT_BILL = (
-    f"INSERT INTO payments ({_BILL_COLUMNS}) VALUES ({', '.join('?' * 10)}) ON CONFLICT (key) DO UPDATE SET "  # noqa: S608
+    f"INSERT INTO payments ({_BILL_COLUMNS}) VALUES ({', '.join('?' * 11)}) ON CONFLICT (key) DO UPDATE SET "  # noqa: S608
     + ", ".join(f"{column} = excluded.{column}" for column in _BILL_COLUMNS.split(", ")[1:])
     + " WHERE proof IS NULL"
 )
@@ -38,10 +40,14 @@ class PaymentRows(TableRows):
             bill.purpose.value,
             *make_money_cells(bill.amount),
             self._format_now(),
+            bill.payee,
         )
 
     async def find_authorized_bill(self, key: str) -> AuthorizedBill | None:
         return next(iter(self._query_bills("key = ?", key)), None)
+
+    async def list_authorized_bills(self, provider: str, account: str) -> Sequence[AuthorizedBill]:
+        return self._query_bills("provider = ? AND account = ?", provider, account)
 
     async def put_payment(self, trip_id: str, payment: Payment) -> None:
         with self._database.write_transaction():
@@ -83,7 +89,7 @@ class PaymentRows(TableRows):
 
         # ``condition`` is always one of the constants above; so it is below.
         rows = self._database.fetch_rows(
-            f"SELECT {_BILL_COLUMNS} FROM payments WHERE {condition}",  # noqa: S608
+            f"SELECT {_BILL_COLUMNS} FROM payments WHERE {condition} ORDER BY authorized_at, rowid",  # noqa: S608
             *values,
         )
         return [AuthorizedBill(**_parse_bill(row)) for row in rows]
@@ -97,7 +103,7 @@ class PaymentRows(TableRows):
             *values,
         )
         return [
-            RecordedPayment(**_parse_bill(row), payment=_parse_payment(row), confirmed_at=parse_time(row[16]))
+            RecordedPayment(**_parse_bill(row), payment=_parse_payment(row), confirmed_at=parse_time(row[17]))
             for row in rows
         ]
 
@@ -137,6 +143,7 @@ def _parse_bill(row: Any) -> dict[str, Any]:
         "purpose": PaymentPurpose(row[5]),
         "amount": parse_money(row[6], row[7], row[8]),
         "authorized_at": datetime.fromisoformat(row[9]),
+        "payee": row[10],
     }
 
 
@@ -146,8 +153,8 @@ def _parse_payment(row: Any) -> Payment:
 
     return Payment(
         key=row[0],
-        proof=row[11],
-        amount=parse_money(row[6], row[7], row[10]),
-        at=datetime.fromisoformat(row[12]),
-        fee=parse_money(row[13], row[14], row[15]) if row[15] is not None else None,
+        proof=row[12],
+        amount=parse_money(row[6], row[7], row[11]),
+        at=datetime.fromisoformat(row[13]),
+        fee=parse_money(row[14], row[15], row[16]) if row[16] is not None else None,
     )

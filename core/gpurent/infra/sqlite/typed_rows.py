@@ -13,7 +13,8 @@ CREATE TABLE payments (
     key TEXT PRIMARY KEY, trip TEXT NOT NULL, lease TEXT NOT NULL, provider TEXT NOT NULL, account TEXT NOT NULL,
     purpose TEXT NOT NULL, currency TEXT NOT NULL, exponent INTEGER NOT NULL, amount TEXT NOT NULL,
     authorized_at TEXT NOT NULL, paid TEXT, proof TEXT, paid_at TEXT, fee_currency TEXT, fee_exponent INTEGER,
-    fee TEXT, confirmed_at TEXT, CHECK ((paid IS NULL) = (proof IS NULL) AND (paid IS NULL) = (paid_at IS NULL))
+    fee TEXT, confirmed_at TEXT, payee TEXT NOT NULL DEFAULT '',
+    CHECK ((paid IS NULL) = (proof IS NULL) AND (paid IS NULL) = (paid_at IS NULL))
 ) STRICT;
 CREATE INDEX payments_by_trip ON payments (trip);
 CREATE INDEX payments_by_lease ON payments (lease);
@@ -75,7 +76,8 @@ SELECT json_extract(b.bill, '$.key'), b.trip, b.lease, b.provider, '',
     coalesce(p.started_at, b.begun_at), read_amount(json_extract(p.value, '$.amount')),
     json_extract(p.value, '$.proof'), json_extract(p.value, '$.at'),
     json_extract(p.value, '$.fee.currency.code'), json_extract(p.value, '$.fee.currency.exponent'),
-    read_amount(json_extract(p.value, '$.fee')), CASE WHEN p.value IS NOT NULL THEN c.done_at END
+    read_amount(json_extract(p.value, '$.fee')), CASE WHEN p.value IS NOT NULL THEN c.done_at END,
+    coalesce(json_extract(b.bill, '$.payee'), '')
 FROM bills b
 LEFT JOIN steps p ON p.trip = b.trip AND p.name = b.pay
 LEFT JOIN steps c ON c.trip = b.trip AND c.name = b.confirm

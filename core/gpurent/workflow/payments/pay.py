@@ -21,6 +21,7 @@ from gpurent.ports.store import Store
 from gpurent.ports.system import ProviderClocks
 from gpurent.workflow.payments.bookkeeping import Bookkeeping
 from gpurent.workflow.payments.budgets import Budgets
+from gpurent.workflow.payments.payees import Payees
 from gpurent.workflow.payments.quotes import RATE_TOLERANCE
 from gpurent.workflow.payments.rates import ExchangeRates
 from gpurent.workflow.runtime.durable_steps import TripContext
@@ -46,11 +47,13 @@ class PaymentAuthorizer:
     rates: ExchangeRates
     questions: Questions
     locks: WorkLocks
+    payees: Payees
 
     async def authorize_bill(
         self, trip: TripContext, bill: Bill, record: AuthorizedBill, agreed: AgreedPrice
     ) -> None:
         """Authorize a bill once, by writing ``record``; above ``agreed.ceiling`` only if the user consents."""
+        await self.payees.check_payee(trip, bill, record)
         if await self.budgets.is_authorized(bill):
             return
         provider = record.provider
@@ -181,6 +184,7 @@ class Payments:
             account=self.find_account(provider),
             amount=bill.amount,
             purpose=bill.purpose,
+            payee=bill.payee,
         )
         payment = await trip.step(
             step, Payment, lambda: self._pay_once(trip, step, bill, record, agreed), quiet=True
@@ -212,7 +216,8 @@ class Payments:
             )
         if bill.amount.amount:
             await self.authorizer.authorize_bill(trip, bill, record, agreed)
-            trip.emit(EventKind.PAYING, _("paying {amount}").format(amount=bill.amount), key=bill.key)
+            text = _("paying {amount} to {payee}").format(amount=bill.amount, payee=bill.payee or provider)
+            trip.emit(EventKind.PAYING, text, key=bill.key, payee=bill.payee)
         payment = await self.plugins.billing(provider).pay_bill(bill)
         if payment.amount > bill.amount or payment.key != bill.key:
             raise MoneyError(
@@ -224,7 +229,8 @@ class Payments:
         if bill.amount.amount:
             await self.store.put_payment(trip.id, payment)
         if payment.amount.amount:
-            trip.emit(EventKind.PAID, _("paid {amount}").format(amount=payment.amount), proof=payment.proof)
+            text = _("paid {amount}").format(amount=payment.amount)
+            trip.emit(EventKind.PAID, text, proof=payment.proof, payee=bill.payee)
         return payment
 
     async def _was_paid(self, trip: TripContext, step: str, provider: str, bill: Bill) -> bool:

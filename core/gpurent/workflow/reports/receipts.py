@@ -10,6 +10,7 @@ from attrs import evolve, frozen
 
 from gpurent.domain.lease import Lease
 from gpurent.domain.ledger import LedgerLine
+from gpurent.domain.payments import RecordedPayment
 from gpurent.domain.receipt import Receipt
 from gpurent.domain.summaries import StepTime
 from gpurent.domain.trip import TripRecord
@@ -152,10 +153,12 @@ class Receipts:
         note = await self.bookkeeping.sync_trip(trip)
         lines = await self.bookkeeping.list_lines(trip=trip.id)
         lease = await self.store.find_lease(trip.lease) if trip.lease else None
+        payees = _list_payees(await self.store.list_trip_payments(trip.id))
         if lease is None:
-            return _make_receipt(trip.id, trip.spec.provider, lines, note)
+            return evolve(_make_receipt(trip.id, trip.spec.provider, lines, note), payees=payees)
         return evolve(
             _make_receipt(trip.id, lease.provider, lines, note),
+            payees=payees,
             started_at=lease.started_at,
             ended_at=lease.ended_at,
             idle=await list_lease_idle_spans(self.store, lease.id),
@@ -167,8 +170,14 @@ class Receipts:
             started_at=lease.started_at,
             ended_at=lease.ended_at,
             idle=idle,
+            payees=_list_payees(await self.store.list_lease_payments(lease.id)),
             declared=str(lease.declared.price) if lease.declared else "",
         )
+
+
+def _list_payees(payments: Iterable[RecordedPayment]) -> tuple[str, ...]:
+    """Return to whom the payments went, each once."""
+    return tuple(dict.fromkeys(payment.payee for payment in payments if payment.payee))
 
 
 def _make_receipt(name: str, provider: str, lines: Iterable[LedgerLine], note: str) -> Receipt:

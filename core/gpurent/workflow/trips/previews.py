@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from datetime import timedelta
 
-from attrs import evolve, frozen
+from attrs import evolve, field, frozen
 
 from gpurent.domain.events import EventKind
 from gpurent.domain.money import Money
@@ -16,8 +16,10 @@ from gpurent.domain.trip import TripPlan, TripSpec
 from gpurent.errors import GpurentError, InputRequired, SoldOut, UnavailableError
 from gpurent.locale import _, join_list
 from gpurent.roles.lease import SupportsMailBinding
+from gpurent.terminal_text import ForeignText, to_foreign_texts
 from gpurent.workflow.manual.instructions import ManualInstructions
 from gpurent.workflow.payments.budgets import Budgets, BudgetStatus
+from gpurent.workflow.payments.payees import Payees
 from gpurent.workflow.payments.quotes import required_amount
 from gpurent.workflow.payments.rates import ExchangeRates
 from gpurent.workflow.runtime.durable_steps import RESUMABLE_ERRORS, TripContext
@@ -119,7 +121,7 @@ class TripPreview:
 
     ``needs_mail_binding``: an address has to be bound first; its fee is only known from the provider's e-mail.
     ``upload``: what would be uploaded; None if the transfer backend cannot tell. ``max_runtime``: how long the balance
-    or the tightest budget lasts for a metered machine.
+    or the tightest budget lasts for a metered machine. ``payees``: to whom this account's bills were paid until now.
     """
 
     account: str
@@ -131,6 +133,7 @@ class TripPreview:
     needs_mail_binding: bool
     upload: UploadPreview | None
     max_runtime: timedelta | None
+    payees: tuple[ForeignText, ...] = field(default=(), converter=to_foreign_texts)
 
 
 @frozen
@@ -144,6 +147,7 @@ class DryRun:
     upload: UploadStep
     rates: ExchangeRates
     tools: ToolSelector
+    payees: Payees
 
     async def preview_trip(self, spec: TripSpec) -> TripPreview:
         """Return the preview for ``spec``, which names a provider where the user is logged in."""
@@ -164,6 +168,7 @@ class DryRun:
             needs_mail_binding=binds_mail,
             upload=upload,
             max_runtime=await self._compute_max_runtime(plan, funding.balance, statuses),
+            payees=tuple(await self.payees.list_payees(spec.provider, login.account)),
         )
 
     async def _compute_max_runtime(

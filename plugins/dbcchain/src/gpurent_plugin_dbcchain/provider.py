@@ -344,6 +344,7 @@ def _make_bill(order: Order, deal: Purchase, cost: OrderCost) -> Bill:
     return Bill(
         key=order.key,
         payee=f"{deal.pallet.name} {deal.machine}",
+        payee_per_order=True,
         amount=wire.to_money(cost.maximum),
         purpose=PaymentPurpose.RENEWAL if deal.verb == "relet" else PaymentPurpose.RENT,
         memo=_("at most: {parts}; {refund}").format(parts=" + ".join(parts), refund=refund),

@@ -166,6 +166,7 @@ class Gpu1024Orders:
         return Bill(
             key=order_key,
             payee=payee,
+            payee_per_order=True,
             amount=order.bill,
             purpose=PaymentPurpose.RENT if order.gpus else PaymentPurpose.DEPOSIT,
             memo=order.id,

@@ -58,6 +58,7 @@ class Gpu1024Renewals:
         bill = Bill(
             key=order.key,
             payee=payee,
+            payee_per_order=True,
             amount=found.bill,
             purpose=PaymentPurpose.RENEWAL,
             memo=noted.ref,

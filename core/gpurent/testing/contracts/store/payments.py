@@ -23,6 +23,7 @@ BILL = AuthorizedBill(
     account="me",
     amount=CNY.money(3),
     purpose=PaymentPurpose.RENT,
+    payee="landlord",
 )
 PAYMENT = Payment(key="k", proof="x", amount=CNY.money(3), at=START)
 
@@ -53,6 +54,15 @@ class PaymentContract(StoreContract):
         assert (known.amount, known.payment, known.confirmed_at) == (BILL.amount, PAYMENT, confirmed_at)
         assert await other.find_recorded_payment("k") == known
         assert await other.list_trip_payments("t1") == []
+
+    async def test_the_bills_of_an_account_are_listed(self, store: Store, clock: SteppedClock) -> None:
+        await store.put_authorized_bill(BILL)
+        await store.put_payment("t1", PAYMENT)
+        for key, account, provider in (("k2", "me", "acme"), ("k3", "you", "acme"), ("k4", "me", "other")):
+            clock.advance()
+            await store.put_authorized_bill(evolve(BILL, key=key, account=account, provider=provider))
+        found = await store.list_authorized_bills("acme", "me")
+        assert [(bill.key, bill.payee) for bill in found] == [("k", "landlord"), ("k2", "landlord")]
 
     async def test_a_bill_that_was_not_paid_is_authorized_anew(
         self, store: Store, clock: SteppedClock
