@@ -6,7 +6,9 @@ import json
 import re
 
 from gpurent.domain.job import Job
-from gpurent.remote.shell import iter_marked_lines, probe_command, sh_command
+from gpurent.domain.machine_folders import STATE_FOLDER
+from gpurent.remote.own_folders import make_own_folders_script
+from gpurent.remote.shell import fill_template, iter_marked_lines, probe_command, sh_command
 
 FIRST_PORT = 8888
 _MARK = "gpurent-notebook "
@@ -35,6 +37,7 @@ done
 # An externally managed Python allows packages only in a virtual environment.
 _INSTALL_SCRIPT = r"""
 if "$1" -m pip install --quiet --disable-pip-version-check --user jupyterlab; then exit 0; fi
+@own@
 "$1" -m venv --system-site-packages "$HOME/.gpurent/jupyter" &&
 "$HOME/.gpurent/jupyter/bin/python" -m pip install --quiet --disable-pip-version-check jupyterlab
 """
@@ -80,7 +83,8 @@ def parse_runtime(output: str) -> tuple[int, str] | None:
 
 
 def install_command(python: str) -> str:
-    return sh_command(_INSTALL_SCRIPT, python, name="notebook")
+    script = fill_template(_INSTALL_SCRIPT, own=make_own_folders_script((STATE_FOLDER,)))
+    return sh_command(script, python, name="notebook")
 
 
 def make_server_job(number: int, app: str, token: str) -> Job:

@@ -11,6 +11,7 @@ from attrs import evolve, frozen
 
 from gpurent.domain.events import EventKind
 from gpurent.domain.lease import Lease, LeaseState
+from gpurent.domain.machine_folders import WORK_FOLDER
 from gpurent.domain.question import Question, QuestionKind
 from gpurent.domain.transfer import PullRequest, PushRequest, TransferReport
 from gpurent.errors import (
@@ -45,7 +46,7 @@ AUTO = "auto"
 
 def work_folder(trip_id: str) -> str:
     """Return the folder of a trip's files on the machine, relative to the home folder."""
-    return f"gpurent/{trip_id}"
+    return f"{WORK_FOLDER}/{trip_id}"
 
 
 @frozen

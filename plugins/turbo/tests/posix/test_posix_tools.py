@@ -144,8 +144,8 @@ def test_large_file_is_resumed(tmp_path: Path, shell: str) -> None:
     machine.pull(home)
     (home / "work" / "f").unlink()
     puller = PosixPuller(
-        (request := PullRequest(sources=("work",), target=home)),
-        open_target(request),
+        (pull := PullRequest(sources=("work",), target=home)),
+        open_target(pull),
         CountingProgress(),
         machine.open_shell,
     )
