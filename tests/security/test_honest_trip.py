@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import AsyncIterator
 from datetime import timedelta
 from hashlib import sha256
@@ -17,7 +18,7 @@ from tests.workflow.test_failures import log_in_with_money
 from tests.workflow.trip_sandbox import ScriptedUser, TripSandbox, trip_sandbox
 
 RENTAL, TRUST, CONTACT = "Rent this machine? [y/N]", "until it changes? [y/N]", "Connect to "
-PROJECT = 'provider = "mistgpu"\ncommand = ["train.py"]\nresults = ["out"]\n'
+PROJECT = 'provider = ["mistgpu"]\ncommand = ["train.py"]\nresults = ["out"]\n'
 JOB = "import os\nos.mkdir('out')\nopen('out/a', 'w').write('a')\n"
 
 
@@ -46,7 +47,7 @@ async def test_a_trip_at_a_terminal_has_two_new_questions(sandbox: TripSandbox) 
     assert done.err.count("[y/N]") == 3, "the two new ones, and the price"
     assert "SHA256:" in done.err
     assert (folder / "out" / "a").read_text() == "a"
-    (folder / "out" / "a").unlink()
+    shutil.rmtree(folder / "out")
     again = await sandbox.run_at_terminal("-y", "run", answers={}, folder=folder)
     assert again.code == 0, again.err
     assert "[y/N]" not in again.err
@@ -99,6 +100,9 @@ async def test_a_staged_trip_with_mailed_access_asks_once_for_both_machines(
 
 
 async def test_adopting_a_machine_asks_once(sandbox: TripSandbox) -> None:
+    sandbox.home.mkdir(mode=0o700)
+    async with sandbox.open_application() as application:
+        await log_in_with_money(sandbox, application)
     access = await sandbox.cloud.get_manual_rental("mistgpu").rent_manually()
     adopt = ("adopt", access.ssh_command, "-p", "ssh")
     done = await sandbox.run_at_terminal(*adopt, answers={"Password for ": access.password, CONTACT: "y"})
