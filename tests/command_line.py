@@ -35,6 +35,10 @@ class WarmProcess:
         with theirs:
             self._process = subprocess.Popen(command, cwd=ROOT, env=environment, stdin=theirs.fileno())
 
+    def close(self) -> None:
+        self._requests.close()
+        self._process.wait()
+
     @contextmanager
     def start(
         self,

@@ -26,7 +26,7 @@ import sys
 import traceback
 from collections.abc import Sequence
 from importlib import import_module
-from typing import Any, NoReturn, cast
+from typing import Any, NoReturn
 
 from gpurent.infra.registry import builtin_entries
 from gpurent.infra.registry.registry import EntryPointRegistry
@@ -78,9 +78,12 @@ def _run_command(request: dict[str, Any]) -> int:
     os.environ.clear()
     os.environ.update(request["environment"])
     os.chdir(request["folder"])
-    for stream in (sys.stdout, sys.stderr):
-        # The interpreter applies this variable only when it starts.
-        cast(io.TextIOWrapper, stream).reconfigure(encoding=os.environ.get("PYTHONIOENCODING", "utf-8"))
+    # The interpreter applies this variable only when it starts; and its own streams were not made for a terminal.
+    encoding = os.environ.get("PYTHONIOENCODING", "utf-8")
+    for number, name in ((1, "stdout"), (2, "stderr")):
+        raw = io.BufferedWriter(io.FileIO(number, "w", closefd=False))
+        lines = os.isatty(number) or number == 2
+        setattr(sys, name, io.TextIOWrapper(raw, encoding=encoding, line_buffering=lines))
     try:
         main()
     except SystemExit as end:

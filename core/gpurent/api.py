@@ -57,6 +57,9 @@ if TYPE_CHECKING:
         PendingOrder as PendingOrder,
     )
     from gpurent.domain.lease_evidence import CONFIRMATION_INTERVAL as CONFIRMATION_INTERVAL
+    from gpurent.domain.machine_folders import (
+        find_own_folders as find_own_folders,
+    )
     from gpurent.domain.money import (
         CNY as CNY,
         USD as USD,
@@ -107,7 +110,10 @@ if TYPE_CHECKING:
         TransferReport as TransferReport,
         UploadPreview as UploadPreview,
     )
-    from gpurent.domain.upload_rules import exclusion_reason as exclusion_reason
+    from gpurent.domain.upload_rules import (
+        IGNORE_FILES as IGNORE_FILES,
+        exclusion_reason as exclusion_reason,
+    )
     from gpurent.errors import (
         AuthError as AuthError,
         GpurentError as GpurentError,
@@ -267,6 +273,7 @@ if TYPE_CHECKING:
         describe_outside_link as describe_outside_link,
         describe_unreadable as describe_unreadable,
         download_failures_error as download_failures_error,
+        foreign_folder_error as foreign_folder_error,
         helper_ended_error as helper_ended_error,
         missing_remote_sources_error as missing_remote_sources_error,
         missing_source_error as missing_source_error,
@@ -297,6 +304,7 @@ _NAMES_BY_MODULE = {
     "gpurent.domain.filenames": "NameProblem escape_name find_name_problem link_reject_reason",
     "gpurent.domain.foreign_names": "parse_foreign_name",
     "gpurent.domain.foreign_numbers": "parse_foreign_decimal parse_foreign_integer parse_foreign_money",
+    "gpurent.domain.machine_folders": "find_own_folders",
     "gpurent.domain.lease": "Lease LeaseState PendingOrder",
     "gpurent.domain.lease_evidence": "CONFIRMATION_INTERVAL",
     "gpurent.domain.money": "CNY Currency Money Rate USD UnitPrice",
@@ -308,7 +316,7 @@ _NAMES_BY_MODULE = {
     "gpurent.domain.transfer": "PullRequest PushRequest SkipKind SkippedFile TransferLimits TransferReport"
     " UploadPreview",
     "gpurent.domain.credential_names": "CREDENTIAL_NAMES",
-    "gpurent.domain.upload_rules": "exclusion_reason",
+    "gpurent.domain.upload_rules": "IGNORE_FILES exclusion_reason",
     "gpurent.domain.setting_checks": "check_amount_of check_web_url integer_between one_of",
     "gpurent.errors": "AuthError GpurentError HostKeyChanged InputRequired JobError LeaseError LeaseGone MoneyError PaidTooLate PluginError RemoteError SoldOut Spent TransferError TransferUnsupported UnavailableError UnexpectedResponse UsageError",  # noqa: E501
     "gpurent.locale": "make_translator",
@@ -331,7 +339,7 @@ _NAMES_BY_MODULE = {
     "gpurent.roles.simulator": "Discrepancy DiscrepancyKind Evidence ManualAccess ProviderSimulator SandboxMachine SandboxMachines SendMail SimulatorContext SimulatorLedgerEntry SimulatorRoute SupportsAudit SupportsFunding SupportsHiding SupportsManualRental",  # noqa: E501
     "gpurent.roles.skipped_files": "SkippedFiles",
     "gpurent.roles.source_files": "LocalSource SourceFile SourceFiles read_ignore_file",
-    "gpurent.roles.transfer_errors": "FileProblem connection_lost_error corrupted_upload_error deep_folder_error describe_bad_link describe_outside_link describe_unreadable download_failures_error helper_ended_error missing_remote_sources_error missing_source_error remote_file_error silence_timeout_error small_disk_error source_name_error summarize_failures summarize_texts too_many_remote_files_error too_many_sources_error unreadable_source_error upload_failures_error",  # noqa: E501
+    "gpurent.roles.transfer_errors": "FileProblem connection_lost_error corrupted_upload_error deep_folder_error describe_bad_link describe_outside_link describe_unreadable download_failures_error foreign_folder_error helper_ended_error missing_remote_sources_error missing_source_error remote_file_error silence_timeout_error small_disk_error source_name_error summarize_failures summarize_texts too_many_remote_files_error too_many_sources_error unreadable_source_error upload_failures_error",  # noqa: E501
     "gpurent.roles.upload_tally": "UploadTally",
     "gpurent.terminal_text": "ForeignLines ForeignText",
 }

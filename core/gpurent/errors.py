@@ -148,6 +148,10 @@ class TransferHelperFailed(TransferError, code="transfer-helper"):
     """What a backend runs on the machine ended or hung again and again while the connection worked."""
 
 
+class ExpandingDownload(TransferError, code="expanding-download"):
+    """A download takes up far more here than travelled: see `TransferLimits.max_expansion`."""
+
+
 class ResultsMissing(TransferError, code="results-missing"):
     """Results are not complete on this computer; the machine's files are kept and the trip can be resumed."""
 

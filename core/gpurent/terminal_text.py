@@ -49,6 +49,14 @@ def strip_to_line(text: str) -> str:
     return _controls().sub("", _separators().sub(" ", _escapes().sub("", text)))
 
 
+def mark_hidden(text: str) -> str:
+    """Return ``text`` with U+FFFD for each character that `strip_terminal` removes.
+
+    For what is parsed afterwards: without them a line could say something else than what was sent.
+    """
+    return _controls().sub("\ufffd", text.replace("\r\n", "\n"))
+
+
 MAX_LINE_LENGTH = 4096
 MAX_TEXT_LENGTH = 1 << 18
 

@@ -22,6 +22,7 @@ CLEANING = (ForeignText, ForeignLines, to_foreign_texts, to_foreign_map)
 OURS = "made by gpurent, or typed by the user"
 EXACT = "names a file, or is run: kept exact, and shown by `escape_path` or as JSON has it"
 CHECKED = "of a strict format, which its validator checks"
+MARKED = "its converter marks hidden characters, and cleans the rest as the type does"
 RAW = "raw data for a parser; what is shown of it is `CommandResult.said`"
 OPAQUE = "the plugin's own data, which is never shown as text"
 HERE = "not of the product: simulators of the sandbox"
@@ -60,6 +61,10 @@ PLAIN: dict[str, str] = {
     "SkippedFile.remote_path": EXACT,
     "SkippedFile.beside": EXACT,
     "LocalSource": EXACT,
+    "Mail.subject": MARKED,
+    "Mail.text": MARKED,
+    "HostKey": CHECKED,
+    "HostKeyPin": CHECKED,
     "UploadPreview": EXACT,
     "TransferReport": EXACT,
     "UploadTally": EXACT,

@@ -6,10 +6,15 @@ import pytest
 from hypothesis import given, strategies as st
 
 from gpurent.domain.filenames import NameProblem
-from gpurent.domain.name_policy import AUTO_RUN_NAMES, FileSystemRules, LocalNames
+from gpurent.domain.name_policy import (
+    AUTO_RUN_NAMES,
+    FileSystemRules,
+    LocalNames,
+    find_auto_run_name,
+    get_usual_rules,
+)
 
-WINDOWS = FileSystemRules(ignores_case=True, windows_names=True)
-MAC = FileSystemRules(ignores_case=True, normalizes_unicode=True)
+WINDOWS, MAC, LINUX = (get_usual_rules(platform) for platform in ("win32", "darwin", "linux"))
 
 
 def find(path: str, rules: FileSystemRules = FileSystemRules(), **more: object) -> NameProblem | None:  # noqa: B008
@@ -57,9 +62,50 @@ def test_names_that_windows_reserves(name: str) -> None:
     assert find(f"out/{name}") is None
 
 
-@pytest.mark.parametrize("name", ["a.lnk", "B.SCF", "c.url", "d.library-ms", "git~1", "GIT~1"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("a.lnk", "B.SCF", "c.url", "d.library-ms"),
+        *("git~1", "GIT~1", "SSH~1", "VSCODE~1", "ENVRC~2", "SITECU~1.PY", "AUTORU~1.INF"),
+    ],
+)
 def test_names_that_run_by_themselves_on_windows(name: str) -> None:
     assert find(f"out/{name}", WINDOWS) is NameProblem.AUTO_RUN
+
+
+@pytest.mark.parametrize("name", ["MODEL~1.PTH", "GI7EB4~1", "a~12", "RESULT~1.TXT"])
+def test_a_name_that_may_be_the_short_one_of_another_file_on_windows(name: str) -> None:
+    """It would replace what has that name as its second one, whatever it is called."""
+    assert find(name, WINDOWS) is NameProblem.RESERVED
+    assert find(name, MAC) is find(name, LINUX) is None
+
+
+@pytest.mark.parametrize("rules", [WINDOWS, MAC, LINUX], ids=["win32", "darwin", "linux"])
+@pytest.mark.parametrize(
+    "path",
+    ["model.pth", "out/checkpoint-500.pth", "lib/model.PTH", "conftest.py", "Makefile", "run.sh", "setup.py"],
+)
+def test_checkpoints_and_sources_come_home_everywhere(path: str, rules: FileSystemRules) -> None:
+    assert find(path, rules) is None
+    assert not find_auto_run_name(path)
+
+
+@pytest.mark.parametrize("rules", [WINDOWS, MAC, LINUX], ids=["win32", "darwin", "linux"])
+@pytest.mark.parametrize("path", [".venv/lib/python3.11/site-packages/a.pth", "usr/Dist-Packages/b.pth"])
+def test_pth_files_that_python_runs_do_not(path: str, rules: FileSystemRules) -> None:
+    assert find(path, rules) is NameProblem.AUTO_RUN
+
+
+@pytest.mark.parametrize(
+    ("name", "rules"),
+    [
+        (".GIT", MAC), (".Git", LINUX), (".\u017fsh", MAC), (".ENVRC", WINDOWS), ("\u212aa", MAC),
+        (".git.", WINDOWS), (".git ", WINDOWS), (".git::$INDEX_ALLOCATION", WINDOWS), (".g\u200cit", MAC),
+    ],
+)  # fmt: skip
+def test_no_other_spelling_of_such_a_name_is_taken(name: str, rules: FileSystemRules) -> None:
+    """The Kelvin sign alone is harmless: it only equals a letter."""
+    assert (find(name, rules) is None) == (name == "\u212aa")
 
 
 @pytest.mark.parametrize("name", ["console", "com", "com10", "lpt", "a.con", "nul1", ".a", "a b.c", "déjà"])

@@ -48,7 +48,7 @@ _KILLS = tuple(
         seeds_per_night=night,
     )
     for kind, where, share, night in (
-        ("await", "a suspension point", (1, 5), 1000),
+        ("await", "a suspension point", (1,), 1000),
         ("sql", "an SQL statement", (2,), 300),
         ("http", "an HTTP call, before or after it", (1,), 300),
         ("rename", "a file's rename, before or after it", (2,), 150),
@@ -59,14 +59,14 @@ _HISTORIES = (
         name="histories",
         summary="commands typed again, looks, second trips and processes, kills; resumed, released or typed again",
         run_seed=partial(run_history, ""),
-        seeds_in_tests=(0, 1, 5, 8),
+        seeds_in_tests=(0, 1, 8),
         seeds_per_night=2000,
     ),
     Family(
         name="R2",
         summary="the same, while calls of the providers, wallets and mailbox go wrong",
         run_seed=partial(run_history, "faults"),
-        seeds_in_tests=(0, 1, 2, 5),
+        seeds_in_tests=(0, 2),
         seeds_per_night=1500,
     ),
     Family(
@@ -87,7 +87,7 @@ _HISTORIES = (
         name="R8",
         summary="2 to 8 trips at once on as many machines or half of them, and commands that look",
         run_seed=run_process_round,
-        seeds_in_tests=(2, 7),
+        seeds_in_tests=(2,),
         seeds_per_night=200,
     ),
     Family(

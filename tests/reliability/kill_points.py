@@ -30,13 +30,14 @@ SIGNALS = {
     "terminate": signal.SIGTERM,
     "hang up": signal.SIGHUP,
 }
+UNFORESEEN = "unforeseen \x1b]52;c;Y2FuYXJ5\x07"
 SLEEP_SECONDS = 6
 """Of this computer; at the sandbox's speed, about ten minutes."""
 KILL_KINDS = ("await", "sql", "http", "rename")
 
 
 class PointCounter:
-    """Counts the points of this process; at the chosen one, does ``what``: a key of `SIGNALS`, or "sleep".
+    """Counts the points of this process; at the chosen one, does ``what``: a key of `SIGNALS`, "sleep" or "fail".
 
     ``on_sql`` is called at each SQL statement with its number.
     """
@@ -55,6 +56,8 @@ class PointCounter:
         if kind == self._kind and self.counts[kind] == self._number:
             if self._what == "sleep":
                 time.sleep(SLEEP_SECONDS)
+            elif self._what == "fail":
+                raise ArithmeticError(UNFORESEEN)
             else:
                 os.kill(os.getpid(), SIGNALS[self._what])
 

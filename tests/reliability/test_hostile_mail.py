@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 
 from gpurent.api import Challenge, Mail, ManualTask
+from gpurent.domain.question import UNCHECKED_MAIL
 from gpurent.roles.lease import MachineAccess
 from gpurent.workflow.manual.rental import parse_accesses
 from gpurent.workflow.runtime.questions import extract_answer, is_matching_mail
@@ -62,7 +63,7 @@ def make_raw_mail(
 def read_mail(data: bytes) -> Mail | None:
     """Parse as the mailbox does: unreadable mail is skipped."""
     try:
-        return parse_mail("1", message_from_bytes(data), SENT_AT)
+        return parse_mail("1", message_from_bytes(data), SENT_AT, UNCHECKED_MAIL)
     except Exception:  # noqa: BLE001 - the mailbox passes over whatever the parser stumbles on
         return None
 

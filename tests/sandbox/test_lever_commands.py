@@ -275,6 +275,7 @@ async def test_the_python_example_on_the_page_works(capsys: pytest.CaptureFixtur
     assert capsys.readouterr().out == "0 0 []\n"
 
 
+@pytest.mark.nightly
 @pytest.mark.slow
 def test_the_example_on_the_page_works(tmp_path: Path) -> None:
     script = "\n".join(re.findall(r"```sh\n(.*?)```", PAGE.read_text("utf-8"), re.DOTALL))

@@ -1,13 +1,19 @@
-"""Prints the attacks as the Markdown table of `docs/security.md`: ``python -m tests.security.table``."""
+"""Prints the attacks as the Markdown table of `docs/security.md`: ``python -m tests.security.table``.
+
+With ``--write`` the table is written into the page.
+"""
 
 from __future__ import annotations
 
+import re
+import sys
 from collections.abc import Sequence
 from importlib import import_module
 from pathlib import Path
 
 from tests.security.attacks import ATTACKS, Adversary, Attack
 
+PAGE = Path(__file__).parents[2] / "docs" / "security.md"
 HEAD = "| adversary | attack | what happens | test |\n|---|---|---|---|"
 
 
@@ -25,5 +31,16 @@ def format_table(attacks: Sequence[Attack]) -> str:
     return "\n".join([HEAD, *rows])
 
 
+def write_table(table: str) -> None:
+    marks = re.compile("(?s)(<!-- attacks -->\n).*(<!-- end -->)")
+    PAGE.write_text(
+        marks.sub(lambda found: f"{found[1]}{table}\n{found[2]}", PAGE.read_text("utf-8")), "utf-8"
+    )
+
+
 if __name__ == "__main__":
-    print(format_table(load_attacks()))
+    made = format_table(load_attacks())
+    if "--write" in sys.argv[1:]:
+        write_table(made)
+    else:
+        print(made)

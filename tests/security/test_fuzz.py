@@ -43,7 +43,7 @@ def check_family(family: FuzzFamily, count: int, *read: str) -> None:
     kind="S2",
 )
 def test_random_mails() -> None:
-    check_family(MAILS, 800, "access", "code")
+    check_family(MAILS, 800, "access", "checked access", "code")
 
 
 @attack(

@@ -38,8 +38,14 @@ async def read_until(stream: asyncio.StreamReader | None, text: bytes) -> bytes:
 @pytest.mark.parametrize(
     ("number", "code", "at", "told"),
     [
-        (signal.SIGTERM, 143, b"planning", "nothing runs and nothing costs money"),
-        (signal.SIGHUP, 129, b"confirming the order", "An order was in progress"),
+        pytest.param(
+            *(signal.SIGTERM, 143, b"planning", "nothing runs and nothing costs money"),
+            marks=pytest.mark.nightly,
+        ),
+        pytest.param(
+            *(signal.SIGHUP, 129, b"confirming the order", "An order was in progress"),
+            marks=pytest.mark.nightly,
+        ),
         (signal.SIGINT, 130, b"uploading", "Nothing runs on"),
         (signal.SIGTERM, 143, b"running the job", "The job keeps running on"),
     ],
@@ -78,6 +84,7 @@ async def test_a_stopped_command_prints_its_document(sandbox: TripSandbox, tmp_p
     assert error["burning"] == [trip["lease"]]
 
 
+@pytest.mark.nightly
 async def test_the_trip_of_this_terminal_is_named(sandbox: TripSandbox, tmp_path: Path) -> None:
     folder = make_job(tmp_path, 60)
     first = await sandbox.start_command(*RUN, folder=folder)
@@ -107,6 +114,7 @@ async def test_a_second_signal_ends_at_once(sandbox: TripSandbox, tmp_path: Path
     assert "Traceback" not in shown
 
 
+@pytest.mark.nightly
 async def test_what_was_ignored_stays_ignored(sandbox: TripSandbox, tmp_path: Path) -> None:
     folder = make_job(tmp_path, 1)
     environment = {**sandbox.environment(), "LANG": "C.UTF-8"}
@@ -152,7 +160,7 @@ async def test_a_listing_into_a_closed_pipe_ends_by_convention(sandbox: TripSand
     assert (process.returncode, err) == (141, b"")
 
 
-@pytest.mark.parametrize("encoding", ["gbk", "ascii"])
+@pytest.mark.parametrize("encoding", [pytest.param("gbk", marks=pytest.mark.nightly), "ascii"])
 async def test_output_that_cannot_be_shown_ends_nothing(
     sandbox: TripSandbox, tmp_path: Path, encoding: str
 ) -> None:

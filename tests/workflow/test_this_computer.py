@@ -46,7 +46,7 @@ def burning(sandbox: TripSandbox) -> int:
     return len(sandbox.cloud.burning())
 
 
-@pytest.mark.parametrize("problem", ["full", "read-only"])
+@pytest.mark.parametrize("problem", ["full", pytest.param("read-only", marks=pytest.mark.nightly)])
 async def test_release_works_where_nothing_can_be_written(sandbox: TripSandbox, problem: str) -> None:
     lease = await rent(sandbox)
     prefix = FULL_DISK if problem == "full" else read_only(sandbox.home / "state")
@@ -62,6 +62,7 @@ async def test_release_works_where_nothing_can_be_written(sandbox: TripSandbox, 
     assert (await sandbox.run_command("ls", "--refresh", "--json")).data == []
 
 
+@pytest.mark.nightly
 async def test_why_a_full_disk_hides_what_runs_on_a_machine_is_said_plainly(sandbox: TripSandbox) -> None:
     lease = await rent(sandbox)
     result = await run_under(sandbox, FULL_DISK, "release", lease, "--json")
@@ -71,7 +72,7 @@ async def test_why_a_full_disk_hides_what_runs_on_a_machine_is_said_plainly(sand
     assert burning(sandbox) == 1
 
 
-@pytest.mark.parametrize("problem", ["full", "read-only"])
+@pytest.mark.parametrize("problem", ["full", pytest.param("read-only", marks=pytest.mark.nightly)])
 async def test_no_money_leaves_if_the_intent_cannot_be_written(sandbox: TripSandbox, problem: str) -> None:
     lease = await rent(sandbox)
     prefix = FULL_DISK if problem == "full" else read_only(sandbox.home / "state")
@@ -222,6 +223,7 @@ async def test_a_journal_that_is_damaged_during_the_job_keeps_the_machine_and_th
     check_nothing_burns(sandbox)
 
 
+@pytest.mark.nightly
 async def test_a_data_folder_that_is_deleted_during_the_job_is_named_as_that(
     sandbox: TripSandbox, tmp_path: Path
 ) -> None:

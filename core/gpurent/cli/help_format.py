@@ -8,8 +8,9 @@ from gettext import gettext
 
 import click
 
-from gpurent.cli.help_page import SafeHelpFormatter
+from gpurent.cli.help_page import SafeHelpFormatter, clean_rows
 from gpurent.cli.views.table import display_width, pad_text
+from gpurent.terminal_text import strip_to_line
 
 # A line may break before every Chinese character, but not before closing or after opening punctuation.
 _PIECE = re.compile(
@@ -25,7 +26,7 @@ class ChineseHelpFormatter(SafeHelpFormatter):
         super().write_usage(prog, args, gettext("Usage:") if prefix is None else prefix)
 
     def write_heading(self, heading: str) -> None:
-        self.write(f"{'':>{self.current_indent}}{heading}：\n")
+        self.write(f"{'':>{self.current_indent}}{strip_to_line(heading)}：\n")
 
     def write_text(self, text: str) -> None:
         indent = " " * self.current_indent
@@ -38,7 +39,7 @@ class ChineseHelpFormatter(SafeHelpFormatter):
         return [indent + line for line in wrap_columns(paragraph, self.width - len(indent))]
 
     def write_dl(self, rows: Iterable[tuple[str, str]], col_max: int = 30, col_spacing: int = 2) -> None:
-        pairs = list(rows)
+        pairs = clean_rows(rows)
         indent = " " * self.current_indent
         column = min(max(display_width(first) for first, _second in pairs), col_max) + col_spacing
         margin = indent + " " * column

@@ -77,11 +77,11 @@ def error_json(command: str, error: GpurentError) -> str:
 
 def _envelope(command: str, *, ok: bool, **content: object) -> str:
     document = {"version": VERSION, "command": command, "ok": ok, **content}
-    return escape_json(json.dumps(document, ensure_ascii=not is_utf8_output()))
+    return escape_invisible(json.dumps(document, ensure_ascii=not is_utf8_output()))
 
 
-def escape_json(text: str) -> str:
-    """Return the JSON document ``text`` with every character escaped that a terminal does not show, or obeys."""
+def escape_invisible(text: str) -> str:
+    """Return ``text`` with every character that a terminal does not show, or obeys, as JSON escapes it."""
     return text if text.isprintable() else "".join(map(_escape_character, text))
 
 

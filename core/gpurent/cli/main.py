@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 from functools import cached_property
 from io import TextIOWrapper
+from typing import TYPE_CHECKING
 
 import click
 
@@ -21,6 +22,10 @@ from gpurent.composition import system
 from gpurent.errors import ConfirmationRequired, GpurentError, PluginError, UsageError
 from gpurent.locale import N_, _, join_phrases, set_language
 from gpurent.roles.entries import CommandEntry
+from gpurent.terminal_text import strip_to_line
+
+if TYPE_CHECKING:
+    from click.shell_completion import CompletionItem
 
 BROKEN_PIPE_CODE = 141
 
@@ -65,6 +70,13 @@ class LazyGroup(click.Group):
         if ctx.obj is not None:  # None during shell completion
             ctx.obj.command = _join_command(name, command, rest)
         return found, command, rest
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        """Return what completes ``incomplete``, without what a terminal obeys: plugins name and describe it."""
+        found = super().shell_complete(ctx, incomplete)
+        for item in found:
+            item.value, item.help = strip_to_line(str(item.value)), strip_to_line(item.help or "") or None
+        return found
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         groups: dict[str, list[tuple[str, str]]] = {}

@@ -38,28 +38,33 @@ Page = Sequence[str | Line]
 
 
 def write_line(
-    text: str = "", *, colour: Colour = None, bold: bool | None = None, err: bool = False, indent: int = 0
+    text: str = "", *, colour: Colour = None, bold: bool = False, err: bool = False, indent: int = 0
 ) -> None:
     """Print one row, whatever ``text`` contains, ``indent`` columns from the left."""
-    line = " " * indent + strip_to_line(text)
-    click.secho(line, fg=colour, bold=bold, err=err)
+    click.echo(_paint(" " * indent + strip_to_line(text), colour, bold=bold), err=err)
 
 
 def write_text(
-    text: str, *, colour: Colour = None, bold: bool | None = None, err: bool = False, nl: bool = True
+    text: str, *, colour: Colour = None, bold: bool = False, err: bool = False, nl: bool = True
 ) -> None:
     """Print text of ours that may have several lines; each string of others in it has been made one line."""
-    click.secho(strip_terminal(text), fg=colour, bold=bold, err=err, nl=nl)
+    click.echo(_paint(strip_terminal(text), colour, bold=bold), err=err, nl=nl)
 
 
 def write_page(page: str | Page, *, err: bool = False) -> None:
     """Print ``page``. A `str` may have several lines, as a table has; a `Line` is one."""
     for row in (page,) if isinstance(page, str) else page:
         if isinstance(row, Line):
-            text = click.style(strip_to_line(row.text), fg=row.colour, bg=row.background)
-            click.echo(text, err=err)
+            click.echo(_paint(strip_to_line(row.text), row.colour, row.background), err=err)
         else:
             write_text(row, err=err)
+
+
+def _paint(text: str, colour: Colour, background: Colour = None, *, bold: bool = False) -> str:
+    """Return ``text``, which has been stripped, in our colours."""
+    if colour is None and background is None and not bold:
+        return text
+    return click.style(text, fg=colour, bg=background, bold=bold or None)
 
 
 def join_blocks(blocks: Iterable[Page]) -> Page:

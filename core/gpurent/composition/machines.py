@@ -48,7 +48,7 @@ class MachineParts:
         names = local_names.LocalNamesMaker(base.platform, base.settings.user_home)
         known = known_files.KnownFilesMaker(TransferredFileNotes(base.home / "transferred"))
         local = transfers.LocalSide(base.files, names, known)
-        self.transfers = transfers.FileTransfers(plugins, base.events, base.terminal, local)
+        self.transfers = transfers.FileTransfers(plugins, base.events, base.terminal, local, base.questions)
         self.results = results_download.ResultsDownloader(self.transfers)
         self.predialler = transfers.Predialler(connector, self.transfers)
         self.upload_guard = upload_guard.UploadGuard(

@@ -17,14 +17,20 @@ from gpurent.domain.result_paths import compile_pattern
 
 # What other programs run, or read settings from that run something, as soon as a folder is opened, entered or listed.
 # A name stands for a file or a folder with everything in it. Compared without case, as some file systems do.
+#
+# What only runs when the user starts it is not here: a Makefile, conftest.py, any other source file. Nor are *.pth
+# files: that is what checkpoints of models are called, and Python runs them in the folders of its packages alone.
 AUTO_RUN_NAMES = frozenset(
     {
-        ".git", ".hg",  # hooks, and settings that run programs; prompts and editors call git in every folder
+        ".git", ".hg", ".svn",  # hooks, and settings that run programs; prompts and editors call git in every folder
         ".husky", ".pre-commit-config.yaml",  # hooks that a repository keeps among its files
         ".github", ".gitlab-ci.yml", ".circleci",  # what a service runs as soon as it is pushed
         ".ssh",  # who may log in, and programs that each connection runs
         ".envrc", ".autoenv", ".autoenv.zsh", ".rvmrc",  # run by shells on entering a folder
         ".exrc", ".vimrc", "_vimrc", ".nvimrc", ".nvim.lua",  # editors, in the folder where they start
+        ".dir-locals.el", ".dir-locals-2.el",
+        ".gdbinit", ".lldbinit", ".pdbrc",  # debuggers, in the folder where they start
+        ".npmrc", ".yarnrc", ".yarnrc.yml", ".pnpmfile.cjs",  # name programs that package managers run
         ".vscode", ".vs", ".idea", ".fleet", ".zed",  # development environments
         ".devcontainer", ".devcontainer.json",
         ".claude", ".cursor", ".mcp.json",  # assistants that run hooks and servers of the folder
@@ -35,9 +41,11 @@ AUTO_RUN_NAMES = frozenset(
 )  # fmt: skip
 # Files that Windows' Explorer follows to other computers when it only lists their folder.
 _WINDOWS_AUTO_RUN = (".lnk", ".scf", ".url", ".library-ms", ".searchconnector-ms")
-_WINDOWS_AUTO_RUN_SHORT = re.compile(r"(?:git|hg)~[0-9]+")
+# Windows' second names of files: an arriving one may be the name of something that is there, such as GIT~1 of .git.
+_SHORT_NAME = re.compile(r"([^.~]{1,8})~[0-9]{1,6}(?:\.[^.]{0,3})?")
 _DRIVE = re.compile(r"[A-Za-z]:")
 # In the home folder itself: names with a dot at the start, which hold the settings of shells and sessions, and these.
+_SHORT_AUTO_RUN = frozenset(name.replace(".", "")[:6] for name in AUTO_RUN_NAMES)
 _HOME_AUTO_RUN = frozenset({"bin", "appdata", "library", "_netrc", "ntuser.dat"})
 
 _WINDOWS_CHARACTERS = frozenset('\\:<>"|?*')
@@ -54,12 +62,18 @@ def find_auto_run_name(path: str, home: Sequence[str] | None = None) -> str:
     """
     parts = _split_anywhere(path)
     for at, part in enumerate(parts):
-        if any(_matches(part, name) for name in AUTO_RUN_NAMES) or _WINDOWS_AUTO_RUN_SHORT.fullmatch(part):
+        if any(_matches(part, name) for name in AUTO_RUN_NAMES) or _is_short_auto_run(part):
             return part
         in_home = home is not None and parts[:at] == [name.casefold() for name in home]
         if in_home and (part.startswith(".") or part in _HOME_AUTO_RUN):
             return part
     return ""
+
+
+def _is_short_auto_run(name: str) -> bool:
+    """Return whether ``name`` (without case) may be Windows' short name of something that runs by itself."""
+    found = _SHORT_NAME.fullmatch(name)
+    return found is not None and found[1] in _SHORT_AUTO_RUN
 
 
 def leaves_folder(path: str) -> bool:
@@ -96,6 +110,14 @@ class FileSystemRules:
     ignores_case: bool = False
     normalizes_unicode: bool = False
     windows_names: bool = False
+
+
+def get_usual_rules(platform: str) -> FileSystemRules:
+    """Return what the usual file systems of ``platform``, as in `sys.platform`, do."""
+    if platform == "win32":
+        return FileSystemRules(ignores_case=True, windows_names=True)
+    is_mac = platform == "darwin"
+    return FileSystemRules(ignores_case=is_mac, normalizes_unicode=is_mac)
 
 
 @frozen(kw_only=True, eq=False)
@@ -151,9 +173,7 @@ class LocalNames:
         name = path[-1].casefold()
         if name in AUTO_RUN_NAMES:
             return True
-        if self.rules.windows_names and (
-            name.endswith(_WINDOWS_AUTO_RUN) or _WINDOWS_AUTO_RUN_SHORT.fullmatch(name)
-        ):
+        if self.rules.windows_names and (name.endswith(_WINDOWS_AUTO_RUN) or _is_short_auto_run(name)):
             return True
         return path[:-1] == self.home and (name.startswith(".") or name in _HOME_AUTO_RUN)
 
@@ -174,4 +194,5 @@ def _is_reserved_by_windows(name: str) -> bool:
         name[-1:] in (".", " ")
         or not _WINDOWS_CHARACTERS.isdisjoint(name)
         or _WINDOWS_DEVICES.fullmatch(name.casefold()) is not None
+        or _SHORT_NAME.fullmatch(name) is not None
     )

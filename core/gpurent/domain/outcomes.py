@@ -72,6 +72,7 @@ _REASONS = {
     "paid-too-late": N_("paid too late"),
     "plugin": N_("plugin problem"),
     "remote": N_("problem on the machine"),
+    "expanding-download": N_("the results are far larger here than what travelled"),
     "results-missing": N_("results not complete"),
     "sold-out": N_("no free machine"),
     "stopped": N_("stopped"),

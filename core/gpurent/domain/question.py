@@ -8,7 +8,7 @@ from enum import Enum
 from attrs import field, frozen
 
 from gpurent.domain.access import AccessChannel, AccessSource
-from gpurent.terminal_text import ForeignLines, ForeignText, to_foreign_texts
+from gpurent.terminal_text import ForeignLines, ForeignText, mark_hidden, to_foreign_texts
 
 UNCHECKED_MAIL = AccessSource(channel=AccessChannel.MAIL)
 
@@ -46,19 +46,28 @@ class Question:
     needs_person: bool = False
 
 
+def _to_read_line(text: str) -> ForeignText:
+    return ForeignText(mark_hidden(text))
+
+
+def _to_read_lines(text: str) -> ForeignLines:
+    return ForeignLines(mark_hidden(text))
+
+
 @frozen(kw_only=True)
 class Mail:
     """An e-mail that arrived ``at``. ``sender``: the bare address in the From header, in lower case.
 
-    ``text`` is decoded plain text. The date that the sender wrote does not count. ``source`` is authenticated if the
+    ``text`` is decoded plain text; hidden characters are marked in it, so that no line with one is read as if it had
+    none. The date that the sender wrote does not count. ``source`` is authenticated if the
     mail passed the check of the user's own mail provider; without one, anybody may have written it.
     """
 
     uid: str
     at: datetime
     sender: str = field(converter=ForeignText)
-    subject: ForeignText = field(converter=ForeignText)
-    text: ForeignLines = field(converter=ForeignLines)
+    subject: ForeignText = field(converter=_to_read_line)
+    text: ForeignLines = field(converter=_to_read_lines)
     source: AccessSource = UNCHECKED_MAIL
 
 

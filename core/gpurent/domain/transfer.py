@@ -18,13 +18,16 @@ from gpurent.terminal_text import ForeignText
 class TransferLimits:
     """Limits beyond which a transfer is refused as hostile or mistaken.
 
-    In a download, ``max_files`` also limits, separately, the number of folders and links.
+    In a download, ``max_files`` also limits, separately, the number of folders and links. One that has more than
+    ``free_expansion`` bytes, holes included, may have at most ``max_expansion`` times what travelled; 0: any number.
     """
 
     max_files: int = 1_000_000
     max_total_bytes: int = 1 << 44
     max_depth: int = 64
     max_name_bytes: int = 255
+    max_expansion: int = 200
+    free_expansion: int = 1 << 30
 
 
 @frozen(kw_only=True)

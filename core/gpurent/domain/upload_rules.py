@@ -8,8 +8,14 @@ from collections.abc import Collection
 from gpurent.domain.credential_names import CREDENTIAL_NAMES
 from gpurent.locale import N_, _
 
+IGNORE_FILES = (".gitignore", ".gpurentignore")  # the later one decides
 CREDENTIAL_REASON = N_("may hold credentials; to upload it anyway, name it explicitly")
 OWN_FOLDER_REASON = N_("belongs to gpurent itself")
+
+
+def is_ignore_file(name: bytes) -> bool:
+    """Return whether ``name`` is, on any file system, a file that decides what later uploads send."""
+    return name.decode("utf-8", "replace").casefold() in IGNORE_FILES
 
 
 def is_credential_name(name: str, parent: str) -> bool:

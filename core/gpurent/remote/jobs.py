@@ -13,9 +13,11 @@ from datetime import UTC, datetime
 from attrs import evolve
 
 from gpurent.domain.job import SESSION_NAME_PATTERN, Job, JobState, JobStatus
+from gpurent.domain.machine_folders import find_own_folders
 from gpurent.errors import UnavailableError, UsageError
 from gpurent.locale import _
 from gpurent.remote import timer_script
+from gpurent.remote.own_folders import make_own_folders_script
 from gpurent.remote.shell import fill_template, split_after_marks
 from gpurent.terminal_text import strip_terminal
 
@@ -71,11 +73,12 @@ _STATES_BY_WORD = {
 def write_script_command(job: Job) -> str:
     """Return the command that writes the job's script from stdin.
 
-    It exits with `timer_script.CLOSING_STATUS` if no job may start any more.
+    It exits with `timer_script.CLOSING_STATUS` if no job may start any more, and as `own_folders` says.
     """
     room = shlex.quote(job.state_dir)
+    folders = make_own_folders_script(find_own_folders(job.state_dir), find_own_folders(job.folder))
     return (
-        f'{timer_script.closing_gate()}umask 077; mkdir -p "$HOME"/{room} && cat > "$HOME"/{room}/run.sh.$$ '
+        f'{timer_script.closing_gate()}{folders}umask 077; cat > "$HOME"/{room}/run.sh.$$ '
         f'&& mv "$HOME"/{room}/run.sh.$$ "$HOME"/{room}/run.sh'
     )
 
@@ -172,18 +175,20 @@ def _parse_time(text: str) -> datetime | None:
 # leader survives a SIGTERM to its group, so that it can record the command's exit code.
 _RUN_SCRIPT = r"""#!/bin/sh
 cd "$HOME/@room@" || exit 1
+mask=$(umask); umask 077
 mkdir started 2>/dev/null || exit 0
 trap '' HUP INT QUIT
 date +%s > begun
 : > log
 cat > job.sh <<'@end@'
-room=$1
+room=$1 mask=$2
 trap : TERM
 awk '{print $22}' /proc/$$/stat > "$room/born" 2>/dev/null
 echo $$ > "$room/pid.new" && mv "$room/pid.new" "$room/pid"
 @env@
 export PYTHONUNBUFFERED=1
 (
+  umask "$mask"
   cd "$HOME" && cd @folder@ || exit 126
   eval @command@
 )
@@ -195,7 +200,7 @@ if command -v setsid >/dev/null 2>&1; then
   run=setsid
   env --default-signal=INT true 2>/dev/null && run="setsid env --default-signal=HUP,INT,QUIT"
 fi
-$run sh job.sh "$PWD" >> log 2>&1 < /dev/null &
+$run sh job.sh "$PWD" "$mask" >> log 2>&1 < /dev/null &
 if tail --version >/dev/null 2>&1; then
   tail -n +1 --pid=$! -f log 2>/dev/null
   wait $!

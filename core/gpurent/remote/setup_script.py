@@ -12,15 +12,18 @@ from collections.abc import Iterator
 
 from attrs import frozen
 
+from gpurent.domain.machine_folders import find_own_folders
 from gpurent.domain.trip import SetupSpec
 from gpurent.locale import _
+from gpurent.remote.own_folders import make_own_folders_script
 from gpurent.remote.shell import fill_template
 
 NO_CONDA_STATUS = 96
+_MARKS_FOLDER = ".gpurent/setup"
 
 _SCRIPT_HEAD = r"""
-marks="$HOME/.gpurent/setup"
-mkdir -p "$marks" || exit 1
+marks="$HOME/@marks@"
+@own@
 here=$PWD
 chain=$(uname -n)
 once() {
@@ -73,7 +76,8 @@ def make_setup_script(setup: SetupSpec, python: str) -> str:
         shlex.join(["once", "folder" if part.per_folder else "machine", part.title, part.file, part.line])
         for part in parts
     ]
-    return _SCRIPT_HEAD + "\n".join(calls) + "\n"
+    own = make_own_folders_script(find_own_folders(_MARKS_FOLDER))
+    return fill_template(_SCRIPT_HEAD, own=own, marks=_MARKS_FOLDER) + "\n".join(calls) + "\n"
 
 
 def make_environment_lines(setup: SetupSpec) -> str:

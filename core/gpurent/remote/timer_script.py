@@ -14,6 +14,8 @@ import shlex
 
 from attrs import frozen
 
+from gpurent.domain.machine_folders import find_own_folders
+from gpurent.remote.own_folders import make_own_folders_script
 from gpurent.remote.shell import fill_template
 
 UPTIME = "/proc/uptime"
@@ -125,8 +127,9 @@ report() {
 
 # Standard input is the program. @later@ is "yes" if a later deadline must be kept.
 _ARM_SCRIPT = r"""
+@own@
 umask 077
-mkdir -p "$HOME/@room@" && cd "$HOME/@room@" || exit 1
+cd "$HOME/@room@" || exit 1
 cat > timer.sh.$$ && mv timer.sh.$$ timer.sh || exit 1
 @known@
 @report@
@@ -206,6 +209,7 @@ class TimerReading:
 
 def _fill_script(text: str, uptime: str, **parts: str | int) -> str:
     """Insert the snippets first: they contain placeholders themselves."""
+    text = text.replace("@own@", make_own_folders_script(find_own_folders(TIMER_DIR)))
     text = text.replace("@known@", _COMMON_FUNCTIONS).replace("@report@", _REPORT_FUNCTION)
     given = {
         "room": TIMER_DIR,

@@ -10,6 +10,7 @@ from itertools import count
 from attrs import frozen
 
 from gpurent.domain.local_files import KnownFiles
+from gpurent.domain.upload_rules import is_ignore_file
 from gpurent.ports.local_files import OpenFolder
 
 BESIDE_SUFFIX = b".from-machine"
@@ -40,24 +41,33 @@ class FilePlaces:
         self, name: tuple[bytes, ...], folder: OpenFolder, has_content: Callable[[int], bool]
     ) -> bytes:
         """Return the file name to use. ``has_content`` tells of an open file whether it is what arrives."""
-        known = self._known
-        if known is None:
-            return name[-1]
         for place in _iter_places(name[-1]):
             path = self._get_path(name, place)
             if self._taken.get(path, name) != name:
                 continue
             status = _find_status(place, folder)
-            is_folder = status is not None and stat.S_ISDIR(status.st_mode)
-            is_free = (
-                status is None
-                or (is_folder and place == name[-1])  # replacing it fails and is reported
-                or self._is_known(path, place, status, folder)
-                or (stat.S_ISREG(status.st_mode) and _check_content(place, folder, has_content))
+            is_free = self._is_free(name, place, status, folder) or (
+                status is not None
+                and stat.S_ISREG(status.st_mode)
+                and _check_content(place, folder, has_content)
             )
             if is_free and self._take(place, path, name):
                 return place
         raise AssertionError("count does not end")
+
+    def _is_free(
+        self, name: tuple[bytes, ...], place: bytes, status: os.stat_result | None, folder: OpenFolder
+    ) -> bool:
+        """Return whether what arrives may take the place, whatever it is.
+
+        An ignore file never takes its own name: a machine does not decide what later uploads send.
+        """
+        is_own_name = place == name[-1]
+        if is_own_name and is_ignore_file(place):
+            return False
+        if status is None or (is_own_name and stat.S_ISDIR(status.st_mode)):
+            return True  # a folder is not replaced: that fails and is reported
+        return self._is_known(self._get_path(name, place), place, status, folder)
 
     def find_file(
         self, name: tuple[bytes, ...], folder: OpenFolder, remote: RemoteState
@@ -70,15 +80,18 @@ class FilePlaces:
         for place in _iter_places(name[-1]):
             path = self._get_path(name, place)
             status = _find_status(place, folder)
+            is_closed = place == name[-1] and is_ignore_file(place)
             if status is None:
+                if is_closed:
+                    continue
                 return None
             if self._taken.get(path, name) != name:
                 continue
             if remote.is_same(status) and self._take(place, path, name):
                 return place, status
-            if known is None or self._is_known(path, place, status, folder):
+            if not is_closed and self._is_known(path, place, status, folder):
                 return None
-            if place == name[-1] and known.has_file(path, remote.size, remote.time):
+            if place == name[-1] and known is not None and known.has_file(path, remote.size, remote.time):
                 return place, status
         raise AssertionError("count does not end")
 
@@ -87,11 +100,11 @@ class FilePlaces:
         return status is not None and stat.S_ISLNK(status.st_mode) and folder.read_link(name[-1]) == target
 
     def is_free_for_link(self, name: tuple[bytes, ...], folder: OpenFolder) -> bool:
-        """Return whether a link may take the name: no folder has it, nor anything that was changed here."""
+        """Return whether a link may take the name: no folder has it, no ignore file, nor what was changed here."""
         status = _find_status(name[-1], folder)
         if status is None:
             return True
-        if stat.S_ISDIR(status.st_mode):
+        if stat.S_ISDIR(status.st_mode) or is_ignore_file(name[-1]):
             return False
         return self._is_known(self._get_path(name, name[-1]), name[-1], status, folder)
 

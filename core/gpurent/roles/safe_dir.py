@@ -12,12 +12,13 @@ from threading import Lock
 
 from gpurent.domain.filenames import escape_name
 from gpurent.domain.local_files import KnownFiles
-from gpurent.domain.transfer import PullRequest
+from gpurent.domain.transfer import PullRequest, TransferLimits
 from gpurent.errors import TransferError
 from gpurent.locale import _
 from gpurent.locale.foreign_text import describe_error
 from gpurent.ports.local_files import LINK_ERRORS, FileTree, LocalFiles, Name, OpenFolder
 from gpurent.roles.file_places import FilePlaces, RemoteState
+from gpurent.roles.transfer_errors import expanding_download_error, small_local_disk_error
 
 _READ_SIZE = 1 << 20
 _PARTIALS_DIR = b".gpurent-part"
@@ -27,7 +28,8 @@ def open_safe_dir(files: LocalFiles, request: PullRequest) -> SafeDir:
     """Open the folder into which ``request`` downloads; it is created if it is missing."""
     with _convert_errors((str(request.target), request.folder) if request.folder else (str(request.target),)):
         below = tuple(part for part in request.folder.split("/") if part)
-        return SafeDir(files.open_tree(request.target, below, create=True), request.known)
+        tree = files.open_tree(request.target, below, create=True)
+        return SafeDir(tree, request.known, request.limits)
 
 
 class SafeDir:
@@ -39,10 +41,20 @@ class SafeDir:
 
     ``known``: a local file that it does not know is kept, and what arrives goes beside it (`FilePlaces`). Without it,
     everything is replaced.
+
+    Before anything is written, a backend calls `reserve_space` for it: sizes come from the machine. What becomes larger
+    here than it travelled, it tells to `count_arrival`.
     """
 
-    def __init__(self, tree: FileTree, known: KnownFiles | None = None) -> None:
-        self._tree = tree
+    def __init__(
+        self,
+        tree: FileTree,
+        known: KnownFiles | None = None,
+        limits: TransferLimits = TransferLimits(),  # noqa: B008 - frozen
+    ) -> None:
+        self._tree, self._limits = tree, limits
+        self._free_bytes = -1  # before anything was written; unknown if negative
+        self._reserved_bytes = self._arrived_bytes = 0
         self._places = FilePlaces(tree.path, known)
         self._partials: OpenFolder | None = None
         self._temporary_numbers = count(1)
@@ -59,6 +71,34 @@ class SafeDir:
     def convert_errors(self, name: Name) -> AbstractContextManager[None]:
         """Convert an `OSError` while handling ``name`` to a `TransferError`."""
         return _convert_errors(name)
+
+    def reserve_space(self, size: int) -> None:
+        """Count ``size`` bytes that the disk will hold; raises `TransferError` if all of them are more than is free."""
+        with self._lock:
+            if self._free_bytes < 0:
+                with _convert_errors(()):
+                    self._free_bytes = self._tree.measure_free_bytes()
+            self._reserved_bytes += size
+            if self._reserved_bytes > self._free_bytes:
+                raise small_local_disk_error(self._free_bytes, self._reserved_bytes)
+
+    def measure_partial(self, partial: bytes) -> int:
+        """Return how many bytes of the disk a file's partial has from an earlier attempt."""
+        try:
+            return self._open_partials().stat_entry(partial).st_blocks * 512
+        except OSError:
+            return 0
+
+    def count_arrival(self, size: int, travelled: int) -> None:
+        """Count ``size`` bytes that files get here, holes included; ``travelled``: all bytes that came so far.
+
+        Raises `ExpandingDownload` if that is more than the limits allow without a question.
+        """
+        with self._lock:
+            self._arrived_bytes += size
+            limits, arrived = self._limits, self._arrived_bytes
+        if limits.max_expansion and arrived > max(limits.free_expansion, limits.max_expansion * travelled):
+            raise expanding_download_error(arrived, travelled)
 
     def make_folder(self, name: Name) -> None:
         """Create a folder; raises `TransferError` if a link or a file is in the way."""

@@ -8,7 +8,7 @@ from enum import Enum
 
 from gpurent.domain.filenames import escape_name
 from gpurent.domain.transfer import TransferLimits
-from gpurent.errors import TransferError, UnavailableError, UsageError
+from gpurent.errors import ExpandingDownload, TransferError, UnavailableError, UsageError
 from gpurent.locale import N_, _, join_clauses, join_list, ngettext
 from gpurent.locale.foreign_text import describe_errno, describe_error
 from gpurent.locale.sizes import format_size
@@ -151,6 +151,25 @@ def small_disk_error(free: int, needed: int, *, sent_nothing: bool = False) -> T
     )
 
 
+def small_local_disk_error(free: int, needed: int) -> TransferError:
+    return TransferError(
+        _("not enough disk space on this computer: {needed} needed, {free} free").format(
+            needed=format_size(needed), free=format_size(free)
+        ),
+        hint=_("Free some space or choose another folder, then download again."),
+    )
+
+
+def expanding_download_error(size: int, travelled: int) -> ExpandingDownload:
+    """For a download of ``size`` bytes here, of which only ``travelled`` bytes came over the connection."""
+    return ExpandingDownload(
+        _(
+            "the machine sent {travelled}, which would be files of {size} here: nearly all of it is empty"
+        ).format(travelled=format_size(travelled), size=format_size(size)),
+        hint=_("If that is right, download it in a terminal and agree: gpurent pull LEASE PATH"),
+    )
+
+
 def corrupted_upload_error(name: str) -> TransferError:
     return TransferError(
         _("{name} arrived corrupted on the machine").format(name=name), hint=_("Upload again.")
@@ -200,6 +219,21 @@ def missing_remote_sources_error(names: Sequence[str]) -> TransferError:
 
 
 # either way
+
+
+def foreign_folder_error(folder: str) -> TransferError:
+    """For a folder of gpurent on the machine in whose place is a link, a file, or another user's folder."""
+    return TransferError(describe_foreign_folder(folder), hint=hint_foreign_folder())
+
+
+def describe_foreign_folder(folder: str) -> str:
+    return _(
+        "{folder} on the machine is not used: it is a link or a file, or belongs to another user there"
+    ).format(folder=folder)
+
+
+def hint_foreign_folder() -> str:
+    return _("Its owner could change what runs in it. Look at it: gpurent ssh LEASE; then remove it there.")
 
 
 def remote_file_error(number: int, name: str, detail: str = "") -> TransferError:

@@ -174,6 +174,12 @@ def test_what_is_neither_yes_nor_no_is_refused(value: object) -> None:
     check_refused(lambda: parse_order(order_is_over=value), "yes or no expected")
 
 
+@pytest.mark.parametrize("name", ["real_rent_time", "rest_time_rent", "remaining_time_length"])
+def test_a_time_beyond_every_calendar_is_refused(name: str) -> None:
+    assert parse_order(**{name: 10**8}).expires_at is not None
+    check_refused(lambda: parse_order(**{name: 10**8 + 1}), "a time out of range")
+
+
 @pytest.mark.parametrize("name", ["order_id", "machine_id"])
 def test_a_name_that_no_command_can_repeat_is_refused(name: str) -> None:
     check_refused(lambda: parse_order(**{name: "-oProxyCommand=id"}), "an order without a number")

@@ -22,6 +22,7 @@ class TestSftpEmbedded(TransferContract, UploadPreviewContract):
 
 
 @pytest.mark.bwrap
+@pytest.mark.nightly
 class TestSftpOpenSsh(TransferContract):
     driver = "bwrap"
 

@@ -17,6 +17,7 @@ from gpurent.testing.unprivileged import run_as_unprivileged_user
 from gpurent_plugin_turbo.backend import TurboBackend
 
 
+@pytest.mark.nightly
 class TestTurboEmbedded(TransferContract, UploadPreviewContract):
     def make_backend(self) -> TurboBackend:
         return TurboBackend({}, LOCAL_FILES)
@@ -60,6 +61,7 @@ class TestTurboLocalPermissions(LocalPermissionsContract):
         return TurboBackend({}, LOCAL_FILES)
 
 
+@pytest.mark.nightly
 @pytest.mark.bwrap
 async def test_local_permissions_as_an_ordinary_user(tmp_path: Path) -> None:
     if problem := await find_bwrap_problem():

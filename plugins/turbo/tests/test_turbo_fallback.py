@@ -18,6 +18,7 @@ from gpurent.roles.machine import TransferBackend
 from gpurent.testing.contracts.file_trees import make_tree, read_tree
 from gpurent.testing.contracts.transfer import TransferContract
 from gpurent.testing.fakes import CountingProgress, FakePluginContext, ManualClock
+from gpurent.testing.fakes.questions import MemoryQuestions, ScriptedPrompter
 from gpurent.testing.local_files import LOCAL_FILES
 from gpurent.testing.sandbox_harness import installed_plugins
 from gpurent.testing.ssh_fixture import MachineFixture, machine_fixture
@@ -27,6 +28,7 @@ from gpurent.workflow.connection.reconnecting import ReconnectingConnection
 from gpurent.workflow.connection.transfers import FileTransfers, LocalSide
 from gpurent.workflow.runtime.events import EventEmitter
 from gpurent.workflow.runtime.plugins import Plugins
+from gpurent.workflow.runtime.questions import Questions
 from gpurent_plugin_turbo.backend import TurboBackend
 
 
@@ -84,6 +86,7 @@ def make_transfers(connection: SshConnection, progress: Progress) -> FileTransfe
         EventEmitter(ManualClock()),
         SingleProgressDisplay(progress),
         LocalSide(LOCAL_FILES, names, known),
+        Questions(MemoryQuestions(), ScriptedPrompter([]), ManualClock()),
     )
 
 
@@ -91,6 +94,7 @@ def wrap_connection(connection: SshConnection) -> ReconnectingConnection:
     return cast(ReconnectingConnection, SingleConnection(connection))
 
 
+@pytest.mark.nightly
 class TestWithoutPythonAndTar(TransferContract):
     spec_changes: ClassVar[dict[str, Any]] = {"missing": ("python3", "tar")}
 

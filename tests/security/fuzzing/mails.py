@@ -14,11 +14,12 @@ from email.header import Header
 from email.utils import format_datetime
 from random import Random
 
-from gpurent.api import Challenge, Mail, ManualTask
-from gpurent.domain.question import UNCHECKED_MAIL
+from gpurent.api import AccessSource, Challenge, Mail, ManualTask
+from gpurent.domain.access import AccessChannel
 from gpurent.workflow.manual.rental import parse_accesses
 from gpurent.workflow.runtime.questions import extract_answer, is_matching_mail
-from gpurent_plugin_imap.mail_parser import parse_mail
+from gpurent_plugin_imap.authentication_results import is_sender_authenticated
+from gpurent_plugin_imap.mail_parser import parse_mail, parse_sender
 from tests.reliability.test_hostile_mail import (
     EVIL_LINE,
     REF,
@@ -31,6 +32,9 @@ from tests.security.fuzzing.mutators import PIECES, change_bytes, change_text
 from tests.security.fuzzing.rules import FuzzFamily, check_identifier, require
 
 EVIL = "evil@evil.test"
+AUTHSERV_ID = "mx.example"
+# What the user's own mail server says of a mail that is the provider's: nothing else may count.
+PASSED = "Authentication-Results: mx.example; dmarc=pass header.from=1024lab.example"
 CODE = "004217"
 CHARSETS = (
     "utf-8",
@@ -61,6 +65,11 @@ HEADERS = (
     ),
     "Authentication-Results: mx.example; dmarc=fail header.from=1024lab.example; spf=fail; dkim=none",
     "Authentication-Results: mx.evil.test; dmarc=pass header.from=1024lab.example",
+    "Authentication-Results: mx.example; dmarc=pass header.from=evil.test",
+    "Authentication-Results: (mx.example; dmarc=pass) mx.evil.test; dmarc=pass header.from=1024lab.example",
+    'Authentication-Results: mx.example; dmarc=fail reason="dmarc=pass header.from=1024lab.example"',
+    "Authentication-Results: mx.example; x=y (; dmarc=pass header.from=1024lab.example",
+    "Authentication-Results: mx.example; dkim=pass header.d=1024lab.example; spf=softfail",
     f"Subject: {'x' * 2000}",
     *(
         "Content-Type: text/html",
@@ -95,6 +104,8 @@ def make_mail(random: Random) -> bytes:
     """Return a message whose parts are mostly in order, and mostly in one place changed."""
     headers = [f"From: {random.choice(SENDERS)}", f"Subject: {_encode_subject(random)}"]
     headers.append(f"Date: {format_datetime(SENT_AT + timedelta(days=random.randint(-1, 1)))}")
+    if random.random() < 0.3:
+        headers.insert(random.randint(0, len(headers)), PASSED)
     for _more in range(random.choice((0, 0, 1, 3))):
         headers.insert(random.randint(0, len(headers)), random.choice(HEADERS))
     data = "\n".join(headers).encode("utf-8", "surrogateescape") + b"\n" + _make_part(random, 0)
@@ -151,7 +162,11 @@ def _make_multipart(random: Random, depth: int) -> bytes:
 def read_mail(data: bytes) -> Mail | None:
     """Parse as the mailbox does, which passes over what raises the errors that the parser's docstring names."""
     try:
-        return parse_mail("1", message_from_bytes(data), SENT_AT, UNCHECKED_MAIL)
+        message = message_from_bytes(data)
+        sender = parse_sender(message)
+        is_checked = is_sender_authenticated(message, sender, AUTHSERV_ID)
+        source = AccessSource(channel=AccessChannel.MAIL, is_authenticated=is_checked)
+        return parse_mail("1", message, SENT_AT, source)
     except (ValueError, LookupError):
         return None
 
@@ -168,6 +183,8 @@ def open_cases() -> Callable[[Random], str]:
         if mail is None:
             return "passed over"
         require(mail.sender.isascii() and mail.sender.isprintable(), f"the sender {mail.sender!r}")
+        if mail.sender == SENDER and mail.source.is_authenticated:
+            require(PASSED.lower().encode() in data.lower(), "a mail that did not pass counts as checked")
         require("\n" not in mail.subject, "a subject of several lines")
         accesses = parse_accesses([mail], provider, rent)
         answer = extract_answer(challenge, mail.text) if is_matching_mail(challenge, mail) else None
@@ -181,6 +198,8 @@ def open_cases() -> Callable[[Random], str]:
             require(
                 secret.isascii() and secret.isprintable() and " " not in secret, f"the password {secret!r}"
             )
+        if accesses and mail.source.is_authenticated:
+            return "checked access"
         return "access" if accesses else "code" if answer else "nothing in it"
 
     return try_case

@@ -37,6 +37,7 @@ def check_error(error: GpurentError) -> None:
     """Check that an error says what it says within a few lines."""
     require(not isinstance(error, InternalError), "an internal error")
     for text in (error.message, error.hint, error.detail):
+        require(is_clean(text), f"an error says {text[:200]!r}")
         require(len(text) <= MAX_SHOWN, f"an error of {len(text)} characters: {text[:80]!r}")
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime
 from decimal import Decimal
 from random import Random
@@ -19,7 +19,7 @@ from gpurent.api import HttpResponse, Lease, Money, Offer, Payment
 from gpurent.infra.http import ReadHttpResponse
 from tests.reliability.providers import list_testable_providers
 from tests.security.fuzzing.mutators import change_bytes, change_document, change_text
-from tests.security.fuzzing.rules import FuzzFamily, check_identifier, require
+from tests.security.fuzzing.rules import FuzzFamily, check_identifier, is_clean, require
 from tests.security.fuzzing.tape import Recording, Stage, record_provider
 
 PAGES = (
@@ -110,6 +110,7 @@ def check_value(value: object) -> None:
     for owner, name, one in _walk(value, type(value).__name__, ""):
         where = f"{owner}.{name}"
         if isinstance(one, str):
+            require(is_clean(one), f"{where} is {one[:200]!r}")
             if name in _IDENTIFIERS:
                 check_identifier(one, where)
         elif isinstance(one, datetime):
@@ -126,6 +127,9 @@ def _walk(value: Any, owner: str, name: str) -> Iterator[tuple[str, str, object]
         for attribute in attrs.fields(type(value)):
             inner = getattr(value, attribute.name)
             yield from _walk(inner, type(value).__name__, attribute.name)
+    elif isinstance(value, Mapping):
+        for key, inner in value.items():
+            yield from _walk(inner, owner, f"{name}[{key}]")
     elif isinstance(value, tuple | list):
         for inner in value:
             yield from _walk(inner, owner, name)

@@ -214,10 +214,14 @@ class Recording:
         return sorted(self.user.tape.list_calls(stage.name), key=str)
 
     def list_forbidden(self, stage: Stage) -> frozenset[Call]:
-        """Return the calls of stages that change something, which neither this stage nor any reading makes."""
+        """Return the calls of stages that change something, which neither this stage nor any reading makes.
+
+        What is bought and cannot be used may be given up: a changing stage may send what a release does.
+        """
         tape = self.user.tape
         harmless = ["login", *(name for name, other in self.stages.items() if other.is_reading)]
-        allowed = set().union(*map(tape.list_calls, (*harmless, stage.name)))
+        undoing = () if stage.is_reading else ("release",)
+        allowed = set().union(*map(tape.list_calls, (*harmless, *undoing, stage.name)))
         return frozenset(set().union(*map(tape.list_calls, tape.answers)) - allowed)
 
     def play(self, stage: Stage, target: Call, change: Change) -> tuple[Awaitable[object], Replay]:

@@ -154,6 +154,7 @@ def _push_changes(app: CliContext, lease: str, push: PushRequest, transfer: str)
     default=Path(),
     help=_("Local folder to download to."),
 )
+@click.option("--into-home", is_flag=True, help=_("Allow the home folder itself as the local folder."))
 @_transfer_option
 @_limit_option
 @_verify_option
@@ -164,13 +165,18 @@ def pull_command(
     lease: str,
     sources: tuple[str, ...],
     target: Path,
+    into_home: bool,
     transfer: str,
     limit: int,
     verify: str,
 ) -> None:
     """Download SOURCES (absolute paths, or relative to the machine's home) to this computer."""
     pull = PullRequest(sources=sources, target=target, bandwidth_limit=limit, verify=verify)
-    _show_report(app, app.run(lambda application: application.file_commands.pull(lease, pull, transfer)))
+
+    async def download(application: Application) -> TransferReport:
+        return await application.file_commands.pull(lease, pull, transfer, into_home=into_home)
+
+    _show_report(app, app.run(download))
 
 
 @click.command("ssh")

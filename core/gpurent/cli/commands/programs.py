@@ -20,7 +20,7 @@ from gpurent.child_processes import (
 )
 from gpurent.cli.arguments import complete_leases, complete_plugins, lease_argument
 from gpurent.cli.context import CliContext, json_option
-from gpurent.cli.output import flush_output, write_line, write_text
+from gpurent.cli.output import Line, flush_output, write_line, write_text
 from gpurent.cli.params import PORT_PAIR, NumberParam
 from gpurent.cli.trip_spec import add_field_options
 from gpurent.cli.until_stopped import run_until_stopped
@@ -75,7 +75,9 @@ def export_command(
             return list(await application.exports.uninstall_leases(program, leases))
 
         done = app.run(remove)
-        app.show({"program": program, "changes": done}, "\n".join(done) or _("Nothing to remove."))
+        app.show(
+            {"program": program, "changes": done}, [Line(line) for line in done] or _("Nothing to remove.")
+        )
         return
     if with_password and not app.as_json:
         write_line(

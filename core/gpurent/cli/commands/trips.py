@@ -186,7 +186,7 @@ def _make_results_change(values: Mapping[str, Any]) -> Callable[[ResultsSpec], R
     def change(results: ResultsSpec) -> ResultsSpec:
         if "results" in values or "no_results" in values:
             results = evolve(results, paths=wanted.paths, unwanted=wanted.unwanted)
-        return evolve(results, dir=wanted.dir) if "results_dir" in values else results
+        return evolve(results, dir=wanted.dir, root="") if "results_dir" in values else results
 
     return change
 

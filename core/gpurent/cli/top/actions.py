@@ -68,7 +68,8 @@ class LeaseOperations:
                 folder = work_folder(trip.id)
                 target = trip.spec.results.dir or trip.spec.upload.folder
                 return [f"{folder}/{item}" for item in trip.spec.results.paths], Path(target)
-        return [], Path.cwd()
+        here = Path.cwd()
+        return [], here / lease.id if here == Path.home() else here
 
 
 class ActionScreen(Protocol):

@@ -5,9 +5,11 @@ from __future__ import annotations
 import shlex
 from typing import TYPE_CHECKING, Any
 
+from gpurent.cli.json_output import escape_invisible
 from gpurent.cli.views.offers import format_rates
 from gpurent.cli.views.render import format_moment
 from gpurent.cli.views.results import format_wanted_results
+from gpurent.domain.filenames import escape_path
 from gpurent.domain.money_text import format_price_range
 from gpurent.locale import _, join_clauses, join_list
 from gpurent.locale.durations import format_duration
@@ -98,18 +100,19 @@ def _format_leg(number: int, leg: Leg, spec: TripSpec) -> str:
 
 def _leg_actions(leg: Leg, spec: TripSpec) -> list[str]:
     upload, setup = spec.upload, spec.job.setup
+    folder = escape_path(upload.folder)
     parts = []
     if leg.upload and upload.include:
-        names = join_list(upload.include)
-        parts.append(_("upload {names} from {folder}").format(names=names, folder=upload.folder))
+        names = join_list(map(escape_path, upload.include))
+        parts.append(_("upload {names} from {folder}").format(names=names, folder=folder))
     elif leg.upload:
-        parts.append(_("upload {folder}").format(folder=upload.folder))
+        parts.append(_("upload {folder}").format(folder=folder))
     if not leg.job:
         return parts
     if setup.is_needed:
         meanwhile = leg.upload and setup.needs is not None
         parts.append(_("set up the machine during the upload") if meanwhile else _("set up the machine"))
-    parts.append(_("run {command}").format(command=shlex.join(spec.job.command)))
+    parts.append(_("run {command}").format(command=escape_invisible(shlex.join(spec.job.command))))
     return [*parts, *format_wanted_results(spec)]
 
 

@@ -9,7 +9,6 @@ from typing import Any
 
 from attrs import frozen
 
-from gpurent.cli.json_output import escape_json
 from gpurent.cli.views.render import format_moment
 from gpurent.domain.field_kinds import FieldGroup, Tighter
 from gpurent.domain.filenames import escape_path
@@ -119,8 +118,8 @@ def _format_limit(value: Any) -> str:
 
 
 def _format_value(value: Any) -> str:
-    """Return a value as TOML has it, on one line; what is not visible is escaped, a long one is cut and says so."""
-    text = escape_json(json.dumps(value, ensure_ascii=False, default=str))
+    """Return a value as TOML has it, on one line. One that is too long says by how much."""
+    text = json.dumps(value, ensure_ascii=False, default=str)
     more = len(text) - MAX_VALUE_LENGTH
     if more <= 0:
         return text

@@ -8,6 +8,7 @@ from unicodedata import combining, east_asian_width
 from gpurent.terminal_text import strip_to_line
 
 COLUMN_GAP = "  "
+MAX_CELL_LENGTH = 300
 
 
 def display_width(text: str) -> int:
@@ -21,8 +22,11 @@ def pad_text(text: str, columns: int, *, right: bool = False) -> str:
 
 
 def format_table(head: Sequence[str], rows: Sequence[Sequence[str]], right: Sequence[int] = ()) -> str:
-    """Format ``rows`` below ``head``; the columns with an index in ``right`` are right-aligned. A cell is one line."""
-    every = [tuple(head), *(tuple(map(strip_to_line, row)) for row in rows)]
+    """Format ``rows`` below ``head``; the columns with an index in ``right`` are right-aligned.
+
+    A cell is one line of at most `MAX_CELL_LENGTH` characters, whoever wrote it.
+    """
+    every = [tuple(head), *(tuple(map(_make_cell, row)) for row in rows)]
     widths = [max(display_width(row[column]) for row in every) for column in range(len(head))]
     lines = [
         COLUMN_GAP.join(pad_text(cell, widths[i], right=i in right) for i, cell in enumerate(row)).rstrip()
@@ -30,3 +34,8 @@ def format_table(head: Sequence[str], rows: Sequence[Sequence[str]], right: Sequ
     ]
     rule = COLUMN_GAP.join("-" * columns for columns in widths)
     return "\n".join([lines[0], rule, *lines[1:]])
+
+
+def _make_cell(text: str) -> str:
+    line = strip_to_line(text)
+    return line if len(line) <= MAX_CELL_LENGTH else f"{line[: MAX_CELL_LENGTH - 1]}…"

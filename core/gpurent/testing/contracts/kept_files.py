@@ -79,3 +79,34 @@ class KeptFilesContract(TransferContractBase):
         assert (source / "small").read_text() == "edited"
         assert (source / "large").read_bytes() == theirs
         assert os.readlink(source / "link") == "large"
+
+    async def test_ignore_files_of_the_machine_do_not_decide_what_is_sent(
+        self, remote: MachineFixture, tmp_path: Path
+    ) -> None:
+        out, home = remote.home / "out", tmp_path / "home"
+        (out / "sub").mkdir(parents=True)
+        (home / "out").mkdir(parents=True)
+        for name in (".gitignore", ".gpurentignore", "sub/.gitignore"):
+            (out / name).write_text("!secret.key\n")
+        (home / "out" / ".gitignore").write_text("secret.key\n")
+        for known in (True, False):
+            with open_known(tmp_path) as notes:
+                await self.pull(remote, "out", to=home, known=notes if known else None)
+                report = notes.add_to_report(sum_reports(()))
+            kept = {item.name: item.beside for item in report.skipped if item.kind is SkipKind.KEPT}
+            assert kept == {
+                f"out/{name}": f"out/{name}.from-machine"
+                for name in (".gitignore", ".gpurentignore", "sub/.gitignore")
+                if known
+            }
+            assert {path.name: path.read_text() for path in (home / "out").iterdir() if path.is_file()} == {
+                ".gitignore": "secret.key\n",
+                ".gitignore.from-machine": "!secret.key\n",
+                ".gpurentignore.from-machine": "!secret.key\n",
+            }
+            assert [path.name for path in (home / "out" / "sub").iterdir()] == [".gitignore.from-machine"]
+        (out / ".gitignore").unlink()
+        (out / ".gitignore").symlink_to("sub/.gitignore")
+        await self.pull(remote, "out", to=home)
+        assert (home / "out" / ".gitignore").read_text() == "secret.key\n"
+        assert not (home / "out" / ".gitignore").is_symlink()

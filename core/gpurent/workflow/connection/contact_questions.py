@@ -110,7 +110,8 @@ def describe_doubt(doubt: Doubt) -> str:
     """Return why a person has to decide, as one sentence."""
     return {
         Doubt.UNAUTHENTICATED_MAIL: _(
-            "An e-mail named it, and your e-mail service did not confirm who sent that (see [imap] authserv_id)."
+            "An e-mail named it, and your e-mail service did not confirm who sent that"
+            " (see the mailbox's setting authserv_id)."
         ),
         Doubt.UNAUTHENTICATED: _("Where its address came from is not authenticated."),
         Doubt.OTHER_PLACE: _(

@@ -22,6 +22,7 @@ from gpurent.remote.setup_script import make_environment_lines
 from gpurent.remote.timer_script import CLOSING_STATUS
 from gpurent.roles.entries import LauncherEntry, SessionEntry
 from gpurent.roles.machine import SessionBackend
+from gpurent.workflow.connection.own_folders import check_own_folders
 from gpurent.workflow.connection.reconnecting import Connections, ReconnectingConnection
 from gpurent.workflow.runtime.plugins import Plugins
 from gpurent.workflow.runtime.waiting import poll_until
@@ -135,6 +136,7 @@ class JobRunner:
                 _("the machine's timer is about to shut it down; no new jobs are started"),
                 hint=_("Extend it: gpurent timer LEASE --extend 2h"),
             )
+        check_own_folders(ran)
         if ran.exit_status:
             raise JobError(
                 _("the job's files could not be written: {said}").format(said=ran.said[:200]),

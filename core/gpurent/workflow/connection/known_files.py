@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import os
+import posixpath
 import re
 from collections.abc import Iterable, Iterator
 from contextlib import closing, contextmanager
-from posixpath import normpath
 
 from attrs import evolve, field, frozen
 
 from gpurent.domain.filenames import escape_name
 from gpurent.domain.local_files import compute_file_state, compute_link_state
 from gpurent.domain.transfer import SkipKind, SkippedFile, TransferReport
+from gpurent.domain.upload_rules import is_ignore_file
 from gpurent.locale import _
 from gpurent.ports.transferred_files import StateRecords, TransferredFiles
 
@@ -84,13 +85,15 @@ class DownloadableFiles:
         kept = dict(self._kept)
         self._kept.clear()
         skipped = (
-            SkippedFile(name=name, reason=_describe_kept(place), kind=SkipKind.KEPT, beside=place)
+            SkippedFile(name=name, reason=_describe_kept(name, place), kind=SkipKind.KEPT, beside=place)
             for name, place in sorted(kept.items())
         )
         return evolve(report, skipped=(*report.skipped, *skipped))
 
 
-def _describe_kept(place: str) -> str:
+def _describe_kept(name: str, place: str) -> str:
+    if place and is_ignore_file(posixpath.basename(name).encode()):
+        return _("it decides what later uploads send; the machine's version is in {name}").format(name=place)
     if place:
         return _("changed on this computer; the machine's version is in {name}").format(name=place)
     return _("changed on this computer, and not on the machine")
@@ -119,6 +122,6 @@ class KnownFilesMaker:
     def _open_records(self, lease_id: str, remote_paths: Iterable[str]) -> StateRecords:
         """The lease's records have what the trips transferred, too, because a path may lead to any folder."""
         machine = f"lease {lease_id}"
-        found = (_TRIP_FOLDER.search(normpath(path)) for path in remote_paths)
+        found = (_TRIP_FOLDER.search(posixpath.normpath(path)) for path in remote_paths)
         names = dict.fromkeys(folder.group() if folder else machine for folder in found)
         return self.files.open_records(tuple(names), () if machine in names else (machine,))

@@ -34,7 +34,7 @@ from gpurent.remote.file_reader import (
     read_files_command,
     read_piece_command,
 )
-from gpurent.roles.transfer_errors import summarize_texts
+from gpurent.roles.transfer_errors import small_local_disk_error, summarize_texts
 
 ARCHIVE_NAME = "left-out"
 PIECE_BYTES = 3 << 20
@@ -91,6 +91,10 @@ async def archive_refused_files(
             closing(files.open_tree(pull.target, below, create=True)) as tree,
             tree.open_folder(()) as folder,
         ):
+            # A large file is kept beside the archive until it is verified.
+            needed = sum(item.size for item in refused) + max(item.size for item in refused)
+            if needed > (free := tree.measure_free_bytes()):
+                raise small_local_disk_error(free, needed)
             archive = LeftOutArchive(folder, _find_archive_name(folder, origin), origin)
             archived = await archive.write(ssh, refused, progress)
     except OSError as error:

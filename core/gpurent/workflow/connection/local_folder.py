@@ -59,6 +59,8 @@ def check_results_folder(spec: TripSpec) -> None:
     place = get_results_place(spec)
     folder = place.path
     try:
+        if folder.resolve() == Path.home().resolve():
+            raise _make_error(folder, _("it is your home folder"))
         _check_folder(folder)
         for path in spec.results.paths or (".",):
             base = get_pattern_base(path) if is_pattern(path) else path

@@ -11,14 +11,17 @@ from attrs import evolve, frozen
 
 from gpurent.domain.events import EventKind
 from gpurent.domain.lease import Lease, LeaseState
+from gpurent.domain.question import Question, QuestionKind
 from gpurent.domain.transfer import PullRequest, PushRequest, TransferReport
 from gpurent.errors import (
     AuthError,
+    ExpandingDownload,
     HostKeyChanged,
     TransferError,
     TransferHelperFailed,
     TransferUnsupported,
     UnavailableError,
+    UsageError,
 )
 from gpurent.locale import _
 from gpurent.ports.connection import Connector, SshConnection
@@ -34,6 +37,7 @@ from gpurent.workflow.connection.reconnecting import Connections, ReconnectingCo
 from gpurent.workflow.connection.upload_guard import UploadGuard
 from gpurent.workflow.runtime.events import EventEmitter
 from gpurent.workflow.runtime.plugins import Plugins
+from gpurent.workflow.runtime.questions import Questions
 from gpurent.workflow.runtime.waiting import run_in_background
 
 AUTO = "auto"
@@ -61,6 +65,7 @@ class FileTransfers:
     events: EventEmitter
     display: Display
     local: LocalSide
+    questions: Questions
 
     def iter_backends(self, name: str) -> Iterator[TransferBackend]:
         """Yield the named backend; for an empty name or ``auto``, all that can be built, highest rank first.
@@ -100,7 +105,21 @@ class FileTransfers:
     async def download_usable(
         self, connection: ReconnectingConnection, pull: PullRequest, name: str = ""
     ) -> TransferReport:
-        """Download; files whose names may not be used here (``pull.names``) are only reported."""
+        """Download; files whose names may not be used here (``pull.names``) are only reported.
+
+        Asks whether a download goes on that would take up far more here than travelled.
+        """
+        try:
+            return await self._pull(connection, pull, name)
+        except ExpandingDownload as error:
+            text = _("{problem}. Download it all the same?").format(problem=error.message)
+            question = Question(id="expanding-download", kind=QuestionKind.CHOICE, text=text)
+            if not (self.questions.can_confirm and await self.questions.confirm(question)):
+                raise
+        limits = evolve(pull.limits, max_expansion=0)
+        return await self._pull(connection, evolve(pull, limits=limits), name)
+
+    async def _pull(self, connection: ReconnectingConnection, pull: PullRequest, name: str) -> TransferReport:
         return await self._try_backends(
             connection,
             self.iter_backends(name),
@@ -253,7 +272,15 @@ class FileCommands:
         async with self.connections.make_connection(lease.id) as connection:
             return await self.predialler.push_early(connection, push, transfer)
 
-    async def pull(self, lease_id: str, pull: PullRequest, transfer: str = "") -> TransferReport:
+    async def pull(
+        self, lease_id: str, pull: PullRequest, transfer: str = "", *, into_home: bool = False
+    ) -> TransferReport:
+        """Download; raises `UsageError` for the home folder itself as the target, unless ``into_home``."""
+        if not into_home and pull.target.resolve() == self.guard.user_home.resolve():
+            raise UsageError(
+                _("{path} is your home folder; nothing is downloaded into it").format(path=pull.target),
+                hint=_("Name a folder: --to results. Or allow it: --into-home"),
+            )
         async with self.connections.connect_to_lease(lease_id) as connection:
             return await self.transfers.download(connection, pull, transfer)
 

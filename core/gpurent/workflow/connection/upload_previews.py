@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 
 from attrs import frozen
 
+from gpurent.domain.filenames import escape_path
 from gpurent.domain.transfer import PushRequest, UploadPreview
 from gpurent.locale import _, join_list, ngettext
 from gpurent.locale.sizes import format_size
@@ -51,11 +52,12 @@ def format_upload(found: UploadPreview, folder: str) -> list[str]:
             "Upload: {count} file, {size}, from {folder}",
             "Upload: {count} files, {size}, from {folder}",
             found.files,
-        ).format(count=found.files, size=format_size(found.total), folder=folder)
+        ).format(count=found.files, size=format_size(found.total), folder=escape_path(folder))
     ]
     if found.files > 1:
         largest = join_list(
-            _("{name} ({size})").format(name=name, size=format_size(size)) for name, size in found.largest
+            _("{name} ({size})").format(name=escape_path(name), size=format_size(size))
+            for name, size in found.largest
         )
         lines.append(_("The largest: {names}").format(names=largest))
     if found.secrets:
@@ -76,7 +78,7 @@ def format_upload(found: UploadPreview, folder: str) -> list[str]:
 
 def _shorten(names: Iterable[str], count: int = 0) -> str:
     """List the first names, and say how many more there are; ``count``: all of them, if not all names are given."""
-    shown = list(names)
+    shown = [escape_path(name) for name in names]
     more = max(count, len(shown)) - _MAX_NAMES
     text = join_list(shown[:_MAX_NAMES])
     return text if more <= 0 else _("{names} and {count} more").format(names=text, count=more)

@@ -13,6 +13,7 @@ from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints
 from attrs import frozen
 
 from gpurent.errors import GpurentError
+from gpurent.terminal_text import ForeignText
 from gpurent.workflow.runtime.unforeseen import to_plugin_error
 
 RoleT = TypeVar("RoleT")
@@ -67,6 +68,14 @@ def _list_result_classes(declared: Any) -> tuple[type[Any], ...]:
     return tuple(classes) if all(isinstance(item, type) for item in classes) else ()
 
 
+def _is_raised_by_core(error: GpurentError) -> bool:
+    """Return whether what core raised went through the plugin, which had called core."""
+    trace = error.__traceback__
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    return trace is not None and str(trace.tb_frame.f_globals.get("__name__")).startswith("gpurent.")
+
+
 @frozen
 class _Guard:
     """Wraps the ``method`` of ``kind``, the class of the plugin for the entry ``name``."""
@@ -114,6 +123,9 @@ class _Guard:
         except GpurentError as error:
             if self.method not in _SPENDING_METHODS:
                 error.spent = None
+            if not _is_raised_by_core(error):
+                # It may quote the service, whose lines must not pose as ours.
+                error.hint = ForeignText(error.hint)
             raise
         except Exception as error:
             package = self.kind.__module__.partition(".")[0]

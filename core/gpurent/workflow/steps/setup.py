@@ -5,22 +5,25 @@ The setup runs as a job of its own, so that it continues if the connection drops
 
 from __future__ import annotations
 
-import shlex
 from contextlib import suppress
 from pathlib import Path
 
 from attrs import frozen
 
 from gpurent.domain.job import Job, JobState, JobStatus
+from gpurent.domain.machine_folders import find_own_folders
 from gpurent.domain.money import Money
 from gpurent.domain.trip import TripSpec
 from gpurent.errors import GpurentError, JobError, Spent
 from gpurent.locale import _
 from gpurent.locale.foreign_text import mark_lines
 from gpurent.ports.system import Platform
+from gpurent.remote.own_folders import make_own_folders_script
 from gpurent.remote.setup_script import NO_CONDA_STATUS, make_setup_script
+from gpurent.remote.shell import sh_command
 from gpurent.terminal_text import strip_terminal
 from gpurent.workflow.connection.jobs import JobRunners
+from gpurent.workflow.connection.own_folders import check_own_folders
 from gpurent.workflow.connection.reconnecting import ReconnectingConnection
 from gpurent.workflow.connection.transfers import work_folder
 from gpurent.workflow.payments.budgets import Budgets
@@ -78,7 +81,8 @@ class SetupStep:
 
             budget = JobBudget(self.budgets, trip, limit)
             # The folder does not exist until files are uploaded.
-            await connection.run_with_retry(lambda ssh: ssh.run(f"mkdir -p {shlex.quote(job.folder)}"))
+            make = sh_command(make_own_folders_script(find_own_folders(job.folder)))
+            check_own_folders(await connection.run_with_retry(lambda ssh: ssh.run(make)))
             await self.runners.run_with_retry(
                 connection, spec.job.session, lambda runner: runner.start_job(job)
             )

@@ -102,6 +102,7 @@ class MachineTimers:
         later: bool,
     ) -> MachineTimer:
         from gpurent.remote import timer_script
+        from gpurent.workflow.connection.own_folders import check_own_folders
 
         async def set_timer(ssh: SshConnection) -> MachineTimer:
             # Recomputed for each attempt, because reconnecting takes time.
@@ -119,6 +120,7 @@ class MachineTimers:
             )
             command = timer_script.arm_command(setting, later=later)
             ran = await ssh.run(command, input=timer_script.make_timer_program(setting))
+            check_own_folders(ran)
             return _parse_timer(ran, clock)
 
         timer = await connection.run_with_retry(set_timer)

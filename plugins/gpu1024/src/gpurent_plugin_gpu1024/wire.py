@@ -38,6 +38,7 @@ KIB_IN_GIB = 1024 * 1024
 MINUTE = timedelta(minutes=1)
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MAX_MILLIS = 10**13  # the year 2286
+_MAX_MINUTES = 10**8  # 190 years
 DONE, WORKING, FAILED = 1, 2, -1
 # The default of the web client of 2020; the provider states its own price only in the order.
 DISK_PRICE = DiskPrice(free=30, price=UnitPrice(Decimal("0.000033333334"), DOLLAR))
@@ -129,6 +130,14 @@ def parse_count(value: Any, source: ApiReply) -> int:
     return int(found)
 
 
+def parse_minutes(value: Any, source: ApiReply) -> int:
+    """Parse a number of minutes that can be added to any time."""
+    found = parse_count(value, source)
+    if found > _MAX_MINUTES:
+        raise source.make_unexpected_response(_("a time out of range"))
+    return found
+
+
 def parse_flag(value: Any, source: ApiReply) -> bool:
     """Parse yes or no; a missing one is no. Text that says no would otherwise be a yes."""
     if value is None or isinstance(value, bool):
@@ -162,7 +171,7 @@ def _parse_offer(row: Mapping[str, Any], source: ApiReply) -> Offer:
     if not isinstance(row.get("gpu_type"), str):
         raise source.make_unexpected_response(_("a machine without a name"))
     gpus, used = parse_count(row.get("gpu_count"), source), parse_count(row.get("gpu_be_used"), source)
-    longest = parse_count(row.get("length_of_available_time"), source)
+    longest = parse_minutes(row.get("length_of_available_time"), source)
     return Offer(
         key=key,
         provider="1024gpu",
@@ -272,14 +281,14 @@ def parse_orders(source: ApiReply) -> Sequence[ListedOrder]:
 
 
 def _parse_order(row: Mapping[str, Any], source: ApiReply) -> ListedOrder:
-    kept = parse_count(row.get("remaining_time_length"), source)
+    kept = parse_minutes(row.get("remaining_time_length"), source)
     return ListedOrder(
         id=parse_name(row.get("order_id"), _("an order without a number"), source),
         machine=parse_name(row.get("machine_id"), _("an order without a number"), source),
         gpus=parse_count(row.get("gpu_count"), source),
         bill=_parse_bill(row, source),
-        used_minutes=parse_count(row.get("real_rent_time"), source),
-        remaining_minutes=parse_count(row.get("rest_time_rent"), source),
+        used_minutes=parse_minutes(row.get("real_rent_time"), source),
+        remaining_minutes=parse_minutes(row.get("rest_time_rent"), source),
         files_kept_for=kept * MINUTE if kept else None,
         rented_at=parse_time(row.get("milli_rent_success_time"), source),
         created_at=parse_time(row.get("milli_create_order_time"), source),

@@ -72,7 +72,7 @@ async def _pull_files(
             puller = SftpPuller(connection, sftp, walk, target, progress, silence_timeout, clock)
             for name in walk.folders:
                 target.make_folder(name)
-            for file in walk.files:
+            for file in puller.plan_files():
                 await puller.pull_file(file)
             # Create the links last, so that nothing can be written through them.
             for name, goal in await walk.read_links():
@@ -112,14 +112,24 @@ class SftpPuller:
         self.sent = self.resumed = 0
         self.failures: list[tuple[str, str]] = []
 
-    async def pull_file(self, file: SftpRemoteFile) -> None:
-        """Pull one file; if it vanished, cannot be read or keeps changing, record that and return normally."""
-        try:
+    def plan_files(self) -> list[SftpRemoteFile]:
+        """Return the files that are not here yet. Raises `TransferError` if the disk has no space for them."""
+        wanted = []
+        for file in self._walk.files:
             if file.is_downloaded(self._target):
                 self.resumed += file.size
                 self._progress.advance(file.size, file.relative_path)
+                self._progress.finish_file(file.relative_path)
             else:
-                await self._download_or_retry(file)
+                wanted.append(file)
+        measure = self._target.measure_partial
+        self._target.reserve_space(sum(max(0, file.size - measure(file.partial_name)) for file in wanted))
+        return wanted
+
+    async def pull_file(self, file: SftpRemoteFile) -> None:
+        """Pull one file; if it vanished, cannot be read or keeps changing, record that and return normally."""
+        try:
+            await self._download_or_retry(file)
         except FileChanged as why:
             self.failures.append((escape_name(file.relative_path), str(why)))
             return
@@ -131,6 +141,8 @@ class SftpPuller:
         try:
             if not await self._download_file(file, whole=False):
                 now = await self._walk.refresh_file(file)
+                if now is not None:
+                    self._target.reserve_space(max(0, now.size - file.size))
                 if now is None or not await self._download_file(now, whole=True):
                     raise FileChanged(FileProblem.CHANGED.text)
         except (*NOT_FOUND_ERRORS, asyncssh.SFTPPermissionDenied) as error:

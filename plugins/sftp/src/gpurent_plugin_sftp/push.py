@@ -24,6 +24,7 @@ from gpurent.api import (
     small_disk_error,
     upload_failures_error,
 )
+from gpurent_plugin_sftp.own_folders import PRIVATE_FILE, PRIVATE_FOLDER, make_private_folders
 from gpurent_plugin_sftp.scan import SftpSourceScan, SourceItem
 from gpurent_plugin_sftp.sftp_client import (
     BLOCK_SIZE,
@@ -51,7 +52,7 @@ class SftpPusher:
         progress: Progress,
     ) -> None:
         self._sftp, self._target, self._scan, self._progress = sftp, request.target, scan, progress
-        self._hasher = RemoteHasher(connection, sftp)
+        self._connection, self._hasher = connection, RemoteHasher(connection, sftp)
         self._in_flight = asyncio.Semaphore(MAX_IN_FLIGHT)
         self._remote_attrs: dict[str, asyncssh.SFTPAttrs] = {}
         self.sent = self.resumed = 0
@@ -63,8 +64,8 @@ class SftpPusher:
     async def run(self) -> None:
         """Send everything; files that could not be sent raise a `TransferError` at the end."""
         self._progress.set_total(self._scan.files, self._scan.size)
-        await self._sftp.makedirs(self._target, exist_ok=True)
-        await self._sftp.makedirs(PARTIALS_DIR, exist_ok=True)
+        await make_private_folders(self._connection, self._sftp, self._target)
+        await make_private_folders(self._connection, self._sftp, PARTIALS_DIR)
         folders = [item for item in self._scan.items if item.kind == "folder"]
         files = [item for item in self._scan.items if item.kind == "file"]
         await run_concurrently(self._list_folder(name) for name in ("", *(folder.name for folder in folders)))
@@ -72,7 +73,7 @@ class SftpPusher:
         await self._check_disk_space(sum(file.size for file in wanted))
         for folder in folders:
             if folder.name not in self._remote_attrs:
-                await self._sftp.makedirs(self._final_path(folder), exist_ok=True)
+                await self._sftp.makedirs(self._final_path(folder), PRIVATE_FOLDER, exist_ok=True)
         for file in filter(self._is_up_to_date, files):
             self.resumed += file.size
             self._progress.advance(file.size, file.name)
@@ -179,7 +180,7 @@ class SftpPusher:
             raise FileChanged(describe_unreadable(error)) from None
         with os.fdopen(handle, "rb") as local:
             _check_unchanged(item, os.fstat(local.fileno()))
-            async with self._sftp.open(part, "r+b" if have else "wb", encoding=None) as far:
+            async with self._sftp.open(part, "r+b" if have else "wb", PRIVATE_FILE, encoding=None) as far:
                 at = 0
                 while data := await asyncio.to_thread(
                     local.read, CHUNK_SIZE if item.size > BLOCK_SIZE else BLOCK_SIZE

@@ -12,6 +12,7 @@ from attrs import frozen
 from pathspec import GitIgnoreSpec
 
 from gpurent.api import (
+    IGNORE_FILES,
     FileProblem,
     LocalSource,
     OpenFolder,
@@ -33,7 +34,6 @@ from gpurent.api import (
 
 # Never sent: version control, gpurent's own folders, what Python creates again.
 ALWAYS_IGNORED = GitIgnoreSpec.from_lines((".git/", ".gpurent/", ".gpurent-part/", "__pycache__/"))
-IGNORE_FILES = (".gitignore", ".gpurentignore")
 MAX_SFTP_TIME = (1 << 32) - 1
 Name = tuple[str | bytes, ...]
 Rules = tuple[tuple[str, GitIgnoreSpec], ...]

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from gpurent.api import PullRequest, PushRequest
+from gpurent.api import PullRequest, PushRequest, TransferLimits
 from gpurent.testing.fakes import CountingProgress
 from gpurent.testing.local_files import LOCAL_FILES, open_sources
 from gpurent.testing.ssh_fixture import machine_fixture
@@ -79,7 +79,7 @@ async def test_sparse_file_of_100_gigabytes_is_downloaded_without_holes(tmp_path
             file.truncate(100 * GB)
         report = await TurboBackend({}, LOCAL_FILES).pull(
             await remote.connect(),
-            PullRequest(sources=("out",), target=tmp_path / "home"),
+            PullRequest(sources=("out",), target=tmp_path / "home", limits=TransferLimits(max_expansion=0)),
             progress := CountingProgress(),
         )
         assert report.sent < 5_000_000

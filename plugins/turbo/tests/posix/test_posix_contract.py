@@ -33,6 +33,7 @@ class PosixTransferContract(TransferContract):
         await super().test_a_cut_transfer_is_resumed(remote, tmp_path)
 
 
+@pytest.mark.nightly
 class TestPosixEmbedded(PosixTransferContract):
     pass
 

@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from gpurent.domain.name_policy import FileSystemRules
+from gpurent.domain.name_policy import FileSystemRules, get_usual_rules
 
 _COMPOSED, _DECOMPOSED = "\u00e9", "e\u0301"
 # What file systems of other systems answer to a name that they cannot hold.
@@ -22,8 +22,7 @@ def read_file_system_rules(folder: Path) -> FileSystemRules:
         with TemporaryDirectory(prefix=".gpurent-names-", dir=folder) as made:
             return _try_names(Path(made))
     except OSError:
-        is_mac = sys.platform == "darwin"
-        return FileSystemRules(ignores_case=is_mac, normalizes_unicode=is_mac)
+        return get_usual_rules(sys.platform)
 
 
 def _try_names(folder: Path) -> FileSystemRules:

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from gpurent_plugin_turbo.far.workers import WorkerPool
 from gpurent_plugin_turbo.shared.annotations import TableRow
 from gpurent_plugin_turbo.shared.codec import RAW, Codec, compute_digest, new_digest
-from gpurent_plugin_turbo.shared.files import digest_blocks, digest_file, write_at
+from gpurent_plugin_turbo.shared.files import digest_blocks, digest_file, make_folders, write_at
 from gpurent_plugin_turbo.shared.wire import (
     ACK,
     BAD_DIGEST,
@@ -48,7 +48,7 @@ class PartialFiles:
     def make_partials_folder(self) -> None:
         if not self.has_folder:
             self.has_folder = True
-            os.makedirs(PARTIALS_DIR, 0o700, exist_ok=True)
+            make_folders(PARTIALS_DIR)
 
     def open_in_folder(self, part: bytes, flags: int, mode: int) -> int:
         """Open a file in the partials folder.

@@ -10,13 +10,14 @@ from gpurent_plugin_turbo.far.partials import FATAL_ERRORS, FatalDiskError, Part
 from gpurent_plugin_turbo.far.workers import WorkerPool
 from gpurent_plugin_turbo.shared.annotations import TableRow
 from gpurent_plugin_turbo.shared.codec import compute_digest
-from gpurent_plugin_turbo.shared.files import block_size, digest_path, has_same_state
+from gpurent_plugin_turbo.shared.files import block_size, digest_path, has_same_state, make_folders
 from gpurent_plugin_turbo.shared.wire import (
     BAD_DIGEST,
     COMPARE,
     DONE,
     FILE,
     FOLDER,
+    FOREIGN_FOLDER,
     HAVE,
     IO_SIZE,
     LINK,
@@ -177,7 +178,7 @@ class PushReceiver(PartialFiles):
                 try:
                     os.rename(part, name)
                 except FileNotFoundError:  # its folder comes over another stream and has not arrived yet
-                    os.makedirs(os.path.dirname(name), 0o700, exist_ok=True)
+                    make_folders(os.path.dirname(name))
                     os.rename(part, name)
             except OSError as error:
                 failures += self.discard_failed_file(error, name, part)
@@ -247,12 +248,32 @@ def lstat_or_none(name: bytes) -> "os.stat_result | None":
         return None
 
 
-def serve_push(target: bytes, full_verify: bool) -> None:
+def secure_folder(folder: bytes) -> None:
+    """Make a folder of gpurent for its user alone, or mend it; `FOREIGN_FOLDER` if it is another user's or a link."""
+    try:
+        os.mkdir(folder, 0o700)
+    except FileExistsError:
+        try:
+            handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+        except OSError:
+            raise OSError(FOREIGN_FOLDER, "") from None
+        found = os.fstat(handle)
+        if found.st_uid != os.geteuid():
+            raise OSError(FOREIGN_FOLDER, "") from None
+        if found.st_mode & 0o077:
+            os.fchmod(handle, 0o700)
+        os.close(handle)
+
+
+def serve_push(target: bytes, own: "list[bytes]", full_verify: bool) -> None:
     frames = FrameStream(0, 1)
     enlarge_pipe(0)
-    os.umask(0)
+    os.umask(0)  # modes are those of the local files
+    folder = target
     try:
-        os.makedirs(target, 0o755, exist_ok=True)
+        for folder in own:
+            secure_folder(folder)
+        make_folders(target)
         os.chdir(target)
         frames.send_hello()
         receiver = PushReceiver(frames, full_verify)
@@ -261,6 +282,6 @@ def serve_push(target: bytes, full_verify: bool) -> None:
         except FatalDiskError as failure:
             receiver.send_failure(failure)
     except OSError as error:
-        frames.send_frame(FrameKind.ERROR, struct.pack(">I", error.errno or errno.EIO), target)
+        frames.send_frame(FrameKind.ERROR, struct.pack(">I", error.errno or errno.EIO), folder)
     except ConnectionEnded:
         pass

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from gpurent import api
 from gpurent_plugin_turbo import _
-from gpurent_plugin_turbo.shared.wire import decode_table
+from gpurent_plugin_turbo.shared.wire import FOREIGN_FOLDER, decode_table
 
 
 def decode_name(name: bytes) -> str:
@@ -28,6 +28,8 @@ def damaged_file_error(name: bytes) -> api.TransferError:
 
 def remote_os_error(number: int, name: bytes) -> api.TransferError:
     """Return the error for an error number that the remote side got for ``name``."""
+    if number == FOREIGN_FOLDER:
+        return api.foreign_folder_error(printable_name(name))
     return api.remote_file_error(number, printable_name(name))
 
 

@@ -99,6 +99,7 @@ class LargeFileFetcher:
             compressed = b"gzip" in ScriptAnswer.parse(output.read_until(b"data")).lines
             stream = LimitedStream(output, compressed, size + MAX_GROWTH)
             while at < file.size and (data := stream.read(min(file.size - at, MIB))):
+                self._target.count_arrival(len(data), self._shell.bytes_read + output.bytes_read)
                 self._write_data(file, handle, data, at, checksum)
                 at += len(data)
             tail = (stream.read_trailing() + output.read_rest())[-MAX_TAIL_BYTES:]

@@ -54,6 +54,7 @@ from gpurent_plugin_turbo.posix.tar_archives import (
     TooMuchData,
     read_members,
 )
+from gpurent_plugin_turbo.shared.files import make_partial_name
 from gpurent_plugin_turbo.shared.wire import FILE, LINK, UNREADABLE, ProtocolViolation
 
 
@@ -102,6 +103,7 @@ class PosixPuller:
                 _("the machine has no python3, and no find or stat that can list its files")
             )
         wanted = [self._list_source(number) for number in range(len(self._sources))]
+        self._target.reserve_space(sum(self._measure_new_bytes(file) for files in wanted for file in files))
         failures: list[tuple[str, str]] = []
         for number, files in enumerate(wanted):
             failures += self._fetch_files(self._make_enter_script(number), files)
@@ -162,6 +164,11 @@ class PosixPuller:
         self._progress.finish_file(file.printable_name)
         return True
 
+    def _measure_new_bytes(self, file: RemoteFile) -> int:
+        """Return how much of the disk the file will need."""
+        partial = make_partial_name(b"/".join(file.name), file.size, file.time)
+        return max(0, file.size - (self._target.measure_partial(partial) if file.size >= LARGE_FILE else 0))
+
     # fetching; ``enter_script`` changes to the remote folder that the paths are relative to
 
     def _fetch_files(self, enter_script: bytes, files: list[RemoteFile]) -> list[tuple[str, str]]:
@@ -172,6 +179,7 @@ class PosixPuller:
         for file in left:
             now = there.get(file.path)
             if now is not None and now.kind == FILE:
+                self._target.reserve_space(max(0, now.size - file.size))
                 self._policy.update_file(file, now.size, now.time)
                 file.mode = now.mode & 0o777
                 changed.append(file)
@@ -241,6 +249,7 @@ class PosixPuller:
                     continue
                 if compute_checksum(self._tools.new_checksum(), data) == sums.get(name):
                     del left[name]
+                    self._target.count_arrival(size, self._shell.bytes_read + output.bytes_read)
                     self._target.write_file(file.name, memoryview(data), file.mode, file.time)
                     self._progress.advance(size, file.printable_name)
                     self._progress.finish_file(file.printable_name)

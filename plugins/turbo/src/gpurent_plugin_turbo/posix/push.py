@@ -15,17 +15,20 @@ from gpurent.api import (
     TransferError,
     TransferReport,
     escape_name,
+    find_own_folders,
+    foreign_folder_error,
     small_disk_error,
 )
 from gpurent_plugin_turbo import _
 from gpurent_plugin_turbo.near.connection.command_connection import CommandConnection
-from gpurent_plugin_turbo.near.errors import decode_name, raise_push_failures
+from gpurent_plugin_turbo.near.errors import decode_name, printable_name, raise_push_failures
 from gpurent_plugin_turbo.near.push.scan import LARGE_FILE, SourceEntry, SourceScan
 from gpurent_plugin_turbo.posix.large_upload import LargeFileSender
 from gpurent_plugin_turbo.posix.listing import ListedEntry, iter_listing, make_list_script
 from gpurent_plugin_turbo.posix.machine_tools import MachineTools, add_file_data
 from gpurent_plugin_turbo.posix.scripts import (
     LIST_FUNCTIONS,
+    OWN_FUNCTION,
     PROBE_SCRIPT,
     WRITE_FUNCTIONS,
     batch_words,
@@ -95,13 +98,21 @@ class PosixPusher:
 
     def _probe_machine(self) -> None:
         """Create the target; find out what tools and disk space the machine has."""
-        probe = b"%s\nmkdir -p -- %s || fail\n%s" % (
+        own = [
+            b"own %s\n" % quote_path(folder.encode()) for folder in find_own_folders(self._target.decode())
+        ]
+        probe = b"%s\n%s%smkdir -p -- %s || fail\n%s" % (
             PROBE_SCRIPT,
+            OWN_FUNCTION,
+            b"".join(own),
             quote_path(self._target),
             self._enter_script,
         )
         probe += b"df -Pk . 2>/dev/null | { read -r a; read -r a b c d e; say free $d; }\n"
-        self._tools = MachineTools.parse(self._shell.run_script(probe).raise_if_failed(self._target))
+        answer = self._shell.run_script(probe)
+        for folder in answer.find_all(b"foreign"):
+            raise foreign_folder_error(printable_name(folder))
+        self._tools = MachineTools.parse(answer.raise_if_failed(self._target))
 
     def _list_target(self, wanted: set[bytes]) -> None:
         """List what exists of the wanted names, and the partials."""

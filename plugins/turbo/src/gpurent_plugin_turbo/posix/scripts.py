@@ -35,6 +35,18 @@ choose_compression() {
 }
 """
 
+# Makes a folder of gpurent for its user alone, or mends it.
+OWN_FUNCTION = rb"""own() {
+  mkdir -- "$1" 2>/dev/null && return
+  set -- "$1" $(ls -ldn -- "$1" 2>/dev/null)
+  case $2 in
+    d*) [ "$4" = "$(id -u)" ] ;;
+    *) false ;;
+  esac || { say foreign "$1"; end; }
+  case $2 in d???------*) ;; *) chmod 700 -- "$1" || fail ;; esac
+}
+"""
+
 # A folder on another disk would not be filled atomically; if a group of names fails, they are moved one by one.
 _MOVE_FUNCTIONS = rb"""move_into() {
   n=$1 d=$2; shift 2

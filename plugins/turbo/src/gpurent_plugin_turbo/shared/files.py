@@ -15,6 +15,17 @@ def block_size(size: int) -> int:
     return step
 
 
+def make_folders(path: bytes) -> None:
+    """Make a folder and those above it, each for the user alone; one that is there stays as it is."""
+    if path and not os.path.isdir(path):
+        make_folders(os.path.dirname(path))
+        try:
+            os.mkdir(path, 0o700)
+        except FileExistsError:
+            if not os.path.isdir(path):
+                raise
+
+
 def digest_blocks(handle: int, size: int, kind: int) -> bytes:
     """Return the concatenated digests of the blocks of the first ``size`` bytes; missing bytes count as zeros."""
     step, found = block_size(size), []

@@ -43,6 +43,7 @@ class FrameKind:
 
 
 # push
+FOREIGN_FOLDER = 0xFFFF  # in place of an error number: a folder of gpurent is a link, or another user's
 MANIFEST = struct.Struct(">IQ")  # number, bytes sent without a request
 HAVE, NEED, COMPARE = 0, 1, 2  # up to date; to be sent; another version or a part exists, to compare with
 PUSHED_PIECE = struct.Struct(">33sQQ")  # partial, offset, file size

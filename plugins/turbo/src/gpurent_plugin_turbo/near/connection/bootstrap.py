@@ -25,8 +25,9 @@ _DOCSTRING_QUOTES = '"""'
 
 
 def make_push_command(request: api.PushRequest) -> str:
+    own = [folder.encode() for folder in api.find_own_folders(request.target)]
     return make_python_command(
-        f"serve_push({request.target.encode()!r}, {request.verify == 'full'})", *PUSH_MODULES
+        f"serve_push({request.target.encode()!r}, {own!r}, {request.verify == 'full'})", *PUSH_MODULES
     )
 
 

@@ -139,11 +139,21 @@ class PullScheduler(StreamPool):
                 small.append(file)
             else:
                 large.append(file)
+        self._target.reserve_space(sum(map(self._measure_new_bytes, (*small, *large))))
         with self._condition:
             self._small_files.extend(small)
             self._large_files.extend(large)
             self._listed_bytes += sum(file.size for file in found)
             self._add_streams_for_size(self._listed_bytes)
+
+    def _measure_new_bytes(self, file: RemoteFile) -> int:
+        """Return how much of the disk the file will need; of one with holes that is known later."""
+        if file.size < LARGE_FILE:
+            return file.size
+        if file.is_sparse:
+            return 0
+        partial = make_partial_name(b"/".join(file.name), file.size, file.time)
+        return max(0, file.size - self._target.measure_partial(partial))
 
     # requests
 

@@ -180,6 +180,7 @@ class StreamPuller(PullScheduler):
             with self._condition:
                 self._end_condition.wait_for(lambda: self._is_over, pause)
         data = memoryview(codec.decompress(codec_kind, stream.frames.read(size), length))
+        self._target.count_arrival(length, self._count_transferred_bytes())
         if compute_digest(digest_kind, data) != expected:
             self._retry_request(stream, number)
             return
@@ -249,6 +250,7 @@ class StreamPuller(PullScheduler):
                 problem = FileProblem.UNREADABLE if closed else FileProblem.CHANGED_OR_VANISHED
                 self._failures.append((file.printable_name, problem.text))
                 return
+            self._target.reserve_space(max(0, size - file.size))
             self._policy.update_file(file, size, time)
             (self._small_files if size < LARGE_FILE else self._large_files).append(file)
 
@@ -256,7 +258,9 @@ class StreamPuller(PullScheduler):
         download = self._pop_download(stream, head)
         size = download.file.size
         self._silence_timeout.allow_disk_read(size)
+        before = os.fstat(download.handle).st_blocks * 512
         ranges, same = compare_blocks(digest_blocks(download.handle, size, head[4]), theirs, size)
+        self._count_holes(download, max(0, same - before), max(0, size - same - before))
         with self._condition:
             self.resumed += same
         self._plan_ranges(download, ranges, same)
@@ -274,7 +278,15 @@ class StreamPuller(PullScheduler):
             at = start + length
         if at > download.file.size:
             raise ProtocolViolation("extents beyond the end of the file")
-        self._plan_ranges(download, ranges, holes + download.file.size - at)
+        holes += download.file.size - at
+        self._count_holes(download, holes, download.file.size - holes)
+        self._plan_ranges(download, ranges, holes)
+
+    def _count_holes(self, download: LargeDownload, holes: int, size: int) -> None:
+        """Count what does not travel; of a file that has holes, ``size`` is what it takes of the disk."""
+        self._target.count_arrival(holes, self._count_transferred_bytes())
+        if download.file.is_sparse:
+            self._target.reserve_space(size)
 
     def _plan_ranges(self, download: LargeDownload, ranges: list[tuple[int, int]], here: int) -> None:
         """Set the ``ranges`` to request, in order; ``here``: bytes that need not be sent."""

@@ -22,7 +22,6 @@ LARGE_FILE = 1 << 20  # bytes; from this size on a file is sent in pieces
 # Never sent: version control, gpurent's own folders, what Python creates again.
 ALWAYS_IGNORED = frozenset({b".git", b".gpurent", PARTIALS_DIR, b"__pycache__"})
 _SPECIAL_NAMES = frozenset({PARTIALS_DIR, *(os.fsencode(name) for name in api.CREDENTIAL_NAMES)})
-IGNORE_FILES = (".gitignore", ".gpurentignore")
 
 
 class SourceEntry:
@@ -198,9 +197,9 @@ class SourceScan:
         return bool(why)
 
     def read_ignore_rules(
-        self, folder: api.OpenFolder, prefix: bytes, names: Collection[str] = IGNORE_FILES
+        self, folder: api.OpenFolder, prefix: bytes, names: Collection[str] = api.IGNORE_FILES
     ) -> Iterator[tuple[bytes, GitIgnoreSpec]]:
-        for name in IGNORE_FILES:
+        for name in api.IGNORE_FILES:
             if name in names and (text := api.read_ignore_file(folder, name)) is not None:
                 from pathspec import GitIgnoreSpec
 
