@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import logging
 from collections.abc import AsyncIterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from email import message_from_bytes
+from pathlib import Path
 
+import httpx2
 import pytest
 
 from gpurent.api import AccessChannel, AccessSource
+from gpurent.errors import InputRequired
 from gpurent.testing.sandbox.mail_server import ADDRESS, AUTHSERV_ID, MailCheck, MailServer
 from gpurent_plugin_imap.authentication_results import is_sender_authenticated
 from gpurent_plugin_imap.mailbox import ImapMailbox
 from tests.security.attacks import Adversary, Outcome, attack
+from tests.workflow.test_payment_limits import CPU_SPEC, log_in_with_dbc
+from tests.workflow.trip_sandbox import trip_sandbox
 
 SENDER = "service@provider.example"
 SERVER = "mx.mail.example"
@@ -179,3 +184,35 @@ async def test_what_the_sandbox_s_sender_wrote_is_removed(mail_server: MailServe
 async def test_a_mailbox_that_anybody_may_run_is_not_believed(mail_server: MailServer) -> None:
     await mail_server.deliver(to=ADDRESS, sender=SENDER, subject="local", text="ssh", at=NOON)
     assert not (await search(mail_server, "local", proven=False)).is_authenticated
+
+
+@attack(
+    Adversary.MAIL_SENDER,
+    "is first with a mail in the provider's name that names their own machine",
+    Outcome.ASKED,
+    kind="S2",
+)
+async def test_a_forged_mail_is_asked_about_until_the_real_one_is_there(tmp_path: Path) -> None:
+    async with trip_sandbox(tmp_path, speed=120) as sandbox, sandbox.open_application() as application:
+        await log_in_with_dbc(sandbox, application)
+        sandbox.cloud.mail.check = MailCheck.FAIL
+        with pytest.raises(InputRequired) as caught:
+            await application.trips.rent(CPU_SPEC)
+        (lease,) = await application.store.list_leases()
+        assert caught.value.burning == (lease.id,)
+        with pytest.raises(InputRequired) as caught:
+            await application.machine_commands.run_command(lease.id, "true")
+        assert "did not confirm" in caught.value.hint
+        assert application.connector.list_host_keys(lease.id) == []
+        sandbox.cloud.mail.check = MailCheck.PASS
+        async with httpx2.AsyncClient(base_url=sandbox.cloud.urls["1024gpu"]) as client:
+            again = await client.get(
+                "/rent/send_email_repeat",
+                params={"order_id": lease.ref, "user_name_platform": "1024lab", "language": "CN"},
+            )
+            assert again.json()["content"] is True, again.text
+        await sandbox.cloud.advance(timedelta(minutes=10))
+        await application.machine_commands.run_command(lease.id, "true")
+        assert (await application.leases.get_lease(lease.id)).access_source.is_authenticated
+        await application.releases.release_lease(lease.id)
+    assert sandbox.cloud.burning() == []

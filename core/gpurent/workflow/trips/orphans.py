@@ -9,7 +9,15 @@ from gpurent.domain.lease import Lease, LeaseState
 from gpurent.domain.orphans import OrphanKind, OrphanMachine
 from gpurent.domain.question import Question, QuestionKind
 from gpurent.domain.receipt import Receipt
-from gpurent.errors import AuthError, ForeignMachine, LeaseError, RemoteError, UnavailableError, UsageError
+from gpurent.errors import (
+    AuthError,
+    ForeignMachine,
+    InputRequired,
+    LeaseError,
+    RemoteError,
+    UnavailableError,
+    UsageError,
+)
 from gpurent.locale import _, join_list
 from gpurent.ports.services import SecretStore
 from gpurent.workflow.connection.ownership import OwnershipProof, suggest_password
@@ -65,7 +73,7 @@ class OrphanCommands:
             return
         except (AuthError, ForeignMachine):
             pass
-        except (RemoteError, UnavailableError):
+        except (RemoteError, UnavailableError, InputRequired):
             return  # which says nothing about the access
         await self.search.leases.update_lease(
             lease.id, lambda seen: evolve(seen.with_state(LeaseState.PROVISIONING), endpoint=None)
