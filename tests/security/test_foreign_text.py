@@ -54,7 +54,7 @@ from gpurent.cli.views.render import format_machine
 from gpurent.cli.views.table import MAX_CELL_LENGTH, format_table
 from gpurent.domain.health import Finding, HealthReport, Verdict
 from gpurent.domain.machine_facts import DiskSpace, Gpu, MachineFacts, PythonInterpreter
-from gpurent.domain.question import Question, QuestionKind
+from gpurent.domain.question import UNCHECKED_MAIL, Question, QuestionKind
 from gpurent.domain.trip_fields import PROJECT_FILE
 from gpurent.infra.redact import Redactor
 from gpurent.infra.sqlite.store import SqliteStore
@@ -461,7 +461,7 @@ def test_what_a_mail_says() -> None:
         f'From: "\x1b]0;owned\x07" <code@example.com>\nSubject: =?utf-8?b?{encoded}?=\n'
         f"Content-Type: text/plain; charset=utf-8\n\n{HOSTILE}\nCode: 1234\n"
     )
-    mail = parse_mail("1", message_from_bytes(raw.encode()), datetime.now(UTC))
+    mail = parse_mail("1", message_from_bytes(raw.encode()), datetime.now(UTC), UNCHECKED_MAIL)
     question = Question(id="q", kind=QuestionKind.CODE, text=mail.subject, details=(mail.text, mail.sender))
     assert isinstance(mail.text, ForeignLines)
     assert "Code: 1234" in mail.text.splitlines()
