@@ -181,8 +181,8 @@ async def test_file_that_vanishes_while_uploading(tmp_path: Path) -> None:
         (folder / "fleeting.bin").write_bytes(b"x" * 1000)
         scan = pytest.importorskip("gpurent_plugin_sftp.scan").scan_sources
 
-        def delete_after_scan(request: object) -> object:
-            found = scan(request)
+        def delete_after_scan(*given: object) -> object:
+            found = scan(*given)
             (folder / "fleeting.bin").unlink(missing_ok=True)
             return found
 
