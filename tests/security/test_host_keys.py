@@ -185,7 +185,7 @@ async def test_unauthenticated_access_needs_a_person(door: Door, source: AccessS
     async with machine() as server:
         error = await door.be_stopped(server.endpoint, source.vouch_for(server.endpoint))
         assert (server.users, server.passwords) == ([], [])
-    assert "gpurent connect lease-1 --fingerprint SHA256:" in error.hint
+    assert "where you are asked: gpurent connect lease-1\n" in error.hint
     assert "gpurent release lease-1" in error.hint
     assert error.burning == ("lease-1",)
     assert door.ssh.list_host_keys("lease-1") == []
@@ -244,6 +244,27 @@ async def test_a_changed_key_asks_and_gets_no_password(door: Door, yes: bool) ->
     former, current = door.ssh.list_host_keys("lease-1")
     assert (former.is_current, current.is_current) == (False, True)
     assert former.key == pinned
+
+
+@attack(
+    Adversary.NETWORK,
+    "shows another host key that the user agreed to, and waits for the second login",
+    Outcome.REFUSED,
+    kind="S7",
+)
+async def test_a_password_that_came_with_the_place_never_goes_to_another_key(door: Door) -> None:
+    """The password came together with the place, by mail; a second login there is an ordinary one."""
+    async with machine() as server:
+        came = evolve(MAIL, is_authenticated=True, is_sandbox=True).vouch_for(
+            server.endpoint, has_password=True
+        )
+        await door.log_in(server.endpoint, came)
+        assert server.passwords == [PASSWORD.reveal()]
+    door.person.is_interactive = True
+    async with machine(port=server.endpoint.port) as other:
+        for _time in range(3):
+            await door.log_in(other.endpoint, came)
+        assert other.passwords == []
 
 
 @pytest.mark.parametrize("yes", [False, True])
@@ -330,6 +351,8 @@ async def test_inner_addresses_are_not_even_dialled(
     endpoint = Endpoint("root", host, 22)
     error = await door.be_stopped(endpoint, source.vouch_for(endpoint))
     assert "not on the Internet" in error.hint
+    assert "where you are asked: gpurent connect lease-1\n" in error.hint
+    assert "…" not in error.hint, "what is printed can be run"
 
 
 @attack(

@@ -12,7 +12,7 @@ from collections.abc import Awaitable, Callable, Sequence
 
 from attrs import field, frozen
 
-from gpurent.domain.access import AddressKind, classify_address
+from gpurent.domain.access import AddressKind, Endpoint, classify_address
 from gpurent.domain.events import EventKind
 from gpurent.domain.first_contact import (
     Contact,
@@ -134,25 +134,47 @@ class MachineContacts:
     def _choose_password(self, lease: Lease, request: ContactRequest) -> Secret | None:
         """Return the lease's password, unless it was meant for a machine at another place or with another key.
 
-        One that came together with this endpoint is this machine's own. Any other belongs to the first machine that is
-        offered it, which is recorded before.
+        One that came together with this endpoint is this machine's own, wherever it was used, but never of another key
+        at the same place. Any other belongs to the first machine that is offered it, which is recorded before.
         """
+        key = self.connector.find_pinned_host_key(request.lease_id, request.endpoint)
+        password = self._find_password(lease, request, key) if key is not None else None
+        if password is not None and key is not None:
+            self._record_place(lease, request.endpoint, key, password)
+        return password
+
+    def _find_password(self, lease: Lease, request: ContactRequest, key: HostKey) -> Secret | None:
         vault = self.secrets.get_vault(lease.provider)
         password = vault.get(lease.password_ref) if lease.password_ref else None
-        key = self.connector.find_pinned_host_key(request.lease_id, request.endpoint)
-        if password is None or key is None:
-            return None
-        came_with_it = request.source.has_password and request.source.endpoint == request.endpoint
-        place = f"{request.endpoint.address}:{request.endpoint.port} {key.fingerprint}"
-        record, name = f"{place}\n{password.reveal()}", f"{lease.password_ref}-place"
-        known = vault.get(name)
-        if known is not None and known.reveal() == record:
+        known = vault.get(_name_place(lease))
+        if password is None or known is None:
             return password
-        is_used_elsewhere = known is not None and known.reveal().partition("\n")[2] == password.reveal()
-        if is_used_elsewhere and not came_with_it:
-            return None
-        vault.put(name, Secret(record))
-        return password
+        machine, _newline, used = known.reveal().partition("\n")
+        if used != password.reveal() or machine == _describe_machine(request.endpoint, key):
+            return password
+        is_same_place = machine.rpartition(" ")[0] == _describe_place(request.endpoint)
+        came_with_it = request.source.has_password and request.source.endpoint == request.endpoint
+        return password if came_with_it and not is_same_place else None
+
+    def _record_place(self, lease: Lease, endpoint: Endpoint, key: HostKey, password: Secret) -> None:
+        record = Secret(f"{_describe_machine(endpoint, key)}\n{password.reveal()}")
+        vault, name = self.secrets.get_vault(lease.provider), _name_place(lease)
+        known = vault.get(name)
+        if known is None or known.reveal() != record.reveal():
+            vault.put(name, record)
+
+
+def _name_place(lease: Lease) -> str:
+    """Return the vault's name of where the lease's password was used."""
+    return f"{lease.password_ref}-place"
+
+
+def _describe_place(endpoint: Endpoint) -> str:
+    return f"{endpoint.address}:{endpoint.port}"
+
+
+def _describe_machine(endpoint: Endpoint, key: HostKey) -> str:
+    return f"{_describe_place(endpoint)} {key.fingerprint}"
 
 
 def _classify(addresses: Sequence[str]) -> AddressKind:
