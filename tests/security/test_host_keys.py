@@ -27,7 +27,7 @@ from gpurent.testing.fakes.questions import MemoryQuestions
 from gpurent.testing.fakes.ssh_server import RecordingSshServer, recording_ssh_server
 from gpurent.testing.fakes.storage import MemoryVault
 from gpurent.workflow.connection.contact_questions import ContactQuestions, make_request
-from gpurent.workflow.connection.contacts import MachineContacts
+from gpurent.workflow.connection.contacts import MachineContacts, PasswordProof
 from gpurent.workflow.runtime.events import EventEmitter
 from gpurent.workflow.runtime.questions import Questions
 from tests.sample_lease import make_lease
@@ -93,6 +93,12 @@ class Door:
         lease = evolve(self.lease, endpoint=endpoint, access_source=source)
         with pytest.raises(AuthError):
             await self.contacts.open_connection(lease, make_request(lease, endpoint, fingerprint=fingerprint))
+
+    async def prove(
+        self, endpoint: Endpoint, source: AccessSource, foreign_keys: Sequence[str] = ()
+    ) -> PasswordProof:
+        lease = evolve(self.lease, endpoint=endpoint, access_source=source.vouch_for(endpoint))
+        return await self.contacts.try_password(lease, make_request(lease, endpoint), foreign_keys)
 
     async def be_stopped(
         self, endpoint: Endpoint, source: AccessSource, kind: type[Exception] = InputRequired
@@ -353,6 +359,42 @@ async def test_inner_addresses_are_not_even_dialled(
     assert "not on the Internet" in error.hint
     assert "where you are asked: gpurent connect lease-1\n" in error.hint
     assert "…" not in error.hint, "what is printed can be run"
+
+
+@pytest.mark.parametrize("host", INNER)
+@attack(
+    Adversary.PROVIDER,
+    "names an inner address for a new machine, and waits for its release, also by the guard",
+    Outcome.REFUSED,
+    kind="S2",
+)
+async def test_no_release_dials_an_inner_address_for_its_proof(
+    door: Door, host: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(socket, "socket", _forbid)
+    door.person.is_interactive = True
+    assert await door.prove(Endpoint("root", host, 22), SERVICE) is PasswordProof.NOT_ASKED
+    assert door.person.questions == []
+
+
+@attack(
+    Adversary.PROVIDER,
+    "names a machine that accepts any password, so that it counts as ours and gets the password",
+    Outcome.REFUSED,
+    kind="S2",
+)
+async def test_a_proof_sends_the_password_only_where_the_rule_lets_it(door: Door) -> None:
+    async with machine() as server, machine() as other:
+        assert await door.prove(server.endpoint, MAIL) is PasswordProof.NOT_ASKED
+        assert await door.prove(server.endpoint, SERVICE) is PasswordProof.NOT_ASKED
+        key = await door.ssh.fetch_host_key(server.endpoint, ())
+        assert await door.prove(server.endpoint, SANDBOX, [key.line]) is PasswordProof.REJECTED
+        assert server.passwords == []
+        assert await door.prove(server.endpoint, SANDBOX) is PasswordProof.REJECTED
+        assert server.passwords == [PASSWORD.reveal()], "a first contact"
+        await door.log_in(server.endpoint, SANDBOX.vouch_for(server.endpoint))
+        assert await door.prove(other.endpoint, SANDBOX) is PasswordProof.NOT_ASKED
+        assert other.passwords == []
 
 
 @attack(

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import hmac
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
+from enum import Enum
 
 from attrs import field, frozen
 
@@ -24,7 +25,7 @@ from gpurent.domain.first_contact import (
 )
 from gpurent.domain.lease import Lease
 from gpurent.domain.secret import Secret
-from gpurent.errors import HostKeyChanged
+from gpurent.errors import AuthError, HostKeyChanged
 from gpurent.locale import _
 from gpurent.ports.connection import Connector, HostKey, OpenConnection, PrivateKey
 from gpurent.ports.services import SecretStore
@@ -34,6 +35,14 @@ from gpurent.workflow.connection.contact_questions import (
     make_mismatch_error,
 )
 from gpurent.workflow.runtime.events import EventEmitter
+
+
+class PasswordProof(Enum):
+    """Whether a machine accepts a password. NOT_ASKED: the password may not be sent there, or there is none."""
+
+    ACCEPTED = "accepted"
+    REJECTED = "rejected"
+    NOT_ASKED = "not-asked"
 
 
 @frozen
@@ -87,6 +96,32 @@ class MachineContacts:
                 await self._admit(request, addresses, PlaceState.OTHER_KEY)
         return addresses
 
+    async def try_password(
+        self, lease: Lease, request: ContactRequest, foreign_keys: Collection[str]
+    ) -> PasswordProof:
+        """Say whether the machine accepts the lease's password, where the rule lets it be contacted unasked.
+
+        Nobody is asked, and nothing is pinned or installed. ``foreign_keys`` are host keys of other leases. Raises
+        `UnavailableError` while the machine does not answer.
+        """
+        addresses = await self.connector.resolve_host(request.endpoint)
+        key = self.connector.find_pinned_host_key(request.lease_id, request.endpoint)
+        if key is None:
+            if list_doubts(await self._describe_contact(request, addresses, self._find_state(request))):
+                return PasswordProof.NOT_ASKED
+            key = await self.connector.fetch_host_key(request.endpoint, addresses)
+        if key.line in foreign_keys:
+            return PasswordProof.REJECTED
+        password = self._find_password(lease, request, key)
+        if password is None:
+            return PasswordProof.NOT_ASKED
+        try:
+            await self.connector.check_password(request.endpoint, key, password, addresses)
+        except (AuthError, HostKeyChanged):
+            return PasswordProof.REJECTED
+        self._record_place(lease, request.endpoint, key, password)
+        return PasswordProof.ACCEPTED
+
     def _find_state(self, request: ContactRequest) -> PlaceState:
         """Return what the lease knows of a place where it has no current pin."""
         pins = self.connector.list_host_keys(request.lease_id)
@@ -94,15 +129,20 @@ class MachineContacts:
             return PlaceState.OTHER_PLACE
         return PlaceState.ORDERED if pins else PlaceState.FIRST
 
-    async def _admit(self, request: ContactRequest, addresses: Sequence[str], state: PlaceState) -> None:
-        """Pin the host key that the machine shows, if the rule, the user's fingerprint or a person allows it."""
-        contact = Contact(
+    async def _describe_contact(
+        self, request: ContactRequest, addresses: Sequence[str], state: PlaceState
+    ) -> Contact:
+        return Contact(
             endpoint=request.endpoint,
             source=request.source,
             place=state,
             address=_classify(addresses),
             uses_real_services=await self.uses_real_services(),
         )
+
+    async def _admit(self, request: ContactRequest, addresses: Sequence[str], state: PlaceState) -> None:
+        """Pin the host key that the machine shows, if the rule, the user's fingerprint or a person allows it."""
+        contact = await self._describe_contact(request, addresses, state)
         decision, doubts = decide_contact(contact), list_doubts(contact)
         if Doubt.INNER_ADDRESS in doubts and not request.fingerprint:
             # Not even dialled before somebody agrees.
