@@ -14,8 +14,8 @@ from attrs import field, frozen
 
 HEADER = "authentication-results"
 MAX_HEADER_SIZE = 16 * 1024
-# Outside of a comment and of a quoted string, no value needs anything else. Servers write "=" in values unquoted: the end
-# of a signature in base64.
+# Outside of a comment and of a quoted string, no value needs anything else. Servers write "=" in values unquoted: a
+# signature in base64 ends with it.
 _VALUE = r"(?:\"(?:[^\"\\]|\\.)*\"|[^\s\";()]+)"
 _RESULT_PATTERN = re.compile(
     r"(?P<method>[a-z0-9][a-z0-9-]*)(?:\s*/\s*\d+)?\s*=\s*(?P<result>[a-z]+)(?P<rest>(?:\s.*)?)", re.DOTALL
