@@ -98,11 +98,11 @@ async def test_an_idle_machine_whose_results_are_missing_keeps_its_files(
     metered.write_config('[guard]\nidle = "30m"\nidle_load = "100%"\nwarn_before = "5m"\n')
     user = ScriptedUser()
     (project := metered.root / "project").mkdir()
-    (home := metered.root / "home").mkdir()
+    (here := metered.root / "here").mkdir()
     spec = TripSpec(
         upload=UploadSpec(folder=str(project)),
         job=JobSpec(command=("mkdir sub; echo x > sub/file; exec sleep 100000",)),
-        results=ResultsSpec(paths=("sub/elif",), dir=str(home)),
+        results=ResultsSpec(paths=("sub/elif",), dir=str(here)),
         provider="mistgpu",
     )
     async with metered.open_application(user) as application:
@@ -119,5 +119,5 @@ async def test_an_idle_machine_whose_results_are_missing_keeps_its_files(
             trip.id, change_results=lambda results: evolve(results, paths=("sub/file",))
         )
         assert resumed.exit_code, "the guard stopped the job"
-        assert (home / "sub" / "file").read_text() == "x\n"
+        assert (here / "sub" / "file").read_text() == "x\n"
     assert list(metered.list_burning()) == []

@@ -67,6 +67,8 @@ def contains_old(found: Any, old: Any) -> bool:
     """Return whether ``found`` has everything in the old JSON; it may have new fields."""
     if isinstance(old, dict):
         return isinstance(found, dict) and all(contains_old(found.get(name), old[name]) for name in old)
+    if isinstance(old, list) and isinstance(found, list) and len(old) == len(found):
+        return all(map(contains_old, found, old))
     return bool(found == old)
 
 

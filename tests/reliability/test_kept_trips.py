@@ -188,12 +188,11 @@ async def test_a_machine_that_was_started_on_the_providers_page_is_adopted_for_i
         (tmp_path / "home" / "out").unlink()
         adopted = await sandbox.run_command("-y", "orphans", "--adopt", kept.ref)
         assert adopted.code == 0, adopted.err
-        refused = await sandbox.run_command("exec", trip.lease, "true")
-        (line,) = re.findall(r'gpurent adopt "(.*)" --provider mistgpu', refused.err)
-        typed = await sandbox.run_command(
-            "adopt", line, "--provider", "mistgpu", "--stdin", "password", input_text="Abcdefgh1\n"
-        )
-        assert typed.code == 0, typed.err
+        asked = await sandbox.run_command("exec", trip.lease, "true")
+        assert "no order of yours moved it" in asked.err
+        (fingerprint,) = re.findall(r"--fingerprint (\S+)", asked.err)
+        connected = await sandbox.run_command("connect", trip.lease, "--fingerprint", fingerprint)
+        assert connected.code == 0, connected.err
         done = await sandbox.run_command("resume", trip.id)
         assert done.code == 0, done.err
         assert (tmp_path / "home" / "out" / "deep" / "a.pt").read_text() == "weights"

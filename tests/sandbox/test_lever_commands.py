@@ -249,7 +249,7 @@ def test_machine_levers(judge: Judge, lease: str, port: str) -> None:
     judge.sandbox(f"machine fill {port} --off")
     judge.run("push", lease, "file", "--transfer", "sftp")
     judge.sandbox(f"machine rekey {port}")
-    assert "presented the host key" in judge.run("exec", lease, "--", "true", code=7).err
+    assert "Its host key changed" in judge.run("exec", lease, "--", "true", code=11).err
     billed = judge.json("sandbox status")["billed_machines"]
     judge.sandbox(f"machine kill {port}")
     assert port not in judge.sandbox("machine list").out

@@ -334,7 +334,7 @@ async def test_folders_that_nobody_means_are_refused(sandbox: TripSandbox, place
     }[place]
     for command in ("plan", "run"):
         result = await sandbox.run_command(
-            "-y", command, "-p", "mistgpu", "--folder", str(folder), "--", "true"
+            "-y", command, "-p", "mistgpu", "--no-results", "--folder", str(folder), "--", "true"
         )
         assert result.code == 2, result.err
         assert "it is not uploaded" in result.err
@@ -346,13 +346,15 @@ async def test_gpurents_own_folder_is_refused_even_if_it_is_named(
     sandbox: TripSandbox, tmp_path: Path
 ) -> None:
     result = await sandbox.run_command(
-        *("-y", "run", "-p", "mistgpu", "--include", "state", "--", "true"), folder=sandbox.home
+        *("-y", "run", "-p", "mistgpu", "--no-results", "--include", "state", "--", "true"),
+        folder=sandbox.home,
     )
     assert result.code == 2
     assert "a folder of gpurent itself" in result.err
     (sandbox.home / "train.py").write_text("print(1)")
     planned = await sandbox.run_command(
-        *("plan", "--json", "-p", "mistgpu", "--include", "train.py", "--", "train.py"), folder=sandbox.home
+        *("plan", "--json", "-p", "mistgpu", "--no-results", "--include", "train.py", "--", "train.py"),
+        folder=sandbox.home,
     )
     assert planned.data["upload"]["files"] == 1, "a file in the home folder may be named"
 

@@ -84,9 +84,8 @@ class Adoption:
         endpoint, password = request.access.endpoint, request.access.password
         if lease.endpoint != endpoint or lease.provider != request.provider or password is None:
             raise _make_known_error(endpoint, lease)
-        visit = evolve(
-            make_request(lease, endpoint, fingerprint=request.fingerprint), source=request.access.source
-        )
+        source = request.access.source.vouch_for(endpoint, has_password=True)
+        visit = evolve(make_request(lease, endpoint, fingerprint=request.fingerprint), source=source)
         try:
             connection = await self.contacts.open_connection(lease, visit)
         except AuthError:
@@ -94,7 +93,6 @@ class Adoption:
             connection = await self.contacts.connect(visit, password, addresses=addresses)
             await connection.close()
             ref = await self._save_password(lease.id, request)
-            source = request.access.source.vouch_for(endpoint, has_password=True)
             return await self.leases.update_lease(
                 lease.id, lambda seen: evolve(seen, password_ref=ref, access_source=source)
             )

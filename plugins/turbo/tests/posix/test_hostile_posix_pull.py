@@ -271,7 +271,7 @@ def test_existing_local_links_are_not_followed(tmp_path: Path) -> None:
 
 
 BAD_SECOND_STATES = {
-    "a giant": (make_state_line(FILE_NAME, FILE, 1 << 60), "more than"),
+    "a giant": (make_state_line(FILE_NAME, FILE, 1 << 60), "not enough disk space"),
     "a link": (make_state_line(FILE_NAME, LINK), "changed or vanished"),
     "a folder": (make_state_line(FILE_NAME, FOLDER), "changed or vanished"),
     "something else": (make_state_line(b"out/b") + make_state_line(b"/etc/passwd"), "changed or vanished"),

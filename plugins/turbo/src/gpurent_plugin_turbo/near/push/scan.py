@@ -197,10 +197,11 @@ class SourceScan:
         return bool(why)
 
     def read_ignore_rules(
-        self, folder: api.OpenFolder, prefix: bytes, names: Collection[str] = api.IGNORE_FILES
+        self, folder: api.OpenFolder, prefix: bytes, names: Collection[str] | None = None
     ) -> Iterator[tuple[bytes, GitIgnoreSpec]]:
+        """Yield the rules of the ignore files; ``names``: what is in the folder, if that is known."""
         for name in api.IGNORE_FILES:
-            if name in names and (text := api.read_ignore_file(folder, name)) is not None:
+            if (names is None or name in names) and (text := api.read_ignore_file(folder, name)) is not None:
                 from pathspec import GitIgnoreSpec
 
                 yield prefix, GitIgnoreSpec.from_lines(text.splitlines())
