@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Mapping
 from datetime import timedelta
 from pathlib import Path
@@ -130,7 +131,7 @@ async def test_the_guard_ends_a_lease_whose_place_proves_nothing(
         async with sandbox.open_application() as application:
             lease = await run_at_odd_place(sandbox, application)
             _forbid_contact(monkeypatch, failure)
-            async with running_guard(application):
+            async with running_guard(application), asyncio.timeout(timedelta(hours=6).total_seconds()):
                 await wait_until_true(lambda: is_lease_over(application, lease.id))
             used = -sum(line.amount.amount for line in sandbox.get_ledger("mistgpu") if line.kind == "usage")
             assert 0 < used <= CNY.money("9.50").amount
