@@ -51,6 +51,8 @@ def test_two_new_machines_prove_nothing() -> None:
     assert is_only_candidate(OURS, [both[0], early], []), "it ran before the order"
     assert not is_only_candidate(OURS, [both[0], evolve(both[1], started_at=None)], [])
     assert not is_only_candidate(OURS, list_machines("7"), []), "the list lacks it"
+    late = evolve(both[0], started_at=NOW + timedelta(hours=2))
+    assert not is_only_candidate(OURS, [late], []), "somebody may have created it since"
 
 
 def test_another_open_order_for_the_offer_forbids_it() -> None:

@@ -13,7 +13,8 @@ from gpurent.domain.events import Event, EventKind
 from gpurent.domain.lease import Lease, LeaseState
 from gpurent.domain.orphans import Orphan, OrphanKind, OrphanReport
 from gpurent.domain.trip import TripSpec
-from gpurent.errors import Declined, InputRequired, UsageError
+from gpurent.errors import AuthError, Declined, ForeignMachine, InputRequired, UsageError
+from gpurent.infra.ssh.connector import SshConnector
 from tests.reliability.test_missing_machines import hide_servers, show_servers
 from tests.reliability.test_odd_answers import ODD_ANSWERS
 from tests.reliability.test_repeated_commands import Killed, log_in_at_mistgpu
@@ -301,6 +302,35 @@ async def test_the_machine_of_an_order_that_was_lost_in_between_is_adopted_only_
             adopted = await application.orphan_commands.adopt_orphan(server.id)
             assert (adopted.id, adopted.state) == (lease_id, LeaseState.READY)
             await application.releases.release_lease(lease_id)
+        assert list(sandbox.cloud.burning()) == []
+
+
+async def test_the_user_may_name_the_machine_of_such_an_order_to_release_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with trip_sandbox(tmp_path, speed=600) as sandbox:
+        await log_in_at_mistgpu(sandbox)
+        lease_id = await rent_and_die(sandbox)
+        show_servers(sandbox)
+        get_journal(sandbox).unlink()
+        (server,) = sandbox.get_simulator_state("mistgpu").servers.values()
+        user = ScriptedUser()
+
+        async def reject(*_arguments: object) -> None:
+            raise AuthError("rejected")
+
+        monkeypatch.setattr(SshConnector, "check_password", reject)
+        async with sandbox.open_application(user) as application:
+            for command in (
+                application.orphan_commands.adopt_orphan,
+                application.orphan_commands.release_orphan,
+            ):
+                with pytest.raises((ForeignMachine, Declined)):
+                    await command(server.id)
+            assert len(list(sandbox.cloud.burning())) == 1
+            user.confirms = True
+            receipt = await application.orphan_commands.release_orphan(server.id)
+            assert receipt.lease == lease_id
         assert list(sandbox.cloud.burning()) == []
 
 

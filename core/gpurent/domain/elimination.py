@@ -16,6 +16,8 @@ from gpurent.domain.lease import Lease
 CLOCK_PRECISION = timedelta(minutes=1)
 # Two looks that are this far apart; one alone may be a list that is not complete.
 LOOK_INTERVAL = timedelta(seconds=30)
+# One that starts later may have been created by somebody else, after the order's own machine was deleted.
+MAX_START_DELAY = timedelta(hours=1)
 
 
 def is_only_candidate(lease: Lease, listed: Sequence[Lease], others: Sequence[Lease]) -> bool:
@@ -30,12 +32,15 @@ def is_only_candidate(lease: Lease, listed: Sequence[Lease], others: Sequence[Le
     if any(_has_open_claim(other, lease) for other in others):
         return False
     proven = {other.ref for other in others if other.ref and not other.needs_proof}
-    candidates = {
-        machine.ref
+    found = [
+        machine
         for machine in listed
         if machine.ref not in proven and _may_be_created_by(machine, lease, claim)
-    }
-    return candidates == {lease.ref}
+    ]
+    if [machine.ref for machine in found] != [lease.ref]:
+        return False
+    started_at = found[0].started_at
+    return started_at is None or started_at <= claim.claimed_at + MAX_START_DELAY
 
 
 def _has_open_claim(other: Lease, lease: Lease) -> bool:

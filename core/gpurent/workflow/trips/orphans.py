@@ -21,7 +21,7 @@ from gpurent.errors import (
 from gpurent.locale import _, join_list
 from gpurent.ports.services import SecretStore
 from gpurent.workflow.connection.contacts import PasswordProof
-from gpurent.workflow.connection.ownership import OwnershipProof, suggest_password
+from gpurent.workflow.connection.ownership import OwnershipProof, suggest_password, suggest_release
 from gpurent.workflow.reports.orphans import OrphanSearch
 from gpurent.workflow.runtime.durable_steps import make_random_mark
 from gpurent.workflow.runtime.lost_leases import LostLeases
@@ -40,16 +40,17 @@ class OrphanCommands:
     review: ReleaseReview
     releases: Releases
 
-    async def adopt_orphan(self, name: str, provider: str = "") -> Lease:
+    async def adopt_orphan(self, name: str, provider: str = "", *, is_proven: bool = False) -> Lease:
         """Make a lease of the machine with the provider's reference, or our lease id, ``name``; return it.
 
         A machine of a lost lease gets its id and, if the vault has it, its password. Raises `UsageError` if no orphan
-        has this name, `ForeignMachine` if it may be an order's machine but rejects the order's password.
+        has this name, `ForeignMachine` if it may be an order's machine but nothing proves it; ``is_proven``: the user
+        said that it is.
         """
         found = await self._find_machine(name, provider)
         if found.orphan.kind is OrphanKind.REVIVED_LEASE:
             return await self._mark_adopted(found.orphan.lease)
-        made = await self._make_lease(found)
+        made = await self._make_lease(found, is_proven=is_proven)
         await self._mark_adopted(made.id)
         await self._drop_old_access(found, made)
         lease = await self.search.leases.try_refresh_lease(made.id)
@@ -100,7 +101,12 @@ class OrphanCommands:
         found = await self._find_machine(name, provider)
         if not found.orphan.is_ours:
             await self._confirm_release(found.orphan.ref, found.orphan.provider)
-        lease = await self.adopt_orphan(found.orphan.ref or found.orphan.lease, found.orphan.provider)
+        named = found.orphan.ref or found.orphan.lease
+        try:
+            lease = await self.adopt_orphan(named, found.orphan.provider)
+        except ForeignMachine:
+            await self._confirm_release(found.orphan.ref, found.orphan.provider)
+            lease = await self.adopt_orphan(named, found.orphan.provider, is_proven=True)
         if found.orphan.is_ours:
             await self.review.require_release(lease.id)
         return await self.releases.release_lease(lease.id)
@@ -156,7 +162,7 @@ class OrphanCommands:
             hint="\n".join([_("See: gpurent orphans"), *dict.fromkeys(reasons)]),
         )
 
-    async def _make_lease(self, found: OrphanMachine) -> Lease:
+    async def _make_lease(self, found: OrphanMachine, *, is_proven: bool) -> Lease:
         copy, listed = found.copy, found.listed
         if copy is None:
             return await self._make_foreign_lease(found)
@@ -168,10 +174,12 @@ class OrphanCommands:
         if listed is None or listed.ref in copy.refs or listed.label:
             lease = await self.lost_leases.restore_lease(copy, listed.offer if listed is not None else None)
             return await self._update_from_list(lease, listed)
-        return await self._prove_order(found)
+        if not is_proven:
+            await self._prove_order(found)
+        return await self._restore_order(found)
 
-    async def _prove_order(self, found: OrphanMachine) -> Lease:
-        """Return the lease of an unfinished order whose machine was not known, if the machine proves to be its own."""
+    async def _prove_order(self, found: OrphanMachine) -> None:
+        """Raise `ForeignMachine` unless the machine accepts the password of the unfinished order."""
         copy, listed = found.copy, found.listed
         if copy is None or listed is None:
             raise LookupError("an order needs its copy and the machine")
@@ -188,11 +196,16 @@ class OrphanCommands:
         )
         if await self.proof.try_password(candidate) is not PasswordProof.ACCEPTED:
             raise ForeignMachine(
-                _("the machine {ref} at {provider} rejects the password of {lease}").format(
+                _("nothing proves that the new machine {ref} at {provider} is that of {lease}").format(
                     ref=listed.ref, provider=copy.provider, lease=copy.lease
                 ),
-                hint=_("It may be somebody else's. Look at the provider's page; nothing was done."),
+                hint=suggest_release(candidate),
             )
+
+    async def _restore_order(self, found: OrphanMachine) -> Lease:
+        copy, listed = found.copy, found.listed
+        if copy is None or listed is None:
+            raise LookupError("an order needs its copy and the machine")
         proven = evolve(copy, ref=listed.ref, needs_proof=False, completed_orders=(copy.label,), order=None)
         return await self._update_from_list(
             await self.lost_leases.restore_lease(proven, listed.offer), listed
