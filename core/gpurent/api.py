@@ -21,6 +21,7 @@ if TYPE_CHECKING:
         MachineProfile as MachineProfile,
         is_loopback as is_loopback,
     )
+    from gpurent.domain.create_claim import CreateClaim as CreateClaim
     from gpurent.domain.credential_names import CREDENTIAL_NAMES as CREDENTIAL_NAMES
     from gpurent.domain.events import (
         Event as Event,
@@ -299,6 +300,7 @@ if TYPE_CHECKING:
 _NAMES_BY_MODULE = {
     "gpurent.child_processes": "find_program make_child_environment spawn_program",
     "gpurent.domain.access": "USER_SOURCE AccessChannel AccessSource Endpoint MachineProfile is_loopback",
+    "gpurent.domain.create_claim": "CreateClaim",
     "gpurent.domain.evidence": "Absent Known Unknown",
     "gpurent.domain.events": "Event EventKind Notice NoticeLevel",
     "gpurent.domain.filenames": "NameProblem escape_name find_name_problem link_reject_reason",

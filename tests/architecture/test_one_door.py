@@ -55,9 +55,12 @@ DOORS: dict[str, tuple[str, set[str]]] = {
         r"connector\.pin_host_key\(",
         {"core/gpurent/workflow/connection/contacts.py"},
     ),
-    "a password without a pinned host key is only a proof": (
-        r"connector\.check_password\(",
-        {"core/gpurent/workflow/connection/ownership.py"},
+    "machines are dialled, and get a password, where the rule decides on them": (
+        r"\.(check_password|fetch_host_key|resolve_host)\(",
+        {
+            "core/gpurent/testing/ssh_fixture.py",
+            "core/gpurent/workflow/connection/contacts.py",
+        },
     ),
     "plugins are loaded by the registry, which --safe tells what to leave out": (
         r"\bentry_points\(group=ENTRY_POINT_GROUP",

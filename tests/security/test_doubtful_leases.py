@@ -13,7 +13,9 @@ from gpurent.composition.application import Application
 from gpurent.domain.lease import Lease
 from gpurent.domain.money import CNY
 from gpurent.domain.trip import TripLimits
-from gpurent.errors import InputRequired
+from gpurent.errors import AuthError, ForeignMachine, InputRequired, UnavailableError
+from gpurent.testing.fakes.connector import FakeConnector
+from gpurent.workflow.guard.observe_lease import StoreObserver
 from tests.guard.running_guard import running_guard
 from tests.guard.virtual_sandbox import VirtualSandbox, is_lease_over, wait_until_true
 from tests.security.attacks import Adversary, Outcome, attack
@@ -76,9 +78,12 @@ async def test_the_guard_ends_a_doubtful_lease_at_its_limit(
     assert list(sandbox.list_burning()) == []
 
 
-async def test_a_doubtful_lease_can_be_released(sandbox: VirtualSandbox) -> None:
+async def test_a_doubtful_lease_can_be_released(
+    sandbox: VirtualSandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
     async with sandbox.open_application() as application:
         lease = await run_into_doubt(sandbox, application, TripLimits())
+        _forbid_contact(monkeypatch, AssertionError("it was contacted"))
         released = await application.releases.release_lease(lease.id)
         assert released.lease == lease.id
         assert application.connector.list_host_keys(lease.id) == [], "nothing was pinned for it"
@@ -107,3 +112,76 @@ async def test_a_lease_that_moved_is_released_too(tmp_path: Path) -> None:
             async with running_guard(application):
                 await wait_until_true(lambda: is_lease_over(application, lease.id))
         assert list(sandbox.list_burning()) == []
+
+
+@pytest.mark.parametrize(
+    "failure", [AuthError("rejected"), UnavailableError("no answer")], ids=["rejects", "dead"]
+)
+@attack(
+    Adversary.PROVIDER,
+    "names a place that rejects the password or does not answer, so that a metered machine never ends",
+    Outcome.REPORTED,
+    kind="S3",
+)
+async def test_the_guard_ends_a_lease_whose_place_proves_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, failure: Exception
+) -> None:
+    async with VirtualSandbox.open_sandbox(tmp_path, "mistgpu") as sandbox:
+        async with sandbox.open_application() as application:
+            lease = await run_at_odd_place(sandbox, application)
+            _forbid_contact(monkeypatch, failure)
+            async with running_guard(application):
+                await wait_until_true(lambda: is_lease_over(application, lease.id))
+            used = -sum(line.amount.amount for line in sandbox.get_ledger("mistgpu") if line.kind == "usage")
+            assert 0 < used <= CNY.money("9.50").amount
+        assert list(sandbox.list_burning()) == []
+
+
+async def test_where_nothing_proves_it_the_user_names_the_machine(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also after it was dropped: one machine is one lease, with its money."""
+    async with VirtualSandbox.open_sandbox(tmp_path, "mistgpu") as sandbox:
+        user = ScriptedUser(confirms=True)
+        async with sandbox.open_application(user) as application:
+            lease = await run_at_odd_place(sandbox, application)
+            await application.leases.update_lease(lease.id, lambda seen: evolve(seen, claim=None))
+            _forbid_contact(monkeypatch, AuthError("rejected"))
+            with pytest.raises(ForeignMachine) as caught:
+                await application.releases.release_lease(lease.id)
+            assert f"gpurent orphans --release {lease.ref} --provider mistgpu" in caught.value.hint
+            await application.releases.drop_lease(lease.id)
+            adopted = await application.orphan_commands.adopt_orphan(lease.ref)
+            assert (adopted.id, adopted.needs_proof) == (lease.id, False)
+            observer = StoreObserver(application.store, application.releases.release_step.locks)
+            policy_trip = await observer.find_trip(lease.id)
+            assert policy_trip is not None
+            assert policy_trip.spec.limits.deadline_in == timedelta(hours=3)
+            await application.leases.update_lease(lease.id, lambda seen: evolve(seen, needs_proof=True))
+            receipt = await application.orphan_commands.release_orphan(lease.ref)
+            assert receipt.lease == lease.id
+            assert len(await application.leases.list_leases(include_over=True)) == 1
+        assert list(sandbox.list_burning()) == []
+
+
+async def run_at_odd_place(sandbox: VirtualSandbox, application: Application) -> Lease:
+    """Return a lease whose machine is not proven to be ours, of a trip that has a limit."""
+    await sandbox.log_in_to_mistgpu(application, "300")
+    limits = TripLimits(deadline_in=timedelta(hours=3))
+    spec = sandbox.make_job(ScriptedUser()).make_spec("mistgpu", limits)
+    begun = await application.trips.run(spec, detach=True)
+    lease = await application.leases.update_lease(begun.lease_id, lambda seen: evolve(seen, needs_proof=True))
+    assert lease.endpoint is not None
+    application.connector.unpin_host_key(lease.id, lease.endpoint)
+    return lease
+
+
+def _forbid_contact(monkeypatch: pytest.MonkeyPatch, failure: Exception) -> None:
+    async def fail(*_arguments: object, **_named: object) -> None:
+        raise failure
+
+    names = ["check_password", "open_connection"]
+    if not isinstance(failure, AuthError):
+        names.append("fetch_host_key")
+    for name in names:
+        monkeypatch.setattr(FakeConnector, name, fail)

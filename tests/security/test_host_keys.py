@@ -27,7 +27,7 @@ from gpurent.testing.fakes.questions import MemoryQuestions
 from gpurent.testing.fakes.ssh_server import RecordingSshServer, recording_ssh_server
 from gpurent.testing.fakes.storage import MemoryVault
 from gpurent.workflow.connection.contact_questions import ContactQuestions, make_request
-from gpurent.workflow.connection.contacts import MachineContacts
+from gpurent.workflow.connection.contacts import MachineContacts, PasswordProof
 from gpurent.workflow.runtime.events import EventEmitter
 from gpurent.workflow.runtime.questions import Questions
 from tests.sample_lease import make_lease
@@ -93,6 +93,12 @@ class Door:
         lease = evolve(self.lease, endpoint=endpoint, access_source=source)
         with pytest.raises(AuthError):
             await self.contacts.open_connection(lease, make_request(lease, endpoint, fingerprint=fingerprint))
+
+    async def prove(
+        self, endpoint: Endpoint, source: AccessSource, foreign_keys: Sequence[str] = ()
+    ) -> PasswordProof:
+        lease = evolve(self.lease, endpoint=endpoint, access_source=source.vouch_for(endpoint))
+        return await self.contacts.try_password(lease, make_request(lease, endpoint), foreign_keys)
 
     async def be_stopped(
         self, endpoint: Endpoint, source: AccessSource, kind: type[Exception] = InputRequired
@@ -185,7 +191,7 @@ async def test_unauthenticated_access_needs_a_person(door: Door, source: AccessS
     async with machine() as server:
         error = await door.be_stopped(server.endpoint, source.vouch_for(server.endpoint))
         assert (server.users, server.passwords) == ([], [])
-    assert "gpurent connect lease-1 --fingerprint SHA256:" in error.hint
+    assert "where you are asked: gpurent connect lease-1\n" in error.hint
     assert "gpurent release lease-1" in error.hint
     assert error.burning == ("lease-1",)
     assert door.ssh.list_host_keys("lease-1") == []
@@ -244,6 +250,27 @@ async def test_a_changed_key_asks_and_gets_no_password(door: Door, yes: bool) ->
     former, current = door.ssh.list_host_keys("lease-1")
     assert (former.is_current, current.is_current) == (False, True)
     assert former.key == pinned
+
+
+@attack(
+    Adversary.NETWORK,
+    "shows another host key that the user agreed to, and waits for the second login",
+    Outcome.REFUSED,
+    kind="S7",
+)
+async def test_a_password_that_came_with_the_place_never_goes_to_another_key(door: Door) -> None:
+    """The password came together with the place, by mail; a second login there is an ordinary one."""
+    async with machine() as server:
+        came = evolve(MAIL, is_authenticated=True, is_sandbox=True).vouch_for(
+            server.endpoint, has_password=True
+        )
+        await door.log_in(server.endpoint, came)
+        assert server.passwords == [PASSWORD.reveal()]
+    door.person.is_interactive = True
+    async with machine(port=server.endpoint.port) as other:
+        for _time in range(3):
+            await door.log_in(other.endpoint, came)
+        assert other.passwords == []
 
 
 @pytest.mark.parametrize("yes", [False, True])
@@ -330,6 +357,44 @@ async def test_inner_addresses_are_not_even_dialled(
     endpoint = Endpoint("root", host, 22)
     error = await door.be_stopped(endpoint, source.vouch_for(endpoint))
     assert "not on the Internet" in error.hint
+    assert "where you are asked: gpurent connect lease-1\n" in error.hint
+    assert "…" not in error.hint, "what is printed can be run"
+
+
+@pytest.mark.parametrize("host", INNER)
+@attack(
+    Adversary.PROVIDER,
+    "names an inner address for a new machine, and waits for its release, also by the guard",
+    Outcome.REFUSED,
+    kind="S2",
+)
+async def test_no_release_dials_an_inner_address_for_its_proof(
+    door: Door, host: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(socket, "socket", _forbid)
+    door.person.is_interactive = True
+    assert await door.prove(Endpoint("root", host, 22), SERVICE) is PasswordProof.NOT_ASKED
+    assert door.person.questions == []
+
+
+@attack(
+    Adversary.PROVIDER,
+    "names a machine that accepts any password, so that it counts as ours and gets the password",
+    Outcome.REFUSED,
+    kind="S2",
+)
+async def test_a_proof_sends_the_password_only_where_the_rule_lets_it(door: Door) -> None:
+    async with machine() as server, machine() as other:
+        assert await door.prove(server.endpoint, MAIL) is PasswordProof.NOT_ASKED
+        assert await door.prove(server.endpoint, SERVICE) is PasswordProof.NOT_ASKED
+        key = await door.ssh.fetch_host_key(server.endpoint, ())
+        assert await door.prove(server.endpoint, SANDBOX, [key.line]) is PasswordProof.REJECTED
+        assert server.passwords == []
+        assert await door.prove(server.endpoint, SANDBOX) is PasswordProof.REJECTED
+        assert server.passwords == [PASSWORD.reveal()], "a first contact"
+        await door.log_in(server.endpoint, SANDBOX.vouch_for(server.endpoint))
+        assert await door.prove(other.endpoint, SANDBOX) is PasswordProof.NOT_ASKED
+        assert other.passwords == []
 
 
 @attack(

@@ -120,7 +120,14 @@ class TripParts:
         pricer = order_pricing.OrderPricer(money.quotes, money.budgets)
         restarted = restarted_leases.RestartedLeases(store, base.trip_tracker)
         self.releases = releases.Releases(
-            base.trip_tracker, leases, base.lost_leases, unsent, self.release_step, money.receipts, restarted
+            base.trip_tracker,
+            leases,
+            base.lost_leases,
+            unsent,
+            self.release_step,
+            money.receipts,
+            restarted,
+            base.questions,
         )
         self.release_review = release_review.ReleaseReview(
             store, base.locks, connections, runners, machines.results, base.questions

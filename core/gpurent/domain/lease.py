@@ -10,6 +10,7 @@ from types import MappingProxyType
 from attrs import evolve, field, frozen
 
 from gpurent.domain.access import AccessSource, Endpoint
+from gpurent.domain.create_claim import CreateClaim
 from gpurent.domain.machine_facts import MachineFacts
 from gpurent.domain.money import UnitPrice
 from gpurent.domain.offer import Bill, DeclaredTerms, Metered, Offer, OrderKind
@@ -107,10 +108,12 @@ class Lease:
     lease, whose terms were given by the user. ``machine_facts`` is what was found on the machine.
 
     ``completed_orders`` are the keys of the orders whose payment the provider counted. ``needs_proof``: the machine was
-    recognised by elimination, so nothing may be done to it before it accepts this order's own password.
+    recognised by elimination, so nothing may be done to it before it accepts this order's own password; a release may
+    follow from ``claim`` too.
     ``release_requested_at`` is set before the first call that releases. ``absent_since`` is the first of the good
     answers in a row that lacked the lease, ``last_seen_state`` its state before those. ``restarted_from``: the lease
     whose machine this one is, started again. ``access_source`` is where ``endpoint`` and its password came from.
+    ``claim`` is what tells the machine of a create by elimination.
     """
 
     id: str
@@ -140,6 +143,7 @@ class Lease:
     adopted_at: datetime | None = None
     restarted_from: str = ""
     access_source: AccessSource = AccessSource()
+    claim: CreateClaim | None = None
 
     def with_state(self, state: LeaseState, note: str = "") -> Lease:
         """Return this lease in another state; raises `LeaseError` for a transition that is not in `TRANSITIONS`."""

@@ -8,6 +8,7 @@ from datetime import datetime
 from attrs import evolve, field, frozen
 
 from gpurent.domain.access import AccessSource, Endpoint
+from gpurent.domain.create_claim import CreateClaim
 from gpurent.domain.lease import Lease, LeaseState, PendingOrder
 from gpurent.domain.money import UnitPrice
 from gpurent.domain.offer import Bill, Hardware, Metered, Offer, OrderKind, Prepaid
@@ -49,6 +50,7 @@ class LeaseCopy:
     password_ref: str = ""
     access_source: AccessSource = AccessSource()
     needs_proof: bool = False
+    claim: CreateClaim | None = None
     started_at: datetime | None = None
     expires_at: datetime | None = None
     provider_data: Mapping[str, str] = field(factory=dict)
@@ -100,6 +102,7 @@ def make_lease_copy(lease: Lease, account: str) -> LeaseCopy | None:
         access_source=lease.access_source,
         password_ref=lease.password_ref,
         needs_proof=lease.needs_proof,
+        claim=lease.claim,
         started_at=lease.started_at,
         expires_at=lease.expires_at,
         provider_data=lease.provider_data,
@@ -156,6 +159,7 @@ def restore_lease(copy: LeaseCopy, offer: Offer | None = None) -> Lease:
         provider_data=copy.provider_data,
         completed_orders=copy.completed_orders,
         needs_proof=copy.needs_proof,
+        claim=copy.claim,
         bills=copy.bills,
         note=_("restored from the copy of its reference"),
     )

@@ -21,8 +21,8 @@ class ContactRequest:
     """A machine to contact for ``lease_id``, at ``endpoint``, which came from ``source``.
 
     ``fingerprint`` is what the user says its host key has; empty if they say nothing. ``may_ask`` false: somebody may
-    be there, but is busy with something else. ``how_to_answer`` is the command that answers the question later, with
-    ``{fingerprint}`` where the shown one goes. ``burning``: leases that cost money meanwhile.
+    be there, but is busy with something else. ``how_to_answer`` is the command that answers the question later, to
+    which ``--fingerprint`` is added. ``burning``: leases that cost money meanwhile.
     """
 
     lease_id: str
@@ -33,6 +33,10 @@ class ContactRequest:
     how_to_answer: str = ""
     burning: tuple[str, ...] = ()
 
+    def format_answer(self, key: HostKey | None) -> str:
+        """Return the command that answers the question; without a shown ``key`` it asks again in a terminal."""
+        return f"{self.how_to_answer} --fingerprint {key.fingerprint}" if key else self.how_to_answer
+
 
 def make_request(lease: Lease, endpoint: Endpoint, *, fingerprint: str = "") -> ContactRequest:
     """Return the request to contact the machine of a lease that is in the Store."""
@@ -41,7 +45,7 @@ def make_request(lease: Lease, endpoint: Endpoint, *, fingerprint: str = "") -> 
         endpoint=endpoint,
         source=lease.access_source,
         fingerprint=fingerprint,
-        how_to_answer=f"gpurent connect {lease.id} --fingerprint {{fingerprint}}",
+        how_to_answer=f"gpurent connect {lease.id}",
         burning=() if lease.is_over else (lease.id,),
     )
 
@@ -77,13 +81,17 @@ class ContactQuestions:
         self, request: ContactRequest, key: HostKey | None, doubts: Sequence[Doubt]
     ) -> InputRequired:
         reasons = [describe_doubt(doubt) for doubt in doubts]
-        shown = key.fingerprint if key is not None else "SHA256:…"
         if key is not None:
-            reasons.append(_("It shows the host key {fingerprint}.").format(fingerprint=shown))
+            reasons.append(_("It shows the host key {fingerprint}.").format(fingerprint=key.fingerprint))
         reasons.extend(self._describe_pins(request))
         if request.how_to_answer:
-            command = request.how_to_answer.format(fingerprint=shown)
-            reasons.append(_("If it is the machine that you rented: {command}").format(command=command))
+            text = _("If it is the machine that you rented: {command}")
+            if key is None:
+                text = _(
+                    "If it is the machine that you rented, run in a terminal, where you are asked: {command}\n"
+                    "(--fingerprint is a second answer, if the provider's page states the machine's host key.)"
+                )
+            reasons.append(text.format(command=request.format_answer(key)))
         if request.burning:
             text = _("If it is not, and you do not need it: gpurent release {lease}")
             reasons.append(text.format(lease=request.lease_id))

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import asyncio
 import hmac
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
+from enum import Enum
 
 from attrs import field, frozen
 
-from gpurent.domain.access import AddressKind, classify_address
+from gpurent.domain.access import AddressKind, Endpoint, classify_address
 from gpurent.domain.events import EventKind
 from gpurent.domain.first_contact import (
     Contact,
@@ -24,7 +25,7 @@ from gpurent.domain.first_contact import (
 )
 from gpurent.domain.lease import Lease
 from gpurent.domain.secret import Secret
-from gpurent.errors import HostKeyChanged
+from gpurent.errors import AuthError, HostKeyChanged
 from gpurent.locale import _
 from gpurent.ports.connection import Connector, HostKey, OpenConnection, PrivateKey
 from gpurent.ports.services import SecretStore
@@ -34,6 +35,14 @@ from gpurent.workflow.connection.contact_questions import (
     make_mismatch_error,
 )
 from gpurent.workflow.runtime.events import EventEmitter
+
+
+class PasswordProof(Enum):
+    """Whether a machine accepts a password. NOT_ASKED: the password may not be sent there, or there is none."""
+
+    ACCEPTED = "accepted"
+    REJECTED = "rejected"
+    NOT_ASKED = "not-asked"
 
 
 @frozen
@@ -87,6 +96,32 @@ class MachineContacts:
                 await self._admit(request, addresses, PlaceState.OTHER_KEY)
         return addresses
 
+    async def try_password(
+        self, lease: Lease, request: ContactRequest, foreign_keys: Collection[str]
+    ) -> PasswordProof:
+        """Say whether the machine accepts the lease's password, where the rule lets it be contacted unasked.
+
+        Nobody is asked, and nothing is pinned or installed. ``foreign_keys`` are host keys of other leases. Raises
+        `UnavailableError` while the machine does not answer.
+        """
+        addresses = await self.connector.resolve_host(request.endpoint)
+        key = self.connector.find_pinned_host_key(request.lease_id, request.endpoint)
+        if key is None:
+            if list_doubts(await self._describe_contact(request, addresses, self._find_state(request))):
+                return PasswordProof.NOT_ASKED
+            key = await self.connector.fetch_host_key(request.endpoint, addresses)
+        if key.line in foreign_keys:
+            return PasswordProof.REJECTED
+        password = self._find_password(lease, request, key)
+        if password is None:
+            return PasswordProof.NOT_ASKED
+        try:
+            await self.connector.check_password(request.endpoint, key, password, addresses)
+        except (AuthError, HostKeyChanged):
+            return PasswordProof.REJECTED
+        self._record_place(lease, request.endpoint, key, password)
+        return PasswordProof.ACCEPTED
+
     def _find_state(self, request: ContactRequest) -> PlaceState:
         """Return what the lease knows of a place where it has no current pin."""
         pins = self.connector.list_host_keys(request.lease_id)
@@ -94,15 +129,20 @@ class MachineContacts:
             return PlaceState.OTHER_PLACE
         return PlaceState.ORDERED if pins else PlaceState.FIRST
 
-    async def _admit(self, request: ContactRequest, addresses: Sequence[str], state: PlaceState) -> None:
-        """Pin the host key that the machine shows, if the rule, the user's fingerprint or a person allows it."""
-        contact = Contact(
+    async def _describe_contact(
+        self, request: ContactRequest, addresses: Sequence[str], state: PlaceState
+    ) -> Contact:
+        return Contact(
             endpoint=request.endpoint,
             source=request.source,
             place=state,
             address=_classify(addresses),
             uses_real_services=await self.uses_real_services(),
         )
+
+    async def _admit(self, request: ContactRequest, addresses: Sequence[str], state: PlaceState) -> None:
+        """Pin the host key that the machine shows, if the rule, the user's fingerprint or a person allows it."""
+        contact = await self._describe_contact(request, addresses, state)
         decision, doubts = decide_contact(contact), list_doubts(contact)
         if Doubt.INNER_ADDRESS in doubts and not request.fingerprint:
             # Not even dialled before somebody agrees.
@@ -134,25 +174,47 @@ class MachineContacts:
     def _choose_password(self, lease: Lease, request: ContactRequest) -> Secret | None:
         """Return the lease's password, unless it was meant for a machine at another place or with another key.
 
-        One that came together with this endpoint is this machine's own. Any other belongs to the first machine that is
-        offered it, which is recorded before.
+        One that came together with this endpoint is this machine's own, wherever it was used, but never of another key
+        at the same place. Any other belongs to the first machine that is offered it, which is recorded before.
         """
+        key = self.connector.find_pinned_host_key(request.lease_id, request.endpoint)
+        password = self._find_password(lease, request, key) if key is not None else None
+        if password is not None and key is not None:
+            self._record_place(lease, request.endpoint, key, password)
+        return password
+
+    def _find_password(self, lease: Lease, request: ContactRequest, key: HostKey) -> Secret | None:
         vault = self.secrets.get_vault(lease.provider)
         password = vault.get(lease.password_ref) if lease.password_ref else None
-        key = self.connector.find_pinned_host_key(request.lease_id, request.endpoint)
-        if password is None or key is None:
-            return None
-        came_with_it = request.source.has_password and request.source.endpoint == request.endpoint
-        place = f"{request.endpoint.address}:{request.endpoint.port} {key.fingerprint}"
-        record, name = f"{place}\n{password.reveal()}", f"{lease.password_ref}-place"
-        known = vault.get(name)
-        if known is not None and known.reveal() == record:
+        known = vault.get(_name_place(lease))
+        if password is None or known is None:
             return password
-        is_used_elsewhere = known is not None and known.reveal().partition("\n")[2] == password.reveal()
-        if is_used_elsewhere and not came_with_it:
-            return None
-        vault.put(name, Secret(record))
-        return password
+        machine, _newline, used = known.reveal().partition("\n")
+        if used != password.reveal() or machine == _describe_machine(request.endpoint, key):
+            return password
+        is_same_place = machine.rpartition(" ")[0] == _describe_place(request.endpoint)
+        came_with_it = request.source.has_password and request.source.endpoint == request.endpoint
+        return password if came_with_it and not is_same_place else None
+
+    def _record_place(self, lease: Lease, endpoint: Endpoint, key: HostKey, password: Secret) -> None:
+        record = Secret(f"{_describe_machine(endpoint, key)}\n{password.reveal()}")
+        vault, name = self.secrets.get_vault(lease.provider), _name_place(lease)
+        known = vault.get(name)
+        if known is None or known.reveal() != record.reveal():
+            vault.put(name, record)
+
+
+def _name_place(lease: Lease) -> str:
+    """Return the vault's name of where the lease's password was used."""
+    return f"{lease.password_ref}-place"
+
+
+def _describe_place(endpoint: Endpoint) -> str:
+    return f"{endpoint.address}:{endpoint.port}"
+
+
+def _describe_machine(endpoint: Endpoint, key: HostKey) -> str:
+    return f"{_describe_place(endpoint)} {key.fingerprint}"
 
 
 def _classify(addresses: Sequence[str]) -> AddressKind:

@@ -5,13 +5,15 @@ from __future__ import annotations
 from attrs import evolve, frozen
 
 from gpurent.domain.access import Endpoint
+from gpurent.domain.elimination import LOOK_INTERVAL, is_only_candidate
+from gpurent.domain.evidence import Unknown
 from gpurent.domain.lease import Lease
-from gpurent.errors import AuthError, ForeignMachine, HostKeyChanged, UnavailableError
+from gpurent.errors import AuthError, ForeignMachine, UnavailableError
 from gpurent.locale import _
 from gpurent.ports.connection import Connector, HostKey, OpenConnection
 from gpurent.ports.services import SecretStore
 from gpurent.workflow.connection.contact_questions import make_request
-from gpurent.workflow.connection.contacts import MachineContacts
+from gpurent.workflow.connection.contacts import MachineContacts, PasswordProof
 from gpurent.workflow.runtime.leases import LeaseTracker
 from gpurent.workflow.runtime.unforeseen import add_hint
 
@@ -21,12 +23,22 @@ def suggest_password(provider: str, endpoint: Endpoint) -> str:
     return text.format(endpoint=endpoint, provider=provider)
 
 
+def suggest_release(lease: Lease) -> str:
+    """Return what ends the lease's machine where no proof of ours does: the user names it."""
+    text = _(
+        "Look at the provider's page. If {ref} is yours: gpurent orphans --release {ref} --provider {provider}\n"
+        "If it is not: gpurent release {lease} --confirmed"
+    )
+    return text.format(ref=lease.ref, provider=lease.provider, lease=lease.id)
+
+
 @frozen
 class OwnershipProof:
-    """The proof is a login with the password that was made for this lease's order alone.
+    """Proves that a machine which was recognised by elimination is ours.
 
-    For the proof alone, which a release needs, nobody is asked whether to contact the machine: nothing else is sent to
-    it, and nothing is pinned. A machine whose access is doubtful can so be released.
+    One proof is a login with the password that was made for this lease's order alone, where the rule for contacts lets
+    it be sent unasked; nothing is pinned by it. The other, for a release only, is that the order's accepted create must
+    have made this machine (see `gpurent.domain.elimination`): no address is contacted for it, and none is verified.
     """
 
     leases: LeaseTracker
@@ -34,24 +46,60 @@ class OwnershipProof:
     secrets: SecretStore
     contacts: MachineContacts
 
-    async def prove_ownership(self, lease: Lease) -> Lease:
-        """Return the lease, proven to be ours; at once if it needs no proof.
+    async def prove_for_release(self, lease: Lease) -> Lease:
+        """Return the lease, proven enough to be released; at once if it needs no proof.
 
-        Raises `ForeignMachine` if the machine is somebody else's, and `UnavailableError` while it cannot be asked.
+        Raises `ForeignMachine` if that cannot be proven, and `UnavailableError` while it is not known.
         """
         if not lease.needs_proof:
             return lease
+        was_alone = lease.claim is not None and lease.claim.alone_since is not None
+        unreachable: UnavailableError | None = None
+        answer = PasswordProof.NOT_ASKED
         if lease.endpoint is None:
+            text = _("{lease} has no address yet, so it cannot be checked that it is ours")
+            unreachable = UnavailableError(text.format(lease=lease.id), retryable=True, burning=(lease.id,))
+        elif not was_alone:
+            try:
+                answer = await self.try_password(lease)
+            except UnavailableError as error:
+                unreachable = error
+        if answer is PasswordProof.ACCEPTED:
+            return await self.leases.update_lease(lease.id, lambda seen: evolve(seen, needs_proof=False))
+        if await self.prove_by_elimination(lease):
+            return await self.leases.get_lease(lease.id)
+        if unreachable is not None:
+            raise unreachable
+        raise _make_error(lease, answer)
+
+    async def prove_by_elimination(self, lease: Lease) -> bool:
+        """Return whether the lease's accepted create must have made its machine; ``lease`` need not be saved like that.
+
+        Raises `UnavailableError` while that is not known, also after the first of two looks.
+        """
+        claim = lease.claim
+        if claim is None or not claim.is_accepted or not lease.ref:
+            return False
+        listed = await self.leases.plugins.provider_of(lease).list_leases()
+        if isinstance(listed, Unknown):
+            raise UnavailableError(listed.reason, retryable=True, burning=(lease.id,))
+        others = [
+            other
+            for other in await self.leases.list_leases(include_over=True)
+            if other.id != lease.id and other.provider == lease.provider
+        ]
+        now = self.leases.get_time(lease)
+        is_alone = is_only_candidate(lease, listed.items, others)
+        since = (claim.alone_since or now) if is_alone else None
+        await self.leases.update_lease(
+            lease.id, lambda seen: evolve(seen, claim=evolve(seen.claim or claim, alone_since=since))
+        )
+        if since is not None and now - since < LOOK_INTERVAL:
+            text = _("{ref} at {provider} is the only new machine of its order; the list is looked at again")
             raise UnavailableError(
-                _("{lease} has no address yet, so it cannot be checked that it is ours").format(
-                    lease=lease.id
-                ),
-                retryable=True,
-                burning=(lease.id,),
+                text.format(ref=lease.ref, provider=lease.provider), retryable=True, burning=(lease.id,)
             )
-        if not await self.try_password(lease):
-            raise _make_error(lease)
-        return await self.leases.update_lease(lease.id, lambda seen: evolve(seen, needs_proof=False))
+        return is_alone
 
     async def open_connection(
         self, lease: Lease, endpoint: Endpoint, *, fingerprint: str = "", may_ask: bool = True
@@ -81,24 +129,15 @@ class OwnershipProof:
         await self.leases.update_lease(lease.id, lambda seen: evolve(seen, needs_proof=False))
         return connection
 
-    async def try_password(self, lease: Lease) -> bool:
-        """Return whether the machine at the lease's address accepts this lease's own password; saves nothing.
+    async def try_password(self, lease: Lease) -> PasswordProof:
+        """Say whether the machine at the lease's address accepts this lease's own password; saves nothing about it.
 
-        False as well if there is no address or no password. Raises `UnavailableError` while it cannot be asked.
+        Raises `UnavailableError` while it cannot be asked.
         """
-        password = self.secrets.get_vault(lease.provider).get(lease.password_ref)
-        endpoint = lease.endpoint
-        if endpoint is None or password is None:
-            return False
-        addresses = await self.connector.resolve_host(endpoint)
-        pinned = self.connector.find_pinned_host_key(lease.id, endpoint)
-        try:
-            key = pinned or await self.connector.fetch_host_key(endpoint, addresses)
-            self._reject_known_machine(lease, key, await self._list_others_keys(lease))
-            await self.connector.check_password(endpoint, key, password, addresses)
-        except (AuthError, ForeignMachine, HostKeyChanged):
-            return False
-        return True
+        if lease.endpoint is None:
+            return PasswordProof.NOT_ASKED
+        request = evolve(make_request(lease, lease.endpoint), may_ask=False)
+        return await self.contacts.try_password(lease, request, await self._list_others_keys(lease))
 
     async def _list_others_keys(self, lease: Lease) -> set[str]:
         """Return the host keys that other living leases of this provider have pinned.
@@ -118,14 +157,13 @@ class OwnershipProof:
             raise _make_error(lease)
 
 
-def _make_error(lease: Lease) -> ForeignMachine:
+def _make_error(lease: Lease, answer: PasswordProof = PasswordProof.REJECTED) -> ForeignMachine:
+    text = _("the new machine {ref} at {provider} rejects the password of this order")
+    if answer is PasswordProof.NOT_ASKED:
+        text = _("nothing proves that the new machine {ref} at {provider} is that of {lease}")
     return ForeignMachine(
-        _("the new machine {ref} at {provider} rejects the password of this order").format(
-            ref=lease.ref, provider=lease.provider
-        ),
-        hint=_(
-            "It may be somebody else's, so it is neither used nor shut down. Look at the provider's page. If it is"
-            " not yours: gpurent release {lease} --confirmed"
-        ).format(lease=lease.id),
+        text.format(ref=lease.ref, provider=lease.provider, lease=lease.id),
+        hint=_("It may be somebody else's, so it is neither used nor shut down.")
+        + f"\n{suggest_release(lease)}",
         burning=(lease.id,),
     )

@@ -11,7 +11,7 @@ from attrs import field, frozen
 from gpurent.domain.guard_actions import ActionKind
 from gpurent.domain.lease import Lease, LeaseState
 from gpurent.domain.offer import Metered
-from gpurent.domain.outcomes import DONE
+from gpurent.domain.outcomes import DONE, OutcomeKind
 from gpurent.domain.result_paths import get_pattern_base, is_pattern
 from gpurent.domain.transfer import TransferReport
 from gpurent.domain.trip import TripSpec
@@ -39,12 +39,13 @@ from gpurent.workflow.timing.machine_timer import MachineTimers
 from gpurent.workflow.timing.time_left import TimeWarnings
 
 ANSWER_TIMEOUT = 45.0
+_ENDED_WITH_LEASE = (OutcomeKind.RELEASED, OutcomeKind.STOPPED)
 MAX_CONCURRENT = 8
 
 
 @frozen(kw_only=True)
 class GuardedTrip:
-    """The open trip that created a lease. ``is_attended``: a live process works on it."""
+    """The trip that created a lease, and whose limits it has. ``is_attended``: a live process works on it."""
 
     id: str
     spec: TripSpec
@@ -72,12 +73,20 @@ class StoreObserver:
     locks: WorkLocks
 
     async def find_trip(self, lease: str) -> GuardedTrip | None:
-        for record in await self.store.list_trips(lease):
-            if record.kind in ("run", "rent") and record.is_open:
+        """Return the trip whose limits the living lease has: the open one, else the one that its end had closed.
+
+        A lease that was taken for ended and is alive after all keeps its limits; nothing else of that trip goes on.
+        """
+        records = [record for record in await self.store.list_trips(lease) if record.kind in ("run", "rent")]
+        for record in records:
+            if record.is_open:
                 steps = await self.store.list_steps(record.id)
                 launched = any(step.name.endswith(".launch") and step.done_at for step in steps)
                 minded = await self.locks.is_trip_locked(record.id)
                 return GuardedTrip(id=record.id, spec=record.spec, is_attended=minded, launched=launched)
+        for record in reversed(records):
+            if record.outcome is not None and record.outcome.kind in _ENDED_WITH_LEASE:
+                return GuardedTrip(id=record.id, spec=record.spec, is_attended=False, launched=False)
         return None
 
     async def count_renewals(self, lease: str) -> int:

@@ -157,8 +157,8 @@ class Adoption:
 
 
 def _make_adopt_command(request: AdoptionRequest) -> str:
-    """Return the command that adopts this machine, with ``{fingerprint}`` for the host key that it shows."""
-    return f'gpurent adopt "{request.access.endpoint}" --provider {request.provider} --fingerprint {{fingerprint}}'
+    """Return the command that adopts this machine."""
+    return f'gpurent adopt "{request.access.endpoint}" --provider {request.provider}'
 
 
 def _make_known_error(endpoint: Endpoint, lease: Lease) -> UsageError:

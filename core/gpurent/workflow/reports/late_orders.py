@@ -12,6 +12,7 @@ from gpurent.domain.offer import OrderKind
 from gpurent.domain.orders import OrderOutcome
 from gpurent.errors import GpurentError
 from gpurent.locale import _
+from gpurent.workflow.connection.contacts import PasswordProof
 from gpurent.workflow.connection.ownership import OwnershipProof
 from gpurent.workflow.runtime.leases import LeaseTracker
 
@@ -49,7 +50,8 @@ class LateOrders:
         answer = await self.leases.plugins.provider_of(lease).refresh_lease(asked)
         if not isinstance(answer, Lease) or answer.is_over or not answer.ref or answer.ref != machine.ref:
             return None
-        if answer.needs_proof and not await self.proof.try_password(answer):
+        is_proven = not answer.needs_proof or await self.proof.try_password(answer) is PasswordProof.ACCEPTED
+        if not is_proven and not await self.proof.prove_by_elimination(answer):
             return None
         return evolve(
             lease.with_state(answer.state, _("its provider lists it after all")),
@@ -59,6 +61,8 @@ class LateOrders:
             started_at=answer.started_at,
             expires_at=answer.expires_at,
             ended_at=None,
+            needs_proof=not is_proven,
+            claim=answer.claim,
             provider_data=answer.provider_data,
             completed_orders=(*lease.completed_orders, lease.label),
         )

@@ -11,7 +11,7 @@ from gpurent.domain.evidence import Unknown, make_unknown
 from gpurent.domain.lease import Lease
 from gpurent.errors import GpurentError, LeaseError, Spent, UnavailableError
 from gpurent.locale import _
-from gpurent.workflow.connection.ownership import OwnershipProof
+from gpurent.workflow.connection.ownership import OwnershipProof, suggest_release
 from gpurent.workflow.payments.bookkeeping import Bookkeeping
 from gpurent.workflow.runtime.durable_steps import TripContext
 from gpurent.workflow.runtime.lease_observer import LeaseObserver
@@ -26,6 +26,8 @@ RELEASE_TIMEOUT = timedelta(minutes=30)
 def _make_unconfirmed_error(lease: Lease, last: Unknown | None) -> GpurentError:
     """Return the error for a lease whose end the provider did not confirm in time; ``last``: its last odd answer."""
     hint = _("Check the provider's page, then: gpurent release {lease}").format(lease=lease.id)
+    if lease.needs_proof and lease.ref:
+        hint = suggest_release(lease)
     kind: type[GpurentError] = LeaseError
     text = _("{lease} was released, but its provider has not confirmed that it ended").format(lease=lease.id)
     if last is not None:
@@ -61,7 +63,7 @@ class ReleaseStep:
 
     async def _request_release(self, lease: Lease) -> Lease | Unknown:
         try:
-            ours = await self.proof.prove_ownership(lease)
+            ours = await self.proof.prove_for_release(lease)
         except UnavailableError as error:
             return make_unknown(error)
         return await self.leases.request_release(ours)

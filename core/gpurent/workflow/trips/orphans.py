@@ -20,6 +20,7 @@ from gpurent.errors import (
 )
 from gpurent.locale import _, join_list
 from gpurent.ports.services import SecretStore
+from gpurent.workflow.connection.contacts import PasswordProof
 from gpurent.workflow.connection.ownership import OwnershipProof, suggest_password
 from gpurent.workflow.reports.orphans import OrphanSearch
 from gpurent.workflow.runtime.durable_steps import make_random_mark
@@ -88,22 +89,45 @@ class OrphanCommands:
     async def release_orphan(self, name: str, provider: str = "") -> Receipt:
         """Release the machine ``name`` as `adopt_orphan` finds it, after asking about what would be lost.
 
-        Raises `Declined` or `ConfirmationRequired` if nobody agrees.
+        A machine of an open lease that nothing proves to be ours can be named too: the user says that it is. Raises
+        `Declined` or `ConfirmationRequired` if nobody agrees.
         """
+        unproven = await self._find_unproven(name, provider)
+        if unproven is not None:
+            await self._confirm_release(unproven.ref, unproven.provider)
+            await self._take_as_ours(unproven.id)
+            return await self.releases.release_lease(unproven.id)
         found = await self._find_machine(name, provider)
         if not found.orphan.is_ours:
-            await self._confirm_release(found)
+            await self._confirm_release(found.orphan.ref, found.orphan.provider)
         lease = await self.adopt_orphan(found.orphan.ref or found.orphan.lease, found.orphan.provider)
         if found.orphan.is_ours:
             await self.review.require_release(lease.id)
         return await self.releases.release_lease(lease.id)
 
-    async def _confirm_release(self, found: OrphanMachine) -> None:
-        orphan = found.orphan
+    async def _find_unproven(self, name: str, provider: str) -> Lease | None:
+        """Return the open lease whose machine ``name`` is, but is not proven to be."""
+        return next(
+            (
+                lease
+                for lease in await self.search.leases.list_leases()
+                if lease.needs_proof
+                and lease.ref
+                and name in (lease.ref, lease.id)
+                and provider in ("", lease.provider)
+            ),
+            None,
+        )
+
+    async def _take_as_ours(self, lease_id: str) -> Lease:
+        """Save that the user named the lease's machine; which password goes there is decided elsewhere."""
+        return await self.search.leases.update_lease(lease_id, lambda lease: evolve(lease, needs_proof=False))
+
+    async def _confirm_release(self, ref: str, provider: str) -> None:
         text = _("{ref} at {provider} is not known here; it may belong to another computer on this account.")
-        text = text.format(ref=orphan.ref, provider=orphan.provider)
+        text = text.format(ref=ref, provider=provider)
         question = Question(
-            id=f"release-orphan:{orphan.key}",
+            id=f"release-orphan:{provider}/{ref}",
             kind=QuestionKind.DESTROY,
             text=_("Release it? Everything on it is lost."),
             details=(text,),
@@ -162,7 +186,7 @@ class OrphanCommands:
             password_ref=copy.password_ref,
             needs_proof=True,
         )
-        if not await self.proof.try_password(candidate):
+        if await self.proof.try_password(candidate) is not PasswordProof.ACCEPTED:
             raise ForeignMachine(
                 _("the machine {ref} at {provider} rejects the password of {lease}").format(
                     ref=listed.ref, provider=copy.provider, lease=copy.lease
@@ -198,9 +222,28 @@ class OrphanCommands:
             raise LeaseError(_("the provider does not list {ref}").format(ref=found.orphan.ref))
         # Without an address, the provider is asked for its access as for a new machine.
         state = LeaseState.READY if listed.endpoint is not None else LeaseState.PROVISIONING
+        former = await self._find_dropped(listed)
+        if former is not None:
+            return await self._update_from_list(
+                evolve(former.with_state(state), ended_at=None, needs_proof=False), listed
+            )
         account = self.search.logins.find_account(listed.provider)
         lease = evolve(listed, id=f"{listed.provider}-{make_random_mark()}", state=state, account=account)
         return await self.search.leases.save_lease(lease)
+
+    async def _find_dropped(self, listed: Lease) -> Lease | None:
+        """Return the lease that had this machine and was dropped unproven: money and limits are that lease's."""
+        return next(
+            (
+                lease
+                for lease in reversed(await self.search.leases.list_leases(include_over=True))
+                if lease.is_over
+                and lease.needs_proof
+                and (lease.provider, lease.ref) == (listed.provider, listed.ref)
+                and listed.started_at in (None, lease.started_at)
+            ),
+            None,
+        )
 
     def _has_password(self, lease: Lease) -> bool:
         if not lease.password_ref:

@@ -6,14 +6,17 @@ from attrs import evolve, frozen
 
 from gpurent.domain.lease import Lease, LeaseState
 from gpurent.domain.outcomes import OutcomeKind, TripOutcome
+from gpurent.domain.question import Question, QuestionKind
 from gpurent.domain.receipt import Receipt
 from gpurent.domain.trip import TripSpec
 from gpurent.errors import LeaseError
 from gpurent.locale import _
+from gpurent.workflow.connection.ownership import suggest_release
 from gpurent.workflow.reports.receipts import Receipts
 from gpurent.workflow.runtime.durable_steps import TripContext, TripTracker
 from gpurent.workflow.runtime.leases import LeaseTracker
 from gpurent.workflow.runtime.lost_leases import LostLeases
+from gpurent.workflow.runtime.questions import Questions
 from gpurent.workflow.steps.release import ReleaseStep
 from gpurent.workflow.steps.unsent_orders import UnsentOrders
 from gpurent.workflow.trips.restarted_leases import RestartedLeases
@@ -28,6 +31,7 @@ class Releases:
     release_step: ReleaseStep
     receipts: Receipts
     restarted: RestartedLeases
+    questions: Questions
 
     async def release_lease(self, lease_id: str) -> Receipt:
         """Release the lease now, and end the trips that used it.
@@ -59,13 +63,17 @@ class Releases:
     async def drop_lease(self, lease_id: str) -> Receipt:
         """Drop a lease that the user says has ended, or is not theirs; its provider is not asked to release it.
 
-        Raises `LeaseError` if the provider shows it as running.
+        Raises `LeaseError` if the provider shows it as running; of one whose machine is not proven to be ours, the user
+        is asked: `Declined` or `ConfirmationRequired` if nobody agrees.
         """
         await self.lost_leases.restore_if_lost(lease_id)
         lease = await self.leases.get_lease(lease_id)
         seen = await self.leases.observe_lease(lease.id)
         if isinstance(seen, Lease) and not seen.is_over:
-            if seen.state is not LeaseState.MISSING and not seen.needs_proof and seen.ref:
+            is_listed = seen.state is not LeaseState.MISSING and bool(seen.ref)
+            if is_listed and seen.needs_proof:
+                await self._confirm_drop(seen)
+            elif is_listed:
                 raise LeaseError(
                     _("{provider} shows {lease} as {state}, so it has not ended").format(
                         provider=seen.provider, lease=seen.id, state=seen.state.title
@@ -82,6 +90,18 @@ class Releases:
             lease = await self.leases.save_lease(ended)
         await self._end_trips(lease.id)
         return await self.receipts.get_lease_receipt(await self.leases.get_lease(lease.id))
+
+    async def _confirm_drop(self, lease: Lease) -> None:
+        text = _("{provider} still lists {ref} as {state}: if it is yours, it costs you money").format(
+            provider=lease.provider, ref=lease.ref, state=lease.state.title
+        )
+        question = Question(
+            id=f"drop:{lease.id}",
+            kind=QuestionKind.DESTROY,
+            text=_("Drop {lease}, because that machine is not yours?").format(lease=lease.id),
+            details=(text, suggest_release(lease)),
+        )
+        await self.questions.require_yes(question, f"{text}\n{suggest_release(lease)}")
 
     async def _end_trips(self, lease_id: str) -> None:
         for record in await self.trip_tracker.list_trips(lease_id):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 
-from gpurent.api import Lease, Order
+from gpurent.api import CreateClaim, Lease, Order
 from gpurent_plugin_mistgpu.wire import ServerRow
 
 # A start that the list shows, and the time of a response, may be cut to whole minutes.
@@ -24,6 +24,11 @@ def note_servers_before(order: Order, servers: Sequence[ServerRow], now: datetim
         facts["restart_server"] = again
         facts["started_before"] = "".join(_format_start(server) for server in servers if server.id == again)
     return facts
+
+
+def make_claim(servers: Sequence[ServerRow], now: datetime) -> CreateClaim:
+    """Return what tells core the created server among all; ``servers`` are those listed before the order."""
+    return CreateClaim(refs_before=tuple(sorted(server.id for server in servers)), claimed_at=now)
 
 
 def find_created_server(lease: Lease, servers: Sequence[ServerRow]) -> ServerRow | None:

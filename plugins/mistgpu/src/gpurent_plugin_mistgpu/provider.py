@@ -123,6 +123,7 @@ class MistgpuProvider(LeaseProvider, SupportsRestart, SupportsStop, AssistedRent
             pending=PendingOrder(key=order.key, kind=order.kind, bill=bill),
             password_ref=order.password_ref,
             provider_data=facts,
+            claim=None if is_restart else created_servers.make_claim(before, self._context.clock.now()),
         )
 
     async def _find_server(self, lease: Lease) -> wire.ServerRow | None:
@@ -138,7 +139,7 @@ class MistgpuProvider(LeaseProvider, SupportsRestart, SupportsStop, AssistedRent
             return lease
         server = None if pending.sent_at is None else await self._find_server(lease)
         if pending.sent_at is None or (server is None and self._may_submit_again(pending)):
-            server = await self._create_server(lease)
+            lease, server = await self._create_server(lease)
         if server is None:
             return evolve(
                 lease,
@@ -151,8 +152,8 @@ class MistgpuProvider(LeaseProvider, SupportsRestart, SupportsStop, AssistedRent
         """Whether a request that had an effect would be listed by now."""
         return pending.sent_at is not None and self._context.clock.now() - pending.sent_at >= LISTING_DELAY
 
-    async def _create_server(self, lease: Lease) -> wire.ServerRow | None:
-        """Submit the form, and return the server if it is listed already.
+    async def _create_server(self, lease: Lease) -> tuple[Lease, wire.ServerRow | None]:
+        """Submit the form, and return the lease with what the answer says, and the server if it is listed already.
 
         A machine has one server at a time: submitted twice, or delivered twice, the form creates only one, and the
         refusal that the machine is taken may be the answer to the second.
@@ -163,8 +164,10 @@ class MistgpuProvider(LeaseProvider, SupportsRestart, SupportsStop, AssistedRent
             server = await self._find_server(lease)
             if server is None:
                 raise
-            return server
-        return await self._find_server(lease)
+            return lease, server
+        if lease.claim is not None:
+            lease = evolve(lease, claim=evolve(lease.claim, is_accepted=True))
+        return lease, await self._find_server(lease)
 
     async def _submit_create(self, lease: Lease) -> None:
         password = self._context.vault.get(lease.password_ref)
