@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from typing import Self
 
@@ -19,12 +19,20 @@ def _escapes() -> re.Pattern[str]:
 @cache
 def _controls() -> re.Pattern[str]:
     return re.compile(
+        # joiners that join nothing: between two letters or signs beyond ASCII they belong to the spelling
+        r"(?<![^\x00-\x7f\u200c\u200d])[\u200c\u200d]|[\u200c\u200d](?![^\x00-\x7f\u200c\u200d])|"
         "[\x00-\x08\x0b-\x1f\x7f-\x9f"
         # direction marks and overrides, zero-width characters, line and paragraph separators, annotations, tags
-        "\u00ad\u061c\u180e\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb\U000e0000-\U000e007f"
+        "\u00ad\u061c\u180e\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb\U000e0000-\U000e007f"
         # lone surrogates: they cannot be encoded for a terminal
         "\ud800-\udfff]"
     )
+
+
+@cache
+def _blanks() -> re.Pattern[str]:
+    """Match what looks like nothing, twice or more: all kinds of spaces, fillers of Hangul, the empty braille sign."""
+    return re.compile(r"[\s\u00a0\u115f\u1160\u2800\u3164\uffa0]{2,}")
 
 
 @cache
@@ -55,6 +63,11 @@ def mark_hidden(text: str) -> str:
     For what is parsed afterwards: without them a line could say something else than what was sent.
     """
     return _controls().sub("\ufffd", text.replace("\r\n", "\n"))
+
+
+def collapse_blanks(text: str, mark: Callable[[int], str] = lambda _count: " ") -> str:
+    """Return ``text`` with ``mark(count)`` in place of blanks in a row, which could push the rest to another row."""
+    return _blanks().sub(lambda found: mark(len(found[0])), text)
 
 
 MAX_LINE_LENGTH = 4096

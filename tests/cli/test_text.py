@@ -15,6 +15,7 @@ from gpurent.domain.money import CNY
 from gpurent.domain.money_text import make_money, parse_amount
 from gpurent.domain.secret import Secret
 from gpurent.locale.durations import parse_duration, parse_durations
+from gpurent.terminal_text import strip_to_line
 
 
 @pytest.mark.parametrize(
@@ -78,6 +79,28 @@ def test_typed_nonsense_is_a_value_error(text: str) -> None:
 def test_tables_line_up_with_chinese() -> None:
     lines = format_table(("名字", "price"), [("机器 A", "3 元"), ("b", "12 元")], right=(1,)).splitlines()
     assert len({display_width(line) for line in lines}) == 1
+
+
+def test_blanks_of_others_push_nothing_to_another_row() -> None:
+    for blank in (" ", "\u3000", "\u2800", "\u3164", "\u115f"):
+        assert format_table(("a",), [(f"V100{blank * 90}mine",)]).split("\n")[2] == "V100 mine"
+
+
+@pytest.mark.parametrize(
+    ("text", "columns"), [("é", 1), ("e\u0301", 1), ("👩\u200d💻", 4), ("한", 2), ("\u1112\u1161\u11ab", 2)]
+)
+def test_what_joins_takes_no_column(text: str, columns: int) -> None:
+    assert display_width(text) == columns
+
+
+@pytest.mark.parametrize("text", ["👩\u200d💻 done", "می\u200cخواهم"])
+def test_joiners_of_a_spelling_stay(text: str) -> None:
+    assert strip_to_line(text) == text
+
+
+@pytest.mark.parametrize("text", ["a\u200db", "\u200dab", "ab\u200c", "a\u200d\u200c\u200db"])
+def test_joiners_that_join_nothing_are_stripped(text: str) -> None:
+    assert strip_to_line(text) == "ab"
 
 
 def test_no_secret_is_printed() -> None:

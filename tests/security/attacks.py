@@ -27,6 +27,7 @@ class Adversary(Enum):
 class Outcome(Enum):
     REFUSED = "refused"
     ASKED = "asked, also with -y"
+    ASKED_ONCE = "asked; -y agrees"
     KEPT_OUT = "kept out, and told"
     HARMLESS = "shown without effect"
     REPORTED = "done, and told"

@@ -50,6 +50,7 @@ SPF = "spf=pass smtp.mailfrom=bounce@provider.example"
         [results("dmarc=pass (p=REJECT sp=REJECT dis=NONE) header.from=provider.example")],
         [results(f"{SPF};\r\n\t{DKIM};\r\n {DMARC}")],
         [results(f"{DKIM} header.s=mail header.b=abc+/1;{SPF}")],
+        [results(f"{DKIM} header.b=abc== header.i=@provider.example;{SPF}")],
         [results(f"dmarc=none header.from=provider.example; {DKIM}; {SPF}")],
         [results(f"dkim=pass header.d=relay.example; {DKIM}; spf=pass smtp.mailfrom=provider.example")],
         [results(DMARC.upper(), SERVER.upper())],
@@ -106,6 +107,11 @@ def test_a_mail_that_did_not_pass_is_not_believed(headers: list[str]) -> None:
         pytest.param([results("dmarc=fail header.from=provider.example"), results(DMARC)], id="below"),
         pytest.param([results("none"), results(DMARC)], id="below one that found nothing"),
         pytest.param([results("dmarc=pass header.from==x"), results(DMARC)], id="below one that is odd"),
+        pytest.param([results("spf=fail smtp.mailfrom=é@evil"), results(DMARC)], id="below one with é"),
+        pytest.param(
+            [results("spf=fail smtp.helo=\x01"), results(DMARC)], id="below one with a control character"
+        ),
+        pytest.param([results("spf=fail" + " " * 20_000), results(DMARC)], id="below one that is huge"),
         pytest.param([results(f"({DMARC}); spf=none")], id="in a comment"),
         pytest.param([results(f'spf=fail smtp.mailfrom="x; {DMARC}"')], id="in a quoted string"),
         pytest.param([results(f"spf=fail (a (b) ; {DMARC}")], id="a comment that never ends"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
+import struct
 from pathlib import Path
 
 import asyncssh
@@ -121,11 +122,45 @@ def test_a_link_does_not_hide_an_open_folder(tmp_path: Path) -> None:
 )
 def test_a_folder_of_another_user_above_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     above = make_private_folder(tmp_path / "theirs")
-    if os.getuid() == 0:
-        os.chown(above, 4321, -1)
-    check_parent_folders(above / "home")  # one's own, and root has files everywhere
-    monkeypatch.setattr(os, "getuid", lambda: 1234)
+    check_parent_folders(above / "home")
+    owner = os.getuid()
+    if owner == 0:
+        owner = 4321
+        os.chown(above, owner, -1)
+        with pytest.raises(UsageError, match="folder of another user"):
+            check_parent_folders(above / "home")
+        monkeypatch.setenv("SUDO_UID", str(owner))
+        check_parent_folders(above / "home")  # root at will: nobody else
+    monkeypatch.setattr(os, "getuid", lambda: owner + 1)
     with pytest.raises(UsageError, match="folder of another user"):
+        check_parent_folders(above / "home")
+
+
+@attack(
+    Adversary.LOCAL_USER,
+    "a folder above the data folder is writable for them by an access control list, in the user's own group",
+    Outcome.REFUSED,
+    kind="S16",
+)
+def test_an_access_control_list_above_is_seen(tmp_path: Path) -> None:
+    above = make_private_folder(tmp_path / "shared")
+    everybody, none = b"\xff" * 4, 4321
+    entries = (
+        (0x01, 7, everybody),
+        (0x02, 7, none),
+        (0x04, 5, everybody),
+        (0x10, 7, everybody),
+        (0x20, 5, everybody),
+    )
+    acl = struct.pack("<I", 2) + b"".join(
+        struct.pack("<HH", tag, mode) + (who if isinstance(who, bytes) else struct.pack("<I", who))
+        for tag, mode, who in entries
+    )
+    try:
+        os.setxattr(above, "system.posix_acl_access", acl)
+    except OSError as error:
+        pytest.skip(f"no access control lists here: {error}")
+    with pytest.raises(UsageError, match="other users can replace"):
         check_parent_folders(above / "home")
 
 

@@ -101,6 +101,20 @@ def place(tmp_path: Path) -> Place:
 
 @attack(
     Adversary.PLUGIN_AUTHOR,
+    "a file of a plugin is edited where it was installed, and the list of its files stays",
+    Outcome.REPORTED,
+    kind="S16",
+)
+def test_an_edited_plugin_is_told_once_by_name(place: Place) -> None:
+    place.run("ls")
+    with (place.packages / "acme_gpus.py").open("a") as file:
+        file.write("# edited\n")
+    assert "acme-gpus has changed: 1.0 (" in place.run("ls").stderr
+    assert place.run("ls").stderr == ""
+
+
+@attack(
+    Adversary.PLUGIN_AUTHOR,
     "a plugin that was used before is replaced by another one under the same name and version",
     Outcome.REPORTED,
     kind="S16",

@@ -6,11 +6,10 @@ import errno
 from collections.abc import Sequence
 from enum import Enum
 
-from gpurent.domain.filenames import escape_name
 from gpurent.domain.transfer import TransferLimits
 from gpurent.errors import ExpandingDownload, TransferError, UnavailableError, UsageError
 from gpurent.locale import N_, _, join_clauses, join_list, ngettext
-from gpurent.locale.foreign_text import describe_errno, describe_error
+from gpurent.locale.foreign_text import describe_errno, describe_error, quote_text
 from gpurent.locale.sizes import format_size
 
 _MAX_LISTED = 5
@@ -93,8 +92,8 @@ def helper_ended_error(endpoint: object, status: int | str, stderr: str) -> Unav
             endpoint=endpoint, code=status
         )
     )
-    said = escape_name(" ".join(stderr.split())[-_MAX_STDERR:])
-    return UnavailableError(f"{text}: {said}" if said else text, retryable=True, detail=stderr)
+    said = " ".join(stderr.split())[-_MAX_STDERR:]
+    return UnavailableError(f"{text}: {quote_text(said)}" if said else text, retryable=True, detail=stderr)
 
 
 def silence_timeout_error() -> UnavailableError:

@@ -225,9 +225,10 @@ def costs_command(
     )
     if html is not None:
         from gpurent.cli.views.cost_page import render_cost_page
+        from gpurent.composition.files import write_private_file
 
         try:
-            html.write_text(render_cost_page(report.costs, report.history), "utf-8")
+            write_private_file(html, render_cost_page(report.costs, report.history).encode())
         except OSError as error:
             text = _("cannot write {file}: {why}").format(file=html, why=describe_error(error))
             raise UsageError(text) from None

@@ -16,12 +16,14 @@ from gpurent.domain.project import ProjectFile, ProjectTrust
 from gpurent.domain.trip import TripSpec
 from gpurent.domain.trip_fields import FIELDS_BY_NAME, TRIP_FIELDS
 from gpurent.domain.trip_values import make_trip_spec
-from gpurent.locale import _
+from gpurent.locale import _, ngettext
 from gpurent.locale.durations import format_compact_duration
 from gpurent.locale.sizes import format_size
+from gpurent.terminal_text import collapse_blanks
 from gpurent.workflow.trips.project_limits import ComparedLimit
 
 MAX_VALUE_LENGTH = 2000
+MANY_BLANKS = 20
 
 
 def format_project(
@@ -119,13 +121,20 @@ def _format_limit(value: Any) -> str:
 
 def _format_value(value: Any) -> str:
     """Return a value as TOML has it, on one line. One that is too long says by how much."""
-    text = json.dumps(value, ensure_ascii=False, default=str)
+    text = collapse_blanks(json.dumps(value, ensure_ascii=False, default=str), _mark_blanks)
     more = len(text) - MAX_VALUE_LENGTH
     if more <= 0:
         return text
     return _("{beginning}… ({count} more characters: read the file)").format(
         beginning=text[:MAX_VALUE_LENGTH], count=more
     )
+
+
+def _mark_blanks(count: int) -> str:
+    """Return blanks of a value as they are, or their number where they would push what follows off the screen."""
+    if count < MANY_BLANKS:
+        return " " * count
+    return ngettext("⟨{count} space⟩", "⟨{count} spaces⟩", count).format(count=count)
 
 
 @frozen(kw_only=True)

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from unicodedata import combining, east_asian_width
+from unicodedata import category, east_asian_width
 
-from gpurent.terminal_text import strip_to_line
+from gpurent.terminal_text import collapse_blanks, strip_to_line
 
 COLUMN_GAP = "  "
 MAX_CELL_LENGTH = 300
@@ -13,7 +13,16 @@ MAX_CELL_LENGTH = 300
 
 def display_width(text: str) -> int:
     """Return the number of terminal columns that ``text`` takes."""
-    return sum(0 if combining(c) else 2 if east_asian_width(c) in "WF" else 1 for c in text)
+    if text.isascii():
+        return len(text)
+    return sum(map(_get_width, text))
+
+
+def _get_width(letter: str) -> int:
+    # Marks, joiners, and the vowels and final consonants that complete a Hangul syllable, add no column.
+    if category(letter) in ("Mn", "Me", "Cf") or "\u1160" <= letter <= "\u11ff":
+        return 0
+    return 2 if east_asian_width(letter) in "WF" else 1
 
 
 def pad_text(text: str, columns: int, *, right: bool = False) -> str:
@@ -24,7 +33,7 @@ def pad_text(text: str, columns: int, *, right: bool = False) -> str:
 def format_table(head: Sequence[str], rows: Sequence[Sequence[str]], right: Sequence[int] = ()) -> str:
     """Format ``rows`` below ``head``; the columns with an index in ``right`` are right-aligned.
 
-    A cell is one line of at most `MAX_CELL_LENGTH` characters, whoever wrote it.
+    A cell is one line of at most `MAX_CELL_LENGTH` characters without wide blanks, whoever wrote it.
     """
     every = [tuple(head), *(tuple(map(_make_cell, row)) for row in rows)]
     widths = [max(display_width(row[column]) for row in every) for column in range(len(head))]
@@ -37,5 +46,5 @@ def format_table(head: Sequence[str], rows: Sequence[Sequence[str]], right: Sequ
 
 
 def _make_cell(text: str) -> str:
-    line = strip_to_line(text)
+    line = collapse_blanks(strip_to_line(text))
     return line if len(line) <= MAX_CELL_LENGTH else f"{line[: MAX_CELL_LENGTH - 1]}…"

@@ -6,6 +6,7 @@ import re
 from collections.abc import Mapping
 from functools import cache
 from importlib import resources
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from attrs import frozen
@@ -14,11 +15,15 @@ if TYPE_CHECKING:
     from importlib_metadata import Distribution, EntryPoint
 
 RELEASED_LIST = "released-plugins.txt"
+_CODE_SUFFIXES = (".py", ".so", ".pyd", ".pth")
 
 
 @frozen(kw_only=True)
 class PluginOrigin:
-    """``sha256`` is that of the list of installed files with their hashes (RECORD); empty if there is none."""
+    """``sha256`` is that of the list of installed files with their hashes (RECORD); empty if there is none.
+
+    Of a plugin that was not released with this gpurent, the code itself counts too, so that an edited file is noticed.
+    """
 
     distribution: str
     version: str
@@ -45,7 +50,19 @@ def _hash_record(distribution: Distribution | None) -> str:
     import hashlib
 
     text = distribution.read_text("RECORD") if distribution is not None else None
-    return hashlib.sha256(text.encode()).hexdigest() if text else ""
+    if distribution is None or not text:
+        return ""
+    found = hashlib.sha256(text.encode())
+    if not _is_released(distribution):
+        for file in distribution.files or ():
+            if file.suffix in _CODE_SUFFIXES:
+                path = Path(str(file.locate()))
+                found.update(path.read_bytes() if path.is_file() else b"")
+    return found.hexdigest()
+
+
+def _is_released(distribution: Distribution) -> bool:
+    return _list_released().get(_normalize(distribution.name)) == distribution.version
 
 
 def is_released_here(point: EntryPoint) -> bool:
@@ -56,7 +73,7 @@ def is_released_here(point: EntryPoint) -> bool:
     """
     try:
         found = point.dist
-        if found is None or _list_released().get(_normalize(found.name)) != found.version:
+        if found is None or not _is_released(found):
             return False
         # Named as the distribution, so that it is not another one's module.
         module = _normalize(found.name).replace("-", "_")

@@ -23,6 +23,7 @@ from gpurent.api import (
     UnavailableError,
     UnexpectedResponse,
     UnitPrice,
+    quote_text,
 )
 from gpurent_plugin_dbcchain import _, scale, wire
 from gpurent_plugin_dbcchain.extrinsic import ChainIdentity, Pallet
@@ -94,7 +95,9 @@ class ChainClient:
             if error.data == absent:
                 return None
             raise UnavailableError(
-                _("the chain node rejected {method}: {error}").format(method=method, error=error),
+                _("the chain node rejected {method}: {error}").format(
+                    method=method, error=quote_text(str(error))
+                ),
                 retryable=True,
             ) from None
         except (UnavailableError, UnexpectedResponse) as error:

@@ -14,8 +14,9 @@ from attrs import field, frozen
 
 HEADER = "authentication-results"
 MAX_HEADER_SIZE = 16 * 1024
-# Outside of a comment and of a quoted string, no value needs anything else.
-_VALUE = r"(?:\"(?:[^\"\\]|\\.)*\"|[^\s\";=()]+)"
+# Outside of a comment and of a quoted string, no value needs anything else. Servers write "=" in values unquoted: a
+# signature in base64 ends with it.
+_VALUE = r"(?:\"(?:[^\"\\]|\\.)*\"|[^\s\";()]+)"
 _RESULT_PATTERN = re.compile(
     r"(?P<method>[a-z0-9][a-z0-9-]*)(?:\s*/\s*\d+)?\s*=\s*(?P<result>[a-z]+)(?P<rest>(?:\s.*)?)", re.DOTALL
 )
@@ -59,11 +60,8 @@ def is_sender_authenticated(message: Message, sender: str, authserv_id: str) -> 
 def find_results(message: Message, authserv_id: str) -> Sequence[MethodResult]:
     """Return the results in the topmost header of this server; none if there is none that is understood."""
     for value in message.get_all(HEADER) or []:
-        text = str(value)
-        if len(text) > MAX_HEADER_SIZE or not _is_plain(text):
-            continue
         try:
-            name, *parts = _split_parts(_remove_comments(text))
+            name, *parts = _split_parts(_remove_comments(_check_text(str(value))))
             found = _NAME_PATTERN.fullmatch(name)
             if found is not None and _unquote(found["name"]).lower() == authserv_id.lower():
                 return [_parse_result(part) for part in parts if part.strip().lower() not in ("", "none")]
@@ -73,8 +71,13 @@ def find_results(message: Message, authserv_id: str) -> Sequence[MethodResult]:
     return ()
 
 
-def _is_plain(text: str) -> bool:
-    return all(letter.isprintable() or letter in "\r\n\t" for letter in text) and text.isascii()
+def _check_text(text: str) -> str:
+    """Return the text of a header. Raises `ValueError` if it is too long, or not printable ASCII."""
+    if len(text) > MAX_HEADER_SIZE:
+        raise ValueError("too long")
+    if not text.isascii() or not all(letter.isprintable() or letter in "\r\n\t" for letter in text):
+        raise ValueError("not printable ASCII")
+    return text
 
 
 def _remove_comments(text: str) -> str:

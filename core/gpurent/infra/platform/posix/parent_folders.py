@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shlex
 import stat
+from contextlib import suppress
 from pathlib import Path
 
 from gpurent.errors import UsageError
@@ -21,12 +22,12 @@ def check_parent_folders(path: Path) -> None:
             found = folder.stat()
         except OSError:
             continue  # what is missing is made private; what cannot be read is reported when it is used
-        if os.getuid() not in (0, found.st_uid) and found.st_uid not in _NOBODY_HERE:
+        if found.st_uid not in (os.getuid(), _get_sudo_user(), *_NOBODY_HERE):
             raise UsageError(
                 _("{path} is in a folder of another user: {folder}").format(path=path, folder=folder),
                 hint=_("Set GPURENT_HOME to another folder."),
             )
-        if _is_writable_by_others(found):
+        if _is_writable_by_others(folder, found):
             raise UsageError(
                 _("other users can replace {path}: {folder} is writable for them").format(
                     path=path, folder=folder
@@ -35,12 +36,29 @@ def check_parent_folders(path: Path) -> None:
             )
 
 
-def _is_writable_by_others(found: os.stat_result) -> bool:
+def _get_sudo_user() -> int:
+    """Return the user who became root by sudo, and so may be root at any time; else the user of this process."""
+    uid, given = os.getuid(), os.environ.get("SUDO_UID", "")
+    return int(given) if uid == 0 and given.isdecimal() else uid
+
+
+def _is_writable_by_others(folder: Path, found: os.stat_result) -> bool:
     if found.st_mode & stat.S_ISVTX:
         return False  # as /tmp: only the owner of an entry can rename it
     if found.st_mode & stat.S_IWOTH:
         return True
-    return bool(found.st_mode & stat.S_IWGRP) and not _is_own_group(found.st_gid)
+    # With an access control list, the group's bits are what any user or group of the list may have at most.
+    return bool(found.st_mode & stat.S_IWGRP) and (
+        _has_access_list(folder) or not _is_own_group(found.st_gid)
+    )
+
+
+def _has_access_list(folder: Path) -> bool:
+    if not hasattr(os, "getxattr"):
+        return False
+    with suppress(OSError):
+        return bool(os.getxattr(folder, "system.posix_acl_access"))
+    return False
 
 
 def _is_own_group(gid: int) -> bool:
