@@ -31,6 +31,19 @@ COMPUTER_ROOTS = (
         ),
     ),
     TestedRoot(
+        name="control-without-token",
+        kind="S3",
+        summary="the sandbox's control API asks for no token",
+        edits=(
+            Edit(
+                f"{_SANDBOX}/control_app.py",
+                'if not hmac.compare_digest(authorization, f"Bearer {token}"):',
+                "if not token:",
+            ),
+        ),
+        tests=(f"{_ACCESS}::test_the_control_api_needs_its_token_and_its_user",),
+    ),
+    TestedRoot(
         name="closed-connection-is-root-s",
         kind="S3",
         summary="a connection that was closed counts as root's",
@@ -205,7 +218,9 @@ COMPUTER_ROOTS = (
         name="open-folder-above",
         kind="S16",
         summary="others may replace the data folder",
-        edits=(Edit(f"{_POSIX}/parent_folders.py", "if _is_writable_by_others(found):", "if not found:"),),
+        edits=(
+            Edit(f"{_POSIX}/parent_folders.py", "if _is_writable_by_others(folder, found):", "if not found:"),
+        ),
         tests=(
             "tests/security/test_own_files.py::test_an_open_folder_above_is_refused",
             "tests/security/test_own_files.py::test_a_link_does_not_hide_an_open_folder",
