@@ -247,6 +247,19 @@ COMPUTER_ROOTS = (
         tests=("tests/security/test_plugin_changes.py::test_a_changed_plugin_is_told_once_by_name",),
     ),
     TestedRoot(
+        name="plugin-edits-untold",
+        kind="S16",
+        summary="a plugin whose installed files were edited is not told",
+        edits=(
+            Edit(
+                "core/gpurent/infra/registry/origins.py",
+                "    if not _is_released(distribution):\n",
+                "    if distribution is None:\n",
+            ),
+        ),
+        tests=("tests/security/test_plugin_changes.py::test_an_edited_plugin_is_told_once_by_name",),
+    ),
+    TestedRoot(
         name="safe-imports-everything",
         kind="S16",
         summary="--safe imports the plugins that it leaves out",
