@@ -107,6 +107,7 @@ async def test_the_archive_is_not_begun_either(machine: MachineFixture, tmp_path
     Adversary.MACHINE_OWNER,
     "empty files for the archive beside the results: nothing travels, and the disk here is full",
     Outcome.ASKED_ONCE,
+    kind="S9",
 )
 @pytest.mark.parametrize("way", ["turbo"])
 @pytest.mark.parametrize("sizes", [(20 * MIB,), (200 << 10,) * 100], ids=["large", "many"])

@@ -98,6 +98,7 @@ def refused_names(report: TransferReport) -> set[str]:
     Adversary.MACHINE_OWNER,
     "a result folder of any name is a repository whose settings git runs at the next prompt; also in two downloads",
     Outcome.KEPT_OUT,
+    kind="S8",
 )
 @pytest.mark.parametrize("way", BACKENDS)
 async def test_no_downloaded_folder_is_a_repository(tmp_path: Path, way: str) -> None:
@@ -120,6 +121,7 @@ async def test_no_downloaded_folder_is_a_repository(tmp_path: Path, way: str) ->
     Adversary.MACHINE_OWNER,
     "new configuration and hooks for a repository without .git that is here",
     Outcome.KEPT_OUT,
+    kind="S8",
 )
 @pytest.mark.parametrize("way", BACKENDS)
 async def test_a_repository_of_the_user_gets_no_configuration(tmp_path: Path, way: str) -> None:

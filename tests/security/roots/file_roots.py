@@ -9,6 +9,8 @@ _SECURITY = "tests/security"
 _LOCAL_FILES = "core/gpurent/infra/platform/posix/local_files.py"
 _PROJECT_FILE = "core/gpurent/infra/config/project_file.py"
 _RECEIVER = "plugins/turbo/src/gpurent_plugin_turbo/far/receiver.py"
+_LEFT_OUT = "core/gpurent/workflow/connection/left_out.py"
+_NAME_POLICY = f"{_DOMAIN}/name_policy.py"
 _SAFE_DIR = "core/gpurent/roles/safe_dir.py"
 
 FILE_ROOTS = (
@@ -143,12 +145,32 @@ FILE_ROOTS = (
         summary="a download brings .git/hooks, .envrc, .vscode under their names",
         edits=(
             Edit(
-                f"{_DOMAIN}/name_policy.py",
+                _NAME_POLICY,
                 "        if name in AUTO_RUN_NAMES:\n            return True",
                 "        if not name:\n            return True",
             ),
         ),
         tests=(f"{_SECURITY}/test_results_paths.py::test_nothing_that_runs_by_itself_comes_home",),
+    ),
+    TestedRoot(
+        name="download-becomes-a-repository",
+        kind="S8",
+        summary="a file HEAD comes home, and git takes its folder for a repository with settings that run",
+        edits=(Edit(_NAME_POLICY, "            return not is_folder\n", "            return False\n"),),
+        tests=(f"{_SECURITY}/test_results_paths.py::test_no_downloaded_folder_is_a_repository",),
+    ),
+    TestedRoot(
+        name="own-repository-gets-settings",
+        kind="S8",
+        summary="a download brings config and hooks into a repository without .git that is here",
+        edits=(
+            Edit(
+                _NAME_POLICY,
+                "in REPOSITORY_AUTO_RUN_NAMES and self.is_repository(path[:-1])",
+                "in REPOSITORY_AUTO_RUN_NAMES and not path",
+            ),
+        ),
+        tests=(f"{_SECURITY}/test_results_paths.py::test_a_repository_of_the_user_gets_no_configuration",),
     ),
     TestedRoot(
         name="home-is-a-results-folder",
@@ -196,7 +218,7 @@ FILE_ROOTS = (
         summary="the archive of what stays out begins, however large it is",
         edits=(
             Edit(
-                "core/gpurent/workflow/connection/left_out.py",
+                _LEFT_OUT,
                 "if needed > (free := tree.measure_free_bytes()):",
                 "if needed < (free := 0):",
             ),
@@ -209,11 +231,24 @@ FILE_ROOTS = (
         summary="what hardly travelled may fill the disk",
         edits=(
             Edit(
-                _SAFE_DIR,
+                "core/gpurent/roles/transfer_errors.py",
                 "if limits.max_expansion and arrived >",
                 "if limits.max_expansion < 0 and arrived >",
             ),
         ),
         tests=(f"{_SECURITY}/test_download_space.py::test_what_grows_on_its_way_is_stopped",),
+    ),
+    TestedRoot(
+        name="archive-expands-unasked",
+        kind="S9",
+        summary="empty files fill the disk by way of the archive of what stays out",
+        edits=(
+            Edit(
+                _LEFT_OUT,
+                "check_expansion(self.limits, self.arrived, self.travelled)",
+                "self.travelled += 0",
+            ),
+        ),
+        tests=(f"{_SECURITY}/test_download_space.py::test_the_archive_does_not_expand_unasked",),
     ),
 )
