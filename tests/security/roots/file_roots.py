@@ -209,11 +209,14 @@ FILE_ROOTS = (
         summary="what hardly travelled may fill the disk",
         edits=(
             Edit(
-                _SAFE_DIR,
+                "core/gpurent/roles/transfer_errors.py",
                 "if limits.max_expansion and arrived >",
                 "if limits.max_expansion < 0 and arrived >",
             ),
         ),
-        tests=(f"{_SECURITY}/test_download_space.py::test_what_grows_on_its_way_is_stopped",),
+        tests=(
+            f"{_SECURITY}/test_download_space.py::test_what_grows_on_its_way_is_stopped",
+            f"{_SECURITY}/test_download_space.py::test_the_archive_does_not_expand_unasked",
+        ),
     ),
 )
