@@ -45,7 +45,7 @@ PLUGIN_ROOTS = (
         edits=(
             Edit(
                 f"{_MISTGPU}/provider.py",
-                "            if server is None:\n                raise\n            return server",
+                "            if server is None:\n                raise\n            return lease, server",
                 "            raise",
             ),
             Edit(

@@ -181,7 +181,13 @@ ACCESS_ROOTS = (
         name="old-password-to-a-new-place",
         kind="S7",
         summary="a password is sent to another place than the one that it was made for",
-        edits=(Edit(_CONTACTS, "if is_used_elsewhere and not came_with_it:", "if password is None:"),),
+        edits=(
+            Edit(
+                _CONTACTS,
+                "return password if came_with_it and not is_same_place else None",
+                "return password",
+            ),
+        ),
         tests=(f"{_KEYS}::test_a_new_place_asks_and_never_gets_the_old_password",),
     ),
     TestedRoot(

@@ -236,7 +236,10 @@ FILE_ROOTS = (
                 "if limits.max_expansion < 0 and arrived >",
             ),
         ),
-        tests=(f"{_SECURITY}/test_download_space.py::test_what_grows_on_its_way_is_stopped",),
+        tests=(
+            f"{_SECURITY}/test_download_space.py::test_what_grows_on_its_way_is_stopped",
+            f"{_SECURITY}/test_download_space.py::test_the_archive_does_not_expand_unasked",
+        ),
     ),
     TestedRoot(
         name="archive-expands-unasked",
