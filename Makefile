@@ -33,8 +33,8 @@ test-reliability: system-packages-strict setup  ## the families of docs/reliabil
 	$(BIN)/python -m tests.reliability.harness --jobs $(JOBS) --share $(SHARE); status=$$?; \
 		$(BIN)/python -m tests.reliability.table; exit $$status
 
-test-roots: system-packages-strict setup  ## roots of mended losses, put back one by one: the harness must catch each
-	$(BIN)/python -m tests.reliability.roots
+test-roots: system-packages-strict setup  ## roots of mended losses and attacks, put back one by one: each must be caught
+	$(BIN)/python -m tests.roots
 
 test-mutation: setup $(VENV)/.mutation  ## the mutation score of docs/mutation.md (some minutes; MODULES= names a few)
 	$(BIN)/python scripts/mutation_score.py --jobs $(JOBS) $(MODULES)

@@ -71,6 +71,7 @@ PLAIN: dict[str, str] = {
     "UploadTally": EXACT,
     "ResultGroup": EXACT,
     "LocalNames": EXACT,
+    "AutoRunRow": OURS,
     "ProjectFile": EXACT,
     "TrustRecord": EXACT,
     "UploadSpec": EXACT,

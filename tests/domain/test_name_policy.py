@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 from hypothesis import given, strategies as st
 
+from gpurent.domain.auto_run_names import AUTO_RUN_NAMES, AUTO_RUN_ROWS
 from gpurent.domain.filenames import NameProblem
 from gpurent.domain.name_policy import (
-    AUTO_RUN_NAMES,
     FileSystemRules,
     LocalNames,
     find_auto_run_name,
@@ -27,6 +29,34 @@ def test_what_runs_by_itself_is_refused_everywhere(name: str) -> None:
         assert find(path) is NameProblem.AUTO_RUN, path
 
 
+def test_each_name_has_one_row_and_its_reason() -> None:
+    names = [name.casefold() for row in AUTO_RUN_ROWS for name in row.names.split()]
+    assert len(names) == len(set(names)) == len(AUTO_RUN_NAMES)
+    assert all(row.reason for row in AUTO_RUN_ROWS)
+
+
+@pytest.mark.parametrize("rules", [WINDOWS, MAC, LINUX], ids=["win32", "darwin", "linux"])
+def test_no_folder_becomes_a_repository_of_git(rules: FileSystemRules) -> None:
+    """git takes any folder with a file HEAD for one, and runs what its configuration names."""
+    names = LocalNames(rules=rules)
+    assert names.find_problem(("out", "HEAD"), 255) is NameProblem.AUTO_RUN
+    assert names.below("out").find_problem(("HEAD",), 255) is NameProblem.AUTO_RUN
+    assert (names.find_problem(("out", "Head"), 255) is NameProblem.AUTO_RUN) == rules.ignores_case
+    assert names.find_problem(("a", "head"), 255, is_folder=True) is None
+    assert names.below("model/head").find_problem((), 255) is None
+
+
+@pytest.mark.parametrize("rules", [WINDOWS, MAC, LINUX], ids=["win32", "darwin", "linux"])
+def test_what_git_obeys_in_a_repository_that_is_here(rules: FileSystemRules) -> None:
+    names = LocalNames(rules=rules, is_repository=lambda path: path == ("a", "own.git"))
+    for name in ("config", "CONFIG.worktree", "commondir"):
+        assert names.find_problem(("a", "own.git", name), 255) is NameProblem.AUTO_RUN
+        assert names.find_problem(("a", name), 255) is None
+    assert names.below("a").find_problem(("own.git", "hooks", "x"), 255) is NameProblem.AUTO_RUN
+    assert names.below("a/own.git/hooks").find_problem((), 255) is NameProblem.AUTO_RUN
+    assert names.find_problem(("a", "own.git", "description"), 255) is None
+
+
 @pytest.mark.parametrize(
     "path",
     [
@@ -35,6 +65,14 @@ def test_what_runs_by_itself_is_refused_everywhere(name: str) -> None:
         ".gitignore",
         ".gitattributes",
         ".env",
+        "config",
+        "config.json",
+        "run-1/config",
+        "data.git/hooks",
+        "refs/heads/main",
+        "head",
+        "HEAD/weights.bin",
+        "settings.json",
         "git",
         "a.git",
         ".bashrc",
@@ -167,3 +205,9 @@ def test_no_two_accepted_paths_are_one_file_here(parts: list[str], rules: FileSy
     spellings = [parts, [part.upper() for part in parts], [part.swapcase() for part in parts]]
     accepted = {tuple(it) for it in spellings if names.find_problem(it, 255) is None}
     assert len(accepted) <= 1
+
+
+def test_the_documentation_lists_every_name_with_its_reason() -> None:
+    lines = (Path(__file__).parents[2] / "docs" / "transfer.md").read_text().splitlines()
+    for row in AUTO_RUN_ROWS:
+        assert f"| {', '.join(f'`{name}`' for name in row.names.split())} | {row.reason} |" in lines

@@ -65,7 +65,7 @@ class ShellTransfer(TransferBackend):
             if not packed or ran.stderr:
                 raise TransferError(f"{source}: {ran.stderr}")
             with tarfile.open(fileobj=io.BytesIO(packed)) as archive:
-                archive.extractall(request.target, filter="data")
+                archive.extractall(request.target / request.folder, filter="data")
                 sizes += [member.size for member in archive.getmembers() if member.isfile()]
         return _make_report(0, "", sizes)
 

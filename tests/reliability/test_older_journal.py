@@ -15,7 +15,7 @@ from gpurent.domain.money import Money
 from gpurent.domain.offer import Requirements
 from gpurent.domain.receipt import ChargeKind, sum_charges
 from gpurent.domain.trip import JobSpec, ResultsSpec, TripLimits, TripSpec, UploadSpec
-from gpurent.errors import InputRequired, Spent
+from gpurent.errors import AuthError, InputRequired, Spent
 from gpurent.workflow.trips.execute import TripResult
 from tests.reliability.test_repeated_commands import DAY
 from tests.workflow.test_failures import log_in_with_money
@@ -76,14 +76,27 @@ async def begin_and_restore(
     return end.trip_id, end.lease_id
 
 
-async def resume_to_job(application: Application, trip: str, lease_id: str) -> TripResult:
-    """Resume; if the restored folder knows the machine at another place, name its host key as the error says."""
+async def resume_to_job(
+    sandbox: TripSandbox, application: Application, trip: str, lease_id: str
+) -> TripResult:
+    """Resume; if the restored folder knows the machine at another place, name its key and password, as errors say.
+
+    An older password never goes to a new place.
+    """
     try:
         return await application.trips.resume(trip, detach=True)
     except InputRequired as asked:
         (fingerprint,) = re.findall(rf"gpurent connect {lease_id} --fingerprint (\S+)", asked.hint)
+    with pytest.raises(AuthError) as refused:
         await application.contact_commands.connect(lease_id, fingerprint)
-        return await application.trips.resume(trip, detach=True)
+    (line,) = re.findall(r'gpurent adopt "(.*)" --provider', refused.value.hint)
+    (machine,) = sandbox.cloud.driver.list_machines()
+    typed = await sandbox.run_command(
+        *("adopt", line, "-p", "1024gpu", "--fingerprint", fingerprint, "--stdin", "password"),
+        input_text=f"{machine.spec.password}\n",
+    )
+    assert typed.code == 0, typed.err
+    return await application.trips.resume(trip, detach=True)
 
 
 @pytest.mark.parametrize(
@@ -116,7 +129,7 @@ async def test_a_resumed_trip_returns_to_its_job(
                 await application.reconciliation.enter_missing(found)
             if await application.lost_leases.list_lost_leases():
                 await application.orphan_commands.adopt_orphan(lease_id)
-            end = await resume_to_job(application, trip, lease_id)
+            end = await resume_to_job(sandbox, application, trip, lease_id)
             assert end.job_running
             lease = await application.leases.refresh_lease(lease_id)
             assert lease.state is LeaseState.READY

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import os
 from base64 import b64encode
 from hashlib import sha256
@@ -58,6 +59,14 @@ def test_many_files_are_read_at_once(home: Path) -> None:
     assert parse_files(run_here(read_files_command([]), home), []) == []
 
 
+def test_what_is_empty_travels_as_little(home: Path) -> None:
+    (home / "empty").touch()
+    os.truncate(home / "empty", 3 << 20)
+    output = run_here(read_piece_command(b"empty", 0, 3 << 20), home)
+    assert parse_piece(output, 3 << 20) == bytes(3 << 20)
+    assert len(output) < (3 << 20) // 500, "far below what is asked about"
+
+
 @pytest.mark.parametrize("name", [b"gone", b"link", b"folder"])
 def test_what_is_no_file_is_not_read(home: Path, name: bytes) -> None:
     assert parse_piece(run_here(read_piece_command(name, 0, 2000), home), 2000) is None
@@ -65,7 +74,12 @@ def test_what_is_no_file_is_not_read(home: Path, name: bytes) -> None:
     assert parse_files(run_here(read_files_command([(name, 5)]), home), [5]) == [None]
 
 
-PIECE = "gpurent-file " + b64encode(b"data").decode()
+def make_packed(data: bytes, *, more: bytes = b"", end: int | None = None) -> str:
+    packed = (gzip.compress(data, 4, mtime=0) + more)[:end]
+    return f"gpurent-file z{b64encode(packed).decode()}.\n"
+
+
+PIECE = "gpurent-file -" + b64encode(b"data").decode()
 
 
 @pytest.mark.parametrize(
@@ -75,12 +89,23 @@ PIECE = "gpurent-file " + b64encode(b"data").decode()
         "gpurent-file none\n",
         PIECE,
         f"{PIECE}.\n{PIECE}.\n",
-        "gpurent-file ZGF0?YQ==.\n",
-        "gpurent-file ZGF.\n",
+        "gpurent-file -ZGF0?YQ==.\n",
+        "gpurent-file -ZGF.\n",
+        "gpurent-file ZGF0YQ==.\n",
+        "gpurent-file .\n",
+        "gpurent-file zZGF0YQ==.\n",
+        make_packed(b"data", end=-1),
+        make_packed(b"data", more=b"x"),
+        make_packed(bytes(101)),
+        make_packed(bytes(100 << 20)),
     ],
 )
 def test_a_piece_that_is_not_whole_is_none(output: str) -> None:
     assert parse_piece(output, 100) is None
+
+
+def test_a_packed_piece() -> None:
+    assert parse_piece(make_packed(bytes(100)), 100) == bytes(100)
 
 
 def test_a_piece_is_found_among_other_lines_and_never_longer_than_asked() -> None:
@@ -109,7 +134,7 @@ def test_digests(line: str, digest: RemoteDigest | None) -> None:
 
 
 def make_answer(size: int, digest: str, data: bytes) -> str:
-    return f"gpurent-file {size} {digest} {b64encode(data).decode()}.\n"
+    return f"gpurent-file {size} {digest} -{b64encode(data).decode()}.\n"
 
 
 def test_a_file_that_changed_meanwhile_is_none() -> None:
@@ -123,8 +148,8 @@ def test_a_file_that_changed_meanwhile_is_none() -> None:
         (make_answer(4, sha256(b"dat").hexdigest(), b"dat"), None),
         (make_answer(4, "", b"dat"), None),
         (make_answer(4, good, data).replace(".", ""), None),
-        ("gpurent-file 4  ZGF0.\n", None),
-        ("gpurent-file 4  Z.\n", None),
+        ("gpurent-file 4  -ZGF0.\n", None),
+        ("gpurent-file 4  -Z.\n", None),
     ]
     for answer, found in answers:
         assert parse_files(answer, [4]) == [found], answer

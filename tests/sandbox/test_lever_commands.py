@@ -19,6 +19,7 @@ from typing import Any
 import pytest
 from attrs import frozen
 
+from gpurent.errors import InputRequired
 from gpurent.testing.load_timeouts import LoadDeadline
 from gpurent.testing.shared_sandbox import CommandLineResult
 from tests.command_line import run_command
@@ -254,6 +255,28 @@ def test_machine_levers(judge: Judge, lease: str, port: str) -> None:
     judge.sandbox(f"machine kill {port}")
     assert port not in judge.sandbox("machine list").out
     assert judge.json("sandbox status")["billed_machines"] == billed, "the provider is not told"
+
+
+@pytest.mark.parametrize("check", ["fail", pytest.param("none", marks=pytest.mark.nightly)])
+def test_the_check_of_senders_decides_who_is_asked(judge: Judge, tmp_path: Path, check: str) -> None:
+    """A user whose machine's address comes by e-mail."""
+    user = Judge(
+        tmp_path, {**judge.environment, "HOME": str(tmp_path), "GPURENT_HOME": str(tmp_path / "home")}
+    )
+    account = user.json("login 1024gpu")["account"]
+    faucet = f"{user.environment['GPURENT_DBC_URL']}/sandbox/faucet"
+    given = json.dumps({"address": account, "amount": "300000"}).encode()
+    urllib.request.urlopen(faucet, given).close()  # noqa: S310 - likewise
+    assert judge.json("sandbox mail") == {"check": "pass"}
+    assert check in judge.sandbox(f"mail --check {check}").out
+    try:
+        refused = user.run(*shlex.split("-y rent -p 1024gpu --for 1d"), code=InputRequired.exit_code)
+    finally:
+        judge.sandbox("mail --check pass")
+    assert "did not confirm" in refused.err
+    (lease,) = user.json("ls")
+    assert f"gpurent connect {lease['id']}" in refused.err, "it is kept and named"
+    assert judge.json("sandbox mail") == {"check": "pass"}
 
 
 def test_the_page_names_every_command_and_option() -> None:

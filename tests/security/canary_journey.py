@@ -15,6 +15,7 @@ from attrs import Factory, define
 from gpurent.domain.secret import Secret
 from gpurent.errors import InternalError, PluginError
 from gpurent.infra.outside_records import make_outside_records
+from gpurent.infra.redact import MASK
 from gpurent.infra.vault.file_vault import FileVault
 from gpurent.roles.entries import ExporterEntry
 from gpurent.testing.sandbox.service_faults import ServiceFault
@@ -151,6 +152,20 @@ class CanaryJourney:
         await self.type("-y", "watch", "install", "--as", "cron")
         assert {path.name for path in self.root.glob("started-*")} >= {"started-crontab", "started-browser"}
 
+    async def log_requests(self) -> None:
+        """Reach the provider at an address that holds the login's secret: the log names the address of each request."""
+        stored = (text for name, text in self.find_secrets().items() if name.startswith("vault logins/"))
+        secret = next(part for text in stored for part in list_parts(text) if part.isalnum())
+        plain = self.sandbox.cloud.urls[self.provider.name]
+        names = [
+            name for name, url in self.sandbox.environment().items() if url.rstrip("/") == plain.rstrip("/")
+        ]
+        self.sandbox.extra_environment |= dict.fromkeys(names, f"{plain}/{secret}")
+        shown = await self.type("-v", "-v", "ls", "--refresh", code=None)
+        assert f"{plain}/{MASK}" in shown.text, shown.text
+        for name in names:
+            del self.sandbox.extra_environment[name]
+
     async def account(self) -> None:
         for command in ("balance", "receipts", "costs", "reconcile", "trips", "orphans", "whoami"):
             await self.type(command, code=None)
@@ -182,6 +197,7 @@ class CanaryJourney:
             await self.export_everything()
             await self.start_programs()
             await self.meet_errors()
+            await self.log_requests()
             await self.account()
             await self.release()
 

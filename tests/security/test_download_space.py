@@ -105,6 +105,35 @@ async def test_the_archive_is_not_begun_either(machine: MachineFixture, tmp_path
 
 @attack(
     Adversary.MACHINE_OWNER,
+    "empty files for the archive beside the results: nothing travels, and the disk here is full",
+    Outcome.ASKED_ONCE,
+    kind="S9",
+)
+@pytest.mark.parametrize("way", ["turbo"])
+@pytest.mark.parametrize("sizes", [(20 * MIB,), (200 << 10,) * 100], ids=["large", "many"])
+@pytest.mark.parametrize("answers", [["yes"], ["no"]])
+async def test_the_archive_does_not_expand_unasked(
+    machine: MachineFixture, tmp_path: Path, sizes: tuple[int, ...], answers: list[str]
+) -> None:
+    (machine.home / "out" / ".git").mkdir()
+    for number, size in enumerate(sizes):
+        make_sparse(machine.home / "out" / ".git" / str(number), size)
+    limits = TransferLimits(free_expansion=MIB)
+    request = PullRequest(sources=("out",), target=tmp_path / "home", limits=limits)
+    connection: Any = OneConnection(ssh=await machine.connect())
+    report = await BACKENDS["turbo"]().pull(connection.ssh, request, CountingProgress())
+    transfers = make_transfers(ScriptedPrompter(list(answers)))
+    if answers == ["no"]:
+        with pytest.raises(ExpandingDownload, match="nearly all of it is empty"):
+            await transfers.archive_refused(connection, request, report)
+        assert list_files(tmp_path / "home") == []
+    else:
+        done = await transfers.archive_refused(connection, request, report)
+        assert (done.files, done.total) == (len(sizes), sum(sizes))
+
+
+@attack(
+    Adversary.MACHINE_OWNER,
     "a sparse file of 7 TB: nothing travels, and it is there and verified",
     Outcome.REFUSED,
     kind="S9",
@@ -170,11 +199,20 @@ class OneConnection:
     """Implements of `ReconnectingConnection` what a download uses."""
 
     lease_id: str = "lease-1"
+    ssh: Any = None
 
     async def ensure_open(self) -> None: ...
 
-    async def run_helper(self, work: Callable[[None], Awaitable[TransferReport]]) -> TransferReport:
-        return await work(None)
+    async def run_helper(self, work: Callable[[Any], Awaitable[TransferReport]]) -> TransferReport:
+        return await work(self.ssh)
+
+
+def make_transfers(prompter: ScriptedPrompter) -> FileTransfers:
+    questions = Questions(MemoryQuestions(), prompter, ManualClock())
+    display: Any = SimpleNamespace(start_progress=lambda _title: CountingProgress())
+    local: Any = SimpleNamespace(files=LOCAL_FILES)
+    nothing: Any = None
+    return FileTransfers(nothing, EventEmitter(ManualClock()), display, local, questions)
 
 
 class ExpandingBackend(SftpBackend):
@@ -190,13 +228,7 @@ class ExpandingBackend(SftpBackend):
 async def test_what_expands_is_asked_about_once(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, answers: list[str]
 ) -> None:
-    agreed, questions = (
-        answers == ["yes"],
-        Questions(MemoryQuestions(), ScriptedPrompter(answers), ManualClock()),
-    )
-    display: Any = SimpleNamespace(start_progress=lambda _title: CountingProgress())
-    nothing: Any = None
-    transfers = FileTransfers(nothing, EventEmitter(ManualClock()), display, nothing, questions)
+    agreed, transfers = answers == ["yes"], make_transfers(ScriptedPrompter(list(answers)))
     monkeypatch.setattr(
         FileTransfers, "iter_backends", lambda self, name="": iter([ExpandingBackend(LOCAL_FILES)])
     )

@@ -16,6 +16,7 @@ from gpurent.domain.trip import TripSpec, UploadSpec
 from gpurent.domain.trip_values import bind_to_project, make_trip_spec
 from gpurent.errors import TransferError, UsageError
 from gpurent.infra.config.project_file import read_project_file
+from gpurent.infra.platform.posix import local_files
 from gpurent.roles.machine import TransferBackend
 from gpurent.testing.fakes import CountingProgress
 from gpurent.testing.local_files import LOCAL_FILES
@@ -126,10 +127,13 @@ class SwappingProgress(CountingProgress):
     kind="S1",
 )
 async def test_a_link_that_comes_during_an_upload_is_not_followed(
-    machine: MachineFixture, repository: Path, way: str
+    machine: MachineFixture, repository: Path, way: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     words, key = repository / "data" / "words", repository.parent / "home" / ".ssh" / "words"
     key.write_bytes(SECRET)
+    monkeypatch.setattr(local_files, "_MAX_OPEN_FOLDERS", 0)  # it does not stay open after its listing
+    (repository / "more").mkdir()
+    (repository / "more" / "words").write_bytes(b"x")
     os.utime(key, ns=(0, words.stat().st_mtime_ns))
 
     def swap() -> None:

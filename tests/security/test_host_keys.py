@@ -322,7 +322,8 @@ async def test_after_our_own_order_a_mail_is_still_checked(door: Door) -> None:
         await door.log_in(server.endpoint, SANDBOX.vouch_for(server.endpoint))
     door.ssh.retire_host_keys("lease-1")
     async with machine() as other:
-        await door.be_stopped(other.endpoint, MAIL.vouch_for(other.endpoint))
+        error = await door.be_stopped(other.endpoint, MAIL.vouch_for(other.endpoint))
+        assert "did not confirm" in error.hint
         assert (other.users, other.passwords) == ([], [])
 
 

@@ -10,12 +10,15 @@ from pathlib import Path
 
 import httpx2
 import pytest
+from attrs import evolve
 
 from gpurent.api import AccessChannel, AccessSource
+from gpurent.domain.question import Mail
 from gpurent.errors import InputRequired
 from gpurent.testing.sandbox.mail_server import ADDRESS, AUTHSERV_ID, MailCheck, MailServer
 from gpurent_plugin_imap.authentication_results import is_sender_authenticated
 from gpurent_plugin_imap.mailbox import ImapMailbox
+from plugins.gpu1024.tests.gpu1024_harness import gpu1024_harness
 from tests.security.attacks import Adversary, Outcome, attack
 from tests.workflow.test_payment_limits import CPU_SPEC, log_in_with_dbc
 from tests.workflow.trip_sandbox import trip_sandbox
@@ -222,3 +225,32 @@ async def test_a_forged_mail_is_asked_about_until_the_real_one_is_there(tmp_path
         assert (await application.leases.get_lease(lease.id)).access_source.is_authenticated
         await application.releases.release_lease(lease.id)
     assert sandbox.cloud.burning() == []
+
+
+@attack(
+    Adversary.MAIL_SENDER,
+    "is last with such a mail, after one that the mail service confirmed",
+    Outcome.REFUSED,
+    kind="S2",
+)
+async def test_a_forged_mail_does_not_displace_a_confirmed_one() -> None:
+    async with gpu1024_harness() as harness:
+        renter = await harness.make_renter()
+        mailbox = renter.user.mail
+
+        def forge(mail: Mail) -> Mail:
+            text = mail.text.replace("@127.0.0.1", "@203.0.113.9")
+            later = mail.at + timedelta(seconds=1)
+            source = evolve(mail.source, is_authenticated=False)
+            mailbox.mails.append(evolve(mail, uid=f"{mail.uid}-forged", at=later, text=text, source=source))
+            return mail
+
+        mailbox.alter = forge
+        driver = renter.make_driver()
+        await driver.rent_machine(await renter.make_order(term=timedelta(hours=3)))
+        lease = driver.current_lease
+        assert any("@203.0.113.9，密码" in mail.text for mail in mailbox.mails)
+        assert lease.access_source.is_authenticated
+        assert lease.endpoint is not None
+        assert lease.endpoint.host != "203.0.113.9"
+        await driver.release_lease()

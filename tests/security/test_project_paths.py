@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from gpurent.domain.auto_run_names import AUTO_RUN_NAMES
 from gpurent.domain.field_kinds import FieldKind
-from gpurent.domain.name_policy import AUTO_RUN_NAMES, find_auto_run_name
+from gpurent.domain.name_policy import find_auto_run_name
 from gpurent.domain.trip_fields import PROJECT_FILE, TRIP_FIELDS
 from gpurent.errors import UsageError
 from gpurent.infra.config.project_file import read_project_file

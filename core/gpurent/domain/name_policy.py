@@ -8,45 +8,24 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from attrs import evolve, field, frozen
 
+from gpurent.domain.auto_run_names import (
+    AUTO_RUN_NAMES,
+    HOME_AUTO_RUN_NAMES,
+    REPOSITORY_AUTO_RUN_NAMES,
+    REPOSITORY_MARK,
+    WINDOWS_AUTO_RUN_ENDINGS,
+)
 from gpurent.domain.filenames import NameProblem, find_name_problem
 from gpurent.domain.result_paths import compile_pattern
 
-# What other programs run, or read settings from that run something, as soon as a folder is opened, entered or listed.
-# A name stands for a file or a folder with everything in it. Compared without case, as some file systems do.
-#
-# What only runs when the user starts it is not here: a Makefile, conftest.py, any other source file. Nor are *.pth
-# files: that is what checkpoints of models are called, and Python runs them in the folders of its packages alone.
-AUTO_RUN_NAMES = frozenset(
-    {
-        ".git", ".hg", ".svn",  # hooks, and settings that run programs; prompts and editors call git in every folder
-        ".husky", ".pre-commit-config.yaml",  # hooks that a repository keeps among its files
-        ".github", ".gitlab-ci.yml", ".circleci",  # what a service runs as soon as it is pushed
-        ".ssh",  # who may log in, and programs that each connection runs
-        ".envrc", ".autoenv", ".autoenv.zsh", ".rvmrc",  # run by shells on entering a folder
-        ".exrc", ".vimrc", "_vimrc", ".nvimrc", ".nvim.lua",  # editors, in the folder where they start
-        ".dir-locals.el", ".dir-locals-2.el",
-        ".gdbinit", ".lldbinit", ".pdbrc",  # debuggers, in the folder where they start
-        ".npmrc", ".yarnrc", ".yarnrc.yml", ".pnpmfile.cjs",  # name programs that package managers run
-        ".vscode", ".vs", ".idea", ".fleet", ".zed",  # development environments
-        ".devcontainer", ".devcontainer.json",
-        ".claude", ".cursor", ".mcp.json",  # assistants that run hooks and servers of the folder
-        "sitecustomize.py", "usercustomize.py",  # every Python that has the folder in its path
-        "site-packages", "dist-packages",  # every Python of that environment runs the *.pth files in it
-        "desktop.ini", "autorun.inf",  # Windows' Explorer
-    }
-)  # fmt: skip
-# Files that Windows' Explorer follows to other computers when it only lists their folder.
-_WINDOWS_AUTO_RUN = (".lnk", ".scf", ".url", ".library-ms", ".searchconnector-ms")
 # Windows' second names of files: an arriving one may be the name of something that is there, such as GIT~1 of .git.
 _SHORT_NAME = re.compile(r"([^.~]{1,8})~[0-9]{1,6}(?:\.[^.]{0,3})?")
 _DRIVE = re.compile(r"[A-Za-z]:")
-# In the home folder itself: names with a dot at the start, which hold the settings of shells and sessions, and these.
 _SHORT_AUTO_RUN = frozenset(name.replace(".", "")[:6] for name in AUTO_RUN_NAMES)
-_HOME_AUTO_RUN = frozenset({"bin", "appdata", "library", "_netrc", "ntuser.dat"})
 
 _WINDOWS_CHARACTERS = frozenset('\\:<>"|?*')
 _WINDOWS_DEVICES = re.compile(
@@ -65,7 +44,7 @@ def find_auto_run_name(path: str, home: Sequence[str] | None = None) -> str:
         if any(_matches(part, name) for name in AUTO_RUN_NAMES) or _is_short_auto_run(part):
             return part
         in_home = home is not None and parts[:at] == [name.casefold() for name in home]
-        if in_home and (part.startswith(".") or part in _HOME_AUTO_RUN):
+        if in_home and (part.startswith(".") or part in HOME_AUTO_RUN_NAMES):
             return part
     return ""
 
@@ -124,12 +103,14 @@ def get_usual_rules(platform: str) -> FileSystemRules:
 class LocalNames:
     """The names of one download into a local folder; it remembers those that it accepted.
 
-    ``home``: the path of the user's home folder below that folder, None if it is not below it. ``place``: where names
-    are judged from now, below the folder; it comes from outside too, so it is part of every name.
+    ``home``: the path of the user's home folder below that folder, None if it is not below it. ``is_repository`` tells
+    of a path below the folder whether it is a repository here already. ``place``: where names are judged from now,
+    below the folder; it comes from outside too, so it is part of every name.
     """
 
     rules: FileSystemRules = FileSystemRules()
     home: tuple[str, ...] | None = None
+    is_repository: Callable[[tuple[str, ...]], bool] = lambda _path: False
     place: tuple[str, ...] = ()
     _accepted: dict[str, str] = field(factory=dict, repr=False)
     _folders: dict[tuple[str, ...], NameProblem | None] = field(factory=dict, repr=False)
@@ -138,32 +119,39 @@ class LocalNames:
         """Return the same names, as seen from the folder ``path`` (relative, with slashes; empty: no change)."""
         return evolve(self, place=(*self.place, *(part for part in path.split("/") if part)))
 
-    def find_problem(self, parts: Sequence[str], longest: int) -> NameProblem | None:
+    def find_problem(
+        self, parts: Sequence[str], longest: int, *, is_folder: bool = False
+    ) -> NameProblem | None:
         """Return why ``parts`` (path components) may not be used; None if they may, and then they are taken.
 
-        ``longest``: the most bytes of a component. Text that was not valid UTF-8 has surrogates.
+        ``longest``: the most bytes of a component. Text that was not valid UTF-8 has surrogates. ``is_folder``: the
+        last one is the name of a folder, as it is without ``parts``.
         """
         path = (*self.place, *parts)
         if not path:
             return None
-        return self._find_folder_problem(path[:-1], longest) or self._find_last_problem(path, longest)
+        if is_folder or not parts:
+            return self._find_folder_problem(path, longest)
+        return self._find_folder_problem(path[:-1], longest) or self._find_last_problem(path, longest, False)
 
     def _find_folder_problem(self, path: tuple[str, ...], longest: int) -> NameProblem | None:
         """Judge the folder ``path``. Only the last one and those above it are remembered: listings are in order."""
         if not path:
             return None
         if path not in self._folders:
-            problem = self._find_folder_problem(path[:-1], longest) or self._find_last_problem(path, longest)
+            problem = self._find_folder_problem(path[:-1], longest) or self._find_last_problem(
+                path, longest, True
+            )
             for other in [other for other in self._folders if other != path[: len(other)]]:
                 del self._folders[other]
             self._folders[path] = problem
         return self._folders[path]
 
-    def _find_last_problem(self, path: tuple[str, ...], longest: int) -> NameProblem | None:
+    def _find_last_problem(self, path: tuple[str, ...], longest: int, is_folder: bool) -> NameProblem | None:
         name = path[-1]
         if problem := find_name_problem(name, longest):
             return problem
-        if self._runs_by_itself(path):
+        if self._runs_by_itself(path) or self._makes_repository(path, is_folder):
             return NameProblem.AUTO_RUN
         if self.rules.windows_names and _is_reserved_by_windows(name):
             return NameProblem.RESERVED
@@ -173,9 +161,20 @@ class LocalNames:
         name = path[-1].casefold()
         if name in AUTO_RUN_NAMES:
             return True
-        if self.rules.windows_names and (name.endswith(_WINDOWS_AUTO_RUN) or _is_short_auto_run(name)):
+        if self.rules.windows_names and (name.endswith(WINDOWS_AUTO_RUN_ENDINGS) or _is_short_auto_run(name)):
             return True
-        return path[:-1] == self.home and (name.startswith(".") or name in _HOME_AUTO_RUN)
+        return path[:-1] == self.home and (name.startswith(".") or name in HOME_AUTO_RUN_NAMES)
+
+    def _makes_repository(self, path: tuple[str, ...], is_folder: bool) -> bool:
+        """Return whether git would take the folder of ``path`` for a repository by it, or run it in one that is here.
+
+        This depends on no other name of the download: what comes first, and what comes with the next one, is the same.
+        """
+        name = path[-1].casefold() if self.rules.ignores_case else path[-1]
+        mark = REPOSITORY_MARK.casefold() if self.rules.ignores_case else REPOSITORY_MARK
+        if name == mark:
+            return not is_folder
+        return name.casefold() in REPOSITORY_AUTO_RUN_NAMES and self.is_repository(path[:-1])
 
     def _is_taken(self, path: tuple[str, ...]) -> bool:
         """Take the path; return whether another spelling of it was taken before. Its folder was judged already."""

@@ -18,7 +18,7 @@ from gpurent.locale import _
 from gpurent.locale.foreign_text import describe_error
 from gpurent.ports.local_files import LINK_ERRORS, FileTree, LocalFiles, Name, OpenFolder
 from gpurent.roles.file_places import FilePlaces, RemoteState
-from gpurent.roles.transfer_errors import expanding_download_error, small_local_disk_error
+from gpurent.roles.transfer_errors import check_expansion, small_local_disk_error
 
 _READ_SIZE = 1 << 20
 _PARTIALS_DIR = b".gpurent-part"
@@ -96,9 +96,8 @@ class SafeDir:
         """
         with self._lock:
             self._arrived_bytes += size
-            limits, arrived = self._limits, self._arrived_bytes
-        if limits.max_expansion and arrived > max(limits.free_expansion, limits.max_expansion * travelled):
-            raise expanding_download_error(arrived, travelled)
+            arrived = self._arrived_bytes
+        check_expansion(self._limits, arrived, travelled)
 
     def make_folder(self, name: Name) -> None:
         """Create a folder; raises `TransferError` if a link or a file is in the way."""

@@ -159,6 +159,15 @@ def small_local_disk_error(free: int, needed: int) -> TransferError:
     )
 
 
+def check_expansion(limits: TransferLimits, arrived: int, travelled: int) -> None:
+    """Raise `ExpandingDownload` if the bytes that files get here are more than the limits allow without a question.
+
+    ``arrived``: of all files so far, holes included. ``travelled``: what came over the connection for them.
+    """
+    if limits.max_expansion and arrived > max(limits.free_expansion, limits.max_expansion * travelled):
+        raise expanding_download_error(arrived, travelled)
+
+
 def expanding_download_error(size: int, travelled: int) -> ExpandingDownload:
     """For a download of ``size`` bytes here, of which only ``travelled`` bytes came over the connection."""
     return ExpandingDownload(

@@ -1,1 +1,1 @@
-"""Roots of losses that were mended, put back one by one: the harness must catch each."""
+"""Roots of losses, each of which a family of the harness must catch: see `tests.roots`."""

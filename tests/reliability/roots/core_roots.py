@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from tests.reliability.roots.root import Edit, Root
+from tests.roots.root import Edit, FamilyRoot
 
 _WORKFLOW = "core/gpurent/workflow"
 
 CORE_ROOTS = (
-    Root(
+    FamilyRoot(
         name="odd-answer-ends-trip",
         kind="A1",
         summary="an answer of another shape, or a refused login, ends the trip and releases its machine",
@@ -26,7 +26,7 @@ CORE_ROOTS = (
         family="R2",
         seeds=(31, 125, 141),
     ),
-    Root(
+    FamilyRoot(
         name="absent-once-is-gone",
         kind="A2",
         summary="one list that lacks a machine ends its lease",
@@ -45,7 +45,7 @@ CORE_ROOTS = (
         family="R2",
         seeds=(269, 116, 11),
     ),
-    Root(
+    FamilyRoot(
         name="offers-not-claimed",
         kind="A4",
         summary="trips at once order the same machine",
@@ -59,7 +59,7 @@ CORE_ROOTS = (
         family="R8",
         seeds=(0,),
     ),
-    Root(
+    FamilyRoot(
         name="look-takes-no-lock",
         kind="A5",
         summary="a look beside an order saves what it sees in the middle of it, and a release believes it",
@@ -83,7 +83,7 @@ CORE_ROOTS = (
         family="histories",
         seeds=(66, 78, 48),
     ),
-    Root(
+    FamilyRoot(
         name="order-beside-unfinished-order",
         kind="A6",
         summary="a renewal that is typed again is ordered and paid a second time",
@@ -118,7 +118,7 @@ CORE_ROOTS = (
         family="histories",
         seeds=(28, 6),
     ),
-    Root(
+    FamilyRoot(
         name="no-second-copy",
         kind="A8",
         summary="a machine is known from the journal alone, which is lost",
@@ -132,7 +132,7 @@ CORE_ROOTS = (
         family="histories",
         seeds=(74, 115, 58),
     ),
-    Root(
+    FamilyRoot(
         name="own-clock",
         kind="A20",
         summary="this computer's clock decides what is due, and which mail is new",
@@ -146,7 +146,7 @@ CORE_ROOTS = (
         family="R7",
         seeds=(0,),
     ),
-    Root(
+    FamilyRoot(
         name="sold-out-trip-stays-open",
         kind="A25",
         summary="a trip that found no machine stays open for ever",
@@ -160,7 +160,7 @@ CORE_ROOTS = (
         family="R8",
         seeds=(14, 8, 4),
     ),
-    Root(
+    FamilyRoot(
         name="rent-again-is-new",
         kind="A6",
         summary="a rent or a run that is typed again rents a second machine",
@@ -174,7 +174,7 @@ CORE_ROOTS = (
         family="histories",
         seeds=(27, 93),
     ),
-    Root(
+    FamilyRoot(
         name="log-from-its-beginning",
         kind="A1",
         summary="each look at a job shows its log from the beginning",
@@ -188,7 +188,7 @@ CORE_ROOTS = (
         family="R4",
         seeds=(0, 3, 6, 2),
     ),
-    Root(
+    FamilyRoot(
         name="lost-connection-is-final",
         kind="A1",
         summary="the first connection that drops ends the watch of a job",
@@ -202,7 +202,7 @@ CORE_ROOTS = (
         family="R4",
         seeds=(2, 0),
     ),
-    Root(
+    FamilyRoot(
         name="request-not-on-record",
         kind="A3",
         summary="that a create was sent is not on record before it is sent",
@@ -221,7 +221,7 @@ CORE_ROOTS = (
         family="histories",
         seeds=(830, 1250, 716),
     ),
-    Root(
+    FamilyRoot(
         name="lost-offer-forgets-fee",
         kind="A28",
         summary="a trip that loses its first offer forgets what binding the address has cost",

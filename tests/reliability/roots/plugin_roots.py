@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from tests.reliability.roots.root import Edit, Root
+from tests.roots.root import Edit, FamilyRoot
 
 _DBCCHAIN = "plugins/dbcchain/src/gpurent_plugin_dbcchain"
 _GPU1024 = "plugins/gpu1024/src/gpurent_plugin_gpu1024"
 _MISTGPU = "plugins/mistgpu/src/gpurent_plugin_mistgpu"
 
 PLUGIN_ROOTS = (
-    Root(
+    FamilyRoot(
         name="not-listed-is-never-created",
         kind="A3",
         summary="mistgpu: a create that the list does not show yet never happened",
@@ -23,7 +23,7 @@ PLUGIN_ROOTS = (
         family="R2",
         seeds=(23,),
     ),
-    Root(
+    FamilyRoot(
         name="new-in-the-list-is-ours",
         kind="A4",
         summary="mistgpu: the server of another trip is taken for the order's own",
@@ -38,14 +38,14 @@ PLUGIN_ROOTS = (
         family="R8",
         seeds=(11, 26, 14),
     ),
-    Root(
+    FamilyRoot(
         name="taken-is-sold-out",
         kind="A3",
         summary="mistgpu: a create that arrived twice is refused as taken, and its server is forgotten",
         edits=(
             Edit(
                 f"{_MISTGPU}/provider.py",
-                "            if server is None:\n                raise\n            return server",
+                "            if server is None:\n                raise\n            return lease, server",
                 "            raise",
             ),
             Edit(
@@ -57,7 +57,7 @@ PLUGIN_ROOTS = (
         family="R2",
         seeds=(74, 212, 263),
     ),
-    Root(
+    FamilyRoot(
         name="draft-is-forgotten",
         kind="A6",
         summary="1024gpu: the number of an order is not on record before the order is created",
@@ -71,7 +71,7 @@ PLUGIN_ROOTS = (
         family="R1-http",
         seeds=(0, 3),
     ),
-    Root(
+    FamilyRoot(
         name="taken-is-a-refusal",
         kind="A4",
         summary="1024gpu: a machine that was just taken ends the trip, although others are free",
@@ -86,7 +86,7 @@ PLUGIN_ROOTS = (
         family="R8",
         seeds=(9, 3, 27),
     ),
-    Root(
+    FamilyRoot(
         name="upgrade-again-asks-the-market",
         kind="A6",
         summary="an upgrade that is typed again finds its GPU taken, by itself",
@@ -100,7 +100,7 @@ PLUGIN_ROOTS = (
         family="histories",
         seeds=(2895, 66),
     ),
-    Root(
+    FamilyRoot(
         name="extrinsic-signed-again",
         kind="A6",
         summary="dbc-chain: what was sent before a kill is signed and sent again",
@@ -114,7 +114,7 @@ PLUGIN_ROOTS = (
         family="R1-http",
         seeds=(1,),
     ),
-    Root(
+    FamilyRoot(
         name="order-of-another-trip",
         kind="A4",
         summary="dbc-chain: an order of another trip on the same machine is taken for the own one",

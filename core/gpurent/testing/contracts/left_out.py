@@ -29,10 +29,10 @@ def _make_project(root: Path) -> Path:
     return root
 
 
-_AUTO_RUN = (".envrc", ".git/hooks/pre-commit", "sub/.vscode/tasks.json")
+_AUTO_RUN = (".envrc", ".git/hooks/pre-commit", "sub/.vscode/tasks.json", "bare/HEAD")
 _RESERVED = ("sub/aux.txt", "sub/a:b", "trailing.")
 _SAME_NAME = ("a", "sub/case/x")
-_USED = ("A", "sub/CASE/x", "sub/plain.bin")
+_USED = ("A", "bare/config", "sub/CASE/x", "sub/head/x", "sub/plain.bin")
 _MANY_RULES = FileSystemRules(ignores_case=True, windows_names=True)
 
 

@@ -17,9 +17,9 @@ from itertools import count
 from typing import IO
 from urllib.parse import unquote_to_bytes
 
-from attrs import evolve, frozen
+from attrs import define, evolve, frozen
 
-from gpurent.domain.transfer import PullRequest, SkipKind, SkippedFile, TransferReport
+from gpurent.domain.transfer import PullRequest, SkipKind, SkippedFile, TransferLimits, TransferReport
 from gpurent.errors import TransferError
 from gpurent.locale import _
 from gpurent.locale.foreign_text import describe_error
@@ -34,7 +34,7 @@ from gpurent.remote.file_reader import (
     read_files_command,
     read_piece_command,
 )
-from gpurent.roles.transfer_errors import small_local_disk_error, summarize_texts
+from gpurent.roles.transfer_errors import check_expansion, small_local_disk_error, summarize_texts
 
 ARCHIVE_NAME = "left-out"
 PIECE_BYTES = 3 << 20
@@ -76,7 +76,7 @@ async def archive_refused_files(
 
     ``origin`` tells whose archive it is: one of the same origin is replaced, any other file is kept and the archive
     gets a number. Files that changed or vanished stay skipped. Raises `TransferError` if the archive cannot be written,
-    or if the files together exceed the limits of ``pull``.
+    or if the files together exceed the limits of ``pull``; `ExpandingDownload` if far less travels than they are here.
     """
     refused = [item for item in report.skipped if item.kind is SkipKind.NAME and item.remote_path]
     if not refused:
@@ -96,7 +96,7 @@ async def archive_refused_files(
             if needed > (free := tree.measure_free_bytes()):
                 raise small_local_disk_error(free, needed)
             archive = LeftOutArchive(folder, _find_archive_name(folder, origin), origin)
-            archived = await archive.write(ssh, refused, progress)
+            archived = await archive.write(RefusedFilesReader(ssh, limits), refused, progress)
     except OSError as error:
         raise TransferError(
             _("{name} cannot be written here: {why}").format(name=ARCHIVE_NAME, why=describe_error(error))
@@ -116,6 +116,29 @@ async def archive_refused_files(
     )
 
 
+@define
+class RefusedFilesReader:
+    """Reads from the machine within ``limits``. ``travelled``: characters of its answers; ``arrived``: bytes in them.
+
+    A file that is empty travels as nearly nothing, so its size alone says nothing.
+    """
+
+    ssh: SshConnection
+    limits: TransferLimits
+    travelled: int = 0
+    arrived: int = 0
+
+    async def run(self, command: str, timeout: float = PIECE_TIMEOUT) -> str:
+        ran = await self.ssh.run(command, timeout=timeout)
+        self.travelled += len(ran.stdout)
+        return ran.stdout
+
+    def count_arrival(self, size: int) -> None:
+        """Raise `ExpandingDownload` if what arrived is far more than what travelled."""
+        self.arrived += size
+        check_expansion(self.limits, self.arrived, self.travelled)
+
+
 @frozen
 class LeftOutArchive:
     """The archive ``base`` in ``folder``, written beside it and then renamed; readable by the user alone."""
@@ -125,7 +148,7 @@ class LeftOutArchive:
     origin: str
 
     async def write(
-        self, ssh: SshConnection, files: Sequence[SkippedFile], progress: Progress
+        self, reader: RefusedFilesReader, files: Sequence[SkippedFile], progress: Progress
     ) -> frozenset[str]:
         """Return the remote paths of the files that are in the archive; without any, none is written."""
         temporary = f".{self.base}.{os.getpid()}"
@@ -144,10 +167,10 @@ class LeftOutArchive:
                 ) as archive,
             ):
                 for batch in _make_batches(files):
-                    archived |= await _add_batch(archive, ssh, batch, progress)
+                    archived |= await _add_batch(archive, reader, batch, progress)
                 for item in files:
                     if item.size >= SMALL_FILE_BYTES and await _add_large_file(
-                        archive, ssh, item, self.folder, progress
+                        archive, reader, item, self.folder, progress
                     ):
                         archived.add(item.remote_path)
             if archived:
@@ -175,28 +198,33 @@ def _make_batches(files: Sequence[SkippedFile]) -> Iterator[list[SkippedFile]]:
 
 
 async def _add_batch(
-    archive: tarfile.TarFile, ssh: SshConnection, batch: Sequence[SkippedFile], progress: Progress
+    archive: tarfile.TarFile, reader: RefusedFilesReader, batch: Sequence[SkippedFile], progress: Progress
 ) -> set[str]:
     """Add small files; return the remote paths of those that arrived as they are on the machine."""
     paths = [unquote_to_bytes(item.remote_path) for item in batch]
     sizes = [item.size for item in batch]
-    ran = await ssh.run(read_files_command(list(zip(paths, sizes, strict=True))), timeout=PIECE_TIMEOUT)
+    said = await reader.run(read_files_command(list(zip(paths, sizes, strict=True))))
     added = set()
-    for item, data in zip(batch, parse_files(ran.stdout, sizes), strict=True):
+    for item, data in zip(batch, parse_files(said, sizes), strict=True):
         if data is not None:
+            reader.count_arrival(len(data))
             _add_member(archive, item, BytesIO(data), progress)
             added.add(item.remote_path)
     return added
 
 
 async def _add_large_file(
-    archive: tarfile.TarFile, ssh: SshConnection, item: SkippedFile, folder: OpenFolder, progress: Progress
+    archive: tarfile.TarFile,
+    reader: RefusedFilesReader,
+    item: SkippedFile,
+    folder: OpenFolder,
+    progress: Progress,
 ) -> bool:
     """Add one file; return whether it arrived as it is on the machine. No more than its listed size is read."""
     path = unquote_to_bytes(item.remote_path)
     with _open_temporary(folder) as content:
-        digest = await _read_file(ssh, path, item.size, content)
-        there = parse_digest((await ssh.run(read_digest_command(path), timeout=DIGEST_TIMEOUT)).stdout)
+        digest = await _read_file(reader, path, item.size, content)
+        there = parse_digest(await reader.run(read_digest_command(path), DIGEST_TIMEOUT))
         if digest is None or there is None or there.size != item.size or there.sha256 not in ("", digest):
             return False
         content.seek(0)
@@ -212,15 +240,15 @@ def _add_member(archive: tarfile.TarFile, item: SkippedFile, content: IO[bytes],
     progress.finish_file(item.name)
 
 
-async def _read_file(ssh: SshConnection, path: bytes, size: int, content: IO[bytes]) -> str | None:
+async def _read_file(reader: RefusedFilesReader, path: bytes, size: int, content: IO[bytes]) -> str | None:
     """Write the file's first ``size`` bytes to ``content``; return their SHA-256, None if there are not as many."""
     digest, at = sha256(), 0
     while at < size:
         wanted = min(PIECE_BYTES, size - at)
-        ran = await ssh.run(read_piece_command(path, at, wanted), timeout=PIECE_TIMEOUT)
-        data = parse_piece(ran.stdout, wanted)
+        data = parse_piece(await reader.run(read_piece_command(path, at, wanted)), wanted)
         if not data:
             return None
+        reader.count_arrival(len(data))
         content.write(data)
         digest.update(data)
         at += len(data)

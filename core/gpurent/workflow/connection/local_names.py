@@ -6,6 +6,7 @@ from pathlib import Path
 
 from attrs import frozen
 
+from gpurent.domain.auto_run_names import REPOSITORY_MARK
 from gpurent.domain.name_policy import LocalNames
 from gpurent.ports.system import Platform
 
@@ -23,4 +24,14 @@ class LocalNamesMaker:
         return LocalNames(
             rules=self.platform.read_file_system_rules(real),
             home=home.relative_to(real).parts if home.is_relative_to(real) else None,
+            is_repository=lambda path: _has_mark(real.joinpath(*path)),
         )
+
+
+def _has_mark(folder: Path) -> bool:
+    """Return whether ``folder`` has the file by which git takes it for a repository, or cannot be looked into."""
+    mark = folder / REPOSITORY_MARK
+    try:
+        return mark.is_symlink() or mark.is_file()
+    except OSError:
+        return True

@@ -113,12 +113,15 @@ class FileTransfers:
         try:
             return await self._pull(connection, pull, name)
         except ExpandingDownload as error:
-            text = _("{problem}. Download it all the same?").format(problem=error.message)
-            question = Question(id="expanding-download", kind=QuestionKind.CHOICE, text=text)
-            if not (self.questions.can_confirm and await self.questions.confirm(question)):
-                raise
-        limits = evolve(pull.limits, max_expansion=0)
-        return await self._pull(connection, evolve(pull, limits=limits), name)
+            return await self._pull(connection, await self._allow_expansion(pull, error), name)
+
+    async def _allow_expansion(self, pull: PullRequest, error: ExpandingDownload) -> PullRequest:
+        """Return the request that goes on after ``error``, which is raised unless the user agrees."""
+        text = _("{problem}. Download it all the same?").format(problem=error.message)
+        question = Question(id="expanding-download", kind=QuestionKind.CHOICE, text=text)
+        if not (self.questions.can_confirm and await self.questions.confirm(question)):
+            raise error
+        return evolve(pull, limits=evolve(pull.limits, max_expansion=0))
 
     async def _pull(self, connection: ReconnectingConnection, pull: PullRequest, name: str) -> TransferReport:
         return await self._try_backends(
@@ -130,16 +133,22 @@ class FileTransfers:
     async def archive_refused(
         self, connection: ReconnectingConnection, pull: PullRequest, report: TransferReport
     ) -> TransferReport:
-        """Download the files that ``report`` says were refused for their names; return the report with them."""
+        """Download the files that ``report`` says were refused for their names; return the report with them.
+
+        Asks as `download_usable` does.
+        """
         if not any(item.remote_path for item in report.skipped):
             return report
+        try:
+            return await connection.run_helper(lambda ssh: self._archive(ssh, pull, report))
+        except ExpandingDownload as error:
+            allowed = await self._allow_expansion(pull, error)
+        return await connection.run_helper(lambda ssh: self._archive(ssh, allowed, report))
 
-        async def archive(ssh: SshConnection) -> TransferReport:
-            progress = self.display.start_progress(_("results"))
-            origin = " ".join((str(ssh.endpoint), *pull.sources))
-            return await archive_refused_files(self.local.files, ssh, pull, report, origin, progress)
-
-        return await connection.run_helper(archive)
+    async def _archive(self, ssh: SshConnection, pull: PullRequest, report: TransferReport) -> TransferReport:
+        progress = self.display.start_progress(_("results"))
+        origin = " ".join((str(ssh.endpoint), *pull.sources))
+        return await archive_refused_files(self.local.files, ssh, pull, report, origin, progress)
 
     async def push_with(
         self, backend: TransferBackend, ssh: SshConnection, push: PushRequest, lease_id: str

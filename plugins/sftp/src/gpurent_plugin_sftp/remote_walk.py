@@ -133,14 +133,15 @@ class RemoteWalk:
             self.missing_sources.append(path)
             return
         self._count_entry(state)
-        if problem := self._find_problem((name,)):
+        if problem := self._find_problem((name,), state):
             self.size -= state.size
             await self._refuse_entry(posixpath.normpath(path), (name,), state, problem)
         else:
             await self._add_entry(path, (name,), state)
 
-    def _find_problem(self, name: Name) -> NameProblem | None:
-        return self._names.find_problem(name, self._limits.max_name_bytes)
+    def _find_problem(self, name: Name, state: RemoteFileState) -> NameProblem | None:
+        is_folder = state.kind == asyncssh.FILEXFER_TYPE_DIRECTORY
+        return self._names.find_problem(name, self._limits.max_name_bytes, is_folder=is_folder)
 
     async def _stat_source(self, path: str) -> asyncssh.SFTPAttrs:
         """Follow a link to a folder if the path ends in a slash."""
@@ -232,7 +233,7 @@ class RemoteWalk:
         self.folders.append(name)
         for child, state in sorted(inside.items()):
             below, inner = posixpath.join(path, child), (*name, child)
-            if problem := self._find_problem(inner):
+            if problem := self._find_problem(inner, state):
                 self.size -= state.size
                 await self._refuse_entry(below, inner, state, problem)
             else:

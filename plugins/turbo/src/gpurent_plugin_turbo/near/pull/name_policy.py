@@ -96,7 +96,8 @@ class NamePolicy:
             self.skip_name(raw, FileProblem.UNREADABLE.text, SkipKind.UNREADABLE)
             return None
         text = raw.decode("utf-8", "surrogateescape").split("/")
-        if problem := self._request.names.find_problem(text, self._request.limits.max_name_bytes):
+        longest = self._request.limits.max_name_bytes
+        if problem := self._request.names.find_problem(text, longest, is_folder=kind == FOLDER):
             self._refuse_name(source, kind, size, raw, problem)
             return None
         parts, why = tuple(raw.split(b"/")), ""

@@ -1,0 +1,69 @@
+"""The tables of roots are true: each can still be put back into the sources, and names what is to catch it."""
+
+from __future__ import annotations
+
+import ast
+from collections import Counter
+
+import pytest
+
+from tests.command_line import ROOT
+from tests.reliability.families import FAMILIES
+from tests.roots.__main__ import FAMILY_ROOTS, ROOTS, TESTED_ROOTS, find_catch, find_failing_tests
+from tests.roots.root import Edit, Root, RootOutdated, TestedRoot
+
+FINDINGS = {f"S{number}" for number in range(1, 17)}
+
+
+@pytest.mark.parametrize("root", ROOTS, ids=lambda root: root.name)
+def test_every_root_can_be_put_back(root: Root) -> None:
+    for path, text in root.edit_sources().items():
+        assert text != path.read_text("utf-8")
+        compile(text, str(path), "exec")
+
+
+def test_what_is_to_catch_a_root_exists() -> None:
+    for family_root in FAMILY_ROOTS:
+        assert family_root.family in FAMILIES
+        assert family_root.seeds
+    for name in dict.fromkeys(test for root in TESTED_ROOTS for test in root.tests):
+        path, _mark, function = name.partition("::")
+        tree = ast.parse((ROOT / path).read_text("utf-8"))
+        assert function in {getattr(node, "name", "") for node in tree.body}, name
+
+
+def test_names_are_unique_and_there_are_enough() -> None:
+    assert max(Counter(root.name for root in ROOTS).values()) == 1
+    assert len(FAMILY_ROOTS) >= 20
+    assert {root.kind for root in TESTED_ROOTS} == FINDINGS
+    assert all(root.tests for root in TESTED_ROOTS)
+
+
+@pytest.mark.parametrize("text", ["y = 1\n", "x = 1\nx = 1\n"])
+def test_an_edit_whose_text_is_not_there_once_is_an_error(text: str) -> None:
+    with pytest.raises(RootOutdated, match=r"core/x\.py"):
+        Edit("core/x.py", "x = 1", "x = 2").put_back(text)
+
+
+def make_root(faulty: str, test: str) -> TestedRoot:
+    edit = Edit("core/gpurent/domain/tightening.py", "return min(given, own)", faulty)
+    return TestedRoot(name="x", kind="S1", summary="x", edits=(edit,), tests=(test,))
+
+
+@pytest.mark.nightly
+def test_a_root_is_caught_in_a_copy_alone() -> None:
+    root = next(root for root in FAMILY_ROOTS if root.name == "sold-out-trip-stays-open")
+    before = {path: path.read_text("utf-8") for path in root.edit_sources()}
+    assert find_catch(root).where in map(str, root.seeds)
+    assert {path: path.read_text("utf-8") for path in before} == before
+
+
+@pytest.mark.nightly
+def test_only_a_test_that_fails_catches_a_root() -> None:
+    test = "tests/security/test_project_limits.py::test_a_project_file_loosens_no_guard"
+    assert find_catch(make_root("return given", test)).where == "test_a_project_file_loosens_no_guard"
+    assert not find_catch(make_root("return min(own, given)", test)).where, "it is no fault"
+    assert not find_catch(make_root("return min(own, given", test)).where, "nothing can be imported"
+    assert find_failing_tests([make_root("", test)]) == ""
+    missing = make_root("", "tests/security/test_project_limits.py::no_such")
+    assert "no tests ran" in find_failing_tests([missing])
