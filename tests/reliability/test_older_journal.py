@@ -16,7 +16,7 @@ from gpurent.domain.offer import Requirements
 from gpurent.domain.receipt import ChargeKind, sum_charges
 from gpurent.domain.trip import JobSpec, ResultsSpec, TripLimits, TripSpec, UploadSpec
 from gpurent.errors import AuthError, InputRequired, Spent
-from gpurent.workflow.trips.execute import TripResult
+from gpurent.workflow.trips.machine_work import TripResult
 from tests.reliability.test_repeated_commands import DAY
 from tests.workflow.test_failures import log_in_with_money
 from tests.workflow.trip_sandbox import ScriptedUser, TripSandbox, trip_sandbox
