@@ -44,6 +44,6 @@ def check_refunded(user: HintUser) -> None:
     assert {found["difference"] for found in findings} == {"equal"}
 
 
-def check_theirs_is_left_alone(user: HintUser) -> None:
-    assert get_lease(user)["state"] == "gone"
-    assert user.count_burning_machines() == 1
+def check_ended_as_named(user: HintUser) -> None:
+    check_released(user)
+    assert user.count_burning_machines() == 0

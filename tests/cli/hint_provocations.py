@@ -18,13 +18,13 @@ from gpurent.errors import (
     SoldOut,
 )
 from tests.cli.hint_checks import (
+    check_ended_as_named,
     check_nothing,
     check_refunded,
     check_released,
     check_renewed,
     check_rents,
     check_running,
-    check_theirs_is_left_alone,
 )
 from tests.cli.hint_user import HintUser, ShownError
 
@@ -235,8 +235,8 @@ LATE_RENEWAL = (
     " released, then or now: gpurent release {lease}"
 )
 NOT_YOURS = (
-    "It may be somebody else's, so it is neither used nor shut down. Look at the provider's page. If it is not"
-    " yours: gpurent release {lease} --confirmed"
+    "Look at the provider's page. If {ref} is yours: gpurent orphans --release {ref} --provider {provider}\n"
+    "If it is not: gpurent release {lease} --confirmed"
 )
 PROVOCATIONS = (
     Provocation(MoneyError, "Top up first: gpurent topup {provider} {short}", have_no_money, check_rents),
@@ -297,5 +297,5 @@ PROVOCATIONS = (
         start_a_machine_on_the_page,
         check_running,
     ),
-    Provocation(ForeignMachine, NOT_YOURS, use_the_password_again, check_theirs_is_left_alone),
+    Provocation(ForeignMachine, NOT_YOURS, use_the_password_again, check_ended_as_named),
 )

@@ -24,7 +24,7 @@ with open(path, 'w') as file:
     file.write('#!/bin/sh\\n{script}\\n')
 os.chmod(path, 0o755)
 """
-EXITS = {"echo out of memory >&2; exit 9": "exit code 9: out of memory", "kill -ABRT $$": "signal ABRT"}
+EXITS = {"echo out of memory >&2; exit 9": "exit code 9: “out of memory”", "kill -ABRT $$": "signal ABRT"}
 
 
 @pytest.mark.parametrize("script", EXITS)

@@ -253,8 +253,8 @@ COMPUTER_ROOTS = (
         edits=(
             Edit(
                 "core/gpurent/infra/registry/origins.py",
-                "    if not _is_released(distribution):\n",
-                "    if distribution is None:\n",
+                "with_code=not _is_released(name, version)",
+                "with_code=False",
             ),
         ),
         tests=("tests/security/test_plugin_changes.py::test_an_edited_plugin_is_told_once_by_name",),

@@ -37,23 +37,21 @@ def read_origin(point: EntryPoint) -> PluginOrigin:
         # Parsed by hand: every command reads this, and the parser of e-mail takes longer than all the rest.
         head = (found.read_text("METADATA") or "").partition("\n\n")[0] if found is not None else ""
         fields = dict(line.split(": ", 1) for line in head.splitlines() if ": " in line)
-        return PluginOrigin(
-            distribution=fields.get("Name", point.name),
-            version=fields.get("Version", ""),
-            sha256=_hash_record(found),
-        )
+        name, version = fields.get("Name", point.name), fields.get("Version", "")
+        digest = _hash_record(found, with_code=not _is_released(name, version)) if found is not None else ""
+        return PluginOrigin(distribution=name, version=version, sha256=digest)
     except Exception:  # noqa: BLE001 - metadata on disk may be damaged in any way
         return PluginOrigin(distribution=point.name, version="", sha256="")
 
 
-def _hash_record(distribution: Distribution | None) -> str:
+def _hash_record(distribution: Distribution, *, with_code: bool) -> str:
     import hashlib
 
-    text = distribution.read_text("RECORD") if distribution is not None else None
-    if distribution is None or not text:
+    text = distribution.read_text("RECORD")
+    if not text:
         return ""
     found = hashlib.sha256(text.encode())
-    if not _is_released(distribution):
+    if with_code:
         for file in distribution.files or ():
             if file.suffix in _CODE_SUFFIXES:
                 path = Path(str(file.locate()))
@@ -61,8 +59,8 @@ def _hash_record(distribution: Distribution | None) -> str:
     return found.hexdigest()
 
 
-def _is_released(distribution: Distribution) -> bool:
-    return _list_released().get(_normalize(distribution.name)) == distribution.version
+def _is_released(name: str, version: str) -> bool:
+    return _list_released().get(_normalize(name)) == version
 
 
 def is_released_here(point: EntryPoint) -> bool:
@@ -73,7 +71,7 @@ def is_released_here(point: EntryPoint) -> bool:
     """
     try:
         found = point.dist
-        if found is None or not _is_released(found):
+        if found is None or not _is_released(found.name, found.version):
             return False
         # Named as the distribution, so that it is not another one's module.
         module = _normalize(found.name).replace("-", "_")
