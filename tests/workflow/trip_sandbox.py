@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import os
 import sys
+import termios
 from collections.abc import AsyncIterator, Callable, Mapping
 from datetime import timedelta
 from decimal import Decimal
@@ -208,6 +209,9 @@ class TripSandbox:
                 shown += chunk
                 for prompt, answer in list(waiting.items()):
                     if prompt.encode() in shown:
+                        # What is typed before the terminal stops to echo is thrown away.
+                        while prompt.startswith("Password") and termios.tcgetattr(master)[3] & termios.ECHO:  # noqa: ASYNC110 - a terminal has no event
+                            await asyncio.sleep(0.01)
                         os.write(master, f"{answer}\n".encode())
                         del waiting[prompt]
             out = await process.stdout.read()
