@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -19,29 +19,22 @@ from gpurent.roles.transfer_errors import expanding_download_error
 from gpurent.testing.fakes import CountingProgress, ManualClock
 from gpurent.testing.fakes.questions import MemoryQuestions, ScriptedPrompter
 from gpurent.testing.local_files import LOCAL_FILES
-from gpurent.testing.ssh_fixture import MachineFixture, machine_fixture
+from gpurent.testing.ssh_fixture import MachineFixture
 from gpurent.workflow.connection.left_out import archive_refused_files
 from gpurent.workflow.connection.transfers import FileTransfers
 from gpurent.workflow.runtime.events import EventEmitter
 from gpurent.workflow.runtime.questions import Questions
 from gpurent_plugin_sftp.backend import SftpBackend
 from tests.security.attacks import Adversary, Outcome, attack
-from tests.security.test_file_layer import BACKENDS, list_files
+from tests.security.transfer_ways import BACKENDS, list_files
 
 MIB, TIB = 1 << 20, 1 << 40
 
 
-@pytest.fixture(params=BACKENDS)
-def way(request: pytest.FixtureRequest) -> str:
-    return str(request.param)
-
-
 @pytest.fixture
-async def machine(way: str, tmp_path: Path) -> AsyncIterator[MachineFixture]:
-    missing = ("python3", "python") if way == "shell" else ()
-    async with machine_fixture(tmp_path / "machine", missing=missing) as found:
-        (found.home / "out").mkdir()
-        yield found
+def machine(machine: MachineFixture) -> MachineFixture:
+    (machine.home / "out").mkdir()
+    return machine
 
 
 @pytest.fixture

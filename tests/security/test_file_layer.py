@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
@@ -17,36 +17,17 @@ from gpurent.domain.trip_values import bind_to_project, make_trip_spec
 from gpurent.errors import TransferError, UsageError
 from gpurent.infra.config.project_file import read_project_file
 from gpurent.infra.platform.posix import local_files
-from gpurent.roles.machine import TransferBackend
 from gpurent.testing.fakes import CountingProgress
 from gpurent.testing.local_files import LOCAL_FILES
-from gpurent.testing.ssh_fixture import MachineFixture, machine_fixture
+from gpurent.testing.ssh_fixture import MachineFixture
 from gpurent.workflow.connection.left_out import archive_refused_files
 from gpurent.workflow.connection.local_folder import check_results_folder
 from gpurent.workflow.connection.upload_guard import UploadGuard
 from gpurent.workflow.steps.upload import make_pushes
-from gpurent_plugin_sftp.backend import SftpBackend
-from gpurent_plugin_turbo.backend import TurboBackend
 from tests.security.attacks import Adversary, Outcome, attack
+from tests.security.transfer_ways import BACKENDS, list_files
 
-BACKENDS: dict[str, Callable[[], TransferBackend]] = {
-    "sftp": lambda: SftpBackend(LOCAL_FILES),
-    "turbo": lambda: TurboBackend({}, LOCAL_FILES),
-    "shell": lambda: TurboBackend({}, LOCAL_FILES),
-}
 SECRET = b"-----BEGIN OPENSSH PRIVATE KEY-----"
-
-
-@pytest.fixture(params=BACKENDS)
-def way(request: pytest.FixtureRequest) -> str:
-    return str(request.param)
-
-
-@pytest.fixture
-async def machine(way: str, tmp_path: Path) -> AsyncIterator[MachineFixture]:
-    missing = ("python3", "python") if way == "shell" else ()
-    async with machine_fixture(tmp_path / "machine", missing=missing) as found:
-        yield found
 
 
 @pytest.fixture
@@ -66,10 +47,6 @@ def read_project(folder: Path, text: str) -> TripSpec:
     (folder / "gpurent.toml").write_text(text)
     project = read_project_file(folder / "gpurent.toml", datetime.now(UTC), Path("/nowhere"))
     return bind_to_project(make_trip_spec(project.values), project.make_origin(project.written))
-
-
-def list_files(folder: Path) -> list[str]:
-    return sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file())
 
 
 @attack(

@@ -19,22 +19,10 @@ from gpurent.testing.fakes import CountingProgress
 from gpurent.testing.ssh_fixture import MachineFixture, machine_fixture
 from gpurent.workflow.connection.own_folders import check_own_folders
 from tests.security.attacks import Adversary, Outcome, attack
-from tests.security.test_file_layer import BACKENDS
+from tests.security.transfer_ways import BACKENDS
 
 TRIP = "gpurent/t1129-abcde"
 OPEN = 0o777
-
-
-@pytest.fixture(params=BACKENDS)
-def way(request: pytest.FixtureRequest) -> str:
-    return str(request.param)
-
-
-@pytest.fixture
-async def machine(way: str, tmp_path: Path) -> AsyncIterator[MachineFixture]:
-    missing = ("python3", "python") if way == "shell" else ()
-    async with machine_fixture(tmp_path / "machine", missing=missing) as found:
-        yield found
 
 
 @pytest.fixture

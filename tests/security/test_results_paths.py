@@ -20,7 +20,7 @@ from gpurent.workflow.connection.left_out import archive_refused_files
 from gpurent.workflow.connection.local_folder import check_results_folder
 from gpurent.workflow.connection.local_names import LocalNamesMaker
 from tests.security.attacks import Adversary, Outcome, attack
-from tests.security.test_file_layer import BACKENDS, list_files
+from tests.security.transfer_ways import BACKENDS, list_files
 
 PLANTED = (
     ".git/hooks/pre-commit", ".envrc", ".vscode/tasks.json", ".idea/workspace.xml", "sitecustomize.py",
