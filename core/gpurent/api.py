@@ -236,6 +236,7 @@ if TYPE_CHECKING:
     from gpurent.roles.plugin_context import (
         PluginContext as PluginContext,
         add_access_source as add_access_source,
+        add_access_sources as add_access_sources,
     )
     from gpurent.roles.safe_dir import (
         SafeDir as SafeDir,
@@ -336,7 +337,7 @@ _NAMES_BY_MODULE = {
     "gpurent.roles.lease": "AssistedRental LeaseProvider MachineAccess MailBinding ManualProvider ManualTask SupportsMailBinding SupportsRenewal SupportsRestart SupportsStaging SupportsStop TaskInstructions",  # noqa: E501
     "gpurent.roles.machine": "Launcher SessionBackend SupportsPredial SupportsUploadPreview TransferBackend",
     "gpurent.roles.messages": "Mailbox Notifier",
-    "gpurent.roles.plugin_context": "PluginContext add_access_source",
+    "gpurent.roles.plugin_context": "PluginContext add_access_source add_access_sources",
     "gpurent.roles.safe_dir": "SafeDir open_safe_dir",
     "gpurent.roles.simulator": "Discrepancy DiscrepancyKind Evidence ManualAccess ProviderSimulator SandboxMachine SandboxMachines SendMail SimulatorContext SimulatorLedgerEntry SimulatorRoute SupportsAudit SupportsFunding SupportsHiding SupportsManualRental",  # noqa: E501
     "gpurent.roles.skipped_files": "SkippedFiles",

@@ -46,7 +46,6 @@ PLAIN: dict[str, str] = {
     "TaskInstructions.sender": "compared with `Mail.sender`, never shown",
     "TaskInstructions.subject": "compared with `Mail.subject`, never shown",
     "TaskInstructions.code": "a regular expression of the plugin, matched and never shown",
-    "CreateClaim.refs_before": "cleaned one by one, and compared with `Lease.ref`, never shown",
     "LeaseEntry.auth": "the name of an entry, looked up",
     "LeaseEntry.billing": "the name of an entry, looked up",
     "LeaseEntry.web_hosts": "compared with the host of a page, never shown",

@@ -73,7 +73,9 @@ async def test_no_password_is_sent_to_a_machine_whose_host_key_another_lease_has
             await application.leases.update_lease(first.id, lambda lease: evolve(lease, provider="1024gpu"))
             assert second.endpoint is not None
             application.connector.unpin_host_key(second.id, second.endpoint)
-            application.machines.ownership.secrets.get_vault("mistgpu").delete(f"{second.password_ref}-place")
+            application.machines.ownership.contacts.secrets.get_vault("mistgpu").delete(
+                f"{second.password_ref}-place"
+            )
             source = second.access_source.vouch_for(first.endpoint)
             confused = evolve(confused, access_source=source)
             with pytest.raises(UnavailableError, match="would be sent"):

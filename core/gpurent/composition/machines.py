@@ -42,7 +42,7 @@ class MachineParts:
             base.events,
             base.service_sources.uses_real_services,
         )
-        self.ownership = ownership.OwnershipProof(leases, connector, base.secrets, self.contacts)
+        self.ownership = ownership.OwnershipProof(leases, connector, self.contacts)
         self.contact_commands = contact_commands.ContactCommands(leases, connector, self.ownership)
         self.connections = reconnecting.Connections(leases, base.poller, base.events, self.ownership)
         names = local_names.LocalNamesMaker(base.platform, base.settings.user_home)

@@ -6,11 +6,7 @@ from datetime import datetime
 
 from attrs import field, frozen
 
-from gpurent.terminal_text import ForeignText
-
-
-def _to_texts(texts: tuple[str, ...]) -> tuple[ForeignText, ...]:
-    return tuple(ForeignText(text) for text in texts)
+from gpurent.terminal_text import to_foreign_texts
 
 
 @frozen(kw_only=True)
@@ -21,7 +17,7 @@ class CreateClaim:
     one new machine alone that the order may have created; None if the last look did not show that.
     """
 
-    refs_before: tuple[str, ...] = field(default=(), converter=_to_texts)
+    refs_before: tuple[str, ...] = field(default=(), converter=to_foreign_texts)
     claimed_at: datetime
     is_accepted: bool = False
     alone_since: datetime | None = None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from logging import Logger
 from typing import Protocol
@@ -82,7 +82,21 @@ async def add_access_source(
     A provider calls this for each lease that gets an endpoint; one without a source is never connected to without a
     question. ``has_password``: it stated the password too.
     """
-    if lease.endpoint is None or lease.access_source.is_proof_of(lease.endpoint):
-        return lease
-    source = await context.identify_service(url)
-    return evolve(lease, access_source=source.vouch_for(lease.endpoint, has_password=has_password))
+    (found,) = await add_access_sources(context, (lease,), url, has_password=has_password)
+    return found
+
+
+async def add_access_sources(
+    context: PluginContext, leases: Sequence[Lease], url: str, *, has_password: bool = False
+) -> list[Lease]:
+    """As `add_access_source`, for a whole list: the service is identified once."""
+    source: AccessSource | None = None
+    found = []
+    for lease in leases:
+        if lease.endpoint is not None and not lease.access_source.is_proof_of(lease.endpoint):
+            source = source or await context.identify_service(url)
+            vouched = source.vouch_for(lease.endpoint, has_password=has_password)
+            found.append(evolve(lease, access_source=vouched))
+        else:
+            found.append(lease)
+    return found

@@ -220,12 +220,9 @@ def _describe_machine(endpoint: Endpoint, key: HostKey) -> str:
 def _classify(addresses: Sequence[str]) -> AddressKind:
     """Return the most inner kind: whichever of the addresses answers is dialled."""
     kinds = {classify_address(address) for address in addresses}
-    for kind in (AddressKind.LOOPBACK, AddressKind.PRIVATE):
-        if kind in kinds and len(kinds) > 1:
-            return AddressKind.PRIVATE  # a name that leads inside and outside is no sandbox's either
-        if kind in kinds:
-            return kind
-    return AddressKind.PUBLIC
+    if len(kinds) > 1:
+        return AddressKind.PRIVATE  # a name that leads inside and outside is no sandbox's either
+    return next(iter(kinds), AddressKind.PUBLIC)
 
 
 def _is_same(given: str, shown: str) -> bool:

@@ -10,8 +10,7 @@ from gpurent.domain.evidence import Unknown
 from gpurent.domain.lease import Lease
 from gpurent.errors import AuthError, ForeignMachine, UnavailableError
 from gpurent.locale import _
-from gpurent.ports.connection import Connector, HostKey, OpenConnection
-from gpurent.ports.services import SecretStore
+from gpurent.ports.connection import Connector, OpenConnection
 from gpurent.workflow.connection.contact_questions import make_request
 from gpurent.workflow.connection.contacts import MachineContacts, PasswordProof
 from gpurent.workflow.runtime.leases import LeaseTracker
@@ -43,7 +42,6 @@ class OwnershipProof:
 
     leases: LeaseTracker
     connector: Connector
-    secrets: SecretStore
     contacts: MachineContacts
 
     async def prove_for_release(self, lease: Lease) -> Lease:
@@ -117,11 +115,9 @@ class OwnershipProof:
                 raise
         await self.contacts.admit_machine(request)
         try:
-            self._reject_known_machine(
-                lease,
-                self.connector.find_pinned_host_key(lease.id, endpoint),
-                await self._list_others_keys(lease),
-            )
+            pinned = self.connector.find_pinned_host_key(lease.id, endpoint)
+            if pinned is not None and pinned.line in await self._list_others_keys(lease):
+                raise _make_error(lease)  # before the password is sent
             connection = await self.contacts.open_connection(lease, request)
         except (AuthError, ForeignMachine):
             self.connector.unpin_host_key(lease.id, endpoint)
@@ -150,11 +146,6 @@ class OwnershipProof:
             if other.id != lease.id and other.provider == lease.provider and other.endpoint is not None
             if (pinned := self.connector.find_pinned_host_key(other.id, other.endpoint)) is not None
         }
-
-    def _reject_known_machine(self, lease: Lease, key: HostKey | None, others: set[str]) -> None:
-        """Raise `ForeignMachine`, before the password is sent, if another lease has pinned this host key."""
-        if key is not None and key.line in others:
-            raise _make_error(lease)
 
 
 def _make_error(lease: Lease, answer: PasswordProof = PasswordProof.REJECTED) -> ForeignMachine:

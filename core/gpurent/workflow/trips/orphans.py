@@ -6,6 +6,7 @@ from attrs import evolve, frozen
 
 from gpurent.domain.events import EventKind
 from gpurent.domain.lease import Lease, LeaseState
+from gpurent.domain.lease_copy import LeaseCopy
 from gpurent.domain.orphans import OrphanKind, OrphanMachine
 from gpurent.domain.question import Question, QuestionKind
 from gpurent.domain.receipt import Receipt
@@ -175,14 +176,14 @@ class OrphanCommands:
             lease = await self.lost_leases.restore_lease(copy, listed.offer if listed is not None else None)
             return await self._update_from_list(lease, listed)
         if not is_proven:
-            await self._prove_order(found)
-        return await self._restore_order(found)
+            await self._prove_order(copy, listed)
+        proven = evolve(copy, ref=listed.ref, needs_proof=False, completed_orders=(copy.label,), order=None)
+        return await self._update_from_list(
+            await self.lost_leases.restore_lease(proven, listed.offer), listed
+        )
 
-    async def _prove_order(self, found: OrphanMachine) -> None:
-        """Raise `ForeignMachine` unless the machine accepts the password of the unfinished order."""
-        copy, listed = found.copy, found.listed
-        if copy is None or listed is None:
-            raise LookupError("an order needs its copy and the machine")
+    async def _prove_order(self, copy: LeaseCopy, listed: Lease) -> None:
+        """Raise `ForeignMachine` unless the listed machine accepts the password of the unfinished order in ``copy``."""
         candidate = Lease(
             id=copy.lease,
             provider=copy.provider,
@@ -201,15 +202,6 @@ class OrphanCommands:
                 ),
                 hint=suggest_release(candidate),
             )
-
-    async def _restore_order(self, found: OrphanMachine) -> Lease:
-        copy, listed = found.copy, found.listed
-        if copy is None or listed is None:
-            raise LookupError("an order needs its copy and the machine")
-        proven = evolve(copy, ref=listed.ref, needs_proof=False, completed_orders=(copy.label,), order=None)
-        return await self._update_from_list(
-            await self.lost_leases.restore_lease(proven, listed.offer), listed
-        )
 
     async def _update_from_list(self, lease: Lease, listed: Lease | None) -> Lease:
         """Add what the provider's list says about a restored lease."""

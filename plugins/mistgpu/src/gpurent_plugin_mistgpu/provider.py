@@ -36,6 +36,7 @@ from gpurent.api import (
     Unknown,
     UsageError,
     add_access_source,
+    add_access_sources,
     quote_text,
 )
 from gpurent_plugin_mistgpu import _, created_servers, wire
@@ -277,8 +278,9 @@ class MistgpuProvider(LeaseProvider, SupportsRestart, SupportsStop, AssistedRent
         for server in await self._list_servers():
             offer = known.get(server.machine) or wire.make_unlisted_offer(server)
             lease = Lease(id="", provider="mistgpu", offer=offer, ref=server.id)
-            found.append(await self._add_source(_apply_server_row(lease, server)))
-        return Known(tuple(found))
+            found.append(_apply_server_row(lease, server))
+        url = self._context.settings["url"]
+        return Known(tuple(await add_access_sources(self._context, found, url)))
 
     async def _adopt_server(self, lease: Lease, server: wire.ServerRow) -> Lease:
         """Return the lease of a server that its order created."""

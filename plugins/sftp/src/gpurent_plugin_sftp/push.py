@@ -64,8 +64,7 @@ class SftpPusher:
     async def run(self) -> None:
         """Send everything; files that could not be sent raise a `TransferError` at the end."""
         self._progress.set_total(self._scan.files, self._scan.size)
-        await make_private_folders(self._connection, self._sftp, self._target)
-        await make_private_folders(self._connection, self._sftp, PARTIALS_DIR)
+        await make_private_folders(self._connection, self._sftp, self._target, PARTIALS_DIR)
         folders = [item for item in self._scan.items if item.kind == "folder"]
         files = [item for item in self._scan.items if item.kind == "file"]
         await run_concurrently(self._list_folder(name) for name in ("", *(folder.name for folder in folders)))
