@@ -7,6 +7,7 @@ from enum import Enum
 
 from attrs import field, frozen
 
+from gpurent.domain.lease import Lease
 from gpurent.domain.offer import OrderKind
 from gpurent.terminal_text import NO_TEXT, ForeignText
 
@@ -37,3 +38,12 @@ class OrderRecord:
     opened_at: datetime | None = None
     ended_at: datetime | None = None
     outcome: OrderOutcome | None = None
+
+
+def find_outcome(order: OrderRecord, lease: Lease) -> OrderOutcome | None:
+    """Return how the order ended if its lease says so: the provider counted it, or the lease is over without it."""
+    if order.key in lease.completed_orders:
+        return OrderOutcome.COMPLETED
+    if lease.is_over and lease.pending is None:
+        return OrderOutcome.CANCELLED
+    return None

@@ -73,7 +73,11 @@ class LockedTripStore(TripStore, LockStore, Protocol):
 
 
 class LeaseStore(Protocol):
-    """Leases as they were last reported."""
+    """Leases as they were last reported.
+
+    Whatever writes a lease also ends its unfinished order, in the same commit, if the lease says how it ended
+    (`gpurent.domain.orders.find_outcome`): no process may die between the two.
+    """
 
     async def save_lease(self, lease: Lease) -> None: ...
     async def swap_lease(self, before: Lease, after: Lease) -> bool:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from gpurent.infra.sqlite.table_rows import TableRows
 
 if TYPE_CHECKING:
+    from gpurent.domain.lease import Lease
     from gpurent.domain.orders import OrderOutcome, OrderRecord
 
 
@@ -46,11 +47,22 @@ class OrderRows(TableRows):
             return None
 
     async def end_order(self, key: str, outcome: OrderOutcome) -> None:
-        self._execute(
+        with self._database.write_transaction():
+            self._end_order(key, outcome)
+
+    def _end_order_of(self, lease: Lease) -> None:
+        """Within the transaction that writes the lease, end its unfinished order if the lease says how it ended."""
+        from gpurent.domain.orders import find_outcome
+
+        for order in self._query_orders("outcome IS NULL AND lease = ?", lease.id):
+            outcome = find_outcome(order, lease)
+            if outcome is not None:
+                self._end_order(order.key, outcome)
+
+    def _end_order(self, key: str, outcome: OrderOutcome) -> None:
+        self._database.execute(
             "UPDATE orders SET ended_at = ?, outcome = ? WHERE key = ? AND outcome IS NULL",
-            self._format_now(),
-            outcome.value,
-            key,
+            (self._format_now(), outcome.value, key),
         )
 
     async def find_order(self, key: str) -> OrderRecord | None:

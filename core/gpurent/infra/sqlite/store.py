@@ -215,16 +215,14 @@ class SqliteStore(OrderRows, PaymentRows, WatchRows, PluginStateRows):
     # leases
 
     async def save_lease(self, lease: Lease) -> None:
-        self._execute(
-            "INSERT INTO lease_records (id, provider, state, value, changed_at) VALUES (?, ?, ?, ?, ?)"
-            " ON CONFLICT (id) DO UPDATE SET state = excluded.state, value = excluded.value,"
-            " changed_at = excluded.changed_at",
-            lease.id,
-            lease.provider,
-            lease.state.value,
-            dumps(lease),
-            self._format_now(),
-        )
+        with self._database.write_transaction():
+            self._database.execute(
+                "INSERT INTO lease_records (id, provider, state, value, changed_at) VALUES (?, ?, ?, ?, ?)"
+                " ON CONFLICT (id) DO UPDATE SET state = excluded.state, value = excluded.value,"
+                " changed_at = excluded.changed_at",
+                (lease.id, lease.provider, lease.state.value, dumps(lease), self._format_now()),
+            )
+            self._end_order_of(lease)
 
     async def swap_lease(self, before: Lease, after: Lease) -> bool:
         with self._database.write_transaction():
@@ -236,6 +234,7 @@ class SqliteStore(OrderRows, PaymentRows, WatchRows, PluginStateRows):
                 "UPDATE lease_records SET state = ?, value = ?, changed_at = ? WHERE id = ?",
                 (after.state.value, dumps(after), self._format_now(), before.id),
             )
+            self._end_order_of(after)
             return True
 
     async def find_lease(self, lease_id: str) -> Lease | None:

@@ -18,7 +18,6 @@ from gpurent.domain.lease_evidence import (
     restore_last_seen,
 )
 from gpurent.domain.offer import Metered, OrderKind, Payment
-from gpurent.domain.orders import OrderOutcome
 from gpurent.errors import (
     AuthError,
     BusyError,
@@ -90,7 +89,6 @@ class LeaseTracker:
         """Save the lease; emit an event if its state changed."""
         before = await self.store.find_lease(lease.id)
         await self._save(lease)
-        await self._end_orders(lease)
         if before is None or before.state is not lease.state:
             self._emit_lease_changed(lease, was_over=before is not None and before.is_over)
         return lease
@@ -147,7 +145,6 @@ class LeaseTracker:
         self._follow_switch(asked, after)
         if not await self._swap(asked, after):
             return await self.get_lease(asked.id)
-        await self._end_orders(after)
         if after.state is not asked.state:
             self._emit_lease_changed(after, was_over=asked.is_over)
         return after
@@ -169,16 +166,6 @@ class LeaseTracker:
             and self.connector is not None
         ):
             self.connector.retire_host_keys(before.id)
-
-    async def _end_orders(self, lease: Lease) -> None:
-        """End the lease's unfinished order if the provider counted it, or if the lease is over without it."""
-        order = await self.store.find_open_order(lease.id)
-        if order is None:
-            return
-        if order.key in lease.completed_orders:
-            await self.store.end_order(order.key, OrderOutcome.COMPLETED)
-        elif lease.is_over and lease.pending is None:
-            await self.store.end_order(order.key, OrderOutcome.CANCELLED)
 
     async def observe_lease(self, lease_id: str, *, is_locked: bool = False) -> Lease | Unknown:
         """Refresh the lease; `Unknown` if the provider's answer says nothing about it.

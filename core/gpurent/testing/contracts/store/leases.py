@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
+import pytest
 from attrs import evolve
 
 from gpurent.domain.lease import LeaseState
@@ -99,6 +100,31 @@ class OrderContract(StoreContract):
             assert await store.open_order(evolve(order, key=f"k{number + 3}", lease=f"l{number + 3}")) is None
         for lease in ("l8", "l9"):
             assert await store.open_order(evolve(ORDER, key=lease, lease=lease, claim="")) is None
+
+    @pytest.mark.parametrize("is_swapped", [False, True])
+    async def test_an_order_ends_with_the_lease_that_says_so(
+        self, store: Store, clock: SteppedClock, is_swapped: bool
+    ) -> None:
+        """In the same commit: a process that dies right after it leaves no finished order open."""
+        before, other = make_lease(), evolve(ORDER, key="k2", lease="l2", claim="")
+        counted = evolve(before, completed_orders=("k0", "k1"))
+        cancelled = before.with_state(LeaseState.RELEASED, "never paid")
+        for after, outcome in ((counted, OrderOutcome.COMPLETED), (cancelled, OrderOutcome.CANCELLED)):
+            order = evolve(ORDER, key=outcome.value if after is cancelled else "k1")
+            await store.save_lease(before)
+            await store.open_order(order)
+            await store.open_order(other)
+            await store.save_lease(evolve(before, note="changed"))
+            assert await store.find_open_order("l1") is not None
+            if is_swapped:
+                assert await store.swap_lease(evolve(before, note="changed"), after)
+            else:
+                await store.save_lease(after)
+            ended = await store.find_order(order.key)
+            assert ended is not None
+            assert ended.outcome is outcome
+            assert await store.find_open_order("l1") is None
+            assert await store.find_open_order("l2") is not None
 
     async def test_of_two_orders_at_once_one_is_recorded(self, store: Store, other: Store) -> None:
         orders = ORDER, evolve(ORDER, key="k2", lease="l2")
