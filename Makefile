@@ -9,8 +9,11 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 PLUGINS := $(sort $(patsubst %/pyproject.toml,%,$(wildcard plugins/*/pyproject.toml)))
 
+# Thousands of short processes run here: each would compile what it imports.
+unexport PYTHONDONTWRITEBYTECODE
+
 .DEFAULT_GOAL := help
-.PHONY: help setup system-packages system-packages-strict demo test test-nightly test-reliability test-roots test-mutation test-torch lint format clean
+.PHONY: compile-tests help setup system-packages system-packages-strict demo test test-nightly test-reliability test-roots test-mutation test-torch lint format clean
 .DELETE_ON_ERROR:
 
 help:  ## this list
@@ -21,7 +24,8 @@ setup: system-packages $(VENV)/.installed  ## make .venv with everything in it (
 demo: setup  ## the whole trip, from login to receipt, on this computer (DRIVER=embedded: without isolation)
 	@$(BIN)/gpurent demo $(if $(DRIVER),--driver $(DRIVER))
 
-test: system-packages-strict setup lint  ## lint, then the tests (JOBS=4 at a time)
+test: system-packages-strict setup  ## lint, then the tests (JOBS=4 at a time)
+	@$(MAKE) --no-print-directory --jobs 2 --output-sync lint compile-tests
 	$(BIN)/python -m pytest -n $(JOBS) --dist worksteal
 
 test-nightly: system-packages-strict setup  ## the long tests, then the reliability table; goes on where it ended
@@ -42,6 +46,10 @@ test-mutation: setup $(VENV)/.mutation  ## the mutation score of docs/mutation.m
 test-torch: setup  ## the tests with PyTorch; brings it into .venv (some GB; TORCH= names another build)
 	$(PIP) install $(TORCH)
 	$(BIN)/python -m pytest plugins/torch tests/doctor tests/seed/test_rows_gpus.py
+
+# Each process of pytest would compile every test by itself.
+compile-tests: setup
+	$(BIN)/python -m pytest --collect-only --quiet --quiet >/dev/null || true
 
 lint: setup  ## ruff, mypy --strict and the import contracts
 	$(BIN)/ruff check .
@@ -76,6 +84,7 @@ $(VENV)/.requirements: requirements/dev.txt $(VENV)/.python
 
 $(VENV)/.installed: $(VENV)/.requirements pyproject.toml $(PLUGINS:%=%/pyproject.toml)
 	$(PIP) install --no-deps --no-build-isolation -e . $(PLUGINS:%=-e ./%)
+	$(BIN)/python -m compileall -q core/gpurent $(PLUGINS:%=%/src)
 	@touch $@
 
 $(VENV)/.mutation: requirements/mutation.txt $(VENV)/.installed

@@ -31,6 +31,16 @@ ELSEWHERE = {
     ),
 }
 
+# Those that take longest are tried at night.
+LONG = {
+    "cancel_an_order_that_may_be_paid",
+    "get_no_refund",
+    "get_no_stop",
+    "order_onto_an_order_of_the_guard",
+    "pay_for_more_time_too_late",
+    "start_a_machine_on_the_page",
+}
+
 
 @pytest.fixture(scope="module")
 def sandbox(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SharedSandbox]:
@@ -42,7 +52,15 @@ def name_of(provocation: Provocation) -> str:
     return f"{provocation.error.code}-{provocation.provoke.__name__}"
 
 
-@pytest.mark.parametrize("provocation", PROVOCATIONS, ids=name_of)
+@pytest.mark.parametrize(
+    "provocation",
+    [
+        pytest.param(
+            one, id=name_of(one), marks=[pytest.mark.nightly] if one.provoke.__name__ in LONG else []
+        )
+        for one in PROVOCATIONS
+    ],
+)
 def test_the_hint_helps(
     provocation: Provocation, sandbox: SharedSandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -166,6 +166,7 @@ def cli_user(request: pytest.FixtureRequest, sandbox: SharedSandbox, tmp_path: P
     return LanguageUser(sandbox, sandbox.user(tmp_path / "home"), folder, request.param, {})
 
 
+@pytest.mark.nightly
 def test_metered_trip_output_is_in_one_language(cli_user: LanguageUser) -> None:
     login = ("login", "mistgpu", "-f", "username=student", "--stdin", "password")
     cli_user.run(*login, input_text="wrong\n", code=4)

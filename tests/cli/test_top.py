@@ -43,6 +43,7 @@ def question_text(app: TopApp) -> str:
     return " ".join(str(part.render()) for part in app.screen.query(Static))
 
 
+@pytest.mark.nightly
 async def test_two_hundred_leases(tmp_path: Path) -> None:
     async with many_leases(tmp_path, 200) as many:
         app = many.make_screen()

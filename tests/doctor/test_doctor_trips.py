@@ -131,6 +131,7 @@ async def test_o5_a_sick_prepaid_machine_is_refunded(tmp_path: Path) -> None:
     assert list(sandbox.cloud.burning()) == []
 
 
+@pytest.mark.nightly
 async def test_warn_reports_and_continues(tmp_path: Path) -> None:
     user = ScriptedUser()
     async with trip_sandbox(tmp_path, speed=60) as sandbox, sandbox.open_application(user) as application:
@@ -148,6 +149,7 @@ async def test_warn_reports_and_continues(tmp_path: Path) -> None:
         assert find_finding(health, "driver").verdict is Verdict.FAILURE
 
 
+@pytest.mark.nightly
 async def test_require_accepts_a_machine_without_known_faults(tmp_path: Path) -> None:
     user = ScriptedUser()
     async with trip_sandbox(tmp_path, speed=60) as sandbox, sandbox.open_application(user) as application:
@@ -188,6 +190,7 @@ async def test_off_is_the_default_and_settings_and_option_decide(tmp_path: Path)
             assert len(sandbox.cloud.ledgers()["mistgpu"]) == before, "told before anything is rented"
 
 
+@pytest.mark.nightly
 async def test_on_error_keep_keeps_the_machine(tmp_path: Path) -> None:
     async with trip_sandbox(tmp_path, speed=60) as sandbox, sandbox.open_application() as application:
         await log_in_with_money(sandbox, application)
@@ -199,6 +202,7 @@ async def test_on_error_keep_keeps_the_machine(tmp_path: Path) -> None:
         await application.releases.release_lease(lease.id)
 
 
+@pytest.mark.nightly
 async def test_a_connection_cut_during_the_examination_is_resumed(tmp_path: Path) -> None:
     user = ScriptedUser()
     async with trip_sandbox(tmp_path, speed=60) as sandbox, sandbox.open_application(user) as application:

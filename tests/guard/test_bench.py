@@ -17,6 +17,7 @@ MINUTES = 12
 
 
 @pytest.mark.virtual_time
+@pytest.mark.nightly
 async def test_requests_for_each_lease_do_not_grow(tmp_path: Path) -> None:
     async def measure(leases: int) -> WatchCost:
         clock = virtual_clock()

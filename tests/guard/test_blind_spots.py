@@ -39,6 +39,7 @@ def make_meters_run_faster(sandbox: VirtualSandbox, factor: int) -> None:
         server.runs[-1].price *= factor
 
 
+@pytest.mark.nightly
 async def test_a_month_s_budget_without_a_rate_switches_nothing_else_off(sandbox: VirtualSandbox) -> None:
     sandbox.write_config('[guard]\ndeadline = "45m"\n')
     user = ScriptedUser()
@@ -57,7 +58,7 @@ async def test_a_month_s_budget_without_a_rate_switches_nothing_else_off(sandbox
     assert list(sandbox.list_burning()) == []
 
 
-@pytest.mark.parametrize("factor", [1, 3])
+@pytest.mark.parametrize("factor", [pytest.param(1, marks=pytest.mark.nightly), 3])
 async def test_a_budget_counts_what_the_statement_shows(sandbox: VirtualSandbox, factor: int) -> None:
     user = ScriptedUser()
     job = sandbox.make_job(user)
@@ -75,6 +76,7 @@ async def test_a_budget_counts_what_the_statement_shows(sandbox: VirtualSandbox,
     assert list(sandbox.list_burning()) == []
 
 
+@pytest.mark.nightly
 async def test_without_the_statement_gpurent_counts_by_itself_and_says_so(
     sandbox: VirtualSandbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -71,6 +71,7 @@ async def test_a_budget_stops_a_trip_with_the_results_saved(sandbox: VirtualSand
     assert list(sandbox.list_burning()) == []
 
 
+@pytest.mark.nightly
 async def test_a_month_s_budget_ends_a_machine_that_has_no_budget_of_its_own(sandbox: VirtualSandbox) -> None:
     sandbox.write_config('[budget.mistgpu]\nmonth = "3.20CNY"\n')
     user = ScriptedUser()
@@ -110,6 +111,7 @@ async def test_a_deadline_ends_the_lease_before_it_passes(sandbox: VirtualSandbo
     assert list(sandbox.list_burning()) == []
 
 
+@pytest.mark.nightly
 async def test_an_idle_machine_is_released_after_the_download(sandbox: VirtualSandbox) -> None:
     sandbox.write_config(IDLE_POLICY)
     user = ScriptedUser()
@@ -147,6 +149,7 @@ async def test_idleness_is_noticed_by_guards_that_are_started_now_and_then(sandb
     assert list(sandbox.list_burning()) == []
 
 
+@pytest.mark.nightly
 async def test_a_job_that_writes_is_not_idle(sandbox: VirtualSandbox) -> None:
     sandbox.write_config(IDLE_POLICY.replace("20m", "10m"))
     user = ScriptedUser()

@@ -7,6 +7,8 @@ import sys
 from datetime import datetime, timedelta
 from pathlib import Path
 
+import pytest
+
 from gpurent.composition.application import Application
 from gpurent.domain.trip import JobSpec, ResultsSpec, TripSpec, UploadSpec
 from gpurent.testing.load_timeouts import wait_until, wait_within
@@ -93,6 +95,7 @@ async def read_until(process: asyncio.subprocess.Process, word: str) -> None:
     await wait_within(60, read())
 
 
+@pytest.mark.nightly
 async def test_two_guards_and_the_first_killed_while_it_pays_renew_once(tmp_path: Path) -> None:
     """The second waits and finishes what the first has begun, before the payment expires."""
     async with trip_sandbox(tmp_path, speed=60) as sandbox, sandbox.open_application() as application:

@@ -22,7 +22,12 @@ def bwrap_problem() -> str:
     return asyncio.run(find_bwrap_problem())
 
 
-@pytest.fixture(params=["embedded", pytest.param("bwrap", marks=pytest.mark.bwrap)])
+@pytest.fixture(
+    params=[
+        pytest.param("embedded", marks=pytest.mark.nightly),
+        pytest.param("bwrap", marks=pytest.mark.bwrap),
+    ]
+)
 async def machines(
     request: pytest.FixtureRequest, bwrap_problem: str, tmp_path: Path
 ) -> AsyncIterator[SshFixture]:

@@ -49,9 +49,9 @@ _KILLS = tuple(
     )
     for kind, where, share, night in (
         ("await", "a suspension point", (1,), 1000),
-        ("sql", "an SQL statement", (2,), 300),
-        ("http", "an HTTP call, before or after it", (1,), 300),
-        ("rename", "a file's rename, before or after it", (2,), 150),
+        ("sql", "an SQL statement", (4,), 300),
+        ("http", "an HTTP call, before or after it", (8,), 300),
+        ("rename", "a file's rename, before or after it", (14,), 150),
     )
 )
 _HISTORIES = (
@@ -87,7 +87,7 @@ _HISTORIES = (
         name="R8",
         summary="2 to 8 trips at once on as many machines or half of them, and commands that look",
         run_seed=run_process_round,
-        seeds_in_tests=(2,),
+        seeds_in_tests=(7,),
         seeds_per_night=200,
     ),
     Family(

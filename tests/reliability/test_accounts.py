@@ -72,6 +72,7 @@ async def test_a_lease_of_another_account_is_refused_and_loud(tmp_path: Path) ->
         assert list(sandbox.cloud.burning()) == []
 
 
+@pytest.mark.nightly
 async def test_the_other_account_sees_its_own_machines_and_money_only(tmp_path: Path) -> None:
     async with trip_sandbox(tmp_path) as sandbox:
         lease = await rent_as_student(sandbox)
@@ -139,6 +140,7 @@ async def test_the_account_of_an_old_lease_is_learnt_at_the_first_good_look(tmp_
             assert (await application.leases.refresh_lease(lease.id)).account == "student"
 
 
+@pytest.mark.nightly
 async def test_what_another_account_paid_is_not_missing_from_this_ones_statement(tmp_path: Path) -> None:
     async with trip_sandbox(tmp_path) as sandbox:
         async with sandbox.open_application() as application:

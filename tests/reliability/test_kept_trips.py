@@ -90,6 +90,7 @@ async def test_a_trip_whose_kept_files_are_deleted_is_closed_with_its_costs(tmp_
         assert f"Paid {list_usage(sandbox)}," in done.out
 
 
+@pytest.mark.nightly
 async def test_a_trip_beside_a_restart_that_is_under_way(tmp_path: Path) -> None:
     async with trip_sandbox(tmp_path) as sandbox, sandbox.open_application() as application:
         trip = await keep_results(sandbox, application, tmp_path)
@@ -119,7 +120,8 @@ async def test_a_trip_beside_a_restart_that_is_under_way(tmp_path: Path) -> None
         check_nothing_burns(sandbox)
 
 
-@pytest.mark.parametrize("is_typed_again", [pytest.param(True, marks=pytest.mark.nightly), False])
+@pytest.mark.parametrize("is_typed_again", [True, False])
+@pytest.mark.nightly
 async def test_a_restart_that_is_finished_by_another_command_is_the_trips(
     is_typed_again: bool, tmp_path: Path
 ) -> None:
@@ -169,6 +171,7 @@ async def test_a_refused_restart_leaves_nothing_behind(tmp_path: Path) -> None:
         check_nothing_burns(sandbox)
 
 
+@pytest.mark.nightly
 async def test_a_machine_that_was_started_on_the_providers_page_is_adopted_for_its_trip(
     tmp_path: Path,
 ) -> None:

@@ -146,6 +146,7 @@ async def test_a_resumed_trip_returns_to_its_job(
         assert list(sandbox.cloud.burning()) == []
 
 
+@pytest.mark.nightly
 async def test_entering_an_unknown_trip_gives_what_it_cost(tmp_path: Path) -> None:
     """Of a lease that is over there is no second copy: only the account knows what was paid, and what came back."""
     state, backup = tmp_path / "user" / "state", tmp_path / "earlier"
@@ -187,6 +188,7 @@ async def test_nothing_is_uploaded_over_the_files_of_a_running_job(tmp_path: Pat
         assert list(sandbox.cloud.burning()) == []
 
 
+@pytest.mark.nightly
 async def test_no_failure_releases_an_adopted_machine(tmp_path: Path) -> None:
     async with trip_sandbox(tmp_path, speed=600) as sandbox:
         trip, lease_id = await begin_and_restore(sandbox, tmp_path, EventKind.STEP_STARTED, "leg0.reserve")

@@ -86,6 +86,7 @@ async def test_a_cancelled_trip_ends_its_job_and_releases_its_machine(tmp_path: 
         assert (tmp_path / "project0/early.txt").read_text() == "early"
 
 
+@pytest.mark.nightly
 async def test_a_cancelled_trip_on_a_lease_of_the_user_keeps_the_machine(tmp_path: Path) -> None:
     async with trip_sandbox(tmp_path) as sandbox:
         await log_in_at_mistgpu(sandbox)

@@ -158,6 +158,7 @@ async def test_a_metered_price_that_rose_is_not_paid_without_a_question(tmp_path
             assert order.outcome is OrderOutcome.COMPLETED
 
 
+@pytest.mark.nightly
 async def test_a_look_in_the_middle_of_a_switch_keeps_the_gpu_machine_known(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

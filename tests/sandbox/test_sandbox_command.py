@@ -84,6 +84,7 @@ def test_demo_makes_both_trips_and_leaves_nothing(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == [], "nothing is left behind"
 
 
+@pytest.mark.nightly
 def test_demo_fails_when_the_job_does(tmp_path: Path) -> None:
     (tmp_path / "project").mkdir()
     (tmp_path / "project" / "train.py").write_text("import sys\nsys.exit('no luck')\n")

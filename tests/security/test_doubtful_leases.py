@@ -56,7 +56,7 @@ async def run_into_doubt(sandbox: VirtualSandbox, application: Application, limi
 @pytest.mark.parametrize(
     "limits",
     [
-        TripLimits(budget=CNY.money("3.20")),
+        pytest.param(TripLimits(budget=CNY.money("3.20")), marks=pytest.mark.nightly),
         TripLimits(deadline_in=timedelta(hours=3)),
     ],
     ids=["budget", "deadline"],
@@ -116,7 +116,12 @@ async def test_a_lease_that_moved_is_released_too(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "failure", [AuthError("rejected"), UnavailableError("no answer")], ids=["rejects", "dead"]
+    "failure",
+    [
+        pytest.param(AuthError("rejected"), marks=pytest.mark.nightly),
+        UnavailableError("no answer"),
+    ],
+    ids=["rejects", "dead"],
 )
 @attack(
     Adversary.PROVIDER,

@@ -84,7 +84,13 @@ async def run_staged(sandbox: TripSandbox, application: Application, folder: Pat
     assert end.exit_code == 0
 
 
-@pytest.mark.parametrize("attended", [True, False], ids=["terminal", "unattended"])
+@pytest.mark.parametrize(
+    "attended",
+    [
+        pytest.param(True, id="terminal"),
+        pytest.param(False, id="unattended", marks=pytest.mark.nightly),
+    ],
+)
 async def test_a_staged_trip_with_mailed_access_asks_once_for_both_machines(
     sandbox: TripSandbox, attended: bool
 ) -> None:

@@ -177,7 +177,16 @@ def test_the_plugins_of_this_release_are_loaded_with_safe_and_no_others(place: P
     Outcome.KEPT_OUT,
     kind="S16",
 )
-@pytest.mark.parametrize("command", [("ls",), ("--help",), ("plugin", "list"), ("costs", "--offline")])
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("ls",),
+        *(
+            pytest.param(command, marks=pytest.mark.nightly)
+            for command in (("--help",), ("plugin", "list"), ("costs", "--offline"))
+        ),
+    ],
+)
 def test_with_safe_nothing_of_another_plugin_is_imported(place: Place, command: tuple[str, ...]) -> None:
     place.install("acme-gpus", more="\nraise SystemExit('no start')\n")
     done = place.run("--safe", *command)
@@ -193,7 +202,7 @@ def test_with_safe_nothing_of_another_plugin_is_imported(place: Place, command: 
     Outcome.KEPT_OUT,
     kind="S16",
 )
-@pytest.mark.parametrize("version", ["0.1.0", "9.9"])
+@pytest.mark.parametrize("version", ["0.1.0", pytest.param("9.9", marks=pytest.mark.nightly)])
 def test_the_name_of_a_released_plugin_is_not_enough(place: Place, version: str) -> None:
     place.install("gpurent-plugin-screen", version, module="evil")
     place.run("--safe", "ls")
@@ -206,6 +215,7 @@ def test_the_name_of_a_released_plugin_is_not_enough(place: Place, version: str)
     Outcome.KEPT_OUT,
     kind="S16",
 )
+@pytest.mark.nightly
 def test_a_changed_file_of_a_released_plugin_is_left_out_with_safe(place: Place) -> None:
     place.install("gpurent-plugin-screen", "0.1.0")
     place.run("--safe", "ls")

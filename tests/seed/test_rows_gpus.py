@@ -38,6 +38,7 @@ def get_programs_folder(sandbox: TripSandbox) -> Path:
     return Path(machine.home).parent / "opt" / "bin"
 
 
+@pytest.mark.nightly
 async def test_r2_torchrun_is_only_taken_when_it_is_asked_for(sandbox: TripSandbox, tmp_path: Path) -> None:
     folder = tmp_path / "project"
     folder.mkdir()
@@ -48,6 +49,7 @@ async def test_r2_torchrun_is_only_taken_when_it_is_asked_for(sandbox: TripSandb
     assert result.out.split("\n")[0] == "alone"
 
 
+@pytest.mark.nightly
 async def test_r2_torchrun_is_one_process_where_no_gpu_is_found(sandbox: TripSandbox, tmp_path: Path) -> None:
     folder = tmp_path / "project"
     folder.mkdir()
@@ -118,6 +120,7 @@ async def test_r2_weights_that_the_machine_cannot_read_are_reported(sandbox: Tri
     assert (await sandbox.run_command("release", lease)).code == 0
 
 
+@pytest.mark.nightly
 async def test_o5_a_machine_whose_cudnn_does_not_fit_is_released(
     sandbox: TripSandbox, tmp_path: Path
 ) -> None:

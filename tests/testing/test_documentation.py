@@ -9,6 +9,8 @@ import tomllib
 from importlib.util import find_spec
 from pathlib import Path
 
+import pytest
+
 PAGE = Path(__file__).parents[2] / "docs" / "testing.md"
 
 
@@ -16,6 +18,7 @@ def find_code_blocks(language: str) -> list[str]:
     return re.findall(rf"```{language}\n(.*?)```", PAGE.read_text("utf-8"), re.DOTALL)
 
 
+@pytest.mark.nightly
 def test_its_examples_run_with_its_settings(tmp_path: Path) -> None:
     for number, text in enumerate(find_code_blocks("python")):
         (tmp_path / f"test_example{number}.py").write_text(text)

@@ -7,11 +7,15 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from tests.nightly import RESULTS_FILE, read_passed
 
 ROOT = Path(__file__).parents[2]
 TEST_SOURCE = """
 from pathlib import Path
+
+import pytest
 import pytest
 
 @pytest.mark.parametrize("seed", range(3))
@@ -37,6 +41,7 @@ def read_outcomes(folder: Path) -> list[tuple[str, str]]:
     return [(line["test"].partition("::")[2], line["outcome"]) for line in lines]
 
 
+@pytest.mark.nightly
 def test_what_passed_at_this_commit_is_not_run_again(tmp_path: Path) -> None:
     folder = tmp_path / "work"
     folder.mkdir()

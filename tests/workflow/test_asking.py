@@ -167,6 +167,7 @@ async def test_a_budget_in_a_project_file_limits_but_never_authorizes(
     assert (await sandbox.run_command("-y", "run", folder=folder)).code == 5
 
 
+@pytest.mark.nightly
 async def test_a_resumed_trip_asks_for_the_price_of_now(sandbox: TripSandbox, tmp_path: Path) -> None:
     spec = make_spec(make_project(tmp_path, train="print(1)"), "train.py")
     async with sandbox.open_application(ScriptedUser(agrees_to_price=None)) as application:
@@ -218,6 +219,7 @@ async def test_an_authorization_is_recorded_and_covers_no_higher_price(sandbox: 
     assert [event.text for event in nobody.events if event.kind is EventKind.PRICE] == ["it costs 3.02 CNY"]
 
 
+@pytest.mark.nightly
 async def test_restart_asks_for_its_price(sandbox: TripSandbox) -> None:
     lease = (await sandbox.run_command("-y", *RENT, "--json")).data["id"]
     assert (await sandbox.run_command("release", lease)).code == 0, "nothing is lost, nothing is asked"
@@ -267,6 +269,7 @@ async def test_an_unreachable_machine_can_be_released(
     assert list(sandbox.cloud.burning()) == []
 
 
+@pytest.mark.nightly
 async def test_a_release_under_a_running_trip(sandbox: TripSandbox, tmp_path: Path) -> None:
     """Both sides say what happened, and the results are downloaded first if the user wants that."""
     folder = make_project(tmp_path, train=LONG_JOB)

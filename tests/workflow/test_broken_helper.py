@@ -27,7 +27,10 @@ os.chmod(path, 0o755)
 EXITS = {"echo out of memory >&2; exit 9": "exit code 9: “out of memory”", "kill -ABRT $$": "signal ABRT"}
 
 
-@pytest.mark.parametrize("script", EXITS)
+@pytest.mark.parametrize(
+    "script",
+    [pytest.param(script, marks=[pytest.mark.nightly] if "ABRT" in script else []) for script in EXITS],
+)
 async def test_the_next_backend_downloads_the_results(tmp_path: Path, script: str) -> None:
     async with trip_sandbox(tmp_path) as sandbox:
         user = ScriptedUser()

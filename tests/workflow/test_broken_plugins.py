@@ -51,6 +51,7 @@ async def rent_two(sandbox: TripSandbox, application: Application) -> tuple[str,
     return good.id, bad.id
 
 
+@pytest.mark.nightly
 async def test_offers_and_listings_show_the_others_and_name_the_plugin(sandbox: TripSandbox) -> None:
     async with sandbox.open_application() as application:
         good, bad = await rent_two(sandbox, application)

@@ -15,6 +15,7 @@ from tests.workflow.trip_sandbox import ScriptedUser
 pytestmark = pytest.mark.virtual_time
 
 
+@pytest.mark.nightly
 async def test_a_connection_cut_right_after_the_login_is_reopened(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

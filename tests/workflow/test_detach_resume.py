@@ -76,6 +76,7 @@ async def test_detach_then_resume_from_another_terminal(sandbox: TripSandbox, tm
     assert again.code == 2
 
 
+@pytest.mark.nightly
 async def test_ctrl_c_detaches_and_says_how_to_come_back(sandbox: TripSandbox, tmp_path: Path) -> None:
     await log_in_with_money(sandbox)
     folder = make_job(tmp_path, 6)

@@ -248,6 +248,7 @@ async def make_staged_spec(
     )
 
 
+@pytest.mark.nightly
 async def test_f3_garbled_access_mail_is_asked_for_again(tmp_path: Path) -> None:
     async with (
         trip_sandbox(tmp_path, speed=240, settings={"1024gpu.garbled": "once"}) as sandbox,

@@ -55,7 +55,14 @@ def check_edited_project(folder: Path) -> None:
     assert sorted(folder.glob("*.from-machine*")) == [folder / BESIDE], "of code.txt there is no new version"
 
 
-@pytest.mark.parametrize(("transfer", "paths"), [("", ()), ("sftp", (".",)), ("", ("*.txt", "out"))])
+@pytest.mark.parametrize(
+    ("transfer", "paths"),
+    [
+        ("", ()),
+        pytest.param("sftp", (".",), marks=pytest.mark.nightly),
+        pytest.param("", ("*.txt", "out"), marks=pytest.mark.nightly),
+    ],
+)
 async def test_an_edited_file_is_kept_and_the_result_is_beside_it(
     tmp_path: Path, transfer: str, paths: tuple[str, ...]
 ) -> None:
@@ -118,6 +125,7 @@ async def test_run_show_and_pull_tell_it_and_pull_again_adds_nothing(tmp_path: P
         assert (folder / "code.txt").read_text() == "v1\n"
 
 
+@pytest.mark.nightly
 async def test_downloads_while_the_job_runs_keep_what_was_edited_in_between(tmp_path: Path) -> None:
     async with trip_sandbox(tmp_path, speed=600) as sandbox:
         async with sandbox.open_application() as application:
@@ -148,7 +156,8 @@ async def test_the_results_of_an_earlier_trip_are_replaced(tmp_path: Path) -> No
         assert [path.name for path in (folder / "out").iterdir()] == ["at"]
 
 
-@pytest.mark.parametrize("same_machine", [pytest.param(False, marks=pytest.mark.nightly), True])
+@pytest.mark.parametrize("same_machine", [False, True])
+@pytest.mark.nightly
 async def test_an_edit_that_another_trip_took_along_is_kept(tmp_path: Path, same_machine: bool) -> None:
     """Two trips from one folder: what the second one took along is not what the first one changed."""
     async with trip_sandbox(tmp_path, speed=600) as sandbox:

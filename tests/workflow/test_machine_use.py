@@ -71,6 +71,7 @@ async def test_a_job_of_start_outlives_a_trip_on_its_machine(rented: Rented, tmp
     assert trip.outcome_text == "done"
 
 
+@pytest.mark.nightly
 async def test_a_job_of_start_outlives_missing_results(rented: Rented, tmp_path: Path) -> None:
     _sandbox, application, _user, lease = rented
     await application.machine_commands.start_job(lease.id, "mine", ("sleep", "60"), ".", "plain", "")
@@ -80,6 +81,7 @@ async def test_a_job_of_start_outlives_missing_results(rented: Rented, tmp_path:
     assert lease.id in caught.value.burning
 
 
+@pytest.mark.nightly
 async def test_a_job_of_start_outlives_the_cancelled_trip_that_rented_the_machine(tmp_path: Path) -> None:
     user = ScriptedUser(confirms=True)
     async with trip_sandbox(tmp_path) as sandbox, sandbox.open_application(user) as application:

@@ -281,6 +281,7 @@ async def test_a_balance_that_was_declared_anew_moves_the_end(sandbox: TripSandb
     assert (await sandbox.run_command("declare", lease)).code == 2
 
 
+@pytest.mark.nightly
 async def test_a_failed_job_on_a_manual_machine_keeps_it(sandbox: TripSandbox, tmp_path: Path) -> None:
     access = await sandbox.cloud.get_manual_rental("mistgpu").rent_manually()
     lease = await adopt_machine(sandbox, access, "--price", "3.5CNY/h")
@@ -326,6 +327,7 @@ async def test_run_shows_the_page_and_continues_with_the_pasted_ssh_command(
     assert list(sandbox.cloud.burning()) == []
 
 
+@pytest.mark.nightly
 async def test_ssh_command_and_code_come_by_mail(sandbox: TripSandbox, tmp_path: Path) -> None:
     folder = make_project(tmp_path)
     user = ScriptedUser(is_interactive=True)

@@ -140,6 +140,7 @@ async def test_it_is_started_once_reached_over_a_cut_and_ended(tmp_path: Path) -
             await interrupt(process)
 
 
+@pytest.mark.nightly
 async def test_the_browser_is_led_to_it_without_its_token(tmp_path: Path) -> None:
     """The command line of a process can be read by every user; a private file cannot."""
     browser = tmp_path / "browser"
@@ -173,6 +174,7 @@ async def test_the_browser_is_led_to_it_without_its_token(tmp_path: Path) -> Non
         assert list((sandbox.home / "state" / "pages").iterdir()) == []
 
 
+@pytest.mark.nightly
 async def test_what_is_missing_is_installed_only_by_consent(tmp_path: Path) -> None:
     async with trip_sandbox(tmp_path) as sandbox, rented_machine(sandbox) as (_service, lease):
         install_fake_jupyter(sandbox, installed=False)

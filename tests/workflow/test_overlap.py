@@ -190,6 +190,7 @@ async def test_setup_and_upload_resume_independently(
     assert (Path(job.upload.folder) / "out" / "made").read_text() == "1\n"
 
 
+@pytest.mark.nightly
 async def test_a_setup_that_needs_nothing_makes_its_folder(sandbox: TripSandbox, job: TripSpec) -> None:
     user = UploadWatchingUser()
     async with sandbox.open_application(user) as application:
@@ -231,6 +232,7 @@ async def test_a_failed_setup_cuts_the_upload_and_is_reported(
     assert sandbox.cloud.burning() == []
 
 
+@pytest.mark.nightly
 async def test_an_upload_that_fails_for_good_ends_the_setup(
     sandbox: TripSandbox, job: TripSpec, tmp_path: Path
 ) -> None:
@@ -259,6 +261,7 @@ async def test_an_upload_that_fails_for_good_ends_the_setup(
     assert sandbox.cloud.burning() == []
 
 
+@pytest.mark.nightly
 async def test_a_cut_of_both_connections_repeats_neither(
     sandbox: TripSandbox, job: TripSpec, tmp_path: Path
 ) -> None:

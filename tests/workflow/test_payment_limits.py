@@ -84,7 +84,10 @@ async def test_a_bad_rate_gives_no_quote_and_no_order(
         assert sandbox.get_simulator_state("1024gpu").orders == {}
 
 
-@pytest.mark.parametrize(("value", "age"), BAD_RATES)
+@pytest.mark.parametrize(
+    ("value", "age"),
+    [*BAD_RATES[1:3], *(pytest.param(*one, marks=pytest.mark.nightly) for one in BAD_RATES[3:])],
+)
 async def test_a_rate_gone_bad_after_the_order_is_never_paid(
     sandbox: TripSandbox, value: str, age: timedelta | None
 ) -> None:
@@ -296,8 +299,9 @@ for i in range(900):
 
 @pytest.mark.parametrize(
     ("speed", "limit", "month"),
-    [(600, "0.55", ""), pytest.param(240, "", "3.61CNY", marks=pytest.mark.nightly)],
+    [(600, "0.55", ""), (240, "", "3.61CNY")],
 )
+@pytest.mark.nightly
 async def test_a_metered_trip_stops_below_its_budget_with_the_results(
     tmp_path: Path, speed: int, limit: str, month: str
 ) -> None:

@@ -173,6 +173,7 @@ LOSE_JOB = WRITE_OUT + (
 )
 
 
+@pytest.mark.nightly
 async def test_resume_after_a_failed_clean_up_downloads_everything_and_reports_the_failure(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -203,6 +204,7 @@ async def test_resume_after_a_failed_clean_up_downloads_everything_and_reports_t
         check_nothing_burns(sandbox)
 
 
+@pytest.mark.nightly
 async def test_a_running_machine_is_kept_with_its_timer_armed_and_no_longer_than_allowed(
     tmp_path: Path,
 ) -> None:

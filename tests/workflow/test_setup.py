@@ -79,6 +79,7 @@ def test_nothing_to_do_is_no_script() -> None:
     assert make_environment_lines(SetupSpec()) == ""
 
 
+@pytest.mark.nightly
 def test_pip_by_the_machine_s_own_python(machine: LocalMachine) -> None:
     if machine.run_script("python3 -m pip --version").returncode:
         pytest.skip("this computer's own Python has no pip")
@@ -253,6 +254,7 @@ async def test_a_machine_that_a_failed_setup_kept_can_be_used(sandbox: TripSandb
     assert sandbox.cloud.burning() == []
 
 
+@pytest.mark.nightly
 async def test_a_setup_is_no_idle_time(sandbox: TripSandbox, job: TripSpec) -> None:
     async with sandbox.open_application() as application:
         await log_in_with_money(sandbox, application)

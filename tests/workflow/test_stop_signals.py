@@ -99,6 +99,7 @@ async def test_the_trip_of_this_terminal_is_named(sandbox: TripSandbox, tmp_path
     assert f"gpurent resume {mine['id']}" in err.decode()
 
 
+@pytest.mark.nightly
 async def test_a_second_signal_ends_at_once(sandbox: TripSandbox, tmp_path: Path) -> None:
     process = await sandbox.start_command(*RUN, folder=make_job(tmp_path, 10))
     early = await read_until(process.stderr, b"running the job")

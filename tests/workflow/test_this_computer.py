@@ -111,7 +111,10 @@ DAMAGES: dict[str, Callable[[Path], object]] = {
 }
 
 
-@pytest.mark.parametrize("damage", DAMAGES)
+@pytest.mark.parametrize(
+    "damage",
+    [name if name == "pages" else pytest.param(name, marks=pytest.mark.nightly) for name in DAMAGES],
+)
 async def test_release_works_with_a_damaged_journal(sandbox: TripSandbox, damage: str) -> None:
     lease = await rent(sandbox)
     journal = sandbox.home / "state" / "journal.sqlite"
@@ -168,6 +171,7 @@ async def test_a_locked_journal_says_so(tmp_path: Path) -> None:
             pass
 
 
+@pytest.mark.nightly
 async def test_a_disk_that_fills_during_the_job_keeps_the_machine_and_the_trip(
     sandbox: TripSandbox, tmp_path: Path
 ) -> None:

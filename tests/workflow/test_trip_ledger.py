@@ -98,6 +98,7 @@ async def test_metered_trip_in_the_ledger(sandbox: TripSandbox, tmp_path: Path) 
     assert f"Not converted, no exchange rate was stored: {total.spent}" in result.out
 
 
+@pytest.mark.nightly
 async def test_staged_trip_in_the_ledger(sandbox: TripSandbox) -> None:
     async with sandbox.open_application() as application:
         lease = await rent_staged(sandbox, application)

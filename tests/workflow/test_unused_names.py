@@ -8,6 +8,8 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from gpurent.testing.shared_sandbox import CommandLineResult
 from tests.workflow.test_failures import check_nothing_burns, log_in_with_money, make_project
 from tests.workflow.trip_sandbox import TripSandbox, trip_sandbox
@@ -67,6 +69,7 @@ async def test_run_pull_and_trips_show_tell_the_same(tmp_path: Path) -> None:
         check_nothing_burns(sandbox)
 
 
+@pytest.mark.nightly
 async def test_downloads_while_the_job_runs_and_by_the_guard_tell_it_too(tmp_path: Path) -> None:
     async with trip_sandbox(tmp_path, speed=600) as sandbox:
         async with sandbox.open_application() as application:
@@ -90,6 +93,7 @@ async def test_downloads_while_the_job_runs_and_by_the_guard_tell_it_too(tmp_pat
         check_nothing_burns(sandbox)
 
 
+@pytest.mark.nightly
 async def test_what_the_guard_saves_before_it_ends_a_machine_is_told_too(tmp_path: Path) -> None:
     async with trip_sandbox(tmp_path, speed=120) as sandbox:
         async with sandbox.open_application() as application:

@@ -28,7 +28,14 @@ async def sandbox(tmp_path: Path) -> AsyncIterator[TripSandbox]:
         yield made
 
 
-@pytest.mark.parametrize("ahead", [timedelta(minutes=4), timedelta(minutes=25), -timedelta(hours=8)])
+@pytest.mark.parametrize(
+    "ahead",
+    [
+        timedelta(minutes=4),
+        pytest.param(timedelta(minutes=25), marks=pytest.mark.nightly),
+        pytest.param(-timedelta(hours=8), marks=pytest.mark.nightly),
+    ],
+)
 async def test_bills_are_paid_and_codes_found_by_the_services_time(
     sandbox: TripSandbox, ahead: timedelta
 ) -> None:
@@ -60,7 +67,7 @@ async def read_time_on_machine(application: Application, lease: Lease) -> timede
     return timedelta(milliseconds=10) * found.ticks_left * SPEED
 
 
-@pytest.mark.parametrize("ahead", [8 * HOUR, -8 * HOUR])
+@pytest.mark.parametrize("ahead", [8 * HOUR, pytest.param(-8 * HOUR, marks=pytest.mark.nightly)])
 async def test_the_machines_timer_and_meter_count_the_providers_time(
     sandbox: TripSandbox, ahead: timedelta
 ) -> None:

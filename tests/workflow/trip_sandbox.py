@@ -239,7 +239,9 @@ class TripSandbox:
     async def top_up_mistgpu(self, application: Application, yuan: str) -> None:
         """Top up as the user does, on the page of `topup`, which the sandbox then pays."""
         top_up = (await application.account_money.topup_instructions("mistgpu", Decimal(yuan))).top_up
-        async with httpx2.AsyncClient() as client:
+        async with httpx2.AsyncClient(
+            verify=False
+        ) as client:  # loading certificates takes longer than all of it
             answer = await client.post(top_up.url.rstrip("/") + "/settle")
         assert answer.status_code < 400, answer.text
 

@@ -78,7 +78,8 @@ async def test_any_answer_may_be_lost_and_nothing_is_paid_twice(pallet: Pallet, 
     await check_lost_calls(pallet, fault, 1, 1)
 
 
-@pytest.mark.parametrize("moment", [pytest.param("before", marks=pytest.mark.nightly), "after"])
+@pytest.mark.parametrize("moment", ["before", "after"])
+@pytest.mark.nightly
 async def test_a_process_may_die_at_any_state_write(
     harness: ChainHarness, moment: Literal["before", "after"]
 ) -> None:
@@ -143,6 +144,7 @@ async def test_a_chain_that_stands_still_ends_the_wait_and_nothing_is_paid_twice
     assert [line.kind for line in harness.simulator.list_ledger_entries()].count("fee") == 1
 
 
+@pytest.mark.nightly
 async def test_bytes_that_never_arrived_are_signed_anew_only_when_their_era_is_over(
     harness: ChainHarness, monkeypatch: pytest.MonkeyPatch
 ) -> None:

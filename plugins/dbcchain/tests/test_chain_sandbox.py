@@ -98,6 +98,7 @@ def test_a_rent_and_a_renewal_within_what_was_quoted(sandbox: SharedSandbox, tmp
     assert kinds.count("renewal") == 1
 
 
+@pytest.mark.nightly
 def test_two_processes_of_one_account_never_sign_with_the_same_nonce(
     sandbox: SharedSandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -125,6 +126,7 @@ def test_two_processes_of_one_account_never_sign_with_the_same_nonce(
     assert lines.count("fee") == 2
 
 
+@pytest.mark.nightly
 def test_a_machine_that_somebody_takes_in_the_same_block_leaves_the_next_one(
     sandbox: SharedSandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

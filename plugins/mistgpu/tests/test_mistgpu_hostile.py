@@ -74,7 +74,13 @@ HOSTILE: dict[str, Callable[[int], str]] = {
 }
 
 
-@pytest.mark.parametrize("make", HOSTILE.values(), ids=HOSTILE)
+@pytest.mark.parametrize(
+    "make",
+    [
+        pytest.param(make, id=name, marks=[pytest.mark.nightly] if number % 4 else [])
+        for number, (name, make) in enumerate(HOSTILE.items())
+    ],
+)
 def test_a_hostile_page_of_half_a_megabyte_is_parsed_in_time(make: Callable[[int], str]) -> None:
     assert time_all_parsers(make(1 << 19)) < MAX_SECONDS
 

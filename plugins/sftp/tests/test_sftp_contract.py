@@ -23,6 +23,7 @@ class TestSftpEmbedded(TransferContract, UploadPreviewContract):
 
 @pytest.mark.bwrap
 @pytest.mark.nightly
+@pytest.mark.nightly
 class TestSftpOpenSsh(TransferContract):
     driver = "bwrap"
 
@@ -48,6 +49,7 @@ class TestSftpLocalPermissions(LocalPermissionsContract):
 
 
 @pytest.mark.bwrap
+@pytest.mark.nightly
 async def test_local_permissions_as_an_ordinary_user(tmp_path: Path) -> None:
     if problem := await find_bwrap_problem():
         pytest.skip(problem)

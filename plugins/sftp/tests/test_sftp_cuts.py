@@ -20,7 +20,7 @@ async def cut_transfers(tmp_path: Path, seed: int, cuts: int) -> None:
 
 
 async def test_cuts_at_random_bytes(tmp_path: Path) -> None:
-    await cut_transfers(tmp_path, 0, 40)
+    await cut_transfers(tmp_path, 0, 15)
 
 
 @pytest.mark.nightly

@@ -24,6 +24,7 @@ class TestTurboEmbedded(TransferContract, UploadPreviewContract):
 
 
 @pytest.mark.bwrap
+@pytest.mark.nightly
 class TestTurboOpenSsh(TransferContract):
     driver = "bwrap"
 

@@ -23,7 +23,7 @@ async def cut_transfers(tmp_path: Path, seed: int, cuts: int, missing: tuple[str
 
 @pytest.mark.parametrize(
     ("seed", "cuts", "missing"),
-    [(0, 25, ()), (1, 12, NO_PYTHON)],
+    [(0, 15, ()), (1, 5, NO_PYTHON)],
 )
 async def test_cuts_at_random_bytes(tmp_path: Path, seed: int, cuts: int, missing: tuple[str, ...]) -> None:
     await cut_transfers(tmp_path, seed, cuts, missing)

@@ -34,6 +34,7 @@ class PosixTransferContract(TransferContract):
 
 
 @pytest.mark.nightly
+@pytest.mark.nightly
 class TestPosixEmbedded(PosixTransferContract):
     pass
 
