@@ -18,6 +18,8 @@ from gpurent.infra.sqlite.schema import MIGRATIONS, SCHEMA_VERSION, SQL_FUNCTION
 from gpurent.locale import _
 from gpurent.locale.foreign_text import describe_error
 
+CACHE_KIB = 256
+
 
 class Database:
     """A connection of one process, shared by its threads under a lock.
@@ -39,6 +41,8 @@ class Database:
                 self._db.execute("PRAGMA journal_mode=DELETE")
                 self._db.execute("PRAGMA synchronous=FULL")
                 self._db.execute("PRAGMA foreign_keys=ON")
+                # The guard lives for weeks with several connections: each would keep 2 MB of pages.
+                self._db.execute(f"PRAGMA cache_size=-{CACHE_KIB}")
                 self._migrate()
             except BaseException:
                 self._db.close()
