@@ -13,7 +13,7 @@ from gpurent.testing.fakes.virtual_time import VirtualTimeLoop
 from tests import suspending_store
 
 settings.register_profile(
-    "gpurent", deadline=None, suppress_health_check=[HealthCheck.too_slow], derandomize=True
+    "gpurent", max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow], derandomize=True
 )
 settings.load_profile("gpurent")
 

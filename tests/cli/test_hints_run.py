@@ -37,6 +37,7 @@ LONG = {
     "get_no_refund",
     "get_no_stop",
     "order_onto_an_order_of_the_guard",
+    "order_onto_an_unfinished_order",
     "pay_for_more_time_too_late",
     "start_a_machine_on_the_page",
 }

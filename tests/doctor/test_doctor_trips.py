@@ -87,6 +87,7 @@ async def test_o5_a_sick_metered_machine_stops_costing_at_the_minute(tmp_path: P
     assert list(sandbox.cloud.burning()) == []
 
 
+@pytest.mark.nightly
 async def test_o5_a_sick_prepaid_machine_is_refunded(tmp_path: Path) -> None:
     user = ScriptedUser()
     async with trip_sandbox(tmp_path, speed=60) as sandbox, sandbox.open_application(user) as application:

@@ -8,6 +8,8 @@ import sys
 from datetime import timedelta
 from pathlib import Path
 
+import pytest
+
 from gpurent.domain.offer import Requirements
 from gpurent.domain.trip import TripSpec
 from gpurent.testing.load_timeouts import wait_until
@@ -20,6 +22,7 @@ def write_text(path: Path, text: str) -> None:
     path.write_text(text)
 
 
+@pytest.mark.nightly
 async def test_watch_goes_on_with_a_full_disk_and_holds_the_deadline(tmp_path: Path) -> None:
     async with trip_sandbox(tmp_path, speed=60) as sandbox:
         async with sandbox.open_application() as application:

@@ -86,6 +86,7 @@ async def test_unpaid_results_are_downloaded_before_the_shutdown(sandbox: Virtua
     assert list(sandbox.list_burning()) == []
 
 
+@pytest.mark.nightly
 async def test_timer_in_the_machine_is_extended_while_the_guard_watches(sandbox: VirtualSandbox) -> None:
     """A dead man's switch of one hour and a longer job: only the guard keeps the machine running."""
     sandbox.write_config('[guard.mistgpu]\ntimer = "1h"\n')

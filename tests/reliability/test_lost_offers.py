@@ -11,6 +11,7 @@ from tests.reliability.recovery import settle
 from tests.reliability.user_sandbox import open_user_sandbox
 
 
+@pytest.mark.nightly
 async def test_the_fee_for_an_address_is_in_the_costs_after_the_first_offer_was_lost() -> None:
     provider = next(provider for provider in list_testable_providers() if provider.stages)
     taken = {"status": -1, "content": [], "msg": "机器已被租用"}

@@ -23,7 +23,9 @@ def make_login_refusal(text: str, times: int, *, hang_up: bool = False) -> Servi
 
 
 @pytest.mark.parametrize(
-    "text", [REFUSAL, "[AUTHENTICATIONFAILED] Invalid credentials"], ids=["busy", "password"]
+    "text",
+    [REFUSAL, pytest.param("[AUTHENTICATIONFAILED] Invalid credentials", marks=pytest.mark.nightly)],
+    ids=["busy", "password"],
 )
 async def test_refused_logins_while_codes_and_the_access_are_awaited(text: str, tmp_path: Path) -> None:
     user = ScriptedUser()

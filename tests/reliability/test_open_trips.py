@@ -36,6 +36,7 @@ def make_spec(root: Path, number: int = 0) -> TripSpec:
     )
 
 
+@pytest.mark.nightly
 async def test_all_open_trips_are_resumed_at_once(tmp_path: Path) -> None:
     async with trip_sandbox(tmp_path) as sandbox:
         await log_in_at_mistgpu(sandbox)
@@ -173,6 +174,7 @@ async def test_a_renewal_that_may_be_paid_is_not_cancelled(tmp_path: Path) -> No
         await application.releases.release_lease(lease_id)
 
 
+@pytest.mark.nightly
 async def test_show_prints_one_document(tmp_path: Path) -> None:
     async with trip_sandbox(tmp_path) as sandbox:
         async with sandbox.open_application() as application:

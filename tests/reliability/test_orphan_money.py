@@ -53,6 +53,7 @@ async def test_a_payment_that_the_statement_lacks_is_reported(tmp_path: Path) ->
         assert paid.payment.proof in shown.out
 
 
+@pytest.mark.nightly
 async def test_a_payment_that_the_provider_never_counted_is_reported(tmp_path: Path) -> None:
     async with trip_sandbox(tmp_path) as sandbox, sandbox.open_application() as application:
         lease_id = await rent_at_1024gpu(sandbox, application)
@@ -85,6 +86,7 @@ async def test_a_late_renewal_that_was_paid_back_accuses_nobody(tmp_path: Path) 
         assert orphan.ref == rent.payment.proof, "the refund is that of the renewal"
 
 
+@pytest.mark.nightly
 async def test_charges_of_a_lost_lease_are_unexplained_until_it_is_adopted(tmp_path: Path) -> None:
     async with trip_sandbox(tmp_path) as sandbox:
         async with sandbox.open_application() as application:

@@ -89,6 +89,7 @@ def port(judge: Judge) -> str:
     return str(judge.json("sandbox machine list")[0]["port"])
 
 
+@pytest.mark.nightly
 def test_faults_are_added_counted_and_cleared(judge: Judge) -> None:
     added = judge.json('sandbox fault add mistgpu --path "/user/*" --status 429 --header Retry-After:60')
     refused = judge.run("balance", "mistgpu", code=8)

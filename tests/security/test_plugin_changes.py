@@ -151,6 +151,7 @@ def test_a_new_plugin_is_told_once_by_name(place: Place) -> None:
     Outcome.REPORTED,
     kind="S16",
 )
+@pytest.mark.nightly
 def test_the_record_outside_of_the_data_folder_counts_too(place: Place) -> None:
     record = place.root / "home" / "outside-records.json"
     kept = record.read_bytes()

@@ -120,6 +120,7 @@ def test_next_one_runs():
 """
 
 
+@pytest.mark.nightly
 def test_a_hung_test_fails_where_it_hangs_and_the_next_one_runs(tmp_path: Path) -> None:
     started = time.monotonic()
     ran = run_pytest(tmp_path, HANGING_TEST, "0.5")

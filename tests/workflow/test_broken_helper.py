@@ -44,6 +44,7 @@ async def test_the_next_backend_downloads_the_results(tmp_path: Path, script: st
             assert EventKind.CONNECTION_LOST not in user.event_kinds()
 
 
+@pytest.mark.nightly
 async def test_without_another_backend_the_results_are_kept(tmp_path: Path) -> None:
     async with trip_sandbox(tmp_path) as sandbox:
         user = ScriptedUser()
@@ -60,6 +61,7 @@ async def test_without_another_backend_the_results_are_kept(tmp_path: Path) -> N
             assert trip.is_open
 
 
+@pytest.mark.nightly
 async def test_an_answer_that_says_nothing_is_told_as_such(tmp_path: Path) -> None:
     """The log is read through a program that is broken once; the line has not dropped."""
     async with trip_sandbox(tmp_path) as sandbox:

@@ -77,6 +77,7 @@ async def test_the_guard_goes_on_with_the_others(sandbox: TripSandbox) -> None:
         assert any(PROVIDER in event.text for event in user.events)
 
 
+@pytest.mark.nightly
 async def test_tools_that_cannot_be_built_are_left_out_before_money_leaves(
     sandbox: TripSandbox, tmp_path: Path
 ) -> None:

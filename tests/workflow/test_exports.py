@@ -122,6 +122,7 @@ async def test_rclone_copies_by_the_filezilla_export(tmp_path: Path) -> None:
         assert result[1].split()[0] == "7000"
 
 
+@pytest.mark.nightly
 async def test_only_running_leases_are_exported(tmp_path: Path) -> None:
     async with trip_sandbox(tmp_path) as sandbox, sandbox.open_application() as application:
         first, second = await rent_machines(sandbox, application, 2)
@@ -206,6 +207,7 @@ async def test_open_starts_code_where_it_is_and_prints_the_address_else(tmp_path
         assert "--vscode" in (await sandbox.run_command("open", "--help")).out
 
 
+@pytest.mark.nightly
 async def test_command_installs_on_request_and_reports_it(tmp_path: Path) -> None:
     async with trip_sandbox(tmp_path) as sandbox, sandbox.open_application() as application:
         (lease,) = await rent_machines(sandbox, application)

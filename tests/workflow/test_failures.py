@@ -217,6 +217,7 @@ async def test_full_remote_disk(tmp_path: Path, driver: str, transfer: str) -> N
         check_nothing_burns(sandbox)
 
 
+@pytest.mark.nightly
 async def test_f6_balance_runs_out_and_r4_the_session_is_gone(tmp_path: Path) -> None:
     user = ScriptedUser()
     async with trip_sandbox(tmp_path, speed=600) as sandbox, sandbox.open_application(user) as application:

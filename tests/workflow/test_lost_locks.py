@@ -65,6 +65,7 @@ def dump_store(sandbox: TripSandbox) -> list[str]:
         return list(database.iterdump())
 
 
+@pytest.mark.nightly
 async def test_a_process_that_wakes_up_writes_nothing(sandbox: TripSandbox, tmp_path: Path) -> None:
     folder = make_job(tmp_path, 0.5)
     first = await sandbox.start_command(*RUN, folder=folder)

@@ -56,6 +56,7 @@ async def rekey(sandbox: TripSandbox) -> None:
     await sandbox.cloud.driver.change_host_key(machine.id)
 
 
+@pytest.mark.nightly
 async def test_a_job_of_start_outlives_a_trip_on_its_machine(rented: Rented, tmp_path: Path) -> None:
     _sandbox, application, user, lease = rented
     await application.machine_commands.start_job(lease.id, "mine", ("sleep", "60"), ".", "plain", "")
@@ -142,6 +143,7 @@ async def test_a_changed_host_key_ends_neither_the_job_nor_the_trip(rented: Rent
 @pytest.mark.parametrize(
     "names", [pytest.param((), marks=pytest.mark.nightly), ("made",)], ids=["all", "named"]
 )
+@pytest.mark.nightly
 async def test_a_machine_that_was_shut_down_is_restarted_for_results_and_released(
     names: tuple[str, ...], rented: Rented, tmp_path: Path
 ) -> None:

@@ -227,6 +227,7 @@ async def test_a_machine_without_a_price_is_left_as_it_is(sandbox: TripSandbox) 
     assert len(sandbox.cloud.driver.list_machines()) == 1
 
 
+@pytest.mark.nightly
 async def test_failing_stop_script_refers_the_user_to_the_page(sandbox: TripSandbox) -> None:
     access = await sandbox.cloud.get_manual_rental("mistgpu").rent_manually()
     lease = await adopt_machine(sandbox, access, "--price", "3.5CNY/h")
@@ -426,6 +427,7 @@ async def test_probe_again_and_correct_the_profile(sandbox: TripSandbox) -> None
     assert "download your results" in result.out
 
 
+@pytest.mark.nightly
 async def test_ctrl_c_at_a_question_leaves_and_says_how_to_come_back(
     sandbox: TripSandbox, tmp_path: Path
 ) -> None:

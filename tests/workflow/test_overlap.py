@@ -150,6 +150,7 @@ def wait_for_path(path: Path) -> bool:
     return path.exists()
 
 
+@pytest.mark.nightly
 async def test_setup_and_upload_resume_independently(
     sandbox: TripSandbox, job: TripSpec, tmp_path: Path
 ) -> None:

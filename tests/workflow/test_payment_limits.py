@@ -201,6 +201,7 @@ def _with_budget(spec: TripSpec, money: Money) -> TripSpec:
     return evolve(spec, limits=evolve(spec.limits, budget=money))
 
 
+@pytest.mark.nightly
 async def test_the_month_counts_deposits_while_they_are_held(sandbox: TripSandbox) -> None:
     write_config(sandbox, '[budget.1024gpu]\nmonth = "60100DBC"\n')
     async with sandbox.open_application() as application:

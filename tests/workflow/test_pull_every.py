@@ -104,6 +104,7 @@ def check_results(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("transfer", ["turbo", pytest.param("sftp", marks=pytest.mark.nightly)])
+@pytest.mark.nightly
 async def test_pull_in_progress_when_the_job_ends_is_no_error(tmp_path: Path, transfer: str) -> None:
     moved: list[int] = []
 
@@ -131,6 +132,7 @@ async def test_pull_in_progress_when_the_job_ends_is_no_error(tmp_path: Path, tr
 
 
 @pytest.mark.parametrize("transfer", ["turbo", pytest.param("sftp", marks=pytest.mark.nightly)])
+@pytest.mark.nightly
 async def test_a_pull_that_is_cut_is_resumed(tmp_path: Path, transfer: str) -> None:
     def note(event: Event) -> None:
         if event.kind is EventKind.JOB_STARTED:

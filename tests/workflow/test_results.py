@@ -98,6 +98,7 @@ async def test_what_the_job_made_is_downloaded_without_being_named(tmp_path: Pat
         check_nothing_burns(sandbox)
 
 
+@pytest.mark.nightly
 async def test_more_than_the_limit_counts_as_missing(tmp_path: Path) -> None:
     async with trip_sandbox(tmp_path) as sandbox, sandbox.open_application() as application:
         await log_in_with_money(sandbox, application)

@@ -47,7 +47,9 @@ async def read_until(stream: asyncio.StreamReader | None, text: bytes) -> bytes:
             marks=pytest.mark.nightly,
         ),
         (signal.SIGINT, 130, b"uploading", "Nothing runs on"),
-        (signal.SIGTERM, 143, b"running the job", "The job keeps running on"),
+        pytest.param(
+            *(signal.SIGTERM, 143, b"running the job", "The job keeps running on"), marks=pytest.mark.nightly
+        ),
     ],
 )
 async def test_signals_detach_and_say_what_runs(

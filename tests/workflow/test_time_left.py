@@ -186,6 +186,7 @@ async def test_a_balance_in_another_currency_goes_by_its_dated_rate(
         assert "the exchange" in stale.note
 
 
+@pytest.mark.nightly
 async def test_the_listings(sandbox: TripSandbox) -> None:
     async with sandbox.open_application() as application:
         await log_in_with_money(sandbox, application, "3")

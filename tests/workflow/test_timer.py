@@ -35,7 +35,12 @@ METERED = Metered(price=PRICE)
 ENDLESS_JOB = "import time\nprint('begun', flush=True)\ntime.sleep(600)\n"
 
 
-@pytest.fixture(params=["embedded", pytest.param("bwrap", marks=pytest.mark.bwrap)])
+@pytest.fixture(
+    params=[
+        pytest.param("embedded", marks=pytest.mark.nightly),
+        pytest.param("bwrap", marks=pytest.mark.bwrap),
+    ]
+)
 async def driver(request: pytest.FixtureRequest) -> str:
     if request.param == "bwrap" and (problem := await find_bwrap_problem()):
         pytest.skip(problem)

@@ -200,6 +200,7 @@ async def test_what_differs_is_explained_and_entered_anew(sandbox: TripSandbox) 
     ]
 
 
+@pytest.mark.nightly
 async def test_a_failing_ledger_stops_no_trip_and_catches_up_later(sandbox: TripSandbox) -> None:
     user = ScriptedUser()
     async with sandbox.open_application(user) as application:

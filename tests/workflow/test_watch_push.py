@@ -50,6 +50,7 @@ def make_project(tmp_path: Path) -> Path:
     return folder
 
 
+@pytest.mark.nightly
 async def test_edits_are_pushed_until_ctrl_c(tmp_path: Path) -> None:
     folder = make_project(tmp_path)
     async with trip_sandbox(tmp_path) as sandbox, rented_machine(sandbox) as (_service, lease, home):

@@ -10,6 +10,7 @@ import termios
 from collections.abc import AsyncIterator, Callable, Mapping
 from datetime import timedelta
 from decimal import Decimal
+from functools import cache
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -27,11 +28,20 @@ from gpurent.testing.load_timeouts import adapt_speed
 from gpurent.testing.sandbox.fault_proxy import FaultProxy
 from gpurent.testing.sandbox.machines.programs import shared_link_farms
 from gpurent.testing.sandbox.simulated_cloud import SandboxOptions, SimulatedCloud
+from gpurent.testing.sandbox_harness import installed_plugins
 from gpurent.testing.shared_sandbox import CommandLineResult
 from tests.command_line import NO_POINTS, run_command_async
 
 ROOT = Path(__file__).parents[2]
 DIGITS_EXAMPLE = ROOT / "examples" / "digits"
+
+
+@cache
+def load_plugins() -> EntryPointRegistry:
+    """Load what an application finds; once, since a registry never changes."""
+    registry = EntryPointRegistry.load(builtin=[builtin_entries])
+    assert not registry.problems, registry.problems
+    return registry
 
 
 @define
@@ -148,9 +158,7 @@ class TripSandbox:
     @contextlib.asynccontextmanager
     async def open_application(self, user: ScriptedUser | None = None) -> AsyncIterator[Application]:
         self.home.mkdir(mode=0o700, exist_ok=True)
-        registry = EntryPointRegistry.load(builtin=[builtin_entries])
-        assert not registry.problems, registry.problems
-        made = Application(registry, self.home / "state", self.environment(), user or ScriptedUser())
+        made = Application(load_plugins(), self.home / "state", self.environment(), user or ScriptedUser())
         try:
             await made.start()
             yield made
@@ -276,7 +284,7 @@ async def trip_sandbox(
     sandbox_options = SandboxOptions(**sandbox_settings)  # type: ignore[arg-type]
     if not fixed_speed:
         sandbox_options = evolve(sandbox_options, speed=adapt_speed(sandbox_options.speed))
-    cloud = SimulatedCloud(root / "cloud", EntryPointRegistry.load(), sandbox_options)
+    cloud = SimulatedCloud(root / "cloud", installed_plugins(), sandbox_options)
     try:
         await cloud.start()
         yield TripSandbox(cloud, root / "user")

@@ -125,6 +125,7 @@ async def test_a_nonce_that_another_computer_took_first_is_replaced_at_once(
     assert harness.clock.now() - started < ERA_PERIOD * BLOCK_TIME
 
 
+@pytest.mark.nightly
 async def test_a_chain_that_stands_still_ends_the_wait_and_nothing_is_paid_twice(
     harness: ChainHarness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
