@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 
+import pytest
+
 from gpurent.testing.sandbox.service_faults import ServiceFault
 from tests.reliability.judge import judge
 from tests.reliability.providers import list_testable_providers
