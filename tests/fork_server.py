@@ -28,8 +28,16 @@ from collections.abc import Sequence
 from importlib import import_module
 from typing import Any, NoReturn
 
+from gpurent.domain.guard_actions import GuardAction
+from gpurent.domain.lease import Lease
+from gpurent.domain.lease_copy import LeaseCopy
+from gpurent.domain.money import Rate
+from gpurent.domain.offer import Bill, Offer, Payment
+from gpurent.domain.question import Question
+from gpurent.domain.trip import TripSpec
 from gpurent.infra.registry import builtin_entries
 from gpurent.infra.registry.registry import EntryPointRegistry
+from gpurent.infra.sqlite.codec import get_converter
 from tests import suspending_store
 from tests.reliability.kill_points import install_kill_points
 
@@ -46,6 +54,8 @@ LAZY_LIBRARIES = (
     "imap_tools",
     "truststore",
 )
+# What the Store and its copies write.
+STORED = (Lease, LeaseCopy, TripSpec, Question, GuardAction, Rate, Bill, Offer, Payment)
 # What runs on another computer, or in the sandbox's process.
 _OTHER_SIDE = re.compile(r"\.(far|simulator)(\.|$)")
 
@@ -65,6 +75,16 @@ def import_everything(*packages: str) -> EntryPointRegistry:
     gc.collect()
     gc.freeze()
     return registry
+
+
+def warm_up(registry: EntryPointRegistry) -> None:
+    """Do once what every command would do again: read where plugins come from, generate converters."""
+    registry.list_origins()
+    converter = get_converter()
+    for kind in STORED:
+        converter.get_structure_hook(kind)
+        converter.get_unstructure_hook(kind)
+    gc.freeze()
 
 
 def _run_command(request: dict[str, Any]) -> int:
@@ -147,7 +167,7 @@ def main() -> None:
     requests = socket.socket(fileno=os.dup(0))
     import_everything("cli", "composition", "infra", "workflow")
     suspending_store.install_if_wanted()
-    cli.registry  # noqa: B018 - loaded once, for every command
+    warm_up(cli.registry)
     serve_requests(requests)
 
 

@@ -31,6 +31,7 @@ async def kill_chain(kind: str, seed: int) -> SeedResult:
 class _Chain:
     def __init__(self, user: UserSandbox, kind: str, rng: random.Random) -> None:
         self.kills = 0
+        self._open_trip = ""
         self._user, self._kind, self._rng = user, kind, rng
 
     async def run_all(self) -> list[Loss]:
@@ -46,6 +47,7 @@ class _Chain:
 
     async def _run_through(self, action: UserAction, lease: str) -> None:
         span = float(FIRST_SPANS[self._kind])
+        self._open_trip = ""
         before = len(await self._list_trips())
         typed: TypedCommand | None = await type_action(self._user, action, lease, self._draw(span))
         for _number in range(MAX_KILLS):
@@ -62,13 +64,13 @@ class _Chain:
         self, action: UserAction, lease: str, before: int, kill: KillPoint
     ) -> TypedCommand | None:
         """Resume the open trip, or type the command again if it left no trip. None: its trip has ended."""
-        trips = await self._list_trips()
-        still_open = [str(trip["id"]) for trip in trips if trip["ended_at"] is None]
-        if still_open:
-            return await self._user.type_command("resume", still_open[-1], kill=kill)
-        if len(trips) > before:
-            return None
-        return await type_action(self._user, action, lease, kill)
+        if not self._open_trip:
+            trips = await self._list_trips()
+            still_open = [str(trip["id"]) for trip in trips if trip["ended_at"] is None]
+            if not still_open:
+                return None if len(trips) > before else await type_action(self._user, action, lease, kill)
+            self._open_trip = still_open[-1]
+        return await self._user.type_command("resume", self._open_trip, kill=kill)
 
     async def _list_trips(self) -> Sequence[Mapping[str, Any]]:
         return (await self._user.type_command("trips")).data or []
