@@ -1,0 +1,5 @@
+"""vast.ai for gpurent: an account with an API key, a balance in USD, and metered machines that are reached by key."""
+
+from gpurent.api import make_translator
+
+_ = make_translator(__name__)
