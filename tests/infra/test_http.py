@@ -45,6 +45,21 @@ async def test_post_carries_params_in_the_query_and_an_empty_body(make_client: M
     assert far.requests[0].headers["content-length"] == "0"
 
 
+async def test_secrets_travel_in_headers_parameters_and_json(make_client: Make) -> None:
+    async with http_server() as far:
+        await make_client(far.url).request(
+            "POST",
+            "/create",
+            params={"key": Secret("k1")},
+            headers={"Authorization": Secret("Bearer abc"), "X-Plain": "y"},
+            json={"list": [{"deep": Secret("k2")}], "plain": 1},
+        )
+    (request,) = far.requests
+    assert request.line == "POST /create?key=k1 HTTP/1.1"
+    assert (request.headers["authorization"], request.headers["x-plain"]) == ("Bearer abc", "y")
+    assert request.body.replace(b" ", b"") == b'{"list":[{"deep":"k2"}],"plain":1}'
+
+
 async def test_forms_and_json_travel_whole(make_client: Make) -> None:
     async with http_server() as far:
         await make_client(far.url).request(
@@ -279,7 +294,12 @@ async def test_secrets_are_neither_in_logs_nor_in_answers_nor_in_errors(
         for _attempt in range(4):
             try:
                 found = await client.request(
-                    "POST", f"/u/{CANARY}", params={"token": CANARY}, form={"p": secret}, cookies=cookies
+                    "POST",
+                    f"/u/{CANARY}",
+                    params={"token": CANARY, "again": Secret("par4m-canary")},
+                    form={"p": secret},
+                    cookies=cookies,
+                    headers={"Authorization": Secret("Bearer he4der-canary")},
                 )
                 texts += [found.url, repr(found)]
                 found.json()
@@ -289,6 +309,13 @@ async def test_secrets_are_neither_in_logs_nor_in_answers_nor_in_errors(
     with pytest.raises(UsageError) as caught:
         await client.request("GET", "/", cookies={"sid": unsendable})
     texts += ["".join(traceback.format_exception(caught.value))]
+    for bad in ("a\r\nX-Other: canary", "ü canary", " canary", ""):
+        with pytest.raises(UsageError) as caught:
+            await client.request("GET", "/", headers={"Authorization": Secret(bad)})
+        texts += ["".join(traceback.format_exception(caught.value))]
+    for own in ("Host", "cookie", "Content-Length", "X Y", "X:Y"):
+        with pytest.raises(UsageError):
+            await client.request("GET", "/", headers={own: "x"})
     caplog.handler.removeFilter(redactor)
     assert len(far.requests) == 4
     text = "\n".join(texts) + caplog.text

@@ -16,7 +16,7 @@ from attrs import field, frozen
 from gpurent.domain.access import is_loopback
 from gpurent.domain.secret import Secret
 from gpurent.errors import Spent, UnavailableError, UnexpectedResponse, UsageError
-from gpurent.infra.http_headers import format_cookies, parse_cookies, parse_retry_after
+from gpurent.infra.http_headers import check_headers, format_cookies, parse_cookies, parse_retry_after
 from gpurent.infra.redact import MASK, Redactor
 from gpurent.locale import _
 from gpurent.locale.foreign_text import describe_error
@@ -156,9 +156,10 @@ class HttpClient:
         method: str,
         path: str,
         *,
-        params: Mapping[str, str] | None = None,
+        params: Mapping[str, str | Secret] | None = None,
         form: Mapping[str, str | Secret] | None = None,
         cookies: Mapping[str, Secret] | None = None,
+        headers: Mapping[str, str | Secret] | None = None,
         json: Any = None,
         timeout: float = 30.0,
     ) -> ReadHttpResponse:
@@ -166,15 +167,16 @@ class HttpClient:
         import httpx2
 
         sent = _SendTracker(timeout)
-        shown = self._make_safe_url(path, params)
+        asked = self._reveal_values(params)
+        shown = self._make_safe_url(path, asked)
         request = self._build_request(
             method,
             path,
             shown,
-            params=params or None,
+            params=asked or None,
             data=self._reveal_values(form),
-            json=json,
-            headers={"Cookie": format_cookies(self._reveal_values(cookies))} if cookies else {},
+            json=self._reveal_json(json),
+            headers=self._make_headers(headers, cookies),
             timeout=timeout,
             extensions={"trace": sent},
         )
@@ -218,6 +220,23 @@ class HttpClient:
                 self._redact.register_secret(value)
             found[name] = value.reveal() if isinstance(value, Secret) else value
         return found
+
+    def _reveal_json(self, value: Any) -> Any:
+        """Return a JSON value with the values of its secrets, each registered with the redactor."""
+        if isinstance(value, Secret):
+            self._redact.register_secret(value)
+            return value.reveal()
+        if isinstance(value, Mapping):
+            return {name: self._reveal_json(item) for name, item in value.items()}
+        if isinstance(value, (list, tuple)):
+            return [self._reveal_json(item) for item in value]
+        return value
+
+    def _make_headers(
+        self, headers: Mapping[str, str | Secret] | None, cookies: Mapping[str, Secret] | None
+    ) -> dict[str, str]:
+        found = check_headers(self._reveal_values(headers))
+        return found | ({"Cookie": format_cookies(self._reveal_values(cookies))} if cookies else {})
 
     def _build_request(self, method: str, path: str, shown: str, **parts: Any) -> httpx2.Request:
         import httpx2

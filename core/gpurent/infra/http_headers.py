@@ -1,4 +1,4 @@
-"""What the headers of a response say: when it was made, how long to wait, which cookies to keep."""
+"""Headers: what those of a response say (its time, how long to wait, cookies), and which a request may have."""
 
 from __future__ import annotations
 
@@ -35,6 +35,33 @@ def parse_date(headers: Mapping[str, str]) -> datetime | None:
     except (ValueError, TypeError, IndexError, OverflowError):
         return None
     return (date if date.tzinfo is not None else date.replace(tzinfo=UTC)).astimezone(UTC) + age
+
+
+# RFC 9110, 5.6.2 and 5.5: what a name and a value may consist of.
+_HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+_HEADER_VALUE = re.compile(r"[\x21-\x7e](?:[\x20-\x7e]*[\x21-\x7e])?")
+_OWN_HEADERS = frozenset(
+    {"host", "cookie", "content-length", "transfer-encoding", "connection", "user-agent"}
+)
+
+
+def check_headers(headers: Mapping[str, str]) -> dict[str, str]:
+    """Return the headers that a plugin adds to a request.
+
+    Raises `UsageError`, without the value, for one that would end early or begin another one, and for those that the
+    client sends itself.
+    """
+    for name, value in headers.items():
+        if (
+            not _HEADER_NAME.fullmatch(name)
+            or name.lower() in _OWN_HEADERS
+            or not _HEADER_VALUE.fullmatch(value)
+        ):
+            raise UsageError(
+                _("the header {name} has a value that a header cannot have").format(name=quote_text(name)),
+                hint=_("Nothing was sent. Log in again."),
+            )
+    return dict(headers)
 
 
 # RFC 6265, 4.1.1: what a name and a value may consist of; commas and quotes are not allowed there, but in use.

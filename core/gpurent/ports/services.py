@@ -44,6 +44,9 @@ class Http(Protocol):
 
     Raises `UnavailableError` if there is no response; any status, even 500, is returned as an `HttpResponse`. Nothing
     is retried: the plugin has to find out whether the request took effect.
+
+    Secrets, also those inside ``json``, are masked wherever the request is shown. ``headers`` are sent besides those
+    that the client sends itself.
     """
 
     async def request(
@@ -51,9 +54,10 @@ class Http(Protocol):
         method: str,
         path: str,
         *,
-        params: Mapping[str, str] | None = None,
+        params: Mapping[str, str | Secret] | None = None,
         form: Mapping[str, str | Secret] | None = None,
         cookies: Mapping[str, Secret] | None = None,
+        headers: Mapping[str, str | Secret] | None = None,
         json: Any = None,
         timeout: float = 30.0,
     ) -> HttpResponse: ...

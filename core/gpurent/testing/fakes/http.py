@@ -40,9 +40,10 @@ class FaultyHttp:
         method: str,
         path: str,
         *,
-        params: Mapping[str, str] | None = None,
+        params: Mapping[str, str | Secret] | None = None,
         form: Mapping[str, str | Secret] | None = None,
         cookies: Mapping[str, Secret] | None = None,
+        headers: Mapping[str, str | Secret] | None = None,
         json: Any = None,
         timeout: float = 30.0,
     ) -> HttpResponse:
@@ -53,7 +54,14 @@ class FaultyHttp:
         if number == faults.lose_request:
             raise faults.error("the request was lost")
         answer = await self.client.request(
-            method, path, params=params, form=form, cookies=cookies, json=json, timeout=timeout
+            method,
+            path,
+            params=params,
+            form=form,
+            cookies=cookies,
+            headers=headers,
+            json=json,
+            timeout=timeout,
         )
         if number == faults.lose_response:
             raise faults.error("the answer was lost")

@@ -27,13 +27,21 @@ class VirtualTimeHttp:
         method: str,
         path: str,
         *,
-        params: Mapping[str, str] | None = None,
+        params: Mapping[str, str | Secret] | None = None,
         form: Mapping[str, str | Secret] | None = None,
         cookies: Mapping[str, Secret] | None = None,
+        headers: Mapping[str, str | Secret] | None = None,
         json: Any = None,
         timeout: float = 30.0,
     ) -> HttpResponse:
         with real_time():
             return await self.client.request(
-                method, path, params=params, form=form, cookies=cookies, json=json, timeout=timeout
+                method,
+                path,
+                params=params,
+                form=form,
+                cookies=cookies,
+                headers=headers,
+                json=json,
+                timeout=timeout,
             )
