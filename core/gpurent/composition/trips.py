@@ -75,7 +75,7 @@ class TripParts:
         select_offer_step = select_offer.SelectOfferStep(money.offer_listing, store)
         make_plan_step = make_plan.MakePlanStep(plugins, money.quotes)
         check_funds_step = check_funds.CheckFundsStep(money.budgets, money.quotes)
-        orders = provider_orders.ProviderOrders(leases, plugins, base.secrets, poller)
+        orders = provider_orders.ProviderOrders(leases, plugins, base.secrets, base.connector, poller)
         records = order_records.OrderRecorder(leases, plugins, money.payments)
         unsent = unsent_orders.UnsentOrders(leases, money.payments)
         provision_step = provision.ProvisionStep(

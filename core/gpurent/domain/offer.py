@@ -141,8 +141,10 @@ class Order:
 
     ``onto`` is the provider's reference of the lease that a SWITCH or RENEW applies to. ``password_ref`` names the
     vault entry with the machine's first password. Core writes it before `LeaseProvider.reserve_lease` where the user
-    chooses the password; the plugin writes it when the provider sends one. ``restarts`` is the id of our lease whose
-    machine this order starts again; core sets it.
+    chooses the password; the plugin writes it when the provider sends one. ``public_key`` is the line of an
+    authorized_keys file that the machine has to accept; core sets it before `LeaseProvider.reserve_lease` where
+    machines are reached by keys alone (`LeaseEntry.key_only`). ``restarts`` is the id of our lease whose machine this
+    order starts again; core sets it.
     """
 
     key: str
@@ -154,6 +156,7 @@ class Order:
     disk: int = 0
     password_ref: str = ""
     image: str = ""
+    public_key: str = ""
     restarts: str = ""
 
 

@@ -186,6 +186,9 @@ class Connector(Protocol):
         the host key is pinned.
         """
 
+    def get_public_key(self, lease_id: str) -> str:
+        """Return the lease's public key as a line of an authorized_keys file; the key pair is made if there is none."""
+
     def get_ssh_files(self, lease_id: str) -> tuple[Path, Path]:
         """Return the paths of the lease's private key and known-hosts file."""
 

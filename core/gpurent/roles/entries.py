@@ -81,7 +81,8 @@ class LeaseEntry(PluginEntry["LeaseProvider"]):
     compatibility, invoice, withdrawal. ``live_notes`` says plainly what is known to work with the real service.
     ``web_hosts``: the hosts whose https pages may be opened in the user's browser. ``auth`` or ``billing`` empty: the
     provider has no account of that kind. ``claims_offers``: an offer is one machine, so core lets only one order
-    at a time ask for it; a must where the service takes no key or label with an order.
+    at a time ask for it; a must where the service takes no key or label with an order. ``key_only``: its machines have
+    no passwords; each order carries the lease's public key.
     """
 
     auth: str = ""
@@ -92,6 +93,7 @@ class LeaseEntry(PluginEntry["LeaseProvider"]):
     needs_mailbox: bool = False
     web_hosts: tuple[str, ...] = ()
     claims_offers: bool = False
+    key_only: bool = False
 
 
 @frozen(kw_only=True, eq=False)

@@ -72,20 +72,17 @@ class LeaseOpener:
         key = load_or_make_lease_key(self.files)
         may_install = password is not None or own_key is not None
         is_installed = self.files.is_installed(self.endpoint)
-        if is_installed or (not may_install and self.files.is_installed_anywhere):
+        if is_installed or not may_install:
             try:
                 connection = await self._connect(key)
             except AuthError:
+                if not may_install and not self.files.is_installed_anywhere:
+                    raise self._make_unknown_error() from None
                 if not may_install:
                     raise
             else:
                 self.files.mark_installed(self.endpoint)
                 return connection
-        if not may_install:
-            raise AuthError(
-                _("{endpoint}: no password is known for this machine").format(endpoint=self.endpoint),
-                hint=_("Was the machine rented on another computer?"),
-            )
         first = await self._connect(cast("asyncssh.SSHKey | None", own_key), password)
         try:
             await _install_key(first, key)
@@ -94,6 +91,14 @@ class LeaseOpener:
         connection = await self._connect(key)
         self.files.mark_installed(self.endpoint)
         return connection
+
+    def _make_unknown_error(self) -> AuthError:
+        return AuthError(
+            _(
+                "{endpoint}: no password is known for this machine, and it does not accept the lease's key"
+            ).format(endpoint=self.endpoint),
+            hint=_("Was the machine rented on another computer?"),
+        )
 
     async def _connect(
         self, key: asyncssh.SSHKey | None, password: Secret | None = None

@@ -54,6 +54,7 @@ class FakeConnector:
         known = self.admitted_leases.setdefault(machine.spec.data, set())
         if lease_id not in known:
             right = password is not None and password.reveal() == machine.spec.password
+            right = right or self.get_public_key(lease_id) in machine.spec.authorized_keys
             if not right and own_key is None:
                 raise AuthError(f"{endpoint} refuses the password")
             known.add(lease_id)
@@ -103,6 +104,9 @@ class FakeConnector:
     def find_ssh_target(self, lease_id: str, endpoint: Endpoint) -> SshConnection | None:
         """Return None: a fake machine has no SSH."""
         return None
+
+    def get_public_key(self, lease_id: str) -> str:
+        return f"ssh-ed25519 {lease_id} fake"
 
     def get_ssh_files(self, lease_id: str) -> tuple[Path, Path]:
         return self.root / lease_id, self.root / f"{lease_id}.hosts"

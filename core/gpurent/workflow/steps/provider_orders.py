@@ -16,6 +16,7 @@ from gpurent.domain.offer import Bill, Order, OrderKind, Payment
 from gpurent.domain.secret import Secret
 from gpurent.errors import LeaseError, MoneyError, Spent, UnavailableError
 from gpurent.locale import _
+from gpurent.ports.connection import Connector
 from gpurent.ports.services import SecretStore
 from gpurent.workflow.runtime.durable_steps import TripContext, describe_continuation
 from gpurent.workflow.runtime.lease_observer import LeaseObserver
@@ -45,6 +46,7 @@ class ProviderOrders:
     leases: LeaseTracker
     plugins: Plugins
     secrets: SecretStore
+    connector: Connector
     poller: Poller
 
     async def reserve_lease(self, order: Order, lease_id: str) -> str:
@@ -55,10 +57,9 @@ class ProviderOrders:
 
     async def _reserve_new(self, order: Order, lease_id: str) -> Lease:
         provider = order.offer.provider
-        vault = self.secrets.get_vault(provider)
-        if order.password_ref and vault.get(order.password_ref) is None:
-            await self.secrets.unlock(create=True)
-            vault.put(order.password_ref, _make_password())
+        if self.plugins.provider_entry(provider).key_only:
+            order = evolve(order, password_ref="", public_key=self.connector.get_public_key(lease_id))
+        await self._make_password(order)
         answer = await self.plugins.provider(provider).reserve_lease(order)
         # An earlier order of the trip was refused; its bills find what that cost.
         before = await self.leases.store.find_lease(lease_id)
@@ -73,6 +74,12 @@ class ProviderOrders:
             bills=before.bills if before is not None else (),
         )
         return await self.leases.save_lease(lease)
+
+    async def _make_password(self, order: Order) -> None:
+        vault = self.secrets.get_vault(order.offer.provider)
+        if order.password_ref and vault.get(order.password_ref) is None:
+            await self.secrets.unlock(create=True)
+            vault.put(order.password_ref, _make_password())
 
     async def _reserve_on_lease(self, order: Order, lease_id: str) -> Lease:
         lease = await self.leases.get_lease(lease_id)
