@@ -24,6 +24,8 @@ def _build_simulator(context: SimulatorContext) -> ProviderSimulator:
 def gpurent_register_simulator() -> Sequence[SimulatorEntry]:
     return [
         SimulatorEntry(
-            name=NAME, summary=_("simulator of the vast.ai API, from its documentation"), build=_build_simulator
+            name=NAME,
+            summary=_("simulator of the vast.ai API, from its documentation"),
+            build=_build_simulator,
         )
     ]
