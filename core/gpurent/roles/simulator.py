@@ -74,16 +74,24 @@ class SandboxMachines(Protocol):
         self,
         *,
         user: str,
-        password: str,
+        password: str = "",
         hostname: str,
         data: str,
+        authorized_keys: tuple[str, ...] = (),
         python: Literal["python3", "python2"] = "python3",
         stop_scripts: tuple[str, ...] = (),
         missing: tuple[str, ...] = (),
         disk_bytes: int | None = None,
         on_stop: Callable[[str], Awaitable[None]] | None = None,
     ) -> SandboxMachine:
-        """Boot a machine with the persistent disk ``data``; ``on_stop(machine_id)`` is awaited on a stop script."""
+        """Boot a machine with the persistent disk ``data``; ``on_stop(machine_id)`` is awaited on a stop script.
+
+        An empty password: it accepts only keys. ``authorized_keys``: lines of the user's authorized_keys file, beside
+        those that are on the disk already.
+        """
+
+    async def add_authorized_key(self, machine_id: str, line: str) -> None:
+        """Let a key in from now on; no error if the machine is gone. Raises ``ValueError`` if it is not one line."""
 
     async def kill(self, machine_id: str) -> None:
         """Stop all its processes at once; no error if it is gone already. The disk is kept."""

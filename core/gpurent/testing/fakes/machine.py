@@ -7,13 +7,14 @@ from collections.abc import Awaitable, Callable, Mapping
 from datetime import timedelta
 from pathlib import Path
 
-from attrs import define, field
+from attrs import define, evolve, field
 
 from gpurent.domain.access import Endpoint
 from gpurent.errors import UnavailableError
 from gpurent.testing.fakes.clock import ManualClock
 from gpurent.testing.fakes.connection import FakeConnection
 from gpurent.testing.fakes.machine_folders import MachineFolders
+from gpurent.testing.sandbox.machines.authorized_keys import add_authorized_keys
 from gpurent.testing.sandbox.machines.model import MachineSpec
 
 
@@ -75,6 +76,12 @@ class FakeMachine:
         if self._folders is None:
             self._folders = MachineFolders.make(self.root, self.spec)
         return self._folders
+
+    def add_authorized_key(self, line: str) -> None:
+        """Add a line to the user's authorized_keys file; `spec` has them all. Connecting needs none of them."""
+        self.spec = evolve(self.spec, authorized_keys=(*self.spec.authorized_keys, line))
+        if self._folders is not None:
+            add_authorized_keys(self._folders.disk.home, [line])
 
     async def connect(self) -> FakeConnection:
         """Return an open connection.

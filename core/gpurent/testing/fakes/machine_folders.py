@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Self
 
 from attrs import define, field
 
+from gpurent.testing.sandbox.machines.authorized_keys import add_authorized_keys
 from gpurent.testing.sandbox.machines.disks import Disk, DiskStore, remove_tree
 from gpurent.testing.sandbox.machines.model import MachineSpec
 from gpurent.testing.sandbox.machines.programs import find_host_program, install_programs, shared_link_farms
@@ -55,6 +56,7 @@ class MachineFolders:
         _machine_id, run = runtime.make_folder()
         python3 = find_host_program("python3") or sys.executable
         programs = install_programs(disk.opt, shared_link_farms(), spec, python3=python3)
+        add_authorized_keys(disk.home, spec.authorized_keys)
         write_shell_profiles(disk.home, spec, programs.path_variable)
         environment = {
             MACHINE_VARIABLE: str(run),

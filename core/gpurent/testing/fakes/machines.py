@@ -16,7 +16,7 @@ from gpurent.testing.fakes.clock import ManualClock
 from gpurent.testing.fakes.connection import FakeConnection
 from gpurent.testing.fakes.machine import FakeMachine
 from gpurent.testing.sandbox.machines.disks import DiskStore, remove_tree
-from gpurent.testing.sandbox.machines.model import BootFailed, DiskInUse, MachineSpec
+from gpurent.testing.sandbox.machines.model import BootFailed, DiskInUse, MachineSpec, check_key_line
 
 _FIRST_PORT = 20001
 
@@ -53,9 +53,10 @@ class FakeMachines:
         self,
         *,
         user: str,
-        password: str,
+        password: str = "",
         hostname: str,
         data: str,
+        authorized_keys: tuple[str, ...] = (),
         python: Literal["python3", "python2"] = "python3",
         stop_scripts: tuple[str, ...] = (),
         missing: tuple[str, ...] = (),
@@ -77,6 +78,7 @@ class FakeMachines:
             stop_scripts=stop_scripts,
             missing=missing,
             disk_bytes=disk_bytes,
+            authorized_keys=authorized_keys,
         )
         number = len(self.booted)
         made = FakeMachine(
@@ -90,6 +92,12 @@ class FakeMachines:
         self.booted.append(made)
         self.disks.add(data)
         return made
+
+    async def add_authorized_key(self, machine_id: str, line: str) -> None:
+        check_key_line(line)
+        machine = self.alive_machines.get(machine_id)
+        if machine is not None:
+            machine.add_authorized_key(line)
 
     async def kill(self, machine_id: str) -> None:
         machine = self.alive_machines.get(machine_id)

@@ -43,9 +43,10 @@ class _DriverMachines:
         self,
         *,
         user: str,
-        password: str,
+        password: str = "",
         hostname: str,
         data: str,
+        authorized_keys: tuple[str, ...] = (),
         python: Literal["python3", "python2"] = "python3",
         stop_scripts: tuple[str, ...] = (),
         missing: tuple[str, ...] = (),
@@ -61,8 +62,12 @@ class _DriverMachines:
             stop_scripts=stop_scripts,
             missing=missing,
             disk_bytes=disk_bytes,
+            authorized_keys=authorized_keys,
         )
         return await self.driver.boot(spec, on_stop)
+
+    async def add_authorized_key(self, machine_id: str, line: str) -> None:
+        await self.driver.add_authorized_key(machine_id, line)
 
     async def kill(self, machine_id: str) -> None:
         await self.driver.kill(machine_id)

@@ -14,6 +14,7 @@ from gpurent.locale import _
 from gpurent.testing.load_timeouts import wait_within
 from gpurent.testing.sandbox.local_ports import find_free_port
 from gpurent.testing.sandbox.machines import memory_disk
+from gpurent.testing.sandbox.machines.authorized_keys import add_authorized_keys
 from gpurent.testing.sandbox.machines.bwrap_arguments import (
     LINK_FARM,
     OPT,
@@ -122,6 +123,9 @@ class _BwrapInstance(MachineInstance):
             self.freeze(True)
             await memory_disk.save_disk(self._context.disk, self._init_pid, self.home)
         await self._kill_processes()
+
+    def add_authorized_key(self, line: str) -> None:
+        add_authorized_keys(self._get_root(self.home), [line])
 
     def freeze(self, frozen: bool) -> None:
         signal_tree(self._process.pid, signal.SIGSTOP if frozen else signal.SIGCONT)

@@ -27,6 +27,8 @@ HOST_FILES = (
     "terminfo",
 )
 """The only host files below /etc that a machine sees."""
+_NO_PASSWORD = "*"
+"""No password fits, and the account is not locked: "!" would refuse keys too."""
 _SALT_CHARACTERS = string.ascii_letters + string.digits
 
 
@@ -44,13 +46,15 @@ def write_etc(folder: Path, spec: MachineSpec, search: str, port: int) -> list[s
         "passwd": f"{root}{user}:x:{UID}:{UID}:{user}:{home}:/bin/bash\n{nobody}",
         # sshd gives a terminal to group tty, and the only group that exists inside is the caller's own.
         "group": f"{user}:x:{UID}:\ntty:x:{UID}:\nnogroup:x:65534:\n",
-        "shadow": f"{user}:{_hash_password(spec.password)}:19000:0:99999:7:::\n",
+        "shadow": f"{user}:{_hash_password(spec.password) if spec.password else _NO_PASSWORD}:19000:0:99999:7:::\n",
         "hostname": f"{spec.hostname}\n",
         "hosts": f"127.0.0.1 localhost {spec.hostname}\n",
         "nsswitch.conf": "passwd: files\ngroup: files\nshadow: files\nhosts: files dns\n",
         "profile": "",
         "os-release": 'NAME="sandbox"\nID=sandbox\nPRETTY_NAME="gpurent sandbox machine"\n',
-        "ssh/sshd_config": (MACHINE_FILES / "sshd_config").read_text()
+        # sshd uses the first of several lines with one name.
+        "ssh/sshd_config": ("" if spec.password else "PasswordAuthentication no\n")
+        + (MACHINE_FILES / "sshd_config").read_text()
         + f"Port {port}\nSetEnv PATH={search} LANG=C.UTF-8\n",
     }
     (folder / "ssh").mkdir(parents=True, exist_ok=True)

@@ -10,9 +10,16 @@ from attrs import define, evolve, frozen
 from gpurent.errors import UsageError
 from gpurent.locale import _
 from gpurent.testing.sandbox.fault_proxy import FaultProxy
+from gpurent.testing.sandbox.machines.authorized_keys import add_authorized_keys
 from gpurent.testing.sandbox.machines.disks import Disk, DiskStore, remove_tree
 from gpurent.testing.sandbox.machines.host_keys import ensure_host_key, make_host_key
-from gpurent.testing.sandbox.machines.model import BootedMachine, MachineDriver, MachineSpec, StopCallback
+from gpurent.testing.sandbox.machines.model import (
+    BootedMachine,
+    MachineDriver,
+    MachineSpec,
+    StopCallback,
+    check_key_line,
+)
 from gpurent.testing.sandbox.machines.programs import hide_program, make_visible_folder, show_program
 from gpurent.testing.sandbox.machines.runtime_folders import RuntimeFolders
 from gpurent.testing.sandbox.machines.stop_scripts import StopPipe
@@ -48,6 +55,10 @@ class MachineInstance(ABC):
     @abstractmethod
     async def kill(self) -> None:
         """Kill everything at once."""
+
+    @abstractmethod
+    def add_authorized_key(self, line: str) -> None:
+        """Add a line to its user's authorized_keys file. Raises ``OSError`` if that is no file."""
 
     @abstractmethod
     def freeze(self, frozen: bool) -> None:
@@ -113,6 +124,7 @@ class DriverBase(MachineDriver):
         self, machine_id: str, context: BootContext, on_stop: StopCallback | None
     ) -> BootedMachine:
         host_key = ensure_host_key(context.disk.host_key)
+        add_authorized_keys(context.disk.home, context.spec.authorized_keys)
         stop_pipe = StopPipe(context.stop_pipe, lambda: self._on_stop_script(machine_id, on_stop))
         body: MachineInstance | None = None
         try:
@@ -152,6 +164,12 @@ class DriverBase(MachineDriver):
         booted = self._find_alive(machine_id)
         if booted is not None:
             booted.machine.proxy.plan = evolve(booted.machine.proxy.plan, refuse=refused)
+
+    async def add_authorized_key(self, machine_id: str, line: str) -> None:
+        check_key_line(line)
+        booted = self._find_alive(machine_id)
+        if booted is not None:
+            booted.instance.add_authorized_key(line)
 
     async def change_host_key(self, machine_id: str) -> None:
         booted = self._find_alive(machine_id)

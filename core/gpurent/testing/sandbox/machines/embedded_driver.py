@@ -8,6 +8,7 @@ from pathlib import Path
 
 import asyncssh
 
+from gpurent.testing.sandbox.machines.authorized_keys import add_authorized_keys
 from gpurent.testing.sandbox.machines.driver_base import BootContext, DriverBase, MachineInstance
 from gpurent.testing.sandbox.machines.embedded_session import Process, serve_session
 from gpurent.testing.sandbox.machines.embedded_sftp import DiskQuota, MachineSftp
@@ -106,6 +107,9 @@ class _EmbeddedInstance(MachineInstance):
         }
         return env | sent
 
+    def add_authorized_key(self, line: str) -> None:
+        add_authorized_keys(self._context.disk.home, [line])
+
     def freeze(self, frozen: bool) -> None:
         signal_tree(self.supervisor.pid, signal.SIGSTOP if frozen else signal.SIGCONT)
 
@@ -136,7 +140,7 @@ class _EmbeddedInstance(MachineInstance):
 
 
 class _LoginServer(asyncssh.SSHServer):
-    """Accepts one user, by password or by a key in the machine's own authorized_keys."""
+    """Accepts one user, by password, if there is one, or by a key in the machine's own authorized_keys."""
 
     def __init__(self, body: _EmbeddedInstance, spec: MachineSpec, home: Path) -> None:
         self._instance = body
@@ -164,9 +168,11 @@ class _LoginServer(asyncssh.SSHServer):
         return True
 
     def password_auth_supported(self) -> bool:
-        return True
+        return bool(self._spec.password)
 
     def validate_password(self, username: str, password: str) -> bool:
+        if not self._spec.password:
+            return False
         expected, received = self._spec.password.encode(), password.encode()
         return hmac.compare_digest(expected, received) and username == self._spec.user
 

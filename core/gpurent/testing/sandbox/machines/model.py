@@ -41,6 +41,22 @@ def _all_match_validator(
     return check
 
 
+def _check_no_line_break(_: object, attribute: "Attribute[str]", value: str) -> None:
+    if "\n" in value:
+        raise ValueError(f"{attribute.name} must be one line")
+
+
+def check_key_line(line: str) -> None:
+    """Raise ``ValueError`` if ``line`` cannot be a line of an authorized_keys file."""
+    if not line.strip() or len(line.splitlines()) != 1 or line.endswith("\n"):
+        raise ValueError("a key must be one line, and not empty")
+
+
+def _check_key_lines(_: object, _attribute: "Attribute[tuple[str, ...]]", lines: tuple[str, ...]) -> None:
+    for line in lines:
+        check_key_line(line)
+
+
 def _check_single_line(_: object, attribute: "Attribute[str]", value: str) -> None:
     if not value or "\n" in value:
         raise ValueError(f"{attribute.name} must be one line, and not empty")
@@ -52,7 +68,8 @@ class MachineSpec:
 
     user: str = field(validator=_match_validator(_USER_PATTERN))
     """Login name: ``mist``, ``root``."""
-    password: str = field(validator=_check_single_line, repr=False)
+    password: str = field(default="", validator=_check_no_line_break, repr=False)
+    """Empty: the machine accepts only keys."""
     hostname: str = field(validator=_match_validator(_HOSTNAME_PATTERN))
     data: str = field(validator=_check_single_line)
     """Key of the persistent disk: the same key has the same files and host key at the next boot."""
@@ -67,6 +84,8 @@ class MachineSpec:
     """Size of the disk; writing beyond it fails with ENOSPC. None: unlimited."""
     port: int = 0
     """The TCP port to use; 0: any free one."""
+    authorized_keys: tuple[str, ...] = field(default=(), validator=_check_key_lines)
+    """Lines that its user's authorized_keys file has at boot, beside those that are on the disk already."""
 
 
 @define(eq=False, kw_only=True)
@@ -120,6 +139,14 @@ class MachineDriver(ABC):
     @abstractmethod
     async def refuse_connections(self, machine_id: str, refused: bool) -> None:
         """Refuse new connections, or accept them again; open ones stay. Does nothing if it is gone."""
+
+    @abstractmethod
+    async def add_authorized_key(self, machine_id: str, line: str) -> None:
+        """Let a key in from now on, also at later boots from the same disk. Does nothing if the machine is gone.
+
+        ``line``: of an authorized_keys file; raises ``ValueError`` if it is none, and ``OSError`` if the machine's user
+        put something else in the file's place.
+        """
 
     @abstractmethod
     async def change_host_key(self, machine_id: str) -> None:
