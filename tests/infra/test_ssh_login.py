@@ -61,7 +61,7 @@ async def test_another_user_is_refused(machines: SshFixture) -> None:
 
 async def test_without_a_password_and_without_an_installed_key_it_says_so(machines: SshFixture) -> None:
     machine = await machines.boot()
-    with pytest.raises(AuthError, match="no password is known"):
+    with pytest.raises(AuthError, match="no password is known for this machine, and it does not accept"):
         await machines.connect(machine, password=None)
 
 

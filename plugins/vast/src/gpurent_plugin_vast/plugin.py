@@ -5,19 +5,121 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from gpurent.api import SimulatorEntry, hookimpl
+from gpurent.api import (
+    AuthEntry,
+    BillingEntry,
+    InputField,
+    LeaseEntry,
+    MachineProfile,
+    SimulatorEntry,
+    check_web_url,
+    hookimpl,
+)
 from gpurent_plugin_vast import _
 
 if TYPE_CHECKING:
-    from gpurent.api import ProviderSimulator, SimulatorContext
+    from gpurent.api import (
+        Authenticator,
+        BillingProvider,
+        LeaseProvider,
+        PluginContext,
+        ProviderSimulator,
+        SimulatorContext,
+    )
 
 NAME = "vast"
+SETTINGS = (
+    InputField(name="url", label=_("URL of the API"), default="https://console.vast.ai", check=check_web_url),
+    InputField(
+        name="billing_page",
+        label=_("page on which credit is added"),
+        default="https://cloud.vast.ai/billing/",
+        check=check_web_url,
+    ),
+    InputField(name="image", label=_("Docker image of new machines"), default="vastai/pytorch:latest"),
+)
+
+
+def _build_authenticator(context: PluginContext) -> Authenticator:
+    from gpurent_plugin_vast.client import VastAuthenticator
+
+    return VastAuthenticator(context)
+
+
+def _build_billing(context: PluginContext) -> BillingProvider:
+    from gpurent_plugin_vast.billing import VastBilling
+
+    return VastBilling(context)
+
+
+def _build_provider(context: PluginContext) -> LeaseProvider:
+    from gpurent_plugin_vast.provider import VastProvider
+
+    return VastProvider(context)
 
 
 def _build_simulator(context: SimulatorContext) -> ProviderSimulator:
     from gpurent_plugin_vast.simulator.service import VastSimulator
 
     return VastSimulator(context)
+
+
+@hookimpl
+def gpurent_register_auth() -> Sequence[AuthEntry]:
+    fields = (InputField(name="api_key", label=_("API key"), secret=True),)
+    return [
+        AuthEntry(
+            name=NAME,
+            summary=_("vast.ai account, by API key"),
+            build=_build_authenticator,
+            settings=SETTINGS,
+            fields=fields,
+        )
+    ]
+
+
+@hookimpl
+def gpurent_register_billing() -> Sequence[BillingEntry]:
+    return [
+        BillingEntry(
+            name=NAME,
+            summary=_("vast.ai credit in USD"),
+            build=_build_billing,
+            settings=SETTINGS,
+            currency="USD",
+        )
+    ]
+
+
+@hookimpl
+def gpurent_register_lease() -> Sequence[LeaseEntry]:
+    return [
+        LeaseEntry(
+            name=NAME,
+            summary=_("GPUs of the vast.ai market, billed by the second from a credit in USD"),
+            build=_build_provider,
+            settings=SETTINGS,
+            auth=NAME,
+            billing=NAME,
+            profile=MachineProfile(user="root", data_dir="/workspace", install_prefix="apt-get install -y"),
+            web_hosts=("cloud.vast.ai",),
+            key_only=True,
+            overview={
+                "machines": _("thousands, of many hosts"),
+                "difficulty": _("simple"),
+                "price": _("0.1-4 USD/h and GPU"),
+                "upload": _("depends on the host; traffic may cost"),
+                "cpu_only": _("no"),
+                "compatibility": _("Docker images of your choice"),
+                "invoice": _("on its billing page"),
+                "withdrawal": _("none"),
+            },
+            live_notes=_(
+                "Never run against the live service. Its API is known from its documentation and the source of its"
+                " command line, of 2026."
+            ),
+        )
+    ]
 
 
 @hookimpl

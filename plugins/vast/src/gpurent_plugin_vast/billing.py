@@ -1,0 +1,96 @@
+"""The balance in USD: charged by the second while a machine runs, and for its disk until it is deleted."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+
+from gpurent.api import (
+    Balance,
+    Bill,
+    BillingProvider,
+    Charge,
+    Currency,
+    Known,
+    Lease,
+    Money,
+    MoneyError,
+    MoneyInstructions,
+    Payment,
+    PluginContext,
+    Rate,
+    Spent,
+    SupportsStatement,
+    Unknown,
+)
+from gpurent_plugin_vast import _, wire
+from gpurent_plugin_vast.charges import ChargeReader, parse_amount, to_seconds
+from gpurent_plugin_vast.client import VastClient
+
+STATEMENT_SPAN = timedelta(days=365)
+MARGIN = timedelta(days=1)
+
+
+class VastBilling(BillingProvider, SupportsStatement):
+    """Billing for vast.ai. Makes no payments: the service charges the credit while a machine exists."""
+
+    def __init__(self, context: PluginContext) -> None:
+        self._context = context
+        self._client = VastClient(context)
+        self._charges = ChargeReader(self._client)
+
+    async def get_balance(self) -> Balance:
+        reply = await self._client.call_checked("GET", "/api/v0/users/current/")
+        credit = reply.body.get("credit")
+        money = parse_amount(reply, credit)
+        owes = isinstance(credit, (int, Decimal)) and credit < 0
+        return Balance(available=-money if owes else money, at=self._context.clock.now())
+
+    async def get_rate(self, quote: Currency) -> Rate:
+        if quote.code != "USD":
+            raise MoneyError(_("vast.ai has no exchange rate between USD and {code}").format(code=quote.code))
+        return Rate(wire.USD, quote, Decimal(1), self._context.clock.now(), "identity")
+
+    async def create_top_up(self, money: Money) -> MoneyInstructions:
+        if money.amount <= 0:
+            raise MoneyError(_("{money} is not a valid top-up amount").format(money=money))
+        url = self._context.settings["billing_page"]
+        return MoneyInstructions(
+            steps=(
+                _("Open the billing page and add {money} of credit.").format(money=money),
+                _("The credit is there as soon as the payment is confirmed."),
+            ),
+            url=url,
+            qr=url,
+            advice=_("At a credit of 0, vast.ai stops your machines and later deletes their disks."),
+        )
+
+    async def pay_bill(self, bill: Bill) -> Payment:
+        if bill.amount.amount:
+            raise MoneyError(
+                _("vast.ai takes no direct payments, but the bill is {amount}").format(amount=bill.amount),
+                spent=Spent.NO,
+            )
+        return Payment(key=bill.key, proof="", amount=bill.amount, at=self._context.clock.now())
+
+    async def list_charges(self, lease: Lease) -> Known[Charge] | Unknown:
+        if not lease.ref:
+            return Known(())
+        since = (lease.started_at or self._context.clock.now()) - MARGIN
+        found = [charge for ref, charge in await self._read_usage(since) if ref == lease.ref]
+        if not found and lease.started_at is not None:
+            return Unknown(_("the list of charges does not show this machine yet"))
+        return Known(tuple(found))
+
+    async def get_statement(self) -> Known[Charge] | Unknown:
+        now = self._context.clock.now()
+        usage = [charge for _ref, charge in await self._read_usage(now - STATEMENT_SPAN)]
+        came = await self._charges.list_invoices(to_seconds(now - STATEMENT_SPAN), to_seconds(now + MARGIN))
+        return Known(tuple(sorted([*usage, *came], key=lambda charge: charge.at)))
+
+    async def _read_usage(self, since: datetime) -> list[tuple[str, Charge]]:
+        """Return the charges that cost something, each with the id of its machine."""
+        now = self._context.clock.now()
+        day = since.astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
+        found = await self._charges.list_usage(to_seconds(day), to_seconds(now + MARGIN))
+        return [(ref, charge) for ref, charge in found if charge.money.amount]

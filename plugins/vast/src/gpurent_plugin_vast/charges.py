@@ -1,0 +1,107 @@
+"""The account's charges and invoices as vast.ai lists them, page by page."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from decimal import Decimal
+from typing import Any
+
+from attrs import frozen
+
+from gpurent.api import Charge, ChargeKind, Money, UnexpectedResponse, parse_foreign_decimal
+from gpurent_plugin_vast import _, wire
+from gpurent_plugin_vast.client import MAX_PAGES, VastClient
+
+PAGE_SIZE = 500
+CHARGE_TYPES = ("gpu", "disk", "bwd", "bwu")
+# Money that came in or went back, by the invoice's type; the rest is what charges tell in detail.
+INCOMING = {"credit": ChargeKind.TOP_UP, "transfer": ChargeKind.TRANSFER, "refund": ChargeKind.REFUND}
+
+
+@frozen
+class ChargeReader:
+    """Reads charges and invoices from ``since`` (seconds since 1970) to ``until``, all pages of them."""
+
+    client: VastClient
+
+    async def list_usage(self, since: int, until: int) -> Sequence[tuple[str, Charge]]:
+        """Return each charge with the id of its machine, oldest first."""
+        selected = {"day": {"gte": since, "lte": until}, "type": {"in": ["instance"]}}
+        rows = await self._read_pages("/api/v0/charges/", selected)
+        found = [(_parse_source(reply, row), _parse_usage(reply, row)) for reply, row in rows]
+        return sorted(found, key=lambda pair: pair[1].at)
+
+    async def list_invoices(self, since: int, until: int) -> Sequence[Charge]:
+        """Return the money that came in or went back, oldest first."""
+        selected = {"when": {"gte": since, "lte": until}}
+        rows = await self._read_pages("/api/v1/invoices/", selected)
+        found = [_parse_invoice(reply, row) for reply, row in rows if row.get("type") in INCOMING]
+        return sorted(found, key=lambda charge: charge.at)
+
+    async def _read_pages(
+        self, path: str, selected: Mapping[str, object]
+    ) -> Sequence[tuple[wire.ApiReply, Mapping[str, Any]]]:
+        params = {"select_filters": json.dumps(selected), "limit": str(PAGE_SIZE), "format": "table"}
+        found: list[tuple[wire.ApiReply, Mapping[str, Any]]] = []
+        for _page in range(MAX_PAGES):
+            reply = await self.client.call_checked("GET", path, params=params)
+            found += [(reply, row) for row in reply.get_rows("results")]
+            token = reply.body.get("next_token")
+            if not token:
+                return found
+            if not isinstance(token, str):
+                raise reply.make_unexpected_response(_("{name} is no text").format(name="next_token"))
+            params["after_token"] = token
+        raise UnexpectedResponse(_("vast.ai's list of charges does not end"), url=path)
+
+
+def _parse_source(reply: wire.ApiReply, row: Mapping[str, Any]) -> str:
+    source = row.get("source")
+    if not isinstance(source, str):
+        raise reply.make_unexpected_response(_("{name} is no text").format(name="source"))
+    return source.removeprefix("instance-")
+
+
+def _parse_usage(reply: wire.ApiReply, row: Mapping[str, Any]) -> Charge:
+    started, ended = reply.get_time(row, "start"), reply.get_time(row, "end")
+    if started is None:
+        raise reply.make_unexpected_response(_("a charge without its time"))
+    parts = row.get("items") if isinstance(row.get("items"), list) else []
+    kinds = sorted({str(part.get("type")) for part in parts or [] if isinstance(part, dict)})
+    return Charge(
+        at=ended or started,
+        kind=ChargeKind.USAGE,
+        money=parse_amount(reply, row.get("amount")),
+        ref=f"{row.get('source')}@{started:%Y-%m-%dT%H:%M:%SZ}",
+        note=", ".join(kind for kind in kinds if kind in CHARGE_TYPES),
+        growing=ended is None,
+    )
+
+
+def _parse_invoice(reply: wire.ApiReply, row: Mapping[str, Any]) -> Charge:
+    at = reply.get_time(row, "when")
+    if at is None:
+        raise reply.make_unexpected_response(_("an invoice without its time"))
+    return Charge(
+        at=at,
+        kind=INCOMING[str(row.get("type"))],
+        money=parse_amount(reply, row.get("amount")),
+        ref=f"invoice-{row.get('id')}",
+    )
+
+
+def parse_amount(reply: wire.ApiReply, value: object) -> Money:
+    """Return an amount in USD without its sign, rounded up to a millionth: the service states more digits."""
+    try:
+        exact = abs(parse_foreign_decimal(value))
+    except ValueError:
+        raise reply.make_unexpected_response(_("{name} is no number").format(name="amount")) from None
+    if exact > 10**9:
+        raise reply.make_unexpected_response(_("{name} is out of range").format(name="amount"))
+    return Money(-int(-exact.scaleb(wire.USD.exponent) // Decimal(1)), wire.USD)
+
+
+def to_seconds(at: datetime) -> int:
+    return int(at.timestamp())

@@ -1,0 +1,93 @@
+"""The account's machines: finding them by label or id, and what their status means for a lease."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+
+from attrs import evolve
+
+from gpurent.api import Lease, LeaseState, PluginContext, UnexpectedResponse, quote_text
+from gpurent_plugin_vast import _, wire
+from gpurent_plugin_vast.client import MAX_PAGES, PAGE_SIZE, VastClient
+
+STARTING = frozenset({"", "created", "loading", "rebooting", "recycling"})
+STOPPED = frozenset({"stopped", "exited"})
+# Not billed for its GPU then, and it comes back only by itself.
+UNREACHABLE = frozenset({"offline", "unknown", "frozen"})
+
+
+class InstanceList:
+    """Reads the account's machines."""
+
+    def __init__(self, context: PluginContext, client: VastClient) -> None:
+        self._context = context
+        self._client = client
+
+    async def list_instances(self, label: str = "") -> Sequence[wire.Instance]:
+        """Return all machines, or all with this label; raises `UnexpectedResponse` for a list without an end."""
+        params = {"limit": str(PAGE_SIZE)}
+        if label:
+            params["select_filters"] = json.dumps({"label": {"eq": label}})
+        found: list[wire.Instance] = []
+        for _page in range(MAX_PAGES):
+            reply = await self._client.call_checked("GET", "/api/v1/instances/", params=params)
+            found += wire.parse_instances(reply)
+            token = reply.body.get("next_token")
+            if not token:
+                # A service that ignores the filter lists the machines of other orders too.
+                return [instance for instance in found if not label or instance.label == label]
+            if not isinstance(token, str):
+                raise reply.make_unexpected_response(_("{name} is no text").format(name="next_token"))
+            params["after_token"] = token
+        raise UnexpectedResponse(_("vast.ai's list of machines does not end"), url="/api/v1/instances/")
+
+    async def find_by_label(self, label: str) -> wire.Instance | None:
+        """Return the machine of the order with this label, the oldest if there are several."""
+        found = await self.list_instances(label)
+        return min(found, key=lambda instance: int(instance.id), default=None)
+
+    async def find_by_id(self, ref: str) -> wire.Instance | None:
+        """Return the machine; None if a complete answer lacks it."""
+        reply = await self._client.call_checked(
+            "GET", f"/api/v0/instances/{int(ref)}/", params={"owner": "me"}
+        )
+        row = reply.body.get("instances", ...)
+        if row is None:
+            return None
+        if not isinstance(row, dict):
+            raise reply.make_unexpected_response(_("object expected"))
+        found = wire.parse_instance(reply, row)
+        if found.id != ref:
+            raise reply.make_unexpected_response(_("another machine than the one asked for"))
+        return found
+
+
+def apply_instance(lease: Lease, instance: wire.Instance) -> Lease:
+    """Return the lease as the machine's status has it."""
+    seen = evolve(lease, started_at=instance.started_at or lease.started_at)
+    status = instance.status
+    if status == "running":
+        if instance.endpoint is None:
+            return _move(seen, LeaseState.PROVISIONING, _("its SSH port is not mapped yet"))
+        return evolve(_move(seen, LeaseState.READY), endpoint=instance.endpoint, note="")
+    said = quote_text(instance.note) if instance.note else status
+    if status in STARTING:
+        return _move(seen, LeaseState.PROVISIONING, _("the machine is starting: {said}").format(said=said))
+    if status in STOPPED:
+        return evolve(
+            _move(seen, LeaseState.STOPPED, _("its disk costs money until it is deleted")), endpoint=None
+        )
+    if status in UNREACHABLE:
+        note = _("vast.ai does not reach the machine: {said}").format(said=said)
+        return evolve(_move(seen, LeaseState.INTERRUPTED, note), endpoint=None)
+    raise UnexpectedResponse(
+        _("vast.ai names a state of the machine that gpurent does not know: {state}").format(
+            state=quote_text(status)
+        ),
+        url="/api/v0/instances/",
+    )
+
+
+def _move(lease: Lease, state: LeaseState, note: str = "") -> Lease:
+    return lease if lease.state is state else lease.with_state(state, note)
