@@ -67,12 +67,13 @@ async def rent_many(api: VastApi, count: int) -> list[int]:
 async def walk(api: VastApi, **params: Any) -> list[list[int]]:
     """Return the ids of every page."""
     pages, token = [], ""
-    while token is not None:
+    while True:
         answer = await api.get("/api/v1/instances/", after_token=token, **params)
         assert answer.status == 200, answer.text
         pages.append([row["id"] for row in answer.data["instances"]])
+        if answer.data["next_token"] is None:
+            return pages
         token = answer.data["next_token"]
-    return pages
 
 
 async def test_pages_of_25(api: VastApi) -> None:
@@ -168,6 +169,11 @@ async def test_creates_that_are_refused(api: VastApi, body: dict[str, Any], erro
     assert (await api.get("/api/v1/instances/")).data["total_instances"] == 0
 
 
+@pytest.mark.parametrize("name", ["x", "-5", "1e3", "٣", "9" * 30])
+async def test_ids_that_are_no_number(api: VastApi, name: str) -> None:
+    assert (await api.get(f"/api/v0/instances/{name}/")).error == (400, "invalid_args")
+
+
 async def test_an_offer_that_does_not_exist(api: VastApi) -> None:
     answer = await api.create(12)
     assert answer.error == (404, "no_such_ask")
@@ -246,7 +252,7 @@ async def test_a_refused_call_counts_as_one() -> None:
 
 async def test_routes_have_evidence(api: VastApi) -> None:
     routes = api.simulator.list_routes()
-    assert len({(route.method, route.path) for route in routes}) == len(routes) == 24
+    assert len({(route.method, route.path) for route in routes}) == len(routes) == 26
     assert api.simulator.make_login_fields() == api.simulator.get_login_fields()
     assert api.simulator.make_login_fields() == {"api_key": api.account.api_key}
     assert api.simulator.make_plugin_settings("http://x") == {"url": "http://x"}

@@ -23,7 +23,7 @@ MAX_ENV_ITEM, MAX_ENV = 256, 32_768
 
 @frozen(kw_only=True)
 class Call:
-    """A call with a valid key. ``path`` has the numbers in the path, ``body`` the JSON object that was sent."""
+    """A call with a valid key. ``path``: what stands for the names in it; ``body``: the JSON object."""
 
     account: VastAccount
     path: Mapping[str, Any]
@@ -32,7 +32,18 @@ class Call:
 
     @property
     def id(self) -> int:
-        return int(self.path["id"])
+        return self._read_number("id")
+
+    @property
+    def key(self) -> int:
+        """The id of an SSH key."""
+        return self._read_number("key")
+
+    def _read_number(self, name: str) -> int:
+        text = str(self.path[name])
+        if not text.isdecimal() or not text.isascii() or len(text) > 18:
+            raise invalid_args(f"{name} is not a number")
+        return int(text)
 
     def read_query(self, name: str) -> Any:
         """Return a parameter whose value is JSON, or the body's field of that name; None if there is neither."""

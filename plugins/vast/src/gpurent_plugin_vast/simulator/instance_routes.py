@@ -33,11 +33,11 @@ class InstanceRoutes:
         self._state = state
 
     def list_routes(self) -> list[ApiRoute]:
-        one = "/api/v0/instances/{id:int}/"
+        one = "/api/v0/instances/{id}/"
         return [
             ApiRoute(
                 method="PUT",
-                path="/api/v0/asks/{id:int}/",
+                path="/api/v0/asks/{id}/",
                 handle=self._create,
                 pace="create",
                 note=_("which error a low bid or an empty account gets is assumed"),
@@ -55,13 +55,13 @@ class InstanceRoutes:
             ApiRoute(method="DELETE", path=one, handle=self._destroy, pace="destroy"),
             ApiRoute(
                 method="PUT",
-                path="/api/v0/instances/reboot/{id:int}/",
+                path="/api/v0/instances/reboot/{id}/",
                 handle=self._reboot,
                 evidence=Evidence.SOURCE,
             ),
             ApiRoute(
                 method="PUT",
-                path="/api/v0/instances/bid_price/{id:int}/",
+                path="/api/v0/instances/bid_price/{id}/",
                 handle=self._change_bid,
                 evidence=Evidence.SOURCE,
             ),

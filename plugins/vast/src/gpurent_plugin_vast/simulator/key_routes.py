@@ -22,7 +22,7 @@ class KeyRoutes:
         self._state = state
 
     def list_routes(self) -> list[ApiRoute]:
-        of_instance = "/api/v0/instances/{id:int}/ssh/"
+        of_instance = "/api/v0/instances/{id}/ssh/"
         note = _("the answer is assumed")
         return [
             ApiRoute(method="POST", path="/api/v0/ssh/", handle=self._add, note=note),
@@ -35,7 +35,7 @@ class KeyRoutes:
             ),
             ApiRoute(
                 method="DELETE",
-                path="/api/v0/ssh/{key:int}/",
+                path="/api/v0/ssh/{key}/",
                 handle=self._remove,
                 evidence=Evidence.SOURCE,
                 note=note,
@@ -50,7 +50,7 @@ class KeyRoutes:
             ),
             ApiRoute(
                 method="DELETE",
-                path="/api/v0/instances/{id:int}/ssh/{key:int}/",
+                path="/api/v0/instances/{id}/ssh/{key}/",
                 handle=self._detach,
                 note=_("a machine that runs keeps the key (assumed)"),
             ),
@@ -64,7 +64,7 @@ class KeyRoutes:
         return [_describe_key(key, call) for key in call.account.keys.values()]
 
     async def _remove(self, call: Call) -> Any:
-        if call.account.keys.pop(int(call.path["key"]), None) is None:
+        if call.account.keys.pop(call.key, None) is None:
             raise VastRefusal(404, "no_such_key", "SSH key not found.")
         return {"success": True}
 
@@ -82,7 +82,7 @@ class KeyRoutes:
         return {"success": True, "ssh_keys": render_json(keys)}
 
     async def _detach(self, call: Call) -> Any:
-        if get_instance(call).keys.pop(int(call.path["key"]), None) is None:
+        if get_instance(call).keys.pop(call.key, None) is None:
             raise VastRefusal(404, "no_such_key", "SSH key not found.")
         return {"success": True, "msg": "SSH key removed from instance."}
 

@@ -54,7 +54,7 @@ class MoneyRoutes:
             ),
             ApiRoute(
                 method="PUT",
-                path="/api/v0/instances/prepay/{id:int}/",
+                path="/api/v0/instances/prepay/{id}/",
                 handle=self._prepay,
                 pace="prepay",
                 evidence=Evidence.DOCUMENTED,
@@ -62,7 +62,7 @@ class MoneyRoutes:
             ),
             ApiRoute(
                 method="GET",
-                path="/api/v0/instances/balance/{id:int}/",
+                path="/api/v0/instances/balance/{id}/",
                 handle=self._show_deposit,
                 pace="deposit",
             ),

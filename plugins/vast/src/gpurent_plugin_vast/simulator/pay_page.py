@@ -13,6 +13,12 @@ from gpurent_plugin_vast.simulator.amounts import make_usd, parse_micros
 from gpurent_plugin_vast.simulator.state import VastState
 
 PATH = "/sandbox/pay"
+METHODS: Mapping[str, tuple[str, ...]] = {
+    PATH: ("GET", "POST"),
+    PATH + "/{account}/{amount}": ("GET",),
+    PATH + "/{account}/{amount}/settle": ("POST",),
+}
+"""The methods of each of its paths."""
 MIN_CREDIT, MAX_CREDIT = 1_000_000, 10_000_000_000
 
 

@@ -52,7 +52,7 @@ class VastSimulator(VastAudit, ProviderSimulator):
         shown = [
             SimulatorRoute(
                 method=route.method,
-                path=route.path.replace(":int}", "}"),
+                path=route.path,
                 evidence=route.evidence,
                 note=route.note,
             )
@@ -61,9 +61,12 @@ class VastSimulator(VastAudit, ProviderSimulator):
         return [
             SimulatorRoute(method="GET", path=GPU_NAMES, evidence=Evidence.SOURCE, note=_("needs no login")),
             *shown,
-            SimulatorRoute(method="GET", path=pay_page.PATH, evidence=Evidence.ASSUMED),
-            SimulatorRoute(
-                method="POST", path=pay_page.PATH, evidence=Evidence.ASSUMED, note=_("the sandbox pays")
+            *(
+                SimulatorRoute(
+                    method=method, path=path, evidence=Evidence.ASSUMED, note=_("the sandbox's own page")
+                )
+                for path, methods in pay_page.METHODS.items()
+                for method in methods
             ),
         ]
 
@@ -94,9 +97,7 @@ class VastSimulator(VastAudit, ProviderSimulator):
                     WebRoute(route.path, self._with_lock(self._make_endpoint(route)), methods=[route.method])
                     for route in self._routes
                 ),
-                WebRoute(pay_page.PATH, pay, methods=["GET", "POST"]),
-                WebRoute(pay_page.PATH + "/{account}/{amount}", pay, methods=["GET"]),
-                WebRoute(pay_page.PATH + "/{account}/{amount}/settle", pay, methods=["POST"]),
+                *(WebRoute(path, pay, methods=list(methods)) for path, methods in pay_page.METHODS.items()),
             ]
         )
 
