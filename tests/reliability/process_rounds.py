@@ -5,17 +5,19 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import Sequence
+from contextlib import AbstractAsyncContextManager
 
 from gpurent.workflow.runtime.waiting import poll_until
 from tests.reliability.actions import make_run, type_action
 from tests.reliability.histories import LOOKS, running_beside
 from tests.reliability.judge import Loss, judge
-from tests.reliability.providers import list_testable_providers
+from tests.reliability.providers import TestableProvider, list_testable_providers
 from tests.reliability.recovery import settle
 from tests.reliability.results import SeedResult, report_seed
-from tests.reliability.user_sandbox import TypedCommand, UserSandbox, open_user_sandbox
+from tests.reliability.user_sandbox import SPEED, TypedCommand, UserSandbox, open_user_sandbox
 
 MAX_PROCESSES = 8
+USUAL_PROCESSES = 2
 MAX_SECONDS = 600.0
 CASES = ((2, 4), (8, 8), (8, 4))
 """How many trips, and on how many machines."""
@@ -27,8 +29,17 @@ async def run_process_round(seed: int) -> SeedResult:
     providers = list_testable_providers()
     count = rng.randint(2, MAX_PROCESSES)
     machines = rng.choice((count, count, max(1, count // 2)))
-    async with open_user_sandbox(providers[seed % len(providers)], machines=machines) as user:
+    async with _open_round(providers[seed % len(providers)], count, machines) as user:
         return await report_seed(user, lambda: _run_round(user, rng, count, machines), lambda: 1)
+
+
+def _open_round(
+    provider: TestableProvider, count: int, machines: int
+) -> AbstractAsyncContextManager[UserSandbox]:
+    """Let the services' deadlines allow for the load that ``count`` trips at once are to this computer."""
+    return open_user_sandbox(
+        provider, machines=machines, speed=SPEED * USUAL_PROCESSES // max(USUAL_PROCESSES, count)
+    )
 
 
 async def _run_round(user: UserSandbox, rng: random.Random, count: int, machines: int) -> list[Loss]:
@@ -63,7 +74,7 @@ async def run_held_round(seed: int) -> SeedResult:
     """Run trips at once whose jobs hold their machines until each trip has one or has ended: one of `CASES`."""
     providers = list_testable_providers()
     count, machines = CASES[seed // len(providers) % len(CASES)]
-    async with open_user_sandbox(providers[seed % len(providers)], machines=machines) as user:
+    async with _open_round(providers[seed % len(providers)], count, machines) as user:
         return await report_seed(user, lambda: _hold_machines(user, count, machines), lambda: 1)
 
 

@@ -36,9 +36,13 @@ ROOT = Path(__file__).parents[2]
 DIGITS_EXAMPLE = ROOT / "examples" / "digits"
 
 
-@cache
 def load_plugins() -> EntryPointRegistry:
-    """Load what an application finds; once, since a registry never changes."""
+    """Load what an application finds; once for what is installed, since a registry never changes."""
+    return _load_plugins_of(tuple(sys.path))
+
+
+@cache
+def _load_plugins_of(_path: tuple[str, ...]) -> EntryPointRegistry:
     registry = EntryPointRegistry.load(builtin=[builtin_entries])
     assert not registry.problems, registry.problems
     return registry

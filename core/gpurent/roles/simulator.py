@@ -78,6 +78,7 @@ class SandboxMachines(Protocol):
         hostname: str,
         data: str,
         authorized_keys: tuple[str, ...] = (),
+        port: int = 0,
         python: Literal["python3", "python2"] = "python3",
         stop_scripts: tuple[str, ...] = (),
         missing: tuple[str, ...] = (),
@@ -87,7 +88,7 @@ class SandboxMachines(Protocol):
         """Boot a machine with the persistent disk ``data``; ``on_stop(machine_id)`` is awaited on a stop script.
 
         An empty password: it accepts only keys. ``authorized_keys``: lines of the user's authorized_keys file, beside
-        those that are on the disk already.
+        those that are on the disk already. ``port``: its SSH port; 0: any free one. Raises ``OSError`` if it is taken.
         """
 
     async def add_authorized_key(self, machine_id: str, line: str) -> None:

@@ -57,6 +57,7 @@ class FakeMachines:
         hostname: str,
         data: str,
         authorized_keys: tuple[str, ...] = (),
+        port: int = 0,
         python: Literal["python3", "python2"] = "python3",
         stop_scripts: tuple[str, ...] = (),
         missing: tuple[str, ...] = (),
@@ -79,13 +80,14 @@ class FakeMachines:
             missing=missing,
             disk_bytes=disk_bytes,
             authorized_keys=authorized_keys,
+            port=port,
         )
         number = len(self.booted)
         made = FakeMachine(
             root=self.root,
             spec=spec,
             id=f"m{number + 1}",
-            port=_FIRST_PORT + number,
+            port=port or _FIRST_PORT + number,
             clock=self.clock,
             on_stop=on_stop,
         )

@@ -47,6 +47,7 @@ class _DriverMachines:
         hostname: str,
         data: str,
         authorized_keys: tuple[str, ...] = (),
+        port: int = 0,
         python: Literal["python3", "python2"] = "python3",
         stop_scripts: tuple[str, ...] = (),
         missing: tuple[str, ...] = (),
@@ -63,6 +64,7 @@ class _DriverMachines:
             missing=missing,
             disk_bytes=disk_bytes,
             authorized_keys=authorized_keys,
+            port=port,
         )
         return await self.driver.boot(spec, on_stop)
 
