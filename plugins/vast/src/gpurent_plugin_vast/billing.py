@@ -54,7 +54,9 @@ class VastBilling(BillingProvider, SupportsStatement):
     async def create_top_up(self, money: Money) -> MoneyInstructions:
         if money.amount <= 0:
             raise MoneyError(_("{money} is not a valid top-up amount").format(money=money))
-        url = self._context.settings["billing_page"]
+        login = await self._context.get_login()
+        page = self._context.settings["billing_page"]
+        url = page.replace("{account}", login.account).replace("{amount}", f"{money.decimal.normalize():f}")
         return MoneyInstructions(
             steps=(
                 _("Open the billing page and add {money} of credit.").format(money=money),

@@ -81,14 +81,15 @@ def _parse_usage(reply: wire.ApiReply, row: Mapping[str, Any]) -> Charge:
 
 
 def _parse_invoice(reply: wire.ApiReply, row: Mapping[str, Any]) -> Charge:
-    at = reply.get_time(row, "when")
-    if at is None:
-        raise reply.make_unexpected_response(_("an invoice without its time"))
+    at, facts = reply.get_time(row, "start"), row.get("metadata")
+    number = facts.get("invoice_id") if isinstance(facts, dict) else None
+    if at is None or not isinstance(number, (int, str)):
+        raise reply.make_unexpected_response(_("an invoice without its time or number"))
     return Charge(
         at=at,
         kind=INCOMING[str(row.get("type"))],
         money=parse_amount(reply, row.get("amount")),
-        ref=f"invoice-{row.get('id')}",
+        ref=f"invoice-{number}",
     )
 
 

@@ -32,7 +32,7 @@ SETTINGS = (
     InputField(name="url", label=_("URL of the API"), default="https://console.vast.ai", check=check_web_url),
     InputField(
         name="billing_page",
-        label=_("page on which credit is added"),
+        label=_("page on which credit is added; {account} and {amount} are filled in"),
         default="https://cloud.vast.ai/billing/",
         check=check_web_url,
     ),

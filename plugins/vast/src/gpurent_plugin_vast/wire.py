@@ -27,7 +27,6 @@ from gpurent.api import (
     UsageError,
     parse_foreign_decimal,
     parse_foreign_integer,
-    parse_foreign_name,
 )
 from gpurent_plugin_vast import _
 
@@ -39,6 +38,7 @@ DISK_GB = 16
 HOURS_OF_MONTH = 720  # assumed: the documentation gives no length of a month
 BILLING_INCREMENT = timedelta(seconds=1)
 _MB_IN_GIB = 1024
+MAX_NAME_LENGTH = 60
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MAX_SECONDS = 10**10  # the year 2286
 SSH_PORT = "22/tcp"
@@ -154,7 +154,7 @@ def _parse_offer(reply: ApiReply, row: Mapping[str, Any], key: str) -> Offer:
 
 def _parse_hardware(reply: ApiReply, row: Mapping[str, Any]) -> Hardware:
     return Hardware(
-        gpu=parse_foreign_name(_get_text(row, "gpu_name")),
+        gpu=_get_text(row, "gpu_name")[:MAX_NAME_LENGTH],
         gpus=reply.get_integer(row, "num_gpus"),
         gpu_memory=_to_gib(reply.get_number(row, "gpu_ram")),
         cpus=int(reply.get_number(row, "cpu_cores_effective")),

@@ -79,7 +79,7 @@ class VastSimulator(VastAudit, ProviderSimulator):
         return [str(instance.id) for instance in self.state.iter_instances() if instance.is_billed]
 
     def make_plugin_settings(self, url: str) -> Mapping[str, str]:
-        return {"url": url}
+        return {"url": url, "billing_page": f"{url}{pay_page.PATH}/{{account}}/{{amount}}"}
 
     def make_login_fields(self) -> Mapping[str, str]:
         return self.get_login_fields()
