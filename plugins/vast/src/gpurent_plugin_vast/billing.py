@@ -5,6 +5,8 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
+from attrs import evolve
+
 from gpurent.api import (
     Balance,
     Bill,
@@ -82,13 +84,22 @@ class VastBilling(BillingProvider, SupportsStatement):
         found = [charge for ref, charge in await self._read_usage(since) if ref == lease.ref]
         if not found and lease.started_at is not None:
             return Unknown(_("the list of charges does not show this machine yet"))
-        return Known(tuple(found))
+        # A day's row is added to as long as the machine exists on that day.
+        return Known(
+            tuple(evolve(charge, growing=self._is_today(charge) and not lease.is_over) for charge in found)
+        )
 
     async def get_statement(self) -> Known[Charge] | Unknown:
         now = self._context.clock.now()
-        usage = [charge for _ref, charge in await self._read_usage(now - STATEMENT_SPAN)]
+        usage = [
+            evolve(charge, growing=self._is_today(charge))
+            for _ref, charge in await self._read_usage(now - STATEMENT_SPAN)
+        ]
         came = await self._charges.list_invoices(to_seconds(now - STATEMENT_SPAN), to_seconds(now + MARGIN))
         return Known(tuple(sorted([*usage, *came], key=lambda charge: charge.at)))
+
+    def _is_today(self, charge: Charge) -> bool:
+        return charge.at.date() >= self._context.clock.now().astimezone(UTC).date()
 
     async def _read_usage(self, since: datetime) -> list[tuple[str, Charge]]:
         """Return the charges that cost something, each with the id of its machine."""

@@ -76,7 +76,6 @@ def _parse_usage(reply: wire.ApiReply, row: Mapping[str, Any]) -> Charge:
         money=parse_amount(reply, row.get("amount")),
         ref=f"{row.get('source')}@{started:%Y-%m-%dT%H:%M:%SZ}",
         note=", ".join(kind for kind in kinds if kind in CHARGE_TYPES),
-        growing=ended is None,
     )
 
 

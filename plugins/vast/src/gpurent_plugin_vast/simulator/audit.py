@@ -71,7 +71,7 @@ class VastAudit(SupportsFunding, SupportsAudit, SupportsHiding):
     ) -> Discrepancy:
         amount = micros or max(1, instance.compute_cost(self.state.at))
         return Discrepancy(
-            kind=kind, account=account.email, ref=str(instance.id), amount=Money(amount, MICRO_USD)
+            kind=kind, account=str(account.id), ref=str(instance.id), amount=Money(amount, MICRO_USD)
         )
 
 

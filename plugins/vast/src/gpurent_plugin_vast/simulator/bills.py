@@ -155,7 +155,7 @@ def list_ledger(accounts: Sequence[VastAccount], now: datetime) -> list[Simulato
 
 def _make_entry(at: datetime, account: VastAccount, kind: str, micros: int, ref: str) -> SimulatorLedgerEntry:
     return SimulatorLedgerEntry(
-        at=at, account=account.email, kind=kind, amount=Money(micros, MICRO_USD), ref=ref
+        at=at, account=str(account.id), kind=kind, amount=Money(micros, MICRO_USD), ref=ref
     )
 
 
