@@ -99,7 +99,7 @@ async def test_a_query_that_makes_no_sense(api: VastApi, query: dict[str, object
 
 async def test_an_instance_lives_through_its_states(api: VastApi) -> None:
     await api.request("POST", "/api/v0/ssh/", json={"ssh_key": (line := make_public_key())})
-    made = await api.rent(label="trip-1")
+    made = await api.rent(label="trip-1", env={"-p 8000:8000": "1"}, onstart="date")
     seen = [(await api.show(made))["actual_status"]]
     for _step in range(12):
         await api.advance(seconds=2)
@@ -107,6 +107,7 @@ async def test_an_instance_lives_through_its_states(api: VastApi) -> None:
     assert seen == [None, "created", *["loading"] * 8, *["running"] * 3]
     shown = await api.show(made)
     assert (shown["label"], shown["intended_status"], shown["cur_state"]) == ("trip-1", "running", "running")
+    assert (shown["extra_env"], shown["onstart"]) == ([["-p 8000:8000", "1"]], "date")
     machine = api.machines.only_machine
     assert (machine.spec.user, machine.spec.password, machine.spec.authorized_keys) == ("root", "", (line,))
     assert shown["public_ipaddr"] == shown["ssh_host"] == "127.0.0.1"

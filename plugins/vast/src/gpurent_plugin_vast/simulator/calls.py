@@ -90,12 +90,12 @@ def parse_wish(body: Mapping[str, Any]) -> InstanceWish:
     image = _read_text(body, "image", MAX_IMAGE)
     if not image and not body.get("template_hash_id"):
         raise invalid_args("image is missing")
-    _check_environment(body.get("env"))
+    env = _parse_environment(body.get("env"))
     args = body.get("args") or []
     if not isinstance(args, list):
         raise invalid_args("args is not a list")
-    script = (_read_text(body, "onstart", MAX_SCRIPT) or "") + "".join(str(item) for item in args)
-    if len(script) > MAX_SCRIPT:
+    onstart = _read_text(body, "onstart", MAX_SCRIPT)
+    if len(onstart or "") + sum(len(str(item)) for item in args) > MAX_SCRIPT:
         raise invalid_args("onstart and args are too long")
     target = body.get("target_state") or "running"
     if target not in ("running", "stopped"):
@@ -105,6 +105,8 @@ def parse_wish(body: Mapping[str, Any]) -> InstanceWish:
         disk=_parse_disk(body.get("disk")),
         label=_read_text(body, "label", MAX_CREATE_LABEL),
         price=None if body.get("price") is None else parse_price(body["price"]),
+        env=env,
+        onstart=onstart,
         runtype=_read_text(body, "runtype", MAX_LABEL) or "ssh",
         is_started=target == "running",
         fails_if_unavailable=body.get("cancel_unavail") is True,
@@ -138,11 +140,11 @@ def _read_text(body: Mapping[str, Any], name: str, longest: int) -> str | None:
     return value
 
 
-def _check_environment(env: Any) -> None:
-    if env is None:
-        return
-    if not isinstance(env, Mapping):
+def _parse_environment(env: Any) -> tuple[tuple[str, str], ...]:
+    if not isinstance(env or {}, Mapping):
         raise invalid_args("env is not an object")
-    items = [str(part) for pair in env.items() for part in pair]
-    if any(len(item) > MAX_ENV_ITEM for item in items) or sum(map(len, items)) > MAX_ENV:
+    pairs = tuple((str(name), str(value)) for name, value in (env or {}).items())
+    sizes = [len(part) for pair in pairs for part in pair]
+    if max(sizes, default=0) > MAX_ENV_ITEM or sum(sizes) > MAX_ENV:
         raise invalid_args("env is too long")
+    return pairs

@@ -38,6 +38,8 @@ class InstanceWish:
     label: str | None = None
     price: int | None = None
     runtype: str = "ssh"
+    env: tuple[tuple[str, str], ...] = ()
+    onstart: str | None = None
     is_started: bool = True
     fails_if_unavailable: bool = False
 
@@ -165,7 +167,7 @@ class VastInstance:
 
     def describe(self, now: datetime) -> dict[str, Any]:
         """Return it as the API shows it."""
-        prices = describe_price(self.gpu_price, self.machine.site.storage, self.wish.disk)
+        prices = describe_price(self.machine, self.gpu_price, self.wish.disk)
         discount = Fraction(self.gpu_price) * self.deposit.rate if self.deposit else Fraction(0)
         prices["search"]["discountTotalHour"] = make_usd_rate(discount)
         current = "running" if self.status in ("created", "loading", "running") else "stopped"
@@ -183,6 +185,10 @@ class VastInstance:
             "label": self.label,
             "image_uuid": self.wish.image,
             "image_runtype": self.wish.runtype,
+            "extra_env": [list(pair) for pair in self.wish.env],
+            "onstart": self.wish.onstart,
+            "gpu_util": None,
+            "gpu_temp": None,
             "is_bid": self.is_bid,
             **describe_hardware(self.machine),
             **prices,

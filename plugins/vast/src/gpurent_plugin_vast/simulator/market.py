@@ -9,7 +9,7 @@ from typing import Any
 
 from attrs import define, frozen
 
-from gpurent_plugin_vast.simulator.amounts import make_usd, make_usd_rate
+from gpurent_plugin_vast.simulator.amounts import MICROS, make_usd, make_usd_rate, round_fraction
 from gpurent_plugin_vast.simulator.meters import storage_hourly
 
 OTHERS = -1
@@ -130,6 +130,9 @@ def describe_hardware(machine: RentalMachine) -> dict[str, Any]:
         "dlperf": Decimal(model.flops) * count,
         "cpu_name": "AMD EPYC 7543 32-Core Processor",
         "cpu_arch": "amd64",
+        "cpu_ghz": Decimal("3.7"),
+        "pcie_bw": Decimal("24.1"),
+        "bw_nvlink": 0,
         "cpu_cores": 64,
         "cpu_cores_effective": Decimal(16 * count),
         "cpu_ram": 65536 * count,
@@ -151,14 +154,16 @@ def describe_hardware(machine: RentalMachine) -> dict[str, Any]:
     }
 
 
-def describe_price(gpu_micros: int, storage: int, gigabytes: Fraction) -> dict[str, Any]:
-    """Return the price fields. ``gpu_micros``: per hour; ``storage``: micro-USD per GB and month."""
-    disk = storage_hourly(storage, gigabytes)
+def describe_price(machine: RentalMachine, gpu_micros: int, gigabytes: Fraction) -> dict[str, Any]:
+    """Return the price fields. ``gpu_micros``: per hour."""
+    disk = storage_hourly(machine.site.storage, gigabytes)
+    flops = Fraction(machine.model.flops) * machine.num_gpus
     total = make_usd_rate(gpu_micros + disk)
     return {
         "dph_base": make_usd(gpu_micros),
         "dph_total": total,
         "storage_total_cost": make_usd_rate(disk),
+        "dlperf_per_dphtotal": round_fraction(flops * MICROS / (gpu_micros + disk), 6),
         "search": {
             "gpuCostPerHour": make_usd(gpu_micros),
             "diskHour": make_usd_rate(disk),
@@ -181,7 +186,8 @@ def describe_offer(
         "bundle_id": machine.offer_id,
         "is_bid": is_bid,
         **describe_hardware(machine),
-        **describe_price(gpu_micros, machine.site.storage, gigabytes),
+        **describe_price(machine, gpu_micros, gigabytes),
+        "score": round_fraction(Fraction(machine.site.reliability) * 1000, 3),
         "disk_space": machine.disk_space,
         "duration": duration,
         "start_date": int(now.timestamp()),
