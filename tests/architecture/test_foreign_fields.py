@@ -100,6 +100,7 @@ PLAIN: dict[str, str] = {
             *("Event.trip", "Event.lease", "Event.step", "Notice.id", "Finding.check", "Question.id"),
             *("Question.trip", "Question.default", "Requirements", "OrphanReport", "MailBinding.email"),
             *("PendingOrder.key", "OrderCopy.key", "Order.key", "Order.password_ref", "Order.image"),
+            "Order.public_key",
             *("Order.restarts", "Offer.provider", "Lease.id", "Lease.provider", "Lease.password_ref"),
             *("Lease.completed_orders", "Lease.restarted_from", "LeaseCopy.lease", "LeaseCopy.provider"),
             *("LeaseCopy.completed_orders", "LeaseCopy.password_ref", "LedgerAccount.name"),

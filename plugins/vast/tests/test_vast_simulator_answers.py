@@ -255,4 +255,6 @@ async def test_routes_have_evidence(api: VastApi) -> None:
     assert len({(route.method, route.path) for route in routes}) == len(routes) == 26
     assert api.simulator.make_login_fields() == api.simulator.get_login_fields()
     assert api.simulator.make_login_fields() == {"api_key": api.account.api_key}
-    assert api.simulator.make_plugin_settings("http://x") == {"url": "http://x"}
+    settings = api.simulator.make_plugin_settings("http://x")
+    assert settings["url"] == "http://x"
+    assert settings["billing_page"].startswith("http://x/")
