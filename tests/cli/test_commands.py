@@ -149,11 +149,11 @@ def test_an_account_error_names_the_provider(home: Path) -> None:
 
 
 def test_unknown_provider_says_where_the_known_ones_are(home: Path) -> None:
-    result = run_gpurent(home, "run", "--provider", "vast", "--", "true")
+    result = run_gpurent(home, "run", "--provider", "nimbus", "--", "true")
     assert result.code == 3
     assert "installed:" in result.err
     assert "gpurent plugin list" in result.err
-    assert "gpurent-plugin-vast" not in result.err
+    assert "gpurent-plugin-nimbus" not in result.err
 
 
 def test_a_secret_on_the_command_line_is_refused(home: Path) -> None:

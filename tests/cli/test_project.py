@@ -139,7 +139,7 @@ def test_parent_project_file_is_used_unless_disabled(folder: Path) -> None:
     [
         ('provider = ["mistgpu"]', UsageError, "no command given"),
         ('command = "a.py"', UsageError, "no provider given"),
-        ('command = "a.py"\nprovider = ["vast"]', PluginError, "vast"),
+        ('command = "a.py"\nprovider = ["nimbus"]', PluginError, "nimbus"),
         ('command = "a.py"\nprovider = ["mistgpu"]\nsession = "zellij"', PluginError, "zellij"),
         ('command = "a.py"\nprovider = ["mistgpu"]\ninclude = ["data"]', UsageError, "data does not exist"),
         (
@@ -218,7 +218,7 @@ def test_init_proposes_conda_where_nothing_else_is(folder: Path) -> None:
     [
         (("--for", "soon"), "expected a duration"),
         (("--budget", "20"), "an amount of money"),
-        (("-p", "vast"), "vast"),
+        (("-p", "nimbus"), "nimbus"),
         (("--conda", "none.yml"), "none.yml does not exist"),
         (("--gpus", "0"), "a whole number from 1"),
     ],

@@ -83,7 +83,7 @@ def _parse_invoice(reply: wire.ApiReply, row: Mapping[str, Any]) -> Charge:
     at, facts = reply.get_time(row, "start"), row.get("metadata")
     number = facts.get("invoice_id") if isinstance(facts, dict) else None
     if at is None or not isinstance(number, (int, str)):
-        raise reply.make_unexpected_response(_("an invoice without its time or number"))
+        raise reply.make_unexpected_response(_("a payment without its time or number"))
     return Charge(
         at=at,
         kind=INCOMING[str(row.get("type"))],

@@ -37,7 +37,7 @@ from gpurent_plugin_vast.client import VastClient
 from gpurent_plugin_vast.instances import InstanceList, apply_instance
 
 # A machine that was created is in the list after this time, if it was created at all (assumed).
-LISTING_DELAY = timedelta(minutes=3)
+LISTING_DELAY = timedelta(minutes=1)
 MAX_OFFERS = 200
 # The offer is not there any more, or somebody else took it.
 TAKEN_ERRORS = frozenset({"no_such_ask", "ask_not_available", "http-410"})
@@ -137,6 +137,13 @@ class VastProvider(LeaseProvider):
         created = reply.body.get("new_contract")
         if created is not None:
             return await self._adopt(lease, str(reply.get_integer(reply.body, "new_contract")))
+        if _is_taken(reply):
+            # A request that arrives twice is refused like that: the machine may be ours.
+            found = await self._instances.find_by_label(lease.label)
+            if found is not None:
+                return await self._adopt(lease, found.id)
+            if pending.sent_at is None or self._may_still_appear(pending):
+                return lease
         raise _make_create_error(lease, reply)
 
     def _may_still_appear(self, pending: PendingOrder) -> bool:
@@ -168,7 +175,7 @@ class VastProvider(LeaseProvider):
         reply = await self._client.call("POST", path, json={"ssh_key": key})
         if reply.error and "already" not in reply.message.lower():
             raise LeaseError(
-                _("vast.ai did not attach the lease's key: {why}").format(why=quote_text(reply.message)),
+                _("vast.ai did not add the lease's key: {why}").format(why=quote_text(reply.message)),
                 burning=(lease.id,),
                 retryable=True,
             )
@@ -240,8 +247,12 @@ def _make_sold_out(key: str) -> SoldOut:
     )
 
 
+def _is_taken(reply: wire.ApiReply) -> bool:
+    return reply.error in TAKEN_ERRORS or reply.status == 410
+
+
 def _make_create_error(lease: Lease, reply: wire.ApiReply) -> LeaseError | MoneyError | SoldOut:
-    if reply.error in TAKEN_ERRORS or reply.status == 410:
+    if _is_taken(reply):
         return _make_sold_out(lease.offer.key)
     if "credit" in reply.message.lower() or "balance" in reply.message.lower():
         return MoneyError(
