@@ -48,7 +48,7 @@ async def test_every_provider_lists_its_machines_to_a_new_user(name: str) -> Non
         assert first.mail.address != second.mail.address
         provider = first.provider(name)
         assert isinstance(provider, LeaseProvider)
-        if not isinstance(first.authenticator(entry.auth), SupportsEnrolment):
+        if not isinstance(first.authenticator(name), SupportsEnrolment):
             return  # an account of the service, which only its own tests can open
         assert (await first.login(name)).account != (await second.login(name)).account
         found = await provider.list_offers(Requirements())

@@ -108,7 +108,7 @@ def gpurent_register_lease() -> Sequence[LeaseEntry]:
                 "machines": _("thousands, of many hosts"),
                 "difficulty": _("simple"),
                 "price": _("0.1-4 USD/h and GPU"),
-                "upload": _("depends on the host, which may charge for traffic"),
+                "upload": _("depends on the host; traffic is not always free"),
                 "cpu_only": _("no"),
                 "compatibility": _("Docker images of your choice"),
                 "invoice": _("on its billing page"),
