@@ -47,7 +47,7 @@ test-torch: setup  ## the tests with PyTorch; brings it into .venv (some GB; TOR
 	$(PIP) install $(TORCH)
 	$(BIN)/python -m pytest plugins/torch tests/doctor tests/seed/test_rows_gpus.py
 
-# Each process of pytest would compile every test by itself.
+# Each process of pytest would compile every test by itself. What cannot be collected is reported by the tests.
 compile-tests: setup
 	$(BIN)/python -m pytest --collect-only --quiet --quiet >/dev/null || true
 

@@ -251,16 +251,15 @@ class TripSandbox:
     async def top_up_mistgpu(self, application: Application, yuan: str) -> None:
         """Top up as the user does, on the page of `topup`, which the sandbox then pays."""
         top_up = (await application.account_money.topup_instructions("mistgpu", Decimal(yuan))).top_up
-        async with httpx2.AsyncClient(
-            verify=False
-        ) as client:  # loading certificates takes longer than all of it
+        # Loading certificates takes longer than all of it.
+        async with httpx2.AsyncClient(verify=False) as client:
             answer = await client.post(top_up.url.rstrip("/") + "/settle")
         assert answer.status_code < 400, answer.text
 
     async def add_dbc(self, application: Application, dbc: str) -> None:
         """Add DBC, as the purchase page would."""
         account = dict(application.account_commands.list_logins())["1024gpu"]
-        async with httpx2.AsyncClient(base_url=self.cloud.urls["dbc"]) as client:
+        async with httpx2.AsyncClient(base_url=self.cloud.urls["dbc"], verify=False) as client:
             answer = await client.post("/sandbox/faucet", json={"address": account, "amount": dbc})
         assert answer.status_code == 200, answer.text
 

@@ -113,10 +113,9 @@ class SshConnector:
         return files.key_file, files.known_hosts
 
     def get_public_key(self, lease_id: str) -> str:
-        from gpurent.infra.ssh.lease_opener import load_or_make_lease_key
+        from gpurent.infra.ssh.lease_opener import format_public_key, load_or_make_lease_key
 
-        key = load_or_make_lease_key(self._make_lease_files(lease_id))
-        return key.export_public_key("openssh").decode().strip()
+        return format_public_key(load_or_make_lease_key(self._make_lease_files(lease_id)))
 
     def write_known_hosts_alias(self, lease_id: str, name: str, host_key: str) -> Path:
         path = self._make_lease_files(lease_id).folder / "known_hosts.alias"

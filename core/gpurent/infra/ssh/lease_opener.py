@@ -51,6 +51,11 @@ def load_or_make_lease_key(files: LeaseFiles) -> asyncssh.SSHKey:
         return key
 
 
+def format_public_key(key: asyncssh.SSHKey) -> str:
+    """Return the public key as a line of an authorized_keys file, without its end."""
+    return key.export_public_key("openssh").decode().strip()
+
+
 @frozen
 class LeaseOpener:
     """Opens connections for one lease at one address. Times in seconds; ``addresses`` are the only ones dialled."""
@@ -184,8 +189,7 @@ async def check_password(
 
 
 async def _install_key(ssh: AsyncsshConnection, key: asyncssh.SSHKey) -> None:
-    line = key.export_public_key("openssh").decode().strip() + "\n"
-    ran = await ssh.run(sh_command(_INSTALL_KEY_SCRIPT), input=line)
+    ran = await ssh.run(sh_command(_INSTALL_KEY_SCRIPT), input=f"{format_public_key(key)}\n")
     if ran.exit_status:
         raise AuthError(
             _("the lease's key could not be installed on the machine"),

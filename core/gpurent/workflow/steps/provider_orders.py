@@ -59,7 +59,7 @@ class ProviderOrders:
         provider = order.offer.provider
         if self.plugins.provider_entry(provider).key_only:
             order = evolve(order, password_ref="", public_key=self.connector.get_public_key(lease_id))
-        await self._make_password(order)
+        await self._store_password(order)
         answer = await self.plugins.provider(provider).reserve_lease(order)
         # An earlier order of the trip was refused; its bills find what that cost.
         before = await self.leases.store.find_lease(lease_id)
@@ -75,7 +75,7 @@ class ProviderOrders:
         )
         return await self.leases.save_lease(lease)
 
-    async def _make_password(self, order: Order) -> None:
+    async def _store_password(self, order: Order) -> None:
         vault = self.secrets.get_vault(order.offer.provider)
         if order.password_ref and vault.get(order.password_ref) is None:
             await self.secrets.unlock(create=True)
