@@ -172,6 +172,7 @@ if TYPE_CHECKING:
         BillingProvider as BillingProvider,
         InvoiceInfo as InvoiceInfo,
         Login as Login,
+        MeteredBilling as MeteredBilling,
         MoneyInstructions as MoneyInstructions,
         SupportsEnrolment as SupportsEnrolment,
         SupportsInvoices as SupportsInvoices,
@@ -329,7 +330,7 @@ _NAMES_BY_MODULE = {
     "gpurent.ports.services": "Http HttpResponse MailReader PluginState Vault",
     "gpurent.ports.system": "Clock",
     "gpurent.ports.terminal": "Progress",
-    "gpurent.roles.account": "Authenticator Balance BillingProvider InvoiceInfo Login MoneyInstructions SupportsEnrolment SupportsInvoices SupportsStatement SupportsWithdrawal TopUpAdvice",  # noqa: E501
+    "gpurent.roles.account": "Authenticator Balance BillingProvider InvoiceInfo Login MeteredBilling MoneyInstructions SupportsEnrolment SupportsInvoices SupportsStatement SupportsWithdrawal TopUpAdvice",  # noqa: E501
     "gpurent.roles.entries": "AuthEntry BillingEntry CommandEntry ExporterEntry InputField LauncherEntry LeaseEntry MailboxEntry NotifierEntry PluginEntry SessionEntry SimulatorEntry TransferEntry",  # noqa: E501
     "gpurent.roles.exporter": "Export ExportFile ExportedLease Exporter SupportsInstall SupportsOpen",
     "gpurent.roles.file_places": "RemoteState",

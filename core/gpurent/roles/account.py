@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from datetime import datetime
+from decimal import Decimal
 
 from attrs import field, frozen
 
@@ -14,6 +15,9 @@ from gpurent.domain.money import Currency, Money, Rate
 from gpurent.domain.offer import Bill, Payment
 from gpurent.domain.receipt import Charge
 from gpurent.domain.secret import Secret
+from gpurent.errors import MoneyError, Spent
+from gpurent.locale import _
+from gpurent.ports.system import Clock
 from gpurent.terminal_text import NO_TEXT, ForeignText, to_foreign_texts
 
 
@@ -129,6 +133,36 @@ class BillingProvider(ABC):
     @abstractmethod
     async def list_charges(self, lease: Lease) -> Known[Charge] | Unknown:
         """Return all charges of ``lease`` so far, from the provider's statement, oldest first."""
+
+
+class MeteredBilling(BillingProvider):
+    """Base of an account that the service charges as time passes: it takes no payments, and has no exchange rate.
+
+    ``service`` is its name for people, ``currency`` that of the balance.
+    """
+
+    def __init__(self, clock: Clock, service: str, currency: Currency) -> None:
+        self._clock, self._service, self._currency = clock, service, currency
+
+    async def get_rate(self, quote: Currency) -> Rate:
+        base = self._currency
+        if quote.code != base.code:
+            raise MoneyError(
+                _("{service} has no exchange rate between {base} and {code}").format(
+                    service=self._service, base=base.code, code=quote.code
+                )
+            )
+        return Rate(base, quote, Decimal(1), self._clock.now(), "identity")
+
+    async def pay_bill(self, bill: Bill) -> Payment:
+        if bill.amount.amount:
+            raise MoneyError(
+                _("{service} takes no direct payments, but the bill is {amount}").format(
+                    service=self._service, amount=bill.amount
+                ),
+                spent=Spent.NO,
+            )
+        return Payment(key=bill.key, proof="", amount=bill.amount, at=self._clock.now())
 
 
 class SupportsStatement(ABC):

@@ -3,25 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from decimal import Decimal
 
 from gpurent.api import (
     CNY,
     Balance,
-    Bill,
-    BillingProvider,
     Charge,
     ChargeKind,
-    Currency,
     InvoiceInfo,
     Known,
     Lease,
+    MeteredBilling,
     Money,
     MoneyError,
     MoneyInstructions,
-    Payment,
     PluginContext,
-    Rate,
     Spent,
     SupportsInvoices,
     SupportsStatement,
@@ -37,21 +32,17 @@ MIN_INVOICE = CNY.money(200)
 INVOICE_PATH = "/user/invoice/"
 
 
-class MistgpuBilling(BillingProvider, SupportsStatement, SupportsInvoices):
+class MistgpuBilling(MeteredBilling, SupportsStatement, SupportsInvoices):
     """Billing for MISTGPU. Makes no payments: the provider charges the balance while a server runs."""
 
     def __init__(self, context: PluginContext) -> None:
+        super().__init__(context.clock, "MISTGPU", CNY)
         self._context = context
         self._client = MistgpuClient(context)
 
     async def get_balance(self) -> Balance:
         left, _spent = await self._client.get_parsed("/user/", wire.parse_balance)
         return Balance(available=left, at=self._context.clock.now())
-
-    async def get_rate(self, quote: Currency) -> Rate:
-        if quote.code != "CNY":
-            raise MoneyError(_("MISTGPU has no exchange rate between CNY and {code}").format(code=quote.code))
-        return Rate(CNY, quote, Decimal(1), self._context.clock.now(), "identity")
 
     async def create_top_up(self, money: Money) -> MoneyInstructions:
         if money.amount <= 0:
@@ -72,14 +63,6 @@ class MistgpuBilling(BillingProvider, SupportsStatement, SupportsInvoices):
             qr=url,
             advice=_("Servers are shut down immediately when the balance reaches 0."),
         )
-
-    async def pay_bill(self, bill: Bill) -> Payment:
-        if bill.amount.amount:
-            raise MoneyError(
-                _("MISTGPU takes no direct payments, but the bill is {amount}").format(amount=bill.amount),
-                spent=Spent.NO,
-            )
-        return Payment(key=bill.key, proof="", amount=bill.amount, at=self._context.clock.now())
 
     async def list_charges(self, lease: Lease) -> Known[Charge] | Unknown:
         if not lease.ref or lease.started_at is None:

@@ -3,25 +3,19 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
-from decimal import Decimal
 
 from attrs import evolve
 
 from gpurent.api import (
     Balance,
-    Bill,
-    BillingProvider,
     Charge,
-    Currency,
     Known,
     Lease,
+    MeteredBilling,
     Money,
     MoneyError,
     MoneyInstructions,
-    Payment,
     PluginContext,
-    Rate,
-    Spent,
     SupportsStatement,
     Unknown,
 )
@@ -33,25 +27,19 @@ STATEMENT_SPAN = timedelta(days=365)
 MARGIN = timedelta(days=1)
 
 
-class VastBilling(BillingProvider, SupportsStatement):
+class VastBilling(MeteredBilling, SupportsStatement):
     """Billing for vast.ai. Makes no payments: the service charges the credit while a machine exists."""
 
     def __init__(self, context: PluginContext) -> None:
+        super().__init__(context.clock, "vast.ai", wire.USD)
         self._context = context
         self._client = VastClient(context)
         self._charges = ChargeReader(self._client)
 
     async def get_balance(self) -> Balance:
         reply = await self._client.call_checked("GET", "/api/v0/users/current/")
-        credit = reply.body.get("credit")
-        money = parse_amount(reply, credit)
-        owes = isinstance(credit, (int, Decimal)) and credit < 0
-        return Balance(available=-money if owes else money, at=self._context.clock.now())
-
-    async def get_rate(self, quote: Currency) -> Rate:
-        if quote.code != "USD":
-            raise MoneyError(_("vast.ai has no exchange rate between USD and {code}").format(code=quote.code))
-        return Rate(wire.USD, quote, Decimal(1), self._context.clock.now(), "identity")
+        credit = parse_amount(reply, reply.body.get("credit"))
+        return Balance(available=credit, at=self._context.clock.now())
 
     async def create_top_up(self, money: Money) -> MoneyInstructions:
         if money.amount <= 0:
@@ -68,14 +56,6 @@ class VastBilling(BillingProvider, SupportsStatement):
             qr=url,
             advice=_("At a credit of 0, vast.ai stops your machines and later deletes their disks."),
         )
-
-    async def pay_bill(self, bill: Bill) -> Payment:
-        if bill.amount.amount:
-            raise MoneyError(
-                _("vast.ai takes no direct payments, but the bill is {amount}").format(amount=bill.amount),
-                spent=Spent.NO,
-            )
-        return Payment(key=bill.key, proof="", amount=bill.amount, at=self._context.clock.now())
 
     async def list_charges(self, lease: Lease) -> Known[Charge] | Unknown:
         if not lease.ref:

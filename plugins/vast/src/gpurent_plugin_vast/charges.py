@@ -5,14 +5,14 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from decimal import Decimal
+from decimal import ROUND_UP
 from typing import Any
 
 from attrs import frozen
 
-from gpurent.api import Charge, ChargeKind, Money, UnexpectedResponse, parse_foreign_decimal
+from gpurent.api import Charge, ChargeKind, Money, parse_foreign_decimal
 from gpurent_plugin_vast import _, wire
-from gpurent_plugin_vast.client import MAX_PAGES, VastClient
+from gpurent_plugin_vast.client import VastClient
 
 PAGE_SIZE = 500
 CHARGE_TYPES = ("gpu", "disk", "bwd", "bwu")
@@ -42,29 +42,20 @@ class ChargeReader:
 
     async def _read_pages(
         self, path: str, selected: Mapping[str, object]
-    ) -> Sequence[tuple[wire.ApiReply, Mapping[str, Any]]]:
+    ) -> Sequence[tuple[wire.VastReply, Mapping[str, Any]]]:
         params = {"select_filters": json.dumps(selected), "limit": str(PAGE_SIZE), "format": "table"}
-        found: list[tuple[wire.ApiReply, Mapping[str, Any]]] = []
-        for _page in range(MAX_PAGES):
-            reply = await self.client.call_checked("GET", path, params=params)
-            found += [(reply, row) for row in reply.get_rows("results")]
-            token = reply.body.get("next_token")
-            if not token:
-                return found
-            if not isinstance(token, str):
-                raise reply.make_unexpected_response(_("{name} is no text").format(name="next_token"))
-            params["after_token"] = token
-        raise UnexpectedResponse(_("vast.ai's list of charges does not end"), url=path)
+        pages = self.client.read_pages(path, params)
+        return [(page, row) async for page in pages for row in page.get_rows("results")]
 
 
-def _parse_source(reply: wire.ApiReply, row: Mapping[str, Any]) -> str:
+def _parse_source(reply: wire.VastReply, row: Mapping[str, Any]) -> str:
     source = row.get("source")
     if not isinstance(source, str):
         raise reply.make_unexpected_response(_("{name} is no text").format(name="source"))
     return source.removeprefix("instance-")
 
 
-def _parse_usage(reply: wire.ApiReply, row: Mapping[str, Any]) -> Charge:
+def _parse_usage(reply: wire.VastReply, row: Mapping[str, Any]) -> Charge:
     started, ended = reply.get_time(row, "start"), reply.get_time(row, "end")
     if started is None:
         raise reply.make_unexpected_response(_("a charge without its time"))
@@ -73,13 +64,13 @@ def _parse_usage(reply: wire.ApiReply, row: Mapping[str, Any]) -> Charge:
     return Charge(
         at=ended or started,
         kind=ChargeKind.USAGE,
-        money=parse_amount(reply, row.get("amount")),
+        money=_parse_size(reply, row),
         ref=f"{row.get('source')}@{started:%Y-%m-%dT%H:%M:%SZ}",
         note=", ".join(kind for kind in kinds if kind in CHARGE_TYPES),
     )
 
 
-def _parse_invoice(reply: wire.ApiReply, row: Mapping[str, Any]) -> Charge:
+def _parse_invoice(reply: wire.VastReply, row: Mapping[str, Any]) -> Charge:
     at, facts = reply.get_time(row, "start"), row.get("metadata")
     number = facts.get("invoice_id") if isinstance(facts, dict) else None
     if at is None or not isinstance(number, (int, str)):
@@ -87,20 +78,27 @@ def _parse_invoice(reply: wire.ApiReply, row: Mapping[str, Any]) -> Charge:
     return Charge(
         at=at,
         kind=INCOMING[str(row.get("type"))],
-        money=parse_amount(reply, row.get("amount")),
+        money=_parse_size(reply, row),
         ref=f"invoice-{number}",
     )
 
 
-def parse_amount(reply: wire.ApiReply, value: object) -> Money:
-    """Return an amount in USD without its sign, rounded up to a millionth: the service states more digits."""
+def _parse_size(reply: wire.VastReply, row: Mapping[str, Any]) -> Money:
+    """Return the row's amount without its sign: its kind tells the direction."""
+    found = parse_amount(reply, row.get("amount"))
+    return -found if found.amount < 0 else found
+
+
+def parse_amount(reply: wire.VastReply, value: object) -> Money:
+    """Return an amount in USD, rounded away from 0 to a millionth: the service states more digits."""
     try:
-        exact = abs(parse_foreign_decimal(value))
+        exact = parse_foreign_decimal(value)
     except ValueError:
         raise reply.make_unexpected_response(_("{name} is no number").format(name="amount")) from None
-    if exact > 10**9:
+    if abs(exact) > 10**9:
         raise reply.make_unexpected_response(_("{name} is out of range").format(name="amount"))
-    return Money(-int(-exact.scaleb(wire.USD.exponent) // Decimal(1)), wire.USD)
+    micros = exact.scaleb(wire.USD.exponent).to_integral_value(ROUND_UP)
+    return Money(int(micros), wire.USD)
 
 
 def to_seconds(at: datetime) -> int:

@@ -9,8 +9,9 @@ from attrs import evolve
 
 from gpurent.api import Lease, LeaseState, PluginContext, UnexpectedResponse, quote_text
 from gpurent_plugin_vast import _, wire
-from gpurent_plugin_vast.client import MAX_PAGES, PAGE_SIZE, VastClient
+from gpurent_plugin_vast.client import VastClient
 
+PAGE_SIZE = 25
 STARTING = frozenset({"", "created", "loading", "rebooting", "recycling"})
 STOPPED = frozenset({"stopped", "exited"})
 # Not billed for its GPU then, and it comes back only by itself.
@@ -29,18 +30,10 @@ class InstanceList:
         params = {"limit": str(PAGE_SIZE)}
         if label:
             params["select_filters"] = json.dumps({"label": {"eq": label}})
-        found: list[wire.Instance] = []
-        for _page in range(MAX_PAGES):
-            reply = await self._client.call_checked("GET", "/api/v1/instances/", params=params)
-            found += wire.parse_instances(reply)
-            token = reply.body.get("next_token")
-            if not token:
-                # A service that ignores the filter lists the machines of other orders too.
-                return [instance for instance in found if not label or instance.label == label]
-            if not isinstance(token, str):
-                raise reply.make_unexpected_response(_("{name} is no text").format(name="next_token"))
-            params["after_token"] = token
-        raise UnexpectedResponse(_("vast.ai's list of machines does not end"), url="/api/v1/instances/")
+        pages = self._client.read_pages("/api/v1/instances/", params)
+        found = [instance async for page in pages for instance in wire.parse_instances(page)]
+        # A service that ignores the filter lists the machines of other orders too.
+        return [instance for instance in found if not label or instance.label == label]
 
     async def find_by_label(self, label: str) -> wire.Instance | None:
         """Return the machine of the order with this label, the oldest if there are several."""

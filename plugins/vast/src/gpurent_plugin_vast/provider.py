@@ -247,11 +247,11 @@ def _make_sold_out(key: str) -> SoldOut:
     )
 
 
-def _is_taken(reply: wire.ApiReply) -> bool:
+def _is_taken(reply: wire.VastReply) -> bool:
     return reply.error in TAKEN_ERRORS or reply.status == 410
 
 
-def _make_create_error(lease: Lease, reply: wire.ApiReply) -> LeaseError | MoneyError | SoldOut:
+def _make_create_error(lease: Lease, reply: wire.VastReply) -> LeaseError | MoneyError | SoldOut:
     if _is_taken(reply):
         return _make_sold_out(lease.offer.key)
     if "credit" in reply.message.lower() or "balance" in reply.message.lower():

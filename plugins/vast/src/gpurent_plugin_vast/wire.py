@@ -45,7 +45,7 @@ SSH_PORT = "22/tcp"
 
 
 @frozen(kw_only=True)
-class ApiReply:
+class VastReply:
     """An answer that is a JSON object. ``error`` is the service's own name of what went wrong; empty if nothing did."""
 
     status: int
@@ -119,7 +119,7 @@ class Instance:
     offer: Offer
 
 
-def parse_reply(answer: HttpResponse, spent: Spent = Spent.NO) -> ApiReply:
+def parse_reply(answer: HttpResponse, spent: Spent = Spent.NO) -> VastReply:
     """Parse an answer. Raises `UnavailableError` for one that says nothing, `UnexpectedResponse` if it is no object."""
     answer.raise_if_unavailable("vast.ai", spent)
     path = answer.url.partition("?")[0]
@@ -128,14 +128,14 @@ def parse_reply(answer: HttpResponse, spent: Spent = Spent.NO) -> ApiReply:
         raise UnexpectedResponse(
             _("unexpected response format from vast.ai"), url=path, body=answer.text, spent=spent
         )
-    return ApiReply(status=answer.status, url=path, body=raw)
+    return VastReply(status=answer.status, url=path, body=raw)
 
 
-def parse_offers(reply: ApiReply) -> list[Offer]:
+def parse_offers(reply: VastReply) -> list[Offer]:
     return [_parse_offer(reply, row, str(reply.get_integer(row, "id"))) for row in reply.get_rows("offers")]
 
 
-def _parse_offer(reply: ApiReply, row: Mapping[str, Any], key: str) -> Offer:
+def _parse_offer(reply: VastReply, row: Mapping[str, Any], key: str) -> Offer:
     storage = reply.get_number(row, "storage_cost") / HOURS_OF_MONTH
     return Offer(
         key=key,
@@ -152,7 +152,7 @@ def _parse_offer(reply: ApiReply, row: Mapping[str, Any], key: str) -> Offer:
     )
 
 
-def _parse_hardware(reply: ApiReply, row: Mapping[str, Any]) -> Hardware:
+def _parse_hardware(reply: VastReply, row: Mapping[str, Any]) -> Hardware:
     return Hardware(
         gpu=_get_text(row, "gpu_name")[:MAX_NAME_LENGTH],
         gpus=reply.get_integer(row, "num_gpus"),
@@ -163,7 +163,7 @@ def _parse_hardware(reply: ApiReply, row: Mapping[str, Any]) -> Hardware:
     )
 
 
-def _parse_reliability(reply: ApiReply, row: Mapping[str, Any]) -> str:
+def _parse_reliability(reply: VastReply, row: Mapping[str, Any]) -> str:
     if row.get("reliability2") is None:
         return ""
     return f"{(reply.get_number(row, 'reliability2') * 100).quantize(Decimal('0.1'))} %"
@@ -179,12 +179,12 @@ def _get_text(row: Mapping[str, Any], name: str) -> str:
     return found if isinstance(found, str) else ""
 
 
-def parse_instances(reply: ApiReply) -> list[Instance]:
+def parse_instances(reply: VastReply) -> list[Instance]:
     """Parse one page of the account's machines."""
     return [parse_instance(reply, row) for row in reply.get_rows("instances")]
 
 
-def parse_instance(reply: ApiReply, row: Mapping[str, Any]) -> Instance:
+def parse_instance(reply: VastReply, row: Mapping[str, Any]) -> Instance:
     status = row.get("actual_status")
     if status is not None and not isinstance(status, str):
         raise reply.make_unexpected_response(_("{name} is no text").format(name="actual_status"))
@@ -199,7 +199,7 @@ def parse_instance(reply: ApiReply, row: Mapping[str, Any]) -> Instance:
     )
 
 
-def _parse_endpoint(reply: ApiReply, row: Mapping[str, Any]) -> Endpoint | None:
+def _parse_endpoint(reply: VastReply, row: Mapping[str, Any]) -> Endpoint | None:
     """Return the machine's own address; None until the port of its SSH server is mapped."""
     ports, host = row.get("ports"), _get_text(row, "public_ipaddr").strip()
     mapped = ports.get(SSH_PORT) if isinstance(ports, dict) else None

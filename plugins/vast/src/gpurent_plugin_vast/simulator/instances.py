@@ -12,8 +12,8 @@ from attrs import define, field, frozen
 
 from gpurent.api import SandboxMachine
 from gpurent_plugin_vast.simulator.amounts import make_usd_rate
-from gpurent_plugin_vast.simulator.market import RentalMachine, describe_hardware, describe_price
-from gpurent_plugin_vast.simulator.meters import Deposit, Meter, Traffic, hourly, storage_hourly
+from gpurent_plugin_vast.simulator.market import MarketMachine, describe_hardware, describe_price
+from gpurent_plugin_vast.simulator.meters import InstanceDeposit, Meter, Traffic, hourly, storage_hourly
 
 GPU, DISK = "gpu", "disk"
 CONTRACT_SPAN = timedelta(days=60)
@@ -61,7 +61,7 @@ class VastInstance:
 
     id: int
     account_id: int
-    machine: RentalMachine
+    machine: MarketMachine
     wish: InstanceWish
     gpu_price: int
     created_at: datetime
@@ -75,7 +75,7 @@ class VastInstance:
     steps: list[tuple[datetime, str]] = field(factory=list)
     meters: list[Meter] = field(factory=list)
     traffic: list[Traffic] = field(factory=list)
-    deposit: Deposit | None = None
+    deposit: InstanceDeposit | None = None
     deposits: list[tuple[datetime, int]] = field(factory=list)
     refund: tuple[datetime, int] | None = None
     history: list[tuple[datetime, str | None, int]] = field(factory=list)

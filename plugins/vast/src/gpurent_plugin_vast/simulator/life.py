@@ -10,7 +10,7 @@ from fractions import Fraction
 
 from gpurent.api import SandboxMachine, SimulatorContext
 from gpurent_plugin_vast.simulator.instances import DISK, GPU, VastInstance
-from gpurent_plugin_vast.simulator.market import RentalMachine
+from gpurent_plugin_vast.simulator.market import MarketMachine
 
 LOG = logging.getLogger(__name__)
 CREATED_AFTER, LOADING_AFTER = timedelta(seconds=2), timedelta(seconds=4)
@@ -92,7 +92,7 @@ class InstanceLife:
         if instance.has_gpus:
             self.free_gpus(instance.machine, at)
 
-    def free_gpus(self, machine: RentalMachine, at: datetime) -> None:
+    def free_gpus(self, machine: MarketMachine, at: datetime) -> None:
         """Let the GPUs go to the first instance that waits for them, or to the market."""
         machine.renter = None
         for waiting in self._list_instances():
@@ -129,7 +129,7 @@ class InstanceLife:
         if instance.status == "running":
             instance.steps = [(at + self._until_ssh, "boot")]
 
-    async def set_offline(self, machine: RentalMachine, offline: bool, at: datetime) -> None:
+    async def set_offline(self, machine: MarketMachine, offline: bool, at: datetime) -> None:
         """Take a host off the network, or bring it back: meanwhile nothing on it is billed."""
         machine.is_offline = offline
         for instance in self._list_instances():
@@ -148,7 +148,7 @@ class InstanceLife:
                 else:
                     await self.power_off(instance, at)
 
-    async def check_bids(self, machine: RentalMachine, at: datetime) -> None:
+    async def check_bids(self, machine: MarketMachine, at: datetime) -> None:
         """Pause what bids too little by now, and let what bids enough start."""
         for instance in self._list_instances():
             if instance.machine is not machine or not instance.has_gpus or not instance.is_bid:

@@ -61,7 +61,7 @@ GPU_COUNTS = (1, 1, 1, 2, 4, 1)
 
 
 @define
-class RentalMachine:
+class MarketMachine:
     """One machine of a host, offered as a whole. ``price``: micro-USD per hour for all GPUs.
 
     ``renter``: the instance that uses the GPUs, `OTHERS`, or None.
@@ -87,14 +87,14 @@ class RentalMachine:
         return self.renter is None and not self.is_offline
 
 
-def make_machines(free: int, taken: int) -> list[RentalMachine]:
+def make_machines(free: int, taken: int) -> list[MarketMachine]:
     """Return ``free`` machines that can be rented, and ``taken`` ones that somebody else has."""
     made = []
     for number in range(free + taken):
         model, site = MODELS[number % len(MODELS)], SITES[number % len(SITES)]
         num_gpus = GPU_COUNTS[number % len(GPU_COUNTS)]
         made.append(
-            RentalMachine(
+            MarketMachine(
                 offer_id=FIRST_OFFER + number,
                 machine_id=FIRST_MACHINE + number,
                 model=model,
@@ -109,7 +109,7 @@ def make_machines(free: int, taken: int) -> list[RentalMachine]:
     return made
 
 
-def describe_hardware(machine: RentalMachine) -> dict[str, Any]:
+def describe_hardware(machine: MarketMachine) -> dict[str, Any]:
     """Return the fields that offers and instances share."""
     model, site, count = machine.model, machine.site, machine.num_gpus
     number = machine.machine_id - FIRST_MACHINE
@@ -154,7 +154,7 @@ def describe_hardware(machine: RentalMachine) -> dict[str, Any]:
     }
 
 
-def describe_price(machine: RentalMachine, gpu_micros: int, gigabytes: Fraction) -> dict[str, Any]:
+def describe_price(machine: MarketMachine, gpu_micros: int, gigabytes: Fraction) -> dict[str, Any]:
     """Return the price fields. ``gpu_micros``: per hour."""
     disk = storage_hourly(machine.site.storage, gigabytes)
     flops = Fraction(machine.model.flops) * machine.num_gpus
@@ -175,7 +175,7 @@ def describe_price(machine: RentalMachine, gpu_micros: int, gigabytes: Fraction)
 
 
 def describe_offer(
-    machine: RentalMachine, *, is_bid: bool, gigabytes: Fraction, now: datetime
+    machine: MarketMachine, *, is_bid: bool, gigabytes: Fraction, now: datetime
 ) -> dict[str, Any]:
     """Return an offer. ``gigabytes``: the storage that ``dph_total`` includes."""
     gpu_micros = machine.min_bid if is_bid else machine.price

@@ -52,7 +52,7 @@ class Traffic:
 
 
 @define
-class Deposit:
+class InstanceDeposit:
     """What was prepaid for an instance and is not used up: from ``since`` on, GPU costs are taken from it first.
 
     ``spent_before``: the GPU costs until then; ``covered_before``: what earlier deposits paid.

@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from fractions import Fraction
 from typing import Any
 
-from gpurent.api import Evidence
 from gpurent_plugin_vast import _
 from gpurent_plugin_vast.simulator.amounts import parse_micros, parse_number, round_fraction
 from gpurent_plugin_vast.simulator.bills import describe_deposit, list_charges, list_invoices
@@ -14,7 +13,7 @@ from gpurent_plugin_vast.simulator.calls import ApiRoute, Call
 from gpurent_plugin_vast.simulator.filters import Row, matches, take_page
 from gpurent_plugin_vast.simulator.instance_routes import get_instance
 from gpurent_plugin_vast.simulator.instances import VastInstance
-from gpurent_plugin_vast.simulator.meters import HOURS_PER_MONTH, Deposit, compute_discount_rate
+from gpurent_plugin_vast.simulator.meters import HOURS_PER_MONTH, InstanceDeposit, compute_discount_rate
 from gpurent_plugin_vast.simulator.refusal import VastRefusal, invalid_args
 from gpurent_plugin_vast.simulator.state import VastState
 
@@ -57,7 +56,6 @@ class MoneyRoutes:
                 path="/api/v0/instances/prepay/{id}/",
                 handle=self._prepay,
                 pace="prepay",
-                evidence=Evidence.DOCUMENTED,
                 note=_("the discount between the documented months is assumed"),
             ),
             ApiRoute(
@@ -141,7 +139,7 @@ def _add_deposit(instance: VastInstance, amount: int, state: VastState) -> None:
         used = old.compute_used(spent)
         covered, rest = old.covered_before + used, old.amount - used
     months = Fraction(amount + rest, instance.gpu_price * HOURS_PER_MONTH)
-    instance.deposit = Deposit(
+    instance.deposit = InstanceDeposit(
         since=state.at,
         amount=amount + rest,
         months=months,

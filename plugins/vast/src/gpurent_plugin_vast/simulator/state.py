@@ -16,7 +16,7 @@ from gpurent.api import SimulatorContext, UsageError
 from gpurent_plugin_vast.simulator.accounts import CardPayment, VastAccount, find_key
 from gpurent_plugin_vast.simulator.instances import DISK, InstanceWish, SshKey, VastInstance
 from gpurent_plugin_vast.simulator.life import InstanceLife
-from gpurent_plugin_vast.simulator.market import OTHERS, RentalMachine, make_machines
+from gpurent_plugin_vast.simulator.market import OTHERS, MarketMachine, make_machines
 from gpurent_plugin_vast.simulator.meters import Traffic
 from gpurent_plugin_vast.simulator.refusal import VastRefusal
 
@@ -140,7 +140,7 @@ class VastState:
     # instances
 
     def create_instance(
-        self, account: VastAccount, machine: RentalMachine, wish: InstanceWish
+        self, account: VastAccount, machine: MarketMachine, wish: InstanceWish
     ) -> VastInstance:
         """Create an instance; if its GPUs are taken it waits for them. Raises `VastRefusal`.
 
@@ -171,7 +171,7 @@ class VastState:
 
     # levers: what others do
 
-    def find_machine(self, machine_id: int) -> RentalMachine:
+    def find_machine(self, machine_id: int) -> MarketMachine:
         """Return the machine with that id. Raises ``UsageError``."""
         for machine in self.machines.values():
             if machine.machine_id == machine_id:
