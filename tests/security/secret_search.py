@@ -103,7 +103,8 @@ class ProcessSampler:
                         self.seen.add(Path(f"/proc/{pid}/{name}").read_bytes())
 
     def find(self, search: SecretSearch) -> Sequence[str]:
-        return sorted({f"{name} in {_shorten(data)}" for data in self.seen for name in search.find(data)})
+        seen = self.seen.copy()  # the sampler goes on beside this
+        return sorted({f"{name} in {_shorten(data)}" for data in seen for name in search.find(data)})
 
 
 def _list_descendants(pid: int) -> Iterator[int]:
