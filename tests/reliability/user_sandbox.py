@@ -65,8 +65,8 @@ class TypedCommand:
 
     @property
     def was_stopped(self) -> bool:
-        """Whether it was killed, or stopped by itself because of a signal."""
-        return self.was_killed or self.code in INTERRUPTED
+        """Whether it was killed, or stopped by itself because of a signal, before it had shown its result."""
+        return (self.was_killed or self.code in INTERRUPTED) and self.data is None
 
     @property
     def error(self) -> Mapping[str, Any]:

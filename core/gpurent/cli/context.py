@@ -27,7 +27,8 @@ T = TypeVar("T")
 class CliContext:
     """``as_json``: print one JSON document on stdout and nothing else. ``yes``: answer yes to every confirmation.
 
-    ``command``: the command that was called, such as ``sandbox status``; empty until that is known.
+    ``command``: the command that was called, such as ``sandbox status``; empty until that is known. ``has_shown``: its
+    result was shown.
     """
 
     registry: system.EntryPointRegistry
@@ -37,6 +38,7 @@ class CliContext:
     no_input: bool = False
     verbose: int = 0
     detached_text: str = ""
+    has_shown: bool = False
 
     def run(
         self,
@@ -137,8 +139,9 @@ class CliContext:
             from gpurent.cli.json_output import result_json
 
             write_document(result_json(self.command, data() if callable(data) else data))
-            return
-        write_page(text() if callable(text) else text)
+        else:
+            write_page(text() if callable(text) else text)
+        self.has_shown = True
 
 
 def json_option(command: Callable[..., Any]) -> Callable[..., Any]:

@@ -170,7 +170,9 @@ def _run_command_line(given: list[str]) -> int:
     except BaseException as raised:  # noqa: BLE001 - the last net: the user gets a line, the report goes to a file
         if isinstance(raised, ConfirmationRequired):
             _add_exact_command(raised, given)
-        return _end_after(raised, app, _command_of(app) if as_json else None)
+        # A second document would make the first one unreadable; what happens after the result goes to stderr.
+        has_document = app is not None and app.has_shown
+        return _end_after(raised, app, _command_of(app) if as_json and not has_document else None)
 
 
 def _end_after(raised: BaseException, app: CliContext | None, json_of: str | None) -> int:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from gpurent.cli.arguments import complete_providers, lease_argument
-from gpurent.cli.commands.listing import show_lease
+from gpurent.cli.commands.listing import run_and_show_lease
 from gpurent.cli.context import CliContext, json_option
 from gpurent.cli.params import PRICE, TimeOrDuration, declared_terms_options, make_terms, resolve_end
 from gpurent.domain.access import USER_SOURCE, Endpoint
@@ -93,7 +93,7 @@ def adopt_command(
         )
         return await application.manual_commands.adopt_machine(handed)
 
-    show_lease(app, adopt, with_machine=True)
+    run_and_show_lease(app, adopt, with_machine=True)
 
 
 async def _collect_access(
@@ -142,4 +142,4 @@ def declare_command(
             lease, balance, resolve_end(until, application.clock.now())
         )
 
-    show_lease(app, declare)
+    run_and_show_lease(app, declare)

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from datetime import datetime, timedelta
 from decimal import Decimal
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import click
 from attrs import asdict, evolve
 
 from gpurent.cli.arguments import lease_argument
-from gpurent.cli.commands.listing import show_lease
+from gpurent.cli.commands.listing import Problems, exit_if_unguarded, show_lease
 from gpurent.cli.context import CliContext, json_option
 from gpurent.cli.output import Line, Page, write_text
 from gpurent.cli.params import (
@@ -42,6 +43,7 @@ if TYPE_CHECKING:
     from gpurent.composition.application import Application
     from gpurent.domain.receipt import Receipt
     from gpurent.domain.time_left import MachineTimer
+    from gpurent.workflow.trips.machine_work import TripResult
 
 
 # The fields of a trip that make sense without a job.
@@ -73,18 +75,25 @@ def rent_command(
     if cpu:
         spec = evolve(spec, requirements=evolve(spec.requirements, gpus=0, cpu_only=True))
 
-    async def rent(application: Application) -> Lease:
+    async def rent(application: Application) -> Problems:
+        problems: Problems = {}
+
+        async def show(end: TripResult) -> None:
+            nonlocal problems
+            problems = await show_lease(app, application, await application.leases.get_lease(end.lease_id))
+
         terms = None
         if price is not None:
             terms = make_terms(application.clock.now(), price, balance, until)
         wanted = evolve(spec, terms=terms)
         known = await application.repeated_runs.find_trip_to_resume("rent", wanted)
         if known:
-            end = await application.trips.resume(known)
-            return await application.leases.get_lease(end.lease_id)
-        return await application.trips.rent(wanted)
+            await application.trips.resume(known, show=show)
+        else:
+            await application.trips.rent(wanted, show=show)
+        return problems
 
-    show_lease(app, rent)
+    exit_if_unguarded(app.run(rent))
 
 
 @click.command("renew")
@@ -96,13 +105,12 @@ def rent_command(
 @click.pass_obj
 def renew_command(app: CliContext, lease: str, term: timedelta) -> None:
     """Buy more time for a prepaid lease."""
-    found = app.run(lambda application: application.lease_changes.renew(lease, term))
-    app.show(
-        found,
-        lambda: _("{lease} runs until {until}.").format(
-            lease=found.id, until=format_moment(found.expires_at)
-        ),
-    )
+
+    async def show(found: Lease) -> None:
+        text = _("{lease} runs until {until}.")
+        app.show(found, lambda: text.format(lease=found.id, until=format_moment(found.expires_at)))
+
+    app.run(lambda application: application.lease_changes.renew(lease, term, show=show))
 
 
 @click.command("upgrade")
@@ -113,8 +121,9 @@ def renew_command(app: CliContext, lease: str, term: timedelta) -> None:
 def upgrade_command(app: CliContext, /, lease: str, **given: Any) -> None:
     """Switch a staged (CPU) machine to its GPU; files are kept, the deposit is returned."""
     spec = make_trip_spec(collect_field_values(given))
-    found = app.run(lambda application: application.lease_changes.upgrade(lease, spec))
-    app.show(found, lambda: f"{found.id}: {found.endpoint}")
+    app.run(
+        lambda application: application.lease_changes.upgrade(lease, spec, show=partial(_show_place, app))
+    )
 
 
 @click.command("restart")
@@ -123,8 +132,11 @@ def upgrade_command(app: CliContext, /, lease: str, **given: Any) -> None:
 @click.pass_obj
 def restart_command(app: CliContext, lease: str) -> None:
     """Start a machine again after it was shut down, with its kept files, as a new lease."""
-    found = app.run(lambda application: application.lease_changes.restart(lease))
-    app.show(found, lambda: f"{found.id}: {found.endpoint}")
+    app.run(lambda application: application.lease_changes.restart(lease, show=partial(_show_place, app)))
+
+
+async def _show_place(app: CliContext, lease: Lease) -> None:
+    app.show(lease, lambda: f"{lease.id}: {lease.endpoint}")
 
 
 @click.command("release")

@@ -36,24 +36,31 @@ async def fetch_times_by_id(application: Application, names: Sequence[str]) -> L
     return await fetch_times(application, [lease for lease in found if lease is not None])
 
 
-def show_lease(
+def run_and_show_lease(
     app: CliContext, act: Callable[[Application], Awaitable[Lease]], *, with_machine: bool = False
 ) -> None:
     """Run ``act`` and show the lease that it returns, optionally with what was found on its machine."""
 
-    async def go(application: Application) -> tuple[Lease, LeaseTimeTable, Problems]:
-        lease = await act(application)
-        times = await fetch_times(application, [lease])
-        return lease, times, find_obstacles(application.plugins, [lease])
+    async def go(application: Application) -> Problems:
+        return await show_lease(app, application, await act(application), with_machine=with_machine)
+
+    exit_if_unguarded(app.run(go))
+
+
+async def show_lease(
+    app: CliContext, application: Application, lease: Lease, *, with_machine: bool = False
+) -> Problems:
+    """Show a lease with its time left, optionally with what was found on its machine; return what hinders gpurent."""
+    times = await fetch_times(application, [lease])
+    problems = find_obstacles(application.plugins, [lease])
 
     def text() -> Page:
-        shown = format_lease(found, times)
-        machine = format_machine(found, app.registry) if with_machine and not problems else ""
+        shown = format_lease(lease, times)
+        machine = format_machine(lease, app.registry) if with_machine and not problems else ""
         return join_blocks(([shown], [machine] if machine else [], *_format_problems(problems)))
 
-    found, times, problems = app.run(go)
-    app.show(_lease_json(found, times, problems), text)
-    _exit_if_unguarded(problems)
+    app.show(_lease_json(lease, times, problems), text)
+    return problems
 
 
 Problems = Mapping[str, GpurentError]
@@ -80,7 +87,7 @@ def _lease_json(lease: Lease, times: LeaseTimeTable, problems: Problems) -> dict
     return {**times.lease_json(lease), "problem": problem.message if problem is not None else ""}
 
 
-def _exit_if_unguarded(problems: Problems) -> None:
+def exit_if_unguarded(problems: Problems) -> None:
     if problems:
         raise SystemExit(next(iter(problems.values())).exit_code)
 
@@ -117,7 +124,7 @@ def ls_command(app: CliContext, over: bool, refresh: bool) -> None:
 
     found, times, problems, is_doubtful = app.run(ask) if refresh else app.read_state(look)
     app.show(lambda: [_lease_json(lease, times, problems) for lease in found], text)
-    _exit_if_unguarded(problems)
+    exit_if_unguarded(problems)
 
 
 def _warn_of_orphans(report: OrphanReport) -> bool:
@@ -149,4 +156,4 @@ def show_command(app: CliContext, lease: str, probe: bool) -> None:
             await application.machine_facts.refresh_facts(lease)
         return await application.leases.try_refresh_lease(lease)
 
-    show_lease(app, look, with_machine=True)
+    run_and_show_lease(app, look, with_machine=True)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from gpurent.cli.arguments import complete_providers
-from gpurent.cli.commands.listing import show_lease
+from gpurent.cli.commands.listing import run_and_show_lease
 from gpurent.cli.context import CliContext, json_option
 from gpurent.cli.views.orphans import format_report, report_json
 from gpurent.cli.views.render import format_receipt
@@ -47,7 +47,7 @@ def orphans_command(app: CliContext, adopt: str, release: str, provider: str) ->
     if adopt and release:
         raise UsageError(_("--adopt and --release cannot be used together"))
     if adopt:
-        show_lease(app, lambda application: application.orphan_commands.adopt_orphan(adopt, provider))
+        run_and_show_lease(app, lambda application: application.orphan_commands.adopt_orphan(adopt, provider))
     elif release:
         receipt = app.run(lambda application: application.orphan_commands.release_orphan(release, provider))
         data: dict[str, Any] = {"receipt": receipt, "totals": receipt.totals()}

@@ -37,8 +37,10 @@ from gpurent.errors import BusyError, GpurentError, UsageError
 from gpurent.locale import _
 
 if TYPE_CHECKING:
+    from gpurent.cli.views.render import LeaseTimeTable
     from gpurent.composition.application import Application
     from gpurent.workflow.trips.machine_work import TripResult
+    from gpurent.workflow.trips.operations import ShowResult
     from gpurent.workflow.trips.previews import TripPreview
 
 
@@ -79,7 +81,7 @@ def run_command(
     """
     spec = build_trip_spec(app, project, no_project, given, lease=lease)
 
-    async def go(application: Application) -> TripResult:
+    async def go(application: Application, show: ShowResult) -> TripResult:
         wanted = spec
         if lease:
             found = await application.leases.try_refresh_lease(lease)
@@ -88,8 +90,8 @@ def run_command(
             wanted = evolve(spec, terms=make_terms(application.clock.now(), price, balance, until))
         known = await application.repeated_runs.find_trip_to_resume("run", wanted)
         if known:
-            return await application.trips.resume(known, detach=detach)
-        return await application.trips.run(wanted, detach=detach)
+            return await application.trips.resume(known, detach=detach, show=show)
+        return await application.trips.run(wanted, detach=detach, show=show)
 
     _run_trip(app, go)
 
@@ -113,14 +115,25 @@ def plan_command(app: CliContext, /, project: Path | None, no_project: bool, **g
     app.show(preview_json(preview, file), lambda: format_preview(preview, resolved, file))
 
 
-def _run_trip(app: CliContext, go: Callable[[Application], Awaitable[TripResult]]) -> None:
-    """Run ``go``, then show how the trip ended or how to resume it; exit with the job's exit code."""
-    end = app.run(go)
-    times = (
-        app.run(lambda application: fetch_times_by_id(application, [end.lease_id]))
-        if end.job_running
-        else None
-    )
+def _run_trip(app: CliContext, go: Callable[[Application, ShowResult], Awaitable[TripResult]]) -> None:
+    """Run ``go``, and show how the trip ended or how to resume it; exit with the job's exit code."""
+
+    async def show(end: TripResult) -> None:
+        _show_trip(app, end, None)
+
+    async def run(application: Application) -> TripResult:
+        end = await go(application, show)
+        if end.job_running:
+            _show_trip(app, end, await fetch_times_by_id(application, [end.lease_id]))
+        return end
+
+    end = app.run(run)
+    if end.exit_code:
+        raise SystemExit(end.exit_code)
+
+
+def _show_trip(app: CliContext, end: TripResult, times: LeaseTimeTable | None) -> None:
+    """``times``: of the trip's lease if the job keeps running."""
 
     def text() -> str:
         if times is not None:
@@ -143,8 +156,6 @@ def _run_trip(app: CliContext, go: Callable[[Application], Awaitable[TripResult]
         "time_left": times.figure_json(end.lease_id) if times else None,
     }
     app.show(data, text)
-    if end.exit_code:
-        raise SystemExit(end.exit_code)
 
 
 @click.command("resume")
@@ -169,10 +180,10 @@ def resume_command(app: CliContext, /, trip: str, every: bool, detach: bool, **g
         _resume_all(app, detach)
         return
 
-    async def resume(application: Application) -> TripResult:
+    async def resume(application: Application, show: ShowResult) -> TripResult:
         await application.open_trips.close_unordered_trips()
         change = _make_results_change(values)
-        return await application.trips.resume(trip, detach=detach, change_results=change)
+        return await application.trips.resume(trip, detach=detach, change_results=change, show=show)
 
     _run_trip(app, resume)
 

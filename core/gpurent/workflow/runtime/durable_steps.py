@@ -225,5 +225,18 @@ class TripTracker:
         """End the trip; it can no longer be resumed."""
         await self.store.end_trip(trip_id, outcome)
 
+    async def end_shown_trip(self, trip_id: str, show: Callable[[], Awaitable[None]]) -> None:
+        """Show the user the trip's result, then end the trip.
+
+        In this order, because the command is typed again if its process dies before it has shown anything: it then
+        shows the result, and does not rent, or buy time, once more.
+        """
+        try:
+            await show()
+        except Exception:
+            await self.store.end_trip(trip_id, DONE)  # nobody reads the output: there is nothing to wait for
+            raise
+        await self.store.end_trip(trip_id, DONE)
+
     async def fail_trip(self, trip_id: str, error: GpurentError) -> None:
         await self.store.end_trip(trip_id, TripOutcome.from_error(error))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 
 from attrs import evolve, frozen
@@ -38,6 +38,8 @@ from gpurent.workflow.trips.releases import Releases
 from gpurent.workflow.trips.restart_kept import lease_id_of
 from gpurent.workflow.trips.restarted_leases import RestartedLeases
 
+ShowLease = Callable[[Lease], Awaitable[None]]
+
 
 @frozen
 class LeaseOrders:
@@ -51,15 +53,18 @@ class LeaseOrders:
     spending: TripSpending
     restarted: RestartedLeases
 
-    async def place_order(self, kind: str, lease: Lease, spec: TripSpec, order: Order) -> Lease:
+    async def place_order(
+        self, kind: str, lease: Lease, spec: TripSpec, order: Order, *, show: ShowLease
+    ) -> Lease:
         """Place ``order`` on an existing lease; return the updated lease.
 
-        The same order again resumes the unfinished one. Raises `LeaseError` if another order is unfinished.
+        The same order again resumes the unfinished one. Raises `LeaseError` if another order is unfinished. ``show`` is
+        awaited with the lease before the trip ends, see `TripTracker.end_shown_trip`.
         """
         unfinished = await self._find_unfinished_trip(kind, lease, order)
         trip = unfinished or await self.trip_tracker.begin_trip(kind, spec, lease.id)
         try:
-            return await self._run_order_trip(trip, lease.id, evolve(order, key=f"{trip.id}-{kind}"))
+            return await self._run_order_trip(trip, lease.id, evolve(order, key=f"{trip.id}-{kind}"), show)
         except GpurentError as error:
             await self._fail_unpaid_order(trip, lease.id, error)
             raise
@@ -71,55 +76,71 @@ class LeaseOrders:
         """
         record = await self.provision.leases.store.find_open_order(lease.id)
         if record is None:
-            return None
-        begun = await self.trip_tracker.store.find_trip(record.trip)
-        if begun is None or begun.kind != kind or begun.spec != spec:
-            raise make_unfinished_order_error(record)
-        trip = self.trip_tracker.context_of(begun.id)
-        trip.announce_continuation(lease.id)
-        return trip
+            unended = await self._list_unended_trips(kind, lease)
+            trips = [trip for trip, begun in unended if begun.spec == spec]
+        else:
+            begun = await self.trip_tracker.store.find_trip(record.trip)
+            if begun is None or begun.kind != kind or begun.spec != spec:
+                raise make_unfinished_order_error(record)
+            trips = [self.trip_tracker.context_of(begun.id)]
+        for trip in trips:
+            trip.announce_continuation(lease.id)
+            return trip
+        return None
 
-    async def continue_restart(self, lease: Lease) -> Lease | None:
+    async def _list_unended_trips(self, kind: str, lease: Lease) -> Sequence[tuple[TripContext, TripRecord]]:
+        """Return the open trips of ``kind`` that have placed their order on the lease; it may have arrived since."""
+        records = await self.trip_tracker.store.list_trips(lease.id)
+        opened = [record for record in records if record.kind == kind and record.is_open]
+        trips = [(self.trip_tracker.context_of(record.id), record) for record in opened]
+        return [(trip, record) for trip, record in trips if await has_ordered(trip)]
+
+    async def continue_restart(self, lease: Lease, *, show: ShowLease) -> Lease | None:
         """Continue the trip that began to start the machine of ``lease`` again; None if there is no unfinished one."""
         for record in await self.trip_tracker.store.list_open_trips():
             trip = self.trip_tracker.context_of(record.id)
             order = await trip.find_result("order", Order) if record.kind == "restart" else None
             if order is not None and order.restarts == lease.id:
                 trip.announce_continuation(record.lease)
-                return await self.continue_order(trip, record.lease)
+                return await self.continue_order(trip, record.lease, show=show)
         return None
 
-    async def continue_order(self, trip: TripContext, lease_id: str) -> Lease:
+    async def continue_order(self, trip: TripContext, lease_id: str, *, show: ShowLease) -> Lease:
         """Continue the order of a trip that did not finish it; return the updated lease."""
         order = await trip.find_result("order", Order)
         if order is None:
             raise LeaseError(_("{trip} has not ordered anything; start it again").format(trip=trip.id))
-        return await self._run_order_trip(trip, lease_id, order)
+        return await self._run_order_trip(trip, lease_id, order, show)
 
     async def _find_unfinished_trip(self, kind: str, lease: Lease, order: Order) -> TripContext | None:
         """Return the trip that placed the same order on the lease and did not finish; None if there is none."""
         record = await self.provision.leases.store.find_open_order(lease.id)
         if record is None:
-            return None
-        trip = self.trip_tracker.context_of(record.trip)
-        placed = await trip.find_result("order", Order)
-        if (
-            placed is None
-            or record.key != f"{trip.id}-{kind}"
-            or evolve(placed, key="") != evolve(order, key="")
-        ):
+            trips = [trip for trip, _begun in await self._list_unended_trips(kind, lease)]
+        else:
+            trips = [self.trip_tracker.context_of(record.trip)]
+        for trip in trips:
+            if await self._is_same_order(trip, kind, order):
+                trip.announce_continuation(lease.id)
+                return trip
+        if record is not None:
             raise make_unfinished_order_error(record)
-        trip.announce_continuation(lease.id)
-        return trip
+        return None
 
-    async def place_new_order(self, kind: str, spec: TripSpec, make_order: Callable[[str], Order]) -> Lease:
+    async def _is_same_order(self, trip: TripContext, kind: str, order: Order) -> bool:
+        placed = await trip.find_result("order", Order)
+        return placed is not None and placed == evolve(order, key=f"{trip.id}-{kind}")
+
+    async def place_new_order(
+        self, kind: str, spec: TripSpec, make_order: Callable[[str], Order], *, show: ShowLease
+    ) -> Lease:
         """Place the order that ``make_order`` returns for a key; return the new lease."""
         trip = await self.trip_tracker.begin_trip(kind, spec)
         lease_id = lease_id_of(trip.id, spec)
         await trip.store.set_trip_lease(trip.id, lease_id)
         order = evolve(make_order(f"{trip.id}-{kind}"), password_ref=f"password-{trip.id}")
         try:
-            return await self._run_order_trip(trip, lease_id, order)
+            return await self._run_order_trip(trip, lease_id, order, show)
         except GpurentError as error:
             await self._fail_unpaid_order(trip, lease_id, error)
             raise
@@ -143,18 +164,18 @@ class LeaseOrders:
             else:
                 add_resume_hint(error, trip.id)
 
-    async def _run_order_trip(self, trip: TripContext, lease_id: str, order: Order) -> Lease:
+    async def _run_order_trip(self, trip: TripContext, lease_id: str, order: Order, show: ShowLease) -> Lease:
         async with self.trip_tracker.lock_trip(trip.id):
             try:
                 order = await trip.record_result("order", order)
                 await self._authorize_new(trip, lease_id, order)
                 lease = await self.execute_order(trip, lease_id, order)
-                await self.trip_tracker.end_trip(trip.id)
             except Exception as raised:  # noqa: BLE001 - whatever it is, the trip ends by its rule
                 await trip.require_lock()
                 error = to_gpurent_error(raised)
                 await self._add_consequences(trip, lease_id, error)
                 raise error from error.__cause__
+            await self.trip_tracker.end_shown_trip(trip.id, lambda: show(lease))
         return lease
 
     async def _add_consequences(self, trip: TripContext, lease_id: str, error: GpurentError) -> None:

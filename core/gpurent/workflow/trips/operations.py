@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from datetime import timedelta
 
@@ -34,15 +34,24 @@ from gpurent.workflow.timing.timers import TimerCommands
 from gpurent.workflow.trips.execute import TripExecutor
 from gpurent.workflow.trips.finish import add_resume_hint
 from gpurent.workflow.trips.foreign_release import explain_foreign_release
-from gpurent.workflow.trips.lease_orders import LeaseOrders
+from gpurent.workflow.trips.lease_orders import LeaseOrders, ShowLease
 from gpurent.workflow.trips.machine_work import TripResult
 from gpurent.workflow.trips.previews import ProviderSelector
 from gpurent.workflow.trips.restart_kept import lease_id_of
 
+ShowResult = Callable[[TripResult], Awaitable[None]]
+
+
+async def show_nothing(_result: object) -> None:
+    """For callers that show no result, such as the guard."""
+
 
 @frozen
 class Trips:
-    """Begins and resumes trips. Each call locks its trip until it returns."""
+    """Begins and resumes trips. Each call locks its trip until it returns.
+
+    ``show`` shows the user the result of a trip that is over; the trip ends after it, see `TripTracker.end_shown_trip`.
+    """
 
     trip_tracker: TripTracker
     leases: LeaseTracker
@@ -51,22 +60,24 @@ class Trips:
     orders: LeaseOrders
     spending: TripSpending
 
-    async def run(self, spec: TripSpec, *, detach: bool = False) -> TripResult:
+    async def run(
+        self, spec: TripSpec, *, detach: bool = False, show: ShowResult = show_nothing
+    ) -> TripResult:
         """Run a whole trip; with ``detach``, return as soon as the job runs."""
-        return await self._begin("run", spec, detach=detach)
+        return await self._begin("run", spec, detach=detach, show=show)
 
-    async def rent(self, spec: TripSpec) -> Lease:
+    async def rent(self, spec: TripSpec, *, show: ShowResult = show_nothing) -> Lease:
         """Only rent a machine; the lease stays until it is released."""
         spec = evolve(spec, rent_only=True, job=evolve(spec.job, command=()))
-        end = await self._begin("rent", spec)
+        end = await self._begin("rent", spec, detach=False, show=show)
         return await self.leases.get_lease(end.lease_id)
 
-    async def _begin(self, kind: str, spec: TripSpec, *, detach: bool = False) -> TripResult:
+    async def _begin(self, kind: str, spec: TripSpec, *, detach: bool, show: ShowResult) -> TripResult:
         self.executor.leg_runner.preparation.check_upload(spec)
         trip = await self.trip_tracker.begin_trip(kind, spec)
         async with self.trip_tracker.lock_trip(trip.id):
             try:
-                return await self._execute_locked(trip, spec, detach=detach)
+                return await self._execute_locked(trip, spec, detach=detach, show=show)
             except ConfirmationRequired as error:
                 # Nothing was ordered. A resumed trip stays open instead, because only its id is typed again.
                 await self.trip_tracker.fail_trip(trip.id, error)
@@ -78,6 +89,7 @@ class Trips:
         *,
         detach: bool = False,
         change_results: Callable[[ResultsSpec], ResultsSpec] | None = None,
+        show: ShowResult = show_nothing,
     ) -> TripResult:
         """Resume a trip: execute it again, without repeating completed steps.
 
@@ -96,17 +108,20 @@ class Trips:
                 if change_results is not None:
                     spec = evolve(spec, results=change_results(spec.results))
                     await self.trip_tracker.store.set_trip_spec(record.id, spec)
-                return await self._execute_locked(trip, spec, detach=detach)
+                return await self._execute_locked(trip, spec, detach=detach, show=show)
         async with self.trip_tracker.lock_open_trip(record.id) as record:
             try:
                 receipt = await self.orders.resume_trip(trip, record)
             except Declined as error:
                 await self.trip_tracker.fail_trip(record.id, error)
                 raise
-            await self.trip_tracker.end_trip(record.id)
-            return TripResult(trip_id=record.id, lease_id=record.lease, receipt=receipt)
+            end = TripResult(trip_id=record.id, lease_id=record.lease, receipt=receipt)
+            await self.trip_tracker.end_shown_trip(record.id, lambda: show(end))
+            return end
 
-    async def _execute_locked(self, trip: TripContext, spec: TripSpec, *, detach: bool) -> TripResult:
+    async def _execute_locked(
+        self, trip: TripContext, spec: TripSpec, *, detach: bool, show: ShowResult
+    ) -> TripResult:
         try:
             spec = await self.selector.select_provider(trip, spec)
             end = await self.executor.execute_trip(trip, spec, detach=detach)
@@ -116,7 +131,7 @@ class Trips:
             await self._record_failure(trip, spec, error)
             raise error from error.__cause__
         if not end.job_running:
-            await self.trip_tracker.end_trip(trip.id)
+            await self.trip_tracker.end_shown_trip(trip.id, lambda: show(end))
         return end
 
     async def _record_failure(self, trip: TripContext, spec: TripSpec, error: GpurentError) -> None:
@@ -151,7 +166,7 @@ async def _may_go_on(trip: TripContext, error: GpurentError) -> bool:
 
 @frozen
 class LeaseChanges:
-    """Changes to a lease that the user asks for; each is one order."""
+    """Changes to a lease that the user asks for; each is one order. ``show`` is as in `Trips`."""
 
     leases: LeaseTracker
     plugins: Plugins
@@ -159,7 +174,7 @@ class LeaseChanges:
     orders: LeaseOrders
     timers: TimerCommands
 
-    async def renew(self, lease_id: str, term: timedelta) -> Lease:
+    async def renew(self, lease_id: str, term: timedelta, *, show: ShowLease = show_nothing) -> Lease:
         """Buy more time for a prepaid lease, and extend its timer by as much."""
         lease = await self.leases.try_refresh_lease(lease_id)
         provider = self.plugins.provider_of(lease)
@@ -172,16 +187,21 @@ class LeaseChanges:
             )
         require_running(lease)
         order = provider.make_renewal_order(lease, term, "")
-        renewed = await self.orders.place_order("renew", lease, TripSpec(provider=lease.provider), order)
-        await self.timers.extend_after_renewal(lease, renewed)
-        return renewed
 
-    async def upgrade(self, lease_id: str, spec: TripSpec) -> Lease:
+        async def finish(renewed: Lease) -> None:
+            await self.timers.extend_after_renewal(lease, renewed)
+            await show(renewed)
+
+        return await self.orders.place_order(
+            "renew", lease, TripSpec(provider=lease.provider), order, show=finish
+        )
+
+    async def upgrade(self, lease_id: str, spec: TripSpec, *, show: ShowLease = show_nothing) -> Lease:
         """Switch from the staging machine to the wanted one."""
         lease = await self.leases.try_refresh_lease(lease_id)
         unfinished = await self.orders.find_interrupted_trip("upgrade", lease, spec)
         if unfinished is not None:
-            return await self.orders.continue_order(unfinished, lease.id)
+            return await self.orders.continue_order(unfinished, lease.id, show=show)
         require_running(lease)
         # At the same provider, and on the same machine unless another one is named.
         wanted = evolve(spec.requirements, machine=spec.requirements.machine or lease.offer.key)
@@ -204,15 +224,15 @@ class LeaseChanges:
             image=spec.requirements.image,
             password_ref=lease.password_ref,
         )
-        return await self.orders.place_order("upgrade", lease, spec, order)
+        return await self.orders.place_order("upgrade", lease, spec, order, show=show)
 
-    async def restart(self, lease_id: str) -> Lease:
+    async def restart(self, lease_id: str, *, show: ShowLease = show_nothing) -> Lease:
         """Restart a stopped machine with its kept files, as a new lease; typed again, it continues.
 
         Raises `LeaseError` if it runs as another lease already.
         """
         lease = await self.leases.try_refresh_lease(lease_id)
-        continued = await self.orders.continue_restart(lease)
+        continued = await self.orders.continue_restart(lease, show=show)
         if continued is not None:
             return continued
         if lease.is_over:
@@ -222,5 +242,8 @@ class LeaseChanges:
             raise UsageError(_("{lease} cannot be restarted").format(lease=lease.id))
         spec = TripSpec(provider=lease.provider)
         return await self.orders.place_new_order(
-            "restart", spec, lambda key: evolve(provider.make_restart_order(lease, key), restarts=lease.id)
+            "restart",
+            spec,
+            lambda key: evolve(provider.make_restart_order(lease, key), restarts=lease.id),
+            show=show,
         )

@@ -25,15 +25,16 @@ class RepeatedRuns:
     async def find_trip_to_resume(self, kind: str, spec: TripSpec) -> str:
         """Return the open trip of the same command that is to be resumed; empty for a new trip.
 
-        A trip that died before its job was started is resumed without a question: it is the one that is wanted. For any
-        other, the user is asked. Raises `Declined` or `ConfirmationRequired`; nothing has been begun then.
+        A trip that died before its job was started is resumed without a question: it is the one that is wanted. So is
+        one that only has to show its result. For any other, the user is asked. Raises `Declined` or
+        `ConfirmationRequired`; nothing has been begun then.
         """
         found = await self._find_open_trips(kind, spec)
         if not found:
             return ""
         owners = {record.id: await self.trip_tracker.locks.find_trip_owner(record.id) for record in found}
         interrupted = [
-            record.id for record in found if not owners[record.id] and not await self._has_started_job(record)
+            record.id for record in found if not owners[record.id] and not await self._has_running_job(record)
         ]
         if interrupted:
             self.trip_tracker.context_of(interrupted[-1]).announce_continuation()
@@ -76,9 +77,11 @@ class RepeatedRuns:
             and not _answers_more(record.spec, spec)
         ]
 
-    async def _has_started_job(self, record: TripRecord) -> bool:
+    async def _has_running_job(self, record: TripRecord) -> bool:
+        """Whether the job was started, and the machine was not given back since, which ends with the receipt."""
         steps = await self.trip_tracker.store.list_steps(record.id)
-        return any(step.name.endswith(".launch") and step.done_at is not None for step in steps)
+        done = {step.name.rpartition(".")[2] for step in steps if step.done_at is not None}
+        return "launch" in done and "receipt" not in done
 
 
 def _answers_more(one: TripSpec, other: TripSpec) -> bool:
