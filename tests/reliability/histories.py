@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator, Coroutine, Mapping, Sequence
 from datetime import timedelta
 from typing import Any, Literal
 
-from tests.reliability.actions import UserAction, find_lease, make_plan, make_run, type_action
+from tests.reliability.actions import UserAction, find_lease, make_plan, make_rent, make_run, type_action
 from tests.reliability.http_faults import (
     LONG_JOB_SECONDS,
     add_faults_during_job,
@@ -139,6 +139,8 @@ class UserHistory:
             if self._moves.loses_store:
                 self._gave_up = True
                 await lose_store(self._user)
+                if self._moves.rents_again:
+                    await follow(self._user, await type_action(self._user, make_rent(self._user), ""))
                 return
             if typed.was_stopped:
                 await self._recover(action, lease)

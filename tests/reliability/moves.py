@@ -27,7 +27,8 @@ class Moves:
     """``what``: what happens at the point where a command is killed otherwise, see `tests.reliability.kill_points`.
 
     ``rival``: typed at the same time as a `resume`, for the same trip or its machine; ``guard_renews``: so does the
-    user; ``loses_store``: the journal is lost after a command; ``other_computer``: it uses the same account;
+    user; ``loses_store``: the journal is lost after a command, and with ``rents_again``, the user then rents once more;
+    ``other_computer``: it uses the same account;
     ``refuses_connections``: the machine does, for a moment; ``faults_during_job``: calls of the provider go wrong while
     a job runs, which is long enough for several looks at its machine.
     """
@@ -36,6 +37,7 @@ class Moves:
     rival: Rival = ""
     guard_renews: bool = False
     loses_store: bool = False
+    rents_again: bool = False
     other_computer: bool = False
     refuses_connections: bool = False
     faults_during_job: bool = False
@@ -46,6 +48,7 @@ class Moves:
             f"{self.rival} beside resume": bool(self.rival),
             "the guard renews": self.guard_renews,
             "the journal is lost": self.loses_store,
+            "rents again": self.loses_store and self.rents_again,
             "another computer": self.other_computer,
             "connections are refused": self.refuses_connections,
             "faults during the job": self.faults_during_job,
@@ -67,6 +70,7 @@ def draw_moves(rng: random.Random, trouble: str) -> Moves:
         guard_renews=rng.random() < 0.2,
         loses_store=rng.random() < 0.06,
         other_computer=rng.random() < 0.1,
+        rents_again=rng.random() < 0.5,
     )
 
 

@@ -15,9 +15,12 @@ from gpurent.domain.evidence import Absent
 from gpurent.domain.lease import Lease, LeaseState
 from gpurent.domain.offer import OrderKind, Requirements
 from gpurent.domain.orders import OrderOutcome
+from gpurent.domain.outcomes import DONE
 from gpurent.domain.trip import JobSpec, ResultsSpec, TripLimits, TripSpec, UploadSpec
 from gpurent.errors import LeaseError, MoneyError, SoldOut
 from gpurent.workflow.runtime.leases import LeaseTracker
+from gpurent.workflow.steps.provider_orders import ProviderOrders
+from gpurent.workflow.trips.machine_work import TripResult
 from tests.workflow.trip_sandbox import ScriptedUser, TripSandbox, trip_sandbox
 
 DAY = timedelta(days=1)
@@ -114,21 +117,100 @@ async def test_a_renewal_typed_again_is_paid_once(kill_at: str, tmp_path: Path) 
                 await application.lease_changes.renew(lease_id, timedelta(hours=1))
         async with sandbox.open_application() as application:
             unfinished = await application.store.find_open_order(lease_id)
-            expected = 1
             if kill_at == "leg0.pay":
                 assert unfinished is not None
                 with pytest.raises(LeaseError, match="unfinished order") as caught:
                     await application.lease_changes.renew(lease_id, timedelta(hours=2))
                 assert unfinished.trip in caught.value.hint
             else:
-                assert unfinished is None, "the provider has counted it, so this is another one"
-                expected = 2
+                assert unfinished is None, "the provider has counted it, but the user does not know"
             renewed = await application.lease_changes.renew(lease_id, timedelta(hours=1))
             assert ends is not None
-            assert renewed.expires_at == ends + expected * timedelta(hours=1)
+            assert renewed.expires_at == ends + timedelta(hours=1)
             kinds = [line.kind for line in sandbox.cloud.ledgers()["1024gpu"]]
-            assert kinds.count("renewal") == expected
+            assert kinds.count("renewal") == 1
+            more = await application.lease_changes.renew(lease_id, timedelta(hours=1))
+            assert more.expires_at == ends + timedelta(hours=2), (
+                "the first one was shown, so this is another one"
+            )
             await application.releases.release_lease(lease_id)
+        assert list(sandbox.cloud.burning()) == []
+
+
+async def test_a_rent_that_died_before_it_was_shown_is_shown_when_typed_again(tmp_path: Path) -> None:
+    async def die(_end: object) -> None:
+        raise Killed
+
+    spec, shown = TripSpec(provider="mistgpu"), list[str]()
+
+    async def show(end: TripResult) -> None:
+        shown.append(end.lease_id)
+
+    async with trip_sandbox(tmp_path, machines=3) as sandbox:
+        await log_in_at_mistgpu(sandbox)
+        async with sandbox.open_application() as application:
+            with pytest.raises(Killed):
+                await application.trips.rent(spec, show=die)
+        async with sandbox.open_application() as application:
+            known = await application.repeated_runs.find_trip_to_resume("rent", spec)
+            await application.trips.resume(known, show=show)
+            (lease,) = await application.leases.list_leases()
+            assert shown == [lease.id]
+            assert await application.repeated_runs.find_trip_to_resume("rent", spec) == "", (
+                "this is another one"
+            )
+            await application.releases.release_lease(lease.id)
+        assert list(sandbox.cloud.burning()) == []
+
+
+async def test_a_run_that_died_before_it_was_shown_is_shown_when_typed_again(tmp_path: Path) -> None:
+    async def die(_end: object) -> None:
+        raise Killed
+
+    async with trip_sandbox(tmp_path, machines=3, speed=60) as sandbox:
+        await log_in_at_mistgpu(sandbox)
+        spec = make_spec(tmp_path)
+        async with sandbox.open_application() as application:
+            with pytest.raises(Killed):
+                await application.trips.run(spec, show=die)
+        assert list(sandbox.cloud.burning()) == []
+        async with sandbox.open_application() as application:
+            known = await application.repeated_runs.find_trip_to_resume("run", spec)
+            end = await application.trips.resume(known)
+            assert (end.exit_code, end.receipt is None) == (0, False)
+            assert len(await application.store.list_leases()) == 1
+
+
+@pytest.mark.parametrize("looks", [False, True])
+async def test_an_upgrade_typed_again_goes_on_while_its_machine_starts(
+    looks: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Killed when the provider had counted the payment: the order is no longer open, its trip is."""
+    async with trip_sandbox(tmp_path) as sandbox:
+        async with sandbox.open_application() as application:
+            await application.account_commands.log_in("1024gpu", {})
+            await sandbox.add_dbc(application, "90000")
+            wanted = Requirements(gpus=0, cpu_only=True)
+            staged = await application.trips.rent(
+                TripSpec(provider="1024gpu", requirements=wanted, limits=TripLimits(term=DAY))
+            )
+
+            async def die(*_arguments: object) -> None:
+                raise Killed
+
+            monkeypatch.setattr(ProviderOrders, "wait_until_ready", die)
+            spec = TripSpec(limits=TripLimits(term=DAY))
+            with pytest.raises(Killed):
+                await application.lease_changes.upgrade(staged.id, spec)
+            monkeypatch.undo()
+        async with sandbox.open_application() as application:
+            assert await application.store.find_open_order(staged.id) is None
+            if looks:
+                await application.leases.list_refreshed_leases()
+            upgraded = await application.lease_changes.upgrade(staged.id, spec)
+            assert upgraded.offer.hardware.gpus == 1
+            assert [trip.outcome for trip in await application.store.list_trips()] == [DONE, DONE]
+            await application.releases.release_lease(upgraded.id)
         assert list(sandbox.cloud.burning()) == []
 
 

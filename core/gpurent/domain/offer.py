@@ -176,6 +176,8 @@ class Bill:
     ``key`` identifies the payment permanently: each key is paid once. An amount of zero means that nothing is due now.
     ``memo`` is how the provider recognizes the payment, where the amount alone is not enough. A payee that the account
     has never paid is asked about, except where ``payee_per_order``: the provider gives each order its own address.
+    ``amount_is_unique``: the provider asks for this amount once and knows the payment by it, so that any transfer of it
+    to ``payee`` is the payment, such as one that a lost journal had made.
     """
 
     key: str = field(converter=ForeignText)
@@ -185,6 +187,7 @@ class Bill:
     memo: ForeignText = field(default=NO_TEXT, converter=ForeignText)
     due: datetime | None = None
     payee_per_order: bool = False
+    amount_is_unique: bool = False
 
 
 @frozen(kw_only=True)

@@ -10,6 +10,7 @@ from attrs import evolve
 
 from gpurent.api import ChargeKind, Endpoint, Known, LeaseState, OrderKind, PaymentPurpose, UnavailableError
 from gpurent.testing.fakes import HttpFaults
+from gpurent_plugin_gpu1024.wire import ApiReply
 from plugins.gpu1024.tests.gpu1024_harness import (
     UNITS,
     Driver,
@@ -166,6 +167,49 @@ async def test_f3_binding_costs_the_mailed_decimal_and_only_once(harness: Gpu102
     assert (await renter.provider.complete_binding(first, payment)).done
     assert await renter.provider.get_bound_email() == renter.email
     assert renter.balance_units == UNITS - first.bill.amount.amount
+    harness.check_ledgers_agree()
+
+
+async def test_a_code_of_another_wallet_with_the_same_address_is_not_paid(
+    harness: Gpu1024Harness, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The e-mail does not name its wallet, and here that of the user's other computer is the newer one."""
+    renter, other = await harness.make_unfunded_renter(), await harness.make_unfunded_renter()
+    await renter.top_up("1")
+    provider = renter.provider
+    call = provider._client.call_checked
+
+    async def call_for_both(path: str, **params: str) -> ApiReply:
+        found = await call(path, **params)
+        if path.endswith("request_code"):
+            await call(path, **{**params, "wallet_address": other.address})
+        return found
+
+    monkeypatch.setattr(provider._client, "call_checked", call_for_both)
+    binding = await provider.request_binding(renter.email, "bind")
+    codes = {wallet: code for wallet, (_email, code, _asked) in harness.state.bindings.items()}
+    assert len(codes) == 2
+    assert binding.bill is not None
+    assert binding.bill.amount.amount == codes[renter.address]
+    payment = await renter.user.billing("1024gpu").pay_bill(binding.bill)
+    harness.clock.advance(timedelta(seconds=45))
+    assert (await provider.complete_binding(binding, payment)).done
+
+
+async def test_a_binding_that_a_lost_journal_paid_is_not_paid_again(harness: Gpu1024Harness) -> None:
+    renter = await harness.make_unfunded_renter()
+    await renter.top_up("1")
+    first = await renter.provider.request_binding(renter.email, "bind")
+    assert first.bill is not None
+    paid = await renter.user.billing("1024gpu").pay_bill(first.bill)
+    renter.user._states.clear()
+    again = await renter.provider.request_binding(renter.email, "bind-again")
+    assert again.bill is not None
+    assert again.bill.key != first.bill.key
+    assert (await renter.user.billing("1024gpu").pay_bill(again.bill)).proof == paid.proof
+    assert renter.balance_units == UNITS - first.bill.amount.amount
+    harness.clock.advance(timedelta(seconds=45))
+    assert (await renter.provider.complete_binding(again, paid)).done
     harness.check_ledgers_agree()
 
 

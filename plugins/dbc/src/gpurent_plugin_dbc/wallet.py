@@ -6,12 +6,11 @@ If its outcome is unknown, it is sent again unchanged.
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
 from gpurent.api import (
-    USD,
     Balance,
     Bill,
     BillingProvider,
@@ -39,6 +38,7 @@ from gpurent.api import (
     UsageError,
 )
 from gpurent_plugin_dbc import wire
+from gpurent_plugin_dbc.charges import classify_incoming, classify_outgoing, classify_refund, make_charge
 from gpurent_plugin_dbc.keys import check_address, derive_public_key, sign
 from gpurent_plugin_dbc.messages import _
 
@@ -46,11 +46,6 @@ FIRST_TOP_UP = wire.DBC.money(80_000)
 CPU_DEPOSIT = wire.DBC.money(60_000)
 BUY_URL = "https://www.dbctrade.io/trade/buy_1?address_user="
 SELL_URL = "https://www.dbctrade.io/trade/sell_1"
-_KIND_WORDS = (
-    "payment",
-    "deposit-refund",
-    "refund",
-)  # memos of the ledger that only repeat the charge's kind
 _CHARGE_KINDS = {
     PaymentPurpose.RENT: ChargeKind.USAGE,
     PaymentPurpose.DEPOSIT: ChargeKind.DEPOSIT,
@@ -158,6 +153,8 @@ class DbcWallet(BillingProvider, SupportsStatement, SupportsWithdrawal):
         if bill.amount.amount == 0:
             return Payment(key=bill.key, proof="", amount=bill.amount, at=self._context.clock.now())
         noted = await self._context.state.get(f"bill/{bill.key}")
+        if noted is None and (paid := await self._find_earlier_payment(bill)) is not None:
+            return Payment(key=bill.key, proof=paid.hash, amount=bill.amount, at=paid.at)
         if noted is None:
             try:
                 record = await self._sign_transfer(bill)
@@ -174,6 +171,14 @@ class DbcWallet(BillingProvider, SupportsStatement, SupportsWithdrawal):
             self._check_accepted(answer, bill, record["hash"])
         at = datetime.fromisoformat(record["at"])
         return Payment(key=bill.key, proof=record["hash"], amount=bill.amount, at=at)
+
+    async def _find_earlier_payment(self, bill: Bill) -> wire.ListedTransfer | None:
+        """Return the payment of a bill that is known by its amount, if it was not made by this journal."""
+        if not bill.amount_is_unique:
+            return None
+        raw, url = await self._get_json("/transfers", address=(await self._context.get_login()).account)
+        listed = wire.parse_transfers(raw, url)
+        return next((one for one in listed if (one.to, one.amount) == (bill.payee, bill.amount)), None)
 
     async def _has_transfer(self, digest: str) -> bool:
         """Return whether the ledger has the transfer of an earlier try."""
@@ -287,9 +292,9 @@ class DbcWallet(BillingProvider, SupportsStatement, SupportsWithdrawal):
         found: list[Charge] = []
         for transfer in listed:
             if transfer.hash in sent:
-                found.append(_make_charge(transfer, _CHARGE_KINDS[sent[transfer.hash].purpose]))
+                found.append(make_charge(transfer, _CHARGE_KINDS[sent[transfer.hash].purpose]))
             elif transfer.to == login.account and transfer.sender in payees:
-                found.append(_make_charge(transfer, _classify_refund(transfer, deposits)))
+                found.append(make_charge(transfer, classify_refund(transfer, deposits)))
         return Known(tuple(found))
 
     async def get_statement(self) -> Known[Charge] | Unknown:
@@ -297,14 +302,14 @@ class DbcWallet(BillingProvider, SupportsStatement, SupportsWithdrawal):
         raw, url = await self._get_json("/transfers", address=own)
         listed = wire.parse_transfers(raw, url)
         incoming = {
-            transfer.hash: _classify_incoming(transfer) for transfer in listed if transfer.sender != own
+            transfer.hash: classify_incoming(transfer) for transfer in listed if transfer.sender != own
         }
         returned = [
             (transfer.sender, incoming[transfer.hash]) for transfer in listed if transfer.sender != own
         ]
         return Known(
             tuple(
-                _make_charge(transfer, incoming.get(transfer.hash) or _classify_outgoing(transfer, returned))
+                make_charge(transfer, incoming.get(transfer.hash) or classify_outgoing(transfer, returned))
                 for transfer in listed
             )
         )
@@ -322,39 +327,3 @@ class DbcWallet(BillingProvider, SupportsStatement, SupportsWithdrawal):
                     found[transfer.hash] = bill
                     break
         return found
-
-
-def _classify_refund(transfer: wire.ListedTransfer, deposits: set[Money]) -> ChargeKind:
-    """Return the kind by the ledger's memo; without one, an amount that equals a deposit is its return."""
-    deposit = transfer.memo.startswith("deposit") or (not transfer.memo and transfer.amount in deposits)
-    return ChargeKind.DEPOSIT_REFUND if deposit else ChargeKind.REFUND
-
-
-def _classify_incoming(transfer: wire.ListedTransfer) -> ChargeKind:
-    """Return the kind of incoming money: a provider's refund by its memo, anything else is a top-up."""
-    if transfer.sender and transfer.memo.startswith("deposit"):
-        return ChargeKind.DEPOSIT_REFUND
-    if transfer.sender and transfer.memo.startswith("refund"):
-        return ChargeKind.REFUND
-    return ChargeKind.TOP_UP
-
-
-def _classify_outgoing(
-    transfer: wire.ListedTransfer, returned: Collection[tuple[str, ChargeKind]]
-) -> ChargeKind:
-    """Return the kind of a payment by what its payee sent back; without that, it may be the user's own transfer.
-
-    A refund must never be counted without the payment that it reduces.
-    """
-    if (transfer.to, ChargeKind.DEPOSIT_REFUND) in returned:
-        return ChargeKind.DEPOSIT
-    return ChargeKind.USAGE if (transfer.to, ChargeKind.REFUND) in returned else ChargeKind.TRANSFER
-
-
-def _make_charge(transfer: wire.ListedTransfer, kind: ChargeKind) -> Charge:
-    rate = None
-    if transfer.price is not None and transfer.price.is_finite() and transfer.price > 0:
-        rate = Rate(wire.DBC, USD, transfer.price, transfer.at, "ledger")
-    word, _space, rest = transfer.memo.partition(" ")
-    note = rest if word in _KIND_WORDS else transfer.memo  # the charge's kind says it in the user's language
-    return Charge(at=transfer.at, kind=kind, money=transfer.amount, ref=transfer.hash, note=note, rate=rate)

@@ -28,6 +28,7 @@ from gpurent.api import (
     PaymentPurpose,
     PluginContext,
     Secret,
+    Spent,
     SupportsMailBinding,
     TaskInstructions,
     UsageError,
@@ -42,7 +43,7 @@ _ACCESS_PATTERN = re.compile(
 )
 # Assumed: the subject ends with the order number. Decoding may have dropped the space before it.
 _ORDER_PATTERN = re.compile(r".*登录方式\s*([0-9A-Za-z]{6,40})", re.ASCII)
-_FEE_PATTERN = r"(?:验证码[：:]\s*)?(0\.\d{1,8})"
+MAX_FEE_CODES = 5
 
 
 class Gpu1024MailMixin(SupportsMailBinding, AssistedRental):
@@ -103,16 +104,7 @@ class Gpu1024MailMixin(SupportsMailBinding, AssistedRental):
         await self._client.call_checked(
             "/binding_email_rent/request_code", email=email, wallet_address=wallet
         )
-        code = await self._context.answer_challenge(
-            Challenge(
-                key=key,
-                question=_("1024GPU: code that was e-mailed to {email}").format(email=email),
-                pattern=_FEE_PATTERN,
-                sender=self._context.settings["mail_sender"],
-                subject="绑定邮箱",
-                since=since,
-            )
-        )
+        code = await self._get_binding_code(email, key, since)
         fee = wire.DBC.money(code)
         if not wire.DBC.zero < fee < wire.DBC.money(1):
             raise MoneyError(
@@ -124,8 +116,41 @@ class Gpu1024MailMixin(SupportsMailBinding, AssistedRental):
             amount=fee,
             purpose=PaymentPurpose.FEE,
             memo=code,
+            amount_is_unique=True,
         )
         return MailBinding(email=email, since=since, bill=bill)
+
+    async def _get_binding_code(self, email: str, key: str, since: datetime) -> str:
+        """Return the mailed code that 1024GPU accepts for this wallet.
+
+        The e-mail does not name the wallet, and another one of the same user may be asking for a code now. What is paid
+        with its code is lost, so 1024GPU is asked before. Raises `MoneyError` if it accepts none.
+        """
+        wallet, refused = await self._client.get_wallet_address(), list[str]()
+        while len(refused) < MAX_FEE_CODES:
+            code = await self._context.answer_challenge(
+                Challenge(
+                    key=key,
+                    question=_("1024GPU: code that was e-mailed to {email}").format(email=email),
+                    pattern=_make_fee_pattern(refused),
+                    sender=self._context.settings["mail_sender"],
+                    subject="绑定邮箱",
+                    since=since,
+                )
+            )
+            found = await self._client.call(
+                "/binding_email_rent/request_binding", wallet_address=wallet, code=code
+            )
+            if found.status != wire.FAILED:
+                return code
+            refused.append(code)
+        raise MoneyError(
+            _("1024GPU accepts none of the codes that were e-mailed to {email}; nothing was paid").format(
+                email=email
+            ),
+            spent=Spent.NO,
+            retryable=True,
+        )
 
     async def complete_binding(self, binding: MailBinding, payment: Payment | None) -> MailBinding:
         wallet = await self._client.get_wallet_address()
@@ -177,6 +202,12 @@ class Gpu1024MailMixin(SupportsMailBinding, AssistedRental):
             )
         )
         return _parse_access([line], order_id, USER_SOURCE)
+
+
+def _make_fee_pattern(refused: Sequence[str]) -> str:
+    """Return the pattern of a line with a code that was not refused: a decimal below 1."""
+    others = "".join(f"(?!{re.escape(code)}$)" for code in refused)
+    return rf"(?:验证码[：:]\s*)?{others}(0\.\d{{1,8}})"
 
 
 def _parse_access(lines: Sequence[str], order_id: str, source: AccessSource) -> MachineAccess | None:

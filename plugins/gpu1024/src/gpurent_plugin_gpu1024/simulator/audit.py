@@ -8,9 +8,8 @@ from typing import Any
 
 from gpurent.api import Discrepancy, DiscrepancyKind, Money, SupportsAudit, SupportsHiding
 from gpurent_plugin_gpu1024 import wire
-from gpurent_plugin_gpu1024.simulator.payments import PLATFORM_ADDRESS
 from gpurent_plugin_gpu1024.simulator.records import ContainerOrder
-from gpurent_plugin_gpu1024.simulator.state import Gpu1024State
+from gpurent_plugin_gpu1024.simulator.state import PLATFORM_ADDRESS, Gpu1024State
 
 
 class Gpu1024Audit(SupportsAudit, SupportsHiding):
@@ -32,6 +31,7 @@ class Gpu1024Audit(SupportsAudit, SupportsHiding):
                     kind = DiscrepancyKind.MISSING_REFUND if order.over else DiscrepancyKind.UNUSED_PAYMENT
                     found += _make_discrepancy(kind, order.wallet, order.id, excess)
             for wallet in self.state.bindings:
+                await self.state.settle_binding(wallet)
                 rows = await self._list_transfers(wallet)
                 due = -sum(
                     entry.amount.amount

@@ -8,13 +8,10 @@ from typing import Any
 from gpurent_plugin_gpu1024.simulator.orders import WORKING, Params
 from gpurent_plugin_gpu1024.simulator.records import UNIT, ContainerOrder, OrderRenewal, to_json_number
 from gpurent_plugin_gpu1024.simulator.state import (
-    MIN_CONFIRMATIONS,
     PAYMENT_WINDOW,
     Gpu1024Refusal,
     Gpu1024State,
 )
-
-PLATFORM_ADDRESS = "AKMqDy51FuMnc4poiGBczQvPh6819hQuLH"
 
 
 class PaymentRoutes:
@@ -142,20 +139,7 @@ class PaymentRoutes:
         wallet, books = given["wallet_address"], self._state
         if wallet in books.emails:
             return True
-        email, code, asked = books.bindings.get(wallet, ("", 0, False))
-        if not asked:
-            return WORKING
-        found = await books.request_ledger("GET", "/transfers", address=wallet)
-        for row in found["transfers"]:
-            if (
-                row["to"] == PLATFORM_ADDRESS
-                and row["amount"] == str(code)
-                and row["confirmations"] >= MIN_CONFIRMATIONS
-            ):
-                books.emails[wallet] = email
-                books.add_ledger_entry(wallet, "binding", -code, row["hash"])
-                return True
-        return WORKING
+        return True if await books.settle_binding(wallet) else WORKING
 
     async def get_bound_email(self, given: Params) -> Any:
         email = self._state.emails.get(given["wallet_address"])

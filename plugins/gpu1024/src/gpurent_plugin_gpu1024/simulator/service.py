@@ -26,9 +26,9 @@ from gpurent.api import (
 from gpurent_plugin_gpu1024 import _
 from gpurent_plugin_gpu1024.simulator.audit import Gpu1024Audit
 from gpurent_plugin_gpu1024.simulator.orders import OrderRoutes
-from gpurent_plugin_gpu1024.simulator.payments import PLATFORM_ADDRESS, PaymentRoutes
+from gpurent_plugin_gpu1024.simulator.payments import PaymentRoutes
 from gpurent_plugin_gpu1024.simulator.records import ContainerOrder, compute_rent
-from gpurent_plugin_gpu1024.simulator.state import SENDER, Gpu1024Refusal, Gpu1024State
+from gpurent_plugin_gpu1024.simulator.state import PLATFORM_ADDRESS, SENDER, Gpu1024Refusal, Gpu1024State
 
 DAY_MINUTES = 24 * 60
 Act = Callable[[Mapping[str, str]], Awaitable[Any]]

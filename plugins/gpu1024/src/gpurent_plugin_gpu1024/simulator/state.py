@@ -33,6 +33,7 @@ PAYMENT_WINDOW = timedelta(minutes=10)
 FILE_RETENTION = timedelta(days=7)
 RETENTION_BALANCE = 20_000 * UNIT
 MIN_CONFIRMATIONS = 2
+PLATFORM_ADDRESS = "AKMqDy51FuMnc4poiGBczQvPh6819hQuLH"
 # The ledger is on this computer, so no certificates are loaded.
 _LOOPBACK_SSL = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
 SENDER = "service@1024lab.example"
@@ -158,6 +159,23 @@ class Gpu1024State:
                 order.owed = (0, "")
 
     # e-mail
+
+    async def settle_binding(self, wallet: str) -> bool:
+        """Bind the wallet's e-mail address once its payment is confirmed; return whether it is bound."""
+        email, code, asked = self.bindings.get(wallet, ("", 0, False))
+        if wallet in self.emails or not asked:
+            return wallet in self.emails
+        found = await self.request_ledger("GET", "/transfers", address=wallet)
+        for row in found["transfers"]:
+            if (
+                row["to"] == PLATFORM_ADDRESS
+                and row["amount"] == str(code)
+                and row["confirmations"] >= MIN_CONFIRMATIONS
+            ):
+                self.emails[wallet] = email
+                self.add_ledger_entry(wallet, "binding", -code, row["hash"])
+                return True
+        return False
 
     async def send_mail(self, wallet: str, subject: str, text: str) -> None:
         to = self.emails.get(wallet) or self.bindings.get(wallet, ("", 0, False))[0]
