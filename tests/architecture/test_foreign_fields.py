@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import pkgutil
+import re
 from collections.abc import Iterator
 from importlib import import_module
 from typing import Any
@@ -127,7 +128,9 @@ def iter_classes() -> Iterator[type[Any]]:
 def iter_texts(made: type[Any]) -> Iterator[tuple[str, Any]]:
     """Yield each own field of the class that holds text, with its converter."""
     for found in attrs.fields(made):
-        kind = found.type if isinstance(found.type, str) else getattr(found.type, "__name__", str(found.type))
+        # Once some test has stored such an object, its types are no longer text.
+        given = found.type.__name__ if isinstance(found.type, type) else str(found.type)
+        kind = re.sub(r"\w+\.", "", given)
         words = set(kind.replace("[", " ").replace("]", " ").replace(",", " ").replace("|", " ").split())
         is_called = kind.startswith(("Callable", "type["))
         if not found.inherited and not is_called and words & {"str", "ForeignText", "ForeignLines"}:
@@ -150,7 +153,7 @@ def find_untyped(classes: Iterator[type[Any]]) -> tuple[list[str], set[str]]:
 def test_every_text_of_others_is_cleaned_when_it_is_made() -> None:
     missing, used = find_untyped(iter_classes())
     assert not missing, "field(converter=ForeignText), or a reason above"
-    assert not PLAIN.keys() - used, "an old exception"
+    assert PLAIN.keys() - used == set(), "an old exception"
 
 
 @frozen

@@ -6,7 +6,7 @@ import os
 import resource
 from collections.abc import Callable, Iterator
 from contextlib import AsyncExitStack, contextmanager
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -115,3 +115,21 @@ class TestSqliteLocks(SqliteForm, LockContract):
                 pass
             with pytest.raises(LockLost):
                 await store.save_lease(make_lease())
+
+
+@pytest.mark.parametrize("is_replaced", [False, True])
+async def test_a_file_that_was_moved_is_found_without_a_write(is_replaced: bool, tmp_path: Path) -> None:
+    path = tmp_path / "journal.sqlite"
+    store = SqliteStore(path, lambda: datetime.now(UTC))
+    async with store.hold_lock("t1"):
+        await store.require_locks()
+        path.rename(tmp_path / "elsewhere")
+        if is_replaced:
+            SqliteStore(path, lambda: datetime.now(UTC)).close()
+        with pytest.raises(StorageError, match="was moved or deleted") as caught:
+            await store.require_locks()
+        assert caught.value.is_gone
+        assert await store.list_leases() == [], "it can still read"
+        (tmp_path / "elsewhere").rename(path)
+        await store.require_locks()
+    store.close()

@@ -22,7 +22,11 @@ class LockStore(Protocol):
         """
 
     async def require_locks(self) -> None:
-        """Raise `LockLost` if another process has taken one of the locks around the caller."""
+        """Raise `LockLost` if another process has taken one of the locks around the caller.
+
+        Raises `StorageError` if the Store's file was moved or deleted: whatever waits would go on with what nobody else
+        knows any more.
+        """
 
     async def find_lock_owner(self, name: str) -> LockOwner | None:
         """Return who holds the lock; None if nobody does."""

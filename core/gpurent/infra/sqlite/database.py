@@ -12,7 +12,7 @@ from typing import Any
 
 from gpurent.errors import StorageError, UsageError
 from gpurent.infra.platform.posix.system import sync_folder
-from gpurent.infra.sqlite.database_errors import converted_errors
+from gpurent.infra.sqlite.database_errors import converted_errors, make_moved_error
 from gpurent.infra.sqlite.older_programs import register_as_newer
 from gpurent.infra.sqlite.schema import MIGRATIONS, SCHEMA_VERSION, SQL_FUNCTIONS, MigrationPart
 from gpurent.locale import _
@@ -47,9 +47,15 @@ class Database:
             except BaseException:
                 self._db.close()
                 raise
+        self._file = None if in_memory else _identify_file(path)
 
     def close(self) -> None:
         self._db.close()
+
+    def require_in_place(self) -> None:
+        """Raise `StorageError` if the file at its path is another one than was opened, or none."""
+        if self._file is not None and _identify_file(self._path) != self._file:
+            raise make_moved_error(self._path)
 
     def _check_version(self) -> int:
         """Return the file's schema version; raises `UsageError` if it is too new, before anything is changed."""
@@ -154,6 +160,15 @@ def _connect(path: Path) -> sqlite3.Connection:
             text, hint=_("Make gpurent's data folder writable again, then try again.")
         ) from error
     return sqlite3.connect(path, timeout=30, isolation_level=None, check_same_thread=False)
+
+
+def _identify_file(path: Path) -> tuple[int, int]:
+    """Return what tells the file at ``path`` from every other one; zeros if there is none."""
+    try:
+        found = path.stat()
+    except OSError:
+        return 0, 0
+    return found.st_dev, found.st_ino
 
 
 def _copy_into_memory(path: Path) -> sqlite3.Connection:

@@ -41,17 +41,21 @@ def converted_errors(path: object) -> Iterator[None]:
 def make_storage_error(path: object, error: sqlite3.DatabaseError) -> StorageError:
     extended = getattr(error, "sqlite_errorcode", 0)
     if extended == _MOVED:
-        return StorageError(
-            _("gpurent's journal {path} was moved or deleted while it was in use").format(path=path),
-            hint=_(
-                "Move it back, or restore it from a backup. Without it, find what costs money: gpurent orphans"
-            ),
-            is_gone=True,
-        )
+        return make_moved_error(path)
     code = extended & 0xFF
     why = _(_REASONS[code]) if code in _REASONS else quote_text(str(error))
     text = _("gpurent's journal {path} cannot be used: {why}").format(path=path, why=why)
     return StorageError(text, hint=suggest_restore() if code in _DAMAGE else _suggest_repair(code))
+
+
+def make_moved_error(path: object) -> StorageError:
+    return StorageError(
+        _("gpurent's journal {path} was moved or deleted while it was in use").format(path=path),
+        hint=_(
+            "Move it back, or restore it from a backup. Without it, find what costs money: gpurent orphans"
+        ),
+        is_gone=True,
+    )
 
 
 def suggest_restore() -> str:

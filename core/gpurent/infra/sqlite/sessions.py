@@ -140,6 +140,10 @@ class Sessions:
         for lock, token in late:
             lock.token, lock.is_recorded = token, True
 
+    def require_in_place(self) -> None:
+        """Raise `StorageError` if the file was moved or deleted, which only writes find out by themselves."""
+        self._find_connection(self._list_held()).require_in_place()
+
     def require_locks(self) -> None:
         """Raise `LockLost` if a lock around the caller was taken by others."""
         for lock in self._list_held():

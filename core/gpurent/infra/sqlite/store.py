@@ -87,6 +87,7 @@ class SqliteStore(OrderRows, PaymentRows, WatchRows, PluginStateRows):
         return self._sessions.hold_lock(name, self._format_now)
 
     async def require_locks(self) -> None:
+        self._sessions.require_in_place()
         self._sessions.require_locks()
 
     async def find_lock_owner(self, name: str) -> LockOwner | None:

@@ -137,6 +137,7 @@ class BindMailStep:
 
         async def look() -> str | None:
             nonlocal state
+            await trip.store.require_locks()
             state = await binder.complete_binding(state, payment)
             return state.email if state.done else None
 

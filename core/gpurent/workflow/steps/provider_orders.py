@@ -177,13 +177,20 @@ class ProviderOrders:
         check: Callable[[], Awaitable[T | None]],
         why: Callable[[Lease], str],
     ) -> T:
-        """Poll ``check`` until it returns a value; ``why`` describes what is being waited for."""
+        """Poll ``check`` until it returns a value; ``why`` describes what is being waited for.
+
+        Raises `LockLost` or `StorageError` if what it waits for is no longer this process's own.
+        """
+
+        async def check_locked() -> T | None:
+            await trip.store.require_locks()
+            return await check()
 
         async def emit_waiting() -> None:
             trip.emit(EventKind.WAITING, why(await self.leases.get_lease(lease_id)), lease=lease_id)
 
         found = await self.poller.poll(
-            check, interval=POLL_INTERVAL, timeout=PROVISION_TIMEOUT, on_wait=emit_waiting
+            check_locked, interval=POLL_INTERVAL, timeout=PROVISION_TIMEOUT, on_wait=emit_waiting
         )
         if found is None:
             lease = await self.leases.get_lease(lease_id)
