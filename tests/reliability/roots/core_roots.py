@@ -91,13 +91,13 @@ CORE_ROOTS = (
             Edit(f"{_WORKFLOW}/steps/order_records.py", "raise make_unfinished_order_error(other)", "return"),
             Edit(
                 f"{_WORKFLOW}/trips/lease_orders.py",
-                "        trip.announce_continuation(lease.id)\n        return trip\n\n    async def place_new_order",
-                "        return None\n\n    async def place_new_order",
+                "            if await self._is_same_order(trip, kind, order):",
+                "            if lease.id == trip.id:",
             ),
             Edit(
                 f"{_WORKFLOW}/trips/lease_orders.py",
-                '            or record.key != f"{trip.id}-{kind}"',
-                '            and record.key == ""',
+                "        if record is not None:\n            raise make",
+                "        if record is not None and record.key == lease.id:\n            raise make",
             ),
             Edit(
                 f"{_WORKFLOW}/steps/provider_orders.py",
