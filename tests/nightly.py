@@ -17,15 +17,19 @@ from attrs import frozen
 RESULTS_FILE = ".nightly.jsonl"
 
 
+# What is written about the code changes nothing that a night runs.
+_CODE = (".", ":(exclude)docs", ":(exclude)*.md")
+
+
 def get_commit(root: Path) -> str:
-    """Return the commit that is checked out, with ``+`` appended if files differ from it."""
+    """Return the last commit that changed code, with ``+`` appended if files of the code differ from it."""
 
     def git(*arguments: str) -> str:
         return subprocess.run(
-            ["git", "-C", root, *arguments], capture_output=True, text=True, check=True
+            ["git", "-C", root, *arguments, "--", *_CODE], capture_output=True, text=True, check=True
         ).stdout.strip()
 
-    return git("rev-parse", "HEAD") + ("+" if git("status", "--porcelain") else "")
+    return git("log", "-1", "--format=%H") + ("+" if git("status", "--porcelain") else "")
 
 
 def read_passed(file: Path, commit: str) -> frozenset[str]:
