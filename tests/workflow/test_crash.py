@@ -157,8 +157,8 @@ async def check_receipt(sandbox: TripSandbox, provider: str) -> None:
 @pytest.mark.parametrize(
     ("provider", "share"),
     [
-        ("mistgpu", 8),
         ("1024gpu", 16),
+        pytest.param("mistgpu", 8, marks=pytest.mark.nightly),
         *(pytest.param(name, 1, marks=pytest.mark.nightly) for name in ("mistgpu", "1024gpu")),
     ],
 )
