@@ -14,6 +14,7 @@ from collections.abc import Sequence
 
 from tests.reliability.roots.core_roots import CORE_ROOTS
 from tests.reliability.roots.plugin_roots import PLUGIN_ROOTS
+from tests.reliability.roots.tested_roots import LOSS_ROOTS
 from tests.roots.root import Catch, FamilyRoot, Root, TestedRoot
 from tests.roots.tree_copy import open_tree_copy
 from tests.security.roots.access_roots import ACCESS_ROOTS
@@ -31,6 +32,7 @@ TESTED_ROOTS: Sequence[TestedRoot] = (
     *TEXT_ROOTS,
     *COMPUTER_ROOTS,
     *MONEY_ROOTS,
+    *LOSS_ROOTS,
 )
 ROOTS: Sequence[Root] = (*FAMILY_ROOTS, *TESTED_ROOTS)
 HEAD = (

@@ -1,0 +1,83 @@
+"""The roots of losses that a family meets too rarely: each names the tests that have to fail."""
+
+from __future__ import annotations
+
+from tests.roots.root import Edit, TestedRoot
+
+_WORKFLOW = "core/gpurent/workflow"
+_REPEATED = "tests/reliability/test_repeated_commands.py"
+_GPU1024 = "plugins/gpu1024/tests/test_gpu1024_trip.py"
+
+LOSS_ROOTS = (
+    TestedRoot(
+        name="trip-ends-before-it-is-shown",
+        kind="A6",
+        summary="a command that died before it had shown its result rents again when it is typed again",
+        edits=(
+            Edit(
+                f"{_WORKFLOW}/runtime/durable_steps.py",
+                "        try:\n            await show()\n",
+                "        await self.store.end_trip(trip_id, DONE)\n        try:\n            await show()\n",
+            ),
+        ),
+        tests=(
+            f"{_REPEATED}::test_a_rent_that_died_before_it_was_shown_is_shown_when_typed_again",
+            f"{_REPEATED}::test_a_run_that_died_before_it_was_shown_is_shown_when_typed_again",
+        ),
+    ),
+    TestedRoot(
+        name="arrived-order-is-forgotten",
+        kind="A6",
+        summary="an order that has arrived is not found by its command, which is typed again",
+        edits=(
+            Edit(
+                f"{_WORKFLOW}/trips/lease_orders.py",
+                "return [(trip, record) for trip, record in trips if await has_ordered(trip)]",
+                "return []",
+            ),
+        ),
+        tests=(
+            f"{_REPEATED}::test_an_upgrade_typed_again_goes_on_while_its_machine_starts",
+            f"{_REPEATED}::test_a_renewal_typed_again_is_paid_once",
+        ),
+    ),
+    TestedRoot(
+        name="code-of-another-wallet-is-paid",
+        kind="A28",
+        summary="1024gpu: the mailed code that answers another wallet with the same address is paid",
+        edits=(
+            Edit(
+                "plugins/gpu1024/src/gpurent_plugin_gpu1024/mail.py",
+                "if found.status != wire.FAILED:",
+                "if found.url:",
+            ),
+        ),
+        tests=(f"{_GPU1024}::test_a_code_of_another_wallet_with_the_same_address_is_not_paid",),
+    ),
+    TestedRoot(
+        name="binding-of-a-lost-journal",
+        kind="A28",
+        summary="dbc: what a lost journal has paid for binding an address is paid again",
+        edits=(
+            Edit(
+                "plugins/dbc/src/gpurent_plugin_dbc/wallet.py",
+                "if not bill.amount_is_unique:",
+                "if bill.amount_is_unique:",
+            ),
+        ),
+        tests=(f"{_GPU1024}::test_a_binding_that_a_lost_journal_paid_is_not_paid_again",),
+    ),
+    TestedRoot(
+        name="moved-journal-is-not-seen",
+        kind="A8",
+        summary="a process that waits goes on with a journal that was moved",
+        edits=(
+            Edit(
+                "core/gpurent/infra/sqlite/store.py",
+                "        self._sessions.require_in_place()\n",
+                "",
+            ),
+        ),
+        tests=("tests/infra/test_sqlite_store.py::test_a_file_that_was_moved_is_found_without_a_write",),
+    ),
+)
