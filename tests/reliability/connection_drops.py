@@ -7,7 +7,7 @@ import random
 
 from tests.reliability.actions import UserAction, make_run, type_action
 from tests.reliability.judge import Loss, judge
-from tests.reliability.providers import list_testable_providers
+from tests.reliability.providers import list_seed_providers
 from tests.reliability.recovery import settle
 from tests.reliability.results import SeedResult, report_seed
 from tests.reliability.user_sandbox import UserSandbox, open_user_sandbox
@@ -21,7 +21,7 @@ SESSION_BACKENDS = ("screen", "tmux")
 async def drop_connections(seed: int) -> SeedResult:
     """Run one job and cut its connections; each cut that hit one is a case."""
     rng = random.Random(f"drops-{seed}")
-    providers = list_testable_providers()
+    providers = list_seed_providers()
     async with open_user_sandbox(providers[seed % len(providers)]) as user:
         watched = _WatchedJob(user, rng, SESSION_BACKENDS[seed // len(providers) % 2])
         return await report_seed(user, watched.run, lambda: watched.drops)

@@ -27,7 +27,7 @@ from tests.reliability.moves import (
     resume_beside,
     run_elsewhere,
 )
-from tests.reliability.providers import list_testable_providers
+from tests.reliability.providers import list_seed_providers
 from tests.reliability.recovery import RecoveryMode, follow, settle
 from tests.reliability.results import SeedResult, report_seed
 from tests.reliability.user_sandbox import KillPoint, TypedCommand, UserSandbox, open_user_sandbox
@@ -51,7 +51,7 @@ async def run_history(trouble: Trouble, seed: int) -> SeedResult:
     file cannot grow any more, or no more files can be opened, from some point of a command on.
     """
     rng = random.Random(f"history-{trouble}-{seed}")
-    providers = list_testable_providers()
+    providers = list_seed_providers()
     # Drawn apart, so that a seed keeps its commands and kills.
     moves_rng = random.Random(f"moves-{trouble}-{seed}")
     async with open_user_sandbox(providers[seed % len(providers)]) as user:

@@ -8,7 +8,7 @@ from typing import Any
 
 from tests.reliability.actions import UserAction, find_lease, make_plan, type_action
 from tests.reliability.judge import Loss, judge
-from tests.reliability.providers import list_testable_providers
+from tests.reliability.providers import list_seed_providers
 from tests.reliability.recovery import settle
 from tests.reliability.results import SeedResult, report_seed
 from tests.reliability.user_sandbox import KillPoint, TypedCommand, UserSandbox, open_user_sandbox
@@ -22,7 +22,7 @@ SPAN_GROWTH = 1.1
 async def kill_chain(kind: str, seed: int) -> SeedResult:
     """Go through one history whose processes are all killed at points of ``kind``; each kill is one case."""
     rng = random.Random(f"{kind}-{seed}")
-    providers = list_testable_providers()
+    providers = list_seed_providers()
     async with open_user_sandbox(providers[seed % len(providers)]) as user:
         chain = _Chain(user, kind, rng)
         return await report_seed(user, chain.run_all, lambda: chain.kills)

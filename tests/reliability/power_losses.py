@@ -9,7 +9,7 @@ from pathlib import Path
 
 from tests.reliability.actions import make_run
 from tests.reliability.judge import Loss, judge
-from tests.reliability.providers import list_testable_providers
+from tests.reliability.providers import list_seed_providers
 from tests.reliability.recovery import settle
 from tests.reliability.results import SeedResult, report_seed
 from tests.reliability.user_sandbox import UserSandbox, open_user_sandbox
@@ -22,7 +22,7 @@ STATEMENTS = 250
 async def open_copies(seed: int) -> SeedResult:
     """Run a trip that is copied about `COPIES` times, and open each copy; each is a case."""
     rng = random.Random(f"power-{seed}")
-    providers = list_testable_providers()
+    providers = list_seed_providers()
     async with open_user_sandbox(providers[seed % len(providers)]) as user:
         copies = user.root / "copies"
         return await report_seed(

@@ -11,7 +11,7 @@ from gpurent.workflow.runtime.waiting import poll_until
 from tests.reliability.actions import make_run, type_action
 from tests.reliability.histories import LOOKS, running_beside
 from tests.reliability.judge import Loss, judge
-from tests.reliability.providers import TestableProvider, list_testable_providers
+from tests.reliability.providers import TestableProvider, list_seed_providers
 from tests.reliability.recovery import settle
 from tests.reliability.results import SeedResult, report_seed
 from tests.reliability.user_sandbox import SPEED, TypedCommand, UserSandbox, open_user_sandbox
@@ -26,7 +26,7 @@ CASES = ((2, 4), (8, 8), (8, 4))
 async def run_process_round(seed: int) -> SeedResult:
     """Run 2 to 8 trips at once, on as many machines or fewer."""
     rng = random.Random(f"processes-{seed}")
-    providers = list_testable_providers()
+    providers = list_seed_providers()
     count = rng.randint(2, MAX_PROCESSES)
     machines = rng.choice((count, count, max(1, count // 2)))
     async with _open_round(providers[seed % len(providers)], count, machines) as user:
@@ -72,7 +72,7 @@ async def _run_round(user: UserSandbox, rng: random.Random, count: int, machines
 
 async def run_held_round(seed: int) -> SeedResult:
     """Run trips at once whose jobs hold their machines until each trip has one or has ended: one of `CASES`."""
-    providers = list_testable_providers()
+    providers = list_seed_providers()
     count, machines = CASES[seed // len(providers) % len(CASES)]
     async with _open_round(providers[seed % len(providers)], count, machines) as user:
         return await report_seed(user, lambda: _hold_machines(user, count, machines), lambda: 1)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from functools import cache
 
@@ -18,6 +19,9 @@ from gpurent.roles.lease import (
 from gpurent.roles.simulator import ProviderSimulator, SupportsFunding
 from gpurent.testing.fakes import ManualClock
 from gpurent.testing.sandbox_harness import SandboxUser, installed_plugins
+
+PROVIDERS_VARIABLE = "GPURENT_SEED_PROVIDERS"
+"""Names with a comma between: the providers that seeds are given to by turns; all, if it is not set."""
 
 
 @frozen(kw_only=True)
@@ -57,6 +61,13 @@ def list_testable_providers() -> tuple[TestableProvider, ...]:
                 _describe(name, entry.billing, provider, frozenset(f.name for f in fields if f.secret))
             )
     return tuple(found)
+
+
+def list_seed_providers() -> tuple[TestableProvider, ...]:
+    """Return the providers that seeds are given to by turns, see `PROVIDERS_VARIABLE`."""
+    names = os.environ.get(PROVIDERS_VARIABLE, "")
+    found = list_testable_providers()
+    return tuple(one for one in found if one.name in names.split(",")) if names else found
 
 
 def _describe(

@@ -20,7 +20,7 @@ from tests.reliability.process_readings import (
     read_process,
     read_until_less,
 )
-from tests.reliability.providers import TestableProvider, list_testable_providers
+from tests.reliability.providers import TestableProvider, list_seed_providers
 from tests.reliability.recovery import settle
 from tests.reliability.results import SeedResult, report_seed
 from tests.reliability.user_sandbox import UserSandbox, open_user_sandbox
@@ -59,7 +59,7 @@ class SoakPlan:
 
 async def run_soak(seed: int) -> SeedResult:
     """Let one day pass at one provider."""
-    providers = list_testable_providers()
+    providers = list_seed_providers()
     return await soak_provider(providers[seed % len(providers)], SoakPlan(), random.Random(f"soak-{seed}"))
 
 

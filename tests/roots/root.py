@@ -16,6 +16,8 @@ from tests.roots.tree_copy import TreeCopy
 
 _FAILED = re.compile(r"^FAILED (?P<test>\S+?)(?:\[.*?\])?(?: - (?P<why>.*))?$", re.MULTILINE)
 
+FIRST_PROVIDERS = ("1024gpu", "dbc-chain", "mistgpu")
+
 
 class RootOutdated(Exception):
     """The source does not contain the text that an edit replaces exactly once."""
@@ -73,10 +75,14 @@ class Root(ABC):
 
 @frozen(kw_only=True)
 class FamilyRoot(Root):
-    """``kind``: of `docs/reliability.md`; ``family`` catches it within ``seeds``, which were found by ``--search``."""
+    """``kind``: of `docs/reliability.md`; ``family`` catches it within ``seeds``, which were found by ``--search``.
+
+    ``providers``: those that the seeds were given to by turns when they were found: a new provider wears no seed out.
+    """
 
     family: str
     seeds: tuple[int, ...]
+    providers: tuple[str, ...] = FIRST_PROVIDERS
 
     @property
     def watcher(self) -> str:
@@ -88,7 +94,7 @@ class FamilyRoot(Root):
     def find_losses(self, tree: TreeCopy, seeds: Sequence[int], limit: int) -> list[Catch]:
         """Return what the seeds of the family lose with the root, of at most ``limit`` seeds."""
         command = ["-m", "tests.reliability.roots.lost_seeds", self.family, *map(str, seeds)]
-        ran = tree.run_python(*command, "--limit", str(limit))
+        ran = tree.run_python(*command, "--limit", str(limit), "--providers", ",".join(self.providers))
         if ran.returncode:
             raise subprocess.CalledProcessError(ran.returncode, command, ran.stdout)
         found = [json.loads(line) for line in ran.stdout.splitlines()]
