@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Mapping
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
@@ -46,11 +46,12 @@ class OnlySources:
         self._entries = {entry.name: entry for entry in entries}
 
     def get_entries(self, kind: type[EntryT]) -> Mapping[str, EntryT]:
-        found: Any = self._entries if kind is RateEntry else {}
+        found: Mapping[str, EntryT] = cast("Any", self._entries if kind is RateEntry else {})
         return found
 
     def get_entry(self, kind: type[EntryT], name: str) -> EntryT:
-        return self.get_entries(kind)[name]
+        found: EntryT = self.get_entries(kind)[name]
+        return found
 
 
 async def convert(*entries: RateEntry, **sections: dict[str, str]) -> Conversion:
@@ -150,7 +151,7 @@ async def test_offers_of_a_market_in_usd_are_shown_in_cny_with_the_date_of_the_r
         converted = offer["quote"]["converted"]
         assert converted["low"]["currency"] == "CNY"
         (rate,) = converted["rates"]
-        assert (rate["base"], rate["quote"]) == ("USD", "CNY") or rate["base"]["code"] == "USD"
+        assert (rate["base"], rate["quote"]) == ("USD", "CNY")
         assert rate["source"] == "European Central Bank"
         assert converted["oldest_rate_at"] == rate["at"]
         day = parse_day(rate["at"])
