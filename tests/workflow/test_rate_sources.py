@@ -150,6 +150,8 @@ async def test_offers_of_a_market_in_usd_are_shown_in_cny_with_the_date_of_the_r
     for offer in offers:
         converted = offer["quote"]["converted"]
         assert converted["low"]["currency"] == "CNY"
+        assert converted["low"] == converted["high"], "it does not float"
+        assert converted["floating"] is False
         (rate,) = converted["rates"]
         assert (rate["base"], rate["quote"]) == ("USD", "CNY")
         assert rate["source"] == "European Central Bank"

@@ -251,8 +251,9 @@ async def _convert_offer(item: PricedOffer, code: str, lookup: RateLookup) -> Pr
     except GpurentError as error:
         return evolve(item, unconverted_reason=_format_error(error))
     low, high = conversion.convert(net.low, round_up=False), conversion.convert(net.high)
-    if conversion.floats and net.low == net.high:
-        high = add_tolerance(high)
+    if net.low == net.high:
+        # At a rate that holds for a day, rounding alone does not make it a range.
+        low, high = (low, add_tolerance(high)) if conversion.floats else (high, high)
     converted = ConvertedPrice(
         low=low,
         high=high,
