@@ -191,6 +191,7 @@ if TYPE_CHECKING:
         MailboxEntry as MailboxEntry,
         NotifierEntry as NotifierEntry,
         PluginEntry as PluginEntry,
+        RateEntry as RateEntry,
         SessionEntry as SessionEntry,
         SimulatorEntry as SimulatorEntry,
         TransferEntry as TransferEntry,
@@ -238,6 +239,9 @@ if TYPE_CHECKING:
         PluginContext as PluginContext,
         add_access_source as add_access_source,
         add_access_sources as add_access_sources,
+    )
+    from gpurent.roles.rates import (
+        RateSource as RateSource,
     )
     from gpurent.roles.safe_dir import (
         SafeDir as SafeDir,
@@ -331,7 +335,7 @@ _NAMES_BY_MODULE = {
     "gpurent.ports.system": "Clock",
     "gpurent.ports.terminal": "Progress",
     "gpurent.roles.account": "Authenticator Balance BillingProvider InvoiceInfo Login MeteredBilling MoneyInstructions SupportsEnrolment SupportsInvoices SupportsStatement SupportsWithdrawal TopUpAdvice",  # noqa: E501
-    "gpurent.roles.entries": "AuthEntry BillingEntry CommandEntry ExporterEntry InputField LauncherEntry LeaseEntry MailboxEntry NotifierEntry PluginEntry SessionEntry SimulatorEntry TransferEntry",  # noqa: E501
+    "gpurent.roles.entries": "AuthEntry BillingEntry CommandEntry ExporterEntry InputField LauncherEntry LeaseEntry MailboxEntry NotifierEntry PluginEntry RateEntry SessionEntry SimulatorEntry TransferEntry",  # noqa: E501
     "gpurent.roles.exporter": "Export ExportFile ExportedLease Exporter SupportsInstall SupportsOpen",
     "gpurent.roles.file_places": "RemoteState",
     "gpurent.roles.hookspecs": "hookimpl",
@@ -339,6 +343,7 @@ _NAMES_BY_MODULE = {
     "gpurent.roles.machine": "Launcher SessionBackend SupportsPredial SupportsUploadPreview TransferBackend",
     "gpurent.roles.messages": "Mailbox Notifier",
     "gpurent.roles.plugin_context": "PluginContext add_access_source add_access_sources",
+    "gpurent.roles.rates": "RateSource",
     "gpurent.roles.safe_dir": "SafeDir open_safe_dir",
     "gpurent.roles.simulator": "Discrepancy DiscrepancyKind Evidence ManualAccess ProviderSimulator SandboxMachine SandboxMachines SendMail SimulatorContext SimulatorLedgerEntry SimulatorRoute SupportsAudit SupportsFunding SupportsHiding SupportsManualRental",  # noqa: E501
     "gpurent.roles.skipped_files": "SkippedFiles",

@@ -62,7 +62,7 @@ def make_example(section: str, key: ConfigKey) -> str:
 def test_the_sections_are_core_s_own_and_those_of_the_plugins() -> None:
     assert not REGISTRY.problems
     assert set(CORE_SECTIONS) < set(DECLARED_SECTIONS)
-    plugins = {"mistgpu", "1024gpu", "dbc", "dbc-chain", "turbo", "imap", "vast", "webhook", "apprise"}
+    plugins = {"mistgpu", "1024gpu", "dbc", "dbc-chain", "turbo", "imap", "vast", "webhook", "apprise", "ecb"}
     assert plugins == set(DECLARED_SECTIONS) - set(CORE_SECTIONS)
 
 

@@ -36,6 +36,7 @@ def write_config(sandbox: TripSandbox, text: str) -> None:
 
 
 PROVIDERS = ("1024gpu", "mistgpu")
+NO_RATE_SOURCE = {"GPURENT_ECB_URL": ""}
 
 
 def make_rates_section(sandbox: TripSandbox, age: timedelta = timedelta()) -> str:
@@ -91,6 +92,7 @@ async def test_offers_are_ranked_across_currencies_by_dated_rates(sandbox: TripS
 
 
 async def test_offers_without_a_rate_are_listed_in_their_own_currency(sandbox: TripSandbox) -> None:
+    sandbox.extra_environment |= NO_RATE_SOURCE
     async with sandbox.open_application() as application:
         await log_in_everywhere(application)
         found = await compare_offers(application)
@@ -113,6 +115,7 @@ async def test_a_configured_rate_that_is_no_number_is_refused(sandbox: TripSandb
 
 @pytest.mark.parametrize("text", ["0", "-7.10"])
 async def test_invalid_configured_rate_converts_nothing(sandbox: TripSandbox, text: str) -> None:
+    sandbox.extra_environment |= NO_RATE_SOURCE
     write_config(sandbox, f'[rates]\n"USD/CNY" = "{text}"\ndate = {sandbox.cloud.clock.now().date()}\n')
     async with sandbox.open_application() as application:
         await log_in_everywhere(application)
@@ -122,6 +125,7 @@ async def test_invalid_configured_rate_converts_nothing(sandbox: TripSandbox, te
 
 
 async def test_old_configured_rate_converts_nothing_and_its_date_is_reported(sandbox: TripSandbox) -> None:
+    sandbox.extra_environment |= NO_RATE_SOURCE
     write_config(sandbox, make_rates_section(sandbox, age=timedelta(days=60)))
     async with sandbox.open_application() as application:
         await log_in_everywhere(application)

@@ -189,6 +189,7 @@ async def test_a_budget_in_another_currency_holds_by_a_dated_rate(sandbox: TripS
 
 
 async def test_a_budget_without_a_rate_lets_nothing_pass(sandbox: TripSandbox) -> None:
+    sandbox.extra_environment["GPURENT_ECB_URL"] = ""
     async with sandbox.open_application() as application:
         await log_in_with_dbc(sandbox, application)
         with pytest.raises(MoneyError, match="no exchange rate between") as caught:

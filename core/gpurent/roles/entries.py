@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
 from attrs import field, frozen, validators
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from gpurent.roles.machine import Launcher, SessionBackend, TransferBackend
     from gpurent.roles.messages import Mailbox, Notifier
     from gpurent.roles.plugin_context import PluginContext
+    from gpurent.roles.rates import RateSource
     from gpurent.roles.simulator import ProviderSimulator, SimulatorContext
 
 RoleT = TypeVar("RoleT")
@@ -137,6 +139,16 @@ class NotifierEntry(PluginEntry["Notifier"]):
 
 
 @frozen(kw_only=True, eq=False)
+class RateEntry(PluginEntry["RateSource"]):
+    """A source of exchange rates; it is in use when its settings are filled in.
+
+    ``max_age``: how old its rates may be, which depends on how often it publishes new ones.
+    """
+
+    max_age: timedelta = field(validator=validators.gt(timedelta()))
+
+
+@frozen(kw_only=True, eq=False)
 class ExporterEntry(PluginEntry["Exporter"]):
     """``gpurent export NAME``; with ``can_open`` also ``gpurent open LEASE --NAME``, by the role `SupportsOpen`."""
 
@@ -173,6 +185,7 @@ _KIND_TITLES: Mapping[type[object], str] = {
     SessionEntry: N_("session backend"),
     MailboxEntry: N_("mailbox"),
     NotifierEntry: N_("notifier"),
+    RateEntry: N_("rate source"),
     LauncherEntry: N_("launcher"),
     ExporterEntry: N_("exporter"),
     CommandEntry: N_("command"),

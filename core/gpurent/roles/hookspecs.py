@@ -63,6 +63,11 @@ def gpurent_register_notifier() -> Sequence[entries.NotifierEntry]:  # type: ign
 
 
 @hookspec
+def gpurent_register_rate() -> Sequence[entries.RateEntry]:  # type: ignore[empty-body]
+    """Register sources of dated exchange rates, for currencies between which no account reports one."""
+
+
+@hookspec
 def gpurent_register_launcher() -> Sequence[entries.LauncherEntry]:  # type: ignore[empty-body]
     """Register launchers: pure functions from a command to the shell command line that runs it."""
 

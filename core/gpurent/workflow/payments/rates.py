@@ -1,10 +1,14 @@
-"""Exchange rates: reported by the accounts or configured by the user. Each has a date; none is guessed."""
+"""Exchange rates: reported by the accounts, configured by the user, or of a public source.
+
+Each has a date; none is guessed.
+"""
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
@@ -25,30 +29,17 @@ from gpurent.errors import (
 from gpurent.locale import _
 from gpurent.ports.system import Clock, ProviderClocks
 from gpurent.roles.entries import BillingEntry, LeaseEntry
+from gpurent.workflow.payments.provider_timeout import read_provider_timeout
+from gpurent.workflow.payments.rate_sources import SourceLookup
 from gpurent.workflow.runtime.plugins import Plugins
 from gpurent.workflow.runtime.settings import Settings
 from gpurent.workflow.runtime.waiting import cancel_and_wait, start_detached
 
 MAX_RATE_AGE = timedelta(hours=6)
-DEFAULT_TIMEOUT = 30.0
 # A configured rate may be older than a reported one.
 MAX_CONFIGURED_RATE_AGE = timedelta(days=45)
 _PAIR_PATTERN = re.compile(r"([A-Z]{3,5})/([A-Z]{3,5})")
 _OTHER_KEYS = ("date", "source", "max_age_days")
-
-
-def read_provider_timeout(settings: Settings) -> float:
-    """Return the timeout for a provider's answer in real seconds: ``[offers] timeout``."""
-    text = settings.get("offers", "timeout", f"{DEFAULT_TIMEOUT:g}")
-    try:
-        seconds = float(text)
-    except ValueError:
-        seconds = 0.0
-    if not 0 < seconds <= 600:
-        raise UsageError(
-            _("[offers] timeout must be a number of seconds, at most 600, not {text}").format(text=repr(text))
-        )
-    return seconds
 
 
 @frozen
@@ -76,6 +67,11 @@ class RateLookup:
     clock: Clock
     clocks: ProviderClocks
     _requests: dict[tuple[str, str], asyncio.Task[Rate | GpurentError]] = field(factory=dict, init=False)
+    _sources: SourceLookup = field(init=False)
+
+    @_sources.default
+    def _make_source_lookup(self) -> SourceLookup:
+        return SourceLookup(self.plugins, self.settings, self.clocks)
 
     async def get_rate(self, provider: str, quote: Currency) -> Rate:
         """Return the rate from the currency of ``provider``'s account to ``quote``.
@@ -93,9 +89,20 @@ class RateLookup:
         for provider, quote in self._list_pairs():
             self._request_rate(provider, quote)
 
+    def prefetch_sources(self, codes: Iterable[str], target: str) -> None:
+        """Start requests to the rate sources without waiting, if ``codes`` can probably be converted only by them."""
+        # The rate of an account with a currency of its own leads to USD.
+        known = {code if code in KNOWN_CURRENCIES else USD.code for code in codes}
+        # A wrong setting is reported by the conversion that needs it.
+        with contextlib.suppress(UsageError):
+            written, _faults = self._list_configured_rates()
+            if any(find_rate_path(written, code, target) is None for code in known):
+                self._sources.prefetch()
+
     async def close(self) -> None:
         """Cancel the requests that are still open."""
         await cancel_and_wait(*(task for task in self._requests.values() if not task.done()))
+        await self._sources.close()
 
     async def get_currency(self, code: str) -> Currency:
         """Return the currency ``code``: a known one, that of an account, or one with a configured rate.
@@ -127,19 +134,26 @@ class RateLookup:
     async def get_conversion(self, source: Currency, target: Currency) -> Conversion:
         """Return the shortest conversion over fresh, plausible rates.
 
+        Public sources are asked only where the rates of accounts and settings do not suffice.
+
         Raises a `MoneyError` that names what is missing if there is none.
         """
         if source.code == target.code:
             return Conversion(target=target)
         floating, reasons = await self._list_account_rates()
         written, faults = self._list_configured_rates()
-        way = find_rate_path([*floating, *written], source.code, target.code)
+        found, failures = [*floating, *written], [*reasons, *faults]
+        way = find_rate_path(found, source.code, target.code)
+        if way is None:
+            sourced, left_out = await self._sources.list_rates()
+            found, failures = [*found, *sourced], [*failures, *left_out]
+            way = find_rate_path(found, source.code, target.code)
         if way is None:
             # A wallet's own rate leads to USD; what is missing is the way on from there.
-            known = "USD" if find_rate_path([*floating, *written], source.code, "USD") else source.code
+            known = "USD" if find_rate_path(found, source.code, "USD") else source.code
             raise MoneyError(
                 _("no exchange rate between {source} and {target}").format(source=known, target=target.code),
-                hint="\n".join([*reasons, *faults, _missing_rate_hint(source, target)]),
+                hint="\n".join([*failures, _missing_rate_hint(source, target)]),
             )
         return Conversion(target=target, rates=way, floats=any(rate in floating for rate in way))
 

@@ -15,9 +15,10 @@ from gpurent.domain.offer import Offer, Prepaid, Quote, Requirements
 from gpurent.domain.trip import TripLimits, TripPlan, TripSpec, UploadSpec
 from gpurent.errors import GpurentError, LeaseError, UsageError
 from gpurent.locale import _
-from gpurent.roles.entries import LeaseEntry
+from gpurent.roles.entries import BillingEntry, LeaseEntry
+from gpurent.workflow.payments.provider_timeout import read_provider_timeout
 from gpurent.workflow.payments.quotes import Quotes, add_tolerance, offer_cost
-from gpurent.workflow.payments.rates import ExchangeRates, RateLookup, read_provider_timeout
+from gpurent.workflow.payments.rates import ExchangeRates, RateLookup
 from gpurent.workflow.runtime.plugins import Plugins
 from gpurent.workflow.runtime.settings import Settings
 
@@ -155,6 +156,12 @@ class Market:
         entries = self.plugins.registry.get_entries(LeaseEntry)
         return sorted(name for name, entry in entries.items() if entry.billing)
 
+    def _list_currencies(self, providers: Sequence[str]) -> set[str]:
+        """Return the currencies in which the providers are paid."""
+        billing = self.plugins.registry.get_entries(BillingEntry)
+        named = {self.plugins.provider_entry(name).billing for name in providers}
+        return {billing[name].currency for name in named if name in billing}
+
     async def compare_offers(
         self, requirements: Requirements, providers: Sequence[str], term: timedelta, code: str
     ) -> MarketOffers:
@@ -167,6 +174,7 @@ class Market:
             self.plugins.provider_entry(name)
         lookup = self.rates.start_lookup()
         lookup.prefetch()
+        lookup.prefetch_sources(self._list_currencies(names), code)
         try:
             listings = await asyncio.gather(*(self._list_offers(name, requirements) for name in names))
             spec = TripSpec(requirements=requirements, limits=TripLimits(term=term))
@@ -243,8 +251,9 @@ async def _convert_offer(item: PricedOffer, code: str, lookup: RateLookup) -> Pr
     except GpurentError as error:
         return evolve(item, unconverted_reason=_format_error(error))
     low, high = conversion.convert(net.low, round_up=False), conversion.convert(net.high)
-    if conversion.floats and net.low == net.high:
-        high = add_tolerance(high)
+    if net.low == net.high:
+        # At a rate that holds for a day, rounding alone does not make it a range.
+        low, high = (low, add_tolerance(high)) if conversion.floats else (high, high)
     converted = ConvertedPrice(
         low=low,
         high=high,

@@ -23,6 +23,7 @@ from gpurent.roles.entries import (
     NotifierEntry,
     PluginEntry,
     RankedEntry,
+    RateEntry,
     SessionEntry,
     TransferEntry,
     get_kind_title,
@@ -49,6 +50,7 @@ _ROLE_CLASSES: Mapping[type[PluginEntry[Any]], tuple[str, str]] = {
     SessionEntry: ("machine", "SessionBackend"),
     MailboxEntry: ("messages", "Mailbox"),
     NotifierEntry: ("messages", "Notifier"),
+    RateEntry: ("rates", "RateSource"),
     LauncherEntry: ("machine", "Launcher"),
     ExporterEntry: ("exporter", "Exporter"),
 }

@@ -1,0 +1,1 @@
+"""The bank's daily file in the sandbox."""
