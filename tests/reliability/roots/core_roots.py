@@ -43,7 +43,7 @@ CORE_ROOTS = (
             ),
         ),
         family="R2",
-        seeds=(269, 116, 11),
+        seeds=(14, 36, 42),
     ),
     FamilyRoot(
         name="offers-not-claimed",

@@ -73,7 +73,9 @@ class SourceLookup:
         seconds = read_provider_timeout(self.settings)
         try:
             async with asyncio.timeout(seconds):
-                return await self.plugins.build(entry).list_rates()
+                return tuple(await self.plugins.build(entry).list_rates())
+        except TypeError:
+            return UnavailableError(_("it returned something that is no dated exchange rate"))
         except GpurentError as error:
             return error
         except TimeoutError:
