@@ -73,9 +73,7 @@ class SourceLookup:
         seconds = read_provider_timeout(self.settings)
         try:
             async with asyncio.timeout(seconds):
-                return tuple(await self.plugins.build(entry).list_rates())
-        except TypeError:
-            return UnavailableError(_("it returned something that is no dated exchange rate"))
+                return await self.plugins.build(entry).list_rates()
         except GpurentError as error:
             return error
         except TimeoutError:
