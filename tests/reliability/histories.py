@@ -36,6 +36,8 @@ KILL_SPANS = {"await": 900, "sql": 500, "http": 150, "rename": 16}
 LOOKS = (("ls", "--refresh"), ("trips",), ("watch", "--once"), ("ls",), ("balance",))
 RECOVERY_MODES: tuple[RecoveryMode, ...] = ("resume", "release", "again")
 MAX_AGAIN = 3
+ONCE = ("renew", "upgrade", "restart")
+"""What a plan does once, so that it is one order, however often it is typed."""
 
 
 MINUTE = timedelta(minutes=1)
@@ -238,6 +240,13 @@ class UserHistory:
             if len(again) > 1:
                 text = (
                     f"{sorted(again)} for one rent that was typed again while {unfinished[0]['id']} was open"
+                )
+                self._losses.append(Loss(kind="payment lost or double", text=text))
+        elif action.name in ONCE and unfinished:
+            done = [trip["id"] for trip in await self._list_trips(action.name) if trip["outcome"] == "done"]
+            if len(done) > 1:
+                text = (
+                    f"{done} for one {action.name} that was typed again while {unfinished[0]['id']} was open"
                 )
                 self._losses.append(Loss(kind="payment lost or double", text=text))
 

@@ -9,6 +9,7 @@ import pytest
 
 from tests.command_line import ROOT
 from tests.reliability.families import FAMILIES
+from tests.reliability.roots.tested_roots import LOSS_ROOTS
 from tests.roots.__main__ import FAMILY_ROOTS, ROOTS, TESTED_ROOTS, find_catch, find_failing_tests
 from tests.roots.root import Edit, Root, RootOutdated, TestedRoot
 
@@ -34,7 +35,7 @@ def test_what_is_to_catch_a_root_exists() -> None:
 
 def test_names_are_unique_and_there_are_enough() -> None:
     assert max(Counter(root.name for root in ROOTS).values()) == 1
-    assert len(FAMILY_ROOTS) >= 20
+    assert len(FAMILY_ROOTS) + len(LOSS_ROOTS) >= 20
     assert {root.kind for root in TESTED_ROOTS} >= FINDINGS
     assert all(root.tests for root in TESTED_ROOTS)
 

@@ -8,25 +8,6 @@ _WORKFLOW = "core/gpurent/workflow"
 
 CORE_ROOTS = (
     FamilyRoot(
-        name="odd-answer-ends-trip",
-        kind="A1",
-        summary="an answer of another shape, or a refused login, ends the trip and releases its machine",
-        edits=(
-            Edit(
-                f"{_WORKFLOW}/runtime/durable_steps.py",
-                "INCONCLUSIVE_ERRORS = (*RESUMABLE_ERRORS, UnexpectedResponse, PluginError, ForeignMachine)",
-                "INCONCLUSIVE_ERRORS = RESUMABLE_ERRORS",
-            ),
-            Edit(
-                f"{_WORKFLOW}/runtime/leases.py",
-                "        except GpurentError as error:\n            return make_unknown(error)",
-                "        except UnavailableError as error:\n            return make_unknown(error)",
-            ),
-        ),
-        family="R2",
-        seeds=(31, 125, 141),
-    ),
-    FamilyRoot(
         name="absent-once-is-gone",
         kind="A2",
         summary="one list that lacks a machine ends its lease",
@@ -82,41 +63,6 @@ CORE_ROOTS = (
         ),
         family="histories",
         seeds=(66, 78, 48),
-    ),
-    FamilyRoot(
-        name="order-beside-unfinished-order",
-        kind="A6",
-        summary="a renewal that is typed again is ordered and paid a second time",
-        edits=(
-            Edit(f"{_WORKFLOW}/steps/order_records.py", "raise make_unfinished_order_error(other)", "return"),
-            Edit(
-                f"{_WORKFLOW}/trips/lease_orders.py",
-                "            if await self._is_same_order(trip, kind, order):",
-                "            if lease.id == trip.id:",
-            ),
-            Edit(
-                f"{_WORKFLOW}/trips/lease_orders.py",
-                "        if record is not None:\n            raise make",
-                "        if record is not None and record.key == lease.id:\n            raise make",
-            ),
-            Edit(
-                f"{_WORKFLOW}/steps/provider_orders.py",
-                "if lease.pending is not None and lease.pending.key != order.key:",
-                "if lease.pending is not None and lease.pending.key == order:",
-            ),
-            Edit(
-                f"{_WORKFLOW}/steps/provider_orders.py",
-                "    if lease.pending is None or lease.pending.key != order.key:",
-                "    if lease.pending is None and lease.is_over:",
-            ),
-            Edit(
-                f"{_WORKFLOW}/steps/provider_orders.py",
-                "if order.key in lease.completed_orders:",
-                "if order.key in lease.completed_orders or lease.pending is None:",
-            ),
-        ),
-        family="histories",
-        seeds=(28, 6),
     ),
     FamilyRoot(
         name="no-second-copy",
@@ -220,19 +166,5 @@ CORE_ROOTS = (
         ),
         family="histories",
         seeds=(830, 1250, 716),
-    ),
-    FamilyRoot(
-        name="lost-offer-forgets-fee",
-        kind="A28",
-        summary="a trip that loses its first offer forgets what binding the address has cost",
-        edits=(
-            Edit(
-                f"{_WORKFLOW}/trips/execute.py",
-                '_KEPT_STEPS = ("authorize", "bind-mail")',
-                '_KEPT_STEPS = ("authorize",)',
-            ),
-        ),
-        family="R8",
-        seeds=(9, 3, 0),
     ),
 )

@@ -10,6 +10,58 @@ _GPU1024 = "plugins/gpu1024/tests/test_gpu1024_trip.py"
 
 LOSS_ROOTS = (
     TestedRoot(
+        name="odd-answer-ends-trip",
+        kind="A1",
+        summary="an answer of another shape, or a refused login, ends the trip and releases its machine",
+        edits=(
+            Edit(
+                f"{_WORKFLOW}/runtime/durable_steps.py",
+                "INCONCLUSIVE_ERRORS = (*RESUMABLE_ERRORS, UnexpectedResponse, PluginError, ForeignMachine)",
+                "INCONCLUSIVE_ERRORS = RESUMABLE_ERRORS",
+            ),
+            Edit(
+                f"{_WORKFLOW}/runtime/leases.py",
+                "        except GpurentError as error:\n            return make_unknown(error)",
+                "        except UnavailableError as error:\n            return make_unknown(error)",
+            ),
+        ),
+        tests=("tests/reliability/test_odd_answers.py::test_an_odd_answer_while_the_job_runs",),
+    ),
+    TestedRoot(
+        name="order-beside-unfinished-order",
+        kind="A6",
+        summary="a renewal that is typed again is ordered and paid a second time",
+        edits=(
+            Edit(f"{_WORKFLOW}/steps/order_records.py", "raise make_unfinished_order_error(other)", "return"),
+            Edit(
+                f"{_WORKFLOW}/trips/lease_orders.py",
+                "            if await self._is_same_order(trip, kind, order):",
+                "            if lease.id == trip.id:",
+            ),
+            Edit(
+                f"{_WORKFLOW}/trips/lease_orders.py",
+                "        if record is not None:\n            raise make",
+                "        if record is not None and record.key == lease.id:\n            raise make",
+            ),
+            Edit(
+                f"{_WORKFLOW}/steps/provider_orders.py",
+                "if lease.pending is not None and lease.pending.key != order.key:",
+                "if lease.pending is not None and lease.pending.key == order:",
+            ),
+            Edit(
+                f"{_WORKFLOW}/steps/provider_orders.py",
+                "    if lease.pending is None or lease.pending.key != order.key:",
+                "    if lease.pending is None and lease.is_over:",
+            ),
+            Edit(
+                f"{_WORKFLOW}/steps/provider_orders.py",
+                "if order.key in lease.completed_orders:",
+                "if order.key in lease.completed_orders or lease.pending is None:",
+            ),
+        ),
+        tests=(f"{_REPEATED}::test_a_renewal_typed_again_is_paid_once",),
+    ),
+    TestedRoot(
         name="trip-ends-before-it-is-shown",
         kind="A6",
         summary="a command that died before it had shown its result rents again when it is typed again",
