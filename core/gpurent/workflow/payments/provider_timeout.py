@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
-from gpurent.errors import UsageError
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
+
+from gpurent.errors import GpurentError, UnavailableError, UsageError
 from gpurent.locale import _
 from gpurent.workflow.runtime.settings import Settings
 
+T = TypeVar("T")
 DEFAULT_TIMEOUT = 30.0
 
 
@@ -21,3 +26,17 @@ def read_provider_timeout(settings: Settings) -> float:
             _("[offers] timeout must be a number of seconds, at most 600, not {text}").format(text=repr(text))
         )
     return seconds
+
+
+async def ask_in_time(
+    settings: Settings, ask: Callable[[], Awaitable[T]], describe_delay: Callable[[float], str]
+) -> T | GpurentError:
+    """Return the answer, or the error in its place; ``describe_delay`` says that none came within so many seconds."""
+    seconds = read_provider_timeout(settings)
+    try:
+        async with asyncio.timeout(seconds):
+            return await ask()
+    except GpurentError as error:
+        return error
+    except TimeoutError:
+        return UnavailableError(describe_delay(seconds), retryable=True)

@@ -9,12 +9,12 @@ from datetime import datetime, timedelta
 from attrs import define, field
 
 from gpurent.domain.money import Rate
-from gpurent.errors import GpurentError, MoneyError, UnavailableError
+from gpurent.errors import GpurentError, MoneyError
 from gpurent.locale import _
 from gpurent.locale.durations import format_duration
 from gpurent.ports.system import ProviderClocks
 from gpurent.roles.entries import RateEntry
-from gpurent.workflow.payments.provider_timeout import read_provider_timeout
+from gpurent.workflow.payments.provider_timeout import ask_in_time
 from gpurent.workflow.runtime.plugins import Plugins, iter_configured_entries
 from gpurent.workflow.runtime.settings import Settings
 from gpurent.workflow.runtime.waiting import cancel_and_wait, start_detached
@@ -70,16 +70,11 @@ class SourceLookup:
         return self._requests[entry.name]
 
     async def _fetch_rates(self, entry: RateEntry) -> Sequence[Rate] | GpurentError:
-        seconds = read_provider_timeout(self.settings)
-        try:
-            async with asyncio.timeout(seconds):
-                return await self.plugins.build(entry).list_rates()
-        except GpurentError as error:
-            return error
-        except TimeoutError:
-            return UnavailableError(
-                _("no answer within {seconds:g} s").format(seconds=seconds), retryable=True
-            )
+        return await ask_in_time(
+            self.settings,
+            lambda: self.plugins.build(entry).list_rates(),
+            lambda seconds: _("no answer within {seconds:g} s").format(seconds=seconds),
+        )
 
 
 def find_rate_problem(rate: object, max_age: timedelta, now: datetime) -> str:

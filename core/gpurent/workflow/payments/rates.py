@@ -29,7 +29,7 @@ from gpurent.errors import (
 from gpurent.locale import _
 from gpurent.ports.system import Clock, ProviderClocks
 from gpurent.roles.entries import BillingEntry, LeaseEntry
-from gpurent.workflow.payments.provider_timeout import read_provider_timeout
+from gpurent.workflow.payments.provider_timeout import ask_in_time
 from gpurent.workflow.payments.rate_sources import SourceLookup
 from gpurent.workflow.runtime.plugins import Plugins
 from gpurent.workflow.runtime.settings import Settings
@@ -208,20 +208,13 @@ class RateLookup:
         return self._requests[key]
 
     async def _fetch_rate(self, provider: str, quote: Currency) -> Rate | GpurentError:
-        seconds = read_provider_timeout(self.settings)
-        try:
-            async with asyncio.timeout(seconds):
-                return await self.plugins.billing(provider).get_rate(quote)
-        except GpurentError as error:
-            return error
-        except TimeoutError:
-            billing = self.plugins.provider_entry(provider).billing
-            return UnavailableError(
-                _("{wallet} gave no exchange rate within {seconds:g} s").format(
-                    wallet=billing, seconds=seconds
-                ),
-                retryable=True,
-            )
+        return await ask_in_time(
+            self.settings,
+            lambda: self.plugins.billing(provider).get_rate(quote),
+            lambda seconds: _("{wallet} gave no exchange rate within {seconds:g} s").format(
+                wallet=self.plugins.provider_entry(provider).billing, seconds=seconds
+            ),
+        )
 
 
 def _missing_rate_hint(source: Currency, target: Currency) -> str:

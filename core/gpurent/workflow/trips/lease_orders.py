@@ -83,10 +83,10 @@ class LeaseOrders:
             if begun is None or begun.kind != kind or begun.spec != spec:
                 raise make_unfinished_order_error(record)
             trips = [self.trip_tracker.context_of(begun.id)]
-        for trip in trips:
+        trip = next(iter(trips), None)
+        if trip is not None:
             trip.announce_continuation(lease.id)
-            return trip
-        return None
+        return trip
 
     async def _list_unended_trips(self, kind: str, lease: Lease) -> Sequence[tuple[TripContext, TripRecord]]:
         """Return the open trips of ``kind`` that have placed their order on the lease; it may have arrived since."""
