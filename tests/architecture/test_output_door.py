@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Iterator
 
 import pytest
 
+from tests.architecture.syntax import get_name
 from tests.architecture.test_rules import PRODUCT, ROOT
 
 DOOR = "core/gpurent/cli/output.py"
@@ -40,9 +42,16 @@ STREAMS = {"stdout", "stderr", "__stdout__", "__stderr__", "displayhook", "excep
 HARMLESS = {"isatty", "fileno", "encoding"}
 RICH = {"Console", "Progress", "Live", "print", "Status", "Prompt"}
 
+# Parsing takes far longer than searching.
+MENTIONED = re.compile(
+    rf"\b(({'|'.join((*CLICK, *BUILTINS, *LOGGING, *MODULES, *STREAMS, *RICH, 'input'))})\b|print_|os\.write)|/dev/"
+)
+
 
 def find_prints(source: str) -> Iterator[tuple[int, str]]:
     """Yield each way to the terminal that the code uses: its line and its name."""
+    if not MENTIONED.search(source):
+        return
     tree = ast.parse(source)
     harmless = {
         id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Attribute) and node.attr in HARMLESS
@@ -59,7 +68,7 @@ def names_of(node: ast.AST) -> Iterator[str]:
     elif isinstance(node, ast.Name) and node.id in BUILTINS:
         yield node.id
     elif isinstance(node, ast.Attribute):
-        owner = ast.unparse(node.value)
+        owner = get_name(node.value)
         if (
             (owner == "click" and node.attr in CLICK)
             or (owner == "logging" and node.attr in LOGGING)
@@ -69,7 +78,7 @@ def names_of(node: ast.AST) -> Iterator[str]:
         ):
             yield f"{owner.partition('.')[0]}.{node.attr}"
     elif isinstance(node, ast.Call):
-        called = ast.unparse(node.func)
+        called = get_name(node.func)
         if called == "input" or (called == "os.write" and isinstance(node.args[0], ast.Constant)):
             yield called
     elif isinstance(node, ast.Constant) and node.value in ("/dev/tty", "/dev/stdout", "/dev/stderr"):

@@ -44,6 +44,8 @@ MAY_USE = {
 
 def iter_uses(text: str, place: str) -> Iterator[tuple[str, str]]:
     """Yield each guarded name that ``text`` uses, with the place: the file and the function at its top level."""
+    if not any(name in text for name in MAY_USE):
+        return
     tree = ast.parse(text)
     for statement in tree.body:
         inside = place

@@ -28,8 +28,8 @@ from gpurent.testing.sandbox.client import SandboxClient
 from gpurent.workflow.runtime.waiting import run_in_background
 from gpurent.workflow.trips.machine_work import TripResult
 
-# Long enough to be cut off while it runs, even on a fast computer.
-DEMO_JOB = ("train.py", "--epochs", "16")
+# Long enough to be cut off while it runs, even on a fast computer, and no burden for a slow one.
+DEMO_JOB = ("train.py", "--epochs", "12", "--hidden", "16", "--sleep-per-epoch", "0.5")
 Pay = Callable[[str, dict[str, Any]], Awaitable[None]]
 
 
