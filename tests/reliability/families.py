@@ -48,9 +48,9 @@ _KILLS = tuple(
         seeds_per_night=night,
     )
     for kind, where, share, night in (
-        ("await", "a suspension point", (1,), 1000),
-        ("sql", "an SQL statement", (4,), 300),
-        ("http", "an HTTP call, before or after it", (8,), 300),
+        ("await", "a suspension point", (3,), 1000),
+        ("sql", "an SQL statement", (3,), 300),
+        ("http", "an HTTP call, before or after it", (2,), 300),
         ("rename", "a file's rename, before or after it", (14,), 150),
     )
 )
@@ -59,7 +59,7 @@ _HISTORIES = (
         name="histories",
         summary="commands typed again, looks, second trips and processes, kills; resumed, released or typed again",
         run_seed=partial(run_history, ""),
-        seeds_in_tests=(0, 1),
+        seeds_in_tests=(1,),
         seeds_per_night=2000,
     ),
     Family(

@@ -207,7 +207,7 @@ class UserHistory:
             for found in await self._user.list_living_leases():
                 await follow(self._user, await self._user.type_command("release", str(found["id"])))
         elif self._mode == "resume":
-            if not await self._list_trips(action.name):
+            if not await self._list_trips(action):
                 # Killed before the trip was on record: nothing can be resumed.
                 await self._type_again(action, lease)
             await self._resume_open_trips()
@@ -226,7 +226,7 @@ class UserHistory:
                 await follow(self._user, await self._user.type_command("resume", trip["id"]))
 
     async def _type_again(self, action: UserAction, lease: str) -> None:
-        unfinished = await self._list_trips(action.name, only_open=True)
+        unfinished = await self._list_trips(action, only_open=True)
         for number in range(MAX_AGAIN):
             kill = self._draw_kill() if number == 0 and self._rng.random() < 0.3 else None
             typed = await type_action(self._user, action, lease, kill)
@@ -236,14 +236,14 @@ class UserHistory:
                 break
         if action.name == "rent" and unfinished:
             rented = {lease["id"] for lease in await self._user.list_living_leases()}
-            again = {trip["lease"] for trip in await self._list_trips("rent")} & rented
+            again = {trip["lease"] for trip in await self._list_trips(action)} & rented
             if len(again) > 1:
                 text = (
                     f"{sorted(again)} for one rent that was typed again while {unfinished[0]['id']} was open"
                 )
                 self._losses.append(Loss(kind="payment lost or double", text=text))
         elif action.name in ONCE and unfinished:
-            done = [trip["id"] for trip in await self._list_trips(action.name) if trip["outcome"] == "done"]
+            done = [trip["id"] for trip in await self._list_trips(action) if trip["outcome"] == "done"]
             if len(done) > 1:
                 text = (
                     f"{done} for one {action.name} that was typed again while {unfinished[0]['id']} was open"
@@ -261,12 +261,21 @@ class UserHistory:
             )
             self._losses.append(Loss(kind="stuck trip", text=text))
 
-    async def _list_trips(self, kind: str, *, only_open: bool = False) -> list[dict[str, Any]]:
+    async def _list_trips(self, action: UserAction, *, only_open: bool = False) -> list[dict[str, Any]]:
+        """Return the trips of this command; a second trip beside it is told apart by its job."""
         trips = (await self._user.type_command("trips")).data or []
-        return [
+        found = [
             trip
             for trip in trips
-            if trip["kind"] == kind and not (only_open and trip["ended_at"] is not None)
+            if trip["kind"] == action.name and not (only_open and trip["ended_at"] is not None)
+        ]
+        if not action.project or not self._has_second_trip:
+            return found
+        shown = [(trip, (await self._user.type_command("trips", "show", trip["id"])).data) for trip in found]
+        return [
+            trip
+            for trip, page in shown
+            if page and page["spec"]["job"]["command"][-1:] == [str(action.project)]
         ]
 
     async def _look_in_a_loop(self) -> None:
