@@ -66,7 +66,7 @@ async def run_simulation(tmp_path: Path, seed: int, events: int) -> None:
 
 async def test_equal_to_the_oracle_to_the_last_unit(tmp_path: Path) -> None:
     """A small share of the nightly run."""
-    await run_simulation(tmp_path, seed=20_260_131, events=5_000)
+    await run_simulation(tmp_path, seed=20_260_131, events=6_000)
 
 
 @pytest.mark.nightly
