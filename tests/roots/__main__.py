@@ -12,6 +12,8 @@ import sys
 import time
 from collections.abc import Sequence
 
+from tests.reliability.roots.answer_roots import ANSWER_ROOTS
+from tests.reliability.roots.command_roots import COMMAND_ROOTS
 from tests.reliability.roots.core_roots import CORE_ROOTS
 from tests.reliability.roots.plugin_roots import PLUGIN_ROOTS
 from tests.reliability.roots.price_roots import PRICE_ROOTS
@@ -35,8 +37,10 @@ TESTED_ROOTS: Sequence[TestedRoot] = (
     *COMPUTER_ROOTS,
     *MONEY_ROOTS,
     *LOSS_ROOTS,
+    *ANSWER_ROOTS,
     *PRICE_ROOTS,
     *RESULT_ROOTS,
+    *COMMAND_ROOTS,
 )
 ROOTS: Sequence[Root] = (*FAMILY_ROOTS, *TESTED_ROOTS)
 HEAD = (
