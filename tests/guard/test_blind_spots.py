@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ import pytest
 
 from gpurent.domain.events import Event, EventKind
 from gpurent.domain.money import CNY
-from gpurent.domain.trip import TripLimits
+from gpurent.domain.trip import TripLimits, TripSpec
 from gpurent.errors import BudgetExceeded
 from gpurent_plugin_mistgpu.simulator import pages
 from tests.guard.running_guard import EXPECTED_ORDER, first_events, running_guard
@@ -55,6 +56,22 @@ async def test_a_month_s_budget_without_a_rate_switches_nothing_else_off(sandbox
         assert first_events(user, *EXPECTED_ORDER) == EXPECTED_ORDER
         assert is_saved(job)
     assert len(warnings_about(user, "the monthly budget cannot be checked")) == 1
+    assert list(sandbox.list_burning()) == []
+
+
+async def test_a_month_s_budget_without_a_rate_keeps_no_check_from_the_deadline(
+    sandbox: VirtualSandbox,
+) -> None:
+    async with sandbox.open_application() as application:
+        await sandbox.log_in_to_mistgpu(application, "300")
+        lease = await application.trips.rent(TripSpec(provider="mistgpu", rent_only=True))
+    sandbox.write_config('[guard]\ndeadline = "45m"\n[budget]\nmonth = "100EUR"\n')
+    await sandbox.advance(timedelta(hours=1))
+    async with sandbox.open_application() as application:
+        report = await application.guard.run_once()
+        assert [result.actions[-1] for result in report.results] == ["release"]
+        assert "the monthly budget cannot be checked" in report.failures["mistgpu"]
+        assert (await application.leases.get_lease(lease.id)).is_over
     assert list(sandbox.list_burning()) == []
 
 

@@ -174,3 +174,15 @@ async def test_users_own_ssh_configuration_is_ignored(
     assert not mark.exists()
     assert not (home / ".ssh" / "known_hosts").exists()
     assert get_endpoint(machine).user == machine.spec.user
+
+
+async def test_an_unreadable_key_of_the_users_own_is_in_nobodys_way(
+    machines: SshFixture, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Neither when the host key is asked for, nor at the login with the password."""
+    machine = await machines.boot()
+    home = tmp_path / "user"
+    (home / ".ssh").mkdir(parents=True, mode=0o700)
+    (home / ".ssh" / "id_ed25519").write_text("-----BEGIN OPENSSH PRIVATE KEY-----\nunreadable\n")
+    monkeypatch.setenv("HOME", str(home))
+    assert await run_checked(machines, machine, "echo there") == "there\n"

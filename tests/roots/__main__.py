@@ -12,8 +12,12 @@ import sys
 import time
 from collections.abc import Sequence
 
+from tests.reliability.roots.answer_roots import ANSWER_ROOTS
+from tests.reliability.roots.command_roots import COMMAND_ROOTS
 from tests.reliability.roots.core_roots import CORE_ROOTS
 from tests.reliability.roots.plugin_roots import PLUGIN_ROOTS
+from tests.reliability.roots.price_roots import PRICE_ROOTS
+from tests.reliability.roots.result_roots import RESULT_ROOTS
 from tests.reliability.roots.tested_roots import LOSS_ROOTS
 from tests.roots.root import Catch, FamilyRoot, Root, TestedRoot
 from tests.roots.tree_copy import open_tree_copy
@@ -33,6 +37,10 @@ TESTED_ROOTS: Sequence[TestedRoot] = (
     *COMPUTER_ROOTS,
     *MONEY_ROOTS,
     *LOSS_ROOTS,
+    *ANSWER_ROOTS,
+    *PRICE_ROOTS,
+    *RESULT_ROOTS,
+    *COMMAND_ROOTS,
 )
 ROOTS: Sequence[Root] = (*FAMILY_ROOTS, *TESTED_ROOTS)
 HEAD = (

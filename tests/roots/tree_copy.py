@@ -20,7 +20,7 @@ from tests.command_line import ROOT
 _PLUGIN_PARTS = [
     str(path.relative_to(ROOT)) for path in ROOT.glob("plugins/*/*") if path.name in ("src", "tests")
 ]
-_FOLDERS = ("core/gpurent", "tests", *_PLUGIN_PARTS)
+_FOLDERS = ("core/gpurent", "tests", "bench", *_PLUGIN_PARTS)
 _FILES = ("pyproject.toml",)
 
 

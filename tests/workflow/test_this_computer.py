@@ -270,10 +270,16 @@ def make_unreadable_at(application: Application, user: ScriptedUser, journal: Pa
 
 
 async def test_the_users_own_keys_are_never_read(sandbox: TripSandbox) -> None:
-    """Reading any of these would wait for ever, since nobody writes to them."""
+    """One is unreadable; reading any of the others would wait for ever, since nobody writes to them."""
+    async with sandbox.open_application() as application:
+        await log_in_with_money(sandbox, application)
     own = sandbox.home / ".ssh"
-    make_pipes(own, "id_ed25519", "id_rsa", "id_ecdsa", "config", "known_hosts")
-    lease = await rent(sandbox)
+    make_pipes(own, "id_rsa", "id_ecdsa", "config", "known_hosts")
+    (own / "id_ed25519").write_text("-----BEGIN OPENSSH PRIVATE KEY-----\nunreadable\n")
+    # In a process whose home folder it is: the first login, with the password, is its own.
+    rented = await sandbox.run_command("-y", "rent", "-p", "mistgpu", "--json")
+    assert rented.code == 0, rented.err
+    lease = rented.data["id"]
     result = await sandbox.run_command("exec", lease, "echo there")
     assert result.out.strip() == "there", result.err
     assert (await sandbox.run_command("release", lease)).code == 0

@@ -73,7 +73,11 @@ async def _request_host_key(
 ) -> asyncssh.SSHKey | None:
     async with asyncio.timeout(timeout):
         made = await open_socket(endpoint, addresses)
+        # The library would read the keys in ~/.ssh, although nobody logs in.
+        options = asyncssh.SSHClientConnectionOptions(config=None, client_keys=None, agent_path=None)
         try:
-            return await asyncssh.get_server_host_key(endpoint.address, endpoint.port, config=None, sock=made)
+            return await asyncssh.get_server_host_key(
+                endpoint.address, endpoint.port, config=None, sock=made, options=options
+            )
         finally:
             made.close()
