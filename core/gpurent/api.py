@@ -221,6 +221,7 @@ if TYPE_CHECKING:
         SupportsRenewal as SupportsRenewal,
         SupportsRestart as SupportsRestart,
         SupportsStaging as SupportsStaging,
+        SupportsStart as SupportsStart,
         SupportsStop as SupportsStop,
         TaskInstructions as TaskInstructions,
     )
@@ -339,7 +340,7 @@ _NAMES_BY_MODULE = {
     "gpurent.roles.exporter": "Export ExportFile ExportedLease Exporter SupportsInstall SupportsOpen",
     "gpurent.roles.file_places": "RemoteState",
     "gpurent.roles.hookspecs": "hookimpl",
-    "gpurent.roles.lease": "AssistedRental LeaseProvider MachineAccess MailBinding ManualProvider ManualTask SupportsMailBinding SupportsRenewal SupportsRestart SupportsStaging SupportsStop TaskInstructions",  # noqa: E501
+    "gpurent.roles.lease": "AssistedRental LeaseProvider MachineAccess MailBinding ManualProvider ManualTask SupportsMailBinding SupportsRenewal SupportsRestart SupportsStaging SupportsStart SupportsStop TaskInstructions",  # noqa: E501
     "gpurent.roles.machine": "Launcher SessionBackend SupportsPredial SupportsUploadPreview TransferBackend",
     "gpurent.roles.messages": "Mailbox Notifier",
     "gpurent.roles.plugin_context": "PluginContext add_access_source add_access_sources",

@@ -88,11 +88,26 @@ class SupportsRenewal(ABC):
 
 
 class SupportsStop(ABC):
-    """Capability: shut a machine down so that its files are kept and it costs nothing until `SupportsRestart`."""
+    """Capability: shut a machine down with its files, until `SupportsRestart` or `SupportsStart` starts it again."""
 
     @abstractmethod
     async def stop_lease(self, lease: Lease) -> Lease | Absent:
-        """Shut the machine down; idempotent, as `LeaseProvider.release_lease`. The lease is KEPT once that is done."""
+        """Shut the machine down; idempotent, as `LeaseProvider.release_lease`.
+
+        Once that is done, the lease is KEPT if it costs nothing then, STOPPED if it costs `Offer.stopped_price`.
+        """
+
+
+class SupportsStart(ABC):
+    """Capability: start the machine of a STOPPED lease again, as the same lease."""
+
+    @abstractmethod
+    async def start_lease(self, lease: Lease) -> Lease | Absent:
+        """Start the machine, which then costs its full price; idempotent, and it does not wait for the machine.
+
+        The lease is PROVISIONING or READY once the start has begun. Raises `SoldOut` if somebody else has the GPUs:
+        the lease is STOPPED as before, and nothing starts it later by itself.
+        """
 
 
 class SupportsRestart(ABC):

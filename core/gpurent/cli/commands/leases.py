@@ -126,12 +126,37 @@ def upgrade_command(app: CliContext, /, lease: str, **given: Any) -> None:
     )
 
 
+@click.command("shutdown")
+@lease_argument
+@json_option
+@click.pass_obj
+def shutdown_command(app: CliContext, lease: str) -> None:
+    """Shut a machine down and keep its files. Says first what that costs and which jobs it ends, and asks.
+
+    Some providers keep the files free of charge, for a while; with others a machine that is shut down still costs
+    money, if less, until it is released.
+    """
+    found = app.run(lambda application: application.machine_stops.stop_machine(lease))
+    app.show(found, lambda: _format_stopped(found))
+
+
+def _format_stopped(lease: Lease) -> str:
+    if lease.is_over:
+        return f"{lease.id}: {lease.state.title}"
+    return _("{lease}: {state}, {price} a day. Start it again: gpurent restart {lease}").format(
+        lease=lease.id, state=lease.state.title, price=lease.current_price.cost(timedelta(days=1))
+    )
+
+
 @click.command("restart")
 @lease_argument
 @json_option
 @click.pass_obj
 def restart_command(app: CliContext, lease: str) -> None:
-    """Start a machine again after it was shut down, with its kept files, as a new lease."""
+    """Start a machine again after it was shut down, with its kept files.
+
+    One that is still rented keeps its lease; any other gets a new one.
+    """
     app.run(lambda application: application.lease_changes.restart(lease, show=partial(_show_place, app)))
 
 

@@ -67,6 +67,11 @@ def apply_instance(lease: Lease, instance: wire.Instance) -> Lease:
     said = quote_text(instance.note) if instance.note else status
     if status in STARTING:
         return _move(seen, LeaseState.PROVISIONING, _("the machine is starting: {said}").format(said=said))
+    if status in STOPPED and instance.wants_to_run and status == "stopped":
+        return evolve(
+            _move(seen, LeaseState.PROVISIONING, _("the machine waits for its GPUs, which others use")),
+            endpoint=None,
+        )
     if status in STOPPED:
         return evolve(
             _move(seen, LeaseState.STOPPED, _("its disk costs money until it is deleted")), endpoint=None

@@ -25,6 +25,8 @@ from gpurent.api import (
     Requirements,
     SoldOut,
     Spent,
+    SupportsStart,
+    SupportsStop,
     Unknown,
     UsageError,
     add_access_source,
@@ -46,7 +48,7 @@ GONE_ERRORS = frozenset({"no_such_instance", "not_found"})
 PUBLIC_KEY, DISK, IMAGE, HAS_KEY = "public_key", "disk", "image", "has_key"
 
 
-class VastProvider(LeaseProvider):
+class VastProvider(LeaseProvider, SupportsStop, SupportsStart):
     """vast.ai as a provider. A machine is found by its label, which is the order's key."""
 
     def __init__(self, context: PluginContext) -> None:
@@ -216,6 +218,43 @@ class VastProvider(LeaseProvider):
             return evolve(lease, note=_("vast.ai does not show whether it created a machine; asking again"))
         note = _("vast.ai never listed a machine for this order")
         return evolve(lease.with_state(LeaseState.CANCELLED, note), pending=None)
+
+    # stopping
+
+    async def stop_lease(self, lease: Lease) -> Lease | Absent:
+        reply = await self._set_state(lease, "stopped")
+        if reply.error in GONE_ERRORS:
+            return Absent(_("no longer among the account's machines"))
+        if reply.error:
+            raise LeaseError(
+                _("vast.ai did not stop the machine: {why}").format(why=quote_reason(reply.message)),
+                burning=(lease.id,),
+            )
+        return await self.refresh_lease(lease)
+
+    async def start_lease(self, lease: Lease) -> Lease | Absent:
+        reply = await self._set_state(lease, "running")
+        if reply.error in GONE_ERRORS:
+            return Absent(_("no longer among the account's machines"))
+        if reply.error and reply.status < 400:
+            # The start is queued, and would begin by itself as soon as the GPUs are free.
+            await self._set_state(lease, "stopped")
+            raise SoldOut(
+                _("others use the GPUs of this machine: {why}").format(why=quote_reason(reply.message)),
+                spent=Spent.NO,
+                burning=(lease.id,),
+            )
+        if reply.error:
+            raise _make_create_error(lease, reply)
+        return await self.refresh_lease(lease)
+
+    async def _set_state(self, lease: Lease, state: str) -> wire.VastReply:
+        return await self._client.call(
+            "PUT",
+            f"/api/v0/instances/{int(lease.ref)}/",
+            json={"state": state},
+            spent=Spent.UNKNOWN,
+        )
 
     async def list_leases(self) -> Known[Lease] | Unknown:
         found = []

@@ -108,11 +108,15 @@ class VastReply:
 
 @frozen(kw_only=True)
 class Instance:
-    """A machine of the account. ``status`` is what it is, null while nothing is known of it yet."""
+    """A machine of the account. ``status`` is what it is, empty while nothing is known of it yet.
+
+    ``wants_to_run``: it is to run as far as its user is concerned.
+    """
 
     id: str
     label: str
     status: str
+    wants_to_run: bool
     note: str
     endpoint: Endpoint | None
     started_at: datetime | None
@@ -192,6 +196,7 @@ def parse_instance(reply: VastReply, row: Mapping[str, Any]) -> Instance:
         id=str(reply.get_integer(row, "id")),
         label=_get_text(row, "label"),
         status=status or "",
+        wants_to_run=row.get("intended_status") != "stopped",
         note=_get_text(row, "status_msg"),
         endpoint=_parse_endpoint(reply, row),
         started_at=reply.get_time(row, "start_date"),
