@@ -83,6 +83,7 @@ if TYPE_CHECKING:
         Prepaid as Prepaid,
         Quote as Quote,
         Requirements as Requirements,
+        TrafficPrice as TrafficPrice,
     )
     from gpurent.domain.question import (
         Challenge as Challenge,
@@ -210,6 +211,13 @@ if TYPE_CHECKING:
     from gpurent.roles.hookspecs import (
         hookimpl as hookimpl,
     )
+    from gpurent.roles.json_reply import (
+        JsonReply as JsonReply,
+    )
+    from gpurent.roles.labelled_provider import (
+        LabelledProvider as LabelledProvider,
+        make_taken_error as make_taken_error,
+    )
     from gpurent.roles.lease import (
         AssistedRental as AssistedRental,
         LeaseProvider as LeaseProvider,
@@ -217,6 +225,7 @@ if TYPE_CHECKING:
         MailBinding as MailBinding,
         ManualProvider as ManualProvider,
         ManualTask as ManualTask,
+        SupportsInterruption as SupportsInterruption,
         SupportsMailBinding as SupportsMailBinding,
         SupportsRenewal as SupportsRenewal,
         SupportsRestart as SupportsRestart,
@@ -317,7 +326,7 @@ _NAMES_BY_MODULE = {
     "gpurent.domain.lease": "Lease LeaseState PendingOrder",
     "gpurent.domain.lease_evidence": "CONFIRMATION_INTERVAL",
     "gpurent.domain.money": "CNY Currency Money Rate USD UnitPrice",
-    "gpurent.domain.offer": "Bill Deposit DiskPrice Hardware Metered Offer Order OrderKind Payment PaymentPurpose Prepaid Quote Requirements",  # noqa: E501
+    "gpurent.domain.offer": "Bill Deposit DiskPrice Hardware Metered Offer Order OrderKind Payment PaymentPurpose Prepaid Quote Requirements TrafficPrice",  # noqa: E501
     "gpurent.domain.question": "Challenge Mail",
     "gpurent.domain.receipt": "Charge ChargeKind Receipt",
     "gpurent.domain.secret": "Secret",
@@ -340,7 +349,9 @@ _NAMES_BY_MODULE = {
     "gpurent.roles.exporter": "Export ExportFile ExportedLease Exporter SupportsInstall SupportsOpen",
     "gpurent.roles.file_places": "RemoteState",
     "gpurent.roles.hookspecs": "hookimpl",
-    "gpurent.roles.lease": "AssistedRental LeaseProvider MachineAccess MailBinding ManualProvider ManualTask SupportsMailBinding SupportsRenewal SupportsRestart SupportsStaging SupportsStart SupportsStop TaskInstructions",  # noqa: E501
+    "gpurent.roles.json_reply": "JsonReply",
+    "gpurent.roles.labelled_provider": "LabelledProvider make_taken_error",
+    "gpurent.roles.lease": "AssistedRental LeaseProvider MachineAccess MailBinding ManualProvider ManualTask SupportsInterruption SupportsMailBinding SupportsRenewal SupportsRestart SupportsStaging SupportsStart SupportsStop TaskInstructions",  # noqa: E501
     "gpurent.roles.machine": "Launcher SessionBackend SupportsPredial SupportsUploadPreview TransferBackend",
     "gpurent.roles.messages": "Mailbox Notifier",
     "gpurent.roles.plugin_context": "PluginContext add_access_source add_access_sources",

@@ -32,6 +32,7 @@ from gpurent.workflow.steps import (
     upload,
 )
 from gpurent.workflow.trips import (
+    bids,
     cancel,
     execute,
     finish,
@@ -149,6 +150,7 @@ class TripParts:
         self.machine_stops = machine_stops.MachineStops(
             base.trip_tracker, leases, base.locks, poller, self.release_review, base.questions, starter
         )
+        self.bid_changes = bids.BidChanges(leases, base.locks, base.questions)
         self.lease_changes = operations.LeaseChanges(
             leases,
             plugins,

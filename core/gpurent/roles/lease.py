@@ -11,6 +11,7 @@ from attrs import field, frozen
 from gpurent.domain.access import AccessSource, Endpoint
 from gpurent.domain.evidence import Absent, Known, Unknown
 from gpurent.domain.lease import Lease
+from gpurent.domain.money import UnitPrice
 from gpurent.domain.offer import Bill, Offer, Order, Payment, Requirements
 from gpurent.domain.question import Mail
 from gpurent.domain.secret import Secret
@@ -108,6 +109,17 @@ class SupportsStart(ABC):
         The lease is PROVISIONING or READY once the start has begun. Raises `SoldOut` if somebody else has the GPUs:
         the lease is STOPPED as before, and nothing starts it later by itself.
         """
+
+
+class SupportsInterruption(ABC):
+    """Capability: machines that cost a bid, and are interrupted while somebody pays more (`Requirements.spot`).
+
+    Such a lease is INTERRUPTED meanwhile, if the service says so; it starts again by itself.
+    """
+
+    @abstractmethod
+    async def change_bid(self, lease: Lease, price: UnitPrice) -> Lease | Absent:
+        """Set what the machine costs from now on; idempotent. The lease's offer then has the new price."""
 
 
 class SupportsRestart(ABC):

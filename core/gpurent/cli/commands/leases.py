@@ -25,6 +25,7 @@ from gpurent.cli.params import (
     no_browser_option,
 )
 from gpurent.cli.trip_spec import (
+    MACHINE_FIELDS,
     add_field_options,
     check_spec,
     collect_field_values,
@@ -47,7 +48,7 @@ if TYPE_CHECKING:
 
 
 # The fields of a trip that make sense without a job.
-_MACHINE_FIELDS = ("gpu", "gpus", "gpu_memory", "cpus", "memory", "machine", "disk", "image")
+_MACHINE_FIELDS = (*MACHINE_FIELDS, "image")
 _LIMIT_FIELDS = ("for", "budget", "deadline", "idle", "idle_load", "timer")
 
 
@@ -162,6 +163,20 @@ def restart_command(app: CliContext, lease: str) -> None:
 
 async def _show_place(app: CliContext, lease: Lease) -> None:
     app.show(lease, lambda: f"{lease.id}: {lease.endpoint}")
+
+
+@click.command("bid")
+@lease_argument
+@click.argument("price", type=PRICE)
+@json_option
+@click.pass_obj
+def bid_command(app: CliContext, lease: str, price: UnitPrice) -> None:
+    """Change what you pay for a spot machine to PRICE, e.g. 0.3USD/h.
+
+    While somebody pays more for its GPUs it is interrupted, and only its disk costs money.
+    """
+    found = app.run(lambda application: application.bid_changes.change_bid(lease, price))
+    app.show(found, lambda: f"{found.id}: {found.state.title}, {found.current_price}")
 
 
 @click.command("release")

@@ -41,7 +41,8 @@ from gpurent.workflow.runtime.plugins import Plugins
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from gpurent.roles.lease import SupportsStart, SupportsStop
+    from gpurent.domain.money import UnitPrice
+    from gpurent.roles.lease import SupportsInterruption, SupportsStart, SupportsStop
 
 
 @define(eq=False)
@@ -231,6 +232,12 @@ class LeaseTracker:
         Raises `SoldOut` if somebody else has its GPUs.
         """
         return await self._ask_provider(lease, starter.start_lease)
+
+    async def request_bid(
+        self, lease: Lease, provider: SupportsInterruption, price: UnitPrice
+    ) -> Lease | Unknown:
+        """Ask the provider to change the bid for a spot machine, and save its answer, as `request_stop`."""
+        return await self._ask_provider(lease, lambda known: provider.change_bid(known, price))
 
     async def _ask_provider(
         self, lease: Lease, ask: Callable[[Lease], Awaitable[Lease | Absent]]

@@ -49,10 +49,7 @@ class ChargeReader:
 
 
 def _parse_source(reply: wire.VastReply, row: Mapping[str, Any]) -> str:
-    source = row.get("source")
-    if not isinstance(source, str):
-        raise reply.make_unexpected_response(_("{name} is no text").format(name="source"))
-    return source.removeprefix("instance-")
+    return reply.get_text(row, "source").removeprefix("instance-")
 
 
 def _parse_usage(reply: wire.VastReply, row: Mapping[str, Any]) -> Charge:

@@ -91,7 +91,7 @@ async def _request(
     answer = await context.http.request(
         method, path, params=params, json=json, headers={"Authorization": header}
     )
-    return wire.parse_reply(answer, spent)
+    return wire.VastReply.parse(answer, "vast.ai", spent)
 
 
 def _raise_if_failed(reply: wire.VastReply) -> None:

@@ -31,7 +31,7 @@ class InstanceList:
         if label:
             params["select_filters"] = json.dumps({"label": {"eq": label}})
         pages = self._client.read_pages("/api/v1/instances/", params)
-        found = [instance async for page in pages for instance in wire.parse_instances(page)]
+        found = [wire.parse_instance(page, row) async for page in pages for row in page.get_rows("instances")]
         # A service that ignores the filter lists the machines of other orders too.
         return [instance for instance in found if not label or instance.label == label]
 
@@ -67,15 +67,15 @@ def apply_instance(lease: Lease, instance: wire.Instance) -> Lease:
     said = quote_text(instance.note) if instance.note else status
     if status in STARTING:
         return _move(seen, LeaseState.PROVISIONING, _("the machine is starting: {said}").format(said=said))
-    if status in STOPPED and instance.wants_to_run and status == "stopped":
-        return evolve(
-            _move(seen, LeaseState.PROVISIONING, _("the machine waits for its GPUs, which others use")),
-            endpoint=None,
-        )
+    if status == "stopped" and instance.wants_to_run and instance.is_bid:
+        note = _("others pay more for its GPUs; it starts again once they do not, or when you raise your bid")
+        return evolve(_move(seen, LeaseState.INTERRUPTED, note), endpoint=None)
+    if status == "stopped" and instance.wants_to_run:
+        note = _("the machine waits for its GPUs, which others use")
+        return evolve(_move(seen, LeaseState.PROVISIONING, note), endpoint=None)
     if status in STOPPED:
-        return evolve(
-            _move(seen, LeaseState.STOPPED, _("its disk costs money until it is deleted")), endpoint=None
-        )
+        note = _("its disk costs money until it is deleted")
+        return evolve(_move(seen, LeaseState.STOPPED, note), endpoint=None)
     if status in UNREACHABLE:
         note = _("vast.ai does not reach the machine: {said}").format(said=said)
         return evolve(_move(seen, LeaseState.INTERRUPTED, note), endpoint=None)
