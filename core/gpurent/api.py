@@ -193,6 +193,7 @@ if TYPE_CHECKING:
         NotifierEntry as NotifierEntry,
         PluginEntry as PluginEntry,
         RateEntry as RateEntry,
+        RoutePace as RoutePace,
         SessionEntry as SessionEntry,
         SimulatorEntry as SimulatorEntry,
         TransferEntry as TransferEntry,
@@ -345,7 +346,7 @@ _NAMES_BY_MODULE = {
     "gpurent.ports.system": "Clock",
     "gpurent.ports.terminal": "Progress",
     "gpurent.roles.account": "Authenticator Balance BillingProvider InvoiceInfo Login MeteredBilling MoneyInstructions SupportsEnrolment SupportsInvoices SupportsStatement SupportsWithdrawal TopUpAdvice",  # noqa: E501
-    "gpurent.roles.entries": "AuthEntry BillingEntry CommandEntry ExporterEntry InputField LauncherEntry LeaseEntry MailboxEntry NotifierEntry PluginEntry RateEntry SessionEntry SimulatorEntry TransferEntry",  # noqa: E501
+    "gpurent.roles.entries": "AuthEntry BillingEntry CommandEntry ExporterEntry InputField LauncherEntry LeaseEntry MailboxEntry NotifierEntry PluginEntry RateEntry RoutePace SessionEntry SimulatorEntry TransferEntry",  # noqa: E501
     "gpurent.roles.exporter": "Export ExportFile ExportedLease Exporter SupportsInstall SupportsOpen",
     "gpurent.roles.file_places": "RemoteState",
     "gpurent.roles.hookspecs": "hookimpl",

@@ -114,6 +114,20 @@ async def test_a_machine_whose_gpus_were_taken_is_not_started_and_says_what_it_c
     assert list(sandbox.cloud.burning()) == []
 
 
+async def test_a_service_with_a_pace_never_has_to_refuse_a_call(tmp_path: Path) -> None:
+    user = ScriptedUser(confirms=True)
+    async with (
+        trip_sandbox(tmp_path, {"vast.pacing": "on"}, speed=60, machines=3) as sandbox,
+        sandbox.open_application(user) as application,
+    ):
+        await log_in(sandbox, application)
+        leases = await asyncio.gather(*(application.trips.rent(RENT) for _number in range(2)))
+        await application.machine_stops.stop_machine(leases[0].id)
+        await asyncio.gather(*(application.releases.release_lease(lease.id) for lease in leases))
+        assert list(sandbox.cloud.burning()) == []
+    assert not [event.text for event in user.events if "429" in event.text]
+
+
 async def run_detached(application: Application, folder: Path) -> TripResult:
     spec = evolve(
         RENT,
