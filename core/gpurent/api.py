@@ -228,6 +228,7 @@ if TYPE_CHECKING:
         ManualTask as ManualTask,
         SupportsInterruption as SupportsInterruption,
         SupportsMailBinding as SupportsMailBinding,
+        SupportsPublicKeys as SupportsPublicKeys,
         SupportsRenewal as SupportsRenewal,
         SupportsRestart as SupportsRestart,
         SupportsStaging as SupportsStaging,
@@ -352,7 +353,7 @@ _NAMES_BY_MODULE = {
     "gpurent.roles.hookspecs": "hookimpl",
     "gpurent.roles.json_reply": "JsonReply",
     "gpurent.roles.labelled_provider": "LabelledProvider make_taken_error",
-    "gpurent.roles.lease": "AssistedRental LeaseProvider MachineAccess MailBinding ManualProvider ManualTask SupportsInterruption SupportsMailBinding SupportsRenewal SupportsRestart SupportsStaging SupportsStart SupportsStop TaskInstructions",  # noqa: E501
+    "gpurent.roles.lease": "AssistedRental LeaseProvider MachineAccess MailBinding ManualProvider ManualTask SupportsInterruption SupportsMailBinding SupportsPublicKeys SupportsRenewal SupportsRestart SupportsStaging SupportsStart SupportsStop TaskInstructions",  # noqa: E501
     "gpurent.roles.machine": "Launcher SessionBackend SupportsPredial SupportsUploadPreview TransferBackend",
     "gpurent.roles.messages": "Mailbox Notifier",
     "gpurent.roles.plugin_context": "PluginContext add_access_source add_access_sources",

@@ -111,6 +111,17 @@ class SupportsStart(ABC):
         """
 
 
+class SupportsPublicKeys(ABC):
+    """Capability of a provider whose machines are reached by keys: let a key into a machine that exists already."""
+
+    @abstractmethod
+    def set_public_key(self, lease: Lease, public_key: str) -> Lease:
+        """Return the lease with the key that its machine has to accept, as a line of an authorized_keys file; pure.
+
+        `LeaseProvider.refresh_lease` lets it in.
+        """
+
+
 class SupportsInterruption(ABC):
     """Capability: machines that cost a bid, and are interrupted while somebody pays more (`Requirements.spot`).
 

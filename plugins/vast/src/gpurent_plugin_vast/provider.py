@@ -25,6 +25,7 @@ from gpurent.api import (
     SoldOut,
     Spent,
     SupportsInterruption,
+    SupportsPublicKeys,
     SupportsStart,
     SupportsStop,
     UnitPrice,
@@ -48,7 +49,7 @@ LEFTOVER_AGE = timedelta(hours=1)
 PUBLIC_KEY, DISK, IMAGE, HAS_KEY = "public_key", "disk", "image", "has_key"
 
 
-class VastProvider(LabelledProvider, SupportsStop, SupportsStart, SupportsInterruption):
+class VastProvider(LabelledProvider, SupportsStop, SupportsStart, SupportsInterruption, SupportsPublicKeys):
     """vast.ai as a provider. A machine is found by its label, which is the order's key."""
 
     def __init__(self, context: PluginContext) -> None:
@@ -144,6 +145,10 @@ class VastProvider(LabelledProvider, SupportsStop, SupportsStart, SupportsInterr
             return _make_absent()
         seen = apply_instance(await self._with_key(lease), instance)
         return await add_access_source(self._context, seen, self._context.settings["url"])
+
+    def set_public_key(self, lease: Lease, public_key: str) -> Lease:
+        known = {name: value for name, value in lease.provider_data.items() if name != HAS_KEY}
+        return evolve(lease, provider_data={**known, PUBLIC_KEY: public_key})
 
     async def _with_key(self, lease: Lease) -> Lease:
         """Attach the lease's key to its machine unless that is known to be done; the service may be told twice."""
