@@ -212,6 +212,10 @@ if TYPE_CHECKING:
     from gpurent.roles.hookspecs import (
         hookimpl as hookimpl,
     )
+    from gpurent.roles.json_api import (
+        ApiKeyAuthenticator as ApiKeyAuthenticator,
+        JsonApi as JsonApi,
+    )
     from gpurent.roles.json_reply import (
         JsonReply as JsonReply,
     )
@@ -351,6 +355,7 @@ _NAMES_BY_MODULE = {
     "gpurent.roles.exporter": "Export ExportFile ExportedLease Exporter SupportsInstall SupportsOpen",
     "gpurent.roles.file_places": "RemoteState",
     "gpurent.roles.hookspecs": "hookimpl",
+    "gpurent.roles.json_api": "ApiKeyAuthenticator JsonApi",
     "gpurent.roles.json_reply": "JsonReply",
     "gpurent.roles.labelled_provider": "LabelledProvider make_taken_error",
     "gpurent.roles.lease": "AssistedRental LeaseProvider MachineAccess MailBinding ManualProvider ManualTask SupportsInterruption SupportsMailBinding SupportsPublicKeys SupportsRenewal SupportsRestart SupportsStaging SupportsStart SupportsStop TaskInstructions",  # noqa: E501

@@ -50,6 +50,8 @@ PLAIN: dict[str, str] = {
     "LeaseEntry.auth": "the name of an entry, looked up",
     "LeaseEntry.billing": "the name of an entry, looked up",
     "LeaseEntry.web_hosts": "compared with the host of a page, never shown",
+    "JsonApi.provider": "the name of an entry, looked up",
+    "ApiKeyAuthenticator": "sent to the service, and a name in its answer",
     "RoutePace": "compared with a request, never shown",
     "InputField.default": "a value of a setting",
     "InputField.former_name": "the name of a setting",

@@ -27,7 +27,8 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 class JsonReply:
     """``service`` names the service for people; ``url`` is the requested one, without its query.
 
-    A field that has another format than expected raises `UnexpectedResponse`, which shows the head of the answer.
+    A plugin's own kind of reply overrides `error`, `message` and `rejects_login` as its service names errors. A field
+    that has another format than expected raises `UnexpectedResponse`, which shows the head of the answer.
     """
 
     service: str = field(converter=ForeignText)
@@ -53,6 +54,21 @@ class JsonReply:
                 spent=spent,
             )
         return cls(service=service, status=answer.status, url=path, body=raw)
+
+    @property
+    def error(self) -> str:
+        """The service's own name of what went wrong; empty if nothing did."""
+        return "" if self.status < 400 else f"http-{self.status}"
+
+    @property
+    def message(self) -> str:
+        """What the service says to people about an error."""
+        return self.error
+
+    @property
+    def rejects_login(self) -> bool:
+        """Whether the service rejects the key or the session, which says nothing about what was asked."""
+        return self.error in ("http-401", "http-403")
 
     def make_unexpected_response(self, what: str, spent: Spent = Spent.NO) -> UnexpectedResponse:
         """Return the error that the answer has an unexpected format; ``what`` says in which respect."""

@@ -9,7 +9,6 @@ from attrs import evolve
 
 from gpurent.api import Lease, LeaseState, PluginContext, UnexpectedResponse, quote_text
 from gpurent_plugin_vast import _, wire
-from gpurent_plugin_vast.client import VastClient
 
 PAGE_SIZE = 25
 STARTING = frozenset({"", "created", "loading", "rebooting", "recycling"})
@@ -21,7 +20,7 @@ UNREACHABLE = frozenset({"offline", "unknown", "frozen"})
 class InstanceList:
     """Reads the account's machines."""
 
-    def __init__(self, context: PluginContext, client: VastClient) -> None:
+    def __init__(self, context: PluginContext, client: wire.VastApi) -> None:
         self._context = context
         self._client = client
 
@@ -30,7 +29,7 @@ class InstanceList:
         params = {"limit": str(PAGE_SIZE)}
         if label:
             params["select_filters"] = json.dumps({"label": {"eq": label}})
-        pages = self._client.read_pages("/api/v1/instances/", params)
+        pages = self._client.read_pages("/api/v1/instances/", params, **wire.PAGES)
         found = [wire.parse_instance(page, row) async for page in pages for row in page.get_rows("instances")]
         # A service that ignores the filter lists the machines of other orders too.
         return [instance for instance in found if not label or instance.label == label]

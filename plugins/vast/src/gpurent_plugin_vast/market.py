@@ -12,14 +12,13 @@ from attrs import frozen
 
 from gpurent.api import Offer, Requirements, UnitPrice, UsageError, quote_text
 from gpurent_plugin_vast import _, wire
-from gpurent_plugin_vast.client import VastClient
 
 MAX_OFFERS = 200
 
 
 @frozen
 class OfferSearch:
-    client: VastClient
+    client: wire.VastApi
 
     async def find_offers(self, requirements: Requirements) -> list[Offer]:
         """Return the offers that can be rented, with the wanted disk, and at the bid for a spot machine."""

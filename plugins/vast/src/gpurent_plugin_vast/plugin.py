@@ -60,9 +60,10 @@ SETTINGS = (
 
 
 def _build_authenticator(context: PluginContext) -> Authenticator:
-    from gpurent_plugin_vast.client import VastAuthenticator
+    from gpurent.api import ApiKeyAuthenticator
+    from gpurent_plugin_vast import wire
 
-    return VastAuthenticator(context)
+    return ApiKeyAuthenticator(wire.make_api(context), wire.ACCOUNT_PATH, "id")
 
 
 def _build_billing(context: PluginContext) -> BillingProvider:

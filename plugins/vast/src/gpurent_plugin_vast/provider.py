@@ -37,7 +37,6 @@ from gpurent.api import (
     quote_reason,
 )
 from gpurent_plugin_vast import _, wire
-from gpurent_plugin_vast.client import VastClient
 from gpurent_plugin_vast.instances import InstanceList, apply_instance
 from gpurent_plugin_vast.market import OfferSearch, parse_ask_id, to_usd_per_hour
 
@@ -55,7 +54,7 @@ class VastProvider(LabelledProvider, SupportsStop, SupportsStart, SupportsInterr
     def __init__(self, context: PluginContext) -> None:
         super().__init__(context.clock, "vast.ai")
         self._context = context
-        self._client = VastClient(context)
+        self._client = wire.make_api(context)
         self._instances = InstanceList(context, self._client)
         self._market = OfferSearch(self._client)
 

@@ -17,9 +17,11 @@ from gpurent.api import (
     DiskPrice,
     Endpoint,
     Hardware,
+    JsonApi,
     JsonReply,
     Metered,
     Offer,
+    PluginContext,
     TrafficPrice,
     UnitPrice,
     UsageError,
@@ -27,6 +29,7 @@ from gpurent.api import (
 )
 from gpurent_plugin_vast import _
 
+SERVICE = "vast.ai"
 # The service bills fractions of a cent.
 USD = Currency("USD", 6)
 USER = "root"
@@ -38,14 +41,14 @@ MB_IN_GIB = 1024
 PRICE_STEP = Decimal("1e-12")
 MAX_NAME_LENGTH = 60
 SSH_PORT = "22/tcp"
+ACCOUNT_PATH = "/api/v0/users/current/"
+PAGES = {"token_field": "next_token", "token_param": "after_token"}
 # What an offer's provider_data holds: the bid for it, USD per hour without its disk.
 BID = "bid"
 
 
 @frozen(kw_only=True)
 class VastReply(JsonReply):
-    """An answer. ``error`` is the service's own name of what went wrong; empty if nothing did."""
-
     @property
     def error(self) -> str:
         if self.status < 400 and self.body.get("success") is not False:
@@ -54,10 +57,22 @@ class VastReply(JsonReply):
         return found if isinstance(found, str) and found else f"http-{self.status}"
 
     @property
+    def rejects_login(self) -> bool:
+        # A wrong key is answered with 401 or 404, depending on the route; a request without one with 403.
+        return self.error in ("auth_error", "http-401", "http-403")
+
+    @property
     def message(self) -> str:
         """What the service says to people; its error's name if it says nothing."""
         found = self.body.get("msg") or self.body.get("message")
         return found if isinstance(found, str) and found else self.error
+
+
+VastApi = JsonApi[VastReply]
+
+
+def make_api(context: PluginContext) -> VastApi:
+    return JsonApi(context, "vast", SERVICE, VastReply)
 
 
 @frozen(kw_only=True)
