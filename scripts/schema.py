@@ -64,6 +64,10 @@ def _kind_schema(field: TripField) -> dict[str, Any]:
         },
         FieldKind.NUMBER: {"type": "integer", "minimum": field.minimum, "maximum": MAX_NUMBER},
         FieldKind.PERCENT: {"type": "integer", "minimum": 0, "maximum": 100},
+        FieldKind.EXACT_PERCENT: {"type": "string", "pattern": r"^\s*\d{1,3}(\.\d{1,6})?\s*%?\s*$"},
+        FieldKind.PRICE: {"type": "string", "pattern": r"\d.*(/|per|每)"},
+        FieldKind.TRAFFIC_PRICE: {"type": "string", "pattern": r"\d"},
+        FieldKind.VERSION: {"type": "string", "pattern": r"^\s*\d{1,4}(\.\d{1,4}){0,2}\s*$"},
         FieldKind.SIZE: {"type": "string", "pattern": r"^\s*\d{1,9}\s*([kKmMgGtT][iI]?)?[bB]?\s*$"},
         FieldKind.FLAG: {"type": "boolean"},
     }

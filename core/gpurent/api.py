@@ -83,6 +83,7 @@ if TYPE_CHECKING:
         Prepaid as Prepaid,
         Quote as Quote,
         Requirements as Requirements,
+        TrafficPrice as TrafficPrice,
     )
     from gpurent.domain.question import (
         Challenge as Challenge,
@@ -192,6 +193,7 @@ if TYPE_CHECKING:
         NotifierEntry as NotifierEntry,
         PluginEntry as PluginEntry,
         RateEntry as RateEntry,
+        RoutePace as RoutePace,
         SessionEntry as SessionEntry,
         SimulatorEntry as SimulatorEntry,
         TransferEntry as TransferEntry,
@@ -210,6 +212,17 @@ if TYPE_CHECKING:
     from gpurent.roles.hookspecs import (
         hookimpl as hookimpl,
     )
+    from gpurent.roles.json_api import (
+        ApiKeyAuthenticator as ApiKeyAuthenticator,
+        JsonApi as JsonApi,
+    )
+    from gpurent.roles.json_reply import (
+        JsonReply as JsonReply,
+    )
+    from gpurent.roles.labelled_provider import (
+        LabelledProvider as LabelledProvider,
+        make_taken_error as make_taken_error,
+    )
     from gpurent.roles.lease import (
         AssistedRental as AssistedRental,
         LeaseProvider as LeaseProvider,
@@ -217,10 +230,13 @@ if TYPE_CHECKING:
         MailBinding as MailBinding,
         ManualProvider as ManualProvider,
         ManualTask as ManualTask,
+        SupportsInterruption as SupportsInterruption,
         SupportsMailBinding as SupportsMailBinding,
+        SupportsPublicKeys as SupportsPublicKeys,
         SupportsRenewal as SupportsRenewal,
         SupportsRestart as SupportsRestart,
         SupportsStaging as SupportsStaging,
+        SupportsStart as SupportsStart,
         SupportsStop as SupportsStop,
         TaskInstructions as TaskInstructions,
     )
@@ -316,7 +332,7 @@ _NAMES_BY_MODULE = {
     "gpurent.domain.lease": "Lease LeaseState PendingOrder",
     "gpurent.domain.lease_evidence": "CONFIRMATION_INTERVAL",
     "gpurent.domain.money": "CNY Currency Money Rate USD UnitPrice",
-    "gpurent.domain.offer": "Bill Deposit DiskPrice Hardware Metered Offer Order OrderKind Payment PaymentPurpose Prepaid Quote Requirements",  # noqa: E501
+    "gpurent.domain.offer": "Bill Deposit DiskPrice Hardware Metered Offer Order OrderKind Payment PaymentPurpose Prepaid Quote Requirements TrafficPrice",  # noqa: E501
     "gpurent.domain.question": "Challenge Mail",
     "gpurent.domain.receipt": "Charge ChargeKind Receipt",
     "gpurent.domain.secret": "Secret",
@@ -335,11 +351,14 @@ _NAMES_BY_MODULE = {
     "gpurent.ports.system": "Clock",
     "gpurent.ports.terminal": "Progress",
     "gpurent.roles.account": "Authenticator Balance BillingProvider InvoiceInfo Login MeteredBilling MoneyInstructions SupportsEnrolment SupportsInvoices SupportsStatement SupportsWithdrawal TopUpAdvice",  # noqa: E501
-    "gpurent.roles.entries": "AuthEntry BillingEntry CommandEntry ExporterEntry InputField LauncherEntry LeaseEntry MailboxEntry NotifierEntry PluginEntry RateEntry SessionEntry SimulatorEntry TransferEntry",  # noqa: E501
+    "gpurent.roles.entries": "AuthEntry BillingEntry CommandEntry ExporterEntry InputField LauncherEntry LeaseEntry MailboxEntry NotifierEntry PluginEntry RateEntry RoutePace SessionEntry SimulatorEntry TransferEntry",  # noqa: E501
     "gpurent.roles.exporter": "Export ExportFile ExportedLease Exporter SupportsInstall SupportsOpen",
     "gpurent.roles.file_places": "RemoteState",
     "gpurent.roles.hookspecs": "hookimpl",
-    "gpurent.roles.lease": "AssistedRental LeaseProvider MachineAccess MailBinding ManualProvider ManualTask SupportsMailBinding SupportsRenewal SupportsRestart SupportsStaging SupportsStop TaskInstructions",  # noqa: E501
+    "gpurent.roles.json_api": "ApiKeyAuthenticator JsonApi",
+    "gpurent.roles.json_reply": "JsonReply",
+    "gpurent.roles.labelled_provider": "LabelledProvider make_taken_error",
+    "gpurent.roles.lease": "AssistedRental LeaseProvider MachineAccess MailBinding ManualProvider ManualTask SupportsInterruption SupportsMailBinding SupportsPublicKeys SupportsRenewal SupportsRestart SupportsStaging SupportsStart SupportsStop TaskInstructions",  # noqa: E501
     "gpurent.roles.machine": "Launcher SessionBackend SupportsPredial SupportsUploadPreview TransferBackend",
     "gpurent.roles.messages": "Mailbox Notifier",
     "gpurent.roles.plugin_context": "PluginContext add_access_source add_access_sources",

@@ -32,7 +32,7 @@ from gpurent.workflow.guard.observe_lease import compute_idle_since
 from gpurent.workflow.timing.guard_policy import GuardPolicy, PolicyAmount
 
 NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
-MINUTE = timedelta(minutes=1)
+MINUTE, DAY = timedelta(minutes=1), timedelta(days=1)
 PRICE = UnitPrice(Decimal(3), CNY)
 OFFER = Offer(key="m1", provider="acme", hardware=Hardware(gpu="T4", gpus=1), tariff=Metered(price=PRICE))
 spans = st.integers(1, 5000).map(lambda minutes: minutes * MINUTE)
@@ -103,6 +103,29 @@ def fact_sets(draw: st.DrawFn) -> LeaseFacts:
 def test_nothing_is_done_to_a_lease_that_is_not_ready(known: LeaseFacts, policy: GuardPolicy) -> None:
     known = evolve(known, lease=evolve(known.lease, state=LeaseState.PROVISIONING))
     assert decide_actions(known, policy) == ()
+
+
+@given(fact_sets(), policies(), st.sampled_from([LeaseState.STOPPED, LeaseState.INTERRUPTED]))
+def test_a_stopped_machine_is_only_ended_and_only_by_a_hard_limit(
+    known: LeaseFacts, policy: GuardPolicy, state: LeaseState
+) -> None:
+    known = evolve(known, lease=evolve(known.lease, state=state))
+    found = decide_actions(known, policy)
+    assert len(found) <= 1
+    for action in found:
+        assert isinstance(action, EndLease)
+        assert action.reason is not EndReason.IDLE
+        assert action.by is not None
+        assert action.by <= known.now
+
+
+def test_the_deadline_ends_a_machine_that_is_shut_down_and_still_billed() -> None:
+    lease = Lease(id="acme-1", provider="acme", offer=OFFER, state=LeaseState.STOPPED, started_at=NOW - DAY)
+    facts = LeaseFacts(lease=lease, now=NOW, time_left=TimeLeft(kind=TimeKind.OPEN))
+    assert decide_actions(facts, GuardPolicy(deadline=2 * DAY)) == ()
+    (action,) = decide_actions(facts, GuardPolicy(deadline=timedelta(hours=23)))
+    assert isinstance(action, EndLease)
+    assert action.reason is EndReason.DEADLINE
 
 
 def with_ready_lease(known: LeaseFacts) -> LeaseFacts:

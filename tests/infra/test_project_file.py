@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import tomllib
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -12,8 +13,8 @@ from typing import Any
 import pytest
 from jsonschema import Draft202012Validator  # type: ignore[import-untyped]
 
-from gpurent.domain.money import CNY
-from gpurent.domain.offer import Requirements
+from gpurent.domain.money import CNY, USD, UnitPrice
+from gpurent.domain.offer import Requirements, TrafficPrice
 from gpurent.domain.trip import JobSpec, OnError, ResultsSpec, SetupSpec, TripLimits, TripSpec, UploadSpec
 from gpurent.domain.trip_fields import FIELDS_BY_NAME, PROJECT_FILE
 from gpurent.domain.trip_values import make_trip_spec
@@ -35,6 +36,12 @@ cpus = 4
 memory = 16
 machine = "7"
 disk = 100
+region = ["SE", "Germany"]
+min_reliability = "99.5%"
+cuda = "12.4"
+max_traffic_price = "0.01USD/GB"
+spot = true
+bid = "$0.25/h"
 image = "pytorch-2"
 doctor = "require"
 for = "1天"
@@ -92,7 +99,20 @@ def test_every_key_is_read() -> None:
     assert set(tomllib.loads(FULL_FILE)) == set(FIELDS_BY_NAME)
     assert make_trip_spec(parse_values(FULL_FILE)) == TripSpec(
         requirements=Requirements(
-            gpu="2080 Ti", gpus=2, gpu_memory=11, cpus=4, memory=16, machine="7", disk=100, image="pytorch-2"
+            gpu="2080 Ti",
+            gpus=2,
+            gpu_memory=11,
+            cpus=4,
+            memory=16,
+            machine="7",
+            disk=100,
+            image="pytorch-2",
+            regions=("SE", "Germany"),
+            min_reliability=Decimal("99.5"),
+            cuda="12.4",
+            max_traffic_price=TrafficPrice(upload=Decimal("0.01"), download=Decimal("0.01"), currency=USD),
+            spot=True,
+            bid=UnitPrice(Decimal("0.25"), USD),
         ),
         upload=UploadSpec(
             folder="/somewhere/sub",
@@ -175,6 +195,11 @@ def test_the_example_of_each_key_is_taken_and_nothing_of_another_kind(name: str)
         ("deadline = 'tomorrow'", 1, "expected a time or a duration", 'deadline = "20h"'),
         ("keep = 'yes'", 1, "true or false", "keep = false"),
         ("\nidle_load = 101", 2, "from 0 to 100", "idle_load = 5"),
+        ("min_reliability = '101%'", 1, "a percentage", "min_reliability = "),
+        ("cuda = 'new'", 1, "a version", 'cuda = "12.4"'),
+        ("bid = '0USD/h'", 1, "a price", "bid = "),
+        ("max_traffic_price = '0.01'", 1, "a price", "max_traffic_price = "),
+        ("regoin = ['SE']", 1, "unknown key 'regoin'", "Did you mean region?"),
         ("on_error = 'explode'", 1, "release, keep", "on_error"),
         ("doctor = 'always'", 1, "off, warn, require", 'doctor = "warn"'),
         ("\nnotify = ['job-done']", 2, "job-ended", "notify = "),

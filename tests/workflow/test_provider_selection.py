@@ -14,8 +14,8 @@ from gpurent.composition.application import Application
 from gpurent.domain.money import CNY, UnitPrice
 from gpurent.domain.offer import Hardware, Metered, Offer, Requirements
 from gpurent.domain.trip import JobSpec, TripLimits, TripSpec, UploadSpec
+from gpurent.domain.wishes import fits
 from gpurent.errors import SoldOut, UnavailableError
-from gpurent.workflow.reports.offers import fits
 from tests.workflow.trip_sandbox import DIGITS_EXAMPLE, ScriptedUser, TripSandbox, trip_sandbox
 
 BOTH_PROVIDERS = TripSpec(

@@ -88,7 +88,9 @@ _COMMAND_GROUPS: tuple[tuple[str, str, tuple[tuple[str, str], ...]], ...] = (
         (
             ("renew", N_("Buy more time for a lease")),
             ("upgrade", N_("Switch a staged CPU machine to its GPU")),
+            ("shutdown", N_("Shut a machine down and keep its files")),
             ("restart", N_("Start a machine again after it was shut down, with its kept files")),
+            ("bid", N_("Change what you pay for a spot machine")),
             ("release", N_("Release a machine")),
         ),
     ),

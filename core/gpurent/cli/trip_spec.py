@@ -20,6 +20,7 @@ from gpurent.domain.field_kinds import FieldKind, TripField
 from gpurent.domain.field_values import EXPECTED_MESSAGES, parse_typed_value
 from gpurent.domain.filenames import escape_path
 from gpurent.domain.job import SESSION_NAME_PATTERN
+from gpurent.domain.offer import Requirements
 from gpurent.domain.project import ProjectFile
 from gpurent.domain.trip import TripSpec
 from gpurent.domain.trip_fields import FIELDS_BY_NAME, TRIP_FIELDS
@@ -27,6 +28,11 @@ from gpurent.domain.trip_values import bind_to_project, make_trip_spec
 from gpurent.errors import UsageError
 from gpurent.locale import _, join_list
 
+# What an offer can be chosen by.
+MACHINE_FIELDS = (
+    "gpu", "gpus", "gpu_memory", "cpus", "memory", "machine", "disk",
+    "region", "min_reliability", "cuda", "max_traffic_price", "spot", "bid",
+)  # fmt: skip
 _SHORT_OPTIONS = {"provider": ("-p",)}
 _METAVARS = {
     "notify": "EVENT",
@@ -239,6 +245,7 @@ def check_spec(app: CliContext, spec: TripSpec) -> TripSpec:
     for kind, name in plugin_names.items():
         if name:
             app.registry.check_entry(kind, name)
+    check_requirements(spec.requirements)
     _check_files(spec)
     _check_results(spec)
     if spec.limits.deadline_at is not None and spec.limits.deadline_at <= datetime.now(UTC):
@@ -251,6 +258,11 @@ def check_spec(app: CliContext, spec: TripSpec) -> TripSpec:
             hint=_("Begin with a letter or digit; then letters, digits, - and _; at most 41 characters."),
         )
     return spec
+
+
+def check_requirements(wanted: Requirements) -> None:
+    if wanted.bid is not None and not wanted.spot:
+        raise UsageError(_("a bid is only for spot machines; use --spot --bid PRICE"))
 
 
 def _check_results(spec: TripSpec) -> None:

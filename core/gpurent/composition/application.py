@@ -130,6 +130,8 @@ class Application(RuntimeParts):
     release_review = _delegate(lambda it: it.use_cases.release_review)
     repeated_runs = _delegate(lambda it: it.use_cases.repeated_runs)
     lease_changes = _delegate(lambda it: it.use_cases.lease_changes)
+    bid_changes = _delegate(lambda it: it.use_cases.bid_changes)
+    machine_stops = _delegate(lambda it: it.use_cases.machine_stops)
     provider_selector = _delegate(lambda it: it.use_cases.provider_selector)
     open_trips = _delegate(lambda it: it.use_cases.open_trips)
     trip_cancellation = _delegate(lambda it: it.use_cases.trip_cancellation)

@@ -32,10 +32,12 @@ from gpurent.workflow.steps import (
     upload,
 )
 from gpurent.workflow.trips import (
+    bids,
     cancel,
     execute,
     finish,
     lease_orders,
+    machine_stops,
     machine_use,
     machine_work,
     open_trips,
@@ -142,8 +144,20 @@ class TripParts:
             money.trip_spending,
             restarted,
         )
+        starter = machine_stops.MachineStarter(
+            leases, base.locks, poller, pricer, money.spending, orders, store
+        )
+        self.machine_stops = machine_stops.MachineStops(
+            base.trip_tracker, leases, base.locks, poller, self.release_review, base.questions, starter
+        )
+        self.bid_changes = bids.BidChanges(leases, base.locks, base.questions)
         self.lease_changes = operations.LeaseChanges(
-            leases, plugins, money.offer_listing, self.lease_orders, machines.timer_commands
+            leases,
+            plugins,
+            money.offer_listing,
+            self.lease_orders,
+            machines.timer_commands,
+            self.machine_stops,
         )
 
         planner = plan_legs.TripPlanner(
@@ -161,7 +175,7 @@ class TripParts:
         self.keep_results = keep_results.KeepResultsStep(
             leases, plugins, base.locks, poller, connections, base.machine_timers, base.service_clocks
         )
-        kept_restart = restart_kept.KeptRestart(leases, plugins, pricer, provision_step, restarted)
+        kept_restart = restart_kept.KeptRestart(leases, plugins, pricer, provision_step, restarted, starter)
         final_download = finish.FinalDownload(connections, runners, download_step)
         self.machine_uses = machine_use.MachineUseFinder(store, self.release_review)
         finalizer = finish.TripFinalizer(

@@ -10,9 +10,10 @@ from attrs import field, frozen
 from gpurent.domain.events import NoticeLevel
 from gpurent.domain.foreign_numbers import parse_foreign_decimal
 from gpurent.domain.former_names import NEW_EVENT_NAMES
+from gpurent.domain.machine_fields import DOCTOR_MODES
 from gpurent.domain.money_text import parse_amount
 from gpurent.domain.setting_checks import integer_between, one_of
-from gpurent.domain.trip_fields import DOCTOR_MODES, NOTIFIABLE_EVENTS
+from gpurent.domain.trip_fields import NOTIFIABLE_EVENTS
 from gpurent.locale.durations import parse_durations
 
 OFF_WORDS = ("no", "off", "none", "never", "")

@@ -22,6 +22,10 @@ class FieldKind(Enum):
     MONEY = "money"
     NUMBER = "number"
     PERCENT = "percent"
+    EXACT_PERCENT = "exact-percent"
+    PRICE = "price"
+    TRAFFIC_PRICE = "traffic-price"
+    VERSION = "version"
     SIZE = "size"
     FLAG = "flag"
 

@@ -6,13 +6,16 @@ import re
 import shlex
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from pathlib import PurePosixPath
 from typing import TypeVar
 
 from gpurent.domain.field_kinds import FieldKind, TripField
-from gpurent.domain.money import Money
-from gpurent.domain.money_text import make_money, parse_amount
+from gpurent.domain.money import Currency, Money, UnitPrice
+from gpurent.domain.money_text import KNOWN_CURRENCIES, make_money, parse_amount, parse_price
+from gpurent.domain.offer import TrafficPrice
 from gpurent.domain.result_paths import check_pattern
+from gpurent.domain.wishes import parse_version
 from gpurent.locale import N_, _, join_list
 from gpurent.locale.durations import parse_duration
 
@@ -33,6 +36,10 @@ EXPECTED_MESSAGES: Mapping[FieldKind, str] = {
     FieldKind.MONEY: N_("expected an amount of money with its currency, such as 20CNY"),
     FieldKind.NUMBER: N_("expected a whole number"),
     FieldKind.PERCENT: N_("expected a whole number from 0 to 100"),
+    FieldKind.EXACT_PERCENT: N_("expected a percentage such as 99.5%"),
+    FieldKind.PRICE: N_("expected a price such as 0.25USD/h"),
+    FieldKind.TRAFFIC_PRICE: N_("expected a price such as 0.01USD/GB"),
+    FieldKind.VERSION: N_("expected a version such as 12.4"),
     FieldKind.SIZE: N_("expected a size such as 1GiB or 500MB"),
     FieldKind.FLAG: N_("expected true or false"),
 }
@@ -216,6 +223,38 @@ def _parse_percent(field: TripField, value: object) -> int:
     return value
 
 
+def _parse_exact_percent(field: TripField, value: object) -> Decimal:
+    """Parse ``99.5%``; the sign may be missing. A number of TOML would be a float."""
+    text = _parse_text(field, value).strip().removesuffix("%").rstrip()
+    if re.fullmatch(r"[0-9]{1,3}(\.[0-9]{1,6})?", text, re.ASCII) is None or Decimal(text) > 100:
+        raise ValueError
+    return Decimal(text)
+
+
+def _parse_price(field: TripField, value: object) -> UnitPrice:
+    found = _parse_without_message(parse_price, _parse_text(field, value))
+    if not found.value:
+        raise ValueError
+    return found
+
+
+def _parse_traffic_price(field: TripField, value: object) -> TrafficPrice:
+    text = _parse_text(field, value).strip()
+    number, code = _parse_without_message(parse_amount, re.sub(r"\s*/\s*GB$", "", text, flags=re.IGNORECASE))
+    if not code:
+        raise ValueError
+    return TrafficPrice(
+        upload=number, download=number, currency=KNOWN_CURRENCIES.get(code) or Currency(code, 8)
+    )
+
+
+def _parse_version(field: TripField, value: object) -> str:
+    text = _parse_text(field, value).strip()
+    if not parse_version(text):
+        raise ValueError
+    return text
+
+
 def _parse_flag(field: TripField, value: object) -> bool:
     if not isinstance(value, bool):
         raise ValueError
@@ -234,6 +273,10 @@ _PARSERS: Mapping[FieldKind, Callable[[TripField, object], object]] = {
     FieldKind.MONEY: _parse_money,
     FieldKind.NUMBER: _parse_number,
     FieldKind.PERCENT: _parse_percent,
+    FieldKind.EXACT_PERCENT: _parse_exact_percent,
+    FieldKind.PRICE: _parse_price,
+    FieldKind.TRAFFIC_PRICE: _parse_traffic_price,
+    FieldKind.VERSION: _parse_version,
     FieldKind.SIZE: _parse_size,
     FieldKind.FLAG: _parse_flag,
 }

@@ -64,6 +64,7 @@ _STATE_TITLES = {
     _S.KEPT: N_("shut down, files kept"),
     _S.GONE: N_("gone"),
 }
+STOPPED_STATES = frozenset({_S.STOPPED, _S.INTERRUPTED})
 OVER_STATES = frozenset({_S.RELEASED, _S.EXPIRED, _S.FAILED, _S.CANCELLED, _S.KEPT, _S.GONE})
 _ALIVE_STATES = frozenset({_S.PROVISIONING, _S.READY, _S.STOPPED, _S.INTERRUPTED, _S.MISSING, _S.RELEASING})
 _LEAVING_STATES = OVER_STATES - {_S.CANCELLED}
@@ -170,8 +171,12 @@ class Lease:
         return self.state in OVER_STATES
 
     @property
+    def is_stopped(self) -> bool:
+        """Whether the machine is shut down and the lease still costs money."""
+        return self.state in STOPPED_STATES
+
+    @property
     def current_price(self) -> UnitPrice:
         """What the lease costs in its present state, as long as it is not over."""
         stopped = self.offer.stopped_price
-        is_stopped = self.state in (LeaseState.STOPPED, LeaseState.INTERRUPTED)
-        return stopped if is_stopped and stopped is not None else self.offer.tariff.price
+        return stopped if self.is_stopped and stopped is not None else self.offer.tariff.price

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import datetime, timedelta
+from decimal import Decimal
 from enum import Enum
 from typing import TypeVar
 
 from attrs import field, frozen
 
-from gpurent.domain.money import Money, Rate, UnitPrice
+from gpurent.domain.money import Currency, Money, Rate, UnitPrice
 from gpurent.terminal_text import NO_TEXT, ForeignText
 
 T = TypeVar("T")
@@ -64,10 +65,32 @@ class Deposit:
 
 @frozen(kw_only=True)
 class DiskPrice:
-    """``free`` GiB are included with each GPU; each further GiB costs ``price`` while the machine is rented."""
+    """``free`` GiB are included with each GPU; each further GiB costs ``price`` while the machine is rented.
+
+    ``is_per_gpu`` false: with each machine. ``maximum``: the largest disk that is sold, None if that is not known.
+    """
 
     free: int
     price: UnitPrice
+    is_per_gpu: bool = True
+    maximum: int | None = None
+
+
+@frozen(kw_only=True)
+class TrafficPrice:
+    """What each GB (10**9 bytes) costs that is uploaded to a machine, and that is downloaded from it."""
+
+    upload: Decimal
+    download: Decimal
+    currency: Currency
+
+    @property
+    def highest(self) -> Decimal:
+        return max(self.upload, self.download)
+
+    def __str__(self) -> str:
+        shown = [f"{value.normalize():f}" for value in dict.fromkeys((self.upload, self.download))]
+        return f"{'/'.join(shown)} {self.currency.code}/GB"
 
 
 Tariff = Metered | Prepaid
@@ -81,6 +104,10 @@ class Offer:
     is set where use is free while a deposit is held. ``available`` false: someone else is renting it. ``disk`` None: no
     extra disk is sold, or its price is not known. ``stopped_price`` is what the machine costs while stopped; None: the
     price of a running one. ``provider_data`` holds the plugin's own data as text.
+
+    ``spot``: whoever pays more may interrupt it. What the provider does not state is empty or None, and matches no
+    wish for it: ``location`` (of several words, the last may be a country's code: ``Sweden, SE``), ``reliability`` in
+    percent, ``cuda`` (the newest CUDA version that its driver supports) and ``traffic``.
     """
 
     key: str = field(converter=ForeignText)
@@ -93,6 +120,10 @@ class Offer:
     available: bool = True
     location: ForeignText = field(default=NO_TEXT, converter=ForeignText)
     score: ForeignText = field(default=NO_TEXT, converter=ForeignText)
+    reliability: Decimal | None = None
+    cuda: ForeignText = field(default=NO_TEXT, converter=ForeignText)
+    traffic: TrafficPrice | None = None
+    spot: bool = False
     note: ForeignText = field(default=NO_TEXT, converter=ForeignText)
     provider_data: Mapping[str, str] = field(factory=dict)
 
@@ -101,8 +132,11 @@ class Offer:
 class Requirements:
     """The machine that the user wants; empty fields do not matter. ``machine``: only this one, by its `Offer.key`.
 
-    ``gpu_memory``, ``memory`` (both in GiB) and ``cpus`` are minimums, compared with what the provider states. ``disk``
-    is the number of GiB to buy beyond the free ones. ``image`` is the provider's own name of a system image.
+    ``gpu_memory``, ``memory`` (both in GiB) and ``cpus`` are minimums, compared with what the provider states; so are
+    ``min_reliability`` (in percent) and ``cuda`` (a version). ``regions``: one of these places, each a part of
+    `Offer.location`. ``max_traffic_price``: neither direction costs more. ``disk`` is the size in GiB, the free part
+    included. ``image`` is the provider's own name of a system image. ``spot``: only machines that others may
+    interrupt, for the price ``bid``, or the lowest that the provider takes.
     """
 
     gpu: str = ""
@@ -115,6 +149,12 @@ class Requirements:
     cpus: int = 0
     disk: int = 0
     image: str = ""
+    regions: tuple[str, ...] = ()
+    min_reliability: Decimal | None = None
+    cuda: str = ""
+    max_traffic_price: TrafficPrice | None = None
+    spot: bool = False
+    bid: UnitPrice | None = None
 
 
 @frozen(kw_only=True)

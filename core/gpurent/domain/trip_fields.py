@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from gpurent.domain.events import EventKind
 from gpurent.domain.field_kinds import FieldGroup, FieldKind, Tighter, TripField
+from gpurent.domain.machine_fields import MACHINE_FIELDS
 from gpurent.domain.trip import OnError
 from gpurent.locale import N_
 
@@ -17,75 +18,11 @@ PROJECT_FILE = "gpurent.toml"
 _E = EventKind
 _NOT_NOTIFIABLE = (_E.PROGRESS, _E.JOB_OUTPUT, _E.STEP_STARTED, _E.STEP_DONE, _E.PRICE)
 NOTIFIABLE_EVENTS = tuple(kind.value for kind in EventKind if kind not in _NOT_NOTIFIABLE)
-DOCTOR_MODES = ("off", "warn", "require")
 
 
 _K, _G, _T = FieldKind, FieldGroup, Tighter
 TRIP_FIELDS: tuple[TripField, ...] = (
-    TripField(
-        "provider",
-        _K.TEXT_LIST,
-        _G.MACHINE,
-        "providers",
-        '["first", "second"]',
-        N_("Provider to rent from; of several, the first with a matching machine is used"),
-        plugin_kind="lease",
-    ),
-    TripField(
-        "gpu",
-        _K.TEXT,
-        _G.MACHINE,
-        "requirements.gpu",
-        '"2080Ti"',
-        N_("GPU model; part of the name is enough, e.g. 2080Ti"),
-    ),
-    TripField(
-        "gpus", _K.NUMBER, _G.MACHINE, "requirements.gpus", "1", N_("Number of GPUs (exactly)"), minimum=1
-    ),
-    TripField(
-        "gpu_memory",
-        _K.NUMBER,
-        _G.MACHINE,
-        "requirements.gpu_memory",
-        "11",
-        N_("Minimum memory of each GPU, in GiB"),
-    ),
-    TripField("cpus", _K.NUMBER, _G.MACHINE, "requirements.cpus", "4", N_("Minimum number of CPU cores")),
-    TripField(
-        "memory",
-        _K.NUMBER,
-        _G.MACHINE,
-        "requirements.memory",
-        "16",
-        N_("Minimum memory of the machine, in GiB"),
-    ),
-    TripField(
-        "machine",
-        _K.TEXT,
-        _G.MACHINE,
-        "requirements.machine",
-        '"7"',
-        N_("Rent exactly this machine, as the provider names it"),
-    ),
-    TripField("disk", _K.NUMBER, _G.MACHINE, "requirements.disk", "100", N_("Disk size to order, in GiB")),
-    TripField(
-        "image",
-        _K.TEXT,
-        _G.MACHINE,
-        "requirements.image",
-        '"pytorch-2"',
-        N_("System image, as the provider names it"),
-    ),
-    TripField(
-        "doctor",
-        _K.TEXT,
-        _G.MACHINE,
-        "doctor",
-        '"warn"',
-        N_("Examine the machine before the job: off, warn (report), require (release it if a check fails)"),
-        choices=DOCTOR_MODES,
-        tighter=_T.LAST_CHOICE,
-    ),
+    *MACHINE_FIELDS,
     TripField("for", _K.DURATION, _G.LIMITS, "limits.term", '"1d"', N_("How long to rent: 1d, 2h30m")),
     TripField(
         "budget",

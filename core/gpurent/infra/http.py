@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Callable, Mapping
+from datetime import timedelta
 from decimal import Decimal
 from http.cookiejar import CookieJar, DefaultCookiePolicy
 from logging import WARNING, Logger, getLogger
@@ -34,7 +35,10 @@ ResponseTimer = Callable[[Mapping[str, str]], None]
 
 @frozen
 class ReadHttpResponse:
-    """Implements `gpurent.ports.services.HttpResponse`. ``spent`` is reported when the response cannot be parsed."""
+    """Implements `gpurent.ports.services.HttpResponse`. ``spent`` is reported when the response cannot be parsed.
+
+    ``pause``: how long the service wants to be left alone, where it is known without a header.
+    """
 
     status: int
     url: str
@@ -42,6 +46,7 @@ class ReadHttpResponse:
     headers: Mapping[str, str] = field(repr=False)
     cookies: Mapping[str, str] = field(repr=False)
     spent: Spent = Spent.UNKNOWN
+    pause: timedelta | None = None
 
     def raise_if_unavailable(self, service: str, spent: Spent = Spent.NO) -> None:
         if self.status != TOO_MANY_REQUESTS and self.status < 500:
@@ -54,7 +59,7 @@ class ReadHttpResponse:
         error = UnavailableError(
             text.format(service=service, status=self.status), retryable=True, spent=spent
         )
-        error.retry_after = parse_retry_after(self.headers)
+        error.retry_after = parse_retry_after(self.headers) or self.pause
         raise error
 
     def json(self) -> Any:

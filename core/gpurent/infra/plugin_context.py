@@ -28,6 +28,7 @@ from gpurent.roles.plugin_context import PluginContext
 
 if TYPE_CHECKING:
     from gpurent.infra.http import HttpClient
+    from gpurent.infra.paced_http import Pacer
 
 
 @frozen(kw_only=True)
@@ -88,6 +89,7 @@ class PluginContextFactory:
     lock: Callable[[str], AbstractAsyncContextManager[None]]
     files: LocalFiles
     _clients: list[HttpClient] = field(factory=list)
+    _pacers: dict[str, Pacer] = field(factory=dict)
 
     def make_context(self, entry: PluginEntry[Any], auth: str) -> PluginContext:
         """Make the context of the plugin of ``entry``, which logs in with ``auth``; register its secret settings."""
@@ -108,7 +110,9 @@ class PluginContextFactory:
                 begin_timing=partial(self.clocks.time_request, entry.name),
             )
             self._clients.append(client)
-            return self.wrap_http(client, url)
+            http = self.wrap_http(client, url)
+            # Only the service at `url` is that of the routes.
+            return self._keep_pace(entry, http) if setting == "url" and entry.pacing else http
 
         return BuiltPluginContext(
             http=open_at("url"),
@@ -125,6 +129,15 @@ class PluginContextFactory:
             enter_lock=lambda name: self.lock(f"{entry.name}-{name}"),
             sources=self.sources,
         )
+
+    def _keep_pace(self, entry: PluginEntry[Any], http: Http) -> Http:
+        from gpurent.infra.paced_http import PacedHttp, Pacer
+
+        pacer = self._pacers.get(entry.name)
+        if pacer is None:
+            clock, state = self.clocks.clock_of(entry.name), ScopedState(self.store, entry.name)
+            pacer = self._pacers[entry.name] = Pacer(entry.pacing, clock, state)
+        return PacedHttp(http, pacer)
 
     def register_secrets(self, entry: PluginEntry[Any]) -> None:
         """Register the entry's secret settings, and the parts of them that would reveal them."""

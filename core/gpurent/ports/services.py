@@ -43,7 +43,8 @@ class Http(Protocol):
     """An HTTP client for the plugin's base URL. Core takes care of timeouts, size limits and redaction.
 
     Raises `UnavailableError` if there is no response; any status, even 500, is returned as an `HttpResponse`. Nothing
-    is retried: the plugin has to find out whether the request took effect.
+    is retried: the plugin has to find out whether the request took effect. The client waits until a route is free that
+    the plugin's entry paces; a GET that came too early all the same is sent once more.
 
     Secrets, also those inside ``json``, are masked wherever the request is shown. ``headers`` are sent besides those
     that the client sends itself.

@@ -51,14 +51,33 @@ class InputField:
     check: Callable[[str], object] = field(default=str, eq=False)
 
 
+@frozen(kw_only=True)
+class RoutePace:
+    """How often an account may call one route of a service.
+
+    ``path`` has ``{}`` for a part that differs: ``/machines/{}/``. ``interval``: the least time between two calls;
+    ``penalty``: how long a call that came too early has to wait, where the answer (429) does not say.
+    """
+
+    method: str
+    path: str = field(validator=validators.matches_re(r"/[^?#]*"))
+    interval: timedelta
+    penalty: timedelta = timedelta()
+
+
 @frozen(kw_only=True, eq=False)
 class PluginEntry(Generic[RoleT]):
-    """An entry. ``name`` is what the user types; ``summary`` is one line; ``settings`` is what can be configured."""
+    """An entry. ``name`` is what the user types; ``summary`` is one line; ``settings`` is what can be configured.
+
+    ``pacing``: the routes that may only be called so often. Core keeps the pace, for all entries of this name together
+    and for all processes of the user; other routes are not slowed down.
+    """
 
     name: str = field(validator=validators.matches_re(ENTRY_NAME_PATTERN))
     summary: ForeignText = field(converter=ForeignText)
     build: Callable[[PluginContext], RoleT]
     settings: tuple[InputField, ...] = ()
+    pacing: tuple[RoutePace, ...] = ()
 
 
 @frozen(kw_only=True, eq=False)

@@ -11,6 +11,7 @@ from attrs import field, frozen
 from gpurent.domain.access import AccessSource, Endpoint
 from gpurent.domain.evidence import Absent, Known, Unknown
 from gpurent.domain.lease import Lease
+from gpurent.domain.money import UnitPrice
 from gpurent.domain.offer import Bill, Offer, Order, Payment, Requirements
 from gpurent.domain.question import Mail
 from gpurent.domain.secret import Secret
@@ -88,11 +89,48 @@ class SupportsRenewal(ABC):
 
 
 class SupportsStop(ABC):
-    """Capability: shut a machine down so that its files are kept and it costs nothing until `SupportsRestart`."""
+    """Capability: shut a machine down with its files, until `SupportsRestart` or `SupportsStart` starts it again."""
 
     @abstractmethod
     async def stop_lease(self, lease: Lease) -> Lease | Absent:
-        """Shut the machine down; idempotent, as `LeaseProvider.release_lease`. The lease is KEPT once that is done."""
+        """Shut the machine down; idempotent, as `LeaseProvider.release_lease`.
+
+        Once that is done, the lease is KEPT if it costs nothing then, STOPPED if it costs `Offer.stopped_price`.
+        """
+
+
+class SupportsStart(ABC):
+    """Capability: start the machine of a STOPPED lease again, as the same lease."""
+
+    @abstractmethod
+    async def start_lease(self, lease: Lease) -> Lease | Absent:
+        """Start the machine, which then costs its full price; idempotent, and it does not wait for the machine.
+
+        The lease is PROVISIONING or READY once the start has begun. Raises `SoldOut` if somebody else has the GPUs:
+        the lease is STOPPED as before, and nothing starts it later by itself.
+        """
+
+
+class SupportsPublicKeys(ABC):
+    """Capability of a provider whose machines are reached by keys: let a key into a machine that exists already."""
+
+    @abstractmethod
+    def set_public_key(self, lease: Lease, public_key: str) -> Lease:
+        """Return the lease with the key that its machine has to accept, as a line of an authorized_keys file; pure.
+
+        `LeaseProvider.refresh_lease` lets it in.
+        """
+
+
+class SupportsInterruption(ABC):
+    """Capability: machines that cost a bid, and are interrupted while somebody pays more (`Requirements.spot`).
+
+    Such a lease is INTERRUPTED meanwhile, if the service says so; it starts again by itself.
+    """
+
+    @abstractmethod
+    async def change_bid(self, lease: Lease, price: UnitPrice) -> Lease | Absent:
+        """Set what the machine costs from now on; idempotent. The lease's offer then has the new price."""
 
 
 class SupportsRestart(ABC):

@@ -25,6 +25,7 @@ from gpurent.cli.params import (
     no_browser_option,
 )
 from gpurent.cli.trip_spec import (
+    MACHINE_FIELDS,
     add_field_options,
     check_spec,
     collect_field_values,
@@ -47,7 +48,7 @@ if TYPE_CHECKING:
 
 
 # The fields of a trip that make sense without a job.
-_MACHINE_FIELDS = ("gpu", "gpus", "gpu_memory", "cpus", "memory", "machine", "disk", "image")
+_MACHINE_FIELDS = (*MACHINE_FIELDS, "image")
 _LIMIT_FIELDS = ("for", "budget", "deadline", "idle", "idle_load", "timer")
 
 
@@ -126,17 +127,56 @@ def upgrade_command(app: CliContext, /, lease: str, **given: Any) -> None:
     )
 
 
+@click.command("shutdown")
+@lease_argument
+@json_option
+@click.pass_obj
+def shutdown_command(app: CliContext, lease: str) -> None:
+    """Shut a machine down and keep its files. Says first what that costs and which jobs it ends, and asks.
+
+    Some providers keep the files free of charge, for a while; with others a machine that is shut down still costs
+    money, if less, until it is released.
+    """
+    found = app.run(lambda application: application.machine_stops.stop_machine(lease))
+    app.show(found, lambda: _format_stopped(found))
+
+
+def _format_stopped(lease: Lease) -> str:
+    if lease.is_over:
+        return f"{lease.id}: {lease.state.title}"
+    return _("{lease}: {state}, {price} a day. Start it again: gpurent restart {lease}").format(
+        lease=lease.id, state=lease.state.title, price=lease.current_price.cost(timedelta(days=1))
+    )
+
+
 @click.command("restart")
 @lease_argument
 @json_option
 @click.pass_obj
 def restart_command(app: CliContext, lease: str) -> None:
-    """Start a machine again after it was shut down, with its kept files, as a new lease."""
+    """Start a machine again after it was shut down, with its kept files.
+
+    One that is still rented keeps its lease; any other gets a new one.
+    """
     app.run(lambda application: application.lease_changes.restart(lease, show=partial(_show_place, app)))
 
 
 async def _show_place(app: CliContext, lease: Lease) -> None:
     app.show(lease, lambda: f"{lease.id}: {lease.endpoint}")
+
+
+@click.command("bid")
+@lease_argument
+@click.argument("price", type=PRICE)
+@json_option
+@click.pass_obj
+def bid_command(app: CliContext, lease: str, price: UnitPrice) -> None:
+    """Change what you pay for a spot machine to PRICE, e.g. 0.3USD/h.
+
+    While somebody pays more for its GPUs it is interrupted, and only its disk costs money.
+    """
+    found = app.run(lambda application: application.bid_changes.change_bid(lease, price))
+    app.show(found, lambda: f"{found.id}: {found.state.title}, {found.current_price}")
 
 
 @click.command("release")

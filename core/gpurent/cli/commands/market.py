@@ -10,7 +10,12 @@ from attrs import evolve
 
 from gpurent.cli.arguments import complete_providers
 from gpurent.cli.context import CliContext, json_option
-from gpurent.cli.trip_spec import add_field_options, collect_field_values
+from gpurent.cli.trip_spec import (
+    MACHINE_FIELDS,
+    add_field_options,
+    check_requirements,
+    collect_field_values,
+)
 from gpurent.cli.views.table import format_table
 from gpurent.domain.trip_values import make_trip_spec
 from gpurent.locale import N_, _
@@ -76,7 +81,7 @@ def providers_command(app: CliContext) -> None:
     shell_complete=complete_providers,
     help=_("Only this provider; repeatable."),
 )
-@add_field_options(("gpu", "gpus", "gpu_memory", "cpus", "memory", "machine", "disk", "for"))
+@add_field_options((*MACHINE_FIELDS, "for"))
 @click.option("--cpu", is_flag=True, help=_("List CPU-only machines instead."))
 @click.option("--all", "taken", is_flag=True, help=_("Include machines that are taken."))
 @click.option(
@@ -100,6 +105,7 @@ def offers_command(
     from gpurent.cli.views.offers import format_market, market_json
 
     wanted = make_trip_spec(collect_field_values(given))
+    check_requirements(wanted.requirements)
     requirements = evolve(wanted.requirements, include_taken=taken)
     if cpu:
         requirements = evolve(requirements, gpus=0, cpu_only=True)

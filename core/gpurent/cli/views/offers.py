@@ -9,11 +9,13 @@ from gpurent.cli.json_output import to_json_value
 from gpurent.cli.views.render import format_moment
 from gpurent.cli.views.table import format_table
 from gpurent.domain.money_text import format_price_range
-from gpurent.locale import _, join_list, ngettext
+from gpurent.domain.wishes import describe_unstated
+from gpurent.locale import N_, _, join_list, ngettext
 from gpurent.locale.durations import format_duration
 
 if TYPE_CHECKING:
     from gpurent.domain.money import Rate
+    from gpurent.domain.offer import Offer
     from gpurent.workflow.reports.offers import MarketOffers, PricedOffer
 
 
@@ -48,6 +50,11 @@ def format_market(found: MarketOffers, code: str) -> str:
     if found.too_short:
         lines.append(_format_too_short(found.too_short))
     lines += [
+        _("{name}: {reason}").format(name=name, reason=line)
+        for name, unstated in found.unstated.items()
+        for line in describe_unstated(unstated)
+    ]
+    lines += [
         _("No offers from {provider}: {reason}").format(provider=name, reason=reason)
         for name, reason in found.unavailable
     ]
@@ -80,7 +87,28 @@ def _offer_table(items: Sequence[PricedOffer], code: str) -> str:
         _("provider"), _("machine"), "GPU", _("price"), _("duration"), _("to pay"), _("refundable"), _("deposit"),
         _("net cost in {code}").format(code=code) if code else _("net cost"), _("available"),
     )  # fmt: skip
-    return format_table(head, [_offer_row(item) for item in items], right=(3, 5, 6, 7, 8))
+    details = [_list_details(item.offer) for item in items]
+    # Of what only some providers state, what none of these states has no column.
+    shown = [number for number, title in enumerate(DETAIL_TITLES) if any(row[number] for row in details)]
+    rows = [
+        (*_offer_row(item), *(row[number] or "-" for number in shown))
+        for item, row in zip(items, details, strict=True)
+    ]
+    titles = [_(DETAIL_TITLES[number]) for number in shown]
+    return format_table((*head, *titles), rows, right=(3, 5, 6, 7, 8))
+
+
+DETAIL_TITLES = (N_("region"), N_("reliability"), "CUDA", N_("traffic"))
+
+
+def _list_details(offer: Offer) -> tuple[str, ...]:
+    """Return the texts under `DETAIL_TITLES`, empty where nothing is stated."""
+    return (
+        offer.location,
+        "" if offer.reliability is None else f"{offer.reliability.normalize():f} %",
+        offer.cuda,
+        "" if offer.traffic is None else str(offer.traffic),
+    )
 
 
 def _offer_row(item: PricedOffer) -> tuple[str, ...]:
@@ -120,6 +148,7 @@ def market_json(found: MarketOffers, providers: Sequence[str]) -> list[dict[str,
                 if item.offer.provider == name
             ],
             "error": reasons.get(name),
+            "unstated": {wish.value: count for wish, count in found.unstated.get(name, {}).items()},
         }
         for name in providers
     ]

@@ -1,4 +1,4 @@
-"""The demo: two complete trips with a real job, one for each way of renting.
+"""The demo: complete trips with a real job, one for each way of renting.
 
 Shown on a terminal and checked against the simulators' ledgers.
 """

@@ -25,7 +25,7 @@ from gpurent.errors import (
 )
 from gpurent.locale import _
 from gpurent.ports.connection import OpenConnection, SshConnection
-from gpurent.roles.lease import SupportsRestart
+from gpurent.roles.lease import SupportsRestart, SupportsStart
 from gpurent.workflow.connection.ownership import OwnershipProof
 from gpurent.workflow.runtime.events import EventEmitter
 from gpurent.workflow.runtime.lease_observer import LeaseObserver
@@ -203,7 +203,8 @@ class ReconnectingConnection:
     async def _connect_once(self) -> OpenConnection:
         lease = await self.get_lease()
         provider = self._connections.leases.plugins.provider_of(lease)
-        endpoint = require_endpoint(lease, can_restart=isinstance(provider, SupportsRestart))
+        can_restart = isinstance(provider, SupportsStart if lease.is_stopped else SupportsRestart)
+        endpoint = require_endpoint(lease, can_restart=can_restart)
         try:
             return await self._connections.ownership.open_connection(lease, endpoint)
         except (AuthError, RemoteError) as error:
@@ -238,9 +239,11 @@ def require_endpoint(lease: Lease, *, can_restart: bool) -> Endpoint:
     hint = _("Sessions end when the machine shuts down and cannot be restored.")
     if lease.state is LeaseState.KEPT and lease.kept_until is not None:
         hint = _("Its files are kept until {until:%Y-%m-%d %H:%M} UTC.").format(until=lease.kept_until)
-        if can_restart:
-            again = _("Start it again, which costs money: gpurent restart {lease}").format(lease=lease.id)
-            hint = f"{hint}\n{again}"
+    elif lease.state is LeaseState.STOPPED:
+        hint = _("Its files are kept and cost money until you release it.")
+    if can_restart and lease.state in (LeaseState.KEPT, LeaseState.STOPPED):
+        again = _("Start it again, which costs money: gpurent restart {lease}").format(lease=lease.id)
+        hint = f"{hint}\n{again}"
     raise LeaseGone(
         _("{lease} is not running ({state}): {note}").format(
             lease=lease.id, state=lease.state.title, note=lease.note or "-"

@@ -111,6 +111,8 @@ class LeaseLimit:
 
 def decide_actions(facts: LeaseFacts, policy: GuardPolicy) -> tuple[Action, ...]:
     """Return the actions that are due now, in the order in which to perform them."""
+    if facts.lease.is_stopped:
+        return _end_if_due(facts, policy)
     if facts.lease.state is not LeaseState.READY:
         return ()
     is_job_done = facts.launched and facts.is_job_over and facts.results_kept_until is None
@@ -129,6 +131,14 @@ def decide_actions(facts: LeaseFacts, policy: GuardPolicy) -> tuple[Action, ...]
     if is_timer_near(facts, policy):
         found.append(ExtendTimer())
     return (*found, *_actions_before_end(facts, policy))
+
+
+def _end_if_due(facts: LeaseFacts, policy: GuardPolicy) -> tuple[Action, ...]:
+    """Return the end of a machine that is shut down and still costs money, once a hard limit is reached."""
+    for limit in iter_limits(facts, policy):
+        if limit.by is not None and facts.now >= limit.by:
+            return (EndLease(reason=limit.reason, by=limit.by),)
+    return ()
 
 
 def is_timer_near(facts: LeaseFacts, policy: GuardPolicy) -> bool:

@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from decimal import ROUND_UP, Decimal, localcontext
 from fractions import Fraction
 
-from attrs import define, field, frozen
+from attrs import define, evolve, field, frozen
 
 from gpurent.domain.evidence import Known
 from gpurent.domain.lease import Lease
@@ -67,6 +67,23 @@ class Meters:
 
     async def estimate_meter(self, lease: Lease) -> MeterReading:
         """Return the reading by the last answer. Makes no requests."""
+        running = await self._estimate_running(lease)
+        if not lease.is_stopped or lease.offer.stopped_price is None:
+            return running
+        return await self._estimate_stopped(lease, running)
+
+    async def _estimate_stopped(self, lease: Lease, running: MeterReading) -> MeterReading:
+        """Count a machine that is shut down as if it had run for a while after the account was last read."""
+        read_at, stopped = await self.store.find_meter_read_time(lease.id), lease.current_price
+        if read_at is None:
+            return evolve(running, price=stopped)
+        booked, _is_running = await self._get_booked(lease, stopped)
+        since = max(timedelta(), self.get_time(lease) - read_at)
+        may_run = min(since, MAX_READING_AGE)
+        used = booked + running.price.cost(may_run) + stopped.cost(since - may_run)
+        return evolve(running, used=used, price=stopped)
+
+    async def _estimate_running(self, lease: Lease) -> MeterReading:
         now, price = self.get_time(lease), self._highest_price(lease)
         if lease.started_at is None:
             return MeterReading(used=price.currency.zero, price=price, is_own_count=True)

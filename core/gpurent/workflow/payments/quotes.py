@@ -109,7 +109,8 @@ def offer_cost(offer: Offer, term: timedelta | None, gpus: int = 1, disk: int = 
     gpus = max(gpus, 1)
     value = tariff.price.value * (gpus if isinstance(tariff, Prepaid) else 1)
     if offer.disk is not None and offer.hardware.gpus:
-        value += offer.disk.price.value * max(0, disk - offer.disk.free * gpus)
+        free = offer.disk.free * (gpus if offer.disk.is_per_gpu else 1)
+        value += offer.disk.price.value * max(0, disk - free)
     return evolve(tariff.price, value=value).cost(time)
 
 

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections import Counter
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import timedelta
 from decimal import Decimal
 
-from attrs import evolve, frozen
+from attrs import evolve, field, frozen
 
 from gpurent.domain.evidence import Known, Unknown, make_unknown
 from gpurent.domain.money import HOUR, MICROSECOND, Conversion, Money
 from gpurent.domain.offer import Offer, Prepaid, Quote, Requirements
 from gpurent.domain.trip import TripLimits, TripPlan, TripSpec, UploadSpec
+from gpurent.domain.wishes import Wish, find_unstated_wishes, fits
 from gpurent.errors import GpurentError, LeaseError, UsageError
 from gpurent.locale import _
 from gpurent.roles.entries import BillingEntry, LeaseEntry
@@ -24,11 +26,18 @@ from gpurent.workflow.runtime.settings import Settings
 
 
 @frozen
+class FittingOffers(Known[Offer]):
+    """``unstated``: for each wish, how many offers were left out because they state nothing about it."""
+
+    unstated: Mapping[Wish, int] = field(factory=dict)
+
+
+@frozen
 class OfferListing:
     plugins: Plugins
     settings: Settings
 
-    async def list_fitting_offers(self, provider: str, requirements: Requirements) -> Known[Offer] | Unknown:
+    async def list_fitting_offers(self, provider: str, requirements: Requirements) -> FittingOffers | Unknown:
         """Return matching offers, cheapest first; on failure, `Unknown` with the reason."""
         seconds = read_provider_timeout(self.settings)
         try:
@@ -40,41 +49,12 @@ class OfferListing:
             return make_unknown(error)
         if isinstance(found, Unknown):
             return found
-        kept = [
-            offer
-            for offer in found.items
-            if fits(offer, requirements) and (offer.available or requirements.include_taken)
-        ]
-        return Known(sorted(kept, key=lambda offer: (not offer.available, hourly_price(offer), offer.key)))
-
-
-def fits(offer: Offer, requirements: Requirements) -> bool:
-    """Return whether ``offer`` matches; GPU names are compared without case, spaces and dashes."""
-    if requirements.machine and offer.key != requirements.machine:
-        return False
-    if not _is_large_enough(offer, requirements):
-        return False
-    if requirements.cpu_only:
-        return offer.hardware.gpus == 0
-    wanted, has = normalize_name(requirements.gpu), normalize_name(offer.hardware.gpu)
-    return offer.hardware.gpus >= requirements.gpus and wanted in has
-
-
-def _is_large_enough(offer: Offer, requirements: Requirements) -> bool:
-    """Return whether the offer is large enough. A size that the provider does not report counts as zero.
-
-    We never pay for a machine that may be too small.
-    """
-    has = offer.hardware
-    return (
-        has.gpu_memory >= requirements.gpu_memory
-        and has.memory >= requirements.memory
-        and has.cpus >= requirements.cpus
-    )
-
-
-def normalize_name(name: str) -> str:
-    return "".join(letter for letter in name.casefold() if letter.isalnum())
+        listed = [offer for offer in found.items if offer.available or requirements.include_taken]
+        kept = [offer for offer in listed if fits(offer, requirements)]
+        return FittingOffers(
+            sorted(kept, key=lambda offer: (not offer.available, hourly_price(offer), offer.key)),
+            Counter(wish for offer in listed for wish in find_unstated_wishes(offer, requirements)),
+        )
 
 
 def hourly_price(offer: Offer) -> Decimal:
@@ -129,12 +109,14 @@ class MarketOffers:
     """``ranked`` is sorted cheapest first; ``unconverted`` is priced, but not comparable for lack of an exchange rate.
 
     ``unavailable``: providers left out, and why; ``too_short``: the number of machines not rented out for so long.
+    ``unstated``: as in `FittingOffers`, by provider.
     """
 
     ranked: Sequence[PricedOffer]
     unconverted: Sequence[PricedOffer]
     unavailable: Sequence[tuple[str, str]]
     too_short: int = 0
+    unstated: Mapping[str, Mapping[Wish, int]] = field(factory=dict)
 
 
 # Plans a trip from its spec, offer and id, without ordering or writing anything.
@@ -182,14 +164,14 @@ class Market:
         finally:
             await lookup.close()
 
-    async def _list_offers(self, provider: str, requirements: Requirements) -> Known[Offer] | Unknown:
+    async def _list_offers(self, provider: str, requirements: Requirements) -> FittingOffers | Unknown:
         try:
             return await self.listing.list_fitting_offers(provider, requirements)
         except GpurentError as error:
             return make_unknown(error)
 
     async def _compare_listings(
-        self, listings: dict[str, Known[Offer] | Unknown], spec: TripSpec, code: str, lookup: RateLookup
+        self, listings: dict[str, FittingOffers | Unknown], spec: TripSpec, code: str, lookup: RateLookup
     ) -> MarketOffers:
         priced: list[PricedOffer] = []
         unavailable: list[tuple[str, str]] = []
@@ -211,6 +193,11 @@ class Market:
             unconverted=sorted((item for item in shown if item.converted is None), key=_unconverted_sort_key),
             unavailable=unavailable,
             too_short=too_short,
+            unstated={
+                name: listed.unstated
+                for name, listed in listings.items()
+                if isinstance(listed, FittingOffers) and listed.unstated
+            },
         )
 
     async def _price_offer(self, spec: TripSpec, offer: Offer, lookup: RateLookup) -> PricedOffer:

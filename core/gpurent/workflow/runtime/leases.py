@@ -41,7 +41,8 @@ from gpurent.workflow.runtime.plugins import Plugins
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from gpurent.roles.lease import SupportsStop
+    from gpurent.domain.money import UnitPrice
+    from gpurent.roles.lease import SupportsInterruption, SupportsStart, SupportsStop
 
 
 @define(eq=False)
@@ -224,6 +225,19 @@ class LeaseTracker:
         `Unknown` if the answer says nothing. The caller holds the lease's lock.
         """
         return await self._ask_provider(lease, stopper.stop_lease)
+
+    async def request_start(self, lease: Lease, starter: SupportsStart) -> Lease | Unknown:
+        """Ask the provider to start the stopped machine, and save its answer, as `request_stop`.
+
+        Raises `SoldOut` if somebody else has its GPUs.
+        """
+        return await self._ask_provider(lease, starter.start_lease)
+
+    async def request_bid(
+        self, lease: Lease, provider: SupportsInterruption, price: UnitPrice
+    ) -> Lease | Unknown:
+        """Ask the provider to change the bid for a spot machine, and save its answer, as `request_stop`."""
+        return await self._ask_provider(lease, lambda known: provider.change_bid(known, price))
 
     async def _ask_provider(
         self, lease: Lease, ask: Callable[[Lease], Awaitable[Lease | Absent]]

@@ -182,6 +182,9 @@ def describe_ways_home(trip_id: str, lease: Lease, kept: KeptResults | None, *, 
             lines.append(
                 _("{lease} is shut down and costs nothing; its files are kept.").format(lease=lease.id)
             )
+    elif lease.is_stopped:
+        text = _("{lease} is shut down; its files are kept and cost {price} a day until you release it.")
+        lines.append(text.format(lease=lease.id, price=lease.current_price.cost(timedelta(days=1))))
     elif kept is not None:
         text = _(
             "{lease} keeps running for its results and costs money, until {until:%Y-%m-%d %H:%M} UTC at most."

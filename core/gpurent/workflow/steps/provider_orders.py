@@ -256,7 +256,7 @@ def _find_endpoint(lease: Lease) -> str | None:
     """Return the machine's endpoint as text, None while it is not up."""
     if lease.state is LeaseState.READY and lease.endpoint is not None:
         return str(lease.endpoint)
-    if lease.is_over:
+    if lease.is_over or lease.state is LeaseState.STOPPED:
         raise LeaseError(
             _("the machine did not start: {note}").format(note=lease.note or lease.state.title),
             spent=Spent.YES if lease.bills else Spent.NO,

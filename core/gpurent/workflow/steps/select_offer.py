@@ -9,8 +9,9 @@ from attrs import frozen
 from gpurent.domain.evidence import Unknown
 from gpurent.domain.offer import Offer, Requirements
 from gpurent.domain.trip import TripSpec
+from gpurent.domain.wishes import describe_unstated
 from gpurent.errors import SoldOut, UnavailableError
-from gpurent.locale import _, ngettext
+from gpurent.locale import _, join_list, ngettext
 from gpurent.ports.store import LeaseStore
 from gpurent.workflow.reports.offers import OfferListing, is_long_enough
 from gpurent.workflow.runtime.durable_steps import TripContext
@@ -52,7 +53,9 @@ class SelectOfferStep:
                 _("no free machine at {provider} matches: {wish}").format(
                     provider=spec.provider, wish=_format_requirements(spec.requirements)
                 ),
-                hint=_("See all offers: gpurent offers --all"),
+                hint="\n".join(
+                    [*describe_unstated(found.unstated), _("See all offers: gpurent offers --all")]
+                ),
             )
         return offer
 
@@ -75,5 +78,13 @@ def _format_requirements(wanted: Requirements) -> str:
         if wanted.cpus
         else "",
         _("{size} GiB of memory").format(size=wanted.memory) if wanted.memory else "",
+        _("{size} GiB of disk").format(size=wanted.disk) if wanted.disk else "",
+        _("in {regions}").format(regions=join_list(wanted.regions)) if wanted.regions else "",
+        f"CUDA {wanted.cuda}" if wanted.cuda else "",
+        _("reliability {percent} %").format(percent=wanted.min_reliability)
+        if wanted.min_reliability is not None
+        else "",
+        _("traffic at {price}").format(price=wanted.max_traffic_price) if wanted.max_traffic_price else "",
+        "spot" if wanted.spot else "",
     )
     return " ".join(part for part in parts if part) or _("any machine")

@@ -35,6 +35,7 @@ from gpurent.workflow.trips.execute import TripExecutor
 from gpurent.workflow.trips.finish import add_resume_hint
 from gpurent.workflow.trips.foreign_release import explain_foreign_release
 from gpurent.workflow.trips.lease_orders import LeaseOrders, ShowLease
+from gpurent.workflow.trips.machine_stops import MachineStops
 from gpurent.workflow.trips.machine_work import TripResult
 from gpurent.workflow.trips.previews import ProviderSelector
 from gpurent.workflow.trips.restart_kept import lease_id_of
@@ -173,6 +174,7 @@ class LeaseChanges:
     listing: OfferListing
     orders: LeaseOrders
     timers: TimerCommands
+    stops: MachineStops
 
     async def renew(self, lease_id: str, term: timedelta, *, show: ShowLease = show_nothing) -> Lease:
         """Buy more time for a prepaid lease, and extend its timer by as much."""
@@ -227,14 +229,17 @@ class LeaseChanges:
         return await self.orders.place_order("upgrade", lease, spec, order, show=show)
 
     async def restart(self, lease_id: str, *, show: ShowLease = show_nothing) -> Lease:
-        """Restart a stopped machine with its kept files, as a new lease; typed again, it continues.
+        """Restart a stopped machine with its kept files; typed again, it continues.
 
-        Raises `LeaseError` if it runs as another lease already.
+        One that is still rented keeps its lease, any other gets a new one. Raises `LeaseError` if it runs as another
+        lease already.
         """
         lease = await self.leases.try_refresh_lease(lease_id)
         continued = await self.orders.continue_restart(lease, show=show)
         if continued is not None:
             return continued
+        if lease.state is LeaseState.STOPPED and self.stops.starter.can_start(lease):
+            return await self.stops.start_machine(lease, show=show)
         if lease.is_over:
             await self.orders.restarted.require_not_restarted(lease)
         provider = self.plugins.provider_of(lease)

@@ -21,6 +21,7 @@ from gpurent.errors import (
 )
 from gpurent.locale import _, join_list
 from gpurent.ports.services import SecretStore
+from gpurent.roles.lease import SupportsPublicKeys
 from gpurent.workflow.connection.contacts import PasswordProof
 from gpurent.workflow.connection.ownership import OwnershipProof, suggest_password, suggest_release
 from gpurent.workflow.reports.orphans import OrphanSearch
@@ -54,8 +55,9 @@ class OrphanCommands:
         made = await self._make_lease(found, is_proven=is_proven)
         await self._mark_adopted(made.id)
         await self._drop_old_access(found, made)
+        lets_key_in = await self._set_key(made)
         lease = await self.search.leases.try_refresh_lease(made.id)
-        if lease.endpoint is not None and not self._has_password(lease):
+        if lease.endpoint is not None and not lets_key_in and not self._has_password(lease):
             text = _(
                 "{lease}: its password is not known here; it can be released, but perhaps not logged in to"
             )
@@ -81,6 +83,20 @@ class OrphanCommands:
         await self.search.leases.update_lease(
             lease.id, lambda seen: evolve(seen.with_state(LeaseState.PROVISIONING), endpoint=None)
         )
+
+    async def _set_key(self, lease: Lease) -> bool:
+        """Have the lease's key let into its machine, where machines have no passwords; return whether that is possible.
+
+        The machine was created with another key, or with one that is lost.
+        """
+        leases = self.search.leases
+        provider = leases.plugins.provider_of(lease)
+        is_key_only = leases.plugins.provider_entry(lease.provider).key_only
+        if not is_key_only or not isinstance(provider, SupportsPublicKeys) or leases.connector is None:
+            return False
+        key = leases.connector.get_public_key(lease.id)
+        await leases.update_lease(lease.id, lambda seen: provider.set_public_key(seen, key))
+        return True
 
     async def _mark_adopted(self, lease_id: str) -> Lease:
         leases = self.search.leases

@@ -33,7 +33,7 @@ def propose_plan(
         lines.append(
             _("First, to upload: {machine}").format(machine=_format_machine(plan.legs[0].order.offer))
         )
-    lines += _format_cost(main, plan.quote)
+    lines += [*_format_interruption(main.offer), *_format_cost(main, plan.quote)]
     if binds_mail:
         lines.append(_("Your e-mail address is bound first; the provider's e-mail states the cost."))
     lines += [_format_limits(funding.balance, limits), _format_end(spec, main), *upload]
@@ -52,7 +52,11 @@ def propose_order(
                 lease=lease.id, until=lease.expires_at, span=format_duration(order.term or timedelta())
             )
         )
-    lines += [*_format_cost(order, quote), _format_limits(funding.balance, limits)]
+    lines += [
+        *_format_interruption(order.offer),
+        *_format_cost(order, quote),
+        _format_limits(funding.balance, limits),
+    ]
     if order.kind is not OrderKind.RENEW:
         lines.append(_("It costs money until you release it or the money runs out."))
     questions = {
@@ -77,6 +81,14 @@ def _format_machine(offer: Offer) -> str:
     return _("{gpu} on machine {machine} at {provider}: {price}").format(
         gpu=offer.hardware.title, machine=offer.key, provider=offer.provider, price=offer.tariff.price
     )
+
+
+def _format_interruption(offer: Offer) -> list[str]:
+    if not offer.spot:
+        return []
+    return [
+        _("It is interrupted, with its job, whenever somebody pays more; only its disk costs money then.")
+    ]
 
 
 def _format_cost(order: Order, quote: Quote) -> list[str]:

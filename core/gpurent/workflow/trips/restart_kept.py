@@ -18,6 +18,7 @@ from gpurent.workflow.runtime.leases import LeaseTracker
 from gpurent.workflow.runtime.plugins import Plugins
 from gpurent.workflow.steps.keep_results import find_kept_results
 from gpurent.workflow.steps.provision import ProvisionStep
+from gpurent.workflow.trips.machine_stops import MachineStarter, explain_failed_start
 from gpurent.workflow.trips.restarted_leases import (
     RestartedLeases,
     count_restarts,
@@ -44,6 +45,7 @@ class KeptRestart:
     pricer: OrderPricer
     provision: ProvisionStep
     restarted: RestartedLeases
+    starter: MachineStarter
 
     async def restart_if_kept(self, trip: TripContext, first: str) -> str:
         """Return the id of the trip's running lease: a new one if its machine was shut down.
@@ -57,13 +59,25 @@ class KeptRestart:
         if number and await self._is_restarting(trip, number, first):
             return await self._restart(trip, number, first, current)
         lease = await self.find_restarted(trip, await self.leases.try_refresh_lease(current))
+        if lease.state is LeaseState.STOPPED and self.starter.can_start(lease):
+            return (await self._start(trip, lease)).id
         if lease.state is not LeaseState.KEPT or not self.can_restart(lease):
             return lease.id
         await trip.record_result(f"restart{number + 1}.order", self._make_order(trip, lease, number + 1))
         trip.emit(EventKind.WAITING, _("{lease}: starting the machine again").format(lease=lease.id))
         return await self._restart(trip, number + 1, first, lease.id)
 
+    async def _start(self, trip: TripContext, lease: Lease) -> Lease:
+        try:
+            return await self.starter.start_machine(trip, lease)
+        except GpurentError as error:
+            explain_failed_start(error, lease)
+            raise
+
     def can_restart(self, lease: Lease) -> bool:
+        """Whether the machine can be started again, as this or another lease."""
+        if lease.state is LeaseState.STOPPED:
+            return self.starter.can_start(lease)
         return isinstance(self.plugins.provider_of(lease), SupportsRestart)
 
     async def _is_restarting(self, trip: TripContext, number: int, first: str) -> bool:

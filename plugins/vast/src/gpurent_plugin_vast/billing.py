@@ -21,7 +21,6 @@ from gpurent.api import (
 )
 from gpurent_plugin_vast import _, wire
 from gpurent_plugin_vast.charges import ChargeReader, parse_amount, to_seconds
-from gpurent_plugin_vast.client import VastClient
 
 STATEMENT_SPAN = timedelta(days=365)
 MARGIN = timedelta(days=1)
@@ -33,11 +32,11 @@ class VastBilling(MeteredBilling, SupportsStatement):
     def __init__(self, context: PluginContext) -> None:
         super().__init__(context.clock, "vast.ai", wire.USD)
         self._context = context
-        self._client = VastClient(context)
+        self._client = wire.make_api(context)
         self._charges = ChargeReader(self._client)
 
     async def get_balance(self) -> Balance:
-        reply = await self._client.call_checked("GET", "/api/v0/users/current/")
+        reply = await self._client.call_checked("GET", wire.ACCOUNT_PATH)
         credit = parse_amount(reply, reply.body.get("credit"))
         return Balance(available=credit, at=self._context.clock.now())
 

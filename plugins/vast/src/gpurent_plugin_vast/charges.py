@@ -12,7 +12,6 @@ from attrs import frozen
 
 from gpurent.api import Charge, ChargeKind, Money, parse_foreign_decimal
 from gpurent_plugin_vast import _, wire
-from gpurent_plugin_vast.client import VastClient
 
 PAGE_SIZE = 500
 CHARGE_TYPES = ("gpu", "disk", "bwd", "bwu")
@@ -24,7 +23,7 @@ INCOMING = {"credit": ChargeKind.TOP_UP, "transfer": ChargeKind.TRANSFER, "refun
 class ChargeReader:
     """Reads charges and invoices from ``since`` (seconds since 1970) to ``until``, all pages of them."""
 
-    client: VastClient
+    client: wire.VastApi
 
     async def list_usage(self, since: int, until: int) -> Sequence[tuple[str, Charge]]:
         """Return each charge with the id of its machine, oldest first."""
@@ -44,15 +43,12 @@ class ChargeReader:
         self, path: str, selected: Mapping[str, object]
     ) -> Sequence[tuple[wire.VastReply, Mapping[str, Any]]]:
         params = {"select_filters": json.dumps(selected), "limit": str(PAGE_SIZE), "format": "table"}
-        pages = self.client.read_pages(path, params)
+        pages = self.client.read_pages(path, params, **wire.PAGES)
         return [(page, row) async for page in pages for row in page.get_rows("results")]
 
 
 def _parse_source(reply: wire.VastReply, row: Mapping[str, Any]) -> str:
-    source = row.get("source")
-    if not isinstance(source, str):
-        raise reply.make_unexpected_response(_("{name} is no text").format(name="source"))
-    return source.removeprefix("instance-")
+    return reply.get_text(row, "source").removeprefix("instance-")
 
 
 def _parse_usage(reply: wire.VastReply, row: Mapping[str, Any]) -> Charge:

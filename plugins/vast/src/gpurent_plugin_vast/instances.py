@@ -9,7 +9,6 @@ from attrs import evolve
 
 from gpurent.api import Lease, LeaseState, PluginContext, UnexpectedResponse, quote_text
 from gpurent_plugin_vast import _, wire
-from gpurent_plugin_vast.client import VastClient
 
 PAGE_SIZE = 25
 STARTING = frozenset({"", "created", "loading", "rebooting", "recycling"})
@@ -21,7 +20,7 @@ UNREACHABLE = frozenset({"offline", "unknown", "frozen"})
 class InstanceList:
     """Reads the account's machines."""
 
-    def __init__(self, context: PluginContext, client: VastClient) -> None:
+    def __init__(self, context: PluginContext, client: wire.VastApi) -> None:
         self._context = context
         self._client = client
 
@@ -30,8 +29,8 @@ class InstanceList:
         params = {"limit": str(PAGE_SIZE)}
         if label:
             params["select_filters"] = json.dumps({"label": {"eq": label}})
-        pages = self._client.read_pages("/api/v1/instances/", params)
-        found = [instance async for page in pages for instance in wire.parse_instances(page)]
+        pages = self._client.read_pages("/api/v1/instances/", params, **wire.PAGES)
+        found = [wire.parse_instance(page, row) async for page in pages for row in page.get_rows("instances")]
         # A service that ignores the filter lists the machines of other orders too.
         return [instance for instance in found if not label or instance.label == label]
 
@@ -67,10 +66,15 @@ def apply_instance(lease: Lease, instance: wire.Instance) -> Lease:
     said = quote_text(instance.note) if instance.note else status
     if status in STARTING:
         return _move(seen, LeaseState.PROVISIONING, _("the machine is starting: {said}").format(said=said))
+    if status == "stopped" and instance.wants_to_run and instance.is_bid:
+        note = _("others pay more for its GPUs; it starts again once they do not, or when you raise your bid")
+        return evolve(_move(seen, LeaseState.INTERRUPTED, note), endpoint=None)
+    if status == "stopped" and instance.wants_to_run:
+        note = _("the machine waits for its GPUs, which others use")
+        return evolve(_move(seen, LeaseState.PROVISIONING, note), endpoint=None)
     if status in STOPPED:
-        return evolve(
-            _move(seen, LeaseState.STOPPED, _("its disk costs money until it is deleted")), endpoint=None
-        )
+        note = _("its disk costs money until it is deleted")
+        return evolve(_move(seen, LeaseState.STOPPED, note), endpoint=None)
     if status in UNREACHABLE:
         note = _("vast.ai does not reach the machine: {said}").format(said=said)
         return evolve(_move(seen, LeaseState.INTERRUPTED, note), endpoint=None)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from gpurent.api import (
@@ -11,6 +12,7 @@ from gpurent.api import (
     InputField,
     LeaseEntry,
     MachineProfile,
+    RoutePace,
     SimulatorEntry,
     check_web_url,
     hookimpl,
@@ -28,6 +30,23 @@ if TYPE_CHECKING:
     )
 
 NAME = "vast"
+# The shortest documented intervals between two calls of one account; the answer to a call that comes too early says
+# nothing of them.
+PACING = tuple(
+    RoutePace(
+        method=method, path=path, interval=timedelta(seconds=seconds), penalty=timedelta(seconds=penalty)
+    )
+    for method, path, seconds, penalty in (
+        ("PUT", "/api/v0/asks/{}/", 4.5, 12),
+        ("DELETE", "/api/v0/instances/{}/", 3, 0),
+        ("GET", "/api/v0/instances/{}/", 2, 0),
+        ("PUT", "/api/v0/instances/{}/", 1, 0),
+        ("GET", "/api/v1/instances/", 1, 0),
+        ("GET", "/api/v0/charges/", 1, 0),
+        ("GET", "/api/v1/invoices/", 3, 0),
+        ("GET", "/api/v0/instances/balance/{}/", 3, 0),
+    )
+)
 SETTINGS = (
     InputField(name="url", label=_("URL of the API"), default="https://console.vast.ai", check=check_web_url),
     InputField(
@@ -41,9 +60,10 @@ SETTINGS = (
 
 
 def _build_authenticator(context: PluginContext) -> Authenticator:
-    from gpurent_plugin_vast.client import VastAuthenticator
+    from gpurent.api import ApiKeyAuthenticator
+    from gpurent_plugin_vast import wire
 
-    return VastAuthenticator(context)
+    return ApiKeyAuthenticator(wire.make_api(context), wire.ACCOUNT_PATH, "id")
 
 
 def _build_billing(context: PluginContext) -> BillingProvider:
@@ -73,6 +93,7 @@ def gpurent_register_auth() -> Sequence[AuthEntry]:
             summary=_("vast.ai account, by API key"),
             build=_build_authenticator,
             settings=SETTINGS,
+            pacing=PACING,
             fields=fields,
         )
     ]
@@ -86,6 +107,7 @@ def gpurent_register_billing() -> Sequence[BillingEntry]:
             summary=_("vast.ai credit in USD"),
             build=_build_billing,
             settings=SETTINGS,
+            pacing=PACING,
             currency="USD",
         )
     ]
@@ -99,6 +121,7 @@ def gpurent_register_lease() -> Sequence[LeaseEntry]:
             summary=_("GPUs of the vast.ai market, billed by the second from a credit in USD"),
             build=_build_provider,
             settings=SETTINGS,
+            pacing=PACING,
             auth=NAME,
             billing=NAME,
             profile=MachineProfile(user="root", data_dir="/workspace", install_prefix="apt-get install -y"),

@@ -5,53 +5,50 @@ Prices are USD per hour, storage USD per GB and month, traffic USD per GB; memor
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime, timedelta
-from decimal import Decimal
+from collections.abc import Mapping
+from datetime import datetime, timedelta
+from decimal import ROUND_UP, Decimal
 from typing import Any
 
-from attrs import frozen
+from attrs import evolve, frozen
 
 from gpurent.api import (
     Currency,
     DiskPrice,
     Endpoint,
     Hardware,
-    HttpResponse,
+    JsonApi,
+    JsonReply,
     Metered,
     Offer,
-    Spent,
-    UnexpectedResponse,
+    PluginContext,
+    TrafficPrice,
     UnitPrice,
     UsageError,
-    parse_foreign_decimal,
     parse_foreign_integer,
 )
 from gpurent_plugin_vast import _
 
+SERVICE = "vast.ai"
 # The service bills fractions of a cent.
 USD = Currency("USD", 6)
 USER = "root"
 DISK_GB = 16
-"""Of each machine; 8 is the least that the service sells."""
+"""Of each machine, unless a larger one is wanted; 8 is the least that the service sells."""
 HOURS_OF_MONTH = 720  # assumed: the documentation gives no length of a month
 BILLING_INCREMENT = timedelta(seconds=1)
-_MB_IN_GIB = 1024
+MB_IN_GIB = 1024
+PRICE_STEP = Decimal("1e-12")
 MAX_NAME_LENGTH = 60
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_MAX_SECONDS = 10**10  # the year 2286
 SSH_PORT = "22/tcp"
+ACCOUNT_PATH = "/api/v0/users/current/"
+PAGES = {"token_field": "next_token", "token_param": "after_token"}
+# What an offer's provider_data holds: the bid for it, USD per hour without its disk.
+BID = "bid"
 
 
 @frozen(kw_only=True)
-class VastReply:
-    """An answer that is a JSON object. ``error`` is the service's own name of what went wrong; empty if nothing did."""
-
-    status: int
-    url: str
-    body: Mapping[str, Any]
-
+class VastReply(JsonReply):
     @property
     def error(self) -> str:
         if self.status < 400 and self.body.get("success") is not False:
@@ -60,101 +57,98 @@ class VastReply:
         return found if isinstance(found, str) and found else f"http-{self.status}"
 
     @property
+    def rejects_login(self) -> bool:
+        # A wrong key is answered with 401 or 404, depending on the route; a request without one with 403.
+        return self.error in ("auth_error", "http-401", "http-403")
+
+    @property
     def message(self) -> str:
         """What the service says to people; its error's name if it says nothing."""
         found = self.body.get("msg") or self.body.get("message")
         return found if isinstance(found, str) and found else self.error
 
-    def make_unexpected_response(self, what: str, spent: Spent = Spent.NO) -> UnexpectedResponse:
-        body = json.dumps(self.body, default=str, ensure_ascii=False)
-        return UnexpectedResponse(
-            _("unexpected response from vast.ai: {what}").format(what=what),
-            url=self.url,
-            body=body,
-            spent=spent,
-        )
 
-    def get_rows(self, name: str) -> Sequence[Mapping[str, Any]]:
-        rows = self.body.get(name)
-        if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
-            raise self.make_unexpected_response(_("list expected"))
-        return rows
+VastApi = JsonApi[VastReply]
 
-    def get_number(self, row: Mapping[str, Any], name: str) -> Decimal:
-        """Return a number that is not negative."""
-        try:
-            found = parse_foreign_decimal(row.get(name))
-        except ValueError:
-            raise self.make_unexpected_response(_("{name} is no number").format(name=name)) from None
-        if found < 0 or found > 10**15:
-            raise self.make_unexpected_response(_("{name} is out of range").format(name=name))
-        return found
 
-    def get_integer(self, row: Mapping[str, Any], name: str) -> int:
-        try:
-            return parse_foreign_integer(row.get(name))
-        except ValueError:
-            raise self.make_unexpected_response(_("{name} is no whole number").format(name=name)) from None
-
-    def get_time(self, row: Mapping[str, Any], name: str) -> datetime | None:
-        """Return a time given in seconds since 1970, cut to microseconds; None for null."""
-        if row.get(name) is None:
-            return None
-        seconds = self.get_number(row, name)
-        if seconds > _MAX_SECONDS:
-            raise self.make_unexpected_response(_("{name} is out of range").format(name=name))
-        return _EPOCH + timedelta(microseconds=int(seconds * 10**6))
+def make_api(context: PluginContext) -> VastApi:
+    return JsonApi(context, "vast", SERVICE, VastReply)
 
 
 @frozen(kw_only=True)
 class Instance:
-    """A machine of the account. ``status`` is what it is, null while nothing is known of it yet."""
+    """A machine of the account. ``status`` is what it is, empty while nothing is known of it yet.
+
+    ``wants_to_run``: it is to run as far as its user is concerned. ``is_bid``: it is interrupted if others pay more.
+    """
 
     id: str
     label: str
     status: str
+    wants_to_run: bool
+    is_bid: bool
     note: str
     endpoint: Endpoint | None
     started_at: datetime | None
     offer: Offer
 
 
-def parse_reply(answer: HttpResponse, spent: Spent = Spent.NO) -> VastReply:
-    """Parse an answer. Raises `UnavailableError` for one that says nothing, `UnexpectedResponse` if it is no object."""
-    answer.raise_if_unavailable("vast.ai", spent)
-    path = answer.url.partition("?")[0]
-    raw = answer.json()
-    if not isinstance(raw, dict):
-        raise UnexpectedResponse(
-            _("unexpected response format from vast.ai"), url=path, body=answer.text, spent=spent
-        )
-    return VastReply(status=answer.status, url=path, body=raw)
+def parse_offers(reply: VastReply, disk: int, bid: Decimal | None, *, spot: bool) -> list[Offer]:
+    """Parse the found offers, whose prices include ``disk`` GB.
+
+    ``spot``: each costs what is bid for it, ``bid`` (USD per hour) or the least that is taken; where ``bid`` is too
+    low, there is no offer.
+    """
+    found = []
+    for row in reply.get_rows("offers"):
+        offer = _parse_offer(reply, row, str(reply.get_integer(row, "id")), disk)
+        if spot:
+            least = reply.get_number(row, "min_bid")
+            offered = least if bid is None else bid
+            if offered < least:
+                continue
+            offer = change_bid(offer, offered)
+        found.append(offer)
+    return found
 
 
-def parse_offers(reply: VastReply) -> list[Offer]:
-    return [_parse_offer(reply, row, str(reply.get_integer(row, "id"))) for row in reply.get_rows("offers")]
+def change_bid(offer: Offer, bid: Decimal) -> Offer:
+    """Return the offer at this bid, to which its disk comes."""
+    price = UnitPrice((bid + offer_storage(offer)).quantize(PRICE_STEP, ROUND_UP).normalize(), USD)
+    tariff = Metered(price=price, billing_increment=BILLING_INCREMENT)
+    return evolve(offer, tariff=tariff, spot=True, provider_data={BID: f"{bid:f}"})
 
 
-def _parse_offer(reply: VastReply, row: Mapping[str, Any], key: str) -> Offer:
+def offer_storage(offer: Offer) -> Decimal:
+    """Return what its disk costs, in USD per hour."""
+    return offer.stopped_price.value if offer.stopped_price is not None else Decimal(0)
+
+
+def _parse_offer(reply: VastReply, row: Mapping[str, Any], key: str, disk: int) -> Offer:
     storage = reply.get_number(row, "storage_cost") / HOURS_OF_MONTH
+    hardware = _parse_hardware(reply, row)
     return Offer(
         key=key,
         provider="vast",
-        hardware=_parse_hardware(reply, row),
+        hardware=hardware,
         tariff=Metered(
             price=UnitPrice(reply.get_number(row, "dph_total"), USD), billing_increment=BILLING_INCREMENT
         ),
-        disk=DiskPrice(free=DISK_GB, price=UnitPrice(storage, USD)),
-        stopped_price=UnitPrice(storage * DISK_GB, USD),
+        disk=DiskPrice(
+            free=disk, price=UnitPrice(storage, USD), is_per_gpu=False, maximum=max(disk, hardware.disk)
+        ),
+        stopped_price=UnitPrice(storage * disk, USD),
         available=row.get("rentable") is not False and row.get("rented") is not True,
-        location=_get_text(row, "geolocation"),
-        score=_parse_reliability(reply, row),
+        location=reply.get_text(row, "geolocation"),
+        reliability=_parse_reliability(reply, row),
+        cuda=_parse_cuda(reply, row),
+        traffic=_parse_traffic(reply, row),
     )
 
 
 def _parse_hardware(reply: VastReply, row: Mapping[str, Any]) -> Hardware:
     return Hardware(
-        gpu=_get_text(row, "gpu_name")[:MAX_NAME_LENGTH],
+        gpu=reply.get_text(row, "gpu_name")[:MAX_NAME_LENGTH],
         gpus=reply.get_integer(row, "num_gpus"),
         gpu_memory=_to_gib(reply.get_number(row, "gpu_ram")),
         cpus=int(reply.get_number(row, "cpu_cores_effective")),
@@ -163,45 +157,47 @@ def _parse_hardware(reply: VastReply, row: Mapping[str, Any]) -> Hardware:
     )
 
 
-def _parse_reliability(reply: VastReply, row: Mapping[str, Any]) -> str:
-    if row.get("reliability2") is None:
-        return ""
-    return f"{(reply.get_number(row, 'reliability2') * 100).quantize(Decimal('0.1'))} %"
+def _parse_reliability(reply: VastReply, row: Mapping[str, Any]) -> Decimal | None:
+    share = reply.find_number(row, "reliability2")
+    return None if share is None else share * 100
+
+
+def _parse_cuda(reply: VastReply, row: Mapping[str, Any]) -> str:
+    found = reply.find_number(row, "cuda_max_good")
+    return "" if found is None else f"{found:f}"
+
+
+def _parse_traffic(reply: VastReply, row: Mapping[str, Any]) -> TrafficPrice | None:
+    """The host's upload is the user's download."""
+    upload, download = reply.find_number(row, "inet_down_cost"), reply.find_number(row, "inet_up_cost")
+    if upload is None or download is None:
+        return None
+    return TrafficPrice(upload=upload, download=download, currency=USD)
 
 
 def _to_gib(megabytes: Decimal) -> int:
     """A card of 24 GiB is listed with 24,564 MB."""
-    return int((megabytes + _MB_IN_GIB // 2) // _MB_IN_GIB)
-
-
-def _get_text(row: Mapping[str, Any], name: str) -> str:
-    found = row.get(name)
-    return found if isinstance(found, str) else ""
-
-
-def parse_instances(reply: VastReply) -> list[Instance]:
-    """Parse one page of the account's machines."""
-    return [parse_instance(reply, row) for row in reply.get_rows("instances")]
+    return int((megabytes + MB_IN_GIB // 2) // MB_IN_GIB)
 
 
 def parse_instance(reply: VastReply, row: Mapping[str, Any]) -> Instance:
-    status = row.get("actual_status")
-    if status is not None and not isinstance(status, str):
-        raise reply.make_unexpected_response(_("{name} is no text").format(name="actual_status"))
+    disk = int(reply.get_number(row, "disk_space"))
     return Instance(
         id=str(reply.get_integer(row, "id")),
-        label=_get_text(row, "label"),
-        status=status or "",
-        note=_get_text(row, "status_msg"),
+        label=reply.get_text(row, "label"),
+        status=reply.get_text(row, "actual_status"),
+        wants_to_run=row.get("intended_status") != "stopped",
+        is_bid=row.get("is_bid") is True,
+        note=reply.get_text(row, "status_msg"),
         endpoint=_parse_endpoint(reply, row),
         started_at=reply.get_time(row, "start_date"),
-        offer=_parse_offer(reply, row, str(row.get("machine_id") or "")),
+        offer=_parse_offer(reply, row, str(row.get("machine_id") or ""), disk),
     )
 
 
 def _parse_endpoint(reply: VastReply, row: Mapping[str, Any]) -> Endpoint | None:
     """Return the machine's own address; None until the port of its SSH server is mapped."""
-    ports, host = row.get("ports"), _get_text(row, "public_ipaddr").strip()
+    ports, host = row.get("ports"), reply.get_text(row, "public_ipaddr").strip()
     mapped = ports.get(SSH_PORT) if isinstance(ports, dict) else None
     if not mapped or not host:
         return None

@@ -1,0 +1,137 @@
+"""Keeps the pace that a plugin declares for the routes of its service, in this process and across processes.
+
+The time at which a route is free again is kept in the plugin's durable state. Two processes that ask in the same moment
+may still be refused with 429; then both wait.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager, suppress
+from datetime import datetime, timedelta
+from typing import Any
+
+from attrs import define, evolve, field, frozen
+
+from gpurent.domain.secret import Secret
+from gpurent.errors import StorageError
+from gpurent.infra.http import SAFE_METHODS, TOO_MANY_REQUESTS, ReadHttpResponse
+from gpurent.infra.http_headers import parse_retry_after
+from gpurent.ports.services import Http, HttpResponse, PluginState
+from gpurent.ports.system import Clock
+from gpurent.roles.entries import RoutePace
+
+# A later time was noted by another clock, or for more calls than a user makes.
+MAX_WAIT = timedelta(minutes=1)
+STATE_PREFIX = "pace "
+
+
+@define(eq=False)
+class Pacer:
+    """The routes of one service: when each is free again, by the service's own clock."""
+
+    paces: Sequence[RoutePace]
+    clock: Clock
+    state: PluginState
+    _free_at: dict[str, datetime] = field(factory=dict)
+    _locks: dict[str, asyncio.Lock] = field(factory=dict)
+
+    def find_pace(self, method: str, path: str) -> RoutePace | None:
+        return next((pace for pace in self.paces if _matches(pace, method, path)), None)
+
+    @asynccontextmanager
+    async def take_turn(self, pace: RoutePace) -> AsyncIterator[None]:
+        """Wait until the route is free, and hold it while the block calls it.
+
+        A call may take long to arrive, so the interval counts from its answer; for other processes, from its start.
+        """
+        name = _get_name(pace)
+        async with self._locks.setdefault(name, asyncio.Lock()):
+            now = self.clock.now()
+            turn = max(now, await self._find_free_time(name, now))
+            await self._note_free_time(name, turn + pace.interval)
+            if turn > now:
+                await self.clock.sleep(turn - now)
+            try:
+                yield
+            finally:
+                self._free_at[name] = max(self._free_at[name], self.clock.now() + pace.interval)
+
+    async def note_refusal(self, pace: RoutePace, pause: timedelta) -> None:
+        await self._note_free_time(_get_name(pace), self.clock.now() + pause)
+
+    async def _find_free_time(self, name: str, now: datetime) -> datetime:
+        known = [self._free_at[name]] if name in self._free_at else []
+        with suppress(StorageError, ValueError):
+            if text := await self.state.get(STATE_PREFIX + name):
+                known.append(datetime.fromisoformat(text))
+        return max((time for time in known if time - now <= MAX_WAIT), default=now)
+
+    async def _note_free_time(self, name: str, at: datetime) -> None:
+        self._free_at[name] = at
+        # Where nothing can be written, as on a full disk, the pace is kept in this process alone.
+        with suppress(StorageError):
+            await self.state.put(STATE_PREFIX + name, at.isoformat())
+
+
+def _get_name(pace: RoutePace) -> str:
+    return f"{pace.method} {pace.path}"
+
+
+def _matches(pace: RoutePace, method: str, path: str) -> bool:
+    pattern = "[^/]+".join(re.escape(part) for part in pace.path.split("{}"))
+    return pace.method == method and re.fullmatch(pattern, path) is not None
+
+
+@frozen(eq=False)
+class PacedHttp:
+    """Implements `gpurent.ports.services.Http` over ``client``.
+
+    A refusal for the pace says how long to wait. A call that only reads is then made once more.
+    """
+
+    client: Http
+    pacer: Pacer
+
+    async def request(
+        self,
+        method: str,
+        path: str,
+        *,
+        params: Mapping[str, str | Secret] | None = None,
+        form: Mapping[str, str | Secret] | None = None,
+        cookies: Mapping[str, Secret] | None = None,
+        headers: Mapping[str, str | Secret] | None = None,
+        json: Any = None,
+        timeout: float = 30.0,
+    ) -> HttpResponse:
+        async def send() -> HttpResponse:
+            return await self.client.request(
+                method,
+                path,
+                params=params,
+                form=form,
+                cookies=cookies,
+                headers=headers,
+                json=json,
+                timeout=timeout,
+            )
+
+        pace = self.pacer.find_pace(method, path)
+        if pace is None:
+            return await send()
+        async with self.pacer.take_turn(pace):
+            answer = await self._note_answer(pace, await send())
+        if answer.status == TOO_MANY_REQUESTS and method in SAFE_METHODS:
+            async with self.pacer.take_turn(pace):
+                answer = await self._note_answer(pace, await send())
+        return answer
+
+    async def _note_answer(self, pace: RoutePace, answer: HttpResponse) -> HttpResponse:
+        if answer.status != TOO_MANY_REQUESTS:
+            return answer
+        pause = parse_retry_after(answer.headers) or max(pace.penalty, pace.interval)
+        await self.pacer.note_refusal(pace, pause)
+        return evolve(answer, pause=pause) if isinstance(answer, ReadHttpResponse) else answer

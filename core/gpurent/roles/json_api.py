@@ -1,0 +1,117 @@
+"""An API that takes a key as a bearer header and answers with JSON objects: login, requests, and lists in pages."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping
+from typing import Any, Generic, TypeVar
+
+from attrs import field, frozen
+
+from gpurent.domain.secret import Secret
+from gpurent.errors import AuthError, Spent, UnexpectedResponse
+from gpurent.locale import _
+from gpurent.locale.foreign_text import quote_reason
+from gpurent.roles.account import Authenticator, Login
+from gpurent.roles.json_reply import JsonReply
+from gpurent.roles.plugin_context import PluginContext
+from gpurent.terminal_text import ForeignText
+
+R = TypeVar("R", bound=JsonReply)
+MAX_PAGES = 400
+
+
+@frozen(eq=False)
+class JsonApi(Generic[R]):
+    """The API of the account that is logged in at ``provider``.
+
+    ``service`` is its name for people, ``reply`` how it answers. The token travels in a header, never in a URL.
+    """
+
+    context: PluginContext
+    provider: str
+    service: str = field(converter=ForeignText)
+    reply: type[R]
+
+    async def call(
+        self,
+        method: str,
+        path: str,
+        *,
+        params: Mapping[str, str] | None = None,
+        json: Any = None,
+        spent: Spent = Spent.NO,
+        token: Secret | None = None,
+    ) -> R:
+        """Send one request and return the reply, also one that names an error. Raises `AuthError` for a rejected key.
+
+        ``spent`` is what the errors report; ``token``: another one than that of the login.
+        """
+        if token is None:
+            token = (await self.context.get_login()).token
+        header = {"Authorization": Secret(f"Bearer {token.reveal()}")}
+        answer = await self.context.http.request(method, path, params=params, json=json, headers=header)
+        reply = self.reply.parse(answer, self.service, spent)
+        if reply.rejects_login:
+            raise AuthError(
+                _("{service} rejected the API key: {why}").format(
+                    service=self.service, why=quote_reason(reply.message)
+                ),
+                hint=_("Make a key on the account page of {service}, then: gpurent login {provider}").format(
+                    service=self.service, provider=self.provider
+                ),
+                spent=Spent.NO,
+            )
+        return reply
+
+    async def call_checked(self, method: str, path: str, **parts: Any) -> R:
+        """As `call`, for a request that must succeed; raises `UnexpectedResponse` with the service's own words."""
+        reply = await self.call(method, path, **parts)
+        if reply.error:
+            raise reply.make_unexpected_response(quote_reason(reply.message))
+        return reply
+
+    async def read_pages(
+        self, path: str, params: Mapping[str, str], *, token_field: str, token_param: str
+    ) -> AsyncIterator[R]:
+        """Yield each page of a list; raises `UnexpectedResponse` for one without an end.
+
+        ``token_field`` of a page has the token of the next one, which is asked for with ``token_param``.
+        """
+        asked = dict(params)
+        for _page in range(MAX_PAGES):
+            reply = await self.call_checked("GET", path, params=asked)
+            yield reply
+            token = reply.get_text(reply.body, token_field)
+            if not token:
+                return
+            asked[token_param] = token
+        raise UnexpectedResponse(
+            _("the list of {service} at {path} does not end").format(service=self.service, path=path),
+            url=path,
+        )
+
+
+@frozen(eq=False)
+class ApiKeyAuthenticator(Authenticator, Generic[R]):
+    """Logs in with the field ``api_key``, which is the token. ``account_path`` describes the account.
+
+    ``account_field`` of its answer identifies the account.
+    """
+
+    api: JsonApi[R]
+    account_path: str
+    account_field: str
+
+    async def log_in(self, fields: Mapping[str, Secret]) -> Login:
+        key = fields["api_key"]
+        reply = await self.api.call_checked("GET", self.account_path, token=key)
+        found = reply.body.get(self.account_field)
+        if not isinstance(found, int | str) or isinstance(found, bool) or found == "":
+            raise reply.make_unexpected_response(_("{name} is no text").format(name=self.account_field))
+        return Login(account=str(found), token=key)
+
+    async def is_valid(self, login: Login) -> bool:
+        try:
+            return not (await self.api.call("GET", self.account_path, token=login.token)).error
+        except AuthError:
+            return False
