@@ -118,6 +118,8 @@ class VastProvider(LabelledProvider, SupportsStop, SupportsStart, SupportsInterr
             await self._delete(str(reply.get_integer(reply.body, "new_contract")), lease)
         elif _is_taken(reply):
             return ""
+        elif not reply.error:
+            raise reply.make_unexpected_response(_("a created machine without its number"), Spent.UNKNOWN)
         raise _make_create_error(lease, reply)
 
     async def find_machine(self, label: str) -> str:
@@ -159,6 +161,8 @@ class VastProvider(LabelledProvider, SupportsStop, SupportsStart, SupportsInterr
         if reply.error and "already" not in reply.message.lower():
             text = _("vast.ai did not add the lease's key: {why}").format(why=quote_reason(reply.message))
             raise LeaseError(text, burning=(lease.id,), retryable=True)
+        if not reply.error and not reply.is_confirmed:
+            raise reply.make_unexpected_response(_("it does not say that the key was added"))
         return evolve(lease, provider_data={**lease.provider_data, HAS_KEY: "yes"})
 
     async def release_machine(self, lease: Lease) -> Lease | Absent:
@@ -176,6 +180,10 @@ class VastProvider(LabelledProvider, SupportsStop, SupportsStart, SupportsInterr
                 hint=_("It still costs money. Delete it on the page of your machines at vast.ai."),
                 spent=Spent.YES,
                 burning=(lease.id,) if lease is not None else (),
+            )
+        if not reply.error and not reply.is_confirmed:
+            raise reply.make_unexpected_response(
+                _("it does not say that the machine was deleted"), Spent.UNKNOWN
             )
         return not reply.error
 
