@@ -23,7 +23,7 @@ MACHINE_FIELDS: tuple[TripField, ...] = (
         _G.MACHINE,
         "requirements.gpu",
         '"2080Ti"',
-        N_("GPU model; part of the name is enough, e.g. 2080Ti"),
+        N_("GPU model, in any spelling: 2080Ti, RTX 4090"),
     ),
     TripField(
         "gpus", _K.NUMBER, _G.MACHINE, "requirements.gpus", "1", N_("Number of GPUs (exactly)"), minimum=1

@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable, Mapping
 from enum import Enum
 
+from gpurent.domain.gpu_names import matches_gpu
 from gpurent.domain.offer import Offer, Requirements
 from gpurent.locale import N_, _, ngettext
 
@@ -42,7 +43,7 @@ _TITLES: Mapping[Wish, str] = {
 
 
 def fits(offer: Offer, requirements: Requirements) -> bool:
-    """Return whether ``offer`` matches; GPU names are compared without case, spaces and dashes."""
+    """Return whether ``offer`` matches; GPU names by `matches_gpu`."""
     return _is_of_kind(offer, requirements) and all(check_wishes(offer, requirements).values())
 
 
@@ -75,8 +76,8 @@ def _is_of_kind(offer: Offer, requirements: Requirements) -> bool:
         return False
     if requirements.cpu_only:
         return offer.hardware.gpus == 0
-    wanted, has = normalize_name(requirements.gpu), normalize_name(offer.hardware.gpu)
-    return offer.hardware.gpus >= requirements.gpus and wanted in has
+    has = offer.hardware
+    return has.gpus >= requirements.gpus and matches_gpu(requirements.gpu, has.gpu)
 
 
 def check_wishes(offer: Offer, requirements: Requirements) -> Mapping[Wish, bool | None]:
@@ -138,7 +139,3 @@ def _has_cheap_traffic(offer: Offer, wanted: Requirements) -> bool | None:
     if has.highest and has.currency.code != most.currency.code:
         return None
     return has.highest <= most.highest
-
-
-def normalize_name(name: str) -> str:
-    return "".join(letter for letter in name.casefold() if letter.isalnum())
