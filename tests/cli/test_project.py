@@ -138,7 +138,6 @@ def test_parent_project_file_is_used_unless_disabled(folder: Path) -> None:
     ("text", "error", "words"),
     [
         ('provider = ["mistgpu"]', UsageError, "no command given"),
-        ('command = "a.py"', UsageError, "no provider given"),
         ('command = "a.py"\nprovider = ["nimbus"]', PluginError, "nimbus"),
         ('command = "a.py"\nprovider = ["mistgpu"]\nsession = "zellij"', PluginError, "zellij"),
         ('command = "a.py"\nprovider = ["mistgpu"]\ninclude = ["data"]', UsageError, "data does not exist"),

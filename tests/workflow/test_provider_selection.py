@@ -11,11 +11,12 @@ import pytest
 from attrs import evolve
 
 from gpurent.composition.application import Application
+from gpurent.domain.events import Event, EventKind
 from gpurent.domain.money import CNY, UnitPrice
 from gpurent.domain.offer import Hardware, Metered, Offer, Requirements
 from gpurent.domain.trip import JobSpec, TripLimits, TripSpec, UploadSpec
 from gpurent.domain.wishes import fits
-from gpurent.errors import SoldOut, UnavailableError
+from gpurent.errors import SoldOut, UnavailableError, UsageError
 from tests.workflow.trip_sandbox import DIGITS_EXAMPLE, ScriptedUser, TripSandbox, trip_sandbox
 
 BOTH_PROVIDERS = TripSpec(
@@ -161,3 +162,65 @@ def test_what_a_machine_must_have_at_least(requirements: Requirements, fitting: 
     assert fits(offer, requirements) is fitting
     incomplete = evolve(offer, hardware=Hardware(gpu="2080Ti", gpus=1))
     assert not fits(incomplete, requirements), "what a provider does not report is not promised"
+
+
+def set_rate(sandbox: TripSandbox, rate: str) -> None:
+    day = sandbox.cloud.clock.now().date()
+    (sandbox.home / "state" / "config.toml").write_text(
+        f'[rates]\n"USD/CNY" = {rate}\ndate = {day}\nsource = "bank"\n'
+    )
+
+
+@pytest.mark.parametrize(("rate", "cheapest"), [("7.10", "1024gpu"), ("71", "mistgpu")])
+async def test_without_a_provider_the_cheapest_of_all_is_taken(
+    sandbox: TripSandbox, rate: str, cheapest: str
+) -> None:
+    anywhere = evolve(MACHINE_ONLY, providers=())
+    async with sandbox.open_application() as application:
+        with pytest.raises(UsageError, match="not logged in anywhere"):
+            application.provider_selector.name_candidates(anywhere)
+        await log_in_everywhere(sandbox, application)
+    set_rate(sandbox, rate)
+    async with sandbox.open_application() as application:
+        spec = application.provider_selector.name_candidates(anywhere)
+        assert set(spec.providers) == {"mistgpu", "1024gpu"}
+        # Without money it is none of them.
+        assert (await application.provider_selector.resolve_provider(anywhere)).provider == "1024gpu"
+        await sandbox.top_up_mistgpu(application, "100")
+        assert (await application.provider_selector.resolve_provider(anywhere)).provider == cheapest
+        ordered = evolve(spec, any_provider=False, providers=("1024gpu", "mistgpu"))
+        assert (await application.provider_selector.resolve_provider(ordered)).provider == "1024gpu"
+
+
+async def test_a_machine_that_others_take_is_rented_at_the_next_provider(sandbox: TripSandbox) -> None:
+    user = ScriptedUser()
+    async with sandbox.open_application(user) as application:
+        await log_in_everywhere(sandbox, application)
+        await sandbox.top_up_mistgpu(application, "100")
+        before = (await application.account_money.get_balance("mistgpu")).available
+
+        def take_all(event: Event) -> None:
+            if event.kind is EventKind.STEP_STARTED and event.step == "leg0.reserve":
+                for machine in sandbox.get_simulator_state("mistgpu").machines.values():
+                    machine.user = "somebody"
+
+        user.watchers.append(take_all)
+        lease = await application.trips.rent(MACHINE_ONLY)
+        assert lease.provider == "1024gpu"
+        texts = [event.text for event in user.events]
+        assert any("trying the next provider" in text for text in texts), texts
+        assert (await application.account_money.get_balance("mistgpu")).available == before
+        (trip,) = await application.trip_tracker.list_trips()
+        assert (trip.spec.provider, trip.lease, trip.outcome_text) == ("1024gpu", lease.id, "done")
+        await application.releases.release_lease(lease.id)
+    assert sandbox.cloud.burning() == []
+
+
+async def test_a_rent_at_one_provider_is_not_continued_by_a_rent_at_another(sandbox: TripSandbox) -> None:
+    wanted = TripSpec(provider="mistgpu", requirements=Requirements(gpu="2080Ti"), rent_only=True)
+    async with sandbox.open_application() as application:
+        trip = await application.trip_tracker.begin_trip("rent", wanted)
+        find = application.repeated_runs.find_trip_to_resume
+        assert await find("rent", wanted) == trip.id
+        assert await find("rent", evolve(wanted, provider="1024gpu")) == ""
+        assert await find("rent", evolve(wanted, provider="", providers=("1024gpu", "mistgpu"))) == trip.id

@@ -207,11 +207,6 @@ def _build_spec(
                 "with: gpurent init"
             ),
         )
-    if not (lease or spec.provider or spec.providers):
-        raise UsageError(
-            _("no provider given: use --provider, --lease, or provider in gpurent.toml"),
-            hint=_("List providers with gpurent providers, leases with gpurent ls"),
-        )
     return spec
 
 

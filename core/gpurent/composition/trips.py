@@ -45,6 +45,7 @@ from gpurent.workflow.trips import (
     orphans,
     plan_legs,
     previews,
+    provider_selection,
     release_review,
     releases,
     repeated_runs,
@@ -102,9 +103,6 @@ class TripParts:
 
         tools = tool_selection.ToolSelector(plugins)
         preview = previews.PlanPreviewer(select_offer_step, make_plan_step)
-        self.provider_selector = previews.ProviderSelector(
-            machines.instructions, login_step, preview, money.budgets, base.events
-        )
         self.dry_run = previews.DryRun(
             plugins,
             base.logins,
@@ -117,6 +115,16 @@ class TripParts:
         )
         self.market = Market(
             plugins, money.offer_listing, money.quotes, money.rates, make_plan_step.make_plan
+        )
+        self.provider_selector = provider_selection.ProviderSelector(
+            machines.instructions,
+            login_step,
+            preview,
+            money.budgets,
+            money.quotes,
+            self.market,
+            store,
+            base.events,
         )
 
         pricer = order_pricing.OrderPricer(money.quotes, money.budgets)

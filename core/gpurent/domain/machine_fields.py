@@ -14,7 +14,9 @@ MACHINE_FIELDS: tuple[TripField, ...] = (
         _G.MACHINE,
         "providers",
         '["first", "second"]',
-        N_("Provider to rent from; of several, the first with a matching machine is used"),
+        N_(
+            "Provider to rent from; of several, the first with a matching machine; of none, the cheapest anywhere"
+        ),
         plugin_kind="lease",
     ),
     TripField(

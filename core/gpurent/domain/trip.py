@@ -144,8 +144,9 @@ class ProjectOrigin:
 class TripSpec:
     """A whole trip as the user asked for it.
 
-    ``providers``: candidates; the first that can serve the trip becomes ``provider``. ``lease``: use this lease instead
-    of renting a machine. ``terms``: the declared terms of a machine that the user rents manually. ``rent_only``: stop
+    ``providers``: candidates; the first that can serve the trip becomes ``provider``; with ``any_provider``, the user
+    named none, and they are tried by what the trip would cost. ``lease``: use this lease instead of renting a machine.
+    ``terms``: the declared terms of a machine that the user rents manually. ``rent_only``: stop
     after connecting. ``doctor``: how strictly the machine is examined, empty for the policy in the settings.
     ``notify``: the events to notify about, None for the user's settings. ``project``: None without a project file.
     """
@@ -157,6 +158,7 @@ class TripSpec:
     limits: TripLimits = TripLimits()
     provider: str = ""
     providers: tuple[str, ...] = ()
+    any_provider: bool = False
     lease: str = ""
     terms: DeclaredTerms | None = None
     rent_only: bool = False

@@ -69,9 +69,10 @@ def rent_command(
     until: TimeOrDuration | None,
     **given: Any,
 ) -> None:
-    """Rent a machine and keep it until you release it."""
-    if not given["provider"]:
-        raise UsageError(_("no provider given; use --provider"), hint=_("See: gpurent providers"))
+    """Rent a machine and keep it until you release it.
+
+    Without --provider, the cheapest machine of all providers where you are logged in.
+    """
     spec = check_spec(app, let_budget_authorize(make_trip_spec(collect_field_values(given)), given))
     if cpu:
         spec = evolve(spec, requirements=evolve(spec.requirements, gpus=0, cpu_only=True))
@@ -86,7 +87,7 @@ def rent_command(
         terms = None
         if price is not None:
             terms = make_terms(application.clock.now(), price, balance, until)
-        wanted = evolve(spec, terms=terms)
+        wanted = application.provider_selector.name_candidates(evolve(spec, terms=terms))
         known = await application.repeated_runs.find_trip_to_resume("rent", wanted)
         if known:
             await application.trips.resume(known, show=show)

@@ -88,6 +88,7 @@ def run_command(
             wanted = evolve(spec, lease=found.id, provider=found.provider)
         elif price is not None:
             wanted = evolve(spec, terms=make_terms(application.clock.now(), price, balance, until))
+        wanted = application.provider_selector.name_candidates(wanted)
         known = await application.repeated_runs.find_trip_to_resume("run", wanted)
         if known:
             return await application.trips.resume(known, detach=detach, show=show)

@@ -37,6 +37,7 @@ RESUMABLE_ERRORS = (UnavailableError, InputRequired, BusyError, StorageError, Ot
 # These say nothing about the machine either: one that is rented is not released because of them.
 INCONCLUSIVE_ERRORS = (*RESUMABLE_ERRORS, UnexpectedResponse, PluginError, ForeignMachine)
 LOST_OFFER = ".lost-offer"
+LOST_PROVIDER = ".lost-provider"
 # Trips that the guard began have ids that start so.
 GUARD_PREFIX = "guard-"
 
@@ -118,6 +119,15 @@ class TripContext:
             void = (name for name in later if not name.endswith(LOST_OFFER) and not name.startswith(keep))
             await self.store.discard_steps(self.id, void)
 
+    async def discard_provider(self, name: str) -> None:
+        """Forget all steps, in which nothing was bought, but what was not available; ``name`` has no machine for it."""
+        mark = f"{len(await self.list_lost_providers()) + 1}{LOST_PROVIDER}"
+        await self.store.begin_step(self.id, mark)
+        await self.store.record_step(self.id, mark, name)
+        marks = (LOST_OFFER, LOST_PROVIDER)
+        names = [record.name for record in await self.store.list_steps(self.id)]
+        await self.store.discard_steps(self.id, (name for name in names if not name.endswith(marks)))
+
     async def may_have_paid(self) -> bool:
         """Whether a payment of this trip was begun, so that money may be on the way."""
         return any(record.name.endswith(".pay") for record in await self.store.list_steps(self.id))
@@ -125,6 +135,12 @@ class TripContext:
     async def list_lost_offers(self) -> tuple[str, ...]:
         """Return the offers that were taken by others when this trip ordered them, oldest first."""
         return tuple(key for _name, key in await self.store.list_recorded_steps(self.id, LOST_OFFER, str))
+
+    async def list_lost_providers(self) -> tuple[str, ...]:
+        """Return the providers whose last fitting machine was taken by others, oldest first."""
+        return tuple(
+            name for _name, name in await self.store.list_recorded_steps(self.id, LOST_PROVIDER, str)
+        )
 
     async def replace_result(self, name: str, value: object) -> None:
         """Replace the recorded result of the step ``name``, which nothing has been built on yet."""

@@ -37,7 +37,7 @@ from gpurent.workflow.trips.foreign_release import explain_foreign_release
 from gpurent.workflow.trips.lease_orders import LeaseOrders, ShowLease
 from gpurent.workflow.trips.machine_stops import MachineStops
 from gpurent.workflow.trips.machine_work import TripResult
-from gpurent.workflow.trips.previews import ProviderSelector
+from gpurent.workflow.trips.provider_selection import ProviderSelector
 from gpurent.workflow.trips.restart_kept import lease_id_of
 
 ShowResult = Callable[[TripResult], Awaitable[None]]
@@ -123,17 +123,25 @@ class Trips:
     async def _execute_locked(
         self, trip: TripContext, spec: TripSpec, *, detach: bool, show: ShowResult
     ) -> TripResult:
-        try:
-            spec = await self.selector.select_provider(trip, spec)
-            end = await self.executor.execute_trip(trip, spec, detach=detach)
-        except Exception as raised:  # noqa: BLE001 - whatever it is, the trip ends by its rule
-            await trip.require_lock()
-            error = to_gpurent_error(raised)
-            await self._record_failure(trip, spec, error)
-            raise error from error.__cause__
+        end = await self._execute_where_possible(trip, spec, detach=detach)
         if not end.job_running:
             await self.trip_tracker.end_shown_trip(trip.id, lambda: show(end))
         return end
+
+    async def _execute_where_possible(self, trip: TripContext, spec: TripSpec, *, detach: bool) -> TripResult:
+        """Execute the trip at the first provider whose machine is not taken by others before it is ordered."""
+        while True:
+            try:
+                spec = await self.selector.select_provider(trip, spec)
+                return await self.executor.execute_trip(trip, spec, detach=detach)
+            except Exception as raised:  # noqa: BLE001 - whatever it is, the trip ends by its rule
+                await trip.require_lock()
+                error = to_gpurent_error(raised)
+                again = await self.selector.try_next_provider(trip, spec, error)
+                if again is None:
+                    await self._record_failure(trip, spec, error)
+                    raise error from error.__cause__
+                spec = again
 
     async def _record_failure(self, trip: TripContext, spec: TripSpec, error: GpurentError) -> None:
         """End a trip that rented nothing, unless it can be resumed; else name what costs money."""

@@ -2,32 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from datetime import timedelta
 
-from attrs import evolve, field, frozen
+from attrs import field, frozen
 
-from gpurent.domain.events import EventKind
 from gpurent.domain.money import Money
 from gpurent.domain.offer import Metered
 from gpurent.domain.transfer import UploadPreview
 from gpurent.domain.trip import TripPlan, TripSpec
-from gpurent.errors import GpurentError, InputRequired, SoldOut, UnavailableError
-from gpurent.locale import _, join_list
+from gpurent.errors import GpurentError
 from gpurent.roles.lease import SupportsMailBinding
 from gpurent.terminal_text import ForeignText, to_foreign_texts
-from gpurent.workflow.manual.instructions import ManualInstructions
-from gpurent.workflow.payments.budgets import Budgets, BudgetStatus
+from gpurent.workflow.payments.budgets import BudgetStatus
 from gpurent.workflow.payments.payees import Payees
 from gpurent.workflow.payments.quotes import required_amount
 from gpurent.workflow.payments.rates import ExchangeRates
-from gpurent.workflow.runtime.durable_steps import RESUMABLE_ERRORS, TripContext
-from gpurent.workflow.runtime.events import EventEmitter
 from gpurent.workflow.runtime.logins import Logins
 from gpurent.workflow.runtime.plugins import Plugins
 from gpurent.workflow.steps.check_funds import CheckFundsStep
-from gpurent.workflow.steps.login import LoginStep
 from gpurent.workflow.steps.make_plan import MakePlanStep
 from gpurent.workflow.steps.select_offer import SelectOfferStep
 from gpurent.workflow.steps.upload import UploadStep
@@ -43,76 +37,6 @@ class PlanPreviewer:
         """Return the plan for the machine that would be selected now at ``spec.provider``."""
         offer = await self.select_offer.select_offer_now(spec)
         return await self.make_plan.make_plan(spec, offer, trip_id)
-
-
-@frozen
-class ProviderSelector:
-    """Asks the providers in the user's order, and selects the first that can be rented from now."""
-
-    instructions: ManualInstructions
-    login: LoginStep
-    plan_previewer: PlanPreviewer
-    budgets: Budgets
-    events: EventEmitter
-
-    async def select_provider(self, trip: TripContext, spec: TripSpec) -> TripSpec:
-        """Return ``spec`` with its provider, selected once per trip: a resumed trip keeps the choice."""
-        if spec.provider:
-            return spec
-
-        async def select() -> str:
-            return await self._select_first(spec, trip.id, lambda text: trip.emit(EventKind.WARNING, text))
-
-        selected = evolve(spec, provider=await trip.step("select-provider", str, select))
-        await trip.store.set_trip_spec(trip.id, selected)
-        return selected
-
-    async def resolve_provider(self, spec: TripSpec) -> TripSpec:
-        """Select a provider as `select_provider` does, without recording it."""
-        if spec.provider:
-            return spec
-        name = await self._select_first(spec, "", lambda text: self.events.emit(EventKind.WARNING, text))
-        return evolve(spec, provider=name)
-
-    async def _select_first(self, spec: TripSpec, trip_id: str, warn: Callable[[str], None]) -> str:
-        """Return the first suitable one of ``spec.providers``; report to ``warn`` why others are skipped.
-
-        If there is none, raises `UnavailableError` if all failures are temporary, else `SoldOut`.
-        """
-        failures: list[GpurentError] = []
-        reasons: list[str] = []
-        for name in spec.providers:
-            try:
-                await self._check_provider(evolve(spec, provider=name, providers=()), trip_id)
-            except GpurentError as error:
-                failures.append(error)
-                reasons.append(_("skipping {provider}: {why}").format(provider=name, why=error.message))
-                warn(reasons[-1])
-            else:
-                return name
-        message = _("none of {providers} has a matching machine").format(providers=join_list(spec.providers))
-        hint = "\n".join([*reasons, _("See all offers: gpurent offers --all")])
-        if failures and all(isinstance(error, InputRequired) for error in failures):
-            raise InputRequired(message, hint=hint, retryable=True)
-        if failures and all(isinstance(error, RESUMABLE_ERRORS) for error in failures):
-            raise UnavailableError(message, hint=hint, retryable=True)
-        raise SoldOut(message, hint=hint)
-
-    async def _check_provider(self, spec: TripSpec, trip_id: str) -> None:
-        """Raise what prevents renting: no login, no matching machine, an unavailable term, or a budget.
-
-        ``trip_id`` is empty for a trip that has not begun.
-        """
-        if self.instructions.is_manual(spec.provider):
-            # Only the user can see what is available.
-            return
-        await self.login.ensure_login(spec.provider)
-        plan = await self.plan_previewer.preview_plan(spec, trip_id)
-        statuses = list(await self.budgets.list_statuses(spec.provider, trip=trip_id))
-        if not trip_id and spec.limits.budget is not None:
-            statuses.append(self.budgets.new_trip_status(spec.limits.budget))
-        for status in statuses:
-            await self.budgets.check_limit(status, required_amount(plan.quote))
 
 
 @frozen(kw_only=True)

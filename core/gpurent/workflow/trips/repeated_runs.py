@@ -95,9 +95,9 @@ def _is_same_run(one: TripSpec, other: TripSpec) -> bool:
 
 def _is_same_rent(one: TripSpec, other: TripSpec) -> bool:
     """``one`` has its provider already, ``other`` may still name several."""
-    names = (other.provider, *other.providers)
     same = (one.requirements, one.limits.term) == (other.requirements, other.limits.term)
-    return same and (one.provider in names or set(one.providers) == set(other.providers))
+    wanted = {other.provider, *other.providers} - {""}
+    return same and (one.provider in wanted or set(one.providers) == wanted)
 
 
 def _describe_trip(record: TripRecord, owner: LockOwner | None) -> str:
