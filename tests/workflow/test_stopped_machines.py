@@ -128,9 +128,9 @@ async def test_a_service_with_a_pace_never_has_to_refuse_a_call(tmp_path: Path) 
     assert not [event.text for event in user.events if "429" in event.text]
 
 
-async def run_detached(application: Application, folder: Path) -> TripResult:
+async def run_detached(application: Application, folder: Path, wanted: TripSpec = RENT) -> TripResult:
     spec = evolve(
-        RENT,
+        wanted,
         upload=UploadSpec(folder=str(folder)),
         job=JobSpec(command=("echo done > result.txt; sleep 10000",)),
         results=ResultsSpec(paths=("result.txt",)),
