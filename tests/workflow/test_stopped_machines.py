@@ -14,7 +14,7 @@ from attrs import evolve
 from gpurent.composition.application import Application
 from gpurent.domain.lease import LeaseState
 from gpurent.domain.trip import JobSpec, ResultsSpec, TripLimits, TripSpec, UploadSpec
-from gpurent.errors import ConfirmationRequired, Declined, LeaseGone, SoldOut, Spent
+from gpurent.errors import ConfirmationRequired, Declined, LeaseGone, SoldOut, Spent, UsageError
 from gpurent.workflow.trips.machine_work import TripResult
 from tests.workflow.trip_sandbox import ScriptedUser, TripSandbox, trip_sandbox
 
@@ -110,6 +110,11 @@ async def test_a_machine_whose_gpus_were_taken_is_not_started_and_says_what_it_c
         assert f"gpurent release {lease.id}" in caught.value.hint
         assert (await application.leases.get_lease(lease.id)).state is LeaseState.STOPPED
         assert not [record for record in await application.store.list_open_trips() if record.kind == "start"]
+        # A start that was interrupted is not continued: the machine says how it went.
+        trip = await application.trip_tracker.begin_trip("start", RENT, lease.id)
+        with pytest.raises(UsageError, match="was interrupted; it is stopped, still billed now"):
+            await application.trips.resume(trip.id)
+        assert not await application.store.list_open_trips()
         await application.releases.release_lease(lease.id)
     assert list(sandbox.cloud.burning()) == []
 
@@ -128,9 +133,9 @@ async def test_a_service_with_a_pace_never_has_to_refuse_a_call(tmp_path: Path) 
     assert not [event.text for event in user.events if "429" in event.text]
 
 
-async def run_detached(application: Application, folder: Path) -> TripResult:
+async def run_detached(application: Application, folder: Path, wanted: TripSpec = RENT) -> TripResult:
     spec = evolve(
-        RENT,
+        wanted,
         upload=UploadSpec(folder=str(folder)),
         job=JobSpec(command=("echo done > result.txt; sleep 10000",)),
         results=ResultsSpec(paths=("result.txt",)),

@@ -202,6 +202,9 @@ def describe_ways_home(trip_id: str, lease: Lease, kept: KeptResults | None, *, 
                 lease=lease.id, folder=folder
             ),
         ]
+    if lease.state is LeaseState.INTERRUPTED:
+        text = _("Once it is back, download the results and release the machine: gpurent resume {trip}")
+        lines.append(text.format(trip=trip_id))
     if lease.state is LeaseState.READY or can_restart:
         lines.append(
             _("Download the results and release the machine: gpurent resume {trip}").format(trip=trip_id)

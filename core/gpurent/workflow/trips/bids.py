@@ -41,6 +41,9 @@ class BidChanges:
         await self._confirm(lease, price)
         async with self.locks.lock_lease(lease.id):
             current = await self.leases.get_lease(lease.id)
+            if current.is_stopped and self.leases.connector is not None:
+                # By our own order it comes back, at another address.
+                self.leases.connector.retire_host_keys(lease.id)
             seen = await self.leases.request_bid(current, provider, price)
         if isinstance(seen, Unknown):
             raise UnavailableError(

@@ -9,7 +9,7 @@ from attrs import evolve, frozen
 
 from gpurent.domain.lease import Lease
 from gpurent.domain.offer import Order
-from gpurent.domain.outcomes import NOTHING_ORDERED
+from gpurent.domain.outcomes import NOTHING_ORDERED, OutcomeKind, TripOutcome
 from gpurent.domain.receipt import Receipt
 from gpurent.domain.trip import AgreedPrice, TripLimits, TripRecord, TripSpec
 from gpurent.errors import (
@@ -204,6 +204,8 @@ class LeaseOrders:
         """
         if record.kind == "release":
             return await self.releases.execute_release(trip, record.lease)
+        if record.kind == "start":
+            await self._end_interrupted_start(trip, record.lease)
         order = await trip.find_result("order", Order)
         if order is None:
             await self.trip_tracker.end_trip(trip.id, NOTHING_ORDERED)
@@ -211,6 +213,17 @@ class LeaseOrders:
         await self._authorize(trip, record.lease, order)
         await self.execute_order(trip, record.lease, order)
         return None
+
+    async def _end_interrupted_start(self, trip: TripContext, lease_id: str) -> None:
+        """End the trip of a start that was interrupted; its machine says how that went. Raises `UsageError`."""
+        lease = await self.releases.leases.try_refresh_lease(lease_id)
+        await self.trip_tracker.end_trip(trip.id, TripOutcome(OutcomeKind.FAILED, "interrupted"))
+        raise UsageError(
+            _("the start of {lease} was interrupted; it is {state} now").format(
+                lease=lease.id, state=lease.state.title
+            ),
+            hint=_("If it has not started: gpurent restart {lease}").format(lease=lease.id),
+        )
 
     async def _authorize(self, trip: TripContext, lease_id: str, order: Order) -> None:
         """Ask the user for the price of the order, unless it has already been placed."""
