@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
-
-from attrs import frozen
+from typing import NamedTuple
 
 _MAKERS = frozenset({"nvidia", "geforce", "amd", "radeon", "instinct", "intel", "gpu", "graphics"})
 _SERIES = frozenset({"rtx", "gtx", "quadro", "tesla", "rx", "arc"})
@@ -15,8 +14,7 @@ _WORD_PATTERN = re.compile(r"[^\W_]+")
 _SERIES_PATTERN = re.compile(rf"({'|'.join(sorted(_MAKERS | _SERIES, key=len, reverse=True))})(?=\d|rtx|gtx)")
 
 
-@frozen
-class GpuName:
+class GpuName(NamedTuple):
     """``series``: RTX, Tesla …; ``words``: the model with its suffixes as one word, and what else is said of it."""
 
     series: frozenset[str]
