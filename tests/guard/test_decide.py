@@ -9,7 +9,7 @@ from attrs import evolve
 from hypothesis import given, strategies as st
 
 from gpurent.domain.job import JobState, JobStatus
-from gpurent.domain.lease import Lease, LeaseState
+from gpurent.domain.lease import BILLED_STATES, Lease, LeaseState
 from gpurent.domain.money import CNY, UnitPrice
 from gpurent.domain.offer import Hardware, Metered, Offer
 from gpurent.domain.time_left import TimeKind, TimeLeft
@@ -103,6 +103,22 @@ def fact_sets(draw: st.DrawFn) -> LeaseFacts:
 def test_nothing_is_done_to_a_lease_that_is_not_ready(known: LeaseFacts, policy: GuardPolicy) -> None:
     known = evolve(known, lease=evolve(known.lease, state=LeaseState.PROVISIONING))
     assert decide_actions(known, policy) == ()
+
+
+@given(fact_sets(), policies(), st.sampled_from(sorted(BILLED_STATES, key=str)))
+def test_only_limits_of_time_end_a_lease_that_may_cost_money_without_running(
+    known: LeaseFacts, policy: GuardPolicy, state: LeaseState
+) -> None:
+    lease = evolve(known.lease, state=state)
+    actions = decide_actions(evolve(known, lease=lease), policy)
+    assert all(isinstance(action, WarnOfLimit | EndLease) for action in actions)
+    assert {action.reason for action in actions if isinstance(action, WarnOfLimit | EndLease)} <= {
+        EndReason.DEADLINE,
+        EndReason.GRACE,
+    }
+    late = evolve(known, lease=evolve(lease, started_at=NOW - 2 * MINUTE), is_attended=False)
+    ends = decide_actions(late, evolve(policy, deadline=MINUTE))
+    assert ends[-1:] == (EndLease(reason=EndReason.DEADLINE, by=NOW - MINUTE),)
 
 
 def with_ready_lease(known: LeaseFacts) -> LeaseFacts:
