@@ -9,7 +9,7 @@ from attrs import evolve
 from hypothesis import given, strategies as st
 
 from gpurent.domain.job import JobState, JobStatus
-from gpurent.domain.lease import Lease, LeaseState
+from gpurent.domain.lease import BILLED_STATES, Lease, LeaseState
 from gpurent.domain.money import CNY, UnitPrice
 from gpurent.domain.offer import Hardware, Metered, Offer
 from gpurent.domain.time_left import TimeKind, TimeLeft
@@ -105,27 +105,20 @@ def test_nothing_is_done_to_a_lease_that_is_not_ready(known: LeaseFacts, policy:
     assert decide_actions(known, policy) == ()
 
 
-@given(fact_sets(), policies(), st.sampled_from([LeaseState.STOPPED, LeaseState.INTERRUPTED]))
-def test_a_stopped_machine_is_only_ended_and_only_by_a_hard_limit(
+@given(fact_sets(), policies(), st.sampled_from(sorted(BILLED_STATES, key=str)))
+def test_only_limits_of_time_end_a_lease_that_may_cost_money_without_running(
     known: LeaseFacts, policy: GuardPolicy, state: LeaseState
 ) -> None:
-    known = evolve(known, lease=evolve(known.lease, state=state))
-    found = decide_actions(known, policy)
-    assert len(found) <= 1
-    for action in found:
-        assert isinstance(action, EndLease)
-        assert action.reason is not EndReason.IDLE
-        assert action.by is not None
-        assert action.by <= known.now
-
-
-def test_the_deadline_ends_a_machine_that_is_shut_down_and_still_billed() -> None:
-    lease = Lease(id="acme-1", provider="acme", offer=OFFER, state=LeaseState.STOPPED, started_at=NOW - DAY)
-    facts = LeaseFacts(lease=lease, now=NOW, time_left=TimeLeft(kind=TimeKind.OPEN))
-    assert decide_actions(facts, GuardPolicy(deadline=2 * DAY)) == ()
-    (action,) = decide_actions(facts, GuardPolicy(deadline=timedelta(hours=23)))
-    assert isinstance(action, EndLease)
-    assert action.reason is EndReason.DEADLINE
+    lease = evolve(known.lease, state=state)
+    actions = decide_actions(evolve(known, lease=lease), policy)
+    assert all(isinstance(action, WarnOfLimit | EndLease) for action in actions)
+    assert {action.reason for action in actions if isinstance(action, WarnOfLimit | EndLease)} <= {
+        EndReason.DEADLINE,
+        EndReason.GRACE,
+    }
+    late = evolve(known, lease=evolve(lease, started_at=NOW - 2 * MINUTE), is_attended=False)
+    ends = decide_actions(late, evolve(policy, deadline=MINUTE))
+    assert ends[-1:] == (EndLease(reason=EndReason.DEADLINE, by=NOW - MINUTE),)
 
 
 def with_ready_lease(known: LeaseFacts) -> LeaseFacts:

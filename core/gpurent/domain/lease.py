@@ -77,7 +77,8 @@ _TRANSITIONS = {
 }
 TRANSITIONS: Mapping[LeaseState, frozenset[LeaseState]] = MappingProxyType(_TRANSITIONS)
 _UNCONFIRMED_STATES = frozenset({_S.REQUESTED, _S.PAYABLE, _S.CANCELLED})
-_BILLED_STATES = frozenset({_S.STOPPED, _S.INTERRUPTED, _S.MISSING})
+# Not running, or not seen to run, and perhaps billed all the same.
+BILLED_STATES = frozenset({_S.STOPPED, _S.INTERRUPTED, _S.MISSING})
 
 
 @frozen(kw_only=True)
@@ -162,7 +163,7 @@ class Lease:
         if self.state in _UNCONFIRMED_STATES:
             return False
         paid = any(bill.amount.amount for bill in self.bills)
-        is_billed = self.state in _BILLED_STATES or isinstance(self.offer.tariff, Metered)
+        is_billed = self.state in BILLED_STATES or isinstance(self.offer.tariff, Metered)
         return paid or self.started_at is not None or is_billed
 
     @property

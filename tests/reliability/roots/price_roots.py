@@ -8,6 +8,7 @@ _MISTGPU = "plugins/mistgpu/src/gpurent_plugin_mistgpu"
 _PAYMENTS = "core/gpurent/workflow/payments"
 _SHUT = "tests/reliability/test_shut_machines.py"
 _DISK_BILLED = f"{_SHUT}::test_a_machine_whose_disk_is_billed_is_not_over_and_is_deleted_by_a_release"
+_LIMITS = "tests/workflow/test_payment_limits.py"
 _WIRE = "plugins/mistgpu/tests/test_mistgpu_wire.py"
 _MANY_TRIPS = "tests/ledger/test_many_trips.py"
 
@@ -39,6 +40,22 @@ PRICE_ROOTS = (
         tests=(_DISK_BILLED,),
     ),
     TestedRoot(
+        name="shut-has-no-deadline",
+        kind="A9",
+        summary="the guard does nothing to a machine that is shut down, whatever the user's deadline",
+        edits=(
+            Edit(
+                "core/gpurent/workflow/guard/decide.py",
+                "    if facts.lease.state in BILLED_STATES:\n",
+                "    if facts.lease.state in BILLED_STATES and not facts.now:\n",
+            ),
+        ),
+        tests=(
+            "tests/guard/test_decide.py::test_only_limits_of_time_end_a_lease_that_may_cost_money_without_running",
+            f"{_SHUT}::test_the_guard_holds_the_deadline_of_a_machine_that_is_shut_down",
+        ),
+    ),
+    TestedRoot(
         name="metered-price-not-compared",
         kind="A10",
         summary="the price at the moment of a metered order is not compared with the one of the quote",
@@ -51,6 +68,23 @@ PRICE_ROOTS = (
         ),
         tests=(
             "tests/reliability/test_repeated_commands.py::test_a_metered_price_that_rose_is_not_paid_without_a_question",
+            f"{_SHUT}::test_a_restart_for_a_price_that_rose_needs_a_question",
+        ),
+    ),
+    TestedRoot(
+        name="binding-without-a-ceiling",
+        kind="A28",
+        summary="what binding an e-mail address costs is paid whatever it is, although nobody has agreed",
+        edits=(
+            Edit(
+                "core/gpurent/workflow/steps/bind_mail.py",
+                "await self._agree_on_price(trip, provider, binding.email, binding.bill)",
+                "AgreedPrice()",
+            ),
+        ),
+        tests=(
+            f"{_LIMITS}::test_binding_an_address_is_paid_only_if_somebody_agreed",
+            f"{_LIMITS}::test_a_user_who_refuses_the_price_of_a_binding_pays_nothing",
         ),
     ),
     TestedRoot(

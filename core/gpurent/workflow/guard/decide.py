@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from datetime import datetime, timedelta
 from enum import Enum
 from typing import ClassVar
 
 from attrs import frozen
 
-from gpurent.domain.lease import LeaseState
+from gpurent.domain.lease import BILLED_STATES, LeaseState
 from gpurent.domain.money import Money, UnitPrice
 from gpurent.domain.time_left import TimeKind, compute_runway
 from gpurent.workflow.guard.facts import LeaseFacts
@@ -28,6 +28,9 @@ class EndReason(Enum):
     DEADLINE = "deadline"
     IDLE = "idle"
     GRACE = "grace"
+
+
+_TIME_LIMITS = (EndReason.DEADLINE, EndReason.GRACE)
 
 
 @frozen(kw_only=True)
@@ -111,21 +114,18 @@ class LeaseLimit:
 
 def decide_actions(facts: LeaseFacts, policy: GuardPolicy) -> tuple[Action, ...]:
     """Return the actions that are due now, in the order in which to perform them."""
-    if facts.lease.is_stopped:
-        return _end_if_due(facts, policy)
+    if facts.lease.state in BILLED_STATES:
+        # What it costs now is not the price of a running machine, so that no budget is counted.
+        limits = [limit for limit in iter_limits(facts, policy) if limit.reason in _TIME_LIMITS]
+        return tuple(_apply_limits(facts, policy, limits))
     if facts.lease.state is not LeaseState.READY:
         return ()
     is_job_done = facts.launched and facts.is_job_over and facts.results_kept_until is None
     if facts.trip_id and is_job_done and not facts.is_attended:
         return (FinishTrip(trip_id=facts.trip_id),)
-    found: list[Action] = []
-    for limit in iter_limits(facts, policy):
-        if facts.now < limit.warn_at:
-            continue
-        if limit.reason.value not in facts.warned_at:
-            found.append(WarnOfLimit(reason=limit.reason, at=limit.by or limit.end_at))
-        if _is_due(facts, policy, limit):
-            return (*found, EndLease(reason=limit.reason, by=limit.by))
+    found = _apply_limits(facts, policy, iter_limits(facts, policy))
+    if found and isinstance(found[-1], EndLease):
+        return tuple(found)
     if policy.timer_off and facts.timer_by_policy:
         found.append(RemoveTimer())
     if is_timer_near(facts, policy):
@@ -133,12 +133,17 @@ def decide_actions(facts: LeaseFacts, policy: GuardPolicy) -> tuple[Action, ...]
     return (*found, *_actions_before_end(facts, policy))
 
 
-def _end_if_due(facts: LeaseFacts, policy: GuardPolicy) -> tuple[Action, ...]:
-    """Return the end of a machine that is shut down and still costs money, once a hard limit is reached."""
-    for limit in iter_limits(facts, policy):
-        if limit.by is not None and facts.now >= limit.by:
-            return (EndLease(reason=limit.reason, by=limit.by),)
-    return ()
+def _apply_limits(facts: LeaseFacts, policy: GuardPolicy, limits: Iterable[LeaseLimit]) -> list[Action]:
+    """Return the warnings that are due, and the end of the lease as the last action, if that is due."""
+    found: list[Action] = []
+    for limit in limits:
+        if facts.now < limit.warn_at:
+            continue
+        if limit.reason.value not in facts.warned_at:
+            found.append(WarnOfLimit(reason=limit.reason, at=limit.by or limit.end_at))
+        if _is_due(facts, policy, limit):
+            return [*found, EndLease(reason=limit.reason, by=limit.by)]
+    return found
 
 
 def is_timer_near(facts: LeaseFacts, policy: GuardPolicy) -> bool:
