@@ -12,7 +12,7 @@ A plugin's test is a subclass with its exporter, and a reader of the format that
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from base64 import b64encode
 from collections.abc import Sequence
 from pathlib import Path
@@ -25,6 +25,7 @@ from hypothesis import HealthCheck, given, settings, strategies as st
 from gpurent.domain.access import Endpoint
 from gpurent.domain.secret import Secret
 from gpurent.roles.exporter import ALIAS_PATTERN, Export, ExportedLease, Exporter, SupportsInstall
+from gpurent.testing.contracts.contract import Contract
 from gpurent.workflow.connection.exports import lease_alias
 
 # Letters, quotes, special characters of every format, Chinese. No control characters: those have their own tests.
@@ -69,7 +70,7 @@ class ParsedProfile:
     password: str | None = None
 
 
-class ExporterContract(ABC):
+class ExporterContract(Contract):
     """Contract tests for an exporter; ``stores_password``: whether the format has a documented password field."""
 
     exporter: ClassVar[type[Exporter]]
@@ -130,7 +131,7 @@ def _encode_variants(word: str) -> set[bytes]:
     return {raw, raw.hex().encode(), b64encode(raw), quote(word, safe="").encode(), word.encode("utf-16-le")}
 
 
-class InstallContract:
+class InstallContract(Contract):
     """Contract tests for `SupportsInstall`: uninstalling removes all that installing added to the user's settings."""
 
     installer: ClassVar[type[SupportsInstall]]

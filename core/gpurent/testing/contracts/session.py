@@ -22,6 +22,7 @@ from gpurent.domain.job import Job, JobState, JobStatus, SessionInfo
 from gpurent.errors import JobError
 from gpurent.infra.ssh.connection import AsyncsshConnection
 from gpurent.roles.machine import SessionBackend
+from gpurent.testing.contracts.contract import Contract
 from gpurent.testing.load_timeouts import load_factor, wait_until, wait_within
 from gpurent.testing.sandbox.machines import BootedMachine, find_bwrap_problem
 from gpurent.testing.ssh_fixture import SshFixture, ssh_fixture
@@ -30,7 +31,7 @@ from gpurent.workflow.connection.jobs import JobRunner
 ENDLESS_COMMAND = "i=0; while :; do i=$((i+1)); echo tick $i; sleep 0.1; done"
 
 
-class SessionContract:
+class SessionContract(Contract):
     """Contract tests for a session backend.
 
     ``program`` is its program in ``PATH``; ``detach_keys`` are the keys that detach without ending the session.

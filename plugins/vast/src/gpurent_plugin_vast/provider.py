@@ -144,6 +144,8 @@ class VastProvider(LeaseProvider):
                 return await self._adopt(lease, found.id)
             if pending.sent_at is None or self._may_still_appear(pending):
                 return lease
+        if not reply.error:
+            raise reply.make_unexpected_response(_("a created machine without its number"), Spent.UNKNOWN)
         raise _make_create_error(lease, reply)
 
     def _may_still_appear(self, pending: PendingOrder) -> bool:
@@ -179,6 +181,8 @@ class VastProvider(LeaseProvider):
                 burning=(lease.id,),
                 retryable=True,
             )
+        if not reply.error and not reply.is_confirmed:
+            raise reply.make_unexpected_response(_("it does not say that the key was added"))
         return evolve(lease, provider_data={**lease.provider_data, HAS_KEY: "yes"})
 
     async def release_lease(self, lease: Lease) -> Lease | Absent:
@@ -200,6 +204,10 @@ class VastProvider(LeaseProvider):
                 hint=_("It still costs money. Delete it on the page of your machines at vast.ai."),
                 spent=Spent.YES,
                 burning=(lease.id,),
+            )
+        if not reply.is_confirmed:
+            raise reply.make_unexpected_response(
+                _("it does not say that the machine was deleted"), Spent.UNKNOWN
             )
         ended = lease.with_state(LeaseState.RELEASED, _("deleted at vast.ai"))
         return evolve(ended, endpoint=None, ended_at=self._context.clock.now(), pending=None)

@@ -60,6 +60,11 @@ class VastReply:
         return found if isinstance(found, str) and found else f"http-{self.status}"
 
     @property
+    def is_confirmed(self) -> bool:
+        """Whether the service says that it did what was asked: an empty object says nothing."""
+        return not self.error and self.body.get("success") is True
+
+    @property
     def message(self) -> str:
         """What the service says to people; its error's name if it says nothing."""
         found = self.body.get("msg") or self.body.get("message")

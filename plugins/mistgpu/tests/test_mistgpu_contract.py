@@ -1,0 +1,13 @@
+"""The contracts of a provider, for mistgpu."""
+
+from __future__ import annotations
+
+import pytest
+
+from gpurent.testing.contracts import ProviderContract, ProviderSetup
+
+
+class TestProvider(ProviderContract):
+    @pytest.fixture
+    def provider_setup(self) -> ProviderSetup:
+        return ProviderSetup(name="mistgpu")
