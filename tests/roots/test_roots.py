@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 from collections import Counter
+from pathlib import Path
 
 import pytest
 
@@ -13,7 +14,13 @@ from tests.reliability.roots.tested_roots import LOSS_ROOTS
 from tests.roots.__main__ import FAMILY_ROOTS, ROOTS, TESTED_ROOTS, find_catch, find_failing_tests
 from tests.roots.root import Edit, Root, RootOutdated, TestedRoot
 
+CONTRACTS = ROOT / "core" / "gpurent" / "testing" / "contracts"
 FINDINGS = {f"S{number}" for number in range(1, 17)}
+
+
+def list_functions(path: Path) -> set[str]:
+    """Return the names of all functions in the file, those of classes too."""
+    return {getattr(node, "name", "") for node in ast.walk(ast.parse(path.read_text("utf-8")))}
 
 
 @pytest.mark.parametrize("root", ROOTS, ids=lambda root: root.name)
@@ -27,10 +34,12 @@ def test_what_is_to_catch_a_root_exists() -> None:
     for family_root in FAMILY_ROOTS:
         assert family_root.family in FAMILIES
         assert family_root.seeds
+    inherited = {name for path in CONTRACTS.rglob("*.py") for name in list_functions(path)}
     for name in dict.fromkeys(test for root in TESTED_ROOTS for test in root.tests):
-        path, _mark, function = name.partition("::")
+        path, *names = name.split("::")
         tree = ast.parse((ROOT / path).read_text("utf-8"))
-        assert function in {getattr(node, "name", "") for node in tree.body}, name
+        assert names[0] in {getattr(node, "name", "") for node in tree.body}, name
+        assert names[-1] in inherited or len(names) == 1, f"{name} is no test of a contract"
 
 
 def test_names_are_unique_and_there_are_enough() -> None:

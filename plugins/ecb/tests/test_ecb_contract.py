@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
+
 import pytest
 
 from gpurent.testing.contracts import RateSourceContract, RateSourceUnderTest
@@ -10,4 +12,8 @@ from gpurent.testing.contracts import RateSourceContract, RateSourceUnderTest
 class TestEcb(RateSourceContract):
     @pytest.fixture
     def rate_source(self) -> RateSourceUnderTest:
-        return RateSourceUnderTest(name="ecb")
+        return RateSourceUnderTest(
+            name="ecb",
+            settings={"ecb.usd": "1.0859", "ecb.cny": "7.8512"},
+            expected={("USD", "CNY"): Decimal("7.230132")},
+        )

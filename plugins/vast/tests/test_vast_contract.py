@@ -10,4 +10,5 @@ from gpurent.testing.contracts import ProviderContract, ProviderSetup
 class TestProvider(ProviderContract):
     @pytest.fixture
     def provider_setup(self) -> ProviderSetup:
-        return ProviderSetup(name="vast")
+        # Its list of machines has pages of 25.
+        return ProviderSetup(name="vast", many=27)

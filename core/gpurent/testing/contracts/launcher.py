@@ -79,7 +79,7 @@ class LauncherContract(Contract):
         """Run a command line as a session does, in ``sh``; return how it ended and what the script reported."""
         report = folder / "report.json"
         report.unlink(missing_ok=True)
-        environment = {"PATH": "/usr/bin:/bin", "REPORT": str(report), "CODE": str(code), "HOME": str(folder)}
+        environment = {"PATH": "/usr/bin:/bin", "REPORT": str(report), "CODE": str(code), "HOME": "/"}
         done = subprocess.run(
             ["sh", "-c", line], cwd=folder, env=environment, capture_output=True, text=True, check=False
         )

@@ -14,6 +14,7 @@ import asyncio
 from abc import abstractmethod
 from collections.abc import AsyncIterator, Mapping, Sequence
 from datetime import timedelta
+from decimal import Decimal
 
 import pytest
 from attrs import define, field, frozen
@@ -21,7 +22,7 @@ from attrs import define, field, frozen
 from gpurent.domain.money import Rate
 from gpurent.errors import GpurentError
 from gpurent.roles.entries import RateEntry
-from gpurent.testing.contracts.contract import Contract
+from gpurent.testing.contracts.contract import Contract, skip_without
 from gpurent.testing.contracts.provider.bad_answers import BAD_ANSWERS, CallCounter, ask, check_query, faulty
 from gpurent.testing.fakes import FakePluginContext
 from gpurent.testing.sandbox.service_faults import ServiceFaults
@@ -34,11 +35,15 @@ STEP = timedelta(hours=7)
 
 @frozen(kw_only=True)
 class RateSourceUnderTest:
-    """The `RateEntry` ``name``, and its ``simulator``, by default of the same name, with ``settings``."""
+    """The `RateEntry` ``name``, and its ``simulator``, by default of the same name, with ``settings``.
+
+    ``expected``: what one unit of a currency is worth in another with these settings, by both codes.
+    """
 
     name: str
     simulator: str = ""
     settings: Mapping[str, str] = field(factory=dict)
+    expected: Mapping[tuple[str, str], Decimal] = field(factory=dict)
 
 
 @define(kw_only=True)
@@ -97,6 +102,14 @@ class RateSourceContract(Contract):
             assert newest is None or min(rate.at for rate in rates) >= newest, "an older rate than before"
             newest = min(rate.at for rate in rates)
             await source.sandbox.advance(STEP)
+
+    async def test_the_values_are_those_of_the_source(
+        self, source: OpenRateSource, rate_source: RateSourceUnderTest
+    ) -> None:
+        if not rate_source.expected:
+            skip_without("expected values", rate_source.name)
+        found = {(rate.base.code, rate.quote.code): rate.value for rate in await source.list_rates()}
+        assert {pair: found.get(pair) for pair in rate_source.expected} == dict(rate_source.expected)
 
     async def test_the_source_is_asked_once_at_most(self, source: OpenRateSource) -> None:
         counter = CallCounter(source)

@@ -11,6 +11,7 @@ A plugin's test is a subclass with its backend::
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import ClassVar
@@ -87,6 +88,8 @@ class SessionContract(Contract):
         info = await self.wait_until_listed(jobs, "train")
         assert not info.attached
         assert info.id
+        shown = (await connection.run("date '+%H:%M '; date -u '+%H:%M'")).stdout
+        assert not info.since or _find_minutes(info.since) & _find_near_minutes(shown), info.since
         await jobs.stop_job("train")
 
     async def test_log_and_exit_code_stay_in_files(self, connection: AsyncsshConnection) -> None:
@@ -267,3 +270,13 @@ echo third"""
         odd += ["\x1b[31m1.evil\x1b[0m", "\t" * 9, "a" * 10_000, "\t-1.x\t(Detached)\n", "中文\t（已分离）\n"]
         for text in odd:
             assert list(self.backend_type().parse_sessions(text)) == []
+
+
+def _find_minutes(text: str) -> set[int]:
+    """Return the times of day in a text, as minutes of the day."""
+    return {int(hour) * 60 + int(minute) for hour, minute in re.findall(r"(\d\d)[:时](\d\d)", text)}
+
+
+def _find_near_minutes(text: str) -> set[int]:
+    """Return the times of day in a text, and those up to five minutes before them."""
+    return {(found - back) % (24 * 60) for found in _find_minutes(text) for back in range(6)}

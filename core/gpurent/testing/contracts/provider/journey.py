@@ -9,11 +9,13 @@ import pytest
 
 from gpurent.domain.evidence import Known
 from gpurent.domain.offer import Order
+from gpurent.errors import GpurentError
 from gpurent.testing.contracts.provider.bad_answers import (
     LOST_AFTER,
     LOST_BEFORE,
     SPOILT_AFTER,
     BadAnswer,
+    ask,
     faulty,
 )
 from gpurent.testing.contracts.provider.base import ProviderContractBase, open_provider
@@ -77,6 +79,25 @@ class JourneyContract(ProviderContractBase):
         calls = await self.list_journey_calls(provider_setup)
         for nth in choose_calls(calls, 24):
             await self.check_journey_fault(provider_setup, calls, nth, fault)
+
+    @pytest.mark.parametrize("fault", [LOST_AFTER, LOST_BEFORE], ids=["after", "before"])
+    async def test_a_release_after_a_lost_order_leaves_nothing(
+        self, opened: OpenProvider, fault: BadAnswer
+    ) -> None:
+        """The answer to an order was lost, and the user gives up: what it created is found, and released."""
+        before = opened.sum_ledger()
+        driver = opened.make_driver()
+        await driver.reserve_lease(await opened.make_order())
+        payment = await driver.pay_bill(await driver.wait_for_bill())
+        payable, now = driver.current_lease, opened.clock.now()
+        async with faulty(opened, fault, 1, times=1):
+            confirmed = await ask(lambda: opened.provider.confirm_lease(payable, payment))
+        if isinstance(confirmed, GpurentError):
+            driver.lease = driver.make_process_lease(payable, now)
+        else:
+            driver.lease = driver.merge_confirmed(payable, confirmed, now)
+        await driver.release_lease()
+        await check_journey(opened, driver, before)
 
     async def list_journey_calls(self, setup: ProviderSetup) -> Sequence[str]:
         """Return the calls of a journey in which nothing goes wrong."""

@@ -6,14 +6,14 @@ import logging
 from base64 import b64encode
 from collections.abc import Iterator
 from datetime import timedelta
-from urllib.parse import quote
+from urllib.parse import quote, unquote
 
 import pytest
 from attrs import define, field
 
 from gpurent.domain.secret import Secret
 from gpurent.errors import GpurentError
-from gpurent.testing.contracts.provider.bad_answers import BAD_ANSWERS, ask, faulty
+from gpurent.testing.contracts.provider.bad_answers import BAD_ANSWERS, ask, faulty, list_plugin_calls
 from gpurent.testing.contracts.provider.base import ProviderContractBase
 from gpurent.testing.contracts.provider.opened import Driver, OpenProvider
 
@@ -91,7 +91,8 @@ class SecretContract(ProviderContractBase):
         """URLs stand in the logs of proxies and services."""
         await opened.rent()
         search = SecretSearch(opened)
-        search.add("the path of a request", "\n".join(opened.list_calls()))
+        for call in list_plugin_calls(opened.faults):
+            search.add("the URL of a request", f"{call.path}?{unquote(call.query)} {call.query}")
         search.check()
 
     async def test_the_secrets_of_a_login_are_declared(self, opened: OpenProvider) -> None:

@@ -24,6 +24,7 @@ class ServiceCall:
     """A call that a service received. ``status``: None until an HTTP answer is sent, or if none is.
 
     ``fault``: the id of the fault that was applied to it. ``agent``: who called, by the ``User-Agent`` header.
+    ``query`` may hold secrets, so that nothing shows it.
     """
 
     number: int
@@ -33,6 +34,7 @@ class ServiceCall:
     status: int | None = None
     fault: int | None = None
     agent: str = ""
+    query: str = ""
 
     def to_json(self) -> dict[str, Any]:
         return {
@@ -158,7 +160,12 @@ class ServiceFaults:
         self.call_count += 1
         agent = _USER_AGENT.search(request)
         call = ServiceCall(
-            self.call_count, service, method, path, agent=agent[1].decode("latin-1") if agent else ""
+            self.call_count,
+            service,
+            method,
+            path,
+            agent=agent[1].decode("latin-1") if agent else "",
+            query=request.partition(b"\n")[0].partition(b"?")[2].decode("latin-1"),
         )
         self.calls.append(call)
         chosen = None

@@ -1,0 +1,160 @@
+"""Faults of session backends, exporters and transfers."""
+
+from __future__ import annotations
+
+from tests.testing.seeded.fault import seed
+
+MACHINE_FAULTS = (
+    seed(
+        "session",
+        "dies-with-the-connection",
+        "the session is a child of the connection's shell",
+        "screen",
+        "test_r3_detached_named_and_listed",
+        ("backend.py", "screen -dmS {shlex.quote(name)} sh", "screen -D -mS {shlex.quote(name)} sh"),
+    ),
+    seed(
+        "session",
+        "wrong-listing",
+        "a session is listed under its process id",
+        "screen",
+        "test_r3_detached_named_and_listed",
+        (
+            "backend.py",
+            '                    name=match["name"],\n',
+            '                    name=match["pid"],\n',
+        ),
+    ),
+    seed(
+        "session",
+        "stop-kills-nothing",
+        "a stop does nothing",
+        "screen",
+        "test_stop_ends_the_job_and_its_children",
+        ("backend.py", 'return f"screen -S {shlex.quote(session.id)} -X quit"', 'return "true"'),
+    ),
+    seed(
+        "session",
+        "wrong-folder",
+        "the session starts in the root folder",
+        "screen",
+        "test_r3_detached_named_and_listed",
+        ("backend.py", '\'cd "$HOME" && screen', "'cd / && screen"),
+    ),
+    seed(
+        "session",
+        "attach-waits",
+        "attaching is refused while a lost client is attached",
+        "screen",
+        "test_attach_takes_over_from_a_hanging_connection",
+        ("backend.py", "screen -d -r {", "screen -r {"),
+    ),
+    seed(
+        "session",
+        "name-as-prefix",
+        "a stop ends the sessions whose names begin alike",
+        "tmux",
+        "test_stop_means_exactly_this_name",
+        (
+            "backend.py",
+            "kill-session -t {shlex.quote('=' + session.name)}",
+            "kill-session -t {shlex.quote(session.name[:3])}",
+        ),
+    ),
+    seed(
+        "session",
+        "wrong-time",
+        "the time since which it runs is wrong",
+        "tmux",
+        "test_r3_detached_named_and_listed",
+        (
+            "backend.py",
+            "datetime.fromtimestamp(int(parts[2]), UTC)",
+            "datetime.fromtimestamp(int(parts[2]) // 2, UTC)",
+        ),
+    ),
+    seed(
+        "session",
+        "exit-code-lost",
+        "the job is ended before it can write its exit code",
+        "tmux",
+        "test_log_and_exit_code_stay_in_files",
+        (
+            "backend.py",
+            'shlex.quote(f"sh {shlex.quote(script)}")',
+            'shlex.quote(f"timeout -s KILL 0.05 sh {shlex.quote(script)}")',
+        ),
+    ),
+    seed(
+        "session",
+        "crash-on-noise",
+        "a line of an unknown form crashes it",
+        "tmux",
+        "test_any_listing_is_read_without_a_crash",
+        (
+            "backend.py",
+            "if len(parts) != 4 or not parts[1].isdigit() or not parts[2].isdigit():",
+            "if len(parts) < 2:",
+        ),
+    ),
+    seed(
+        "exporter",
+        "host-key-check-off",
+        "the program accepts any host key",
+        "openssh",
+        "test_the_lease_s_own_key_and_host_key_are_used",
+        ("ssh_config.py", "StrictHostKeyChecking yes", "StrictHostKeyChecking no"),
+    ),
+    seed(
+        "exporter",
+        "wrong-key",
+        "the key's path is that of the known hosts",
+        "openssh",
+        "test_the_lease_s_own_key_and_host_key_are_used",
+        (
+            "ssh_config.py",
+            "IdentityFile {quote_path(lease.key_file)}",
+            "IdentityFile {quote_path(lease.known_hosts)}",
+        ),
+    ),
+    seed(
+        "exporter",
+        "default-port",
+        "the port is left out",
+        "openssh",
+        "test_what_is_read_back_is_what_was_written",
+        ("ssh_config.py", '        f"  Port {lease.endpoint.port}",\n', ""),
+    ),
+    seed(
+        "exporter",
+        "password-as-comment",
+        "the password stands in a comment",
+        "openssh",
+        "test_a_format_without_a_place_for_it_hides_no_password",
+        (
+            "ssh_config.py",
+            '        "  ServerAliveInterval 15",\n    ]\n',
+            '        "  ServerAliveInterval 15",\n    ]\n    if lease.password:\n        lines.append(f"  # {lease.password.reveal()}")\n',
+        ),
+    ),
+    seed(
+        "exporter",
+        "leaves-traces",
+        "what was installed is not removed",
+        "openssh",
+        "test_install_and_uninstall",
+        ("ssh_config.py", "            self.own_config.unlink()\n", ""),
+    ),
+    seed(
+        "exporter",
+        "one-of-many",
+        "only the first lease is exported",
+        "openssh",
+        "test_what_is_read_back_is_what_was_written",
+        (
+            "exporters.py",
+            "format_config({lease.name: format_block(lease) for lease in leases})",
+            "format_config({lease.name: format_block(lease) for lease in leases[:1]})",
+        ),
+    ),
+)
