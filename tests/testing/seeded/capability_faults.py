@@ -152,4 +152,40 @@ CAPABILITY_FAULTS = (
             "url=url",
         ),
     ),
+    seed(
+        "manual-provider",
+        "release-only-said",
+        "a machine that nobody can end is reported as released",
+        "ssh",
+        "test_a_release_is_the_user_s",
+        (
+            "provider.py",
+            "    def get_instructions(",
+            "    async def release_lease(self, lease: Lease) -> Lease:\n        return lease\n\n    def get_instructions(",
+        ),
+    ),
+    seed(
+        "manual-provider",
+        "foreign-page",
+        "the instructions open a page of somebody else",
+        "ssh",
+        "test_each_task_has_steps_on_its_own_pages",
+        (
+            "provider.py",
+            "TaskInstructions(steps=(steps[task],))",
+            'TaskInstructions(url="https://evil.example", steps=(steps[task],))',
+        ),
+    ),
+    seed(
+        "manual-provider",
+        "knows-no-machines",
+        "that it cannot list machines means that there are none",
+        "ssh",
+        "test_it_never_says_what_is_gone",
+        (
+            "provider.py",
+            "    def get_instructions(",
+            "    async def list_leases(self) -> object:\n        from gpurent.api import Known\n\n        return Known(())\n\n    def get_instructions(",
+        ),
+    ),
 )

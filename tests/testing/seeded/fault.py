@@ -19,6 +19,7 @@ SOURCES = {
     "screen": "plugins/screen/src/gpurent_plugin_screen",
     "tmux": "plugins/tmux/src/gpurent_plugin_tmux",
     "openssh": "plugins/openssh/src/gpurent_plugin_openssh",
+    "ssh": "plugins/ssh/src/gpurent_plugin_ssh",
     "sftp": "plugins/sftp/src/gpurent_plugin_sftp",
 }
 CONTRACTS = {
@@ -36,6 +37,7 @@ CONTRACTS = {
     "screen": "plugins/screen/tests/test_screen_contract.py::TestScreenBackend",
     "tmux": "plugins/tmux/tests/test_tmux_contract.py::TestTmuxBackend",
     "openssh": "plugins/openssh/tests/test_openssh_config.py::TestOpenSsh",
+    "ssh": "plugins/ssh/tests/test_ssh_contract.py::TestAnySshHost",
     "sftp": "plugins/sftp/tests/test_sftp_contract.py::TestSftpEmbedded",
 }
 """The class of contract tests of each plugin; a wallet is tested by a provider that is paid with it."""

@@ -157,4 +157,28 @@ MACHINE_FAULTS = (
             "format_config({lease.name: format_block(lease) for lease in leases[:1]})",
         ),
     ),
+    seed(
+        "transfer",
+        "time-not-kept",
+        "files get the time of their upload",
+        "sftp",
+        "test_a_tree_is_pushed_and_pulled_unchanged",
+        (
+            "push.py",
+            "asyncssh.SFTPAttrs(permissions=item.mode, atime=item.mtime, mtime=item.mtime)",
+            "asyncssh.SFTPAttrs(permissions=item.mode)",
+        ),
+    ),
+    seed(
+        "transfer",
+        "mode-not-kept",
+        "downloaded files are not executable any more",
+        "sftp",
+        "test_a_tree_is_pushed_and_pulled_unchanged",
+        (
+            "pull.py",
+            "self._target.commit_partial(file.name, file.partial_name, handle, file.mode, time)",
+            "self._target.commit_partial(file.name, file.partial_name, handle, 0o600, time)",
+        ),
+    ),
 )

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
         MailboxContract as MailboxContract,
         MailboxUnderTest as MailboxUnderTest,
     )
+    from gpurent.testing.contracts.manual_provider import ManualProviderContract as ManualProviderContract
     from gpurent.testing.contracts.notifier import (
         NotifierContract as NotifierContract,
         NotifierMaker as NotifierMaker,
@@ -81,6 +82,7 @@ _NAMES_BY_MODULE = {
     "full_disk": "FullDiskContract",
     "launcher": "LauncherContract",
     "mailbox": "MailboxContract MailboxUnderTest",
+    "manual_provider": "ManualProviderContract",
     "notifier": "NotifierContract NotifierMaker",
     "permissions": "LocalPermissionsContract RemotePermissionsContract",
     "predial": "PredialContract",

@@ -65,6 +65,13 @@ BAD_ANSWERS = (
 )
 LOST_BEFORE = BadAnswer("lost before the effect", {"lose": True}, is_lost=True)
 LOST_AFTER = BadAnswer("lost after the effect", {"lose": True, "after": True}, is_lost=True)
+
+
+def choose_loss(call: str) -> BadAnswer:
+    """Return the worse of both losses: a call that only reads has no effect."""
+    return LOST_BEFORE if " GET " in call else LOST_AFTER
+
+
 SPOILT_AFTER = (
     LOST_AFTER,
     BadAnswer("429 after the effect", {"status": 429, "body": "", "headers": _PAUSE, "after": True}),

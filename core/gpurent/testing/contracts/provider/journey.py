@@ -16,6 +16,7 @@ from gpurent.testing.contracts.provider.bad_answers import (
     SPOILT_AFTER,
     BadAnswer,
     ask,
+    choose_loss,
     faulty,
 )
 from gpurent.testing.contracts.provider.base import ProviderContractBase, open_provider
@@ -58,8 +59,8 @@ class JourneyContract(ProviderContractBase):
 
     async def test_lost_answers_leave_one_machine(self, provider_setup: ProviderSetup) -> None:
         calls = await self.list_journey_calls(provider_setup)
-        for index, nth in enumerate(choose_calls(calls, DAY_CALLS)):
-            await self.check_journey_fault(provider_setup, calls, nth, (LOST_AFTER, LOST_BEFORE)[index % 2])
+        for nth in choose_calls(calls, DAY_CALLS):
+            await self.check_journey_fault(provider_setup, calls, nth, choose_loss(calls[nth - 1]))
 
     @pytest.mark.nightly
     @pytest.mark.parametrize("share", range(SHARES))

@@ -16,6 +16,7 @@ from gpurent.testing.contracts.provider.bad_answers import (
     LOST_BEFORE,
     BadAnswer,
     CallCounter,
+    choose_loss,
     faulty,
 )
 from gpurent.testing.contracts.provider.base import ProviderContractBase, open_provider
@@ -77,8 +78,8 @@ class RenewalContract(ProviderContractBase):
 
     async def test_lost_answers_renew_once(self, provider_setup: ProviderSetup) -> None:
         calls = await self.list_renewal_calls(provider_setup)
-        for index, nth in enumerate(choose_calls(calls, 4)):
-            await self.check_renewal_fault(provider_setup, nth, (LOST_AFTER, LOST_BEFORE)[index % 2])
+        for nth in choose_calls(calls, 4):
+            await self.check_renewal_fault(provider_setup, nth, choose_loss(calls[nth - 1]))
 
     @pytest.mark.nightly
     async def test_every_lost_answer_renews_once(self, provider_setup: ProviderSetup) -> None:

@@ -19,6 +19,7 @@ from gpurent.testing.contracts.provider.bad_answers import (
     LOST_BEFORE,
     BadAnswer,
     CallCounter,
+    choose_loss,
     faulty,
 )
 from gpurent.testing.contracts.provider.base import ProviderContractBase, open_provider
@@ -76,8 +77,9 @@ class StagingContract(ProviderContractBase):
         assert deposit is None or spent < deposit.money.amount, "the deposit did not come back"
 
     async def test_lost_answers_switch_once(self, provider_setup: ProviderSetup) -> None:
-        for index, nth in enumerate(choose_calls(await self.list_staged_calls(provider_setup), 4)):
-            await self.check_staged_fault(provider_setup, nth, (LOST_AFTER, LOST_BEFORE)[index % 2])
+        calls = await self.list_staged_calls(provider_setup)
+        for nth in choose_calls(calls, 4):
+            await self.check_staged_fault(provider_setup, nth, choose_loss(calls[nth - 1]))
 
     @pytest.mark.nightly
     async def test_every_lost_answer_switches_once(self, provider_setup: ProviderSetup) -> None:
