@@ -7,10 +7,11 @@ from collections.abc import Iterator
 
 import pytest
 
+from tests.command_line import ROOT
 from tests.roots.root import TestedRoot
 from tests.roots.tree_copy import TreeCopy, open_tree_copy
 from tests.testing.seeded.__main__ import find_failing_tests
-from tests.testing.seeded.table import SEEDED_FAULTS
+from tests.testing.seeded.table import SEEDED_FAULTS, make_row
 
 LEAST_BY_ROLE = {
     "auth": 6,
@@ -33,6 +34,12 @@ def test_there_are_enough_of_every_role() -> None:
     counts = Counter(fault.kind for fault in SEEDED_FAULTS)
     assert {role: counts[role] for role, least in LEAST_BY_ROLE.items() if counts[role] < least} == {}
     assert len(SEEDED_FAULTS) >= 60
+
+
+def test_the_page_has_the_table() -> None:
+    page = (ROOT / "docs" / "contracts.md").read_text("utf-8")
+    assert [row for row in map(make_row, SEEDED_FAULTS) if row not in page] == []
+    assert page.count("| `test_") == len(SEEDED_FAULTS)
 
 
 @pytest.fixture(scope="module")

@@ -60,9 +60,9 @@ SIMULATOR_FAULTS = (
     seed(
         "simulator",
         "billed-after-the-end",
-        "the storage of a deleted machine is billed on",
+        "the balance goes on paying for the storage of a deleted machine, the ledger does not",
         "vast",
-        "test_nothing_is_billed_before_and_after",
+        "test_the_balance_is_that_of_the_ledger",
         (
             "simulator/life.py",
             "        instance.end_meters(at, DISK)\n        if instance.deposit",
@@ -99,6 +99,18 @@ SIMULATOR_FAULTS = (
             "simulator/state.py",
             "SimulatorLedgerEntry(at=at, account=account,",
             'SimulatorLedgerEntry(at=at, account="",',
+        ),
+    ),
+    seed(
+        "simulator",
+        "bills-the-released",
+        "a server that was shut down is billed on",
+        "mistgpu",
+        "test_nothing_is_billed_before_and_after",
+        (
+            "simulator/state.py",
+            "        server.runs[-1].ended_at = at\n",
+            "        server.runs[-1].ended_at = None\n",
         ),
     ),
 )

@@ -23,3 +23,9 @@ SEEDED_FAULTS: Sequence[TestedRoot] = (
     *LAUNCHER_AND_RATE_FAULTS,
     *MACHINE_FAULTS,
 )
+
+
+def make_row(fault: TestedRoot) -> str:
+    """Return the fault's row in docs/contracts.md."""
+    (test,) = fault.tests
+    return f"| {fault.kind} | {fault.summary} | `{test.rpartition('::')[2]}` |"
