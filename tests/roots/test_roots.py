@@ -36,7 +36,7 @@ def test_what_is_to_catch_a_root_exists() -> None:
         assert family_root.seeds
     inherited = {name for path in CONTRACTS.rglob("*.py") for name in list_functions(path)}
     for name in dict.fromkeys(test for root in TESTED_ROOTS for test in root.tests):
-        path, *names = name.split("::")
+        path, *names = name.partition("[")[0].split("::")
         tree = ast.parse((ROOT / path).read_text("utf-8"))
         assert names[0] in {getattr(node, "name", "") for node in tree.body}, name
         assert names[-1] in inherited or len(names) == 1, f"{name} is no test of a contract"

@@ -28,4 +28,5 @@ SEEDED_FAULTS: Sequence[TestedRoot] = (
 def make_row(fault: TestedRoot) -> str:
     """Return the fault's row in docs/contracts.md."""
     (test,) = fault.tests
-    return f"| {fault.kind} | {fault.summary} | `{test.rpartition('::')[2]}` |"
+    name = test.rpartition("::")[2].partition("[")[0]
+    return f"| {fault.kind} | {fault.summary} | `{name}` |"
