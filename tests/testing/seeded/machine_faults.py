@@ -51,14 +51,14 @@ MACHINE_FAULTS = (
     ),
     seed(
         "session",
-        "name-as-prefix",
-        "a stop ends the sessions whose names begin alike",
+        "stops-all",
+        "a stop ends all sessions",
         "tmux",
         "test_stop_means_exactly_this_name",
         (
             "backend.py",
             "kill-session -t {shlex.quote('=' + session.name)}",
-            "kill-session -t {shlex.quote(session.name[:3])}",
+            "kill-server",
         ),
     ),
     seed(
@@ -75,14 +75,26 @@ MACHINE_FAULTS = (
     ),
     seed(
         "session",
+        "started-twice",
+        "two sessions are started for one job",
+        "screen",
+        "test_stop_means_exactly_this_name",
+        (
+            "backend.py",
+            "screen -dmS {shlex.quote(name)} sh {shlex.quote(script)}'",
+            "screen -dmS {shlex.quote(name)} sh {shlex.quote(script)} && screen -dmS {shlex.quote(name)}2 sleep 60'",
+        ),
+    ),
+    seed(
+        "session",
         "exit-code-lost",
-        "the job is ended before it can write its exit code",
+        "the session has another home folder, where nobody looks for the log and the exit code",
         "tmux",
         "test_log_and_exit_code_stay_in_files",
         (
             "backend.py",
             'shlex.quote(f"sh {shlex.quote(script)}")',
-            'shlex.quote(f"timeout -s KILL 0.05 sh {shlex.quote(script)}")',
+            'shlex.quote(f"mkdir -p other; HOME=$PWD/other; export HOME; cd other; sh ../{shlex.quote(script)}")',
         ),
     ),
     seed(
