@@ -1,4 +1,4 @@
-"""The page about testing is correct."""
+"""The pages about testing and contracts are correct."""
 
 from __future__ import annotations
 
@@ -11,11 +11,14 @@ from pathlib import Path
 
 import pytest
 
-PAGE = Path(__file__).parents[2] / "docs" / "testing.md"
+from gpurent.testing import contracts
+
+DOCS = Path(__file__).parents[2] / "docs"
+PAGE, CONTRACTS_PAGE = DOCS / "testing.md", DOCS / "contracts.md"
 
 
-def find_code_blocks(language: str) -> list[str]:
-    return re.findall(rf"```{language}\n(.*?)```", PAGE.read_text("utf-8"), re.DOTALL)
+def find_code_blocks(language: str, page: Path = PAGE) -> list[str]:
+    return re.findall(rf"```{language}\n(.*?)```", page.read_text("utf-8"), re.DOTALL)
 
 
 @pytest.mark.nightly
@@ -34,6 +37,32 @@ def test_its_examples_run_with_its_settings(tmp_path: Path) -> None:
     )
     assert ran.returncode == 0, ran.stdout + ran.stderr
     assert "2 passed" in ran.stdout
+
+
+@pytest.mark.nightly
+def test_the_example_of_a_contract_runs_with_its_settings(tmp_path: Path) -> None:
+    (text,) = find_code_blocks("python", CONTRACTS_PAGE)
+    (settings,) = find_code_blocks("toml")
+    (tmp_path / "test_contract.py").write_text(text)
+    (tmp_path / "pyproject.toml").write_text(settings)
+    ran = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "-W", "error", "-p", "no:cacheprovider", "-m", "not nightly"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert ran.returncode == 0, ran.stdout + ran.stderr
+    assert re.search(r"[6-9]\d passed, \d+ skipped", ran.stdout), ran.stdout
+
+
+def test_its_contracts_are_there() -> None:
+    text = CONTRACTS_PAGE.read_text("utf-8")
+    named = set(re.findall(r"`(\w+(?:Contract|Setup|UnderTest))`", text))
+    assert len(named) > 20
+    assert named <= set(contracts.__all__)
+    single = {base.__name__ for base in contracts.ProviderContract.__bases__}
+    assert single <= named, "a part of the whole contract is missing on the page"
 
 
 def test_its_modules_are_there() -> None:

@@ -20,7 +20,7 @@ from gpurent.domain.lease_evidence import (
 )
 from gpurent.domain.offer import Bill, Order, OrderKind, Payment
 from gpurent.domain.receipt import ChargeKind
-from gpurent.errors import UnavailableError
+from gpurent.errors import GpurentError, UnavailableError
 from gpurent.roles.account import BillingProvider
 from gpurent.roles.lease import LeaseProvider, SupportsRenewal
 from gpurent.testing.fakes import HttpFaults
@@ -57,6 +57,8 @@ class LeaseDriver(Generic[P]):
     poll_interval: timedelta = timedelta(seconds=6)
     faults: HttpFaults = field(factory=HttpFaults)
     lease: Lease | None = None
+    retried_errors: tuple[type[GpurentError], ...] = (UnavailableError,)
+    """What a lost answer is: a new process goes on after these."""
     lost_response_count: int = 0
     """How many responses were lost so far."""
     provider: P = field(init=False)
@@ -76,7 +78,7 @@ class LeaseDriver(Generic[P]):
         while True:
             try:
                 return await request()
-            except UnavailableError:
+            except self.retried_errors:
                 self.lost_response_count += 1
                 if self.lost_response_count >= MAX_LOST_RESPONSES:
                     raise
@@ -126,8 +128,7 @@ class LeaseDriver(Generic[P]):
         """Confirm until the provider has seen the payment."""
         while self.current_lease.pending is not None:
             answer = await self.retry_lost_responses(lambda: self._confirm_once(payment))
-            answer = keep_sent_time(self.current_lease, answer)
-            self.lease = apply_answer(self.current_lease, answer, self.user.clock.now())
+            self.lease = self.merge_confirmed(self.current_lease, answer, self.user.clock.now())
             if self.lease.pending is not None:
                 await self.user.clock.sleep(self.poll_interval)
 
@@ -136,6 +137,14 @@ class LeaseDriver(Generic[P]):
         asked = self.current_lease
         self.lease = mark_order_sent(asked, self.user.clock.now())
         return await self.provider.confirm_lease(asked, payment)
+
+    def make_process_lease(self, lease: Lease, now: datetime) -> Lease:
+        """Return the lease as a later process finds it, whose earlier one may have confirmed it at ``now``."""
+        return mark_order_sent(lease, now)
+
+    def merge_confirmed(self, asked: Lease, answer: Lease, now: datetime) -> Lease:
+        """Return the lease after a confirmation that was answered at ``now``, as core records it."""
+        return apply_answer(asked, keep_sent_time(asked, answer), now)
 
     async def pay_and_confirm(self) -> Payment:
         """Pay the bill of the pending order, and confirm until the provider has seen the payment."""

@@ -149,6 +149,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "timeout(seconds): how long an idle computer may take for this test")
+    config.addinivalue_line("markers", "nightly: takes long, as `gpurent.testing.contracts` marks its tests")
     # Nothing is captured yet; later, descriptor 2 is a file that is lost with the process.
     config.pluginmanager.register(
         TimeLimitPlugin(float(config.getini("time_limit")), os.dup(2)), "gpurent-time-limit"

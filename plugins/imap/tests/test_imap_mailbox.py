@@ -75,7 +75,7 @@ class TestImapMailbox(MailboxContract):
         async def deliver(sender: str, subject: str, text: str, at: datetime) -> None:
             await mail_server.deliver(to=ADDRESS, sender=sender, subject=subject, text=text, at=at)
 
-        return MailboxUnderTest(make_mailbox(mail_server), deliver)
+        return MailboxUnderTest(make_mailbox(mail_server), deliver, mail_server.faults)
 
 
 async def test_f3_a_display_name_is_no_sender(mail_server: MailServer) -> None:

@@ -45,6 +45,7 @@ class TestOpenSsh(ExporterContract, InstallContract):
     exporter = OpenSshExporter
     installer = OpenSshExporter
     stores_password = False
+    uses_key = True
 
     def read_profiles(self, export: Export, leases: Sequence[ExportedLease]) -> Sequence[ParsedProfile]:
         with TemporaryDirectory() as folder:
@@ -54,14 +55,22 @@ class TestOpenSsh(ExporterContract, InstallContract):
             for lease in leases:
                 found = read_effective_config(config, lease.name)
                 # -G shows percent tokens before they are expanded.
-                assert found["identityfile"] == [str(lease.key_file).replace("%", "%%")]
                 assert found["hostkeyalias"] == [lease.name]
                 assert found["identitiesonly"] == ["yes"]
                 assert found["forwardagent"] == ["no"]
-                assert found["stricthostkeychecking"] == ["true"]
                 assert "proxycommand" not in found
                 (host,), (port,), (user,) = found["hostname"], found["port"], found["user"]
-                sites.append(ParsedProfile(lease.name, host, int(port), user))
+                (key,), (known,) = found["identityfile"], found["userknownhostsfile"]
+                profile = ParsedProfile(
+                    lease.name,
+                    host,
+                    int(port),
+                    user,
+                    key_file=key.replace("%%", "%"),
+                    known_hosts=known.replace("%%", "%"),
+                    checks_host_key=found["stricthostkeychecking"] == ["true"],
+                )
+                sites.append(profile)
             return sites
 
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Protocol
 
 from gpurent.ports.system import Clock
+from gpurent.testing.contracts.contract import Contract
 
 SHORT_SPAN = timedelta(milliseconds=20)
 
@@ -20,7 +21,7 @@ class TranslatingClock(Clock, Protocol):
     def to_wall_time(self, at: datetime) -> datetime: ...
 
 
-class ClockContract(ABC):
+class ClockContract(Contract):
     """Contract tests for a clock; a subclass implements `make_clock`."""
 
     @abstractmethod

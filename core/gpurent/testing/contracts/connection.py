@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any, Protocol
@@ -22,6 +22,7 @@ import pytest
 from gpurent.errors import RemoteError, UnavailableError
 from gpurent.infra.ssh.connection import MAX_OUTPUT_BYTES
 from gpurent.ports.connection import SshConnection
+from gpurent.testing.contracts.contract import Contract
 
 
 class ConnectionUnderTest(SshConnection, Protocol):
@@ -55,7 +56,7 @@ async def open_connection(remote: RemoteMachine) -> AsyncIterator[ConnectionUnde
         await connection.close()
 
 
-class ConnectionContract(ABC):
+class ConnectionContract(Contract):
     """Contract tests for an SSH connection; a subclass defines the fixture ``remote``."""
 
     @abstractmethod

@@ -12,7 +12,7 @@ A plugin's test is a subclass with its exporter, and a reader of the format that
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from base64 import b64encode
 from collections.abc import Sequence
 from pathlib import Path
@@ -25,6 +25,7 @@ from hypothesis import HealthCheck, given, settings, strategies as st
 from gpurent.domain.access import Endpoint
 from gpurent.domain.secret import Secret
 from gpurent.roles.exporter import ALIAS_PATTERN, Export, ExportedLease, Exporter, SupportsInstall
+from gpurent.testing.contracts.contract import Contract
 from gpurent.workflow.connection.exports import lease_alias
 
 # Letters, quotes, special characters of every format, Chinese. No control characters: those have their own tests.
@@ -60,20 +61,31 @@ lease_lists = st.lists(leases, min_size=1, max_size=3, unique_by=lambda lease: l
 
 @frozen
 class ParsedProfile:
-    """What an independent reader of the format finds in a profile; ``password`` is None if the profile stores none."""
+    """What an independent reader of the format finds in a profile; ``password`` is None if the profile stores none.
+
+    ``key_file`` and ``known_hosts`` are paths, None where the format has no place for them; ``checks_host_key`` is
+    whether the program refuses a machine with another host key, None if the profile does not decide that.
+    """
 
     name: str
     host: str
     port: int
     user: str
     password: str | None = None
+    key_file: str | None = None
+    known_hosts: str | None = None
+    checks_host_key: bool | None = None
 
 
-class ExporterContract(ABC):
-    """Contract tests for an exporter; ``stores_password``: whether the format has a documented password field."""
+class ExporterContract(Contract):
+    """Contract tests for an exporter; ``stores_password``: whether the format has a documented password field.
+
+    ``uses_key``: whether its profiles name the lease's key and its file of known hosts, and decide about host keys.
+    """
 
     exporter: ClassVar[type[Exporter]]
     stores_password: ClassVar[bool]
+    uses_key: ClassVar[bool] = False
 
     @abstractmethod
     def read_profiles(self, export: Export, leases: Sequence[ExportedLease]) -> Sequence[ParsedProfile]:
@@ -89,6 +101,17 @@ class ExporterContract(ABC):
             for lease in machines
         ]
         assert [profile.password for profile in found] == [None] * len(machines)
+
+    @_example_settings(10)
+    @given(lease_lists)
+    def test_the_lease_s_own_key_and_host_key_are_used(self, machines: list[ExportedLease]) -> None:
+        for profile, lease in zip(
+            self.read_profiles(self.exporter().export_leases(machines), machines), machines, strict=True
+        ):
+            assert profile.key_file == str(lease.key_file) or not self.uses_key
+            assert profile.known_hosts == str(lease.known_hosts) or not self.uses_key
+            assert profile.checks_host_key or not self.uses_key
+            assert profile.checks_host_key is not False
 
     @_example_settings(10)
     @given(lease_lists, passwords)
@@ -130,7 +153,7 @@ def _encode_variants(word: str) -> set[bytes]:
     return {raw, raw.hex().encode(), b64encode(raw), quote(word, safe="").encode(), word.encode("utf-16-le")}
 
 
-class InstallContract:
+class InstallContract(Contract):
     """Contract tests for `SupportsInstall`: uninstalling removes all that installing added to the user's settings."""
 
     installer: ClassVar[type[SupportsInstall]]

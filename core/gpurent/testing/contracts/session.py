@@ -11,6 +11,7 @@ A plugin's test is a subclass with its backend::
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import ClassVar
@@ -22,6 +23,7 @@ from gpurent.domain.job import Job, JobState, JobStatus, SessionInfo
 from gpurent.errors import JobError
 from gpurent.infra.ssh.connection import AsyncsshConnection
 from gpurent.roles.machine import SessionBackend
+from gpurent.testing.contracts.contract import Contract
 from gpurent.testing.load_timeouts import load_factor, wait_until, wait_within
 from gpurent.testing.sandbox.machines import BootedMachine, find_bwrap_problem
 from gpurent.testing.ssh_fixture import SshFixture, ssh_fixture
@@ -30,7 +32,7 @@ from gpurent.workflow.connection.jobs import JobRunner
 ENDLESS_COMMAND = "i=0; while :; do i=$((i+1)); echo tick $i; sleep 0.1; done"
 
 
-class SessionContract:
+class SessionContract(Contract):
     """Contract tests for a session backend.
 
     ``program`` is its program in ``PATH``; ``detach_keys`` are the keys that detach without ending the session.
@@ -86,6 +88,8 @@ class SessionContract:
         info = await self.wait_until_listed(jobs, "train")
         assert not info.attached
         assert info.id
+        shown = (await connection.run("date '+%H:%M '; date -u '+%H:%M'")).stdout
+        assert not info.since or _find_minutes(info.since) & _find_near_minutes(shown), info.since
         await jobs.stop_job("train")
 
     async def test_log_and_exit_code_stay_in_files(self, connection: AsyncsshConnection) -> None:
@@ -266,3 +270,13 @@ echo third"""
         odd += ["\x1b[31m1.evil\x1b[0m", "\t" * 9, "a" * 10_000, "\t-1.x\t(Detached)\n", "中文\t（已分离）\n"]
         for text in odd:
             assert list(self.backend_type().parse_sessions(text)) == []
+
+
+def _find_minutes(text: str) -> set[int]:
+    """Return the times of day in a text, as minutes of the day."""
+    return {int(hour) * 60 + int(minute) for hour, minute in re.findall(r"(\d\d)[:时](\d\d)", text)}
+
+
+def _find_near_minutes(text: str) -> set[int]:
+    """Return the times of day in a text, and those up to five minutes before them."""
+    return {(found - back) % (24 * 60) for found in _find_minutes(text) for back in range(6)}

@@ -9,7 +9,7 @@ A test is a subclass that implements the factory method::
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from pathlib import Path
 from typing import Any
 
@@ -17,12 +17,13 @@ import pytest
 
 from gpurent.domain.secret import Secret
 from gpurent.ports.services import PluginState, Vault
+from gpurent.testing.contracts.contract import Contract
 
 ODD_TEXTS = ["plain", "", "一行\nand another", "\0 and \udcff", "x" * 100_000]
 RECORD_NAMES = ["key", "bill/trip-1", "../key", "", "密钥"]
 
 
-class VaultContract(ABC):
+class VaultContract(Contract):
     """Contract tests for a vault: secrets by name."""
 
     @abstractmethod
@@ -69,7 +70,7 @@ class VaultContract(ABC):
         assert "canary" not in f"{vault!r} {vault}"
 
 
-class PluginStateContract(ABC):
+class PluginStateContract(Contract):
     """Contract tests for a plugin's state: values by name."""
 
     @abstractmethod

@@ -11,12 +11,13 @@ import pytest
 
 from gpurent.domain.transfer import PullRequest, PushRequest, TransferReport
 from gpurent.roles.machine import TransferBackend
+from gpurent.testing.contracts.contract import Contract
 from gpurent.testing.fakes import CountingProgress
 from gpurent.testing.sandbox.machines import DriverName, find_bwrap_problem
 from gpurent.testing.ssh_fixture import MachineFixture, machine_fixture
 
 
-class TransferContractBase:
+class TransferContractBase(Contract):
     """Provides a machine for each test. A subclass implements `make_backend` and picks a driver."""
 
     driver: ClassVar[DriverName] = "embedded"

@@ -26,6 +26,8 @@ class HttpFaults:
     calls: int = 0
     sent: list[str] = field(factory=list)
     """The calls in order, each as ``POST /orders``."""
+    timeouts: list[float] = field(factory=list)
+    """How many seconds each of them may take."""
 
 
 @define
@@ -51,6 +53,7 @@ class FaultyHttp:
         faults.calls += 1
         number = faults.calls
         faults.sent.append(f"{method} {path}")
+        faults.timeouts.append(timeout)
         if number == faults.lose_request:
             raise faults.error("the request was lost")
         answer = await self.client.request(

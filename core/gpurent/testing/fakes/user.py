@@ -25,8 +25,9 @@ class FakeUser:
     ``config`` is a config.toml: settings by section, which is a plugin's name. ``credentials`` are the fields given at
     login, by the auth plugin's name. ``answers`` are the user's answers, in order, to questions that no mail answers;
     once they are used up, the user is away. ``challenges`` are the questions so far. ``log_lines`` are the plugins' log
-    records as a log file gets them, secrets masked. ``redirects`` map the base URL of a real service to a simulator,
-    for what is only done when the settings name the real service.
+    records as a log file gets them, secrets masked; ``raw_log_lines`` are the same as the plugins wrote them.
+    ``redirects`` map the base URL of a real service to a simulator, for what is only done when the settings name the
+    real service.
 
     Holds the HTTP clients: close it at the end, by `aclose` or ``async with``.
     """
@@ -38,6 +39,7 @@ class FakeUser:
     answers: list[str] = field(factory=list)
     challenges: list[Challenge] = field(factory=list)
     log_lines: list[str] = field(factory=list)
+    raw_log_lines: list[str] = field(factory=list)
     redirects: dict[str, str] = field(factory=dict)
     redactor: Redactor = field(factory=Redactor)
     logins: dict[str, Login] = field(factory=dict)
@@ -76,6 +78,9 @@ class FakeUser:
     def make_logger(self, plugin: str) -> logging.Logger:
         """Return a plugin's logger; its records are not visible to other tests."""
         made = logging.Logger(f"gpurent.plugin.{plugin}", logging.DEBUG)  # noqa: LOG001 - a global one would leak
+        made.addHandler(
+            _LineHandler(self.raw_log_lines)
+        )  # before the one that masks, which changes the record
         handler = _LineHandler(self.log_lines)
         handler.addFilter(self.redactor)
         made.addHandler(handler)

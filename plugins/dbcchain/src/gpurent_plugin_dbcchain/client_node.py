@@ -91,6 +91,11 @@ class ClientNode:
                 body=answer.text,
                 spent=Spent.UNKNOWN,
             )
+        if raw["errcode"] != 0 and "nonce" in str(raw.get("message")):
+            # The request has arrived twice; the answer to the first is not known, and a new one has another nonce.
+            raise UnavailableError(
+                _("the client node got the same request twice"), retryable=True, spent=Spent.UNKNOWN
+            )
         if raw["errcode"] != 0:
             raise LeaseError(
                 _("the client node rejected the request: {why}").format(why=str(raw.get("message"))[:200])

@@ -82,6 +82,13 @@ class ChainWallet(BillingProvider):
     # payments
 
     async def pay_bill(self, bill: Bill) -> Payment:
+        if bill.amount.amount == 0:
+            return Payment(key=bill.key, proof="", amount=bill.amount, at=self._context.clock.now())
+        # Two processes that pay one bill at once would each sign an order, and the refusal of one would end the other.
+        async with self._context.lock(f"pay-{bill.key}"):
+            return await self._pay_once(bill)
+
+    async def _pay_once(self, bill: Bill) -> Payment:
         deal = await self._orders.deals.find_deal(bill.key)
         if deal is None:
             raise MoneyError(_("there is no order for bill {key}").format(key=bill.key), spent=Spent.NO)
@@ -92,11 +99,16 @@ class ChainWallet(BillingProvider):
                 await self._orders.ledger.drop_hold(bill.key)
                 error.spent = Spent.NO  # nothing has been sent yet
                 raise
-        landed = await (
-            self._rent_and_confirm(bill, deal)
-            if deal.verb == "rent"
-            else self._orders.send_relet(bill.key, deal)
-        )
+        try:
+            landed = await (
+                self._rent_and_confirm(bill, deal)
+                if deal.verb == "rent"
+                else self._orders.send_relet(bill.key, deal)
+            )
+        except (UnavailableError, UnexpectedResponse) as error:
+            if await self._orders.sender.has_begun(f"{bill.key}/{deal.verb}"):
+                error.spent = Spent.UNKNOWN
+            raise
         await self._orders.ledger.drop_hold(bill.key)
         return Payment(
             key=bill.key,

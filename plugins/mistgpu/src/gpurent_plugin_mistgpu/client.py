@@ -54,7 +54,11 @@ class MistgpuAuthenticator(Authenticator):
     async def is_valid(self, login: Login) -> bool:
         answer = await self._context.http.request("GET", "/user/", cookies={SESSION_COOKIE: login.token})
         answer.raise_if_unavailable("MISTGPU")
-        return answer.status == 200 and not wire.is_login_page(answer.text)
+        if _asks_for_login(answer):
+            return False
+        if answer.status != 200:
+            raise _make_status_error(answer, Spent.NO)
+        return True
 
 
 class MistgpuClient:
@@ -69,9 +73,9 @@ class MistgpuClient:
     async def get_page(self, path: str) -> HttpResponse:
         """Return a page that needs a login; logs in again once if the session has expired."""
         answer = await self._request("GET", path)
-        if self._is_expired(answer):
+        if _asks_for_login(answer):
             answer = await self._request("GET", path, force_new=True)
-            if self._is_expired(answer):
+            if _asks_for_login(answer):
                 raise AuthError(
                     _("MISTGPU keeps asking for a new login"), hint=_("Log in again: gpurent login mistgpu")
                 )
@@ -91,7 +95,7 @@ class MistgpuClient:
         """
         self.check_assumed_allowed(path)
         answer = await self._request("POST", path, form)
-        if self._is_expired(answer):
+        if _asks_for_login(answer):
             answer = await self._request("POST", path, form, force_new=True)
         return self._check_status(answer, spent)
 
@@ -119,18 +123,24 @@ class MistgpuClient:
             method, path, form=form, cookies={SESSION_COOKIE: login.token}
         )
 
-    def _is_expired(self, answer: HttpResponse) -> bool:
-        if answer.status in (301, 302, 303):
-            return answer.headers.get("location", "").startswith("/login/")
-        return answer.status == 200 and wire.is_login_page(answer.text)
-
     def _check_status(self, answer: HttpResponse, spent: Spent = Spent.NO) -> HttpResponse:
         answer.raise_if_unavailable("MISTGPU", spent)
         if answer.status not in (200, 302, 303):
-            raise UnexpectedResponse(
-                _("MISTGPU returned HTTP {status} for {url}").format(status=answer.status, url=answer.url),
-                url=answer.url,
-                body=answer.text,
-                spent=spent,
-            )
+            raise _make_status_error(answer, spent)
         return answer
+
+
+def _asks_for_login(answer: HttpResponse) -> bool:
+    """Return whether the site wants a new login; any other answer says nothing about the session."""
+    if answer.status in (301, 302, 303):
+        return answer.headers.get("location", "").startswith("/login/")
+    return answer.status == 200 and wire.is_login_page(answer.text)
+
+
+def _make_status_error(answer: HttpResponse, spent: Spent) -> UnexpectedResponse:
+    return UnexpectedResponse(
+        _("MISTGPU returned HTTP {status} for {url}").format(status=answer.status, url=answer.url),
+        url=answer.url,
+        body=answer.text,
+        spent=spent,
+    )

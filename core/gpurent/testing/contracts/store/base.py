@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing
 from datetime import UTC, datetime, timedelta, timezone
@@ -17,6 +17,7 @@ from gpurent.domain.money import CNY, UnitPrice
 from gpurent.domain.offer import Hardware, Metered, Offer
 from gpurent.domain.trip import TripSpec
 from gpurent.ports.store import Store
+from gpurent.testing.contracts.contract import Contract
 
 # A zone other than UTC, and of the second: both must come back as the same moment.
 START = datetime(2026, 12, 1, 7, 30, 15, 123456, tzinfo=timezone(timedelta(hours=8)))
@@ -46,7 +47,7 @@ def make_lease(lease_id: str = "l1", state: LeaseState = LeaseState.READY, *, no
     return evolve(lease, note=note, started_at=START)
 
 
-class StoreContract(ABC):
+class StoreContract(Contract):
     """The base of all contract tests of the Store."""
 
     @abstractmethod

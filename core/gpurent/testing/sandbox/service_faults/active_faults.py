@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from fnmatch import fnmatchcase
@@ -15,13 +16,15 @@ from gpurent.locale import _, join_list
 from gpurent.testing.sandbox.service_faults.fault import ServiceFault
 
 RECORDED_CALLS = 20_000
+_USER_AGENT = re.compile(rb"^user-agent: ([^\n]*)$", re.MULTILINE)
 
 
 @define(eq=False)
 class ServiceCall:
     """A call that a service received. ``status``: None until an HTTP answer is sent, or if none is.
 
-    ``fault``: the id of the fault that was applied to it.
+    ``fault``: the id of the fault that was applied to it. ``agent``: who called, by the ``User-Agent`` header.
+    ``query`` may hold secrets, so that nothing shows it.
     """
 
     number: int
@@ -30,6 +33,8 @@ class ServiceCall:
     path: str
     status: int | None = None
     fault: int | None = None
+    agent: str = ""
+    query: str = ""
 
     def to_json(self) -> dict[str, Any]:
         return {
@@ -153,7 +158,15 @@ class ServiceFaults:
     ) -> tuple[ServiceCall, ActiveFault | None]:
         """Record a call, and return it with the fault to apply to it."""
         self.call_count += 1
-        call = ServiceCall(self.call_count, service, method, path)
+        agent = _USER_AGENT.search(request)
+        call = ServiceCall(
+            self.call_count,
+            service,
+            method,
+            path,
+            agent=agent[1].decode("latin-1") if agent else "",
+            query=request.partition(b"\n")[0].partition(b"?")[2].decode("latin-1"),
+        )
         self.calls.append(call)
         chosen = None
         for active in self._faults.values():

@@ -7,7 +7,7 @@ from typing import Any
 
 from starlette.applications import Starlette
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
+from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route as WebRoute
 
 from gpurent.api import (
@@ -120,10 +120,16 @@ class DbcChainSimulator(DbcChainAudit, ProviderSimulator):
         """Return an endpoint that handles one request at a time: ``handler`` gets the path and the request's data."""
 
         async def locked(request: Request) -> Response:
-            given = await request.json()
+            try:
+                given = await request.json()
+            except ValueError:
+                return PlainTextResponse("not JSON", 400)
             async with self.chain.lock:
                 await self._catch_up()
-                return JSONResponse(await handler(request.url.path, given))
+                try:
+                    return JSONResponse(await handler(request.url.path, given))
+                except _BAD_REQUEST_ERRORS:
+                    return PlainTextResponse("bad request", 400)
 
         return locked
 

@@ -1,0 +1,148 @@
+"""Faults of mailboxes and notifiers."""
+
+from __future__ import annotations
+
+from tests.testing.seeded.fault import seed
+
+MESSAGE_FAULTS = (
+    seed(
+        "mailbox",
+        "forged-sender",
+        "whatever the server finds for a sender is from the sender",
+        "imap",
+        "test_a_forged_sender_is_not_taken_for_the_sender",
+        ("mailbox.py", "                    and mail.sender == sender\n", ""),
+    ),
+    seed(
+        "mailbox",
+        "name-as-sender",
+        "an address anywhere in the From header counts",
+        "imap",
+        "test_a_forged_sender_is_not_taken_for_the_sender",
+        (
+            "mail_parser.py",
+            "_FROM_PATTERN.fullmatch(str(headers[0]))",
+            're.search(rf"()({_ADDRESS_PATTERN})", str(headers[0]))',
+        ),
+    ),
+    seed(
+        "mailbox",
+        "old-mail",
+        "mails from before count too",
+        "imap",
+        "test_only_the_sender_s_fresh_mail_about_it_oldest_first",
+        ("mailbox.py", "                    and mail.at >= since\n", ""),
+    ),
+    seed(
+        "mailbox",
+        "just-missed",
+        "a mail of the very second is too old",
+        "imap",
+        "test_a_mail_of_the_very_second_counts",
+        ("mailbox.py", "self._search, since.replace(microsecond=0), sender", "self._search, since, sender"),
+    ),
+    seed(
+        "mailbox",
+        "newest-first",
+        "the newest mail comes first",
+        "imap",
+        "test_only_the_sender_s_fresh_mail_about_it_oldest_first",
+        (
+            "mailbox.py",
+            "sorted(found, key=lambda mail: mail.at)",
+            "sorted(found, key=lambda mail: mail.at, reverse=True)",
+        ),
+    ),
+    seed(
+        "mailbox",
+        "subject-as-pattern",
+        "the subject is a regular expression",
+        "imap",
+        "test_no_pattern_is_read_into_a_subject",
+        ("mailbox.py", "and subject in mail.subject", "and re.search(subject, mail.subject)"),
+    ),
+    seed(
+        "mailbox",
+        "busy-is-wrong-password",
+        "any refused login is a wrong password",
+        "imap",
+        "test_a_server_that_fails_is_no_empty_mailbox",
+        (
+            "mailbox.py",
+            "if not _CREDENTIALS_PATTERN.search(_get_server_words(error)):",
+            "if not self._settings:",
+        ),
+    ),
+    seed(
+        "notifier",
+        "swallows-refusals",
+        "a refused notice counts as delivered",
+        "webhook",
+        "test_a_refusal_is_an_error_and_not_repeated",
+        (
+            "notifier.py",
+            'raise self._delivery_error(_("returned HTTP {why}"), str(answer.status_code))',
+            "return True",
+        ),
+    ),
+    seed(
+        "notifier",
+        "repeats-lost",
+        "a notice that may have arrived is sent again",
+        "webhook",
+        "test_a_lost_answer_is_an_error_and_not_repeated",
+        (
+            "notifier.py",
+            'raise self._delivery_error(_("dropped the connection ({why})"), type(error).__name__) from None',
+            "return False",
+        ),
+    ),
+    seed(
+        "notifier",
+        "repeats-errors",
+        "a notice that the service failed on is sent again",
+        "webhook",
+        "test_a_refusal_is_an_error_and_not_repeated",
+        ("notifier.py", "RETRY_STATUSES = (429, 503)", "RETRY_STATUSES = (429, 500, 503)"),
+    ),
+    seed(
+        "notifier",
+        "follows-redirects",
+        "the notice follows a redirect to another host",
+        "webhook",
+        "test_what_is_meant_for_one_host_goes_to_no_other",
+        ("notifier.py", "follow_redirects=False,", "follow_redirects=True,"),
+    ),
+    seed(
+        "notifier",
+        "blocks",
+        "a silent service blocks it",
+        "webhook",
+        "test_a_silent_service_is_given_up",
+        ("notifier.py", "TIMEOUT = 5.0", "TIMEOUT = 15.0"),
+    ),
+    seed(
+        "notifier",
+        "key-in-error",
+        "the error shows the URL with its key",
+        "webhook",
+        "test_an_error_shows_no_key_and_nothing_is_printed",
+        ("notifier.py", 'UnavailableError(f"{self._host} {what', 'UnavailableError(f"{self._url} {what'),
+    ),
+    seed(
+        "notifier",
+        "text-left-out",
+        "only the title is sent",
+        "webhook",
+        "test_a_notice_arrives_once",
+        ("notifier.py", '"text": notice.body,', '"text": "",'),
+    ),
+    seed(
+        "notifier",
+        "throws-always",
+        "it raises although the notice was accepted",
+        "apprise",
+        "test_a_notice_arrives_once",
+        ("notifier.py", "            if not taken:\n", "            if taken:\n"),
+    ),
+)
