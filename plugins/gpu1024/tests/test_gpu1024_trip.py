@@ -10,6 +10,7 @@ from attrs import evolve
 
 from gpurent.api import ChargeKind, Endpoint, Known, LeaseState, OrderKind, PaymentPurpose, UnavailableError
 from gpurent.testing.fakes import HttpFaults
+from gpurent.testing.sandbox.service_faults import ServiceFault
 from gpurent_plugin_gpu1024.wire import ApiReply
 from plugins.gpu1024.tests.gpu1024_harness import (
     UNITS,
@@ -250,3 +251,14 @@ async def test_a_lost_connection_is_unavailable_not_refused(renter: Gpu1024Rente
     lossy = renter.user.provider("1024gpu", type(renter.provider), faults=HttpFaults(lose_request=1))
     with pytest.raises(UnavailableError):
         await lossy.get_bound_email()
+
+
+async def test_a_page_in_place_of_the_chain_is_no_verdict_on_a_payment(renter: Gpu1024Renter) -> None:
+    """The service itself asks the chain: what it cannot read there, it does not call a wrong payment."""
+    driver = renter.make_driver()
+    await driver.reserve_lease(await renter.make_order())
+    payment = await driver.pay_bill(await driver.wait_for_bill())
+    page = ServiceFault(service="dbc", path="/tx/*", body="<html>down for maintenance</html>", times=1)
+    await renter.harness.sandbox.simulators.faults.add(page)
+    await driver.confirm_payment(payment)
+    await driver.wait_until_ready()

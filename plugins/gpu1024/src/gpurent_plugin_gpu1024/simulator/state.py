@@ -111,7 +111,11 @@ class Gpu1024State:
                 params=given if method == "GET" else None,
                 json=given if method == "POST" else None,
             )
-        return answer.json()
+        try:
+            return answer.json()
+        except ValueError:
+            # What a page in its place says about a payment is nothing.
+            raise httpx2.ReadError("the chain's node answers with something else") from None
 
     async def get_price(self) -> Decimal:
         return Decimal((await self.request_ledger("GET", "/price"))["price"])
