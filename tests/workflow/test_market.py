@@ -14,7 +14,9 @@ from typing import Any
 import pytest
 
 from gpurent.composition.application import Application
+from gpurent.domain.money import CNY, UnitPrice
 from gpurent.domain.offer import Requirements
+from gpurent.domain.wishes import Wish
 from gpurent.errors import UsageError
 from gpurent.testing.sandbox.fault_plan import FaultPlan
 from gpurent.workflow.reports.offers import MarketOffers, PricedOffer
@@ -261,3 +263,32 @@ async def test_plan_shows_what_run_would_do_and_changes_nothing(sandbox: TripSan
     assert data["rate"]["value"] == "0.0026"
     assert data["refusals"] == []
     assert "deposit of 60,001 DBC" in text.out
+
+
+async def test_a_maximum_price_holds_in_any_currency(sandbox: TripSandbox) -> None:
+    most = UnitPrice(Decimal(3), CNY)
+    wanted = Requirements(max_price=most)
+    async with sandbox.open_application() as application:
+        await log_in_everywhere(application)
+    write_config(sandbox, make_rates_section(sandbox))
+    async with sandbox.open_application() as application:
+        whole = await compare_offers(application, HOUR)
+        found = await application.market.compare_offers(wanted, PROVIDERS, HOUR, "CNY")
+        by_provider = {item.offer.provider for item in found.ranked}
+        assert by_provider == set(PROVIDERS), "one of them is paid in DBC at prices in USD"
+        rate = Fraction("7.10")
+        fits = {
+            item.offer.key
+            for item in whole.ranked
+            if item.offer.available
+            and ceil(Fraction(item.price.decimal) * (1 if item.price.currency == CNY else rate) * 100) <= 300
+        }
+        assert {item.offer.key for item in found.ranked} == fits
+        assert len(fits) < len([item for item in whole.ranked if item.offer.available])
+    write_config(sandbox, "")
+    sandbox.extra_environment.update(NO_RATE_SOURCE)
+    async with sandbox.open_application() as application:
+        found = await application.market.compare_offers(wanted, PROVIDERS, HOUR, "CNY")
+        assert {item.offer.provider for item in found.ranked} == {"mistgpu"}
+        assert set(found.unstated) == {"1024gpu"}
+        assert set(found.unstated["1024gpu"]) == {Wish.PRICE}

@@ -34,7 +34,7 @@ class MoneyParts:
             store, plugins, authorizer, books, base.service_clocks, base.logins.find_account
         )
         self.account_money = topups.AccountMoney(plugins, self.rates, base.poller)
-        self.offer_listing = offers.OfferListing(plugins, base.settings)
+        self.offer_listing = offers.OfferListing(plugins, base.settings, self.rates)
         self.receipts = receipts.Receipts(store, base.leases, books, base.poller)
         self.reconciliation = reconcile.Reconciliation(store, plugins, books, base.account_commands)
         self.ledger_check = ledger_check.LedgerCheck(store, books.heads)

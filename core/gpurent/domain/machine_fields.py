@@ -81,6 +81,14 @@ MACHINE_FIELDS: tuple[TripField, ...] = (
         N_("Minimum CUDA version that the machine's driver supports"),
     ),
     TripField(
+        "max_price",
+        _K.PRICE,
+        _G.MACHINE,
+        "requirements.max_price",
+        '"2.5CNY/h"',
+        N_("Maximum price of the machine with its disk, in any currency: 2.5CNY/h"),
+    ),
+    TripField(
         "max_traffic_price",
         _K.TRAFFIC_PRICE,
         _G.MACHINE,

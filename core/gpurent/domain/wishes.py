@@ -24,6 +24,7 @@ class Wish(Enum):
     RELIABILITY = "reliability"
     CUDA = "cuda"
     TRAFFIC = "traffic"
+    PRICE = "price"
 
     @property
     def title(self) -> str:
@@ -39,6 +40,7 @@ _TITLES: Mapping[Wish, str] = {
     Wish.RELIABILITY: N_("reliability"),
     Wish.CUDA: "CUDA",
     Wish.TRAFFIC: N_("traffic price"),
+    Wish.PRICE: N_("price in the currency of the maximum, or an exchange rate"),
 }
 
 

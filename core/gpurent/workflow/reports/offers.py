@@ -11,7 +11,7 @@ from decimal import Decimal
 from attrs import evolve, field, frozen
 
 from gpurent.domain.evidence import Known, Unknown, make_unknown
-from gpurent.domain.money import HOUR, MICROSECOND, Conversion, Money
+from gpurent.domain.money import HOUR, MICROSECOND, Conversion, Money, UnitPrice
 from gpurent.domain.offer import Offer, Prepaid, Quote, Requirements
 from gpurent.domain.trip import TripLimits, TripPlan, TripSpec, UploadSpec
 from gpurent.domain.wishes import Wish, find_unstated_wishes, fits
@@ -36,6 +36,7 @@ class FittingOffers(Known[Offer]):
 class OfferListing:
     plugins: Plugins
     settings: Settings
+    rates: ExchangeRates
 
     async def list_fitting_offers(self, provider: str, requirements: Requirements) -> FittingOffers | Unknown:
         """Return matching offers, cheapest first; on failure, `Unknown` with the reason."""
@@ -51,10 +52,37 @@ class OfferListing:
             return found
         listed = [offer for offer in found.items if offer.available or requirements.include_taken]
         kept = [offer for offer in listed if fits(offer, requirements)]
+        unstated = Counter(wish for offer in listed for wish in find_unstated_wishes(offer, requirements))
+        if requirements.max_price is not None:
+            cheap = await self._check_prices(kept, requirements, requirements.max_price)
+            unstated.update({Wish.PRICE: cheap.count(None)} if None in cheap else {})
+            kept = [offer for offer, is_cheap in zip(kept, cheap, strict=True) if is_cheap]
         return FittingOffers(
-            sorted(kept, key=lambda offer: (not offer.available, hourly_price(offer), offer.key)),
-            Counter(wish for offer in listed for wish in find_unstated_wishes(offer, requirements)),
+            sorted(kept, key=lambda offer: (not offer.available, hourly_price(offer), offer.key)), unstated
         )
+
+    async def _check_prices(
+        self, offers: Sequence[Offer], requirements: Requirements, most: UnitPrice
+    ) -> Sequence[bool | None]:
+        """Return whether an hour of each costs ``most`` at the highest; None: there is no exchange rate for it."""
+        lookup = self.rates.start_lookup()
+        try:
+            return [await _is_cheap_enough(offer, requirements, most, lookup) for offer in offers]
+        finally:
+            await lookup.close()
+
+
+async def _is_cheap_enough(
+    offer: Offer, requirements: Requirements, most: UnitPrice, lookup: RateLookup
+) -> bool | None:
+    if not offer.tariff.price.is_known:
+        return None
+    hour = offer_cost(offer, HOUR, requirements.gpus if offer.hardware.gpus else 0, requirements.disk)
+    try:
+        conversion = await lookup.get_conversion(hour.currency, most.currency)
+    except GpurentError:
+        return None
+    return conversion.convert(hour).amount <= most.cost(HOUR).amount
 
 
 def hourly_price(offer: Offer) -> Decimal:

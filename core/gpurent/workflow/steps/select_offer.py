@@ -84,6 +84,7 @@ def _format_requirements(wanted: Requirements) -> str:
         _("reliability {percent} %").format(percent=wanted.min_reliability)
         if wanted.min_reliability is not None
         else "",
+        _("at most {price}").format(price=wanted.max_price) if wanted.max_price else "",
         _("traffic at {price}").format(price=wanted.max_traffic_price) if wanted.max_traffic_price else "",
         "spot" if wanted.spot else "",
     )
