@@ -73,7 +73,14 @@ _COMMAND_GROUPS: tuple[tuple[str, str, tuple[tuple[str, str], ...]], ...] = (
             ("withdraw", N_("Show how to withdraw money")),
         ),
     ),
-    (N_("Leases"), "leases", (("rent", N_("Rent a machine and keep it")),)),
+    (
+        N_("Leases"),
+        "rent",
+        (
+            ("rent", N_("Rent a machine and keep it")),
+            ("wait", N_("Wait until a machine is free, and rent it")),
+        ),
+    ),
     (
         N_("Leases"),
         "listing",

@@ -140,6 +140,7 @@ class Application(RuntimeParts):
     orphan_commands = _delegate(lambda it: it.use_cases.orphan_commands)
     dry_run = _delegate(lambda it: it.use_cases.dry_run)
     market = _delegate(lambda it: it.use_cases.market)
+    stock_wait = _delegate(lambda it: it.use_cases.stock_wait)
 
     def make_overview(self, *, timeout: float = 15.0, include_over: bool = False) -> LeaseOverview:
         """Make a live overview of all leases for one command, which must close it."""

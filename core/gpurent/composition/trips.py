@@ -51,6 +51,7 @@ from gpurent.workflow.trips import (
     repeated_runs,
     restart_kept,
     restarted_leases,
+    stock_wait,
     tool_selection,
 )
 
@@ -126,6 +127,8 @@ class TripParts:
             store,
             base.events,
         )
+
+        self.stock_wait = stock_wait.StockWait(self.provider_selector, base.questions, base.events, poller)
 
         pricer = order_pricing.OrderPricer(money.quotes, money.budgets)
         restarted = restarted_leases.RestartedLeases(store, base.trip_tracker)

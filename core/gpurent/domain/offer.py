@@ -135,8 +135,9 @@ class Requirements:
     ``gpu_memory``, ``memory`` (both in GiB) and ``cpus`` are minimums, compared with what the provider states; so are
     ``min_reliability`` (in percent) and ``cuda`` (a version). ``regions``: one of these places, each a part of
     `Offer.location`. ``max_price`` is for the whole machine, its disk included, in any currency;
-    ``max_traffic_price``: neither direction costs more. ``disk`` is the size in GiB, the free part included. ``image`` is the provider's own name of a system image. ``spot``: only machines that others may
-    interrupt, for the price ``bid``, or the lowest that the provider takes.
+    ``max_traffic_price``: neither direction costs more. ``disk`` is the size in GiB, the free part included.
+    ``image`` is the provider's own name of a system image. ``spot``: only machines that others may interrupt, for the
+    price ``bid``, or the lowest that the provider takes.
     """
 
     gpu: str = ""

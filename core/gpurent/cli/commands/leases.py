@@ -4,32 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from datetime import datetime, timedelta
-from decimal import Decimal
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import click
-from attrs import asdict, evolve
+from attrs import asdict
 
 from gpurent.cli.arguments import lease_argument
-from gpurent.cli.commands.listing import Problems, exit_if_unguarded, show_lease
 from gpurent.cli.context import CliContext, json_option
 from gpurent.cli.output import Line, Page, write_text
 from gpurent.cli.params import (
     DURATION,
     PRICE,
     TIME,
-    TimeOrDuration,
-    declared_terms_options,
-    make_terms,
     no_browser_option,
 )
 from gpurent.cli.trip_spec import (
     MACHINE_FIELDS,
     add_field_options,
-    check_spec,
     collect_field_values,
-    let_budget_authorize,
 )
 from gpurent.cli.views.render import format_moment, format_receipt
 from gpurent.cli.views.table import format_table
@@ -44,58 +37,6 @@ if TYPE_CHECKING:
     from gpurent.composition.application import Application
     from gpurent.domain.receipt import Receipt
     from gpurent.domain.time_left import MachineTimer
-    from gpurent.workflow.trips.machine_work import TripResult
-
-
-# The fields of a trip that make sense without a job.
-_MACHINE_FIELDS = (*MACHINE_FIELDS, "image")
-_LIMIT_FIELDS = ("for", "budget", "deadline", "idle", "idle_load", "timer")
-
-
-@click.command("rent")
-@add_field_options(("provider", *_MACHINE_FIELDS, *_LIMIT_FIELDS, "notify"))
-@click.option("--cpu", is_flag=True, help=_("Rent a CPU-only machine, where available."))
-@click.option("--price", type=PRICE, help=_("Price of a machine that you rent manually, e.g. 3.5CNY/h."))
-@declared_terms_options
-@no_browser_option
-@json_option
-@click.pass_obj
-def rent_command(
-    app: CliContext,
-    /,
-    cpu: bool,
-    price: UnitPrice | None,
-    balance: tuple[Decimal, str] | None,
-    until: TimeOrDuration | None,
-    **given: Any,
-) -> None:
-    """Rent a machine and keep it until you release it.
-
-    Without --provider, the cheapest machine of all providers where you are logged in.
-    """
-    spec = check_spec(app, let_budget_authorize(make_trip_spec(collect_field_values(given)), given))
-    if cpu:
-        spec = evolve(spec, requirements=evolve(spec.requirements, gpus=0, cpu_only=True))
-
-    async def rent(application: Application) -> Problems:
-        problems: Problems = {}
-
-        async def show(end: TripResult) -> None:
-            nonlocal problems
-            problems = await show_lease(app, application, await application.leases.get_lease(end.lease_id))
-
-        terms = None
-        if price is not None:
-            terms = make_terms(application.clock.now(), price, balance, until)
-        wanted = application.provider_selector.name_candidates(evolve(spec, terms=terms))
-        known = await application.repeated_runs.find_trip_to_resume("rent", wanted)
-        if known:
-            await application.trips.resume(known, show=show)
-        else:
-            await application.trips.rent(wanted, show=show)
-        return problems
-
-    exit_if_unguarded(app.run(rent))
 
 
 @click.command("renew")
@@ -117,7 +58,7 @@ def renew_command(app: CliContext, lease: str, term: timedelta) -> None:
 
 @click.command("upgrade")
 @lease_argument
-@add_field_options((*_MACHINE_FIELDS, "for"))
+@add_field_options((*MACHINE_FIELDS, "image", "for"))
 @json_option
 @click.pass_obj
 def upgrade_command(app: CliContext, /, lease: str, **given: Any) -> None:

@@ -67,7 +67,7 @@ class ProviderSelector:
         lost = await trip.list_lost_providers()
 
         async def select() -> str:
-            return await self._select_first(
+            return await self.select_first(
                 spec, trip.id, lambda text: trip.emit(EventKind.WARNING, text), lost
             )
 
@@ -80,39 +80,14 @@ class ProviderSelector:
         spec = self.name_candidates(spec)
         if spec.provider:
             return spec
-        name = await self._select_first(spec, "", lambda text: self.events.emit(EventKind.WARNING, text))
+        name = await self.select_first(spec, "", lambda text: self.events.emit(EventKind.WARNING, text))
         return evolve(spec, provider=name)
 
-    async def try_next_provider(
-        self, trip: TripContext, spec: TripSpec, error: GpurentError
-    ) -> TripSpec | None:
-        """Return ``spec`` without its provider if others took its last machine before anything was bought; else None.
+    async def select_first(self, spec: TripSpec, trip_id: str, warn: Warn, lost: Collection[str] = ()) -> str:
+        """Return the first candidate that can serve the trip now; report to ``warn`` why others are skipped.
 
-        The provider is not asked again in this trip.
-        """
-        others = set(spec.providers) - {spec.provider, *await trip.list_lost_providers()}
-        if not isinstance(error, SoldOut) or not spec.provider or not others or await trip.may_have_paid():
-            return None
-        lease = await self.leases.find_lease(lease_id_of(trip.id, spec))
-        if lease is not None and lease.state is not LeaseState.CANCELLED:
-            return None
-        await trip.discard_provider(spec.provider)
-        again = evolve(spec, provider="")
-        await trip.store.set_trip_spec(trip.id, again)
-        trip.emit(
-            EventKind.WARNING,
-            _("{provider}: {why}; trying the next provider").format(
-                provider=spec.provider, why=error.message
-            ),
-        )
-        return again
-
-    async def _select_first(
-        self, spec: TripSpec, trip_id: str, warn: Warn, lost: Collection[str] = ()
-    ) -> str:
-        """Return the first suitable candidate; report to ``warn`` why others are skipped.
-
-        If there is none, raises `UnavailableError` if all failures are temporary, else `SoldOut`.
+        ``trip_id`` is empty for a trip that has not begun; ``lost``: candidates that are not asked. If there is
+        none, raises `UnavailableError` if all failures are temporary, else `SoldOut`.
         """
         failures: list[GpurentError] = []
         reasons: list[str] = []
@@ -138,6 +113,30 @@ class ProviderSelector:
         if failures and all(isinstance(error, RESUMABLE_ERRORS) for error in failures):
             raise UnavailableError(message, hint=hint, retryable=True)
         raise SoldOut(message, hint=hint)
+
+    async def try_next_provider(
+        self, trip: TripContext, spec: TripSpec, error: GpurentError
+    ) -> TripSpec | None:
+        """Return ``spec`` without its provider if others took its last machine before anything was bought; else None.
+
+        The provider is not asked again in this trip.
+        """
+        others = set(spec.providers) - {spec.provider, *await trip.list_lost_providers()}
+        if not isinstance(error, SoldOut) or not spec.provider or not others or await trip.may_have_paid():
+            return None
+        lease = await self.leases.find_lease(lease_id_of(trip.id, spec))
+        if lease is not None and lease.state is not LeaseState.CANCELLED:
+            return None
+        await trip.discard_provider(spec.provider)
+        again = evolve(spec, provider="")
+        await trip.store.set_trip_spec(trip.id, again)
+        trip.emit(
+            EventKind.WARNING,
+            _("{provider}: {why}; trying the next provider").format(
+                provider=spec.provider, why=error.message
+            ),
+        )
+        return again
 
     async def _rank_by_cost(self, spec: TripSpec, names: Sequence[str]) -> list[str]:
         """Return ``names``, the one whose best machine costs least first; those that cannot be compared come last."""
