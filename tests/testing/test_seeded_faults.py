@@ -19,6 +19,8 @@ LEAST_BY_ROLE = {
     "lease": 15,
     "renewal": 3,
     "staging": 3,
+    "start": 3,
+    "interruption": 4,
     "simulator": 6,
     "mailbox": 5,
     "notifier": 5,

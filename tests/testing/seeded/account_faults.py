@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.testing.seeded.fault import seed
+from tests.testing.seeded.fault import JSON_API, JSON_REPLY, seed
 
 AUTH_FAULTS = (
     seed(
@@ -35,7 +35,11 @@ AUTH_FAULTS = (
         "a gateway's 403 page is taken for a rejected key",
         "vast",
         "test_a_bad_answer_is_no_wrong_secret",
-        ("wire.py", "    raw = answer.json()\n", "    raw = answer.json() if answer.status < 400 else {}\n"),
+        (
+            JSON_REPLY,
+            'answer.url.partition("?")[0], answer.json()\n',
+            'answer.url.partition("?")[0], answer.json() if answer.status < 400 else {}\n',
+        ),
     ),
     seed(
         "auth",
@@ -44,9 +48,9 @@ AUTH_FAULTS = (
         "vast",
         "test_a_secret_is_no_part_of_a_url",
         (
-            "client.py",
+            JSON_API,
             "method, path, params=params, json=json, headers=",
-            'method, path, params={**(params or {}), "api_key": key}, json=json, headers=',
+            'method, path, params={**(params or {}), "api_key": token}, json=json, headers=',
         ),
     ),
     seed(
@@ -56,9 +60,9 @@ AUTH_FAULTS = (
         "vast",
         "test_no_secret_leaves_the_plugin",
         (
-            "client.py",
-            '    header = Secret(f"Bearer {key.reveal()}")\n',
-            '    header = Secret(f"Bearer {key.reveal()}")\n    context.log.debug("key %s", key.reveal())\n',
+            JSON_API,
+            '        header = {"Authorization"',
+            '        self.context.log.debug("key %s", token.reveal())\n        header = {"Authorization"',
         ),
     ),
     seed(
@@ -68,9 +72,9 @@ AUTH_FAULTS = (
         "vast",
         "test_no_secret_leaves_the_plugin",
         (
-            "client.py",
-            "        login = await self._context.get_login()\n",
-            "        login = await self._context.get_login()\n        print(login.token.reveal())\n",
+            JSON_API,
+            "            token = (await self.context.get_login()).token\n",
+            "            token = (await self.context.get_login()).token\n            print(token.reveal())\n",
         ),
     ),
     seed(
@@ -91,7 +95,11 @@ AUTH_FAULTS = (
         "any token is valid",
         "vast",
         "test_a_forged_token_is_not_valid",
-        ("client.py", "        return not reply.error\n", "        return True\n"),
+        (
+            JSON_API,
+            "        except AuthError:\n            return False\n",
+            "        except AuthError:\n            return True\n",
+        ),
     ),
     seed(
         "auth",

@@ -1,4 +1,4 @@
-"""Faults of what some providers can do: renewal, staging, stop and restart, mail binding, manual rental."""
+"""Faults of what some providers can do: renewal, staging, stop, start and bids, mail binding, manual rental."""
 
 from __future__ import annotations
 
@@ -74,11 +74,92 @@ CAPABILITY_FAULTS = (
         "only-said",
         "a stop is reported and not sent",
         "mistgpu",
-        "test_a_stopped_machine_costs_nothing_and_keeps_its_files",
+        "test_a_stopped_machine_costs_what_it_says_and_keeps_its_files",
         (
             "provider.py",
             "        return await self.release_lease(lease)\n",
             "        return lease if lease.is_over else lease.with_state(LeaseState.KEPT)\n",
+        ),
+    ),
+    seed(
+        "stop",
+        "price-of-a-gigabyte",
+        "the disk of a stopped machine is said to cost what one GB of it does",
+        "vast",
+        "test_a_stopped_machine_costs_what_it_says_and_keeps_its_files",
+        ("wire.py", "stopped_price=UnitPrice(storage * disk, USD)", "stopped_price=UnitPrice(storage, USD)"),
+    ),
+    seed(
+        "start",
+        "only-said",
+        "a start is reported and not sent",
+        "vast",
+        "test_it_starts_again_as_the_same_lease",
+        (
+            "provider.py",
+            '        reply = await self._set_state(lease, "running")\n',
+            "        return lease.with_state(LeaseState.PROVISIONING)\n",
+        ),
+    ),
+    seed(
+        "start",
+        "believes-anything",
+        "whatever answers a start is its success",
+        "vast",
+        "test_a_bad_answer_to_a_start_is_no_start",
+        (
+            "provider.py",
+            "            raise _make_create_error(lease, reply)\n        return await self.refresh_lease(lease)\n",
+            "            raise _make_create_error(lease, reply)\n"
+            "        return lease.with_state(LeaseState.PROVISIONING)\n",
+        ),
+    ),
+    seed(
+        "start",
+        "gone-is-an-error",
+        "a machine that is gone makes its start fail",
+        "vast",
+        "test_what_is_gone_does_not_start",
+        (
+            "provider.py",
+            "            return _make_absent()\n        if reply.error and reply.status < 400:\n",
+            "            raise _make_create_error(lease, reply)\n        if reply.error and reply.status < 400:\n",
+        ),
+    ),
+    seed(
+        "interruption",
+        "low-bid-offered",
+        "a machine is offered for a bid that it does not take",
+        "vast",
+        "test_only_what_takes_the_bid_is_offered",
+        ("wire.py", "            if offered < least:\n", "            if offered < 0:\n"),
+    ),
+    seed(
+        "interruption",
+        "disk-left-out",
+        "the price of a spot machine lacks its disk",
+        "vast",
+        "test_a_bid_is_the_measured_burn",
+        ("wire.py", "UnitPrice((bid + offer_storage(offer)).quantize(", "UnitPrice(bid.quantize("),
+    ),
+    seed(
+        "interruption",
+        "lost-bid-forgotten",
+        "a bid whose answer was lost is not known, and the lease has the old price",
+        "vast",
+        "test_a_bad_answer_to_a_bid_is_no_bid",
+        ("instances.py", "    if instance.is_bid:\n", '    if instance.id == "":\n'),
+    ),
+    seed(
+        "interruption",
+        "bid-for-nothing",
+        "a bid for a machine that is gone is reported as taken",
+        "vast",
+        "test_no_bid_for_what_has_none",
+        (
+            "provider.py",
+            '            return _make_absent()\n        if reply.error:\n            text = _("vast.ai did not take',
+            '            return lease\n        if reply.error:\n            text = _("vast.ai did not take',
         ),
     ),
     seed(

@@ -42,18 +42,29 @@ CONTRACTS = {
 }
 """The class of contract tests of each plugin; a wallet is tested by a provider that is paid with it."""
 _ON_MACHINES = ("screen", "tmux")
+CORE = "core/gpurent"
+JSON_API = f"{CORE}/roles/json_api.py"
+JSON_REPLY = f"{CORE}/roles/json_reply.py"
+LABELLED_PROVIDER = f"{CORE}/roles/labelled_provider.py"
 
 
 def seed(
     role: str, name: str, summary: str, plugin: str, test: str, *edits: tuple[str, str, str]
 ) -> TestedRoot:
-    """Return the fault; ``test`` of the plugin's contract has to fail. An edit: file, what is right, what is wrong."""
+    """Return the fault; ``test`` of the plugin's contract has to fail. An edit: file, what is right, what is wrong.
+
+    A file is one of the plugin's sources, or, below `CORE`, a helper that core gives to all plugins.
+    """
     # One kind of machine is enough: what never comes is waited for on each.
     needs_machine = plugin in _ON_MACHINES and "any_listing" not in test
     return TestedRoot(
         name=f"{role}-{name}",
         kind=role,
         summary=f"{plugin}: {summary}",
-        edits=tuple(Edit(f"{SOURCES[plugin]}/{file}", right, wrong) for file, right, wrong in edits),
+        edits=tuple(Edit(_find_source(plugin, file), right, wrong) for file, right, wrong in edits),
         tests=(f"{CONTRACTS[plugin]}::{test}{'[embedded]' if needs_machine else ''}",),
     )
+
+
+def _find_source(plugin: str, file: str) -> str:
+    return file if file.startswith(f"{CORE}/") else f"{SOURCES[plugin]}/{file}"

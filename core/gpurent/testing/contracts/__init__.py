@@ -44,6 +44,7 @@ if TYPE_CHECKING:
         AuthContract as AuthContract,
         EnrolmentContract as EnrolmentContract,
     )
+    from gpurent.testing.contracts.provider.bids import InterruptionContract as InterruptionContract
     from gpurent.testing.contracts.provider.billing import BillingContract as BillingContract
     from gpurent.testing.contracts.provider.journey import JourneyContract as JourneyContract
     from gpurent.testing.contracts.provider.lease import LeaseContract as LeaseContract
@@ -58,6 +59,7 @@ if TYPE_CHECKING:
     from gpurent.testing.contracts.provider.staging import StagingContract as StagingContract
     from gpurent.testing.contracts.provider.stopping import (
         RestartContract as RestartContract,
+        StartContract as StartContract,
         StopContract as StopContract,
     )
     from gpurent.testing.contracts.provider.whole import ProviderContract as ProviderContract
@@ -89,6 +91,7 @@ _NAMES_BY_MODULE = {
     "provider.account_extras": "InvoiceContract StatementContract WithdrawalContract",
     "provider.assisted": "AssistedRentalContract",
     "provider.auth": "AuthContract EnrolmentContract",
+    "provider.bids": "InterruptionContract",
     "provider.billing": "BillingContract",
     "provider.journey": "JourneyContract",
     "provider.lease": "LeaseContract",
@@ -101,7 +104,7 @@ _NAMES_BY_MODULE = {
     "provider.setup": "ProviderSetup",
     "provider.simulator": "SimulatorContract",
     "provider.staging": "StagingContract",
-    "provider.stopping": "RestartContract StopContract",
+    "provider.stopping": "RestartContract StartContract StopContract",
     "provider.whole": "ProviderContract",
     "random_cuts": "RandomCuts",
     "rates": "RateSourceContract RateSourceUnderTest",

@@ -58,6 +58,9 @@ class InstanceList:
 def apply_instance(lease: Lease, instance: wire.Instance) -> Lease:
     """Return the lease as the machine's status has it."""
     seen = evolve(lease, started_at=instance.started_at or lease.started_at)
+    if instance.is_bid:
+        # A change of the bid may have taken effect although its answer was lost.
+        seen = evolve(seen, offer=evolve(lease.offer, spot=True, tariff=instance.offer.tariff))
     status = instance.status
     if status == "running":
         if instance.endpoint is None:

@@ -236,6 +236,8 @@ class VastProvider(LabelledProvider, SupportsStop, SupportsStart, SupportsInterr
         if reply.error:
             text = _("vast.ai did not take the bid: {why}").format(why=quote_reason(reply.message))
             raise LeaseError(text, burning=(lease.id,))
+        if not reply.is_confirmed:
+            raise reply.make_unexpected_response(_("it does not say that the bid was changed"), Spent.UNKNOWN)
         return await self.refresh_lease(evolve(lease, offer=wire.change_bid(lease.offer, bid)))
 
 

@@ -7,13 +7,24 @@ from decimal import Decimal
 from fractions import Fraction
 
 from gpurent.domain.lease import Lease
-from gpurent.domain.money import Money
+from gpurent.domain.money import Money, UnitPrice
 from gpurent.domain.offer import Metered, Prepaid
 from gpurent.testing.contracts.contract import skip_without
 from gpurent.testing.contracts.provider.base import ProviderContractBase
 from gpurent.testing.contracts.provider.opened import OpenProvider
 
 SPAN = timedelta(hours=3)
+
+
+async def check_burn(opened: OpenProvider, price: UnitPrice, increment: timedelta) -> None:
+    """Check by the ledger, over `SPAN`, that the account loses ``price``, billed in steps of ``increment``."""
+    before = opened.sum_ledger()
+    await opened.advance(SPAN)
+    burnt = before - opened.sum_ledger()
+    least = price.cost(SPAN - increment, round_up=False).amount - 1
+    most = price.cost(SPAN + increment).amount + 1
+    slack = int(most * opened.setup.price_tolerance)
+    assert least - slack <= burnt <= most + slack, f"{burnt} was charged, {least} to {most} expected"
 
 
 class PriceContract(ProviderContractBase):
@@ -25,13 +36,7 @@ class PriceContract(ProviderContractBase):
         if not isinstance(tariff, Metered):
             skip_without("metered price", opened.name)
         await opened.advance(timedelta(minutes=10))
-        before = opened.sum_ledger()
-        await opened.advance(SPAN)
-        burnt = before - opened.sum_ledger()
-        least = tariff.price.cost(SPAN - tariff.billing_increment, round_up=False).amount - 1
-        most = tariff.price.cost(SPAN + tariff.billing_increment).amount + 1
-        slack = int(most * opened.setup.price_tolerance)
-        assert least - slack <= burnt <= most + slack, f"{burnt} was charged, {least} to {most} expected"
+        await check_burn(opened, tariff.price, tariff.billing_increment)
 
     async def test_a_prepaid_price_is_what_the_term_costs(self, opened: OpenProvider) -> None:
         order = await opened.make_order()

@@ -9,6 +9,7 @@ from gpurent.testing.contracts.provider.account_extras import (
 )
 from gpurent.testing.contracts.provider.assisted import AssistedRentalContract
 from gpurent.testing.contracts.provider.auth import AuthContract, EnrolmentContract
+from gpurent.testing.contracts.provider.bids import InterruptionContract
 from gpurent.testing.contracts.provider.billing import BillingContract
 from gpurent.testing.contracts.provider.journey import JourneyContract
 from gpurent.testing.contracts.provider.lease import LeaseContract
@@ -20,7 +21,7 @@ from gpurent.testing.contracts.provider.renewal import RenewalContract
 from gpurent.testing.contracts.provider.secrets import SecretContract
 from gpurent.testing.contracts.provider.simulator import SimulatorContract
 from gpurent.testing.contracts.provider.staging import StagingContract
-from gpurent.testing.contracts.provider.stopping import RestartContract, StopContract
+from gpurent.testing.contracts.provider.stopping import RestartContract, StartContract, StopContract
 
 
 class ProviderContract(
@@ -39,6 +40,8 @@ class ProviderContract(
     StagingContract,
     StopContract,
     RestartContract,
+    StartContract,
+    InterruptionContract,
     MailBindingContract,
     AssistedRentalContract,
     SecretContract,
