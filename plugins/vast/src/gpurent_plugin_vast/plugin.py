@@ -27,6 +27,7 @@ if TYPE_CHECKING:
         SimulatorContext,
     )
 
+REQUIRED_API = (1, 0)
 NAME = "vast"
 SETTINGS = (
     InputField(name="url", label=_("URL of the API"), default="https://console.vast.ai", check=check_web_url),
