@@ -95,7 +95,9 @@ def test_a_former_name_spoils_no_output(site_packages: Path) -> None:
 
 
 def test_no_former_name_stays_longer_than_promised() -> None:
-    overdue = {former for former, (_name, gone_in) in api._NEW_BY_FORMER.items() if gone_in <= api.API_VERSION}
+    overdue = {
+        former for former, (_name, gone_in) in api._NEW_BY_FORMER.items() if gone_in <= api.API_VERSION
+    }
     assert overdue == set()
     assert {name for name, _gone in api._NEW_BY_FORMER.values()} <= set(api.__all__)
 
