@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 import sysconfig
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,12 @@ class NewPlugin:
     name: str
     folder: Path
     python: Path
+
+    @property
+    def site(self) -> Path:
+        """The folder of the packages that are installed in the environment."""
+        version = f"python{sys.version_info.major}.{sys.version_info.minor}"
+        return self.python.parents[1] / "lib" / version / "site-packages"
 
     def run(self, *arguments: str, check: bool = True) -> subprocess.CompletedProcess[str]:
         """Run the environment's Python in the plugin's folder, as a user with a home of its own."""
@@ -60,6 +67,24 @@ def make_environment(folder: Path) -> Path:
     site = folder / "lib" / version / "site-packages"
     (site / "beneath.pth").write_text(f"import site; site.addsitedir({sysconfig.get_path('purelib')!r})\n")
     return folder / "bin" / "python"
+
+
+def install_sources(plugin: NewPlugin, sources: Mapping[str, str], requires: Sequence[str] = ()) -> None:
+    """Install a distribution with these files, as pip would, with the entry point ``NAME = gpurent_plugin_NAME``."""
+    package = f"gpurent_plugin_{plugin.name}"
+    for name, text in sources.items():
+        path = plugin.site / package / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text, "utf-8")
+    info = plugin.site / f"{package}-1.0.dist-info"
+    info.mkdir()
+    lines = [
+        f"Name: gpurent-plugin-{plugin.name}",
+        "Version: 1.0",
+        *(f"Requires-Dist: {one}" for one in requires),
+    ]
+    (info / "METADATA").write_text("\n".join(["Metadata-Version: 2.1", *lines, "", ""]))
+    (info / "entry_points.txt").write_text(f"[gpurent]\n{plugin.name} = {package}.plugin\n")
 
 
 def make_plugin(kind: str, name: str, folder: Path) -> NewPlugin:
