@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime
 from typing import Any
 
 from gpurent.cli.views.table import format_table
@@ -41,6 +42,8 @@ def format_report(data: Mapping[str, Any]) -> str:
         for rule in data["rules"]
         if rule["status"] != "passed" and rule["details"]
     ]
+    if data["live"]:
+        parts.append("\n".join(_iter_live(data["live"])))
     parts.append("\n".join(_iter_verdict(data)))
     return "\n\n".join(parts)
 
@@ -77,5 +80,31 @@ def _iter_verdict(data: Mapping[str, Any]) -> Iterator[str]:
     if missing:
         yield _("For {level} it lacks:").format(level=_(_LEVELS[following]))
         yield from (f"  {title}" for title in missing)
-    if reached != "gold":
+    if reached != "gold" and not data["live"]:
         yield _("Gold needs a live run against the real service, which this check does not make.")
+
+
+def _iter_live(live: Mapping[str, Any]) -> Iterator[str]:
+    head = (_("entry"), _("question"), _("answer"))
+    rows = [
+        (
+            f"{answer['kind']} {answer['entry']}",
+            answer["question"],
+            f"{_answer_word(answer)}: {answer['text']}",
+        )
+        for answer in live["answers"]
+    ]
+    yield format_table(head, rows) if rows else _("It has no service to ask.")
+    for trip in live["trips"]:
+        yield _("Trip {trip} with lease {lease}: exit code {code}").format(
+            trip=trip["trip"], lease=trip["lease"], code=trip["exit_code"]
+        )
+    if live["is_sandbox"]:
+        yield _("This was the sandbox: it says nothing about the real service.")
+    elif live["ok"] and rows:
+        yield _("Date it in quality.toml:")
+        yield f"  [live]\n  date = {datetime.now(UTC):%Y-%m-%d}"
+
+
+def _answer_word(answer: Mapping[str, Any]) -> str:
+    return _("ok") if answer["ok"] else _("failed")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from decimal import Decimal
 from typing import TYPE_CHECKING
 
 import click
@@ -10,7 +11,8 @@ import click
 from gpurent.cli.commands.plugin.group import plugin_command
 from gpurent.cli.context import CliContext, json_option
 from gpurent.cli.output import write_line
-from gpurent.errors import PluginError
+from gpurent.cli.params import MONEY
+from gpurent.errors import PluginError, UsageError
 from gpurent.locale import _
 
 if TYPE_CHECKING:
@@ -20,18 +22,39 @@ if TYPE_CHECKING:
 @plugin_command.command("check")
 @click.argument("name")
 @click.option("--quick", is_flag=True, help=_("Leave out the contracts, which take most of the time."))
+@click.option(
+    "--live",
+    is_flag=True,
+    help=_("Also ask the service, with your account: offers, leases, balance. Nothing is ordered or paid."),
+)
+@click.option(
+    "--spend",
+    type=MONEY,
+    metavar="MONEY",
+    help=_("With --live: also make a trip with its cheapest machine, for at most this, and release it."),
+)
 @json_option
 @click.pass_obj
-def plugin_check_command(app: CliContext, name: str, quick: bool) -> None:
+def plugin_check_command(
+    app: CliContext, name: str, quick: bool, live: bool, spend: tuple[Decimal, str] | None
+) -> None:
     """Check the installed plugin NAME: its entries, imports, texts, requirements and contracts, and name its level.
 
-    Nothing outside this computer is asked. Exits with 1 if something is wrong.
+    Without --live, nothing outside this computer is asked. Exits with 1 if something is wrong.
     """
     from gpurent.cli.views.plugin_report import format_report
 
+    if spend is not None and not live:
+        raise UsageError(_("--spend needs --live"))
     report = _load_examination()(name, quick=quick, tell=_tell_progress)
-    app.show(report.to_data(), lambda: format_report(report.to_data()))
-    if not report.ok:
+    data = report.to_data() | {"live": None}
+    if live:
+        from gpurent.cli.commands.plugin.live import ask_live
+
+        data["live"] = ask_live(app, report.entries, spend)
+        data["ok"] = data["ok"] and data["live"]["ok"]
+    app.show(data, lambda: format_report(data))
+    if not data["ok"]:
         raise SystemExit(1)
 
 
