@@ -13,6 +13,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from importlib.resources import files
 from importlib.resources.abc import Traversable
+from importlib.util import find_spec
 from pathlib import Path
 
 from attrs import frozen
@@ -25,6 +26,14 @@ from gpurent.locale.foreign_text import describe_error
 from gpurent.roles.entries import ENTRY_NAME_PATTERN
 
 DISTRIBUTION_PREFIX = "gpurent-plugin-"
+# The test of a contract is made where this version has the contract.
+_CONTRACT_TEST = "tests/test_@module@_contract.py.in"
+_CONTRACTS = {
+    "launcher": "gpurent.testing.contracts.launcher",
+    "notifier": "gpurent.testing.contracts.notifier",
+    "provider": "gpurent.testing.contracts.provider",
+    "rates": "gpurent.testing.contracts.rates",
+}
 _COMMON = "common"
 _TEXT_SUFFIX = ".in"
 
@@ -88,6 +97,8 @@ def render_plugin(kind: str, names: PluginNames) -> Mapping[str, bytes]:
     made = {}
     for folder in (_COMMON, kind):  # a kind's own file replaces the common one
         for path, content in _iter_files(_templates() / folder):
+            if path == _CONTRACT_TEST and kind in _CONTRACTS and find_spec(_CONTRACTS[kind]) is None:
+                continue
             is_text = path.endswith(_TEXT_SUFFIX)
             target = _fill_in(path.removesuffix(_TEXT_SUFFIX), words)
             made[target] = _fill_in(content.decode(), words).encode() if is_text else content
