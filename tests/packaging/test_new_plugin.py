@@ -28,7 +28,7 @@ def begin(folder: Path, *arguments: str) -> CommandLineResult:
 )
 def test_a_new_plugin_installs_and_passes_its_tests(kind: str, tmp_path: Path) -> None:
     plugin = make_plugin(kind, "acme-24", tmp_path)
-    tested = plugin.run("-m", "pytest", "-q", "-p", "no:cacheprovider", "-m", "not nightly")
+    tested = plugin.run("-m", "pytest", "-q", "-p", "no:cacheprovider")
     assert " passed" in tested.stdout
     assert "failed" not in tested.stdout
     report = plugin.check()

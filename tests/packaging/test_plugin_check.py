@@ -166,6 +166,7 @@ def test_a_plugin_that_does_not_load(environment: Path, tmp_path: Path) -> None:
     assert report["level"] is None
 
 
+@pytest.mark.nightly
 def test_a_broken_contract_is_named_with_its_test(tmp_path: Path) -> None:
     plugin = make_plugin("exporter", "acme", tmp_path)
     exporter = plugin.site / "gpurent_plugin_acme" / "exporter.py"
@@ -184,6 +185,17 @@ def test_an_unknown_name_is_an_error(environment: Path, tmp_path: Path) -> None:
     done = plugin.run("-m", "gpurent", "plugin", "check", "nowhere", "--json", check=False)
     assert done.returncode == 3
     assert json.loads(done.stdout)["error"]["code"] == "plugin"
+
+
+def test_what_safe_leaves_out_is_not_run(environment: Path, tmp_path: Path) -> None:
+    plugin = NewPlugin("strange", tmp_path, environment)
+    mark = tmp_path / "mark"
+    source = f"open({str(mark)!r}, 'w').close()\nREQUIRED_API = (1, 0)\n"
+    install_sources(plugin, {"__init__.py": "", "plugin.py": source}, ["gpurent>=0.1,<1"])
+    done = plugin.run("-m", "gpurent", "--safe", "plugin", "check", "strange", check=False)
+    assert done.returncode == 2
+    assert "cannot be made with --safe" in done.stderr
+    assert not mark.exists()
 
 
 def test_former_names_are_told_with_their_place(tmp_path: Path) -> None:

@@ -254,6 +254,11 @@ class EntryPointRegistry:
         found = {plugin.distribution: plugin.origin for plugin in every if not plugin.is_core}
         return [found[name] for name in sorted(found)]
 
+    def list_points(self) -> list[EntryPoint]:
+        """Return the entry points of the installed plugins that were loaded, also of those that failed."""
+        found = [plugin.entry_point for plugin in (*self.plugins, *self._broken)]
+        return list({id(point): point for point in found if point is not None}.values())
+
     def iter_entries(self) -> Iterator[AnyEntry]:
         for entries in self._entries.values():
             yield from entries.values()

@@ -33,13 +33,17 @@ _LIMITS = re.compile(r"^#+ .*(\bcannot\b|\blimits?\b|不能|限制)", re.IGNOREC
 
 
 def examine_plugin(
-    name: str, *, quick: bool = False, tell: Callable[[str], None] = lambda _text: None
+    name: str,
+    every: EntryPointRegistry,
+    *,
+    quick: bool = False,
+    tell: Callable[[str], None] = lambda _text: None,
 ) -> PluginReport:
-    """Examine the installed plugin ``name``; raises `PluginError` if there is none.
+    """Examine the plugin ``name`` of ``every`` installed one; raises `PluginError` if there is none.
 
     ``quick``: without its contracts, which take most of the time. ``tell`` hears which of them is run.
     """
-    plugin = find_plugin(name)
+    plugin = find_plugin(name, every)
     report = PluginReport(
         plugin=plugin.name,
         distribution=plugin.distribution,
@@ -58,7 +62,7 @@ def examine_plugin(
     report.add(_judge_readme(plugin))
     report.add(_judge_live(plugin))
     if plugin.entries:
-        _examine_entries(plugin, report)
+        _examine_entries(plugin, every, report)
         if quick:
             for rule in ("contracts", "faults"):
                 report.add(skip(rule, _("left out, since a quick check was asked for")))
@@ -69,9 +73,9 @@ def examine_plugin(
     return report
 
 
-def _examine_entries(plugin: InstalledPlugin, report: PluginReport) -> None:
+def _examine_entries(plugin: InstalledPlugin, every: EntryPointRegistry, report: PluginReport) -> None:
     registry, names = plugin.registry, plugin.entries
-    report.add(check_references(registry, EntryPointRegistry.load(), names))
+    report.add(check_references(registry, every, names))
     report.add(check_builds(registry, names))
     report.add(_judge_languages(plugin))
     findings, report.evidence = check_routes(registry, names)

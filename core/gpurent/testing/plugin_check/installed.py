@@ -14,7 +14,6 @@ from urllib.parse import unquote, urlsplit
 from attrs import define
 
 from gpurent.errors import PluginError
-from gpurent.infra.registry.loaded import ENTRY_POINT_GROUP
 from gpurent.infra.registry.origins import read_origin
 from gpurent.infra.registry.registry import EntryPointRegistry
 from gpurent.locale import _, join_list
@@ -125,34 +124,35 @@ class InstalledPlugin:
         return folder if parts.scheme == "file" and folder.is_dir() else None
 
 
-def find_plugin(name: str) -> InstalledPlugin:
-    """Return the plugin of that name: its entry point's, its distribution's, or that of one of its entries.
+def find_plugin(name: str, every: EntryPointRegistry) -> InstalledPlugin:
+    """Return the plugin of that name among ``every``: its entry point's, its distribution's, or that of an entry.
 
     Raises `PluginError` if there is none.
     """
-    from importlib_metadata import entry_points
-
-    points = list(entry_points(group=ENTRY_POINT_GROUP))
+    points = every.list_points()
     chosen = {read_origin(point).distribution for point in points if name in _list_names(point)}
     if not chosen:
         chosen = {
             plugin.distribution
-            for plugin in EntryPointRegistry.load(points=points).plugins
-            if name in {entry for _kind, entry in plugin.entries}
+            for plugin in every.plugins
+            if not plugin.is_core and name in {entry for _kind, entry in plugin.entries}
         }
     if len(chosen) != 1:
-        known = join_list(sorted({point.name for point in points})) or _("none")
-        raise PluginError(
-            _("no such plugin: {name!r} (installed: {known})").format(name=name, known=known)
-            if not chosen
-            else _("{name!r} is a name of several distributions: {names}").format(
-                name=name, names=join_list(sorted(chosen))
-            ),
-            hint=_("See: gpurent plugin list"),
-        )
+        raise _make_name_error(name, chosen, every)
     mine = [point for point in points if read_origin(point).distribution in chosen]
     mine.sort(key=lambda point: point.name != name)
     return InstalledPlugin(mine, EntryPointRegistry.load(points=mine))
+
+
+def _make_name_error(name: str, chosen: set[str], every: EntryPointRegistry) -> PluginError:
+    known = join_list(sorted({point.name for point in every.list_points()})) or _("none")
+    if chosen:
+        text = _("{name!r} is a name of several distributions: {names}").format(
+            name=name, names=join_list(sorted(chosen))
+        )
+    else:
+        text = _("no such plugin: {name!r} (installed: {known})").format(name=name, known=known)
+    return PluginError(text, hint=_("See: gpurent plugin list"))
 
 
 def _list_names(point: EntryPoint) -> Iterator[str]:

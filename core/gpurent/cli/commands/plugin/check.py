@@ -46,7 +46,9 @@ def plugin_check_command(
 
     if spend is not None and not live:
         raise UsageError(_("--spend needs --live"))
-    report = _load_examination()(name, quick=quick, tell=_tell_progress)
+    if app.registry.left_out:  # the sandboxes of the contracts would load them
+        raise UsageError(_("a check runs the code of every installed plugin: it cannot be made with --safe"))
+    report = _load_examination()(name, app.registry, quick=quick, tell=_tell_progress)
     data = report.to_data() | {"live": None}
     if live:
         from gpurent.cli.commands.plugin.live import ask_live
