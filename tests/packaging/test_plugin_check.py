@@ -19,8 +19,10 @@ from gpurent.testing.plugin_check.source_rules import (
     find_untyped,
 )
 from tests.cli.language_probe import find_english_lines
+from tests.command_line import run_command
 from tests.packaging.new_plugin import NewPlugin, install_sources, make_environment, make_plugin
 
+ROOT = Path(__file__).parents[2]
 FAULTY = """\
 import sqlite3
 import asyncio
@@ -178,6 +180,15 @@ def test_a_broken_contract_is_named_with_its_test(tmp_path: Path) -> None:
     assert run["failed"] >= 1
     assert "test_what_is_read_back_is_what_was_written" in "\n".join(run["details"])
     assert get_rules(report)["contracts"]["status"] == "failed"
+
+
+@pytest.mark.nightly
+@pytest.mark.parametrize("name", sorted(path.name for path in (ROOT / "plugins").iterdir() if path.is_dir()))
+def test_nothing_is_wrong_with_the_plugins_here(name: str, tmp_path: Path) -> None:
+    arguments = ("plugin", "check", name, "--quick", "--json")
+    result = run_command(*arguments, environment={"HOME": str(tmp_path)}, folder=tmp_path)
+    data = json.loads(result.out)["data"]
+    assert data["ok"], [rule for rule in data["rules"] if rule["status"] == "failed"]
 
 
 def test_an_unknown_name_is_an_error(environment: Path, tmp_path: Path) -> None:

@@ -102,6 +102,10 @@ class InstalledPlugin:
 
     @cached_property
     def readme(self) -> str:
+        """The README: that of its folder, which may be newer, else that of the installed metadata."""
+        path = self.folder / "README.md" if self.folder else None
+        if path is not None and path.is_file():
+            return path.read_text("utf-8")
         found = self.points[0].dist
         text = found.read_text("METADATA") if found is not None else None
         return (text or "").partition("\n\n")[2]
@@ -112,16 +116,22 @@ class InstalledPlugin:
         return list(found.requires or ()) if found is not None else []
 
     @cached_property
-    def own_tests(self) -> Path | None:
-        """The folder ``tests`` beside the sources, if it was installed from a folder that is still there."""
+    def folder(self) -> Path | None:
+        """The folder that it was installed from, if it is still there."""
         found = self.points[0].dist
         try:
             url = json.loads((found.read_text("direct_url.json") if found else None) or "{}").get("url", "")
         except ValueError:
             return None
         parts = urlsplit(url)
-        folder = Path(unquote(parts.path)) / "tests"
+        folder = Path(unquote(parts.path))
         return folder if parts.scheme == "file" and folder.is_dir() else None
+
+    @property
+    def own_tests(self) -> Path | None:
+        """The folder ``tests`` beside the sources."""
+        folder = self.folder / "tests" if self.folder else None
+        return folder if folder is not None and folder.is_dir() else None
 
 
 def find_plugin(name: str, every: EntryPointRegistry) -> InstalledPlugin:
