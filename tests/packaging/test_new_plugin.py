@@ -14,7 +14,7 @@ from tests.command_line import run_command
 from tests.packaging.new_plugin import make_plugin
 
 ROOT = Path(__file__).parents[2]
-BY_DAY = "exporter"
+BY_DAY = "launcher"
 # Silver needs a contract that loses answers; a wallet alone has none.
 FAULTS_NEEDED = {"notifier": "notifier", "provider": "lease", "rates": "rate", "wallet": "command"}
 
