@@ -23,14 +23,26 @@ KEYWORDS = {"_": None, "N_": None, "ngettext": (1, 2)}
 CREATION_DATE = datetime(2026, 1, 1, tzinfo=UTC)
 
 
+# The packages of `gpurent plugin new`, whose names are filled in later.
+TEMPLATE_PACKAGE = "@package@"
+TEMPLATE_SUFFIX = ".in"
+
+
 def list_packages() -> list[Path]:
-    return [ROOT / "core" / "gpurent", *sorted(ROOT.glob("plugins/*/src/gpurent_plugin_*"))]
+    templates = ROOT.glob(f"core/gpurent/data/plugin_templates/*/src/{TEMPLATE_PACKAGE}")
+    return [
+        ROOT / "core" / "gpurent",
+        *sorted(ROOT.glob("plugins/*/src/gpurent_plugin_*")),
+        *sorted(templates),
+    ]
 
 
 def extract_messages(package: Path) -> Catalog:
     """Return every message of the source, without line numbers, which would change with every commit."""
     catalog = Catalog(project=package.name, charset="utf-8", creation_date=CREATION_DATE)
-    for name, _line, message, comments, context in extract_from_dir(package, keywords=KEYWORDS):
+    pattern = f"**.py{TEMPLATE_SUFFIX}" if package.name == TEMPLATE_PACKAGE else "**.py"
+    found = extract_from_dir(package, method_map=[(pattern, "python")], keywords=KEYWORDS)
+    for name, _line, message, comments, context in found:
         if message:
             catalog.add(message, auto_comments=comments, context=context, locations=[(name, 0)])
     for text in filter(None, extract_command_help(package)):
@@ -60,7 +72,8 @@ def load_catalog(package: Path) -> Catalog:
 
 
 def catalog_path(package: Path) -> Path:
-    return package / "locale" / "zh_CN" / "LC_MESSAGES" / f"{package.name}.po"
+    suffix = TEMPLATE_SUFFIX if package.name == TEMPLATE_PACKAGE else ""
+    return package / "locale" / "zh_CN" / "LC_MESSAGES" / f"{package.name}.po{suffix}"
 
 
 def find_untranslated(template: Catalog, catalog: Catalog) -> list[object]:
@@ -81,7 +94,7 @@ def update_catalog(package: Path, template: Catalog) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("wb") as file:
         write_po(file, catalog, no_location=True, omit_header=False, sort_output=True, width=110)
-    with path.with_suffix(".mo").open("wb") as file:
+    with path.with_name(f"{package.name}.mo").open("wb") as file:
         write_mo(file, catalog)
 
 
@@ -95,7 +108,7 @@ def main() -> int:
             update_catalog(package, template)
         for text in find_untranslated(template, load_catalog(package)):
             lacking += 1
-            print(f"{package.name}: no translation: {text!r}")
+            print(f"{package.relative_to(ROOT)}: no translation: {text!r}")
     return 1 if lacking and "--check" in sys.argv else 0
 
 

@@ -1,4 +1,7 @@
-"""Everything a plugin may import. Names load on first use, so a plugin's entry module stays cheap to import."""
+"""Everything a plugin may import. Names load on first use, so a plugin's entry module stays cheap to import.
+
+`API_VERSION` is (major, minor): a new minor version only adds, a new major one may remove (docs/api-versions.md).
+"""
 
 from __future__ import annotations
 
@@ -373,15 +376,31 @@ _NAMES_BY_MODULE = {
 }
 _MODULE_BY_NAME = {name: module for module, names in _NAMES_BY_MODULE.items() for name in names.split()}
 
-__all__ = sorted(_MODULE_BY_NAME)  # noqa: PLE0605
+API_VERSION = (1, 0)
+# A former name -> its new one, and the version without the former: it stays for one minor version.
+_NEW_BY_FORMER: dict[str, tuple[str, tuple[int, int]]] = {}
+
+__all__ = sorted([*_MODULE_BY_NAME, "API_VERSION"])  # noqa: PLE0605
 
 
 def __getattr__(name: str) -> Any:
+    if name in _NEW_BY_FORMER:
+        return _find_renamed(name)
     if name not in _MODULE_BY_NAME:
         raise AttributeError(f"gpurent.api has no {name!r}")
     value = getattr(import_module(_MODULE_BY_NAME[name]), name)
     globals()[name] = value
     return value
+
+
+def _find_renamed(former: str) -> Any:
+    """Return what was renamed. Python shows the warning to nobody by default; `gpurent plugin check` collects it."""
+    import warnings
+
+    name, gone_in = _NEW_BY_FORMER[former]
+    text = f"gpurent.api.{former} is called {name}; version {gone_in[0]}.{gone_in[1]} no longer has the former name"
+    warnings.warn(text, DeprecationWarning, stacklevel=3)
+    return getattr(import_module(__name__), name)
 
 
 def __dir__() -> list[str]:

@@ -155,11 +155,13 @@ _COMMAND_GROUPS: tuple[tuple[str, str, tuple[tuple[str, str], ...]], ...] = (
     ),
     (
         N_("Configuration and testing"),
+        "plugin",
+        (("plugin", N_("List, check or begin plugins")),),
+    ),
+    (
+        N_("Configuration and testing"),
         "tool",
-        (
-            ("plugin", N_("List plugins and their problems")),
-            ("completion", N_("Print the shell completion script")),
-        ),
+        (("completion", N_("Print the shell completion script")),),
     ),
     (
         N_("Configuration and testing"),

@@ -87,6 +87,11 @@ def _list_released() -> Mapping[str, str]:
     return dict(line.split("==") for line in text.split())
 
 
+def list_released_names() -> list[str]:
+    """Return the distributions of the plugins that were released with this gpurent."""
+    return list(_list_released())
+
+
 def _normalize(name: str) -> str:
     return re.sub(r"[-_.]+", "-", name).lower()
 

@@ -15,6 +15,7 @@ import pluggy
 from gpurent.errors import PluginError
 from gpurent.infra.registry.loaded import ENTRY_POINT_GROUP, LoadedPlugin, PluginProblem, format_owners
 from gpurent.infra.registry.origins import PluginOrigin
+from gpurent.infra.registry.required_api import DECLARATION, find_api_problem, read_declaration
 from gpurent.locale import N_, _, join_list
 from gpurent.roles import hookspecs
 from gpurent.roles.entries import (
@@ -118,11 +119,22 @@ class EntryPointRegistry:
             with redirect_stdout(sys.stderr):
                 module = load()
                 failed = N_("cannot be loaded: {error}")
-                self._add_plugin(plugin, module)
+                if self._is_for_this_api(plugin, getattr(module, DECLARATION, None)):
+                    self._add_plugin(plugin, module)
         except KeyboardInterrupt:
             raise
         except BaseException as error:  # noqa: BLE001 - a plugin may fail in any way, sys.exit() too
-            self._add_problem(plugin, _(failed).format(error=_format_error(error)))
+            point = plugin.entry_point
+            if point is None or self._is_for_this_api(plugin, read_declaration(point)):
+                self._add_problem(plugin, _(failed).format(error=_format_error(error)))
+
+    def _is_for_this_api(self, plugin: LoadedPlugin, required: object) -> bool:
+        """Return whether a plugin works with this version of the API, as far as it says; else it is a problem."""
+        if required is None:
+            return True
+        if problem := find_api_problem(required, plugin.distribution):
+            self._add_problem(plugin, problem)
+        return not problem
 
     def _add_problem(self, plugin: LoadedPlugin, what: str) -> None:
         self._broken.append(plugin)
@@ -241,6 +253,11 @@ class EntryPointRegistry:
         every = [*self.plugins, *self._broken, *self.left_out]
         found = {plugin.distribution: plugin.origin for plugin in every if not plugin.is_core}
         return [found[name] for name in sorted(found)]
+
+    def list_points(self) -> list[EntryPoint]:
+        """Return the entry points of the installed plugins that were loaded, also of those that failed."""
+        found = [plugin.entry_point for plugin in (*self.plugins, *self._broken)]
+        return list({id(point): point for point in found if point is not None}.values())
 
     def iter_entries(self) -> Iterator[AnyEntry]:
         for entries in self._entries.values():

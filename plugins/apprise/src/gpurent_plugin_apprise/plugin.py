@@ -11,6 +11,7 @@ from gpurent_plugin_apprise import _
 if TYPE_CHECKING:
     from gpurent.api import Notifier, PluginContext
 
+REQUIRED_API = (1, 0)
 SETTINGS = (InputField(name="urls", label=_("Apprise URLs, separated by spaces"), secret=True),)
 
 

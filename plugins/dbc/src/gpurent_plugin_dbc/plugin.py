@@ -19,6 +19,7 @@ from gpurent_plugin_dbc.messages import _
 if TYPE_CHECKING:
     from gpurent.api import Authenticator, BillingProvider, PluginContext, ProviderSimulator, SimulatorContext
 
+REQUIRED_API = (1, 0)
 NAME = "dbc"
 SETTINGS = (
     InputField(

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
         SimulatorContext,
     )
 
+REQUIRED_API = (1, 0)
 NAME = "dbc-chain"
 
 

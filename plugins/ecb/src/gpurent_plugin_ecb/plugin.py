@@ -12,6 +12,7 @@ from gpurent_plugin_ecb import _
 if TYPE_CHECKING:
     from gpurent.api import PluginContext, ProviderSimulator, RateSource, SimulatorContext
 
+REQUIRED_API = (1, 0)
 NAME = "ecb"
 # From Thursday to the Tuesday after Easter there is no new value.
 MAX_AGE = timedelta(days=6)

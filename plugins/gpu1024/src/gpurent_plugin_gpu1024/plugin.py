@@ -19,6 +19,7 @@ from gpurent_plugin_gpu1024 import _
 if TYPE_CHECKING:
     from gpurent.api import LeaseProvider, PluginContext, ProviderSimulator, SimulatorContext
 
+REQUIRED_API = (1, 0)
 NAME = "1024gpu"
 SETTINGS = (
     InputField(

@@ -11,6 +11,7 @@ from gpurent_plugin_imap import _
 if TYPE_CHECKING:
     from gpurent.api import Mailbox, PluginContext
 
+REQUIRED_API = (1, 0)
 SETTINGS = (
     InputField(name="host", label=_("IMAP server")),
     InputField(name="port", label=_("Port"), default="993", check=integer_between(1, 65535)),

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
         SimulatorContext,
     )
 
+REQUIRED_API = (1, 0)
 NAME = "mistgpu"
 SETTINGS = (
     InputField(name="url", label=_("URL of the website"), default="https://mistgpu.com", check=check_web_url),

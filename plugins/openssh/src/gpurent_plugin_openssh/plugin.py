@@ -11,6 +11,8 @@ from gpurent_plugin_openssh import _
 if TYPE_CHECKING:
     from gpurent.api import Exporter, PluginContext
 
+REQUIRED_API = (1, 0)
+
 
 def _build_openssh(context: PluginContext) -> Exporter:
     from gpurent_plugin_openssh.exporters import OpenSshExporter

@@ -10,6 +10,8 @@ from gpurent.api import SessionEntry, hookimpl
 if TYPE_CHECKING:
     from gpurent.api import PluginContext, SessionBackend
 
+REQUIRED_API = (1, 0)
+
 
 def _build_backend(context: PluginContext) -> SessionBackend:
     from gpurent_plugin_screen.backend import ScreenBackend

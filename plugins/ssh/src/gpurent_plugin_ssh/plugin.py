@@ -11,6 +11,8 @@ from gpurent_plugin_ssh import _
 if TYPE_CHECKING:
     from gpurent.api import LeaseProvider, PluginContext
 
+REQUIRED_API = (1, 0)
+
 
 def _build_provider(context: PluginContext) -> LeaseProvider:
     from gpurent_plugin_ssh.provider import AnySshProvider

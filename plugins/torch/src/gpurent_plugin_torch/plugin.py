@@ -13,6 +13,8 @@ if TYPE_CHECKING:
 
     from gpurent.api import Launcher, PluginContext
 
+REQUIRED_API = (1, 0)
+
 
 def _build_launcher(context: PluginContext) -> Launcher:
     from gpurent_plugin_torch.launcher import TorchrunLauncher

@@ -11,6 +11,8 @@ from gpurent_plugin_turbo import _
 if TYPE_CHECKING:
     from gpurent.api import PluginContext, TransferBackend
 
+REQUIRED_API = (1, 0)
+
 
 def _build_backend(context: PluginContext) -> TransferBackend:
     from gpurent_plugin_turbo.backend import TurboBackend

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
         SimulatorContext,
     )
 
+REQUIRED_API = (1, 0)
 NAME = "vast"
 # The shortest documented intervals between two calls of one account; the answer to a call that comes too early says
 # nothing of them.

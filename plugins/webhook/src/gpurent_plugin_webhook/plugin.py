@@ -11,6 +11,7 @@ from gpurent_plugin_webhook import _
 if TYPE_CHECKING:
     from gpurent.api import Notifier, PluginContext
 
+REQUIRED_API = (1, 0)
 SETTINGS = (
     InputField(name="url", label=_("URL to post to: https (http only on this computer)"), secret=True),
     InputField(name="secret", label=_("Key that signs each message"), secret=True, optional=True),

@@ -1,0 +1,99 @@
+"""A new plugin as its author has it: made by `gpurent plugin new`, and installed in an environment of its own."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import sysconfig
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from attrs import frozen
+
+from tests.command_line import run_command
+
+PIP = ("-m", "pip", "--disable-pip-version-check")
+
+
+@frozen
+class NewPlugin:
+    """``folder``: the distribution; ``python``: that of the environment in which it is installed."""
+
+    name: str
+    folder: Path
+    python: Path
+
+    @property
+    def site(self) -> Path:
+        """The folder of the packages that are installed in the environment."""
+        version = f"python{sys.version_info.major}.{sys.version_info.minor}"
+        return self.python.parents[1] / "lib" / version / "site-packages"
+
+    def run(self, *arguments: str, check: bool = True) -> subprocess.CompletedProcess[str]:
+        """Run the environment's Python in the plugin's folder, as a user with a home of its own."""
+        environment = {
+            "PATH": f"{self.python.parent}:{os.environ['PATH']}",
+            "HOME": str(self.folder.parent),
+            "LANG": "C.UTF-8",
+        }
+        done = subprocess.run(
+            [str(self.python), *arguments],
+            cwd=self.folder,
+            env=environment,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert not (check and done.returncode), done.stdout[-6000:] + done.stderr[-3000:]
+        return done
+
+    def check(self, *options: str) -> dict[str, Any]:
+        """Return the report of `gpurent plugin check`."""
+        done = self.run("-m", "gpurent", "plugin", "check", self.name, "--json", *options, check=False)
+        answer: dict[str, Any] = json.loads(done.stdout)
+        assert answer["ok"], done.stdout + done.stderr
+        assert done.returncode == (0 if answer["data"]["ok"] else 1)
+        report: dict[str, Any] = answer["data"]
+        return report
+
+
+def make_environment(folder: Path) -> Path:
+    """Make a virtual environment that sees every package of this one; return its Python."""
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(folder)], check=True)
+    version = f"python{sys.version_info.major}.{sys.version_info.minor}"
+    site = folder / "lib" / version / "site-packages"
+    (site / "beneath.pth").write_text(f"import site; site.addsitedir({sysconfig.get_path('purelib')!r})\n")
+    return folder / "bin" / "python"
+
+
+def install_sources(plugin: NewPlugin, sources: Mapping[str, str], requires: Sequence[str] = ()) -> None:
+    """Install a distribution with these files, as pip would, with the entry point ``NAME = gpurent_plugin_NAME``."""
+    package = f"gpurent_plugin_{plugin.name}"
+    for name, text in sources.items():
+        path = plugin.site / package / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text, "utf-8")
+    info = plugin.site / f"{package}-1.0.dist-info"
+    info.mkdir()
+    lines = [
+        f"Name: gpurent-plugin-{plugin.name}",
+        "Version: 1.0",
+        *(f"Requires-Dist: {one}" for one in requires),
+    ]
+    (info / "METADATA").write_text("\n".join(["Metadata-Version: 2.1", *lines, "", ""]))
+    (info / "entry_points.txt").write_text(f"[gpurent]\n{plugin.name} = {package}.plugin\n")
+
+
+def make_plugin(kind: str, name: str, folder: Path) -> NewPlugin:
+    """Make a plugin of ``kind`` below ``folder`` and install it as its README says, without an index."""
+    arguments = ("plugin", "new", "--kind", kind, name, "--into", str(folder), "--json")
+    made = run_command(*arguments, environment={"HOME": str(folder)}, folder=folder)
+    assert made.code == 0, made.err
+    data = json.loads(made.out)["data"]
+    python = make_environment(folder / "venv")
+    install = [*PIP, "install", "--quiet", "--no-deps", "--no-build-isolation", "--no-index"]
+    subprocess.run([str(python), *install, data["folder"]], check=True)
+    return NewPlugin(name, Path(data["folder"]), python)
