@@ -15,7 +15,7 @@ MACHINE_FIELDS: tuple[TripField, ...] = (
         "providers",
         '["first", "second"]',
         N_(
-            "Provider to rent from; of several, the first with a matching machine; of none, the cheapest anywhere"
+            "Provider to rent from: of several, the first that has one; of none, the cheapest"
         ),
         plugin_kind="lease",
     ),
