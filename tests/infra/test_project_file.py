@@ -39,6 +39,7 @@ disk = 100
 region = ["SE", "Germany"]
 min_reliability = "99.5%"
 cuda = "12.4"
+max_price = "2.5元/小时"
 max_traffic_price = "0.01USD/GB"
 spot = true
 bid = "$0.25/h"
@@ -110,6 +111,7 @@ def test_every_key_is_read() -> None:
             regions=("SE", "Germany"),
             min_reliability=Decimal("99.5"),
             cuda="12.4",
+            max_price=UnitPrice(Decimal("2.5"), CNY),
             max_traffic_price=TrafficPrice(upload=Decimal("0.01"), download=Decimal("0.01"), currency=USD),
             spot=True,
             bid=UnitPrice(Decimal("0.25"), USD),
