@@ -14,9 +14,7 @@ MACHINE_FIELDS: tuple[TripField, ...] = (
         _G.MACHINE,
         "providers",
         '["first", "second"]',
-        N_(
-            "Provider to rent from: of several, the first that has one; of none, the cheapest"
-        ),
+        N_("Provider to rent from: of several, the first that has one; of none, the cheapest"),
         plugin_kind="lease",
     ),
     TripField(
