@@ -16,7 +16,7 @@ from gpurent.domain.money import CNY, UnitPrice
 from gpurent.domain.offer import Hardware, Metered, Offer, Requirements
 from gpurent.domain.trip import JobSpec, TripLimits, TripSpec, UploadSpec
 from gpurent.domain.wishes import fits
-from gpurent.errors import SoldOut, UnavailableError, UsageError
+from gpurent.errors import MoneyError, SoldOut, Spent, UnavailableError, UsageError
 from tests.workflow.trip_sandbox import DIGITS_EXAMPLE, ScriptedUser, TripSandbox, trip_sandbox
 
 BOTH_PROVIDERS = TripSpec(
@@ -224,3 +224,17 @@ async def test_a_rent_at_one_provider_is_not_continued_by_a_rent_at_another(sand
         assert await find("rent", wanted) == trip.id
         assert await find("rent", evolve(wanted, provider="1024gpu")) == ""
         assert await find("rent", evolve(wanted, provider="", providers=("1024gpu", "mistgpu"))) == trip.id
+
+
+async def test_accounts_without_money_are_no_lack_of_machines(sandbox: TripSandbox) -> None:
+    async with sandbox.open_application() as application:
+        await application.account_commands.log_in(
+            "mistgpu", {"username": "student", "password": "student-pass"}
+        )
+        await application.account_commands.log_in("1024gpu", {})
+        spec = application.provider_selector.name_candidates(evolve(MACHINE_ONLY, providers=()))
+        with pytest.raises(MoneyError, match="no account can pay") as error:
+            await application.trips.run(spec)
+        assert "Top up first: gpurent topup" in error.value.hint
+        assert "skipping mistgpu" in error.value.hint
+        assert error.value.spent is Spent.NO

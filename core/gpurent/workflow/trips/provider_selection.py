@@ -11,7 +11,15 @@ from gpurent.domain.events import EventKind
 from gpurent.domain.lease import LeaseState
 from gpurent.domain.money import CNY
 from gpurent.domain.trip import TripPlan, TripSpec
-from gpurent.errors import GpurentError, InputRequired, SoldOut, UnavailableError, UsageError
+from gpurent.errors import (
+    GpurentError,
+    InputRequired,
+    MoneyError,
+    SoldOut,
+    Spent,
+    UnavailableError,
+    UsageError,
+)
 from gpurent.locale import _, join_list
 from gpurent.ports.store import LeaseStore
 from gpurent.workflow.manual.instructions import ManualInstructions
@@ -87,7 +95,8 @@ class ProviderSelector:
         """Return the first candidate that can serve the trip now; report to ``warn`` why others are skipped.
 
         ``trip_id`` is empty for a trip that has not begun; ``lost``: candidates that are not asked. If there is
-        none, raises `UnavailableError` if all failures are temporary, else `SoldOut`.
+        none, raises `MoneyError` if no account can pay, `UnavailableError` if all failures are temporary, else
+        `SoldOut`.
         """
         failures: list[GpurentError] = []
         reasons: list[str] = []
@@ -110,6 +119,12 @@ class ProviderSelector:
         hint = "\n".join([*reasons, _("See all offers: gpurent offers --all")])
         if failures and all(isinstance(error, InputRequired) for error in failures):
             raise InputRequired(message, hint=hint, retryable=True)
+        if failures and all(isinstance(error, MoneyError) for error in failures):
+            raise MoneyError(
+                _("no account can pay for the trip"),
+                hint="\n".join([*reasons, failures[0].hint]),
+                spent=Spent.NO,
+            )
         if failures and all(isinstance(error, RESUMABLE_ERRORS) for error in failures):
             raise UnavailableError(message, hint=hint, retryable=True)
         raise SoldOut(message, hint=hint)
