@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from datetime import timedelta
+from itertools import islice
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,7 @@ from gpurent.domain.money import CNY
 from gpurent.domain.offer import Requirements
 from gpurent.domain.trip import TripLimits, TripSpec
 from gpurent.errors import ConfirmationRequired, SoldOut
+from gpurent.workflow.trips.stock_wait import FIRST_PAUSE, LONGEST_PAUSE, iter_pauses
 from tests.workflow.trip_sandbox import ScriptedUser, TripSandbox, trip_sandbox
 
 WANTED = TripSpec(provider="mistgpu", requirements=Requirements(gpu="2080Ti"))
@@ -92,3 +94,10 @@ async def test_nobody_waits_for_a_price_that_nobody_can_agree_to(sandbox: TripSa
         limits = TripLimits(budget=CNY.money("5"), budget_authorizes=True)
         with pytest.raises(SoldOut):
             await application.stock_wait.rent_when_free(evolve(WANTED, limits=limits), rent, timedelta())
+
+
+def test_who_waits_for_weeks_asks_as_rarely_as_after_an_hour() -> None:
+    pauses = list(islice(iter_pauses(), 2000))
+    assert pauses[0] == FIRST_PAUSE
+    assert pauses == sorted(pauses)
+    assert set(pauses[10:]) == {LONGEST_PAUSE}

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from datetime import timedelta
-from itertools import count
 
 from attrs import evolve, frozen
 
@@ -41,7 +40,7 @@ class StockWait:
         self._require_permission(spec)
         spec = self.selector.name_candidates(spec)
         waited, told = timedelta(), ""
-        for number in count():
+        for longest in iter_pauses():
             try:
                 await self._require_stock(spec)
             except (SoldOut, UnavailableError) as raised:
@@ -58,9 +57,7 @@ class StockWait:
             if (why := f"{error.message}\n{error.hint}") != told:
                 self.events.emit(EventKind.WAITING, _("{why}; waiting").format(why=error.message))
                 told = why
-            pause = min(FIRST_PAUSE * 2**number, LONGEST_PAUSE)
-            if timeout is not None:
-                pause = min(pause, timeout - waited)
+            pause = longest if timeout is None else min(longest, timeout - waited)
             await self.poller.pause(pause)
             waited += pause
 
@@ -75,3 +72,11 @@ class StockWait:
             _("nobody can agree to the price when a machine is free"),
             hint=_("Say now what it may cost: --budget MONEY"),
         )
+
+
+def iter_pauses() -> Iterator[timedelta]:
+    """Yield the pauses between two questions, without end."""
+    pause = FIRST_PAUSE
+    while True:
+        yield pause
+        pause = min(pause * 2, LONGEST_PAUSE)
