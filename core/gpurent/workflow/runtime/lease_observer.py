@@ -7,9 +7,11 @@ from datetime import datetime, timedelta
 
 from attrs import define, field
 
+from gpurent.domain.events import EventKind
 from gpurent.domain.evidence import Unknown
 from gpurent.domain.lease import Lease
 from gpurent.ports.system import Clock
+from gpurent.workflow.runtime.durable_steps import TripContext
 from gpurent.workflow.runtime.leases import LeaseTracker
 
 # Between two questions to a provider whose answers say nothing; doubled each time.
@@ -33,6 +35,17 @@ class LeaseObserver:
     _ask_again_at: datetime | None = None
     _pause: timedelta = MIN_PAUSE
     _reported: set[str] = field(factory=set)
+
+    @classmethod
+    def for_trip(
+        cls, trip: TripContext, leases: LeaseTracker, lease_id: str, clock: Clock, *, is_locked: bool
+    ) -> LeaseObserver:
+        """Return one whose reasons are warnings of the trip."""
+
+        def warn(reason: str) -> None:
+            trip.emit(EventKind.WARNING, reason, lease=lease_id)
+
+        return cls(leases, lease_id, clock, warn, is_locked)
 
     @property
     def is_paused(self) -> bool:

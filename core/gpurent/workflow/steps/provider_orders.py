@@ -115,7 +115,7 @@ class ProviderOrders:
 
     async def confirm_lease(self, trip: TripContext, lease_id: str, order: Order, payment: Payment) -> str:
         """Present the payment until the provider has counted it; return the lease's state."""
-        observer = self._make_observer(trip, lease_id, is_locked=True)
+        observer = LeaseObserver.for_trip(trip, self.leases, lease_id, self.poller.clock, is_locked=True)
 
         async def show() -> Lease | None:
             lease = await self.leases.get_lease(lease_id)
@@ -139,15 +139,6 @@ class ProviderOrders:
             trip, lease_id, _find_endpoint, lambda lease: lease.note or _("the machine is starting")
         )
 
-    def _make_observer(self, trip: TripContext, lease_id: str, *, is_locked: bool) -> LeaseObserver:
-        return LeaseObserver(
-            self.leases,
-            lease_id,
-            self.poller.clock,
-            lambda reason: trip.emit(EventKind.WARNING, reason, lease=lease_id),
-            is_locked,
-        )
-
     async def _poll_lease(
         self,
         trip: TripContext,
@@ -163,7 +154,9 @@ class ProviderOrders:
         async def look() -> T | None:
             nonlocal observer
             if observer is None:
-                observer = self._make_observer(trip, lease_id, is_locked=is_locked)
+                observer = LeaseObserver.for_trip(
+                    trip, self.leases, lease_id, self.poller.clock, is_locked=is_locked
+                )
                 return find(await self.leases.get_lease(lease_id))
             seen = await observer.observe()
             return None if isinstance(seen, Unknown) else find(seen)

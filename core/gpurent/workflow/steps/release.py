@@ -69,14 +69,7 @@ class ReleaseStep:
         return await self.leases.request_release(ours)
 
     async def _release_until_over(self, trip: TripContext, lease_id: str) -> str:
-        observer = LeaseObserver(
-            self.leases,
-            lease_id,
-            self.poller.clock,
-            lambda reason: trip.emit(EventKind.WARNING, reason, lease=lease_id),
-            is_locked=True,
-        )
-
+        observer = LeaseObserver.for_trip(trip, self.leases, lease_id, self.poller.clock, is_locked=True)
         asked = False
 
         async def ask() -> Lease | None:

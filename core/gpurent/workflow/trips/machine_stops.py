@@ -73,13 +73,7 @@ class MachineStarter:
         return await self.leases.get_lease(lease.id)
 
     async def _request_start(self, trip: TripContext, lease_id: str) -> None:
-        observer = LeaseObserver(
-            self.leases,
-            lease_id,
-            self.poller.clock,
-            lambda reason: trip.emit(EventKind.WARNING, reason, lease=lease_id),
-            is_locked=True,
-        )
+        observer = LeaseObserver.for_trip(trip, self.leases, lease_id, self.poller.clock, is_locked=True)
 
         async def ask() -> Lease | None:
             if observer.is_paused:
