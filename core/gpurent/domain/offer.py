@@ -10,10 +10,12 @@ from typing import TypeVar
 
 from attrs import field, frozen
 
-from gpurent.domain.money import Currency, Money, Rate, UnitPrice
+from gpurent.domain.money import CNY, HOUR, Currency, Money, Rate, UnitPrice
 from gpurent.terminal_text import NO_TEXT, ForeignText
 
 T = TypeVar("T")
+# Offers are compared for this time, in this currency, if the user names none.
+DEFAULT_TERM, DEFAULT_CODE = HOUR, CNY.code
 
 
 @frozen(kw_only=True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -17,6 +16,7 @@ from gpurent.cli.trip_spec import (
     collect_field_values,
 )
 from gpurent.cli.views.table import format_table
+from gpurent.domain.offer import DEFAULT_CODE, DEFAULT_TERM
 from gpurent.domain.trip_values import make_trip_spec
 from gpurent.locale import N_, _
 from gpurent.roles.entries import LeaseEntry
@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     from gpurent.composition.application import Application
     from gpurent.workflow.reports.offers import MarketOffers
 
-_DEFAULT_TERM = timedelta(hours=1)
 OVERVIEW_ROWS = (
     ("machines", N_("machines")),
     ("difficulty", N_("ease of use")),
@@ -88,7 +87,7 @@ def providers_command(app: CliContext) -> None:
     "--in",
     "code",
     metavar="CURRENCY",
-    default="CNY",
+    default=DEFAULT_CODE,
     show_default=True,
     help=_("Currency for the comparison: CNY, USD, …"),
 )
@@ -111,7 +110,7 @@ def offers_command(
         requirements = evolve(requirements, gpus=0, cpu_only=True)
 
     async def look(application: Application) -> tuple[MarketOffers, list[str]]:
-        market, term = application.market, wanted.limits.term or _DEFAULT_TERM
+        market, term = application.market, wanted.limits.term or DEFAULT_TERM
         names = list(provider) or market.list_providers()
         return await market.compare_offers(requirements, names, term, code.upper()), names
 

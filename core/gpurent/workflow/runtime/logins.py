@@ -54,6 +54,15 @@ class Logins:
             self._open_logins[auth] = Login(account=record["account"], token=token, expires_at=expires)
         return self._open_logins[auth]
 
+    def list_logins(self) -> list[tuple[str, str]]:
+        """Return ``(provider, account)`` for every stored login."""
+        found = []
+        for name, entry in sorted(self.plugins.registry.get_entries(LeaseEntry).items()):
+            login = self.find_login(entry.auth)
+            if login is not None:
+                found.append((name, login.account))
+        return found
+
     def find_account(self, provider: str) -> str:
         """Return the account that the user is logged in to at a provider; empty if none, or if it is not known."""
         try:
@@ -211,13 +220,7 @@ class AccountCommands:
         self.logins.delete_login(auth, credentials=credentials or not enrolled)
 
     def list_logins(self) -> list[tuple[str, str]]:
-        """Return ``(provider, account)`` for every stored login."""
-        found = []
-        for name, entry in sorted(self.plugins.registry.get_entries(LeaseEntry).items()):
-            login = self.logins.find_login(entry.auth)
-            if login is not None:
-                found.append((name, login.account))
-        return found
+        return self.logins.list_logins()
 
     def get_credentials(self, provider: str) -> Mapping[str, Secret]:
         """Return the stored credentials for the user's own backup; empty if there are none."""

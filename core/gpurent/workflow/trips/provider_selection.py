@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
-from datetime import timedelta
 
 from attrs import evolve, frozen
 
 from gpurent.domain.events import EventKind
 from gpurent.domain.lease import LeaseState
-from gpurent.domain.money import CNY
+from gpurent.domain.offer import DEFAULT_CODE, DEFAULT_TERM
 from gpurent.domain.trip import TripPlan, TripSpec
 from gpurent.errors import (
     GpurentError,
@@ -32,7 +31,6 @@ from gpurent.workflow.steps.login import LoginStep
 from gpurent.workflow.trips.previews import PlanPreviewer
 from gpurent.workflow.trips.restart_kept import lease_id_of
 
-DEFAULT_TERM = timedelta(hours=1)
 Warn = Callable[[str], None]
 
 
@@ -56,17 +54,14 @@ class ProviderSelector:
         """
         if spec.lease or spec.provider or spec.providers:
             return spec
-        names = [name for name in self.market.list_providers() if self._is_logged_in(name)]
+        accounts = dict(self.login.logins.list_logins())
+        names = [name for name in self.market.list_providers() if name in accounts]
         if not names:
             raise UsageError(
                 _("no provider given, and you are not logged in anywhere"),
                 hint=_("See: gpurent providers; then: gpurent login PROVIDER"),
             )
         return evolve(spec, providers=tuple(names), any_provider=True)
-
-    def _is_logged_in(self, provider: str) -> bool:
-        auth = self.login.plugins.provider_entry(provider).auth
-        return bool(auth) and self.login.logins.find_login(auth) is not None
 
     async def select_provider(self, trip: TripContext, spec: TripSpec) -> TripSpec:
         """Return ``spec`` with its provider, selected once per trip: a resumed trip keeps the choice."""
@@ -156,7 +151,7 @@ class ProviderSelector:
     async def _rank_by_cost(self, spec: TripSpec, names: Sequence[str]) -> list[str]:
         """Return ``names``, the one whose best machine costs least first; those that cannot be compared come last."""
         found = await self.market.compare_offers(
-            spec.requirements, names, spec.limits.term or DEFAULT_TERM, CNY.code
+            spec.requirements, names, spec.limits.term or DEFAULT_TERM, DEFAULT_CODE
         )
         best = dict.fromkeys(item.offer.provider for item in (*found.ranked, *found.unconverted))
         return [*best, *(name for name in names if name not in best)]
