@@ -38,8 +38,13 @@ class OfferListing:
     settings: Settings
     rates: ExchangeRates
 
-    async def list_fitting_offers(self, provider: str, requirements: Requirements) -> FittingOffers | Unknown:
-        """Return matching offers, cheapest first; on failure, `Unknown` with the reason."""
+    async def list_fitting_offers(
+        self, provider: str, requirements: Requirements, lookup: RateLookup | None = None
+    ) -> FittingOffers | Unknown:
+        """Return matching offers, cheapest first; on failure, `Unknown` with the reason.
+
+        ``lookup``: where the rates for a maximum price are asked for, if the caller has one.
+        """
         seconds = read_provider_timeout(self.settings)
         try:
             async with asyncio.timeout(seconds):
@@ -54,7 +59,7 @@ class OfferListing:
         kept = [offer for offer in listed if fits(offer, requirements)]
         unstated = Counter(wish for offer in listed for wish in find_unstated_wishes(offer, requirements))
         if requirements.max_price is not None:
-            cheap = await self._check_prices(kept, requirements, requirements.max_price)
+            cheap = await self._check_prices(kept, requirements, requirements.max_price, lookup)
             unstated.update({Wish.PRICE: cheap.count(None)} if None in cheap else {})
             kept = [offer for offer, is_cheap in zip(kept, cheap, strict=True) if is_cheap]
         return FittingOffers(
@@ -62,14 +67,16 @@ class OfferListing:
         )
 
     async def _check_prices(
-        self, offers: Sequence[Offer], requirements: Requirements, most: UnitPrice
+        self, offers: Sequence[Offer], requirements: Requirements, most: UnitPrice, lookup: RateLookup | None
     ) -> Sequence[bool | None]:
         """Return whether an hour of each costs ``most`` at the highest; None: there is no exchange rate for it."""
-        lookup = self.rates.start_lookup()
-        try:
+        if lookup is not None:
             return [await _is_cheap_enough(offer, requirements, most, lookup) for offer in offers]
+        own = self.rates.start_lookup()
+        try:
+            return await self._check_prices(offers, requirements, most, own)
         finally:
-            await lookup.close()
+            await own.close()
 
 
 async def _is_cheap_enough(
@@ -186,15 +193,19 @@ class Market:
         lookup.prefetch()
         lookup.prefetch_sources(self._list_currencies(names), code)
         try:
-            listings = await asyncio.gather(*(self._list_offers(name, requirements) for name in names))
+            listings = await asyncio.gather(
+                *(self._list_offers(name, requirements, lookup) for name in names)
+            )
             spec = TripSpec(requirements=requirements, limits=TripLimits(term=term))
             return await self._compare_listings(dict(zip(names, listings, strict=True)), spec, code, lookup)
         finally:
             await lookup.close()
 
-    async def _list_offers(self, provider: str, requirements: Requirements) -> FittingOffers | Unknown:
+    async def _list_offers(
+        self, provider: str, requirements: Requirements, lookup: RateLookup
+    ) -> FittingOffers | Unknown:
         try:
-            return await self.listing.list_fitting_offers(provider, requirements)
+            return await self.listing.list_fitting_offers(provider, requirements, lookup)
         except GpurentError as error:
             return make_unknown(error)
 
