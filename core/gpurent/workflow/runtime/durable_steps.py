@@ -111,9 +111,7 @@ class TripContext:
         Steps whose names begin with one of ``keep`` stay. The next `step` of each other one runs again.
         """
         names = [record.name for record in await self.store.list_steps(self.id)]
-        mark = f"{len(await self.list_lost_offers()) + 1}{LOST_OFFER}"
-        await self.store.begin_step(self.id, mark)
-        await self.store.record_step(self.id, mark, lost)
+        await self._record_lost(LOST_OFFER, lost, await self.list_lost_offers())
         if first in names:
             later = names[names.index(first) :]
             void = (name for name in later if not name.endswith(LOST_OFFER) and not name.startswith(keep))
@@ -121,12 +119,15 @@ class TripContext:
 
     async def discard_provider(self, name: str) -> None:
         """Forget all steps, in which nothing was bought, but what was not available; ``name`` has no machine for it."""
-        mark = f"{len(await self.list_lost_providers()) + 1}{LOST_PROVIDER}"
-        await self.store.begin_step(self.id, mark)
-        await self.store.record_step(self.id, mark, name)
+        await self._record_lost(LOST_PROVIDER, name, await self.list_lost_providers())
         marks = (LOST_OFFER, LOST_PROVIDER)
         names = [record.name for record in await self.store.list_steps(self.id)]
         await self.store.discard_steps(self.id, (name for name in names if not name.endswith(marks)))
+
+    async def _record_lost(self, suffix: str, lost: str, before: Sequence[str]) -> None:
+        mark = f"{len(before) + 1}{suffix}"
+        await self.store.begin_step(self.id, mark)
+        await self.store.record_step(self.id, mark, lost)
 
     async def may_have_paid(self) -> bool:
         """Whether a payment of this trip was begun, so that money may be on the way."""
