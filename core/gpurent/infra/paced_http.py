@@ -8,17 +8,16 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
 from datetime import datetime, timedelta
-from typing import Any
 
 from attrs import define, evolve, field, frozen
 
-from gpurent.domain.secret import Secret
 from gpurent.errors import StorageError
 from gpurent.infra.http import SAFE_METHODS, TOO_MANY_REQUESTS, ReadHttpResponse
 from gpurent.infra.http_headers import parse_retry_after
+from gpurent.infra.wrapped_http import Send, WrappedHttp
 from gpurent.ports.services import Http, HttpResponse, PluginState
 from gpurent.ports.system import Clock
 from gpurent.roles.entries import RoutePace
@@ -86,39 +85,13 @@ def _matches(pace: RoutePace, method: str, path: str) -> bool:
 
 
 @frozen(eq=False)
-class PacedHttp:
-    """Implements `gpurent.ports.services.Http` over ``client``.
-
-    A refusal for the pace says how long to wait. A call that only reads is then made once more.
-    """
+class PacedHttp(WrappedHttp):
+    """A refusal for the pace says how long to wait. A call that only reads is then made once more."""
 
     client: Http
     pacer: Pacer
 
-    async def request(
-        self,
-        method: str,
-        path: str,
-        *,
-        params: Mapping[str, str | Secret] | None = None,
-        form: Mapping[str, str | Secret] | None = None,
-        cookies: Mapping[str, Secret] | None = None,
-        headers: Mapping[str, str | Secret] | None = None,
-        json: Any = None,
-        timeout: float = 30.0,
-    ) -> HttpResponse:
-        async def send() -> HttpResponse:
-            return await self.client.request(
-                method,
-                path,
-                params=params,
-                form=form,
-                cookies=cookies,
-                headers=headers,
-                json=json,
-                timeout=timeout,
-            )
-
+    async def handle(self, method: str, path: str, timeout: float, send: Send) -> HttpResponse:
         pace = self.pacer.find_pace(method, path)
         if pace is None:
             return await send()

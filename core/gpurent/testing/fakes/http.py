@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
 from attrs import define, field
 
-from gpurent.domain.secret import Secret
 from gpurent.errors import UnavailableError
+from gpurent.infra.wrapped_http import Send, WrappedHttp
 from gpurent.ports.services import Http, HttpResponse
 
 
@@ -31,24 +28,13 @@ class HttpFaults:
 
 
 @define
-class FaultyHttp:
-    """A real HTTP client with faults; implements `gpurent.ports.services.Http`."""
+class FaultyHttp(WrappedHttp):
+    """A real HTTP client with faults."""
 
     client: Http
     faults: HttpFaults
 
-    async def request(
-        self,
-        method: str,
-        path: str,
-        *,
-        params: Mapping[str, str | Secret] | None = None,
-        form: Mapping[str, str | Secret] | None = None,
-        cookies: Mapping[str, Secret] | None = None,
-        headers: Mapping[str, str | Secret] | None = None,
-        json: Any = None,
-        timeout: float = 30.0,
-    ) -> HttpResponse:
+    async def handle(self, method: str, path: str, timeout: float, send: Send) -> HttpResponse:
         faults = self.faults
         faults.calls += 1
         number = faults.calls
@@ -56,16 +42,7 @@ class FaultyHttp:
         faults.timeouts.append(timeout)
         if number == faults.lose_request:
             raise faults.error("the request was lost")
-        answer = await self.client.request(
-            method,
-            path,
-            params=params,
-            form=form,
-            cookies=cookies,
-            headers=headers,
-            json=json,
-            timeout=timeout,
-        )
+        answer = await send()
         if number == faults.lose_response:
             raise faults.error("the answer was lost")
         return answer

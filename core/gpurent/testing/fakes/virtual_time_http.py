@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
 from attrs import frozen
 
-from gpurent.domain.secret import Secret
+from gpurent.infra.wrapped_http import Send, WrappedHttp
 from gpurent.ports.services import Http, HttpResponse
 from gpurent.testing.fakes.virtual_time import real_time
 
 
 @frozen
-class VirtualTimeHttp:
-    """A real HTTP client that stops virtual time during a request; implements `gpurent.ports.services.Http`.
+class VirtualTimeHttp(WrappedHttp):
+    """A real HTTP client that stops virtual time during a request.
 
     For ``wrap_http`` of `gpurent.composition.state.ExternalDependencies`: ``VirtualTimeHttp(client, url)``.
     """
@@ -22,26 +19,6 @@ class VirtualTimeHttp:
     client: Http
     url: str
 
-    async def request(
-        self,
-        method: str,
-        path: str,
-        *,
-        params: Mapping[str, str | Secret] | None = None,
-        form: Mapping[str, str | Secret] | None = None,
-        cookies: Mapping[str, Secret] | None = None,
-        headers: Mapping[str, str | Secret] | None = None,
-        json: Any = None,
-        timeout: float = 30.0,
-    ) -> HttpResponse:
+    async def handle(self, method: str, path: str, timeout: float, send: Send) -> HttpResponse:
         with real_time():
-            return await self.client.request(
-                method,
-                path,
-                params=params,
-                form=form,
-                cookies=cookies,
-                headers=headers,
-                json=json,
-                timeout=timeout,
-            )
+            return await send()
