@@ -16,10 +16,10 @@ from gpurent.errors import BusyError, LockLost, StorageError
 from gpurent.infra.sqlite.store import SqliteStore
 from gpurent.ports.store import Store
 from gpurent.testing.contracts.store.base import StoreContract, make_lease
-from gpurent.testing.contracts.store.leases import LeaseContract, OrderContract
+from gpurent.testing.contracts.store.leases import LeaseStoreContract, OrderContract
 from gpurent.testing.contracts.store.ledger import LedgerContract
 from gpurent.testing.contracts.store.locks import LockContract
-from gpurent.testing.contracts.store.payments import MailBindingContract, PaymentContract
+from gpurent.testing.contracts.store.payments import MailBindingStoreContract, PaymentStoreContract
 from gpurent.testing.contracts.store.summaries import SummaryContract
 from gpurent.testing.contracts.store.trips import QuestionContract, TripContract
 from gpurent.testing.contracts.store.watch import WatchContract
@@ -54,7 +54,7 @@ class TestSqliteQuestions(SqliteForm, QuestionContract):
     pass
 
 
-class TestSqliteLeases(SqliteForm, LeaseContract):
+class TestSqliteLeases(SqliteForm, LeaseStoreContract):
     pass
 
 
@@ -62,11 +62,11 @@ class TestSqliteOrders(SqliteForm, OrderContract):
     pass
 
 
-class TestSqlitePayments(SqliteForm, PaymentContract):
+class TestSqlitePayments(SqliteForm, PaymentStoreContract):
     pass
 
 
-class TestSqliteMailBindings(SqliteForm, MailBindingContract):
+class TestSqliteMailBindings(SqliteForm, MailBindingStoreContract):
     pass
 
 

@@ -14,7 +14,7 @@ from gpurent.locale import _
 from gpurent.testing.plugin_check.contract_classes import PURE_KINDS, ContractClass, find_contract
 from gpurent.testing.plugin_check.derived_tests import derive_test
 from gpurent.testing.plugin_check.installed import InstalledPlugin
-from gpurent.testing.plugin_check.report import ContractRun, Finding, Status, judge
+from gpurent.testing.plugin_check.report import ContractRun, RuleFinding, Status, judge
 from gpurent.testing.plugin_check.role_rules import iter_entries
 
 TIME_LIMIT = 1800.0
@@ -146,7 +146,7 @@ def _run_pytest(folder: Path, target: Path, kind: str, name: str, contract: Cont
     )
 
 
-def judge_contracts(runs: Sequence[ContractRun]) -> list[Finding]:
+def judge_contracts(runs: Sequence[ContractRun]) -> list[RuleFinding]:
     """Return what the runs say about the rules ``contracts`` and ``faults``."""
     faults = [
         f"{run.kind} {run.entry}: {run.contract}: {detail}"
@@ -161,11 +161,11 @@ def judge_contracts(runs: Sequence[ContractRun]) -> list[Finding]:
     ]
     found = judge("contracts", faults)
     if unrun and not faults:
-        found = Finding("contracts", Status.SKIPPED, tuple(unrun))
+        found = RuleFinding("contracts", Status.SKIPPED, tuple(unrun))
     return [found, _judge_faults(runs)]
 
 
-def _judge_faults(runs: Sequence[ContractRun]) -> Finding:
+def _judge_faults(runs: Sequence[ContractRun]) -> RuleFinding:
     """A role that talks to something needs a contract in which answers get lost."""
     lacking = []
     for run in runs:

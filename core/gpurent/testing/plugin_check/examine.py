@@ -14,7 +14,7 @@ from gpurent.locale import _
 from gpurent.testing.plugin_check.contract_runs import judge_contracts, run_contracts
 from gpurent.testing.plugin_check.installed import InstalledPlugin, find_plugin
 from gpurent.testing.plugin_check.language_rules import find_bare_texts, find_language_faults
-from gpurent.testing.plugin_check.report import Finding, PluginReport, judge, skip
+from gpurent.testing.plugin_check.report import PluginReport, RuleFinding, judge, skip
 from gpurent.testing.plugin_check.requirement_rules import check_requirements
 from gpurent.testing.plugin_check.role_rules import check_builds, check_references, check_routes
 from gpurent.testing.plugin_check.source_rules import (
@@ -97,7 +97,7 @@ def _probe_start(plugin: InstalledPlugin) -> dict[str, object]:
     return found
 
 
-def _judge_start(probe: dict[str, object]) -> Finding:
+def _judge_start(probe: dict[str, object]) -> RuleFinding:
     if probe.get("error"):
         return skip("start", f"{probe['error']}")
     seconds, heavy = probe["seconds"], probe["heavy"]
@@ -110,7 +110,7 @@ def _judge_start(probe: dict[str, object]) -> Finding:
     return judge("start", faults, [text])
 
 
-def _judge_api(plugin: InstalledPlugin, warned: object) -> Finding:
+def _judge_api(plugin: InstalledPlugin, warned: object) -> RuleFinding:
     faults: list[str] = []
     notes = []
     for point in plugin.points:
@@ -130,14 +130,14 @@ def _is_module(path: str, module: str) -> bool:
     return path in (f"{inside}.py", f"{inside}/__init__.py".lstrip("/"), f"{module}.py")
 
 
-def _judge_types(plugin: InstalledPlugin) -> Finding:
+def _judge_types(plugin: InstalledPlugin) -> RuleFinding:
     faults = find_untyped(plugin.sources)
     if plugin.root is not None and not (plugin.root / "py.typed").is_file():
         faults.insert(0, _("there is no file {name}").format(name="py.typed"))
     return judge("types", faults)
 
 
-def _judge_readme(plugin: InstalledPlugin) -> Finding:
+def _judge_readme(plugin: InstalledPlugin) -> RuleFinding:
     faults = []
     if not _COST.search(plugin.readme):
         faults.append(_("no heading says what it costs"))
@@ -146,12 +146,12 @@ def _judge_readme(plugin: InstalledPlugin) -> Finding:
     return judge("readme", faults)
 
 
-def _judge_languages(plugin: InstalledPlugin) -> Finding:
+def _judge_languages(plugin: InstalledPlugin) -> RuleFinding:
     faults = find_language_faults(plugin.root, plugin.package, plugin.sources)
     return judge("languages", [*faults, *find_bare_texts(plugin.sources)])
 
 
-def _judge_simulator(plugin: InstalledPlugin) -> Finding:
+def _judge_simulator(plugin: InstalledPlugin) -> RuleFinding:
     """A provider, an account or a rate source talks to a service; the sandbox needs one to talk to."""
     simulated = {name for kind, name in plugin.entries if kind == "simulator"}
     services = sorted({name for kind, name in plugin.entries if kind in ("lease", "billing", "rate")})
@@ -160,7 +160,7 @@ def _judge_simulator(plugin: InstalledPlugin) -> Finding:
     return judge("simulator", [_("no simulator of {name}").format(name=name) for name in services])
 
 
-def _judge_live(plugin: InstalledPlugin) -> Finding:
+def _judge_live(plugin: InstalledPlugin) -> RuleFinding:
     found = plugin.quality.get("live", {})
     day = found.get("date") if isinstance(found, dict) else None
     if isinstance(day, datetime | date):

@@ -92,7 +92,7 @@ RULES_BY_NAME: Mapping[str, Rule] = {rule.name: rule for rule in RULES}
 
 
 @frozen
-class Finding:
+class RuleFinding:
     """What was found about one rule; ``details`` are lines for people."""
 
     rule: str
@@ -100,15 +100,15 @@ class Finding:
     details: tuple[str, ...] = ()
 
 
-def judge(rule: str, faults: Sequence[str], notes: Sequence[str] = ()) -> Finding:
+def judge(rule: str, faults: Sequence[str], notes: Sequence[str] = ()) -> RuleFinding:
     """Return a finding: with ``faults`` the rule is broken, else it is kept, and ``notes`` say how."""
     if not faults:
-        return Finding(rule, Status.PASSED, tuple(notes))
-    return Finding(rule, Status.FAILED if RULES_BY_NAME[rule].needed else Status.OPEN, tuple(faults))
+        return RuleFinding(rule, Status.PASSED, tuple(notes))
+    return RuleFinding(rule, Status.FAILED if RULES_BY_NAME[rule].needed else Status.OPEN, tuple(faults))
 
 
-def skip(rule: str, why: str) -> Finding:
-    return Finding(rule, Status.SKIPPED, (why,))
+def skip(rule: str, why: str) -> RuleFinding:
+    return RuleFinding(rule, Status.SKIPPED, (why,))
 
 
 @frozen(kw_only=True)
@@ -148,17 +148,17 @@ class PluginReport:
     exempt: Mapping[str, str] = field(factory=dict)
     contracts: Sequence[ContractRun] = ()
     evidence: Mapping[str, int] = field(factory=dict)
-    _findings: dict[str, Finding] = field(factory=dict)
+    _findings: dict[str, RuleFinding] = field(factory=dict)
 
-    def add(self, finding: Finding) -> None:
+    def add(self, finding: RuleFinding) -> None:
         """Add a finding; the plugin's own reason excuses one that is not good, but no lack of a live run."""
         reason = self.exempt.get(finding.rule) if finding.rule != "live" else None
         if reason and finding.status is not Status.PASSED:
-            finding = Finding(finding.rule, Status.EXEMPT, (reason, *finding.details))
+            finding = RuleFinding(finding.rule, Status.EXEMPT, (reason, *finding.details))
         self._findings[finding.rule] = finding
 
     @property
-    def findings(self) -> list[Finding]:
+    def findings(self) -> list[RuleFinding]:
         """The findings, in the order of the rules."""
         return [self._findings[rule.name] for rule in RULES if rule.name in self._findings]
 

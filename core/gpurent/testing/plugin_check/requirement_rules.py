@@ -6,12 +6,12 @@ from collections.abc import Sequence
 
 from gpurent import __version__
 from gpurent.locale import _
-from gpurent.testing.plugin_check.report import Finding, judge, skip
+from gpurent.testing.plugin_check.report import RuleFinding, judge, skip
 
 CORE = "gpurent"
 
 
-def check_requirements(requires: Sequence[str]) -> Finding:
+def check_requirements(requires: Sequence[str]) -> RuleFinding:
     """Check the ``Requires-Dist`` lines without extras."""
     try:
         from packaging.requirements import Requirement

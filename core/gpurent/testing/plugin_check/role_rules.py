@@ -26,7 +26,7 @@ from gpurent.roles.messages import Mailbox, Notifier
 from gpurent.roles.rates import RateSource
 from gpurent.roles.simulator import Evidence, ProviderSimulator, SimulatorContext
 from gpurent.testing.fakes import FakeMachines, FakePluginContext, FakePostOffice, ManualClock
-from gpurent.testing.plugin_check.report import Finding, judge
+from gpurent.testing.plugin_check.report import RuleFinding, judge
 
 ROLES: Mapping[str, type[object]] = {
     "auth": Authenticator,
@@ -88,7 +88,7 @@ def make_simulator(entry: SimulatorEntry) -> ProviderSimulator:
     )
 
 
-def check_builds(registry: EntryPointRegistry, names: Sequence[tuple[str, str]]) -> Finding:
+def check_builds(registry: EntryPointRegistry, names: Sequence[tuple[str, str]]) -> RuleFinding:
     """Build each entry with a context of its own, and look whether it is of its role."""
     faults = []
     for kind, entry in iter_entries(registry, names):
@@ -130,7 +130,7 @@ def _build(entry: Any) -> object:
 
 def check_references(
     registry: EntryPointRegistry, every: EntryPointRegistry, names: Sequence[tuple[str, str]]
-) -> Finding:
+) -> RuleFinding:
     """Check what the entries name: ``every`` has the entries of all installed plugins."""
     faults = []
     for _kind, entry in iter_entries(registry, names):
@@ -186,7 +186,7 @@ def _is_simulated(name: str, every: EntryPointRegistry) -> bool:
 
 def check_routes(
     registry: EntryPointRegistry, names: Sequence[tuple[str, str]]
-) -> tuple[list[Finding], dict[str, int]]:
+) -> tuple[list[RuleFinding], dict[str, int]]:
     """Return what is to say about the simulators' routes, and how many routes there are of each evidence."""
     faults, assumed = [], []
     tally = Counter[str]()

@@ -18,7 +18,7 @@ ORDER = OrderRecord(
 )
 
 
-class LeaseContract(StoreContract):
+class LeaseStoreContract(StoreContract):
     """`gpurent.ports.store.LeaseStore`."""
 
     async def test_a_lease_comes_back_as_it_was_saved(self, store: Store, other: Store) -> None:

@@ -28,7 +28,7 @@ BILL = AuthorizedBill(
 PAYMENT = Payment(key="k", proof="x", amount=CNY.money(3), at=START)
 
 
-class PaymentContract(StoreContract):
+class PaymentStoreContract(StoreContract):
     """`gpurent.ports.payment_store.PaymentStore`."""
 
     async def test_a_payment_is_recorded_only_after_its_authorization(self, store: Store) -> None:
@@ -111,7 +111,7 @@ class PaymentContract(StoreContract):
         assert await store.list_lease_payments("l1") == []
 
 
-class MailBindingContract(StoreContract):
+class MailBindingStoreContract(StoreContract):
     """`gpurent.ports.payment_store.MailBindingStore`."""
 
     async def test_one_unfinished_binding_for_each_address_of_an_account(self, store: Store) -> None:
