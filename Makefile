@@ -7,13 +7,14 @@ MODULES ?=
 VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
+VENDORS := $(patsubst plugins/%/tests/vendor/requirements.txt,%,$(wildcard plugins/*/tests/vendor/requirements.txt))
 PLUGINS := $(sort $(patsubst %/pyproject.toml,%,$(wildcard plugins/*/pyproject.toml)))
 
 # Thousands of short processes run here: each would compile what it imports.
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: compile-tests help setup system-packages system-packages-strict demo test test-nightly test-reliability test-roots test-mutation test-torch lint format clean
+.PHONY: compile-tests help setup system-packages system-packages-strict demo test test-nightly test-vendors test-reliability test-roots test-mutation test-torch lint format clean
 .DELETE_ON_ERROR:
 
 help:  ## this list
@@ -32,6 +33,10 @@ test-nightly: system-packages-strict setup  ## the long tests, then the reliabil
 	$(BIN)/python -m pytest -n $(JOBS) -m nightly -p tests.nightly
 	$(MAKE) --no-print-directory test-reliability
 	$(MAKE) --no-print-directory test-roots
+	$(MAKE) --no-print-directory test-vendors
+
+test-vendors: setup $(VENDORS:%=.vendors/%/.installed)  ## the simulators, judged by the vendors' own clients
+	$(BIN)/python -m pytest -m vendor plugins
 
 test-reliability: system-packages-strict setup  ## the families of docs/reliability.md (SHARE=1/4: a quarter of them)
 	$(BIN)/python -m tests.reliability.harness --jobs $(JOBS) --share $(SHARE); status=$$?; \
@@ -63,7 +68,7 @@ format: setup  ## let ruff mend what it can
 	$(BIN)/ruff format .
 
 clean:  ## remove .venv, caches and build results
-	rm -rf $(VENV) build dist .coverage .coverage.* .import_linter_cache .nightly.jsonl .reliability.jsonl
+	rm -rf $(VENV) .vendors build dist .coverage .coverage.* .import_linter_cache .nightly.jsonl .reliability.jsonl
 	find . -name .git -prune -o -type d \( -name __pycache__ -o -name '.*_cache' -o -name .hypothesis \
 		-o -name '*.egg-info' \) -prune -exec rm -rf {} +
 
@@ -85,6 +90,12 @@ $(VENV)/.requirements: requirements/dev.txt $(VENV)/.python
 $(VENV)/.installed: $(VENV)/.requirements pyproject.toml $(PLUGINS:%=%/pyproject.toml)
 	$(PIP) install --no-deps --no-build-isolation -e . $(PLUGINS:%=-e ./%)
 	$(BIN)/python -m compileall -q core/gpurent $(PLUGINS:%=%/src)
+	@touch $@
+
+# Of its own: these clients pin versions that clash with gpurent's and with one another's.
+.vendors/%/.installed: plugins/%/tests/vendor/requirements.txt $(VENV)/.python
+	$(PYTHON) -m venv --clear .vendors/$*
+	.vendors/$*/bin/python -m pip --disable-pip-version-check --quiet install --require-hashes -r $<
 	@touch $@
 
 $(VENV)/.mutation: requirements/mutation.txt $(VENV)/.installed

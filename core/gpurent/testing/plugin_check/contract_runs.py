@@ -116,7 +116,7 @@ def _run_pytest(folder: Path, target: Path, kind: str, name: str, contract: Cont
         "--contract-results",
         str(results),
         "-m",
-        "not nightly",
+        "not nightly and not vendor",
     ]
     options += ["--continue-on-collection-errors", "--basetemp", str(folder / "t")]
     command = make_python_command("-m", "pytest", *options, str(target))
