@@ -184,6 +184,7 @@ if TYPE_CHECKING:
         SupportsWithdrawal as SupportsWithdrawal,
         TopUpAdvice as TopUpAdvice,
     )
+    from gpurent.roles.create_attempts import CreateAttempts as CreateAttempts
     from gpurent.roles.entries import (
         AuthEntry as AuthEntry,
         BillingEntry as BillingEntry,
@@ -360,6 +361,7 @@ _NAMES_BY_MODULE = {
     "gpurent.roles.hookspecs": "hookimpl",
     "gpurent.roles.json_api": "ApiKeyAuthenticator JsonApi",
     "gpurent.roles.json_reply": "JsonReply",
+    "gpurent.roles.create_attempts": "CreateAttempts",
     "gpurent.roles.labelled_provider": "LabelledProvider make_taken_error",
     "gpurent.roles.lease": "AssistedRental LeaseProvider MachineAccess MailBinding ManualProvider ManualTask SupportsInterruption SupportsMailBinding SupportsPublicKeys SupportsRenewal SupportsRestart SupportsStaging SupportsStart SupportsStop TaskInstructions",  # noqa: E501
     "gpurent.roles.machine": "Launcher SessionBackend SupportsPredial SupportsUploadPreview TransferBackend",

@@ -8,12 +8,13 @@ from datetime import timedelta
 from attrs import evolve
 
 from gpurent.domain.evidence import Absent, Unknown
-from gpurent.domain.lease import Lease, LeaseState, PendingOrder
+from gpurent.domain.lease import Lease, LeaseState
 from gpurent.domain.offer import Payment
-from gpurent.errors import SoldOut, Spent, UnavailableError
+from gpurent.errors import GpurentError, SoldOut, Spent, UnavailableError
 from gpurent.locale import _
-from gpurent.ports.system import Clock
+from gpurent.roles.create_attempts import CreateAttempts
 from gpurent.roles.lease import LeaseProvider
+from gpurent.roles.plugin_context import PluginContext
 
 
 def make_taken_error(machine: str) -> SoldOut:
@@ -30,8 +31,11 @@ class LabelledProvider(LeaseProvider):
     ``listing_delay``: a machine that was created is in the service's list after this time, if it was created at all.
     """
 
-    def __init__(self, clock: Clock, service: str, listing_delay: timedelta = timedelta(minutes=1)) -> None:
-        self._order_clock, self._service, self._listing_delay = clock, service, listing_delay
+    def __init__(
+        self, context: PluginContext, service: str, listing_delay: timedelta = timedelta(minutes=1)
+    ) -> None:
+        self._service = service
+        self._attempts = CreateAttempts(context.state, context.clock, listing_delay)
 
     @abstractmethod
     async def find_machine(self, label: str) -> str:
@@ -73,17 +77,26 @@ class LabelledProvider(LeaseProvider):
             # An earlier request may have been carried out; the label tells.
             if found := await self.find_machine(lease.label):
                 return self._take_machine(lease, found)
-            if self._may_still_appear(pending):
+            if await self._attempts.may_still_appear(pending):
                 return lease
-        created = await self.create_machine(lease) or await self.find_machine(lease.label)
+        created = await self._send_create(lease) or await self.find_machine(lease.label)
         if created:
             return self._take_machine(lease, created)
-        if pending.sent_at is None or self._may_still_appear(pending):
+        if pending.sent_at is None or await self._attempts.may_still_appear(pending):
             return lease
         raise make_taken_error(lease.offer.key)
 
-    def _may_still_appear(self, pending: PendingOrder) -> bool:
-        return pending.sent_at is not None and self._order_clock.now() - pending.sent_at < self._listing_delay
+    async def _send_create(self, lease: Lease) -> str:
+        before = await self._attempts.note_sent(lease.label)
+        try:
+            created = await self.create_machine(lease)
+        except GpurentError as error:
+            if error.spent is Spent.NO:
+                await self._attempts.take_back(lease.label, before)
+            raise
+        if not created:
+            await self._attempts.take_back(lease.label, before)
+        return created
 
     def _take_machine(self, lease: Lease, ref: str) -> Lease:
         return evolve(lease.with_state(LeaseState.PROVISIONING), pending=None, ref=ref)
@@ -114,7 +127,7 @@ class LabelledProvider(LeaseProvider):
             return evolve(lease.with_state(LeaseState.CANCELLED, error.message), pending=None)
         if found:
             return self._take_machine(lease, found)
-        if self._may_still_appear(pending):
+        if await self._attempts.may_still_appear(pending):
             text = _("{service} does not show whether it created a machine; asking again")
             return evolve(lease, note=text.format(service=self._service))
         note = _("{service} never listed a machine for this order").format(service=self._service)

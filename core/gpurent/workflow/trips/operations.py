@@ -137,11 +137,16 @@ class Trips:
             return end
 
     async def _find_open_continuation(self, trip_id: str) -> TripRecord | None:
-        """Return the open trip that goes on with the work of one that has ended, however many are in between."""
-        record = await self.trip_tracker.store.find_trip(trip_id)
-        while record is not None and not record.is_open:
-            record = await self.continuation.find_next_trip(record.id)
-        return record if record is not None and record.id != trip_id else None
+        """Return the open trip that goes on with the work of one that has ended, however many are in between.
+
+        None as well if the Store cannot be read: that is then the error to show, not why it was asked.
+        """
+        with suppress(StorageError):
+            record = await self.trip_tracker.store.find_trip(trip_id)
+            while record is not None and not record.is_open:
+                record = await self.continuation.find_next_trip(record.id)
+            return record if record is not None and record.id != trip_id else None
+        return None
 
     async def _execute_locked(
         self, trip: TripContext, spec: TripSpec, *, detach: bool, show: ShowResult

@@ -52,7 +52,7 @@ class VastProvider(LabelledProvider, SupportsStop, SupportsStart, SupportsInterr
     """vast.ai as a provider. A machine is found by its label, which is the order's key."""
 
     def __init__(self, context: PluginContext) -> None:
-        super().__init__(context.clock, "vast.ai")
+        super().__init__(context, "vast.ai")
         self._context = context
         self._client = wire.make_api(context)
         self._instances = InstanceList(context, self._client)

@@ -147,7 +147,7 @@ def _parse_offer(reply: VastReply, row: Mapping[str, Any], key: str, disk: int) 
         location=reply.get_text(row, "geolocation"),
         reliability=_parse_reliability(reply, row),
         cuda=_parse_cuda(reply, row),
-        host=str(reply.get_integer(row, "machine_id")),
+        host="" if row.get("machine_id") is None else str(reply.get_integer(row, "machine_id")),
         traffic=_parse_traffic(reply, row),
     )
 
