@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from contextlib import closing
 from datetime import timedelta
-from pathlib import Path
+from stat import S_ISDIR, S_ISREG
 
 from attrs import evolve
 
-from gpurent.domain.result_paths import compile_pattern, drop_nested, get_pattern_base, is_pattern
+from gpurent.domain.result_paths import compile_pattern, drop_nested, is_pattern, iter_folders
 from gpurent.domain.trip import ResultsSpec, TripSpec, UploadSpec
+from gpurent.ports.local_files import FileTree, LocalFiles
 from gpurent.workflow.connection.local_folder import get_results_place
 
 DEFAULT_INTERVAL = timedelta(minutes=10)
@@ -34,15 +36,18 @@ def get_interim_spec(spec: TripSpec) -> TripSpec:
     return evolve(spec, results=evolve(results, paths=paths, unwanted=False))
 
 
-def find_saved_checkpoints(spec: TripSpec) -> UploadSpec | None:
+def find_saved_checkpoints(files: LocalFiles, spec: TripSpec) -> UploadSpec | None:
     """Return the upload of the checkpoints that were downloaded; None if there are none.
 
     No link is followed below the folder of the results.
     """
     place = get_results_place(spec)
-    names = drop_nested(
-        dict.fromkeys(name for path in spec.results.checkpoints for name in _find_matches(place.path, path))
-    )
+    try:
+        with closing(files.open_tree(place.root, place.below)) as tree:
+            saved = list(_iterate_files(tree, ()))
+    except FileNotFoundError:
+        return None
+    names = tuple(name for name in saved if any(_is_below(name, path) for path in spec.results.checkpoints))
     if not names:
         return None
     return UploadSpec(
@@ -50,14 +55,21 @@ def find_saved_checkpoints(spec: TripSpec) -> UploadSpec | None:
     )
 
 
-def _find_matches(folder: Path, path: str) -> Iterator[str]:
+def _iterate_files(tree: FileTree, folder: tuple[str, ...]) -> Iterator[str]:
+    """Yield the paths of all files below ``folder``, without links."""
+    with tree.open_folder(folder) as opened:
+        entries = [(entry.name, entry.stat(follow_symlinks=False).st_mode) for entry in opened.list_entries()]
+    for name, mode in entries:
+        if S_ISDIR(mode):
+            yield from _iterate_files(tree, (*folder, name))
+        elif S_ISREG(mode):
+            yield "/".join((*folder, name))
+
+
+def _is_below(name: str, path: str) -> bool:
+    """Whether the file ``name`` is what a path or pattern of the checkpoints names, or lies below it."""
+    candidates = (name, *iter_folders(name))
     if not is_pattern(path):
-        if (folder / path).exists():
-            yield path.rstrip("/")
-        return
+        return path.rstrip("/") in candidates
     wanted = compile_pattern(path)
-    for above, folders, files in os.walk(folder / get_pattern_base(path)):
-        for name in sorted((*folders, *files)):
-            found = Path(above, name).relative_to(folder).as_posix()
-            if wanted.fullmatch(os.fsencode(found)):
-                yield found
+    return any(wanted.fullmatch(os.fsencode(candidate)) for candidate in candidates)

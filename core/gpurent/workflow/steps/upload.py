@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import posixpath
 from collections.abc import Sequence
@@ -62,7 +63,7 @@ class UploadStep:
         """Upload the checkpoints of an earlier attempt to the places that they had, once, as the step ``step``."""
 
         async def push() -> TransferReport:
-            saved = find_saved_checkpoints(spec)
+            saved = await asyncio.to_thread(find_saved_checkpoints, self.transfers.local.files, spec)
             if saved is None:
                 connection.emit(EventKind.WARNING, _("no checkpoint was downloaded; the job begins anew"))
                 return sum_reports(())
