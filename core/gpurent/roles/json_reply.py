@@ -10,9 +10,10 @@ from typing import Any, TypeVar
 
 from attrs import field, frozen
 
+from gpurent.domain.access import Endpoint
 from gpurent.domain.foreign_numbers import parse_foreign_decimal, parse_foreign_integer
 from gpurent.domain.money import Currency, Money
-from gpurent.errors import Spent, UnexpectedResponse
+from gpurent.errors import Spent, UnexpectedResponse, UsageError
 from gpurent.locale import _
 from gpurent.ports.services import HttpResponse
 from gpurent.terminal_text import ForeignText
@@ -89,6 +90,28 @@ class JsonReply:
         if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
             raise self.make_unexpected_response(_("{name} is no list of objects").format(name=name))
         return rows
+
+    def get_object(self, row: Row, name: str) -> Row:
+        """Return an object within an object."""
+        found = row.get(name)
+        if not isinstance(found, dict):
+            raise self.make_unexpected_response(_("{name} is no object").format(name=name))
+        return found
+
+    def find_objects(self, row: Row, name: str) -> Sequence[Row]:
+        """Return a list of objects within an object; empty for null or a missing field."""
+        rows = row.get(name)
+        if rows is not None and not (isinstance(rows, list) and all(isinstance(one, dict) for one in rows)):
+            raise self.make_unexpected_response(_("{name} is no list of objects").format(name=name))
+        return rows or ()
+
+    def make_endpoint(self, user: str, host: str, port: object) -> Endpoint:
+        """Return the address of a machine; ``host`` may be an address of IPv6, ``port`` a text."""
+        plain = host.strip()
+        try:
+            return Endpoint(user, f"[{plain}]" if ":" in plain else plain, parse_foreign_integer(port))
+        except (ValueError, UsageError):
+            raise self.make_unexpected_response(_("an address that cannot be one")) from None
 
     def get_texts(self, name: str) -> Sequence[str]:
         """Return a list of texts."""

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from abc import abstractmethod
+from collections.abc import Mapping
 from datetime import timedelta
 
 from attrs import evolve
 
 from gpurent.domain.evidence import Absent, Unknown
 from gpurent.domain.lease import Lease, LeaseState, PendingOrder
-from gpurent.domain.offer import Payment
+from gpurent.domain.money import Currency
+from gpurent.domain.offer import Bill, Offer, Order, Payment
 from gpurent.errors import SoldOut, Spent, UnavailableError
 from gpurent.locale import _
 from gpurent.ports.system import Clock
@@ -63,6 +65,20 @@ class LabelledProvider(LeaseProvider):
         seen = evolve(lease.with_state(found.state, found.note), endpoint=found.endpoint)
         return evolve(
             seen, access_source=found.access_source, started_at=found.started_at or lease.started_at
+        )
+
+    def make_payable_lease(
+        self, provider: str, order: Order, offer: Offer, currency: Currency, provider_data: Mapping[str, str]
+    ) -> Lease:
+        """Return the answer of `reserve_lease` for an account that is charged as time passes: nothing is due now."""
+        bill = Bill(key=order.key, payee="", amount=currency.zero)
+        return Lease(
+            id="",
+            provider=provider,
+            offer=offer,
+            state=LeaseState.PAYABLE,
+            pending=PendingOrder(key=order.key, kind=order.kind, bill=bill),
+            provider_data=provider_data,
         )
 
     async def confirm_lease(self, lease: Lease, payment: Payment) -> Lease:
