@@ -228,6 +228,9 @@ if TYPE_CHECKING:
     )
     from gpurent.roles.labelled_provider import (
         LabelledProvider as LabelledProvider,
+        make_credit_error as make_credit_error,
+        make_release_error as make_release_error,
+        make_state_error as make_state_error,
         make_taken_error as make_taken_error,
     )
     from gpurent.roles.lease import (
@@ -365,7 +368,7 @@ _NAMES_BY_MODULE = {
     "gpurent.roles.hookspecs": "hookimpl",
     "gpurent.roles.json_api": "ApiKeyAuthenticator JsonApi",
     "gpurent.roles.json_reply": "JsonReply",
-    "gpurent.roles.labelled_provider": "LabelledProvider make_taken_error",
+    "gpurent.roles.labelled_provider": "LabelledProvider make_credit_error make_release_error make_state_error make_taken_error",  # noqa: E501
     "gpurent.roles.lease": "AssistedRental LeaseProvider MachineAccess MailBinding ManualProvider ManualTask SupportsInterruption SupportsMailBinding SupportsPublicKeys SupportsRenewal SupportsRestart SupportsStaging SupportsStart SupportsStop TaskInstructions",  # noqa: E501
     "gpurent.roles.machine": "Launcher SessionBackend SupportsPredial SupportsUploadPreview TransferBackend",
     "gpurent.roles.messages": "Mailbox Notifier",

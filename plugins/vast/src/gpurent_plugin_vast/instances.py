@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from attrs import evolve
 
-from gpurent.api import Lease, LeaseState, PluginContext, UnexpectedResponse, quote_text
+from gpurent.api import Lease, LeaseState, PluginContext, make_state_error, quote_text
 from gpurent_plugin_vast import _, wire
 
 PAGE_SIZE = 25
@@ -83,9 +83,4 @@ def apply_instance(lease: Lease, instance: wire.Instance) -> Lease:
     if status in UNREACHABLE:
         note = _("vast.ai does not reach the machine: {said}").format(said=said)
         return evolve(seen.enter_state(LeaseState.INTERRUPTED, note), endpoint=None)
-    raise UnexpectedResponse(
-        _("vast.ai names a state of the machine that gpurent does not know: {state}").format(
-            state=quote_text(status)
-        ),
-        url="/api/v0/instances/",
-    )
+    raise make_state_error(wire.SERVICE, status, "/api/v0/instances/")
