@@ -10,8 +10,6 @@ from attrs import frozen
 from gpurent.api import GpurentError, LeaseError, PluginContext, Spent
 from gpurent_plugin_runpod import _, wire
 
-MAX_TRIES = 3
-
 
 @frozen
 class AccountKeys:
@@ -30,16 +28,14 @@ class AccountKeys:
         Raises `LeaseError` if it is missing whenever it is read back: another program replaces the set.
         """
         async with await self._lock():
-            for _try in range(MAX_TRIES):
-                if _find(known := await self._read(), line):
+            known = await self._read()
+            for _try in range(3):
+                if _find(known, line):
                     break
-                await self._replace([*known, line])
-            else:
-                if not _find(await self._read(), line):
-                    text = _(
-                        "RunPod does not keep the lease's SSH key: another program replaces the account's keys"
-                    )
-                    raise LeaseError(text, retryable=True, spent=Spent.NO)
+                known = await self._replace([*known, line])
+            if not _find(known, line):
+                text = _("RunPod does not keep the lease's SSH key: another program replaces all keys")
+                raise LeaseError(text, retryable=True, spent=Spent.NO)
             yield
 
     async def remove_key(self, line: str) -> None:
@@ -58,8 +54,10 @@ class AccountKeys:
     async def _read(self) -> Sequence[str]:
         return (await self.client.call_checked("GET", wire.KEYS_PATH)).get_texts("keys")
 
-    async def _replace(self, lines: Sequence[str]) -> None:
+    async def _replace(self, lines: Sequence[str]) -> Sequence[str]:
+        """Replace the whole set, and read it back."""
         await self.client.call_checked("PUT", wire.KEYS_PATH, json={"keys": lines})
+        return await self._read()
 
 
 def _find(keys: Sequence[str], line: str) -> bool:

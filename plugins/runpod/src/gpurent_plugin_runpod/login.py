@@ -4,40 +4,38 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from hashlib import sha256
-from typing import Any
+
+from attrs import evolve
 
 from gpurent.api import ApiKeyAuthenticator, Login, Secret
-from gpurent_plugin_runpod import _, wire
-
-GRAPHQL_PATH = "/graphql"
-Account = tuple[wire.RunpodReply, Mapping[str, Any]]
+from gpurent_plugin_runpod import _
+from gpurent_plugin_runpod.wire import RunpodApi, RunpodReply
 
 
-async def query_account(client: wire.RunpodApi, field: str, token: Secret | None = None) -> Account | None:
-    """Return the account with its ``field``, and the reply that has it; None if GraphQL is not open to this key.
+async def query_account(api: RunpodApi, field: str, token: Secret | None = None) -> RunpodReply | None:
+    """Return a reply whose body is the account with its ``field``; None if GraphQL is not open to this key.
 
     RunPod has announced the end of GraphQL; a key may lack the permission even before.
     """
     query = {"query": f"query {{ myself {{ {field} }} }}"}
-    reply = await client.call("POST", GRAPHQL_PATH, json=query, token=token)
+    reply = await api.call("POST", "/graphql", json=query, token=token)
     if reply.status in (403, 404, 410):
         return None
     if reply.error:
         raise reply.make_unexpected_response(reply.message)
-    return reply, reply.get_object(reply.get_object(reply.body, "data"), "myself")
+    return evolve(reply, body=reply.get_object(reply.get_object(reply.body, "data"), "myself"))
 
 
-class RunpodAuthenticator(ApiKeyAuthenticator[wire.RunpodReply]):
+class RunpodAuthenticator(ApiKeyAuthenticator[RunpodReply]):
     """Logs in with an API key. The account is known by its id, or by its key if only the REST API is open to that."""
 
     async def log_in(self, fields: Mapping[str, Secret]) -> Login:
         key = fields["api_key"]
-        found = await query_account(self.api, self.account_field, key)
-        if found is None:
+        account = await query_account(self.api, self.account_field, key)
+        if account is None:
             await self.api.call_checked("GET", self.account_path, token=key)
             return Login(account=f"key-{sha256(key.reveal().encode()).hexdigest()[:12]}", token=key)
-        reply, row = found
-        name = reply.get_text(row, self.account_field)
+        name = account.get_text(account.body, self.account_field)
         if not name:
-            raise reply.make_unexpected_response(_("an account without its id"))
+            raise account.make_unexpected_response(_("an account without its id"))
         return Login(account=name, token=key)

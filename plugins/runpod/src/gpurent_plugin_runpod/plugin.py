@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import timedelta
-from typing import TYPE_CHECKING
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any
 
 from gpurent.api import (
     AuthEntry,
@@ -20,14 +20,7 @@ from gpurent.api import (
 from gpurent_plugin_runpod import _
 
 if TYPE_CHECKING:
-    from gpurent.api import (
-        Authenticator,
-        BillingProvider,
-        LeaseProvider,
-        PluginContext,
-        ProviderSimulator,
-        SimulatorContext,
-    )
+    from gpurent import api
 
 REQUIRED_API = (1, 0)
 NAME = "runpod"
@@ -38,10 +31,13 @@ PACING = tuple(
 )
 
 
-def _check_declared_balance(text: str) -> None:
-    from gpurent_plugin_runpod.billing import parse_declared_balance
+def parse_declared_balance(text: str) -> tuple[api.Money, datetime]:
+    """Parse ``25.00 USD 2026-12-01T09:00:00Z``. Raises ``ValueError``."""
+    from gpurent.api import parse_foreign_money
+    from gpurent_plugin_runpod.wire import USD
 
-    parse_declared_balance(text)
+    amount, _space, time = text.strip().rpartition(" ")
+    return parse_foreign_money(amount, USD), datetime.fromisoformat(time).astimezone()
 
 
 SETTINGS = (
@@ -59,34 +55,35 @@ SETTINGS = (
     ),
     InputField(
         name="balance",
-        label=_("your credit in USD and when you read it, for the time when RunPod no longer states it"),
+        label=_("your credit and when you read it, used where RunPod does not tell it"),
         optional=True,
-        example="25.00 2026-12-01T09:00:00Z",
-        check=_check_declared_balance,
+        example="25.00 USD 2026-12-01T09:00:00Z",
+        check=parse_declared_balance,
     ),
 )
+SHARED: Any = {"name": NAME, "settings": SETTINGS, "pacing": PACING}
 
 
-def _build_authenticator(context: PluginContext) -> Authenticator:
+def _build_authenticator(context: api.PluginContext) -> api.Authenticator:
     from gpurent_plugin_runpod import wire
     from gpurent_plugin_runpod.login import RunpodAuthenticator
 
     return RunpodAuthenticator(wire.make_api(context), wire.KEYS_PATH, "id")
 
 
-def _build_billing(context: PluginContext) -> BillingProvider:
+def _build_billing(context: api.PluginContext) -> api.BillingProvider:
     from gpurent_plugin_runpod.billing import RunpodBilling
 
     return RunpodBilling(context)
 
 
-def _build_provider(context: PluginContext) -> LeaseProvider:
+def _build_provider(context: api.PluginContext) -> api.LeaseProvider:
     from gpurent_plugin_runpod.provider import RunpodProvider
 
     return RunpodProvider(context)
 
 
-def _build_simulator(context: SimulatorContext) -> ProviderSimulator:
+def _build_simulator(context: api.SimulatorContext) -> api.ProviderSimulator:
     from gpurent_plugin_runpod.simulator.service import RunpodSimulator
 
     return RunpodSimulator(context)
@@ -94,41 +91,23 @@ def _build_simulator(context: SimulatorContext) -> ProviderSimulator:
 
 @hookimpl
 def gpurent_register_auth() -> Sequence[AuthEntry]:
-    return [
-        AuthEntry(
-            name=NAME,
-            summary=_("RunPod account, by API key"),
-            build=_build_authenticator,
-            settings=SETTINGS,
-            pacing=PACING,
-            fields=(InputField(name="api_key", label=_("API key"), secret=True),),
-        )
-    ]
+    fields = (InputField(name="api_key", label=_("API key"), secret=True),)
+    summary = _("RunPod account, by API key")
+    return [AuthEntry(**SHARED, summary=summary, build=_build_authenticator, fields=fields)]
 
 
 @hookimpl
 def gpurent_register_billing() -> Sequence[BillingEntry]:
-    return [
-        BillingEntry(
-            name=NAME,
-            summary=_("RunPod credit in USD"),
-            build=_build_billing,
-            settings=SETTINGS,
-            pacing=PACING,
-            currency="USD",
-        )
-    ]
+    return [BillingEntry(**SHARED, summary=_("RunPod credit in USD"), build=_build_billing, currency="USD")]
 
 
 @hookimpl
 def gpurent_register_lease() -> Sequence[LeaseEntry]:
     return [
         LeaseEntry(
-            name=NAME,
+            **SHARED,
             summary=_("GPUs in RunPod's data centers, billed by the second from a credit in USD"),
             build=_build_provider,
-            settings=SETTINGS,
-            pacing=PACING,
             auth=NAME,
             billing=NAME,
             profile=MachineProfile(user="root", data_dir="/workspace", install_prefix="apt-get install -y"),
@@ -154,10 +133,5 @@ def gpurent_register_lease() -> Sequence[LeaseEntry]:
 
 @hookimpl
 def gpurent_register_simulator() -> Sequence[SimulatorEntry]:
-    return [
-        SimulatorEntry(
-            name=NAME,
-            summary=_("simulator of RunPod's REST API v2 and GraphQL API, from their documentation"),
-            build=_build_simulator,
-        )
-    ]
+    summary = _("simulator of RunPod's REST API v2 and GraphQL API, from their documentation")
+    return [SimulatorEntry(name=NAME, summary=summary, build=_build_simulator)]

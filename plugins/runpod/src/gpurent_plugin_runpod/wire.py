@@ -5,8 +5,8 @@ Prices are USD per hour, of one GPU; sizes are in GB; times are RFC 3339.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from datetime import datetime, timedelta
+from collections.abc import Iterator, Mapping
+from datetime import timedelta
 from decimal import Decimal
 from typing import Any
 
@@ -19,11 +19,13 @@ from gpurent.api import (
     Hardware,
     JsonApi,
     JsonReply,
+    Lease,
+    LeaseState,
     Metered,
     Offer,
     PluginContext,
     UnitPrice,
-    UsageError,
+    make_state_error,
 )
 from gpurent_plugin_runpod import _
 
@@ -31,7 +33,6 @@ SERVICE = "RunPod"
 # The service bills fractions of a cent.
 USD = Currency("USD", 6)
 KEYS_PATH = "/v2/account/ssh-keys"
-BILLING_INCREMENT = timedelta(seconds=1)
 CONTAINER_GB = 20
 """The pod's own disk, which is wiped when it stops."""
 VOLUME_GB = 20
@@ -40,9 +41,6 @@ HOURS_OF_MONTH = 720  # assumed: the documentation gives no length of a month
 DISK_PRICE, STOPPED_DISK_PRICE = Decimal("0.10") / HOURS_OF_MONTH, Decimal("0.20") / HOURS_OF_MONTH
 """Of a GB in an hour: of both disks while the pod runs, of what it keeps while it is stopped."""
 PAGES = {"token_field": "pagination", "token_param": "cursor"}
-STOCK_LEVELS = frozenset({"LOW", "MEDIUM", "HIGH"})
-# The first part of a data center's name; else it is the country.
-_CONTINENTS = frozenset({"AP", "EU", "EUR", "OC", "SEA"})
 # What an offer's provider_data holds: the GPU's full name, the data center, the least CUDA version.
 GPU, DATA_CENTER, CUDA = "gpu", "data_center", "cuda"
 
@@ -59,11 +57,8 @@ class RunpodReply(JsonReply):
     @property
     def message(self) -> str:
         errors = self.body.get("errors")
-        more = errors if isinstance(errors, list) else []
-        texts = [
-            self.body.get("detail"),
-            *(one.get("message") if isinstance(one, dict) else one for one in more),
-        ]
+        found = [self.body.get("detail"), *(errors if isinstance(errors, list) else ())]
+        texts = [one.get("message") if isinstance(one, dict) else one for one in found]
         return ": ".join(text for text in texts if isinstance(text, str)) or self.error
 
     @property
@@ -77,28 +72,13 @@ class RunpodReply(JsonReply):
         return self.status == 404 and self.body.get("status") == 404 and bool(self.body.get("detail"))
 
     def get_page_token(self, name: str) -> str:
-        page = self.body.get(name)
-        if not isinstance(page, dict) or not isinstance(page.get("hasNextPage"), bool):
-            raise self.make_unexpected_response(_("a list that does not say whether it ends here"))
-        token = self.get_text(page, "nextCursor") if page["hasNextPage"] else ""
-        if page["hasNextPage"] and not token:
-            raise self.make_unexpected_response(_("a list that goes on, but does not say where"))
+        page = self.get_object(self.body, name)
+        if page.get("hasNextPage") is False:
+            return ""
+        token = self.get_text(page, "nextCursor")
+        if not token or page.get("hasNextPage") is not True:
+            raise self.make_unexpected_response(_("a list that does not say whether and where it goes on"))
         return token
-
-    def get_object(self, row: Mapping[str, Any], name: str) -> Mapping[str, Any]:
-        found = row.get(name)
-        if not isinstance(found, dict):
-            raise self.make_unexpected_response(_("{name} is no object").format(name=name))
-        return found
-
-    def find_rows(self, row: Mapping[str, Any], name: str) -> Sequence[Mapping[str, Any]]:
-        """Return a list of objects; empty for a missing field."""
-        found = row.get(name)
-        if found is not None and not (
-            isinstance(found, list) and all(isinstance(one, dict) for one in found)
-        ):
-            raise self.make_unexpected_response(_("{name} is no list of objects").format(name=name))
-        return found or ()
 
 
 RunpodApi = JsonApi[RunpodReply]
@@ -108,107 +88,89 @@ def make_api(context: PluginContext) -> RunpodApi:
     return JsonApi(context, "runpod", SERVICE, RunpodReply)
 
 
-@frozen(kw_only=True)
-class Pod:
-    """A machine of the account. ``actions``: what may be done to it now."""
-
-    id: str
-    name: str
-    status: str
-    endpoint: Endpoint | None
-    created_at: datetime | None
-    offer: Offer
-
-
-def parse_offers(reply: RunpodReply, gpus: int, disk: int, cuda: str) -> list[Offer]:
-    """Parse the catalog: an offer for each GPU type and data center, whose price includes a disk of ``disk`` GB.
-
-    ``cuda``: the least version that was asked for.
-    """
-    found = []
+def parse_offers(reply: RunpodReply, gpus: int, disk: int, cuda: str) -> Iterator[Offer]:
+    """Parse the catalog: an offer for each GPU type and data center, whose price includes a disk of ``disk`` GB."""
     for row in reply.get_rows("gpus"):
         name, price = reply.get_text(row, "id"), reply.get_object(row, "price")
-        hardware = Hardware(
-            gpu=reply.get_text(row, "name"), gpus=gpus, gpu_memory=reply.get_integer(row, "memory"), disk=disk
-        )
-        for center in reply.find_rows(row, "dataCenters"):
+        memory = reply.get_integer(row, "memory")
+        hardware = Hardware(gpu=reply.get_text(row, "name"), gpus=gpus, gpu_memory=memory, disk=disk)
+        for center in reply.find_objects(row, "dataCenters"):
             place = reply.get_text(center, "id")
-            found.append(
-                _make_offer(
-                    f"{place}/{name.replace(' ', '_')}/{gpus}",
-                    hardware,
-                    reply.get_number(price, "secure") * gpus,
-                    CONTAINER_GB,
-                    available=reply.get_text(center, "availability") in STOCK_LEVELS,
-                    location=f"{reply.get_text(center, 'name')}, {_find_country(place)}",
-                    cuda=cuda,
-                    provider_data={GPU: name, DATA_CENTER: place, CUDA: cuda},
-                )
+            yield _make_offer(
+                f"{place}/{name.replace(' ', '_')}/{gpus}",
+                hardware,
+                reply.get_number(price, "secure") * gpus,
+                CONTAINER_GB,
+                available=reply.get_text(center, "availability") in ("LOW", "MEDIUM", "HIGH"),
+                # The parts of EU-RO-1 and US-TX-3 are what a user may name.
+                location=", ".join([reply.get_text(center, "name"), *place.split("-")[:2]]),
+                cuda=cuda,
+                provider_data={GPU: name, DATA_CENTER: place, CUDA: cuda},
             )
-    return found
-
-
-def _find_country(data_center: str) -> str:
-    """Return the country's code: ``US-TX-3`` is in the US, ``EU-RO-1`` in Romania."""
-    first, _dash, rest = data_center.partition("-")
-    return rest.partition("-")[0] if first in _CONTINENTS else first
 
 
 def _make_offer(key: str, hardware: Hardware, price: Decimal, container: int, **more: Any) -> Offer:
     """Return an offer; ``price``: of its GPUs, 0 if it is not known. Its hardware's disk is what a stop keeps."""
-    total = (
-        UnitPrice(price + DISK_PRICE * (container + hardware.disk), USD)
-        if price
-        else UnitPrice.make_unknown(USD)
-    )
+    total = price + DISK_PRICE * (container + hardware.disk)
+    known = UnitPrice(total, USD) if price else UnitPrice.make_unknown(USD)
     return Offer(
         key=key,
         provider="runpod",
         hardware=hardware,
-        tariff=Metered(price=total, billing_increment=BILLING_INCREMENT),
+        tariff=Metered(price=known, billing_increment=timedelta(seconds=1)),
         disk=DiskPrice(free=hardware.disk, price=UnitPrice(DISK_PRICE, USD), is_per_gpu=False),
         stopped_price=UnitPrice(STOPPED_DISK_PRICE * hardware.disk, USD),
         **more,
     )
 
 
-def parse_pod(reply: RunpodReply, row: Mapping[str, Any]) -> Pod:
-    mounts, gpu = reply.get_object(row, "mounts"), reply.get_object(row, "gpu") if row.get("gpu") else {}
-    cpu = reply.get_object(row, "cpu") if row.get("cpu") else {}
-    kept = (
-        reply.get_integer(reply.get_object(mounts, "persistent"), "size") if mounts.get("persistent") else 0
-    )
+def parse_pod(reply: RunpodReply, row: Mapping[str, Any]) -> Lease:
+    """Parse a pod of the account."""
+    mounts, gpu = reply.get_object(row, "mounts"), reply.get_object(row, "gpu") if "gpu" in row else {}
+    kept = reply.get_object(mounts, "persistent") if "persistent" in mounts else {"size": 0}
     hardware = Hardware(
         gpu=reply.get_text(gpu, "id"),
         gpus=reply.get_integer(gpu, "count") if gpu else 0,
-        cpus=int(reply.find_number(gpu or cpu, "vcpuCount") or 0),
-        memory=int(reply.find_number(gpu or cpu, "memory") or 0),
-        disk=kept,
+        disk=reply.get_integer(kept, "size"),
     )
     # The cost of a stopped pod is stated as 0, although its disk is billed.
     price, container = reply.get_number(row, "cost"), reply.get_integer(row, "disk")
-    return Pod(
-        id=reply.get_text(row, "id"),
-        name=reply.get_text(row, "name"),
-        status=reply.get_text(row, "status"),
-        endpoint=_parse_endpoint(reply, row),
-        created_at=reply.get_iso_time(row, "createdAt"),
-        offer=_make_offer(reply.get_text(row, "id"), hardware, price, container),
+    ref, endpoint = reply.get_text(row, "id"), _parse_endpoint(reply, reply.get_object(row, "ssh"))
+    state, note = _parse_state(reply.get_text(row, "status"), is_mapped=endpoint is not None)
+    return Lease(
+        id="",
+        provider="runpod",
+        offer=_make_offer(ref, hardware, price, container),
+        ref=ref,
+        label=reply.get_text(row, "name"),
+        state=state,
+        note=note,
+        endpoint=endpoint if state is LeaseState.READY else None,
+        started_at=reply.get_iso_time(row, "createdAt"),
     )
 
 
-def _parse_endpoint(reply: RunpodReply, row: Mapping[str, Any]) -> Endpoint | None:
+def _parse_state(status: str, *, is_mapped: bool) -> tuple[LeaseState, str]:
+    if status == "RUNNING" and is_mapped:
+        return LeaseState.READY, ""
+    states = {
+        "PROVISIONING": (LeaseState.PROVISIONING, _("the pod is starting")),
+        "STARTING": (LeaseState.PROVISIONING, _("the pod is starting")),
+        # It is said to run before anything in it does.
+        "RUNNING": (LeaseState.PROVISIONING, _("its SSH port is not mapped yet")),
+        "EXITED": (LeaseState.STOPPED, _("its disk costs money until the pod is terminated")),
+        "ERROR": (LeaseState.INTERRUPTED, _("RunPod reports an error; it may cost money all the same")),
+        "TERMINATED": (LeaseState.RELEASED, _("terminated at RunPod")),
+    }
+    if status not in states:
+        raise make_state_error(SERVICE, status, "/v2/pods")
+    return states[status]
+
+
+def _parse_endpoint(reply: RunpodReply, ssh: Mapping[str, Any]) -> Endpoint | None:
     """Return the pod's own address; None until its port is mapped. RunPod's SSH proxy cannot transfer files."""
-    ssh = reply.get_object(row, "ssh")
     if ssh.get("direct") is None:
         return None
     direct = reply.get_object(ssh, "direct")
-    host = reply.get_text(direct, "host").strip()
-    try:
-        return Endpoint(
-            reply.get_text(direct, "username"),
-            f"[{host}]" if ":" in host else host,
-            reply.get_integer(direct, "port"),
-        )
-    except (ValueError, UsageError):
-        raise reply.make_unexpected_response(_("an address that cannot be one")) from None
+    user, host = reply.get_text(direct, "username"), reply.get_text(direct, "host")
+    return reply.make_endpoint(user, host, direct.get("port"))

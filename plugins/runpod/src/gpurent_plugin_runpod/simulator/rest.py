@@ -199,8 +199,12 @@ class RestRoutes:
         return {"keys": list(call.account.keys)}
 
     async def _replace_keys(self, call: Call) -> Mapping[str, Any]:
-        call.account.keys = list(wishes.check_body(call.body, wishes.KEYS, "keys")["keys"])
-        return {"keys": list(call.account.keys)}
+        keys = list(wishes.check_body(call.body, wishes.KEYS, "keys")["keys"])
+        if call.account.rival_writes:
+            call.account.rival_writes -= 1
+        else:
+            call.account.keys = keys
+        return {"keys": keys}
 
     # network volumes
 

@@ -52,7 +52,10 @@ class NetworkVolume:
 
 @define(eq=False, kw_only=True)
 class RunpodAccount:
-    """``keys``: the registered SSH keys. ``delete_at``: when the pods of an account without credit are terminated."""
+    """``keys``: the registered SSH keys. ``delete_at``: when the pods of an account without credit are terminated.
+
+    ``rival_writes``: how often from now on another program puts the old keys back, right after they were replaced.
+    """
 
     id: str
     email: str
@@ -62,6 +65,7 @@ class RunpodAccount:
     pods: list[RunpodPod] = field(factory=list)
     volumes: list[NetworkVolume] = field(factory=list)
     keys: list[str] = field(factory=list)
+    rival_writes: int = 0
     delete_at: datetime | None = None
 
     @property

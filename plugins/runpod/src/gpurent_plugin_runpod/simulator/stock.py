@@ -96,6 +96,10 @@ class Stock:
             hosts.append(Host(f"host{number + 1:06}", gpu, center, count, tenants))
         return cls(tuple(hosts))
 
+    def let_others_rent(self, host: Host) -> None:
+        """Let somebody else have the rest of a host."""
+        host.tenants[OTHERS] = host.tenants.get(OTHERS, 0) + host.free
+
     def find_host(
         self, gpu: GpuType, count: int, centers: tuple[str, ...], cuda: tuple[str, ...]
     ) -> Host | None:
