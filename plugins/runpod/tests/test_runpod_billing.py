@@ -18,7 +18,6 @@ from gpurent.api import (
 )
 from gpurent.testing.sandbox.service_faults import ServiceFault
 from gpurent_plugin_runpod import wire
-from gpurent_plugin_runpod.plugin import parse_declared_balance
 from plugins.runpod.tests.runpod_harness import NAME, RunpodHarness, runpod_harness
 
 
@@ -128,10 +127,10 @@ async def test_a_login_without_graphql_is_known_by_its_key() -> None:
 )
 def test_a_declared_balance_has_a_currency_and_a_time(text: str) -> None:
     with pytest.raises(ValueError, match=r"^"):
-        parse_declared_balance(text)
+        wire.parse_declared_balance(text)
 
 
 def test_a_declared_balance_is_read_exactly() -> None:
-    money, at = parse_declared_balance("1,025.50 USD 2026-12-01T09:00:00+01:00")
+    money, at = wire.parse_declared_balance("1,025.50 USD 2026-12-01T09:00:00+01:00")
     assert money == wire.USD.money("1025.50")
     assert at.isoformat() == "2026-12-01T09:00:00+01:00" or at.utcoffset() is not None

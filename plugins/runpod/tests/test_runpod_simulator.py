@@ -47,7 +47,7 @@ async def test_the_catalog_tells_stock_by_data_center(api: RunpodApi) -> None:
     two = {row["id"]: row for row in (await api.get("/v2/catalog/gpus", **AVAILABLE, count="2")).data["gpus"]}
     assert [name for name, row in two.items() if row["availability"] != "NONE"] == ["NVIDIA A100-SXM4-80GB"]
     romania = (await api.get("/v2/catalog/gpus", **AVAILABLE, countryCodes="RO,IS")).data["gpus"]
-    assert [row["id"] for row in romania] == ["NVIDIA RTX A5000"]
+    assert [(row["id"], row["availability"]) for row in romania] == [("NVIDIA RTX A5000", "LOW")]
     floor = (await api.get("/v2/catalog/gpus", **AVAILABLE, minCudaVersion="12.5")).data["gpus"]
     assert [row["availability"] for row in floor] == ["LOW", "LOW", "LOW", "NONE"]
 

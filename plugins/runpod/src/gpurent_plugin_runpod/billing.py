@@ -21,7 +21,6 @@ from gpurent.api import (
 )
 from gpurent_plugin_runpod import _, wire
 from gpurent_plugin_runpod.login import query_account
-from gpurent_plugin_runpod.plugin import parse_declared_balance
 
 # The service bills every five minutes what ran until then.
 BILLING_DELAY = timedelta(minutes=10)
@@ -55,7 +54,7 @@ class RunpodBilling(MeteredBilling):
                 ),
                 spent=Spent.NO,
             )
-        declared, since = parse_declared_balance(text)
+        declared, since = wire.parse_declared_balance(text)
         params = {"startTime": _format_time(since), "bucketSize": "hour"}
         reply = await self._client.call_checked("GET", "/v2/billing", params=params)
         totals = reply.get_object(reply.get_object(reply.body, "metadata"), "totals")
@@ -71,7 +70,6 @@ class RunpodBilling(MeteredBilling):
             return Known(())
         now = self._context.clock.now()
         since = lease.started_at or now - timedelta(days=30)
-        # The service widens the time to whole days.
         params = {"podId": lease.ref, "bucketSize": "day", "startTime": _format_time(since)}
         reply = await self._client.call_checked("GET", "/v2/billing/pods", params=params)
         # A service that ignores the filter lists other pods too.

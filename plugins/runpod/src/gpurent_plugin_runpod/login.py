@@ -13,10 +13,7 @@ from gpurent_plugin_runpod.wire import RunpodApi, RunpodReply
 
 
 async def query_account(api: RunpodApi, field: str, token: Secret | None = None) -> RunpodReply | None:
-    """Return a reply whose body is the account with its ``field``; None if GraphQL is not open to this key.
-
-    RunPod has announced the end of GraphQL; a key may lack the permission even before.
-    """
+    """Return a reply whose body is the account with its ``field``; None if GraphQL is retired or closed to this key."""
     query = {"query": f"query {{ myself {{ {field} }} }}"}
     reply = await api.call("POST", "/graphql", json=query, token=token)
     if reply.status in (403, 404, 410):

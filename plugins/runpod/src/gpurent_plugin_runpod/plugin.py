@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from gpurent.api import (
@@ -31,13 +31,10 @@ PACING = tuple(
 )
 
 
-def parse_declared_balance(text: str) -> tuple[api.Money, datetime]:
-    """Parse ``25.00 USD 2026-12-01T09:00:00Z``. Raises ``ValueError``."""
-    from gpurent.api import parse_foreign_money
-    from gpurent_plugin_runpod.wire import USD
+def _check_balance(text: str) -> object:
+    from gpurent_plugin_runpod.wire import parse_declared_balance
 
-    amount, _space, time = text.strip().rpartition(" ")
-    return parse_foreign_money(amount, USD), datetime.fromisoformat(time).astimezone()
+    return parse_declared_balance(text)
 
 
 SETTINGS = (
@@ -58,7 +55,7 @@ SETTINGS = (
         label=_("your credit and when you read it, used where RunPod does not tell it"),
         optional=True,
         example="25.00 USD 2026-12-01T09:00:00Z",
-        check=parse_declared_balance,
+        check=_check_balance,
     ),
 )
 SHARED: Any = {"name": NAME, "settings": SETTINGS, "pacing": PACING}

@@ -133,8 +133,6 @@ class RunpodProvider(LabelledProvider, SupportsStop, SupportsStart):
     async def list_leases(self) -> Known[Lease] | Unknown:
         return Known(tuple(await add_access_sources(self._context, await self._list_pods(), self._url)))
 
-    # stopping and starting
-
     async def stop_lease(self, lease: Lease) -> Lease | Absent:
         return await self._act(lease, "stop")
 

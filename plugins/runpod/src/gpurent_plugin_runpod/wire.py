@@ -6,7 +6,7 @@ Prices are USD per hour, of one GPU; sizes are in GB; times are RFC 3339.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from datetime import timedelta
+from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
@@ -22,10 +22,12 @@ from gpurent.api import (
     Lease,
     LeaseState,
     Metered,
+    Money,
     Offer,
     PluginContext,
     UnitPrice,
     make_state_error,
+    parse_foreign_money,
 )
 from gpurent_plugin_runpod import _
 
@@ -86,6 +88,12 @@ RunpodApi = JsonApi[RunpodReply]
 
 def make_api(context: PluginContext) -> RunpodApi:
     return JsonApi(context, "runpod", SERVICE, RunpodReply)
+
+
+def parse_declared_balance(text: str) -> tuple[Money, datetime]:
+    """Parse ``25.00 USD 2026-12-01T09:00:00Z``. Raises ``ValueError``."""
+    amount, _space, time = text.strip().rpartition(" ")
+    return parse_foreign_money(amount, USD), datetime.fromisoformat(time).astimezone()
 
 
 def parse_offers(reply: RunpodReply, gpus: int, disk: int, cuda: str) -> Iterator[Offer]:

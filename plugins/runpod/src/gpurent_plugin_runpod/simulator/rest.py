@@ -83,16 +83,13 @@ class RestRoutes:
         count, least = int(call.query.get("count", "1")), call.query.get("minCudaVersion", "")
         exact = tuple(filter(None, call.query.get("cudaVersions", "").split(",")))
         countries = set(filter(None, call.query.get("countryCodes", "").split(",")))
-        rows = []
-        for gpu in GPUS:
-            row = self._state.stock.describe_gpu(gpu, count, select_cuda(gpu, least, exact) if asks else None)
-            if countries:
-                row["dataCenters"] = [
-                    one for one in row.get("dataCenters", ()) if set(one["id"].split("-")) & countries
-                ]
-            if not countries or row["dataCenters"]:
-                rows.append(row)
-        return {"gpus": rows}
+        rows = [
+            self._state.stock.describe_gpu(
+                gpu, count, select_cuda(gpu, least, exact) if asks else None, countries
+            )
+            for gpu in GPUS
+        ]
+        return {"gpus": [row for row in rows if not countries or "dataCenters" in row]}
 
     def _check_availability(self, call: Call) -> bool:
         """Return whether availability is asked for. Raises `Problem`."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from decimal import Decimal
 from typing import Any
 
@@ -110,8 +111,13 @@ class Stock:
                 return host
         return None
 
-    def describe_gpu(self, gpu: GpuType, count: int, cuda: tuple[str, ...] | None) -> dict[str, Any]:
-        """Return a GPU type with its availability for pods of the secure cloud; ``cuda`` None: without it."""
+    def describe_gpu(
+        self, gpu: GpuType, count: int, cuda: tuple[str, ...] | None, countries: Collection[str] = ()
+    ) -> dict[str, Any]:
+        """Return a GPU type with its availability for pods of the secure cloud; ``cuda`` None: without it.
+
+        ``countries``: only that of their data centers, if there are any.
+        """
         row: dict[str, Any] = {
             "id": gpu.id,
             "name": gpu.name,
@@ -125,11 +131,9 @@ class Stock:
         }
         if cuda is None:
             return row
-        offered = [
-            host
-            for host in self.hosts
-            if host.gpu is gpu and host.gpus >= count and set(cuda) & set(gpu.cuda)
-        ]
+        offered = [host for host in self.hosts if host.gpu is gpu and host.gpus >= count and cuda]
+        if countries:
+            offered = [host for host in offered if set(host.center.id.split("-")[:2]) & set(countries)]
         free = [host for host in offered if host.free >= count]
         row["availability"] = _grade(len(free))
         centers = {host.center.id: host.center for host in offered}
