@@ -37,6 +37,10 @@ if TYPE_CHECKING:
         Known as Known,
         Unknown as Unknown,
     )
+    from gpurent.domain.exact_json import (
+        parse_exact_json as parse_exact_json,
+        render_exact_json as render_exact_json,
+    )
     from gpurent.domain.filenames import (
         NameProblem as NameProblem,
         escape_name as escape_name,
@@ -225,6 +229,9 @@ if TYPE_CHECKING:
     )
     from gpurent.roles.labelled_provider import (
         LabelledProvider as LabelledProvider,
+        make_credit_error as make_credit_error,
+        make_release_error as make_release_error,
+        make_state_error as make_state_error,
         make_taken_error as make_taken_error,
     )
     from gpurent.roles.lease import (
@@ -328,6 +335,7 @@ _NAMES_BY_MODULE = {
     "gpurent.domain.access": "USER_SOURCE AccessChannel AccessSource Endpoint MachineProfile is_loopback",
     "gpurent.domain.create_claim": "CreateClaim",
     "gpurent.domain.evidence": "Absent Known Unknown",
+    "gpurent.domain.exact_json": "parse_exact_json render_exact_json",
     "gpurent.domain.events": "Event EventKind Notice NoticeLevel",
     "gpurent.domain.filenames": "NameProblem escape_name find_name_problem link_reject_reason",
     "gpurent.domain.foreign_names": "parse_foreign_name",
@@ -362,7 +370,7 @@ _NAMES_BY_MODULE = {
     "gpurent.roles.json_api": "ApiKeyAuthenticator JsonApi",
     "gpurent.roles.json_reply": "JsonReply",
     "gpurent.roles.create_attempts": "CreateAttempts",
-    "gpurent.roles.labelled_provider": "LabelledProvider make_taken_error",
+    "gpurent.roles.labelled_provider": "LabelledProvider make_credit_error make_release_error make_state_error make_taken_error",  # noqa: E501
     "gpurent.roles.lease": "AssistedRental LeaseProvider MachineAccess MailBinding ManualProvider ManualTask SupportsInterruption SupportsMailBinding SupportsPublicKeys SupportsRenewal SupportsRestart SupportsStaging SupportsStart SupportsStop TaskInstructions",  # noqa: E501
     "gpurent.roles.machine": "Launcher SessionBackend SupportsPredial SupportsUploadPreview TransferBackend",
     "gpurent.roles.messages": "Mailbox Notifier",

@@ -161,6 +161,10 @@ class Lease:
             )
         return evolve(self, state=state, note=note or self.note)
 
+    def enter_state(self, state: LeaseState, note: str = "") -> Lease:
+        """As `with_state`; a lease that is in this state already keeps its note."""
+        return self if self.state is state else self.with_state(state, note)
+
     @property
     def has_cost(self) -> bool:
         """Whether the lease has cost money, or its meter may have run: never for an order that was not confirmed."""

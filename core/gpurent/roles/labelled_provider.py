@@ -3,15 +3,27 @@
 from __future__ import annotations
 
 from abc import abstractmethod
+from collections.abc import Mapping
 from datetime import timedelta
 
 from attrs import evolve
 
 from gpurent.domain.evidence import Absent, Unknown
-from gpurent.domain.lease import Lease, LeaseState
-from gpurent.domain.offer import Payment
-from gpurent.errors import GpurentError, SoldOut, Spent, UnavailableError
+from gpurent.domain.lease import Lease, LeaseState, PendingOrder
+from gpurent.domain.money import Currency
+from gpurent.domain.offer import Bill, Order, OrderKind, Payment, Requirements
+from gpurent.errors import (
+    GpurentError,
+    LeaseError,
+    MoneyError,
+    SoldOut,
+    Spent,
+    UnavailableError,
+    UnexpectedResponse,
+    UsageError,
+)
 from gpurent.locale import _
+from gpurent.locale.foreign_text import quote_reason, quote_text
 from gpurent.roles.create_attempts import CreateAttempts
 from gpurent.roles.lease import LeaseProvider
 from gpurent.roles.plugin_context import PluginContext
@@ -25,6 +37,32 @@ def make_taken_error(machine: str) -> SoldOut:
     )
 
 
+def make_credit_error(provider: str, service: str, why: str) -> MoneyError:
+    return MoneyError(
+        _("{service} rents out nothing for the credit that is left: {why}").format(
+            service=service, why=quote_reason(why)
+        ),
+        hint=_("Nothing was spent. Add credit first: gpurent topup {provider} 10").format(provider=provider),
+        spent=Spent.NO,
+    )
+
+
+def make_release_error(service: str, why: str, burning: tuple[str, ...] = ()) -> LeaseError:
+    return LeaseError(
+        _("{service} did not delete the machine: {why}").format(service=service, why=quote_reason(why)),
+        hint=_("It still costs money. Delete it on the page of your machines at {service}.").format(
+            service=service
+        ),
+        spent=Spent.YES,
+        burning=burning,
+    )
+
+
+def make_state_error(service: str, state: str, url: str) -> UnexpectedResponse:
+    text = _("{service} names a state of the machine that gpurent does not know: {state}")
+    return UnexpectedResponse(text.format(service=service, state=quote_text(state)), url=url)
+
+
 class LabelledProvider(LeaseProvider):
     """Creates one machine for an order, also where answers are lost; `Lease.label`, the order's key, is its label.
 
@@ -34,7 +72,7 @@ class LabelledProvider(LeaseProvider):
     def __init__(
         self, context: PluginContext, service: str, listing_delay: timedelta = timedelta(minutes=1)
     ) -> None:
-        self._service = service
+        self._service, self._clock = service, context.clock
         self._attempts = CreateAttempts(context.state, context.clock, listing_delay)
 
     @abstractmethod
@@ -64,10 +102,48 @@ class LabelledProvider(LeaseProvider):
         found = next((other for other in listed.items if other.ref == lease.ref), None)
         if found is None:
             return Absent()
-        seen = evolve(lease.with_state(found.state, found.note), endpoint=found.endpoint)
+        return self.apply_listed(lease, found)
+
+    def apply_listed(self, lease: Lease, listed: Lease) -> Lease:
+        """Return ``lease`` with what the service says of its machine, in a lease as `list_leases` returns it."""
         return evolve(
-            seen, access_source=found.access_source, started_at=found.started_at or lease.started_at
+            lease.with_state(listed.state, listed.note),
+            note=listed.note,
+            endpoint=listed.endpoint,
+            access_source=listed.access_source,
+            started_at=listed.started_at or lease.started_at,
         )
+
+    async def reserve_offer(
+        self, order: Order, wanted: Requirements, currency: Currency, provider_data: Mapping[str, str]
+    ) -> Lease:
+        """Answer `reserve_lease` for an account that is charged as time passes: with the offer as it is now, unpaid.
+
+        ``wanted``: what `list_offers` has to be asked for to find the ordered machine.
+        """
+        if order.kind is not OrderKind.NEW:
+            raise UsageError(_("{service} can only rent new machines").format(service=self._service))
+        listed = await self.list_offers(wanted)
+        if isinstance(listed, Unknown):
+            raise UnavailableError(listed.reason, retryable=True)
+        key = order.offer.key
+        offer = next((offer for offer in listed.items if offer.key == key and offer.available), None)
+        if offer is None and not await self.find_machine(order.key):
+            raise make_taken_error(key)
+        bill = Bill(key=order.key, payee="", amount=currency.zero)
+        return Lease(
+            id="",
+            provider=order.offer.provider,
+            offer=offer or order.offer,
+            state=LeaseState.PAYABLE,
+            pending=PendingOrder(key=order.key, kind=order.kind, bill=bill),
+            provider_data=provider_data,
+        )
+
+    def make_released(self, lease: Lease, note: str) -> Lease:
+        """Return the lease of a machine whose end the service has just confirmed."""
+        ended = lease.with_state(LeaseState.RELEASED, note)
+        return evolve(ended, endpoint=None, ended_at=self._clock.now(), pending=None)
 
     async def confirm_lease(self, lease: Lease, payment: Payment) -> Lease:
         pending = lease.pending

@@ -13,14 +13,13 @@ from gpurent.api import (
     Lease,
     MeteredBilling,
     Money,
-    MoneyError,
     MoneyInstructions,
     PluginContext,
     SupportsStatement,
     Unknown,
 )
 from gpurent_plugin_vast import _, wire
-from gpurent_plugin_vast.charges import ChargeReader, parse_amount, to_seconds
+from gpurent_plugin_vast.charges import ChargeReader, to_seconds
 
 STATEMENT_SPAN = timedelta(days=365)
 MARGIN = timedelta(days=1)
@@ -37,24 +36,13 @@ class VastBilling(MeteredBilling, SupportsStatement):
 
     async def get_balance(self) -> Balance:
         reply = await self._client.call_checked("GET", wire.ACCOUNT_PATH)
-        credit = parse_amount(reply, reply.body.get("credit"))
+        credit = reply.get_money(reply.body, "credit", wire.USD)
         return Balance(available=credit, at=self._context.clock.now())
 
     async def create_top_up(self, money: Money) -> MoneyInstructions:
-        if money.amount <= 0:
-            raise MoneyError(_("{money} is not a valid top-up amount").format(money=money))
         login = await self._context.get_login()
-        page = self._context.settings["billing_page"]
-        url = page.replace("{account}", login.account).replace("{amount}", f"{money.decimal.normalize():f}")
-        return MoneyInstructions(
-            steps=(
-                _("Open the billing page and add {money} of credit.").format(money=money),
-                _("The credit is there as soon as the payment is confirmed."),
-            ),
-            url=url,
-            qr=url,
-            advice=_("At a credit of 0, vast.ai stops your machines and later deletes their disks."),
-        )
+        advice = _("At a credit of 0, vast.ai stops your machines and later deletes their disks.")
+        return self.make_top_up(self._context.settings["billing_page"], login.account, money, advice)
 
     async def list_charges(self, lease: Lease) -> Known[Charge] | Unknown:
         if not lease.ref:

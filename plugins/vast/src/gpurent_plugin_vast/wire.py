@@ -24,10 +24,7 @@ from gpurent.api import (
     PluginContext,
     TrafficPrice,
     UnitPrice,
-    UsageError,
-    parse_foreign_integer,
 )
-from gpurent_plugin_vast import _
 
 SERVICE = "vast.ai"
 # The service bills fractions of a cent.
@@ -208,8 +205,7 @@ def _parse_endpoint(reply: VastReply, row: Mapping[str, Any]) -> Endpoint | None
     if not mapped or not host:
         return None
     try:
-        return Endpoint(
-            USER, f"[{host}]" if ":" in host else host, parse_foreign_integer(mapped[0]["HostPort"])
-        )
-    except (ValueError, UsageError, LookupError, TypeError):
-        raise reply.make_unexpected_response(_("an address that cannot be one")) from None
+        port = mapped[0]["HostPort"]
+    except (LookupError, TypeError):
+        port = None
+    return reply.make_endpoint(USER, host, port)
