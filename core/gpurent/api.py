@@ -178,6 +178,7 @@ if TYPE_CHECKING:
         Login as Login,
         MeteredBilling as MeteredBilling,
         MoneyInstructions as MoneyInstructions,
+        PostpaidBilling as PostpaidBilling,
         SupportsEnrolment as SupportsEnrolment,
         SupportsInvoices as SupportsInvoices,
         SupportsStatement as SupportsStatement,
@@ -353,7 +354,7 @@ _NAMES_BY_MODULE = {
     "gpurent.ports.services": "Http HttpResponse MailReader PluginState Vault",
     "gpurent.ports.system": "Clock",
     "gpurent.ports.terminal": "Progress",
-    "gpurent.roles.account": "Authenticator Balance BillingProvider InvoiceInfo Login MeteredBilling MoneyInstructions SupportsEnrolment SupportsInvoices SupportsStatement SupportsWithdrawal TopUpAdvice",  # noqa: E501
+    "gpurent.roles.account": "Authenticator Balance BillingProvider InvoiceInfo Login MeteredBilling MoneyInstructions PostpaidBilling SupportsEnrolment SupportsInvoices SupportsStatement SupportsWithdrawal TopUpAdvice",  # noqa: E501
     "gpurent.roles.entries": "AuthEntry BillingEntry CommandEntry ExporterEntry InputField LauncherEntry LeaseEntry MailboxEntry NotifierEntry PluginEntry RateEntry RoutePace SessionEntry SimulatorEntry TransferEntry",  # noqa: E501
     "gpurent.roles.exporter": "Export ExportFile ExportedLease Exporter SupportsInstall SupportsOpen",
     "gpurent.roles.file_places": "RemoteState",
