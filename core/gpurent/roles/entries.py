@@ -56,7 +56,7 @@ class RoutePace:
     """How often an account may call one route of a service, or with the method ``*`` all of its routes together.
 
     ``path`` has ``{}`` for a part that differs: ``/machines/{}/``; it is ``/`` for all. ``interval``: the least time
-    between two calls; ``penalty``: how long a call that came too early has to wait, where the answer (429) does not say.
+    between two calls; ``penalty``: how long one that came too early has to wait, where the answer (429) does not say.
     """
 
     method: str

@@ -1,0 +1,239 @@
+"""Lambda Cloud's machines: types and regions with capacity, one launch with our name, and what its API says then."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+
+from attrs import evolve
+
+from gpurent.api import (
+    Absent,
+    Bill,
+    Known,
+    LabelledProvider,
+    Lease,
+    LeaseError,
+    LeaseState,
+    MoneyError,
+    Offer,
+    Order,
+    OrderKind,
+    Payment,
+    PendingOrder,
+    PluginContext,
+    Requirements,
+    SoldOut,
+    Spent,
+    UnexpectedResponse,
+    Unknown,
+    UsageError,
+    add_access_source,
+    add_access_sources,
+    make_taken_error,
+    quote_reason,
+    quote_text,
+)
+from gpurent_plugin_lambda import _, wire
+from gpurent_plugin_lambda.keys import KeyRegister
+
+# What provider_data holds. BILLED_FROM: a moment before which the machine was not billed, for its cost at most.
+PUBLIC_KEY, IMAGE, BILLED_FROM = "public_key", "image", "billed_from"
+ENDED = frozenset({"terminated", "preempted"})
+
+
+class LambdaProvider(LabelledProvider):
+    """Lambda Cloud as a provider. A machine is found by its name, which is the order's key."""
+
+    def __init__(self, context: PluginContext) -> None:
+        super().__init__(context.clock, wire.SERVICE)
+        self._context = context
+        self._api = wire.make_api(context)
+        self._keys = KeyRegister(self._api)
+
+    # offers and orders
+
+    async def list_offers(self, requirements: Requirements) -> Known[Offer] | Unknown:
+        return Known(tuple(wire.parse_offers(await self._api.call_checked("GET", wire.TYPES_PATH))))
+
+    async def reserve_lease(self, order: Order) -> Lease:
+        if order.kind is not OrderKind.NEW:
+            raise UsageError(_("Lambda Cloud can only rent new machines"))
+        wire.parse_key(order.offer.key)
+        offers = wire.parse_offers(await self._api.call_checked("GET", wire.TYPES_PATH))
+        offer = next((offer for offer in offers if offer.key == order.offer.key), None)
+        if offer is None and not await self.find_machine(order.key):
+            raise make_taken_error(order.offer.key)
+        return Lease(
+            id="",
+            provider=wire.NAME,
+            offer=offer or order.offer,
+            state=LeaseState.PAYABLE,
+            pending=PendingOrder(
+                key=order.key, kind=order.kind, bill=Bill(key=order.key, payee="", amount=wire.USD.zero)
+            ),
+            provider_data={
+                PUBLIC_KEY: order.public_key,
+                IMAGE: order.image,
+                BILLED_FROM: self._context.clock.now().isoformat(),
+            },
+        )
+
+    async def confirm_lease(self, lease: Lease, payment: Payment) -> Lease:
+        try:
+            return await super().confirm_lease(lease, payment)
+        except (SoldOut, MoneyError):
+            await self._delete_key(lease)
+            raise
+
+    async def create_machine(self, lease: Lease) -> str:
+        name, (kind, region) = wire.make_name(lease.label), wire.parse_key(lease.offer.key)
+        await self._keys.add_key(name, lease.provider_data[PUBLIC_KEY])
+        image = lease.provider_data.get(IMAGE)
+        reply = await self._api.call(
+            "POST",
+            wire.LAUNCH_PATH,
+            json={
+                "region_name": region,
+                "instance_type_name": kind,
+                "ssh_key_names": [name],
+                "name": name,
+                **({"image": {"family": image}} if image else {}),
+            },
+            spent=Spent.UNKNOWN,
+        )
+        if reply.error == wire.NO_CAPACITY:
+            return ""
+        if reply.error:
+            raise _make_launch_error(reply)
+        ids = reply.get_object(reply.body, "data").get("instance_ids")
+        if not isinstance(ids, list) or len(ids) != 1:
+            raise reply.make_unexpected_response(_("not exactly one machine was launched"), Spent.UNKNOWN)
+        return wire.check_id(reply, {"id": ids[0]})
+
+    async def find_machine(self, label: str) -> str:
+        name = wire.make_name(label)
+        found = [instance for instance in await self._list_instances() if instance.name == name]
+        # One that is there counts more than one that has ended.
+        best = min(found, key=lambda instance: instance.status in ENDED, default=None)
+        return best.id if best is not None else ""
+
+    async def _list_instances(self) -> Sequence[wire.Instance]:
+        reply = await self._api.call_checked("GET", wire.INSTANCES_PATH)
+        return [wire.parse_instance(reply, row) for row in reply.get_rows("data")]
+
+    # leases
+
+    async def refresh_machine(self, lease: Lease) -> Lease | Absent:
+        asked_at = self._context.clock.now()
+        reply = await self._api.call("GET", f"{wire.INSTANCES_PATH}/{lease.ref}")
+        if reply.error == wire.NO_OBJECT:
+            return _make_absent()
+        if reply.error:
+            raise reply.make_unexpected_response(quote_reason(reply.message))
+        found = wire.parse_instance(reply, reply.get_object(reply.body, "data"))
+        if found.id != lease.ref:
+            raise reply.make_unexpected_response(_("another machine than the one asked for"))
+        seen = apply_instance(_note_billing(lease, found, asked_at), found)
+        if seen.is_over and not lease.is_over:
+            seen = evolve(seen, ended_at=self._context.clock.now())
+            await self._delete_key(lease)
+        return await add_access_source(self._context, seen, self._context.settings["url"])
+
+    async def release_lease(self, lease: Lease) -> Lease | Absent:
+        ended = await super().release_lease(lease)
+        if isinstance(ended, Absent) or ended.is_over:
+            await self._delete_key(lease)
+        return ended
+
+    async def release_machine(self, lease: Lease) -> Lease | Absent:
+        reply = await self._api.call(
+            "POST", wire.TERMINATE_PATH, json={"instance_ids": [lease.ref]}, spent=Spent.YES
+        )
+        if reply.error == wire.NO_OBJECT:
+            return _make_absent()
+        if reply.error:
+            raise LeaseError(
+                _("Lambda Cloud did not terminate the machine: {why}").format(
+                    why=quote_reason(reply.message)
+                ),
+                hint=_("It still costs money. Terminate it on the page of your instances."),
+                spent=Spent.YES,
+                burning=(lease.id,),
+            )
+        rows = reply.get_object(reply.body, "data").get("terminated_instances")
+        named = [row.get("id") for row in rows if isinstance(row, dict)] if isinstance(rows, list) else []
+        if lease.ref not in named:
+            what = _("it does not say that the machine was terminated")
+            raise reply.make_unexpected_response(what, Spent.UNKNOWN)
+        ended = lease.with_state(LeaseState.RELEASED, _("terminated at Lambda Cloud"))
+        return evolve(ended, endpoint=None, ended_at=self._context.clock.now(), pending=None)
+
+    async def _delete_key(self, lease: Lease) -> None:
+        """Delete the order's key; an adopted machine has none of ours."""
+        if key := lease.provider_data.get(PUBLIC_KEY):
+            await self._keys.delete_key(wire.make_name(lease.label), key)
+
+    async def list_leases(self) -> Known[Lease] | Unknown:
+        found = []
+        for instance in await self._list_instances():
+            lease = Lease(
+                id="", provider=wire.NAME, offer=instance.offer, ref=instance.id, label=instance.name
+            )
+            found.append(apply_instance(lease, instance))
+        return Known(tuple(await add_access_sources(self._context, found, self._context.settings["url"])))
+
+
+def apply_instance(lease: Lease, instance: wire.Instance) -> Lease:
+    """Return the lease as the machine's status has it."""
+    match instance.status:
+        case "active" if instance.endpoint is not None:
+            return evolve(_move(lease, LeaseState.READY), endpoint=instance.endpoint, note="")
+        case "active" | "booting":
+            return _move(lease, LeaseState.PROVISIONING, _("the machine is starting"))
+        case "unhealthy":
+            note = _("Lambda Cloud does not reach the machine, which costs money all the same")
+            return evolve(_move(lease, LeaseState.INTERRUPTED, note), endpoint=None)
+        case "terminating":
+            # Nothing is billed from the moment on at which that was asked for.
+            state = lease.state if lease.is_over else LeaseState.RELEASING
+            return evolve(_move(lease, state, _("it is being terminated")), endpoint=None)
+        case "terminated":
+            return evolve(_move(lease, LeaseState.RELEASED, _("terminated at Lambda Cloud")), endpoint=None)
+        case "preempted":
+            return evolve(_move(lease, LeaseState.GONE, _("Lambda Cloud took it back")), endpoint=None)
+    raise UnexpectedResponse(
+        _("Lambda Cloud names a state of the machine that gpurent does not know: {state}").format(
+            state=quote_text(instance.status)
+        ),
+        url=wire.INSTANCES_PATH,
+    )
+
+
+def _note_billing(lease: Lease, instance: wire.Instance, asked_at: datetime) -> Lease:
+    """Return the lease with the time from which it costs money: at the latest when it was not active yet."""
+    if instance.status == "booting":
+        data = {**lease.provider_data, BILLED_FROM: asked_at.isoformat()}
+        return evolve(lease, provider_data=data)
+    if lease.started_at is not None or instance.status != "active":
+        return lease
+    noted = lease.provider_data.get(BILLED_FROM)
+    return evolve(lease, started_at=datetime.fromisoformat(noted) if noted else asked_at)
+
+
+def _move(lease: Lease, state: LeaseState, note: str = "") -> Lease:
+    return lease if lease.state is state else lease.with_state(state, note)
+
+
+def _make_absent() -> Absent:
+    return Absent(_("no longer among the account's machines"))
+
+
+def _make_launch_error(reply: wire.LambdaReply) -> LeaseError | MoneyError:
+    why = quote_reason(reply.message)
+    if reply.error in wire.ACCOUNT_ERRORS:
+        text = _("Lambda Cloud rents out nothing to this account: {why}").format(why=why)
+        return MoneyError(text, spent=Spent.NO)
+    # A refusal that is not known may come after a launch all the same.
+    spent = Spent.NO if reply.error in wire.LAUNCH_REFUSALS else Spent.UNKNOWN
+    return LeaseError(_("Lambda Cloud rejected the order: {why}").format(why=why), spent=spent)
