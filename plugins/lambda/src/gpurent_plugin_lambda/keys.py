@@ -20,10 +20,10 @@ class KeyRegister:
         if found is None:
             body = {"name": name, "public_key": public_key}
             reply = await self.api.call("POST", wire.KEYS_PATH, json=body)
-            if reply.error:
+            # A request that something on its way sends twice is refused, and was carried out.
+            if (found := await self._find_key(name)) is None:
                 text = _("Lambda Cloud did not take the lease's key: {why}")
                 raise LeaseError(text.format(why=quote_reason(reply.message)), spent=Spent.NO)
-            found = _parse_key(reply, reply.get_object(reply.body, "data"))
         if not _is_same(found[1], public_key):
             text = _("another SSH key of the account is already called {name}")
             raise LeaseError(text.format(name=name), spent=Spent.NO)

@@ -23,7 +23,6 @@ from gpurent.api import (
     PendingOrder,
     PluginContext,
     Requirements,
-    SoldOut,
     Spent,
     UnexpectedResponse,
     Unknown,
@@ -39,7 +38,7 @@ from gpurent_plugin_lambda.keys import KeyRegister
 
 # What provider_data holds. BILLED_FROM: a moment before which the machine was not billed, for its cost at most.
 PUBLIC_KEY, IMAGE, BILLED_FROM = "public_key", "image", "billed_from"
-ENDED = frozenset({"terminated", "preempted"})
+ENDED = frozenset({"terminating", "terminated", "preempted"})
 
 
 class LambdaProvider(LabelledProvider):
@@ -59,10 +58,9 @@ class LambdaProvider(LabelledProvider):
     async def reserve_lease(self, order: Order) -> Lease:
         if order.kind is not OrderKind.NEW:
             raise UsageError(_("Lambda Cloud can only rent new machines"))
-        wire.parse_key(order.offer.key)
         offers = wire.parse_offers(await self._api.call_checked("GET", wire.TYPES_PATH))
         offer = next((offer for offer in offers if offer.key == order.offer.key), None)
-        if offer is None and not await self.find_machine(order.key):
+        if (offer is None or not offer.available) and not await self.find_machine(order.key):
             raise make_taken_error(order.offer.key)
         return Lease(
             id="",
@@ -82,8 +80,9 @@ class LambdaProvider(LabelledProvider):
     async def confirm_lease(self, lease: Lease, payment: Payment) -> Lease:
         try:
             return await super().confirm_lease(lease, payment)
-        except (SoldOut, MoneyError):
-            await self._delete_key(lease)
+        except (LeaseError, MoneyError) as error:
+            if error.spent is Spent.NO:
+                await self._delete_key(lease)
             raise
 
     async def create_machine(self, lease: Lease) -> str:
@@ -109,14 +108,15 @@ class LambdaProvider(LabelledProvider):
         ids = reply.get_object(reply.body, "data").get("instance_ids")
         if not isinstance(ids, list) or len(ids) != 1:
             raise reply.make_unexpected_response(_("not exactly one machine was launched"), Spent.UNKNOWN)
-        return wire.check_id(reply, {"id": ids[0]})
+        return await self.find_machine(lease.label) or wire.check_id(reply, {"id": ids[0]})
 
     async def find_machine(self, label: str) -> str:
-        name = wire.make_name(label)
-        found = [instance for instance in await self._list_instances() if instance.name == name]
-        # One that is there counts more than one that has ended.
-        best = min(found, key=lambda instance: instance.status in ENDED, default=None)
-        return best.id if best is not None else ""
+        """Find the order's machine. A second one is terminated: something on the way may send a launch twice."""
+        found = [one for one in await self._list_instances() if one.name == wire.make_name(label)]
+        there = [one.id for one in found if one.status not in ENDED]
+        for twin in there[1:]:
+            await self._terminate(twin)
+        return next(iter(there or [one.id for one in found]), "")
 
     async def _list_instances(self) -> Sequence[wire.Instance]:
         reply = await self._api.call_checked("GET", wire.INSTANCES_PATH)
@@ -128,7 +128,7 @@ class LambdaProvider(LabelledProvider):
         asked_at = self._context.clock.now()
         reply = await self._api.call("GET", f"{wire.INSTANCES_PATH}/{lease.ref}")
         if reply.error == wire.NO_OBJECT:
-            return _make_absent()
+            return Absent(_("no longer among the account's machines"))
         if reply.error:
             raise reply.make_unexpected_response(quote_reason(reply.message))
         found = wire.parse_instance(reply, reply.get_object(reply.body, "data"))
@@ -147,11 +147,18 @@ class LambdaProvider(LabelledProvider):
         return ended
 
     async def release_machine(self, lease: Lease) -> Lease | Absent:
+        if not await self._terminate(lease.ref, lease):
+            return Absent(_("no longer among the account's machines"))
+        ended = lease.with_state(LeaseState.RELEASED, _("terminated at Lambda Cloud"))
+        return evolve(ended, endpoint=None, ended_at=self._context.clock.now(), pending=None)
+
+    async def _terminate(self, ref: str, lease: Lease | None = None) -> bool:
+        """End a machine; return whether it was there. Raises `LeaseError` if the service refuses it."""
         reply = await self._api.call(
-            "POST", wire.TERMINATE_PATH, json={"instance_ids": [lease.ref]}, spent=Spent.YES
+            "POST", wire.TERMINATE_PATH, json={"instance_ids": [ref]}, spent=Spent.YES
         )
         if reply.error == wire.NO_OBJECT:
-            return _make_absent()
+            return False
         if reply.error:
             raise LeaseError(
                 _("Lambda Cloud did not terminate the machine: {why}").format(
@@ -159,15 +166,14 @@ class LambdaProvider(LabelledProvider):
                 ),
                 hint=_("It still costs money. Terminate it on the page of your instances."),
                 spent=Spent.YES,
-                burning=(lease.id,),
+                burning=(lease.id,) if lease is not None else (),
             )
         rows = reply.get_object(reply.body, "data").get("terminated_instances")
         named = [row.get("id") for row in rows if isinstance(row, dict)] if isinstance(rows, list) else []
-        if lease.ref not in named:
+        if ref not in named:
             what = _("it does not say that the machine was terminated")
             raise reply.make_unexpected_response(what, Spent.UNKNOWN)
-        ended = lease.with_state(LeaseState.RELEASED, _("terminated at Lambda Cloud"))
-        return evolve(ended, endpoint=None, ended_at=self._context.clock.now(), pending=None)
+        return True
 
     async def _delete_key(self, lease: Lease) -> None:
         """Delete the order's key; an adopted machine has none of ours."""
@@ -223,10 +229,6 @@ def _note_billing(lease: Lease, instance: wire.Instance, asked_at: datetime) -> 
 
 def _move(lease: Lease, state: LeaseState, note: str = "") -> Lease:
     return lease if lease.state is state else lease.with_state(state, note)
-
-
-def _make_absent() -> Absent:
-    return Absent(_("no longer among the account's machines"))
 
 
 def _make_launch_error(reply: wire.LambdaReply) -> LeaseError | MoneyError:

@@ -130,10 +130,6 @@ def make_name(label: str) -> str:
     return f"{label[:40]}-{hashlib.sha256(label.encode()).hexdigest()[:16]}"
 
 
-def make_key(instance_type: str, region: str) -> str:
-    return f"{instance_type}@{region}"
-
-
 def parse_key(key: str) -> tuple[str, str]:
     """Return instance type and region of an offer; raises `UsageError` for anything else."""
     found = re.fullmatch(r"([a-z0-9_]{1,80})@([a-z0-9-]{1,40})", key, re.ASCII)
@@ -163,7 +159,7 @@ def _parse_offer(reply: LambdaReply, kind: Row, region: Row) -> Offer:
     name, place = reply.get_name(kind, "name"), reply.get_text(region, "name")
     cents = reply.get_integer(kind, "price_cents_per_hour")
     return Offer(
-        key=make_key(name, place) if place else name,
+        key=f"{name}@{place}" if place else name,
         provider=NAME,
         hardware=_parse_hardware(reply, kind),
         tariff=Metered(price=UnitPrice(Decimal(cents) / 100, USD), billing_increment=BILLING_INCREMENT),

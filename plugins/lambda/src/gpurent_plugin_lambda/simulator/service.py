@@ -42,7 +42,7 @@ class LambdaSimulator(LambdaAudit, ProviderSimulator):
     def __init__(self, context: SimulatorContext) -> None:
         self.state = LambdaState(context)
         settings = context.settings
-        self._has_pace = settings.get("pacing", "off") == "on"
+        self.has_pace = settings.get("pacing", "off") == "on"
         self._free_at: dict[tuple[str, str], datetime] = {}
         quota = int(settings.get("quota", "100"))
         self._routes = LambdaRoutes(self.state, quota, settings.get("account", "")).list_routes()
@@ -113,7 +113,7 @@ class LambdaSimulator(LambdaAudit, ProviderSimulator):
 
     def _is_too_early(self, route: ApiRoute, account: LambdaAccount) -> bool:
         """Return whether the account's last call, or its last one to this route, was too short a time ago."""
-        if not self._has_pace:
+        if not self.has_pace:
             return False
         now, paces = self.state.at, {"": PACE, route.path: timedelta(seconds=route.interval)}
         too_early = any(now < self._free_at.get((name, account.api_key), now) for name in paces)

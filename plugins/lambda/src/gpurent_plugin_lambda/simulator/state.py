@@ -134,7 +134,7 @@ class LambdaState:
         settings = context.settings
         self.capacity = Capacity(int(settings.get("free", context.machine_count)))
         self.hidden_until: datetime | None = None
-        self._boot_time = timedelta(seconds=int(settings.get("boot_seconds", "60")))
+        self._boot_time = timedelta(seconds=int(settings.get("boot_seconds", "50")))
         self._sshd_time = timedelta(seconds=int(settings.get("sshd_seconds", "3")))
         self.accounts: list[LambdaAccount] = []
         self.make_account(settings.get("api_key", ""))
