@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import abc
 import ast
-import keyword
 import inspect
+import keyword
 import os
 import re
 import shutil
