@@ -37,6 +37,10 @@ if TYPE_CHECKING:
         Known as Known,
         Unknown as Unknown,
     )
+    from gpurent.domain.exact_json import (
+        parse_exact_json as parse_exact_json,
+        render_exact_json as render_exact_json,
+    )
     from gpurent.domain.filenames import (
         NameProblem as NameProblem,
         escape_name as escape_name,
@@ -226,6 +230,7 @@ if TYPE_CHECKING:
     from gpurent.roles.labelled_provider import (
         LabelledProvider as LabelledProvider,
         make_taken_error as make_taken_error,
+        shorten_label as shorten_label,
     )
     from gpurent.roles.lease import (
         AssistedRental as AssistedRental,
@@ -262,6 +267,12 @@ if TYPE_CHECKING:
     )
     from gpurent.roles.rates import (
         RateSource as RateSource,
+    )
+    from gpurent.roles.registered_keys import (
+        PUBLIC_KEY as PUBLIC_KEY,
+        KeyedProvider as KeyedProvider,
+        KeyRegister as KeyRegister,
+        RegisteredKey as RegisteredKey,
     )
     from gpurent.roles.safe_dir import (
         SafeDir as SafeDir,
@@ -329,6 +340,7 @@ _NAMES_BY_MODULE = {
     "gpurent.domain.create_claim": "CreateClaim",
     "gpurent.domain.evidence": "Absent Known Unknown",
     "gpurent.domain.events": "Event EventKind Notice NoticeLevel",
+    "gpurent.domain.exact_json": "parse_exact_json render_exact_json",
     "gpurent.domain.filenames": "NameProblem escape_name find_name_problem link_reject_reason",
     "gpurent.domain.foreign_names": "parse_foreign_name",
     "gpurent.domain.foreign_numbers": "parse_foreign_decimal parse_foreign_integer parse_foreign_money",
@@ -361,12 +373,13 @@ _NAMES_BY_MODULE = {
     "gpurent.roles.hookspecs": "hookimpl",
     "gpurent.roles.json_api": "ApiKeyAuthenticator JsonApi",
     "gpurent.roles.json_reply": "JsonReply",
-    "gpurent.roles.labelled_provider": "LabelledProvider make_taken_error",
+    "gpurent.roles.labelled_provider": "LabelledProvider make_taken_error shorten_label",
     "gpurent.roles.lease": "AssistedRental LeaseProvider MachineAccess MailBinding ManualProvider ManualTask SupportsInterruption SupportsMailBinding SupportsPublicKeys SupportsRenewal SupportsRestart SupportsStaging SupportsStart SupportsStop TaskInstructions",  # noqa: E501
     "gpurent.roles.machine": "Launcher SessionBackend SupportsPredial SupportsUploadPreview TransferBackend",
     "gpurent.roles.messages": "Mailbox Notifier",
     "gpurent.roles.plugin_context": "PluginContext add_access_source add_access_sources",
     "gpurent.roles.rates": "RateSource",
+    "gpurent.roles.registered_keys": "KeyRegister KeyedProvider PUBLIC_KEY RegisteredKey",
     "gpurent.roles.safe_dir": "SafeDir open_safe_dir",
     "gpurent.roles.simulator": "Discrepancy DiscrepancyKind Evidence ManualAccess ProviderSimulator SandboxMachine SandboxMachines SendMail SimulatorContext SimulatorLedgerEntry SimulatorRoute SupportsAudit SupportsFunding SupportsHiding SupportsManualRental",  # noqa: E501
     "gpurent.roles.skipped_files": "SkippedFiles",

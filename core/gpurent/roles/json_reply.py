@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
-from decimal import Decimal
+from decimal import ROUND_UP, Decimal
 from typing import Any, TypeVar
 
 from attrs import field, frozen
 
 from gpurent.domain.foreign_numbers import parse_foreign_decimal, parse_foreign_integer
+from gpurent.domain.money import Currency, Money
 from gpurent.errors import Spent, UnexpectedResponse
 from gpurent.locale import _
 from gpurent.ports.services import HttpResponse
@@ -122,6 +123,25 @@ class JsonReply:
             return parse_foreign_integer(row.get(name))
         except ValueError:
             raise self.make_unexpected_response(_("{name} is no whole number").format(name=name)) from None
+
+    def get_money(self, row: Row, name: str, currency: Currency) -> Money:
+        """Return an amount, which may be negative, rounded away from 0 to a minor unit: services state more digits."""
+        try:
+            exact = parse_foreign_decimal(row.get(name))
+        except ValueError:
+            raise self.make_unexpected_response(_("{name} is no number").format(name=name)) from None
+        if abs(exact) > MAX_NUMBER:
+            raise self.make_unexpected_response(_("{name} is out of range").format(name=name))
+        return Money(int(exact.scaleb(currency.exponent).to_integral_value(ROUND_UP)), currency)
+
+    def get_iso_time(self, row: Row, name: str) -> datetime | None:
+        """Return a time in the form of ISO 8601, UTC if it has no zone; None for null or a missing field."""
+        text = self.get_text(row, name)
+        try:
+            found = datetime.fromisoformat(text) if text else None
+        except ValueError:
+            raise self.make_unexpected_response(_("{name} is no time").format(name=name)) from None
+        return found.replace(tzinfo=UTC) if found is not None and found.tzinfo is None else found
 
     def get_time(self, row: Row, name: str) -> datetime | None:
         """Return a time given in seconds since 1970, cut to microseconds; None for null or a missing field."""

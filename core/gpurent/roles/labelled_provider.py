@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from abc import abstractmethod
 from datetime import timedelta
 
@@ -22,6 +23,13 @@ def make_taken_error(machine: str) -> SoldOut:
         hint=_("Nothing was spent. Pick another machine: gpurent offers"),
         spent=Spent.NO,
     )
+
+
+def shorten_label(label: str, longest: int) -> str:
+    """Return the label, or what is as good as unique for it if it has more than ``longest`` characters (32 or more)."""
+    if len(label) <= longest:
+        return label
+    return f"{label[: longest - 17]}-{hashlib.sha256(label.encode()).hexdigest()[:16]}"
 
 
 class LabelledProvider(LeaseProvider):

@@ -277,7 +277,7 @@ async def test_a_long_order_key_still_names_its_machine() -> None:
     async with lambda_harness() as user:
         key = "t-" + "x" * 90
         lease = await user.rent(key)
-        assert len(user.instance.name) == wire.MAX_NAME_LENGTH - 7
+        assert len(user.instance.name) == wire.MAX_NAME_LENGTH
         assert (await user.confirm(user.mark_sent(await user.reserve(key)))).ref == lease.ref
 
 

@@ -8,10 +8,11 @@ from datetime import datetime
 from attrs import evolve
 
 from gpurent.api import (
+    PUBLIC_KEY,
     Absent,
     Bill,
+    KeyedProvider,
     Known,
-    LabelledProvider,
     Lease,
     LeaseError,
     LeaseState,
@@ -19,7 +20,6 @@ from gpurent.api import (
     Offer,
     Order,
     OrderKind,
-    Payment,
     PendingOrder,
     PluginContext,
     Requirements,
@@ -34,21 +34,20 @@ from gpurent.api import (
     quote_text,
 )
 from gpurent_plugin_lambda import _, wire
-from gpurent_plugin_lambda.keys import KeyRegister
+from gpurent_plugin_lambda.keys import LambdaKeys
 
-# What provider_data holds. BILLED_FROM: a moment before which the machine was not billed, for its cost at most.
-PUBLIC_KEY, IMAGE, BILLED_FROM = "public_key", "image", "billed_from"
+# What provider_data holds beside the key. BILLED_FROM: the last moment at which it was known not to be billed.
+IMAGE, BILLED_FROM = "image", "billed_from"
 ENDED = frozenset({"terminating", "terminated", "preempted"})
 
 
-class LambdaProvider(LabelledProvider):
+class LambdaProvider(KeyedProvider):
     """Lambda Cloud as a provider. A machine is found by its name, which is the order's key."""
 
     def __init__(self, context: PluginContext) -> None:
-        super().__init__(context.clock, wire.SERVICE)
         self._context = context
         self._api = wire.make_api(context)
-        self._keys = KeyRegister(self._api)
+        super().__init__(context.clock, wire.SERVICE, LambdaKeys(self._api), wire.MAX_NAME_LENGTH)
 
     # offers and orders
 
@@ -77,17 +76,9 @@ class LambdaProvider(LabelledProvider):
             },
         )
 
-    async def confirm_lease(self, lease: Lease, payment: Payment) -> Lease:
-        try:
-            return await super().confirm_lease(lease, payment)
-        except (LeaseError, MoneyError) as error:
-            if error.spent is Spent.NO:
-                await self._delete_key(lease)
-            raise
-
     async def create_machine(self, lease: Lease) -> str:
-        name, (kind, region) = wire.make_name(lease.label), wire.parse_key(lease.offer.key)
-        await self._keys.add_key(name, lease.provider_data[PUBLIC_KEY])
+        kind, region = wire.parse_key(lease.offer.key)
+        name = (await self.begin_key(lease)).name
         image = lease.provider_data.get(IMAGE)
         reply = await self._api.call(
             "POST",
@@ -112,7 +103,7 @@ class LambdaProvider(LabelledProvider):
 
     async def find_machine(self, label: str) -> str:
         """Find the order's machine. A second one is terminated: something on the way may send a launch twice."""
-        found = [one for one in await self._list_instances() if one.name == wire.make_name(label)]
+        found = [one for one in await self._list_instances() if one.name == self.name_machine(label)]
         there = [one.id for one in found if one.status not in ENDED]
         for twin in there[1:]:
             await self._terminate(twin)
@@ -137,14 +128,8 @@ class LambdaProvider(LabelledProvider):
         seen = apply_instance(_note_billing(lease, found, asked_at), found)
         if seen.is_over and not lease.is_over:
             seen = evolve(seen, ended_at=self._context.clock.now())
-            await self._delete_key(lease)
+            await self.end_key(lease)
         return await add_access_source(self._context, seen, self._context.settings["url"])
-
-    async def release_lease(self, lease: Lease) -> Lease | Absent:
-        ended = await super().release_lease(lease)
-        if isinstance(ended, Absent) or ended.is_over:
-            await self._delete_key(lease)
-        return ended
 
     async def release_machine(self, lease: Lease) -> Lease | Absent:
         if not await self._terminate(lease.ref, lease):
@@ -174,11 +159,6 @@ class LambdaProvider(LabelledProvider):
             what = _("it does not say that the machine was terminated")
             raise reply.make_unexpected_response(what, Spent.UNKNOWN)
         return True
-
-    async def _delete_key(self, lease: Lease) -> None:
-        """Delete the order's key; an adopted machine has none of ours."""
-        if key := lease.provider_data.get(PUBLIC_KEY):
-            await self._keys.delete_key(wire.make_name(lease.label), key)
 
     async def list_leases(self) -> Known[Lease] | Unknown:
         found = []

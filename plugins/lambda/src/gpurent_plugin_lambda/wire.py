@@ -5,7 +5,6 @@ Prices are US cents per hour, sizes GiB. An answer is ``{"data": …}`` or ``{"e
 
 from __future__ import annotations
 
-import hashlib
 import re
 from collections.abc import Mapping
 from datetime import timedelta
@@ -121,13 +120,6 @@ def check_id(reply: LambdaReply, row: Row) -> str:
     if not re.fullmatch(r"[A-Za-z0-9_-]{1,64}", found, re.ASCII):
         raise reply.make_unexpected_response(_("an id that cannot be one"))
     return found
-
-
-def make_name(label: str) -> str:
-    """Return the name of an order's machine and key: its label, shortened to what the service takes."""
-    if len(label) <= MAX_NAME_LENGTH:
-        return label
-    return f"{label[:40]}-{hashlib.sha256(label.encode()).hexdigest()[:16]}"
 
 
 def parse_key(key: str) -> tuple[str, str]:
