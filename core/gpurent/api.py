@@ -222,6 +222,7 @@ if TYPE_CHECKING:
     )
     from gpurent.roles.json_api import (
         ApiKeyAuthenticator as ApiKeyAuthenticator,
+        CountedPages as CountedPages,
         JsonApi as JsonApi,
     )
     from gpurent.roles.json_reply import (
@@ -229,6 +230,7 @@ if TYPE_CHECKING:
     )
     from gpurent.roles.labelled_provider import (
         LabelledProvider as LabelledProvider,
+        make_payable_lease as make_payable_lease,
         make_taken_error as make_taken_error,
         shorten_label as shorten_label,
     )
@@ -371,9 +373,9 @@ _NAMES_BY_MODULE = {
     "gpurent.roles.exporter": "Export ExportFile ExportedLease Exporter SupportsInstall SupportsOpen",
     "gpurent.roles.file_places": "RemoteState",
     "gpurent.roles.hookspecs": "hookimpl",
-    "gpurent.roles.json_api": "ApiKeyAuthenticator JsonApi",
+    "gpurent.roles.json_api": "ApiKeyAuthenticator CountedPages JsonApi",
     "gpurent.roles.json_reply": "JsonReply",
-    "gpurent.roles.labelled_provider": "LabelledProvider make_taken_error shorten_label",
+    "gpurent.roles.labelled_provider": "LabelledProvider make_payable_lease make_taken_error shorten_label",
     "gpurent.roles.lease": "AssistedRental LeaseProvider MachineAccess MailBinding ManualProvider ManualTask SupportsInterruption SupportsMailBinding SupportsPublicKeys SupportsRenewal SupportsRestart SupportsStaging SupportsStart SupportsStop TaskInstructions",  # noqa: E501
     "gpurent.roles.machine": "Launcher SessionBackend SupportsPredial SupportsUploadPreview TransferBackend",
     "gpurent.roles.messages": "Mailbox Notifier",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from decimal import ROUND_UP, Decimal
@@ -21,6 +22,7 @@ R = TypeVar("R", bound="JsonReply")
 Row = Mapping[str, Any]
 MAX_NUMBER = 10**15
 MAX_SECONDS = 10**10  # the year 2286
+_ID = re.compile(r"[A-Za-z0-9_-]{1,64}", re.ASCII)
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -83,6 +85,20 @@ class JsonReply:
         if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
             raise self.make_unexpected_response(_("{name} is no list of objects").format(name=name))
         return rows
+
+    def get_object(self, row: Row, name: str) -> Row:
+        """Return a field that is an object."""
+        found = row.get(name)
+        if not isinstance(found, dict):
+            raise self.make_unexpected_response(_("{name} is no object").format(name=name))
+        return found
+
+    def get_id(self, row: Row, name: str = "id") -> str:
+        """Return an id that may become part of a path."""
+        found = self.get_text(row, name)
+        if not _ID.fullmatch(found):
+            raise self.make_unexpected_response(_("{name} is no id").format(name=name))
+        return found
 
     def get_texts(self, name: str) -> Sequence[str]:
         """Return a list of texts."""

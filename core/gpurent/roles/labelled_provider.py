@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import hashlib
 from abc import abstractmethod
+from collections.abc import Mapping
 from datetime import timedelta
 
 from attrs import evolve
 
 from gpurent.domain.evidence import Absent, Unknown
 from gpurent.domain.lease import Lease, LeaseState, PendingOrder
-from gpurent.domain.offer import Payment
+from gpurent.domain.money import Currency
+from gpurent.domain.offer import Bill, Offer, Order, Payment
 from gpurent.errors import SoldOut, Spent, UnavailableError
 from gpurent.locale import _
 from gpurent.ports.system import Clock
@@ -22,6 +24,22 @@ def make_taken_error(machine: str) -> SoldOut:
         _("machine {machine} is taken").format(machine=machine),
         hint=_("Nothing was spent. Pick another machine: gpurent offers"),
         spent=Spent.NO,
+    )
+
+
+def make_payable_lease(order: Order, offer: Offer, currency: Currency, data: Mapping[str, str]) -> Lease:
+    """Return the lease of an order whose machine costs nothing before it is created, and is charged as time passes.
+
+    ``data`` is its `Lease.provider_data`.
+    """
+    bill = Bill(key=order.key, payee="", amount=currency.zero)
+    return Lease(
+        id="",
+        provider=offer.provider,
+        offer=offer,
+        state=LeaseState.PAYABLE,
+        pending=PendingOrder(key=order.key, kind=order.kind, bill=bill),
+        provider_data=data,
     )
 
 

@@ -60,10 +60,10 @@ class KeyRegister(ABC):
         return found
 
     async def delete_key(self, name: str, line: str) -> None:
-        """Delete the key if it is this very one."""
-        found = await self._find_key(name)
-        if found is not None and _is_same(found.line, line):
-            await self.unregister_key(found)
+        """Delete the key with this name if it is this very one, however often the service took it."""
+        for key in await self.list_keys():
+            if key.name == name and _is_same(key.line, line):
+                await self.unregister_key(key)
 
     async def _find_key(self, name: str) -> RegisteredKey | None:
         return next((key for key in await self.list_keys() if key.name == name), None)

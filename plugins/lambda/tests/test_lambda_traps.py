@@ -312,7 +312,7 @@ async def test_a_machine_that_is_taken_back_is_over() -> None:
             apply_instance(lease, odd)
         with pytest.raises(UnexpectedResponse, match="an address"):
             wire.parse_instance(reply, {**row, "ip": "-oProxyCommand=x"})
-        with pytest.raises(UnexpectedResponse, match="an id"):
+        with pytest.raises(UnexpectedResponse, match="id is no id"):
             wire.parse_instance(reply, {**row, "id": "../ssh-keys"})
 
 

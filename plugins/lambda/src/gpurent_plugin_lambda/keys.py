@@ -19,9 +19,7 @@ class LambdaKeys(KeyRegister):
     async def list_keys(self) -> Sequence[RegisteredKey]:
         reply = await self.api.call_checked("GET", wire.KEYS_PATH)
         return [
-            RegisteredKey(
-                wire.check_id(reply, row), reply.get_name(row, "name"), reply.get_name(row, "public_key")
-            )
+            RegisteredKey(reply.get_id(row), reply.get_name(row, "name"), reply.get_name(row, "public_key"))
             for row in reply.get_rows("data")
         ]
 

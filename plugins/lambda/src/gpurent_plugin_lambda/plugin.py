@@ -112,7 +112,7 @@ def gpurent_register_lease() -> Sequence[LeaseEntry]:
             pacing=PACING,
             auth=NAME,
             billing=NAME,
-            profile=MachineProfile(user="ubuntu", data_dir="/home/ubuntu"),
+            profile=MachineProfile(user="ubuntu", install_prefix="sudo apt-get install -y"),
             web_hosts=("cloud.lambda.ai",),
             key_only=True,
             overview={

@@ -10,7 +10,6 @@ from attrs import evolve
 from gpurent.api import (
     PUBLIC_KEY,
     Absent,
-    Bill,
     KeyedProvider,
     Known,
     Lease,
@@ -20,7 +19,6 @@ from gpurent.api import (
     Offer,
     Order,
     OrderKind,
-    PendingOrder,
     PluginContext,
     Requirements,
     Spent,
@@ -29,6 +27,7 @@ from gpurent.api import (
     UsageError,
     add_access_source,
     add_access_sources,
+    make_payable_lease,
     make_taken_error,
     quote_reason,
     quote_text,
@@ -61,20 +60,12 @@ class LambdaProvider(KeyedProvider):
         offer = next((offer for offer in offers if offer.key == order.offer.key), None)
         if (offer is None or not offer.available) and not await self.find_machine(order.key):
             raise make_taken_error(order.offer.key)
-        return Lease(
-            id="",
-            provider=wire.NAME,
-            offer=offer or order.offer,
-            state=LeaseState.PAYABLE,
-            pending=PendingOrder(
-                key=order.key, kind=order.kind, bill=Bill(key=order.key, payee="", amount=wire.USD.zero)
-            ),
-            provider_data={
-                PUBLIC_KEY: order.public_key,
-                IMAGE: order.image,
-                BILLED_FROM: self._context.clock.now().isoformat(),
-            },
-        )
+        data = {
+            PUBLIC_KEY: order.public_key,
+            IMAGE: order.image,
+            BILLED_FROM: self._context.clock.now().isoformat(),
+        }
+        return make_payable_lease(order, offer or order.offer, wire.USD, data)
 
     async def create_machine(self, lease: Lease) -> str:
         kind, region = wire.parse_key(lease.offer.key)
@@ -99,15 +90,18 @@ class LambdaProvider(KeyedProvider):
         ids = reply.get_object(reply.body, "data").get("instance_ids")
         if not isinstance(ids, list) or len(ids) != 1:
             raise reply.make_unexpected_response(_("not exactly one machine was launched"), Spent.UNKNOWN)
-        return await self.find_machine(lease.label) or wire.check_id(reply, {"id": ids[0]})
+        return await self._find_one(lease.label, reply.get_id({"id": ids[0]}))
 
     async def find_machine(self, label: str) -> str:
+        return await self._find_one(label)
+
+    async def _find_one(self, label: str, launched: str = "") -> str:
         """Find the order's machine. A second one is terminated: something on the way may send a launch twice."""
         found = [one for one in await self._list_instances() if one.name == self.name_machine(label)]
-        there = [one.id for one in found if one.status not in ENDED]
+        there = sorted((one.id for one in found if one.status not in ENDED), key=lambda ref: ref != launched)
         for twin in there[1:]:
             await self._terminate(twin)
-        return next(iter(there or [one.id for one in found]), "")
+        return next(iter(there or [one.id for one in found]), launched)
 
     async def _list_instances(self) -> Sequence[wire.Instance]:
         reply = await self._api.call_checked("GET", wire.INSTANCES_PATH)
@@ -174,20 +168,22 @@ def apply_instance(lease: Lease, instance: wire.Instance) -> Lease:
     """Return the lease as the machine's status has it."""
     match instance.status:
         case "active" if instance.endpoint is not None:
-            return evolve(_move(lease, LeaseState.READY), endpoint=instance.endpoint, note="")
+            return evolve(lease.with_state(LeaseState.READY), endpoint=instance.endpoint, note="")
         case "active" | "booting":
-            return _move(lease, LeaseState.PROVISIONING, _("the machine is starting"))
+            return lease.with_state(LeaseState.PROVISIONING, _("the machine is starting"))
         case "unhealthy":
             note = _("Lambda Cloud does not reach the machine, which costs money all the same")
-            return evolve(_move(lease, LeaseState.INTERRUPTED, note), endpoint=None)
+            return evolve(lease.with_state(LeaseState.INTERRUPTED, note), endpoint=None)
         case "terminating":
             # Nothing is billed from the moment on at which that was asked for.
             state = lease.state if lease.is_over else LeaseState.RELEASING
-            return evolve(_move(lease, state, _("it is being terminated")), endpoint=None)
+            return evolve(lease.with_state(state, _("it is being terminated")), endpoint=None)
         case "terminated":
-            return evolve(_move(lease, LeaseState.RELEASED, _("terminated at Lambda Cloud")), endpoint=None)
+            return evolve(
+                lease.with_state(LeaseState.RELEASED, _("terminated at Lambda Cloud")), endpoint=None
+            )
         case "preempted":
-            return evolve(_move(lease, LeaseState.GONE, _("Lambda Cloud took it back")), endpoint=None)
+            return evolve(lease.with_state(LeaseState.GONE, _("Lambda Cloud took it back")), endpoint=None)
     raise UnexpectedResponse(
         _("Lambda Cloud names a state of the machine that gpurent does not know: {state}").format(
             state=quote_text(instance.status)
@@ -205,10 +201,6 @@ def _note_billing(lease: Lease, instance: wire.Instance, asked_at: datetime) -> 
         return lease
     noted = lease.provider_data.get(BILLED_FROM)
     return evolve(lease, started_at=datetime.fromisoformat(noted) if noted else asked_at)
-
-
-def _move(lease: Lease, state: LeaseState, note: str = "") -> Lease:
-    return lease if lease.state is state else lease.with_state(state, note)
 
 
 def _make_launch_error(reply: wire.LambdaReply) -> LeaseError | MoneyError:

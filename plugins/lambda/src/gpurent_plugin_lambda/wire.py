@@ -80,13 +80,6 @@ class LambdaReply(JsonReply):
         found = self.body.get("error")
         return found if isinstance(found, dict) else {}
 
-    def get_object(self, row: Row, name: str) -> Mapping[str, Any]:
-        """Return a field that is an object."""
-        found = row.get(name)
-        if not isinstance(found, dict):
-            raise self.make_unexpected_response(_("{name} is no object").format(name=name))
-        return found
-
     def get_name(self, row: Row, name: str) -> str:
         """Return a text that is not empty."""
         found = self.get_text(row, name)
@@ -112,14 +105,6 @@ class Instance:
     status: str
     endpoint: Endpoint | None
     offer: Offer
-
-
-def check_id(reply: LambdaReply, row: Row) -> str:
-    """Return the id of an object, which becomes part of a path."""
-    found = reply.get_name(row, "id")
-    if not re.fullmatch(r"[A-Za-z0-9_-]{1,64}", found, re.ASCII):
-        raise reply.make_unexpected_response(_("an id that cannot be one"))
-    return found
 
 
 def parse_key(key: str) -> tuple[str, str]:
@@ -176,7 +161,7 @@ def _parse_hardware(reply: LambdaReply, kind: Row) -> Hardware:
 def parse_instance(reply: LambdaReply, row: Row) -> Instance:
     kind, region = reply.get_object(row, "instance_type"), reply.get_object(row, "region")
     return Instance(
-        id=check_id(reply, row),
+        id=reply.get_id(row),
         name=reply.get_text(row, "name"),
         status=reply.get_name(row, "status"),
         endpoint=_parse_endpoint(reply, row),
