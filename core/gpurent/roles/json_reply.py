@@ -157,7 +157,9 @@ class JsonReply:
             found = datetime.fromisoformat(text) if text else None
         except ValueError:
             raise self.make_unexpected_response(_("{name} is no time").format(name=name)) from None
-        return found.replace(tzinfo=UTC) if found is not None and found.tzinfo is None else found
+        if found is None or found.tzinfo is not None:
+            return found
+        return datetime.combine(found.date(), found.time(), UTC)
 
     def get_time(self, row: Row, name: str) -> datetime | None:
         """Return a time given in seconds since 1970, cut to microseconds; None for null or a missing field."""

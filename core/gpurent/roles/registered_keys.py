@@ -6,7 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from datetime import timedelta
 
-from attrs import frozen
+from attrs import field, frozen
 
 from gpurent.domain.evidence import Absent
 from gpurent.domain.lease import Lease
@@ -16,6 +16,7 @@ from gpurent.locale import _
 from gpurent.locale.foreign_text import quote_reason
 from gpurent.ports.system import Clock
 from gpurent.roles.labelled_provider import LabelledProvider, shorten_label
+from gpurent.terminal_text import ForeignText
 
 PUBLIC_KEY = "public_key"
 
@@ -24,9 +25,9 @@ PUBLIC_KEY = "public_key"
 class RegisteredKey:
     """``line`` as in a file authorized_keys."""
 
-    id: str
-    name: str
-    line: str
+    id: str = field(converter=ForeignText)
+    name: str = field(converter=ForeignText)
+    line: str = field(converter=ForeignText)
 
 
 class KeyRegister(ABC):
