@@ -8,6 +8,7 @@ import tomllib
 from collections.abc import Callable, Sequence
 from itertools import chain
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -62,9 +63,9 @@ def make_example(section: str, key: ConfigKey) -> str:
 def test_the_sections_are_core_s_own_and_those_of_the_plugins() -> None:
     assert not REGISTRY.problems
     assert set(CORE_SECTIONS) < set(DECLARED_SECTIONS)
-    kinds = [kind for kind in PluginEntry.__subclasses__() if kind is not RankedEntry]
+    kinds: list[type[Any]] = [*PluginEntry.__subclasses__(), *RankedEntry.__subclasses__()]
     entries = chain.from_iterable(
-        REGISTRY.get_entries(kind).values() for kind in (*kinds, *RankedEntry.__subclasses__())
+        REGISTRY.get_entries(kind).values() for kind in kinds if kind is not RankedEntry
     )
     plugins = {entry.name for entry in entries if entry.settings}
     assert {"mistgpu", "dbc-chain", "turbo", "imap", "ecb"} < plugins

@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
+from typing import Any
 
 import pytest
 from attrs import evolve
@@ -32,7 +33,7 @@ START = datetime(2026, 11, 30, 8, tzinfo=UTC)
 PAGE = "https://service.example/billing"
 
 
-def make_lease(**changes: object) -> Lease:
+def make_lease(**changes: Any) -> Lease:
     offer = Offer(
         key="a10",
         provider="service",
@@ -45,7 +46,7 @@ def make_lease(**changes: object) -> Lease:
     return evolve(lease, **changes)
 
 
-async def list_charges(now: datetime, **changes: object) -> list[Charge]:
+async def list_charges(now: datetime, **changes: Any) -> list[Charge]:
     billing = PostpaidBilling(ManualClock(now), "Service", USD, PAGE)
     found = await billing.list_charges(make_lease(**changes))
     assert isinstance(found, Known)
