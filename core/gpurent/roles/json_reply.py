@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, timedelta, tzinfo
 from decimal import ROUND_UP, Decimal
 from typing import Any, TypeVar
 
@@ -23,6 +24,7 @@ Row = Mapping[str, Any]
 MAX_NUMBER = 10**15
 NO_CONTENT = 204
 MAX_SECONDS = 10**10  # the year 2286
+_ID = re.compile(r"[A-Za-z0-9_-]{1,64}", re.ASCII)
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -113,6 +115,13 @@ class JsonReply:
         except (ValueError, UsageError):
             raise self.make_unexpected_response(_("an address that cannot be one")) from None
 
+    def get_id(self, row: Row, name: str = "id") -> str:
+        """Return an id that may become part of a path."""
+        found = self.get_text(row, name)
+        if not _ID.fullmatch(found):
+            raise self.make_unexpected_response(_("{name} is no id").format(name=name))
+        return found
+
     def get_texts(self, name: str) -> Sequence[str]:
         """Return a list of texts."""
         texts = self.body.get(name)
@@ -163,6 +172,24 @@ class JsonReply:
         except ValueError:
             raise self.make_unexpected_response(_("{name} is no whole number").format(name=name)) from None
 
+    def get_iso_time(self, row: Row, name: str, zone: tzinfo | None = None) -> datetime | None:
+        """Return a time given as text (RFC 3339); None for null, a missing field or an empty text.
+
+        ``zone``: that of a time that states none; without it, such a time is refused.
+        """
+        text = self.get_text(row, name)
+        if not text:
+            return None
+        try:
+            found = datetime.fromisoformat(text)
+        except ValueError:
+            raise self.make_unexpected_response(_("{name} is no time").format(name=name)) from None
+        if found.tzinfo is not None:
+            return found.astimezone(UTC)
+        if zone is None:
+            raise self.make_unexpected_response(_("{name} is no time").format(name=name))
+        return datetime.combine(found.date(), found.time(), zone).astimezone(UTC)
+
     def get_time(self, row: Row, name: str) -> datetime | None:
         """Return a time given in seconds since 1970, cut to microseconds; None for null or a missing field."""
         seconds = self.find_number(row, name)
@@ -171,16 +198,3 @@ class JsonReply:
         if seconds > MAX_SECONDS:
             raise self.make_unexpected_response(_("{name} is out of range").format(name=name))
         return _EPOCH + timedelta(microseconds=int(seconds * 10**6))
-
-    def get_iso_time(self, row: Row, name: str) -> datetime | None:
-        """Return a time given as text with its zone (RFC 3339); None for null, a missing field or an empty text."""
-        text = self.get_text(row, name)
-        if not text:
-            return None
-        try:
-            found = datetime.fromisoformat(text)
-        except ValueError:
-            found = None
-        if found is None or found.tzinfo is None:
-            raise self.make_unexpected_response(_("{name} is no time").format(name=name))
-        return found.astimezone(UTC)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from abc import abstractmethod
 from collections.abc import Mapping
 from datetime import timedelta
@@ -11,7 +12,7 @@ from attrs import evolve
 from gpurent.domain.evidence import Absent, Unknown
 from gpurent.domain.lease import Lease, LeaseState, PendingOrder
 from gpurent.domain.money import Currency
-from gpurent.domain.offer import Bill, Order, OrderKind, Payment, Requirements
+from gpurent.domain.offer import Bill, Offer, Order, OrderKind, Payment, Requirements
 from gpurent.errors import (
     GpurentError,
     LeaseError,
@@ -61,6 +62,29 @@ def make_release_error(service: str, why: str, burning: tuple[str, ...] = ()) ->
 def make_state_error(service: str, state: str, url: str) -> UnexpectedResponse:
     text = _("{service} names a state of the machine that gpurent does not know: {state}")
     return UnexpectedResponse(text.format(service=service, state=quote_text(state)), url=url)
+
+
+def make_payable_lease(order: Order, offer: Offer, currency: Currency, data: Mapping[str, str]) -> Lease:
+    """Return the lease of an order whose machine costs nothing before it is created, and is charged as time passes.
+
+    ``data`` is its `Lease.provider_data`.
+    """
+    bill = Bill(key=order.key, payee="", amount=currency.zero)
+    return Lease(
+        id="",
+        provider=offer.provider,
+        offer=offer,
+        state=LeaseState.PAYABLE,
+        pending=PendingOrder(key=order.key, kind=order.kind, bill=bill),
+        provider_data=data,
+    )
+
+
+def shorten_label(label: str, longest: int) -> str:
+    """Return the label, or what is as good as unique for it if it has more than ``longest`` characters (32 or more)."""
+    if len(label) <= longest:
+        return label
+    return f"{label[: longest - 17]}-{hashlib.sha256(label.encode()).hexdigest()[:16]}"
 
 
 class LabelledProvider(LeaseProvider):
@@ -130,15 +154,7 @@ class LabelledProvider(LeaseProvider):
         offer = next((offer for offer in listed.items if offer.key == key and offer.available), None)
         if offer is None and not await self.find_machine(order.key):
             raise make_taken_error(key)
-        bill = Bill(key=order.key, payee="", amount=currency.zero)
-        return Lease(
-            id="",
-            provider=order.offer.provider,
-            offer=offer or order.offer,
-            state=LeaseState.PAYABLE,
-            pending=PendingOrder(key=order.key, kind=order.kind, bill=bill),
-            provider_data=provider_data,
-        )
+        return make_payable_lease(order, offer or order.offer, currency, provider_data)
 
     def make_released(self, lease: Lease, note: str) -> Lease:
         """Return the lease of a machine whose end the service has just confirmed."""
