@@ -151,7 +151,7 @@ def test_amounts_and_times_of_a_reply() -> None:
     row = {"paid": Decimal("-0.0000011"), "at": "2026-11-30T09:00:00Z", "naive": "2026-11-30T09:00:00"}
     reply = JsonReply(service="s", status=200, url="/", body=row)
     assert reply.get_money(row, "paid", USD).amount == -1
-    assert reply.get_iso_time(row, "at") == reply.get_iso_time(row, "naive") == NOW
+    assert reply.get_iso_time(row, "at") == reply.get_iso_time(row, "naive", UTC) == NOW
     assert reply.get_iso_time(row, "missing") is None
     for name in ("at", "missing"):
         with pytest.raises(Exception, match="no number"):

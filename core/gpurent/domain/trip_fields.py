@@ -263,7 +263,7 @@ TRIP_FIELDS: tuple[TripField, ...] = (
         _G.RESULTS,
         "results.checkpoints",
         '["checkpoints/*.pt"]',
-        N_("File or pattern to download with results_every, for another machine to go on from"),
+        N_("File or pattern to download with results_every, to go on from after recovery"),
     ),
     TripField(
         "notify",
