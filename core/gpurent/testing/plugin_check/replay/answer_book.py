@@ -15,8 +15,8 @@ from gpurent.infra.recording.redact_exchange import make_route
 from gpurent.testing.plugin_check.replay.recording_reader import RecordedExchange
 
 _SAFE_METHODS = ("GET", "HEAD")
-MAX_REPEATS = 50
-"""How often one answer is given again: a plugin that polls ends by then, or never."""
+MAX_REPEATS = 6
+"""How often one answer is given in a pass: a plugin that polls for what never comes is not kept waiting."""
 
 
 class AnswerState(Enum):
@@ -29,12 +29,13 @@ class AnswerState(Enum):
 
 @define
 class BookedAnswer:
-    """One recorded exchange; ``error``: what the plugin said about it."""
+    """One recorded exchange; ``error``: what the plugin said about it; ``used``: how often it was given in a pass."""
 
     exchange: RecordedExchange
     state: AnswerState = AnswerState.NOT_CALLED
     served: int = 0
     error: str = ""
+    used: int = 0
 
 
 @define
@@ -45,11 +46,20 @@ class AnswerBook:
     given: list[BookedAnswer] = field(factory=list)
     missing: list[str] = field(factory=list)
 
+    def begin_pass(self) -> None:
+        """Begin at the beginning again: what was recorded one after the other is given so."""
+        for answer in self.answers:
+            answer.used = 0
+
     def begin_call(self) -> None:
         self.given, self.missing = [], []
 
     def count_unserved(self) -> int:
         return sum(not answer.served for answer in self.answers if answer.exchange.can_be_served)
+
+    def count_unused(self) -> int:
+        """Return how many answers nobody got in this pass."""
+        return sum(not answer.used for answer in self.answers if answer.exchange.can_be_served)
 
     def find_answer(
         self, service: tuple[str, str], method: str, path: str, query: Mapping[str, str], body: str
@@ -64,7 +74,7 @@ class AnswerBook:
             if answer.exchange.can_be_served
             and (answer.exchange.name, answer.exchange.setting) == service
             and answer.exchange.method == method
-            and answer.served < MAX_REPEATS
+            and answer.used < MAX_REPEATS
         ]
         same_path = [answer for answer in same_method if unquote(answer.exchange.path) == path]
         groups = [
@@ -81,7 +91,7 @@ class AnswerBook:
             self.missing.append(f"{method} {path}")
             return None
         best = max(found, key=lambda answer: _rate_likeness(answer, query, body))
-        best.served += 1
+        best.served, best.used = best.served + 1, best.used + 1
         self.given.append(best)
         return best.exchange
 
@@ -104,7 +114,7 @@ def _rate_likeness(answer: BookedAnswer, query: Mapping[str, str], body: str) ->
     same_query = sum(exchange.query.get(name) == value for name, value in query.items())
     asked, recorded = _parse_fields(body), _parse_fields(exchange.request_body)
     same_body = sum(recorded.get(name) == value for name, value in asked.items())
-    return same_body, same_query, not answer.served, -exchange.line if not answer.served else exchange.line
+    return same_body, same_query, not answer.used, exchange.line if answer.used else -exchange.line
 
 
 def _parse_fields(body: str) -> dict[str, Any]:

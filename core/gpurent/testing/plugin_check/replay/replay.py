@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 from collections import defaultdict
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -109,30 +110,37 @@ class _Replay:
     registry: EntryPointRegistry
 
     async def run(self, entries: Sequence[tuple[str, str]]) -> None:
-        logins = self.registry.get_entries(AuthEntry)
-        providers = self.registry.get_entries(LeaseEntry)
         named: defaultdict[str, list[str]] = defaultdict(list)
         for kind, name in entries:
             named[kind].append(name)
+        providers = self.registry.get_entries(LeaseEntry)
         mine = [providers[name] for name in named["lease"] if name in providers]
         accounts = {name: _find_auth(name, providers.values()) for name in named["billing"]}
         accounts |= {entry.billing: entry.auth for entry in mine if entry.billing}
-        for name in dict.fromkeys([*named["auth"], *accounts.values(), *(entry.auth for entry in mine)]):
-            if name in logins:
-                await self.calls.log_in(logins[name])
-        billing = self.registry.get_entries(BillingEntry)
-        for name, auth in accounts.items():
-            if name in billing:
-                await self.calls.read_account(billing[name], auth)
-        for name in named["rate"]:
-            await self.calls.read_rates(self.registry.get_entry(RateEntry, name))
+        await self._log_in([*named["auth"], *accounts.values(), *(entry.auth for entry in mine)])
+        await self._read(accounts, named["rate"])
         for entry in mine:
             offers, leases = await self.calls.read_provider(entry)
             if self.calls.book.count_unserved():
                 await self.calls.use_leases(entry, offers, leases)
+        billing = self.registry.get_entries(BillingEntry)
         for name, auth in accounts.items():
             if name in billing and self.calls.book.count_unserved():
                 await self.calls.use_account(billing[name], auth)
+
+    async def _log_in(self, names: Sequence[str]) -> None:
+        logins = self.registry.get_entries(AuthEntry)
+        for name in dict.fromkeys(names):
+            if name in logins:
+                await self.calls.log_in(logins[name])
+
+    async def _read(self, accounts: Mapping[str, str], rates: Sequence[str]) -> None:
+        billing = self.registry.get_entries(BillingEntry)
+        for name, auth in accounts.items():
+            if name in billing:
+                await self.calls.read_account(billing[name], auth)
+        for name in rates:
+            await self.calls.read_rates(self.registry.get_entry(RateEntry, name))
 
 
 def _find_auth(billing: str, providers: Any) -> str:
@@ -142,32 +150,47 @@ def _find_auth(billing: str, providers: Any) -> str:
 @asynccontextmanager
 async def _open_replay(book: AnswerBook, registry: EntryPointRegistry) -> AsyncIterator[_Replay]:
     """Serve the recording on this computer, and make the user who asks it."""
-    first = min(answer.exchange.at for answer in book.answers)
-    clock = ManualClock(first, eager=True)
+    first = min(_find_time(answer.exchange) for answer in book.answers)
+    text = "\n".join(
+        f"{answer.exchange.path} {answer.exchange.query} {answer.exchange.request_body}"
+        for answer in book.answers
+    )
+    kinds = (AuthEntry, BillingEntry, LeaseEntry, RateEntry)
+    names = sorted({name for kind in kinds for name in registry.get_entries(kind)})
+    users: list[ReplayUser] = []
+
+    def make_user() -> ReplayUser:
+        user = ReplayUser(
+            registry=registry, clock=ManualClock(first, eager=True), urls=urls, closed_url=closed, names=names
+        )
+        users.append(user)
+        return user
 
     def follow_time(exchange: RecordedExchange) -> None:
         """Let the time of each answer be that of its service."""
-        clock.advance_to(parse_date(dict(exchange.headers)) or exchange.at)
+        users[-1].clock.advance_to(_find_time(exchange))
 
-    services = sorted({(answer.exchange.name, answer.exchange.setting) for answer in book.answers})
     async with AsyncExitStack() as stack:
         urls = {}
-        for service in [*services, ("", "")]:
+        for service in sorted({*((a.exchange.name, a.exchange.setting) for a in book.answers), _NOBODY}):
             server = WebServer(ReplayService(book, service, follow_time))
             await server.start()
             stack.push_async_callback(server.close)
             urls[service] = server.url
-        closed = urls.pop(("", ""))
-        user = ReplayUser(registry=registry, clock=clock, urls=urls, closed_url=closed)
-        stack.push_async_callback(user.aclose)
-        kinds = (AuthEntry, BillingEntry, LeaseEntry, RateEntry)
-        names = {name for kind in kinds for name in registry.get_entries(kind)}
-        user.point_to_services(sorted(names))
-        text = "\n".join(
-            f"{answer.exchange.path} {answer.exchange.query} {answer.exchange.request_body}"
-            for answer in book.answers
-        )
-        yield _Replay(ReplayCalls(user, book, text), registry)
+        closed = urls.pop(_NOBODY)
+        try:
+            yield _Replay(ReplayCalls(make_user, book, text), registry)
+        finally:
+            for user in users:
+                await user.aclose()
+
+
+_NOBODY = ("", "")
+
+
+def _find_time(exchange: RecordedExchange) -> datetime:
+    """Return the service's own time of the answer, else that of the computer that recorded it."""
+    return parse_date(dict(exchange.headers)) or exchange.at
 
 
 def _sum_routes(answers: Sequence[BookedAnswer]) -> list[RouteReplay]:

@@ -42,12 +42,25 @@ PUBLIC_KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIAAAAAAAAAAAAAAAAAAAAAAAAAAAAA
 
 @define
 class ReplayCalls:
-    """The calls of one replay. ``recorded_text``: all requests of the recording, to find what was ordered."""
+    """The calls of one replay. ``recorded_text``: all requests of the recording, to find what was ordered.
 
-    user: ReplayUser
+    ``make_user`` makes a user at the time of the first answer.
+    """
+
+    make_user: Callable[[], ReplayUser]
     book: AnswerBook
     recorded_text: str
+    user: ReplayUser = field(init=False)
     _numbers: count[int] = field(factory=lambda: count(1))
+
+    def __attrs_post_init__(self) -> None:
+        self.user = self.make_user()
+
+    def begin_again(self) -> None:
+        """Go back to the first answer and its time, with the logins that there are."""
+        before, self.user = self.user, self.make_user()
+        self.user.logins, self.user.credentials = before.logins, before.credentials
+        self.book.begin_pass()
 
     async def call(self, ask: Callable[[], Awaitable[T]]) -> T | None:
         """Make one call, and judge the answers that it got; None if it failed."""
@@ -68,12 +81,20 @@ class ReplayCalls:
         return answer
 
     async def repeat(self, ask: Callable[[], Awaitable[T]]) -> T | None:
-        """Make a call again as long as it gets answers that nobody got before; return what the last one did."""
+        """Make a call again until it has got all answers of its routes; return what the last one did."""
+        self.book.begin_pass()
+        return await self._go_on(ask, self.book.count_unused)
+
+    async def go_on(self, ask: Callable[[], Awaitable[T]]) -> T | None:
+        """Make a call again as long as it gets answers that no call got before; return what the last one did."""
+        return await self._go_on(ask, self.book.count_unserved)
+
+    async def _go_on(self, ask: Callable[[], Awaitable[T]], count_left: Callable[[], int]) -> T | None:
         answer = None
         for _turn in range(MAX_TURNS):
-            before = self.book.count_unserved()
+            before = count_left()
             answer = await self.call(ask) or answer
-            if self.book.count_unserved() == before:
+            if count_left() == before:
                 break
         return answer
 
@@ -135,24 +156,26 @@ class ReplayCalls:
         ordered = sorted(offers, key=lambda offer: offer.key not in self.recorded_text)
         for offer in ordered[:MAX_TURNS]:
             before = self.book.count_unserved()
-            if not before:
-                return
-            await self._rent(entry, offer)
+            # What a lease became in the end is all that is left after the first life: a second one ends at once.
+            for is_hurried in (False, True):
+                if self.book.count_unserved():
+                    await self._rent(entry, offer, is_hurried=is_hurried)
             if self.book.count_unserved() == before and offer.key not in self.recorded_text:
                 break
         for lease in leases:
-            if not self.book.count_unserved():
-                return
-            driver = self._make_driver(entry)
-            driver.lease = evolve(lease, id=f"listed-{lease.ref}", label=lease.label or STAND_IN)
-            await self._use_lease(entry, driver)
+            if self.book.count_unserved():
+                self.begin_again()
+                driver = self._make_driver(entry)
+                driver.lease = evolve(lease, id=f"listed-{lease.ref}", label=lease.label or STAND_IN)
+                await self._use_lease(driver, is_hurried=True)
 
     def _make_driver(self, entry: LeaseEntry) -> LeaseDriver[LeaseProvider]:
         kind: Any = LeaseProvider
         return LeaseDriver(self.user, entry.name, kind, POLL_INTERVAL, retried_errors=())
 
-    async def _rent(self, entry: LeaseEntry, offer: Offer) -> None:
-        driver, key = self._make_driver(entry), f"{STAND_IN}-{next(self._numbers)}"
+    async def _rent(self, entry: LeaseEntry, offer: Offer, *, is_hurried: bool) -> None:
+        self.begin_again()
+        driver, key = self._make_driver(entry), self._make_key()
         reference = f"{STAND_IN}-{key}"
         self.user.vault(entry.name).put(reference, Secret(PASSWORD))
         tariff = offer.tariff
@@ -169,9 +192,9 @@ class ReplayCalls:
         if driver.lease is not None:
             await self.call(driver.pay_and_confirm)
             await self.call(driver.wait_until_ready)
-            await self._use_lease(entry, driver)
+            await self._use_lease(driver, is_hurried=is_hurried)
 
-    async def _use_lease(self, entry: LeaseEntry, driver: LeaseDriver[LeaseProvider]) -> None:
+    async def _use_lease(self, driver: LeaseDriver[LeaseProvider], *, is_hurried: bool) -> None:
         role: object = driver.provider
         now = self.user.clock.now
 
@@ -181,31 +204,37 @@ class ReplayCalls:
         async def release() -> None:
             driver.lease = await release_as_core(driver.provider, driver.current_lease, now())
 
-        await self.repeat(refresh)
-        if self.book.count_unserved() and isinstance(role, SupportsRenewal):
-            await self.call(
-                lambda: driver.renew_lease(timedelta(hours=1), f"{STAND_IN}-{next(self._numbers)}")
-            )
+        if not is_hurried:
+            await self.go_on(refresh)
+            await self._change_lease(driver)
+            await self.go_on(lambda: driver.billing.list_charges(driver.current_lease))
+        await self.go_on(release)
+        await self.go_on(refresh)
+        await self.go_on(lambda: driver.billing.list_charges(driver.current_lease))
+        if self.book.count_unserved() and isinstance(role, SupportsRestart):
+            restart = role.make_restart_order(driver.current_lease, self._make_key())
+            await self.call(lambda: driver.reserve_lease(restart))
+            await self.call(driver.pay_and_confirm)
+            await self.go_on(release)
+
+    async def _change_lease(self, driver: LeaseDriver[LeaseProvider]) -> None:
+        role: object = driver.provider
+        tariff = driver.current_lease.offer.tariff
         steps: list[Callable[[], Awaitable[object]]] = []
+        if isinstance(role, SupportsRenewal):
+            steps.append(lambda: driver.renew_lease(timedelta(hours=1), self._make_key()))
         if isinstance(role, SupportsStop):
             steps.append(lambda: role.stop_lease(driver.current_lease))
         if isinstance(role, SupportsStart):
             steps.append(lambda: role.start_lease(driver.current_lease))
-        tariff = driver.current_lease.offer.tariff
         if isinstance(role, SupportsInterruption) and isinstance(tariff, Metered):
             steps.append(lambda: role.change_bid(driver.current_lease, tariff.price))
         for step in steps:
             if self.book.count_unserved():
-                await self.repeat(step)
-        await self.repeat(lambda: driver.billing.list_charges(driver.current_lease))
-        await self.repeat(release)
-        await self.repeat(refresh)
-        if self.book.count_unserved() and isinstance(role, SupportsRestart):
-            restart = role.make_restart_order(driver.current_lease, f"{STAND_IN}-{next(self._numbers)}")
-            await self.call(lambda: driver.reserve_lease(restart))
-            await self.call(driver.pay_and_confirm)
-            await self.repeat(release)
-        await self.repeat(lambda: driver.billing.list_charges(driver.current_lease))
+                await self.go_on(step)
+
+    def _make_key(self) -> str:
+        return f"{STAND_IN}-{next(self._numbers)}"
 
 
 def _join_known(found: Sequence[Any]) -> list[Any]:
