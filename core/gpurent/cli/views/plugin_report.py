@@ -10,6 +10,7 @@ from gpurent.cli.views.replay_report import iter_replay
 from gpurent.cli.views.table import format_table
 from gpurent.locale import N_, _, join_list
 
+OBSERVED_ROUTE = N_("{method} {path}: observed on {date} with version {version}")
 MAX_LINES = 12
 """Of details of one rule; all are in the JSON document."""
 _STATUS: Mapping[str, str] = {
@@ -38,6 +39,7 @@ def format_report(data: Mapping[str, Any]) -> str:
     if data["evidence"]:
         counts = join_list(f"{name} {count}" for name, count in data["evidence"].items())
         parts.append(_("Routes of the simulator by evidence: {counts}").format(counts=counts))
+    parts += [_(OBSERVED_ROUTE).format(**route) for route in data["observed"]]
     parts += [
         "\n".join(_iter_details(rule))
         for rule in data["rules"]

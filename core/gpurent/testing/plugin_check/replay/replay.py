@@ -92,9 +92,7 @@ async def replay_exchanges(
     if not own:
         names = join_list(sorted({f"{exchange.kind} {exchange.name}" for exchange in exchanges}))
         raise UsageError(_("the recording has nothing of this plugin, but of {names}").format(names=names))
-    book = AnswerBook([BookedAnswer(exchange) for exchange in exchanges])
-    async with _open_replay(book, registry) as replay:
-        await replay.run(entries)
+    book = await replay_book(exchanges, registry, entries)
     judged = [answer for answer in book.answers if (answer.exchange.kind, answer.exchange.name) in entries]
     return ReplayReport(
         routes=_sum_routes(judged),
@@ -102,6 +100,16 @@ async def replay_exchanges(
         first_at=min(exchange.at for exchange in own).date().isoformat(),
         versions=sorted({f"{exchange.distribution} {exchange.version}" for exchange in own}),
     )
+
+
+async def replay_book(
+    exchanges: Sequence[RecordedExchange], registry: EntryPointRegistry, entries: Sequence[tuple[str, str]]
+) -> AnswerBook:
+    """Let these entries read the recorded answers; return what became of each."""
+    book = AnswerBook([BookedAnswer(exchange) for exchange in exchanges])
+    async with _open_replay(book, registry) as replay:
+        await replay.run(entries)
+    return book
 
 
 @define

@@ -13,7 +13,7 @@ from gpurent.infra.http import HttpClient
 from gpurent.infra.registry.registry import EntryPointRegistry
 from gpurent.roles.account import Login, SupportsEnrolment
 from gpurent.roles.entries import AuthEntry, SimulatorEntry
-from gpurent.testing.plugin_check.role_rules import make_simulator
+from gpurent.testing.plugin_check.idle_simulator import make_simulator
 from gpurent.testing.sandbox_harness import SandboxUser
 
 CODE = "123456"
