@@ -14,6 +14,8 @@ from gpurent.infra.recording.redact_text import MIN_ACCOUNT_LENGTH, TextRedactio
 from gpurent.infra.recording.value_names import classify_name, describes_account
 
 _PLAIN_NAME = re.compile(r"[A-Za-z_][A-Za-z_ -]{0,39}|[A-Za-z_][A-Za-z0-9_]{0,23}")
+_WHOLE_OBJECTS = (ValueKind.SECRET, ValueKind.CONTENT)
+"""What a name says about everything in an object."""
 _NAME_FIELDS, _VALUE_FIELDS = ("name", "key", "field", "variable"), ("value", "val")
 
 
@@ -89,7 +91,8 @@ class JsonRedaction:
         return self._redact_number(value, kind) if isinstance(value, NumberText) else value
 
     def _walk_object(self, value: dict[str, Any], kind: ValueKind | None) -> dict[str, Any]:
-        is_account = describes_account(list(value))
+        is_account = kind is ValueKind.ACCOUNT or describes_account(list(value))
+        kind = kind if kind in _WHOLE_OBJECTS else None
         named = next((value[name] for name in _NAME_FIELDS if isinstance(value.get(name), str)), "")
         found = {}
         for name, item in value.items():

@@ -15,11 +15,13 @@ from gpurent.infra.recording.value_names import classify_name
 # Each piece is read once: a page of a service must not make this slow.
 _PIECE = re.compile(
     r"(?P<comment><!--.*?(?:-->|\Z))|(?P<data><!\[CDATA\[(?P<inner>.*?)(?:\]\]>|\Z))"
-    r"|(?P<tag><[!?/]?[A-Za-z](?:[^<>\"']|\"[^\"]*\"|'[^']*')*+>)|(?P<text>[^<]+|<)",
+    r"|(?P<tag><[!?/]?[A-Za-z](?:[^<>\"']|\"[^\"]*\"|'[^']*')*+>)|(?P<text>(?:[^<]|<(?![!?/]?[A-Za-z]))+|<)",
     re.DOTALL,
 )
 _TAG_NAME = re.compile(r"<([!?/]?[\w:.-]+)")
-_ATTRIBUTE = re.compile(r"(?P<name>[^\s=<>\"'/]+)(?P<equals>\s*=\s*)(?P<value>\"[^\"]*\"|'[^']*'|[^\s\"'>]+)")
+_ATTRIBUTE = re.compile(
+    r"(?<![^\s=<>\"'/])(?P<name>[^\s=<>\"'/]++)(?P<equals>\s*=\s*)(?P<value>\"[^\"]*\"|'[^']*'|[^\s\"'>]+)"
+)
 _RAW_ELEMENTS = ("script", "style", "noscript", "template")
 # Names that pages are read by; only what is known to be the user's is replaced in them.
 _STRUCTURE = frozenset(
@@ -102,7 +104,7 @@ class MarkupRedaction:
         """Redact what a reader sees; a label such as "Password" gives away the text after it."""
         text = html.unescape(raw)
         words = text.strip()
-        if not words:
+        if len(words) < 2 and self._expected is None:
             return raw
         if self._expected is not None:
             redacted = text.replace(words, self.text.replace_value(self._expected, words))

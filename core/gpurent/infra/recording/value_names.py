@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 
 from gpurent.infra.recording.placeholders import ValueKind
 
@@ -119,6 +120,7 @@ _OWN_WORDS = frozenset({"me", "self", "current", "settings", "profile", "login",
 _PUBLIC = ("publickey", "pubkey", "sshkey", "hostkey", "fingerprint")
 
 
+@lru_cache(maxsize=4096)
 def classify_name(name: str) -> ValueKind | None:
     """Return what a value of this name is; None if the name says nothing."""
     word = re.sub(r"[^a-z0-9\u4e00-\u9fff]", "", name.lower())
