@@ -37,6 +37,18 @@ def format_replaced(summary: RecordingSummary) -> str:
     return join_list(counts)
 
 
+def format_entries(summary: RecordingSummary) -> str:
+    """Return with whom the exchanges were, and how many with each, in the user's language."""
+    from gpurent.infra.registry.registry import ENTRY_KINDS
+    from gpurent.roles.entries import get_kind_title
+
+    found = []
+    for (kind, name), count in summary.by_entry.items():
+        title = get_kind_title(ENTRY_KINDS[kind]) if kind in ENTRY_KINDS else kind
+        found.append(f"{title} {name} {count}")
+    return join_list(found)
+
+
 def make_watch(
     recorder: ExchangeRecorder | None, redactor: Redactor, registry: EntryPointRegistry
 ) -> Callable[[PluginEntry[Any], str], HttpWatch] | None:

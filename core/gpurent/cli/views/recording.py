@@ -5,8 +5,8 @@ from __future__ import annotations
 import shlex
 from typing import TYPE_CHECKING
 
-from gpurent.composition.recording import format_replaced
-from gpurent.locale import _, join_list, ngettext
+from gpurent.composition.recording import format_entries, format_replaced
+from gpurent.locale import _, ngettext
 
 if TYPE_CHECKING:
     from gpurent.composition.recording import RecordingSummary
@@ -22,8 +22,7 @@ def format_recording(summary: RecordingSummary) -> str:
     recorded = ngettext(
         "{count} exchange was recorded in {path}:", "{count} exchanges were recorded in {path}:", count
     )
-    entries = join_list(f"{name} {times}" for name, times in summary.by_entry.items())
-    lines = [recorded.format(count=count, path=summary.path), f"  {entries}"]
+    lines = [recorded.format(count=count, path=summary.path), f"  {format_entries(summary)}"]
     if replaced := format_replaced(summary):
         lines.append(_("Replaced: {counts}").format(counts=replaced))
     if left:

@@ -13,13 +13,16 @@ _STATES: Mapping[str, str] = {
     "changed": N_("changed shape"),
     "not-called": N_("not called"),
 }
-SANDBOX = "sandbox"
+# As recordings write them.
+SANDBOX, CUSTOM = "sandbox", "another address"
 
 
 def iter_replay(replay: Mapping[str, Any]) -> Iterator[str]:
     """Yield the lines about a replay: whose answers they are, a table of the routes, and what was not understood."""
     yield _("Recording of {date}, made with {versions}, of {services}").format(
-        date=replay["date"], versions=join_list(replay["versions"]), services=join_list(replay["services"])
+        date=replay["date"],
+        versions=join_list(replay["versions"]),
+        services=join_list(map(_name_service, replay["services"])),
     )
     head = (_("outcome"), _("entry"), _("route"), _("answers"), _("parsed"), _("left out"))
     rows = [
@@ -37,3 +40,7 @@ def iter_replay(replay: Mapping[str, Any]) -> Iterator[str]:
             yield f"{route['method']} {route['route']}: {error}"
     if SANDBOX in replay["services"]:
         yield _("This was the sandbox: it says nothing about the real service.")
+
+
+def _name_service(service: str) -> str:
+    return {SANDBOX: _("the sandbox"), CUSTOM: _("another address")}.get(service, service)

@@ -25,11 +25,15 @@ LOGIN_KIND = "auth"
 
 @frozen(kw_only=True)
 class RecordingSummary:
-    """What was written. ``replaced``: how many values, by their kind; ``failure``: why it ended early, or empty."""
+    """What was written.
+
+    ``by_entry``: how many exchanges, by kind and name of the entry. ``replaced``: how many values, by their kind.
+    ``failure``: why it ended early, or empty.
+    """
 
     path: Path
     exchanges: int
-    by_entry: Mapping[str, int]
+    by_entry: Mapping[tuple[str, str], int]
     bodies_left_out: int
     replaced: Mapping[str, int]
     failure: str
@@ -58,7 +62,7 @@ class ExchangeRecorder:
     _text: TextRedaction | None = None
     _file: RecordingFile | None = None
     _held: list[tuple[Redactor, _HeldExchange]] = field(factory=list)
-    _by_entry: Counter[str] = field(factory=Counter)
+    _by_entry: Counter[tuple[str, str]] = field(factory=Counter)
     _bytes: int = 0
     _left_out: int = 0
     _failure: str = ""
@@ -110,7 +114,7 @@ class ExchangeRecorder:
         self._left_out += sum(
             bool(found[part] and found[part]["left_out"]) for part in ("request", "response")
         )
-        self._by_entry[f"{held.entry.kind} {held.entry.name}"] += 1
+        self._by_entry[held.entry.kind, held.entry.name] += 1
 
     def _get_redaction(self, redactor: Redactor) -> ExchangeRedaction:
         """Return the redaction with these known secrets; the placeholders are those of the whole file."""
