@@ -91,7 +91,7 @@ async def take_journey(provider: TestableProvider, language: str) -> None:
 @attack(
     Adversary.PROVIDER,
     "answers, also errors, repeat the user's secrets, addresses and names while they are recorded to be handed on",
-    Outcome.REFUSED,
+    Outcome.KEPT_OUT,
 )
 @pytest.mark.nightly
 @pytest.mark.parametrize("language", ["en", "zh"])

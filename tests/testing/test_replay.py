@@ -8,6 +8,7 @@ import os
 import sys
 from collections.abc import Callable
 from datetime import date
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -189,7 +190,7 @@ async def test_a_body_that_was_left_out_is_not_served() -> None:
 async def test_a_replay_asks_nothing_but_this_computer(monkeypatch: pytest.MonkeyPatch) -> None:
     import socket
 
-    asked = []
+    asked: list[Any] = []
     connect = socket.socket.connect
 
     def watch(self: socket.socket, address: Any) -> None:
@@ -197,7 +198,12 @@ async def test_a_replay_asks_nothing_but_this_computer(monkeypatch: pytest.Monke
         connect(self, address)
 
     monkeypatch.setattr(socket.socket, "connect", watch)
-    monkeypatch.setattr(socket, "getaddrinfo", lambda host, *rest, **more: asked.append((host, 0)) or [])
+
+    def look_up(host: str, *_rest: Any, **_more: Any) -> list[Any]:
+        asked.append((host, 0))
+        return []
+
+    monkeypatch.setattr(socket, "getaddrinfo", look_up)
     await replay(make_row())
     assert {address[0] for address in asked} <= {"127.0.0.1"}
 
@@ -227,9 +233,7 @@ class Package:
 
     @property
     def entry(self) -> SimulatorEntry:
-        import observing_plugin
-
-        return SimulatorEntry(name="vast", summary="", build=observing_plugin.build)
+        return SimulatorEntry(name="vast", summary="", build=import_module("observing_plugin").build)
 
     @property
     def routes(self) -> list[SimulatorRoute]:

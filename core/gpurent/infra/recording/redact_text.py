@@ -57,7 +57,7 @@ _NO_HOSTS = frozenset(
         *("ttf", "log", "dmg", "exe", "so", "yaml", "yml", "toml", "ipynb", "csv", "cookie", "location"),
     }
 )
-_KNOWN_HOSTS = frozenset({"www.w3.org", "schema.org", "www.ecb.europa.eu", "www.gesmes.org"})
+_KNOWN_HOSTS = frozenset({"www.w3.org", "schema.org"})  # of names in markup
 
 
 @define
