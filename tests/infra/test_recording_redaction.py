@@ -169,6 +169,7 @@ def make_line(
         ("�PNG", "text/html", "not text"),
         ("x", "application/octet-stream", "kind is not known"),
         ("x" * (3 << 20), "text/plain", "too large"),
+        ('{"result": "0x' + "ab" * 100 + '"}', "application/json", "binary data"),
         ("<p>canary-<b>7f3a/</b>wörd+1</p>", "text/html", "another form"),
         (r"canary-7f3a\/w\örd+1", "text/plain", "another form"),
     ],

@@ -136,13 +136,15 @@ def test_pages_are_told_apart_by_their_parameters() -> None:
 
 def test_calls_of_one_path_are_told_apart_by_their_bodies() -> None:
     def make_call(method: str) -> dict[str, Any]:
-        body = json.dumps({"id": 1, "method": method})
+        body = json.dumps({"jsonrpc": "2.0", "id": 1, "method": method})
         return make_row(
             method="POST", path="/", route="/", request={"headers": [], "body": body, "left_out": ""}
         )
 
     book = make_book(make_call("chain_getHead"), make_call("state_getStorage"))
-    assert ask(book, "POST", "/", body='{"id": 7, "method": "state_getStorage"}') == 2
+    call = '{"jsonrpc": "2.0", "id": 7, "method": "%s"}'
+    assert ask(book, "POST", "/", body=call % "state_getStorage") == 2
+    assert ask(book, "POST", "/", body=call % "author_submitExtrinsic") == 0
 
 
 # whole replays

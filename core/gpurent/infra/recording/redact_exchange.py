@@ -33,6 +33,9 @@ _SHOWN_HEADERS = frozenset(
 _SHOWN_PREFIXES = ("x-ratelimit-", "ratelimit-")
 _NUMBER = re.compile(r"\d+|[0-9a-fA-F]{16,}|[0-9a-fA-F-]{36}|token\d+x0*|<[a-z-]+-\d+>")
 _STAND_IN = re.compile(r"(?:<|&lt;|%3C)[a-z-]+-\d+(?:>|&gt;|%3E)")
+_BINARY_DATA = re.compile(r"\b0x[0-9a-fA-F]{32}")
+# A hash or an address of a chain has a placeholder of its shape; what else is so long may hold anything.
+_LONG_BINARY_DATA = re.compile(r"\b0x(?![0-9a-fA-F]{40}\b|[0-9a-fA-F]{64}\b)[0-9a-fA-F]{32}")
 _BINARY = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\ufffd]")
 
 
@@ -72,11 +75,15 @@ class ExchangeRedaction:
     ) -> dict[str, Any]:
         """Return the line as JSON data. ``seconds``: how long the exchange took."""
         request: dict[str, Any] = {"headers": self._redact_headers(sent.headers)}
-        request |= self._make_body(sent.body.decode("utf-8", "replace"), _find_type(sent.headers))
+        asked = sent.body.decode("utf-8", "replace")
+        # What is asked for by binary data, as a chain's storage is by keys, is answered with nothing else.
+        is_binary = _BINARY_DATA.search(asked) is not None
+        request |= self._make_body(asked, _find_type(sent.headers), is_binary=is_binary)
         response: dict[str, Any] | None = None
         if answer is not None:
             response = {"status": answer.status, "headers": self._redact_headers(answer.headers)}
-            response |= self._make_body(answer.text, _find_type(answer.headers))
+            is_binary = is_binary or _LONG_BINARY_DATA.search(answer.text) is not None
+            response |= self._make_body(answer.text, _find_type(answer.headers), is_binary=is_binary)
         path = self.redact_path(sent.path)
         return {
             "format": FORMAT,
@@ -88,7 +95,7 @@ class ExchangeRedaction:
             "milliseconds": round(seconds * 1000),
             "method": sent.method,
             "path": path,
-            "route": make_route(path),
+            "route": make_route(path) or "/",
             "query": {name: self._redact_parameter(name, value) for name, value in sent.params.items()},
             "request": request,
             "response": response,
@@ -150,8 +157,10 @@ class ExchangeRedaction:
 
     # bodies
 
-    def _make_body(self, body: str, media_type: str) -> dict[str, str]:
+    def _make_body(self, body: str, media_type: str, *, is_binary: bool) -> dict[str, str]:
         try:
+            if is_binary:
+                raise UncertainError("it holds binary data")
             redacted = self._redact_body(body, media_type)
         except UncertainError as error:
             return {"body": "", "left_out": f"{error}"}

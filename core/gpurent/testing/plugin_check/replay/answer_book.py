@@ -75,8 +75,9 @@ class AnswerBook:
             and (answer.exchange.name, answer.exchange.setting) == service
             and answer.exchange.method == method
             and answer.used < MAX_REPEATS
+            and _get_rpc_method(answer.exchange.request_body) == _get_rpc_method(body)
         ]
-        same_path = [answer for answer in same_method if unquote(answer.exchange.path) == path]
+        same_path = [answer for answer in same_method if (unquote(answer.exchange.path) or "/") == path]
         groups = [
             [answer for answer in same_path if set(answer.exchange.query) == set(query)],
             [answer for answer in same_path if not answer.served],
@@ -115,6 +116,12 @@ def _rate_likeness(answer: BookedAnswer, query: Mapping[str, str], body: str) ->
     asked, recorded = _parse_fields(body), _parse_fields(exchange.request_body)
     same_body = sum(recorded.get(name) == value for name, value in asked.items())
     return same_body, same_query, not answer.used, exchange.line if answer.used else -exchange.line
+
+
+def _get_rpc_method(body: str) -> object:
+    """Return the method of a JSON-RPC call: all of them go to one path. None for any other body."""
+    fields = _parse_fields(body)
+    return fields.get("method") if "jsonrpc" in fields else None
 
 
 def _parse_fields(body: str) -> dict[str, Any]:

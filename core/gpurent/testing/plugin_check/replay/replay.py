@@ -22,6 +22,7 @@ from gpurent.testing.fakes import ManualClock
 from gpurent.testing.plugin_check.replay.answer_book import AnswerBook, AnswerState, BookedAnswer
 from gpurent.testing.plugin_check.replay.recording_reader import RecordedExchange, read_recording
 from gpurent.testing.plugin_check.replay.replay_calls import ReplayCalls
+from gpurent.testing.plugin_check.replay.replay_leases import ReplayLeases
 from gpurent.testing.plugin_check.replay.replay_server import ReplayService
 from gpurent.testing.plugin_check.replay.replay_user import ReplayUser
 from gpurent.testing.sandbox.web_server import WebServer
@@ -130,7 +131,7 @@ class _Replay:
         for entry in mine:
             offers, leases = await self.calls.read_provider(entry)
             if self.calls.book.count_unserved():
-                await self.calls.use_leases(entry, offers, leases)
+                await ReplayLeases(self.calls, entry).use(offers, leases)
         billing = self.registry.get_entries(BillingEntry)
         for name, auth in accounts.items():
             if name in billing and self.calls.book.count_unserved():
