@@ -85,6 +85,7 @@ class ExchangeRedaction:
             is_binary = is_binary or _LONG_BINARY_DATA.search(answer.text) is not None
             response |= self._make_body(answer.text, _find_type(answer.headers), is_binary=is_binary)
         path = self.redact_path(sent.path)
+        asked_for = {**dict(parse_qsl(sent.path.partition("?")[2], keep_blank_values=True)), **sent.params}
         return {
             "format": FORMAT,
             "gpurent": self.gpurent,
@@ -96,7 +97,7 @@ class ExchangeRedaction:
             "method": sent.method,
             "path": path,
             "route": make_route(path) or "/",
-            "query": {name: self._redact_parameter(name, value) for name, value in sent.params.items()},
+            "query": {name: self._redact_parameter(name, value) for name, value in asked_for.items()},
             "request": request,
             "response": response,
         }
