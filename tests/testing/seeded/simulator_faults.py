@@ -33,8 +33,8 @@ SIMULATOR_FAULTS = (
         "test_what_is_observed_is_kept_and_read_again",
         (
             "simulator/service.py",
-            "import Evidence, ProviderSimulator",
-            "import Evidence, Observation, ProviderSimulator",
+            "    Evidence,\n",
+            "    Evidence,\n    Observation,\n",
         ),
         (
             "simulator/service.py",

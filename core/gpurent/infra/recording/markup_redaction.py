@@ -53,7 +53,8 @@ class MarkupRedaction:
         if self._skipped or piece["comment"]:
             return ""
         if piece["data"]:
-            return f"<![CDATA[{self._redact_words(piece['inner'], lambda text: text)}]]>"
+            inner = self._redact_words(piece["inner"], str)
+            return f"<![CDATA[{inner}]]>"
         return self._redact_words(piece["text"], lambda text: html.escape(text, quote=False))
 
     def _redact_tag(self, tag: str) -> str:
