@@ -10,6 +10,7 @@ from datetime import datetime
 from attrs import define, field, frozen
 
 from gpurent.domain.events import EventKind
+from gpurent.domain.provider_names import get_account_label, get_base_name, join_account
 from gpurent.domain.question import Question, QuestionKind
 from gpurent.domain.secret import Secret
 from gpurent.errors import AuthError, GpurentError, StorageError, UsageError
@@ -17,6 +18,7 @@ from gpurent.locale import _
 from gpurent.ports.services import SecretRegistry, SecretStore
 from gpurent.roles.account import Login, SupportsEnrolment
 from gpurent.roles.entries import InputField, LeaseEntry
+from gpurent.workflow.runtime.accounts import KnownAccounts
 from gpurent.workflow.runtime.events import EventEmitter
 from gpurent.workflow.runtime.plugins import Plugins
 from gpurent.workflow.runtime.questions import Questions
@@ -40,6 +42,7 @@ class Logins:
     settings: Settings
     questions: Questions
     events: EventEmitter
+    accounts: KnownAccounts
     is_vault_required: bool = True
     _open_logins: dict[str, Login] = field(factory=dict, init=False)
 
@@ -69,6 +72,10 @@ class Logins:
             login = self.find_login(self.plugins.provider_entry(provider).auth)
         except (GpurentError, OSError):
             return ""  # the vault is locked, lost or damaged
+        return login.account if login is not None else ""
+
+    def _find_account_of(self, auth: str) -> str:
+        login = self.find_login(auth)
         return login.account if login is not None else ""
 
     def find_credentials(self, auth: str) -> dict[str, Secret] | None:
@@ -116,7 +123,7 @@ class Logins:
     async def log_in(self, auth: str, given: Mapping[str, Secret]) -> Login:
         """Log in with values that are given, configured, or asked for; a wallet's first login creates its key."""
         entry, authenticator = self.plugins.auth_entry(auth), self.plugins.authenticator(auth)
-        configured = self.settings.get_plugin_settings(auth, entry.fields)
+        configured = self.settings.get_login_fields(auth, entry.fields)
         fields = {name: Secret(value) for name, value in configured.items()} | dict(given)
         if isinstance(authenticator, SupportsEnrolment) and not fields:
             fields = await self._create_credentials(auth, authenticator)
@@ -125,15 +132,20 @@ class Logins:
                 fields[declared.name] = await self._ask_field(auth, declared)
         return await self._log_in_and_save(auth, fields)
 
-    def delete_login(self, auth: str, *, credentials: bool) -> None:
-        """Delete the login; with ``credentials``, also the credentials. Deleting a wallet's key loses its money."""
+    async def delete_login(self, auth: str, *, credentials: bool) -> None:
+        """Delete the login; with ``credentials``, also the credentials. Deleting a wallet's key loses its money.
+
+        An account of which nothing is left here is not listed any more.
+        """
         self._open_logins.pop(auth, None)
         self.secrets.get_vault(_LOGIN_SCOPE).delete(auth)
         if credentials:
             self.secrets.get_vault(_CREDENTIAL_SCOPE).delete(auth)
+            await self.accounts.forget(auth)
 
     async def _create_credentials(self, auth: str, authenticator: SupportsEnrolment) -> dict[str, Secret]:
         """Return the stored key, or create one and store it before it is used."""
+        await self.accounts.record(auth)
         fields = dict(self.find_credentials(auth) or await authenticator.create_credentials())
         await self._save_credentials(auth, fields)
         text = _(
@@ -144,8 +156,9 @@ class Logins:
 
     def _find_provider(self, auth: str) -> str:
         """Return a provider that uses this login: commands take a provider, which may have another name."""
-        entries = self.plugins.registry.get_entries(LeaseEntry).values()
-        return next((entry.name for entry in entries if entry.auth == auth), auth)
+        entries, base = self.plugins.registry.get_entries(LeaseEntry).values(), get_base_name(auth)
+        name = next((entry.name for entry in entries if entry.auth == base), base)
+        return join_account(name, get_account_label(auth))
 
     async def _ask_field(self, auth: str, declared: InputField) -> Secret:
         # A CODE question is never stored, so a wrong answer can be corrected.
@@ -167,6 +180,8 @@ class Logins:
                 self.secret_registry.register_secret(fields[declared.name])
         login = await self.plugins.authenticator(auth).log_in(fields)
         self.secret_registry.register_secret(login.token)
+        await self.accounts.require_other_names_free(auth, login.account, self._find_account_of)
+        await self.accounts.record(auth)
         await self._save_credentials(auth, fields)
         record = {
             "account": login.account,
@@ -213,11 +228,11 @@ class AccountCommands:
         fields = {name: Secret(value) for name, value in given.items()}
         return await self.logins.log_in(self._get_auth_name(provider), fields)
 
-    def log_out(self, provider: str, *, credentials: bool = False) -> None:
+    async def log_out(self, provider: str, *, credentials: bool = False) -> None:
         """Forget the login. A wallet's key is only deleted with ``credentials``, since its money would be lost."""
         auth = self._get_auth_name(provider)
         enrolled = isinstance(self.plugins.authenticator(auth), SupportsEnrolment)
-        self.logins.delete_login(auth, credentials=credentials or not enrolled)
+        await self.logins.delete_login(auth, credentials=credentials or not enrolled)
 
     def list_logins(self) -> list[tuple[str, str]]:
         return self.logins.list_logins()
