@@ -87,7 +87,7 @@ def _rename(value: T, rename: Callable[[str], str]) -> T:
             pending=_rename(found.pending, rename),
         )
     elif isinstance(found, Known):
-        found = evolve(found, items=[_rename(item, rename) for item in found.items])
+        found = evolve(found, items=tuple(_rename(item, rename) for item in found.items))
     elif isinstance(found, HOLDER_TYPES):
         found = evolve(found, offer=_rename(found.offer, rename))
     return found  # type: ignore[no-any-return]

@@ -32,8 +32,8 @@ class KnownAccounts:
         self.registry.set_accounts(await self.store.list_accounts())
 
     async def record(self, login: str) -> None:
-        """Record the account, unless it is its provider's first one, which needs no record."""
-        if is_account_name(login):
+        """Record the account unless it is known, or its provider's first one, which needs no record."""
+        if is_account_name(login) and login not in self.registry.get_entries(AuthEntry):
             await self.store.put_account(login)
             await self.load()
 

@@ -116,6 +116,7 @@ class Logins:
         """Return a valid login: the stored one, else one from the stored credentials, else ask for a new one."""
         found = self.find_login(auth)
         if found is not None and await self.plugins.authenticator(auth).is_valid(found):
+            await self.accounts.record(auth)  # the Store may be a new one
             return found
         kept = self.find_credentials(auth)
         return await (self._log_in_and_save(auth, kept) if kept else self.log_in(auth, {}))
@@ -131,6 +132,10 @@ class Logins:
             if declared.name not in fields and not declared.optional:
                 fields[declared.name] = await self._ask_field(auth, declared)
         return await self._log_in_and_save(auth, fields)
+
+    async def record_account(self, provider: str) -> None:
+        """Record the account of a provider whose lease was found again: with a lost Store, its record was lost too."""
+        await self.accounts.record(self.plugins.provider_entry(provider).auth)
 
     async def delete_login(self, auth: str, *, credentials: bool) -> None:
         """Delete the login; with ``credentials``, also the credentials. Deleting a wallet's key loses its money.
@@ -229,10 +234,18 @@ class AccountCommands:
         return await self.logins.log_in(self._get_auth_name(provider), fields)
 
     async def log_out(self, provider: str, *, credentials: bool = False) -> None:
-        """Forget the login. A wallet's key is only deleted with ``credentials``, since its money would be lost."""
+        """Forget the login. A wallet's key is only deleted with ``credentials``, since its money would be lost.
+
+        Warn of leases that may cost money, about which nothing can be done then.
+        """
         auth = self._get_auth_name(provider)
         enrolled = isinstance(self.plugins.authenticator(auth), SupportsEnrolment)
         await self.logins.delete_login(auth, credentials=credentials or not enrolled)
+        for lease in await self.logins.accounts.store.list_open_leases():
+            entry = self.plugins.registry.find_entry(LeaseEntry, lease.provider)
+            if entry is not None and entry.auth == auth and self.plugins.is_known_to_provider(lease):
+                text = _("{lease} may still cost money; gpurent can do nothing about it without the login")
+                self.logins.events.emit(EventKind.WARNING, text.format(lease=lease.id), lease=lease.id)
 
     def list_logins(self) -> list[tuple[str, str]]:
         return self.logins.list_logins()

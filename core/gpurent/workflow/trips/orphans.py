@@ -54,6 +54,7 @@ class OrphanCommands:
         if found.orphan.kind is OrphanKind.REVIVED_LEASE:
             return await self._mark_adopted(found.orphan.lease)
         made = await self._make_lease(found, is_proven=is_proven)
+        await self.search.logins.record_account(made.provider)
         await self._mark_adopted(made.id)
         await self._drop_old_access(found, made)
         lets_key_in = await self._set_key(made)
