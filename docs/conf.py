@@ -1,0 +1,90 @@
+"""How Sphinx builds the documentation; `make docs` calls it once for each language."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any
+
+from docutils import nodes
+from sphinx.application import Sphinx
+from sphinx.util.nodes import make_refnode
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path[:0] = [str(ROOT / "scripts"), str(ROOT / "core")]
+
+import docs_reference  # noqa: E402
+
+from gpurent import __version__, api  # noqa: E402
+
+project = "gpurent"
+author = "the gpurent authors"
+version = release = __version__
+extensions = ["myst_parser", "sphinx.ext.autodoc"]
+exclude_patterns = ["locale", "_templates"]
+templates_path = ["_templates"]
+locale_dirs = ["locale"]
+gettext_compact = False
+gettext_location = False
+gettext_additional_targets = ["image"]
+nitpicky = True
+highlight_language = "none"
+myst_enable_extensions = ["colon_fence"]
+myst_heading_anchors = 4
+default_role = "py:obj"
+autodoc_member_order = "bysource"
+autodoc_typehints = "signature"
+add_module_names = False
+python_maximum_signature_line_length = 80
+python_use_unqualified_type_names = True
+html_theme = "furo"
+html_title = "gpurent"
+html_copy_source = False
+html_show_sphinx = False
+html_sidebars = {
+    "**": [
+        "sidebar/brand.html",
+        "sidebar/language.html",
+        "sidebar/search.html",
+        "sidebar/scroll-start.html",
+        "sidebar/navigation.html",
+        "sidebar/scroll-end.html",
+    ]
+}
+PARTLY_TRANSLATED = "本页还没有全部译成中文，未译的部分是英文原文。"
+
+
+def keep_one_language(app: Sphinx, docname: str, source: list[str]) -> None:
+    """The page on errors has both languages, for those who read it as a file; the Chinese site shows the Chinese."""
+    if docname == "errors" and app.config.language == "zh_CN":
+        source[0] = "# 错误\n" + source[0].partition("\n## 错误\n")[2]
+
+
+def mark_partly_translated(app: Sphinx, doctree: nodes.document, docname: str) -> None:
+    """Say on top of a Chinese page that a part of it is in English."""
+    if app.config.language != "zh_CN" or docname in ("errors", "reference/index"):
+        return
+    progress = doctree.get("translation_progress", {"total": 0, "translated": 0})
+    heading = next(iter(doctree.findall(nodes.section)), None)
+    if heading is not None and progress["translated"] < progress["total"]:
+        heading.insert(1, nodes.note("", nodes.paragraph("", PARTLY_TRANSLATED)))
+
+
+def link_name(app: Sphinx, env: Any, node: Any, contnode: nodes.Node) -> nodes.Node | None:
+    """Link a name of `gpurent.api` by whatever module Python knows it; any other name stays plain."""
+    if node.get("refdomain") != "py":
+        return None
+    objects = env.domaindata["py"]["objects"]
+    for part in node["reftarget"].split("."):
+        found = objects.get(f"gpurent.api.{part}") if part in api.__all__ else None
+        if found is not None:
+            return make_refnode(app.builder, node["refdoc"], found.docname, found.node_id, contnode)
+    return contnode
+
+
+def setup(app: Sphinx) -> dict[str, bool]:
+    docs_reference.write_pages(Path(app.srcdir) / "reference")
+    app.connect("source-read", keep_one_language)
+    app.connect("doctree-resolved", mark_partly_translated)
+    app.connect("missing-reference", link_name)
+    return {"parallel_read_safe": True, "parallel_write_safe": True}
