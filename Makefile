@@ -36,6 +36,7 @@ test-nightly: system-packages-strict setup  ## the long tests, then the reliabil
 	$(MAKE) --no-print-directory test-reliability
 	$(MAKE) --no-print-directory test-roots
 	$(MAKE) --no-print-directory test-vendors
+	$(MAKE) --no-print-directory docs
 
 test-vendors: setup $(VENDORS:%=.vendors/%/.installed)  ## the simulators, judged by the vendors' own clients
 	$(BIN)/python -m pytest -m vendor plugins

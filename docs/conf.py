@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import sys
 from pathlib import Path
 from typing import Any
@@ -51,7 +52,9 @@ html_sidebars = {
         "sidebar/scroll-end.html",
     ]
 }
-PARTLY_TRANSLATED = "本页还没有全部译成中文，未译的部分是英文原文。"
+NOT_TRANSLATED = "本页还没有中文版，以下是英文原文。"
+CATALOGUES = ROOT / "docs" / "locale" / "zh_CN" / "LC_MESSAGES"
+logging.getLogger("jieba").disabled = True  # it tells how long it takes to load
 
 
 def keep_one_language(app: Sphinx, docname: str, source: list[str]) -> None:
@@ -60,14 +63,12 @@ def keep_one_language(app: Sphinx, docname: str, source: list[str]) -> None:
         source[0] = "# 错误\n" + source[0].partition("\n## 错误\n")[2]
 
 
-def mark_partly_translated(app: Sphinx, doctree: nodes.document, docname: str) -> None:
-    """Say on top of a Chinese page that a part of it is in English."""
-    if app.config.language != "zh_CN" or docname in ("errors", "reference/index"):
-        return
-    progress = doctree.get("translation_progress", {"total": 0, "translated": 0})
+def mark_english_page(app: Sphinx, doctree: nodes.document, docname: str) -> None:
+    """Say on top of a page of the Chinese site that it is in English: it has no catalogue."""
+    is_chinese = docname == "errors" or (CATALOGUES / f"{docname}.po").exists()
     heading = next(iter(doctree.findall(nodes.section)), None)
-    if heading is not None and progress["translated"] < progress["total"]:
-        heading.insert(1, nodes.note("", nodes.paragraph("", PARTLY_TRANSLATED)))
+    if app.config.language == "zh_CN" and not is_chinese and heading is not None:
+        heading.insert(1, nodes.note("", nodes.paragraph("", NOT_TRANSLATED)))
 
 
 def link_name(app: Sphinx, env: Any, node: Any, contnode: nodes.Node) -> nodes.Node | None:
@@ -85,6 +86,6 @@ def link_name(app: Sphinx, env: Any, node: Any, contnode: nodes.Node) -> nodes.N
 def setup(app: Sphinx) -> dict[str, bool]:
     docs_reference.write_pages(Path(app.srcdir) / "reference")
     app.connect("source-read", keep_one_language)
-    app.connect("doctree-resolved", mark_partly_translated)
+    app.connect("doctree-resolved", mark_english_page)
     app.connect("missing-reference", link_name)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

@@ -14,7 +14,7 @@ import argparse
 import re
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -24,6 +24,9 @@ from babel.messages.pofile import read_po, write_po
 ROOT = Path(__file__).resolve().parents[1]
 DOCS, TEMPLATES = ROOT / "docs", ROOT / "build" / "docs" / "gettext"
 CATALOGUES = DOCS / "locale" / "zh_CN" / "LC_MESSAGES"
+# What the command line says has its Chinese text there already: the meaning of options.
+CORE_CATALOGUE = ROOT / "core" / "gpurent" / "locale" / "zh_CN" / "LC_MESSAGES" / "gpurent.po"
+SHORTEST_SENTENCE = 12  # a single word may mean something else on a page
 # The date of the run would make every run a change.
 CREATION_DATE = datetime(2026, 1, 1, tzinfo=UTC)
 # Has both languages: docs/conf.py shows one of them.
@@ -66,7 +69,18 @@ def needs_no_translation(text: str) -> bool:
     return not re.search(r"[A-Za-z]{2}", _CODE.sub("", text))
 
 
-def merge_page(page: str) -> None:
+def read_core_texts() -> Mapping[str, str]:
+    return {str(message.id): str(message.string) for message in list_messages(read_catalogue(CORE_CATALOGUE))}
+
+
+def find_text(text: str, core_texts: Mapping[str, str]) -> str:
+    """Return the Chinese text that needs no translator, empty if there is none."""
+    if needs_no_translation(text):
+        return text
+    return core_texts.get(text, "") if len(text) > SHORTEST_SENTENCE else ""
+
+
+def merge_page(page: str, core_texts: Mapping[str, str]) -> None:
     """Bring the catalogue of a page up to its English text."""
     path = find_catalogue(page)
     template = read_catalogue(TEMPLATES / f"{page}.pot")
@@ -79,10 +93,13 @@ def merge_page(page: str) -> None:
     known.obsolete.clear()
     for message in list_messages(known):
         message.locations, message.previous_id = [], message.previous_id if message.fuzzy else []
-        if not message.string and needs_no_translation(str(message.id)):
-            message.string = message.id
+        if not message.string:
+            message.string = find_text(str(message.id), core_texts)
     known.creation_date = known.revision_date = CREATION_DATE
-    known.header_comment = "# The Chinese text of a page; see scripts/docs_messages.py."
+    known.header_comment = f"# The Chinese text of docs/{page}.md; see scripts/docs_messages.py."
+    known.project, known.version, known.fuzzy = "gpurent", "", False
+    known.msgid_bugs_address = known.last_translator = ""
+    known.language_team = "Chinese"
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("wb") as file:
         write_po(file, known, width=120, omit_header=False)
@@ -142,9 +159,10 @@ def main() -> int:
     if unknown := sorted(set(options.begin) - set(pages)):
         parser.error(f"no such page: {', '.join(unknown)}")
     if not options.check:
+        core_texts = read_core_texts()
         for page in pages:
             if find_catalogue(page).exists() or page in options.begin:
-                merge_page(page)
+                merge_page(page, core_texts)
     return check_pages(pages)
 
 
