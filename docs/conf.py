@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import logging
+import re
 import sys
+from enum import Enum
 from pathlib import Path
 from typing import Any
 
@@ -83,9 +85,23 @@ def link_name(app: Sphinx, env: Any, node: Any, contnode: nodes.Node) -> nodes.N
     return contnode
 
 
+def simplify_signature(
+    app: Sphinx, what: str, name: str, value: Any, options: Any, signature: str | None, returned: str | None
+) -> tuple[str | None, str | None] | None:
+    """Show what a call needs: no repr that is no expression, and no call of what nobody calls."""
+    if what == "class" and (getattr(value, "_is_protocol", False) or issubclass(value, Enum)):
+        return "", None
+    if signature is None:
+        return None
+    shown = re.sub(r"<(?:class '(\w+)'|(\w+\.\w+): [^>]*)>", r"\1\2", signature)
+    shown = re.sub(r"= (\w+)\([^()]*=[^()]*\)", r"= \1(...)", shown)
+    return shown.replace("= NOTHING", "= ..."), returned
+
+
 def setup(app: Sphinx) -> dict[str, bool]:
     docs_reference.write_pages(Path(app.srcdir) / "reference")
     app.connect("source-read", keep_one_language)
     app.connect("doctree-resolved", mark_english_page)
     app.connect("missing-reference", link_name)
+    app.connect("autodoc-process-signature", simplify_signature)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

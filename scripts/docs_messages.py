@@ -102,7 +102,7 @@ def merge_page(page: str, core_texts: Mapping[str, str]) -> None:
     known.language_team = "Chinese"
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("wb") as file:
-        write_po(file, known, width=120, omit_header=False)
+        write_po(file, known, width=120, include_previous=True)
 
 
 def find_problems(page: str) -> Iterator[str]:
@@ -141,7 +141,7 @@ def check_pages(pages: list[str]) -> int:
         f"in Chinese: {len(pages) - len(english) + len(BILINGUAL)} pages; in English only: {', '.join(english)}"
     )
     if code:
-        print("Run `make docs-messages`, then write the Chinese text into docs/locale.")
+        print("Run `make docs-messages` if you have not, and write the Chinese text into docs/locale.")
     return code
 
 
@@ -163,7 +163,8 @@ def main() -> int:
         for page in pages:
             if find_catalogue(page).exists() or page in options.begin:
                 merge_page(page, core_texts)
-    return check_pages(pages)
+    code = check_pages(pages)
+    return code if options.check else 0
 
 
 if __name__ == "__main__":
