@@ -6,6 +6,8 @@ TORCH ?= torch==2.13.0
 MODULES ?=
 VENV := .venv
 BIN := $(VENV)/bin
+DOCS := .docs
+SPHINX := $(DOCS)/bin/python -m sphinx -q -n -W --keep-going -b html
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 VENDORS := $(patsubst plugins/%/tests/vendor/requirements.txt,%,$(wildcard plugins/*/tests/vendor/requirements.txt))
 PLUGINS := $(sort $(patsubst %/pyproject.toml,%,$(wildcard plugins/*/pyproject.toml)))
@@ -14,7 +16,7 @@ PLUGINS := $(sort $(patsubst %/pyproject.toml,%,$(wildcard plugins/*/pyproject.t
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: compile-tests help setup system-packages system-packages-strict demo test test-nightly test-vendors test-reliability test-roots test-mutation test-torch lint format clean
+.PHONY: compile-tests docs docs-messages help setup system-packages system-packages-strict demo test test-nightly test-vendors test-reliability test-roots test-mutation test-torch lint format clean
 .DELETE_ON_ERROR:
 
 help:  ## this list
@@ -34,6 +36,7 @@ test-nightly: system-packages-strict setup  ## the long tests, then the reliabil
 	$(MAKE) --no-print-directory test-reliability
 	$(MAKE) --no-print-directory test-roots
 	$(MAKE) --no-print-directory test-vendors
+	$(MAKE) --no-print-directory docs
 
 test-vendors: setup $(VENDORS:%=.vendors/%/.installed)  ## the simulators, judged by the vendors' own clients
 	$(BIN)/python -m pytest -m vendor plugins
@@ -56,6 +59,14 @@ test-torch: setup  ## the tests with PyTorch; brings it into .venv (some GB; TOR
 compile-tests: setup
 	$(BIN)/python -m pytest --collect-only --quiet --quiet >/dev/null || true
 
+docs: $(DOCS)/.installed  ## the documentation in English and Chinese, as a site in build/docs/{en,zh}
+	$(DOCS)/bin/python scripts/docs_messages.py --check
+	$(SPHINX) -D language=en -d build/docs/.doctrees/en docs build/docs/en
+	$(SPHINX) -D language=zh_CN -d build/docs/.doctrees/zh docs build/docs/zh
+
+docs-messages: $(DOCS)/.installed  ## bring the catalogues of the Chinese pages up to the English pages
+	$(DOCS)/bin/python scripts/docs_messages.py $(if $(PAGE),--begin $(PAGE))
+
 lint: setup  ## ruff, mypy --strict and the import contracts
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -68,7 +79,7 @@ format: setup  ## let ruff mend what it can
 	$(BIN)/ruff format .
 
 clean:  ## remove .venv, caches and build results
-	rm -rf $(VENV) .vendors build dist .coverage .coverage.* .import_linter_cache .nightly.jsonl .reliability.jsonl
+	rm -rf $(VENV) $(DOCS) .vendors docs/reference build dist .coverage .coverage.* .import_linter_cache .nightly.jsonl .reliability.jsonl
 	find . -name .git -prune -o -type d \( -name __pycache__ -o -name '.*_cache' -o -name .hypothesis \
 		-o -name '*.egg-info' \) -prune -exec rm -rf {} +
 
@@ -90,6 +101,11 @@ $(VENV)/.requirements: requirements/dev.txt $(VENV)/.python
 $(VENV)/.installed: $(VENV)/.requirements pyproject.toml $(PLUGINS:%=%/pyproject.toml)
 	$(PIP) install --no-deps --no-build-isolation -e . $(PLUGINS:%=-e ./%)
 	$(BIN)/python -m compileall -q core/gpurent $(PLUGINS:%=%/src)
+	@touch $@
+
+$(DOCS)/.installed: requirements/docs.txt | system-packages
+	$(PYTHON) -m venv --clear $(DOCS)
+	$(DOCS)/bin/python -m pip --disable-pip-version-check --quiet install --require-hashes -r $<
 	@touch $@
 
 # Of its own: these clients pin versions that clash with gpurent's and with one another's.

@@ -1,6 +1,7 @@
 #!/bin/sh
 # Writes requirements/dev.txt again: every package that core, the plugins, the sandbox and the tools need, pinned by
-# version and hash, and with no address in it; and requirements/mutation.txt: mutmut with everything that it needs.
+# version and hash, and with no address in it; requirements/mutation.txt: mutmut with everything that it needs; and
+# requirements/docs.txt: Sphinx likewise.
 # Extra arguments go to uv (for one: --upgrade).
 set -eu
 cd "$(dirname "$0")/.."
@@ -35,4 +36,6 @@ lock() {
 lock requirements/dev.txt "$@"
 echo 'mutmut>=3.8.1' >"$wanted"
 lock requirements/mutation.txt --constraints requirements/dev.txt "$@" # it is installed beside them
+cp requirements/docs.in "$wanted"
+lock requirements/docs.txt --constraints requirements/dev.txt "$@" # what the site shows is what is tested
 echo "Now install them (make setup), then write the lists of a release: .venv/bin/python scripts/release_lists.py"
