@@ -38,11 +38,13 @@ OVERVIEW_ROWS = (
 
 
 @click.command("providers")
+@click.argument("names", nargs=-1, metavar="[PROVIDER]...", shell_complete=complete_providers)
 @json_option
 @click.pass_obj
-def providers_command(app: CliContext) -> None:
+def providers_command(app: CliContext, names: tuple[str, ...]) -> None:
     """Compare the providers: what they offer, how easy they are to use, what they cost, and how well each is known."""
-    entries = [entry for _name, entry in sorted(app.registry.get_entries(LeaseEntry).items())]
+    known = app.registry.get_entries(LeaseEntry)
+    entries = [app.registry.get_entry(LeaseEntry, name) for name in names or sorted(known)]
     data = [
         {
             "name": entry.name,
@@ -55,21 +57,16 @@ def providers_command(app: CliContext) -> None:
         }
         for entry in entries
     ]
+    app.show(data, lambda: "\n\n".join(map(_format_provider, entries)))
 
-    def text() -> str:
-        head = ("", *(entry.name for entry in entries))
-        rows = [
-            (_(label), *(_(entry.overview.get(key, "?")) for entry in entries))
-            for key, label in OVERVIEW_ROWS
-        ]
-        notes = [
-            _("{name}: {reason}").format(name=entry.name, reason=_(entry.live_notes))
-            for entry in entries
-            if entry.live_notes
-        ]
-        return "\n".join([format_table(head, rows), "", *notes])
 
-    app.show(data, text)
+def _format_provider(entry: LeaseEntry) -> str:
+    rows = [(_(label), _(entry.overview.get(key, "?"))) for key, label in OVERVIEW_ROWS]
+    lines = [
+        *format_table((entry.name, ""), rows).splitlines(),
+        *([_(entry.live_notes)] if entry.live_notes else []),
+    ]
+    return "\n".join(lines)
 
 
 @click.command("offers")
