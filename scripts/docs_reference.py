@@ -58,7 +58,8 @@ HOOK_PAGES = (
     ),
     HookPage(
         "billing",
-        "BillingEntry BillingProvider SupportsStatement SupportsInvoices SupportsWithdrawal MeteredBilling Balance "
+        "BillingEntry BillingProvider SupportsStatement SupportsInvoices SupportsWithdrawal MeteredBilling "
+        "PostpaidBilling Balance "
         "MoneyInstructions TopUpAdvice InvoiceInfo",
         "wallet",
         "BillingContract PaymentContract StatementContract InvoiceContract WithdrawalContract",
@@ -67,7 +68,8 @@ HOOK_PAGES = (
         "lease",
         "LeaseEntry LeaseProvider SupportsStaging SupportsRenewal SupportsStop SupportsStart SupportsRestart "
         "SupportsInterruption SupportsPublicKeys SupportsMailBinding AssistedRental ManualProvider LabelledProvider "
-        "make_taken_error MailBinding ManualTask TaskInstructions MachineAccess",
+        "KeyedProvider KeyRegister RegisteredKey PUBLIC_KEY CreateAttempts make_payable_lease make_taken_error "
+        "make_credit_error make_release_error make_state_error shorten_label MailBinding ManualTask TaskInstructions MachineAccess",
         "provider",
         "ProviderContract ManualProviderContract",
     ),
@@ -93,6 +95,7 @@ HOOK_PAGES = (
     HookPage(
         "simulator",
         "SimulatorEntry ProviderSimulator SupportsFunding SupportsAudit SupportsHiding SupportsManualRental "
+        "SupportsSignUp Observation parse_exact_json render_exact_json "
         "SimulatorContext SimulatorRoute Evidence SimulatorLedgerEntry SandboxMachines SandboxMachine SendMail "
         "ManualAccess Discrepancy DiscrepancyKind",
         "provider",
@@ -127,7 +130,7 @@ VALUE_PAGES: Mapping[str, ValuePage] = {
     ),
     "texts": ValuePage(
         "Answers of services, and texts",
-        "JsonApi JsonReply parse_foreign_decimal parse_foreign_integer parse_foreign_money parse_foreign_name "
+        "JsonApi CountedPages JsonReply parse_foreign_decimal parse_foreign_integer parse_foreign_money parse_foreign_name "
         "ForeignText ForeignLines quote_text quote_reason describe_error describe_errno Secret make_translator",
     ),
     "files": ValuePage(
@@ -152,6 +155,7 @@ CONSTANTS = {
     "CONFIRMATION_INTERVAL": "Two answers that lack a lease confirm one another if they are this far apart (30 s).",
     "CREDENTIAL_NAMES": "Names of files that may hold secrets; `gpurent plan` names those that would be uploaded.",
     "IGNORE_FILES": "Names of the files that say what is not uploaded.",
+    "PUBLIC_KEY": "The name in `Lease.provider_data` under which a `KeyedProvider` keeps a lease's public key.",
     "USD": "US dollar, in whole cents.",
     "USER_SOURCE": "The source of an endpoint that the user typed.",
     "hookimpl": "Marks a function as the implementation of the hook of its name.",
