@@ -69,8 +69,8 @@ HOOK_PAGES = (
         "LeaseEntry LeaseProvider SupportsStaging SupportsRenewal SupportsStop SupportsStart SupportsRestart "
         "SupportsInterruption SupportsPublicKeys SupportsMailBinding AssistedRental ManualProvider LabelledProvider "
         "KeyedProvider KeyRegister RegisteredKey PUBLIC_KEY CreateAttempts make_payable_lease make_taken_error "
-        "make_credit_error make_release_error make_state_error shorten_label MailBinding ManualTask TaskInstructions "
-        "MachineAccess",
+        "make_credit_error make_release_error make_state_error shorten_label MailBinding ManualTask "
+        "TaskInstructions MachineAccess",
         "provider",
         "ProviderContract ManualProviderContract",
     ),
@@ -132,8 +132,8 @@ VALUE_PAGES: Mapping[str, ValuePage] = {
     "texts": ValuePage(
         "Answers of services, and texts",
         "JsonApi CountedPages JsonReply parse_foreign_decimal parse_foreign_integer parse_foreign_money "
-        "parse_foreign_name "
-        "ForeignText ForeignLines quote_text quote_reason describe_error describe_errno Secret make_translator",
+        "parse_foreign_name ForeignText ForeignLines quote_text quote_reason describe_error describe_errno Secret "
+        "make_translator",
     ),
     "files": ValuePage(
         "Files, names and programs",

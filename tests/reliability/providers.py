@@ -8,6 +8,7 @@ from functools import cache
 
 from attrs import frozen
 
+from gpurent.roles.account import BillingProvider, SupportsStatement
 from gpurent.roles.entries import AuthEntry, LeaseEntry, SimulatorEntry
 from gpurent.roles.lease import (
     LeaseProvider,
@@ -40,6 +41,8 @@ class TestableProvider:
     restarts: bool
     binds_mail: bool
     """Whether the first trip of an account pays for binding an e-mail address."""
+    states_charges: bool
+    """Whether the account lists what it charged; else gpurent counts from price and times, and never too little."""
 
     def get_funding(self, simulators: Mapping[str, ProviderSimulator]) -> SupportsFunding:
         found: object = simulators[self.funding]
@@ -55,10 +58,16 @@ def list_testable_providers() -> tuple[TestableProvider, ...]:
     found = []
     for name, entry in sorted(registry.get_entries(LeaseEntry).items()):
         if name in simulators and entry.billing in simulators:
-            provider = SandboxUser(registry=registry, clock=ManualClock()).provider(name)
+            user = SandboxUser(registry=registry, clock=ManualClock())
             fields = registry.get_entry(AuthEntry, entry.auth).fields
             found.append(
-                _describe(name, entry.billing, provider, frozenset(f.name for f in fields if f.secret))
+                _describe(
+                    name,
+                    entry.billing,
+                    user.provider(name),
+                    user.billing(name),
+                    frozenset(f.name for f in fields if f.secret),
+                )
             )
     return tuple(found)
 
@@ -71,7 +80,11 @@ def list_seed_providers() -> tuple[TestableProvider, ...]:
 
 
 def _describe(
-    name: str, funding: str, provider: LeaseProvider, secret_fields: frozenset[str]
+    name: str,
+    funding: str,
+    provider: LeaseProvider,
+    billing: BillingProvider,
+    secret_fields: frozenset[str],
 ) -> TestableProvider:
     return TestableProvider(
         name=name,
@@ -81,4 +94,5 @@ def _describe(
         renews=isinstance(provider, SupportsRenewal),
         restarts=isinstance(provider, SupportsRestart),
         binds_mail=isinstance(provider, SupportsMailBinding),
+        states_charges=isinstance(billing, SupportsStatement),
     )
