@@ -37,6 +37,10 @@ if TYPE_CHECKING:
         Known as Known,
         Unknown as Unknown,
     )
+    from gpurent.domain.exact_json import (
+        parse_exact_json as parse_exact_json,
+        render_exact_json as render_exact_json,
+    )
     from gpurent.domain.filenames import (
         NameProblem as NameProblem,
         escape_name as escape_name,
@@ -327,6 +331,7 @@ _NAMES_BY_MODULE = {
     "gpurent.domain.access": "USER_SOURCE AccessChannel AccessSource Endpoint MachineProfile is_loopback",
     "gpurent.domain.create_claim": "CreateClaim",
     "gpurent.domain.evidence": "Absent Known Unknown",
+    "gpurent.domain.exact_json": "parse_exact_json render_exact_json",
     "gpurent.domain.events": "Event EventKind Notice NoticeLevel",
     "gpurent.domain.filenames": "NameProblem escape_name find_name_problem link_reject_reason",
     "gpurent.domain.foreign_names": "parse_foreign_name",

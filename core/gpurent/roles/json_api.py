@@ -81,7 +81,7 @@ class JsonApi(Generic[R]):
         for _page in range(MAX_PAGES):
             reply = await self.call_checked("GET", path, params=asked)
             yield reply
-            token = reply.get_text(reply.body, token_field)
+            token = reply.get_page_token(token_field)
             if not token:
                 return
             asked[token_param] = token

@@ -19,6 +19,7 @@ from gpurent.terminal_text import ForeignText
 R = TypeVar("R", bound="JsonReply")
 Row = Mapping[str, Any]
 MAX_NUMBER = 10**15
+NO_CONTENT = 204
 MAX_SECONDS = 10**10  # the year 2286
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -40,10 +41,11 @@ class JsonReply:
     def parse(cls: type[R], answer: HttpResponse, service: str, spent: Spent = Spent.NO) -> R:
         """Parse an answer; ``spent``: whether the request may have spent money.
 
-        Raises `UnavailableError` for one that says nothing, `UnexpectedResponse` if it is no JSON object.
+        One without content (204) has an empty object. Raises `UnavailableError` for one that says nothing,
+        `UnexpectedResponse` if it is no JSON object.
         """
         answer.raise_if_unavailable(service, spent)
-        path, raw = answer.url.partition("?")[0], answer.json()
+        path, raw = answer.url.partition("?")[0], {} if answer.status == NO_CONTENT else answer.json()
         if not isinstance(raw, dict):
             raise UnexpectedResponse(
                 _("unexpected response from {service}: {what}").format(
@@ -75,6 +77,10 @@ class JsonReply:
         text = _("unexpected response from {service}: {what}").format(service=self.service, what=what)
         body = json.dumps(self.body, default=str, ensure_ascii=False)
         return UnexpectedResponse(text, url=self.url, body=body, spent=spent)
+
+    def get_page_token(self, name: str) -> str:
+        """Return the token of the next page of a list, empty if this is the last; ``name``: the field that has it."""
+        return self.get_text(self.body, name)
 
     def get_rows(self, name: str) -> Sequence[Row]:
         """Return a list of objects."""
@@ -131,3 +137,16 @@ class JsonReply:
         if seconds > MAX_SECONDS:
             raise self.make_unexpected_response(_("{name} is out of range").format(name=name))
         return _EPOCH + timedelta(microseconds=int(seconds * 10**6))
+
+    def get_iso_time(self, row: Row, name: str) -> datetime | None:
+        """Return a time given as text with its zone (RFC 3339); None for null, a missing field or an empty text."""
+        text = self.get_text(row, name)
+        if not text:
+            return None
+        try:
+            found = datetime.fromisoformat(text)
+        except ValueError:
+            found = None
+        if found is None or found.tzinfo is None:
+            raise self.make_unexpected_response(_("{name} is no time").format(name=name))
+        return found.astimezone(UTC)
