@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from decimal import Decimal
 from typing import Any
 
 import pytest
 
-from gpurent.api import JsonReply, UnexpectedResponse
+from gpurent.api import Currency, JsonReply, UnexpectedResponse
 from gpurent.infra.http import ReadHttpResponse
 
 TIMES = {
@@ -47,3 +48,18 @@ def test_what_is_no_time_is_refused(value: object) -> None:
 def test_a_reply_says_where_its_next_page_is() -> None:
     assert make_reply(next="abc").get_page_token("next") == "abc"
     assert make_reply(next=None).get_page_token("next") == ""
+
+
+@pytest.mark.parametrize(
+    ("value", "cents"), [("1.5", 150), (-2, -200), (Decimal("0.001"), 1), (Decimal("-0.001"), -1), (0, 0)]
+)
+def test_an_amount_is_rounded_away_from_zero(value: object, cents: int) -> None:
+    reply = make_reply(amount=value)
+    assert reply.get_money(reply.body, "amount", Currency("USD", 2)).amount == cents
+
+
+@pytest.mark.parametrize("value", [None, True, "much", 10**16, Decimal("1e20")])
+def test_what_is_no_amount_is_refused(value: object) -> None:
+    reply = make_reply(amount=value)
+    with pytest.raises(UnexpectedResponse):
+        reply.get_money(reply.body, "amount", Currency("USD", 2))

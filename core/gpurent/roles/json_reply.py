@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
-from decimal import Decimal
+from decimal import ROUND_UP, Decimal
 from typing import Any, TypeVar
 
 from attrs import field, frozen
 
 from gpurent.domain.foreign_numbers import parse_foreign_decimal, parse_foreign_integer
+from gpurent.domain.money import Currency, Money
 from gpurent.errors import Spent, UnexpectedResponse
 from gpurent.locale import _
 from gpurent.ports.services import HttpResponse
@@ -121,6 +122,16 @@ class JsonReply:
         if found < 0 or found > MAX_NUMBER:
             raise self.make_unexpected_response(_("{name} is out of range").format(name=name))
         return found
+
+    def get_money(self, row: Row, name: str, currency: Currency) -> Money:
+        """Return an amount, which may be below zero, rounded away from 0 to the currency's minor unit."""
+        try:
+            exact = parse_foreign_decimal(row.get(name))
+        except ValueError:
+            raise self.make_unexpected_response(_("{name} is no number").format(name=name)) from None
+        if abs(exact) > MAX_NUMBER:
+            raise self.make_unexpected_response(_("{name} is out of range").format(name=name))
+        return Money(int(exact.scaleb(currency.exponent).to_integral_value(ROUND_UP)), currency)
 
     def get_integer(self, row: Row, name: str) -> int:
         """Return a whole number that is not negative."""

@@ -20,7 +20,7 @@ from gpurent.api import (
     Unknown,
 )
 from gpurent_plugin_vast import _, wire
-from gpurent_plugin_vast.charges import ChargeReader, parse_amount, to_seconds
+from gpurent_plugin_vast.charges import ChargeReader, to_seconds
 
 STATEMENT_SPAN = timedelta(days=365)
 MARGIN = timedelta(days=1)
@@ -37,7 +37,7 @@ class VastBilling(MeteredBilling, SupportsStatement):
 
     async def get_balance(self) -> Balance:
         reply = await self._client.call_checked("GET", wire.ACCOUNT_PATH)
-        credit = parse_amount(reply, reply.body.get("credit"))
+        credit = reply.get_money(reply.body, "credit", wire.USD)
         return Balance(available=credit, at=self._context.clock.now())
 
     async def create_top_up(self, money: Money) -> MoneyInstructions:
