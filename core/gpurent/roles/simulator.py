@@ -37,7 +37,10 @@ _EVIDENCE_TITLES = {
 
 @frozen(kw_only=True)
 class SimulatorRoute:
-    """One route of a simulator, such as ``POST /login/``."""
+    """One route of a simulator, such as ``POST /login/``.
+
+    Where all actions have one address, each is a route as well, so that it states its evidence: ``POST /?Action=Stop``.
+    """
 
     method: str
     path: str
