@@ -6,7 +6,7 @@ from datetime import timedelta
 
 import pytest
 
-from gpurent.testing.contracts import ProviderContract, ProviderSetup, daily_share
+from gpurent.testing.contracts import ProviderContract, ProviderSetup, StagingContract, daily_share
 
 
 @daily_share(1, of=3)
@@ -19,4 +19,18 @@ class TestProvider(ProviderContract):
             machines=3,
             poll_interval=timedelta(seconds=90),
             settings={"compshare.lock_minutes": "10"},
+        )
+
+
+@daily_share(1, of=3)
+class TestStaging(StagingContract):
+    """With the setting that uploads without the GPU."""
+
+    @pytest.fixture
+    def provider_setup(self) -> ProviderSetup:
+        return ProviderSetup(
+            name="compshare",
+            machines=3,
+            poll_interval=timedelta(seconds=90),
+            settings={"compshare.lock_minutes": "10", "compshare.cardless": "yes"},
         )

@@ -121,9 +121,7 @@ def _parse_charge(reply: CompShareReply, row: Mapping[str, Any]) -> tuple[Charge
         raise reply.make_unexpected_response(_("a charge without its time or number"))
     money = reply.get_money(row, "AmountReal", wire.CNY) + reply.get_money(row, "AmountFree", wire.CNY)
     kind = ChargeKind.REFUND if money.amount < 0 else KINDS.get(order, ChargeKind.USAGE)
-    return Charge(
-        at=at, kind=kind, money=-money if money.amount < 0 else money, ref=number, note=order
-    ), until
+    return Charge(at=at, kind=kind, money=-money if money.amount < 0 else money, ref=number), until
 
 
 def _describe_arrears() -> str:

@@ -51,6 +51,12 @@ class CompShareReply(JsonReply):
         """Whether an earlier operation at the same machine is not finished, which takes 10 minutes at most."""
         return LOCK_ERROR in self.message
 
+    def require_success(self) -> CompShareReply:
+        """Return it; raises `UnexpectedResponse` with the service's own words if it names an error."""
+        if self.error:
+            raise self.make_unexpected_response(quote_reason(self.message))
+        return self
+
     def get_rows(self, name: str) -> Sequence[Mapping[str, Any]]:
         # An empty list may come as null.
         return () if self.body.get(name, "") is None else JsonReply.get_rows(self, name)
@@ -104,11 +110,8 @@ class CompShareApi:
     async def read(
         self, action: str, fields: Mapping[str, Any] | None = None, **parts: Any
     ) -> CompShareReply:
-        """As `call`, for a query that must succeed; raises `UnexpectedResponse` with the service's own words."""
-        reply = await self.call(action, fields, **parts)
-        if reply.error:
-            raise reply.make_unexpected_response(quote_reason(reply.message))
-        return reply
+        """As `call`, for a query that must succeed."""
+        return (await self.call(action, fields, **parts)).require_success()
 
     async def read_rows(
         self, action: str, fields: Mapping[str, Any], name: str

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import timedelta
 
 from attrs import evolve
@@ -34,9 +35,10 @@ from gpurent.api import (
 )
 from gpurent_plugin_compshare import _, wire
 from gpurent_plugin_compshare.client import SERVICE, CompShareApi, CompShareReply
-from gpurent_plugin_compshare.offers import OfferSearch, make_disks
+from gpurent_plugin_compshare.offers import UNFIT_IMAGE, OfferSearch, make_disks
 
-ARREARS, EXPIRED, UNFIT_IMAGE, NO_STOCK, NO_REAL_NAME = "226601", "226602", "226603", "226604", "226606"
+ARREARS, EXPIRED, NO_STOCK, NO_REAL_NAME = "226601", "226602", "226604", "226606"
+RUNNING = frozenset({"Running", "Rebooting", "Stopping"})
 # What provider_data of a lease holds besides.
 IMAGE, DISK, TIMER = "image", "disk", "timer"
 
@@ -94,7 +96,7 @@ class CompShareProvider(LabelledProvider, SupportsStop, SupportsStart):
             "CompShareImageId": lease.provider_data[IMAGE],
             "Disks": make_disks(int(lease.provider_data[DISK])),
             # Without it, a whole month is bought.
-            "ChargeType": lease.offer.provider_data[wire.CHARGE],
+            "ChargeType": lease.offer.provider_data["ChargeType"],
             "Name": lease.label,
             "MaxCount": 1,
         }
@@ -164,37 +166,41 @@ class CompShareProvider(LabelledProvider, SupportsStop, SupportsStart):
         return evolve(lease, provider_data={**lease.provider_data, TIMER: at.isoformat()})
 
     async def release_machine(self, lease: Lease) -> Lease | Absent:
-        """Only a stopped machine can be deleted, and only once an earlier operation is over: core calls again."""
+        """Only a stopped machine can be deleted, and only once an earlier operation is over: core calls again.
+
+        Both are sent too if the list lacks the machine. A spot machine is stopped by force, if it has to be stopped.
+        """
         instance = await self.find_instance(lease)
-        if instance is not None and instance.state == "Stopping":
-            return _make_leaving(lease, _("the machine is shutting down"))
-        deleted: CompShareReply | None = None
-        if instance is None or instance.state not in ("Running", "Rebooting"):
-            lease = lease if instance is None else wire.apply_instance(lease, instance)
+        lease = lease if instance is None else wire.apply_instance(lease, instance)
+        tries_both = instance is None or lease.offer.spot
+        reply: CompShareReply | None = None
+        if instance is None or lease.offer.spot or instance.state not in RUNNING:
             # Without ReleaseUDisk, data disks would stay, and cost money.
-            deleted = await self.act("TerminateCompShareInstance", lease, {"ReleaseUDisk": True})
-            if not deleted.error:
-                ended = evolve(lease.with_state(LeaseState.RELEASED, _("deleted at CompShare")), pending=None)
-                return evolve(ended, endpoint=None, expires_at=None, ended_at=self._context.clock.now())
-        if deleted is None or not deleted.is_locked:
-            stopped = await self.act(
+            reply = await self.act("TerminateCompShareInstance", lease, {"ReleaseUDisk": True})
+            if not reply.error:
+                ended = evolve(
+                    lease.with_state(LeaseState.RELEASED), note=_("deleted at CompShare"), pending=None
+                )
+                now = self._context.clock.now()
+                return evolve(ended, endpoint=None, expires_at=None, kept_until=None, ended_at=now)
+        if reply is None or (tries_both and not reply.is_locked):
+            reply = await self.act(
                 "StopCompShareInstance", lease, {"Force": True} if lease.offer.spot else {}
             )
-            if not stopped.error:
-                return _make_leaving(lease, _("the machine is shutting down"))
-            if instance is None and not stopped.is_locked:
-                return _make_absent()
-            if not stopped.is_locked:
-                why = quote_reason((deleted or stopped).message)
-                raise LeaseError(
-                    _("CompShare did not delete the machine: {why}").format(why=why),
-                    hint=_("It still costs money. Delete it in the console of CompShare."),
-                    spent=Spent.YES,
-                    burning=(lease.id,),
-                )
-        return _make_leaving(
-            lease, _("CompShare finishes an earlier operation first, which takes up to 10 minutes")
-        )
+        if reply.is_locked:
+            note = _("CompShare finishes an earlier operation first, which takes up to 10 minutes")
+        elif not reply.error:
+            note = _("the machine is shutting down")
+        elif instance is None:
+            return _make_absent()
+        else:
+            raise LeaseError(
+                _("CompShare did not delete the machine: {why}").format(why=quote_reason(reply.message)),
+                hint=_("It still costs money. Delete it in the console of CompShare."),
+                spent=Spent.YES,
+                burning=(lease.id,),
+            )
+        return evolve(lease.with_state(LeaseState.RELEASING), note=note, endpoint=None)
 
     async def list_leases(self) -> Known[Lease] | Unknown:
         found = []
@@ -222,24 +228,28 @@ class CompShareProvider(LabelledProvider, SupportsStop, SupportsStart):
         if instance is None:
             return _make_absent()
         if instance.state not in done:
-            reply = await self.act(action, lease)
-            if reply.error == NO_STOCK:
-                text = _("CompShare has no GPU left for this machine: {why}").format(
-                    why=quote_reason(reply.message)
-                )
-                raise SoldOut(text, spent=Spent.NO, burning=(lease.id,))
-            if reply.error and not reply.is_locked:
-                text = _("CompShare did not change the machine's state: {why}")
-                raise LeaseError(text.format(why=quote_reason(reply.message)), burning=(lease.id,))
+            await self.act_or_wait(action, lease)
         return await self.refresh_lease(lease)
 
-    async def act(self, action: str, lease: Lease, more: dict[str, object] | None = None) -> CompShareReply:
+    async def act_or_wait(self, action: str, lease: Lease, more: Mapping[str, object] | None = None) -> None:
+        """Send an action that changes the machine's state; nothing happens while an earlier one is not finished."""
+        reply = await self.act(action, lease, more)
+        why = quote_reason(reply.message)
+        if reply.error == NO_STOCK:
+            text = _("CompShare has no GPU left for this machine: {why}").format(why=why)
+            raise SoldOut(text, spent=Spent.NO, burning=(lease.id,))
+        if reply.error and not reply.is_locked:
+            text = _("CompShare did not change the machine's state: {why}").format(why=why)
+            raise LeaseError(text, burning=(lease.id,))
+
+    async def act(
+        self, action: str, lease: Lease, more: Mapping[str, object] | None = None
+    ) -> CompShareReply:
         fields = {**self._get_place(lease), "UHostId": get_id(lease), **(more or {})}
         return await self._api.call(action, fields, Spent.UNKNOWN)
 
     def _get_place(self, lease: Lease) -> dict[str, str]:
-        place = lease.offer.provider_data
-        return {"Region": place[wire.REGION], "Zone": place[wire.ZONE]}
+        return {name: lease.offer.provider_data[name] for name in ("Region", "Zone")}
 
 
 def make_pending(order: Order) -> PendingOrder:
@@ -255,10 +265,6 @@ def get_id(lease: Lease) -> str:
 
 def _make_absent() -> Absent:
     return Absent(_("no longer among the account's machines"))
-
-
-def _make_leaving(lease: Lease, note: str) -> Lease:
-    return evolve(lease.with_state(LeaseState.RELEASING, note), endpoint=None)
 
 
 def _make_create_error(reply: CompShareReply) -> LeaseError | MoneyError:

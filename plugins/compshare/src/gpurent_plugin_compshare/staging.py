@@ -16,15 +16,12 @@ from gpurent.api import (
     Order,
     OrderKind,
     Payment,
-    SoldOut,
-    Spent,
     SupportsStaging,
     UnitPrice,
     make_taken_error,
-    quote_reason,
 )
 from gpurent_plugin_compshare import _, wire
-from gpurent_plugin_compshare.provider import NO_STOCK, CompShareProvider, make_pending
+from gpurent_plugin_compshare.provider import CompShareProvider, make_pending
 
 CARDLESS = Hardware(cpus=1, memory=4)
 CARDLESS_PRICE = UnitPrice(Decimal("0.15"), wire.CNY)
@@ -57,17 +54,21 @@ class StagingCompShareProvider(CompShareProvider, SupportsStaging):
         instance = await self.find_instance(lease)
         if instance is None:
             return Absent()
-        if lease.pending is None and lease.state is LeaseState.PROVISIONING:
+        is_preparing = lease.pending is not None or lease.state is LeaseState.PROVISIONING
+        if lease.pending is None and is_preparing:
             await self._step(lease, instance, without_gpu=True)
         if lease.pending is not None and instance.state == "Running" and not instance.is_cardless:
             lease = evolve(lease, ref=instance.id, pending=None, offer=lease.pending.offer or lease.offer)
             return await self.apply_instance(lease, instance)
         seen = await self.apply_instance(evolve(lease, ref=instance.id + SUFFIX), instance)
-        if (seen.state is LeaseState.READY and not instance.is_cardless) or (
-            lease.pending and seen.is_stopped
-        ):
-            note = _("CompShare restarts it with another size")
-            return evolve(seen.with_state(LeaseState.PROVISIONING, note), endpoint=None)
+        has_gpu = seen.state is LeaseState.READY and not instance.is_cardless
+        if has_gpu or (is_preparing and seen.is_stopped):
+            with_gpu, without_gpu = (
+                _("CompShare starts it with its GPU"),
+                _("CompShare starts it without its GPU"),
+            )
+            waiting = seen.with_state(LeaseState.PROVISIONING, with_gpu if lease.pending else without_gpu)
+            return evolve(waiting, endpoint=None, kept_until=None)
         return seen
 
     async def confirm_lease(self, lease: Lease, payment: Payment) -> Lease:
@@ -82,15 +83,6 @@ class StagingCompShareProvider(CompShareProvider, SupportsStaging):
     async def _step(self, lease: Lease, instance: wire.Instance, *, without_gpu: bool) -> None:
         """Take the next step to a machine that runs with or without its GPU: shut it down, or start it."""
         if instance.state == "Running" and instance.is_cardless is not without_gpu:
-            reply = await self.act("StopCompShareInstance", lease)
+            await self.act_or_wait("StopCompShareInstance", lease)
         elif instance.state == "Stopped":
-            reply = await self.act("StartCompShareInstance", lease, {"WithoutGpu": without_gpu})
-        else:
-            return
-        why = quote_reason(reply.message)
-        if reply.error == NO_STOCK:
-            text = _("CompShare has no GPU left for this machine: {why}").format(why=why)
-            raise SoldOut(text, spent=Spent.NO, burning=(lease.id,))
-        if reply.error and not reply.is_locked:
-            text = _("CompShare did not change the machine's state: {why}")
-            raise LeaseError(text.format(why=why), burning=(lease.id,))
+            await self.act_or_wait("StartCompShareInstance", lease, {"WithoutGpu": without_gpu})

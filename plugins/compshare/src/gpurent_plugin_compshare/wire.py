@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from base64 import b64decode
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from datetime import datetime, timedelta
-from decimal import ROUND_UP, Decimal
+from decimal import Decimal
 from typing import Any
 
 from attrs import evolve, field, frozen
@@ -17,14 +17,12 @@ from gpurent.api import (
     Lease,
     LeaseState,
     Metered,
-    Money,
     Offer,
     Prepaid,
     Secret,
     UnexpectedResponse,
     UnitPrice,
     UsageError,
-    parse_foreign_decimal,
     quote_text,
 )
 from gpurent_plugin_compshare import _
@@ -39,8 +37,7 @@ STARTING = frozenset(
     {"", "Initializing", "Pending", "Install", "Starting", "Rebooting", "Reinstalling", "Resizing"}
 )
 MIB_IN_GIB = 1024
-# What provider_data of an offer and of a lease holds.
-REGION, ZONE, CHARGE, STOPPED_AT = "region", "zone", "charge", "stopped_at"
+STOPPED_AT = "stopped_at"  # in provider_data of a lease
 
 
 @frozen(kw_only=True)
@@ -64,20 +61,19 @@ class Instance:
     stops_at: datetime | None
 
 
-def make_key(zone: str, gpu: str, sizes: Iterable[int], charge: str) -> str:
-    """Return an offer's key; ``sizes``: GPUs, CPUs and GiB of memory."""
-    return ":".join([zone, gpu, *map(str, sizes), *(["spot"] if charge == SPOT else [])])
-
-
-def make_place(region: str, zone: str, charge: str) -> dict[str, str]:
-    return {REGION: region, ZONE: zone, CHARGE: charge}
+def make_key(place: Mapping[str, str], size: Hardware) -> str:
+    """Return an offer's key: ``cn-wlcb-01:4090:1:16:64`` has one GPU, 16 CPUs, 64 GiB; a spot machine's ends so."""
+    parts = [place["Zone"], size.gpu, *map(str, (size.gpus, size.cpus, size.memory))]
+    return ":".join([*parts, *(["spot"] if place["ChargeType"] == SPOT else [])])
 
 
 def parse_instance(reply: CompShareReply, row: Mapping[str, Any]) -> Instance:
-    state = reply.get_text(row, "State")
-    charge = reply.get_text(row, "ChargeType")
+    state, charge = reply.get_text(row, "State"), reply.get_text(row, "ChargeType")
+    found = reply.get_text(row, "UHostId")
+    if not found:
+        raise reply.make_unexpected_response(_("a machine without its id"))
     return Instance(
-        id=_get_id(reply, row),
+        id=found,
         name=reply.get_text(row, "Name"),
         state=state,
         offer=_parse_offer(reply, row, charge),
@@ -92,32 +88,24 @@ def parse_instance(reply: CompShareReply, row: Mapping[str, Any]) -> Instance:
     )
 
 
-def _get_id(reply: CompShareReply, row: Mapping[str, Any]) -> str:
-    found = reply.get_text(row, "UHostId")
-    if not found:
-        raise reply.make_unexpected_response(_("a machine without its id"))
-    return found
-
-
 def _parse_offer(reply: CompShareReply, row: Mapping[str, Any], charge: str) -> Offer:
-    zone, gpu = reply.get_text(row, "Zone"), reply.get_text(row, "GpuType")
-    sizes = [reply.get_integer(row, name) for name in ("GPU", "CPU", "Memory")]
-    sizes[2] //= MIB_IN_GIB
-    price = reply.get_number(row, "InstancePrice") + _sum_prices(reply, row, "DiskPriceInfo")
-    stopped = _sum_prices(reply, row, "PostPayPowerOffBillingResource")
-    term = TERMS.get(charge)
+    zone, term = reply.get_text(row, "Zone"), TERMS.get(charge)
+    gpus, cpus, memory = (reply.get_integer(row, name) for name in ("GPU", "CPU", "Memory"))
+    size = Hardware(gpu=reply.get_text(row, "GpuType"), gpus=gpus, cpus=cpus, memory=memory // MIB_IN_GIB)
     region = reply.get_text(row, "Region") or zone.rpartition("-")[0]
+    place = {"Region": region, "Zone": zone, "ChargeType": charge}
+    price = reply.get_number(row, "InstancePrice") + _sum_prices(reply, row, "DiskPriceInfo")
+    stopped = UnitPrice(_sum_prices(reply, row, "PostPayPowerOffBillingResource"), CNY)
+    metered = Metered(price=UnitPrice(price, CNY), billing_increment=SECOND)
     return Offer(
-        key=make_key(zone, gpu, sizes, charge),
+        key=make_key(place, size),
         provider=NAME,
-        hardware=Hardware(gpu=gpu if sizes[0] else "", gpus=sizes[0], cpus=sizes[1], memory=sizes[2]),
-        tariff=Prepaid(price=UnitPrice(price, CNY, term), minimum=term)
-        if term
-        else Metered(price=UnitPrice(price, CNY), billing_increment=SECOND),
-        stopped_price=None if term else UnitPrice(stopped, CNY),
+        hardware=size if gpus else evolve(size, gpu=""),
+        tariff=Prepaid(price=UnitPrice(price, CNY, term), minimum=term) if term else metered,
+        stopped_price=None if term else stopped,
         location=zone,
         spot=charge == SPOT,
-        provider_data=make_place(region, zone, charge),
+        provider_data=place,
     )
 
 
@@ -150,55 +138,39 @@ def get_time(reply: CompShareReply, row: Mapping[str, Any], name: str) -> dateti
     return reply.get_time(row, name) if row.get(name) else None
 
 
-def parse_money(reply: CompShareReply, value: object) -> Money:
-    """Return an amount of yuan that may be below zero, rounded away from 0 to a hundredth of a fen."""
-    try:
-        exact = parse_foreign_decimal(value)
-    except ValueError:
-        raise reply.make_unexpected_response(_("an amount that is no number")) from None
-    if abs(exact) > 10**9:
-        raise reply.make_unexpected_response(_("an amount out of range"))
-    return Money(int(exact.scaleb(CNY.exponent).to_integral_value(ROUND_UP)), CNY)
-
-
 def apply_instance(lease: Lease, seen: Instance) -> Lease:
     """Return the lease as the machine's state has it; its password is not stored yet."""
-    known = evolve(lease, started_at=seen.created_at or lease.started_at, expires_at=seen.expires_at)
-    if seen.state == "Running" and seen.endpoint is not None and seen.password is not None:
-        note = (
-            _("CompShare shuts it down at {at:%Y-%m-%d %H:%M} UTC").format(at=seen.stops_at)
-            if seen.stops_at
-            else ""
-        )
-        return evolve(_move(known, LeaseState.READY), endpoint=seen.endpoint, note=note)
-    known = evolve(known, endpoint=None)
-    if seen.state == "Running" or seen.state in STARTING:
-        return _move(
-            known, LeaseState.PROVISIONING, _("the machine is starting: {state}").format(state=seen.state)
-        )
     is_leaving = lease.release_requested_at is not None
-    if seen.state == "Stopping":
-        state = LeaseState.RELEASING if is_leaving else LeaseState.PROVISIONING
-        return _move(known, state, _("the machine is shutting down"))
-    if seen.state == "Stopped":
-        return _apply_stopped(known, seen, LeaseState.RELEASING if is_leaving else LeaseState.STOPPED)
-    if seen.state == "Install Fail":
-        return _move(known, LeaseState.INTERRUPTED, _("its image could not be installed; release it"))
-    text = _("CompShare names a state of the machine that gpurent does not know: {state}")
-    raise UnexpectedResponse(text.format(state=quote_text(seen.state)), url="/")
-
-
-def _apply_stopped(lease: Lease, seen: Instance, state: LeaseState) -> Lease:
-    """Its end is when the service deletes it, unless it was paid for longer."""
-    note = ""
-    if seen.released_at is not None:
-        note = _("CompShare deletes it at {at:%Y-%m-%d %H:%M} UTC unless it is started").format(
-            at=seen.released_at
+    kept_until, data, endpoint = None, lease.provider_data, None
+    state, note = LeaseState.PROVISIONING, _("the machine is starting: {state}").format(state=seen.state)
+    if seen.state == "Running" and seen.endpoint is not None and seen.password is not None:
+        state, note, endpoint = LeaseState.READY, "", seen.endpoint
+        if seen.stops_at is not None:
+            note = _("CompShare shuts it down at {at:%Y-%m-%d %H:%M} UTC").format(at=seen.stops_at)
+    elif seen.state == "Stopping":
+        state, note = LeaseState.RELEASING if is_leaving else state, _("the machine is shutting down")
+    elif seen.state == "Stopped":
+        state, note, kept_until = (
+            LeaseState.RELEASING if is_leaving else LeaseState.STOPPED,
+            "",
+            seen.released_at,
         )
-    stopped_at = {STOPPED_AT: seen.changed_at.isoformat()} if seen.changed_at else {}
-    stopped = evolve(lease, provider_data={**lease.provider_data, **stopped_at})
-    return evolve(_move(stopped, state, note), expires_at=lease.expires_at or seen.released_at, note=note)
-
-
-def _move(lease: Lease, state: LeaseState, note: str = "") -> Lease:
-    return lease if lease.state is state and not note else lease.with_state(state, note)
+        data = {**data, STOPPED_AT: seen.changed_at.isoformat()} if seen.changed_at else data
+        if kept_until is not None:
+            note = _("CompShare deletes it at {at:%Y-%m-%d %H:%M} UTC unless it is started").format(
+                at=kept_until
+            )
+    elif seen.state == "Install Fail":
+        state, note = LeaseState.INTERRUPTED, _("its image could not be installed; release it")
+    elif seen.state != "Running" and seen.state not in STARTING:
+        text = _("CompShare names a state of the machine that gpurent does not know: {state}")
+        raise UnexpectedResponse(text.format(state=quote_text(seen.state)), url="/")
+    return evolve(
+        lease.with_state(state),
+        note=note,
+        endpoint=endpoint,
+        started_at=seen.created_at or lease.started_at,
+        expires_at=seen.expires_at,
+        kept_until=kept_until,
+        provider_data=data,
+    )

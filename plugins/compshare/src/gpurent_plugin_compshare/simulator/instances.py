@@ -97,7 +97,7 @@ class CompShareInstance:
         return bool(self.steps) or (self.locked_until is not None and at < self.locked_until)
 
     def compute_refund(self, at: datetime) -> int:
-        """Return what an early end gives back: the payment, less the used share of it times 1.25 (day) or 1.5 (month)."""
+        """Return what an early end gives back: the payment less its used share times 1.25 (a day) or 1.5 (a month)."""
         if self.paid_from is None or self.expires_at is None or at >= self.expires_at:
             return 0
         used, whole = (at - self.paid_from) // SECOND, (self.expires_at - self.paid_from) // SECOND

@@ -121,7 +121,7 @@ class CompShareSimulator(CompShareAudit, ProviderSimulator):
         page = self._with_lock(self._serve_pay_page)
         return Starlette(
             routes=[
-                Route("/", self._with_lock(self._serve_action), methods=["POST", "GET"]),
+                Route("/", self._with_lock(self._serve_action), methods=["POST"]),
                 *(Route(path, page, methods=[method]) for path, method in pay_page.METHODS.items()),
             ]
         )
