@@ -217,18 +217,21 @@ class CompShareProvider(LabelledProvider, SupportsStop, SupportsStart):
     async def stop_lease(self, lease: Lease) -> Lease | Absent:
         if lease.offer.spot:
             raise UsageError(_("a spot machine of CompShare is not kept when it is stopped; release it"))
-        return await self._change_state(lease, "StopCompShareInstance", ("Stopping", "Stopped"))
+        return await self._change_state(lease, "StopCompShareInstance", ("Stopping", "Stopped"), {})
 
     async def start_lease(self, lease: Lease) -> Lease | Absent:
-        return await self._change_state(lease, "StartCompShareInstance", ("Starting", "Running"))
+        more = {"WithoutGpu": lease.offer.hardware.gpus == 0}
+        return await self._change_state(lease, "StartCompShareInstance", ("Starting", "Running"), more)
 
-    async def _change_state(self, lease: Lease, action: str, done: tuple[str, str]) -> Lease | Absent:
+    async def _change_state(
+        self, lease: Lease, action: str, done: tuple[str, str], more: Mapping[str, object]
+    ) -> Lease | Absent:
         """Send the action unless the machine is in, or on its way to, the state that it leads to."""
         instance = await self.find_instance(lease)
         if instance is None:
             return _make_absent()
         if instance.state not in done:
-            await self.act_or_wait(action, lease)
+            await self.act_or_wait(action, lease, more)
         return await self.refresh_lease(lease)
 
     async def act_or_wait(self, action: str, lease: Lease, more: Mapping[str, object] | None = None) -> None:
