@@ -33,7 +33,7 @@ class InstanceActions:
 
     def list_actions(self) -> list[ApiAction]:
         lock = _("the code of InstanceOperationInProgress is assumed")
-        source, assumed = Evidence.SOURCE, Evidence.ASSUMED
+        source = Evidence.SOURCE
         return [
             ApiAction(
                 name="CreateCompShareInstance", handle=self._create, note=_("without ChargeType: a month")
@@ -52,7 +52,7 @@ class InstanceActions:
             ApiAction(name="GetCompShareRefundPrice", handle=self._show_refund),
             ApiAction(name="UpdateCompShareStopScheduler", handle=self._set_timer),
             ApiAction(name="DeleteCompShareStopScheduler", handle=self._delete_timer),
-            ApiAction(name="SwitchChargeType", handle=self._switch_charge, evidence=assumed),
+            ApiAction(name="SwitchChargeType", handle=self._switch_charge, evidence=source),
             ApiAction(name="ModifyCompShareInstanceName", handle=self._rename, evidence=source),
         ]
 
