@@ -52,6 +52,7 @@ PLAIN: dict[str, str] = {
     "LeaseEntry.web_hosts": "compared with the host of a page, never shown",
     "JsonApi.provider": "the name of an entry, looked up",
     "ApiKeyAuthenticator": "sent to the service, and a name in its answer",
+    "CountedPages": "names in a request and in its answer, never shown",
     "RoutePace": "compared with a request, never shown",
     "InputField.default": "a value of a setting",
     "InputField.former_name": "the name of a setting",

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from gpurent.api import Currency, JsonReply, UnexpectedResponse
+from gpurent.api import Currency, Endpoint, JsonReply, UnexpectedResponse
 from gpurent.infra.http import ReadHttpResponse
 
 TIMES = {
@@ -63,3 +63,27 @@ def test_what_is_no_amount_is_refused(value: object) -> None:
     reply = make_reply(amount=value)
     with pytest.raises(UnexpectedResponse):
         reply.get_money(reply.body, "amount", Currency("USD", 2))
+
+
+def test_objects_within_objects_are_read_strictly() -> None:
+    reply = make_reply(one={"a": 1}, many=[{"a": 1}], none=None, text="x", mixed=[{}, 1])
+    assert reply.get_object(reply.body, "one") == {"a": 1}
+    assert reply.find_objects(reply.body, "many") == [{"a": 1}]
+    assert reply.find_objects(reply.body, "none") == reply.find_objects(reply.body, "missing") == ()
+    for name in ("none", "many", "text", "missing"):
+        with pytest.raises(UnexpectedResponse):
+            reply.get_object(reply.body, name)
+    for name in ("one", "text", "mixed"):
+        with pytest.raises(UnexpectedResponse):
+            reply.find_objects(reply.body, name)
+
+
+def test_an_address_is_one_or_is_refused() -> None:
+    reply = make_reply()
+    assert reply.make_endpoint("root", " 203.0.113.7 ", "22") == Endpoint("root", "203.0.113.7", 22)
+    assert (
+        reply.make_endpoint("root", "2001:db8::1", 2222).host == Endpoint("root", "[2001:db8::1]", 2222).host
+    )
+    for host, port in (("", 22), ("a b", 22), ("203.0.113.7", None), ("203.0.113.7", 70_000), ("-oX", 22)):
+        with pytest.raises(UnexpectedResponse):
+            reply.make_endpoint("root", host, port)

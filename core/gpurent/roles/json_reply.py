@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, timedelta, tzinfo
 from decimal import ROUND_UP, Decimal
 from typing import Any, TypeVar
 
 from attrs import field, frozen
 
+from gpurent.domain.access import Endpoint
 from gpurent.domain.foreign_numbers import parse_foreign_decimal, parse_foreign_integer
 from gpurent.domain.money import Currency, Money
-from gpurent.errors import Spent, UnexpectedResponse
+from gpurent.errors import Spent, UnexpectedResponse, UsageError
 from gpurent.locale import _
 from gpurent.ports.services import HttpResponse
 from gpurent.terminal_text import ForeignText
@@ -22,6 +24,7 @@ Row = Mapping[str, Any]
 MAX_NUMBER = 10**15
 NO_CONTENT = 204
 MAX_SECONDS = 10**10  # the year 2286
+_ID = re.compile(r"[A-Za-z0-9_-]{1,64}", re.ASCII)
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -90,6 +93,35 @@ class JsonReply:
             raise self.make_unexpected_response(_("{name} is no list of objects").format(name=name))
         return rows
 
+    def get_object(self, row: Row, name: str) -> Row:
+        """Return an object within an object."""
+        found = row.get(name)
+        if not isinstance(found, dict):
+            raise self.make_unexpected_response(_("{name} is no object").format(name=name))
+        return found
+
+    def find_objects(self, row: Row, name: str) -> Sequence[Row]:
+        """Return a list of objects within an object; empty for null or a missing field."""
+        rows = row.get(name)
+        if rows is not None and not (isinstance(rows, list) and all(isinstance(one, dict) for one in rows)):
+            raise self.make_unexpected_response(_("{name} is no list of objects").format(name=name))
+        return rows or ()
+
+    def make_endpoint(self, user: str, host: str, port: object) -> Endpoint:
+        """Return the address of a machine; ``host`` may be an address of IPv6, ``port`` a text."""
+        plain = host.strip()
+        try:
+            return Endpoint(user, f"[{plain}]" if ":" in plain else plain, parse_foreign_integer(port))
+        except (ValueError, UsageError):
+            raise self.make_unexpected_response(_("an address that cannot be one")) from None
+
+    def get_id(self, row: Row, name: str = "id") -> str:
+        """Return an id that may become part of a path."""
+        found = self.get_text(row, name)
+        if not _ID.fullmatch(found):
+            raise self.make_unexpected_response(_("{name} is no id").format(name=name))
+        return found
+
     def get_texts(self, name: str) -> Sequence[str]:
         """Return a list of texts."""
         texts = self.body.get(name)
@@ -140,6 +172,24 @@ class JsonReply:
         except ValueError:
             raise self.make_unexpected_response(_("{name} is no whole number").format(name=name)) from None
 
+    def get_iso_time(self, row: Row, name: str, zone: tzinfo | None = None) -> datetime | None:
+        """Return a time given as text (RFC 3339); None for null, a missing field or an empty text.
+
+        ``zone``: that of a time that states none; without it, such a time is refused.
+        """
+        text = self.get_text(row, name)
+        if not text:
+            return None
+        try:
+            found = datetime.fromisoformat(text)
+        except ValueError:
+            raise self.make_unexpected_response(_("{name} is no time").format(name=name)) from None
+        if found.tzinfo is not None:
+            return found.astimezone(UTC)
+        if zone is None:
+            raise self.make_unexpected_response(_("{name} is no time").format(name=name))
+        return datetime.combine(found.date(), found.time(), zone).astimezone(UTC)
+
     def get_time(self, row: Row, name: str) -> datetime | None:
         """Return a time given in seconds since 1970, cut to microseconds; None for null or a missing field."""
         seconds = self.find_number(row, name)
@@ -148,16 +198,3 @@ class JsonReply:
         if seconds > MAX_SECONDS:
             raise self.make_unexpected_response(_("{name} is out of range").format(name=name))
         return _EPOCH + timedelta(microseconds=int(seconds * 10**6))
-
-    def get_iso_time(self, row: Row, name: str) -> datetime | None:
-        """Return a time given as text with its zone (RFC 3339); None for null, a missing field or an empty text."""
-        text = self.get_text(row, name)
-        if not text:
-            return None
-        try:
-            found = datetime.fromisoformat(text)
-        except ValueError:
-            found = None
-        if found is None or found.tzinfo is None:
-            raise self.make_unexpected_response(_("{name} is no time").format(name=name))
-        return found.astimezone(UTC)

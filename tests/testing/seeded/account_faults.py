@@ -37,8 +37,8 @@ AUTH_FAULTS = (
         "test_a_bad_answer_is_no_wrong_secret",
         (
             JSON_REPLY,
-            'answer.url.partition("?")[0], answer.json()\n',
-            'answer.url.partition("?")[0], answer.json() if answer.status < 400 else {}\n',
+            "{} if answer.status == NO_CONTENT else answer.json()\n",
+            "answer.json() if answer.status < 400 and answer.status != NO_CONTENT else {}\n",
         ),
     ),
     seed(

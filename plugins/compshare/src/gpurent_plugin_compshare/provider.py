@@ -47,7 +47,7 @@ class CompShareProvider(LabelledProvider, SupportsStop, SupportsStart):
     """CompShare as a provider. A machine is found by its name, which is the order's key."""
 
     def __init__(self, context: PluginContext) -> None:
-        super().__init__(context.clock, SERVICE)
+        super().__init__(context, SERVICE)
         self._context = context
         self._api = CompShareApi(context)
         self._offers = OfferSearch(self._api, context.settings["image"])
