@@ -26,17 +26,6 @@ def test_the_signature_is_that_of_the_vendors_own_example() -> None:
     assert signed == "d4411ab30953fb0bbcb1e7313081f05e4e91a394"
 
 
-def test_lists_and_flags_are_flattened() -> None:
-    fields = {"A": ["x", "y"], "Disks": [{"IsBoot": True, "Size": 100}], "None": None, "Off": False}
-    assert client.flatten(fields) == {
-        "A.0": "x",
-        "A.1": "y",
-        "Disks.0.IsBoot": "true",
-        "Disks.0.Size": "100",
-        "Off": "false",
-    }
-
-
 async def test_stock_that_goes_between_the_check_and_the_create_is_sold_out() -> None:
     async with compshare_harness() as user:
         offer = (await user.list_offers())[0]
@@ -128,13 +117,13 @@ async def test_states_and_rows_that_are_not_known() -> None:
         lease = await user.rent()
         row = await user.show(lease.ref)
         for state in ("", "Initializing", "Install", "Resizing"):
-            seen = wire.apply_instance(lease, wire.parse_instance(make_reply(), {**row, "State": state}))
+            seen = wire.parse_instance(make_reply(), {**row, "State": state}).lease
             assert (seen.state, seen.endpoint) == (LeaseState.PROVISIONING, None)
         for missing in ("SshLoginCommand", "Password"):
             bare = wire.parse_instance(make_reply(), {**row, missing: None})
-            assert wire.apply_instance(lease, bare).state is LeaseState.PROVISIONING
+            assert bare.lease.state is LeaseState.PROVISIONING
         with pytest.raises(UnexpectedResponse, match="Dreaming"):
-            wire.apply_instance(lease, wire.parse_instance(make_reply(), {**row, "State": "Dreaming"}))
+            wire.parse_instance(make_reply(), {**row, "State": "Dreaming"})
         for name, value in (
             ("Password", "%"),
             ("SshLoginCommand", "ssh -o x"),
@@ -144,7 +133,7 @@ async def test_states_and_rows_that_are_not_known() -> None:
             with pytest.raises(UnexpectedResponse):
                 wire.parse_instance(make_reply(), {**row, name: value})
         moved = wire.parse_instance(make_reply(), {**row, "Region": None})
-        assert moved.offer.provider_data["Region"] == "cn-wlcb"
+        assert moved.lease.offer.provider_data["Region"] == "cn-wlcb"
 
 
 def test_an_error_shows_no_password() -> None:

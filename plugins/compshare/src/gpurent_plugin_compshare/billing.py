@@ -10,6 +10,7 @@ from gpurent.api import (
     Balance,
     Charge,
     ChargeKind,
+    CountedPages,
     Known,
     Lease,
     MeteredBilling,
@@ -22,11 +23,12 @@ from gpurent.api import (
     Unknown,
 )
 from gpurent_plugin_compshare import _, wire
-from gpurent_plugin_compshare.client import SERVICE, CompShareApi, CompShareReply
+from gpurent_plugin_compshare.client import SERVICE, CompShareReply, make_api
 
 CHINA = timedelta(hours=8)
 KINDS = {"OT_REFUND": ChargeKind.REFUND, "OT_RENEW": ChargeKind.RENEWAL}
 MAX_WITHDRAWAL = wire.CNY.money(10_000)
+BILLS = CountedPages(rows="Items", total="TotalCount", param="Offset", size_param="Limit")
 ROUNDING = timedelta(minutes=1)
 
 
@@ -36,32 +38,19 @@ class CompShareBilling(MeteredBilling, SupportsWithdrawal):
     def __init__(self, context: PluginContext) -> None:
         super().__init__(context.clock, SERVICE, wire.CNY)
         self._context, self._page = context, context.settings["billing_page"]
-        self._api = CompShareApi(context)
+        self._api = make_api(context)
 
     async def get_balance(self) -> Balance:
-        reply = await self._api.read("GetBalance")
-        account = reply.body.get("AccountInfo")
-        if not isinstance(account, dict):
-            raise reply.make_unexpected_response(_("no balance"))
+        reply = await self._api.call_checked("GET", "GetBalance")
+        account = reply.get_object(reply.body, "AccountInfo")
         available, held = (
             reply.get_money(account, name, wire.CNY) for name in ("AmountAvailable", "AmountFreeze")
         )
         return Balance(available=available, held=held, at=self._clock.now())
 
     async def create_top_up(self, money: Money) -> MoneyInstructions:
-        if money.amount <= 0:
-            raise MoneyError(_("{money} is not a valid top-up amount").format(money=money))
         account = (await self._context.get_login()).account
-        page = self._page.replace("{account}", account).replace("{amount}", f"{money.decimal.normalize():f}")
-        return MoneyInstructions(
-            steps=(
-                _("Open the billing page and pay {money} with Alipay or WeChat.").format(money=money),
-                _("Invoices (发票), ordinary or special, are requested on the same page."),
-            ),
-            url=page,
-            qr=page,
-            advice=_describe_arrears(),
-        )
+        return self.make_top_up(self._page, account, money, _describe_arrears())
 
     async def suggest_top_up(self) -> TopUpAdvice | None:
         """Return what is owed, and what happens if it is not paid."""
@@ -88,11 +77,11 @@ class CompShareBilling(MeteredBilling, SupportsWithdrawal):
     async def list_charges(self, lease: Lease) -> Known[Charge] | Unknown:
         if not lease.ref:
             return Known(())
-        resource = lease.ref.partition("/")[0]
+        resource = wire.get_id(lease)
         found, billed_until = [], None
         for cycle in self._list_cycles(lease.started_at or self._clock.now()):
-            fields = {"BillingCycle": cycle, "ResourceIds": [resource], "ShowZero": 0}
-            for page, row in await self._api.read_rows("ListUBillDetail", fields, "Items"):
+            form = {"BillingCycle": cycle, "ResourceIds.0": resource, "ShowZero": "0"}
+            async for page, row in self._api.read_rows("ListUBillDetail", BILLS, form):
                 if page.get_text(row, "ResourceId") == resource:
                     charge, until = _parse_charge(page, row)
                     billed_until = max(until, billed_until or until)

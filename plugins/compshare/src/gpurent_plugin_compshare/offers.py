@@ -8,7 +8,7 @@ from decimal import Decimal
 
 from attrs import evolve, frozen
 
-from gpurent.api import DiskPrice, Hardware, Metered, Offer, Requirements, UnitPrice, UsageError
+from gpurent.api import DiskPrice, Hardware, Offer, Requirements, UnitPrice, UsageError, quote_reason
 from gpurent_plugin_compshare import _, wire
 from gpurent_plugin_compshare.client import CompShareApi, CompShareReply
 
@@ -36,7 +36,7 @@ class OfferSearch:
         found: list[Offer] = []
         if wanted.cpu_only:
             return found
-        zones = await self.api.read("DescribeCompShareSupportZone")
+        zones = await self.api.call_checked("GET", "DescribeCompShareSupportZone")
         for row in zones.get_rows("ZoneInfo"):
             place = {name: zones.get_text(row, name) for name in ("Region", "Zone")}
             if wanted.machine.partition(":")[0] in ("", place["Zone"]):
@@ -45,9 +45,9 @@ class OfferSearch:
         return found
 
     async def _find_in_zone(self, place: Mapping[str, str], wanted: Requirements) -> AsyncIterator[Offer]:
-        kind = {"InstanceType": KINDS[place["ChargeType"]]}
-        types = await self.api.read("DescribeAvailableCompShareInstanceTypes", {**place, **kind})
-        common = {**place, "MachineType": "G", "MinimalCpuPlatform": "Auto", "Disks": make_disks(wanted.disk)}
+        kind = {**place, "InstanceType": KINDS[place["ChargeType"]]}
+        types = await self.api.call_checked("GET", "DescribeAvailableCompShareInstanceTypes", params=kind)
+        common = {**place, "MachineType": "G", "MinimalCpuPlatform": "Auto", **make_disk(wanted.disk)}
         image = ""
         for row in types.get_rows("AvailableInstanceTypes"):
             gpu, graphics = types.get_text(row, "Name"), row.get("GraphicsMemory")
@@ -57,14 +57,17 @@ class OfferSearch:
             if not image:
                 return
             asked = {**common, "GpuType": gpu, "CompShareImageId": image}
-            stock = await self.api.call("CheckCompShareResourceCapacity", asked)
+            stock = await self.api.call("GET", "CheckCompShareResourceCapacity", params=asked)
             if stock.error == UNFIT_IMAGE:
                 continue
+            if stock.error:
+                raise stock.make_unexpected_response(quote_reason(stock.message))
             memory = types.get_integer(graphics, "Value") if isinstance(graphics, dict) else 0
-            for card in _list_sizes(stock.require_success(), wanted, Hardware(gpu=gpu, gpu_memory=memory)):
+            for card in _list_sizes(stock, wanted, Hardware(gpu=gpu, gpu_memory=memory)):
                 if wanted.machine in ("", wire.make_key(place, card)):
                     size = {"Gpu": card.gpus, "Cpu": card.cpus, "Memory": card.memory * wire.MIB_IN_GIB}
-                    price = await self.api.read("GetCompShareInstancePrice", {**asked, **size})
+                    form = {**asked, **{name: str(number) for name, number in size.items()}}
+                    price = await self.api.call_checked("GET", "GetCompShareInstancePrice", params=form)
                     yield _make_offer(price, place, card, max(FREE_DISK_GB, wanted.disk))
 
     async def find_image(self, place: Mapping[str, str], wanted: str = "") -> str:
@@ -72,7 +75,8 @@ class OfferSearch:
         name = wanted or self.image
         if name.startswith("compshareImage-"):
             return name
-        reply = await self.api.read("DescribeCompShareImages", {**place, "Name": name})
+        form = {**place, "Name": name}
+        reply = await self.api.call_checked("GET", "DescribeCompShareImages", params=form)
         for row in reply.get_rows("ImageSet"):
             # The user of a container image is the one that the entry declares.
             if row.get("Status") == "Available" and str(row.get("Container")).lower() == "true":
@@ -80,9 +84,10 @@ class OfferSearch:
         return ""
 
 
-def make_disks(size: int) -> list[dict[str, object]]:
-    """Return the disks of a machine: one that it starts from, and no other, which would be kept and billed."""
-    return [{"IsBoot": True, "Type": "CLOUD_SSD", "Size": max(FREE_DISK_GB, size)}]
+def make_disk(size: int) -> dict[str, str]:
+    """Return the fields of a machine's only disk: another one would be kept and billed."""
+    fields = {"IsBoot": "true", "Type": "CLOUD_SSD", "Size": str(max(FREE_DISK_GB, size))}
+    return {f"Disks.0.{name}": value for name, value in fields.items()}
 
 
 def _may_be_meant(wanted: str, gpu: str) -> bool:
@@ -109,21 +114,16 @@ def _make_offer(reply: CompShareReply, place: Mapping[str, str], card: Hardware,
         raise reply.make_unexpected_response(_("no price for {charge}").format(charge=place["ChargeType"]))
     stored = reply.find_number(row, "SystemDisks") or Decimal(0)
     more = sum(reply.find_number(row, name) or Decimal(0) for name in ("Disks", "CompShareImage"))
-    price = UnitPrice(reply.get_number(row, "Instance") + stored + more, wire.CNY)
     discount = reply.find_number(row, "InstanceDiscountType")
     cheap = {
         NIGHT: _("price of the night; it costs more by day"),
         HOLIDAY: _("price of a holiday; it will cost more"),
     }
-    return Offer(
-        key=wire.make_key(place, card),
-        provider=wire.NAME,
-        hardware=evolve(card, disk=disk),
-        tariff=Metered(price=price, billing_increment=wire.SECOND),
+    return wire.make_offer(
+        place,
+        evolve(card, disk=disk),
+        reply.get_number(row, "Instance") + stored + more,
+        stored,
         disk=DiskPrice(free=disk, price=DISK_PRICE, is_per_gpu=False),
-        stopped_price=UnitPrice(stored, wire.CNY),
-        location=place["Zone"],
-        spot=place["ChargeType"] == wire.SPOT,
         note=cheap.get(int(discount or 0), ""),
-        provider_data=place,
     )

@@ -61,9 +61,9 @@ SETTINGS = (
 
 
 def _build_authenticator(context: PluginContext) -> Authenticator:
-    from gpurent_plugin_compshare.client import CompShareApi, CompShareAuthenticator
+    from gpurent_plugin_compshare.client import CompShareAuthenticator, make_api
 
-    return CompShareAuthenticator(CompShareApi(context))
+    return CompShareAuthenticator(make_api(context), "GetProjectList", "ProjectId")
 
 
 def _build_billing(context: PluginContext) -> BillingProvider:

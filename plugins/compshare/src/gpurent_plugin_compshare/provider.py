@@ -2,24 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
 from datetime import timedelta
 
 from attrs import evolve
 
 from gpurent.api import (
     Absent,
-    Bill,
+    CountedPages,
+    GpurentError,
     Known,
     LabelledProvider,
     Lease,
     LeaseError,
     LeaseState,
-    MoneyError,
     Offer,
     Order,
-    OrderKind,
-    PendingOrder,
     PluginContext,
     Requirements,
     SoldOut,
@@ -30,15 +28,17 @@ from gpurent.api import (
     UsageError,
     add_access_source,
     add_access_sources,
-    make_taken_error,
+    make_credit_error,
+    make_release_error,
     quote_reason,
 )
 from gpurent_plugin_compshare import _, wire
-from gpurent_plugin_compshare.client import SERVICE, CompShareApi, CompShareReply
-from gpurent_plugin_compshare.offers import UNFIT_IMAGE, OfferSearch, make_disks
+from gpurent_plugin_compshare.client import NAME, SERVICE, CompShareReply, make_api
+from gpurent_plugin_compshare.offers import UNFIT_IMAGE, OfferSearch, make_disk
 
 ARREARS, EXPIRED, NO_STOCK, NO_REAL_NAME = "226601", "226602", "226604", "226606"
 RUNNING = frozenset({"Running", "Rebooting", "Stopping"})
+INSTANCES = CountedPages(rows="UHostSet", total="TotalCount", param="Offset", size_param="Limit")
 # What provider_data of a lease holds besides.
 IMAGE, DISK, TIMER = "image", "disk", "timer"
 
@@ -48,8 +48,8 @@ class CompShareProvider(LabelledProvider, SupportsStop, SupportsStart):
 
     def __init__(self, context: PluginContext) -> None:
         super().__init__(context, SERVICE)
-        self._context = context
-        self._api = CompShareApi(context)
+        self._context, self._url = context, context.settings["url"]
+        self._api = make_api(context)
         self._offers = OfferSearch(self._api, context.settings["image"])
 
     # offers and orders
@@ -57,50 +57,27 @@ class CompShareProvider(LabelledProvider, SupportsStop, SupportsStart):
     async def list_offers(self, requirements: Requirements) -> Known[Offer] | Unknown:
         return Known(tuple(await self._offers.find_offers(requirements)))
 
-    async def find_offer(self, order: Order) -> Offer | None:
-        """Return the order's offer as it is now, if it is in stock."""
-        wanted = Requirements(
-            machine=order.offer.key, disk=order.disk, spot=order.offer.spot, image=order.image
-        )
-        return next(iter(await self._offers.find_offers(wanted)), None)
-
     async def reserve_lease(self, order: Order) -> Lease:
-        if order.kind is not OrderKind.NEW:
-            raise UsageError(_("CompShare can only rent new machines"))
-        offer = await self.find_offer(order)
-        if offer is None and not await self.find_machine(order.key):
-            raise make_taken_error(order.offer.key)
-        offer = offer or order.offer
-        return Lease(
-            id="",
-            provider=wire.NAME,
-            offer=offer,
-            state=LeaseState.PAYABLE,
-            pending=make_pending(order),
-            password_ref=order.password_ref,
-            provider_data={
-                IMAGE: await self._offers.find_image(offer.provider_data, order.image),
-                DISK: str(order.disk),
-            },
-        )
+        image = await self._offers.find_image(order.offer.provider_data, order.image)
+        data = {IMAGE: image, DISK: str(order.disk)}
+        return await self.reserve_offer(order, make_requirements(order), wire.CNY, data)
 
     async def create_machine(self, lease: Lease) -> str:
         _zone, gpu, count, cpus, memory = lease.offer.key.split(":")[:5]
-        fields = {
-            **self._get_place(lease),
+        form = {
+            # Without the ChargeType among them, a whole month is bought.
+            **lease.offer.provider_data,
             "GpuType": gpu,
-            "GPU": int(count),
-            "CPU": int(cpus),
-            "Memory": int(memory) * wire.MIB_IN_GIB,
+            "GPU": count,
+            "CPU": cpus,
+            "Memory": str(int(memory) * wire.MIB_IN_GIB),
             "MachineType": "G",
             "CompShareImageId": lease.provider_data[IMAGE],
-            "Disks": make_disks(int(lease.provider_data[DISK])),
-            # Without it, a whole month is bought.
-            "ChargeType": lease.offer.provider_data["ChargeType"],
+            **make_disk(int(lease.provider_data[DISK])),
             "Name": lease.label,
-            "MaxCount": 1,
+            "MaxCount": "1",
         }
-        reply = await self._api.call("CreateCompShareInstance", fields, Spent.UNKNOWN)
+        reply = await self._api.call("POST", "CreateCompShareInstance", params=form, spent=Spent.UNKNOWN)
         if reply.error == NO_STOCK:
             return ""
         if reply.error:
@@ -111,35 +88,48 @@ class CompShareProvider(LabelledProvider, SupportsStop, SupportsStart):
         return created[0]
 
     async def find_machine(self, label: str) -> str:
-        found = [instance for instance in await self._list_instances() if instance.name == label]
-        return min((instance.id for instance in found), default="")
+        rows = self._api.read_rows("DescribeCompShareInstance", INSTANCES)
+        found = [
+            page.get_id(row, "UHostId") async for page, row in rows if page.get_text(row, "Name") == label
+        ]
+        return min(found, default="")
 
-    async def _list_instances(self, machine: str = "") -> list[wire.Instance]:
-        """Return all machines, or only the one with this id; empty if a complete list has none."""
-        fields = {"UHostIds": [machine]} if machine else {}
-        rows = await self._api.read_rows("DescribeCompShareInstance", fields, "UHostSet")
-        found = [wire.parse_instance(page, row) for page, row in rows]
-        return [instance for instance in found if machine in ("", instance.id)]
+    async def _read_instances(self, form: Mapping[str, str] | None = None) -> AsyncIterator[wire.Instance]:
+        async for page, row in self._api.read_rows("DescribeCompShareInstance", INSTANCES, form):
+            yield wire.parse_instance(page, row)
 
     async def find_instance(self, lease: Lease) -> wire.Instance | None:
-        return next(iter(await self._list_instances(get_id(lease))), None)
+        """Return the machine of a lease; None if a complete answer lacks it."""
+        machine = wire.get_id(lease)
+        listed = [seen async for seen in self._read_instances({"UHostIds.0": machine})]
+        return next((seen for seen in listed if seen.lease.ref == machine), None)
 
     # leases
 
     async def refresh_machine(self, lease: Lease) -> Lease | Absent:
         instance = await self.find_instance(lease)
-        return _make_absent() if instance is None else await self.apply_instance(lease, instance)
+        return Absent() if instance is None else await self.apply_instance(lease, instance)
 
     async def apply_instance(self, lease: Lease, instance: wire.Instance) -> Lease:
         """Return the lease as the machine is, with its password in the vault and the service's timer set."""
-        seen = await self._set_timer(self._store_password(wire.apply_instance(lease, instance), instance))
-        url = self._context.settings["url"]
-        return await add_access_source(self._context, seen, url, has_password=True)
+        seen = await self._set_timer(self._store_password(self._apply(lease, instance), instance))
+        return await add_access_source(self._context, seen, self._url, has_password=True)
+
+    def _apply(self, lease: Lease, instance: wire.Instance) -> Lease:
+        listed = evolve(instance.lease, access_source=lease.access_source)
+        seen = evolve(
+            self.apply_listed(lease, listed),
+            expires_at=listed.expires_at,
+            kept_until=listed.kept_until,
+            provider_data={**lease.provider_data, **listed.provider_data},
+        )
+        is_ending = lease.release_requested_at is not None and instance.state in ("Stopping", "Stopped")
+        return seen.with_state(LeaseState.RELEASING) if is_ending else seen
 
     def _store_password(self, lease: Lease, instance: wire.Instance) -> Lease:
         if lease.state is not LeaseState.READY or instance.password is None:
             return lease
-        reference = lease.password_ref or f"password-{instance.id}"
+        reference = lease.password_ref or f"password-{instance.lease.ref}"
         if self._context.vault.get(reference) != instance.password:
             self._context.vault.put(reference, instance.password)
         return evolve(lease, password_ref=reference)
@@ -147,19 +137,13 @@ class CompShareProvider(LabelledProvider, SupportsStop, SupportsStart):
     async def _set_timer(self, lease: Lease) -> Lease:
         """Have CompShare itself shut a machine of ours down after the hours of the setting, once for each lease."""
         hours = int(self._context.settings.get("stop_after_hours", "0"))
-        if (
-            not hours
-            or not lease.label
-            or lease.state is not LeaseState.READY
-            or TIMER in lease.provider_data
-        ):
+        can_have_one = bool(lease.label) and not lease.offer.spot and lease.state is LeaseState.READY
+        if not hours or not can_have_one or TIMER in lease.provider_data:
             return lease
-        if lease.offer.spot:
-            return lease
-        at = self._context.clock.now() + timedelta(hours=hours)
+        at = self._clock.now() + timedelta(hours=hours)
         project = (await self._context.get_login()).account
-        timer = {"ProjectId": project, "SchedulerStopTime": int(at.timestamp())}
-        reply = await self.act("UpdateCompShareStopScheduler", lease, timer)
+        timer = {"ProjectId": project, "SchedulerStopTime": str(int(at.timestamp()))}
+        reply = await self._act("UpdateCompShareStopScheduler", lease, timer)
         if reply.error:
             text = _("CompShare did not set its timer: {why}").format(why=quote_reason(reply.message))
             return evolve(lease, note=text)
@@ -171,72 +155,53 @@ class CompShareProvider(LabelledProvider, SupportsStop, SupportsStart):
         Both are sent too if the list lacks the machine. A spot machine is stopped by force, if it has to be stopped.
         """
         instance = await self.find_instance(lease)
-        lease = lease if instance is None else wire.apply_instance(lease, instance)
-        tries_both = instance is None or lease.offer.spot
-        reply: CompShareReply | None = None
-        if instance is None or lease.offer.spot or instance.state not in RUNNING:
-            # Without ReleaseUDisk, data disks would stay, and cost money.
-            reply = await self.act("TerminateCompShareInstance", lease, {"ReleaseUDisk": True})
-            if not reply.error:
-                ended = evolve(
-                    lease.with_state(LeaseState.RELEASED), note=_("deleted at CompShare"), pending=None
-                )
-                now = self._context.clock.now()
-                return evolve(ended, endpoint=None, expires_at=None, kept_until=None, ended_at=now)
-        if reply is None or (tries_both and not reply.is_locked):
-            reply = await self.act(
-                "StopCompShareInstance", lease, {"Force": True} if lease.offer.spot else {}
-            )
+        lease = lease if instance is None else self._apply(lease, instance)
+        # Without ReleaseUDisk, data disks would stay, and cost money.
+        reply = await self._act("TerminateCompShareInstance", lease, {"ReleaseUDisk": "true"})
+        if not reply.error:
+            ended = evolve(lease, expires_at=None, kept_until=None)
+            return self.make_released(ended, _("deleted at CompShare"))
+        if not reply.is_locked and (instance is None or instance.state in RUNNING):
+            force = {"Force": "true"} if lease.offer.spot else {}
+            reply = await self._act("StopCompShareInstance", lease, force)
+        if reply.error and not reply.is_locked:
+            if instance is None:
+                return Absent()
+            raise make_release_error(SERVICE, reply.message, (lease.id,))
+        note = _("the machine is shutting down")
         if reply.is_locked:
             note = _("CompShare finishes an earlier operation first, which takes up to 10 minutes")
-        elif not reply.error:
-            note = _("the machine is shutting down")
-        elif instance is None:
-            return _make_absent()
-        else:
-            raise LeaseError(
-                _("CompShare did not delete the machine: {why}").format(why=quote_reason(reply.message)),
-                hint=_("It still costs money. Delete it in the console of CompShare."),
-                spent=Spent.YES,
-                burning=(lease.id,),
-            )
-        return evolve(lease.with_state(LeaseState.RELEASING), note=note, endpoint=None)
+        return evolve(lease.with_state(LeaseState.RELEASING, note), endpoint=None)
 
     async def list_leases(self) -> Known[Lease] | Unknown:
-        found = []
-        for instance in await self._list_instances():
-            lease = Lease(
-                id="", provider=wire.NAME, offer=instance.offer, ref=instance.id, label=instance.name
-            )
-            found.append(self._store_password(wire.apply_instance(lease, instance), instance))
-        url = self._context.settings["url"]
-        return Known(tuple(await add_access_sources(self._context, found, url, has_password=True)))
+        found = [self._store_password(seen.lease, seen) async for seen in self._read_instances()]
+        return Known(tuple(await add_access_sources(self._context, found, self._url, has_password=True)))
 
     # stopping and starting
 
     async def stop_lease(self, lease: Lease) -> Lease | Absent:
         if lease.offer.spot:
             raise UsageError(_("a spot machine of CompShare is not kept when it is stopped; release it"))
-        return await self._change_state(lease, "StopCompShareInstance", ("Stopping", "Stopped"), {})
+        return await self._change_state(lease, ("Stopping", "Stopped"), "StopCompShareInstance")
 
     async def start_lease(self, lease: Lease) -> Lease | Absent:
-        more = {"WithoutGpu": lease.offer.hardware.gpus == 0}
-        return await self._change_state(lease, "StartCompShareInstance", ("Starting", "Running"), more)
+        form = {"WithoutGpu": str(lease.offer.hardware.gpus == 0).lower()}
+        return await self._change_state(lease, ("Starting", "Running"), "StartCompShareInstance", form)
 
     async def _change_state(
-        self, lease: Lease, action: str, done: tuple[str, str], more: Mapping[str, object]
+        self, lease: Lease, done: tuple[str, str], action: str, form: Mapping[str, str] | None = None
     ) -> Lease | Absent:
         """Send the action unless the machine is in, or on its way to, the state that it leads to."""
         instance = await self.find_instance(lease)
         if instance is None:
-            return _make_absent()
+            return Absent()
         if instance.state not in done:
-            await self.act_or_wait(action, lease, more)
+            await self.act_or_wait(action, lease, form)
         return await self.refresh_lease(lease)
 
-    async def act_or_wait(self, action: str, lease: Lease, more: Mapping[str, object] | None = None) -> None:
+    async def act_or_wait(self, action: str, lease: Lease, form: Mapping[str, str] | None = None) -> None:
         """Send an action that changes the machine's state; nothing happens while an earlier one is not finished."""
-        reply = await self.act(action, lease, more)
+        reply = await self._act(action, lease, form)
         why = quote_reason(reply.message)
         if reply.error == NO_STOCK:
             text = _("CompShare has no GPU left for this machine: {why}").format(why=why)
@@ -245,41 +210,22 @@ class CompShareProvider(LabelledProvider, SupportsStop, SupportsStart):
             text = _("CompShare did not change the machine's state: {why}").format(why=why)
             raise LeaseError(text, burning=(lease.id,))
 
-    async def act(
-        self, action: str, lease: Lease, more: Mapping[str, object] | None = None
-    ) -> CompShareReply:
-        fields = {**self._get_place(lease), "UHostId": get_id(lease), **(more or {})}
-        return await self._api.call(action, fields, Spent.UNKNOWN)
-
-    def _get_place(self, lease: Lease) -> dict[str, str]:
-        return {name: lease.offer.provider_data[name] for name in ("Region", "Zone")}
+    async def _act(self, action: str, lease: Lease, form: Mapping[str, str] | None = None) -> CompShareReply:
+        place = {name: lease.offer.provider_data[name] for name in ("Region", "Zone")}
+        sent = {**place, "UHostId": wire.get_id(lease), **(form or {})}
+        return await self._api.call("POST", action, params=sent, spent=Spent.UNKNOWN)
 
 
-def make_pending(order: Order) -> PendingOrder:
-    return PendingOrder(
-        key=order.key, kind=order.kind, bill=Bill(key=order.key, payee="", amount=wire.CNY.zero)
-    )
+def make_requirements(order: Order) -> Requirements:
+    """Return what finds the order's offer as it is now."""
+    offer = order.offer
+    return Requirements(machine=offer.key, disk=order.disk, spot=offer.spot, image=order.image)
 
 
-def get_id(lease: Lease) -> str:
-    """Return the machine's id, without what a lease's reference has behind it."""
-    return lease.ref.partition("/")[0]
-
-
-def _make_absent() -> Absent:
-    return Absent(_("no longer among the account's machines"))
-
-
-def _make_create_error(reply: CompShareReply) -> LeaseError | MoneyError:
-    why = quote_reason(reply.message)
+def _make_create_error(reply: CompShareReply) -> GpurentError:
     if reply.error == ARREARS:
-        return MoneyError(
-            _("CompShare rents out nothing while money is owed: {why}").format(why=why),
-            hint=_("Nothing was spent. Top up first: gpurent topup compshare 50"),
-            spent=Spent.NO,
-        )
-    text = _("CompShare rejected the order: {why}").format(why=why)
-    if reply.error in (EXPIRED, UNFIT_IMAGE, NO_REAL_NAME):
-        return LeaseError(text, hint=_("Nothing was spent."), spent=Spent.NO)
-    # Not one of the refusals that are known: it may have been created all the same.
-    return LeaseError(text)
+        return make_credit_error(NAME, SERVICE, reply.message)
+    text = _("CompShare rejected the order: {why}").format(why=quote_reason(reply.message))
+    # After a refusal that is not known, the machine may have been created all the same.
+    is_known = reply.error in (EXPIRED, UNFIT_IMAGE, NO_REAL_NAME)
+    return LeaseError(text, spent=Spent.NO if is_known else None)

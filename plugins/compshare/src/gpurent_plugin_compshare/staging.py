@@ -9,6 +9,7 @@ from attrs import evolve
 from gpurent.api import (
     Absent,
     Hardware,
+    Known,
     Lease,
     LeaseError,
     LeaseState,
@@ -18,10 +19,11 @@ from gpurent.api import (
     Payment,
     SupportsStaging,
     UnitPrice,
+    make_payable_lease,
     make_taken_error,
 )
 from gpurent_plugin_compshare import _, wire
-from gpurent_plugin_compshare.provider import CompShareProvider, make_pending
+from gpurent_plugin_compshare.provider import CompShareProvider, make_requirements
 
 CARDLESS = Hardware(cpus=1, memory=4)
 CARDLESS_PRICE = UnitPrice(Decimal("0.15"), wire.CNY)
@@ -42,11 +44,10 @@ class StagingCompShareProvider(CompShareProvider, SupportsStaging):
         if order.kind is not OrderKind.SWITCH:
             lease = await super().reserve_lease(order)
             return lease if order.gpus else evolve(lease, offer=order.offer)
-        if await self.find_offer(order) is None:
+        listed = await self.list_offers(make_requirements(order))
+        if isinstance(listed, Known) and not listed.items:
             raise make_taken_error(order.offer.key)
-        return Lease(
-            id="", provider=wire.NAME, offer=order.offer, ref=order.onto, pending=make_pending(order)
-        )
+        return evolve(make_payable_lease(order, order.offer, wire.CNY, {}), ref=order.onto)
 
     async def refresh_machine(self, lease: Lease) -> Lease | Absent:
         if lease.offer.hardware.gpus:
@@ -58,16 +59,17 @@ class StagingCompShareProvider(CompShareProvider, SupportsStaging):
         if lease.pending is None and is_preparing:
             await self._step(lease, instance, without_gpu=True)
         if lease.pending is not None and instance.state == "Running" and not instance.is_cardless:
-            lease = evolve(lease, ref=instance.id, pending=None, offer=lease.pending.offer or lease.offer)
+            lease = evolve(
+                lease, ref=instance.lease.ref, pending=None, offer=lease.pending.offer or lease.offer
+            )
             return await self.apply_instance(lease, instance)
-        seen = await self.apply_instance(evolve(lease, ref=instance.id + SUFFIX), instance)
+        seen = await self.apply_instance(evolve(lease, ref=instance.lease.ref + SUFFIX), instance)
         has_gpu = seen.state is LeaseState.READY and not instance.is_cardless
         if has_gpu or (is_preparing and seen.is_stopped):
-            with_gpu, without_gpu = (
-                _("CompShare starts it with its GPU"),
-                _("CompShare starts it without its GPU"),
-            )
-            waiting = seen.with_state(LeaseState.PROVISIONING, with_gpu if lease.pending else without_gpu)
+            note = _("CompShare starts it without its GPU")
+            if lease.pending:
+                note = _("CompShare starts it with its GPU")
+            waiting = seen.with_state(LeaseState.PROVISIONING, note)
             return evolve(waiting, endpoint=None, kept_until=None)
         return seen
 
@@ -85,4 +87,4 @@ class StagingCompShareProvider(CompShareProvider, SupportsStaging):
         if instance.state == "Running" and instance.is_cardless is not without_gpu:
             await self.act_or_wait("StopCompShareInstance", lease)
         elif instance.state == "Stopped":
-            await self.act_or_wait("StartCompShareInstance", lease, {"WithoutGpu": without_gpu})
+            await self.act_or_wait("StartCompShareInstance", lease, {"WithoutGpu": str(without_gpu).lower()})

@@ -1,4 +1,4 @@
-"""The JSON of the CompShare API <-> the domain model. No I/O. Prices are yuan, times epoch seconds."""
+"""The JSON of the CompShare API <-> the domain model. No I/O. Prices are yuan an hour, times epoch seconds."""
 
 from __future__ import annotations
 
@@ -8,11 +8,10 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
-from attrs import evolve, field, frozen
+from attrs import field, frozen
 
 from gpurent.api import (
     Currency,
-    Endpoint,
     Hardware,
     Lease,
     LeaseState,
@@ -20,15 +19,12 @@ from gpurent.api import (
     Offer,
     Prepaid,
     Secret,
-    UnexpectedResponse,
     UnitPrice,
-    UsageError,
-    quote_text,
+    make_state_error,
 )
 from gpurent_plugin_compshare import _
-from gpurent_plugin_compshare.client import CompShareReply
+from gpurent_plugin_compshare.client import NAME, SERVICE, CompShareReply
 
-NAME = "compshare"
 CNY = Currency("CNY", 4)  # the service bills parts of a fen
 SECOND, DAY = timedelta(seconds=1), timedelta(days=1)
 POSTPAY, SPOT = "Postpay", "Spot"
@@ -42,23 +38,17 @@ STOPPED_AT = "stopped_at"  # in provider_data of a lease
 
 @frozen(kw_only=True)
 class Instance:
-    """A machine of the account. ``is_cardless``: it runs without its GPU. ``changed_at``: when its state last changed.
+    """A machine of the account, as a lease of its own. ``is_cardless``: it runs without its GPU."""
 
-    ``released_at``: when a stopped one is deleted; ``stops_at``: when the service's own timer shuts it down.
-    """
-
-    id: str
-    name: str
+    lease: Lease
     state: str
-    offer: Offer
     is_cardless: bool
-    endpoint: Endpoint | None
     password: Secret | None = field(repr=False)
-    created_at: datetime | None
-    changed_at: datetime | None
-    expires_at: datetime | None
-    released_at: datetime | None
-    stops_at: datetime | None
+
+
+def get_id(lease: Lease) -> str:
+    """Return the machine's id, without what a lease's reference has behind it."""
+    return lease.ref.partition("/")[0]
 
 
 def make_key(place: Mapping[str, str], size: Hardware) -> str:
@@ -67,61 +57,61 @@ def make_key(place: Mapping[str, str], size: Hardware) -> str:
     return ":".join([*parts, *(["spot"] if place["ChargeType"] == SPOT else [])])
 
 
-def parse_instance(reply: CompShareReply, row: Mapping[str, Any]) -> Instance:
-    state, charge = reply.get_text(row, "State"), reply.get_text(row, "ChargeType")
-    found = reply.get_text(row, "UHostId")
-    if not found:
-        raise reply.make_unexpected_response(_("a machine without its id"))
-    return Instance(
-        id=found,
-        name=reply.get_text(row, "Name"),
-        state=state,
-        offer=_parse_offer(reply, row, charge),
-        is_cardless=reply.get_integer(row, "GPU") == 0,  # assumed: the row then has the size without GPU
-        endpoint=_parse_endpoint(reply, row) if state == "Running" else None,
-        password=_parse_password(reply, row),
-        created_at=get_time(reply, row, "CreateTime"),
-        changed_at=get_time(reply, row, "UpdateTime"),
-        expires_at=get_time(reply, row, "ExpireTime") if charge in TERMS else None,
-        released_at=get_time(reply, row, "ReleaseTime") if state == "Stopped" else None,
-        stops_at=get_time(reply, row, "StopSchedulerTime"),
-    )
-
-
-def _parse_offer(reply: CompShareReply, row: Mapping[str, Any], charge: str) -> Offer:
-    zone, term = reply.get_text(row, "Zone"), TERMS.get(charge)
-    gpus, cpus, memory = (reply.get_integer(row, name) for name in ("GPU", "CPU", "Memory"))
-    size = Hardware(gpu=reply.get_text(row, "GpuType"), gpus=gpus, cpus=cpus, memory=memory // MIB_IN_GIB)
-    region = reply.get_text(row, "Region") or zone.rpartition("-")[0]
-    place = {"Region": region, "Zone": zone, "ChargeType": charge}
-    price = reply.get_number(row, "InstancePrice") + _sum_prices(reply, row, "DiskPriceInfo")
-    stopped = UnitPrice(_sum_prices(reply, row, "PostPayPowerOffBillingResource"), CNY)
+def make_offer(
+    place: Mapping[str, str], size: Hardware, price: Decimal, stopped: Decimal, **more: Any
+) -> Offer:
+    """Return an offer; ``place``: the fields Region, Zone and ChargeType of requests for it."""
+    term = TERMS.get(place["ChargeType"])
     metered = Metered(price=UnitPrice(price, CNY), billing_increment=SECOND)
     return Offer(
         key=make_key(place, size),
         provider=NAME,
-        hardware=size if gpus else evolve(size, gpu=""),
+        hardware=size,
         tariff=Prepaid(price=UnitPrice(price, CNY, term), minimum=term) if term else metered,
-        stopped_price=None if term else stopped,
-        location=zone,
-        spot=charge == SPOT,
+        stopped_price=None if term else UnitPrice(stopped, CNY),
+        location=place["Zone"],
+        spot=place["ChargeType"] == SPOT,
         provider_data=place,
+        **more,
     )
 
 
-def _sum_prices(reply: CompShareReply, row: Mapping[str, Any], name: str) -> Decimal:
-    found = row.get(name) or []
-    if not isinstance(found, list) or not all(isinstance(part, dict) for part in found):
-        raise reply.make_unexpected_response(_("{name} is no list of objects").format(name=name))
-    return sum((reply.get_number(part, "Price") for part in found), Decimal(0))
+def parse_instance(reply: CompShareReply, row: Mapping[str, Any]) -> Instance:
+    state, password = reply.get_text(row, "State"), _parse_password(reply, row)
+    is_reachable = state == "Running" and password is not None
+    endpoint = reply.parse_endpoint(reply.get_text(row, "SshLoginCommand")) if is_reachable else None
+    offer, changed_at = _parse_offer(reply, row), _get_time(reply, row, "UpdateTime")
+    is_stopped, is_prepaid = state == "Stopped", isinstance(offer.tariff, Prepaid)
+    listed_state, note = _parse_state(reply, row, is_reachable=endpoint is not None)
+    lease = Lease(
+        id="",
+        provider=NAME,
+        offer=offer,
+        ref=reply.get_id(row, "UHostId"),
+        label=reply.get_text(row, "Name"),
+        state=listed_state,
+        note=note,
+        endpoint=endpoint,
+        started_at=_get_time(reply, row, "CreateTime"),
+        expires_at=_get_time(reply, row, "ExpireTime") if is_prepaid else None,
+        kept_until=_get_time(reply, row, "ReleaseTime") if is_stopped else None,
+        provider_data={STOPPED_AT: changed_at.isoformat()} if is_stopped and changed_at else {},
+    )
+    # Assumed: the row of a machine without its GPU has the size of that.
+    return Instance(lease=lease, state=state, is_cardless=offer.hardware.gpus == 0, password=password)
 
 
-def _parse_endpoint(reply: CompShareReply, row: Mapping[str, Any]) -> Endpoint | None:
-    line = reply.get_text(row, "SshLoginCommand").strip()
-    try:
-        return Endpoint.parse(line) if line else None
-    except UsageError:
-        raise reply.make_unexpected_response(_("an address that cannot be one")) from None
+def _parse_offer(reply: CompShareReply, row: Mapping[str, Any]) -> Offer:
+    gpus, cpus, memory = (reply.get_integer(row, name) for name in ("GPU", "CPU", "Memory"))
+    gpu = reply.get_text(row, "GpuType") if gpus else ""
+    place = {name: reply.get_text(row, name) for name in ("Region", "Zone", "ChargeType")}
+    place["Region"] = place["Region"] or place["Zone"].rpartition("-")[0]
+    disks, stopped = (
+        sum((reply.get_number(part, "Price") for part in reply.find_objects(row, name)), Decimal(0))
+        for name in ("DiskPriceInfo", "PostPayPowerOffBillingResource")
+    )
+    size = Hardware(gpu=gpu, gpus=gpus, cpus=cpus, memory=memory // MIB_IN_GIB)
+    return make_offer(place, size, reply.get_number(row, "InstancePrice") + disks, stopped)
 
 
 def _parse_password(reply: CompShareReply, row: Mapping[str, Any]) -> Secret | None:
@@ -133,44 +123,29 @@ def _parse_password(reply: CompShareReply, row: Mapping[str, Any]) -> Secret | N
         raise reply.make_unexpected_response(_("a password that is not encoded")) from None
 
 
-def get_time(reply: CompShareReply, row: Mapping[str, Any], name: str) -> datetime | None:
+def _get_time(reply: CompShareReply, row: Mapping[str, Any], name: str) -> datetime | None:
     """Return a time; None also for 0."""
     return reply.get_time(row, name) if row.get(name) else None
 
 
-def apply_instance(lease: Lease, seen: Instance) -> Lease:
-    """Return the lease as the machine's state has it; its password is not stored yet."""
-    is_leaving = lease.release_requested_at is not None
-    kept_until, data, endpoint = None, lease.provider_data, None
-    state, note = LeaseState.PROVISIONING, _("the machine is starting: {state}").format(state=seen.state)
-    if seen.state == "Running" and seen.endpoint is not None and seen.password is not None:
-        state, note, endpoint = LeaseState.READY, "", seen.endpoint
-        if seen.stops_at is not None:
-            note = _("CompShare shuts it down at {at:%Y-%m-%d %H:%M} UTC").format(at=seen.stops_at)
-    elif seen.state == "Stopping":
-        state, note = LeaseState.RELEASING if is_leaving else state, _("the machine is shutting down")
-    elif seen.state == "Stopped":
-        state, note, kept_until = (
-            LeaseState.RELEASING if is_leaving else LeaseState.STOPPED,
-            "",
-            seen.released_at,
+def _parse_state(
+    reply: CompShareReply, row: Mapping[str, Any], *, is_reachable: bool
+) -> tuple[LeaseState, str]:
+    state = reply.get_text(row, "State")
+    if state == "Running" and is_reachable:
+        at, text = (
+            _get_time(reply, row, "StopSchedulerTime"),
+            _("CompShare shuts it down at {at:%Y-%m-%d %H:%M} UTC"),
         )
-        data = {**data, STOPPED_AT: seen.changed_at.isoformat()} if seen.changed_at else data
-        if kept_until is not None:
-            note = _("CompShare deletes it at {at:%Y-%m-%d %H:%M} UTC unless it is started").format(
-                at=kept_until
-            )
-    elif seen.state == "Install Fail":
-        state, note = LeaseState.INTERRUPTED, _("its image could not be installed; release it")
-    elif seen.state != "Running" and seen.state not in STARTING:
-        text = _("CompShare names a state of the machine that gpurent does not know: {state}")
-        raise UnexpectedResponse(text.format(state=quote_text(seen.state)), url="/")
-    return evolve(
-        lease.with_state(state),
-        note=note,
-        endpoint=endpoint,
-        started_at=seen.created_at or lease.started_at,
-        expires_at=seen.expires_at,
-        kept_until=kept_until,
-        provider_data=data,
-    )
+        return LeaseState.READY, text.format(at=at) if at else ""
+    if state == "Stopped":
+        at = _get_time(reply, row, "ReleaseTime")
+        text = _("CompShare deletes it at {at:%Y-%m-%d %H:%M} UTC unless it is started")
+        return LeaseState.STOPPED, text.format(at=at) if at else ""
+    if state == "Stopping":
+        return LeaseState.PROVISIONING, _("the machine is shutting down")
+    if state == "Install Fail":
+        return LeaseState.INTERRUPTED, _("its image could not be installed; release it")
+    if state == "Running" or state in STARTING:
+        return LeaseState.PROVISIONING, _("the machine is starting: {state}").format(state=state)
+    raise make_state_error(SERVICE, state, "/")
