@@ -7,6 +7,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from gpurent.composition.recording import make_watch
 from gpurent.composition.state import DEFAULT_DEPENDENCIES, ExternalDependencies, StoredState
 from gpurent.domain.events import Event, EventKind
 from gpurent.infra.platform.posix import system as posix
@@ -86,6 +87,7 @@ class RuntimeParts(StoredState):
             self.settings,
             self.questions,
             self.events,
+            self.accounts,
             is_vault_required=outside.is_recorded,
         )
         self.service_sources = ServiceSources(
@@ -99,7 +101,7 @@ class RuntimeParts(StoredState):
         )
         self.account_commands = logins.AccountCommands(self.plugins, self.logins)
         self.plugin_contexts = PluginContextFactory(
-            registry=registry,
+            registry=self.registry,
             get_settings=self.settings.get_plugin_settings,
             clocks=self.service_clocks,
             secrets=self.secrets,
@@ -112,6 +114,7 @@ class RuntimeParts(StoredState):
             wrap_http=outside.wrap_http,
             lock=self.locks.lock_lease,
             files=self.files,
+            watch=make_watch(outside.recorder, self.redactor, registry),
         )
         notifiers = notifications.ConfiguredNotifiers(
             self.plugins, self.settings, self.plugin_contexts.register_secrets

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from attrs import define, field, frozen
 
 from gpurent.domain.access import AccessSource
+from gpurent.domain.provider_names import get_base_name
 from gpurent.domain.question import Challenge
 from gpurent.domain.secret import Secret
 from gpurent.infra.redact import Redactor, split_secret
@@ -29,6 +30,7 @@ from gpurent.roles.plugin_context import PluginContext
 if TYPE_CHECKING:
     from gpurent.infra.http import HttpClient
     from gpurent.infra.paced_http import Pacer
+    from gpurent.infra.recording.exchange import HttpWatch
 
 
 @frozen(kw_only=True)
@@ -73,6 +75,7 @@ class PluginContextFactory:
     ``get_settings(name, fields)`` returns the settings of a plugin's section. ``mail`` is the user's mailbox.
     ``log_in(auth, force_new)`` and ``answer_challenge(challenge)`` are core's own. A plugin gets the result of
     ``wrap_http(client, url)`` in place of each of its clients. ``lock(name)`` waits for a lock between processes.
+    ``watch(entry, setting)`` makes what is given all requests of the client for that setting; None: nobody watches.
     """
 
     registry: PluginRegistry
@@ -88,6 +91,7 @@ class PluginContextFactory:
     wrap_http: Callable[[Http, str], Http]
     lock: Callable[[str], AbstractAsyncContextManager[None]]
     files: LocalFiles
+    watch: Callable[[PluginEntry[Any], str], HttpWatch] | None = None
     _clients: list[HttpClient] = field(factory=list)
     _pacers: dict[str, Pacer] = field(factory=dict)
 
@@ -108,6 +112,7 @@ class PluginContextFactory:
                 log=log,
                 live=live,
                 begin_timing=partial(self.clocks.time_request, entry.name),
+                watch=self.watch(entry, setting) if self.watch is not None else None,
             )
             self._clients.append(client)
             http = self.wrap_http(client, url)
@@ -149,7 +154,7 @@ class PluginContextFactory:
 
     def _find_live_notes(self, name: str) -> str:
         """Return what is known of the real service of the provider that has, logs in with or is paid with ``name``."""
-        entries = self.registry.get_entries(LeaseEntry).values()
+        name, entries = get_base_name(name), self.registry.get_entries(LeaseEntry).values()
         return next((x.live_notes for x in entries if name in (x.name, x.auth, x.billing)), "")
 
     async def aclose(self) -> None:

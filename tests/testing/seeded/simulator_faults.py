@@ -27,6 +27,24 @@ SIMULATOR_FAULTS = (
     ),
     seed(
         "simulator",
+        "observed-by-nothing",
+        "a route is called observed, and there is no recording of it",
+        "vast",
+        "test_what_is_observed_is_kept_and_read_again",
+        (
+            "simulator/service.py",
+            "    Evidence,\n",
+            "    Evidence,\n    Observation,\n",
+        ),
+        (
+            "simulator/service.py",
+            "path=GPU_NAMES, evidence=Evidence.SOURCE,",
+            "path=GPU_NAMES, evidence=Evidence.OBSERVED, observation=Observation(file='names.jsonl', sha256='',"
+            " recorded_on=__import__('datetime').date(2026, 1, 1), version='1'),",
+        ),
+    ),
+    seed(
+        "simulator",
         "undeclared-setting",
         "it sets what the plugin does not declare",
         "vast",
@@ -76,6 +94,14 @@ SIMULATOR_FAULTS = (
         "vast",
         "test_money_comes_in_as_it_says",
         ("simulator/audit.py", "return Money(CREDIT, MICRO_USD)", "return Money(2 * CREDIT, MICRO_USD)"),
+    ),
+    seed(
+        "simulator",
+        "one-account-for-all",
+        "every further account is the first one",
+        "vast",
+        "test_each_further_account_is_a_new_one",
+        ("simulator/audit.py", "self.state.make_account().api_key", "self.state.accounts[0].api_key"),
     ),
     seed(
         "simulator",

@@ -8,21 +8,25 @@ from datetime import timedelta
 
 import httpx2
 
-from gpurent.roles.entries import AuthEntry, BillingEntry, LeaseEntry
+from gpurent.domain.secret import Secret
+from gpurent.roles.entries import AuthEntry, BillingEntry, LeaseEntry, SimulatorEntry
 from gpurent.roles.simulator import (
     Evidence,
     ProviderSimulator,
     SupportsAudit,
     SupportsFunding,
     SupportsHiding,
+    SupportsSignUp,
 )
 from gpurent.testing.contracts.contract import require_capability, skip_without
 from gpurent.testing.contracts.provider.bad_answers import list_plugin_calls
 from gpurent.testing.contracts.provider.base import ProviderContractBase, open_provider
 from gpurent.testing.contracts.provider.opened import OpenProvider
 from gpurent.testing.contracts.provider.setup import ProviderSetup
+from gpurent.testing.plugin_check.replay.observation_files import find_observation_faults
+from gpurent.testing.plugin_check.replay.observed_routes import find_replay_faults
+from gpurent.testing.sandbox.stated_routes import make_path_pattern
 
-_PARAMETER = re.compile(r"\\\{[^}]*\\\}")
 GARBAGE = ("", "{", "[]", '{"id": "\u0000"}', "a=b&c", "<x>")
 LONG = timedelta(hours=30)
 
@@ -53,7 +57,7 @@ class SimulatorContract(ProviderContractBase):
         await opened.billing.list_charges(driver.current_lease)
         await driver.release_lease()
         stated = {
-            name: [(route.method, _make_pattern(route.path)) for route in simulator.list_routes()]
+            name: [(route.method, make_path_pattern(route.path)) for route in simulator.list_routes()]
             for name, simulator in self.list_simulators(opened).items()
         }
         for call in list_plugin_calls(opened.faults):
@@ -61,6 +65,14 @@ class SimulatorContract(ProviderContractBase):
                 method == call.method and pattern.fullmatch(call.path)
                 for method, pattern in stated[call.service]
             ), f"{call.service}: {call.method} {call.path} is no stated route"
+
+    async def test_what_is_observed_is_kept_and_read_again(self, opened: OpenProvider) -> None:
+        """A recording of the live service lies beside the simulator, and the plugin still reads it."""
+        for name, simulator in self.list_simulators(opened).items():
+            entry = opened.sandbox.registry.get_entry(SimulatorEntry, name)
+            faults = find_observation_faults(entry, simulator.list_routes())
+            faults += await find_replay_faults(entry, simulator.list_routes(), opened.sandbox.registry)
+            assert faults == [], name
 
     async def test_no_request_breaks_it(self, opened: OpenProvider) -> None:
         """A service that crashes on nonsense would look like one that is unavailable."""
@@ -97,6 +109,15 @@ class SimulatorContract(ProviderContractBase):
             assert set(simulator.make_login_fields()) <= declared
         funding = require_capability(opened.ledger, SupportsFunding, opened.setup.billing_entry.name)
         assert set(funding.get_login_fields()) <= declared
+
+    async def test_each_further_account_is_a_new_one(self, opened: OpenProvider) -> None:
+        name = opened.setup.name
+        own = require_capability(self.list_simulators(opened)[name], SupportsSignUp, name)
+        accounts = [opened.account]
+        for _number in range(2):
+            fields = {key: Secret(value) for key, value in (await own.sign_up()).items()}
+            accounts.append((await opened.authenticator.log_in(fields)).account)
+        assert len(set(accounts)) == 3
 
     # money
 
@@ -174,7 +195,3 @@ class SimulatorContract(ProviderContractBase):
         assert len(opened.sandbox.machines.alive_machines) == 1
         await opened.advance(timedelta(minutes=6))
         assert len(opened.list_billed_machines()) == 1
-
-
-def _make_pattern(path: str) -> re.Pattern[str]:
-    return re.compile(_PARAMETER.sub(r"[^/]+", re.escape(path)))
