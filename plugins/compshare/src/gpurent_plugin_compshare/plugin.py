@@ -56,6 +56,7 @@ SETTINGS = (
         name="stop_after_hours",
         label=_("hours after which CompShare itself shuts a machine down, whatever runs on it"),
         check=integer_between(1, 720),
+        example="72",
     ),
 )
 
