@@ -150,9 +150,9 @@ class CompShareProvider(LabelledProvider, SupportsStop, SupportsStart):
         return evolve(lease, provider_data={**lease.provider_data, TIMER: at.isoformat()})
 
     async def release_machine(self, lease: Lease) -> Lease | Absent:
-        """Only a stopped machine can be deleted, and only once an earlier operation is over: core calls again.
+        """Delete the machine; stop it if that is refused, as only a stopped one can be deleted. Core calls again.
 
-        Both are sent too if the list lacks the machine. A spot machine is stopped by force, if it has to be stopped.
+        Both are sent also if the list lacks the machine. A spot machine is stopped by force.
         """
         instance = await self.find_instance(lease)
         lease = lease if instance is None else self._apply(lease, instance)
