@@ -97,7 +97,8 @@ def test_every_simulator_route_has_its_evidence(name: str) -> None:
         for method in route.methods
         if method != "HEAD"
     }
-    marked = {(route.method, route.path) for route in simulator.list_routes()}
+    # A service with one address for everything states each of its actions behind a question mark.
+    marked = {(route.method, route.path.partition("?")[0]) for route in simulator.list_routes()}
     assert served == marked
     assert all(isinstance(route.evidence, api.Evidence) for route in simulator.list_routes())
 

@@ -58,6 +58,13 @@ async def test_every_page_is_read_once(paging: CountedPages) -> None:
     assert await read(Service([], 0), paging) == []
 
 
+async def test_what_else_is_asked_is_asked_on_every_page() -> None:
+    service = Service([1, 2, 3], 3)
+    api = JsonApi(cast(PluginContext, service), "acme", "Acme", JsonReply)
+    assert [row["n"] async for _page, row in api.read_rows("/list", OFFSETS, {"of": "x"})] == [1, 2, 3]
+    assert service.asked == [{"of": "x", "limit": "2", "offset": at} for at in ("0", "2")]
+
+
 @pytest.mark.parametrize("total", [9, None, "many", -1])
 async def test_a_list_that_is_not_complete_is_none(total: object) -> None:
     with pytest.raises(UnexpectedResponse):

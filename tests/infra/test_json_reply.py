@@ -87,3 +87,11 @@ def test_an_address_is_one_or_is_refused() -> None:
     for host, port in (("", 22), ("a b", 22), ("203.0.113.7", None), ("203.0.113.7", 70_000), ("-oX", 22)):
         with pytest.raises(UnexpectedResponse):
             reply.make_endpoint("root", host, port)
+
+
+def test_an_ssh_command_has_an_address_or_is_refused() -> None:
+    reply = make_reply()
+    assert reply.parse_endpoint(" ssh root@203.0.113.7 -p 22") == Endpoint("root", "203.0.113.7", 22)
+    assert reply.parse_endpoint(" ") is None
+    with pytest.raises(UnexpectedResponse):
+        reply.parse_endpoint("ssh -oProxyCommand=x root@203.0.113.7")

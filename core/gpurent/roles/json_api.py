@@ -8,9 +8,10 @@ from typing import Any, Generic, TypeVar
 from attrs import field, frozen
 
 from gpurent.domain.secret import Secret
-from gpurent.errors import AuthError, Spent, UnexpectedResponse
+from gpurent.errors import AuthError, Spent, UnavailableError, UnexpectedResponse
 from gpurent.locale import _
 from gpurent.locale.foreign_text import quote_reason
+from gpurent.ports.services import HttpResponse
 from gpurent.roles.account import Authenticator, Login
 from gpurent.roles.json_reply import JsonReply, Row
 from gpurent.roles.plugin_context import PluginContext
@@ -63,9 +64,13 @@ class JsonApi(Generic[R]):
         """
         if token is None:
             token = (await self.context.get_login()).token
-        header = {"Authorization": Secret(f"Bearer {token.reveal()}")}
-        answer = await self.context.http.request(method, path, params=params, json=json, headers=header)
-        reply = self.reply.parse(answer, self.service, spent)
+        try:
+            answer = await self.send(method, path, params=params, json=json, token=token)
+            reply = self.reply.parse(answer, self.service, spent)
+        except (UnavailableError, UnexpectedResponse) as error:
+            # The client takes each POST for one that may spend money; a query may be one all the same.
+            error.spent = spent if spent is Spent.NO else error.spent
+            raise
         if reply.rejects_login:
             raise AuthError(
                 _("{service} rejected the API key: {why}").format(
@@ -77,6 +82,13 @@ class JsonApi(Generic[R]):
                 spent=Spent.NO,
             )
         return reply
+
+    async def send(
+        self, method: str, path: str, *, params: Mapping[str, str] | None, json: Any, token: Secret
+    ) -> HttpResponse:
+        """Send one request with its proof of who sends it; an API that takes no bearer header overrides this."""
+        header = {"Authorization": Secret(f"Bearer {token.reveal()}")}
+        return await self.context.http.request(method, path, params=params, json=json, headers=header)
 
     async def call_checked(self, method: str, path: str, **parts: Any) -> R:
         """As `call`, for a request that must succeed; raises `UnexpectedResponse` with the service's own words."""
@@ -105,14 +117,16 @@ class JsonApi(Generic[R]):
             url=path,
         )
 
-    async def read_rows(self, path: str, paging: CountedPages) -> AsyncIterator[tuple[R, Row]]:
-        """Yield each row of a list that is paged by numbers, with its page.
+    async def read_rows(
+        self, path: str, paging: CountedPages, params: Mapping[str, str] | None = None
+    ) -> AsyncIterator[tuple[R, Row]]:
+        """Yield each row of a list that is paged by numbers, with its page; ``params``: what else is asked.
 
         Raises `UnexpectedResponse` if it ends before as many came as it says that there are.
         """
         seen = 0
         for number in range(MAX_PAGES):
-            asked = {paging.size_param: str(paging.size)}
+            asked = {**(params or {}), paging.size_param: str(paging.size)}
             asked[paging.param] = str(number + 1 if paging.is_numbered else seen)
             reply = await self.call_checked("GET", path, params=asked)
             rows, total = reply.get_rows(paging.rows), reply.get_integer(reply.body, paging.total)

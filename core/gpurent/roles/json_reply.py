@@ -115,6 +115,13 @@ class JsonReply:
         except (ValueError, UsageError):
             raise self.make_unexpected_response(_("an address that cannot be one")) from None
 
+    def parse_endpoint(self, command: str) -> Endpoint | None:
+        """Return the address in an SSH command such as ``ssh root@203.0.113.7 -p 22``; None for an empty one."""
+        try:
+            return Endpoint.parse(command) if command.strip() else None
+        except UsageError:
+            raise self.make_unexpected_response(_("an SSH command that cannot be one")) from None
+
     def get_id(self, row: Row, name: str = "id") -> str:
         """Return an id that may become part of a path."""
         found = self.get_text(row, name)

@@ -58,6 +58,8 @@ class Observation:
 class SimulatorRoute:
     """One route of a simulator, such as ``POST /login/``.
 
+    Where all actions have one address, each is a route as well, so that it states its evidence: ``POST /?Action=Stop``.
+
     Raises ``ValueError`` unless the route is OBSERVED and says by what, or is neither.
     """
 

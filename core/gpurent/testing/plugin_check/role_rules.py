@@ -195,8 +195,10 @@ def check_routes(
             for route in simulator.list_routes()
             if route.observation is not None
         ]
-        faults += [f"{name}: {m} {p}: " + _("no evidence") for m, p in sorted(served - set(marked))]
-        faults += [f"{name}: {m} {p}: " + _("not served") for m, p in sorted(set(marked) - served) if served]
+        # An action that shares its address with others is named behind a question mark.
+        stated = {(method, path.partition("?")[0]) for method, path in marked}
+        faults += [f"{name}: {m} {p}: " + _("no evidence") for m, p in sorted(served - stated)]
+        faults += [f"{name}: {m} {p}: " + _("not served") for m, p in sorted(stated - served) if served]
         # What only a sandbox has, such as a faucet, is no claim about the service.
         claims = {(m, p): found for (m, p), found in marked.items() if not p.startswith("/sandbox/")}
         assumed += [f"{name}: {m} {p}" for (m, p), found in claims.items() if found is Evidence.ASSUMED]

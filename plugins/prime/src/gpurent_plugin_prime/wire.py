@@ -26,9 +26,7 @@ from gpurent.api import (
     Offer,
     PluginContext,
     UnitPrice,
-    UsageError,
 )
-from gpurent_plugin_prime import _
 
 NAME = "prime"
 SERVICE = "Prime Intellect"
@@ -206,10 +204,4 @@ def parse_pod(reply: PrimeReply, row: Row) -> Pod:
 def _parse_endpoint(reply: PrimeReply, found: object) -> Endpoint | None:
     """Return the SSH server: a command, or a list with one for each node; None while there is none."""
     lines = found if isinstance(found, list) else [found]
-    line = next((line for line in lines if line), None)
-    if line is None:
-        return None
-    try:
-        return Endpoint.parse(str(line))
-    except UsageError:
-        raise reply.make_unexpected_response(_("an SSH command that cannot be one")) from None
+    return reply.parse_endpoint(str(next((line for line in lines if line), "")))
