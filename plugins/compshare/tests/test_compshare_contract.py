@@ -9,7 +9,7 @@ import pytest
 from gpurent.testing.contracts import ProviderContract, ProviderSetup, StagingContract, daily_share
 
 
-@daily_share(1, of=4)
+@daily_share(3, of=6)
 class TestProvider(ProviderContract):
     @pytest.fixture
     def provider_setup(self) -> ProviderSetup:
@@ -22,7 +22,7 @@ class TestProvider(ProviderContract):
         )
 
 
-@daily_share(1, of=3)
+@daily_share(3, of=6)
 class TestStaging(StagingContract):
     """With the setting that uploads without the GPU."""
 
