@@ -200,6 +200,7 @@ if TYPE_CHECKING:
         SessionEntry as SessionEntry,
         SimulatorEntry as SimulatorEntry,
         TransferEntry as TransferEntry,
+        build_lazily as build_lazily,
     )
     from gpurent.roles.exporter import (
         Export as Export,
@@ -249,6 +250,12 @@ if TYPE_CHECKING:
         SupportsPredial as SupportsPredial,
         SupportsUploadPreview as SupportsUploadPreview,
         TransferBackend as TransferBackend,
+    )
+    from gpurent.roles.machine_runs import (
+        MachineRun as MachineRun,
+        compute_run_charges as compute_run_charges,
+        list_machine_runs as list_machine_runs,
+        note_machine_run as note_machine_run,
     )
     from gpurent.roles.messages import (
         Mailbox as Mailbox,
@@ -354,7 +361,7 @@ _NAMES_BY_MODULE = {
     "gpurent.ports.system": "Clock",
     "gpurent.ports.terminal": "Progress",
     "gpurent.roles.account": "Authenticator Balance BillingProvider InvoiceInfo Login MeteredBilling MoneyInstructions SupportsEnrolment SupportsInvoices SupportsStatement SupportsWithdrawal TopUpAdvice",  # noqa: E501
-    "gpurent.roles.entries": "AuthEntry BillingEntry CommandEntry ExporterEntry InputField LauncherEntry LeaseEntry MailboxEntry NotifierEntry PluginEntry RateEntry RoutePace SessionEntry SimulatorEntry TransferEntry",  # noqa: E501
+    "gpurent.roles.entries": "AuthEntry BillingEntry CommandEntry ExporterEntry InputField LauncherEntry LeaseEntry MailboxEntry NotifierEntry PluginEntry RateEntry RoutePace SessionEntry SimulatorEntry TransferEntry build_lazily",  # noqa: E501
     "gpurent.roles.exporter": "Export ExportFile ExportedLease Exporter SupportsInstall SupportsOpen",
     "gpurent.roles.file_places": "RemoteState",
     "gpurent.roles.hookspecs": "hookimpl",
@@ -362,6 +369,7 @@ _NAMES_BY_MODULE = {
     "gpurent.roles.json_reply": "JsonReply",
     "gpurent.roles.labelled_provider": "LabelledProvider make_taken_error",
     "gpurent.roles.lease": "AssistedRental LeaseProvider MachineAccess MailBinding ManualProvider ManualTask SupportsInterruption SupportsMailBinding SupportsPublicKeys SupportsRenewal SupportsRestart SupportsStaging SupportsStart SupportsStop TaskInstructions",  # noqa: E501
+    "gpurent.roles.machine_runs": "MachineRun compute_run_charges list_machine_runs note_machine_run",
     "gpurent.roles.machine": "Launcher SessionBackend SupportsPredial SupportsUploadPreview TransferBackend",
     "gpurent.roles.messages": "Mailbox Notifier",
     "gpurent.roles.plugin_context": "PluginContext add_access_source add_access_sources",

@@ -53,7 +53,9 @@ def test_what_is_kept_for_nothing_lasts_until_it_is_deleted() -> None:
     kept = TimeLeft(kind=TimeKind.KEPT, until=NOW + HOUR, left=HOUR)
     assert time_left_by_lease(stopped, NOW) == kept
     assert time_left_by_lease(evolve(stopped, state=LeaseState.READY), NOW) is None
-    assert time_left_by_lease(evolve(stopped, offer=METERED.offer), NOW) is None, "the balance may end it before"
+    assert time_left_by_lease(evolve(stopped, offer=METERED.offer), NOW) is None, (
+        "the balance may end it before"
+    )
 
 
 def test_what_the_balance_pays_for() -> None:

@@ -10,8 +10,9 @@ from typing import Any, TypeVar
 
 from attrs import field, frozen
 
+from gpurent.domain.access import Endpoint
 from gpurent.domain.foreign_numbers import parse_foreign_decimal, parse_foreign_integer
-from gpurent.errors import Spent, UnexpectedResponse
+from gpurent.errors import Spent, UnexpectedResponse, UsageError
 from gpurent.locale import _
 from gpurent.ports.services import HttpResponse
 from gpurent.terminal_text import ForeignText
@@ -131,3 +132,21 @@ class JsonReply:
         if seconds > MAX_SECONDS:
             raise self.make_unexpected_response(_("{name} is out of range").format(name=name))
         return _EPOCH + timedelta(microseconds=int(seconds * 10**6))
+
+    def get_iso_time(self, row: Row, name: str) -> datetime | None:
+        """Return a time such as ``2026-08-24T10:00:00.123456789+08:00``; None for null, a missing or an empty field."""
+        text = self.get_text(row, name)
+        try:
+            at = datetime.fromisoformat(text) if text else None
+        except ValueError:
+            raise self.make_unexpected_response(_("{name} is no time").format(name=name)) from None
+        if at is not None and at.tzinfo is None:
+            raise self.make_unexpected_response(_("{name} has no time zone").format(name=name))
+        return at
+
+    def make_endpoint(self, user: str, host: str, port: object) -> Endpoint:
+        """Return the address of a machine, which the service states; an IPv6 address may lack its brackets."""
+        try:
+            return Endpoint(user, f"[{host}]" if ":" in host else host, parse_foreign_integer(port))
+        except (ValueError, UsageError):
+            raise self.make_unexpected_response(_("an address that cannot be one")) from None
