@@ -105,6 +105,7 @@ if TYPE_CHECKING:
         check_web_url as check_web_url,
         integer_between as integer_between,
         one_of as one_of,
+        parse_declared_prices as parse_declared_prices,
     )
     from gpurent.domain.transfer import (
         PullRequest as PullRequest,
@@ -183,6 +184,7 @@ if TYPE_CHECKING:
         SupportsStatement as SupportsStatement,
         SupportsWithdrawal as SupportsWithdrawal,
         TopUpAdvice as TopUpAdvice,
+        make_page_instructions as make_page_instructions,
     )
     from gpurent.roles.entries import (
         AuthEntry as AuthEntry,
@@ -351,7 +353,7 @@ _NAMES_BY_MODULE = {
     " UploadPreview",
     "gpurent.domain.credential_names": "CREDENTIAL_NAMES",
     "gpurent.domain.upload_rules": "IGNORE_FILES exclusion_reason",
-    "gpurent.domain.setting_checks": "check_amount_of check_web_url integer_between one_of",
+    "gpurent.domain.setting_checks": "check_amount_of check_web_url integer_between one_of parse_declared_prices",
     "gpurent.errors": "AuthError GpurentError HostKeyChanged InputRequired JobError LeaseError LeaseGone MoneyError PaidTooLate PluginError RemoteError SoldOut Spent TransferError TransferUnsupported UnavailableError UnexpectedResponse UsageError",  # noqa: E501
     "gpurent.locale": "make_translator",
     "gpurent.locale.foreign_text": "describe_errno describe_error quote_reason quote_text",
@@ -360,7 +362,7 @@ _NAMES_BY_MODULE = {
     "gpurent.ports.services": "Http HttpResponse MailReader PluginState Vault",
     "gpurent.ports.system": "Clock",
     "gpurent.ports.terminal": "Progress",
-    "gpurent.roles.account": "Authenticator Balance BillingProvider InvoiceInfo Login MeteredBilling MoneyInstructions SupportsEnrolment SupportsInvoices SupportsStatement SupportsWithdrawal TopUpAdvice",  # noqa: E501
+    "gpurent.roles.account": "Authenticator Balance BillingProvider InvoiceInfo Login MeteredBilling MoneyInstructions SupportsEnrolment SupportsInvoices SupportsStatement SupportsWithdrawal TopUpAdvice make_page_instructions",  # noqa: E501
     "gpurent.roles.entries": "AuthEntry BillingEntry CommandEntry ExporterEntry InputField LauncherEntry LeaseEntry MailboxEntry NotifierEntry PluginEntry RateEntry RoutePace SessionEntry SimulatorEntry TransferEntry build_lazily",  # noqa: E501
     "gpurent.roles.exporter": "Export ExportFile ExportedLease Exporter SupportsInstall SupportsOpen",
     "gpurent.roles.file_places": "RemoteState",

@@ -97,6 +97,19 @@ class InvoiceInfo:
     url: str = field(default=NO_TEXT, converter=ForeignText)
 
 
+def make_page_instructions(
+    money: Money, page: str, account: str, *, steps: Sequence[str], advice: str = ""
+) -> MoneyInstructions:
+    """Return how to top up on the web page ``page``, in which ``{account}`` and ``{amount}`` are filled in.
+
+    Raises `MoneyError` for an amount that is none.
+    """
+    if money.amount <= 0:
+        raise MoneyError(_("{money} is not a valid top-up amount").format(money=money))
+    url = page.replace("{account}", account).replace("{amount}", f"{money.decimal.normalize():f}")
+    return MoneyInstructions(steps=tuple(steps), url=url, qr=url, advice=advice)
+
+
 class BillingProvider(ABC):
     """An account or a wallet that pays for leases."""
 

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from abc import abstractmethod
+from collections.abc import Mapping
 from datetime import timedelta
 
 from attrs import evolve
 
 from gpurent.domain.evidence import Absent, Unknown
 from gpurent.domain.lease import Lease, LeaseState, PendingOrder
-from gpurent.domain.offer import Payment
-from gpurent.errors import SoldOut, Spent, UnavailableError
+from gpurent.domain.money import Currency
+from gpurent.domain.offer import Bill, Offer, Order, OrderKind, Payment
+from gpurent.errors import MoneyError, SoldOut, Spent, UnavailableError, UsageError
 from gpurent.locale import _
 from gpurent.ports.system import Clock
 from gpurent.roles.lease import LeaseProvider
@@ -63,6 +65,29 @@ class LabelledProvider(LeaseProvider):
         seen = evolve(lease.with_state(found.state, found.note), endpoint=found.endpoint)
         return evolve(
             seen, access_source=found.access_source, started_at=found.started_at or lease.started_at
+        )
+
+    def make_payable_lease(
+        self, order: Order, offer: Offer, currency: Currency, provider_data: Mapping[str, str]
+    ) -> Lease:
+        """Return the lease of an order of a new machine, for which nothing has to be paid in advance.
+
+        Raises `UsageError` for another kind of order, `MoneyError` if the price of the machine is not known.
+        """
+        if order.kind is not OrderKind.NEW:
+            raise UsageError(_("{service} can only rent new machines").format(service=self._service))
+        if not offer.tariff.price.is_known:
+            text = _("the price of {machine} is not known").format(machine=offer.key)
+            raise MoneyError(text, hint=offer.note, spent=Spent.NO)
+        bill = Bill(key=order.key, payee="", amount=currency.zero)
+        return Lease(
+            id="",
+            provider=offer.provider,
+            offer=offer,
+            state=LeaseState.PAYABLE,
+            pending=PendingOrder(key=order.key, kind=order.kind, bill=bill),
+            password_ref=order.password_ref,
+            provider_data=provider_data,
         )
 
     async def confirm_lease(self, lease: Lease, payment: Payment) -> Lease:

@@ -42,7 +42,8 @@ def note_machine_run(
 ) -> Lease:
     """Return the lease with its last run as the service states it.
 
-    ``started_at`` None: only its stop is stated. ``price`` None: as it was noted before, or as the offer has it.
+    ``started_at`` None: only its stop is stated. ``price`` None: as it was noted before, or as the offer has it. A stop
+    that was noted stays, for a service that states no time of it.
     """
     runs = list(list_machine_runs(lease))
     if started_at is None and runs:
@@ -53,6 +54,8 @@ def note_machine_run(
         noted = known.value if known.is_known else None
         if price is None and same is not None and same.price is not None:
             noted = same.price
+        if stopped_at is not None and same is not None:
+            stopped_at = same.stopped_at or stopped_at
         runs.append(MachineRun(started_at=started_at, stopped_at=stopped_at, price=noted))
     return evolve(lease, provider_data={**lease.provider_data, RUNS: " ".join(map(_format_run, runs))})
 

@@ -9,11 +9,11 @@ from gpurent.api import (
     Lease,
     MeteredBilling,
     Money,
-    MoneyError,
     MoneyInstructions,
     PluginContext,
     Unknown,
     compute_run_charges,
+    make_page_instructions,
 )
 from gpurent_plugin_autodl import _, wire
 from gpurent_plugin_autodl.specs import CNY
@@ -33,18 +33,14 @@ class AutodlBilling(MeteredBilling):
         return Balance(available=available, held=held, at=self._context.clock.now())
 
     async def create_top_up(self, money: Money) -> MoneyInstructions:
-        if money.amount <= 0:
-            raise MoneyError(_("{money} is not a valid top-up amount").format(money=money))
-        login = await self._context.get_login()
-        page = self._context.settings["billing_page"]
-        url = page.replace("{account}", login.account).replace("{amount}", f"{money.decimal.normalize():f}")
-        return MoneyInstructions(
+        return make_page_instructions(
+            money,
+            self._context.settings["billing_page"],
+            (await self._context.get_login()).account,
             steps=(
                 _("Open the page and pay {money} with WeChat or Alipay.").format(money=money),
                 _("The balance is updated as soon as the payment is confirmed."),
             ),
-            url=url,
-            qr=url,
             advice=_("At a balance of 0, AutoDL shuts your machines down; it deletes them 15 days later."),
         )
 

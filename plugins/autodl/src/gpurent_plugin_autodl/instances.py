@@ -4,24 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
+from decimal import Decimal
+from itertools import count
 
 from attrs import evolve, frozen
 
 from gpurent.api import Lease, LeaseState, UnexpectedResponse, list_machine_runs, note_machine_run, quote_text
 from gpurent_plugin_autodl import _, wire
+from gpurent_plugin_autodl.specs import make_tariff
 
-PAGE_SIZE, MAX_PAGES = 100, 100
+PAGE_SIZE = 100
 STARTING = frozenset({"creating", "created", "starting"})
 # Nothing stops a release that has begun.
 GONE = frozenset({"releasing", "released"})
-OFF = GONE | {"shutdown"}
+ENDED = GONE | {"shutdown"}
+# It is off, or will be without another request.
+OFF = ENDED | {"shutting_down"}
 FILES_KEPT_FOR = timedelta(days=15)
 TWIN_INTERVAL = timedelta(seconds=10)
-
-
-def is_off(status: str) -> bool:
-    """Whether it is shut down, or will be without another request."""
-    return status in OFF or status == "shutting_down"
+# In provider_data: what was agreed to be paid per hour.
+AGREED = "price"
 
 
 @frozen
@@ -33,18 +35,18 @@ class InstanceList:
     async def list_instances(self) -> Sequence[wire.Instance]:
         """Return all machines that are not released; raises `UnexpectedResponse` for an incomplete list."""
         found: dict[str, wire.Instance] = {}
-        for page in range(1, MAX_PAGES + 1):
-            reply = await self.client.call_checked(
-                "POST", f"{wire.PRO_PATH}/list", json={"page_index": page, "page_size": PAGE_SIZE}
-            )
-            rows = [wire.parse_instance(reply, row) for row in reply.get_rows("list")]
-            found |= {row.id: row for row in rows}
-            total = reply.get_integer(reply.body, "result_total")
-            if page >= reply.get_integer(reply.body, "max_page"):
-                if len(found) < total:
+        for page in count(1):
+            asked = {"page_index": page, "page_size": PAGE_SIZE}
+            reply = await self.client.call_checked("POST", f"{wire.PRO_PATH}/list", json=asked)
+            before = len(found)
+            found |= {
+                row.id: row for row in (wire.parse_instance(reply, one) for one in reply.get_rows("list"))
+            }
+            if page >= reply.get_integer(reply.body, "max_page") or len(found) == before:
+                if len(found) < reply.get_integer(reply.body, "result_total"):
                     raise reply.make_unexpected_response(_("the list of machines is incomplete"))
-                return list(found.values())
-        raise UnexpectedResponse(_("the list of machines does not end"), url=wire.PRO_PATH)
+                break
+        return list(found.values())
 
     async def find_by_name(self, name: str) -> str:
         """Return the id of the machine with this name, the oldest if there are several; empty if there is none."""
@@ -74,24 +76,25 @@ class InstanceList:
             raise reply.make_unexpected_response(quote_text(reply.message))
         return reply.get_value()
 
-    async def get_access(self, ref: str) -> wire.Access:
-        path = f"{wire.PRO_PATH}/snapshot"
-        return wire.parse_access(await self.client.call_checked("GET", path, params={"instance_uuid": ref}))
+    async def add_access(self, instance: wire.Instance) -> wire.Instance:
+        """Return the machine with how to reach it and its price, if it runs."""
+        if instance.status != "running":
+            return instance
+        asked = {"instance_uuid": instance.id}
+        return wire.add_access(
+            instance, await self.client.call_checked("GET", f"{wire.PRO_PATH}/snapshot", params=asked)
+        )
 
 
-def apply_instance(lease: Lease, instance: wire.Instance, access: wire.Access | None, now: datetime) -> Lease:
-    """Return the lease as the machine's state has it. ``access``: of a running machine."""
-    status = instance.status
-    stop = _find_stop(lease, instance, now) if status in OFF else None
-    is_priced = access is not None and access.price is not None
-    seen = note_machine_run(lease, instance.started_at, stop, lease.offer.tariff.price if is_priced else None)
-    seen = evolve(seen, started_at=lease.started_at or instance.started_at)
+def apply_instance(lease: Lease, instance: wire.Instance, now: datetime) -> Lease:
+    """Return the lease as the machine's state has it."""
+    seen, status = _note_run(lease, instance, now), instance.status
+    if status == "running" and seen.endpoint is None:
+        return _move(seen, LeaseState.PROVISIONING, _("its SSH port is not open yet"))
     if status == "running":
-        endpoint = access.endpoint if access is not None else None
-        if endpoint is None:
-            return _move(seen, LeaseState.PROVISIONING, _("its SSH port is not open yet"))
-        return evolve(_move(seen, LeaseState.READY), endpoint=endpoint, note="")
-    seen = evolve(seen, endpoint=None)
+        paid, agreed = seen.offer.tariff.price, Decimal(seen.provider_data.get(AGREED, "Infinity"))
+        note = _("it costs {price}, more than what was agreed").format(price=paid)
+        return _move(seen, LeaseState.READY, note if paid.value > agreed else "")
     if status in STARTING:
         return _move(seen, LeaseState.PROVISIONING, _("the machine is starting: {said}").format(said=status))
     if status == "shutting_down":
@@ -100,20 +103,33 @@ def apply_instance(lease: Lease, instance: wire.Instance, access: wire.Access | 
         return _move(seen, state, _("the machine is being shut down"))
     if status == "shutdown":
         note = _("shut down, costs nothing; AutoDL deletes it once it was off for 15 days")
-        return evolve(_move(seen, LeaseState.STOPPED, note), kept_until=(stop or now) + FILES_KEPT_FOR)
+        stops = [now, *(run.stopped_at for run in list_machine_runs(seen) if run.stopped_at)]
+        return evolve(_move(seen, LeaseState.STOPPED, note), kept_until=stops[-1] + FILES_KEPT_FOR)
     if status in GONE:
-        ended = _move(seen, LeaseState.RELEASED, _("released at AutoDL"))
-        return evolve(ended, ended_at=lease.ended_at or now, kept_until=None)
+        return evolve(
+            _move(seen, LeaseState.RELEASED, _("released at AutoDL")), ended_at=lease.ended_at or now
+        )
     if status == "failed":
         # Nothing says that a machine that has run costs nothing then.
         state = LeaseState.FAILED if instance.started_at is None else LeaseState.INTERRUPTED
         return _move(seen, state, _("AutoDL says that the machine failed"))
-    raise UnexpectedResponse(
-        _("AutoDL names a state of the machine that gpurent does not know: {state}").format(
-            state=quote_text(status)
-        ),
-        url=f"{wire.PRO_PATH}/status",
-    )
+    text = _("AutoDL names a state of the machine that gpurent does not know: {state}")
+    raise UnexpectedResponse(text.format(state=quote_text(status)), url=f"{wire.PRO_PATH}/status")
+
+
+def _note_run(lease: Lease, instance: wire.Instance, now: datetime) -> Lease:
+    """Return the lease with the machine's last run, and the price and address that AutoDL states now."""
+    start, stop = instance.started_at, instance.stopped_at
+    if instance.status not in ENDED:
+        stop = None
+    elif stop is None or (start is not None and stop < start):
+        # Of an earlier run, or not told: it is off now at the latest.
+        stop = now
+    if instance.price is not None:
+        price = evolve(instance.price, value=instance.price.value * max(1, lease.offer.hardware.gpus))
+        lease = evolve(lease, offer=evolve(lease.offer, tariff=make_tariff(price), note=""))
+    seen = note_machine_run(lease, start, stop, lease.offer.tariff.price if instance.price else None)
+    return evolve(seen, started_at=lease.started_at or start, endpoint=instance.endpoint)
 
 
 def _is_twin(other: wire.Instance, own: wire.Instance) -> bool:
@@ -122,16 +138,6 @@ def _is_twin(other: wire.Instance, own: wire.Instance) -> bool:
         return False
     one, two = own.created_at, other.created_at
     return one is not None and two is not None and abs(one - two) <= TWIN_INTERVAL
-
-
-def _find_stop(lease: Lease, instance: wire.Instance, now: datetime) -> datetime:
-    """Return when a machine that is off was shut down: as AutoDL says, as noted before, or now at the latest."""
-    start, told = instance.started_at, instance.stopped_at
-    if told is not None and (start is None or told >= start):
-        return told
-    last = next(reversed(list_machine_runs(lease)), None)
-    is_same = last is not None and start in (None, last.started_at)
-    return last.stopped_at if is_same and last is not None and last.stopped_at is not None else now
 
 
 def _move(lease: Lease, state: LeaseState, note: str = "") -> Lease:

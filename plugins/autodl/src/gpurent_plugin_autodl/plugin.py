@@ -16,19 +16,12 @@ from gpurent.api import (
     check_web_url,
     hookimpl,
     integer_between,
+    parse_declared_prices,
 )
 from gpurent_plugin_autodl import _
 
 REQUIRED_API = (1, 0)
 NAME = "autodl"
-
-
-def _check_prices(text: str) -> object:
-    from gpurent_plugin_autodl.specs import parse_prices
-
-    return parse_prices(text)
-
-
 SETTINGS = (
     InputField(name="url", label=_("URL of the API"), default="https://api.autodl.com", check=check_web_url),
     InputField(
@@ -41,7 +34,7 @@ SETTINGS = (
         name="prices",
         label=_("what one GPU costs in CNY per hour, by AutoDL's id of its specification"),
         example="v-48g 2.98, pro6000-p 5.98",
-        check=_check_prices,
+        check=parse_declared_prices,
     ),
     # PyTorch 2.0 with CUDA 11.8; a private image has an id of its own.
     InputField(name="image", label=_("id of the image of new machines"), default="base-image-l2t43iu6uk"),

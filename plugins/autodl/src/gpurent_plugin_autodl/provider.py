@@ -7,7 +7,6 @@ from attrs import evolve
 from gpurent.api import (
     Absent,
     AuthError,
-    Bill,
     Known,
     LabelledProvider,
     Lease,
@@ -16,38 +15,25 @@ from gpurent.api import (
     MoneyError,
     Offer,
     Order,
-    OrderKind,
-    PendingOrder,
     PluginContext,
     Requirements,
     SoldOut,
     Spent,
     SupportsStart,
     SupportsStop,
-    UnitPrice,
     Unknown,
-    UsageError,
     add_access_source,
     add_access_sources,
+    parse_declared_prices,
     quote_reason,
 )
 from gpurent_plugin_autodl import _, wire
-from gpurent_plugin_autodl.instances import GONE, InstanceList, apply_instance, is_off
-from gpurent_plugin_autodl.specs import (
-    CNY,
-    MAX_GPUS,
-    SPECS,
-    make_key,
-    make_offer,
-    make_tariff,
-    parse_key,
-    parse_prices,
-)
+from gpurent_plugin_autodl.instances import AGREED, GONE, OFF, InstanceList, apply_instance
+from gpurent_plugin_autodl.specs import CNY, MAX_GPUS, SPECS, make_offer, parse_key
 
 # Refusals after which nothing was created.
 REFUSED_ERRORS = frozenset({"RequestParameterIsWrong", "BadRequest", "PermissionDenied", "TORealName"})
-# What provider_data holds beside the runs.
-IMAGE, CUDA = "image", "cuda_v_from"
+IMAGE = "image"
 
 
 class AutodlProvider(LabelledProvider, SupportsStop, SupportsStart):
@@ -58,61 +44,35 @@ class AutodlProvider(LabelledProvider, SupportsStop, SupportsStart):
         self._context = context
         self._client = wire.make_api(context)
         self._instances = InstanceList(self._client)
-        self._prices = parse_prices(context.settings["prices"])
+        self._prices = parse_declared_prices(context.settings["prices"])
 
     # offers and orders
 
     async def list_offers(self, requirements: Requirements) -> Known[Offer] | Unknown:
-        if requirements.spot:
-            return Known(())
+        orders = [(spec, requirements.gpus) for spec in {**SPECS, **self._prices}]
         if requirements.machine:
-            keys = [requirements.machine]
-        elif 1 <= requirements.gpus <= MAX_GPUS:
-            keys = [make_key(spec, requirements.gpus) for spec in {**SPECS, **self._prices}]
-        else:
-            keys = []
-        return Known(tuple(make_offer(key, self._prices, requirements.cuda) for key in keys))
+            orders = [parse_key(requirements.machine)]
+        elif requirements.spot or not 1 <= requirements.gpus <= MAX_GPUS:
+            orders = []
+        return Known(tuple(make_offer(spec, gpus, self._prices) for spec, gpus in orders))
 
     async def reserve_lease(self, order: Order) -> Lease:
-        if order.kind is not OrderKind.NEW:
-            raise UsageError(_("AutoDL can only rent new machines"))
-        offer = make_offer(order.offer.key, self._prices, order.offer.cuda)
-        if not offer.tariff.price.is_known:
-            raise MoneyError(
-                _("the price of {machine} is not known").format(machine=offer.key),
-                hint=offer.note,
-                spent=Spent.NO,
-            )
-        bill = Bill(key=order.key, payee="", amount=CNY.zero)
-        return Lease(
-            id="",
-            provider="autodl",
-            offer=offer,
-            state=LeaseState.PAYABLE,
-            pending=PendingOrder(key=order.key, kind=order.kind, bill=bill),
-            password_ref=order.password_ref,
-            provider_data={
-                IMAGE: order.image or self._context.settings["image"],
-                CUDA: str(max(int(self._context.settings["cuda"]), _parse_cuda(order.offer.cuda))),
-            },
-        )
+        offer = make_offer(*parse_key(order.offer.key), self._prices)
+        image, agreed = order.image or self._context.settings["image"], offer.tariff.price.value
+        return self.make_payable_lease(order, offer, CNY, {IMAGE: image, AGREED: str(agreed)})
 
     async def create_machine(self, lease: Lease) -> str:
         spec, gpus = parse_key(lease.offer.key)
-        reply = await self._client.call(
-            "POST",
-            f"{wire.PRO_PATH}/create",
-            # Without a region, it finds a machine more often.
-            json={
-                "req_gpu_amount": gpus,
-                "gpu_spec_uuid": spec,
-                "expand_system_disk_by_gb": 0,
-                "image_uuid": lease.provider_data[IMAGE],
-                "cuda_v_from": int(lease.provider_data[CUDA]),
-                "instance_name": lease.label,
-            },
-            spent=Spent.UNKNOWN,
-        )
+        # Without a region, it finds a machine more often.
+        wish = {
+            "req_gpu_amount": gpus,
+            "gpu_spec_uuid": spec,
+            "expand_system_disk_by_gb": 0,
+            "image_uuid": lease.provider_data[IMAGE],
+            "cuda_v_from": int(self._context.settings["cuda"]),
+            "instance_name": lease.label,
+        }
+        reply = await self._client.call("POST", f"{wire.PRO_PATH}/create", json=wish, spent=Spent.UNKNOWN)
         if not reply.error:
             return reply.get_value(Spent.UNKNOWN)
         if reply.is_sold_out:
@@ -138,25 +98,20 @@ class AutodlProvider(LabelledProvider, SupportsStop, SupportsStart):
 
     async def _apply(self, lease: Lease, instance: wire.Instance, *, keeps_password: bool = True) -> Lease:
         """Return the lease as AutoDL describes its machine, with how to reach it and its price while it runs."""
-        now = self._context.clock.now()
-        access = await self._instances.get_access(lease.ref) if instance.status == "running" else None
-        if access is not None and access.price is not None:
-            price = evolve(access.price, value=access.price.value * max(1, lease.offer.hardware.gpus))
-            lease = _apply_price(lease, price)
-        if access is not None and access.password is not None and keeps_password:
+        instance = await self._instances.add_access(instance)
+        if instance.password is not None and keeps_password:
             lease = evolve(lease, password_ref=lease.password_ref or f"password-{lease.ref}")
-            if self._context.vault.get(lease.password_ref) != access.password:
-                self._context.vault.put(lease.password_ref, access.password)
-        return apply_instance(lease, instance, access, now)
+            if self._context.vault.get(lease.password_ref) != instance.password:
+                self._context.vault.put(lease.password_ref, instance.password)
+        return apply_instance(lease, instance, self._context.clock.now())
 
     async def list_leases(self) -> Known[Lease] | Unknown:
         found = []
         for instance in await self._instances.list_instances():
-            if instance.status in GONE:
-                continue
-            offer = make_offer(make_key(instance.spec, instance.gpus), self._prices)
-            lease = Lease(id="", provider="autodl", offer=offer, ref=instance.id, label=instance.name)
-            found.append(await self._apply(lease, instance, keeps_password=False))
+            if instance.status not in GONE:
+                offer = make_offer(instance.spec, instance.gpus, self._prices)
+                lease = Lease(id="", provider="autodl", offer=offer, ref=instance.id, label=instance.name)
+                found.append(await self._apply(lease, instance, keeps_password=False))
         return Known(tuple(await add_access_sources(self._context, found, self._context.settings["url"])))
 
     async def release_machine(self, lease: Lease) -> Lease | Absent:
@@ -175,20 +130,14 @@ class AutodlProvider(LabelledProvider, SupportsStop, SupportsStart):
             return evolve(ended, kept_until=None, ended_at=self._context.clock.now(), pending=None)
         seen = await self.refresh_machine(lease)
         if isinstance(seen, Lease) and seen.state is LeaseState.STOPPED:
-            raise LeaseError(
-                _("AutoDL did not release the machine: {why}").format(why=quote_reason(reply.message)),
-                hint=_("It is shut down and costs nothing. Release it in AutoDL's console."),
-                spent=Spent.YES,
-                burning=(lease.id,),
-                retryable=True,
-            )
+            raise _make_refusal(_("AutoDL did not release the machine: {why}"), lease, reply)
         return seen
 
     async def _drop(self, twin: wire.Instance) -> None:
         """Do the next step of a release, as far as AutoDL takes it now."""
         if twin.status == "shutdown":
             await self._command("release", twin.id, spent=Spent.YES)
-        elif not is_off(twin.status):
+        elif twin.status not in OFF:
             await self._command("power_off", twin.id, spent=Spent.YES)
 
     # stopping and starting: a refusal may be the answer to what has been done before, which a look at the machine tells
@@ -199,33 +148,26 @@ class AutodlProvider(LabelledProvider, SupportsStop, SupportsStart):
 
     async def _stop(self, lease: Lease, status: str) -> Lease | Absent:
         """Ask for a stop unless it is stopping, and return what AutoDL then says: not that it was asked."""
-        reply = None if is_off(status) else await self._command("power_off", lease.ref, spent=Spent.YES)
+        reply = None if status in OFF else await self._command("power_off", lease.ref, spent=Spent.YES)
         seen = await self.refresh_machine(lease)
         runs = isinstance(seen, Lease) and seen.state in (LeaseState.READY, LeaseState.PROVISIONING)
         if reply is not None and reply.error and runs:
-            raise LeaseError(
-                _("AutoDL did not shut the machine down: {why}").format(why=quote_reason(reply.message)),
-                hint=_("It still costs money. Shut it down in AutoDL's console."),
-                burning=(lease.id,),
-                retryable=True,
-            )
+            raise _make_refusal(_("AutoDL did not shut the machine down: {why}"), lease, reply)
         return seen
 
     async def start_lease(self, lease: Lease) -> Lease | Absent:
         status = await self._instances.find_status(lease.ref)
         if status is None or status in GONE:
             return _make_absent()
-        # Without this payload it is the same today, and may mean a machine without a GPU tomorrow.
-        reply = (
-            await self._command("power_on", lease.ref, spent=Spent.UNKNOWN, payload="gpu")
-            if status == "shutdown"
-            else None
-        )
-        if reply is not None and reply.is_sold_out:
+        if status != "shutdown":
+            return await self.refresh_machine(lease)
+        # Without this payload it does the same today, and may mean a machine without a GPU tomorrow.
+        reply = await self._command("power_on", lease.ref, spent=Spent.UNKNOWN, payload="gpu")
+        if reply.is_sold_out:
             text = _("no GPU is free for this machine: {why}").format(why=quote_reason(reply.message))
             raise SoldOut(text, spent=Spent.NO)
         seen = await self.refresh_machine(lease)
-        if reply is not None and reply.error and isinstance(seen, Lease) and seen.is_stopped:
+        if reply.error and isinstance(seen, Lease) and seen.is_stopped:
             raise _make_create_error(reply)
         return seen
 
@@ -234,19 +176,18 @@ class AutodlProvider(LabelledProvider, SupportsStop, SupportsStart):
         return await self._client.call("POST", f"{wire.PRO_PATH}/{name}", json=body, spent=spent)
 
 
-def _parse_cuda(version: str) -> int:
-    """Return ``12.4`` as the API has it: 124; 0 if nothing is wished."""
-    major, _dot, minor = version.partition(".")
-    return int(major) * 10 + int(minor[:1] or "0") if major.isdigit() and major.isascii() else 0
-
-
-def _apply_price(lease: Lease, price: UnitPrice) -> Lease:
-    """Return the lease at the price that AutoDL states for the running machine."""
-    return evolve(lease, offer=evolve(lease.offer, tariff=make_tariff(price), note=""))
-
-
 def _make_absent() -> Absent:
     return Absent(_("no longer among the account's machines"))
+
+
+def _make_refusal(text: str, lease: Lease, reply: wire.AutodlReply) -> LeaseError:
+    return LeaseError(
+        text.format(why=quote_reason(reply.message)),
+        hint=_("See the machine in AutoDL's console: it costs money unless it is shut down."),
+        spent=Spent.YES,
+        burning=(lease.id,),
+        retryable=True,
+    )
 
 
 def _make_create_error(reply: wire.AutodlReply) -> LeaseError | MoneyError | AuthError:

@@ -104,7 +104,10 @@ def make_authenticator(context: PluginContext) -> Authenticator:
 
 @frozen(kw_only=True)
 class Instance:
-    """A machine of the account. ``name`` is what the order called it; the times are those of its last run."""
+    """A machine of the account. ``name`` is what the order called it; the times are those of its last run.
+
+    ``endpoint``, ``password`` and ``price`` (of one GPU) are told of a running machine, apart from the list.
+    """
 
     id: str
     status: str
@@ -114,6 +117,9 @@ class Instance:
     created_at: datetime | None = None
     started_at: datetime | None = None
     stopped_at: datetime | None = None
+    endpoint: Endpoint | None = None
+    password: Secret | None = None
+    price: UnitPrice | None = None
 
 
 def parse_instance(reply: AutodlReply, row: Mapping[str, Any]) -> Instance:
@@ -132,20 +138,12 @@ def parse_instance(reply: AutodlReply, row: Mapping[str, Any]) -> Instance:
     return found
 
 
-@frozen(kw_only=True)
-class Access:
-    """How a running machine is reached, and the price of one of its GPUs; None where it is not stated yet."""
-
-    endpoint: Endpoint | None
-    password: Secret | None
-    price: UnitPrice | None
-
-
-def parse_access(reply: AutodlReply) -> Access:
-    """Parse the details of a machine; its port and password change when it is started again."""
+def add_access(instance: Instance, reply: AutodlReply) -> Instance:
+    """Return a machine with its details; its port and password change when it is started again."""
     thousandths, password = reply.get_integer(reply.body, "payg_price"), reply.body.get("root_password")
     host, port = reply.get_text(reply.body, "proxy_host"), reply.get_integer(reply.body, "ssh_port")
-    return Access(
+    return evolve(
+        instance,
         endpoint=reply.make_endpoint(USER, host, port) if host and port else None,
         password=password if isinstance(password, Secret) else None,
         price=UnitPrice(Decimal(thousandths).scaleb(-CNY.exponent), CNY) if thousandths else None,

@@ -13,11 +13,11 @@ from gpurent.api import (
     Lease,
     MeteredBilling,
     Money,
-    MoneyError,
     MoneyInstructions,
     PluginContext,
     SupportsStatement,
     Unknown,
+    make_page_instructions,
 )
 from gpurent_plugin_vast import _, wire
 from gpurent_plugin_vast.charges import ChargeReader, parse_amount, to_seconds
@@ -41,18 +41,14 @@ class VastBilling(MeteredBilling, SupportsStatement):
         return Balance(available=credit, at=self._context.clock.now())
 
     async def create_top_up(self, money: Money) -> MoneyInstructions:
-        if money.amount <= 0:
-            raise MoneyError(_("{money} is not a valid top-up amount").format(money=money))
-        login = await self._context.get_login()
-        page = self._context.settings["billing_page"]
-        url = page.replace("{account}", login.account).replace("{amount}", f"{money.decimal.normalize():f}")
-        return MoneyInstructions(
+        return make_page_instructions(
+            money,
+            self._context.settings["billing_page"],
+            (await self._context.get_login()).account,
             steps=(
                 _("Open the billing page and add {money} of credit.").format(money=money),
                 _("The credit is there as soon as the payment is confirmed."),
             ),
-            url=url,
-            qr=url,
             advice=_("At a credit of 0, vast.ai stops your machines and later deletes their disks."),
         )
 

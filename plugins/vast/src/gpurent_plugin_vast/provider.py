@@ -9,7 +9,6 @@ from attrs import evolve
 
 from gpurent.api import (
     Absent,
-    Bill,
     Known,
     LabelledProvider,
     Lease,
@@ -18,8 +17,6 @@ from gpurent.api import (
     MoneyError,
     Offer,
     Order,
-    OrderKind,
-    PendingOrder,
     PluginContext,
     Requirements,
     SoldOut,
@@ -64,8 +61,6 @@ class VastProvider(LabelledProvider, SupportsStop, SupportsStart, SupportsInterr
         return Known(tuple(await self._market.find_offers(requirements)))
 
     async def reserve_lease(self, order: Order) -> Lease:
-        if order.kind is not OrderKind.NEW:
-            raise UsageError(_("vast.ai can only rent new machines"))
         bid = order.offer.provider_data.get(wire.BID)
         wanted = Requirements(
             machine=order.offer.key,
@@ -77,20 +72,12 @@ class VastProvider(LabelledProvider, SupportsStop, SupportsStart, SupportsInterr
         offer = next((offer for offer in offers if offer.key == order.offer.key and offer.available), None)
         if offer is None and not await self.find_machine(order.key):
             raise make_taken_error(order.offer.key)
-        return Lease(
-            id="",
-            provider="vast",
-            offer=offer or order.offer,
-            state=LeaseState.PAYABLE,
-            pending=PendingOrder(
-                key=order.key, kind=order.kind, bill=Bill(key=order.key, payee="", amount=wire.USD.zero)
-            ),
-            provider_data={
-                PUBLIC_KEY: order.public_key,
-                DISK: str(max(wire.DISK_GB, order.disk)),
-                IMAGE: order.image or self._context.settings["image"],
-            },
-        )
+        facts = {
+            PUBLIC_KEY: order.public_key,
+            DISK: str(max(wire.DISK_GB, order.disk)),
+            IMAGE: order.image or self._context.settings["image"],
+        }
+        return self.make_payable_lease(order, offer or order.offer, wire.USD, facts)
 
     async def create_machine(self, lease: Lease) -> str:
         bid = lease.offer.provider_data.get(wire.BID)
