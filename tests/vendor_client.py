@@ -49,7 +49,12 @@ class VendorClient:
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.PIPE,
             cwd=self.home,
-            env={"HOME": str(self.home), "PATH": f"{folder}:/usr/bin:/bin", "LANG": "C.UTF-8", **self.environment},
+            env={
+                "HOME": str(self.home),
+                "PATH": f"{folder}:/usr/bin:/bin",
+                "LANG": "C.UTF-8",
+                **self.environment,
+            },
         )
         try:
             out, err = await wait_within(LIMIT, process.communicate(stdin.encode()))

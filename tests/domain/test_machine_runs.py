@@ -45,6 +45,7 @@ def test_a_run_grows_until_it_is_stopped_and_the_next_is_another_charge() -> Non
     assert list_amounts(first, NOW + HOUR) == [(360, True)]
     assert note_machine_run(first, NOW, None, None) == first
     stopped = note_machine_run(first, NOW, NOW + HOUR, None)
+    assert note_machine_run(stopped, NOW, None, None) == stopped, "it is starting again"
     assert list_amounts(stopped, NOW + 50 * HOUR) == [(360, False)]
     dearer = note_machine_run(stopped, NOW + 2 * HOUR, None, evolve(PRICE, value=PRICE.value * 2))
     assert list_amounts(dearer, NOW + 3 * HOUR) == [(360, False), (720, True)]

@@ -43,7 +43,7 @@ def note_machine_run(
     """Return the lease with its last run as the service states it.
 
     ``started_at`` None: only its stop is stated. ``price`` None: as it was noted before, or as the offer has it. A stop
-    that was noted stays, for a service that states no time of it.
+    that was noted stays: until it runs again, a service may go on stating the start of the run before.
     """
     runs = list(list_machine_runs(lease))
     if started_at is None and runs:
@@ -54,7 +54,7 @@ def note_machine_run(
         noted = known.value if known.is_known else None
         if price is None and same is not None and same.price is not None:
             noted = same.price
-        if stopped_at is not None and same is not None:
+        if same is not None:
             stopped_at = same.stopped_at or stopped_at
         runs.append(MachineRun(started_at=started_at, stopped_at=stopped_at, price=noted))
     return evolve(lease, provider_data={**lease.provider_data, RUNS: " ".join(map(_format_run, runs))})

@@ -44,7 +44,7 @@ class AutodlProvider(LabelledProvider, SupportsStop, SupportsStart):
         self._context = context
         self._client = wire.make_api(context)
         self._instances = InstanceList(self._client)
-        self._prices = parse_declared_prices(context.settings["prices"])
+        self._prices = parse_declared_prices(context.settings.get("prices", ""))
 
     # offers and orders
 
