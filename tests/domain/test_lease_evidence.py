@@ -144,7 +144,7 @@ def test_a_machine_that_is_shut_down_for_nothing_is_rented_until_its_files_are_d
     free = evolve(READY.offer, stopped_price=evolve(READY.offer.tariff.price, value=Decimal(0)))
     stopped = evolve(READY, state=LeaseState.STOPPED, offer=free, kept_until=NOW)
     assert (stopped.is_over, stopped.is_kept_free) == (False, True), "a release still asks the provider"
-    assert stopped.state_title == "stopped, free of charge"
+    assert stopped.state_title == "stopped, costs nothing"
     assert not evolve(stopped, state=LeaseState.READY).is_kept_free
     unknown = evolve(free, stopped_price=UnitPrice.make_unknown(CNY))
     assert not evolve(stopped, offer=unknown).is_kept_free, "a price that is not known is no 0"

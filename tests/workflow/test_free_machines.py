@@ -34,8 +34,8 @@ async def test_stop_start_and_release_on_the_command_line(sandbox: TripSandbox) 
     assert (await sandbox.run_command("exec", lease, "--", "touch", "kept")).code == 0
     stopped = await sandbox.run_command("-y", "shutdown", lease)
     assert stopped.code == 0, stopped.err
-    assert "stopped, free of charge, 0 CNY a day" in stopped.out
-    assert "stopped, free of charge" in (await sandbox.run_command("ls")).out
+    assert "stopped, costs nothing, 0 CNY a day" in stopped.out
+    assert "stopped, costs nothing" in (await sandbox.run_command("ls")).out
     shown = (await sandbox.run_command("show", lease)).out
     assert "files deleted at" in shown
     refused = await sandbox.run_command("exec", lease, "--", "ls")

@@ -186,7 +186,7 @@ class Lease:
     @property
     def state_title(self) -> str:
         """The state in the user's language."""
-        return _("stopped, free of charge") if self.is_kept_free else self.state.title
+        return _("stopped, costs nothing") if self.is_kept_free else self.state.title
 
     @property
     def current_price(self) -> UnitPrice:
