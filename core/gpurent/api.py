@@ -228,6 +228,7 @@ if TYPE_CHECKING:
     from gpurent.roles.labelled_provider import (
         LabelledProvider as LabelledProvider,
         make_taken_error as make_taken_error,
+        make_unfunded_error as make_unfunded_error,
     )
     from gpurent.roles.lease import (
         AssistedRental as AssistedRental,
@@ -369,7 +370,7 @@ _NAMES_BY_MODULE = {
     "gpurent.roles.hookspecs": "hookimpl",
     "gpurent.roles.json_api": "ApiKeyAuthenticator JsonApi",
     "gpurent.roles.json_reply": "JsonReply",
-    "gpurent.roles.labelled_provider": "LabelledProvider make_taken_error",
+    "gpurent.roles.labelled_provider": "LabelledProvider make_taken_error make_unfunded_error",
     "gpurent.roles.lease": "AssistedRental LeaseProvider MachineAccess MailBinding ManualProvider ManualTask SupportsInterruption SupportsMailBinding SupportsPublicKeys SupportsRenewal SupportsRestart SupportsStaging SupportsStart SupportsStop TaskInstructions",  # noqa: E501
     "gpurent.roles.machine_runs": "MachineRun compute_run_charges list_machine_runs note_machine_run",
     "gpurent.roles.machine": "Launcher SessionBackend SupportsPredial SupportsUploadPreview TransferBackend",

@@ -26,7 +26,7 @@ ELSEWHERE = {
     "Release it to get the money back: gpurent release {lease}": "a provider that ends an order that it was paid for",
     "Check the provider's page, then: gpurent renew {lease} --for 1h": "a wallet that does not know what it paid",
     "Bid more, or pick another machine: gpurent offers --spot": "others outbid an order just as it is placed",
-    "Nothing was spent. Add credit first: gpurent topup vast 10": "as at mistgpu, whose hint is followed",
+    "Nothing was spent. Top up first: gpurent topup {provider} 20": "as at mistgpu, whose hint is followed",
     "To see how to add DBC: gpurent topup dbc-chain": "as at 1024gpu, whose hint is followed",
     'Rent on the provider\'s page, then: gpurent adopt --provider PROVIDER "ssh USER@HOST -p PORT"': (
         "no command orders an adopted machine"

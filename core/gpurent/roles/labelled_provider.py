@@ -14,6 +14,7 @@ from gpurent.domain.money import Currency
 from gpurent.domain.offer import Bill, Offer, Order, OrderKind, Payment
 from gpurent.errors import MoneyError, SoldOut, Spent, UnavailableError, UsageError
 from gpurent.locale import _
+from gpurent.locale.foreign_text import quote_reason
 from gpurent.ports.system import Clock
 from gpurent.roles.lease import LeaseProvider
 
@@ -22,6 +23,17 @@ def make_taken_error(machine: str) -> SoldOut:
     return SoldOut(
         _("machine {machine} is taken").format(machine=machine),
         hint=_("Nothing was spent. Pick another machine: gpurent offers"),
+        spent=Spent.NO,
+    )
+
+
+def make_unfunded_error(service: str, provider: str, why: str) -> MoneyError:
+    """Return the error that the service rents out nothing for the balance that is left; ``why``: its own words."""
+    return MoneyError(
+        _("{service} rents out nothing for the balance that is left: {why}").format(
+            service=service, why=quote_reason(why)
+        ),
+        hint=_("Nothing was spent. Top up first: gpurent topup {provider} 20").format(provider=provider),
         spent=Spent.NO,
     )
 

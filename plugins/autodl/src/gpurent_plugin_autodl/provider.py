@@ -24,6 +24,7 @@ from gpurent.api import (
     Unknown,
     add_access_source,
     add_access_sources,
+    make_unfunded_error,
     parse_declared_prices,
     quote_reason,
 )
@@ -199,11 +200,7 @@ def _make_create_error(reply: wire.AutodlReply) -> LeaseError | MoneyError | Aut
             spent=Spent.NO,
         )
     if "余额" in reply.text:
-        return MoneyError(
-            _("AutoDL rents out nothing for the balance that is left: {why}").format(why=why),
-            hint=_("Nothing was spent. Top up first: gpurent topup autodl 20"),
-            spent=Spent.NO,
-        )
+        return make_unfunded_error(wire.SERVICE, "autodl", reply.message)
     # Another code is none of the refusals that are known: it may have been created all the same.
     known = Spent.NO if reply.error in REFUSED_ERRORS else None
     return LeaseError(_("AutoDL rejected the order: {why}").format(why=why), spent=known)

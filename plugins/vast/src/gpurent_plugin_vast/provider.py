@@ -31,6 +31,7 @@ from gpurent.api import (
     add_access_source,
     add_access_sources,
     make_taken_error,
+    make_unfunded_error,
     quote_reason,
 )
 from gpurent_plugin_vast import _, wire
@@ -249,11 +250,7 @@ def _make_create_error(lease: Lease, reply: wire.VastReply) -> LeaseError | Mone
     if _is_taken(reply):
         return make_taken_error(lease.offer.key)
     if "credit" in reply.message.lower() or "balance" in reply.message.lower():
-        return MoneyError(
-            _("vast.ai rents out nothing for the credit that is left: {why}").format(why=why),
-            hint=_("Nothing was spent. Add credit first: gpurent topup vast 10"),
-            spent=Spent.NO,
-        )
+        return make_unfunded_error(wire.SERVICE, "vast", reply.message)
     if "bid" in reply.error:
         return _make_leftover_error(reply.message)
     # Not one of the refusals that are known: it may have been created all the same.
