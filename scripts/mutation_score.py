@@ -78,7 +78,12 @@ settings.register_profile(
     phases=(Phase.explicit, Phase.generate),  # only whether a test fails matters here, not the smallest example
 )
 """
-SELECTION = ("-m", "not nightly and not vendor", "-k", "not ten_thousand and not fifteen_thousand and not megabyte")
+SELECTION = (
+    "-m",
+    "not nightly and not vendor",
+    "-k",
+    "not ten_thousand and not fifteen_thousand and not megabyte",
+)
 SURVIVED = (0, 5, 33, None)  # mutmut's codes: the tests passed, there were none (twice), not tried
 
 

@@ -1,7 +1,7 @@
 """A vendor's own client, in an environment of its own, as the judge of what a simulator answers.
 
-`make test-vendors` installs the requirements of ``plugins/NAME/tests/vendor/requirements.txt`` into ``.vendors/NAME`` and
-runs the tests marked ``vendor``.
+`make test-vendors` installs what ``plugins/NAME/tests/vendor/requirements.txt`` names into ``.vendors/NAME`` and
+runs the tests that are marked ``vendor``.
 """
 
 from __future__ import annotations
@@ -66,6 +66,6 @@ class VendorClient:
         return VendorResult(process.returncode, out.decode(), err.decode())
 
 
-def make_vendor_client(provider: str, home: Path | None = None, **environment: str) -> VendorClient:
+def make_vendor_client(provider: str, **environment: str) -> VendorClient:
     """Return the client of ``provider``; ``environment`` names the simulator's address and the key."""
-    return VendorClient(provider, environment, home or Path(tempfile.mkdtemp(prefix="gpurent-vendor-")))
+    return VendorClient(provider, environment, Path(tempfile.mkdtemp(prefix="gpurent-vendor-")))

@@ -37,6 +37,10 @@ if TYPE_CHECKING:
         Known as Known,
         Unknown as Unknown,
     )
+    from gpurent.domain.exact_json import (
+        parse_exact_json as parse_exact_json,
+        render_exact_json as render_exact_json,
+    )
     from gpurent.domain.filenames import (
         NameProblem as NameProblem,
         escape_name as escape_name,
@@ -179,13 +183,14 @@ if TYPE_CHECKING:
         Login as Login,
         MeteredBilling as MeteredBilling,
         MoneyInstructions as MoneyInstructions,
+        PostpaidBilling as PostpaidBilling,
         SupportsEnrolment as SupportsEnrolment,
         SupportsInvoices as SupportsInvoices,
         SupportsStatement as SupportsStatement,
         SupportsWithdrawal as SupportsWithdrawal,
         TopUpAdvice as TopUpAdvice,
-        make_page_instructions as make_page_instructions,
     )
+    from gpurent.roles.create_attempts import CreateAttempts as CreateAttempts
     from gpurent.roles.entries import (
         AuthEntry as AuthEntry,
         BillingEntry as BillingEntry,
@@ -220,6 +225,7 @@ if TYPE_CHECKING:
     )
     from gpurent.roles.json_api import (
         ApiKeyAuthenticator as ApiKeyAuthenticator,
+        CountedPages as CountedPages,
         JsonApi as JsonApi,
     )
     from gpurent.roles.json_reply import (
@@ -227,8 +233,12 @@ if TYPE_CHECKING:
     )
     from gpurent.roles.labelled_provider import (
         LabelledProvider as LabelledProvider,
+        make_credit_error as make_credit_error,
+        make_payable_lease as make_payable_lease,
+        make_release_error as make_release_error,
+        make_state_error as make_state_error,
         make_taken_error as make_taken_error,
-        make_unfunded_error as make_unfunded_error,
+        shorten_label as shorten_label,
     )
     from gpurent.roles.lease import (
         AssistedRental as AssistedRental,
@@ -271,6 +281,12 @@ if TYPE_CHECKING:
     )
     from gpurent.roles.rates import (
         RateSource as RateSource,
+    )
+    from gpurent.roles.registered_keys import (
+        PUBLIC_KEY as PUBLIC_KEY,
+        KeyedProvider as KeyedProvider,
+        KeyRegister as KeyRegister,
+        RegisteredKey as RegisteredKey,
     )
     from gpurent.roles.safe_dir import (
         SafeDir as SafeDir,
@@ -338,6 +354,7 @@ _NAMES_BY_MODULE = {
     "gpurent.domain.create_claim": "CreateClaim",
     "gpurent.domain.evidence": "Absent Known Unknown",
     "gpurent.domain.events": "Event EventKind Notice NoticeLevel",
+    "gpurent.domain.exact_json": "parse_exact_json render_exact_json",
     "gpurent.domain.filenames": "NameProblem escape_name find_name_problem link_reject_reason",
     "gpurent.domain.foreign_names": "parse_foreign_name",
     "gpurent.domain.foreign_numbers": "parse_foreign_decimal parse_foreign_integer parse_foreign_money",
@@ -363,20 +380,22 @@ _NAMES_BY_MODULE = {
     "gpurent.ports.services": "Http HttpResponse MailReader PluginState Vault",
     "gpurent.ports.system": "Clock",
     "gpurent.ports.terminal": "Progress",
-    "gpurent.roles.account": "Authenticator Balance BillingProvider InvoiceInfo Login MeteredBilling MoneyInstructions SupportsEnrolment SupportsInvoices SupportsStatement SupportsWithdrawal TopUpAdvice make_page_instructions",  # noqa: E501
+    "gpurent.roles.account": "Authenticator Balance BillingProvider InvoiceInfo Login MeteredBilling MoneyInstructions PostpaidBilling SupportsEnrolment SupportsInvoices SupportsStatement SupportsWithdrawal TopUpAdvice",  # noqa: E501
     "gpurent.roles.entries": "AuthEntry BillingEntry CommandEntry ExporterEntry InputField LauncherEntry LeaseEntry MailboxEntry NotifierEntry PluginEntry RateEntry RoutePace SessionEntry SimulatorEntry TransferEntry build_lazily",  # noqa: E501
     "gpurent.roles.exporter": "Export ExportFile ExportedLease Exporter SupportsInstall SupportsOpen",
     "gpurent.roles.file_places": "RemoteState",
     "gpurent.roles.hookspecs": "hookimpl",
-    "gpurent.roles.json_api": "ApiKeyAuthenticator JsonApi",
+    "gpurent.roles.json_api": "ApiKeyAuthenticator CountedPages JsonApi",
     "gpurent.roles.json_reply": "JsonReply",
-    "gpurent.roles.labelled_provider": "LabelledProvider make_taken_error make_unfunded_error",
+    "gpurent.roles.create_attempts": "CreateAttempts",
+    "gpurent.roles.labelled_provider": "LabelledProvider make_credit_error make_payable_lease make_release_error make_state_error make_taken_error shorten_label",  # noqa: E501
     "gpurent.roles.lease": "AssistedRental LeaseProvider MachineAccess MailBinding ManualProvider ManualTask SupportsInterruption SupportsMailBinding SupportsPublicKeys SupportsRenewal SupportsRestart SupportsStaging SupportsStart SupportsStop TaskInstructions",  # noqa: E501
     "gpurent.roles.machine_runs": "MachineRun compute_run_charges list_machine_runs note_machine_run",
     "gpurent.roles.machine": "Launcher SessionBackend SupportsPredial SupportsUploadPreview TransferBackend",
     "gpurent.roles.messages": "Mailbox Notifier",
     "gpurent.roles.plugin_context": "PluginContext add_access_source add_access_sources",
     "gpurent.roles.rates": "RateSource",
+    "gpurent.roles.registered_keys": "KeyRegister KeyedProvider PUBLIC_KEY RegisteredKey",
     "gpurent.roles.safe_dir": "SafeDir open_safe_dir",
     "gpurent.roles.simulator": "Discrepancy DiscrepancyKind Evidence ManualAccess ProviderSimulator SandboxMachine SandboxMachines SendMail SimulatorContext SimulatorLedgerEntry SimulatorRoute SupportsAudit SupportsFunding SupportsHiding SupportsManualRental",  # noqa: E501
     "gpurent.roles.skipped_files": "SkippedFiles",

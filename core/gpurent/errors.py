@@ -10,6 +10,7 @@ GpurentError
 │   └── PaidTooLate         paid, but after the payment window; the money can be reclaimed
 ├── LeaseError          6   the machine cannot be rented or released, or is gone
 │   ├── SoldOut             no matching machine is available
+│   ├── StartFailed         the machine did not start, or not in time
 │   └── LeaseGone           the provider reports that the lease ended
 ├── RemoteError         7   something failed on the rented machine
 │   ├── HostKeyChanged      the host key is not the pinned one
@@ -122,6 +123,10 @@ class SoldOut(LeaseError, code="sold-out"):
 
 class LeaseGone(LeaseError, code="lease-gone"):
     """The provider itself reports that the lease ended."""
+
+
+class StartFailed(LeaseError, code="start-failed"):
+    """The ordered machine did not start, or does not answer within the time that the user gave it."""
 
 
 class ForeignMachine(LeaseError, code="foreign-machine"):

@@ -53,6 +53,7 @@ PLAIN: dict[str, str] = {
     "JsonApi.provider": "the name of an entry, looked up",
     "JsonApi.scheme": "sent to the service, never shown",
     "ApiKeyAuthenticator": "sent to the service, and a name in its answer",
+    "CountedPages": "names in a request and in its answer, never shown",
     "RoutePace": "compared with a request, never shown",
     "InputField.default": "a value of a setting",
     "InputField.former_name": "the name of a setting",

@@ -26,7 +26,7 @@ ELSEWHERE = {
     "Release it to get the money back: gpurent release {lease}": "a provider that ends an order that it was paid for",
     "Check the provider's page, then: gpurent renew {lease} --for 1h": "a wallet that does not know what it paid",
     "Bid more, or pick another machine: gpurent offers --spot": "others outbid an order just as it is placed",
-    "Nothing was spent. Top up first: gpurent topup {provider} 20": "as at mistgpu, whose hint is followed",
+    "Nothing was spent. Add credit first: gpurent topup {provider} 10": "as at mistgpu, whose hint is followed",
     "To see how to add DBC: gpurent topup dbc-chain": "as at 1024gpu, whose hint is followed",
     'Rent on the provider\'s page, then: gpurent adopt --provider PROVIDER "ssh USER@HOST -p PORT"': (
         "no command orders an adopted machine"
@@ -97,10 +97,10 @@ CLASSES = [*list_error_classes(MoneyError), *list_error_classes(LeaseError)]
 
 
 def test_every_class_is_provoked() -> None:
-    """A trip that reaches its budget says what was done; its hint has no command."""
+    """A trip that reaches its budget, or whose machine did not start, says what was done; no hint has a command."""
     provoked = {provocation.error for provocation in PROVOCATIONS}
-    assert provoked == set(CLASSES) - {errors.BudgetExceeded}
-    hints = [hint for name, hint in list_hints() if name == "BudgetExceeded"]
+    assert provoked == set(CLASSES) - {errors.BudgetExceeded, errors.StartFailed}
+    hints = [hint for name, hint in list_hints() if name in ("BudgetExceeded", "StartFailed")]
     assert [hint for hint in hints if PRINTED_COMMAND.search(hint)] == []
 
 

@@ -8,6 +8,7 @@ import tomllib
 from collections.abc import Callable, Sequence
 from itertools import chain
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -17,7 +18,7 @@ from gpurent.errors import UsageError
 from gpurent.infra.config.config_file import Sections, read_config
 from gpurent.infra.registry import builtin_entries
 from gpurent.infra.registry.registry import EntryPointRegistry
-from gpurent.roles.entries import PluginEntry
+from gpurent.roles.entries import PluginEntry, RankedEntry
 from gpurent.workflow.runtime.settings import Settings, environment_variable_name
 
 ROOT = Path(__file__).parents[2]
@@ -62,7 +63,12 @@ def make_example(section: str, key: ConfigKey) -> str:
 def test_the_sections_are_core_s_own_and_those_of_the_plugins() -> None:
     assert not REGISTRY.problems
     assert set(CORE_SECTIONS) < set(DECLARED_SECTIONS)
-    plugins = {"mistgpu", "1024gpu", "dbc", "dbc-chain", "turbo", "imap", "vast", "webhook", "apprise", "ecb"}
+    kinds: list[type[Any]] = [*PluginEntry.__subclasses__(), *RankedEntry.__subclasses__()]
+    entries = chain.from_iterable(
+        REGISTRY.get_entries(kind).values() for kind in kinds if kind is not RankedEntry
+    )
+    plugins = {entry.name for entry in entries if entry.settings}
+    assert {"mistgpu", "dbc-chain", "turbo", "imap", "ecb"} < plugins
     assert plugins == set(DECLARED_SECTIONS) - set(CORE_SECTIONS)
 
 

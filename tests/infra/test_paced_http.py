@@ -132,3 +132,20 @@ async def test_without_room_for_a_note_the_pace_is_kept_in_this_process(service:
     await http.request("GET", "/machines/")
     await http.request("GET", "/machines/")
     assert service.times == [0, 2]
+
+
+async def test_all_routes_together_have_a_pace_beside_that_of_one(service: Service) -> None:
+    whole = RoutePace(method="*", path="/", interval=SECOND)
+    http = PacedHttp(service, Pacer((whole, CREATE), service.clock, MemoryState()))
+    for path in ("/keys/", "/machines/7/"):
+        await http.request("GET", path)
+    await http.request("PUT", "/asks/1/")
+    await http.request("PUT", "/asks/1/")
+    await http.request("GET", "/keys/")
+    assert service.times == [0, 1, 2, 6, 7]
+    service.statuses = [429]
+    with pytest.raises(UnavailableError) as caught:
+        (await http.request("PUT", "/asks/1/")).raise_if_unavailable("acme")
+    assert caught.value.retry_after == 12 * SECOND, "the longer of both"
+    await http.request("GET", "/keys/")
+    assert service.times[-2:] == [10, 11], "what others read does not wait for it"

@@ -73,6 +73,9 @@ results_every = "10m"
 auto_results = "2 GB"
 no_results = true
 results_grace = "3h"
+ready_within = "5m"
+recover = 2
+checkpoints = ["state/*.pt"]
 notify = ["job-ended"]
 """
 
@@ -138,6 +141,7 @@ def test_every_key_is_read() -> None:
             paths=("out",),
             dir="/somewhere/results",
             every=timedelta(minutes=10),
+            checkpoints=("state/*.pt",),
             auto_limit=2_000_000_000,
             unwanted=True,
         ),
@@ -153,6 +157,8 @@ def test_every_key_is_read() -> None:
             keep=True,
             on_error=OnError.KEEP,
             results_grace=timedelta(hours=3),
+            ready_within=timedelta(minutes=5),
+            recover=2,
         ),
         providers=("mistgpu", "1024gpu"),
         doctor="require",

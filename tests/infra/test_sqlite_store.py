@@ -133,3 +133,20 @@ async def test_a_file_that_was_moved_is_found_without_a_write(is_replaced: bool,
         (tmp_path / "elsewhere").rename(path)
         await store.require_locks()
     store.close()
+
+
+@pytest.mark.parametrize("is_replaced", [False, True])
+async def test_a_file_that_was_moved_is_not_created_anew_by_who_uses_it(
+    is_replaced: bool, tmp_path: Path
+) -> None:
+    path = tmp_path / "journal.sqlite"
+    store = SqliteStore(path, lambda: datetime.now(UTC))
+    await store.save_lease(make_lease())
+    path.rename(tmp_path / "elsewhere")
+    if is_replaced:
+        SqliteStore(path, lambda: datetime.now(UTC)).close()
+    with pytest.raises(StorageError, match="was moved or deleted"):
+        async with store.hold_lock("t1"):
+            pass
+    assert path.exists() == is_replaced
+    store.close()

@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 from attrs import frozen
 
+from gpurent.errors import StorageError
 from gpurent.testing.load_timeouts import POLL_SECONDS
 from tests.reliability.actions import RENEWAL_TERM, make_run, type_action
 from tests.reliability.kill_points import SIGNALS
@@ -120,8 +121,11 @@ async def lose_store(user: UserSandbox) -> None:
     journal = user.journal
     if journal.exists():
         journal.rename(journal.with_suffix(".lost"))
-    found = (await user.type_command("orphans")).data or {}
-    for orphan in found.get("orphans", ()):
+    looked = await user.type_command("orphans")
+    if looked.code == StorageError.exit_code:
+        # A command that still wrote to the lost journal disturbed it; "try again" is what it says.
+        looked = await user.type_command("orphans")
+    for orphan in (looked.data or {}).get("orphans", ()):
         if orphan["is_ours"]:
             name = str(orphan["ref"] or orphan["lease"])
             adopted = await user.type_command("orphans", "--adopt", name)

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import resource
 import shutil
 import sqlite3
+import sys
 from collections.abc import AsyncIterator, Callable
 from contextlib import closing
+from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -20,6 +24,7 @@ from gpurent.domain.trip import JobSpec, ResultsSpec, TripSpec, UploadSpec
 from gpurent.errors import StorageError
 from gpurent.infra.sqlite.database import Database
 from gpurent.infra.sqlite.older_programs import register_as_newer
+from gpurent.infra.sqlite.store import SqliteStore
 from tests.broken_computer import FULL_DISK, few_files, read_only, run_under
 from tests.workflow.test_detach_resume import make_job
 from tests.workflow.test_failures import check_nothing_burns, log_in_with_money
@@ -97,6 +102,38 @@ async def test_without_free_descriptors_the_living_leases_are_named(sandbox: Tri
             break
     else:
         pytest.fail("eight descriptors were enough")
+
+
+async def test_a_machine_on_which_another_process_works_is_not_named_for_a_release(
+    sandbox: TripSandbox,
+) -> None:
+    lease = await rent(sandbox)
+    with closing(SqliteStore(sandbox.home / "state" / "journal.sqlite", lambda: datetime.now(UTC))) as store:
+        trip = await store.begin_trip("t1-other", "run", TripSpec(), lease)
+    holding = await hold_in_another_process(sandbox, trip.id)
+    try:
+        assert await list_named_leases(sandbox) == []
+    finally:
+        holding.kill()
+        await holding.wait()
+    assert await list_named_leases(sandbox) == [lease], "nobody works there any more"
+
+
+async def list_named_leases(sandbox: TripSandbox) -> Any:
+    result = await run_under(sandbox, FULL_DISK, "rent", "-p", "mistgpu", "--json")
+    assert result.code == STORAGE, result.err
+    return json.loads(result.out)["error"]["burning"]
+
+
+async def hold_in_another_process(sandbox: TripSandbox, trip: str) -> asyncio.subprocess.Process:
+    file = sandbox.home / "state" / "locks" / f"{trip}.lock"
+    code = f"import fcntl; held = open({str(file)!r}, 'w'); fcntl.flock(held, 2); print(flush=True); input()"
+    holding = await asyncio.create_subprocess_exec(
+        sys.executable, "-c", code, stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE
+    )
+    assert holding.stdout is not None
+    await holding.stdout.readline()
+    return holding
 
 
 def cut_pages(path: Path) -> None:

@@ -243,6 +243,8 @@ def check_spec(app: CliContext, spec: TripSpec) -> TripSpec:
     check_requirements(spec.requirements)
     _check_files(spec)
     _check_results(spec)
+    if spec.results.checkpoints and not spec.limits.recover:
+        raise UsageError(_("checkpoints are only for a job that may be run again; use --recover N too"))
     if spec.limits.deadline_at is not None and spec.limits.deadline_at <= datetime.now(UTC):
         raise UsageError(
             _("the deadline {at} is in the past").format(at=f"{spec.limits.deadline_at:%Y-%m-%d %H:%M} UTC")

@@ -139,7 +139,7 @@ class RuntimeParts(StoredState):
         from gpurent.workflow.payments.ledger_heads import LedgerHeads
 
         heads = LedgerHeads(self.store, self.outside_records)
-        return Bookkeeping(self.store, self.plugins, self.events, heads)
+        return Bookkeeping(self.store, self.plugins, self.events, heads, self.service_clocks)
 
     async def _get_login(self, auth: str, force_new: bool) -> Login:
         return await self.logins.get_login(auth, force_new=force_new)

@@ -77,7 +77,10 @@ def run_without_loop(work: Coroutine[Any, Any, T]) -> T:
 
 
 async def list_living_leases() -> list[str]:
-    """Return the IDs of the leases that may cost money, as far as the state on disk can be read, oldest first."""
+    """Return the IDs of the leases that may cost money, as far as the state on disk can be read, oldest first.
+
+    Those on which another process executes a trip are left out: whoever is told of them would release them.
+    """
     from gpurent.infra.clock import WallClock
     from gpurent.infra.lease_copies import make_lease_copy_files
     from gpurent.infra.sqlite.store import SqliteStore
@@ -88,10 +91,13 @@ async def list_living_leases() -> list[str]:
     store = SqliteStore.open_in_memory(path, WallClock().now)
     try:
         known = [lease.id for lease in await store.list_open_leases() if lease.has_cost]
+        owners = {trip.lease: await store.find_lock_owner(trip.id) for trip in await store.list_open_trips()}
     finally:
         store.close()
     copies = make_lease_copy_files(path.parent, os.environ).list_copies()
-    return list(dict.fromkeys([*known, *(copy.lease for copy in copies)]))
+    names = dict.fromkeys([*known, *(copy.lease for copy in copies)])
+    in_use = {name for name, owner in owners.items() if owner is not None and owner.process != os.getpid()}
+    return [name for name in names if name not in in_use]
 
 
 MAX_RECENT_IDS = 50

@@ -34,6 +34,7 @@ from gpurent.workflow.steps import (
 from gpurent.workflow.trips import (
     bids,
     cancel,
+    continuation,
     execute,
     finish,
     lease_orders,
@@ -76,7 +77,7 @@ class TripParts:
             base.locks,
             poller,
         )
-        select_offer_step = select_offer.SelectOfferStep(money.offer_listing, store)
+        select_offer_step = select_offer.SelectOfferStep(money.offer_listing, store, base.service_clocks)
         make_plan_step = make_plan.MakePlanStep(plugins, money.quotes)
         check_funds_step = check_funds.CheckFundsStep(money.budgets, money.quotes)
         orders = provider_orders.ProviderOrders(leases, plugins, base.secrets, base.connector, poller)
@@ -189,6 +190,7 @@ class TripParts:
         kept_restart = restart_kept.KeptRestart(leases, plugins, pricer, provision_step, restarted, starter)
         final_download = finish.FinalDownload(connections, runners, download_step)
         self.machine_uses = machine_use.MachineUseFinder(store, self.release_review)
+        self.continuation = continuation.TripContinuation(base.trip_tracker, leases)
         finalizer = finish.TripFinalizer(
             store,
             self.machine_uses,
@@ -198,6 +200,7 @@ class TripParts:
             self.release_step,
             money.receipts,
             money.trip_spending,
+            self.continuation,
         )
         executor = execute.TripExecutor(
             planner, provision_step, machines.manual_rental, work, finalizer, kept_restart, tools
@@ -209,6 +212,7 @@ class TripParts:
             executor,
             self.lease_orders,
             money.trip_spending,
+            self.continuation,
         )
         late = late_orders.LateOrders(leases, machines.ownership)
         orphaned_money = orphan_money.OrphanMoney(store, base.bookkeeping)

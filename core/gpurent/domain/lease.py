@@ -116,7 +116,9 @@ class Lease:
     ``release_requested_at`` is set before the first call that releases. ``absent_since`` is the first of the good
     answers in a row that lacked the lease, ``last_seen_state`` its state before those. ``restarted_from``: the lease
     whose machine this one is, started again. ``access_source`` is where ``endpoint`` and its password came from.
-    ``claim`` is what tells the machine of a create by elimination.
+    ``claim`` is what tells the machine of a create by elimination. ``books_closed_at``: when, after its end, the ledger
+    got all charges that the account lists for it, and nothing was held any more. ``start_failed_at``: when it was given
+    up because it had not started in time.
     """
 
     id: str
@@ -147,6 +149,8 @@ class Lease:
     restarted_from: str = ""
     access_source: AccessSource = AccessSource()
     claim: CreateClaim | None = None
+    start_failed_at: datetime | None = None
+    books_closed_at: datetime | None = None
 
     def with_state(self, state: LeaseState, note: str = "") -> Lease:
         """Return this lease in another state; raises `LeaseError` for a transition that is not in `TRANSITIONS`."""
@@ -157,6 +161,10 @@ class Lease:
                 )
             )
         return evolve(self, state=state, note=note or self.note)
+
+    def enter_state(self, state: LeaseState, note: str = "") -> Lease:
+        """As `with_state`; a lease that is in this state already keeps its note."""
+        return self if self.state is state else self.with_state(state, note)
 
     @property
     def has_cost(self) -> bool:

@@ -109,7 +109,8 @@ class Offer:
 
     ``spot``: whoever pays more may interrupt it. What the provider does not state is empty or None, and matches no
     wish for it: ``location`` (of several words, the last may be a country's code: ``Sweden, SE``), ``reliability`` in
-    percent, ``cuda`` (the newest CUDA version that its driver supports) and ``traffic``.
+    percent, ``cuda`` (the newest CUDA version that its driver supports) and ``traffic``. ``host``: the provider's name
+    of the computer, of which several machines may be offered under different keys.
     """
 
     key: str = field(converter=ForeignText)
@@ -124,6 +125,7 @@ class Offer:
     score: ForeignText = field(default=NO_TEXT, converter=ForeignText)
     reliability: Decimal | None = None
     cuda: ForeignText = field(default=NO_TEXT, converter=ForeignText)
+    host: ForeignText = field(default=NO_TEXT, converter=ForeignText)
     traffic: TrafficPrice | None = None
     spot: bool = False
     note: ForeignText = field(default=NO_TEXT, converter=ForeignText)

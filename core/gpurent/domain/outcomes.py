@@ -63,6 +63,7 @@ _REASONS = {
     "interrupted": N_("interrupted"),
     "job": N_("job failed to start"),
     "lease": N_("cannot rent or release"),
+    "start-failed": N_("machine did not start"),
     "lease-gone": N_("lease ended"),
     "lock-lost": N_("taken over by another process"),
     "money": N_("payment problem"),

@@ -13,7 +13,10 @@ from gpurent.terminal_text import ForeignText
 
 @frozen
 class LeasePeriod:
-    """When a lease ran. ``is_adopted``: its terms were declared by the user, and the provider does not list it."""
+    """When a lease ran. ``is_adopted``: its terms were declared by the user, and the provider does not list it.
+
+    ``books_closed_at``: as in `Lease`.
+    """
 
     lease: str
     provider: str
@@ -22,6 +25,15 @@ class LeasePeriod:
     started_at: datetime | None
     ended_at: datetime | None
     expires_at: datetime | None
+    books_closed_at: datetime | None
+
+    @property
+    def are_books_closed(self) -> bool:
+        """Whether they were closed after the lease's last end."""
+        closed_at = self.books_closed_at
+        return (
+            self.is_over and closed_at is not None and (self.ended_at is None or closed_at >= self.ended_at)
+        )
 
 
 @frozen

@@ -82,13 +82,15 @@ class ResultsSpec:
     up to ``auto_limit`` bytes in all. ``unwanted``: nothing is downloaded.
 
     ``every``: also download at this interval while the job runs, so that at most that much is lost if the money runs
-    out.
+    out. ``checkpoints``: paths and patterns that are downloaded then too, so that another machine can go on from them;
+    they are no results, and not missed at the end.
     """
 
     paths: tuple[str, ...] = ()
     dir: str = ""
     root: str = ""
     every: timedelta | None = None
+    checkpoints: tuple[str, ...] = ()
     auto_limit: int = 1 << 30
     unwanted: bool = False
 
@@ -105,7 +107,9 @@ class TripLimits:
     the command line, so that it is also a permission to spend where nobody can be asked. At most one of
     ``deadline_at`` and ``deadline_in`` (counted from the lease's start) is set. ``idle_load`` is in percent. ``keep``:
     the machine is not released when the job has ended. ``results_grace``: how long a machine that has ended its job is
-    kept at most for results that could not be downloaded.
+    kept at most for results that could not be downloaded. ``ready_within``: how long a new machine may take until it
+    answers, from its order on; then it is returned and another one taken. ``recover``: how often the job is run again
+    on another machine if the provider says that its machine has ended.
     """
 
     term: timedelta | None = None
@@ -121,6 +125,8 @@ class TripLimits:
     on_error: OnError = OnError.RELEASE
     budget_authorizes: bool = False
     results_grace: timedelta = timedelta(hours=2)
+    ready_within: timedelta | None = None
+    recover: int = 0
 
     def deadline_for(self, started_at: datetime) -> datetime | None:
         if self.deadline_in is not None:
@@ -149,6 +155,8 @@ class TripSpec:
     ``terms``: the declared terms of a machine that the user rents manually. ``rent_only``: stop
     after connecting. ``doctor``: how strictly the machine is examined, empty for the policy in the settings.
     ``notify``: the events to notify about, None for the user's settings. ``project``: None without a project file.
+    ``attempt``: how often the job is begun with this trip, 1 for the first time. ``continues``: the trip whose machine
+    failed, and with whose work this one goes on.
     """
 
     requirements: Requirements = Requirements()
@@ -165,6 +173,8 @@ class TripSpec:
     doctor: str = ""
     notify: tuple[str, ...] | None = None
     project: ProjectOrigin | None = None
+    attempt: int = 1
+    continues: str = ""
 
     def is_from_project(self, field_name: str) -> bool:
         """Whether the value of a trip field comes from the project file, and not from the user's own words."""

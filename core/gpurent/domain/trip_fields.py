@@ -115,6 +115,22 @@ TRIP_FIELDS: tuple[TripField, ...] = (
         N_("How long to keep the machine at most if results could not be downloaded (default: 2h)"),
     ),
     TripField(
+        "ready_within",
+        _K.DURATION,
+        _G.LIMITS,
+        "limits.ready_within",
+        '"5m"',
+        N_("Return a new machine that does not answer within this time, and take another one"),
+    ),
+    TripField(
+        "recover",
+        _K.NUMBER,
+        _G.LIMITS,
+        "limits.recover",
+        "2",
+        N_("If the provider ends the machine, run the job again on another one, at most this often"),
+    ),
+    TripField(
         "folder",
         _K.PATH,
         _G.UPLOAD,
@@ -240,6 +256,14 @@ TRIP_FIELDS: tuple[TripField, ...] = (
         "results.every",
         '"10m"',
         N_("Download results at this interval while the job runs: 10m"),
+    ),
+    TripField(
+        "checkpoints",
+        _K.PATTERN_LIST,
+        _G.RESULTS,
+        "results.checkpoints",
+        '["checkpoints/*.pt"]',
+        N_("File or pattern to download with results_every, to go on from after recovery"),
     ),
     TripField(
         "notify",

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager, suppress
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from datetime import datetime, timedelta
 
 from attrs import define, evolve, field, frozen
@@ -37,8 +37,11 @@ class Pacer:
     _free_at: dict[str, datetime] = field(factory=dict)
     _locks: dict[str, asyncio.Lock] = field(factory=dict)
 
-    def find_pace(self, method: str, path: str) -> RoutePace | None:
-        return next((pace for pace in self.paces if _matches(pace, method, path)), None)
+    def list_paces(self, method: str, path: str) -> list[RoutePace]:
+        """Return the pace of the route, then that of the whole service, as far as they are declared."""
+        whole = [pace for pace in self.paces if pace.is_whole_service]
+        own = [pace for pace in self.paces if not pace.is_whole_service and _matches(pace, method, path)]
+        return [*own[:1], *whole[:1]]
 
     @asynccontextmanager
     async def take_turn(self, pace: RoutePace) -> AsyncIterator[None]:
@@ -92,19 +95,25 @@ class PacedHttp(WrappedHttp):
     pacer: Pacer
 
     async def handle(self, method: str, path: str, timeout: float, send: Send) -> HttpResponse:
-        pace = self.pacer.find_pace(method, path)
-        if pace is None:
+        paces = self.pacer.list_paces(method, path)
+        if not paces:
             return await send()
-        async with self.pacer.take_turn(pace):
-            answer = await self._note_answer(pace, await send())
+        answer = await self._send_in_turn(paces, send)
         if answer.status == TOO_MANY_REQUESTS and method in SAFE_METHODS:
-            async with self.pacer.take_turn(pace):
-                answer = await self._note_answer(pace, await send())
+            answer = await self._send_in_turn(paces, send)
         return answer
 
-    async def _note_answer(self, pace: RoutePace, answer: HttpResponse) -> HttpResponse:
+    async def _send_in_turn(self, paces: Sequence[RoutePace], send: Send) -> HttpResponse:
+        async with AsyncExitStack() as turns:
+            for pace in paces:
+                await turns.enter_async_context(self.pacer.take_turn(pace))
+            return await self._note_answer(paces, await send())
+
+    async def _note_answer(self, paces: Sequence[RoutePace], answer: HttpResponse) -> HttpResponse:
         if answer.status != TOO_MANY_REQUESTS:
             return answer
-        pause = parse_retry_after(answer.headers) or max(pace.penalty, pace.interval)
-        await self.pacer.note_refusal(pace, pause)
+        longest = max(max(pace.penalty, pace.interval) for pace in paces)
+        pause = parse_retry_after(answer.headers) or longest
+        # It does not say for which of them it came too early; the whole service is not made to wait for one route.
+        await self.pacer.note_refusal(paces[0], pause)
         return evolve(answer, pause=pause) if isinstance(answer, ReadHttpResponse) else answer

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from decimal import Decimal
 
 from attrs import field, frozen
@@ -12,8 +12,8 @@ from attrs import field, frozen
 from gpurent.domain.evidence import Known, Unknown
 from gpurent.domain.lease import Lease
 from gpurent.domain.money import Currency, Money, Rate
-from gpurent.domain.offer import Bill, Payment
-from gpurent.domain.receipt import Charge
+from gpurent.domain.offer import Bill, Metered, Payment
+from gpurent.domain.receipt import Charge, ChargeKind
 from gpurent.domain.secret import Secret
 from gpurent.errors import MoneyError, Spent
 from gpurent.locale import _
@@ -97,19 +97,6 @@ class InvoiceInfo:
     url: str = field(default=NO_TEXT, converter=ForeignText)
 
 
-def make_page_instructions(
-    money: Money, page: str, account: str, *, steps: Sequence[str], advice: str = ""
-) -> MoneyInstructions:
-    """Return how to top up on the web page ``page``, in which ``{account}`` and ``{amount}`` are filled in.
-
-    Raises `MoneyError` for an amount that is none.
-    """
-    if money.amount <= 0:
-        raise MoneyError(_("{money} is not a valid top-up amount").format(money=money))
-    url = page.replace("{account}", account).replace("{amount}", f"{money.decimal.normalize():f}")
-    return MoneyInstructions(steps=tuple(steps), url=url, qr=url, advice=advice)
-
-
 class BillingProvider(ABC):
     """An account or a wallet that pays for leases."""
 
@@ -167,6 +154,23 @@ class MeteredBilling(BillingProvider):
             )
         return Rate(base, quote, Decimal(1), self._clock.now(), "identity")
 
+    def make_top_up(
+        self, page: str, account: str, money: Money, advice: str, *, steps: Sequence[str] = ()
+    ) -> MoneyInstructions:
+        """Return how credit is added on ``page``, where ``{account}`` and ``{amount}`` are filled in.
+
+        ``steps``: what the user does there, where more than the usual can be said. Raises `MoneyError` for an amount
+        that is not positive.
+        """
+        if money.amount <= 0:
+            raise MoneyError(_("{money} is not a valid top-up amount").format(money=money))
+        url = page.replace("{account}", account).replace("{amount}", f"{money.decimal.normalize():f}")
+        usual = (
+            _("Open the billing page and add {money} of credit.").format(money=money),
+            _("The credit is there as soon as the payment is confirmed."),
+        )
+        return MoneyInstructions(steps=tuple(steps) or usual, url=url, qr=url, advice=advice)
+
     async def pay_bill(self, bill: Bill) -> Payment:
         if bill.amount.amount:
             raise MoneyError(
@@ -176,6 +180,47 @@ class MeteredBilling(BillingProvider):
                 spent=Spent.NO,
             )
         return Payment(key=bill.key, proof="", amount=bill.amount, at=self._clock.now())
+
+
+class PostpaidBilling(MeteredBilling):
+    """Base of an account that is billed afterwards, by a service whose API states neither a balance nor charges.
+
+    The charge of a lease is computed from its price and times, and is an upper limit as long as `Lease.started_at` is
+    not after the moment from which the service bills. ``page``: where the user sees and pays what it bills.
+    """
+
+    def __init__(self, clock: Clock, service: str, currency: Currency, page: str) -> None:
+        super().__init__(clock, service, currency)
+        self._page = page
+
+    async def get_balance(self) -> Balance:
+        raise MoneyError(
+            _("{service} states no balance: it bills afterwards").format(service=self._service),
+            hint=_("See what it has billed: {page}").format(page=self._page),
+            spent=Spent.NO,
+        )
+
+    async def create_top_up(self, money: Money) -> MoneyInstructions:
+        step = _("There is nothing to top up: {service} bills afterwards what you have used.")
+        return MoneyInstructions(steps=(step.format(service=self._service),), url=self._page)
+
+    async def list_charges(self, lease: Lease) -> Known[Charge] | Unknown:
+        tariff = lease.offer.tariff
+        if lease.started_at is None or not isinstance(tariff, Metered):
+            return Known(())
+        until = lease.ended_at or self._clock.now()
+        ticks = -(max(timedelta(), until - lease.started_at) // -tariff.billing_increment)
+        cost = tariff.price.cost(ticks * tariff.billing_increment)
+        note = _("computed from price and time: {service} states no charges").format(service=self._service)
+        charge = Charge(
+            at=until,
+            kind=ChargeKind.USAGE,
+            money=cost,
+            ref=lease.ref,
+            note=note,
+            growing=not lease.is_over,
+        )
+        return Known((charge,) if cost.amount else ())
 
 
 class SupportsStatement(ABC):

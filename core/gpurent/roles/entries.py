@@ -53,16 +53,20 @@ class InputField:
 
 @frozen(kw_only=True)
 class RoutePace:
-    """How often an account may call one route of a service.
+    """How often an account may call one route of a service, or with the method ``*`` all of its routes together.
 
-    ``path`` has ``{}`` for a part that differs: ``/machines/{}/``. ``interval``: the least time between two calls;
-    ``penalty``: how long a call that came too early has to wait, where the answer (429) does not say.
+    ``path`` has ``{}`` for a part that differs: ``/machines/{}/``; it is ``/`` for all. ``interval``: the least time
+    between two calls; ``penalty``: how long one that came too early has to wait, where the answer (429) does not say.
     """
 
     method: str
     path: str = field(validator=validators.matches_re(r"/[^?#]*"))
     interval: timedelta
     penalty: timedelta = timedelta()
+
+    @property
+    def is_whole_service(self) -> bool:
+        return self.method == "*"
 
 
 @frozen(kw_only=True, eq=False)

@@ -12,12 +12,27 @@ from gpurent.errors import AuthError, Spent, UnexpectedResponse
 from gpurent.locale import _
 from gpurent.locale.foreign_text import quote_reason
 from gpurent.roles.account import Authenticator, Login
-from gpurent.roles.json_reply import JsonReply
+from gpurent.roles.json_reply import JsonReply, Row
 from gpurent.roles.plugin_context import PluginContext
 from gpurent.terminal_text import ForeignText
 
 R = TypeVar("R", bound=JsonReply)
 MAX_PAGES = 400
+
+
+@frozen(kw_only=True)
+class CountedPages:
+    """How a list is paged: the fields ``rows`` and ``total`` of an answer, and the parameters of a request.
+
+    ``param`` is the offset of the first row, or if ``is_numbered`` the number of the page, from 1 on.
+    """
+
+    rows: str
+    total: str
+    param: str = "offset"
+    size_param: str = "limit"
+    size: int = 100
+    is_numbered: bool = False
 
 
 @frozen(eq=False)
@@ -83,7 +98,7 @@ class JsonApi(Generic[R]):
         for _page in range(MAX_PAGES):
             reply = await self.call_checked("GET", path, params=asked)
             yield reply
-            token = reply.get_text(reply.body, token_field)
+            token = reply.get_page_token(token_field)
             if not token:
                 return
             asked[token_param] = token
@@ -91,6 +106,27 @@ class JsonApi(Generic[R]):
             _("the list of {service} at {path} does not end").format(service=self.service, path=path),
             url=path,
         )
+
+    async def read_rows(self, path: str, paging: CountedPages) -> AsyncIterator[tuple[R, Row]]:
+        """Yield each row of a list that is paged by numbers, with its page.
+
+        Raises `UnexpectedResponse` if it ends before as many came as it says that there are.
+        """
+        seen = 0
+        for number in range(MAX_PAGES):
+            asked = {paging.size_param: str(paging.size)}
+            asked[paging.param] = str(number + 1 if paging.is_numbered else seen)
+            reply = await self.call_checked("GET", path, params=asked)
+            rows, total = reply.get_rows(paging.rows), reply.get_integer(reply.body, paging.total)
+            for row in rows:
+                yield reply, row
+            seen += len(rows)
+            if seen >= total:
+                return
+            if not rows:
+                break
+        text = _("the list of {service} at {path} is not complete")
+        raise UnexpectedResponse(text.format(service=self.service, path=path), url=path)
 
 
 @frozen(eq=False)

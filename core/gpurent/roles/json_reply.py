@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime, timedelta
-from decimal import Decimal
+from datetime import UTC, datetime, timedelta, tzinfo
+from decimal import ROUND_UP, Decimal
 from typing import Any, TypeVar
 
 from attrs import field, frozen
 
 from gpurent.domain.access import Endpoint
 from gpurent.domain.foreign_numbers import parse_foreign_decimal, parse_foreign_integer
+from gpurent.domain.money import Currency, Money
 from gpurent.errors import Spent, UnexpectedResponse, UsageError
 from gpurent.locale import _
 from gpurent.ports.services import HttpResponse
@@ -20,7 +22,9 @@ from gpurent.terminal_text import ForeignText
 R = TypeVar("R", bound="JsonReply")
 Row = Mapping[str, Any]
 MAX_NUMBER = 10**15
+NO_CONTENT = 204
 MAX_SECONDS = 10**10  # the year 2286
+_ID = re.compile(r"[A-Za-z0-9_-]{1,64}", re.ASCII)
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -41,10 +45,11 @@ class JsonReply:
     def parse(cls: type[R], answer: HttpResponse, service: str, spent: Spent = Spent.NO) -> R:
         """Parse an answer; ``spent``: whether the request may have spent money.
 
-        Raises `UnavailableError` for one that says nothing, `UnexpectedResponse` if it is no JSON object.
+        One without content (204) has an empty object. Raises `UnavailableError` for one that says nothing,
+        `UnexpectedResponse` if it is no JSON object.
         """
         answer.raise_if_unavailable(service, spent)
-        path, raw = answer.url.partition("?")[0], answer.json()
+        path, raw = answer.url.partition("?")[0], {} if answer.status == NO_CONTENT else answer.json()
         if not isinstance(raw, dict):
             raise UnexpectedResponse(
                 _("unexpected response from {service}: {what}").format(
@@ -77,12 +82,45 @@ class JsonReply:
         body = json.dumps(self.body, default=str, ensure_ascii=False)
         return UnexpectedResponse(text, url=self.url, body=body, spent=spent)
 
+    def get_page_token(self, name: str) -> str:
+        """Return the token of the next page of a list, empty if this is the last; ``name``: the field that has it."""
+        return self.get_text(self.body, name)
+
     def get_rows(self, name: str) -> Sequence[Row]:
         """Return a list of objects."""
         rows = self.body.get(name)
         if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
             raise self.make_unexpected_response(_("{name} is no list of objects").format(name=name))
         return rows
+
+    def get_object(self, row: Row, name: str) -> Row:
+        """Return an object within an object."""
+        found = row.get(name)
+        if not isinstance(found, dict):
+            raise self.make_unexpected_response(_("{name} is no object").format(name=name))
+        return found
+
+    def find_objects(self, row: Row, name: str) -> Sequence[Row]:
+        """Return a list of objects within an object; empty for null or a missing field."""
+        rows = row.get(name)
+        if rows is not None and not (isinstance(rows, list) and all(isinstance(one, dict) for one in rows)):
+            raise self.make_unexpected_response(_("{name} is no list of objects").format(name=name))
+        return rows or ()
+
+    def make_endpoint(self, user: str, host: str, port: object) -> Endpoint:
+        """Return the address of a machine; ``host`` may be an address of IPv6, ``port`` a text."""
+        plain = host.strip()
+        try:
+            return Endpoint(user, f"[{plain}]" if ":" in plain else plain, parse_foreign_integer(port))
+        except (ValueError, UsageError):
+            raise self.make_unexpected_response(_("an address that cannot be one")) from None
+
+    def get_id(self, row: Row, name: str = "id") -> str:
+        """Return an id that may become part of a path."""
+        found = self.get_text(row, name)
+        if not _ID.fullmatch(found):
+            raise self.make_unexpected_response(_("{name} is no id").format(name=name))
+        return found
 
     def get_texts(self, name: str) -> Sequence[str]:
         """Return a list of texts."""
@@ -117,12 +155,40 @@ class JsonReply:
             raise self.make_unexpected_response(_("{name} is out of range").format(name=name))
         return found
 
+    def get_money(self, row: Row, name: str, currency: Currency) -> Money:
+        """Return an amount, which may be below zero, rounded away from 0 to the currency's minor unit."""
+        try:
+            exact = parse_foreign_decimal(row.get(name))
+        except ValueError:
+            raise self.make_unexpected_response(_("{name} is no number").format(name=name)) from None
+        if abs(exact) > MAX_NUMBER:
+            raise self.make_unexpected_response(_("{name} is out of range").format(name=name))
+        return Money(int(exact.scaleb(currency.exponent).to_integral_value(ROUND_UP)), currency)
+
     def get_integer(self, row: Row, name: str) -> int:
         """Return a whole number that is not negative."""
         try:
             return parse_foreign_integer(row.get(name))
         except ValueError:
             raise self.make_unexpected_response(_("{name} is no whole number").format(name=name)) from None
+
+    def get_iso_time(self, row: Row, name: str, zone: tzinfo | None = None) -> datetime | None:
+        """Return a time given as text (RFC 3339); None for null, a missing field or an empty text.
+
+        ``zone``: that of a time that states none; without it, such a time is refused.
+        """
+        text = self.get_text(row, name)
+        if not text:
+            return None
+        try:
+            found = datetime.fromisoformat(text)
+        except ValueError:
+            raise self.make_unexpected_response(_("{name} is no time").format(name=name)) from None
+        if found.tzinfo is not None:
+            return found.astimezone(UTC)
+        if zone is None:
+            raise self.make_unexpected_response(_("{name} is no time").format(name=name))
+        return datetime.combine(found.date(), found.time(), zone).astimezone(UTC)
 
     def get_time(self, row: Row, name: str) -> datetime | None:
         """Return a time given in seconds since 1970, cut to microseconds; None for null or a missing field."""
@@ -132,21 +198,3 @@ class JsonReply:
         if seconds > MAX_SECONDS:
             raise self.make_unexpected_response(_("{name} is out of range").format(name=name))
         return _EPOCH + timedelta(microseconds=int(seconds * 10**6))
-
-    def get_iso_time(self, row: Row, name: str) -> datetime | None:
-        """Return a time such as ``2026-08-24T10:00:00.123456789+08:00``; None for null, a missing or an empty field."""
-        text = self.get_text(row, name)
-        try:
-            at = datetime.fromisoformat(text) if text else None
-        except ValueError:
-            raise self.make_unexpected_response(_("{name} is no time").format(name=name)) from None
-        if at is not None and at.tzinfo is None:
-            raise self.make_unexpected_response(_("{name} has no time zone").format(name=name))
-        return at
-
-    def make_endpoint(self, user: str, host: str, port: object) -> Endpoint:
-        """Return the address of a machine, which the service states; an IPv6 address may lack its brackets."""
-        try:
-            return Endpoint(user, f"[{host}]" if ":" in host else host, parse_foreign_integer(port))
-        except (ValueError, UsageError):
-            raise self.make_unexpected_response(_("an address that cannot be one")) from None

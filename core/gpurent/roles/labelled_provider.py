@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from abc import abstractmethod
 from collections.abc import Mapping
 from datetime import timedelta
@@ -11,12 +12,22 @@ from attrs import evolve
 from gpurent.domain.evidence import Absent, Unknown
 from gpurent.domain.lease import Lease, LeaseState, PendingOrder
 from gpurent.domain.money import Currency
-from gpurent.domain.offer import Bill, Offer, Order, OrderKind, Payment
-from gpurent.errors import MoneyError, SoldOut, Spent, UnavailableError, UsageError
+from gpurent.domain.offer import Bill, Offer, Order, OrderKind, Payment, Requirements
+from gpurent.errors import (
+    GpurentError,
+    LeaseError,
+    MoneyError,
+    SoldOut,
+    Spent,
+    UnavailableError,
+    UnexpectedResponse,
+    UsageError,
+)
 from gpurent.locale import _
-from gpurent.locale.foreign_text import quote_reason
-from gpurent.ports.system import Clock
+from gpurent.locale.foreign_text import quote_reason, quote_text
+from gpurent.roles.create_attempts import CreateAttempts
 from gpurent.roles.lease import LeaseProvider
+from gpurent.roles.plugin_context import PluginContext
 
 
 def make_taken_error(machine: str) -> SoldOut:
@@ -27,15 +38,57 @@ def make_taken_error(machine: str) -> SoldOut:
     )
 
 
-def make_unfunded_error(service: str, provider: str, why: str) -> MoneyError:
-    """Return the error that the service rents out nothing for the balance that is left; ``why``: its own words."""
+def make_credit_error(provider: str, service: str, why: str) -> MoneyError:
     return MoneyError(
-        _("{service} rents out nothing for the balance that is left: {why}").format(
+        _("{service} rents out nothing for the credit that is left: {why}").format(
             service=service, why=quote_reason(why)
         ),
-        hint=_("Nothing was spent. Top up first: gpurent topup {provider} 20").format(provider=provider),
+        hint=_("Nothing was spent. Add credit first: gpurent topup {provider} 10").format(provider=provider),
         spent=Spent.NO,
     )
+
+
+def make_release_error(service: str, why: str, burning: tuple[str, ...] = ()) -> LeaseError:
+    return LeaseError(
+        _("{service} did not delete the machine: {why}").format(service=service, why=quote_reason(why)),
+        hint=_("It still costs money. Delete it on the page of your machines at {service}.").format(
+            service=service
+        ),
+        spent=Spent.YES,
+        burning=burning,
+    )
+
+
+def make_state_error(service: str, state: str, url: str) -> UnexpectedResponse:
+    text = _("{service} names a state of the machine that gpurent does not know: {state}")
+    return UnexpectedResponse(text.format(service=service, state=quote_text(state)), url=url)
+
+
+def make_payable_lease(order: Order, offer: Offer, currency: Currency, data: Mapping[str, str]) -> Lease:
+    """Return the lease of an order whose machine costs nothing before it is created, and is charged as time passes.
+
+    ``data`` is its `Lease.provider_data`. Raises `MoneyError` if the price of the machine is not known.
+    """
+    if not offer.tariff.price.is_known:
+        text = _("the price of {machine} is not known").format(machine=offer.key)
+        raise MoneyError(text, hint=offer.note, spent=Spent.NO)
+    bill = Bill(key=order.key, payee="", amount=currency.zero)
+    return Lease(
+        id="",
+        provider=offer.provider,
+        offer=offer,
+        state=LeaseState.PAYABLE,
+        pending=PendingOrder(key=order.key, kind=order.kind, bill=bill),
+        password_ref=order.password_ref,
+        provider_data=data,
+    )
+
+
+def shorten_label(label: str, longest: int) -> str:
+    """Return the label, or what is as good as unique for it if it has more than ``longest`` characters (32 or more)."""
+    if len(label) <= longest:
+        return label
+    return f"{label[: longest - 17]}-{hashlib.sha256(label.encode()).hexdigest()[:16]}"
 
 
 class LabelledProvider(LeaseProvider):
@@ -44,8 +97,11 @@ class LabelledProvider(LeaseProvider):
     ``listing_delay``: a machine that was created is in the service's list after this time, if it was created at all.
     """
 
-    def __init__(self, clock: Clock, service: str, listing_delay: timedelta = timedelta(minutes=1)) -> None:
-        self._order_clock, self._service, self._listing_delay = clock, service, listing_delay
+    def __init__(
+        self, context: PluginContext, service: str, listing_delay: timedelta = timedelta(minutes=1)
+    ) -> None:
+        self._service, self._clock = service, context.clock
+        self._attempts = CreateAttempts(context.state, context.clock, listing_delay)
 
     @abstractmethod
     async def find_machine(self, label: str) -> str:
@@ -74,33 +130,40 @@ class LabelledProvider(LeaseProvider):
         found = next((other for other in listed.items if other.ref == lease.ref), None)
         if found is None:
             return Absent()
-        seen = evolve(lease.with_state(found.state, found.note), endpoint=found.endpoint)
+        return self.apply_listed(lease, found)
+
+    def apply_listed(self, lease: Lease, listed: Lease) -> Lease:
+        """Return ``lease`` with what the service says of its machine, in a lease as `list_leases` returns it."""
         return evolve(
-            seen, access_source=found.access_source, started_at=found.started_at or lease.started_at
+            lease.with_state(listed.state, listed.note),
+            note=listed.note,
+            endpoint=listed.endpoint,
+            access_source=listed.access_source,
+            started_at=listed.started_at or lease.started_at,
         )
 
-    def make_payable_lease(
-        self, order: Order, offer: Offer, currency: Currency, provider_data: Mapping[str, str]
+    async def reserve_offer(
+        self, order: Order, wanted: Requirements, currency: Currency, provider_data: Mapping[str, str]
     ) -> Lease:
-        """Return the lease of an order of a new machine, for which nothing has to be paid in advance.
+        """Answer `reserve_lease` for an account that is charged as time passes: with the offer as it is now, unpaid.
 
-        Raises `UsageError` for another kind of order, `MoneyError` if the price of the machine is not known.
+        ``wanted``: what `list_offers` has to be asked for to find the ordered machine.
         """
         if order.kind is not OrderKind.NEW:
             raise UsageError(_("{service} can only rent new machines").format(service=self._service))
-        if not offer.tariff.price.is_known:
-            text = _("the price of {machine} is not known").format(machine=offer.key)
-            raise MoneyError(text, hint=offer.note, spent=Spent.NO)
-        bill = Bill(key=order.key, payee="", amount=currency.zero)
-        return Lease(
-            id="",
-            provider=offer.provider,
-            offer=offer,
-            state=LeaseState.PAYABLE,
-            pending=PendingOrder(key=order.key, kind=order.kind, bill=bill),
-            password_ref=order.password_ref,
-            provider_data=provider_data,
-        )
+        listed = await self.list_offers(wanted)
+        if isinstance(listed, Unknown):
+            raise UnavailableError(listed.reason, retryable=True)
+        key = order.offer.key
+        offer = next((offer for offer in listed.items if offer.key == key and offer.available), None)
+        if offer is None and not await self.find_machine(order.key):
+            raise make_taken_error(key)
+        return make_payable_lease(order, offer or order.offer, currency, provider_data)
+
+    def make_released(self, lease: Lease, note: str) -> Lease:
+        """Return the lease of a machine whose end the service has just confirmed."""
+        ended = lease.with_state(LeaseState.RELEASED, note)
+        return evolve(ended, endpoint=None, ended_at=self._clock.now(), kept_until=None, pending=None)
 
     async def confirm_lease(self, lease: Lease, payment: Payment) -> Lease:
         pending = lease.pending
@@ -110,17 +173,26 @@ class LabelledProvider(LeaseProvider):
             # An earlier request may have been carried out; the label tells.
             if found := await self.find_machine(lease.label):
                 return self._take_machine(lease, found)
-            if self._may_still_appear(pending):
+            if await self._attempts.may_still_appear(pending):
                 return lease
-        created = await self.create_machine(lease) or await self.find_machine(lease.label)
+        created = await self._send_create(lease) or await self.find_machine(lease.label)
         if created:
             return self._take_machine(lease, created)
-        if pending.sent_at is None or self._may_still_appear(pending):
+        if pending.sent_at is None or await self._attempts.may_still_appear(pending):
             return lease
         raise make_taken_error(lease.offer.key)
 
-    def _may_still_appear(self, pending: PendingOrder) -> bool:
-        return pending.sent_at is not None and self._order_clock.now() - pending.sent_at < self._listing_delay
+    async def _send_create(self, lease: Lease) -> str:
+        before = await self._attempts.note_sent(lease.label)
+        try:
+            created = await self.create_machine(lease)
+        except GpurentError as error:
+            if error.spent is Spent.NO:
+                await self._attempts.take_back(lease.label, before)
+            raise
+        if not created:
+            await self._attempts.take_back(lease.label, before)
+        return created
 
     def _take_machine(self, lease: Lease, ref: str) -> Lease:
         return evolve(lease.with_state(LeaseState.PROVISIONING), pending=None, ref=ref)
@@ -151,7 +223,7 @@ class LabelledProvider(LeaseProvider):
             return evolve(lease.with_state(LeaseState.CANCELLED, error.message), pending=None)
         if found:
             return self._take_machine(lease, found)
-        if self._may_still_appear(pending):
+        if await self._attempts.may_still_appear(pending):
             text = _("{service} does not show whether it created a machine; asking again")
             return evolve(lease, note=text.format(service=self._service))
         note = _("{service} never listed a machine for this order").format(service=self._service)

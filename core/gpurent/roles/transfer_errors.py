@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from enum import Enum
 
 from gpurent.domain.transfer import TransferLimits
-from gpurent.errors import ExpandingDownload, TransferError, UnavailableError, UsageError
+from gpurent.errors import ExpandingDownload, StorageError, TransferError, UnavailableError, UsageError
 from gpurent.locale import N_, _, join_clauses, join_list, ngettext
 from gpurent.locale.foreign_text import describe_errno, describe_error, quote_text
 from gpurent.locale.sizes import format_size
@@ -55,8 +55,18 @@ _PROBLEM_TEXTS = {
 
 
 def describe_unreadable(error: OSError) -> str:
-    """Why a local file was not uploaded."""
+    """Why a local file was not uploaded. Raises `StorageError` if that is no fault of the file, as `check_computer`."""
+    check_computer(error)
     return _("vanished or cannot be read: {reason}").format(reason=describe_error(error))
+
+
+def check_computer(error: OSError) -> None:
+    """Raise `StorageError` if this computer has no more descriptors or memory: the same may work later."""
+    if error.errno in (errno.EMFILE, errno.ENFILE, errno.ENOMEM):
+        raise StorageError(
+            _("this computer cannot open another file: {why}").format(why=describe_error(error)),
+            hint=_("Close other programs, or raise the limit (ulimit -n). Then try again."),
+        ) from error
 
 
 def describe_outside_link(target: str) -> str:
@@ -115,6 +125,8 @@ def linked_source_error(path: object) -> UsageError:
 
 
 def unreadable_source_error(path: object, error: OSError) -> TransferError:
+    """Return the error; raises as `check_computer`."""
+    check_computer(error)
     return TransferError(_("{path} cannot be read: {why}").format(path=path, why=describe_error(error)))
 
 

@@ -33,8 +33,8 @@ PRICE_ROOTS = (
         edits=(
             Edit(
                 "plugins/vast/src/gpurent_plugin_vast/instances.py",
-                "_move(seen, LeaseState.STOPPED,",
-                "_move(seen, LeaseState.KEPT,",
+                "seen.enter_state(LeaseState.STOPPED,",
+                "seen.enter_state(LeaseState.KEPT,",
             ),
         ),
         tests=(_DISK_BILLED,),

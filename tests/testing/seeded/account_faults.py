@@ -37,8 +37,8 @@ AUTH_FAULTS = (
         "test_a_bad_answer_is_no_wrong_secret",
         (
             JSON_REPLY,
-            'answer.url.partition("?")[0], answer.json()\n',
-            'answer.url.partition("?")[0], answer.json() if answer.status < 400 else {}\n',
+            "{} if answer.status == NO_CONTENT else answer.json()\n",
+            "answer.json() if answer.status < 400 and answer.status != NO_CONTENT else {}\n",
         ),
     ),
     seed(
@@ -150,7 +150,11 @@ BILLING_FAULTS = (
         "charges are rounded to cents, while the service bills fractions of them",
         "vast",
         "test_charges_are_what_the_lease_took_from_the_ledger",
-        ("charges.py", "micros = exact.scaleb(", "micros = round(exact, 2).scaleb("),
+        (
+            "charges.py",
+            'found = reply.get_money(row, "amount", wire.USD)',
+            'found = Money(reply.get_money(row, "amount", wire.USD).amount // 10000 * 10000, wire.USD)',
+        ),
     ),
     seed(
         "billing",

@@ -98,7 +98,7 @@ CAPABILITY_FAULTS = (
         (
             "provider.py",
             '        reply = await self._set_state(lease, "running")\n',
-            "        return lease.with_state(LeaseState.PROVISIONING)\n",
+            "        return lease.with_state(type(lease.state).PROVISIONING)\n",
         ),
     ),
     seed(
@@ -111,7 +111,7 @@ CAPABILITY_FAULTS = (
             "provider.py",
             "            raise _make_create_error(lease, reply)\n        return await self.refresh_lease(lease)\n",
             "            raise _make_create_error(lease, reply)\n"
-            "        return lease.with_state(LeaseState.PROVISIONING)\n",
+            "        return lease.with_state(type(lease.state).PROVISIONING)\n",
         ),
     ),
     seed(

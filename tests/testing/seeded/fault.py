@@ -45,6 +45,7 @@ _ON_MACHINES = ("screen", "tmux")
 CORE = "core/gpurent"
 JSON_API = f"{CORE}/roles/json_api.py"
 JSON_REPLY = f"{CORE}/roles/json_reply.py"
+CREATE_ATTEMPTS = f"{CORE}/roles/create_attempts.py"
 LABELLED_PROVIDER = f"{CORE}/roles/labelled_provider.py"
 
 

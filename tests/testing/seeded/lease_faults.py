@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.testing.seeded.fault import JSON_API, JSON_REPLY, LABELLED_PROVIDER, seed
+from tests.testing.seeded.fault import CREATE_ATTEMPTS, JSON_API, JSON_REPLY, LABELLED_PROVIDER, seed
 
 LEASE_FAULTS = (
     seed(
@@ -14,12 +14,12 @@ LEASE_FAULTS = (
         (LABELLED_PROVIDER, "        if pending.sent_at is not None:\n", '        if pending.key == "":\n'),
         (
             LABELLED_PROVIDER,
-            "created = await self.create_machine(lease) or await self.find_machine(lease.label)\n",
-            "created = await self.create_machine(lease)\n",
+            "created = await self._send_create(lease) or await self.find_machine(lease.label)\n",
+            "created = await self._send_create(lease)\n",
         ),
         (
             LABELLED_PROVIDER,
-            "        if pending.sent_at is None or self._may_still_appear(pending):\n            return lease\n",
+            "        if pending.sent_at is None or await self._attempts.may_still_appear(pending):\n            return lease\n",
             "",
         ),
     ),
@@ -43,7 +43,7 @@ LEASE_FAULTS = (
         "test_lost_answers_leave_one_machine",
         (
             "provider.py",
-            "server = None if pending.sent_at is None else await self._find_server(lease)\n        if pending.sent_at is None or (server is None and self._may_submit_again(pending)):",
+            "server = None if pending.sent_at is None else await self._find_server(lease)\n        if pending.sent_at is None or (server is None and not await self._attempts.may_still_appear(pending)):",
             "server = None\n        if pending.key:",
         ),
         (
@@ -294,6 +294,18 @@ LEASE_FAULTS = (
             JSON_API,
             "json=json, headers=header)\n",
             "json=json, headers=header, timeout=3600.0)\n",
+        ),
+    ),
+    seed(
+        "lease",
+        "second-create-counts-from-the-first",
+        "a create that was sent again is sent a third time at once",
+        "mistgpu",
+        "test_what_an_order_sent_again_creates_may_be_listed_late",
+        (
+            CREATE_ATTEMPTS,
+            "last = datetime.fromisoformat(noted) if noted else pending.sent_at",
+            "last = pending.sent_at",
         ),
     ),
 )

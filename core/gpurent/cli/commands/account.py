@@ -136,14 +136,19 @@ def whoami_command(app: CliContext, show_key: str | None) -> None:
 def balance_command(app: CliContext, provider: str | None) -> None:
     """Show the balance at PROVIDER, or of every account that you are logged in to."""
 
-    async def look(application: Application) -> list[tuple[str, Balance]]:
+    async def look(application: Application) -> list[tuple[str, Balance | None]]:
         known = application.account_commands.list_logins()
         names = [provider] if provider else [name for name, _account in known]
-        return [(name, await application.account_money.get_balance(name)) for name in names]
+        return [(name, await application.account_money.find_balance(name)) for name in names]
 
     found = app.run(look)
     data = [{"provider": name, "balance": balance} for name, balance in found]
-    rows = [(name, str(balance.available), str(balance.held or "-")) for name, balance in found]
+    rows = [
+        (name, str(balance.available), str(balance.held or "-"))
+        if balance
+        else (name, _("billed afterwards"), "-")
+        for name, balance in found
+    ]
     head = (_("provider"), _("balance"), _("deposits held"))
     app.show(
         data, format_table(head, rows, right=(1, 2)) if rows else _("You are not logged in to any provider.")

@@ -49,11 +49,10 @@ def format_preview(found: TripPreview, spec: TripSpec, file: ProjectReview | Non
     if found.payees:
         names = join_list(found.payees[:_MAX_PAYEES])
         lines.append(_("This account's bills were paid to {payees} until now.").format(payees=names))
-    lines.append(
-        _("Balance needed to start (highest estimate plus deposit): {needed}; you have: {balance}").format(
-            needed=found.required, balance=found.balance
-        )
-    )
+    needed = _("Balance needed to start (highest estimate plus deposit): {needed}; you have: {balance}")
+    if found.balance is None:
+        needed = _("The account is billed afterwards, and has no balance.")
+    lines.append(needed.format(needed=found.required, balance=found.balance))
     lines += [
         _("Remaining {name}: {left} of {limit}").format(
             name=status.limit.name, limit=status.limit.money, left=status.left

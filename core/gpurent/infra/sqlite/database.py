@@ -49,6 +49,18 @@ class Database:
                 raise
         self._file = None if in_memory else _identify_file(path)
 
+    def reopen(self) -> Database:
+        """Return another connection to the same file; raises `StorageError` if its path has another one now, or none.
+
+        Two files of one path would share SQLite's rollback journal beside it, which damages the newer one.
+        """
+        self.require_in_place()
+        made = Database(self._path)
+        if made._file != self._file:
+            made.close()
+            raise make_moved_error(self._path)
+        return made
+
     def close(self) -> None:
         self._db.close()
 

@@ -47,9 +47,10 @@ class SqliteStore(OrderRows, PaymentRows, WatchRows, PluginStateRows):
 
         ``command``: what the user typed, without its arguments; whoever waits for a lock of this process is told so.
         """
+        shared = in_memory or Database(path)
         self._sessions = Sessions(
-            in_memory or Database(path),
-            lambda: nullcontext(in_memory) if in_memory is not None else closing(Database(path)),
+            shared,
+            lambda: nullcontext(shared) if in_memory is not None else closing(shared.reopen()),
             FileLocks(path.parent / "locks", is_required=in_memory is None),
             command,
         )

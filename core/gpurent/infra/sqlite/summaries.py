@@ -47,7 +47,8 @@ class SqliteSummaries:
         rows = self._database.fetch_rows(
             "SELECT id, provider, state, json_extract(value, '$.declared') IS NOT NULL,"
             " json_extract(value, '$.started_at'), json_extract(value, '$.ended_at'),"
-            " json_extract(value, '$.expires_at') FROM lease_records ORDER BY rowid"
+            " json_extract(value, '$.expires_at'), json_extract(value, '$.books_closed_at')"
+            " FROM lease_records ORDER BY rowid"
         )
         return [
             LeasePeriod(name, provider, state in _OVER, bool(adopted), *map(_parse_time, times))

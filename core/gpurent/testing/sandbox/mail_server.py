@@ -65,6 +65,7 @@ class MailServer:
 
     async def start(self, port: int = 0) -> None:
         from pymap.backend.dict import DictBackend
+        from pymap.concurrent import Subsystem
         from pymap.imap import IMAPService
         from pysasl.hashing import BuiltinHash
 
@@ -83,8 +84,11 @@ class MailServer:
             demo_user=ADDRESS,
             demo_password=self._passwords.setdefault(ADDRESS, secrets.token_urlsafe(12)),
         )
-        # One round: the password is random and only in memory, and more rounds would add 0.1 s to every login.
-        self._backend, config = await DictBackend.init(args, hash_context=BuiltinHash(rounds=1))
+        # One round: the password is random and only in memory, and more rounds would add 0.1 s to every login. And no
+        # threads, whose event loops pymap never closes.
+        self._backend, config = await DictBackend.init(
+            args, hash_context=BuiltinHash(rounds=1), cpu_subsystem=Subsystem.for_asyncio()
+        )
         config.apply_context()
         await self._backend.start(self._stack)
         await IMAPService(self._backend, config).start(self._stack)

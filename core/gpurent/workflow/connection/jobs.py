@@ -31,6 +31,7 @@ T = TypeVar("T")
 # Timeouts in real seconds: for a session to start, and for its tool to be installed.
 START_TIMEOUT = 15.0
 INSTALL_TIMEOUT = 600.0
+ATTEMPT_VARIABLE = "GPURENT_ATTEMPT"
 # How often the log of a job is polled.
 LOG_POLL_INTERVAL = timedelta(seconds=2)
 
@@ -75,7 +76,8 @@ class JobRunners:
     def make_job(self, spec: TripSpec, lease: Lease, trip_id: str, folder: str) -> Job:
         """Return the trip's job, with its command prefixed by the activation of the trip's environment."""
         command = make_environment_lines(spec.job.setup) + self.make_command_line(spec.job, lease)
-        return Job(name=spec.job.name or trip_id, command=command, folder=folder)
+        env = {ATTEMPT_VARIABLE: str(spec.attempt)}
+        return Job(name=spec.job.name or trip_id, command=command, folder=folder, env=env)
 
 
 @frozen

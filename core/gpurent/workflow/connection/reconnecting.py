@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from datetime import timedelta
@@ -30,7 +31,8 @@ from gpurent.workflow.connection.ownership import OwnershipProof
 from gpurent.workflow.runtime.events import EventEmitter
 from gpurent.workflow.runtime.lease_observer import LeaseObserver
 from gpurent.workflow.runtime.leases import LeaseTracker, add_burning_lease
-from gpurent.workflow.runtime.waiting import Poller
+from gpurent.workflow.runtime.start_deadline import StartDeadline
+from gpurent.workflow.runtime.waiting import MIN_REAL_SECONDS, Poller
 
 T = TypeVar("T")
 CONNECT_TIMEOUT = timedelta(minutes=30)
@@ -64,12 +66,13 @@ class Connections:
 class ReconnectingConnection:
     """An SSH connection that is opened on first use. `run_with_retry` repeats an idempotent action after a drop.
 
-    ``trip_id`` is the trip to which its events belong.
+    ``trip_id`` is the trip to which its events belong. ``start_deadline``: until when a new machine has to answer.
     """
 
     _connections: Connections
     lease_id: str
     trip_id: str = ""
+    start_deadline: StartDeadline | None = None
     _ssh: OpenConnection | None = None
     _observer: LeaseObserver | None = None
 
@@ -181,11 +184,12 @@ class ReconnectingConnection:
 
     async def _connect(self, *, announced: bool) -> OpenConnection:
         """Connect with backoff. ``announced``: the user already knows that the connection is down."""
-        waited, pause = timedelta(), MIN_RETRY_PAUSE
+        waited, pause, begun = timedelta(), MIN_RETRY_PAUSE, asyncio.get_running_loop().time()
         while True:
             try:
                 opened = await self._connect_once()
             except UnavailableError as error:
+                await self._require_start(waited, begun)
                 if waited >= CONNECT_TIMEOUT:
                     raise add_burning_lease(error, await self.get_lease()) from None
                 if not announced:
@@ -199,6 +203,15 @@ class ReconnectingConnection:
             waited += pause
             pause = min(pause * 2, MAX_RETRY_PAUSE)
             await self.refresh_lease()
+
+    async def _require_start(self, waited: timedelta, begun: float) -> None:
+        """Raise `StartFailed` if a new machine should have answered by now. Attempts take time as in `Poller.poll`."""
+        deadline, now = self.start_deadline, self._connections.poller.clock.now()
+        if deadline is None or now < deadline.at:
+            return
+        is_long = asyncio.get_running_loop().time() - begun >= MIN_REAL_SECONDS
+        if is_long or now - waited >= deadline.at or waited >= deadline.within:
+            raise deadline.make_error(await self.get_lease())
 
     async def _connect_once(self) -> OpenConnection:
         lease = await self.get_lease()

@@ -170,8 +170,7 @@ class GuardActions:
         except RenewalUnfunded as error:
             if policy.top_up is None:
                 raise
-            missing = error.funding.ceiling - error.funding.balance
-            await self.topups.request_top_up(lease.provider, policy.top_up, missing)
+            await self.topups.request_top_up(lease.provider, policy.top_up, error.missing)
             return AskTopUp.name
         return action.name
 

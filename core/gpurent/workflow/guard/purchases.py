@@ -37,15 +37,15 @@ END_DRIFT = timedelta(minutes=5)
 class RenewalUnfunded(MoneyError):
     """The balance is too low for a renewal that the policy allows; nothing was ordered."""
 
-    def __init__(self, needed: Funding, provider: str) -> None:
+    def __init__(self, needed: Funding, balance: Money, provider: str) -> None:
         super().__init__(
             _("a renewal needs {needed}, but the balance is {balance}").format(
-                needed=needed.ceiling, balance=needed.balance
+                needed=needed.ceiling, balance=balance
             ),
             hint=_("Top up: gpurent topup {provider}").format(provider=provider),
             retryable=True,
         )
-        self.funding = needed
+        self.missing = needed.ceiling - balance
 
 
 @frozen
@@ -176,8 +176,8 @@ def _require_affordable(price: Funding, lease: Lease, budget: Money | None) -> N
                 left=max(budget - used, budget.currency.zero),
             ),
         )
-    if price.ceiling > price.balance:
-        raise RenewalUnfunded(price, lease.provider)
+    if price.balance is not None and price.ceiling > price.balance:
+        raise RenewalUnfunded(price, price.balance, lease.provider)
 
 
 @define

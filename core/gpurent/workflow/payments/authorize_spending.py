@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from attrs import frozen
+from attrs import evolve, frozen
 
 from gpurent.domain.events import EventKind
 from gpurent.domain.question import Question, QuestionKind
@@ -15,6 +15,7 @@ from gpurent.locale import _
 from gpurent.workflow.payments.budgets import Budgets
 from gpurent.workflow.runtime.durable_steps import TripContext
 from gpurent.workflow.runtime.questions import Questions
+from gpurent.workflow.runtime.trip_chain import list_earlier_trips
 
 _STEP = "authorize"
 
@@ -29,13 +30,13 @@ class SpendingAuthorizer:
     async def require_authorization(
         self, trip: TripContext, provider: str, limits: TripLimits, proposal: SpendingProposal
     ) -> None:
-        """Return once the user has authorized the price of ``proposal``, now or earlier in this trip.
+        """Return once the user has authorized the price of ``proposal``, now or earlier in this trip or one before it.
 
         Without anybody to ask, a budget on the command line or in the user's settings authorizes it. Raises `Declined`
         or `ConfirmationRequired` if it is not authorized; nothing has been ordered then.
         """
         known = await self._list_authorizations(trip)
-        if any(item.covers(proposal) for item in known):
+        if any(item.covers(proposal) for item in (*known, *await self._list_earlier(trip))):
             return
         authorization = SpendingAuthorization(
             price=proposal.price,
@@ -44,6 +45,15 @@ class SpendingAuthorizer:
             by=await self._authorize(trip, provider, limits, proposal),
         )
         await trip.record_result(f"{_STEP}-{len(known) + 1}" if known else _STEP, authorization)
+
+    async def _list_earlier(self, trip: TripContext) -> Sequence[SpendingAuthorization]:
+        """Return what was authorized for the trips with whose work this one goes on."""
+        record = await trip.store.find_trip(trip.id)
+        before = () if record is None else await list_earlier_trips(trip.store, record)
+        found: list[SpendingAuthorization] = []
+        for earlier in before:
+            found += await self._list_authorizations(evolve(trip, id=earlier.id))
+        return found
 
     @staticmethod
     async def _list_authorizations(trip: TripContext) -> Sequence[SpendingAuthorization]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Collection, Iterable, Sequence
 from contextlib import suppress
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import TypedDict, Unpack
 
 from attrs import evolve, frozen
@@ -22,14 +22,20 @@ from gpurent.domain.ledger import (
 )
 from gpurent.domain.payments import RecordedPayment
 from gpurent.domain.receipt import Charge, ChargeKind, ReceiptTotal, sum_charges
+from gpurent.domain.summaries import LeasePeriod
 from gpurent.domain.trip import TripPlan, TripRecord
-from gpurent.errors import GpurentError, LeaseError
+from gpurent.errors import GpurentError, LeaseError, StorageError
 from gpurent.locale import _
 from gpurent.ports.store import Store
+from gpurent.ports.system import ProviderClocks
 from gpurent.roles.account import SupportsStatement
 from gpurent.workflow.payments.ledger_heads import LedgerHeads
 from gpurent.workflow.runtime.events import EventEmitter
 from gpurent.workflow.runtime.plugins import Plugins
+
+# How long after a lease's end its last charges and refunds may appear; and when nothing is expected any more.
+SETTLING_TIME = timedelta(hours=1)
+LATEST_CHARGE = timedelta(days=7)
 
 
 class LedgerFilter(TypedDict, total=False):
@@ -52,6 +58,7 @@ class Bookkeeping:
     plugins: Plugins
     events: EventEmitter
     heads: LedgerHeads
+    clocks: ProviderClocks
 
     # updating the ledger: never fails, but returns the reason (empty on success); a later call catches up
 
@@ -69,6 +76,8 @@ class Bookkeeping:
             reason = await self._enter_transactions(
                 await self.find_missing_entries(lease, charges.items, paid)
             )
+            if not reason:
+                await self._close_books(lease)
         if reason and not quiet:
             text = _("the ledger of {lease} could not be updated: {reason}")
             self.events.emit(EventKind.WARNING, text.format(lease=lease.id, reason=reason), lease=lease.id)
@@ -107,13 +116,29 @@ class Bookkeeping:
         await self._enter_payments(await self.list_payments(trip=trip_id))
 
     async def list_unsettled_leases(self) -> Sequence[str]:
-        """Return the leases that may have new charges: not over, nothing entered, or something metered or held."""
+        """Return the leases that may have new charges: not over, or their books were not closed since."""
+        # Of leases from before books were closed, only what the ledger has tells.
         settled = await self.store.summaries.list_settled_leases()
         return [
             period.lease
             for period in await self.store.summaries.list_lease_periods()
-            if not (period.is_over and period.lease in settled)
+            if not (period.are_books_closed or (self._ended_long_ago(period) and period.lease in settled))
         ]
+
+    def _ended_long_ago(self, period: LeasePeriod) -> bool:
+        now = self.clocks.clock_of(period.provider).now()
+        return period.is_over and period.ended_at is not None and now - period.ended_at > LATEST_CHARGE
+
+    async def _close_books(self, lease: Lease) -> None:
+        """Note that the ledger has all charges of a lease that ended some time ago, unless something is still held."""
+        now = self.clocks.clock_of(lease.provider).now()
+        if not lease.is_over or (lease.ended_at is not None and now - lease.ended_at < SETTLING_TIME):
+            return
+        if any(total.held.amount for total in await self.sum_spending(lease=lease.id)):
+            return
+        closed = evolve(lease, books_closed_at=now)
+        with suppress(StorageError):  # then it is looked at once more
+            await self.store.swap_lease(lease, closed)
 
     async def _enter_transactions(self, entries: Iterable[Transaction]) -> str:
         try:

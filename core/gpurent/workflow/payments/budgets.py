@@ -25,18 +25,21 @@ from gpurent.workflow.payments.meters import Meters
 from gpurent.workflow.payments.rates import ExchangeRates, RateLookup
 from gpurent.workflow.payments.trip_spending import is_bill_authorized
 from gpurent.workflow.runtime.settings import Settings
+from gpurent.workflow.runtime.trip_chain import list_earlier_trips
 
 MAX_CONCURRENT = 8
 
 
 @frozen(kw_only=True)
 class BudgetLimit:
-    """A limit of ``money``: for a trip and its leases, or for a provider (empty: all of them) from ``since`` on."""
+    """A limit of ``money``: for ``trips`` that go on with one another's work, and their leases; or for a provider
+    (empty: all of them) from ``since`` on.
+    """
 
     name: str
     money: Money
     leases: tuple[Lease, ...] = ()
-    trip_id: str = ""
+    trips: tuple[str, ...] = ()
     provider: str = ""
     since: datetime | None = None
 
@@ -165,12 +168,18 @@ class Budgets:
         if record is None:
             return []
         records = await self.store.list_trips(record.lease) if record.lease else [record]
-        leases = tuple(await self._load_leases([record.lease] if record.lease else []))
-        return [
-            BudgetLimit(name=_("budget"), money=with_precision(budget), leases=leases, trip_id=shared.id)
-            for shared in records
-            if (budget := shared.spec.limits.budget) is not None
-        ]
+        found = []
+        for shared in records:
+            budget = shared.spec.limits.budget
+            if budget is not None:
+                chain = (*await list_earlier_trips(self.store, shared), shared)
+                names = dict.fromkeys(item.lease for item in (*chain, record) if item.lease)
+                leases = tuple(await self._load_leases(names))
+                trips = tuple(item.id for item in chain)
+                found.append(
+                    BudgetLimit(name=_("budget"), money=with_precision(budget), leases=leases, trips=trips)
+                )
+        return found
 
     async def _load_leases(self, names: Iterable[str]) -> list[Lease]:
         found = [await self.store.find_lease(name) for name in names]
@@ -234,7 +243,7 @@ class Budgets:
     async def _booked_amounts(self, limit: BudgetLimit) -> list[Money]:
         """Return what was spent in the limit's period, and what is held now, whenever it was paid."""
         if limit.since is None:
-            found = [*await self.bookkeeping.list_lines(trip=limit.trip_id)]
+            found = [line for trip in limit.trips for line in await self.bookkeeping.list_lines(trip=trip)]
             found += [
                 line for lease in limit.leases for line in await self.bookkeeping.list_lines(lease=lease.id)
             ]

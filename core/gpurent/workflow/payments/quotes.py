@@ -13,6 +13,7 @@ from gpurent.domain.offer import Metered, Offer, Prepaid, Quote
 from gpurent.errors import MoneyError, Spent, UsageError
 from gpurent.locale import _
 from gpurent.locale.durations import format_duration
+from gpurent.roles.account import Balance, PostpaidBilling
 from gpurent.workflow.payments.rates import ExchangeRates, RateLookup
 from gpurent.workflow.runtime.plugins import Plugins
 
@@ -25,13 +26,14 @@ RATE_TOLERANCE = Decimal("0.05")
 class Funding:
     """``ceiling`` is the highest bill for rent that is paid without asking again; ``deposit`` likewise for deposits.
 
-    ``rate`` is the exchange rate of the quote, ``budget`` the trip's budget in the account's currency.
+    ``balance`` is None for an account that is billed afterwards; ``rate`` is the exchange rate of the quote, ``budget``
+    the trip's budget in the account's currency.
     """
 
     ceiling: Money
     deposit: Money | None
     budget: Money | None
-    balance: Money
+    balance: Money | None
     rate: Rate | None = None
 
 
@@ -75,13 +77,23 @@ class Quotes:
 
     async def get_funding(self, provider: str, quote: Quote, budget: Money | None = None) -> Funding:
         """Return the balance and the limits for payments, without checking them. ``budget`` may be in any currency."""
-        balance = (await self.plugins.billing(provider).get_balance()).available
+        balance = await find_balance(self.plugins, provider)
         if budget is not None:
             conversion = await self.rates.get_conversion(budget.currency, quote.high.currency)
             budget = conversion.convert(budget, round_up=False)
         return Funding(
-            ceiling=quote.high, deposit=quote.deposit, budget=budget, balance=balance, rate=quote.rate
+            ceiling=quote.high,
+            deposit=quote.deposit,
+            budget=budget,
+            balance=balance.available if balance is not None else None,
+            rate=quote.rate,
         )
+
+
+async def find_balance(plugins: Plugins, provider: str) -> Balance | None:
+    """Return the balance of the account; None if it is billed afterwards, and has none."""
+    billing = plugins.billing(provider)
+    return None if isinstance(billing, PostpaidBilling) else await billing.get_balance()
 
 
 def order_term(offer: Offer, term: timedelta | None) -> timedelta | None:
@@ -155,8 +167,10 @@ def _add_fee(quote: Quote, offer: Offer) -> Quote:
 
 
 def require_funds(provider: str, quote: Quote, funding: Funding) -> None:
-    """Raise `MoneyError` if the balance does not cover ``quote``."""
+    """Raise `MoneyError` if the account has a balance that does not cover ``quote``."""
     balance, most = funding.balance, required_amount(quote)
+    if balance is None:
+        return
     if most > balance or balance.amount <= 0:
         missing = most - balance
         text = (

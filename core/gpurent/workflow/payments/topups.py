@@ -19,6 +19,7 @@ from gpurent.roles.account import (
     SupportsWithdrawal,
     TopUpAdvice,
 )
+from gpurent.workflow.payments.quotes import find_balance
 from gpurent.workflow.payments.rates import ExchangeRates
 from gpurent.workflow.runtime.plugins import Plugins
 from gpurent.workflow.runtime.waiting import Poller
@@ -55,6 +56,10 @@ class AccountMoney:
 
     async def get_balance(self, provider: str) -> Balance:
         return await self.plugins.billing(provider).get_balance()
+
+    async def find_balance(self, provider: str) -> Balance | None:
+        """As `get_balance`; None if the account is billed afterwards, and has none."""
+        return await find_balance(self.plugins, provider)
 
     def require_currency(self, provider: str, code: str) -> None:
         """Raise `MoneyError` if ``code`` is not the account's currency; an empty code means the account's own."""

@@ -216,10 +216,13 @@ class TripTracker:
         return found[0]
 
     async def begin_trip(self, kind: str, spec: TripSpec, lease: str = "") -> TripContext:
-        day = self.clock.now().strftime("%m%d")
-        trip_id = f"t{day}-{make_random_mark()}"
+        trip_id = self.make_trip_id()
         await self.store.begin_trip(trip_id, kind, spec, lease)
         return self.context_of(trip_id)
+
+    def make_trip_id(self) -> str:
+        """Return an id for a new trip."""
+        return f"t{self.clock.now():%m%d}-{make_random_mark()}"
 
     def context_of(self, trip_id: str) -> TripContext:
         return TripContext(self.store, self.events, trip_id)

@@ -2,19 +2,28 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 from attrs import frozen
 
 from gpurent.workflow.connection.reconnecting import Connections, ReconnectingConnection
 from gpurent.workflow.runtime.durable_steps import TripContext
+from gpurent.workflow.runtime.start_deadline import find_start_deadline
 
 
 @frozen
 class ConnectStep:
     connections: Connections
 
-    async def open_connection(self, trip: TripContext, leg: str, lease_id: str) -> ReconnectingConnection:
-        """Return a working connection; the caller closes it."""
+    async def open_connection(
+        self, trip: TripContext, leg: str, lease_id: str, ready_within: timedelta | None = None
+    ) -> ReconnectingConnection:
+        """Return a working connection; the caller closes it.
+
+        Raises `StartFailed` if a new machine does not answer ``ready_within`` that time, from its order on.
+        """
         connection = self.connections.make_connection(lease_id, trip.id)
+        connection.start_deadline = await find_start_deadline(trip, leg, ready_within)
 
         async def probe_machine() -> str:
             # The trip's record then shows which machine and which home folder it reached.
@@ -27,4 +36,5 @@ class ConnectStep:
         except BaseException:
             await connection.close()
             raise
+        connection.start_deadline = None
         return connection

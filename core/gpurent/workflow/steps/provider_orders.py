@@ -14,7 +14,7 @@ from gpurent.domain.evidence import Unknown
 from gpurent.domain.lease import Lease, LeaseState
 from gpurent.domain.offer import Bill, Order, OrderKind, Payment
 from gpurent.domain.secret import Secret
-from gpurent.errors import LeaseError, MoneyError, Spent, UnavailableError
+from gpurent.errors import LeaseError, MoneyError, Spent, StartFailed, UnavailableError
 from gpurent.locale import _
 from gpurent.ports.connection import Connector
 from gpurent.ports.services import SecretStore
@@ -22,6 +22,7 @@ from gpurent.workflow.runtime.durable_steps import TripContext, describe_continu
 from gpurent.workflow.runtime.lease_observer import LeaseObserver
 from gpurent.workflow.runtime.leases import LeaseTracker, not_running_error
 from gpurent.workflow.runtime.plugins import Plugins
+from gpurent.workflow.runtime.start_deadline import StartDeadline
 from gpurent.workflow.runtime.waiting import Poller
 
 T = TypeVar("T")
@@ -134,9 +135,20 @@ class ProviderOrders:
         lease = await self._wait_for(trip, lease_id, show, lambda _lease: _("the payment is being verified"))
         return lease.state.value
 
-    async def wait_until_ready(self, trip: TripContext, lease_id: str) -> str:
+    async def wait_until_ready(
+        self, trip: TripContext, lease_id: str, deadline: StartDeadline | None = None
+    ) -> str:
+        """Return the machine's endpoint as text once it is up; raises `StartFailed` if it is not, and will not be."""
+
+        def find(lease: Lease) -> str | None:
+            found = _find_endpoint(lease)
+            # By an answer of the provider: while it gives none, nothing is known of the machine.
+            if found is None and deadline is not None and self.poller.clock.now() >= deadline.at:
+                raise deadline.make_error(lease)
+            return found
+
         return await self._poll_lease(
-            trip, lease_id, _find_endpoint, lambda lease: lease.note or _("the machine is starting")
+            trip, lease_id, find, lambda lease: lease.note or _("the machine is starting")
         )
 
     async def _poll_lease(
@@ -250,7 +262,7 @@ def _find_endpoint(lease: Lease) -> str | None:
     if lease.state is LeaseState.READY and lease.endpoint is not None:
         return str(lease.endpoint)
     if lease.is_over or lease.state is LeaseState.STOPPED:
-        raise LeaseError(
+        raise StartFailed(
             _("the machine did not start: {note}").format(note=lease.note or lease.state.title),
             spent=Spent.YES if lease.bills else Spent.NO,
             burning=(lease.id,),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 from attrs import evolve, frozen
 
 from gpurent.domain.lease import Lease
@@ -14,6 +16,7 @@ from gpurent.workflow.runtime.durable_steps import INCONCLUSIVE_ERRORS, TripCont
 from gpurent.workflow.runtime.leases import LeaseTracker
 from gpurent.workflow.runtime.locks import WorkLocks
 from gpurent.workflow.runtime.lost_leases import LostLeases
+from gpurent.workflow.runtime.start_deadline import find_start_deadline
 from gpurent.workflow.steps.order_records import OrderRecorder
 from gpurent.workflow.steps.provider_orders import ProviderOrders
 
@@ -31,11 +34,19 @@ class ProvisionStep:
     bookkeeping: Bookkeeping
 
     async def provision_lease(
-        self, trip: TripContext, leg: str, order: Order, lease_id: str, agreed: AgreedPrice
+        self,
+        trip: TripContext,
+        leg: str,
+        order: Order,
+        lease_id: str,
+        agreed: AgreedPrice,
+        *,
+        ready_within: timedelta | None = None,
     ) -> Lease:
         """Return the lease after carrying out ``order``, for no more than the agreed price.
 
-        Raises `SoldOut`, with nothing created or charged, if somebody else has the machine or is ordering it.
+        Raises `SoldOut`, with nothing created or charged, if somebody else has the machine or is ordering it;
+        `StartFailed` if the machine is not up ``ready_within`` that time.
         """
         if await self._find_confirmed(trip, leg, order, lease_id) is None:
             await self.lost_leases.confirm_order(trip, order, lease_id)
@@ -52,7 +63,10 @@ class ProvisionStep:
                     await self.records.end_unplaced_order(order, lease_id)
                     raise
         if order.kind is not OrderKind.RENEW:
-            await trip.step(f"{leg}.ready", str, lambda: self.orders.wait_until_ready(trip, lease_id))
+            deadline = await find_start_deadline(trip, leg, ready_within)
+            await trip.step(
+                f"{leg}.ready", str, lambda: self.orders.wait_until_ready(trip, lease_id, deadline)
+            )
         return await self.leases.get_lease(lease_id)
 
     async def _find_confirmed(self, trip: TripContext, leg: str, order: Order, lease_id: str) -> str | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection
+from datetime import timedelta
 
 from attrs import frozen
 
@@ -13,16 +14,20 @@ from gpurent.domain.wishes import describe_unstated
 from gpurent.errors import SoldOut, UnavailableError
 from gpurent.locale import _, join_list, ngettext
 from gpurent.ports.store import LeaseStore
+from gpurent.ports.system import ProviderClocks
 from gpurent.workflow.reports.offers import OfferListing, is_long_enough
 from gpurent.workflow.runtime.durable_steps import TripContext
+
+HOST_MEMORY = timedelta(days=1)
 
 
 @frozen
 class SelectOfferStep:
-    """Selects the cheapest free offer that matches."""
+    """Selects the cheapest free offer that matches, but not where a machine failed to start lately."""
 
     listing: OfferListing
     leases: LeaseStore
+    clocks: ProviderClocks
 
     async def select_offer(self, trip: TripContext, spec: TripSpec) -> Offer:
         """Run `select_offer_now` once per trip."""
@@ -42,9 +47,9 @@ class SelectOfferStep:
                 ),
                 retryable=True,
             )
-        fitting = [
-            item for item in found.items if item.key not in lost and is_long_enough(item, spec.limits.term)
-        ]
+        avoided = set() if spec.requirements.machine else await self._list_failed_hosts(spec.provider)
+        known = [item for item in found.items if item.key not in lost and _name_host(item) not in avoided]
+        fitting = [item for item in known if is_long_enough(item, spec.limits.term)]
         staged = await self._list_staged_machines(spec.provider)
         # A machine on which another trip stages is needed by that trip; it is only the last choice.
         offer = min(fitting, key=lambda item: item.key in staged, default=None)
@@ -54,10 +59,25 @@ class SelectOfferStep:
                     provider=spec.provider, wish=_format_requirements(spec.requirements)
                 ),
                 hint="\n".join(
-                    [*describe_unstated(found.unstated), _("See all offers: gpurent offers --all")]
+                    [
+                        *describe_unstated(found.unstated),
+                        *_describe_avoided(sum(_name_host(item) in avoided for item in found.items)),
+                        _("See all offers: gpurent offers --all"),
+                    ]
                 ),
             )
         return offer
+
+    async def _list_failed_hosts(self, provider: str) -> set[str]:
+        """Return the hosts on which a machine did not start lately; the user may still name such a machine."""
+        now = self.clocks.clock_of(provider).now()
+        return {
+            _name_host(lease.offer)
+            for lease in await self.leases.list_leases()
+            if lease.provider == provider
+            and lease.start_failed_at is not None
+            and now - lease.start_failed_at < HOST_MEMORY
+        }
 
     async def _list_staged_machines(self, provider: str) -> set[str]:
         """Return the machines on which our trips upload before they switch to the GPU, by `Offer.key`."""
@@ -66,6 +86,22 @@ class SelectOfferStep:
             for lease in await self.leases.list_open_leases()
             if lease.provider == provider and not lease.offer.hardware.gpus
         }
+
+
+def _name_host(offer: Offer) -> str:
+    """Return what stands for the computer: the provider's name of it, or else that of the machine."""
+    return f"host {offer.host}" if offer.host else f"machine {offer.key}"
+
+
+def _describe_avoided(count: int) -> list[str]:
+    if not count:
+        return []
+    text = ngettext(
+        "{count} machine is left out, since one on the same computer did not start lately; --machine takes it",
+        "{count} machines are left out, since one on the same computer did not start lately; --machine takes them",
+        count,
+    )
+    return [text.format(count=count)]
 
 
 def _format_requirements(wanted: Requirements) -> str:

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import posixpath
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 
-from attrs import frozen
+from attrs import evolve, frozen
 
 from gpurent.domain.events import EventKind
 from gpurent.domain.lease import Lease
 from gpurent.domain.transfer import PushRequest, TransferReport, UploadPreview, sum_reports
-from gpurent.domain.trip import UploadSpec
+from gpurent.domain.trip import TripSpec, UploadSpec
 from gpurent.errors import UsageError
 from gpurent.locale import _
+from gpurent.workflow.connection.checkpoints import find_saved_checkpoints
 from gpurent.workflow.connection.left_out import describe_left_out
 from gpurent.workflow.connection.reconnecting import ReconnectingConnection
 from gpurent.workflow.connection.transfers import FileTransfers, Predialler, work_folder
@@ -55,10 +57,32 @@ class UploadStep:
         """Upload everything, once, as the step named ``step``."""
         return await trip.step(step, TransferReport, lambda: self._push_all(trip.id, connection, upload))
 
-    async def _push_all(
-        self, trip_id: str, connection: ReconnectingConnection, upload: UploadSpec
+    async def upload_checkpoints(
+        self, trip: TripContext, step: str, connection: ReconnectingConnection, spec: TripSpec
     ) -> TransferReport:
-        pushes = self.make_pushes(upload, work_folder(trip_id))
+        """Upload the checkpoints of an earlier attempt to the places that they had, once, as the step ``step``."""
+
+        async def push() -> TransferReport:
+            saved = await asyncio.to_thread(find_saved_checkpoints, self.transfers.local.files, spec)
+            if saved is None:
+                connection.emit(EventKind.WARNING, _("no checkpoint was downloaded; the job begins anew"))
+                return sum_reports(())
+            return await self._push_all(trip.id, connection, saved, use_ignore_files=False)
+
+        return await trip.step(step, TransferReport, push)
+
+    async def _push_all(
+        self,
+        trip_id: str,
+        connection: ReconnectingConnection,
+        upload: UploadSpec,
+        *,
+        use_ignore_files: bool = True,
+    ) -> TransferReport:
+        pushes = [
+            evolve(push, use_ignore_files=use_ignore_files)
+            for push in self.make_pushes(upload, work_folder(trip_id))
+        ]
         report = sum_reports(
             [await self.transfers.upload(connection, push, upload.transfer) for push in pushes]
         )

@@ -13,6 +13,7 @@ from gpurent.domain.lease import Lease
 from gpurent.domain.money import Currency, Money
 from gpurent.domain.time_left import (
     SavedBalance,
+    TimeKind,
     TimeLeft,
     drains_balance,
     sum_prices,
@@ -20,7 +21,7 @@ from gpurent.domain.time_left import (
 )
 from gpurent.errors import GpurentError
 from gpurent.locale import _
-from gpurent.roles.account import BillingProvider
+from gpurent.roles.account import BillingProvider, PostpaidBilling
 from gpurent.workflow.timing.time_left import LastSeenTimeReader, unknown_time_left
 
 ACCOUNT_TIMEOUT = 30.0
@@ -65,6 +66,9 @@ class TimeLeftReader(LastSeenTimeReader):
         others, note = await self._list_foreign_leases(ours)
         burn = sum_prices([lease.current_price for lease in (*ours, *others)])
         account = self.plugins.billing(named[0].provider)
+        if isinstance(account, PostpaidBilling):
+            text = _("the account is billed afterwards")
+            return TimeLeft(kind=TimeKind.OPEN, burn_rate=burn, note=note or text)
         balance = await account.get_balance()
         money, source = await self._convert_balance(billing, account, balance.available, burn.currency)
         account_name = self.find_account(named[0].provider)

@@ -92,7 +92,7 @@ class TripTimers:
             await trip.step(f"{leg}.timer", MachineTimer, lambda: arm(until), quiet=True)
         elif isinstance(lease.offer.tariff, Metered) and await self.timers.find_deadline(lease) is None:
             text = _(
-                "the machine has no timer: if you forget to release it, it runs until the account's balance is used up."
+                "the machine has no timer: if you forget to release it, it runs on and costs money."
                 " Set one: gpurent timer {lease} --for 5h"
             )
             trip.emit(EventKind.TIMER, text.format(lease=lease.id), lease=lease.id)

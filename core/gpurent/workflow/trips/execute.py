@@ -112,7 +112,10 @@ class TripExecutor:
             if stay.order is not None:
                 # A machine that was started again has a lease of its own; that leg's was ready before.
                 if await trip.step_done_at(f"{leg}.ready") is None:
-                    await self.provision.provision_lease(trip, leg, stay.order, lease_id, stay.agreed)
+                    within = spec.limits.ready_within
+                    await self.provision.provision_lease(
+                        trip, leg, stay.order, lease_id, stay.agreed, ready_within=within
+                    )
             elif not spec.lease:
                 await self.manual_rental.rent_manually(trip, spec, lease_id)
             end = await self.leg_runner.run_leg(trip, leg, spec, lease_id, stay, detach=detach)

@@ -19,6 +19,7 @@ from gpurent.errors import (
     JobError,
     ResultsMissing,
     Spent,
+    StartFailed,
     StorageError,
 )
 from gpurent.locale import _, join_list
@@ -31,11 +32,13 @@ from gpurent.workflow.payments.trip_spending import TripSpending
 from gpurent.workflow.reports.receipts import Receipts
 from gpurent.workflow.runtime.durable_steps import INCONCLUSIVE_ERRORS, RESUMABLE_ERRORS, TripContext
 from gpurent.workflow.runtime.leases import add_burning_lease
+from gpurent.workflow.runtime.trip_chain import list_earlier_trips
 from gpurent.workflow.runtime.unforeseen import add_hint, to_gpurent_error
 from gpurent.workflow.steps.download import DownloadStep, describe_outcome
 from gpurent.workflow.steps.keep_results import KeepResultsStep, describe_ways_home, find_kept_results
 from gpurent.workflow.steps.release import ReleaseStep
 from gpurent.workflow.timing.timers import format_timer
+from gpurent.workflow.trips.continuation import TripContinuation
 from gpurent.workflow.trips.failures import record_failure
 from gpurent.workflow.trips.machine_use import MachineUse, MachineUseFinder
 from gpurent.workflow.trips.machine_work import TripResult
@@ -74,6 +77,7 @@ class TripFinalizer:
     release: ReleaseStep
     receipts: Receipts
     spending: TripSpending
+    continuation: TripContinuation
 
     async def finish_trip(self, trip: TripContext, spec: TripSpec, end: TripResult) -> TripResult:
         """End a trip whose job has ended; return ``end`` with its receipt.
@@ -105,6 +109,9 @@ class TripFinalizer:
 
     async def _get_receipt(self, trip: TripContext, spec: TripSpec, lease: Lease) -> Receipt:
         earlier = await list_earlier_leases(trip, lease_id_of(trip.id, spec))
+        record = await self.store.find_trip(trip.id)
+        before = () if record is None else await list_earlier_trips(self.store, record)
+        earlier = (*(item.lease for item in before if item.lease), *earlier)
         return await self.receipts.get_trip_end_receipt(lease, earlier, trip.id)
 
     async def clean_up_failed_trip(
@@ -154,9 +161,18 @@ class TripFinalizer:
                 add_resume_hint(error, trip.id)
                 return
             await record_failure(trip, error)
+            if isinstance(error, StartFailed):
+                await self._remember_failed_start(trip, lease)
             if not await self._end_machine(trip, spec, lease, error, use):
                 return
+            await self.continuation.begin_next_trip(trip, spec, error)
         await self.store.end_trip(trip.id, TripOutcome.from_error(error))
+
+    async def _remember_failed_start(self, trip: TripContext, lease: Lease) -> None:
+        """Note with the lease that its machine did not start, so that none is ordered there for a while."""
+        now = self.release.leases.get_time(lease)
+        if lease.start_failed_at is None and await trip.step_done_at("leg0.connect") is None:
+            await self.release.leases.update_lease(lease.id, lambda known: evolve(known, start_failed_at=now))
 
     async def _end_machine(
         self, trip: TripContext, spec: TripSpec, lease: Lease, error: GpurentError, use: MachineUse

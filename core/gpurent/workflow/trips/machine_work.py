@@ -13,6 +13,7 @@ from gpurent.domain.offer import Order
 from gpurent.domain.receipt import Receipt
 from gpurent.domain.trip import AgreedPrice, TripSpec, UploadSpec
 from gpurent.errors import GpurentError
+from gpurent.workflow.connection.checkpoints import get_interim_interval, get_interim_spec
 from gpurent.workflow.connection.jobs import JobRunners, ObservedJob
 from gpurent.workflow.connection.reconnecting import Connections, ReconnectingConnection
 from gpurent.workflow.connection.results_download import ResultsOutcome
@@ -76,7 +77,8 @@ class LegRunner:
         is_launched = await trip.step_done_at(f"{leg}.launch") is not None
         may_run = leg_spec.job and await self._may_run_unrecorded(trip, leg, lease_id)
         with await self.preparation.predial_upload(trip, leg, spec, lease_id, leg_spec):
-            async with await self.connect.open_connection(trip, leg, lease_id) as connection:
+            opening = self.connect.open_connection(trip, leg, lease_id, spec.limits.ready_within)
+            async with await opening as connection:
                 has_begun = is_launched or (may_run and await self.job.has_begun(trip, connection, spec))
                 if not has_begun:
                     if leg_spec.job:
@@ -134,11 +136,14 @@ class MachinePreparation:
             if first is not None:
                 await self.upload.upload_files(trip, f"{leg}.upload-setup", connection, first)
             await self._upload_during_setup(trip, leg, connection, spec, leg_spec.budget)
-            return
-        if leg_spec.upload:
-            await self.upload.upload_files(trip, f"{leg}.upload", connection, spec.upload)
-        if sets_up:
-            await self._set_up(trip, leg, connection, spec, leg_spec.budget)
+        else:
+            if leg_spec.upload:
+                await self.upload.upload_files(trip, f"{leg}.upload", connection, spec.upload)
+            if sets_up:
+                await self._set_up(trip, leg, connection, spec, leg_spec.budget)
+        # Last, since the uploaded folder may have older ones.
+        if leg_spec.upload and spec.attempt > 1 and spec.results.checkpoints:
+            await self.upload.upload_checkpoints(trip, f"{leg}.checkpoints", connection, spec)
 
     async def _set_up(
         self,
@@ -242,10 +247,11 @@ class TripJob:
     ) -> ObservedJob:
         """Watch the job until it ends; meanwhile download its results at an interval, if the user wants that."""
         watching = self.monitor.monitor_job(trip, leg, connection, spec, job, budget)
-        if not spec.results.are_wanted or spec.results.every is None:
+        every = get_interim_interval(spec.results)
+        if every is None:
             return await watching
         downloading = self.download.download_in_background(
-            trip, connection.lease_id, spec, spec.results.every
+            trip, connection.lease_id, get_interim_spec(spec), every
         )
         # The first to finish is the job, or a failure of either; interrupted downloads are completed at the end.
         tasks = await wait_for_first(watching, downloading)

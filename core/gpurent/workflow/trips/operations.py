@@ -11,7 +11,7 @@ from attrs import evolve, frozen
 from gpurent.domain.evidence import Unknown
 from gpurent.domain.lease import Lease, LeaseState
 from gpurent.domain.offer import Order, OrderKind
-from gpurent.domain.trip import ResultsSpec, TripSpec
+from gpurent.domain.trip import ResultsSpec, TripRecord, TripSpec
 from gpurent.errors import (
     ConfirmationRequired,
     Declined,
@@ -31,6 +31,7 @@ from gpurent.workflow.runtime.leases import LeaseTracker, add_burning_lease, req
 from gpurent.workflow.runtime.plugins import Plugins
 from gpurent.workflow.runtime.unforeseen import to_gpurent_error
 from gpurent.workflow.timing.timers import TimerCommands
+from gpurent.workflow.trips.continuation import TripContinuation
 from gpurent.workflow.trips.execute import TripExecutor
 from gpurent.workflow.trips.finish import add_resume_hint
 from gpurent.workflow.trips.foreign_release import explain_foreign_release
@@ -60,6 +61,7 @@ class Trips:
     executor: TripExecutor
     orders: LeaseOrders
     spending: TripSpending
+    continuation: TripContinuation
 
     async def run(
         self, spec: TripSpec, *, detach: bool = False, show: ShowResult = show_nothing
@@ -76,13 +78,19 @@ class Trips:
     async def _begin(self, kind: str, spec: TripSpec, *, detach: bool, show: ShowResult) -> TripResult:
         self.executor.leg_runner.preparation.check_upload(spec)
         trip = await self.trip_tracker.begin_trip(kind, spec)
-        async with self.trip_tracker.lock_trip(trip.id):
-            try:
-                return await self._execute_locked(trip, spec, detach=detach, show=show)
-            except ConfirmationRequired as error:
-                # Nothing was ordered. A resumed trip stays open instead, because only its id is typed again.
-                await self.trip_tracker.fail_trip(trip.id, error)
+        try:
+            async with self.trip_tracker.lock_trip(trip.id):
+                try:
+                    return await self._execute_locked(trip, spec, detach=detach, show=show)
+                except ConfirmationRequired as error:
+                    # Nothing was ordered. A resumed trip stays open instead, because only its id is typed again.
+                    await self.trip_tracker.fail_trip(trip.id, error)
+                    raise
+        except GpurentError:
+            following = await self._find_open_continuation(trip.id)
+            if following is None:
                 raise
+        return await self.resume(following.id, detach=detach, show=show)
 
     async def resume(
         self,
@@ -97,6 +105,8 @@ class Trips:
         ``change_results`` returns what results are wanted from now on.
         """
         record = await self.trip_tracker.get_trip(trip_id)
+        if not record.is_open:
+            record = await self._find_open_continuation(record.id) or record
         require_open(record)
         if record.kind == "guard":
             raise UsageError(
@@ -104,12 +114,18 @@ class Trips:
             )
         trip = self.trip_tracker.context_of(record.id)
         if record.kind in ("run", "rent"):
-            async with self.trip_tracker.lock_open_trip(record.id) as record:
-                spec = record.spec
-                if change_results is not None:
-                    spec = evolve(spec, results=change_results(spec.results))
-                    await self.trip_tracker.store.set_trip_spec(record.id, spec)
-                return await self._execute_locked(trip, spec, detach=detach, show=show)
+            try:
+                async with self.trip_tracker.lock_open_trip(record.id) as record:
+                    spec = record.spec
+                    if change_results is not None:
+                        spec = evolve(spec, results=change_results(spec.results))
+                        await self.trip_tracker.store.set_trip_spec(record.id, spec)
+                    return await self._execute_locked(trip, spec, detach=detach, show=show)
+            except GpurentError:
+                following = await self._find_open_continuation(record.id)
+                if following is None:
+                    raise
+            return await self.resume(following.id, detach=detach, show=show)
         async with self.trip_tracker.lock_open_trip(record.id) as record:
             try:
                 receipt = await self.orders.resume_trip(trip, record)
@@ -119,6 +135,18 @@ class Trips:
             end = TripResult(trip_id=record.id, lease_id=record.lease, receipt=receipt)
             await self.trip_tracker.end_shown_trip(record.id, lambda: show(end))
             return end
+
+    async def _find_open_continuation(self, trip_id: str) -> TripRecord | None:
+        """Return the open trip that goes on with the work of one that has ended, however many are in between.
+
+        None as well if the Store cannot be read: that is then the error to show, not why it was asked.
+        """
+        with suppress(StorageError):
+            record = await self.trip_tracker.store.find_trip(trip_id)
+            while record is not None and not record.is_open:
+                record = await self.continuation.find_next_trip(record.id)
+            return record if record is not None and record.id != trip_id else None
+        return None
 
     async def _execute_locked(
         self, trip: TripContext, spec: TripSpec, *, detach: bool, show: ShowResult

@@ -46,12 +46,13 @@ class TripPreview:
     ``needs_mail_binding``: an address has to be bound first; its fee is only known from the provider's e-mail.
     ``upload``: what would be uploaded; None if the transfer backend cannot tell. ``max_runtime``: how long the balance
     or the tightest budget lasts for a metered machine. ``payees``: to whom this account's bills were paid until now.
+    ``balance``: None for an account that is billed afterwards.
     """
 
     account: str
     plan: TripPlan
     required: Money
-    balance: Money
+    balance: Money | None
     budgets: Sequence[BudgetStatus]
     refusals: tuple[str, ...]
     needs_mail_binding: bool
@@ -96,17 +97,21 @@ class DryRun:
         )
 
     async def _compute_max_runtime(
-        self, plan: TripPlan, balance: Money, statuses: Sequence[BudgetStatus]
+        self, plan: TripPlan, balance: Money | None, statuses: Sequence[BudgetStatus]
     ) -> timedelta | None:
         """Return how long a metered machine runs until the balance or the first budget is used up."""
         tariff = plan.offer.tariff
         hour = tariff.price.cost(timedelta(hours=1))
-        if not isinstance(tariff, Metered) or hour.currency != balance.currency or hour.amount <= 0:
+        if not isinstance(tariff, Metered) or hour.amount <= 0:
             return None
-        rooms = [balance]
+        if balance is not None and hour.currency != balance.currency:
+            return None
+        rooms = [balance] if balance is not None else []
         for status in statuses:
             # Skip a budget for which there is no exchange rate.
             with suppress(GpurentError):
-                conversion = await self.rates.get_conversion(status.left.currency, balance.currency)
+                conversion = await self.rates.get_conversion(status.left.currency, hour.currency)
                 rooms.append(conversion.convert(status.left, round_up=False))
+        if not rooms:
+            return None
         return timedelta(hours=1) * max(0, min(room.amount for room in rooms)) / hour.amount

@@ -104,12 +104,16 @@ def _format_cost(order: Order, quote: Quote) -> list[str]:
     return lines
 
 
-def _format_limits(balance: Money, limits: Sequence[BudgetLimit]) -> str:
-    if not limits:
-        return _("Balance: {balance}; no budget is set.").format(balance=balance)
-    return _("Balance: {balance}; {limits}").format(
-        balance=balance, limits=join_clauses(f"{item.name}: {item.money}" for item in limits)
-    )
+def _format_limits(balance: Money | None, limits: Sequence[BudgetLimit]) -> str:
+    named = join_clauses(f"{item.name}: {item.money}" for item in limits)
+    if balance is None:
+        texts = (
+            _("The account is billed afterwards; no budget is set."),
+            _("The account is billed afterwards; {limits}"),
+        )
+    else:
+        texts = _("Balance: {balance}; no budget is set."), _("Balance: {balance}; {limits}")
+    return texts[bool(limits)].format(balance=balance, limits=named)
 
 
 def _format_end(spec: TripSpec, order: Order) -> str:

@@ -131,8 +131,10 @@ class ProviderSelector:
 
         The provider is not asked again in this trip.
         """
+        if not isinstance(error, SoldOut) or not spec.provider:
+            return None  # the Store, which may be what failed, is not even read
         others = set(spec.providers) - {spec.provider, *await trip.list_lost_providers()}
-        if not isinstance(error, SoldOut) or not spec.provider or not others or await trip.may_have_paid():
+        if not others or await trip.may_have_paid():
             return None
         lease = await self.leases.find_lease(lease_id_of(trip.id, spec))
         if lease is not None and lease.state is not LeaseState.CANCELLED:

@@ -13,7 +13,6 @@ from gpurent.api import (
     PluginContext,
     Unknown,
     compute_run_charges,
-    make_page_instructions,
 )
 from gpurent_plugin_autodl import _, wire
 from gpurent_plugin_autodl.specs import CNY
@@ -33,15 +32,15 @@ class AutodlBilling(MeteredBilling):
         return Balance(available=available, held=held, at=self._context.clock.now())
 
     async def create_top_up(self, money: Money) -> MoneyInstructions:
-        return make_page_instructions(
-            money,
+        return self.make_top_up(
             self._context.settings["billing_page"],
             (await self._context.get_login()).account,
+            money,
+            _("At a balance of 0, AutoDL shuts your machines down; it deletes them 15 days later."),
             steps=(
                 _("Open the page and pay {money} with WeChat or Alipay.").format(money=money),
                 _("The balance is updated as soon as the payment is confirmed."),
             ),
-            advice=_("At a balance of 0, AutoDL shuts your machines down; it deletes them 15 days later."),
         )
 
     async def list_charges(self, lease: Lease) -> Known[Charge] | Unknown:

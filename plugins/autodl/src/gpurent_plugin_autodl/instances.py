@@ -9,7 +9,7 @@ from itertools import count
 
 from attrs import evolve, frozen
 
-from gpurent.api import Lease, LeaseState, UnexpectedResponse, list_machine_runs, note_machine_run, quote_text
+from gpurent.api import Lease, LeaseState, list_machine_runs, make_state_error, note_machine_run, quote_text
 from gpurent_plugin_autodl import _, wire
 from gpurent_plugin_autodl.specs import make_tariff
 
@@ -113,8 +113,7 @@ def apply_instance(lease: Lease, instance: wire.Instance, now: datetime) -> Leas
         # Nothing says that a machine that has run costs nothing then.
         state = LeaseState.FAILED if instance.started_at is None else LeaseState.INTERRUPTED
         return _move(seen, state, _("AutoDL says that the machine failed"))
-    text = _("AutoDL names a state of the machine that gpurent does not know: {state}")
-    raise UnexpectedResponse(text.format(state=quote_text(status)), url=f"{wire.PRO_PATH}/status")
+    raise make_state_error(wire.SERVICE, status, f"{wire.PRO_PATH}/status")
 
 
 def _note_run(lease: Lease, instance: wire.Instance, now: datetime) -> Lease:

@@ -24,7 +24,7 @@ from gpurent.api import (
     Unknown,
     add_access_source,
     add_access_sources,
-    make_unfunded_error,
+    make_credit_error,
     parse_declared_prices,
     quote_reason,
 )
@@ -41,7 +41,7 @@ class AutodlProvider(LabelledProvider, SupportsStop, SupportsStart):
     """AutoDL as a provider. A machine is found by its name, which is the order's key."""
 
     def __init__(self, context: PluginContext) -> None:
-        super().__init__(context.clock, wire.SERVICE)
+        super().__init__(context, wire.SERVICE)
         self._context = context
         self._client = wire.make_api(context)
         self._instances = InstanceList(self._client)
@@ -58,9 +58,10 @@ class AutodlProvider(LabelledProvider, SupportsStop, SupportsStart):
         return Known(tuple(make_offer(spec, gpus, self._prices) for spec, gpus in orders))
 
     async def reserve_lease(self, order: Order) -> Lease:
-        offer = make_offer(*parse_key(order.offer.key), self._prices)
-        image, agreed = order.image or self._context.settings["image"], offer.tariff.price.value
-        return self.make_payable_lease(order, offer, CNY, {IMAGE: image, AGREED: str(agreed)})
+        wanted = Requirements(machine=order.offer.key)
+        data = {IMAGE: order.image or self._context.settings["image"]}
+        lease = await self.reserve_offer(order, wanted, CNY, data)
+        return evolve(lease, provider_data={**data, AGREED: str(lease.offer.tariff.price.value)})
 
     async def create_machine(self, lease: Lease) -> str:
         spec, gpus = parse_key(lease.offer.key)
@@ -127,8 +128,7 @@ class AutodlProvider(LabelledProvider, SupportsStop, SupportsStart):
             return await self.refresh_machine(lease)
         reply = await self._command("release", lease.ref, spent=Spent.YES)
         if not reply.error:
-            ended = lease.with_state(LeaseState.RELEASED, _("released at AutoDL"))
-            return evolve(ended, kept_until=None, ended_at=self._context.clock.now(), pending=None)
+            return self.make_released(lease, _("released at AutoDL"))
         seen = await self.refresh_machine(lease)
         if isinstance(seen, Lease) and seen.state is LeaseState.STOPPED:
             raise _make_refusal(_("AutoDL did not release the machine: {why}"), lease, reply)
@@ -200,7 +200,7 @@ def _make_create_error(reply: wire.AutodlReply) -> LeaseError | MoneyError | Aut
             spent=Spent.NO,
         )
     if "余额" in reply.text:
-        return make_unfunded_error(wire.SERVICE, "autodl", reply.message)
+        return make_credit_error("autodl", wire.SERVICE, reply.message)
     # Another code is none of the refusals that are known: it may have been created all the same.
     known = Spent.NO if reply.error in REFUSED_ERRORS else None
     return LeaseError(_("AutoDL rejected the order: {why}").format(why=why), spent=known)

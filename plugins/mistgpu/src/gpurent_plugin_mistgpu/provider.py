@@ -13,6 +13,8 @@ from gpurent.api import (
     AssistedRental,
     AuthError,
     Bill,
+    CreateAttempts,
+    GpurentError,
     Known,
     Lease,
     LeaseError,
@@ -55,6 +57,7 @@ class MistgpuProvider(LeaseProvider, SupportsRestart, SupportsStop, AssistedRent
     def __init__(self, context: PluginContext) -> None:
         self._context = context
         self._client = MistgpuClient(context)
+        self._attempts = CreateAttempts(context.state, context.clock, LISTING_DELAY)
 
     @property
     def is_manual(self) -> bool:
@@ -139,8 +142,8 @@ class MistgpuProvider(LeaseProvider, SupportsRestart, SupportsStop, AssistedRent
         if pending is None:
             return lease
         server = None if pending.sent_at is None else await self._find_server(lease)
-        if pending.sent_at is None or (server is None and self._may_submit_again(pending)):
-            lease, server = await self._create_server(lease)
+        if pending.sent_at is None or (server is None and not await self._attempts.may_still_appear(pending)):
+            lease, server = await self._create_server(lease, pending)
         if server is None:
             return evolve(
                 lease,
@@ -149,19 +152,22 @@ class MistgpuProvider(LeaseProvider, SupportsRestart, SupportsStop, AssistedRent
             )
         return await self._adopt_server(lease, server)
 
-    def _may_submit_again(self, pending: PendingOrder) -> bool:
-        """Whether a request that had an effect would be listed by now."""
-        return pending.sent_at is not None and self._context.clock.now() - pending.sent_at >= LISTING_DELAY
-
-    async def _create_server(self, lease: Lease) -> tuple[Lease, wire.ServerRow | None]:
+    async def _create_server(
+        self, lease: Lease, pending: PendingOrder
+    ) -> tuple[Lease, wire.ServerRow | None]:
         """Submit the form, and return the lease with what the answer says, and the server if it is listed already.
 
         A machine has one server at a time: submitted twice, or delivered twice, the form creates only one, and the
         refusal that the machine is taken may be the answer to the second.
         """
+        before = await self._attempts.note_sent(pending.key)
         try:
             await self._submit_create(lease)
-        except SoldOut:
+        except GpurentError as error:
+            if error.spent is Spent.NO:
+                await self._attempts.take_back(pending.key, before)
+            if not isinstance(error, SoldOut):
+                raise
             server = await self._find_server(lease)
             if server is None:
                 raise
@@ -256,7 +262,7 @@ class MistgpuProvider(LeaseProvider, SupportsRestart, SupportsStop, AssistedRent
         server = await self._find_server(lease)
         if server is not None:
             return await self._adopt_server(lease, server)
-        if not self._may_submit_again(pending):
+        if await self._attempts.may_still_appear(pending):
             return evolve(lease, note=_("MISTGPU does not show whether it created a server; asking again"))
         note = _("MISTGPU never listed a server for this order")
         return evolve(lease.with_state(LeaseState.CANCELLED, note), pending=None)

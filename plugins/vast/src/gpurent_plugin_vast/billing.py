@@ -17,10 +17,9 @@ from gpurent.api import (
     PluginContext,
     SupportsStatement,
     Unknown,
-    make_page_instructions,
 )
 from gpurent_plugin_vast import _, wire
-from gpurent_plugin_vast.charges import ChargeReader, parse_amount, to_seconds
+from gpurent_plugin_vast.charges import ChargeReader, to_seconds
 
 STATEMENT_SPAN = timedelta(days=365)
 MARGIN = timedelta(days=1)
@@ -37,20 +36,13 @@ class VastBilling(MeteredBilling, SupportsStatement):
 
     async def get_balance(self) -> Balance:
         reply = await self._client.call_checked("GET", wire.ACCOUNT_PATH)
-        credit = parse_amount(reply, reply.body.get("credit"))
+        credit = reply.get_money(reply.body, "credit", wire.USD)
         return Balance(available=credit, at=self._context.clock.now())
 
     async def create_top_up(self, money: Money) -> MoneyInstructions:
-        return make_page_instructions(
-            money,
-            self._context.settings["billing_page"],
-            (await self._context.get_login()).account,
-            steps=(
-                _("Open the billing page and add {money} of credit.").format(money=money),
-                _("The credit is there as soon as the payment is confirmed."),
-            ),
-            advice=_("At a credit of 0, vast.ai stops your machines and later deletes their disks."),
-        )
+        login = await self._context.get_login()
+        advice = _("At a credit of 0, vast.ai stops your machines and later deletes their disks.")
+        return self.make_top_up(self._context.settings["billing_page"], login.account, money, advice)
 
     async def list_charges(self, lease: Lease) -> Known[Charge] | Unknown:
         if not lease.ref:

@@ -5,12 +5,11 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from decimal import ROUND_UP
 from typing import Any
 
 from attrs import frozen
 
-from gpurent.api import Charge, ChargeKind, Money, parse_foreign_decimal
+from gpurent.api import Charge, ChargeKind, Money
 from gpurent_plugin_vast import _, wire
 
 PAGE_SIZE = 500
@@ -81,20 +80,8 @@ def _parse_invoice(reply: wire.VastReply, row: Mapping[str, Any]) -> Charge:
 
 def _parse_size(reply: wire.VastReply, row: Mapping[str, Any]) -> Money:
     """Return the row's amount without its sign: its kind tells the direction."""
-    found = parse_amount(reply, row.get("amount"))
+    found = reply.get_money(row, "amount", wire.USD)
     return -found if found.amount < 0 else found
-
-
-def parse_amount(reply: wire.VastReply, value: object) -> Money:
-    """Return an amount in USD, rounded away from 0 to a millionth: the service states more digits."""
-    try:
-        exact = parse_foreign_decimal(value)
-    except ValueError:
-        raise reply.make_unexpected_response(_("{name} is no number").format(name="amount")) from None
-    if abs(exact) > 10**9:
-        raise reply.make_unexpected_response(_("{name} is out of range").format(name="amount"))
-    micros = exact.scaleb(wire.USD.exponent).to_integral_value(ROUND_UP)
-    return Money(int(micros), wire.USD)
 
 
 def to_seconds(at: datetime) -> int:

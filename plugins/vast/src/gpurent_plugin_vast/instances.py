@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from attrs import evolve
 
-from gpurent.api import Lease, LeaseState, PluginContext, UnexpectedResponse, quote_text
+from gpurent.api import Lease, LeaseState, PluginContext, make_state_error, quote_text
 from gpurent_plugin_vast import _, wire
 
 PAGE_SIZE = 25
@@ -64,30 +64,23 @@ def apply_instance(lease: Lease, instance: wire.Instance) -> Lease:
     status = instance.status
     if status == "running":
         if instance.endpoint is None:
-            return _move(seen, LeaseState.PROVISIONING, _("its SSH port is not mapped yet"))
-        return evolve(_move(seen, LeaseState.READY), endpoint=instance.endpoint, note="")
+            return seen.enter_state(LeaseState.PROVISIONING, _("its SSH port is not mapped yet"))
+        return evolve(seen.enter_state(LeaseState.READY), endpoint=instance.endpoint, note="")
     said = quote_text(instance.note) if instance.note else status
     if status in STARTING:
-        return _move(seen, LeaseState.PROVISIONING, _("the machine is starting: {said}").format(said=said))
+        return seen.enter_state(
+            LeaseState.PROVISIONING, _("the machine is starting: {said}").format(said=said)
+        )
     if status == "stopped" and instance.wants_to_run and instance.is_bid:
         note = _("others pay more for its GPUs; it starts again once they do not, or when you raise your bid")
-        return evolve(_move(seen, LeaseState.INTERRUPTED, note), endpoint=None)
+        return evolve(seen.enter_state(LeaseState.INTERRUPTED, note), endpoint=None)
     if status == "stopped" and instance.wants_to_run:
         note = _("the machine waits for its GPUs, which others use")
-        return evolve(_move(seen, LeaseState.PROVISIONING, note), endpoint=None)
+        return evolve(seen.enter_state(LeaseState.PROVISIONING, note), endpoint=None)
     if status in STOPPED:
         note = _("its disk costs money until it is deleted")
-        return evolve(_move(seen, LeaseState.STOPPED, note), endpoint=None)
+        return evolve(seen.enter_state(LeaseState.STOPPED, note), endpoint=None)
     if status in UNREACHABLE:
         note = _("vast.ai does not reach the machine: {said}").format(said=said)
-        return evolve(_move(seen, LeaseState.INTERRUPTED, note), endpoint=None)
-    raise UnexpectedResponse(
-        _("vast.ai names a state of the machine that gpurent does not know: {state}").format(
-            state=quote_text(status)
-        ),
-        url="/api/v0/instances/",
-    )
-
-
-def _move(lease: Lease, state: LeaseState, note: str = "") -> Lease:
-    return lease if lease.state is state else lease.with_state(state, note)
+        return evolve(seen.enter_state(LeaseState.INTERRUPTED, note), endpoint=None)
+    raise make_state_error(wire.SERVICE, status, "/api/v0/instances/")

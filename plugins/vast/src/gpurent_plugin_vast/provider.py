@@ -13,7 +13,6 @@ from gpurent.api import (
     LabelledProvider,
     Lease,
     LeaseError,
-    LeaseState,
     MoneyError,
     Offer,
     Order,
@@ -30,8 +29,9 @@ from gpurent.api import (
     UsageError,
     add_access_source,
     add_access_sources,
+    make_credit_error,
+    make_release_error,
     make_taken_error,
-    make_unfunded_error,
     quote_reason,
 )
 from gpurent_plugin_vast import _, wire
@@ -50,7 +50,7 @@ class VastProvider(LabelledProvider, SupportsStop, SupportsStart, SupportsInterr
     """vast.ai as a provider. A machine is found by its label, which is the order's key."""
 
     def __init__(self, context: PluginContext) -> None:
-        super().__init__(context.clock, "vast.ai")
+        super().__init__(context, "vast.ai")
         self._context = context
         self._client = wire.make_api(context)
         self._instances = InstanceList(context, self._client)
@@ -69,16 +69,12 @@ class VastProvider(LabelledProvider, SupportsStop, SupportsStart, SupportsInterr
             spot=order.offer.spot,
             bid=UnitPrice(Decimal(bid), wire.USD) if bid else None,
         )
-        offers = await self._market.find_offers(wanted)
-        offer = next((offer for offer in offers if offer.key == order.offer.key and offer.available), None)
-        if offer is None and not await self.find_machine(order.key):
-            raise make_taken_error(order.offer.key)
         facts = {
             PUBLIC_KEY: order.public_key,
             DISK: str(max(wire.DISK_GB, order.disk)),
             IMAGE: order.image or self._context.settings["image"],
         }
-        return self.make_payable_lease(order, offer or order.offer, wire.USD, facts)
+        return await self.reserve_offer(order, wanted, wire.USD, facts)
 
     async def create_machine(self, lease: Lease) -> str:
         bid = lease.offer.provider_data.get(wire.BID)
@@ -156,19 +152,13 @@ class VastProvider(LabelledProvider, SupportsStop, SupportsStart, SupportsInterr
     async def release_machine(self, lease: Lease) -> Lease | Absent:
         if not await self._delete(lease.ref, lease):
             return _make_absent()
-        ended = lease.with_state(LeaseState.RELEASED, _("deleted at vast.ai"))
-        return evolve(ended, endpoint=None, ended_at=self._context.clock.now(), pending=None)
+        return self.make_released(lease, _("deleted at vast.ai"))
 
     async def _delete(self, ref: str, lease: Lease | None = None) -> bool:
         """Delete a machine; return whether it was there. Raises `LeaseError` if the service refuses it."""
         reply = await self._client.call("DELETE", f"/api/v0/instances/{int(ref)}/", json={}, spent=Spent.YES)
         if reply.error and reply.error not in GONE_ERRORS:
-            raise LeaseError(
-                _("vast.ai did not delete the machine: {why}").format(why=quote_reason(reply.message)),
-                hint=_("It still costs money. Delete it on the page of your machines at vast.ai."),
-                spent=Spent.YES,
-                burning=(lease.id,) if lease is not None else (),
-            )
+            raise make_release_error(wire.SERVICE, reply.message, () if lease is None else (lease.id,))
         if not reply.error and not reply.is_confirmed:
             raise reply.make_unexpected_response(
                 _("it does not say that the machine was deleted"), Spent.UNKNOWN
@@ -250,7 +240,7 @@ def _make_create_error(lease: Lease, reply: wire.VastReply) -> LeaseError | Mone
     if _is_taken(reply):
         return make_taken_error(lease.offer.key)
     if "credit" in reply.message.lower() or "balance" in reply.message.lower():
-        return make_unfunded_error(wire.SERVICE, "vast", reply.message)
+        return make_credit_error("vast", wire.SERVICE, reply.message)
     if "bid" in reply.error:
         return _make_leftover_error(reply.message)
     # Not one of the refusals that are known: it may have been created all the same.

@@ -24,10 +24,7 @@ from gpurent.api import (
     PluginContext,
     TrafficPrice,
     UnitPrice,
-    UsageError,
-    parse_foreign_integer,
 )
-from gpurent_plugin_vast import _
 
 SERVICE = "vast.ai"
 # The service bills fractions of a cent.
@@ -147,6 +144,7 @@ def _parse_offer(reply: VastReply, row: Mapping[str, Any], key: str, disk: int) 
         location=reply.get_text(row, "geolocation"),
         reliability=_parse_reliability(reply, row),
         cuda=_parse_cuda(reply, row),
+        host="" if row.get("machine_id") is None else str(reply.get_integer(row, "machine_id")),
         traffic=_parse_traffic(reply, row),
     )
 
@@ -207,8 +205,7 @@ def _parse_endpoint(reply: VastReply, row: Mapping[str, Any]) -> Endpoint | None
     if not mapped or not host:
         return None
     try:
-        return Endpoint(
-            USER, f"[{host}]" if ":" in host else host, parse_foreign_integer(mapped[0]["HostPort"])
-        )
-    except (ValueError, UsageError, LookupError, TypeError):
-        raise reply.make_unexpected_response(_("an address that cannot be one")) from None
+        port = mapped[0]["HostPort"]
+    except (LookupError, TypeError):
+        port = None
+    return reply.make_endpoint(USER, host, port)

@@ -20,7 +20,7 @@ from gpurent.testing.contracts.provider.bad_answers import (
     faulty,
 )
 from gpurent.testing.contracts.provider.base import ProviderContractBase, open_provider
-from gpurent.testing.contracts.provider.opened import Driver, OpenProvider, sign_charge
+from gpurent.testing.contracts.provider.opened import Driver, OpenProvider
 from gpurent.testing.contracts.provider.setup import ProviderSetup
 from gpurent.testing.contracts.provider.spread import choose_calls
 
@@ -48,7 +48,7 @@ async def check_journey(opened: OpenProvider, driver: Driver, before: int) -> No
     assert await opened.list_discrepancies() == []
     found = await opened.billing.list_charges(driver.current_lease)
     assert isinstance(found, Known)
-    assert sum(sign_charge(charge) for charge in found.items) == opened.sum_ledger() - before
+    opened.check_charges(found.items, driver.current_lease, before - opened.sum_ledger())
     listed = await opened.provider.list_leases()
     assert isinstance(listed, Known)
     assert [lease.ref for lease in listed.items if not lease.is_over] == []

@@ -14,6 +14,7 @@ from gpurent.testing.contracts.contract import require_capability
 from gpurent.testing.contracts.provider.bad_answers import (
     BAD_ANSWERS,
     BUSY,
+    LOST_BEFORE,
     RETRY_AFTER,
     BadAnswer,
     CallCounter,
@@ -119,6 +120,35 @@ class ListingContract(ProviderContractBase):
         payment = await driver.pay_bill(await driver.wait_for_bill())
         hiding.hide_machines(opened.clock.now() + timedelta(seconds=40))
         await driver.confirm_payment(payment)
+        await driver.wait_until_ready()
+        assert len(opened.list_billed_machines()) == 1
+        await driver.release_lease()
+        assert opened.list_billed_machines() == []
+
+    async def test_what_an_order_sent_again_creates_may_be_listed_late(self, opened: OpenProvider) -> None:
+        """The first request was lost; the list lags behind the second one as it may behind a first."""
+        hiding = require_capability(opened.simulator, SupportsHiding, f"the simulator of {opened.name}")
+        driver = opened.make_driver()
+        await driver.reserve_lease(await opened.make_order())
+        payment = await driver.pay_bill(await driver.wait_for_bill())
+        payable, now = driver.current_lease, opened.clock.now()
+        async with faulty(opened, LOST_BEFORE, 1, times=1):
+            answer = await ask(lambda: opened.provider.confirm_lease(payable, payment))
+        driver.lease = (
+            driver.make_process_lease(payable, now)
+            if isinstance(answer, GpurentError)
+            else driver.merge_confirmed(payable, answer, now)
+        )
+        for _look in range(100):
+            if driver.current_lease.pending is None:
+                break
+            if not opened.list_billed_machines():
+                hiding.hide_machines(opened.clock.now() + timedelta(seconds=50))
+            asked, now = driver.current_lease, opened.clock.now()
+            answer = await ask(lambda asked=asked: opened.provider.confirm_lease(asked, payment))  # type: ignore[misc]
+            if isinstance(answer, Lease):
+                driver.lease = driver.merge_confirmed(asked, answer, now)
+            await opened.advance(driver.poll_interval)
         await driver.wait_until_ready()
         assert len(opened.list_billed_machines()) == 1
         await driver.release_lease()

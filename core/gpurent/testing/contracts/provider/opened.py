@@ -12,11 +12,11 @@ from attrs import define, evolve, field
 
 from gpurent.domain.evidence import Known, Unknown
 from gpurent.domain.lease import Lease
-from gpurent.domain.offer import Bill, Offer, Order, OrderKind, Prepaid
+from gpurent.domain.offer import Bill, Metered, Offer, Order, OrderKind, Prepaid
 from gpurent.domain.receipt import Charge, ChargeKind
 from gpurent.domain.secret import Secret
 from gpurent.errors import UnavailableError, UnexpectedResponse
-from gpurent.roles.account import Authenticator, Balance, BillingProvider, Login
+from gpurent.roles.account import Authenticator, Balance, BillingProvider, Login, PostpaidBilling
 from gpurent.roles.lease import LeaseProvider, SupportsMailBinding
 from gpurent.roles.simulator import ProviderSimulator, SupportsAudit, SupportsFunding
 from gpurent.testing.contracts.provider.bad_answers import list_plugin_calls
@@ -32,6 +32,8 @@ PASSWORD = "Contract-pass-7"
 PASSWORD_REF = "contract-password"
 RETRIED_ERRORS = (UnavailableError, UnexpectedResponse)
 """After these, core calls again later; anything else tells the user that the order failed."""
+COMPUTED_LATE_POLLS = 4
+"""Polls after which a computed start and end of billing are known, also if an answer was lost."""
 _INCOMING = (ChargeKind.REFUND, ChargeKind.DEPOSIT_REFUND, ChargeKind.TOP_UP)
 
 
@@ -178,6 +180,22 @@ class OpenProvider:
         """Return what the account has by the simulator's ledger, in minor units."""
         lines = self.ledger.list_ledger_entries()
         return sum(line.amount.amount for line in lines if line.account == self.account)
+
+    @property
+    def is_postpaid(self) -> bool:
+        """Whether the service bills afterwards, and states neither balance nor charges."""
+        return isinstance(self.billing, PostpaidBilling)
+
+    def check_charges(self, charges: Sequence[Charge], lease: Lease, taken: int) -> None:
+        """Check that the charges are what the lease took from the ledger; computed ones may be a little more."""
+        total = -sum(sign_charge(charge) for charge in charges)
+        if not self.is_postpaid:
+            assert total == taken
+            return
+        tariff = lease.offer.tariff
+        assert isinstance(tariff, Metered)
+        slack = tariff.price.cost(COMPUTED_LATE_POLLS * self.setup.poll_interval + tariff.billing_increment)
+        assert taken <= total <= taken + slack.amount, f"{total} computed, {taken} was taken"
 
     def list_billed_machines(self) -> list[str]:
         return list(self.simulator.list_billed_machines())

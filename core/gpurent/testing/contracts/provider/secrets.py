@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from base64 import b64encode
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from datetime import timedelta
 from urllib.parse import quote, unquote
 
@@ -71,7 +71,8 @@ class SecretContract(ProviderContractBase):
         lease = driver.current_lease
         for answer in BAD_ANSWERS:
             async with faulty(opened, answer):
-                for query in (opened.provider.list_leases, opened.billing.get_balance):
+                queries: list[Callable[[], Awaitable[object]]] = [opened.provider.list_leases]
+                for query in queries if opened.is_postpaid else [*queries, opened.billing.get_balance]:
                     found = await ask(query)
                     if isinstance(found, GpurentError):
                         search.add("an error", f"{found} {found.hint} {found.detail}")

@@ -16,7 +16,7 @@ from gpurent.roles.simulator import (
     SupportsFunding,
     SupportsHiding,
 )
-from gpurent.testing.contracts.contract import require_capability
+from gpurent.testing.contracts.contract import require_capability, skip_without
 from gpurent.testing.contracts.provider.bad_answers import list_plugin_calls
 from gpurent.testing.contracts.provider.base import ProviderContractBase, open_provider
 from gpurent.testing.contracts.provider.opened import OpenProvider
@@ -48,7 +48,8 @@ class SimulatorContract(ProviderContractBase):
     async def test_every_call_of_the_plugin_is_a_stated_route(self, opened: OpenProvider) -> None:
         driver = await opened.rent()
         await opened.list_leases()
-        await opened.get_balance()
+        if not opened.is_postpaid:
+            await opened.get_balance()
         await opened.billing.list_charges(driver.current_lease)
         await driver.release_lease()
         stated = {
@@ -100,6 +101,8 @@ class SimulatorContract(ProviderContractBase):
     # money
 
     async def test_money_comes_in_as_it_says(self, opened: OpenProvider) -> None:
+        if opened.is_postpaid:
+            skip_without("money that comes in before it is spent", opened.setup.billing_entry.name)
         before = opened.sum_ledger()
         money = await opened.funding.add_money(opened.account)
         assert opened.sum_ledger() - before == money.amount > 0
@@ -135,7 +138,7 @@ class SimulatorContract(ProviderContractBase):
         before = opened.sum_ledger()
         await asyncio.gather(
             *(opened.sandbox.simulators.tick() for _time in range(3)),
-            *(opened.get_balance() for _time in range(3)),
+            *(opened.list_leases() for _time in range(3)),
             opened.provider.refresh_lease(driver.current_lease),
         )
         assert opened.sum_ledger() == before, "no time has passed"

@@ -54,11 +54,12 @@ class SummaryContract(StoreContract):
 
     async def test_periods_of_leases(self, store: Store) -> None:
         await store.save_lease(make_lease("l2"))
-        await store.save_lease(evolve(make_lease("l1", LeaseState.RELEASED), ended_at=START + MINUTE))
+        ended = evolve(make_lease("l1", LeaseState.RELEASED), ended_at=START + MINUTE)
+        await store.save_lease(evolve(ended, books_closed_at=START + 2 * MINUTE))
         periods = await store.summaries.list_lease_periods()
         assert list(periods) == [
-            LeasePeriod("l2", "acme", False, False, START, None, None),
-            LeasePeriod("l1", "acme", True, False, START, START + MINUTE, None),
+            LeasePeriod("l2", "acme", False, False, START, None, None, None),
+            LeasePeriod("l1", "acme", True, False, START, START + MINUTE, None, START + 2 * MINUTE),
         ]
 
     async def test_a_lease_is_settled_when_nothing_is_held(self, store: Store) -> None:

@@ -19,6 +19,7 @@ import signal
 import socket
 import sys
 import termios
+import time
 from pathlib import Path
 from typing import Any
 
@@ -76,9 +77,13 @@ class Supervisor:
         signal.set_wakeup_fd(alarm, warn_on_full_buffer=False)
         signal.signal(signal.SIGCHLD, lambda *_: None)
         self._send({"ready": True})
+        # Not select(), which takes no descriptor above 1023: the driver's process may have as many.
+        waiting = select.poll()
+        for descriptor in (self._socket.fileno(), waker):
+            waiting.register(descriptor, select.POLLIN)
         alive = True
         while alive:
-            ready, _, _ = select.select([self._socket.fileno(), waker], [], [])
+            ready = {descriptor for descriptor, _event in waiting.poll()}
             if waker in ready:
                 os.read(waker, 4096)
                 self._reap()
@@ -129,7 +134,7 @@ class Supervisor:
             for pid in {*list_children(), *self._numbers_by_pid}:
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(pid, signal.SIGKILL)
-            select.select([], [], [], 0.001)
+            time.sleep(0.001)
 
 
 def exec_command(order: dict[str, Any], fds: list[int]) -> None:

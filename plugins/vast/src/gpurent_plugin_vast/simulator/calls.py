@@ -9,9 +9,9 @@ from typing import Any
 
 from attrs import frozen
 
-from gpurent.api import Evidence
+from gpurent.api import Evidence, parse_exact_json
 from gpurent_plugin_vast.simulator.accounts import VastAccount
-from gpurent_plugin_vast.simulator.amounts import parse_json, parse_micros, parse_number
+from gpurent_plugin_vast.simulator.amounts import parse_micros, parse_number
 from gpurent_plugin_vast.simulator.instances import InstanceWish
 from gpurent_plugin_vast.simulator.refusal import VastRefusal, invalid_args
 
@@ -51,7 +51,7 @@ class Call:
         if text is None:
             return self.body.get(name)
         try:
-            return parse_json(text)
+            return parse_exact_json(text)
         except ValueError:
             raise invalid_args(f"{name} is not JSON") from None
 

@@ -9,7 +9,8 @@ from decimal import Decimal
 from functools import partial
 from typing import Any
 
-from gpurent_plugin_vast.simulator.amounts import parse_json, parse_number, render_json
+from gpurent.api import parse_exact_json, render_exact_json
+from gpurent_plugin_vast.simulator.amounts import parse_number
 from gpurent_plugin_vast.simulator.refusal import invalid_args
 
 Row = Mapping[str, Any]
@@ -123,12 +124,12 @@ def take_page(
 
 
 def _make_token(values: Row) -> str:
-    return base64.b64encode(render_json({"values": values}).encode()).decode()
+    return base64.b64encode(render_exact_json({"values": values}).encode()).decode()
 
 
 def _read_token(token: str, columns: Sequence[str]) -> Row:
     try:
-        values = parse_json(base64.b64decode(token, validate=True))["values"]
+        values = parse_exact_json(base64.b64decode(token, validate=True))["values"]
         return {column: values[column] for column in columns}
     except (ValueError, KeyError, TypeError):
         raise invalid_args("invalid token") from None

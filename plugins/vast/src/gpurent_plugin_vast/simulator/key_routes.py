@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from gpurent.api import Evidence
+from gpurent.api import Evidence, render_exact_json
 from gpurent_plugin_vast import _
 from gpurent_plugin_vast.simulator.accounts import parse_public_key
-from gpurent_plugin_vast.simulator.amounts import render_json
 from gpurent_plugin_vast.simulator.calls import ApiRoute, Call
 from gpurent_plugin_vast.simulator.instance_routes import get_instance
 from gpurent_plugin_vast.simulator.instances import SshKey
@@ -79,7 +78,7 @@ class KeyRoutes:
             refusal = no_such_instance(call.id)
             raise VastRefusal(200, refusal.body["error"], refusal.body["msg"])
         keys = [_describe_key(key, call) for key in instance.keys.values()]
-        return {"success": True, "ssh_keys": render_json(keys)}
+        return {"success": True, "ssh_keys": render_exact_json(keys)}
 
     async def _detach(self, call: Call) -> Any:
         if get_instance(call).keys.pop(call.key, None) is None:

@@ -10,11 +10,18 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route as WebRoute
 
-from gpurent.api import Evidence, ProviderSimulator, SimulatorContext, SimulatorLedgerEntry, SimulatorRoute
+from gpurent.api import (
+    Evidence,
+    ProviderSimulator,
+    SimulatorContext,
+    SimulatorLedgerEntry,
+    SimulatorRoute,
+    parse_exact_json,
+    render_exact_json,
+)
 from gpurent_plugin_vast import _
 from gpurent_plugin_vast.simulator import pay_page
 from gpurent_plugin_vast.simulator.access import Pace, authenticate
-from gpurent_plugin_vast.simulator.amounts import parse_json, render_json
 from gpurent_plugin_vast.simulator.audit import VastAudit
 from gpurent_plugin_vast.simulator.bills import list_ledger
 from gpurent_plugin_vast.simulator.calls import ApiRoute, Call
@@ -146,7 +153,7 @@ def _parse_body(data: bytes) -> Mapping[str, Any]:
     if not data.strip():
         return {}
     try:
-        found = parse_json(data)
+        found = parse_exact_json(data)
     except ValueError:
         raise invalid_args("the body is not JSON") from None
     if not isinstance(found, Mapping):
@@ -155,4 +162,4 @@ def _parse_body(data: bytes) -> Mapping[str, Any]:
 
 
 def _make_response(status: int, answer: Any) -> Response:
-    return Response(render_json(answer), status, media_type="application/json")
+    return Response(render_exact_json(answer), status, media_type="application/json")

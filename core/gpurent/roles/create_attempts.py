@@ -1,0 +1,44 @@
+"""When a create was last sent whose effect is not known: until when the machine of an order may still appear."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+
+from attrs import frozen
+
+from gpurent.domain.lease import PendingOrder
+from gpurent.ports.services import PluginState
+from gpurent.ports.system import Clock
+
+
+@frozen
+class CreateAttempts:
+    """The creates that were sent for each order, on disk before they are sent: any answer may be lost.
+
+    ``listing_delay``: a machine that was created is in the service's list after this time, if it was created at all. A
+    second create starts it anew.
+    """
+
+    state: PluginState
+    clock: Clock
+    listing_delay: timedelta
+
+    async def note_sent(self, key: str) -> str:
+        """Note that the create of the order ``key`` is sent now; return the note before, for `take_back`."""
+        before = await self.state.get(_name(key)) or ""
+        await self.state.put(_name(key), self.clock.now().isoformat())
+        return before
+
+    async def take_back(self, key: str, before: str) -> None:
+        """Note that the last create was refused by name, so that only an earlier one may have had an effect."""
+        await self.state.put(_name(key), before)
+
+    async def may_still_appear(self, pending: PendingOrder) -> bool:
+        """Whether the machine of an order that was sent may be missing from a complete list although it exists."""
+        noted = await self.state.get(_name(pending.key))
+        last = datetime.fromisoformat(noted) if noted else pending.sent_at
+        return last is not None and self.clock.now() - last < self.listing_delay
+
+
+def _name(key: str) -> str:
+    return f"create/{key}"

@@ -1,0 +1,87 @@
+"""An account for automatic tests, the ledger, and what does not add up."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+
+from gpurent.api import (
+    Discrepancy,
+    DiscrepancyKind,
+    Money,
+    SimulatorLedgerEntry,
+    SupportsAudit,
+    SupportsFunding,
+    SupportsHiding,
+    UsageError,
+)
+from gpurent_plugin_prime.simulator.state import MICRO_USD, Pod, PrimeAccount, PrimeState
+
+FUNDS = 1_000_000_000
+
+
+class PrimeAudit(SupportsFunding, SupportsAudit, SupportsHiding):
+    """Opens the first account."""
+
+    state: PrimeState
+
+    def get_login_fields(self) -> Mapping[str, str]:
+        return {"api_key": self.state.accounts[0].api_key}
+
+    async def add_money(self, account: str) -> Money:
+        async with self.state.lock:
+            await self.state.catch_up()
+            found = self.state.find_account(account)
+            if found is None:
+                raise UsageError(f"no wallet {account!r}")
+            self.state.pay_in(found, FUNDS)
+        return Money(FUNDS, MICRO_USD)
+
+    def hide_machines(self, until: datetime) -> None:
+        self.state.hidden_until = until
+
+    def list_ledger_entries(self) -> Sequence[SimulatorLedgerEntry]:
+        """Return the payments, and what each pod and disk has cost so far; the line of one that is there grows."""
+        found = []
+        for account in self.state.accounts:
+            lines = [
+                (at, "payment", micros, f"payment-{number}")
+                for number, (at, micros) in enumerate(account.payments, 1)
+            ]
+            lines += [
+                (one.ended_at or self.state.at, one.kind, -cost, one.id)
+                for one in account.resources
+                if (cost := one.compute_cost(self.state.at))
+            ]
+            found += [
+                SimulatorLedgerEntry(
+                    at=at, account=account.wallet_id, kind=kind, amount=Money(micros, MICRO_USD), ref=ref
+                )
+                for at, kind, micros, ref in lines
+            ]
+        return sorted(found, key=lambda entry: entry.at)
+
+    async def list_discrepancies(self) -> Sequence[Discrepancy]:
+        """Return second pods of one name, and pods that cost something before they were active."""
+        async with self.state.lock:
+            await self.state.catch_up()
+            return [
+                Discrepancy(
+                    kind=DiscrepancyKind.DOUBLE_ORDER,
+                    account=account.wallet_id,
+                    ref=pod.id,
+                    amount=Money(max(1, pod.compute_cost(self.state.at)), MICRO_USD),
+                )
+                for account in self.state.accounts
+                for pod in account.pods
+                if _has_twin(account, pod)
+            ]
+
+
+def _has_twin(account: PrimeAccount, pod: Pod) -> bool:
+    """Return whether there was another pod of that name when it was created, and both were billed."""
+    earlier = account.pods[: account.pods.index(pod)]
+    return pod.billed_from is not None and any(
+        other.name == pod.name and (other.ended_at is None or other.ended_at > pod.created_at)
+        for other in earlier
+    )

@@ -1,0 +1,105 @@
+"""An account for automatic tests, and what does not add up in the simulator's books."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import datetime, timedelta
+from fractions import Fraction
+from itertools import pairwise
+from math import ceil
+
+from gpurent.api import (
+    Discrepancy,
+    DiscrepancyKind,
+    Money,
+    SupportsAudit,
+    SupportsFunding,
+    SupportsHiding,
+    UsageError,
+)
+from gpurent_plugin_runpod.simulator.bills import MICRO_USD
+from gpurent_plugin_runpod.simulator.pods import RunpodPod
+from gpurent_plugin_runpod.simulator.state import RunpodAccount, RunpodState
+
+CREDIT = 100_000_000
+HOUR = timedelta(hours=1)
+
+
+class RunpodAudit(SupportsFunding, SupportsAudit, SupportsHiding):
+    """Opens the first account, and recomputes what each pod may have cost from the history of its states."""
+
+    state: RunpodState
+
+    def get_login_fields(self) -> Mapping[str, str]:
+        return {"api_key": self.state.accounts[0].api_key}
+
+    async def add_money(self, account: str) -> Money:
+        async with self.state.lock:
+            await self.state.catch_up()
+            found = self.state.find_account(account)
+            if found is None:
+                raise UsageError(f"no account {account!r}")
+            self.state.add_credit(found, CREDIT)
+        return Money(CREDIT, MICRO_USD)
+
+    def hide_machines(self, until: datetime) -> None:
+        self.state.hidden_until = until
+
+    async def list_discrepancies(self) -> Sequence[Discrepancy]:
+        """Return second pods of one name, charges for GPUs that were not had, and volumes that no pod is on any more.
+
+        A pod that has cost nothing yet counts as one micro-USD.
+        """
+        async with self.state.lock:
+            await self.state.catch_up()
+            return [found for account in self.state.accounts for found in self._audit_account(account)]
+
+    def _audit_account(self, account: RunpodAccount) -> Iterator[Discrepancy]:
+        now = self.state.at
+        for pod in account.pods:
+            cost = max(1, pod.costs.compute_cost(now))
+            if _has_twin(account, pod):
+                yield _make(DiscrepancyKind.DOUBLE_ORDER, account, pod.id, cost)
+            booked = sum(
+                booking.amounts.get("gpu", 0) + booking.amounts.get("cpu", 0)
+                for booking in account.bookings
+                if booking.ref == pod.id
+            )
+            if (excess := booked - _compute_limit(pod, now)) > 0:
+                yield _make(DiscrepancyKind.UNUSED_PAYMENT, account, pod.id, excess)
+        for volume in account.list_volumes():
+            users = [pod for pod in account.pods if pod.wish.volume == volume.id]
+            if users and not any(pod.terminated_at is None for pod in users):
+                yield _make(
+                    DiscrepancyKind.UNUSED_PAYMENT, account, volume.id, max(1, volume.costs.compute_cost(now))
+                )
+
+
+def _make(kind: DiscrepancyKind, account: RunpodAccount, ref: str, micros: int) -> Discrepancy:
+    return Discrepancy(kind=kind, account=account.id, ref=ref, amount=Money(micros, MICRO_USD))
+
+
+def _has_twin(account: RunpodAccount, pod: RunpodPod) -> bool:
+    """Return whether it was created with the name of a pod that was there then."""
+    return any(
+        other is not pod
+        and other.wish.name == pod.wish.name
+        and other.id < pod.id
+        and (other.terminated_at is None or other.terminated_at > pod.created_at)
+        for other in account.pods
+    )
+
+
+def _compute_limit(pod: RunpodPod, now: datetime) -> int:
+    """Return the most that its GPUs may have cost."""
+    times = [*pod.history, (now, "")]
+    had = sum(
+        (end - start for (start, status), (end, _next) in pairwise(times) if status not in _ENDED),
+        timedelta(),
+    )
+    return ceil(
+        pod.wish.price * Fraction(had // timedelta(microseconds=1), HOUR // timedelta(microseconds=1))
+    )
+
+
+_ENDED = ("EXITED", "ERROR", "TERMINATED")
