@@ -147,7 +147,7 @@ async def test_sold_out_is_sold_out_and_nothing_was_created() -> None:
 
 @pytest.mark.parametrize(
     ("real_name", "yuan", "kind", "text"),
-    [("off", 50, AuthError, "name is verified"), ("on", 0, MoneyError, "balance that is left")],
+    [("off", 50, AuthError, "name is verified"), ("on", 0, MoneyError, "credit that is left")],
 )
 async def test_a_refusal_says_what_to_do_and_that_nothing_was_spent(
     real_name: str, yuan: int, kind: type[Exception], text: str

@@ -140,5 +140,4 @@ def _is_twin(other: wire.Instance, own: wire.Instance) -> bool:
 
 
 def _move(lease: Lease, state: LeaseState, note: str = "") -> Lease:
-    moved = lease if lease.state is state else lease.with_state(state)
-    return evolve(moved, note=note, kept_until=None)
+    return evolve(lease.enter_state(state), note=note, kept_until=None)
