@@ -87,6 +87,7 @@ PLAIN: dict[str, str] = {
     "TripSpec": EXACT,
     "ExportFile.name": EXACT,
     "Export.text": EXACT,
+    "Observation": HERE,
     "SimulatorRoute": HERE,
     "SimulatorLedgerEntry": HERE,
     "SimulatorContext": HERE,

@@ -144,7 +144,7 @@ def test_everything_that_is_wrong_is_named(environment: Path, tmp_path: Path) ->
             assert line in "\n".join(rules[name]["details"]), (name, rules[name]["details"])
     for name in ("types", "readme", "evidence", "live"):
         assert rules[name]["status"] == "open", name
-    assert report["evidence"] == {"source": 0, "documented": 1, "assumed": 1}
+    assert report["evidence"] == {"observed": 0, "source": 0, "documented": 1, "assumed": 1}
     text = plugin.run("-m", "gpurent", "plugin", "check", "faulty", "--quick", check=False)
     assert text.returncode == 1
     assert "Something is wrong" in text.stdout

@@ -17,6 +17,7 @@ from gpurent.locale import _
 
 if TYPE_CHECKING:
     from gpurent.composition.application import Application
+    from gpurent.composition.recording import ExchangeRecorder
     from gpurent.composition.state import StoredState
     from gpurent.ports.terminal import Terminal
 
@@ -28,7 +29,7 @@ class CliContext:
     """``as_json``: print one JSON document on stdout and nothing else. ``yes``: answer yes to every confirmation.
 
     ``command``: the command that was called, such as ``sandbox status``; empty until that is known. ``has_shown``: its
-    result was shown.
+    result was shown. ``recorder`` records what plugins and services say to each other.
     """
 
     registry: system.EntryPointRegistry
@@ -39,6 +40,7 @@ class CliContext:
     verbose: int = 0
     detached_text: str = ""
     has_shown: bool = False
+    recorder: ExchangeRecorder | None = None
 
     def run(
         self,
@@ -61,10 +63,13 @@ class CliContext:
 
         stops = StopRequests()
         trips: list[str] = []
+        if self.recorder is not None:
+            self.recorder.open()  # before anything is spent
 
         async def act(terminal: Terminal) -> T:
             outside = DEFAULT_DEPENDENCIES if is_recorded else make_unrecorded()
-            outside = evolve(outside, command=f"gpurent {self.command}".rstrip())
+            command = f"gpurent {self.command}".rstrip()
+            outside = evolve(outside, command=command, recorder=self.recorder)
             application = Application(self.registry, system.data_folder(), os.environ, terminal, outside)
             try:
                 await application.start()

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 from functools import cached_property
 from io import TextIOWrapper
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
@@ -26,6 +27,8 @@ from gpurent.terminal_text import strip_to_line
 
 if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
+
+    from gpurent.composition.recording import ExchangeRecorder
 
 BROKEN_PIPE_CODE = 141
 
@@ -119,6 +122,12 @@ def _join_command(name: str, command: click.Command | None, rest: list[str]) -> 
 @click.option(
     "--safe", is_flag=True, help=N_("Start without plugins that were not released with this gpurent.")
 )
+@click.option(
+    "--record",
+    type=click.Path(path_type=Path, dir_okay=False),
+    metavar="FILE",
+    help=N_("Write what plugins and their services say to each other to FILE, without secrets."),
+)
 @click.option("-v", "--verbose", count=True, help=N_("Log to stderr; repeat for more detail."))
 @click.version_option(__version__, prog_name="gpurent", help=N_("Show the version and exit."))
 @click.pass_context
@@ -130,6 +139,7 @@ def cli(
     yes: bool,
     no_input: bool,
     safe: bool,
+    record: Path | None,
     verbose: int,
 ) -> None:
     """Rent GPU servers by the hour, run jobs that survive a dropped connection, and account for every cent."""
@@ -139,6 +149,10 @@ def cli(
         os.environ["GPURENT_HOME"] = home
     app: CliContext = ctx.obj
     app.as_json, app.yes, app.no_input, app.verbose = as_json, yes, no_input, verbose
+    if record is not None:
+        from gpurent.composition.recording import make_recorder
+
+        app.recorder = make_recorder(record)
     if ctx.invoked_subcommand is None:
         write_text(ctx.get_help())
 
@@ -173,6 +187,16 @@ def _run_command_line(given: list[str]) -> int:
         # A second document would make the first one unreadable; what happens after the result goes to stderr.
         has_document = app is not None and app.has_shown
         return _end_after(raised, app, _command_of(app) if as_json and not has_document else None)
+    finally:
+        if app is not None and app.recorder is not None:
+            _end_recording(app.recorder)
+
+
+def _end_recording(recorder: ExchangeRecorder) -> None:
+    from gpurent.cli.views.recording import format_recording
+
+    with suppress(OSError):  # the terminal may be gone
+        write_text(format_recording(recorder.close()), err=True)
 
 
 def _end_after(raised: BaseException, app: CliContext | None, json_of: str | None) -> int:

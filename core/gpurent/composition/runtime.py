@@ -7,6 +7,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from gpurent.composition.recording import make_watch
 from gpurent.composition.state import DEFAULT_DEPENDENCIES, ExternalDependencies, StoredState
 from gpurent.domain.events import Event, EventKind
 from gpurent.infra.platform.posix import system as posix
@@ -112,6 +113,7 @@ class RuntimeParts(StoredState):
             wrap_http=outside.wrap_http,
             lock=self.locks.lock_lease,
             files=self.files,
+            watch=make_watch(outside.recorder, self.redactor, registry),
         )
         notifiers = notifications.ConfiguredNotifiers(
             self.plugins, self.settings, self.plugin_contexts.register_secrets

@@ -24,6 +24,7 @@ from gpurent.workflow.runtime.lost_leases import add_lost_leases
 from gpurent.workflow.timing import machine_timer, time_left
 
 if TYPE_CHECKING:
+    from gpurent.infra.recording.recorder import ExchangeRecorder
     from gpurent.infra.registry.registry import EntryPointRegistry
     from gpurent.infra.service_sources import SandboxCheck
     from gpurent.ports.connection import Connector
@@ -42,7 +43,7 @@ class ExternalDependencies:
     state; ``command`` is what the user typed, without its arguments.
     ``wrap_http(client, url)`` returns what a plugin gets in place of ``client`` for ``url``. ``is_recorded`` false: the
     work goes on where the state on disk cannot be read or written, and nothing of it is recorded.
-    ``is_sandbox_service`` None: what a sandbox's own handle proves.
+    ``is_sandbox_service`` None: what a sandbox's own handle proves. ``recorder``: records the requests of plugins.
     """
 
     clock: ProviderClock | None = None
@@ -52,6 +53,7 @@ class ExternalDependencies:
     wrap_http: Callable[[Http, str], Http] = lambda client, _url: client
     is_recorded: bool = True
     is_sandbox_service: SandboxCheck | None = None
+    recorder: ExchangeRecorder | None = None
 
 
 DEFAULT_DEPENDENCIES = ExternalDependencies()

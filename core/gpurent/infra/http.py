@@ -18,6 +18,7 @@ from gpurent.domain.access import is_loopback
 from gpurent.domain.secret import Secret
 from gpurent.errors import Spent, UnavailableError, UnexpectedResponse, UsageError
 from gpurent.infra.http_headers import check_headers, format_cookies, parse_cookies, parse_retry_after
+from gpurent.infra.recording.exchange import FinishWatch, HttpWatch, ReceivedAnswer, SentRequest
 from gpurent.infra.redact import MASK, Redactor
 from gpurent.locale import _
 from gpurent.locale.foreign_text import describe_error
@@ -109,12 +110,14 @@ class HttpClient:
         log: Logger,
         live: str = "",
         begin_timing: Callable[[], ResponseTimer] | None = None,
+        watch: HttpWatch | None = None,
     ) -> None:
         """Create the client. ``live`` is the hint of its errors if the URL is not on this computer.
 
-        ``begin_timing`` is called before each request, and what it returns with the headers of the response.
+        ``begin_timing`` is called before each request, and what it returns with the headers of the response. ``watch``
+        is given each request with its answer.
         """
-        self._begin_timing = begin_timing
+        self._begin_timing, self._watch = begin_timing, watch
         self._base = base_url.rstrip("/")
         self._redact = redact
         self._log = log
@@ -187,6 +190,8 @@ class HttpClient:
         )
         self._log.debug("%s %s", method, shown)
         finish_timing = self._begin_timing() if self._begin_timing is not None else None
+        finish_watch = self._begin_watch(request, path, asked)
+        received: ReceivedAnswer | None = None
         spent = Spent.NO if method in SAFE_METHODS else Spent.UNKNOWN
         try:
             async with sent.timeout:
@@ -195,10 +200,15 @@ class HttpClient:
                     finish_timing(answer.headers)
                 try:
                     text = await _read_body(answer, shown, spent)
+                    received = ReceivedAnswer(
+                        status=answer.status_code, headers=answer.headers.multi_items(), text=text
+                    )
                 finally:
                     await answer.aclose()
         except (httpx2.HTTPError, TimeoutError) as error:
             raise self._make_no_answer_error(method, shown, error, sent.started) from None
+        finally:
+            finish_watch(received)
         return ReadHttpResponse(
             status=answer.status_code,
             url=shown,
@@ -207,6 +217,19 @@ class HttpClient:
             cookies=parse_cookies(answer.headers.get_list("set-cookie")),
             spent=spent,
         )
+
+    def _begin_watch(self, request: httpx2.Request, path: str, params: Mapping[str, str]) -> FinishWatch:
+        if self._watch is None:
+            return lambda _answer: None
+        sent = SentRequest(
+            method=request.method,
+            base_url=self._base,
+            path=path,
+            params=params,
+            headers=request.headers.multi_items(),
+            body=request.content,
+        )
+        return self._watch(sent)
 
     def _make_safe_url(self, path: str, params: Mapping[str, str] | None) -> str:
         """Return the URL for display and logs, with secrets masked."""

@@ -29,6 +29,7 @@ from gpurent.roles.plugin_context import PluginContext
 if TYPE_CHECKING:
     from gpurent.infra.http import HttpClient
     from gpurent.infra.paced_http import Pacer
+    from gpurent.infra.recording.exchange import HttpWatch
 
 
 @frozen(kw_only=True)
@@ -73,6 +74,7 @@ class PluginContextFactory:
     ``get_settings(name, fields)`` returns the settings of a plugin's section. ``mail`` is the user's mailbox.
     ``log_in(auth, force_new)`` and ``answer_challenge(challenge)`` are core's own. A plugin gets the result of
     ``wrap_http(client, url)`` in place of each of its clients. ``lock(name)`` waits for a lock between processes.
+    ``watch(entry, setting)`` makes what is given all requests of the client for that setting; None: nobody watches.
     """
 
     registry: PluginRegistry
@@ -88,6 +90,7 @@ class PluginContextFactory:
     wrap_http: Callable[[Http, str], Http]
     lock: Callable[[str], AbstractAsyncContextManager[None]]
     files: LocalFiles
+    watch: Callable[[PluginEntry[Any], str], HttpWatch] | None = None
     _clients: list[HttpClient] = field(factory=list)
     _pacers: dict[str, Pacer] = field(factory=dict)
 
@@ -108,6 +111,7 @@ class PluginContextFactory:
                 log=log,
                 live=live,
                 begin_timing=partial(self.clocks.time_request, entry.name),
+                watch=self.watch(entry, setting) if self.watch is not None else None,
             )
             self._clients.append(client)
             http = self.wrap_http(client, url)

@@ -1,4 +1,4 @@
-"""Keeps secrets out of logs."""
+"""Keeps secrets out of logs and recordings."""
 
 from __future__ import annotations
 
@@ -7,12 +7,14 @@ import html
 import json
 import logging
 import re
+from collections.abc import Callable
 from urllib.parse import quote, quote_plus, unquote
 
 from gpurent.domain.secret import Secret
 
 MASK = "***"
 MIN_SECRET_LENGTH = 4
+_FIRST_MARK = 0xF0000  # of a plane of characters that no text has
 _PRIVATE_KEY = re.compile(
     r"-----BEGIN ([A-Z ]*)PRIVATE KEY-----.*?(?:-----END \1PRIVATE KEY-----|\Z)", re.DOTALL
 )
@@ -68,26 +70,46 @@ def _looks_secret(part: str) -> bool:
 
 
 class Redactor(logging.Filter):
-    """Knows the secret values and their usual encodings. Also a filter for log handlers."""
+    """Knows the secret values and their usual encodings. Also a filter for log handlers.
+
+    ``accounts``: what identifies the user to a service. It is no secret, but a recording does without it.
+    """
 
     def __init__(self) -> None:
         super().__init__()
-        self._values: set[str] = set()
+        self.accounts: set[str] = set()
+        self._secrets_by_value: dict[str, str] = {}
         self._longest_first: list[str] = []
 
     def register_secret(self, secret: Secret) -> None:
         """Mask ``secret`` from now on; very short values are not registered, as they would match ordinary text."""
         text = secret.reveal()
-        if len(text) < MIN_SECRET_LENGTH:
+        if len(text) < MIN_SECRET_LENGTH or self._secrets_by_value.get(text) == text:
             return
-        self._values.update(_encode_variants(text))
-        self._longest_first = sorted(self._values, key=len, reverse=True)
+        for value in _encode_variants(text):
+            self._secrets_by_value.setdefault(value, text)
+        self._secrets_by_value[text] = text
+        self._longest_first = sorted(self._secrets_by_value, key=len, reverse=True)
+
+    def register_account(self, account: str) -> None:
+        if account:
+            self.accounts.add(account)
 
     def redact(self, text: str) -> str:
         """Return ``text`` with registered values (longest first) and private keys masked."""
+        return self.replace_secrets(text, lambda _secret: MASK)
+
+    def replace_secrets(self, text: str, make: Callable[[str], str]) -> str:
+        """Return ``text`` with ``make(secret)`` in place of each secret, in whichever encoding, and of private keys."""
+        text = _PRIVATE_KEY.sub(lambda found: make(found[0]), text)
+        # One character stands in meanwhile: what `make` returns may itself contain a secret such as "secret".
+        found: dict[int, str] = {}
         for value in self._longest_first:
-            text = text.replace(value, MASK)
-        return _PRIVATE_KEY.sub(MASK, text)
+            if value in text:
+                mark = _FIRST_MARK + len(found)
+                found[mark] = self._secrets_by_value[value]
+                text = text.replace(value, chr(mark))
+        return text.translate({mark: make(secret) for mark, secret in found.items()}) if found else text
 
     def filter(self, record: logging.LogRecord) -> bool:
         try:

@@ -105,5 +105,8 @@ class SecretRegistry(Protocol):
     def register_secret(self, secret: Secret) -> None:
         """Mask ``secret`` from now on."""
 
+    def register_account(self, account: str) -> None:
+        """Leave ``account``, which identifies the user to a service, out of recordings. Messages may show it."""
+
     def redact(self, text: str) -> str:
         """Return ``text`` with registered values and private keys masked."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from datetime import datetime
+from datetime import date, datetime
 from enum import Enum
 from typing import Any, Literal, Protocol
 
@@ -16,8 +16,13 @@ from gpurent.ports.system import Clock
 
 
 class Evidence(Enum):
-    """How we know that a route behaves like this: from source code, from documentation, or assumed."""
+    """How we know that a route behaves like this.
 
+    OBSERVED: a recording of the live service, kept beside the simulator, shows it (`Observation`). SOURCE: read in
+    source code, of the service or of a client that worked with it. DOCUMENTED: by the service. ASSUMED: none of these.
+    """
+
+    OBSERVED = "observed"
     SOURCE = "source"
     DOCUMENTED = "documented"
     ASSUMED = "assumed"
@@ -29,6 +34,7 @@ class Evidence(Enum):
 
 
 _EVIDENCE_TITLES = {
+    Evidence.OBSERVED: N_("observed"),
     Evidence.SOURCE: N_("from source code"),
     Evidence.DOCUMENTED: N_("documented"),
     Evidence.ASSUMED: N_("assumed"),
@@ -36,13 +42,36 @@ _EVIDENCE_TITLES = {
 
 
 @frozen(kw_only=True)
+class Observation:
+    """The recording that shows a route: the lines of `gpurent --record` in ``file``, in the package's ``observed/``.
+
+    ``recorded_on`` and ``version`` (of the plugin) are those of its first line, ``sha256`` is the file's digest.
+    """
+
+    file: str
+    sha256: str
+    recorded_on: date
+    version: str
+
+
+@frozen(kw_only=True)
 class SimulatorRoute:
-    """One route of a simulator, such as ``POST /login/``."""
+    """One route of a simulator, such as ``POST /login/``.
+
+    Raises ``ValueError`` unless the route is OBSERVED and says by what, or is neither.
+    """
 
     method: str
     path: str
     evidence: Evidence
     note: str = ""
+    observation: Observation | None = None
+
+    def __attrs_post_init__(self) -> None:
+        if (self.evidence is Evidence.OBSERVED) != (self.observation is not None):
+            raise ValueError(
+                f"{self.method} {self.path}: what is observed, and nothing else, has an observation"
+            )
 
 
 @frozen(kw_only=True)

@@ -163,8 +163,8 @@ COMPUTER_ROOTS = (
         edits=(
             Edit(
                 "core/gpurent/infra/redact.py",
-                "            text = text.replace(value, MASK)\n",
-                "            text = text.replace(value, value)\n",
+                "        return self.replace_secrets(text, lambda _secret: MASK)\n",
+                "        return text\n",
             ),
         ),
         tests=("tests/security/test_canary_journey.py::test_a_journey",),

@@ -27,6 +27,24 @@ SIMULATOR_FAULTS = (
     ),
     seed(
         "simulator",
+        "observed-by-nothing",
+        "a route is called observed, and there is no recording of it",
+        "vast",
+        "test_what_is_observed_is_kept_and_read_again",
+        (
+            "simulator/service.py",
+            "    Evidence,\n",
+            "    Evidence,\n    Observation,\n",
+        ),
+        (
+            "simulator/service.py",
+            "path=GPU_NAMES, evidence=Evidence.SOURCE,",
+            "path=GPU_NAMES, evidence=Evidence.OBSERVED, observation=Observation(file='names.jsonl', sha256='',"
+            " recorded_on=__import__('datetime').date(2026, 1, 1), version='1'),",
+        ),
+    ),
+    seed(
+        "simulator",
         "undeclared-setting",
         "it sets what the plugin does not declare",
         "vast",

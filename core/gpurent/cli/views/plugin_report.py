@@ -6,9 +6,11 @@ from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
+from gpurent.cli.views.replay_report import iter_replay
 from gpurent.cli.views.table import format_table
 from gpurent.locale import N_, _, join_list
 
+OBSERVED_ROUTE = N_("{method} {path}: observed on {date} with version {version}")
 MAX_LINES = 12
 """Of details of one rule; all are in the JSON document."""
 _STATUS: Mapping[str, str] = {
@@ -37,6 +39,7 @@ def format_report(data: Mapping[str, Any]) -> str:
     if data["evidence"]:
         counts = join_list(f"{name} {count}" for name, count in data["evidence"].items())
         parts.append(_("Routes of the simulator by evidence: {counts}").format(counts=counts))
+    parts += [_(OBSERVED_ROUTE).format(**route) for route in data["observed"]]
     parts += [
         "\n".join(_iter_details(rule))
         for rule in data["rules"]
@@ -44,6 +47,8 @@ def format_report(data: Mapping[str, Any]) -> str:
     ]
     if data["live"]:
         parts.append("\n".join(_iter_live(data["live"])))
+    if data["replay"]:
+        parts.append("\n".join(iter_replay(data["replay"])))
     parts.append("\n".join(_iter_verdict(data)))
     return "\n\n".join(parts)
 
@@ -65,7 +70,13 @@ def _iter_details(rule: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _iter_verdict(data: Mapping[str, Any]) -> Iterator[str]:
-    yield _("Nothing is wrong.") if data["ok"] else _("Something is wrong: see the rules that are broken.")
+    is_replay_wrong = data["replay"] and not data["replay"]["ok"]
+    if data["ok"]:
+        yield _("Nothing is wrong.")
+    elif is_replay_wrong:
+        yield _("Something is wrong: see the rules that are broken, and the answers that are not understood.")
+    else:
+        yield _("Something is wrong: see the rules that are broken.")
     reached = data["level"]
     yield _("Level: {level}").format(level=_(_LEVELS[reached]) if reached else _("none"))
     order = list(_LEVELS)

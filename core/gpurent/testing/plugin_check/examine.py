@@ -78,7 +78,7 @@ def _examine_entries(plugin: InstalledPlugin, every: EntryPointRegistry, report:
     report.add(check_references(registry, every, names))
     report.add(check_builds(registry, names))
     report.add(_judge_languages(plugin))
-    findings, report.evidence = check_routes(registry, names)
+    findings, report.evidence, report.observed = check_routes(registry, names)
     for finding in findings:
         report.add(finding)
     report.add(_judge_simulator(plugin))

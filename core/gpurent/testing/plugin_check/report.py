@@ -148,6 +148,7 @@ class PluginReport:
     exempt: Mapping[str, str] = field(factory=dict)
     contracts: Sequence[ContractRun] = ()
     evidence: Mapping[str, int] = field(factory=dict)
+    observed: Sequence[Mapping[str, str]] = ()
     _findings: dict[str, RuleFinding] = field(factory=dict)
 
     def add(self, finding: RuleFinding) -> None:
@@ -208,4 +209,5 @@ class PluginReport:
             ],
             "contracts": [run.to_data() for run in self.contracts],
             "evidence": dict(self.evidence),
+            "observed": [dict(route) for route in self.observed],
         }

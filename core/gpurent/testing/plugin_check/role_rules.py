@@ -24,8 +24,10 @@ from gpurent.roles.lease import LeaseProvider
 from gpurent.roles.machine import Launcher, SessionBackend, TransferBackend
 from gpurent.roles.messages import Mailbox, Notifier
 from gpurent.roles.rates import RateSource
-from gpurent.roles.simulator import Evidence, ProviderSimulator, SimulatorContext
-from gpurent.testing.fakes import FakeMachines, FakePluginContext, FakePostOffice, ManualClock
+from gpurent.roles.simulator import Evidence, Observation, ProviderSimulator, SimulatorRoute
+from gpurent.testing.fakes import FakePluginContext
+from gpurent.testing.plugin_check.idle_simulator import make_simulator
+from gpurent.testing.plugin_check.replay.observation_files import find_observation_faults
 from gpurent.testing.plugin_check.report import RuleFinding, judge
 
 ROLES: Mapping[str, type[object]] = {
@@ -71,21 +73,6 @@ def make_settings(entry: Any) -> dict[str, str]:
             text = _EXAMPLES["url"]
         made[declared.name] = text
     return made
-
-
-def make_simulator(entry: SimulatorEntry) -> ProviderSimulator:
-    """Build a simulator that nobody calls."""
-    clock = ManualClock()
-    return entry.build(
-        SimulatorContext(
-            clock=clock,
-            machines=FakeMachines(clock=clock),
-            send_mail=FakePostOffice(clock).send,
-            urls={},
-            machine_count=2,
-            settings={},
-        )
-    )
 
 
 def check_builds(registry: EntryPointRegistry, names: Sequence[tuple[str, str]]) -> RuleFinding:
@@ -186,9 +173,9 @@ def _is_simulated(name: str, every: EntryPointRegistry) -> bool:
 
 def check_routes(
     registry: EntryPointRegistry, names: Sequence[tuple[str, str]]
-) -> tuple[list[RuleFinding], dict[str, int]]:
-    """Return what is to say about the simulators' routes, and how many routes there are of each evidence."""
-    faults, assumed = [], []
+) -> tuple[list[RuleFinding], dict[str, int], list[dict[str, str]]]:
+    """Return what is to say about the simulators' routes, how many there are of each evidence, and those observed."""
+    faults, assumed, observed = [], [], []
     tally = Counter[str]()
     for _kind, entry in iter_entries(registry, names):
         if not isinstance(entry, SimulatorEntry):
@@ -197,10 +184,17 @@ def check_routes(
             simulator = make_simulator(entry)
             marked = {(route.method, route.path): route.evidence for route in simulator.list_routes()}
             served = _list_served(simulator.get_app())
+            unproven = find_observation_faults(entry, simulator.list_routes())
         except Exception:  # noqa: BLE001, S112 - "builds" says why
             continue
         tally.update(evidence.value for evidence in marked.values())
         name = entry.name
+        faults += [f"{name}: {fault}" for fault in unproven]
+        observed += [
+            _describe_observation(route, route.observation)
+            for route in simulator.list_routes()
+            if route.observation is not None
+        ]
         faults += [f"{name}: {m} {p}: " + _("no evidence") for m, p in sorted(served - set(marked))]
         faults += [f"{name}: {m} {p}: " + _("not served") for m, p in sorted(set(marked) - served) if served]
         # What only a sandbox has, such as a faucet, is no claim about the service.
@@ -208,7 +202,12 @@ def check_routes(
         assumed += [f"{name}: {m} {p}" for (m, p), found in claims.items() if found is Evidence.ASSUMED]
     counted = {evidence.value: tally[evidence.value] for evidence in Evidence} if tally else {}
     notes = [f"{name} {count}" for name, count in counted.items() if count]
-    return [judge("routes", faults, notes), judge("evidence", assumed)], counted
+    return [judge("routes", faults, notes), judge("evidence", assumed)], counted, observed
+
+
+def _describe_observation(route: SimulatorRoute, seen: Observation) -> dict[str, str]:
+    date = seen.recorded_on.isoformat()
+    return {"method": route.method, "path": route.path, "date": date, "version": seen.version}
 
 
 def _list_served(app: Any) -> set[tuple[str, str]]:

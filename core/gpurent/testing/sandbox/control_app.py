@@ -117,7 +117,7 @@ def _fault_handlers(cloud: SimulatedCloud) -> dict[str, Handler]:
         return active.to_json()
 
     async def calls(given: dict[str, Any]) -> Any:
-        return {"count": cloud.faults.call_count, "calls": [call.to_json() for call in cloud.faults.calls]}
+        return {"count": cloud.faults.call_count, "calls": cloud.list_calls()}
 
     return {
         "/faults": show,

@@ -28,6 +28,7 @@ from gpurent.testing.sandbox.peers import check_peers_are_known
 from gpurent.testing.sandbox.proof_server import ProofServer
 from gpurent.testing.sandbox.service_faults import ServiceFaults
 from gpurent.testing.sandbox.simulators import RunningSimulators
+from gpurent.testing.sandbox.stated_routes import add_evidence, route_json
 from gpurent.workflow.runtime.settings import environment_variable_name
 
 TICK_SECONDS = 0.2
@@ -199,6 +200,10 @@ class SimulatedCloud:
     def burning(self) -> Sequence[str]:
         return self.simulators.burning()
 
+    def list_calls(self) -> list[dict[str, Any]]:
+        """Return the last calls as plain data, each with how its route is known."""
+        return add_evidence(self.simulators.simulators, self.faults.calls)
+
     def get_manual_rental(self, simulator: str) -> SupportsManualRental:
         return self.simulators.get_manual_rental(simulator)
 
@@ -249,10 +254,7 @@ class SimulatedCloud:
                 name: [ledger_entry_json(entry) for entry in rows] for name, rows in self.ledgers().items()
             },
             "routes": {
-                name: [
-                    {"method": r.method, "path": r.path, "evidence": r.evidence.value, "note": r.note}
-                    for r in simulator.list_routes()
-                ]
+                name: [route_json(route) for route in simulator.list_routes()]
                 for name, simulator in self.simulators.simulators.items()
             },
         }

@@ -51,6 +51,7 @@ class Logins:
                 return None
             expires = datetime.fromisoformat(record["expires_at"]) if record["expires_at"] else None
             token = self._register_secret(record["token"])
+            self.secret_registry.register_account(record["account"])
             self._open_logins[auth] = Login(account=record["account"], token=token, expires_at=expires)
         return self._open_logins[auth]
 
@@ -167,6 +168,7 @@ class Logins:
                 self.secret_registry.register_secret(fields[declared.name])
         login = await self.plugins.authenticator(auth).log_in(fields)
         self.secret_registry.register_secret(login.token)
+        self.secret_registry.register_account(login.account)
         await self._save_credentials(auth, fields)
         record = {
             "account": login.account,

@@ -12,6 +12,7 @@ from gpurent.cli.context import CliContext, json_option
 from gpurent.cli.params import NumberParam
 from gpurent.errors import UnavailableError, UsageError
 from gpurent.locale import _, join_list, ngettext
+from gpurent.roles.simulator import Evidence
 
 MAINTENANCE_PAGE = (
     "<!doctype html><html><head><title>Maintenance</title></head>"
@@ -179,7 +180,7 @@ def clear_command(app: CliContext, root: Path | None, ids: tuple[int, ...]) -> N
 @json_option
 @click.pass_obj
 def calls_command(app: CliContext, root: Path | None, last: int) -> None:
-    """List the calls that the services received, and which fault changed each.
+    """List the calls that the services received, how the route of each is known, and which fault changed it.
 
     With `--json`, `count` is the number of all calls since the sandbox was started.
     """
@@ -193,7 +194,7 @@ def _format_calls(calls: list[dict[str, Any]]) -> str:
 
     if not calls:
         return _("No service received a call yet.")
-    head = (_("call"), _("service"), _("method"), _("path"), _("status"), _("fault"))
+    head = (_("call"), _("service"), _("method"), _("path"), _("status"), _("fault"), _("evidence"))
     rows = [
         (
             str(call["number"]),
@@ -202,6 +203,7 @@ def _format_calls(calls: list[dict[str, Any]]) -> str:
             call["path"],
             str(call["status"] or "-"),
             str(call["fault"] or "-"),
+            Evidence(call["evidence"]).title if call["evidence"] else "-",
         )
         for call in calls
     ]

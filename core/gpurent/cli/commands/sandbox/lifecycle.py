@@ -24,6 +24,7 @@ from gpurent.cli.commands.sandbox.group import (
 from gpurent.cli.context import CliContext, json_option
 from gpurent.cli.output import write_line, write_page, write_text
 from gpurent.cli.params import NumberParam
+from gpurent.cli.views.plugin_report import OBSERVED_ROUTE
 from gpurent.composition.system import data_folder
 from gpurent.errors import UsageError
 from gpurent.locale import _, join_list, ngettext
@@ -98,6 +99,11 @@ def _status_text(state: dict[str, Any]) -> str:
         calls = counts.total()
         known = ngettext("{count} call: {evidence}", "{count} calls: {evidence}", calls)
         lines.append(f"  {name:10} {url}  ({known.format(count=calls, evidence=evidence)})")
+        lines += [
+            "    " + _(OBSERVED_ROUTE).format(method=route["method"], path=route["path"], **route["observed"])
+            for route in state["routes"][name]
+            if route["observed"]
+        ]
     running = len(state["machines"])
     text = ngettext("{count} machine is running", "{count} machines are running", running)
     lines.append(text.format(count=running))

@@ -8,7 +8,7 @@ from datetime import timedelta
 
 import httpx2
 
-from gpurent.roles.entries import AuthEntry, BillingEntry, LeaseEntry
+from gpurent.roles.entries import AuthEntry, BillingEntry, LeaseEntry, SimulatorEntry
 from gpurent.roles.simulator import (
     Evidence,
     ProviderSimulator,
@@ -21,8 +21,10 @@ from gpurent.testing.contracts.provider.bad_answers import list_plugin_calls
 from gpurent.testing.contracts.provider.base import ProviderContractBase, open_provider
 from gpurent.testing.contracts.provider.opened import OpenProvider
 from gpurent.testing.contracts.provider.setup import ProviderSetup
+from gpurent.testing.plugin_check.replay.observation_files import find_observation_faults
+from gpurent.testing.plugin_check.replay.observed_routes import find_replay_faults
+from gpurent.testing.sandbox.stated_routes import make_path_pattern
 
-_PARAMETER = re.compile(r"\\\{[^}]*\\\}")
 GARBAGE = ("", "{", "[]", '{"id": "\u0000"}', "a=b&c", "<x>")
 LONG = timedelta(hours=30)
 
@@ -53,7 +55,7 @@ class SimulatorContract(ProviderContractBase):
         await opened.billing.list_charges(driver.current_lease)
         await driver.release_lease()
         stated = {
-            name: [(route.method, _make_pattern(route.path)) for route in simulator.list_routes()]
+            name: [(route.method, make_path_pattern(route.path)) for route in simulator.list_routes()]
             for name, simulator in self.list_simulators(opened).items()
         }
         for call in list_plugin_calls(opened.faults):
@@ -61,6 +63,14 @@ class SimulatorContract(ProviderContractBase):
                 method == call.method and pattern.fullmatch(call.path)
                 for method, pattern in stated[call.service]
             ), f"{call.service}: {call.method} {call.path} is no stated route"
+
+    async def test_what_is_observed_is_kept_and_read_again(self, opened: OpenProvider) -> None:
+        """A recording of the live service lies beside the simulator, and the plugin still reads it."""
+        for name, simulator in self.list_simulators(opened).items():
+            entry = opened.sandbox.registry.get_entry(SimulatorEntry, name)
+            faults = find_observation_faults(entry, simulator.list_routes())
+            faults += await find_replay_faults(entry, simulator.list_routes(), opened.sandbox.registry)
+            assert faults == [], name
 
     async def test_no_request_breaks_it(self, opened: OpenProvider) -> None:
         """A service that crashes on nonsense would look like one that is unavailable."""
@@ -174,7 +184,3 @@ class SimulatorContract(ProviderContractBase):
         assert len(opened.sandbox.machines.alive_machines) == 1
         await opened.advance(timedelta(minutes=6))
         assert len(opened.list_billed_machines()) == 1
-
-
-def _make_pattern(path: str) -> re.Pattern[str]:
-    return re.compile(_PARAMETER.sub(r"[^/]+", re.escape(path)))
