@@ -148,7 +148,7 @@ async def test_what_another_account_paid_is_not_missing_from_this_ones_statement
             first = (await application.leases.get_lease(lease_id)).account
             assert first
             kept = dict(application.account_commands.get_credentials("1024gpu"))
-            application.account_commands.log_out("1024gpu", credentials=True)
+            await application.account_commands.log_out("1024gpu", credentials=True)
         async with sandbox.open_application() as application:
             assert (await application.account_commands.log_in("1024gpu", {})).account != first
             report = await application.orphan_search.find_orphans()

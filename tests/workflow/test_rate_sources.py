@@ -49,6 +49,9 @@ class OnlySources:
         found: Mapping[str, EntryT] = cast("Any", self._entries if kind is RateEntry else {})
         return found
 
+    def find_entry(self, kind: type[EntryT], name: str) -> EntryT | None:
+        return self.get_entries(kind).get(name)
+
     def get_entry(self, kind: type[EntryT], name: str) -> EntryT:
         found: EntryT = self.get_entries(kind)[name]
         return found

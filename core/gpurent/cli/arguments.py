@@ -9,6 +9,10 @@ from collections.abc import Callable
 
 import click
 
+from gpurent.domain.provider_names import get_account_label, get_base_name, join_account
+from gpurent.errors import UsageError
+from gpurent.locale import _
+
 Completer = Callable[[click.Context, click.Parameter, str], list[str]]
 
 
@@ -17,8 +21,10 @@ def complete_plugins(kind: str) -> Completer:
 
     def complete(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
         from gpurent.cli.builtin import load_registry
+        from gpurent.composition.system import list_accounts
 
-        return [name for name in load_registry().list_names(kind) if name.startswith(incomplete)]
+        registry = load_registry().with_accounts(list_accounts() if kind == "lease" else ())
+        return [name for name in registry.list_names(kind) if name.startswith(incomplete)]
 
     return complete
 
@@ -35,6 +41,21 @@ def _complete_stored_ids(table: str) -> Completer:
 complete_providers = complete_plugins("lease")
 complete_leases = _complete_stored_ids("leases")
 complete_trips = _complete_stored_ids("trips")
+
+
+account_option = click.option(
+    "--account",
+    metavar="LABEL",
+    default="",
+    help=_("Log in to one more account there; everywhere else it is called PROVIDER@LABEL."),
+)
+
+
+def add_account(provider: str, label: str) -> str:
+    """Return the name of the account ``label`` at ``provider``; ``provider`` may be such a name already."""
+    if label and get_account_label(provider) not in ("", label):
+        raise UsageError(_("{name} already names an account").format(name=provider))
+    return join_account(get_base_name(provider), label) if label else provider
 
 
 lease_argument = click.argument("lease", shell_complete=complete_leases)

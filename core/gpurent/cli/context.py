@@ -116,6 +116,7 @@ class CliContext:
         from gpurent.workflow.runtime.lost_leases import format_lost_leases
 
         async def read(state: StoredState) -> T:
+            await state.accounts.load()
             if lost := format_lost_leases(await state.lease_copier.list_lost_leases()):
                 write_text(lost, colour="yellow", err=True)
             return await action(state)

@@ -33,7 +33,8 @@ class Application(RuntimeParts):
     """Where a command gets its parts. No part is ever given the application itself."""
 
     async def start(self) -> None:
-        """Subscribe to events, ask about a vault that was replaced, and unlock one that needs a passphrase."""
+        """Load the accounts, subscribe to events, ask about a vault that was replaced, unlock one with a passphrase."""
+        await self.accounts.load()
         self.events.subscribe(self.notifications.on_event)
         self.events.subscribe(self._clean_up_exports)
         if change := await self.secrets.confirm_change():

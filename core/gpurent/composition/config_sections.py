@@ -5,7 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
+from attrs import evolve
+
 from gpurent.domain.config_sections import CORE_SECTIONS, ConfigKey, ConfigSection
+from gpurent.infra.registry.account_entries import ACCOUNT_KINDS
 from gpurent.roles.entries import AuthEntry, PluginEntry
 from gpurent.workflow.timing.guard_policy import GUARD_SECTION
 
@@ -35,7 +38,8 @@ def declared_sections(registry: EntryPointRegistry) -> Sequence[ConfigSection]:
                     new_values_by_former=field.new_values_by_former,
                     is_secret=field.secret,
                 )
-                sections[entry.name] = ConfigSection(
-                    entry.name, (*known.keys, key), known.part_kinds, known.key_pattern
-                )
+                known = evolve(known, keys=(*known.keys, key))
+            if isinstance(entry, ACCOUNT_KINDS):
+                known = evolve(known, has_accounts=True)
+            sections[entry.name] = known
     return list(sections.values())

@@ -33,7 +33,7 @@ def make_own_command(*arguments: str) -> list[str]:
 
 def make_own_environment(registry: EntryPointRegistry, environment: Mapping[str, str]) -> dict[str, str]:
     """Return what gpurent needs of ``environment`` in a terminal: no passphrase, and no secret setting of a plugin."""
-    settings = _list_open_variables(registry)
+    settings = _list_open_variables(registry, environment)
     found = make_child_environment(
         (*USER_VARIABLES, *TERMINAL_VARIABLES, *STATE_VARIABLES, *settings), environment
     )
@@ -43,15 +43,21 @@ def make_own_environment(registry: EntryPointRegistry, environment: Mapping[str,
     return found
 
 
-def _list_open_variables(registry: EntryPointRegistry) -> Iterator[str]:
-    """Yield the variables of all settings that no plugin declares to be secret."""
+def _list_open_variables(registry: EntryPointRegistry, environment: Mapping[str, str]) -> Iterator[str]:
+    """Yield the variables of all settings that no plugin declares to be secret, those of accounts included."""
     declared: dict[str, bool] = {}
+    of_accounts: dict[str, bool] = {}
     for entry in registry.iter_entries():
         if isinstance(entry, PluginEntry):
             for field in (*entry.settings, *(entry.fields if isinstance(entry, AuthEntry) else ())):
                 name = environment_variable_name(entry.name, field.name)
                 declared[name] = declared.get(name, False) or field.secret
-    return (name for name, is_secret in declared.items() if not is_secret)
+                # A label may end like a key: what may be a secret is one.
+                head, end = environment_variable_name(f"{entry.name}@", "")[:-1], f"_{field.name.upper()}"
+                for name in environment:
+                    if name.startswith(head) and name.endswith(end):
+                        of_accounts[name] = of_accounts.get(name, False) or field.secret
+    return (name for name, is_secret in {**of_accounts, **declared}.items() if not is_secret)
 
 
 def run_own_command(registry: EntryPointRegistry, *arguments: str) -> int:

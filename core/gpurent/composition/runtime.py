@@ -87,6 +87,7 @@ class RuntimeParts(StoredState):
             self.settings,
             self.questions,
             self.events,
+            self.accounts,
             is_vault_required=outside.is_recorded,
         )
         self.service_sources = ServiceSources(
@@ -100,7 +101,7 @@ class RuntimeParts(StoredState):
         )
         self.account_commands = logins.AccountCommands(self.plugins, self.logins)
         self.plugin_contexts = PluginContextFactory(
-            registry=registry,
+            registry=self.registry,
             get_settings=self.settings.get_plugin_settings,
             clocks=self.service_clocks,
             secrets=self.secrets,

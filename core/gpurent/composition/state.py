@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from attrs import evolve, frozen
 
+from gpurent.domain.provider_names import get_base_name
 from gpurent.errors import GpurentError
 from gpurent.infra.clock import make_clock
 from gpurent.infra.lease_copies import make_lease_copy_files
@@ -19,7 +20,7 @@ from gpurent.infra.service_clocks import ServiceClocks
 from gpurent.infra.sqlite.database import list_ids
 from gpurent.infra.sqlite.store import SqliteStore
 from gpurent.workflow.manual.owner import ManualLeases
-from gpurent.workflow.runtime import events, lease_copier, leases, plugins, settings
+from gpurent.workflow.runtime import accounts, events, lease_copier, leases, plugins, settings
 from gpurent.workflow.runtime.lost_leases import add_lost_leases
 from gpurent.workflow.timing import machine_timer, time_left
 
@@ -87,7 +88,7 @@ class StoredState:
         environment: Mapping[str, str],
         outside: ExternalDependencies = DEFAULT_DEPENDENCIES,
     ) -> None:
-        self.registry = registry
+        self.registry = registry.with_accounts(())
         self.outside = outside
         check_parent_folders(home)
         self.home = make_private_folder(home)
@@ -105,7 +106,8 @@ class StoredState:
         self.events = events.EventEmitter(self.clock)
         self.service_clocks = ServiceClocks(self.clock, self._warn)
         by_hand = ManualLeases(self.clock, self._make_manual_provider)
-        self.plugins = plugins.Plugins(registry, self._make_context, [by_hand], self._warn)
+        self.plugins = plugins.Plugins(self.registry, self._make_context, [by_hand], self._warn)
+        self.accounts = accounts.KnownAccounts(self.store, self.registry)
         self.lease_copier = lease_copier.LeaseCopier(self.store, self.lease_copies, self.events)
         self.leases = leases.LeaseTracker(
             self.store, self.plugins, self.events, self.service_clocks, self.lease_copier
@@ -158,6 +160,8 @@ def read_settings(registry: EntryPointRegistry, home: Path) -> Mapping[str, Mapp
     migrate_config(path, declared)
     found = read_config(path, lambda: declared, list_names)
     secret_keys = {(section.name, key.name) for section in declared for key in section.keys if key.is_secret}
-    has_secrets = any((name, key) in secret_keys for name, values in found.items() for key in values)
+    has_secrets = any(
+        (get_base_name(name), key) in secret_keys for name, values in found.items() for key in values
+    )
     protect_config(path, has_secrets=has_secrets)
     return found

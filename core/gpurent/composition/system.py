@@ -100,6 +100,13 @@ async def list_living_leases() -> list[str]:
     return [name for name in names if name not in in_use]
 
 
+def list_accounts() -> list[str]:
+    """Return the logins of the accounts beside the first one of each provider, such as ``vast@lab``."""
+    from gpurent.infra.sqlite import database
+
+    return database.list_ids(data_folder() / "journal.sqlite", "accounts")
+
+
 MAX_RECENT_IDS = 50
 
 

@@ -41,12 +41,14 @@ class ConfigSection:
 
     ``part_kinds`` says what a subsection may be named after: ``[guard.NAME]`` after a "provider", a "lease" or a
     "trip". ``key_pattern`` is a key whose ``name`` is a regular expression, for keys such as pairs of currencies.
+    ``has_accounts``: there may be a section of the same keys for each account, ``["NAME@LABEL"]``.
     """
 
     name: str
     keys: tuple[ConfigKey, ...]
     part_kinds: tuple[str, ...] = ()
     key_pattern: ConfigKey | None = None
+    has_accounts: bool = False
 
 
 def _check_money(text: str) -> object:

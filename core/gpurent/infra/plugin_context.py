@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from attrs import define, field, frozen
 
 from gpurent.domain.access import AccessSource
+from gpurent.domain.provider_names import get_base_name
 from gpurent.domain.question import Challenge
 from gpurent.domain.secret import Secret
 from gpurent.infra.redact import Redactor, split_secret
@@ -153,7 +154,7 @@ class PluginContextFactory:
 
     def _find_live_notes(self, name: str) -> str:
         """Return what is known of the real service of the provider that has, logs in with or is paid with ``name``."""
-        entries = self.registry.get_entries(LeaseEntry).values()
+        name, entries = get_base_name(name), self.registry.get_entries(LeaseEntry).values()
         return next((x.live_notes for x in entries if name in (x.name, x.auth, x.billing)), "")
 
     async def aclose(self) -> None:

@@ -19,10 +19,10 @@ from attrs import frozen
 
 from gpurent import __version__
 from gpurent.api import API_VERSION
+from gpurent.domain.provider_names import ENTRY_NAME_PATTERN
 from gpurent.errors import UsageError
 from gpurent.locale import _
 from gpurent.locale.foreign_text import describe_error
-from gpurent.roles.entries import ENTRY_NAME_PATTERN
 
 DISTRIBUTION_PREFIX = "gpurent-plugin-"
 _COMMON = "common"

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Protocol, TypeVar
 from gpurent.ports.lock_store import LockStore
 from gpurent.ports.payment_store import MailBindingStore, PaymentStore
 from gpurent.ports.watch_store import (
+    AccountStore,
     BalanceStore,
     GuardStore,
     MeterStore,
@@ -92,7 +93,10 @@ class LeaseStore(Protocol):
 
 
 class OrderStore(Protocol):
-    """Orders: at most one unfinished order for each lease, and for each claimed offer of an account."""
+    """Orders: at most one unfinished order for each lease, and for each claimed offer.
+
+    One offer is claimed by one account of a provider, and by one of the names that the user's accounts there have.
+    """
 
     async def open_order(self, order: OrderRecord) -> OrderRecord | None:
         """Record an unfinished order; ``opened_at`` is set here.
@@ -201,6 +205,7 @@ class Store(
     PaymentStore,
     MailBindingStore,
     WatchStore,
+    AccountStore,
     PluginStateStore,
     QuestionStore,
     Protocol,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Protocol
 
@@ -73,6 +73,19 @@ class OrphanStore(Protocol):
 
         An empty account is not known, and may be any.
         """
+
+
+class AccountStore(Protocol):
+    """The accounts beside the first one of each provider, by the names of their logins: ``vast@lab``."""
+
+    async def put_account(self, login: str) -> None:
+        """Record the account; no error if it is recorded already."""
+
+    async def delete_account(self, login: str) -> None:
+        """Remove the record; no error if there is none."""
+
+    async def list_accounts(self) -> Sequence[str]:
+        """Return the recorded accounts, sorted."""
 
 
 class PluginStateStore(Protocol):

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
 from attrs import field, frozen, validators
 
+from gpurent.domain.provider_names import QUALIFIED_NAME_PATTERN
 from gpurent.locale import N_, _
 from gpurent.terminal_text import NO_TEXT, ForeignText, to_foreign_map
 
@@ -26,7 +27,6 @@ if TYPE_CHECKING:
     from gpurent.roles.simulator import ProviderSimulator, SimulatorContext
 
 RoleT = TypeVar("RoleT")
-ENTRY_NAME_PATTERN = r"[a-z0-9][a-z0-9-]{0,30}"
 
 
 @frozen(kw_only=True, eq=False)
@@ -73,11 +73,13 @@ class RoutePace:
 class PluginEntry(Generic[RoleT]):
     """An entry. ``name`` is what the user types; ``summary`` is one line; ``settings`` is what can be configured.
 
+    Core makes the entries of further accounts from those of plugins, and calls them ``NAME@LABEL``.
+
     ``pacing``: the routes that may only be called so often. Core keeps the pace, for all entries of this name together
     and for all processes of the user; other routes are not slowed down.
     """
 
-    name: str = field(validator=validators.matches_re(ENTRY_NAME_PATTERN))
+    name: str = field(validator=validators.matches_re(QUALIFIED_NAME_PATTERN))
     summary: ForeignText = field(converter=ForeignText)
     build: Callable[[PluginContext], RoleT]
     settings: tuple[InputField, ...] = ()
@@ -236,7 +238,16 @@ class PluginRegistry(Protocol):
     """The entries of the installed plugins, by class and name. Lookups build and import nothing."""
 
     def get_entries(self, kind: type[EntryT]) -> Mapping[str, EntryT]:
-        """Return all entries of one kind by name, without names that several distributions claim."""
+        """Return all entries of one kind by name, without names that several distributions claim.
+
+        Those of the accounts that are known are among them.
+        """
 
     def get_entry(self, kind: type[EntryT], name: str) -> EntryT:
-        """Return one entry. If it is missing, a `PluginError` names the conflict, a similar name or what to install."""
+        """Return one entry; that of an account ``NAME@LABEL`` is made from the entry ``NAME``.
+
+        If it is missing, a `PluginError` names the conflict, a similar name or what to install.
+        """
+
+    def find_entry(self, kind: type[EntryT], name: str) -> EntryT | None:
+        """Return one entry as `get_entry` does; None if it is missing."""

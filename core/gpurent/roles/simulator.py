@@ -237,6 +237,14 @@ class SupportsFunding(ABC):
         """Pay enough for many orders into ``account``, as its payment page would, and return how much."""
 
 
+class SupportsSignUp(ABC):
+    """Capability of a simulator: further accounts."""
+
+    @abstractmethod
+    async def sign_up(self) -> Mapping[str, str]:
+        """Open one more account, without money, and return the fields of `gpurent login`, by name."""
+
+
 class SupportsAudit(ABC):
     """Capability of a simulator: what does not add up in its own books, whatever its clients believe."""
 

@@ -149,8 +149,8 @@ ANSWER_ROOTS = (
         edits=(
             Edit(
                 "core/gpurent/infra/config/config_file.py",
-                "            if name not in self._declared:\n",
-                "            if name not in self._declared:\n                continue\n",
+                "            if find_section(self._declared, name) is None:\n",
+                "            if find_section(self._declared, name) is None:\n                continue\n",
             ),
             Edit(
                 "core/gpurent/infra/config/config_file.py",

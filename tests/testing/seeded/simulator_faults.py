@@ -97,6 +97,14 @@ SIMULATOR_FAULTS = (
     ),
     seed(
         "simulator",
+        "one-account-for-all",
+        "every further account is the first one",
+        "vast",
+        "test_each_further_account_is_a_new_one",
+        ("simulator/audit.py", "self.state.make_account().api_key", "self.state.accounts[0].api_key"),
+    ),
+    seed(
+        "simulator",
         "false-alarm",
         "its audit complains about an honest life",
         "mistgpu",

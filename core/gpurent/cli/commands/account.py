@@ -9,7 +9,14 @@ from typing import TYPE_CHECKING
 
 import click
 
-from gpurent.cli.arguments import complete_leases, complete_providers, complete_trips, provider_argument
+from gpurent.cli.arguments import (
+    account_option,
+    add_account,
+    complete_leases,
+    complete_providers,
+    complete_trips,
+    provider_argument,
+)
 from gpurent.cli.context import CliContext, json_option
 from gpurent.cli.views.charts import format_costs, format_findings
 from gpurent.cli.views.render import format_receipt
@@ -38,6 +45,7 @@ def parse_name_values(fields: tuple[str, ...]) -> dict[str, str]:
 
 @click.command("login")
 @provider_argument
+@account_option
 @click.option(
     "--field",
     "-f",
@@ -48,8 +56,11 @@ def parse_name_values(fields: tuple[str, ...]) -> dict[str, str]:
 @click.option("--stdin", "from_stdin", metavar="NAME", help=_("Read this secret field from standard input."))
 @json_option
 @click.pass_obj
-def login_command(app: CliContext, provider: str, field: tuple[str, ...], from_stdin: str | None) -> None:
+def login_command(
+    app: CliContext, provider: str, account: str, field: tuple[str, ...], from_stdin: str | None
+) -> None:
     """Log in to PROVIDER; missing fields are prompted for. The first use of a wallet creates its private key."""
+    provider = add_account(provider, account)
     entry = app.registry.get_entry(LeaseEntry, provider)
     if not entry.auth:
         raise UsageError(_("{provider} does not need a login").format(provider=provider))
@@ -91,7 +102,7 @@ def logout_command(app: CliContext, provider: str, forget_key: bool) -> None:
     async def leave(application: Application) -> None:
         if forget_key:
             await application.questions.require_yes(question, _("nothing was deleted"))
-        application.account_commands.log_out(provider, credentials=forget_key)
+        await application.account_commands.log_out(provider, credentials=forget_key)
 
     app.run(leave)
     app.show({"provider": provider}, _("Logged out of {provider}.").format(provider=provider))

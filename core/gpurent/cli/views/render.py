@@ -246,7 +246,7 @@ def _format_space(space: DiskSpace | None) -> str:
 
 
 def _format_retention(lease: Lease, registry: PluginRegistry) -> str:
-    entry = registry.get_entries(LeaseEntry).get(lease.provider)
+    entry = registry.find_entry(LeaseEntry, lease.provider)
     kept = entry.profile.files_kept_for if entry is not None else None
     if kept is None:
         return _("unknown: download your results before the lease ends")

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from gpurent.domain.config_sections import ConfigKey, ConfigSection
+from gpurent.domain.provider_names import get_base_name, is_account_name
 from gpurent.domain.setting_checks import find_value_problem
 from gpurent.errors import UsageError
 from gpurent.infra.config.toml_file import TomlFile, suggest_name
@@ -45,7 +46,7 @@ class _ConfigReader:
                     text.format(path=self._file.format_position("", name), section=name),
                     hint=self._home_of(name),
                 )
-            if name not in self._declared:
+            if find_section(self._declared, name) is None:
                 raise UsageError(
                     _("{where}: no such section: [{section}]").format(
                         where=self._file.format_position(name, ""), section=name
@@ -55,8 +56,14 @@ class _ConfigReader:
             yield name, {key: value for key, value in values.items() if not isinstance(value, dict)}
             for part, value in values.items():
                 if isinstance(value, dict):
-                    self._check_part(self._declared[name], part)
+                    self._check_part(self._get_section(name), part)
                     yield f"{name}.{part}", value
+
+    def _get_section(self, name: str) -> ConfigSection:
+        found = find_section(self._declared, name)
+        if found is None:
+            raise LookupError(name)
+        return found
 
     def _home_of(self, name: str) -> str:
         """Return a hint on where a top-level key or an unknown section belongs."""
@@ -71,7 +78,7 @@ class _ConfigReader:
         if not section.part_kinds:
             raise self._file.unknown_key_error(section.name, part, [key.name for key in section.keys])
         known = [name for kind in section.part_kinds for name in self._list_part_names(kind)]
-        if part not in known:
+        if part not in known and not (is_account_name(part) and get_base_name(part) in known):
             raise UsageError(
                 _("{where}: [{section}.{part}] does not name a {kinds}").format(
                     where=self._file.format_position(f"{section.name}.{part}", ""),
@@ -83,7 +90,7 @@ class _ConfigReader:
             )
 
     def parse_section(self, name: str, values: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
-        section = self._declared[name.partition(".")[0]]
+        section = self._get_section(name.partition(".")[0])
         keys = {key.name: key for key in section.keys}
         for key, value in values.items():
             known = keys.get(key)
@@ -101,6 +108,15 @@ class _ConfigReader:
                 example = known.example if "=" in known.example else f"{known.name} = {known.example}"
                 raise self._file.wrong_value_error(name, key, refusal, example)
             yield key, text
+
+
+def find_section(declared: Mapping[str, ConfigSection], name: str) -> ConfigSection | None:
+    """Return what is declared of the section ``name``, which may be that of an account; None if nothing is."""
+    found = declared.get(name)
+    if found is None and is_account_name(name):
+        base = declared.get(get_base_name(name))
+        return base if base is not None and base.has_accounts else None
+    return found
 
 
 def _value_text(value: object) -> str | None:

@@ -18,6 +18,7 @@ from attrs import frozen
 
 from gpurent.domain.config_sections import ConfigKey, ConfigSection
 from gpurent.errors import UsageError
+from gpurent.infra.config.config_file import find_section
 from gpurent.infra.config.toml_file import TomlFile, find_line, read_bytes
 from gpurent.infra.platform.posix.system import replace_file, write_new_private_file
 from gpurent.locale import _, join_list
@@ -85,13 +86,12 @@ def _rename_in_file(data: bytes, renames: Sequence[Rename]) -> bytes | None:
 
 def find_renames(values: Mapping[str, Any], declared: Sequence[ConfigSection]) -> Iterator[Rename]:
     """What stands in ``values`` under a former name, or with a former value."""
-    for section in declared:
-        table = values.get(section.name)
-        if isinstance(table, dict):
-            parts = {
-                f"{section.name}.{part}": value for part, value in table.items() if isinstance(value, dict)
-            }
-            for name, inside in {section.name: table, **parts}.items():
+    every = {section.name: section for section in declared}
+    for written, table in values.items():
+        section = find_section(every, written)
+        if section is not None and isinstance(table, dict):
+            parts = {f"{written}.{part}": value for part, value in table.items() if isinstance(value, dict)}
+            for name, inside in {written: table, **parts}.items():
                 yield from _find_in_table(name, inside, section.keys)
 
 

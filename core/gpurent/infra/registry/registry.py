@@ -7,19 +7,27 @@ import re
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import redirect_stdout
+from copy import copy
 from types import ModuleType
 from typing import TYPE_CHECKING, cast
 
 import pluggy
 
+from gpurent.domain.provider_names import (
+    ACCOUNT_MARK,
+    ENTRY_NAME_PATTERN,
+    get_account_label,
+    get_base_name,
+    is_account_name,
+)
 from gpurent.errors import PluginError
+from gpurent.infra.registry.account_entries import ACCOUNT_KINDS, AccountEntries, derive_entry
 from gpurent.infra.registry.loaded import ENTRY_POINT_GROUP, LoadedPlugin, PluginProblem, format_owners
 from gpurent.infra.registry.origins import PluginOrigin
 from gpurent.infra.registry.required_api import DECLARATION, find_api_problem, read_declaration
 from gpurent.locale import N_, _, join_list
 from gpurent.roles import hookspecs
 from gpurent.roles.entries import (
-    ENTRY_NAME_PATTERN,
     AnyEntry,
     AuthEntry,
     BillingEntry,
@@ -31,6 +39,7 @@ from gpurent.roles.entries import (
     LeaseEntry,
     MailboxEntry,
     NotifierEntry,
+    PluginEntry,
     RateEntry,
     SessionEntry,
     SimulatorEntry,
@@ -70,7 +79,7 @@ def _format_error(error: BaseException) -> str:
 
 
 class EntryPointRegistry:
-    """All entries of all plugins by kind and name."""
+    """All entries of all plugins by kind and name, and those of the user's further accounts."""
 
     def __init__(self) -> None:
         self.plugins: list[LoadedPlugin] = []
@@ -82,6 +91,7 @@ class EntryPointRegistry:
         self._clashes: dict[tuple[str, str], tuple[LoadedPlugin, ...]] = {}
         self._manager = pluggy.PluginManager("gpurent")
         self._manager.add_hookspecs(hookspecs)
+        self._accounts = AccountEntries(frozenset())
 
     @classmethod
     def load(
@@ -199,6 +209,9 @@ class EntryPointRegistry:
                         wanted=ENTRY_KINDS[kind].__name__, type=type(entry).__name__
                     )
                 )
+            if isinstance(entry, PluginEntry) and ACCOUNT_MARK in entry.name:
+                text = _("{name!r} is the name of an account, which no plugin provides")
+                raise PluginError(text.format(name=entry.name))
         for entry in given:
             self._add_entry(plugin, kind, entry)
 
@@ -220,13 +233,40 @@ class EntryPointRegistry:
         self._entries[kind][entry.name] = entry
 
     def get_entries(self, kind: type[EntryT]) -> Mapping[str, EntryT]:
-        return cast("Mapping[str, EntryT]", self._entries[_KIND_NAMES[kind]])
+        found = cast("Mapping[str, EntryT]", self._entries[_KIND_NAMES[kind]])
+        if not self._accounts.logins or kind not in ACCOUNT_KINDS:
+            return found
+        providers = cast("Mapping[str, LeaseEntry]", self._entries["lease"]).values()
+        derived = self._accounts.derive_known(kind, found, providers)
+        return {**found, **{entry.name: cast("EntryT", entry) for entry in derived}}
+
+    def with_accounts(self, logins: Iterable[str]) -> EntryPointRegistry:
+        """Return a registry of the same entries that lists these accounts too; see `set_accounts`."""
+        made = copy(self)
+        made.set_accounts(logins)
+        return made
+
+    def set_accounts(self, logins: Iterable[str]) -> None:
+        """List the entries of the accounts with these logins (``vast@lab``), in place of those listed before."""
+        self._accounts = AccountEntries(frozenset(logins))
+
+    def find_entry(self, kind: type[EntryT], name: str) -> EntryT | None:
+        found: AnyEntry | None = self._entries[_KIND_NAMES[kind]].get(get_base_name(name))
+        if isinstance(found, PluginEntry) and kind in ACCOUNT_KINDS and is_account_name(name):
+            found = derive_entry(found, get_account_label(name))
+        return cast("EntryT", found) if found is not None and found.name == name else None
 
     def get_entry(self, kind: type[EntryT], name: str) -> EntryT:
         word = _KIND_NAMES[kind]
-        found = self.get_entries(kind).get(name)
+        found = self.find_entry(kind, name)
         if found is not None:
             return found
+        if kind in ACCOUNT_KINDS and ACCOUNT_MARK in name:
+            self.get_entry(kind, get_base_name(name))  # raises what the provider itself lacks
+            raise PluginError(
+                _("{label!r} cannot name an account").format(label=get_account_label(name)),
+                hint=_("Use lower-case letters, digits and single hyphens, e.g. lab or lab-2."),
+            )
         if (word, name) in self._clashes:
             owners = format_owners(self._clashes[word, name])
             raise PluginError(
@@ -235,7 +275,7 @@ class EntryPointRegistry:
                 ),
                 hint=_("Uninstall one of them."),
             )
-        known = join_list(sorted(self._entries[word])) or _("none")
+        known = join_list(self.list_names(word)) or _("none")
         raise PluginError(
             _("no such {kind}: {name!r} (installed: {known})").format(
                 kind=get_kind_title(kind), name=name, known=known
@@ -245,7 +285,7 @@ class EntryPointRegistry:
 
     def settings_of(self, word: str, name: str) -> Sequence[InputField]:
         """Return the fields allowed in ``[name]`` of config.toml for that entry; commands and simulators have none."""
-        found: Sequence[InputField] = getattr(self._entries[word].get(name), "settings", ())
+        found: Sequence[InputField] = getattr(self._entries[word].get(get_base_name(name)), "settings", ())
         return found
 
     def list_origins(self) -> list[PluginOrigin]:
@@ -265,7 +305,7 @@ class EntryPointRegistry:
 
     def list_names(self, word: str) -> list[str]:
         """Return the names of one kind of entry; ``word`` is the kind in its hook's name: "lease", "transfer", etc."""
-        return sorted(self._entries[word])
+        return sorted(self.get_entries(ENTRY_KINDS[word]))
 
     def get_kind_title(self, word: str) -> str:
         """Return what such an entry provides, in the user's language; ``word`` as in `list_names`."""

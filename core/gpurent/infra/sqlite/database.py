@@ -219,11 +219,15 @@ def split_statements(script: str) -> Iterator[str]:
 _ID_QUERIES = {
     "leases": "SELECT id FROM lease_records ORDER BY changed_at DESC LIMIT ?",
     "trips": "SELECT id FROM trip_records ORDER BY started_at DESC LIMIT ?",
+    "accounts": "SELECT name FROM plugin_state WHERE plugin = '@' ORDER BY name LIMIT ?",
 }
 
 
 def list_ids(path: Path, table: str, *, limit: int = -1) -> list[str]:
-    """Return the IDs of the "leases" as last changed, or of the "trips" as last begun, newest first; -1: all."""
+    """Return the IDs of the "leases" as last changed, or of the "trips" as last begun, newest first; -1: all.
+
+    Of the "accounts", the names by name.
+    """
     try:
         with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)) as database:
             return [str(row[0]) for row in database.execute(_ID_QUERIES[table], (limit,))]

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING
 
+from gpurent.domain.provider_names import get_base_name
 from gpurent.infra.sqlite.table_rows import TableRows
 
 if TYPE_CHECKING:
@@ -20,13 +21,20 @@ class OrderRows(TableRows):
         with self._database.write_transaction():
             if self._query_orders("key = ?", order.key):
                 return None
-            claim = "OR (provider = ? AND account = ? AND claim = ? AND claim <> '')"
+            # An offer is one machine of the provider, whichever of the user's accounts there asks for it.
+            is_same = (
+                "(provider = ? AND account = ?) OR (provider <> ? AND substr(provider || '@', 1, ?) = ?)"
+            )
+            base = f"{get_base_name(order.provider)}@"
             in_the_way = self._query_orders(
-                f"outcome IS NULL AND (lease = ? {claim})",
+                f"outcome IS NULL AND (lease = ? OR (claim = ? AND claim <> '' AND ({is_same})))",
                 order.lease,
+                order.claim,
                 order.provider,
                 order.account,
-                order.claim,
+                order.provider,
+                len(base),
+                base,
             )
             if in_the_way:
                 return in_the_way[0]
@@ -74,7 +82,7 @@ class OrderRows(TableRows):
     async def list_trip_orders(self, trip_id: str) -> Sequence[OrderRecord]:
         return self._query_orders("trip = ?", trip_id)
 
-    def _query_orders(self, condition: str, *values: str) -> list[OrderRecord]:
+    def _query_orders(self, condition: str, *values: str | int) -> list[OrderRecord]:
         from gpurent.domain.offer import OrderKind
         from gpurent.domain.orders import OrderOutcome, OrderRecord
 

@@ -121,6 +121,11 @@ class SandboxClient:
         found: dict[str, str] = self._request("/env", home=str(home))
         return found
 
+    def open_account(self, provider: str, label: str) -> dict[str, str]:
+        """Return what a user enters at the login to the account ``label``, which is opened if it is new."""
+        found: dict[str, str] = self._request("/account", provider=provider, label=label)
+        return found
+
     def advance(self, seconds: int) -> None:
         self._request("/advance", seconds=seconds)
 

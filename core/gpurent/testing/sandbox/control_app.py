@@ -66,6 +66,9 @@ def _state_handlers(cloud: SimulatedCloud) -> dict[str, Handler]:
     async def env(given: dict[str, Any]) -> Any:
         return dict(cloud.environment(Path(given["home"])))
 
+    async def open_account(given: dict[str, Any]) -> Any:
+        return dict(await cloud.simulators.open_account(given["provider"], given["label"]))
+
     async def advance(given: dict[str, Any]) -> None:
         await cloud.advance(timedelta(seconds=given["seconds"]))
 
@@ -78,6 +81,7 @@ def _state_handlers(cloud: SimulatedCloud) -> dict[str, Handler]:
     return {
         "/status": status,
         "/env": env,
+        "/account": open_account,
         "/advance": advance,
         "/client-clock": client_clock,
         "/mail/check": mail_check,

@@ -19,6 +19,7 @@ from gpurent.roles.simulator import (
     SimulatorContext,
     SimulatorLedgerEntry,
     SupportsManualRental,
+    SupportsSignUp,
 )
 from gpurent.testing.sandbox.service_faults import ServiceFaults
 from gpurent.testing.sandbox.service_faults.http_gate import HttpFaultGate
@@ -45,6 +46,7 @@ class RunningSimulators:
     simulators: dict[str, ProviderSimulator] = field(factory=dict)
     faults: ServiceFaults = field(factory=ServiceFaults)
     _servers: list[WebServer] = field(factory=list)
+    _accounts: dict[tuple[str, str], Mapping[str, str]] = field(factory=dict)
 
     def __attrs_post_init__(self) -> None:
         for name, entry in sorted(self.entries.items()):
@@ -112,6 +114,21 @@ class RunningSimulators:
         """Return what a user enters at the login, by provider, of those where there is something to enter."""
         found = {name: dict(simulator.make_login_fields()) for name, simulator in self.simulators.items()}
         return {name: fields for name, fields in found.items() if fields}
+
+    async def open_account(self, provider: str, label: str) -> Mapping[str, str]:
+        """Return what a user enters at the login to the account ``label``, which is opened when it is first asked for.
+
+        Empty if there is nothing to enter: a wallet gets its key at the login.
+        """
+        simulator: object = self.simulators.get(provider)
+        key = (provider, label)
+        if isinstance(simulator, SupportsSignUp):
+            if key not in self._accounts:
+                self._accounts[key] = await simulator.sign_up()
+            return self._accounts[key]
+        if provider in self.login_fields():
+            raise UsageError(_("the simulator {name} has only one account").format(name=provider))
+        return {}
 
     def client_settings(self) -> dict[str, dict[str, str]]:
         """Return the plugins' settings, by section, that point to these simulators."""

@@ -11,6 +11,7 @@ from gpurent.domain.events import EventKind
 from gpurent.domain.lease import Lease, LeaseState
 from gpurent.domain.machine_facts import MachineFacts
 from gpurent.domain.offer import DeclaredTerms, Hardware, Offer
+from gpurent.domain.provider_names import make_id_prefix
 from gpurent.errors import AuthError, GpurentError, UsageError
 from gpurent.locale import _
 from gpurent.ports.connection import Connector, OpenConnection, PrivateKey, Reachability
@@ -218,7 +219,8 @@ class ManualCommands:
     async def adopt_machine(self, request: AdoptionRequest) -> Lease:
         """Adopt a machine now, under a new lease id. Raises `PluginError` for an unknown provider."""
         self.plugins.provider_entry(request.provider)
-        return await self.adoption.adopt_machine(f"{request.provider}-{make_random_mark()}", request)
+        lease_id = f"{make_id_prefix(request.provider)}-{make_random_mark()}"
+        return await self.adoption.adopt_machine(lease_id, request)
 
     async def declare_terms(
         self, lease_id: str, balance: DeclaredAmount | None = None, until: datetime | None = None

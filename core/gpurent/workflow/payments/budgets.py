@@ -15,6 +15,7 @@ from gpurent.domain.money import Currency, Money
 from gpurent.domain.money_text import make_money, parse_amount, with_precision
 from gpurent.domain.offer import Bill
 from gpurent.domain.payments import AuthorizedBill
+from gpurent.domain.provider_names import list_sections
 from gpurent.domain.receipt import ReceiptTotal, sum_charges
 from gpurent.errors import BudgetExceeded, GpurentError, UsageError
 from gpurent.locale import _
@@ -144,11 +145,15 @@ class Budgets:
         month = now.replace(day=1, hour=0, minute=0, second=0, microsecond=0)
         found = await self._list_trip_limits(trip)
         leases: list[Lease] | None = None
-        for section, name, whose in (
-            ("budget", _("monthly budget"), ""),
-            (f"budget.{provider}", _("monthly budget for {provider}").format(provider=provider), provider),
+        for sections, name, whose in (
+            (["budget"], _("monthly budget"), ""),
+            (
+                list_sections("budget", provider),
+                _("monthly budget for {provider}").format(provider=provider),
+                provider,
+            ),
         ):
-            money = self._read_month_budget(section)
+            money = self._read_month_budget(sections)
             if money is not None:
                 if leases is None:
                     leases = await self._load_leases(await self.bookkeeping.list_unsettled_leases())
@@ -158,9 +163,8 @@ class Budgets:
 
     def has_month_budget(self, provider: str) -> bool:
         """Return whether the user's settings limit what may be spent at ``provider`` in a month."""
-        return any(
-            self._read_month_budget(section) is not None for section in ("budget", f"budget.{provider}")
-        )
+        every = (["budget"], list_sections("budget", provider))
+        return any(self._read_month_budget(sections) is not None for sections in every)
 
     async def _list_trip_limits(self, trip: str) -> list[BudgetLimit]:
         """Return the budgets of the trip, and of the other trips on its lease."""
@@ -185,8 +189,9 @@ class Budgets:
         found = [await self.store.find_lease(name) for name in names]
         return [lease for lease in found if lease is not None]
 
-    def _read_month_budget(self, section: str) -> Money | None:
-        text = self.settings.get(section, "month")
+    def _read_month_budget(self, sections: Sequence[str]) -> Money | None:
+        """Return the budget of the first section that sets one: an account without its own has its provider's."""
+        text, section = self.settings.get_first(sections, "month"), sections[0]
         if not text:
             return None
         with suppress(ValueError):

@@ -13,6 +13,7 @@ from attrs import evolve, field, frozen
 from gpurent.domain.evidence import Known, Unknown, make_unknown
 from gpurent.domain.money import HOUR, MICROSECOND, Conversion, Money, UnitPrice
 from gpurent.domain.offer import Offer, Prepaid, Quote, Requirements
+from gpurent.domain.provider_names import get_base_name
 from gpurent.domain.trip import TripLimits, TripPlan, TripSpec, UploadSpec
 from gpurent.domain.wishes import Wish, find_unstated_wishes, fits
 from gpurent.errors import GpurentError, LeaseError, UsageError
@@ -296,16 +297,21 @@ def _format_error(error: GpurentError) -> str:
     return _("{message}. {hint}").format(message=error.message, hint=error.hint.rstrip(".。"))
 
 
-def _converted_sort_key(item: PricedOffer) -> tuple[bool, int, str, str]:
+def _name_sort_key(offer: Offer) -> tuple[str, str, str]:
+    """Sort key of offers that cost the same: what several accounts of a provider see stays together."""
+    return get_base_name(offer.provider), offer.key, offer.provider
+
+
+def _converted_sort_key(item: PricedOffer) -> tuple[bool, int, tuple[str, str, str]]:
     high = item.converted.high.amount if item.converted else 0
-    return (not item.offer.available, high, item.offer.provider, item.offer.key)
+    return (not item.offer.available, high, _name_sort_key(item.offer))
 
 
-def _unconverted_sort_key(item: PricedOffer) -> tuple[str, bool, int, str]:
+def _unconverted_sort_key(item: PricedOffer) -> tuple[str, bool, int, tuple[str, str, str]]:
     """Sort key within one currency."""
     return (
         item.net_quote.high.currency.code,
         not item.offer.available,
         item.net_quote.high.amount,
-        item.offer.key,
+        _name_sort_key(item.offer),
     )

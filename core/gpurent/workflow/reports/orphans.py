@@ -12,6 +12,7 @@ from gpurent.domain.lease import Lease
 from gpurent.domain.lease_copy import LeaseCopy
 from gpurent.domain.offer import OrderKind
 from gpurent.domain.orphans import Orphan, OrphanKind, OrphanMachine, OrphanReport
+from gpurent.domain.provider_names import get_base_name
 from gpurent.errors import GpurentError
 from gpurent.locale import _
 from gpurent.roles.entries import LeaseEntry
@@ -41,9 +42,10 @@ class _ProviderSearch:
             self._add_unknown(answer)
         listed = answer if isinstance(answer, Unknown) else answer.items
         # Read after the list: a machine that was just rented is saved by now.
+        every = await self.leases.store.list_leases()
         ours = [
             lease
-            for lease in await self.leases.store.list_leases()
+            for lease in every
             if lease.provider == self.provider and not self.leases.plugins.is_of_other_account(lease)
         ]
         living = [lease for lease in ours if not lease.is_over or lease.pending is not None]
@@ -52,11 +54,38 @@ class _ProviderSearch:
             copy for copy in await self.leases.copier.list_lost_leases() if copy.provider == self.provider
         ]
         for machine in () if isinstance(listed, Unknown) else listed:
-            if not machine.is_over and not self._is_known(machine, living, lost):
+            if machine.is_over or self._is_known(machine, living, lost):
+                continue
+            twin = self._find_twin(machine, every)
+            if twin is not None:
+                self._add_twin(machine, twin)
+            else:
                 await self._examine(machine, ended, lost)
         for copy in lost:
             if copy.lease not in self.matched:
                 self.found.append(self._make_unlisted(copy, listed))
+
+    def _find_twin(self, machine: Lease, every: Sequence[Lease]) -> Lease | None:
+        """Return the lease that has this machine under another name of the provider's accounts."""
+        if not machine.ref:
+            return None
+        base, place = get_base_name(self.provider), (machine.ref, machine.offer.key)
+        return next(
+            (
+                lease
+                for lease in every
+                if lease.provider != self.provider
+                and get_base_name(lease.provider) == base
+                and not lease.is_over
+                and (lease.ref, lease.offer.key) == place
+            ),
+            None,
+        )
+
+    def _add_twin(self, machine: Lease, twin: Lease) -> None:
+        text = _("the machine {ref} is {lease} of {other}: both names seem to be one account")
+        reason = text.format(ref=machine.ref, lease=twin.id, other=twin.provider)
+        self._add_unknown(Unknown(reason), twin.id)
 
     def _is_known(self, machine: Lease, living: Sequence[Lease], lost: Sequence[LeaseCopy]) -> bool:
         lost_ids = {copy.lease for copy in lost}

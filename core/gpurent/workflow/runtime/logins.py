@@ -10,6 +10,7 @@ from datetime import datetime
 from attrs import define, field, frozen
 
 from gpurent.domain.events import EventKind
+from gpurent.domain.provider_names import get_account_label, get_base_name, join_account
 from gpurent.domain.question import Question, QuestionKind
 from gpurent.domain.secret import Secret
 from gpurent.errors import AuthError, GpurentError, StorageError, UsageError
@@ -17,6 +18,7 @@ from gpurent.locale import _
 from gpurent.ports.services import SecretRegistry, SecretStore
 from gpurent.roles.account import Login, SupportsEnrolment
 from gpurent.roles.entries import InputField, LeaseEntry
+from gpurent.workflow.runtime.accounts import KnownAccounts
 from gpurent.workflow.runtime.events import EventEmitter
 from gpurent.workflow.runtime.plugins import Plugins
 from gpurent.workflow.runtime.questions import Questions
@@ -40,6 +42,7 @@ class Logins:
     settings: Settings
     questions: Questions
     events: EventEmitter
+    accounts: KnownAccounts
     is_vault_required: bool = True
     _open_logins: dict[str, Login] = field(factory=dict, init=False)
 
@@ -70,6 +73,10 @@ class Logins:
             login = self.find_login(self.plugins.provider_entry(provider).auth)
         except (GpurentError, OSError):
             return ""  # the vault is locked, lost or damaged
+        return login.account if login is not None else ""
+
+    def _find_account_of(self, auth: str) -> str:
+        login = self.find_login(auth)
         return login.account if login is not None else ""
 
     def find_credentials(self, auth: str) -> dict[str, Secret] | None:
@@ -110,6 +117,7 @@ class Logins:
         """Return a valid login: the stored one, else one from the stored credentials, else ask for a new one."""
         found = self.find_login(auth)
         if found is not None and await self.plugins.authenticator(auth).is_valid(found):
+            await self.accounts.record(auth)  # the Store may be a new one
             return found
         kept = self.find_credentials(auth)
         return await (self._log_in_and_save(auth, kept) if kept else self.log_in(auth, {}))
@@ -117,7 +125,7 @@ class Logins:
     async def log_in(self, auth: str, given: Mapping[str, Secret]) -> Login:
         """Log in with values that are given, configured, or asked for; a wallet's first login creates its key."""
         entry, authenticator = self.plugins.auth_entry(auth), self.plugins.authenticator(auth)
-        configured = self.settings.get_plugin_settings(auth, entry.fields)
+        configured = self.settings.get_login_fields(auth, entry.fields)
         fields = {name: Secret(value) for name, value in configured.items()} | dict(given)
         if isinstance(authenticator, SupportsEnrolment) and not fields:
             fields = await self._create_credentials(auth, authenticator)
@@ -126,15 +134,24 @@ class Logins:
                 fields[declared.name] = await self._ask_field(auth, declared)
         return await self._log_in_and_save(auth, fields)
 
-    def delete_login(self, auth: str, *, credentials: bool) -> None:
-        """Delete the login; with ``credentials``, also the credentials. Deleting a wallet's key loses its money."""
+    async def record_account(self, provider: str) -> None:
+        """Record the account of a provider whose lease was found again: with a lost Store, its record was lost too."""
+        await self.accounts.record(self.plugins.provider_entry(provider).auth)
+
+    async def delete_login(self, auth: str, *, credentials: bool) -> None:
+        """Delete the login; with ``credentials``, also the credentials. Deleting a wallet's key loses its money.
+
+        An account of which nothing is left here is not listed any more.
+        """
         self._open_logins.pop(auth, None)
         self.secrets.get_vault(_LOGIN_SCOPE).delete(auth)
         if credentials:
             self.secrets.get_vault(_CREDENTIAL_SCOPE).delete(auth)
+            await self.accounts.forget(auth)
 
     async def _create_credentials(self, auth: str, authenticator: SupportsEnrolment) -> dict[str, Secret]:
         """Return the stored key, or create one and store it before it is used."""
+        await self.accounts.record(auth)
         fields = dict(self.find_credentials(auth) or await authenticator.create_credentials())
         await self._save_credentials(auth, fields)
         text = _(
@@ -145,8 +162,9 @@ class Logins:
 
     def _find_provider(self, auth: str) -> str:
         """Return a provider that uses this login: commands take a provider, which may have another name."""
-        entries = self.plugins.registry.get_entries(LeaseEntry).values()
-        return next((entry.name for entry in entries if entry.auth == auth), auth)
+        entries, base = self.plugins.registry.get_entries(LeaseEntry).values(), get_base_name(auth)
+        name = next((entry.name for entry in entries if entry.auth == base), base)
+        return join_account(name, get_account_label(auth))
 
     async def _ask_field(self, auth: str, declared: InputField) -> Secret:
         # A CODE question is never stored, so a wrong answer can be corrected.
@@ -169,6 +187,8 @@ class Logins:
         login = await self.plugins.authenticator(auth).log_in(fields)
         self.secret_registry.register_secret(login.token)
         self.secret_registry.register_account(login.account)
+        await self.accounts.require_other_names_free(auth, login.account, self._find_account_of)
+        await self.accounts.record(auth)
         await self._save_credentials(auth, fields)
         record = {
             "account": login.account,
@@ -215,11 +235,19 @@ class AccountCommands:
         fields = {name: Secret(value) for name, value in given.items()}
         return await self.logins.log_in(self._get_auth_name(provider), fields)
 
-    def log_out(self, provider: str, *, credentials: bool = False) -> None:
-        """Forget the login. A wallet's key is only deleted with ``credentials``, since its money would be lost."""
+    async def log_out(self, provider: str, *, credentials: bool = False) -> None:
+        """Forget the login. A wallet's key is only deleted with ``credentials``, since its money would be lost.
+
+        Warn of leases that may cost money, about which nothing can be done then.
+        """
         auth = self._get_auth_name(provider)
         enrolled = isinstance(self.plugins.authenticator(auth), SupportsEnrolment)
-        self.logins.delete_login(auth, credentials=credentials or not enrolled)
+        await self.logins.delete_login(auth, credentials=credentials or not enrolled)
+        for lease in await self.logins.accounts.store.list_open_leases():
+            entry = self.plugins.registry.find_entry(LeaseEntry, lease.provider)
+            if entry is not None and entry.auth == auth and self.plugins.is_known_to_provider(lease):
+                text = _("{lease} may still cost money; gpurent can do nothing about it without the login")
+                self.logins.events.emit(EventKind.WARNING, text.format(lease=lease.id), lease=lease.id)
 
     def list_logins(self) -> list[tuple[str, str]]:
         return self.logins.list_logins()

@@ -11,6 +11,7 @@ from attrs import define, field
 from gpurent.domain.access import MachineProfile
 from gpurent.domain.lease import Lease
 from gpurent.domain.machine_facts import correct_profile
+from gpurent.domain.provider_names import get_account_label, get_base_name
 from gpurent.errors import GpurentError, OtherAccount, PluginError, Spent, UsageError
 from gpurent.locale import _, join_clauses
 from gpurent.roles.entries import (
@@ -28,6 +29,7 @@ from gpurent.roles.entries import (
     TransferEntry,
     get_kind_title,
 )
+from gpurent.workflow.runtime.account_stamp import NO_ACCOUNT, AccountStamp
 from gpurent.workflow.runtime.role_guard import guard_role
 from gpurent.workflow.runtime.settings import Settings
 from gpurent.workflow.runtime.unforeseen import describe_exception
@@ -108,7 +110,20 @@ class Plugins:
                 )
             )
         # Any exception of a notifier means that it did not deliver, whatever its class.
-        return made if isinstance(entry, NotifierEntry) else guard_role(made, entry.name)
+        return (
+            made
+            if isinstance(entry, NotifierEntry)
+            else guard_role(made, entry.name, self._make_stamp(entry))
+        )
+
+    def _make_stamp(self, entry: PluginEntry[Any]) -> AccountStamp:
+        """Return the account that an entry was made for; that of the plugin itself needs no stamp."""
+        label, base = get_account_label(entry.name), get_base_name(entry.name)
+        if not label:
+            return NO_ACCOUNT
+        every = self.registry.get_entries(LeaseEntry).values()
+        names = {get_base_name(one.name) for one in every if base in (one.name, one.auth, one.billing)}
+        return AccountStamp(label, frozenset(names))
 
     def ranked_entries(self, kind: type[RankedT]) -> list[RankedT]:
         found = self.registry.get_entries(kind).values()

@@ -14,6 +14,7 @@ from attrs import frozen
 
 from gpurent.errors import GpurentError
 from gpurent.terminal_text import ForeignText
+from gpurent.workflow.runtime.account_stamp import NO_ACCOUNT, AccountStamp
 from gpurent.workflow.runtime.unforeseen import to_plugin_error
 
 RoleT = TypeVar("RoleT")
@@ -26,19 +27,22 @@ _SPENDING_METHODS = frozenset(
 _current_plugin: ContextVar[object] = ContextVar("_current_plugin", default=None)
 
 
-def guard_role(made: RoleT, name: str) -> RoleT:
-    """Return ``made``, the object of the entry ``name``, of a subclass whose methods raise only errors of gpurent."""
+def guard_role(made: RoleT, name: str, stamp: AccountStamp = NO_ACCOUNT) -> RoleT:
+    """Return ``made``, the object of the entry ``name``, of a subclass whose methods raise only errors of gpurent.
+
+    ``stamp``: what the plugin and core tell each other is of that account, whose name the plugin does not know.
+    """
     kind: Any = type(made)
-    object.__setattr__(made, "__class__", _make_guarded_class(kind, name))
+    object.__setattr__(made, "__class__", _make_guarded_class(kind, name, stamp))
     return made
 
 
 @cache
-def _make_guarded_class(kind: type[Any], name: str) -> type[Any]:
+def _make_guarded_class(kind: type[Any], name: str, stamp: AccountStamp) -> type[Any]:
     members: dict[str, Any] = {}
     for method, declared in _find_role_methods(kind).items():
         found = inspect.getattr_static(kind, method)
-        guard = _Guard(kind, name, method, _list_result_classes(declared))
+        guard = _Guard(kind, name, method, _list_result_classes(declared), stamp)
         if isinstance(found, property):
             members[method] = property(guard.call)
         elif inspect.isfunction(found):
@@ -84,6 +88,7 @@ class _Guard:
     name: str
     method: str
     result_classes: tuple[type[Any], ...]
+    stamp: AccountStamp
 
     def make_method(self) -> Callable[..., Any]:
         def call(plugin: object, *given: Any, **named: Any) -> Any:
@@ -95,16 +100,20 @@ class _Guard:
         async def call(plugin: object, *given: Any, **named: Any) -> Any:
             if _current_plugin.get() is plugin:
                 return await self._call_plugin(plugin, *given, **named)
+            given, named = self.stamp.remove_from_arguments(given, named)
             with self._converted_errors(plugin):
-                return self._check_result(await self._call_plugin(plugin, *given, **named))
+                result = self._check_result(await self._call_plugin(plugin, *given, **named))
+            return self.stamp.add(result)
 
         return call
 
     def call(self, plugin: object, *given: Any, **named: Any) -> Any:
         if _current_plugin.get() is plugin:
             return self._call_plugin(plugin, *given, **named)
+        given, named = self.stamp.remove_from_arguments(given, named)
         with self._converted_errors(plugin):
-            return self._check_result(self._call_plugin(plugin, *given, **named))
+            result = self._check_result(self._call_plugin(plugin, *given, **named))
+        return self.stamp.add(result)
 
     def _call_plugin(self, plugin: object, *given: Any, **named: Any) -> Any:
         member = getattr(self.kind, self.method)
@@ -126,6 +135,7 @@ class _Guard:
             if not _is_raised_by_core(error):
                 # It may quote the service, whose lines must not pose as ours.
                 error.hint = ForeignText(error.hint)
+            error.hint = self.stamp.name_account(error.hint)
             raise
         except Exception as error:
             package = self.kind.__module__.partition(".")[0]

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from attrs import define
 
+from gpurent.domain.provider_names import ACCOUNT_MARK, get_base_name
 from gpurent.domain.setting_checks import find_value_problem
 from gpurent.errors import UsageError
 from gpurent.locale import _, join_list
@@ -28,15 +29,35 @@ class Settings:
     sections: Sections
 
     def get(self, section: str, key: str, default: str = "") -> str:
-        value = self.environment.get(environment_variable_name(section, key))
-        return value if value is not None else self.sections.get(section, {}).get(key, default)
+        return self.get_first((section,), key, default)
+
+    def get_first(self, sections: Sequence[str], key: str, default: str = "") -> str:
+        """Return the value in the first of these sections that sets it, be it empty."""
+        for section in sections:
+            value = self.environment.get(environment_variable_name(section, key))
+            if value is None:
+                value = self.sections.get(section, {}).get(key)
+            if value is not None:
+                return value
+        return default
 
     def get_plugin_settings(self, section: str, fields: tuple[InputField, ...]) -> Mapping[str, str]:
-        """Return the declared fields of a plugin that have a value."""
+        """Return the declared settings of a plugin that have a value.
+
+        What the section of an account (``vast@lab``) does not set is as in that of its provider.
+        """
+        return self._get_declared(tuple(dict.fromkeys((section, get_base_name(section)))), fields)
+
+    def get_login_fields(self, section: str, fields: tuple[InputField, ...]) -> Mapping[str, str]:
+        """Return the login fields that have a value in this very section: no account logs in as another one."""
+        return self._get_declared((section,), fields)
+
+    def _get_declared(self, sections: Sequence[str], fields: tuple[InputField, ...]) -> Mapping[str, str]:
         for setting in fields:
-            reject_former_names(self.environment, section, setting)
-            self._check_variable(section, setting)
-        found = {setting.name: self.get(section, setting.name, setting.default) for setting in fields}
+            for section in sections:
+                reject_former_names(self.environment, section, setting)
+                self._check_variable(section, setting)
+        found = {setting.name: self.get_first(sections, setting.name, setting.default) for setting in fields}
         return {name: value for name, value in found.items() if value}
 
     def _check_variable(self, section: str, setting: InputField) -> None:
@@ -80,5 +101,9 @@ def reject_former_names(
 
 
 def environment_variable_name(section: str, key: str) -> str:
-    """Return the environment variable that overrides ``[section] key``: GPURENT_SECTION_KEY."""
-    return f"GPURENT_{section}_{key}".upper().replace("-", "_").replace(".", "_")
+    """Return the environment variable that overrides ``[section] key``: GPURENT_SECTION_KEY.
+
+    ``@`` becomes ``__``, which nothing else does: no name has two hyphens in a row.
+    """
+    plain = section.replace(ACCOUNT_MARK, "__")
+    return f"GPURENT_{plain}_{key}".upper().replace("-", "_").replace(".", "_")

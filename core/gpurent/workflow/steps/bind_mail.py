@@ -8,6 +8,7 @@ from attrs import frozen
 
 from gpurent.domain.events import EventKind
 from gpurent.domain.offer import Bill, Payment
+from gpurent.domain.provider_names import get_base_name
 from gpurent.domain.question import Question, QuestionKind
 from gpurent.domain.trip import AgreedPrice
 from gpurent.errors import AuthError, InputRequired, MoneyError
@@ -59,8 +60,9 @@ class BindMailStep:
         # Recorded only once the address is bound; until then, a resumed trip asks the provider again.
         if await trip.find_result("bind-mail", str) is not None:
             return
-        # One at a time: another trip may be paying for the same account's address now.
-        async with self.locks.lock_lease(f"bind-mail-{provider}"):
+        # One at a time: another trip may be paying for the same account's address now, and the codes for two accounts
+        # of one provider are mailed to the same address.
+        async with self.locks.lock_lease(f"bind-mail-{get_base_name(provider)}"):
             if not await binder.get_bound_email():
                 await self._bind_account(trip, provider, binder)
 

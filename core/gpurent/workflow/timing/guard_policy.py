@@ -1,8 +1,8 @@
 """The ``[guard]`` settings: the user's policy on renewing, saving and ending leases.
 
-The same class and precedence apply everywhere: ``[guard]``, then ``[guard.PROVIDER]``, the trip's own limits,
-``[guard.LEASE]``, ``[guard.TRIP]``; later ones override earlier ones. Of the trip's limits, those of its project file
-override nothing: the tighter value counts.
+The same class and precedence apply everywhere: ``[guard]``, then ``[guard.PROVIDER]`` (of an account: that of its
+provider, then its own), the trip's own limits, ``[guard.LEASE]``, ``[guard.TRIP]``; later ones override earlier ones.
+Of the trip's limits, those of its project file override nothing: the tighter value counts.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from attrs import fields_dict, frozen
 
 from gpurent.domain.config_sections import OFF_WORDS, ConfigKey, ConfigSection
 from gpurent.domain.money_text import parse_amount
+from gpurent.domain.provider_names import list_sections
 from gpurent.domain.tightening import choose_tighter
 from gpurent.domain.trip import TripLimits, TripSpec
 from gpurent.domain.trip_fields import FIELDS_BY_NAME
@@ -105,7 +106,9 @@ class GuardPolicies:
 
         Raises `UsageError` for an invalid setting.
         """
-        wide = {"renew_times": 1} | self._read_section(SECTION) | self._read_section(f"{SECTION}.{provider}")
+        wide: dict[str, Any] = {"renew_times": 1}
+        for section in (SECTION, *reversed(list_sections(SECTION, provider))):
+            wide |= self._read_section(section)
         found = wide | _fields_from_spec(spec or TripSpec(), wide)
         for name in filter(None, (lease, trip)):
             narrow = self._read_section(f"{SECTION}.{name}")

@@ -11,6 +11,7 @@ from datetime import timedelta
 from attrs import frozen
 
 from gpurent.domain.lease import Lease
+from gpurent.domain.provider_names import list_sections
 from gpurent.domain.time_left import (
     TimeKind,
     TimeLeft,
@@ -129,7 +130,7 @@ class LastSeenTimeReader:
 
     def _find_billing_name(self, lease: Lease) -> str | None:
         """Return the billing entry of the lease's provider; None if its plugin is not installed."""
-        entry = self.plugins.registry.get_entries(LeaseEntry).get(lease.provider)
+        entry = self.plugins.registry.find_entry(LeaseEntry, lease.provider)
         return entry.billing if entry is not None else None
 
     async def _estimate_from_saved(self, billing: str, named: Sequence[Lease]) -> TimeLeft:
@@ -166,7 +167,8 @@ class TimeWarnings:
 
         The values ``none``, ``off`` and ``no`` switch the warnings off.
         """
-        text = self.settings.get(f"{_WARN_SECTION}.{provider}", "at") or self.settings.get(
+        sections = list_sections(_WARN_SECTION, provider)
+        text = self.settings.get_first(sections, "at") or self.settings.get(
             _WARN_SECTION, "at", DEFAULT_THRESHOLDS
         )
         if text.strip().lower() in ("", "none", "off", "no"):

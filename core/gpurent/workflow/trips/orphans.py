@@ -8,6 +8,7 @@ from gpurent.domain.events import EventKind
 from gpurent.domain.lease import Lease, LeaseState
 from gpurent.domain.lease_copy import LeaseCopy
 from gpurent.domain.orphans import OrphanKind, OrphanMachine
+from gpurent.domain.provider_names import make_id_prefix
 from gpurent.domain.question import Question, QuestionKind
 from gpurent.domain.receipt import Receipt
 from gpurent.errors import (
@@ -53,6 +54,7 @@ class OrphanCommands:
         if found.orphan.kind is OrphanKind.REVIVED_LEASE:
             return await self._mark_adopted(found.orphan.lease)
         made = await self._make_lease(found, is_proven=is_proven)
+        await self.search.logins.record_account(made.provider)
         await self._mark_adopted(made.id)
         await self._drop_old_access(found, made)
         lets_key_in = await self._set_key(made)
@@ -249,7 +251,9 @@ class OrphanCommands:
                 evolve(former.with_state(state), ended_at=None, needs_proof=False), listed
             )
         account = self.search.logins.find_account(listed.provider)
-        lease = evolve(listed, id=f"{listed.provider}-{make_random_mark()}", state=state, account=account)
+        lease = evolve(
+            listed, id=f"{make_id_prefix(listed.provider)}-{make_random_mark()}", state=state, account=account
+        )
         return await self.search.leases.save_lease(lease)
 
     async def _find_dropped(self, listed: Lease) -> Lease | None:

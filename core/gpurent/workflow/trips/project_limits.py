@@ -9,6 +9,7 @@ from typing import Any
 from attrs import frozen
 
 from gpurent.domain.field_kinds import Tighter
+from gpurent.domain.provider_names import list_sections
 from gpurent.domain.tightening import choose_tighter
 from gpurent.domain.trip import TripSpec
 from gpurent.domain.trip_fields import FIELDS_BY_NAME
@@ -71,8 +72,8 @@ class ProjectLimits:
             kinds = NotifyPolicy.from_settings(self.settings).kinds
             return tuple(sorted(kind.value for kind in kinds)) if kinds is not None else None
         # Every budget applies, whichever is the lowest.
-        sections = [f"budget.{provider}", "budget"] if provider else ["budget"]
-        return next(filter(None, (self.settings.get(section, "month") for section in sections)), None)
+        own = self.settings.get_first(list_sections("budget", provider), "month") if provider else ""
+        return own or self.settings.get("budget", "month") or None
 
     def _is_looser(self, name: str, given: Any, own: Any) -> bool:
         field = FIELDS_BY_NAME[name]

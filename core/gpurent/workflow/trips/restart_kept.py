@@ -7,6 +7,7 @@ from attrs import evolve, frozen
 from gpurent.domain.events import EventKind
 from gpurent.domain.lease import Lease, LeaseState
 from gpurent.domain.offer import Order
+from gpurent.domain.provider_names import make_id_prefix
 from gpurent.domain.trip import AgreedPrice, TripSpec
 from gpurent.errors import GpurentError, LeaseError, SoldOut
 from gpurent.locale import _
@@ -30,7 +31,7 @@ from gpurent.workflow.trips.restarted_leases import (
 
 def lease_id_of(trip_id: str, spec: TripSpec) -> str:
     """Return the id of the trip's lease, which is known before the lease exists."""
-    return spec.lease or f"{spec.provider}-{trip_id.rpartition('-')[2]}"
+    return spec.lease or f"{make_id_prefix(spec.provider)}-{trip_id.rpartition('-')[2]}"
 
 
 async def list_earlier_leases(trip: TripContext, first: str) -> tuple[str, ...]:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from gpurent.cli.arguments import complete_plugins
+from gpurent.cli.arguments import account_option, add_account, complete_plugins
 from gpurent.cli.commands.sandbox.clock import format_clock_error
 from gpurent.cli.commands.sandbox.group import (
     default_root,
@@ -26,6 +26,7 @@ from gpurent.cli.output import write_line, write_page, write_text
 from gpurent.cli.params import NumberParam
 from gpurent.cli.views.plugin_report import OBSERVED_ROUTE
 from gpurent.composition.system import data_folder
+from gpurent.domain.provider_names import get_account_label, get_base_name
 from gpurent.errors import UsageError
 from gpurent.locale import _, join_list, ngettext
 from gpurent.roles.entries import LeaseEntry
@@ -136,17 +137,21 @@ def env_command(root: Path | None, home: Path | None) -> None:
 @sandbox_command.command("login")
 @root_option
 @click.argument("provider", shell_complete=complete_plugins("lease"))
+@account_option
 @json_option
 @click.pass_obj
-def login_command(app: CliContext, root: Path | None, provider: str) -> None:
+def login_command(app: CliContext, root: Path | None, provider: str, account: str) -> None:
     """Log in to PROVIDER of the sandbox that this shell uses.
 
-    Each sandbox has a password of its own; a wallet gets its private key at the first login.
+    Each sandbox has a password of its own; a wallet gets its private key at the first login. With --account, the
+    sandbox opens one more account, without money.
     """
+    provider = add_account(provider, account)
     app.registry.get_entry(LeaseEntry, provider)
     sandbox = get_sandbox(root)
     _check_shell(sandbox, root)
-    fields = dict(sandbox.handle.logins.get(provider, {}))
+    base, label = get_base_name(provider), get_account_label(provider)
+    fields = sandbox.open_account(base, label) if label else dict(sandbox.handle.logins.get(base, {}))
     login = app.run(lambda application: application.account_commands.log_in(provider, fields))
     app.show(
         {"provider": provider, "account": login.account},

@@ -8,6 +8,7 @@ from datetime import timedelta
 
 import httpx2
 
+from gpurent.domain.secret import Secret
 from gpurent.roles.entries import AuthEntry, BillingEntry, LeaseEntry, SimulatorEntry
 from gpurent.roles.simulator import (
     Evidence,
@@ -15,6 +16,7 @@ from gpurent.roles.simulator import (
     SupportsAudit,
     SupportsFunding,
     SupportsHiding,
+    SupportsSignUp,
 )
 from gpurent.testing.contracts.contract import require_capability, skip_without
 from gpurent.testing.contracts.provider.bad_answers import list_plugin_calls
@@ -107,6 +109,15 @@ class SimulatorContract(ProviderContractBase):
             assert set(simulator.make_login_fields()) <= declared
         funding = require_capability(opened.ledger, SupportsFunding, opened.setup.billing_entry.name)
         assert set(funding.get_login_fields()) <= declared
+
+    async def test_each_further_account_is_a_new_one(self, opened: OpenProvider) -> None:
+        name = opened.setup.name
+        own = require_capability(self.list_simulators(opened)[name], SupportsSignUp, name)
+        accounts = [opened.account]
+        for _number in range(2):
+            fields = {key: Secret(value) for key, value in (await own.sign_up()).items()}
+            accounts.append((await opened.authenticator.log_in(fields)).account)
+        assert len(set(accounts)) == 3
 
     # money
 

@@ -101,6 +101,14 @@ class OrderContract(StoreContract):
         for lease in ("l8", "l9"):
             assert await store.open_order(evolve(ORDER, key=lease, lease=lease, claim="")) is None
 
+    async def test_an_offer_is_claimed_by_one_of_the_users_accounts(self, store: Store) -> None:
+        await store.open_order(evolve(ORDER, provider="acme@lab", account="lab"))
+        for name in ("acme", "acme@home"):
+            rival = evolve(ORDER, key=name, lease=name, provider=name)
+            assert (await store.open_order(rival)) is not None
+        for name in ("acm", "acme-2@lab"):
+            assert await store.open_order(evolve(ORDER, key=name, lease=name, provider=name)) is None
+
     @pytest.mark.parametrize("is_swapped", [False, True])
     async def test_an_order_ends_with_the_lease_that_says_so(
         self, store: Store, clock: SteppedClock, is_swapped: bool

@@ -107,6 +107,15 @@ class WatchContract(StoreContract):
         assert reported == [True, False, True, False]
         assert await store.put_orphan_report(evolve(orphan, ref="2"), "me")
 
+    async def test_accounts_are_listed_until_they_are_deleted(self, store: Store, other: Store) -> None:
+        for login in ("b@two", "a@one", "b@two"):
+            await store.put_account(login)
+        assert list(await other.list_accounts()) == ["a@one", "b@two"]
+        for login in ("a@one", "nobody@one"):
+            await other.delete_account(login)
+        assert list(await store.list_accounts()) == ["b@two"]
+        assert await store.find_plugin_text("b", "two") is None
+
     async def test_texts_of_plugins(self, store: Store, other: Store) -> None:
         for plugin, name, text in (("a", "n", "1"), ("b", "n", "2"), ("a", "n", "三\n"), ("a", "m", "")):
             await store.put_plugin_text(plugin, name, text)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 
@@ -14,14 +15,15 @@ from gpurent.api import (
     SupportsAudit,
     SupportsFunding,
     SupportsHiding,
+    SupportsSignUp,
     UsageError,
 )
-from gpurent_plugin_mistgpu.simulator.state import MistgpuState, RentedServer
+from gpurent_plugin_mistgpu.simulator.state import MistgpuAccount, MistgpuState, RentedServer
 
 TOP_UP_YUAN = "1000"
 
 
-class MistgpuAudit(SupportsFunding, SupportsAudit, SupportsHiding):
+class MistgpuAudit(SupportsFunding, SupportsSignUp, SupportsAudit, SupportsHiding):
     """Opens the first account, and recomputes every bill from the times and prices of the servers' runs."""
 
     state: MistgpuState
@@ -31,6 +33,12 @@ class MistgpuAudit(SupportsFunding, SupportsAudit, SupportsHiding):
     def get_login_fields(self) -> Mapping[str, str]:
         account = next(iter(self.state.accounts.values()))
         return {"username": account.name, "password": account.password}
+
+    async def sign_up(self) -> Mapping[str, str]:
+        async with self.state.lock:
+            name, password = f"student{len(self.state.accounts) + 1}", secrets.token_urlsafe(12)
+            self.state.accounts[name] = MistgpuAccount(name, password)
+        return {"username": name, "password": password}
 
     async def add_money(self, account: str) -> Money:
         async with self.state.lock:

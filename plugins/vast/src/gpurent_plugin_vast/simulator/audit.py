@@ -13,6 +13,7 @@ from gpurent.api import (
     SupportsAudit,
     SupportsFunding,
     SupportsHiding,
+    SupportsSignUp,
     UsageError,
 )
 from gpurent_plugin_vast.simulator.accounts import VastAccount
@@ -24,13 +25,17 @@ from gpurent_plugin_vast.simulator.state import VastState
 CREDIT = 100_000_000
 
 
-class VastAudit(SupportsFunding, SupportsAudit, SupportsHiding):
+class VastAudit(SupportsFunding, SupportsSignUp, SupportsAudit, SupportsHiding):
     """Opens the first account, and recomputes what each instance may have cost from the history of its states."""
 
     state: VastState
 
     def get_login_fields(self) -> Mapping[str, str]:
         return {"api_key": self.state.accounts[0].api_key}
+
+    async def sign_up(self) -> Mapping[str, str]:
+        async with self.state.lock:
+            return {"api_key": self.state.make_account().api_key}
 
     async def add_money(self, account: str) -> Money:
         async with self.state.lock:
