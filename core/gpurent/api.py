@@ -109,6 +109,7 @@ if TYPE_CHECKING:
         check_web_url as check_web_url,
         integer_between as integer_between,
         one_of as one_of,
+        parse_declared_prices as parse_declared_prices,
     )
     from gpurent.domain.transfer import (
         PullRequest as PullRequest,
@@ -206,6 +207,7 @@ if TYPE_CHECKING:
         SessionEntry as SessionEntry,
         SimulatorEntry as SimulatorEntry,
         TransferEntry as TransferEntry,
+        build_lazily as build_lazily,
     )
     from gpurent.roles.exporter import (
         Export as Export,
@@ -261,6 +263,12 @@ if TYPE_CHECKING:
         SupportsPredial as SupportsPredial,
         SupportsUploadPreview as SupportsUploadPreview,
         TransferBackend as TransferBackend,
+    )
+    from gpurent.roles.machine_runs import (
+        MachineRun as MachineRun,
+        compute_run_charges as compute_run_charges,
+        list_machine_runs as list_machine_runs,
+        note_machine_run as note_machine_run,
     )
     from gpurent.roles.messages import (
         Mailbox as Mailbox,
@@ -365,7 +373,7 @@ _NAMES_BY_MODULE = {
     " UploadPreview",
     "gpurent.domain.credential_names": "CREDENTIAL_NAMES",
     "gpurent.domain.upload_rules": "IGNORE_FILES exclusion_reason",
-    "gpurent.domain.setting_checks": "check_amount_of check_web_url integer_between one_of",
+    "gpurent.domain.setting_checks": "check_amount_of check_web_url integer_between one_of parse_declared_prices",
     "gpurent.errors": "AuthError GpurentError HostKeyChanged InputRequired JobError LeaseError LeaseGone MoneyError PaidTooLate PluginError RemoteError SoldOut Spent TransferError TransferUnsupported UnavailableError UnexpectedResponse UsageError",  # noqa: E501
     "gpurent.locale": "make_translator",
     "gpurent.locale.foreign_text": "describe_errno describe_error quote_reason quote_text",
@@ -375,7 +383,7 @@ _NAMES_BY_MODULE = {
     "gpurent.ports.system": "Clock",
     "gpurent.ports.terminal": "Progress",
     "gpurent.roles.account": "Authenticator Balance BillingProvider InvoiceInfo Login MeteredBilling MoneyInstructions PostpaidBilling SupportsEnrolment SupportsInvoices SupportsStatement SupportsWithdrawal TopUpAdvice",  # noqa: E501
-    "gpurent.roles.entries": "AuthEntry BillingEntry CommandEntry ExporterEntry InputField LauncherEntry LeaseEntry MailboxEntry NotifierEntry PluginEntry RateEntry RoutePace SessionEntry SimulatorEntry TransferEntry",  # noqa: E501
+    "gpurent.roles.entries": "AuthEntry BillingEntry CommandEntry ExporterEntry InputField LauncherEntry LeaseEntry MailboxEntry NotifierEntry PluginEntry RateEntry RoutePace SessionEntry SimulatorEntry TransferEntry build_lazily",  # noqa: E501
     "gpurent.roles.exporter": "Export ExportFile ExportedLease Exporter SupportsInstall SupportsOpen",
     "gpurent.roles.file_places": "RemoteState",
     "gpurent.roles.hookspecs": "hookimpl",
@@ -384,6 +392,7 @@ _NAMES_BY_MODULE = {
     "gpurent.roles.create_attempts": "CreateAttempts",
     "gpurent.roles.labelled_provider": "LabelledProvider make_credit_error make_payable_lease make_release_error make_state_error make_taken_error shorten_label",  # noqa: E501
     "gpurent.roles.lease": "AssistedRental LeaseProvider MachineAccess MailBinding ManualProvider ManualTask SupportsInterruption SupportsMailBinding SupportsPublicKeys SupportsRenewal SupportsRestart SupportsStaging SupportsStart SupportsStop TaskInstructions",  # noqa: E501
+    "gpurent.roles.machine_runs": "MachineRun compute_run_charges list_machine_runs note_machine_run",
     "gpurent.roles.machine": "Launcher SessionBackend SupportsPredial SupportsUploadPreview TransferBackend",
     "gpurent.roles.messages": "Mailbox Notifier",
     "gpurent.roles.plugin_context": "PluginContext add_access_source add_access_sources",

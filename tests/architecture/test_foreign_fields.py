@@ -51,6 +51,7 @@ PLAIN: dict[str, str] = {
     "LeaseEntry.billing": "the name of an entry, looked up",
     "LeaseEntry.web_hosts": "compared with the host of a page, never shown",
     "JsonApi.provider": "the name of an entry, looked up",
+    "JsonApi.scheme": "sent to the service, never shown",
     "ApiKeyAuthenticator": "sent to the service, and a name in its answer",
     "CountedPages": "names in a request and in its answer, never shown",
     "RoutePace": "compared with a request, never shown",

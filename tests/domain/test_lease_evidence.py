@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime, timedelta
+from decimal import Decimal
 from operator import attrgetter
 
 import pytest
@@ -13,6 +14,7 @@ from gpurent.domain.access import Endpoint
 from gpurent.domain.evidence import Absent
 from gpurent.domain.lease import OVER_STATES, TRANSITIONS, Lease, LeaseState, PendingOrder
 from gpurent.domain.lease_evidence import apply_answer, restore_last_seen
+from gpurent.domain.money import UnitPrice
 from gpurent.domain.offer import Bill, OrderKind
 from tests.sample_lease import make_lease
 
@@ -136,6 +138,20 @@ def test_a_stopped_machine_costs_its_own_price() -> None:
     assert not stopped.is_over, "its disk is still billed, so a release asks the provider"
     assert stopped.current_price.value == price.value / 10
     assert evolve(stopped, state=LeaseState.READY).current_price == price
+
+
+def test_a_machine_that_is_shut_down_for_nothing_is_rented_until_its_files_are_deleted() -> None:
+    free = evolve(READY.offer, stopped_price=evolve(READY.offer.tariff.price, value=Decimal(0)))
+    stopped = evolve(READY, state=LeaseState.STOPPED, offer=free, kept_until=NOW)
+    assert (stopped.is_over, stopped.is_kept_free) == (False, True), "a release still asks the provider"
+    assert stopped.state_title == "stopped, costs nothing"
+    assert not evolve(stopped, state=LeaseState.READY).is_kept_free
+    unknown = evolve(free, stopped_price=UnitPrice.make_unknown(CNY))
+    assert not evolve(stopped, offer=unknown).is_kept_free, "a price that is not known is no 0"
+    gone = look_twice(stopped)
+    assert (gone.state, gone.kept_until, gone.ended_at) == (LeaseState.GONE, None, NOW)
+    assert look_twice(evolve(stopped, kept_until=LATER + timedelta(seconds=1))).state is LeaseState.MISSING
+    assert look_twice(evolve(stopped, offer=READY.offer)).state is LeaseState.MISSING, "it may be billed"
 
 
 def test_a_switch_is_counted_if_the_lease_follows_the_new_order() -> None:

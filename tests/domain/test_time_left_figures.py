@@ -47,6 +47,17 @@ def test_a_known_end() -> None:
     assert time_left_until(TimeKind.OPEN, None, NOW) == TimeLeft(kind=TimeKind.OPEN)
 
 
+def test_what_is_kept_for_nothing_lasts_until_it_is_deleted() -> None:
+    free = evolve(METERED.offer, stopped_price=UnitPrice(Decimal(0), CNY))
+    stopped = evolve(METERED, state=LeaseState.STOPPED, offer=free, kept_until=NOW + HOUR)
+    kept = TimeLeft(kind=TimeKind.KEPT, until=NOW + HOUR, left=HOUR)
+    assert time_left_by_lease(stopped, NOW) == kept
+    assert time_left_by_lease(evolve(stopped, state=LeaseState.READY), NOW) is None
+    assert time_left_by_lease(evolve(stopped, offer=METERED.offer), NOW) is None, (
+        "the balance may end it before"
+    )
+
+
 def test_what_the_balance_pays_for() -> None:
     assert time_left_by_balance(CNY.money(7), NOW, PRICE, NOW + HOUR, "two leases") == TimeLeft(
         kind=TimeKind.BALANCE, until=NOW + 2 * HOUR, left=HOUR, burn_rate=PRICE, note="two leases"

@@ -1,44 +1,48 @@
-"""What a failed call of an API says that it may have spent."""
+"""Requests to an API with the login's key in a header, by real sockets."""
 
 from __future__ import annotations
 
-from typing import Any, cast
+from collections.abc import Mapping
 
 import pytest
-from attrs import define
 
-from gpurent.domain.secret import Secret
-from gpurent.errors import Spent, UnavailableError, UnexpectedResponse
-from gpurent.infra.http import ReadHttpResponse
-from gpurent.roles.account import Login
-from gpurent.roles.json_api import JsonApi
-from gpurent.roles.json_reply import JsonReply
-from gpurent.roles.plugin_context import PluginContext
-
-
-@define
-class Service:
-    """A context whose service answers with ``text``, or not at all if that is empty."""
-
-    text: str
-
-    @property
-    def http(self) -> Service:
-        return self
-
-    async def get_login(self) -> Login:
-        return Login(account="a", token=Secret("k"))
-
-    async def request(self, method: str, path: str, **_fields: Any) -> ReadHttpResponse:
-        if not self.text:
-            raise UnavailableError("no answer", spent=Spent.UNKNOWN)
-        return ReadHttpResponse(status=200, url=path, text=self.text, headers={}, cookies={})
+from gpurent.api import (
+    ApiKeyAuthenticator,
+    AuthEntry,
+    InputField,
+    JsonApi,
+    JsonReply,
+    Secret,
+)
+from gpurent.testing.fakes import FakePluginContext
+from gpurent.testing.fakes.http_server import http_reply, http_server
 
 
-@pytest.mark.parametrize("text", ["", "no JSON", "[]"])
-@pytest.mark.parametrize("spent", [Spent.NO, Spent.UNKNOWN])
-async def test_a_post_that_only_reads_spends_nothing(text: str, spent: Spent) -> None:
-    api = JsonApi(cast(PluginContext, Service(text)), "acme", "Acme", JsonReply)
-    with pytest.raises((UnavailableError, UnexpectedResponse)) as failed:
-        await api.call("POST", "/list", spent=spent)
-    assert failed.value.spent is spent
+def make_entry(scheme: Mapping[str, str], method: str) -> AuthEntry:
+    return AuthEntry(
+        name="service",
+        summary="s",
+        settings=(InputField(name="url", label="URL"),),
+        fields=(InputField(name="api_key", label="key", secret=True),),
+        build=lambda context: ApiKeyAuthenticator(
+            JsonApi(context, "service", "Service", JsonReply, **scheme), "/account", "id", method
+        ),
+    )
+
+
+@pytest.mark.parametrize(
+    ("scheme", "method", "header"),
+    [({}, "GET", "Bearer k-1"), ({"scheme": "Token"}, "GET", "Token k-1"), ({"scheme": ""}, "POST", "k-1")],
+)
+async def test_the_key_travels_as_the_service_takes_it(
+    scheme: Mapping[str, str], method: str, header: str
+) -> None:
+    async with http_server(http_reply(b'{"id": 7}'), http_reply(b'{"id": 7}')) as far:
+        entry = make_entry(scheme, method)
+        async with FakePluginContext(entry, settings={"url": far.url}) as context:
+            role = entry.build(context)
+            login = await role.log_in({"api_key": Secret("k-1")})
+            assert login.account == "7"
+            assert await role.is_valid(login)
+    assert [request.line.partition(" ")[0] for request in far.requests] == [method, method]
+    assert [request.headers["authorization"] for request in far.requests] == [header, header]

@@ -14,6 +14,7 @@ from gpurent.infra.http import ReadHttpResponse
 TIMES = {
     "2026-06-01T12:02:00Z": datetime(2026, 6, 1, 12, 2, tzinfo=UTC),
     "2026-06-01T14:02:00.125+02:00": datetime(2026, 6, 1, 12, 2, 0, 125000, tzinfo=UTC),
+    "2026-06-01T20:02:00.137127391+08:00": datetime(2026, 6, 1, 12, 2, 0, 137127, tzinfo=UTC),
 }
 
 
@@ -33,9 +34,9 @@ def test_an_answer_without_content_has_no_fields() -> None:
 
 @pytest.mark.parametrize("text", TIMES)
 def test_a_time_has_its_zone(text: str) -> None:
-    reply = make_reply(at=text, none=None)
+    reply = make_reply(at=text, none=None, empty="")
     assert reply.get_iso_time(reply.body, "at") == TIMES[text]
-    assert reply.get_iso_time(reply.body, "none") is None
+    assert reply.get_iso_time(reply.body, "none") is reply.get_iso_time(reply.body, "empty") is None
 
 
 @pytest.mark.parametrize("value", ["2026-06-01T12:02:00", "soon", "20260601", 7])

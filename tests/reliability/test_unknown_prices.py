@@ -1,4 +1,4 @@
-"""A machine that was adopted although its provider offers it no more: its price is unknown, never 0."""
+"""A price that is not known is unknown, never 0: of a machine that is not offered any more, and of an offer."""
 
 from __future__ import annotations
 
@@ -6,10 +6,15 @@ import shutil
 from pathlib import Path
 
 import pytest
+from attrs import evolve
 
-from gpurent.domain.money import CNY, UnitPrice
+from gpurent.domain.money import CNY, HOUR, UnitPrice
+from gpurent.domain.offer import Metered, Offer, Requirements
 from gpurent.domain.time_left import sum_prices
-from gpurent.errors import MoneyError
+from gpurent.domain.trip import TripSpec
+from gpurent.domain.wishes import Wish
+from gpurent.errors import MoneyError, SoldOut, Spent
+from gpurent_plugin_mistgpu import wire
 from gpurent_plugin_mistgpu.simulator import pages
 from tests.reliability.test_orphans import rent_at_mistgpu
 from tests.reliability.test_repeated_commands import log_in_at_mistgpu
@@ -48,3 +53,31 @@ async def test_the_price_of_an_adopted_machine_that_is_not_offered_any_more(
 def test_a_sum_with_an_unknown_price_is_not_known() -> None:
     with pytest.raises(MoneyError):
         sum_prices([UnitPrice.make_unknown(CNY)])
+
+
+async def test_an_offer_whose_price_is_not_known_is_counted_and_never_rented(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    parse_offers = wire.parse_offers
+
+    def parse_unpriced(page: str, url: str) -> list[Offer]:
+        unknown = Metered(price=UnitPrice.make_unknown(CNY))
+        return [evolve(offer, tariff=unknown, note="ask them") for offer in parse_offers(page, url)]
+
+    async with trip_sandbox(tmp_path) as sandbox:
+        await log_in_at_mistgpu(sandbox)
+        async with sandbox.open_application() as application:
+            whole = await application.market.compare_offers(Requirements(), ["mistgpu"], HOUR, "CNY")
+            monkeypatch.setattr(wire, "parse_offers", parse_unpriced)
+            found = await application.market.compare_offers(Requirements(), ["mistgpu"], HOUR, "CNY")
+            assert whole.ranked
+            assert not found.ranked
+            assert found.unstated["mistgpu"] == {Wish.ANY_PRICE: len(whole.ranked)}
+            with pytest.raises(SoldOut, match="no free machine") as refused:
+                await application.trips.rent(TripSpec(provider="mistgpu"))
+            assert "state: price" in refused.value.hint
+            unknown = evolve(whole.ranked[0].offer, tariff=Metered(price=UnitPrice.make_unknown(CNY)))
+            with pytest.raises(MoneyError, match="is not known") as unquoted:
+                await application.market.quotes.quote_offer(unknown, HOUR)
+            assert unquoted.value.spent is Spent.NO
+        assert sandbox.get_simulator_state("mistgpu").servers == {}

@@ -99,7 +99,7 @@ class UserTerminal:
             case EventKind.LEASE_CHANGED:
                 from gpurent.domain.lease import LeaseState
 
-                state = LeaseState(event.data["state"]).title
+                state = event.data.get("title") or LeaseState(event.data["state"]).title
                 if event.text not in ("", state):
                     state = _("{state} ({note})").format(state=state, note=event.text)
                 self._print_line(f"  {event.lease}: {state}")

@@ -22,8 +22,9 @@ from gpurent.terminal_text import NO_TEXT, ForeignText
 class LeaseState(Enum):
     """The state of a lease.
 
-    STOPPED and INTERRUPTED: shut down by us or by the provider, and still billed. MISSING: the provider's answers lack
-    it, but nothing shows that it ended. KEPT: shut down, files kept free of charge. GONE: nothing of it is left.
+    STOPPED and INTERRUPTED: shut down by us or by the provider, and still rented; billed, unless `Lease.is_kept_free`.
+    MISSING: the provider's answers lack it, but nothing shows that it ended. KEPT: over, with its files kept free of
+    charge. GONE: nothing of it is left.
     """
 
     REQUESTED = "requested"
@@ -183,6 +184,17 @@ class Lease:
     def is_stopped(self) -> bool:
         """Whether the machine is shut down and the lease still costs money."""
         return self.state in STOPPED_STATES
+
+    @property
+    def is_kept_free(self) -> bool:
+        """Whether the machine is shut down and still rented, and costs nothing as long as that lasts."""
+        price = self.offer.stopped_price
+        return self.state is LeaseState.STOPPED and price is not None and price.is_known and not price.value
+
+    @property
+    def state_title(self) -> str:
+        """The state in the user's language."""
+        return _("stopped, costs nothing") if self.is_kept_free else self.state.title
 
     @property
     def current_price(self) -> UnitPrice:

@@ -80,7 +80,8 @@ def apply_absence(before: Lease, absent: Absent, now: datetime, *, order_is_open
     """Return the lease after a good answer that lacks it; it ends only by the rules of the module's constants.
 
     It is RELEASED after our own release, EXPIRED (or KEPT) once the end has passed that the provider stated, and GONE
-    once its kept files were to be deleted, each if two answers confirm it. Anything else is MISSING, which is no end.
+    once its kept files, or a machine that is shut down free of charge, were to be deleted, each if two answers confirm
+    it. Anything else is MISSING, which is no end.
     """
     noted = evolve(before, absent_since=before.absent_since or now)
     is_confirmed = before.absent_since is not None and now - before.absent_since >= CONFIRMATION_INTERVAL
@@ -90,6 +91,10 @@ def apply_absence(before: Lease, absent: Absent, now: datetime, *, order_is_open
         if not is_confirmed or before.pending is not None:
             return noted
         return _end(noted, LeaseState.RELEASED, noted.absent_since, absent.note or _("released"))
+    seen = restore_last_seen(before)
+    if is_confirmed and seen.is_kept_free and seen.kept_until is not None and seen.kept_until <= now:
+        gone = _end(noted, LeaseState.GONE, seen.kept_until, _("its files are no longer kept"))
+        return evolve(gone, kept_until=None)
     has_expired = before.expires_at is not None and before.expires_at <= now
     if is_confirmed and has_expired and before.pending is None and not order_is_open:
         return _expire(noted, absent)

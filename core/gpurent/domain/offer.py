@@ -104,8 +104,8 @@ class Offer:
 
     ``tariff.price`` may be in another currency than the one that is paid (e.g. USD prices paid in a token). ``deposit``
     is set where use is free while a deposit is held. ``available`` false: someone else is renting it. ``disk`` None: no
-    extra disk is sold, or its price is not known. ``stopped_price`` is what the machine costs while stopped; None: the
-    price of a running one. ``provider_data`` holds the plugin's own data as text.
+    extra disk is sold, or its price is not known. ``stopped_price`` is what the machine costs while stopped, 0 for
+    nothing; None: the price of a running one. ``provider_data`` holds the plugin's own data as text.
 
     ``spot``: whoever pays more may interrupt it. What the provider does not state is empty or None, and matches no
     wish for it: ``location`` (of several words, the last may be a country's code: ``Sweden, SE``), ``reliability`` in

@@ -3,11 +3,18 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING
 
 from gpurent.locale import _
 
+if TYPE_CHECKING:
+    from decimal import Decimal
+
 _AMOUNT = re.compile(r"\d{1,30}(?:\.\d{1,30})?", re.ASCII)
+_DECLARED_PRICE = re.compile(
+    r"(?P<name>[A-Za-z0-9][\w.-]{0,60})\s*[\s=:]\s*(?P<price>\d{1,9}(?:\.\d{1,9})?)", re.ASCII
+)
 
 
 def one_of(*choices: str) -> Callable[[str], str]:
@@ -46,6 +53,23 @@ def check_amount_of(code: str) -> Callable[[str], object]:
         return text
 
     return check
+
+
+def parse_declared_prices(text: str) -> Mapping[str, Decimal]:
+    """Parse ``v-48g 2.98, H100 9.9``: what the user says that each thing costs, by its name.
+
+    Raises `ValueError` for any other text, and for a price of 0.
+    """
+    from decimal import Decimal
+
+    found = {}
+    for part in filter(None, (part.strip() for part in re.split(r"[,;\n]", text))):
+        match = _DECLARED_PRICE.fullmatch(part)
+        price = Decimal(match["price"]) if match is not None else Decimal(0)
+        if match is None or not price:
+            raise ValueError(part)
+        found[match["name"]] = price
+    return found
 
 
 def check_web_url(text: str) -> str:

@@ -90,7 +90,7 @@ def drains_balance(lease: Lease) -> bool:
 
 def time_left_by_lease(lease: Lease, now: datetime) -> TimeLeft | None:
     """Return the time left as far as the lease alone determines it; None where the account's balance decides."""
-    if lease.state is LeaseState.KEPT and lease.kept_until is not None:
+    if (lease.state is LeaseState.KEPT or lease.is_kept_free) and lease.kept_until is not None:
         return time_left_until(TimeKind.KEPT, lease.kept_until, now)
     if lease.is_over:
         return TimeLeft(kind=TimeKind.OVER)

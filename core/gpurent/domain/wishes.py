@@ -14,7 +14,7 @@ MAX_VERSION_PARTS = 3
 
 
 class Wish(Enum):
-    """A requirement that some providers state nothing about."""
+    """A requirement that some providers state nothing about. ANY_PRICE is always one: to know what it costs."""
 
     GPU_MEMORY = "gpu-memory"
     MEMORY = "memory"
@@ -25,6 +25,7 @@ class Wish(Enum):
     CUDA = "cuda"
     TRAFFIC = "traffic"
     PRICE = "price"
+    ANY_PRICE = "any-price"
 
     @property
     def title(self) -> str:
@@ -41,6 +42,7 @@ _TITLES: Mapping[Wish, str] = {
     Wish.CUDA: "CUDA",
     Wish.TRAFFIC: N_("traffic price"),
     Wish.PRICE: N_("price in the currency of the maximum, or an exchange rate"),
+    Wish.ANY_PRICE: N_("price, which you can declare if the provider has a setting for it"),
 }
 
 

@@ -154,19 +154,22 @@ class MeteredBilling(BillingProvider):
             )
         return Rate(base, quote, Decimal(1), self._clock.now(), "identity")
 
-    def make_top_up(self, page: str, account: str, money: Money, advice: str) -> MoneyInstructions:
+    def make_top_up(
+        self, page: str, account: str, money: Money, advice: str, *, steps: Sequence[str] = ()
+    ) -> MoneyInstructions:
         """Return how credit is added on ``page``, where ``{account}`` and ``{amount}`` are filled in.
 
-        Raises `MoneyError` for an amount that is not positive.
+        ``steps``: what the user does there, where more than the usual can be said. Raises `MoneyError` for an amount
+        that is not positive.
         """
         if money.amount <= 0:
             raise MoneyError(_("{money} is not a valid top-up amount").format(money=money))
         url = page.replace("{account}", account).replace("{amount}", f"{money.decimal.normalize():f}")
-        steps = (
+        usual = (
             _("Open the billing page and add {money} of credit.").format(money=money),
             _("The credit is there as soon as the payment is confirmed."),
         )
-        return MoneyInstructions(steps=steps, url=url, qr=url, advice=advice)
+        return MoneyInstructions(steps=tuple(steps) or usual, url=url, qr=url, advice=advice)
 
     async def pay_bill(self, bill: Bill) -> Payment:
         if bill.amount.amount:

@@ -200,6 +200,17 @@ class SimulatorEntry:
     build: Callable[[SimulatorContext], ProviderSimulator]
 
 
+def build_lazily(module: str, name: str) -> Callable[[Any], Any]:
+    """Return a ``build`` that imports ``module`` when it is called, and passes the context to its ``name``."""
+
+    def build(context: object) -> object:
+        from importlib import import_module
+
+        return getattr(import_module(module), name)(context)
+
+    return build
+
+
 AnyEntry = PluginEntry[Any] | CommandEntry | SimulatorEntry
 EntryT = TypeVar("EntryT", bound=AnyEntry)
 _KIND_TITLES: Mapping[type[object], str] = {

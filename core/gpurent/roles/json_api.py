@@ -1,4 +1,4 @@
-"""An API that takes a key as a bearer header and answers with JSON objects: login, requests, and lists in pages."""
+"""An API that takes a key in a header and answers with JSON objects: login, requests, and lists in pages."""
 
 from __future__ import annotations
 
@@ -40,13 +40,15 @@ class CountedPages:
 class JsonApi(Generic[R]):
     """The API of the account that is logged in at ``provider``.
 
-    ``service`` is its name for people, ``reply`` how it answers. The token travels in a header, never in a URL.
+    ``service`` is its name for people, ``reply`` how it answers. The token travels in a header, never in a URL;
+    ``scheme`` precedes it there, empty for a service that takes the token alone.
     """
 
     context: PluginContext
     provider: str
     service: str = field(converter=ForeignText)
     reply: type[R]
+    scheme: str = "Bearer"
 
     async def call(
         self,
@@ -86,8 +88,8 @@ class JsonApi(Generic[R]):
     async def send(
         self, method: str, path: str, *, params: Mapping[str, str] | None, json: Any, token: Secret
     ) -> HttpResponse:
-        """Send one request with its proof of who sends it; an API that takes no bearer header overrides this."""
-        header = {"Authorization": Secret(f"Bearer {token.reveal()}")}
+        """Send one request with its proof of who sends it; an API that takes no such header overrides this."""
+        header = {"Authorization": Secret(f"{self.scheme} {token.reveal()}".lstrip())}
         return await self.context.http.request(method, path, params=params, json=json, headers=header)
 
     async def call_checked(self, method: str, path: str, **parts: Any) -> R:
@@ -145,16 +147,17 @@ class JsonApi(Generic[R]):
 class ApiKeyAuthenticator(Authenticator, Generic[R]):
     """Logs in with the field ``api_key``, which is the token. ``account_path`` describes the account.
 
-    ``account_field`` of its answer identifies the account.
+    ``account_field`` of its answer identifies the account. ``method``: of that request.
     """
 
     api: JsonApi[R]
     account_path: str
     account_field: str
+    method: str = "GET"
 
     async def log_in(self, fields: Mapping[str, Secret]) -> Login:
         key = fields["api_key"]
-        reply = await self.api.call_checked("GET", self.account_path, token=key)
+        reply = await self.api.call_checked(self.method, self.account_path, token=key)
         found = reply.body.get(self.account_field)
         if not isinstance(found, int | str) or isinstance(found, bool) or found == "":
             raise reply.make_unexpected_response(_("{name} is no text").format(name=self.account_field))
@@ -162,6 +165,6 @@ class ApiKeyAuthenticator(Authenticator, Generic[R]):
 
     async def is_valid(self, login: Login) -> bool:
         try:
-            return not (await self.api.call("GET", self.account_path, token=login.token)).error
+            return not (await self.api.call(self.method, self.account_path, token=login.token)).error
         except AuthError:
             return False

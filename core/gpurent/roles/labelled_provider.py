@@ -67,8 +67,11 @@ def make_state_error(service: str, state: str, url: str) -> UnexpectedResponse:
 def make_payable_lease(order: Order, offer: Offer, currency: Currency, data: Mapping[str, str]) -> Lease:
     """Return the lease of an order whose machine costs nothing before it is created, and is charged as time passes.
 
-    ``data`` is its `Lease.provider_data`.
+    ``data`` is its `Lease.provider_data`. Raises `MoneyError` if the price of the machine is not known.
     """
+    if not offer.tariff.price.is_known:
+        text = _("the price of {machine} is not known").format(machine=offer.key)
+        raise MoneyError(text, hint=offer.note, spent=Spent.NO)
     bill = Bill(key=order.key, payee="", amount=currency.zero)
     return Lease(
         id="",
@@ -76,6 +79,7 @@ def make_payable_lease(order: Order, offer: Offer, currency: Currency, data: Map
         offer=offer,
         state=LeaseState.PAYABLE,
         pending=PendingOrder(key=order.key, kind=order.kind, bill=bill),
+        password_ref=order.password_ref,
         provider_data=data,
     )
 
@@ -159,7 +163,7 @@ class LabelledProvider(LeaseProvider):
     def make_released(self, lease: Lease, note: str) -> Lease:
         """Return the lease of a machine whose end the service has just confirmed."""
         ended = lease.with_state(LeaseState.RELEASED, note)
-        return evolve(ended, endpoint=None, ended_at=self._clock.now(), pending=None)
+        return evolve(ended, endpoint=None, ended_at=self._clock.now(), kept_until=None, pending=None)
 
     async def confirm_lease(self, lease: Lease, payment: Payment) -> Lease:
         pending = lease.pending

@@ -95,7 +95,8 @@ class SupportsStop(ABC):
     async def stop_lease(self, lease: Lease) -> Lease | Absent:
         """Shut the machine down; idempotent, as `LeaseProvider.release_lease`.
 
-        Once that is done, the lease is KEPT if it costs nothing then, STOPPED if it costs `Offer.stopped_price`.
+        Once that is done, the lease is KEPT if it is over by that, and costs nothing; STOPPED if the machine is still
+        rented and costs `Offer.stopped_price`, which may be 0 until `Lease.kept_until`.
         """
 
 

@@ -87,7 +87,7 @@ def _format_stopped(lease: Lease) -> str:
     if lease.is_over:
         return f"{lease.id}: {lease.state.title}"
     return _("{lease}: {state}, {price} a day. Start it again: gpurent restart {lease}").format(
-        lease=lease.id, state=lease.state.title, price=lease.current_price.cost(timedelta(days=1))
+        lease=lease.id, state=lease.state_title, price=lease.current_price.cost(timedelta(days=1))
     )
 
 

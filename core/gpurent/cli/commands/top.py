@@ -136,7 +136,7 @@ def _format_rows(rows: Sequence[LeaseRow], now: datetime) -> str:
     cells = [
         (
             row.lease.id,
-            row.lease.state.title,
+            row.lease.state_title,
             format_time_left(row.time_left),
             str(row.lease.current_price),
             " ".join(str(money) for money in row.spent) or "-",

@@ -76,7 +76,7 @@ def _format_state(row: LeaseRow, now: datetime) -> Text:
     """Return the state, or for a stale row how long it has been stale."""
     if not row.problem:
         state = row.lease.state
-        return _make_text(state.title, _STATE_COLOURS.get(state.value, ""))
+        return _make_text(row.lease.state_title, _STATE_COLOURS.get(state.value, ""))
     age = format_duration(now - row.stale_since).partition(" ") if row.stale_since else None
     if age is None:
         return _make_text(_("no answer"), "dim italic")
@@ -104,7 +104,7 @@ def format_detail(row: LeaseRow) -> Text:
     hardware = lease.offer.hardware
     parts = (
         lease.id,
-        lease.state.title,
+        lease.state_title,
         f"{max(1, hardware.gpus)} x {hardware.gpu}" if hardware.gpu else "CPU",
         str(lease.endpoint or "-"),
         format_time_left(row.time_left),

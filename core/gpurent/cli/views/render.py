@@ -111,7 +111,7 @@ def format_leases(leases: Sequence[Lease], times: LeaseTimeTable) -> Page:
     rows = [
         (
             lease.id,
-            lease.state.title,
+            lease.state_title,
             lease.offer.hardware.gpu or "CPU",
             str(lease.endpoint or "-"),
             format_time_left(times.figures[lease.id]),
@@ -140,14 +140,14 @@ def format_lease(lease: Lease, times: LeaseTimeTable) -> str:
         (_("lease"), lease.id),
         (_("provider"), lease.provider),
         (_("order"), lease.ref or "-"),
-        (_("state"), lease.state.title),
+        (_("state"), lease.state_title),
         (_("note"), lease.note or "-"),
         (_("machine"), lease.offer.key),
         ("GPU", lease.offer.hardware.gpu or "CPU"),
         (_("price"), str(lease.offer.tariff.price)),
         (_("SSH command"), str(lease.endpoint or "-")),
         (_("started"), format_moment(lease.started_at)),
-        (_("files deleted at") if lease.state.value == "kept" else _("ends"), format_moment(figure.until)),
+        (_("files deleted at") if figure.kind.value == "kept" else _("ends"), format_moment(figure.until)),
         (
             _("time left"),
             f"{format_time_left(figure)} ({figure.note})" if figure.note else format_time_left(figure),

@@ -250,7 +250,7 @@ def require_endpoint(lease: Lease, *, can_restart: bool) -> Endpoint:
             retryable=True,
         )
     hint = _("Sessions end when the machine shuts down and cannot be restored.")
-    if lease.state is LeaseState.KEPT and lease.kept_until is not None:
+    if (lease.state is LeaseState.KEPT or lease.is_kept_free) and lease.kept_until is not None:
         hint = _("Its files are kept until {until:%Y-%m-%d %H:%M} UTC.").format(until=lease.kept_until)
     elif lease.state is LeaseState.STOPPED:
         hint = _("Its files are kept and cost money until you release it.")

@@ -130,13 +130,13 @@ class Meters:
         return max(booked, zero), is_running
 
     async def _ask_provider(self, lease: Lease) -> str:
-        """Enter the lease's charges, or read its current price from a provider without a statement."""
+        """Enter the lease's charges; read its current price too from a provider without a statement."""
         if not self.plugins.is_known_to_provider(lease) or lease.started_at is None:
             return ""
+        reason = await self.bookkeeping.sync_lease(lease.id, quiet=True)
+        if not reason:
+            await self.store.put_meter_read_time(lease.id, self.get_time(lease))
         if self.bookkeeping.has_statement(lease.provider):
-            reason = await self.bookkeeping.sync_lease(lease.id, quiet=True)
-            if not reason:
-                await self.store.put_meter_read_time(lease.id, self.get_time(lease))
             return reason
         try:
             listed = await self.plugins.provider_of(lease).list_leases()

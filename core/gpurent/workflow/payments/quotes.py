@@ -10,7 +10,7 @@ from attrs import evolve, frozen
 
 from gpurent.domain.money import HOUR, Money, Rate
 from gpurent.domain.offer import Metered, Offer, Prepaid, Quote
-from gpurent.errors import MoneyError, UsageError
+from gpurent.errors import MoneyError, Spent, UsageError
 from gpurent.locale import _
 from gpurent.locale.durations import format_duration
 from gpurent.roles.account import Balance, PostpaidBilling
@@ -52,10 +52,21 @@ class Quotes:
         disk: int = 0,
         lookup: RateLookup | None = None,
     ) -> Quote:
-        """Return the price of ``term`` on ``offer``. ``lookup``: an exchange rate lookup already in progress."""
+        """Return the price of ``term`` on ``offer``. ``lookup``: an exchange rate lookup already in progress.
+
+        Raises `MoneyError` if the price is not known: no budget could be compared with it.
+        """
         if offer.deposit is not None:
             zero = offer.deposit.money.currency.zero
             return Quote(low=zero, high=zero, deposit=offer.deposit.money)
+        if not offer.tariff.price.is_known:
+            raise MoneyError(
+                _("the price of {machine} at {provider} is not known").format(
+                    machine=offer.key, provider=offer.provider
+                ),
+                hint=offer.note,
+                spent=Spent.NO,
+            )
         cost = offer_cost(offer, term, gpus, disk)
         if self.plugins.billing_entry(offer.provider).currency == cost.currency.code:
             return _add_fee(Quote(low=cost, high=cost), offer)

@@ -44,6 +44,7 @@ class OfferListing:
     ) -> FittingOffers | Unknown:
         """Return matching offers, cheapest first; on failure, `Unknown` with the reason.
 
+        One whose price is not known is left out, and counted: nobody can agree to what it costs.
         ``lookup``: where the rates for a maximum price are asked for, if the caller has one.
         """
         seconds = read_provider_timeout(self.settings)
@@ -59,12 +60,14 @@ class OfferListing:
         listed = [offer for offer in found.items if offer.available or requirements.include_taken]
         kept = [offer for offer in listed if fits(offer, requirements)]
         unstated = Counter(wish for offer in listed for wish in find_unstated_wishes(offer, requirements))
+        priced = [offer for offer in kept if offer.tariff.price.is_known]
+        unstated.update({Wish.ANY_PRICE: len(kept) - len(priced)} if len(priced) < len(kept) else {})
         if requirements.max_price is not None:
-            cheap = await self._check_prices(kept, requirements, requirements.max_price, lookup)
+            cheap = await self._check_prices(priced, requirements, requirements.max_price, lookup)
             unstated.update({Wish.PRICE: cheap.count(None)} if None in cheap else {})
-            kept = [offer for offer, is_cheap in zip(kept, cheap, strict=True) if is_cheap]
+            priced = [offer for offer, is_cheap in zip(priced, cheap, strict=True) if is_cheap]
         return FittingOffers(
-            sorted(kept, key=lambda offer: (not offer.available, hourly_price(offer), offer.key)), unstated
+            sorted(priced, key=lambda offer: (not offer.available, hourly_price(offer), offer.key)), unstated
         )
 
     async def _check_prices(
@@ -83,8 +86,6 @@ class OfferListing:
 async def _is_cheap_enough(
     offer: Offer, requirements: Requirements, most: UnitPrice, lookup: RateLookup
 ) -> bool | None:
-    if not offer.tariff.price.is_known:
-        return None
     hour = offer_cost(offer, HOUR, requirements.gpus if offer.hardware.gpus else 0, requirements.disk)
     try:
         conversion = await lookup.get_conversion(hour.currency, most.currency)

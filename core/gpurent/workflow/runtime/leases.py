@@ -278,7 +278,8 @@ class LeaseTracker:
             self.events.emit(EventKind.WARNING, text, lease=lease.id)
         if lease.state is LeaseState.PAYABLE and isinstance(lease.offer.tariff, Metered):
             return  # nothing has to be paid in advance
-        self.events.emit(EventKind.LEASE_CHANGED, lease.note, lease=lease.id, state=lease.state.value)
+        state, title = lease.state.value, lease.state_title
+        self.events.emit(EventKind.LEASE_CHANGED, lease.note, lease=lease.id, state=state, title=title)
 
 
 def not_running_error(lease: Lease) -> LeaseError:

@@ -20,7 +20,7 @@ from gpurent.errors import GpurentError, LeaseError
 from gpurent.locale import _
 from gpurent.ports.store import TripStore
 from gpurent.ports.system import ProviderClocks
-from gpurent.roles.lease import SupportsRestart, SupportsStop
+from gpurent.roles.lease import SupportsRestart, SupportsStart, SupportsStop
 from gpurent.workflow.connection.reconnecting import Connections
 from gpurent.workflow.connection.transfers import work_folder
 from gpurent.workflow.payments.quotes import Funding
@@ -53,9 +53,12 @@ async def find_kept_results(store: TripStore, trip_id: str, lease_id: str) -> Ke
 
 
 def find_stopper(plugins: Plugins, lease: Lease) -> SupportsStop | None:
-    """Return the provider if it can shut the machine down with kept files, and start it again."""
+    """Return the provider if it can shut the machine down with files kept free of charge, and start it again."""
     provider = plugins.provider_of(lease)
-    return provider if isinstance(provider, SupportsStop) and isinstance(provider, SupportsRestart) else None
+    price = lease.offer.stopped_price
+    is_free = price is not None and price.is_known and not price.value
+    starts = isinstance(provider, SupportsRestart) or (is_free and isinstance(provider, SupportsStart))
+    return provider if isinstance(provider, SupportsStop) and starts else None
 
 
 @frozen
@@ -137,11 +140,12 @@ class KeepResultsStep:
         return max(now, min(end for end in ends if end is not None))
 
     async def _stop(self, lease: Lease, stopper: SupportsStop) -> Lease:
-        """Shut the machine down until the provider reports that it is over."""
+        """Shut the machine down until the provider reports that it costs nothing any more."""
 
         async def ask() -> Lease | None:
             stopped = await self.leases.request_stop(await self.leases.get_lease(lease.id), stopper)
-            return stopped if isinstance(stopped, Lease) and stopped.is_over else None
+            is_done = isinstance(stopped, Lease) and (stopped.is_over or stopped.is_kept_free)
+            return stopped if is_done and isinstance(stopped, Lease) else None
 
         async with self.locks.lock_lease(lease.id):
             stopped = await self.poller.poll(ask, interval=STOP_INTERVAL, timeout=STOP_TIMEOUT)
@@ -172,7 +176,7 @@ def _find_budget_end(lease: Lease, budget: Money | None, now: datetime) -> datet
 def describe_ways_home(trip_id: str, lease: Lease, kept: KeptResults | None, *, can_restart: bool) -> str:
     """Return where the results are, what that costs, and the commands to type."""
     lines = []
-    if lease.state is LeaseState.KEPT:
+    if lease.state is LeaseState.KEPT or lease.is_kept_free:
         if lease.kept_until is not None:
             text = _(
                 "{lease} is shut down and costs nothing; its files are kept until {until:%Y-%m-%d %H:%M} UTC."

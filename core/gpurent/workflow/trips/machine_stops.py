@@ -180,7 +180,9 @@ class MachineStops:
 def describe_stop(lease: Lease, *, can_start: bool) -> list[str]:
     """Return what it means to shut the machine down: what it costs then, and whether it starts again."""
     lines = []
-    if lease.offer.stopped_price is not None:
+    if lease.offer.stopped_price is not None and not lease.offer.stopped_price.value:
+        lines.append(_("Its files are kept, which costs nothing, for as long as the provider keeps them."))
+    elif lease.offer.stopped_price is not None:
         lines.append(
             _("Its files are kept, which costs {price} a day until you release it.").format(
                 price=lease.offer.stopped_price.cost(DAY)

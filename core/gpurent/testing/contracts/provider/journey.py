@@ -54,6 +54,18 @@ async def check_journey(opened: OpenProvider, driver: Driver, before: int) -> No
     assert [lease.ref for lease in listed.items if not lease.is_over] == []
 
 
+async def check_single_machine(opened: OpenProvider, driver: Driver) -> None:
+    """As `check_journey` where a second machine may have been created, and have cost something: it is not left."""
+    assert driver.current_lease.is_over
+    assert opened.list_billed_machines() == []
+    settled = opened.sum_ledger()
+    await opened.settle()
+    assert opened.sum_ledger() == settled
+    listed = await opened.provider.list_leases()
+    assert isinstance(listed, Known)
+    assert [lease.ref for lease in listed.items if not lease.is_over] == []
+
+
 class JourneyContract(ProviderContractBase):
     """Contract tests for a lease's whole life with one lost or spoilt answer: every day some, each night all."""
 
@@ -118,7 +130,10 @@ class JourneyContract(ProviderContractBase):
                 order, before = await opened.make_order(), opened.sum_ledger()
                 async with faulty(opened, fault, nth, times=1):
                     driver = await run_journey(opened, order)
-                await check_journey(opened, driver, before)
+                if setup.creates_again and "duplicate" in fault.fault:
+                    await check_single_machine(opened, driver)
+                else:
+                    await check_journey(opened, driver, before)
         except BaseException as error:
             error.add_note(f"{fault.name}: call {nth} of {len(calls)}, {calls[nth - 1]}")
             raise

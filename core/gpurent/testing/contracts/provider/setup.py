@@ -28,7 +28,8 @@ class ProviderSetup:
     ``price_tolerance``: how far a price may be from what is charged, as a part of it, where an exchange rate or fees
     lie between. ``release_limit``: provider time that one call of `release_lease` may wait (for a mailed code);
     ``payment_limit``: the same for `pay_bill`. ``many``: how many machines make the account's list long; more than one
-    page of it, where it has pages.
+    page of it, where it has pages. ``creates_again``: the service takes no key with an order, and creates a second
+    machine if one request arrives twice; the plugin then has to release it.
     """
 
     name: str
@@ -43,6 +44,7 @@ class ProviderSetup:
     release_limit: timedelta = timedelta(minutes=10)
     payment_limit: timedelta = timedelta(hours=1)
     many: int = 3
+    creates_again: bool = False
 
     @property
     def entry(self) -> LeaseEntry:

@@ -54,7 +54,8 @@ class StopContract(ProviderContractBase):
         shut = await stop_lease(opened, driver.current_lease)
         assert shut.endpoint is None
         assert opened.sandbox.machines.alive_machines == {}
-        assert bool(opened.list_billed_machines()) == (shut.state is LeaseState.STOPPED)
+        is_billed = shut.state is LeaseState.STOPPED and not shut.is_kept_free
+        assert bool(opened.list_billed_machines()) == is_billed
         if shut.state is LeaseState.STOPPED:
             tariff = shut.offer.tariff
             assert shut.offer.stopped_price is not None

@@ -1,0 +1,1 @@
+"""A simulator of AutoDL's developer API."""

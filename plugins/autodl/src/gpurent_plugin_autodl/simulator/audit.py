@@ -1,0 +1,86 @@
+"""An account for automatic tests, and what does not add up in the simulator's books."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import datetime
+from itertools import pairwise
+
+from gpurent.api import (
+    Currency,
+    Discrepancy,
+    DiscrepancyKind,
+    Money,
+    SupportsAudit,
+    SupportsFunding,
+    SupportsHiding,
+    UsageError,
+)
+from gpurent_plugin_autodl.simulator.instances import HOUR_SECONDS, SECOND, AutodlInstance
+from gpurent_plugin_autodl.simulator.state import AutodlAccount, AutodlState
+
+MILLI_YUAN = Currency("CNY", 3)
+FUNDS = 500_000
+
+
+class AutodlAudit(SupportsFunding, SupportsAudit, SupportsHiding):
+    """Opens the first account, and recomputes what each instance may have cost from the history of its states."""
+
+    state: AutodlState
+
+    def get_login_fields(self) -> Mapping[str, str]:
+        return {"api_key": self.state.accounts[0].token}
+
+    async def add_money(self, account: str) -> Money:
+        async with self.state.lock:
+            await self.state.catch_up()
+            found = self.state.find_account(account)
+            if found is None:
+                raise UsageError(f"no account {account!r}")
+            self.state.pay_in(found, FUNDS)
+        return Money(FUNDS, MILLI_YUAN)
+
+    def hide_machines(self, until: datetime) -> None:
+        self.state.hidden_until = until
+
+    async def list_discrepancies(self) -> Sequence[Discrepancy]:
+        """Return second instances of one name, and charges for what did not run."""
+        async with self.state.lock:
+            await self.state.catch_up()
+            return [found for account in self.state.accounts for found in self._audit_account(account)]
+
+    def _audit_account(self, account: AutodlAccount) -> Iterator[Discrepancy]:
+        for number, instance in enumerate(account.instances):
+            if any(_is_twin(other, instance) for other in account.instances[:number]):
+                cost = max(1, instance.compute_cost(self.state.at))
+                yield self._make(DiscrepancyKind.DOUBLE_ORDER, account, instance, cost)
+            if (excess := _compute_excess(instance, self.state.at)) > 0:
+                yield self._make(DiscrepancyKind.UNUSED_PAYMENT, account, instance, excess)
+
+    def _make(
+        self, kind: DiscrepancyKind, account: AutodlAccount, instance: AutodlInstance, amount: int
+    ) -> Discrepancy:
+        return Discrepancy(
+            kind=kind, account=str(account.uid), ref=instance.id, amount=Money(amount, MILLI_YUAN)
+        )
+
+
+def _is_twin(first: AutodlInstance, second: AutodlInstance) -> bool:
+    """Whether the second was created with the name of one that was not released."""
+    released = next((at for at, status in first.history if status == "releasing"), None)
+    is_there = released is None or released > second.created_at
+    return bool(second.wish.name) and first.wish.name == second.wish.name and is_there
+
+
+def _compute_excess(instance: AutodlInstance, now: datetime) -> int:
+    """Return what was charged beyond the time in which it ran or was shutting down."""
+    spans = [
+        (start, end)
+        for (start, status), (end, _next) in pairwise([*instance.history, (now, "")])
+        if status in ("running", "shutting_down")
+    ]
+    allowed, runs = 0, 0
+    for number, (start, end) in enumerate(spans):
+        allowed += -(-(end - start) // SECOND) * instance.price
+        runs += number == 0 or spans[number - 1][1] != start
+    return instance.compute_cost(now) - (-(-allowed // HOUR_SECONDS) + max(0, runs - 1))
