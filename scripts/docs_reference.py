@@ -59,7 +59,7 @@ HOOK_PAGES = (
     HookPage(
         "billing",
         "BillingEntry BillingProvider SupportsStatement SupportsInvoices SupportsWithdrawal MeteredBilling "
-        "PostpaidBilling Balance "
+        "PostpaidBilling MachineRun note_machine_run list_machine_runs compute_run_charges Balance "
         "MoneyInstructions TopUpAdvice InvoiceInfo",
         "wallet",
         "BillingContract PaymentContract StatementContract InvoiceContract WithdrawalContract",
@@ -111,7 +111,8 @@ VALUE_PAGES: Mapping[str, ValuePage] = {
     ),
     "entries": ValuePage(
         "Entries, settings and paces",
-        "API_VERSION hookimpl PluginEntry InputField RoutePace one_of integer_between check_web_url check_amount_of",
+        "API_VERSION hookimpl build_lazily parse_declared_prices PluginEntry InputField RoutePace one_of "
+        "integer_between check_web_url check_amount_of",
     ),
     "leases": ValuePage(
         "Leases, offers and orders",

@@ -7,7 +7,7 @@ import pytest
 from gpurent.testing.contracts import ProviderContract, ProviderSetup, daily_share
 
 
-@daily_share(1, of=2)
+@daily_share(1, of=6)
 class TestProvider(ProviderContract):
     @pytest.fixture
     def provider_setup(self) -> ProviderSetup:
