@@ -25,6 +25,7 @@ from gpurent.api import (
     Order,
     OrderKind,
     Payment,
+    PostpaidBilling,
     Requirements,
     Secret,
     SupportsInvoices,
@@ -48,6 +49,7 @@ _BINDING: Any = SupportsMailBinding
 _STATEMENT: Any = SupportsStatement
 _INVOICES: Any = SupportsInvoices
 PASSWORD = Secret("Canary-password-1")
+PUBLIC_KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIEcILjmS48UTuYPc1YNPl7qwhgA2K87Qd9uTgjGUNsf0"
 POLL_INTERVAL = timedelta(seconds=30)
 
 
@@ -254,7 +256,13 @@ async def _record_life(recording: Recording) -> None:
     await _bind_address(recording, driver)
     user.vault(name).put("pw", PASSWORD)
     order = Order(
-        key="fuzz", kind=OrderKind.NEW, offer=offer, term=timedelta(days=1), gpus=1, password_ref="pw"
+        key="fuzz",
+        kind=OrderKind.NEW,
+        offer=offer,
+        term=timedelta(days=1),
+        gpus=1,
+        password_ref="pw",
+        public_key=PUBLIC_KEY,
     )
     reserved = await recording.record("reserve", lambda user: user.provider(name).reserve_lease(order))
     driver.lease = evolve(reserved, id="lease", label=order.key, password_ref="pw")
@@ -297,11 +305,12 @@ async def _record_looks(recording: Recording, lease: Lease) -> None:
     looks: dict[str, Action] = {
         "refresh": lambda user: user.provider(name).refresh_lease(lease),
         "leases": lambda user: user.provider(name).list_leases(),
-        "balance": lambda user: user.billing(name).get_balance(),
         "charges": lambda user: user.billing(name).list_charges(lease),
         "rate": lambda user: user.billing(name).get_rate(quote),
     }
     billing: object = recording.user.billing(name)
+    if not isinstance(billing, PostpaidBilling):
+        looks["balance"] = lambda user: user.billing(name).get_balance()
     if isinstance(billing, SupportsStatement):
         looks["statement"] = lambda user: user.billing(name, _STATEMENT).get_statement()
     if isinstance(billing, SupportsInvoices):
