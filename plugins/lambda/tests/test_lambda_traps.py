@@ -183,6 +183,9 @@ async def test_the_key_is_registered_for_the_launch_and_deleted_after_the_releas
         released = await user.release(lease)
         assert (released.state, user.key_names) == (LeaseState.RELEASED, ["mine"])
         assert isinstance(await user.provider.release_lease(lease), Lease), "again: it has ended"
+        listed = await user.provider.list_leases()
+        assert isinstance(listed, Known)
+        assert listed.items == (), "the service lists it for some minutes more"
         assert made["data"]["id"] in user.account.keys
 
 

@@ -157,6 +157,8 @@ class LambdaProvider(KeyedProvider):
     async def list_leases(self) -> Known[Lease] | Unknown:
         found = []
         for instance in await self._list_instances():
+            if instance.status in ENDED:
+                continue  # listed for some minutes more, and not billed
             lease = Lease(
                 id="", provider=wire.NAME, offer=instance.offer, ref=instance.id, label=instance.name
             )
