@@ -36,7 +36,9 @@ class SpendingAuthorizer:
         or `ConfirmationRequired` if it is not authorized; nothing has been ordered then.
         """
         known = await self._list_authorizations(trip)
-        if any(item.covers(proposal) for item in (*known, *await self._list_earlier(trip))):
+        if any(item.covers(proposal) for item in known):
+            return
+        if any(item.covers(proposal) for item in await self._list_earlier(trip)):
             return
         authorization = SpendingAuthorization(
             price=proposal.price,
@@ -48,10 +50,8 @@ class SpendingAuthorizer:
 
     async def _list_earlier(self, trip: TripContext) -> Sequence[SpendingAuthorization]:
         """Return what was authorized for the trips with whose work this one goes on."""
-        record = await trip.store.find_trip(trip.id)
-        before = () if record is None else await list_earlier_trips(trip.store, record)
         found: list[SpendingAuthorization] = []
-        for earlier in before:
+        for earlier in await list_earlier_trips(trip.store, trip.id):
             found += await self._list_authorizations(evolve(trip, id=earlier.id))
         return found
 

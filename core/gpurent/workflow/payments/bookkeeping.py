@@ -122,17 +122,20 @@ class Bookkeeping:
         return [
             period.lease
             for period in await self.store.summaries.list_lease_periods()
-            if not (period.are_books_closed or (self._ended_long_ago(period) and period.lease in settled))
+            if not (period.are_books_closed or (period.lease in settled and self._ended_long_ago(period)))
         ]
 
     def _ended_long_ago(self, period: LeasePeriod) -> bool:
-        now = self.clocks.clock_of(period.provider).now()
-        return period.is_over and period.ended_at is not None and now - period.ended_at > LATEST_CHARGE
+        if not period.is_over or period.ended_at is None:
+            return False
+        return self.clocks.clock_of(period.provider).now() - period.ended_at > LATEST_CHARGE
 
     async def _close_books(self, lease: Lease) -> None:
         """Note that the ledger has all charges of a lease that ended some time ago, unless something is still held."""
+        if not lease.is_over:
+            return
         now = self.clocks.clock_of(lease.provider).now()
-        if not lease.is_over or (lease.ended_at is not None and now - lease.ended_at < SETTLING_TIME):
+        if lease.ended_at is not None and now - lease.ended_at < SETTLING_TIME:
             return
         if any(total.held.amount for total in await self.sum_spending(lease=lease.id)):
             return

@@ -176,7 +176,7 @@ class Budgets:
         for shared in records:
             budget = shared.spec.limits.budget
             if budget is not None:
-                chain = (*await list_earlier_trips(self.store, shared), shared)
+                chain = (*await list_earlier_trips(self.store, shared.id), shared)
                 names = dict.fromkeys(item.lease for item in (*chain, record) if item.lease)
                 leases = tuple(await self._load_leases(names))
                 trips = tuple(item.id for item in chain)

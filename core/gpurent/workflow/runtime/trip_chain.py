@@ -8,15 +8,11 @@ from gpurent.domain.trip import TripRecord
 from gpurent.ports.store import TripStore
 
 
-async def list_earlier_trips(store: TripStore, record: TripRecord) -> Sequence[TripRecord]:
-    """Return the trips with whose work ``record`` goes on, the oldest first."""
-    found: list[TripRecord] = []
-    seen = {record.id}
-    while record.spec.continues and record.spec.continues not in seen:
-        before = await store.find_trip(record.spec.continues)
-        if before is None:
-            break
-        seen.add(before.id)
-        found.append(before)
-        record = before
-    return found[::-1]
+async def list_earlier_trips(store: TripStore, trip_id: str) -> Sequence[TripRecord]:
+    """Return the trips with whose work this one goes on, the oldest first."""
+    found: dict[str, TripRecord] = {}
+    record = await store.find_trip(trip_id)
+    while record is not None and record.id not in found:
+        found[record.id] = record
+        record = await store.find_trip(record.spec.continues) if record.spec.continues else None
+    return [one for one in reversed(found.values()) if one.id != trip_id]

@@ -81,7 +81,7 @@ class TripContinuation:
 
     async def _count_starts(self, store: LockedTripStore, record: TripRecord) -> int:
         """Return how many machines of this attempt did not start, this one included."""
-        earlier = await list_earlier_trips(store, record)
+        earlier = await list_earlier_trips(store, record.id)
         return 1 + sum(item.spec.attempt == record.spec.attempt for item in earlier)
 
 

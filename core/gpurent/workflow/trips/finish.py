@@ -109,8 +109,7 @@ class TripFinalizer:
 
     async def _get_receipt(self, trip: TripContext, spec: TripSpec, lease: Lease) -> Receipt:
         earlier = await list_earlier_leases(trip, lease_id_of(trip.id, spec))
-        record = await self.store.find_trip(trip.id)
-        before = () if record is None else await list_earlier_trips(self.store, record)
+        before = await list_earlier_trips(self.store, trip.id)
         earlier = (*(item.lease for item in before if item.lease), *earlier)
         return await self.receipts.get_trip_end_receipt(lease, earlier, trip.id)
 

@@ -78,7 +78,8 @@ class Trips:
     async def _begin(self, kind: str, spec: TripSpec, *, detach: bool, show: ShowResult) -> TripResult:
         self.executor.leg_runner.preparation.check_upload(spec)
         trip = await self.trip_tracker.begin_trip(kind, spec)
-        try:
+
+        async def execute() -> TripResult:
             async with self.trip_tracker.lock_trip(trip.id):
                 try:
                     return await self._execute_locked(trip, spec, detach=detach, show=show)
@@ -86,8 +87,17 @@ class Trips:
                     # Nothing was ordered. A resumed trip stays open instead, because only its id is typed again.
                     await self.trip_tracker.fail_trip(trip.id, error)
                     raise
+
+        return await self._go_on_after(trip.id, execute, detach=detach, show=show)
+
+    async def _go_on_after(
+        self, trip_id: str, execute: Callable[[], Awaitable[TripResult]], *, detach: bool, show: ShowResult
+    ) -> TripResult:
+        """Execute the trip; if it fails and a new one goes on with its work, return the result of that."""
+        try:
+            return await execute()
         except GpurentError:
-            following = await self._find_open_continuation(trip.id)
+            following = await self._find_open_continuation(trip_id)
             if following is None:
                 raise
         return await self.resume(following.id, detach=detach, show=show)
@@ -114,18 +124,16 @@ class Trips:
             )
         trip = self.trip_tracker.context_of(record.id)
         if record.kind in ("run", "rent"):
-            try:
-                async with self.trip_tracker.lock_open_trip(record.id) as record:
-                    spec = record.spec
+
+            async def execute() -> TripResult:
+                async with self.trip_tracker.lock_open_trip(trip.id) as opened:
+                    spec = opened.spec
                     if change_results is not None:
                         spec = evolve(spec, results=change_results(spec.results))
-                        await self.trip_tracker.store.set_trip_spec(record.id, spec)
+                        await self.trip_tracker.store.set_trip_spec(trip.id, spec)
                     return await self._execute_locked(trip, spec, detach=detach, show=show)
-            except GpurentError:
-                following = await self._find_open_continuation(record.id)
-                if following is None:
-                    raise
-            return await self.resume(following.id, detach=detach, show=show)
+
+            return await self._go_on_after(trip.id, execute, detach=detach, show=show)
         async with self.trip_tracker.lock_open_trip(record.id) as record:
             try:
                 receipt = await self.orders.resume_trip(trip, record)
