@@ -101,6 +101,9 @@ class SandboxMachine(Protocol):
 class SandboxMachines(Protocol):
     """The sandbox's machines, for a simulator."""
 
+    def find_free_port(self) -> int:
+        """Return a port for `boot`, for a service that shows a machine's port before anything listens on it."""
+
     async def boot(
         self,
         *,

@@ -31,6 +31,14 @@ T = TypeVar("T")
 MAX_LOST_RESPONSES = 5
 
 
+def make_public_key(comment: str = "") -> str:
+    """Return the line of a new key, for the order of a machine that is reached by keys alone."""
+    import asyncssh  # takes long to import, and most drivers need none
+
+    line = asyncssh.generate_private_key("ssh-ed25519").export_public_key().decode().strip()
+    return f"{line} {comment}".strip()
+
+
 async def refresh_as_core(provider: LeaseProvider, lease: Lease, now: datetime) -> Lease:
     """Refresh the lease once and apply the answer at ``now`` (provider time) as core does."""
     return apply_answer(lease, await provider.refresh_lease(restore_last_seen(lease)), now)

@@ -10,7 +10,6 @@ from contextlib import asynccontextmanager
 from datetime import timedelta
 from typing import Any
 
-import asyncssh
 import httpx2
 import pytest
 from attrs import define, evolve
@@ -33,7 +32,7 @@ from gpurent.api import (
     UnexpectedResponse,
 )
 from gpurent.testing.fakes import HttpFaults
-from gpurent.testing.lease_driver import refresh_as_core, release_as_core
+from gpurent.testing.lease_driver import make_public_key, refresh_as_core, release_as_core
 from gpurent.testing.sandbox_harness import SandboxHarness, SandboxUser, sandbox_harness
 from gpurent_plugin_lambda import wire
 from gpurent_plugin_lambda.billing import LambdaBilling
@@ -43,10 +42,6 @@ from gpurent_plugin_lambda.simulator.state import LambdaAccount, LambdaInstance,
 
 NAME = "lambda"
 ACTIVE_AFTER = timedelta(seconds=60)
-
-
-def make_public_key() -> str:
-    return asyncssh.generate_private_key("ssh-ed25519").export_public_key().decode().strip()
 
 
 @define

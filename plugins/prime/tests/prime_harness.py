@@ -9,13 +9,12 @@ from datetime import timedelta
 from decimal import Decimal
 from typing import Any
 
-import asyncssh
 import httpx2
 from attrs import define, evolve
 
 from gpurent.api import Known, Lease, Offer, Order, OrderKind, Payment, Requirements, Secret
 from gpurent.testing.fakes import HttpFaults
-from gpurent.testing.lease_driver import refresh_as_core, release_as_core
+from gpurent.testing.lease_driver import make_public_key, refresh_as_core, release_as_core
 from gpurent.testing.sandbox_harness import SandboxHarness, SandboxUser, sandbox_harness
 from gpurent_plugin_prime import wire
 from gpurent_plugin_prime.billing import PrimeBilling
@@ -25,10 +24,6 @@ from gpurent_plugin_prime.simulator.state import Pod, PrimeAccount, PrimeState
 
 NAME = "prime"
 READY_AFTER = timedelta(seconds=60)
-
-
-def make_public_key() -> str:
-    return asyncssh.generate_private_key("ssh-ed25519").export_public_key().decode().strip()
 
 
 @define

@@ -22,9 +22,10 @@ from gpurent.api import (
     UnexpectedResponse,
 )
 from gpurent.testing.fakes import HttpFaults
+from gpurent.testing.lease_driver import make_public_key
 from gpurent_plugin_prime import wire
 from gpurent_plugin_prime.provider import apply_pod
-from plugins.prime.tests.prime_harness import PrimeHarness, make_public_key, prime_harness
+from plugins.prime.tests.prime_harness import PrimeHarness, prime_harness
 
 
 def find_offer(offers: list[Offer], cloud: str) -> Offer:

@@ -9,13 +9,12 @@ from datetime import timedelta
 from decimal import Decimal
 from typing import Any
 
-import asyncssh
 import httpx2
 from attrs import define, evolve, frozen
 
 from gpurent.api import Known, Lease, Offer, Order, OrderKind, Payment, Requirements, Secret
 from gpurent.testing.fakes import HttpFaults
-from gpurent.testing.lease_driver import refresh_as_core, release_as_core
+from gpurent.testing.lease_driver import make_public_key, refresh_as_core, release_as_core
 from gpurent.testing.sandbox_harness import SandboxUser, SimulatorHarness, sandbox_harness
 from gpurent_plugin_runpod import wire
 from gpurent_plugin_runpod.billing import RunpodBilling
@@ -46,11 +45,6 @@ class Answer:
         assert self.data["status"] == self.status
         assert isinstance(self.data["title"], str)
         return self.status, self.data["detail"]
-
-
-def make_public_key(comment: str = "") -> str:
-    line = asyncssh.generate_private_key("ssh-ed25519").export_public_key().decode().strip()
-    return f"{line} {comment}".strip()
 
 
 @define

@@ -7,8 +7,9 @@ from decimal import Decimal
 
 import pytest
 
+from gpurent.testing.lease_driver import make_public_key
 from gpurent_plugin_runpod.simulator.graph_query import QueryError, parse_query
-from plugins.runpod.tests.runpod_harness import GPU, SSH_AFTER, RunpodApi, make_public_key, runpod_api
+from plugins.runpod.tests.runpod_harness import GPU, SSH_AFTER, RunpodApi, runpod_api
 
 
 @pytest.fixture

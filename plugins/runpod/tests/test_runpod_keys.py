@@ -8,7 +8,8 @@ import pytest
 
 from gpurent.api import LeaseError, Spent, UnavailableError
 from gpurent.testing.fakes import HttpFaults
-from plugins.runpod.tests.runpod_harness import make_public_key, runpod_harness
+from gpurent.testing.lease_driver import make_public_key
+from plugins.runpod.tests.runpod_harness import runpod_harness
 
 ODD = f"{make_public_key()}   me at   home "
 

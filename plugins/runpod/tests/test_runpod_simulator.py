@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 from gpurent.api import Endpoint
-from plugins.runpod.tests.runpod_harness import GPU, SSH_AFTER, RunpodApi, make_public_key, runpod_api
+from gpurent.testing.lease_driver import make_public_key
+from plugins.runpod.tests.runpod_harness import GPU, SSH_AFTER, RunpodApi, runpod_api
 
 CPU = {"id": "cpu5c", "vcpuCount": 4}
 AVAILABLE = {"include": "AVAILABILITY", "product": "POD"}

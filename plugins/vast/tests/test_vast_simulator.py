@@ -9,7 +9,8 @@ from decimal import Decimal
 import pytest
 
 from gpurent.api import Endpoint
-from plugins.vast.tests.vast_simulator_harness import VastApi, make_public_key, vast_api
+from gpurent.testing.lease_driver import make_public_key
+from plugins.vast.tests.vast_simulator_harness import VastApi, vast_api
 
 
 @pytest.fixture

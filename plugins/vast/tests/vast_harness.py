@@ -11,7 +11,7 @@ from attrs import define, evolve
 
 from gpurent.api import Known, Lease, Offer, Order, OrderKind, Payment, Requirements, Secret
 from gpurent.testing.fakes import HttpFaults
-from gpurent.testing.lease_driver import refresh_as_core, release_as_core
+from gpurent.testing.lease_driver import make_public_key, refresh_as_core, release_as_core
 from gpurent.testing.sandbox_harness import SandboxUser
 from gpurent_plugin_vast import wire
 from gpurent_plugin_vast.billing import VastBilling
@@ -21,7 +21,6 @@ from plugins.vast.tests.vast_simulator_harness import (
     NAME,
     SSH_AFTER,
     VastApi,
-    make_public_key,
     vast_api,
 )
 

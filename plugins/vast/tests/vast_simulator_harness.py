@@ -9,7 +9,6 @@ from datetime import timedelta
 from decimal import Decimal
 from typing import Any
 
-import asyncssh
 import httpx2
 from attrs import define, frozen
 
@@ -39,10 +38,6 @@ class Answer:
         assert self.data["success"] is False
         assert isinstance(self.data["msg"], str)
         return self.status, self.data["error"]
-
-
-def make_public_key() -> str:
-    return asyncssh.generate_private_key("ssh-ed25519").export_public_key().decode().strip()
 
 
 def to_micros(amount: Any) -> int:

@@ -15,6 +15,7 @@ from gpurent.errors import UnavailableError
 from gpurent.testing.fakes.clock import ManualClock
 from gpurent.testing.fakes.connection import FakeConnection
 from gpurent.testing.fakes.machine import FakeMachine
+from gpurent.testing.sandbox.local_ports import find_free_port
 from gpurent.testing.sandbox.machines.disks import DiskStore, remove_tree
 from gpurent.testing.sandbox.machines.model import BootFailed, DiskInUse, MachineSpec, check_key_line
 
@@ -94,6 +95,9 @@ class FakeMachines:
         self.booted.append(made)
         self.disks.add(data)
         return made
+
+    def find_free_port(self) -> int:
+        return find_free_port()
 
     async def add_authorized_key(self, machine_id: str, line: str) -> None:
         check_key_line(line)

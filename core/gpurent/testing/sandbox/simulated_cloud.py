@@ -20,6 +20,7 @@ from gpurent.infra.sandbox_handle import HANDLE_FILE, MAIL_SERVICE_NAME, SANDBOX
 from gpurent.roles.entries import SimulatorEntry
 from gpurent.roles.simulator import ProviderSimulator, SimulatorLedgerEntry, SupportsManualRental
 from gpurent.testing.sandbox.clock import SandboxClock
+from gpurent.testing.sandbox.local_ports import find_free_port
 from gpurent.testing.sandbox.machine_levers import MachineLevers
 from gpurent.testing.sandbox.machines.driver_selection import select_driver
 from gpurent.testing.sandbox.machines.model import BootedMachine, DriverName, MachineDriver, MachineSpec
@@ -68,6 +69,9 @@ class _DriverMachines:
             port=port,
         )
         return await self.driver.boot(spec, on_stop)
+
+    def find_free_port(self) -> int:
+        return find_free_port()
 
     async def add_authorized_key(self, machine_id: str, line: str) -> None:
         await self.driver.add_authorized_key(machine_id, line)

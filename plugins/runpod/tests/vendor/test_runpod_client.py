@@ -12,11 +12,11 @@ import pytest
 from attrs import frozen
 
 from gpurent.api import Known, Lease, LeaseState, SoldOut
+from gpurent.testing.lease_driver import make_public_key
 from plugins.runpod.tests.runpod_harness import (
     NAME,
     SSH_AFTER,
     RunpodHarness,
-    make_public_key,
     runpod_harness,
 )
 from tests.vendor_client import VendorClient, make_vendor_client

@@ -7,7 +7,6 @@ from datetime import timedelta
 from itertools import count
 from typing import TypeVar
 
-import asyncssh
 from attrs import define, evolve, field
 
 from gpurent.domain.evidence import Known, Unknown
@@ -22,7 +21,7 @@ from gpurent.roles.simulator import ProviderSimulator, SupportsAudit, SupportsFu
 from gpurent.testing.contracts.provider.bad_answers import list_plugin_calls
 from gpurent.testing.contracts.provider.setup import ProviderSetup
 from gpurent.testing.fakes import HttpFaults, ManualClock
-from gpurent.testing.lease_driver import LeaseDriver
+from gpurent.testing.lease_driver import LeaseDriver, make_public_key
 from gpurent.testing.sandbox.service_faults import ServiceFaults
 from gpurent.testing.sandbox_harness import SandboxHarness, SandboxUser
 
@@ -50,7 +49,7 @@ class OpenProvider:
     _numbers: count[int] = field(factory=lambda: count(1))
 
     def __attrs_post_init__(self) -> None:
-        self.public_key = _make_public_key()
+        self.public_key = make_public_key()
 
     @property
     def name(self) -> str:
@@ -228,7 +227,3 @@ def show_lease(lease: Lease) -> str:
 
 def zero_bill(bill: Bill) -> Bill:
     return evolve(bill, key=f"{bill.key}-zero", amount=bill.amount.currency.zero)
-
-
-def _make_public_key() -> str:
-    return asyncssh.generate_private_key("ssh-ed25519").export_public_key().decode().strip()

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-import socket
 from collections.abc import Iterator
 from datetime import datetime, timedelta
 from itertools import count
@@ -128,7 +127,7 @@ class AutodlState:
         instance.set_status(step, at)
         if step == "running":
             instance.runs.append(BilledRun(at, instance.price))
-            instance.port = instance.port or _find_free_port()
+            instance.port = instance.port or self._context.machines.find_free_port()
             instance.steps.append((at + SSH_AFTER, "boot"))
         elif step == "shutdown":
             if instance.is_billed:
@@ -224,10 +223,3 @@ class AutodlState:
         """Return the next whole second: what the service states of times is not finer."""
         whole = self.at.replace(microsecond=0)
         return whole if whole == self.at else whole + SECOND
-
-
-def _find_free_port() -> int:
-    """Return a port for the instance: it is shown before anything listens on it."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])

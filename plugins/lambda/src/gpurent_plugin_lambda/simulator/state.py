@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import secrets
-import socket
 from collections.abc import Iterator
 from datetime import datetime, timedelta
 from typing import Any
@@ -167,7 +166,10 @@ class LambdaState:
             return
         instance.status = step
         if step == "active":
-            instance.active_at, instance.port = instance.active_at or self.at, _find_free_port()
+            instance.active_at, instance.port = (
+                instance.active_at or self.at,
+                self._context.machines.find_free_port(),
+            )
             instance.steps = [(self.at + self._sshd_time, "sshd")]
         elif step == "terminated":
             self.capacity.left[instance.kind, instance.region] += 1
@@ -251,10 +253,3 @@ class LambdaState:
             await self._context.machines.kill(live.id)
         if deletes:
             await self._context.machines.delete_disk(f"lambda-{instance.id}")
-
-
-def _find_free_port() -> int:
-    """Return a port for the instance: it is shown before anything listens on it."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])

@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import secrets
-import socket
 from collections.abc import Iterator
 from datetime import datetime, timedelta
 from fractions import Fraction
@@ -191,7 +190,11 @@ class PrimeState:
             return
         pod.status = step
         if step == "ACTIVE":
-            pod.billed_from, pod.installation, pod.port = self.at, "ACTIVE", _find_free_port()
+            pod.billed_from, pod.installation, pod.port = (
+                self.at,
+                "ACTIVE",
+                self._context.machines.find_free_port(),
+            )
             pod.steps = [(self.at + self._install_time, "FINISHED")]
 
     async def _boot(self, pod: Pod) -> None:
@@ -284,10 +287,3 @@ class PrimeState:
             await self._context.machines.kill(live.id)
         if pod.ended_at is not None:
             await self._context.machines.delete_disk(f"prime-{pod.id}")
-
-
-def _find_free_port() -> int:
-    """Return a port for the pod: it is shown before anything listens on it."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import socket
 from collections.abc import Callable
 from datetime import datetime, timedelta
 
@@ -49,7 +48,7 @@ class PodLife:
         """Do the next of its steps."""
         _due, step = pod.steps.pop(0)
         if step == "map":
-            pod.port = _find_free_port()
+            pod.port = self._context.machines.find_free_port()
         elif step == "boot":
             await self._boot(pod, at)
         else:
@@ -123,10 +122,3 @@ class PodLife:
         live, pod.machine, pod.port = pod.machine, None, 0
         if live is not None:
             await self._context.machines.kill(live.id)
-
-
-def _find_free_port() -> int:
-    """Return a port for the pod: it is shown before anything listens on it."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])

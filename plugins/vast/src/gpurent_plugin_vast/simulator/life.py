@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import socket
 from collections.abc import Callable, Iterable
 from datetime import datetime, timedelta
 from fractions import Fraction
@@ -78,7 +77,7 @@ class InstanceLife:
         else:
             instance.set_status(step, at)
             if step == "running":
-                instance.started_at, instance.port = at, _find_free_port()
+                instance.started_at, instance.port = at, self._context.machines.find_free_port()
                 instance.start_meter(GPU, at)
 
     async def power_off(
@@ -189,10 +188,3 @@ class InstanceLife:
             instance.port, instance.started_at = 0, None
         if live is not None:
             await self._context.machines.kill(live.id)
-
-
-def _find_free_port() -> int:
-    """Return a port for the instance: it is shown before anything listens on it."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
