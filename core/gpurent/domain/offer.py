@@ -42,6 +42,10 @@ class Metered:
     price: UnitPrice
     billing_increment: timedelta = timedelta(minutes=1)
 
+    def round_up(self, span: timedelta) -> timedelta:
+        """Return the time that is billed for ``span``: each increment that was begun; nothing for a negative span."""
+        return -(-max(timedelta(), span) // self.billing_increment) * self.billing_increment
+
 
 @frozen(kw_only=True)
 class Prepaid:
@@ -265,9 +269,7 @@ class DeclaredTerms:
 
     def cost(self, span: timedelta) -> Money:
         """Return the cost of using the machine for ``span``: by ticks begun, rounded up once."""
-        tick = self.tariff.billing_increment
-        ticks = -(-max(timedelta(), span) // tick)
-        return self.price.cost(ticks * tick)
+        return self.price.cost(self.tariff.round_up(span))
 
     def end_time(self, started_at: datetime) -> datetime | None:
         """Return when the machine ends: at the declared end or when the balance is used up; None if neither is set."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from datetime import datetime, timedelta
+from datetime import datetime
 from decimal import Decimal
 
 from attrs import field, frozen
@@ -209,8 +209,7 @@ class PostpaidBilling(MeteredBilling):
         if lease.started_at is None or not isinstance(tariff, Metered):
             return Known(())
         until = lease.ended_at or self._clock.now()
-        ticks = -(max(timedelta(), until - lease.started_at) // -tariff.billing_increment)
-        cost = tariff.price.cost(ticks * tariff.billing_increment)
+        cost = tariff.price.cost(tariff.round_up(until - lease.started_at))
         note = _("computed from price and time: {service} states no charges").format(service=self._service)
         charge = Charge(
             at=until,

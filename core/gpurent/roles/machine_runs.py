@@ -67,8 +67,8 @@ def compute_run_charges(lease: Lease, currency: Currency, now: datetime) -> Know
         if run.price is None:
             return Unknown(_("the machine ran at a price that its provider did not state"))
         price, end = UnitPrice(run.price, currency), run.stopped_at or lease.ended_at
-        tick = lease.offer.tariff.billing_increment if isinstance(lease.offer.tariff, Metered) else MINUTE
-        span = -(-max(timedelta(), (end or now) - run.started_at) // tick) * tick
+        tariff = lease.offer.tariff if isinstance(lease.offer.tariff, Metered) else Metered(price=price)
+        span = tariff.round_up((end or now) - run.started_at)
         if price.cost(span).amount:
             note = _("{minutes} min at {price}, computed").format(minutes=-(-span // MINUTE), price=price)
             charge = Charge(

@@ -128,7 +128,7 @@ def offer_cost(offer: Offer, term: timedelta | None, gpus: int = 1, disk: int = 
     """
     tariff, time = offer.tariff, term or HOUR
     if isinstance(tariff, Metered):
-        time = -(-time // tariff.billing_increment) * tariff.billing_increment
+        time = tariff.round_up(time)
     gpus = max(gpus, 1)
     value = tariff.price.value * (gpus if isinstance(tariff, Prepaid) else 1)
     if offer.disk is not None and offer.hardware.gpus:
