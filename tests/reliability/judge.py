@@ -119,7 +119,12 @@ async def _judge_failed_trips(
     """Return trips that were given up with a paid machine: nothing that goes wrong here is a reason for that."""
     listed = (await user.type_command("ls", "--all")).data or []
     paid = {str(lease["id"]) for lease in listed if lease["started_at"]}
-    given_up = [trip for trip in trips if str(trip["outcome"]).startswith("failed") and trip["lease"] in paid]
+    followed = {trip["continues"] for trip in trips}
+    given_up = [
+        trip
+        for trip in trips
+        if str(trip["outcome"]).startswith("failed") and trip["lease"] in paid and trip["id"] not in followed
+    ]
     return [
         Loss(kind="job not done", text=f"{trip['id']} was given up with {trip['lease']}: {trip['outcome']}")
         for trip in given_up

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from gpurent import __version__
+from gpurent.domain.provider_names import get_base_name
 from gpurent.locale import _, join_list
 
 if TYPE_CHECKING:
@@ -60,10 +61,12 @@ def make_watch(
 
     def watch(entry: PluginEntry[Any], setting: str) -> HttpWatch:
         kind = next((word for word, found in ENTRY_KINDS.items() if type(entry) is found), "")
-        plugin = next((one for one in registry.plugins if (kind, entry.name) in one.entries), None)
+        # Which of the user's accounts it was is nobody else's business, and means nothing elsewhere.
+        name = get_base_name(entry.name)
+        plugin = next((one for one in registry.plugins if (kind, name) in one.entries), None)
         recorded = RecordedEntry(
             kind=kind,
-            name=entry.name,
+            name=name,
             setting=setting,
             distribution=plugin.distribution if plugin is not None else "",
             version=plugin.version if plugin is not None else "",

@@ -132,4 +132,17 @@ LOSS_ROOTS = (
         ),
         tests=("tests/infra/test_sqlite_store.py::test_a_file_that_was_moved_is_found_without_a_write",),
     ),
+    TestedRoot(
+        name="taken-while-staging-ends-the-work",
+        kind="A4",
+        summary="a machine whose GPUs another trip takes during the upload ends the work, although others are free",
+        edits=(
+            Edit(
+                "core/gpurent/workflow/trips/continuation.py",
+                "may_go_on = _was_taken_while_staging(spec, lease)",
+                "may_go_on = False",
+            ),
+        ),
+        tests=("tests/workflow/test_taken_machines.py::test_the_job_is_done_on_the_next_machine",),
+    ),
 )

@@ -53,6 +53,7 @@ def _list_trips(app: CliContext) -> None:
             "ended_at": trip.ended_at,
             "outcome": trip.outcome_text,
             "command": trip.spec.job.command,
+            "continues": trip.spec.continues,
             "time_left": times.figure_json(trip.lease) if trip.lease in times.figures else None,
         }
         for trip in trips

@@ -124,7 +124,12 @@ def format_findings(
         text = _("{provider} has no statement of the account; only the charges of leases could be compared.")
         lines.append(text.format(provider=name))
     if fine and not rows:
-        lines.append(_("The ledger matches the providers' statements."))
+        from_statements = any(finding.provider not in without_statement for finding in fine)
+        lines.append(
+            _("The ledger matches the providers' statements.")
+            if from_statements
+            else _("The ledger matches the charges of the leases.")
+        )
     elif not found:
         lines.append(_("Nothing could be compared."))
     if any(finding.difference.value == "rewritten" for finding in found):

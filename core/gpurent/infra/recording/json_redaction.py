@@ -65,6 +65,11 @@ def _iter_parts(value: Any) -> Iterator[str]:
         yield json.dumps(value, ensure_ascii=False)
 
 
+def _is_endpoint(value: dict[str, Any]) -> bool:
+    """Whether it is the address of a machine: host, port and user."""
+    return "port" in value and any(classify_name(name) is ValueKind.HOST for name in value)
+
+
 @frozen
 class JsonRedaction:
     """Redacts parsed JSON. What names give away is learned from the whole document before any text is replaced."""
@@ -92,6 +97,7 @@ class JsonRedaction:
 
     def _walk_object(self, value: dict[str, Any], kind: ValueKind | None) -> dict[str, Any]:
         is_account = kind is ValueKind.ACCOUNT or describes_account(list(value))
+        is_endpoint = _is_endpoint(value)
         kind = kind if kind in _WHOLE_OBJECTS else None
         named = next((value[name] for name in _NAME_FIELDS if isinstance(value.get(name), str)), "")
         found = {}
@@ -99,6 +105,8 @@ class JsonRedaction:
             of_name = classify_name(name)
             if of_name is ValueKind.SECRET and name == "key" and named == item and "value" in value:
                 of_name = None  # {"key": NAME, "value": …}
+            if is_endpoint and of_name is ValueKind.ACCOUNT:
+                of_name = None  # a machine's user
             if is_account and name.lower() in ("id", "_id", "name"):
                 of_name = ValueKind.ACCOUNT
             if name.lower() in _VALUE_FIELDS and named:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from base64 import b64decode, b64encode
 from collections import Counter
 from enum import Enum
 from ipaddress import IPv4Address, ip_address
@@ -102,7 +103,16 @@ def _make_placeholder(kind: ValueKind, value: str, number: int) -> str:
             return f"host-{number}.example"
         case ValueKind.DATA:
             return _make_token(value, number)
-    return f"<{kind.value}-{number}>"
+    made = f"<{kind.value}-{number}>"
+    return b64encode(made.encode()).decode() if kind is ValueKind.SECRET and _is_encoded(value) else made
+
+
+def _is_encoded(value: str) -> bool:
+    """Whether it is base64 of a text, as some services send passwords."""
+    try:
+        return b64decode(value, validate=True).decode("ascii").isprintable()
+    except ValueError:
+        return False
 
 
 def _make_address(value: str, number: int) -> str:

@@ -32,7 +32,10 @@ _PUBLIC_PEM = re.compile(
     r"-----BEGIN ([A-Z ]*PUBLIC KEY|CERTIFICATE)-----.*?(?:-----END \1-----|\Z)", re.DOTALL
 )
 _FINGERPRINT = re.compile(r"\b((?:SHA256|MD5):)([A-Za-z0-9+/:]{16,}=*)")
-_SSH_TARGET = re.compile(r"(\bssh\s+(?:-\w+\s+\S+\s+|-\w+\s+){0,6}[\w.-]+@)([\w.:\[\]-]+)")
+_SSH_TARGET = re.compile(
+    r"(\bssh\s+(?:-\w+\s+\S+\s+|-\w+\s+){0,6}[\w.-]+@)([\w.:\[\]-]+)"
+    r"|(?<![\w.@-])([\w.-]{1,64}@)([\w.:\[\]-]{1,255})(?=\s+-p\s*\d)"
+)
 # Each run of letters is looked at once: a service must not make this slow.
 _EMAIL = re.compile(r"(?<![\w.+-])[\w.+-]++(?:@|%40|&#64;|&#x40;)[\w-]++(?:\.[\w-]++)+", re.IGNORECASE)
 _PHONE = re.compile(r"(?<![\w.])(?:\+86[ -]?)?1[3-9]\d(?:[ -]?\d{4}){2}(?![\w.])")
@@ -72,7 +75,7 @@ class TextRedaction:
         """Return what stands for a value whose name gave away what it is; secrets are then known everywhere."""
         if not text.strip() or self.placeholders.is_placeholder(text):
             return text
-        if kind is ValueKind.HOST:
+        if kind in (ValueKind.HOST, ValueKind.PUBLIC_KEY):
             replaced = self.redact(text)
             return replaced if replaced != text else self.placeholders.get(kind, text)
         scheme = _SCHEME.fullmatch(text) if kind is ValueKind.SECRET else None
@@ -125,7 +128,7 @@ class TextRedaction:
         text = _PUBLIC_PEM.sub(lambda found: get(kinds.PUBLIC_KEY, found[0]), text)
         text = _PUBLIC_KEY.sub(lambda found: found[1] + get(kinds.PUBLIC_KEY, found[2]), text)
         text = _FINGERPRINT.sub(lambda found: found[1] + get(kinds.PUBLIC_KEY, found[2]), text)
-        text = _SSH_TARGET.sub(lambda found: found[1] + self._replace_target(found[2]), text)
+        text = _SSH_TARGET.sub(self._replace_target, text)
         text = _EMAIL.sub(self._replace_email, text)
         text = self._replace_accounts(text)
         text = _PHONE.sub(self._replace_phone, text)
@@ -143,20 +146,21 @@ class TextRedaction:
     def _replace_named(self, found: re.Match[str]) -> str:
         return found[1] + self.replace_value(ValueKind.SECRET, found[2])
 
-    def _replace_target(self, host: str) -> str:
+    def _replace_target(self, match: re.Match[str]) -> str:
+        """Replace the host of ``ssh user@host``, or of ``user@host -p 22`` without the word."""
+        user, host = (match[1], match[2]) if match[1] else (match[3], match[4])
         found = self._replace_address(host.strip("[]"))
         if found != host.strip("[]"):
-            return f"[{found}]" if host.startswith("[") else found
-        return host if self.placeholders.is_placeholder(host) else self.placeholders.get(ValueKind.HOST, host)
+            return user + (f"[{found}]" if host.startswith("[") else found)
+        if not self.placeholders.is_placeholder(host):
+            host = self.placeholders.get(ValueKind.HOST, host)
+        return user + host
 
     def _replace_email(self, found: re.Match[str]) -> str:
-        # ``ssh user@host`` was done before; its host is a placeholder now.
         host = re.split(r"@|%40|&#64;|&#x40;", found[0], flags=re.IGNORECASE)[-1]
-        return (
-            found[0]
-            if self.placeholders.is_placeholder(host)
-            else self.placeholders.get(ValueKind.EMAIL, found[0])
-        )
+        if self.placeholders.is_placeholder(host) or _IPV4.fullmatch(host):
+            return found[0]  # of a machine: its host is replaced by itself
+        return self.placeholders.get(ValueKind.EMAIL, found[0])
 
     def _replace_phone(self, found: re.Match[str]) -> str:
         return self.placeholders.get(ValueKind.ACCOUNT, found[0])

@@ -9,6 +9,7 @@ from attrs import frozen
 
 from gpurent.domain.evidence import Unknown
 from gpurent.domain.offer import Offer, Requirements
+from gpurent.domain.outcomes import TripOutcome
 from gpurent.domain.trip import TripSpec
 from gpurent.domain.wishes import describe_unstated
 from gpurent.errors import SoldOut, UnavailableError
@@ -17,6 +18,7 @@ from gpurent.ports.store import LeaseStore
 from gpurent.ports.system import ProviderClocks
 from gpurent.workflow.reports.offers import OfferListing, is_long_enough
 from gpurent.workflow.runtime.durable_steps import TripContext
+from gpurent.workflow.runtime.trip_chain import list_earlier_trips
 
 HOST_MEMORY = timedelta(days=1)
 
@@ -31,7 +33,7 @@ class SelectOfferStep:
 
     async def select_offer(self, trip: TripContext, spec: TripSpec) -> Offer:
         """Run `select_offer_now` once per trip."""
-        lost = await trip.list_lost_offers()
+        lost = {*await trip.list_lost_offers(), *await self._list_taken_before(trip)}
         return await trip.step("select-offer", Offer, lambda: self.select_offer_now(spec, lost))
 
     async def select_offer_now(self, spec: TripSpec, lost: Collection[str] = ()) -> Offer:
@@ -67,6 +69,15 @@ class SelectOfferStep:
                 ),
             )
         return offer
+
+    async def _list_taken_before(self, trip: TripContext) -> set[str]:
+        """Return the machines that somebody else took from the trips that this one goes on with."""
+        found = set()
+        for earlier in await list_earlier_trips(trip.store, trip.id):
+            lease = await self.leases.find_lease(earlier.lease)
+            if lease is not None and earlier.outcome == TripOutcome.from_error(SoldOut("")):
+                found.add(lease.offer.key)
+        return found
 
     async def _list_failed_hosts(self, provider: str) -> set[str]:
         """Return the hosts on which a machine did not start lately; the user may still name such a machine."""

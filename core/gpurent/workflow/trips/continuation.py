@@ -7,7 +7,7 @@ from attrs import evolve, frozen
 from gpurent.domain.events import EventKind
 from gpurent.domain.lease import Lease, LeaseState
 from gpurent.domain.trip import TripLimits, TripRecord, TripSpec
-from gpurent.errors import GpurentError, LeaseGone, StartFailed
+from gpurent.errors import GpurentError, LeaseGone, SoldOut, StartFailed
 from gpurent.locale import _
 from gpurent.ports.store import LockedTripStore
 from gpurent.workflow.runtime.durable_steps import TripContext, TripTracker
@@ -15,7 +15,8 @@ from gpurent.workflow.runtime.leases import LeaseTracker
 from gpurent.workflow.runtime.trip_chain import list_earlier_trips
 
 STEP = "continue"
-MAX_FAILED_STARTS = 5
+MAX_MACHINES = 5
+"""On how many machines one attempt may fail to start."""
 # Ends that the provider decided on; of an expired lease the time or the money was used up.
 _LOST_STATES = (LeaseState.FAILED, LeaseState.GONE, LeaseState.RELEASED)
 
@@ -56,11 +57,11 @@ class TripContinuation:
     ) -> TripSpec | None:
         if spec.lease or spec.requirements.machine:
             return None  # only this machine will do
-        if isinstance(error, StartFailed):
-            if (
-                spec.limits.ready_within is None
-                or await self._count_starts(store, record) >= MAX_FAILED_STARTS
-            ):
+        if isinstance(error, (StartFailed, SoldOut)):
+            may_go_on = spec.limits.ready_within is not None
+            if isinstance(error, SoldOut):
+                may_go_on = _was_taken_while_staging(spec, lease)
+            if not may_go_on or await self._count_machines(store, record) >= MAX_MACHINES:
                 return None
             attempt = spec.attempt
         elif isinstance(error, LeaseGone):
@@ -79,10 +80,15 @@ class TripContinuation:
             continues=record.id,
         )
 
-    async def _count_starts(self, store: LockedTripStore, record: TripRecord) -> int:
-        """Return how many machines of this attempt did not start, this one included."""
+    async def _count_machines(self, store: LockedTripStore, record: TripRecord) -> int:
+        """Return on how many machines this attempt did not start, this one included."""
         earlier = await list_earlier_trips(store, record.id)
         return 1 + sum(item.spec.attempt == record.spec.attempt for item in earlier)
+
+
+def _was_taken_while_staging(spec: TripSpec, lease: Lease) -> bool:
+    """Whether somebody else took the GPUs of the machine on which the files wait: at most the upload is lost."""
+    return bool(lease.completed_orders) and not lease.offer.hardware.gpus and not spec.requirements.cpu_only
 
 
 def _count_from(limits: TripLimits, lease: Lease) -> TripLimits:

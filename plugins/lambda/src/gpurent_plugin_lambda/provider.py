@@ -176,14 +176,10 @@ def apply_instance(lease: Lease, instance: wire.Instance) -> Lease:
         case "unhealthy":
             note = _("Lambda Cloud does not reach the machine, which costs money all the same")
             return evolve(lease.with_state(LeaseState.INTERRUPTED, note), endpoint=None)
-        case "terminating":
+        case "terminating" | "terminated":
             # Nothing is billed from the moment on at which that was asked for.
-            state = lease.state if lease.is_over else LeaseState.RELEASING
-            return evolve(lease.with_state(state, _("it is being terminated")), endpoint=None)
-        case "terminated":
-            return evolve(
-                lease.with_state(LeaseState.RELEASED, _("terminated at Lambda Cloud")), endpoint=None
-            )
+            note = _("terminated at Lambda Cloud")
+            return evolve(lease.with_state(LeaseState.RELEASED, note), endpoint=None)
         case "preempted":
             return evolve(lease.with_state(LeaseState.GONE, _("Lambda Cloud took it back")), endpoint=None)
     raise UnexpectedResponse(

@@ -75,7 +75,7 @@ class AnswerBook:
             and (answer.exchange.name, answer.exchange.setting) == service
             and answer.exchange.method == method
             and answer.used < MAX_REPEATS
-            and _get_rpc_method(answer.exchange.request_body) == _get_rpc_method(body)
+            and _get_operation(answer.exchange.request_body) == _get_operation(body)
         ]
         same_path = [answer for answer in same_method if (unquote(answer.exchange.path) or "/") == path]
         groups = [
@@ -96,18 +96,23 @@ class AnswerBook:
         self.given.append(best)
         return best.exchange
 
-    def close_call(self, error: str, url: str) -> None:
+    def close_call(self, error: str, url: str, *, is_guess: bool = False) -> None:
         """Judge the answers of a call.
 
         ``error``: why one of them was not understood, or empty: the last one from that ``url``, or else the last one.
+        A guess may have got the answer to another question: it changes nothing for one that was understood before.
         """
+        understood = (
+            [answer for answer in self.given if answer.state is AnswerState.PARSED] if is_guess else []
+        )
         for answer in self.given:
             if answer.state is AnswerState.NOT_CALLED:
                 answer.state = AnswerState.PARSED
         if error and self.given:
             named = [answer for answer in self.given if answer.exchange.path and answer.exchange.path in url]
             wrong = (named or self.given)[-1]
-            wrong.state, wrong.error = AnswerState.CHANGED, error
+            if not any(wrong is answer for answer in understood):
+                wrong.state, wrong.error = AnswerState.CHANGED, error
 
 
 def _rate_likeness(answer: BookedAnswer, query: Mapping[str, str], body: str) -> tuple[int, int, bool, int]:
@@ -118,10 +123,16 @@ def _rate_likeness(answer: BookedAnswer, query: Mapping[str, str], body: str) ->
     return same_body, same_query, not answer.used, exchange.line if answer.used else -exchange.line
 
 
-def _get_rpc_method(body: str) -> object:
-    """Return the method of a JSON-RPC call: all of them go to one path. None for any other body."""
+def _get_operation(body: str) -> object:
+    """Return what tells apart the calls of an API that has one path for all of them; None elsewhere.
+
+    It is the method of JSON-RPC, the query of GraphQL, or the ``Action`` of a form.
+    """
     fields = _parse_fields(body)
-    return fields.get("method") if "jsonrpc" in fields else None
+    query = fields.get("query")
+    if isinstance(query, str) and "{" in query:
+        return query.split()
+    return fields.get("method") if "jsonrpc" in fields else fields.get("Action")
 
 
 def _parse_fields(body: str) -> dict[str, Any]:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Awaitable, Callable, Sequence
-from datetime import timedelta
 from itertools import count
 from typing import Any, TypeVar
 
@@ -27,8 +27,8 @@ T = TypeVar("T")
 CALL_LIMIT = 60.0
 """Real seconds for one call of the plugin."""
 MAX_TURNS = 200
-POLL_INTERVAL = timedelta(seconds=30)
-PASSWORD = "Replayed-pass-7"
+_ORDER_KEY = re.compile(r"(?<![\w-])t\d{4}-[a-z0-9]{5}(?:-[a-z0-9]+)+(?![\w-])")
+_PUBLIC_KEY = re.compile(r"ssh-[a-z0-9-]+ <public-key-\d+>")
 PUBLIC_KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA replayed"
 
 
@@ -44,14 +44,22 @@ class ReplayCalls:
     recorded_text: str
     user: ReplayUser = field(init=False)
     _numbers: count[int] = field(factory=lambda: count(1))
+    _recorded_keys: list[str] = field(factory=list)
 
     def __attrs_post_init__(self) -> None:
         self.user = self.make_user()
+
+    @property
+    def public_key(self) -> str:
+        """The public key that was registered in the recording, as what stands for it; else any."""
+        found = _PUBLIC_KEY.search(self.recorded_text)
+        return found[0] if found else PUBLIC_KEY
 
     def begin_again(self) -> None:
         """Go back to the first answer and its time, with the logins that there are."""
         before, self.user = self.user, self.make_user()
         self.user.logins, self.user.credentials = before.logins, before.credentials
+        self._recorded_keys = list(dict.fromkeys(_ORDER_KEY.findall(self.recorded_text)))
         self.book.begin_pass()
 
     async def call(self, ask: Callable[[], Awaitable[T]], *, is_guess: bool = False) -> T | None:
@@ -72,24 +80,28 @@ class ReplayCalls:
             error = "" if is_guess else f"{type(found).__name__}: {found}"
         if isinstance(answer, Unknown) and self.book.given and self.book.given[-1].exchange.status < 400:
             error = f"{answer.reason}"
-        self.book.close_call("" if self.book.missing else error, url)
+        self.book.close_call("" if self.book.missing else error, url, is_guess=is_guess)
         return answer
 
-    async def repeat(self, ask: Callable[[], Awaitable[T]]) -> T | None:
+    async def repeat(self, ask: Callable[[], Awaitable[T]], *, is_guess: bool = False) -> T | None:
         """Make a call again until it has got all answers of its routes; return what the last one did."""
         self.book.begin_pass()
-        return await self._go_on(ask, self.book.count_unused)
+        return await self._go_on(ask, self.book.count_unused, is_guess=is_guess)
 
     async def go_on(self, ask: Callable[[], Awaitable[T]]) -> T | None:
         """Make a call again as long as it gets answers that no call got before; return what the last one did."""
         return await self._go_on(ask, self.book.count_unserved)
 
-    async def _go_on(self, ask: Callable[[], Awaitable[T]], count_left: Callable[[], int]) -> T | None:
-        answer = None
+    async def _go_on(
+        self, ask: Callable[[], Awaitable[T]], count_left: Callable[[], int], *, is_guess: bool = False
+    ) -> T | None:
+        answer, idle_turns = None, 0
         for _turn in range(MAX_TURNS):
             before = count_left()
-            answer = await self.call(ask) or answer
-            if count_left() == before:
+            answer = await self.call(ask, is_guess=is_guess) or answer
+            # One turn may only have found that something takes time.
+            idle_turns = idle_turns + 1 if count_left() == before else 0
+            if idle_turns > 1:
                 break
         return answer
 
@@ -122,9 +134,9 @@ class ReplayCalls:
         role = self.user.provider(entry.name)
         offers = [await self.repeat(lambda: role.list_offers(Requirements()))]
         if self.book.count_unserved():
-            offers.append(await self.repeat(lambda: role.list_offers(Requirements(spot=True))))
+            offers.append(await self.repeat(lambda: role.list_offers(Requirements(spot=True)), is_guess=True))
         if self.book.count_unserved():
-            offers.append(await self.repeat(lambda: role.list_offers(Requirements(gpu="RTX"))))
+            offers.append(await self.repeat(lambda: role.list_offers(Requirements(gpu="RTX")), is_guess=True))
         leases = [await self.repeat(role.list_leases)]
         if isinstance(role, SupportsMailBinding):
             await self.repeat(role.get_bound_email)
@@ -147,6 +159,9 @@ class ReplayCalls:
             await self.repeat(lambda: role.withdraw(money))
 
     def make_key(self) -> str:
+        """Return the key of an order: those of the recording first, since machines bear them as labels."""
+        if self._recorded_keys:
+            return self._recorded_keys.pop(0)
         return f"{STAND_IN}-{next(self._numbers)}"
 
 

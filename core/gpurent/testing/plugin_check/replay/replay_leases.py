@@ -31,7 +31,6 @@ from gpurent.testing.plugin_check.replay.replay_user import STAND_IN
 
 POLL_INTERVAL = timedelta(seconds=30)
 PASSWORD = "Replayed-pass-7"
-PUBLIC_KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA replayed"
 EMAIL = "replayed@gpurent.invalid"
 MAX_GUESSES = 12
 PROOF = "0x" + "0" * 64
@@ -89,7 +88,7 @@ class ReplayLeases:
             gpus=1 if offer.hardware.gpu else 0,
         )
         if self.entry.key_only:
-            return evolve(order, public_key=PUBLIC_KEY)
+            return evolve(order, public_key=self.calls.public_key)
         self.calls.user.vault(self.entry.name).put(f"password-{key}", Secret(PASSWORD))
         return evolve(order, password_ref=f"password-{key}")
 
