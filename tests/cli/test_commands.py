@@ -148,6 +148,11 @@ def test_an_account_error_names_the_provider(home: Path) -> None:
     assert "you are not logged in to 1024gpu" in result.err
 
 
+def test_an_empty_label_of_an_account_is_not_the_main_account(home: Path) -> None:
+    result = run_gpurent(home, "login", "mistgpu", "--account", "")
+    assert (result.code, "label is not empty" in result.err) == (2, True)
+
+
 def test_unknown_provider_says_where_the_known_ones_are(home: Path) -> None:
     result = run_gpurent(home, "run", "--provider", "nimbus", "--", "true")
     assert result.code == 3

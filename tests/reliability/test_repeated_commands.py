@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from attrs import evolve
+
 from gpurent.composition.application import Application
 from gpurent.domain.events import EventKind
 from gpurent.domain.evidence import Absent
@@ -174,8 +176,13 @@ async def test_a_run_that_died_before_it_was_shown_is_shown_when_typed_again(tmp
             with pytest.raises(Killed):
                 await application.trips.run(spec, show=die)
         assert list(sandbox.cloud.burning()) == []
-        async with sandbox.open_application() as application:
+        user = ScriptedUser()
+        async with sandbox.open_application(user) as application:
+            elsewhere = evolve(spec, results=evolve(spec.results, dir=str(tmp_path / "elsewhere")))
             known = await application.repeated_runs.find_trip_to_resume("run", spec)
+            assert not any("its results stay" in event.text for event in user.events)
+            assert await application.repeated_runs.find_trip_to_resume("run", elsewhere) == known
+            assert any(f"gpurent resume {known} --results-dir" in event.text for event in user.events)
             end = await application.trips.resume(known)
             assert (end.exit_code, end.receipt is None) == (0, False)
             assert len(await application.store.list_leases()) == 1

@@ -147,6 +147,7 @@ WRONG = [
     ("fault add mistgpu --replace ( x", "regular expression"),
     ("fault clear 999", "no fault 999"),
     ("machine kill nosuch", "no machine is called nosuch"),
+    ("end mistgpu nosuch", "costs money at mistgpu"),
     ("clock --client 4m", "not a difference of clocks"),
     ("clock --client +4m --reset", "either --client or --reset"),
 ]

@@ -13,7 +13,7 @@ from gpurent.composition.application import Application
 from gpurent.domain.events import Event, EventKind
 from gpurent.domain.money import Currency
 from gpurent.domain.trip import JobSpec, ResultsSpec, TripLimits, TripSpec, UploadSpec
-from gpurent.errors import BudgetExceeded, GpurentError, LeaseGone
+from gpurent.errors import BudgetExceeded, GpurentError, LeaseGone, Spent
 from tests.workflow.trip_sandbox import ScriptedUser, TripSandbox, trip_sandbox
 
 # Begins at the checkpoint, and ends at once if there is one.
@@ -124,8 +124,9 @@ async def test_the_budget_counts_all_machines(sandbox: TripSandbox, tmp_path: Pa
     async with sandbox.open_application(user) as application:
         await log_in(sandbox, application)
         end_machine_after_download(sandbox, user, folder)
-        with pytest.raises(BudgetExceeded):
+        with pytest.raises(BudgetExceeded) as caught:
             await application.trips.run(spec)
+        assert caught.value.spent is Spent.YES, "the first machine cost something"
         first, second = await application.trip_tracker.list_trips()
         assert second.spec.continues == first.id
         assert await application.store.find_lease(second.lease) is None

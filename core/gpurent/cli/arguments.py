@@ -43,10 +43,16 @@ complete_leases = _complete_stored_ids("leases")
 complete_trips = _complete_stored_ids("trips")
 
 
+def _refuse_empty_label(ctx: click.Context, param: click.Parameter, value: str | None) -> str:
+    if value == "":  # an unset variable of a script must not mean the main account
+        raise click.BadParameter(_("an account's label is not empty"), ctx=ctx, param=param)
+    return value or ""
+
+
 account_option = click.option(
     "--account",
     metavar="LABEL",
-    default="",
+    callback=_refuse_empty_label,
     help=_("Log in to one more account there; everywhere else it is called PROVIDER@LABEL."),
 )
 

@@ -15,7 +15,8 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from gpurent.errors import UsageError
-from gpurent.locale import get_language, set_language
+from gpurent.locale import _, get_language, set_language
+from gpurent.locale.foreign_text import quote_text
 from gpurent.testing.sandbox.mail_server import MailCheck
 from gpurent.testing.sandbox.service_faults import ServiceFault
 from gpurent.testing.sandbox.simulated_cloud import SimulatedCloud
@@ -96,7 +97,14 @@ def _manual_rental_handlers(cloud: SimulatedCloud) -> dict[str, Handler]:
         return {"ssh_command": found.ssh_command, "password": found.password, "ref": found.ref}
 
     async def end(given: dict[str, Any]) -> None:
-        await cloud.get_manual_rental(given["simulator"]).stop_manually(given["ref"])
+        simulator, ref = given["simulator"], given["ref"]
+        rental = cloud.get_manual_rental(simulator)
+        if f"{simulator}:{ref}" not in cloud.burning():
+            text = _("no machine {ref} costs money at {simulator}").format(
+                ref=quote_text(ref), simulator=simulator
+            )
+            raise UsageError(text, hint=_("See the machines: gpurent sandbox status"))
+        await rental.stop_manually(ref)
 
     return {"/manual/rent": rent, "/manual/end": end}
 

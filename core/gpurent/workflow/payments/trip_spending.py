@@ -10,6 +10,7 @@ from gpurent.errors import GpurentError, SoldOut, Spent
 from gpurent.ports.payment_store import PaymentStore
 from gpurent.ports.store import Store
 from gpurent.roles.lease import MailBinding
+from gpurent.workflow.runtime.trip_chain import list_earlier_trips
 
 
 async def is_bill_authorized(store: PaymentStore, bill: Bill) -> bool:
@@ -23,18 +24,23 @@ class TripSpending:
     store: Store
 
     async def find_spending(self, trip_id: str, error: GpurentError, lease: Lease | None = None) -> Spent:
-        """Return whether the trip, which failed with ``error``, has spent money.
+        """Return whether the trip, which failed with ``error``, or one before it that it goes on with, has spent money.
 
         ``lease`` is the machine that the trip rented, or that it runs on; what that has cost counts too.
         """
-        payments = await self.store.list_recorded_steps(trip_id, ".pay", Payment)
-        paid = any(item.amount.amount for _step, item in payments)
-        if error.spent is Spent.YES or paid or (lease is not None and lease.has_cost):
+        if error.spent is Spent.YES or await self._has_cost(trip_id, lease):
             return Spent.YES
+        for earlier in await list_earlier_trips(self.store, trip_id):
+            if await self._has_cost(earlier.id, await self.store.find_lease(earlier.lease)):
+                return Spent.YES
         if error.spent is not None:
             return error.spent
         is_refusal = isinstance(error, SoldOut)
         return Spent.NO if is_refusal or not await self._is_order_unclear(trip_id) else Spent.UNKNOWN
+
+    async def _has_cost(self, trip_id: str, lease: Lease | None) -> bool:
+        payments = await self.store.list_recorded_steps(trip_id, ".pay", Payment)
+        return any(item.amount.amount for _step, item in payments) or (lease is not None and lease.has_cost)
 
     async def _is_order_unclear(self, trip_id: str) -> bool:
         """Return whether a payment, or a confirmation that starts the meter, was begun and its end is not recorded."""

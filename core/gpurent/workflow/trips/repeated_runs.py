@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from attrs import frozen
 
+from gpurent.domain.events import EventKind
 from gpurent.domain.locks import LockOwner
 from gpurent.domain.question import Question, QuestionKind
 from gpurent.domain.trip import TripRecord, TripSpec
@@ -34,11 +35,11 @@ class RepeatedRuns:
             return ""
         owners = {record.id: await self.trip_tracker.locks.find_trip_owner(record.id) for record in found}
         interrupted = [
-            record.id for record in found if not owners[record.id] and not await self._has_running_job(record)
+            record for record in found if not owners[record.id] and not await self._has_running_job(record)
         ]
         if interrupted:
-            self.trip_tracker.context_of(interrupted[-1]).announce_continuation()
-            return interrupted[-1]
+            self._announce_continuation(interrupted[-1], spec)
+            return interrupted[-1].id
         newest = found[-1].id
         lines = [_describe_trip(record, owners[record.id]) for record in found]
         if not self.questions.can_confirm:
@@ -62,6 +63,15 @@ class RepeatedRuns:
         if answer is None:
             raise Declined(_("no new trip was begun"))
         return newest if answer == _RESUME else ""
+
+    def _announce_continuation(self, record: TripRecord, spec: TripSpec) -> None:
+        trip = self.trip_tracker.context_of(record.id)
+        trip.announce_continuation()
+        if record.spec.results != spec.results:
+            text = _(
+                "its results stay as they were asked for; others: gpurent resume {trip} --results-dir FOLDER"
+            )
+            trip.emit(EventKind.WARNING, text.format(trip=record.id))
 
     async def _find_open_trips(self, kind: str, spec: TripSpec) -> Sequence[TripRecord]:
         """Return the open trips of the same command that rent, or have rented, their own machine."""
