@@ -13,6 +13,7 @@ from tests.reliability.histories import run_history
 from tests.reliability.kill_chains import kill_chain
 from tests.reliability.power_losses import open_copies
 from tests.reliability.process_rounds import run_held_round, run_process_round
+from tests.reliability.providers import list_testable_providers
 from tests.reliability.pytest_members import PytestMembers
 from tests.reliability.results import SeedResult
 from tests.reliability.soaks import run_soak
@@ -48,10 +49,10 @@ _KILLS = tuple(
         seeds_per_night=night,
     )
     for kind, where, share, night in (
-        ("await", "a suspension point", (3,), 1000),
-        ("sql", "an SQL statement", (3,), 300),
-        ("http", "an HTTP call, before or after it", (2,), 300),
-        ("rename", "a file's rename, before or after it", (14,), 150),
+        ("await", "a suspension point", (3,), 660),
+        ("sql", "an SQL statement", (3,), 200),
+        ("http", "an HTTP call, before or after it", (2,), 200),
+        ("rename", "a file's rename, before or after it", (14,), 100),
     )
 )
 _HISTORIES = (
@@ -67,7 +68,7 @@ _HISTORIES = (
         summary="the same, while calls of the providers, wallets and mailbox go wrong",
         run_seed=partial(run_history, "faults"),
         seeds_in_tests=(0,),
-        seeds_per_night=1500,
+        seeds_per_night=500 * len(list_testable_providers()),
     ),
     Family(
         name="R7",

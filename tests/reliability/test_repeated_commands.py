@@ -8,7 +8,6 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
-
 from attrs import evolve
 
 from gpurent.composition.application import Application
