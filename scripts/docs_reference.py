@@ -128,7 +128,7 @@ VALUE_PAGES: Mapping[str, ValuePage] = {
         "Errors",
         "Spent GpurentError AuthError HostKeyChanged InputRequired JobError LeaseError LeaseGone MoneyError "
         "PaidTooLate PluginError RemoteError SoldOut TransferError TransferUnsupported UnavailableError "
-        "UnexpectedResponse UsageError",
+        "UnexpectedResponse UsageError may_have_spent",
     ),
     "texts": ValuePage(
         "Answers of services, and texts",

@@ -143,6 +143,7 @@ if TYPE_CHECKING:
         UnavailableError as UnavailableError,
         UnexpectedResponse as UnexpectedResponse,
         UsageError as UsageError,
+        may_have_spent as may_have_spent,
     )
     from gpurent.locale import (
         make_translator as make_translator,
@@ -374,7 +375,7 @@ _NAMES_BY_MODULE = {
     "gpurent.domain.credential_names": "CREDENTIAL_NAMES",
     "gpurent.domain.upload_rules": "IGNORE_FILES exclusion_reason",
     "gpurent.domain.setting_checks": "check_amount_of check_web_url integer_between one_of parse_declared_prices",
-    "gpurent.errors": "AuthError GpurentError HostKeyChanged InputRequired JobError LeaseError LeaseGone MoneyError PaidTooLate PluginError RemoteError SoldOut Spent TransferError TransferUnsupported UnavailableError UnexpectedResponse UsageError",  # noqa: E501
+    "gpurent.errors": "AuthError GpurentError HostKeyChanged InputRequired JobError LeaseError LeaseGone MoneyError PaidTooLate PluginError RemoteError SoldOut Spent TransferError TransferUnsupported UnavailableError UnexpectedResponse UsageError may_have_spent",  # noqa: E501
     "gpurent.locale": "make_translator",
     "gpurent.locale.foreign_text": "describe_errno describe_error quote_reason quote_text",
     "gpurent.ports.connection": "CommandResult SshConnection",

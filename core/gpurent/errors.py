@@ -33,6 +33,8 @@ GpurentError
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import timedelta
 from enum import Enum
 from typing import ClassVar
@@ -83,6 +85,17 @@ class GpurentError(Exception):
         self.spent = spent
         self.burning = burning
         self.detail = strip_terminal(detail)
+
+
+@contextmanager
+def may_have_spent() -> Iterator[None]:
+    """Within the block, no error says that nothing was spent: an order was sent, and its effect is looked for."""
+    try:
+        yield
+    except GpurentError as error:
+        if error.spent is not Spent.YES:
+            error.spent = Spent.UNKNOWN
+        raise
 
 
 class UsageError(GpurentError, code="usage", exit_code=2):

@@ -75,10 +75,10 @@ async def run_held_round(seed: int) -> SeedResult:
     providers = list_seed_providers()
     count, machines = CASES[seed // len(providers) % len(CASES)]
     async with _open_round(providers[seed % len(providers)], count, machines) as user:
-        return await report_seed(user, lambda: _hold_machines(user, count, machines), lambda: 1)
+        return await report_seed(user, lambda: hold_machines(user, count, machines), lambda: 1)
 
 
-async def _hold_machines(user: UserSandbox, count: int, machines: int) -> list[Loss]:
+async def hold_machines(user: UserSandbox, count: int, machines: int) -> list[Loss]:
     user.notes.append(f"# {user.provider.name}: {count} trips hold {machines} machines")
     numbers = range(1, count + 1)
     for number in numbers:

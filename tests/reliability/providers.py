@@ -8,14 +8,16 @@ from functools import cache
 
 from attrs import frozen
 
-from gpurent.roles.account import BillingProvider, SupportsStatement
+from gpurent.roles.account import BillingProvider, PostpaidBilling, SupportsStatement
 from gpurent.roles.entries import AuthEntry, LeaseEntry, SimulatorEntry
 from gpurent.roles.lease import (
     LeaseProvider,
+    SupportsInterruption,
     SupportsMailBinding,
     SupportsRenewal,
     SupportsRestart,
     SupportsStaging,
+    SupportsStop,
 )
 from gpurent.roles.simulator import ProviderSimulator, SupportsFunding
 from gpurent.testing.fakes import ManualClock
@@ -39,10 +41,15 @@ class TestableProvider:
     stages: bool
     renews: bool
     restarts: bool
+    stops: bool
+    interrupts: bool
     binds_mail: bool
     """Whether the first trip of an account pays for binding an e-mail address."""
     states_charges: bool
     """Whether the account lists what it charged; else gpurent counts from price and times, and never too little."""
+
+    has_balance: bool
+    """Whether it is paid in advance, so that an account can be empty."""
 
     def get_funding(self, simulators: Mapping[str, ProviderSimulator]) -> SupportsFunding:
         found: object = simulators[self.funding]
@@ -93,6 +100,9 @@ def _describe(
         stages=isinstance(provider, SupportsStaging),
         renews=isinstance(provider, SupportsRenewal),
         restarts=isinstance(provider, SupportsRestart),
+        stops=isinstance(provider, SupportsStop),
+        interrupts=isinstance(provider, SupportsInterruption),
         binds_mail=isinstance(provider, SupportsMailBinding),
         states_charges=isinstance(billing, SupportsStatement),
+        has_balance=not isinstance(billing, PostpaidBilling),
     )

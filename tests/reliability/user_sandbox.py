@@ -224,9 +224,9 @@ class UserSandbox:
 
 @contextlib.asynccontextmanager
 async def open_user_sandbox(
-    provider: TestableProvider, *, machines: int = 6, speed: int = SPEED
+    provider: TestableProvider, *, machines: int = 6, speed: int = SPEED, is_funded: bool = True
 ) -> AsyncIterator[UserSandbox]:
-    """Open a sandbox with a user who is logged in and has money; all of it is deleted at the end."""
+    """Open a sandbox with a user who is logged in and has money, unless not; all of it is deleted at the end."""
     # In memory: a database there does not wait for a disk, which is what a kill leaves behind all the same.
     memory = Path("/dev/shm")
     folder = memory if os.access(memory, os.W_OK) else None
@@ -234,7 +234,7 @@ async def open_user_sandbox(
         root = Path(name)
         async with trip_sandbox(root, machines=machines, speed=speed) as sandbox:
             made = UserSandbox(sandbox=sandbox, provider=provider, root=root)
-            await _log_in(made)
+            await _log_in(made, is_funded=is_funded)
             yield made
 
 
@@ -248,7 +248,7 @@ async def open_second_computer(user: UserSandbox) -> UserSandbox:
     return other
 
 
-async def _log_in(user: UserSandbox) -> None:
+async def _log_in(user: UserSandbox, *, is_funded: bool = True) -> None:
     provider = user.provider
     funding = provider.get_funding(user.sandbox.cloud.simulators_by_name)
     fields = dict(funding.get_login_fields())
@@ -263,6 +263,7 @@ async def _log_in(user: UserSandbox) -> None:
     await user.type_command("login", provider.name, *options, input_text=secret)
     (identity,) = (await user.type_command("whoami")).data
     user.account = identity["account"]
-    user.funded = await funding.add_money(user.account)
+    if is_funded:
+        user.funded = await funding.add_money(user.account)
     if provider.renews:  # only what is prepaid can be
         user.term = ("--for", "2h")

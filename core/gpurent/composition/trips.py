@@ -16,6 +16,7 @@ from gpurent.workflow.steps import (
     connect,
     doctor,
     download,
+    job_limits,
     job_watch,
     keep_results,
     launch,
@@ -93,11 +94,10 @@ class TripParts:
         )
         job_watcher = job_watch.JobWatcher(runners, timers, base.terminal, poller)
         setup_logs = setup.SetupLogs(settings, base.platform)
-        setup_step = setup.SetupStep(plugins, runners, job_watcher, money.budgets, setup_logs)
+        limits = job_limits.JobLimits(money.budgets, machines.guard_policies, base.service_clocks)
+        setup_step = setup.SetupStep(plugins, runners, job_watcher, limits, setup_logs)
         launch_step = launch.LaunchStep(runners, clock)
-        monitor_step = monitor.MonitorStep(
-            job_watcher, money.budgets, base.time_left, base.time_warnings, clock
-        )
+        monitor_step = monitor.MonitorStep(job_watcher, limits, base.time_left, base.time_warnings, clock)
         download_step = download.DownloadStep(machines.results, connections, poller)
         self.release_step = release.ReleaseStep(
             leases, machines.ownership, base.locks, poller, base.bookkeeping

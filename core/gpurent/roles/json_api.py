@@ -62,7 +62,7 @@ class JsonApi(Generic[R]):
     ) -> R:
         """Send one request and return the reply, also one that names an error. Raises `AuthError` for a rejected key.
 
-        ``spent`` is what the errors report; ``token``: another one than that of the login.
+        ``spent`` is what the errors report, also those of the reply's fields; ``token``: another one than the login's.
         """
         if token is None:
             token = (await self.context.get_login()).token

@@ -32,14 +32,16 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 class JsonReply:
     """``service`` names the service for people; ``url`` is the requested one, without its query.
 
-    A plugin's own kind of reply overrides `error`, `message` and `rejects_login` as its service names errors. A field
-    that has another format than expected raises `UnexpectedResponse`, which shows the head of the answer.
+    ``spent``: whether the request may have spent money, which errors about its answer say too. A plugin's own kind of
+    reply overrides `error`, `message` and `rejects_login` as its service names errors. A field that has another format
+    than expected raises `UnexpectedResponse`, which shows the head of the answer.
     """
 
     service: str = field(converter=ForeignText)
     status: int
     url: str = field(converter=ForeignText)
     body: Row
+    spent: Spent = Spent.NO
 
     @classmethod
     def parse(cls: type[R], answer: HttpResponse, service: str, spent: Spent = Spent.NO) -> R:
@@ -59,7 +61,7 @@ class JsonReply:
                 body=answer.text,
                 spent=spent,
             )
-        return cls(service=service, status=answer.status, url=path, body=raw)
+        return cls(service=service, status=answer.status, url=path, body=raw, spent=spent)
 
     @property
     def error(self) -> str:
@@ -76,11 +78,14 @@ class JsonReply:
         """Whether the service rejects the key or the session, which says nothing about what was asked."""
         return self.error in ("http-401", "http-403")
 
-    def make_unexpected_response(self, what: str, spent: Spent = Spent.NO) -> UnexpectedResponse:
-        """Return the error that the answer has an unexpected format; ``what`` says in which respect."""
+    def make_unexpected_response(self, what: str, spent: Spent | None = None) -> UnexpectedResponse:
+        """Return the error that the answer has an unexpected format; ``what`` says in which respect.
+
+        ``spent``: only if that is known better than before the request.
+        """
         text = _("unexpected response from {service}: {what}").format(service=self.service, what=what)
         body = json.dumps(self.body, default=str, ensure_ascii=False)
-        return UnexpectedResponse(text, url=self.url, body=body, spent=spent)
+        return UnexpectedResponse(text, url=self.url, body=body, spent=spent or self.spent)
 
     def get_page_token(self, name: str) -> str:
         """Return the token of the next page of a list, empty if this is the last; ``name``: the field that has it."""

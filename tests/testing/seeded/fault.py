@@ -23,6 +23,7 @@ SOURCES = {
     "sftp": "plugins/sftp/src/gpurent_plugin_sftp",
 }
 CONTRACTS = {
+    "runpod": "plugins/runpod/tests/test_runpod_contract.py::TestProvider",
     "vast": "plugins/vast/tests/test_vast_contract.py::TestProvider",
     "mistgpu": "plugins/mistgpu/tests/test_mistgpu_contract.py::TestProvider",
     "gpu1024": "plugins/gpu1024/tests/test_gpu1024_contract.py::TestProvider",

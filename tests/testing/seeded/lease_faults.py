@@ -178,6 +178,14 @@ LEASE_FAULTS = (
     ),
     seed(
         "lease",
+        "spoilt-order-spent-nothing",
+        "an answer to an order that has another format says that nothing was spent",
+        "runpod",
+        "test_no_answer_that_is_not_understood_says_that_nothing_was_spent",
+        (JSON_REPLY, "spent=spent or self.spent", "spent=spent or Spent.NO"),
+    ),
+    seed(
+        "lease",
         "empty-list-of-offers",
         "a page without offers is a market without machines",
         "vast",

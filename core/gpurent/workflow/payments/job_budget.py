@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
-
 from attrs import define, field
 
 from gpurent.domain.events import EventKind
@@ -14,11 +12,7 @@ from gpurent.errors import BudgetExceeded, GpurentError, Spent
 from gpurent.locale import _
 from gpurent.workflow.payments.budgets import Budgets
 from gpurent.workflow.payments.meters import OWN_COUNT_TEXT, MeterReading
-from gpurent.workflow.runtime.durable_steps import TripContext
-
-CHECK_INTERVAL = timedelta(seconds=60)
-# The cost of at least this much time is reserved for downloading the results.
-DOWNLOAD_RESERVE = timedelta(minutes=5)
+from gpurent.workflow.runtime.download_reserve import DownloadReserve
 
 
 @define(eq=False)
@@ -26,14 +20,9 @@ class JobBudget:
     """The budget check of a running job. ``limit``: the trip's budget, as converted when the trip began."""
 
     budgets: Budgets
-    trip: TripContext
+    reserve: DownloadReserve
     limit: Money | None
     _reported: set[str] = field(factory=set, init=False)
-    _checked_at: datetime = field(init=False)
-
-    @_checked_at.default
-    def _now(self) -> datetime:
-        return self.budgets.clock.now()
 
     async def check_lease(self, lease: Lease) -> None:
         """Raise `BudgetExceeded` if a metered lease has used up the budget of its trip or of the month."""
@@ -44,10 +33,10 @@ class JobBudget:
             text = _("the charges so far cannot be read, so gpurent counts them itself: {why}")
             self._report(text.format(why=reading.problem), lease)
         most = reading.used + reading.price.cost(
-            await self._reserve_time(self.budgets.meters.get_time(lease) - lease.started_at)
+            await self.reserve.measure(self.budgets.meters.get_time(lease) - lease.started_at)
         )
         try:
-            await self.budgets.check_metered_lease(lease, most, trip=self.trip.id)
+            await self.budgets.check_metered_lease(lease, most, trip=self.reserve.trip.id)
         except BudgetExceeded as error:
             raise _stopped_error(error.message, reading) from None
         except GpurentError as error:
@@ -62,19 +51,7 @@ class JobBudget:
         """Emit each problem once."""
         if problem and problem not in self._reported:
             self._reported.add(problem)
-            self.trip.emit(EventKind.WARNING, problem, lease=lease.id)
-
-    async def _reserve_time(self, stay: timedelta) -> timedelta:
-        """Return the time to reserve until the check after next, and for the results, based on the upload time."""
-        now = self._now()
-        gap, self._checked_at = now - self._checked_at, now
-        # The leg that the current step belongs to.
-        steps, leg = await self.trip.steps_by_name(), self.trip.current_step.partition(".")[0]
-        begun, pushed = steps.get(f"{leg}.connect"), steps.get(f"{leg}.upload")
-        upload = (
-            pushed.done_at - begun.started_at if begun and pushed and pushed.done_at else DOWNLOAD_RESERVE
-        )
-        return max(CHECK_INTERVAL, 2 * gap) + max(DOWNLOAD_RESERVE, min(upload, stay / 4))
+            self.reserve.trip.emit(EventKind.WARNING, problem, lease=lease.id)
 
 
 def _stopped_error(why: str, reading: MeterReading) -> BudgetExceeded:

@@ -6,7 +6,7 @@ from attrs import frozen
 
 from gpurent.domain.lease import Lease
 from gpurent.domain.offer import Bill, Payment
-from gpurent.errors import GpurentError, SoldOut, Spent
+from gpurent.errors import GpurentError, SoldOut, Spent, UnexpectedResponse
 from gpurent.ports.payment_store import PaymentStore
 from gpurent.ports.store import Store
 from gpurent.roles.lease import MailBinding
@@ -33,10 +33,13 @@ class TripSpending:
         for earlier in await list_earlier_trips(self.store, trip_id):
             if await self._has_cost(earlier.id, await self.store.find_lease(earlier.lease)):
                 return Spent.YES
-        if error.spent is not None:
+        # What was not understood cannot say that an order spent nothing.
+        if error.spent is not None and not isinstance(error, UnexpectedResponse):
             return error.spent
         is_refusal = isinstance(error, SoldOut)
-        return Spent.NO if is_refusal or not await self._is_order_unclear(trip_id) else Spent.UNKNOWN
+        if not is_refusal and await self._is_order_unclear(trip_id):
+            return Spent.UNKNOWN
+        return error.spent or Spent.NO
 
     async def _has_cost(self, trip_id: str, lease: Lease | None) -> bool:
         payments = await self.store.list_recorded_steps(trip_id, ".pay", Payment)

@@ -38,6 +38,24 @@ class LateOrders:
                 return await self.leases.save_lease(found)
         return None
 
+    async def find_lease_of(self, machine: Lease) -> Lease | None:
+        """Return a new lease of ``machine`` if it bears the key of an order of ours that has ended; else None.
+
+        Something on the way may have sent a create twice, so that its refusal was about itself; the lease of that order
+        may have another machine since.
+        """
+        order = await self.leases.store.find_order(machine.label) if machine.label else None
+        account = self.leases.plugins.find_account(machine.provider)
+        if (
+            order is None
+            or order.outcome is None
+            or (order.provider, order.account) != (machine.provider, account)
+        ):
+            return None
+        note = _("its provider lists it after all")
+        found = evolve(machine, id=f"{order.lease}-{machine.ref}", account=account, note=note)
+        return await self.leases.save_lease(found)
+
     async def _may_exist(self, lease: Lease) -> bool:
         """Whether the order may have been carried out: it was placed, and its provider did not refuse it by name."""
         order = await self.leases.store.find_order(lease.label)

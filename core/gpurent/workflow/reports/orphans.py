@@ -111,7 +111,7 @@ class _ProviderSearch:
         if former is not None and not former.needs_proof:
             await self._revise(machine, former)
             return
-        revived = await self.late.revive_lease(machine, ended)
+        revived = await self.late.revive_lease(machine, ended) or await self.late.find_lease_of(machine)
         if isinstance(revived, Lease):
             self._add(OrphanKind.REVIVED_LEASE, machine, lease=revived.id)
             return

@@ -17,9 +17,8 @@ from gpurent.locale import _
 from gpurent.ports.system import ProviderClock
 from gpurent.workflow.connection.jobs import ObservedJob
 from gpurent.workflow.connection.reconnecting import ReconnectingConnection
-from gpurent.workflow.payments.budgets import Budgets
-from gpurent.workflow.payments.job_budget import JobBudget
 from gpurent.workflow.runtime.durable_steps import TripContext
+from gpurent.workflow.steps.job_limits import JobLimits
 from gpurent.workflow.steps.job_watch import Interval, JobWatcher
 from gpurent.workflow.timing.time_left import TimeWarnings, describe_time_left, time_left_data
 from gpurent.workflow.timing.time_reader import TimeLeftReader
@@ -29,10 +28,10 @@ SHOW_INTERVAL = timedelta(minutes=30)
 
 @frozen
 class MonitorStep:
-    """Watches the job until it ends; raises an error earlier if a budget is used up."""
+    """Watches the job until it ends; raises an error earlier if a budget is used up, or a deadline comes."""
 
     watcher: JobWatcher
-    budgets: Budgets
+    limits: JobLimits
     time_left: TimeLeftReader
     time_warnings: TimeWarnings
     clock: ProviderClock
@@ -52,7 +51,7 @@ class MonitorStep:
         """
 
         async def watch() -> ObservedJob:
-            check = self._make_lease_check(trip, JobBudget(self.budgets, trip, limit))
+            check = self._make_lease_check(trip, spec, limit)
             end = await self.watcher.watch_job(connection, spec, job.name, check, check_at_once=True)
             if end.status.state is not JobState.ENDED:
                 raise LeaseGone(
@@ -73,12 +72,15 @@ class MonitorStep:
 
         return await trip.step(f"{leg}.monitor", ObservedJob, watch)
 
-    def _make_lease_check(self, trip: TripContext, budget: JobBudget) -> Callable[[Lease], Awaitable[None]]:
-        """Return a check that raises an error if the budget is used up, and warns if the time left is low."""
+    def _make_lease_check(
+        self, trip: TripContext, spec: TripSpec, limit: Money | None
+    ) -> Callable[[Lease], Awaitable[None]]:
+        """Return a check that raises an error if a limit is reached, and warns if the time left is low."""
         shown = Interval(self.clock, SHOW_INTERVAL)
+        check_limits = self.limits.make_check(trip, spec, limit)
 
         async def check(lease: Lease) -> None:
-            await budget.check_lease(lease)
+            await check_limits(lease)
             figure = (await self.time_left.get_time_left([lease]))[lease.id]
             await self.time_warnings.warn_if_low(lease, figure, trip=trip.id)
             if shown.is_due():

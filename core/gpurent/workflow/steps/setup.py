@@ -26,11 +26,10 @@ from gpurent.workflow.connection.jobs import JobRunners
 from gpurent.workflow.connection.own_folders import check_own_folders
 from gpurent.workflow.connection.reconnecting import ReconnectingConnection
 from gpurent.workflow.connection.transfers import work_folder
-from gpurent.workflow.payments.budgets import Budgets
-from gpurent.workflow.payments.job_budget import JobBudget
 from gpurent.workflow.runtime.durable_steps import Timestamp, TripContext
 from gpurent.workflow.runtime.plugins import Plugins
 from gpurent.workflow.runtime.settings import Settings
+from gpurent.workflow.steps.job_limits import JobLimits
 from gpurent.workflow.steps.job_watch import JobWatcher
 
 LOG_TAIL_LINES = 12
@@ -55,7 +54,7 @@ class SetupStep:
     plugins: Plugins
     runners: JobRunners
     watcher: JobWatcher
-    budgets: Budgets
+    limits: JobLimits
     logs: SetupLogs
 
     async def run_setup(
@@ -79,14 +78,14 @@ class SetupStep:
                 with log.open("ab") as file:
                     file.write(chunk)
 
-            budget = JobBudget(self.budgets, trip, limit)
+            check = self.limits.make_check(trip, spec, limit)
             # The folder does not exist until files are uploaded.
             make = sh_command(make_own_folders_script(find_own_folders(job.folder)))
             check_own_folders(await connection.run_with_retry(lambda ssh: ssh.run(make)))
             await self.runners.run_with_retry(
                 connection, spec.job.session, lambda runner: runner.start_job(job)
             )
-            end = await self.watcher.watch_job(connection, spec, job.name, budget.check_lease, on_output=keep)
+            end = await self.watcher.watch_job(connection, spec, job.name, check, on_output=keep)
             if end.status.state is not JobState.ENDED or end.status.exit_code:
                 raise _setup_error(end.status, log)
             return Timestamp(at=end.at)

@@ -53,7 +53,7 @@ class CompShareReply(JsonReply):
         # An empty list may come as null.
         return () if self.body.get(name, "") is None else super().get_rows(name)
 
-    def make_unexpected_response(self, what: str, spent: Spent = Spent.NO) -> UnexpectedResponse:
+    def make_unexpected_response(self, what: str, spent: Spent | None = None) -> UnexpectedResponse:
         """As `JsonReply.make_unexpected_response`, without the machines' passwords."""
         return JsonReply.make_unexpected_response(evolve(self, body=_hide_passwords(self.body)), what, spent)
 

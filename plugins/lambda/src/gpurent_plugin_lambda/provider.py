@@ -29,6 +29,7 @@ from gpurent.api import (
     add_access_sources,
     make_payable_lease,
     make_taken_error,
+    may_have_spent,
     quote_reason,
     quote_text,
 )
@@ -90,7 +91,8 @@ class LambdaProvider(KeyedProvider):
         ids = reply.get_object(reply.body, "data").get("instance_ids")
         if not isinstance(ids, list) or len(ids) != 1:
             raise reply.make_unexpected_response(_("not exactly one machine was launched"), Spent.UNKNOWN)
-        return await self._find_one(lease.label, reply.get_id({"id": ids[0]}))
+        with may_have_spent():
+            return await self._find_one(lease.label, reply.get_id({"id": ids[0]}))
 
     async def find_machine(self, label: str) -> str:
         return await self._find_one(label)

@@ -29,6 +29,7 @@ from gpurent.api import (
     add_access_sources,
     make_payable_lease,
     make_taken_error,
+    may_have_spent,
     quote_reason,
     quote_text,
 )
@@ -94,7 +95,8 @@ class PrimeProvider(KeyedProvider):
             return ""
         if reply.error:
             raise _make_create_error(reply)
-        return await self._find_one(lease.label, reply.get_id(reply.body))
+        with may_have_spent():
+            return await self._find_one(lease.label, reply.get_id(reply.body))
 
     async def find_machine(self, label: str) -> str:
         return await self._find_one(label)

@@ -64,6 +64,7 @@ BAD_ANSWERS = (
     BadAnswer("lost", {"lose": True}, is_lost=True),
 )
 LOST_BEFORE = BadAnswer("lost before the effect", {"lose": True}, is_lost=True)
+EMPTY_AFTER = BadAnswer("{} after the effect", {"status": 200, "body": "{}", "after": True})
 LOST_AFTER = BadAnswer("lost after the effect", {"lose": True, "after": True}, is_lost=True)
 
 

@@ -8,9 +8,10 @@ from datetime import timedelta
 import pytest
 
 from gpurent.domain.evidence import Known
-from gpurent.domain.offer import Order
-from gpurent.errors import GpurentError
+from gpurent.domain.offer import Metered, Order
+from gpurent.errors import GpurentError, Spent
 from gpurent.testing.contracts.provider.bad_answers import (
+    EMPTY_AFTER,
     LOST_AFTER,
     LOST_BEFORE,
     SPOILT_AFTER,
@@ -25,6 +26,8 @@ from gpurent.testing.contracts.provider.setup import ProviderSetup
 from gpurent.testing.contracts.provider.spread import choose_calls
 
 USE = timedelta(minutes=35)
+STARTING_TIME = timedelta(minutes=10)
+"""After which a machine is billed, also where that begins with its start."""
 DAY_CALLS = 6
 SHARES = 6
 
@@ -111,6 +114,29 @@ class JourneyContract(ProviderContractBase):
             driver.lease = driver.merge_confirmed(payable, confirmed, now)
         await driver.release_lease()
         await check_journey(opened, driver, before)
+
+    async def test_no_answer_that_is_not_understood_says_that_nothing_was_spent(
+        self, provider_setup: ProviderSetup
+    ) -> None:
+        """A metered machine runs, and the answer to its order was spoilt: no error may say that this cost nothing."""
+        nth, has_more = 1, True
+        while has_more:
+            async with open_provider(provider_setup) as opened:
+                driver = opened.make_driver()
+                await driver.reserve_lease(await opened.make_order())
+                if not isinstance(driver.current_lease.offer.tariff, Metered):
+                    pytest.skip("its machines are paid before they are ordered")
+                payment = await driver.pay_bill(await driver.wait_for_bill())
+                payable, since = driver.current_lease, opened.faults.call_count
+                async with faulty(opened, EMPTY_AFTER, nth, times=1):
+                    try:
+                        await opened.provider.confirm_lease(payable, payment)
+                    except GpurentError as error:
+                        await opened.advance(STARTING_TIME)
+                        if opened.list_billed_machines():
+                            assert error.spent is not Spent.NO, f"{type(error).__name__}: {error.message}"
+                has_more = len(opened.list_calls(since)) >= nth
+                nth += 1
 
     async def list_journey_calls(self, setup: ProviderSetup) -> Sequence[str]:
         """Return the calls of a journey in which nothing goes wrong."""

@@ -1,0 +1,1 @@
+"""Every provider goes through the same scenarios, judged from outside: ``make test-matrix`` prints the table."""
