@@ -119,6 +119,13 @@ class SimulatorContract(ProviderContractBase):
             accounts.append((await opened.authenticator.log_in(fields)).account)
         assert len(set(accounts)) == 3
 
+    async def test_another_sandbox_has_other_accounts(
+        self, opened: OpenProvider, provider_setup: ProviderSetup
+    ) -> None:
+        """The user's books outlive a sandbox: a name that comes again would be taken for the same account."""
+        async with open_provider(provider_setup) as other:
+            assert other.account != opened.account, f"both have an account {other.account}"
+
     # money
 
     async def test_money_comes_in_as_it_says(self, opened: OpenProvider) -> None:

@@ -18,7 +18,7 @@ from gpurent.api import SandboxMachine, SimulatorContext
 from gpurent_plugin_autodl.simulator.instances import SECOND, AutodlInstance, BilledRun, InstanceWish
 from gpurent_plugin_autodl.simulator.refusal import AutodlRefusal, no_balance, no_stock
 
-FIRST_USER = 282_383
+LEAST_USER, MOST_USER = 10**5, 10**6
 STARTING_AFTER, RUNNING_AFTER = timedelta(seconds=2), timedelta(seconds=12)
 RESTARTS_AFTER, SSH_AFTER = timedelta(seconds=8), timedelta(seconds=3)
 STOPS_AFTER, RELEASES_AFTER = timedelta(seconds=5), timedelta(seconds=2)
@@ -82,7 +82,7 @@ class AutodlState:
         """How many instances of each specification there may be at once, of all accounts."""
         self.hidden_until: datetime | None = None
         self.accounts: list[AutodlAccount] = []
-        self._users, self._payments = count(FIRST_USER), count(1)
+        self._users, self._payments = count(LEAST_USER + secrets.randbelow(MOST_USER - LEAST_USER)), count(1)
         self.make_account(context.settings.get("token", ""))
 
     def iter_instances(self) -> Iterator[AutodlInstance]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import secrets
 from collections.abc import Awaitable, Callable, Iterator
 from datetime import datetime, timedelta
 from itertools import count
@@ -31,7 +32,7 @@ class CompShareState:
         self.life = InstanceLife(context, self.stock)
         self.bill_delay = timedelta(hours=int(settings.get("bill_delay_hours", "0")))
         self.hidden_until: datetime | None = None
-        self._instance_numbers, self._account_numbers, self._payment_numbers = count(1), count(1), count(1)
+        self._instance_numbers, self._payment_numbers = count(1), count(1)
         first = self.make_account(int(settings.get("level", "2")))
         first.public_key = settings.get("public_key", "") or first.public_key
         first.private_key = settings.get("private_key", "") or first.private_key
@@ -119,10 +120,9 @@ class CompShareState:
 
     def make_account(self, level: int = 2) -> CompShareAccount:
         """Return a new account without money."""
-        number = next(self._account_numbers)
-        return CompShareAccount(
-            project=f"org-sbx{number:03d}", email=f"user{number}@sandbox.example", level=level
-        )
+        # The user's books outlive a sandbox: no account of another one has this name.
+        name = f"sbx{secrets.token_hex(3)}"
+        return CompShareAccount(project=f"org-{name}", email=f"{name}@sandbox.example", level=level)
 
     def find_account(self, name: str) -> CompShareAccount | None:
         """Return the account with that e-mail address or project."""

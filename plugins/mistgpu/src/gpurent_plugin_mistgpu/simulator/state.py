@@ -115,8 +115,10 @@ class MistgpuState:
     def __init__(self, context: SimulatorContext) -> None:
         self._context = context
         self.lock = asyncio.Lock()
-        name = context.settings.get("username", "student")
-        password = context.settings.get("password", "") or secrets.token_urlsafe(12)
+        password = context.settings.get("password", "")
+        # The user's books outlive a sandbox: the account of another one must not be taken for this one.
+        own_name = "student" if password else f"student-{secrets.token_hex(2)}"
+        name, password = context.settings.get("username", own_name), password or secrets.token_urlsafe(12)
         self.accounts = {name: MistgpuAccount(name, password)}
         free = int(context.settings.get("free", context.machine_count))
         taken = int(context.settings.get("taken", "1"))

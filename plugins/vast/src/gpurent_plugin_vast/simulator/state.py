@@ -7,6 +7,7 @@ later (48), and charged until then, so that the credit falls below zero.
 from __future__ import annotations
 
 import asyncio
+import secrets
 from collections.abc import Iterator
 from datetime import datetime, timedelta
 from fractions import Fraction
@@ -21,7 +22,7 @@ from gpurent_plugin_vast.simulator.meters import Traffic
 from gpurent_plugin_vast.simulator.refusal import VastRefusal
 
 GIGABYTE = 10**9
-FIRST_USER, FIRST_INSTANCE, FIRST_KEY, FIRST_INVOICE = 410_001, 28_400_001, 88_001, 4_820_001
+LEAST_NUMBER, MOST_NUMBER = 10**6, 10**8
 OUT_OF_CREDIT = "Your account has no credit left."
 
 
@@ -40,8 +41,9 @@ class VastState:
         self.hidden_until: datetime | None = None
         self.accounts: list[VastAccount] = []
         self.life = InstanceLife(context, self.iter_instances)
-        self._user_numbers, self._instance_numbers = count(FIRST_USER), count(FIRST_INSTANCE)
-        self._key_numbers, self._invoice_numbers = count(FIRST_KEY), count(FIRST_INVOICE)
+        # The user's books outlive a sandbox: what is of another one must not be taken for something of this one.
+        self._user_numbers, self._instance_numbers = count(_draw_number()), count(_draw_number())
+        self._key_numbers, self._invoice_numbers = count(_draw_number()), count(_draw_number())
         first = self.make_account(settings.get("email", ""))
         first.api_key = settings.get("api_key", "") or first.api_key
 
@@ -217,3 +219,7 @@ class VastState:
         for kind, size, price in (("bwu", sent, site.inet_up), ("bwd", received, site.inet_down)):
             if amount := int(Fraction(size * price, GIGABYTE)):
                 instance.traffic.append(Traffic(kind, self.at, amount))
+
+
+def _draw_number() -> int:
+    return LEAST_NUMBER + secrets.randbelow(MOST_NUMBER - LEAST_NUMBER)
