@@ -16,7 +16,7 @@ PLUGINS := $(sort $(patsubst %/pyproject.toml,%,$(wildcard plugins/*/pyproject.t
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: compile-tests docs docs-messages help setup system-packages system-packages-strict demo test test-nightly test-vendors test-reliability test-roots test-mutation test-torch lint format clean
+.PHONY: compile-tests docs docs-messages help setup system-packages system-packages-strict demo test test-nightly test-matrix test-vendors test-reliability test-roots test-mutation test-torch lint format clean
 .DELETE_ON_ERROR:
 
 help:  ## this list
@@ -37,6 +37,9 @@ test-nightly: system-packages-strict setup  ## the long tests, then the reliabil
 	$(MAKE) --no-print-directory test-roots
 	$(MAKE) --no-print-directory test-vendors
 	$(MAKE) --no-print-directory docs
+
+test-matrix: system-packages-strict setup  ## every scenario at every provider, in the sandbox; prints the table
+	$(BIN)/python -m pytest -n $(JOBS) -m "" -p tests.matrix.table tests/matrix
 
 test-vendors: setup $(VENDORS:%=.vendors/%/.installed)  ## the simulators, judged by the vendors' own clients
 	$(BIN)/python -m pytest -m vendor plugins

@@ -16,6 +16,7 @@ NEEDS: Mapping[str, Callable[[TestableProvider], bool]] = {
     "staging": lambda provider: provider.stages,
     "restart": lambda provider: provider.restarts or provider.stops,
     "spot": lambda provider: provider.interrupts,
+    "late list": lambda provider: provider.lists_late,
     "balance": lambda provider: provider.has_balance,
 }
 """The capabilities without which a scenario means nothing, by the words of the table."""

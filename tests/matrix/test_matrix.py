@@ -8,21 +8,24 @@ import pytest
 from _pytest.mark import ParameterSet
 
 from tests.matrix.scenario import Scenario
-from tests.matrix.table import SCENARIOS, list_cells
+from tests.matrix.table import list_cells
 from tests.reliability.judge import judge
 from tests.reliability.providers import TestableProvider, list_testable_providers
 from tests.reliability.recovery import settle
 from tests.reliability.user_sandbox import open_user_sandbox
 
+DAY_STEP = 4
+
 
 def _mark_cells() -> list[ParameterSet]:
     """Return the cells; by day each provider plays one scenario, another one each."""
-    providers = list_testable_providers()
     found = []
-    for provider, scenario in list_cells():
-        number = list(SCENARIOS).index(scenario.name) - providers.index(provider)
-        marks = () if number == 0 else (pytest.mark.nightly,)
-        found.append(pytest.param(provider, scenario, id=f"{provider.name}-{scenario.name}", marks=marks))
+    for number, provider in enumerate(list_testable_providers()):
+        scenarios = [scenario for one, scenario in list_cells() if one is provider]
+        for scenario in scenarios:
+            by_day = scenario is scenarios[DAY_STEP * number % len(scenarios)]
+            marks = () if by_day else (pytest.mark.nightly,)
+            found.append(pytest.param(provider, scenario, id=f"{provider.name}-{scenario.name}", marks=marks))
     return found
 
 

@@ -70,10 +70,10 @@ async def maintenance_page_during_the_job(user: UserSandbox) -> None:
         require(await type_action(user, make_run(user, 1), ""))
 
 
-@TROUBLES.add(projects=(1,), job_seconds=LONG_JOB_SECONDS)
+@TROUBLES.add(needs=("late list",), projects=(1,), job_seconds=LONG_JOB_SECONDS)
 async def not_listed_during_the_job(user: UserSandbox) -> None:
     simulator = user.sandbox.cloud.simulators_by_name[user.provider.name]
-    assert isinstance(simulator, SupportsHiding), "each simulator can hide machines"
+    assert isinstance(simulator, SupportsHiding)
 
     async def hide() -> None:
         await _wait_for_job(user)

@@ -19,8 +19,9 @@ from gpurent.roles.lease import (
     SupportsStaging,
     SupportsStop,
 )
-from gpurent.roles.simulator import ProviderSimulator, SupportsFunding
+from gpurent.roles.simulator import ProviderSimulator, SupportsFunding, SupportsHiding
 from gpurent.testing.fakes import ManualClock
+from gpurent.testing.plugin_check.idle_simulator import make_simulator
 from gpurent.testing.sandbox_harness import SandboxUser, installed_plugins
 
 PROVIDERS_VARIABLE = "GPURENT_SEED_PROVIDERS"
@@ -43,6 +44,8 @@ class TestableProvider:
     restarts: bool
     stops: bool
     interrupts: bool
+    lists_late: bool
+    """Whether its simulator can list machines late, as services with a list do."""
     binds_mail: bool
     """Whether the first trip of an account pays for binding an e-mail address."""
     states_charges: bool
@@ -74,6 +77,7 @@ def list_testable_providers() -> tuple[TestableProvider, ...]:
                     user.provider(name),
                     user.billing(name),
                     frozenset(f.name for f in fields if f.secret),
+                    lists_late=isinstance(make_simulator(simulators[name]), SupportsHiding),
                 )
             )
     return tuple(found)
@@ -92,6 +96,8 @@ def _describe(
     provider: LeaseProvider,
     billing: BillingProvider,
     secret_fields: frozenset[str],
+    *,
+    lists_late: bool,
 ) -> TestableProvider:
     return TestableProvider(
         name=name,
@@ -102,6 +108,7 @@ def _describe(
         restarts=isinstance(provider, SupportsRestart),
         stops=isinstance(provider, SupportsStop),
         interrupts=isinstance(provider, SupportsInterruption),
+        lists_late=lists_late,
         binds_mail=isinstance(provider, SupportsMailBinding),
         states_charges=isinstance(billing, SupportsStatement),
         has_balance=not isinstance(billing, PostpaidBilling),

@@ -332,6 +332,16 @@ async def test_the_cost_is_computed_and_not_less_than_what_is_billed() -> None:
             await user.billing.get_balance()
 
 
+async def test_a_machine_that_was_active_unseen_has_its_cost() -> None:
+    async with lambda_harness() as user:
+        lease = await user.refresh(await user.rent())
+        await user.advance(hours=1)
+        found = await user.billing.list_charges(await user.release(lease))
+        assert isinstance(found, Known)
+        taken = user.instance.compute_cost(user.state.at)
+        assert 0 < taken <= found.items[0].money.amount
+
+
 # access
 
 

@@ -7,6 +7,18 @@ from tests.testing.seeded.fault import seed
 SIMULATOR_FAULTS = (
     seed(
         "simulator",
+        "same-account-in-each-sandbox",
+        "the accounts of each sandbox have the same numbers",
+        "vast",
+        "test_another_sandbox_has_other_accounts",
+        (
+            "simulator/state.py",
+            "self._user_numbers, self._instance_numbers = count(_draw_number())",
+            "self._user_numbers, self._instance_numbers = count(LEAST_NUMBER)",
+        ),
+    ),
+    seed(
+        "simulator",
         "tick-not-exact",
         "one minute is billed a tick, however much time has passed",
         "mistgpu",

@@ -130,7 +130,8 @@ class LambdaProvider(KeyedProvider):
     async def release_machine(self, lease: Lease) -> Lease | Absent:
         if not await self._terminate(lease.ref, lease):
             return Absent(_("no longer among the account's machines"))
-        ended = lease.with_state(LeaseState.RELEASED, _("terminated at Lambda Cloud"))
+        ended = _note_start(lease, self._context.clock.now())
+        ended = ended.with_state(LeaseState.RELEASED, _("terminated at Lambda Cloud"))
         return evolve(ended, endpoint=None, ended_at=self._context.clock.now(), pending=None)
 
     async def _terminate(self, ref: str, lease: Lease | None = None) -> bool:
@@ -197,10 +198,15 @@ def _note_billing(lease: Lease, instance: wire.Instance, asked_at: datetime) -> 
     if instance.status == "booting":
         data = {**lease.provider_data, BILLED_FROM: asked_at.isoformat()}
         return evolve(lease, provider_data=data)
-    if lease.started_at is not None or instance.status != "active":
+    return _note_start(lease, asked_at)
+
+
+def _note_start(lease: Lease, at: datetime) -> Lease:
+    """Return the lease of a machine that may have been active unseen: billed since it was last known not to be."""
+    if lease.started_at is not None:
         return lease
     noted = lease.provider_data.get(BILLED_FROM)
-    return evolve(lease, started_at=datetime.fromisoformat(noted) if noted else asked_at)
+    return evolve(lease, started_at=datetime.fromisoformat(noted) if noted else at)
 
 
 def _make_launch_error(reply: wire.LambdaReply) -> LeaseError | MoneyError:
