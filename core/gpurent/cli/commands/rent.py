@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
 
 # The fields of a trip that make sense without a job.
-_LIMIT_FIELDS = ("for", "budget", "deadline", "idle", "idle_load", "timer")
+_LIMIT_FIELDS = ("for", "budget", "deadline", "idle", "idle_load", "timer", "ready_within")
 RENT_FIELDS = ("provider", *MACHINE_FIELDS, "image", *_LIMIT_FIELDS, "notify")
 
 
