@@ -255,6 +255,7 @@ if TYPE_CHECKING:
         SupportsStaging as SupportsStaging,
         SupportsStart as SupportsStart,
         SupportsStop as SupportsStop,
+        SupportsStopTimer as SupportsStopTimer,
         TaskInstructions as TaskInstructions,
     )
     from gpurent.roles.machine import (
@@ -391,7 +392,7 @@ _NAMES_BY_MODULE = {
     "gpurent.roles.json_reply": "JsonReply",
     "gpurent.roles.create_attempts": "CreateAttempts",
     "gpurent.roles.labelled_provider": "LabelledProvider make_credit_error make_payable_lease make_release_error make_state_error make_taken_error shorten_label",  # noqa: E501
-    "gpurent.roles.lease": "AssistedRental LeaseProvider MachineAccess MailBinding ManualProvider ManualTask SupportsInterruption SupportsMailBinding SupportsPublicKeys SupportsRenewal SupportsRestart SupportsStaging SupportsStart SupportsStop TaskInstructions",  # noqa: E501
+    "gpurent.roles.lease": "AssistedRental LeaseProvider MachineAccess MailBinding ManualProvider ManualTask SupportsInterruption SupportsMailBinding SupportsPublicKeys SupportsRenewal SupportsRestart SupportsStaging SupportsStart SupportsStop SupportsStopTimer TaskInstructions",  # noqa: E501
     "gpurent.roles.machine_runs": "MachineRun compute_run_charges list_machine_runs note_machine_run",
     "gpurent.roles.machine": "Launcher SessionBackend SupportsPredial SupportsUploadPreview TransferBackend",
     "gpurent.roles.messages": "Mailbox Notifier",

@@ -157,7 +157,7 @@ class TripParts:
             restarted,
         )
         starter = machine_stops.MachineStarter(
-            leases, base.locks, poller, pricer, money.spending, orders, store
+            leases, base.locks, poller, pricer, money.spending, orders, store, machines.provider_timers
         )
         self.machine_stops = machine_stops.MachineStops(
             base.trip_tracker, leases, base.locks, poller, self.release_review, base.questions, starter
@@ -185,7 +185,14 @@ class TripParts:
         job = machine_work.TripJob(runners, timers, launch_step, monitor_step, download_step)
         work = machine_work.LegRunner(connect_step, doctor_step, preparation, job, timers)
         self.keep_results = keep_results.KeepResultsStep(
-            leases, plugins, base.locks, poller, connections, base.machine_timers, base.service_clocks
+            leases,
+            plugins,
+            base.locks,
+            poller,
+            connections,
+            base.machine_timers,
+            machines.provider_timers,
+            base.service_clocks,
         )
         kept_restart = restart_kept.KeptRestart(leases, plugins, pricer, provision_step, restarted, starter)
         final_download = finish.FinalDownload(connections, runners, download_step)

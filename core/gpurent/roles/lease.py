@@ -112,6 +112,22 @@ class SupportsStart(ABC):
         """
 
 
+class SupportsStopTimer(ABC):
+    """Capability: the service itself shuts a machine down at a set time, also while the user's computer is off.
+
+    What the machine costs from then on, and for how long its files are kept, is as after `SupportsStop.stop_lease`.
+    """
+
+    @abstractmethod
+    async def set_stop_time(self, lease: Lease, at: datetime | None) -> datetime | None:
+        """Have the service shut the machine down once, at ``at``, and at no other time; None: never.
+
+        Returns the moment that the service will act on: not before ``at``, and at most about an hour later, where it
+        has steps of its own. Idempotent. None for a machine that can have no timer, and where there is no machine any
+        more. Returns a time only if the service confirmed it; raises `UnexpectedResponse` if it refuses.
+        """
+
+
 class SupportsPublicKeys(ABC):
     """Capability of a provider whose machines are reached by keys: let a key into a machine that exists already."""
 

@@ -154,6 +154,7 @@ def format_lease(lease: Lease, times: LeaseTimeTable) -> str:
         ),
         (_("burn rate"), str(figure.burn_rate or "-")),
         (_("machine timer"), format_moment(times.timers[lease.id])),
+        (_("provider's own timer"), format_moment(lease.stops_at)),
     ]
     return format_table((_("item"), _("value")), rows)
 

@@ -57,6 +57,7 @@ if TYPE_CHECKING:
     from gpurent.testing.contracts.provider.setup import ProviderSetup as ProviderSetup
     from gpurent.testing.contracts.provider.simulator import SimulatorContract as SimulatorContract
     from gpurent.testing.contracts.provider.staging import StagingContract as StagingContract
+    from gpurent.testing.contracts.provider.stop_timer import StopTimerContract as StopTimerContract
     from gpurent.testing.contracts.provider.stopping import (
         RestartContract as RestartContract,
         StartContract as StartContract,
@@ -104,6 +105,7 @@ _NAMES_BY_MODULE = {
     "provider.setup": "ProviderSetup",
     "provider.simulator": "SimulatorContract",
     "provider.staging": "StagingContract",
+    "provider.stop_timer": "StopTimerContract",
     "provider.stopping": "RestartContract StartContract StopContract",
     "provider.whole": "ProviderContract",
     "random_cuts": "RandomCuts",

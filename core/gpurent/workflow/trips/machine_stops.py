@@ -29,6 +29,7 @@ from gpurent.workflow.runtime.unforeseen import to_gpurent_error
 from gpurent.workflow.runtime.waiting import Poller
 from gpurent.workflow.steps.keep_results import STOP_INTERVAL, STOP_TIMEOUT
 from gpurent.workflow.steps.provider_orders import ProviderOrders
+from gpurent.workflow.timing.provider_timers import ProviderTimers
 from gpurent.workflow.trips.proposals import propose_order
 from gpurent.workflow.trips.release_review import ReleaseLosses, ReleaseReview
 
@@ -47,6 +48,7 @@ class MachineStarter:
     authorizer: SpendingAuthorizer
     orders: ProviderOrders
     timers: TimerStore
+    provider_timers: ProviderTimers
 
     def can_start(self, lease: Lease) -> bool:
         return isinstance(self.leases.plugins.provider_of(lease), SupportsStart)
@@ -69,6 +71,8 @@ class MachineStarter:
             if self.leases.connector is not None:
                 self.leases.connector.retire_host_keys(lease.id)
             await self._request_start(trip, lease.id)
+        # The provider would shut it down at the time that was set before it was stopped.
+        await self.provider_timers.lift_deadline(lease.id, trip.id)
         await self.orders.wait_until_ready(trip, lease.id)
         return await self.leases.get_lease(lease.id)
 

@@ -14,7 +14,6 @@ from gpurent.api import (
     SimulatorEntry,
     check_web_url,
     hookimpl,
-    integer_between,
     one_of,
 )
 from gpurent_plugin_compshare import _
@@ -51,12 +50,6 @@ SETTINGS = (
         label=_("yes: upload while the machine runs without its GPU, which others may take meanwhile"),
         default="no",
         check=one_of("yes", "no"),
-    ),
-    InputField(
-        name="stop_after_hours",
-        label=_("hours after which CompShare itself shuts a machine down, whatever runs on it"),
-        check=integer_between(1, 720),
-        example="72",
     ),
 )
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 from decimal import Decimal
 
 from attrs import evolve
@@ -24,6 +24,7 @@ from gpurent.api import (
     SupportsPublicKeys,
     SupportsStart,
     SupportsStop,
+    SupportsStopTimer,
     UnitPrice,
     Unknown,
     UsageError,
@@ -37,6 +38,7 @@ from gpurent.api import (
 from gpurent_plugin_vast import _, wire
 from gpurent_plugin_vast.instances import InstanceList, apply_instance
 from gpurent_plugin_vast.market import OfferSearch, parse_ask_id, to_usd_per_hour
+from gpurent_plugin_vast.schedule import StopSchedule, find_full_hour
 
 # The offer is not there any more, or somebody else took it.
 TAKEN_ERRORS = frozenset({"no_such_ask", "ask_not_available", "http-410"})
@@ -46,7 +48,14 @@ LEFTOVER_AGE = timedelta(hours=1)
 PUBLIC_KEY, DISK, IMAGE, HAS_KEY = "public_key", "disk", "image", "has_key"
 
 
-class VastProvider(LabelledProvider, SupportsStop, SupportsStart, SupportsInterruption, SupportsPublicKeys):
+class VastProvider(
+    LabelledProvider,
+    SupportsStop,
+    SupportsStart,
+    SupportsStopTimer,
+    SupportsInterruption,
+    SupportsPublicKeys,
+):
     """vast.ai as a provider. A machine is found by its label, which is the order's key."""
 
     def __init__(self, context: PluginContext) -> None:
@@ -199,6 +208,13 @@ class VastProvider(LabelledProvider, SupportsStop, SupportsStart, SupportsInterr
     async def _set_state(self, lease: Lease, state: str) -> wire.VastReply:
         path = f"/api/v0/instances/{int(lease.ref)}/"
         return await self._client.call("PUT", path, json={"state": state}, spent=Spent.UNKNOWN)
+
+    async def set_stop_time(self, lease: Lease, at: datetime | None) -> datetime | None:
+        if at is not None and await self._instances.find_by_id(lease.ref) is None:
+            return None
+        wanted = None if at is None else find_full_hour(at, self._context.clock.now())
+        await StopSchedule(self._client, int(lease.ref)).set_time(wanted)
+        return wanted
 
     async def change_bid(self, lease: Lease, price: UnitPrice) -> Lease | Absent:
         if not lease.offer.spot:

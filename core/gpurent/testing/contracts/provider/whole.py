@@ -21,6 +21,7 @@ from gpurent.testing.contracts.provider.renewal import RenewalContract
 from gpurent.testing.contracts.provider.secrets import SecretContract
 from gpurent.testing.contracts.provider.simulator import SimulatorContract
 from gpurent.testing.contracts.provider.staging import StagingContract
+from gpurent.testing.contracts.provider.stop_timer import StopTimerContract
 from gpurent.testing.contracts.provider.stopping import RestartContract, StartContract, StopContract
 
 
@@ -41,6 +42,7 @@ class ProviderContract(
     StopContract,
     RestartContract,
     StartContract,
+    StopTimerContract,
     InterruptionContract,
     MailBindingContract,
     AssistedRentalContract,
