@@ -140,11 +140,18 @@ class TripParts:
             unsent,
             self.release_step,
             money.receipts,
+            money.refund_quotes,
             restarted,
             base.questions,
         )
         self.release_review = release_review.ReleaseReview(
-            store, base.locks, connections, runners, machines.results, base.questions
+            store,
+            base.locks,
+            connections,
+            runners,
+            machines.results,
+            base.questions,
+            money.refund_quotes,
         )
         self.repeated_runs = repeated_runs.RepeatedRuns(base.trip_tracker, base.questions)
         self.lease_orders = lease_orders.LeaseOrders(

@@ -11,7 +11,7 @@ from attrs import field, frozen
 from gpurent.domain.access import AccessSource, Endpoint
 from gpurent.domain.evidence import Absent, Known, Unknown
 from gpurent.domain.lease import Lease
-from gpurent.domain.money import UnitPrice
+from gpurent.domain.money import Money, UnitPrice
 from gpurent.domain.offer import Bill, Offer, Order, Payment, Requirements
 from gpurent.domain.question import Mail
 from gpurent.domain.secret import Secret
@@ -125,6 +125,18 @@ class SupportsStopTimer(ABC):
         Returns the moment that the service will act on: not before ``at``, and at most about an hour later, where it
         has steps of its own. Idempotent. None for a machine that can have no timer, and where there is no machine any
         more. Returns a time only if the service confirmed it; raises `UnexpectedResponse` if it refuses.
+        """
+
+
+class SupportsRefundQuote(ABC):
+    """Capability: the service says what it gives back if a lease is released now."""
+
+    @abstractmethod
+    async def quote_refund(self, lease: Lease) -> Money:
+        """Return what would come back to the account now: the refund and the deposits, together. Changes nothing.
+
+        Zero if nothing comes back, and for a lease that is over. Raises `UnexpectedResponse` where the service says
+        nothing.
         """
 
 

@@ -83,6 +83,7 @@ async def test_a_refund_is_what_was_quoted() -> None:
         found = await user.provider.list_leases()
         assert isinstance(found, Known)
         (lease,) = found.items
+        assert await user.provider.quote_refund(lease) == wire.CNY.money(quote["RefundPrice"])
         await user.act("StopCompShareInstance", made)
         await user.advance(seconds=10)
         again = await user.send("GetCompShareRefundPrice", **PLACE, **{"UHostIds.0": made})

@@ -186,6 +186,13 @@ def format_receipt(receipt: Receipt) -> str:
         )
         for name, idle in receipt.idle
     ]
+    if receipt.refund is not None:
+        text = (
+            _("The provider had said that it gives back {quoted}; so far, {returned} came back.")
+            if receipt.refund.differs
+            else _("{returned} came back, as the provider had said ({quoted}).")
+        )
+        lines.append(text.format(quoted=receipt.refund.quoted, returned=receipt.refund.returned))
     lines += [_("Paid to {payee}").format(payee=payee) for payee in receipt.payees]
     if receipt.declared:
         lines.append(

@@ -52,6 +52,7 @@ if TYPE_CHECKING:
     from gpurent.testing.contracts.provider.mail_binding import MailBindingContract as MailBindingContract
     from gpurent.testing.contracts.provider.payments import PaymentContract as PaymentContract
     from gpurent.testing.contracts.provider.price import PriceContract as PriceContract
+    from gpurent.testing.contracts.provider.refund_quote import RefundQuoteContract as RefundQuoteContract
     from gpurent.testing.contracts.provider.renewal import RenewalContract as RenewalContract
     from gpurent.testing.contracts.provider.secrets import SecretContract as SecretContract
     from gpurent.testing.contracts.provider.setup import ProviderSetup as ProviderSetup
@@ -100,6 +101,7 @@ _NAMES_BY_MODULE = {
     "provider.mail_binding": "MailBindingContract",
     "provider.payments": "PaymentContract",
     "provider.price": "PriceContract",
+    "provider.refund_quote": "RefundQuoteContract",
     "provider.renewal": "RenewalContract",
     "provider.secrets": "SecretContract",
     "provider.setup": "ProviderSetup",

@@ -17,12 +17,14 @@ from gpurent.api import (
     Lease,
     LeaseError,
     LeaseState,
+    Money,
     Offer,
     Order,
     PluginContext,
     Requirements,
     SoldOut,
     Spent,
+    SupportsRefundQuote,
     SupportsStart,
     SupportsStop,
     SupportsStopTimer,
@@ -46,7 +48,9 @@ IMAGE, DISK = "image", "disk"
 TIMER_NOTICE = timedelta(minutes=6)  # five are documented
 
 
-class CompShareProvider(LabelledProvider, SupportsStop, SupportsStart, SupportsStopTimer):
+class CompShareProvider(
+    LabelledProvider, SupportsStop, SupportsStart, SupportsStopTimer, SupportsRefundQuote
+):
     """CompShare as a provider. A machine is found by its name, which is the order's key."""
 
     def __init__(self, context: PluginContext) -> None:
@@ -161,6 +165,17 @@ class CompShareProvider(LabelledProvider, SupportsStop, SupportsStart, SupportsS
         if reply.is_locked:
             note = _("CompShare finishes an earlier operation first, which takes up to 10 minutes")
         return evolve(lease.with_state(LeaseState.RELEASING, note), endpoint=None)
+
+    async def quote_refund(self, lease: Lease) -> Money:
+        if lease.is_over or not lease.ref:
+            return wire.CNY.zero
+        machine = wire.get_id(lease)
+        form = {**self._make_form(lease), "UHostIds.0": machine}
+        reply = await self._api.call_checked("GET", "GetCompShareRefundPrice", params=form)
+        row = next((row for row in reply.get_rows("RefundPriceSet") if row.get("UHostId") == machine), {})
+        if row.get("Code") != 0:
+            raise reply.make_unexpected_response(_("no refund for this machine"))
+        return reply.get_money(row, "RefundPrice", wire.CNY)
 
     async def list_leases(self) -> Known[Lease] | Unknown:
         found = [self._store_password(seen.lease, seen) async for seen in self._read_instances()]

@@ -13,6 +13,7 @@ from gpurent.api import (
     LabelledProvider,
     Lease,
     LeaseError,
+    Money,
     MoneyError,
     Offer,
     Order,
@@ -22,6 +23,7 @@ from gpurent.api import (
     Spent,
     SupportsInterruption,
     SupportsPublicKeys,
+    SupportsRefundQuote,
     SupportsStart,
     SupportsStop,
     SupportsStopTimer,
@@ -53,6 +55,7 @@ class VastProvider(
     SupportsStop,
     SupportsStart,
     SupportsStopTimer,
+    SupportsRefundQuote,
     SupportsInterruption,
     SupportsPublicKeys,
 ):
@@ -180,6 +183,13 @@ class VastProvider(
             lease = Lease(id="", provider="vast", offer=instance.offer, ref=instance.id, label=instance.label)
             found.append(apply_instance(lease, instance))
         return Known(tuple(await add_access_sources(self._context, found, self._context.settings["url"])))
+
+    async def quote_refund(self, lease: Lease) -> Money:
+        """Return what is left of a prepayment, less the discount so far and the fee, as the service computes it."""
+        if lease.is_over or not lease.ref:
+            return wire.USD.zero
+        reply = await self._client.call_checked("GET", f"/api/v0/instances/balance/{int(lease.ref)}/")
+        return reply.get_money(reply.body, "refundable_deposit", wire.USD)
 
     # stopping and bids
 

@@ -17,6 +17,7 @@ from gpurent.testing.contracts.provider.listings import ListingContract
 from gpurent.testing.contracts.provider.mail_binding import MailBindingContract
 from gpurent.testing.contracts.provider.payments import PaymentContract
 from gpurent.testing.contracts.provider.price import PriceContract
+from gpurent.testing.contracts.provider.refund_quote import RefundQuoteContract
 from gpurent.testing.contracts.provider.renewal import RenewalContract
 from gpurent.testing.contracts.provider.secrets import SecretContract
 from gpurent.testing.contracts.provider.simulator import SimulatorContract
@@ -43,6 +44,7 @@ class ProviderContract(
     RestartContract,
     StartContract,
     StopTimerContract,
+    RefundQuoteContract,
     InterruptionContract,
     MailBindingContract,
     AssistedRentalContract,
