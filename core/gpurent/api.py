@@ -101,6 +101,11 @@ if TYPE_CHECKING:
         ChargeKind as ChargeKind,
         Receipt as Receipt,
     )
+    from gpurent.domain.retention import (
+        RetentionEffect as RetentionEffect,
+        RetentionEvent as RetentionEvent,
+        RetentionStep as RetentionStep,
+    )
     from gpurent.domain.secret import (
         Secret as Secret,
     )
@@ -369,6 +374,7 @@ _NAMES_BY_MODULE = {
     "gpurent.domain.offer": "Bill Deposit DiskPrice Hardware Metered Offer Order OrderKind Payment PaymentPurpose Prepaid Quote Requirements TrafficPrice",  # noqa: E501
     "gpurent.domain.question": "Challenge Mail",
     "gpurent.domain.receipt": "Charge ChargeKind Receipt",
+    "gpurent.domain.retention": "RetentionEffect RetentionEvent RetentionStep",
     "gpurent.domain.secret": "Secret",
     "gpurent.domain.job": "Job JobState JobStatus SessionInfo",
     "gpurent.domain.transfer": "PullRequest PushRequest SkipKind SkippedFile TransferLimits TransferReport"

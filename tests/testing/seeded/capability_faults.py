@@ -196,6 +196,30 @@ CAPABILITY_FAULTS = (
         ),
     ),
     seed(
+        "retention",
+        "kept-longer",
+        "files are said to be kept for longer than they are",
+        "mistgpu",
+        "test_the_files_of_a_stopped_machine_are_kept_for_the_stated_time",
+        (
+            "plugin.py",
+            "RetentionEffect.DELETED, timedelta(days=15)",
+            "RetentionEffect.DELETED, timedelta(days=20)",
+        ),
+    ),
+    seed(
+        "retention",
+        "stopped-later",
+        "machines are said to run on for half a day without money",
+        "vast",
+        "test_without_money_machines_are_shut_down_after_the_stated_time",
+        (
+            "plugin.py",
+            "RetentionStep(RetentionEvent.BALANCE_USED_UP, RetentionEffect.STOPPED)",
+            "RetentionStep(RetentionEvent.BALANCE_USED_UP, RetentionEffect.STOPPED, timedelta(hours=12))",
+        ),
+    ),
+    seed(
         "interruption",
         "low-bid-offered",
         "a machine is offered for a bid that it does not take",

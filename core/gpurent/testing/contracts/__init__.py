@@ -54,6 +54,7 @@ if TYPE_CHECKING:
     from gpurent.testing.contracts.provider.price import PriceContract as PriceContract
     from gpurent.testing.contracts.provider.refund_quote import RefundQuoteContract as RefundQuoteContract
     from gpurent.testing.contracts.provider.renewal import RenewalContract as RenewalContract
+    from gpurent.testing.contracts.provider.retention import RetentionContract as RetentionContract
     from gpurent.testing.contracts.provider.secrets import SecretContract as SecretContract
     from gpurent.testing.contracts.provider.setup import ProviderSetup as ProviderSetup
     from gpurent.testing.contracts.provider.simulator import SimulatorContract as SimulatorContract
@@ -103,6 +104,7 @@ _NAMES_BY_MODULE = {
     "provider.price": "PriceContract",
     "provider.refund_quote": "RefundQuoteContract",
     "provider.renewal": "RenewalContract",
+    "provider.retention": "RetentionContract",
     "provider.secrets": "SecretContract",
     "provider.setup": "ProviderSetup",
     "provider.simulator": "SimulatorContract",

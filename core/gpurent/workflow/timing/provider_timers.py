@@ -14,7 +14,9 @@ from gpurent.domain.events import EventKind
 from gpurent.domain.lease import Lease
 from gpurent.domain.money import UnitPrice
 from gpurent.domain.offer import Metered
+from gpurent.domain.retention import RetentionEvent, find_kept_time
 from gpurent.locale import _
+from gpurent.locale.durations import format_duration
 from gpurent.ports.store import TripStore
 from gpurent.roles.lease import SupportsStopTimer
 from gpurent.workflow.runtime.events import EventEmitter
@@ -79,7 +81,9 @@ class ProviderTimers:
         if stops_at != lease.stops_at:
             await self.leases.update_lease(lease.id, lambda known: evolve(known, stops_at=stops_at))
         if stops_at is not None and lease.stops_at is None:
-            text = format_provider_timer(evolve(lease, stops_at=stops_at))
+            entry = self.leases.plugins.provider_entry(lease.provider)
+            kept_for = find_kept_time(entry.retention, RetentionEvent.STOPPED)
+            text = format_provider_timer(evolve(lease, stops_at=stops_at), kept_for)
             self.events.emit(EventKind.TIMER, text, trip=trip_id, lease=lease.id)
         return stops_at
 
@@ -92,16 +96,22 @@ class ProviderTimers:
         return None if end is None else end + BUDGET_GRACE
 
 
-def format_provider_timer(lease: Lease) -> str:
-    """Return when the provider shuts the machine down itself (`Lease.stops_at`), and what that leaves to pay."""
+def format_provider_timer(lease: Lease, kept_for: timedelta | None) -> str:
+    """Return when the provider shuts the machine down itself (`Lease.stops_at`), and what that leaves to pay.
+
+    ``kept_for``: how long it keeps the files of a machine that is shut down, None if it does not say.
+    """
     text = _("{provider} itself shuts {lease} down at {at:%Y-%m-%d %H:%M} UTC, even if this computer is off")
     line = text.format(provider=lease.provider, lease=lease.id, at=lease.stops_at)
-    return f"{line}; {_describe_cost(lease.offer.stopped_price, lease)}"
+    kept = (
+        "" if kept_for is None else _("they are deleted {span} later").format(span=format_duration(kept_for))
+    )
+    return "; ".join(filter(None, (line, _describe_cost(lease.offer.stopped_price, lease), kept)))
 
 
 def _describe_cost(stopped: UnitPrice | None, lease: Lease) -> str:
     if stopped is not None and stopped.is_known and not stopped.value:
-        return _("its files are then kept for some time, and cost nothing")
+        return _("its files are then kept, and cost nothing")
     if stopped is not None and stopped.is_known:
         return _("its files are then kept, for {price} a day until you release it").format(
             price=stopped.cost(DAY)

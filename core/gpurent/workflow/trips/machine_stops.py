@@ -13,6 +13,7 @@ from gpurent.domain.lease import Lease, LeaseState
 from gpurent.domain.offer import Order, OrderKind
 from gpurent.domain.outcomes import TripOutcome
 from gpurent.domain.question import Question, QuestionKind
+from gpurent.domain.retention import RetentionEvent, describe_retention
 from gpurent.domain.trip import TripLimits, TripSpec
 from gpurent.errors import GpurentError, LeaseError, SoldOut, Spent, UnavailableError, UsageError
 from gpurent.locale import _
@@ -143,7 +144,12 @@ class MachineStops:
                 ),
                 hint=_("Wait for that process, or end it; the job itself keeps running either way."),
             )
-        details = [*losses.list_lines(), *describe_stop(lease, can_start=self.starter.can_start(lease))]
+        entry = self.leases.plugins.provider_entry(lease.provider)
+        details = [
+            *losses.list_lines(),
+            *describe_stop(lease, can_start=self.starter.can_start(lease)),
+            *describe_retention(entry.retention, RetentionEvent.STOPPED),
+        ]
         question = Question(
             id=f"stop:{lease.id}",
             kind=QuestionKind.DESTROY if losses else QuestionKind.SPEND,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from gpurent.api import (
@@ -11,6 +12,9 @@ from gpurent.api import (
     InputField,
     LeaseEntry,
     MachineProfile,
+    RetentionEffect,
+    RetentionEvent,
+    RetentionStep,
     SimulatorEntry,
     check_web_url,
     hookimpl,
@@ -124,6 +128,22 @@ def gpurent_register_lease() -> Sequence[LeaseEntry]:
                 "invoice": _("ordinary or special, on its page"),
                 "withdrawal": _("to Alipay within 90 days, to WeChat within a year"),
             },
+            retention=(
+                RetentionStep(RetentionEvent.BALANCE_USED_UP, RetentionEffect.WARNED, timedelta(minutes=30)),
+                RetentionStep(RetentionEvent.BALANCE_USED_UP, RetentionEffect.STOPPED, timedelta(hours=1)),
+                RetentionStep(
+                    RetentionEvent.BALANCE_USED_UP,
+                    RetentionEffect.DELETED,
+                    timedelta(hours=12),
+                    note=_("between 10:00 and 19:00 in China"),
+                ),
+                RetentionStep(
+                    RetentionEvent.STOPPED,
+                    RetentionEffect.DELETED,
+                    timedelta(days=7),
+                    note=_("at the next 12:00 in China; data disks stay, and cost money"),
+                ),
+            ),
             live_notes=_(
                 "Never run against the live service. Its API is known from its documentation and the source of its"
                 " command line and SDK, of 2026."

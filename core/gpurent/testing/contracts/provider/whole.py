@@ -19,6 +19,7 @@ from gpurent.testing.contracts.provider.payments import PaymentContract
 from gpurent.testing.contracts.provider.price import PriceContract
 from gpurent.testing.contracts.provider.refund_quote import RefundQuoteContract
 from gpurent.testing.contracts.provider.renewal import RenewalContract
+from gpurent.testing.contracts.provider.retention import RetentionContract
 from gpurent.testing.contracts.provider.secrets import SecretContract
 from gpurent.testing.contracts.provider.simulator import SimulatorContract
 from gpurent.testing.contracts.provider.staging import StagingContract
@@ -45,6 +46,7 @@ class ProviderContract(
     StartContract,
     StopTimerContract,
     RefundQuoteContract,
+    RetentionContract,
     InterruptionContract,
     MailBindingContract,
     AssistedRentalContract,
