@@ -101,6 +101,11 @@ if TYPE_CHECKING:
         ChargeKind as ChargeKind,
         Receipt as Receipt,
     )
+    from gpurent.domain.retention import (
+        RetentionEffect as RetentionEffect,
+        RetentionEvent as RetentionEvent,
+        RetentionStep as RetentionStep,
+    )
     from gpurent.domain.secret import (
         Secret as Secret,
     )
@@ -251,11 +256,13 @@ if TYPE_CHECKING:
         SupportsInterruption as SupportsInterruption,
         SupportsMailBinding as SupportsMailBinding,
         SupportsPublicKeys as SupportsPublicKeys,
+        SupportsRefundQuote as SupportsRefundQuote,
         SupportsRenewal as SupportsRenewal,
         SupportsRestart as SupportsRestart,
         SupportsStaging as SupportsStaging,
         SupportsStart as SupportsStart,
         SupportsStop as SupportsStop,
+        SupportsStopTimer as SupportsStopTimer,
         TaskInstructions as TaskInstructions,
     )
     from gpurent.roles.machine import (
@@ -368,6 +375,7 @@ _NAMES_BY_MODULE = {
     "gpurent.domain.offer": "Bill Deposit DiskPrice Hardware Metered Offer Order OrderKind Payment PaymentPurpose Prepaid Quote Requirements TrafficPrice",  # noqa: E501
     "gpurent.domain.question": "Challenge Mail",
     "gpurent.domain.receipt": "Charge ChargeKind Receipt",
+    "gpurent.domain.retention": "RetentionEffect RetentionEvent RetentionStep",
     "gpurent.domain.secret": "Secret",
     "gpurent.domain.job": "Job JobState JobStatus SessionInfo",
     "gpurent.domain.transfer": "PullRequest PushRequest SkipKind SkippedFile TransferLimits TransferReport"
@@ -392,7 +400,7 @@ _NAMES_BY_MODULE = {
     "gpurent.roles.json_reply": "JsonReply",
     "gpurent.roles.create_attempts": "CreateAttempts",
     "gpurent.roles.labelled_provider": "LabelledProvider make_credit_error make_payable_lease make_release_error make_state_error make_taken_error shorten_label",  # noqa: E501
-    "gpurent.roles.lease": "AssistedRental LeaseProvider MachineAccess MailBinding ManualProvider ManualTask SupportsInterruption SupportsMailBinding SupportsPublicKeys SupportsRenewal SupportsRestart SupportsStaging SupportsStart SupportsStop TaskInstructions",  # noqa: E501
+    "gpurent.roles.lease": "AssistedRental LeaseProvider MachineAccess MailBinding ManualProvider ManualTask SupportsInterruption SupportsMailBinding SupportsPublicKeys SupportsRefundQuote SupportsRenewal SupportsRestart SupportsStaging SupportsStart SupportsStop SupportsStopTimer TaskInstructions",  # noqa: E501
     "gpurent.roles.machine_runs": "MachineRun compute_run_charges list_machine_runs note_machine_run",
     "gpurent.roles.machine": "Launcher SessionBackend SupportsPredial SupportsUploadPreview TransferBackend",
     "gpurent.roles.messages": "Mailbox Notifier",

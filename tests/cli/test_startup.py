@@ -132,6 +132,7 @@ def test_help_loads_no_more_of_core_than_the_entries_are_made_of() -> None:
     assert filter_modules(loaded, "gpurent.domain") == {
         "gpurent.domain.access",
         "gpurent.domain.provider_names",
+        "gpurent.domain.retention",
         "gpurent.domain.setting_checks",
     }
 

@@ -156,6 +156,16 @@ class NoPlugins:
         return MachineProfile(user="root")
 
 
+class NoProviderTimers:
+    """Of a provider that has no timer of its own."""
+
+    async def set_deadline(self, lease_id: str, until: datetime | None, trip_id: str = "") -> None:
+        """Set nothing."""
+
+    async def lift_deadline(self, lease_id: str, trip_id: str = "") -> None:
+        """Lift nothing."""
+
+
 def make_trip_timers(
     sections: Mapping[str, Mapping[str, str]],
 ) -> tuple[TripTimers, MachineTimers, list[Event]]:
@@ -163,7 +173,8 @@ def make_trip_timers(
     events = EventEmitter(clock, [reported.append])
     clocks = ServiceClocks(clock)
     timers = MachineTimers(NoPlugins(), MemoryTimers(), clocks)  # type: ignore[arg-type]
-    return TripTimers(timers, GuardPolicies(make_settings(sections)), clocks, events), timers, reported
+    trips = TripTimers(timers, NoProviderTimers(), GuardPolicies(make_settings(sections)), clocks, events)  # type: ignore[arg-type]
+    return trips, timers, reported
 
 
 async def test_a_watched_job_loses_the_timer_that_is_not_wanted_any_more() -> None:

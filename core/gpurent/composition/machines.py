@@ -26,7 +26,7 @@ from gpurent.workflow.connection import (
     upload_previews,
 )
 from gpurent.workflow.manual import adopt, instructions, provider, rental
-from gpurent.workflow.timing import guard_policy, timers
+from gpurent.workflow.timing import guard_policy, provider_timers, timers
 
 
 class MachineParts:
@@ -73,10 +73,10 @@ class MachineParts:
 
         self.guard_policies = guard_policy.GuardPolicies(base.settings)
         in_machines, policies = base.machine_timers, self.guard_policies
-        self.trip_timers = timers.TripTimers(in_machines, policies, base.service_clocks, base.events)
-        self.timer_commands = timers.TimerCommands(
-            self.connections, in_machines, policies, base.service_clocks, base.events
-        )
+        self.provider_timers = provider_timers.ProviderTimers(leases, base.store, policies, base.events)
+        layers = in_machines, self.provider_timers, policies, base.service_clocks, base.events
+        self.trip_timers = timers.TripTimers(*layers)
+        self.timer_commands = timers.TimerCommands(self.connections, *layers)
 
         self.instructions = instructions.ManualInstructions(
             plugins, base.settings, base.events, base.platform

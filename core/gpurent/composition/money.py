@@ -14,7 +14,7 @@ from gpurent.workflow.payments import (
     topups,
     trip_spending,
 )
-from gpurent.workflow.reports import costs, ledger_check, offers, receipts, reconcile
+from gpurent.workflow.reports import costs, ledger_check, offers, receipts, reconcile, refund_quotes
 
 
 class MoneyParts:
@@ -36,6 +36,7 @@ class MoneyParts:
         self.account_money = topups.AccountMoney(plugins, self.rates, base.poller)
         self.offer_listing = offers.OfferListing(plugins, base.settings, self.rates)
         self.receipts = receipts.Receipts(store, base.leases, books, base.poller)
+        self.refund_quotes = refund_quotes.RefundQuotes(base.leases, self.receipts, books)
         self.reconciliation = reconcile.Reconciliation(store, plugins, books, base.account_commands)
         self.ledger_check = ledger_check.LedgerCheck(store, books.heads)
         self.cost_reports = costs.CostReports(store, books, clock, self.ledger_check)

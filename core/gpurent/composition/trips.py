@@ -140,11 +140,18 @@ class TripParts:
             unsent,
             self.release_step,
             money.receipts,
+            money.refund_quotes,
             restarted,
             base.questions,
         )
         self.release_review = release_review.ReleaseReview(
-            store, base.locks, connections, runners, machines.results, base.questions
+            store,
+            base.locks,
+            connections,
+            runners,
+            machines.results,
+            base.questions,
+            money.refund_quotes,
         )
         self.repeated_runs = repeated_runs.RepeatedRuns(base.trip_tracker, base.questions)
         self.lease_orders = lease_orders.LeaseOrders(
@@ -157,7 +164,7 @@ class TripParts:
             restarted,
         )
         starter = machine_stops.MachineStarter(
-            leases, base.locks, poller, pricer, money.spending, orders, store
+            leases, base.locks, poller, pricer, money.spending, orders, store, machines.provider_timers
         )
         self.machine_stops = machine_stops.MachineStops(
             base.trip_tracker, leases, base.locks, poller, self.release_review, base.questions, starter
@@ -185,7 +192,14 @@ class TripParts:
         job = machine_work.TripJob(runners, timers, launch_step, monitor_step, download_step)
         work = machine_work.LegRunner(connect_step, doctor_step, preparation, job, timers)
         self.keep_results = keep_results.KeepResultsStep(
-            leases, plugins, base.locks, poller, connections, base.machine_timers, base.service_clocks
+            leases,
+            plugins,
+            base.locks,
+            poller,
+            connections,
+            base.machine_timers,
+            machines.provider_timers,
+            base.service_clocks,
         )
         kept_restart = restart_kept.KeptRestart(leases, plugins, pricer, provision_step, restarted, starter)
         final_download = finish.FinalDownload(connections, runners, download_step)

@@ -9,6 +9,7 @@ from enum import Enum
 from attrs import field, frozen
 
 from gpurent.domain.money import Currency, Money, Rate
+from gpurent.domain.refunds import RefundOutcome
 from gpurent.terminal_text import NO_TEXT, ForeignText, to_foreign_texts
 
 
@@ -92,7 +93,8 @@ class Receipt:
     ``idle`` holds named durations ("upload-to-job", "job-to-release") in provider time. ``note`` says why the
     provider's statement is not included, when it could not be read. ``declared`` is the tariff when it rests on the
     user's declaration alone, and empty when it comes from the provider's statement. ``payees``: to whom its bills were
-    paid.
+    paid. ``refund`` compares what the provider quoted before the release with what has come back; None if it was not
+    asked, or if nothing was to come back.
     """
 
     lease: str
@@ -104,6 +106,7 @@ class Receipt:
     note: ForeignText = field(default=NO_TEXT, converter=ForeignText)
     declared: ForeignText = field(default=NO_TEXT, converter=ForeignText)
     payees: tuple[ForeignText, ...] = field(default=(), converter=to_foreign_texts)
+    refund: RefundOutcome | None = None
 
     def totals(self) -> tuple[ReceiptTotal, ...]:
         return sum_charges(self.charges)

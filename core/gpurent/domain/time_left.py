@@ -152,11 +152,13 @@ def time_left_by_balance(
 class MachineTimer:
     """A timer that shuts a machine down from within, at ``until`` (provider time); None while it is off.
 
-    ``closing``: the last minutes have begun, and no new job starts.
+    ``closing``: the last minutes have begun, and no new job starts. ``provider_until``: when the provider itself shuts
+    the machine down, None where it has no such timer set.
     """
 
     until: datetime | None = None
     closing: bool = False
+    provider_until: datetime | None = None
 
     @property
     def is_armed(self) -> bool:

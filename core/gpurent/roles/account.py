@@ -155,7 +155,7 @@ class MeteredBilling(BillingProvider):
         return Rate(base, quote, Decimal(1), self._clock.now(), "identity")
 
     def make_top_up(
-        self, page: str, account: str, money: Money, advice: str, *, steps: Sequence[str] = ()
+        self, page: str, account: str, money: Money, advice: str = "", *, steps: Sequence[str] = ()
     ) -> MoneyInstructions:
         """Return how credit is added on ``page``, where ``{account}`` and ``{amount}`` are filled in.
 

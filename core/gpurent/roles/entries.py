@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     import click
 
     from gpurent.domain.access import MachineProfile
+    from gpurent.domain.retention import RetentionStep
     from gpurent.roles.account import Authenticator, BillingProvider
     from gpurent.roles.exporter import Exporter
     from gpurent.roles.lease import LeaseProvider
@@ -109,7 +110,7 @@ class LeaseEntry(PluginEntry["LeaseProvider"]):
     ``web_hosts``: the hosts whose https pages may be opened in the user's browser. ``auth`` or ``billing`` empty: the
     provider has no account of that kind. ``claims_offers``: an offer is one machine, so core lets only one order
     at a time ask for it; a must where the service takes no key or label with an order. ``key_only``: its machines have
-    no passwords; each order carries the lease's public key.
+    no passwords; each order carries the lease's public key. ``retention``: what the service does by itself, and when.
     """
 
     auth: str = ""
@@ -121,6 +122,7 @@ class LeaseEntry(PluginEntry["LeaseProvider"]):
     web_hosts: tuple[str, ...] = ()
     claims_offers: bool = False
     key_only: bool = False
+    retention: tuple[RetentionStep, ...] = ()
 
 
 @frozen(kw_only=True, eq=False)

@@ -165,6 +165,7 @@ class ApiKeyAuthenticator(Authenticator, Generic[R]):
 
     async def is_valid(self, login: Login) -> bool:
         try:
-            return not (await self.api.call(self.method, self.account_path, token=login.token)).error
+            await self.api.call_checked(self.method, self.account_path, token=login.token)
         except AuthError:
             return False
+        return True

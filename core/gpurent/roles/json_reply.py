@@ -7,7 +7,7 @@ import re
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta, tzinfo
 from decimal import ROUND_UP, Decimal
-from typing import Any, TypeVar
+from typing import Any, ClassVar, TypeVar
 
 from attrs import field, frozen
 
@@ -34,8 +34,11 @@ class JsonReply:
 
     ``spent``: whether the request may have spent money, which errors about its answer say too. A plugin's own kind of
     reply overrides `error`, `message` and `rejects_login` as its service names errors. A field that has another format
-    than expected raises `UnexpectedResponse`, which shows the head of the answer.
+    than expected raises `UnexpectedResponse`, which shows the head of the answer. Where a service also answers with
+    arrays, ``array_field`` is the field that has such an array.
     """
+
+    array_field: ClassVar[str] = ""
 
     service: str = field(converter=ForeignText)
     status: int
@@ -52,6 +55,8 @@ class JsonReply:
         """
         answer.raise_if_unavailable(service, spent)
         path, raw = answer.url.partition("?")[0], {} if answer.status == NO_CONTENT else answer.json()
+        if isinstance(raw, list) and cls.array_field:
+            raw = {cls.array_field: raw}
         if not isinstance(raw, dict):
             raise UnexpectedResponse(
                 _("unexpected response from {service}: {what}").format(

@@ -11,7 +11,7 @@ from attrs import field, frozen
 from gpurent.domain.access import AccessSource, Endpoint
 from gpurent.domain.evidence import Absent, Known, Unknown
 from gpurent.domain.lease import Lease
-from gpurent.domain.money import UnitPrice
+from gpurent.domain.money import Money, UnitPrice
 from gpurent.domain.offer import Bill, Offer, Order, Payment, Requirements
 from gpurent.domain.question import Mail
 from gpurent.domain.secret import Secret
@@ -109,6 +109,34 @@ class SupportsStart(ABC):
 
         The lease is PROVISIONING or READY once the start has begun. Raises `SoldOut` if somebody else has the GPUs:
         the lease is STOPPED as before, and nothing starts it later by itself.
+        """
+
+
+class SupportsStopTimer(ABC):
+    """Capability: the service itself shuts a machine down at a set time, also while the user's computer is off.
+
+    What the machine costs from then on, and for how long its files are kept, is as after `SupportsStop.stop_lease`.
+    """
+
+    @abstractmethod
+    async def set_stop_time(self, lease: Lease, at: datetime | None) -> datetime | None:
+        """Have the service shut the machine down once, at ``at``, and at no other time; None: never.
+
+        Returns the moment that the service will act on: not before ``at``, and at most about an hour later, where it
+        has steps of its own. Idempotent. None for a machine that can have no timer, and where there is no machine any
+        more. Returns a time only if the service confirmed it; raises `UnexpectedResponse` if it refuses.
+        """
+
+
+class SupportsRefundQuote(ABC):
+    """Capability: the service says what it gives back if a lease is released now."""
+
+    @abstractmethod
+    async def quote_refund(self, lease: Lease) -> Money:
+        """Return what would come back to the account now: the refund and the deposits, together. Changes nothing.
+
+        Zero if nothing comes back, and for a lease that is over. Raises `UnexpectedResponse` where the service says
+        nothing.
         """
 
 

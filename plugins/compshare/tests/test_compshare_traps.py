@@ -189,17 +189,14 @@ async def test_a_spot_machine_that_is_taken_away_in_its_first_hour_is_free() -> 
         assert user.sum_bills(lease.ref) == 0
 
 
-async def test_the_services_own_timer_is_set_once_and_shuts_the_machine_down() -> None:
-    async with compshare_harness(plugin={"stop_after_hours": "5"}) as user:
+async def test_the_services_own_timer_needs_notice_and_can_be_set_on_its_page() -> None:
+    async with compshare_harness() as user:
         lease = await user.refresh(await user.rent())
+        assert await user.provider.set_stop_time(lease, user.clock.now()) == user.instance.stops_at
         assert user.instance.stops_at is not None
-        left = user.instance.stops_at - user.clock.now()
-        assert timedelta(hours=4, minutes=59) < left <= timedelta(hours=5)
-        assert "shuts it down" in lease.note
+        assert (await user.refresh(lease)).stops_at == user.instance.stops_at
         await user.send("DeleteCompShareStopScheduler", UHostId=lease.ref, **PLACE)
-        lease = await user.refresh(lease)
-        assert "StopSchedulerTime" not in lease.note
-        assert not (await user.show(lease.ref))["StopSchedulerTime"], "whoever deletes it means it"
+        assert (await user.refresh(lease)).stops_at is None
         soon = int((user.clock.now() + timedelta(seconds=200)).timestamp())
         timer = {"UHostId": lease.ref, "ProjectId": user.account.project, **PLACE}
         answer = await user.send("UpdateCompShareStopScheduler", SchedulerStopTime=str(soon), **timer)

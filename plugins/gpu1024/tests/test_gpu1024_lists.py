@@ -155,10 +155,13 @@ def test_an_order_of_the_list() -> None:
         files_kept_for=timedelta(days=1),
         rented_at=datetime(2020, 3, 1, tzinfo=UTC),
         created_at=datetime(2020, 2, 29, 23, 55, tzinfo=UTC),
+        refund=wire.DBC.money("1200.00000042"),
         **dict.fromkeys(FLAGS.values(), False),
     )
     assert order.expires_at == datetime(2020, 3, 1, 2, tzinfo=UTC)
     assert order.ended_at is None
+    assert parse_order(dbc_real_need_count=900).refund == wire.DBC.money("300.00000042")
+    assert parse_order(dbc_real_need_count=1300).refund == wire.DBC.zero
     assert parse_order(order_is_over=True).ended_at == datetime(2020, 3, 1, 1, 30, tzinfo=UTC)
 
 

@@ -74,6 +74,7 @@ async def test_the_refund_of_a_prepayment_is_in_the_statement() -> None:
         assert (await user.billing.get_balance()).available.amount < 100_000_000, "it left the credit"
         await user.api.advance(days=1)
         deposit = (await user.api.get(f"/api/v0/instances/balance/{lease.ref}/")).data
+        assert await user.provider.quote_refund(lease) == wire.USD.money(deposit["refundable_deposit"])
         await user.release(lease)
         (refund,) = [item for item in await read_statement(user) if item.kind is ChargeKind.REFUND]
         assert refund.money == wire.USD.money(deposit["refundable_deposit"])

@@ -17,6 +17,7 @@ from gpurent.cli.trip_spec import (
 )
 from gpurent.cli.views.table import format_table
 from gpurent.domain.offer import DEFAULT_CODE, DEFAULT_TERM
+from gpurent.domain.retention import describe_retention
 from gpurent.domain.trip_values import make_trip_spec
 from gpurent.locale import N_, _
 from gpurent.roles.entries import LeaseEntry
@@ -54,6 +55,7 @@ def providers_command(app: CliContext, names: tuple[str, ...]) -> None:
             "auth": entry.auth,
             "billing": entry.billing,
             "needs_mailbox": entry.needs_mailbox,
+            "retention": entry.retention,
         }
         for entry in entries
     ]
@@ -64,6 +66,7 @@ def _format_provider(entry: LeaseEntry) -> str:
     rows = [(_(label), _(entry.overview.get(key, "?"))) for key, label in OVERVIEW_ROWS]
     lines = [
         *format_table((entry.name, ""), rows).splitlines(),
+        *describe_retention(entry.retention),
         *([_(entry.live_notes)] if entry.live_notes else []),
     ]
     return "\n".join(lines)

@@ -17,8 +17,10 @@ from gpurent.cli.params import MONEY
 from gpurent.cli.views.offers import format_rates
 from gpurent.cli.views.qr import format_qr
 from gpurent.domain.question import Question, QuestionKind
+from gpurent.domain.retention import RetentionEvent, describe_retention
 from gpurent.errors import MoneyError
 from gpurent.locale import _, join_list
+from gpurent.roles.entries import LeaseEntry
 
 if TYPE_CHECKING:
     from gpurent.composition.application import Application
@@ -26,6 +28,9 @@ if TYPE_CHECKING:
     from gpurent.roles.account import Balance, InvoiceInfo, MoneyInstructions
     from gpurent.workflow.payments.topups import AccountMoney, TopUpInstructions, WithdrawalInstructions
     from gpurent.workflow.runtime.questions import Questions
+
+# What an account without money leads to.
+UNPAID_EVENTS = (RetentionEvent.BALANCE_USED_UP, RetentionEvent.STOPPED)
 
 
 @click.command("topup")
@@ -61,7 +66,9 @@ def topup_command(
                 if way.advice
                 else []
             )
-            write_page([*advice, *_instruction_lines(way.top_up)])
+            entry = app.registry.find_entry(LeaseEntry, provider)
+            unpaid = describe_retention(entry.retention, *UNPAID_EVENTS) if entry else []
+            write_page([*advice, *_instruction_lines(way.top_up), *unpaid])
         return way, await _wait_for_topup(app, application.account_money, provider, way) if waits else None
 
     try:

@@ -154,6 +154,7 @@ def format_lease(lease: Lease, times: LeaseTimeTable) -> str:
         ),
         (_("burn rate"), str(figure.burn_rate or "-")),
         (_("machine timer"), format_moment(times.timers[lease.id])),
+        (_("provider's own timer"), format_moment(lease.stops_at)),
     ]
     return format_table((_("item"), _("value")), rows)
 
@@ -185,6 +186,13 @@ def format_receipt(receipt: Receipt) -> str:
         )
         for name, idle in receipt.idle
     ]
+    if receipt.refund is not None:
+        text = (
+            _("The provider had said that it gives back {quoted}; so far, {returned} came back.")
+            if receipt.refund.differs
+            else _("{returned} came back, as the provider had said ({quoted}).")
+        )
+        lines.append(text.format(quoted=receipt.refund.quoted, returned=receipt.refund.returned))
     lines += [_("Paid to {payee}").format(payee=payee) for payee in receipt.payees]
     if receipt.declared:
         lines.append(

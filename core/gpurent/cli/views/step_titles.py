@@ -30,6 +30,7 @@ STEP_TITLES = {
     "launch": N_("starting the job"),
     "monitor": N_("running the job"),
     "download": N_("downloading the results"),
+    "quote-refund": N_("asking what is refunded"),
     "release": N_("releasing the machine"),
     "receipt": N_("settling the costs"),
 }

@@ -52,11 +52,14 @@ if TYPE_CHECKING:
     from gpurent.testing.contracts.provider.mail_binding import MailBindingContract as MailBindingContract
     from gpurent.testing.contracts.provider.payments import PaymentContract as PaymentContract
     from gpurent.testing.contracts.provider.price import PriceContract as PriceContract
+    from gpurent.testing.contracts.provider.refund_quote import RefundQuoteContract as RefundQuoteContract
     from gpurent.testing.contracts.provider.renewal import RenewalContract as RenewalContract
+    from gpurent.testing.contracts.provider.retention import RetentionContract as RetentionContract
     from gpurent.testing.contracts.provider.secrets import SecretContract as SecretContract
     from gpurent.testing.contracts.provider.setup import ProviderSetup as ProviderSetup
     from gpurent.testing.contracts.provider.simulator import SimulatorContract as SimulatorContract
     from gpurent.testing.contracts.provider.staging import StagingContract as StagingContract
+    from gpurent.testing.contracts.provider.stop_timer import StopTimerContract as StopTimerContract
     from gpurent.testing.contracts.provider.stopping import (
         RestartContract as RestartContract,
         StartContract as StartContract,
@@ -99,11 +102,14 @@ _NAMES_BY_MODULE = {
     "provider.mail_binding": "MailBindingContract",
     "provider.payments": "PaymentContract",
     "provider.price": "PriceContract",
+    "provider.refund_quote": "RefundQuoteContract",
     "provider.renewal": "RenewalContract",
+    "provider.retention": "RetentionContract",
     "provider.secrets": "SecretContract",
     "provider.setup": "ProviderSetup",
     "provider.simulator": "SimulatorContract",
     "provider.staging": "StagingContract",
+    "provider.stop_timer": "StopTimerContract",
     "provider.stopping": "RestartContract StartContract StopContract",
     "provider.whole": "ProviderContract",
     "random_cuts": "RandomCuts",

@@ -28,13 +28,14 @@ from gpurent.workflow.connection.transfers import work_folder
 from gpurent.workflow.guard.facts import LeaseFacts, ObservedMachine
 from gpurent.workflow.guard.observe_provider import ObservedProvider
 from gpurent.workflow.guard.saved_state import GuardMemories, LeaseMemory, is_action
-from gpurent.workflow.guard.spending import billed_cost, smallest_budget
+from gpurent.workflow.guard.spending import billed_cost
 from gpurent.workflow.guard.warnings import catch_failure
 from gpurent.workflow.payments.meters import MeterReading, Meters
 from gpurent.workflow.runtime.locks import WorkLocks
 from gpurent.workflow.runtime.plugins import Plugins
 from gpurent.workflow.steps.keep_results import find_kept_results
 from gpurent.workflow.timing.guard_policy import GuardPolicies, GuardPolicy
+from gpurent.workflow.timing.lease_budgets import smallest_budget
 from gpurent.workflow.timing.machine_timer import MachineTimers
 from gpurent.workflow.timing.time_left import TimeWarnings
 

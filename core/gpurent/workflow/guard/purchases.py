@@ -20,13 +20,14 @@ from gpurent.roles.account import MoneyInstructions
 from gpurent.roles.lease import SupportsRenewal
 from gpurent.workflow.guard.decide import Renew
 from gpurent.workflow.guard.saved_state import ActionLog, make_action_id
-from gpurent.workflow.guard.spending import billed_cost, smallest_budget
+from gpurent.workflow.guard.spending import billed_cost
 from gpurent.workflow.payments.budgets import Budgets
 from gpurent.workflow.payments.quotes import Funding
 from gpurent.workflow.runtime.durable_steps import TripContext
 from gpurent.workflow.runtime.leases import LeaseTracker
 from gpurent.workflow.runtime.plugins import Plugins
 from gpurent.workflow.timing.guard_policy import PolicyAmount
+from gpurent.workflow.timing.lease_budgets import smallest_budget
 from gpurent.workflow.timing.timers import TimerCommands
 from gpurent.workflow.trips.lease_orders import LeaseOrders
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from datetime import timedelta
 
 from attrs import frozen
@@ -13,31 +12,16 @@ from gpurent.domain.offer import PaymentPurpose
 from gpurent.domain.time_left import MAX_TIME_LEFT, compute_runway, drains_balance, sum_prices
 from gpurent.errors import GpurentError
 from gpurent.locale import _, join_clauses
-from gpurent.ports.store import TripStore
 from gpurent.workflow.guard.facts import MonthLeft
 from gpurent.workflow.payments.bookkeeping import Bookkeeping
 from gpurent.workflow.payments.budgets import Budgets, BudgetStatus
-from gpurent.workflow.payments.quotes import Funding
 from gpurent.workflow.payments.rates import RateLookup
-from gpurent.workflow.timing.guard_policy import PolicyAmount
 
 
 def billed_cost(lease: Lease) -> Money | None:
     """Return the sum of the bills, None if there are none; deposits are held, not spent, and do not count."""
     amounts = [bill.amount for bill in lease.bills if bill.purpose is not PaymentPurpose.DEPOSIT]
     return sum(amounts[1:], amounts[0]) if amounts else None
-
-
-async def smallest_budget(
-    store: TripStore, trips: Iterable[str], currency: Currency, written: PolicyAmount | None
-) -> Money | None:
-    """Return the smallest of the budgets of ``trips`` and of the policy that are in ``currency``; None without any."""
-    fundings = [await store.find_step_value(trip, "check-funds", Funding) for trip in trips]
-    budgets = [funding.budget for funding in fundings if funding is not None]
-    found = [budget for budget in budgets if budget is not None and budget.currency == currency]
-    if written is not None and written.currency_code == currency.code:
-        found.append(currency.money(written.value))
-    return min(found, default=None)
 
 
 @frozen

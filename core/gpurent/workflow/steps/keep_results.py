@@ -12,9 +12,6 @@ from attrs import frozen
 
 from gpurent.domain.events import EventKind
 from gpurent.domain.lease import Lease, LeaseState
-from gpurent.domain.money import Money
-from gpurent.domain.offer import Metered
-from gpurent.domain.time_left import compute_runway
 from gpurent.domain.trip import TripSpec
 from gpurent.errors import GpurentError, LeaseError
 from gpurent.locale import _
@@ -29,7 +26,9 @@ from gpurent.workflow.runtime.leases import LeaseTracker
 from gpurent.workflow.runtime.locks import WorkLocks
 from gpurent.workflow.runtime.plugins import Plugins
 from gpurent.workflow.runtime.waiting import Poller
+from gpurent.workflow.timing.lease_budgets import find_budget_end
 from gpurent.workflow.timing.machine_timer import MachineTimers
+from gpurent.workflow.timing.provider_timers import ProviderTimers
 
 KEEP_STEP = "keep-results"
 STOP_INTERVAL = timedelta(seconds=6)
@@ -69,6 +68,7 @@ class KeepResultsStep:
     poller: Poller
     connections: Connections
     timers: MachineTimers
+    provider_timers: ProviderTimers
     clocks: ProviderClocks
 
     async def keep_results(self, trip: TripContext, spec: TripSpec, lease_id: str) -> Lease:
@@ -135,7 +135,7 @@ class KeepResultsStep:
             now + spec.limits.results_grace,
             spec.limits.deadline_for(lease.started_at or now),
             lease.expires_at,
-            _find_budget_end(lease, funding.budget if funding else None, now),
+            find_budget_end(lease, funding.budget if funding else None, now),
         )
         return max(now, min(end for end in ends if end is not None))
 
@@ -157,20 +157,13 @@ class KeepResultsStep:
         self, trip: TripContext, lease: Lease, until: datetime, *, keep_earlier: bool
     ) -> None:
         armed = await self.timers.find_deadline(lease) if keep_earlier else None
+        until = min(armed, until) if armed else until
+        await self.provider_timers.set_deadline(lease.id, until, trip.id)
         try:
             async with self.connections.make_connection(lease.id, trip.id) as connection:
-                await self.timers.arm_timer(connection, lease, min(armed, until) if armed else until)
+                await self.timers.arm_timer(connection, lease, until)
         except GpurentError as error:
             trip.emit(EventKind.WARNING, f"{error.message} {error.hint}".strip(), lease=lease.id)
-
-
-def _find_budget_end(lease: Lease, budget: Money | None, now: datetime) -> datetime | None:
-    """Return when a metered lease has used up ``budget``; None if that is not known."""
-    price = lease.offer.tariff.price
-    if not isinstance(lease.offer.tariff, Metered) or budget is None or budget.currency != price.currency:
-        return None
-    runway = compute_runway(budget - price.cost(now - (lease.started_at or now)), price)
-    return None if runway is None else now + runway
 
 
 def describe_ways_home(trip_id: str, lease: Lease, kept: KeptResults | None, *, can_restart: bool) -> str:

@@ -11,7 +11,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import datetime, timedelta
 
-from attrs import frozen
+from attrs import evolve, frozen
 
 from gpurent.domain.events import EventKind
 from gpurent.domain.lease import Lease
@@ -27,14 +27,20 @@ from gpurent.workflow.runtime.events import EventEmitter
 from gpurent.workflow.runtime.leases import require_running
 from gpurent.workflow.timing.guard_policy import GuardPolicies, GuardPolicy
 from gpurent.workflow.timing.machine_timer import MachineTimers
+from gpurent.workflow.timing.provider_timers import ProviderTimers
 
 TIMER_MARGIN = timedelta(minutes=30)
 
 
 def format_timer(timer: MachineTimer) -> str:
-    if timer.until is None:
-        return _("No timer is running on the machine.")
-    return _("the machine's timer shuts it down at {until:%Y-%m-%d %H:%M} UTC").format(until=timer.until)
+    line = _("No timer is running on the machine.")
+    if timer.until is not None:
+        text = _("the machine's timer shuts it down at {until:%Y-%m-%d %H:%M} UTC")
+        line = text.format(until=timer.until)
+    if timer.provider_until is None:
+        return line
+    text = _("The provider itself shuts it down at {until:%Y-%m-%d %H:%M} UTC.")
+    return f"{line}\n{text.format(until=timer.provider_until)}"
 
 
 def compute_timer_deadline(
@@ -63,6 +69,7 @@ class TripTimers:
     """The timers that trips arm automatically."""
 
     timers: MachineTimers
+    provider_timers: ProviderTimers
     policies: GuardPolicies
     clocks: ProviderClocks
     events: EventEmitter
@@ -96,6 +103,8 @@ class TripTimers:
                 " Set one: gpurent timer {lease} --for 5h"
             )
             trip.emit(EventKind.TIMER, text.format(lease=lease.id), lease=lease.id)
+        armed = await self.timers.find_deadline(lease) if until is not None else None
+        await self.provider_timers.set_deadline(lease.id, armed or until, trip.id)
 
     async def extend_if_due(self, connection: ReconnectingConnection, spec: TripSpec) -> None:
         """Extend a dead man's switch; called regularly by whoever watches. A deadline that the user set is kept.
@@ -113,9 +122,11 @@ class TripTimers:
         later = compute_timer_deadline(lease, spec.limits, policy, now)
         if until - now < policy.timer * 3 / 4 and later is not None and later > until:
             await self.timers.extend_timer(connection, lease, later, after_job=policy.after_job)
+            await self.provider_timers.set_deadline(lease.id, later, connection.trip_id)
 
     async def disarm_timer(self, connection: ReconnectingConnection) -> None:
         timer = await self.timers.disarm_timer(connection)
+        await self.provider_timers.lift_deadline(connection.lease_id, connection.trip_id)
         self.events.emit(
             EventKind.TIMER, format_timer(timer), trip=connection.trip_id, lease=connection.lease_id
         )
@@ -130,17 +141,20 @@ class TimerCommands:
 
     connections: Connections
     timers: MachineTimers
+    provider_timers: ProviderTimers
     policies: GuardPolicies
     clocks: ProviderClocks
     events: EventEmitter
 
     async def get_timer(self, lease_id: str) -> MachineTimer:
         async with self._connect_to_running(lease_id) as connection:
-            return await self.timers.get_timer(connection)
+            timer = await self.timers.get_timer(connection)
+            return evolve(timer, provider_until=(await connection.get_lease()).stops_at)
 
     async def disarm_timer(self, lease_id: str) -> MachineTimer:
         async with self._connect_to_running(lease_id) as connection:
-            return await self.timers.disarm_timer(connection)
+            stops_at = await self.provider_timers.lift_deadline(connection.lease_id)
+            return evolve(await self.timers.disarm_timer(connection), provider_until=stops_at)
 
     async def arm_timer(self, lease_id: str, end: datetime | timedelta) -> MachineTimer:
         """Shut the machine down at ``end``, or that long from now, replacing an earlier or later deadline."""
@@ -151,7 +165,11 @@ class TimerCommands:
             until = now + end if isinstance(end, timedelta) else end
             if until <= now:
                 raise UsageError(_("that time is in the past"))
-            return await self.timers.arm_timer(connection, lease, until, after_job=self._get_after_job(lease))
+            stops_at = await self.provider_timers.set_deadline(lease.id, until)
+            timer = await self.timers.arm_timer(
+                connection, lease, until, after_job=self._get_after_job(lease)
+            )
+            return evolve(timer, provider_until=stops_at)
 
     async def extend_timer(self, lease_id: str, span: timedelta) -> MachineTimer:
         """Extend the deadline by ``span``; if no timer is running, arm one for ``span`` from now."""
@@ -159,9 +177,12 @@ class TimerCommands:
             lease = await connection.get_lease()
             before = await self.timers.get_timer(connection)
             until = (before.until or self.clocks.clock_of(lease.provider).now()) + span
-            return await self.timers.extend_timer(
+            # First, so that it does not act at the earlier time if the machine answers late.
+            stops_at = await self.provider_timers.set_deadline(lease.id, until)
+            timer = await self.timers.extend_timer(
                 connection, lease, until, after_job=self._get_after_job(lease)
             )
+            return evolve(timer, provider_until=stops_at)
 
     async def extend_after_renewal(self, before: Lease, after: Lease) -> None:
         """Extend the lease's timer by as much time as the lease was renewed for."""

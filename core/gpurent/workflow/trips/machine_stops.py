@@ -13,6 +13,7 @@ from gpurent.domain.lease import Lease, LeaseState
 from gpurent.domain.offer import Order, OrderKind
 from gpurent.domain.outcomes import TripOutcome
 from gpurent.domain.question import Question, QuestionKind
+from gpurent.domain.retention import RetentionEvent, describe_retention
 from gpurent.domain.trip import TripLimits, TripSpec
 from gpurent.errors import GpurentError, LeaseError, SoldOut, Spent, UnavailableError, UsageError
 from gpurent.locale import _
@@ -29,6 +30,7 @@ from gpurent.workflow.runtime.unforeseen import to_gpurent_error
 from gpurent.workflow.runtime.waiting import Poller
 from gpurent.workflow.steps.keep_results import STOP_INTERVAL, STOP_TIMEOUT
 from gpurent.workflow.steps.provider_orders import ProviderOrders
+from gpurent.workflow.timing.provider_timers import ProviderTimers
 from gpurent.workflow.trips.proposals import propose_order
 from gpurent.workflow.trips.release_review import ReleaseLosses, ReleaseReview
 
@@ -47,6 +49,7 @@ class MachineStarter:
     authorizer: SpendingAuthorizer
     orders: ProviderOrders
     timers: TimerStore
+    provider_timers: ProviderTimers
 
     def can_start(self, lease: Lease) -> bool:
         return isinstance(self.leases.plugins.provider_of(lease), SupportsStart)
@@ -69,6 +72,8 @@ class MachineStarter:
             if self.leases.connector is not None:
                 self.leases.connector.retire_host_keys(lease.id)
             await self._request_start(trip, lease.id)
+        # The provider would shut it down at the time that was set before it was stopped.
+        await self.provider_timers.lift_deadline(lease.id, trip.id)
         await self.orders.wait_until_ready(trip, lease.id)
         return await self.leases.get_lease(lease.id)
 
@@ -139,7 +144,12 @@ class MachineStops:
                 ),
                 hint=_("Wait for that process, or end it; the job itself keeps running either way."),
             )
-        details = [*losses.list_lines(), *describe_stop(lease, can_start=self.starter.can_start(lease))]
+        entry = self.leases.plugins.provider_entry(lease.provider)
+        details = [
+            *losses.list_lines(),
+            *describe_stop(lease, can_start=self.starter.can_start(lease)),
+            *describe_retention(entry.retention, RetentionEvent.STOPPED),
+        ]
         question = Question(
             id=f"stop:{lease.id}",
             kind=QuestionKind.DESTROY if losses else QuestionKind.SPEND,

@@ -28,6 +28,7 @@ from gpurent.workflow.connection.local_folder import get_results_folder
 from gpurent.workflow.connection.reconnecting import Connections
 from gpurent.workflow.connection.results_download import ResultsDownloader
 from gpurent.workflow.connection.transfers import work_folder
+from gpurent.workflow.reports.refund_quotes import RefundQuotes
 from gpurent.workflow.runtime.locks import WorkLocks
 from gpurent.workflow.runtime.questions import Questions
 from gpurent.workflow.runtime.unforeseen import to_gpurent_error
@@ -144,6 +145,7 @@ class ReleaseReview:
     runners: JobRunners
     downloader: ResultsDownloader
     questions: Questions
+    refunds: RefundQuotes
 
     async def require_release(self, lease_id: str) -> None:
         """Return if nothing would be lost, or if the user wants to release the machine all the same.
@@ -153,11 +155,13 @@ class ReleaseReview:
         losses = await self.find_losses(lease_id)
         if not losses:
             return
+        money = await self.refunds.list_lines(losses.lease)
+        details = [*losses.describe(), *(f"{losses.lease.id}: {line}" for line in money)]
         if not self.questions.can_confirm:
             raise ConfirmationRequired(
-                "\n".join(losses.describe()), hint="\n".join(losses.list_ways_out()), retryable=True
+                "\n".join(details), hint="\n".join(losses.list_ways_out()), retryable=True
             )
-        if await self._ask(losses) is ReleaseChoice.DOWNLOAD:
+        if await self._ask(losses, details) is ReleaseChoice.DOWNLOAD:
             await self.download_results(losses)
 
     async def find_losses(self, lease_id: str) -> ReleaseLosses:
@@ -224,12 +228,12 @@ class ReleaseReview:
         async with self.connections.make_connection(lease_id) as connection:
             return await self.runners.run_with_retry(connection, "", _list_running_jobs)
 
-    async def _ask(self, losses: ReleaseLosses) -> ReleaseChoice:
+    async def _ask(self, losses: ReleaseLosses, details: Sequence[str]) -> ReleaseChoice:
         question = Question(
             id=f"release:{losses.lease.id}",
             kind=QuestionKind.DESTROY,
             text=_("Release {lease}?").format(lease=losses.lease.id),
-            details=tuple(losses.describe()),
+            details=tuple(details),
         )
         choices = {ReleaseChoice.RELEASE.value: _("release it now")}
         if losses.results and not losses.unseen_reason:

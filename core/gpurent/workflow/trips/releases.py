@@ -8,11 +8,13 @@ from gpurent.domain.lease import Lease, LeaseState
 from gpurent.domain.outcomes import OutcomeKind, TripOutcome
 from gpurent.domain.question import Question, QuestionKind
 from gpurent.domain.receipt import Receipt
+from gpurent.domain.refunds import RefundQuote
 from gpurent.domain.trip import TripSpec
 from gpurent.errors import LeaseError
 from gpurent.locale import _
 from gpurent.workflow.connection.ownership import suggest_release
 from gpurent.workflow.reports.receipts import Receipts
+from gpurent.workflow.reports.refund_quotes import RefundQuotes
 from gpurent.workflow.runtime.durable_steps import TripContext, TripTracker
 from gpurent.workflow.runtime.leases import LeaseTracker
 from gpurent.workflow.runtime.lost_leases import LostLeases
@@ -20,6 +22,8 @@ from gpurent.workflow.runtime.questions import Questions
 from gpurent.workflow.steps.release import ReleaseStep
 from gpurent.workflow.steps.unsent_orders import UnsentOrders
 from gpurent.workflow.trips.restarted_leases import RestartedLeases
+
+QUOTE_STEP = "quote-refund"
 
 
 @frozen
@@ -30,6 +34,7 @@ class Releases:
     unsent_orders: UnsentOrders
     release_step: ReleaseStep
     receipts: Receipts
+    refunds: RefundQuotes
     restarted: RestartedLeases
     questions: Questions
 
@@ -110,5 +115,14 @@ class Releases:
 
     async def execute_release(self, trip: TripContext, lease_id: str) -> Receipt:
         """Carry out a trip that only releases."""
+        quote = await self._quote_refund(trip, await self.leases.get_lease(lease_id))
         lease = await self.release_step.release_lease(trip, lease_id)
-        return await self.receipts.get_lease_receipt(lease)
+        return await self.refunds.get_receipt(lease, quote)
+
+    async def _quote_refund(self, trip: TripContext, lease: Lease) -> RefundQuote | None:
+        """Return what the provider said before the release that it gives back; the first answer counts."""
+        known = await trip.find_result(QUOTE_STEP, RefundQuote)
+        if known is not None:
+            return known
+        quote = await self.refunds.find_quote(lease)
+        return await trip.record_result(QUOTE_STEP, quote) if isinstance(quote, RefundQuote) else None

@@ -36,7 +36,6 @@ class AutodlBilling(MeteredBilling):
             self._context.settings["billing_page"],
             (await self._context.get_login()).account,
             money,
-            _("At a balance of 0, AutoDL shuts your machines down; it deletes them 15 days later."),
             steps=(
                 _("Open the page and pay {money} with WeChat or Alipay.").format(money=money),
                 _("The balance is updated as soon as the payment is confirmed."),

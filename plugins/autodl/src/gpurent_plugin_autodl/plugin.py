@@ -11,6 +11,9 @@ from gpurent.api import (
     InputField,
     LeaseEntry,
     MachineProfile,
+    RetentionEffect,
+    RetentionEvent,
+    RetentionStep,
     SimulatorEntry,
     build_lazily,
     check_web_url,
@@ -103,6 +106,10 @@ def gpurent_register_lease() -> Sequence[LeaseEntry]:
                 "invoice": _("on its console"),
                 "withdrawal": _("on its console"),
             },
+            retention=(
+                RetentionStep(RetentionEvent.BALANCE_USED_UP, RetentionEffect.STOPPED, note=_("assumed")),
+                RetentionStep(RetentionEvent.STOPPED, RetentionEffect.DELETED, timedelta(days=15)),
+            ),
             live_notes=_(
                 "Never run against the live service. Its API is known from its documentation and from what public"
                 " clients report, of 2026."

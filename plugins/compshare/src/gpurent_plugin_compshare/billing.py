@@ -50,12 +50,12 @@ class CompShareBilling(MeteredBilling, SupportsWithdrawal):
 
     async def create_top_up(self, money: Money) -> MoneyInstructions:
         account = (await self._context.get_login()).account
-        return self.make_top_up(self._page, account, money, _describe_arrears())
+        return self.make_top_up(self._page, account, money)
 
     async def suggest_top_up(self) -> TopUpAdvice | None:
-        """Return what is owed, and what happens if it is not paid."""
-        available = (await self.get_balance()).available
-        return None if available.amount >= 0 else TopUpAdvice(money=-available, reason=_describe_arrears())
+        """Return what is owed."""
+        owed = -(await self.get_balance()).available
+        return TopUpAdvice(money=owed, reason=_("this much is owed")) if owed.amount > 0 else None
 
     async def withdraw(self, money: Money) -> MoneyInstructions:
         available = (await self.get_balance()).available
@@ -111,10 +111,3 @@ def _parse_charge(reply: CompShareReply, row: Mapping[str, Any]) -> tuple[Charge
     money = reply.get_money(row, "AmountReal", wire.CNY) + reply.get_money(row, "AmountFree", wire.CNY)
     kind = ChargeKind.REFUND if money.amount < 0 else KINDS.get(order, ChargeKind.USAGE)
     return Charge(at=at, kind=kind, money=-money if money.amount < 0 else money, ref=number), until
-
-
-def _describe_arrears() -> str:
-    return _(
-        "CompShare warns 30 minutes after the balance is used up, shuts machines down after an hour, and deletes them"
-        " after 12 hours, between 10:00 and 19:00 in China."
-    )

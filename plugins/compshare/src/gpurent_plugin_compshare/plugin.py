@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from gpurent.api import (
@@ -11,10 +12,12 @@ from gpurent.api import (
     InputField,
     LeaseEntry,
     MachineProfile,
+    RetentionEffect,
+    RetentionEvent,
+    RetentionStep,
     SimulatorEntry,
     check_web_url,
     hookimpl,
-    integer_between,
     one_of,
 )
 from gpurent_plugin_compshare import _
@@ -51,12 +54,6 @@ SETTINGS = (
         label=_("yes: upload while the machine runs without its GPU, which others may take meanwhile"),
         default="no",
         check=one_of("yes", "no"),
-    ),
-    InputField(
-        name="stop_after_hours",
-        label=_("hours after which CompShare itself shuts a machine down, whatever runs on it"),
-        check=integer_between(1, 720),
-        example="72",
     ),
 )
 
@@ -131,6 +128,22 @@ def gpurent_register_lease() -> Sequence[LeaseEntry]:
                 "invoice": _("ordinary or special, on its page"),
                 "withdrawal": _("to Alipay within 90 days, to WeChat within a year"),
             },
+            retention=(
+                RetentionStep(RetentionEvent.BALANCE_USED_UP, RetentionEffect.WARNED, timedelta(minutes=30)),
+                RetentionStep(RetentionEvent.BALANCE_USED_UP, RetentionEffect.STOPPED, timedelta(hours=1)),
+                RetentionStep(
+                    RetentionEvent.BALANCE_USED_UP,
+                    RetentionEffect.DELETED,
+                    timedelta(hours=12),
+                    note=_("between 10:00 and 19:00 in China"),
+                ),
+                RetentionStep(
+                    RetentionEvent.STOPPED,
+                    RetentionEffect.DELETED,
+                    timedelta(days=7),
+                    note=_("at the next 12:00 in China; data disks stay, and cost money"),
+                ),
+            ),
             live_notes=_(
                 "Never run against the live service. Its API is known from its documentation and the source of its"
                 " command line and SDK, of 2026."

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
+from math import ceil
 
 from attrs import evolve
 
@@ -16,14 +17,17 @@ from gpurent.api import (
     Lease,
     LeaseError,
     LeaseState,
+    Money,
     Offer,
     Order,
     PluginContext,
     Requirements,
     SoldOut,
     Spent,
+    SupportsRefundQuote,
     SupportsStart,
     SupportsStop,
+    SupportsStopTimer,
     Unknown,
     UsageError,
     add_access_source,
@@ -40,10 +44,13 @@ ARREARS, EXPIRED, NO_STOCK, NO_REAL_NAME = "226601", "226602", "226604", "226606
 RUNNING = frozenset({"Running", "Rebooting", "Stopping"})
 INSTANCES = CountedPages(rows="UHostSet", total="TotalCount", param="Offset", size_param="Limit")
 # What provider_data of a lease holds besides.
-IMAGE, DISK, TIMER = "image", "disk", "timer"
+IMAGE, DISK = "image", "disk"
+TIMER_NOTICE = timedelta(minutes=6)  # five are documented
 
 
-class CompShareProvider(LabelledProvider, SupportsStop, SupportsStart):
+class CompShareProvider(
+    LabelledProvider, SupportsStop, SupportsStart, SupportsStopTimer, SupportsRefundQuote
+):
     """CompShare as a provider. A machine is found by its name, which is the order's key."""
 
     def __init__(self, context: PluginContext) -> None:
@@ -111,8 +118,8 @@ class CompShareProvider(LabelledProvider, SupportsStop, SupportsStart):
         return Absent() if instance is None else await self.apply_instance(lease, instance)
 
     async def apply_instance(self, lease: Lease, instance: wire.Instance) -> Lease:
-        """Return the lease as the machine is, with its password in the vault and the service's timer set."""
-        seen = await self._set_timer(self._store_password(self._apply(lease, instance), instance))
+        """Return the lease as the machine is, with its password in the vault."""
+        seen = self._store_password(self._apply(lease, instance), instance)
         return await add_access_source(self._context, seen, self._url, has_password=True)
 
     def _apply(self, lease: Lease, instance: wire.Instance) -> Lease:
@@ -121,6 +128,7 @@ class CompShareProvider(LabelledProvider, SupportsStop, SupportsStart):
             self.apply_listed(lease, listed),
             expires_at=listed.expires_at,
             kept_until=listed.kept_until,
+            stops_at=listed.stops_at,
             provider_data={**lease.provider_data, **listed.provider_data},
         )
         is_ending = lease.release_requested_at is not None and instance.state in ("Stopping", "Stopped")
@@ -133,21 +141,6 @@ class CompShareProvider(LabelledProvider, SupportsStop, SupportsStart):
         if self._context.vault.get(reference) != instance.password:
             self._context.vault.put(reference, instance.password)
         return evolve(lease, password_ref=reference)
-
-    async def _set_timer(self, lease: Lease) -> Lease:
-        """Have CompShare itself shut a machine of ours down after the hours of the setting, once for each lease."""
-        hours = int(self._context.settings.get("stop_after_hours", "0"))
-        can_have_one = bool(lease.label) and not lease.offer.spot and lease.state is LeaseState.READY
-        if not hours or not can_have_one or TIMER in lease.provider_data:
-            return lease
-        at = self._clock.now() + timedelta(hours=hours)
-        project = (await self._context.get_login()).account
-        timer = {"ProjectId": project, "SchedulerStopTime": str(int(at.timestamp()))}
-        reply = await self._act("UpdateCompShareStopScheduler", lease, timer)
-        if reply.error:
-            text = _("CompShare did not set its timer: {why}").format(why=quote_reason(reply.message))
-            return evolve(lease, note=text)
-        return evolve(lease, provider_data={**lease.provider_data, TIMER: at.isoformat()})
 
     async def release_machine(self, lease: Lease) -> Lease | Absent:
         """Delete the machine; stop it if that is refused, as only a stopped one can be deleted. Core calls again.
@@ -173,6 +166,17 @@ class CompShareProvider(LabelledProvider, SupportsStop, SupportsStart):
             note = _("CompShare finishes an earlier operation first, which takes up to 10 minutes")
         return evolve(lease.with_state(LeaseState.RELEASING, note), endpoint=None)
 
+    async def quote_refund(self, lease: Lease) -> Money:
+        if lease.is_over or not lease.ref:
+            return wire.CNY.zero
+        machine = wire.get_id(lease)
+        form = {**self._make_form(lease), "UHostIds.0": machine}
+        reply = await self._api.call_checked("GET", "GetCompShareRefundPrice", params=form)
+        row = next((row for row in reply.get_rows("RefundPriceSet") if row.get("UHostId") == machine), {})
+        if row.get("Code") != 0:
+            raise reply.make_unexpected_response(_("no refund for this machine"))
+        return reply.get_money(row, "RefundPrice", wire.CNY)
+
     async def list_leases(self) -> Known[Lease] | Unknown:
         found = [self._store_password(seen.lease, seen) async for seen in self._read_instances()]
         return Known(tuple(await add_access_sources(self._context, found, self._url, has_password=True)))
@@ -187,6 +191,18 @@ class CompShareProvider(LabelledProvider, SupportsStop, SupportsStart):
     async def start_lease(self, lease: Lease) -> Lease | Absent:
         form = {"WithoutGpu": str(lease.offer.hardware.gpus == 0).lower()}
         return await self._change_state(lease, ("Starting", "Running"), "StartCompShareInstance", form)
+
+    async def set_stop_time(self, lease: Lease, at: datetime | None) -> datetime | None:
+        if lease.offer.spot or await self.find_instance(lease) is None:
+            return None
+        form = self._make_form(lease, {"ProjectId": (await self._context.get_login()).account})
+        if at is None:
+            await self._api.call_checked("POST", "DeleteCompShareStopScheduler", params=form)
+            return None
+        wanted = ceil(max(at, self._clock.now() + TIMER_NOTICE).timestamp())
+        form["SchedulerStopTime"] = str(wanted)
+        await self._api.call_checked("POST", "UpdateCompShareStopScheduler", params=form)
+        return datetime.fromtimestamp(wanted, UTC)
 
     async def _change_state(
         self, lease: Lease, done: tuple[str, str], action: str, form: Mapping[str, str] | None = None
@@ -211,9 +227,12 @@ class CompShareProvider(LabelledProvider, SupportsStop, SupportsStart):
             raise LeaseError(text, burning=(lease.id,))
 
     async def _act(self, action: str, lease: Lease, form: Mapping[str, str] | None = None) -> CompShareReply:
-        place = {name: lease.offer.provider_data[name] for name in ("Region", "Zone")}
-        sent = {**place, "UHostId": wire.get_id(lease), **(form or {})}
+        sent = self._make_form(lease, form)
         return await self._api.call("POST", action, params=sent, spent=Spent.UNKNOWN)
+
+    def _make_form(self, lease: Lease, more: Mapping[str, str] | None = None) -> dict[str, str]:
+        place = {name: lease.offer.provider_data[name] for name in ("Region", "Zone")}
+        return {**place, "UHostId": wire.get_id(lease), **(more or {})}
 
 
 def make_requirements(order: Order) -> Requirements:

@@ -95,6 +95,7 @@ def parse_instance(reply: CompShareReply, row: Mapping[str, Any]) -> Instance:
         started_at=_get_time(reply, row, "CreateTime"),
         expires_at=_get_time(reply, row, "ExpireTime") if is_prepaid else None,
         kept_until=_get_time(reply, row, "ReleaseTime") if is_stopped else None,
+        stops_at=_get_time(reply, row, "StopSchedulerTime"),
         provider_data={STOPPED_AT: changed_at.isoformat()} if is_stopped and changed_at else {},
     )
     # Assumed: the row of a machine without its GPU has the size of that.
@@ -133,11 +134,7 @@ def _parse_state(
 ) -> tuple[LeaseState, str]:
     state = reply.get_text(row, "State")
     if state == "Running" and is_reachable:
-        at, text = (
-            _get_time(reply, row, "StopSchedulerTime"),
-            _("CompShare shuts it down at {at:%Y-%m-%d %H:%M} UTC"),
-        )
-        return LeaseState.READY, text.format(at=at) if at else ""
+        return LeaseState.READY, ""
     if state == "Stopped":
         at = _get_time(reply, row, "ReleaseTime")
         text = _("CompShare deletes it at {at:%Y-%m-%d %H:%M} UTC unless it is started")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from gpurent.api import (
@@ -12,6 +13,9 @@ from gpurent.api import (
     InputField,
     LeaseEntry,
     MachineProfile,
+    RetentionEffect,
+    RetentionEvent,
+    RetentionStep,
     SimulatorEntry,
     check_amount_of,
     check_web_url,
@@ -182,6 +186,9 @@ def gpurent_register_lease() -> Sequence[LeaseEntry]:
                 "invoice": _("none"),
                 "withdrawal": _("by selling DBC"),
             },
+            retention=(
+                RetentionStep(RetentionEvent.TERM_ENDED, RetentionEffect.DELETED, timedelta(days=10)),
+            ),
             live_notes=_(
                 "Follows the current chain by the source of its runtime (spec 411). Never run against the live chain "
                 "or a live client node; real DBC is spent only if both [dbc-chain] allow_spending and "

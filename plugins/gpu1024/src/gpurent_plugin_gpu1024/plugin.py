@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from gpurent.api import (
     InputField,
     LeaseEntry,
     MachineProfile,
+    RetentionEffect,
+    RetentionEvent,
+    RetentionStep,
     SimulatorEntry,
     check_web_url,
     hookimpl,
@@ -93,6 +97,19 @@ def gpurent_register_lease() -> Sequence[LeaseEntry]:
                 "invoice": _("none"),
                 "withdrawal": _("by selling DBC"),
             },
+            retention=(
+                RetentionStep(
+                    RetentionEvent.TERM_ENDED,
+                    RetentionEffect.DELETED,
+                    note=_("with less than 20,000 DBC in the wallet"),
+                ),
+                RetentionStep(
+                    RetentionEvent.TERM_ENDED,
+                    RetentionEffect.DELETED,
+                    timedelta(days=7),
+                    note=_("with 20,000 DBC or more in the wallet"),
+                ),
+            ),
             live_notes=_(
                 "The 2020 service no longer exists. Its web API is fully known from its public web "
                 "client and followed exactly; the wording of its e-mails and its charges are assumed. "

@@ -15,6 +15,7 @@ from gpurent.api import (
     LeaseProvider,
     LeaseState,
     MachineAccess,
+    Money,
     Offer,
     Order,
     OrderKind,
@@ -23,6 +24,7 @@ from gpurent.api import (
     PluginContext,
     Requirements,
     SoldOut,
+    SupportsRefundQuote,
     SupportsRenewal,
     SupportsStaging,
     UnavailableError,
@@ -65,7 +67,7 @@ _NO_FILTERS = {
 }
 
 
-class Gpu1024Provider(Gpu1024MailMixin, LeaseProvider, SupportsStaging, SupportsRenewal):
+class Gpu1024Provider(Gpu1024MailMixin, LeaseProvider, SupportsStaging, SupportsRenewal, SupportsRefundQuote):
     """1024GPU as a provider; ``Lease.ref`` is its order number, which changes on the switch from CPU to GPU."""
 
     def __init__(self, context: PluginContext) -> None:
@@ -295,6 +297,14 @@ class Gpu1024Provider(Gpu1024MailMixin, LeaseProvider, SupportsStaging, Supports
 
     async def release_lease(self, lease: Lease) -> Lease | Absent:
         return await self._releaser.release_lease(lease)
+
+    async def quote_refund(self, lease: Lease) -> Money:
+        if lease.is_over or not lease.ref:
+            return wire.DBC.zero
+        listed_order = await self._client.find_order(lease.ref)
+        if listed_order is None:
+            raise UnavailableError(_("the provider no longer lists it"))
+        return wire.DBC.zero if listed_order.over or not listed_order.rented else listed_order.refund
 
     async def list_leases(self) -> Known[Lease] | Unknown:
         listed = await self.list_offers(Requirements())

@@ -242,7 +242,7 @@ class ListedOrder(ListedRenewal):
     """One order in the provider's lists, with the fields of a renewal; the states are derived as in the web client.
 
     ``used_minutes`` and ``remaining_minutes`` are minutes of its time; ``files_kept_for``: how much longer the files of
-    a stopped container are kept.
+    a stopped container are kept. ``refund``: what was paid, or deposited, and is not used.
     """
 
     machine: str
@@ -257,6 +257,7 @@ class ListedOrder(ListedRenewal):
     rented: bool
     over: bool
     ended_normally: bool
+    refund: Money
 
     @property
     def expires_at(self) -> datetime | None:
@@ -282,11 +283,13 @@ def parse_orders(source: ApiReply) -> Sequence[ListedOrder]:
 
 def _parse_order(row: Mapping[str, Any], source: ApiReply) -> ListedOrder:
     kept = parse_minutes(row.get("remaining_time_length"), source)
+    bill, used = _parse_bill(row, source), parse_money(row.get("dbc_real_need_count", 0), source)
     return ListedOrder(
         id=parse_name(row.get("order_id"), _("an order without a number"), source),
         machine=parse_name(row.get("machine_id"), _("an order without a number"), source),
         gpus=parse_count(row.get("gpu_count"), source),
-        bill=_parse_bill(row, source),
+        bill=bill,
+        refund=max(bill - used, DBC.zero),
         used_minutes=parse_minutes(row.get("real_rent_time"), source),
         remaining_minutes=parse_minutes(row.get("rest_time_rent"), source),
         files_kept_for=kept * MINUTE if kept else None,

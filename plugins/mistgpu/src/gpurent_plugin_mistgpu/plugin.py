@@ -12,6 +12,9 @@ from gpurent.api import (
     InputField,
     LeaseEntry,
     MachineProfile,
+    RetentionEffect,
+    RetentionEvent,
+    RetentionStep,
     SimulatorEntry,
     check_web_url,
     hookimpl,
@@ -134,6 +137,10 @@ def gpurent_register_lease() -> Sequence[LeaseEntry]:
                 "invoice": _("from 200 CNY spent"),
                 "withdrawal": _("none"),
             },
+            retention=(
+                RetentionStep(RetentionEvent.BALANCE_USED_UP, RetentionEffect.STOPPED),
+                RetentionStep(RetentionEvent.STOPPED, RetentionEffect.DELETED, timedelta(days=15)),
+            ),
             live_notes=_(
                 "Never run against the live service. Its login form and machine list are known from a"
                 " public client of 2020; its create and stop forms and its charges were never seen: "

@@ -62,8 +62,7 @@ class RunpodBilling(MeteredBilling):
 
     async def create_top_up(self, money: Money) -> MoneyInstructions:
         account, page = (await self._context.get_login()).account, self._context.settings["billing_page"]
-        advice = _("At a credit of 0, RunPod stops your pods and later deletes their disks.")
-        return self.make_top_up(page, account, money, advice)
+        return self.make_top_up(page, account, money)
 
     async def list_charges(self, lease: Lease) -> Known[Charge] | Unknown:
         if not lease.ref:

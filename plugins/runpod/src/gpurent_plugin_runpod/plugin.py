@@ -12,6 +12,9 @@ from gpurent.api import (
     InputField,
     LeaseEntry,
     MachineProfile,
+    RetentionEffect,
+    RetentionEvent,
+    RetentionStep,
     RoutePace,
     SimulatorEntry,
     check_web_url,
@@ -120,6 +123,14 @@ def gpurent_register_lease() -> Sequence[LeaseEntry]:
                 "invoice": _("on its billing page"),
                 "withdrawal": _("none"),
             },
+            retention=(
+                RetentionStep(
+                    RetentionEvent.BALANCE_USED_UP,
+                    RetentionEffect.STOPPED,
+                    note=_("pods with a network volume"),
+                ),
+                RetentionStep(RetentionEvent.BALANCE_USED_UP, RetentionEffect.DELETED, note=_("other pods")),
+            ),
             live_notes=_(
                 "Never run against the live service. Its API v2 is known from its documentation of 2026, and the"
                 " GraphQL API from the source of its Python client."

@@ -41,8 +41,7 @@ class VastBilling(MeteredBilling, SupportsStatement):
 
     async def create_top_up(self, money: Money) -> MoneyInstructions:
         login = await self._context.get_login()
-        advice = _("At a credit of 0, vast.ai stops your machines and later deletes their disks.")
-        return self.make_top_up(self._context.settings["billing_page"], login.account, money, advice)
+        return self.make_top_up(self._context.settings["billing_page"], login.account, money)
 
     async def list_charges(self, lease: Lease) -> Known[Charge] | Unknown:
         if not lease.ref:

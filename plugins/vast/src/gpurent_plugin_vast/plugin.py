@@ -12,6 +12,9 @@ from gpurent.api import (
     InputField,
     LeaseEntry,
     MachineProfile,
+    RetentionEffect,
+    RetentionEvent,
+    RetentionStep,
     RoutePace,
     SimulatorEntry,
     check_web_url,
@@ -138,6 +141,10 @@ def gpurent_register_lease() -> Sequence[LeaseEntry]:
                 "invoice": _("on its billing page"),
                 "withdrawal": _("none"),
             },
+            retention=(
+                RetentionStep(RetentionEvent.BALANCE_USED_UP, RetentionEffect.STOPPED),
+                RetentionStep(RetentionEvent.BALANCE_USED_UP, RetentionEffect.DELETED, None),
+            ),
             live_notes=_(
                 "Never run against the live service. Its API is known from its documentation and the source of its"
                 " command line, of 2026."

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 from decimal import Decimal
 
 from attrs import evolve
@@ -13,6 +13,7 @@ from gpurent.api import (
     LabelledProvider,
     Lease,
     LeaseError,
+    Money,
     MoneyError,
     Offer,
     Order,
@@ -22,8 +23,10 @@ from gpurent.api import (
     Spent,
     SupportsInterruption,
     SupportsPublicKeys,
+    SupportsRefundQuote,
     SupportsStart,
     SupportsStop,
+    SupportsStopTimer,
     UnitPrice,
     Unknown,
     UsageError,
@@ -37,6 +40,7 @@ from gpurent.api import (
 from gpurent_plugin_vast import _, wire
 from gpurent_plugin_vast.instances import InstanceList, apply_instance
 from gpurent_plugin_vast.market import OfferSearch, parse_ask_id, to_usd_per_hour
+from gpurent_plugin_vast.schedule import StopSchedule, find_full_hour
 
 # The offer is not there any more, or somebody else took it.
 TAKEN_ERRORS = frozenset({"no_such_ask", "ask_not_available", "http-410"})
@@ -46,7 +50,15 @@ LEFTOVER_AGE = timedelta(hours=1)
 PUBLIC_KEY, DISK, IMAGE, HAS_KEY = "public_key", "disk", "image", "has_key"
 
 
-class VastProvider(LabelledProvider, SupportsStop, SupportsStart, SupportsInterruption, SupportsPublicKeys):
+class VastProvider(
+    LabelledProvider,
+    SupportsStop,
+    SupportsStart,
+    SupportsStopTimer,
+    SupportsRefundQuote,
+    SupportsInterruption,
+    SupportsPublicKeys,
+):
     """vast.ai as a provider. A machine is found by its label, which is the order's key."""
 
     def __init__(self, context: PluginContext) -> None:
@@ -172,6 +184,13 @@ class VastProvider(LabelledProvider, SupportsStop, SupportsStart, SupportsInterr
             found.append(apply_instance(lease, instance))
         return Known(tuple(await add_access_sources(self._context, found, self._context.settings["url"])))
 
+    async def quote_refund(self, lease: Lease) -> Money:
+        """Return what is left of a prepayment, less the discount so far and the fee, as the service computes it."""
+        if lease.is_over or not lease.ref:
+            return wire.USD.zero
+        reply = await self._client.call_checked("GET", f"/api/v0/instances/balance/{int(lease.ref)}/")
+        return reply.get_money(reply.body, "refundable_deposit", wire.USD)
+
     # stopping and bids
 
     async def stop_lease(self, lease: Lease) -> Lease | Absent:
@@ -199,6 +218,13 @@ class VastProvider(LabelledProvider, SupportsStop, SupportsStart, SupportsInterr
     async def _set_state(self, lease: Lease, state: str) -> wire.VastReply:
         path = f"/api/v0/instances/{int(lease.ref)}/"
         return await self._client.call("PUT", path, json={"state": state}, spent=Spent.UNKNOWN)
+
+    async def set_stop_time(self, lease: Lease, at: datetime | None) -> datetime | None:
+        if at is not None and await self._instances.find_by_id(lease.ref) is None:
+            return None
+        wanted = None if at is None else find_full_hour(at, self._context.clock.now())
+        await StopSchedule(self._client, int(lease.ref)).set_time(wanted)
+        return wanted
 
     async def change_bid(self, lease: Lease, price: UnitPrice) -> Lease | Absent:
         if not lease.offer.spot:

@@ -70,6 +70,12 @@ class VastReply(JsonReply):
         return found if isinstance(found, str) and found else self.error
 
 
+class VastList(VastReply):
+    """An answer that may be a bare array."""
+
+    array_field = "rows"
+
+
 VastApi = JsonApi[VastReply]
 
 

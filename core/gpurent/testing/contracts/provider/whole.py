@@ -17,10 +17,13 @@ from gpurent.testing.contracts.provider.listings import ListingContract
 from gpurent.testing.contracts.provider.mail_binding import MailBindingContract
 from gpurent.testing.contracts.provider.payments import PaymentContract
 from gpurent.testing.contracts.provider.price import PriceContract
+from gpurent.testing.contracts.provider.refund_quote import RefundQuoteContract
 from gpurent.testing.contracts.provider.renewal import RenewalContract
+from gpurent.testing.contracts.provider.retention import RetentionContract
 from gpurent.testing.contracts.provider.secrets import SecretContract
 from gpurent.testing.contracts.provider.simulator import SimulatorContract
 from gpurent.testing.contracts.provider.staging import StagingContract
+from gpurent.testing.contracts.provider.stop_timer import StopTimerContract
 from gpurent.testing.contracts.provider.stopping import RestartContract, StartContract, StopContract
 
 
@@ -41,6 +44,9 @@ class ProviderContract(
     StopContract,
     RestartContract,
     StartContract,
+    StopTimerContract,
+    RefundQuoteContract,
+    RetentionContract,
     InterruptionContract,
     MailBindingContract,
     AssistedRentalContract,

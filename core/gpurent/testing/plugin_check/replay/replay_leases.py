@@ -24,6 +24,7 @@ from gpurent.roles.lease import (
     SupportsStaging,
     SupportsStart,
     SupportsStop,
+    SupportsStopTimer,
 )
 from gpurent.testing.lease_driver import LeaseDriver, refresh_as_core, release_as_core
 from gpurent.testing.plugin_check.replay.replay_calls import MAX_TURNS, ReplayCalls
@@ -183,6 +184,8 @@ class ReplayLeases:
             steps.append(lambda: role.stop_lease(driver.current_lease))
         if isinstance(role, SupportsStart):
             steps.append(lambda: role.start_lease(driver.current_lease))
+        if isinstance(role, SupportsStopTimer):
+            steps.append(lambda: role.set_stop_time(driver.current_lease, None))
         if isinstance(role, SupportsInterruption) and isinstance(tariff, Metered):
             steps.append(lambda: role.change_bid(driver.current_lease, tariff.price))
         for step in steps:

@@ -98,8 +98,12 @@ class CompShareSimulator(CompShareAudit, ProviderSimulator):
         return sorted(found, key=lambda entry: entry.at)
 
     def list_billed_machines(self) -> Sequence[str]:
-        """Return the machines that are there: one that is stopped holds its disks, of which 100 GB are free."""
-        return [instance.id for _account, instance in self.state.iter_instances()]
+        """Return the machines that cost money: one that is stopped, only for what its disks have beyond 100 GB."""
+        return [
+            instance.id
+            for _account, instance in self.state.iter_instances()
+            if instance.state != "Stopped" or instance.is_prepaid or instance.stopped_rate
+        ]
 
     def make_plugin_settings(self, url: str) -> Mapping[str, str]:
         settings = self._context.settings

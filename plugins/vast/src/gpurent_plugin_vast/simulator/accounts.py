@@ -14,6 +14,7 @@ from attrs import define, field, frozen
 from gpurent_plugin_vast.simulator.amounts import make_usd
 from gpurent_plugin_vast.simulator.instances import SshKey, VastInstance
 from gpurent_plugin_vast.simulator.refusal import invalid_args
+from gpurent_plugin_vast.simulator.schedule import ScheduledJob
 
 MICROSECOND = timedelta(microseconds=1)
 _KEY_TYPES = ("ssh-", "ecdsa-", "sk-ssh-", "sk-ecdsa-")
@@ -38,6 +39,7 @@ class VastAccount:
     payments: list[CardPayment] = field(factory=list)
     keys: dict[int, SshKey] = field(factory=dict)
     instances: list[VastInstance] = field(factory=list)
+    jobs: dict[int, ScheduledJob] = field(factory=dict)
     out_since: datetime | None = None
     delete_at: datetime | None = None
 

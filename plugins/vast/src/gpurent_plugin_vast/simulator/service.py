@@ -30,6 +30,7 @@ from gpurent_plugin_vast.simulator.key_routes import KeyRoutes
 from gpurent_plugin_vast.simulator.market_routes import MarketRoutes
 from gpurent_plugin_vast.simulator.money_routes import MoneyRoutes
 from gpurent_plugin_vast.simulator.refusal import VastRefusal, invalid_args
+from gpurent_plugin_vast.simulator.schedule_routes import ScheduleRoutes
 from gpurent_plugin_vast.simulator.state import VastState
 
 GPU_NAMES = "/api/v0/gpu_names/unique/"
@@ -53,6 +54,7 @@ class VastSimulator(VastAudit, ProviderSimulator):
             *InstanceRoutes(self.state).list_routes(),
             *KeyRoutes(self.state).list_routes(),
             *MoneyRoutes(self.state).list_routes(),
+            *ScheduleRoutes(self.state).list_routes(),
         ]
 
     def list_routes(self) -> Sequence[SimulatorRoute]:

@@ -20,6 +20,7 @@ from gpurent_plugin_vast.simulator.life import InstanceLife
 from gpurent_plugin_vast.simulator.market import OTHERS, MarketMachine, make_machines
 from gpurent_plugin_vast.simulator.meters import Traffic
 from gpurent_plugin_vast.simulator.refusal import VastRefusal
+from gpurent_plugin_vast.simulator.schedule import ScheduledJob
 
 GIGABYTE = 10**9
 LEAST_NUMBER, MOST_NUMBER = 10**6, 10**8
@@ -44,6 +45,7 @@ class VastState:
         # The user's books outlive a sandbox: what is of another one must not be taken for something of this one.
         self._user_numbers, self._instance_numbers = count(_draw_number()), count(_draw_number())
         self._key_numbers, self._invoice_numbers = count(_draw_number()), count(_draw_number())
+        self.job_numbers = count(_draw_number())
         first = self.make_account(settings.get("email", ""))
         first.api_key = settings.get("api_key", "") or first.api_key
 
@@ -59,7 +61,8 @@ class VastState:
         now = self._context.clock.now()
         while True:
             due = self._find_next_step(now)
-            horizon = due[0] if due else now
+            job = self._find_next_job(due[0] if due else now)
+            horizon = job[0] if job else due[0] if due else now
             broke = self._find_next_broke(horizon)
             deleted = self._find_next_deletion(min(horizon, broke[0]) if broke else horizon)
             if deleted is not None and deleted.delete_at is not None:
@@ -70,6 +73,9 @@ class VastState:
             elif broke is not None:
                 self.at = broke[0]
                 await self._stop_all(broke[1])
+            elif job is not None:
+                self.at = max(self.at, job[0])
+                await self._run_job(job[1], job[2])
             elif due is not None:
                 self.at = max(self.at, due[0])
                 _at, step = due[1].steps.pop(0)
@@ -82,6 +88,25 @@ class VastState:
         waiting = [(found.steps[0][0], found) for found in self.iter_instances() if found.steps]
         due = [item for item in waiting if item[0] <= now]
         return min(due, key=lambda item: (item[0], item[1].id), default=None)
+
+    def _find_next_job(self, until: datetime) -> tuple[datetime, VastAccount, ScheduledJob] | None:
+        due = [
+            (job.next_at, account, job)
+            for account in self.accounts
+            for job in account.jobs.values()
+            if job.next_at is not None and job.next_at <= until
+        ]
+        return min(due, key=lambda item: (item[0], item[2].id), default=None)
+
+    async def _run_job(self, account: VastAccount, job: ScheduledJob) -> None:
+        job.find_next(self.at)
+        instance = account.find_instance(job.instance_id)
+        if instance is None:
+            del account.jobs[job.id]
+        elif job.stops:
+            self.life.stop(instance, self.at)
+        elif job.method == "DELETE":
+            await self.life.destroy(instance, self.at)
 
     def _find_next_broke(self, until: datetime) -> tuple[datetime, VastAccount] | None:
         ends = [
