@@ -182,6 +182,17 @@ class TripSpec:
 
 
 @frozen(kw_only=True)
+class RestartOptions:
+    """How a machine is started again; ``term`` None: as short as possible. ``is_staged``: without its GPU."""
+
+    term: timedelta | None = None
+    is_staged: bool = False
+
+
+AS_BEFORE = RestartOptions()
+
+
+@frozen(kw_only=True)
 class AgreedPrice:
     """What the user agreed to pay for one order.
 

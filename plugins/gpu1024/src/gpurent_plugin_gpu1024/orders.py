@@ -1,4 +1,4 @@
-"""Orders for containers: new CPU, new GPU, and the switch from CPU to GPU.
+"""Orders for containers: new ones, the switch from CPU to GPU, and stopped ones that are started again.
 
 Nothing costs money until the bill is paid.
 """
@@ -6,6 +6,7 @@ Nothing costs money until the bill is paid.
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from datetime import timedelta
 
 from attrs import asdict, frozen
@@ -26,6 +27,20 @@ from gpurent_plugin_gpu1024.client import Gpu1024Client
 PAYMENT_WINDOW = timedelta(minutes=10)
 DAY = timedelta(days=1)
 MIN_CPU_DISK, MIN_CPU_MEMORY = 30, 5
+# In the plugin's data of an offer and a lease: the order whose stopped container is started again.
+STOPPED_ORDER = "stopped_order"
+
+
+def has_container(kind: OrderKind, data: Mapping[str, str]) -> bool:
+    """Whether an order continues a container that exists, so that none is created before the payment.
+
+    ``data`` is the plugin's own data of its offer or its lease.
+    """
+    return kind is OrderKind.SWITCH or STOPPED_ORDER in data
+
+
+def get_payment_path(kind: OrderKind, data: Mapping[str, str]) -> str:
+    return "/rent/pay_update" if has_container(kind, data) else "/rent/pay"
 
 
 @frozen(kw_only=True)
@@ -60,7 +75,7 @@ class Gpu1024Orders:
                 _("1024GPU accepted the order but does not list it"),
                 retryable=True,
             )
-        if order.kind is OrderKind.NEW and not (
+        if not has_container(order.kind, order.offer.provider_data) and not (
             listed_order.has_container or listed_order.is_creating or listed_order.rented
         ):
             # Despite its name, this call creates the container, if the parameter is called order_id_new.
@@ -85,14 +100,10 @@ class Gpu1024Orders:
 
     async def _make_draft(self, order: Order) -> _OrderDraft:
         wallet = await self._client.get_wallet_address()
-        params = {"machine_id": order.offer.key, "wallet_address_user": wallet}
-        if order.kind is OrderKind.SWITCH:
-            path, params = "/rent/place_order_cpu_to_gpu", {**params, "order_id_pre": order.onto}
-        elif order.offer.hardware.gpus == 0:
-            path, params = "/rent/place_order_cpu", {**params, "mode": "deposit"}
-        else:
-            path = "/rent/place_order"
-        found = await self._client.call_checked(path, **params)
+        path, params = _choose_draft(order)
+        found = await self._client.call_checked(
+            path, machine_id=order.offer.key, wallet_address_user=wallet, **params
+        )
         draft = found.get_record()
         if not isinstance(draft.get("order_id"), str):
             raise found.make_unexpected_response(_("a draft order without a number"))
@@ -127,8 +138,9 @@ class Gpu1024Orders:
             await self._client.call_checked(
                 "/rent/get_pay_dbc_count", order_id=order_id, rent_time_length=minutes, **sizes
             )
-        image = {"image_tag": order.image or "pytorch 1.2"} if order.kind is OrderKind.NEW else {}
-        return {"rent_time_length": minutes, **sizes, **image}
+        if has_container(order.kind, order.offer.provider_data):
+            return {"rent_time_length": minutes, **sizes}
+        return {"rent_time_length": minutes, **sizes, "image_tag": order.image or "pytorch 1.2"}
 
     async def _choose_disk_and_memory(self, order: Order) -> tuple[int, int]:
         """Return the smallest disk and memory in the provider's lists that are enough, in KiB."""
@@ -150,12 +162,12 @@ class Gpu1024Orders:
             found.append(enough[0])
         return found[0], found[1]
 
-    async def find_bill(self, order_key: str, kind: OrderKind, order: wire.ListedOrder) -> Bill | None:
-        """Return the bill once the container exists, None while the provider creates it.
+    async def find_bill(self, order_key: str, order: wire.ListedOrder, *, creates: bool) -> Bill | None:
+        """Return the bill; None while the provider creates the container, if it ``creates`` one before the payment.
 
         Raises `SoldOut` if it was taken.
         """
-        if kind is OrderKind.NEW:
+        if creates:
             found = await self._client.call("/rent/can_rent_this_machine", order_id=order.id)
             if found.status == wire.WORKING:
                 return None
@@ -172,6 +184,18 @@ class Gpu1024Orders:
             memo=order.id,
             due=order.created_at + PAYMENT_WINDOW if order.created_at else None,
         )
+
+
+def _choose_draft(order: Order) -> tuple[str, dict[str, str]]:
+    """Return the path and the parameters, besides machine and wallet, that begin the order."""
+    to_cpu = order.offer.hardware.gpus == 0
+    params = {"mode": "deposit"} if to_cpu else {}
+    stopped = order.offer.provider_data.get(STOPPED_ORDER, "")
+    if order.kind is OrderKind.SWITCH:
+        return "/rent/place_order_cpu_to_gpu", {**params, "order_id_pre": order.onto}
+    if stopped:
+        return f"/rent/place_order_stop_to_{'cpu' if to_cpu else 'gpu'}", {**params, "order_id_pre": stopped}
+    return "/rent/place_order_cpu" if to_cpu else "/rent/place_order", params
 
 
 def to_minutes(term: timedelta) -> int:

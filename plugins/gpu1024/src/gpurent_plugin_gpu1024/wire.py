@@ -242,11 +242,13 @@ class ListedOrder(ListedRenewal):
     """One order in the provider's lists, with the fields of a renewal; the states are derived as in the web client.
 
     ``used_minutes`` and ``remaining_minutes`` are minutes of its time; ``files_kept_for``: how much longer the files of
-    a stopped container are kept.
+    a stopped container are kept. ``disk`` is the whole disk in GiB, ``previous`` the order whose container it has.
     """
 
     machine: str
     gpus: int
+    disk: int
+    previous: str
     used_minutes: int
     remaining_minutes: int
     files_kept_for: timedelta | None
@@ -282,10 +284,15 @@ def parse_orders(source: ApiReply) -> Sequence[ListedOrder]:
 
 def _parse_order(row: Mapping[str, Any], source: ApiReply) -> ListedOrder:
     kept = parse_minutes(row.get("remaining_time_length"), source)
+    gpus, previous = parse_count(row.get("gpu_count"), source), row.get("order_id_pre")
+    # For a GPU, ``diskspace`` is only what was bought beyond the free part.
+    giving = parse_count(row.get("diskspace_giving"), source) * gpus
     return ListedOrder(
         id=parse_name(row.get("order_id"), _("an order without a number"), source),
         machine=parse_name(row.get("machine_id"), _("an order without a number"), source),
-        gpus=parse_count(row.get("gpu_count"), source),
+        gpus=gpus,
+        disk=(giving + parse_count(row.get("diskspace"), source)) // KIB_IN_GIB,
+        previous=parse_name(previous, _("an order without a number"), source) if previous else "",
         bill=_parse_bill(row, source),
         used_minutes=parse_minutes(row.get("real_rent_time"), source),
         remaining_minutes=parse_minutes(row.get("rest_time_rent"), source),

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from gpurent_plugin_gpu1024.simulator.records import (
+    GIVEN_DISK,
     KIB_IN_GIB,
     UNIT,
     ContainerOrder,
@@ -25,6 +26,11 @@ Params = Mapping[str, str]
 WORKING = (2, "", None)
 MAX_DISK = 400 * KIB_IN_GIB
 DISK_SIZES, MEMORY_SIZES = (30, 60, 100, 200), (5, 10, 20)
+
+
+def _require_deposit_mode(given: Params) -> None:
+    if given["mode"] != "deposit":
+        raise Gpu1024Refusal("只支持质押方式")
 
 
 class OrderRoutes:
@@ -56,7 +62,9 @@ class OrderRoutes:
 
     # drafts
 
-    async def _create_draft(self, given: Params, kind: str, mode: str, before: str = "") -> Any:
+    async def _create_draft(
+        self, given: Params, kind: str, before: ContainerOrder | None = None, *, is_stopped: bool = False
+    ) -> Any:
         books, wallet = self._state, given["wallet_address_user"]
         if wallet not in books.emails:
             raise Gpu1024Refusal("请先绑定邮箱")
@@ -68,12 +76,13 @@ class OrderRoutes:
             wallet=wallet,
             machine=machine,
             kind=kind,
-            mode=mode,
+            mode="payment" if kind == "gpu" else "deposit",
             payment_mark=(secrets.randbelow(8999) + 1000) * UNIT // 10**4,
             price=await books.get_price(),
-            switched_from=before,
+            switched_from=before.id if before else "",
+            starts_stopped=is_stopped,
         )
-        order.task_id = books.orders[before].task_id if before else f"dbc-{order.id}"
+        order.task_id = before.task_id if before else f"dbc-{order.id}"
         books.orders[order.id] = order
         return {
             "order_id": order.id,
@@ -83,30 +92,48 @@ class OrderRoutes:
             "time_max": 43200,
             "gpu_count_max": machine.gpus,
             "images_tag": "pytorch 1.1+tensorflow 1.14@pytorch 1.2",
-            "diskspace_giving": 30 * KIB_IN_GIB,
-            "order_id_pre": before or None,
+            "diskspace_giving": GIVEN_DISK,
+            "diskspace_image_data": 0,
+            "order_id_pre": order.switched_from or None,
+            "from_stop_to_open": is_stopped,
         }
 
     async def place_order(self, given: Params) -> Any:
-        return await self._create_draft(given, "gpu", "payment")
+        return await self._create_draft(given, "gpu")
 
     async def place_order_cpu(self, given: Params) -> Any:
-        if given["mode"] != "deposit":
-            raise Gpu1024Refusal("只支持质押方式")
-        return await self._create_draft(given, "cpu", "deposit")
+        _require_deposit_mode(given)
+        return await self._create_draft(given, "cpu")
 
     async def place_order_cpu_to_gpu(self, given: Params) -> Any:
+        return await self._create_draft(given, "gpu", self._get_running(given))
+
+    async def place_order_stop_to_gpu(self, given: Params) -> Any:
+        return await self._create_draft(given, "gpu", await self._get_stopped(given), is_stopped=True)
+
+    async def place_order_stop_to_cpu(self, given: Params) -> Any:
+        _require_deposit_mode(given)
+        return await self._create_draft(given, "cpu", await self._get_stopped(given), is_stopped=True)
+
+    def _get_previous(self, given: Params) -> ContainerOrder:
         before = self._state.orders.get(given["order_id_pre"])
-        if (
-            before is None
-            or before.wallet != given["wallet_address_user"]
-            or before.over
-            or not before.rented
-        ):
-            raise Gpu1024Refusal("CPU 容器不存在")
+        if before is None or before.wallet != given["wallet_address_user"] or not before.rented:
+            raise Gpu1024Refusal("容器不存在")
         if before.machine.id != given["machine_id"]:
             raise Gpu1024Refusal("容器不在这台机器上")
-        return await self._create_draft(given, "gpu", "payment", before.id)
+        return before
+
+    def _get_running(self, given: Params) -> ContainerOrder:
+        before = self._get_previous(given)
+        if before.over:
+            raise Gpu1024Refusal("容器已停止")
+        return before
+
+    async def _get_stopped(self, given: Params) -> ContainerOrder:
+        before = self._get_previous(given)
+        if before.kept_until is None or not await self._state.holds_enough(before.wallet):
+            raise Gpu1024Refusal("容器已销毁")
+        return before
 
     # prices
 

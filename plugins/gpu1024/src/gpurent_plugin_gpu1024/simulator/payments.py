@@ -42,9 +42,8 @@ class PaymentRoutes:
             return WORKING
         digest, at = seen
         books.counted_transfers.add(digest)
-        switch = isinstance(thing, ContainerOrder) and thing.switched_from != ""
-        needed = books.orders[order.switched_from] if switch else order
-        if thing.cancelled or needed.over or at > thing.created_at + PAYMENT_WINDOW:
+        is_late = at > thing.created_at + PAYMENT_WINDOW
+        if thing.cancelled or is_late or not self._has_container(thing):
             thing.pay_error = True
             books.add_ledger_entry(order.wallet, "late", -thing.amount_due, thing.id)
             raise Gpu1024Refusal("支付超时")
@@ -56,6 +55,15 @@ class PaymentRoutes:
             order.terms.append((thing.minutes, thing.total))
             books.add_ledger_entry(order.wallet, "renewal", -thing.amount_due, order.id)
         return True
+
+    def _has_container(self, thing: ContainerOrder | OrderRenewal) -> bool:
+        """Return whether the container is still there that the payment is for."""
+        if not isinstance(thing, ContainerOrder):
+            return not thing.order.over
+        if not thing.switched_from:
+            return not thing.over
+        before = self._state.orders[thing.switched_from]
+        return before.kept_until is not None if thing.starts_stopped else not before.over
 
     def _get_unpaid(self, given: Params) -> ContainerOrder | OrderRenewal:
         thing = self._get_payable(given)

@@ -14,6 +14,8 @@ from gpurent.api import SandboxMachine
 
 UNIT = 10**8
 KIB_IN_GIB = 1024 * 1024
+# KiB that come with each GPU.
+GIVEN_DISK = 30 * KIB_IN_GIB
 MINUTE = timedelta(minutes=1)
 # USD per GiB and hour, from the public client.
 DISK_PRICE = Decimal("0.000033333334")
@@ -37,8 +39,9 @@ class ContainerOrder:
     """One order; amounts in 10^-8 DBC.
 
     ``payment_mark`` is the small amount by which its payment is recognized, ``payment_marks_total`` the sum of those
-    paid so far, renewals included. A switched order inherits ``task_id``. ``owed``: amount and memo of a refund that
-    was not sent yet.
+    paid so far, renewals included. An order that takes a container over (``switched_from``) inherits ``task_id``;
+    ``starts_stopped``: the container was stopped. ``owed``: amount and memo of a refund that was not sent yet.
+    ``balance_checked_at``: when the wallet was last seen to hold enough for the files to be kept.
     """
 
     id: str
@@ -49,6 +52,7 @@ class ContainerOrder:
     payment_mark: int
     price: Decimal
     switched_from: str = ""
+    starts_stopped: bool = False
     terms: list[tuple[int, int]] = field(factory=list)
     gpus: int = 0
     disk: int = 0
@@ -71,6 +75,7 @@ class ContainerOrder:
     over: bool = False
     ended_well: bool = False
     kept_until: datetime | None = None
+    balance_checked_at: datetime | None = None
     mail_codes: dict[str, str] = field(factory=dict)
 
     @property
@@ -208,6 +213,9 @@ def order_json(order: ContainerOrder, now: datetime) -> dict[str, Any]:
         "mode": order.mode,
         "gpu_count": order.gpus,
         "diskspace": order.disk,
+        "diskspace_giving": GIVEN_DISK if order.kind == "gpu" else 0,
+        "diskspace_image_data": 0,
+        "from_stop_to_open": order.starts_stopped,
         "memory": order.memory,
         "dbc_price": float(order.price),
         "gpu_price_dollar": float(order.machine.price),

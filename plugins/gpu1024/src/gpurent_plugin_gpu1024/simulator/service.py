@@ -51,6 +51,8 @@ class Gpu1024Simulator(Gpu1024Audit, ProviderSimulator, SupportsManualRental):
             f"{rent}/place_order": orders.place_order,
             f"{rent}/place_order_cpu": orders.place_order_cpu,
             f"{rent}/place_order_cpu_to_gpu": orders.place_order_cpu_to_gpu,
+            f"{rent}/place_order_stop_to_cpu": orders.place_order_stop_to_cpu,
+            f"{rent}/place_order_stop_to_gpu": orders.place_order_stop_to_gpu,
             f"{rent}/get_dbc_price": orders.get_dbc_price,
             f"{rent}/get_pay_dbc_count": orders.get_pay_dbc_count,
             f"{rent}/get_disk_deposit_list": orders.list_disk_sizes,

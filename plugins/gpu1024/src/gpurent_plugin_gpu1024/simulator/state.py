@@ -32,6 +32,8 @@ SWITCH_DURATION = timedelta(seconds=60)
 PAYMENT_WINDOW = timedelta(minutes=10)
 FILE_RETENTION = timedelta(days=7)
 RETENTION_BALANCE = 20_000 * UNIT
+# How often the wallet is looked at while files are kept (assumed).
+BALANCE_INTERVAL = timedelta(hours=1)
 MIN_CONFIRMATIONS = 2
 PLATFORM_ADDRESS = "AKMqDy51FuMnc4poiGBczQvPh6819hQuLH"
 # The ledger is on this computer, so no certificates are loaded.
@@ -239,19 +241,23 @@ class Gpu1024State:
             order.wallet, "deposit" if order.mode == "deposit" else "rent", -order.amount_due, order.id
         )
         if order.switched_from:
+            before = self.orders[order.switched_from]
             order.switched_at = self.now + SWITCH_DURATION
-            await self.end_order(self.orders[order.switched_from], well=True, keep_data=True)
+            if order.starts_stopped:
+                before.kept_until = None  # its files are this order's from now on
+            else:
+                await self.end_order(before, well=True, keep_data=True)
         else:
             await self.boot_container(order)
 
     async def end_order(self, order: ContainerOrder, *, well: bool, keep_data: bool = False) -> None:
-        """Close a container and refund what was not used, or the whole deposit."""
+        """Close a container and refund what was not used, or the whole deposit.
+
+        Its files stay for a while if the wallet holds enough, whether it was returned or its time ran out.
+        ``keep_data``: another order takes the container over.
+        """
         # Query first: if the ledger cannot be reached, nothing has changed and the next tick retries.
-        held = (
-            0
-            if well
-            else int((await self.request_ledger("GET", "/balance", address=order.wallet))["balance"])
-        )
+        is_kept = not keep_data and await self.holds_enough(order.wallet)
         order.over, order.ended_well = True, well
         order.stopped_at = min(self.now, order.expires_at or self.now)
         await self.kill_container(order)
@@ -260,11 +266,30 @@ class Gpu1024State:
             order.owed = (back, "deposit-refund")
         elif well:
             order.owed = (back, "refund")
-        if held >= RETENTION_BALANCE:
-            order.kept_until = order.stopped_at + FILE_RETENTION
+        if is_kept:
+            order.kept_until, order.balance_checked_at = order.stopped_at + FILE_RETENTION, self.now
         elif not keep_data:
             await self.context.machines.delete_disk(order.task_id)
         await self.settle_owed(order)
+
+    async def holds_enough(self, wallet: str) -> bool:
+        """Return whether the wallet holds what files of stopped containers need to be kept."""
+        found = await self.request_ledger("GET", "/balance", address=wallet)
+        return int(found["balance"]) >= RETENTION_BALANCE
+
+    async def _update_kept_files(self, order: ContainerOrder) -> None:
+        """Delete kept files when their time is over, or once the wallet holds too little."""
+        if order.kept_until is None:
+            return
+        checked = order.balance_checked_at or self.now
+        if order.kept_until > self.now and self.now - checked >= BALANCE_INTERVAL:
+            if await self.holds_enough(order.wallet):
+                order.balance_checked_at = self.now
+                return
+        elif order.kept_until > self.now:
+            return
+        order.kept_until = None
+        await self.context.machines.delete_disk(order.task_id)
 
     # time
 
@@ -273,9 +298,7 @@ class Gpu1024State:
         for order in list(self.orders.values()):
             if order.over:
                 await self.settle_owed(order)
-                if order.kept_until is not None and order.kept_until <= self.now:
-                    order.kept_until = None
-                    await self.context.machines.delete_disk(order.task_id)
+                await self._update_kept_files(order)
             elif order.created_at is not None and not order.cancelled:
                 await self._update_order(order, order.created_at)
         for renewal in self.renewals.values():
