@@ -99,3 +99,27 @@ async def test_results_of_a_trip_whose_time_ran_out_cost_another_hour_that_is_as
         assert (tmp_path / "home" / "made").read_text() == "m"
         assert not (await application.trip_tracker.get_trip(trip.trip_id)).is_open
     assert list(sandbox.cloud.burning()) == []
+
+
+@pytest.mark.nightly
+async def test_back_to_the_cpu_container_on_the_command_line(sandbox: TripSandbox) -> None:
+    lease = str((await sandbox.run_command(*RENT)).data["id"])
+    started = await sandbox.run_command("start", lease, "--name", "mine", "--", "sleep", "600")
+    assert started.code == 0, started.err
+    asked = await sandbox.run_command("downgrade", lease)
+    assert asked.code == ConfirmationRequired.exit_code
+    assert "job mine has been running" in asked.err
+    assert (await sandbox.run_command("exec", lease, "--", "touch", "kept")).code == 0
+    down = await sandbox.run_command("-y", "downgrade", lease, "--for", "3h", "--json")
+    assert down.code == 0, down.err
+    assert (down.data["id"], down.data["offer"]["hardware"]["gpus"]) == (lease, 0)
+    again = await sandbox.run_command("-y", "downgrade", lease)
+    assert again.code == UsageError.exit_code
+    listed = await sandbox.run_command("exec", lease, "--", "ls")
+    assert "kept" in listed.out, listed.err
+    up = await sandbox.run_command("-y", "upgrade", lease, "--for", "1h", "--json")
+    assert up.code == 0, up.err
+    assert (await sandbox.run_command("-y", "release", lease)).code == 0
+    assert list(sandbox.cloud.burning()) == []
+    books = await sandbox.run_command("reconcile", "1024gpu")
+    assert books.code == 0, books.out

@@ -230,9 +230,9 @@ class TripPlan:
 
 @frozen(kw_only=True)
 class TripRecord:
-    """``kind`` is run, rent, renew, upgrade, restart, release or guard; ``outcome`` is None while the trip is open.
+    """``kind`` is run, rent, renew, upgrade, downgrade, restart, release or guard.
 
-    ``action``: what a trip of the guard does.
+    ``outcome`` is None while the trip is open. ``action``: what a trip of the guard does.
     """
 
     id: str

@@ -80,6 +80,14 @@ class SupportsStaging(ABC):
         """Return the order of the staging machine for ``order``; pure."""
 
 
+class SupportsDowngrade(ABC):
+    """Capability: replace a machine by its staging machine, with its files. An upgrade undoes it."""
+
+    @abstractmethod
+    def make_downgrade_order(self, lease: Lease, key: str) -> Order:
+        """Return the SWITCH order that replaces the machine of ``lease``; pure."""
+
+
 class SupportsRenewal(ABC):
     """Capability: buy more time for a prepaid lease."""
 

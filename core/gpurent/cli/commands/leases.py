@@ -1,4 +1,4 @@
-"""``rent renew upgrade restart release timer doctor``: commands that change a lease or examine its machine."""
+"""``renew upgrade downgrade restart release timer doctor`` and more: commands that change or examine a machine."""
 
 from __future__ import annotations
 
@@ -67,6 +67,21 @@ def upgrade_command(app: CliContext, /, lease: str, **given: Any) -> None:
     spec = make_trip_spec(collect_field_values(given))
     app.run(
         lambda application: application.lease_changes.upgrade(lease, spec, show=partial(_show_place, app))
+    )
+
+
+@click.command("downgrade")
+@lease_argument
+@click.option("--for", "term", type=DURATION, help=_("How long to keep it, e.g. 1d or 2h30m (default: 1d)."))
+@json_option
+@click.pass_obj
+def downgrade_command(app: CliContext, lease: str, term: timedelta | None) -> None:
+    """Switch a machine back to a CPU machine; files are kept, its jobs end.
+
+    Says first which jobs that ends and what it costs, and asks. `gpurent upgrade` switches to the GPU again.
+    """
+    app.run(
+        lambda application: application.lease_changes.downgrade(lease, term, show=partial(_show_place, app))
     )
 
 

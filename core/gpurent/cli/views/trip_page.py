@@ -25,6 +25,7 @@ _KIND_TITLES = {
     "rent": N_("rent"),
     "renew": N_("renew"),
     "upgrade": N_("upgrade"),
+    "downgrade": N_("downgrade"),
     "restart": N_("restart"),
     "release": N_("release"),
     "guard": N_("guard"),

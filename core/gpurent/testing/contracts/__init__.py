@@ -56,7 +56,10 @@ if TYPE_CHECKING:
     from gpurent.testing.contracts.provider.secrets import SecretContract as SecretContract
     from gpurent.testing.contracts.provider.setup import ProviderSetup as ProviderSetup
     from gpurent.testing.contracts.provider.simulator import SimulatorContract as SimulatorContract
-    from gpurent.testing.contracts.provider.staging import StagingContract as StagingContract
+    from gpurent.testing.contracts.provider.staging import (
+        DowngradeContract as DowngradeContract,
+        StagingContract as StagingContract,
+    )
     from gpurent.testing.contracts.provider.stopping import (
         RestartContract as RestartContract,
         StartContract as StartContract,
@@ -103,7 +106,7 @@ _NAMES_BY_MODULE = {
     "provider.secrets": "SecretContract",
     "provider.setup": "ProviderSetup",
     "provider.simulator": "SimulatorContract",
-    "provider.staging": "StagingContract",
+    "provider.staging": "DowngradeContract StagingContract",
     "provider.stopping": "RestartContract StartContract StopContract",
     "provider.whole": "ProviderContract",
     "random_cuts": "RandomCuts",

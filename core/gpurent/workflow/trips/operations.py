@@ -11,7 +11,7 @@ from attrs import evolve, frozen
 from gpurent.domain.evidence import Unknown
 from gpurent.domain.lease import Lease, LeaseState
 from gpurent.domain.offer import Order, OrderKind
-from gpurent.domain.trip import AS_BEFORE, RestartOptions, ResultsSpec, TripRecord, TripSpec
+from gpurent.domain.trip import AS_BEFORE, RestartOptions, ResultsSpec, TripLimits, TripRecord, TripSpec
 from gpurent.errors import (
     ConfirmationRequired,
     Declined,
@@ -22,7 +22,7 @@ from gpurent.errors import (
     UsageError,
 )
 from gpurent.locale import _
-from gpurent.roles.lease import SupportsRenewal, SupportsRestart
+from gpurent.roles.lease import SupportsDowngrade, SupportsRenewal, SupportsRestart
 from gpurent.workflow.payments.quotes import order_term
 from gpurent.workflow.payments.trip_spending import TripSpending
 from gpurent.workflow.reports.offers import OfferListing
@@ -272,6 +272,28 @@ class LeaseChanges:
             password_ref=lease.password_ref,
         )
         return await self.orders.place_order("upgrade", lease, spec, order, show=show)
+
+    async def downgrade(
+        self, lease_id: str, term: timedelta | None, *, show: ShowLease = show_nothing
+    ) -> Lease:
+        """Switch a machine back to its staging machine, with its files; its jobs end, which the user is asked about."""
+        lease = await self.leases.try_refresh_lease(lease_id)
+        spec = TripSpec(provider=lease.provider, limits=TripLimits(term=term))
+        unfinished = await self.orders.find_interrupted_trip("downgrade", lease, spec)
+        if unfinished is not None:
+            return await self.orders.continue_order(unfinished, lease.id, show=show)
+        require_running(lease)
+        provider = self.plugins.provider_of(lease)
+        if not isinstance(provider, SupportsDowngrade) or not lease.offer.hardware.gpus:
+            raise UsageError(
+                _("{lease} has no CPU machine to switch to").format(lease=lease.id),
+                hint=_("Release it: gpurent release {lease}").format(lease=lease.id),
+            )
+        order = provider.make_downgrade_order(lease, "")
+        if term is not None:
+            order = evolve(order, term=order_term(order.offer, term))
+        await self.stops.confirm_downgrade(lease)
+        return await self.orders.place_order("downgrade", lease, spec, order, show=show)
 
     async def restart(
         self,

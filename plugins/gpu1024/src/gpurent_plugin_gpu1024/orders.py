@@ -1,4 +1,4 @@
-"""Orders for containers: new ones, the switch from CPU to GPU, and stopped ones that are started again.
+"""Orders for containers: new ones, the switch between CPU and GPU, and stopped ones that are started again.
 
 Nothing costs money until the bill is paid.
 """
@@ -192,7 +192,8 @@ def _choose_draft(order: Order) -> tuple[str, dict[str, str]]:
     params = {"mode": "deposit"} if to_cpu else {}
     stopped = order.offer.provider_data.get(STOPPED_ORDER, "")
     if order.kind is OrderKind.SWITCH:
-        return "/rent/place_order_cpu_to_gpu", {**params, "order_id_pre": order.onto}
+        path = f"/rent/place_order_{'gpu_to_cpu' if to_cpu else 'cpu_to_gpu'}"
+        return path, {**params, "order_id_pre": order.onto}
     if stopped:
         return f"/rent/place_order_stop_to_{'cpu' if to_cpu else 'gpu'}", {**params, "order_id_pre": stopped}
     return "/rent/place_order_cpu" if to_cpu else "/rent/place_order", params

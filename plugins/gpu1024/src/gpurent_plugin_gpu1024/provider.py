@@ -11,7 +11,6 @@ from gpurent.api import (
     AuthError,
     Known,
     Lease,
-    LeaseError,
     LeaseProvider,
     LeaseState,
     MachineAccess,
@@ -21,12 +20,8 @@ from gpurent.api import (
     Payment,
     PendingOrder,
     PluginContext,
-    Prepaid,
     Requirements,
     SoldOut,
-    SupportsRenewal,
-    SupportsRestart,
-    SupportsStaging,
     UnavailableError,
     Unknown,
 )
@@ -40,6 +35,7 @@ from gpurent_plugin_gpu1024.orders import (
     get_payment_path,
     has_container,
 )
+from gpurent_plugin_gpu1024.related_orders import Gpu1024OrderMixin
 from gpurent_plugin_gpu1024.release import LeaseReleaser, make_ended_lease
 from gpurent_plugin_gpu1024.renewals import Gpu1024Renewals
 
@@ -73,8 +69,8 @@ _NO_FILTERS = {
 }
 
 
-class Gpu1024Provider(Gpu1024MailMixin, LeaseProvider, SupportsStaging, SupportsRenewal, SupportsRestart):
-    """1024GPU as a provider; ``Lease.ref`` is its order number, which changes on the switch from CPU to GPU."""
+class Gpu1024Provider(Gpu1024MailMixin, Gpu1024OrderMixin, LeaseProvider):
+    """1024GPU as a provider; ``Lease.ref`` is its order number, which changes on a switch between CPU and GPU."""
 
     def __init__(self, context: PluginContext) -> None:
         self._context = context
@@ -96,50 +92,6 @@ class Gpu1024Provider(Gpu1024MailMixin, LeaseProvider, SupportsStaging, Supports
                 if offer.provider_data.get("cpu_container") == "yes"
             ]
         return Known(tuple(found))
-
-    def make_staging_order(self, order: Order) -> Order:
-        if order.offer.provider_data.get("cpu_container") != "yes":
-            raise LeaseError(
-                _("this machine has no CPU container to upload to first"),
-                hint=_(
-                    "Pick another machine, or rent this one with --no-staged; you then pay for the GPU"
-                    " while you upload."
-                ),
-            )
-        return Order(
-            key=order.key,
-            kind=OrderKind.NEW,
-            offer=wire.make_cpu_offer(order.offer),
-            term=DAY,
-            gpus=0,
-            disk=order.disk,
-            password_ref=order.password_ref,
-            image=order.image,
-        )
-
-    def make_renewal_order(self, lease: Lease, term: timedelta, key: str) -> Order:
-        return Order(
-            key=key,
-            kind=OrderKind.RENEW,
-            offer=lease.offer,
-            term=term,
-            onto=lease.ref,
-            gpus=int(lease.provider_data.get("gpus", "1")),
-        )
-
-    def make_restart_order(self, lease: Lease, key: str) -> Order:
-        tariff = lease.offer.tariff
-        is_gpu = lease.offer.hardware.gpus > 0
-        return Order(
-            key=key,
-            kind=OrderKind.NEW,
-            offer=evolve(
-                lease.offer, provider_data={**lease.offer.provider_data, STOPPED_ORDER: str(lease.ref)}
-            ),
-            term=tariff.minimum if is_gpu and isinstance(tariff, Prepaid) else DAY,
-            gpus=int(lease.provider_data.get("gpus", "1")) if is_gpu else 0,
-            disk=int(lease.provider_data.get("disk", "0")),
-        )
 
     # orders
 

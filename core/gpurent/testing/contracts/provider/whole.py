@@ -20,7 +20,7 @@ from gpurent.testing.contracts.provider.price import PriceContract
 from gpurent.testing.contracts.provider.renewal import RenewalContract
 from gpurent.testing.contracts.provider.secrets import SecretContract
 from gpurent.testing.contracts.provider.simulator import SimulatorContract
-from gpurent.testing.contracts.provider.staging import StagingContract
+from gpurent.testing.contracts.provider.staging import DowngradeContract, StagingContract
 from gpurent.testing.contracts.provider.stopping import RestartContract, StartContract, StopContract
 
 
@@ -38,6 +38,7 @@ class ProviderContract(
     PriceContract,
     RenewalContract,
     StagingContract,
+    DowngradeContract,
     StopContract,
     RestartContract,
     StartContract,

@@ -106,7 +106,11 @@ class OrderRoutes:
         return await self._create_draft(given, "cpu")
 
     async def place_order_cpu_to_gpu(self, given: Params) -> Any:
-        return await self._create_draft(given, "gpu", self._get_running(given))
+        return await self._create_draft(given, "gpu", self._get_running(given, "cpu"))
+
+    async def place_order_gpu_to_cpu(self, given: Params) -> Any:
+        _require_deposit_mode(given)
+        return await self._create_draft(given, "cpu", self._get_running(given, "gpu"))
 
     async def place_order_stop_to_gpu(self, given: Params) -> Any:
         return await self._create_draft(given, "gpu", await self._get_stopped(given), is_stopped=True)
@@ -123,9 +127,9 @@ class OrderRoutes:
             raise Gpu1024Refusal("容器不在这台机器上")
         return before
 
-    def _get_running(self, given: Params) -> ContainerOrder:
+    def _get_running(self, given: Params, kind: str) -> ContainerOrder:
         before = self._get_previous(given)
-        if before.over:
+        if before.over or before.kind != kind:
             raise Gpu1024Refusal("容器已停止")
         return before
 

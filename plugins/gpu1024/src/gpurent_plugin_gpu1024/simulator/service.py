@@ -51,6 +51,7 @@ class Gpu1024Simulator(Gpu1024Audit, ProviderSimulator, SupportsManualRental):
             f"{rent}/place_order": orders.place_order,
             f"{rent}/place_order_cpu": orders.place_order_cpu,
             f"{rent}/place_order_cpu_to_gpu": orders.place_order_cpu_to_gpu,
+            f"{rent}/place_order_gpu_to_cpu": orders.place_order_gpu_to_cpu,
             f"{rent}/place_order_stop_to_cpu": orders.place_order_stop_to_cpu,
             f"{rent}/place_order_stop_to_gpu": orders.place_order_stop_to_gpu,
             f"{rent}/get_dbc_price": orders.get_dbc_price,
