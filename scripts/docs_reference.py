@@ -67,7 +67,7 @@ HOOK_PAGES = (
     HookPage(
         "lease",
         "LeaseEntry LeaseProvider SupportsStaging SupportsDowngrade SupportsRenewal SupportsStop SupportsStart "
-        "SupportsRestart SupportsInterruption SupportsPublicKeys SupportsMailBinding AssistedRental "
+        "SupportsRestart SupportsInterruption SupportsPublicKeys SupportsMailBinding SupportsMailChange AssistedRental "
         "ManualProvider LabelledProvider "
         "KeyedProvider KeyRegister RegisteredKey PUBLIC_KEY CreateAttempts make_payable_lease make_taken_error "
         "make_credit_error make_release_error make_state_error shorten_label MailBinding ManualTask "

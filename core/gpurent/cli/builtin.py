@@ -52,6 +52,7 @@ _COMMAND_GROUPS: tuple[tuple[str, str, tuple[tuple[str, str], ...]], ...] = (
             ("login", N_("Log in to a provider")),
             ("logout", N_("Log out of a provider")),
             ("whoami", N_("Show the accounts you are logged in to")),
+            ("email", N_("Bind an e-mail address to an account, or change it")),
             ("balance", N_("Show the balance of an account")),
         ),
     ),

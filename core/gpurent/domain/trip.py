@@ -230,7 +230,7 @@ class TripPlan:
 
 @frozen(kw_only=True)
 class TripRecord:
-    """``kind`` is run, rent, renew, upgrade, downgrade, restart, release or guard.
+    """``kind`` is run, rent, renew, upgrade, downgrade, restart, release, bind-mail or guard.
 
     ``outcome`` is None while the trip is open. ``action``: what a trip of the guard does.
     """

@@ -176,6 +176,18 @@ class SupportsMailBinding(ABC):
         """Complete the binding, with a single request; ``done`` is false while the provider still verifies."""
 
 
+class SupportsMailChange(SupportsMailBinding):
+    """Capability: bind another address in place of the bound one, which stays bound until that is complete."""
+
+    @abstractmethod
+    async def request_mail_change(self, email: str, key: str) -> MailBinding:
+        """As `request_binding`, while another address is bound."""
+
+    @abstractmethod
+    async def complete_mail_change(self, binding: MailBinding, payment: Payment | None) -> MailBinding:
+        """As `complete_binding`; ``done`` once the new address is bound."""
+
+
 class ManualTask(Enum):
     """What the user has to do on one of the provider's pages."""
 

@@ -234,6 +234,27 @@ CAPABILITY_FAULTS = (
         ),
     ),
     seed(
+        "mail-change",
+        "done-at-once",
+        "a change is done as soon as any address is bound",
+        "gpu1024",
+        "test_the_bound_address_stays_until_then",
+        (
+            "mail.py",
+            "return evolve(binding, done=bound.casefold() == binding.email.casefold())",
+            "return evolve(binding, done=bool(bound))",
+        ),
+        ("mail.py", "        if not verified.done:\n            return verified\n", ""),
+    ),
+    seed(
+        "mail-change",
+        "binds-anew",
+        "a change asks for a first binding, which a wallet with an address cannot have",
+        "gpu1024",
+        "test_another_address_takes_its_place",
+        ("mail.py", 'CHANGE = "_modify"', 'CHANGE = ""'),
+    ),
+    seed(
         "assisted-rental",
         "foreign-page",
         "the instructions open a page of somebody else",

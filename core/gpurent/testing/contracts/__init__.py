@@ -49,7 +49,10 @@ if TYPE_CHECKING:
     from gpurent.testing.contracts.provider.journey import JourneyContract as JourneyContract
     from gpurent.testing.contracts.provider.lease import LeaseContract as LeaseContract
     from gpurent.testing.contracts.provider.listings import ListingContract as ListingContract
-    from gpurent.testing.contracts.provider.mail_binding import MailBindingContract as MailBindingContract
+    from gpurent.testing.contracts.provider.mail_binding import (
+        MailBindingContract as MailBindingContract,
+        MailChangeContract as MailChangeContract,
+    )
     from gpurent.testing.contracts.provider.payments import PaymentContract as PaymentContract
     from gpurent.testing.contracts.provider.price import PriceContract as PriceContract
     from gpurent.testing.contracts.provider.renewal import RenewalContract as RenewalContract
@@ -99,7 +102,7 @@ _NAMES_BY_MODULE = {
     "provider.journey": "JourneyContract",
     "provider.lease": "LeaseContract",
     "provider.listings": "ListingContract",
-    "provider.mail_binding": "MailBindingContract",
+    "provider.mail_binding": "MailBindingContract MailChangeContract",
     "provider.payments": "PaymentContract",
     "provider.price": "PriceContract",
     "provider.renewal": "RenewalContract",

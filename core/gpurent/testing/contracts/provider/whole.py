@@ -14,7 +14,7 @@ from gpurent.testing.contracts.provider.billing import BillingContract
 from gpurent.testing.contracts.provider.journey import JourneyContract
 from gpurent.testing.contracts.provider.lease import LeaseContract
 from gpurent.testing.contracts.provider.listings import ListingContract
-from gpurent.testing.contracts.provider.mail_binding import MailBindingContract
+from gpurent.testing.contracts.provider.mail_binding import MailBindingContract, MailChangeContract
 from gpurent.testing.contracts.provider.payments import PaymentContract
 from gpurent.testing.contracts.provider.price import PriceContract
 from gpurent.testing.contracts.provider.renewal import RenewalContract
@@ -44,6 +44,7 @@ class ProviderContract(
     StartContract,
     InterruptionContract,
     MailBindingContract,
+    MailChangeContract,
     AssistedRentalContract,
     SecretContract,
     SimulatorContract,

@@ -88,6 +88,9 @@ class Gpu1024Simulator(Gpu1024Audit, ProviderSimulator, SupportsManualRental):
             f"{bind}/request_code": paying.send_binding_code,
             f"{bind}/request_binding": paying.request_binding,
             f"{bind}/binding_is_ok": paying.is_email_bound,
+            f"{bind}/request_code_modify": paying.send_change_code,
+            f"{bind}/request_binding_modify": paying.request_mail_change,
+            f"{bind}/binding_is_ok_modify": paying.is_mail_changed,
             f"{bind}/query_email": paying.get_bound_email,
         }
         self._resend_handler = paying.resend_access_mail

@@ -61,7 +61,9 @@ class Gpu1024State:
         self.orders: dict[str, ContainerOrder] = {}
         self.renewals: dict[str, OrderRenewal] = {}
         self.emails: dict[str, str] = {}
+        # By wallet: the address, the code in 10^-8 DBC, and whether the wallet has sent the code.
         self.bindings: dict[str, tuple[str, int, bool]] = {}
+        self.mail_changes: dict[str, tuple[str, int, bool]] = {}
         self.ledger: list[SimulatorLedgerEntry] = []
         self.hidden_until: datetime | None = None
         # A transfer can only pay for one thing.
@@ -168,25 +170,39 @@ class Gpu1024State:
 
     async def settle_binding(self, wallet: str) -> bool:
         """Bind the wallet's e-mail address once its payment is confirmed; return whether it is bound."""
-        email, code, asked = self.bindings.get(wallet, ("", 0, False))
-        if wallet in self.emails or not asked:
-            return wallet in self.emails
+        if wallet not in self.emails:
+            await self._settle_code(wallet, self.bindings.get(wallet, ("", 0, False)))
+        return wallet in self.emails
+
+    async def settle_mail_change(self, wallet: str) -> bool:
+        """Bind the new address once its payment is confirmed; return whether no change is open any more."""
+        if await self._settle_code(wallet, self.mail_changes.get(wallet, ("", 0, False))):
+            del self.mail_changes[wallet]
+        return wallet not in self.mail_changes
+
+    async def _settle_code(self, wallet: str, binding: tuple[str, int, bool]) -> bool:
+        email, code, asked = binding
+        if not asked:
+            return False
         found = await self.request_ledger("GET", "/transfers", address=wallet)
         for row in found["transfers"]:
             if (
-                row["to"] == PLATFORM_ADDRESS
-                and row["amount"] == str(code)
+                (row["from"], row["to"], row["amount"]) == (wallet, PLATFORM_ADDRESS, str(code))
                 and row["confirmations"] >= MIN_CONFIRMATIONS
+                and row["hash"] not in self.counted_transfers
             ):
+                self.counted_transfers.add(row["hash"])
                 self.emails[wallet] = email
                 self.add_ledger_entry(wallet, "binding", -code, row["hash"])
                 return True
         return False
 
     async def send_mail(self, wallet: str, subject: str, text: str) -> None:
-        to = self.emails.get(wallet) or self.bindings.get(wallet, ("", 0, False))[0]
-        if to:
-            await self.context.send_mail(to=to, sender=SENDER, subject=f"[1024lab] {subject}", text=text)
+        if wallet in self.emails:
+            await self.send_mail_to(self.emails[wallet], subject, text)
+
+    async def send_mail_to(self, to: str, subject: str, text: str) -> None:
+        await self.context.send_mail(to=to, sender=SENDER, subject=f"[1024lab] {subject}", text=text)
 
     async def send_access_mail(self, order: ContainerOrder) -> None:
         if order.container is not None:
