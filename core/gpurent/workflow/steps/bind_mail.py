@@ -90,7 +90,7 @@ class BindMailStep:
 
         Raises `UsageError` if the provider cannot do that, else as `bind_mail` does.
         """
-        binder = self.plugins.provider(provider)
+        binder: object = self.plugins.provider(provider)
         if not isinstance(binder, SupportsMailBinding):
             raise UsageError(_("{provider} needs no e-mail address").format(provider=provider))
         async with self._lock(provider):

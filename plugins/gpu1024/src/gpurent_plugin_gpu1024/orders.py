@@ -21,7 +21,7 @@ from gpurent.api import (
     SoldOut,
     quote_text,
 )
-from gpurent_plugin_gpu1024 import _, ngettext, wire
+from gpurent_plugin_gpu1024 import _, ngettext, trials, wire
 from gpurent_plugin_gpu1024.client import Gpu1024Client
 
 PAYMENT_WINDOW = timedelta(minutes=10)
@@ -102,7 +102,7 @@ class Gpu1024Orders:
         wallet = await self._client.get_wallet_address()
         path, params = _choose_draft(order)
         found = await self._client.call_checked(
-            path, machine_id=order.offer.key, wallet_address_user=wallet, **params
+            path, machine_id=trials.get_machine_id(order.offer), wallet_address_user=wallet, **params
         )
         draft = found.get_record()
         if not isinstance(draft.get("order_id"), str):
@@ -125,6 +125,8 @@ class Gpu1024Orders:
     async def _choose_sizes(self, order: Order, order_id: str, giving: int) -> dict[str, str]:
         """Return time, GPUs, disk (KiB; for a GPU only what is bought beyond the free part) and memory."""
         minutes = str(to_minutes(order.term or DAY))
+        if trials.is_trial(order.offer):
+            return {"rent_time_length": minutes, "gpu_count": "1", "dbc_total_count": "0"}
         if order.offer.hardware.gpus == 0:
             disk, memory = await self._choose_disk_and_memory(order)
             await self._client.call_checked(
@@ -196,6 +198,8 @@ def _choose_draft(order: Order) -> tuple[str, dict[str, str]]:
         return path, {**params, "order_id_pre": order.onto}
     if stopped:
         return f"/rent/place_order_stop_to_{'cpu' if to_cpu else 'gpu'}", {**params, "order_id_pre": stopped}
+    if trials.is_trial(order.offer):
+        return "/try_rent/place_order", params
     return "/rent/place_order_cpu" if to_cpu else "/rent/place_order", params
 
 

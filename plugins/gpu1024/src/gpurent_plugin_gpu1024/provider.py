@@ -25,7 +25,7 @@ from gpurent.api import (
     UnavailableError,
     Unknown,
 )
-from gpurent_plugin_gpu1024 import _, wire
+from gpurent_plugin_gpu1024 import _, trials, wire
 from gpurent_plugin_gpu1024.client import RENEWAL_PATH, Gpu1024Client
 from gpurent_plugin_gpu1024.mail import Gpu1024MailMixin
 from gpurent_plugin_gpu1024.orders import (
@@ -91,6 +91,8 @@ class Gpu1024Provider(Gpu1024MailMixin, Gpu1024OrderMixin, LeaseProvider):
                 for offer in found
                 if offer.provider_data.get("cpu_container") == "yes"
             ]
+        if requirements.machine.endswith(trials.TRIAL_SUFFIX):
+            found = [trials.make_trial_offer(offer) for offer in found if offer.hardware.gpus]
         return Known(tuple(found))
 
     # orders

@@ -20,7 +20,13 @@ from gpurent_plugin_gpu1024.simulator.records import (
     renewal_json,
     to_json_number,
 )
-from gpurent_plugin_gpu1024.simulator.state import Gpu1024Refusal, Gpu1024State
+from gpurent_plugin_gpu1024.simulator.state import (
+    FREE_TRIALS,
+    TRIAL_BALANCE,
+    TRIAL_TIME,
+    Gpu1024Refusal,
+    Gpu1024State,
+)
 
 Params = Mapping[str, str]
 WORKING = (2, "", None)
@@ -63,7 +69,13 @@ class OrderRoutes:
     # drafts
 
     async def _create_draft(
-        self, given: Params, kind: str, before: ContainerOrder | None = None, *, is_stopped: bool = False
+        self,
+        given: Params,
+        kind: str,
+        before: ContainerOrder | None = None,
+        *,
+        is_stopped: bool = False,
+        is_trial: bool = False,
     ) -> Any:
         books, wallet = self._state, given["wallet_address_user"]
         if wallet not in books.emails:
@@ -81,6 +93,7 @@ class OrderRoutes:
             price=await books.get_price(),
             switched_from=before.id if before else "",
             starts_stopped=is_stopped,
+            is_trial=is_trial,
         )
         order.task_id = before.task_id if before else f"dbc-{order.id}"
         books.orders[order.id] = order
@@ -100,6 +113,17 @@ class OrderRoutes:
 
     async def place_order(self, given: Params) -> Any:
         return await self._create_draft(given, "gpu")
+
+    async def place_trial(self, given: Params) -> Any:
+        """Draft a trial; who may have one is known from the page's own words, how it is refused is assumed."""
+        wallet, books = given["wallet_address_user"], self._state
+        tried = [order for order in books.orders.values() if order.wallet == wallet and order.is_trial]
+        rented = [order for order in tried if order.rented]
+        if any(order.machine.id == given["machine_id"] for order in rented):
+            raise Gpu1024Refusal("每个机器只能试用一次")
+        if len(rented) >= FREE_TRIALS and not await books.holds_enough(wallet, TRIAL_BALANCE):
+            raise Gpu1024Refusal("钱包余额不足5000DBC")
+        return await self._create_draft(given, "gpu", is_trial=True)
 
     async def place_order_cpu(self, given: Params) -> Any:
         _require_deposit_mode(given)
@@ -129,7 +153,7 @@ class OrderRoutes:
 
     def _get_running(self, given: Params, kind: str) -> ContainerOrder:
         before = self._get_previous(given)
-        if before.over or before.kind != kind:
+        if before.over or before.is_trial or before.kind != kind:
             raise Gpu1024Refusal("容器已停止")
         return before
 
@@ -175,7 +199,11 @@ class OrderRoutes:
         if order.created:
             return True
         gpus, minutes = int(given["gpu_count"]), int(given["rent_time_length"])
-        disk = int(given["diskspace"])
+        disk = 0 if order.is_trial else int(given["diskspace"])
+        if order.is_trial:
+            self._create_trial(order, gpus)
+            order.address = (await books.request_ledger("POST", "/sandbox/platform/address"))["address"]
+            return True
         if disk < 0 or disk > MAX_DISK:
             raise Gpu1024Refusal("磁盘空间不足")
         if minutes < 60 or minutes > 43200:
@@ -191,6 +219,12 @@ class OrderRoutes:
         order.created_at = books.now
         order.address = (await books.request_ledger("POST", "/sandbox/platform/address"))["address"]
         return True
+
+    def _create_trial(self, order: ContainerOrder, gpus: int) -> None:
+        """Create a trial, whose time is fixed whatever was asked for."""
+        if gpus != 1 or self._state.count_free_gpus(order.machine) < 1:
+            raise Gpu1024Refusal("机器已被租用")
+        order.gpus, order.terms, order.created_at = 1, [(TRIAL_TIME, 0)], self._state.now
 
     async def can_rent_machine(self, given: Params) -> Any:
         order = self._get_order(given)
@@ -236,6 +270,8 @@ class OrderRoutes:
         order = self._get_order(given)
         if not order.rented or order.over:
             raise Gpu1024Refusal("订单已结束")
+        if order.is_trial:
+            raise Gpu1024Refusal("试用订单不能续租")
         renewal = OrderRenewal(
             id=secrets.token_hex(12),
             order=order,

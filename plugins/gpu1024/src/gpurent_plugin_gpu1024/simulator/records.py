@@ -40,8 +40,9 @@ class ContainerOrder:
 
     ``payment_mark`` is the small amount by which its payment is recognized, ``payment_marks_total`` the sum of those
     paid so far, renewals included. An order that takes a container over (``switched_from``) inherits ``task_id``;
-    ``starts_stopped``: the container was stopped. ``owed``: amount and memo of a refund that was not sent yet.
-    ``balance_checked_at``: when the wallet was last seen to hold enough for the files to be kept.
+    ``starts_stopped``: the container was stopped. ``is_trial``: its mark is the fee, which is never refunded.
+    ``owed``: amount and memo of a refund that was not sent yet. ``balance_checked_at``: when the wallet was last seen
+    to hold enough for the files to be kept.
     """
 
     id: str
@@ -53,6 +54,7 @@ class ContainerOrder:
     price: Decimal
     switched_from: str = ""
     starts_stopped: bool = False
+    is_trial: bool = False
     terms: list[tuple[int, int]] = field(factory=list)
     gpus: int = 0
     disk: int = 0
@@ -121,6 +123,8 @@ class ContainerOrder:
         """Return what the started minutes cost, each at the price of its term; a deposit costs nothing."""
         if self.mode == "deposit":
             return 0
+        if self.is_trial:
+            return self.payment_marks_total
         left, cost = self.count_begun_minutes(at), 0
         for minutes, units in self.terms:
             cost += -(-units * min(left, minutes) // minutes)
@@ -216,6 +220,7 @@ def order_json(order: ContainerOrder, now: datetime) -> dict[str, Any]:
         "diskspace_giving": GIVEN_DISK if order.kind == "gpu" else 0,
         "diskspace_image_data": 0,
         "from_stop_to_open": order.starts_stopped,
+        "try_rent": order.is_trial,
         "memory": order.memory,
         "dbc_price": float(order.price),
         "gpu_price_dollar": float(order.machine.price),

@@ -48,6 +48,7 @@ class Gpu1024Simulator(Gpu1024Audit, ProviderSimulator, SupportsManualRental):
         self._handlers: dict[str, Act] = {
             "/query_all_machines": orders.list_machines,
             "/query_machine_by_id": orders.get_machine,
+            "/try_rent/place_order": orders.place_trial,
             f"{rent}/place_order": orders.place_order,
             f"{rent}/place_order_cpu": orders.place_order_cpu,
             f"{rent}/place_order_cpu_to_gpu": orders.place_order_cpu_to_gpu,

@@ -32,6 +32,7 @@ SWITCH_DURATION = timedelta(seconds=60)
 PAYMENT_WINDOW = timedelta(minutes=10)
 FILE_RETENTION = timedelta(days=7)
 RETENTION_BALANCE = 20_000 * UNIT
+TRIAL_TIME, TRIAL_BALANCE, FREE_TRIALS = 15, 5_000 * UNIT, 3
 # How often the wallet is looked at while files are kept (assumed).
 BALANCE_INTERVAL = timedelta(hours=1)
 MIN_CONFIRMATIONS = 2
@@ -273,7 +274,7 @@ class Gpu1024State:
         ``keep_data``: another order takes the container over.
         """
         # Query first: if the ledger cannot be reached, nothing has changed and the next tick retries.
-        is_kept = not keep_data and await self.holds_enough(order.wallet)
+        is_kept = not (keep_data or order.is_trial) and await self.holds_enough(order.wallet)
         order.over, order.ended_well = True, well
         order.stopped_at = min(self.now, order.expires_at or self.now)
         await self.kill_container(order)
@@ -288,10 +289,10 @@ class Gpu1024State:
             await self.context.machines.delete_disk(order.task_id)
         await self.settle_owed(order)
 
-    async def holds_enough(self, wallet: str) -> bool:
-        """Return whether the wallet holds what files of stopped containers need to be kept."""
+    async def holds_enough(self, wallet: str, least: int = RETENTION_BALANCE) -> bool:
+        """Return whether the wallet holds ``least``, by default what files of stopped containers need to be kept."""
         found = await self.request_ledger("GET", "/balance", address=wallet)
-        return int(found["balance"]) >= RETENTION_BALANCE
+        return int(found["balance"]) >= least
 
     async def _update_kept_files(self, order: ContainerOrder) -> None:
         """Delete kept files when their time is over, or once the wallet holds too little."""
