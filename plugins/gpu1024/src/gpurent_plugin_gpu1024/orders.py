@@ -6,7 +6,6 @@ Nothing costs money until the bill is paid.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
 from datetime import timedelta
 
 from attrs import asdict, frozen
@@ -23,24 +22,15 @@ from gpurent.api import (
 )
 from gpurent_plugin_gpu1024 import _, ngettext, trials, wire
 from gpurent_plugin_gpu1024.client import Gpu1024Client
+from gpurent_plugin_gpu1024.sizes import (
+    STOPPED_ORDER,
+    ContainerSizer,
+    has_container,
+    parse_disk_terms,
+    to_minutes,
+)
 
 PAYMENT_WINDOW = timedelta(minutes=10)
-DAY = timedelta(days=1)
-MIN_CPU_DISK, MIN_CPU_MEMORY = 30, 5
-# In the plugin's data of an offer and a lease: the order whose stopped container is started again.
-STOPPED_ORDER = "stopped_order"
-
-
-def has_container(kind: OrderKind, data: Mapping[str, str]) -> bool:
-    """Whether an order continues a container that exists, so that none is created before the payment.
-
-    ``data`` is the plugin's own data of its offer or its lease.
-    """
-    return kind is OrderKind.SWITCH or STOPPED_ORDER in data
-
-
-def get_payment_path(kind: OrderKind, data: Mapping[str, str]) -> str:
-    return "/rent/pay_update" if has_container(kind, data) else "/rent/pay"
 
 
 @frozen(kw_only=True)
@@ -56,6 +46,7 @@ class Gpu1024Orders:
 
     def __init__(self, context: PluginContext, client: Gpu1024Client) -> None:
         self._context, self._client = context, client
+        self._sizer = ContainerSizer(client)
 
     async def place_order(self, order: Order) -> wire.ListedOrder:
         """Place the provider's order and return it; repeated calls return the same one.
@@ -118,51 +109,8 @@ class Gpu1024Orders:
                 hint=_("Choose a shorter time."),
             )
         await self._client.call_checked("/rent/get_dbc_price", order_id=draft["order_id"])
-        giving = wire.parse_count(draft.get("diskspace_giving"), found)
-        sizes = await self._choose_sizes(order, draft["order_id"], giving)
+        sizes = await self._sizer.choose_sizes(order, draft["order_id"], parse_disk_terms(draft, found))
         return _OrderDraft(ref=draft["order_id"], params={"order_type": "training", **sizes})
-
-    async def _choose_sizes(self, order: Order, order_id: str, giving: int) -> dict[str, str]:
-        """Return time, GPUs, disk (KiB; for a GPU only what is bought beyond the free part) and memory."""
-        minutes = str(to_minutes(order.term or DAY))
-        if trials.is_trial(order.offer):
-            return {"rent_time_length": minutes, "gpu_count": "1", "dbc_total_count": "0"}
-        if order.offer.hardware.gpus == 0:
-            disk, memory = await self._choose_disk_and_memory(order)
-            await self._client.call_checked(
-                "/rent/get_deposit_dbc_count", order_id=order_id, diskspace=str(disk), memory=str(memory)
-            )
-            sizes = {"gpu_count": "0", "diskspace": str(disk), "memory": str(memory)}
-        else:
-            gpus = max(order.gpus, 1)
-            bought = max(0, order.disk * wire.KIB_IN_GIB - giving * gpus)
-            sizes = {"gpu_count": str(gpus), "diskspace": str(bought)}
-            await self._client.call_checked(
-                "/rent/get_pay_dbc_count", order_id=order_id, rent_time_length=minutes, **sizes
-            )
-        if has_container(order.kind, order.offer.provider_data):
-            return {"rent_time_length": minutes, **sizes}
-        return {"rent_time_length": minutes, **sizes, "image_tag": order.image or "pytorch 1.2"}
-
-    async def _choose_disk_and_memory(self, order: Order) -> tuple[int, int]:
-        """Return the smallest disk and memory in the provider's lists that are enough, in KiB."""
-        found = []
-        wished = (order.disk or MIN_CPU_DISK, MIN_CPU_MEMORY)
-        kinds = (("disk", _("disk")), ("memory", _("memory")))
-        for (name, shown), least in zip(kinds, wished, strict=True):
-            listed = await self._client.call_checked(
-                f"/rent/get_{name}_deposit_list", machine_id=order.offer.key
-            )
-            sizes = sorted(wire.parse_count(row.get("capacity"), listed) for row in listed.get_rows())
-            enough = [size for size in sizes if size >= least * wire.KIB_IN_GIB]
-            if not enough:
-                raise SoldOut(
-                    _("this machine has no {name} of {least} GiB or more available").format(
-                        name=shown, least=least
-                    ),
-                )
-            found.append(enough[0])
-        return found[0], found[1]
 
     async def find_bill(self, order_key: str, order: wire.ListedOrder, *, creates: bool) -> Bill | None:
         """Return the bill; None while the provider creates the container, if it ``creates`` one before the payment.
@@ -201,8 +149,3 @@ def _choose_draft(order: Order) -> tuple[str, dict[str, str]]:
     if trials.is_trial(order.offer):
         return "/try_rent/place_order", params
     return "/rent/place_order_cpu" if to_cpu else "/rent/place_order", params
-
-
-def to_minutes(term: timedelta) -> int:
-    """Return ``term`` in whole minutes, rounded up."""
-    return -(-term // timedelta(minutes=1))

@@ -28,16 +28,11 @@ from gpurent.api import (
 from gpurent_plugin_gpu1024 import _, trials, wire
 from gpurent_plugin_gpu1024.client import RENEWAL_PATH, Gpu1024Client
 from gpurent_plugin_gpu1024.mail import Gpu1024MailMixin
-from gpurent_plugin_gpu1024.orders import (
-    DAY,
-    STOPPED_ORDER,
-    Gpu1024Orders,
-    get_payment_path,
-    has_container,
-)
+from gpurent_plugin_gpu1024.orders import Gpu1024Orders
 from gpurent_plugin_gpu1024.related_orders import Gpu1024OrderMixin
 from gpurent_plugin_gpu1024.release import LeaseReleaser, make_ended_lease
 from gpurent_plugin_gpu1024.renewals import Gpu1024Renewals
+from gpurent_plugin_gpu1024.sizes import DAY, STOPPED_ORDER, get_payment_path, has_container
 
 RESEND_INTERVAL = timedelta(minutes=3)
 # Every filter of the search form, switched off; the names and their spelling are the provider's.

@@ -18,7 +18,7 @@ from gpurent.api import (
     SupportsStaging,
 )
 from gpurent_plugin_gpu1024 import _, wire
-from gpurent_plugin_gpu1024.orders import DAY, STOPPED_ORDER
+from gpurent_plugin_gpu1024.sizes import DAY, STOPPED_ORDER
 
 
 class Gpu1024OrderMixin(SupportsStaging, SupportsDowngrade, SupportsRenewal, SupportsRestart):

@@ -18,8 +18,8 @@ from gpurent.api import (
 )
 from gpurent_plugin_gpu1024 import _
 from gpurent_plugin_gpu1024.client import CANCEL, REFUND, STOP, Gpu1024Client
-from gpurent_plugin_gpu1024.orders import get_payment_path
 from gpurent_plugin_gpu1024.renewals import Gpu1024Renewals, note_missing_order
+from gpurent_plugin_gpu1024.sizes import get_payment_path
 from gpurent_plugin_gpu1024.wire import FAILED, MINUTE, WORKING, ListedOrder
 
 

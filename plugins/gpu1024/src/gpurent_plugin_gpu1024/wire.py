@@ -11,7 +11,7 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
-from attrs import frozen
+from attrs import evolve, frozen
 
 from gpurent.api import (
     Currency,
@@ -187,7 +187,7 @@ def _parse_offer(row: Mapping[str, Any], source: ApiReply) -> Offer:
             price=UnitPrice(parse_number(row.get("gpu_price_dollar"), source), DOLLAR),
             maximum=longest * MINUTE if longest else None,
         ),
-        disk=DISK_PRICE,
+        disk=evolve(DISK_PRICE, maximum=parse_gib(row.get("gpu_containers_can_use_disk"), source) or None),
         available=used < gpus,
         location=str(row.get("country", ""))[:40],
         score=str(row.get("evaluation_score_average", ""))[:8],

@@ -30,7 +30,6 @@ from gpurent_plugin_gpu1024.simulator.state import (
 
 Params = Mapping[str, str]
 WORKING = (2, "", None)
-MAX_DISK = 400 * KIB_IN_GIB
 DISK_SIZES, MEMORY_SIZES = (30, 60, 100, 200), (5, 10, 20)
 
 
@@ -106,7 +105,8 @@ class OrderRoutes:
             "gpu_count_max": machine.gpus,
             "images_tag": "pytorch 1.1+tensorflow 1.14@pytorch 1.2",
             "diskspace_giving": GIVEN_DISK,
-            "diskspace_image_data": 0,
+            "diskSpace_per_gpu_max": machine.container_disk // machine.gpus,
+            "diskspace_image_data": before.used_disk if before else 0,
             "order_id_pre": order.switched_from or None,
             "from_stop_to_open": is_stopped,
         }
@@ -184,6 +184,9 @@ class OrderRoutes:
         self._get_host(given)
         return [{"capacity": size * KIB_IN_GIB} for size in DISK_SIZES]
 
+    async def get_max_disk(self, given: Params) -> Any:
+        return self._get_host(given).container_disk
+
     async def list_memory_sizes(self, given: Params) -> Any:
         self._get_host(given)
         return [{"capacity": size * KIB_IN_GIB} for size in MEMORY_SIZES]
@@ -204,7 +207,7 @@ class OrderRoutes:
             self._create_trial(order, gpus)
             order.address = (await books.request_ledger("POST", "/sandbox/platform/address"))["address"]
             return True
-        if disk < 0 or disk > MAX_DISK:
+        if disk < 0 or disk > order.machine.container_disk:
             raise Gpu1024Refusal("磁盘空间不足")
         if minutes < 60 or minutes > 43200:
             raise Gpu1024Refusal("租用时间不正确")

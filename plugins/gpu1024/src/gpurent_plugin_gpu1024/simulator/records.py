@@ -24,7 +24,7 @@ MODELS = (("2080Ti", "0.215", 11), ("1080Ti", "0.15", 11), ("P102-100", "0.08", 
 
 @define
 class GpuHost:
-    """A host with its GPUs; ``taken`` GPUs are rented by others."""
+    """A host with its GPUs; ``taken`` GPUs are rented by others. ``container_disk`` is what a container can have."""
 
     id: str
     model: str
@@ -32,6 +32,7 @@ class GpuHost:
     ram: int
     gpus: int = 1
     taken: int = 0
+    container_disk: int = 400 * KIB_IN_GIB
 
 
 @define
@@ -42,7 +43,7 @@ class ContainerOrder:
     paid so far, renewals included. An order that takes a container over (``switched_from``) inherits ``task_id``;
     ``starts_stopped``: the container was stopped. ``is_trial``: its mark is the fee, which is never refunded.
     ``owed``: amount and memo of a refund that was not sent yet. ``balance_checked_at``: when the wallet was last seen
-    to hold enough for the files to be kept.
+    to hold enough for the files to be kept. ``used_disk``: the KiB that its files take.
     """
 
     id: str
@@ -78,6 +79,7 @@ class ContainerOrder:
     ended_well: bool = False
     kept_until: datetime | None = None
     balance_checked_at: datetime | None = None
+    used_disk: int = 0
     mail_codes: dict[str, str] = field(factory=dict)
 
     @property
@@ -200,6 +202,8 @@ def machine_json(machine: GpuHost, free: int) -> dict[str, Any]:
         "error_rent_count": 1,
         "evaluation_score_average": 9.1,
         "can_create_cpu_container": True,
+        "cpu_containers_can_use_disk": machine.container_disk,
+        "gpu_containers_can_use_disk": machine.container_disk,
     }
 
 
@@ -218,7 +222,7 @@ def order_json(order: ContainerOrder, now: datetime) -> dict[str, Any]:
         "gpu_count": order.gpus,
         "diskspace": order.disk,
         "diskspace_giving": GIVEN_DISK if order.kind == "gpu" else 0,
-        "diskspace_image_data": 0,
+        "diskspace_image_data": order.used_disk,
         "from_stop_to_open": order.starts_stopped,
         "try_rent": order.is_trial,
         "memory": order.memory,

@@ -59,6 +59,7 @@ class Gpu1024Simulator(Gpu1024Audit, ProviderSimulator, SupportsManualRental):
             f"{rent}/get_pay_dbc_count": orders.get_pay_dbc_count,
             f"{rent}/get_disk_deposit_list": orders.list_disk_sizes,
             f"{rent}/get_memory_deposit_list": orders.list_memory_sizes,
+            f"{rent}/get_max_disk_can_use": orders.get_max_disk,
             f"{rent}/get_deposit_dbc_count": orders.get_deposit_dbc_count,
             f"{rent}/create_order": orders.create_order,
             f"{rent}/can_rent_this_machine": orders.can_rent_machine,
