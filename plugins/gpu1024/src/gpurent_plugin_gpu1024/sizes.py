@@ -118,7 +118,7 @@ def _make_too_large_error(name: str, wanted: int, most: int) -> SoldOut:
         _("this machine has at most {most} GiB of {name} for a container; {wanted} GiB are wanted").format(
             name=name, most=most // wire.KIB_IN_GIB, wanted=-(-wanted // wire.KIB_IN_GIB)
         ),
-        hint=_("Ask for less, or pick another machine: gpurent offers"),
+        hint=_("Ask for less, or pick another machine."),
     )
 
 
