@@ -103,7 +103,7 @@ class Gpu1024Simulator(Gpu1024Audit, ProviderSimulator, SupportsManualRental):
                 method="POST",
                 path=path,
                 evidence=Evidence.SOURCE,
-                note=_("path and fields; the answer only in part"),
+                note=_describe_evidence(path),
             )
             for path in self._handlers
         ]
@@ -197,6 +197,20 @@ class Gpu1024Simulator(Gpu1024Audit, ProviderSimulator, SupportsManualRental):
             return JSONResponse({"status": status, "msg": msg, "content": content})
 
         return serve
+
+
+def _describe_evidence(path: str) -> str:
+    """Return what of the route is known from the public client, and what is not."""
+    assumed = {
+        "/try_rent/place_order": _("path, fields, and who gets a trial; how it is refused is assumed"),
+        "/rent/place_order_gpu_to_cpu": _(
+            "path and fields; that the unused time of the GPU is refunded is assumed"
+        ),
+        "/binding_email_rent/request_code_modify": _(
+            "path and fields; that the code goes to the new address is assumed"
+        ),
+    }
+    return assumed.get(path) or _("path and fields; the answer only in part")
 
 
 async def _make_envelope(handler: Act, given: Mapping[str, str]) -> tuple[int, str, Any]:
