@@ -66,10 +66,11 @@ HOOK_PAGES = (
     ),
     HookPage(
         "lease",
-        "LeaseEntry RetentionStep RetentionEvent RetentionEffect LeaseProvider SupportsStaging SupportsRenewal "
-        "SupportsStop SupportsStart SupportsRestart SupportsStopTimer SupportsRefundQuote SupportsInterruption "
-        "SupportsPublicKeys SupportsMailBinding AssistedRental ManualProvider LabelledProvider KeyedProvider "
-        "KeyRegister RegisteredKey PUBLIC_KEY CreateAttempts make_payable_lease make_taken_error "
+        "LeaseEntry RetentionStep RetentionEvent RetentionEffect LeaseProvider SupportsStaging SupportsDowngrade "
+        "SupportsRenewal SupportsStop SupportsStart SupportsRestart SupportsStopTimer SupportsRefundQuote "
+        "SupportsInterruption SupportsPublicKeys SupportsMailBinding SupportsMailChange AssistedRental ManualProvider "
+        "LabelledProvider KeyedProvider KeyRegister RegisteredKey PUBLIC_KEY CreateAttempts make_payable_lease "
+        "make_taken_error "
         "make_credit_error make_release_error make_state_error shorten_label MailBinding ManualTask "
         "TaskInstructions MachineAccess",
         "provider",

@@ -253,8 +253,10 @@ if TYPE_CHECKING:
         MailBinding as MailBinding,
         ManualProvider as ManualProvider,
         ManualTask as ManualTask,
+        SupportsDowngrade as SupportsDowngrade,
         SupportsInterruption as SupportsInterruption,
         SupportsMailBinding as SupportsMailBinding,
+        SupportsMailChange as SupportsMailChange,
         SupportsPublicKeys as SupportsPublicKeys,
         SupportsRefundQuote as SupportsRefundQuote,
         SupportsRenewal as SupportsRenewal,
@@ -400,7 +402,7 @@ _NAMES_BY_MODULE = {
     "gpurent.roles.json_reply": "JsonReply",
     "gpurent.roles.create_attempts": "CreateAttempts",
     "gpurent.roles.labelled_provider": "LabelledProvider make_credit_error make_payable_lease make_release_error make_state_error make_taken_error shorten_label",  # noqa: E501
-    "gpurent.roles.lease": "AssistedRental LeaseProvider MachineAccess MailBinding ManualProvider ManualTask SupportsInterruption SupportsMailBinding SupportsPublicKeys SupportsRefundQuote SupportsRenewal SupportsRestart SupportsStaging SupportsStart SupportsStop SupportsStopTimer TaskInstructions",  # noqa: E501
+    "gpurent.roles.lease": "AssistedRental LeaseProvider MachineAccess MailBinding ManualProvider ManualTask SupportsDowngrade SupportsInterruption SupportsMailBinding SupportsMailChange SupportsPublicKeys SupportsRefundQuote SupportsRenewal SupportsRestart SupportsStaging SupportsStart SupportsStop SupportsStopTimer TaskInstructions",  # noqa: E501
     "gpurent.roles.machine_runs": "MachineRun compute_run_charges list_machine_runs note_machine_run",
     "gpurent.roles.machine": "Launcher SessionBackend SupportsPredial SupportsUploadPreview TransferBackend",
     "gpurent.roles.messages": "Mailbox Notifier",

@@ -128,7 +128,7 @@ async def test_every_key_on_a_real_lease(tmp_path: Path) -> None:
             await screen.press_keys("q")
         async with sandbox.open_application() as application:
             after = await application.leases.get_lease(lease.id)
-            assert after.state is LeaseState.RELEASED
+            assert after.state is LeaseState.KEPT
             assert after.expires_at is not None
         assert "tick-" in (sandbox.home / lease.id / "run.sh").read_text("utf-8", "replace")
     assert sandbox.cloud.burning() == []

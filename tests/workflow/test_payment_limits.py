@@ -157,8 +157,8 @@ async def test_unannounced_deposit_needs_confirmation(sandbox: TripSandbox) -> N
         provider: Any = application.plugins.provider("1024gpu")
         original = provider._orders.find_bill
 
-        async def return_higher_bill(*args: Any) -> Bill | None:
-            bill = await original(*args)
+        async def return_higher_bill(*args: Any, **more: Any) -> Bill | None:
+            bill = await original(*args, **more)
             return evolve(bill, purpose=PaymentPurpose.DEPOSIT) if bill is not None else None
 
         provider._orders.find_bill = return_higher_bill

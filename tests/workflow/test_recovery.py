@@ -65,6 +65,7 @@ def end_machine_after_download(
                 if order.container is not None and not order.over:
                     ended.add(order.id)
                     await state.end_order(order, well=True)
+                    order.kept_until = None  # the machine broke, with its files
 
     def watch(event: Event) -> None:
         if event.kind is EventKind.PROGRESS and (folder / "state" / "step").exists() and len(ended) < times:

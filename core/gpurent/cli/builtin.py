@@ -52,6 +52,7 @@ _COMMAND_GROUPS: tuple[tuple[str, str, tuple[tuple[str, str], ...]], ...] = (
             ("login", N_("Log in to a provider")),
             ("logout", N_("Log out of a provider")),
             ("whoami", N_("Show the accounts you are logged in to")),
+            ("email", N_("Bind an e-mail address to an account, or change it")),
             ("balance", N_("Show the balance of an account")),
         ),
     ),
@@ -95,6 +96,7 @@ _COMMAND_GROUPS: tuple[tuple[str, str, tuple[tuple[str, str], ...]], ...] = (
         (
             ("renew", N_("Buy more time for a lease")),
             ("upgrade", N_("Switch a staged CPU machine to its GPU")),
+            ("downgrade", N_("Switch a machine back to a CPU machine")),
             ("shutdown", N_("Shut a machine down and keep its files")),
             ("restart", N_("Start a machine again after it was shut down, with its kept files")),
             ("bid", N_("Change what you pay for a spot machine")),

@@ -131,6 +131,7 @@ class Application(RuntimeParts):
     release_review = _delegate(lambda it: it.use_cases.release_review)
     repeated_runs = _delegate(lambda it: it.use_cases.repeated_runs)
     lease_changes = _delegate(lambda it: it.use_cases.lease_changes)
+    mail_addresses = _delegate(lambda it: it.use_cases.mail_addresses)
     bid_changes = _delegate(lambda it: it.use_cases.bid_changes)
     machine_stops = _delegate(lambda it: it.use_cases.machine_stops)
     provider_selector = _delegate(lambda it: it.use_cases.provider_selector)

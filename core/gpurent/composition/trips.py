@@ -42,6 +42,7 @@ from gpurent.workflow.trips import (
     machine_stops,
     machine_use,
     machine_work,
+    mail_addresses,
     open_trips,
     operations,
     orphans,
@@ -77,6 +78,9 @@ class TripParts:
             base.logins,
             base.locks,
             poller,
+        )
+        self.mail_addresses = mail_addresses.MailAddresses(
+            base.trip_tracker, plugins, bind_mail_step, base.bookkeeping
         )
         select_offer_step = select_offer.SelectOfferStep(money.offer_listing, store, base.service_clocks)
         make_plan_step = make_plan.MakePlanStep(plugins, money.quotes)

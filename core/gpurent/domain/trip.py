@@ -182,6 +182,17 @@ class TripSpec:
 
 
 @frozen(kw_only=True)
+class RestartOptions:
+    """How a machine is started again; ``term`` None: as short as possible. ``is_staged``: without its GPU."""
+
+    term: timedelta | None = None
+    is_staged: bool = False
+
+
+AS_BEFORE = RestartOptions()
+
+
+@frozen(kw_only=True)
 class AgreedPrice:
     """What the user agreed to pay for one order.
 
@@ -219,9 +230,9 @@ class TripPlan:
 
 @frozen(kw_only=True)
 class TripRecord:
-    """``kind`` is run, rent, renew, upgrade, restart, release or guard; ``outcome`` is None while the trip is open.
+    """``kind`` is run, rent, renew, upgrade, downgrade, restart, release, bind-mail or guard.
 
-    ``action``: what a trip of the guard does.
+    ``outcome`` is None while the trip is open. ``action``: what a trip of the guard does.
     """
 
     id: str

@@ -80,6 +80,14 @@ class SupportsStaging(ABC):
         """Return the order of the staging machine for ``order``; pure."""
 
 
+class SupportsDowngrade(ABC):
+    """Capability: replace a machine by its staging machine, with its files. An upgrade undoes it."""
+
+    @abstractmethod
+    def make_downgrade_order(self, lease: Lease, key: str) -> Order:
+        """Return the SWITCH order that replaces the machine of ``lease``; pure."""
+
+
 class SupportsRenewal(ABC):
     """Capability: buy more time for a prepaid lease."""
 
@@ -194,6 +202,18 @@ class SupportsMailBinding(ABC):
     @abstractmethod
     async def complete_binding(self, binding: MailBinding, payment: Payment | None) -> MailBinding:
         """Complete the binding, with a single request; ``done`` is false while the provider still verifies."""
+
+
+class SupportsMailChange(SupportsMailBinding):
+    """Capability: bind another address in place of the bound one, which stays bound until that is complete."""
+
+    @abstractmethod
+    async def request_mail_change(self, email: str, key: str) -> MailBinding:
+        """As `request_binding`, while another address is bound."""
+
+    @abstractmethod
+    async def complete_mail_change(self, binding: MailBinding, payment: Payment | None) -> MailBinding:
+        """As `complete_binding`; ``done`` once the new address is bound."""
 
 
 class ManualTask(Enum):

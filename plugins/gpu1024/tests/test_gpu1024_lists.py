@@ -15,6 +15,7 @@ from gpurent.api import Deposit, Hardware, Offer, Prepaid, UnitPrice
 from gpurent_plugin_gpu1024 import wire
 from plugins.gpu1024.tests.wire_samples import (
     FLAGS,
+    GIB,
     MACHINE,
     MINUTE,
     ORDER,
@@ -144,12 +145,14 @@ def test_a_rented_machine_that_is_offline_has_no_known_price() -> None:
 
 
 def test_an_order_of_the_list() -> None:
-    order = parse_order()
+    order = parse_order(diskspace=40 * GIB, diskspace_giving=30 * GIB, order_id_pre="o-0")
     assert order == wire.ListedOrder(
         id="o-1",
         bill=wire.DBC.money("1200.00000042"),
         machine="m-7",
         gpus=2,
+        disk=100,
+        previous="o-0",
         used_minutes=90,
         remaining_minutes=30,
         files_kept_for=timedelta(days=1),

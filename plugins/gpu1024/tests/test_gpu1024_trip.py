@@ -13,6 +13,7 @@ from gpurent.testing.fakes import HttpFaults
 from gpurent.testing.sandbox.service_faults import ServiceFault
 from gpurent_plugin_gpu1024.wire import ApiReply
 from plugins.gpu1024.tests.gpu1024_harness import (
+    DAY,
     UNITS,
     Driver,
     Gpu1024Harness,
@@ -83,13 +84,15 @@ async def test_f4_f5_f6_f7_the_whole_flow_step_by_step(
     assert rented_at is not None
     harness.clock.advance_to(rented_at + timedelta(hours=5, seconds=1))
     over = await driver.release_lease()
-    assert over.state is LeaseState.RELEASED
+    assert over.state is LeaseState.KEPT, "the wallet holds enough for the files to be kept"
     assert over.ended_at is not None
+    assert over.kept_until is not None
+    assert timedelta(0) <= over.kept_until - over.ended_at - 7 * DAY < timedelta(minutes=2)
     day = harness.state.orders[over.ref].terms[0][1]
     used = -(-day * 301 // 1440)
     assert sum_spent(await driver.sum_charges()) == before - renter.balance_units == used
     assert harness.machines.alive_machines == {}
-    assert harness.machines.disks == set()
+    assert harness.machines.disks == {machine.spec.data}
     assert list(harness.simulator.list_billed_machines()) == []
     harness.check_ledgers_agree()
 
@@ -147,7 +150,7 @@ async def test_any_answer_may_be_lost_and_it_is_one_order_and_one_payment(
             assert before - renter.balance_units == sum_spent(charges) == orders[1].compute_cost(stopped), (
                 label
             )
-            assert driver.current_lease.state is LeaseState.RELEASED, label
+            assert driver.current_lease.state is LeaseState.KEPT, label
             assert harness.machines.alive_machines == {}, label
         harness.check_ledgers_agree()
 

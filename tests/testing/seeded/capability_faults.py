@@ -23,7 +23,7 @@ CAPABILITY_FAULTS = (
         "a renewal order names our id, not the provider's",
         "gpu1024",
         "test_a_renewal_order_asks_nobody",
-        ("provider.py", "            onto=lease.ref,\n", "            onto=lease.id,\n"),
+        ("related_orders.py", "            onto=lease.ref,\n", "            onto=lease.id,\n"),
     ),
     seed(
         "renewal",
@@ -44,7 +44,7 @@ CAPABILITY_FAULTS = (
         "gpu1024",
         "test_a_staging_order_is_of_the_same_machine",
         (
-            "provider.py",
+            "related_orders.py",
             "            offer=wire.make_cpu_offer(order.offer),\n",
             "            offer=order.offer,\n",
         ),
@@ -56,7 +56,7 @@ CAPABILITY_FAULTS = (
         "gpu1024",
         "test_a_staging_order_is_of_the_same_machine",
         (
-            "provider.py",
+            "related_orders.py",
             "            gpus=0,\n            disk=order.disk,",
             "            gpus=1,\n            disk=order.disk,",
         ),
@@ -68,6 +68,26 @@ CAPABILITY_FAULTS = (
         "gpu1024",
         "test_the_wanted_machine_takes_its_place",
         ("orders.py", '"order_id_pre": order.onto}', '"order_id_pre": order.key}'),
+    ),
+    seed(
+        "downgrade",
+        "keeps-gpu",
+        "the order for the CPU machine is of the machine with its GPU",
+        "gpu1024",
+        "test_a_downgrade_order_asks_nobody",
+        ("related_orders.py", "offer=wire.make_cpu_offer(lease.offer),", "offer=lease.offer,"),
+    ),
+    seed(
+        "downgrade",
+        "new-machine",
+        "the CPU machine is a new one, without the files",
+        "gpu1024",
+        "test_the_staging_machine_has_the_files",
+        (
+            "orders.py",
+            "    if order.kind is OrderKind.SWITCH:\n        path",
+            "    if order.kind is OrderKind.SWITCH and not to_cpu:\n        path",
+        ),
     ),
     seed(
         "stop",
@@ -305,6 +325,27 @@ CAPABILITY_FAULTS = (
             '                "/binding_email_rent/query_email", wallet_address=await self._client.get_wallet_address()\n            )\n'
             '        except Exception:\n            return ""\n',
         ),
+    ),
+    seed(
+        "mail-change",
+        "done-at-once",
+        "a change is done as soon as any address is bound",
+        "gpu1024",
+        "test_the_bound_address_stays_until_then",
+        (
+            "mail.py",
+            "return evolve(binding, done=bound.casefold() == binding.email.casefold())",
+            "return evolve(binding, done=bool(bound))",
+        ),
+        ("mail.py", "        if not verified.done:\n            return verified\n", ""),
+    ),
+    seed(
+        "mail-change",
+        "binds-anew",
+        "a change asks for a first binding, which a wallet with an address cannot have",
+        "gpu1024",
+        "test_another_address_takes_its_place",
+        ("mail.py", 'CHANGE = "_modify"', 'CHANGE = ""'),
     ),
     seed(
         "assisted-rental",

@@ -1,4 +1,4 @@
-"""``login logout whoami balance``, ``receipts costs reconcile``: accounts and spending."""
+"""``login logout whoami email balance``, ``receipts costs reconcile``: accounts and spending."""
 
 from __future__ import annotations
 
@@ -137,6 +137,34 @@ def whoami_command(app: CliContext, show_key: str | None) -> None:
         format_table((_("provider"), _("account")), accounts)
         if accounts
         else _("You are not logged in to any provider."),
+    )
+
+
+@click.command("email")
+@provider_argument
+@click.argument("address", required=False, default="")
+@account_option
+@json_option
+@click.pass_obj
+def email_command(app: CliContext, provider: str, address: str, account: str) -> None:
+    """Bind the e-mail ADDRESS to your account at PROVIDER, in place of the one that is bound; or show that one.
+
+    If it costs something, the provider states the amount by e-mail to ADDRESS; you are asked before it is paid.
+    Codes and SSH access are then sent there, so the mailbox in your settings has to be that of ADDRESS.
+    """
+    name = add_account(provider, account)
+
+    async def go(application: Application) -> str:
+        if address:
+            return await application.mail_addresses.set_address(name, address)
+        return await application.mail_addresses.get_bound_email(name)
+
+    bound = app.run(go)
+    app.show(
+        {"provider": name, "email": bound},
+        _("{provider}: {email} is bound").format(provider=name, email=bound)
+        if bound
+        else _("{provider}: no e-mail address is bound").format(provider=name),
     )
 
 

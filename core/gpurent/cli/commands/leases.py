@@ -1,4 +1,4 @@
-"""``rent renew upgrade restart release timer doctor``: commands that change a lease or examine its machine."""
+"""``renew upgrade downgrade restart release timer doctor`` and more: commands that change or examine a machine."""
 
 from __future__ import annotations
 
@@ -29,6 +29,7 @@ from gpurent.cli.views.table import format_table
 from gpurent.domain.health import HealthReport
 from gpurent.domain.lease import Lease
 from gpurent.domain.money import UnitPrice
+from gpurent.domain.trip import RestartOptions
 from gpurent.domain.trip_values import make_trip_spec
 from gpurent.errors import RemoteError, StorageError, UsageError
 from gpurent.locale import N_, _
@@ -69,6 +70,21 @@ def upgrade_command(app: CliContext, /, lease: str, **given: Any) -> None:
     )
 
 
+@click.command("downgrade")
+@lease_argument
+@click.option("--for", "term", type=DURATION, help=_("How long to keep it, e.g. 1d or 2h30m (default: 1d)."))
+@json_option
+@click.pass_obj
+def downgrade_command(app: CliContext, lease: str, term: timedelta | None) -> None:
+    """Switch a machine back to a CPU machine; files are kept, its jobs end.
+
+    Says first which jobs that ends and what it costs, and asks. `gpurent upgrade` switches to the GPU again.
+    """
+    app.run(
+        lambda application: application.lease_changes.downgrade(lease, term, show=partial(_show_place, app))
+    )
+
+
 @click.command("shutdown")
 @lease_argument
 @json_option
@@ -93,14 +109,24 @@ def _format_stopped(lease: Lease) -> str:
 
 @click.command("restart")
 @lease_argument
+@click.option(
+    "--for",
+    "term",
+    type=DURATION,
+    help=_("If it is prepaid: for how long, e.g. 1d or 2h30m (default: as short as possible)."),
+)
+@click.option("--cpu", "staged", is_flag=True, help=_("Without its GPU, as a machine to upload to."))
 @json_option
 @click.pass_obj
-def restart_command(app: CliContext, lease: str) -> None:
+def restart_command(app: CliContext, lease: str, term: timedelta | None, staged: bool) -> None:
     """Start a machine again after it was shut down, with its kept files.
 
     One that is still rented keeps its lease; any other gets a new one.
     """
-    app.run(lambda application: application.lease_changes.restart(lease, show=partial(_show_place, app)))
+    options = RestartOptions(term=term, is_staged=staged)
+    app.run(
+        lambda application: application.lease_changes.restart(lease, options, show=partial(_show_place, app))
+    )
 
 
 async def _show_place(app: CliContext, lease: Lease) -> None:

@@ -25,13 +25,15 @@ _KIND_TITLES = {
     "rent": N_("rent"),
     "renew": N_("renew"),
     "upgrade": N_("upgrade"),
+    "downgrade": N_("downgrade"),
     "restart": N_("restart"),
     "release": N_("release"),
+    "bind-mail": N_("bind an e-mail address"),
     "guard": N_("guard"),
 }
 _ORDER_TITLES = {
     OrderKind.NEW: N_("new machine"),
-    OrderKind.SWITCH: N_("switch to the GPU"),
+    OrderKind.SWITCH: N_("switch"),
     OrderKind.RENEW: N_("more time"),
 }
 _ORDER_OUTCOMES = {

@@ -49,7 +49,10 @@ if TYPE_CHECKING:
     from gpurent.testing.contracts.provider.journey import JourneyContract as JourneyContract
     from gpurent.testing.contracts.provider.lease import LeaseContract as LeaseContract
     from gpurent.testing.contracts.provider.listings import ListingContract as ListingContract
-    from gpurent.testing.contracts.provider.mail_binding import MailBindingContract as MailBindingContract
+    from gpurent.testing.contracts.provider.mail_binding import (
+        MailBindingContract as MailBindingContract,
+        MailChangeContract as MailChangeContract,
+    )
     from gpurent.testing.contracts.provider.payments import PaymentContract as PaymentContract
     from gpurent.testing.contracts.provider.price import PriceContract as PriceContract
     from gpurent.testing.contracts.provider.refund_quote import RefundQuoteContract as RefundQuoteContract
@@ -58,7 +61,10 @@ if TYPE_CHECKING:
     from gpurent.testing.contracts.provider.secrets import SecretContract as SecretContract
     from gpurent.testing.contracts.provider.setup import ProviderSetup as ProviderSetup
     from gpurent.testing.contracts.provider.simulator import SimulatorContract as SimulatorContract
-    from gpurent.testing.contracts.provider.staging import StagingContract as StagingContract
+    from gpurent.testing.contracts.provider.staging import (
+        DowngradeContract as DowngradeContract,
+        StagingContract as StagingContract,
+    )
     from gpurent.testing.contracts.provider.stop_timer import StopTimerContract as StopTimerContract
     from gpurent.testing.contracts.provider.stopping import (
         RestartContract as RestartContract,
@@ -99,7 +105,7 @@ _NAMES_BY_MODULE = {
     "provider.journey": "JourneyContract",
     "provider.lease": "LeaseContract",
     "provider.listings": "ListingContract",
-    "provider.mail_binding": "MailBindingContract",
+    "provider.mail_binding": "MailBindingContract MailChangeContract",
     "provider.payments": "PaymentContract",
     "provider.price": "PriceContract",
     "provider.refund_quote": "RefundQuoteContract",
@@ -108,7 +114,7 @@ _NAMES_BY_MODULE = {
     "provider.secrets": "SecretContract",
     "provider.setup": "ProviderSetup",
     "provider.simulator": "SimulatorContract",
-    "provider.staging": "StagingContract",
+    "provider.staging": "DowngradeContract StagingContract",
     "provider.stop_timer": "StopTimerContract",
     "provider.stopping": "RestartContract StartContract StopContract",
     "provider.whole": "ProviderContract",

@@ -40,13 +40,20 @@ class SpendingAuthorizer:
             return
         if any(item.covers(proposal) for item in await self._list_earlier(trip)):
             return
-        authorization = SpendingAuthorization(
-            price=proposal.price,
-            highest=proposal.highest,
-            deposit=proposal.deposit,
-            by=await self._authorize(trip, provider, limits, proposal),
-        )
+        by = await self._authorize(trip, provider, limits, proposal)
+        authorization = _make_authorization(proposal, by)
         await trip.record_result(f"{_STEP}-{len(known) + 1}" if known else _STEP, authorization)
+
+    async def require_extra_authorization(
+        self, trip: TripContext, step: str, provider: str, limits: TripLimits, proposal: SpendingProposal
+    ) -> None:
+        """Return once the user has authorized ``proposal`` itself: no earlier yes of the trip was for it.
+
+        What was decided is recorded as ``step``. Raises as `require_authorization` does.
+        """
+        if await trip.find_result(step, SpendingAuthorization) is None:
+            by = await self._authorize(trip, provider, limits, proposal)
+            await trip.record_result(step, _make_authorization(proposal, by))
 
     async def _list_earlier(self, trip: TripContext) -> Sequence[SpendingAuthorization]:
         """Return what was authorized for the trips with whose work this one goes on."""
@@ -92,3 +99,9 @@ class SpendingAuthorizer:
             details=proposal.details,
         )
         await self.questions.require_yes(question, _("you did not agree to the price; nothing was ordered"))
+
+
+def _make_authorization(proposal: SpendingProposal, by: AuthorizedBy) -> SpendingAuthorization:
+    return SpendingAuthorization(
+        price=proposal.price, highest=proposal.highest, deposit=proposal.deposit, by=by
+    )

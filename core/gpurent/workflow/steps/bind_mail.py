@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractAsyncContextManager
 from datetime import timedelta
 
 from attrs import frozen
@@ -11,10 +12,10 @@ from gpurent.domain.offer import Bill, Payment
 from gpurent.domain.provider_names import get_base_name
 from gpurent.domain.question import Question, QuestionKind
 from gpurent.domain.trip import AgreedPrice
-from gpurent.errors import AuthError, InputRequired, MoneyError
+from gpurent.errors import AuthError, InputRequired, MoneyError, UsageError
 from gpurent.locale import _
 from gpurent.ports.payment_store import MailBindingStore
-from gpurent.roles.lease import MailBinding, SupportsMailBinding
+from gpurent.roles.lease import MailBinding, SupportsMailBinding, SupportsMailChange
 from gpurent.workflow.payments.budgets import Budgets
 from gpurent.workflow.payments.pay import Payments
 from gpurent.workflow.runtime.durable_steps import TripContext
@@ -27,6 +28,24 @@ from gpurent.workflow.runtime.waiting import Poller
 
 POLL_INTERVAL = timedelta(seconds=15)
 BINDING_TIMEOUT = timedelta(minutes=30)
+
+
+@frozen
+class MailBinder:
+    """A provider that binds an address, or binds another one in place of it."""
+
+    role: SupportsMailBinding
+    is_change: bool = False
+
+    async def request(self, email: str, key: str) -> MailBinding:
+        if self.is_change and isinstance(self.role, SupportsMailChange):
+            return await self.role.request_mail_change(email, key)
+        return await self.role.request_binding(email, key)
+
+    async def complete(self, binding: MailBinding, payment: Payment | None) -> MailBinding:
+        if self.is_change and isinstance(self.role, SupportsMailChange):
+            return await self.role.complete_mail_change(binding, payment)
+        return await self.role.complete_binding(binding, payment)
 
 
 @frozen
@@ -62,18 +81,44 @@ class BindMailStep:
             return
         # One at a time: another trip may be paying for the same account's address now, and the codes for two accounts
         # of one provider are mailed to the same address.
-        async with self.locks.lock_lease(f"bind-mail-{get_base_name(provider)}"):
+        async with self._lock(provider):
             if not await binder.get_bound_email():
-                await self._bind_account(trip, provider, binder)
+                await self._bind_account(trip, provider, MailBinder(binder))
 
-    async def _bind_account(self, trip: TripContext, provider: str, binder: SupportsMailBinding) -> None:
+    async def set_address(self, trip: TripContext, provider: str, email: str) -> None:
+        """Bind ``email``, also in place of another one; nothing happens if it is bound already.
+
+        Raises `UsageError` if the provider cannot do that, else as `bind_mail` does.
+        """
+        binder: object = self.plugins.provider(provider)
+        if not isinstance(binder, SupportsMailBinding):
+            raise UsageError(_("{provider} needs no e-mail address").format(provider=provider))
+        async with self._lock(provider):
+            bound = await binder.get_bound_email()
+            if bound.casefold() == email.casefold():
+                await self.bindings.end_mail_binding(provider, self.logins.find_account(provider), email)
+                return
+            if bound and not isinstance(binder, SupportsMailChange):
+                raise UsageError(
+                    _("{provider} has {email} bound, and cannot change it").format(
+                        provider=provider, email=bound
+                    )
+                )
+            await self._bind_account(trip, provider, MailBinder(binder, is_change=bool(bound)), email)
+
+    def _lock(self, provider: str) -> AbstractAsyncContextManager[object]:
+        return self.locks.lock_lease(f"bind-mail-{get_base_name(provider)}")
+
+    async def _bind_account(
+        self, trip: TripContext, provider: str, binder: MailBinder, wanted: str = ""
+    ) -> None:
         account = self.logins.find_account(provider)
 
         async def request() -> MailBinding:
-            email = await self._get_address(trip)
+            email = wanted or await self._get_address(trip)
             # The account pays for a key only once, so an address that a dead trip has paid for is not paid for again.
             key = await self.bindings.claim_binding_key(provider, account, email, f"{trip.id}-bind")
-            return await binder.request_binding(email, key)
+            return await binder.request(email, key)
 
         binding = await trip.step("bind-mail.request", MailBinding, request)
         payment = None
@@ -133,14 +178,14 @@ class BindMailStep:
         )
 
     async def _complete_binding(
-        self, trip: TripContext, binder: SupportsMailBinding, binding: MailBinding, payment: Payment | None
+        self, trip: TripContext, binder: MailBinder, binding: MailBinding, payment: Payment | None
     ) -> str:
         state = binding
 
         async def look() -> str | None:
             nonlocal state
             await trip.store.require_locks()
-            state = await binder.complete_binding(state, payment)
+            state = await binder.complete(state, payment)
             return state.email if state.done else None
 
         async def emit_waiting() -> None:

@@ -204,6 +204,8 @@ class LeaseOrders:
         """
         if record.kind == "release":
             return await self.releases.execute_release(trip, record.lease)
+        if record.kind == "bind-mail":
+            await self._end_interrupted_binding(trip, record.spec.provider)
         if record.kind == "start":
             await self._end_interrupted_start(trip, record.lease)
         order = await trip.find_result("order", Order)
@@ -213,6 +215,16 @@ class LeaseOrders:
         await self._authorize(trip, record.lease, order)
         await self.execute_order(trip, record.lease, order)
         return None
+
+    async def _end_interrupted_binding(self, trip: TripContext, provider: str) -> None:
+        """End the trip of an interrupted `gpurent email`, which goes on when it is typed again. Raises `UsageError`."""
+        await self.trip_tracker.end_trip(trip.id, TripOutcome(OutcomeKind.FAILED, "interrupted"))
+        raise UsageError(
+            _("the binding of an e-mail address at {provider} was interrupted").format(provider=provider),
+            hint=_("Type it again; what was paid is not paid again: gpurent email {provider} ADDRESS").format(
+                provider=provider
+            ),
+        )
 
     async def _end_interrupted_start(self, trip: TripContext, lease_id: str) -> None:
         """End the trip of a start that was interrupted; its machine says how that went. Raises `UsageError`."""

@@ -135,15 +135,27 @@ class MachineStops:
         async with self.locks.lock_lease(lease.id):
             return await self._stop_until_done(lease.id, stopper)
 
+    async def confirm_downgrade(self, lease: Lease) -> None:
+        """Return once the user has agreed to what a switch to the staging machine ends, if there is anything.
+
+        Raises as `stop_machine` does.
+        """
+        losses = await self.review.find_losses(lease.id)
+        _require_not_busy(losses)
+        if not losses:
+            return
+        question = Question(
+            id=f"downgrade:{lease.id}",
+            kind=QuestionKind.DESTROY,
+            text=_("Switch {lease} to a CPU machine, which restarts it?").format(lease=lease.id),
+            details=tuple(losses.list_lines()),
+        )
+        await self.questions.require_yes(
+            question, "\n".join([_("{lease} was not changed").format(lease=lease.id), *losses.list_lines()])
+        )
+
     async def _confirm_stop(self, lease: Lease, losses: ReleaseLosses) -> None:
-        busy = next((trip for trip in losses.trips if trip.owner is not None), None)
-        if busy is not None and busy.owner is not None:
-            raise LeaseError(
-                _("trip {trip} is being executed by {owner}").format(
-                    trip=busy.id, owner=busy.owner.describe()
-                ),
-                hint=_("Wait for that process, or end it; the job itself keeps running either way."),
-            )
+        _require_not_busy(losses)
         entry = self.leases.plugins.provider_entry(lease.provider)
         details = [
             *losses.list_lines(),
@@ -185,6 +197,16 @@ class MachineStops:
                 raise error from error.__cause__
             await self.trip_tracker.end_shown_trip(trip.id, lambda: show(started))
         return started
+
+
+def _require_not_busy(losses: ReleaseLosses) -> None:
+    """Raise `LeaseError` while a trip is executed on the machine."""
+    busy = next((trip for trip in losses.trips if trip.owner is not None), None)
+    if busy is not None and busy.owner is not None:
+        raise LeaseError(
+            _("trip {trip} is being executed by {owner}").format(trip=busy.id, owner=busy.owner.describe()),
+            hint=_("Wait for that process, or end it; the job itself keeps running either way."),
+        )
 
 
 def describe_stop(lease: Lease, *, can_start: bool) -> list[str]:

@@ -11,7 +11,7 @@ from attrs import evolve, frozen
 from gpurent.domain.evidence import Unknown
 from gpurent.domain.lease import Lease, LeaseState
 from gpurent.domain.offer import Order, OrderKind
-from gpurent.domain.trip import ResultsSpec, TripRecord, TripSpec
+from gpurent.domain.trip import AS_BEFORE, RestartOptions, ResultsSpec, TripLimits, TripRecord, TripSpec
 from gpurent.errors import (
     ConfirmationRequired,
     Declined,
@@ -22,7 +22,7 @@ from gpurent.errors import (
     UsageError,
 )
 from gpurent.locale import _
-from gpurent.roles.lease import SupportsRenewal, SupportsRestart
+from gpurent.roles.lease import SupportsDowngrade, SupportsRenewal, SupportsRestart
 from gpurent.workflow.payments.quotes import order_term
 from gpurent.workflow.payments.trip_spending import TripSpending
 from gpurent.workflow.reports.offers import OfferListing
@@ -40,6 +40,7 @@ from gpurent.workflow.trips.machine_stops import MachineStops
 from gpurent.workflow.trips.machine_work import TripResult
 from gpurent.workflow.trips.provider_selection import ProviderSelector
 from gpurent.workflow.trips.restart_kept import lease_id_of
+from gpurent.workflow.trips.restart_options import change_restart, require_as_before
 
 ShowResult = Callable[[TripResult], Awaitable[None]]
 
@@ -272,7 +273,35 @@ class LeaseChanges:
         )
         return await self.orders.place_order("upgrade", lease, spec, order, show=show)
 
-    async def restart(self, lease_id: str, *, show: ShowLease = show_nothing) -> Lease:
+    async def downgrade(
+        self, lease_id: str, term: timedelta | None, *, show: ShowLease = show_nothing
+    ) -> Lease:
+        """Switch a machine back to its staging machine, with its files; its jobs end, which the user is asked about."""
+        lease = await self.leases.try_refresh_lease(lease_id)
+        spec = TripSpec(provider=lease.provider, limits=TripLimits(term=term))
+        unfinished = await self.orders.find_interrupted_trip("downgrade", lease, spec)
+        if unfinished is not None:
+            return await self.orders.continue_order(unfinished, lease.id, show=show)
+        require_running(lease)
+        provider = self.plugins.provider_of(lease)
+        if not isinstance(provider, SupportsDowngrade) or not lease.offer.hardware.gpus:
+            raise UsageError(
+                _("{lease} has no CPU machine to switch to").format(lease=lease.id),
+                hint=_("Release it: gpurent release {lease}").format(lease=lease.id),
+            )
+        order = provider.make_downgrade_order(lease, "")
+        if term is not None:
+            order = evolve(order, term=order_term(order.offer, term))
+        await self.stops.confirm_downgrade(lease)
+        return await self.orders.place_order("downgrade", lease, spec, order, show=show)
+
+    async def restart(
+        self,
+        lease_id: str,
+        options: RestartOptions = AS_BEFORE,
+        *,
+        show: ShowLease = show_nothing,
+    ) -> Lease:
         """Restart a stopped machine with its kept files; typed again, it continues.
 
         One that is still rented keeps its lease, any other gets a new one. Raises `LeaseError` if it runs as another
@@ -283,16 +312,17 @@ class LeaseChanges:
         if continued is not None:
             return continued
         if lease.state is LeaseState.STOPPED and self.stops.starter.can_start(lease):
+            require_as_before(lease, options)
             return await self.stops.start_machine(lease, show=show)
         if lease.is_over:
             await self.orders.restarted.require_not_restarted(lease)
         provider = self.plugins.provider_of(lease)
         if not isinstance(provider, SupportsRestart) or lease.state is not LeaseState.KEPT:
             raise UsageError(_("{lease} cannot be restarted").format(lease=lease.id))
-        spec = TripSpec(provider=lease.provider)
+        order = change_restart(provider, lease, provider.make_restart_order(lease, ""), options)
         return await self.orders.place_new_order(
             "restart",
-            spec,
-            lambda key: evolve(provider.make_restart_order(lease, key), restarts=lease.id),
+            TripSpec(provider=lease.provider),
+            lambda key: evolve(order, key=key, restarts=lease.id),
             show=show,
         )

@@ -6,9 +6,9 @@ from attrs import evolve, frozen
 
 from gpurent.domain.events import EventKind
 from gpurent.domain.lease import Lease, LeaseState
-from gpurent.domain.offer import Order
+from gpurent.domain.offer import Metered, Order
 from gpurent.domain.provider_names import make_id_prefix
-from gpurent.domain.trip import AgreedPrice, TripSpec
+from gpurent.domain.trip import AgreedPrice, TripLimits, TripSpec
 from gpurent.errors import GpurentError, LeaseError, SoldOut
 from gpurent.locale import _
 from gpurent.roles.lease import SupportsRestart
@@ -20,6 +20,7 @@ from gpurent.workflow.runtime.plugins import Plugins
 from gpurent.workflow.steps.keep_results import find_kept_results
 from gpurent.workflow.steps.provision import ProvisionStep
 from gpurent.workflow.trips.machine_stops import MachineStarter, explain_failed_start
+from gpurent.workflow.trips.proposals import propose_order
 from gpurent.workflow.trips.restarted_leases import (
     RestartedLeases,
     count_restarts,
@@ -128,6 +129,7 @@ class KeptRestart:
         price = await trip.step(
             f"{leg}.quote", Funding, lambda: self.pricer.price_order(trip.id, order), quiet=True
         )
+        await self._authorize(trip, leg, order, price)
         agreed = AgreedPrice(ceiling=price.ceiling, deposit=price.deposit, rate=price.rate)
         try:
             await self.provision.provision_lease(trip, leg, order, new_id, agreed)
@@ -137,6 +139,19 @@ class KeptRestart:
             raise
         await record_restarted_lease(trip, number, new_id)
         return new_id
+
+    async def _authorize(self, trip: TripContext, leg: str, order: Order, price: Funding) -> None:
+        """Ask the user for the price of a prepaid machine: the time that the trip had agreed to is used up."""
+        if isinstance(order.offer.tariff, Metered) or await trip.step_done_at(f"{leg}.reserve") is not None:
+            return
+        record = await trip.store.find_trip(trip.id)
+        provider = order.offer.provider
+        proposal = propose_order(
+            order, price, await self.pricer.budgets.list_limits(provider, trip.id), lease=None
+        )
+        await self.starter.authorizer.require_extra_authorization(
+            trip, f"{leg}.authorize", provider, record.spec.limits if record else TripLimits(), proposal
+        )
 
     async def _give_up(self, trip: TripContext, new_id: str, current: str) -> None:
         """Leave the trip the lease ``current``, unless something of the refused restart may be left."""

@@ -29,7 +29,7 @@ from gpurent.api import (
     PluginContext,
     Secret,
     Spent,
-    SupportsMailBinding,
+    SupportsMailChange,
     TaskInstructions,
     UsageError,
 )
@@ -44,9 +44,11 @@ _ACCESS_PATTERN = re.compile(
 # Assumed: the subject ends with the order number. Decoding may have dropped the space before it.
 _ORDER_PATTERN = re.compile(r".*登录方式\s*([0-9A-Za-z]{6,40})", re.ASCII)
 MAX_FEE_CODES = 5
+# Ends the paths for a wallet that has an address already.
+CHANGE = "_modify"
 
 
-class Gpu1024MailMixin(SupportsMailBinding, AssistedRental):
+class Gpu1024MailMixin(SupportsMailChange, AssistedRental):
     """E-mail and instructions of the provider, in the words of the public web client.
 
     To bind an e-mail address, the provider mails a decimal below 1; it is paid as that many DBC and seen on the ledger.
@@ -99,12 +101,19 @@ class Gpu1024MailMixin(SupportsMailBinding, AssistedRental):
         return found.content if found.status == wire.DONE and isinstance(found.content, str) else ""
 
     async def request_binding(self, email: str, key: str) -> MailBinding:
+        return await self._request_code(email, key)
+
+    async def request_mail_change(self, email: str, key: str) -> MailBinding:
+        return await self._request_code(email, key, CHANGE)
+
+    async def _request_code(self, email: str, key: str, suffix: str = "") -> MailBinding:
+        """Return what has to be paid for the address; ``suffix`` ends the paths of a change."""
         since = self._context.clock.now() - CLOCK_TOLERANCE
         wallet = await self._client.get_wallet_address()
         await self._client.call_checked(
-            "/binding_email_rent/request_code", email=email, wallet_address=wallet
+            f"/binding_email_rent/request_code{suffix}", email=email, wallet_address=wallet
         )
-        code = await self._get_binding_code(email, key, since)
+        code = await self._get_binding_code(email, key, since, suffix)
         fee = wire.DBC.money(code)
         if not wire.DBC.zero < fee < wire.DBC.money(1):
             raise MoneyError(
@@ -120,7 +129,7 @@ class Gpu1024MailMixin(SupportsMailBinding, AssistedRental):
         )
         return MailBinding(email=email, since=since, bill=bill)
 
-    async def _get_binding_code(self, email: str, key: str, since: datetime) -> str:
+    async def _get_binding_code(self, email: str, key: str, since: datetime, suffix: str) -> str:
         """Return the mailed code that 1024GPU accepts for this wallet.
 
         The e-mail does not name the wallet, and another one of the same user may be asking for a code now. What is paid
@@ -139,7 +148,7 @@ class Gpu1024MailMixin(SupportsMailBinding, AssistedRental):
                 )
             )
             found = await self._client.call(
-                "/binding_email_rent/request_binding", wallet_address=wallet, code=code
+                f"/binding_email_rent/request_binding{suffix}", wallet_address=wallet, code=code
             )
             if found.status != wire.FAILED:
                 return code
@@ -153,12 +162,25 @@ class Gpu1024MailMixin(SupportsMailBinding, AssistedRental):
         )
 
     async def complete_binding(self, binding: MailBinding, payment: Payment | None) -> MailBinding:
+        return await self._verify_code(binding, payment)
+
+    async def complete_mail_change(self, binding: MailBinding, payment: Payment | None) -> MailBinding:
+        verified = await self._verify_code(binding, payment, CHANGE)
+        if not verified.done:
+            return verified
+        # An earlier change may be what is complete.
+        bound = await self.get_bound_email()
+        return evolve(binding, done=bound.casefold() == binding.email.casefold())
+
+    async def _verify_code(
+        self, binding: MailBinding, payment: Payment | None, suffix: str = ""
+    ) -> MailBinding:
         wallet = await self._client.get_wallet_address()
         if binding.bill is not None and payment is not None:
             await self._client.call(
-                "/binding_email_rent/request_binding", wallet_address=wallet, code=binding.bill.memo
+                f"/binding_email_rent/request_binding{suffix}", wallet_address=wallet, code=binding.bill.memo
             )
-        found = await self._client.call("/binding_email_rent/binding_is_ok", wallet_address=wallet)
+        found = await self._client.call(f"/binding_email_rent/binding_is_ok{suffix}", wallet_address=wallet)
         return evolve(binding, done=found.status == wire.DONE)
 
     async def _find_access(self, order_id: str, since: datetime) -> tuple[MachineAccess | None, bool]:

@@ -1,4 +1,4 @@
-"""Orders for containers: new CPU, new GPU, and the switch from CPU to GPU.
+"""Orders for containers: new ones, the switch between CPU and GPU, and stopped ones that are started again.
 
 Nothing costs money until the bill is paid.
 """
@@ -20,12 +20,17 @@ from gpurent.api import (
     SoldOut,
     quote_text,
 )
-from gpurent_plugin_gpu1024 import _, ngettext, wire
+from gpurent_plugin_gpu1024 import _, ngettext, trials, wire
 from gpurent_plugin_gpu1024.client import Gpu1024Client
+from gpurent_plugin_gpu1024.sizes import (
+    STOPPED_ORDER,
+    ContainerSizer,
+    has_container,
+    parse_disk_terms,
+    to_minutes,
+)
 
 PAYMENT_WINDOW = timedelta(minutes=10)
-DAY = timedelta(days=1)
-MIN_CPU_DISK, MIN_CPU_MEMORY = 30, 5
 
 
 @frozen(kw_only=True)
@@ -41,6 +46,7 @@ class Gpu1024Orders:
 
     def __init__(self, context: PluginContext, client: Gpu1024Client) -> None:
         self._context, self._client = context, client
+        self._sizer = ContainerSizer(client)
 
     async def place_order(self, order: Order) -> wire.ListedOrder:
         """Place the provider's order and return it; repeated calls return the same one.
@@ -60,7 +66,7 @@ class Gpu1024Orders:
                 _("1024GPU accepted the order but does not list it"),
                 retryable=True,
             )
-        if order.kind is OrderKind.NEW and not (
+        if not has_container(order.kind, order.offer.provider_data) and not (
             listed_order.has_container or listed_order.is_creating or listed_order.rented
         ):
             # Despite its name, this call creates the container, if the parameter is called order_id_new.
@@ -85,14 +91,10 @@ class Gpu1024Orders:
 
     async def _make_draft(self, order: Order) -> _OrderDraft:
         wallet = await self._client.get_wallet_address()
-        params = {"machine_id": order.offer.key, "wallet_address_user": wallet}
-        if order.kind is OrderKind.SWITCH:
-            path, params = "/rent/place_order_cpu_to_gpu", {**params, "order_id_pre": order.onto}
-        elif order.offer.hardware.gpus == 0:
-            path, params = "/rent/place_order_cpu", {**params, "mode": "deposit"}
-        else:
-            path = "/rent/place_order"
-        found = await self._client.call_checked(path, **params)
+        path, params = _choose_draft(order)
+        found = await self._client.call_checked(
+            path, machine_id=trials.get_machine_id(order.offer), wallet_address_user=wallet, **params
+        )
         draft = found.get_record()
         if not isinstance(draft.get("order_id"), str):
             raise found.make_unexpected_response(_("a draft order without a number"))
@@ -107,55 +109,15 @@ class Gpu1024Orders:
                 hint=_("Choose a shorter time."),
             )
         await self._client.call_checked("/rent/get_dbc_price", order_id=draft["order_id"])
-        giving = wire.parse_count(draft.get("diskspace_giving"), found)
-        sizes = await self._choose_sizes(order, draft["order_id"], giving)
+        sizes = await self._sizer.choose_sizes(order, draft["order_id"], parse_disk_terms(draft, found))
         return _OrderDraft(ref=draft["order_id"], params={"order_type": "training", **sizes})
 
-    async def _choose_sizes(self, order: Order, order_id: str, giving: int) -> dict[str, str]:
-        """Return time, GPUs, disk (KiB; for a GPU only what is bought beyond the free part) and memory."""
-        minutes = str(to_minutes(order.term or DAY))
-        if order.offer.hardware.gpus == 0:
-            disk, memory = await self._choose_disk_and_memory(order)
-            await self._client.call_checked(
-                "/rent/get_deposit_dbc_count", order_id=order_id, diskspace=str(disk), memory=str(memory)
-            )
-            sizes = {"gpu_count": "0", "diskspace": str(disk), "memory": str(memory)}
-        else:
-            gpus = max(order.gpus, 1)
-            bought = max(0, order.disk * wire.KIB_IN_GIB - giving * gpus)
-            sizes = {"gpu_count": str(gpus), "diskspace": str(bought)}
-            await self._client.call_checked(
-                "/rent/get_pay_dbc_count", order_id=order_id, rent_time_length=minutes, **sizes
-            )
-        image = {"image_tag": order.image or "pytorch 1.2"} if order.kind is OrderKind.NEW else {}
-        return {"rent_time_length": minutes, **sizes, **image}
-
-    async def _choose_disk_and_memory(self, order: Order) -> tuple[int, int]:
-        """Return the smallest disk and memory in the provider's lists that are enough, in KiB."""
-        found = []
-        wished = (order.disk or MIN_CPU_DISK, MIN_CPU_MEMORY)
-        kinds = (("disk", _("disk")), ("memory", _("memory")))
-        for (name, shown), least in zip(kinds, wished, strict=True):
-            listed = await self._client.call_checked(
-                f"/rent/get_{name}_deposit_list", machine_id=order.offer.key
-            )
-            sizes = sorted(wire.parse_count(row.get("capacity"), listed) for row in listed.get_rows())
-            enough = [size for size in sizes if size >= least * wire.KIB_IN_GIB]
-            if not enough:
-                raise SoldOut(
-                    _("this machine has no {name} of {least} GiB or more available").format(
-                        name=shown, least=least
-                    ),
-                )
-            found.append(enough[0])
-        return found[0], found[1]
-
-    async def find_bill(self, order_key: str, kind: OrderKind, order: wire.ListedOrder) -> Bill | None:
-        """Return the bill once the container exists, None while the provider creates it.
+    async def find_bill(self, order_key: str, order: wire.ListedOrder, *, creates: bool) -> Bill | None:
+        """Return the bill; None while the provider creates the container, if it ``creates`` one before the payment.
 
         Raises `SoldOut` if it was taken.
         """
-        if kind is OrderKind.NEW:
+        if creates:
             found = await self._client.call("/rent/can_rent_this_machine", order_id=order.id)
             if found.status == wire.WORKING:
                 return None
@@ -174,6 +136,16 @@ class Gpu1024Orders:
         )
 
 
-def to_minutes(term: timedelta) -> int:
-    """Return ``term`` in whole minutes, rounded up."""
-    return -(-term // timedelta(minutes=1))
+def _choose_draft(order: Order) -> tuple[str, dict[str, str]]:
+    """Return the path and the parameters, besides machine and wallet, that begin the order."""
+    to_cpu = order.offer.hardware.gpus == 0
+    params = {"mode": "deposit"} if to_cpu else {}
+    stopped = order.offer.provider_data.get(STOPPED_ORDER, "")
+    if order.kind is OrderKind.SWITCH:
+        path = f"/rent/place_order_{'gpu_to_cpu' if to_cpu else 'cpu_to_gpu'}"
+        return path, {**params, "order_id_pre": order.onto}
+    if stopped:
+        return f"/rent/place_order_stop_to_{'cpu' if to_cpu else 'gpu'}", {**params, "order_id_pre": stopped}
+    if trials.is_trial(order.offer):
+        return "/try_rent/place_order", params
+    return "/rent/place_order_cpu" if to_cpu else "/rent/place_order", params

@@ -11,7 +11,6 @@ from gpurent.api import (
     AuthError,
     Known,
     Lease,
-    LeaseError,
     LeaseProvider,
     LeaseState,
     MachineAccess,
@@ -25,17 +24,17 @@ from gpurent.api import (
     Requirements,
     SoldOut,
     SupportsRefundQuote,
-    SupportsRenewal,
-    SupportsStaging,
     UnavailableError,
     Unknown,
 )
-from gpurent_plugin_gpu1024 import _, wire
+from gpurent_plugin_gpu1024 import _, trials, wire
 from gpurent_plugin_gpu1024.client import RENEWAL_PATH, Gpu1024Client
 from gpurent_plugin_gpu1024.mail import Gpu1024MailMixin
-from gpurent_plugin_gpu1024.orders import DAY, Gpu1024Orders
+from gpurent_plugin_gpu1024.orders import Gpu1024Orders
+from gpurent_plugin_gpu1024.related_orders import Gpu1024OrderMixin
 from gpurent_plugin_gpu1024.release import LeaseReleaser, make_ended_lease
 from gpurent_plugin_gpu1024.renewals import Gpu1024Renewals
+from gpurent_plugin_gpu1024.sizes import DAY, STOPPED_ORDER, get_payment_path, has_container
 
 RESEND_INTERVAL = timedelta(minutes=3)
 # Every filter of the search form, switched off; the names and their spelling are the provider's.
@@ -67,8 +66,8 @@ _NO_FILTERS = {
 }
 
 
-class Gpu1024Provider(Gpu1024MailMixin, LeaseProvider, SupportsStaging, SupportsRenewal, SupportsRefundQuote):
-    """1024GPU as a provider; ``Lease.ref`` is its order number, which changes on the switch from CPU to GPU."""
+class Gpu1024Provider(Gpu1024MailMixin, Gpu1024OrderMixin, LeaseProvider, SupportsRefundQuote):
+    """1024GPU as a provider; ``Lease.ref`` is its order number, which changes on a switch between CPU and GPU."""
 
     def __init__(self, context: PluginContext) -> None:
         self._context = context
@@ -89,37 +88,9 @@ class Gpu1024Provider(Gpu1024MailMixin, LeaseProvider, SupportsStaging, Supports
                 for offer in found
                 if offer.provider_data.get("cpu_container") == "yes"
             ]
+        if requirements.machine.endswith(trials.TRIAL_SUFFIX):
+            found = [trials.make_trial_offer(offer) for offer in found if offer.hardware.gpus]
         return Known(tuple(found))
-
-    def make_staging_order(self, order: Order) -> Order:
-        if order.offer.provider_data.get("cpu_container") != "yes":
-            raise LeaseError(
-                _("this machine has no CPU container to upload to first"),
-                hint=_(
-                    "Pick another machine, or rent this one with --no-staged; you then pay for the GPU"
-                    " while you upload."
-                ),
-            )
-        return Order(
-            key=order.key,
-            kind=OrderKind.NEW,
-            offer=wire.make_cpu_offer(order.offer),
-            term=DAY,
-            gpus=0,
-            disk=order.disk,
-            password_ref=order.password_ref,
-            image=order.image,
-        )
-
-    def make_renewal_order(self, lease: Lease, term: timedelta, key: str) -> Order:
-        return Order(
-            key=key,
-            kind=OrderKind.RENEW,
-            offer=lease.offer,
-            term=term,
-            onto=lease.ref,
-            gpus=int(lease.provider_data.get("gpus", "1")),
-        )
 
     # orders
 
@@ -129,16 +100,19 @@ class Gpu1024Provider(Gpu1024MailMixin, LeaseProvider, SupportsStaging, Supports
             pending = PendingOrder(key=order.key, kind=order.kind, ref=ref, bill=bill)
             return Lease(id="", provider="1024gpu", offer=order.offer, pending=pending)
         listed_order = await self._orders.place_order(order)
+        stopped = order.offer.provider_data.get(STOPPED_ORDER)
         pending = PendingOrder(key=order.key, kind=order.kind, ref=listed_order.id)
         if order.kind is OrderKind.SWITCH:
-            pending = evolve(pending, bill=await self._orders.find_bill(order.key, order.kind, listed_order))
+            pending = evolve(
+                pending, bill=await self._orders.find_bill(order.key, listed_order, creates=False)
+            )
         return Lease(
             id="",
             provider="1024gpu",
             offer=order.offer,
             pending=pending,
             password_ref=order.password_ref,
-            provider_data={"gpus": str(order.gpus)},
+            provider_data={"gpus": str(order.gpus), **({STOPPED_ORDER: stopped} if stopped else {})},
         )
 
     async def confirm_lease(self, lease: Lease, payment: Payment) -> Lease:
@@ -154,10 +128,10 @@ class Gpu1024Provider(Gpu1024MailMixin, LeaseProvider, SupportsStaging, Supports
             listed_order = await self._client.find_order(lease.ref)
             until = listed_order.expires_at if listed_order else lease.expires_at
             return evolve(paid, pending=None, expires_at=until)
-        path = "/rent/pay" if pending.kind is OrderKind.NEW else "/rent/pay_update"
+        path = get_payment_path(pending.kind, lease.provider_data)
         if not await self._client.verify_payment(path, payment, lease.id, order_id=pending.ref):
             return paid
-        if pending.kind is OrderKind.SWITCH:
+        if has_container(pending.kind, lease.provider_data):
             ready = await self._client.call("/rent/update_container_is_ok", order_id=pending.ref)
             if ready.status != wire.DONE:
                 return paid
@@ -167,8 +141,9 @@ class Gpu1024Provider(Gpu1024MailMixin, LeaseProvider, SupportsStaging, Supports
         self, lease: Lease, pending: PendingOrder, listed_order: wire.ListedOrder | None
     ) -> Lease:
         """Make the paid order the lease; its access arrives by e-mail."""
-        gpus = str(listed_order.gpus) if listed_order else lease.provider_data.get("gpus", "0")
-        created_at = listed_order.created_at.isoformat() if listed_order and listed_order.created_at else ""
+        facts = {"created_at": ""}
+        if listed_order is not None:
+            facts = _list_order_facts(listed_order)
         return evolve(
             lease.with_state(LeaseState.PROVISIONING, _("the SSH access will arrive by e-mail")),
             pending=None,
@@ -176,7 +151,7 @@ class Gpu1024Provider(Gpu1024MailMixin, LeaseProvider, SupportsStaging, Supports
             endpoint=None,
             started_at=lease.started_at or (listed_order.rented_at if listed_order else None),
             expires_at=listed_order.expires_at if listed_order else None,
-            provider_data={**lease.provider_data, "gpus": gpus, "created_at": created_at},
+            provider_data={"gpus": "0", **lease.provider_data, **facts},
         )
 
     # refresh
@@ -198,7 +173,7 @@ class Gpu1024Provider(Gpu1024MailMixin, LeaseProvider, SupportsStaging, Supports
             return Absent(_("the provider no longer lists it"))
         lease = evolve(lease, expires_at=listed_order.expires_at)
         if listed_order.over:
-            return make_ended_lease(lease, listed_order, self._context.clock.now())
+            return make_ended_lease(lease, listed_order, listed.values(), self._context.clock.now())
         if lease.state is LeaseState.PROVISIONING:
             return await self._poll_access_mail(lease, listed_order)
         return await self._replace_unchecked_access(lease, listed_order)
@@ -214,7 +189,8 @@ class Gpu1024Provider(Gpu1024MailMixin, LeaseProvider, SupportsStaging, Supports
                 lease.with_state(LeaseState.CANCELLED, _("the provider cancelled the order")), pending=None
             )
         try:
-            bill = await self._orders.find_bill(pending.key, pending.kind, listed_order)
+            creates = not has_container(pending.kind, lease.provider_data)
+            bill = await self._orders.find_bill(pending.key, listed_order, creates=creates)
         except SoldOut as error:
             return evolve(lease.with_state(LeaseState.CANCELLED, error.message), pending=None)
         if bill is None:
@@ -321,9 +297,19 @@ class Gpu1024Provider(Gpu1024MailMixin, LeaseProvider, SupportsStaging, Supports
                 state=LeaseState.READY,
                 started_at=listed_order.rented_at,
                 expires_at=listed_order.expires_at,
-                provider_data={"gpus": str(listed_order.gpus)},
+                provider_data={"gpus": str(listed_order.gpus), "disk": str(listed_order.disk)},
             )
             for listed_order in await self._client.list_orders()
             if listed_order.rented and not listed_order.over
         ]
         return Known(tuple(found))
+
+
+def _list_order_facts(listed_order: wire.ListedOrder) -> dict[str, str]:
+    """Return what the lease of an order needs to know later; ``disk`` in GiB."""
+    created_at = listed_order.created_at
+    return {
+        "gpus": str(listed_order.gpus),
+        "disk": str(listed_order.disk),
+        "created_at": created_at.isoformat() if created_at else "",
+    }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import datetime
 
 from attrs import evolve
@@ -18,7 +19,8 @@ from gpurent.api import (
 from gpurent_plugin_gpu1024 import _
 from gpurent_plugin_gpu1024.client import CANCEL, REFUND, STOP, Gpu1024Client
 from gpurent_plugin_gpu1024.renewals import Gpu1024Renewals, note_missing_order
-from gpurent_plugin_gpu1024.wire import FAILED, WORKING, ListedOrder
+from gpurent_plugin_gpu1024.sizes import get_payment_path
+from gpurent_plugin_gpu1024.wire import FAILED, MINUTE, WORKING, ListedOrder
 
 
 class LeaseReleaser:
@@ -49,7 +51,8 @@ class LeaseReleaser:
             listed_order = await self._client.find_order(lease.ref)
         if listed_order is None or not listed_order.over:
             return lease.with_state(LeaseState.RELEASING, _("the provider is stopping it"))
-        return make_ended_lease(lease, listed_order, self._context.clock.now())
+        listed = await self._client.list_orders()
+        return make_ended_lease(lease, listed_order, listed, self._context.clock.now())
 
     async def _settle_pending(self, lease: Lease, pending: PendingOrder) -> Lease:
         """Settle the unfinished order; ``pending`` stays while its payment is being verified."""
@@ -62,7 +65,7 @@ class LeaseReleaser:
         if may_be_paid and (listed_order is None or not (listed_order.rented or listed_order.pay_error)):
             # A payment may have been sent without the provider knowing: ask it to check, as its "I already paid" button
             # does.
-            path = "/rent/pay" if pending.kind is OrderKind.NEW else "/rent/pay_update"
+            path = get_payment_path(pending.kind, lease.provider_data)
             found = await self._client.call(path, Spent.UNKNOWN, order_id=pending.ref)
             if found.status == WORKING:
                 return evolve(lease, note=_("a payment is being verified; the lease is released after that"))
@@ -109,15 +112,43 @@ def _may_be_paid(lease: Lease, pending: PendingOrder) -> bool:
     return pending.bill is not None or is_payable
 
 
-def make_ended_lease(lease: Lease, listed_order: ListedOrder, now: datetime) -> Lease:
-    """Return the lease of an order that is over: released, kept for some days, or expired."""
+def make_ended_lease(
+    lease: Lease, listed_order: ListedOrder, listed: Iterable[ListedOrder], now: datetime
+) -> Lease:
+    """Return the lease of an order that is over: released, expired, or kept with its files for some days.
+
+    ``listed`` are all orders of the wallet: one of them may have started the container again.
+    """
     at = listed_order.ended_at
     over = evolve(lease, endpoint=None, ended_at=min(at, now) if at else now)
+    if listed_order.files_kept_for is not None:
+        return _make_kept_lease(over, listed_order, now + listed_order.files_kept_for)
+    if lease.state in (LeaseState.KEPT, LeaseState.GONE):
+        return _end_kept_lease(over, any(other.previous == lease.ref and other.rented for other in listed))
     if listed_order.ended_normally:
         return over.with_state(LeaseState.RELEASED, _("released"))
-    if listed_order.files_kept_for is not None:
-        kept = over.with_state(
-            LeaseState.KEPT, _("the rented time ran out; the files are kept for a few days")
-        )
-        return evolve(kept, kept_until=now + listed_order.files_kept_for)
     return over.with_state(LeaseState.EXPIRED, _("the rented time ran out"))
+
+
+def _make_kept_lease(over: Lease, listed_order: ListedOrder, until: datetime) -> Lease:
+    note = (
+        _("released; the files are kept for a few days")
+        if listed_order.ended_normally
+        else _("the rented time ran out; the files are kept for a few days")
+    )
+    known = over.kept_until
+    # The provider states it in minutes that are left, so it moves a little with each answer.
+    if known is not None and abs(until - known) < 2 * MINUTE:
+        until = known
+    return evolve(over.with_state(LeaseState.KEPT, note), kept_until=until)
+
+
+def _end_kept_lease(over: Lease, is_restarted: bool) -> Lease:
+    """Return the lease whose files the provider keeps no longer under its order."""
+    if over.state is LeaseState.GONE:
+        return over
+    if is_restarted:
+        return evolve(
+            over.with_state(LeaseState.RELEASED, _("its container was started again")), kept_until=None
+        )
+    return evolve(over.with_state(LeaseState.GONE, _("its files are no longer kept")), kept_until=None)

@@ -20,7 +20,8 @@ from gpurent.api import (
 )
 from gpurent_plugin_gpu1024 import _, ngettext, wire
 from gpurent_plugin_gpu1024.client import REFUND_RENEWAL, RENEWAL_PATH, Gpu1024Client
-from gpurent_plugin_gpu1024.orders import PAYMENT_WINDOW, to_minutes
+from gpurent_plugin_gpu1024.orders import PAYMENT_WINDOW
+from gpurent_plugin_gpu1024.sizes import to_minutes
 
 _MISSING_SINCE = "order_missing_since"
 

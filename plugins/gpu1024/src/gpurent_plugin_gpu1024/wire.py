@@ -11,7 +11,7 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
-from attrs import frozen
+from attrs import evolve, frozen
 
 from gpurent.api import (
     Currency,
@@ -187,7 +187,7 @@ def _parse_offer(row: Mapping[str, Any], source: ApiReply) -> Offer:
             price=UnitPrice(parse_number(row.get("gpu_price_dollar"), source), DOLLAR),
             maximum=longest * MINUTE if longest else None,
         ),
-        disk=DISK_PRICE,
+        disk=evolve(DISK_PRICE, maximum=parse_gib(row.get("gpu_containers_can_use_disk"), source) or None),
         available=used < gpus,
         location=str(row.get("country", ""))[:40],
         score=str(row.get("evaluation_score_average", ""))[:8],
@@ -242,11 +242,14 @@ class ListedOrder(ListedRenewal):
     """One order in the provider's lists, with the fields of a renewal; the states are derived as in the web client.
 
     ``used_minutes`` and ``remaining_minutes`` are minutes of its time; ``files_kept_for``: how much longer the files of
-    a stopped container are kept. ``refund``: what was paid, or deposited, and is not used.
+    a stopped container are kept. ``disk`` is the whole disk in GiB, ``previous`` the order whose container it has;
+    ``refund``: what was paid, or deposited, and is not used.
     """
 
     machine: str
     gpus: int
+    disk: int
+    previous: str
     used_minutes: int
     remaining_minutes: int
     files_kept_for: timedelta | None
@@ -284,10 +287,15 @@ def parse_orders(source: ApiReply) -> Sequence[ListedOrder]:
 def _parse_order(row: Mapping[str, Any], source: ApiReply) -> ListedOrder:
     kept = parse_minutes(row.get("remaining_time_length"), source)
     bill, used = _parse_bill(row, source), parse_money(row.get("dbc_real_need_count", 0), source)
+    gpus, previous = parse_count(row.get("gpu_count"), source), row.get("order_id_pre")
+    # For a GPU, ``diskspace`` is only what was bought beyond the free part.
+    giving = parse_count(row.get("diskspace_giving"), source) * gpus
     return ListedOrder(
         id=parse_name(row.get("order_id"), _("an order without a number"), source),
         machine=parse_name(row.get("machine_id"), _("an order without a number"), source),
-        gpus=parse_count(row.get("gpu_count"), source),
+        gpus=gpus,
+        disk=(giving + parse_count(row.get("diskspace"), source)) // KIB_IN_GIB,
+        previous=parse_name(previous, _("an order without a number"), source) if previous else "",
         bill=bill,
         refund=max(bill - used, DBC.zero),
         used_minutes=parse_minutes(row.get("real_rent_time"), source),

@@ -1,4 +1,4 @@
-"""Contract tests for `gpurent.roles.lease.SupportsStaging`: a cheaper machine first, which the wanted one replaces."""
+"""Contract tests for `SupportsStaging` and `SupportsDowngrade`: a cheaper machine first, and back to it."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from gpurent.domain.evidence import Known
 from gpurent.domain.lease import LeaseState
 from gpurent.domain.offer import Order, OrderKind
 from gpurent.errors import LeaseError
-from gpurent.roles.lease import SupportsStaging
+from gpurent.roles.lease import LeaseProvider, SupportsDowngrade, SupportsStaging
 from gpurent.testing.contracts.contract import require_capability
 from gpurent.testing.contracts.provider.bad_answers import (
     LOST_AFTER,
@@ -115,3 +115,77 @@ class StagingContract(ProviderContractBase):
             found = await opened.billing.list_charges(driver.current_lease)
             assert isinstance(found, Known)
             assert sum(sign_charge(charge) for charge in found.items) == opened.sum_ledger() - before
+
+
+class DowngradeContract(ProviderContractBase):
+    """Contract tests for switching back to the staging machine."""
+
+    def require_downgrade(
+        self, opened: OpenProvider, provider: LeaseProvider | None = None
+    ) -> SupportsDowngrade:
+        return require_capability(provider or opened.provider, SupportsDowngrade, opened.name)
+
+    def make_order(self, opened: OpenProvider, driver: Driver) -> Order:
+        return self.require_downgrade(opened).make_downgrade_order(driver.current_lease, "back")
+
+    async def test_a_downgrade_order_asks_nobody(self, opened: OpenProvider) -> None:
+        self.require_downgrade(opened)
+        driver = await opened.rent()
+        counter = CallCounter(opened)
+        order, lease = self.make_order(opened, driver), driver.current_lease
+        assert counter.count == 0
+        assert (order.key, order.kind, order.onto) == ("back", OrderKind.SWITCH, lease.ref)
+        assert (order.offer.key, order.offer.hardware.gpus, order.gpus) == (lease.offer.key, 0, 0)
+        deposit, price = order.offer.deposit, order.offer.tariff.price
+        assert deposit is not None or price.value < lease.offer.tariff.price.value, "it is no cheaper"
+
+    async def test_the_staging_machine_has_the_files(self, opened: OpenProvider) -> None:
+        self.require_downgrade(opened)
+        before = opened.sum_ledger()
+        driver = await opened.rent()
+        data = opened.sandbox.machines.only_machine.spec.data
+        await opened.advance(timedelta(minutes=40))
+        await driver.rent_machine(self.make_order(opened, driver))
+        assert driver.current_lease.state is LeaseState.READY
+        assert opened.sandbox.machines.only_machine.spec.data == data, "another disk"
+        assert len(opened.list_billed_machines()) == 1
+        await self.check_books(opened, driver, before)
+
+    async def test_lost_answers_downgrade_once(self, provider_setup: ProviderSetup) -> None:
+        calls = await self.list_downgrade_calls(provider_setup)
+        for nth in choose_calls(calls, 4):
+            await self.check_downgrade_fault(provider_setup, nth, choose_loss(calls[nth - 1]))
+
+    @pytest.mark.nightly
+    async def test_every_lost_answer_downgrades_once(self, provider_setup: ProviderSetup) -> None:
+        for nth in choose_calls(await self.list_downgrade_calls(provider_setup), 30):
+            for fault in (LOST_AFTER, LOST_BEFORE):
+                await self.check_downgrade_fault(provider_setup, nth, fault)
+
+    async def list_downgrade_calls(self, setup: ProviderSetup) -> Sequence[str]:
+        async with open_provider(setup) as opened:
+            self.require_downgrade(opened)
+            driver = await opened.rent()
+            since = opened.faults.call_count
+            await driver.rent_machine(self.make_order(opened, driver))
+            return opened.list_calls(since)
+
+    async def check_downgrade_fault(self, setup: ProviderSetup, nth: int, fault: BadAnswer) -> None:
+        async with open_provider(setup) as opened:
+            before = opened.sum_ledger()
+            driver = await opened.rent()
+            async with faulty(opened, fault, nth, times=1):
+                await driver.rent_machine(self.make_order(opened, driver))
+            assert len(opened.list_billed_machines()) == 1, f"{fault.name} at call {nth}"
+            await self.check_books(opened, driver, before)
+
+    async def check_books(self, opened: OpenProvider, driver: Driver, before: int) -> None:
+        """Release the machine, and check that all it cost is on the lease, the time that was not used refunded."""
+        paid = sum(bill.amount.amount for bill in driver.current_lease.bills)
+        await driver.release_lease()
+        await check_released(opened, driver)
+        spent = before - opened.sum_ledger()
+        assert 0 < spent < paid
+        found = await opened.billing.list_charges(driver.current_lease)
+        assert isinstance(found, Known)
+        assert sum(sign_charge(charge) for charge in found.items) == -spent

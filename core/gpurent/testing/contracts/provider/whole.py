@@ -14,7 +14,7 @@ from gpurent.testing.contracts.provider.billing import BillingContract
 from gpurent.testing.contracts.provider.journey import JourneyContract
 from gpurent.testing.contracts.provider.lease import LeaseContract
 from gpurent.testing.contracts.provider.listings import ListingContract
-from gpurent.testing.contracts.provider.mail_binding import MailBindingContract
+from gpurent.testing.contracts.provider.mail_binding import MailBindingContract, MailChangeContract
 from gpurent.testing.contracts.provider.payments import PaymentContract
 from gpurent.testing.contracts.provider.price import PriceContract
 from gpurent.testing.contracts.provider.refund_quote import RefundQuoteContract
@@ -22,7 +22,7 @@ from gpurent.testing.contracts.provider.renewal import RenewalContract
 from gpurent.testing.contracts.provider.retention import RetentionContract
 from gpurent.testing.contracts.provider.secrets import SecretContract
 from gpurent.testing.contracts.provider.simulator import SimulatorContract
-from gpurent.testing.contracts.provider.staging import StagingContract
+from gpurent.testing.contracts.provider.staging import DowngradeContract, StagingContract
 from gpurent.testing.contracts.provider.stop_timer import StopTimerContract
 from gpurent.testing.contracts.provider.stopping import RestartContract, StartContract, StopContract
 
@@ -41,6 +41,7 @@ class ProviderContract(
     PriceContract,
     RenewalContract,
     StagingContract,
+    DowngradeContract,
     StopContract,
     RestartContract,
     StartContract,
@@ -49,6 +50,7 @@ class ProviderContract(
     RetentionContract,
     InterruptionContract,
     MailBindingContract,
+    MailChangeContract,
     AssistedRentalContract,
     SecretContract,
     SimulatorContract,

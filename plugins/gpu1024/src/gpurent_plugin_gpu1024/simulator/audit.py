@@ -32,6 +32,7 @@ class Gpu1024Audit(SupportsAudit, SupportsHiding):
                     found += _make_discrepancy(kind, order.wallet, order.id, excess)
             for wallet in self.state.bindings:
                 await self.state.settle_binding(wallet)
+                await self.state.settle_mail_change(wallet)
                 rows = await self._list_transfers(wallet)
                 due = -sum(
                     entry.amount.amount

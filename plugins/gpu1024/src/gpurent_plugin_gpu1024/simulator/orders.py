@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from gpurent_plugin_gpu1024.simulator.records import (
+    GIVEN_DISK,
     KIB_IN_GIB,
     UNIT,
     ContainerOrder,
@@ -19,12 +20,22 @@ from gpurent_plugin_gpu1024.simulator.records import (
     renewal_json,
     to_json_number,
 )
-from gpurent_plugin_gpu1024.simulator.state import Gpu1024Refusal, Gpu1024State
+from gpurent_plugin_gpu1024.simulator.state import (
+    FREE_TRIALS,
+    TRIAL_BALANCE,
+    TRIAL_TIME,
+    Gpu1024Refusal,
+    Gpu1024State,
+)
 
 Params = Mapping[str, str]
 WORKING = (2, "", None)
-MAX_DISK = 400 * KIB_IN_GIB
 DISK_SIZES, MEMORY_SIZES = (30, 60, 100, 200), (5, 10, 20)
+
+
+def _require_deposit_mode(given: Params) -> None:
+    if given["mode"] != "deposit":
+        raise Gpu1024Refusal("只支持质押方式")
 
 
 class OrderRoutes:
@@ -56,7 +67,15 @@ class OrderRoutes:
 
     # drafts
 
-    async def _create_draft(self, given: Params, kind: str, mode: str, before: str = "") -> Any:
+    async def _create_draft(
+        self,
+        given: Params,
+        kind: str,
+        before: ContainerOrder | None = None,
+        *,
+        is_stopped: bool = False,
+        is_trial: bool = False,
+    ) -> Any:
         books, wallet = self._state, given["wallet_address_user"]
         if wallet not in books.emails:
             raise Gpu1024Refusal("请先绑定邮箱")
@@ -68,12 +87,14 @@ class OrderRoutes:
             wallet=wallet,
             machine=machine,
             kind=kind,
-            mode=mode,
+            mode="payment" if kind == "gpu" else "deposit",
             payment_mark=(secrets.randbelow(8999) + 1000) * UNIT // 10**4,
             price=await books.get_price(),
-            switched_from=before,
+            switched_from=before.id if before else "",
+            starts_stopped=is_stopped,
+            is_trial=is_trial,
         )
-        order.task_id = books.orders[before].task_id if before else f"dbc-{order.id}"
+        order.task_id = before.task_id if before else f"dbc-{order.id}"
         books.orders[order.id] = order
         return {
             "order_id": order.id,
@@ -83,30 +104,64 @@ class OrderRoutes:
             "time_max": 43200,
             "gpu_count_max": machine.gpus,
             "images_tag": "pytorch 1.1+tensorflow 1.14@pytorch 1.2",
-            "diskspace_giving": 30 * KIB_IN_GIB,
-            "order_id_pre": before or None,
+            "diskspace_giving": GIVEN_DISK,
+            "diskSpace_per_gpu_max": machine.container_disk // machine.gpus,
+            "diskspace_image_data": before.used_disk if before else 0,
+            "order_id_pre": order.switched_from or None,
+            "from_stop_to_open": is_stopped,
         }
 
     async def place_order(self, given: Params) -> Any:
-        return await self._create_draft(given, "gpu", "payment")
+        return await self._create_draft(given, "gpu")
+
+    async def place_trial(self, given: Params) -> Any:
+        """Draft a trial; who may have one is known from the page's own words, how it is refused is assumed."""
+        wallet, books = given["wallet_address_user"], self._state
+        tried = [order for order in books.orders.values() if order.wallet == wallet and order.is_trial]
+        rented = [order for order in tried if order.rented]
+        if any(order.machine.id == given["machine_id"] for order in rented):
+            raise Gpu1024Refusal("每个机器只能试用一次")
+        if len(rented) >= FREE_TRIALS and not await books.holds_enough(wallet, TRIAL_BALANCE):
+            raise Gpu1024Refusal("钱包余额不足5000DBC")
+        return await self._create_draft(given, "gpu", is_trial=True)
 
     async def place_order_cpu(self, given: Params) -> Any:
-        if given["mode"] != "deposit":
-            raise Gpu1024Refusal("只支持质押方式")
-        return await self._create_draft(given, "cpu", "deposit")
+        _require_deposit_mode(given)
+        return await self._create_draft(given, "cpu")
 
     async def place_order_cpu_to_gpu(self, given: Params) -> Any:
+        return await self._create_draft(given, "gpu", self._get_running(given, "cpu"))
+
+    async def place_order_gpu_to_cpu(self, given: Params) -> Any:
+        _require_deposit_mode(given)
+        return await self._create_draft(given, "cpu", self._get_running(given, "gpu"))
+
+    async def place_order_stop_to_gpu(self, given: Params) -> Any:
+        return await self._create_draft(given, "gpu", await self._get_stopped(given), is_stopped=True)
+
+    async def place_order_stop_to_cpu(self, given: Params) -> Any:
+        _require_deposit_mode(given)
+        return await self._create_draft(given, "cpu", await self._get_stopped(given), is_stopped=True)
+
+    def _get_previous(self, given: Params) -> ContainerOrder:
         before = self._state.orders.get(given["order_id_pre"])
-        if (
-            before is None
-            or before.wallet != given["wallet_address_user"]
-            or before.over
-            or not before.rented
-        ):
-            raise Gpu1024Refusal("CPU 容器不存在")
+        if before is None or before.wallet != given["wallet_address_user"] or not before.rented:
+            raise Gpu1024Refusal("容器不存在")
         if before.machine.id != given["machine_id"]:
             raise Gpu1024Refusal("容器不在这台机器上")
-        return await self._create_draft(given, "gpu", "payment", before.id)
+        return before
+
+    def _get_running(self, given: Params, kind: str) -> ContainerOrder:
+        before = self._get_previous(given)
+        if before.over or before.is_trial or before.kind != kind:
+            raise Gpu1024Refusal("容器已停止")
+        return before
+
+    async def _get_stopped(self, given: Params) -> ContainerOrder:
+        before = self._get_previous(given)
+        if before.kept_until is None or not await self._state.holds_enough(before.wallet):
+            raise Gpu1024Refusal("容器已销毁")
+        return before
 
     # prices
 
@@ -129,6 +184,9 @@ class OrderRoutes:
         self._get_host(given)
         return [{"capacity": size * KIB_IN_GIB} for size in DISK_SIZES]
 
+    async def get_max_disk(self, given: Params) -> Any:
+        return self._get_host(given).container_disk
+
     async def list_memory_sizes(self, given: Params) -> Any:
         self._get_host(given)
         return [{"capacity": size * KIB_IN_GIB} for size in MEMORY_SIZES]
@@ -144,8 +202,12 @@ class OrderRoutes:
         if order.created:
             return True
         gpus, minutes = int(given["gpu_count"]), int(given["rent_time_length"])
-        disk = int(given["diskspace"])
-        if disk < 0 or disk > MAX_DISK:
+        disk = 0 if order.is_trial else int(given["diskspace"])
+        if order.is_trial:
+            self._create_trial(order, gpus)
+            order.address = (await books.request_ledger("POST", "/sandbox/platform/address"))["address"]
+            return True
+        if disk < 0 or disk > order.machine.container_disk:
             raise Gpu1024Refusal("磁盘空间不足")
         if minutes < 60 or minutes > 43200:
             raise Gpu1024Refusal("租用时间不正确")
@@ -160,6 +222,12 @@ class OrderRoutes:
         order.created_at = books.now
         order.address = (await books.request_ledger("POST", "/sandbox/platform/address"))["address"]
         return True
+
+    def _create_trial(self, order: ContainerOrder, gpus: int) -> None:
+        """Create a trial, whose time is fixed whatever was asked for."""
+        if gpus != 1 or self._state.count_free_gpus(order.machine) < 1:
+            raise Gpu1024Refusal("机器已被租用")
+        order.gpus, order.terms, order.created_at = 1, [(TRIAL_TIME, 0)], self._state.now
 
     async def can_rent_machine(self, given: Params) -> Any:
         order = self._get_order(given)
@@ -205,6 +273,8 @@ class OrderRoutes:
         order = self._get_order(given)
         if not order.rented or order.over:
             raise Gpu1024Refusal("订单已结束")
+        if order.is_trial:
+            raise Gpu1024Refusal("试用订单不能续租")
         renewal = OrderRenewal(
             id=secrets.token_hex(12),
             order=order,

@@ -42,9 +42,8 @@ class PaymentRoutes:
             return WORKING
         digest, at = seen
         books.counted_transfers.add(digest)
-        switch = isinstance(thing, ContainerOrder) and thing.switched_from != ""
-        needed = books.orders[order.switched_from] if switch else order
-        if thing.cancelled or needed.over or at > thing.created_at + PAYMENT_WINDOW:
+        is_late = at > thing.created_at + PAYMENT_WINDOW
+        if thing.cancelled or is_late or not self._has_container(thing):
             thing.pay_error = True
             books.add_ledger_entry(order.wallet, "late", -thing.amount_due, thing.id)
             raise Gpu1024Refusal("支付超时")
@@ -56,6 +55,15 @@ class PaymentRoutes:
             order.terms.append((thing.minutes, thing.total))
             books.add_ledger_entry(order.wallet, "renewal", -thing.amount_due, order.id)
         return True
+
+    def _has_container(self, thing: ContainerOrder | OrderRenewal) -> bool:
+        """Return whether the container is still there that the payment is for."""
+        if not isinstance(thing, ContainerOrder):
+            return not thing.order.over
+        if not thing.switched_from:
+            return not thing.over
+        before = self._state.orders[thing.switched_from]
+        return before.kept_until is not None if thing.starts_stopped else not before.over
 
     def _get_unpaid(self, given: Params) -> ContainerOrder | OrderRenewal:
         thing = self._get_payable(given)
@@ -115,25 +123,35 @@ class PaymentRoutes:
     # binding an e-mail address costs a small mailed amount
 
     async def send_binding_code(self, given: Params) -> Any:
-        wallet, books = given["wallet_address"], self._state
-        email, code, asked = books.bindings.get(wallet, ("", 0, False))
+        return await self._send_fee_code(self._state.bindings, given)
+
+    async def send_change_code(self, given: Params) -> Any:
+        """Mail a code to the new address (assumed: to that one); the bound one stays until the payment is seen."""
+        if given["wallet_address"] not in self._state.emails:
+            raise Gpu1024Refusal("没有绑定邮箱")
+        return await self._send_fee_code(self._state.mail_changes, given)
+
+    async def _send_fee_code(self, asked_by_wallet: dict[str, tuple[str, int, bool]], given: Params) -> Any:
+        wallet = given["wallet_address"]
+        email, code, asked = asked_by_wallet.get(wallet, ("", 0, False))
         if email != given["email"] or not code:
             # A repeated request for the same address mails the same code, so that a payment already made with it
             # counts.
             code, asked = (secrets.randbelow(8999) + 1000) * UNIT // 10**4, False
-        books.bindings[wallet] = (given["email"], code, asked)
-        await books.send_mail(
-            wallet, "绑定邮箱", f"请转账以下数量的 DBC 完成绑定。\n验证码：{to_json_number(code)}\n"
+        asked_by_wallet[wallet] = (given["email"], code, asked)
+        await self._state.send_mail_to(
+            given["email"], "绑定邮箱", f"请转账以下数量的 DBC 完成绑定。\n验证码：{to_json_number(code)}\n"
         )
         return True
 
     async def request_binding(self, given: Params) -> Any:
-        wallet = given["wallet_address"]
-        email, code, _asked = self._state.bindings.get(wallet, ("", 0, False))
-        if not email or given["code"] != str(to_json_number(code)):
-            raise Gpu1024Refusal("验证码错误")
-        self._state.bindings[wallet] = (email, code, True)
-        return WORKING
+        return _take_fee_code(self._state.bindings, given)
+
+    async def request_mail_change(self, given: Params) -> Any:
+        return _take_fee_code(self._state.mail_changes, given)
+
+    async def is_mail_changed(self, given: Params) -> Any:
+        return True if await self._state.settle_mail_change(given["wallet_address"]) else WORKING
 
     async def is_email_bound(self, given: Params) -> Any:
         wallet, books = given["wallet_address"], self._state
@@ -146,3 +164,12 @@ class PaymentRoutes:
         if email is None:
             raise Gpu1024Refusal("没有绑定邮箱")
         return email
+
+
+def _take_fee_code(asked_by_wallet: dict[str, tuple[str, int, bool]], given: Params) -> Any:
+    wallet = given["wallet_address"]
+    email, code, _asked = asked_by_wallet.get(wallet, ("", 0, False))
+    if not email or given["code"] != str(to_json_number(code)):
+        raise Gpu1024Refusal("验证码错误")
+    asked_by_wallet[wallet] = (email, code, True)
+    return WORKING

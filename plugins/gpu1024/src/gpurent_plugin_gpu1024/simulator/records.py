@@ -14,6 +14,8 @@ from gpurent.api import SandboxMachine
 
 UNIT = 10**8
 KIB_IN_GIB = 1024 * 1024
+# KiB that come with each GPU.
+GIVEN_DISK = 30 * KIB_IN_GIB
 MINUTE = timedelta(minutes=1)
 # USD per GiB and hour, from the public client.
 DISK_PRICE = Decimal("0.000033333334")
@@ -22,7 +24,7 @@ MODELS = (("2080Ti", "0.215", 11), ("1080Ti", "0.15", 11), ("P102-100", "0.08", 
 
 @define
 class GpuHost:
-    """A host with its GPUs; ``taken`` GPUs are rented by others."""
+    """A host with its GPUs; ``taken`` GPUs are rented by others. ``container_disk`` is what a container can have."""
 
     id: str
     model: str
@@ -30,6 +32,7 @@ class GpuHost:
     ram: int
     gpus: int = 1
     taken: int = 0
+    container_disk: int = 400 * KIB_IN_GIB
 
 
 @define
@@ -37,8 +40,10 @@ class ContainerOrder:
     """One order; amounts in 10^-8 DBC.
 
     ``payment_mark`` is the small amount by which its payment is recognized, ``payment_marks_total`` the sum of those
-    paid so far, renewals included. A switched order inherits ``task_id``. ``owed``: amount and memo of a refund that
-    was not sent yet.
+    paid so far, renewals included. An order that takes a container over (``switched_from``) inherits ``task_id``;
+    ``starts_stopped``: the container was stopped. ``is_trial``: its mark is the fee, which is never refunded.
+    ``owed``: amount and memo of a refund that was not sent yet. ``balance_checked_at``: when the wallet was last seen
+    to hold enough for the files to be kept. ``used_disk``: the KiB that its files take.
     """
 
     id: str
@@ -49,6 +54,8 @@ class ContainerOrder:
     payment_mark: int
     price: Decimal
     switched_from: str = ""
+    starts_stopped: bool = False
+    is_trial: bool = False
     terms: list[tuple[int, int]] = field(factory=list)
     gpus: int = 0
     disk: int = 0
@@ -71,6 +78,8 @@ class ContainerOrder:
     over: bool = False
     ended_well: bool = False
     kept_until: datetime | None = None
+    balance_checked_at: datetime | None = None
+    used_disk: int = 0
     mail_codes: dict[str, str] = field(factory=dict)
 
     @property
@@ -116,6 +125,8 @@ class ContainerOrder:
         """Return what the started minutes cost, each at the price of its term; a deposit costs nothing."""
         if self.mode == "deposit":
             return 0
+        if self.is_trial:
+            return self.payment_marks_total
         left, cost = self.count_begun_minutes(at), 0
         for minutes, units in self.terms:
             cost += -(-units * min(left, minutes) // minutes)
@@ -191,6 +202,8 @@ def machine_json(machine: GpuHost, free: int) -> dict[str, Any]:
         "error_rent_count": 1,
         "evaluation_score_average": 9.1,
         "can_create_cpu_container": True,
+        "cpu_containers_can_use_disk": machine.container_disk,
+        "gpu_containers_can_use_disk": machine.container_disk,
     }
 
 
@@ -208,6 +221,10 @@ def order_json(order: ContainerOrder, now: datetime) -> dict[str, Any]:
         "mode": order.mode,
         "gpu_count": order.gpus,
         "diskspace": order.disk,
+        "diskspace_giving": GIVEN_DISK if order.kind == "gpu" else 0,
+        "diskspace_image_data": order.used_disk,
+        "from_stop_to_open": order.starts_stopped,
+        "try_rent": order.is_trial,
         "memory": order.memory,
         "dbc_price": float(order.price),
         "gpu_price_dollar": float(order.machine.price),

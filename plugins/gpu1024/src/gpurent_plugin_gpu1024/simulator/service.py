@@ -48,13 +48,18 @@ class Gpu1024Simulator(Gpu1024Audit, ProviderSimulator, SupportsManualRental):
         self._handlers: dict[str, Act] = {
             "/query_all_machines": orders.list_machines,
             "/query_machine_by_id": orders.get_machine,
+            "/try_rent/place_order": orders.place_trial,
             f"{rent}/place_order": orders.place_order,
             f"{rent}/place_order_cpu": orders.place_order_cpu,
             f"{rent}/place_order_cpu_to_gpu": orders.place_order_cpu_to_gpu,
+            f"{rent}/place_order_gpu_to_cpu": orders.place_order_gpu_to_cpu,
+            f"{rent}/place_order_stop_to_cpu": orders.place_order_stop_to_cpu,
+            f"{rent}/place_order_stop_to_gpu": orders.place_order_stop_to_gpu,
             f"{rent}/get_dbc_price": orders.get_dbc_price,
             f"{rent}/get_pay_dbc_count": orders.get_pay_dbc_count,
             f"{rent}/get_disk_deposit_list": orders.list_disk_sizes,
             f"{rent}/get_memory_deposit_list": orders.list_memory_sizes,
+            f"{rent}/get_max_disk_can_use": orders.get_max_disk,
             f"{rent}/get_deposit_dbc_count": orders.get_deposit_dbc_count,
             f"{rent}/create_order": orders.create_order,
             f"{rent}/can_rent_this_machine": orders.can_rent_machine,
@@ -85,6 +90,9 @@ class Gpu1024Simulator(Gpu1024Audit, ProviderSimulator, SupportsManualRental):
             f"{bind}/request_code": paying.send_binding_code,
             f"{bind}/request_binding": paying.request_binding,
             f"{bind}/binding_is_ok": paying.is_email_bound,
+            f"{bind}/request_code_modify": paying.send_change_code,
+            f"{bind}/request_binding_modify": paying.request_mail_change,
+            f"{bind}/binding_is_ok_modify": paying.is_mail_changed,
             f"{bind}/query_email": paying.get_bound_email,
         }
         self._resend_handler = paying.resend_access_mail
@@ -95,7 +103,7 @@ class Gpu1024Simulator(Gpu1024Audit, ProviderSimulator, SupportsManualRental):
                 method="POST",
                 path=path,
                 evidence=Evidence.SOURCE,
-                note=_("path and fields; the answer only in part"),
+                note=_describe_evidence(path),
             )
             for path in self._handlers
         ]
@@ -189,6 +197,20 @@ class Gpu1024Simulator(Gpu1024Audit, ProviderSimulator, SupportsManualRental):
             return JSONResponse({"status": status, "msg": msg, "content": content})
 
         return serve
+
+
+def _describe_evidence(path: str) -> str:
+    """Return what of the route is known from the public client, and what is not."""
+    assumed = {
+        "/try_rent/place_order": _("path, fields, and who gets a trial; how it is refused is assumed"),
+        "/rent/place_order_gpu_to_cpu": _(
+            "path and fields; that the unused time of the GPU is refunded is assumed"
+        ),
+        "/binding_email_rent/request_code_modify": _(
+            "path and fields; that the code goes to the new address is assumed"
+        ),
+    }
+    return assumed.get(path) or _("path and fields; the answer only in part")
 
 
 async def _make_envelope(handler: Act, given: Mapping[str, str]) -> tuple[int, str, Any]:

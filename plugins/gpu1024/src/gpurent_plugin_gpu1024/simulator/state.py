@@ -32,6 +32,9 @@ SWITCH_DURATION = timedelta(seconds=60)
 PAYMENT_WINDOW = timedelta(minutes=10)
 FILE_RETENTION = timedelta(days=7)
 RETENTION_BALANCE = 20_000 * UNIT
+TRIAL_TIME, TRIAL_BALANCE, FREE_TRIALS = 15, 5_000 * UNIT, 3
+# How often the wallet is looked at while files are kept (assumed).
+BALANCE_INTERVAL = timedelta(hours=1)
 MIN_CONFIRMATIONS = 2
 PLATFORM_ADDRESS = "AKMqDy51FuMnc4poiGBczQvPh6819hQuLH"
 # The ledger is on this computer, so no certificates are loaded.
@@ -59,7 +62,9 @@ class Gpu1024State:
         self.orders: dict[str, ContainerOrder] = {}
         self.renewals: dict[str, OrderRenewal] = {}
         self.emails: dict[str, str] = {}
+        # By wallet: the address, the code in 10^-8 DBC, and whether the wallet has sent the code.
         self.bindings: dict[str, tuple[str, int, bool]] = {}
+        self.mail_changes: dict[str, tuple[str, int, bool]] = {}
         self.ledger: list[SimulatorLedgerEntry] = []
         self.hidden_until: datetime | None = None
         # A transfer can only pay for one thing.
@@ -166,25 +171,39 @@ class Gpu1024State:
 
     async def settle_binding(self, wallet: str) -> bool:
         """Bind the wallet's e-mail address once its payment is confirmed; return whether it is bound."""
-        email, code, asked = self.bindings.get(wallet, ("", 0, False))
-        if wallet in self.emails or not asked:
-            return wallet in self.emails
+        if wallet not in self.emails:
+            await self._settle_code(wallet, self.bindings.get(wallet, ("", 0, False)))
+        return wallet in self.emails
+
+    async def settle_mail_change(self, wallet: str) -> bool:
+        """Bind the new address once its payment is confirmed; return whether no change is open any more."""
+        if await self._settle_code(wallet, self.mail_changes.get(wallet, ("", 0, False))):
+            del self.mail_changes[wallet]
+        return wallet not in self.mail_changes
+
+    async def _settle_code(self, wallet: str, binding: tuple[str, int, bool]) -> bool:
+        email, code, asked = binding
+        if not asked:
+            return False
         found = await self.request_ledger("GET", "/transfers", address=wallet)
         for row in found["transfers"]:
             if (
-                row["to"] == PLATFORM_ADDRESS
-                and row["amount"] == str(code)
+                (row["from"], row["to"], row["amount"]) == (wallet, PLATFORM_ADDRESS, str(code))
                 and row["confirmations"] >= MIN_CONFIRMATIONS
+                and row["hash"] not in self.counted_transfers
             ):
+                self.counted_transfers.add(row["hash"])
                 self.emails[wallet] = email
                 self.add_ledger_entry(wallet, "binding", -code, row["hash"])
                 return True
         return False
 
     async def send_mail(self, wallet: str, subject: str, text: str) -> None:
-        to = self.emails.get(wallet) or self.bindings.get(wallet, ("", 0, False))[0]
-        if to:
-            await self.context.send_mail(to=to, sender=SENDER, subject=f"[1024lab] {subject}", text=text)
+        if wallet in self.emails:
+            await self.send_mail_to(self.emails[wallet], subject, text)
+
+    async def send_mail_to(self, to: str, subject: str, text: str) -> None:
+        await self.context.send_mail(to=to, sender=SENDER, subject=f"[1024lab] {subject}", text=text)
 
     async def send_access_mail(self, order: ContainerOrder) -> None:
         if order.container is not None:
@@ -239,19 +258,23 @@ class Gpu1024State:
             order.wallet, "deposit" if order.mode == "deposit" else "rent", -order.amount_due, order.id
         )
         if order.switched_from:
+            before = self.orders[order.switched_from]
             order.switched_at = self.now + SWITCH_DURATION
-            await self.end_order(self.orders[order.switched_from], well=True, keep_data=True)
+            if order.starts_stopped:
+                before.kept_until = None  # its files are this order's from now on
+            else:
+                await self.end_order(before, well=True, keep_data=True)
         else:
             await self.boot_container(order)
 
     async def end_order(self, order: ContainerOrder, *, well: bool, keep_data: bool = False) -> None:
-        """Close a container and refund what was not used, or the whole deposit."""
+        """Close a container and refund what was not used, or the whole deposit.
+
+        Its files stay for a while if the wallet holds enough, whether it was returned or its time ran out.
+        ``keep_data``: another order takes the container over.
+        """
         # Query first: if the ledger cannot be reached, nothing has changed and the next tick retries.
-        held = (
-            0
-            if well
-            else int((await self.request_ledger("GET", "/balance", address=order.wallet))["balance"])
-        )
+        is_kept = not (keep_data or order.is_trial) and await self.holds_enough(order.wallet)
         order.over, order.ended_well = True, well
         order.stopped_at = min(self.now, order.expires_at or self.now)
         await self.kill_container(order)
@@ -260,11 +283,30 @@ class Gpu1024State:
             order.owed = (back, "deposit-refund")
         elif well:
             order.owed = (back, "refund")
-        if held >= RETENTION_BALANCE:
-            order.kept_until = order.stopped_at + FILE_RETENTION
+        if is_kept:
+            order.kept_until, order.balance_checked_at = order.stopped_at + FILE_RETENTION, self.now
         elif not keep_data:
             await self.context.machines.delete_disk(order.task_id)
         await self.settle_owed(order)
+
+    async def holds_enough(self, wallet: str, least: int = RETENTION_BALANCE) -> bool:
+        """Return whether the wallet holds ``least``, by default what files of stopped containers need to be kept."""
+        found = await self.request_ledger("GET", "/balance", address=wallet)
+        return int(found["balance"]) >= least
+
+    async def _update_kept_files(self, order: ContainerOrder) -> None:
+        """Delete kept files when their time is over, or once the wallet holds too little."""
+        if order.kept_until is None:
+            return
+        checked = order.balance_checked_at or self.now
+        if order.kept_until > self.now and self.now - checked >= BALANCE_INTERVAL:
+            if await self.holds_enough(order.wallet):
+                order.balance_checked_at = self.now
+                return
+        elif order.kept_until > self.now:
+            return
+        order.kept_until = None
+        await self.context.machines.delete_disk(order.task_id)
 
     # time
 
@@ -273,9 +315,7 @@ class Gpu1024State:
         for order in list(self.orders.values()):
             if order.over:
                 await self.settle_owed(order)
-                if order.kept_until is not None and order.kept_until <= self.now:
-                    order.kept_until = None
-                    await self.context.machines.delete_disk(order.task_id)
+                await self._update_kept_files(order)
             elif order.created_at is not None and not order.cancelled:
                 await self._update_order(order, order.created_at)
         for renewal in self.renewals.values():
