@@ -13,6 +13,7 @@ from gpurent.workflow.payments import (
     rates,
     topups,
     trip_spending,
+    volume_books,
 )
 from gpurent.workflow.reports import costs, ledger_check, offers, receipts, reconcile
 
@@ -34,8 +35,11 @@ class MoneyParts:
             store, plugins, authorizer, books, base.service_clocks, base.logins.find_account
         )
         self.account_money = topups.AccountMoney(plugins, self.rates, base.poller)
-        self.offer_listing = offers.OfferListing(plugins, base.settings, self.rates)
-        self.receipts = receipts.Receipts(store, base.leases, books, base.poller)
-        self.reconciliation = reconcile.Reconciliation(store, plugins, books, base.account_commands)
+        self.offer_listing = offers.OfferListing(plugins, base.settings, self.rates, base.volumes)
+        self.volume_books = volume_books.VolumeBooks(books, base.volumes)
+        self.receipts = receipts.Receipts(store, base.leases, books, self.volume_books, base.poller)
+        self.reconciliation = reconcile.Reconciliation(
+            store, plugins, books, self.volume_books, base.account_commands
+        )
         self.ledger_check = ledger_check.LedgerCheck(store, books.heads)
-        self.cost_reports = costs.CostReports(store, books, clock, self.ledger_check)
+        self.cost_reports = costs.CostReports(store, books, self.volume_books, clock, self.ledger_check)

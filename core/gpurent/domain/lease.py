@@ -118,7 +118,7 @@ class Lease:
     whose machine this one is, started again. ``access_source`` is where ``endpoint`` and its password came from.
     ``claim`` is what tells the machine of a create by elimination. ``books_closed_at``: when, after its end, the ledger
     got all charges that the account lists for it, and nothing was held any more. ``start_failed_at``: when it was given
-    up because it had not started in time.
+    up because it had not started in time. ``volume``: the id of our volume that it mounts.
     """
 
     id: str
@@ -151,6 +151,7 @@ class Lease:
     claim: CreateClaim | None = None
     start_failed_at: datetime | None = None
     books_closed_at: datetime | None = None
+    volume: str = ""
 
     def with_state(self, state: LeaseState, note: str = "") -> Lease:
         """Return this lease in another state; raises `LeaseError` for a transition that is not in `TRANSITIONS`."""

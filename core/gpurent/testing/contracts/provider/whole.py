@@ -22,6 +22,7 @@ from gpurent.testing.contracts.provider.secrets import SecretContract
 from gpurent.testing.contracts.provider.simulator import SimulatorContract
 from gpurent.testing.contracts.provider.staging import StagingContract
 from gpurent.testing.contracts.provider.stopping import RestartContract, StartContract, StopContract
+from gpurent.testing.contracts.provider.volumes import VolumeContract
 
 
 class ProviderContract(
@@ -42,6 +43,7 @@ class ProviderContract(
     RestartContract,
     StartContract,
     InterruptionContract,
+    VolumeContract,
     MailBindingContract,
     AssistedRentalContract,
     SecretContract,
