@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import random
 import shutil
 from collections.abc import AsyncIterator, Mapping, Sequence
@@ -223,3 +224,23 @@ async def test_two_trips_with_one_volume(name: str) -> None:
             assert volume["state"] == "ready"
         require(await user.type_command("volume", "delete", "data"))
         assert require(await user.type_command("orphans"))["orphans"] == []
+
+
+@pytest.mark.parametrize("name", list_names())
+async def test_a_month_s_budget_counts_volumes(name: str) -> None:
+    """Also what the ledger has not got yet."""
+    async with open_user(name) as user:
+        wanted = [*create(user, await find_place(user))]
+        wanted[wanted.index(SIZE)] = "4000"
+        require(await user.type_command(*wanted))
+        for _look in range(60):
+            await asyncio.sleep(0.5)
+            await user.type_command("balance", name)
+            if user.sum_spent() > 10_000:  # a cent
+                break
+        config = user.sandbox.home / "state" / "config.toml"
+        config.write_text('[budget]\nmonth = "0.01USD"\n')
+        refused = await user.type_command("rent", "-p", name)
+        assert refused.error["code"] == "over-budget", str(refused)
+        config.unlink()
+        require(await user.type_command("volume", "delete", "data"))

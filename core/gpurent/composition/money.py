@@ -26,7 +26,10 @@ class MoneyParts:
         self.rates = rates.ExchangeRates(plugins, base.settings, clock, base.service_clocks)
         self.quotes = quotes.Quotes(plugins, self.rates)
         read_meters = meters.Meters(store, plugins, books, base.service_clocks)
-        self.budgets = budgets.Budgets(store, base.settings, clock, books, self.rates, read_meters)
+        self.volume_books = volume_books.VolumeBooks(books, base.volumes)
+        self.budgets = budgets.Budgets(
+            store, base.settings, clock, books, self.rates, read_meters, self.volume_books
+        )
         self.spending = authorize_spending.SpendingAuthorizer(self.budgets, base.questions)
         self.payees = payees.Payees(store, base.questions)
         authorizer = pay.PaymentAuthorizer(self.budgets, self.rates, base.questions, base.locks, self.payees)
@@ -36,7 +39,6 @@ class MoneyParts:
         )
         self.account_money = topups.AccountMoney(plugins, self.rates, base.poller)
         self.offer_listing = offers.OfferListing(plugins, base.settings, self.rates, base.volumes)
-        self.volume_books = volume_books.VolumeBooks(books, base.volumes)
         self.receipts = receipts.Receipts(store, base.leases, books, self.volume_books, base.poller)
         self.reconciliation = reconcile.Reconciliation(
             store, plugins, books, self.volume_books, base.account_commands

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import timedelta
 
-from gpurent.domain.money import UnitPrice
+from gpurent.domain.money import HOUR, UnitPrice
 from gpurent.domain.volume import VolumeOffer
 from gpurent.errors import UsageError
 from gpurent.locale import _
@@ -17,7 +17,7 @@ def describe_price(price: UnitPrice | None) -> str:
     """Return what a volume costs an hour and in 30 days."""
     if price is None or not price.is_known:
         return _("price unknown")
-    return _("{price}, {month} in 30 days").format(price=price, month=price.cost(MONTH))
+    return _("{hour}/h, {month} in 30 days").format(hour=price.cost(HOUR), month=price.cost(MONTH))
 
 
 def select_place(offers: Sequence[VolumeOffer], region: str, size: int, provider: str) -> VolumeOffer:

@@ -15,7 +15,7 @@ from gpurent.domain.receipt import Receipt
 from gpurent.domain.volume import NAME_PATTERN, Volume, VolumeLabel, VolumeOffer, VolumeState
 from gpurent.domain.volume_evidence import apply_absence
 from gpurent.errors import LeaseError, Spent, UnavailableError, UnexpectedResponse, UsageError
-from gpurent.locale import _, join_list
+from gpurent.locale import _, join_clauses, join_list
 from gpurent.ports.lease_copies import LeaseCopies
 from gpurent.ports.store import LeaseStore
 from gpurent.workflow.reports.receipts import Receipts
@@ -111,7 +111,7 @@ class VolumeCommands:
             text=_("Create the volume {name}?").format(name=volume.name),
             details=details,
         )
-        await self.questions.require_yes(question, "\n".join((_("no volume was created"), *details)))
+        await self.questions.require_yes(question, join_clauses([_("no volume was created"), details[0]]))
 
     async def _finish_create(self, volume: Volume) -> Volume:
         """Ask the provider until it is known whether the volume exists. That it is asked is on disk before the call."""
@@ -206,7 +206,7 @@ class VolumeCommands:
             text=_("Delete the volume {name}? Every file on it is lost.").format(name=volume.name),
             details=tuple(details),
         )
-        await self.questions.require_yes(question, "\n".join((_("nothing was deleted"), *details)))
+        await self.questions.require_yes(question, join_clauses([_("nothing was deleted"), *details]))
 
     async def _finish_delete(self, volume: Volume) -> Volume:
         """Ask the provider until the volume is gone. That it is asked is on disk before the call."""
