@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 import shutil
+import sqlite3
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
@@ -244,3 +245,27 @@ async def test_a_month_s_budget_counts_volumes(name: str) -> None:
         assert refused.error["code"] == "over-budget", str(refused)
         config.unlink()
         require(await user.type_command("volume", "delete", "data"))
+
+
+@pytest.mark.nightly
+@pytest.mark.parametrize("name", list_names())
+async def test_a_volume_that_was_taken_for_deleted_is_found(name: str) -> None:
+    """Also if its name is used again meanwhile."""
+    async with open_user(name) as user:
+        wanted = create(user, await find_place(user))
+        made = require(await user.type_command(*wanted))
+        with sqlite3.connect(user.journal) as db:
+            db.create_function("this_journal_needs_a_newer_gpurent", 0, lambda: None)
+            db.execute("UPDATE volumes SET state = 'deleted', value = json_set(value, '$.state', 'deleted')")
+        other = require(await user.type_command(*wanted))
+        assert other["ref"] != made["ref"]
+        report = await user.type_command("orphans")
+        assert report.code == 6
+        assert [one["ref"] for one in report.data["orphans"] if one["kind"] == "lost-volume"] == [made["ref"]]
+        taken = await user.type_command("volume", "adopt", made["ref"])
+        assert taken.code == 2, str(taken)
+        again = require(await user.type_command("volume", "adopt", made["ref"], "--name", "former"))
+        assert (again["id"], again["name"]) == (made["id"], "former")
+        for called in ("former", "data"):
+            require(await user.type_command("volume", "delete", called))
+        assert list_billed(user) == []

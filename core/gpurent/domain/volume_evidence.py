@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from attrs import evolve
 
 from gpurent.domain.lease_evidence import CONFIRMATION_INTERVAL
 from gpurent.domain.volume import Volume, VolumeState
+
+# A volume that was created is in its provider's list after this time.
+LISTING_DELAY = timedelta(minutes=1)
 
 
 def apply_listed_volume(volume: Volume, listed: Volume) -> Volume:
@@ -31,11 +34,13 @@ def apply_listed_volume(volume: Volume, listed: Volume) -> Volume:
 def apply_absence(volume: Volume, now: datetime) -> Volume:
     """Return ``volume`` after a complete answer that lacks it.
 
-    It has ended if its deletion was requested, and an answer half a minute before lacked it too.
+    It has ended if its deletion was requested, and an answer half a minute before lacked it too. A new one may not be
+    listed yet.
     """
     since = volume.absent_since or now
     if volume.delete_requested_at is None:
-        if volume.state is VolumeState.REQUESTED:
+        is_new = volume.created_at is not None and now - volume.created_at < LISTING_DELAY
+        if volume.state is VolumeState.REQUESTED or is_new:
             return volume
         return evolve(volume, state=VolumeState.MISSING, absent_since=since)
     if now - since < CONFIRMATION_INTERVAL:

@@ -85,7 +85,7 @@ class VolumeTracker:
             return None
         ours = await self.list_volumes(provider)
         found = next((volume for volume in ours if volume.name == requirements.volume), None)
-        if found is None or not found.ref:
+        if found is None or not found.ref or found.delete_requested_at is not None:
             raise UsageError(
                 _("you have no volume {name} at {provider}").format(
                     name=requirements.volume, provider=provider

@@ -250,13 +250,20 @@ class VolumeCommands:
         made = VolumeLabel.make(self.copies.get_installation(), called, make_random_mark())
         known = {volume.id: volume for volume in await self.volumes.store.list_volumes()}
         former = known.get(label.id) if label is not None else None
-        account = self.logins.find_account(listed.provider)
-        volume = evolve(listed, id=label.id if label is not None else made.id, name=called, account=account)
-        if former is not None:
+        volume = evolve(
+            listed,
+            id=label.id if label is not None else made.id,
+            name=called,
+            account=self.logins.find_account(listed.provider),
+            # What it had cost before, if the provider does not say since when, is not ours to count.
+            created_at=listed.created_at or self.volumes.get_time(listed),
+        )
+        place = (volume.provider, volume.name)
+        is_taken = any(place == (one.provider, one.name) and not one.is_over for one in known.values())
+        if former is not None and not is_taken:
             revived = evolve(volume, created_at=former.created_at or volume.created_at)
             return await self.volumes.update_volume(former, lambda _known: revived)
-        in_the_way = await self.volumes.store.add_volume(volume)
-        if in_the_way is not None:
+        if is_taken or await self.volumes.store.add_volume(volume) is not None:
             raise UsageError(
                 _("you have a volume {name} at {provider}").format(name=called, provider=listed.provider),
                 hint=_("Give it another name: gpurent volume adopt {ref} --name NAME").format(ref=listed.ref),
