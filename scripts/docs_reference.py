@@ -59,7 +59,8 @@ HOOK_PAGES = (
     HookPage(
         "billing",
         "BillingEntry BillingProvider SupportsStatement SupportsInvoices SupportsWithdrawal MeteredBilling "
-        "PostpaidBilling MachineRun note_machine_run list_machine_runs compute_run_charges Balance "
+        "SupportsVolumeCharges PostpaidBilling MachineRun note_machine_run list_machine_runs compute_run_charges "
+        "Balance "
         "MoneyInstructions TopUpAdvice InvoiceInfo",
         "wallet",
         "BillingContract PaymentContract StatementContract InvoiceContract WithdrawalContract",
@@ -70,7 +71,7 @@ HOOK_PAGES = (
         "SupportsRenewal SupportsStop SupportsStart SupportsRestart SupportsStopTimer SupportsRefundQuote "
         "SupportsInterruption SupportsPublicKeys SupportsMailBinding SupportsMailChange AssistedRental ManualProvider "
         "LabelledProvider KeyedProvider KeyRegister RegisteredKey PUBLIC_KEY CreateAttempts make_payable_lease "
-        "make_taken_error "
+        "make_taken_error SupportsVolumes VolumeProvider VolumeRegister make_volume_error make_volume_in_use_error "
         "make_credit_error make_release_error make_state_error shorten_label MailBinding ManualTask "
         "TaskInstructions MachineAccess",
         "provider",
@@ -120,7 +121,7 @@ VALUE_PAGES: Mapping[str, ValuePage] = {
         "Leases, offers and orders",
         "Lease LeaseState PendingOrder CreateClaim Known Unknown Absent CONFIRMATION_INTERVAL Offer Hardware Metered "
         "Prepaid Deposit DiskPrice TrafficPrice Requirements Quote Order OrderKind Endpoint AccessSource AccessChannel "
-        "USER_SOURCE MachineProfile is_loopback Event EventKind",
+        "USER_SOURCE MachineProfile is_loopback Event EventKind Volume VolumeOffer VolumeState",
     ),
     "money": ValuePage(
         "Money, bills and charges",

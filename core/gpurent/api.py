@@ -129,6 +129,11 @@ if TYPE_CHECKING:
         IGNORE_FILES as IGNORE_FILES,
         exclusion_reason as exclusion_reason,
     )
+    from gpurent.domain.volume import (
+        Volume as Volume,
+        VolumeOffer as VolumeOffer,
+        VolumeState as VolumeState,
+    )
     from gpurent.errors import (
         AuthError as AuthError,
         GpurentError as GpurentError,
@@ -355,6 +360,14 @@ if TYPE_CHECKING:
     from gpurent.roles.upload_tally import (
         UploadTally as UploadTally,
     )
+    from gpurent.roles.volumes import (
+        SupportsVolumeCharges as SupportsVolumeCharges,
+        SupportsVolumes as SupportsVolumes,
+        VolumeProvider as VolumeProvider,
+        VolumeRegister as VolumeRegister,
+        make_volume_error as make_volume_error,
+        make_volume_in_use_error as make_volume_in_use_error,
+    )
     from gpurent.terminal_text import (
         ForeignLines as ForeignLines,
         ForeignText as ForeignText,
@@ -384,6 +397,7 @@ _NAMES_BY_MODULE = {
     " UploadPreview",
     "gpurent.domain.credential_names": "CREDENTIAL_NAMES",
     "gpurent.domain.upload_rules": "IGNORE_FILES exclusion_reason",
+    "gpurent.domain.volume": "Volume VolumeOffer VolumeState",
     "gpurent.domain.setting_checks": "check_amount_of check_web_url integer_between one_of parse_declared_prices",
     "gpurent.errors": "AuthError GpurentError HostKeyChanged InputRequired JobError LeaseError LeaseGone MoneyError PaidTooLate PluginError RemoteError SoldOut Spent TransferError TransferUnsupported UnavailableError UnexpectedResponse UsageError may_have_spent",  # noqa: E501
     "gpurent.locale": "make_translator",
@@ -415,6 +429,7 @@ _NAMES_BY_MODULE = {
     "gpurent.roles.source_files": "LocalSource SourceFile SourceFiles read_ignore_file",
     "gpurent.roles.transfer_errors": "FileProblem connection_lost_error corrupted_upload_error deep_folder_error describe_bad_link describe_outside_link describe_unreadable download_failures_error foreign_folder_error helper_ended_error missing_remote_sources_error missing_source_error remote_file_error silence_timeout_error small_disk_error source_name_error summarize_failures summarize_texts too_many_remote_files_error too_many_sources_error unreadable_source_error upload_failures_error",  # noqa: E501
     "gpurent.roles.upload_tally": "UploadTally",
+    "gpurent.roles.volumes": "SupportsVolumeCharges SupportsVolumes VolumeProvider VolumeRegister make_volume_error make_volume_in_use_error",  # noqa: E501
     "gpurent.terminal_text": "ForeignLines ForeignText",
 }
 _MODULE_BY_NAME = {name: module for module, names in _NAMES_BY_MODULE.items() for name in names.split()}

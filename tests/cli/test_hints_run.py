@@ -25,6 +25,7 @@ ELSEWHERE = {
     "Look at the account: gpurent reconcile {provider}": "the provider dropped an order before its payment was sent",
     "Release it to get the money back: gpurent release {lease}": "a provider that ends an order that it was paid for",
     "Check the provider's page, then: gpurent renew {lease} --for 1h": "a wallet that does not know what it paid",
+    "Release it first: gpurent release {lease}": "as in tests/reliability/test_volumes.py, where it is followed",
     "Bid more, or pick another machine: gpurent offers --spot": "others outbid an order just as it is placed",
     "Nothing was spent. Add credit first: gpurent topup {provider} 10": "as at mistgpu, whose hint is followed",
     "To see how to add DBC: gpurent topup dbc-chain": "as at 1024gpu, whose hint is followed",

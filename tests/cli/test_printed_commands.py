@@ -37,6 +37,7 @@ EXAMPLE_VALUES = {
     "provider": "mistgpu",
     "PROVIDER": "mistgpu",
     "AMOUNT": "20",
+    "size": "20",
     "short": "20",
     "FILE": "out.txt",
     "COMMAND": "train.py",

@@ -44,6 +44,7 @@ max_traffic_price = "0.01USD/GB"
 spot = true
 bid = "$0.25/h"
 image = "pytorch-2"
+volume = "data"
 doctor = "require"
 for = "1天"
 budget = "¥200"
@@ -111,6 +112,7 @@ def test_every_key_is_read() -> None:
             machine="7",
             disk=100,
             image="pytorch-2",
+            volume="data",
             regions=("SE", "Germany"),
             min_reliability=Decimal("99.5"),
             cuda="12.4",

@@ -22,6 +22,7 @@ from gpurent.testing.contracts.store.locks import LockContract
 from gpurent.testing.contracts.store.payments import MailBindingStoreContract, PaymentStoreContract
 from gpurent.testing.contracts.store.summaries import SummaryContract
 from gpurent.testing.contracts.store.trips import QuestionContract, TripContract
+from gpurent.testing.contracts.store.volumes import VolumeStoreContract
 from gpurent.testing.contracts.store.watch import WatchContract
 
 
@@ -51,6 +52,10 @@ class TestSqliteTrips(SqliteForm, TripContract):
 
 
 class TestSqliteQuestions(SqliteForm, QuestionContract):
+    pass
+
+
+class TestSqliteVolumes(SqliteForm, VolumeStoreContract):
     pass
 
 

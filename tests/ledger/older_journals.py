@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import shutil
 import sqlite3
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
+
+from attrs import frozen
 
 from gpurent.domain.guard_actions import ActionKind, GuardAction
 from gpurent.infra.sqlite.database import split_statements
+from gpurent.infra.sqlite.older_programs import register_as_newer
 from gpurent.infra.sqlite.schema import MIGRATIONS, SCHEMA_VERSION, SQL_FUNCTIONS
 from gpurent.infra.sqlite.store import SqliteStore
 
@@ -85,6 +89,37 @@ def make_schema4(path: Path) -> None:
         db.execute("PRAGMA user_version=4")
 
 
+@frozen
+class PlainAccess:
+    """What a migration needs, on a plain connection. Implements `gpurent.infra.sqlite.sql_access.SqlAccess`."""
+
+    connection: sqlite3.Connection
+
+    def fetch_rows(self, sql: str, *values: Any) -> list[Any]:
+        return self.connection.execute(sql, values).fetchall()
+
+    def execute_many(self, sql: str, rows: Iterable[Sequence[Any]]) -> None:
+        self.connection.executemany(sql, rows)
+
+
+def make_schema5(path: Path) -> None:
+    """Migrate the file of `make_schema4` to schema 5, the last one without volumes."""
+    make_schema4(path)
+    with closing(sqlite3.connect(path, isolation_level=None)) as db:
+        register_as_newer(db)
+        for function in SQL_FUNCTIONS:
+            db.create_function(function.__name__, 1, function)
+        db.execute("BEGIN")
+        for part in MIGRATIONS[4]:
+            if isinstance(part, str):
+                for statement in split_statements(part):
+                    db.execute(statement)
+            else:
+                part(PlainAccess(db))
+        db.execute("PRAGMA user_version=5")
+        db.execute("COMMIT")
+
+
 OLD_OUTCOMES = {
     "done": ("done", ""),
     "cancelled": ("cancelled", ""),
@@ -116,6 +151,7 @@ OLDER_JOURNALS: Mapping[str, Callable[[Path], None]] = {
     "schema2": copy_schema2,
     "schema3": copy_schema3,
     "schema4": make_schema4,
+    "schema5": make_schema5,
 }
 
 

@@ -21,6 +21,7 @@ LEAST_BY_ROLE = {
     "staging": 3,
     "start": 3,
     "interruption": 4,
+    "volumes": 6,
     "simulator": 6,
     "mailbox": 5,
     "notifier": 5,

@@ -16,7 +16,7 @@ from gpurent.domain.lease import Lease, PendingOrder
 from gpurent.domain.money import USD, UnitPrice
 from gpurent.domain.offer import Hardware, Metered, Offer, Order, OrderKind, Requirements
 from gpurent.errors import MoneyError
-from gpurent.roles import account, lease as lease_roles
+from gpurent.roles import account, lease as lease_roles, volumes
 from gpurent.roles.account import MoneyInstructions
 from gpurent.workflow.runtime.account_stamp import HOLDER_TYPES, NAMED_TYPES, AccountStamp
 from gpurent.workflow.runtime.role_guard import guard_role
@@ -138,7 +138,7 @@ def find_values(hint: Any, seen: set[type[Any]]) -> Iterator[type[Any]]:
 def list_returned_values() -> Mapping[str, type[Any]]:
     roles = [
         item
-        for module in (account, lease_roles)
+        for module in (account, lease_roles, volumes)
         for _name, item in inspect.getmembers(module, inspect.isclass)
         if item.__module__ == module.__name__ and inspect.isabstract(item)
     ]

@@ -105,6 +105,11 @@ _COMMAND_GROUPS: tuple[tuple[str, str, tuple[tuple[str, str], ...]], ...] = (
     ),
     (
         N_("Leases"),
+        "volume",
+        (("volume", N_("Create, list or delete volumes: storage that outlives machines")),),
+    ),
+    (
+        N_("Leases"),
         "adopt",
         (
             ("adopt", N_("Adopt a machine that you rented outside gpurent")),

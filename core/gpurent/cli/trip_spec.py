@@ -31,7 +31,7 @@ from gpurent.locale import _, join_list
 # What an offer can be chosen by.
 MACHINE_FIELDS = (
     "gpu", "gpus", "gpu_memory", "cpus", "memory", "machine", "disk",
-    "region", "min_reliability", "cuda", "max_price", "max_traffic_price", "spot", "bid",
+    "region", "min_reliability", "cuda", "max_price", "max_traffic_price", "spot", "bid", "volume",
 )  # fmt: skip
 _SHORT_OPTIONS = {"provider": ("-p",)}
 _METAVARS = {

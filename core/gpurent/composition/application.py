@@ -139,6 +139,8 @@ class Application(RuntimeParts):
     trip_cancellation = _delegate(lambda it: it.use_cases.trip_cancellation)
     trip_reports = _delegate(lambda it: it.use_cases.trip_reports)
     orphan_search = _delegate(lambda it: it.use_cases.orphan_search)
+    volume_lists = _delegate(lambda it: it.use_cases.volume_lists)
+    volume_commands = _delegate(lambda it: it.use_cases.volume_commands)
     orphan_commands = _delegate(lambda it: it.use_cases.orphan_commands)
     dry_run = _delegate(lambda it: it.use_cases.dry_run)
     market = _delegate(lambda it: it.use_cases.market)

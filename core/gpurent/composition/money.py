@@ -13,6 +13,7 @@ from gpurent.workflow.payments import (
     rates,
     topups,
     trip_spending,
+    volume_books,
 )
 from gpurent.workflow.reports import costs, ledger_check, offers, receipts, reconcile, refund_quotes
 
@@ -25,7 +26,10 @@ class MoneyParts:
         self.rates = rates.ExchangeRates(plugins, base.settings, clock, base.service_clocks)
         self.quotes = quotes.Quotes(plugins, self.rates)
         read_meters = meters.Meters(store, plugins, books, base.service_clocks)
-        self.budgets = budgets.Budgets(store, base.settings, clock, books, self.rates, read_meters)
+        self.volume_books = volume_books.VolumeBooks(books, base.volumes)
+        self.budgets = budgets.Budgets(
+            store, base.settings, clock, books, self.rates, read_meters, self.volume_books
+        )
         self.spending = authorize_spending.SpendingAuthorizer(self.budgets, base.questions)
         self.payees = payees.Payees(store, base.questions)
         authorizer = pay.PaymentAuthorizer(self.budgets, self.rates, base.questions, base.locks, self.payees)
@@ -34,9 +38,11 @@ class MoneyParts:
             store, plugins, authorizer, books, base.service_clocks, base.logins.find_account
         )
         self.account_money = topups.AccountMoney(plugins, self.rates, base.poller)
-        self.offer_listing = offers.OfferListing(plugins, base.settings, self.rates)
-        self.receipts = receipts.Receipts(store, base.leases, books, base.poller)
+        self.offer_listing = offers.OfferListing(plugins, base.settings, self.rates, base.volumes)
+        self.receipts = receipts.Receipts(store, base.leases, books, self.volume_books, base.poller)
         self.refund_quotes = refund_quotes.RefundQuotes(base.leases, self.receipts, books)
-        self.reconciliation = reconcile.Reconciliation(store, plugins, books, base.account_commands)
+        self.reconciliation = reconcile.Reconciliation(
+            store, plugins, books, self.volume_books, base.account_commands
+        )
         self.ledger_check = ledger_check.LedgerCheck(store, books.heads)
-        self.cost_reports = costs.CostReports(store, books, clock, self.ledger_check)
+        self.cost_reports = costs.CostReports(store, books, self.volume_books, clock, self.ledger_check)

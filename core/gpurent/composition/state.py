@@ -20,7 +20,7 @@ from gpurent.infra.service_clocks import ServiceClocks
 from gpurent.infra.sqlite.database import list_ids
 from gpurent.infra.sqlite.store import SqliteStore
 from gpurent.workflow.manual.owner import ManualLeases
-from gpurent.workflow.runtime import accounts, events, lease_copier, leases, plugins, settings
+from gpurent.workflow.runtime import accounts, events, lease_copier, leases, plugins, settings, volumes
 from gpurent.workflow.runtime.lost_leases import add_lost_leases
 from gpurent.workflow.timing import machine_timer, time_left
 
@@ -112,6 +112,7 @@ class StoredState:
         self.leases = leases.LeaseTracker(
             self.store, self.plugins, self.events, self.service_clocks, self.lease_copier
         )
+        self.volumes = volumes.VolumeTracker(self.store, self.plugins, self.service_clocks)
         self.last_seen = time_left.LastSeenTimeReader(self.store, self.plugins, self.service_clocks)
         self.time_warnings = time_left.TimeWarnings(self.store, self.settings, self.events)
         self.machine_timers = machine_timer.MachineTimers(self.plugins, self.store, self.service_clocks)

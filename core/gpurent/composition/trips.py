@@ -6,10 +6,11 @@ from gpurent.composition.machines import MachineParts
 from gpurent.composition.money import MoneyParts
 from gpurent.composition.runtime import RuntimeParts
 from gpurent.workflow.payments import order_pricing
-from gpurent.workflow.reports import late_orders, orphan_money
+from gpurent.workflow.reports import late_orders, orphan_money, orphan_volumes
 from gpurent.workflow.reports.offers import Market
 from gpurent.workflow.reports.orphans import OrphanSearch
 from gpurent.workflow.reports.trip_report import TripReports
+from gpurent.workflow.reports.volume_list import VolumeLists
 from gpurent.workflow.steps import (
     bind_mail,
     check_funds,
@@ -56,6 +57,7 @@ from gpurent.workflow.trips import (
     restarted_leases,
     stock_wait,
     tool_selection,
+    volumes,
 )
 
 
@@ -83,7 +85,7 @@ class TripParts:
             base.trip_tracker, plugins, bind_mail_step, base.bookkeeping
         )
         select_offer_step = select_offer.SelectOfferStep(money.offer_listing, store, base.service_clocks)
-        make_plan_step = make_plan.MakePlanStep(plugins, money.quotes)
+        make_plan_step = make_plan.MakePlanStep(plugins, money.quotes, base.volumes)
         check_funds_step = check_funds.CheckFundsStep(money.budgets, money.quotes)
         orders = provider_orders.ProviderOrders(leases, plugins, base.secrets, base.connector, poller)
         records = order_records.OrderRecorder(leases, plugins, money.payments)
@@ -233,8 +235,14 @@ class TripParts:
             self.continuation,
         )
         late = late_orders.LateOrders(leases, machines.ownership)
-        orphaned_money = orphan_money.OrphanMoney(store, base.bookkeeping)
-        self.orphan_search = OrphanSearch(leases, base.logins, late, orphaned_money)
+        orphaned_money = orphan_money.OrphanMoney(store, base.bookkeeping, money.volume_books)
+        self.orphan_search = OrphanSearch(
+            leases,
+            base.logins,
+            late,
+            orphaned_money,
+            orphan_volumes.OrphanVolumes(base.volumes, base.lease_copies),
+        )
         self.orphan_commands = orphans.OrphanCommands(
             self.orphan_search,
             base.lost_leases,
@@ -243,6 +251,17 @@ class TripParts:
             base.questions,
             self.release_review,
             self.releases,
+        )
+        self.volume_lists = VolumeLists(base.volumes, store, base.logins)
+        self.volume_commands = volumes.VolumeCommands(
+            base.volumes,
+            store,
+            base.logins,
+            base.lease_copies,
+            base.questions,
+            base.locks,
+            poller,
+            money.receipts,
         )
         self.open_trips = open_trips.OpenTrips(base.trip_tracker, leases, self.trips)
         self.trip_cancellation = cancel.TripCancellation(

@@ -119,7 +119,7 @@ class Lease:
     ``claim`` is what tells the machine of a create by elimination. ``books_closed_at``: when, after its end, the ledger
     got all charges that the account lists for it, and nothing was held any more. ``start_failed_at``: when it was given
     up because it had not started in time. ``stops_at``: when the service itself shuts the machine down, as it was last
-    told or said.
+    told or said. ``volume``: the id of our volume that it mounts.
     """
 
     id: str
@@ -153,6 +153,7 @@ class Lease:
     start_failed_at: datetime | None = None
     books_closed_at: datetime | None = None
     stops_at: datetime | None = None
+    volume: str = ""
 
     def with_state(self, state: LeaseState, note: str = "") -> Lease:
         """Return this lease in another state; raises `LeaseError` for a transition that is not in `TRANSITIONS`."""

@@ -111,6 +111,14 @@ MACHINE_FIELDS: tuple[TripField, ...] = (
         N_("With spot: what you pay for the machine, 0.25USD/h (default: the lowest price that is taken)"),
     ),
     TripField(
+        "volume",
+        _K.TEXT,
+        _G.MACHINE,
+        "requirements.volume",
+        '"data"',
+        N_("Your volume that the machine mounts: only machines in its place fit"),
+    ),
+    TripField(
         "image",
         _K.TEXT,
         _G.MACHINE,

@@ -11,6 +11,7 @@ from typing import TypeVar
 from attrs import field, frozen
 
 from gpurent.domain.money import CNY, HOUR, Currency, Money, Rate, UnitPrice
+from gpurent.domain.volume import Volume
 from gpurent.terminal_text import NO_TEXT, ForeignText
 
 T = TypeVar("T")
@@ -114,7 +115,8 @@ class Offer:
     ``spot``: whoever pays more may interrupt it. What the provider does not state is empty or None, and matches no
     wish for it: ``location`` (of several words, the last may be a country's code: ``Sweden, SE``), ``reliability`` in
     percent, ``cuda`` (the newest CUDA version that its driver supports) and ``traffic``. ``host``: the provider's name
-    of the computer, of which several machines may be offered under different keys.
+    of the computer, of which several machines may be offered under different keys. ``volume_place``: the machine can
+    mount the volumes of this place (`Volume.place`).
     """
 
     key: str = field(converter=ForeignText)
@@ -130,6 +132,7 @@ class Offer:
     reliability: Decimal | None = None
     cuda: ForeignText = field(default=NO_TEXT, converter=ForeignText)
     host: ForeignText = field(default=NO_TEXT, converter=ForeignText)
+    volume_place: ForeignText = field(default=NO_TEXT, converter=ForeignText)
     traffic: TrafficPrice | None = None
     spot: bool = False
     note: ForeignText = field(default=NO_TEXT, converter=ForeignText)
@@ -145,7 +148,8 @@ class Requirements:
     `Offer.location`. ``max_price`` is for the whole machine, its disk included, in any currency;
     ``max_traffic_price``: neither direction costs more. ``disk`` is the size in GiB, the free part included.
     ``image`` is the provider's own name of a system image. ``spot``: only machines that others may interrupt, for the
-    price ``bid``, or the lowest that the provider takes.
+    price ``bid``, or the lowest that the provider takes. ``volume``: only machines that can mount the user's volume of
+    this name. ``mounted`` is that volume; core sets it.
     """
 
     gpu: str = ""
@@ -165,6 +169,8 @@ class Requirements:
     max_traffic_price: TrafficPrice | None = None
     spot: bool = False
     bid: UnitPrice | None = None
+    volume: str = ""
+    mounted: Volume | None = None
 
 
 @frozen(kw_only=True)
@@ -194,7 +200,7 @@ class Order:
     chooses the password; the plugin writes it when the provider sends one. ``public_key`` is the line of an
     authorized_keys file that the machine has to accept; core sets it before `LeaseProvider.reserve_lease` where
     machines are reached by keys alone (`LeaseEntry.key_only`). ``restarts`` is the id of our lease whose machine this
-    order starts again; core sets it.
+    order starts again; core sets it. ``volume`` is mounted by the machine (`SupportsVolumes`).
     """
 
     key: str
@@ -208,6 +214,7 @@ class Order:
     image: str = ""
     public_key: str = ""
     restarts: str = ""
+    volume: Volume | None = None
 
 
 class PaymentPurpose(Enum):

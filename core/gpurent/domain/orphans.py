@@ -19,7 +19,8 @@ class OrphanKind(Enum):
 
     REVIVED_LEASE: it was taken for ended, and the provider shows it alive. UNCOUNTED_PAYMENT: our payment that the
     provider did not count. UNEXPLAINED_CHARGE: a charge in the statement that belongs to no lease of ours. UNKNOWN: the
-    provider did not answer, so nothing may be concluded.
+    provider did not answer, so nothing may be concluded. LOST_VOLUME: it bears the id of this installation, and nothing
+    here knows it. UNKNOWN_VOLUME: any other one that the provider lists.
     """
 
     LOST_LEASE = "lost-lease"
@@ -28,14 +29,19 @@ class OrphanKind(Enum):
     UNCOUNTED_PAYMENT = "uncounted-payment"
     UNEXPLAINED_CHARGE = "unexplained-charge"
     UNKNOWN = "unknown"
+    LOST_VOLUME = "lost-volume"
+    UNKNOWN_VOLUME = "unknown-volume"
 
 
 _MACHINE_KINDS = (OrphanKind.LOST_LEASE, OrphanKind.UNKNOWN_MACHINE, OrphanKind.REVIVED_LEASE)
+_VOLUME_KINDS = (OrphanKind.LOST_VOLUME, OrphanKind.UNKNOWN_VOLUME)
 
 
 @frozen(kw_only=True)
 class Orphan:
-    """One finding. ``ref`` is the provider's own name of the machine, payment or charge; ``lease`` our lease's id.
+    """One finding. ``ref``: what the provider calls the machine, volume, payment or charge; ``lease``: our lease's id.
+
+    ``machine``: the key of its offer; of a volume, the name that its provider shows.
 
     ``is_ours``: it bears the id of this installation; otherwise it may belong to another computer on this account.
     ``is_listed``: whether the provider's complete list has the machine; None if that is not known. ``reason``: why
@@ -60,6 +66,10 @@ class Orphan:
         return self.kind in _MACHINE_KINDS
 
     @property
+    def is_volume(self) -> bool:
+        return self.kind in _VOLUME_KINDS
+
+    @property
     def key(self) -> str:
         """What the finding is about; the same each time it is found."""
         return f"{self.provider}/{self.kind.value}/{self.ref or self.lease}"
@@ -71,7 +81,7 @@ class Orphan:
             return 8
         if self.kind is OrphanKind.UNCOUNTED_PAYMENT:
             return 5
-        return 6 if self.is_machine and self.is_ours else 0
+        return 6 if (self.is_machine or self.is_volume) and self.is_ours else 0
 
 
 @frozen(kw_only=True)

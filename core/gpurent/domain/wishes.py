@@ -24,6 +24,7 @@ class Wish(Enum):
     RELIABILITY = "reliability"
     CUDA = "cuda"
     TRAFFIC = "traffic"
+    VOLUME = "volume"
     PRICE = "price"
     ANY_PRICE = "any-price"
 
@@ -41,6 +42,7 @@ _TITLES: Mapping[Wish, str] = {
     Wish.RELIABILITY: N_("reliability"),
     Wish.CUDA: "CUDA",
     Wish.TRAFFIC: N_("traffic price"),
+    Wish.VOLUME: N_("which volumes it can mount"),
     Wish.PRICE: N_("price in the currency of the maximum, or an exchange rate"),
     Wish.ANY_PRICE: N_("price, which you can declare if the provider has a setting for it"),
 }
@@ -95,6 +97,7 @@ def check_wishes(offer: Offer, requirements: Requirements) -> Mapping[Wish, bool
         (Wish.REGION, bool(wanted.regions), lambda: _is_in_region(offer, wanted)),
         (Wish.RELIABILITY, wanted.min_reliability is not None, lambda: _is_reliable(offer, wanted)),
         (Wish.CUDA, bool(wanted.cuda), lambda: _has_cuda(offer, wanted)),
+        (Wish.VOLUME, wanted.mounted is not None, lambda: _can_mount(offer, wanted)),
         (Wish.TRAFFIC, wanted.max_traffic_price is not None, lambda: _has_cheap_traffic(offer, wanted)),
     )
     return {wish: check() for wish, is_wanted, check in checks if is_wanted}
@@ -115,6 +118,12 @@ def _is_in_region(offer: Offer, wanted: Requirements) -> bool | None:
     place = offer.location.casefold()
     parts = {place.strip(), *(part.strip() for part in place.split(","))}
     return any(region.casefold().strip() in parts for region in wanted.regions) if place.strip() else None
+
+
+def _can_mount(offer: Offer, wanted: Requirements) -> bool | None:
+    if not offer.volume_place or wanted.mounted is None:
+        return None
+    return offer.volume_place == wanted.mounted.place
 
 
 def _is_reliable(offer: Offer, wanted: Requirements) -> bool | None:

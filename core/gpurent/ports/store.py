@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from gpurent.ports.lock_store import LockStore
 from gpurent.ports.payment_store import MailBindingStore, PaymentStore
+from gpurent.ports.volume_store import VolumeStore
 from gpurent.ports.watch_store import (
     AccountStore,
     BalanceStore,
@@ -205,6 +206,7 @@ class Store(
     PaymentStore,
     MailBindingStore,
     WatchStore,
+    VolumeStore,
     AccountStore,
     PluginStateStore,
     QuestionStore,

@@ -35,8 +35,12 @@ class CreateAttempts:
 
     async def may_still_appear(self, pending: PendingOrder) -> bool:
         """Whether the machine of an order that was sent may be missing from a complete list although it exists."""
-        noted = await self.state.get(_name(pending.key))
-        last = datetime.fromisoformat(noted) if noted else pending.sent_at
+        return await self.was_sent_lately(pending.key, pending.sent_at)
+
+    async def was_sent_lately(self, key: str, sent_at: datetime | None) -> bool:
+        """As `may_still_appear`, for what core first asked for at ``sent_at`` under the label ``key``."""
+        noted = await self.state.get(_name(key))
+        last = datetime.fromisoformat(noted) if noted else sent_at
         return last is not None and self.clock.now() - last < self.listing_delay
 
 

@@ -25,6 +25,7 @@ from gpurent.testing.fakes import HttpFaults
 from gpurent.testing.lease_driver import make_public_key
 from gpurent_plugin_prime import wire
 from gpurent_plugin_prime.provider import apply_pod
+from gpurent_plugin_prime.simulator.catalog import CLOUDS
 from plugins.prime.tests.prime_harness import PrimeHarness, prime_harness
 
 
@@ -254,7 +255,9 @@ async def test_the_wallet_is_the_statement_and_what_came_in_is_computed(
 @pytest.fixture
 async def user_with_costs() -> Any:
     async with prime_harness() as user:
-        await user.call("POST", "/disks/", json={"size": 100, "name": "data"})
+        disk = {"size": 100, "name": "data", "dataCenterId": "CANADA-1"}
+        made = {"disk": disk, "provider": {"type": "hyperstack"}}
+        assert (await user.call("POST", "/disks/", json=made))[0] == 200
         lease = await user.rent_running()
         await user.advance(hours=3)
         await user.release(lease)
@@ -264,7 +267,7 @@ async def user_with_costs() -> Any:
 async def test_rows_of_many_pages_are_read_once_each() -> None:
     async with prime_harness("500") as user:
         for number in range(105):
-            disk = user.state.create_disk(user.account, f"d{number}", 10)
+            disk = user.state.create_disk(user.account, f"d{number}", 10, CLOUDS[0])
             await user.advance(seconds=60)
             disk.ended_at = user.state.at
         found = await user.billing.get_statement()

@@ -10,6 +10,8 @@ SOURCES = {
     "gpu1024": "plugins/gpu1024/src/gpurent_plugin_gpu1024",
     "dbc": "plugins/dbc/src/gpurent_plugin_dbc",
     "dbcchain": "plugins/dbcchain/src/gpurent_plugin_dbcchain",
+    "runpod": "plugins/runpod/src/gpurent_plugin_runpod",
+    "prime": "plugins/prime/src/gpurent_plugin_prime",
     "imap": "plugins/imap/src/gpurent_plugin_imap",
     "webhook": "plugins/webhook/src/gpurent_plugin_webhook",
     "apprise": "plugins/apprise/src/gpurent_plugin_apprise",
@@ -29,6 +31,7 @@ CONTRACTS = {
     "gpu1024": "plugins/gpu1024/tests/test_gpu1024_contract.py::TestProvider",
     "dbc": "plugins/gpu1024/tests/test_gpu1024_contract.py::TestProvider",
     "dbcchain": "plugins/dbcchain/tests/test_dbcchain_contract.py::TestProvider",
+    "prime": "plugins/prime/tests/test_prime_contract.py::TestProvider",
     "imap": "plugins/imap/tests/test_imap_mailbox.py::TestImapMailbox",
     "webhook": "plugins/webhook/tests/test_webhook_contract.py::TestWebhook",
     "apprise": "plugins/apprise/tests/test_apprise_contract.py::TestApprise",
@@ -48,6 +51,7 @@ JSON_API = f"{CORE}/roles/json_api.py"
 JSON_REPLY = f"{CORE}/roles/json_reply.py"
 CREATE_ATTEMPTS = f"{CORE}/roles/create_attempts.py"
 LABELLED_PROVIDER = f"{CORE}/roles/labelled_provider.py"
+VOLUMES = f"{CORE}/roles/volumes.py"
 
 
 def seed(

@@ -19,6 +19,8 @@ _KIND_TITLES = {
     OrphanKind.REVIVED_LEASE: N_("was taken for ended, but runs"),
     OrphanKind.UNCOUNTED_PAYMENT: N_("paid, but not counted"),
     OrphanKind.UNEXPLAINED_CHARGE: N_("belongs to no lease of this computer"),
+    OrphanKind.LOST_VOLUME: N_("created from here, but not in the journal"),
+    OrphanKind.UNKNOWN_VOLUME: N_("not known here"),
 }
 # Of charges that may be another computer's, only the newest are shown.
 MAX_CHARGES = 5
@@ -40,6 +42,7 @@ def format_report(report: OrphanReport) -> Page:
     orphans = report.orphans
     parts = [
         _format_machines([orphan for orphan in orphans if orphan.is_machine]),
+        _format_volumes([orphan for orphan in orphans if orphan.is_volume]),
         _format_money(orphans),
         *([Line(format_orphan(orphan), "yellow")] for orphan in orphans if orphan.kind is OrphanKind.UNKNOWN),
         _format_clear(report),
@@ -105,6 +108,26 @@ def _format_advice(orphan: Orphan) -> Page:
         "Or release it: gpurent orphans --release {name}"
     )
     return [text.format(name=name), *reason]
+
+
+def _format_volumes(volumes: Sequence[Orphan]) -> Page:
+    if not volumes:
+        return []
+    rows = [
+        (
+            orphan.ref,
+            orphan.provider,
+            orphan.machine,
+            str(orphan.price or "-"),
+            format_moment(orphan.since),
+            _(_KIND_TITLES[orphan.kind]),
+        )
+        for orphan in volumes
+    ]
+    head = (_("ref"), _("provider"), _("volume"), _("price"), _("since"), _("state"))
+    text = _("Make it one of yours: gpurent volume adopt {ref}\nOr delete it: gpurent volume delete {ref}")
+    advice = [line for orphan in volumes for line in text.format(ref=orphan.ref).split("\n")]
+    return [format_table(head, rows), *advice]
 
 
 def _format_money(orphans: Sequence[Orphan]) -> Page:

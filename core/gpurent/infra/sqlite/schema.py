@@ -25,6 +25,7 @@ from gpurent.infra.sqlite.standard_words import (
     rename_words,
 )
 from gpurent.infra.sqlite.typed_rows import USE_TYPED_ROWS, is_same_amount, read_amount, split_orphan
+from gpurent.infra.sqlite.volume_rows import ADD_VOLUMES
 
 MigrationPart = str | Callable[[SqlAccess], None]
 
@@ -134,6 +135,7 @@ MIGRATIONS: tuple[tuple[MigrationPart, ...], ...] = (
         CLOSE_LEDGER,
         SHUT_OUT_OLDER_PROGRAMS,
     ),
+    (ADD_VOLUMES,),
 )
 SCHEMA_VERSION = len(MIGRATIONS)
 

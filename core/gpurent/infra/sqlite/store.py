@@ -18,6 +18,7 @@ from gpurent.infra.sqlite.order_rows import OrderRows
 from gpurent.infra.sqlite.payment_rows import PaymentRows
 from gpurent.infra.sqlite.plugin_state import PluginStateRows
 from gpurent.infra.sqlite.sessions import Sessions
+from gpurent.infra.sqlite.volume_rows import VolumeRows
 from gpurent.infra.sqlite.watch_rows import WatchRows
 
 if TYPE_CHECKING:
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 
-class SqliteStore(OrderRows, PaymentRows, WatchRows, PluginStateRows):
+class SqliteStore(OrderRows, PaymentRows, WatchRows, VolumeRows, PluginStateRows):
     """Implements `gpurent.ports.store.Store`. ``now`` is the provider's clock."""
 
     def __init__(

@@ -71,6 +71,7 @@ if TYPE_CHECKING:
         StartContract as StartContract,
         StopContract as StopContract,
     )
+    from gpurent.testing.contracts.provider.volumes import VolumeContract as VolumeContract
     from gpurent.testing.contracts.provider.whole import ProviderContract as ProviderContract
     from gpurent.testing.contracts.random_cuts import RandomCuts as RandomCuts
     from gpurent.testing.contracts.rates import (
@@ -101,6 +102,7 @@ _NAMES_BY_MODULE = {
     "provider.assisted": "AssistedRentalContract",
     "provider.auth": "AuthContract EnrolmentContract",
     "provider.bids": "InterruptionContract",
+    "provider.volumes": "VolumeContract",
     "provider.billing": "BillingContract",
     "provider.journey": "JourneyContract",
     "provider.lease": "LeaseContract",

@@ -66,6 +66,14 @@ def _format_warning(orphan: Orphan) -> str:
             "{provider}: {name} is not known here; it may belong to another computer on this account."
             " See: gpurent orphans"
         ),
+        OrphanKind.LOST_VOLUME: _(
+            "{provider}: the volume {name} was created from here and costs money, but the journal does not know it."
+            " See: gpurent orphans"
+        ),
+        OrphanKind.UNKNOWN_VOLUME: _(
+            "{provider}: the volume {name} is not known here; it may belong to another computer on this account."
+            " See: gpurent orphans"
+        ),
         OrphanKind.REVIVED_LEASE: _(
             "{provider}: {lease} was taken for ended, but it runs and may cost money."
         ),

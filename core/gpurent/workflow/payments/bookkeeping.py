@@ -73,7 +73,7 @@ class Bookkeeping:
         if isinstance(charges, Unknown):
             reason: str = charges.reason
         else:
-            reason = await self._enter_transactions(
+            reason = await self.enter_transactions(
                 await self.find_missing_entries(lease, charges.items, paid)
             )
             if not reason:
@@ -88,7 +88,7 @@ class Bookkeeping:
         found = await self.get_account_statement(provider)
         if isinstance(found, Unknown):
             return found.reason
-        return await self._enter_transactions(await self.find_missing_account_entries(provider, found.items))
+        return await self.enter_transactions(await self.find_missing_account_entries(provider, found.items))
 
     async def sync_trip(self, trip: TripRecord) -> str:
         """Enter the trip's payments, the charges of its lease, and the account's own items."""
@@ -143,7 +143,8 @@ class Bookkeeping:
         with suppress(StorageError):  # then it is looked at once more
             await self.store.swap_lease(lease, closed)
 
-    async def _enter_transactions(self, entries: Iterable[Transaction]) -> str:
+    async def enter_transactions(self, entries: Iterable[Transaction]) -> str:
+        """Enter what the ledger lacks; return the reason if that failed."""
         try:
             if await self.store.ledger.add_transactions(entries):
                 await self.heads.record_heads()

@@ -25,6 +25,7 @@ from gpurent.workflow.payments.bookkeeping import Bookkeeping
 from gpurent.workflow.payments.meters import Meters
 from gpurent.workflow.payments.rates import ExchangeRates, RateLookup
 from gpurent.workflow.payments.trip_spending import is_bill_authorized
+from gpurent.workflow.payments.volume_books import VolumeBooks
 from gpurent.workflow.runtime.settings import Settings
 from gpurent.workflow.runtime.trip_chain import list_earlier_trips
 
@@ -65,6 +66,7 @@ class Budgets:
     bookkeeping: Bookkeeping
     rates: ExchangeRates
     meters: Meters
+    volumes: VolumeBooks
 
     # checks
 
@@ -229,9 +231,10 @@ class Budgets:
     async def sync_leases(self, provider: str, trip: str = "") -> None:
         """Update the ledger for the leases of all limits that can still change. Call it without a lock: it may wait.
 
-        If a provider does not answer, what was paid counts in full.
+        If a provider does not answer, what was paid counts in full. For limits of a month, also what volumes cost.
         """
-        names = {lease.id for limit in await self.list_limits(provider, trip) for lease in limit.leases}
+        limits = await self.list_limits(provider, trip)
+        names = {lease.id for limit in limits for lease in limit.leases}
         unsettled = (
             [name for name in await self.bookkeeping.list_unsettled_leases() if name in names]
             if names
@@ -244,6 +247,9 @@ class Budgets:
                 await self.bookkeeping.sync_lease(name, quiet=True)
 
         await asyncio.gather(*(sync(name) for name in unsettled))
+        for whose in {limit.provider for limit in limits if limit.since is not None}:
+            for volume in await self.volumes.list_unsettled(whose):
+                await self.volumes.sync_volume(volume)
 
     async def _booked_amounts(self, limit: BudgetLimit) -> list[Money]:
         """Return what was spent in the limit's period, and what is held now, whenever it was paid."""

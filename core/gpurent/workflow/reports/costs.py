@@ -16,6 +16,7 @@ from gpurent.errors import MoneyError
 from gpurent.ports.store import Store
 from gpurent.ports.system import Clock
 from gpurent.workflow.payments.bookkeeping import Bookkeeping
+from gpurent.workflow.payments.volume_books import VolumeBooks
 from gpurent.workflow.reports.ledger_check import LedgerCheck
 from gpurent.workflow.reports.ledger_findings import LedgerFinding
 from gpurent.workflow.reports.receipts import list_idle_spans
@@ -169,6 +170,7 @@ class CostReport:
 class CostReports:
     store: Store
     bookkeeping: Bookkeeping
+    volumes: VolumeBooks
     clock: Clock
     check: LedgerCheck
 
@@ -186,7 +188,7 @@ class CostReports:
 
         ``with_history``: also what the charts need.
         """
-        behind = {} if offline else await self.bookkeeping.sync_all()
+        behind = {} if offline else {**await self.volumes.sync_all(), **await self.bookkeeping.sync_all()}
         summaries = self.store.summaries
         costs = group_costs(await summaries.list_movements(since=since, until=until), by, code)
         history = UsageHistory()

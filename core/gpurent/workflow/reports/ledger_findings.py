@@ -83,9 +83,12 @@ def compare_bills(lease: Lease, charges: Sequence[Charge]) -> Iterable[LedgerFin
 
 
 def compare_charge(
-    lease: Lease, charge: Charge, line: LedgerLine | None, missing: tuple[Transaction, ...]
+    provider: str, name: str, charge: Charge, line: LedgerLine | None, missing: tuple[Transaction, ...]
 ) -> LedgerFinding:
-    """Compare one charge. ``missing``: the entries that would bring the ledger up to ``charge``."""
+    """Compare one charge of the lease or volume ``name``.
+
+    ``missing``: the entries that would bring the ledger up to ``charge``.
+    """
     if line is None or not line.money.amount:
         what, entries = Difference.MISSING_IN_LEDGER, missing
     elif line.money == charge.money:
@@ -93,8 +96,8 @@ def compare_charge(
     elif missing:
         what, entries = Difference.GROWN, missing
     else:
-        what, entries = Difference.AMOUNT_DIFFERS, _correct_line(line, charge, lease.provider)
-    return make_ledger_finding(lease.provider, what, charge, line, entries, lease=lease.id)
+        what, entries = Difference.AMOUNT_DIFFERS, _correct_line(line, charge, provider)
+    return make_ledger_finding(provider, what, charge, line, entries, lease=name)
 
 
 def compare_account_charge(

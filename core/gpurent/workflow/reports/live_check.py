@@ -15,6 +15,7 @@ from gpurent.errors import AuthError, GpurentError
 from gpurent.locale import _
 from gpurent.roles.account import SupportsStatement
 from gpurent.roles.entries import BillingEntry, LeaseEntry, MailboxEntry, PluginEntry, RateEntry
+from gpurent.roles.volumes import SupportsVolumes
 from gpurent.workflow.runtime.logins import Logins
 from gpurent.workflow.runtime.plugins import Plugins
 
@@ -69,11 +70,7 @@ class LiveCheck:
             case "auth":
                 return [("is_valid", lambda: self._check_login(name))]
             case "lease":
-                provider = self.plugins.provider(name)
-                return [
-                    ("list_offers", lambda: provider.list_offers(Requirements())),
-                    ("list_leases", provider.list_leases),
-                ]
+                return self._find_provider_questions(name)
             case "billing":
                 return self._find_billing_questions(name)
             case "rate":
@@ -86,6 +83,17 @@ class LiveCheck:
             case "mailbox":
                 return [("search", lambda: self._search_mail(name))]
         return []
+
+    def _find_provider_questions(self, name: str) -> list[tuple[str, Callable[[], Awaitable[object]]]]:
+        provider: Any = self.plugins.provider(name)
+        questions: list[tuple[str, Callable[[], Awaitable[object]]]] = [
+            ("list_offers", lambda: provider.list_offers(Requirements())),
+            ("list_leases", provider.list_leases),
+        ]
+        if isinstance(provider, SupportsVolumes):
+            questions.append(("list_volume_offers", provider.list_volume_offers))
+            questions.append(("list_volumes", provider.list_volumes))
+        return questions
 
     def _find_billing_questions(self, name: str) -> list[tuple[str, Callable[[], Awaitable[object]]]]:
         billing: Any = self.plugins.build(

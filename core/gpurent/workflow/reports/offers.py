@@ -24,13 +24,19 @@ from gpurent.workflow.payments.quotes import Quotes, add_tolerance, offer_cost
 from gpurent.workflow.payments.rates import ExchangeRates, RateLookup
 from gpurent.workflow.runtime.plugins import Plugins
 from gpurent.workflow.runtime.settings import Settings
+from gpurent.workflow.runtime.volumes import VolumeTracker
 
 
 @frozen
 class FittingOffers(Known[Offer]):
-    """``unstated``: for each wish, how many offers were left out because they state nothing about it."""
+    """``unstated``: for each wish, how many offers were left out because they state nothing about it.
+
+    ``elsewhere``: how many were left out because they cannot mount the wanted volume, which is in ``volume_place``.
+    """
 
     unstated: Mapping[Wish, int] = field(factory=dict)
+    elsewhere: int = 0
+    volume_place: str = ""
 
 
 @frozen
@@ -38,6 +44,7 @@ class OfferListing:
     plugins: Plugins
     settings: Settings
     rates: ExchangeRates
+    volumes: VolumeTracker
 
     async def list_fitting_offers(
         self, provider: str, requirements: Requirements, lookup: RateLookup | None = None
@@ -49,6 +56,8 @@ class OfferListing:
         """
         seconds = read_provider_timeout(self.settings)
         try:
+            volume = await self.volumes.find_wanted(provider, requirements)
+            requirements = evolve(requirements, mounted=volume)
             async with asyncio.timeout(seconds):
                 found = await self.plugins.provider(provider).list_offers(requirements)
         except TimeoutError:
@@ -60,6 +69,10 @@ class OfferListing:
         listed = [offer for offer in found.items if offer.available or requirements.include_taken]
         kept = [offer for offer in listed if fits(offer, requirements)]
         unstated = Counter(wish for offer in listed for wish in find_unstated_wishes(offer, requirements))
+        elsewhere = 0
+        if volume is not None:
+            anywhere = evolve(requirements, mounted=None)
+            elsewhere = sum(fits(x, anywhere) and x.volume_place not in ("", volume.place) for x in listed)
         priced = [offer for offer in kept if offer.tariff.price.is_known]
         unstated.update({Wish.ANY_PRICE: len(kept) - len(priced)} if len(priced) < len(kept) else {})
         if requirements.max_price is not None:
@@ -67,7 +80,10 @@ class OfferListing:
             unstated.update({Wish.PRICE: cheap.count(None)} if None in cheap else {})
             priced = [offer for offer, is_cheap in zip(priced, cheap, strict=True) if is_cheap]
         return FittingOffers(
-            sorted(priced, key=lambda offer: (not offer.available, hourly_price(offer), offer.key)), unstated
+            sorted(priced, key=lambda offer: (not offer.available, hourly_price(offer), offer.key)),
+            unstated,
+            elsewhere,
+            volume.place if volume is not None else "",
         )
 
     async def _check_prices(

@@ -14,6 +14,7 @@ from gpurent.domain.receipt import Charge, ChargeKind, sum_charges
 from gpurent.locale import _
 from gpurent.ports.store import Store
 from gpurent.workflow.payments.bookkeeping import Bookkeeping
+from gpurent.workflow.payments.volume_books import VolumeBooks
 
 _PAID_KINDS = (
     ChargeKind.USAGE,
@@ -29,6 +30,7 @@ _PAID_KINDS = (
 class OrphanMoney:
     store: Store
     bookkeeping: Bookkeeping
+    volumes: VolumeBooks
 
     async def find_money(self, provider: str) -> list[Orphan]:
         """Return the payments that were not counted, and the charges that nothing here explains."""
@@ -132,13 +134,16 @@ class OrphanMoney:
         ]
 
     async def _list_lease_refs(self, provider: str) -> set[str]:
-        """Return the references of the charges of leases that may have more than the ledger has."""
+        """Return the references of the charges of leases and volumes that may have more than the ledger has."""
         refs: set[str] = set()
         for lease_id in await self.bookkeeping.list_unsettled_leases():
             lease = await self.store.find_lease(lease_id)
             if lease is not None and lease.provider == provider:
                 charges = await self.bookkeeping.list_lease_charges(lease)
                 refs |= set() if isinstance(charges, Unknown) else {charge.ref for charge in charges.items}
+        for volume in await self.volumes.list_unsettled(provider):
+            charges = await self.volumes.list_charges(volume)
+            refs |= set() if isinstance(charges, Unknown) else {charge.ref for charge in charges.items}
         return refs
 
 

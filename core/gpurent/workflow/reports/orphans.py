@@ -19,6 +19,7 @@ from gpurent.roles.entries import LeaseEntry
 from gpurent.roles.lease import ManualProvider
 from gpurent.workflow.reports.late_orders import LateOrders
 from gpurent.workflow.reports.orphan_money import OrphanMoney
+from gpurent.workflow.reports.orphan_volumes import OrphanVolumes
 from gpurent.workflow.runtime.leases import LeaseTracker
 from gpurent.workflow.runtime.logins import Logins
 
@@ -213,6 +214,7 @@ class OrphanSearch:
     logins: Logins
     late: LateOrders
     money: OrphanMoney
+    volumes: OrphanVolumes
 
     async def find_orphans(self, *, with_money: bool = True) -> OrphanReport:
         """Compare every provider's list, and with ``with_money`` its statement, with the Store."""
@@ -231,6 +233,7 @@ class OrphanSearch:
         logged_in = {name for name, entry in installed.items() if entry.auth and self._may_be_logged_in(name)}
         leases = await self.leases.store.list_open_leases()
         listed = {lease.provider for lease in leases if self.leases.plugins.is_known_to_provider(lease)}
+        listed |= {volume.provider for volume in await self.volumes.volumes.list_volumes()}
         return logged_in | listed | {copy.provider for copy in await self.leases.copier.list_lost_leases()}
 
     def _may_be_logged_in(self, provider: str) -> bool:
@@ -254,6 +257,7 @@ class OrphanSearch:
             self.leases, self.late, provider, account, lambda: self._list_machines(provider)
         )
         await search.compare()
+        search.others += await self.volumes.find_volumes(provider)
         if with_money:
             search.others += await self.money.find_money(provider)
         return search

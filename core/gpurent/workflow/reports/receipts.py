@@ -14,8 +14,10 @@ from gpurent.domain.payments import RecordedPayment
 from gpurent.domain.receipt import Receipt
 from gpurent.domain.summaries import StepTime
 from gpurent.domain.trip import TripRecord
+from gpurent.domain.volume import Volume
 from gpurent.ports.store import Store
 from gpurent.workflow.payments.bookkeeping import Bookkeeping
+from gpurent.workflow.payments.volume_books import VolumeBooks
 from gpurent.workflow.runtime.leases import LeaseTracker
 from gpurent.workflow.runtime.waiting import Poller
 
@@ -86,6 +88,7 @@ class Receipts:
     store: Store
     leases: LeaseTracker
     bookkeeping: Bookkeeping
+    volumes: VolumeBooks
     poller: Poller
 
     async def get_lease_receipt(
@@ -127,10 +130,20 @@ class Receipts:
             await self.leases.try_refresh_lease(lease_id), timeout=timedelta()
         )
 
-    async def list_receipts(self, lease_or_trip_id: str = "") -> list[Receipt]:
-        """Return the receipt of the lease or trip with this id.
+    async def get_volume_receipt(self, volume: Volume) -> Receipt:
+        """Return the current receipt of a volume; its ``lease`` is the volume's id."""
+        note = await self.volumes.sync_volume(volume)
+        lines = await self.bookkeeping.list_lines(lease=volume.id)
+        return evolve(
+            _make_receipt(volume.id, volume.provider, lines, note),
+            started_at=volume.created_at,
+            ended_at=volume.deleted_at,
+        )
 
-        Without an id: receipts of all leases, and of the charges of each account that belong to no lease.
+    async def list_receipts(self, lease_or_trip_id: str = "") -> list[Receipt]:
+        """Return the receipt of the lease or trip with this id, or of the volume with this id or name.
+
+        Without an id: receipts of all leases and volumes, and of the charges of each account that belong to neither.
         """
         leases = await self.store.list_leases()
         if lease_or_trip_id:
@@ -141,13 +154,23 @@ class Receipts:
             ]
             if trips and not any(lease.id == lease_or_trip_id for lease in leases):
                 return [await self._get_trip_receipt(trips[0])]
+            volumes = await self._find_volumes(lease_or_trip_id)
+            if volumes and not any(lease.id == lease_or_trip_id for lease in leases):
+                return [await self.get_volume_receipt(volume) for volume in volumes]
             return [await self.get_current_receipt(lease_or_trip_id)]
         found = [await self.get_current_receipt(lease.id) for lease in leases]
+        found += [
+            await self.get_volume_receipt(volume) for volume in await self.store.list_volumes() if volume.ref
+        ]
         for provider in await self.bookkeeping.list_providers():
             note = await self.bookkeeping.sync_account(provider)
             lines = [x for x in await self.bookkeeping.list_lines(provider=provider) if not x.last.lease]
             found += [_make_receipt("", provider, lines, note)] if lines or note else []
         return found
+
+    async def _find_volumes(self, name: str) -> list[Volume]:
+        every = await self.store.list_volumes()
+        return [volume for volume in every if name == volume.id] or [x for x in every if name == x.name]
 
     async def _get_trip_receipt(self, trip: TripRecord) -> Receipt:
         note = await self.bookkeeping.sync_trip(trip)

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterable, Sequence
 
 from attrs import frozen
 
 from gpurent.domain.evidence import Unknown, make_unknown
 from gpurent.domain.lease import Lease
-from gpurent.domain.ledger import LedgerAccount, LineKey, sum_balances
+from gpurent.domain.ledger import LedgerAccount, LineKey, Transaction, sum_balances
 from gpurent.domain.receipt import Charge
+from gpurent.domain.volume import Volume
 from gpurent.errors import GpurentError
 from gpurent.locale import _
 from gpurent.ports.store import Store
 from gpurent.workflow.payments.bookkeeping import Bookkeeping
+from gpurent.workflow.payments.volume_books import VolumeBooks
 from gpurent.workflow.reports.ledger_findings import (
     Difference,
     LedgerFinding,
@@ -33,6 +35,7 @@ class Reconciliation:
     store: Store
     plugins: Plugins
     bookkeeping: Bookkeeping
+    volumes: VolumeBooks
     accounts: AccountCommands
 
     async def list_comparable(self) -> Sequence[str]:
@@ -74,11 +77,15 @@ class Reconciliation:
                 ]
                 seen |= {charge.ref for charge in charges.items}
         found += await self._compare_listing(provider, leases)
+        volumes = [one for one in await self.store.list_volumes() if one.provider == provider]
+        for volume in volumes:
+            found += await self._compare_volume(volume)
+            seen |= {line.last.ref for line in await self.bookkeeping.list_lines(lease=volume.id)}
+        seen |= {finding.ref for finding in found}
         if self.bookkeeping.has_statement(provider):
             found += await self._compare_account(provider, seen)
-            if all(x.difference is Difference.EQUAL for x in found) and all(
-                lease.is_over for lease in leases
-            ):
+            is_over = all(lease.is_over for lease in leases) and all(volume.is_over for volume in volumes)
+            if is_over and all(x.difference is Difference.EQUAL for x in found):
                 found.append(await self._compare_balance(provider))
         return found
 
@@ -92,23 +99,47 @@ class Reconciliation:
         return entered
 
     async def _compare_lease(self, lease: Lease, charges: Sequence[Charge]) -> list[LedgerFinding]:
-        found = []
-        here = {line.line_key: line for line in await self.bookkeeping.list_lines(lease=lease.id)}
         paid = await self.bookkeeping.list_payments(lease=lease.id)
+        return await self._compare_charges(
+            lease.provider,
+            lease.id,
+            charges,
+            lambda charge: self.bookkeeping.find_missing_entries(lease, [charge], paid),
+        )
+
+    async def _compare_volume(self, volume: Volume) -> list[LedgerFinding]:
+        charges = await self.volumes.list_charges(volume)
+        if isinstance(charges, Unknown):
+            return [make_unreadable_finding(volume.provider, charges.reason, volume.id)]
+        return await self._compare_charges(
+            volume.provider,
+            volume.id,
+            charges.items,
+            lambda charge: self.volumes.find_missing_entries(volume, [charge]),
+        )
+
+    async def _compare_charges(
+        self,
+        provider: str,
+        name: str,
+        charges: Sequence[Charge],
+        find_missing: Callable[[Charge], Awaitable[list[Transaction]]],
+    ) -> list[LedgerFinding]:
+        """Compare the charges of the lease or volume ``name`` with what the ledger has of it."""
+        found = []
+        here = {line.line_key: line for line in await self.bookkeeping.list_lines(lease=name)}
         listed: set[LineKey] = set()
         for charge in charges:
             key = (charge.ref, charge.kind)
             if key in listed:
-                found.append(
-                    make_ledger_finding(lease.provider, Difference.DUPLICATE, charge, None, lease=lease.id)
-                )
+                found.append(make_ledger_finding(provider, Difference.DUPLICATE, charge, None, lease=name))
                 continue
             listed.add(key)
-            missing = tuple(await self.bookkeeping.find_missing_entries(lease, [charge], paid))
-            found.append(compare_charge(lease, charge, here.get(key), missing))
+            missing = tuple(await find_missing(charge))
+            found.append(compare_charge(provider, name, charge, here.get(key), missing))
         for key, line in here.items():
             if key not in listed and line.money.amount:
-                found.append(make_unlisted_finding(lease.provider, line))
+                found.append(make_unlisted_finding(provider, line))
         return found
 
     async def _compare_listing(self, provider: str, leases: Sequence[Lease]) -> list[LedgerFinding]:

@@ -13,12 +13,13 @@ from attrs import evolve, frozen
 
 from gpurent.domain.evidence import Known
 from gpurent.domain.lease import Lease, PendingOrder
-from gpurent.domain.offer import Offer, Order
+from gpurent.domain.offer import Offer, Order, Requirements
 from gpurent.domain.provider_names import get_base_name, join_account
+from gpurent.domain.volume import Volume, VolumeOffer
 
 T = TypeVar("T")
 TextT = TypeVar("TextT", bound=str)
-NAMED_TYPES: tuple[type[Any], ...] = (Offer, Lease)
+NAMED_TYPES: tuple[type[Any], ...] = (Offer, Lease, Volume, VolumeOffer)
 """The values of plugins that bear the name of a provider."""
 HOLDER_TYPES: tuple[type[Any], ...] = (Known, Order, PendingOrder)
 """Those that hold such a value."""
@@ -77,7 +78,7 @@ NO_ACCOUNT = AccountStamp("")
 def _rename(value: T, rename: Callable[[str], str]) -> T:
     """Return ``value`` with every provider's name in it renamed."""
     found: Any = value
-    if isinstance(found, Offer):
+    if isinstance(found, (Offer, Volume, VolumeOffer)):
         found = evolve(found, provider=rename(found.provider))
     elif isinstance(found, Lease):
         found = evolve(
@@ -88,6 +89,10 @@ def _rename(value: T, rename: Callable[[str], str]) -> T:
         )
     elif isinstance(found, Known):
         found = evolve(found, items=tuple(_rename(item, rename) for item in found.items))
-    elif isinstance(found, HOLDER_TYPES):
+    elif isinstance(found, Requirements):
+        found = evolve(found, mounted=_rename(found.mounted, rename))
+    elif isinstance(found, Order):
+        found = evolve(found, offer=_rename(found.offer, rename), volume=_rename(found.volume, rename))
+    elif isinstance(found, PendingOrder):
         found = evolve(found, offer=_rename(found.offer, rename))
     return found  # type: ignore[no-any-return]

@@ -21,7 +21,17 @@ RoleT = TypeVar("RoleT")
 T = TypeVar("T")
 # Of these alone, an error may say what was spent; all others are free by their contract, whatever the plugin says.
 _SPENDING_METHODS = frozenset(
-    {"reserve_lease", "confirm_lease", "release_lease", "pay_bill", "request_binding", "complete_binding"}
+    {
+        *(
+            "reserve_lease",
+            "confirm_lease",
+            "release_lease",
+            "pay_bill",
+            "request_binding",
+            "complete_binding",
+        ),
+        *("create_volume", "delete_volume"),
+    }
 )
 # The object that is being called: what it calls on itself is left alone, since it may catch its own exceptions.
 _current_plugin: ContextVar[object] = ContextVar("_current_plugin", default=None)

@@ -11,6 +11,7 @@ from gpurent.workflow.payments.quotes import Quotes, order_term, sum_quotes
 from gpurent.workflow.payments.rates import RateLookup
 from gpurent.workflow.runtime.durable_steps import TripContext
 from gpurent.workflow.runtime.plugins import Plugins
+from gpurent.workflow.runtime.volumes import VolumeTracker
 
 
 async def name_attempt(trip: TripContext) -> str:
@@ -25,6 +26,7 @@ class MakePlanStep:
 
     plugins: Plugins
     quotes: Quotes
+    volumes: VolumeTracker
 
     async def plan_trip(self, trip: TripContext, spec: TripSpec, offer: Offer) -> TripPlan:
         """Run `make_plan` once per trip."""
@@ -47,6 +49,7 @@ class MakePlanStep:
             disk=spec.requirements.disk,
             image=spec.requirements.image,
             password_ref=f"password-{name}",
+            volume=await self.volumes.find_wanted(offer.provider, spec.requirements),
         )
         first = self._make_staging_order(spec, main, name)
         legs: list[Leg] = []

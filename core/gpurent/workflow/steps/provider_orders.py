@@ -72,6 +72,7 @@ class ProviderOrders:
             account=self.plugins.find_account(provider),
             password_ref=order.password_ref,
             restarted_from=order.restarts,
+            volume=order.volume.id if order.volume is not None else "",
             bills=before.bills if before is not None else (),
         )
         return await self.leases.save_lease(lease)

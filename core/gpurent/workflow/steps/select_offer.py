@@ -39,8 +39,10 @@ class SelectOfferStep:
     async def select_offer_now(self, spec: TripSpec, lost: Collection[str] = ()) -> Offer:
         """Return the best offer of ``spec.provider``, except those whose keys are in ``lost``.
 
-        Raises `SoldOut` if none matches, `UnavailableError` if the provider returns no offers.
+        Raises `SoldOut` if none matches, `UnavailableError` if the provider returns no offers, `UsageError` if the user
+        has no such volume there.
         """
+        await self.listing.volumes.find_wanted(spec.provider, spec.requirements)
         found = await self.listing.list_fitting_offers(spec.provider, spec.requirements)
         if isinstance(found, Unknown):
             raise UnavailableError(
@@ -63,6 +65,7 @@ class SelectOfferStep:
                 hint="\n".join(
                     [
                         *describe_unstated(found.unstated),
+                        *_describe_elsewhere(found.elsewhere, found.volume_place),
                         *_describe_avoided(sum(_name_host(item) in avoided for item in found.items)),
                         _("See all offers: gpurent offers --all"),
                     ]
@@ -104,6 +107,17 @@ def _name_host(offer: Offer) -> str:
     return f"host {offer.host}" if offer.host else f"machine {offer.key}"
 
 
+def _describe_elsewhere(count: int, place: str) -> list[str]:
+    if not count:
+        return []
+    text = ngettext(
+        "{count} machine is left out, since it is elsewhere: only machines in {place} can mount the volume",
+        "{count} machines are left out, since they are elsewhere: only machines in {place} can mount the volume",
+        count,
+    )
+    return [text.format(count=count, place=place)]
+
+
 def _describe_avoided(count: int) -> list[str]:
     if not count:
         return []
@@ -134,5 +148,6 @@ def _format_requirements(wanted: Requirements) -> str:
         _("at most {price}").format(price=wanted.max_price) if wanted.max_price else "",
         _("traffic at {price}").format(price=wanted.max_traffic_price) if wanted.max_traffic_price else "",
         "spot" if wanted.spot else "",
+        _("with the volume {name}").format(name=wanted.volume) if wanted.volume else "",
     )
     return " ".join(part for part in parts if part) or _("any machine")

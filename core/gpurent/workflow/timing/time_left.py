@@ -11,6 +11,7 @@ from datetime import timedelta
 from attrs import frozen
 
 from gpurent.domain.lease import Lease
+from gpurent.domain.money import UnitPrice
 from gpurent.domain.provider_names import list_sections
 from gpurent.domain.time_left import (
     TimeKind,
@@ -20,6 +21,7 @@ from gpurent.domain.time_left import (
     time_left_by_balance,
     time_left_by_lease,
 )
+from gpurent.domain.volume import Volume
 from gpurent.errors import GpurentError, UsageError
 from gpurent.locale import _
 from gpurent.locale.durations import format_duration, parse_durations
@@ -128,9 +130,20 @@ class LastSeenTimeReader:
         }
         return list({**ours, **{lease.id: lease for lease in named}}.values())
 
-    def _find_billing_name(self, lease: Lease) -> str | None:
-        """Return the billing entry of the lease's provider; None if its plugin is not installed."""
-        entry = self.plugins.registry.find_entry(LeaseEntry, lease.provider)
+    async def list_volume_prices(self, billing: str) -> list[UnitPrice]:
+        """Return what each of our volumes costs that drain one account, as far as that is known."""
+        return [
+            volume.price
+            for volume in await self.store.list_volumes()
+            if not volume.is_over
+            and volume.price is not None
+            and volume.price.is_known
+            and self._find_billing_name(volume) == billing
+        ]
+
+    def _find_billing_name(self, one: Lease | Volume) -> str | None:
+        """Return the billing entry of its provider; None if its plugin is not installed."""
+        entry = self.plugins.registry.find_entry(LeaseEntry, one.provider)
         return entry.billing if entry is not None else None
 
     async def _estimate_from_saved(self, billing: str, named: Sequence[Lease]) -> TimeLeft:
@@ -139,9 +152,9 @@ class LastSeenTimeReader:
         if seen is None:
             return unknown_time_left(_("no balance on record"))
         try:
-            burn = sum_prices(
-                [lease.current_price for lease in await self.list_draining_leases(billing, named)]
-            )
+            leases = await self.list_draining_leases(billing, named)
+            prices = await self.list_volume_prices(billing)
+            burn = sum_prices([*(lease.current_price for lease in leases), *prices])
         except GpurentError as error:
             return unknown_time_left(error.message)
         if seen.money.currency != burn.currency:

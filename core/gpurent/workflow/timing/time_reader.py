@@ -64,7 +64,8 @@ class TimeLeftReader(LastSeenTimeReader):
     async def _estimate_from_balance(self, billing: str, named: Sequence[Lease]) -> TimeLeft:
         ours = await self.list_draining_leases(billing, named)
         others, note = await self._list_foreign_leases(ours)
-        burn = sum_prices([lease.current_price for lease in (*ours, *others)])
+        volumes = await self.list_volume_prices(billing)
+        burn = sum_prices([*(lease.current_price for lease in (*ours, *others)), *volumes])
         account = self.plugins.billing(named[0].provider)
         if isinstance(account, PostpaidBilling):
             text = _("the account is billed afterwards")

@@ -15,11 +15,12 @@ from gpurent.api import (
     Lease,
     MeteredBilling,
     Money,
-    MoneyError,
     MoneyInstructions,
     PluginContext,
     SupportsStatement,
+    SupportsVolumeCharges,
     Unknown,
+    Volume,
 )
 from gpurent_plugin_prime import _, wire
 
@@ -28,7 +29,7 @@ GROWS_FOR = timedelta(hours=1)  # how often a row is added to is not documented
 Resource = tuple[str, str]  # kind and id
 
 
-class PrimeBilling(MeteredBilling, SupportsStatement):
+class PrimeBilling(MeteredBilling, SupportsStatement, SupportsVolumeCharges):
     """Billing for Prime Intellect. Makes no payments: the service charges the wallet while a pod exists."""
 
     def __init__(self, context: PluginContext) -> None:
@@ -42,17 +43,9 @@ class PrimeBilling(MeteredBilling, SupportsStatement):
         return Balance(available=left, at=self._context.clock.now())
 
     async def create_top_up(self, money: Money) -> MoneyInstructions:
-        if money.amount <= 0:
-            raise MoneyError(_("{money} is not a valid top-up amount").format(money=money))
-        login = await self._context.get_login()
-        page = self._context.settings["billing_page"]
-        url = page.replace("{account}", login.account).replace("{amount}", f"{money.decimal.normalize():f}")
-        return MoneyInstructions(
-            steps=(_("Open the billing page and add {money} to the wallet.").format(money=money),),
-            url=url,
-            qr=url,
-            advice=_("What becomes of pods when the wallet is empty is not documented: top up in time."),
-        )
+        account, page = (await self._context.get_login()).account, self._context.settings["billing_page"]
+        advice = _("What becomes of pods when the wallet is empty is not documented: top up in time.")
+        return self.make_top_up(page, account, money, advice)
 
     async def list_charges(self, lease: Lease) -> Known[Charge] | Unknown:
         if not lease.ref:
@@ -64,6 +57,12 @@ class PrimeBilling(MeteredBilling, SupportsStatement):
         # A pod's row is added to as long as the pod exists.
         grown = [evolve(charge, growing=not lease.is_over) for charge in found if charge.money.amount]
         return Known(tuple(grown))
+
+    async def list_volume_charges(self, volume: Volume) -> Known[Charge] | Unknown:
+        # What the wallet calls a disk is not documented; its id is no other resource's.
+        rows, _balance = await self._read_wallet()
+        found = [charge for (_kind, ref), charge in rows if ref == volume.ref and charge.money.amount]
+        return Known(tuple(evolve(charge, growing=not volume.is_over) for charge in found))
 
     async def get_statement(self) -> Known[Charge] | Unknown:
         """Return the rows, and as one amount the money that came in, of which the wallet lists nothing."""

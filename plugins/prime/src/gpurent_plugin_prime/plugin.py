@@ -12,20 +12,14 @@ from gpurent.api import (
     LeaseEntry,
     MachineProfile,
     SimulatorEntry,
+    build_lazily,
     check_web_url,
     hookimpl,
 )
 from gpurent_plugin_prime import _
 
 if TYPE_CHECKING:
-    from gpurent.api import (
-        Authenticator,
-        BillingProvider,
-        LeaseProvider,
-        PluginContext,
-        ProviderSimulator,
-        SimulatorContext,
-    )
+    from gpurent.api import Authenticator, PluginContext
 
 REQUIRED_API = (1, 0)
 NAME = "prime"
@@ -50,22 +44,9 @@ def _build_authenticator(context: PluginContext) -> Authenticator:
     return ApiKeyAuthenticator(wire.make_api(context), wire.WALLET_PATH, "wallet_id")
 
 
-def _build_billing(context: PluginContext) -> BillingProvider:
-    from gpurent_plugin_prime.billing import PrimeBilling
-
-    return PrimeBilling(context)
-
-
-def _build_provider(context: PluginContext) -> LeaseProvider:
-    from gpurent_plugin_prime.provider import PrimeProvider
-
-    return PrimeProvider(context)
-
-
-def _build_simulator(context: SimulatorContext) -> ProviderSimulator:
-    from gpurent_plugin_prime.simulator.service import PrimeSimulator
-
-    return PrimeSimulator(context)
+_build_billing = build_lazily("gpurent_plugin_prime.billing", "PrimeBilling")
+_build_provider = build_lazily("gpurent_plugin_prime.provider", "PrimeProvider")
+_build_simulator = build_lazily("gpurent_plugin_prime.simulator.service", "PrimeSimulator")
 
 
 @hookimpl

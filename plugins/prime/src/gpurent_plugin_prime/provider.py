@@ -18,35 +18,35 @@ from gpurent.api import (
     MoneyError,
     Offer,
     Order,
-    OrderKind,
     PluginContext,
     Requirements,
     Spent,
     UnexpectedResponse,
     Unknown,
-    UsageError,
+    VolumeProvider,
     add_access_source,
     add_access_sources,
-    make_payable_lease,
-    make_taken_error,
+    make_release_error,
     may_have_spent,
     quote_reason,
     quote_text,
 )
 from gpurent_plugin_prime import _, wire
 from gpurent_plugin_prime.keys import PrimeKeys
+from gpurent_plugin_prime.volumes import PrimeVolumes
 
 IMAGE, ENDED = "image", frozenset({"DELETING", "TERMINATED"})
 # How a create is refused if others were faster; the documentation does not say.
 TAKEN = re.compile(r"unavailable|not available|no longer|out of stock|capacity|sold out", re.IGNORECASE)
 
 
-class PrimeProvider(KeyedProvider):
+class PrimeProvider(KeyedProvider, VolumeProvider):
     """Prime Intellect as a provider. A pod is found by its name, which is the order's key."""
 
     def __init__(self, context: PluginContext) -> None:
         self._context = context
         self._api = wire.make_api(context)
+        self.volume_register = PrimeVolumes(self._api)
         super().__init__(context, wire.SERVICE, PrimeKeys(self._api), wire.MAX_NAME_LENGTH)
 
     # offers and orders
@@ -65,14 +65,11 @@ class PrimeProvider(KeyedProvider):
         return list(found.values())
 
     async def reserve_lease(self, order: Order) -> Lease:
-        if order.kind is not OrderKind.NEW:
-            raise UsageError(_("Prime Intellect can only rent new machines"))
-        offers = await self._find_offers(order.disk)
-        offer = next((offer for offer in offers if offer.key == order.offer.key), None)
-        if (offer is None or not offer.available) and not await self.find_machine(order.key):
-            raise make_taken_error(order.offer.key)
         data = {PUBLIC_KEY: order.public_key, IMAGE: order.image or self._context.settings["image"]}
-        return make_payable_lease(order, offer or order.offer, wire.USD, data)
+        if order.volume is not None:
+            data[wire.VOLUME] = order.volume.ref
+        wanted = Requirements(disk=order.disk, mounted=order.volume)
+        return await self.reserve_offer(order, wanted, wire.USD, data)
 
     async def create_machine(self, lease: Lease) -> str:
         key, chosen = await self.begin_key(lease), lease.offer.provider_data
@@ -90,6 +87,8 @@ class PrimeProvider(KeyedProvider):
             "autoRestart": False,
         }
         body = {"pod": pod, "provider": {"type": chosen[wire.OWNER]} if chosen.get(wire.OWNER) else {}}
+        if volume := lease.provider_data.get(wire.VOLUME):
+            body["disks"] = [volume]
         reply = await self._api.call("POST", wire.PODS_PATH, json=body, spent=Spent.UNKNOWN)
         if reply.status in (400, 404, 409, 410) and TAKEN.search(reply.detail):
             return ""
@@ -137,8 +136,7 @@ class PrimeProvider(KeyedProvider):
             return Absent(_("no longer among the account's pods"))
         if status == "DELETING":
             return evolve(lease.with_state(LeaseState.RELEASING, _("it is being deleted")), endpoint=None)
-        ended = lease.with_state(LeaseState.RELEASED, _("deleted at Prime Intellect"))
-        return evolve(ended, endpoint=None, ended_at=self._context.clock.now(), pending=None)
+        return self.make_released(lease, _("deleted at Prime Intellect"))
 
     async def _delete(self, ref: str, lease: Lease | None = None) -> str:
         """Delete a pod; return the status that it has then, empty if it was not there."""
@@ -146,12 +144,8 @@ class PrimeProvider(KeyedProvider):
         if reply.is_missing:
             return ""
         if reply.error:
-            raise LeaseError(
-                _("Prime Intellect did not delete the pod: {why}").format(why=quote_reason(reply.message)),
-                hint=_("It still costs money. Delete it on the page of your instances."),
-                spent=Spent.YES,
-                burning=(lease.id,) if lease is not None else (),
-            )
+            burning = (lease.id,) if lease is not None else ()
+            raise make_release_error(wire.SERVICE, reply.message, burning)
         status = reply.get_text(reply.body, "status")
         if status not in ENDED:
             raise reply.make_unexpected_response(_("it does not say that the pod was deleted"), Spent.UNKNOWN)

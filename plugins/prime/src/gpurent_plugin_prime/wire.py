@@ -26,6 +26,11 @@ from gpurent.api import (
     Offer,
     PluginContext,
     UnitPrice,
+    Volume,
+    VolumeOffer,
+    VolumeState,
+    make_state_error,
+    quote_text,
 )
 
 NAME = "prime"
@@ -37,6 +42,7 @@ MAX_NAME_LENGTH = 60
 OFFERS_PATH = "/api/v1/availability/gpus"
 PODS_PATH = "/api/v1/pods/"
 KEYS_PATH = "/api/v1/ssh_keys/"
+DISKS_PATH, DISK_OFFERS_PATH = "/api/v1/disks/", "/api/v1/availability/disks"
 WALLET_PATH = "/api/v1/billing/wallet"
 LIST = CountedPages(rows="data", total="total_count", size=25)
 BILLINGS = CountedPages(rows="recent_billings", total="total_billings")
@@ -45,7 +51,19 @@ OFFERS = CountedPages(
 )
 # What an offer's provider_data holds, for the create: text, or empty where the service states null.
 CLOUD, GPU, SOCKET, CENTER, OWNER = "cloud_id", "gpu_type", "socket", "data_center", "provider"
-DISK, CPUS, MEMORY = "disk", "vcpus", "memory"
+DISK, CPUS, MEMORY, VOLUME = "disk", "vcpus", "memory", "volume"
+# The same for a disk: what its create says of the place.
+DISK_FIELDS = ("country", "cloudId", "dataCenterId")
+DISK_STATES = {
+    "PROVISIONING": VolumeState.CREATING,
+    "PENDING": VolumeState.CREATING,
+    "ACTIVE": VolumeState.READY,
+    "STOPPED": VolumeState.READY,
+    "ERROR": VolumeState.READY,
+    "UNKNOWN": VolumeState.READY,
+    "DELETING": VolumeState.DELETING,
+    "TERMINATED": VolumeState.DELETED,
+}
 Row = Mapping[str, Any]
 
 
@@ -133,6 +151,7 @@ def parse_offer(reply: PrimeReply, row: Row, wanted_disk: int) -> Offer | None:
         disk=DiskPrice(free=size, price=UnitPrice(disk.price, USD), is_per_gpu=False, maximum=disk.maximum),
         available=reply.get_text(row, "stockStatus") != "Unavailable",
         location=", ".join(filter(None, (facts["dataCenter"], reply.get_text(row, "country")))),
+        volume_place=_make_place(facts["provider"], facts["dataCenter"]),
         provider_data={
             GPU: kind,
             **dict(zip((CLOUD, SOCKET, CENTER, OWNER), facts.values(), strict=True)),
@@ -205,3 +224,50 @@ def _parse_endpoint(reply: PrimeReply, found: object) -> Endpoint | None:
     """Return the SSH server: a command, or a list with one for each node; None while there is none."""
     lines = found if isinstance(found, list) else [found]
     return reply.parse_endpoint(str(next((line for line in lines if line), "")))
+
+
+def _make_place(cloud: str, center: str) -> str:
+    """Return where a disk is, or the pods that it can be attached to."""
+    return f"{cloud}/{center}" if cloud else ""
+
+
+def parse_volume_offer(reply: PrimeReply, row: Row) -> VolumeOffer | None:
+    """Parse a place for disks; None for one that is sold out, or has no price."""
+    spec, cloud = reply.get_object(row, "spec"), reply.get_text(row, "provider")
+    price, most = reply.find_number(spec, "pricePerUnit"), reply.find_number(spec, "maxCount")
+    if price is None or not cloud or reply.get_text(row, "stockStatus") == "Unavailable":
+        return None
+    center, country = reply.get_text(row, "dataCenter"), reply.get_text(row, "country")
+    return VolumeOffer(
+        provider=NAME,
+        place=_make_place(cloud, center),
+        location=", ".join(filter(None, (center, country))),
+        price=UnitPrice(price, USD),
+        minimum=max(1, int(reply.find_number(spec, "minCount") or 1)),
+        maximum=None if most is None else int(most),
+        provider_data={
+            OWNER: cloud,
+            **dict(zip(DISK_FIELDS, (country, reply.get_text(row, "cloudId"), center), strict=True)),
+        },
+    )
+
+
+def parse_volume(reply: PrimeReply, row: Row) -> Volume:
+    """Parse a disk of the account."""
+    status, price = reply.get_text(row, "status"), reply.find_number(row, "priceHr")
+    if status not in DISK_STATES:
+        raise make_state_error(SERVICE, status, DISKS_PATH)
+    center = reply.get_text(reply.get_object(row, "info"), "dataCenterId") if row.get("info") else ""
+    users = row.get("pods")
+    return Volume(
+        provider=NAME,
+        ref=reply.get_id(row),
+        label=reply.get_text(row, "name"),
+        place=_make_place(reply.get_text(row, "providerType"), center),
+        size=reply.get_integer(row, "size"),
+        state=DISK_STATES[status],
+        note=quote_text(status) if status in ("ERROR", "UNKNOWN") else "",
+        price=None if price is None else UnitPrice(price, USD),
+        users=tuple(str(one) for one in users) if isinstance(users, list) else (),
+        created_at=reply.get_iso_time(row, "createdAt", UTC),
+    )

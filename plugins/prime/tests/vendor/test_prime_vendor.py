@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from attrs import define, evolve
 
-from gpurent.api import Known, Lease, LeaseState, Money
+from gpurent.api import Known, Lease, LeaseState, Money, Volume
 from gpurent_plugin_prime import wire
 from plugins.prime.tests.prime_harness import NAME, PrimeHarness, prime_harness
 from tests.vendor_client import VendorClient, VendorResult, make_vendor_client
@@ -122,6 +122,39 @@ async def test_a_pod_of_the_client_is_seen_and_ended_by_gpurent(both: Both) -> N
     assert isinstance(ended, Lease)
     assert ended.state is LeaseState.RELEASED
     assert await both.list_pods() == []
+
+
+async def test_disks_are_those_of_the_client(both: Both) -> None:
+    """What each creates, the other sees, and deletes."""
+    volumes = both.user.provider
+    places = await volumes.list_volume_offers()
+    assert isinstance(places, Known)
+    theirs = (await both.show("availability", "disks"))["disks"]
+    ours = {(one.provider_data[wire.OWNER], one.provider_data["dataCenterId"]) for one in places.items}
+    assert len(theirs) == len(ours)
+    for one in theirs:
+        assert any(one["provider"] == cloud and center in one["location"] for cloud, center in ours), one
+    place = places.items[0]
+    mine = Volume(provider=NAME, label="ours", place=place.place, size=50, provider_data=place.provider_data)
+    made = await volumes.create_volume(mine)
+    created = await both.run(
+        *("disks", "create", "--size", "70", "--name", "theirs", "--yes"),
+        *("--provider-type", place.provider_data[wire.OWNER]),
+        *("--data-center-id", place.provider_data["dataCenterId"]),
+    )
+    assert created.returncode == 0, created.stdout + created.stderr
+    shown = {one["name"]: one for one in (await both.show("disks", "list"))["disks"]}
+    listed = await both.user.provider.list_volumes()
+    assert isinstance(listed, Known)
+    assert {one.label: (one.ref, one.size) for one in listed.items} == {
+        name: (one["id"], one["size"]) for name, one in shown.items()
+    }
+    assert set(shown) == {"ours", "theirs"}
+    done = await both.run("disks", "terminate", made.ref, "--yes")
+    assert done.returncode == 0, done.stdout + done.stderr
+    other = next(one for one in listed.items if one.label == "theirs")
+    await both.user.provider.delete_volume(other)
+    assert (await both.show("disks", "list"))["disks"] == []
 
 
 async def test_refusals_are_told_by_both(both: Both) -> None:

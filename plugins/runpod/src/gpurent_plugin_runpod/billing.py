@@ -17,17 +17,20 @@ from gpurent.api import (
     MoneyInstructions,
     PluginContext,
     Spent,
+    SupportsVolumeCharges,
     Unknown,
+    Volume,
 )
 from gpurent_plugin_runpod import _, wire
 from gpurent_plugin_runpod.login import query_account
 
 # The service bills every five minutes what ran until then.
 BILLING_DELAY = timedelta(minutes=10)
-COMPONENTS = {"gpuAmount": "gpu", "cpuAmount": "cpu", "diskAmount": "disk"}
+COMPONENTS = {"gpuAmount": "gpu", "cpuAmount": "cpu", "diskAmount": "disk", "standardAmount": "volume"}
+PATHS = {"pod": "pods", "networkVolume": "network-volumes"}
 
 
-class RunpodBilling(MeteredBilling):
+class RunpodBilling(MeteredBilling, SupportsVolumeCharges):
     """Billing for RunPod. There is no statement of the account: no API tells what was paid in."""
 
     def __init__(self, context: PluginContext) -> None:
@@ -65,22 +68,34 @@ class RunpodBilling(MeteredBilling):
         return self.make_top_up(page, account, money)
 
     async def list_charges(self, lease: Lease) -> Known[Charge] | Unknown:
-        if not lease.ref:
-            return Known(())
-        now = self._context.clock.now()
-        since = lease.started_at or now - timedelta(days=30)
-        params = {"podId": lease.ref, "bucketSize": "day", "startTime": _format_time(since)}
-        reply = await self._client.call_checked("GET", "/v2/billing/pods", params=params)
-        # A service that ignores the filter lists other pods too.
-        rows = [row for row in reply.get_rows("records") if row.get("podId", lease.ref) == lease.ref]
-        grows = lease.ended_at is None or now - lease.ended_at < BILLING_DELAY
-        found = [self._parse_charge(reply, row, now, grows) for row in rows]
-        charges = sorted((charge for charge in found if charge.money.amount), key=lambda charge: charge.at)
-        if not charges and lease.started_at is not None:
+        found = await self._list_records("pod", lease.ref, lease.started_at, lease.ended_at)
+        if not found.items and lease.ref and lease.started_at is not None:
             return Unknown(_("the billing history does not show this pod yet"))
+        return found
+
+    async def list_volume_charges(self, volume: Volume) -> Known[Charge] | Unknown:
+        return await self._list_records("networkVolume", volume.ref, volume.created_at, volume.deleted_at)
+
+    async def _list_records(
+        self, kind: str, ref: str, since: datetime | None, ended_at: datetime | None
+    ) -> Known[Charge]:
+        """Return the charges of a pod or volume, one for each day."""
+        if not ref:
+            return Known(())
+        now, name = self._context.clock.now(), f"{kind}Id"
+        since = since or now - timedelta(days=30)
+        params = {name: ref, "bucketSize": "day", "startTime": _format_time(since)}
+        reply = await self._client.call_checked("GET", f"/v2/billing/{PATHS[kind]}", params=params)
+        # A service that ignores the filter lists others too.
+        rows = [row for row in reply.get_rows("records") if row.get(name, ref) == ref]
+        grows = ended_at is None or now - ended_at < BILLING_DELAY
+        found = [self._parse_charge(reply, row, f"{kind}-{ref}", now, grows) for row in rows]
+        charges = sorted((charge for charge in found if charge.money.amount), key=lambda charge: charge.at)
         return Known(tuple(charges))
 
-    def _parse_charge(self, reply: wire.RunpodReply, row: Any, now: datetime, grows: bool) -> Charge:
+    def _parse_charge(
+        self, reply: wire.RunpodReply, row: Any, name: str, now: datetime, grows: bool
+    ) -> Charge:
         start, end = reply.get_iso_time(row, "startTime"), reply.get_iso_time(row, "endTime")
         if start is None or end is None:
             raise reply.make_unexpected_response(_("a charge without its time"))
@@ -88,8 +103,8 @@ class RunpodBilling(MeteredBilling):
             at=start,
             kind=ChargeKind.USAGE,
             money=reply.get_money(row, "totalAmount", wire.USD),
-            ref=f"pod-{reply.get_text(row, 'podId')}@{_format_time(start)}",
-            note=", ".join(name for field, name in COMPONENTS.items() if reply.find_number(row, field)),
+            ref=f"{name}@{_format_time(start)}",
+            note=", ".join(text for field, text in COMPONENTS.items() if reply.find_number(row, field)),
             growing=grows and now < end + BILLING_DELAY,
         )
 

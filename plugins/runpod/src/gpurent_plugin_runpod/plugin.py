@@ -17,6 +17,7 @@ from gpurent.api import (
     RetentionStep,
     RoutePace,
     SimulatorEntry,
+    build_lazily,
     check_web_url,
     hookimpl,
 )
@@ -71,22 +72,9 @@ def _build_authenticator(context: api.PluginContext) -> api.Authenticator:
     return RunpodAuthenticator(wire.make_api(context), wire.KEYS_PATH, "id")
 
 
-def _build_billing(context: api.PluginContext) -> api.BillingProvider:
-    from gpurent_plugin_runpod.billing import RunpodBilling
-
-    return RunpodBilling(context)
-
-
-def _build_provider(context: api.PluginContext) -> api.LeaseProvider:
-    from gpurent_plugin_runpod.provider import RunpodProvider
-
-    return RunpodProvider(context)
-
-
-def _build_simulator(context: api.SimulatorContext) -> api.ProviderSimulator:
-    from gpurent_plugin_runpod.simulator.service import RunpodSimulator
-
-    return RunpodSimulator(context)
+_build_billing = build_lazily("gpurent_plugin_runpod.billing", "RunpodBilling")
+_build_provider = build_lazily("gpurent_plugin_runpod.provider", "RunpodProvider")
+_build_simulator = build_lazily("gpurent_plugin_runpod.simulator.service", "RunpodSimulator")
 
 
 @hookimpl

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from typing import Any
 from urllib.parse import quote
 
 from attrs import evolve
@@ -10,7 +11,6 @@ from gpurent.api import (
     Absent,
     GpurentError,
     Known,
-    LabelledProvider,
     Lease,
     LeaseError,
     Offer,
@@ -22,6 +22,7 @@ from gpurent.api import (
     SupportsStart,
     SupportsStop,
     Unknown,
+    VolumeProvider,
     add_access_source,
     add_access_sources,
     make_credit_error,
@@ -30,16 +31,16 @@ from gpurent.api import (
 )
 from gpurent_plugin_runpod import _, wire
 from gpurent_plugin_runpod.keys import AccountKeys
+from gpurent_plugin_runpod.volumes import RunpodVolumes
 
 # No machine-readable code tells these from a malformed order; both are answered with status 400.
 SOLD_OUT_WORDS = ("no longer any instances", "not have the resources", "not enough free")
-# Nothing was created after these.
-REFUSALS = frozenset({400, 402, 403, 404, 422})
 # What provider_data holds.
 PUBLIC_KEY, IMAGE = "public_key", "image"
+DATA_DIR = "/workspace"
 
 
-class RunpodProvider(LabelledProvider, SupportsStop, SupportsStart):
+class RunpodProvider(VolumeProvider, SupportsStop, SupportsStart):
     """RunPod as a provider. A pod is found by its name, which is the order's key."""
 
     def __init__(self, context: PluginContext) -> None:
@@ -47,6 +48,7 @@ class RunpodProvider(LabelledProvider, SupportsStop, SupportsStart):
         self._context, self._url = context, context.settings["url"]
         self._client = wire.make_api(context)
         self._keys = AccountKeys(context, self._client)
+        self.volume_register = RunpodVolumes(self._client)
 
     # offers and orders
 
@@ -58,12 +60,15 @@ class RunpodProvider(LabelledProvider, SupportsStop, SupportsStart):
         if requirements.cuda:
             params["minCudaVersion"] = requirements.cuda
         reply = await self._client.call_checked("GET", "/v2/catalog/gpus", params=params)
-        found, wanted = wire.parse_offers(reply, gpus, disk, requirements.cuda), requirements.machine
+        found = wire.parse_offers(reply, gpus, disk, requirements.cuda, requirements.mounted)
+        wanted = requirements.machine
         return Known(tuple(offer for offer in found if not wanted or offer.key == wanted))
 
     async def reserve_lease(self, order: Order) -> Lease:
         cuda, gpus = order.offer.provider_data.get(wire.CUDA, ""), order.offer.hardware.gpus
-        wanted = Requirements(machine=order.offer.key, gpus=gpus, disk=order.disk, cuda=cuda)
+        wanted = Requirements(
+            machine=order.offer.key, gpus=gpus, disk=order.disk, cuda=cuda, mounted=order.volume
+        )
         facts = {PUBLIC_KEY: order.public_key, IMAGE: order.image or self._context.settings["image"]}
         return await self.reserve_offer(order, wanted, wire.USD, facts)
 
@@ -72,6 +77,9 @@ class RunpodProvider(LabelledProvider, SupportsStop, SupportsStart):
         gpu = {"id": facts[wire.GPU], "count": lease.offer.hardware.gpus}
         if facts.get(wire.CUDA):
             gpu["minCudaVersion"] = facts[wire.CUDA]
+        mounts: dict[str, Any] = {"persistent": {"size": lease.offer.hardware.disk, "path": DATA_DIR}}
+        if facts.get(wire.VOLUME):
+            mounts = {"network": [{"volumeId": facts[wire.VOLUME], "path": DATA_DIR}]}
         body = {
             "name": lease.label,
             "image": lease.provider_data[IMAGE],
@@ -79,7 +87,7 @@ class RunpodProvider(LabelledProvider, SupportsStop, SupportsStart):
             "gpu": gpu,
             "dataCenterIds": [facts[wire.DATA_CENTER]],
             "disk": wire.CONTAINER_GB,
-            "mounts": {"persistent": {"size": lease.offer.hardware.disk, "path": "/workspace"}},
+            "mounts": mounts,
             "ports": ["22/tcp"],
             "startSsh": True,
         }
@@ -166,8 +174,8 @@ def _is_sold_out(reply: wire.RunpodReply) -> bool:
 
 def _make_refusal(lease: Lease, reply: wire.RunpodReply) -> GpurentError:
     if reply.status == 402:
-        return make_credit_error("runpod", wire.SERVICE, reply.message)
+        return make_credit_error(wire.NAME, wire.SERVICE, reply.message)
     why = quote_reason(reply.message)
-    if reply.status in REFUSALS:
+    if reply.status in wire.REFUSALS:
         return LeaseError(_("RunPod rejected the order: {why}").format(why=why), spent=Spent.NO)
     return reply.make_unexpected_response(why, Spent.UNKNOWN)

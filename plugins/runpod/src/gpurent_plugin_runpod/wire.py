@@ -26,15 +26,19 @@ from gpurent.api import (
     Offer,
     PluginContext,
     UnitPrice,
+    Volume,
+    VolumeOffer,
     make_state_error,
     parse_foreign_money,
 )
 from gpurent_plugin_runpod import _
 
-SERVICE = "RunPod"
+NAME, SERVICE = "runpod", "RunPod"
 # The service bills fractions of a cent.
 USD = Currency("USD", 6)
-KEYS_PATH = "/v2/account/ssh-keys"
+KEYS_PATH, VOLUMES_PATH = "/v2/account/ssh-keys", "/v2/network-volumes"
+REFUSALS = frozenset({400, 402, 403, 404, 422})
+"""After these, a create has created nothing."""
 CONTAINER_GB = 20
 """The pod's own disk, which is wiped when it stops."""
 VOLUME_GB = 20
@@ -42,9 +46,11 @@ VOLUME_GB = 20
 HOURS_OF_MONTH = 720  # assumed: the documentation gives no length of a month
 DISK_PRICE, STOPPED_DISK_PRICE = Decimal("0.10") / HOURS_OF_MONTH, Decimal("0.20") / HOURS_OF_MONTH
 """Of a GB in an hour: of both disks while the pod runs, of what it keeps while it is stopped."""
+VOLUME_PRICE = UnitPrice(Decimal("0.07") / HOURS_OF_MONTH, USD)
+"""Of a GB of a network volume in an hour; beyond 1000 GB it costs less."""
 PAGES = {"token_field": "pagination", "token_param": "cursor"}
-# What an offer's provider_data holds: the GPU's full name, the data center, the least CUDA version.
-GPU, DATA_CENTER, CUDA = "gpu", "data_center", "cuda"
+# What an offer's provider_data holds: the GPU's full name, the data center, the least CUDA version, a network volume.
+GPU, DATA_CENTER, CUDA, VOLUME = "gpu", "data_center", "cuda", "volume"
 
 
 @frozen(kw_only=True)
@@ -87,7 +93,7 @@ RunpodApi = JsonApi[RunpodReply]
 
 
 def make_api(context: PluginContext) -> RunpodApi:
-    return JsonApi(context, "runpod", SERVICE, RunpodReply)
+    return JsonApi(context, NAME, SERVICE, RunpodReply)
 
 
 def parse_declared_balance(text: str) -> tuple[Money, datetime]:
@@ -96,12 +102,18 @@ def parse_declared_balance(text: str) -> tuple[Money, datetime]:
     return parse_foreign_money(amount, USD), datetime.fromisoformat(time).astimezone()
 
 
-def parse_offers(reply: RunpodReply, gpus: int, disk: int, cuda: str) -> Iterator[Offer]:
-    """Parse the catalog: an offer for each GPU type and data center, whose price includes a disk of ``disk`` GB."""
+def parse_offers(
+    reply: RunpodReply, gpus: int, disk: int, cuda: str, volume: Volume | None = None
+) -> Iterator[Offer]:
+    """Parse the catalog: an offer for each GPU type and data center, whose price includes a disk of ``disk`` GB.
+
+    With ``volume``, pods mount that, and have no such disk.
+    """
+    size = volume.size if volume is not None else disk
     for row in reply.get_rows("gpus"):
         name, price = reply.get_text(row, "id"), reply.get_object(row, "price")
         memory = reply.get_integer(row, "memory")
-        hardware = Hardware(gpu=reply.get_text(row, "name"), gpus=gpus, gpu_memory=memory, disk=disk)
+        hardware = Hardware(gpu=reply.get_text(row, "name"), gpus=gpus, gpu_memory=memory, disk=size)
         for center in reply.find_objects(row, "dataCenters"):
             place = reply.get_text(center, "id")
             yield _make_offer(
@@ -109,25 +121,42 @@ def parse_offers(reply: RunpodReply, gpus: int, disk: int, cuda: str) -> Iterato
                 hardware,
                 reply.get_number(price, "secure") * gpus,
                 CONTAINER_GB,
+                0 if volume is not None else disk,
                 available=reply.get_text(center, "availability") in ("LOW", "MEDIUM", "HIGH"),
                 # The parts of EU-RO-1 and US-TX-3 are what a user may name.
                 location=", ".join([reply.get_text(center, "name"), *place.split("-")[:2]]),
                 cuda=cuda,
-                provider_data={GPU: name, DATA_CENTER: place, CUDA: cuda},
+                volume_place=place,
+                provider_data={
+                    GPU: name,
+                    DATA_CENTER: place,
+                    CUDA: cuda,
+                    VOLUME: volume.ref if volume is not None else "",
+                },
             )
 
 
-def _make_offer(key: str, hardware: Hardware, price: Decimal, container: int, **more: Any) -> Offer:
-    """Return an offer; ``price``: of its GPUs, 0 if it is not known. Its hardware's disk is what a stop keeps."""
-    total = price + DISK_PRICE * (container + hardware.disk)
+def _make_offer(
+    key: str, hardware: Hardware, price: Decimal, container: int, kept: int, **more: Any
+) -> Offer:
+    """Return an offer; ``price``: of its GPUs, 0 if it is not known; ``kept``: GB that a stop keeps, and that it costs.
+
+    Without those, its hardware's disk is a network volume, which costs nothing here.
+    """
+    total = price + DISK_PRICE * (container + kept)
     known = UnitPrice(total, USD) if price else UnitPrice.make_unknown(USD)
     return Offer(
         key=key,
-        provider="runpod",
+        provider=NAME,
         hardware=hardware,
         tariff=Metered(price=known, billing_increment=timedelta(seconds=1)),
-        disk=DiskPrice(free=hardware.disk, price=UnitPrice(DISK_PRICE, USD), is_per_gpu=False),
-        stopped_price=UnitPrice(STOPPED_DISK_PRICE * hardware.disk, USD),
+        disk=DiskPrice(
+            free=hardware.disk,
+            price=UnitPrice(DISK_PRICE, USD),
+            is_per_gpu=False,
+            maximum=None if kept else hardware.disk,
+        ),
+        stopped_price=UnitPrice(STOPPED_DISK_PRICE * kept, USD),
         **more,
     )
 
@@ -147,8 +176,8 @@ def parse_pod(reply: RunpodReply, row: Mapping[str, Any]) -> Lease:
     state, note = _parse_state(reply.get_text(row, "status"), is_mapped=endpoint is not None)
     return Lease(
         id="",
-        provider="runpod",
-        offer=_make_offer(ref, hardware, price, container),
+        provider=NAME,
+        offer=_make_offer(ref, hardware, price, container, hardware.disk),
         ref=ref,
         label=reply.get_text(row, "name"),
         state=state,
@@ -182,3 +211,28 @@ def _parse_endpoint(reply: RunpodReply, ssh: Mapping[str, Any]) -> Endpoint | No
     direct = reply.get_object(ssh, "direct")
     user, host = reply.get_text(direct, "username"), reply.get_text(direct, "host")
     return reply.make_endpoint(user, host, direct.get("port"))
+
+
+def parse_volume_offers(reply: RunpodReply) -> Iterator[VolumeOffer]:
+    """Parse the data centers: those that have standard storage."""
+    for row in reply.get_rows("dataCenters"):
+        kinds = row.get("networkVolumeTypes")
+        if isinstance(kinds, list) and "STANDARD" in kinds:
+            place = reply.get_id(row)
+            location = ", ".join([reply.get_text(row, "name"), *place.split("-")[:2]])
+            yield VolumeOffer(
+                provider=NAME, place=place, location=location, price=VOLUME_PRICE, minimum=10, maximum=4096
+            )
+
+
+def parse_volume(reply: RunpodReply, row: Mapping[str, Any]) -> Volume:
+    """Parse a network volume of the account; the API states no price, nor when it was created."""
+    size, is_standard = reply.get_integer(row, "size"), row.get("type") == "STANDARD"
+    return Volume(
+        provider=NAME,
+        ref=reply.get_id(row),
+        label=reply.get_text(row, "name"),
+        place=reply.get_text(row, "dataCenter"),
+        size=size,
+        price=UnitPrice(VOLUME_PRICE.value * size, USD) if is_standard else None,
+    )

@@ -25,6 +25,7 @@ from gpurent.testing.contracts.provider.simulator import SimulatorContract
 from gpurent.testing.contracts.provider.staging import DowngradeContract, StagingContract
 from gpurent.testing.contracts.provider.stop_timer import StopTimerContract
 from gpurent.testing.contracts.provider.stopping import RestartContract, StartContract, StopContract
+from gpurent.testing.contracts.provider.volumes import VolumeContract
 
 
 class ProviderContract(
@@ -49,6 +50,7 @@ class ProviderContract(
     RefundQuoteContract,
     RetentionContract,
     InterruptionContract,
+    VolumeContract,
     MailBindingContract,
     MailChangeContract,
     AssistedRentalContract,

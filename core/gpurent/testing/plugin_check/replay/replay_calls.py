@@ -20,6 +20,7 @@ from gpurent.roles.entries import AuthEntry, BillingEntry, LeaseEntry, RateEntry
 from gpurent.roles.lease import (
     SupportsMailBinding,
 )
+from gpurent.roles.volumes import SupportsVolumes
 from gpurent.testing.plugin_check.replay.answer_book import AnswerBook
 from gpurent.testing.plugin_check.replay.replay_user import STAND_IN, ReplayUser
 
@@ -138,6 +139,10 @@ class ReplayCalls:
         if self.book.count_unserved():
             offers.append(await self.repeat(lambda: role.list_offers(Requirements(gpu="RTX")), is_guess=True))
         leases = [await self.repeat(role.list_leases)]
+        volumes: object = role
+        if isinstance(volumes, SupportsVolumes) and self.book.count_unserved():
+            await self.repeat(volumes.list_volume_offers, is_guess=True)
+            await self.repeat(volumes.list_volumes, is_guess=True)
         if isinstance(role, SupportsMailBinding):
             await self.repeat(role.get_bound_email)
         return _join_known(offers), _join_known(leases)

@@ -15,7 +15,7 @@ from gpurent.api import (
     SupportsHiding,
     UsageError,
 )
-from gpurent_plugin_prime.simulator.state import MICRO_USD, Pod, PrimeAccount, PrimeState
+from gpurent_plugin_prime.simulator.state import MICRO_USD, Pod, PrimeState, Resource
 
 FUNDS = 1_000_000_000
 
@@ -62,26 +62,30 @@ class PrimeAudit(SupportsFunding, SupportsAudit, SupportsHiding):
         return sorted(found, key=lambda entry: entry.at)
 
     async def list_discrepancies(self) -> Sequence[Discrepancy]:
-        """Return second pods of one name, and pods that cost something before they were active."""
+        """Return second pods and disks of one name, and pods that cost something before they were active."""
         async with self.state.lock:
             await self.state.catch_up()
             return [
                 Discrepancy(
                     kind=DiscrepancyKind.DOUBLE_ORDER,
                     account=account.wallet_id,
-                    ref=pod.id,
-                    amount=Money(max(1, pod.compute_cost(self.state.at)), MICRO_USD),
+                    ref=one.id,
+                    amount=Money(max(1, one.compute_cost(self.state.at)), MICRO_USD),
                 )
                 for account in self.state.accounts
-                for pod in account.pods
-                if _has_twin(account, pod)
+                for one in account.resources
+                if _has_twin(account.pods if isinstance(one, Pod) else account.disks, one, self.state.at)
             ]
 
 
-def _has_twin(account: PrimeAccount, pod: Pod) -> bool:
-    """Return whether there was another pod of that name when it was created, and both were billed."""
-    earlier = account.pods[: account.pods.index(pod)]
-    return pod.billed_from is not None and any(
-        other.name == pod.name and (other.ended_at is None or other.ended_at > pod.created_at)
+def _has_twin(alike: Sequence[Resource], one: Resource, at: datetime) -> bool:
+    """Return whether there was another one of that name when it was created, and it was billed.
+
+    A disk is billed from its creation on: one that was deleted within a second has cost nothing.
+    """
+    earlier = alike[: alike.index(one)]
+    is_billed = one.billed_from is not None and (isinstance(one, Pod) or one.compute_cost(at) > 0)
+    return is_billed and any(
+        other.name == one.name and (other.ended_at is None or other.ended_at > one.created_at)
         for other in earlier
     )

@@ -13,7 +13,7 @@ from attrs import define, frozen
 class Cloud:
     """``disk_price``: USD for a GB and hour of the disk, which is not in the price then.
 
-    ``lists_ssh``: it states the SSH command as a list.
+    ``lists_ssh``: it states the SSH command as a list. ``has_disks``: it rents out disks that outlive machines.
     """
 
     name: str
@@ -21,6 +21,7 @@ class Cloud:
     country: str
     disk_price: str = ""
     lists_ssh: bool = False
+    has_disks: bool = False
 
 
 @frozen
@@ -37,8 +38,8 @@ class GpuModel:
 
 CLOUDS = (
     Cloud("massedcompute", "us-central-3", "US"),
-    Cloud("hyperstack", "CANADA-1", "CA", lists_ssh=True),
-    Cloud("datacrunch", "FIN-01", "FI", disk_price="0.000144"),
+    Cloud("hyperstack", "CANADA-1", "CA", lists_ssh=True, has_disks=True),
+    Cloud("datacrunch", "FIN-01", "FI", disk_price="0.000144", has_disks=True),
     Cloud("lambdalabs", "us-west-1", "US"),
     Cloud("nebius", "eu-north1", "FI", disk_price="0.0001"),
     Cloud("crusoecloud", "us-east1-a", "US", lists_ssh=True),
@@ -125,6 +126,39 @@ class Listing:
             "isSpot": False,
             "prepaidTime": None,
         }
+
+
+def describe_disk_offers(price: Decimal) -> list[dict[str, Any]]:
+    """Return where disks can be rented; ``price``: USD for a GB and hour."""
+    return [
+        {
+            "cloudId": None,
+            "provider": cloud.name,
+            "dataCenter": cloud.center,
+            "country": cloud.country,
+            "region": None,
+            "spec": {
+                "minCount": 0,
+                "defaultCount": 0,
+                "maxCount": 100_000,
+                "pricePerUnit": price,
+                "step": 1,
+                "defaultIncludedInPrice": False,
+                "additionalInfo": None,
+            },
+            "stockStatus": "Available",
+            "security": "secure_cloud",
+            "isMultinode": False,
+        }
+        for cloud in CLOUDS
+        if cloud.has_disks
+    ]
+
+
+def find_disk_cloud(name: object, center: object) -> Cloud | None:
+    """Return the cloud in which a disk is wanted; without a data center, the only one that the cloud has."""
+    found = (cloud for cloud in CLOUDS if cloud.has_disks and name == cloud.name)
+    return next((cloud for cloud in found if center in (None, cloud.center)), None)
 
 
 def make_listings(count: int) -> list[Listing]:

@@ -9,8 +9,21 @@ from attrs import frozen
 
 from gpurent.api import Evidence
 from gpurent_plugin_prime.simulator import rows
-from gpurent_plugin_prime.simulator.catalog import DISK, MAX_DISK, Listing
-from gpurent_plugin_prime.simulator.state import MICROS, Pod, PrimeAccount, PrimeState
+from gpurent_plugin_prime.simulator.catalog import (
+    DISK,
+    MAX_DISK,
+    Listing,
+    describe_disk_offers,
+    find_disk_cloud,
+)
+from gpurent_plugin_prime.simulator.state import (
+    DISK_PRICE,
+    MICROS,
+    Disk,
+    Pod,
+    PrimeAccount,
+    PrimeState,
+)
 
 API = "/api/v1"
 POD_FIELDS = frozenset(
@@ -88,6 +101,7 @@ class PrimeRoutes:
             ("GET", "/availability/gpus", self._list_offers),
             ("GET", "/availability/multi-node", self._list_clusters),
             ("GET", "/availability/gpu-summary", self._list_gpus),
+            ("GET", "/availability/disks", self._list_disk_offers),
             ("GET", "/pods/", self._list_pods),
             ("POST", "/pods/", self._create_pod),
             ("GET", "/pods/status", self._list_states),
@@ -124,6 +138,11 @@ class PrimeRoutes:
         page, size = call.read_number("page", 1, 1, 10**6), call.read_number("page_size", 100, 1, 100)
         kind = call.query.get("gpu_type", [""])[0]
         found = [row for row in self.state.describe_offers() if kind in ("", row["gpuType"])]
+        return {"items": found[(page - 1) * size : page * size], "totalCount": len(found)}
+
+    async def _list_disk_offers(self, call: Call) -> Mapping[str, Any]:
+        page, size = call.read_number("page", 1, 1, 10**6), call.read_number("page_size", 100, 1, 100)
+        found = describe_disk_offers(rows.make_usd(DISK_PRICE))
         return {"items": found[(page - 1) * size : page * size], "totalCount": len(found)}
 
     async def _list_clusters(self, call: Call) -> Mapping[str, Any]:
@@ -175,13 +194,28 @@ class PrimeRoutes:
                 raise PrimeRefusal(404, "SSH key not found")
         if call.account.compute_balance(self.state.at) < listing.price_with(disk) * MICROS:
             raise PrimeRefusal(402, "Insufficient balance. Please add funds to your wallet.")
+        mounted = self._find_mounted(call, listing)
         if listing.left <= 0:
             raise PrimeRefusal(400, "The requested GPU is no longer available.")
         name = asked.get("name")
         made = self.state.create_pod(
-            call.account, listing, name if isinstance(name, str) else "", disk, image, key
+            call.account, listing, name if isinstance(name, str) else "", disk, image, key, mounted
         )
         return rows.describe_pod(call.account, made)
+
+    def _find_mounted(self, call: Call, listing: Listing) -> Disk | None:
+        """Return the disk that the pod is created with; one at most is simulated, and only in its own data center."""
+        wanted = call.body.get("disks") or []
+        if not isinstance(wanted, Sequence) or isinstance(wanted, str) or len(wanted) > 1:
+            raise invalid("disks", "Input should be a list of one disk")
+        if not wanted:
+            return None
+        found = call.account.find_disk(wanted[0])
+        if found is None:
+            raise PrimeRefusal(404, "Disk not found")
+        if found.cloud is not listing.cloud:
+            raise PrimeRefusal(400, "The disk is in another data center than the pod.")
+        return found
 
     def _find_listing(self, asked: Mapping[str, Any], provider: str) -> Listing:
         _read_integer(asked, "gpuCount", 0)
@@ -227,7 +261,8 @@ class PrimeRoutes:
     # disks and money
 
     async def _list_disks(self, call: Call) -> Mapping[str, Any]:
-        there = [disk for disk in call.account.disks if disk.ended_at is None]
+        hidden = self.state.hidden_until is not None and self.state.at < self.state.hidden_until
+        there = [] if hidden else [disk for disk in call.account.disks if disk.ended_at is None]
         return _make_page(call, [rows.describe_disk(call.account, disk) for disk in there])
 
     async def _create_disk(self, call: Call) -> Mapping[str, Any]:
@@ -237,15 +272,22 @@ class PrimeRoutes:
         size, name = _read_integer(asked, "size", 0), asked.get("name")
         if not 1 <= size <= 10**5:
             raise invalid("size", "Input should be greater than 0")
-        made = self.state.create_disk(call.account, name if isinstance(name, str) else "disk", size)
+        owner, center = call.body.get("provider"), asked.get("dataCenterId")
+        cloud = find_disk_cloud(owner.get("type") if isinstance(owner, Mapping) else None, center)
+        if cloud is None:
+            raise invalid("provider.type", "no such storage")
+        if call.account.compute_balance(self.state.at) < DISK_PRICE * size:
+            raise PrimeRefusal(402, "Insufficient balance. Please add funds to your wallet.")
+        made = self.state.create_disk(call.account, name if isinstance(name, str) else "disk", size, cloud)
         return rows.describe_disk(call.account, made)
 
     async def _delete_disk(self, call: Call) -> Mapping[str, Any]:
-        ref = str(call.path["id"])
-        found = next((one for one in call.account.disks if one.id == ref and one.ended_at is None), None)
+        found = call.account.find_disk(str(call.path["id"]))
         if found is None:
             raise PrimeRefusal(404, "Disk not found")
-        found.ended_at = self.state.at
+        if call.account.list_pods_on(found):
+            raise PrimeRefusal(409, "The disk is attached to a pod.")
+        await self.state.delete_account_disk(found)
         return {"status": "TERMINATED"}
 
     async def _show_wallet(self, call: Call) -> Mapping[str, Any]:

@@ -20,7 +20,7 @@ from uuid import uuid4
 from attrs import define, field, frozen
 
 from gpurent.api import Currency, SandboxMachine, SimulatorContext
-from gpurent_plugin_prime.simulator.catalog import Listing, describe_odd_ones, make_listings
+from gpurent_plugin_prime.simulator.catalog import Cloud, Listing, describe_odd_ones, make_listings
 
 LOG = logging.getLogger(__name__)
 MICRO_USD = Currency("USD", 6)
@@ -68,6 +68,14 @@ class Resource:
 
 
 @define(kw_only=True, eq=False)
+class Disk(Resource):
+    """A disk that outlives pods."""
+
+    size: int
+    cloud: Cloud
+
+
+@define(kw_only=True, eq=False)
 class Pod(Resource):
     listing: Listing
     disk: int
@@ -79,15 +87,16 @@ class Pod(Resource):
     steps: list[tuple[datetime, str]] = field(factory=list)
     machine: SandboxMachine | None = None
     port: int = 0
+    mounted: Disk | None = None
+
+    @property
+    def disk_key(self) -> str:
+        """Key of its files in the sandbox: those of the disk that it was created with, if there is one (assumed)."""
+        return f"prime-{self.mounted.id if self.mounted is not None else self.id}"
 
     @property
     def is_there(self) -> bool:
         return self.ended_at is None
-
-
-@define(kw_only=True, eq=False)
-class Disk(Resource):
-    size: int
 
 
 @define(kw_only=True, eq=False)
@@ -110,6 +119,13 @@ class PrimeAccount:
 
     def find_pod(self, ref: str) -> Pod | None:
         return next((pod for pod in self.pods if pod.id == ref), None)
+
+    def find_disk(self, ref: object) -> Disk | None:
+        """Return a disk that was not deleted."""
+        return next((disk for disk in self.disks if disk.id == ref and disk.ended_at is None), None)
+
+    def list_pods_on(self, disk: Disk) -> list[Pod]:
+        return [pod for pod in self.pods if pod.mounted is disk and pod.is_there]
 
 
 class PrimeState:
@@ -213,7 +229,7 @@ class PrimeState:
         return await self._context.machines.boot(
             user="root",
             hostname=pod.id[:8],
-            data=f"prime-{pod.id}",
+            data=pod.disk_key,
             authorized_keys=(pod.key.line,) if pod.key is not None else (),
             missing=tuple(settings.get("missing", "").split()),
             disk_bytes=int(settings.get("disk_bytes", "0")) or None,
@@ -231,7 +247,14 @@ class PrimeState:
         return made
 
     def create_pod(
-        self, account: PrimeAccount, listing: Listing, name: str, disk: int, image: str, key: SshKey | None
+        self,
+        account: PrimeAccount,
+        listing: Listing,
+        name: str,
+        disk: int,
+        image: str,
+        key: SshKey | None,
+        mounted: Disk | None = None,
     ) -> Pod:
         """Create a pod of a listing that has one left."""
         listing.left -= 1
@@ -245,6 +268,7 @@ class PrimeState:
             disk=disk,
             image=image,
             key=key,
+            mounted=mounted,
         )
         made.steps = [(self.at + self._setup_time, "ACTIVE")]
         account.pods.append(made)
@@ -261,7 +285,7 @@ class PrimeState:
         pod.listing.left += 1
         await self._kill(pod)
 
-    def create_disk(self, account: PrimeAccount, name: str, size: int) -> Disk:
+    def create_disk(self, account: PrimeAccount, name: str, size: int, cloud: Cloud) -> Disk:
         made = Disk(
             id=uuid4().hex,
             name=name,
@@ -270,9 +294,15 @@ class PrimeState:
             created_at=self.at,
             billed_from=self.at,
             size=size,
+            cloud=cloud,
         )
         account.disks.append(made)
         return made
+
+    async def delete_account_disk(self, disk: Disk) -> None:
+        """Delete a disk that no pod is on: nothing is billed from now on."""
+        disk.ended_at = self.at
+        await self._context.machines.delete_disk(f"prime-{disk.id}")
 
     # what others do
 
@@ -285,5 +315,5 @@ class PrimeState:
         live, pod.machine, pod.port = pod.machine, None, 0
         if live is not None:
             await self._context.machines.kill(live.id)
-        if pod.ended_at is not None:
-            await self._context.machines.delete_disk(f"prime-{pod.id}")
+        if pod.ended_at is not None and pod.mounted is None:
+            await self._context.machines.delete_disk(pod.disk_key)

@@ -19,7 +19,7 @@ from gpurent.api import (
 )
 from gpurent_plugin_runpod.simulator.bills import MICRO_USD
 from gpurent_plugin_runpod.simulator.pods import RunpodPod
-from gpurent_plugin_runpod.simulator.state import RunpodAccount, RunpodState
+from gpurent_plugin_runpod.simulator.state import NetworkVolume, RunpodAccount, RunpodState
 
 CREDIT = 100_000_000
 HOUR = timedelta(hours=1)
@@ -46,7 +46,7 @@ class RunpodAudit(SupportsFunding, SupportsAudit, SupportsHiding):
         self.state.hidden_until = until
 
     async def list_discrepancies(self) -> Sequence[Discrepancy]:
-        """Return second pods of one name, charges for GPUs that were not had, and volumes that no pod is on any more.
+        """Return second pods and volumes of one name, and charges for GPUs that were not had.
 
         A pod that has cost nothing yet counts as one micro-USD.
         """
@@ -67,12 +67,10 @@ class RunpodAudit(SupportsFunding, SupportsAudit, SupportsHiding):
             )
             if (excess := booked - _compute_limit(pod, now)) > 0:
                 yield _make(DiscrepancyKind.UNUSED_PAYMENT, account, pod.id, excess)
-        for volume in account.list_volumes():
-            users = [pod for pod in account.pods if pod.wish.volume == volume.id]
-            if users and not any(pod.terminated_at is None for pod in users):
-                yield _make(
-                    DiscrepancyKind.UNUSED_PAYMENT, account, volume.id, max(1, volume.costs.compute_cost(now))
-                )
+        for volume in account.volumes:
+            cost = volume.costs.compute_cost(now)
+            if cost and _has_twin_volume(account, volume):
+                yield _make(DiscrepancyKind.DOUBLE_ORDER, account, volume.id, cost)
 
 
 def _make(kind: DiscrepancyKind, account: RunpodAccount, ref: str, micros: int) -> Discrepancy:
@@ -87,6 +85,16 @@ def _has_twin(account: RunpodAccount, pod: RunpodPod) -> bool:
         and other.id < pod.id
         and (other.terminated_at is None or other.terminated_at > pod.created_at)
         for other in account.pods
+    )
+
+
+def _has_twin_volume(account: RunpodAccount, volume: NetworkVolume) -> bool:
+    """Return whether it was created with the name of a volume that was there then."""
+    return any(
+        other.name == volume.name
+        and other.id < volume.id
+        and (other.deleted_at is None or other.deleted_at > volume.created_at)
+        for other in account.volumes
     )
 
 

@@ -206,7 +206,9 @@ class RestRoutes:
     # network volumes
 
     async def _list_volumes(self, call: Call) -> Mapping[str, Any]:
-        rows = [_describe_volume(volume) for volume in call.account.list_volumes()]
+        now, hidden = self._state.at, self._state.hidden_until
+        owned = [] if hidden and now < hidden else call.account.list_volumes()
+        rows = [_describe_volume(volume) for volume in owned]
         return make_page(call, "networkVolumes", rows, self._page_limit)
 
     async def _create_volume(self, call: Call) -> Created:

@@ -47,6 +47,7 @@ class NetworkVolume:
     center: str
     kind: str
     costs: MeterSet
+    created_at: datetime
     deleted_at: datetime | None = None
 
 
@@ -246,7 +247,9 @@ class RunpodState:
             raise Problem(400, f"data center {center} has no such storage")
         costs = MeterSet(self.make_id(), self.at)
         costs.set_rates(self.at, standard=compute_storage_rate(VOLUME_PRICE, size))
-        made = NetworkVolume(id=costs.ref, name=name, size=size, center=center, kind=kind, costs=costs)
+        made = NetworkVolume(
+            id=costs.ref, name=name, size=size, center=center, kind=kind, costs=costs, created_at=self.at
+        )
         account.volumes.append(made)
         return made
 
