@@ -49,10 +49,10 @@ _KILLS = tuple(
         seeds_per_night=night,
     )
     for kind, where, share, night in (
-        ("await", "a suspension point", (3,), 660),
-        ("sql", "an SQL statement", (3,), 200),
-        ("http", "an HTTP call, before or after it", (2,), 200),
-        ("rename", "a file's rename, before or after it", (14,), 100),
+        ("await", "a suspension point", (4,), 660),
+        ("sql", "an SQL statement", (5,), 200),
+        ("http", "an HTTP call, before or after it", (5,), 200),
+        ("rename", "a file's rename, before or after it", (4,), 100),
     )
 )
 _HISTORIES = (

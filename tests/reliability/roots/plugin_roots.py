@@ -93,8 +93,8 @@ PLUGIN_ROOTS = (
         edits=(
             Edit(
                 "core/gpurent/workflow/trips/operations.py",
-                "        if unfinished is not None:\n",
-                "        if unfinished is None and lease is None:\n",
+                'find_interrupted_trip("upgrade", lease, spec)\n        if unfinished is not None:\n',
+                'find_interrupted_trip("upgrade", lease, spec)\n        if unfinished is None and lease is None:\n',
             ),
         ),
         family="histories",

@@ -312,8 +312,8 @@ LEASE_FAULTS = (
         "test_what_an_order_sent_again_creates_may_be_listed_late",
         (
             CREATE_ATTEMPTS,
-            "last = datetime.fromisoformat(noted) if noted else pending.sent_at",
-            "last = pending.sent_at",
+            "last = datetime.fromisoformat(noted) if noted else sent_at",
+            "last = sent_at",
         ),
     ),
 )

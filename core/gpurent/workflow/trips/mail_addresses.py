@@ -54,7 +54,7 @@ class MailAddresses:
 def _name_command(error: GpurentError, provider: str, email: str) -> None:
     """Let the hint name the command to type again, as this trip is over."""
     if error.retryable:
-        yes = "-y " if isinstance(error, InputRequired) else ""
-        error.hint = _("Try again: gpurent {yes}email {provider} {email}").format(
-            yes=yes, provider=provider, email=email
-        )
+        text = _("Try again: gpurent email {provider} {email}")
+        if isinstance(error, InputRequired):
+            text = _("Try again, with your yes: gpurent -y email {provider} {email}")
+        error.hint = text.format(provider=provider, email=email)
