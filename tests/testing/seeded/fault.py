@@ -5,6 +5,7 @@ from __future__ import annotations
 from tests.roots.root import Edit, TestedRoot
 
 SOURCES = {
+    "runpod": "plugins/runpod/src/gpurent_plugin_runpod",
     "vast": "plugins/vast/src/gpurent_plugin_vast",
     "mistgpu": "plugins/mistgpu/src/gpurent_plugin_mistgpu",
     "gpu1024": "plugins/gpu1024/src/gpurent_plugin_gpu1024",

@@ -11,12 +11,14 @@ from tests.testing.seeded.lease_faults import LEASE_FAULTS
 from tests.testing.seeded.machine_faults import MACHINE_FAULTS
 from tests.testing.seeded.message_faults import MESSAGE_FAULTS
 from tests.testing.seeded.pure_faults import LAUNCHER_AND_RATE_FAULTS
+from tests.testing.seeded.reading_faults import READING_FAULTS
 from tests.testing.seeded.simulator_faults import SIMULATOR_FAULTS
 
 SEEDED_FAULTS: Sequence[TestedRoot] = (
     *AUTH_FAULTS,
     *BILLING_FAULTS,
     *LEASE_FAULTS,
+    *READING_FAULTS,
     *CAPABILITY_FAULTS,
     *SIMULATOR_FAULTS,
     *MESSAGE_FAULTS,

@@ -140,7 +140,7 @@ class CompShareProvider(LabelledProvider, SupportsStop, SupportsStart):
         can_have_one = bool(lease.label) and not lease.offer.spot and lease.state is LeaseState.READY
         if not hours or not can_have_one or TIMER in lease.provider_data:
             return lease
-        at = self._clock.now() + timedelta(hours=hours)
+        at = self.context.clock.now() + timedelta(hours=hours)
         project = (await self._context.get_login()).account
         timer = {"ProjectId": project, "SchedulerStopTime": str(int(at.timestamp()))}
         reply = await self._act("UpdateCompShareStopScheduler", lease, timer)

@@ -22,6 +22,7 @@ from gpurent_plugin_vast.simulator.refusal import VastRefusal
 
 GIGABYTE = 10**9
 FIRST_USER, FIRST_INSTANCE, FIRST_KEY, FIRST_INVOICE = 410_001, 28_400_001, 88_001, 4_820_001
+LONGEST_PAGE = 10**6
 OUT_OF_CREDIT = "Your account has no credit left."
 
 
@@ -38,6 +39,7 @@ class VastState:
         self.machines = {machine.offer_id: machine for machine in made}
         self.grace = timedelta(hours=int(settings.get("grace_hours", "48")))
         self.hidden_until: datetime | None = None
+        self.longest_page = LONGEST_PAGE
         self.accounts: list[VastAccount] = []
         self.life = InstanceLife(context, self.iter_instances)
         self._user_numbers, self._instance_numbers = count(FIRST_USER), count(FIRST_INSTANCE)
