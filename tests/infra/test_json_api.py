@@ -78,9 +78,10 @@ async def test_it_is_the_source_of_an_endpoint_that_it_stated() -> None:
     tariff = Metered(price=UnitPrice(Decimal(1), USD))
     offer = Offer(key="m", provider="service", hardware=Hardware(), tariff=tariff)
     stated = Lease(id="", provider="service", offer=offer, endpoint=endpoint)
-    async with http_server() as far, FakePluginContext(
-        make_entry({}, "GET"), settings={"url": far.url}
-    ) as context:
+    async with (
+        http_server() as far,
+        FakePluginContext(make_entry({}, "GET"), settings={"url": far.url}) as context,
+    ):
         api = JsonApi(context, "service", "Service", JsonReply)
         assert (await api.add_access_source(stated)).access_source.is_proof_of(endpoint)
         (listed,) = await api.add_access_sources([stated])

@@ -1,4 +1,4 @@
-"""A create that something on the way sent twice: its refusal is about itself, and the list lacks its machine for now."""
+"""A create that something on the way sent twice is refused about itself, while the list lacks its machine."""
 
 from __future__ import annotations
 

@@ -63,9 +63,9 @@ class JsonApi(Generic[R]):
     ) -> R:
         """Send one request and return the reply, also one that names an error. Raises `AuthError` for a rejected key.
 
-        ``spent`` is what the errors report, also those of the reply's fields: NO for a query, UNKNOWN for whatever costs
-        money if it arrives, such as a create, YES for what is done to a machine that has cost some and goes on to, such
-        as a release. ``token``: another one than the login's.
+        ``spent`` is what the errors report, also those of the reply's fields: NO for a query, UNKNOWN for what costs
+        money if it arrives, such as a create, YES for what is done to a machine that has cost some and goes on to,
+        such as a release. ``token``: another one than the login's.
         """
         if token is None:
             token = (await self.context.get_login()).token

@@ -182,7 +182,7 @@ class JsonReply:
         return found
 
     def get_money(self, row: Row, name: str, currency: Currency) -> Money:
-        """Return an amount in whole units (``3.60``), which may be below zero, rounded away from 0 to the minor unit."""
+        """Return an amount in whole units (``3.60``), maybe below zero, rounded away from 0 to the minor unit."""
         try:
             exact = parse_foreign_decimal(row.get(name))
         except ValueError:

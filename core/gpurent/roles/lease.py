@@ -27,11 +27,11 @@ class LeaseProvider(ABC):
     async def list_offers(self, requirements: Requirements) -> Known[Offer] | Unknown:
         """Return what is for rent; at least what meets the requirements.
 
-        Core compares each offer with the requirements itself, and leaves out what is taken, too small or not the machine
-        that was named: return the whole list, or let the service search. What the provider has to heed is what changes
-        the price or the order: ``disk`` and ``gpus`` where they are sold by their size and number, ``spot`` and ``bid``
-        (`Offer.spot`, and the price is the bid), ``image`` if only some machines have it. Offers keep their ``key`` and
-        order from call to call.
+        Core compares each offer with the requirements itself, and leaves out what is taken, too small or not the
+        machine that was named: return the whole list, or let the service search. What the provider has to heed is what
+        changes the price or the order: ``disk`` and ``gpus`` where they are sold by size and number, ``spot`` and
+        ``bid`` (`Offer.spot`, and the price is the bid), ``image`` if not every machine has it. Offers keep their
+        ``key`` and order from call to call.
 
         Raises `UnexpectedResponse` for a response of an unknown format; a list that is not complete is `Unknown`.
         """

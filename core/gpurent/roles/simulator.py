@@ -80,9 +80,9 @@ class SimulatorRoute:
 class SimulatorLedgerEntry:
     """One line of the simulator's own ledger. ``amount`` is signed: negative leaves the user's account.
 
-    ``account`` is what `Login.account` says, and differs from sandbox to sandbox. ``kind`` is the service's own word for
-    the line (``usage``, ``top-up``), shown by `gpurent sandbox status` and compared with nothing. ``ref`` says what it
-    is about, for whoever reads it: the machine (`Lease.ref`) for what one cost, else the payment.
+    ``account`` is what `Login.account` says, and differs from sandbox to sandbox. ``kind`` is the service's own word
+    for the line (``usage``, ``top-up``), shown by `gpurent sandbox status` and compared with nothing. ``ref`` says what
+    it is about, for whoever reads it: the machine (`Lease.ref`) for what one cost, else the payment.
     """
 
     at: datetime

@@ -36,7 +36,11 @@ READING_FAULTS = (
         "a create whose answer is lost says that nothing was spent",
         "runpod",
         "test_no_answer_that_is_not_understood_says_that_nothing_was_spent",
-        ("provider.py", '"/v2/pods", json=body, spent=Spent.UNKNOWN', '"/v2/pods", json=body, spent=Spent.NO'),
+        (
+            "provider.py",
+            '"/v2/pods", json=body, spent=Spent.UNKNOWN',
+            '"/v2/pods", json=body, spent=Spent.NO',
+        ),
     ),
     seed(
         "lease",

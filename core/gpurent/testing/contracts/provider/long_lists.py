@@ -24,8 +24,8 @@ async def rent_many(opened: OpenProvider, number: int) -> Sequence[Driver]:
     while len(drivers) < number:
         offers = await opened.list_offers()
         assert offers, (
-            f"the simulator of {opened.name} has nothing to rent after {len(drivers)} machines, and {number} are needed: "
-            "it has to have as many as SimulatorContext.machine_count says"
+            f"the simulator of {opened.name} has nothing to rent after {len(drivers)} machines of {number}: it "
+            "has to have as many as SimulatorContext.machine_count says"
         )
         for offer in offers[: number - len(drivers)]:
             try:
