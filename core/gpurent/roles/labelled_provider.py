@@ -153,7 +153,7 @@ class LabelledProvider(LeaseProvider):
     def apply_listed(self, lease: Lease, listed: Lease) -> Lease:
         """Return ``lease`` with what the service says of its machine, in a lease as `list_leases` returns it.
 
-        That is state, note, endpoint with its source, and start; offer, hardware and price stay those of the order.
+        That is state, note, endpoint with its source, start and end; offer, hardware and price stay those of the order.
         """
         return evolve(
             lease.with_state(listed.state, listed.note),
@@ -161,6 +161,7 @@ class LabelledProvider(LeaseProvider):
             endpoint=listed.endpoint,
             access_source=listed.access_source,
             started_at=listed.started_at or lease.started_at,
+            ended_at=listed.ended_at or lease.ended_at,
         )
 
     async def reserve_offer(
