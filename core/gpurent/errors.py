@@ -44,7 +44,11 @@ from gpurent.terminal_text import ForeignText, strip_terminal
 
 
 class Spent(Enum):
-    """Whether the failed action spent any of the user's money; NO only where that is known."""
+    """Whether the failed action, or the machine that it was about, cost the user money; NO only where that is known.
+
+    The user reads "Nothing was charged." for NO. A query is NO. A create whose answer is lost or spoilt is UNKNOWN, one
+    that the service refused by name is NO. A release that failed is YES: its machine has cost money and goes on to.
+    """
 
     NO = "no"
     YES = "yes"

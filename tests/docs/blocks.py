@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import os
 import re
 import shlex
 import shutil
-import subprocess
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from attrs import frozen
 
-from tests.packaging.new_plugin import make_environment
+from tests.packaging.new_plugin import make_environment, run_shell
 
 DOCS = Path(__file__).parents[2] / "docs"
 # What a reader types or keeps. Blocks of other languages show something.
@@ -77,35 +75,8 @@ def make_script(page: str, instead: Mapping[str, str]) -> str:
 
 def run_page(page: str, folder: Path, instead: Mapping[str, str] | None = None) -> str:
     """Run a page in an environment of its own, where gpurent and its plugins are installed; return what it prints."""
-    python = make_environment(folder / "venv")
-    command = python.with_name("gpurent")
-    command.write_text(f'#!/bin/sh\nexec {shlex.quote(str(python))} -m gpurent "$@"\n')
-    command.chmod(0o755)
     home, work = folder / "home", folder / "work"
     home.mkdir()
     work.mkdir()
     shutil.copytree(DOCS.parent / "examples", work / "examples")
-    environment = {
-        "PATH": f"{python.parent}:{os.environ['PATH']}",
-        "HOME": str(home),
-        "LANG": "C.UTF-8",
-        # What is installed here is enough, and there is no index to ask.
-        "PIP_NO_INDEX": "1",
-        "PIP_NO_BUILD_ISOLATION": "false",
-        "PIP_DISABLE_PIP_VERSION_CHECK": "1",
-    }
-    try:
-        done = subprocess.run(
-            ["bash", "-c", make_script(page, instead or {})],
-            cwd=work,
-            env=environment,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-    finally:
-        if "gpurent sandbox up" in (DOCS / f"{page}.md").read_text("utf-8"):
-            subprocess.run([command, "sandbox", "down"], env=environment, capture_output=True, check=False)
-    assert done.returncode == 0, done.stdout[-6000:] + done.stderr[-4000:]
-    return done.stdout
+    return run_shell(make_script(page, instead or {}), make_environment(folder / "venv"), work, home)

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from gpurent.api import Currency, Endpoint, JsonReply, UnexpectedResponse
+from gpurent.api import Currency, Endpoint, JsonReply, Money, UnexpectedResponse
 from gpurent.infra.http import ReadHttpResponse
 
 TIMES = {
@@ -64,6 +64,30 @@ def test_what_is_no_amount_is_refused(value: object) -> None:
     reply = make_reply(amount=value)
     with pytest.raises(UnexpectedResponse):
         reply.get_money(reply.body, "amount", Currency("USD", 2))
+
+
+@pytest.mark.parametrize(("value", "cents"), [(360, 360), (-2, -2), ("12.0", 12), (0, 0)])
+def test_whole_minor_units_are_taken_as_they_are(value: object, cents: int) -> None:
+    reply = make_reply(cents=value)
+    assert reply.get_minor_units(reply.body, "cents", Currency("USD", 2)) == Money(cents, Currency("USD", 2))
+
+
+@pytest.mark.parametrize("value", [None, "3.6", Decimal("0.5"), True, 10**16, Decimal("1e20")])
+def test_what_are_no_minor_units_is_refused(value: object) -> None:
+    reply = make_reply(cents=value)
+    with pytest.raises(UnexpectedResponse):
+        reply.get_minor_units(reply.body, "cents", Currency("USD", 2))
+
+
+def test_a_time_that_has_to_be_there_is_there_or_refused() -> None:
+    reply = make_reply(at="2026-06-01T12:02:00Z", seconds=0, none=None)
+    assert reply.require_iso_time(reply.body, "at") == TIMES["2026-06-01T12:02:00Z"]
+    assert reply.require_time(reply.body, "seconds") == datetime(1970, 1, 1, tzinfo=UTC)
+    for name in ("none", "missing"):
+        with pytest.raises(UnexpectedResponse, match=f"{name} is no time"):
+            reply.require_iso_time(reply.body, name)
+        with pytest.raises(UnexpectedResponse, match=f"{name} is no time"):
+            reply.require_time(reply.body, name)
 
 
 def test_objects_within_objects_are_read_strictly() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import subprocess
 import sys
 import sysconfig
@@ -58,6 +59,40 @@ class NewPlugin:
         assert done.returncode == (0 if answer["data"]["ok"] else 1)
         report: dict[str, Any] = answer["data"]
         return report
+
+
+def run_shell(script: str, python: Path, folder: Path, home: Path) -> str:
+    """Run a script of bash in ``folder``, as a user with an environment of its own; return what it prints.
+
+    ``gpurent`` is that of ``python``; a sandbox that the script leaves behind is ended.
+    """
+    command = python.with_name("gpurent")
+    command.write_text(f'#!/bin/sh\nexec {shlex.quote(str(python))} -m gpurent "$@"\n')
+    command.chmod(0o755)
+    environment = {
+        "PATH": f"{python.parent}:{os.environ['PATH']}",
+        "HOME": str(home),
+        "LANG": "C.UTF-8",
+        # What is installed here is enough, and there is no index to ask.
+        "PIP_NO_INDEX": "1",
+        "PIP_NO_BUILD_ISOLATION": "false",
+        "PIP_DISABLE_PIP_VERSION_CHECK": "1",
+    }
+    try:
+        done = subprocess.run(
+            ["bash", "-c", script],
+            cwd=folder,
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+    finally:
+        if "gpurent sandbox up" in script:
+            subprocess.run([command, "sandbox", "down"], env=environment, capture_output=True, check=False)
+    assert done.returncode == 0, done.stdout[-6000:] + done.stderr[-4000:]
+    return done.stdout
 
 
 def make_environment(folder: Path) -> Path:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,7 @@ from gpurent.infra.plugin_templates import PluginNames, list_kinds, render_plugi
 from gpurent.testing.plugin_check.contract_classes import find_contract
 from gpurent.testing.shared_sandbox import CommandLineResult
 from tests.command_line import run_command
-from tests.packaging.new_plugin import make_plugin
+from tests.packaging.new_plugin import make_plugin, run_shell
 
 ROOT = Path(__file__).parents[2]
 BY_DAY = "launcher"
@@ -42,9 +43,18 @@ def test_a_new_plugin_installs_and_passes_its_tests(kind: str, tmp_path: Path) -
 def test_a_new_plugin_is_typed_and_tidy(kind: str, tmp_path: Path) -> None:
     plugin = make_plugin(kind, "acme", tmp_path)
     plugin.run("-m", "mypy", "--cache-dir", str(ROOT / ".mypy_cache" / "new_plugins"))
-    select = "A,B,C4,E,F,I,N,PERF,PIE,PT,RET,SIM,UP,W"
-    ruff = ("-m", "ruff", "check", "--isolated", "--no-cache", "--line-length", "115", "--select", select)
-    plugin.run(*ruff, "--target-version", "py311", ".")
+    plugin.run("-m", "ruff", "check", "--no-cache", ".")
+    plugin.run("-m", "ruff", "format", "--no-cache", "--check", ".")
+
+
+@pytest.mark.nightly
+def test_the_trip_of_its_readme_works_as_typed(tmp_path: Path) -> None:
+    plugin = make_plugin("provider", "acme", tmp_path)
+    readme = (plugin.folder / "README.md").read_text("utf-8").partition("## What to change first")[0]
+    blocks = re.findall(r"```shell\n(.*?)```", readme, re.DOTALL)
+    printed = run_shell("\n".join(["set -eu", *blocks]), plugin.python, plugin.folder, tmp_path)
+    assert "The ledger matches the providers' statements." in printed
+    assert re.search(r"minute +-\d\.\d\d USD  m-", printed), printed
 
 
 @pytest.mark.parametrize("kind", list_kinds())

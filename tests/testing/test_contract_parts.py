@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import pytest
 
-from gpurent.api import Known, Requirements
+from gpurent.api import Known, LeaseError, Requirements
 from gpurent.testing.contracts import ProviderSetup
 from gpurent.testing.contracts.provider.bad_answers import (
     BUSY,
     LOST_AFTER,
     LOST_BEFORE,
     CallCounter,
+    ask,
     check_query,
     choose_loss,
     faulty,
 )
 from gpurent.testing.contracts.provider.base import open_provider
+from gpurent.testing.contracts.provider.gpu_sizes import is_plausible
 from gpurent.testing.contracts.provider.spread import choose_calls
 
 SETUP = ProviderSetup(name="mistgpu")
@@ -60,6 +62,34 @@ async def test_calls_between_simulators_are_not_the_plugin_s() -> None:
         driver = opened.make_driver()
         await driver.reserve_lease(await opened.make_order())
         assert counter.count < len(opened.faults.calls) - before
+
+
+@pytest.mark.parametrize(
+    ("gpu", "size", "is_right"),
+    [
+        ("A100", 80, True),
+        ("NVIDIA A100-SXM4-80GB", 79, True),
+        ("A100", 81, False),
+        ("A100", 160, False),
+        ("Tesla T4", 15, True),
+        ("T4", 16384, False),
+        ("H100 PCIe", 80, True),
+        ("H100 MIG", 10, True),
+        ("RTX 4090", 48, True),
+        ("A100", 0, True),
+        ("", 7, True),
+    ],
+)
+def test_the_memory_of_a_known_card_is_judged(gpu: str, size: int, is_right: bool) -> None:
+    assert is_plausible(gpu, size) is is_right
+
+
+async def test_a_refusal_that_nobody_gave_is_named() -> None:
+    async def refuse() -> None:
+        raise LeaseError("acme did not delete the machine: no reason given")
+
+    with pytest.raises(AssertionError, match="from call 1 on: it was taken for a refusal, LeaseError: acme"):
+        await ask(refuse, "{} from call 1 on")
 
 
 async def test_a_fault_ends_with_its_block() -> None:

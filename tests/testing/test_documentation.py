@@ -9,6 +9,7 @@ import tomllib
 from importlib.util import find_spec
 from pathlib import Path
 
+import attrs
 import pytest
 
 from gpurent.testing import contracts
@@ -63,6 +64,11 @@ def test_its_contracts_are_there() -> None:
     assert named <= set(contracts.__all__)
     single = {base.__name__ for base in contracts.ProviderContract.__bases__}
     assert single <= named, "a part of the whole contract is missing on the page"
+
+
+def test_every_field_of_a_setup_is_in_the_table() -> None:
+    rows = re.findall(r"^\| `(\w+)` \| [^|]+ \| [^|]+ \|$", CONTRACTS_PAGE.read_text("utf-8"), re.MULTILINE)
+    assert sorted(rows) == sorted(field.name for field in attrs.fields(contracts.ProviderSetup))
 
 
 def test_its_modules_are_there() -> None:

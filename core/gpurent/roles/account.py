@@ -132,27 +132,33 @@ class BillingProvider(ABC):
 
     @abstractmethod
     async def list_charges(self, lease: Lease) -> Known[Charge] | Unknown:
-        """Return all charges of ``lease`` so far, from the provider's statement, oldest first."""
+        """Return all charges of ``lease`` so far, from the provider's statement, oldest first; empty if there are none.
+
+        A service that charges later than the machine runs, such as once an hour, lists nothing before: that is no
+        error. A lease that was never created has no charges. Raises `UnavailableError` or `UnexpectedResponse`, or
+        returns `Unknown`, for a list that is not complete.
+        """
 
 
 class MeteredBilling(BillingProvider):
     """Base of an account that the service charges as time passes: it takes no payments, and has no exchange rate.
 
-    ``service`` is its name for people, ``currency`` that of the balance.
+    ``service`` is its name for people, ``currency`` that of the balance. Subclasses use ``clock``, ``service`` and
+    ``currency``, and may keep whatever else they need; `get_balance`, `create_top_up` and `list_charges` are theirs.
     """
 
     def __init__(self, clock: Clock, service: str, currency: Currency) -> None:
-        self._clock, self._service, self._currency = clock, service, currency
+        self.clock, self.service, self.currency = clock, service, currency
 
     async def get_rate(self, quote: Currency) -> Rate:
-        base = self._currency
+        base = self.currency
         if quote.code != base.code:
             raise MoneyError(
                 _("{service} has no exchange rate between {base} and {code}").format(
-                    service=self._service, base=base.code, code=quote.code
+                    service=self.service, base=base.code, code=quote.code
                 )
             )
-        return Rate(base, quote, Decimal(1), self._clock.now(), "identity")
+        return Rate(base, quote, Decimal(1), self.clock.now(), "identity")
 
     def make_top_up(
         self, page: str, account: str, money: Money, advice: str = "", *, steps: Sequence[str] = ()
@@ -175,11 +181,11 @@ class MeteredBilling(BillingProvider):
         if bill.amount.amount:
             raise MoneyError(
                 _("{service} takes no direct payments, but the bill is {amount}").format(
-                    service=self._service, amount=bill.amount
+                    service=self.service, amount=bill.amount
                 ),
                 spent=Spent.NO,
             )
-        return Payment(key=bill.key, proof="", amount=bill.amount, at=self._clock.now())
+        return Payment(key=bill.key, proof="", amount=bill.amount, at=self.clock.now())
 
 
 class PostpaidBilling(MeteredBilling):
@@ -195,22 +201,22 @@ class PostpaidBilling(MeteredBilling):
 
     async def get_balance(self) -> Balance:
         raise MoneyError(
-            _("{service} states no balance: it bills afterwards").format(service=self._service),
+            _("{service} states no balance: it bills afterwards").format(service=self.service),
             hint=_("See what it has billed: {page}").format(page=self._page),
             spent=Spent.NO,
         )
 
     async def create_top_up(self, money: Money) -> MoneyInstructions:
         step = _("There is nothing to top up: {service} bills afterwards what you have used.")
-        return MoneyInstructions(steps=(step.format(service=self._service),), url=self._page)
+        return MoneyInstructions(steps=(step.format(service=self.service),), url=self._page)
 
     async def list_charges(self, lease: Lease) -> Known[Charge] | Unknown:
         tariff = lease.offer.tariff
         if lease.started_at is None or not isinstance(tariff, Metered):
             return Known(())
-        until = lease.ended_at or self._clock.now()
+        until = lease.ended_at or self.clock.now()
         cost = tariff.price.cost(tariff.round_up(until - lease.started_at))
-        note = _("computed from price and time: {service} states no charges").format(service=self._service)
+        note = _("computed from price and time: {service} states no charges").format(service=self.service)
         charge = Charge(
             at=until,
             kind=ChargeKind.USAGE,

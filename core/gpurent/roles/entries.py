@@ -105,8 +105,10 @@ class BillingEntry(PluginEntry["BillingProvider"]):
 class LeaseEntry(PluginEntry["LeaseProvider"]):
     """A provider: names its auth and billing entries, describes its machines, and declares what it can do.
 
-    ``overview`` is its row in `gpurent providers`, in words: machines, difficulty, price, upload, cpu_only,
-    compatibility, invoice, withdrawal. ``live_notes`` says plainly what is known to work with the real service.
+    ``overview`` is its row in `gpurent providers`, a few free words for each key, or none of it: machines (how many, of
+    what kind), difficulty (of renting), price (a range, or how it is counted), upload (how fast, or what it costs),
+    cpu_only (machines without a GPU), compatibility (of images and drivers), invoice, withdrawal. ``live_notes`` says
+    plainly what is known to work with the real service.
     ``web_hosts``: the hosts whose https pages may be opened in the user's browser. ``auth`` or ``billing`` empty: the
     provider has no account of that kind. ``claims_offers``: an offer is one machine, so core lets only one order
     at a time ask for it; a must where the service takes no key or label with an order. ``key_only``: its machines have

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Any, Generic, TypeVar
 
 from attrs import field, frozen
 
+from gpurent.domain.lease import Lease
 from gpurent.domain.secret import Secret
 from gpurent.errors import AuthError, Spent, UnavailableError, UnexpectedResponse
 from gpurent.locale import _
@@ -14,7 +15,7 @@ from gpurent.locale.foreign_text import quote_reason
 from gpurent.ports.services import HttpResponse
 from gpurent.roles.account import Authenticator, Login
 from gpurent.roles.json_reply import JsonReply, Row
-from gpurent.roles.plugin_context import PluginContext
+from gpurent.roles.plugin_context import PluginContext, add_access_source, add_access_sources
 from gpurent.terminal_text import ForeignText
 
 R = TypeVar("R", bound=JsonReply)
@@ -62,7 +63,9 @@ class JsonApi(Generic[R]):
     ) -> R:
         """Send one request and return the reply, also one that names an error. Raises `AuthError` for a rejected key.
 
-        ``spent`` is what the errors report, also those of the reply's fields; ``token``: another one than the login's.
+        ``spent`` is what the errors report, also those of the reply's fields: NO for a query, UNKNOWN for what costs
+        money if it arrives, such as a create, YES for what is done to a machine that has cost some and goes on to,
+        such as a release. ``token``: another one than the login's.
         """
         if token is None:
             token = (await self.context.get_login()).token
@@ -92,8 +95,19 @@ class JsonApi(Generic[R]):
         header = {"Authorization": Secret(f"{self.scheme} {token.reveal()}".lstrip())}
         return await self.context.http.request(method, path, params=params, json=json, headers=header)
 
+    async def add_access_source(self, lease: Lease) -> Lease:
+        """Return the lease with the source of its endpoint, which this API has just stated; as `add_access_source`."""
+        return await add_access_source(self.context, lease, self.context.settings["url"])
+
+    async def add_access_sources(self, leases: Sequence[Lease]) -> list[Lease]:
+        """As `add_access_source`, for a whole list: the service is identified once."""
+        return await add_access_sources(self.context, leases, self.context.settings["url"])
+
     async def call_checked(self, method: str, path: str, **parts: Any) -> R:
-        """As `call`, for a request that must succeed; raises `UnexpectedResponse` with the service's own words."""
+        """As `call`, for a request that must succeed; raises `UnexpectedResponse` with the service's own words.
+
+        It has failed if `JsonReply.error` is not empty, which it is by default for a status of 400 and more.
+        """
         reply = await self.call(method, path, **parts)
         if reply.error:
             raise reply.make_unexpected_response(quote_reason(reply.message))
@@ -145,9 +159,10 @@ class JsonApi(Generic[R]):
 
 @frozen(eq=False)
 class ApiKeyAuthenticator(Authenticator, Generic[R]):
-    """Logs in with the field ``api_key``, which is the token. ``account_path`` describes the account.
+    """Logs in with the key that the user enters, which is the token. ``account_path`` describes the account.
 
-    ``account_field`` of its answer identifies the account. ``method``: of that request.
+    ``account_field`` of its answer identifies the account. ``method``: of that request. The entry's `AuthEntry.fields`
+    have one with the name ``api_key``, whatever the service calls it: `InputField.label` is what the user reads.
     """
 
     api: JsonApi[R]

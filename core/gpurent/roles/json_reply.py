@@ -32,10 +32,23 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 class JsonReply:
     """``service`` names the service for people; ``url`` is the requested one, without its query.
 
-    ``spent``: whether the request may have spent money, which errors about its answer say too. A plugin's own kind of
-    reply overrides `error`, `message` and `rejects_login` as its service names errors. A field that has another format
-    than expected raises `UnexpectedResponse`, which shows the head of the answer. Where a service also answers with
-    arrays, ``array_field`` is the field that has such an array.
+    ``spent``: whether the request may have spent money, which errors about its answer say too. A field that has another
+    format than expected raises `UnexpectedResponse`, which shows the head of the answer.
+
+    A plugin's own kind of reply overrides `error` as its service names errors, `rejects_login` unless every 401 and 403
+    means that the key is wrong, and `message` where the service has words for people::
+
+        class AcmeReply(JsonReply):
+            @property
+            def error(self) -> str:
+                return super().error and (self.get_text(self.body, "error") or super().error)
+
+            @property
+            def rejects_login(self) -> bool:
+                return self.status == 401 and self.error == "bad_token"
+
+    Where a service also answers with arrays, ``array_field`` is the field that has such an array. ``get_…`` raises for
+    a field that is not there, except where it says that this is empty or None; so does ``require_…``.
     """
 
     array_field: ClassVar[str] = ""
@@ -173,7 +186,7 @@ class JsonReply:
         return found
 
     def get_money(self, row: Row, name: str, currency: Currency) -> Money:
-        """Return an amount, which may be below zero, rounded away from 0 to the currency's minor unit."""
+        """Return an amount in whole units (``3.60``), maybe below zero, rounded away from 0 to the minor unit."""
         try:
             exact = parse_foreign_decimal(row.get(name))
         except ValueError:
@@ -181,6 +194,16 @@ class JsonReply:
         if abs(exact) > MAX_NUMBER:
             raise self.make_unexpected_response(_("{name} is out of range").format(name=name))
         return Money(int(exact.scaleb(currency.exponent).to_integral_value(ROUND_UP)), currency)
+
+    def get_minor_units(self, row: Row, name: str, currency: Currency) -> Money:
+        """Return an amount in whole minor units, such as cents; it may be below zero."""
+        try:
+            exact = parse_foreign_decimal(row.get(name))
+        except ValueError:
+            raise self.make_unexpected_response(_("{name} is no number").format(name=name)) from None
+        if abs(exact) > MAX_NUMBER or exact != exact.to_integral_value():
+            raise self.make_unexpected_response(_("{name} is no whole number").format(name=name))
+        return Money(int(exact), currency)
 
     def get_integer(self, row: Row, name: str) -> int:
         """Return a whole number that is not negative."""
@@ -206,6 +229,19 @@ class JsonReply:
         if zone is None:
             raise self.make_unexpected_response(_("{name} is no time").format(name=name))
         return datetime.combine(found.date(), found.time(), zone).astimezone(UTC)
+
+    def require_iso_time(self, row: Row, name: str, zone: tzinfo | None = None) -> datetime:
+        """As `get_iso_time`, for a time that has to be there."""
+        return self._require_time(self.get_iso_time(row, name, zone), name)
+
+    def require_time(self, row: Row, name: str) -> datetime:
+        """As `get_time`, for a time that has to be there."""
+        return self._require_time(self.get_time(row, name), name)
+
+    def _require_time(self, found: datetime | None, name: str) -> datetime:
+        if found is None:
+            raise self.make_unexpected_response(_("{name} is no time").format(name=name))
+        return found
 
     def get_time(self, row: Row, name: str) -> datetime | None:
         """Return a time given in seconds since 1970, cut to microseconds; None for null or a missing field."""

@@ -31,6 +31,7 @@ from gpurent.roles.plugin_context import PluginContext
 
 
 def make_taken_error(machine: str) -> SoldOut:
+    """Return the error that others have the machine ``machine`` (`Offer.key`); nothing was spent."""
     return SoldOut(
         _("machine {machine} is taken").format(machine=machine),
         hint=_("Nothing was spent. Pick another machine: gpurent offers"),
@@ -39,6 +40,10 @@ def make_taken_error(machine: str) -> SoldOut:
 
 
 def make_credit_error(provider: str, service: str, why: str) -> MoneyError:
+    """Return the error that a create was refused for lack of money; nothing was spent.
+
+    ``provider``: the name that users type; ``service``: that for people; ``why``: what the service says.
+    """
     return MoneyError(
         _("{service} rents out nothing for the credit that is left: {why}").format(
             service=service, why=quote_reason(why)
@@ -49,6 +54,10 @@ def make_credit_error(provider: str, service: str, why: str) -> MoneyError:
 
 
 def make_release_error(service: str, why: str, burning: tuple[str, ...] = ()) -> LeaseError:
+    """Return the error that the service refused a release by name: the machine goes on to cost money.
+
+    ``why``: what it says; ``burning``: the id of the lease. An answer that is not understood is no refusal.
+    """
     return LeaseError(
         _("{service} did not delete the machine: {why}").format(service=service, why=quote_reason(why)),
         hint=_("It still costs money. Delete it on the page of your machines at {service}.").format(
@@ -60,6 +69,7 @@ def make_release_error(service: str, why: str, burning: tuple[str, ...] = ()) ->
 
 
 def make_state_error(service: str, state: str, url: str) -> UnexpectedResponse:
+    """Return the error that the service names a state of a machine that the plugin does not know."""
     text = _("{service} names a state of the machine that gpurent does not know: {state}")
     return UnexpectedResponse(text.format(service=service, state=quote_text(state)), url=url)
 
@@ -95,12 +105,13 @@ class LabelledProvider(LeaseProvider):
     """Creates one machine for an order, also where answers are lost; `Lease.label`, the order's key, is its label.
 
     ``listing_delay``: a machine that was created is in the service's list after this time, if it was created at all.
+    Subclasses use ``context`` and ``service`` (its name for people), and may keep whatever else they need.
     """
 
     def __init__(
         self, context: PluginContext, service: str, listing_delay: timedelta = timedelta(minutes=1)
     ) -> None:
-        self._service, self._clock = service, context.clock
+        self.context, self.service = context, service
         self._attempts = CreateAttempts(context.state, context.clock, listing_delay)
 
     @abstractmethod
@@ -114,13 +125,20 @@ class LabelledProvider(LeaseProvider):
     async def create_machine(self, lease: Lease) -> str:
         """Ask the service, once, to create the machine with the label `Lease.label`; return its reference.
 
-        Empty: the service says that it is taken, which may be by an earlier request of this order. Raises what else the
-        service refuses by name, once nothing is left of it.
+        Empty: the service says that it is taken, which may be by an earlier request of this order; the base then looks
+        for the label, and raises `SoldOut` if there is none. Raises what else the service refuses by name, with
+        ``spent`` NO, once nothing is left of it. The create itself is sent with ``spent`` UNKNOWN; what has to be there
+        before (a key, a network) is sent before it and may be sent again.
         """
 
     @abstractmethod
     async def release_machine(self, lease: Lease) -> Lease | Absent:
-        """As `LeaseProvider.release_lease`, for a lease that has a ``ref`` and is not over."""
+        """As `LeaseProvider.release_lease`, for a lease that has a ``ref`` and is not over.
+
+        The service confirms the end: `make_released`. It has only begun: the lease RELEASING, and core calls again. It
+        says by name that there is no such machine: `Absent`. It refuses: `make_release_error`. Anything else is
+        `UnexpectedResponse`.
+        """
 
     async def refresh_machine(self, lease: Lease) -> Lease | Absent:
         """As `LeaseProvider.refresh_lease`, for a lease that has a ``ref``; by default from the list."""
@@ -133,13 +151,17 @@ class LabelledProvider(LeaseProvider):
         return self.apply_listed(lease, found)
 
     def apply_listed(self, lease: Lease, listed: Lease) -> Lease:
-        """Return ``lease`` with what the service says of its machine, in a lease as `list_leases` returns it."""
+        """Return ``lease`` with what the service says of its machine, in a lease as `list_leases` returns it.
+
+        That is state, note, endpoint with its source, start and end; offer, hardware and price stay those of the order.
+        """
         return evolve(
             lease.with_state(listed.state, listed.note),
             note=listed.note,
             endpoint=listed.endpoint,
             access_source=listed.access_source,
             started_at=listed.started_at or lease.started_at,
+            ended_at=listed.ended_at or lease.ended_at,
         )
 
     async def reserve_offer(
@@ -147,10 +169,13 @@ class LabelledProvider(LeaseProvider):
     ) -> Lease:
         """Answer `reserve_lease` for an account that is charged as time passes: with the offer as it is now, unpaid.
 
-        ``wanted``: what `list_offers` has to be asked for to find the ordered machine.
+        ``wanted``: what `list_offers` has to be asked for to find the ordered machine; plain `Requirements` where it
+        lists everything. ``provider_data`` is what `create_machine` has to know beside the offer, such as the order's
+        ``public_key`` (`PUBLIC_KEY`) and ``image``. Raises `SoldOut` if the offer is gone or taken, `UsageError` for an
+        order that is not of a new machine.
         """
         if order.kind is not OrderKind.NEW:
-            raise UsageError(_("{service} can only rent new machines").format(service=self._service))
+            raise UsageError(_("{service} can only rent new machines").format(service=self.service))
         listed = await self.list_offers(wanted)
         if isinstance(listed, Unknown):
             raise UnavailableError(listed.reason, retryable=True)
@@ -161,9 +186,12 @@ class LabelledProvider(LeaseProvider):
         return make_payable_lease(order, offer or order.offer, currency, provider_data)
 
     def make_released(self, lease: Lease, note: str) -> Lease:
-        """Return the lease of a machine whose end the service has just confirmed."""
+        """Return the lease of a machine whose end the service has just confirmed, and which it bills no more.
+
+        Not for "no such machine": that is `Absent`, since only the second such answer ends a lease.
+        """
         ended = lease.with_state(LeaseState.RELEASED, note)
-        return evolve(ended, endpoint=None, ended_at=self._clock.now(), kept_until=None, pending=None)
+        return evolve(ended, endpoint=None, ended_at=self.context.clock.now(), kept_until=None, pending=None)
 
     async def confirm_lease(self, lease: Lease, payment: Payment) -> Lease:
         pending = lease.pending
@@ -225,6 +253,6 @@ class LabelledProvider(LeaseProvider):
             return self._take_machine(lease, found)
         if await self._attempts.may_still_appear(pending):
             text = _("{service} does not show whether it created a machine; asking again")
-            return evolve(lease, note=text.format(service=self._service))
-        note = _("{service} never listed a machine for this order").format(service=self._service)
+            return evolve(lease, note=text.format(service=self.service))
+        note = _("{service} never listed a machine for this order").format(service=self.service)
         return evolve(lease.with_state(LeaseState.CANCELLED, note), pending=None)

@@ -25,9 +25,15 @@ class LeaseProvider(ABC):
 
     @abstractmethod
     async def list_offers(self, requirements: Requirements) -> Known[Offer] | Unknown:
-        """Return the offers that are available and meet the requirements.
+        """Return what is for rent; at least what meets the requirements.
 
-        Raises `UnexpectedResponse` for a response of an unknown format.
+        Core compares each offer with the requirements itself, and leaves out what is taken, too small or not the
+        machine that was named: return the whole list, or let the service search. What the provider has to heed is what
+        changes the price or the order: ``disk`` and ``gpus`` where they are sold by size and number, ``spot`` and
+        ``bid`` (`Offer.spot`, and the price is the bid), ``image`` if not every machine has it. Offers keep their
+        ``key`` and order from call to call.
+
+        Raises `UnexpectedResponse` for a response of an unknown format; a list that is not complete is `Unknown`.
         """
 
     @abstractmethod
@@ -62,14 +68,21 @@ class LeaseProvider(ABC):
     async def release_lease(self, lease: Lease) -> Lease | Absent:
         """Release the machine, or cancel an unpaid order. Idempotent: no error if it has ended already.
 
-        Core calls again until the lease is over and nothing is pending. Returns `Absent` if the provider's answer
-        lacks the lease. An order that may have created a machine is not cancelled before that is known. May ask for a
-        code sent by e-mail.
+        Core calls again until the lease is over and nothing is pending. Returns a lease that is over if the service
+        confirms the end, one that is RELEASING if it has begun, and `Absent` if it says by name that it has no such
+        machine, or its complete answer lacks it. Raises `LeaseError` if the service refuses by name, `UnavailableError`
+        or `UnexpectedResponse` for an answer that says nothing; their ``spent`` is YES, as the machine costs money. An
+        order that may have created a machine is not cancelled before that is known. May ask for a code sent by e-mail.
         """
 
     @abstractmethod
     async def list_leases(self) -> Known[Lease] | Unknown:
-        """Return all leases of the account at the provider, whether ordered by us or not; their ``id`` is empty."""
+        """Return all leases of the account at the provider, whether ordered by us or not; their ``id`` is empty.
+
+        Those that are over may be left out. ``label`` is what the service shows. If it does not tell the hardware,
+        `Lease.offer` has an empty `Hardware`: core keeps the ordered offer for a lease that it knows, and shows no
+        hardware for another.
+        """
 
 
 class SupportsStaging(ABC):

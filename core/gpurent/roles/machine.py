@@ -76,14 +76,17 @@ class Launcher(ABC):
 
 
 class SessionBackend(ABC):
-    """A terminal multiplexer such as screen.
+    """A terminal multiplexer such as screen. It runs nothing itself: it returns shell commands and reads their output.
 
-    Core checks session names against `gpurent.domain.job.SESSION_NAME_PATTERN`.
+    Core runs each command over SSH, so the login shell of the machine's user reads it (bash or sh nearly everywhere;
+    wrap what needs more than a POSIX shell into ``sh -c``), in the home folder, with that user's HOME. Session names
+    have letters, digits, ``_`` and ``-`` only, paths may have anything: quote them. A tool that keeps files has a
+    folder of its own in the home folder, such as ``~/.gpurent-mux``; ``~/.gpurent`` is core's.
     """
 
     @abstractmethod
     def probe_command(self) -> str:
-        """Return a shell command that exits with 0 if the tool is installed."""
+        """Return a shell command that exits with 0 if the tool is installed; what it prints is ignored."""
 
     @abstractmethod
     def install_command(self, prefix: str) -> str:
@@ -91,7 +94,13 @@ class SessionBackend(ABC):
 
     @abstractmethod
     def start_command(self, name: str, script: str) -> str:
-        """Return a shell command that starts ``sh script`` detached as the session ``name`` and exits at once."""
+        """Return a shell command that starts ``sh script`` detached as the session ``name`` and exits at once.
+
+        Core calls it only for a job that was never started. Should two processes start one at the same time, the
+        script sees to it that the job runs once: the second start may fail, or make a session that ends at once. What a
+        power loss has left of a session of that name (a socket, a lock) must not make it fail. What it prints is shown
+        if no session appears.
+        """
 
     @abstractmethod
     def list_command(self) -> str:
@@ -103,11 +112,19 @@ class SessionBackend(ABC):
 
     @abstractmethod
     def attach_command(self, session: SessionInfo) -> str:
-        """Return the command, run in a PTY, that attaches to ``session``, even if a lost client is still attached."""
+        """Return the command, run in a PTY, that attaches to ``session``, and detaches whoever was attached before.
+
+        The client before is often one whose connection was lost: it neither answers nor goes by itself. Two clients at
+        once would share one size of the terminal.
+        """
 
     @abstractmethod
     def stop_command(self, session: SessionInfo) -> str:
-        """Return the shell command that ends ``session`` and all its processes."""
+        """Return the shell command that ends ``session``, with what still runs in it.
+
+        Core has ended the job before, with TERM and then KILL to its process group; TERM is enough here. A session that
+        has just ended by itself is no error: the exit status is ignored.
+        """
 
     def detach_hint(self) -> str:
         """Return how to detach from an attached session without ending it, in words ("Ctrl+a d")."""

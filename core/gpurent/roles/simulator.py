@@ -78,7 +78,12 @@ class SimulatorRoute:
 
 @frozen(kw_only=True)
 class SimulatorLedgerEntry:
-    """One line of the simulator's own ledger. ``amount`` is signed: negative leaves the user's account."""
+    """One line of the simulator's own ledger. ``amount`` is signed: negative leaves the user's account.
+
+    ``account`` is what `Login.account` says, and differs from sandbox to sandbox. ``kind`` is the service's own word
+    for the line (``usage``, ``top-up``), shown by `gpurent sandbox status` and compared with nothing. ``ref`` says what
+    it is about, for whoever reads it: the machine (`Lease.ref`) for what one cost, else the payment.
+    """
 
     at: datetime
     account: str
@@ -256,6 +261,14 @@ class SupportsAudit(ABC):
     @abstractmethod
     async def list_discrepancies(self) -> Sequence[Discrepancy]:
         """Return payments that bought nothing and were not returned, double orders, and refunds that are due."""
+
+
+class SupportsPaging(ABC):
+    """Capability of a simulator whose service answers lists in pages."""
+
+    @abstractmethod
+    def limit_pages(self, rows: int) -> None:
+        """From now on no page of any list has more than ``rows`` rows (1 or more), whatever is asked for."""
 
 
 class SupportsHiding(ABC):

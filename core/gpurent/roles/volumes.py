@@ -124,7 +124,7 @@ class VolumeProvider(LabelledProvider, SupportsVolumes):
         if await self._attempts.was_sent_lately(volume.label, volume.sent_at):
             return volume
         ref = await self._send_volume(volume)
-        made = evolve(volume, ref=ref, state=VolumeState.CREATING, created_at=self._clock.now())
+        made = evolve(volume, ref=ref, state=VolumeState.CREATING, created_at=self.context.clock.now())
         # Something on the way may have sent the request twice.
         found = await self._find_labelled(volume.label)
         return apply_listed_volume(made, await self._drop_twins(found, ref)) if found else made
@@ -156,11 +156,11 @@ class VolumeProvider(LabelledProvider, SupportsVolumes):
             if not found and await self._attempts.was_sent_lately(volume.label, volume.sent_at):
                 return volume
             if not found:
-                return evolve(volume, state=VolumeState.DELETED, deleted_at=self._clock.now())
+                return evolve(volume, state=VolumeState.DELETED, deleted_at=self.context.clock.now())
             volume = apply_listed_volume(volume, await self._drop_twins(found, found[0].ref))
         state = await self.volume_register.remove_volume(volume.ref)
         if state is None:
             return Absent()
         return evolve(
-            volume, state=state, deleted_at=self._clock.now() if state is VolumeState.DELETED else None
+            volume, state=state, deleted_at=self.context.clock.now() if state is VolumeState.DELETED else None
         )

@@ -10,6 +10,7 @@ its own user, with a new home, mailbox and keys::
 
     def test_offers(sandbox, tmp_path):
         user = sandbox.user(tmp_path)
+        sandbox.log_in(user, "acme")
         assert user.run("offers", "-p", "acme").code == 0
 
 Time, the machines in stock and the simulators' ledgers are shared: only check your own account's entries.
@@ -38,11 +39,13 @@ from gpurent.errors import UsageError
 from gpurent.infra.http import HttpClient
 from gpurent.infra.redact import Redactor
 from gpurent.ports.services import HttpResponse
+from gpurent.roles.entries import AuthEntry, LeaseEntry
 from gpurent.testing.load_timeouts import adapt_speed
 from gpurent.testing.sandbox.simulated_cloud import SandboxOptions, SimulatedCloud
 from gpurent.testing.sandbox_harness import installed_plugins
 
 T = TypeVar("T")
+S = TypeVar("S")
 LOG = logging.getLogger(__name__)
 
 
@@ -147,6 +150,27 @@ class SharedSandbox:
         folder.mkdir(mode=0o700, parents=True)
         variables = {"HOME": str(home), "LANG": "C.UTF-8", "GPURENT_LANG": "en"}
         return CommandLineUser(home, address, {**variables, **self.cloud.environment(folder, address)})
+
+    def simulator(self, name: str, kind: type[S]) -> S:
+        """Return the simulator of that name, which must be a ``kind``. Change it only through `run_in_loop`."""
+        return self.cloud.simulators.get_simulator(name, kind)
+
+    def log_in(self, user: CommandLineUser, provider: str) -> str:
+        """Log the user in with what the provider's simulator makes for the sandbox's user; return the account.
+
+        It is one account for all users that are logged in by this.
+        """
+        registry = installed_plugins()
+        entry = registry.get_entry(AuthEntry, registry.get_entry(LeaseEntry, provider).auth)
+        fields, options, text = dict(self.cloud.simulators.login_fields().get(provider, {})), list[str](), ""
+        for declared in entry.fields:
+            value = fields.pop(declared.name, "")
+            if value and declared.secret:
+                options, text = [*options, "--stdin", declared.name], f"{value}\n"
+            elif value:
+                options += ["-f", f"{declared.name}={value}"]
+        account: str = user.run("login", provider, *options, "--json", input_text=text).data["account"]
+        return account
 
     def advance(self, **span: float) -> None:
         """Jump ahead, with the arguments of `datetime.timedelta`; every simulator catches up at once."""

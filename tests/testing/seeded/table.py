@@ -11,6 +11,7 @@ from tests.testing.seeded.lease_faults import LEASE_FAULTS
 from tests.testing.seeded.machine_faults import MACHINE_FAULTS
 from tests.testing.seeded.message_faults import MESSAGE_FAULTS
 from tests.testing.seeded.pure_faults import LAUNCHER_AND_RATE_FAULTS
+from tests.testing.seeded.reading_faults import READING_FAULTS
 from tests.testing.seeded.simulator_faults import SIMULATOR_FAULTS
 from tests.testing.seeded.volume_faults import VOLUME_FAULTS
 
@@ -18,6 +19,7 @@ SEEDED_FAULTS: Sequence[TestedRoot] = (
     *AUTH_FAULTS,
     *BILLING_FAULTS,
     *LEASE_FAULTS,
+    *READING_FAULTS,
     *CAPABILITY_FAULTS,
     *VOLUME_FAULTS,
     *SIMULATOR_FAULTS,

@@ -78,19 +78,21 @@ def _iter_verdict(data: Mapping[str, Any]) -> Iterator[str]:
     else:
         yield _("Something is wrong: see the rules that are broken.")
     reached = data["level"]
-    yield _("Level: {level}").format(level=_(_LEVELS[reached]) if reached else _("none"))
     order = list(_LEVELS)
     following = (
         order[order.index(reached) + 1] if reached and reached != "gold" else "" if reached else order[0]
     )
-    missing = [
-        rule["title"]
-        for rule in data["rules"]
-        if rule["level"] == following and rule["status"] not in ("passed", "exempt")
-    ]
+    rules = [rule for rule in data["rules"] if rule["level"] == following]
+    missing = [rule["title"] for rule in rules if rule["status"] in ("failed", "open")]
+    unseen = [rule["title"] for rule in rules if rule["status"] == "skipped"]
+    lowest = _("not known") if unseen and not missing else _("none")
+    yield _("Level: {level}").format(level=_(_LEVELS[reached]) if reached else lowest)
     if missing:
         yield _("For {level} it lacks:").format(level=_(_LEVELS[following]))
         yield from (f"  {title}" for title in missing)
+    if unseen:
+        yield _("For {level} these were not looked at:").format(level=_(_LEVELS[following]))
+        yield from (f"  {title}" for title in unseen)
     if reached != "gold" and not data["live"]:
         yield _("Gold needs a live run against the real service, which this check does not make.")
 

@@ -49,6 +49,7 @@ if TYPE_CHECKING:
     from gpurent.testing.contracts.provider.journey import JourneyContract as JourneyContract
     from gpurent.testing.contracts.provider.lease import LeaseContract as LeaseContract
     from gpurent.testing.contracts.provider.listings import ListingContract as ListingContract
+    from gpurent.testing.contracts.provider.long_lists import LongListContract as LongListContract
     from gpurent.testing.contracts.provider.mail_binding import (
         MailBindingContract as MailBindingContract,
         MailChangeContract as MailChangeContract,
@@ -107,6 +108,7 @@ _NAMES_BY_MODULE = {
     "provider.journey": "JourneyContract",
     "provider.lease": "LeaseContract",
     "provider.listings": "ListingContract",
+    "provider.long_lists": "LongListContract",
     "provider.mail_binding": "MailBindingContract MailChangeContract",
     "provider.payments": "PaymentContract",
     "provider.price": "PriceContract",

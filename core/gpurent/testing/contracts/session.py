@@ -166,7 +166,12 @@ echo third"""
             connection, jobs.backend.attach_command(await jobs.get_session("long"))
         )
         await self.wait_for_output(second, "tick")
-        await wait_within(15, first.wait_closed())
+        try:
+            await wait_within(15, first.wait_closed())
+        except TimeoutError:
+            raise AssertionError(
+                "two clients are attached: attach_command has to detach the one before, whose connection may be lost"
+            ) from None
         second.close()
         await jobs.stop_job("long")
 
@@ -264,6 +269,23 @@ echo third"""
             jobs = self.make_runner(opened)
             assert list(await jobs.list_sessions()) == []
             assert (await jobs.get_status("long")).state is JobState.LOST
+
+    async def test_a_name_that_a_power_loss_left_starts_again(self, machines: SshFixture) -> None:
+        machine = await machines.boot()
+        async with machines.open_connection(machine) as opened:
+            jobs = self.make_runner(opened)
+            await jobs.start_job(Job(name="again", command=ENDLESS_COMMAND))
+            await self.wait_until_listed(jobs, "again")
+        await machines.driver.kill(machine.id)
+        booted = await machines.boot()
+        machines.ssh.retire_host_keys("lease-1")
+        async with machines.open_connection(booted) as opened:
+            jobs = self.make_runner(opened)
+            await opened.run("echo 'while :; do sleep 1; done' > endless.sh")
+            ran = await opened.run(jobs.backend.start_command("again", "endless.sh"))
+            assert not ran.exit_status, f"what is left of the session before is in the way: {ran.said}"
+            info = await self.wait_until_listed(jobs, "again")
+            await opened.run(jobs.backend.stop_command(info))
 
     def test_any_listing_is_read_without_a_crash(self) -> None:
         odd = ["", "\n\n", "No Sockets found in /run/screen/S-mist.\n", "no server running on /tmp/x\n"]

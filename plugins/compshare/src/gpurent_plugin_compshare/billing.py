@@ -46,7 +46,7 @@ class CompShareBilling(MeteredBilling, SupportsWithdrawal):
         available, held = (
             reply.get_money(account, name, wire.CNY) for name in ("AmountAvailable", "AmountFreeze")
         )
-        return Balance(available=available, held=held, at=self._clock.now())
+        return Balance(available=available, held=held, at=self.clock.now())
 
     async def create_top_up(self, money: Money) -> MoneyInstructions:
         account = (await self._context.get_login()).account
@@ -79,7 +79,7 @@ class CompShareBilling(MeteredBilling, SupportsWithdrawal):
             return Known(())
         resource = wire.get_id(lease)
         found, billed_until = [], None
-        for cycle in self._list_cycles(lease.started_at or self._clock.now()):
+        for cycle in self._list_cycles(lease.started_at or self.clock.now()):
             form = {"BillingCycle": cycle, "ResourceIds.0": resource, "ShowZero": "0"}
             async for page, row in self._api.read_rows("ListUBillDetail", BILLS, form):
                 if page.get_text(row, "ResourceId") == resource:
@@ -96,7 +96,7 @@ class CompShareBilling(MeteredBilling, SupportsWithdrawal):
 
     def _list_cycles(self, since: datetime) -> Iterator[str]:
         """Yield the months since then, in China's time: ``2026-11``."""
-        month, last = (since + CHINA).replace(day=1), self._clock.now() + CHINA
+        month, last = (since + CHINA).replace(day=1), self.clock.now() + CHINA
         while month <= last:
             yield f"{month:%Y-%m}"
             month = (month + timedelta(days=31)).replace(day=1)

@@ -199,7 +199,7 @@ class CompShareProvider(
         if at is None:
             await self._api.call_checked("POST", "DeleteCompShareStopScheduler", params=form)
             return None
-        wanted = ceil(max(at, self._clock.now() + TIMER_NOTICE).timestamp())
+        wanted = ceil(max(at, self.context.clock.now() + TIMER_NOTICE).timestamp())
         form["SchedulerStopTime"] = str(wanted)
         await self._api.call_checked("POST", "UpdateCompShareStopScheduler", params=form)
         return datetime.fromtimestamp(wanted, UTC)

@@ -39,6 +39,7 @@ from gpurent.api import (
     UsageError,
     add_access_source,
     add_access_sources,
+    may_have_spent,
     quote_text,
 )
 from gpurent_plugin_mistgpu import _, created_servers, wire
@@ -168,13 +169,15 @@ class MistgpuProvider(LeaseProvider, SupportsRestart, SupportsStop, AssistedRent
                 await self._attempts.take_back(pending.key, before)
             if not isinstance(error, SoldOut):
                 raise
-            server = await self._find_server(lease)
+            with may_have_spent():
+                server = await self._find_server(lease)
             if server is None:
                 raise
             return lease, server
         if lease.claim is not None:
             lease = evolve(lease, claim=evolve(lease.claim, is_accepted=True))
-        return lease, await self._find_server(lease)
+        with may_have_spent():
+            return lease, await self._find_server(lease)
 
     async def _submit_create(self, lease: Lease) -> None:
         password = self._context.vault.get(lease.password_ref)

@@ -16,7 +16,7 @@ async def query_account(api: RunpodApi, field: str, token: Secret | None = None)
     """Return a reply whose body is the account with its ``field``; None if GraphQL is retired or closed to this key."""
     query = {"query": f"query {{ myself {{ {field} }} }}"}
     reply = await api.call("POST", "/graphql", json=query, token=token)
-    if reply.status in (403, 404, 410):
+    if reply.status in (403, 410) or reply.is_missing:
         return None
     if reply.error:
         raise reply.make_unexpected_response(reply.message)

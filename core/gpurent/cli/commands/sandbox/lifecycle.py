@@ -97,9 +97,9 @@ def _status_text(state: dict[str, Any]) -> str:
             _("{count} {evidence}").format(count=count, evidence=Evidence(kind).title)
             for kind, count in sorted(counts.items())
         )
-        calls = counts.total()
-        known = ngettext("{count} call: {evidence}", "{count} calls: {evidence}", calls)
-        lines.append(f"  {name:10} {url}  ({known.format(count=calls, evidence=evidence)})")
+        routes = counts.total()
+        known = ngettext("{count} route: {evidence}", "{count} routes: {evidence}", routes)
+        lines.append(f"  {name:10} {url}  ({known.format(count=routes, evidence=evidence)})")
         lines += [
             "    " + _(OBSERVED_ROUTE).format(method=route["method"], path=route["path"], **route["observed"])
             for route in state["routes"][name]

@@ -15,8 +15,8 @@ from gpurent.errors import AuthError, GpurentError, UnavailableError, Unexpected
 from gpurent.roles.account import Login, SupportsEnrolment
 from gpurent.testing.contracts.contract import require_capability, skip_without
 from gpurent.testing.contracts.provider.bad_answers import (
-    BAD_ANSWERS,
     LOST_AFTER,
+    QUERY_ANSWERS,
     CallCounter,
     ask,
     check_query,
@@ -76,9 +76,9 @@ class AuthContract(ProviderContractBase):
 
     async def test_a_bad_answer_does_not_end_a_login(self, opened: OpenProvider) -> None:
         login = await self.log_in(opened)
-        for answer in BAD_ANSWERS:
+        for answer in QUERY_ANSWERS:
             async with faulty(opened, answer):
-                found = await ask(lambda: opened.authenticator.is_valid(login))
+                found = await ask(lambda: opened.authenticator.is_valid(login), answer.name)
             assert found is not False, f"{answer.name}: the login was taken for invalid"
 
     async def test_a_lost_login_is_repeated(self, opened: OpenProvider) -> None:

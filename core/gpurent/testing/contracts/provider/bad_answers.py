@@ -23,6 +23,7 @@ MAX_CALLS = 60
 _PAGE = (
     "<!DOCTYPE html><html><head><title>Just a moment</title></head><body><h1>One moment</h1></body></html>"
 )
+_NO_ROUTE = '{"message": "no Route matched with those values"}'
 _PAUSE = (("retry-after", str(int(RETRY_AFTER.total_seconds()))),)
 _RENAMED = ((r'"(\w+)"(\s*):', r'"x_\1"\2:'), (r"\b(id|class|name|data-[\w-]+|currency|rate)=", r"x-\1="))
 
@@ -63,6 +64,9 @@ BAD_ANSWERS = (
     BadAnswer("other names", {"replacements": _RENAMED, "after": True}),
     BadAnswer("lost", {"lose": True}, is_lost=True),
 )
+NO_ROUTE = BadAnswer("404 of a gateway in JSON", {"status": 404, "body": _NO_ROUTE})
+"""What an API gateway answers that has lost its service; to an action, it may be taken for a refusal."""
+QUERY_ANSWERS = (*BAD_ANSWERS, NO_ROUTE)
 LOST_BEFORE = BadAnswer("lost before the effect", {"lose": True}, is_lost=True)
 EMPTY_AFTER = BadAnswer("{} after the effect", {"status": 200, "body": "{}", "after": True})
 LOST_AFTER = BadAnswer("lost after the effect", {"lose": True, "after": True}, is_lost=True)
@@ -118,7 +122,7 @@ async def check_query(
     opened: HasFaults,
     query: Callable[[], Awaitable[T]],
     show: Callable[[T], object],
-    answers: Sequence[BadAnswer] = BAD_ANSWERS,
+    answers: Sequence[BadAnswer] = QUERY_ANSWERS,
 ) -> None:
     """Check that a bad answer to any call of the query makes it unavailable, and never another result.
 
@@ -128,9 +132,9 @@ async def check_query(
     healthy = show(await query())
     for nth in range(1, min(counter.count, MAX_CALLS) + 1):
         for answer in answers:
-            async with faulty(opened, answer, nth):
-                found = await ask(query)
             where = f"{answer.name} from call {nth} on"
+            async with faulty(opened, answer, nth):
+                found = await ask(query, where)
             if isinstance(found, GpurentError):
                 _check_evidence(found, answer, where)
             elif isinstance(found, Unknown):
@@ -141,12 +145,20 @@ async def check_query(
                 assert show(found) == healthy, f"{where}: it was taken for an answer: {found}"
 
 
-async def ask(query: Callable[[], Awaitable[T]]) -> T | GpurentError:
-    """Return the result of the query, or the error that says that there is none."""
+async def ask(query: Callable[[], Awaitable[T]], where: str = "a bad answer") -> T | GpurentError:
+    """Return the result of the query, or the error that says that there is none; any other error claims to know why.
+
+    ``where``: the bad answer, for messages.
+    """
     try:
         return await query()
     except (UnavailableError, UnexpectedResponse) as error:
         return error
+    except GpurentError as error:
+        raise AssertionError(
+            f"{where}: it was taken for a refusal, {type(error).__name__}: {error.message}. An answer that is not "
+            "understood raises UnavailableError (nothing came, 429, 5xx) or UnexpectedResponse (anything else)"
+        ) from error
 
 
 def show_known(found: Known[Any] | Unknown | None) -> object:

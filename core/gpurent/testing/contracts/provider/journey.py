@@ -28,8 +28,13 @@ from gpurent.testing.contracts.provider.spread import choose_calls
 USE = timedelta(minutes=35)
 STARTING_TIME = timedelta(minutes=10)
 """After which a machine is billed, also where that begins with its start."""
+NIGHTLY_SPOILT = [pytest.param(fault, marks=pytest.mark.nightly) for fault in SPOILT_AFTER[1:]]
 DAY_CALLS = 6
 SHARES = 6
+
+
+def _name_fault(fault: BadAnswer) -> str:
+    return fault.name.replace(" ", "-")
 
 
 async def run_journey(opened: OpenProvider, order: Order) -> Driver:
@@ -88,7 +93,7 @@ class JourneyContract(ProviderContractBase):
                 await self.check_journey_fault(provider_setup, calls, nth, fault)
 
     @pytest.mark.nightly
-    @pytest.mark.parametrize("fault", SPOILT_AFTER[1:], ids=lambda fault: fault.name.replace(" ", "-"))
+    @pytest.mark.parametrize("fault", SPOILT_AFTER[1:], ids=_name_fault)
     async def test_every_spoilt_answer_leaves_one_machine(
         self, provider_setup: ProviderSetup, fault: BadAnswer
     ) -> None:
@@ -115,8 +120,9 @@ class JourneyContract(ProviderContractBase):
         await driver.release_lease()
         await check_journey(opened, driver, before)
 
+    @pytest.mark.parametrize("fault", [EMPTY_AFTER, LOST_AFTER, *NIGHTLY_SPOILT], ids=_name_fault)
     async def test_no_answer_that_is_not_understood_says_that_nothing_was_spent(
-        self, provider_setup: ProviderSetup
+        self, provider_setup: ProviderSetup, fault: BadAnswer
     ) -> None:
         """A metered machine runs, and the answer to its order was spoilt: no error may say that this cost nothing."""
         nth, has_more = 1, True
@@ -128,13 +134,16 @@ class JourneyContract(ProviderContractBase):
                     pytest.skip("its machines are paid before they are ordered")
                 payment = await driver.pay_bill(await driver.wait_for_bill())
                 payable, since = driver.current_lease, opened.faults.call_count
-                async with faulty(opened, EMPTY_AFTER, nth, times=1):
+                async with faulty(opened, fault, nth, times=1):
                     try:
                         await opened.provider.confirm_lease(payable, payment)
                     except GpurentError as error:
                         await opened.advance(STARTING_TIME)
                         if opened.list_billed_machines():
-                            assert error.spent is not Spent.NO, f"{type(error).__name__}: {error.message}"
+                            assert error.spent is not Spent.NO, (
+                                f"{fault.name}: a machine runs and costs money, and {type(error).__name__} has "
+                                f"spent=Spent.NO: {error.message}. The create is sent with spent=Spent.UNKNOWN"
+                            )
                 has_more = len(opened.list_calls(since)) >= nth
                 nth += 1
 

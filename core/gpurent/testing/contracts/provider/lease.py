@@ -13,9 +13,9 @@ from gpurent.domain.lease import Lease, LeaseState
 from gpurent.domain.offer import Metered, Prepaid
 from gpurent.errors import SoldOut, Spent
 from gpurent.testing.contracts.contract import skip_without
-from gpurent.testing.contracts.provider.base import ProviderContractBase, open_provider
+from gpurent.testing.contracts.provider.base import ProviderContractBase
+from gpurent.testing.contracts.provider.gpu_sizes import find_sizes, is_plausible
 from gpurent.testing.contracts.provider.opened import Driver, OpenProvider, show_lease
-from gpurent.testing.contracts.provider.setup import ProviderSetup
 from gpurent.testing.lease_driver import refresh_as_core
 
 MAX_REQUEST_SECONDS = 60
@@ -52,6 +52,16 @@ class LeaseContract(ProviderContractBase):
         again = await opened.provider.list_offers(opened.setup.requirements)
         assert isinstance(again, Known)
         assert [offer.key for offer in again.items] == [offer.key for offer in found.items]
+
+    async def test_the_memory_of_a_gpu_is_what_such_a_card_has(self, opened: OpenProvider) -> None:
+        found = await opened.provider.list_offers(opened.setup.requirements)
+        assert isinstance(found, Known)
+        for offer in found.items:
+            name, size = offer.hardware.gpu, offer.hardware.gpu_memory
+            assert is_plausible(name, size), (
+                f"{offer.key}: {size} GiB for each {name}, which has {' or '.join(map(str, find_sizes(name)))}: is it "
+                "divided by 1024, and of one GPU?"
+            )
 
     async def test_a_named_machine_is_among_the_offers_for_it(self, opened: OpenProvider) -> None:
         offer = (await opened.list_offers())[-1]
@@ -182,17 +192,6 @@ class LeaseContract(ProviderContractBase):
         assert isinstance(found, Known)
         assert [lease.ref for lease in found.items if not lease.is_over] == []
 
-    async def test_a_long_list_is_complete(self, provider_setup: ProviderSetup) -> None:
-        async with open_provider(provider_setup, machines=provider_setup.many + 2) as opened:
-            offers = (await opened.list_offers())[: provider_setup.many]
-            drivers = [await opened.rent(await opened.make_order(offer=offer)) for offer in offers]
-            refs = [driver.current_lease.ref for driver in drivers]
-            assert len(set(refs)) == len(refs) == provider_setup.many
-            found = await opened.provider.list_leases()
-            assert isinstance(found, Known)
-            listed = [lease.ref for lease in found.items if not lease.is_over]
-            assert sorted(listed) == sorted(refs)
-
     # the end
 
     async def test_a_release_ends_the_cost(self, opened: OpenProvider) -> None:
@@ -261,8 +260,9 @@ class LeaseContract(ProviderContractBase):
 
     async def test_two_orders_at_once_are_two_machines(self, opened: OpenProvider) -> None:
         offers = await opened.list_offers()
-        orders = [await opened.make_order(offer=offer) for offer in offers[:2]]
-        assert len(orders) == 2, "the simulator needs two free machines"
+        assert offers, f"the simulator of {opened.name} has no machine to rent"
+        # An offer may stand for several machines.
+        orders = [await opened.make_order(offer=offer) for offer in [*offers, *offers][:2]]
         drivers = await asyncio.gather(*(opened.rent(order) for order in orders))
         assert len({driver.current_lease.ref for driver in drivers}) == 2
         assert len(opened.list_billed_machines()) == 2

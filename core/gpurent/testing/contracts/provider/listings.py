@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from datetime import timedelta
 
 from gpurent.domain.evidence import Absent
 from gpurent.domain.lease import Lease, LeaseState
-from gpurent.domain.lease_evidence import CONFIRMATION_INTERVAL
+from gpurent.domain.lease_evidence import (
+    CONFIRMATION_INTERVAL,
+    apply_answer,
+    mark_release_requested,
+    restore_last_seen,
+)
 from gpurent.errors import GpurentError
 from gpurent.roles.simulator import SupportsHiding
 from gpurent.testing.contracts.contract import require_capability
@@ -15,6 +21,8 @@ from gpurent.testing.contracts.provider.bad_answers import (
     BAD_ANSWERS,
     BUSY,
     LOST_BEFORE,
+    NO_ROUTE,
+    QUERY_ANSWERS,
     RETRY_AFTER,
     BadAnswer,
     CallCounter,
@@ -61,9 +69,9 @@ class ListingContract(ProviderContractBase):
         payment = await driver.pay_bill(await driver.wait_for_bill())
         await driver.confirm_payment(payment)
         lease = driver.current_lease
-        for answer in BAD_ANSWERS:
+        for answer in QUERY_ANSWERS:
             async with faulty(opened, answer):
-                found = await ask(lambda: opened.provider.refresh_lease(lease))
+                found = await ask(lambda: opened.provider.refresh_lease(lease), answer.name)
             if isinstance(found, Lease):
                 assert not found.is_over, f"{answer.name}: {show_lease(found)}"
                 assert found.ref == lease.ref
@@ -89,11 +97,27 @@ class ListingContract(ProviderContractBase):
         await driver.release_lease()
         assert opened.list_billed_machines() == []
 
+    async def test_a_gateway_s_404_is_no_end_of_a_released_lease(self, opened: OpenProvider) -> None:
+        """After our own release two answers that lack a lease end it: a bare 404 must not be one of them."""
+        driver = await opened.rent()
+        lease = mark_release_requested(driver.current_lease, opened.clock.now())
+        for _look in range(3):
+            async with faulty(opened, NO_ROUTE):
+                for call in (opened.provider.release_lease, opened.provider.refresh_lease):
+                    with suppress(GpurentError):
+                        lease = apply_answer(lease, await call(restore_last_seen(lease)), opened.clock.now())
+            assert not lease.is_over, (
+                f"{NO_ROUTE.name}: it was taken for the service's own word that the machine is gone, and it is billed"
+            )
+            await opened.advance(2 * CONFIRMATION_INTERVAL)
+        await driver.release_lease()
+        assert opened.list_billed_machines() == []
+
     async def check_release(self, opened: OpenProvider, driver: Driver, answer: BadAnswer, nth: int) -> None:
         where = f"{answer.name} from call {nth} on"
         lease = driver.current_lease
         async with faulty(opened, answer, nth):
-            found = await ask(lambda: release_as_core(opened.provider, lease, opened.clock.now()))
+            found = await ask(lambda: release_as_core(opened.provider, lease, opened.clock.now()), where)
         is_billed = bool(opened.list_billed_machines())
         if isinstance(found, GpurentError):
             assert answer is not BUSY or getattr(found, "retry_after", None) == RETRY_AFTER, (

@@ -6,14 +6,19 @@ from datetime import timedelta
 from decimal import Decimal
 from fractions import Fraction
 
+from attrs import evolve
+
+from gpurent.domain.evidence import Known
 from gpurent.domain.lease import Lease
 from gpurent.domain.money import Money, UnitPrice
 from gpurent.domain.offer import Metered, Prepaid
 from gpurent.testing.contracts.contract import skip_without
 from gpurent.testing.contracts.provider.base import ProviderContractBase
 from gpurent.testing.contracts.provider.opened import OpenProvider
+from gpurent.workflow.payments.quotes import offer_cost
 
 SPAN = timedelta(hours=3)
+DISK_PART = Decimal("0.5")
 
 
 async def check_burn(opened: OpenProvider, price: UnitPrice, increment: timedelta) -> None:
@@ -37,6 +42,27 @@ class PriceContract(ProviderContractBase):
             skip_without("metered price", opened.name)
         await opened.advance(timedelta(minutes=10))
         await check_burn(opened, tariff.price, tariff.billing_increment)
+
+    async def test_the_price_of_a_larger_disk_is_in_the_measured_burn(self, opened: OpenProvider) -> None:
+        for offer in await opened.list_offers():
+            disk, tariff = offer.disk, offer.tariff
+            if disk is not None and disk.price.value and isinstance(tariff, Metered):
+                break
+        else:
+            skip_without("disk that is sold by its size", opened.name)
+        free = disk.free * (offer.hardware.gpus if disk.is_per_gpu else 1)
+        # So large that its price is seen beside that of the GPU.
+        size = free + int(tariff.price.value * DISK_PART / disk.price.value)
+        size = min(size, disk.maximum or size)
+        wanted = evolve(opened.setup.requirements, machine=offer.key, disk=size)
+        found = await opened.provider.list_offers(wanted)
+        assert isinstance(found, Known), f"no offers: {found}"
+        priced = [one for one in found.items if one.key == offer.key]
+        assert priced, f"{offer.key} sells a disk of {size} GiB, and is no offer to whom wants it"
+        order = evolve(await opened.make_order(offer=priced[0]), disk=size)
+        await opened.rent(order)
+        cost = offer_cost(priced[0], timedelta(days=100), disk=size)
+        await check_burn(opened, UnitPrice(cost.decimal / 2400, cost.currency), tariff.billing_increment)
 
     async def test_a_prepaid_price_is_what_the_term_costs(self, opened: OpenProvider) -> None:
         order = await opened.make_order()

@@ -14,6 +14,7 @@ from gpurent.testing.contracts.provider.billing import BillingContract
 from gpurent.testing.contracts.provider.journey import JourneyContract
 from gpurent.testing.contracts.provider.lease import LeaseContract
 from gpurent.testing.contracts.provider.listings import ListingContract
+from gpurent.testing.contracts.provider.long_lists import LongListContract
 from gpurent.testing.contracts.provider.mail_binding import MailBindingContract, MailChangeContract
 from gpurent.testing.contracts.provider.payments import PaymentContract
 from gpurent.testing.contracts.provider.price import PriceContract
@@ -37,6 +38,7 @@ class ProviderContract(
     InvoiceContract,
     WithdrawalContract,
     LeaseContract,
+    LongListContract,
     ListingContract,
     JourneyContract,
     PriceContract,

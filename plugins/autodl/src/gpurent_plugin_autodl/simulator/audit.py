@@ -14,6 +14,7 @@ from gpurent.api import (
     SupportsAudit,
     SupportsFunding,
     SupportsHiding,
+    SupportsPaging,
     UsageError,
 )
 from gpurent_plugin_autodl.simulator.instances import HOUR_SECONDS, SECOND, AutodlInstance
@@ -23,7 +24,7 @@ MILLI_YUAN = Currency("CNY", 3)
 FUNDS = 500_000
 
 
-class AutodlAudit(SupportsFunding, SupportsAudit, SupportsHiding):
+class AutodlAudit(SupportsFunding, SupportsAudit, SupportsHiding, SupportsPaging):
     """Opens the first account, and recomputes what each instance may have cost from the history of its states."""
 
     state: AutodlState
@@ -42,6 +43,9 @@ class AutodlAudit(SupportsFunding, SupportsAudit, SupportsHiding):
 
     def hide_machines(self, until: datetime) -> None:
         self.state.hidden_until = until
+
+    def limit_pages(self, rows: int) -> None:
+        self.state.longest_page = rows
 
     async def list_discrepancies(self) -> Sequence[Discrepancy]:
         """Return second instances of one name, and charges for what did not run."""

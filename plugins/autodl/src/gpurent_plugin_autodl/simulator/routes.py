@@ -157,9 +157,7 @@ class AutodlRoutes:
     def _make_page(self, call: Call, rows: Sequence[Mapping[str, Any]]) -> Mapping[str, Any]:
         """Return one page, of at most ``page_size`` rows (setting)."""
         index = call.read_integer("page_index", 1, 10**6)
-        size = min(
-            call.read_integer("page_size", 1, 10**6), int(self._state.settings.get("page_size", "100"))
-        )
+        size = min(call.read_integer("page_size", 1, 10**6), self._state.longest_page)
         return {
             "list": rows[(index - 1) * size : index * size],
             "page_index": index,

@@ -81,6 +81,7 @@ class AutodlState:
         self.stock = int(context.settings.get("stock", context.machine_count))
         """How many instances of each specification there may be at once, of all accounts."""
         self.hidden_until: datetime | None = None
+        self.longest_page = int(context.settings.get("page_size", "100"))
         self.accounts: list[AutodlAccount] = []
         self._users, self._payments = count(LEAST_USER + secrets.randbelow(MOST_USER - LEAST_USER)), count(1)
         self.make_account(context.settings.get("token", ""))

@@ -15,6 +15,7 @@ from gpurent.api import (
     SupportsAudit,
     SupportsFunding,
     SupportsHiding,
+    SupportsPaging,
     UsageError,
 )
 from gpurent_plugin_runpod.simulator.bills import MICRO_USD
@@ -25,7 +26,7 @@ CREDIT = 100_000_000
 HOUR = timedelta(hours=1)
 
 
-class RunpodAudit(SupportsFunding, SupportsAudit, SupportsHiding):
+class RunpodAudit(SupportsFunding, SupportsAudit, SupportsHiding, SupportsPaging):
     """Opens the first account, and recomputes what each pod may have cost from the history of its states."""
 
     state: RunpodState
@@ -44,6 +45,9 @@ class RunpodAudit(SupportsFunding, SupportsAudit, SupportsHiding):
 
     def hide_machines(self, until: datetime) -> None:
         self.state.hidden_until = until
+
+    def limit_pages(self, rows: int) -> None:
+        self.state.longest_page = rows
 
     async def list_discrepancies(self) -> Sequence[Discrepancy]:
         """Return second pods and volumes of one name, and charges for GPUs that were not had.

@@ -19,10 +19,8 @@ _FILTERS = {"product", "count", "cloud", "countryCodes", "cudaVersions", "minCud
 
 
 class RestRoutes:
-    """``page_limit``: no page of a list is longer."""
-
-    def __init__(self, state: RunpodState, page_limit: int) -> None:
-        self._state, self._page_limit = state, page_limit
+    def __init__(self, state: RunpodState) -> None:
+        self._state = state
 
     def list_routes(self) -> list[ApiRoute]:
         pod, volume, key = "/v2/pods/{id}", "/v2/network-volumes/{id}", "/v2/account/ssh-keys"
@@ -150,7 +148,7 @@ class RestRoutes:
         now, hidden = self._state.at, self._state.hidden_until
         owned = [] if hidden and now < hidden else call.account.list_pods()
         rows = sorted((pod.describe(now) for pod in owned), key=lambda row: str(row["id"]))
-        return make_page(call, "pods", rows, self._page_limit)
+        return make_page(call, "pods", rows, self._state.longest_page)
 
     async def _create(self, call: Call) -> Created:
         made = self._state.create_pod(call.account, wishes.parse_wish(call.body))
@@ -209,7 +207,7 @@ class RestRoutes:
         now, hidden = self._state.at, self._state.hidden_until
         owned = [] if hidden and now < hidden else call.account.list_volumes()
         rows = [_describe_volume(volume) for volume in owned]
-        return make_page(call, "networkVolumes", rows, self._page_limit)
+        return make_page(call, "networkVolumes", rows, self._state.longest_page)
 
     async def _create_volume(self, call: Call) -> Created:
         body = wishes.check_body(call.body, wishes.VOLUME, "name", "size", "dataCenter")

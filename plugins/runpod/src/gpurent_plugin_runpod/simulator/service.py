@@ -50,7 +50,7 @@ class RunpodSimulator(RunpodAudit, ProviderSimulator):
         self.has_graphql = settings.get("graphql", "on") != "gone"
         self._quota = Quota(settings.get("pacing", "off"))
         self._graphql = GraphQlApi(self.state)
-        self._routes = RestRoutes(self.state, int(settings.get("page_limit", "1000"))).list_routes()
+        self._routes = RestRoutes(self.state).list_routes()
 
     def list_routes(self) -> Sequence[SimulatorRoute]:
         pages = [

@@ -112,6 +112,7 @@ class RunpodState:
         )
         self.grace = timedelta(hours=int(settings.get("grace_hours", "24")))
         self.hidden_until: datetime | None = None
+        self.longest_page = int(settings.get("page_limit", "1000"))
         self.accounts: list[RunpodAccount] = []
         self.life = PodLife(context, self.book)
         self._numbers = count(1)

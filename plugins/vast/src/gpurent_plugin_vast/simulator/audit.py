@@ -13,6 +13,7 @@ from gpurent.api import (
     SupportsAudit,
     SupportsFunding,
     SupportsHiding,
+    SupportsPaging,
     SupportsSignUp,
     UsageError,
 )
@@ -25,7 +26,7 @@ from gpurent_plugin_vast.simulator.state import VastState
 CREDIT = 100_000_000
 
 
-class VastAudit(SupportsFunding, SupportsSignUp, SupportsAudit, SupportsHiding):
+class VastAudit(SupportsFunding, SupportsSignUp, SupportsAudit, SupportsHiding, SupportsPaging):
     """Opens the first account, and recomputes what each instance may have cost from the history of its states."""
 
     state: VastState
@@ -48,6 +49,9 @@ class VastAudit(SupportsFunding, SupportsSignUp, SupportsAudit, SupportsHiding):
 
     def hide_machines(self, until: datetime) -> None:
         self.state.hidden_until = until
+
+    def limit_pages(self, rows: int) -> None:
+        self.state.longest_page = rows
 
     async def list_discrepancies(self) -> Sequence[Discrepancy]:
         """Return second instances for one label, what failed creates left behind, charges for nothing, and refunds due.

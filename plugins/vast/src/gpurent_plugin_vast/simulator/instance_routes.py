@@ -84,7 +84,7 @@ class InstanceRoutes:
     # lists
 
     async def _list(self, call: Call) -> Any:
-        limit = call.read_limit(PAGE, PAGE)
+        limit = call.read_limit(PAGE, min(PAGE, self._state.longest_page))
         order = [*parse_order(call.read_query("order_by")), ("id", False)]
         filters, columns = call.read_filters(), call.read_query("select_cols") or ["*"]
         now, hidden = self._state.at, self._state.hidden_until

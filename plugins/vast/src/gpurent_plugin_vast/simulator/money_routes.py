@@ -84,7 +84,8 @@ class MoneyRoutes:
             for row in list_charges(call.account, self._state.at)
             if start <= row["start"] <= end and matches(row, {"type": kinds})
         ]
-        return _answer_page(call, found, call.read_limit(CHARGE_PAGE, MAX_CHARGES))
+        limit = call.read_limit(CHARGE_PAGE, min(MAX_CHARGES, self._state.longest_page))
+        return _answer_page(call, found, limit)
 
     async def _list_invoices(self, call: Call) -> Any:
         """A range that makes no sense is answered with status 200."""
@@ -108,7 +109,8 @@ class MoneyRoutes:
             and (end is None or row["start"] <= end)
             and matches(row["metadata"], {"service": service})
         ]
-        return _answer_page(call, found, call.read_limit(INVOICE_PAGE, MAX_INVOICES))
+        limit = call.read_limit(INVOICE_PAGE, min(MAX_INVOICES, self._state.longest_page))
+        return _answer_page(call, found, limit)
 
     async def _prepay(self, call: Call) -> Any:
         instance, at = get_instance(call), self._state.at

@@ -24,6 +24,7 @@ from gpurent_plugin_vast.simulator.schedule import ScheduledJob
 
 GIGABYTE = 10**9
 LEAST_NUMBER, MOST_NUMBER = 10**6, 10**8
+LONGEST_PAGE = 10**6
 OUT_OF_CREDIT = "Your account has no credit left."
 
 
@@ -40,6 +41,7 @@ class VastState:
         self.machines = {machine.offer_id: machine for machine in made}
         self.grace = timedelta(hours=int(settings.get("grace_hours", "48")))
         self.hidden_until: datetime | None = None
+        self.longest_page = LONGEST_PAGE
         self.accounts: list[VastAccount] = []
         self.life = InstanceLife(context, self.iter_instances)
         # The user's books outlive a sandbox: what is of another one must not be taken for something of this one.
