@@ -74,7 +74,8 @@ lint: setup  ## ruff, mypy --strict and the import contracts
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy --strict
-	MYPYPATH=core:$$(echo plugins/*/src | tr " " :) $(BIN)/mypy --strict --explicit-package-bases plugins/*/tests tests
+	MYPYPATH=core:$$(echo plugins/*/src examples/plugins/*/src | tr " " :) $(BIN)/mypy --strict --explicit-package-bases \
+		plugins/*/tests examples/plugins/*/tests tests
 	$(BIN)/python scripts/lint_imports.py
 
 format: setup  ## let ruff mend what it can

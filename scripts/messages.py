@@ -33,6 +33,7 @@ def list_packages() -> list[Path]:
     return [
         ROOT / "core" / "gpurent",
         *sorted(ROOT.glob("plugins/*/src/gpurent_plugin_*")),
+        *sorted(ROOT.glob("examples/plugins/*/src/gpurent_plugin_*")),
         *sorted(templates),
     ]
 

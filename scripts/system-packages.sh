@@ -10,6 +10,7 @@ PATH=$PATH:/usr/sbin:/sbin
 missing() {
     have screen || printf ' screen'
     have tmux || printf ' tmux'
+    have dtach || printf ' dtach' # what examples/plugins/dtach is about
     have sshd || printf ' openssh-server'
     have ssh && have ssh-keygen || printf ' openssh-client'
     have bwrap || printf ' bubblewrap'

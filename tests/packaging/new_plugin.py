@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shlex
 import subprocess
 import sys
 import sysconfig
+import zipfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -95,6 +97,13 @@ def run_shell(script: str, python: Path, folder: Path, home: Path) -> str:
     return done.stdout
 
 
+def run_readme(plugin: NewPlugin, before: str, home: Path) -> str:
+    """Type what the README says in its blocks of the shell, up to the heading ``before``; return what is printed."""
+    readme = (plugin.folder / "README.md").read_text("utf-8").partition(f"## {before}")[0]
+    blocks = re.findall(r"```shell\n(.*?)```", readme, re.DOTALL)
+    return run_shell("\n".join(["set -eu", *blocks]), plugin.python, plugin.folder, home)
+
+
 def make_environment(folder: Path) -> Path:
     """Make a virtual environment that sees every package of this one; return its Python."""
     subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(folder)], check=True)
@@ -102,6 +111,31 @@ def make_environment(folder: Path) -> Path:
     site = folder / "lib" / version / "site-packages"
     (site / "beneath.pth").write_text(f"import site; site.addsitedir({sysconfig.get_path('purelib')!r})\n")
     return folder / "bin" / "python"
+
+
+def build_wheels(folders: Sequence[Path], target: Path) -> dict[str, Path]:
+    """Build a wheel of each folder, without an index; return them by the name of the distribution, ``_`` for ``-``."""
+    command = [sys.executable, *PIP, "wheel", "--quiet", "--no-deps", "--no-build-isolation", "--no-index"]
+    subprocess.run([*command, "--wheel-dir", str(target), *map(str, folders)], check=True)
+    return {path.name.partition("-")[0]: path for path in target.glob("*.whl")}
+
+
+def make_clean_environment(folder: Path, wheels: Sequence[Path]) -> Path:
+    """Make a virtual environment with these wheels and every package of this one but gpurent's; return its Python."""
+    venv, thirds = folder / "venv", folder / "thirds"
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(venv)], check=True)
+    version = f"python{sys.version_info.major}.{sys.version_info.minor}"
+    site = venv / "lib" / version / "site-packages"
+    for wheel in wheels:
+        with zipfile.ZipFile(wheel) as archive:  # a wheel without scripts is installed by unpacking it
+            archive.extractall(site)
+    # gpurent's own packages there would link to the sources.
+    thirds.mkdir()
+    for found in Path(sysconfig.get_path("purelib")).iterdir():
+        if "gpurent" not in found.name:
+            (thirds / found.name).symlink_to(found)
+    (site / "thirds.pth").write_text(str(thirds))
+    return venv / "bin" / "python"
 
 
 def install_sources(plugin: NewPlugin, sources: Mapping[str, str], requires: Sequence[str] = ()) -> None:

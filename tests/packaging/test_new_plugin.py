@@ -12,7 +12,7 @@ from gpurent.infra.plugin_templates import PluginNames, list_kinds, render_plugi
 from gpurent.testing.plugin_check.contract_classes import find_contract
 from gpurent.testing.shared_sandbox import CommandLineResult
 from tests.command_line import run_command
-from tests.packaging.new_plugin import make_plugin, run_shell
+from tests.packaging.new_plugin import make_plugin, run_readme
 
 ROOT = Path(__file__).parents[2]
 BY_DAY = "launcher"
@@ -50,9 +50,7 @@ def test_a_new_plugin_is_typed_and_tidy(kind: str, tmp_path: Path) -> None:
 @pytest.mark.nightly
 def test_the_trip_of_its_readme_works_as_typed(tmp_path: Path) -> None:
     plugin = make_plugin("provider", "acme", tmp_path)
-    readme = (plugin.folder / "README.md").read_text("utf-8").partition("## What to change first")[0]
-    blocks = re.findall(r"```shell\n(.*?)```", readme, re.DOTALL)
-    printed = run_shell("\n".join(["set -eu", *blocks]), plugin.python, plugin.folder, tmp_path)
+    printed = run_readme(plugin, "What to change first", tmp_path)
     assert "The ledger matches the providers' statements." in printed
     assert re.search(r"minute +-\d\.\d\d USD  m-", printed), printed
 

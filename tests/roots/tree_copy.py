@@ -18,7 +18,10 @@ from attrs import frozen
 from tests.command_line import ROOT
 
 _PLUGIN_PARTS = [
-    str(path.relative_to(ROOT)) for path in ROOT.glob("plugins/*/*") if path.name in ("src", "tests")
+    str(path.relative_to(ROOT))
+    for folder in ("plugins", "examples/plugins")
+    for path in (ROOT / folder).glob("*/*")
+    if path.name in ("src", "tests")
 ]
 _FOLDERS = ("core/gpurent", "tests", "bench", *_PLUGIN_PARTS)
 _FILES = ("pyproject.toml",)

@@ -122,8 +122,9 @@ class SessionBackend(ABC):
     def stop_command(self, session: SessionInfo) -> str:
         """Return the shell command that ends ``session``, with what still runs in it.
 
-        Core has ended the job before, with TERM and then KILL to its process group; TERM is enough here. A session that
-        has just ended by itself is no error: the exit status is ignored.
+        Core has ended the job before, with TERM and then KILL to its process group; TERM is enough here. When the
+        command returns, the session is listed no more: it waits for that if the tool takes its time. A session that has
+        just ended by itself is no error: the exit status is ignored.
         """
 
     def detach_hint(self) -> str:

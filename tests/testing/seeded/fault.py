@@ -20,6 +20,7 @@ SOURCES = {
     "ecb": "plugins/ecb/src/gpurent_plugin_ecb",
     "screen": "plugins/screen/src/gpurent_plugin_screen",
     "tmux": "plugins/tmux/src/gpurent_plugin_tmux",
+    "dtach": "examples/plugins/dtach/src/gpurent_plugin_dtach",
     "openssh": "plugins/openssh/src/gpurent_plugin_openssh",
     "ssh": "plugins/ssh/src/gpurent_plugin_ssh",
     "sftp": "plugins/sftp/src/gpurent_plugin_sftp",
@@ -40,12 +41,13 @@ CONTRACTS = {
     "ecb": "plugins/ecb/tests/test_ecb_contract.py::TestEcb",
     "screen": "plugins/screen/tests/test_screen_contract.py::TestScreenBackend",
     "tmux": "plugins/tmux/tests/test_tmux_contract.py::TestTmuxBackend",
+    "dtach": "examples/plugins/dtach/tests/test_dtach_contract.py::TestDtach",
     "openssh": "plugins/openssh/tests/test_openssh_config.py::TestOpenSsh",
     "ssh": "plugins/ssh/tests/test_ssh_contract.py::TestAnySshHost",
     "sftp": "plugins/sftp/tests/test_sftp_contract.py::TestSftpEmbedded",
 }
 """The class of contract tests of each plugin; a wallet is tested by a provider that is paid with it."""
-_ON_MACHINES = ("screen", "tmux")
+_ON_MACHINES = ("screen", "tmux", "dtach")
 CORE = "core/gpurent"
 JSON_API = f"{CORE}/roles/json_api.py"
 JSON_REPLY = f"{CORE}/roles/json_reply.py"

@@ -110,6 +110,14 @@ MACHINE_FAULTS = (
         ),
     ),
     seed(
+        "session",
+        "stale-socket-in-the-way",
+        "what a power loss left of a session keeps another one of its name from starting",
+        "dtach",
+        "test_a_name_that_a_power_loss_left_starts_again",
+        ("__init__.py", " || rm -f {socket}", ""),
+    ),
+    seed(
         "exporter",
         "host-key-check-off",
         "the program accepts any host key",

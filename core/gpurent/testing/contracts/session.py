@@ -215,7 +215,10 @@ echo third"""
             await jobs.start_job(Job(name=name, command=ENDLESS_COMMAND))
             await self.wait_until_listed(jobs, name)
         await jobs.stop_job("a")
-        assert sorted(info.name for info in await jobs.list_sessions()) == ["ab", "abc"]
+        left = sorted(info.name for info in await jobs.list_sessions())
+        assert left == ["ab", "abc"], (
+            f"after a was stopped, and stop_command had returned, these are listed: {left}"
+        )
         for name in ("ab", "abc"):
             await jobs.stop_job(name)
 

@@ -1,0 +1,5 @@
+"""Tern Cloud as a provider for gpurent."""
+
+from gpurent.api import make_translator
+
+_ = make_translator(__name__)

@@ -1,0 +1,1 @@
+"""The fake service that `gpurent sandbox` starts."""
