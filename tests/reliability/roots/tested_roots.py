@@ -133,6 +133,19 @@ LOSS_ROOTS = (
         tests=("tests/infra/test_sqlite_store.py::test_a_file_that_was_moved_is_found_without_a_write",),
     ),
     TestedRoot(
+        name="refused-about-itself-is-forgotten",
+        kind="A3",
+        summary="a machine of an order that was refused, since it had arrived twice, is nobody's when it is listed",
+        edits=(
+            Edit(
+                "core/gpurent/workflow/reports/orphans.py",
+                "await self.late.revive_lease(machine, ended) or await self.late.find_lease_of(machine)",
+                "await self.late.revive_lease(machine, ended)",
+            ),
+        ),
+        tests=("tests/reliability/test_late_machines.py::test_what_was_refused_and_runs_is_a_lease_again",),
+    ),
+    TestedRoot(
         name="taken-while-staging-ends-the-work",
         kind="A4",
         summary="a machine whose GPUs another trip takes during the upload ends the work, although others are free",
