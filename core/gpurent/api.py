@@ -307,6 +307,7 @@ if TYPE_CHECKING:
         SafeDir as SafeDir,
         open_safe_dir as open_safe_dir,
     )
+    from gpurent.roles.simulated_accounts import SimulatedAccounts as SimulatedAccounts
     from gpurent.roles.simulator import (
         Discrepancy as Discrepancy,
         DiscrepancyKind as DiscrepancyKind,
@@ -415,6 +416,7 @@ _NAMES_BY_MODULE = {
     "gpurent.roles.hookspecs": "hookimpl",
     "gpurent.roles.json_api": "ApiKeyAuthenticator CountedPages JsonApi",
     "gpurent.roles.json_reply": "JsonReply",
+    "gpurent.roles.simulated_accounts": "SimulatedAccounts",
     "gpurent.roles.create_attempts": "CreateAttempts",
     "gpurent.roles.labelled_provider": "LabelledProvider make_credit_error make_payable_lease make_release_error make_state_error make_taken_error shorten_label",  # noqa: E501
     "gpurent.roles.lease": "AssistedRental LeaseProvider MachineAccess MailBinding ManualProvider ManualTask SupportsDowngrade SupportsInterruption SupportsMailBinding SupportsMailChange SupportsPublicKeys SupportsRefundQuote SupportsRenewal SupportsRestart SupportsStaging SupportsStart SupportsStop SupportsStopTimer TaskInstructions",  # noqa: E501

@@ -12,7 +12,6 @@ from tests.reliability.process_rounds import hold_machines
 from tests.reliability.user_sandbox import UserSandbox
 
 MONEY = ScenarioList()
-NO_MONEY = "no"
 
 
 @MONEY.add()
@@ -28,7 +27,7 @@ async def hours_pass(user: UserSandbox) -> None:
 @MONEY.add(is_funded=False, needs=("balance",))
 async def empty_account(user: UserSandbox) -> None:
     typed = require(await type_action(user, make_run(user, 1), ""), 5)
-    assert typed.error["spent"] == NO_MONEY, typed
+    assert typed.error["spent"] == "no", typed
     assert "topup" in typed.error["hint"], typed
     assert not user.list_burning()
 

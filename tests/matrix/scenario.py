@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping
 
 from attrs import field, frozen
 
@@ -65,7 +65,3 @@ def require(typed: TypedCommand, *codes: int) -> TypedCommand:
     """Return the command; it must have ended with one of ``codes``, or with 0."""
     assert typed.code in (codes or (0,)), typed
     return typed
-
-
-def find_ids(rows: Sequence[Mapping[str, object]]) -> list[str]:
-    return [str(row["id"]) for row in rows]

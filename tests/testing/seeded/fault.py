@@ -54,6 +54,7 @@ JSON_REPLY = f"{CORE}/roles/json_reply.py"
 CREATE_ATTEMPTS = f"{CORE}/roles/create_attempts.py"
 LABELLED_PROVIDER = f"{CORE}/roles/labelled_provider.py"
 VOLUMES = f"{CORE}/roles/volumes.py"
+SIMULATED_ACCOUNTS = f"{CORE}/roles/simulated_accounts.py"
 
 
 def seed(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.testing.seeded.fault import seed
+from tests.testing.seeded.fault import SIMULATED_ACCOUNTS, seed
 
 SIMULATOR_FAULTS = (
     seed(
@@ -70,7 +70,7 @@ SIMULATOR_FAULTS = (
         "vast",
         "test_its_login_fields_are_those_of_the_plugin",
         (
-            "simulator/service.py",
+            SIMULATED_ACCOUNTS,
             "        return self.get_login_fields()\n",
             '        return {**self.get_login_fields(), "pin": "1234"}\n',
         ),
@@ -105,7 +105,7 @@ SIMULATOR_FAULTS = (
         "more money is said to have come in than is in the ledger",
         "vast",
         "test_money_comes_in_as_it_says",
-        ("simulator/audit.py", "return Money(CREDIT, MICRO_USD)", "return Money(2 * CREDIT, MICRO_USD)"),
+        (SIMULATED_ACCOUNTS, "return self.funds", "return self.funds + self.funds"),
     ),
     seed(
         "simulator",

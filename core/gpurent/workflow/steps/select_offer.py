@@ -9,7 +9,6 @@ from attrs import frozen
 
 from gpurent.domain.evidence import Unknown
 from gpurent.domain.offer import Offer, Requirements
-from gpurent.domain.outcomes import TripOutcome
 from gpurent.domain.trip import TripSpec
 from gpurent.domain.wishes import describe_unstated
 from gpurent.errors import SoldOut, UnavailableError
@@ -33,8 +32,12 @@ class SelectOfferStep:
 
     async def select_offer(self, trip: TripContext, spec: TripSpec) -> Offer:
         """Run `select_offer_now` once per trip."""
-        lost = {*await trip.list_lost_offers(), *await self._list_taken_before(trip)}
-        return await trip.step("select-offer", Offer, lambda: self.select_offer_now(spec, lost))
+
+        async def select() -> Offer:
+            lost = {*await trip.list_lost_offers(), *await self._list_taken_before(trip)}
+            return await self.select_offer_now(spec, lost)
+
+        return await trip.step("select-offer", Offer, select)
 
     async def select_offer_now(self, spec: TripSpec, lost: Collection[str] = ()) -> Offer:
         """Return the best offer of ``spec.provider``, except those whose keys are in ``lost``.
@@ -77,8 +80,10 @@ class SelectOfferStep:
         """Return the machines that somebody else took from the trips that this one goes on with."""
         found = set()
         for earlier in await list_earlier_trips(trip.store, trip.id):
+            if earlier.outcome is None or earlier.outcome.reason != SoldOut.code:
+                continue
             lease = await self.leases.find_lease(earlier.lease)
-            if lease is not None and earlier.outcome == TripOutcome.from_error(SoldOut("")):
+            if lease is not None:
                 found.add(lease.offer.key)
         return found
 

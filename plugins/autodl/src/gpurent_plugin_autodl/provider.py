@@ -76,7 +76,7 @@ class AutodlProvider(LabelledProvider, SupportsStop, SupportsStart):
         }
         reply = await self._client.call("POST", f"{wire.PRO_PATH}/create", json=wish, spent=Spent.UNKNOWN)
         if not reply.error:
-            return reply.get_value(Spent.UNKNOWN)
+            return reply.get_value()
         if reply.is_sold_out:
             return ""
         raise _make_create_error(reply)

@@ -53,7 +53,7 @@ class AutodlReply(JsonReply):
         body = dict(data) if isinstance(data, dict) else {"value": data}
         body |= {name: Secret(str(body[name])) for name in _SECRET_FIELDS if body.get(name)}
         if not isinstance(code, str) or not code:
-            raise evolve(whole, body=body).make_unexpected_response(_("a result without its code"), spent)
+            raise evolve(whole, body=body).make_unexpected_response(_("a result without its code"))
         return evolve(whole, code=code, text=text if isinstance(text, str) else "", body=body)
 
     @property
@@ -76,11 +76,11 @@ class AutodlReply(JsonReply):
     def is_sold_out(self) -> bool:
         return bool(self.error) and (self.error == "NoStock" or "库存" in self.text)
 
-    def get_value(self, spent: Spent = Spent.NO) -> str:
+    def get_value(self) -> str:
         """Return the answer where it is a text."""
         found = self.body.get("value")
         if not isinstance(found, str) or not found:
-            raise self.make_unexpected_response(_("text expected"), spent)
+            raise self.make_unexpected_response(_("text expected"))
         return found
 
     def get_null_time(self, row: Mapping[str, Any], name: str) -> datetime | None:

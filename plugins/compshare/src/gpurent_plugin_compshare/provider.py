@@ -91,7 +91,7 @@ class CompShareProvider(
             raise _make_create_error(reply)
         created = reply.get_texts("UHostIds")
         if len(created) != 1 or not created[0]:
-            raise reply.make_unexpected_response(_("a created machine without its id"), Spent.UNKNOWN)
+            raise reply.make_unexpected_response(_("a created machine without its id"))
         return created[0]
 
     async def find_machine(self, label: str) -> str:

@@ -90,7 +90,7 @@ class LambdaProvider(KeyedProvider):
             raise _make_launch_error(reply)
         ids = reply.get_object(reply.body, "data").get("instance_ids")
         if not isinstance(ids, list) or len(ids) != 1:
-            raise reply.make_unexpected_response(_("not exactly one machine was launched"), Spent.UNKNOWN)
+            raise reply.make_unexpected_response(_("not exactly one machine was launched"))
         with may_have_spent():
             return await self._find_one(lease.label, reply.get_id({"id": ids[0]}))
 

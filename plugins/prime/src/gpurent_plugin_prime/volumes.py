@@ -47,7 +47,7 @@ class PrimeVolumes(VolumeRegister):
         if reply.status in (402, 422):
             raise make_volume_error(wire.SERVICE, reply.message)
         if reply.error:
-            raise reply.make_unexpected_response(quote_reason(reply.message), Spent.UNKNOWN)
+            raise reply.make_unexpected_response(quote_reason(reply.message))
         return reply.get_id(reply.body)
 
     async def remove_volume(self, ref: str) -> VolumeState | None:

@@ -97,7 +97,7 @@ class RunpodProvider(VolumeProvider, SupportsStop, SupportsStart):
             pod = wire.parse_pod(reply, reply.body)
             if pod.ref and pod.label == lease.label:
                 return pod.ref
-            raise reply.make_unexpected_response(_("a created pod without its id or name"), Spent.UNKNOWN)
+            raise reply.make_unexpected_response(_("a created pod without its id or name"))
         if _is_sold_out(reply):
             return ""
         raise _make_refusal(lease, reply)

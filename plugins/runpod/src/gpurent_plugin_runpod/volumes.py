@@ -47,10 +47,10 @@ class RunpodVolumes(VolumeRegister):
         if reply.status in wire.REFUSALS:
             raise make_volume_error(wire.SERVICE, reply.message)
         if reply.error:
-            raise reply.make_unexpected_response(quote_reason(reply.message), Spent.UNKNOWN)
+            raise reply.make_unexpected_response(quote_reason(reply.message))
         made = wire.parse_volume(reply, reply.body)
         if made.label != volume.label:
-            raise reply.make_unexpected_response(_("another volume than the one asked for"), Spent.UNKNOWN)
+            raise reply.make_unexpected_response(_("another volume than the one asked for"))
         return made.ref
 
     async def remove_volume(self, ref: str) -> VolumeState | None:

@@ -115,7 +115,7 @@ class VastProvider(
         elif _is_taken(reply):
             return ""
         elif not reply.error:
-            raise reply.make_unexpected_response(_("a created machine without its number"), Spent.UNKNOWN)
+            raise reply.make_unexpected_response(_("a created machine without its number"))
         raise _make_create_error(lease, reply)
 
     async def find_machine(self, label: str) -> str:
@@ -241,7 +241,7 @@ class VastProvider(
             text = _("vast.ai did not take the bid: {why}").format(why=quote_reason(reply.message))
             raise LeaseError(text, burning=(lease.id,))
         if not reply.is_confirmed:
-            raise reply.make_unexpected_response(_("it does not say that the bid was changed"), Spent.UNKNOWN)
+            raise reply.make_unexpected_response(_("it does not say that the bid was changed"))
         return await self.refresh_lease(evolve(lease, offer=wire.change_bid(lease.offer, bid)))
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from datetime import datetime
 from itertools import pairwise
 
@@ -11,49 +11,32 @@ from gpurent.api import (
     Discrepancy,
     DiscrepancyKind,
     Money,
-    SupportsAudit,
-    SupportsFunding,
-    SupportsHiding,
+    SimulatedAccounts,
     SupportsPaging,
-    UsageError,
 )
 from gpurent_plugin_autodl.simulator.instances import HOUR_SECONDS, SECOND, AutodlInstance
 from gpurent_plugin_autodl.simulator.state import AutodlAccount, AutodlState
 
 MILLI_YUAN = Currency("CNY", 3)
-FUNDS = 500_000
 
 
-class AutodlAudit(SupportsFunding, SupportsAudit, SupportsHiding, SupportsPaging):
+class AutodlAudit(SimulatedAccounts[AutodlAccount], SupportsPaging):
     """Opens the first account, and recomputes what each instance may have cost from the history of its states."""
 
     state: AutodlState
+    funds = Money(500_000, MILLI_YUAN)
 
     def get_login_fields(self) -> Mapping[str, str]:
         return {"api_key": self.state.accounts[0].token}
 
-    async def add_money(self, account: str) -> Money:
-        async with self.state.lock:
-            await self.state.catch_up()
-            found = self.state.find_account(account)
-            if found is None:
-                raise UsageError(f"no account {account!r}")
-            self.state.pay_in(found, FUNDS)
-        return Money(FUNDS, MILLI_YUAN)
-
-    def hide_machines(self, until: datetime) -> None:
-        self.state.hidden_until = until
+    def pay_in(self, account: AutodlAccount, amount: int) -> None:
+        self.state.pay_in(account, amount)
 
     def limit_pages(self, rows: int) -> None:
         self.state.longest_page = rows
 
-    async def list_discrepancies(self) -> Sequence[Discrepancy]:
-        """Return second instances of one name, and charges for what did not run."""
-        async with self.state.lock:
-            await self.state.catch_up()
-            return [found for account in self.state.accounts for found in self._audit_account(account)]
-
-    def _audit_account(self, account: AutodlAccount) -> Iterator[Discrepancy]:
+    def audit_account(self, account: AutodlAccount) -> Iterator[Discrepancy]:
+        """Yield second instances of one name, and charges for what did not run."""
         for number, instance in enumerate(account.instances):
             if any(_is_twin(other, instance) for other in account.instances[:number]):
                 cost = max(1, instance.compute_cost(self.state.at))

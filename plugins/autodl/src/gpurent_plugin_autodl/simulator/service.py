@@ -84,13 +84,6 @@ class AutodlSimulator(AutodlAudit, ProviderSimulator):
         declared = {} if self._context.settings.get("prices") == "off" else {"prices": ", ".join(prices)}
         return {"url": url, "billing_page": f"{url}{pay_page.PATH}/{{account}}/{{amount}}", **declared}
 
-    def make_login_fields(self) -> Mapping[str, str]:
-        return self.get_login_fields()
-
-    async def tick(self) -> None:
-        async with self.state.lock:
-            await self.state.catch_up()
-
     def get_app(self) -> Starlette:
         pay = self._with_lock(self._serve_pay_page)
         return Starlette(

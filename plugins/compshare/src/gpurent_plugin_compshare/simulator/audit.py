@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from datetime import datetime
 from itertools import pairwise
 
@@ -10,47 +10,29 @@ from gpurent.api import (
     Discrepancy,
     DiscrepancyKind,
     Money,
-    SupportsAudit,
-    SupportsFunding,
-    SupportsHiding,
-    UsageError,
+    SimulatedAccounts,
 )
 from gpurent_plugin_compshare.simulator.accounts import CompShareAccount
 from gpurent_plugin_compshare.simulator.amounts import CNY, SECOND, SECONDS_PER_HOUR, UNITS, Meter
 from gpurent_plugin_compshare.simulator.instances import CompShareInstance
 from gpurent_plugin_compshare.simulator.state import CompShareState
 
-TOP_UP = 1_000 * UNITS
 
-
-class CompShareAudit(SupportsFunding, SupportsAudit, SupportsHiding):
+class CompShareAudit(SimulatedAccounts[CompShareAccount]):
     """Opens the first account, and recomputes from the history of its rates what each machine may have cost."""
 
     state: CompShareState
+    funds = Money(1_000 * UNITS, CNY)
 
     def get_login_fields(self) -> Mapping[str, str]:
         account = self.state.accounts[0]
         return {"public_key": account.public_key, "private_key": account.private_key}
 
-    async def add_money(self, account: str) -> Money:
-        async with self.state.lock:
-            await self.state.catch_up()
-            found = self.state.find_account(account)
-            if found is None:
-                raise UsageError(f"no account {account!r}")
-            self.state.add_money(found, TOP_UP)
-        return Money(TOP_UP, CNY)
+    def pay_in(self, account: CompShareAccount, amount: int) -> None:
+        self.state.add_money(account, amount)
 
-    def hide_machines(self, until: datetime) -> None:
-        self.state.hidden_until = until
-
-    async def list_discrepancies(self) -> Sequence[Discrepancy]:
-        """Return second machines of one name, disks that nobody uses, charges for nothing, and refunds that are due."""
-        async with self.state.lock:
-            await self.state.catch_up()
-            return [found for account in self.state.accounts for found in self._audit_account(account)]
-
-    def _audit_account(self, account: CompShareAccount) -> Iterator[Discrepancy]:
+    def audit_account(self, account: CompShareAccount) -> Iterator[Discrepancy]:
+        """Yield second machines of one name, disks that nobody uses, charges for nothing, and refunds that are due."""
         for instance in account.instances:
             if _has_twin(account, instance):
                 yield _make(DiscrepancyKind.DOUBLE_ORDER, account, instance.id, 1)

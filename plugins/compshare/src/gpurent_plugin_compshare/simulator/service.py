@@ -114,13 +114,6 @@ class CompShareSimulator(CompShareAudit, ProviderSimulator):
             "cardless": settings.get("cardless", "no"),
         }
 
-    def make_login_fields(self) -> Mapping[str, str]:
-        return self.get_login_fields()
-
-    async def tick(self) -> None:
-        async with self.state.lock:
-            await self.state.catch_up()
-
     def get_app(self) -> Starlette:
         page = self._with_lock(self._serve_pay_page)
         return Starlette(

@@ -2,43 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 
 from gpurent.api import (
     Discrepancy,
     DiscrepancyKind,
     Money,
+    SimulatedAccounts,
     SimulatorLedgerEntry,
-    SupportsAudit,
-    SupportsFunding,
-    SupportsHiding,
-    UsageError,
 )
-from gpurent_plugin_prime.simulator.state import MICRO_USD, Pod, PrimeState, Resource
-
-FUNDS = 1_000_000_000
+from gpurent_plugin_prime.simulator.state import MICRO_USD, Pod, PrimeAccount, PrimeState, Resource
 
 
-class PrimeAudit(SupportsFunding, SupportsAudit, SupportsHiding):
+class PrimeAudit(SimulatedAccounts[PrimeAccount]):
     """Opens the first account."""
 
     state: PrimeState
+    funds = Money(1_000_000_000, MICRO_USD)
 
     def get_login_fields(self) -> Mapping[str, str]:
         return {"api_key": self.state.accounts[0].api_key}
 
-    async def add_money(self, account: str) -> Money:
-        async with self.state.lock:
-            await self.state.catch_up()
-            found = self.state.find_account(account)
-            if found is None:
-                raise UsageError(f"no wallet {account!r}")
-            self.state.pay_in(found, FUNDS)
-        return Money(FUNDS, MICRO_USD)
-
-    def hide_machines(self, until: datetime) -> None:
-        self.state.hidden_until = until
+    def pay_in(self, account: PrimeAccount, amount: int) -> None:
+        self.state.pay_in(account, amount)
 
     def list_ledger_entries(self) -> Sequence[SimulatorLedgerEntry]:
         """Return the payments, and what each pod and disk has cost so far; the line of one that is there grows."""
@@ -61,21 +48,14 @@ class PrimeAudit(SupportsFunding, SupportsAudit, SupportsHiding):
             ]
         return sorted(found, key=lambda entry: entry.at)
 
-    async def list_discrepancies(self) -> Sequence[Discrepancy]:
-        """Return second pods and disks of one name, and pods that cost something before they were active."""
-        async with self.state.lock:
-            await self.state.catch_up()
-            return [
-                Discrepancy(
-                    kind=DiscrepancyKind.DOUBLE_ORDER,
-                    account=account.wallet_id,
-                    ref=one.id,
-                    amount=Money(max(1, one.compute_cost(self.state.at)), MICRO_USD),
+    def audit_account(self, account: PrimeAccount) -> Iterator[Discrepancy]:
+        """Yield second pods and disks of one name, and pods that cost something before they were active."""
+        for one in account.resources:
+            if _has_twin(account.pods if isinstance(one, Pod) else account.disks, one, self.state.at):
+                cost = Money(max(1, one.compute_cost(self.state.at)), MICRO_USD)
+                yield Discrepancy(
+                    kind=DiscrepancyKind.DOUBLE_ORDER, account=account.wallet_id, ref=one.id, amount=cost
                 )
-                for account in self.state.accounts
-                for one in account.resources
-                if _has_twin(account.pods if isinstance(one, Pod) else account.disks, one, self.state.at)
-            ]
 
 
 def _has_twin(alike: Sequence[Resource], one: Resource, at: datetime) -> bool:

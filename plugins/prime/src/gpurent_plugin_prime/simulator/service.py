@@ -61,13 +61,6 @@ class PrimeSimulator(PrimeAudit, ProviderSimulator):
     def make_plugin_settings(self, url: str) -> Mapping[str, str]:
         return {"url": url, "billing_page": f"{url}/sandbox/pay/{{account}}/{{amount}}"}
 
-    def make_login_fields(self) -> Mapping[str, str]:
-        return self.get_login_fields()
-
-    async def tick(self) -> None:
-        async with self.state.lock:
-            await self.state.catch_up()
-
     def get_app(self) -> Starlette:
         """Return the application; as at the service, a path without its last slash is redirected to the one with it."""
         return Starlette(

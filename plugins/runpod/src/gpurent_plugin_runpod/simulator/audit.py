@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from datetime import datetime, timedelta
 from fractions import Fraction
 from itertools import pairwise
@@ -12,53 +12,36 @@ from gpurent.api import (
     Discrepancy,
     DiscrepancyKind,
     Money,
-    SupportsAudit,
-    SupportsFunding,
-    SupportsHiding,
+    SimulatedAccounts,
     SupportsPaging,
-    UsageError,
 )
 from gpurent_plugin_runpod.simulator.bills import MICRO_USD
 from gpurent_plugin_runpod.simulator.pods import RunpodPod
 from gpurent_plugin_runpod.simulator.state import NetworkVolume, RunpodAccount, RunpodState
 
-CREDIT = 100_000_000
 HOUR = timedelta(hours=1)
 
 
-class RunpodAudit(SupportsFunding, SupportsAudit, SupportsHiding, SupportsPaging):
+class RunpodAudit(SimulatedAccounts[RunpodAccount], SupportsPaging):
     """Opens the first account, and recomputes what each pod may have cost from the history of its states."""
 
     state: RunpodState
+    funds = Money(100_000_000, MICRO_USD)
 
     def get_login_fields(self) -> Mapping[str, str]:
         return {"api_key": self.state.accounts[0].api_key}
 
-    async def add_money(self, account: str) -> Money:
-        async with self.state.lock:
-            await self.state.catch_up()
-            found = self.state.find_account(account)
-            if found is None:
-                raise UsageError(f"no account {account!r}")
-            self.state.add_credit(found, CREDIT)
-        return Money(CREDIT, MICRO_USD)
-
-    def hide_machines(self, until: datetime) -> None:
-        self.state.hidden_until = until
+    def pay_in(self, account: RunpodAccount, amount: int) -> None:
+        self.state.add_credit(account, amount)
 
     def limit_pages(self, rows: int) -> None:
         self.state.longest_page = rows
 
-    async def list_discrepancies(self) -> Sequence[Discrepancy]:
-        """Return second pods and volumes of one name, and charges for GPUs that were not had.
+    def audit_account(self, account: RunpodAccount) -> Iterator[Discrepancy]:
+        """Yield second pods and volumes of one name, and charges for GPUs that were not had.
 
         A pod that has cost nothing yet counts as one micro-USD.
         """
-        async with self.state.lock:
-            await self.state.catch_up()
-            return [found for account in self.state.accounts for found in self._audit_account(account)]
-
-    def _audit_account(self, account: RunpodAccount) -> Iterator[Discrepancy]:
         now = self.state.at
         for pod in account.pods:
             cost = max(1, pod.costs.compute_cost(now))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from datetime import datetime
 from itertools import pairwise
 
@@ -10,12 +10,9 @@ from gpurent.api import (
     Discrepancy,
     DiscrepancyKind,
     Money,
-    SupportsAudit,
-    SupportsFunding,
-    SupportsHiding,
+    SimulatedAccounts,
     SupportsPaging,
     SupportsSignUp,
-    UsageError,
 )
 from gpurent_plugin_vast.simulator.accounts import VastAccount
 from gpurent_plugin_vast.simulator.amounts import MICRO_USD
@@ -23,13 +20,12 @@ from gpurent_plugin_vast.simulator.instances import VastInstance
 from gpurent_plugin_vast.simulator.meters import SECOND, SECONDS_PER_HOUR
 from gpurent_plugin_vast.simulator.state import VastState
 
-CREDIT = 100_000_000
 
-
-class VastAudit(SupportsFunding, SupportsSignUp, SupportsAudit, SupportsHiding, SupportsPaging):
+class VastAudit(SimulatedAccounts[VastAccount], SupportsSignUp, SupportsPaging):
     """Opens the first account, and recomputes what each instance may have cost from the history of its states."""
 
     state: VastState
+    funds = Money(100_000_000, MICRO_USD)
 
     def get_login_fields(self) -> Mapping[str, str]:
         return {"api_key": self.state.accounts[0].api_key}
@@ -38,31 +34,17 @@ class VastAudit(SupportsFunding, SupportsSignUp, SupportsAudit, SupportsHiding, 
         async with self.state.lock:
             return {"api_key": self.state.make_account().api_key}
 
-    async def add_money(self, account: str) -> Money:
-        async with self.state.lock:
-            await self.state.catch_up()
-            found = self.state.find_account(account)
-            if found is None:
-                raise UsageError(f"no account {account!r}")
-            self.state.add_credit(found, CREDIT)
-        return Money(CREDIT, MICRO_USD)
-
-    def hide_machines(self, until: datetime) -> None:
-        self.state.hidden_until = until
+    def pay_in(self, account: VastAccount, amount: int) -> None:
+        self.state.add_credit(account, amount)
 
     def limit_pages(self, rows: int) -> None:
         self.state.longest_page = rows
 
-    async def list_discrepancies(self) -> Sequence[Discrepancy]:
-        """Return second instances for one label, what failed creates left behind, charges for nothing, and refunds due.
+    def audit_account(self, account: VastAccount) -> Iterator[Discrepancy]:
+        """Yield second instances for one label, what failed creates left behind, charges for nothing, and refunds due.
 
         An instance that has cost nothing yet counts as one micro-USD.
         """
-        async with self.state.lock:
-            await self.state.catch_up()
-            return [found for account in self.state.accounts for found in self._audit_account(account)]
-
-    def _audit_account(self, account: VastAccount) -> Iterator[Discrepancy]:
         for instance in account.instances:
             if _has_twin(account, instance):
                 yield self._make(DiscrepancyKind.DOUBLE_ORDER, account, instance)

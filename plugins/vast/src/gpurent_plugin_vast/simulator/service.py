@@ -90,13 +90,6 @@ class VastSimulator(VastAudit, ProviderSimulator):
     def make_plugin_settings(self, url: str) -> Mapping[str, str]:
         return {"url": url, "billing_page": f"{url}{pay_page.PATH}/{{account}}/{{amount}}"}
 
-    def make_login_fields(self) -> Mapping[str, str]:
-        return self.get_login_fields()
-
-    async def tick(self) -> None:
-        async with self.state.lock:
-            await self.state.catch_up()
-
     def get_app(self) -> Starlette:
         pay = self._with_lock(self._serve_pay_page)
         return Starlette(
