@@ -98,8 +98,8 @@ HOOK_PAGES = (
     HookPage("command", "CommandEntry"),
     HookPage(
         "simulator",
-        "SimulatorEntry ProviderSimulator SimulatedAccounts SupportsFunding SupportsAudit SupportsHiding SupportsPaging "
-        "SupportsManualRental SupportsSignUp Observation parse_exact_json render_exact_json "
+        "SimulatorEntry ProviderSimulator SimulatedAccounts SupportsFunding SupportsAudit SupportsHiding "
+        "SupportsPaging SupportsManualRental SupportsSignUp Observation parse_exact_json render_exact_json "
         "SimulatorContext SimulatorRoute Evidence SimulatorLedgerEntry SandboxMachines SandboxMachine SendMail "
         "ManualAccess Discrepancy DiscrepancyKind",
         "provider",
