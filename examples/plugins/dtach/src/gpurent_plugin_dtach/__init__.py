@@ -42,9 +42,7 @@ class DtachBackend(SessionBackend):
     def stop_command(self, session: SessionInfo) -> str:
         socket = f"{FOLDER}/{session.name}"
         # dtach ends a moment after its job.
-        wait = (
-            f"for i in 1 2 3 4 5 6 7 8 9 10; do {make_ping(socket)} || break; sleep 0.4; done"
-        )
+        wait = f"for i in 1 2 3 4 5 6 7 8 9 10; do {make_ping(socket)} || break; sleep 0.4; done"
         return f'kill -- -"$(cat {socket}.pid)"; {wait}'
 
     def detach_hint(self) -> str:
