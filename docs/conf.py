@@ -11,12 +11,14 @@ from typing import Any
 
 from docutils import nodes
 from sphinx.application import Sphinx
+from sphinx.ext.autodoc.mock import _MockObject
 from sphinx.util.nodes import make_refnode
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(ROOT / "scripts"), str(ROOT / "core")]
 
 import docs_reference  # noqa: E402
+import docs_testing_reference  # noqa: E402
 
 from gpurent import __version__, api  # noqa: E402
 
@@ -36,6 +38,8 @@ myst_enable_extensions = ["colon_fence"]
 myst_heading_anchors = 4
 default_role = "py:obj"
 autodoc_member_order = "bysource"
+_MockObject.__or__ = lambda self, other: self  # strategies of Hypothesis are combined where they are defined
+autodoc_mock_imports = docs_testing_reference.MOCKED.split()
 autodoc_typehints = "signature"
 add_module_names = False
 python_maximum_signature_line_length = 80
@@ -56,6 +60,9 @@ html_sidebars = {
 }
 NOT_TRANSLATED = "本页还没有中文版，以下是英文原文。"
 CATALOGUES = ROOT / "docs" / "locale" / "zh_CN" / "LC_MESSAGES"
+TESTING_PATHS = {
+    name: [f"gpurent.testing.{module}.{name}"] for module, name in docs_testing_reference.list_testing_names()
+}
 logging.getLogger("jieba").disabled = True  # it tells how long it takes to load
 
 
@@ -79,9 +86,9 @@ def link_name(app: Sphinx, env: Any, node: Any, contnode: nodes.Node) -> nodes.N
         return None
     objects = env.domaindata["py"]["objects"]
     for part in node["reftarget"].split("."):
-        found = objects.get(f"gpurent.api.{part}") if part in api.__all__ else None
-        if found is not None:
-            return make_refnode(app.builder, node["refdoc"], found.docname, found.node_id, contnode)
+        for path in (f"gpurent.api.{part}" if part in api.__all__ else "", *TESTING_PATHS.get(part, ())):
+            if found := objects.get(path):
+                return make_refnode(app.builder, node["refdoc"], found.docname, found.node_id, contnode)
     return contnode
 
 
@@ -99,7 +106,7 @@ def simplify_signature(
 
 
 def setup(app: Sphinx) -> dict[str, bool]:
-    docs_reference.write_pages(Path(app.srcdir) / "reference")
+    docs_reference.write_pages(Path(app.srcdir) / "reference", docs_testing_reference.make_pages())
     app.connect("source-read", keep_one_language)
     app.connect("doctree-resolved", mark_english_page)
     app.connect("missing-reference", link_name)

@@ -1,4 +1,6 @@
-"""Write the reference pages for authors of plugins: one for each hook with its entry and its role, and some for values.
+"""Write the reference pages for authors of plugins: one for each hook with its entry and its role, some for values.
+
+Those of the test kit come from `docs_testing_reference`.
 
 The pages name what they show; Sphinx fills in signatures and docstrings from the code. `docs/conf.py` calls
 `write_pages` at each build, and `docs/reference/` is not committed. A name of `gpurent.api` that is on no page, or on
@@ -10,7 +12,7 @@ from __future__ import annotations
 import inspect
 import sys
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
@@ -263,32 +265,38 @@ def _make_state_table() -> list[str]:
     return [*lines, ""]
 
 
-def _make_index() -> list[str]:
+def _make_index(kit: Iterable[str]) -> list[str]:
     hooks = [f"   hook-{page.hook}" for page in HOOK_PAGES]
     values = [f"   {name}" for name in VALUE_PAGES]
+    tests = [f"   {name.removesuffix('.rst')}" for name in kit]
     return [
-        *_title("Reference of gpurent.api"),
-        "Made from the code. A plugin imports these names from ``gpurent.api``, and nothing else of gpurent.",
+        *_title("Reference"),
+        "Made from the code. A plugin imports the names of the first two lists from ``gpurent.api``, and nothing else",
+        "of gpurent; its tests may also use those of ``gpurent.testing``.",
         "",
         *(".. toctree::", "   :caption: Hooks and roles", "   :maxdepth: 1", "", *hooks, ""),
         *(".. toctree::", "   :caption: Values, services, errors", "   :maxdepth: 1", "", *values, ""),
+        *(".. toctree::", "   :caption: The test kit, gpurent.testing", "   :maxdepth: 1", "", *tests, ""),
     ]
 
 
-def make_pages() -> dict[str, str]:
-    """Return the reference, as reStructuredText by file name."""
-    pages = {"index": _make_index()}
+def make_pages(kit: Mapping[str, str] = {}) -> dict[str, str]:
+    """Return the reference, as reStructuredText by file name; ``kit``: the pages about `gpurent.testing`."""
+    pages = {"index": _make_index(kit)}
     pages |= {f"hook-{page.hook}": _make_hook_page(page) for page in HOOK_PAGES}
     pages |= {name: _make_value_page(page) for name, page in VALUE_PAGES.items()}
-    return {f"{name}.rst": "\n".join(lines) for name, lines in pages.items()}
+    return {f"{name}.rst": "\n".join(lines) for name, lines in pages.items()} | dict(kit)
 
 
-def write_pages(folder: Path) -> None:
-    """Write the pages below ``folder``. What has not changed is left alone, so that Sphinx does not read it again."""
+def write_pages(folder: Path, kit: Mapping[str, str]) -> None:
+    """Write the pages below ``folder``, with ``kit``, those about `gpurent.testing`.
+
+    What has not changed is left alone, so that Sphinx does not read it again.
+    """
     if problems := find_problems():
         raise SystemExit("scripts/docs_reference.py: " + "; ".join(problems))
     folder.mkdir(exist_ok=True)
-    pages = make_pages()
+    pages = make_pages(kit)
     for path in folder.glob("*.rst"):
         if path.name not in pages:
             path.unlink()
@@ -296,7 +304,3 @@ def write_pages(folder: Path) -> None:
         path = folder / name
         if not path.exists() or path.read_text("utf-8") != text:
             path.write_text(text, "utf-8")
-
-
-if __name__ == "__main__":
-    write_pages(ROOT / "docs" / "reference")

@@ -78,5 +78,5 @@ def run_page(page: str, folder: Path, instead: Mapping[str, str] | None = None) 
     home, work = folder / "home", folder / "work"
     home.mkdir()
     work.mkdir()
-    shutil.copytree(DOCS.parent / "examples", work / "examples")
+    shutil.copytree(DOCS.parent / "examples" / "digits", work / "examples" / "digits")
     return run_shell(make_script(page, instead or {}), make_environment(folder / "venv"), work, home)

@@ -21,6 +21,7 @@ PAY = (
 WHOLE_PAGES: Mapping[str, tuple[str, ...]] = {
     "authors/first-plugin": ("notifier notes", "accepted"),
     "authors/session-backend": (" passed",),
+    "authors/rest-provider": (" passed",),
     "authors/provider": (" passed", "Level: ", "gpurent_plugin_acme/py.typed"),
     "authors/provider-failures": (" passed", "RTX 4090"),
     "authors/money": ("2 passed",),
@@ -80,3 +81,9 @@ def test_the_session_backend_has_25_lines() -> None:
     assert len([line for line in source.splitlines() if line.strip()]) == 25
     plugin = next(block.text for block in list_blocks("authors/first-plugin") if block.path)
     assert len(re.findall(r"\S.*\n", plugin)) <= 10
+
+
+def test_the_rest_provider_has_70_lines() -> None:
+    source = next(block.text for block in list_blocks("authors/rest-provider") if block.path)
+    lines = [line for line in source.splitlines() if line.strip() and not line.startswith("from ")]
+    assert len(lines) == 70

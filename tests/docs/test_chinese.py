@@ -26,6 +26,7 @@ ALWAYS_CHINESE = {
     "glossary",
     "authors/first-plugin",
     "authors/session-backend",
+    "authors/rest-provider",
     "authors/provider",
     "authors/provider-failures",
     "authors/money",

@@ -5,13 +5,14 @@ from __future__ import annotations
 import inspect
 import re
 from collections.abc import Mapping
+from importlib import import_module
 
 import pytest
 
 from gpurent import api
 from gpurent.domain.lease import TRANSITIONS
 from gpurent.roles import hookspecs
-from scripts import docs_reference
+from scripts import docs_reference, docs_testing_reference
 from tests.docs.blocks import DOCS
 
 HOOKS = [name for name in vars(hookspecs) if name.startswith("gpurent_register_")]
@@ -72,3 +73,21 @@ def test_the_contracts_that_it_names_exist() -> None:
 def test_a_name_without_a_page_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(api, "__all__", [*api.__all__, "brand_new"])
     assert docs_reference.find_problems() == ["brand_new: on no page"]
+
+
+def test_every_name_of_the_test_kit_is_there_and_says_what_it_is() -> None:
+    for module, name in docs_testing_reference.list_testing_names():
+        value = getattr(import_module(f"gpurent.testing.{module}"), name)
+        if name in docs_testing_reference.CONSTANTS:
+            continue
+        assert inspect.isclass(value) is name[0].isupper(), name
+        assert inspect.getdoc(value), f"{module}.{name} has no docstring"
+
+
+def test_the_contracts_and_the_fakes_are_in_the_reference() -> None:
+    from gpurent.testing import contracts, fakes
+
+    shown = docs_testing_reference.list_testing_names()
+    assert {name for module, name in shown if module == "contracts"} == set(contracts.__all__)
+    assert {name for module, name in shown if module == "fakes"} == set(fakes.__all__)
+    assert len(set(shown)) == len(shown)

@@ -118,7 +118,8 @@ class LabelledProvider(LeaseProvider):
     async def find_machine(self, label: str) -> str:
         """Return the service's reference of the machine with this label; empty if a complete list has none.
 
-        What a create that failed has left behind is no machine: delete it, and raise the create's error.
+        What a create that failed has left behind is no machine: delete it, and raise the create's error. If the service
+        creates a second machine for a request that something on the way has sent twice, delete it here.
         """
 
     @abstractmethod

@@ -101,6 +101,7 @@ class LeaseDriver(Generic[P]):
         return self.lease
 
     async def reserve_lease(self, order: Order) -> None:
+        """Order a machine, or change the lease by an order onto it; nothing is paid."""
         onto = self.lease.ref if self.lease is not None else ""
         answer = await self.retry_lost_responses(
             lambda: self.provider.reserve_lease(evolve(order, onto=onto))
@@ -111,6 +112,7 @@ class LeaseDriver(Generic[P]):
             self.lease = evolve(self.lease, pending=answer.pending)
 
     async def refresh_lease(self) -> Lease:
+        """Ask the provider once, and apply its answer as core does."""
         self.lease = await self.retry_lost_responses(
             lambda: refresh_as_core(self.provider, self.current_lease, self.user.clock.now())
         )
@@ -127,6 +129,7 @@ class LeaseDriver(Generic[P]):
         raise AssertionError
 
     async def pay_bill(self, bill: Bill) -> Payment:
+        """Pay a bill from the account that belongs to the provider."""
         payment = await self.retry_lost_responses(lambda: self.billing.pay_bill(bill))
         assert payment.key == bill.key
         assert payment.amount <= bill.amount
@@ -161,6 +164,7 @@ class LeaseDriver(Generic[P]):
         return payment
 
     async def wait_until_ready(self) -> Lease:
+        """Poll until the machine can be reached. Raises ``AssertionError`` after 200 polls."""
         async for lease in self._poll_lease("ready"):
             if lease.state is LeaseState.READY and lease.endpoint is not None:
                 return lease
@@ -173,6 +177,7 @@ class LeaseDriver(Generic[P]):
         return self.current_lease if order.kind is OrderKind.RENEW else await self.wait_until_ready()
 
     async def renew_lease(self, term: timedelta, key: str) -> Lease:
+        """Buy ``term`` more; ``key`` is that of the order."""
         renewing: object = self.provider
         if not isinstance(renewing, SupportsRenewal):
             raise AssertionError(f"{self.name} has no renewal")

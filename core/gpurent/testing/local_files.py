@@ -16,4 +16,5 @@ def open_target(request: PullRequest) -> SafeDir:
 
 
 def open_sources(request: PushRequest) -> SourceFiles:
+    """Open what an upload reads."""
     return SourceFiles(LOCAL_FILES, request)

@@ -1,4 +1,4 @@
-"""Installed plugins against their own simulators, in the test's event loop: real HTTP, no real time.
+"""Installed plugins against their own simulators, in the test's event loop: real HTTP, no real time::
 
     async with sandbox_harness("acme") as sandbox:
         user = sandbox.user()
@@ -85,6 +85,7 @@ class SandboxUser(FakeUser):
         return _check_role(kind, billing.build(self.context(billing, entry.auth, faults)))
 
     def authenticator(self, provider: str) -> Authenticator:
+        """Return a new object that logs in to that provider."""
         entry = self._auth_entry(provider)
         return entry.build(self.context(entry, entry.name))
 
