@@ -70,7 +70,8 @@ TESTING_PAGES: Mapping[str, TestingPage] = {
         {
             "contracts": "ProviderSetup ProviderContract AuthContract EnrolmentContract BillingContract "
             "PaymentContract StatementContract InvoiceContract WithdrawalContract LeaseContract LongListContract "
-            "VolumeContract RetentionContract StopTimerContract RefundQuoteContract DowngradeContract MailChangeContract "
+            "VolumeContract RetentionContract StopTimerContract RefundQuoteContract DowngradeContract "
+            "MailChangeContract "
             "ListingContract JourneyContract PriceContract RenewalContract StagingContract StopContract "
             "RestartContract StartContract InterruptionContract MailBindingContract AssistedRentalContract "
             "SecretContract SimulatorContract ManualProviderContract SessionContract LauncherContract "
