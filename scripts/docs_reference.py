@@ -72,7 +72,8 @@ HOOK_PAGES = (
         "LeaseEntry RetentionStep RetentionEvent RetentionEffect LeaseProvider SupportsStaging SupportsDowngrade "
         "SupportsRenewal SupportsStop SupportsStart SupportsRestart SupportsStopTimer SupportsRefundQuote "
         "SupportsInterruption SupportsPublicKeys SupportsMailBinding SupportsMailChange AssistedRental ManualProvider "
-        "LabelledProvider KeyedProvider KeyRegister RegisteredKey PUBLIC_KEY CreateAttempts make_payable_lease "
+        "LabelledProvider KeyedProvider KeyRegister RegisteredKey PUBLIC_KEY CreateAttempts begin_request "
+        "make_payable_lease "
         "make_taken_error SupportsVolumes VolumeProvider VolumeRegister make_volume_error make_volume_in_use_error "
         "make_credit_error make_release_error make_state_error shorten_label MailBinding ManualTask "
         "TaskInstructions MachineAccess",

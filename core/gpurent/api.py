@@ -303,6 +303,7 @@ if TYPE_CHECKING:
         KeyRegister as KeyRegister,
         RegisteredKey as RegisteredKey,
     )
+    from gpurent.roles.request_times import begin_request as begin_request
     from gpurent.roles.safe_dir import (
         SafeDir as SafeDir,
         open_safe_dir as open_safe_dir,
@@ -416,6 +417,7 @@ _NAMES_BY_MODULE = {
     "gpurent.roles.hookspecs": "hookimpl",
     "gpurent.roles.json_api": "ApiKeyAuthenticator CountedPages JsonApi",
     "gpurent.roles.json_reply": "JsonReply",
+    "gpurent.roles.request_times": "begin_request",
     "gpurent.roles.simulated_accounts": "SimulatedAccounts",
     "gpurent.roles.create_attempts": "CreateAttempts",
     "gpurent.roles.labelled_provider": "LabelledProvider make_credit_error make_payable_lease make_release_error make_state_error make_taken_error shorten_label",  # noqa: E501

@@ -9,6 +9,7 @@ import pytest
 
 from gpurent.infra.http_headers import parse_date
 from gpurent.infra.service_clocks import ServiceClocks
+from gpurent.roles.request_times import begin_request
 from gpurent.testing.fakes.clock import ManualClock
 
 NOW = datetime(2026, 11, 24, 12, 0, 0, 400_000, tzinfo=UTC)
@@ -17,7 +18,7 @@ SECOND = timedelta(seconds=1)
 
 def make_clocks() -> tuple[ServiceClocks, ManualClock, list[str]]:
     warnings: list[str] = []
-    own = ManualClock(NOW)
+    own = ManualClock(NOW, wall=lambda: own.now())  # noqa: PLW0108 - it is not made yet
     return ServiceClocks(own, warnings.append), own, warnings
 
 
@@ -75,3 +76,11 @@ def test_an_answer_from_a_cache_is_as_old_as_it_says() -> None:
     date = format_datetime(NOW.replace(microsecond=0), usegmt=True)
     assert parse_date({"date": date, "age": "600"}) == NOW.replace(microsecond=0) + timedelta(minutes=10)
     assert parse_date({"date": date, "age": "old"}) is None
+
+
+@pytest.mark.parametrize("ahead", [timedelta(), timedelta(days=15), -timedelta(days=15)])
+def test_when_a_request_was_sent_is_told_in_the_services_time_also_for_the_first(ahead: timedelta) -> None:
+    clocks, own, _warnings = make_clocks()
+    find_time = begin_request(clocks.clock_of("shop"))
+    answer(clocks, own, ahead, SECOND * 5)
+    assert SECOND * 3.9 <= own.now() + ahead - find_time() <= SECOND * 9

@@ -161,6 +161,10 @@ class UserHistory:
         """Return the lease that this history rented; a second trip's own is never touched."""
         trips = (await self._user.type_command("trips")).data or []
         own = [trip["lease"] for trip in trips if trip["kind"] in ("rent", "restart") and trip["lease"]]
+        if own and self._trouble == "clocks" and action.name != "restart":
+            # By a wrong clock, the last trip is not the newest.
+            living = {lease["id"] for lease in await self._user.list_living_leases()}
+            own = [lease for lease in own if lease in living] or own
         if own or self._has_second_trip:
             return str(own[-1]) if own else ""
         return await find_lease(self._user, over=action.name == "restart")

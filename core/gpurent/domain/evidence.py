@@ -12,6 +12,8 @@ from gpurent.errors import GpurentError, UnavailableError
 from gpurent.terminal_text import NO_TEXT, ForeignText
 
 T = TypeVar("T")
+LISTING_DELAY = timedelta(minutes=3)
+"""What a service created is in its lists after this time, if it was created at all."""
 
 
 @frozen

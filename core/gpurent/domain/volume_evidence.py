@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from attrs import evolve
 
+from gpurent.domain.evidence import LISTING_DELAY
 from gpurent.domain.lease_evidence import CONFIRMATION_INTERVAL
 from gpurent.domain.volume import Volume, VolumeState
-
-# A volume that was created is in its provider's list after this time.
-LISTING_DELAY = timedelta(minutes=1)
 
 
 def apply_listed_volume(volume: Volume, listed: Volume) -> Volume:

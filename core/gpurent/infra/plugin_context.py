@@ -22,7 +22,7 @@ from gpurent.infra.sqlite.plugin_state import ScopedState
 from gpurent.infra.sqlite.store import SqliteStore
 from gpurent.ports.local_files import LocalFiles
 from gpurent.ports.services import Http, MailReader, PluginState, SecretStore, Vault
-from gpurent.ports.system import Clock
+from gpurent.ports.system import ProviderClock
 from gpurent.roles.account import Login
 from gpurent.roles.entries import InputField, LeaseEntry, PluginEntry, PluginRegistry
 from gpurent.roles.plugin_context import PluginContext
@@ -38,7 +38,7 @@ class BuiltPluginContext:
     """Implements `PluginContext` for one plugin; logins and questions are passed on to core."""
 
     http: Http
-    clock: Clock
+    clock: ProviderClock
     vault: Vault
     state: PluginState
     mail: MailReader

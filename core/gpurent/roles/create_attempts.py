@@ -25,13 +25,21 @@ class CreateAttempts:
 
     async def note_sent(self, key: str) -> str:
         """Note that the create of the order ``key`` is sent now; return the note before, for `take_back`."""
+        now = self.clock.now().isoformat()
+        if not await self.state.get(_first_name(key)):
+            await self.state.put(_first_name(key), now)
         before = await self.state.get(_name(key)) or ""
-        await self.state.put(_name(key), self.clock.now().isoformat())
+        await self.state.put(_name(key), now)
         return before
 
     async def take_back(self, key: str, before: str) -> None:
         """Note that the last create was refused by name, so that only an earlier one may have had an effect."""
         await self.state.put(_name(key), before)
+
+    async def find_first(self, key: str) -> datetime | None:
+        """Return when a create for the order ``key`` was first sent, refused or not; None if that is not on record."""
+        noted = await self.state.get(_first_name(key))
+        return datetime.fromisoformat(noted) if noted else None
 
     async def may_still_appear(self, pending: PendingOrder) -> bool:
         """Whether the machine of an order that was sent may be missing from a complete list although it exists."""
@@ -46,3 +54,7 @@ class CreateAttempts:
 
 def _name(key: str) -> str:
     return f"create/{key}"
+
+
+def _first_name(key: str) -> str:
+    return f"first-create/{key}"

@@ -5,11 +5,11 @@ from __future__ import annotations
 import hashlib
 from abc import abstractmethod
 from collections.abc import Mapping
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from attrs import evolve
 
-from gpurent.domain.evidence import Absent, Unknown
+from gpurent.domain.evidence import LISTING_DELAY, Absent, Unknown
 from gpurent.domain.lease import Lease, LeaseState, PendingOrder
 from gpurent.domain.money import Currency
 from gpurent.domain.offer import Bill, Offer, Order, OrderKind, Payment, Requirements
@@ -109,7 +109,7 @@ class LabelledProvider(LeaseProvider):
     """
 
     def __init__(
-        self, context: PluginContext, service: str, listing_delay: timedelta = timedelta(minutes=1)
+        self, context: PluginContext, service: str, listing_delay: timedelta = LISTING_DELAY
     ) -> None:
         self.context, self.service = context, service
         self._attempts = CreateAttempts(context.state, context.clock, listing_delay)
@@ -210,6 +210,13 @@ class LabelledProvider(LeaseProvider):
         if pending.sent_at is None or await self._attempts.may_still_appear(pending):
             return lease
         raise make_taken_error(lease.offer.key)
+
+    async def find_first_create(self, label: str) -> datetime | None:
+        """Return when a machine with this label was first asked for, in the service's time; None if not by us.
+
+        For a service that does not tell when a machine began to cost money: none of this label did before.
+        """
+        return await self._attempts.find_first(label)
 
     async def _send_create(self, lease: Lease) -> str:
         before = await self._attempts.note_sent(lease.label)

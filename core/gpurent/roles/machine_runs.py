@@ -20,6 +20,7 @@ from gpurent.locale import _
 
 RUNS = "runs"
 """The key in `Lease.provider_data`."""
+_SECOND = f"{RUNS}/"
 MINUTE = timedelta(minutes=1)
 
 
@@ -32,20 +33,26 @@ class MachineRun:
     price: Decimal | None
 
 
-def list_machine_runs(lease: Lease) -> Sequence[MachineRun]:
-    """Return the noted runs, oldest first."""
-    return [_parse_run(text) for text in lease.provider_data.get(RUNS, "").split()]
+def list_machine_runs(lease: Lease, second: str = "") -> Sequence[MachineRun]:
+    """Return the noted runs, oldest first; ``second``: those of the other machine with this reference."""
+    return [_parse_run(text) for text in lease.provider_data.get(_name(second), "").split()]
 
 
 def note_machine_run(
-    lease: Lease, started_at: datetime | None, stopped_at: datetime | None, price: UnitPrice | None
+    lease: Lease,
+    started_at: datetime | None,
+    stopped_at: datetime | None,
+    price: UnitPrice | None,
+    second: str = "",
 ) -> Lease:
     """Return the lease with its last run as the service states it.
 
     ``started_at`` None: only its stop is stated. ``price`` None: as it was noted before, or as the offer has it. A stop
     that was noted stays: until it runs again, a service may go on stating the start of the run before.
+
+    ``second``: the reference of another machine that the order has created, because its request arrived twice.
     """
-    runs = list(list_machine_runs(lease))
+    runs = list(list_machine_runs(lease, second))
     if started_at is None and runs:
         runs[-1] = evolve(runs[-1], stopped_at=runs[-1].stopped_at or stopped_at)
     elif started_at is not None:
@@ -57,13 +64,17 @@ def note_machine_run(
         if same is not None:
             stopped_at = same.stopped_at or stopped_at
         runs.append(MachineRun(started_at=started_at, stopped_at=stopped_at, price=noted))
-    return evolve(lease, provider_data={**lease.provider_data, RUNS: " ".join(map(_format_run, runs))})
+    return evolve(
+        lease, provider_data={**lease.provider_data, _name(second): " ".join(map(_format_run, runs))}
+    )
 
 
 def compute_run_charges(lease: Lease, currency: Currency, now: datetime) -> Known[Charge] | Unknown:
     """Return a charge for each run that cost something, oldest first; `Unknown` if a price is not known."""
+    seconds = [name.removeprefix(_SECOND) for name in lease.provider_data if name.startswith(_SECOND)]
+    every = [(second, run) for second in ("", *seconds) for run in list_machine_runs(lease, second)]
     found = []
-    for run in list_machine_runs(lease):
+    for second, run in sorted(every, key=lambda one: one[1].started_at):
         if run.price is None:
             return Unknown(_("the machine ran at a price that its provider did not state"))
         price, end = UnitPrice(run.price, currency), run.stopped_at or lease.ended_at
@@ -75,12 +86,16 @@ def compute_run_charges(lease: Lease, currency: Currency, now: datetime) -> Know
                 at=end or now,
                 kind=ChargeKind.USAGE,
                 money=price.cost(span),
-                ref=f"{lease.ref}@{run.started_at.isoformat()}",
+                ref=f"{second or lease.ref}@{run.started_at.isoformat()}",
                 note=note,
                 growing=end is None and not lease.is_over,
             )
             found.append(charge)
     return Known(tuple(found))
+
+
+def _name(second: str) -> str:
+    return f"{_SECOND}{second}" if second else RUNS
 
 
 def _format_run(run: MachineRun) -> str:

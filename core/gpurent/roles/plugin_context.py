@@ -14,7 +14,7 @@ from gpurent.domain.lease import Lease
 from gpurent.domain.question import Challenge
 from gpurent.ports.local_files import LocalFiles
 from gpurent.ports.services import Http, MailReader, PluginState, Vault
-from gpurent.ports.system import Clock
+from gpurent.ports.system import ProviderClock
 from gpurent.roles.account import Login
 
 
@@ -24,7 +24,9 @@ class PluginContext(Protocol):
     @property
     def http(self) -> Http: ...
     @property
-    def clock(self) -> Clock: ...
+    def clock(self) -> ProviderClock:
+        """The service's time as far as its responses show it; before the first one, see `begin_request`."""
+
     @property
     def vault(self) -> Vault: ...
     @property

@@ -8,7 +8,7 @@ from datetime import timedelta
 
 from attrs import field, frozen
 
-from gpurent.domain.evidence import Absent
+from gpurent.domain.evidence import LISTING_DELAY, Absent
 from gpurent.domain.lease import Lease
 from gpurent.domain.offer import Payment
 from gpurent.errors import LeaseError, MoneyError, Spent
@@ -88,7 +88,7 @@ class KeyedProvider(LabelledProvider):
         service: str,
         keys: KeyRegister,
         longest_name: int,
-        listing_delay: timedelta = timedelta(minutes=1),
+        listing_delay: timedelta = LISTING_DELAY,
     ) -> None:
         super().__init__(context, service, listing_delay)
         self._keys, self._longest_name = keys, longest_name

@@ -12,6 +12,7 @@ from attrs import evolve
 from gpurent.api import (
     Absent,
     AuthError,
+    DiscrepancyKind,
     Known,
     Lease,
     LeaseError,
@@ -32,7 +33,7 @@ from gpurent.testing.fakes import HttpFaults
 from gpurent_plugin_autodl import wire
 from gpurent_plugin_autodl.instances import apply_instance
 from gpurent_plugin_autodl.specs import SPECS, make_offer
-from plugins.autodl.tests.autodl_harness import NAME, SPEC, autodl_harness
+from plugins.autodl.tests.autodl_harness import NAME, SPEC, autodl_api, autodl_harness
 
 # prices
 
@@ -131,6 +132,22 @@ async def test_a_second_machine_of_one_request_is_released_and_a_later_copy_is_n
         assert (seen.state, seen.ref) == (LeaseState.READY, lease.ref)
         assert await user.api.status(twin) == "RecordNotFoundError"
         assert await user.api.status(copy) == "running", "a copy that its user made later may bear the name"
+        own, other = (
+            sum(run.compute_cost(user.api.simulator.state.at) for run in one.runs)
+            for one in user.api.account.instances[:2]
+        )
+        assert other > 0
+        assert await user.sum_charges(seen) >= own + other, "the lease pays for both"
+        assert await user.api.simulator.list_discrepancies() == [], "it was ended as soon as it was seen"
+
+
+async def test_a_second_machine_that_is_left_to_run_was_ordered_twice() -> None:
+    async with autodl_api() as api:
+        for _number in range(2):
+            await api.rent(instance_name="k")
+        await api.advance(hours=1)
+        (found,) = await api.simulator.list_discrepancies()
+        assert (found.kind, found.ref) == (DiscrepancyKind.DOUBLE_ORDER, api.account.instances[1].id)
 
 
 async def test_sold_out_is_sold_out_and_nothing_was_created() -> None:

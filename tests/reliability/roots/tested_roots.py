@@ -6,6 +6,7 @@ from tests.roots.root import Edit, TestedRoot
 
 _WORKFLOW = "core/gpurent/workflow"
 _REPEATED = "tests/reliability/test_repeated_commands.py"
+_LATE = "tests/reliability/test_late_machines.py"
 _GPU1024 = "plugins/gpu1024/tests/test_gpu1024_trip.py"
 
 LOSS_ROOTS = (
@@ -143,7 +144,44 @@ LOSS_ROOTS = (
                 "await self.late.revive_lease(machine, ended)",
             ),
         ),
-        tests=("tests/reliability/test_late_machines.py::test_what_was_refused_and_runs_is_a_lease_again",),
+        tests=(f"{_LATE}::test_what_was_refused_and_runs_is_a_lease_again",),
+    ),
+    TestedRoot(
+        name="second-machine-passes-for-the-first",
+        kind="A3",
+        summary="a second machine with the label of a living lease burns unseen until that lease is over",
+        edits=(Edit("core/gpurent/workflow/reports/orphans.py", " and not refs & listed:", ":"),),
+        tests=(
+            f"{_LATE}::test_a_second_machine_of_a_living_lease_is_found_and_costs_no_less_than_the_bill[twice]",
+        ),
+    ),
+    TestedRoot(
+        name="late-machine-began-when-it-was-seen",
+        kind="A10",
+        summary="lambda: a machine that is listed late costs nothing for the time before it was seen",
+        edits=(
+            Edit(
+                "plugins/lambda/src/gpurent_plugin_lambda/provider.py",
+                "await self.find_first_create(lease.label)",
+                "None",
+            ),
+        ),
+        tests=(
+            f"{_LATE}::test_a_second_machine_of_a_living_lease_is_found_and_costs_no_less_than_the_bill[lost]",
+        ),
+    ),
+    TestedRoot(
+        name="first-time-is-this-computers",
+        kind="A20",
+        summary="the time of a process's first request is that of this computer's clock, which may be wrong by days",
+        edits=(
+            Edit(
+                "core/gpurent/roles/request_times.py",
+                "return lambda: clock.from_wall_time(sent_at)",
+                "first = clock.now()\n    return lambda: first",
+            ),
+        ),
+        tests=(f"{_LATE}::test_a_look_by_a_wrong_clock_does_not_move_the_start_of_the_costs",),
     ),
     TestedRoot(
         name="taken-while-staging-ends-the-work",

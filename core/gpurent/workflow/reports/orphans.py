@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence, Set
 
 from attrs import define, field, frozen
 
@@ -54,8 +54,10 @@ class _ProviderSearch:
         lost = [
             copy for copy in await self.leases.copier.list_lost_leases() if copy.provider == self.provider
         ]
-        for machine in () if isinstance(listed, Unknown) else listed:
-            if machine.is_over or self._is_known(machine, living, lost):
+        machines = () if isinstance(listed, Unknown) else listed
+        refs = {machine.ref for machine in machines}
+        for machine in machines:
+            if machine.is_over or self._is_known(machine, refs, living, lost):
                 continue
             twin = self._find_twin(machine, every)
             if twin is not None:
@@ -88,14 +90,20 @@ class _ProviderSearch:
         reason = text.format(ref=machine.ref, lease=twin.id, other=twin.provider)
         self._add_unknown(Unknown(reason), twin.id)
 
-    def _is_known(self, machine: Lease, living: Sequence[Lease], lost: Sequence[LeaseCopy]) -> bool:
+    def _is_known(
+        self, machine: Lease, listed: Set[str], living: Sequence[Lease], lost: Sequence[LeaseCopy]
+    ) -> bool:
+        """Whether a living lease has the machine; ``listed`` are the references of all that are listed."""
         lost_ids = {copy.lease for copy in lost}
         for lease in living:
             if lease.id in lost_ids:
                 continue
             pending = lease.pending
             refs = {lease.ref, pending.ref if pending is not None else ""} - {""}
-            if machine.ref in refs or (machine.label and machine.label == lease.label):
+            if machine.ref in refs:
+                return True
+            # Beside the lease's own machine, another one with the label of its order is a second one.
+            if machine.label and machine.label == lease.label and not refs & listed:
                 return True
             # An order under way may have created it; its trip finds out.
             is_ordering = not lease.ref or (pending is not None and pending.kind is OrderKind.SWITCH)

@@ -116,14 +116,26 @@ def apply_instance(lease: Lease, instance: wire.Instance, now: datetime) -> Leas
     raise make_state_error(wire.SERVICE, status, f"{wire.PRO_PATH}/status")
 
 
-def _note_run(lease: Lease, instance: wire.Instance, now: datetime) -> Lease:
-    """Return the lease with the machine's last run, and the price and address that AutoDL states now."""
+def note_twin(lease: Lease, twin: wire.Instance, now: datetime) -> Lease:
+    """Return the lease with the last run of a second machine of its order, which costs the same."""
+    start, stop = _read_run(twin, now)
+    return lease if start is None else note_machine_run(lease, start, stop, None, second=twin.id)
+
+
+def _read_run(instance: wire.Instance, now: datetime) -> tuple[datetime | None, datetime | None]:
+    """Return start and stop of its last run; None for what is not told, or has not come yet."""
     start, stop = instance.started_at, instance.stopped_at
     if instance.status not in ENDED:
-        stop = None
-    elif stop is None or (start is not None and stop < start):
+        return start, None
+    if stop is None or (start is not None and stop < start):
         # Of an earlier run, or not told: it is off now at the latest.
         stop = now
+    return start, stop
+
+
+def _note_run(lease: Lease, instance: wire.Instance, now: datetime) -> Lease:
+    """Return the lease with the machine's last run, and the price and address that AutoDL states now."""
+    start, stop = _read_run(instance, now)
     if instance.price is not None:
         price = evolve(instance.price, value=instance.price.value * max(1, lease.offer.hardware.gpus))
         lease = evolve(lease, offer=evolve(lease.offer, tariff=make_tariff(price), note=""))

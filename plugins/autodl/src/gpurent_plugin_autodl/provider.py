@@ -29,7 +29,7 @@ from gpurent.api import (
     quote_reason,
 )
 from gpurent_plugin_autodl import _, wire
-from gpurent_plugin_autodl.instances import AGREED, GONE, OFF, InstanceList, apply_instance
+from gpurent_plugin_autodl.instances import AGREED, GONE, OFF, InstanceList, apply_instance, note_twin
 from gpurent_plugin_autodl.specs import CNY, MAX_GPUS, SPECS, make_offer, parse_key
 
 # Refusals after which nothing was created.
@@ -91,6 +91,7 @@ class AutodlProvider(LabelledProvider, SupportsStop, SupportsStart):
         if instance is None:
             return _make_absent()
         for twin in twins:
+            lease = note_twin(lease, twin, self._context.clock.now())
             await self._drop(twin)
         if twins:
             note = _("AutoDL created a second machine for this order, which is being released")

@@ -6,7 +6,7 @@ import json
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 
-from gpurent.api import PluginContext, Rate, RateSource, Spent, UnexpectedResponse
+from gpurent.api import PluginContext, Rate, RateSource, Spent, UnexpectedResponse, begin_request
 from gpurent_plugin_ecb import _, wire
 
 STATE = "daily"
@@ -26,7 +26,7 @@ class EcbRateSource(RateSource):
         return [(kept or await self._download()).to_rate()]
 
     async def _download(self) -> wire.ReferenceRates:
-        asked_at = self._context.clock.now()
+        find_time = begin_request(self._context.clock)
         answer = await self._context.http.request("GET", wire.PATH)
         answer.raise_if_unavailable(_("the European Central Bank"))
         if answer.status != 200:
@@ -39,7 +39,7 @@ class EcbRateSource(RateSource):
         found = wire.parse_reference_rates(answer.text, answer.url, self._context.clock.now().date())
         record = {
             "url": self._context.settings["url"],
-            "asked_at": asked_at.isoformat(),
+            "asked_at": find_time().isoformat(),
             "day": found.day.isoformat(),
             "USD": str(found.usd),
             "CNY": str(found.cny),

@@ -20,6 +20,7 @@ from gpurent.api import (
     PluginContext,
     SoldOut,
     Spent,
+    begin_request,
     quote_reason,
 )
 from gpurent_plugin_gpu1024 import _, wire
@@ -155,8 +156,9 @@ class Gpu1024Client:
         why = ""
         tried: list[str] = []
         for _try in range(MAX_TRIES):
-            since = self._context.clock.now() - CLOCK_TOLERANCE
+            find_time = begin_request(self._context.clock)
             await self.call_checked(action.request_path, **{action.order_param: ref})
+            since = find_time() - CLOCK_TOLERANCE
             # A rejected code is not tried again, though its e-mail is still in the mailbox.
             not_rejected = f"(?!(?:{'|'.join(tried)})$)" if tried else ""
             code = await self._context.answer_challenge(

@@ -32,6 +32,7 @@ from gpurent.api import (
     SupportsMailChange,
     TaskInstructions,
     UsageError,
+    begin_request,
 )
 from gpurent_plugin_gpu1024 import _, wire
 from gpurent_plugin_gpu1024.client import CLOCK_TOLERANCE, Gpu1024Client
@@ -108,11 +109,12 @@ class Gpu1024MailMixin(SupportsMailChange, AssistedRental):
 
     async def _request_code(self, email: str, key: str, suffix: str = "") -> MailBinding:
         """Return what has to be paid for the address; ``suffix`` ends the paths of a change."""
-        since = self._context.clock.now() - CLOCK_TOLERANCE
+        find_time = begin_request(self._context.clock)
         wallet = await self._client.get_wallet_address()
         await self._client.call_checked(
             f"/binding_email_rent/request_code{suffix}", email=email, wallet_address=wallet
         )
+        since = find_time() - CLOCK_TOLERANCE
         code = await self._get_binding_code(email, key, since, suffix)
         fee = wire.DBC.money(code)
         if not wire.DBC.zero < fee < wire.DBC.money(1):

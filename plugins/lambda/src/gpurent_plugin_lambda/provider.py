@@ -27,6 +27,7 @@ from gpurent.api import (
     UsageError,
     add_access_source,
     add_access_sources,
+    begin_request,
     make_payable_lease,
     make_taken_error,
     may_have_spent,
@@ -112,7 +113,7 @@ class LambdaProvider(KeyedProvider):
     # leases
 
     async def refresh_machine(self, lease: Lease) -> Lease | Absent:
-        asked_at = self._context.clock.now()
+        find_time = begin_request(self._context.clock)
         reply = await self._api.call("GET", f"{wire.INSTANCES_PATH}/{lease.ref}")
         if reply.error == wire.NO_OBJECT:
             return Absent(_("no longer among the account's machines"))
@@ -121,7 +122,7 @@ class LambdaProvider(KeyedProvider):
         found = wire.parse_instance(reply, reply.get_object(reply.body, "data"))
         if found.id != lease.ref:
             raise reply.make_unexpected_response(_("another machine than the one asked for"))
-        seen = apply_instance(_note_billing(lease, found, asked_at), found)
+        seen = apply_instance(await self._note_billing(lease, found, find_time()), found)
         if seen.is_over and not lease.is_over:
             seen = evolve(seen, ended_at=self._context.clock.now())
             await self.end_key(lease)
@@ -130,9 +131,27 @@ class LambdaProvider(KeyedProvider):
     async def release_machine(self, lease: Lease) -> Lease | Absent:
         if not await self._terminate(lease.ref, lease):
             return Absent(_("no longer among the account's machines"))
-        ended = _note_start(lease, self._context.clock.now())
+        ended = await self._note_start(lease, self._context.clock.now())
         ended = ended.with_state(LeaseState.RELEASED, _("terminated at Lambda Cloud"))
         return evolve(ended, endpoint=None, ended_at=self._context.clock.now(), pending=None)
+
+    async def _note_billing(self, lease: Lease, instance: wire.Instance, asked_at: datetime) -> Lease:
+        """Return the lease with the time from which it costs money: at the latest when it was not active yet."""
+        if instance.status == "booting":
+            data = {**lease.provider_data, BILLED_FROM: asked_at.isoformat()}
+            return evolve(lease, provider_data=data)
+        return await self._note_start(lease, asked_at)
+
+    async def _note_start(self, lease: Lease, at: datetime) -> Lease:
+        """Return the lease of a machine that may have been active unseen: billed since it was last known not to be.
+
+        A machine of an order of ours that was listed late was not before the first create of that order.
+        """
+        if lease.started_at is not None:
+            return lease
+        noted = lease.provider_data.get(BILLED_FROM)
+        known = datetime.fromisoformat(noted) if noted else await self.find_first_create(lease.label)
+        return evolve(lease, started_at=known or at)
 
     async def _terminate(self, ref: str, lease: Lease | None = None) -> bool:
         """End a machine; return whether it was there. Raises `LeaseError` if the service refuses it."""
@@ -191,22 +210,6 @@ def apply_instance(lease: Lease, instance: wire.Instance) -> Lease:
         ),
         url=wire.INSTANCES_PATH,
     )
-
-
-def _note_billing(lease: Lease, instance: wire.Instance, asked_at: datetime) -> Lease:
-    """Return the lease with the time from which it costs money: at the latest when it was not active yet."""
-    if instance.status == "booting":
-        data = {**lease.provider_data, BILLED_FROM: asked_at.isoformat()}
-        return evolve(lease, provider_data=data)
-    return _note_start(lease, asked_at)
-
-
-def _note_start(lease: Lease, at: datetime) -> Lease:
-    """Return the lease of a machine that may have been active unseen: billed since it was last known not to be."""
-    if lease.started_at is not None:
-        return lease
-    noted = lease.provider_data.get(BILLED_FROM)
-    return evolve(lease, started_at=datetime.fromisoformat(noted) if noted else at)
 
 
 def _make_launch_error(reply: wire.LambdaReply) -> LeaseError | MoneyError:

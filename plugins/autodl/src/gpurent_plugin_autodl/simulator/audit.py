@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from datetime import datetime
+from datetime import datetime, timedelta
 from itertools import pairwise
 
 from gpurent.api import (
@@ -18,6 +18,8 @@ from gpurent_plugin_autodl.simulator.instances import HOUR_SECONDS, SECOND, Auto
 from gpurent_plugin_autodl.simulator.state import AutodlAccount, AutodlState
 
 MILLI_YUAN = Currency("CNY", 3)
+TWIN_RUNS = timedelta(minutes=10)
+"""The service takes no key with a create: one that arrives twice costs until its client has seen and ended it."""
 
 
 class AutodlAudit(SimulatedAccounts[AutodlAccount], SupportsPaging):
@@ -36,10 +38,12 @@ class AutodlAudit(SimulatedAccounts[AutodlAccount], SupportsPaging):
         self.state.longest_page = rows
 
     def audit_account(self, account: AutodlAccount) -> Iterator[Discrepancy]:
-        """Yield second instances of one name, and charges for what did not run."""
+        """Yield second instances of one name that were left to run, and charges for what did not run."""
         for number, instance in enumerate(account.instances):
-            if any(_is_twin(other, instance) for other in account.instances[:number]):
-                cost = max(1, instance.compute_cost(self.state.at))
+            twins = [other for other in account.instances[:number] if _is_twin(other, instance)]
+            ran = [min(_sum_runs(one, self.state.at) for one in (other, instance)) for other in twins]
+            if max(ran, default=timedelta()) > TWIN_RUNS:
+                cost = instance.compute_cost(self.state.at)
                 yield self._make(DiscrepancyKind.DOUBLE_ORDER, account, instance, cost)
             if (excess := _compute_excess(instance, self.state.at)) > 0:
                 yield self._make(DiscrepancyKind.UNUSED_PAYMENT, account, instance, excess)
@@ -57,6 +61,10 @@ def _is_twin(first: AutodlInstance, second: AutodlInstance) -> bool:
     released = next((at for at, status in first.history if status == "releasing"), None)
     is_there = released is None or released > second.created_at
     return bool(second.wish.name) and first.wish.name == second.wish.name and is_there
+
+
+def _sum_runs(instance: AutodlInstance, now: datetime) -> timedelta:
+    return sum(((run.stopped_at or now) - run.started_at for run in instance.runs), timedelta())
 
 
 def _compute_excess(instance: AutodlInstance, now: datetime) -> int:
