@@ -74,10 +74,13 @@ async def test_a_look_by_a_wrong_clock_does_not_move_the_start_of_the_costs() ->
     async with open_user_sandbox(provider, speed=10) as user:
         user.sandbox.cloud.clock.set_client_error(timedelta(days=15))
         await user.type_command("rent", "-p", provider.name, kill=KillPoint(kind="http", number=16))
-        (lease,) = await user.list_living_leases("--refresh")
+        await user.type_command("ls", "--refresh")
+        (trip,) = await user.list_open_trips()
+        # Its first request is a look at the machine.
+        await user.type_command("resume", trip, kill=KillPoint(kind="http", number=3))
+        (lease,) = await user.list_living_leases()
         assert lease["state"] == "provisioning", "too slow to show anything"
         await user.sandbox.cloud.advance(timedelta(minutes=2))
-        (trip,) = await user.list_open_trips()
         assert (await user.type_command("resume", trip)).code == 0
         await user.sandbox.cloud.advance(timedelta(hours=1))
         assert (await user.type_command("release", str(lease["id"]))).code == 0
