@@ -83,4 +83,4 @@ def test_when_a_request_was_sent_is_told_in_the_services_time_also_for_the_first
     clocks, own, _warnings = make_clocks()
     find_time = begin_request(clocks.clock_of("shop"))
     answer(clocks, own, ahead, SECOND * 5)
-    assert SECOND * 3.9 <= own.now() + ahead - find_time() <= SECOND * 9
+    assert SECOND * 2.4 <= own.now() + ahead - find_time() <= SECOND * 9

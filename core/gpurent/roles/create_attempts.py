@@ -16,12 +16,14 @@ class CreateAttempts:
     """The creates that were sent for each order, on disk before they are sent: any answer may be lost.
 
     ``listing_delay``: a machine that was created is in the service's list after this time, if it was created at all. A
-    second create starts it anew.
+    second create starts it anew. ``refusal_delay``: the same where every create was refused by name, so that a machine
+    exists only if something on the way sent one twice; by default as long.
     """
 
     state: PluginState
     clock: Clock
     listing_delay: timedelta
+    refusal_delay: timedelta | None = None
 
     async def note_sent(self, key: str) -> str:
         """Note that the create of the order ``key`` is sent now; return the note before, for `take_back`."""
@@ -48,8 +50,10 @@ class CreateAttempts:
     async def was_sent_lately(self, key: str, sent_at: datetime | None) -> bool:
         """As `may_still_appear`, for what core first asked for at ``sent_at`` under the label ``key``."""
         noted = await self.state.get(_name(key))
-        last = datetime.fromisoformat(noted) if noted else sent_at
-        return last is not None and self.clock.now() - last < self.listing_delay
+        if noted:
+            return self.clock.now() - datetime.fromisoformat(noted) < self.listing_delay
+        delay = self.listing_delay if self.refusal_delay is None else self.refusal_delay
+        return sent_at is not None and self.clock.now() - sent_at < delay
 
 
 def _name(key: str) -> str:

@@ -29,6 +29,9 @@ from gpurent.roles.create_attempts import CreateAttempts
 from gpurent.roles.lease import LeaseProvider
 from gpurent.roles.plugin_context import PluginContext
 
+# Somebody else wants the next machine too.
+REFUSAL_DELAY = timedelta(minutes=1)
+
 
 def make_taken_error(machine: str) -> SoldOut:
     """Return the error that others have the machine ``machine`` (`Offer.key`); nothing was spent."""
@@ -112,7 +115,7 @@ class LabelledProvider(LeaseProvider):
         self, context: PluginContext, service: str, listing_delay: timedelta = LISTING_DELAY
     ) -> None:
         self.context, self.service = context, service
-        self._attempts = CreateAttempts(context.state, context.clock, listing_delay)
+        self._attempts = CreateAttempts(context.state, context.clock, listing_delay, REFUSAL_DELAY)
 
     @abstractmethod
     async def find_machine(self, label: str) -> str:

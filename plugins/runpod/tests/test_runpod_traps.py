@@ -106,7 +106,7 @@ async def test_a_create_whose_answer_is_lost_makes_one_pod(lost: str) -> None:
             sent = await user.confirm(sent)
             if sent.pending is None:
                 break
-            await user.api.advance(seconds=6)
+            await user.api.advance(seconds=10)
         assert sent.ref == user.api.pod.id
         await user.release(sent)
         await user.api.check_books()

@@ -75,7 +75,7 @@ async def test_a_create_whose_answer_is_lost_makes_one_machine(lost: str) -> Non
             sent = await user.confirm(sent)
             if sent.pending is None:
                 break
-            await user.api.advance(seconds=6)
+            await user.api.advance(seconds=10)
         assert sent.ref == str(user.instance.id)
         await user.release(sent)
         await check_books(user.api)
