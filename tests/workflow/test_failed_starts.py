@@ -69,6 +69,10 @@ async def test_the_next_machine_does_the_job_and_both_are_on_the_receipt(
         assert (new.outcome_text, end.trip_id) == ("done", new.id)
         assert end.receipt is not None
         assert len(end.receipt.charges) >= 2
+        report = await application.cost_reports.make_report("trip")
+        lost = [item.money.amount for item in report.costs.movements if item.lease == first.id]
+        assert [money.amount for money in report.costs.failed_starts] == [sum(lost)] != [0]
+        assert sum(lost) < report.costs.totals[0].amount
         findings = await application.reconciliation.compare_provider("vast")
         assert all(finding.is_consistent for finding in findings)
     assert (folder / "out.txt").read_text() == "attempt 1\n"

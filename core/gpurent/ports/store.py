@@ -184,6 +184,9 @@ class SummaryStore(Protocol):
     async def list_lease_periods(self) -> Sequence[LeasePeriod]:
         """Return the periods of all leases ever, oldest first."""
 
+    async def list_failed_starts(self) -> frozenset[str]:
+        """Return the leases that were given back because their machine never answered."""
+
     async def list_settled_leases(self) -> frozenset[str]:
         """Return the leases with charges in the ledger, nothing held, and no running meter."""
 

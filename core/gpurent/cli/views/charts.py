@@ -59,6 +59,7 @@ def format_costs(found: Costs) -> str:
         format_table(head, rows, right=(1,)),
         _("Total: {total}").format(total=format_sum(found, found.totals)),
     ]
+    lines += format_failed_starts(found)
     lines += format_used_rates(found.rates)
     if found.unconverted:
         lines.append(format_unconverted(found))
@@ -80,6 +81,14 @@ def format_sum(found: Costs, every: Sequence[Money]) -> str:
         )
         or "0"
     )
+
+
+def format_failed_starts(found: Costs) -> list[str]:
+    """Return one line if something was paid for machines that never answered."""
+    if not any(money.amount for money in found.failed_starts):
+        return []
+    text = _("Of this, for machines that never answered: {money}")
+    return [text.format(money=format_sum(found, found.failed_starts))]
 
 
 def format_used_rates(rates: Sequence[Rate]) -> list[str]:

@@ -9,7 +9,13 @@ from html import escape
 
 from attrs import frozen
 
-from gpurent.cli.views.charts import GROUP_TITLES, format_sum, format_unconverted, format_used_rates
+from gpurent.cli.views.charts import (
+    GROUP_TITLES,
+    format_failed_starts,
+    format_sum,
+    format_unconverted,
+    format_used_rates,
+)
 from gpurent.cli.views.render import IDLE_TITLES
 from gpurent.domain.money import Currency, Money
 from gpurent.locale import _, get_language
@@ -41,6 +47,7 @@ def render_cost_page(found: Costs, history: UsageHistory) -> str:
         f"<h1>{escape_text(title)}</h1>",
         f"<p>{escape_text(_('Total: {total}').format(total=format_sum(found, found.totals)))}</p>",
     ]
+    parts += [f"<p>{escape_text(line)}</p>" for line in format_failed_starts(found)]
     parts += [_spending_chart(found, money.currency) for money in found.totals]
     currencies = {span.money.currency for span in history.spans}
     parts += [

@@ -55,6 +55,12 @@ class SqliteSummaries:
             for name, provider, state, adopted, *times in rows
         ]
 
+    async def list_failed_starts(self) -> frozenset[str]:
+        rows = self._database.fetch_rows(
+            "SELECT id FROM lease_records WHERE json_extract(value, '$.start_failed_at') IS NOT NULL"
+        )
+        return frozenset(name for (name,) in rows)
+
     async def list_settled_leases(self) -> frozenset[str]:
         # Amounts are text, because sums may exceed 64 bits: they are added here.
         lines: dict[tuple[str, str, str, str, str], int] = {}

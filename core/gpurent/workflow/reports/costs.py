@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from types import MappingProxyType
 
@@ -59,7 +59,8 @@ class CostRow:
 class Costs:
     """Costs grouped by ``by``: ``rows`` by key, ``totals`` one per currency, and the ``rates`` that were used.
 
-    ``unconverted`` is what could not be converted.
+    ``unconverted`` is what could not be converted; ``failed_starts`` is the part of the totals that was paid for
+    machines that never answered and were given back.
     """
 
     by: str
@@ -68,6 +69,7 @@ class Costs:
     totals: tuple[Money, ...]
     rates: tuple[Rate, ...] = ()
     unconverted: tuple[Money, ...] = ()
+    failed_starts: tuple[Money, ...] = ()
 
 
 @frozen(kw_only=True)
@@ -88,8 +90,16 @@ class UsageHistory:
     idle: Mapping[str, tuple[tuple[str, timedelta], ...]] = field(factory=dict)
 
 
-def group_costs(entries: Iterable[Transaction | LedgerMovement], by: str, code: str = "") -> Costs:
-    """Group what was spent; with ``code``, convert each movement at its own rate and round it up once."""
+def group_costs(
+    entries: Iterable[Transaction | LedgerMovement],
+    by: str,
+    code: str = "",
+    failed_starts: Collection[str] = (),
+) -> Costs:
+    """Group what was spent; with ``code``, convert each movement at its own rate and round it up once.
+
+    ``failed_starts``: the leases whose machine never answered.
+    """
     movements = [
         _make_expense(entry, _GROUP_KEYS[by](entry), code)
         for entry in entries
@@ -109,6 +119,7 @@ def group_costs(entries: Iterable[Transaction | LedgerMovement], by: str, code: 
         totals=_sum_by_currency(item.money for item in movements),
         rates=tuple(sorted(rates.values(), key=lambda rate: rate.at)),
         unconverted=_sum_by_currency(item.money for item in movements if item.is_unconverted),
+        failed_starts=_sum_by_currency(item.money for item in movements if item.lease in failed_starts),
     )
 
 
@@ -190,7 +201,8 @@ class CostReports:
         """
         behind = {} if offline else {**await self.volumes.sync_all(), **await self.bookkeeping.sync_all()}
         summaries = self.store.summaries
-        costs = group_costs(await summaries.list_movements(since=since, until=until), by, code)
+        movements = await summaries.list_movements(since=since, until=until)
+        costs = group_costs(movements, by, code, await summaries.list_failed_starts())
         history = UsageHistory()
         if with_history:
             spans = make_lease_spans(costs, await summaries.list_lease_periods(), self.clock.now())

@@ -62,6 +62,11 @@ class SummaryContract(StoreContract):
             LeasePeriod("l1", "acme", True, False, START, START + MINUTE, None, START + 2 * MINUTE),
         ]
 
+    async def test_leases_whose_machine_never_answered(self, store: Store) -> None:
+        await store.save_lease(make_lease("l1"))
+        await store.save_lease(evolve(make_lease("l2", LeaseState.RELEASED), start_failed_at=START))
+        assert await store.summaries.list_failed_starts() == {"l2"}
+
     async def test_a_lease_is_settled_when_nothing_is_held(self, store: Store) -> None:
         await add_charge(store, ChargeKind.DEPOSIT, 5, "d")
         await add_charge(store, ChargeKind.USAGE, 1, "u")
@@ -107,6 +112,7 @@ class SummaryContract(StoreContract):
         summaries = store.summaries
         assert await summaries.list_unbooked_trips() == []
         assert await summaries.list_lease_periods() == []
+        assert await summaries.list_failed_starts() == set()
         assert await summaries.list_settled_leases() == set()
         assert await summaries.list_movements() == []
         assert await summaries.list_step_times() == []
