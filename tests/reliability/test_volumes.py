@@ -8,6 +8,7 @@ import shutil
 import sqlite3
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -241,6 +242,9 @@ async def test_a_month_s_budget_counts_volumes(name: str) -> None:
                 break
         config = user.sandbox.home / "state" / "config.toml"
         config.write_text('[budget]\nmonth = "0.01USD"\n')
+        now, soon = user.sandbox.cloud.clock.now(), timedelta(hours=3)
+        if (now + soon).month != now.month:
+            await user.sandbox.cloud.advance(soon)
         refused = await user.type_command("rent", "-p", name)
         assert refused.error["code"] == "over-budget", str(refused)
         config.unlink()
@@ -269,3 +273,34 @@ async def test_a_volume_that_was_taken_for_deleted_is_found(name: str) -> None:
         for called in ("former", "data"):
             require(await user.type_command("volume", "delete", called))
         assert list_billed(user) == []
+
+
+async def test_a_volume_that_a_monthly_budget_cannot_pay_is_not_created() -> None:
+    async with open_user(list_names()[0]) as user:
+        place = await find_place(user)
+        config = user.sandbox.home / "state" / "config.toml"
+        config.write_text('[budget]\nmonth = "0.01USD"\n')
+        now, soon = user.sandbox.cloud.clock.now(), timedelta(hours=3)
+        if (now + soon).month != now.month:
+            await user.sandbox.cloud.advance(soon)
+        refused = await user.type_command(*create(user, place))
+        assert refused.error["code"] == "over-budget", str(refused)
+        assert "monthly budget" in refused.error["message"]
+        assert list_billed(user) == []
+        assert await list_volumes(user) == []
+        config.write_text('[budget]\nmonth = "900USD"\n')
+        require(await user.type_command(*create(user, place)))
+
+
+async def test_a_balance_that_only_volumes_drain_is_watched() -> None:
+    async with open_user(list_names()[0]) as user:
+        made = require(await user.type_command(*create(user, await find_place(user))))
+        require(await user.type_command("watch", "--once"))
+        assert "your volumes" not in user.commands[-1].err, "it lasts for years"
+        balance = require(await user.type_command("balance"))[0]["balance"]["available"]
+        hours = float(balance["amount"]) / float(made["price"]["value"])
+        await user.sandbox.cloud.advance(timedelta(hours=hours) - timedelta(hours=40))
+        for expected in (True, False):
+            require(await user.type_command("watch", "--once"))
+            assert ("the balance lasts 1 d" in user.commands[-1].err) is expected, user.commands[-1].err
+        assert "gpurent topup" in user.commands[-2].err

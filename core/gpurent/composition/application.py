@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from gpurent.roles.lease import LeaseProvider
     from gpurent.workflow.guard.orphan_watch import OrphanWatch
     from gpurent.workflow.guard.scheduler import Guard, GuardLock
+    from gpurent.workflow.guard.volume_watch import VolumeWatch
     from gpurent.workflow.reports.overview import LeaseOverview
 
 T = TypeVar("T")
@@ -96,6 +97,12 @@ class Application(RuntimeParts):
         from gpurent.composition.guard import make_orphan_watch
 
         return make_orphan_watch(self, self.use_cases)
+
+    @cached_property
+    def volume_watch(self) -> VolumeWatch:
+        from gpurent.composition.guard import make_volume_watch
+
+        return make_volume_watch(self)
 
     @cached_property
     def guard_lock(self) -> GuardLock:

@@ -18,6 +18,7 @@ from gpurent.workflow.guard import (
     saved_state,
     scheduler,
     spending,
+    volume_watch,
     warnings,
 )
 from gpurent.workflow.payments import missing_leases
@@ -70,6 +71,12 @@ def make_guard(
         observe_provider.LeaseGroups(store, plugins),
         store,
         clock,
+    )
+
+
+def make_volume_watch(base: RuntimeParts) -> volume_watch.VolumeWatch:
+    return volume_watch.VolumeWatch(
+        base.volumes, base.store, base.time_left, base.store, base.events, base.clock
     )
 
 

@@ -262,6 +262,7 @@ class TripParts:
             base.locks,
             poller,
             money.receipts,
+            money.budgets,
         )
         self.open_trips = open_trips.OpenTrips(base.trip_tracker, leases, self.trips)
         self.trip_cancellation = cancel.TripCancellation(

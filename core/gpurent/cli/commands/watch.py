@@ -85,8 +85,10 @@ async def _guard_once(application: Application) -> GuardReport:
     async with application.guard_lock.acquire(wait=False) as mine:
         if not mine:
             return GuardReport()
-        report, _searched = await asyncio.gather(
-            application.guard.run_once(), application.orphan_watch.search_if_due()
+        report, *_beside = await asyncio.gather(
+            application.guard.run_once(),
+            application.orphan_watch.search_if_due(),
+            application.volume_watch.check(),
         )
         return report
 
@@ -94,8 +96,12 @@ async def _guard_once(application: Application) -> GuardReport:
 async def _guard_forever(application: Application) -> None:
     from gpurent.workflow.runtime.waiting import run_in_background
 
-    search = application.orphan_watch.search_forever()
-    async with application.guard_lock.acquire(wait=True), run_in_background(search):
+    search, check = application.orphan_watch.search_forever(), application.volume_watch.check_forever()
+    async with (
+        application.guard_lock.acquire(wait=True),
+        run_in_background(search),
+        run_in_background(check),
+    ):
         await application.guard.run_forever()
 
 

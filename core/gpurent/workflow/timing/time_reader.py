@@ -50,10 +50,18 @@ class TimeLeftReader(LastSeenTimeReader):
             found.update(dict.fromkeys((lease.id for lease in sharing), figure))
         return found
 
-    async def _get_account_time_left(self, billing: str, named: Sequence[Lease]) -> TimeLeft:
+    async def get_account_time_left(self, provider: str) -> TimeLeft:
+        """Return how long the balance of the account at ``provider`` lasts for all that drains it, also volumes."""
+        billing = self.plugins.provider_entry(provider).billing
+        return await self._get_account_time_left(billing, (), provider)
+
+    async def _get_account_time_left(
+        self, billing: str, named: Sequence[Lease], provider: str = ""
+    ) -> TimeLeft:
+        """``provider``: one that is paid from the account, if ``named`` has no lease that says it."""
         try:
             async with asyncio.timeout(ACCOUNT_TIMEOUT):
-                return await self._estimate_from_balance(billing, named)
+                return await self._estimate_from_balance(billing, named, provider or named[0].provider)
         except GpurentError as error:
             return unknown_time_left(error.message)
         except TimeoutError:
@@ -61,18 +69,18 @@ class TimeLeftReader(LastSeenTimeReader):
         except Exception as error:  # noqa: BLE001 - one broken account must not hide what the others say
             return unknown_time_left(f"{type(error).__name__}: {error}")
 
-    async def _estimate_from_balance(self, billing: str, named: Sequence[Lease]) -> TimeLeft:
+    async def _estimate_from_balance(self, billing: str, named: Sequence[Lease], provider: str) -> TimeLeft:
         ours = await self.list_draining_leases(billing, named)
         others, note = await self._list_foreign_leases(ours)
         volumes = await self.list_volume_prices(billing)
         burn = sum_prices([*(lease.current_price for lease in (*ours, *others)), *volumes])
-        account = self.plugins.billing(named[0].provider)
+        account = self.plugins.billing(provider)
         if isinstance(account, PostpaidBilling):
             text = _("the account is billed afterwards")
             return TimeLeft(kind=TimeKind.OPEN, burn_rate=burn, note=note or text)
         balance = await account.get_balance()
         money, source = await self._convert_balance(billing, account, balance.available, burn.currency)
-        account_name = self.find_account(named[0].provider)
+        account_name = self.find_account(provider)
         await self.store.put_last_balance(
             SavedBalance(billing=billing, account=account_name, money=money, at=balance.at)
         )

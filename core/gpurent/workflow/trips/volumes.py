@@ -18,6 +18,8 @@ from gpurent.errors import LeaseError, Spent, UnavailableError, UnexpectedRespon
 from gpurent.locale import _, join_clauses, join_list
 from gpurent.ports.lease_copies import LeaseCopies
 from gpurent.ports.store import LeaseStore
+from gpurent.workflow.payments.budgets import Budgets
+from gpurent.workflow.payments.volume_budget import check_volume_budget
 from gpurent.workflow.reports.receipts import Receipts
 from gpurent.workflow.runtime.durable_steps import make_random_mark
 from gpurent.workflow.runtime.locks import WorkLocks
@@ -42,11 +44,13 @@ class VolumeCommands:
     locks: WorkLocks
     poller: Poller
     receipts: Receipts
+    budgets: Budgets
 
     async def create_volume(self, provider: str, name: str, size: int, region: str) -> Volume:
         """Create a volume once the user has agreed to its price, and return it; the same again if it exists.
 
-        Raises `UsageError` if ``region`` names no single place, `Declined` or `ConfirmationRequired` if nobody agrees.
+        Raises `UsageError` if ``region`` names no single place, `BudgetExceeded` if the rest of the month would exceed
+        a monthly budget, `Declined` or `ConfirmationRequired` if nobody agrees.
         """
         _check_name(name)
         self.volumes.get_role(provider)
@@ -83,6 +87,7 @@ class VolumeCommands:
             price=evolve(offer.price, value=offer.price.value * size) if offer.price.is_known else None,
             provider_data=offer.provider_data,
         )
+        await check_volume_budget(self.budgets, volume)
         await self._confirm_create(volume)
         if await self.volumes.store.add_volume(volume) is not None:
             raise UsageError(_("you have a volume {name} at {provider}").format(name=name, provider=provider))
