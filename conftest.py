@@ -1,3 +1,3 @@
 """For the tests of the whole tree."""
 
-pytest_plugins = ("tests.nightly_only",)
+pytest_plugins = ("tests.nightly_only", "tests.spread")
