@@ -12,6 +12,7 @@ from gpurent.api import (
     AuthError,
     GpurentError,
     Known,
+    Lease,
     LeaseState,
     Metered,
     Order,
@@ -142,11 +143,34 @@ async def test_release_of_what_was_never_created(harness: MistgpuHarness) -> Non
     assert harness.machines.booted == []
 
 
+async def require_sold_out(harness: MistgpuHarness, lease: Lease, key: str = "k") -> None:
+    """The refusal may be the answer to a second arrival, as long as the list may lack what the first has created."""
+    first = await harness.provider.confirm_lease(lease, harness.make_zero_payment(key))
+    assert first.pending is not None
+    sent = evolve(first, pending=evolve(first.pending, sent_at=harness.clock.now()))
+    await harness.advance(minutes=4)
+    with pytest.raises(SoldOut):
+        await harness.provider.confirm_lease(sent, harness.make_zero_payment(key))
+
+
+async def test_a_create_that_arrived_twice_is_found_once_the_list_shows_it(harness: MistgpuHarness) -> None:
+    lease = await harness.reserve_lease()
+    harness.simulator.hide_machines(harness.clock.now() + timedelta(minutes=2))
+    payment = harness.make_zero_payment()
+    await harness.provider.confirm_lease(lease, payment)
+    answered = await harness.provider.confirm_lease(lease, payment)
+    assert answered.pending is not None, "that the machine is taken may mean: by the first arrival"
+    sent = evolve(answered, pending=evolve(answered.pending, sent_at=harness.clock.now()))
+    assert (await harness.provider.confirm_lease(sent, payment)).pending is not None
+    await harness.advance(minutes=2, seconds=1)
+    found = await harness.provider.confirm_lease(sent, payment)
+    assert (found.pending, [found.ref]) == (None, list(harness.state.servers))
+
+
 async def test_taken_before_and_taken_meanwhile(harness: MistgpuHarness) -> None:
     lease = await harness.reserve_lease()
     harness.state.machines[lease.offer.key].user = "somebody"
-    with pytest.raises(SoldOut):
-        await harness.provider.confirm_lease(lease, harness.make_zero_payment())
+    await require_sold_out(harness, lease)
     with pytest.raises(SoldOut):
         await harness.reserve_lease("x", lease.offer)
     assert harness.machines.booted == []
@@ -192,10 +216,7 @@ async def test_restart_is_refused_while_somebody_has_the_machine(harness: Mistgp
     lease = await harness.release_lease(await harness.rent_lease())
     harness.state.machines[lease.offer.key].user = "somebody"
     order = evolve(harness.provider.make_restart_order(lease, "again"), password_ref="k")
-    with pytest.raises(SoldOut):
-        await harness.provider.confirm_lease(
-            await harness.provider.reserve_lease(order), harness.make_zero_payment("again")
-        )
+    await require_sold_out(harness, await harness.provider.reserve_lease(order), "again")
 
 
 async def test_the_stop_script_ends_the_billing(harness: MistgpuHarness) -> None:

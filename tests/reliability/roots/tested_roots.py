@@ -147,6 +147,21 @@ LOSS_ROOTS = (
         tests=(f"{_LATE}::test_what_was_refused_and_runs_is_a_lease_again",),
     ),
     TestedRoot(
+        name="taken-is-believed-at-once",
+        kind="A3",
+        summary="mistgpu: a create that arrived twice while the list lags is refused about itself; its server burns",
+        edits=(
+            Edit(
+                "plugins/mistgpu/src/gpurent_plugin_mistgpu/provider.py",
+                "if server is None and not await self._may_be_refused_about_itself(pending):",
+                "if server is None:",
+            ),
+        ),
+        tests=(
+            "plugins/mistgpu/tests/test_mistgpu_provider.py::test_a_create_that_arrived_twice_is_found_once_the_list_shows_it",
+        ),
+    ),
+    TestedRoot(
         name="second-machine-passes-for-the-first",
         kind="A3",
         summary="a second machine with the label of a living lease burns unseen until that lease is over",

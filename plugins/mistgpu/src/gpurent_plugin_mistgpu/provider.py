@@ -159,7 +159,8 @@ class MistgpuProvider(LeaseProvider, SupportsRestart, SupportsStop, AssistedRent
         """Submit the form, and return the lease with what the answer says, and the server if it is listed already.
 
         A machine has one server at a time: submitted twice, or delivered twice, the form creates only one, and the
-        refusal that the machine is taken may be the answer to the second.
+        refusal that the machine is taken may be the answer to the second. It is believed once the list would show the
+        server: no label would find it later.
         """
         before = await self._attempts.note_sent(pending.key)
         try:
@@ -171,13 +172,16 @@ class MistgpuProvider(LeaseProvider, SupportsRestart, SupportsStop, AssistedRent
                 raise
             with may_have_spent():
                 server = await self._find_server(lease)
-            if server is None:
+            if server is None and not await self._may_be_refused_about_itself(pending):
                 raise
             return lease, server
         if lease.claim is not None:
             lease = evolve(lease, claim=evolve(lease.claim, is_accepted=True))
         with may_have_spent():
             return lease, await self._find_server(lease)
+
+    async def _may_be_refused_about_itself(self, pending: PendingOrder) -> bool:
+        return pending.sent_at is None or await self._attempts.may_still_appear(pending)
 
     async def _submit_create(self, lease: Lease) -> None:
         password = self._context.vault.get(lease.password_ref)
