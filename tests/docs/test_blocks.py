@@ -26,6 +26,7 @@ WHOLE_PAGES: Mapping[str, tuple[str, ...]] = {
     "authors/provider-failures": (" passed", "RTX 4090"),
     "authors/money": ("2 passed",),
     "authors/simulator": ("1 passed",),
+    "client": ("42", "is released", "[0, 0]"),
     "getting-started": ("metrics.json", "The ledger matches the providers' statements."),
 }
 BY_DAY = "authors/first-plugin"

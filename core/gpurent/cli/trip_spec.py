@@ -3,24 +3,21 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import click
-from attrs import evolve
 
 from gpurent.cli.arguments import complete_plugins
 from gpurent.cli.context import CliContext
 from gpurent.cli.output import write_line
 from gpurent.cli.project_trust import find_project, require_trust, show_ignored_limits
+from gpurent.composition.trip_checks import check_trip, let_budget_authorize, name_requirements_file
 from gpurent.domain.field_kinds import FieldKind, TripField
 from gpurent.domain.field_values import EXPECTED_MESSAGES, parse_typed_value
 from gpurent.domain.filenames import escape_path
-from gpurent.domain.job import SESSION_NAME_PATTERN
-from gpurent.domain.offer import Requirements
 from gpurent.domain.project import ProjectFile
 from gpurent.domain.trip import TripSpec
 from gpurent.domain.trip_fields import FIELDS_BY_NAME, TRIP_FIELDS
@@ -194,11 +191,11 @@ def _build_spec(
     values = {"folder": str(Path.cwd()), **values, **option_values}
     if lease:
         values = {"on_error": "keep", **values, "provider": ()}
-    spec = make_trip_spec(_with_requirements_file(values))
+    spec = make_trip_spec(name_requirements_file(values))
     if project is not None:
         origin = project.make_origin(name for name in from_file if name in project.written)
         spec = bind_to_project(spec, origin)
-    spec = check_spec(app, let_budget_authorize(spec, options))
+    spec = check_trip(app.registry, let_budget_authorize(spec, options.get("budget") is not None))
     if not spec.job.command:
         raise UsageError(
             _("no command given: pass COMMAND, or set command in gpurent.toml"),
@@ -208,76 +205,3 @@ def _build_spec(
             ),
         )
     return spec
-
-
-def let_budget_authorize(spec: TripSpec, options: dict[str, Any]) -> TripSpec:
-    """Mark the budget of ``spec`` as a permission to spend if it is one of the ``options`` on the command line.
-
-    A budget in a project file only limits: the file may come from somebody else.
-    """
-    if options.get("budget") is None:
-        return spec
-    return evolve(spec, limits=evolve(spec.limits, budget_authorizes=True))
-
-
-def _with_requirements_file(values: dict[str, Any]) -> dict[str, Any]:
-    """Treat a single name that is a file as a requirements file; anything else is a list of packages."""
-    pip = values.get("pip", ())
-    if not isinstance(pip, str) and len(pip) == 1 and Path(values["folder"], pip[0]).is_file():
-        return {**values, "pip": pip[0]}
-    return values
-
-
-def check_spec(app: CliContext, spec: TripSpec) -> TripSpec:
-    """Check what can be known before anything is rented: plugin names, files, the deadline, the session's name."""
-    for name in spec.providers or ((spec.provider,) if spec.provider else ()):
-        app.registry.check_entry("lease", name)
-    plugin_names = {
-        "transfer": spec.upload.transfer,
-        "session": spec.job.session,
-        "launcher": spec.job.launcher,
-    }
-    for kind, name in plugin_names.items():
-        if name:
-            app.registry.check_entry(kind, name)
-    check_requirements(spec.requirements)
-    _check_files(spec)
-    _check_results(spec)
-    if spec.results.checkpoints and not spec.limits.recover:
-        raise UsageError(_("checkpoints are only for a job that may be run again; use --recover N too"))
-    if spec.limits.deadline_at is not None and spec.limits.deadline_at <= datetime.now(UTC):
-        raise UsageError(
-            _("the deadline {at} is in the past").format(at=f"{spec.limits.deadline_at:%Y-%m-%d %H:%M} UTC")
-        )
-    if spec.job.name and not re.fullmatch(SESSION_NAME_PATTERN, spec.job.name):
-        raise UsageError(
-            _("invalid session name: {name}").format(name=repr(spec.job.name)[:60]),
-            hint=_("Begin with a letter or digit; then letters, digits, - and _; at most 41 characters."),
-        )
-    return spec
-
-
-def check_requirements(wanted: Requirements) -> None:
-    if wanted.bid is not None and not wanted.spot:
-        raise UsageError(_("a bid is only for spot machines; use --spot --bid PRICE"))
-
-
-def _check_results(spec: TripSpec) -> None:
-    from gpurent.workflow.connection.local_folder import check_results_folder
-
-    if spec.results.paths and spec.results.unwanted:
-        raise UsageError(_("--results and --no-results cannot be used together"))
-    if spec.job.command:
-        check_results_folder(spec)
-
-
-def _check_files(spec: TripSpec) -> None:
-    setup, folder = spec.job.setup, spec.upload.folder
-    if not Path(folder).is_dir():
-        raise UsageError(_("{folder} is not a folder").format(folder=folder))
-    for name in (*spec.upload.include, setup.requirements, setup.conda, *(setup.needs or ())):
-        if name and not Path(folder, name).exists():
-            raise UsageError(
-                _("{name} does not exist in {folder}").format(name=name, folder=folder),
-                hint=_("Nothing was rented."),
-            )

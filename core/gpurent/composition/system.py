@@ -17,9 +17,12 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 
-def data_folder() -> Path:
-    """Return the folder of the state: ``GPURENT_HOME``, else the platform's data folder."""
-    home = os.environ.get("GPURENT_HOME", "")
+def data_folder(environment: Mapping[str, str] | None = None) -> Path:
+    """Return the folder of the state: ``GPURENT_HOME``, else the platform's data folder.
+
+    ``environment``: by default that of this process.
+    """
+    home = (os.environ if environment is None else environment).get("GPURENT_HOME", "")
     return Path(home) if home else default_data_folder()
 
 

@@ -16,7 +16,8 @@ import click
 from gpurent.cli.context import CliContext, json_option
 from gpurent.cli.job_command import JobCommand
 from gpurent.cli.output import prompt_text, prompt_yes
-from gpurent.cli.trip_spec import check_spec, collect_field_values, trip_options
+from gpurent.cli.trip_spec import collect_field_values, trip_options
+from gpurent.composition.trip_checks import check_trip
 from gpurent.domain.money import Money
 from gpurent.domain.trip_fields import PROJECT_FILE
 from gpurent.domain.trip_values import make_trip_spec
@@ -59,7 +60,7 @@ def init_command(app: CliContext, /, ignore: bool, force: bool, yes: bool, **giv
     # Write nothing that `gpurent run` would reject.
     now = datetime.now(UTC)
     project = parse_project_file(path, text.encode(), now, Path.home().resolve(), os.getuid())
-    check_spec(app, make_trip_spec(project.values))
+    check_trip(app.registry, make_trip_spec(project.values))
     write_new_file(path, text, force=force)
     trusted_projects().trust(project, now)
     made = [str(path)]

@@ -12,10 +12,10 @@ from gpurent.cli.context import CliContext, json_option
 from gpurent.cli.trip_spec import (
     MACHINE_FIELDS,
     add_field_options,
-    check_requirements,
     collect_field_values,
 )
 from gpurent.cli.views.table import format_table
+from gpurent.composition.trip_checks import check_requirements
 from gpurent.domain.offer import DEFAULT_CODE, DEFAULT_TERM
 from gpurent.domain.retention import describe_retention
 from gpurent.domain.trip_values import make_trip_spec

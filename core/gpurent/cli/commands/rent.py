@@ -22,10 +22,9 @@ from gpurent.cli.params import (
 from gpurent.cli.trip_spec import (
     MACHINE_FIELDS,
     add_field_options,
-    check_spec,
     collect_field_values,
-    let_budget_authorize,
 )
+from gpurent.composition.trip_checks import check_trip, let_budget_authorize
 from gpurent.domain.money import UnitPrice
 from gpurent.domain.trip import TripSpec
 from gpurent.domain.trip_values import make_trip_spec
@@ -92,7 +91,8 @@ async def rent_and_show(app: CliContext, application: Application, spec: TripSpe
 
 def make_rent_spec(app: CliContext, given: dict[str, Any], cpu: bool) -> TripSpec:
     """Return the spec of a command that only rents, from its options."""
-    spec = check_spec(app, let_budget_authorize(make_trip_spec(collect_field_values(given)), given))
+    spec = make_trip_spec(collect_field_values(given))
+    spec = check_trip(app.registry, let_budget_authorize(spec, given.get("budget") is not None))
     if cpu:
         spec = evolve(spec, requirements=evolve(spec.requirements, gpus=0, cpu_only=True))
     return spec

@@ -8,7 +8,7 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 from gpurent.cli.context import CliContext
-from gpurent.cli.trip_spec import check_spec, let_budget_authorize
+from gpurent.composition.trip_checks import check_trip, let_budget_authorize
 from gpurent.domain.money_text import make_money
 from gpurent.domain.trip_values import make_trip_spec
 
@@ -53,7 +53,8 @@ def _make_trip(app: CliContext, provider: str, spend: tuple[Decimal, str]) -> Ma
             "no_results": True,
             **given,
         }
-        spec = check_spec(app, let_budget_authorize(make_trip_spec(values), given))
+        spec = make_trip_spec(values)
+        spec = check_trip(app.registry, let_budget_authorize(spec, given.get("budget") is not None))
 
         async def go(application: Application) -> TripResult:
             return await application.trips.run(await application.provider_selector.resolve_provider(spec))
