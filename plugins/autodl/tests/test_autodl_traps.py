@@ -110,7 +110,7 @@ async def test_a_create_whose_answer_is_lost_makes_one_machine(lost: str) -> Non
             sent = await user.confirm(sent)
             if sent.pending is None:
                 break
-            await user.api.advance(seconds=6)
+            await user.api.advance(seconds=10)
         assert sent.ref == user.instance.id
         assert user.instance.wish.name == "k"
         await user.release(sent)
@@ -139,6 +139,22 @@ async def test_a_second_machine_of_one_request_is_released_and_a_later_copy_is_n
         assert other > 0
         assert await user.sum_charges(seen) >= own + other, "the lease pays for both"
         assert await user.api.simulator.list_discrepancies() == [], "it was ended as soon as it was seen"
+
+
+async def test_a_machine_that_the_list_lacked_until_its_release_has_its_cost() -> None:
+    async with autodl_harness() as user:
+        user.api.simulator.hide_machines(user.api.sandbox.clock.now() + timedelta(hours=2))
+        lease = await user.confirm(await user.reserve())
+        await user.api.advance(minutes=30)
+        lease = await user.refresh(lease)
+        for _step in range(9):
+            lease = await user.release(lease)
+            if lease.is_over:
+                break
+            await user.api.advance(seconds=30)
+        assert lease.state is LeaseState.RELEASED
+        cost = user.instance.compute_cost(user.api.simulator.state.at)
+        assert 0 < cost <= await user.sum_charges(lease)
 
 
 async def test_a_second_machine_that_is_left_to_run_was_ordered_twice() -> None:

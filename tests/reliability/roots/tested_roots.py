@@ -147,6 +147,21 @@ LOSS_ROOTS = (
         tests=(f"{_LATE}::test_what_was_refused_and_runs_is_a_lease_again",),
     ),
     TestedRoot(
+        name="unseen-run-costs-nothing",
+        kind="A10",
+        summary="autodl: a machine that the list lacked until its release costs nothing in the books",
+        edits=(
+            Edit(
+                "plugins/autodl/src/gpurent_plugin_autodl/provider.py",
+                "self.make_released(await self._note_unseen_run(lease), ",
+                "self.make_released(lease, ",
+            ),
+        ),
+        tests=(
+            "plugins/autodl/tests/test_autodl_traps.py::test_a_machine_that_the_list_lacked_until_its_release_has_its_cost",
+        ),
+    ),
+    TestedRoot(
         name="taken-is-believed-at-once",
         kind="A3",
         summary="mistgpu: a create that arrived twice while the list lags is refused about itself; its server burns",

@@ -24,7 +24,9 @@ from gpurent.api import (
     Unknown,
     add_access_source,
     add_access_sources,
+    list_machine_runs,
     make_credit_error,
+    note_machine_run,
     parse_declared_prices,
     quote_reason,
 )
@@ -129,11 +131,16 @@ class AutodlProvider(LabelledProvider, SupportsStop, SupportsStart):
             return await self.refresh_machine(lease)
         reply = await self._command("release", lease.ref, spent=Spent.YES)
         if not reply.error:
-            return self.make_released(lease, _("released at AutoDL"))
+            return self.make_released(await self._note_unseen_run(lease), _("released at AutoDL"))
         seen = await self.refresh_machine(lease)
         if isinstance(seen, Lease) and seen.state is LeaseState.STOPPED:
             raise _make_refusal(_("AutoDL did not release the machine: {why}"), lease, reply)
         return seen
+
+    async def _note_unseen_run(self, lease: Lease) -> Lease:
+        """Return a lease whose machine was never listed with a run that is no shorter than its own was."""
+        start = None if list_machine_runs(lease) else await self.find_first_create(lease.label)
+        return lease if start is None else note_machine_run(lease, start, self._context.clock.now(), None)
 
     async def _drop(self, twin: wire.Instance) -> None:
         """Do the next step of a release, as far as AutoDL takes it now."""
