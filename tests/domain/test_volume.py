@@ -7,11 +7,13 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from attrs import evolve
 
+from gpurent.domain.evidence import LISTING_DELAY
 from gpurent.domain.volume import Volume, VolumeLabel, VolumeState
 from gpurent.domain.volume_evidence import apply_absence, apply_listing
 
 NOW = datetime(2026, 12, 1, tzinfo=UTC)
 HALF_MINUTE = timedelta(seconds=30)
+SECOND = timedelta(seconds=1)
 LABEL = VolumeLabel.make("0a1b2c3d4e5f6789", "data", "abcde")
 OURS = Volume(
     id=LABEL.id,
@@ -56,8 +58,8 @@ def test_absent_it_is_missing_and_never_over_by_itself() -> None:
 
 def test_a_new_one_may_not_be_listed_yet() -> None:
     new = evolve(OURS, created_at=NOW)
-    assert apply_absence(new, NOW + timedelta(seconds=59)) == new
-    assert apply_absence(new, NOW + timedelta(seconds=60)).state is VolumeState.MISSING
+    assert apply_absence(new, NOW + LISTING_DELAY - SECOND) == new
+    assert apply_absence(new, NOW + LISTING_DELAY).state is VolumeState.MISSING
     requested = evolve(OURS, ref="", state=VolumeState.REQUESTED)
     assert apply_absence(requested, NOW + timedelta(days=9)) == requested
 

@@ -84,7 +84,7 @@ class AsyncClient:
     @property
     def _application(self) -> Application:
         if self._opened is None:
-            raise UsageError(_("the client is not open; use it in a with statement"))
+            raise UsageError(_("the client is not open: use it as `with Client() as client`"))
         return self._opened
 
     # offers

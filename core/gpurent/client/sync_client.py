@@ -91,7 +91,7 @@ class Client:
     def _wait(self, work: Coroutine[Any, Any, T]) -> T:
         if self._loop is None:
             work.close()
-            raise UsageError(_("the client is not open; use it in a with statement"))
+            raise UsageError(_("the client is not open: use it as `with Client() as client`"))
         running = asyncio.run_coroutine_threadsafe(work, self._loop)
         try:
             return running.result()
