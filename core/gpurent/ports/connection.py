@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import AbstractAsyncContextManager
 from enum import Enum
 from pathlib import Path
 from typing import Protocol
@@ -16,7 +17,10 @@ from gpurent.terminal_text import ForeignLines
 
 @frozen
 class CommandResult:
-    """The result of a remote command: exit status (128 or more: ended by a signal) and output, as it came."""
+    """The result of a remote command: exit status (128 or more: ended by a signal) and output, as it came.
+
+    What the start files of the login shell print is no part of the output.
+    """
 
     exit_status: int
     stdout: str
@@ -43,10 +47,21 @@ class SshConnection(Protocol):
 
     @property
     def known_hosts(self) -> Path: ...
-    async def run(self, command: str, *, input: str = "", timeout: float = 60.0) -> CommandResult:  # noqa: A002 - as in subprocess
-        """Run a shell command in the home folder; a non-zero exit status is not an error.
+    def borrow_transport(self, refusal: Exception) -> AbstractAsyncContextManager[object]:
+        """Log in once more for one session, and keep that connection for the block.
 
-        Raises `UnavailableError` if the connection is dropped.
+        ``refusal``: the library's error for a session that `transport` did not open, since the machine allows no
+        further one; raised again if it means something else.
+        """
+
+    async def run(self, command: str, *, input: str = "", timeout: float = 60.0) -> CommandResult:  # noqa: A002 - as in subprocess
+        """Run a script of the POSIX shell in the home folder; a non-zero exit status is not an error.
+
+        The login shell may be another one, and its start files may do what they like: HOME is that of the machine's
+        user database, and what they print is dropped.
+
+        Raises `UnavailableError` if the connection is dropped, `RemoteError` with the machine's own words if the login
+        shell does not get as far as the script.
         """
 
 
@@ -55,6 +70,10 @@ class OpenConnection(SshConnection, Protocol):
 
     @property
     def is_alive(self) -> bool: ...
+    @property
+    def is_session_limited(self) -> bool:
+        """Whether the machine has refused a session, so that further ones log in by themselves."""
+
     async def close(self) -> None: ...
     async def wait_closed(self) -> None:
         """Wait until the connection is dropped or closed."""

@@ -11,47 +11,64 @@ import signal
 import sys
 import termios
 import tty
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from pathlib import Path
 
 import asyncssh
-from attrs import frozen
+from attrs import define, field
 
 from gpurent.domain.access import Endpoint
 from gpurent.errors import RemoteError, UnavailableError
+from gpurent.infra.ssh.run_command import abort_process, communicate
+from gpurent.infra.ssh.sessions import Sessions
 from gpurent.locale import _
-from gpurent.locale.foreign_text import describe_error
+from gpurent.locale.foreign_text import describe_error, quote_text
 from gpurent.ports.connection import CommandResult
+from gpurent.remote.door import DoorRun, make_run
 from gpurent.roles.transfer_errors import connection_lost_error
 
-MAX_OUTPUT_BYTES = 8 << 20
+MAX_SAID = 300
 # What the library logs of a broken server is for -v alone; the error says what the user needs.
 logging.getLogger("asyncssh").addHandler(logging.NullHandler())
 
 
-@frozen(eq=False)
+@define(eq=False)
 class AsyncsshConnection:
-    """Implements `gpurent.ports.connection.OpenConnection`."""
+    """Implements `gpurent.ports.connection.OpenConnection`.
+
+    ``redial`` logs in once more, for machines that allow one session at a time on a connection.
+    """
 
     transport: asyncssh.SSHClientConnection
     endpoint: Endpoint
     key_file: Path
     known_hosts: Path
+    redial: Callable[[], Awaitable[asyncssh.SSHClientConnection]] | None = None
+    _sessions: Sessions = field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        self._sessions = Sessions(self.endpoint, self.transport, self.redial)
 
     @property
     def is_alive(self) -> bool:
         return not self.transport.is_closed()
 
+    @property
+    def is_session_limited(self) -> bool:
+        return self._sessions.is_limited
+
     async def close(self) -> None:
-        self.transport.close()
-        try:
-            async with asyncio.timeout(2):
-                await self.transport.wait_closed()
-        except (TimeoutError, OSError, asyncssh.Error):
-            self.transport.abort()
+        await self._sessions.close()
 
     async def wait_closed(self) -> None:
         await self.transport.wait_closed()
+
+    @contextlib.asynccontextmanager
+    async def borrow_transport(self, refusal: Exception) -> AsyncIterator[object]:
+        if not isinstance(refusal, asyncssh.ChannelOpenError):
+            raise refusal
+        async with self._sessions.borrow_spare(refusal) as spare:
+            yield spare
 
     async def run_interactive(self, command: str | None) -> int:
         try:
@@ -64,26 +81,25 @@ class AsyncsshConnection:
         return status
 
     async def run(self, command: str, *, input: str = "", timeout: float = 60.0) -> CommandResult:  # noqa: A002 - the port's
+        run = make_run(self.endpoint.user, command, input)
         try:
-            async with asyncio.timeout(timeout):
-                process = await self.transport.create_process(command, encoding=None)
+            async with asyncio.timeout(timeout), self._sessions.open_process(run.line) as process:
                 try:
-                    out, err = await _communicate(process, input.encode())
+                    await communicate(process, run)
                 except BaseException:
-                    _abort_process(process)
+                    abort_process(process)
                     raise
         except TimeoutError:
-            raise UnavailableError(
-                _("{endpoint}: no answer within {seconds:g} s").format(
-                    endpoint=self.endpoint, seconds=timeout
-                ),
-                retryable=not self.is_alive,
-            ) from None
+            raise self._make_timeout_error(run, timeout) from None
         except (OSError, asyncssh.Error) as error:
             raise self._lost_error(error) from None
-        return CommandResult(
-            self._get_exit_status(process), out.decode("utf-8", "replace"), err.decode("utf-8", "replace")
-        )
+        status = run.out.exit_status
+        if status is None:
+            status = self._get_exit_status(process)
+            if not run.out.is_begun:
+                raise self._make_refusal(run, status)
+        out, err = (bytes(part.data).decode("utf-8", "replace") for part in (run.out, run.err))
+        return CommandResult(status, out, err)
 
     def _get_exit_status(self, process: asyncssh.SSHClientProcess[bytes]) -> int:
         """Return the exit status as a shell reports it: 128 or more if a signal ended the command."""
@@ -94,42 +110,27 @@ class AsyncsshConnection:
             raise self._lost_error()
         return process.exit_status
 
+    def _make_timeout_error(self, run: DoorRun, timeout: float) -> UnavailableError:
+        text = _("{endpoint}: no answer within {seconds:g} s").format(endpoint=self.endpoint, seconds=timeout)
+        if run.said and not run.out.is_begun:
+            text = _("{problem}; its login shell printed: {said}").format(
+                problem=text, said=quote_text(run.said[:MAX_SAID])
+            )
+        return UnavailableError(text, detail=run.said, retryable=not self.is_alive)
+
+    def _make_refusal(self, run: DoorRun, status: int) -> RemoteError:
+        return RemoteError(
+            _(
+                "the login shell of {endpoint} ended before it ran a command (exit code {code}): {said}"
+            ).format(
+                endpoint=self.endpoint, code=status, said=quote_text(run.said[:MAX_SAID]) if run.said else "-"
+            ),
+            hint=_("See for yourself: {command}").format(command=self.endpoint),
+            detail=run.said,
+        )
+
     def _lost_error(self, error: Exception | None = None) -> UnavailableError:
         return connection_lost_error(self.endpoint, describe_error(error) if error is not None else "")
-
-
-async def _communicate(process: asyncssh.SSHClientProcess[bytes], given: bytes) -> tuple[bytes, bytes]:
-    """Send ``given`` and read both outputs to their ends."""
-    with contextlib.suppress(BrokenPipeError):
-        # A short command may have exited already.
-        process.stdin.write(given)
-        process.stdin.write_eof()
-    reading = [asyncio.ensure_future(_read_stream(stream)) for stream in (process.stdout, process.stderr)]
-    try:
-        out, err = await asyncio.gather(*reading)
-    finally:
-        for task in reading:
-            task.cancel()
-    await process.wait_closed()
-    return out, err
-
-
-def _abort_process(process: asyncssh.SSHClientProcess[bytes]) -> None:
-    """Stop the command and close its channel without waiting: an unresponsive machine would never confirm it."""
-    with contextlib.suppress(OSError, asyncssh.Error):
-        process.terminate()
-    process.close()
-
-
-async def _read_stream(stream: asyncssh.SSHReader[bytes]) -> bytes:
-    found = bytearray()
-    while chunk := await stream.read(65536):
-        found += chunk
-        if len(found) > MAX_OUTPUT_BYTES:
-            raise RemoteError(
-                _("the machine's output is larger than {most} MiB").format(most=MAX_OUTPUT_BYTES >> 20)
-            )
-    return bytes(found)
 
 
 @contextlib.contextmanager

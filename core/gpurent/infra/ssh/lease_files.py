@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 from typing import Any
 
@@ -130,6 +131,9 @@ class SshTarget:
 
     @property
     def transport(self) -> object:
+        raise self._not_open_error()
+
+    def borrow_transport(self, refusal: Exception) -> AbstractAsyncContextManager[object]:
         raise self._not_open_error()
 
     async def run(self, command: str, *, input: str = "", timeout: float = 60.0) -> CommandResult:  # noqa: A002 - the port's

@@ -109,14 +109,14 @@ class LeaseOpener:
         self, key: asyncssh.SSHKey | None, password: Secret | None = None
     ) -> AsyncsshConnection:
         """Log in with ``key`` if it is given, else with ``password``."""
-        pinned = self.files.find_pinned_host_key(self.endpoint)
-        transport = await _open_transport(
-            _Login(self.endpoint, key, password, pinned or ""),
-            self.addresses,
-            self.connect_timeout,
-            self.keepalive,
+        login = _Login(self.endpoint, key, password, self.files.find_pinned_host_key(self.endpoint) or "")
+
+        async def dial() -> asyncssh.SSHClientConnection:
+            return await _open_transport(login, self.addresses, self.connect_timeout, self.keepalive)
+
+        return AsyncsshConnection(
+            await dial(), self.endpoint, self.files.key_file, self.files.known_hosts, dial
         )
-        return AsyncsshConnection(transport, self.endpoint, self.files.key_file, self.files.known_hosts)
 
 
 @frozen

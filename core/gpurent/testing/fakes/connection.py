@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import os
 import signal
+from collections.abc import AsyncIterator
 from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
@@ -15,8 +16,8 @@ from attrs import frozen
 from gpurent.child_processes import PIPE, start_program
 from gpurent.domain.access import Endpoint
 from gpurent.errors import RemoteError, UnavailableError, UsageError
-from gpurent.infra.ssh.connection import MAX_OUTPUT_BYTES
 from gpurent.ports.connection import CommandResult
+from gpurent.remote.door import MAX_OUTPUT_BYTES
 from gpurent.testing.fakes.clock import ManualClock
 from gpurent.testing.fakes.machine_folders import MachineFolders
 from gpurent.testing.fakes.virtual_time import real_time
@@ -80,6 +81,16 @@ class FakeConnection:
     @property
     def is_alive(self) -> bool:
         return not self._closed.is_set()
+
+    @property
+    def is_session_limited(self) -> bool:
+        return False
+
+    @contextlib.asynccontextmanager
+    async def borrow_transport(self, refusal: Exception) -> AsyncIterator[object]:
+        """Raises ``refusal``: see `transport`."""
+        raise refusal
+        yield
 
     def cut(self) -> None:
         """Cut the connection; processes on the machine keep running."""

@@ -43,7 +43,7 @@ def write_etc(folder: Path, spec: MachineSpec, search: str, port: int) -> list[s
     nobody = "nobody:x:65534:65534:nobody:/nonexistent:/usr/sbin/nologin\n"
     root = "" if user == "root" else "root:x:0:0:root:/root:/bin/bash\n"
     files = {
-        "passwd": f"{root}{user}:x:{UID}:{UID}:{user}:{home}:/bin/bash\n{nobody}",
+        "passwd": f"{root}{user}:x:{UID}:{UID}:{user}:{home}:{spec.login_shell}\n{nobody}",
         # sshd gives a terminal to group tty, and the only group that exists inside is the caller's own.
         "group": f"{user}:x:{UID}:\ntty:x:{UID}:\nnogroup:x:65534:\n",
         "shadow": f"{user}:{_hash_password(spec.password) if spec.password else _NO_PASSWORD}:19000:0:99999:7:::\n",
@@ -53,7 +53,8 @@ def write_etc(folder: Path, spec: MachineSpec, search: str, port: int) -> list[s
         "profile": "",
         "os-release": 'NAME="sandbox"\nID=sandbox\nPRETTY_NAME="gpurent sandbox machine"\n',
         # sshd uses the first of several lines with one name.
-        "ssh/sshd_config": ("" if spec.password else "PasswordAuthentication no\n")
+        "ssh/sshd_config": "".join(f"{line}\n" for line in spec.sshd_options)
+        + ("" if spec.password else "PasswordAuthentication no\n")
         + (MACHINE_FILES / "sshd_config").read_text()
         + f"Port {port}\nSetEnv PATH={search} LANG=C.UTF-8\n",
     }
