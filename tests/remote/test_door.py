@@ -7,8 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 
 from gpurent.remote.door import DoorOutput, DoorRun, make_run, make_shell_stream, make_terminal_line
 from tests.remote.login_shells import LEFT_BEHIND, SHELLS, LoginShell
@@ -145,7 +144,8 @@ def test_output_is_read_alike_however_it_is_cut(
 @settings(max_examples=40, deadline=None)
 def test_no_line_has_what_a_login_shell_would_read(text: str) -> None:
     line = make_run(USER, text, text).line
-    assert line.isascii() and line.isprintable()
+    assert line.isascii()
+    assert line.isprintable()
     words = line.split("'")[1::2]
     assert not any(word.endswith("\\") or len(word) > 1000 for word in words)
     assert "!" not in line

@@ -24,7 +24,7 @@ _MAX_WORD = 900  # characters; the BSD csh refuses words of 1024
 _MAX_INPUT_BYTES = 48 << 10  # in the line, whose limit is 128 KiB, and a byte may take five characters
 # A start file that reads from stdin gets these lines instead of ours.
 _DECOYS = b"\n" * 8
-_MARK_HEAD = "gpurent"
+_MARK_HEAD, _STREAM = "gpurent", "stream"
 _UNSAFE = re.compile(rb"[^ -~]|['\\!]")
 
 # Sets gs and gi to the first @count@ words and to the others. They are joined and decoded by the shell itself.
@@ -115,9 +115,8 @@ def make_shell_stream(user: str, script: str) -> ShellStream:
 
     The same arguments give the same stream, so that one can be started before it is needed.
     """
-    token = "stream"
-    line = _make_line(user, f"{_JOIN}{_ENTER_HOME}{_BEGIN}{_SKIP_DECOYS}{_BECOME}", script, token=token)
-    mark = f"{_MARK_HEAD}-{token}\n".encode()
+    line = _make_line(user, f"{_JOIN}{_ENTER_HOME}{_BEGIN}{_SKIP_DECOYS}{_BECOME}", script, token=_STREAM)
+    mark = f"{_MARK_HEAD}-{_STREAM}\n".encode()
     return ShellStream(line, _DECOYS + mark, b"\n" + mark)
 
 

@@ -11,7 +11,6 @@ from gpurent.errors import RemoteError
 from gpurent.locale import _
 from gpurent.remote.door import MAX_OUTPUT_BYTES, DoorOutput, DoorRun
 
-# A process that a start file left behind keeps the session open for ever.
 CLOSE_GRACE = 0.3
 DECOY_INTERVAL = 1.0
 
@@ -33,10 +32,20 @@ async def communicate(process: asyncssh.SSHClientProcess[bytes], run: DoorRun) -
     if not run.has_ended:
         await process.wait_closed()
         return
-    with contextlib.suppress(TimeoutError):
-        async with asyncio.timeout(CLOSE_GRACE):
-            await process.wait_closed()
+    await _wait_for_exit(process)
     process.close()
+
+
+async def _wait_for_exit(process: asyncssh.SSHClientProcess[bytes]) -> None:
+    """Wait until the shell has ended: what a start file left behind keeps the session open for ever."""
+    closed = asyncio.ensure_future(process.wait_closed())
+    try:
+        until = asyncio.get_running_loop().time() + CLOSE_GRACE
+        while process.exit_status is None and asyncio.get_running_loop().time() < until:
+            if (await asyncio.wait({closed}, timeout=0.005))[0]:
+                return
+    finally:
+        closed.cancel()
 
 
 def abort_process(process: asyncssh.SSHClientProcess[bytes]) -> None:

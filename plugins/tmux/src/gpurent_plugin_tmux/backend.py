@@ -22,8 +22,9 @@ class TmuxBackend(SessionBackend):
         return f"{prefix} tmux"
 
     def start_command(self, name: str, script: str) -> str:
-        run = shlex.quote(f"sh {shlex.quote(script)}")
-        return f'cd "$HOME" && {_TMUX_COMMAND} -f /dev/null new-session -d -s {shlex.quote(name)} -c "$HOME" {run}'
+        # As words of its own, it is run without the login shell, whose start files could wait for a key.
+        new = f'new-session -d -s {shlex.quote(name)} -c "$HOME" sh {shlex.quote(script)}'
+        return f'cd "$HOME" && {_TMUX_COMMAND} -f /dev/null {new}'
 
     def list_command(self) -> str:
         return f"{_TMUX_COMMAND} list-sessions -F {shlex.quote(_LIST_FORMAT)} 2>/dev/null"

@@ -1,0 +1,116 @@
+"""Everything that runs on a machine works there whatever its login shell and its start files are: real OpenSSH."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+
+from gpurent.api import PullRequest, PushRequest
+from gpurent.domain.job import Job, JobState
+from gpurent.errors import RemoteError
+from gpurent.infra.ssh.connection import AsyncsshConnection
+from gpurent.remote.timer_script import (
+    TimerSettings,
+    arm_command,
+    disarm_command,
+    make_timer_program,
+    parse_timer,
+)
+from gpurent.roles.machine import TransferBackend
+from gpurent.testing.contracts.file_trees import make_tree, read_tree
+from gpurent.testing.fakes import CountingProgress
+from gpurent.testing.local_files import LOCAL_FILES
+from gpurent.testing.ssh_fixture import SshFixture, ssh_fixture
+from gpurent.workflow.connection.jobs import JobRunner
+from gpurent_plugin_screen.backend import ScreenBackend
+from gpurent_plugin_sftp.backend import SftpBackend
+from gpurent_plugin_tmux.backend import TmuxBackend
+from gpurent_plugin_turbo.backend import TurboBackend
+from tests.remote.login_shells import BASH, SHELLS, LoginShell
+
+pytestmark = pytest.mark.bwrap
+BY_DAY = ("fish", "csh")
+
+
+@pytest.fixture
+async def machines(bwrap_problem: str, tmp_path: Path) -> AsyncIterator[SshFixture]:
+    if bwrap_problem:
+        pytest.skip(bwrap_problem)
+    async with ssh_fixture("bwrap", tmp_path) as made:
+        yield made
+
+
+@asynccontextmanager
+async def connect(
+    machines: SshFixture, tmp_path: Path, shell: LoginShell, start_text: str = "", **changes: object
+) -> AsyncIterator[tuple[AsyncsshConnection, Path]]:
+    """Log in for the first time to a machine with this login shell; yield the connection and the machine's home."""
+    machine = await machines.boot(login_shell=shell.get_login_path("mist"), **changes)
+    (home,) = (tmp_path / "sandbox" / "disks").glob("*/home")
+    shell.link_program(home)
+    shell.write_start_file(home, start_text)
+    async with machines.open_connection(machine) as connection:
+        yield connection, home
+
+
+def mark_nights(shells: tuple[LoginShell, ...]) -> list[object]:
+    return [
+        pytest.param(shell, id=shell.name, marks=[] if shell.name in BY_DAY else pytest.mark.nightly)
+        for shell in shells
+    ]
+
+
+@pytest.mark.parametrize("shell", mark_nights(SHELLS))
+async def test_a_machine_is_used_whole(machines: SshFixture, tmp_path: Path, shell: LoginShell) -> None:
+    source = make_tree(tmp_path / "source", files=5, large=300_000)
+    async with connect(machines, tmp_path, shell) as (connection, home):
+        ran = await connection.run('pwd; echo "$HOME"; cat; echo oops >&2; exit 3', input="it's ~!\n")
+        assert (ran.exit_status, ran.stdout) == (3, "/home/mist\n/home/mist\nit's ~!\n")
+        assert ran.stderr == "oops\n"
+        assert (await connection.run("wc -c", input="x" * 300_000)).stdout.strip() == "300000"
+        for backend in (TurboBackend({}, LOCAL_FILES), SftpBackend(LOCAL_FILES)):
+            await check_transfer(connection, backend, source, home, tmp_path / backend.__class__.__name__)
+        for number, session in enumerate((ScreenBackend(), TmuxBackend())):
+            await check_job(JobRunner(connection, session), f"job{number}")
+        setting = TimerSettings(span=360_000, grace=100)
+        ran = await connection.run(arm_command(setting), input=make_timer_program(setting))
+        armed = parse_timer(ran.stdout)
+        assert armed is not None
+        assert armed.ticks_left is not None, ran
+        await connection.run(disarm_command())
+
+
+async def check_transfer(
+    connection: AsyncsshConnection, backend: TransferBackend, source: Path, home: Path, target: Path
+) -> None:
+    push = PushRequest(sources=(source,), target="gpurent/w", contents_only=True)
+    await backend.push(connection, push, CountingProgress())
+    sent = read_tree(source)
+    assert read_tree(home / "gpurent" / "w") == sent
+    await backend.pull(connection, PullRequest(sources=("gpurent/w",), target=target), CountingProgress())
+    assert read_tree(target / "w") == sent
+
+
+async def check_job(runner: JobRunner, name: str) -> None:
+    job = Job(name=name, command='pwd; echo "$HOME"; exit 4', folder="gpurent/w")
+    await runner.start_job(job)
+    async with asyncio.timeout(30):
+        while (status := await runner.get_status(name)).state is JobState.RUNNING:
+            await asyncio.sleep(0.05)
+    assert status.exit_code == 4
+    folder, login_home = (await runner.read_log(name)).decode().splitlines()
+    assert folder == "/home/mist/gpurent/w"
+    assert login_home in ("/home/mist", "/home/mist/moved")
+
+
+async def test_the_words_of_a_login_shell_that_runs_nothing_are_shown(
+    machines: SshFixture, tmp_path: Path
+) -> None:
+    refusal = "echo This account must accept the terms of use first; exit 7\n"
+    with pytest.raises(RemoteError, match=r"exit code 7\).*accept the terms of use"):
+        async with connect(machines, tmp_path, BASH, refusal):
+            pass
