@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 import logging
 import os
-import shutil
 import signal
 import sys
 import termios
@@ -25,9 +24,11 @@ from gpurent.locale import _
 from gpurent.locale.foreign_text import describe_error, quote_text
 from gpurent.ports.connection import CommandResult
 from gpurent.remote.door import DoorRun, make_run
+from gpurent.remote.terminal_types import COMMON_TYPE, KNOWN_TYPES, find_type_command, parse_type
 from gpurent.roles.transfer_errors import connection_lost_error
 
 MAX_SAID = 300
+TERMINAL_TIMEOUT = 15.0
 # What the library logs of a broken server is for -v alone; the error says what the user needs.
 logging.getLogger("asyncssh").addHandler(logging.NullHandler())
 
@@ -71,14 +72,26 @@ class AsyncsshConnection:
             yield spare
 
     async def run_interactive(self, command: str | None) -> int:
+        term = await self._find_terminal_type() if os.isatty(sys.stdin.fileno()) else None
         try:
-            process = await start_interactive(self.transport, command)
+            process = await start_interactive(self.transport, command, term)
         except (OSError, asyncssh.Error) as error:
             raise self._lost_error(error) from None
         status = await attach_terminal(process)
         if status is None:
             raise self._lost_error()
         return status
+
+    async def _find_terminal_type(self) -> str:
+        """Return our terminal's type if the machine knows it, else one that it knows."""
+        wanted = os.environ.get("TERM") or COMMON_TYPE
+        if wanted in KNOWN_TYPES:
+            return wanted
+        try:
+            ran = await self.run(find_type_command(wanted), timeout=TERMINAL_TIMEOUT)
+        except (RemoteError, UnavailableError):
+            return COMMON_TYPE
+        return parse_type(ran.stdout, wanted)
 
     async def run(self, command: str, *, input: str = "", timeout: float = 60.0) -> CommandResult:  # noqa: A002 - the port's
         run = make_run(self.endpoint.user, command, input)
@@ -148,17 +161,24 @@ def raw_terminal(handle: int) -> Iterator[None]:
 
 
 async def start_interactive(
-    transport: asyncssh.SSHClientConnection, command: str | None
+    transport: asyncssh.SSHClientConnection, command: str | None, term: str | None
 ) -> asyncssh.SSHClientProcess[bytes]:
-    """Start ``command`` (None: the login shell), with a PTY if we have a terminal, else with pipes."""
-    has_terminal = os.isatty(sys.stdin.fileno())
-    size = shutil.get_terminal_size()
+    """Start ``command`` (None: the login shell) with a PTY of the type ``term``, or with pipes if that is None."""
     return await transport.create_process(
         command,
-        term_type=os.environ.get("TERM", "xterm") if has_terminal else None,
-        term_size=(size.columns, size.lines) if has_terminal else (0, 0, 0, 0),
+        term_type=term,
+        term_size=_read_terminal_size() if term else (0, 0, 0, 0),
         encoding=None,
     )
+
+
+def _read_terminal_size() -> tuple[int, int]:
+    """Return columns and rows of the terminal itself: COLUMNS and LINES stay as they are when it is resized."""
+    try:
+        size = os.get_terminal_size(sys.stdin.fileno())
+    except OSError:
+        return (80, 24)
+    return (size.columns, size.lines)
 
 
 async def attach_terminal(process: asyncssh.SSHClientProcess[bytes]) -> int | None:
@@ -166,9 +186,7 @@ async def attach_terminal(process: asyncssh.SSHClientProcess[bytes]) -> int | No
     stdin, stdout, stderr = (stream.fileno() for stream in (sys.stdin, sys.stdout, sys.stderr))
     loop, has_terminal = asyncio.get_running_loop(), os.isatty(stdin)
     if has_terminal:
-        loop.add_signal_handler(
-            signal.SIGWINCH, lambda: process.change_terminal_size(*shutil.get_terminal_size())
-        )
+        loop.add_signal_handler(signal.SIGWINCH, lambda: process.change_terminal_size(*_read_terminal_size()))
     with raw_terminal(stdin):
         feeding = asyncio.create_task(_forward_input(process, stdin))
         try:

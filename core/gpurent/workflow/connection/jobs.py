@@ -18,6 +18,7 @@ from gpurent.ports.connection import CommandResult, SshConnection
 from gpurent.ports.store import TripStore
 from gpurent.ports.terminal import Display
 from gpurent.remote import jobs as remote
+from gpurent.remote.door import make_terminal_line
 from gpurent.remote.setup_script import make_environment_lines
 from gpurent.remote.timer_script import CLOSING_STATUS
 from gpurent.roles.entries import LauncherEntry, SessionEntry
@@ -255,12 +256,14 @@ class MachineCommands:
                 EventKind.WAITING,
                 _("to detach and leave it running: {keys}").format(keys=runner.backend.detach_hint()),
             )
-            return await ssh.run_interactive(runner.backend.attach_command(chosen))
+            return await ssh.run_interactive(
+                make_terminal_line(ssh.endpoint.user, runner.backend.attach_command(chosen))
+            )
 
     async def show_log(
         self, lease_id: str, name: str, follow: bool, session: str = "", *, silent: bool = False
-    ) -> JobStatus:
-        """Show the job's output, unless ``silent``, and return its status; with ``follow``, until the job ends."""
+    ) -> tuple[str, JobStatus]:
+        """Show the job's output, unless ``silent``; return its name and status. With ``follow``, until the job ends."""
         log = JobLog(name or await self._get_job_name(lease_id), self.display.show_output)
 
         async with self.connections.connect_to_lease(lease_id) as connection:
@@ -271,7 +274,7 @@ class MachineCommands:
             while True:
                 status = await self.runners.run_with_retry(connection, session, look)
                 if status.state is not JobState.RUNNING or not follow:
-                    return status
+                    return log.name, status
                 await self.connections.poller.pause(LOG_POLL_INTERVAL, 0.3)
 
     async def stop_job(self, lease_id: str, name: str, session: str = "") -> JobStatus:
