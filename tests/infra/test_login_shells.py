@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Coroutine
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -23,9 +24,11 @@ from gpurent.remote.timer_script import (
 from gpurent.roles.machine import TransferBackend
 from gpurent.testing.contracts.file_trees import make_tree, read_tree
 from gpurent.testing.fakes import CountingProgress
+from gpurent.testing.load_timeouts import load_factor
 from gpurent.testing.local_files import LOCAL_FILES
 from gpurent.testing.ssh_fixture import SshFixture, ssh_fixture
 from gpurent.workflow.connection.jobs import JobRunner
+from gpurent.workflow.runtime.waiting import poll_until
 from gpurent_plugin_screen.backend import ScreenBackend
 from gpurent_plugin_sftp.backend import SftpBackend
 from gpurent_plugin_tmux.backend import TmuxBackend
@@ -34,6 +37,7 @@ from tests.remote.login_shells import BASH, SHELLS, LoginShell
 
 pytestmark = pytest.mark.bwrap
 BY_DAY = ("fish", "csh")
+WAIT_FOR_PIPE = "until [ -p pipe ]; do sleep 0.02; done; echo across > pipe"
 
 
 @pytest.fixture
@@ -55,6 +59,17 @@ async def connect(
     shell.write_start_file(home, start_text)
     async with machines.open_connection(machine) as connection:
         yield connection, home
+
+
+@asynccontextmanager
+async def background(work: Coroutine[Any, Any, object]) -> AsyncIterator[None]:
+    task = asyncio.ensure_future(work)
+    await asyncio.sleep(0.2)
+    try:
+        yield
+    finally:
+        task.cancel()
+        await asyncio.wait({task})
 
 
 def mark_nights(shells: tuple[LoginShell, ...]) -> list[object]:
@@ -98,9 +113,12 @@ async def check_transfer(
 async def check_job(runner: JobRunner, name: str) -> None:
     job = Job(name=name, command='pwd; echo "$HOME"; exit 4', folder="gpurent/w")
     await runner.start_job(job)
-    async with asyncio.timeout(30):
-        while (status := await runner.get_status(name)).state is JobState.RUNNING:
-            await asyncio.sleep(0.05)
+    status = await poll_until(
+        lambda: runner.get_status(name),
+        lambda status: status.state is not JobState.RUNNING,
+        interval=0.05,
+        timeout=30 * load_factor(),
+    )
     assert status.exit_code == 4
     folder, login_home = (await runner.read_log(name)).decode().splitlines()
     assert folder == "/home/mist/gpurent/w"
@@ -113,4 +131,26 @@ async def test_the_words_of_a_login_shell_that_runs_nothing_are_shown(
     refusal = "echo This account must accept the terms of use first; exit 7\n"
     with pytest.raises(RemoteError, match=r"exit code 7\).*accept the terms of use"):
         async with connect(machines, tmp_path, BASH, refusal):
+            pass
+
+
+async def test_a_machine_that_allows_one_session_is_used_with_further_logins(
+    machines: SshFixture, tmp_path: Path
+) -> None:
+    source = make_tree(tmp_path / "source", files=5, large=300_000)
+    async with connect(machines, tmp_path, BASH, "true", sshd_options=("MaxSessions 1",)) as (ssh, home):
+        assert not ssh.is_session_limited
+        ran = await asyncio.gather(
+            ssh.run("mkfifo pipe; cat pipe"), ssh.run(WAIT_FOR_PIPE), ssh.run("echo on")
+        )
+        assert [one.stdout for one in ran] == ["across\n", "", "on\n"]
+        assert ssh.is_session_limited
+        async with background(ssh.run("sleep 3600", timeout=3600)):
+            for backend in (TurboBackend({}, LOCAL_FILES), SftpBackend(LOCAL_FILES)):
+                await check_transfer(ssh, backend, source, home, tmp_path / backend.__class__.__name__)
+
+
+async def test_a_machine_that_opens_no_session_says_so(machines: SshFixture, tmp_path: Path) -> None:
+    with pytest.raises(RemoteError, match="accepts the login, but opens no session"):
+        async with connect(machines, tmp_path, BASH, "true", sshd_options=("MaxSessions 0",)):
             pass

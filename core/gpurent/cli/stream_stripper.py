@@ -72,12 +72,13 @@ class StreamStripper:
     def _add(self, parts: list[str], text: str) -> None:
         """Add to the unfinished line."""
         first, *states = text.split("\r")
-        if self._state is not None:
-            self._state += first
-        elif first:
-            parts[-1] += strip_terminal(first)
-            self.is_line_open = True
         state = next((state for state in reversed(states) if state), None)
+        if self._in_place or state is None:
+            if self._state is not None:
+                self._state += first
+            elif first:
+                parts[-1] += strip_terminal(first)
+                self.is_line_open = True
         if state is None:
             return
         if self._in_place:

@@ -11,6 +11,7 @@ _MARK = "gpurent-terminal "
 _FALLBACKS = (COMMON_TYPE, "xterm", "vt100")
 _SCRIPT = r"""
 exists() {
+  case $1 in '' | */*) return 1 ;; esac
   first=${1%"${1#?}"}
   for folder in "$HOME/.terminfo" /etc/terminfo /lib/terminfo /usr/share/terminfo /usr/lib/terminfo \
     /usr/local/share/terminfo; do

@@ -73,11 +73,14 @@ class AsyncsshConnection:
 
     async def run_interactive(self, command: str | None) -> int:
         term = await self._find_terminal_type() if os.isatty(sys.stdin.fileno()) else None
-        try:
-            process = await start_interactive(self.transport, command, term)
-        except (OSError, asyncssh.Error) as error:
-            raise self._lost_error(error) from None
-        status = await attach_terminal(process)
+        size = _read_terminal_size() if term else (0, 0)
+        async with contextlib.AsyncExitStack() as stack:
+            try:
+                opening = self._sessions.open_process(command, term_type=term, term_size=size)
+                process = await stack.enter_async_context(opening)
+            except (OSError, asyncssh.Error) as error:
+                raise self._lost_error(error) from None
+            status = await attach_terminal(process)
         if status is None:
             raise self._lost_error()
         return status
@@ -158,18 +161,6 @@ def raw_terminal(handle: int) -> Iterator[None]:
         yield
     finally:
         termios.tcsetattr(handle, termios.TCSADRAIN, before)
-
-
-async def start_interactive(
-    transport: asyncssh.SSHClientConnection, command: str | None, term: str | None
-) -> asyncssh.SSHClientProcess[bytes]:
-    """Start ``command`` (None: the login shell) with a PTY of the type ``term``, or with pipes if that is None."""
-    return await transport.create_process(
-        command,
-        term_type=term,
-        term_size=_read_terminal_size() if term else (0, 0, 0, 0),
-        encoding=None,
-    )
 
 
 def _read_terminal_size() -> tuple[int, int]:

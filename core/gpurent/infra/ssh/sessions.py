@@ -34,19 +34,27 @@ class Sessions:
     _spares: list[asyncssh.SSHClientConnection] = field(factory=list)
 
     @contextlib.asynccontextmanager
-    async def open_process(self, line: str) -> AsyncIterator[asyncssh.SSHClientProcess[bytes]]:
-        """Run ``line`` in a session of its own; it is left open at the end.
+    async def open_process(
+        self, line: str | None, *, term_type: str | None = None, term_size: tuple[int, int] = (0, 0)
+    ) -> AsyncIterator[asyncssh.SSHClientProcess[bytes]]:
+        """Run ``line`` (None: the login shell) in a session of its own; it is left open at the end.
+
+        With a ``term_type``, it has a terminal of ``term_size``, columns and rows.
 
         Raises `RemoteError` if the machine opens no session at all, else as asyncssh does.
         """
-        try:
-            process: asyncssh.SSHClientProcess[bytes] = await self.transport.create_process(
-                line, encoding=None
+
+        async def start(transport: asyncssh.SSHClientConnection) -> asyncssh.SSHClientProcess[bytes]:
+            return await transport.create_process(
+                line, term_type=term_type, term_size=term_size, encoding=None
             )
+
+        try:
+            process = await start(self.transport)
         except asyncssh.ChannelOpenError as error:
             async with self.borrow_spare(error) as spare:
                 try:
-                    process = await spare.create_process(line, encoding=None)
+                    process = await start(spare)
                 except asyncssh.ChannelOpenError as again:
                     raise self._make_refusal(again) from None
                 yield process

@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 import os
 import signal
-from collections.abc import AsyncIterator
 from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
@@ -86,11 +85,9 @@ class FakeConnection:
     def is_session_limited(self) -> bool:
         return False
 
-    @contextlib.asynccontextmanager
-    async def borrow_transport(self, refusal: Exception) -> AsyncIterator[object]:
+    def borrow_transport(self, refusal: Exception) -> contextlib.AbstractAsyncContextManager[object]:
         """Raises ``refusal``: see `transport`."""
         raise refusal
-        yield
 
     def cut(self) -> None:
         """Cut the connection; processes on the machine keep running."""
