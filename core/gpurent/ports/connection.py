@@ -6,13 +6,15 @@ from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 from enum import Enum
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol, TypeVar
 
 from attrs import frozen
 
 from gpurent.domain.access import Endpoint
 from gpurent.domain.secret import Secret
 from gpurent.terminal_text import ForeignLines
+
+T = TypeVar("T")
 
 
 @frozen
@@ -47,11 +49,15 @@ class SshConnection(Protocol):
 
     @property
     def known_hosts(self) -> Path: ...
-    def borrow_transport(self, refusal: Exception) -> AbstractAsyncContextManager[object]:
-        """Log in once more for one session, and keep that connection for the block.
+    def reopen_session(
+        self, refusal: Exception, start: Callable[[Any], Awaitable[T]]
+    ) -> AbstractAsyncContextManager[T]:
+        """Open a session that the machine refused, since it allows no further one on the connection.
 
-        ``refusal``: the library's error for a session that `transport` did not open, since the machine allows no
-        further one; raised again if it means something else.
+        ``refusal`` is the library's error, raised again if it means something else. ``start`` opens the session on a
+        connection, like `transport`, that was logged in for it alone; it may be called again for another one.
+
+        Raises `RemoteError` if it is refused there too.
         """
 
     async def run(self, command: str, *, input: str = "", timeout: float = 60.0) -> CommandResult:  # noqa: A002 - as in subprocess

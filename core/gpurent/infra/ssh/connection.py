@@ -10,8 +10,9 @@ import signal
 import sys
 import termios
 import tty
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
+from typing import Any, TypeVar
 
 import asyncssh
 from attrs import define, field
@@ -27,6 +28,7 @@ from gpurent.remote.door import DoorRun, make_run
 from gpurent.remote.terminal_types import COMMON_TYPE, KNOWN_TYPES, find_type_command, parse_type
 from gpurent.roles.transfer_errors import connection_lost_error
 
+T = TypeVar("T")
 MAX_SAID = 300
 TERMINAL_TIMEOUT = 15.0
 # What the library logs of a broken server is for -v alone; the error says what the user needs.
@@ -64,12 +66,12 @@ class AsyncsshConnection:
     async def wait_closed(self) -> None:
         await self.transport.wait_closed()
 
-    @contextlib.asynccontextmanager
-    async def borrow_transport(self, refusal: Exception) -> AsyncIterator[object]:
+    def reopen_session(
+        self, refusal: Exception, start: Callable[[Any], Awaitable[T]]
+    ) -> contextlib.AbstractAsyncContextManager[T]:
         if not isinstance(refusal, asyncssh.ChannelOpenError):
             raise refusal
-        async with self._sessions.borrow_spare(refusal) as spare:
-            yield spare
+        return self._sessions.reopen_session(refusal, start)
 
     async def run_interactive(self, command: str | None) -> int:
         term = await self._find_terminal_type() if os.isatty(sys.stdin.fileno()) else None

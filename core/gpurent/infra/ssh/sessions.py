@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import TypeVar
 
 import asyncssh
 from attrs import define, field
@@ -14,6 +15,7 @@ from gpurent.errors import RemoteError, UnavailableError
 from gpurent.locale import _
 from gpurent.locale.foreign_text import quote_text
 
+T = TypeVar("T")
 CLOSE_TIMEOUT = 2.0
 DIAL_TRIES, DIAL_PAUSE = 3, 1.0
 
@@ -52,34 +54,49 @@ class Sessions:
         try:
             process = await start(self.transport)
         except asyncssh.ChannelOpenError as error:
-            async with self.borrow_spare(error) as spare:
-                try:
-                    process = await start(spare)
-                except asyncssh.ChannelOpenError as again:
-                    raise self._make_refusal(again) from None
+            async with self.reopen_session(error, start) as process:
                 yield process
-                return
+            return
         yield process
 
     @contextlib.asynccontextmanager
-    async def borrow_spare(
-        self, error: asyncssh.ChannelOpenError
-    ) -> AsyncIterator[asyncssh.SSHClientConnection]:
-        """Yield a connection of its own for one session; ``error``: how the machine refused that session.
+    async def reopen_session(
+        self,
+        refusal: asyncssh.ChannelOpenError,
+        start: Callable[[asyncssh.SSHClientConnection], Awaitable[T]],
+    ) -> AsyncIterator[T]:
+        """Open by ``start`` a session that the machine refused, on a connection that is its own for the block.
 
-        Raises ``error`` itself if it means that the connection was lost.
+        Raises ``refusal`` itself if it means that the connection was lost, `RemoteError` if it is refused there too.
         """
         if self.transport.is_closed():
-            raise error
-        if self.redial is None:
-            raise self._make_refusal(error)
-        self._idle = [spare for spare in self._idle if not spare.is_closed()]
-        spare = self._idle.pop() if self._idle else await self._dial_spare(self.redial)
+            raise refusal
         self.is_limited = True
+        spare, session = await self._start_on_spare(refusal, start)
         try:
-            yield spare
+            yield session
         finally:
             self._idle.append(spare)
+
+    async def _start_on_spare(
+        self,
+        refusal: asyncssh.ChannelOpenError,
+        start: Callable[[asyncssh.SSHClientConnection], Awaitable[T]],
+    ) -> tuple[asyncssh.SSHClientConnection, T]:
+        idle, self._idle = [spare for spare in self._idle if not spare.is_closed()], []
+        for number, spare in enumerate(idle):
+            with contextlib.suppress(asyncssh.ChannelOpenError):  # its last session has not quite ended
+                session = await start(spare)
+                self._idle += idle[number + 1 :]
+                return spare, session
+            self._idle.append(spare)
+        if self.redial is None:
+            raise self._make_refusal(refusal)
+        spare = await self._dial_spare(self.redial)
+        try:
+            return spare, await start(spare)
+        except asyncssh.ChannelOpenError as again:
+            raise self._make_refusal(again) from None
 
     async def _dial_spare(
         self, redial: Callable[[], Awaitable[asyncssh.SSHClientConnection]]

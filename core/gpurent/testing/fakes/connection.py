@@ -6,9 +6,10 @@ import asyncio
 import contextlib
 import os
 import signal
+from collections.abc import Awaitable, Callable
 from datetime import timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from attrs import frozen
 
@@ -24,6 +25,8 @@ from gpurent.testing.sandbox.machines.descriptors import AsyncDescriptor
 
 if TYPE_CHECKING:
     from gpurent.child_processes import StartedProgram
+
+T = TypeVar("T")
 
 
 class ConnectedMachine(Protocol):
@@ -85,7 +88,9 @@ class FakeConnection:
     def is_session_limited(self) -> bool:
         return False
 
-    def borrow_transport(self, refusal: Exception) -> contextlib.AbstractAsyncContextManager[object]:
+    def reopen_session(
+        self, refusal: Exception, start: Callable[[Any], Awaitable[T]]
+    ) -> contextlib.AbstractAsyncContextManager[T]:
         """Raises ``refusal``: see `transport`."""
         raise refusal
 

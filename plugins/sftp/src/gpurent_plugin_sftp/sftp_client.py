@@ -102,13 +102,16 @@ async def _start_sftp(connection: SshConnection) -> AsyncIterator[asyncssh.SFTPC
 
     Raises `TransferUnsupported` if the machine does not offer it, or answers something else.
     """
+
+    async def start(transport: asyncssh.SSHClientConnection) -> asyncssh.SFTPClient:
+        return await transport.start_sftp_client()
+
     async with AsyncExitStack() as stack:
         try:
             try:
-                sftp = await cast(asyncssh.SSHClientConnection, connection.transport).start_sftp_client()
+                sftp = await start(cast(asyncssh.SSHClientConnection, connection.transport))
             except asyncssh.ChannelOpenError as refusal:
-                spare = await stack.enter_async_context(connection.borrow_transport(refusal))
-                sftp = await cast(asyncssh.SSHClientConnection, spare).start_sftp_client()
+                sftp = await stack.enter_async_context(connection.reopen_session(refusal, start))
         except (asyncssh.ChannelOpenError, asyncssh.SFTPError, RemoteError) as error:
             if not getattr(connection, "is_alive", True):
                 raise

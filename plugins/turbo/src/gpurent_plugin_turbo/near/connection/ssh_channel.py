@@ -187,24 +187,21 @@ class SshChannel(CommandConnection):
         )
 
     async def _open_channel(self, connection: SshConnection, stream: ShellStream) -> None:
+        async def start(transport: asyncssh.SSHClientConnection) -> None:
+            await transport.create_session(lambda: self.frames, stream.line, encoding=None)
+
         try:
             self._loop.call_soon(
                 self._send_padding, connection
             )  # runs after the channel request, which is sent in this step
-            transport = get_transport(connection)
             try:
-                await transport.create_session(self._start_session, stream.line, encoding=None)
+                await start(get_transport(connection))
             except asyncssh.ChannelOpenError as error:
                 # The machine allows no further session on this connection.
-                async with connection.borrow_transport(error) as spare:
-                    transport = cast(asyncssh.SSHClientConnection, spare)
-                    await transport.create_session(self._start_session, stream.line, encoding=None)
+                async with connection.reopen_session(error, start):
                     await self.frames.closed.wait()
         except (OSError, asyncssh.Error, GpurentError) as error:
             self.frames.mark_ended(str(error) or type(error).__name__)
-
-    def _start_session(self) -> ChannelFrames:
-        return self.frames
 
     def _send_padding(self, connection: SshConnection) -> None:
         """Grow the TCP window while the channel opens: SSH ignores this padding, but TCP acknowledges it.
