@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 from collections.abc import Sequence
 from datetime import UTC, datetime
@@ -33,7 +34,7 @@ class TmuxBackend(SessionBackend):
         found = []
         for line in output.splitlines():
             parts = line.split("\t")
-            if len(parts) != 4 or not parts[1].isdigit() or not parts[2].isdigit():
+            if len(parts) != 4 or not parts[1].isdigit() or not re.fullmatch("[0-9]{1,11}", parts[2]):
                 continue
             since = datetime.fromtimestamp(int(parts[2]), UTC)
             found.append(
