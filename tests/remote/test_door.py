@@ -95,8 +95,9 @@ def test_a_line_for_a_terminal_takes_the_place_of_the_shell(shell: LoginShell, h
         ("exit 2", "{home}"),
         ('[ "$2" = "$(id -u)" ] && echo "a:x:0:0::{home}/other:/bin/sh"', "{home}/other"),
         ('echo "mist:x:0:0::{home}/other:/bin/sh"', "{home}/other"),
+        ('[ "$2" = mist ] && echo "other:x:0:0::/:/bin/sh"', "{home}"),
     ],
-    ids=["none", "by number", "by name"],
+    ids=["none", "by number", "by name", "another user's"],
 )
 def test_the_home_is_that_of_the_user_database(home: Path, database: str, expected: str) -> None:
     (home / "getent").write_text("#!/bin/sh\n" + database.format(home=home))
@@ -143,7 +144,7 @@ def test_output_is_read_alike_however_it_is_cut(
 @given(st.text(st.characters(codec="utf-8", exclude_characters="\0"), max_size=3000))
 @settings(max_examples=40, deadline=None)
 def test_no_line_has_what_a_login_shell_would_read(text: str) -> None:
-    line = make_run(USER, text, text).line
+    line = make_run("u" * 64, text, text).line
     assert line.isascii()
     assert line.isprintable()
     words = line.split("'")[1::2]

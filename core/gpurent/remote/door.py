@@ -35,9 +35,9 @@ _JOIN = (
 # What start files may have exported. The user of an SSH gateway is not in the machine's user database.
 _ENTER_HOME = (
     "set +eufvx; unset CDPATH; "
-    "gh=$(getent passwd @user@ 2>/dev/null) && gh=${gh%:*} && gh=${gh##*:}; "
-    "case $gh in /*) ;; *) gh=~@user@ ;; esac; "
-    'case $gh in /*) ;; *) gh=$(getent passwd "$(id -u)" 2>/dev/null) && gh=${gh%:*} && gh=${gh##*:} ;; esac; '
+    "gu=@user@; gh=$(getent passwd $gu 2>/dev/null); "
+    "case $gh in $gu:*) gh=${gh%:*}; gh=${gh##*:} ;; *) eval gh=~$gu ;; esac; "
+    "case $gh in /*) ;; *) gh=$(getent passwd $(id -u) 2>/dev/null) && gh=${gh%:*} && gh=${gh##*:} ;; esac; "
     "case $gh in /*) ;; *) gh=$HOME ;; esac; "
     'if [ "$gh" = "$HOME" ]; then unset GPURENT_LOGIN_HOME; '
     "else GPURENT_LOGIN_HOME=$HOME; HOME=$gh; export GPURENT_LOGIN_HOME HOME; fi; "
