@@ -12,7 +12,8 @@ import pytest
 
 from gpurent.api import PullRequest, PushRequest
 from gpurent.domain.job import Job, JobState
-from gpurent.errors import RemoteError
+from gpurent.domain.secret import Secret
+from gpurent.errors import AuthError, RemoteError
 from gpurent.infra.ssh.connection import AsyncsshConnection
 from gpurent.remote.timer_script import (
     TimerSettings,
@@ -154,3 +155,49 @@ async def test_a_machine_that_opens_no_session_says_so(machines: SshFixture, tmp
     with pytest.raises(RemoteError, match="accepts the login, but opens no session"):
         async with connect(machines, tmp_path, BASH, "true", sshd_options=("MaxSessions 0",)):
             pass
+
+
+async def test_a_key_goes_where_the_ssh_server_reads_it(machines: SshFixture, tmp_path: Path) -> None:
+    moved = ("AuthorizedKeysFile %h/.keys/of_%u .ssh/authorized_keys",)
+    async with connect(machines, tmp_path, BASH, "true", sshd_options=moved) as (ssh, home):
+        assert (await ssh.run("echo on")).stdout == "on\n"
+    assert (home / ".keys" / "of_mist").read_text().count("gpurent") == 1
+    assert not (home / ".ssh" / "authorized_keys").exists()
+
+
+async def test_a_key_that_the_server_does_not_accept_is_said(machines: SshFixture, tmp_path: Path) -> None:
+    with pytest.raises(
+        AuthError, match=r"does not accept the lease's key, which is in /home/mist/\.ssh/auth"
+    ):
+        async with connect(machines, tmp_path, BASH, "true", sshd_options=("PubkeyAuthentication no",)):
+            pass
+
+
+async def test_why_a_key_cannot_be_written_is_said(machines: SshFixture, tmp_path: Path) -> None:
+    with pytest.raises(AuthError, match=r"could not be installed.*denied|could not be installed.*Read-only"):
+        async with connect(
+            machines, tmp_path, BASH, "true", sshd_options=("AuthorizedKeysFile /usr/keys/%u",)
+        ):
+            pass
+
+
+async def test_a_login_shell_for_nobody_says_so_itself(machines: SshFixture, tmp_path: Path) -> None:
+    nologin = LoginShell("nologin", "nologin")
+    with pytest.raises(RemoteError, match="This account is currently not available"):
+        async with connect(machines, tmp_path, nologin):
+            pass
+
+
+async def test_a_password_that_has_expired_is_said(machines: SshFixture, tmp_path: Path) -> None:
+    with pytest.raises(RemoteError, match=r"password has expired.*Password change required"):
+        async with connect(machines, tmp_path, BASH, "true", is_password_expired=True):
+            pass
+
+
+async def test_what_a_machine_says_at_the_login_is_shown(machines: SshFixture, tmp_path: Path) -> None:
+    machine = await machines.boot(sshd_options=("Banner /home/mist/banner",))
+    (home,) = (tmp_path / "sandbox" / "disks").glob("*/home")
+    (home / "banner").write_text("Maintenance \x1b[2Jon Sunday\n")
+    with pytest.raises(AuthError, match=r"rejected the password; it said: .Maintenance on Sunday") as caught:
+        await machines.connect(machine, password=Secret("wrong one"))
+    assert "\x1b" not in f"{caught.value} {caught.value.detail}"

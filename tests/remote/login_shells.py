@@ -27,7 +27,7 @@ class LoginShell:
 
     def require_path(self) -> str:
         """Return the shell's path. As root, `make setup` has installed it: there it must not be missing."""
-        found = shutil.which(self.program, path="/bin:/usr/bin:/usr/local/bin")
+        found = shutil.which(self.program, path="/bin:/usr/bin:/usr/local/bin:/usr/sbin")
         if found is None:
             message = f"{self.program} is not installed: scripts/system-packages.sh"
             if os.geteuid() == 0:

@@ -42,11 +42,12 @@ def write_etc(folder: Path, spec: MachineSpec, search: str, port: int) -> list[s
     user, home = spec.user, get_home(spec.user)
     nobody = "nobody:x:65534:65534:nobody:/nonexistent:/usr/sbin/nologin\n"
     root = "" if user == "root" else "root:x:0:0:root:/root:/bin/bash\n"
+    hashed = _hash_password(spec.password) if spec.password else _NO_PASSWORD
     files = {
         "passwd": f"{root}{user}:x:{UID}:{UID}:{user}:{home}:{spec.login_shell}\n{nobody}",
         # sshd gives a terminal to group tty, and the only group that exists inside is the caller's own.
         "group": f"{user}:x:{UID}:\ntty:x:{UID}:\nnogroup:x:65534:\n",
-        "shadow": f"{user}:{_hash_password(spec.password) if spec.password else _NO_PASSWORD}:19000:0:99999:7:::\n",
+        "shadow": f"{user}:{hashed}:{0 if spec.is_password_expired else 19000}:0:99999:7:::\n",
         "hostname": f"{spec.hostname}\n",
         "hosts": f"127.0.0.1 localhost {spec.hostname}\n",
         "nsswitch.conf": "passwd: files\ngroup: files\nshadow: files\nhosts: files dns\n",

@@ -77,6 +77,8 @@ class MachineSpec:
     """Login name: ``mist``, ``root``."""
     password: str = field(default="", validator=_check_no_line_break, repr=False)
     """Empty: the machine accepts only keys."""
+    is_password_expired: bool = False
+    """Its user must choose another password at the next login (only under ``bwrap``)."""
     hostname: str = field(validator=_match_validator(_HOSTNAME_PATTERN))
     data: str = field(validator=_check_single_line)
     """Key of the persistent disk: the same key has the same files and host key at the next boot."""
