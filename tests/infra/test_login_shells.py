@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 from collections.abc import AsyncIterator, Coroutine
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -201,3 +202,25 @@ async def test_what_a_machine_says_at_the_login_is_shown(machines: SshFixture, t
     with pytest.raises(AuthError, match=r"rejected the password; it said: .Maintenance on Sunday") as caught:
         await machines.connect(machine, password=Secret("wrong one"))
     assert "\x1b" not in f"{caught.value} {caught.value.detail}"
+
+
+async def test_algorithms_that_are_not_safe_are_named(machines: SshFixture, tmp_path: Path) -> None:
+    with pytest.raises(RemoteError, match=r"only algorithms that are not safe enough: .aes256-cbc"):
+        async with connect(machines, tmp_path, BASH, "true", sshd_options=("Ciphers aes256-cbc",)):
+            pass
+
+
+async def test_old_algorithms_that_are_used_print_no_warning(machines: SshFixture, tmp_path: Path) -> None:
+    """The library's authors warn each other of them. In a process of its own, since pytest has filters of its own."""
+    machine = await machines.boot(sshd_options=("KexAlgorithms diffie-hellman-group14-sha1",))
+    script = (
+        "import asyncio\n"
+        "from gpurent.domain.access import Endpoint\n"
+        "from gpurent.infra.ssh.host_keys import fetch_host_key\n"
+        f"asyncio.run(fetch_host_key(Endpoint('mist', {machine.host!r}, {machine.port}), 20))\n"
+    )
+    ran = await asyncio.create_subprocess_exec(
+        sys.executable, "-c", script, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT
+    )
+    printed, _nothing = await ran.communicate()
+    assert (ran.returncode, printed) == (0, b"")
