@@ -186,10 +186,6 @@ if TYPE_CHECKING:
     from gpurent.ports.terminal import (
         Progress as Progress,
     )
-    from gpurent.remote.door import (
-        ShellStream as ShellStream,
-        make_shell_stream as make_shell_stream,
-    )
     from gpurent.roles.account import (
         Authenticator as Authenticator,
         Balance as Balance,
@@ -311,6 +307,10 @@ if TYPE_CHECKING:
         SafeDir as SafeDir,
         open_safe_dir as open_safe_dir,
     )
+    from gpurent.roles.shell_door import (
+        ShellStream as ShellStream,
+        make_shell_stream as make_shell_stream,
+    )
     from gpurent.roles.simulated_accounts import SimulatedAccounts as SimulatedAccounts
     from gpurent.roles.simulator import (
         Discrepancy as Discrepancy,
@@ -414,7 +414,7 @@ _NAMES_BY_MODULE = {
     "gpurent.ports.services": "Http HttpResponse MailReader PluginState Vault",
     "gpurent.ports.system": "Clock",
     "gpurent.ports.terminal": "Progress",
-    "gpurent.remote.door": "ShellStream make_shell_stream",
+    "gpurent.roles.shell_door": "ShellStream make_shell_stream",
     "gpurent.roles.account": "Authenticator Balance BillingProvider InvoiceInfo Login MeteredBilling MoneyInstructions PostpaidBilling SupportsEnrolment SupportsInvoices SupportsStatement SupportsWithdrawal TopUpAdvice",  # noqa: E501
     "gpurent.roles.entries": "AuthEntry BillingEntry CommandEntry ExporterEntry InputField LauncherEntry LeaseEntry MailboxEntry NotifierEntry PluginEntry RateEntry RoutePace SessionEntry SimulatorEntry TransferEntry build_lazily",  # noqa: E501
     "gpurent.roles.exporter": "Export ExportFile ExportedLease Exporter SupportsInstall SupportsOpen",

@@ -18,8 +18,8 @@ import pytest
 from attrs import define
 
 from gpurent.infra.ssh.connection import AsyncsshConnection
-from gpurent.remote.door import make_terminal_line
 from gpurent.remote.terminal_types import find_type_command, parse_type
+from gpurent.roles.shell_door import make_terminal_line
 from gpurent.testing.load_timeouts import wait_within
 from gpurent.testing.ssh_fixture import SshFixture
 from tests.remote.local_shell import run_here

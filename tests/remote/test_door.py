@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings, strategies as st
 
-from gpurent.remote.door import DoorOutput, DoorRun, make_run, make_shell_stream, make_terminal_line
+from gpurent.roles.shell_door import DoorOutput, DoorRun, make_run, make_shell_stream, make_terminal_line
 from tests.remote.login_shells import LEFT_BEHIND, SHELLS, LoginShell
 
 USER = "mist"

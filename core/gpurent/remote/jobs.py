@@ -17,9 +17,9 @@ from gpurent.domain.machine_folders import find_own_folders
 from gpurent.errors import UnavailableError, UsageError
 from gpurent.locale import _
 from gpurent.remote import timer_script
-from gpurent.remote.door import RESTORE_HOME
 from gpurent.remote.own_folders import make_own_folders_script
 from gpurent.remote.shell import fill_template, split_after_marks
+from gpurent.roles.shell_door import RESTORE_HOME
 from gpurent.terminal_text import strip_terminal
 
 TAIL_LINES = 5

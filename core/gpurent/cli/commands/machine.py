@@ -61,7 +61,9 @@ def _show_report(app: CliContext, report: TransferReport) -> None:
 @click.command("push")
 @lease_argument
 @click.argument("sources", nargs=-1, required=True, type=click.Path(path_type=Path, exists=True))
-@click.option("--to", "target", default=".", help=_("Folder on the machine, relative to its home folder."))
+@click.option(
+    "--to", "target", default=".", help=_("Folder on the machine: below its home folder, or absolute.")
+)
 @_transfer_option
 @_limit_option
 @_verify_option
@@ -200,7 +202,9 @@ def exec_command(app: CliContext, lease: str, command: tuple[str, ...]) -> None:
 @click.command("start", cls=JobCommand)
 @lease_argument
 @click.option("--name", default="job", show_default=True, help=_("Name of the session."))
-@click.option("--in", "folder", default=".", help=_("Folder on the machine, relative to its home folder."))
+@click.option(
+    "--in", "folder", default=".", help=_("Folder on the machine: below its home folder, or absolute.")
+)
 @add_field_options(("launcher",), default="")
 @click.option("--for", "term", type=DURATION, help=_("Shut the machine down after this time, e.g. 2h30m."))
 @click.option("--until", type=TIME, help=_("Shut the machine down at this time, e.g. 18:30."))

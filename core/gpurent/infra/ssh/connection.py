@@ -24,8 +24,8 @@ from gpurent.infra.ssh.sessions import Sessions
 from gpurent.locale import _
 from gpurent.locale.foreign_text import describe_error, quote_text
 from gpurent.ports.connection import CommandResult
-from gpurent.remote.door import DoorRun, make_run
 from gpurent.remote.terminal_types import COMMON_TYPE, KNOWN_TYPES, find_type_command, parse_type
+from gpurent.roles.shell_door import DoorRun, make_run
 from gpurent.roles.transfer_errors import connection_lost_error
 
 T = TypeVar("T")

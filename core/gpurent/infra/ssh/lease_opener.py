@@ -204,7 +204,7 @@ class _LoginListener(asyncssh.SSHClient):
 
     def password_change_requested(self, prompt: str, lang: str) -> tuple[str, str]:
         self._texts.append(prompt or _("The password has expired and must be changed."))
-        return NotImplemented  # nobody can type another one here
+        return NotImplemented  # type: ignore[no-any-return]  # nobody can type another one here
 
 
 def _make_rejected_error(endpoint: Endpoint, *, is_key: bool, said: ForeignText) -> AuthError:

@@ -9,7 +9,7 @@ import asyncssh
 
 from gpurent.errors import RemoteError
 from gpurent.locale import _
-from gpurent.remote.door import MAX_OUTPUT_BYTES, DoorOutput, DoorRun
+from gpurent.roles.shell_door import MAX_OUTPUT_BYTES, DoorOutput, DoorRun
 
 CLOSE_GRACE = 0.3
 DECOY_INTERVAL = 1.0

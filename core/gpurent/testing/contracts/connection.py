@@ -21,7 +21,7 @@ import pytest
 
 from gpurent.errors import RemoteError, UnavailableError
 from gpurent.ports.connection import SshConnection
-from gpurent.remote.door import MAX_OUTPUT_BYTES
+from gpurent.roles.shell_door import MAX_OUTPUT_BYTES
 from gpurent.testing.contracts.contract import Contract
 
 

@@ -17,7 +17,7 @@ from gpurent.child_processes import PIPE, start_program
 from gpurent.domain.access import Endpoint
 from gpurent.errors import RemoteError, UnavailableError, UsageError
 from gpurent.ports.connection import CommandResult
-from gpurent.remote.door import MAX_OUTPUT_BYTES
+from gpurent.roles.shell_door import MAX_OUTPUT_BYTES
 from gpurent.testing.fakes.clock import ManualClock
 from gpurent.testing.fakes.machine_folders import MachineFolders
 from gpurent.testing.fakes.virtual_time import real_time

@@ -18,11 +18,11 @@ from gpurent.ports.connection import CommandResult, SshConnection
 from gpurent.ports.store import TripStore
 from gpurent.ports.terminal import Display
 from gpurent.remote import jobs as remote
-from gpurent.remote.door import make_terminal_line
 from gpurent.remote.setup_script import make_environment_lines
 from gpurent.remote.timer_script import CLOSING_STATUS
 from gpurent.roles.entries import LauncherEntry, SessionEntry
 from gpurent.roles.machine import SessionBackend
+from gpurent.roles.shell_door import make_terminal_line
 from gpurent.workflow.connection.own_folders import check_own_folders
 from gpurent.workflow.connection.reconnecting import Connections, ReconnectingConnection
 from gpurent.workflow.runtime.plugins import Plugins
