@@ -9,10 +9,12 @@ from pathlib import Path
 
 import pytest
 
+from gpurent.api import PushRequest
 from gpurent.domain.job import Job, JobState
 from gpurent.domain.secret import Secret
-from gpurent.errors import AuthError, JobError, RemoteError
+from gpurent.errors import AuthError, JobError, RemoteError, TransferUnsupported
 from gpurent.testing.contracts.file_trees import make_tree
+from gpurent.testing.fakes import CountingProgress
 from gpurent.testing.load_timeouts import load_factor
 from gpurent.testing.local_files import LOCAL_FILES
 from gpurent.testing.ssh_fixture import SshFixture, ssh_fixture
@@ -124,6 +126,38 @@ async def test_old_algorithms_that_are_used_print_no_warning(machines: SshFixtur
     )
     printed, _nothing = await ran.communicate()
     assert (ran.returncode, printed) == (0, b"")
+
+
+BROKEN_PYTHON = """
+mkdir -p ~/broken; printf '#!/bin/sh\\necho "no module called zlib" >&2; exit 1\\n' > ~/broken/python3
+chmod 755 ~/broken/python3; PATH=~/broken:$PATH
+"""
+
+
+async def test_a_python_that_does_not_work_is_none(machines: SshFixture, tmp_path: Path) -> None:
+    source = make_tree(tmp_path / "source", files=5, large=300_000)
+    async with connect(machines, tmp_path, BASH, BROKEN_PYTHON) as (ssh, home):
+        await check_transfer(ssh, TurboBackend({}, LOCAL_FILES), source, home, tmp_path / "turbo")
+
+
+@pytest.mark.parametrize(
+    ("start_text", "works"),
+    [("cd /tmp", True), ("echo GPURENT = a frame of noise", False)],
+    ids=["cd", "noise"],
+)
+async def test_sftp_by_a_server_that_a_shell_runs(
+    machines: SshFixture, tmp_path: Path, start_text: str, works: bool
+) -> None:
+    """Its start files change the folder before it, or print into its protocol, which no client can read then."""
+    source = make_tree(tmp_path / "source", files=5, large=300_000)
+    server = ("Subsystem sftp /usr/lib/openssh/sftp-server",)
+    async with connect(machines, tmp_path, BASH, start_text, sshd_options=server) as (ssh, home):
+        if works:
+            await check_transfer(ssh, SftpBackend(LOCAL_FILES), source, home, tmp_path / "sftp")
+        else:
+            push = PushRequest(sources=(source,), target="gpurent/w", contents_only=True)
+            with pytest.raises(TransferUnsupported, match="refused to start SFTP"):
+                await SftpBackend(LOCAL_FILES).push(ssh, push, CountingProgress())
 
 
 async def test_a_session_backend_that_cannot_start_names_another(

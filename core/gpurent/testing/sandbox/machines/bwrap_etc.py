@@ -53,11 +53,7 @@ def write_etc(folder: Path, spec: MachineSpec, search: str, port: int) -> list[s
         "nsswitch.conf": "passwd: files\ngroup: files\nshadow: files\nhosts: files dns\n",
         "profile": "",
         "os-release": 'NAME="sandbox"\nID=sandbox\nPRETTY_NAME="gpurent sandbox machine"\n',
-        # sshd uses the first of several lines with one name.
-        "ssh/sshd_config": "".join(f"{line}\n" for line in spec.sshd_options)
-        + ("" if spec.password else "PasswordAuthentication no\n")
-        + (MACHINE_FILES / "sshd_config").read_text()
-        + f"Port {port}\nSetEnv PATH={search} LANG=C.UTF-8\n",
+        "ssh/sshd_config": _make_sshd_config(spec) + f"Port {port}\nSetEnv PATH={search} LANG=C.UTF-8\n",
     }
     (folder / "ssh").mkdir(parents=True, exist_ok=True)
     for name, text in files.items():
@@ -65,6 +61,13 @@ def write_etc(folder: Path, spec: MachineSpec, search: str, port: int) -> list[s
         path.touch(mode=0o600)
         path.write_text(text)
     return list(files)
+
+
+def _make_sshd_config(spec: MachineSpec) -> str:
+    own = [*spec.sshd_options, *(() if spec.password else ("PasswordAuthentication no",))]
+    names = {line.split()[0].lower() for line in own}
+    usual = (MACHINE_FILES / "sshd_config").read_text().splitlines()
+    return "\n".join([*own, *(line for line in usual if line.split()[0].lower() not in names), ""])
 
 
 def has_libcrypt() -> bool:

@@ -60,8 +60,8 @@ def _check_key_lines(_: object, _attribute: "Attribute[tuple[str, ...]]", lines:
 
 
 def _check_options(_: object, _attribute: "Attribute[tuple[str, ...]]", lines: tuple[str, ...]) -> None:
-    if any("\n" in line for line in lines):
-        raise ValueError("an option must be one line")
+    if any("\n" in line or not line.strip() for line in lines):
+        raise ValueError("an option must be one line, and not empty")
 
 
 def _check_single_line(_: object, attribute: "Attribute[str]", value: str) -> None:
@@ -96,7 +96,7 @@ class MachineSpec:
     login_shell: str = field(default="/bin/bash", validator=_match_validator(_SHELL_PATTERN))
     """Absolute path of its user's login shell on the host."""
     sshd_options: tuple[str, ...] = field(default=(), validator=_check_options)
-    """Lines that come before those of its sshd_config, and so count instead (only under ``bwrap``)."""
+    """Lines of its sshd_config, in place of the usual ones of the same name (only under ``bwrap``)."""
     authorized_keys: tuple[str, ...] = field(default=(), validator=_check_key_lines)
     """Lines that its user's authorized_keys file has at boot, beside those that are on the disk already."""
 
