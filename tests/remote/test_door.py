@@ -74,6 +74,15 @@ def test_what_fits_no_line_is_sent_behind_lines_for_start_files(home: Path, text
     assert run.out.data.decode() == text
 
 
+def test_a_script_that_fits_no_line_is_sent_in_the_same_way(home: Path) -> None:
+    script = f"cat <<'END'\n{'x' * 200_000}\nEND\ncat\n"
+    run = make_run(USER, script, "its input")
+    assert len(run.line) < 5_000
+    done = start_shell(SHELLS[1], run.line, home, run.decoy + run.stdin)
+    run.out.feed(done.stdout)
+    assert run.out.data == b"x" * 200_000 + b"\nits input"
+
+
 @pytest.mark.parametrize("shell", SHELLS, ids=lambda shell: shell.name)
 def test_a_stream_begins_where_the_start_files_ended(shell: LoginShell, home: Path) -> None:
     stream = make_shell_stream(USER, "pwd; exec cat")

@@ -21,7 +21,8 @@ NO_HOME_STATUS = 97
 _MAX_NOISE_BYTES = 1 << 20
 _MAX_SHOWN_BYTES = 2000
 _MAX_WORD = 900  # characters; the BSD csh refuses words of 1024
-_MAX_INPUT_BYTES = 48 << 10  # in the line, whose limit is 128 KiB, and a byte may take five characters
+# What the line has, whose limit is 128 KiB: a byte may take five characters, and most take one.
+_MAX_INPUT_BYTES, _MAX_SCRIPT_LENGTH = 16 << 10, 48 << 10
 # A start file that reads from stdin gets these lines instead of ours.
 _DECOYS = b"\n" * 8
 _MARK_HEAD, _STREAM = "gpurent", "stream"
@@ -43,14 +44,12 @@ _ENTER_HOME = (
     "else GPURENT_LOGIN_HOME=$HOME; HOME=$gh; export GPURENT_LOGIN_HOME HOME; fi; "
 )
 _BEGIN = (
-    'printf "\\n%s%s\\n" @head@ -@token@; printf "\\n%s%s\\n" @head@ -@token@ >&2; '
+    'gm() { printf "\\n%s%s%s\\n" @head@ -@token@ "$1"; }; gm; gm >&2; '
     f'cd "$HOME" || exit {NO_HOME_STATUS}; '
 )
-_END = (
-    'gr=$?; printf "\\n%s%s %s\\n" @head@ -@token@ $gr; '
-    'printf "\\n%s%s %s\\n" @head@ -@token@ $gr >&2; exit $gr'
-)
+_END = 'gr=$?; gm " $gr"; gm " $gr" >&2; exit $gr'
 _SKIP_DECOYS = 'while IFS= read -r gw; do [ "$gw" = @head@-@token@ ] && break; done; '
+_READ_SCRIPT = 'gs=$(cat; printf .); gs=${gs%.}; '
 # How the script runs: with the rest of stdin, with the input of the line, or in place of the shell.
 _RUN, _RUN_WITH_INPUT = '( eval "$gs" ); ', 'printf %s "$gi" | ( eval "$gs" ); '
 _BECOME = 'eval "$gs"'
@@ -182,16 +181,17 @@ class DoorRun:
 
 
 def make_run(user: str, script: str, text: str = "") -> DoorRun:
-    """Return a run of ``script`` that reads ``text`` as its stdin; ``user``: the login name, as in an `Endpoint`."""
+    """Return a run of ``script`` that reads ``text`` as its stdin; ``user``: the login name, as in an `Endpoint`.
+
+    What does not fit into a line, one of the two, is sent over stdin, behind a mark.
+    """
     token = os.urandom(4).hex()
-    sent = text.encode("utf-8", "surrogateescape")
-    is_large = len(sent) > _MAX_INPUT_BYTES or b"\0" in sent
-    how = _SKIP_DECOYS + _RUN if is_large else _RUN_WITH_INPUT if sent else _RUN
-    program = _JOIN + _ENTER_HOME + _BEGIN + how + _END
     mark = f"{_MARK_HEAD}-{token}".encode()
-    return DoorRun(
-        _make_line(user, program, script, "" if is_large else text, token),
-        mark + b"\n" + sent if is_large else b"",
-        DoorOutput(mark),
-        DoorOutput(mark),
-    )
+    given, sent = text.encode("utf-8", "surrogateescape"), b""
+    how = _RUN_WITH_INPUT if text else _RUN
+    if len(given) > _MAX_INPUT_BYTES or b"\0" in given:
+        how, sent, text = _SKIP_DECOYS + _RUN, given, ""
+    elif len(script) > _MAX_SCRIPT_LENGTH:
+        how, sent, script = _SKIP_DECOYS + _READ_SCRIPT + how, script.encode("utf-8", "surrogateescape"), ""
+    line = _make_line(user, _JOIN + _ENTER_HOME + _BEGIN + how + _END, script, text, token)
+    return DoorRun(line, mark + b"\n" + sent if sent else b"", DoorOutput(mark), DoorOutput(mark))
