@@ -19,21 +19,21 @@ class TestPlainLauncher(LauncherContract):
     def launcher(self) -> Launcher:
         return PlainLauncher()
 
-    @pytest.mark.parametrize(
-        ("name", "line"),
-        [
-            ("train me.py", "train me.py"),
-            ("a;b.py", "a;b.py"),
-            ("train.py", "{python} train.py"),
-            ("x.py", "cd . && {python} x.py"),
-        ],
-    )
-    def test_one_argument_is_a_file_that_is_there_or_a_line_of_the_shell(
-        self, launcher: Launcher, profile: MachineProfile, tmp_path: Path, name: str, line: str
-    ) -> None:
-        (tmp_path / name).write_text("print('it runs')")
-        command = launcher.launch_command((line.format(python=sys.executable),), profile)
-        done = subprocess.run(
-            ["sh", "-c", command], cwd=tmp_path, capture_output=True, text=True, check=False
-        )
-        assert (done.stdout, done.stderr) == ("it runs\n", "")
+
+@pytest.mark.parametrize(
+    ("name", "line"),
+    [
+        ("train me.py", "train me.py"),
+        ("a;b.py", "a;b.py"),
+        ("train.py", "{python} train.py"),
+        ("x.py", "cd . && {python} x.py"),
+    ],
+)
+def test_one_argument_is_a_file_that_is_there_or_a_line_of_the_shell(
+    tmp_path: Path, name: str, line: str
+) -> None:
+    (tmp_path / name).write_text("print('it runs')")
+    profile = MachineProfile(user="me", python=sys.executable)
+    command = PlainLauncher().launch_command((line.format(python=sys.executable),), profile)
+    done = subprocess.run(["sh", "-c", command], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert (done.stdout, done.stderr) == ("it runs\n", "")

@@ -40,7 +40,8 @@ async def test_what_logs_shows_and_returns(tmp_path: Path) -> None:
         for options in ((), ("--status",), ("-f",), ("--status", "--json")):
             result = await sandbox.run_command("logs", lease, "no-such-job", *options)
             assert result.code == 7, options
-        assert "no job no-such-job was started" in (
-            await sandbox.run_command("logs", lease, "no-such-job", "-f")
-        ).err
+        assert (
+            "no job no-such-job was started"
+            in (await sandbox.run_command("logs", lease, "no-such-job", "-f")).err
+        )
         await application.releases.release_lease(lease)

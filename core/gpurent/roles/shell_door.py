@@ -49,7 +49,7 @@ _BEGIN = (
 )
 _END = 'gr=$?; gm " $gr"; gm " $gr" >&2; exit $gr'
 _SKIP_DECOYS = 'while IFS= read -r gw; do [ "$gw" = @head@-@token@ ] && break; done; '
-_READ_SCRIPT = 'gs=$(cat; printf .); gs=${gs%.}; '
+_READ_SCRIPT = "gs=$(cat; printf .); gs=${gs%.}; "
 # How the script runs: with the rest of stdin, with the input of the line, or in place of the shell.
 _RUN, _RUN_WITH_INPUT = '( eval "$gs" ); ', 'printf %s "$gi" | ( eval "$gs" ); '
 _BECOME = 'eval "$gs"'
