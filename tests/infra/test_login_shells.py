@@ -26,8 +26,10 @@ from gpurent_plugin_screen.backend import ScreenBackend
 from gpurent_plugin_sftp.backend import SftpBackend
 from gpurent_plugin_tmux.backend import TmuxBackend
 from gpurent_plugin_turbo.backend import TurboBackend
+from gpurent_plugin_turbo.posix.pull import PosixPuller
+from gpurent_plugin_turbo.posix.push import PosixPusher
 from tests.infra.odd_machine import check_transfer, connect
-from tests.remote.login_shells import BASH, SHELLS, LoginShell
+from tests.remote.login_shells import BASH, NOISE, SHELLS, LoginShell
 
 pytestmark = pytest.mark.bwrap
 BY_DAY = ("fish", "csh")
@@ -82,6 +84,21 @@ async def check_job(runner: JobRunner, name: str) -> None:
     folder, login_home = (await runner.read_log(name)).decode().splitlines()
     assert folder == "/home/mist/gpurent/w"
     assert login_home in ("/home/mist", "/home/mist/moved")
+
+
+async def test_noise_is_no_reason_for_the_slower_way(
+    machines: SshFixture, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not even a banner that looks like a frame, of more bytes than one has."""
+
+    def refuse(*_arguments: object) -> None:
+        raise AssertionError("the way without Python was taken")
+
+    for backend in (PosixPusher, PosixPuller):
+        monkeypatch.setattr(backend, "run", refuse)
+    source = make_tree(tmp_path / "source", files=5, large=300_000)
+    async with connect(machines, tmp_path, BASH, f"echo '{NOISE}'; printf GPURENT") as (connection, home):
+        await check_transfer(connection, TurboBackend({}, LOCAL_FILES), source, home, tmp_path / "turbo")
 
 
 async def test_the_words_of_a_login_shell_that_runs_nothing_are_shown(

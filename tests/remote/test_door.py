@@ -74,6 +74,14 @@ def test_what_fits_no_line_is_sent_behind_lines_for_start_files(home: Path, text
     assert run.out.data.decode() == text
 
 
+@pytest.mark.parametrize("lead", range(5))
+def test_no_word_ends_within_an_encoded_byte(home: Path, lead: int) -> None:
+    """Fish would take the quote behind a backslash away."""
+    (fish,) = (shell for shell in SHELLS if shell.name == "fish")
+    text = "x" * lead + "é" * 400
+    assert run_in(fish, make_run(USER, "cat", text), home).out.data.decode() == text
+
+
 def test_a_script_that_fits_no_line_is_sent_in_the_same_way(home: Path) -> None:
     script = f"cat <<'END'\n{'x' * 200_000}\nEND\ncat\n"
     run = make_run(USER, script, "its input")
