@@ -43,12 +43,12 @@ async def test_a_machine_that_allows_one_session_is_used_with_further_logins(
 ) -> None:
     source = make_tree(tmp_path / "source", files=5, large=300_000)
     async with connect(machines, tmp_path, BASH, "true", sshd_options=("MaxSessions 1",)) as (ssh, home):
-        assert not ssh.is_session_limited
+        before = ssh.is_session_limited
         ran = await asyncio.gather(
             ssh.run("mkfifo pipe; cat pipe"), ssh.run(WAIT_FOR_PIPE), ssh.run("echo on")
         )
         assert [one.stdout for one in ran] == ["across\n", "", "on\n"]
-        assert ssh.is_session_limited
+        assert (before, ssh.is_session_limited) == (False, True)
         async with background(ssh.run("sleep 3600", timeout=3600)):
             for backend in (TurboBackend({}, LOCAL_FILES), SftpBackend(LOCAL_FILES)):
                 await check_transfer(ssh, backend, source, home, tmp_path / backend.__class__.__name__)

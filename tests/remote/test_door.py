@@ -54,7 +54,7 @@ def run_in(shell: LoginShell, run: DoorRun, home: Path) -> DoorRun:
 @pytest.mark.parametrize("shell", SHELLS, ids=lambda shell: shell.name)
 def test_a_script_passes_every_shell_as_it_is(shell: LoginShell, home: Path) -> None:
     run = run_in(shell, make_run(USER, f"cat <<'END'\n{ODD}\nEND\npwd; echo oops >&2; exit 3"), home)
-    assert (run.out.data.decode(), run.err.data) == (f"{ODD}\n{home}\n", b"oops\n")
+    assert (run.out.data.decode(), run.err.data.decode()) == (f"{ODD}\n{home}\n", "oops\n")
     assert run.out.exit_status == run.err.exit_status == 3
 
 

@@ -55,8 +55,8 @@ class UserTerminal:
         self._yes = yes
         self.is_interactive = not no_input and sys.stdin.isatty()
         self.can_confirm = yes or self.is_interactive
-        stream = sys.stderr if quiet else sys.stdout
-        self._job_output = StreamStripper(in_place=stream.isatty() and os.environ.get("TERM") != "dumb")
+        is_terminal = sys.stderr.isatty() if quiet else sys.stdout.isatty()
+        self._job_output = StreamStripper(in_place=is_terminal and os.environ.get("TERM") != "dumb")
         self._last_line = ""
         self._progress: Any = None
 
