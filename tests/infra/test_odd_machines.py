@@ -107,7 +107,7 @@ async def test_what_a_machine_says_at_the_login_is_shown(machines: SshFixture, t
 
 
 async def test_algorithms_that_are_not_safe_are_named(machines: SshFixture, tmp_path: Path) -> None:
-    with pytest.raises(RemoteError, match=r"only algorithms that are not safe enough: .aes256-cbc"):
+    with pytest.raises(RemoteError, match=r"has only algorithms that are not safe enough: .aes256-cbc"):
         async with connect(machines, tmp_path, BASH, "true", sshd_options=("Ciphers aes256-cbc",)):
             pass
 

@@ -31,7 +31,7 @@ async def fetch_host_key(
         key = await _request_host_key(endpoint, timeout, addresses)
     except asyncssh.KeyExchangeFailed as error:
         raise RemoteError(
-            _("the SSH server of {endpoint} offers only algorithms that are not safe enough: {said}").format(
+            _("the SSH server of {endpoint} has only algorithms that are not safe enough: {said}").format(
                 endpoint=endpoint, said=quote_text(error.reason.rpartition(" received ")[2] or error.reason)
             ),
             hint=_("Update it, or allow others in its sshd_config."),
