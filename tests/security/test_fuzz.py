@@ -110,7 +110,7 @@ FAULTS: tuple[tuple[FuzzFamily, Any, Mapping[str, Any]], ...] = (
     (
         SSH_LINES,
         gpurent.domain.access,
-        {"SshLine": _LooseLine, "_is_host": lambda host: True, "USER": "(?s:.+)"},
+        {"gpurent.domain.ssh_line.SshLine": _LooseLine, "_is_host": lambda host: True, "USER": "(?s:.+)"},
     ),
     (PROJECT_FILES, gpurent.infra.config.project_file, {"_check_paths": lambda field, value, home: None}),
     (LISTINGS, gpurent_plugin_gpu1024.wire, {"parse_number": lambda value, source: Decimal(value)}),
@@ -125,7 +125,10 @@ def test_a_fault_is_found(
     family: FuzzFamily, module: Any, faults: Mapping[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name, fault in faults.items():
-        monkeypatch.setattr(module, name, fault)
+        if "." in name:
+            monkeypatch.setattr(name, fault)
+        else:
+            monkeypatch.setattr(module, name, fault)
     assert any(try_seed(family, seed, 100).breaches for seed in range(SEED, SEED + 20))
 
 

@@ -9,7 +9,7 @@ from ipaddress import AddressValueError, IPv4Address, IPv6Address, ip_address
 
 from attrs import evolve, field, frozen
 
-from gpurent.domain.ssh_line import HOST, USER, SshLine
+from gpurent.domain.ssh_names import HOST, USER
 from gpurent.errors import UsageError
 from gpurent.locale import _
 
@@ -109,6 +109,8 @@ class Endpoint:
 
         Options that say how to connect, such as ``-i`` and ``-L``, are left out; anything else raises `UsageError`.
         """
+        from gpurent.domain.ssh_line import SshLine
+
         found = SshLine.parse(line)
         return cls(found.user, found.host, int(found.port or 22))
 

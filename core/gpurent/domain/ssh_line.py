@@ -10,14 +10,11 @@ import re
 
 from attrs import define
 
+from gpurent.domain.ssh_names import HOST, USER
 from gpurent.errors import UsageError
 from gpurent.locale import _
 
 MAX_LENGTH = 2000
-USER = r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}"
-_LABEL = r"[A-Za-z0-9_](?:[A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?"
-_NAME = rf"{_LABEL}(?:\.{_LABEL})*"
-HOST = rf"(?:{_NAME}|\[[0-9A-Fa-f:.]{{2,45}}\])"
 _DESTINATION = re.compile(rf"(?:(?P<user>{USER})@)?(?P<host>{HOST})", re.ASCII)
 _URL = re.compile(rf"ssh://(?:(?P<user>{USER})@)?(?P<host>{HOST})(?::(?P<port>\d{{1,5}}))?/?", re.ASCII)
 _PORT = re.compile(r"\d{1,5}", re.ASCII)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from tests.roots.root import Edit, TestedRoot
 
 _LINE = "core/gpurent/domain/ssh_line.py"
+_NAMES = "core/gpurent/domain/ssh_names.py"
 _ENDPOINT = "tests/domain/test_endpoint.py"
 _STRIPPER = "core/gpurent/cli/stream_stripper.py"
 _OUTPUT = "tests/cli/test_job_output.py"
@@ -30,7 +31,7 @@ TERMINAL_ROOTS = (
         name="names-begin-with-a-dash",
         kind="B9",
         summary="a user's name in an SSH line may begin with a dash, and so is an option of the next program",
-        edits=(Edit(_LINE, 'USER = r"[A-Za-z0-9_][', 'USER = r"[A-Za-z0-9_-]['),),
+        edits=(Edit(_NAMES, 'USER = r"[A-Za-z0-9_][', 'USER = r"[A-Za-z0-9_-]['),),
         tests=(f"{_ENDPOINT}::test_constructor_is_as_strict_as_the_parser",),
     ),
     TestedRoot(
