@@ -46,7 +46,7 @@ SHELL_ROOTS = (
         edits=(
             Edit(
                 "plugins/turbo/src/gpurent_plugin_turbo/near/connection/command_connection.py",
-                "if self.frames.bytes_read or isinstance(status, str):",
+                "if self.frames.bytes_read or status not in NOT_STARTED:",
                 "if status:",
             ),
         ),

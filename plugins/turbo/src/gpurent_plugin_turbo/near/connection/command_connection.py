@@ -12,6 +12,11 @@ from gpurent_plugin_turbo.shared.wire import FrameStream
 
 MAX_NOISE = 1 << 16  # bytes of it that are kept
 NOT_FOUND = 127  # the shell's exit status if there is no such program
+NOT_STARTED = (
+    1,
+    2,
+    126,
+)  # of a Python that lacks a module, and of the shell for a program that it cannot run
 
 
 class StartMark:
@@ -71,13 +76,13 @@ class CommandConnection:
     def _explain_exit(self, endpoint: str, status: int | str, said: str) -> api.GpurentError:
         """Return the error for a command that ended: ``status`` is its exit code, or the name of a signal.
 
-        What ends before it has sent anything of its own will do so again, so that another method is used.
+        A Python that does not start will not do so the next time either, so that another method is used.
         """
         if status == NOT_FOUND:
             return api.TransferUnsupported(
                 _("{endpoint} has no python3").format(endpoint=endpoint), detail=said
             )
         error = api.helper_ended_error(endpoint, status, said)
-        if self.frames.bytes_read or isinstance(status, str):
+        if self.frames.bytes_read or status not in NOT_STARTED:
             return error
         return api.TransferUnsupported(error.message, detail=said)
