@@ -144,9 +144,9 @@ VALUE_PAGES: Mapping[str, ValuePage] = {
     ),
     "files": ValuePage(
         "Files, names and programs",
-        "SourceFiles SourceFile LocalSource SafeDir open_safe_dir read_ignore_file IGNORE_FILES exclusion_reason "
-        "CREDENTIAL_NAMES NameProblem find_name_problem escape_name link_reject_reason find_own_folders find_program "
-        "spawn_program make_child_environment",
+        "SourceFiles SourceFile LocalSource IgnoreRules SafeDir open_safe_dir read_ignore_file IGNORE_FILES "
+        "exclusion_reason CREDENTIAL_NAMES NameProblem find_name_problem escape_name link_reject_reason "
+        "find_own_folders find_program spawn_program make_child_environment ShellStream make_shell_stream",
     ),
     "transfer-errors": ValuePage(
         "Errors of transfers",

@@ -17,10 +17,14 @@ missing() {
     "$python" -c 'import ensurepip, venv' >/dev/null 2>&1 || printf ' python3-venv'
 }
 
-wished() { # other people's SFTP clients, another set of tools: the tests that use them are skipped without
+wished() { # other people's SFTP clients, tools and login shells: tests that use them are skipped without, but not as root
     have busybox || printf ' busybox'
     have lftp || printf ' lftp'
     have rclone || printf ' rclone'
+    have fish || printf ' fish'
+    have zsh || printf ' zsh'
+    have tcsh || printf ' tcsh'
+    have bsd-csh || printf ' csh'
 }
 
 have() { command -v "$1" >/dev/null 2>&1; }

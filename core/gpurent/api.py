@@ -308,6 +308,10 @@ if TYPE_CHECKING:
         SafeDir as SafeDir,
         open_safe_dir as open_safe_dir,
     )
+    from gpurent.roles.shell_door import (
+        ShellStream as ShellStream,
+        make_shell_stream as make_shell_stream,
+    )
     from gpurent.roles.simulated_accounts import SimulatedAccounts as SimulatedAccounts
     from gpurent.roles.simulator import (
         Discrepancy as Discrepancy,
@@ -331,6 +335,7 @@ if TYPE_CHECKING:
     )
     from gpurent.roles.skipped_files import SkippedFiles as SkippedFiles
     from gpurent.roles.source_files import (
+        IgnoreRules as IgnoreRules,
         LocalSource as LocalSource,
         SourceFile as SourceFile,
         SourceFiles as SourceFiles,
@@ -410,6 +415,7 @@ _NAMES_BY_MODULE = {
     "gpurent.ports.services": "Http HttpResponse MailReader PluginState Vault",
     "gpurent.ports.system": "Clock",
     "gpurent.ports.terminal": "Progress",
+    "gpurent.roles.shell_door": "ShellStream make_shell_stream",
     "gpurent.roles.account": "Authenticator Balance BillingProvider InvoiceInfo Login MeteredBilling MoneyInstructions PostpaidBilling SupportsEnrolment SupportsInvoices SupportsStatement SupportsWithdrawal TopUpAdvice",  # noqa: E501
     "gpurent.roles.entries": "AuthEntry BillingEntry CommandEntry ExporterEntry InputField LauncherEntry LeaseEntry MailboxEntry NotifierEntry PluginEntry RateEntry RoutePace SessionEntry SimulatorEntry TransferEntry build_lazily",  # noqa: E501
     "gpurent.roles.exporter": "Export ExportFile ExportedLease Exporter SupportsInstall SupportsOpen",
@@ -431,7 +437,7 @@ _NAMES_BY_MODULE = {
     "gpurent.roles.safe_dir": "SafeDir open_safe_dir",
     "gpurent.roles.simulator": "Discrepancy DiscrepancyKind Evidence ManualAccess Observation ProviderSimulator SandboxMachine SandboxMachines SendMail SimulatorContext SimulatorLedgerEntry SimulatorRoute SupportsAudit SupportsFunding SupportsHiding SupportsManualRental SupportsPaging SupportsSignUp",  # noqa: E501
     "gpurent.roles.skipped_files": "SkippedFiles",
-    "gpurent.roles.source_files": "LocalSource SourceFile SourceFiles read_ignore_file",
+    "gpurent.roles.source_files": "IgnoreRules LocalSource SourceFile SourceFiles read_ignore_file",
     "gpurent.roles.transfer_errors": "FileProblem connection_lost_error corrupted_upload_error deep_folder_error describe_bad_link describe_outside_link describe_unreadable download_failures_error foreign_folder_error helper_ended_error missing_remote_sources_error missing_source_error remote_file_error silence_timeout_error small_disk_error source_name_error summarize_failures summarize_texts too_many_remote_files_error too_many_sources_error unreadable_source_error upload_failures_error",  # noqa: E501
     "gpurent.roles.upload_tally": "UploadTally",
     "gpurent.roles.volumes": "SupportsVolumeCharges SupportsVolumes VolumeProvider VolumeRegister make_volume_error make_volume_in_use_error",  # noqa: E501

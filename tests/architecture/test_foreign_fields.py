@@ -29,6 +29,9 @@ OPAQUE = "the plugin's own data, which is never shown as text"
 HERE = "not of the product: simulators of the sandbox"
 PLAIN: dict[str, str] = {
     "Endpoint": CHECKED,
+    "SshLine": CHECKED,
+    "ShellStream.line": EXACT,
+    "DoorRun.line": EXACT,
     "Currency.code": CHECKED,
     "TripOutcome.reason": CHECKED,
     "InputField.name": CHECKED,

@@ -134,6 +134,7 @@ def test_help_loads_no_more_of_core_than_the_entries_are_made_of() -> None:
         "gpurent.domain.provider_names",
         "gpurent.domain.retention",
         "gpurent.domain.setting_checks",
+        "gpurent.domain.ssh_names",
     }
 
 

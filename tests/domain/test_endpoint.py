@@ -12,7 +12,7 @@ from hypothesis import given, settings, strategies as st
 from gpurent.domain.access import Endpoint, is_loopback
 from gpurent.errors import UsageError
 
-LABEL = st.from_regex(r"[A-Za-z0-9]([A-Za-z0-9-]{0,10}[A-Za-z0-9])?", fullmatch=True).filter(
+LABEL = st.from_regex(r"[A-Za-z0-9_]([A-Za-z0-9_-]{0,10}[A-Za-z0-9])?", fullmatch=True).filter(
     lambda text: not text.isdigit()
 )
 HOSTS = st.one_of(
@@ -21,7 +21,7 @@ HOSTS = st.one_of(
     st.ip_addresses(v=6).map(lambda address: f"[{str(address).partition('%')[0]}]"),
 )
 ENDPOINTS = st.builds(
-    Endpoint, st.from_regex(r"[A-Za-z_][A-Za-z0-9_.-]{0,31}", fullmatch=True), HOSTS, st.integers(1, 65535)
+    Endpoint, st.from_regex(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}", fullmatch=True), HOSTS, st.integers(1, 65535)
 )
 
 
@@ -43,6 +43,32 @@ def test_round_trip(endpoint: Endpoint) -> None:
         ("ssh root@[::ffff:10.0.0.1]", Endpoint("root", "[::ffff:10.0.0.1]")),
         ("root@hostX -p 65535", Endpoint("root", "hostX", 65535)),
         ("root@hostX", Endpoint("root", "hostX", 22)),
+        ("ssh root@host -p42001", Endpoint("root", "host", 42001)),
+        (
+            "ssh -p 40021 root@ssh5.example.com -L 8080:localhost:8080",
+            Endpoint("root", "ssh5.example.com", 40021),
+        ),
+        ("ssh -CNg -L 6006:127.0.0.1:6006 root@host -p 1", Endpoint("root", "host", 1)),
+        (
+            "ssh 4f3a2b-64410b1a@ssh.example.io -i ~/.ssh/id_ed25519",
+            Endpoint("4f3a2b-64410b1a", "ssh.example.io"),
+        ),
+        ('ssh -i "C:\\my keys\\a.pem" ubuntu@10.0.0.1', Endpoint("ubuntu", "10.0.0.1")),
+        (
+            "ssh -o StrictHostKeyChecking=no -oUserKnownHostsFile=/dev/null root@host",
+            Endpoint("root", "host"),
+        ),
+        ("ssh -l root host", Endpoint("root", "host")),
+        ("ssh://root@host:2222", Endpoint("root", "host", 2222)),
+        ("ssh ssh://root@[::1]:2222/", Endpoint("root", "[::1]", 2222)),
+        ("ssh root@gpu_3.example.com", Endpoint("root", "gpu_3.example.com")),
+        ("ssh\u00a0root@host\u00a0\u2013p\u00a042001", Endpoint("root", "host", 42001)),
+        ("ssh root@gpu\u201128 \u2212p 7", Endpoint("root", "gpu-28", 7)),
+        ("$ ssh root@host -p 7", Endpoint("root", "host", 7)),
+        ("# ssh root@host", Endpoint("root", "host")),
+        ("`ssh root@host -p 7`", Endpoint("root", "host", 7)),
+        ("SSH root@host", Endpoint("root", "host")),
+        ("ssh.exe root@host", Endpoint("root", "host")),
     ],
 )
 def test_usual_ssh_lines(line: str, endpoint: Endpoint) -> None:
@@ -88,7 +114,6 @@ HOSTILE = {
     "zero-width": "ssh root@ho\u200bst -p 22",
     "byte order mark": "\ufeffssh root@host -p 22",
     "soft hyphen": "ssh root@ho\u00adst",
-    "no-break space": "ssh\u00a0root@host",
     "line separator": "ssh root@host\u2028-p 22",
     "cyrillic": "ssh r\u043eot@host",
     "right-to-left": "ssh root@\u202etsoh",
@@ -96,6 +121,24 @@ HOSTILE = {
     "leading dash in host": "ssh root@-oProxyCommand=id",
     "dash alone": "ssh root@-",
     "trailing dash": "ssh root@host-",
+    "look-alike option": "ssh root@host \u2013oProxyCommand=id",
+    "look-alike in a user": "ssh \u2013oProxyCommand=x@host",
+    "glued option": "ssh -CoProxyCommand=id root@host",
+    "quoted option": 'ssh "-oProxyCommand=id" root@host',
+    "quoted value": 'ssh -o "ProxyCommand id" root@host',
+    "another host by a setting": "ssh -o Hostname=evil root@host",
+    "value that is an option": "ssh -i -oProxyCommand=id root@host",
+    "jump": "ssh -J root@evil root@host",
+    "forwarded input": "ssh -W evil:22 root@host",
+    "configuration": "ssh -F /tmp/config root@host",
+    "library": "ssh -I /tmp/evil.so root@host",
+    "two users": "ssh -l root evil@host",
+    "end of options": "ssh -- root@host",
+    "url with a command": "ssh://root@host:22/;id",
+    "url with an option": "ssh://-oProxyCommand=id",
+    "url with two ports": "ssh -p 1 ssh://root@host:2",
+    "prompt alone": "$ ",
+    "odd prompt": "$$ ssh root@host",
     "option before": "ssh -o ProxyCommand=id root@host -p 22",
     "option after": "ssh root@host -p 22 -o ProxyCommand=id",
     "option as port": "ssh root@host -p -oProxyCommand=id",
@@ -114,13 +157,11 @@ HOSTILE = {
     "password in user": "ssh root:secret@host",
     "percent": "ssh root@%h",
     "slash": "ssh root@host/../etc",
-    "url": "ssh://root@host:22",
     "port 0": "ssh root@host -p 0",
     "port too high": "ssh root@host -p 65536",
     "port huge": "ssh root@host -p 999999",
     "port negative": "ssh root@host -p -22",
     "port twice": "ssh -p 22 root@host -p 22",
-    "port glued": "ssh root@host -p22",
     "port with colon": "ssh root@host:22",
     "empty label": "ssh root@a..b",
     "trailing dot": "ssh root@a.b.",
@@ -132,8 +173,7 @@ HOSTILE = {
     "broken ipv6": "ssh root@[:::1]",
     "ipv6 zone": "ssh root@[fe80::1%eth0]",
     "ipv6 unclosed": "ssh root@[::1 -p 22",
-    "user starts with digit": "ssh 1root@host",
-    "user too long": f"ssh {'u' * 33}@host",
+    "user too long": f"ssh {'u' * 65}@host",
     "label too long": f"ssh root@{'a' * 64}",
     "name too long": f"ssh root@{'.'.join(['a' * 60] * 5)}",
 }
@@ -222,7 +262,6 @@ def _parse_random_lines(rounds: int, seed: int) -> int:
             continue
         accepted += 1
         assert Endpoint.parse(str(found)) == found
-        assert line.isascii()
         assert found.address.strip("[]") == found.address
         for part in (found.user, found.address):
             assert part[0] != "-"
@@ -235,8 +274,7 @@ def _parse_random_lines(rounds: int, seed: int) -> int:
 def _parse_tricked_lines(rounds: int, seed: int) -> tuple[int, int]:
     """Insert one to three tricks anywhere in good lines: refused, or exactly the host and user that a reader sees.
 
-    Return ``(accepted, refused)``. A line is accepted only if all of it is plain ASCII of the grammar, so the host that
-    is connected to is the text after the only ``@``.
+    Return ``(accepted, refused)``. The host that is connected to is the text after the only ``@``.
     """
     random = Random(seed)
     accepted = refused = 0
@@ -255,11 +293,12 @@ def _parse_tricked_lines(rounds: int, seed: int) -> tuple[int, int]:
             refused += 1
             continue
         accepted += 1
-        assert line.isascii()
-        assert line.isprintable() or line.strip(" \t").isprintable()
-        before, _at, after = line.partition("@")
-        assert before.split()[-1] == found.user
-        assert after.split()[0] == found.host
+        seen = line.replace("\t", " ").translate({0x2010: "-", 0x2011: "-"})
+        assert seen.isprintable() or "\u3000" in seen
+        if "ssh://" not in seen and "-l" not in seen:
+            before, _at, after = seen.partition("@")
+            assert before.split()[-1] == found.user
+            assert after.split()[0] == found.host
         argv = ["ssh", "-p", str(found.port), f"{found.user}@{found.host}"]
         assert shlex.split(shlex.join(argv)) == argv
         assert not argv[-1].startswith("-")

@@ -19,6 +19,7 @@ from tests.reliability.roots.plugin_roots import PLUGIN_ROOTS
 from tests.reliability.roots.price_roots import PRICE_ROOTS
 from tests.reliability.roots.result_roots import RESULT_ROOTS
 from tests.reliability.roots.tested_roots import LOSS_ROOTS
+from tests.remote.roots.table import MACHINE_ROOTS
 from tests.roots.root import Catch, FamilyRoot, Root, TestedRoot
 from tests.roots.tree_copy import open_tree_copy
 from tests.security.roots.access_roots import ACCESS_ROOTS
@@ -42,6 +43,7 @@ TESTED_ROOTS: Sequence[TestedRoot] = (
     *PRICE_ROOTS,
     *RESULT_ROOTS,
     *COMMAND_ROOTS,
+    *MACHINE_ROOTS,
     *SEEDED_FAULTS,
 )
 ROOTS: Sequence[Root] = (*FAMILY_ROOTS, *TESTED_ROOTS)

@@ -103,7 +103,10 @@ class FamilyRoot(Root):
 
 @frozen(kw_only=True)
 class TestedRoot(Root):
-    """``kind``: a number of the table of attacks, or of the losses; each of ``tests``, by its pytest id, must fail."""
+    """``kind``: a number of the attacks, of the losses, or of odd machines (B1 to B14).
+
+    Each of ``tests``, by its pytest id, must fail.
+    """
 
     __test__ = False  # no class of tests, for pytest
 

@@ -15,6 +15,7 @@ from tests.roots.root import Edit, Root, RootOutdated, TestedRoot
 
 LOSSES = [f"A{number}" for number in range(1, 30)]
 FINDINGS = [f"S{number}" for number in range(1, 17)]
+MACHINES = [f"B{number}" for number in range(1, 15)]
 PAGE = ROOT / "docs" / "reliability.md"
 CONTRACTS = ROOT / "core" / "gpurent" / "testing" / "contracts"
 
@@ -47,8 +48,8 @@ def test_names_are_unique() -> None:
     assert max(Counter(root.name for root in ROOTS).values()) == 1
 
 
-def test_every_kind_of_loss_and_every_finding_has_a_root() -> None:
-    assert {root.kind for root in ROOTS} >= {*LOSSES, *FINDINGS}
+def test_every_kind_of_loss_every_finding_and_every_fault_of_a_machine_has_a_root() -> None:
+    assert {root.kind for root in ROOTS} >= {*LOSSES, *FINDINGS, *MACHINES}
     assert all(root.tests for root in TESTED_ROOTS)
 
 

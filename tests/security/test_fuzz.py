@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from decimal import Decimal
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -14,6 +15,7 @@ import gpurent.infra.config.project_file
 import gpurent_plugin_dbcchain.wire
 import gpurent_plugin_gpu1024.wire
 import gpurent_plugin_imap.mail_parser
+from gpurent.errors import UsageError
 from tests.reliability.test_hostile_mail import SENDER
 from tests.security.attacks import Adversary, Outcome, attack
 from tests.security.fuzz import FUZZ_FAMILIES, try_seed
@@ -92,12 +94,23 @@ def _believe_first_header(message: Any) -> str:
     return SENDER if SENDER in str(message.get("From", "")) else EVIL
 
 
+class _LooseLine:
+    """What a reader makes of a line who does not know the grammar."""
+
+    @staticmethod
+    def parse(line: str) -> SimpleNamespace:
+        found = re.fullmatch(_ANY_LINE, line, re.DOTALL)
+        if found is None:
+            raise UsageError("no SSH line")
+        return SimpleNamespace(user=found["user"], host=found["host"], port=found["before"] or found["after"])
+
+
 FAULTS: tuple[tuple[FuzzFamily, Any, Mapping[str, Any]], ...] = (
     (MAILS, gpurent_plugin_imap.mail_parser, {"parse_sender": _believe_first_header}),
     (
         SSH_LINES,
         gpurent.domain.access,
-        {"_SSH_LINE": re.compile(_ANY_LINE, re.DOTALL), "_is_host": lambda host: True, "_USER": "(?s:.+)"},
+        {"gpurent.domain.ssh_line.SshLine": _LooseLine, "_is_host": lambda host: True, "USER": "(?s:.+)"},
     ),
     (PROJECT_FILES, gpurent.infra.config.project_file, {"_check_paths": lambda field, value, home: None}),
     (LISTINGS, gpurent_plugin_gpu1024.wire, {"parse_number": lambda value, source: Decimal(value)}),
@@ -112,7 +125,10 @@ def test_a_fault_is_found(
     family: FuzzFamily, module: Any, faults: Mapping[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name, fault in faults.items():
-        monkeypatch.setattr(module, name, fault)
+        if "." in name:
+            monkeypatch.setattr(name, fault)
+        else:
+            monkeypatch.setattr(module, name, fault)
     assert any(try_seed(family, seed, 100).breaches for seed in range(SEED, SEED + 20))
 
 

@@ -48,8 +48,11 @@ class CliContext:
         terminal: Terminal | None = None,
         *,
         is_recorded: bool = True,
+        is_raw: bool = False,
     ) -> T:
         """Run ``action`` on the application in a new event loop; ``terminal`` replaces the default one.
+
+        ``is_raw``: a job's output is written as it is.
 
         With ``is_recorded`` false, work on what can be read of the state, and record nothing. Raises
         `gpurent.cli.failures.StopSignal` after a signal; if a trip stays open then, the user has been told.
@@ -88,6 +91,7 @@ class CliContext:
                     quiet=self.as_json,
                     yes=self.yes,
                     no_input=self.no_input,
+                    is_raw=is_raw,
                     on_output_lost=lambda: stops.request_stop(signal.SIGPIPE),
                 )
             ) as usual:

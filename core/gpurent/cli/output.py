@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 Colour = str | int | None
 _SHOW_CURSOR = "\x1b[?25h"
+_REPLACE_LINE = "\r\x1b[K"
 
 
 @frozen
@@ -49,6 +50,16 @@ def write_text(
 ) -> None:
     """Print text of ours that may have several lines; each string of others in it has been made one line."""
     click.echo(_paint(strip_terminal(text), colour, bold=bold), err=err, nl=nl)
+
+
+def write_states(parts: Sequence[str], *, err: bool = False) -> None:
+    """Print text of others; on a terminal, each part but the first takes the place of the line that is there."""
+    click.echo(_REPLACE_LINE.join(map(strip_terminal, parts)), err=err, nl=False)
+
+
+def write_raw(data: bytes) -> None:
+    """Print bytes of others as they are: for who asked for just that."""
+    click.echo(data, nl=False)
 
 
 def write_page(page: str | Page, *, err: bool = False) -> None:

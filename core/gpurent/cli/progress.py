@@ -51,12 +51,12 @@ class ConsoleProgress:
     def set_total(self, files: int, size: int) -> None:
         self._files_total, self._bytes_total = files, size
         if self._bar is not None:
-            self._bar.update(self._task, total=max(size, 1))
+            self._bar.update(self._task, total=self._find_total())
 
     def advance(self, size: int, name: str = "") -> None:
         self._bytes_done += size
         if self._bar is not None:
-            self._bar.update(self._task, advance=size)
+            self._bar.update(self._task, completed=self._bytes_done, total=self._find_total())
         elif monotonic() - self._reported_at > REPORT_INTERVAL:
             self._reported_at = monotonic()
             with suppress(OSError):  # what cannot be shown must not end the transfer
@@ -65,13 +65,21 @@ class ConsoleProgress:
     def finish_file(self, name: str) -> None:
         self._files_done += 1
         if self._bar is not None:
-            self._bar.update(self._task, files=f"{self._files_done}/{self._files_total}")
+            self._bar.update(self._task, files=self._format_files())
+
+    def _find_total(self) -> int | None:
+        """Return the size of everything: files grow and are sent again, so that it is at least what was done."""
+        return max(self._bytes_total, self._bytes_done, 1) if self._bytes_total else None
+
+    def _format_files(self) -> str:
+        return f"{self._files_done}/{max(self._files_total, self._files_done)}"
 
     def _format_line(self) -> str:
         seconds = max(monotonic() - self._started_at, 0.001)
-        percent = 100 * self._bytes_done // max(self._bytes_total, 1)
+        total = self._find_total()
+        percent = 100 * self._bytes_done // total if total else 0
         return (
-            f"{self._title}: {self._files_done}/{self._files_total}, {format_size(self._bytes_done)} ({percent} %), "
+            f"{self._title}: {self._format_files()}, {format_size(self._bytes_done)} ({percent} %), "
             f"{format_size(int(self._bytes_done / seconds))}/s"
         )
 

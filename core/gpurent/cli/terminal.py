@@ -6,11 +6,12 @@ import asyncio
 import errno
 import os
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext, suppress
+from functools import partial
 from typing import Any
 
-from gpurent.cli.output import write_line, write_page, write_text
+from gpurent.cli.output import write_line, write_page, write_raw, write_states, write_text
 from gpurent.cli.stream_stripper import StreamStripper
 from gpurent.cli.views.step_titles import STEP_TITLES
 from gpurent.domain.events import Event, EventKind
@@ -34,8 +35,9 @@ _EVENT_COLOURS = {
 class UserTerminal:
     """Implements `gpurent.ports.terminal.Terminal`. ``quiet``: stdout is reserved for a JSON document.
 
-    ``yes``: the answer to every confirmation is yes. ``no_input``: never prompt. ``on_output_lost`` is called when
-    nobody reads the output any more: a closed pipe, a closed terminal. What cannot be shown never raises an error.
+    ``yes``: the answer to every confirmation is yes. ``no_input``: never prompt. ``is_raw``: a job's output is written
+    as it is. ``on_output_lost`` is called when nobody reads the output any more: a closed pipe, a closed terminal. What
+    cannot be shown never raises an error.
     """
 
     def __init__(
@@ -44,32 +46,43 @@ class UserTerminal:
         quiet: bool = False,
         yes: bool = False,
         no_input: bool = False,
+        is_raw: bool = False,
         on_output_lost: Callable[[], None] = lambda: None,
     ) -> None:
-        self._quiet = quiet
+        self._quiet, self._is_raw = quiet, is_raw
         self._on_output_lost = on_output_lost
         self._lost_streams: set[int] = set()
         self._yes = yes
         self.is_interactive = not no_input and sys.stdin.isatty()
         self.can_confirm = yes or self.is_interactive
-        self._job_output = StreamStripper()
+        is_terminal = sys.stderr.isatty() if quiet else sys.stdout.isatty()
+        self._job_output = StreamStripper(in_place=is_terminal and os.environ.get("TERM") != "dumb")
         self._last_line = ""
         self._progress: Any = None
 
     def close(self) -> None:
         self._end_progress()
+        self._write_output(self._job_output.finish())
 
     def _print_line(self, text: str, colour: str | None = None) -> None:
         if text != self._last_line:
             self._last_line = text
+            self._write_output(self._job_output.break_line())
             self._write(text, colour=colour)
 
-    def _write(self, text: str, *, colour: str | None = None, nl: bool = True, err: bool = True) -> None:
-        handle = 2 if err else 1
+    def _write(self, text: str, *, colour: str | None = None, nl: bool = True) -> None:
+        self._try_to_write(2, partial(write_text, text, colour=colour, nl=nl, err=True))
+
+    def _write_output(self, parts: Sequence[str]) -> None:
+        if not any(parts):
+            return
+        self._try_to_write(2 if self._quiet else 1, partial(write_states, parts, err=self._quiet))
+
+    def _try_to_write(self, handle: int, write: Callable[[], None]) -> None:
         if handle in self._lost_streams:
             return
         try:
-            write_text(text, colour=colour, nl=nl, err=err)
+            write()
         except OSError as error:
             self._lost_streams.add(handle)
             _discard_stream(handle)
@@ -155,7 +168,10 @@ class UserTerminal:
         return await read_line(secret=secret)
 
     def show_output(self, data: bytes) -> None:
-        self._write(self._job_output.feed(data), nl=False, err=self._quiet)
+        if self._is_raw:
+            self._try_to_write(1, partial(write_raw, data))
+        else:
+            self._write_output(self._job_output.feed(data))
 
     def start_progress(self, title: str) -> Progress:
         from gpurent.cli.progress import ConsoleProgress

@@ -9,18 +9,9 @@ from ipaddress import AddressValueError, IPv4Address, IPv6Address, ip_address
 
 from attrs import evolve, field, frozen
 
+from gpurent.domain.ssh_names import HOST, USER
 from gpurent.errors import UsageError
 from gpurent.locale import _
-
-_USER = r"[A-Za-z_][A-Za-z0-9_.-]{0,31}"
-_LABEL = r"[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
-_NAME = rf"{_LABEL}(?:\.{_LABEL})*"
-_HOST = rf"(?:{_NAME}|\[[0-9A-Fa-f:.]{{2,45}}\])"
-_SSH_LINE = re.compile(
-    rf"(?:ssh[ ]+)?(?:-p[ ]+(?P<before>\d{{1,5}})[ ]+)?"
-    rf"(?P<user>{_USER})@(?P<host>{_HOST})"
-    r"(?:[ ]+-p[ ]+(?P<after>\d{1,5}))?"
-)
 
 
 def is_loopback(host: str) -> bool:
@@ -77,7 +68,7 @@ def _list_embedded(found: IPv4Address | IPv6Address) -> list[IPv4Address]:
 
 
 def _is_host(host: str) -> bool:
-    if len(host) > 253 or not re.fullmatch(_HOST, host, re.ASCII):
+    if len(host) > 253 or not re.fullmatch(HOST, host, re.ASCII):
         return False
     try:
         if host.startswith("["):
@@ -95,7 +86,7 @@ def _check_host(instance: object, attribute: object, value: str) -> None:
 
 
 def _check_user(instance: object, attribute: object, value: str) -> None:
-    if not re.fullmatch(_USER, value, re.ASCII):
+    if not re.fullmatch(USER, value, re.ASCII):
         raise UsageError(_("invalid user name: {text!r}").format(text=value[:60]))
 
 
@@ -114,17 +105,14 @@ class Endpoint:
 
     @classmethod
     def parse(cls, line: str) -> Endpoint:
-        """Parse ``[ssh] user@host [-p port]`` (``-p`` may also come first); anything else raises `UsageError`."""
-        match = _SSH_LINE.fullmatch(line.strip(" \t")) if line.isascii() else None
-        if match is None:
-            raise UsageError(
-                _("invalid SSH command: {line!r}").format(line=line[:80]),
-                hint=_("Expected format: ssh user@host -p 10000"),
-            )
-        before, after = match["before"], match["after"]
-        if before and after:
-            raise UsageError(_("two ports in {line!r}").format(line=line[:80]))
-        return cls(match["user"], match["host"], int(before or after or 22))
+        """Parse an SSH command as providers print it: ``ssh user@host -p port``, or a URL (`SshLine`).
+
+        Options that say how to connect, such as ``-i`` and ``-L``, are left out; anything else raises `UsageError`.
+        """
+        from gpurent.domain.ssh_line import SshLine
+
+        found = SshLine.parse(line)
+        return cls(found.user, found.host, int(found.port or 22))
 
     @property
     def address(self) -> str:

@@ -8,6 +8,7 @@ from enum import Enum
 
 from attrs import field, frozen, validators
 
+from gpurent.domain.machine_folders import check_machine_folder
 from gpurent.locale import N_, _
 from gpurent.terminal_text import NO_TEXT, ForeignText
 
@@ -16,7 +17,9 @@ SESSION_NAME_PATTERN = r"[A-Za-z0-9][A-Za-z0-9_-]{0,40}"
 
 @frozen(kw_only=True)
 class Job:
-    """A shell ``command`` that runs in ``folder`` (relative to the home folder). A job and its session have one name.
+    """A shell ``command`` that runs in ``folder`` (below the home folder, or absolute).
+
+    A job and its session have one name.
 
     Its log, exit code, PID and the file that records its start are in ``.gpurent/jobs/<name>/`` of the remote home
     folder.
@@ -24,7 +27,7 @@ class Job:
 
     name: str = field(validator=validators.matches_re(SESSION_NAME_PATTERN))
     command: str
-    folder: str = "."
+    folder: str = field(default=".", validator=check_machine_folder)
     env: Mapping[str, str] = field(factory=dict)
 
     @property

@@ -10,6 +10,7 @@ from attrs import field, frozen
 
 from gpurent.domain.filenames import NameProblem
 from gpurent.domain.local_files import FileStates, KnownFiles
+from gpurent.domain.machine_folders import check_machine_folder
 from gpurent.domain.name_policy import LocalNames
 from gpurent.terminal_text import ForeignText
 
@@ -32,7 +33,7 @@ class TransferLimits:
 
 @frozen(kw_only=True)
 class PushRequest:
-    """Upload ``sources`` (files or folders) into the remote folder ``target`` (relative to the home folder).
+    """Upload ``sources`` (files or folders) into the remote folder ``target`` (below the home folder, or absolute).
 
     With ``contents_only`` and a single folder as source, the folder's *contents* go into ``target`` (that is how
     `gpurent run` uploads the project folder); otherwise each source keeps its name. A source that is a link is not
@@ -53,7 +54,7 @@ class PushRequest:
     """
 
     sources: tuple[Path, ...]
-    target: str
+    target: str = field(validator=check_machine_folder)
     contents_only: bool = False
     root: Path | None = None
     use_ignore_files: bool = True

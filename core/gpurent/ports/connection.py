@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import AbstractAsyncContextManager
 from enum import Enum
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol, TypeVar
 
 from attrs import frozen
 
@@ -13,10 +14,15 @@ from gpurent.domain.access import Endpoint
 from gpurent.domain.secret import Secret
 from gpurent.terminal_text import ForeignLines
 
+T = TypeVar("T")
+
 
 @frozen
 class CommandResult:
-    """The result of a remote command: exit status (128 or more: ended by a signal) and output, as it came."""
+    """The result of a remote command: exit status (128 or more: ended by a signal) and output, as it came.
+
+    What the start files of the login shell print is no part of the output.
+    """
 
     exit_status: int
     stdout: str
@@ -43,10 +49,25 @@ class SshConnection(Protocol):
 
     @property
     def known_hosts(self) -> Path: ...
-    async def run(self, command: str, *, input: str = "", timeout: float = 60.0) -> CommandResult:  # noqa: A002 - as in subprocess
-        """Run a shell command in the home folder; a non-zero exit status is not an error.
+    def reopen_session(
+        self, refusal: Exception, start: Callable[[Any], Awaitable[T]]
+    ) -> AbstractAsyncContextManager[T]:
+        """Open a session that the machine refused, since it allows no further one on the connection.
 
-        Raises `UnavailableError` if the connection is dropped.
+        ``refusal`` is the library's error, raised again if it means something else. ``start`` opens the session on a
+        connection, like `transport`, that was logged in for it alone; it may be called again for another one.
+
+        Raises `RemoteError` if it is refused there too.
+        """
+
+    async def run(self, command: str, *, input: str = "", timeout: float = 60.0) -> CommandResult:  # noqa: A002 - as in subprocess
+        """Run a script of the POSIX shell in the home folder; a non-zero exit status is not an error.
+
+        The login shell may be another one, and its start files may do what they like: HOME is that of the machine's
+        user database, and what they print is dropped.
+
+        Raises `UnavailableError` if the connection is dropped, `RemoteError` with the machine's own words if the login
+        shell does not get as far as the script.
         """
 
 
@@ -55,6 +76,10 @@ class OpenConnection(SshConnection, Protocol):
 
     @property
     def is_alive(self) -> bool: ...
+    @property
+    def is_session_limited(self) -> bool:
+        """Whether the machine has refused a session, so that further ones log in by themselves."""
+
     async def close(self) -> None: ...
     async def wait_closed(self) -> None:
         """Wait until the connection is dropped or closed."""

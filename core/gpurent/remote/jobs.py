@@ -19,6 +19,7 @@ from gpurent.locale import _
 from gpurent.remote import timer_script
 from gpurent.remote.own_folders import make_own_folders_script
 from gpurent.remote.shell import fill_template, split_after_marks
+from gpurent.roles.shell_door import RESTORE_HOME
 from gpurent.terminal_text import strip_terminal
 
 TAIL_LINES = 5
@@ -58,7 +59,7 @@ left() {{ kill -0 -"$pid" 2>/dev/null || kill -0 "$pid" 2>/dev/null; }}
 kill -TERM -"$pid" 2>/dev/null || kill -TERM "$pid" 2>/dev/null
 for i in 1 2 3 4 5 6 7 8 9 10; do left || exit 0; sleep 0.3; done
 kill -KILL -"$pid" 2>/dev/null || kill -KILL "$pid" 2>/dev/null
-[ -f exit ] || {{ echo "137 $(date +%s)" > exit.new && mv exit.new exit; }}
+[ -f exit ] || {{ echo "137 $(date +%s)" 1<> exit.new && mv exit.new exit; }}
 """
 
 _LOG_MARK = "gpurent-log-follows"
@@ -172,28 +173,32 @@ def _parse_time(text: str) -> datetime | None:
 # It starts with an atomic mkdir, so that a job never runs twice. The job runs in its own session (setsid, if
 # available): neither the terminal's hangup nor a Ctrl-C typed there reaches it, and its signal handlers are the default
 # ones (by env, because a shell cannot reset an ignored signal for its children). The terminal only shows the log. The
-# leader survives a SIGTERM to its group, so that it can record the command's exit code.
+# leader survives a SIGTERM to its group, so that it can record the command's exit code, also on a disk that is full by
+# then: the file has its block from the start, and is written over without being emptied first.
 _RUN_SCRIPT = r"""#!/bin/sh
 cd "$HOME/@room@" || exit 1
 mask=$(umask); umask 077
 mkdir started 2>/dev/null || exit 0
 trap '' HUP INT QUIT
 date +%s > begun
+printf '%64s\n' '' > exit.new
 : > log
 cat > job.sh <<'@end@'
 room=$1 mask=$2
 trap : TERM
 awk '{print $22}' /proc/$$/stat > "$room/born" 2>/dev/null
 echo $$ > "$room/pid.new" && mv "$room/pid.new" "$room/pid"
+top=$HOME
+@restore@
 @env@
 export PYTHONUNBUFFERED=1
 (
   umask "$mask"
-  cd "$HOME" && cd @folder@ || exit 126
+  cd "$top" && cd @folder@ || exit 126
   eval @command@
 )
 code=$?
-echo "$code $(date +%s)" > "$room/exit.new" && mv "$room/exit.new" "$room/exit"
+echo "$code $(date +%s)" 1<> "$room/exit.new" && mv "$room/exit.new" "$room/exit"
 @end@
 run=
 if command -v setsid >/dev/null 2>&1; then
@@ -219,6 +224,7 @@ def make_run_script(job: Job) -> str:
     parts = {
         "room": job.state_dir,
         "env": env,
+        "restore": RESTORE_HOME,
         "folder": shlex.quote(job.folder),
         "command": shlex.quote(job.command),
     }

@@ -78,10 +78,10 @@ class Launcher(ABC):
 class SessionBackend(ABC):
     """A terminal multiplexer such as screen. It runs nothing itself: it returns shell commands and reads their output.
 
-    Core runs each command over SSH, so the login shell of the machine's user reads it (bash or sh nearly everywhere;
-    wrap what needs more than a POSIX shell into ``sh -c``), in the home folder, with that user's HOME. Session names
-    have letters, digits, ``_`` and ``-`` only, paths may have anything: quote them. A tool that keeps files has a
-    folder of its own in the home folder, such as ``~/.gpurent-mux``; ``~/.gpurent`` is core's.
+    Core runs each command over SSH by a POSIX shell, whatever the login shell of the machine's user is, in the home
+    folder, with that user's HOME. Session names have letters, digits, ``_`` and ``-`` only, paths may have anything:
+    quote them. A tool that keeps files has a folder of its own in the home folder, such as ``~/.gpurent-mux``;
+    ``~/.gpurent`` is core's.
     """
 
     @abstractmethod

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import suppress
 from pathlib import Path
 
 from attrs import frozen
 
+from gpurent.domain.ignore_patterns import IgnorePatterns
 from gpurent.domain.transfer import PushRequest
+from gpurent.domain.upload_rules import IGNORE_FILES
 from gpurent.ports.local_files import LINK_ERRORS, FileTree, LocalFiles, Name, OpenFolder
 from gpurent.roles.transfer_errors import linked_source_error, missing_source_error, unreadable_source_error
 
@@ -112,13 +114,64 @@ class SourceFiles:
 
 def read_ignore_file(folder: OpenFolder, base: str) -> str | None:
     """Return the text of an ignore file; None if there is none. As in git, a link is none."""
+    data = _read_ignore_file(folder, base)
+    return None if data is None else data.decode("utf-8", "replace")
+
+
+def _read_ignore_file(folder: OpenFolder, base: str) -> bytes | None:
     try:
         with os.fdopen(folder.open_file(base), "rb") as file:
             if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
                 return None
-            return file.read(MAX_IGNORE_BYTES).decode("utf-8", "replace")
+            return file.read(MAX_IGNORE_BYTES)
     except OSError:
         return None
+
+
+@frozen
+class IgnoreRules:
+    """What the ignore files say on the way from a source down to one of its folders: as in git, the deepest decides.
+
+    ``.git/info/exclude`` of the source counts too, less than any other.
+    """
+
+    _source: LocalSource
+    _files: tuple[tuple[int, IgnorePatterns], ...] = ()
+
+    def enter_folder(
+        self, folder: Name, below: bytes, opened: OpenFolder, names: Collection[str] | None = None
+    ) -> IgnoreRules:
+        """Return the rules in a folder below the one that these are for.
+
+        ``folder`` as in `LocalSource.open_folder`; ``below`` is its path in the source, with a slash at the end, and
+        empty for the source itself. ``names``: what is in the folder, if that is known.
+        """
+        found = [*self._files]
+        if not below and (names is None or ".git" in names):
+            with suppress(OSError), self._source.open_folder((*folder, ".git", "info")) as info:
+                found += _read_patterns(info, "exclude", 0)
+        for name in IGNORE_FILES:
+            if names is None or name in names:
+                found += _read_patterns(opened, name, len(below))
+        return IgnoreRules(self._source, tuple(found)) if len(found) > len(self._files) else self
+
+    def __bool__(self) -> bool:
+        """Whether there is a rule at all."""
+        return bool(self._files)
+
+    def find_verdict(self, path: bytes, *, is_folder: bool) -> bool | None:
+        """Return whether what is at ``path``, below the source, is ignored; None if nothing is said about it."""
+        for start, patterns in reversed(self._files):
+            verdict = patterns.find_verdict(path[start:] if start else path, is_folder=is_folder)
+            if verdict is not None:
+                return verdict
+        return None
+
+
+def _read_patterns(folder: OpenFolder, base: str, start: int) -> Iterator[tuple[int, IgnorePatterns]]:
+    data = _read_ignore_file(folder, base)
+    if data is not None:
+        yield start, IgnorePatterns.parse(data)
 
 
 def _close(tree: FileTree | None) -> None:

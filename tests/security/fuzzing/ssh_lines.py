@@ -26,9 +26,23 @@ from tests.reliability.test_hostile_mail import SENDER, SENT_AT, make_provider
 from tests.security.fuzzing.mutators import change_text
 from tests.security.fuzzing.rules import FuzzFamily, is_clean, require
 
-HOSTS = ("gpu28.example.com", "47.92.1.2", "[::1]", "[2001:db8::7]", "h", "127.0.0.1", "xn--fiq228c.example")
-USERS = ("root", "mist", "_u-1")
-FORMS = ("ssh {user}@{host} -p {port}", "ssh -p {port} {user}@{host}", "{user}@{host}", "ssh {user}@{host}")
+HOSTS = (
+    "gpu28.example.com",
+    "47.92.1.2",
+    "[::1]",
+    "[2001:db8::7]",
+    "h",
+    "127.0.0.1",
+    "xn--fiq228c.example",
+    "a_b.example",
+)
+USERS = ("root", "mist", "_u-1", "4f3a2b-64410b1a")
+FORMS = (
+    *("ssh {user}@{host} -p {port}", "ssh -p {port} {user}@{host}", "{user}@{host}", "ssh {user}@{host}"),
+    *("ssh -p{port} {user}@{host} -L 8080:localhost:8080", "$ ssh -i ~/.ssh/id {user}@{host} -p {port}"),
+    *("ssh://{user}@{host}:{port}", "ssh\u00a0{user}@{host}\u00a0\u2013p {port}"),
+    *("ssh -o StrictHostKeyChecking=no {user}@{host}", "ssh -CNg -l {user} {host}"),
+)
 _SAFE = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.:-]*|[0-9A-Fa-f:.]+")
 
 
@@ -82,7 +96,9 @@ def check_endpoint(line: str, endpoint: Endpoint) -> None:
     """Check that ``endpoint`` is what a reader of the line sees, and no option for anybody."""
     for place, word in list_words(endpoint):
         require(_SAFE.fullmatch(word), f"{place} {word!r} from {line!r}")
-    require(f"{endpoint.user}@{endpoint.host}" in strip_to_line(line), f"{endpoint} is not in {line!r}")
+    seen = strip_to_line(line).translate({0x2010: "-", 0x2011: "-"})
+    by_option = re.search(rf"-\w*l\s*{re.escape(endpoint.user)}(\s|$)", seen) and endpoint.host in seen
+    require(f"{endpoint.user}@{endpoint.host}" in seen or by_option, f"{endpoint} is not in {line!r}")
     require(Endpoint.parse(str(endpoint)) == endpoint, f"{endpoint} does not come back")
     connection: Any = _Connection(endpoint)
     words = make_ssh_arguments(connection, {})

@@ -79,8 +79,13 @@ TEXT_ROOTS = (
         edits=(
             Edit(
                 "core/gpurent/cli/stream_stripper.py",
-                "return text if text.isprintable() else strip_terminal(",
-                "return text if text else str(",
+                "return [strip_terminal(text)]",
+                "return [text]",
+            ),
+            Edit(
+                "core/gpurent/cli/output.py",
+                "_REPLACE_LINE.join(map(strip_terminal, parts))",
+                "_REPLACE_LINE.join(parts)",
             ),
         ),
         tests=(f"{_TESTS}::test_what_a_job_prints",),

@@ -93,8 +93,9 @@ MACHINE_FAULTS = (
         "test_log_and_exit_code_stay_in_files",
         (
             "backend.py",
-            'shlex.quote(f"sh {shlex.quote(script)}")',
-            'shlex.quote(f"mkdir -p other; HOME=$PWD/other; export HOME; cd other; sh ../{shlex.quote(script)}")',
+            "sh {shlex.quote(script)}'",
+            'sh -c "mkdir -p other; HOME=\\\\$PWD/other; export HOME; cd other; exec sh ../\\\\$0" '
+            "{shlex.quote(script)}'",
         ),
     ),
     seed(
@@ -105,7 +106,7 @@ MACHINE_FAULTS = (
         "test_any_listing_is_read_without_a_crash",
         (
             "backend.py",
-            "if len(parts) != 4 or not parts[1].isdigit() or not parts[2].isdigit():",
+            'if len(parts) != 4 or not parts[1].isdigit() or not re.fullmatch("[0-9]{1,11}", parts[2]):',
             "if len(parts) < 2:",
         ),
     ),

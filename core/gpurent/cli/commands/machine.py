@@ -20,10 +20,10 @@ from gpurent.cli.until_stopped import run_until_stopped
 from gpurent.cli.views.results import format_skipped
 from gpurent.cli.views.table import format_table
 from gpurent.domain.filenames import escape_path
-from gpurent.domain.job import JobStatus
+from gpurent.domain.job import JobState, JobStatus
 from gpurent.domain.time_left import MachineTimer
 from gpurent.domain.transfer import PullRequest, PushRequest, TransferReport
-from gpurent.errors import UsageError
+from gpurent.errors import JobError, UsageError
 from gpurent.locale import _, join_list, ngettext
 from gpurent.locale.sizes import format_size
 
@@ -61,7 +61,9 @@ def _show_report(app: CliContext, report: TransferReport) -> None:
 @click.command("push")
 @lease_argument
 @click.argument("sources", nargs=-1, required=True, type=click.Path(path_type=Path, exists=True))
-@click.option("--to", "target", default=".", help=_("Folder on the machine, relative to its home folder."))
+@click.option(
+    "--to", "target", default=".", help=_("Folder on the machine: below its home folder, or absolute.")
+)
 @_transfer_option
 @_limit_option
 @_verify_option
@@ -200,7 +202,9 @@ def exec_command(app: CliContext, lease: str, command: tuple[str, ...]) -> None:
 @click.command("start", cls=JobCommand)
 @lease_argument
 @click.option("--name", default="job", show_default=True, help=_("Name of the session."))
-@click.option("--in", "folder", default=".", help=_("Folder on the machine, relative to its home folder."))
+@click.option(
+    "--in", "folder", default=".", help=_("Folder on the machine: below its home folder, or absolute.")
+)
 @add_field_options(("launcher",), default="")
 @click.option("--for", "term", type=DURATION, help=_("Shut the machine down after this time, e.g. 2h30m."))
 @click.option("--until", type=TIME, help=_("Shut the machine down at this time, e.g. 18:30."))
@@ -277,23 +281,46 @@ def attach_command(app: CliContext, lease: str, name: str, session: str) -> None
 @click.option(
     "--status", "only_status", is_flag=True, help=_("Print nothing; exit with the job's exit code.")
 )
+@click.option(
+    "--raw", is_flag=True, help=_("Print the output byte for byte, with all that a terminal would obey.")
+)
 @_session_option
 @json_option
 @click.pass_obj
 def logs_command(
-    app: CliContext, lease: str, name: str, follow: bool, only_status: bool, session: str
+    app: CliContext, lease: str, name: str, follow: bool, only_status: bool, raw: bool, session: str
 ) -> None:
-    """Show the output of the job NAME (default: the trip's job)."""
-    status = app.run(
-        lambda application: application.machine_commands.show_log(
+    """Show the output of the job NAME (default: the trip's job).
+
+    Of a progress bar, the last state of each line is shown.
+    """
+
+    async def go(application: Application) -> tuple[str, JobStatus]:
+        return await application.machine_commands.show_log(
             lease, name, follow, session, silent=only_status or app.as_json
         )
-    )
+
+    found, status = app.run(go, is_raw=raw)
     if app.as_json:
         app.show({"status": status}, "")
     flush_output()
-    if (follow or only_status) and status.exit_code:
+    asks_status = follow or only_status
+    if status.state is JobState.ABSENT or (asks_status and status.state is JobState.LOST):
+        raise SystemExit(JobError.exit_code) if app.as_json else _make_end_error(lease, found, status.state)
+    if asks_status and status.exit_code:
         raise SystemExit(status.exit_code)
+
+
+def _make_end_error(lease: str, name: str, state: JobState) -> JobError:
+    if state is JobState.ABSENT:
+        return JobError(
+            _("no job {name} was started on {lease}").format(name=name, lease=lease),
+            hint=_("See: gpurent sessions {lease}").format(lease=lease),
+        )
+    return JobError(
+        _("job {name} disappeared without an exit code").format(name=name),
+        hint=_("Was the machine shut down, or was the job killed by its system, for want of memory?"),
+    )
 
 
 @click.command("stop")

@@ -6,84 +6,118 @@ import asyncio
 import contextlib
 import logging
 import os
-import shutil
 import signal
 import sys
 import termios
 import tty
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
+from typing import Any, TypeVar
 
 import asyncssh
-from attrs import frozen
+from attrs import define, field
 
 from gpurent.domain.access import Endpoint
 from gpurent.errors import RemoteError, UnavailableError
+from gpurent.infra.ssh.run_command import abort_process, communicate
+from gpurent.infra.ssh.sessions import Sessions
 from gpurent.locale import _
-from gpurent.locale.foreign_text import describe_error
+from gpurent.locale.foreign_text import describe_error, quote_text
 from gpurent.ports.connection import CommandResult
+from gpurent.remote.terminal_types import COMMON_TYPE, KNOWN_TYPES, find_type_command, parse_type
+from gpurent.roles.shell_door import DoorRun, make_run
 from gpurent.roles.transfer_errors import connection_lost_error
 
-MAX_OUTPUT_BYTES = 8 << 20
+T = TypeVar("T")
+MAX_SAID = 300
+TERMINAL_TIMEOUT = 15.0
 # What the library logs of a broken server is for -v alone; the error says what the user needs.
 logging.getLogger("asyncssh").addHandler(logging.NullHandler())
 
 
-@frozen(eq=False)
+@define(eq=False)
 class AsyncsshConnection:
-    """Implements `gpurent.ports.connection.OpenConnection`."""
+    """Implements `gpurent.ports.connection.OpenConnection`.
+
+    ``redial`` logs in once more, for machines that allow one session at a time on a connection.
+    """
 
     transport: asyncssh.SSHClientConnection
     endpoint: Endpoint
     key_file: Path
     known_hosts: Path
+    redial: Callable[[], Awaitable[asyncssh.SSHClientConnection]] | None = None
+    _sessions: Sessions = field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        self._sessions = Sessions(self.endpoint, self.transport, self.redial)
 
     @property
     def is_alive(self) -> bool:
         return not self.transport.is_closed()
 
+    @property
+    def is_session_limited(self) -> bool:
+        return self._sessions.is_limited
+
     async def close(self) -> None:
-        self.transport.close()
-        try:
-            async with asyncio.timeout(2):
-                await self.transport.wait_closed()
-        except (TimeoutError, OSError, asyncssh.Error):
-            self.transport.abort()
+        await self._sessions.close()
 
     async def wait_closed(self) -> None:
         await self.transport.wait_closed()
 
+    def reopen_session(
+        self, refusal: Exception, start: Callable[[Any], Awaitable[T]]
+    ) -> contextlib.AbstractAsyncContextManager[T]:
+        if not isinstance(refusal, asyncssh.ChannelOpenError):
+            raise refusal
+        return self._sessions.reopen_session(refusal, start)
+
     async def run_interactive(self, command: str | None) -> int:
-        try:
-            process = await start_interactive(self.transport, command)
-        except (OSError, asyncssh.Error) as error:
-            raise self._lost_error(error) from None
-        status = await attach_terminal(process)
+        term = await self._find_terminal_type() if os.isatty(sys.stdin.fileno()) else None
+        size = _read_terminal_size() if term else (0, 0)
+        async with contextlib.AsyncExitStack() as stack:
+            try:
+                opening = self._sessions.open_process(command, term_type=term, term_size=size)
+                process = await stack.enter_async_context(opening)
+            except (OSError, asyncssh.Error) as error:
+                raise self._lost_error(error) from None
+            status = await attach_terminal(process)
         if status is None:
             raise self._lost_error()
         return status
 
-    async def run(self, command: str, *, input: str = "", timeout: float = 60.0) -> CommandResult:  # noqa: A002 - the port's
+    async def _find_terminal_type(self) -> str:
+        """Return our terminal's type if the machine knows it, else one that it knows."""
+        wanted = os.environ.get("TERM") or COMMON_TYPE
+        if wanted in KNOWN_TYPES:
+            return wanted
         try:
-            async with asyncio.timeout(timeout):
-                process = await self.transport.create_process(command, encoding=None)
+            ran = await self.run(find_type_command(wanted), timeout=TERMINAL_TIMEOUT)
+        except (RemoteError, UnavailableError):
+            return COMMON_TYPE
+        return parse_type(ran.stdout, wanted)
+
+    async def run(self, command: str, *, input: str = "", timeout: float = 60.0) -> CommandResult:  # noqa: A002 - the port's
+        run = make_run(self.endpoint.user, command, input)
+        try:
+            async with asyncio.timeout(timeout), self._sessions.open_process(run.line) as process:
                 try:
-                    out, err = await _communicate(process, input.encode())
+                    await communicate(process, run)
                 except BaseException:
-                    _abort_process(process)
+                    abort_process(process)
                     raise
         except TimeoutError:
-            raise UnavailableError(
-                _("{endpoint}: no answer within {seconds:g} s").format(
-                    endpoint=self.endpoint, seconds=timeout
-                ),
-                retryable=not self.is_alive,
-            ) from None
+            raise self._make_timeout_error(run, timeout) from None
         except (OSError, asyncssh.Error) as error:
             raise self._lost_error(error) from None
-        return CommandResult(
-            self._get_exit_status(process), out.decode("utf-8", "replace"), err.decode("utf-8", "replace")
-        )
+        status = run.out.exit_status
+        if status is None:
+            status = self._get_exit_status(process)
+            if not run.out.is_begun:
+                raise self._make_refusal(run, status)
+        out, err = (bytes(part.data).decode("utf-8", "replace") for part in (run.out, run.err))
+        return CommandResult(status, out, err)
 
     def _get_exit_status(self, process: asyncssh.SSHClientProcess[bytes]) -> int:
         """Return the exit status as a shell reports it: 128 or more if a signal ended the command."""
@@ -94,42 +128,27 @@ class AsyncsshConnection:
             raise self._lost_error()
         return process.exit_status
 
+    def _make_timeout_error(self, run: DoorRun, timeout: float) -> UnavailableError:
+        text = _("{endpoint}: no answer within {seconds:g} s").format(endpoint=self.endpoint, seconds=timeout)
+        if run.said and not run.out.is_begun:
+            text = _("{problem}; its login shell printed: {said}").format(
+                problem=text, said=quote_text(run.said[:MAX_SAID])
+            )
+        return UnavailableError(text, detail=run.said, retryable=not self.is_alive)
+
+    def _make_refusal(self, run: DoorRun, status: int) -> RemoteError:
+        return RemoteError(
+            _(
+                "the login shell of {endpoint} ended before it ran a command (exit code {code}): {said}"
+            ).format(
+                endpoint=self.endpoint, code=status, said=quote_text(run.said[:MAX_SAID]) if run.said else "-"
+            ),
+            hint=_("See for yourself: {command}").format(command=self.endpoint),
+            detail=run.said,
+        )
+
     def _lost_error(self, error: Exception | None = None) -> UnavailableError:
         return connection_lost_error(self.endpoint, describe_error(error) if error is not None else "")
-
-
-async def _communicate(process: asyncssh.SSHClientProcess[bytes], given: bytes) -> tuple[bytes, bytes]:
-    """Send ``given`` and read both outputs to their ends."""
-    with contextlib.suppress(BrokenPipeError):
-        # A short command may have exited already.
-        process.stdin.write(given)
-        process.stdin.write_eof()
-    reading = [asyncio.ensure_future(_read_stream(stream)) for stream in (process.stdout, process.stderr)]
-    try:
-        out, err = await asyncio.gather(*reading)
-    finally:
-        for task in reading:
-            task.cancel()
-    await process.wait_closed()
-    return out, err
-
-
-def _abort_process(process: asyncssh.SSHClientProcess[bytes]) -> None:
-    """Stop the command and close its channel without waiting: an unresponsive machine would never confirm it."""
-    with contextlib.suppress(OSError, asyncssh.Error):
-        process.terminate()
-    process.close()
-
-
-async def _read_stream(stream: asyncssh.SSHReader[bytes]) -> bytes:
-    found = bytearray()
-    while chunk := await stream.read(65536):
-        found += chunk
-        if len(found) > MAX_OUTPUT_BYTES:
-            raise RemoteError(
-                _("the machine's output is larger than {most} MiB").format(most=MAX_OUTPUT_BYTES >> 20)
-            )
-    return bytes(found)
 
 
 @contextlib.contextmanager
@@ -146,18 +165,13 @@ def raw_terminal(handle: int) -> Iterator[None]:
         termios.tcsetattr(handle, termios.TCSADRAIN, before)
 
 
-async def start_interactive(
-    transport: asyncssh.SSHClientConnection, command: str | None
-) -> asyncssh.SSHClientProcess[bytes]:
-    """Start ``command`` (None: the login shell), with a PTY if we have a terminal, else with pipes."""
-    has_terminal = os.isatty(sys.stdin.fileno())
-    size = shutil.get_terminal_size()
-    return await transport.create_process(
-        command,
-        term_type=os.environ.get("TERM", "xterm") if has_terminal else None,
-        term_size=(size.columns, size.lines) if has_terminal else (0, 0, 0, 0),
-        encoding=None,
-    )
+def _read_terminal_size() -> tuple[int, int]:
+    """Return columns and rows of the terminal itself: COLUMNS and LINES stay as they are when it is resized."""
+    try:
+        size = os.get_terminal_size(sys.stdin.fileno())
+    except OSError:
+        return (80, 24)
+    return (size.columns, size.lines)
 
 
 async def attach_terminal(process: asyncssh.SSHClientProcess[bytes]) -> int | None:
@@ -165,9 +179,7 @@ async def attach_terminal(process: asyncssh.SSHClientProcess[bytes]) -> int | No
     stdin, stdout, stderr = (stream.fileno() for stream in (sys.stdin, sys.stdout, sys.stderr))
     loop, has_terminal = asyncio.get_running_loop(), os.isatty(stdin)
     if has_terminal:
-        loop.add_signal_handler(
-            signal.SIGWINCH, lambda: process.change_terminal_size(*shutil.get_terminal_size())
-        )
+        loop.add_signal_handler(signal.SIGWINCH, lambda: process.change_terminal_size(*_read_terminal_size()))
     with raw_terminal(stdin):
         feeding = asyncio.create_task(_forward_input(process, stdin))
         try:

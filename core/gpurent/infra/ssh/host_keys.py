@@ -8,9 +8,10 @@ from collections.abc import Sequence
 import asyncssh
 
 from gpurent.domain.access import Endpoint
-from gpurent.errors import HostKeyChanged, UnavailableError
+from gpurent.errors import HostKeyChanged, RemoteError, UnavailableError
 from gpurent.infra.ssh.sockets import make_unreachable_error, open_socket
 from gpurent.locale import _
+from gpurent.locale.foreign_text import quote_text
 from gpurent.ports.connection import Reachability
 
 PROBE_TIMEOUT = 8.0
@@ -22,9 +23,20 @@ CONNECT_ERRORS = (OSError, TimeoutError, asyncssh.Error, ValueError)
 async def fetch_host_key(
     endpoint: Endpoint, timeout: float, addresses: Sequence[str] = ()
 ) -> asyncssh.SSHKey:
-    """Return the host key that the machine presents now; raises `UnavailableError` if it does not answer."""
+    """Return the host key that the machine presents now.
+
+    Raises `UnavailableError` if it does not answer, `RemoteError` if it speaks only algorithms that we do not.
+    """
     try:
         key = await _request_host_key(endpoint, timeout, addresses)
+    except asyncssh.KeyExchangeFailed as error:
+        raise RemoteError(
+            _("the SSH server of {endpoint} has only algorithms that are not safe enough: {said}").format(
+                endpoint=endpoint, said=quote_text(error.reason.rpartition(" received ")[2] or error.reason)
+            ),
+            hint=_("Update it, or allow others in its sshd_config."),
+            detail=error.reason,
+        ) from None
     except CONNECT_ERRORS as error:
         raise make_unreachable_error(endpoint, error) from None
     if key is None:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import AbstractAsyncContextManager
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from attrs import frozen
 
@@ -14,6 +15,8 @@ from gpurent.errors import UnavailableError
 from gpurent.infra.platform.posix.system import read_private_file, write_private_file
 from gpurent.locale import _
 from gpurent.ports.connection import CommandResult
+
+T = TypeVar("T")
 
 
 @frozen
@@ -130,6 +133,11 @@ class SshTarget:
 
     @property
     def transport(self) -> object:
+        raise self._not_open_error()
+
+    def reopen_session(
+        self, refusal: Exception, start: Callable[[Any], Awaitable[T]]
+    ) -> AbstractAsyncContextManager[T]:
         raise self._not_open_error()
 
     async def run(self, command: str, *, input: str = "", timeout: float = 60.0) -> CommandResult:  # noqa: A002 - the port's

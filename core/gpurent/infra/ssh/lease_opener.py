@@ -18,26 +18,14 @@ from gpurent.infra.ssh.host_keys import CONNECT_ERRORS, make_host_key_error
 from gpurent.infra.ssh.lease_files import LeaseFiles, known_hosts_name
 from gpurent.infra.ssh.sockets import make_unreachable_error, open_socket
 from gpurent.locale import _
+from gpurent.locale.foreign_text import quote_text
 from gpurent.ports.connection import PrivateKey
-from gpurent.remote.shell import sh_command
+from gpurent.remote.authorized_keys import install_key_command, parse_installed_path
+from gpurent.terminal_text import ForeignText
 
 # The cipher is the largest cost of a channel; CPUs have instructions for these two.
 _FAST_CIPHERS = "^aes128-gcm@openssh.com,aes256-gcm@openssh.com"
-# Runs in any sh. Adds the line read from stdin unless it is there, by rename: a full disk or a dropped connection
-# leaves the old file.
-_INSTALL_KEY_SCRIPT = r"""
-umask 077
-mkdir -p "$HOME/.ssh" && chmod 700 "$HOME/.ssh" && cd "$HOME/.ssh" || exit 1
-IFS= read -r line
-touch authorized_keys || exit 1
-grep -qxF -- "$line" authorized_keys && exit 0
-fresh=authorized_keys.gpurent.$$
-{
-  cat authorized_keys &&
-  { [ -z "$(tail -c 1 authorized_keys)" ] || echo; } &&
-  printf '%s\n' "$line"
-} > "$fresh" && chmod 600 "$fresh" && mv "$fresh" authorized_keys || { rm -f "$fresh"; exit 1; }
-"""
+_MAX_SAID = 300
 
 
 def load_or_make_lease_key(files: LeaseFiles) -> asyncssh.SSHKey:
@@ -90,12 +78,27 @@ class LeaseOpener:
                 return connection
         first = await self._connect(cast("asyncssh.SSHKey | None", own_key), password)
         try:
-            await _install_key(first, key)
+            path = await _install_key(first, key)
         finally:
             await first.close()
-        connection = await self._connect(key)
+        try:
+            connection = await self._connect(key)
+        except AuthError as error:
+            raise self._make_unused_key_error(path, error) from None
         self.files.mark_installed(self.endpoint)
         return connection
+
+    def _make_unused_key_error(self, path: str, error: AuthError) -> AuthError:
+        return AuthError(
+            _("{endpoint} does not accept the lease's key, which is in {path} there").format(
+                endpoint=self.endpoint, path=path
+            ),
+            hint=_(
+                "Its SSH server may read keys elsewhere (AuthorizedKeysFile), or accept none "
+                "(PubkeyAuthentication). Ask who runs the machine."
+            ),
+            detail=error.message,
+        )
 
     def _make_unknown_error(self) -> AuthError:
         return AuthError(
@@ -109,14 +112,14 @@ class LeaseOpener:
         self, key: asyncssh.SSHKey | None, password: Secret | None = None
     ) -> AsyncsshConnection:
         """Log in with ``key`` if it is given, else with ``password``."""
-        pinned = self.files.find_pinned_host_key(self.endpoint)
-        transport = await _open_transport(
-            _Login(self.endpoint, key, password, pinned or ""),
-            self.addresses,
-            self.connect_timeout,
-            self.keepalive,
+        login = _Login(self.endpoint, key, password, self.files.find_pinned_host_key(self.endpoint) or "")
+
+        async def dial() -> asyncssh.SSHClientConnection:
+            return await _open_transport(login, self.addresses, self.connect_timeout, self.keepalive)
+
+        return AsyncsshConnection(
+            await dial(), self.endpoint, self.files.key_file, self.files.known_hosts, dial
         )
-        return AsyncsshConnection(transport, self.endpoint, self.files.key_file, self.files.known_hosts)
 
 
 @frozen
@@ -137,6 +140,7 @@ async def _open_transport(
     login: _Login, addresses: Sequence[str], timeout: float, keepalive: float
 ) -> asyncssh.SSHClientConnection:
     endpoint, key, password = login.endpoint, login.key, login.password
+    listener = _LoginListener()
     try:
         async with asyncio.timeout(timeout * 2):
             made = await open_socket(endpoint, addresses)
@@ -144,6 +148,7 @@ async def _open_transport(
                 return await asyncssh.connect(
                     endpoint.address,
                     endpoint.port,
+                    client_factory=lambda: listener,
                     sock=made,
                     username=endpoint.user,
                     password=password.reveal() if password and not key else None,
@@ -170,11 +175,7 @@ async def _open_transport(
         pinned = asyncssh.import_public_key(login.host_key) if login.host_key else None
         raise await make_host_key_error(endpoint, pinned, timeout, addresses) from None
     except asyncssh.PermissionDenied:
-        rejected = _("{endpoint} rejected the key") if key else _("{endpoint} rejected the password")
-        raise AuthError(
-            rejected.format(endpoint=endpoint),
-            hint=_("Its password or its authorized keys were changed."),
-        ) from None
+        raise _make_rejected_error(endpoint, is_key=key is not None, said=listener.said) from None
     except CONNECT_ERRORS as error:
         raise make_unreachable_error(endpoint, error) from None
 
@@ -188,11 +189,42 @@ async def check_password(
     await transport.wait_closed()
 
 
-async def _install_key(ssh: AsyncsshConnection, key: asyncssh.SSHKey) -> None:
-    ran = await ssh.run(sh_command(_INSTALL_KEY_SCRIPT), input=f"{format_public_key(key)}\n")
-    if ran.exit_status:
+class _LoginListener(asyncssh.SSHClient):
+    """Keeps what the machine says during the login."""
+
+    def __init__(self) -> None:
+        self._texts: list[str] = []
+
+    @property
+    def said(self) -> ForeignText:
+        return ForeignText(" ".join(" ".join(self._texts).split())[:_MAX_SAID])
+
+    def auth_banner_received(self, msg: str, lang: str) -> None:
+        self._texts.append(msg)
+
+    def password_change_requested(self, prompt: str, lang: str) -> tuple[str, str]:
+        self._texts.append(prompt or _("The password has expired and must be changed."))
+        return NotImplemented  # type: ignore[no-any-return]  # nobody can type another one here
+
+
+def _make_rejected_error(endpoint: Endpoint, *, is_key: bool, said: ForeignText) -> AuthError:
+    text = _("{endpoint} rejected the key") if is_key else _("{endpoint} rejected the password")
+    text = text.format(endpoint=endpoint)
+    if said:
+        text = _("{problem}; it said: {said}").format(problem=text, said=quote_text(said))
+    return AuthError(text, hint=_("Its password or its authorized keys were changed."), detail=said)
+
+
+async def _install_key(ssh: AsyncsshConnection, key: asyncssh.SSHKey) -> str:
+    """Install the key and return the path of the file on the machine that has it now."""
+    ran = await ssh.run(install_key_command(format_public_key(key)))
+    path = parse_installed_path(ran.stdout)
+    if ran.exit_status or not path:
         raise AuthError(
-            _("the lease's key could not be installed on the machine"),
-            detail=ran.stderr[:300],
+            _("the lease's key could not be installed on the machine: {said}").format(
+                said=quote_text(ran.said[:_MAX_SAID]) if ran.said else ran.exit_status
+            ),
+            detail=ran.said,
             hint=_("Is its disk full, or its home directory read-only?"),
         )
+    return path

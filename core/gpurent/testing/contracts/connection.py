@@ -20,8 +20,8 @@ from typing import Any, Protocol
 import pytest
 
 from gpurent.errors import RemoteError, UnavailableError
-from gpurent.infra.ssh.connection import MAX_OUTPUT_BYTES
 from gpurent.ports.connection import SshConnection
+from gpurent.roles.shell_door import MAX_OUTPUT_BYTES
 from gpurent.testing.contracts.contract import Contract
 
 

@@ -6,17 +6,18 @@ import asyncio
 import contextlib
 import os
 import signal
+from collections.abc import Awaitable, Callable
 from datetime import timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from attrs import frozen
 
 from gpurent.child_processes import PIPE, start_program
 from gpurent.domain.access import Endpoint
 from gpurent.errors import RemoteError, UnavailableError, UsageError
-from gpurent.infra.ssh.connection import MAX_OUTPUT_BYTES
 from gpurent.ports.connection import CommandResult
+from gpurent.roles.shell_door import MAX_OUTPUT_BYTES
 from gpurent.testing.fakes.clock import ManualClock
 from gpurent.testing.fakes.machine_folders import MachineFolders
 from gpurent.testing.fakes.virtual_time import real_time
@@ -24,6 +25,8 @@ from gpurent.testing.sandbox.machines.descriptors import AsyncDescriptor
 
 if TYPE_CHECKING:
     from gpurent.child_processes import StartedProgram
+
+T = TypeVar("T")
 
 
 class ConnectedMachine(Protocol):
@@ -80,6 +83,16 @@ class FakeConnection:
     @property
     def is_alive(self) -> bool:
         return not self._closed.is_set()
+
+    @property
+    def is_session_limited(self) -> bool:
+        return False
+
+    def reopen_session(
+        self, refusal: Exception, start: Callable[[Any], Awaitable[T]]
+    ) -> contextlib.AbstractAsyncContextManager[T]:
+        """Raises ``refusal``: see `transport`."""
+        raise refusal
 
     def cut(self) -> None:
         """Cut the connection; processes on the machine keep running."""

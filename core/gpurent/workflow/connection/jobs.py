@@ -22,6 +22,7 @@ from gpurent.remote.setup_script import make_environment_lines
 from gpurent.remote.timer_script import CLOSING_STATUS
 from gpurent.roles.entries import LauncherEntry, SessionEntry
 from gpurent.roles.machine import SessionBackend
+from gpurent.roles.shell_door import make_terminal_line
 from gpurent.workflow.connection.own_folders import check_own_folders
 from gpurent.workflow.connection.reconnecting import Connections, ReconnectingConnection
 from gpurent.workflow.runtime.plugins import Plugins
@@ -52,8 +53,14 @@ class JobRunners:
 
     def make_runner(self, ssh: SshConnection, lease: Lease, session: str = "") -> JobRunner:
         """Return the job runner for the machine of ``lease``. ``session`` names the backend (empty: highest rank)."""
-        backend = self.plugins.build(self.plugins.select_entry(SessionEntry, session))
-        return JobRunner(ssh, backend, self.plugins.profile_of(lease).install_prefix)
+        entry = self.plugins.select_entry(SessionEntry, session)
+        others = (other.name for other in self.plugins.ranked_entries(SessionEntry))
+        return JobRunner(
+            ssh,
+            self.plugins.build(entry),
+            self.plugins.profile_of(lease).install_prefix,
+            tuple(name for name in others if name != entry.name),
+        )
 
     async def run_with_retry(
         self,
@@ -84,12 +91,13 @@ class JobRunners:
 class JobRunner:
     """Runs jobs over one connection with one session backend.
 
-    ``install_prefix`` is the machine's package install command.
+    ``install_prefix`` is the machine's package install command. ``other_sessions`` names the other session backends.
     """
 
     ssh: SshConnection
     backend: SessionBackend
     install_prefix: str = ""
+    other_sessions: tuple[str, ...] = ()
 
     async def start_job(self, job: Job) -> JobStatus:
         """Start ``job`` unless a job of that name exists, and return its status. Idempotent.
@@ -113,21 +121,37 @@ class JobRunner:
             raise JobError(
                 _("session {name} did not start").format(name=job.name),
                 detail=said[:500],
-                hint=_("The session backend reported: {said}").format(said=said[:200] or "-"),
+                hint="\n".join(
+                    filter(
+                        None,
+                        (
+                            _("The session backend reported: {said}").format(said=said[:200] or "-"),
+                            self._suggest_another(),
+                        ),
+                    )
+                ),
             )
         return status
+
+    def _suggest_another(self) -> str:
+        if not self.other_sessions:
+            return ""
+        return _("Try another session backend: --session {name}").format(name=self.other_sessions[0])
 
     async def _install_backend(self) -> None:
         if not (await self.ssh.run(self.backend.probe_command())).exit_status:
             return
         if not self.install_prefix:
-            raise JobError(_("the session backend is missing on the machine and cannot be installed there"))
+            raise JobError(
+                _("the session backend is missing on the machine and cannot be installed there"),
+                hint=self._suggest_another(),
+            )
         ran = await self.ssh.run(self.backend.install_command(self.install_prefix), timeout=INSTALL_TIMEOUT)
         if ran.exit_status or (await self.ssh.run(self.backend.probe_command())).exit_status:
             said = ran.said.rpartition("\n")[2][:200]
             raise JobError(
                 _("the session backend could not be installed: {said}").format(said=said or ran.exit_status),
-                hint=_("Try another session backend: --session"),
+                hint=self._suggest_another(),
                 detail=ran.said,
             )
 
@@ -255,12 +279,14 @@ class MachineCommands:
                 EventKind.WAITING,
                 _("to detach and leave it running: {keys}").format(keys=runner.backend.detach_hint()),
             )
-            return await ssh.run_interactive(runner.backend.attach_command(chosen))
+            return await ssh.run_interactive(
+                make_terminal_line(ssh.endpoint.user, runner.backend.attach_command(chosen))
+            )
 
     async def show_log(
         self, lease_id: str, name: str, follow: bool, session: str = "", *, silent: bool = False
-    ) -> JobStatus:
-        """Show the job's output, unless ``silent``, and return its status; with ``follow``, until the job ends."""
+    ) -> tuple[str, JobStatus]:
+        """Show the job's output, unless ``silent``; return its name and status. With ``follow``, until the job ends."""
         log = JobLog(name or await self._get_job_name(lease_id), self.display.show_output)
 
         async with self.connections.connect_to_lease(lease_id) as connection:
@@ -271,7 +297,7 @@ class MachineCommands:
             while True:
                 status = await self.runners.run_with_retry(connection, session, look)
                 if status.state is not JobState.RUNNING or not follow:
-                    return status
+                    return log.name, status
                 await self.connections.poller.pause(LOG_POLL_INTERVAL, 0.3)
 
     async def stop_job(self, lease_id: str, name: str, session: str = "") -> JobStatus:

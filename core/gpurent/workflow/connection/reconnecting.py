@@ -75,6 +75,7 @@ class ReconnectingConnection:
     start_deadline: StartDeadline | None = None
     _ssh: OpenConnection | None = None
     _observer: LeaseObserver | None = None
+    _is_limit_told: bool = False
 
     async def __aenter__(self) -> Self:
         return self
@@ -127,7 +128,7 @@ class ReconnectingConnection:
         while True:
             ssh = await self.ensure_open()
             try:
-                return await action(ssh)
+                return await self._run(action, ssh)
             except UnavailableError as error:
                 losses += 1
                 await self._raise_if_final(error, losses)
@@ -146,7 +147,7 @@ class ReconnectingConnection:
         while True:
             ssh, begun_at = await self.ensure_open(), clock.now()
             try:
-                return await action(ssh)
+                return await self._run(action, ssh)
             except UnavailableError as error:
                 losses += 1
                 await self._raise_if_final(error, losses)
@@ -159,6 +160,17 @@ class ReconnectingConnection:
                 else:
                     await self._close_hanging(ssh, error)
                 await self._pause()
+
+    async def _run(self, action: Callable[[SshConnection], Awaitable[T]], ssh: OpenConnection) -> T:
+        try:
+            return await action(ssh)
+        finally:
+            if ssh.is_session_limited and not self._is_limit_told:
+                self._is_limit_told = True
+                self.emit(
+                    EventKind.PROGRESS,
+                    _("the machine allows one session on a connection; each further one logs in by itself"),
+                )
 
     def _make_helper_error(self, error: UnavailableError) -> TransferHelperFailed:
         hint = _("See why: gpurent ssh {lease}. Another transfer backend (--transfer) may work.")

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from functools import partial
 
 from attrs import evolve, frozen
 
@@ -17,7 +16,10 @@ from gpurent.domain.transfer import PullRequest, PushRequest, TransferReport
 from gpurent.errors import (
     AuthError,
     ExpandingDownload,
+    GpurentError,
     HostKeyChanged,
+    PluginError,
+    RemoteError,
     TransferError,
     TransferHelperFailed,
     TransferUnsupported,
@@ -30,6 +32,7 @@ from gpurent.ports.local_files import LocalFiles
 from gpurent.ports.terminal import Display
 from gpurent.roles.entries import TransferEntry
 from gpurent.roles.machine import SupportsPredial, TransferBackend
+from gpurent.workflow.connection.first_byte import FirstByteWatch
 from gpurent.workflow.connection.folder_changes import FolderChanges, load_awatch, watched_folders
 from gpurent.workflow.connection.known_files import KnownFilesMaker, UploadedFiles
 from gpurent.workflow.connection.left_out import archive_refused_files
@@ -87,7 +90,7 @@ class FileTransfers:
         return await self._try_backends(
             connection,
             backends or self.iter_backends(name),
-            lambda backend, ssh: self.push_with(backend, ssh, push, connection.lease_id),
+            lambda backend, ssh, watch: self.push_with(backend, ssh, push, connection.lease_id, watch),
         )
 
     async def download(
@@ -127,7 +130,9 @@ class FileTransfers:
         return await self._try_backends(
             connection,
             self.iter_backends(name),
-            lambda backend, ssh: backend.pull(ssh, pull, self.display.start_progress(_("results"))),
+            lambda backend, ssh, watch: backend.pull(
+                ssh, pull, watch.wrap(self.display.start_progress(_("results")))
+            ),
         )
 
     async def archive_refused(
@@ -151,36 +156,51 @@ class FileTransfers:
         return await archive_refused_files(self.local.files, ssh, pull, report, origin, progress)
 
     async def push_with(
-        self, backend: TransferBackend, ssh: SshConnection, push: PushRequest, lease_id: str
+        self,
+        backend: TransferBackend,
+        ssh: SshConnection,
+        push: PushRequest,
+        lease_id: str,
+        watch: FirstByteWatch | None = None,
     ) -> TransferReport:
+        """Push with ``backend``; ``watch`` notes whether anything was transferred."""
         uploaded = UploadedFiles()
-        report = await backend.push(
-            ssh, evolve(push, states=uploaded), self.display.start_progress(_("upload"))
-        )
+        progress = self.display.start_progress(_("upload"))
+        progress = progress if watch is None else watch.wrap(progress)
+        report = await backend.push(ssh, evolve(push, states=uploaded), progress)
         if not push.dry_run:
             await asyncio.to_thread(self.local.known_files.record_upload, lease_id, push.target, uploaded)
         return report
 
-    def report_unsupported(self, error: TransferError) -> None:
+    def report_unsupported(self, error: GpurentError) -> None:
         self.events.emit(EventKind.PROGRESS, error.message)
 
     async def _try_backends(
         self,
         connection: ReconnectingConnection,
         backends: Iterable[TransferBackend],
-        transfer: Callable[[TransferBackend, SshConnection], Awaitable[TransferReport]],
+        transfer: Callable[[TransferBackend, SshConnection, FirstByteWatch], Awaitable[TransferReport]],
     ) -> TransferReport:
-        """Transfer with the first backend that can; raises the last one's error if none can."""
+        """Transfer with the first backend that can; raises the last one's error if none can.
+
+        One that fails in a way of its own before its first byte could not, whatever it raises. Errors about the files
+        are no such failure: another backend would meet them too.
+        """
         await (
             connection.ensure_open()
         )  # that the machine is not running is said before what is not installed here
-        unfit: TransferError = TransferUnsupported(_("no transfer backend is installed"))
+        unfit: GpurentError = TransferUnsupported(_("no transfer backend is installed"))
         for backend in backends:
+            watch = FirstByteWatch()
             try:
-                return await connection.run_helper(partial(transfer, backend))
+                return await connection.run_helper(lambda ssh: transfer(backend, ssh, watch))  # noqa: B023 - runs now
             except (TransferUnsupported, TransferHelperFailed) as error:
                 unfit = error
-                self.report_unsupported(error)
+            except (PluginError, RemoteError) as error:
+                if watch.is_begun or isinstance(error, TransferError | HostKeyChanged):
+                    raise
+                unfit = error
+            self.report_unsupported(unfit)
         raise unfit
 
 

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import asyncssh
 
 from gpurent.api import SshConnection, find_own_folders, foreign_folder_error
+from gpurent_plugin_sftp.sftp_client import read_output
 
 PRIVATE_FOLDER = asyncssh.SFTPAttrs(permissions=0o700)
 PRIVATE_FILE = asyncssh.SFTPAttrs(permissions=0o600)
@@ -41,5 +42,5 @@ async def _mend_folders(sftp: asyncssh.SFTPClient, folders: Sequence[str], user:
 
 async def _read_user_number(connection: SshConnection) -> int | None:
     """Return the number of the user on the machine; None if it does not tell."""
-    said = (await connection.run("id -u")).stdout.split()
+    said = (await read_output(connection, "id -u")).split()
     return int(said[-1]) if said and said[-1].isdecimal() else None

@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Iterator
 from contextlib import suppress
 from hashlib import sha256
 
 from attrs import frozen
-from pathspec import GitIgnoreSpec
 
 from gpurent.api import (
-    IGNORE_FILES,
     FileProblem,
+    IgnoreRules,
     LocalSource,
     OpenFolder,
     PushRequest,
@@ -27,16 +25,14 @@ from gpurent.api import (
     describe_outside_link,
     escape_name,
     exclusion_reason,
-    read_ignore_file,
     too_many_sources_error,
     unreadable_source_error,
 )
 
 # Never sent: version control, gpurent's own folders, what Python creates again.
-ALWAYS_IGNORED = GitIgnoreSpec.from_lines((".git/", ".gpurent/", ".gpurent-part/", "__pycache__/"))
+ALWAYS_IGNORED = frozenset({".git", ".gpurent", ".gpurent-part", "__pycache__"})
 MAX_SFTP_TIME = (1 << 32) - 1
 Name = tuple[str | bytes, ...]
-Rules = tuple[tuple[str, GitIgnoreSpec], ...]
 
 
 @frozen(kw_only=True)
@@ -69,7 +65,7 @@ def scan_sources(request: PushRequest, sources: SourceFiles) -> SftpSourceScan:
     for source in sources.open_sources():
         if source.is_folder:
             top = "" if request.contents_only and len(request.sources) == 1 else source.path.resolve().name
-            FolderScan(found, source).add_folder(source.name, top, "", (), 0)
+            FolderScan(found, source).add_folder(source.name, top, "", IgnoreRules(source), 0)
         else:
             file = source.get_file((), source.base)
             FolderScan(found, source).add_entry(file, str(source.path), source.base, "", source.read_status())
@@ -108,7 +104,7 @@ class FolderScan:
     def __init__(self, found: SftpSourceScan, source: LocalSource) -> None:
         self._found, self._request, self._source = found, found.request, source
 
-    def add_folder(self, folder: Name, name: str, inside: str, rules: Rules, depth: int) -> None:
+    def add_folder(self, folder: Name, name: str, inside: str, rules: IgnoreRules, depth: int) -> None:
         """Add ``folder`` as ``name``; ``rules`` are those of the folders above."""
         path = self._get_path(inside)
         if depth > self._request.limits.max_depth:
@@ -120,10 +116,10 @@ class FolderScan:
             raise unreadable_source_error(escape_name(path), error) from None
 
     def _add_contents(
-        self, opened: OpenFolder, folder: Name, name: str, inside: str, rules: Rules, depth: int
+        self, opened: OpenFolder, folder: Name, name: str, inside: str, rules: IgnoreRules, depth: int
     ) -> None:
         if self._request.use_ignore_files:
-            rules = (*rules, *_read_ignore_rules(opened, inside))
+            rules = rules.enter_folder(folder, os.fsencode(inside), opened)
         if name:
             status = opened.stat_entry(".")
             mode, mtime = stat.S_IMODE(status.st_mode), get_sftp_time(status)
@@ -191,33 +187,18 @@ class FolderScan:
     def _skip(self, name: str, why: str, kind: SkipKind = SkipKind.OTHER) -> None:
         self._found.skipped.append(SkippedFile(name=name, reason=why, kind=kind))
 
-    def _is_left_out(self, inside: str, name: str, is_folder: bool, rules: Rules) -> bool:
+    def _is_left_out(self, inside: str, name: str, is_folder: bool, rules: IgnoreRules) -> bool:
         """Return whether the entry is ignored, or holds what is never sent by accident; note why."""
-        slash = "/" if is_folder else ""
-        if self._request.use_ignore_files and ALWAYS_IGNORED.match_file(inside + slash):
-            return True
-        if self._is_ignored(inside + slash, rules):
-            self._found.tally.add_ignored(escape_name(name) + slash)
-            return True
+        if self._request.use_ignore_files:
+            if is_folder and inside.rpartition("/")[2] in ALWAYS_IGNORED:
+                return True
+            if rules and rules.find_verdict(os.fsencode(inside), is_folder=is_folder):
+                self._found.tally.add_ignored(escape_name(name) + ("/" if is_folder else ""))
+                return True
         why = exclusion_reason(self._get_path(inside), self._found.own_folders)
         if why:
             self._skip(escape_name(name), why)
         return bool(why)
-
-    def _is_ignored(self, inside: str, rules: Rules) -> bool:
-        """Return whether it is ignored: as in git, the last matching rule decides, and deeper files come last."""
-        for prefix, spec in reversed(rules):
-            if inside.startswith(prefix):
-                verdict = spec.check_file(inside[len(prefix) :]).include
-                if verdict is not None:
-                    return verdict
-        return False
-
-
-def _read_ignore_rules(folder: OpenFolder, prefix: str) -> Iterator[tuple[str, GitIgnoreSpec]]:
-    for name in IGNORE_FILES:
-        if (text := read_ignore_file(folder, name)) is not None:
-            yield prefix, GitIgnoreSpec.from_lines(text.splitlines())
 
 
 def _is_utf8(name: str) -> bool:

@@ -7,7 +7,7 @@ import contextlib
 import errno
 import shlex
 from collections.abc import AsyncIterator, Coroutine, Iterable, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from hashlib import sha256
 from time import monotonic
 from typing import TypeVar, cast
@@ -15,8 +15,10 @@ from typing import TypeVar, cast
 import asyncssh
 
 from gpurent.api import (
+    RemoteError,
     SshConnection,
     TransferError,
+    TransferUnsupported,
     UnavailableError,
     connection_lost_error,
     escape_name,
@@ -64,33 +66,69 @@ class SftpSilenceTimeout:
 
 @asynccontextmanager
 async def open_sftp_client(connection: SshConnection) -> AsyncIterator[asyncssh.SFTPClient]:
-    """Open an SFTP client that raises our own errors.
+    """Open an SFTP client in the home folder; it raises our own errors.
 
     A lost connection is an `UnavailableError`, everything else a `TransferError`.
     """
+    home = (await read_output(connection, "pwd")).removesuffix("\n")
     try:
-        sftp = await cast(asyncssh.SSHClientConnection, connection.transport).start_sftp_client()
-        try:
-            yield sftp
-        finally:
-            sftp.exit()
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(CLOSE_TIMEOUT):
-                    await sftp.wait_closed()
+        async with _start_sftp(connection) as sftp:
+            # Where the server is run by a shell, its start files may have changed the folder.
+            if home:
+                with contextlib.suppress(asyncssh.SFTPNoSuchFile, asyncssh.SFTPNoSuchPath):
+                    await sftp.chdir(home)
+            try:
+                yield sftp
+            finally:
+                sftp.exit()
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(CLOSE_TIMEOUT):
+                        await sftp.wait_closed()
     except (
         asyncssh.SFTPConnectionLost,
         asyncssh.SFTPNoConnection,
         asyncssh.DisconnectError,
+        asyncssh.ChannelOpenError,
         ConnectionError,
     ) as error:
         raise connection_lost_error(connection.endpoint, error) from None
-    except asyncssh.ChannelOpenError as error:
-        raise UnavailableError(
-            _("{endpoint} refused to start SFTP: {error}").format(endpoint=connection.endpoint, error=error),
-            retryable=True,
-        ) from None
     except asyncssh.SFTPError as error:
         raise translate_sftp_error(str(connection.endpoint), error) from None
+
+
+@asynccontextmanager
+async def _start_sftp(connection: SshConnection) -> AsyncIterator[asyncssh.SFTPClient]:
+    """Start SFTP, by a connection of its own if the machine allows no further session on this one.
+
+    Raises `TransferUnsupported` if the machine does not offer it, or answers something else.
+    """
+
+    async def start(transport: asyncssh.SSHClientConnection) -> asyncssh.SFTPClient:
+        return await transport.start_sftp_client()
+
+    async with AsyncExitStack() as stack:
+        try:
+            try:
+                sftp = await start(cast(asyncssh.SSHClientConnection, connection.transport))
+            except asyncssh.ChannelOpenError as refusal:
+                sftp = await stack.enter_async_context(connection.reopen_session(refusal, start))
+        except (asyncssh.ChannelOpenError, asyncssh.SFTPError, RemoteError) as error:
+            if not getattr(connection, "is_alive", True):
+                raise
+            raise TransferUnsupported(
+                _("{endpoint} refused to start SFTP: {error}").format(
+                    endpoint=connection.endpoint, error=error
+                )
+            ) from None
+        yield sftp
+
+
+async def read_output(connection: SshConnection, script: str, timeout: float = 60.0) -> str:
+    """Return what a script prints; nothing on a machine that runs none, which may have SFTP all the same."""
+    try:
+        return (await connection.run(script, timeout=timeout)).stdout
+    except RemoteError:
+        return ""
 
 
 def translate_sftp_error(what: str, error: asyncssh.SFTPError) -> TransferError | UnavailableError:
@@ -124,7 +162,7 @@ async def run_concurrently(coroutines: Iterable[Coroutine[None, None, T]]) -> li
 
 async def read_remote_clock(connection: SshConnection) -> int | None:
     """Return the machine's time in seconds since the epoch; None if it does not report it."""
-    said = (await connection.run("date +%s")).stdout.split()
+    said = (await read_output(connection, "date +%s")).split()
     return int(said[-1]) if said and said[-1].isdecimal() else None
 
 
@@ -142,17 +180,15 @@ class RemoteHasher:
         ``paths``: as many as fit in one command; ``timeout``: seconds for all of them.
         """
         if self._has_sha256sum is None:
-            self._has_sha256sum = not (
-                await self._connection.run("command -v sha256sum >/dev/null")
-            ).exit_status
+            self._has_sha256sum = bool(await read_output(self._connection, "command -v sha256sum"))
         digests = await self._run_sha256sum(paths, timeout) if self._has_sha256sum and paths else []
         return digests or [await self._hash_by_reading(path) for path in paths]
 
     async def _run_sha256sum(self, paths: Sequence[str], timeout: float) -> list[str]:
         """Return the digests that the tool prints; empty unless it prints one for each path."""
         quoted = " ".join(shlex.quote(path if path.startswith("/") else f"./{path}") for path in paths)
-        ran = await self._connection.run(f"sha256sum {quoted}", timeout=timeout)
-        digests = [line.removeprefix("\\")[:64] for line in ran.stdout.splitlines()]
+        said = await read_output(self._connection, f"sha256sum {quoted}", timeout)
+        digests = [line.removeprefix("\\")[:64] for line in said.splitlines()]
         complete = len(digests) == len(paths) and all(len(digest) == 64 for digest in digests)
         return digests if complete else []
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 from collections.abc import Sequence
 from datetime import UTC, datetime
@@ -22,8 +23,9 @@ class TmuxBackend(SessionBackend):
         return f"{prefix} tmux"
 
     def start_command(self, name: str, script: str) -> str:
-        run = shlex.quote(f"sh {shlex.quote(script)}")
-        return f'cd "$HOME" && {_TMUX_COMMAND} -f /dev/null new-session -d -s {shlex.quote(name)} -c "$HOME" {run}'
+        # As words of its own, it is run without the login shell, whose start files could wait for a key.
+        new = f'new-session -d -s {shlex.quote(name)} -c "$HOME" sh {shlex.quote(script)}'
+        return f'cd "$HOME" && {_TMUX_COMMAND} -f /dev/null {new}'
 
     def list_command(self) -> str:
         return f"{_TMUX_COMMAND} list-sessions -F {shlex.quote(_LIST_FORMAT)} 2>/dev/null"
@@ -32,7 +34,7 @@ class TmuxBackend(SessionBackend):
         found = []
         for line in output.splitlines():
             parts = line.split("\t")
-            if len(parts) != 4 or not parts[1].isdigit() or not parts[2].isdigit():
+            if len(parts) != 4 or not parts[1].isdigit() or not re.fullmatch("[0-9]{1,11}", parts[2]):
                 continue
             since = datetime.fromtimestamp(int(parts[2]), UTC)
             found.append(

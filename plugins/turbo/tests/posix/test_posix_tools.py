@@ -13,6 +13,7 @@ from gpurent.api import PullRequest, PushRequest, TransferError, TransferUnsuppo
 from gpurent.testing.contracts.file_trees import ODD_NAMES, make_tree, read_tree
 from gpurent.testing.fakes import CountingProgress
 from gpurent.testing.local_files import open_sources, open_target
+from gpurent.testing.unprivileged import run_as_unprivileged_user
 from gpurent_plugin_turbo.near.prune import RemoteEntry
 from gpurent_plugin_turbo.posix.prune import PosixPruner
 from gpurent_plugin_turbo.posix.pull import PosixPuller
@@ -247,3 +248,9 @@ def test_target_on_another_disk_receives_everything(tmp_path: Path, shell: str) 
             pytest.skip("/dev/shm is no other disk here")
         MinimalMachine(tmp_path, shell).push(source, f"{other}/work")
         assert read_tree(Path(other, "work")) == read_tree(source)
+
+
+def test_a_plain_user_keeps_modes(tmp_path: Path) -> None:
+    """Also with busybox, whose tar applies the umask for everybody but root."""
+    test = f"{__file__}::test_modes_and_times_are_kept_to_the_nanosecond"
+    assert "1 passed" in run_as_unprivileged_user(tmp_path, f"{test}[busybox]", "-m", "")

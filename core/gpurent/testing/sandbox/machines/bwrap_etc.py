@@ -42,20 +42,18 @@ def write_etc(folder: Path, spec: MachineSpec, search: str, port: int) -> list[s
     user, home = spec.user, get_home(spec.user)
     nobody = "nobody:x:65534:65534:nobody:/nonexistent:/usr/sbin/nologin\n"
     root = "" if user == "root" else "root:x:0:0:root:/root:/bin/bash\n"
+    hashed = _hash_password(spec.password) if spec.password else _NO_PASSWORD
     files = {
-        "passwd": f"{root}{user}:x:{UID}:{UID}:{user}:{home}:/bin/bash\n{nobody}",
+        "passwd": f"{root}{user}:x:{UID}:{UID}:{user}:{home}:{spec.login_shell}\n{nobody}",
         # sshd gives a terminal to group tty, and the only group that exists inside is the caller's own.
         "group": f"{user}:x:{UID}:\ntty:x:{UID}:\nnogroup:x:65534:\n",
-        "shadow": f"{user}:{_hash_password(spec.password) if spec.password else _NO_PASSWORD}:19000:0:99999:7:::\n",
+        "shadow": f"{user}:{hashed}:{0 if spec.is_password_expired else 19000}:0:99999:7:::\n",
         "hostname": f"{spec.hostname}\n",
         "hosts": f"127.0.0.1 localhost {spec.hostname}\n",
         "nsswitch.conf": "passwd: files\ngroup: files\nshadow: files\nhosts: files dns\n",
         "profile": "",
         "os-release": 'NAME="sandbox"\nID=sandbox\nPRETTY_NAME="gpurent sandbox machine"\n',
-        # sshd uses the first of several lines with one name.
-        "ssh/sshd_config": ("" if spec.password else "PasswordAuthentication no\n")
-        + (MACHINE_FILES / "sshd_config").read_text()
-        + f"Port {port}\nSetEnv PATH={search} LANG=C.UTF-8\n",
+        "ssh/sshd_config": _make_sshd_config(spec) + f"Port {port}\nSetEnv PATH={search} LANG=C.UTF-8\n",
     }
     (folder / "ssh").mkdir(parents=True, exist_ok=True)
     for name, text in files.items():
@@ -63,6 +61,13 @@ def write_etc(folder: Path, spec: MachineSpec, search: str, port: int) -> list[s
         path.touch(mode=0o600)
         path.write_text(text)
     return list(files)
+
+
+def _make_sshd_config(spec: MachineSpec) -> str:
+    own = [*spec.sshd_options, *(() if spec.password else ("PasswordAuthentication no",))]
+    names = {line.split()[0].lower() for line in own}
+    usual = (MACHINE_FILES / "sshd_config").read_text().splitlines()
+    return "\n".join([*own, *(line for line in usual if line.split()[0].lower() not in names), ""])
 
 
 def has_libcrypt() -> bool:

@@ -38,7 +38,11 @@ class EmbeddedDriver(DriverBase):
     async def _start_instance(self, context: BootContext) -> MachineInstance:
         spec, disk = context.spec, context.disk
         programs = install_programs(
-            disk.opt, context.link_farms, spec, python3=find_host_program("python3") or sys.executable
+            disk.opt,
+            context.link_farms,
+            spec,
+            python3=find_host_program("python3") or sys.executable,
+            home=disk.home,
         )
         write_shell_profiles(disk.home, spec, programs.path_variable)
         write_home_scripts(spec.stop_scripts, disk.home, str(context.stop_pipe))
@@ -59,7 +63,9 @@ class _EmbeddedInstance(MachineInstance):
         self.supervisor = supervisor
         self.ended = supervisor.ended
         self.home = str(context.disk.home)
-        self.shell = "/bin/bash" if Path("/bin/bash").exists() else find_host_program("bash") or "/bin/sh"
+        self.shell = context.spec.login_shell
+        if not Path(self.shell).exists():
+            self.shell = find_host_program("bash") or "/bin/sh"
         self.connections: set[asyncssh.SSHServerConnection] = set()
         self._context = context
         self._programs = programs

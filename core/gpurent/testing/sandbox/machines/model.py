@@ -21,6 +21,8 @@ _SCRIPT_PATTERN = re.compile(
     r"(?!/(usr|bin|sbin|lib|etc|dev|proc)/)(~|(/[A-Za-z0-9_][A-Za-z0-9._-]*)*)/[A-Za-z0-9_][A-Za-z0-9._-]*"
 )
 
+_SHELL_PATTERN = re.compile(r"(/[A-Za-z0-9._-]+)+")
+
 
 def _match_validator(pattern: re.Pattern[str]) -> "Callable[[object, Attribute[str], str], None]":
     def check(_: object, attribute: "Attribute[str]", value: str) -> None:
@@ -57,6 +59,11 @@ def _check_key_lines(_: object, _attribute: "Attribute[tuple[str, ...]]", lines:
         check_key_line(line)
 
 
+def _check_options(_: object, _attribute: "Attribute[tuple[str, ...]]", lines: tuple[str, ...]) -> None:
+    if any("\n" in line or not line.strip() for line in lines):
+        raise ValueError("an option must be one line, and not empty")
+
+
 def _check_single_line(_: object, attribute: "Attribute[str]", value: str) -> None:
     if not value or "\n" in value:
         raise ValueError(f"{attribute.name} must be one line, and not empty")
@@ -70,6 +77,8 @@ class MachineSpec:
     """Login name: ``mist``, ``root``."""
     password: str = field(default="", validator=_check_no_line_break, repr=False)
     """Empty: the machine accepts only keys."""
+    is_password_expired: bool = False
+    """Its user must choose another password at the next login (only under ``bwrap``)."""
     hostname: str = field(validator=_match_validator(_HOSTNAME_PATTERN))
     data: str = field(validator=_check_single_line)
     """Key of the persistent disk: the same key has the same files and host key at the next boot."""
@@ -84,6 +93,10 @@ class MachineSpec:
     """Size of the disk; writing beyond it fails with ENOSPC. None: unlimited."""
     port: int = 0
     """The TCP port to use; 0: any free one."""
+    login_shell: str = field(default="/bin/bash", validator=_match_validator(_SHELL_PATTERN))
+    """Absolute path of its user's login shell on the host."""
+    sshd_options: tuple[str, ...] = field(default=(), validator=_check_options)
+    """Lines of its sshd_config, in place of the usual ones of the same name (only under ``bwrap``)."""
     authorized_keys: tuple[str, ...] = field(default=(), validator=_check_key_lines)
     """Lines that its user's authorized_keys file has at boot, beside those that are on the disk already."""
 

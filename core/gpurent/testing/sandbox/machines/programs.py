@@ -3,6 +3,7 @@
 import atexit
 import hashlib
 import os
+import shlex
 import shutil
 import tempfile
 from functools import cache
@@ -47,11 +48,12 @@ def install_programs(
     python3: str,
     opt_inside: str = "",
     farm_inside: str = "",
+    home: Path | None = None,
 ) -> MachinePrograms:
     """Write the machine's own programs into ``opt`` (emptied first) and return where they are.
 
     ``python3``: a real Python 3, as the machine sees it. ``opt_inside``, ``farm_inside``: where the machine sees these
-    folders; empty: at their real paths.
+    folders; empty: at their real paths. ``home``: of the machine's user, where the host's user database does not say.
     """
     remove_tree(opt)
     for folder in (opt, opt / "bin", opt / "shelf"):
@@ -61,6 +63,8 @@ def install_programs(
         _write_python_wrapper(opt / "bin" / "python3", python3)
         python3 = f"{opt_inside}/bin/python3"
     _write_stand_ins(opt / "bin", spec, python3)
+    if home is not None:
+        write_program(opt / "bin" / "getent", _make_getent(spec.user, home))
     _link_installable(opt, spec.missing)
     link_farm = _get_link_farm(link_farms, spec.missing) if spec.missing else None
     return MachinePrograms(opt_inside, link_farm, farm_inside or str(link_farm or ""))
@@ -129,6 +133,12 @@ def _write_stand_ins(folder: Path, spec: MachineSpec, python3: str) -> None:
     else:
         write_program(folder / "python2", f"#!{python3} -I\n{_PYTHON2_SCRIPT.read_text()}")
     (folder / "python").symlink_to("python2")
+
+
+def _make_getent(user: str, home: Path) -> str:
+    """Return the program that looks up the machine's user, by name or number."""
+    row = shlex.quote(f"{user}:x:{os.getuid()}:{os.getgid()}::{home}:/bin/bash")
+    return f"#!/bin/sh\ncase \"$*\" in 'passwd {user}' | 'passwd {os.getuid()}') echo {row} ;; *) exit 2 ;; esac\n"
 
 
 def _write_python_wrapper(path: Path, python3: str) -> None:

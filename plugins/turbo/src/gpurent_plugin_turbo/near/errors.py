@@ -17,9 +17,10 @@ def printable_name(name: bytes) -> str:
     return api.escape_name(decode_name(name))
 
 
-def protocol_violation_error(error: Exception) -> api.TransferError:
-    """``error`` is for whoever looks into it, and stays English."""
-    return api.TransferError(_("unexpected data from the machine: {error}").format(error=error))
+def protocol_violation_error(error: Exception, *, is_begun: bool = True) -> api.TransferError:
+    """``error`` is for whoever looks into it, and stays English. Before the first frame, another method may work."""
+    message = _("unexpected data from the machine: {error}").format(error=error)
+    return api.TransferError(message) if is_begun else api.TransferUnsupported(message)
 
 
 def damaged_file_error(name: bytes) -> api.TransferError:

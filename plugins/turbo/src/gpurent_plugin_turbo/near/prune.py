@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
 from gpurent.api import (
+    IgnoreRules,
     LocalSource,
     PushRequest,
     SourceFiles,
@@ -21,7 +22,7 @@ from gpurent.api import (
 from gpurent_plugin_turbo import _
 from gpurent_plugin_turbo.near.connection.command_connection import CommandConnection
 from gpurent_plugin_turbo.near.errors import decode_error_rows, printable_name, protocol_violation_error
-from gpurent_plugin_turbo.near.push.scan import Rules, SourceScan
+from gpurent_plugin_turbo.near.push.scan import SourceScan
 from gpurent_plugin_turbo.shared.wire import (
     FILE,
     FOLDER,
@@ -72,7 +73,7 @@ class ExtraneousFilter:
     def __init__(self, request: PushRequest, sources: SourceFiles) -> None:
         self._request, self._scan = request, SourceScan(request, sources)
         self.folders = select_prune_folders(request, sources)
-        self._rules_by_folder: dict[tuple[bytes, bytes], Rules] = {}
+        self._rules_by_folder: dict[tuple[bytes, bytes], IgnoreRules] = {}
 
     def select_entries(self, entries: Sequence[RemoteEntry]) -> list[RemoteEntry]:
         """Return the extraneous entries, contents before their folder; a folder with anything to keep is kept."""
@@ -100,26 +101,27 @@ class ExtraneousFilter:
         parts = relative_path.split(b"/")
         if OWN_FOLDER in parts:
             return True
-        rules = self._read_ignore_rules(source, b"")
+        rules = self._enter_folder(source, IgnoreRules(source), b"")
         for index, name in enumerate(parts):
             below = b"/".join(parts[: index + 1])
             folder = is_folder or index + 1 < len(parts)
             if self._scan.is_ignored(name, below, folder, rules) or exclusion_reason(os.fsdecode(below), ()):
                 return True
             if index + 1 < len(parts):
-                rules = (*rules, *self._read_ignore_rules(source, below + b"/"))
+                rules = self._enter_folder(source, rules, below + b"/")
         return False
 
-    def _read_ignore_rules(self, source: LocalSource, prefix: bytes) -> Rules:
+    def _enter_folder(self, source: LocalSource, rules: IgnoreRules, prefix: bytes) -> IgnoreRules:
         if not self._request.use_ignore_files:
-            return ()
+            return rules
         key = (os.fsencode(source.path), prefix)
         if key not in self._rules_by_folder:
+            name = (*source.name, *prefix.split(b"/")[:-1])
             try:
-                with source.open_folder((*source.name, *prefix.split(b"/")[:-1])) as folder:
-                    rules = tuple(self._scan.read_ignore_rules(folder, prefix))
+                with source.open_folder(name) as folder:
+                    rules = rules.enter_folder(name, prefix, folder)
             except OSError:
-                rules = ()
+                pass  # what is not here has no rules of its own
             self._rules_by_folder[key] = rules
         return self._rules_by_folder[key]
 

@@ -6,9 +6,8 @@ from collections.abc import Iterable, Iterator
 
 from gpurent_plugin_turbo.shared.wire import PARTIALS_DIR
 
-# Any login shell is accepted, and a script may contain line breaks and bytes that are not text: it is sent as one
-# line.
-START_COMMAND = "exec sh -c 'IFS= read -r s; eval \"$s\"'"
+# A script may contain line breaks and bytes that are not text: it is sent as one line.
+START_COMMAND = 'IFS= read -r s; eval "$s"'
 ANSWER_MARK = b"\n@gpurent "
 END_MARK = b"\n@gpurent done\n"
 MAX_NAMES_BYTES = 60_000  # bytes of names per script: below the limit for one program argument

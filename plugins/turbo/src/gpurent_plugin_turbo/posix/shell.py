@@ -150,9 +150,8 @@ class ScriptOutput:
     def raise_if_cut(self) -> None:
         if self._tail != END_MARK:
             why = self._connection.explain_end()
-            if isinstance(why, TransferUnsupported):
-                message = _("the machine has neither python3 nor sh, tar and head")
-                raise TransferUnsupported(message, detail=why.detail)
+            if isinstance(why, TransferUnsupported) and not why.detail:
+                raise TransferUnsupported(_("the machine has neither python3 nor sh, tar and head"))
             raise why
 
 

@@ -17,7 +17,13 @@ from gpurent_plugin_turbo.near.push.scan import SourceEntry
 from gpurent_plugin_turbo.near.push.unit_builder import read_unchanged_file
 from gpurent_plugin_turbo.posix.listing import NS_PER_SECOND, make_touch_times
 from gpurent_plugin_turbo.posix.machine_tools import MachineTools, compute_checksum
-from gpurent_plugin_turbo.posix.scripts import MAX_NAMES_BYTES, quote_folder, quote_word, split_name
+from gpurent_plugin_turbo.posix.scripts import (
+    MAX_NAMES_BYTES,
+    batch_words,
+    quote_folder,
+    quote_word,
+    split_name,
+)
 from gpurent_plugin_turbo.posix.shell import ScriptOutput
 from gpurent_plugin_turbo.shared.wire import ProtocolViolation, get_time
 
@@ -86,23 +92,33 @@ class TarBatch:
         ]
         for number, index, entry in self.iter_entries():
             lines += self._make_fix_commands(number, index, entry)
+        lines += self._make_mode_commands(tools)
         for number, (name, entries) in enumerate(self.entries_by_folder.items()):
             words = b" ".join(_quote_staging_path(_staging_path(number, entry)) for entry in entries)
             lines.append(b"move_into %d %s %s\n" % (number, quote_folder(name), words))
         return b"".join(lines)
 
     def _make_fix_commands(self, number: int, index: int, entry: SourceEntry) -> Iterator[bytes]:
-        """Yield commands for what the archive cannot hold: a long name, an odd time, a mode without read permission."""
+        """Yield commands for what the archive cannot hold: a long name, an odd time."""
         packed, final = _archive_path(number, index, entry), _staging_path(number, entry)
         status = self.contents[entry.name][1]
-        mode, stamp = stat.S_IMODE(status.st_mode), get_time(status)
+        stamp = get_time(status)
         if packed != final:
             words = (number, _quote_staging_path(packed), _quote_staging_path(final))
             yield b'mkdir -p "$S"/%d && mv -f %s %s\n' % words
         if not 0 <= stamp <= MAX_TAR_TIME * NS_PER_SECOND:
             yield b"set_time %s %s || fail\n" % (_quote_staging_path(final), make_touch_times(stamp))
-        if not mode & 0o400:
-            yield b"chmod %o %s\n" % (mode, _quote_staging_path(final))
+
+    def _make_mode_commands(self, tools: MachineTools) -> Iterator[bytes]:
+        """Yield commands for modes without read permission, and for all where tar may have taken the umask off."""
+        paths_by_mode: dict[int, list[bytes]] = {}
+        for number, _index, entry in self.iter_entries():
+            mode = stat.S_IMODE(self.contents[entry.name][1].st_mode)
+            if not (mode & 0o400 and b"gnu" in tools.tool_names):
+                paths_by_mode.setdefault(mode, []).append(_quote_staging_path(_staging_path(number, entry)))
+        for mode, paths in paths_by_mode.items():
+            for words in batch_words(paths):
+                yield b"chmod %o %s || fail\n" % (mode, b" ".join(words))
 
 
 def _quote_staging_path(path: bytes) -> bytes:

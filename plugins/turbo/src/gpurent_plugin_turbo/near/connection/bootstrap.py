@@ -49,7 +49,7 @@ def make_prune_command(target: str, folders: list[bytes]) -> str:
 
 @lru_cache(maxsize=8)
 def make_python_command(call: str, *modules: str) -> str:
-    """Return a command for any shell: loads ``modules``, runs ``call``; exit status 127 without Python.
+    """Return a script of the shell: loads ``modules``, runs ``call``; exit status 127 without Python.
 
     Only the last few are kept: a guard transfers from one trip's folder after another, and each call is another.
     """

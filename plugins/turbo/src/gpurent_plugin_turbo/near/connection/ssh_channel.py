@@ -16,13 +16,12 @@ from asyncssh.packet import String
 
 from gpurent.api import (
     GpurentError,
+    ShellStream,
     SshConnection,
-    TransferUnsupported,
     connection_lost_error,
-    helper_ended_error,
+    make_shell_stream,
 )
-from gpurent_plugin_turbo import _
-from gpurent_plugin_turbo.near.connection.command_connection import CommandConnection
+from gpurent_plugin_turbo.near.connection.command_connection import CommandConnection, StartMark
 from gpurent_plugin_turbo.near.connection.tcp_tuning import SOCKET_TUNER
 from gpurent_plugin_turbo.shared.wire import ConnectionEnded, FrameStream
 
@@ -35,9 +34,9 @@ END_OF_FILE, ABORTED = "end of file", "aborted"  # ends that say nothing to the 
 class ChannelFrames(FrameStream, asyncssh.SSHClientSession[bytes]):
     """Frames over one channel. Threads read, write and wait on one condition; the rest runs in the event loop."""
 
-    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(self, loop: asyncio.AbstractEventLoop, start: StartMark, preamble: bytes) -> None:
         super().__init__(-1, -1)
-        self._loop = loop
+        self._loop, self._start, self._preamble = loop, start, preamble
         self._condition = Condition()
         self._received: deque[memoryview] = deque()
         self._buffered = 0
@@ -109,11 +108,17 @@ class ChannelFrames(FrameStream, asyncssh.SSHClientSession[bytes]):
         Like OpenSSH's client, this does not wait a round trip for the answer to the request.
         """
         self._channel = chan
-        self._loop.call_soon(self.resume_writing)
+        self._loop.call_soon(self._begin_writing)
+
+    def _begin_writing(self) -> None:
+        self._write_piece(self._preamble)
+        self.resume_writing()
 
     def data_received(self, data: bytes, datatype: Any) -> None:
         if datatype is not None:
             self.stderr = (self.stderr + data)[-MAX_STDERR:]
+            return
+        if not (data := self._start.feed(data)):
             return
         with self._condition:
             self._received.append(memoryview(data))
@@ -168,24 +173,34 @@ def get_transport(connection: SshConnection) -> asyncssh.SSHClientConnection:
 class SshChannel(CommandConnection):
     """One channel; opened in the background, so that the caller can build its first units meanwhile."""
 
-    def __init__(self, connection: SshConnection, loop: asyncio.AbstractEventLoop, command: str) -> None:
+    def __init__(self, connection: SshConnection, loop: asyncio.AbstractEventLoop, script: str) -> None:
         self._endpoint, self._loop = str(connection.endpoint), loop
+        stream = make_shell_stream(connection.endpoint.user, script)
+        self._start = StartMark(stream.mark)
         with contextlib.suppress(AttributeError, OSError):
             self.tuned_socket = SOCKET_TUNER.tune_descriptor(
                 get_transport(connection).get_extra_info("socket").fileno()
             )
-        self.frames: ChannelFrames = ChannelFrames(loop)
+        self.frames: ChannelFrames = ChannelFrames(loop, self._start, stream.preamble)
         self._opening: Future[None] = asyncio.run_coroutine_threadsafe(
-            self._open_channel(connection, command), loop
+            self._open_channel(connection, stream), loop
         )
 
-    async def _open_channel(self, connection: SshConnection, command: str) -> None:
+    async def _open_channel(self, connection: SshConnection, stream: ShellStream) -> None:
+        async def start(transport: asyncssh.SSHClientConnection) -> None:
+            await transport.create_session(lambda: self.frames, stream.line, encoding=None)
+
         try:
             self._loop.call_soon(
                 self._send_padding, connection
             )  # runs after the channel request, which is sent in this step
-            await get_transport(connection).create_session(lambda: self.frames, command, encoding=None)
-        except (OSError, asyncssh.Error) as error:
+            try:
+                await start(get_transport(connection))
+            except asyncssh.ChannelOpenError as error:
+                # The machine allows no further session on this connection.
+                async with connection.reopen_session(error, start):
+                    await self.frames.closed.wait()
+        except (OSError, asyncssh.Error, GpurentError) as error:
             self.frames.mark_ended(str(error) or type(error).__name__)
 
     def _send_padding(self, connection: SshConnection) -> None:
@@ -219,11 +234,8 @@ class SshChannel(CommandConnection):
             asyncio.run_coroutine_threadsafe(
                 asyncio.wait_for(self.frames.closed.wait(), 5), self._loop
             ).result(6)
-        if self.frames.exit_status == 127:
-            return TransferUnsupported(_("{endpoint} has no python3").format(endpoint=self._endpoint))
         if self.frames.exit_signal or self.frames.exit_status is not None:
             status = self.frames.exit_signal or self.frames.exit_status or 0
-            stderr = self.frames.stderr.decode("utf-8", "replace")
-            return helper_ended_error(self._endpoint, status, stderr)
+            return self._explain_exit(self._endpoint, status, self._start.find_own_words(self.frames.stderr))
         reason = self.frames.end_reason
         return connection_lost_error(self._endpoint, "" if reason in (END_OF_FILE, ABORTED) else reason)

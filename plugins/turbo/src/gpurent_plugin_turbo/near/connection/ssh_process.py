@@ -9,11 +9,12 @@ from time import monotonic, sleep
 
 from gpurent import api
 from gpurent_plugin_turbo import _
-from gpurent_plugin_turbo.near.connection.command_connection import CommandConnection
+from gpurent_plugin_turbo.near.connection.command_connection import CommandConnection, StartMark
 from gpurent_plugin_turbo.near.connection.tcp_tuning import SOCKET_TUNER
-from gpurent_plugin_turbo.shared.wire import FrameStream, enlarge_pipe
+from gpurent_plugin_turbo.shared.wire import ConnectionEnded, FrameStream, enlarge_pipe
 
 MAX_STDERR = 1 << 20
+MAX_START = 1 << 16  # bytes read at once until the start is found
 SSH_FAILED = 255  # exit status of ssh itself; any other is the command's
 SIGKILL = 9  # signal.SIGKILL; importing signal would import enum
 FAST_CIPHERS = "^aes128-gcm@openssh.com,aes256-gcm@openssh.com"
@@ -55,13 +56,49 @@ def make_ssh_arguments(connection: api.SshConnection, settings: Mapping[str, str
     return [*found, "--", connection.endpoint.address]
 
 
+class ProcessFrames(FrameStream):
+    """Frames over two descriptors, without what start files print before them."""
+
+    def __init__(self, source: int, sink: int, start: StartMark) -> None:
+        super().__init__(source, sink)
+        self._start, self._rest = start, b""
+
+    def read_some(self, most: int) -> bytes:
+        """Return received data, at least one byte and at most ``most``; empty at the end."""
+        try:
+            while not self._rest:
+                data = os.read(self.source, most)
+                if not data:
+                    return b""
+                self._rest = self._start.feed(data)
+        except OSError:
+            return b""
+        data, self._rest = self._rest[:most], self._rest[most:]
+        self.bytes_read += len(data)
+        return data
+
+    def read_into(self, view: memoryview) -> memoryview:
+        done = 0
+        while done < len(view) and (self._rest or not self._start.is_found):
+            if not (data := self.read_some(min(len(view) - done, MAX_START))):
+                raise ConnectionEnded("end of file")
+            view[done : done + len(data)] = data
+            done += len(data)
+        if done < len(view):
+            super().read_into(view[done:])
+        return view
+
+
 class SshProcess(CommandConnection):
-    """A process of the system's ssh."""
+    """A process of the system's ssh that runs a script of the shell."""
 
     needs_login = True
+    frames: ProcessFrames
 
-    def __init__(self, connection: api.SshConnection, settings: Mapping[str, str], command: str) -> None:
+    def __init__(self, connection: api.SshConnection, settings: Mapping[str, str], script: str) -> None:
         self._endpoint = str(connection.endpoint)
+        stream = api.make_shell_stream(connection.endpoint.user, script)
+        self._start = StartMark(stream.mark)
         self._lock = Lock()
         self._exit_status: int | None = None
         child_stdin, sink = os.pipe()
@@ -73,7 +110,7 @@ class SshProcess(CommandConnection):
         enlarge_pipe(source)
         try:
             self._pid = api.spawn_program(
-                [*make_ssh_arguments(connection, settings), command],
+                [*make_ssh_arguments(connection, settings), stream.line],
                 api.make_child_environment(("HOME",)),
                 child_pipes,
             )
@@ -82,7 +119,11 @@ class SshProcess(CommandConnection):
                 os.close(pipe)
         os.set_blocking(sink, False)
         self.tuned_socket = SOCKET_TUNER.tune_process(self._pid, connection.endpoint.port)
-        self.frames = FrameStream(source, sink)
+        self.frames = ProcessFrames(source, sink, self._start)
+        os.write(sink, stream.preamble)  # fits into the pipe
+
+    def read_some(self, most: int) -> bytes:
+        return self.frames.read_some(most)
 
     def abort(self) -> None:
         with self._lock:
@@ -116,11 +157,9 @@ class SshProcess(CommandConnection):
         if not self._wait_for_exit(5):
             self.abort()
             self._wait_for_exit(5)
-        text = _read_stderr(self._stderr).decode("utf-8", "replace").strip()[-300:]
-        if self._exit_status == 127:
-            return api.TransferUnsupported(
-                _("{endpoint} has no python3").format(endpoint=self._endpoint), detail=text
-            )
+        text = self._start.find_own_words(_read_stderr(self._stderr))[-300:]
+        if self._start.is_found and self._exit_status is not None and 0 <= self._exit_status < SSH_FAILED:
+            return self._explain_exit(self._endpoint, self._exit_status, text)
         if "Host key verification failed" in text or "REMOTE HOST IDENTIFICATION" in text:
             return api.HostKeyChanged(
                 _("the host key of {endpoint} is not the one pinned for this lease").format(
@@ -133,7 +172,7 @@ class SshProcess(CommandConnection):
                 _("{endpoint} rejected the key").format(endpoint=self._endpoint), detail=text
             )
         if self._exit_status is not None and 0 <= self._exit_status < SSH_FAILED:
-            return api.helper_ended_error(self._endpoint, self._exit_status, text)
+            return self._explain_exit(self._endpoint, self._exit_status, text)
         return api.connection_lost_error(self._endpoint, text)
 
 

@@ -97,7 +97,7 @@ class StreamPuller(PullScheduler):
         except ConnectionEnded:
             self._handle_lost_stream(stream)
         except (ProtocolViolation, LookupError, struct.error, zlib.error, ValueError) as error:
-            raise protocol_violation_error(error) from None
+            raise protocol_violation_error(error, is_begun=stream.is_handshaken) from None
 
     def _handle_frame(self, stream: TransferStream, kind: int, head: bytes, size: int, codec: Codec) -> None:
         handlers = {

@@ -149,7 +149,7 @@ class StreamPusher(PushQueue):
         except ConnectionEnded:
             self._handle_lost_stream(stream)
         except (ProtocolViolation, struct.error, zlib.error) as error:
-            raise protocol_violation_error(error) from None
+            raise protocol_violation_error(error, is_begun=stream.is_handshaken) from None
 
     def _handle_frame(self, stream: TransferStream, kind: int, head: bytes, body: bytes) -> None:
         if kind == FrameKind.ERROR:

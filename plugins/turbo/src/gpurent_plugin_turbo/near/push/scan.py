@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 
 from gpurent import api
 from gpurent_plugin_turbo.near.errors import printable_name
@@ -13,11 +13,6 @@ from gpurent_plugin_turbo.shared.codec import BEST_DIGEST, compute_digest
 from gpurent_plugin_turbo.shared.files import digest_file, make_partial_name
 from gpurent_plugin_turbo.shared.wire import FILE, FOLDER, HARD_LINK, LINK, PARTIALS_DIR, get_time
 
-TYPE_CHECKING = False  # importing the real one takes time
-if TYPE_CHECKING:
-    from pathspec import GitIgnoreSpec
-
-Rules = tuple[tuple[bytes, "GitIgnoreSpec"], ...]  # with the folder that each applies to
 LARGE_FILE = 1 << 20  # bytes; from this size on a file is sent in pieces
 # Never sent: version control, gpurent's own folders, what Python creates again.
 ALWAYS_IGNORED = frozenset({b".git", b".gpurent", PARTIALS_DIR, b"__pycache__"})
@@ -133,14 +128,15 @@ class SourceScan:
             if source.is_folder:
                 contents_only = self.request.contents_only and len(self.request.sources) == 1
                 top = b"" if contents_only else os.path.basename(os.path.realpath(path))
-                yield from self._walk_folder(FolderPlace(source, source.name, path, top, b"", 0), ())
+                place = FolderPlace(source, source.name, path, top, b"", 0)
+                yield from self._walk_folder(place, api.IgnoreRules(source))
                 continue
             file = source.get_file((), source.base)
             entry = self._make_entry(file, path, os.path.basename(path), b"", source.read_status())
             if entry is not None:
                 yield entry
 
-    def _walk_folder(self, place: FolderPlace, rules: Rules) -> Iterator[SourceEntry]:
+    def _walk_folder(self, place: FolderPlace, rules: api.IgnoreRules) -> Iterator[SourceEntry]:
         if place.depth > self.request.limits.max_depth:
             raise api.deep_folder_error(printable_name(place.path), self.request.limits)
         try:
@@ -157,11 +153,11 @@ class SourceScan:
                 yield SourceEntry(FOLDER, stat.S_IMODE(status.st_mode), 0, 0, place.name, b"", file)
             if self.request.use_ignore_files:
                 names = {entry.name for entry in entries}
-                rules = (*rules, *self.read_ignore_rules(opened, place.prefix, names))
+                rules = rules.enter_folder(place.folder, place.prefix, opened, names)
             yield from self._walk_entries(place, entries, rules)
 
     def _walk_entries(
-        self, place: FolderPlace, entries: Sequence[api.FolderEntry], rules: Rules
+        self, place: FolderPlace, entries: Sequence[api.FolderEntry], rules: api.IgnoreRules
     ) -> Iterator[SourceEntry]:
         start, start_path = place.name + b"/" if place.name else b"", os.path.join(place.path, b"")
         for entry in entries:
@@ -184,7 +180,9 @@ class SourceScan:
             if (found := self._make_entry(file, path, name, place.prefix, status)) is not None:
                 yield found
 
-    def _is_left_out(self, path: bytes, name: bytes, below: bytes, is_folder: bool, rules: Rules) -> bool:
+    def _is_left_out(
+        self, path: bytes, name: bytes, below: bytes, is_folder: bool, rules: api.IgnoreRules
+    ) -> bool:
         """Return whether the entry is ignored, or holds what is never sent by accident; note why."""
         here = os.path.basename(path)
         if self.is_ignored(here, below, is_folder, rules):
@@ -196,26 +194,11 @@ class SourceScan:
             self.skipped.append(api.SkippedFile(name=printable_name(name), reason=why))
         return bool(why)
 
-    def read_ignore_rules(
-        self, folder: api.OpenFolder, prefix: bytes, names: Collection[str] | None = None
-    ) -> Iterator[tuple[bytes, GitIgnoreSpec]]:
-        """Yield the rules of the ignore files; ``names``: what is in the folder, if that is known."""
-        for name in api.IGNORE_FILES:
-            if (names is None or name in names) and (text := api.read_ignore_file(folder, name)) is not None:
-                from pathspec import GitIgnoreSpec
-
-                yield prefix, GitIgnoreSpec.from_lines(text.splitlines())
-
-    def is_ignored(self, name: bytes, below: bytes, is_folder: bool, rules: Rules) -> bool:
-        """Return whether it is ignored: as in git, the last matching rule decides, and deeper files come last."""
+    def is_ignored(self, name: bytes, below: bytes, is_folder: bool, rules: api.IgnoreRules) -> bool:
+        """Return whether ``name`` is ignored, which is at ``below`` in its source."""
         if name == PARTIALS_DIR or (self.request.use_ignore_files and is_folder and name in ALWAYS_IGNORED):
             return True
-        for prefix, spec in reversed(rules):
-            text = os.fsdecode(below[len(prefix) :]) + ("/" if is_folder else "")
-            verdict = spec.check_file(text).include
-            if verdict is not None:
-                return verdict
-        return False
+        return bool(rules) and rules.find_verdict(below, is_folder=is_folder) is True
 
     def _make_entry(
         self, file: api.SourceFile, path: bytes, name: bytes, prefix: bytes, status: os.stat_result
