@@ -1,0 +1,75 @@
+"""Machines that lack programs."""
+
+from __future__ import annotations
+
+import shutil
+
+from gpurent.child_processes import run_program
+from tests.machines.machine import OddMachine
+
+_PYTHONS = ("python3", "python", "python2", *(f"python3.{minor}" for minor in range(6, 20)))
+_BROKEN = "#!/bin/sh\necho 'python3: error while loading shared libraries: libpython3.so.1.0' >&2\nexit 127\n"
+_NO_SESSIONS = ("start screen", "start tmux", "logs", "attach", "stop")
+
+
+def _list_applets() -> list[str]:
+    busybox = shutil.which("busybox")
+    return run_program([busybox, "--list"], environment={}).stdout.split() if busybox else []
+
+
+def _mask_programs() -> tuple[str, ...]:
+    """Return the arguments of bubblewrap that leave nothing but busybox and sshd of the system's programs."""
+    kept = {"/usr/bin/busybox": "busybox", "/usr/sbin/sshd": "sshd"}
+    found = ["--tmpfs", "/usr/bin", "--tmpfs", "/usr/sbin", "--tmpfs", "/usr/local"]
+    for path in kept:
+        found += ["--ro-bind", path, path]
+    for name in _list_applets():
+        if name not in ("busybox", "sshd"):
+            found += ["--symlink", "/usr/bin/busybox", f"/usr/bin/{name}"]
+    return (*found, "--remount-ro", "/usr/bin", "--remount-ro", "/usr/sbin")
+
+
+PROGRAMS = (
+    OddMachine(name="no python3", summary="no Python at all", missing=_PYTHONS),
+    OddMachine(
+        name="python3 broken",
+        summary="`python3` is there and cannot start",
+        programs={"python3": _BROKEN, "python": _BROKEN},
+    ),
+    OddMachine(
+        name="busybox alone",
+        summary="busybox is the only program, and its ash the login shell",
+        shell="ash",
+        missing=(*_PYTHONS, "screen", "tmux"),
+        bwrap=_mask_programs(),
+        needs=("busybox",),
+        limits=dict.fromkeys(_NO_SESSIONS, "is not installed"),
+    ),
+    OddMachine(
+        name="no screen",
+        summary="screen is missing, tmux is there",
+        missing=("screen",),
+        limits={"start screen": "is not installed"},
+    ),
+    OddMachine(
+        name="no tmux",
+        summary="tmux is missing, screen is there",
+        missing=("tmux",),
+        limits={"start tmux": "is not installed"},
+    ),
+    OddMachine(
+        name="no sessions",
+        summary="neither screen nor tmux",
+        missing=("screen", "tmux"),
+        limits=dict.fromkeys(_NO_SESSIONS, "is not installed"),
+    ),
+    OddMachine(name="no setsid", summary="`setsid` is missing", missing=("setsid",)),
+    OddMachine(name="no tar", summary="no Python, and `tar` is missing", missing=(*_PYTHONS, "tar")),
+    OddMachine(name="no awk", summary="`awk` is missing", missing=("awk", "mawk", "gawk")),
+    OddMachine(
+        name="no procps",
+        summary="`ps`, `pkill`, `free` and `uptime` are missing, as in slim images",
+        missing=("ps", "pkill", "pgrep", "free", "top", "uptime", "kill", "w", "watch"),
+    ),
+    OddMachine(name="no sudo", summary="a plain user who may become nobody else", missing=("sudo", "su")),
+)
