@@ -10,7 +10,7 @@ from pathlib import Path
 from attrs import frozen
 
 from tests.machines.acts import ACT_FUNCTIONS
-from tests.machines.known_failures import KNOWN_FAILURES
+from tests.machines.known_failures import index_failures
 from tests.machines.machine import ADOPT, OddMachine
 from tests.machines.visit import ActFailed, Visit, visit
 
@@ -34,10 +34,11 @@ class Cell:
 
 
 async def play_machine(
-    odd: OddMachine, root: Path, acts: Sequence[str], known: Mapping[tuple[str, str], str] = KNOWN_FAILURES
+    odd: OddMachine, root: Path, acts: Sequence[str], known: Mapping[tuple[str, str], str] | None = None
 ) -> list[Cell]:
     """Boot the machine, adopt it and do ``acts`` on it; what cannot be adopted sees no other act."""
     cells: list[Cell] = []
+    known = index_failures() if known is None else known
     async with visit(odd, root) as here:
         for act in dict.fromkeys((ADOPT, *acts)):
             began = time.monotonic()

@@ -54,7 +54,7 @@ class OddInstance(BwrapInstance):
         etc.change(
             "passwd",
             rf":{self.home}:/bin/bash",
-            f":{self.odd.passwd_home or self.home}:{self.odd.login_shell}",
+            f":{self.odd.passwd_home or self.home}:{self.odd.shell_path}",
         )
         etc.change("shadow", r":19000:0:99999:7:::", f":{self.odd.shadow}")
         variables = {"LANG": "C.UTF-8", **self.odd.variables}
@@ -135,9 +135,9 @@ def _write_programs(opt: Path, odd: OddMachine) -> None:
     for name, text in odd.programs.items():
         write_program(opt / "bin" / name, text)
     (opt / "shells").mkdir(exist_ok=True)
-    link = opt / "shells" / (odd.shell_name or Path(odd.shell).name)
+    link = opt / "shells" / (odd.shell_name or Path(odd.shell_program).name)
     link.unlink(missing_ok=True)
-    link.symlink_to(find_shell(odd.shell))
+    link.symlink_to(find_shell(odd.shell_program))
 
 
 def find_shell(name: str) -> str:

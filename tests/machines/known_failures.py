@@ -1,7 +1,24 @@
-"""Cells that fail today, with the reason; a cell that starts to pass is reported, and its line is removed."""
+"""Cells that fail today, each with its reason; one that starts to pass fails its test, and is to be removed here."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 
-KNOWN_FAILURES: Mapping[tuple[str, str], str] = {}
+from attrs import frozen
+
+
+@frozen
+class KnownFailure:
+    """``reason``: what goes wrong, and where, in one line."""
+
+    machine: str
+    acts: tuple[str, ...]
+    reason: str
+
+
+KNOWN_FAILURES: tuple[KnownFailure, ...] = ()
+
+
+def index_failures(failures: tuple[KnownFailure, ...] = KNOWN_FAILURES) -> Mapping[tuple[str, str], str]:
+    """Return the reason of each cell."""
+    return {(known.machine, act): known.reason for known in failures for act in known.acts}

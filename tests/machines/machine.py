@@ -55,7 +55,7 @@ class Login(Enum):
 class OddMachine:
     """What differs from a plain machine with bash, a password, screen, tmux and Python 3.
 
-    ``shell``: a program of this computer that is the login shell, started under the name ``shell_name``.
+    ``shell_program``: a program of this computer that is the login shell, started under the name ``shell_name``.
     ``home_files``, ``etc_files``: texts by their paths below the home folder and /etc. ``sshd``: lines of its
     settings, before those of a plain machine. ``variables``: what sshd sets for every command. ``missing``: programs
     that are not in its PATH. ``programs``: scripts that come first in its PATH. ``bwrap``: arguments of bubblewrap,
@@ -73,7 +73,7 @@ class OddMachine:
     name: str
     summary: str
     user: str = "mist"
-    shell: str = "bash"
+    shell_program: str = "bash"
     shell_name: str = ""
     home_files: Mapping[str, str] = field(factory=dict)
     etc_files: Mapping[str, str] = field(factory=dict)
@@ -97,9 +97,11 @@ class OddMachine:
     data_files: Mapping[str, str] = field(factory=dict)
 
     @property
-    def login_shell(self) -> str:
+    def shell_path(self) -> str:
         """The path in the machine's /etc/passwd."""
-        return self.shell if self.shell.startswith("/") else f"/opt/shells/{self.shell_name or self.shell}"
+        if "/" in self.shell_program:
+            return self.shell_program
+        return f"/opt/shells/{self.shell_name or self.shell_program}"
 
 
 def limit_all(words: str, *acts: str) -> Mapping[str, str]:

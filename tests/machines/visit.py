@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import random
 import socket
@@ -37,10 +38,14 @@ class Printed:
 
     @property
     def words(self) -> str:
-        """What was printed as an error, in one line."""
+        """The error and its hint in one line, without what was printed before them."""
         if self.code is None:
             return "stuck"
-        return " ".join((self.err.strip() or self.out.strip()).split())
+        with suppress(ValueError, KeyError, TypeError):
+            error = json.loads(self.out)["error"]
+            return " ".join(f"{error['message']} {error['hint']}".split())
+        shown = self.err.strip() or self.out.strip()
+        return " ".join(shown[max(shown.rfind("Error:"), 0) :].split())
 
 
 class ActFailed(Exception):

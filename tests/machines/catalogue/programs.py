@@ -39,7 +39,7 @@ PROGRAMS = (
     OddMachine(
         name="busybox alone",
         summary="busybox is the only program, and its ash the login shell",
-        shell="ash",
+        shell_program="ash",
         missing=(*_PYTHONS, "screen", "tmux"),
         bwrap=_mask_programs(),
         needs=("busybox",),

@@ -85,7 +85,7 @@ SERVERS = (
     OddMachine(
         name="nologin shell",
         summary="the login shell is `/usr/sbin/nologin`",
-        shell="/usr/sbin/nologin",
+        shell_program="/usr/sbin/nologin",
         limits={ADOPT: "This account is currently not available."},
     ),
     OddMachine(
@@ -109,7 +109,7 @@ SERVERS = (
     OddMachine(
         name="no such shell",
         summary="the login shell does not exist",
-        shell="/opt/shells/gone",
+        shell_program="/usr/bin/gone",
         limits={ADOPT: _REJECTED},
     ),
     OddMachine(

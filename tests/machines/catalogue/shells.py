@@ -6,10 +6,12 @@ from tests.machines.machine import OddMachine
 
 SHELLS = (
     OddMachine(name="bash", summary="the login shell is bash; a plain machine"),
-    OddMachine(name="dash", summary="the login shell is dash", shell="dash"),
-    OddMachine(name="ash", summary="the login shell is busybox ash", shell="ash", needs=("busybox",)),
-    OddMachine(name="zsh", summary="the login shell is zsh", shell="zsh", needs=("zsh",)),
-    OddMachine(name="fish", summary="the login shell is fish", shell="fish", needs=("fish",)),
-    OddMachine(name="csh", summary="the login shell is csh", shell="tcsh", shell_name="csh", needs=("tcsh",)),
-    OddMachine(name="tcsh", summary="the login shell is tcsh", shell="tcsh", needs=("tcsh",)),
+    OddMachine(name="dash", summary="the login shell is dash", shell_program="dash"),
+    OddMachine(name="ash", summary="the login shell is busybox ash", shell_program="ash", needs=("busybox",)),
+    OddMachine(name="zsh", summary="the login shell is zsh", shell_program="zsh", needs=("zsh",)),
+    OddMachine(name="fish", summary="the login shell is fish", shell_program="fish", needs=("fish",)),
+    OddMachine(
+        name="csh", summary="the login shell is csh", shell_program="tcsh", shell_name="csh", needs=("tcsh",)
+    ),
+    OddMachine(name="tcsh", summary="the login shell is tcsh", shell_program="tcsh", needs=("tcsh",)),
 )

@@ -25,11 +25,9 @@ MAX_OUTPUT_BYTES = 512 * 1024
 MAX_STDERR_BYTES = 6000
 _MARK = "gpurent-doctor:"
 
-# $1: seconds for a tool, $2: for the convolution, $3: MiB to write, $4: the facts probe command, rest: Pythons, the
-# job's own first.
-_SCRIPT = r"""
-tool=$1 long=$2 write=$3 survey=$4; shift 4
-PATH=$PATH:/usr/local/nvidia/bin:/usr/local/cuda/bin:/usr/sbin:/sbin; export PATH
+# Functions of the scripts that examine a machine: `say` frames a text, `limited NAME SECONDS COMMAND…` the output of
+# a tool. They make the folder $room; $disk is "no" if that is not possible in the home folder.
+RUNNER = r"""
 say() { printf '\n@mark@begin %s\n%s\n@mark@end %s 0\n' "$1" "$2" "$1"; }
 umask 077
 disk=yes
@@ -56,6 +54,14 @@ limited() {
   tail -c @words@ "$room/err" 2>/dev/null
   printf '\n@mark@end %s %s\n' "$name" "${end:-$(cat "$room/status")}"
 }
+"""
+
+# $1: seconds for a tool, $2: for the convolution, $3: MiB to write, $4: the facts probe command, rest: Pythons, the
+# job's own first.
+_SCRIPT = r"""
+tool=$1 long=$2 write=$3 survey=$4; shift 4
+PATH=$PATH:/usr/local/nvidia/bin:/usr/local/cuda/bin:/usr/sbin:/sbin; export PATH
+@runner@
 cat >"$room/convolution.py"
 if has nvidia-smi; then
   limited smi-xml "$tool" @xml@
@@ -106,7 +112,7 @@ def doctor_command(
     ``write_mib``: MiB to write for the disk speed, 0 for none.
     """
     return probe_command(
-        _SCRIPT,
+        _SCRIPT.replace("@runner@", RUNNER),
         *(str(tool_timeout), str(convolution_timeout), str(write_mib), facts_command(data), *pythons),
         name="doctor",
         mark=_MARK,
