@@ -41,7 +41,10 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9 ./()+_-]{0,79}", re.ASCII)
 _VERSION = re.compile(r"\d{1,4}(?:\.\d{1,6}){1,3}", re.ASCII)
 _LOST_GPU = re.compile(r"ERR!|GPU is lost|Unknown Error|GPU requires reset|Reset Required", re.IGNORECASE)
 # The banner line; then, for every GPU, one line with its name and one with its memory.
-_BANNER = re.compile(r"Driver Version:\s*(\d[\d.]*)(?:\s+CUDA Version:\s*(\d[\d.]*))?", re.ASCII)
+# Branch 590 renamed the driver's version to that of its kernel module (KMD).
+_BANNER = re.compile(
+    r"(?:Driver|KMD) Version:\s*(\d[\d.]*)(?:\s+CUDA (?:UMD )?Version:\s*(\d[\d.]*))?", re.ASCII
+)
 _CARD_ROW = re.compile(r"\|\s+\d+\s+(\S.*?)\s+(?:On|Off|N/A|ERR!)\s*\|\s*[0-9A-Fa-f]{4,8}:", re.ASCII)
 _USAGE_ROW = re.compile(r"(\d+)MiB\s*/\s*(\d+)MiB\s*\|\s*(?:(\d+)%|\S+)", re.ASCII)
 _PROCESS_ROW = re.compile(r"\|\s+\d+\s+(?:\S+\s+\S+\s+)?(\d+)\s+[CGM+]+\s+(\S.*?)\s+\d+MiB\s*\|", re.ASCII)
