@@ -26,7 +26,8 @@ MAX_STDERR_BYTES = 6000
 _MARK = "gpurent-doctor:"
 
 # Functions of the scripts that examine a machine: `say` frames a text, `limited NAME SECONDS COMMAND…` the output of
-# a tool. They make the folder $room; $disk is "no" if that is not possible in the home folder.
+# a tool, `fill NAME SECONDS FILE MIB` that of writing a file. They make the folder $room; $disk is "no" if that is not
+# possible in the home folder.
 RUNNER = r"""
 say() { printf '\n@mark@begin %s\n%s\n@mark@end %s 0\n' "$1" "$2" "$1"; }
 umask 077
@@ -53,6 +54,11 @@ limited() {
   printf '\n@mark@err %s\n' "$name"
   tail -c @words@ "$room/err" 2>/dev/null
   printf '\n@mark@end %s %s\n' "$name" "${end:-$(cat "$room/status")}"
+}
+# On a disk that gets full, the file must be gone before anything is said about it: that is written there too.
+fill() {
+  limited "$1" "$2" sh -c 'said=$(dd if=/dev/zero of="$1" bs=1048576 count="$2" conv=fdatasync 2>&1); code=$?
+    [ "$code" = 0 ] || rm -f "$1"; echo "$said" >&2; exit "$code"' sh "$3" "$4"
 }
 """
 
@@ -82,7 +88,7 @@ for file in /usr/include/cudnn_version.h /usr/include/cudnn.h /usr/local/cuda/in
 done
 say home "$disk"
 [ "$disk" = no ] || [ "$write" = 0 ] ||
-  limited write "$tool" dd if=/dev/zero of="$room/zeros" bs=1048576 count="$write" conv=fdatasync
+  fill write "$tool" "$room/zeros" "$write"
 rm -f "$room/zeros"
 chosen=
 for python in "$@"; do

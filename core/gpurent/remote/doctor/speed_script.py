@@ -42,7 +42,7 @@ for place in "$HOME" "$data"; do
   [ "$write" != 0 ] && [ "${space%% *}" -ge $((write * 4096)) ] 2>/dev/null || continue
   folder=$(mktemp -d "$place/.gpurent-doctor.XXXXXX" 2>/dev/null) || continue
   trap 'rm -rf "$room" "$folder"' EXIT
-  limited "write $name" "$slow" dd if=/dev/zero of="$folder/zeros" bs=1048576 count="$write" conv=fdatasync
+  fill "write $name" "$slow" "$folder/zeros" "$write"
   limited "read $name" "$slow" dd if="$folder/zeros" of=/dev/null bs=1048576 iflag=direct
   rm -rf "$folder"
 done
