@@ -69,7 +69,7 @@ def test_a_machine_that_is_as_fast_as_it_should_be() -> None:
     [
         ("3090-545", "3090", "power", "power-capped", "250 W of 350 W"),
         ("3090-545", "3090", "clocks", "clocks-low", "1120 of 2100 MHz"),
-        ("3090-545", "3090", "pcie", "pcie-slow", "generation 4, 4 lanes, of 16"),
+        ("3090-545", "3090", "pcie", "pcie-slow", "generation 4, 4 of 16 lanes"),
         ("4090-560", "4090", "clocks", "gpu-throttled", "hw_slowdown, hw_thermal_slowdown"),
         ("t4-470", "4090", "power", "power-capped", "70 W of 450 W"),
     ],

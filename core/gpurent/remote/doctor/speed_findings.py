@@ -131,21 +131,22 @@ def _assess_bus(
         # An idle GPU lowers the generation, and some the lanes: what the link can do is then in its maximum.
         gen = slowest.gen if under_load else slowest.max_gen
         lanes = slowest.lanes if under_load else slowest.max_lanes
-        parts.append(_("generation {gen}, {lanes} lanes").format(gen=gen or "?", lanes=lanes or "?"))
         promised = figures.pcie_lanes if figures else slowest.max_lanes
         narrow = bool(lanes and promised and lanes < promised)
-        if narrow:
-            parts.append(_("of {lanes}").format(lanes=promised))
+        form = (
+            _("generation {gen}, {lanes} of {most} lanes") if narrow else _("generation {gen}, {lanes} lanes")
+        )
+        parts.append(form.format(gen=gen or "?", lanes=lanes or "?", most=promised))
     if rates:
         parts.append(_("{rate:.1f} GB/s").format(rate=min(rates) / _GB))
     promised_rate = _LANE_RATES.get(figures.pcie_gen, 0) * figures.pcie_lanes if figures else 0
     slow = bool(rates and min(rates) / _GB < promised_rate * LOW_BUS)
     if narrow or slow:
         return Finding(
-            check="pcie", verdict=Verdict.WARNING, cause="pcie-slow", text=", ".join(parts),
+            check="pcie", verdict=Verdict.WARNING, cause="pcie-slow", text=join_list(parts),
             advice=_("Loading data into the GPU is slower than it could be; some jobs do not notice."),
         )  # fmt: skip
-    return Finding(check="pcie", verdict=Verdict.OK, text=", ".join(parts))
+    return Finding(check="pcie", verdict=Verdict.OK, text=join_list(parts))
 
 
 def _rate_of_link(reading: GpuReading) -> float:
