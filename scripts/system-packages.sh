@@ -17,8 +17,11 @@ missing() {
     "$python" -c 'import ensurepip, venv' >/dev/null 2>&1 || printf ' python3-venv'
 }
 
-wished() { # other people's SFTP clients, another set of tools: the tests that use them are skipped without
+wished() { # other people's SFTP clients and shells, another set of tools: the tests that use them are skipped without
     have busybox || printf ' busybox'
+    have fish || printf ' fish' # login shells of tests/machines
+    have zsh || printf ' zsh'
+    have tcsh || printf ' tcsh'
     have lftp || printf ' lftp'
     have rclone || printf ' rclone'
 }

@@ -108,6 +108,8 @@ class Visit:
         printed = await self.type(*arguments, input_text=input_text)
         if printed.code != code:
             raise ActFailed(printed)
+        if "site-packages" in printed.err:
+            raise ActFailed(printed, f"a library's warning is printed: {printed.err[:200]}")
         return printed
 
     @contextmanager

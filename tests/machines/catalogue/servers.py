@@ -7,6 +7,12 @@ from tests.machines.machine import ADOPT, Login, Network, OddMachine
 
 _BANNER = "\033[31mAuthorised use only.\033[0m\r\n" + "All that you do is recorded.\n" * 30
 _REJECTED = "rejected the password"
+_OLD_KEYS = (
+    f"HostKey /etc/{OLD_HOST_KEY}",
+    "HostKeyAlgorithms ssh-rsa",
+    "KexAlgorithms diffie-hellman-group14-sha1",
+    "MACs hmac-sha1",
+)
 
 SERVERS = (
     OddMachine(
@@ -23,14 +29,14 @@ SERVERS = (
     OddMachine(name="rekey", summary="new keys are agreed on every 64 KiB", sshd=("RekeyLimit 64K",)),
     OddMachine(
         name="old ciphers",
-        summary="the algorithms of 2010 alone: ssh-rsa, group14-sha1, aes128-cbc, hmac-sha1",
-        sshd=(
-            f"HostKey /etc/{OLD_HOST_KEY}",
-            "HostKeyAlgorithms ssh-rsa",
-            "KexAlgorithms diffie-hellman-group14-sha1",
-            "Ciphers aes128-cbc,3des-cbc",
-            "MACs hmac-sha1",
-        ),
+        summary="the algorithms of 2011 alone: ssh-rsa, group14-sha1, aes128-ctr, hmac-sha1",
+        sshd=(*_OLD_KEYS, "Ciphers aes128-ctr,aes256-ctr"),
+    ),
+    OddMachine(
+        name="CBC ciphers",
+        summary="the same with ciphers that are broken: aes128-cbc, 3des-cbc",
+        sshd=(*_OLD_KEYS, "Ciphers aes128-cbc,3des-cbc"),
+        limits={ADOPT: "No matching encryption algorithm found"},
     ),
     OddMachine(
         name="keys moved",
@@ -65,6 +71,7 @@ SERVERS = (
         etc_files={
             "pam.d/sshd": (
                 "auth required pam_exec.so expose_authtok quiet /opt/bin/check-password\n"
+                "auth required pam_permit.so\n"
                 "account required pam_permit.so\nsession required pam_permit.so\npassword required pam_deny.so\n"
             )
         },
@@ -74,7 +81,7 @@ SERVERS = (
         name="no forwarding",
         summary="`AllowTcpForwarding no`",
         sshd=("AllowTcpForwarding no",),
-        limits={"forward": "administratively prohibited"},
+        limits={"forward": "SSH server does not allow forwarding"},
     ),
     OddMachine(
         name="no terminals",
