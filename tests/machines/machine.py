@@ -41,6 +41,7 @@ class Full(Enum):
 
     NEVER = "never"
     ADOPTED = "once the machine is adopted"
+    DURING = "while a job runs"
     ALWAYS = "always"
 
 

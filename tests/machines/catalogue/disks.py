@@ -4,24 +4,32 @@ from __future__ import annotations
 
 from tests.machines.machine import ADOPT, Full, OddMachine
 
-_NOT_INSTALLED = "key could not be installed"
+_JOBS = ("start screen", "start tmux", "logs", "attach", "stop")
 
 DISKS = (
     OddMachine(
         name="no /run/screen",
         summary="`/run/screen` is missing, and the user may not make it",
         bwrap=("--perms", "0555", "--tmpfs", "/run"),
-        limits={"start screen": "--session tmux"},
+        limits=dict.fromkeys(("start screen", "logs", "attach", "stop"), "--session tmux"),
     ),
     OddMachine(
         name="home full",
         summary="the home folder is full to the last byte, after the machine was adopted",
         disk_bytes=24_000_000,
         full=Full.ADOPTED,
-        limits=dict.fromkeys(
-            ("push turbo", "push sftp", "start screen", "start tmux", "logs", "attach", "stop", "timer"),
-            "full",
-        ),
+        doctor_finds="disk-unwritable",
+        limits={
+            **dict.fromkeys(("push turbo", "push sftp"), "not enough disk space on the machine"),
+            **dict.fromkeys((*_JOBS, "timer"), "No space left on device"),
+        },
+    ),
+    OddMachine(
+        name="home fills up",
+        summary="the home folder becomes full while a job runs",
+        disk_bytes=24_000_000,
+        full=Full.DURING,
+        doctor_finds="disk-full",
     ),
     OddMachine(
         name="home full at once",
@@ -40,10 +48,8 @@ DISKS = (
         name="home not writable",
         summary="the user may not write to the home folder itself, since the machine was adopted",
         home_mode=0o555,
-        limits=dict.fromkeys(
-            ("push turbo", "push sftp", "start screen", "start tmux", "logs", "attach", "stop", "timer"),
-            "ermission denied",
-        ),
+        limits=dict.fromkeys(("push turbo", "push sftp", *_JOBS, "timer"), "ermission denied"),
+        doctor_finds="disk-unwritable",
     ),
     OddMachine(
         name="home missing",

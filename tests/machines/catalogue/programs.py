@@ -9,6 +9,8 @@ from tests.machines.machine import OddMachine
 
 _PYTHONS = ("python3", "python", "python2", *(f"python3.{minor}" for minor in range(6, 20)))
 _BROKEN = "#!/bin/sh\necho 'python3: error while loading shared libraries: libpython3.so.1.0' >&2\nexit 127\n"
+_SESSIONS, _INSTALLERS = ("screen", "tmux"), ("apt-get", "apt")
+_NOT_INSTALLABLE = "the session backend is missing on the machine and cannot be installed there"
 _NO_SESSIONS = ("start screen", "start tmux", "logs", "attach", "stop")
 
 
@@ -40,31 +42,28 @@ PROGRAMS = (
         name="busybox alone",
         summary="busybox is the only program, and its ash the login shell",
         shell_program="ash",
-        missing=(*_PYTHONS, "screen", "tmux"),
+        missing=(*_PYTHONS, *_SESSIONS, *_INSTALLERS),
         bwrap=_mask_programs(),
         needs=("busybox",),
-        limits=dict.fromkeys(_NO_SESSIONS, "is not installed"),
+        limits=dict.fromkeys(_NO_SESSIONS, _NOT_INSTALLABLE),
     ),
     OddMachine(
-        name="no screen",
-        summary="screen is missing, tmux is there",
-        missing=("screen",),
-        limits={"start screen": "is not installed"},
+        name="no screen", summary="screen is missing, and apt-get can install it", missing=("screen",)
     ),
-    OddMachine(
-        name="no tmux",
-        summary="tmux is missing, screen is there",
-        missing=("tmux",),
-        limits={"start tmux": "is not installed"},
-    ),
+    OddMachine(name="no tmux", summary="tmux is missing, and apt-get can install it", missing=("tmux",)),
     OddMachine(
         name="no sessions",
-        summary="neither screen nor tmux",
-        missing=("screen", "tmux"),
-        limits=dict.fromkeys(_NO_SESSIONS, "is not installed"),
+        summary="neither screen nor tmux, and nothing to install them with",
+        missing=(*_SESSIONS, *_INSTALLERS),
+        limits=dict.fromkeys(_NO_SESSIONS, _NOT_INSTALLABLE),
     ),
     OddMachine(name="no setsid", summary="`setsid` is missing", missing=("setsid",)),
-    OddMachine(name="no tar", summary="no Python, and `tar` is missing", missing=(*_PYTHONS, "tar")),
+    OddMachine(
+        name="no tar",
+        summary="no Python, and `tar` is missing",
+        missing=(*_PYTHONS, "tar"),
+        limits=dict.fromkeys(("push turbo", "pull turbo"), "neither python3 nor sh, tar and head"),
+    ),
     OddMachine(name="no awk", summary="`awk` is missing", missing=("awk", "mawk", "gawk")),
     OddMachine(
         name="no procps",

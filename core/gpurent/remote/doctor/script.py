@@ -27,12 +27,13 @@ _MARK = "gpurent-doctor:"
 
 # Functions of the scripts that examine a machine: `say` frames a text, `limited NAME SECONDS COMMAND…` the output of
 # a tool, `fill NAME SECONDS FILE MIB` that of writing a file. They make the folder $room; $disk is "no" if that is not
-# possible in the home folder.
+# possible in the home folder, or if that is full: no tool's end could be told there.
 RUNNER = r"""
 say() { printf '\n@mark@begin %s\n%s\n@mark@end %s 0\n' "$1" "$2" "$1"; }
 umask 077
 disk=yes
-room=$(mktemp -d "$HOME/.gpurent-doctor.XXXXXX" 2>/dev/null) || { disk=no; room=$(mktemp -d) || exit 1; }
+room=$(mktemp -d "$HOME/.gpurent-doctor.XXXXXX" 2>/dev/null) && echo room 2>/dev/null >"$room/status" ||
+  { rm -rf "$room"; disk=no; room=$(mktemp -d) || exit 1; }
 trap 'rm -rf "$room"' EXIT
 trap 'exit 1' HUP INT TERM
 apart=; if has setsid; then apart=setsid; fi
