@@ -68,7 +68,8 @@ class OddMachine:
     that the doctor must have.
 
     ``limits``: by act, words of the error that the product must print where the machine makes the act impossible.
-    ``needs``: programs of this computer without which it cannot be built.
+    ``needs``: programs of this computer without which it cannot be built. ``is_slow``: everything takes seconds there,
+    and it is left to the night.
     """
 
     name: str
@@ -92,6 +93,7 @@ class OddMachine:
     network: Network = Network.IPV4
     login: Login = Login.PASSWORD
     terminal: str = "xterm-256color"
+    is_slow: bool = False
     needs: tuple[str, ...] = ()
     limits: Mapping[str, str] = field(factory=dict)
     doctor_finds: str = ""

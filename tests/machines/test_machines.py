@@ -11,6 +11,7 @@ from _pytest.mark import ParameterSet
 from gpurent.testing.sandbox.machines import find_bwrap_problem
 from tests.machines.battery import play_machine
 from tests.machines.catalogue import MACHINES
+from tests.machines.known_failures import index_failures
 from tests.machines.machine import ACTS, OddMachine
 from tests.machines.results import append_cells
 
@@ -21,13 +22,14 @@ pytestmark = [pytest.mark.bwrap, pytest.mark.slow]
 
 
 def _select_by_day() -> list[ParameterSet]:
-    """Return a diagonal: every third machine, each with another act."""
-    found = list(MACHINES.values())[::DAY_STEP]
-    acts = ACTS[1:]
-    return [
-        pytest.param(odd, acts[n % len(acts)], id=f"{odd.name}-{acts[n % len(acts)]}")
-        for n, odd in enumerate(found)
-    ]
+    """Return a diagonal: every third machine, each with another act; none that is known to fail, which takes long."""
+    known = index_failures()
+    acts, found = ACTS[1:], list[ParameterSet]()
+    for number, odd in enumerate([odd for odd in MACHINES.values() if not odd.is_slow][::DAY_STEP]):
+        turned = (*acts[number % len(acts) :], *acts)
+        act = next(act for act in turned if (odd.name, act) not in known)
+        found.append(pytest.param(odd, act, id=f"{odd.name}-{act}"))
+    return found
 
 
 @pytest.mark.parametrize(("odd", "act"), _select_by_day())

@@ -126,5 +126,7 @@ SERVERS = (
         network=Network.IPV6,
     ),
     OddMachine(name="high port", summary="a port above 64,000", network=Network.HIGH_PORT),
-    OddMachine(name="slow line", summary="a round trip of 300 ms, 100 KB/s", network=Network.SLOW),
+    OddMachine(
+        name="slow line", summary="a round trip of 300 ms, 100 KB/s", network=Network.SLOW, is_slow=True
+    ),
 )

@@ -87,6 +87,7 @@ START_FILES = (
         name="slow start file",
         summary="`.bashrc` takes two seconds",
         home_files={".bashrc": "sleep 2\n"},
+        is_slow=True,
     ),
     OddMachine(
         name="tmux in terminals",
