@@ -32,7 +32,7 @@ test: system-packages-strict setup  ## lint, then the tests (JOBS=4 at a time)
 	$(BIN)/python -m pytest -n $(JOBS) --dist worksteal
 
 test-nightly: system-packages-strict setup  ## the long tests, then the reliability table; goes on where it ended
-	$(BIN)/python -m pytest -n $(JOBS) -m nightly -p tests.nightly
+	$(BIN)/python -m pytest -n $(JOBS) -m nightly -p tests.nightly -p tests.machines.table
 	$(MAKE) --no-print-directory test-reliability
 	$(MAKE) --no-print-directory test-roots
 	$(MAKE) --no-print-directory test-vendors

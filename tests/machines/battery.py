@@ -12,7 +12,7 @@ from attrs import frozen
 from tests.machines.acts import ACT_FUNCTIONS
 from tests.machines.known_failures import index_failures
 from tests.machines.machine import ADOPT, OddMachine
-from tests.machines.visit import ActFailed, Visit, visit
+from tests.machines.visit import COMMAND_SECONDS, KNOWN_SECONDS, ActFailed, Visit, visit
 
 OK, LIMIT, KNOWN, FAILED, MENDED = "ok", "limit", "known failure", "FAILED", "MENDED"
 _CRASH = re.compile(r"gpurent itself failed|Traceback")
@@ -42,6 +42,7 @@ async def play_machine(
     async with visit(odd, root) as here:
         for act in dict.fromkeys((ADOPT, *acts)):
             began = time.monotonic()
+            here.patience = KNOWN_SECONDS if (odd.name, act) in known else COMMAND_SECONDS
             failure = await _play(here, act)
             outcome, words = judge(odd, act, failure, known)
             seconds = round(time.monotonic() - began, 1)

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import asyncssh
-from attrs import define, field
+from attrs import define
 
 from gpurent.testing.sandbox.machines.bwrap_driver import BwrapDriver, BwrapInstance
 from gpurent.testing.sandbox.machines.driver_base import BootContext
@@ -100,7 +100,7 @@ class EtcFolder:
     """The machine's /etc while it is written. ``names``: its files, relative to it."""
 
     folder: Path
-    names: list[str] = field(converter=list)
+    names: list[str]
 
     def write(self, name: str, text: str) -> None:
         path = self.folder / name

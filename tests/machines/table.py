@@ -7,6 +7,7 @@ pytest, it prints the results at the end.
 from __future__ import annotations
 
 import sys
+from collections import Counter
 from collections.abc import Mapping
 
 import pytest
@@ -37,12 +38,12 @@ the same, and prints what became of them; `make test` plays a diagonal share. A 
 gpurent ended with an error that names the limit in the words below. A cell that behaves in another way fails, also one
 of the known faults that starts to pass.
 
-| sign | meaning |
-|---|---|
-| {ok} | done |
-| {limit} | impossible there, and gpurent says so |
-| {known} | a known fault, see the end of this page |
-| | not reached, since the machine cannot be adopted |
+| sign | meaning | cells |
+|---|---|---|
+| {ok} | done | {oks} |
+| {limit} | impossible there, and gpurent says so | {limits} |
+| {known} | a known fault, see the end of this page | {knowns} |
+| | not reached, since the machine cannot be adopted | {rest} |
 """
 
 
@@ -59,9 +60,18 @@ def _expect(odd: OddMachine, act: str) -> str:
 
 def format_page() -> str:
     """Return the whole page."""
+    counts = Counter(_expect(odd, act) for odd in MACHINES.values() for act in ACTS)
     parts = [
         _INTRO.format(
-            machines=len(MACHINES), acts=len(ACTS), ok=SIGNS[OK], limit=SIGNS[LIMIT], known=SIGNS[KNOWN]
+            machines=len(MACHINES),
+            acts=len(ACTS),
+            ok=SIGNS[OK],
+            limit=SIGNS[LIMIT],
+            known=SIGNS[KNOWN],
+            oks=counts[OK],
+            limits=counts[LIMIT],
+            knowns=counts[KNOWN],
+            rest=counts[""],
         )
     ]
     for title, machines in GROUPS.items():
