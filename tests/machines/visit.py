@@ -13,7 +13,7 @@ from pathlib import Path
 import asyncssh
 from attrs import define, field, frozen
 
-from gpurent.testing.load_timeouts import wait_until, wait_within
+from gpurent.testing.load_timeouts import wait_within
 from gpurent.testing.sandbox.fault_plan import FaultPlan
 from gpurent.testing.sandbox.machines import BootedMachine, MachineSpec
 from tests.command_line import run_command_async
@@ -122,18 +122,6 @@ class Visit:
                 yield command
             finally:
                 self.typed.append(Printed(" ".join(arguments), command.code, command.out, command.err))
-
-    async def wait_for_file(self, name: str) -> bool:
-        """Wait a while for a file in the machine's home folder."""
-
-        async def is_there() -> bool:
-            return (self.home / name).exists()
-
-        try:
-            await wait_until(is_there, 5)
-        except AssertionError:
-            return False
-        return True
 
     def list_commands(self) -> list[str]:
         """Return the command lines of the machine's processes."""

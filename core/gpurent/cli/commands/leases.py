@@ -274,7 +274,9 @@ _VERDICT_COLOURS = {"ok": "green", "warning": "yellow", "failure": "red", "unche
     "--perf",
     "performance",
     is_flag=True,
-    help=_("Also load GPUs and disks for about a minute, and compare their speed with what you pay for."),
+    help=_(
+        "Also load GPUs and disks for a minute (no job should run), and compare them with what you pay for."
+    ),
 )
 @json_option
 @click.pass_obj
