@@ -11,11 +11,12 @@ from tests.machines.machine import ADOPT
 
 @frozen
 class KnownFailure:
-    """``reason``: what goes wrong, and where, in one line."""
+    """``reason``: what goes wrong, and where, in one line; ``sometimes``: not each time, so that a pass says nothing."""
 
     machine: str
     acts: tuple[str, ...]
     reason: str
+    sometimes: bool = False
 
 
 _JOBS = ("start screen", "start tmux", "logs", "attach", "stop")
@@ -70,7 +71,7 @@ KNOWN_FAILURES: tuple[KnownFailure, ...] = (
     KnownFailure("fish prints", (*_JOBS, "timer"), _POSIX_LINES),
     KnownFailure("csh prints", (ADOPT,), _POSIX_LINES),
     KnownFailure("ssh rc prints", _TURBO, _FRAMES),
-    KnownFailure("MaxSessions 1", ("push sftp", "pull sftp", *_JOBS, "doctor"), _CHANNEL),
+    KnownFailure("MaxSessions 1", ("push sftp", "pull sftp", *_JOBS, "doctor"), _CHANNEL, sometimes=True),
     KnownFailure("old ciphers", (ADOPT,), "a warning of a library about Diffie-Hellman is printed"),
     KnownFailure("keys moved", (ADOPT,), _KEY_REJECTED),
     KnownFailure("forced command", (ADOPT,), _ONE_DIAGNOSIS),
@@ -107,6 +108,8 @@ KNOWN_FAILURES: tuple[KnownFailure, ...] = (
 )
 
 
-def index_failures(failures: tuple[KnownFailure, ...] = KNOWN_FAILURES) -> Mapping[tuple[str, str], str]:
-    """Return the reason of each cell."""
-    return {(known.machine, act): known.reason for known in failures for act in known.acts}
+def index_failures(
+    failures: tuple[KnownFailure, ...] = KNOWN_FAILURES,
+) -> Mapping[tuple[str, str], KnownFailure]:
+    """Return them by their cells."""
+    return {(known.machine, act): known for known in failures for act in known.acts}

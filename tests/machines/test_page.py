@@ -6,7 +6,7 @@ from collections import Counter
 
 from tests.machines.battery import FAILED, KNOWN, LIMIT, MENDED, OK, judge
 from tests.machines.catalogue import GROUPS, MACHINES
-from tests.machines.known_failures import KNOWN_FAILURES, index_failures
+from tests.machines.known_failures import KNOWN_FAILURES, KnownFailure, index_failures
 from tests.machines.machine import ACTS, ADOPT, OddMachine
 from tests.machines.table import PAGE, format_page
 from tests.machines.visit import ActFailed, Printed
@@ -45,8 +45,10 @@ def test_a_cell_passes_if_it_was_done_or_if_the_limit_was_named() -> None:
 
 
 def test_a_known_failure_that_passes_is_reported() -> None:
-    known = {("odd", "logs"): "why", ("odd", "exec"): "why"}
+    known = index_failures((KnownFailure("odd", ("logs", "exec"), "why"),))
     assert judge(ODD, "logs", fail(7, "Error: no"), known)[0] == KNOWN
     assert judge(ODD, "logs", None, known)[0] == MENDED
     assert judge(ODD, "exec", fail(7, "Error: not possible there"), known)[0] == MENDED
     assert judge(ODD, "exec", None, known)[0] == KNOWN, "the limit is not named"
+    at_times = index_failures((KnownFailure("odd", ("logs",), "why", sometimes=True),))
+    assert judge(ODD, "logs", None, at_times)[0] == KNOWN

@@ -36,7 +36,8 @@ SERVERS = (
         name="CBC ciphers",
         summary="the same with ciphers that are broken: aes128-cbc, 3des-cbc",
         sshd=(*_OLD_KEYS, "Ciphers aes128-cbc,3des-cbc"),
-        limits={ADOPT: "No matching encryption algorithm found"},
+        # The server resets the connection, at times before its offer was read: then nobody knows why.
+        limits={ADOPT: "does not answer"},
     ),
     OddMachine(
         name="keys moved",
