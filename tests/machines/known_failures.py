@@ -11,7 +11,7 @@ from tests.machines.machine import ADOPT
 
 @frozen
 class KnownFailure:
-    """``reason``: what goes wrong, and where, in one line; ``sometimes``: not each time, so that a pass says nothing."""
+    """``reason``: what goes wrong, and where, in one line; ``sometimes``: not always, so that a pass says nothing."""
 
     machine: str
     acts: tuple[str, ...]
