@@ -16,7 +16,7 @@ PLUGINS := $(sort $(patsubst %/pyproject.toml,%,$(wildcard plugins/*/pyproject.t
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: compile-tests docs docs-messages help setup system-packages system-packages-strict demo test test-nightly test-matrix test-vendors test-reliability test-roots test-mutation test-torch lint format clean
+.PHONY: compile-tests docs docs-messages help setup system-packages system-packages-strict demo test test-nightly test-machines test-matrix test-vendors test-reliability test-roots test-mutation test-torch lint format clean
 .DELETE_ON_ERROR:
 
 help:  ## this list
@@ -32,7 +32,7 @@ test: system-packages-strict setup  ## lint, then the tests (JOBS=4 at a time)
 	$(BIN)/python -m pytest -n $(JOBS) --dist worksteal
 
 test-nightly: system-packages-strict setup  ## the long tests, then the reliability table; goes on where it ended
-	$(BIN)/python -m pytest -n $(JOBS) -m nightly -p tests.nightly
+	$(BIN)/python -m pytest -n $(JOBS) -m nightly -p tests.nightly -p tests.machines.table
 	$(MAKE) --no-print-directory test-reliability
 	$(MAKE) --no-print-directory test-roots
 	$(MAKE) --no-print-directory test-vendors
@@ -40,6 +40,9 @@ test-nightly: system-packages-strict setup  ## the long tests, then the reliabil
 
 test-matrix: system-packages-strict setup  ## every scenario at every provider, in the sandbox; prints the table
 	$(BIN)/python -m pytest -n $(JOBS) -m "" -p tests.matrix.table tests/matrix
+
+test-machines: system-packages-strict setup  ## odd machines by what a user does on them; goes on where it ended, prints the table
+	$(BIN)/python -m pytest -n $(JOBS) -m nightly -p tests.nightly -p tests.machines.table tests/machines
 
 test-vendors: setup $(VENDORS:%=.vendors/%/.installed)  ## the simulators, judged by the vendors' own clients
 	$(BIN)/python -m pytest -m vendor plugins
@@ -83,7 +86,7 @@ format: setup  ## let ruff mend what it can
 	$(BIN)/ruff format .
 
 clean:  ## remove .venv, caches and build results
-	rm -rf $(VENV) $(DOCS) .vendors docs/reference build dist .coverage .coverage.* .import_linter_cache .nightly.jsonl .reliability.jsonl
+	rm -rf $(VENV) $(DOCS) .vendors docs/reference build dist .coverage .coverage.* .import_linter_cache .nightly.jsonl .reliability.jsonl .machines.jsonl
 	find . -name .git -prune -o -type d \( -name __pycache__ -o -name '.*_cache' -o -name .hypothesis \
 		-o -name '*.egg-info' \) -prune -exec rm -rf {} +
 

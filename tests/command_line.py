@@ -109,7 +109,9 @@ def _running_command(
 def _read_result(code: str, stdout: Any, stderr: Any) -> CommandLineResult:
     stdout.seek(0)
     stderr.seek(0)
-    return CommandLineResult(int(code), stdout.read().decode(), stderr.read().decode())
+    return CommandLineResult(
+        int(code), *(stream.read().decode(errors="replace") for stream in (stdout, stderr))
+    )
 
 
 def run_command(

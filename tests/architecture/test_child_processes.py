@@ -13,6 +13,7 @@ DOOR = "core/gpurent/child_processes.py"
 # Code that does not run on the user's computer, or runs what its caller is: each with the reason.
 ELSEWHERE = {
     "plugins/turbo/src/gpurent_plugin_turbo/far/workers.py": "runs on the rented machine",
+    "core/gpurent/remote/doctor/speed.py": "runs on the rented machine",
     "core/gpurent/testing/sandbox/machines/supervisor.py": "starts what runs in a machine of the sandbox",
     "core/gpurent/testing/sandbox/machines/python2.py": "the program `python` of a machine of the sandbox",
     "core/gpurent/testing/contracts/launcher.py": "runs a launcher's command line as a rented machine would",

@@ -41,7 +41,10 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9 ./()+_-]{0,79}", re.ASCII)
 _VERSION = re.compile(r"\d{1,4}(?:\.\d{1,6}){1,3}", re.ASCII)
 _LOST_GPU = re.compile(r"ERR!|GPU is lost|Unknown Error|GPU requires reset|Reset Required", re.IGNORECASE)
 # The banner line; then, for every GPU, one line with its name and one with its memory.
-_BANNER = re.compile(r"Driver Version:\s*(\d[\d.]*)(?:\s+CUDA Version:\s*(\d[\d.]*))?", re.ASCII)
+# Branch 590 renamed the driver's version to that of its kernel module (KMD).
+_BANNER = re.compile(
+    r"(?:Driver|KMD) Version:\s*(\d[\d.]*)(?:\s+CUDA (?:UMD )?Version:\s*(\d[\d.]*))?", re.ASCII
+)
 _CARD_ROW = re.compile(r"\|\s+\d+\s+(\S.*?)\s+(?:On|Off|N/A|ERR!)\s*\|\s*[0-9A-Fa-f]{4,8}:", re.ASCII)
 _USAGE_ROW = re.compile(r"(\d+)MiB\s*/\s*(\d+)MiB\s*\|\s*(?:(\d+)%|\S+)", re.ASCII)
 _PROCESS_ROW = re.compile(r"\|\s+\d+\s+(?:\S+\s+\S+\s+)?(\d+)\s+[CGM+]+\s+(\S.*?)\s+\d+MiB\s*\|", re.ASCII)
@@ -73,6 +76,19 @@ def parse_report(xml: str, csv_text: str, table: str) -> GpuReport:
 
 def parse_xml(text: str) -> GpuReport | None:
     """Parse the output of `XML_QUERY` of any driver since 2018; None if it is something else."""
+    root = parse_root(text)
+    if root is None:
+        return None
+    gpus = tuple(_parse_gpu(node) for node in root.findall("gpu")[:MAX_GPUS])
+    return GpuReport(
+        driver=_parse_version(root.findtext("driver_version")),
+        cuda=_parse_version(root.findtext("cuda_version")),
+        gpus=gpus,
+    )
+
+
+def parse_root(text: str) -> Element | None:
+    """Return the root of the output of `XML_QUERY`; None if it is something else, or declares entities."""
     begin = text.find("<nvidia_smi_log")
     end = text.find("</nvidia_smi_log>")
     if begin < 0 or end < begin:
@@ -84,35 +100,42 @@ def parse_xml(text: str) -> GpuReport | None:
     from xml.etree import ElementTree as ET
 
     try:
-        root = ET.fromstring(body)  # noqa: S314 - declarations are refused above
+        return ET.fromstring(body)  # noqa: S314 - declarations are refused above
     except ET.ParseError:
         return None
-    gpus = tuple(_parse_gpu(node) for node in root.findall("gpu")[:MAX_GPUS])
-    return GpuReport(
-        driver=_parse_version(root.findtext("driver_version")),
-        cuda=_parse_version(root.findtext("cuda_version")),
-        gpus=gpus,
-    )
 
 
 def _parse_gpu(node: Element) -> Gpu:
     memory, used = (_parse_number(node.findtext(f"fb_memory_usage/{part}")) for part in ("total", "used"))
     texts = [
-        node.findtext(path) or "" for path in ("product_name", "fb_memory_usage/total", "fan_speed", "uuid")
+        node.findtext(path) or ""
+        for path in ("product_name", "fb_memory_usage/total", "fan_speed", "uuid", "gpu_recovery_action")
     ]
     return Gpu(
-        name=_parse_name(node.findtext("product_name")),
+        name=parse_name(node.findtext("product_name")),
         memory=memory,
         used=used,
         utilization=_parse_number(node.findtext("utilization/gpu_util")),
         mig=(node.findtext("mig_mode/current_mig") or "").strip() == "Enabled",
-        broken=any(_LOST_GPU.search(text) for text in (*texts, node.findtext("gpu_recovery_action") or "")),
+        broken=any(map(_LOST_GPU.search, texts)) or _needs_reset(node),
         ecc=_count_uncorrected_errors(node),
         retiring=_is_retiring(node),
         processes=tuple(
             _format_process(info.findtext("pid"), info.findtext("process_name"))
             for info in node.findall("processes/process_info")[:MAX_GPUS]
         ),
+    )
+
+
+def _needs_reset(node: Element) -> bool:
+    """Return whether the driver wants the GPU reset, the bus reset or the computer rebooted before further use.
+
+    Branches 530 to 560 say so in ``gpu_reset_status``, later ones in ``gpu_recovery_action``: None, Reset, Reboot,
+    Drain P2P (which does not hinder work on this GPU), Drain and Reset.
+    """
+    action = (node.findtext("gpu_recovery_action") or "").strip()
+    return bool(re.search(r"\bRe(?:set|boot)\b", action)) or (
+        (node.findtext("gpu_reset_status/reset_required") or "").strip() == "Yes"
     )
 
 
@@ -158,7 +181,7 @@ def parse_csv(text: str) -> GpuReport | None:
 
 def _parse_csv_row(card: Mapping[str, str]) -> Gpu:
     return Gpu(
-        name=_parse_name(card.get("name")),
+        name=parse_name(card.get("name")),
         memory=_parse_number(card.get("memory.total")),
         used=_parse_number(card.get("memory.used")),
         utilization=_parse_number(card.get("utilization.gpu")),
@@ -190,7 +213,7 @@ def parse_table(text: str) -> GpuReport | None:
 def _parse_table_rows(name: str, line: str, follow: str) -> Gpu:
     use = _USAGE_ROW.search(follow)
     return Gpu(
-        name=_parse_name(name.removesuffix("...").strip()),
+        name=parse_name(name.removesuffix("...").strip()),
         memory=_parse_number(use[2]) if use else None,
         used=_parse_number(use[1]) if use else None,
         utilization=_parse_number(use[3]) if use else None,
@@ -218,6 +241,6 @@ def _parse_version(text: str | None) -> str:
     return found if _VERSION.fullmatch(found) else ""
 
 
-def _parse_name(text: str | None) -> str:
+def parse_name(text: str | None) -> str:
     found = (text or "").strip()
     return found if _NAME.fullmatch(found) else "?"

@@ -254,6 +254,12 @@ CHECK_TITLES = {
     "disk-speed": N_("disk speed"),
     "clock": N_("clock"),
     "network": N_("network"),
+    "power": N_("GPU power limit"),
+    "clocks": N_("GPU clocks"),
+    "pcie": "PCIe",
+    "gpu-bandwidth": N_("GPU memory speed"),
+    "disk-throughput": N_("disk throughput"),
+    "disk-size": N_("disk size"),
     "doctor": N_("examination"),
 }
 _VERDICT_COLOURS = {"ok": "green", "warning": "yellow", "failure": "red", "unchecked": "cyan"}
@@ -264,15 +270,25 @@ _VERDICT_COLOURS = {"ok": "green", "warning": "yellow", "failure": "red", "unche
 @click.option(
     "--python", default="", help=_("Python that your job will use, e.g. python3 or /opt/conda/bin/python.")
 )
+@click.option(
+    "--perf",
+    "performance",
+    is_flag=True,
+    help=_(
+        "Also load GPUs and disks for a minute (no job should run), and compare them with what you pay for."
+    ),
+)
 @json_option
 @click.pass_obj
-def doctor_command(app: CliContext, lease: str, python: str) -> None:
+def doctor_command(app: CliContext, lease: str, python: str, performance: bool) -> None:
     """Examine a machine. Exit code 7 if a check failed.
 
     Runs a small forward and backward convolution on every GPU with PyTorch or TensorFlow, if installed. Can take a few
     minutes on a faulty machine, which is billed meanwhile.
     """
-    health = app.run(lambda application: application.doctor.examine_lease(lease, python))
+    health = app.run(
+        lambda application: application.doctor.examine_lease(lease, python, performance=performance)
+    )
     data = {"verdict": health.verdict, **asdict(health, recurse=False)}
     app.show(data, lambda: format_health(health, lease))
     if health.verdict.value == "failure":

@@ -67,11 +67,13 @@ class SshTunnel:
             finally:
                 far_writer.close()
         except asyncssh.ChannelOpenError as error:
-            self._report(
-                _("port {port} on the machine refused the connection: {why}").format(
-                    port=self._ports.remote, why=quote_text(error.reason)
-                )
+            prohibited = error.code == asyncssh.OPEN_ADMINISTRATIVELY_PROHIBITED
+            text = (
+                _("the machine's SSH server does not allow forwarding to port {port}: {why}")
+                if prohibited
+                else _("port {port} on the machine refused the connection: {why}")
             )
+            self._report(text.format(port=self._ports.remote, why=quote_text(error.reason)))
         except (OSError, asyncssh.Error, GpurentError):
             # The owner of the SSH connection reports its drop; only this client is lost.
             return

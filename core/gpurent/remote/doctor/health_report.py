@@ -22,11 +22,15 @@ from gpurent.remote.shell import ProbeSection
 
 @frozen(kw_only=True)
 class ExpectedMachine:
-    """What is paid for: ``gpus`` of the model ``gpu`` (memory in GiB; 0 or empty: unknown), and the job's Python."""
+    """What is paid for: ``gpus`` of the model ``gpu`` (memory in GiB; 0 or empty: unknown), and the job's Python.
+
+    ``disk``: GiB of the machine's disk; 0: unknown.
+    """
 
     gpu: str = ""
     gpus: int = 0
     gpu_memory: int = 0
+    disk: int = 0
     python: str = "python3"
     data: str = ""
 
@@ -147,15 +151,21 @@ def _assess_disk(sections: Mapping[str, ProbeSection], home: DiskSpace | None) -
     return Finding(check="disk", verdict=Verdict.OK, text=text)
 
 
+def parse_dd_rate(section: ProbeSection | None) -> float:
+    """Return the bytes per second that ``dd`` reported; 0 if it failed or reported nothing."""
+    said = _DD_OUTPUT.search(section.stderr) if section is not None and not section.exit_status else None
+    return int(said[1]) / float(said[2]) if said is not None and float(said[2]) else 0.0
+
+
 def _assess_disk_speed(written: ProbeSection) -> Finding:
-    said = _DD_OUTPUT.search(written.stderr)
+    rate = parse_dd_rate(written)
     if written.timed_out:
         return Finding(
             check="disk-speed", verdict=Verdict.WARNING, cause="disk-slow",
             text=_("writing a small test file timed out"),
             advice=_("Another job may be using the disk; try again later."),
         )  # fmt: skip
-    if written.exit_status or said is None or not float(said[2]):
+    if not rate:
         full = "No space left" in written.stderr
         return Finding(
             check="disk-speed", verdict=Verdict.WARNING if full else Verdict.UNCHECKED,
@@ -164,7 +174,6 @@ def _assess_disk_speed(written: ProbeSection) -> Finding:
             advice=_("Results may not fit: free some space, or rent a larger disk.") if full else "",
             cause="disk-full" if full else "",
         )  # fmt: skip
-    rate = int(said[1]) / float(said[2])
     text = _("writes at {rate:.0f} MB/s").format(rate=rate / MB)
     if rate < SLOW_DISK:
         return Finding(

@@ -25,15 +25,15 @@ MAX_OUTPUT_BYTES = 512 * 1024
 MAX_STDERR_BYTES = 6000
 _MARK = "gpurent-doctor:"
 
-# $1: seconds for a tool, $2: for the convolution, $3: MiB to write, $4: the facts probe command, rest: Pythons, the
-# job's own first.
-_SCRIPT = r"""
-tool=$1 long=$2 write=$3 survey=$4; shift 4
-PATH=$PATH:/usr/local/nvidia/bin:/usr/local/cuda/bin:/usr/sbin:/sbin; export PATH
+# Functions of the scripts that examine a machine: `say` frames a text, `limited NAME SECONDS COMMAND…` the output of
+# a tool, `fill NAME SECONDS FILE MIB` that of writing a file. They make the folder $room; $disk is "no" if that is not
+# possible in the home folder, or if that is full: no tool's end could be told there.
+RUNNER = r"""
 say() { printf '\n@mark@begin %s\n%s\n@mark@end %s 0\n' "$1" "$2" "$1"; }
 umask 077
 disk=yes
-room=$(mktemp -d "$HOME/.gpurent-doctor.XXXXXX" 2>/dev/null) || { disk=no; room=$(mktemp -d) || exit 1; }
+room=$(mktemp -d "$HOME/.gpurent-doctor.XXXXXX" 2>/dev/null) && echo room 2>/dev/null >"$room/status" ||
+  { rm -rf "$room"; disk=no; room=$(mktemp -d) || exit 1; }
 trap 'rm -rf "$room"' EXIT
 trap 'exit 1' HUP INT TERM
 apart=; if has setsid; then apart=setsid; fi
@@ -56,6 +56,19 @@ limited() {
   tail -c @words@ "$room/err" 2>/dev/null
   printf '\n@mark@end %s %s\n' "$name" "${end:-$(cat "$room/status")}"
 }
+# On a disk that gets full, the file must be gone before anything is said about it: that is written there too.
+fill() {
+  limited "$1" "$2" sh -c 'said=$(dd if=/dev/zero of="$1" bs=1048576 count="$2" conv=fdatasync 2>&1); code=$?
+    [ "$code" = 0 ] || rm -f "$1"; echo "$said" >&2; exit "$code"' sh "$3" "$4"
+}
+"""
+
+# $1: seconds for a tool, $2: for the convolution, $3: MiB to write, $4: the facts probe command, rest: Pythons, the
+# job's own first.
+_SCRIPT = r"""
+tool=$1 long=$2 write=$3 survey=$4; shift 4
+PATH=$PATH:/usr/local/nvidia/bin:/usr/local/cuda/bin:/usr/sbin:/sbin; export PATH
+@runner@
 cat >"$room/convolution.py"
 if has nvidia-smi; then
   limited smi-xml "$tool" @xml@
@@ -76,7 +89,7 @@ for file in /usr/include/cudnn_version.h /usr/include/cudnn.h /usr/local/cuda/in
 done
 say home "$disk"
 [ "$disk" = no ] || [ "$write" = 0 ] ||
-  limited write "$tool" dd if=/dev/zero of="$room/zeros" bs=1048576 count="$write" conv=fdatasync
+  fill write "$tool" "$room/zeros" "$write"
 rm -f "$room/zeros"
 chosen=
 for python in "$@"; do
@@ -106,7 +119,7 @@ def doctor_command(
     ``write_mib``: MiB to write for the disk speed, 0 for none.
     """
     return probe_command(
-        _SCRIPT,
+        _SCRIPT.replace("@runner@", RUNNER),
         *(str(tool_timeout), str(convolution_timeout), str(write_mib), facts_command(data), *pythons),
         name="doctor",
         mark=_MARK,

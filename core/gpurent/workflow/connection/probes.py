@@ -8,7 +8,7 @@ from time import monotonic
 
 from attrs import evolve, frozen
 
-from gpurent.domain.health import HealthReport
+from gpurent.domain.health import Finding, HealthReport
 from gpurent.domain.lease import Lease
 from gpurent.domain.machine_facts import MachineFacts
 from gpurent.errors import RemoteError, UnavailableError
@@ -30,6 +30,12 @@ from gpurent.remote.doctor.script import (
     parse_clock,
     parse_doctor_output,
     read_convolution_program,
+)
+from gpurent.remote.doctor.speed_findings import assess_performance
+from gpurent.remote.doctor.speed_script import (
+    PERFORMANCE_TIMEOUT,
+    parse_performance_output,
+    performance_command,
 )
 from gpurent.workflow.connection.reconnecting import Connections, ReconnectingConnection
 from gpurent.workflow.runtime.leases import LeaseTracker
@@ -81,34 +87,42 @@ class Doctor:
     plugins: Plugins
     clock: Clock
 
-    async def examine_machine(self, connection: ReconnectingConnection, python: str) -> HealthReport:
+    async def examine_machine(
+        self, connection: ReconnectingConnection, python: str, *, performance: bool = False
+    ) -> HealthReport:
         """Examine the machine. ``python`` is the interpreter that starts the job, empty if it is not a Python program.
 
-        Raises `UnavailableError` if the machine does not answer at all.
+        ``performance``: also load its GPUs and disks for a minute and measure them. Raises `UnavailableError` if the
+        machine does not answer at all.
         """
         lease = await connection.get_lease()
         wanted = ExpectedMachine(
             gpu=lease.offer.hardware.gpu,
             gpus=lease.offer.hardware.gpus,
             gpu_memory=lease.offer.hardware.gpu_memory,
+            disk=lease.offer.hardware.disk,
             python=python,
             data=self.plugins.profile_of(lease).data_dir,
         )
-        return await connection.run_with_retry(lambda ssh: self._examine(ssh, wanted))
+        found = await connection.run_with_retry(lambda ssh: self._examine(ssh, wanted))
+        if not performance:
+            return found
+        speeds = await connection.run_with_retry(lambda ssh: measure_performance(ssh, wanted))
+        return evolve(found, findings=(*found.findings, *speeds))
 
-    async def examine_lease(self, lease_id: str, python: str = "") -> HealthReport:
+    async def examine_lease(
+        self, lease_id: str, python: str = "", *, performance: bool = False
+    ) -> HealthReport:
         """Examine a machine on demand, even while a job runs. An empty ``python`` means the machine's default."""
         async with self.connections.connect_to_lease(lease_id) as connection:
-            return await self.examine_machine(
-                connection, python or self.plugins.profile_of(await connection.get_lease()).python
-            )
+            default = self.plugins.profile_of(await connection.get_lease()).python
+            return await self.examine_machine(connection, python or default, performance=performance)
 
     async def _examine(self, ssh: SshConnection, wanted: ExpectedMachine) -> HealthReport:
-        pythons = tuple(dict.fromkeys(name for name in (wanted.python, *_PYTHON_CANDIDATES) if name))
         measured = await measure_connection(ssh)
         try:
             ran = await ssh.run(
-                doctor_command(pythons, data=wanted.data),
+                doctor_command(_list_pythons(wanted), data=wanted.data),
                 input=read_convolution_program(),
                 timeout=DOCTOR_TIMEOUT,
             )
@@ -117,6 +131,17 @@ class Doctor:
                 raise
             return make_hung_report(self.clock.now(), DOCTOR_TIMEOUT)
         return make_health_report(self.clock.now(), parse_doctor_output(ran.stdout), measured, wanted)
+
+
+def _list_pythons(wanted: ExpectedMachine) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(name for name in (wanted.python, *_PYTHON_CANDIDATES) if name))
+
+
+async def measure_performance(ssh: SshConnection, wanted: ExpectedMachine) -> tuple[Finding, ...]:
+    """Load the machine's GPUs and disks, and compare them with what is paid for."""
+    command = performance_command(_list_pythons(wanted), data=wanted.data)
+    ran = await ssh.run(command, timeout=PERFORMANCE_TIMEOUT)
+    return tuple(assess_performance(parse_performance_output(ran.stdout), wanted))
 
 
 async def measure_connection(ssh: SshConnection) -> Measurements:

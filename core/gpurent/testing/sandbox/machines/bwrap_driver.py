@@ -61,7 +61,7 @@ class BwrapDriver(DriverBase):
         write_home_scripts(spec.stop_scripts, disk.home, STOP_PIPE)
         write_program(context.runtime_folder / "stop", make_stop_script(STOP_PIPE))
         for _attempt in range(_ATTEMPTS):
-            body = _BwrapInstance(context, programs)
+            body = self._make_instance(context, programs)
             try:
                 await body.start()
             except _PortTaken:
@@ -69,18 +69,24 @@ class BwrapDriver(DriverBase):
             return body
         raise BootFailed("found no free port")
 
+    def _make_instance(self, context: BootContext, programs: MachinePrograms) -> "BwrapInstance":
+        """Return what is started next; overridden where machines of another kind are wanted."""
+        return BwrapInstance(context, programs)
+
 
 class _PortTaken(BootFailed):
     """Another process took the port first."""
 
 
-class _BwrapInstance(MachineInstance):
+class BwrapInstance(MachineInstance):
+    """One machine. What it consists of (/etc, mounts, command) can be overridden."""
+
     def __init__(self, context: BootContext, programs: MachinePrograms) -> None:
         self.port = find_free_port()
         self.home = get_home(context.spec.user)
         self.ended = asyncio.Event()
-        self._context = context
-        self._programs = programs
+        self.context = context
+        self.programs = programs
         self._log = context.runtime_folder / "sshd.log"
         self._init_pid = 0  # the host's pid of the namespace's process 1
         self._sshd_pid = 0
@@ -90,16 +96,10 @@ class _BwrapInstance(MachineInstance):
         """Start the machine and return when sshd listens. Raises ``BootFailed``."""
         status, theirs = os.pipe()
         self._status = AsyncDescriptor(status)
-        etc = write_etc(
-            self._context.runtime_folder / "etc", self._context.spec, self._programs.path_variable, self.port
-        )
-        bwrap = [
-            find_host_program("bwrap") or "bwrap",
-            *make_bwrap_arguments(self._context, self._programs, etc, theirs),
-        ]
+        command = self.make_command(self.write_etc(), theirs)
         with self._log.open("wb") as log:
             self._process = start_program(
-                [*bwrap, "--", *sshd_command(self._context)],
+                command,
                 environment={},
                 pass_fds=(theirs,),
                 stdout=log,
@@ -117,15 +117,29 @@ class _BwrapInstance(MachineInstance):
             await self._kill_processes()
             raise
 
+    def write_etc(self) -> list[str]:
+        """Write the machine's own files of /etc and return their names."""
+        folder = self.context.runtime_folder / "etc"
+        return write_etc(folder, self.context.spec, self.programs.path_variable, self.port)
+
+    def make_command(self, etc: list[str], status_fd: int) -> list[str]:
+        """Return the command that starts the machine with these files of /etc."""
+        arguments = make_bwrap_arguments(self.context, self.programs, etc, status_fd)
+        return [find_host_program("bwrap") or "bwrap", *arguments, "--", *sshd_command(self.context)]
+
+    def get_root(self, folder: str) -> Path:
+        """Return where the host sees a folder of the machine."""
+        return Path(f"/proc/{self._init_pid}/root{folder}")
+
     async def kill(self) -> None:
         if not self._saved and not self.ended.is_set():
             self._saved = True
             self.freeze(True)
-            await memory_disk.save_disk(self._context.disk, self._init_pid, self.home)
+            await memory_disk.save_disk(self.context.disk, self._init_pid, self.home)
         await self._kill_processes()
 
     def add_authorized_key(self, line: str) -> None:
-        add_authorized_keys(self._get_root(self.home), [line])
+        add_authorized_keys(self.get_root(self.home), [line])
 
     def freeze(self, frozen: bool) -> None:
         signal_tree(self._process.pid, signal.SIGSTOP if frozen else signal.SIGCONT)
@@ -134,15 +148,15 @@ class _BwrapInstance(MachineInstance):
         await self._reload_sshd()
 
     async def show_visible_programs(self) -> None:
-        path = self._programs.visible_path
-        config = self._context.runtime_folder / "etc" / "ssh" / "sshd_config"
+        path = self.programs.visible_path
+        config = self.context.runtime_folder / "etc" / "ssh" / "sshd_config"
         text = re.sub(r"SetEnv PATH=\S+", f"SetEnv PATH={path}", config.read_text())
         config.write_text(text)  # mounted inside by itself: it must stay the same file
-        write_shell_profiles(self._get_root(self.home), self._context.spec, path)
+        write_shell_profiles(self.get_root(self.home), self.context.spec, path)
         await self._reload_sshd()
 
     async def fill_disk(self, full: bool) -> None:
-        if self._context.spec.disk_bytes is None:
+        if self.context.spec.disk_bytes is None:
             raise UsageError(
                 _("the disk of this machine has no size of its own, so it cannot be filled"),
                 hint=_(
@@ -150,11 +164,7 @@ class _BwrapInstance(MachineInstance):
                 ),
             )
         for folder in (self.home, "/data"):
-            (memory_disk.fill_folder if full else memory_disk.free_folder)(self._get_root(folder))
-
-    def _get_root(self, folder: str) -> Path:
-        """Return where the host sees a folder of the machine."""
-        return Path(f"/proc/{self._init_pid}/root{folder}")
+            (memory_disk.fill_folder if full else memory_disk.free_folder)(self.get_root(folder))
 
     async def _reload_sshd(self) -> None:
         """Let sshd read its settings and host key again; open connections stay."""
