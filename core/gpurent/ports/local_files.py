@@ -69,6 +69,18 @@ class FileTree(Protocol):
     def measure_free_bytes(self) -> int:
         """Return how many bytes the user can still write on the disk of the folder."""
 
+    def read_at(self, file: int, size: int, at: int) -> bytes:
+        """Return up to ``size`` bytes of an open file from ``at``; none at its end."""
+
+    def write_at(self, file: int, data: memoryview, at: int) -> None:
+        """Write all of ``data`` into an open file from ``at``."""
+
+    def set_status(self, file: int, mode: int, time: int) -> None:
+        """Set the mode, where the system has modes, and the mtime (ns) of an open file."""
+
+    def count_stored_bytes(self, status: os.stat_result) -> int:
+        """Return how much of the disk a file takes, without its holes if the system tells."""
+
     def close(self) -> None: ...
 
 

@@ -78,7 +78,7 @@ COMPUTER_ROOTS = (
         edits=(
             Edit(
                 f"{_POSIX}/system.py",
-                "        check_private_mode(path, found)\n        return file.read()",
+                "        check_private_file(path, file.fileno())\n        return file.read()",
                 "        return file.read()",
             ),
         ),
@@ -233,8 +233,8 @@ COMPUTER_ROOTS = (
         edits=(
             Edit(
                 "core/gpurent/infra/ssh/connector.py",
-                "            check_private_mode(path, os.fstat(file.fileno()))\n",
-                "            os.fstat(file.fileno())\n",
+                "            check_private_file(path, file.fileno())\n",
+                "",
             ),
         ),
         tests=("tests/security/test_own_files.py::test_an_open_key_file_is_not_used",),

@@ -184,10 +184,9 @@ class SftpPuller:
         The digest is empty if the remote file has changed.
         """
         digest, at = sha256(), 0
-        with self._target.convert_errors(file.name):
-            while data := os.pread(handle, CHUNK_SIZE, at):
-                digest.update(data)
-                at += len(data)
+        while data := self._target.read_partial(file.name, handle, CHUNK_SIZE, at):
+            digest.update(data)
+            at += len(data)
         self._silence_timeout.reset()  # reading our own disk is not silence of the remote side
         self.resumed += at
         self._progress.advance(at, file.relative_path)
