@@ -39,6 +39,13 @@ class OpenFolder(Protocol):
     def stat_entry(self, base: str | bytes) -> os.stat_result:
         """Return the status of the entry itself, also of a link."""
 
+    def find_mode(self, base: str | bytes, mode: int) -> int:
+        """Return the permissions that the entry gets on a machine; ``mode``: those of its status.
+
+        Where the system has no such permissions, files are 0644 and folders 0755, and programs are found by what they
+        begin with, or by what git knows of them.
+        """
+
     def open_file(self, base: str | bytes) -> int:
         """Open a file for reading; what else it may be, the caller finds out, and is not blocked by it."""
 

@@ -178,9 +178,9 @@ COMMAND_ROOTS = (
         summary="SIGTERM and SIGHUP end a command without a word",
         edits=(
             Edit(
-                f"{_CLI}/interrupts.py",
-                "STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)",
-                "STOP_SIGNALS = (signal.SIGINT,)",
+                "core/gpurent/infra/platform/posix/terminal.py",
+                "= (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)",
+                "= (signal.SIGINT,)",
             ),
         ),
         tests=(

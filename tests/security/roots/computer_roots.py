@@ -62,7 +62,7 @@ COMPUTER_ROOTS = (
             ),
             Edit(
                 "core/gpurent/infra/sandbox_handle.py",
-                "return find_listener_uid(urlsplit(url).port or 0) == os.getuid()",
+                "return is_own_listener(urlsplit(url).port or 0)",
                 "return True",
             ),
         ),
@@ -205,8 +205,8 @@ COMPUTER_ROOTS = (
         edits=(
             Edit(
                 "core/gpurent/infra/config/config_access.py",
-                "if not found.st_mode & 0o077:",
-                "if found.st_mode:",
+                "if not is_shared(path):",
+                "if path.exists():",
             ),
         ),
         tests=(

@@ -55,6 +55,9 @@ class PosixFolder:
     def stat_entry(self, base: str | bytes) -> os.stat_result:
         return os.stat(base, dir_fd=self.handle, follow_symlinks=False)
 
+    def find_mode(self, base: str | bytes, mode: int) -> int:
+        return mode
+
     def open_file(self, base: str | bytes) -> int:
         return os.open(base, _READ_FLAGS, dir_fd=self.handle)
 

@@ -38,6 +38,8 @@ from gpurent.locale import _
 
 assert sys.platform != "win32"  # noqa: S101 - so that mypy does not read it for Windows
 
+_SYSTEM: str = sys.platform
+
 
 def make_private_folder(path: Path) -> Path:
     """Create ``path`` with mode 0700 if missing, and return it.
@@ -172,7 +174,7 @@ def has_display(environment: dict[str, str] | os._Environ[str] = os.environ) -> 
     """Return whether a browser would open a window. A text browser would take over the terminal."""
     if environment.get("BROWSER"):
         return True
-    if sys.platform == "darwin":
+    if _SYSTEM == "darwin":
         return "SSH_CONNECTION" not in environment
     return bool(environment.get("DISPLAY") or environment.get("WAYLAND_DISPLAY"))
 

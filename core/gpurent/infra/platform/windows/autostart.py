@@ -3,19 +3,12 @@
 from __future__ import annotations
 
 import ntpath
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path, PureWindowsPath
 
 TASK_NAME = "gpurent watch"
 INTERVAL_MINUTES = 5
-KEPT_VARIABLES = (
-    "GPURENT_HOME",
-    "GPURENT_CLOCK",
-    "GPURENT_SAFE",
-    "GPURENT_SANDBOX",
-    "GPURENT_STATE_HOME",
-    "GPURENT_LANG",
-)
 # `pythonw` has no console, so that no window appears every five minutes; it has no output either.
 _STARTER = (
     "import os, runpy, sys; home, log, *rest = sys.argv[1:];"
@@ -83,17 +76,22 @@ def find_windowless(python: str) -> str:
 
 def join_arguments(words: Sequence[str]) -> str:
     """Return ``words`` as one command line, as programs on Windows take it apart again."""
-    import subprocess
+    return " ".join(_quote(word) for word in words)
 
-    return subprocess.list2cmdline(words)
+
+def _quote(word: str) -> str:
+    """Quote a word: backslashes count as themselves but before a quote, where each is written twice."""
+    if word and not re.search(r'[\s"]', word):
+        return word
+    text = re.sub(r'(\\*)"', r'\1\1\\"', word)
+    return f'"{text}{_trailing_backslashes(text)}"'
+
+
+def _trailing_backslashes(text: str) -> str:
+    return "\\" * (len(text) - len(text.rstrip("\\")))
 
 
 def _escape(text: str) -> str:
     from xml.sax.saxutils import escape
 
     return escape(text, {'"': "&quot;"})
-
-
-def select_environment(environment: Mapping[str, str]) -> dict[str, str]:
-    """Return the variables that the guard needs; never a passphrase or a password."""
-    return {name: environment[name] for name in KEPT_VARIABLES if environment.get(name)}

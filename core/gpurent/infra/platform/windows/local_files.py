@@ -20,7 +20,7 @@ from types import TracebackType
 from attrs import frozen
 
 from gpurent.domain.name_policy import is_reserved_by_windows
-from gpurent.infra.platform.windows import api, private_files
+from gpurent.infra.platform.windows import api, file_modes, private_files
 from gpurent.ports.local_files import Name
 
 assert sys.platform == "win32"  # noqa: S101 - so that mypy reads it for Windows alone
@@ -73,6 +73,14 @@ class WindowsFolder:
 
     def stat_entry(self, base: str | bytes) -> os.stat_result:
         return _read_status(self._join(base))
+
+    def find_mode(self, base: str | bytes, mode: int) -> int:
+        path = self._join(base)
+        if os.path.isdir(path):
+            return file_modes.FOLDER_MODE
+        with os.fdopen(self.open_file(base), "rb") as file:
+            is_program = file_modes.is_script(file.read(2)) or self._tree.git_modes.is_program(path)
+        return file_modes.PROGRAM_MODE if is_program else file_modes.FILE_MODE
 
     def open_file(self, base: str | bytes) -> int:
         return api.open_file(self._join(base))
@@ -137,6 +145,7 @@ class WindowsFileTree:
 
     def __init__(self, root: str) -> None:
         self._lock = threading.RLock()
+        self.git_modes = file_modes.GitModes()
         self._root = WindowsFolder(self, (), root)
         self._folders: OrderedDict[tuple[str, ...], WindowsFolder] = OrderedDict()
 
