@@ -16,7 +16,7 @@ PLUGINS := $(sort $(patsubst %/pyproject.toml,%,$(wildcard plugins/*/pyproject.t
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: compile-tests docs docs-messages help setup system-packages system-packages-strict demo test test-nightly test-matrix test-vendors test-reliability test-roots test-mutation test-torch lint format clean
+.PHONY: compile-tests docs docs-messages help setup system-packages system-packages-strict demo test test-nightly test-matrix test-vendors test-reliability test-roots test-mutation test-torch test-windows lint format clean
 .DELETE_ON_ERROR:
 
 help:  ## this list
@@ -35,6 +35,7 @@ test-nightly: system-packages-strict setup  ## the long tests, then the reliabil
 	$(BIN)/python -m pytest -n $(JOBS) -m nightly -p tests.nightly
 	$(MAKE) --no-print-directory test-reliability
 	$(MAKE) --no-print-directory test-roots
+	$(MAKE) --no-print-directory test-windows
 	$(MAKE) --no-print-directory test-vendors
 	$(MAKE) --no-print-directory docs
 
@@ -53,6 +54,11 @@ test-roots: system-packages-strict setup  ## roots of mended losses and attacks,
 
 test-mutation: setup $(VENV)/.mutation  ## the mutation score of docs/mutation.md (some minutes; MODULES= names a few)
 	$(BIN)/python scripts/mutation_score.py --jobs $(JOBS) $(MODULES)
+
+test-windows: system-packages-strict setup  ## the journey of a user on Windows, by Windows' own Python under Wine; prints its table
+	@$(BIN)/python scripts/windows_python.py .windows; status=$$?; \
+		if [ $$status = 3 ]; then echo "test-windows: skipped"; exit 0; fi; [ $$status = 0 ] || exit $$status; \
+		$(BIN)/python -m pytest -m "" -p tests.windows.table tests/windows/test_wine.py
 
 test-torch: setup  ## the tests with PyTorch; brings it into .venv (some GB; TORCH= names another build)
 	$(PIP) install $(TORCH)
@@ -83,7 +89,7 @@ format: setup  ## let ruff mend what it can
 	$(BIN)/ruff format .
 
 clean:  ## remove .venv, caches and build results
-	rm -rf $(VENV) $(DOCS) .vendors docs/reference build dist .coverage .coverage.* .import_linter_cache .nightly.jsonl .reliability.jsonl
+	rm -rf $(VENV) $(DOCS) .vendors .windows docs/reference build dist .coverage .coverage.* .import_linter_cache .nightly.jsonl .reliability.jsonl
 	find . -name .git -prune -o -type d \( -name __pycache__ -o -name '.*_cache' -o -name .hypothesis \
 		-o -name '*.egg-info' \) -prune -exec rm -rf {} +
 

@@ -38,7 +38,7 @@ def journey(python: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
     folder = tmp_path_factory.mktemp("fake-windows")
     with shared_sandbox(folder / "sandbox", speed=300) as sandbox:
         user = make_fake_user(python, sandbox.user(folder / "home"), folder / "work")
-        yield Journey(sandbox, user)
+        yield Journey(sandbox, user, is_short=True)
 
 
 @pytest.mark.parametrize("step", STEPS)

@@ -133,6 +133,7 @@ def make_wine_user(top: Path, user: CommandLineUser, folder: Path, name: str) ->
     environment = {
         "PATH": os.environ["PATH"],
         "HOME": os.environ.get("HOME", "/"),
+        "LC_ALL": "C.UTF-8",  # by which Wine reads the names of files
         "WINEPREFIX": str(top / "prefix"),
         "WINEDEBUG": "-all",
         **given,

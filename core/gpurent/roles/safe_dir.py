@@ -22,6 +22,7 @@ from gpurent.roles.transfer_errors import check_expansion, small_local_disk_erro
 
 _READ_SIZE = 1 << 20
 _PARTIALS_DIR = b".gpurent-part"
+_NO_LINK_ERRORS = (errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS)
 
 
 def open_safe_dir(files: LocalFiles, request: PullRequest) -> SafeDir:
@@ -59,6 +60,7 @@ class SafeDir:
         self._partials: OpenFolder | None = None
         self._temporary_numbers = count(1)
         self._lock = Lock()
+        self.refuses_links = False
 
     def close(self) -> None:
         """Close all handles; the folder for partials is removed if it is empty."""
@@ -178,7 +180,7 @@ class SafeDir:
     def make_symlink(self, name: Name, target: str | bytes) -> bool:
         """Create a symbolic link, replacing a file or a link; false where something else has that name.
 
-        That is a folder, or what was changed here.
+        That is a folder, or what was changed here. Also false where no links can be made (`refuses_links`).
         """
         temporary = b"l%d.%d" % (os.getpid(), next(self._temporary_numbers))
         with self._open_folders(name, temporary) as (partials, folder):
@@ -188,7 +190,13 @@ class SafeDir:
                 return False
             self._places.note_link(raw, wanted)
             if not is_here:
-                partials.make_link(temporary, wanted)
+                try:
+                    partials.make_link(temporary, wanted)
+                except OSError as error:
+                    if error.errno not in _NO_LINK_ERRORS:
+                        raise
+                    self.refuses_links = True
+                    return False
                 partials.move_entry(temporary, folder, raw[-1])
             return True
 

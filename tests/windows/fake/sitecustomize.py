@@ -218,7 +218,7 @@ def fake_import(
     globals: Any = None,
     locals: Any = None,
     fromlist: Any = (),
-    level: int = 0,  # noqa: A002
+    level: int = 0,
 ) -> Any:
     if not FAKES:
         make_fakes()

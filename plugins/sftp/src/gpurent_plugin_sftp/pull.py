@@ -77,7 +77,8 @@ async def _pull_files(
             # Create the links last, so that nothing can be written through them.
             for name, goal in await walk.read_links():
                 if not target.make_symlink(name, goal):
-                    walk.skip_name("/".join(name), FileProblem.IN_THE_WAY.text, SkipKind.LINK)
+                    why = FileProblem.NO_LINKS if target.refuses_links else FileProblem.IN_THE_WAY
+                    walk.skip_name("/".join(name), why.text, SkipKind.LINK)
     if puller.failures:
         raise download_failures_error(puller.failures)
     if walk.missing_sources:

@@ -92,8 +92,12 @@ class WindowsFolder:
         return _to_link_target(os.readlink(self._join(base)))
 
     def make_link(self, base: str | bytes, target: bytes) -> None:
-        """Raises `OSError` unless the user may make links, which Windows allows to few."""
-        os.symlink(os.fsdecode(target).replace("/", "\\"), self._join(base))
+        """Raises `OSError` with ENOTSUP unless the user may make links, which Windows allows to few."""
+        path = self._join(base)
+        with suppress(OSError):
+            os.symlink(os.fsdecode(target).replace("/", "\\"), path)
+        if not os.path.islink(path):
+            raise OSError(errno.ENOTSUP, os.strerror(errno.ENOTSUP), path)
 
     def delete_file(self, base: str | bytes) -> None:
         path = self._join(base)

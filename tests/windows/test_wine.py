@@ -1,0 +1,54 @@
+"""gpurent by Windows' own Python under Wine, against a sandbox on the Linux side: ``make test-windows``."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from gpurent.testing.shared_sandbox import shared_sandbox
+from tests.command_line import ROOT
+from tests.windows.journey import STEPS, Journey
+from tests.windows.test_fake_windows import CONTRACT, CONTRACT_FLAGS
+from tests.windows.users import make_wine_user, tell_windows_path
+
+TOP = ROOT / ".windows"
+pytestmark = [
+    pytest.mark.nightly,
+    pytest.mark.skipif(shutil.which("wine") is None, reason="there is no Wine here"),
+    pytest.mark.skipif(not (TOP / "prefix").is_dir(), reason="`make test-windows` gets Windows' Python"),
+]
+
+
+def test_the_platform_keeps_its_contract(record_property: Callable[[str, object], None]) -> None:
+    flags = [flag.replace("/dev/null", r"Z:\dev\null") for flag in CONTRACT_FLAGS]
+    place = [tell_windows_path(path) for path in (CONTRACT, CONTRACT / "test_platform.py")]
+    ran = subprocess.run(
+        ["wine", str(TOP / "python" / "python.exe"), "-m", "pytest", *flags, "--rootdir", *place],
+        env={**os.environ, "WINEPREFIX": str(TOP / "prefix"), "WINEDEBUG": "-all"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert ran.returncode == 0, ran.stdout + ran.stderr
+    record_property("found", ran.stdout.strip().splitlines()[-1].strip("= ").partition(" in ")[0])
+
+
+@pytest.fixture(scope="module")
+def journey(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Journey]:
+    folder = tmp_path_factory.mktemp("wine")
+    with shared_sandbox(folder / "sandbox", speed=60) as sandbox:
+        user = make_wine_user(TOP, sandbox.user(folder / "home"), folder / "work", f"run{os.getpid()}")
+        try:
+            yield Journey(sandbox, user, registers=True)
+        finally:
+            shutil.rmtree(Path(user.home), ignore_errors=True)
+
+
+@pytest.mark.parametrize("step", STEPS)
+def test_journey(journey: Journey, step: str, record_property: Callable[[str, object], None]) -> None:
+    record_property("found", journey.take_step(step))
