@@ -76,12 +76,13 @@ docs: $(DOCS)/.installed  ## the documentation in English and Chinese, as a site
 docs-messages: $(DOCS)/.installed  ## bring the catalogues of the Chinese pages up to the English pages
 	$(DOCS)/bin/python scripts/docs_messages.py $(if $(PAGE),--begin $(PAGE))
 
-lint: setup  ## ruff, mypy --strict and the import contracts
+lint: setup  ## ruff, mypy --strict, also for Windows and macOS, and the import contracts
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy --strict
 	MYPYPATH=core:$$(echo plugins/*/src examples/plugins/*/src | tr " " :) $(BIN)/mypy --strict --explicit-package-bases \
 		plugins/*/tests examples/plugins/*/tests tests
+	$(BIN)/python scripts/check_platforms.py
 	$(BIN)/python scripts/lint_imports.py
 
 format: setup  ## let ruff mend what it can

@@ -1,7 +1,7 @@
 """The contract of `gpurent.infra.platform`, which each system's implementation passes.
 
-This file is also run by Windows' own Python and under the fake Windows (`tests/windows`), so it uses nothing of pytest's
-configuration, and of systems only what all have.
+This file is also run by Windows' own Python and under the fake Windows (`tests/windows`), so it uses nothing of this
+repository's configuration of pytest, and of systems only what all have.
 """
 
 from __future__ import annotations
@@ -292,9 +292,9 @@ def test_a_file_is_replaced_and_a_folder_is_not(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", ["", "..", "a/b", "a\0b"])
 def test_a_name_stays_in_its_folder(tmp_path: Path, name: str) -> None:
-    with closing(make_local_files().open_tree(tmp_path / "t", create=True)) as tree:
-        with pytest.raises((OSError, ValueError)):
-            tree.open_folder((name,), create=True)
+    opened = make_local_files().open_tree(tmp_path / "t", create=True)
+    with closing(opened) as tree, pytest.raises((OSError, ValueError)):
+        tree.open_folder((name,), create=True)
     assert [path.name for path in tmp_path.iterdir()] == ["t"]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -31,6 +32,30 @@ def test_the_platform_keeps_its_contract(python: Path, tmp_path: Path) -> None:
     ran = subprocess.run([*command, *place], capture_output=True, text=True, check=False)
     assert ran.returncode == 0, ran.stdout + ran.stderr
     assert " passed" in ran.stdout
+
+
+LOOK = """
+from gpurent.infra.platform import system
+print(system.open_page("https://pay.example/1?a=2", ["pay.example"]), system.open_page("https://x.example/", []))
+"""
+
+
+def test_pages_open_in_the_users_browser(python: Path, tmp_path: Path) -> None:
+    """W8."""
+    opened = tmp_path / "opened"
+    environment = {"PATH": os.environ["PATH"], "FAKE_WINDOWS_OPENED": str(opened)}
+    ran = subprocess.run([python, "-c", LOOK], env=environment, capture_output=True, text=True, check=False)
+    assert ran.stdout == "True False\n", ran.stderr
+    assert opened.read_text() == "https://pay.example/1?a=2\n"
+
+
+@pytest.mark.parametrize(("number", "word"), [("2052", "\u7528\u6cd5"), ("1033", "Usage")])
+def test_the_language_is_that_of_windows(python: Path, tmp_path: Path, number: str, word: str) -> None:
+    """W8: where no variable says it. 2052 is Chinese (China), 1033 English (United States)."""
+    environment = {"PATH": os.environ["PATH"], "FAKE_WINDOWS_LANGUAGE": number, "HOME": str(tmp_path)}
+    command = [str(python), "-m", "gpurent", "ls", "--help"]
+    ran = subprocess.run(command, env=environment, capture_output=True, check=False)
+    assert word in ran.stdout.decode("utf-8")
 
 
 @pytest.fixture(scope="module")

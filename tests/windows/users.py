@@ -21,9 +21,10 @@ COMMAND_SECONDS = 180
 class WindowsUser(Protocol):
     """``folder``: where the user works. ``home``: the data folder, as the test reads it."""
 
-    folder: Path
-    home: Path
-
+    @property
+    def folder(self) -> Path: ...
+    @property
+    def home(self) -> Path: ...
     def make_command(self, *arguments: str) -> list[str]:
         """Return the command line that runs Python with ``arguments``."""
 

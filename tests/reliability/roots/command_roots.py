@@ -111,8 +111,8 @@ COMMAND_ROOTS = (
         edits=(
             Edit(
                 f"{_CLI}/main.py",
-                'if isinstance(stream, TextIOWrapper) and stream.errors == "strict":',
-                'if isinstance(stream, TextIOWrapper) and stream.errors == "":',
+                'elif stream.errors == "strict":',
+                'elif stream.errors == "":',
             ),
         ),
         tests=(f"{_SIGNALS}::test_output_that_cannot_be_shown_ends_nothing",),

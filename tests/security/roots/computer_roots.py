@@ -122,10 +122,10 @@ COMPUTER_ROOTS = (
         edits=(
             Edit(
                 _CHILDREN,
-                'for folder in given.split(os.pathsep) if folder.startswith("/")]',
+                "for folder in given.split(os.pathsep) if _is_absolute(folder)]",
                 "for folder in given.split(os.pathsep)]",
             ),
-            Edit(_CHILDREN, 'if path.startswith("/") and os.access', "if os.access"),
+            Edit(_CHILDREN, "if _is_absolute(path) and os.access", "if os.access"),
         ),
         tests=(f"{_STARTED}::test_a_program_of_the_current_folder_is_not_run",),
     ),

@@ -181,7 +181,7 @@ def make_fakes() -> None:
     patch_paths()
     from asyncio import unix_events
 
-    loop = unix_events._UnixSelectorEventLoop  # type: ignore[attr-defined]
+    loop = unix_events._UnixSelectorEventLoop
     for name in LOOP_METHODS:
         setattr(loop, name, refuse_gpurent(getattr(loop, name)))
 
@@ -199,7 +199,7 @@ def patch_paths() -> None:
             raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(target))
         return real(path, target)
 
-    pathlib.Path.rename = rename  # type: ignore[method-assign]
+    setattr(pathlib.Path, "rename", rename)  # noqa: B010 - of another signature
 
 
 def refuse_gpurent(real: Any) -> Any:
@@ -238,7 +238,8 @@ def fake_import(
 class FakeLoader(importlib.machinery.SourceFileLoader):
     def exec_module(self, module: types.ModuleType) -> None:
         module.__dict__["__builtins__"] = {**vars(builtins), "__import__": fake_import}
-        exec(self.get_code(module.__name__), module.__dict__)  # noqa: S102 - that is what a loader does
+        code: Any = self.get_code(module.__name__)
+        exec(code, module.__dict__)
 
 
 class FakeFinder(importlib.abc.MetaPathFinder):

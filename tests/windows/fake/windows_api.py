@@ -87,9 +87,8 @@ def get_user_sid() -> str:
 
 
 def replace(source: str, target: str) -> None:
-    if os.path.exists(target):
-        if _is_open(os.path.realpath(target)) or not os.stat(target).st_mode & 0o200:
-            raise _make_error(errno.EACCES, target, 5)
+    if os.path.exists(target) and (_is_open(os.path.realpath(target)) or not os.stat(target).st_mode & 0o200):
+        raise _make_error(errno.EACCES, target, 5)
     os.replace(source, target)
 
 

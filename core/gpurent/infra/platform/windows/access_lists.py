@@ -9,8 +9,7 @@ SYSTEM_SID, ADMINISTRATORS_SID = "S-1-5-18", "S-1-5-32-544"
 # Creator owner and owner rights: whoever made the file, which is the owner that is judged by itself.
 _OWNER_SIDS = ("S-1-3-0", "S-1-3-4")
 _OWNER = re.compile(r"O:(S-[0-9-]+|[A-Z]{2})")
-_LIST = re.compile(r"D:([A-Z_]*)((?:\([^()]*\))*)")
-_ENTRY = re.compile(r"\(([^()]*)\)")
+_LIST = re.compile(r"D:([A-Z_]*)")
 _ALLOWING = ("A", "XA", "OA", "ZA")
 EVERYONE_SID = "S-1-1-0"
 
@@ -44,13 +43,13 @@ def list_strangers(text: str, user: str, expand: Callable[[str], str]) -> list[s
     if found is None or "NO_ACCESS_CONTROL" in found[1]:
         return [EVERYONE_SID]
     trusted = (user, SYSTEM_SID, ADMINISTRATORS_SID, *_OWNER_SIDS)
-    sids = (_expand(sid, expand) for sid in _iter_allowed(found[2]))
+    sids = (_expand(sid, expand) for sid in _iter_allowed(text[found.end() :]))
     return list(dict.fromkeys(sid for sid in sids if sid not in trusted))
 
 
 def _iter_allowed(entries: str) -> Iterator[str]:
     """Yield who is allowed something on the file itself, not only on what is made in it later."""
-    for entry in _ENTRY.findall(entries):
+    for entry in _split_entries(entries):
         parts = entry.split(";")
         if len(parts) < 6:
             continue
@@ -58,6 +57,21 @@ def _iter_allowed(entries: str) -> Iterator[str]:
         pairs = [flags[at : at + 2] for at in range(0, len(flags), 2)]
         if kind in _ALLOWING and "IO" not in pairs and rights not in ("", "0x0"):
             yield sid
+
+
+def _split_entries(text: str) -> Iterator[str]:
+    """Yield what is in each pair of brackets at the beginning of ``text``; a condition in it has brackets too."""
+    depth = start = 0
+    for at, character in enumerate(text):
+        if character == "(":
+            start = start if depth else at + 1
+            depth += 1
+        elif character == ")":
+            depth -= 1
+            if not depth:
+                yield text[start:at]
+        elif not depth:
+            return
 
 
 def _expand(sid: str, expand: Callable[[str], str]) -> str:

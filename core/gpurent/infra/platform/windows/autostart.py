@@ -81,9 +81,9 @@ def join_arguments(words: Sequence[str]) -> str:
 
 def _quote(word: str) -> str:
     """Quote a word: backslashes count as themselves but before a quote, where each is written twice."""
-    if word and not re.search(r'[\s"]', word):
-        return word
     text = re.sub(r'(\\*)"', r'\1\1\\"', word)
+    if word and " " not in word and "\t" not in word:
+        return text
     return f'"{text}{_trailing_backslashes(text)}"'
 
 

@@ -93,9 +93,10 @@ class WindowsFolder:
 
     def make_link(self, base: str | bytes, target: bytes) -> None:
         """Raises `OSError` with ENOTSUP unless the user may make links, which Windows allows to few."""
-        path = self._join(base)
-        with suppress(OSError):
-            os.symlink(os.fsdecode(target).replace("/", "\\"), path)
+        path, text = self._join(base), os.fsdecode(target)
+        if not any(is_reserved_by_windows(part) for part in text.split("/") if part not in (".", "..")):
+            with suppress(OSError):
+                os.symlink(text.replace("/", "\\"), path)
         if not os.path.islink(path):
             raise OSError(errno.ENOTSUP, os.strerror(errno.ENOTSUP), path)
 

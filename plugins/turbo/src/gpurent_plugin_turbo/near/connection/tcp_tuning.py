@@ -15,6 +15,7 @@ import os
 import sys
 from threading import Event, Lock, Thread
 from time import monotonic
+from typing import Any
 
 PIDFD_GETFD = 438  # the same number on every architecture except alpha
 FIND_SOCKET_TIMEOUT = 5.0  # seconds within which ssh must have opened its connection
@@ -28,6 +29,7 @@ CANDIDATE_DESCRIPTORS = range(3, 8)  # ssh opens few descriptors before it conne
 
 _LIBC = ctypes.CDLL(None)
 # Linux alone tells how a connection does, and acknowledges at once on request.
+_open_pidfd: Any = getattr(os, "pidfd_open", None)
 CAN_TUNE = hasattr(socket, "TCP_INFO") and hasattr(socket, "TCP_QUICKACK")
 
 
@@ -79,7 +81,7 @@ class TunedSocket:
 
     def _find_socket(self) -> bool:
         if self._pidfd < 0:
-            self._pidfd = os.pidfd_open(self._pid)
+            self._pidfd = _open_pidfd(self._pid)
         for number in CANDIDATE_DESCRIPTORS:
             found = int(_LIBC.syscall(PIDFD_GETFD, self._pidfd, number, 0))
             if found < 0:
@@ -141,7 +143,7 @@ class SocketTuner:
 
     def tune_process(self, pid: int, port: int) -> TunedSocket:
         tuned = TunedSocket(pid, port)
-        if CAN_TUNE and hasattr(os, "pidfd_open"):
+        if CAN_TUNE and _open_pidfd is not None:
             self._add_socket(tuned)
         return tuned
 
