@@ -256,7 +256,12 @@ def _format_next_steps(kind: str) -> str:
         )
     )
     text = hints.get(kind, systemd)
-    if os.environ.get("GPURENT_PASSPHRASE"):
+    if os.environ.get("GPURENT_PASSPHRASE") and kind == "task":
+        text += "\n" + _(
+            "Your passphrase was not written, and without it the guard cannot read the vault. Run it yourself:"
+            " gpurent watch"
+        )
+    elif os.environ.get("GPURENT_PASSPHRASE"):
         text += "\n" + _(
             "Your passphrase was not written. Pass it to the guard as GPURENT_PASSPHRASE, for example"
             " with: systemctl --user edit gpurent-watch.service"
