@@ -13,8 +13,9 @@ import pytest
 from attrs import define
 from lxml import etree
 
+from gpurent.infra.platform.windows.autostart import TASK_NAME
 from gpurent.testing.shared_sandbox import SharedSandbox
-from tests.windows.users import WindowsUser, require, run, running_python
+from tests.windows.users import WindowsUser, require, run, run_python, running_python
 
 HOSTILE = r"""
 rm -rf out; mkdir -p out/bs out/cs out/deep; cd out
@@ -33,19 +34,20 @@ held = FileLocks(Path(sys.argv[1])).take(sys.argv[2])
 print("held" if held else "busy", flush=True)
 time.sleep(120)
 """
+RUN_TASK = "import subprocess, sys; sys.exit(subprocess.call(sys.argv[1]))"
 TASK_SPACE = "{http://schemas.microsoft.com/windows/2004/02/mit/task}"
 
 
 @define
 class Journey:
-    """``lease``: the machine that the user has rented. ``registers``: whether Task Scheduler is there.
+    """``lease``: the machine that the user has rented. ``tasks``: the folder of Task Scheduler, if it is there.
 
     ``is_short``: without what other tests do on every system.
     """
 
     sandbox: SharedSandbox
     user: WindowsUser
-    registers: bool = False
+    tasks: Path | None = None
     is_short: bool = False
     lease: str = ""
     failed: str = ""
@@ -172,13 +174,18 @@ class Journey:
         check_task(shown.out)
         refused = require(run(self.user, "watch", "install", "--as", "systemd"), 2, ["--as task"])
         assert "systemd" in refused.err
-        if not self.registers:
+        if self.tasks is None:
             return "XML checked; systemd refused"
+        task = self.tasks / TASK_NAME
         require(run(self.user, "watch", "install"), words=["every five minutes"])
-        query = [*self.user.make_command()[:1], "schtasks", "/Query"]
-        seen = subprocess.run(query, env=dict(self.user.environment), capture_output=True, check=False)
+        check_task(task.read_text("utf-16"))
+        log = self.user.home / "watch.log"
+        assert not log.exists()
+        require(run_python(self.user, "-c", RUN_TASK, read_task_command(shown.out)))
+        assert log.exists(), "the task's program has run, with its output in the log"
         require(run(self.user, "watch", "uninstall"), words=["Removed"])
-        return "XML checked, registered and removed" + (" (listed)" if b"gpurent" in seen.stdout else "")
+        assert not task.exists()
+        return "XML checked, registered, its program run, removed; systemd refused"
 
     def meet_at_lock(self) -> str:
         locks = str(self.user.home / "locks") if os.sep in str(self.user.tell_path(Path("/x"))) else ""
@@ -251,6 +258,14 @@ def make_git_index(folder: Path, program: str) -> None:
         return
     for arguments in (("init", "-q"), ("add", "."), ("update-index", "--chmod=+x", program)):
         subprocess.run(["git", *arguments], cwd=folder, check=True, capture_output=True)
+
+
+def read_task_command(text: str) -> str:
+    """Return the command line of a task."""
+    run = etree.fromstring(text.partition("?>")[2]).find(f"{TASK_SPACE}Actions/{TASK_SPACE}Exec")
+    assert run is not None
+    command, arguments = run.findtext(f"{TASK_SPACE}Command"), run.findtext(f"{TASK_SPACE}Arguments")
+    return f'"{command}" {arguments}'
 
 
 def check_task(text: str) -> None:

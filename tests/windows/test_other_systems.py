@@ -17,6 +17,7 @@ import pytest
 
 from gpurent.cli import main
 from gpurent.composition.system import default_data_folder
+from gpurent.infra import outer_folder
 from gpurent.infra.platform.posix.system import write_private_file
 from gpurent.infra.sqlite.database import Database
 from tests.command_line import run_command
@@ -55,6 +56,14 @@ def test_the_data_folder_on_windows_is_named_once(monkeypatch: pytest.MonkeyPatc
 
     monkeypatch.setattr(platformdirs, "user_data_path", make_path)
     assert default_data_folder() == Path("Local") / "gpurent"
+
+
+def test_the_copy_outside_of_the_data_folder_is_elsewhere_on_windows(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(outer_folder, "_SYSTEM", "win32")
+    environment = {"LOCALAPPDATA": "/profile/Local", "APPDATA": "/profile/Roaming"}
+    found = outer_folder.find_outer_path(Path("/profile/Local/gpurent"), "x.json", environment)
+    assert found is not None
+    assert found.parent == Path("/profile/Roaming/gpurent")
 
 
 @pytest.mark.parametrize("kind", ["task", "launchd"])

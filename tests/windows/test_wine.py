@@ -6,7 +6,7 @@ import os
 import shutil
 import subprocess
 from collections.abc import Callable, Iterator
-from pathlib import Path
+from contextlib import contextmanager
 
 import pytest
 
@@ -14,7 +14,7 @@ from gpurent.testing.shared_sandbox import shared_sandbox
 from tests.command_line import ROOT
 from tests.windows.journey import STEPS, Journey
 from tests.windows.test_fake_windows import CONTRACT, CONTRACT_FLAGS
-from tests.windows.users import make_wine_user, tell_windows_path
+from tests.windows.users import WineUser, make_wine_user, tell_windows_path
 
 TOP = ROOT / ".windows"
 pytestmark = [
@@ -43,10 +43,26 @@ def journey(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Journey]:
     folder = tmp_path_factory.mktemp("wine")
     with shared_sandbox(folder / "sandbox", speed=60) as sandbox:
         user = make_wine_user(TOP, sandbox.user(folder / "home"), folder / "work", f"run{os.getpid()}")
-        try:
-            yield Journey(sandbox, user, registers=True)
-        finally:
-            shutil.rmtree(Path(user.home), ignore_errors=True)
+        with running_desktop(user):
+            yield Journey(sandbox, user, tasks=TOP / "prefix" / "drive_c" / "windows" / "system32" / "tasks")
+        shutil.rmtree(user.home, ignore_errors=True)
+
+
+@contextmanager
+def running_desktop(user: WineUser) -> Iterator[None]:
+    """Keep Wine's services and its desktop running, which each command would start, and hand its pipes to."""
+    process = subprocess.Popen(
+        ["wine", "explorer.exe", "/desktop"],
+        env=dict(user.environment),
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    try:
+        yield
+    finally:
+        subprocess.run(["wineserver", "-k"], env=dict(user.environment), check=False)
+        process.wait()
 
 
 @pytest.mark.parametrize("step", STEPS)

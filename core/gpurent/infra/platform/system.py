@@ -68,7 +68,6 @@ else:
         suggest_private_access as suggest_private_access,
     )
     from gpurent.infra.platform.posix.parent_folders import check_parent_folders as check_parent_folders
-    from gpurent.infra.platform.posix.socket_owner import is_own_listener as is_own_listener
     from gpurent.infra.platform.posix.system import (
         check_private_file as check_private_file,
         delete_partial_files as delete_partial_files,
@@ -84,6 +83,12 @@ else:
         write_new_private_file as write_new_private_file,
         write_private_file as write_private_file,
     )
+
+    def is_own_listener(port: int) -> bool:
+        """Return whether this user accepts connections to a port of this computer; false if that is not known."""
+        from gpurent.infra.platform.posix.socket_owner import is_own_listener  # loads `socket`
+
+        return is_own_listener(port)
 
 
 def open_page(url: str, hosts: Collection[str]) -> bool:

@@ -174,8 +174,8 @@ def make_private(path: Path) -> bool:
 
 
 def is_shared(path: Path) -> bool:
-    """Return whether others have any access to a file. Raises `OSError`."""
-    handle = api.open_file(str(path))
+    """Return whether others have any access to a file; a link counts as what it leads to. Raises `OSError`."""
+    handle = open_settings_file(path)
     try:
         access = api.read_file_access(handle)
     finally:

@@ -15,7 +15,10 @@ import os
 import sys
 from threading import Event, Lock, Thread
 from time import monotonic
-from typing import Any
+
+TYPE_CHECKING = False  # the typing import costs time
+if TYPE_CHECKING:
+    from typing import Any
 
 PIDFD_GETFD = 438  # the same number on every architecture except alpha
 FIND_SOCKET_TIMEOUT = 5.0  # seconds within which ssh must have opened its connection
