@@ -178,7 +178,9 @@ class Journey:
             return "XML checked; systemd refused"
         task = self.tasks / TASK_NAME
         require(run(self.user, "watch", "install"), words=["every five minutes"])
-        check_task(task.read_text("utf-16"))
+        kept = task.read_text("utf-8-sig")  # Wine keeps the settings, and nothing of what is run
+        assert "<StartWhenAvailable>true<" in kept, kept
+        assert "<MultipleInstancesPolicy>IgnoreNew<" in kept, kept
         log = self.user.home / "watch.log"
         assert not log.exists()
         require(run_python(self.user, "-c", RUN_TASK, read_task_command(shown.out)))
