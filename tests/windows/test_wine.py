@@ -14,7 +14,7 @@ from gpurent.testing.shared_sandbox import shared_sandbox
 from tests.command_line import ROOT
 from tests.windows.journey import STEPS, Journey
 from tests.windows.test_fake_windows import CONTRACT, CONTRACT_FLAGS
-from tests.windows.users import WineUser, make_wine_user, tell_windows_path
+from tests.windows.users import WineUser, make_wine_user
 
 TOP = ROOT / ".windows"
 pytestmark = [
@@ -26,9 +26,22 @@ pytestmark = [
 
 def test_the_platform_keeps_its_contract(record_property: Callable[[str, object], None]) -> None:
     flags = [flag.replace("/dev/null", r"Z:\dev\null") for flag in CONTRACT_FLAGS]
-    place = [tell_windows_path(path) for path in (CONTRACT, CONTRACT / "test_platform.py")]
+    # A copy on Wine's own drive: on Windows pytest lists every folder above, and others change /tmp meanwhile.
+    folder = TOP / "prefix" / "drive_c" / "contract"
+    folder.mkdir(exist_ok=True)
+    shutil.copy(CONTRACT / "test_platform.py", folder)
     ran = subprocess.run(
-        ["wine", str(TOP / "python" / "python.exe"), "-m", "pytest", *flags, "--rootdir", *place],
+        [
+            "wine",
+            str(TOP / "python" / "python.exe"),
+            "-m",
+            "pytest",
+            *flags,
+            "--rootdir",
+            ".",
+            "test_platform.py",
+        ],
+        cwd=folder,
         env={**os.environ, "WINEPREFIX": str(TOP / "prefix"), "WINEDEBUG": "-all"},
         capture_output=True,
         text=True,
