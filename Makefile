@@ -58,7 +58,7 @@ test-mutation: setup $(VENV)/.mutation  ## the mutation score of docs/mutation.m
 test-windows: system-packages-strict setup  ## the journey of a user on Windows, by Windows' own Python under Wine; prints its table
 	@$(BIN)/python scripts/windows_python.py .windows; status=$$?; \
 		if [ $$status = 3 ]; then echo "test-windows: skipped"; exit 0; fi; [ $$status = 0 ] || exit $$status; \
-		$(BIN)/python -m pytest -m "" -p tests.windows.table tests/windows/test_wine.py
+		$(BIN)/python -m pytest -m wine -o time_limit=1800 -p tests.windows.table tests/windows/test_wine.py
 
 test-torch: setup  ## the tests with PyTorch; brings it into .venv (some GB; TORCH= names another build)
 	$(PIP) install $(TORCH)

@@ -4,22 +4,18 @@ from __future__ import annotations
 
 import pytest
 
-_rows: list[tuple[str, str, str]] = []
+_rows: dict[str, str] = {}
 
 
 def pytest_runtest_logreport(report: pytest.TestReport) -> None:
-    if report.when != "call" and report.passed:
-        return
-    name = report.nodeid.partition("[")[2].rstrip("]") or report.nodeid.rpartition("::")[2].replace("_", " ")
-    found = str(dict(report.user_properties).get("found", ""))
-    if report.skipped:
-        found = str(report.longrepr[2] if isinstance(report.longrepr, tuple) else "skipped")
-    elif report.failed:
-        found = "FAILED"
-    _rows.append((name.removeprefix("test "), found.replace("|", "/"), f"{report.duration:.0f} s"))
+    """Take what a test has recorded of its steps; the last record of a step counts."""
+    if report.when == "call":
+        _rows.update({step: str(found) for step, found in report.user_properties})
+        if report.failed and not report.user_properties:
+            _rows[report.nodeid.rpartition("::")[2]] = "FAILED"
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    terminalreporter.write_line("\n| on Windows' Python | found | time |\n|---|---|---|")
-    for row in _rows:
-        terminalreporter.write_line(f"| {' | '.join(row)} |")
+    terminalreporter.write_line("\n| on Windows' Python | found |\n|---|---|")
+    for step, found in _rows.items():
+        terminalreporter.write_line(f"| {step} | {found.replace('|', '/')} |")

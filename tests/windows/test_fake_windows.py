@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import os
 import subprocess
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from gpurent.testing.shared_sandbox import shared_sandbox
 from tests.command_line import ROOT
-from tests.windows.journey import STEPS, Journey
+from tests.windows.journey import Journey
 from tests.windows.users import make_fake_user, make_fake_windows
 
 CONTRACT = ROOT / "tests" / "platforms"
@@ -58,14 +57,7 @@ def test_the_language_is_that_of_windows(python: Path, tmp_path: Path, number: s
     assert word in ran.stdout.decode("utf-8")
 
 
-@pytest.fixture(scope="module")
-def journey(python: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Journey]:
-    folder = tmp_path_factory.mktemp("fake-windows")
-    with shared_sandbox(folder / "sandbox", speed=300) as sandbox:
-        user = make_fake_user(python, sandbox.user(folder / "home"), folder / "work")
-        yield Journey(sandbox, user, is_short=True)
-
-
-@pytest.mark.parametrize("step", STEPS)
-def test_journey(journey: Journey, step: str) -> None:
-    journey.take_step(step)
+def test_journey(python: Path, tmp_path: Path) -> None:
+    with shared_sandbox(tmp_path / "sandbox", speed=300) as sandbox:
+        user = make_fake_user(python, sandbox.user(tmp_path / "home"), tmp_path / "work")
+        Journey(sandbox, user, is_short=True).take_steps()

@@ -7,18 +7,19 @@ import shutil
 import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 
 from gpurent.testing.shared_sandbox import shared_sandbox
 from tests.command_line import ROOT
-from tests.windows.journey import STEPS, Journey
+from tests.windows.journey import Journey
 from tests.windows.test_fake_windows import CONTRACT, CONTRACT_FLAGS
 from tests.windows.users import WineUser, make_wine_user
 
 TOP = ROOT / ".windows"
 pytestmark = [
-    pytest.mark.nightly,
+    pytest.mark.wine,
     pytest.mark.skipif(shutil.which("wine") is None, reason="there is no Wine here"),
     pytest.mark.skipif(not (TOP / "prefix").is_dir(), reason="`make test-windows` gets Windows' Python"),
 ]
@@ -48,16 +49,16 @@ def test_the_platform_keeps_its_contract(record_property: Callable[[str, object]
         check=False,
     )
     assert ran.returncode == 0, ran.stdout + ran.stderr
-    record_property("found", ran.stdout.strip().splitlines()[-1].strip("= ").partition(" in ")[0])
+    found = ran.stdout.strip().splitlines()[-1].strip("= ").partition(" in ")[0]
+    record_property("contract of the platform", found)
 
 
-@pytest.fixture(scope="module")
-def journey(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Journey]:
-    folder = tmp_path_factory.mktemp("wine")
-    with shared_sandbox(folder / "sandbox", speed=60) as sandbox:
-        user = make_wine_user(TOP, sandbox.user(folder / "home"), folder / "work", f"run{os.getpid()}")
+def test_journey(tmp_path: Path, record_property: Callable[[str, object], None]) -> None:
+    with shared_sandbox(tmp_path / "sandbox", speed=60) as sandbox:
+        user = make_wine_user(TOP, sandbox.user(tmp_path / "home"), tmp_path / "work", f"run{os.getpid()}")
+        journey = Journey(sandbox, user, tasks=TOP / "prefix" / "drive_c" / "windows" / "system32" / "tasks")
         with running_desktop(user):
-            yield Journey(sandbox, user, tasks=TOP / "prefix" / "drive_c" / "windows" / "system32" / "tasks")
+            journey.take_steps(record_property)
         shutil.rmtree(user.home, ignore_errors=True)
 
 
@@ -76,8 +77,3 @@ def running_desktop(user: WineUser) -> Iterator[None]:
     finally:
         subprocess.run(["wineserver", "-k"], env=dict(user.environment), check=False)
         process.wait()
-
-
-@pytest.mark.parametrize("step", STEPS)
-def test_journey(journey: Journey, step: str, record_property: Callable[[str, object], None]) -> None:
-    record_property("found", journey.take_step(step))
