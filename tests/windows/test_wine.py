@@ -65,15 +65,23 @@ def test_journey(tmp_path: Path, record_property: Callable[[str, object], None])
 @contextmanager
 def running_desktop(user: WineUser) -> Iterator[None]:
     """Keep Wine's services and its desktop running, which each command would start, and hand its pipes to."""
+    nothing = subprocess.DEVNULL
+    environment = dict(user.environment)
+    subprocess.run(["wineserver", "-w"], env=environment, check=False)  # what the test before has left
     process = subprocess.Popen(
-        ["wine", "explorer.exe", "/desktop"],
-        env=dict(user.environment),
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
+        ["wine", "explorer.exe", "/desktop"], env=environment, stdin=nothing, stdout=nothing, stderr=nothing
     )
     try:
+        for _once_more in range(2):
+            subprocess.run(
+                ["wine", "cmd", "/c", "exit"],
+                env=environment,
+                stdin=nothing,
+                stdout=nothing,
+                stderr=nothing,
+                check=True,
+            )
         yield
     finally:
-        subprocess.run(["wineserver", "-k"], env=dict(user.environment), check=False)
+        subprocess.run(["wineserver", "-k"], env=environment, check=False)
         process.wait()
